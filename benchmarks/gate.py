@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from models.statistics.paired import Paired, compare_pairs
-from models.statistics.thresholds import HeldRows, automatic, precision_targets
+from models.statistics.thresholds import HeldOutRows, automatic, precision_targets
 from trainer.retrain.compare_predictions import compare_calibration
 from trainer.retrain.config import GateSettings
 from trainer.retrain.gate import judge
 from trainer.retrain.records import (
-    Automatic,
+    AutomaticLabels,
     Automation,
     Calibration,
     ClassComparison,
@@ -217,7 +217,9 @@ def _leaves_more_to_people(rng: np.random.Generator, photos: int, loss: float) -
 def _coverage_refused(before: np.ndarray, after: np.ndarray) -> bool:
     """Of what champion and challenger label without a person."""
     found = _pairs(before, after, np.arange(len(before)))
-    champion, challenger = (Automatic(photos=int(sure.sum()), wrong=0, right_95=(0.0, 1.0)) for sure in (before, after))
+    champion, challenger = (
+        AutomaticLabels(photos=int(sure.sum()), wrong=0, right_95=(0.0, 1.0)) for sure in (before, after)
+    )
     automation = Automation(
         champion_precision=0.95,
         challenger_precision=0.95,
@@ -250,7 +252,7 @@ def _unlucky_thresholds(rng: np.random.Generator, trials: int) -> Table:
 def _labelled(rng: np.random.Generator, held: int, truths: np.ndarray, shared: np.ndarray) -> np.ndarray:
     """Which photos a model labels without a person, with thresholds of so many held rows."""
     labels = rng.integers(0, 10, held)
-    rows = HeldRows(_probabilities(rng.normal(size=(held, 10)), labels), labels, np.ones(held, np.bool_))
+    rows = HeldOutRows(_probabilities(rng.normal(size=(held, 10)), labels), labels, np.ones(held, np.bool_))
     [target] = [target for target in precision_targets(rows) if target.precision == 0.95]
     seen = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=shared.shape)
     return automatic(_probabilities(seen, truths), np.ones(len(truths), np.bool_), target.thresholds)

@@ -18,7 +18,7 @@ from models.photo import evenly
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import DistanceHead
-from models.statistics.thresholds import HeldOut
+from models.statistics.thresholds import HeldOutLogits
 
 __all__ = ["ORIGINALS", "TrainingRun", "read_training_run"]
 
@@ -67,7 +67,7 @@ class TrainingRun:
     test_accuracy: float | None
     confidence: Confidence
     unknown_head: DistanceHead | None
-    folds: tuple[HeldOut, ...]
+    folds: tuple[HeldOutLogits, ...]
 
     def original_labels(self) -> list[int]:
         """The class index of each original; the file's name is the number of the validation photo."""
@@ -135,9 +135,9 @@ def _read_pixels(file: Path) -> tuple[Pixels, npt.NDArray[np.intp]]:
         return np.asarray(arrays["pixels"]), np.asarray(arrays["labels"], np.intp)
 
 
-def _read_fold(file: Path) -> HeldOut:
+def _read_fold(file: Path) -> HeldOutLogits:
     with _reading("the predictions of a fold's network", file), file.open("rb") as opened:
-        return HeldOut.read(opened)
+        return HeldOutLogits.read(opened)
 
 
 def _test_accuracy(file: Path) -> float | None:

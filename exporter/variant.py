@@ -18,7 +18,7 @@ from models.decision import Scores
 from models.manifest import ModelMetadata, Quantization, Variant
 from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import unknown_limit
-from models.statistics.thresholds import HeldOut, fit_confidence, ruling_thresholds
+from models.statistics.thresholds import HeldOutLogits, fit_confidence, ruling_thresholds
 
 __all__ = [
     "FLOAT16",
@@ -191,7 +191,7 @@ def _confidence(scores: Scores, run: TrainingRun) -> Confidence:
     if limit is not None and scores.unknown is not None:
         limit = limit.model_copy(update={"limit": unknown_limit(scores.unknown)})
         known = scores.unknown <= limit.limit
-    return fit_confidence(HeldOut(scores.probabilities, run.labels, known), limit, list(run.folds))
+    return fit_confidence(HeldOutLogits(scores.probabilities, run.labels, known), limit, list(run.folds))
 
 
 def metadata_of(run: TrainingRun, variant: str, version: str, confidence: Confidence) -> ModelMetadata:

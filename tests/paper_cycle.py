@@ -20,7 +20,7 @@ from trainer.retrain.config import CatalogueSettings, GateSettings, RetrainConfi
 from trainer.retrain.cycle import CycleOptions, retrain
 from trainer.retrain.cycle_folder import Outcome
 from trainer.retrain.records import CatalogueDiff, Check, Collected, Comparison, Footprint, Verdict
-from trainer.retrain.tools import Tools
+from trainer.retrain.tools import CycleTools
 from trainer.run import Run, RunArgs, RunState
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
 
@@ -164,9 +164,9 @@ class PaperShop:
     def champion(self) -> int | None:
         return self.registry.state("shop").aliases.get(CHAMPION)
 
-    def tools(self) -> Tools:
+    def tools(self) -> CycleTools:
         """What does the work on paper, in place of the functions of the same names."""
-        tools = Tools()
+        tools = CycleTools()
         vars(tools).update(
             collect=self._collect,
             train=self._train,

@@ -13,8 +13,8 @@ from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, T
 from models.statistics.intervals import MISTRUST, lower_bound, upper_bound
 
 __all__ = [
-    "HeldOut",
-    "HeldRows",
+    "HeldOutLogits",
+    "HeldOutRows",
     "automatic",
     "default_precision",
     "fewest_rows",
@@ -41,7 +41,7 @@ Chosen = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutLogits:
     """What a network says of photos that it has not learned from.
 
     Attributes:
@@ -68,14 +68,14 @@ class HeldOut:
         with np.load(file, allow_pickle=False) as arrays:
             return cls(arrays["logits"], arrays["labels"], arrays["known"])
 
-    def fitted(self) -> "tuple[float, HeldRows]":
+    def fitted(self) -> "tuple[float, HeldOutRows]":
         """The temperature that fits these rows, and the rows with probabilities at it."""
         temperature = fit_temperature(self.logits, self.labels)
-        return temperature, HeldRows(calibrated(self.logits, temperature), self.labels, self.known)
+        return temperature, HeldOutRows(calibrated(self.logits, temperature), self.labels, self.known)
 
 
 @dataclass(frozen=True)
-class HeldRows:
+class HeldOutRows:
     """Rows that a network has not learned from, as it judges them.
 
     Attributes:
@@ -90,7 +90,9 @@ class HeldRows:
     known: Chosen
 
 
-def fit_confidence(validation: HeldOut, unknown: UnknownLimit | None, folds: Sequence[HeldOut]) -> Confidence:
+def fit_confidence(
+    validation: HeldOutLogits, unknown: UnknownLimit | None, folds: Sequence[HeldOutLogits]
+) -> Confidence:
     """Fit the temperature, and find the thresholds of every target.
 
     It rests on what the network itself said of ``validation``, and on what networks said of ``folds`` that were trained
@@ -109,7 +111,7 @@ def fit_confidence(validation: HeldOut, unknown: UnknownLimit | None, folds: Seq
     )
 
 
-def precision_targets(own: HeldRows, others: Sequence[HeldRows] = ()) -> tuple[PrecisionTarget, ...]:
+def precision_targets(own: HeldOutRows, others: Sequence[HeldOutRows] = ()) -> tuple[PrecisionTarget, ...]:
     """Find the thresholds of every target in TARGETS, in that order; coverages are of the network's own rows.
 
     A class that enough rows are taken for has a threshold of its own; if they cannot prove the target, it has none, and
@@ -226,27 +228,27 @@ def _walk(
     return proved
 
 
-def _joined(parts: Sequence[HeldRows]) -> HeldRows:
-    return HeldRows(
+def _joined(parts: Sequence[HeldOutRows]) -> HeldOutRows:
+    return HeldOutRows(
         np.concatenate([part.probabilities for part in parts]),
         np.concatenate([part.labels for part in parts]),
         np.concatenate([part.known for part in parts]),
     )
 
 
-def _better_of_two(own: HeldRows, pooled: HeldRows, precision: float) -> PrecisionTarget:
+def _better_of_two(own: HeldOutRows, pooled: HeldOutRows, precision: float) -> PrecisionTarget:
     alone, together = (_proved_target(own, rows, precision, MISTRUST / 2) for rows in (own, pooled))
     return together if together.coverage > alone.coverage and not _is_refuted(own, together) else alone
 
 
-def _is_refuted(own: HeldRows, target: PrecisionTarget) -> bool:
+def _is_refuted(own: HeldOutRows, target: PrecisionTarget) -> bool:
     """Whether the network's own rows show that the thresholds do not keep the precision."""
     chosen = automatic(own.probabilities, own.known, target.thresholds)
     right = own.probabilities.argmax(axis=1) == own.labels
     return upper_bound(int(right[chosen].sum()), int(chosen.sum())) < target.precision
 
 
-def _proved_target(own: HeldRows, rows: HeldRows, precision: float, mistrust: float) -> PrecisionTarget:
+def _proved_target(own: HeldOutRows, rows: HeldOutRows, precision: float, mistrust: float) -> PrecisionTarget:
     """The thresholds that ``rows`` prove, and what share of the network's own rows they cover."""
     thresholds, proved_on = _proof(rows, precision, mistrust)
     guesses = own.probabilities.argmax(axis=1)
@@ -263,7 +265,7 @@ def _proved_target(own: HeldRows, rows: HeldRows, precision: float, mistrust: fl
     )
 
 
-def _proof(rows: HeldRows, precision: float, mistrust: float) -> tuple[Thresholds, tuple[int, ...]]:
+def _proof(rows: HeldOutRows, precision: float, mistrust: float) -> tuple[Thresholds, tuple[int, ...]]:
     """Each class's threshold, and how many rows it was found on."""
     guesses = rows.probabilities.argmax(axis=1)
     confidence = rows.probabilities.max(axis=1, initial=0.0)

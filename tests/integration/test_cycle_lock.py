@@ -11,7 +11,7 @@ from models.errors import BusyError
 from models.storage.storage import FolderStorage, Storage
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.claims import Claim, ClaimStore, End
+from trainer.schedule.claims import Claim, ClaimStore, SlotEnd
 
 SLOT = "20261122T030000Z"
 HOLD = (
@@ -61,7 +61,7 @@ def test_a_slot_is_claimed_and_ended_once(storage: Storage) -> None:
         assert sum(pool.map(lambda _: book.claim(claim), range(8))) == 1
     with CycleLock(storage.child("schedule")).held():
         assert book.look().open == (SLOT,)
-    end = End(slot=SLOT, status=CycleStatus.PROMOTED, tries=1, at="")
+    end = SlotEnd(slot=SLOT, status=CycleStatus.PROMOTED, tries=1, at="")
     assert [book.end(end), book.end(end)] == [True, False]
     assert book.look().open == ()
     assert book.end_of(SLOT) == end

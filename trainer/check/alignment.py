@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Fitted", "Floats", "fit_pairs", "shrunk"]
+__all__ = ["Floats", "PairFit", "fit_pairs", "shrunk"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -24,7 +24,7 @@ _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
-class Fitted:
+class PairFit:
     """How pairs of pictures fit; every array has a row a pair.
 
     Attributes:
@@ -42,7 +42,7 @@ class Fitted:
     tint: Floats
 
 
-def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> Fitted:
+def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:
     """Lay each second picture over its first.
 
     Args:
@@ -53,7 +53,7 @@ def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> Fitted:
     first, second = _softened(_planes(firsts)), _softened(_planes(seconds))
     boxes = _registered(_grey(first), _grey(second), boxes)
     laid = _cut(first, boxes)
-    return Fitted(boxes, _detail_likeness(laid, second), *_differences(laid, second), _tint(laid, second))
+    return PairFit(boxes, _detail_likeness(laid, second), *_differences(laid, second), _tint(laid, second))
 
 
 def shrunk(pictures: Floats, factor: int) -> Floats:

@@ -67,7 +67,7 @@ _COLUMNS: Final = (
 
 def leak_sentences(checkup: Checkup) -> list[str]:
     """For each split, how many of its photos also appear in a split that is learned from more."""
-    photos = checkup.looked.photos
+    photos = checkup.scanned.photos
     sizes = Counter(photo.split for photo in photos)
     sentences = []
     for split in (Split.TEST, Split.VAL):
@@ -90,7 +90,7 @@ def leak_sentences(checkup: Checkup) -> list[str]:
 
 
 def _sources(checkup: Checkup, leaks: list[Leak]) -> str:
-    sources = {checkup.looked.photos[leak.twin].split for leak in leaks}
+    sources = {checkup.scanned.photos[leak.twin].split for leak in leaks}
     return " or ".join(source.word for source in Split if source in sources)
 
 
@@ -106,7 +106,7 @@ def _percent(part: int, whole: int) -> str:
 
 def doubt_sentences(checkup: Checkup) -> list[str]:
     """What a training would refuse, or could not do."""
-    photos = checkup.looked.photos
+    photos = checkup.scanned.photos
     sizes = Counter(photo.label for photo in photos)
     empty = [label for label in checkup.dataset.classes if not sizes[label]]
     single = [label for label in checkup.dataset.classes if sizes[label] == 1]
@@ -140,7 +140,7 @@ def property_sentences(checkup: Checkup) -> list[str]:
     """What holds for most of a class: ``shirt: light (97%), grey (61%)``."""
     return [
         f"{label}: {', '.join(f'{issue} ({share:.0%})' for issue, share in issues.items())}"
-        for label, issues in checkup.judgement.properties.items()
+        for label, issues in checkup.photo_issues.properties.items()
     ]
 
 
@@ -151,8 +151,8 @@ def shortcut_sentences(checkup: Checkup) -> list[str]:
 
 def check_summary(checkup: Checkup, data: Path, seconds: float) -> dict[str, Any]:
     """What a check of ``data`` found, as ``check.json`` has it; a change of its format raises ``schema_version``."""
-    looked, relations, properties = checkup.looked, checkup.relations, checkup.judgement.properties
-    members = [{"image": str(one.path), "label": one.label, "split": one.split} for one in looked.photos]
+    scanned, relations, properties = checkup.scanned, checkup.relations, checkup.photo_issues.properties
+    members = [{"image": str(one.path), "label": one.label, "split": one.split} for one in scanned.photos]
 
     def grouped(groups: Iterable[Sequence[int]]) -> list[list[dict[str, Any]]]:
         return [[members[place] for place in group] for group in groups]
@@ -163,17 +163,17 @@ def check_summary(checkup: Checkup, data: Path, seconds: float) -> dict[str, Any
     def bad(path: Path, kind: str, message: str) -> dict[str, str]:
         return {"image": str(path), "kind": kind, "message": message}
 
-    sizes = Counter(one.label for one in looked.photos)
+    sizes = Counter(one.label for one in scanned.photos)
     return {
         "schema_version": 1,
         "data": str(data),
-        "images": len(looked.photos) + len(looked.faulty),
-        "usable": len(looked.photos),
+        "images": len(scanned.photos) + len(scanned.faulty),
+        "usable": len(scanned.photos),
         "classes": dict.fromkeys(checkup.dataset.classes, 0) | dict(sorted(sizes.items())),
-        "splits": Counter(one.split for one in looked.photos if one.split),
+        "splits": Counter(one.split for one in scanned.photos if one.split),
         "issues": {issue: checkup.count(issue) for issue in Issue},
         "properties": properties,
-        "bad_files": [bad(one.photo.path, one.fault.kind, one.fault.message) for one in looked.faulty],
+        "bad_files": [bad(one.photo.path, one.fault.kind, one.fault.message) for one in scanned.faulty],
         "ignored": [bad(one.path, one.reason, one.message) for one in checkup.ignored],
         "exact_duplicates": grouped(relations.exact),
         "near_duplicates": [paired(pair) for pair in relations.near],
@@ -194,7 +194,7 @@ def json_of(summary: Mapping[str, Any]) -> str:
 
 def strict_faults(checkup: Checkup) -> dict[Issue, int]:
     """What ``--strict`` does not let pass, and how often it was found."""
-    photos = checkup.looked.photos
+    photos = checkup.scanned.photos
     found = {issue: checkup.count(issue) for issue in (*UNUSABLE, Issue.LABEL_CONFLICT, Issue.LEAK)}
     found[Issue.PLACEHOLDER] = sum(len(g) for g in checkup.relations.placeholders if label_count(photos, g) > 1)
     return {issue: count for issue, count in found.items() if count}
@@ -211,20 +211,20 @@ def _photo_cells(checkup: Checkup, photo: LabeledPhoto, sha256: str) -> list[obj
 
 
 def _usable(checkup: Checkup) -> Iterator[list[object]]:
-    data, looked, pictures = checkup.dataset.source, checkup.looked, checkup.relations.pictures.tolist()
+    data, scanned, pictures = checkup.dataset.source, checkup.scanned, checkup.relations.pictures.tolist()
     shown = [checkup.statistics[name].to_pylist() for name in _SHOWN]
     found = [(checkup.flags.get(issue), checkup.scores.get(issue)) for issue in Issue]
-    for place, (photo, sha256) in enumerate(zip(looked.photos, looked.sha256s, strict=True)):
+    for place, (photo, sha256) in enumerate(zip(scanned.photos, scanned.sha256s, strict=True)):
         twin = checkup.twins.get(place)
         row = [*_photo_cells(checkup, photo, sha256), *(column[place] for column in shown), pictures[place]]
-        row += ["" if twin is None else path_in(data, looked.photos[twin].path), ""]
+        row += ["" if twin is None else path_in(data, scanned.photos[twin].path), ""]
         for flags, scores in found:
             row += [_BOOL[flags is not None and bool(flags[place])], "" if scores is None else f"{scores[place]:.4f}"]
         yield row
 
 
 def _faulty(checkup: Checkup) -> Iterator[list[object]]:
-    for one in checkup.looked.faulty:
+    for one in checkup.scanned.faulty:
         row = [*_photo_cells(checkup, one.photo, ""), *[""] * (len(_SHOWN) + 2), one.fault.message]
         for issue in Issue:
             row += [_BOOL[issue is one.issue], "0.0000" if issue is one.issue else ""]

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import DataError
-from trainer.check.issues import Flags, Issue, Judgement, Scores, judge
+from trainer.check.issues import Flags, Issue, PhotoIssues, Scores, judge
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import Guess, guess_from_accidents
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto
@@ -20,7 +20,7 @@ from trainer.data.file_kinds import stray_fault
 from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos
 
-__all__ = ["GRAVE", "UNUSABLE", "Advance", "Checkup", "Faulty", "Looked", "check_up", "look_at"]
+__all__ = ["GRAVE", "UNUSABLE", "Advance", "Checkup", "Faulty", "ScannedPhotos", "check_up", "scan_photos"]
 
 UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
 """Issues of files that have no picture to show."""
@@ -47,7 +47,7 @@ class Faulty:
 
 
 @dataclass(frozen=True)
-class Looked:
+class ScannedPhotos:
     """The photos that can be used, the SHA-256 of their files, and the files that cannot be used."""
 
     photos: tuple[LabeledPhoto, ...]
@@ -57,17 +57,17 @@ class Looked:
 
 @dataclass(frozen=True)
 class Checkup:
-    """What a check found; every place is that of one of ``looked.photos``, and every array has a value for each.
+    """What a check found; every place is that of one of ``scanned.photos``, and every array has a value for each.
 
     ``ignored`` counts files that are not meant as photos; ``statistics`` has a row a photo; the best guesses come
     first.
     """
 
     dataset: Dataset
-    looked: Looked
+    scanned: ScannedPhotos
     ignored: tuple[Exclusion, ...]
     statistics: pa.Table
-    judgement: Judgement
+    photo_issues: PhotoIssues
     relations: Relations
     guesses: tuple[Guess, ...]
 
@@ -82,18 +82,18 @@ class Checkup:
             Issue.LEAK: (leak.photo for leak in relations.leaks),
         }
         related = {issue: self._all_but(places) for issue, places in found.items()}
-        return {**related, Issue.NEAR_DUPLICATE: self._near_scores(), **self.judgement.scores}
+        return {**related, Issue.NEAR_DUPLICATE: self._near_scores(), **self.photo_issues.scores}
 
     @cached_property
     def flags(self) -> Mapping[Issue, Flags]:
         """Whether each photo has the issue."""
-        return {**{issue: scores < 1 for issue, scores in self.scores.items()}, **self.judgement.flags}
+        return {**{issue: scores < 1 for issue, scores in self.scores.items()}, **self.photo_issues.flags}
 
     @cached_property
     def faulty(self) -> Mapping[Issue, Sequence[Faulty]]:
         """The files that cannot be used, by issue."""
         faulty: defaultdict[Issue, list[Faulty]] = defaultdict(list)
-        for one in self.looked.faulty:
+        for one in self.scanned.faulty:
             faulty[one.issue].append(one)
         return dict(faulty)
 
@@ -112,7 +112,7 @@ class Checkup:
     @cached_property
     def twins(self) -> Mapping[int, int]:
         """Place → place of its twin: the photo that it repeats, or leaks from."""
-        photos, relations, twins = self.looked.photos, self.relations, dict[int, int]()
+        photos, relations, twins = self.scanned.photos, self.relations, dict[int, int]()
         for pair in sorted(relations.near, key=lambda pair: pair.likeness):
             twins.update({pair.first: pair.second, pair.second: pair.first})
         for group in relations.exact:
@@ -123,7 +123,7 @@ class Checkup:
         return {**twins, **{leak.photo: leak.twin for leak in relations.leaks}}  # what matters most comes last
 
     def _all_but(self, places: Iterable[int]) -> Scores:
-        scores = np.ones(len(self.looked.photos))
+        scores = np.ones(len(self.scanned.photos))
         scores[list(places)] = 0
         return scores
 
@@ -144,31 +144,31 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
         DataError: none of the files exists.
         InputError: the cache cannot be written to.
     """
-    looked = look_at(dataset.photos, store, advance)
-    missing = [one.photo.path for one in looked.faulty if one.fault.kind is FaultKind.MISSING]
+    scanned = scan_photos(dataset.photos, store, advance)
+    missing = [one.photo.path for one in scanned.faulty if one.fault.kind is FaultKind.MISSING]
     if len(missing) == len(dataset.photos):
         msg = (
             f"Expected the photos that {dataset.source} names, found none of the {len(missing):,} files, such as "
             f"{missing[0]}; check the paths, which start at the folder of the CSV."
         )
         raise DataError(msg)
-    faulty, ignored = list(looked.faulty), []
+    faulty, ignored = list(scanned.faulty), []
     for stray in dataset.excluded:  # files whose names say no image may be photos all the same, or be meant to be
         fault = stray_fault(stray.path) if stray.reason == "not_an_image" else None
         if fault is None:
             ignored.append(stray)
         else:
             faulty.append(Faulty(LabeledPhoto(stray.path, stray.label, stray.split), fault))
-    looked = Looked(looked.photos, looked.sha256s, tuple(faulty))
-    statistics = store.statistics(looked.sha256s)
-    paths, labels = [photo.path for photo in looked.photos], [photo.label for photo in looked.photos]
-    relations = relate(looked.photos, looked.sha256s, store, partial(advance, "Comparing"))
+    scanned = ScannedPhotos(scanned.photos, scanned.sha256s, tuple(faulty))
+    statistics = store.statistics(scanned.sha256s)
+    paths, labels = [photo.path for photo in scanned.photos], [photo.label for photo in scanned.photos]
+    relations = relate(scanned.photos, scanned.sha256s, store, partial(advance, "Comparing"))
     guesses = guess_from_accidents(statistics, paths, labels, relations.families, partial(advance, "Guessing"))
-    judgement = judge(statistics, paths, labels)
-    return Checkup(dataset, looked, tuple(ignored), statistics, judgement, relations, tuple(guesses))
+    photo_issues = judge(statistics, paths, labels)
+    return Checkup(dataset, scanned, tuple(ignored), statistics, photo_issues, relations, tuple(guesses))
 
 
-def look_at(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance: Advance) -> Looked:
+def scan_photos(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance: Advance) -> ScannedPhotos:
     """Measure the photos that the cache lacks, and divide all into usable ones and others.
 
     Raises:
@@ -183,4 +183,4 @@ def look_at(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance: Adv
     usable = [(photo, sha256) for photo, sha256 in hashed if store.fault(sha256) is None]
     faults = [(photo, store.fault(sha256)) for photo, sha256 in hashed]
     faulty = [Faulty(photo, fault) for photo, fault in (*unread, *faults) if fault is not None]
-    return Looked(tuple(photo for photo, _ in usable), tuple(sha256 for _, sha256 in usable), tuple(faulty))
+    return ScannedPhotos(tuple(photo for photo, _ in usable), tuple(sha256 for _, sha256 in usable), tuple(faulty))

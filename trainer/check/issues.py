@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
-__all__ = ["LIMITS", "Flags", "Issue", "Judgement", "Scores", "judge"]
+__all__ = ["LIMITS", "Flags", "Issue", "PhotoIssues", "Scores", "judge"]
 
 SMALLEST_SIDE: Final = 64
 """Pixels of the longer side; a smaller photo shows too little for a network of 128 pixels."""
@@ -76,7 +76,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class PhotoIssues:
     """The issues of some photos by themselves; every array has a value a photo.
 
     Scores go from 0, as bad as can be, to 1. Properties are class → issue → share of the class that has it, if that is
@@ -88,7 +88,7 @@ class Judgement:
     properties: Mapping[str, Mapping[Issue, float]]
 
 
-def judge(statistics: pa.Table, paths: Sequence[Path], labels: Sequence[str]) -> Judgement:
+def judge(statistics: pa.Table, paths: Sequence[Path], labels: Sequence[str]) -> PhotoIssues:
     """Judge each photo by itself, by a row of statistics, its path and its class."""
     seen = {name: statistics[name].to_numpy(zero_copy_only=False) for name in statistics.column_names}
     scores = {**_graded(seen), **{issue: 1.0 - found for issue, found in _plain(seen, paths).items()}}
@@ -102,7 +102,7 @@ def judge(statistics: pa.Table, paths: Sequence[Path], labels: Sequence[str]) ->
             if share > MOST_OF_A_CLASS and members.sum() >= LEAST_OF_A_CLASS:
                 properties.setdefault(label, {})[issue] = round(share, 4)
                 flags[members] = False
-    return Judgement(scores, found, properties)
+    return PhotoIssues(scores, found, properties)
 
 
 def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:

@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from models.preprocess import Pixels
-from trainer.check.alignment import Fitted, fit_pairs, shrunk
+from trainer.check.alignment import PairFit, fit_pairs, shrunk
 from trainer.check.candidates import (
     BOXES,
     NEIGHBOURS,
@@ -138,7 +138,7 @@ def _sifted(candidates: Candidates, take: Take) -> Candidates:
     return candidates[(fitted.difference <= _HOPEFUL_DIFFERENCE) & (fitted.worst <= _HOPEFUL_WORST)]
 
 
-def _fitted(candidates: Candidates, take: Take) -> Fitted:
+def _fitted(candidates: Candidates, take: Take) -> PairFit:
     firsts, seconds = (take(candidates[side]).astype(np.float32) for side in ("first", "second"))
     return fit_pairs(firsts, seconds, candidates["box"])
 
@@ -152,7 +152,7 @@ def _prove(candidates: Candidates, take: Take, proved: dict[tuple[int, int], flo
         proved[first, second] = max(likeness, proved.get((first, second), likeness))
 
 
-def _same_picture(fitted: Fitted) -> npt.NDArray[np.bool_]:
+def _same_picture(fitted: PairFit) -> npt.NDArray[np.bool_]:
     shift = np.abs(fitted.boxes - BOXES[0]).max(1)
     alike: npt.NDArray[np.bool_] = (
         (fitted.likeness >= LEAST_LIKENESS)

@@ -51,7 +51,7 @@ def check_page(checkup: Checkup) -> str:
 
     Usable photos are opened; one that is gone is a tile without a picture. Faulty ones are not: decoding one may crash.
     """
-    photos, root = checkup.looked.photos, data_folder(checkup.dataset.source)
+    photos, root = checkup.scanned.photos, data_folder(checkup.dataset.source)
 
     def inside(path: Path) -> str:
         return str(path.relative_to(root) if path.is_relative_to(root) else path)
@@ -70,7 +70,7 @@ def check_page(checkup: Checkup) -> str:
         checkup=checkup,
         photo=photo,
         folder=checkup.dataset.source.name,
-        images=len(photos) + len(checkup.looked.faulty),
+        images=len(photos) + len(checkup.scanned.faulty),
         sizes=sizes,
         counts=counts,
         meanings=MEANINGS,
@@ -93,7 +93,7 @@ def _calm(checkup: Checkup, counts: dict[Issue, int]) -> str:
     if any(guess.is_shortcut for guess in checkup.guesses) or any(map(counts.get, GRAVE)):
         return ""
     said = ["Every file can be used", "no picture stands under two labels"]
-    if any(photo.split for photo in checkup.looked.photos):
+    if any(photo.split for photo in checkup.scanned.photos):
         said.append("none is both learned from and tested on")
     if checkup.guesses:
         said.append("no accident gives a class away")
@@ -103,16 +103,16 @@ def _calm(checkup: Checkup, counts: dict[Issue, int]) -> str:
 
 def _class_rows(checkup: Checkup) -> list[tuple[str, Counter[Split | None], int, int, str]]:
     """For each class: its images in each split, how many have an issue or are unusable, and its common properties."""
-    photos = checkup.looked.photos
+    photos = checkup.scanned.photos
     sizes: defaultdict[str, Counter[Split | None]] = defaultdict(Counter)
     for photo in photos:
         sizes[photo.label][photo.split] += 1
     flags = np.any(list(checkup.flags.values()), axis=0)
     flagged = Counter(photo.label for photo, flag in zip(photos, flags.tolist(), strict=True) if flag)
-    faulty = Counter(one.photo.label for one in checkup.looked.faulty)
+    faulty = Counter(one.photo.label for one in checkup.scanned.faulty)
     rows = []
     for name in checkup.dataset.classes:
-        properties = checkup.judgement.properties.get(name, {})
+        properties = checkup.photo_issues.properties.get(name, {})
         most = ", ".join(f"{issue.replace('_', ' ')} ({part:.0%})" for issue, part in properties.items())
         rows.append((name, sizes[name], flagged[name], faulty[name], most))
     return rows
@@ -142,7 +142,7 @@ def _notes(issue: Issue, same: list[int], checkup: Checkup) -> list[str]:
 
 def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
     """Pairs of photos that show the same picture, the most serious first; empty for issues of single photos."""
-    photos, relations = checkup.looked.photos, checkup.relations
+    photos, relations = checkup.scanned.photos, checkup.relations
     match issue:
         case Issue.LEAK:
             kinds = list(LeakKind)
@@ -170,7 +170,7 @@ def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
 
 def _labels(group: Sequence[int], checkup: Checkup) -> list[Markup]:
     """``shirt 12``, ``dress 3``, ``and 4 more classes``."""
-    counts = Counter(checkup.looked.photos[place].label for place in group).most_common()
+    counts = Counter(checkup.scanned.photos[place].label for place in group).most_common()
     listed = [isolated(label, _LONGEST_LABEL) + f" {count:,}" for label, count in counts[:_MOST_LABELS]]
     others = len(counts) - _MOST_LABELS
     return [*listed, Markup("and ") + number_of(others, "more class", "more classes")] if others > 0 else listed

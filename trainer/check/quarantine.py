@@ -76,8 +76,8 @@ def worth_moving(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     labels, photos of one picture under two labels, and the twins that a split leaks from. Of photos under two
     labels in given splits, those of the split that most is learned from go.
     """
-    photos, relations = checkup.looked.photos, checkup.relations
-    chosen = {o.photo: o.issue for o in checkup.looked.faulty if o.fault.kind is not FaultKind.CHANGED}
+    photos, relations = checkup.scanned.photos, checkup.relations
+    chosen = {o.photo: o.issue for o in checkup.scanned.faulty if o.fault.kind is not FaultKind.CHANGED}
     for group in relations.placeholders:
         if label_count(photos, group) > 1:
             chosen.update({photos[place]: Issue.PLACEHOLDER for place in group})
@@ -108,7 +108,7 @@ def quarantine(checkup: Checkup, folder: Path) -> Quarantined:
         InputError: a file cannot be moved; those before it have been, and can be brought back.
     """
     data, going = checkup.dataset.source, worth_moving(checkup)
-    staying = {_normal(photo.path) for photo in checkup.looked.photos if photo not in going}
+    staying = {_normal(photo.path) for photo in checkup.scanned.photos if photo not in going}
     files = {_normal(photo.path): issue for photo, issue in going.items() if _normal(photo.path) not in staying}
     root = data if data.is_dir() else data.parent
     _log(folder, [])

@@ -132,7 +132,7 @@ def _issue_table(checkup: Checkup) -> Table:
     for issue, meaning in MEANINGS.items():
         if count := checkup.count(issue):
             places = checkup.places(issue)
-            path = checkup.looked.photos[places[0]].path if places else checkup.faulty[issue][0].photo.path
+            path = checkup.scanned.photos[places[0]].path if places else checkup.faulty[issue][0].photo.path
             example = os.path.join(*path.parts[-2:])  # noqa: PTH118 - of names, not of a place
             table.add_row(issue, f"{count:,}", meaning, escape(example), style="red" if issue in GRAVE else "")
     return table

@@ -15,7 +15,7 @@ from models.statistics.calibration import calibrated, expected_calibration_error
 from models.statistics.confidence import Confidence, PrecisionTarget
 from models.statistics.intervals import Interval, proportion_interval
 from models.statistics.out_of_distribution import OutOfDistribution
-from models.statistics.thresholds import HeldOut, automatic, fit_confidence, ruling_thresholds
+from models.statistics.thresholds import HeldOutLogits, automatic, fit_confidence, ruling_thresholds
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
 from trainer.judging.figures import Figures, score
@@ -26,10 +26,10 @@ from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import Prepared
 
 __all__ = [
+    "AchievedPrecision",
+    "CalibratedPredictions",
     "Evaluation",
-    "Judgement",
-    "OfSplits",
-    "Realised",
+    "PerSplit",
     "SplitPredictions",
     "evaluate",
     "judge",
@@ -45,7 +45,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Realised(_Record):
+class AchievedPrecision(_Record):
     """What a target precision achieves on a split.
 
     Attributes:
@@ -61,7 +61,7 @@ class Realised(_Record):
     precision_95: Interval
 
 
-class OfSplits(_Record, Generic[T]):
+class PerSplit(_Record, Generic[T]):
     """A value for validation and one for test; None if the split has no photos."""
 
     val: T | None
@@ -78,7 +78,7 @@ class UnknownFigures(_Record):
     score: str
     limit: float
     kept: float
-    review: OfSplits[float]
+    review: PerSplit[float]
 
 
 class Evaluation(_Record):
@@ -94,9 +94,9 @@ class Evaluation(_Record):
     val: Figures | None
     test: Figures | None
     temperature: float
-    ece_before: OfSplits[float]
+    ece_before: PerSplit[float]
     thresholds: tuple[PrecisionTarget, ...]
-    coverage_at_precision: dict[str, OfSplits[Realised]]
+    coverage_at_precision: dict[str, PerSplit[AchievedPrecision]]
     unknown: UnknownFigures | None
 
 
@@ -119,7 +119,7 @@ class SplitPredictions:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class CalibratedPredictions:
     """The result of judging a network on validation, and on test if there are such photos."""
 
     judged: Mapping[Split, SplitPredictions]
@@ -127,7 +127,9 @@ class Judgement:
     out_of_distribution: OutOfDistribution
 
 
-def judge(network: keras.Model, training: Training, prepared: Prepared, folds: Sequence[HeldOut]) -> Judgement:
+def judge(
+    network: keras.Model, training: Training, prepared: Prepared, folds: Sequence[HeldOutLogits]
+) -> CalibratedPredictions:
     """Judge a training's best network on the photos of validation and test, which it has not learned from."""
     photos = {split: found for split in (Split.VAL, Split.TEST) if (found := prepared.of(split))}
     predictions = {
@@ -145,7 +147,7 @@ def judge(network: keras.Model, training: Training, prepared: Prepared, folds: S
         )
         for split, found in photos.items()
     }
-    return Judgement(judged, confidence, score)
+    return CalibratedPredictions(judged, confidence, score)
 
 
 def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Split, SplitPredictions]) -> Evaluation:
@@ -156,12 +158,12 @@ def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Spl
             return np.ones(len(split.labels), np.bool_)
         return np.asarray(split.unknown <= confidence.unknown.limit)
 
-    def of_splits(figure: Callable[[SplitPredictions], T]) -> OfSplits[T]:
+    def of_splits(figure: Callable[[SplitPredictions], T]) -> PerSplit[T]:
         found = [judged.get(split) for split in (Split.VAL, Split.TEST)]
         val, test = (figure(one) if one and len(one.labels) else None for one in found)
-        return OfSplits(val=val, test=test)
+        return PerSplit(val=val, test=test)
 
-    def realised_of(target: PrecisionTarget) -> Callable[[SplitPredictions], Realised]:
+    def realised_of(target: PrecisionTarget) -> Callable[[SplitPredictions], AchievedPrecision]:
         return lambda split: _realised(split, known(split), target)
 
     limit, unknown = confidence.unknown, None
@@ -182,11 +184,11 @@ def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Spl
     )
 
 
-def _realised(split: SplitPredictions, known: npt.NDArray[np.bool_], target: PrecisionTarget) -> Realised:
+def _realised(split: SplitPredictions, known: npt.NDArray[np.bool_], target: PrecisionTarget) -> AchievedPrecision:
     chosen = automatic(split.probabilities, known, target.thresholds)
     count = int(chosen.sum())
     right = int((split.probabilities.argmax(axis=1) == split.labels)[chosen].sum())
-    return Realised(
+    return AchievedPrecision(
         coverage=count / len(chosen),
         automatic=count,
         wrong=count - right,

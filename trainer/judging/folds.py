@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from models.errors import InputError
 from models.statistics.out_of_distribution import OutOfDistribution, fit_out_of_distribution
-from models.statistics.thresholds import HeldOut
+from models.statistics.thresholds import HeldOutLogits
 from models.whole_file import replace_file
 from trainer.learning.predictions import Predictions, features_of, predict
 from trainer.learning.recipe import recipe_for
@@ -57,7 +57,7 @@ def share_of_main(folds: int) -> float:
     return 1.0 / (1.0 + _SHARE_OF_EPOCHS * max(0, folds - 1))
 
 
-def train_folds(training: Training, count: int, deadline: float | None, advance: Advance) -> list[HeldOut] | None:
+def train_folds(training: Training, count: int, deadline: float | None, advance: Advance) -> list[HeldOutLogits] | None:
     """Train a network for each of ``count`` folds, and keep what it predicts for the photos it has not learned from.
 
     Predictions that an earlier run has made are taken from disk. ``deadline``, for all folds, is by
@@ -83,13 +83,13 @@ def train_folds(training: Training, count: int, deadline: float | None, advance:
 
 def held_out(
     network: keras.Model, training: Training, photos: Sequence[AssignedPhoto], predictions: Predictions
-) -> tuple[HeldOut, OutOfDistribution]:
+) -> tuple[HeldOutLogits, OutOfDistribution]:
     """What a network predicted for photos that it has not learned from, and its out-of-distribution score."""
     chosen = np.random.default_rng(training.args.seed).permutation(len(training.photos))[:_MOST_LEARNED]
     features = features_of(network, [training.photos[i].sha256 for i in chosen], training.store)
     score = fit_out_of_distribution(features, training.labels[chosen], predictions.features)
     known = score.head.score(predictions.features) <= score.limit
-    return HeldOut(predictions.logits, labels_of(photos, training.args.classes), known), score
+    return HeldOutLogits(predictions.logits, labels_of(photos, training.args.classes), known), score
 
 
 def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
@@ -134,7 +134,7 @@ def _divide(training: Training, count: int) -> list[tuple[list[AssignedPhoto], l
     return [(learned, held) for learned, held in parts if learned and held]
 
 
-def _train(part: Training, deadline: float | None, view: "_FoldView") -> HeldOut | None:
+def _train(part: Training, deadline: float | None, view: "_FoldView") -> HeldOutLogits | None:
     network = new_network(part.args, begun=part.run.state.is_file())
     if part.train(network, deadline, view).interrupted:
         return None
@@ -147,10 +147,10 @@ def _train(part: Training, deadline: float | None, view: "_FoldView") -> HeldOut
     return held
 
 
-def _kept(part: Training) -> HeldOut | None:
+def _kept(part: Training) -> HeldOutLogits | None:
     try:
         with part.run.answers.open("rb") as file:
-            return HeldOut.read(file)
+            return HeldOutLogits.read(file)
     except FileNotFoundError:
         return None
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:

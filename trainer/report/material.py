@@ -13,7 +13,7 @@ from models.statistics.intervals import proportion_interval
 from models.text import number_of
 from pages.text import between, duration, percent, rounded, target_name
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import Evaluation, Realised, SplitPredictions
+from trainer.judging.evaluate import AchievedPrecision, Evaluation, SplitPredictions
 from trainer.judging.figures import Figures
 from trainer.judging.label_errors import LabelIssue
 from trainer.run import EpochFigures, RunArgs
@@ -121,7 +121,7 @@ class ReportMaterial:
         """The default target, used if a person names none."""
         return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
-    def realised(self, target: PrecisionTarget, split: Split) -> Realised | None:
+    def realised(self, target: PrecisionTarget, split: Split) -> AchievedPrecision | None:
         """What a target achieves on the shown split; None if it was not measured."""
         found = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
         return found.of(split) if found else None
@@ -172,7 +172,7 @@ class ReportMaterial:
         return ", ".join(f"{package} {version}" for package, version in self.args.made_with.items())
 
 
-def _kept(asked: float, found: Realised) -> str:
+def _kept(asked: float, found: AchievedPrecision) -> str:
     if found.precision is None or found.precision >= asked:
         return ""
     if found.precision_95 and found.precision_95[1] < asked:

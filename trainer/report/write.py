@@ -14,10 +14,10 @@ import numpy as np
 from exporter.training_run import ORIGINALS
 from models.errors import ImageError
 from models.photo import evenly, read_photo
-from models.statistics.thresholds import HeldOut
+from models.statistics.thresholds import HeldOutLogits
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Evaluation, Judgement, evaluate, judge, write_predictions
+from trainer.judging.evaluate import CalibratedPredictions, Evaluation, evaluate, judge, write_predictions
 from trainer.judging.figures import confusion
 from trainer.judging.label_errors import label_issues_of, write_label_issues
 from trainer.learning.predictions import images_per_s
@@ -40,7 +40,7 @@ _VAL_SAMPLE: Final = 5_000
 def write_report(
     training: Training,
     prepared: Prepared,
-    folds: Sequence[HeldOut],
+    folds: Sequence[HeldOutLogits],
     seconds: float,
     advance: Callable[[str, int, int], None],
 ) -> Evaluation:
@@ -52,8 +52,8 @@ def write_report(
     run, args, history = training.run, training.args, read_history(training.run.history)
     network = keras.saving.load_model(run.best, compile=False)
     advance("Judging", 0, _PARTS)
-    judgement = judge(network, training, prepared, folds)
-    evaluation = _write_figures(training, judgement)
+    calibrated = judge(network, training, prepared, folds)
+    evaluation = _write_figures(training, calibrated)
     advance("Looking for wrong labels", 1, _PARTS)
     issues = label_issues_of(network, training)
     write_label_issues(run.label_issues, issues, Path(args.data))
@@ -64,8 +64,8 @@ def write_report(
         notes=prepared.notes,
         excluded=prepared.excluded,
         history=history,
-        judged=judgement.judged,
-        confidence=judgement.confidence,
+        judged=calibrated.judged,
+        confidence=calibrated.confidence,
         evaluation=evaluation,
         issues=issues,
         speed=_speed(network, training, history, seconds),
@@ -82,16 +82,16 @@ def write_report(
     return evaluation
 
 
-def _write_figures(training: Training, judgement: Judgement) -> Evaluation:
+def _write_figures(training: Training, calibrated: CalibratedPredictions) -> Evaluation:
     run, classes = training.run, training.args.classes
     head = BytesIO()
-    judgement.out_of_distribution.head.write(head)
+    calibrated.out_of_distribution.head.write(head)
     replace_file(run.unknown, head.getvalue())
-    evaluation = evaluate(classes, judgement.confidence, judgement.judged)
+    evaluation = evaluate(classes, calibrated.confidence, calibrated.judged)
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
-    write_predictions(run.predictions, judgement.judged, judgement.confidence, classes, Path(training.args.data))
+    write_predictions(run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data))
     # Last: an export needs it, and only then is all of this of best.keras.
-    replace_file(run.confidence, judgement.confidence.model_dump_json(indent=1).encode())
+    replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
 

@@ -17,13 +17,13 @@ from trainer.retrain.collect import collected_notes
 from trainer.retrain.config import RetrainConfig, TrainSettings
 from trainer.retrain.cycle_folder import COLLECTING, CycleFolder, Cycles, CycleStart, now_text
 from trainer.retrain.records import Collected
-from trainer.retrain.tools import Tools
+from trainer.retrain.tools import CycleTools
 from trainer.splits.assigned import AssignedPhoto, read_splits
 
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
-__all__ = ["SPLITS_FILE", "Beginning", "champion_of", "check_unseen"]
+__all__ = ["SPLITS_FILE", "NewCycle", "champion_of", "check_unseen"]
 
 SPLITS_FILE: Final = "splits.csv"
 
@@ -34,13 +34,13 @@ def champion_of(registry: Registry, name: str) -> int:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class NewCycle:
     """A cycle that is to begin; ``note`` is called with each remark for a person."""
 
     config: RetrainConfig
     registry: Registry
     cycles: Cycles
-    tools: Tools
+    tools: CycleTools
     note: Callable[[str], None]
 
     def undrifted(self) -> str | None:

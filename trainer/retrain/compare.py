@@ -17,7 +17,7 @@ from models.errors import BundleError
 from models.session import open_session
 from trainer.data.dataset import Split
 from trainer.data.photo_cache import PixelStore
-from trainer.retrain.compare_predictions import Predictions, compare_predictions
+from trainer.retrain.compare_predictions import ModelPredictions, compare_predictions
 from trainer.retrain.config import ClassMap
 from trainer.retrain.records import Comparison, Footprint
 from trainer.run import Run
@@ -91,7 +91,7 @@ def _predictions(
     photos: Sequence[AssignedPhoto],
     footprint: Footprint,
     advance: Advance,
-) -> Predictions:
+) -> ModelPredictions:
     """A model's predictions, and which photos it labels without review: at its own precision, and at ``asked``."""
     probabilities = np.empty((len(photos), len(model.labels)), np.float32)
     own_sure, sure = np.empty((2, len(photos)), np.bool_)
@@ -105,7 +105,9 @@ def _predictions(
     if not np.isfinite(probabilities).all():
         msg = f"Expected probabilities from {model.reference}, got what is no number; export the model again."
         raise BundleError(msg)
-    return Predictions(name, model.labels, probabilities, sure, asked.precision, own_sure, model.precision, footprint)
+    return ModelPredictions(
+        name, model.labels, probabilities, sure, asked.precision, own_sure, model.precision, footprint
+    )
 
 
 def read_frozen_photos(

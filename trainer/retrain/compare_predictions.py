@@ -15,7 +15,7 @@ from models.statistics.intervals import MISTRUST, RESAMPLES, proportion_interval
 from models.statistics.paired import compare_pairs, design_effect
 from trainer.retrain.config import ClassMap
 from trainer.retrain.records import (
-    Automatic,
+    AutomaticLabels,
     Automation,
     Calibration,
     ClassComparison,
@@ -25,7 +25,7 @@ from trainer.retrain.records import (
 )
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["MOST_CHANGES", "Labelled", "Predictions", "compare_calibration", "compare_predictions"]
+__all__ = ["MOST_CHANGES", "ModelLabels", "ModelPredictions", "compare_calibration", "compare_predictions"]
 
 MOST_CHANGES: Final = 200
 _SEED: Final = 0
@@ -36,7 +36,7 @@ Groups = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True)
-class Labelled:
+class ModelLabels:
     """A model's label of each photo, by today's names, how sure it is, and whether it is right; ``(n,)`` each."""
 
     labels: npt.NDArray[np.str_]
@@ -45,7 +45,7 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class ModelPredictions:
     """A model's predictions on the test photos, in their order.
 
     Attributes:
@@ -67,7 +67,7 @@ class Predictions:
     own_precision: float | None
     footprint: Footprint
 
-    def labelled(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> Labelled:
+    def labelled(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> ModelLabels:
         """The label of each photo, as it would be written today.
 
         The likeliest class is the one that the model would have labelled, and then gets its name of today; the
@@ -81,13 +81,13 @@ class Predictions:
         labels = names[self.probabilities.argmax(axis=1)]
         merged = names[None, :] == labels[:, None]
         confidence = np.where(merged, self.probabilities.astype(np.float64), 0.0).sum(axis=1)
-        return Labelled(labels, confidence, labels == truths)
+        return ModelLabels(labels, confidence, labels == truths)
 
 
 def compare_predictions(
     photos: Sequence[AssignedPhoto],
-    champion: Predictions | None,
-    challenger: Predictions,
+    champion: ModelPredictions | None,
+    challenger: ModelPredictions,
     classes: ClassMap,
     unread: int = 0,
 ) -> Comparison:
@@ -144,7 +144,7 @@ def compare_predictions(
 
 
 def _alone(
-    challenger: Predictions, after: Labelled, truths: npt.NDArray[np.str_], groups: Groups, unread: int
+    challenger: ModelPredictions, after: ModelLabels, truths: npt.NDArray[np.str_], groups: Groups, unread: int
 ) -> Comparison:
     """The challenger as a first model: on all photos, compared with nothing."""
     names = sorted({*challenger.labels, *truths.tolist()})
@@ -180,7 +180,7 @@ def _class(chosen: Mask, champion: Mask, challenger: Mask, groups: Groups) -> Cl
     return ClassComparison(**asdict(found)) if found else _class_alone(challenger[chosen])
 
 
-def _automation(challenger: Predictions, after: Labelled, common: Mask, groups: Groups) -> Automation | None:
+def _automation(challenger: ModelPredictions, after: ModelLabels, common: Mask, groups: Groups) -> Automation | None:
     """How many photos the challenger labels without review, on photos of classes that both know."""
     if not common.any():
         return None
@@ -194,7 +194,12 @@ def _automation(challenger: Predictions, after: Labelled, common: Mask, groups: 
 
 
 def _against(
-    found: Automation, champion: Predictions, before: Labelled, challenger: Predictions, common: Mask, groups: Groups
+    found: Automation,
+    champion: ModelPredictions,
+    before: ModelLabels,
+    challenger: ModelPredictions,
+    common: Mask,
+    groups: Groups,
 ) -> Automation:
     """Add what the champion labels of the same photos, and the difference."""
     paired = compare_pairs(champion.sure[common], challenger.sure[common], _numbered(groups[common]))
@@ -208,14 +213,16 @@ def _against(
     )
 
 
-def _automatic(chosen: Mask, right: Mask, groups: Groups) -> Automatic:
+def _automatic(chosen: Mask, right: Mask, groups: Groups) -> AutomaticLabels:
     photos, hits = int(chosen.sum()), int((chosen & right).sum())
     effect = design_effect(right[chosen].astype(np.float64), _numbered(groups[chosen])) if photos else 1.0
-    return Automatic(photos=photos, wrong=photos - hits, right_95=proportion_interval(hits / effect, photos / effect))
+    return AutomaticLabels(
+        photos=photos, wrong=photos - hits, right_95=proportion_interval(hits / effect, photos / effect)
+    )
 
 
 def _changes(
-    photos: Sequence[AssignedPhoto], champion: Labelled, challenger: Labelled, common: Mask
+    photos: Sequence[AssignedPhoto], champion: ModelLabels, challenger: ModelLabels, common: Mask
 ) -> tuple[TestChange, ...]:
     """Photos that exactly one of the two labels right, the most confident errors first."""
     wrong = np.where(champion.right, challenger.confidence, champion.confidence)
@@ -235,7 +242,7 @@ def _changes(
     )
 
 
-def _calibration(champion: Labelled, challenger: Labelled, common: Mask, groups: Groups) -> Calibration | None:
+def _calibration(champion: ModelLabels, challenger: ModelLabels, common: Mask, groups: Groups) -> Calibration | None:
     both = [(one.confidence[common], one.right[common]) for one in (champion, challenger)]
     return compare_calibration(both[0], both[1], _numbered(groups[common]))
 

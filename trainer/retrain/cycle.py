@@ -17,12 +17,12 @@ from pydantic import ValidationError
 from models.errors import DataError, HangtagError, InputError, ParityError, StoppedError
 from models.registry.registry import open_registry
 from models.whole_file import replace_file
-from trainer.retrain.begin import Beginning, champion_of
+from trainer.retrain.begin import NewCycle, champion_of
 from trainer.retrain.config import RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder, Cycles, CycleStart, CycleStatus, Outcome, now_text
 from trainer.retrain.lock import CycleLock
 from trainer.retrain.steps import LOG, STEPS
-from trainer.retrain.tools import Tools, Work
+from trainer.retrain.tools import CycleTools, RunningCycle
 
 if TYPE_CHECKING:
     from trainer.train import TrainingView
@@ -55,7 +55,7 @@ class CycleOptions:
     restart: bool = False
 
 
-def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools: Tools | None = None) -> Outcome:
+def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools: CycleTools | None = None) -> Outcome:
     """Run a cycle to its end, or go on with one that was stopped.
 
     Raises:
@@ -69,7 +69,7 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
     # a step takes hours: it is stopped as by Ctrl-C when another process goes on with its cycle
     with CycleLock(storage).held(lost=lambda: os.kill(os.getpid(), signal.SIGINT)) as held:
         try:
-            return _Cycle(config, options, view, tools or Tools(), held).run()
+            return _Cycle(config, options, view, tools or CycleTools(), held).run()
         except (KeyboardInterrupt, StoppedError):
             held.check()
             raise
@@ -77,7 +77,7 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
 
 class _Cycle:
     def __init__(
-        self, config: RetrainConfig, options: CycleOptions, view: CycleView, tools: Tools, held: CycleLock
+        self, config: RetrainConfig, options: CycleOptions, view: CycleView, tools: CycleTools, held: CycleLock
     ) -> None:
         self._config = config
         self._options = options
@@ -90,7 +90,7 @@ class _Cycle:
     def run(self) -> Outcome:
         folder = self._unfinished()
         if folder is None:
-            asked = Beginning(self._config, self._registry, self._cycles, self._tools, self._view.note)
+            asked = NewCycle(self._config, self._registry, self._cycles, self._tools, self._view.note)
             why_not = asked.undrifted() if self._options.when == "drift" else None
             if why_not:
                 return self._nothing(why_not)
@@ -126,7 +126,7 @@ class _Cycle:
             )
         return folder
 
-    def _begun(self, asked: Beginning) -> CycleFolder | None:
+    def _begun(self, asked: NewCycle) -> CycleFolder | None:
         notes: list[str] = []
         began = time.monotonic()
         with self._view.step("collect", "What is there to learn from?") as view:
@@ -137,11 +137,11 @@ class _Cycle:
             _took(folder, "collect", began)
         return folder
 
-    def _work(self, folder: CycleFolder, config: RetrainConfig) -> Work:
+    def _work(self, folder: CycleFolder, config: RetrainConfig) -> RunningCycle:
         start = folder.read(folder.start, CycleStart)
-        return Work(folder, start, config, self._registry, self._tools, self._options.force, self._view.note)
+        return RunningCycle(folder, start, config, self._registry, self._tools, self._options.force, self._view.note)
 
-    def _worked(self, work: Work) -> Outcome:
+    def _worked(self, work: RunningCycle) -> Outcome:
         """Do all steps that are left."""
         for step in STEPS:
             self._held.check()

@@ -10,7 +10,15 @@ from models.decision import precision_text
 from models.statistics.intervals import MISTRUST, Interval, difference_interval, proportion_interval
 from models.text import number_of
 from trainer.retrain.config import GateSettings
-from trainer.retrain.records import Automatic, Automation, CatalogueDiff, Check, ClassComparison, Comparison, Verdict
+from trainer.retrain.records import (
+    AutomaticLabels,
+    Automation,
+    CatalogueDiff,
+    Check,
+    ClassComparison,
+    Comparison,
+    Verdict,
+)
 
 __all__ = ["judge", "points_between"]
 
@@ -22,7 +30,7 @@ _NAMED: Final = 5
 _MB: Final = 1e6
 
 
-class Judged(NamedTuple):
+class Finding(NamedTuple):
     """What a check finds; see :class:`trainer.retrain.records.Check`."""
 
     passed: bool
@@ -46,7 +54,7 @@ def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDi
     return Verdict(checks=tuple(Check(name=name, **said._asdict()) for name, said in judged.items() if said))
 
 
-def _test_photos(settings: GateSettings, comparison: Comparison) -> Judged:
+def _test_photos(settings: GateSettings, comparison: Comparison) -> Finding:
     """There are test photos, and they are those of the frozen test split."""
     photos, unread = comparison.all_photos, comparison.unread
     others = "1 other is" if unread == 1 else f"{unread:,} others are"
@@ -54,20 +62,20 @@ def _test_photos(settings: GateSettings, comparison: Comparison) -> Judged:
     if not comparison.photos:
         of = "" if comparison.champion is None or not photos else " of classes that both models know"
         told = f"There are no test photos{of}, so nothing can be said of the challenger; add labelled photos.{gone}"
-        return Judged(False, told)
+        return Finding(False, told)
     told = f"Judged on {comparison.photos:,} test photos."
     if comparison.smallest_points is not None and comparison.smallest_points > _COARSE_POINTS:
         smallest = _signed(comparison.smallest_points)
         told += f" These are few: a difference of less than {smallest} points is mostly missed."
     most = settings.max_unread_share
     if unread <= max(bool(most), most * (photos + unread)):  # of few photos one may always be lost
-        return Judged(True, told + gone)
+        return Finding(True, told + gone)
     lost = f"Of {photos + unread:,} test photos {unread:,} are gone, changed or unreadable by now, and at most "
     todo = f"{_percent(most)} may be: bring them back, or allow more with max_unread_share."
-    return Judged(False, f"{lost}{todo} {told}")
+    return Finding(False, f"{lost}{todo} {told}")
 
 
-def _accuracy(settings: GateSettings, comparison: Comparison) -> Judged | None:
+def _accuracy(settings: GateSettings, comparison: Comparison) -> Finding | None:
     """The difference of accuracies is large enough."""
     points, before = comparison.points, comparison.champion_accuracy
     if points is None or before is None:
@@ -78,10 +86,10 @@ def _accuracy(settings: GateSettings, comparison: Comparison) -> Judged | None:
         f"{number_of(comparison.photos, 'photo')} ({comparison.won:,} won, {comparison.lost:,} lost): "
         f"{'more' if gained else 'not more'} than {_signed(settings.min_gain_points)} as asked."
     )
-    return Judged(gained, sentence)
+    return Finding(gained, sentence)
 
 
-def _interval(settings: GateSettings, comparison: Comparison) -> Judged | None:
+def _interval(settings: GateSettings, comparison: Comparison) -> Finding | None:
     """The interval of the difference does not reach too far below zero."""
     points, interval, limit = comparison.points, comparison.points_95, -settings.max_loss_points
     if points is None or interval is None:
@@ -94,7 +102,7 @@ def _interval(settings: GateSettings, comparison: Comparison) -> Judged | None:
         f"{_moved(points)} ({points_between(interval)}, {number_of(comparison.photos, 'photo')}; this test would "
         f"find a difference of {_signed(comparison.smallest_points or 0.0)}): {end}"
     )
-    return Judged(passed, sentence)
+    return Finding(passed, sentence)
 
 
 def _moved(points: float) -> str:
@@ -111,7 +119,7 @@ def _what_would_settle(photos: int, interval: Interval, margin: float) -> str:
     return f" Too few test photos to be sure: a rise like this would pass with some {max(rounded, 1):,}."
 
 
-def _recall(settings: GateSettings, comparison: Comparison) -> Judged | None:
+def _recall(settings: GateSettings, comparison: Comparison) -> Finding | None:
     """No class loses more than asked beyond noise: more was measured, and the interval holds no zero.
 
     Many classes are many chances to be unlucky. Up to ten are held to their own 95% intervals: what is missed costs a
@@ -132,13 +140,13 @@ def _recall(settings: GateSettings, comparison: Comparison) -> Judged | None:
     ]
     limit = f"{_signed(settings.max_class_loss_points)} points of recall beyond noise"
     if lost:
-        return Judged(False, f"More than {limit} is lost: {'; '.join(lost)}.")
+        return Finding(False, f"More than {limit} is lost: {'; '.join(lost)}.")
     sentence = f"No class of {len(compared):,} lost more than {limit}; the least lucky: {_loss(*order[0])}."
     known = {name: found for name, found in comparison.classes.items() if name not in comparison.new_classes}
     blind = [name for name, found in known.items() if _is_blind(found, wider)]
     if blind:
         sentence += f" Too few test photos to see a loss of any size: {_listed(blind)}."
-    return Judged(True, sentence, any(not known[name].photos for name in blind))
+    return Finding(True, sentence, any(not known[name].photos for name in blind))
 
 
 def _upper_end(interval: Interval | None, wider: float) -> float:
@@ -160,7 +168,7 @@ def _loss(name: str, found: ClassComparison) -> str:
     return f"{name} {points} points, from {before} to {after} ({interval}, {number_of(found.photos, 'photo')})"
 
 
-def _new_classes(settings: GateSettings, comparison: Comparison) -> Judged | None:
+def _new_classes(settings: GateSettings, comparison: Comparison) -> Finding | None:
     """Each class that is new to the champion has enough recall, measured on test photos."""
     new = {name: comparison.classes[name] for name in comparison.new_classes}
     if not new:
@@ -168,7 +176,7 @@ def _new_classes(settings: GateSettings, comparison: Comparison) -> Judged | Non
     limit = settings.min_new_class_recall
     bad = {name: found for name, found in new.items() if limit and (not found.photos or found.challenger < limit)}
     told = "; ".join(_new_class(name, found) for name, found in (bad or new).items())
-    return Judged(not bad, f"Recall of new classes is {_at_least(not bad, _percent(limit))} as asked: {told}.")
+    return Finding(not bad, f"Recall of new classes is {_at_least(not bad, _percent(limit))} as asked: {told}.")
 
 
 def _new_class(name: str, found: ClassComparison) -> str:
@@ -179,21 +187,21 @@ def _new_class(name: str, found: ClassComparison) -> str:
     return f"{name} {_percent(found.challenger)} ({hits:,} of {number_of(found.photos, 'photo')}, {ends})"
 
 
-def _vanished_classes(_: GateSettings, comparison: Comparison) -> Judged | None:
+def _vanished_classes(_: GateSettings, comparison: Comparison) -> Finding | None:
     """No class is gone that nobody has renamed or dropped."""
     names = comparison.vanished
     if comparison.champion is None:
         return None
     if not names:
-        return Judged(True, "Every class of the champion is there, or the settings say what became of it.")
+        return Finding(True, "Every class of the champion is there, or the settings say what became of it.")
     told = (
         f"The champion knows {_listed(names)}, the challenger does not: bring the photos back, or say what became "
         f'of each, with rename = {{ "{names[0]}" = "…" }} or drop = ["{names[0]}"] in [classes].'
     )
-    return Judged(False, told)
+    return Finding(False, told)
 
 
-def _min_accuracy(settings: GateSettings, comparison: Comparison) -> Judged | None:
+def _min_accuracy(settings: GateSettings, comparison: Comparison) -> Finding | None:
     """The absolute limit, on all test photos, those of new classes too; of a first model always told."""
     if comparison.champion is not None and not settings.min_accuracy:
         return None
@@ -203,7 +211,7 @@ def _min_accuracy(settings: GateSettings, comparison: Comparison) -> Judged | No
     said = f"Right on {_percent(accuracy)} of all {photos:,} test photos ({_between_shares(interval)})"
     doubt = _no_better_than_one_word(settings, comparison, interval[0])
     limit = _at_least(passed, _percent(settings.min_accuracy))
-    return Judged(passed, f"{said}: {limit} as asked.{doubt}", bool(doubt))
+    return Finding(passed, f"{said}: {limit} as asked.{doubt}", bool(doubt))
 
 
 def _no_better_than_one_word(settings: GateSettings, comparison: Comparison, low: float) -> str:
@@ -222,7 +230,7 @@ def _no_better_than_one_word(settings: GateSettings, comparison: Comparison, low
     )
 
 
-def _calibration(settings: GateSettings, comparison: Comparison) -> Judged | None:
+def _calibration(settings: GateSettings, comparison: Comparison) -> Finding | None:
     """The calibration error has not grown too much."""
     found = comparison.calibration
     if found is None:
@@ -236,10 +244,10 @@ def _calibration(settings: GateSettings, comparison: Comparison) -> Judged | Non
         f"95% {low} to {high}, {number_of(comparison.photos, 'photo')}): "
         f"{_at_most(within, f'{limit:.3f}')}{' as asked' if within else ''}{', which may be noise' if noise else ''}."
     )
-    return Judged(within or noise, sentence)
+    return Finding(within or noise, sentence)
 
 
-def _coverage(settings: GateSettings, comparison: Comparison) -> Judged | None:
+def _coverage(settings: GateSettings, comparison: Comparison) -> Finding | None:
     """Not many more photos go to review than before, if both promise the same, or the challenger nothing.
 
     A model that promises more sends more to review: that is shown and not refused. One that promises nothing sends all.
@@ -251,7 +259,7 @@ def _coverage(settings: GateSettings, comparison: Comparison) -> Judged | None:
     labels = f"Labels {_percent(found.challenger.photos / photos)} of {number_of(photos, 'photo')} without a person"
     if found.champion is None or found.points is None or found.points_95 is None:
         nothing = found.challenger_precision is None
-        return Judged(True, f"{labels}, with {_promise(found.challenger_precision)}.", nothing)
+        return Finding(True, f"{labels}, with {_promise(found.challenger_precision)}.", nothing)
     alike = found.challenger_precision in {None, found.champion_precision}
     within = -found.points <= limit
     noise = not within and found.points_95[1] >= 0
@@ -268,10 +276,10 @@ def _coverage(settings: GateSettings, comparison: Comparison) -> Judged | None:
             f" Jobs that ask for no precision get {_promise(found.own_precision)} by its own choice, which labels "
             f"{_percent(found.own.photos / photos)}."
         )
-    return Judged(within or noise or not alike, sentence, (not alike and not within) or loses_by_choice)
+    return Finding(within or noise or not alike, sentence, (not alike and not within) or loses_by_choice)
 
 
-def _precision(_: GateSettings, comparison: Comparison) -> Judged | None:
+def _precision(_: GateSettings, comparison: Comparison) -> Finding | None:
     """Labels that nobody looks at are right as often as promised, as far as chance can tell, or as often as before.
 
     The champion may have broken the same promise on these photos. Then a challenger that is no worse passes, and a
@@ -292,10 +300,10 @@ def _precision(_: GateSettings, comparison: Comparison) -> Judged | None:
     if broken:
         todo = ", and more often than before" if worse else ": look at these photos, or ask for more precision"
         sentence += f". The promise is broken{todo}"
-    return Judged(not (broken and worse), f"{sentence}.", broken and not worse)
+    return Finding(not (broken and worse), f"{sentence}.", broken and not worse)
 
 
-def _right(found: Automatic) -> float:
+def _right(found: AutomaticLabels) -> float:
     return 1 - found.wrong / found.photos
 
 
@@ -310,38 +318,38 @@ def _promise(precision: float | None) -> str:
     return "no promise, so that all go to review" if precision is None else f"precision {precision_text(precision)}"
 
 
-def _size(settings: GateSettings, comparison: Comparison) -> Judged | None:
+def _size(settings: GateSettings, comparison: Comparison) -> Finding | None:
     """The model is not much larger than the champion's."""
     before, after = comparison.champion_footprint, comparison.challenger_footprint
     if before is None:
         return None
     ratio, limit = after.bytes / before.bytes, settings.max_size_ratio
     told = f"The model has {after.bytes / _MB:.2f} MB, before {before.bytes / _MB:.2f}: {ratio:.2f} times as much"
-    return Judged(ratio <= limit, f"{told}, {_at_most(ratio <= limit, f'{limit:.2f}')} as asked.")
+    return Finding(ratio <= limit, f"{told}, {_at_most(ratio <= limit, f'{limit:.2f}')} as asked.")
 
 
-def _speed(settings: GateSettings, comparison: Comparison) -> Judged | None:
+def _speed(settings: GateSettings, comparison: Comparison) -> Finding | None:
     """The model is not much slower than the champion's."""
     before, after = comparison.champion_footprint, comparison.challenger_footprint
     if before is None:
         return None
     ratio, limit = after.images_per_s / before.images_per_s, settings.min_speed_ratio
     told = f"On one thread {after.images_per_s:,.0f} images a second, before {before.images_per_s:,.0f}"
-    return Judged(
+    return Finding(
         ratio >= limit, f"{told}: {ratio:.2f} times as many, {_at_least(ratio >= limit, f'{limit:.2f}')} as asked."
     )
 
 
-def _absolute_size(settings: GateSettings, comparison: Comparison) -> Judged | None:
+def _absolute_size(settings: GateSettings, comparison: Comparison) -> Finding | None:
     """The model is no larger than the absolute limit, if one was asked for."""
     megabytes, limit = comparison.challenger_footprint.bytes / _MB, settings.max_size_mb
     if limit is None:
         return None
     passed = megabytes <= limit
-    return Judged(passed, f"The model has {megabytes:.2f} MB: {_at_most(passed, f'{limit:.2f}')} as asked.")
+    return Finding(passed, f"The model has {megabytes:.2f} MB: {_at_most(passed, f'{limit:.2f}')} as asked.")
 
 
-def _catalogue(settings: GateSettings, comparison: Comparison, found: CatalogueDiff | None) -> Judged | None:
+def _catalogue(settings: GateSettings, comparison: Comparison, found: CatalogueDiff | None) -> Finding | None:
     """No more of the catalogue's rows change than asked; if nobody can tell, the check fails."""
     limit = settings.max_changed_share
     if comparison.champion is None or (found is None and limit is None):
@@ -353,17 +361,17 @@ def _catalogue(settings: GateSettings, comparison: Comparison, found: CatalogueD
             told = f"Of {tried} of {found.source} only {found.rows:,} could be compared."
         if limit is not None:
             told += f" At most {_percent(limit)} of its rows may change, and nobody can tell."
-        return Judged(limit is None, told)
+        return Finding(limit is None, told)
     share, rows = found.changed_share, number_of(found.rows, "row")
     told = f"{found.changed:,} of {rows} of the catalogue would change: {_percent(share)}"
     passed, end = True, "; no limit was asked."
     if limit is not None:
         passed = share <= limit
         end = f": {_at_most(passed, _percent(limit))} as asked."
-    return Judged(passed, f"{told} ({_between_shares(found.changed_share_95)}){end}")
+    return Finding(passed, f"{told} ({_between_shares(found.changed_share_95)}){end}")
 
 
-_CHECKS: Final[dict[str, Callable[[GateSettings, Comparison], Judged | None]]] = {
+_CHECKS: Final[dict[str, Callable[[GateSettings, Comparison], Finding | None]]] = {
     "test_photos": _test_photos,
     "accuracy": _accuracy,
     "interval": _interval,

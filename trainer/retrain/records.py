@@ -10,7 +10,7 @@ from trainer.retrain.cycle_folder import CycleRecord
 from worker.catalogue_diff.figures import CatalogueFigures
 
 __all__ = [
-    "Automatic",
+    "AutomaticLabels",
     "Automation",
     "Calibration",
     "CatalogueDiff",
@@ -89,7 +89,7 @@ class Calibration(CycleRecord):
     difference_95: Interval
 
 
-class Automatic(CycleRecord):
+class AutomaticLabels(CycleRecord):
     """Photos that a model labels without a person, how many of these labels are wrong, and the share that is right."""
 
     photos: int
@@ -113,10 +113,10 @@ class Automation(CycleRecord):
     champion_precision: float | None = None
     challenger_precision: float | None
     own_precision: float | None
-    champion: Automatic | None = None
-    challenger: Automatic
-    own: Automatic
-    everywhere: Automatic
+    champion: AutomaticLabels | None = None
+    challenger: AutomaticLabels
+    own: AutomaticLabels
+    everywhere: AutomaticLabels
     points: float | None = None
     points_95: Interval | None = None
 

@@ -17,7 +17,7 @@ from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import gone_photos
 from trainer.retrain.cycle_folder import CycleStatus, Outcome, now_text
 from trainer.retrain.records import CatalogueDiff, Comparison, Verdict
-from trainer.retrain.tools import Work
+from trainer.retrain.tools import RunningCycle
 from trainer.retrain.train_step import train
 from trainer.run import Run
 from trainer.splits.assigned import read_splits
@@ -38,17 +38,17 @@ class Step:
 
     name: str
     title: str
-    done: Callable[[Work], bool]
-    do: "Callable[[Work, TrainingView], None]"
+    done: Callable[[RunningCycle], bool]
+    do: "Callable[[RunningCycle, TrainingView], None]"
 
 
-def _export(work: Work, view: "TrainingView") -> None:
+def _export(work: RunningCycle, view: "TrainingView") -> None:
     asked = work.config.export
     options = ExportOptions(int8=asked.int8, float16=asked.fp16, edge=asked.edge, ort=asked.ort)
     work.tools.export(work.folder.run, work.folder.bundle, options, view.advance)
 
 
-def _compare(work: Work, view: "TrainingView") -> None:
+def _compare(work: RunningCycle, view: "TrainingView") -> None:
     name, champion = work.start.name, champion_of(work.registry, work.start.name)
     own = work.registry.training(name, champion, SPLITS_FILE) if champion else None
     photos = read_splits(work.folder.splits)
@@ -66,11 +66,11 @@ def _compare(work: Work, view: "TrainingView") -> None:
     work.folder.write(work.folder.comparison, comparison.model_copy(update={"unread": comparison.unread + gone}))
 
 
-def _catalogue_done(work: Work) -> bool:
+def _catalogue_done(work: RunningCycle) -> bool:
     return work.config.catalogue is None or not work.compared_with or work.folder.catalogue.is_file()
 
 
-def _catalogue(work: Work, view: "TrainingView") -> None:
+def _catalogue(work: RunningCycle, view: "TrainingView") -> None:
     assert work.config.catalogue is not None  # noqa: S101 - the step is done where there is none
     diff = work.tools.catalogue_diff(
         work.config.catalogue,
@@ -83,13 +83,13 @@ def _catalogue(work: Work, view: "TrainingView") -> None:
     work.folder.write(work.folder.catalogue, diff)
 
 
-def _gate(work: Work, view: "TrainingView") -> None:
+def _gate(work: RunningCycle, view: "TrainingView") -> None:
     folder = work.folder
     diff = folder.find(folder.catalogue, CatalogueDiff)
     folder.write(folder.verdict, work.tools.judge(work.config.gate, work.comparison, diff))
 
 
-def _publish(work: Work, view: "TrainingView") -> None:
+def _publish(work: RunningCycle, view: "TrainingView") -> None:
     """Add the challenger to the registry, under the alias ``challenger`` only, so that no job takes it."""
     run = Run(work.folder.run)
     numbers = _numbers(work.comparison)
@@ -112,12 +112,12 @@ def _numbers(comparison: Comparison) -> dict[str, Any]:
     return {**comparison.model_dump(mode="json", include=keys), "precision": promised}
 
 
-def _decided(work: Work) -> bool:
+def _decided(work: RunningCycle) -> bool:
     event = work.decision()
     return event is not None and (event.what is What.PROMOTED or work.force is None)
 
 
-def _decide(work: Work, view: "TrainingView") -> None:
+def _decide(work: RunningCycle, view: "TrainingView") -> None:
     folder = work.folder
     for _ in range(_MOST_CHAMPIONS):
         if _settle(work):
@@ -136,7 +136,7 @@ def _decide(work: Work, view: "TrainingView") -> None:
     raise RegistryError(msg)
 
 
-def _settle(work: Work) -> bool:
+def _settle(work: RunningCycle) -> bool:
     """Promote or refuse the challenger; ``False`` if another version became champion since the comparison."""
     name, before = work.start.name, work.compared_with
     if champion_of(work.registry, name) != before:
@@ -166,11 +166,11 @@ def _settle(work: Work) -> bool:
     return True
 
 
-def _report(work: Work, view: "TrainingView") -> None:
+def _report(work: RunningCycle, view: "TrainingView") -> None:
     work.tools.write_report(work.folder.path, _outcome(work))
 
 
-def _log(work: Work, view: "TrainingView") -> None:
+def _log(work: RunningCycle, view: "TrainingView") -> None:
     """Log the cycle to MLflow; a server that is away is reported, and the cycle ends without it."""
     mlflow, name, folder = work.config.mlflow, work.start.name, work.folder.path
     assert mlflow is not None  # noqa: S101 - the step is done where there is none
@@ -183,11 +183,11 @@ def _log(work: Work, view: "TrainingView") -> None:
     replace_file(work.folder.mlflow, json.dumps({"run": run}).encode())
 
 
-def _end(work: Work, view: "TrainingView") -> None:
+def _end(work: RunningCycle, view: "TrainingView") -> None:
     work.folder.write(work.folder.outcome, _outcome(work))
 
 
-def _outcome(work: Work) -> Outcome:
+def _outcome(work: RunningCycle) -> Outcome:
     folder, name, event = work.folder, work.start.name, work.decision()
     promoted = event is not None and event.what is What.PROMOTED
     return Outcome(
@@ -205,7 +205,7 @@ def _outcome(work: Work) -> Outcome:
     )
 
 
-def _leaves(file: str) -> Callable[[Work], bool]:
+def _leaves(file: str) -> Callable[[RunningCycle], bool]:
     """Make a step that is done when its file is there."""
     return lambda work: (work.folder.path / file).exists()
 

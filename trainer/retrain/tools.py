@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from trainer.request import TrainRequest
     from trainer.train import TrainingView
 
-__all__ = ["Tools", "Work"]
+__all__ = ["CycleTools", "RunningCycle"]
 
 
-class Tools:
+class CycleTools:
     """The functions that do a cycle's work: plain ones, so that a test can pass others."""
 
     collect = staticmethod(collect)
@@ -108,7 +108,7 @@ def _sample_options(settings: CatalogueSettings, renamed: Mapping[str, str]) -> 
 
 
 @dataclass(frozen=True)
-class Work:
+class RunningCycle:
     """A cycle that is worked on, with the settings that it began with.
 
     Attributes:
@@ -120,7 +120,7 @@ class Work:
     start: CycleStart
     config: RetrainConfig
     registry: Registry
-    tools: Tools
+    tools: CycleTools
     force: str | None
     note: Callable[[str], None]
 

@@ -11,7 +11,7 @@ from models.whole_file import replace_file
 from trainer.learning.recipe import recipe_for
 from trainer.networks.choice import NamedWeights
 from trainer.request import Arch, TrainRequest, parse_duration
-from trainer.retrain.tools import Work
+from trainer.retrain.tools import RunningCycle
 from trainer.run import Run, RunArgs, RunState
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 
-def train(work: Work, view: "TrainingView") -> None:
+def train(work: RunningCycle, view: "TrainingView") -> None:
     """Train the challenger, or go on with its training; the splits are kept beside the run, which they outlive."""
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
@@ -34,7 +34,7 @@ def train(work: Work, view: "TrainingView") -> None:
     replace_file(work.folder.splits, run.splits.read_bytes())
 
 
-def _request(work: Work) -> TrainRequest:
+def _request(work: RunningCycle) -> TrainRequest:
     """The training request; settings that are left open are the champion's, or the architecture's defaults."""
     asked = work.config.train
     args = _of_champion(work, "args.json")
@@ -77,7 +77,7 @@ def _weights_of_nobody(champion: RunArgs) -> str | None:
     return weights if there else None
 
 
-def _preprocess(work: Work, arch: Arch, same: RunArgs | None, weights: str | None) -> PreprocessSpec:
+def _preprocess(work: RunningCycle, arch: Arch, same: RunArgs | None, weights: str | None) -> PreprocessSpec:
     asked = work.config.train
     if same is None:
         pretrained = arch.is_transfer and weights != "none"
@@ -88,7 +88,7 @@ def _preprocess(work: Work, arch: Arch, same: RunArgs | None, weights: str | Non
     return spec.model_copy(update={key: value for key, value in given.items() if value is not None})
 
 
-def _with_fitting_weights(work: Work, request: TrainRequest) -> TrainRequest:
+def _with_fitting_weights(work: RunningCycle, request: TrainRequest) -> TrainRequest:
     """The request, without the champion's weights if they fit another network only; a note then says why."""
     asked = work.config.train
     if not asked.warm_start or not work.start.champion_version:
@@ -107,6 +107,6 @@ def _with_fitting_weights(work: Work, request: TrainRequest) -> TrainRequest:
     return request
 
 
-def _of_champion(work: Work, file: str) -> Path | None:
+def _of_champion(work: RunningCycle, file: str) -> Path | None:
     version = work.start.champion_version
     return work.registry.training(work.start.name, version, file) if version else None

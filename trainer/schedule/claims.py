@@ -19,7 +19,7 @@ from models.text import numbered
 from trainer.retrain.cycle_folder import CycleRecord, CycleStatus
 from trainer.schedule.due_times import stamp_of, time_of
 
-__all__ = ["FOLDER", "SKEW", "Claim", "ClaimStore", "Claims", "End", "Try"]
+__all__ = ["FOLDER", "SKEW", "Claim", "ClaimStore", "Claims", "SlotEnd", "Try"]
 
 FOLDER: Final = "schedule"
 _PLANS: Final = f"{FOLDER}/plan"
@@ -68,7 +68,7 @@ class Try(CycleRecord):
     reason: str = ""
 
 
-class End(CycleRecord):
+class SlotEnd(CycleRecord):
     """How a due time ended, and after how many tries.
 
     Attributes:
@@ -163,14 +163,14 @@ class ClaimStore:
         """Whether a due time is claimed and not done."""
         return self._storage.exists(_key(stamp)) and self.end_of(stamp) is None
 
-    def end(self, end: End) -> bool:
+    def end(self, end: SlotEnd) -> bool:
         """Note how a due time ended; ``False`` if that was noted already."""
         return self._storage.commit(_key(end.slot, ".done"), _bytes(end))
 
-    def end_of(self, stamp: str) -> End | None:
+    def end_of(self, stamp: str) -> SlotEnd | None:
         """How a due time ended."""
         try:
-            return End.model_validate_json(self._storage.read(_key(stamp, ".done")))
+            return SlotEnd.model_validate_json(self._storage.read(_key(stamp, ".done")))
         except FileNotFoundError:
             return None
 

@@ -10,7 +10,7 @@ from typing import Final
 import redis
 
 from trainer.schedule.due_times import time_of
-from worker.queue.messages import Call, read_call
+from worker.queue.messages import TaskCall, read_call
 from worker.queue.redis_state import RedisState
 
 __all__ = ["QUEUE", "RETRAIN_TASK", "CycleMessage", "CycleQueue", "cycle_call"]
@@ -29,14 +29,14 @@ class CycleMessage:
     slot: str
 
 
-def cycle_call(text: bytes | str) -> Call | None:
+def cycle_call(text: bytes | str) -> TaskCall | None:
     """The task of a message that a train worker takes; ``None`` for anything else."""
     return read_call(text) if _parse(text) else None
 
 
 def _parse(text: bytes | str) -> CycleMessage | None:
     match read_call(text):
-        case Call(task=task, arguments=[str(config), str(slot)]) if task == RETRAIN_TASK:
+        case TaskCall(task=task, arguments=[str(config), str(slot)]) if task == RETRAIN_TASK:
             known = config.startswith("/") and "\0" not in config and time_of(slot)
             return CycleMessage(config, slot) if known else None
     return None
@@ -57,7 +57,7 @@ class CycleQueue:
         """Queue a cycle, unless that was done a moment ago or it is held back; returns whether it was queued."""
         if not self._state.win(_key(message), _SENT_S, at_most=_HELD_S):
             return False
-        self._state.send(QUEUE, Call(RETRAIN_TASK, [message.config, message.slot]))
+        self._state.send(QUEUE, TaskCall(RETRAIN_TASK, [message.config, message.slot]))
         return True
 
     def hold_back(self, message: CycleMessage, seconds: int) -> None:

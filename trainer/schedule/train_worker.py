@@ -18,7 +18,7 @@ from models.storage.storage import open_storage
 from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.cycle_folder import CycleStatus, now_text
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.claims import FOLDER, ClaimStore, End, Try
+from trainer.schedule.claims import FOLDER, ClaimStore, SlotEnd, Try
 from trainer.schedule.cycle_process import CycleEnd, run_cycle
 from trainer.schedule.queue import QUEUE, RETRAIN_TASK, CycleMessage, CycleQueue, cycle_call
 from worker.events import log_event
@@ -184,7 +184,9 @@ class CycleTask:
     def _done(self, store: ClaimStore, message: CycleMessage, tries: int, end: CycleEnd) -> None:
         status, reasons = _ENDS[end.status], (end.outcome or {}).get("reasons") or ()
         reason = "; ".join(map(str, reasons))
-        store.end(End(slot=message.slot, status=status, tries=tries, at=now_text(), reason=reason, outcome=end.outcome))
+        store.end(
+            SlotEnd(slot=message.slot, status=status, tries=tries, at=now_text(), reason=reason, outcome=end.outcome)
+        )
         log_event("cycle_done", config=message.config, slot=message.slot, status=status, tries=tries)
 
     def _unfinished(self, store: ClaimStore, message: CycleMessage, tries: list[Try], end: CycleEnd) -> None:
@@ -205,7 +207,7 @@ class CycleTask:
         last, config, slot = tries[-1], message.config, message.slot
         died = "its worker or its process died" if last.status is None or last.status < 0 else ""
         reason = last.reason or died or f"exit status {last.status}"
-        store.end(End(slot=slot, status=CycleStatus.FAILED, tries=len(tries), at=now_text(), reason=reason))
+        store.end(SlotEnd(slot=slot, status=CycleStatus.FAILED, tries=len(tries), at=now_text(), reason=reason))
         log_event("slot_failed", logging.ERROR, config=config, slot=slot, tries=len(tries), reason=reason)
 
     def _later(self, message: CycleMessage, seconds: int, why: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.errors import DataError
 from trainer.data.dataset import Exclusion, Split
-from trainer.splits.assigned import Applicant, AssignedPhoto, Assignment
+from trainer.splits.assigned import AssignedPhoto, Assignment, Candidate
 from trainer.splits.groups import group_name, group_photos
 from trainer.splits.set_aside import drop_training_twins, keep_trained
 
@@ -20,7 +20,7 @@ HELD_OUT: Final = 10
 
 
 def assign_splits(
-    applicants: Sequence[Applicant], links: Sequence[tuple[int, int]], seed: int, *, fix_leaks: bool = False
+    candidates: Sequence[Candidate], links: Sequence[tuple[int, int]], seed: int, *, fix_leaks: bool = False
 ) -> Assignment:
     """Give every photo a split.
 
@@ -30,8 +30,8 @@ def assign_splits(
     that are left open are for training then, or for such a split.
 
     Args:
-        applicants: photos, and those that only an earlier training knew.
-        links: places of two applicants that show the same picture; those of one product, of one content and of one
+        candidates: photos, and those that only an earlier training knew.
+        links: places of two candidates that show the same picture; those of one product, of one content and of one
             earlier group belong together anyway.
         seed: same seed, same splits.
         fix_leaks: whether to drop the training twins of validation and test photos.
@@ -40,20 +40,20 @@ def assign_splits(
         DataError: only some photos of a CSV have a split, fewer than two classes can be trained on, or no validation
             photo is left.
     """
-    without = [applicant.path for applicant in applicants if applicant.split is None and not applicant.open]
-    if without and not _is_extended(applicants) and any(applicant.split for applicant in applicants):
+    without = [candidate.path for candidate in candidates if candidate.split is None and not candidate.open]
+    if without and not _is_extended(candidates) and any(candidate.split for candidate in candidates):
         msg = (
             f"Expected a split for every photo or for none, got none for {without[0]}; where Hangtag is to choose it, "
             "say open."
         )
         raise DataError(msg)
-    groups, bridges = group_photos(applicants, links)
-    photos = _assigned(applicants, groups, seed)
+    groups, bridges = group_photos(candidates, links)
+    photos = _assigned(candidates, groups, seed)
     bridging = []
     for place, bridged in bridges.items():
-        ends = " and with ".join(f"{applicants[end].path} in {applicants[end].split}" for end in bridged)
-        bridging.append(Exclusion(applicants[place].path, "bridges_splits", f"It belongs with {ends}"))
-    earlier_groups = {photos[place].group for place in photos if applicants[place].fixed}
+        ends = " and with ".join(f"{candidates[end].path} in {candidates[end].split}" for end in bridged)
+        bridging.append(Exclusion(candidates[place].path, "bridges_splits", f"It belongs with {ends}"))
+    earlier_groups = {photos[place].group for place in photos if candidates[place].fixed}
     kept, dropped = list(photos.values()), list[Exclusion]()
     if fix_leaks:
         kept, dropped = drop_training_twins(kept, earlier_groups)
@@ -61,55 +61,55 @@ def assign_splits(
     return replace(covered, set_aside=[*bridging, *dropped, *covered.set_aside])
 
 
-def _is_extended(applicants: Sequence[Applicant]) -> bool:
-    return any(applicant.fixed for applicant in applicants)
+def _is_extended(candidates: Sequence[Candidate]) -> bool:
+    return any(candidate.fixed for candidate in candidates)
 
 
-def _assigned(applicants: Sequence[Applicant], groups: Mapping[int, int], seed: int) -> dict[int, AssignedPhoto]:
+def _assigned(candidates: Sequence[Candidate], groups: Mapping[int, int], seed: int) -> dict[int, AssignedPhoto]:
     """The photos that have a group, each with its split and the name of its group."""
     members: defaultdict[int, list[int]] = defaultdict(list)
     for place, group in groups.items():
         members[group].append(place)
-    names = {group: _name([applicants[place] for place in places]) for group, places in members.items()}
-    splits = _splits(applicants, members, names, seed)
+    names = {group: _name([candidates[place] for place in places]) for group, places in members.items()}
+    splits = _splits(candidates, members, names, seed)
     assigned = {}
     for place, group in groups.items():
-        a = applicants[place]
+        a = candidates[place]
         assigned[place] = AssignedPhoto(a.path, a.label, splits[place], a.sha256, names[group], a.product, a.present)
     return assigned
 
 
-def _name(members: Sequence[Applicant]) -> str:
-    earlier = [applicant.group for applicant in members if applicant.group is not None]
-    return min(earlier) if earlier else group_name(min(applicant.sha256 for applicant in members))
+def _name(members: Sequence[Candidate]) -> str:
+    earlier = [candidate.group for candidate in members if candidate.group is not None]
+    return min(earlier) if earlier else group_name(min(candidate.sha256 for candidate in members))
 
 
 def _splits(
-    applicants: Sequence[Applicant], members: Mapping[int, Sequence[int]], names: Mapping[int, str], seed: int
+    candidates: Sequence[Candidate], members: Mapping[int, Sequence[int]], names: Mapping[int, str], seed: int
 ) -> dict[int, Split]:
     """Each photo's split: its own, its group's, or a new one."""
-    given = {applicant.split for applicant in applicants} - {None}
-    cuts = bool(given) and not _is_extended(applicants)
+    given = {candidate.split for candidate in candidates} - {None}
+    cuts = bool(given) and not _is_extended(candidates)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in given)]
     splits: dict[int, Split] = {}
     placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # photos of each class that are present
     placed_groups: Counter[str] = Counter()
     free = []
     for group, places in members.items():
-        decided = {applicants[place].split for place in places}
+        decided = {candidates[place].split for place in places}
         if decided <= ({Split.TRAIN, None} if cuts else {None}):
             free.append(group)
             continue
         joins = next(split for split in decided if split is not None)
-        splits.update((place, applicants[place].split or joins) for place in places)
-        present = [place for place in places if applicants[place].present]
+        splits.update((place, candidates[place].split or joins) for place in places)
+        present = [place for place in places if candidates[place].present]
         for place in present:
-            placed[applicants[place].label][splits[place]] += 1
-        placed_groups.update({applicants[place].label for place in present})
+            placed[candidates[place].label][splits[place]] += 1
+        placed_groups.update({candidates[place].label for place in present})
     free.sort(key=names.__getitem__)
     by_class: defaultdict[str, list[int]] = defaultdict(list)
     for number in np.random.default_rng(seed).permutation(len(free)):
-        counts = Counter(applicants[place].label for place in members[free[number]])
+        counts = Counter(candidates[place].label for place in members[free[number]])
         by_class[min(counts, key=lambda label: (-counts[label], label))].append(free[number])
     for label, groups in by_class.items():
         sizes = [len(members[group]) for group in groups]

@@ -10,14 +10,14 @@ from models.errors import DataError
 from trainer.data.csv_files import write_rows
 from trainer.data.dataset import Exclusion, Split
 
-__all__ = ["Applicant", "AssignedPhoto", "Assignment", "read_splits", "write_splits"]
+__all__ = ["AssignedPhoto", "Assignment", "Candidate", "read_splits", "write_splits"]
 
 _COLUMNS: Final = ("image", "label", "split", "sha256", "group", "product", "present")
 _PRESENT: Final = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
-class Applicant:
+class Candidate:
     """A photo that asks for a split.
 
     Attributes:

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from models.errors import DataError
 from trainer.data.dataset import LabeledPhoto, Split
-from trainer.splits.assigned import Applicant, AssignedPhoto
+from trainer.splits.assigned import AssignedPhoto, Candidate
 
 __all__ = ["match_earlier"]
 
 
 def match_earlier(
     photos: Sequence[LabeledPhoto], sha256s: Sequence[str], earlier: Sequence[AssignedPhoto]
-) -> list[Applicant]:
+) -> list[Candidate]:
     """Find each photo in an earlier training, by its content or else by its path.
 
     A photo with the content of an earlier one is that one, renamed perhaps; one at the path of an earlier one whose
@@ -28,7 +28,7 @@ def match_earlier(
         DataError: the person has given an earlier photo another split.
     """
     today = [
-        Applicant(p.path, p.label, s, p.product, p.split, open=p.open) for p, s in zip(photos, sha256s, strict=True)
+        Candidate(p.path, p.label, s, p.product, p.split, open=p.open) for p, s in zip(photos, sha256s, strict=True)
     ]
     known: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
     for old in earlier:
@@ -36,28 +36,28 @@ def match_earlier(
     least = {sha256: found[max(found, key=lambda split: split.rank)] for sha256, found in known.items()}
     rows = _matched(today, earlier, least)
     _check_unmoved([(one, None if row is None else earlier[row]) for one, row in zip(today, rows, strict=True)])
-    applicants = []
+    candidates = []
     for one, row in zip(today, rows, strict=True):
         if row is not None:
             kept = earlier[row]
             decided = replace(one, split=kept.split, group=kept.group, earlier_label=kept.label)
-            applicants.append(replace(decided, product=one.product or kept.product))
+            candidates.append(replace(decided, product=one.product or kept.product))
         elif one.split is None and len(known.get(one.sha256, ())) > 1:  # a copy of photos in several splits
             copied = least[one.sha256]
-            applicants.append(replace(one, split=copied.split, group=copied.group))
+            candidates.append(replace(one, split=copied.split, group=copied.group))
         else:
-            applicants.append(one)
+            candidates.append(one)
     matched = set(rows)
-    return [*applicants, *(_absent(old) for row, old in enumerate(earlier) if row not in matched)]
+    return [*candidates, *(_absent(old) for row, old in enumerate(earlier) if row not in matched)]
 
 
-def _absent(row: AssignedPhoto) -> Applicant:
-    known = Applicant(row.path, row.label, row.sha256, row.product, row.split, row.group)
+def _absent(row: AssignedPhoto) -> Candidate:
+    known = Candidate(row.path, row.label, row.sha256, row.product, row.split, row.group)
     return replace(known, present=False, earlier_label=row.label)
 
 
 def _matched(
-    today: Sequence[Applicant], earlier: Sequence[AssignedPhoto], least: Mapping[str, AssignedPhoto]
+    today: Sequence[Candidate], earlier: Sequence[AssignedPhoto], least: Mapping[str, AssignedPhoto]
 ) -> list[int | None]:
     """Each photo's row of the earlier training; a row belongs to one photo at most.
 
@@ -68,7 +68,7 @@ def _matched(
     order = sorted(range(len(earlier)), key=lambda row: (not earlier[row].present, -earlier[row].split.rank))
     offered = {row: earlier[row] for row in order}
 
-    def claim(key: Callable[[Applicant | AssignedPhoto], Hashable]) -> None:
+    def claim(key: Callable[[Candidate | AssignedPhoto], Hashable]) -> None:
         """Match the photos left on both sides that have equal keys, in order; the others are left for the next key."""
         rows: defaultdict[Hashable, deque[int]] = defaultdict(deque)
         for row, old in offered.items():
@@ -84,11 +84,11 @@ def _matched(
     claim(lambda one: (one.sha256, one.path))
     claim(lambda one: (one.sha256, one.split))
     claim(lambda one: None if isinstance(one, AssignedPhoto) and one.split != least[one.sha256].split else one.sha256)
-    claim(lambda one: None if isinstance(one, Applicant) and one.sha256 in least else one.path)
+    claim(lambda one: None if isinstance(one, Candidate) and one.sha256 in least else one.path)
     return found
 
 
-def _check_unmoved(pairs: Sequence[tuple[Applicant, AssignedPhoto | None]]) -> None:
+def _check_unmoved(pairs: Sequence[tuple[Candidate, AssignedPhoto | None]]) -> None:
     given = {photo.split for photo, _ in pairs}
     moved = []
     for photo, row in pairs:

@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from trainer.check.near import joined, links_of
 from trainer.data.dataset import Split
-from trainer.splits.assigned import Applicant
+from trainer.splits.assigned import Candidate
 
 __all__ = ["group_name", "group_photos"]
 
@@ -24,38 +24,38 @@ def group_name(sha256: str) -> str:
     return sha256[:_NAME_DIGITS]
 
 
-def group_photos(applicants: Sequence[Applicant], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
+def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
     """Put together what shows the same picture, or belongs to one product.
 
     Photos whose splits are decided are joined as they are, even across splits. Undecided photos that show the same
     picture share a fate: one after the other, in the order of their smallest SHA-256, such a set of photos joins all
-    photos that it is linked to, or is set aside if these lie in more than one split. Links are places of two applicants
+    photos that it is linked to, or is set aside if these lie in more than one split. Links are places of two candidates
     that show the same picture.
 
     Returns:
         Place → number of its group; a group in which splits are decided has undecided photos only if it lies in one
         split. And, for each place that bridges splits and so has no group, the places of photos in two of them.
     """
-    count, edges = _edges(applicants, links)
+    count, edges = _edges(candidates, links)
     asks = np.zeros(count, bool)
-    asks[: len(applicants)] = [applicant.split is None for applicant in applicants]
+    asks[: len(candidates)] = [candidate.split is None for candidate in candidates]
     first, second = edges[:, 0], edges[:, 1]
     alike = asks[first] == asks[second]
     parts = joined(count, edges[alike])
     askers = np.where(asks[first], first, second)[~alike]
     hosts = np.where(asks[first], second, first)[~alike]
-    own = parts[: len(applicants)].tolist()
+    own = parts[: len(candidates)].tolist()
     met: defaultdict[int, dict[Split, int]] = defaultdict(dict)
-    for place, (applicant, part) in enumerate(zip(applicants, own, strict=True)):
-        if applicant.split is not None:
-            met[part].setdefault(applicant.split, place)
+    for place, (candidate, part) in enumerate(zip(candidates, own, strict=True)):
+        if candidate.split is not None:
+            met[part].setdefault(candidate.split, place)
     bound: defaultdict[int, set[int]] = defaultdict(set)
     for asker, host in zip(parts[askers].tolist(), parts[hosts].tolist(), strict=True):
         bound[asker].add(host)
     smallest: dict[int, str] = {}
-    for applicant, part in zip(applicants, own, strict=True):
+    for candidate, part in zip(candidates, own, strict=True):
         if part in bound:
-            smallest[part] = min(applicant.sha256, smallest.get(part, applicant.sha256))
+            smallest[part] = min(candidate.sha256, smallest.get(part, candidate.sha256))
     union = DisjointSet(range(int(parts.max(initial=-1)) + 1))
     bridges = _join_hosts(union, [(part, bound[part]) for part in sorted(smallest, key=smallest.__getitem__)], met)
     groups = {place: union[part] for place, part in enumerate(own) if part not in bridges}
@@ -83,19 +83,19 @@ def _join_hosts(
     return bridges
 
 
-def _edges(applicants: Sequence[Applicant], links: Sequence[tuple[int, int]]) -> tuple[int, npt.NDArray[np.intp]]:
+def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[int, npt.NDArray[np.intp]]:
     """Everything that joins: pictures directly, products and earlier groups through a node of their own."""
     edges = [
         *links,
-        *links_of((a.sha256, a.split is None) for a in applicants),
-        *links_of(a.sha256 for a in applicants),
+        *links_of((a.sha256, a.split is None) for a in candidates),
+        *links_of(a.sha256 for a in candidates),
     ]
-    earlier = {applicant.group for applicant in applicants}
+    earlier = {candidate.group for candidate in candidates}
     nodes: dict[tuple[str, str], int] = {}
-    for place, applicant in enumerate(applicants):
-        name = applicant.group or group_name(applicant.sha256)
+    for place, candidate in enumerate(candidates):
+        name = candidate.group or group_name(candidate.sha256)
         if name in earlier:
-            edges.append((place, nodes.setdefault(("group", name), len(applicants) + len(nodes))))
-        if applicant.product is not None:
-            edges.append((place, nodes.setdefault(("product", applicant.product), len(applicants) + len(nodes))))
-    return len(applicants) + len(nodes), np.array(edges, np.intp).reshape(-1, 2)
+            edges.append((place, nodes.setdefault(("group", name), len(candidates) + len(nodes))))
+        if candidate.product is not None:
+            edges.append((place, nodes.setdefault(("product", candidate.product), len(candidates) + len(nodes))))
+    return len(candidates) + len(nodes), np.array(edges, np.intp).reshape(-1, 2)

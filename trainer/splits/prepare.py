@@ -16,7 +16,7 @@ import numpy as np
 from models.errors import DataError
 from models.text import number_of
 from trainer.check.check_reports import listed
-from trainer.check.checkup import Advance, look_at
+from trainer.check.checkup import Advance, scan_photos
 from trainer.check.near import links_of
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import TOGETHER, Guess, guess_from_accidents
@@ -25,7 +25,7 @@ from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import hash_photos, holds
 from trainer.splits.assign import assign_splits
-from trainer.splits.assigned import Applicant, AssignedPhoto
+from trainer.splits.assigned import AssignedPhoto, Candidate
 from trainer.splits.earlier import match_earlier
 from trainer.splits.set_aside import count_leaks, find_unlearnable
 
@@ -69,32 +69,32 @@ def prepare(
     Raises:
         DataError: too little is left to learn from, or the data do not fit the earlier splits.
     """
-    looked = look_at(dataset.photos, statistics, advance)
-    hashed = list(zip(looked.photos, looked.sha256s, strict=True))
+    scanned = scan_photos(dataset.photos, statistics, advance)
+    hashed = list(zip(scanned.photos, scanned.sha256s, strict=True))
     readable, undecoded = _decode(hashed, pixels, advance)
-    faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in looked.faulty]
+    faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in scanned.faulty]
     unusable = [*faulty, *undecoded]
     if not readable:
         first = unusable[0].message
         msg = f"Expected photos that can be used in {dataset.source}, found none among {len(unusable):,}: {first}"
         raise DataError(msg)
     earlier = options.earlier
-    applicants = match_earlier([photo for photo, _ in readable], [sha256 for _, sha256 in readable], earlier)
-    if earlier and not any(applicant.present and applicant.fixed for applicant in applicants):
+    candidates = match_earlier([photo for photo, _ in readable], [sha256 for _, sha256 in readable], earlier)
+    if earlier and not any(candidate.present and candidate.fixed for candidate in candidates):
         msg = (
             f"Expected some of the {len(earlier):,} photos of the earlier training among the data, found none, not "
             f"even {earlier[0].path}; give the splits of a training on these photos."
         )
         raise DataError(msg)
-    applicants, relations = _relate(applicants, statistics, advance)
-    unlearnable, disputed = find_unlearnable(applicants, relations)
-    remaining, links = _without(applicants, relations.pictures.tolist(), unlearnable)
+    candidates, relations = _relate(candidates, statistics, advance)
+    unlearnable, disputed = find_unlearnable(candidates, relations)
+    remaining, links = _without(candidates, relations.pictures.tolist(), unlearnable)
     with _naming(unusable):
         assignment = assign_splits(remaining, links, options.seed, fix_leaks=options.fix_leaks)
     excluded = [*dataset.excluded, *unusable, *unlearnable.values(), *assignment.set_aside]
     used = [photo for photo in assignment.photos if photo.present]
     shortcuts = _shortcuts(used, statistics, advance)
-    notes = (*_notes(dataset, excluded, applicants, disputed, used, shortcuts), *assignment.notes)
+    notes = (*_notes(dataset, excluded, candidates, disputed, used, shortcuts), *assignment.notes)
     return Prepared(assignment.photos, excluded, tuple(sorted({photo.label for photo in used})), notes)
 
 
@@ -113,16 +113,16 @@ def _naming(unusable: Sequence[Exclusion]) -> Iterator[None]:
 
 
 def _relate(
-    applicants: Sequence[Applicant], statistics: StatisticsStore, advance: Advance
-) -> tuple[list[Applicant], Relations]:
+    candidates: Sequence[Candidate], statistics: StatisticsStore, advance: Advance
+) -> tuple[list[Candidate], Relations]:
     """How the photos relate to each other, and to earlier ones that this machine's cache knows.
 
     Returns:
-        The applicants: first those whose places the relations use, then the others.
+        The candidates: first those whose places the relations use, then the others.
     """
-    known: list[Applicant] = []
-    unknown: list[Applicant] = []
-    for one in applicants:
+    known: list[Candidate] = []
+    unknown: list[Candidate] = []
+    for one in candidates:
         seen = one.present or not (statistics.lacks(one.sha256) or statistics.fault(one.sha256))
         (known if seen else unknown).append(one)
     photos = [LabeledPhoto(a.path, a.label, a.split, a.product) for a in known]
@@ -131,14 +131,14 @@ def _relate(
 
 
 def _without(
-    applicants: Sequence[Applicant], pictures: Sequence[int], excluded: Container[int]
-) -> tuple[list[Applicant], list[tuple[int, int]]]:
-    """The applicants that are left, and links between those that show the same picture.
+    candidates: Sequence[Candidate], pictures: Sequence[int], excluded: Container[int]
+) -> tuple[list[Candidate], list[tuple[int, int]]]:
+    """The candidates that are left, and links between those that show the same picture.
 
-    A photo with an earlier split keeps it, as absent. ``pictures`` numbers the pictures of the first applicants.
+    A photo with an earlier split keeps it, as absent. ``pictures`` numbers the pictures of the first candidates.
     """
-    left = [place for place, one in enumerate(applicants) if place not in excluded or one.fixed]
-    remaining = [replace(applicants[p], present=applicants[p].present and p not in excluded) for p in left]
+    left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
+    remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]
     shown = [pictures[place] for place in left if place < len(pictures)]  # they come first here, too
     return remaining, links_of(shown)
 
@@ -219,14 +219,14 @@ def read_excluded(path: Path) -> list[Exclusion]:
 def _notes(
     dataset: Dataset,
     excluded: Sequence[Exclusion],
-    applicants: Sequence[Applicant],
+    candidates: Sequence[Candidate],
     disputed: int,
     used: Sequence[AssignedPhoto],
     shortcuts: Sequence[Guess],
 ) -> Iterator[str]:
     """Remarks on the data for a person, a line each.
 
-    ``disputed`` photos under two labels were not set aside; ``applicants`` are those that could be read, and those of
+    ``disputed`` photos under two labels were not set aside; ``candidates`` are those that could be read, and those of
     an earlier training.
     """
     if excluded:
@@ -236,8 +236,8 @@ def _notes(
         yield f"{number_of(repeats, 'photo repeats', 'photos repeat')} the picture or the product of another"
     if disputed:
         yield f"{disputed:,} validation and test photos show a picture that stands under two labels: see hangtag check"
-    yield from _notes_on_earlier(applicants)
-    yield from _notes_on_cuts(applicants, used)
+    yield from _notes_on_earlier(candidates)
+    yield from _notes_on_cuts(candidates, used)
     leaks = count_leaks(used)
     for split in sorted(leaks, key=lambda split: -split.rank):
         whole = sum(photo.split is split for photo in used)
@@ -246,7 +246,7 @@ def _notes(
             f"product that is learned from: their figures flatter; --fix-leaks drops the twins"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
-    told = {applicant.label for applicant in applicants if applicant.path in untrained}  # where splits are given
+    told = {candidate.label for candidate in candidates if candidate.path in untrained}  # where splits are given
     if missing := sorted(set(dataset.classes) - told - {photo.label for photo in used}):
         yield f"no usable photo of {listed(missing)}: the model will not know it"
     alone = [guess for guess in shortcuts if guess.feature != TOGETHER]
@@ -254,28 +254,28 @@ def _notes(
         yield f"Shortcut: {guess.sentence()}"
 
 
-def _notes_on_earlier(applicants: Sequence[Applicant]) -> Iterator[str]:
+def _notes_on_earlier(candidates: Sequence[Candidate]) -> Iterator[str]:
     """Notes on an earlier training: corrected labels, photos that stay in their splits, photos that are gone."""
-    corrected = [applicant for applicant in applicants if applicant.present and applicant.relabeled]
+    corrected = [candidate for candidate in candidates if candidate.present and candidate.relabeled]
     if corrected:
-        tested = sum(applicant.split is Split.TEST for applicant in corrected)
+        tested = sum(candidate.split is Split.TEST for candidate in corrected)
         have = number_of(len(corrected), "photo has", "photos have")
         yield f"{have} another label than before ({tested:,} in test)"
-    earlier = [applicant for applicant in applicants if applicant.earlier_label is not None]
-    absent = [applicant for applicant in earlier if not applicant.present]
+    earlier = [candidate for candidate in candidates if candidate.earlier_label is not None]
+    absent = [candidate for candidate in earlier if not candidate.present]
     if earlier:
-        stay, new = len(earlier) - len(absent), len(applicants) - len(earlier)
+        stay, new = len(earlier) - len(absent), len(candidates) - len(earlier)
         kept = number_of(stay, "photo stays in the split", "photos stay in their splits")
         yield f"{kept} of the earlier training, {number_of(new, 'is', 'are')} new"
     if absent:
-        tested = sum(applicant.split is Split.TEST for applicant in absent)
+        tested = sum(candidate.split is Split.TEST for candidate in absent)
         yield f"{len(absent):,} of {len(earlier):,} earlier photos are not in the data ({tested:,} of them in test)"
 
 
-def _notes_on_cuts(applicants: Sequence[Applicant], used: Sequence[AssignedPhoto]) -> Iterator[str]:
+def _notes_on_cuts(candidates: Sequence[Candidate], used: Sequence[AssignedPhoto]) -> Iterator[str]:
     """Training photos of a person who gave no other splits, or only one."""
-    given = {(a.path, a.label) for a in applicants if a.split is Split.TRAIN and not a.fixed}
-    splits = {applicant.split for applicant in applicants}
+    given = {(a.path, a.label) for a in candidates if a.split is Split.TRAIN and not a.fixed}
+    splits = {candidate.split for candidate in candidates}
     moved = Counter(photo.split for photo in used if (photo.path, photo.label) in given)
     for split, count in moved.items():
         if split is not Split.TRAIN and split not in splits:

@@ -9,7 +9,7 @@ from models.errors import DataError
 from models.text import number_of
 from trainer.check.relations import Relations, is_placeholder
 from trainer.data.dataset import Exclusion, Split
-from trainer.splits.assigned import Applicant, AssignedPhoto, Assignment
+from trainer.splits.assigned import AssignedPhoto, Assignment, Candidate
 
 __all__ = ["count_leaks", "drop_training_twins", "find_unlearnable", "keep_trained"]
 
@@ -17,7 +17,7 @@ LISTED: Final = 3
 """More classes than this share one note."""
 
 
-def find_unlearnable(applicants: Sequence[Applicant], relations: Relations) -> tuple[dict[int, Exclusion], int]:
+def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
     """Find placeholders, and pictures under two labels, among photos, those of an earlier training too.
 
     A picture under two labels goes altogether while its split is undecided. If some of its photos have a split and
@@ -31,41 +31,41 @@ def find_unlearnable(applicants: Sequence[Applicant], relations: Relations) -> t
     kept = 0
     disputed = list(relations.conflicts)
     for group in relations.placeholders:
-        present = [place for place in group if applicants[place].present]
-        labels = len({applicants[place].label for place in present})
+        present = [place for place in group if candidates[place].present]
+        labels = len({candidates[place].label for place in present})
         if labels > 1 and is_placeholder(len(present), labels):
             message = f"One picture under {len(present)} rows of several labels: it shows no product."
-            excluded.update({place: Exclusion(applicants[place].path, "placeholder", message) for place in present})
+            excluded.update({place: Exclusion(candidates[place].path, "placeholder", message) for place in present})
         else:
             disputed.append(group)
     for group in disputed:
-        present = [place for place in group if applicants[place].present]
-        going = _disputed(applicants, present)
+        present = [place for place in group if candidates[place].present]
+        going = _disputed(candidates, present)
         staying = set(present) - going
-        kept += len(staying) if _disagree(applicants, staying) else 0
+        kept += len(staying) if _disagree(candidates, staying) else 0
         for place in sorted(going):
-            photo = applicants[place]
-            other = next(applicants[p] for p in present if applicants[p].label != photo.label)
+            photo = candidates[place]
+            other = next(candidates[p] for p in present if candidates[p].label != photo.label)
             message = f"The same picture is {photo.label} here and {other.label} at {other.path}; remove the wrong one."
             excluded[place] = Exclusion(photo.path, "label_conflict", message)
     return excluded, kept
 
 
-def _disputed(applicants: Sequence[Applicant], present: Sequence[int]) -> set[int]:
+def _disputed(candidates: Sequence[Candidate], present: Sequence[int]) -> set[int]:
     """The photos of one picture that go."""
-    if not _disagree(applicants, present):
+    if not _disagree(candidates, present):
         return set()
-    decided = [place for place in present if applicants[place].split is not None]
+    decided = [place for place in present if candidates[place].split is not None]
     undecided = set(present) - set(decided)
     if not decided:
         return undecided
-    if _disagree(applicants, decided):
-        return undecided | {place for place in decided if applicants[place].split is Split.TRAIN}
-    return {place for place in undecided if applicants[place].label != applicants[decided[0]].label}
+    if _disagree(candidates, decided):
+        return undecided | {place for place in decided if candidates[place].split is Split.TRAIN}
+    return {place for place in undecided if candidates[place].label != candidates[decided[0]].label}
 
 
-def _disagree(applicants: Sequence[Applicant], places: Collection[int]) -> bool:
-    return len({applicants[place].label for place in places}) > 1
+def _disagree(candidates: Sequence[Candidate], places: Collection[int]) -> bool:
+    return len({candidates[place].label for place in places}) > 1
 
 
 def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from models.errors import HangtagError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.storage.storage import Storage
-from worker.earlier.result_table import Labelled, ResultTable, put_results
+from worker.earlier.result_table import LabelledRow, ResultTable, put_results
 from worker.events import log_event
 from worker.job import Job, JobOptions, ModelPin
 from worker.photos.cells import Cells
@@ -119,7 +119,7 @@ def _written(previous: Job, file: Path, terms: Terms) -> int:
         return int(connection.execute("SELECT COUNT(*) FROM photo").fetchone()[0])
 
 
-def _chunks(job: Job) -> Iterator[list[Labelled]]:
+def _chunks(job: Job) -> Iterator[list[LabelledRow]]:
     keys = job.part_keys()
     cells = Cells(job.spec.image_root, confined=job.spec.confined)
     for chunk in range(job.spec.chunks):
@@ -132,7 +132,7 @@ def _chunks(job: Job) -> Iterator[list[Labelled]]:
             )
             raise JobError(msg) from error
         images = job.chunk_images(chunk) if any(result.etag for result in results) else [None] * len(results)
-        yield [Labelled(result, cells.url(cell)) for result, cell in zip(results, images, strict=True)]
+        yield [LabelledRow(result, cells.url(cell)) for result, cell in zip(results, images, strict=True)]
 
 
 def open_previous(job: Job, folder: Path) -> ResultTable | None:

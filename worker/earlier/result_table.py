@@ -14,7 +14,7 @@ from worker.events import log_event
 from worker.job import RETRYABLE
 from worker.results import RowResult, Status
 
-__all__ = ["EarlierResult", "Labelled", "ResultTable", "put_results"]
+__all__ = ["EarlierResult", "LabelledRow", "ResultTable", "put_results"]
 
 _FIND: Final = "SELECT result FROM photo WHERE sha256 = ?"
 _AT: Final = "SELECT hex(sha256), result FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ?"
@@ -35,14 +35,14 @@ class EarlierResult:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledRow:
     """A row that has just been labelled: its result, and where its photo came from, if over a network."""
 
     result: RowResult
     url: str | None
 
 
-def put_results(connection: sqlite3.Connection, rows: Iterable[Labelled]) -> None:
+def put_results(connection: sqlite3.Connection, rows: Iterable[LabelledRow]) -> None:
     """Keep the results that would be the same another time; call it within a transaction.
 
     Where a photo failed its host is asked again: what it once gave may have been half of it.
@@ -141,7 +141,7 @@ class ResultTable:
             self._give_up(error)
             return nothing
 
-    def add(self, rows: Iterable[Labelled]) -> None:
+    def add(self, rows: Iterable[LabelledRow]) -> None:
         """Keep the results that are worth keeping, in one transaction."""
         if self._connection is None or time.monotonic() < self._adds_from:
             return

@@ -9,7 +9,7 @@ from typing import Final
 from models.errors import HangtagError
 from worker.earlier.local_cache import CacheFolder, cache_folder, open_local_cache
 from worker.earlier.previous import open_previous
-from worker.earlier.result_table import EarlierResult, Labelled, ResultTable
+from worker.earlier.result_table import EarlierResult, LabelledRow, ResultTable
 from worker.events import log_event
 from worker.job import Job
 from worker.receipt import RECEIPT_FILE
@@ -51,7 +51,7 @@ class EarlierResults:
             found |= table.etags(urls)
         return found
 
-    def add(self, rows: Iterable[Labelled]) -> None:
+    def add(self, rows: Iterable[LabelledRow]) -> None:
         """Keep results of this job."""
         if self._own:
             self._own.add(rows)

@@ -11,7 +11,7 @@ import numpy as np
 from models.classifier import BATCH, Classifier
 from models.errors import ImageError
 from models.preprocess import Pixels
-from worker.earlier.result_table import EarlierResult, Labelled
+from worker.earlier.result_table import EarlierResult, LabelledRow
 from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
 from worker.job import RETRYABLE, Job
 from worker.labelling.chunk import Finished, OpenChunk, is_done
@@ -181,13 +181,13 @@ class Labeller:
         chunk.effort["carried" if known.carried else "repeated"] += 1
         row = replace(known.result, etag=photo.etag)
         if photo.url and photo.etag:
-            self._known.add([Labelled(row, photo.url)])
+            self._known.add([LabelledRow(row, photo.url)])
         self._settle(photo, row)
 
     def _fail(self, photo: Photo, sha256: str, error: ImageError) -> None:
         row = replace(failed_row(error, sha256, self._classifier.reference), etag=photo.etag)
         if error.fault not in RETRYABLE:
-            self._known.add([Labelled(row, photo.url)])
+            self._known.add([LabelledRow(row, photo.url)])
         self._settle(photo, row)
 
     def _label(self) -> None:
@@ -196,11 +196,11 @@ class Labeller:
         scores = self._classifier.score(np.stack([waiting.pixels for waiting in batch]))
         predictions = self._classifier.decide(scores, self._job.spec.options.top_k)
         seconds = (time.perf_counter() - start) / len(batch)
-        done: list[tuple[Photo, Labelled]] = []
+        done: list[tuple[Photo, LabelledRow]] = []
         for waiting, prediction in zip(batch, predictions, strict=True):
             row = labeled_row(prediction, waiting.sha256, self._classifier.reference)
             self._open[waiting.photos[0].wanted.chunk].effort["inference_s"] += seconds
-            done += [(photo, Labelled(replace(row, etag=photo.etag), photo.url)) for photo in waiting.photos]
+            done += [(photo, LabelledRow(replace(row, etag=photo.etag), photo.url)) for photo in waiting.photos]
         self._known.add(labelled for _, labelled in done)
         for photo, labelled in done:
             self._settle(photo, labelled.result)

@@ -68,8 +68,8 @@ def _supply(control: Control, name: str) -> None:
     if control.jobs.find(name).cancelled:
         lines = [f"It is cancelled; {_command('resume', name, control.settings)} goes on with it."]
     else:
-        situation = look_around(name, control.state, lambda: control.reconciler.supply(name))
-        lines = remarks(situation, control.jobs.identity())
+        status = look_around(name, control.state, lambda: control.reconciler.supply(name))
+        lines = remarks(status, control.jobs.identity())
     for line in lines:
         Console(stderr=True).say(line, "yellow")
 

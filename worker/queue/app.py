@@ -10,7 +10,7 @@ from kombu import Queue
 
 from worker.priority import Priority
 from worker.queue.connection import MessageFilter
-from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, Call, chunk_call
+from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, TaskCall, chunk_call
 from worker.queue.metrics import DROPPED, Metrics
 from worker.queue.runner import Runner
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
@@ -40,7 +40,7 @@ class HangtagCelery(Celery):
     amqp_cls = "worker.queue.connection:FastRetryAmqp"
     task_cls = _LoggedTask
 
-    def __init__(self, settings: QueueSettings, read: Callable[[bytes], Call | None] = chunk_call) -> None:
+    def __init__(self, settings: QueueSettings, read: Callable[[bytes], TaskCall | None] = chunk_call) -> None:
         super().__init__("hangtag", set_as_current=False)
         self.conf.update(_configuration(settings))
         self.settings = settings

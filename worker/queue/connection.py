@@ -17,7 +17,7 @@ from kombu import Connection
 from kombu.transport.redis import Channel, QoS, Transport
 
 from worker.events import log_event
-from worker.queue.messages import Call
+from worker.queue.messages import TaskCall
 from worker.queue.redis_state import RedisOutage
 
 __all__ = ["FastRetryAmqp", "MessageFilter"]
@@ -29,7 +29,7 @@ _SHOWN: Final = 80
 class MessageFilter:
     """Accepts a message that ``read`` knows as one for this worker, or drops it."""
 
-    def __init__(self, read: Callable[[bytes], Call | None], dropped: Callable[[], None]) -> None:
+    def __init__(self, read: Callable[[bytes], TaskCall | None], dropped: Callable[[], None]) -> None:
         self._read = read
         self._dropped = dropped
         self._say_at = 0.0

@@ -16,7 +16,7 @@ from worker.job import Job
 from worker.jobs import Jobs
 from worker.model import read_note
 from worker.progress import JobProgress, JobState, ProgressReader
-from worker.queue.control import Control, Situation, look_around, watch
+from worker.queue.control import Control, QueueStatus, look_around, watch
 from worker.queue.redis_state import RedisState
 
 __all__ = ["print_job", "print_jobs", "read_rows", "remarks", "watch_with_progress"]
@@ -74,10 +74,10 @@ def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
 
 def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
     """Print all that is known of one job."""
-    progress, situation = ProgressReader(job).read(), look_around(name, state)
+    progress, status = ProgressReader(job).read(), look_around(name, state)
     if as_json:
-        found = {"redis_error": situation.redis_error, "trouble": situation.trouble}
-        workers = [asdict(worker) for worker in situation.workers]
+        found = {"redis_error": status.redis_error, "trouble": status.trouble}
+        workers = [asdict(worker) for worker in status.workers]
         print(json.dumps({**_record(name, job, progress), **found, "workers": workers}, indent=1))
         return
     console = Console()
@@ -97,14 +97,14 @@ def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
         facts["Retries"] = f"{job.retry().number} of failed rows"
     for title, fact in facts.items():
         console.print(f"[bold]{title}[/bold]: {escape(fact)}", highlight=False, soft_wrap=True)
-    if situation.redis_error:
-        console.print(f"Redis cannot be used: {escape(situation.redis_error)}", style="yellow", highlight=False)
-    elif not situation.workers:
+    if status.redis_error:
+        console.print(f"Redis cannot be used: {escape(status.redis_error)}", style="yellow", highlight=False)
+    elif not status.workers:
         console.print("No worker is there; start one with hangtag worker.", style="yellow", highlight=False)
-    for worker in situation.workers:
+    for worker in status.workers:
         text = f"{worker.owner.host}, process {worker.owner.pid}, slots: {worker.slots}, Hangtag {worker.version}"
         console.print(f"[bold]Worker[/bold]: {escape(text)}, jobs in {escape(worker.jobs)}", highlight=False)
-    for host, message in situation.trouble.items():
+    for host, message in status.trouble.items():
         console.print(f"[red]Trouble[/red] on {escape(host)}: {escape(message)}", highlight=False)
 
 
@@ -141,7 +141,7 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
         task = bars.add_task(name, total=None, rate="", left="", failed="")
         jobs_id, said = control.jobs.identity(), set[str]()
 
-        def show(progress: JobProgress, situation: Situation) -> None:
+        def show(progress: JobProgress, status: QueueStatus) -> None:
             bars.update(
                 task,
                 description=f"{name}: {progress.state}",
@@ -152,7 +152,7 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
                 failed=f"{progress.failed:,} failed" if progress.failed else "",
             )
             if progress.state in {JobState.RUNNING, JobState.WAITING, JobState.MERGING}:
-                for line in remarks(situation, jobs_id):
+                for line in remarks(status, jobs_id):
                     if line not in said:
                         said.add(line)
                         bars.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -164,18 +164,18 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
             raise StoppedError(msg) from stopped
 
 
-def remarks(situation: Situation, jobs_id: str) -> list[str]:
+def remarks(status: QueueStatus, jobs_id: str) -> list[str]:
     """What hinders a job, a line each."""
-    if situation.redis_error:
-        return [f"Redis cannot be used ({situation.redis_error}); the job goes on when it is back."]
-    if not situation.workers:
+    if status.redis_error:
+        return [f"Redis cannot be used ({status.redis_error}); the job goes on when it is back."]
+    if not status.workers:
         return ["No worker is there; start one with hangtag worker, with the same --redis and --jobs."]
     elsewhere = [
         f"The worker on {w.owner.host} looks for jobs in {w.jobs}, which is not this folder; share one, see --jobs."
-        for w in situation.workers
+        for w in status.workers
         if w.jobs_id != jobs_id
     ]
-    return elsewhere + [f"Trouble on {host}: {message}" for host, message in situation.trouble.items()]
+    return elsewhere + [f"Trouble on {host}: {message}" for host, message in status.trouble.items()]
 
 
 def _duration(seconds: float | None) -> str:

@@ -18,7 +18,7 @@ from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import Presence, RedisError, RedisState, connect, redis_expected
 from worker.queue.settings import QueueSettings
 
-__all__ = ["Control", "Situation", "look_around", "open_control", "watch"]
+__all__ = ["Control", "QueueStatus", "look_around", "open_control", "watch"]
 
 PERIOD_S: Final = 1.0
 
@@ -51,7 +51,7 @@ def open_control(settings: QueueSettings) -> Iterator[Control]:
 
 
 @dataclass(frozen=True)
-class Situation:
+class QueueStatus:
     """The running workers, or why Redis cannot be reached; and host → what keeps its workers from doing chunks."""
 
     redis_error: str | None
@@ -59,28 +59,28 @@ class Situation:
     trouble: dict[str, str]
 
 
-def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> Situation:
+def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> QueueStatus:
     """Find the running workers, after calling a function that Redis may refuse."""
     try:
         first()
-        return Situation(None, tuple(state.workers()), state.trouble(name))
+        return QueueStatus(None, tuple(state.workers()), state.trouble(name))
     except RedisError as error:
-        return Situation(str(error), (), {})
+        return QueueStatus(str(error), (), {})
 
 
-def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, Situation], None]) -> JobProgress:
+def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, QueueStatus], None]) -> JobProgress:
     """Follow a job until it is finished or cancelled, keep its queue supplied, and show it about once a second.
 
     Where no worker is there to merge it, it is merged here.
     """
     reader, jobs_id = ProgressReader(job), control.jobs.identity()
     while True:
-        situation = look_around(name, control.state, control.reconciler.tick)
+        status = look_around(name, control.state, control.reconciler.tick)
         progress = reader.read()
-        show(progress, situation)
+        show(progress, status)
         if progress.state in {JobState.FINISHED, JobState.CANCELLED}:
             return progress
-        if progress.state is JobState.MERGING and all(worker.jobs_id != jobs_id for worker in situation.workers):
+        if progress.state is JobState.MERGING and all(worker.jobs_id != jobs_id for worker in status.workers):
             with HeldLeases(control.state, name) as leases:
                 if leases.take(FINISH):
                     finish_job(job)

@@ -26,7 +26,7 @@ from worker.job import Job, ModelPin
 from worker.jobs import Jobs
 from worker.queue.messages import QUEUES
 from worker.queue.metrics import CHUNK_BOUNDS_S, CHUNK_SECONDS, CHUNK_SECONDS_SUM, COUNTERS, Metrics
-from worker.queue.reconciler import JobLooks
+from worker.queue.reconciler import JobPoller
 from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.results import latest_parts, part_key, part_work
@@ -198,7 +198,7 @@ class OverviewReader:
         self._redis = state
         self._opening = opening
         self._effort = effort
-        self._looks = JobLooks(self._figures, _REST_S, effort=1.0)
+        self._poller = JobPoller(self._figures, _REST_S, effort=1.0)
         self._running: dict[str, JobFigures] = {}
         self._failed: dict[tuple[str, str], dict[str, int]] = {}
         self._until = self._rest_until = 0.0
@@ -211,7 +211,7 @@ class OverviewReader:
         start = time.monotonic()
         if start >= self._rest_until:
             self._until = start + _TURN_S
-            self._running = self._looks.around(self._jobs.names(), _TURN_S)
+            self._running = self._poller.poll(self._jobs.names(), _TURN_S)
             self._failed = {key: rows for key, rows in self._failed.items() if key[0] in self._running}
             self._rest_until = start + (time.monotonic() - start) / self._effort
         return Overview(bool(waiting), waiting, tuple(self._running.values()))

@@ -14,7 +14,7 @@ __all__ = [
     "FINISH",
     "FINISH_TASK",
     "QUEUES",
-    "Call",
+    "TaskCall",
     "chunk_call",
     "job_call",
     "parse_message",
@@ -39,7 +39,7 @@ _JSON: Final = "application/json"
 
 
 @dataclass(frozen=True)
-class Call:
+class TaskCall:
     """A task and its positional arguments, which are JSON and not checked yet."""
 
     task: str
@@ -59,7 +59,7 @@ class Call:
         return json.dumps({"body": body, **kind, "headers": headers, "properties": properties}).encode()
 
 
-def read_call(text: bytes | str) -> Call | None:
+def read_call(text: bytes | str) -> TaskCall | None:
     """Read a message of Celery's protocol 2; ``None`` for anything else."""
     if len(text) > _MOST_BYTES:
         return None
@@ -70,25 +70,25 @@ def read_call(text: bytes | str) -> Call | None:
         is_ours = envelope["content-type"] == _JSON and envelope["content-encoding"] == "utf-8" and options == {}
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return Call(task, arguments) if is_ours and isinstance(task, str) and isinstance(arguments, list) else None
+    return TaskCall(task, arguments) if is_ours and isinstance(task, str) and isinstance(arguments, list) else None
 
 
-def job_call(job: str, chunk: int) -> Call:
+def job_call(job: str, chunk: int) -> TaskCall:
     """The task of a chunk, or of the job's end (:data:`FINISH`)."""
-    return Call(FINISH_TASK, [job]) if chunk == FINISH else Call(CHUNK_TASK, [job, chunk])
+    return TaskCall(FINISH_TASK, [job]) if chunk == FINISH else TaskCall(CHUNK_TASK, [job, chunk])
 
 
 def parse_message(text: bytes | str) -> tuple[str, int] | None:
     """Read a message: the job's name, and the chunk's number or :data:`FINISH`; ``None`` if it is not ours."""
     match read_call(text):
-        case Call(task=task, arguments=[str(job), int(chunk)]) if task == CHUNK_TASK:
+        case TaskCall(task=task, arguments=[str(job), int(chunk)]) if task == CHUNK_TASK:
             known = is_name(job) and not isinstance(chunk, bool) and 0 <= chunk < _MOST_CHUNKS
             return (job, chunk) if known else None
-        case Call(task=task, arguments=[str(job)]) if task == FINISH_TASK and is_name(job):
+        case TaskCall(task=task, arguments=[str(job)]) if task == FINISH_TASK and is_name(job):
             return job, FINISH
     return None
 
 
-def chunk_call(text: bytes | str) -> Call | None:
+def chunk_call(text: bytes | str) -> TaskCall | None:
     """The task of a message that a labelling worker takes; ``None`` for anything else."""
     return read_call(text) if parse_message(text) else None

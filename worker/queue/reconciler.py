@@ -16,7 +16,7 @@ from worker.queue.messages import FINISH, QUEUES, job_call, parse_message
 from worker.queue.redis_state import RedisError, RedisState
 from worker.results import part_key
 
-__all__ = ["JobLooks", "Reconciler"]
+__all__ = ["JobPoller", "Reconciler"]
 
 MIN_WINDOW: Final = 32
 WINDOW_PER_SLOT: Final = 16
@@ -32,7 +32,7 @@ EFFORT: Final = 0.05
 T = TypeVar("T")
 
 
-class JobLooks(Generic[T]):
+class JobPoller(Generic[T]):
     """The last look at each job, by name; looking takes no more than a share of the time.
 
     Args:
@@ -55,7 +55,7 @@ class JobLooks(Generic[T]):
         """Leave a job alone for ``rest_s``, as one of which nothing was seen."""
         self._seen[name] = (None, time.monotonic() + self._rest_s)
 
-    def around(self, names: Sequence[str], within_s: float) -> dict[str, T]:
+    def poll(self, names: Sequence[str], within_s: float) -> dict[str, T]:
         """Look at the jobs that are due, the longest ago first, until the time is up; forget jobs that are gone."""
         self._seen = {name: self._seen[name] for name in names if name in self._seen}
         due = {name: self._seen[name][1] if name in self._seen else 0.0 for name in names}
@@ -75,7 +75,7 @@ class Reconciler:
     def __init__(self, jobs: Jobs, state: RedisState) -> None:
         self._jobs = jobs
         self._redis = state
-        self._looks = JobLooks(self._look, REST_S)
+        self._poller = JobPoller(self._look, REST_S)
 
     def tick(self) -> int:
         """Reconcile every job, unless another reconciler has just done so.
@@ -90,15 +90,15 @@ class Reconciler:
 
     def supply(self, name: str) -> int:
         """Reconcile one job at once, whoever else does, and however often it failed."""
-        self._looks.forget(name)
+        self._poller.forget(name)
         self._redis.reset_backoff(name)
         return self._supply([name])
 
     def _supply(self, names: list[str]) -> int:
         waiting = self._waiting_chunks()
         window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(worker.slots for worker in self._redis.workers()))
-        looks = self._looks.around(names, TICK_S)
-        return sum(self._look_after(name, *look, window, waiting[name]) for name, look in looks.items())
+        found = self._poller.poll(names, TICK_S)
+        return sum(self._look_after(name, *look, window, waiting[name]) for name, look in found.items())
 
     def _waiting_chunks(self) -> dict[str, set[int]]:
         """Job → its chunks that wait in a queue."""
@@ -124,7 +124,7 @@ class Reconciler:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others go on
             _log_unusable(name, error)
-            self._looks.rest(name)
+            self._poller.rest(name)
             return 0
 
     def _top_up(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int]) -> int:

@@ -23,7 +23,7 @@ from pydantic import Field, TypeAdapter
 
 from worker.events import log_event
 from worker.owner import Owner
-from worker.queue.messages import Call
+from worker.queue.messages import TaskCall
 from worker.queue.settings import QueueSettings
 
 __all__ = ["LEASE_S", "Presence", "RedisError", "RedisOutage", "RedisState", "connect", "redis_expected"]
@@ -143,7 +143,7 @@ class RedisState:
             self._redis.delete(queue)  # no worker could take anything from there
             return []
 
-    def send(self, queue: str, call: Call) -> None:
+    def send(self, queue: str, call: TaskCall) -> None:
         """Put a task into a queue, for a Celery worker to take."""
         self._redis.lpush(queue, call.envelope(queue))
 

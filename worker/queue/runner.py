@@ -35,7 +35,7 @@ from worker.queue.worker_state import BusyProcesses
 from worker.receipt import finished_receipt
 from worker.results import RowResult, Status
 
-__all__ = ["JobTools", "LoadedModels", "Runner"]
+__all__ = ["JobResources", "LoadedModels", "Runner"]
 
 _LOOK_S: Final = 1.0
 _TROUBLE_PAUSE_S: Final = 1.0
@@ -65,7 +65,7 @@ class Runner:
         self._metrics = metrics
         self._pause = pause
         self._seen: dict[str, tuple[Job, float]] = {}
-        self.tools = JobTools()
+        self.tools = JobResources()
 
     @cached_property
     def _redis(self) -> RedisState:
@@ -259,7 +259,7 @@ class LoadedModels:
         return self._loaded[key]
 
 
-class JobTools:
+class JobResources:
     """The open photos and earlier results of the job that a process works on, kept from one task to the next.
 
     After an error all of it is closed and opened again, since the fault may lie in it: an S3 client that was made

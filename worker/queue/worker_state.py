@@ -61,7 +61,7 @@ class Heartbeat:
     """Touches a file, whose age tells a supervisor whether a worker's or beat's main process truly works.
 
     The main thread beats: from Celery's event loop, and while it waits for Redis to come back. Once a reconciler's
-    thread has turned, beats count only as long as it turns again within ``stuck_s``. Without a file, nothing is written.
+    thread has turned, beats count only as long as it turns again within ``stuck_s``. Without a file, none is written.
     """
 
     def __init__(self, file: Path | None, stuck_s: float = _STUCK_S) -> None:

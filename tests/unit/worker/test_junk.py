@@ -12,7 +12,7 @@ from models.registry.state import State
 from models.storage.storage import FolderStorage
 from trainer.retrain.cycle_folder import Cycles, CycleStatus
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.claims import Claim, ClaimStore, End, Try
+from trainer.schedule.claims import Claim, ClaimStore, SlotEnd, Try
 from worker.job import commit_retry, latest_retry
 from worker.jobs import Jobs
 from worker.labelling.chunk import attempt_on, earlier_attempts
@@ -68,7 +68,7 @@ def slots(root: Path) -> object:
     book.claim(Claim(slot=SLOT, config="", schedule="", skipped=0, at="", by=""))
     book.write_try(SLOT, Try(number=1, at="", by=""))
     tries = book.tries(SLOT)
-    book.end(End(slot=SLOT, status=CycleStatus.FAILED, tries=1, at=""))
+    book.end(SlotEnd(slot=SLOT, status=CycleStatus.FAILED, tries=1, at=""))
     book.tidy(NOW)
     return book.look(), tries
 

@@ -53,8 +53,8 @@ def _submit(request: InboxRequest, settings: QueueSettings, *, once: bool, as_js
 
         def supply(name: str) -> None:
             """Queue a job's first chunks; a hindrance is reported once, not with every job."""
-            situation = look_around(name, control.state, lambda: control.reconciler.supply(name))
-            lines = remarks(situation, jobs_id)
+            status = look_around(name, control.state, lambda: control.reconciler.supply(name))
+            lines = remarks(status, jobs_id)
             for line in lines:
                 if line not in said:
                     view.remark(line)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from models.errors import HangtagError, InputError, JobError
 from worker.jobs import Jobs
-from worker.queue.inbox.files import Found
+from worker.queue.inbox.files import FoundFile
 from worker.queue.inbox.request import InboxRequest, check_options, make_job
 from worker.queue.submit import Submitted, name_part
 from worker.receipt import finished_receipt
@@ -38,13 +38,13 @@ class Catalogues:
         self._request = request
         self._jobs = jobs
         self._refused = f".{_digest(request.asked)[:_NAME_DIGITS]}{_REFUSED}"  # it holds for what is asked the same way
-        self._done: dict[str, Found] = {}
+        self._done: dict[str, FoundFile] = {}
 
-    def is_done(self, file: Found) -> bool:
+    def is_done(self, file: FoundFile) -> bool:
         """Whether this process has taken or refused a file, and it has not changed since."""
         return self._done.get(file.path) == file
 
-    def take(self, file: Found) -> Submitted | str | None:
+    def take(self, file: FoundFile) -> Submitted | str | None:
         """Make a file's job, unless it has been made or refused before.
 
         Returns:
@@ -66,7 +66,7 @@ class Catalogues:
         self._done[file.path] = file
         return outcome
 
-    def _make(self, file: Found, sha256: str, key: str) -> Submitted | str | None:
+    def _make(self, file: FoundFile, sha256: str, key: str) -> Submitted | str | None:
         folder, place = str(self._request.folder), self._request.folder / file.path
         mark = {"file": file.path, "sha256": sha256}
         name = f"{name_part(Path(file.path).stem)}-{_digest(folder, file.path, sha256)[:_NAME_DIGITS]}"
@@ -81,7 +81,7 @@ class Catalogues:
         self._commit(key + _TAKEN, {"folder": folder, **mark, "job": name})
         return submitted
 
-    def _earlier_jobs(self, file: Found) -> list[str]:
+    def _earlier_jobs(self, file: FoundFile) -> list[str]:
         """Names of the jobs of all contents that a file has had, the latest first."""
         key, watched = self._key(file), self._jobs.watched
         names = [name for name in watched.names(key) if name.endswith(_TAKEN) and not name.endswith(_REFUSED)]
@@ -97,7 +97,7 @@ class Catalogues:
             msg = f'Expected "job" and "at" in {watched.place}/{key}, it is damaged; bring back a copy or delete it.'
             raise JobError(msg) from error
 
-    def _key(self, file: Found) -> str:
+    def _key(self, file: FoundFile) -> str:
         return f"files/{_digest(str(self._request.folder), file.path)[:_DIGITS]}"
 
     def _commit(self, key: str, mark: dict[str, str]) -> bool:
@@ -113,7 +113,7 @@ def _sha256(place: Path) -> str:
         raise _ChangedError from error
 
 
-def _check_same(place: Path, file: Found) -> None:
+def _check_same(place: Path, file: FoundFile) -> None:
     try:
         seen = place.stat()
     except FileNotFoundError as error:

@@ -10,7 +10,7 @@ from typing import Final
 
 from models.preprocess import IMAGE_SUFFIXES
 
-__all__ = ["Backoff", "Found", "Gathering", "Kind", "Look", "Settling", "look_into", "why_left_out"]
+__all__ = ["Backoff", "FileKind", "FolderListing", "FoundFile", "Gathering", "Settling", "look_into", "why_left_out"]
 
 CATALOGUE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"})
 _UNFINISHED: Final = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", "~")
@@ -23,7 +23,7 @@ FIRST_PAUSE_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 60.0
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """What a file is, by its name and its place."""
 
     CATALOGUE = "catalogue"
@@ -32,25 +32,25 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFile:
     """A file as one look saw it: its path relative to the folder, with ``/``, and what tells it from a later one."""
 
     path: str
-    kind: Kind
+    kind: FileKind
     size: int
     mtime_ns: int
     inode: int
 
 
 @dataclass(frozen=True)
-class Look:
+class FolderListing:
     """One look at a folder: the files that may be taken, sorted by path, and why sub-folders cannot be opened."""
 
-    files: tuple[Found, ...]
+    files: tuple[FoundFile, ...]
     unreadable: dict[str, str]
 
 
-def look_into(folder: Path, *, deep: bool = True) -> Look:
+def look_into(folder: Path, *, deep: bool = True) -> FolderListing:
     """See what is in a folder and, if ``deep``, below it; hidden and unfinished names are left out.
 
     Links to files are followed, links to folders are not.
@@ -58,7 +58,7 @@ def look_into(folder: Path, *, deep: bool = True) -> Look:
     Raises:
         OSError: the folder itself cannot be opened.
     """
-    files: list[Found] = []
+    files: list[FoundFile] = []
     unreadable: dict[str, str] = {}
     waiting = [""]
     while waiting:
@@ -78,28 +78,30 @@ def look_into(folder: Path, *, deep: bool = True) -> Look:
                 waiting += [path] if deep else []
             elif found := _found(entry, path):
                 files.append(found)
-    return Look(tuple(sorted(files, key=lambda found: found.path)), unreadable)
+    return FolderListing(tuple(sorted(files, key=lambda found: found.path)), unreadable)
 
 
 def _is_whole(name: str) -> bool:
     return not name.startswith((".", "~")) and not name.lower().endswith(_UNFINISHED)
 
 
-def _found(entry: "os.DirEntry[str]", path: str) -> Found | None:
+def _found(entry: "os.DirEntry[str]", path: str) -> FoundFile | None:
     try:
         seen = entry.stat()
     except OSError:  # it went away, or leads nowhere
         return None
-    return Found(path, _kind(path), seen.st_size, seen.st_mtime_ns, seen.st_ino) if stat.S_ISREG(seen.st_mode) else None
+    if not stat.S_ISREG(seen.st_mode):
+        return None
+    return FoundFile(path, _kind(path), seen.st_size, seen.st_mtime_ns, seen.st_ino)
 
 
-def _kind(path: str) -> Kind:
+def _kind(path: str) -> FileKind:
     suffix = Path(path).suffix.lower()
     if not _is_text(path):
-        return Kind.OTHER
+        return FileKind.OTHER
     if suffix in IMAGE_SUFFIXES:
-        return Kind.PHOTO
-    return Kind.CATALOGUE if suffix in CATALOGUE_SUFFIXES and "/" not in path else Kind.OTHER
+        return FileKind.PHOTO
+    return FileKind.CATALOGUE if suffix in CATALOGUE_SUFFIXES and "/" not in path else FileKind.OTHER
 
 
 def _is_text(path: str) -> bool:
@@ -107,7 +109,7 @@ def _is_text(path: str) -> bool:
     return path == path.encode(errors="replace").decode()
 
 
-def why_left_out(file: Found) -> str:
+def why_left_out(file: FoundFile) -> str:
     """Why a file is neither a catalogue nor a photo; the same text for all files of its kind."""
     suffix = Path(file.path).suffix.lower()
     if suffix in CATALOGUE_SUFFIXES and "/" in file.path:
@@ -124,7 +126,7 @@ class Settling:
         self._settle_s = settle_s
         self._since: dict[tuple[str, int, int], float] = {}
 
-    def settled(self, files: Sequence[Found], now: float) -> list[Found]:
+    def settled(self, files: Sequence[FoundFile], now: float) -> list[FoundFile]:
         """The files that have not changed for ``settle_s``; a file that was gone meanwhile starts to wait again."""
         seen = {(file.path, file.size, file.mtime_ns): file for file in files}
         self._since = {key: self._since.get(key, now) for key in seen}

@@ -9,7 +9,7 @@ from models.text import number_of
 from worker.jobs import Jobs
 from worker.queue.inbox.catalogues import Catalogues
 from worker.queue.inbox.console import InboxView
-from worker.queue.inbox.files import Backoff, Found, Gathering, Kind, Settling, look_into, why_left_out
+from worker.queue.inbox.files import Backoff, FileKind, FoundFile, Gathering, Settling, look_into, why_left_out
 from worker.queue.inbox.photos import PhotoLog
 from worker.queue.inbox.request import InboxRequest, make_job
 from worker.queue.options import Only
@@ -74,26 +74,26 @@ class Inbox:
         new = [file for file in found.files if self._is_new(file)]
         settled = self._settling.settled(new, now)
         for file in settled:
-            if file.kind is Kind.CATALOGUE:
+            if file.kind is FileKind.CATALOGUE:
                 self._try(file.path, now, partial(self._take_catalogue, file))
-            elif file.kind is Kind.OTHER and (reason := why_left_out(file)) not in self._left_out:
+            elif file.kind is FileKind.OTHER and (reason := why_left_out(file)) not in self._left_out:
                 self._left_out.add(reason)
                 self._view.left_out(file.path, reason)
-        photos = [file for file in settled if file.kind is Kind.PHOTO]
-        coming = sum(file.kind is Kind.PHOTO for file in new) - len(photos)
+        photos = [file for file in settled if file.kind is FileKind.PHOTO]
+        coming = sum(file.kind is FileKind.PHOTO for file in new) - len(photos)
         ripe = self._gathering.is_ripe(len(photos), coming if gather else 0, now)
         if ripe or self._photos.unfinished():
             self._try("photos", now, lambda: self._take_photos(photos if ripe else []))
 
-    def _is_new(self, file: Found) -> bool:
+    def _is_new(self, file: FoundFile) -> bool:
         match file.kind:
-            case Kind.CATALOGUE:
+            case FileKind.CATALOGUE:
                 return self._request.only is not Only.PHOTOS and not self._catalogues.is_done(file)
-            case Kind.PHOTO:
+            case FileKind.PHOTO:
                 return self._request.only is not Only.CATALOGUES and not self._photos.knows(file)
         return self._request.only is None and why_left_out(file) not in self._left_out
 
-    def _take_catalogue(self, file: Found) -> None:
+    def _take_catalogue(self, file: FoundFile) -> None:
         match self._catalogues.take(file):
             case Submitted() as submitted:
                 self._made(file.path, submitted)
@@ -101,7 +101,7 @@ class Inbox:
                 self.faults += 1
                 self._view.refused(file.path, reason)
 
-    def _take_photos(self, photos: Sequence[Found]) -> None:
+    def _take_photos(self, photos: Sequence[FoundFile]) -> None:
         """Make jobs of the photos, and of batches that a killed process left without one."""
         self._photos.add(photos)
         for batch in self._photos.unfinished():

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from models.errors import JobError
 from models.storage.storage import Storage
-from worker.queue.inbox.files import Found
+from worker.queue.inbox.files import FoundFile
 from worker.queue.submit import name_part
 from worker.sources.catalogue import Catalogue
 
@@ -68,11 +68,11 @@ class PhotoLog:
         while f"{self._next:06d}.json" in names:
             self._read_next(done=f"{self._next:06d}.done" in names)
 
-    def knows(self, photo: Found) -> bool:
+    def knows(self, photo: FoundFile) -> bool:
         """Whether a photo of this path, size and time of writing is in a batch."""
         return _digest((photo.path, photo.size, photo.mtime_ns)) in self._known
 
-    def add(self, photos: Sequence[Found]) -> None:
+    def add(self, photos: Sequence[FoundFile]) -> None:
         """Put photos into new batches, but for those that another process has put into one meanwhile."""
         left = photos
         while left := [photo for photo in left if not self.knows(photo)]:

@@ -10,8 +10,8 @@ from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
 from models.statistics.intervals import lower_bound
 from models.statistics.out_of_distribution import fit_out_of_distribution
 from models.statistics.thresholds import (
-    HeldOut,
-    HeldRows,
+    HeldOutLogits,
+    HeldOutRows,
     automatic,
     default_precision,
     fewest_rows,
@@ -40,7 +40,7 @@ def products(rows, seed, boast=1.0, classes=6, wrong_labels=0.0):
 
 
 def rows_of(probabilities, labels, known=None):
-    return HeldRows(probabilities, labels, np.ones(len(labels), bool) if known is None else known)
+    return HeldOutRows(probabilities, labels, np.ones(len(labels), bool) if known is None else known)
 
 
 def targets_of(probabilities, labels, known=None):
@@ -282,7 +282,7 @@ def held_out(count, heat=1.0, seed=0):
     logits = rng.normal(0, 2, (count, CLASSES))
     chances = calibrated(logits, 1.0).astype(np.float64)
     labels = (chances.cumsum(axis=1) < rng.random((count, 1))).sum(axis=1).clip(max=CLASSES - 1)
-    return HeldOut((logits * heat).astype(np.float32), labels, np.ones(count, np.bool_))
+    return HeldOutLogits((logits * heat).astype(np.float32), labels, np.ones(count, np.bool_))
 
 
 def features(count, seed=0, spread=0.1):
@@ -305,7 +305,7 @@ def test_folds_join_the_rows_each_at_a_temperature_of_its_own():
     assert (found.rows, found.out_of_fold) == (1200, 900)
     assert found.temperature == fit_confidence(validation, PRODUCTS.unknown, []).temperature
     own, *others = (
-        HeldRows(calibrated(part.logits, fit_temperature(part.logits, part.labels)), part.labels, part.known)
+        HeldOutRows(calibrated(part.logits, fit_temperature(part.logits, part.labels)), part.labels, part.known)
         for part in (validation, *folds)
     )
     expected = precision_targets(own, others)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.check.checkup import Checkup, Faulty, Looked
+from trainer.check.checkup import Checkup, Faulty, ScannedPhotos
 from trainer.check.issues import Issue, judge
 from trainer.check.near import NearPair
 from trainer.check.relations import Leak, LeakKind, Relations
@@ -73,10 +73,10 @@ def checkup(table):
     looks = table([*[replace(ORDINARY, pixels=f"{place}") for place in range(7)], replace(ORDINARY, brightness_99=0.1)])
     return Checkup(
         dataset=Dataset(Path("/shop"), PHOTOS, (), ("hat", "scarf", "shoe")),
-        looked=Looked(PHOTOS, tuple(f"sha{place}" for place in range(8)), FAULTY),
+        scanned=ScannedPhotos(PHOTOS, tuple(f"sha{place}" for place in range(8)), FAULTY),
         ignored=(Exclusion(Path("/shop/hat/notes.txt"), "not_an_image", "Its name does not end like an image's"),),
         statistics=looks,
-        judgement=replace(
+        photo_issues=replace(
             judge(looks, [one.path for one in PHOTOS], [one.label for one in PHOTOS]),
             properties={"shoe": {Issue.LIGHT: 0.625}},
         ),

@@ -17,8 +17,8 @@ from trainer.check.check_reports import (
     strict_faults,
     write_check_csv,
 )
-from trainer.check.checkup import Faulty, Looked
-from trainer.check.issues import Issue, Judgement
+from trainer.check.checkup import Faulty, ScannedPhotos
+from trainer.check.issues import Issue, PhotoIssues
 from trainer.check.relations import Leak, LeakKind
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.data.photo_files import FaultKind, PhotoFault
@@ -36,21 +36,21 @@ def test_what_strict_does_not_let_pass(checkup):
     assert strict_faults(checkup) == {"missing": 1, "truncated": 1, "unsupported": 1, "label_conflict": 2, "leak": 3}
     sound = replace(
         checkup,
-        looked=replace(checkup.looked, faulty=()),
+        scanned=replace(checkup.scanned, faulty=()),
         relations=replace(checkup.relations, conflicts=(), leaks=()),
     )
     assert strict_faults(sound) == {}
 
 
 def test_names_that_are_no_utf8_can_be_written_as_json(checkup):
-    first, *others = checkup.looked.photos
+    first, *others = checkup.scanned.photos
     odd = LabeledPhoto(Path("/shop", LATIN_1, f"{LATIN_1}.png"), LATIN_1, first.split)
     gone = PhotoFault(FaultKind.MISSING, f"Nothing at {odd.path}.")
     named = replace(
         checkup,
         dataset=replace(checkup.dataset, classes=(LATIN_1, "shoe")),
-        looked=replace(checkup.looked, photos=(odd, *others), faulty=(Faulty(odd, gone),)),
-        judgement=replace(checkup.judgement, properties={LATIN_1: {Issue.LIGHT: 0.9}}),
+        scanned=replace(checkup.scanned, photos=(odd, *others), faulty=(Faulty(odd, gone),)),
+        photo_issues=replace(checkup.photo_issues, properties={LATIN_1: {Issue.LIGHT: 0.9}}),
         guesses=(replace(checkup.guesses[0], pair=(LATIN_1, "shoe")),),
     )
     read = json.loads(json_of(check_summary(named, odd.path.parent, 1.0)).encode())
@@ -114,9 +114,9 @@ def test_a_file_that_is_none(written, checkup):
 
 @pytest.mark.parametrize("name", ['a",b.jpg', "a\nb.jpg", "a\rb.jpg", "béret-帽子.jpg", f"{LATIN_1}.jpg"])
 def test_any_name_comes_back(written, checkup, name):
-    first, *others = checkup.looked.photos
+    first, *others = checkup.scanned.photos
     odd = replace(first, path=Path("/shop/hat", name), label=name)
-    rows = written(replace(checkup, looked=replace(checkup.looked, photos=(odd, *others))))
+    rows = written(replace(checkup, scanned=replace(checkup.scanned, photos=(odd, *others))))
     assert (rows[0]["image"], rows[0]["label"], rows[1]["twin"]) == (f"hat/{name}", name, f"hat/{name}")
 
 
@@ -139,7 +139,7 @@ def test_products_under_several_labels_and_classes_of_one_photo_are_counted(chec
     photos += [LabeledPhoto(Path(f"{n}.jpg"), ("hat", "shoe")[n % 2], None, f"sku{n // 2}") for n in range(6)]
     photos += [LabeledPhoto(Path("x.jpg"), "hat", None, "sku9"), LabeledPhoto(Path("y.jpg"), "hat", None, "sku9")]
     dataset = replace(checkup.dataset, classes=(*names, "hat", "shoe"))
-    assert doubt_sentences(replace(checkup, looked=Looked(tuple(photos), ("",) * 20, ()), dataset=dataset)) == [
+    assert doubt_sentences(replace(checkup, scanned=ScannedPhotos(tuple(photos), ("",) * 20, ()), dataset=dataset)) == [
         f"one photo only of {', '.join(names[:10])} and 2 more: it can be trained on, and not tested",
         "3 products (column group) stand under several labels, such as sku0",
     ]
@@ -157,8 +157,10 @@ def leaking(checkup):
         for split, kind, twin in leaks:
             found.append(Leak(taken[split], firsts[twin], kind))
             taken[split] += 1
-        looked = Looked(tuple(photos), ("",) * len(photos), ())
-        return leak_sentences(replace(checkup, looked=looked, relations=replace(checkup.relations, leaks=tuple(found))))
+        scanned = ScannedPhotos(tuple(photos), ("",) * len(photos), ())
+        return leak_sentences(
+            replace(checkup, scanned=scanned, relations=replace(checkup.relations, leaks=tuple(found)))
+        )
 
     return of
 
@@ -199,6 +201,6 @@ def test_a_share_is_never_rounded_to_none_or_to_all(leaking, leaks, size, share)
 
 def test_properties_and_only_true_shortcuts_are_said(checkup):
     properties = {"shirt": {Issue.LIGHT: 0.9734, Issue.GREY: 0.61}, "mug": {Issue.EXIF_ROTATED: 1.0}}
-    judged = replace(checkup, judgement=Judgement({}, {}, properties))
+    judged = replace(checkup, photo_issues=PhotoIssues({}, {}, properties))
     assert property_sentences(judged) == ["shirt: light (97%), grey (61%)", "mug: exif_rotated (100%)"]
     assert shortcut_sentences(checkup) == ["width alone tells hat from shoe: 0.93 against 0.58"]

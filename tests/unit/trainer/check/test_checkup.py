@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.errors import DataError
-from trainer.check.checkup import UNUSABLE, Faulty, Looked, check_up
+from trainer.check.checkup import UNUSABLE, Faulty, ScannedPhotos, check_up
 from trainer.check.issues import Issue, judge
 from trainer.check.near import NearPair
 from trainer.check.relations import Relations
@@ -111,7 +111,7 @@ def test_the_twin_is_what_explains_a_photo_best(checkup):
 
 def test_a_photo_of_a_conflict_has_a_twin_under_another_label(checkup, related):
     twins = related(exact=((0, 1, 3, 4, 5),), near=(), conflicts=((0, 1, 3, 4, 5),), leaks=()).twins
-    labels = [photo.label for photo in checkup.looked.photos]
+    labels = [photo.label for photo in checkup.scanned.photos]
     assert set(twins) == {0, 1, 3, 4, 5}
     assert all(labels[place] != labels[twin] for place, twin in twins.items())
 
@@ -120,9 +120,9 @@ def test_no_usable_photo_at_all(checkup, table):
     none = np.array([], np.intp)
     nothing = replace(
         checkup,
-        looked=Looked((), (), checkup.looked.faulty),
+        scanned=ScannedPhotos((), (), checkup.scanned.faulty),
         statistics=table([]),
-        judgement=judge(table([]), [], []),
+        photo_issues=judge(table([]), [], []),
         relations=Relations((), (), none, none, (), (), ()),
     )
     assert sum(nothing.count(issue) for issue in Issue) == 4

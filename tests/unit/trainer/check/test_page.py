@@ -31,9 +31,9 @@ def check(root: Path, cache: Path) -> Checkup:
 
 def flagged(checkup: Checkup, *issues: Issue, where: np.ndarray | None = None) -> Checkup:
     """With these issues of each photo, or of some, as if they had been judged so."""
-    flags = np.ones(len(checkup.looked.photos), bool) if where is None else where
-    judged = checkup.judgement
-    return replace(checkup, judgement=replace(judged, flags={**judged.flags, **dict.fromkeys(issues, flags)}))
+    flags = np.ones(len(checkup.scanned.photos), bool) if where is None else where
+    judged = checkup.photo_issues
+    return replace(checkup, photo_issues=replace(judged, flags={**judged.flags, **dict.fromkeys(issues, flags)}))
 
 
 def draw(path: Path, seed: int, brightest: int = 256) -> Path:
@@ -171,8 +171,8 @@ def test_files_that_cannot_be_used_are_told_and_never_opened(tmp_path, shop, htm
     assert "train/dress/sketch.psd It is a Photoshop document" in text
     assert "and 2 more files: see check.csv" in text
     good = draw(tmp_path / "good.png", 1)
-    faulty = tuple(replace(one, photo=replace(one.photo, path=good)) for one in shop.looked.faulty)
-    opened = check_page(replace(shop, looked=replace(shop.looked, faulty=faulty)))
+    faulty = tuple(replace(one, photo=replace(one.photo, path=good)) for one in shop.scanned.faulty)
+    opened = check_page(replace(shop, scanned=replace(shop.scanned, faulty=faulty)))
     assert all(pictures(part(opened, issue)) == 0 for issue in ("unreadable", "truncated", "unsupported"))
 
 
@@ -185,16 +185,16 @@ def test_photos_that_are_gone_meanwhile_are_no_picture(few) -> None:
 
 
 def test_names_do_nothing_but_name(shop) -> None:
-    judgement = replace(shop.judgement, properties={NASTY: {Issue.LIGHT: 0.97, Issue.GREY: 0.61}})
-    html = check_page(flagged(replace(shop, guesses=(GUESS,), judgement=judgement), Issue.BLURRY))
+    photo_issues = replace(shop.photo_issues, properties={NASTY: {Issue.LIGHT: 0.97, Issue.GREY: 0.61}})
+    html = check_page(flagged(replace(shop, guesses=(GUESS,), photo_issues=photo_issues), Issue.BLURRY))
     assert check_harmless(html).text.count("<script><img") >= 8
     assert html.encode().decode() == html
 
 
 def test_no_mark_in_a_name_reaches_the_words_around_it(shop) -> None:
-    odd_last = np.array([float("<" not in photo.path.name) for photo in shop.looked.photos])  # so it is shown first
-    judgement = replace(shop.judgement, scores={**shop.judgement.scores, Issue.BLURRY: odd_last})
-    html = check_page(flagged(replace(shop, judgement=judgement), Issue.BLURRY))
+    odd_last = np.array([float("<" not in photo.path.name) for photo in shop.scanned.photos])  # so it is shown first
+    photo_issues = replace(shop.photo_issues, scores={**shop.photo_issues.scores, Issue.BLURRY: odd_last})
+    html = check_page(flagged(replace(shop, photo_issues=photo_issues), Issue.BLURRY))
     assert "�\u202e&lt;script&gt;gnp.png</bdi>" in html
     outside = re.sub(r"<bdi[^>]*>[^<]*</bdi>", "", re.sub(r'title="[^"]*"', "", html))
     assert "\u202e" not in outside
@@ -234,6 +234,6 @@ def test_no_data_set_makes_a_large_page(tmp_path, cache) -> None:
         noise = np.random.default_rng(number).integers(0, 256, (150, 150, 3), np.uint8)
         Image.fromarray(noise).save(folder / f"{'&' * 100}{number}.png")
     checkup = check(tmp_path / "noise", cache)
-    html = check_page(flagged(checkup, *checkup.judgement.flags))
+    html = check_page(flagged(checkup, *checkup.photo_issues.flags))
     assert pictures(html) > 12 * 24
     assert len(html) < 3_000_000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from models.statistics.thresholds import HeldOut
+from models.statistics.thresholds import HeldOutLogits
 from tests.unit.trainer.run_files import Diary, Killed, at, files_of, kill, press_ctrl_c
 from trainer.judging.folds import assign_folds, choose_folds, share_of_main, train_folds
 from trainer.learning.training import labels_of
@@ -119,7 +119,7 @@ def test_ctrl_c_gives_none_and_keeps_the_folds_that_are_done(make_training):
 @pytest.mark.parametrize("keep", [0, 50, -10])
 def test_damaged_answers_are_refused_in_words(make_training, diary, keep):
     training, whole = make_training(), io.BytesIO()
-    HeldOut(np.zeros((9, 3), np.float32), np.zeros(9, np.intp), np.ones(9, np.bool_)).write(whole)
+    HeldOutLogits(np.zeros((9, 3), np.float32), np.zeros(9, np.intp), np.ones(9, np.bool_)).write(whole)
     answers(training, 1).parent.mkdir(parents=True)
     answers(training, 1).write_bytes(whole.getvalue()[:keep])
     with pytest.raises(InputError, match=r"Expected what a fold's network said in .*answers\.npz, it is damaged"):

@@ -14,7 +14,7 @@ from models.preprocess import PreprocessSpec
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import OfSplits, SplitPredictions, evaluate
+from trainer.judging.evaluate import PerSplit, SplitPredictions, evaluate
 from trainer.judging.label_errors import LabelIssue
 from trainer.report.material import ReportMaterial, Speed
 from trainer.run import EpochFigures, RunState
@@ -164,6 +164,6 @@ def with_outcome(material: ReportMaterial, **changes: object) -> ReportMaterial:
     """The same, but that the ruling target came to something else on the test photos."""
     target = material.ruling
     found = material.realised(target, Split.TEST)
-    came = OfSplits(val=material.realised(target, Split.VAL), test=found.model_copy(update=changes))
+    came = PerSplit(val=material.realised(target, Split.VAL), test=found.model_copy(update=changes))
     table = material.evaluation.coverage_at_precision | {f"{target.precision:.2f}": came}
     return replace(material, evaluation=material.evaluation.model_copy(update={"coverage_at_precision": table}))

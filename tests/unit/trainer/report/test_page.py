@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from tests.html_page import NASTY, Page, check_harmless
 from tests.unit.trainer.report.materials import made, noise, with_outcome
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import OfSplits
+from trainer.judging.evaluate import PerSplit
 from trainer.report.material import ReportMaterial
 from trainer.report.page import average_precision, overlay, report_page
 from trainer.run import RunState
@@ -32,7 +32,7 @@ def shop() -> ReportMaterial:
     """With calibration errors that can be told apart."""
     material = made(excluded=EXCLUDED, notes=("12 photos repeat another",), noise_level=2.5)
     errors = {
-        "ece_before": OfSplits(val=0.083, test=0.064),
+        "ece_before": PerSplit(val=0.083, test=0.064),
         "test": material.evaluation.test.model_copy(update={"ece": 0.021}),
     }
     return replace(material, evaluation=material.evaluation.model_copy(update=errors))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer.data.dataset import Split
-from trainer.retrain.compare_predictions import Predictions
+from trainer.retrain.compare_predictions import ModelPredictions
 from trainer.retrain.records import Footprint
 from trainer.splits.assigned import AssignedPhoto
 
@@ -30,4 +30,4 @@ def model(labels, *said, name="shop@3", size=1000, speed=100.0, precision=0.9):
         row[labels.index(label)] = confidence
     sure = np.array([confidence >= SURE for _, confidence in pairs], np.bool_)
     footprint = Footprint(bytes=size, images_per_s=speed)
-    return Predictions(name, tuple(labels), probabilities, sure, precision, sure, precision, footprint)
+    return ModelPredictions(name, tuple(labels), probabilities, sure, precision, sure, precision, footprint)

@@ -3,7 +3,7 @@
 from trainer.retrain.config import GateSettings
 from trainer.retrain.gate import judge
 from trainer.retrain.records import (
-    Automatic,
+    AutomaticLabels,
     Automation,
     Calibration,
     CatalogueDiff,
@@ -27,7 +27,7 @@ def new_class(recall, photos=10):
 
 def automatic(photos, wrong, high=1.0):
     """Labels without a person; ``high``: the upper end of the interval of the share that is right."""
-    return Automatic(photos=photos, wrong=wrong, right_95=(0.0, high))
+    return AutomaticLabels(photos=photos, wrong=wrong, right_95=(0.0, high))
 
 
 def automation(points=-1.6, spread=3.0, **changes):

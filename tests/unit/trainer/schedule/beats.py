@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.storage.storage import FolderStorage
 from trainer.retrain.cycle_folder import CycleStatus
-from trainer.schedule.claims import ClaimStore, End
+from trainer.schedule.claims import ClaimStore, SlotEnd
 from trainer.schedule.queue import CycleMessage
 from trainer.schedule.scheduler import ModelScheduler, WatchedConfig
 
@@ -62,7 +62,7 @@ class BeatWithWorker(Beat):
 
     def send(self, message: CycleMessage) -> bool:
         self.runs[message.slot] += self.store.is_open(message.slot)
-        self.store.end(End(slot=message.slot, status=CycleStatus.NOTHING_NEW, tries=1, at=""))
+        self.store.end(SlotEnd(slot=message.slot, status=CycleStatus.NOTHING_NEW, tries=1, at=""))
         return True
 
     def at(self, now: datetime) -> list[str]:

@@ -10,7 +10,7 @@ from models.storage.storage import FolderStorage
 from tests.unit.trainer.schedule.beats import Beat
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.claims import FOLDER, ClaimStore, End
+from trainer.schedule.claims import FOLDER, ClaimStore, SlotEnd
 from trainer.schedule.queue import CycleMessage
 from trainer.schedule.scheduler import MOST_OPEN, WatchedConfig, check_models_differ
 
@@ -26,7 +26,7 @@ def due(beat: Beat) -> str:
 
 
 def end(store: ClaimStore, slot: str) -> None:
-    assert store.end(End(slot=slot, status=CycleStatus.NOTHING_NEW, tries=1, at=""))
+    assert store.end(SlotEnd(slot=slot, status=CycleStatus.NOTHING_NEW, tries=1, at=""))
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -10,7 +10,7 @@ from models.errors import MissingExtraError
 from models.storage.storage import FolderStorage
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
-from trainer.schedule.claims import FOLDER, Claim, ClaimStore, End, Try
+from trainer.schedule.claims import FOLDER, Claim, ClaimStore, SlotEnd, Try
 from trainer.schedule.queue import CycleMessage, CycleQueue
 from trainer.schedule.train_worker import MOST_TRIES, CycleTask, check_training
 from worker.queue.private_redis import PrivateRedis
@@ -35,7 +35,7 @@ def python(code: str) -> tuple[str, ...]:
     return (sys.executable, "-c", f"import json, sys; {code}")
 
 
-def end_of(store: ClaimStore) -> End:
+def end_of(store: ClaimStore) -> SlotEnd:
     end = store.end_of(SLOT)
     assert end
     return end

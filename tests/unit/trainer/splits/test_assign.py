@@ -142,8 +142,8 @@ def test_a_group_is_never_named_like_an_earlier_one():
     """The photo that an earlier group is named after was saved anew; now its old content is back."""
     earlier = [AssignedPhoto(Path("a"), "hat", TEST, "new content", "old"), *assign(WHOLE).photos]
     labeled = [LabeledPhoto(Path("back"), "hat"), *(LabeledPhoto(Path(name), label) for name, label in WHOLE)]
-    applicants = match_earlier(labeled, ["old", *(name for name, _ in WHOLE)], earlier)
-    found = assign_splits(applicants, [], 0).photos
+    candidates = match_earlier(labeled, ["old", *(name for name, _ in WHOLE)], earlier)
+    found = assign_splits(candidates, [], 0).photos
     assert (found[0].group, found[0].split) == ("old", TEST)
 
 

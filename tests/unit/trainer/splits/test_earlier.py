@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from trainer.data.dataset import LabeledPhoto, Split
-from trainer.splits.assigned import Applicant, AssignedPhoto
+from trainer.splits.assigned import AssignedPhoto, Candidate
 from trainer.splits.earlier import match_earlier
 
 TRAIN, VAL, TEST = Split
@@ -21,15 +21,15 @@ def matched(photos, earlier):
     return match_earlier([LabeledPhoto(Path(path), "hat") for path in photos], list(photos.values()), earlier)
 
 
-def fates(applicants):
-    return [(str(a.path), a.split, a.fixed, a.present) for a in applicants]
+def fates(candidates):
+    return [(str(a.path), a.split, a.fixed, a.present) for a in candidates]
 
 
 def test_without_an_earlier_training_every_photo_is_new():
     photos = [LabeledPhoto(Path("a"), "hat", VAL, "00123"), LabeledPhoto(Path("b"), "vase")]
     assert match_earlier(photos, ["1", "2"], []) == [
-        Applicant(Path("a"), "hat", "1", product="00123", split=VAL),
-        Applicant(Path("b"), "vase", "2"),
+        Candidate(Path("a"), "hat", "1", product="00123", split=VAL),
+        Candidate(Path("b"), "vase", "2"),
     ]
 
 
@@ -82,8 +82,8 @@ def test_todays_label_wins_and_the_correction_can_be_told():
     photos = [
         LabeledPhoto(Path(path), label) for path, label in zip("abcd", ("vase", "vase", "hat", "vase"), strict=True)
     ]
-    applicants = match_earlier(photos, ["1", "2", "3", "2"], earlier)
-    assert [(a.split, a.relabeled) for a in applicants] == [(TEST, True), (VAL, False), (None, False), (None, False)]
+    candidates = match_earlier(photos, ["1", "2", "3", "2"], earlier)
+    assert [(a.split, a.relabeled) for a in candidates] == [(TEST, True), (VAL, False), (None, False), (None, False)]
 
 
 @pytest.mark.parametrize(
@@ -99,26 +99,26 @@ def test_todays_label_wins_and_the_correction_can_be_told():
     ids=["one file under two labels, label by label", "a copy in another split, by its path"],
 )
 def test_copies_are_told_apart(earlier, today, expected):
-    applicants = match_earlier([LabeledPhoto(Path(path), label) for path, label in today], ["1", "1"], earlier)
-    assert [(a.split, a.relabeled) for a in applicants] == expected
+    candidates = match_earlier([LabeledPhoto(Path(path), label) for path, label in today], ["1", "1"], earlier)
+    assert [(a.split, a.relabeled) for a in candidates] == expected
 
 
 @pytest.mark.parametrize("splits", [(TRAIN, TEST), (TEST, TRAIN)])
 def test_one_file_that_was_given_two_splits_may_be_given_both_again(splits):
-    applicants = match_earlier(
+    candidates = match_earlier(
         [LabeledPhoto(Path("a"), "hat", split) for split in splits],
         ["1", "1"],
         [row("a", TRAIN, "1"), row("a", TEST, "1")],
     )
-    assert [a.split for a in applicants] == list(splits)
+    assert [a.split for a in candidates] == list(splits)
 
 
 @pytest.mark.parametrize(("today", "before", "expected"), [("x", "y", "x"), (None, "y", "y"), ("x", None, "x")])
 def test_todays_product_wins_where_there_is_one(today, before, expected):
-    (applicant,) = match_earlier(
+    (candidate,) = match_earlier(
         [LabeledPhoto(Path("a"), "hat", product=today)], ["1"], [row("a", TEST, "1", product=before)]
     )
-    assert applicant.product == expected
+    assert candidate.product == expected
 
 
 TESTED = LabeledPhoto(Path("tested"), "hat", TEST)
@@ -140,14 +140,14 @@ def test_a_photo_that_was_cut_from_training_may_be_given_as_training_again():
     """The person has training and test folders; the earlier training has cut its validation photos from the former."""
     earlier = [row("a", VAL, "1"), row("b", TRAIN, "2"), row("tested", TEST, "9")]
     photos = [LabeledPhoto(Path("a"), "hat", TRAIN), LabeledPhoto(Path("b"), "hat", TRAIN), TESTED]
-    applicants = match_earlier(photos, ["1", "2", "9"], earlier)
-    assert [applicant.split for applicant in applicants] == [VAL, TRAIN, TEST]
+    candidates = match_earlier(photos, ["1", "2", "9"], earlier)
+    assert [candidate.split for candidate in candidates] == [VAL, TRAIN, TEST]
 
 
 def test_a_copy_beside_an_earlier_photo_may_be_given_another_split():
     photos = [LabeledPhoto(Path("test/a"), "hat", TEST), LabeledPhoto(Path("train/a"), "hat", TRAIN)]
-    applicants = match_earlier(photos, ["1", "1"], [row("test/a", TEST, "1")])
-    assert fates(applicants) == [("test/a", TEST, True, True), ("train/a", TRAIN, False, True)]
+    candidates = match_earlier(photos, ["1", "1"], [row("test/a", TEST, "1")])
+    assert fates(candidates) == [("test/a", TEST, True, True), ("train/a", TRAIN, False, True)]
 
 
 shas = st.sampled_from("12345")
@@ -161,8 +161,8 @@ files = st.lists(st.tuples(st.builds(LabeledPhoto, paths.map(Path), labels), sha
 @given(files, rows)
 def test_every_photo_comes_out_in_order_and_no_earlier_row_twice(files, earlier):
     photos, sha256s = [photo for photo, _ in files], [sha256 for _, sha256 in files]
-    applicants = match_earlier(photos, sha256s, earlier)
-    today, absent = applicants[: len(files)], applicants[len(files) :]
+    candidates = match_earlier(photos, sha256s, earlier)
+    today, absent = candidates[: len(files)], candidates[len(files) :]
     assert [(a.path, a.label, a.sha256, a.present) for a in today] == [
         (photo.path, photo.label, sha256, True) for photo, sha256 in files
     ]
@@ -174,18 +174,18 @@ def test_every_photo_comes_out_in_order_and_no_earlier_row_twice(files, earlier)
 @settings(deadline=None)
 @given(files, rows)
 def test_a_photo_whose_content_was_known_has_a_split_that_it_had_or_is_bound_to_one(files, earlier):
-    applicants = match_earlier([photo for photo, _ in files], [sha256 for _, sha256 in files], earlier)
-    for applicant in applicants[: len(files)]:
-        had = {p.split for p in earlier if p.sha256 == applicant.sha256}
-        assert applicant.split in had or not had or (applicant.split is None and len(had) == 1)
+    candidates = match_earlier([photo for photo, _ in files], [sha256 for _, sha256 in files], earlier)
+    for candidate in candidates[: len(files)]:
+        had = {p.split for p in earlier if p.sha256 == candidate.sha256}
+        assert candidate.split in had or not had or (candidate.split is None and len(had) == 1)
 
 
 @settings(deadline=None)
 @given(files, rows)
 def test_unchanged_photos_are_all_found_again(files, earlier):
     photos = [LabeledPhoto(p.path, p.label, p.split) for p in earlier]
-    applicants = match_earlier(photos, [p.sha256 for p in earlier], earlier)
-    assert [(a.path, a.label, a.split, a.sha256) for a in applicants] == [
+    candidates = match_earlier(photos, [p.sha256 for p in earlier], earlier)
+    assert [(a.path, a.label, a.split, a.sha256) for a in candidates] == [
         (p.path, p.label, p.split, p.sha256) for p in earlier
     ]
-    assert all(a.fixed and a.present and not a.relabeled for a in applicants)
+    assert all(a.fixed and a.present and not a.relabeled for a in candidates)

@@ -5,19 +5,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.data.dataset import Split
-from trainer.splits.assigned import Applicant
+from trainer.splits.assigned import Candidate
 from trainer.splits.groups import group_photos
 
 TRAIN, VAL, TEST = Split
 
 
 def asking(sha256, split=None, *, product=None, group=None):
-    return Applicant(Path(sha256), "hat", sha256, product, split, group)
+    return Candidate(Path(sha256), "hat", sha256, product, split, group)
 
 
-def together(applicants, links=()):
+def together(candidates, links=()):
     """Groups as sets of places, and the bridging places."""
-    found, bridges = group_photos(applicants, links)
+    found, bridges = group_photos(candidates, links)
     groups = {}
     for place, group in found.items():
         groups.setdefault(group, set()).add(place)
@@ -26,7 +26,7 @@ def together(applicants, links=()):
 
 
 @pytest.mark.parametrize(
-    ("applicants", "links", "groups"),
+    ("candidates", "links", "groups"),
     [
         pytest.param([], [], [], id="none at all"),
         pytest.param([asking("1"), asking("2")], [], [[0], [1]], id="strangers"),
@@ -49,8 +49,8 @@ def together(applicants, links=()):
         ),
     ],
 )  # fmt: skip
-def test_what_belongs_together(applicants, links, groups):
-    assert together(applicants, links) == (groups, {})
+def test_what_belongs_together(candidates, links, groups):
+    assert together(candidates, links) == (groups, {})
 
 
 OLD = (asking("8", TRAIN, product="x"), asking("9", TEST, product="y"))
@@ -106,7 +106,7 @@ def test_a_bridge_names_a_photo_of_each_split():
     assert group_photos([*OLD, asking("1")], [(2, 0), (1, 2)])[1] == {2: (0, 1)}
 
 
-applicants = st.lists(
+candidates = st.lists(
     st.builds(
         asking,
         st.sampled_from("123456789"),
@@ -120,7 +120,7 @@ applicants = st.lists(
 
 @st.composite
 def linked(draw):
-    found = draw(applicants)
+    found = draw(candidates)
     places = st.integers(0, len(found) - 1)
     return found, draw(st.lists(st.tuples(places, places), max_size=12))
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from models.errors import DataError
 from trainer.check.relations import Relations
 from trainer.data.dataset import Exclusion, Split
-from trainer.splits.assigned import Applicant, AssignedPhoto
+from trainer.splits.assigned import AssignedPhoto, Candidate
 from trainer.splits.set_aside import count_leaks, drop_training_twins, find_unlearnable, keep_trained
 
 TRAIN, VAL, TEST = Split
@@ -150,9 +150,9 @@ def test_no_leak_is_left_and_no_test_photo_is_lost(rows):
 GROUP = ((0, 1, 2),)
 
 
-def applicants(*wanted):
+def candidates(*wanted):
     return [
-        Applicant(Path(f"{place}.jpg"), label, str(place), split=split, present=present)
+        Candidate(Path(f"{place}.jpg"), label, str(place), split=split, present=present)
         for place, (label, split, present) in enumerate(wanted)
     ]
 
@@ -175,28 +175,28 @@ def unlearnable(photos, *, conflicts=(), placeholders=()):
     ],
 )
 def test_who_goes_of_one_picture_under_two_labels(labels_and_splits, going, kept):
-    excluded, stay = unlearnable(applicants(*((*pair, True) for pair in labels_and_splits)), conflicts=GROUP)
+    excluded, stay = unlearnable(candidates(*((*pair, True) for pair in labels_and_splits)), conflicts=GROUP)
     assert (set(excluded), stay) == (going, kept)
 
 
 def test_the_message_names_the_other_photo_and_its_label():
-    excluded, _ = unlearnable(applicants(("hat", None, True), ("vase", None, True)), conflicts=((0, 1),))
+    excluded, _ = unlearnable(candidates(("hat", None, True), ("vase", None, True)), conflicts=((0, 1),))
     assert excluded[0].reason == "label_conflict"
     assert excluded[0].message == "The same picture is hat here and vase at 1.jpg; remove the wrong one."
 
 
 def test_a_photo_that_is_gone_is_no_party_to_a_conflict():
-    photos = applicants(("hat", TRAIN, False), ("vase", None, True), ("vase", None, True))
+    photos = candidates(("hat", TRAIN, False), ("vase", None, True), ("vase", None, True))
     assert unlearnable(photos, conflicts=GROUP) == ({}, 0)
 
 
 def test_placeholders_under_several_labels_go_wherever_they_are():
-    photos = applicants(("hat", TEST, True), ("vase", TRAIN, True), *[("hat", None, True)] * 8)
+    photos = candidates(("hat", TEST, True), ("vase", TRAIN, True), *[("hat", None, True)] * 8)
     excluded, _ = unlearnable(photos, placeholders=(tuple(range(10)),))
     assert {place: why.reason for place, why in excluded.items()} == dict.fromkeys(range(10), "placeholder")
 
 
 def test_a_placeholder_of_which_two_photos_are_left_is_a_conflict():
-    photos = applicants(*[("hat", None, False)] * 8, ("hat", None, True), ("vase", None, True))
+    photos = candidates(*[("hat", None, False)] * 8, ("hat", None, True), ("vase", None, True))
     excluded, _ = unlearnable(photos, placeholders=(tuple(range(10)),))
     assert {place: why.reason for place, why in excluded.items()} == dict.fromkeys((8, 9), "label_conflict")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models.decision import ReviewReason
 from models.errors import ImageFault
-from worker.earlier.result_table import Labelled
+from worker.earlier.result_table import LabelledRow
 from worker.job import RETRYABLE
 from worker.results import RowResult, Status
 
@@ -19,16 +19,16 @@ def sha256_of(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
-def labelled(number: int, url: str | None = None, etag: str | None = None) -> Labelled:
+def labelled(number: int, url: str | None = None, etag: str | None = None) -> LabelledRow:
     """A row whose label tells the photo's number."""
     best = ((f"class {number}", 0.75), ("hat", 0.25))
     result = RowResult(best[0][0], 0.75, Status.LABELED, None, None, best, sha256_of(number), MODEL, etag=etag)
-    return Labelled(result, url)
+    return LabelledRow(result, url)
 
 
-def failed(number: int, fault: ImageFault) -> Labelled:
+def failed(number: int, fault: ImageFault) -> LabelledRow:
     message = f"It is {fault.value}."
-    return Labelled(RowResult(None, None, Status.FAILED, fault.value, message, None, sha256_of(number), MODEL), None)
+    return LabelledRow(RowResult(None, None, Status.FAILED, fault.value, message, None, sha256_of(number), MODEL), None)
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

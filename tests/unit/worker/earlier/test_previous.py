@@ -10,7 +10,7 @@ from models.decision import ReviewReason
 from models.errors import ImageFault, JobError
 from models.storage.storage import FolderStorage
 from worker.earlier.previous import PREVIOUS_FILE, carry_over, terms_of
-from worker.earlier.result_table import EarlierResult, Labelled
+from worker.earlier.result_table import EarlierResult, LabelledRow
 from worker.earlier.results import forget_local_cache, open_earlier_results
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
@@ -37,7 +37,7 @@ def new_job(tmp_path: Path, jobs: Jobs) -> DoneJob:
     return make
 
 
-def finish(job: Job, rows: Sequence[Labelled]) -> Job:
+def finish(job: Job, rows: Sequence[LabelledRow]) -> Job:
     for chunk in range(job.spec.chunks):
         start = chunk * job.spec.chunk_rows
         own = [row.result for row in rows[start : start + job.rows_in_chunk(chunk)]]
@@ -79,7 +79,7 @@ def test_what_was_carried_over_is_carried_on(new_job: DoneJob) -> None:
     first, second, third = (new_job(name) for name in ("first", "second", "third"))
     finish(first, [labelled(number) for number in range(5)])
     carry_over(first, second.storage, terms(second))
-    finish(second, [Labelled(known.result, None) for known in found(second, *range(5)) if known])
+    finish(second, [LabelledRow(known.result, None) for known in found(second, *range(5)) if known])
     carry_over(second, third.storage, terms(third))
     assert found(third, *range(5)) == found(second, *range(5))
     assert None not in found(third, *range(5))
@@ -142,7 +142,7 @@ def test_a_failure_that_may_be_gone_is_not_carried(new_job: DoneJob, fault: Imag
 
 def test_a_review_is_carried_with_its_reason_or_not_at_all(new_job: DoneJob) -> None:
     told, untold = (
-        Labelled(replace(labelled(number).result, status=Status.REVIEW, reason=reason), None)
+        LabelledRow(replace(labelled(number).result, status=Status.REVIEW, reason=reason), None)
         for number, reason in ((1, ReviewReason.UNKNOWN), (2, None))
     )
     earlier, job = finish(new_job("earlier"), [told, untold] * 2 + [told]), new_job("job")

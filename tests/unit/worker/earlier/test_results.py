@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from models.errors import ImageFault
 from worker.earlier.local_cache import CACHE_FILE, CacheFolder, cache_folder
-from worker.earlier.result_table import EarlierResult, Labelled
+from worker.earlier.result_table import EarlierResult, LabelledRow
 from worker.earlier.results import EarlierResults, forget_local_cache, open_earlier_results
 from worker.job import Job
 from worker.receipt import RECEIPT_FILE
@@ -56,7 +56,7 @@ def file_of(job: Job) -> Path:
 def test_what_is_added_is_found_as_it_was(opened: Open, job: Job, rows: list[RowResult]) -> None:
     forget_local_cache(job)
     known = open_earlier_results(job)
-    known.add([Labelled(row, None) for row in rows])
+    known.add([LabelledRow(row, None) for row in rows])
     assert [known.find(row.sha256) for row in rows] == [EarlierResult(row, carried=False) for row in rows]
     known.close()
 
@@ -89,7 +89,7 @@ def test_a_photo_is_known_by_what_its_host_calls_it(opened: Open, job: Job) -> N
 def test_a_host_is_asked_again_for_a_photo_that_failed(opened: Open, job: Job) -> None:
     known, url = opened(job), "http://shop.example/1"
     half = failed(1, ImageFault.UNREADABLE)
-    known.add([Labelled(replace(half.result, etag='"a"'), url)])
+    known.add([LabelledRow(replace(half.result, etag='"a"'), url)])
     assert known.find(sha256_of(1)) == EarlierResult(half.result, carried=False)
     assert known.etags([url]) == {}
     assert known.at(url, '"a"') is None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.classifier import Classifier, load
 from models.errors import ImageError, ImageFault, JobError
 from models.storage.storage import FolderStorage
-from worker.earlier.result_table import EarlierResult, Labelled
+from worker.earlier.result_table import EarlierResult, LabelledRow
 from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
 from worker.job import Job, JobOptions
 from worker.job_writer import create_job
@@ -91,7 +91,7 @@ class Memory:
     def at(self, url: str, etag: str) -> EarlierResult | None:
         return self.at_etag.get((url, etag))
 
-    def add(self, rows: Iterable[Labelled]) -> None:
+    def add(self, rows: Iterable[LabelledRow]) -> None:
         for row in rows:
             self.by_sha256[row.result.sha256 or ""] = EarlierResult(row.result, carried=False)
 

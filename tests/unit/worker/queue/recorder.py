@@ -3,7 +3,7 @@
 import redis
 
 from worker.priority import Priority
-from worker.queue.messages import FINISH, QUEUES, Call, parse_message
+from worker.queue.messages import FINISH, QUEUES, TaskCall, parse_message
 from worker.queue.redis_state import RedisState
 
 __all__ = ["Recorder", "a_moment_later", "next_second", "waiting"]
@@ -16,7 +16,7 @@ class Recorder(RedisState):
         super().__init__(client)
         self.sent: list[tuple[str, int]] = []
 
-    def send(self, queue: str, call: Call) -> None:
+    def send(self, queue: str, call: TaskCall) -> None:
         self.sent += filter(None, [parse_message(call.envelope(queue))])
 
     def numbers(self, job: str = "job") -> list[int]:

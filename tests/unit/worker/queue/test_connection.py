@@ -11,12 +11,12 @@ from kombu import Consumer
 
 from worker.priority import Priority
 from worker.queue.app import HangtagCelery, make_app
-from worker.queue.messages import CHUNK_TASK, QUEUES, Call
+from worker.queue.messages import CHUNK_TASK, QUEUES, TaskCall
 from worker.queue.metrics import DROPPED
 from worker.queue.settings import QueueSettings
 
 QUEUE = QUEUES[Priority.NORMAL]
-GOOD = json.loads(Call(CHUNK_TASK, ["spring", 17]).envelope(QUEUE))
+GOOD = json.loads(TaskCall(CHUNK_TASK, ["spring", 17]).envelope(QUEUE))
 
 
 def changed(**fields: Any) -> str:

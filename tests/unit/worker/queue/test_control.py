@@ -6,7 +6,7 @@ import redis
 from worker.job import CANCELLED
 from worker.owner import Owner
 from worker.progress import JobProgress, JobState
-from worker.queue.control import Control, Situation, look_around, open_control, watch
+from worker.queue.control import Control, QueueStatus, look_around, open_control, watch
 from worker.queue.messages import FINISH, QUEUES
 from worker.queue.redis_state import Presence
 from worker.queue.settings import QueueSettings
@@ -19,11 +19,11 @@ class View:
     """Keeps what it is shown; stops the watching, as Ctrl-C would, after so many times, or else fails soon."""
 
     def __init__(self, stop_after: int = 0) -> None:
-        self.shown: list[tuple[JobProgress, Situation]] = []
+        self.shown: list[tuple[JobProgress, QueueStatus]] = []
         self._stop_after = stop_after
 
-    def show(self, progress: JobProgress, situation: Situation) -> None:
-        self.shown.append((progress, situation))
+    def show(self, progress: JobProgress, status: QueueStatus) -> None:
+        self.shown.append((progress, status))
         if len(self.shown) == self._stop_after:
             raise KeyboardInterrupt
         assert len(self.shown) < 5, "it goes on and on"
@@ -94,7 +94,7 @@ def test_who_only_looks_queues_nothing(control: Control, client: redis.Redis, pa
     control.state.announce(PRESENCE)
     control.state.report_trouble("job", "shop-7", "no folder")
     control.state.report_trouble("another", "shop-8", "no folder")
-    assert look_around("job", control.state) == Situation(None, (PRESENCE,), {"shop-7": "no folder"})
+    assert look_around("job", control.state) == QueueStatus(None, (PRESENCE,), {"shop-7": "no folder"})
     assert not any(client.llen(queue) for queue in QUEUES.values())
 
 
@@ -104,7 +104,7 @@ def test_a_job_is_followed_without_redis(away: QueueSettings, paper_job, commit_
     view = View()
     with open_control(away) as control:
         assert follow(control, view).state is JobState.FINISHED
-    progress, situation = view.shown[0]
+    progress, status = view.shown[0]
     assert progress.state is JobState.MERGING
-    assert "refused" in (situation.redis_error or "")
-    assert (situation.workers, situation.trouble) == ((), {})
+    assert "refused" in (status.redis_error or "")
+    assert (status.workers, status.trouble) == ((), {})

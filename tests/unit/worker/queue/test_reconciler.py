@@ -14,7 +14,7 @@ from worker.job import CANCELLED, commit_retry
 from worker.jobs import Jobs
 from worker.owner import Owner
 from worker.priority import Priority
-from worker.queue.messages import FINISH, QUEUES, Call, job_call, parse_message
+from worker.queue.messages import FINISH, QUEUES, TaskCall, job_call, parse_message
 from worker.queue.reconciler import MIN_WINDOW, WINDOW_PER_SLOT, Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.settings import QueueSettings
@@ -46,7 +46,7 @@ def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, client: redis.Redis
     job = paper_job(5)
 
     class Late(Recorder):
-        def send(self, queue: str, call: Call) -> None:
+        def send(self, queue: str, call: TaskCall) -> None:
             if call == job_call("job", 0):
                 commit_part(job, 3)
             super().send(queue, call)

@@ -19,7 +19,7 @@ from worker.owner import Owner
 from worker.queue.messages import FINISH
 from worker.queue.metrics import CHUNKS, IMAGES, Metrics
 from worker.queue.redis_state import RedisState
-from worker.queue.runner import JobTools, Runner
+from worker.queue.runner import JobResources, Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import submit
 from worker.queue.worker_state import BusyProcesses
@@ -293,13 +293,13 @@ def test_a_chunk_that_the_job_does_not_have_is_dropped(runner: Runner, state: Re
 
 
 @pytest.fixture
-def tools() -> Iterator[JobTools]:
-    tools = JobTools()
+def tools() -> Iterator[JobResources]:
+    tools = JobResources()
     yield tools
     tools.close()
 
 
-def test_the_next_task_of_a_job_finds_what_the_last_one_left(tools: JobTools, paper_job) -> None:
+def test_the_next_task_of_a_job_finds_what_the_last_one_left(tools: JobResources, paper_job) -> None:
     job: Job = paper_job(2)
     with tools.of(job) as first:
         pass
@@ -307,7 +307,7 @@ def test_the_next_task_of_a_job_finds_what_the_last_one_left(tools: JobTools, pa
         assert second is first
 
 
-def test_after_an_error_all_is_opened_anew(tools: JobTools, paper_job) -> None:
+def test_after_an_error_all_is_opened_anew(tools: JobResources, paper_job) -> None:
     job: Job = paper_job(2)
     with pytest.raises(JobError, match="no credentials"), tools.of(job) as first:
         raise JobError("no credentials")  # noqa: EM101

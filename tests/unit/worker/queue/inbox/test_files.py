@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.queue.inbox.files import Backoff, Found, Gathering, Kind, Settling, look_into
+from worker.queue.inbox.files import Backoff, FileKind, FoundFile, Gathering, Settling, look_into
 
 
 def touch(folder: Path, *paths: str) -> None:
@@ -14,23 +14,23 @@ def touch(folder: Path, *paths: str) -> None:
         (folder / path).touch()
 
 
-def kinds(folder: Path, *, deep: bool = True) -> dict[str, Kind]:
+def kinds(folder: Path, *, deep: bool = True) -> dict[str, FileKind]:
     return {file.path: file.kind for file in look_into(folder, deep=deep).files}
 
 
 def test_catalogues_are_in_the_folder_itself_and_photos_anywhere(tmp_path: Path) -> None:
     touch(tmp_path, "a.csv", "b.TSV", "c.jsonl", "d.ndjson", "e.parquet", "f.txt", "old/a.csv", "g.xlsx", "h")
     touch(tmp_path, "1.jpg", "cam/2.PNG", "cam/left/3.webp")
-    catalogues = dict.fromkeys(("a.csv", "b.TSV", "c.jsonl", "d.ndjson", "e.parquet", "f.txt"), Kind.CATALOGUE)
-    photos = dict.fromkeys(("1.jpg", "cam/2.PNG", "cam/left/3.webp"), Kind.PHOTO)
-    others = dict.fromkeys(("g.xlsx", "h", "old/a.csv"), Kind.OTHER)
+    catalogues = dict.fromkeys(("a.csv", "b.TSV", "c.jsonl", "d.ndjson", "e.parquet", "f.txt"), FileKind.CATALOGUE)
+    photos = dict.fromkeys(("1.jpg", "cam/2.PNG", "cam/left/3.webp"), FileKind.PHOTO)
+    others = dict.fromkeys(("g.xlsx", "h", "old/a.csv"), FileKind.OTHER)
     assert kinds(tmp_path) == catalogues | photos | others
     assert list(kinds(tmp_path)) == sorted(catalogues | photos | others)
 
 
 def test_a_look_that_is_not_deep_stays_in_the_folder(tmp_path: Path) -> None:
     touch(tmp_path, "a.csv", "cam/1.jpg")
-    assert kinds(tmp_path, deep=False) == {"a.csv": Kind.CATALOGUE}
+    assert kinds(tmp_path, deep=False) == {"a.csv": FileKind.CATALOGUE}
 
 
 UNFINISHED = (
@@ -61,21 +61,21 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path
     (inbox / "gone.csv").symlink_to(tmp_path / "gone.csv")
     (inbox / "round").symlink_to(inbox)
     os.mkfifo(inbox / "pipe.csv")
-    assert kinds(inbox) == {"a.csv": Kind.CATALOGUE, "linked.csv": Kind.CATALOGUE}
+    assert kinds(inbox) == {"a.csv": FileKind.CATALOGUE, "linked.csv": FileKind.CATALOGUE}
 
 
 SETTLE_S = 5.0
 
 
-def found(path: str = "a.csv", size: int = 1, mtime_ns: int = 1) -> Found:
-    return Found(path, Kind.CATALOGUE, size, mtime_ns, 1)
+def found(path: str = "a.csv", size: int = 1, mtime_ns: int = 1) -> FoundFile:
+    return FoundFile(path, FileKind.CATALOGUE, size, mtime_ns, 1)
 
 
 SEEN = [found(), found(size=2), found(mtime_ns=2), None]
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 9.0), st.sampled_from(SEEN)), max_size=30))
-def test_what_is_taken_was_the_same_for_long_enough(looks: list[tuple[float, Found | None]]) -> None:
+def test_what_is_taken_was_the_same_for_long_enough(looks: list[tuple[float, FoundFile | None]]) -> None:
     """Each look comes some seconds after the last, and sees the file as it is then; it may be away. Another settled."""
     settling, now, since, last, other = Settling(SETTLE_S), 0.0, 0.0, None, found("other.csv")
     settling.settled([other], -SETTLE_S)

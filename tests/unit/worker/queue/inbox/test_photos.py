@@ -1,14 +1,14 @@
 from pathlib import Path
 
 from models.storage.storage import FolderStorage
-from worker.queue.inbox.files import Found, Kind
+from worker.queue.inbox.files import FileKind, FoundFile
 from worker.queue.inbox.photos import PhotoLog
 
 FOLDER = Path("/mnt/inbox")
 
 
-def photos(*numbers: int) -> list[Found]:
-    return [Found(f"{number}.jpg", Kind.PHOTO, number, number, 1) for number in numbers]
+def photos(*numbers: int) -> list[FoundFile]:
+    return [FoundFile(f"{number}.jpg", FileKind.PHOTO, number, number, 1) for number in numbers]
 
 
 def log_in(tmp_path: Path, folder: Path = FOLDER, batch_photos: int = 100) -> PhotoLog:
@@ -21,7 +21,7 @@ def test_photos_are_known_once_they_are_in_a_batch_and_after_a_restart(tmp_path:
     log.add(photos(1, 2))
     for reader in (log, log_in(tmp_path)):
         assert all(map(reader.knows, photos(1, 2)))
-        assert not reader.knows(Found("1.jpg", Kind.PHOTO, 1, 99, 1)), "written anew"
+        assert not reader.knows(FoundFile("1.jpg", FileKind.PHOTO, 1, 99, 1)), "written anew"
         (batch,) = reader.unfinished()
         assert (batch.number, batch.paths) == (0, ("1.jpg", "2.jpg"))
         assert batch.job.startswith("inbox-")
