@@ -13,7 +13,8 @@ from typing import Final
 
 from models.errors import ImageError, InputError, JobError
 from models.storage.storage import FolderStorage
-from trainer.corrections.store import Added, CorrectionStore, refuse_rows, unguarded
+from trainer.corrections.rows_file import refuse_rows, unguarded
+from trainer.corrections.store import Added, CorrectionStore
 from trainer.corrections.votes import COLUMNS, Resolved, Vote, parse_vote, resolve
 from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256

@@ -1,25 +1,17 @@
-"""``corrections.csv``: every vote of every reviewer, in the order of their times."""
+"""``corrections.csv``: every vote of every reviewer."""
 
-import fcntl
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
-from models.errors import InputError
-from models.whole_file import open_lock
+from trainer.corrections.remarks import Remark, RemarkStore, heard
+from trainer.corrections.rows_file import RowsFile
 from trainer.corrections.votes import COLUMNS, Vote, parse_vote, vote_cells
-from trainer.data.csv_files import write_rows
 from trainer.data.photo_files import holds
-from worker.merging.cells import inert
-from worker.sources.readers import read_delimited
 
-__all__ = ["Added", "CorrectionStore", "guarded", "refuse_rows", "unguarded"]
-
-_MOST_LINES: Final = 20
+__all__ = ["Added", "CorrectionStore"]
 
 
 @dataclass(frozen=True)
@@ -39,53 +31,69 @@ class Added:
 
 
 class CorrectionStore:
-    """The file that reviewers' votes are kept in; it only grows, and only paths in it are ever repaired.
+    """The file that reviewers' votes are kept in, and beside it that of their remarks.
+
+    It only grows, but for what a reviewer takes back; and only paths in it are ever repaired.
 
     Args:
         path: of the file; one that is not there yet holds no votes.
         now: the time. Votes that are dated later than tomorrow, by a wrong clock, stay in the file and do not count.
+
+    Attributes:
+        remarks: in ``corrections.remarks.csv`` for ``corrections.csv``.
     """
 
     def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.path = path.absolute()
+        self.remarks = RemarkStore(self.path.with_name(f"{self.path.stem}.remarks{self.path.suffix}"))
         self._now = now
+        self._file = RowsFile(self.path, COLUMNS, frozenset({"label", "reviewer", "at"}), parse_vote, vote_cells)
 
     def votes(self) -> tuple[Vote, ...]:
-        """All votes that count, in order.
+        """All votes that count, in the order of their times; one that a later remark overrules does not.
 
         Raises:
-            InputError: it is not as :meth:`add` left it; each bad row is named.
+            InputError: it is not as :meth:`add` and :meth:`append` left it; each bad row is named.
         """
-        return self._read()[0]
+        return tuple(self._heard(self._read()[0]))
 
     def ahead(self) -> tuple[Vote, ...]:
         """The votes that are dated later than tomorrow, in order; raises as :meth:`votes` does."""
         return self._read()[1]
 
+    def standing_remarks(self) -> tuple[Remark, ...]:
+        """The last word of those reviewers who gave a photo a remark and no label after it; raises as :meth:`votes`."""
+        return tuple(heard(self._read()[0], self._past_remarks())[1])
+
+    def append(self, votes: Sequence[Vote]) -> None:
+        """Add votes as they are; they are on the disk when this returns, which takes as long however many are there.
+
+        Raises:
+            InputError: one could not be read back, or the file cannot be read; nothing is written then.
+        """
+        self._file.append(votes)
+
+    def withdraw(self, vote: Vote) -> bool:
+        """Take back a vote; the file is replaced as a whole.
+
+        Returns:
+            Whether it was there, exactly as it is.
+
+        Raises:
+            InputError: the file cannot be read; nothing is written then.
+        """
+        return self._file.withdraw(vote)
+
     def _read(self) -> tuple[tuple[Vote, ...], tuple[Vote, ...]]:
-        votes, now = sorted(set(self._rows())), self._now()
+        votes, now = sorted(set(self._file.rows())), self._now()
         return tuple(v for v in votes if not v.is_ahead(now)), tuple(v for v in votes if v.is_ahead(now))
 
-    def _rows(self) -> Iterator[Vote]:
-        if not self.path.exists():
-            return
-        if not self.path.is_file():
-            msg = f"Expected corrections in a CSV file at {self.path}, found something else; give the file."
-            raise InputError(msg)
-        reader = read_delimited(self.path)
-        missing = {"label", "reviewer", "at"} - set(reader.schema.names)
-        if missing or not {"image", "sha256"} & set(reader.schema.names):
-            msg = f"Expected the columns {','.join(COLUMNS)} in {self.path}, found {','.join(reader.schema.names)}."
-            raise InputError(msg)
-        rows = (row for batch in reader.batches for row in batch.to_pylist())
-        wrong: list[tuple[int, str]] = []
-        for number, row in enumerate(rows, start=1):
-            try:
-                yield parse_vote({name: unguarded(cell) for name, cell in row.items()}, self.path.parent)
-            except ValueError as error:
-                wrong.append((number, str(error)))
-        if wrong:
-            raise refuse_rows(self.path, wrong, "correct them, or take the file from a backup")
+    def _past_remarks(self) -> list[Remark]:
+        now = self._now()
+        return [remark for remark in self.remarks.remarks() if not remark.is_ahead(now)]
+
+    def _heard(self, votes: Iterable[Vote]) -> list[Vote]:
+        return heard(votes, self._past_remarks())[0]
 
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes; the file is replaced as a whole, and only one process does so at a time.
@@ -98,8 +106,7 @@ class CorrectionStore:
         Raises:
             InputError: what is there cannot be read; nothing is written then.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        with self._file.alone():
             kept, ahead = self._read()
             better = _repaired_votes(kept, (*timed, *untimed))
             before, timed, untimed = (
@@ -107,23 +114,13 @@ class CorrectionStore:
             )
             repaired = sum(vote in better for vote in kept)
             known = {*before, *timed}
-            last = {(vote.photo, vote.reviewer): vote.label for vote in sorted(known)}
+            last = {(vote.photo, vote.reviewer): vote.label for vote in self._heard(sorted(known))}
             fresh = {vote for vote in untimed if last.get((vote.photo, vote.reviewer)) != vote.label}
             votes = tuple(sorted(known | fresh))
             new = tuple(sorted((known | fresh) - set(before)))
             if new or repaired:
-                write_rows(self.path, COLUMNS, (tuple(map(guarded, vote_cells(vote))) for vote in (*votes, *ahead)))
-        return Added(new, len({*timed, *untimed}) - len(new), votes, repaired)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One import at a time; the lock goes with the process, however it ends, and so does what it left half done."""
-        with open_lock(self.path.with_name(f".{self.path.name}.lock")) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for left in self.path.parent.iterdir():
-                if left.name.startswith(f".{self.path.name}.") and left.suffix == ".tmp":
-                    left.unlink(missing_ok=True)
-            yield
+                self._file.write((*votes, *ahead))
+            return Added(new, len({*timed, *untimed}) - len(new), tuple(self._heard(votes)), repaired)
 
 
 def _repaired_votes(before: Iterable[Vote], said: Sequence[Vote]) -> dict[Vote, Vote]:
@@ -152,24 +149,3 @@ def _repaired_votes(before: Iterable[Vote], said: Sequence[Vote]) -> dict[Vote, 
             if alive:
                 repaired |= {vote: replace(vote, image=min(alive)) for vote in votes if vote.image not in alive}
     return repaired
-
-
-def guarded(text: str) -> str:
-    """The text, behind an apostrophe where a spreadsheet would compute it, or where it would lose one when read."""
-    bare = text.lstrip("'")
-    return text if inert(bare) == bare else f"'{text}"
-
-
-def unguarded(cell: str) -> str:
-    """The inverse of :func:`guarded`; it also takes off the apostrophe that a ``review.csv`` has before a formula."""
-    bare = cell.lstrip("'")
-    return cell if bare == cell or inert(bare) == bare else cell[1:]
-
-
-def refuse_rows(path: Path, wrong: Iterable[tuple[int, str]], to_do: str) -> InputError:
-    """The error for rows that cannot be used; ``wrong`` is (number from 1 without the header, reason)."""
-    lines = [f"row {number}: {reason}" for number, reason in wrong]
-    more = [f"and {len(lines) - _MOST_LINES:,} more"] if len(lines) > _MOST_LINES else []
-    shown = "\n  ".join([*lines[:_MOST_LINES], *more])
-    rows = "a row" if len(lines) == 1 else f"{len(lines):,} rows"
-    return InputError(f"Expected corrections in {path}, {rows} cannot be used: {to_do}.\n  {shown}")

@@ -13,7 +13,20 @@ from typing import Final
 from models.text import number_of
 from trainer.data.csv_files import cell_path, path_cell
 
-__all__ = ["COLUMNS", "PhotoVotes", "Resolved", "Vote", "ahead_sentence", "parse_vote", "resolve", "vote_cells"]
+__all__ = [
+    "COLUMNS",
+    "PhotoVotes",
+    "Resolved",
+    "Said",
+    "Vote",
+    "ahead_sentence",
+    "at_cell",
+    "image_cell",
+    "parse_said",
+    "parse_vote",
+    "resolve",
+    "vote_cells",
+]
 
 COLUMNS: Final = ("image", "sha256", "label", "was", "reviewer", "model", "at")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -22,26 +35,20 @@ _FAST_CLOCK: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, order=True)
-class Vote:
-    """What a reviewer said of a photo.
+class Said:
+    """That a reviewer said something of a photo.
 
     Attributes:
         at: when, in UTC.
         reviewer: who.
         sha256: of the photo's bytes, in lower-case hex; empty if unknown.
         image: the photo's absolute path, or its URL; empty if only its SHA-256 is known.
-        label: what it shows.
-        was: its label before; empty if unknown.
-        model: name and version of the model that gave that label; empty if unknown.
     """
 
     at: datetime
     reviewer: str
     sha256: str
     image: str
-    label: str
-    was: str = ""
-    model: str = ""
 
     @property
     def photo(self) -> str:
@@ -56,6 +63,21 @@ class Vote:
     def is_ahead(self, now: datetime) -> bool:
         """Whether it is dated later than tomorrow, by a wrong clock: it would stay its photo's last vote."""
         return self.at > now + _FAST_CLOCK
+
+
+@dataclass(frozen=True, order=True)
+class Vote(Said):
+    """What a reviewer said that a photo shows.
+
+    Attributes:
+        label: what it shows.
+        was: its label before; empty if unknown.
+        model: name and version of the model that gave that label; empty if unknown.
+    """
+
+    label: str
+    was: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +134,16 @@ def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
     Raises:
         ValueError: it says no photo, no label, no reviewer or no time; the message says which.
     """
+    label, said = _line(cells, "label"), parse_said(cells, folder)
+    return Vote(**vars(said), label=label, was=cells.get("was", "").strip(), model=cells.get("model", "").strip())
+
+
+def parse_said(cells: Mapping[str, str], folder: Path) -> Said:
+    """Who says something in a row of a CSV, when, and of which photo.
+
+    Raises:
+        ValueError: it says no photo, no reviewer or no time; the message says which.
+    """
     sha256 = cells.get("sha256", "").strip().lower()
     if sha256 and not _SHA256.fullmatch(sha256):
         msg = f"expected a SHA-256 of 64 hexadecimal digits, got {sha256[:80]!r}"
@@ -127,9 +159,8 @@ def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
     if not image and not sha256:
         msg = "expected a photo, got neither image nor sha256"
         raise ValueError(msg)
-    label, reviewer = _line(cells, "label"), _line(cells, "reviewer")
-    at = _time(cells.get("at", "").strip())
-    return Vote(at, reviewer, sha256, image, label, cells.get("was", "").strip(), cells.get("model", "").strip())
+    reviewer = _line(cells, "reviewer")
+    return Said(_time(cells.get("at", "").strip()), reviewer, sha256, image)
 
 
 def _line(cells: Mapping[str, str], column: str) -> str:
@@ -155,9 +186,17 @@ def _time(text: str) -> datetime:
 
 def vote_cells(vote: Vote) -> tuple[str, ...]:
     """The cells of a vote, in the order of ``COLUMNS``."""
-    image = str(path_cell(vote.path)) if vote.path else vote.image
-    at = vote.at.isoformat().replace("+00:00", "Z")
-    return (image, vote.sha256, vote.label, vote.was, vote.reviewer, vote.model, at)
+    return (image_cell(vote), vote.sha256, vote.label, vote.was, vote.reviewer, vote.model, at_cell(vote))
+
+
+def image_cell(said: Said) -> str:
+    """Where its photo is, as a cell of a CSV."""
+    return str(path_cell(said.path)) if said.path else said.image
+
+
+def at_cell(said: Said) -> str:
+    """When it was said, as a cell of a CSV."""
+    return said.at.isoformat().replace("+00:00", "Z")
 
 
 def ahead_sentence(ahead: Sequence[Vote], path: Path) -> str:

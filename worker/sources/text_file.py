@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from encodings.aliases import aliases
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TextIO
 
 from models.errors import InputError
 
@@ -68,7 +68,7 @@ class TextFile:
         Raises:
             InputError: bytes are not valid in the encoding, or a line is too long.
         """
-        with self.path.open(encoding=self.codec, newline=newline) as file:
+        with self.opened(newline) as file:
             try:
                 while line := file.readline(_MAX_LINE):
                     if len(line) == _MAX_LINE:
@@ -82,6 +82,10 @@ class TextFile:
                 name, text = _likely_encoding(self.path, bad.offset) or (None, "")
                 looks = f"it looks like {name}, which reads {text!r} there" if name else "no other encoding fits"
                 raise self.refusal(came, looks, name) from error
+
+    def opened(self, newline: str) -> TextIO:
+        """The text, to be read from its beginning."""
+        return self.path.open(encoding=self.codec, newline=newline)
 
     def refusal(self, came: str, looks: str, likely: str | None) -> InputError:
         """The error to raise if bytes are not valid in its encoding."""

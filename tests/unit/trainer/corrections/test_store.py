@@ -9,9 +9,8 @@ from typer.testing import CliRunner
 from hangtag.cli import make_app
 from models.errors import InputError
 from tests.unit.trainer.corrections.some_votes import BEGIN, vote, votes
-from trainer.corrections.store import CorrectionStore, guarded, unguarded
+from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote, resolve
-from worker.merging.cells import inert
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 GOLDEN = f"""\
@@ -107,24 +106,6 @@ def test_what_a_reviewer_has_dated_in_the_future_is_not_their_last_vote(tmp_path
     store = CorrectionStore(tmp_path / "corrections.csv", now=lambda: BEGIN)
     store.add([vote(0, "boots", minute=-1), vote(0, "hats", minute=400 * 24 * 60)])
     assert [said.label for said in store.add([], [vote(0, "hats")]).votes] == ["hats"]
-
-
-texts = st.text() | st.from_regex(r"'{0,3}[ \t]?[=+@-][0-9a-z]*", fullmatch=True)
-
-
-@given(texts)
-def test_a_cell_comes_back_as_it_was(text: str) -> None:
-    assert unguarded(guarded(text)) == text
-
-
-@given(texts)
-def test_a_cell_starts_no_formula(text: str) -> None:
-    assert inert(guarded(text)) == guarded(text)
-
-
-@pytest.mark.parametrize("text", ["=SUM(A1)", "@home", "-wool", "\tboots", "boots", "-5", "o'clock", "'quoted'"])
-def test_what_a_review_csv_put_behind_an_apostrophe_comes_back(text: str) -> None:
-    assert unguarded(str(inert(text))) == text
 
 
 @pytest.mark.parametrize("others", [(), ("hats",)])
