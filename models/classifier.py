@@ -16,6 +16,7 @@ from models.manifest import ModelMetadata
 from models.photo import read_photo
 from models.preprocess import Pixels, PreprocessSpec, preprocess, preprocess_image
 from models.session import open_session, read_metadata
+from models.statistics.confidence import Thresholds
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -79,6 +80,15 @@ class Classifier:
     def all_to_review(self) -> bool:
         """Whether every photo goes to review, since no class has a promised precision or an asked-for threshold."""
         return self._rules.all_to_review
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The confidence from which each class needs no review, in the order of the labels; None: always review."""
+        return self._rules.thresholds
+
+    def asking(self, precision: float | None, threshold: float | None) -> "Classifier":
+        """The same network under another promise, or with a threshold instead; InputError as for the class."""
+        return Classifier(self._session, self.metadata, self.digest, precision, threshold)
 
     @property
     def rule(self) -> str:

@@ -26,6 +26,7 @@ def create_app(settings: WebSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        state.classifier.close()
 
     app = FastAPI(
         title="Hangtag",

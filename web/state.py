@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from web.classify import ClassifierPool
 from web.jobs import JobIndex
 from web.security import Sessions
 from web.settings import WebSettings
@@ -20,16 +21,23 @@ class WebState:
         settings: what it was started with.
         sessions: who is let in.
         jobs: that are shown.
+        classifier: labels photos of requests.
     """
 
     settings: WebSettings
     sessions: Sessions
     jobs: JobIndex
+    classifier: ClassifierPool
 
 
 def make_state(settings: WebSettings) -> WebState:
     """What a server needs; nothing is loaded or started yet."""
-    return WebState(settings, Sessions(settings.token), JobIndex(settings.jobs, settings.results))
+    return WebState(
+        settings,
+        Sessions(settings.token),
+        JobIndex(settings.jobs, settings.results),
+        ClassifierPool(settings.model, settings.registry),
+    )
 
 
 def _state(request: Request) -> WebState:

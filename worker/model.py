@@ -15,7 +15,16 @@ from models.storage.storage import Storage
 from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
 from worker.receipt import ModelName
 
-__all__ = ["check_promise", "choose_model", "load_pinned", "moved_words", "note_model", "read_note", "verified_pin"]
+__all__ = [
+    "check_promise",
+    "choose_model",
+    "load_pinned",
+    "load_verified",
+    "moved_words",
+    "note_model",
+    "read_note",
+    "verified_pin",
+]
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
@@ -64,7 +73,7 @@ def verified_pin(model: Path, variant: str | None, options: JobOptions = USUAL_O
         InputError: there is no such variant, the model's table has no such precision, or the threshold is out of range.
         BundleError: it is damaged, or disagrees with itself on this machine.
     """
-    classifier = _checked(model, variant, options)
+    classifier = load_verified(model, variant, options)
     return ModelPin(
         path=str(model.resolve()),
         reference=classifier.reference,
@@ -84,14 +93,20 @@ def load_pinned(path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) 
         JobError: another model is there, or an earlier Hangtag began the job without a promise.
     """
     check_promise(pin)
-    classifier = _checked(path, pin.variant, options)
+    classifier = load_verified(path, pin.variant, options)
     if classifier.digest != pin.digest:
         msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; start it again."
         raise JobError(msg)
     return classifier
 
 
-def _checked(path: Path, variant: str | None, options: JobOptions) -> Classifier:
+def load_verified(path: Path, variant: str | None = None, options: JobOptions = USUAL_OPTIONS) -> Classifier:
+    """Load a model, and run its golden samples where it has some; the arguments are those of :func:`verified_pin`.
+
+    Raises:
+        InputError: there is no such variant, the model's table has no such precision, or the threshold is out of range.
+        BundleError: it is damaged, or disagrees with itself on this machine.
+    """
     classifier = load(path, variant, precision=options.precision, threshold=options.threshold)
     if path.is_dir():
         check_golden(open_bundle(path), classifier)
