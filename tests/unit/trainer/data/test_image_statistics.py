@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageFilter
 
-from trainer.data.image_statistics import COPY_SIDE, measure_photo
+from trainer.data.image_statistics import COPY_SIDE, SAMPLED, measure_photo
 
 ORIENTATION = 0x0112
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -175,6 +175,13 @@ def test_brightness_is_that_of_the_darkest_and_the_brightest_pixels(seen, ramp):
     assert found.brightness_99 == pytest.approx(0.99 * grey, abs=0.005)
 
 
+def test_the_brightness_of_a_large_photo_is_that_of_all_of_it(seen):
+    photo = Image.new("RGB", (1200, 800), "white")
+    assert photo.width * photo.height > SAMPLED
+    photo.paste("black", (0, 700, 1200, 800))
+    assert (seen(photo).brightness_5, seen(photo).brightness_99) == (0.0, 1.0)
+
+
 @pytest.mark.parametrize(("colour", "brightness"), [("red", 0.241), ("lime", 0.691), ("blue", 0.068)])
 def test_green_is_brighter_than_red_and_red_than_blue(seen, colour, brightness):
     found = seen(Image.new("RGB", (64, 64), colour))
@@ -187,6 +194,12 @@ def test_an_edge_between_colours_of_one_lightness_is_steep_until_it_is_blurred(s
     assert seen(shirt).edges < 30
     assert seen(shirt).steepest > 50
     assert seen(shirt.filter(ImageFilter.GaussianBlur(4))).steepest < 36
+
+
+def test_a_colour_profile_is_honoured(seen):
+    found = seen(Image.new("RGB", (64, 64), (200, 30, 30)), icc_profile=RED_IS_BLUE)
+    assert found.border_blue > 190
+    assert found.border_red < 40
 
 
 def test_the_border_is_the_outermost_pixels(seen):
