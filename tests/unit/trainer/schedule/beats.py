@@ -4,6 +4,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import redis
+
 from models.storage.storage import FolderStorage
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.schedule.claims import ClaimStore, SlotEnd
@@ -21,6 +23,7 @@ class Beat:
         now: what the clock says; half past three when a test begins.
         queued: the messages that wait.
         sent: the due times of all messages ever sent.
+        away: Redis cannot be reached.
     """
 
     def __init__(self, config: Path) -> None:
@@ -28,8 +31,11 @@ class Beat:
         self.now = BEGIN
         self.queued: set[CycleMessage] = set()
         self.sent: list[str] = []
+        self.away = False
 
     def waiting(self) -> set[CycleMessage]:
+        if self.away:
+            raise redis.ConnectionError
         return self.queued
 
     def send(self, message: CycleMessage) -> bool:

@@ -110,6 +110,20 @@ def test_what_waits_in_the_queue_is_not_queued_again(beat: Beat, due: str, store
     assert beat.sent == [due] * 2, "what is done is not queued"
 
 
+def test_what_is_claimed_while_redis_is_away_is_queued_once_it_is_back(
+    beat: Beat, due: str, store: ClaimStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    scheduler = beat.scheduler()
+    beat.away = True
+    for _ in range(2):
+        assert scheduler.turn_or_tell() <= 1
+    assert (store.look().claimed, beat.sent) == ((due,), [])
+    beat.away = False
+    scheduler.turn_or_tell()
+    assert beat.sent == [due]
+    assert [text.split()[0] for text in warnings(caplog)] == ["cannot_keep_the_schedule"], "it is said once"
+
+
 def test_where_cycles_take_too_long_slots_are_skipped(beat: Beat, due: str, store: ClaimStore) -> None:
     for _ in range(MOST_OPEN + 5):
         beat.turn()
