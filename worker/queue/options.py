@@ -15,7 +15,6 @@ __all__ = [
     "HeartbeatOption",
     "JobsOption",
     "JsonOption",
-    "LogFormat",
     "LogOption",
     "Only",
     "RedisOption",
