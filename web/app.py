@@ -27,6 +27,7 @@ def create_app(settings: WebSettings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         state.classifier.close()
+        state.runner.close()
 
     app = FastAPI(
         title="Hangtag",

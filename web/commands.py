@@ -1,5 +1,6 @@
 """``hangtag web`` and ``hangtag review``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +57,15 @@ NameOption = Annotated[
 RootPathOption = Annotated[
     str, typer.Option(metavar="PATH", help="What a proxy puts before every path, such as /hangtag.", show_default=False)
 ]
+DataOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="DIR",
+        help="A folder that jobs may be made of. May be given again. Default: all that this user may read on a "
+        "loopback address, nothing elsewhere.",
+        show_default=False,
+    ),
+]
 OpenOption = Annotated[bool, typer.Option("--open/--no-open", help="Open it in this machine's browser.")]
 
 
@@ -82,6 +92,7 @@ def web_command(
     token_file: TokenOption = None,
     name: NameOption = None,
     root_path: RootPathOption = "",
+    data: DataOption = None,
     browser: OpenOption = False,
 ) -> None:
     """Serve the page: try a model, watch jobs, review doubtful rows.
@@ -101,7 +112,7 @@ def web_command(
     settings = _settings(
         host, port, jobs, registry, redis, model, corrections, token_file, name, root_path, open_results(results or [])
     )
-    serve(settings, "/" if browser else None)
+    serve(replace(settings, data=tuple(data or ())), "/" if browser else None)
 
 
 def review_command(

@@ -2,18 +2,21 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from models.errors import InputError, JobError
-from models.storage.storage import FolderStorage, Storage, open_storage
+from models.storage.storage import FolderStorage, open_storage
+from models.text import is_name
 from worker.job import Job, open_job
 from worker.jobs import Jobs
+from worker.label import job_folder
 
-__all__ = ["JobIndex", "WebJob"]
+__all__ = ["JobIndex", "NoSuchJobError", "WebJob"]
 
-_LOCAL_JOB = ".job"
+_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True)
@@ -32,55 +35,63 @@ class WebJob:
     result: Path | None = None
 
 
+class NoSuchJobError(InputError):
+    """There is no job of that id."""
+
+
 class JobIndex:
     """Finds jobs by what stands for them in addresses; a folder is looked at each time, so new jobs are found.
 
     Args:
-        jobs: the folder of queued jobs, or an ``s3://`` URL.
+        jobs: the folder of queued jobs, or an ``s3://`` URL; those that the page starts without Redis lie there too.
         results: results of ``hangtag label``.
     """
 
     def __init__(self, jobs: str, results: tuple[Path, ...] = ()) -> None:
         self.queued = Jobs(open_storage(jobs))
-        self._results = tuple(result.absolute() for result in results)
+        self._results = {_local_id(result): result for result in (result.absolute() for result in results)}
 
     def all(self) -> list[WebJob]:
         """Every job, the newest first; damaged ones are left out."""
-        return sorted(self._found(), key=lambda found: found.job.spec.created_at, reverse=True)
+        with ThreadPoolExecutor(_AT_ONCE) as threads:  # in S3 each takes a while
+            found = filter(None, threads.map(self._whole, self.ids()))
+            return sorted(found, key=lambda found: found.job.spec.created_at, reverse=True)
+
+    def ids(self) -> list[str]:
+        """What may be jobs, without looking into them."""
+        return [*self.queued.names(), *self._results]
 
     def find(self, id: str) -> WebJob:
         """The job of that id.
 
         Raises:
-            InputError: there is none.
+            NoSuchJobError: there is none.
+            JobError: it is damaged, or of another version.
         """
-        for found in self._found():
-            if found.id == id:
-                return found
-        msg = f"Expected a job {id[:80]!r} in {self.queued.place}, found none; it may have been deleted."
-        raise InputError(msg)
+        found = self.get(id)
+        if found is None:
+            msg = f"Expected a job {id[:80]!r} in {self.queued.place}, found none; it may have been deleted."
+            raise NoSuchJobError(msg)
+        return found
 
-    def _found(self) -> Iterator[WebJob]:
-        for name in self.queued.names():
-            if job := _whole(self.queued.storage(name)):
-                yield WebJob(name, name, job)
-        for result in self._local_results():
-            if job := _whole(FolderStorage(result.with_name(f"{result.name}{_LOCAL_JOB}"))):
-                yield WebJob(_local_id(result), str(result), job, result)
+    def get(self, id: str) -> WebJob | None:
+        """The job of that id, if there is one.
 
-    def _local_results(self) -> list[Path]:
-        """Those that were named, and those of jobs that the page has started without Redis."""
-        folder = Path(self.queued.place)
-        started = sorted(folder.glob(f"*/*{_LOCAL_JOB}")) if folder.is_dir() else []
-        return list(dict.fromkeys([*self._results, *(path.absolute().with_suffix("") for path in started)]))
+        Raises:
+            JobError: it is damaged, or of another version.
+        """
+        result = self._results.get(id)
+        if result:
+            job = open_job(FolderStorage(job_folder(result)))
+            return WebJob(id, result.name, job, result) if job else None
+        job = self.queued.get(id) if is_name(id) else None
+        return WebJob(id, id, job) if job else None
 
-
-def _whole(storage: Storage) -> Job | None:
-    """The job there; none where there is none that this version can read."""
-    try:
-        return open_job(storage)
-    except JobError:
-        return None
+    def _whole(self, id: str) -> WebJob | None:
+        try:
+            return self.get(id)
+        except JobError:
+            return None
 
 
 def _local_id(result: Path) -> str:

@@ -9,7 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from models.errors import BusyError, HangtagError, InputError
+from models.errors import BundleError, BusyError, HangtagError, InputError, JobError, RegistryError
+from web.jobs import NoSuchJobError
 from web.views import page
 
 __all__ = ["Problem", "add_problem_handlers", "problem_response"]
@@ -58,7 +59,9 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(HangtagError)
     def _hangtag(request: Request, error: HangtagError) -> Response:
         status = HTTPStatus.INTERNAL_SERVER_ERROR
-        if isinstance(error, BusyError):
+        if isinstance(error, NoSuchJobError):
+            status = HTTPStatus.NOT_FOUND
+        elif isinstance(error, BusyError | JobError | BundleError | RegistryError):
             status = HTTPStatus.CONFLICT
         elif isinstance(error, InputError):
             status = HTTPStatus.BAD_REQUEST

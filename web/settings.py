@@ -26,6 +26,7 @@ class WebSettings:
         token: what a client must know; none on a loopback address.
         names: host names by which browsers may ask for it, besides its address.
         root_path: what a proxy puts before every path, as ``/hangtag``.
+        data: folders of this machine that jobs may be made of; none lets a loopback server read all that its user may.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +40,7 @@ class WebSettings:
     token: str | None = field(default=None, repr=False)
     names: tuple[str, ...] = ()
     root_path: str = ""
+    data: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse to serve other machines without a token.

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from web.classify import ClassifierPool
 from web.jobs import JobIndex
+from web.run_jobs import JobRunner
 from web.security import Sessions
 from web.settings import WebSettings
 
@@ -22,21 +23,25 @@ class WebState:
         sessions: who is let in.
         jobs: that are shown.
         classifier: labels photos of requests.
+        runner: starts jobs, and stops them.
     """
 
     settings: WebSettings
     sessions: Sessions
     jobs: JobIndex
     classifier: ClassifierPool
+    runner: JobRunner
 
 
 def make_state(settings: WebSettings) -> WebState:
     """What a server needs; nothing is loaded or started yet."""
+    jobs = JobIndex(settings.jobs, settings.results)
     return WebState(
         settings,
         Sessions(settings.token),
-        JobIndex(settings.jobs, settings.results),
+        jobs,
         ClassifierPool(settings.model, settings.registry),
+        JobRunner(settings, jobs),
     )
 
 

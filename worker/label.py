@@ -30,7 +30,7 @@ from worker.request import LabelRequest
 from worker.scratch import scratch_folder
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["Progress", "earlier_job", "job_folder", "label"]
+__all__ = ["Progress", "earlier_job", "job_folder", "label", "only_run"]
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
@@ -74,7 +74,7 @@ def label(
         say(catalogue.column_words)
     _check_places(request, folder)
     previous = _previous_job(request, folder)
-    with _only_run(folder):
+    with only_run(folder):
         if request.restart:
             _empty(folder)
         job = _prepared_job(catalogue, request.options, FolderStorage(folder), pin, model)
@@ -157,7 +157,7 @@ def _empty(folder: Path) -> None:
 
 
 @contextmanager
-def _only_run(folder: Path) -> Iterator[None]:
+def only_run(folder: Path) -> Iterator[None]:
     """Let one run at a time into a job's folder; the lock goes with the process, however it ends."""
     folder.mkdir(exist_ok=True)
     with open_lock(folder / LOCK_FILE) as lock:

@@ -1,0 +1,181 @@
+"""Catalogues that a person hands in: files that are sent, places on the server, and what their first rows hold."""
+
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from models.errors import HangtagError, InputError
+from models.text import one_line
+from pages.tiles import photo_uri
+from web.settings import WebSettings
+from worker.photos.photo import Limits, Wanted
+from worker.photos.source import open_photos
+from worker.places import S3_SCHEME, cell_texts, is_url
+from worker.sources.catalogue import open_catalogue
+
+__all__ = ["Places", "Preview", "Uploads", "look_into"]
+
+_KEPT_S: Final = 6 * 3600.0
+_ROWS: Final = 6
+_LONGEST_CELL: Final = 200
+_SIDE: Final = 96
+_WITHIN_S: Final = 6.0
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Places:
+    """Which places of the server people may name.
+
+    On a loopback address without ``--data`` all that the server's user may read; otherwise what is under ``--data``,
+    links followed. URLs of the web are fetched as the worker fetches them, from public addresses.
+    """
+
+    def __init__(self, settings: WebSettings) -> None:
+        self._roots = tuple(folder.resolve() for folder in settings.data)
+        self.open = settings.is_loopback and not settings.data
+
+    def checked(self, place: str, what: str) -> str:
+        """A place that may be read.
+
+        Raises:
+            InputError: it lies elsewhere.
+        """
+        if self.open or (is_url(place) and not place.lower().startswith(S3_SCHEME)):
+            return place
+        with suppress(OSError, ValueError):
+            if not is_url(place) and any(Path(place).resolve().is_relative_to(root) for root in self._roots):
+                return str(Path(place).resolve())
+        there = ", ".join(map(str, self._roots)) or "none was given"
+        msg = f"Expected {what} under a folder of --data ({there}), got {place[:200]!r}; name a place there."
+        raise InputError(msg)
+
+    def checked_model(self, model: str) -> str:
+        """A model that may be used: a name of the registry, or a path as above."""
+        return self.checked(model, "the model") if Path(model).exists() and not self.open else model
+
+
+class Uploads:
+    """Files that people have sent, until a job is made of them: in the folder for temporary files, for some hours."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+
+    def keep(self, name: str, pieces: Iterable[bytes]) -> str:
+        """Write a file, and say what to call it; of its name only harmless characters are kept."""
+        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="hangtag-uploads-"))
+        self._forget_old()
+        token = secrets.token_hex(12)
+        place = self._folder / token / _safe_name(name)
+        place.parent.mkdir()
+        with place.open("xb") as file:
+            for piece in pieces:
+                file.write(piece)
+        return token
+
+    def path(self, token: str) -> Path:
+        """The file.
+
+        Raises:
+            InputError: it is not here any more.
+        """
+        place = self._folder / token if self._folder and re.fullmatch(r"[0-9a-f]{24}", token) else None
+        found = next(place.iterdir(), None) if place and place.is_dir() else None
+        if found is None:
+            msg = "Expected a file that was sent, it is not here any more; choose it again."
+            raise InputError(msg)
+        return found
+
+    def close(self) -> None:
+        """Remove all of them."""
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _forget_old(self) -> None:
+        for folder in self._folder.iterdir() if self._folder else ():
+            if folder.stat().st_mtime < time.time() - _KEPT_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _safe_name(name: str) -> str:
+    """The last part of a name, in letters, digits, ``.``, ``_`` and ``-``; its ending is kept."""
+    last = Path(name.replace("\\", "/")).name
+    stem, suffix = Path(last).stem, Path(last).suffix.lower()
+    return f"{_UNSAFE.sub('-', stem).strip('-.')[:80] or 'catalogue'}{_UNSAFE.sub('', suffix)[:12]}"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a job would read.
+
+    Attributes:
+        source: as it is called.
+        columns: of the catalogue.
+        image_column: that names the photos.
+        image_root: where relative paths start.
+        rows: the first ones, cells as text, cut where they are long.
+        photos: of these rows, as small ``data:`` URIs; None where there is none that can be read.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    image_column: str
+    image_root: str
+    rows: tuple[tuple[str, ...], ...]
+    photos: tuple[str | None, ...]
+
+
+def look_into(
+    source: str, image_column: str | None = None, image_root: str | None = None, encoding: str | None = None
+) -> Preview:
+    """Read the first rows and their photos, as labelling would.
+
+    Raises:
+        InputError: the source cannot be used.
+        JobError: it is elsewhere and does not come.
+    """
+    catalogue = open_catalogue(source, image_column, image_root, encoding, confined=True)
+    first = next(catalogue.batches).slice(0, _ROWS)
+    cells = cell_texts(first.column(catalogue.image_column))
+    return Preview(
+        source=catalogue.source,
+        columns=tuple(catalogue.schema.names),
+        image_column=catalogue.image_column,
+        image_root=catalogue.image_root,
+        rows=tuple(zip(*(_texts(column) for column in first.columns), strict=True)),
+        photos=_photos(catalogue.image_root, cells),
+    )
+
+
+def _texts(column: pa.Array) -> list[str]:
+    """Cells to be shown; of any type that a Parquet file may have."""
+    try:
+        cells = cell_texts(column)
+    except (pa.ArrowException, UnicodeDecodeError):
+        cells = [None if cell is None else str(cell) for cell in column.to_pylist()]
+    return [one_line(cell or "", _LONGEST_CELL) for cell in cells]
+
+
+def _photos(root: str, cells: list[str | None]) -> tuple[str | None, ...]:
+    """Small photos of some rows, read from the same places as a job's, and no others."""
+    wanted = [Wanted(0, row, cell) for row, cell in enumerate(cells)]
+    found: dict[int, str | None] = {}
+    until = time.monotonic() + _WITHIN_S
+    with suppress(HangtagError), closing(open_photos(root, (), Limits(total_s=_WITHIN_S), confined=True)) as photos:
+        photos.want(wanted, {})
+        for _ in wanted:
+            left_s = until - time.monotonic()
+            photo = photos.take(left_s) if left_s > 0 else None
+            if photo is None:
+                break
+            if isinstance(photo.outcome, bytes):
+                found[photo.wanted.row] = photo_uri(photo.outcome, _SIDE)
+    return tuple(found.get(row) for row in range(len(cells)))
