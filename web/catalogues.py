@@ -19,11 +19,12 @@ from pages.tiles import photo_uri
 from web.settings import WebSettings
 from worker.photos.photo import Limits, Wanted
 from worker.photos.source import open_photos
-from worker.places import S3_SCHEME, cell_texts, is_url
+from worker.places import cell_texts, is_url
 from worker.sources.catalogue import open_catalogue
 
 __all__ = ["Places", "Preview", "Uploads", "look_into"]
 
+_WEB: Final = ("http://", "https://")
 _KEPT_S: Final = 6 * 3600.0
 _ROWS: Final = 6
 _LONGEST_CELL: Final = 200
@@ -49,7 +50,7 @@ class Places:
         Raises:
             InputError: it lies elsewhere.
         """
-        if self.open or (is_url(place) and not place.lower().startswith(S3_SCHEME)):
+        if self.open or place.lower().startswith(_WEB):
             return place
         with suppress(OSError, ValueError):
             if not is_url(place) and any(Path(place).resolve().is_relative_to(root) for root in self._roots):
