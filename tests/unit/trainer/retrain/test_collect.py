@@ -77,6 +77,13 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 
+def test_what_is_remembered_of_files_is_kept_up_to_date(shop: Shop) -> None:
+    """Files that were only just written are read again the next time, and those of before are no photos any more."""
+    remembered = shop.put("cycles/hashes.json", b'{"/gone.jpg": ["1:1:1:1", "cafe"]}')
+    shop.collect()
+    assert remembered.read_bytes() == b"{}"
+
+
 def test_the_same_photos_have_the_same_fingerprint_wherever_they_are(shop: Shop) -> None:
     first = shop.collect()
     (shop.folder / "photos" / "boots" / "1.jpg").rename(shop.folder / "photos" / "boots" / "9.jpg")
