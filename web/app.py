@@ -36,7 +36,6 @@ def create_app(settings: WebSettings) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        root_path=settings.root_path,
     )
     app.state.hangtag = state
     add_problem_handlers(app)

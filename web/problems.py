@@ -13,7 +13,7 @@ from models.errors import BundleError, BusyError, HangtagError, InputError, JobE
 from web.jobs import NoSuchJobError
 from web.views import page
 
-__all__ = ["Problem", "add_problem_handlers", "problem_response"]
+__all__ = ["Problem", "add_problem_handlers", "answer", "problem_response"]
 
 API = "/v1/"
 
@@ -44,17 +44,17 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     def _problem(request: Request, error: Problem) -> Response:
-        return _answer(request, error.status, error.detail, error.headers, error.more)
+        return answer(request, error.status, error.detail, error.headers, error.more)
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
-        return _answer(request, error.status_code, str(error.detail), dict(error.headers or {}), {})
+        return answer(request, error.status_code, str(error.detail), dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> Response:
         wrong = [{"where": list(item["loc"]), "what": item["msg"]} for item in error.errors()]
         said = "; ".join(f"{'.'.join(map(str, item['where']))}: {item['what']}" for item in wrong)
-        return _answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, said, {}, {"errors": jsonable_encoder(wrong)})
+        return answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, said, {}, {"errors": jsonable_encoder(wrong)})
 
     @app.exception_handler(HangtagError)
     def _hangtag(request: Request, error: HangtagError) -> Response:
@@ -65,11 +65,20 @@ def add_problem_handlers(app: FastAPI) -> None:
             status = HTTPStatus.CONFLICT
         elif isinstance(error, InputError):
             status = HTTPStatus.BAD_REQUEST
-        return _answer(request, status, str(error), {}, {})
+        return answer(request, status, str(error))
 
 
-def _answer(request: Request, status: int, detail: str, headers: dict[str, str], more: dict[str, Any]) -> Response:
-    wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(API)
+def answer(
+    request: Request,
+    status: int,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    more: dict[str, Any] | None = None,
+) -> Response:
+    """An error as who asks can read it: a page for a person, a problem document for a program."""
+    headers, more = headers or {}, more or {}
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    wants_page = "text/html" in request.headers.get("accept", "") and not path.startswith(API)
     if not wants_page or "hx-request" in request.headers:
         return problem_response(status, detail, headers, **more)
     html = page(request, "web/problem.html", status=status, title=HTTPStatus(status).phrase, detail=detail)

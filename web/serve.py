@@ -50,9 +50,7 @@ def serve(settings: WebSettings, first_path: str | None = None) -> None:
 
     app = create_app(settings)
     listener = _listener(settings)
-    config = uvicorn.Config(
-        app, log_level="warning", server_header=False, proxy_headers=False, timeout_graceful_shutdown=3
-    )
+    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     Console().say(f"Hangtag is at {settings.url}{first_path or ''}; Ctrl-C ends it.")
     if first_path is not None:

@@ -39,7 +39,7 @@ def write_catalogue(folder: Path, photos: Path) -> None:
 
 @pytest.fixture(scope="session")
 def finished(golden: Golden, shop_csv: Path, drawn: Path, sure_bundle: Path) -> Path:
-    """The result of ``hangtag label``, beside its job: 79 of 247 rows are for review; not to be changed."""
+    """The result of ``hangtag label`` beside its job; about a third of 247 rows is for review. Not to be changed."""
     return golden.get("labelled", lambda folder: label_shop(folder, shop_csv, drawn, sure_bundle)) / "labels.parquet"
 
 

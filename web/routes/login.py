@@ -1,41 +1,51 @@
 """The page that asks for the token."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from web.problems import Problem
-from web.security import SESSION_COOKIE, SESSION_S
+from web.security import SESSION_COOKIE, SESSION_S, TOO_MANY_TRIES
 from web.state import State
 from web.views import page
 
 __all__ = ["router"]
 
+_OWN_PLACE = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
+"""A path here: ``//host`` and ``/\\host`` lead to another host."""
+
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/login")
-def ask(request: Request) -> HTMLResponse:
+def ask(request: Request, to: str = "/") -> HTMLResponse:
     """A form."""
-    return HTMLResponse(page(request, "web/login.html", wrong=False))
+    return HTMLResponse(page(request, "web/login.html", wrong=False, to=to))
 
 
 @router.post("/login")
-def enter(request: Request, state: State, token: Annotated[str, Form(max_length=4096)]) -> Response:
-    """Let in who knows the token; ten tries a minute."""
-    if not state.sessions.may_try():
-        raise Problem(429, "Expected at most ten tries a minute; wait a minute.", {"Retry-After": "60"})
+async def enter(
+    request: Request, state: State, token: Annotated[str, Form(max_length=4096)], to: str = "/"
+) -> Response:
+    """Let in who knows the token, and lead to where they were going."""
+    client = request.client.host if request.client else ""
+    wait_s = state.sessions.tries.wait_s(client)
+    if wait_s:
+        raise Problem(429, TOO_MANY_TRIES, {"Retry-After": str(wait_s)})
     if not state.sessions.is_token(token.strip()):
-        return HTMLResponse(page(request, "web/login.html", wrong=True), 403)
-    answer = RedirectResponse(f"{request.scope.get('root_path', '')}/", 303)
+        state.sessions.tries.note(client, token)
+        return HTMLResponse(page(request, "web/login.html", wrong=True, to=to), 403)
+    root = request.scope.get("root_path", "")
+    answer = RedirectResponse(root + (to if _OWN_PLACE.fullmatch(to) else "/"), 303)
     answer.set_cookie(
         SESSION_COOKIE,
         state.sessions.cookie(),
         max_age=SESSION_S,
-        path=request.scope.get("root_path", "") or "/",
+        path=root or "/",
         secure=request.url.scheme == "https",
         httponly=True,
-        samesite="strict",
+        samesite="lax",
     )
     return answer
