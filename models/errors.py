@@ -17,6 +17,7 @@ __all__ = [
     "InputError",
     "JobError",
     "MissingExtraError",
+    "NothingNewError",
     "ParityError",
     "RegistryError",
     "StoppedError",
@@ -53,6 +54,12 @@ class InputError(HangtagError):
 
 class DataError(InputError):
     """A set of labelled photos that cannot be learned from."""
+
+
+class NothingNewError(HangtagError):
+    """There is nothing to do: nobody has given or said anything new."""
+
+    exit_code = ExitCode.NOTHING_NEW
 
 
 class MissingExtraError(HangtagError):

@@ -144,3 +144,17 @@ def test_paths_to_no_file_are_warned_of(tmp_path: Path) -> None:
     (tmp_path / "photos" / "1.jpg").write_bytes(b"one")
     right = run_hangtag(*command, *into, "--image-root", str(tmp_path / "photos"))
     assert (json.loads(right.stdout)["mended"], right.stderr) == (1, "")
+
+
+def test_a_review_list_without_answers_says_so_and_ends_with_status_4(tmp_path: Path) -> None:
+    head, row = "row,correct_label,label,confidence,top_k,image,sha256", f"boots,0.4,boots 0.40,1.jpg,{'a' * 64}"
+    file, into = tmp_path / "review.csv", ("--into", str(tmp_path / "corrections.csv"), "--reviewer", "anna")
+    file.write_text(f"{head}\n1,,{row}\n")
+    done = run_hangtag("corrections", "import", str(file), *into)
+    assert done.returncode == 4
+    assert "found none in 1 row; write the right label into the column correct_label" in " ".join(done.stderr.split())
+    assert not (tmp_path / "corrections.csv").exists()
+    file.write_text(f"{head}\n1,hats,{row}\n")
+    for _ in range(2):
+        assert run_hangtag("corrections", "import", str(file), *into).returncode == 0, "known answers are no fault"
+    assert [(row["label"], row["was"]) for row in stored(tmp_path)] == [("hats", "boots")]

@@ -53,7 +53,8 @@ def import_command(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A CSV: a job's review.csv with a column corrected, or rows like the store's."
+            metavar="FILE",
+            help="A CSV: a job's review.csv with labels in its column correct_label, or rows like the store's.",
         ),
     ],
     into: Annotated[
@@ -86,6 +87,8 @@ def import_command(
     as_json: JsonOption = False,
 ) -> None:
     """Import a reviewer's labels: the whole file, or nothing if one of its rows cannot be used.
+
+    The exit status is 4 where nobody has answered in any row.
 
     A new label that looks like a typing error of a known one is refused, unless --new-label names it.
 

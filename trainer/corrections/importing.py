@@ -20,12 +20,16 @@ from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256
 from trainer.run import Run
 from worker.job import open_job
+from worker.merging.review_list import CORRECT_LABEL
+from worker.places import is_url
 from worker.sources.catalogue import IMAGE_COLUMNS
 from worker.sources.readers import read_delimited
 
 __all__ = ["ImportOptions", "Imported", "import_corrections", "read_review"]
 
 _CORRECTED: Final = "corrected"
+"""What people called the column before there was one for them."""
+_ANSWERS: Final = (CORRECT_LABEL, _CORRECTED)
 _TOP_K: Final = "top_k"
 _BEST: Final = re.compile(r"(.+?) [0-9]\.[0-9]{2}(?:; |$)")
 """A label that ``review.csv`` names, the likeliest one first."""
@@ -110,41 +114,56 @@ def import_corrections(
     Raises:
         InputError: the file or the store cannot be used, or a new label looks like a typing error of a known one.
     """
-    root = None if options.image_root else _root_beside(file.absolute().parent)
-    review = read_review(file, replace(options, image_root=root) if root else options, now())
+    asked = options
+    options = _as_the_files_beside_say(file.absolute(), asked)
+    review = read_review(file, options, now())
     votes = (*review.timed, *review.untimed)
     before = store.votes()
     known = {vote.label for vote in before} | {vote.was for vote in (*before, *votes) if vote.was} | review.named
     near = _near_labels({vote.label for vote in votes} - set(options.new_labels), known)
     if near:
-        asked = "\n  ".join(f"{label}: do you mean {meant}?" for label, meant in near.items())
+        questions = "\n  ".join(f"{label}: do you mean {meant}?" for label, meant in near.items())
         msg = (
             f"Expected labels in {file} that are known, or new on purpose; none was imported, so correct these and "
-            f"import the file again, or say --new-label {shlex.quote(next(iter(near)))}.\n  {asked}"
+            f"import the file again, or say --new-label {shlex.quote(next(iter(near)))}.\n  {questions}"
         )
         raise InputError(msg)
     added = store.add(list(map(_hashed, review.timed)), list(map(_hashed, review.untimed)))
     places = dict.fromkeys(vote.image for vote in votes if vote.path is not None)
     lost = tuple(place for place in places if not os.path.isfile(place))  # noqa: PTH113 - a path's own raises errors
+    root = None if asked.image_root else options.image_root
     return Imported(review, added, resolve(added.all), lost, root)
 
 
-def _root_beside(folder: Path) -> Path | None:
-    """The folder at which relative paths start in a file that lies beside a job's or a run's own files.
+def _as_the_files_beside_say(file: Path, options: ImportOptions) -> ImportOptions:
+    """The options, with what nobody said as the job or the run says whose files lie in the same folder.
 
-    ``None`` if there is no job and no run, if the job's photos are not files, or if the folder is not on this machine.
+    A folder of photos counts if it is on this machine, and a column if the file has it.
     """
-    root = None
+    folder = file.parent
     try:
-        root = data_folder(Path(Run(folder).args().data))
+        return replace(options, image_root=options.image_root or _there(data_folder(Path(Run(folder).args().data))))
     except (OSError, InputError):  # no run, or of another version: as if it were not there
-        try:
-            job = open_job(FolderStorage(folder))
-        except JobError:  # of another version
-            return None
-        if job is not None and "://" not in job.spec.image_root:
-            root = Path(job.spec.image_root)
-    return root if root is not None and root.is_absolute() and root.is_dir() else None
+        pass
+    try:
+        job = open_job(FolderStorage(folder))
+    except JobError:  # of another version
+        return options
+    if job is None:
+        return options
+    root = None if is_url(job.spec.image_root) else _there(Path(job.spec.image_root))
+    names = read_delimited(file).schema.names if file.is_file() else ()
+    column, prefix = job.spec.image_column, job.spec.options.prefix
+    return replace(
+        options,
+        image_root=options.image_root or root,
+        image_column=options.image_column or (column if column in names else None),
+        prefix=options.prefix or (prefix if f"{prefix}{CORRECT_LABEL}" in names else ""),
+    )
+
+
+def _there(folder: Path) -> Path | None:
+    return folder if folder.is_absolute() and folder.is_dir() else None
 
 
 def _hashed(vote: Vote) -> Vote:
@@ -171,8 +190,8 @@ def _near_labels(labels: set[str], known: set[str]) -> dict[str, str]:
 def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile:
     """Read a file row by row; it is used as a whole, or not at all.
 
-    A row is a vote if its cell under ``corrected`` is filled; without that column, if ``label`` differs from the first
-    of ``top_k``; without either, always.
+    A row is a vote if its cell under ``correct_label`` or ``corrected`` is filled; without a column ``corrected``, also
+    if ``label`` differs from the first of ``top_k``; without any of these three, always.
 
     Raises:
         InputError: it is missing or no CSV, a column is missing, or rows cannot be used: each is named with its reason.
@@ -214,7 +233,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
 
 def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[str, str]:
     """What is known of a row → the column that says it."""
-    wanted = {name: f"{options.prefix}{name}" for name in (*COLUMNS, _TOP_K) if name != "image"}
+    wanted = {name: f"{options.prefix}{name}" for name in (*COLUMNS, _TOP_K, CORRECT_LABEL) if name != "image"}
     found = {name: column for name, column in wanted.items() if column in names}
     if options.image_column is not None and options.image_column not in names:
         msg = f"Expected a column {options.image_column!r} in {path}, found {', '.join(names)}."
@@ -225,9 +244,9 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
         found["image"] = image
     if _CORRECTED in names:
         found[_CORRECTED] = _CORRECTED
-    lacks_label = not {"label", _CORRECTED} & set(found)
+    lacks_label = not {"label", *_ANSWERS} & set(found)
     if lacks_label or not {"image", "sha256"} & set(found):
-        what = "a column label or corrected" if lacks_label else "a column sha256, or one that names the photos"
+        what = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or one that names the photos"
         msg = f"Expected {what} in {path}, found {', '.join(names)}; name it so, or pass --prefix or --image-column."
         raise InputError(msg)
     return found
@@ -237,9 +256,12 @@ def _said(cells: Mapping[str, str]) -> dict[str, str] | None:
     """What a row says, its label under ``label`` and the one before under ``was``; ``None`` where it is silent."""
     best = _BEST.match(cells.get(_TOP_K, ""))
     before = cells.get("was") or (best[1] if best else "")
+    answer = next((text for name in _ANSWERS if (text := cells.get(name, "").strip())), "")
+    if answer:
+        return {**cells, "label": answer, "was": before or cells.get("label", "")}
     if _CORRECTED in cells:
-        corrected = cells[_CORRECTED].strip()
-        return {**cells, "label": corrected, "was": before or cells.get("label", "")} if corrected else None
-    if _TOP_K in cells and cells.get("label", "").strip() == before.strip():
         return None
+    edited = cells.get("label", "").strip() != before.strip()
+    if _TOP_K in cells or CORRECT_LABEL in cells:
+        return {**cells, "was": before} if _TOP_K in cells and edited else None
     return {**cells, "was": before}

@@ -8,12 +8,13 @@ from typing import Any, Final
 from rich.markup import escape
 from rich.table import Table
 
-from models.errors import InputError
+from models.errors import InputError, NothingNewError
 from models.terminal import Console
 from models.text import number_of
 from trainer.corrections.importing import Imported, ImportOptions, import_corrections
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import COLUMNS, PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
+from worker.merging.review_list import CORRECT_LABEL
 
 __all__ = ["chosen_store", "import_and_show", "list_corrections", "show_photo"]
 
@@ -45,8 +46,22 @@ def chosen_store(
 
 
 def import_and_show(file: Path, store: CorrectionStore, options: ImportOptions, *, as_json: bool) -> None:
-    """Import a file, and say what came of it; warnings go to stderr, so that ``--json`` stays JSON."""
+    """Import a file, and say what came of it; warnings go to stderr, so that ``--json`` stays JSON.
+
+    Raises:
+        NothingNewError: nobody has answered in any of its rows.
+    """
     done = import_corrections(file, store, options)
+    _show_import(file, store, done, as_json=as_json)
+    if done.file.silent == done.file.rows:
+        msg = (
+            f"Expected an answer in {file}, found none in {number_of(done.file.rows, 'row')}; write the right label "
+            f"into the column {CORRECT_LABEL}, also where the model was right, and import the file again."
+        )
+        raise NothingNewError(msg)
+
+
+def _show_import(file: Path, store: CorrectionStore, done: Imported, *, as_json: bool) -> None:
     if done.lost:
         lead = "1 path leads" if len(done.lost) == 1 else f"{len(done.lost):,} paths lead"
         _warn(

@@ -17,12 +17,12 @@ from worker.merging.cells import CsvRows, inert, json_cells, json_text, text_cel
 from worker.sources.catalogue import Catalogue
 from worker.sources.readers import JSON_FIELD
 
-__all__ = ["OUTPUT_SUFFIXES", "Write", "check_output", "open_writer", "writable"]
+__all__ = ["OUTPUT_SUFFIXES", "UNWRITABLE", "Write", "check_output", "holds_bytes", "open_writer", "writable"]
 
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
 """Bytes of a file name: names beside it are longer, and file systems allow 255."""
-_UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
+UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """Raised by cells that Arrow, Python's times or JSON cannot express."""
 Write = Callable[[pa.Table], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
@@ -87,7 +87,7 @@ def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
             cannot be written.
     """
     for field in catalogue.schema:
-        if suffix != ".parquet" and any(map(_is_bytes, _leaves(field.type))):
+        if suffix != ".parquet" and holds_bytes(field.type):
             msg = f"The column {field.name} holds bytes, which {suffix} cannot; name a .parquet --output."
             raise InputError(msg)
     return replace(catalogue, batches=_tried_batches(catalogue, suffix))
@@ -129,6 +129,11 @@ def _jsonl_writer(file: TextIO, schema: pa.Schema) -> Write:
     return write
 
 
+def holds_bytes(kind: pa.DataType) -> bool:
+    """Whether cells of a type hold bytes, which no text file can."""
+    return any(map(_is_bytes, _leaves(kind)))
+
+
 def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
     """The types of all values in a cell, nested ones too."""
     if pa.types.is_dictionary(kind):
@@ -152,7 +157,7 @@ def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch
         for name, attempt in tries.items():
             try:
                 attempt(batch.column(name))
-            except _UNWRITABLE as error:
+            except UNWRITABLE as error:
                 row, why = _first_unwritable(batch.column(name), attempt) or (1, error)
                 msg = (
                     f"Expected cells that {suffix} can hold in the column {name!r} of {catalogue.source}, "
@@ -193,6 +198,6 @@ def _first_unwritable(cells: pa.Array, attempt: Callable[[pa.Array], None]) -> t
     for row in range(len(cells)):
         try:
             attempt(cells.take([row]))
-        except _UNWRITABLE as error:
+        except UNWRITABLE as error:
             return row + 1, error
     return None

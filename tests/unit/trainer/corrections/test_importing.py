@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import os
 from datetime import UTC, datetime
@@ -47,6 +48,36 @@ def test_of_a_review_csv_with_marks_only_marked_rows_speak(sheet) -> None:
     assert read.untimed[0].image == str(path.parent / "1.jpg")
     assert (read.untimed[0].model, read.untimed[0].reviewer) == ("shop 1.0", "anna")
     assert read.untimed[0].at == datetime.fromtimestamp(1_780_000_000, UTC).replace(tzinfo=UTC)
+
+
+FILLED = "row,correct_label,label,confidence,reason,top_k,thumbnail,image,price,sha256,model"
+
+
+@pytest.mark.parametrize("excel", [False, True])
+def test_of_a_review_csv_whose_correct_label_was_filled_the_filled_rows_speak(sheet, *, excel: bool) -> None:
+    path = sheet(
+        FILLED,
+        f"1,shoes,boots,0.52,threshold,boots 0.52; hats 0.31,/p/1.jpg,1.jpg,9,{A},shop 1.0",
+        f"2,,boots,0.53,threshold,boots 0.53,/p/2.jpg,2.jpg,9,{B},shop 1.0",
+        f"3,boots,boots,0.54,unknown,boots 0.54,/p/3.jpg,3.jpg,9,{C},shop 1.0",
+        f"4,,gloves,0.54,unknown,hats 0.54,/p/4.jpg,4.jpg,9,{'d' * 64},shop 1.0",
+    )
+    if excel:
+        rows = [*csv.reader(path.read_text().splitlines()), [""] * 11]
+        with path.open("w", encoding="utf-8-sig", newline="") as file:
+            csv.writer(file, delimiter=";", lineterminator="\r\n").writerows(rows)
+    read = read_review(path, ANNA, NOW)
+    assert said(read.untimed) == [(A, "shoes", "boots"), (C, "boots", "boots"), ("d" * 64, "gloves", "hats")]
+    assert read.silent == (2 if excel else 1)
+
+
+def test_a_column_that_was_added_as_before_there_was_one_still_counts(sheet) -> None:
+    path = sheet(
+        f"{FILLED},corrected",
+        f"1,,boots,0.52,threshold,boots 0.52,/p/1.jpg,1.jpg,9,{A},shop 1.0,shoes",
+        f"2,,gloves,0.53,threshold,boots 0.53,/p/2.jpg,2.jpg,9,{B},shop 1.0,",
+    )
+    assert said(read_review(path, ANNA, NOW).untimed) == [(A, "shoes", "boots")]
 
 
 def test_of_a_review_csv_whose_labels_were_edited_the_edited_rows_speak(sheet) -> None:
@@ -102,7 +133,7 @@ def test_a_row_that_cannot_be_used_is_named_with_the_reason(sheet, row: str, rea
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("image,name", "a column label or corrected in .*, found image, name"),
+        ("image,name", "a column label or correct_label in .*, found image, name"),
         ("name,label", "a column sha256, or one that names the photos in"),
     ],
 )
@@ -190,6 +221,15 @@ def test_paths_of_a_file_of_a_run_start_at_its_data(tmp_path: Path) -> None:
     text = shop_photos(tmp_path)
     Run(tmp_path).write_args(ARGS.model_copy(update={"data": str(tmp_path / "photos")}))
     assert imported(tmp_path, text).root == tmp_path / "photos"
+
+
+def test_prefix_and_image_column_are_those_of_the_job_beside_the_file(tmp_path: Path) -> None:
+    options = SPEC.options.model_copy(update={"prefix": "ht_"})
+    spec = SPEC.model_copy(update={"image_root": str(tmp_path), "image_column": "main", "options": options})
+    (tmp_path / "job.json").write_text(spec.model_dump_json())
+    text = f"ht_row,ht_correct_label,ht_label,main,image,url,ht_sha256\n1,hats,boots,1.jpg,x,y,{A}\n"
+    (vote,) = imported(tmp_path, text).added.votes
+    assert (vote.image, vote.label, vote.was) == (str(tmp_path / "1.jpg"), "hats", "boots")
 
 
 @pytest.mark.parametrize("root", ["s3://shop/photos", "https://cdn.example/photos", "/nowhere/at/all"])

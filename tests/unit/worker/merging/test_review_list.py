@@ -1,4 +1,6 @@
 import csv
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,12 +18,13 @@ from worker.scratch import scratch_database
 
 UNKNOWN = ReviewReason.UNKNOWN
 NAN = float("nan")
+SHA = "5" * 64
 GOLDEN = f"""\
-row,image,sku,label,confidence,reason,top_k,sha256,model
-6,5.jpg,C,shoe,nan,threshold,shoe nan,{"5" * 64},shop/1/float32@aaaaaaaaaaaa
-4,3.jpg,,shoe,0.1,unknown,shoe 0.10; hat 0.05,{"5" * 64},shop/1/float32@aaaaaaaaaaaa
-1,0.jpg,'=A,hat,0.4,threshold,hat 0.40,{"5" * 64},shop/1/float32@aaaaaaaaaaaa
-5,4.jpg,B,"'=hat, or shoe",0.4,threshold,"'=hat, or shoe 0.40",{"5" * 64},shop/1/float32@aaaaaaaaaaaa
+row,correct_label,label,confidence,reason,top_k,thumbnail,image,sku,sha256,model
+6,,shoe,nan,threshold,shoe nan,/photos/5.jpg,5.jpg,C,{SHA},shop/1/float32@aaaaaaaaaaaa
+4,,shoe,0.1,unknown,shoe 0.10; hat 0.05,/photos/3.jpg,3.jpg,,{SHA},shop/1/float32@aaaaaaaaaaaa
+1,,hat,0.4,threshold,hat 0.40,/photos/0.jpg,0.jpg,'=A,{SHA},shop/1/float32@aaaaaaaaaaaa
+5,,"'=hat, or shoe",0.4,threshold,"'=hat, or shoe 0.40",/photos/4.jpg,4.jpg,B,{SHA},shop/1/float32@aaaaaaaaaaaa
 """
 
 
@@ -44,13 +47,79 @@ def test_the_format_on_disk_is_this_one(answered_job, tmp_path: Path) -> None:
         unsure("shoe", NAN),
     ]
     job = answered_job(answers, pa.array(["=A", "A", "B", None, "B", "C"]).dictionary_encode())
-    assert written(job, tmp_path) == GOLDEN
+    assert written(job, tmp_path).replace(job.spec.image_root, "/photos") == GOLDEN
 
 
 def test_without_doubtful_rows_there_is_a_header(answered_job, tmp_path: Path) -> None:
     job = answered_job([sure("hat"), failed()], [1, 2], JobOptions(prefix="our_"))
-    header = "our_row,image,our_label,our_confidence,our_reason,our_top_k,our_sha256,our_model\n"
-    assert written(job, tmp_path) == header
+    ours = ["row", "correct_label", "label", "confidence", "reason", "top_k", "thumbnail"]
+    header = [*(f"our_{name}" for name in ours), "image", "sku", "our_sha256", "our_model"]
+    assert written(job, tmp_path) == ",".join(header) + "\n"
+
+
+def read(job: Job, folder: Path) -> dict[str, str]:
+    (row,) = csv.DictReader(written(job, folder).splitlines())
+    return row
+
+
+def test_the_catalogues_columns_stand_in_their_order_as_text(answered_job, tmp_path: Path) -> None:
+    columns = {
+        "price": [9.5],
+        "sold": pa.array([datetime(2026, 5, 1, 12, tzinfo=UTC)]),
+        "tags": [["new", "=red"]],
+        "name": ["=cmd()"],
+        "raw": [b"\xff\xd8"],
+        "text": ["é" * 5000],
+    }
+    row = read(answered_job([unsure("hat")], ["A"], columns=columns), tmp_path)
+    assert list(row)[7:-2] == ["image", "sku", "price", "sold", "tags", "name", "text"]
+    assert [row[name] for name in ("price", "tags", "name")] == ["9.5", '["new", "=red"]', "'=cmd()"]
+    assert row["sold"].startswith("2026-05-01 12:00:00")
+    assert row["text"] == "é" * 2000 + "…"
+
+
+def test_columns_that_have_our_names_or_would_be_taken_for_answers_are_told_apart(answered_job, tmp_path: Path) -> None:
+    names = ["row", "correct_label", "reviewer", "at", "reason", "catalogue_row", "url", "corrected", "thumbnail"]
+    row = read(answered_job([unsure("hat")], ["A"], columns={name: [name] for name in names}), tmp_path)
+    assert (row["row"], row["correct_label"], row["reason"]) == ("1", "", "threshold")
+    assert row["catalogue_catalogue_row"] == "row"
+    assert row["catalogue_row"] == "catalogue_row"
+    for name in ("correct_label", "reviewer", "at", "reason", "corrected", "thumbnail"):
+        assert row[f"catalogue_{name}"] == name
+    assert row["url"] == "url", "image comes before it"
+
+
+def test_a_column_that_an_import_would_take_for_the_photos_is_told_apart(answered_job, tmp_path: Path) -> None:
+    job = answered_job([unsure("hat")], ["A"])
+    job = replace(job, spec=job.spec.model_copy(update={"image_column": "sku"}))
+    row = read(job, tmp_path)
+    assert (row["sku"], row["catalogue_image"]) == ("A", "0.jpg")
+
+
+def test_cells_that_no_text_can_hold_are_empty_and_stop_nothing(answered_job, tmp_path: Path) -> None:
+    columns = {"sold": pa.array([0, 1], pa.timestamp("ms", "Mars/Olympus")), "price": [1, 2]}
+    job = answered_job([unsure("hat", 0.1), unsure("hat", 0.2)], ["A", "B"], columns=columns)
+    rows = list(csv.DictReader(written(job, tmp_path).splitlines()))
+    assert [(row["sold"], row["price"]) for row in rows] == [("", "1"), ("", "2")]
+
+
+@pytest.mark.parametrize(
+    ("root", "cell", "place"),
+    [
+        ("/photos", "a/1.jpg", "/photos/a/1.jpg"),
+        ("/photos", "/elsewhere/1.jpg", "/elsewhere/1.jpg"),
+        ("/photos", "https://cdn.example/1.jpg", "https://cdn.example/1.jpg"),
+        ("https://cdn.example/p", "ä 1.jpg", "https://cdn.example/p/%C3%A4%201.jpg"),
+        ("s3://shop/p", "1.jpg", "s3://shop/p/1.jpg"),
+        ("/photos", f"data:image/png;base64,{'A' * 400}", ""),
+    ],
+)
+def test_where_the_photo_is_stands_in_full(answered_job, tmp_path: Path, root: str, cell: str, place: str) -> None:
+    job = answered_job([unsure("hat")], [cell])
+    job = replace(job, spec=job.spec.model_copy(update={"image_column": "sku", "image_root": root}))
+    row = read(job, tmp_path)
+    assert row["thumbnail"] == place
+    assert row["sku"] == (cell if len(cell) < 100 else f"{cell[:64]}…")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)

@@ -19,7 +19,7 @@ def test_every_sure_row_of_a_disagreeing_product_goes_to_review(answered_job, tm
     assert statuses(tmp_path) == ["review", "labeled", "review", "failed", "review", "review"]
     assert merged.tally.by_status == {"review": 4, "labeled": 1, "failed": 1}
     assert merged.tally.reasons == {"disagreement": 3, "threshold": 1}
-    reasons = [line.split(",")[5] for line in (tmp_path / "review.csv").read_text().splitlines()[1:]]
+    reasons = [line.split(",")[4] for line in (tmp_path / "review.csv").read_text().splitlines()[1:]]
     assert reasons == ["threshold", "disagreement", "disagreement", "disagreement"]
 
 
