@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from web.problems import add_problem_handlers
-from web.routes import health, home, login
+from web.routes import health, home, login, review_page
 from web.security import Gate
 from web.settings import WebSettings
 from web.state import make_state
@@ -28,6 +28,7 @@ def create_app(settings: WebSettings) -> FastAPI:
         yield
         state.classifier.close()
         state.runner.close()
+        state.pictures.close()
 
     app = FastAPI(
         title="Hangtag",
@@ -39,7 +40,7 @@ def create_app(settings: WebSettings) -> FastAPI:
     )
     app.state.hangtag = state
     add_problem_handlers(app)
-    for routes in (home, login, health):
+    for routes in (home, login, health, review_page):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_middleware(Gate, settings=settings, sessions=state.sessions)

@@ -7,6 +7,8 @@ from fastapi import Depends, Request
 
 from web.classify import ClassifierPool
 from web.jobs import JobIndex
+from web.photos import CatalogueRows, Pictures
+from web.review.desk import Reviews
 from web.run_jobs import JobRunner
 from web.security import Sessions
 from web.settings import WebSettings
@@ -24,6 +26,9 @@ class WebState:
         jobs: that are shown.
         classifier: labels photos of requests.
         runner: starts jobs, and stops them.
+        rows: of their catalogues.
+        pictures: of their photos.
+        reviews: of their doubtful rows.
     """
 
     settings: WebSettings
@@ -31,17 +36,23 @@ class WebState:
     jobs: JobIndex
     classifier: ClassifierPool
     runner: JobRunner
+    rows: CatalogueRows
+    pictures: Pictures
+    reviews: Reviews
 
 
 def make_state(settings: WebSettings) -> WebState:
     """What a server needs; nothing is loaded or started yet."""
-    jobs = JobIndex(settings.jobs, settings.results)
+    jobs, rows = JobIndex(settings.jobs, settings.results), CatalogueRows()
     return WebState(
         settings,
         Sessions(settings.token),
         jobs,
         ClassifierPool(settings.model, settings.registry),
         JobRunner(settings, jobs),
+        rows,
+        Pictures(rows),
+        Reviews(jobs, settings.corrections, rows),
     )
 
 

@@ -1,10 +1,12 @@
 """Pages: a template of ``pages/``, with what every page needs."""
 
+from urllib.parse import unquote
+
 from fastapi import Request
 
 from pages.render import render
 
-__all__ = ["page", "reviewer_of"]
+__all__ = ["REVIEWER_COOKIE", "page", "reviewer_of"]
 
 REVIEWER_COOKIE = "hangtag_reviewer"
 NAVIGATION = {"try": "Try", "models": "Models", "jobs": "Jobs", "review": "Review"}
@@ -34,4 +36,4 @@ def page(request: Request, template: str, **values: object) -> str:
 
 def reviewer_of(request: Request) -> str:
     """The name that the user of this browser has given, or an empty text."""
-    return request.cookies.get(REVIEWER_COOKIE, "").strip()[:64]
+    return unquote(request.cookies.get(REVIEWER_COOKIE, "")).strip()[:64]

@@ -1,0 +1,89 @@
+"""Labelled jobs for tests of review: drawn photos, and results that nobody computed."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from models.decision import ReviewReason
+from models.storage.storage import FolderStorage
+from worker.job import Job, JobOptions, ModelPin
+from worker.job_writer import create_job
+from worker.results import RowResult, Status, part_bytes, part_key
+from worker.sources.catalogue import open_catalogue
+
+MODEL = "shop/1/float32@aaaaaaaaaaaa"
+PIN = ModelPin(path="/nowhere/shop", reference=MODEL, variant="float32", digest="a" * 64, precision=0.95)
+CLASSES = ("boots", "hats", "shoes")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the catalogue, and what the model made of it.
+
+    Attributes:
+        photo: rows with the same number have the same photo.
+        category: what the catalogue says.
+    """
+
+    photo: int
+    label: str = "boots"
+    confidence: float = 0.5
+    status: Status = Status.REVIEW
+    category: str = ""
+    product: str = ""
+
+
+def doubtful(count: int, first: int = 0) -> list[Row]:
+    """Rows of different photos, the first of them the least sure."""
+    return [Row(first + n, CLASSES[n % 2], 0.3 + 0.6 * n / count) for n in range(count)]
+
+
+def photo_bytes(number: int) -> bytes:
+    """A small photo like no other."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (48, 32), (number % 256, number // 256 % 256, 90)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sha256_of(number: int) -> str:
+    """Of the photo of that number."""
+    return hashlib.sha256(photo_bytes(number)).hexdigest()
+
+
+def labelled_job(folder: Path, rows: Sequence[Row], options: JobOptions | None = None, chunk_rows: int = 16) -> Path:
+    """The place of a result whose job is beside it, with all of its parts."""
+    (folder / "photos").mkdir(parents=True)
+    for number in {row.photo for row in rows}:
+        (folder / "photos" / f"{number}.png").write_bytes(photo_bytes(number))
+    with (folder / "shop.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sku", "image", "category", "product"])
+        for n, row in enumerate(rows):
+            writer.writerow([f"S{n}", f"{row.photo}.png", row.category, row.product])
+    result = folder / "labels.parquet"
+    catalogue = open_catalogue(folder / "shop.csv", image_root=folder / "photos")
+    storage = FolderStorage(result.with_name("labels.parquet.job"))
+    job = create_job(storage, catalogue, PIN, options or JobOptions(), chunk_rows=chunk_rows)
+    commit_parts(job, rows)
+    return result
+
+
+def commit_parts(job: Job, rows: Sequence[Row]) -> None:
+    """Write what the model made of the rows."""
+    size = job.spec.chunk_rows
+    for chunk in range(job.spec.chunks):
+        results = [_result(row) for row in rows[chunk * size : (chunk + 1) * size]]
+        job.storage.commit(part_key(chunk), part_bytes(results, job.spec.id, "shop-7:42", 0.5, 0))
+
+
+def _result(row: Row) -> RowResult:
+    others = [name for name in CLASSES if name != row.label]
+    rest = (1 - row.confidence) / len(others)
+    best = ((row.label, row.confidence), *((name, rest) for name in others))
+    reason = ReviewReason.THRESHOLD if row.status is Status.REVIEW else None
+    return RowResult(row.label, row.confidence, row.status, None, None, best, sha256_of(row.photo), MODEL, reason)

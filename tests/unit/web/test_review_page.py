@@ -1,0 +1,203 @@
+"""The review page's routes: questions, answers that are stored at once, pictures."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from tests.review_jobs import Row, doubtful, labelled_job, sha256_of
+from web.app import create_app
+from web.jobs import JobIndex
+from web.settings import WebSettings
+from worker.results import Status
+
+ADDRESS = "http://127.0.0.1:8800"
+
+
+class Shop:
+    """A server's answers about one job.
+
+    Args:
+        folder: of the job and the corrections.
+        rows: of the job; of one that is there if there are none.
+    """
+
+    def __init__(self, folder: Path, rows: list[Row] | None = None) -> None:
+        result = labelled_job(folder / "shop", rows) if rows else folder / "shop" / "labels.parquet"
+        self.photos = folder / "shop" / "photos"
+        self.corrections = folder / "corrections.csv"
+        settings = WebSettings(jobs=str(folder / "jobs"), results=(result,), corrections=self.corrections)
+        self.id = JobIndex(settings.jobs, settings.results).all()[0].id
+        self.client = TestClient(create_app(settings), base_url=ADDRESS)
+
+    def ask(self, n: int = 3, **wish: object) -> list[dict[str, Any]]:
+        query = {"n": n, "reviewer": "anna", **wish}
+        answer = self.client.get(f"/v1/jobs/{self.id}/questions", params=query)  # type: ignore[arg-type]
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["questions"]
+        return found
+
+    def answer(self, *answers: dict[str, object], reviewer: str = "anna") -> dict[str, Any]:
+        given = self.client.post(f"/v1/jobs/{self.id}/answers", json={"answers": answers, "reviewer": reviewer})
+        assert given.status_code == 200, given.text
+        found: dict[str, Any] = given.json()
+        return found
+
+    def rows(self) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(self.corrections.read_text())))
+
+
+@pytest.fixture
+def make_shop(tmp_path: Path) -> Callable[[list[Row]], Shop]:
+    return lambda rows: Shop(tmp_path, rows)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """Six doubtful rows."""
+    return Shop(tmp_path, doubtful(6))
+
+
+def label(photo: int, name: str, id: str = "", **more: object) -> dict[str, object]:
+    """An answer."""
+    return {"id": id or f"{photo}-{name}", "sha256": sha256_of(photo), "kind": "label", "label": name, **more}
+
+
+class TestQuestions:
+    def test_a_question_has_all_that_a_person_needs(self, shop: Shop) -> None:
+        (question,) = shop.ask(1)
+        assert question["sha256"] == sha256_of(0)
+        assert (question["row"], question["label"], question["reason"]) == (1, "boots", "not sure enough")
+        assert ["sku", "S0"] in question["cells"]
+        assert [guess["label"] for guess in question["guesses"]] == ["boots", "hats", "shoes"]
+
+    def test_two_reviewers_are_asked_no_photo_twice(self, shop: Shop) -> None:
+        mine = {question["sha256"] for question in shop.ask(4, seat="a")}
+        theirs = {question["sha256"] for question in shop.ask(4, seat="b", reviewer="ben")}
+        assert len(mine | theirs) == len(mine) + len(theirs) == 6
+
+    def test_a_job_that_is_not_there(self, shop: Shop) -> None:
+        answer = shop.client.get("/v1/jobs/nowhere/questions")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+
+    def test_the_classes_come_with_examples(self, make_shop: Callable[[list[Row]], Shop]) -> None:
+        shop = make_shop([*doubtful(2), Row(7, "hats", 0.99, Status.LABELED)])
+        found = {one["label"]: one for one in shop.client.get(f"/v1/jobs/{shop.id}/classes").json()["classes"]}
+        assert found["hats"]["examples"] == [f"/jobs/{shop.id}/rows/3/photo"]
+        assert found["boots"]["doubtful"] == 1
+
+
+class TestAnswers:
+    def test_an_answer_is_in_the_file_when_the_post_returns(self, shop: Shop) -> None:
+        found = shop.answer(label(0, "hats"))
+        assert found["stored"] == ["0-hats"]
+        (row,) = shop.rows()
+        assert (row["label"], row["was"], row["reviewer"]) == ("hats", "boots", "anna")
+        assert row["sha256"] == sha256_of(0)
+        assert row["image"] == str(shop.photos / "0.png")
+        assert row["model"] == "shop/1/float32@aaaaaaaaaaaa"
+
+    def test_an_answer_that_is_sent_twice_is_stored_once(self, shop: Shop) -> None:
+        shop.answer(label(0, "hats"))
+        assert shop.answer(label(0, "hats"), label(1, "boots"))["stored"] == ["0-hats", "1-boots"]
+        assert len(shop.rows()) == 2
+
+    def test_an_answer_that_is_sent_again_to_another_server_is_stored_once(self, shop: Shop, tmp_path: Path) -> None:
+        shop.answer(label(0, "hats"))
+        again = Shop(tmp_path)
+        assert again.answer(label(0, "hats"))["stored"] == ["0-hats"]
+        assert len(again.rows()) == 1
+
+    def test_a_server_that_is_started_again_asks_nothing_twice(self, shop: Shop, tmp_path: Path) -> None:
+        shop.answer(label(0, "hats"), {"id": "1", "sha256": sha256_of(1), "kind": "not_a_product"})
+        left = Shop(tmp_path).ask(9)
+        assert {question["sha256"] for question in left} == {sha256_of(n) for n in (2, 3, 4, 5)}
+
+    def test_what_others_write_into_the_file_counts_too(self, shop: Shop, tmp_path: Path) -> None:
+        shop.ask(0)
+        Shop(tmp_path).answer(label(0, "hats"), reviewer="ben")
+        assert sha256_of(0) not in {question["sha256"] for question in shop.ask(9)}
+
+    def test_an_answer_can_be_taken_back(self, shop: Shop) -> None:
+        undo = {"id": "undo", "sha256": sha256_of(0), "kind": "undo"}
+        shop.answer(label(0, "hats"), label(1, "boots"), undo)
+        assert [row["sha256"] for row in shop.rows()] == [sha256_of(1)]
+        shop.answer(undo, label(0, "shoes"))
+        assert [row["label"] for row in shop.rows()] == ["boots", "shoes"]
+
+    def test_a_later_answer_takes_the_place_of_an_earlier_one(self, shop: Shop) -> None:
+        shop.answer(label(0, "hats"))
+        assert shop.answer(label(0, "shoes"))["progress"]["mine"] == 1
+        assert [row["label"] for row in shop.rows()] == ["hats", "shoes"]
+
+    def test_remarks_and_notes_stand_beside_the_corrections(self, shop: Shop) -> None:
+        more = {"id": "1", "sha256": sha256_of(0), "kind": "more_than_one"}
+        note = {"id": "2", "sha256": sha256_of(1), "kind": "note", "note": "a sock?"}
+        shop.answer(more, note, note)
+        rows = list(csv.DictReader(io.StringIO(shop.corrections.with_name("corrections.remarks.csv").read_text())))
+        assert [(row["remark"], row["note"]) for row in rows] == [("more_than_one", ""), ("", "a sock?")]
+        assert {question["note"] for question in shop.ask(9)} == {"", "a sock?"}
+
+    def test_a_new_class_is_made_on_purpose_only(self, shop: Shop) -> None:
+        refused = shop.answer(label(0, "bots"))
+        assert refused["stored"] == []
+        assert "bots" in refused["refused"]["0-bots"]
+        assert shop.answer(label(0, "sandals", new=True))["stored"] == ["0-sandals"]
+        assert shop.answer(label(1, "sandals"))["stored"] == ["1-sandals"]
+
+    def test_an_answer_that_no_file_can_hold_is_refused_alone(self, shop: Shop) -> None:
+        found = shop.answer(label(0, "a\nb", new=True, id="bad"), label(1, "boots"))
+        assert found["stored"] == ["1-boots"]
+        assert "bad" in found["refused"]
+
+    def test_a_photo_of_another_job_is_refused(self, shop: Shop) -> None:
+        assert list(shop.answer(label(77, "boots", id="x"))["refused"]) == ["x"]
+        assert not shop.corrections.exists()
+
+    def test_the_file_can_be_downloaded(self, shop: Shop) -> None:
+        assert shop.client.get(f"/review/{shop.id}/corrections.csv").status_code == 404
+        shop.answer(label(0, "hats"))
+        assert shop.client.get(f"/review/{shop.id}/corrections.csv").content == shop.corrections.read_bytes()
+
+
+class TestPictures:
+    def test_a_photo_comes_small_and_may_be_kept(self, shop: Shop) -> None:
+        answer = shop.client.get(f"/jobs/{shop.id}/rows/2/photo", params={"side": 96, "v": "1"})
+        assert Image.open(io.BytesIO(answer.content)).size == (48, 32)
+        assert "immutable" in answer.headers["cache-control"]
+        again = shop.client.get(
+            f"/jobs/{shop.id}/rows/2/photo", params={"side": 96}, headers={"if-none-match": answer.headers["etag"]}
+        )
+        assert again.status_code == 304
+
+    def test_a_photo_that_is_gone_is_drawn_with_its_reason(self, shop: Shop) -> None:
+        (shop.photos / "1.png").unlink()
+        answer = shop.client.get(f"/jobs/{shop.id}/rows/2/photo")
+        assert answer.headers["x-hangtag-fault"] == "missing"
+        assert answer.headers["content-type"] == "image/svg+xml"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "No photo: missing" in answer.text
+
+    @pytest.mark.parametrize("row", [0, 7, -1])
+    def test_a_row_that_is_not_there(self, shop: Shop, row: int) -> None:
+        assert shop.client.get(f"/jobs/{shop.id}/rows/{row}/photo").status_code == 404
+
+
+class TestPages:
+    def test_the_list_leads_to_the_job(self, shop: Shop) -> None:
+        assert f"/review/{shop.id}" in shop.client.get("/review").text
+
+    def test_a_reviewer_is_named_once(self, shop: Shop) -> None:
+        token = shop.client.get(f"/review/{shop.id}").text.partition('name="csrf" content="')[2].partition('"')[0]
+        named = shop.client.put("/v1/reviewer", json={"name": "Zoë Ü."}, headers={"x-csrf-token": token})
+        assert named.status_code == 204
+        assert 'value="Zoë Ü."' in shop.client.get(f"/review/{shop.id}").text
+
+    def test_a_name_of_two_lines_is_refused(self, shop: Shop) -> None:
+        assert shop.client.put("/v1/reviewer", json={"name": "a\nb"}).status_code == 422

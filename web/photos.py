@@ -1,0 +1,270 @@
+"""The photos of a job's rows as pictures for a page: read as labelling reads them, upright, small, kept for a while."""
+
+import hashlib
+import io
+import os
+import textwrap
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from queue import Empty, SimpleQueue
+from typing import Final
+
+import pyarrow as pa
+from markupsafe import escape
+from PIL import Image
+
+from models.errors import HangtagError, ImageError, ImageFault
+from models.preprocess import opened, whole_rgb
+from worker.job import Job, images_of
+from worker.photos.photo import Wanted
+from worker.photos.source import Photos, photos_of
+
+__all__ = ["SIDES", "CatalogueRows", "Picture", "Pictures", "drawn_picture"]
+
+SIDES: Final = (96, 200, 400, 800, 1600)
+"""Of pictures, in pixels: the longer side is at most one of these."""
+_QUALITY: Final = 85
+_TICK_S: Final = 0.02
+_PATIENCE_S: Final = 20.0
+_MOST_JOBS: Final = 4
+_CHUNKS: Final = 32
+_SVG: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300" role="img">'
+    '<rect width="400" height="300" fill="#8883"/><g font-family="system-ui, sans-serif" text-anchor="middle" '
+    'fill="#6b7580"><text x="200" y="110" font-size="20" font-weight="600">{title}</text>{lines}</g></svg>'
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file.
+
+    Attributes:
+        kind: its media type.
+        fault: why the photo could not be shown; then the picture is a placeholder that says so.
+    """
+
+    data: bytes
+    kind: str = "image/jpeg"
+    fault: ImageFault | None = None
+
+    @property
+    def etag(self) -> str:
+        """What tells it from others."""
+        return f'"{hashlib.sha256(self.data).hexdigest()[:20]}"'
+
+
+class CatalogueRows:
+    """Reads rows of jobs' catalogues, a chunk at a time; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # an open Parquet file is read by one thread at a time
+        self._chunks: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
+
+    def row(self, job: Job, row: int) -> pa.Table:
+        """One row, by its place in the catalogue (from 0)."""
+        chunk, place = divmod(row, job.spec.chunk_rows)
+        return self._chunk(job, chunk).slice(place, 1)
+
+    def image(self, job: Job, row: int) -> str | None:
+        """The image cell of a row."""
+        return images_of(job, self.row(job, row))[0]
+
+    def _chunk(self, job: Job, chunk: int) -> pa.Table:
+        key = (job.spec.id, chunk)
+        with self._lock:
+            table = self._chunks.pop(key, None)
+            if table is None:
+                table = job.chunk_table(chunk)
+            self._chunks[key] = table
+            while len(self._chunks) > _CHUNKS:
+                self._chunks.popitem(last=False)
+        return table
+
+
+class Pictures:
+    """Makes pictures of rows' photos and keeps the latest.
+
+    Args:
+        rows: of catalogues.
+        most_bytes: of pictures that are kept; as many again of photos from which others may be made.
+    """
+
+    def __init__(self, rows: CatalogueRows, most_bytes: int = 128 * 1024 * 1024) -> None:
+        self._rows = rows
+        self._most = most_bytes
+        self._kept = _Kept(most_bytes)
+        self._decoders = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._readers: OrderedDict[str, _Reader] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def picture(self, job: Job, row: int, side: int) -> Picture:
+        """The photo of a row (from 0), at most as large as the first of :data:`SIDES` that has ``side`` pixels.
+
+        A photo that cannot be shown gives a placeholder with the reason; it is not kept.
+        """
+        side = next((known for known in SIDES if known >= side), SIDES[-1])
+        key = f"{job.spec.id} {row} {side}"
+        data = self._kept.get(key)
+        if data is None:
+            try:
+                data = self._drawn(self._fetch(job, row).result(_PATIENCE_S), side)
+            except ImageError as error:
+                return placeholder(error.fault, str(error))
+            except (HangtagError, TimeoutError) as error:
+                return placeholder(ImageFault.DOWNLOAD, str(error) or "It did not come in time.")
+            self._kept.put(key, data)
+        return Picture(data)
+
+    def fetch_ahead(self, job: Job, rows: Iterable[int]) -> None:
+        """Begin to fetch the photos of rows that will be asked for soon."""
+        for row in rows:
+            self._fetch(job, row)
+
+    def close(self) -> None:
+        """End what is under way."""
+        with self._lock:
+            while self._readers:
+                self._readers.popitem()[1].close()
+
+    def _fetch(self, job: Job, row: int) -> "Future[bytes]":
+        cell = self._rows.image(job, row)
+        with self._lock:
+            reader = self._readers.pop(job.spec.id, None) or _Reader(job, _Kept(self._most // _MOST_JOBS))
+            self._readers[job.spec.id] = reader
+            while len(self._readers) > _MOST_JOBS:
+                self._readers.popitem(last=False)[1].close()
+            return reader.fetch(cell)
+
+    def _drawn(self, data: bytes, side: int) -> bytes:
+        with self._decoders:
+            return drawn_picture(data, side)
+
+
+def drawn_picture(data: bytes, side: int) -> bytes:
+    """A photo's bytes as a JPEG, upright and in sRGB, that fits into a square of ``side`` pixels.
+
+    Raises:
+        ImageError: the bytes are no photo, or more than may be decoded.
+    """
+    with opened(data) as image:
+        image.draft(image.mode, (side, side))
+        picture = whole_rgb(image)
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=_QUALITY)
+    return buffer.getvalue()
+
+
+def placeholder(fault: ImageFault, message: str) -> Picture:
+    """A drawing that says why there is no photo."""
+    lines = textwrap.wrap(message, 52)[:5]
+    spans = "".join(
+        f'<text x="200" y="{145 + 22 * number}" font-size="14">{escape(line)}</text>'
+        for number, line in enumerate(lines)
+    )
+    svg = _SVG.format(title=escape(f"No photo: {fault.value.replace('_', ' ')}"), lines=spans)
+    return Picture(svg.encode("utf-8", "replace"), "image/svg+xml", fault)
+
+
+class _Kept:
+    """The latest byte strings, up to a sum of their sizes."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._size = most, 0
+        self._data: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> bytes | None:
+        with self._lock:
+            if key in self._data:
+                self._data.move_to_end(key)
+            return self._data.get(key)
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._lock:
+            self._size += len(data) - len(self._data.pop(key, b""))
+            self._data[key] = data
+            while self._size > self._most and self._data:
+                self._size -= len(self._data.popitem(last=False)[1])
+
+
+_Waiting = dict[int, tuple[str, Future[bytes]]]
+"""Number of a photo that is asked for → its cell, and what waits for it."""
+
+
+class _Reader:
+    """A thread that brings photos of one job: many at once from a network, from a disk one after the other."""
+
+    def __init__(self, job: Job, kept: _Kept) -> None:
+        self._job, self._kept = job, kept
+        self._asked: SimpleQueue[tuple[str, Future[bytes]] | None] = SimpleQueue()
+        self._coming: dict[str, Future[bytes]] = {}
+        self._lock = threading.Lock()
+        threading.Thread(target=self._run, name="photos", daemon=True).start()
+
+    def fetch(self, cell: str | None) -> "Future[bytes]":
+        """The bytes of a photo, once they come."""
+        key = cell or ""
+        with self._lock:
+            if future := self._coming.get(key):
+                return future
+            future = Future()
+            if (data := self._kept.get(key)) is not None:
+                future.set_result(data)
+                return future
+            self._coming[key] = future
+        self._asked.put((key, future))
+        return future
+
+    def close(self) -> None:
+        """End the thread."""
+        self._asked.put(None)
+
+    def _run(self) -> None:
+        while (first := self._asked.get()) is not None:
+            waiting: _Waiting = {0: first}
+            try:
+                with closing(photos_of(self._job)) as photos:
+                    photos.want([Wanted(0, 0, first[0] or None)], {})
+                    self._bring(photos, waiting)
+                self._fail(waiting, ImageError("The server ends.", ImageFault.DOWNLOAD))
+                return
+            except HangtagError as error:  # such as credentials that this machine lacks
+                self._fail(waiting, error)
+
+    def _bring(self, photos: Photos, waiting: _Waiting) -> None:
+        """Bring what is asked for until the end."""
+        for number in count(1):
+            try:
+                asked = self._asked.get(block=not waiting)
+                if asked is None:
+                    return
+                waiting[number] = asked
+                photos.want([Wanted(0, number, asked[0] or None)], {})
+            except Empty:
+                pass
+            if photo := photos.take(_TICK_S):
+                self._came(*waiting.pop(photo.wanted.row), photo.outcome)
+
+    def _came(self, key: str, future: "Future[bytes]", outcome: bytes | ImageError | None) -> None:
+        with self._lock:
+            self._coming.pop(key, None)
+            if isinstance(outcome, bytes):
+                self._kept.put(key, outcome)
+        if isinstance(outcome, bytes):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome or ImageError("The host gave nothing.", ImageFault.DOWNLOAD))
+
+    def _fail(self, waiting: _Waiting, error: HangtagError) -> None:
+        for key, future in waiting.values():
+            with self._lock:
+                self._coming.pop(key, None)
+            future.set_exception(error)
+        waiting.clear()

@@ -1,0 +1,282 @@
+"""Who is asked which question: orders, leases, second opinions, and what is settled."""
+
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.corrections.remarks import Remark
+from trainer.corrections.votes import Vote
+from web.review.questions import Questions
+
+__all__ = ["LEASE_S", "Order", "Progress", "ReviewQueue", "Statement", "Wish", "in_order", "verdict_of"]
+
+LEASE_S: Final = 300.0
+_PAUSE_S: Final = 120.0
+"""A longer time between two answers is a pause, and does not count into the speed."""
+_RECENT: Final = 200
+
+Statement = Vote | Remark
+"""What a reviewer said of a photo: a label, or a remark in its place."""
+_Mask = npt.NDArray[np.bool_]
+
+
+class Order(StrEnum):
+    """Which questions come first."""
+
+    LEAST_SURE = "least_sure"
+    MOST_VALUABLE = "most_valuable"
+    BY_CLASS = "by_class"
+    CONTRADICTED = "contradicted"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a reviewer wants to be asked.
+
+    Attributes:
+        label: only photos that the model takes for this class.
+        second: share of the questions that two people are asked, from 0 to 1.
+    """
+
+    order: Order = Order.LEAST_SURE
+    label: str | None = None
+    second: float = 0.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a review is.
+
+    Attributes:
+        questions: distinct photos, and ``rows`` of the catalogue that they stand for.
+        done: questions that are settled, and ``rows_done``.
+        left: questions that this reviewer can be asked.
+        mine: answers of this reviewer.
+        an_hour: answers at this reviewer's latest speed; none before the third.
+        seconds_left: at that speed.
+        right: share of the answered questions whose guess was right.
+        twice: questions that two people answered, of which on ``agreed`` they said the same the first time.
+        disputed: questions on which reviewers do not agree yet.
+    """
+
+    questions: int
+    rows: int
+    done: int
+    rows_done: int
+    left: int
+    mine: int
+    an_hour: int | None
+    seconds_left: float | None
+    right: float | None
+    twice: int
+    agreed: int
+    disputed: int
+
+
+def verdict_of(statement: Statement) -> tuple[str, str]:
+    """What two statements have in common that say the same: (label, "") or ("", kind of remark)."""
+    return (statement.label, "") if isinstance(statement, Vote) else ("", statement.kind.value)
+
+
+class ReviewQueue:
+    """The questions of one job, and what was said of them. Any thread may ask.
+
+    Args:
+        questions: of the job.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, questions: Questions, clock: Callable[[], float] = time.time) -> None:
+        self._questions, self._clock = questions, clock
+        self._lock = threading.RLock()
+        self._leases: dict[int, tuple[str, float]] = {}
+        self._skipped: defaultdict[str, dict[int, None]] = defaultdict(dict)
+        self._orders: dict[Order, npt.NDArray[np.intp]] = {}
+        self.restore(())
+
+    def restore(self, statements: Iterable[Statement]) -> None:
+        """Forget what was said, and take these statements in its place, in the order of their times; leases stay."""
+        with self._lock:
+            count = len(self._questions)
+            self._said: defaultdict[int, dict[str, list[Statement]]] = defaultdict(dict)
+            self._times: defaultdict[str, npt.NDArray[np.int16]] = defaultdict(lambda: np.zeros(count, np.int16))
+            self._recent: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
+            self._voters = np.zeros(count, np.int16)
+            self._differ = np.zeros(count, np.bool_)
+            self._right = np.zeros(count, np.bool_)
+            for statement in statements:
+                self.say(statement)
+
+    def take(self, reviewer: str, seat: str, wish: Wish, most: int) -> list[int]:
+        """The next questions, which nobody else is asked until their leases end.
+
+        Args:
+            reviewer: who answers; is asked nothing twice, but once again where others say something else.
+            seat: the page that shows them: each has leases of its own, and is given none twice.
+            wish: order and choice.
+            most: how many.
+        """
+        with self._lock:
+            now = self._clock()
+            self._leases = {place: lease for place, lease in self._leases.items() if lease[1] > now}
+            order = self._order(wish.order)
+            mine = order[self._askable(reviewer, wish)[order]]
+            skipped = self._skipped[reviewer]
+            free = self._free(mine, skipped, most)
+            if len(free) < most:
+                wanted = set(mine.tolist())
+                free += [place for place in skipped if place in wanted and place not in self._leases][
+                    : most - len(free)
+                ]
+            self._leases |= dict.fromkeys(free, (seat, now + LEASE_S))
+            return free
+
+    def _free(self, places: npt.NDArray[np.intp], skipped: dict[int, None], most: int) -> list[int]:
+        found: list[int] = []
+        for place in map(int, places):
+            if len(found) == most:
+                break
+            if place not in self._leases and place not in skipped:
+                found.append(place)
+        return found
+
+    def _askable(self, reviewer: str, wish: Wish) -> _Mask:
+        mask = self._open(wish.second)
+        times = self._times[reviewer]
+        mask &= (times == 0) | (self._differ & (times == 1))
+        if wish.label is not None:
+            mask &= self._questions.labels == wish.label
+        if wish.order is Order.CONTRADICTED:
+            mask &= self._questions.contradicted
+        return mask
+
+    def _open(self, second: float) -> _Mask:
+        """Questions that wait for an answer, or for another."""
+        twice = (self._voters == 1) & (self._questions.draw < second)
+        return np.asarray((self._voters == 0) | twice | self._differ)
+
+    def _order(self, order: Order) -> npt.NDArray[np.intp]:
+        if order not in self._orders:
+            questions = self._questions
+            keys: dict[Order, tuple[npt.NDArray[np.generic], ...]] = {
+                Order.LEAST_SURE: (questions.confidence,),
+                Order.MOST_VALUABLE: (questions.confidence, -questions.products, -questions.rows),
+                Order.BY_CLASS: (questions.confidence, np.unique(questions.labels, return_inverse=True)[1]),
+                Order.CONTRADICTED: (-questions.confidence,),
+            }
+            self._orders[order] = np.lexsort(keys[order])
+        return self._orders[order]
+
+    def renew(self, seat: str) -> None:
+        """The page is still open: its leases last longer."""
+        with self._lock:
+            now = self._clock()
+            self._leases |= {
+                place: (holder, now + LEASE_S)
+                for place, (holder, until) in self._leases.items()
+                if holder == seat and until > now
+            }
+
+    def release(self, seat: str) -> None:
+        """The page shows none of its questions any more."""
+        with self._lock:
+            self._leases = {place: lease for place, lease in self._leases.items() if lease[0] != seat}
+
+    def hold(self, question: int, seat: str) -> None:
+        """Give a page the lease of a question that it shows again, unless another has it."""
+        with self._lock:
+            now = self._clock()
+            if self._leases.get(question, ("", 0.0))[1] <= now:
+                self._leases[question] = (seat, now + LEASE_S)
+
+    def skip(self, question: int, reviewer: str) -> None:
+        """Ask this reviewer the question after all others."""
+        with self._lock:
+            self._skipped[reviewer].pop(question, None)
+            self._skipped[reviewer][question] = None
+            self._leases.pop(question, None)
+
+    def say(self, statement: Statement) -> None:
+        """Take note of what a reviewer said; of a photo of another job nothing."""
+        place = self._questions.by_sha256.get(statement.sha256)
+        if place is None:
+            return
+        with self._lock:
+            self._said[place].setdefault(statement.reviewer, []).append(statement)
+            self._recent[statement.reviewer].append(statement.at.timestamp())
+            self._skipped[statement.reviewer].pop(place, None)
+            self._leases.pop(place, None)
+            self._count(place, statement.reviewer)
+
+    def unsay(self, statement: Statement) -> None:
+        """Forget a statement that was withdrawn."""
+        place = self._questions.by_sha256[statement.sha256]
+        with self._lock:
+            said = self._said[place].get(statement.reviewer, [])
+            if statement in said:
+                said.remove(statement)
+            if not said:
+                self._said[place].pop(statement.reviewer, None)
+            self._count(place, statement.reviewer)
+
+    def _count(self, place: int, reviewer: str) -> None:
+        said = self._said[place]
+        last = {verdict_of(statements[-1]) for statements in said.values()}
+        self._times[reviewer][place] = len(said.get(reviewer, ()))
+        self._voters[place] = len(said)
+        self._differ[place] = len(last) > 1
+        self._right[place] = last == {(self._questions.labels[place], "")}
+
+    def said(self, question: int) -> dict[str, Statement]:
+        """Reviewer → the last thing that was said of a question."""
+        with self._lock:
+            return {reviewer: statements[-1] for reviewer, statements in self._said[question].items()}
+
+    def progress(self, reviewer: str, wish: Wish) -> Progress:
+        """How far it is, as this reviewer sees it."""
+        with self._lock:
+            done = ~self._open(wish.second)
+            left = int(self._askable(reviewer, wish).sum())
+            answered = int((self._voters > 0).sum())
+            an_hour = self._speed(reviewer)
+            firsts = [
+                {verdict_of(statements[0]) for statements in said.values()}
+                for said in (self._said[int(place)] for place in np.flatnonzero(self._voters > 1))
+            ]
+            return Progress(
+                questions=len(self._questions),
+                rows=int(self._questions.rows.sum()),
+                done=int(done.sum()),
+                rows_done=int(self._questions.rows[done].sum()),
+                left=left,
+                mine=int((self._times[reviewer] > 0).sum()),
+                an_hour=an_hour,
+                seconds_left=left * 3600 / an_hour if an_hour else None,
+                right=float(self._right.sum()) / answered if answered else None,
+                twice=len(firsts),
+                agreed=sum(len(verdicts) == 1 for verdicts in firsts),
+                disputed=int(self._differ.sum()),
+            )
+
+    def _speed(self, reviewer: str) -> int | None:
+        times = np.sort(np.array(self._recent[reviewer]))
+        gaps = np.diff(times)
+        worked = gaps[gaps < _PAUSE_S]
+        return round(len(worked) * 3600 / worked.sum()) if len(worked) > 1 and worked.sum() > 0 else None
+
+
+def in_order(votes: Iterable[Vote], remarks: Iterable[Remark]) -> list[Statement]:
+    """Votes and remarks, the earliest first."""
+
+    def when(statement: Statement) -> datetime:
+        return statement.at
+
+    return sorted([*votes, *remarks], key=when)

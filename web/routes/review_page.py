@@ -1,0 +1,349 @@
+"""The review page, and what it asks: questions with leases, answers, pictures of rows."""
+
+import getpass
+import unicodedata
+from dataclasses import asdict
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import FileResponse, HTMLResponse, Response
+from pydantic import BaseModel, Field
+
+from models.decision import ReviewReason
+from models.errors import InputError
+from trainer.corrections.votes import Vote
+from web.photos import SIDES
+from web.problems import Problem
+from web.review.desk import Answer, AnswerKind, Review
+from web.review.queue import Order, Wish
+from web.state import State, WebState
+from web.views import REVIEWER_COOKIE, page, reviewer_of
+from worker.receipt import finished_receipt
+from worker.results import Status
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["review"])
+
+_A_YEAR_S = 365 * 24 * 3600
+_LONGEST_CELL = 400
+SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Guess(BaseModel):
+    """A class, and how likely the model finds it."""
+
+    label: str
+    confidence: float
+
+
+class OtherAnswer(BaseModel):
+    """What somebody said of a photo on which reviewers do not agree."""
+
+    reviewer: str
+    says: str
+
+
+class Question(BaseModel):
+    """A photo that a person should look at.
+
+    Attributes:
+        row: the first row with that photo, from 1.
+        rows: how many rows have it; ``products``, how many products.
+        reason: why it is asked.
+        guesses: the likeliest classes, best first.
+        said: the class that the catalogue itself names; null if it names none.
+        cells: the row's columns in the catalogue.
+        again: what was said of it, where reviewers do not agree; empty otherwise.
+    """
+
+    sha256: str
+    row: int
+    rows: int
+    products: int
+    label: str
+    confidence: float
+    reason: str
+    guesses: list[Guess]
+    said: str | None
+    said_by: str | None
+    cells: list[tuple[str, str]]
+    note: str
+    again: list[OtherAnswer]
+    photo: str
+
+
+class ReviewProgress(BaseModel):
+    """How far a review is; see the page for the words."""
+
+    questions: int
+    rows: int
+    done: int
+    rows_done: int
+    left: int
+    mine: int
+    an_hour: int | None
+    seconds_left: float | None
+    right: float | None
+    twice: int
+    agreed: int
+    disputed: int
+
+
+class QuestionList(BaseModel):
+    """Questions that are asked of nobody else for five minutes."""
+
+    questions: list[Question]
+    progress: ReviewProgress
+    reviewer: str
+
+
+class GivenAnswer(BaseModel):
+    """An answer of a reviewer."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64, examples=["1b0d-17"])]
+    sha256: SHA256
+    kind: AnswerKind
+    label: Annotated[str, Field(max_length=200)] = ""
+    note: Annotated[str, Field(max_length=2000)] = ""
+    new: bool = False
+
+
+class GivenAnswers(BaseModel):
+    """Answers in their order; one that is sent twice (with the same id) is stored once."""
+
+    answers: Annotated[list[GivenAnswer], Field(max_length=500)]
+    reviewer: Annotated[str | None, Field(max_length=64)] = None
+    seat: Annotated[str, Field(max_length=64)] = ""
+    second: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class StoredAnswers(BaseModel):
+    """Which answers are on the disk now, and which cannot be used."""
+
+    stored: list[str]
+    refused: dict[str, str]
+    progress: ReviewProgress
+
+
+class ReviewClass(BaseModel):
+    """A class, with pictures of rows that were labeled as it."""
+
+    label: str
+    examples: list[str]
+    doubtful: int
+
+
+class ReviewClasses(BaseModel):
+    """The classes that photos may be given."""
+
+    classes: list[ReviewClass]
+    said_by: str | None
+
+
+class ReviewerName(BaseModel):
+    """Who reviews."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+@router.get("/review", include_in_schema=False)
+def reviews(request: Request, state: State) -> HTMLResponse:
+    """The jobs, with how many of their rows a person should look at."""
+    jobs = [(job, finished_receipt(job.job)) for job in state.jobs.all()]
+    rows = [(job, receipt.by_status.get(Status.REVIEW, 0) if receipt else None) for job, receipt in jobs]
+    return HTMLResponse(page(request, "web/reviews.html", jobs=rows))
+
+
+@router.get("/review/{id}", include_in_schema=False)
+def review(request: Request, state: State, id: str) -> HTMLResponse:
+    """The page that asks."""
+    job = _found(state, id)
+    name = reviewer_of(request) or (_own_name() if state.settings.is_loopback else "")
+    answer = HTMLResponse(page(request, "web/review.html", job=job, name=name, orders=list(Order)))
+    if name and not reviewer_of(request):
+        _name_cookie(answer, request, name)
+    return answer
+
+
+@router.get("/review/{id}/corrections.csv", include_in_schema=False)
+def corrections(state: State, id: str) -> Response:
+    """All answers that are stored."""
+    _found(state, id)
+    path = state.reviews.store.path
+    if not path.is_file():
+        raise Problem(404, "Expected answers, nobody has given any yet.")
+    return FileResponse(path, media_type="text/csv", filename="corrections.csv")
+
+
+@router.put("/v1/reviewer", status_code=204)
+def name_reviewer(request: Request, given: ReviewerName) -> Response:
+    """Say who reviews in this browser."""
+    answer = Response(status_code=204)
+    _name_cookie(answer, request, _checked_name(given.name))
+    return answer
+
+
+@router.get("/jobs/{id}/rows/{row}/photo", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+def photo(
+    state: State,
+    id: str,
+    row: int,
+    side: Annotated[int, Query(ge=1, le=SIDES[-1])] = 400,
+    v: Annotated[
+        str, Query(max_length=64, description="Any text that changes with the photo: it may be kept then.")
+    ] = "",
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The photo of a row (from 1) as a JPEG; where there is none, a drawing that says why."""
+    job = _found(state, id).job
+    if not 1 <= row <= job.spec.rows:
+        raise Problem(404, f"Expected a row from 1 to {job.spec.rows:,}, got {row}.")
+    picture = state.pictures.picture(job, row - 1, side)
+    kept = f"private, max-age={_A_YEAR_S}, immutable" if v else "private, max-age=600"
+    headers = {"cache-control": "no-store" if picture.fault else kept, "etag": picture.etag}
+    if picture.fault:
+        headers["x-hangtag-fault"] = picture.fault.value
+    if if_none_match == picture.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(picture.data, media_type=picture.kind, headers=headers)
+
+
+@router.get("/v1/jobs/{id}/questions")
+def questions(
+    request: Request,
+    state: State,
+    id: str,
+    n: Annotated[int, Query(ge=0, le=64)] = 12,
+    order: Order = Order.LEAST_SURE,
+    label: Annotated[
+        str | None, Query(max_length=200, description="Photos that the model takes for this class.")
+    ] = None,
+    second: Annotated[float, Query(ge=0, le=1, description="Share of photos that two people are asked.")] = 0.0,
+    seat: Annotated[str, Query(max_length=64, description="Who shows them; the reviewer's name by default.")] = "",
+    fresh: Annotated[bool, Query(description="Let go of the questions that this seat holds.")] = False,
+    reviewer: Annotated[str | None, Query(max_length=64)] = None,
+) -> QuestionList:
+    """The next questions, with a lease of five minutes each; asking again renews the leases of the seat."""
+    name = _reviewer(request, state, reviewer)
+    desk = _review(state, id, again=fresh)
+    wish = Wish(order, label, second)
+    places = desk.take(name, seat or name, wish, n, fresh=fresh)
+    asked = [_question(state, id, desk, place, name) for place in places]
+    state.pictures.fetch_ahead(desk.job, [question.row - 1 for question in asked])
+    return QuestionList(questions=asked, progress=_progress(desk, name, wish), reviewer=name)
+
+
+@router.post("/v1/jobs/{id}/answers")
+def answers(request: Request, state: State, id: str, given: GivenAnswers) -> StoredAnswers:
+    """Store answers: those that are named as stored are in ``corrections.csv``, whatever dies."""
+    name = _reviewer(request, state, given.reviewer)
+    desk = _review(state, id)
+    found = desk.answer(name, given.seat or name, [Answer(**answer.model_dump()) for answer in given.answers])
+    progress = _progress(desk, name, Wish(second=given.second))
+    return StoredAnswers(stored=list(found.stored), refused=found.refused, progress=progress)
+
+
+@router.get("/v1/jobs/{id}/classes")
+def classes(state: State, id: str) -> ReviewClasses:
+    """The classes of a job's model, and those that reviewers added, each with some rows that were labeled as it."""
+    desk = _review(state, id)
+    doubtful = desk.doubtful
+    return ReviewClasses(
+        classes=[
+            ReviewClass(
+                label=label,
+                examples=[f"/jobs/{quote(id)}/rows/{row + 1}/photo" for row in desk.questions.examples.get(label, ())],
+                doubtful=doubtful.get(label, 0),
+            )
+            for label in desk.labels
+        ],
+        said_by=desk.questions.said_by,
+    )
+
+
+def _found(state: WebState, id: str) -> Any:  # noqa: ANN401
+    try:
+        return state.reviews.find(id)
+    except InputError as error:
+        raise Problem(404, str(error)) from error
+
+
+def _review(state: WebState, id: str, *, again: bool = False) -> Review:
+    _found(state, id)
+    return state.reviews.open(id, again=again)
+
+
+def _reviewer(request: Request, state: WebState, given: str | None) -> str:
+    name = given or reviewer_of(request) or (_own_name() if state.settings.is_loopback else "")
+    if not name:
+        raise Problem(422, "Expected the name of a reviewer; give it as reviewer, or on the page.")
+    return _checked_name(name)
+
+
+def _checked_name(name: str) -> str:
+    name = name.strip()
+    if not name or any(unicodedata.category(character)[0] in "CZ" and character != " " for character in name):
+        raise Problem(422, "Expected a name of printable characters on one line.")
+    return name
+
+
+def _own_name() -> str:
+    """Of this machine's user, who is the one at a loopback address."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "reviewer"
+
+
+def _name_cookie(answer: Response, request: Request, name: str) -> None:
+    answer.set_cookie(
+        REVIEWER_COOKIE,
+        quote(name),
+        max_age=_A_YEAR_S,
+        path=request.scope.get("root_path", "") or "/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def _progress(desk: Review, reviewer: str, wish: Wish) -> ReviewProgress:
+    return ReviewProgress(**asdict(desk.progress(reviewer, wish)))
+
+
+def _question(state: WebState, id: str, desk: Review, place: int, reviewer: str) -> Question:
+    about = desk.questions.get(place)
+    said = desk.queue.said(place)
+    others = [
+        OtherAnswer(reviewer=name, says=one.label if isinstance(one, Vote) else one.kind.value.replace("_", " "))
+        for name, one in said.items()
+    ]
+    row = about["row"] + 1
+    return Question(
+        sha256=about["sha256"],
+        row=row,
+        rows=about["rows"],
+        products=about["products"],
+        label=about["label"],
+        confidence=about["confidence"],
+        reason=ReviewReason(about["reason"]).words if about["reason"] else "labeled without a person",
+        guesses=[Guess(**guess) for guess in about["top_k"] or ()],
+        said=about["said"],
+        said_by=desk.questions.said_by,
+        cells=_cells(state, desk, row - 1),
+        note=desk.note_of(place, reviewer),
+        again=others if len(others) > 1 else [],
+        photo=f"/jobs/{quote(id)}/rows/{row}/photo?v={about['sha256'][:16]}",
+    )
+
+
+def _cells(state: WebState, desk: Review, row: int) -> list[tuple[str, str]]:
+    """A row of the catalogue as a person reads it; photos in cells are left out."""
+    cells = state.rows.row(desk.job, row).to_pylist()[0]
+    return [
+        (name, str(value)[:_LONGEST_CELL])
+        for name, value in cells.items()
+        if value is not None and not isinstance(value, bytes) and not str(value).startswith("data:")
+    ]

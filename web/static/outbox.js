@@ -1,0 +1,109 @@
+// Answers on their way: in order, tried until the server has stored them, kept by the browser meanwhile.
+const PAUSES_MS = [500, 1000, 2000, 4000, 8000];
+const BATCH = 100;
+
+export class Outbox {
+  /**
+   * @param {string} name where the browser keeps them; pages of the same job begin with the same name
+   * @param {(answers: object[]) => Promise<string[]>} deliver sends some; gives the ids of those that are settled
+   * @param {(state: object) => void} tell is told whenever the number of waiting answers changes
+   */
+  constructor(name, deliver, tell) {
+    this.name = name;
+    this.key = `${name}.${Date.now()}${Math.random()}`;
+    this.deliver = deliver;
+    this.tell = tell;
+    this.waiting = [];
+    this.sending = new Set();
+    this.tries = 0;
+    this.csrf = window.hangtag.csrf;
+  }
+
+  /** Take over what an earlier page could not send: an answer that is sent twice is stored once. */
+  begin() {
+    const left = Object.keys(localStorage).filter((key) => key.startsWith(`${this.name}.`));
+    this.waiting.unshift(...left.sort().flatMap((key) => JSON.parse(localStorage.getItem(key))));
+    this.keep();
+    for (const key of left) if (key !== this.key) localStorage.removeItem(key);
+    this.flush();
+  }
+
+  get size() {
+    return this.waiting.length;
+  }
+
+  holds(sha256) {
+    return this.waiting.some((answer) => answer.sha256 === sha256 && answer.kind !== "undo");
+  }
+
+  push(answer) {
+    this.waiting.push(answer);
+    this.keep();
+    this.flush();
+  }
+
+  /** Take out an answer that is not on its way yet. */
+  takeBack(id) {
+    const place = this.waiting.findIndex((answer) => answer.id === id);
+    if (place < 0 || this.sending.has(id)) return false;
+    this.waiting.splice(place, 1);
+    this.keep();
+    return true;
+  }
+
+  /** Until nothing waits, or the server is away. */
+  async settled() {
+    await this.flushing;
+  }
+
+  flush() {
+    this.flushing ??= this.sendAll().finally(() => (this.flushing = null));
+    return this.flushing;
+  }
+
+  async sendAll() {
+    while (this.waiting.length) {
+      const { by } = this.waiting[0];
+      const other = this.waiting.findIndex((answer) => answer.by !== by);
+      const batch = this.waiting.slice(0, Math.min(other < 0 ? BATCH : other, BATCH));
+      this.sending = new Set(batch.map((answer) => answer.id));
+      try {
+        const settled = new Set(await this.deliver(batch));
+        this.waiting = this.waiting.filter((answer) => !settled.has(answer.id));
+        this.tries = 0;
+        this.keep();
+      } catch (error) {
+        this.keep(error);
+        this.sending.clear();
+        await new Promise((resolve) => setTimeout(resolve, PAUSES_MS[Math.min(this.tries++, PAUSES_MS.length - 1)]));
+      }
+    }
+    this.sending.clear();
+  }
+
+  keep(error) {
+    if (this.waiting.length) localStorage.setItem(this.key, JSON.stringify(this.waiting));
+    else localStorage.removeItem(this.key);
+    const refused = error?.status && error.status !== 403 && error.status < 500;
+    this.tell({ waiting: this.waiting.length, away: Boolean(error), problem: refused ? error.message : "" });
+  }
+
+  /** Post as JSON; a server that was started again has other tokens, which its page tells. */
+  async post(url, body) {
+    const answer = await fetch(url, {
+      method: "POST",
+      body,
+      headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": this.csrf },
+    });
+    if (answer.ok) return answer.json();
+    if (answer.status === 403) await this.renewToken();
+    const said = await answer.json().catch(() => ({}));
+    throw Object.assign(new Error(said.detail ?? "The server refused."), { status: answer.status });
+  }
+
+  async renewToken() {
+    const page = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const parsed = new DOMParser().parseFromString(await page.text(), "text/html");
+    this.csrf = parsed.querySelector("meta[name=csrf]")?.content ?? this.csrf;
+  }
+}

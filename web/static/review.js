@@ -1,0 +1,588 @@
+// Review: the next photos are loaded ahead, answers are sent in the background and kept here until the server has them.
+import { Outbox } from "./outbox.js";
+
+const { root, send, toast } = window.hangtag;
+const $ = (id) => document.getElementById(id);
+const desk = $("desk");
+const job = encodeURIComponent(desk.dataset.job);
+const AHEAD = 12;
+const GRID = 40;
+const RENEW_MS = 60_000;
+const LOOK_AGAIN_MS = 5000;
+const REMARKS = { not_a_product: "not a product", more_than_one: "more than one" };
+
+const seat = (sessionStorage.hangtagSeat ??= randomId());
+let reviewer = desk.dataset.reviewer;
+let ahead = []; // questions that this page holds; the first is shown
+let done = []; // [question, answer], the latest last
+let classes = [];
+let tiles = []; // questions of the grid
+let fetching = false;
+let exhausted = false;
+let gridOn = false;
+
+const outbox = new Outbox(`hangtag.answers.${desk.dataset.job}`, deliver, showSaved);
+
+// ---- Asking
+
+async function refill({ fresh = false } = {}) {
+  if (fetching || (exhausted && !fresh) || ahead.length >= AHEAD) return;
+  fetching = true;
+  try {
+    const found = await askFor(AHEAD + 4 - ahead.length, { fresh });
+    exhausted = found.length === 0;
+    const wasEmpty = ahead.length === 0;
+    ahead.push(...found.map(withPicture));
+    if (wasEmpty) show();
+  } catch (error) {
+    if (ahead.length === 0) $("question").textContent = "The server does not answer; trying again …";
+    console.info(error.message);
+    setTimeout(refill, 2000);
+  } finally {
+    fetching = false;
+  }
+}
+
+/** Questions that this page does not hold yet; answers of those that it has given may be on their way. */
+async function askFor(n, { fresh = false, label = $("label").value } = {}) {
+  const wish = new URLSearchParams({ n, seat, order: $("order").value, second: $("second").value, fresh });
+  if (label) wish.set("label", label);
+  if (desk.dataset.audit) wish.set("audit", desk.dataset.audit);
+  const asked = performance.now();
+  const answer = await (await send(`/v1/jobs/${job}/questions?${wish}`)).json();
+  showProgress(answer.progress, asked);
+  const known = new Set([...ahead, ...tiles].map((question) => question.sha256));
+  return answer.questions.filter((question) => !known.has(question.sha256) && !outbox.holds(question.sha256));
+}
+
+function withPicture(question) {
+  const { guesses, said } = question;
+  if (said && !guesses.some((guess) => guess.label === said)) guesses.push({ label: said, confidence: 0 });
+  question.picture = pictureOf(question, stageSide());
+  question.picture.decode().catch(() => {});
+  return question;
+}
+
+function pictureOf(question, side) {
+  const picture = new Image();
+  picture.decoding = "sync"; // it is decoded ahead; what is shown is painted with all else
+  picture.alt = `Photo of row ${question.row}`;
+  picture.src = `${root}${question.photo}&side=${side}`;
+  return picture;
+}
+
+function stageSide() {
+  const { width, height } = $("photo").getBoundingClientRect();
+  return Math.max(width, height) * Math.min(devicePixelRatio, 2) <= 900 ? 800 : 1600;
+}
+
+async function lookAgain() {
+  exhausted = false;
+  await refill();
+  if (ahead.length === 0) show();
+}
+
+/** Begin anew after another order, class or name. */
+async function restart() {
+  ahead = [];
+  exhausted = false;
+  tiles = [];
+  if (gridOn) await showGrid();
+  else {
+    show();
+    await refill({ fresh: true });
+    if (ahead.length === 0) show();
+  }
+}
+
+// ---- Showing
+
+function show() {
+  const question = ahead[0];
+  const over = !question && exhausted;
+  $("single").classList.toggle("hidden", gridOn || over);
+  $("grid").classList.toggle("hidden", !gridOn);
+  $("end").classList.toggle("hidden", gridOn || !over);
+  if (over) showEnd();
+  if (!question) {
+    $("photo").replaceChildren();
+    $("question").textContent = over ? "" : "Loading …";
+    return;
+  }
+  $("photo").replaceChildren(question.picture);
+  $("caption").textContent = captionOf(question);
+  $("question").textContent = `Is it ${named(question.label)}?`;
+  $("why").textContent = whyOf(question);
+  $("confirm").replaceChildren(`Yes, ${question.label} `, key("Enter"));
+  showAgain(question);
+  showGuesses(question);
+  showNote(question);
+  $("cells").replaceChildren(...question.cells.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+}
+
+const captionOf = ({ row, rows, products }) =>
+  `Row ${row.toLocaleString()}` +
+  (rows > 1 ? ` · the answer counts for ${rows.toLocaleString()} rows` : "") +
+  (products > 1 ? ` of ${products.toLocaleString()} products` : "");
+
+const whyOf = ({ reason, confidence, said, said_by, label }) =>
+  `${percent(confidence)} sure; ${reason}.` + (said && said !== label ? ` The catalogue says ${said} (${said_by}).` : "");
+
+const named = (label) => `“${label}”`;
+const percent = (share) => `${(100 * share).toFixed(share > 0.995 && share < 1 ? 1 : 0)}%`;
+
+function showAgain(question) {
+  $("again").classList.toggle("hidden", question.again.length === 0);
+  const heading = element("li", "Reviewers do not agree; please look again.");
+  $("again").replaceChildren(heading, ...question.again.map((one) => element("li", `${one.reviewer}: ${one.says}`)));
+}
+
+function showGuesses(question) {
+  const rows = question.guesses.slice(0, 9).map((guess, place) => {
+    const row = $("guess-row").content.firstElementChild.cloneNode(true);
+    const button = row.querySelector("button");
+    button.dataset.place = place;
+    button.classList.toggle("first", place === 0);
+    row.querySelector("kbd").textContent = place + 1;
+    row.querySelector(".name").textContent = guess.label;
+    row.querySelector(".percent").textContent = percent(guess.confidence);
+    const meter = row.querySelector("meter");
+    meter.value = guess.confidence;
+    meter.setAttribute("aria-label", `Confidence of ${guess.label}`);
+    row.querySelector(".examples").replaceChildren(...examplesOf(guess.label));
+    return row;
+  });
+  $("guesses").replaceChildren(...rows);
+}
+
+function examplesOf(label) {
+  const known = classes.find((one) => one.label === label);
+  return (known?.pictures ?? []).map((picture) => picture.cloneNode());
+}
+
+function showNote(question) {
+  $("note").classList.toggle("hidden", !question.note);
+  $("note").textContent = question.note ? `Note: ${question.note}` : "";
+}
+
+/** Show how far it is; ``asked`` is when, since answers overtake each other. */
+function showProgress(progress, asked) {
+  if (asked < (showProgress.asked ?? 0)) return;
+  showProgress.asked = asked;
+  $("done").max = Math.max(progress.questions, 1);
+  $("done").value = progress.done;
+  const rows = progress.rows > progress.questions ? ` (${progress.rows_done.toLocaleString()} of ${progress.rows.toLocaleString()} rows)` : "";
+  $("counts").textContent = `${progress.done.toLocaleString()} of ${progress.questions.toLocaleString()} photos${rows}`;
+  const parts = [`${progress.mine.toLocaleString()} answers of yours`];
+  if (progress.an_hour) parts.push(`${progress.an_hour.toLocaleString()} an hour`, `${duration(progress.seconds_left)} left`);
+  if (progress.right !== null) parts.push(`${percent(progress.right)} of the guesses were right`);
+  if (progress.twice) parts.push(`reviewers agree on ${percent(progress.agreed / progress.twice)} of ${progress.twice} photos that two have seen`);
+  if (progress.disputed) parts.push(`${progress.disputed} in dispute`);
+  $("speed").textContent = `${parts.join(" · ")}.`;
+  showProgress.last = progress;
+}
+
+function duration(seconds) {
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
+}
+
+function showEnd() {
+  const { mine = 0, done: settled = 0, questions = 0, right = null } = showProgress.last ?? {};
+  const others = showProgress.last?.left ?? 0;
+  $("end-title").textContent = !questions ? "No photo of this job needs a person" : others ? "Others are looking at the last photos" : "Nothing is left to ask you";
+  if (others) setTimeout(() => $("end").classList.contains("hidden") || gridOn || lookAgain(), LOOK_AGAIN_MS);
+  const guesses = right === null ? "" : ` ${percent(right)} of the guesses were right.`;
+  const chosen = $("label").value || $("order").value === "contradicted" ? " Choose all classes and another order to see the others." : "";
+  $("end-text").textContent = `${settled.toLocaleString()} of ${questions.toLocaleString()} photos are done, ${mine.toLocaleString()} by you.${guesses}${chosen}`;
+}
+
+function showSaved({ waiting, away, problem }) {
+  const place = $("saved");
+  place.className = away ? "away" : waiting ? "waiting" : "";
+  if (problem) toast(problem);
+  if (away) place.textContent = `The server is away; ${waiting} not saved yet`;
+  else place.textContent = waiting ? `${waiting} not saved yet` : "All saved";
+}
+
+// ---- Answering
+
+async function deliver(answers) {
+  const body = JSON.stringify({ answers: answers.map(({ by, ...answer }) => answer), reviewer: answers[0].by || null, seat, second: Number($("second").value) });
+  const asked = performance.now();
+  const stored = await outbox.post(`${root}/v1/jobs/${job}/answers`, body);
+  showProgress(stored.progress, asked);
+  for (const [id, why] of Object.entries(stored.refused)) comeBack(id, why);
+  return [...stored.stored, ...Object.keys(stored.refused)];
+}
+
+/** A refused answer is said, and its question asked again. */
+function comeBack(id, why) {
+  toast(why);
+  const place = done.findIndex(([, answer]) => answer.id === id);
+  if (place < 0) return;
+  const [[question]] = done.splice(place, 1);
+  ahead.splice(1, 0, question);
+}
+
+function give(kind, more = {}) {
+  const question = ahead.shift();
+  if (!question) return;
+  say(question, kind, more);
+  show();
+  refill();
+}
+
+function say(question, kind, more = {}) {
+  const answer = { id: randomId(), sha256: question.sha256, kind, by: reviewer, ...more };
+  done.push([question, answer]);
+  if (done.length > 200) done.shift();
+  outbox.push(answer);
+}
+
+function undo() {
+  const last = done.pop();
+  if (!last) return toast("There is nothing to undo.");
+  const [question, answer] = last;
+  if (!outbox.takeBack(answer.id)) outbox.push({ id: randomId(), sha256: question.sha256, kind: "undo", by: reviewer });
+  ahead.unshift(question.picture ? question : withPicture(question));
+  if (gridOn) toggleGrid(false);
+  show();
+}
+
+const actions = {
+  confirm: () => ahead[0] && give("label", { label: ahead[0].label }),
+  not_a_product: () => give("not_a_product"),
+  more_than_one: () => give("more_than_one"),
+  skip: () => {
+    exhausted = false;
+    give("skip");
+  },
+  undo,
+  search: () => openSearch(""),
+  note: () => openNote(),
+};
+
+// ---- Search in all classes
+
+let matches = [];
+let chosen = 0;
+let sure = false; // whether Enter makes a new class
+
+function openSearch(text) {
+  if (!ahead[0]) return;
+  $("query").value = text;
+  $("search").showModal();
+  search();
+}
+
+function search() {
+  const wanted = $("query").value.trim().toLowerCase();
+  sure = false;
+  chosen = 0;
+  matches = ranked(wanted).slice(0, 12).map((one) => ({ ...one, isNew: false }));
+  const exact = matches.some((one) => one.label.toLowerCase() === wanted);
+  if (wanted && !exact) matches.push({ label: $("query").value.trim(), isNew: true, pictures: [] });
+  $("found").replaceChildren(...matches.map(option));
+  choose(0);
+}
+
+function ranked(wanted) {
+  const rank = (label) => {
+    const text = label.toLowerCase();
+    if (text.startsWith(wanted)) return 0;
+    if (text.split(/[\s_/-]+/).some((word) => word.startsWith(wanted))) return 1;
+    if (text.includes(wanted)) return 2;
+    return [...wanted].reduce((from, letter) => (from < 0 ? -1 : text.indexOf(letter, from) + 1 || -1), 0) < 0 ? -1 : 3;
+  };
+  return classes
+    .map((one) => ({ ...one, rank: rank(one.label) }))
+    .filter((one) => one.rank >= 0)
+    .sort((one, other) => one.rank - other.rank || one.label.localeCompare(other.label));
+}
+
+function option(match, place) {
+  const item = element("li", "");
+  item.id = `option-${place}`;
+  item.setAttribute("role", "option");
+  item.append(...match.pictures.slice(0, 1).map((picture) => picture.cloneNode()), match.isNew ? `New class ${named(match.label)}` : match.label);
+  item.addEventListener("click", () => (choose(place), takeMatch()));
+  return item;
+}
+
+function choose(place) {
+  if (matches.length === 0) return;
+  chosen = (place + matches.length) % matches.length;
+  sure = false;
+  [...$("found").children].forEach((item, at) => item.setAttribute("aria-selected", at === chosen));
+  $("query").setAttribute("aria-activedescendant", `option-${chosen}`);
+  $("found").children[chosen].scrollIntoView({ block: "nearest" });
+  $("search-hint").textContent = matches[chosen].isNew ? "No class has this name." : "Enter takes it; arrow keys move.";
+}
+
+function takeMatch() {
+  const match = matches[chosen];
+  if (!match) return;
+  if (match.isNew && !sure) {
+    sure = true;
+    $("search-hint").textContent = `Press Enter again to make the new class ${named(match.label)}; Escape leaves.`;
+    return;
+  }
+  $("search").close();
+  if (match.isNew) classes.push({ label: match.label, pictures: [], doubtful: 0 });
+  give("label", { label: match.label, new: match.isNew });
+}
+
+$("query").addEventListener("input", search);
+$("query").addEventListener("keydown", (event) => {
+  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    event.preventDefault();
+    choose(chosen + (event.key === "ArrowDown" ? 1 : -1));
+  } else if (event.key === "Enter" && !event.isComposing) {
+    event.preventDefault();
+    takeMatch();
+  }
+});
+
+// ---- Notes
+
+function openNote() {
+  if (!ahead[0]) return;
+  $("note-text").value = ahead[0].note;
+  $("note-dialog").returnValue = "";
+  $("note-dialog").showModal();
+}
+
+$("note-text").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("note-dialog").close("keep");
+});
+$("note-dialog").addEventListener("close", () => {
+  const [question] = ahead;
+  const note = $("note-text").value.trim();
+  if ($("note-dialog").returnValue !== "keep" || !question || !note || note === question.note) return;
+  question.note = note;
+  outbox.push({ id: randomId(), sha256: question.sha256, kind: "note", note, by: reviewer });
+  showNote(question);
+});
+
+// ---- Grid
+
+async function showGrid() {
+  if (!$("label").value) $("label").value = commonest();
+  const label = $("label").value;
+  $("grid-question").textContent = "Loading …";
+  $("tiles").replaceChildren();
+  show();
+  try {
+    tiles = await askFor(GRID, { fresh: tiles.length === 0 && ahead.length === 0, label });
+  } catch (error) {
+    toast(error.message);
+    tiles = [];
+  }
+  if (!gridOn) return;
+  if (tiles.length === 0) {
+    toast(`No doubtful photo of ${label} is left.`);
+    return toggleGrid(false);
+  }
+  $("grid-question").textContent = `These ${tiles.length} are all ${named(label)}: which are not?`;
+  $("tiles").replaceChildren(...tiles.map(tileOf));
+  countTiles();
+  $("tiles").querySelector("button").focus();
+}
+
+const commonest = () => classes.reduce((best, one) => (one.doubtful > best.doubtful ? one : best), { label: "", doubtful: -1 }).label;
+
+function tileOf(question, place) {
+  const tile = $("tile").content.firstElementChild.cloneNode(true);
+  const button = tile.querySelector("button");
+  const picture = pictureOf(question, 200);
+  button.tabIndex = place === 0 ? 0 : -1;
+  button.title = whyOf(question);
+  button.querySelector(".picture").append(picture);
+  button.addEventListener("click", () => mark(button));
+  return tile;
+}
+
+function mark(button) {
+  button.setAttribute("aria-pressed", button.getAttribute("aria-pressed") !== "true");
+  countTiles();
+}
+
+const tileButtons = () => [...$("tiles").querySelectorAll("button")];
+const isMarked = (button) => button.getAttribute("aria-pressed") === "true";
+
+function countTiles() {
+  const wrong = tileButtons().filter(isMarked).length;
+  const rest = tiles.length - wrong;
+  $("grid-confirm").replaceChildren(`Confirm ${rest} as ${$("label").value}${wrong ? `, look at ${wrong}` : ""} `, key("Enter"));
+}
+
+async function confirmGrid() {
+  const label = $("label").value;
+  const marked = tileButtons().map(isMarked);
+  const wrong = tiles.filter((_, place) => marked[place]);
+  for (const question of tiles.filter((_, place) => !marked[place])) say(question, "label", { label });
+  ahead.unshift(...wrong.map(withPicture));
+  tiles = [];
+  await outbox.settled();
+  await showGrid();
+}
+
+function moveInGrid(step) {
+  const buttons = tileButtons();
+  const at = Math.max(buttons.indexOf(document.activeElement), 0);
+  const next = buttons[Math.min(Math.max(at + step, 0), buttons.length - 1)];
+  buttons.forEach((button) => (button.tabIndex = button === next ? 0 : -1));
+  next?.focus();
+}
+
+function columns() {
+  return getComputedStyle($("tiles")).gridTemplateColumns.split(" ").length;
+}
+
+function toggleGrid(on) {
+  gridOn = on;
+  if (on) ahead = [];
+  $("grid-view").setAttribute("aria-pressed", on);
+  $("single-view").setAttribute("aria-pressed", !on);
+  if (on) return showGrid();
+  tiles = [];
+  exhausted = false;
+  show();
+  return refill();
+}
+
+// ---- Keys and clicks
+
+const GRID_KEYS = { ArrowRight: () => 1, ArrowLeft: () => -1, ArrowDown: columns, ArrowUp: () => -columns() };
+const LETTERS = { n: "not_a_product", m: "more_than_one", s: "skip", u: "undo", c: "note", "/": "search" };
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (document.querySelector("dialog[open]") || event.target.closest("input, select, textarea, .menu")) return;
+  if (event.key === "?") return taken(event, () => $("keys").showModal());
+  if (event.key === "g") return taken(event, () => toggleGrid(!gridOn));
+  if (gridOn) return gridKey(event);
+  const isButton = event.target.closest("button, a, summary");
+  if ((event.key === "Enter" || event.key === " ") && !isButton) return taken(event, actions.confirm);
+  if (/^[1-9]$/.test(event.key)) return taken(event, () => pick(Number(event.key) - 1));
+  if (LETTERS[event.key]) return taken(event, actions[LETTERS[event.key]]);
+  if (/^\p{L}$/u.test(event.key)) return taken(event, () => openSearch(event.key));
+});
+
+function gridKey(event) {
+  if (GRID_KEYS[event.key]) return taken(event, () => moveInGrid(GRID_KEYS[event.key]()));
+  const tile = event.target.closest(".tile-button");
+  if (event.key === "u") return taken(event, undo);
+  if ((event.key === "x" || event.key === " ") && tile) return taken(event, () => mark(tile));
+  if (event.key === "Enter" && !event.target.closest(".head")) return taken(event, confirmGrid);
+}
+
+function taken(event, act) {
+  event.preventDefault();
+  if (!event.repeat) act();
+}
+
+function pick(place) {
+  const guess = ahead[0]?.guesses[place];
+  if (guess) give("label", { label: guess.label });
+}
+
+$("guesses").addEventListener("click", (event) => {
+  const button = event.target.closest(".guess");
+  if (button) afterClick(() => pick(Number(button.dataset.place)));
+});
+for (const button of document.querySelectorAll("[data-do]")) {
+  button.addEventListener("click", () => afterClick(actions[button.dataset.do]));
+}
+
+/** The keyboard goes on where the photo is: Enter must not press the same button again. */
+function afterClick(act) {
+  act();
+  if (!document.querySelector("dialog[open]")) $("stage").focus({ preventScroll: true });
+}
+
+$("grid-confirm").addEventListener("click", confirmGrid);
+$("grid-view").addEventListener("click", () => toggleGrid(true));
+$("single-view").addEventListener("click", () => toggleGrid(false));
+$("keys-button").addEventListener("click", () => $("keys").showModal());
+$("end-again").addEventListener("click", restart);
+for (const id of ["order", "label", "second"]) {
+  $(id).addEventListener("change", () => {
+    $(id).blur();
+    restart();
+  });
+}
+$("name-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  rename($("name").value).then(restart, (error) => toast(error.message));
+});
+
+async function rename(name) {
+  await send("/v1/reviewer", { method: "PUT", body: JSON.stringify({ name }), headers: { "Content-Type": "application/json" } });
+  reviewer = name.trim();
+  document.querySelector(".menu").open = false;
+}
+
+async function askName() {
+  $("name-dialog").addEventListener("cancel", (event) => event.preventDefault());
+  $("name-dialog").showModal();
+  await new Promise((resolve) => $("name-dialog").addEventListener("close", resolve, { once: true }));
+  await rename($("first-name").value);
+}
+
+// ---- Beginning
+
+function element(name, text) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  return made;
+}
+
+function key(name) {
+  return element("kbd", name);
+}
+
+function randomId() {
+  return [...crypto.getRandomValues(new Uint8Array(9))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function loadClasses() {
+  const found = await (await send(`/v1/jobs/${job}/classes`)).json();
+  classes = found.classes.map((one) => ({ ...one, pictures: one.examples.map((path) => example(path, one.label)) }));
+  const doubtful = classes.filter((one) => one.doubtful);
+  $("label").append(...doubtful.map((one) => new Option(`${one.label} (${one.doubtful.toLocaleString()})`, one.label)));
+  const errors = $("order").querySelector("[value=contradicted]");
+  errors.disabled = !found.said_by;
+  errors.textContent = found.said_by ? `Suspected label errors (by ${found.said_by})` : "Suspected label errors: the catalogue names no class";
+}
+
+function example(path, label) {
+  const picture = new Image();
+  picture.loading = "lazy";
+  picture.alt = "";
+  picture.title = `labeled as ${label}`;
+  picture.src = `${root}${path}?side=96&v=1`;
+  return picture;
+}
+
+/** Others may be asked what this page held. */
+function letGo() {
+  const wish = new URLSearchParams({ n: 0, seat, fresh: true });
+  fetch(`${root}/v1/jobs/${job}/questions?${wish}`, { keepalive: true }).catch(() => {});
+}
+
+async function begin() {
+  if (!reviewer) await askName();
+  outbox.begin();
+  await loadClasses();
+  await refill({ fresh: true });
+  if (ahead.length === 0) show();
+  setInterval(() => askFor(0).catch(() => {}), RENEW_MS);
+  addEventListener("pagehide", letGo);
+  addEventListener("beforeunload", (event) => outbox.size && event.preventDefault());
+}
+
+begin().catch((error) => {
+  $("question").textContent = error.message;
+});
