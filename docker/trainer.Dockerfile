@@ -10,6 +10,7 @@ COPY pages pages
 COPY trainer trainer
 COPY exporter exporter
 COPY worker worker
+COPY web web
 RUN python -m venv /opt/hangtag \
  && /opt/hangtag/bin/python -m pip install --no-cache-dir --constraint constraints.txt '.[train,worker,s3,mlflow]'
 

@@ -1,4 +1,4 @@
-# Labels catalogues, by itself or for the queue; holds no TensorFlow. Build it from the root of the repository:
+# Labels catalogues, by itself or for the queue, and serves the web page; holds no TensorFlow. Build it from the root of the repository:
 #   docker build --file docker/worker.Dockerfile --tag hangtag-worker .
 #   docker run --rm --volume "$PWD:/data" --user "$(id -u):$(id -g)" hangtag-worker \
 #     label /data/photos --model /data/bundles/shop --output /data/labels.parquet
@@ -12,8 +12,9 @@ COPY pages pages
 COPY trainer trainer
 COPY exporter exporter
 COPY worker worker
+COPY web web
 RUN python -m venv /opt/hangtag \
- && /opt/hangtag/bin/python -m pip install --no-cache-dir --constraint constraints.txt '.[worker,s3]'
+ && /opt/hangtag/bin/python -m pip install --no-cache-dir --constraint constraints.txt '.[worker,web,s3]'
 
 FROM python:3.11.14-slim-bookworm
 # One user with a fixed number, so that folders on the host can be given to it; it owns nothing but these two folders,

@@ -14,7 +14,7 @@ from tests.docker_files import ROOM
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOM / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
-OURS = ("worker", "hangtag")
+OURS = ("worker", "hangtag", "web")
 RETRAINING = ("beat", "trainer")
 
 
@@ -68,10 +68,23 @@ def test_redis_is_reached_by_hangtags_user_from_inside_only() -> None:
 @pytest.mark.parametrize("name", [*OURS, *RETRAINING])
 def test_the_password_comes_by_a_file(name: str) -> None:
     service = SERVICES[name]
-    assert service["secrets"] == SERVICES["redis"]["secrets"] == ["redis_password"]
+    assert [service["secrets"][0]] == SERVICES["redis"]["secrets"] == ["redis_password"]
     assert service["environment"]["HANGTAG_REDIS_PASSWORD_FILE"] == f"/run/secrets/{service['secrets'][0]}"
     assert service["environment"]["HANGTAG_REDIS_URL"] == "redis://hangtag@redis:6379/0"
     assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
+
+
+def test_the_page_wants_a_token_and_a_proxy_on_this_machine() -> None:
+    web = SERVICES["web"]
+    options = dict(zip(web["command"][1::2], web["command"][2::2], strict=True))
+    assert web["command"][0] == "web"
+    assert options["--token-file"] == "/run/secrets/web_token"
+    assert "web_token" in web["secrets"]
+    assert COMPOSE["secrets"]["web_token"]["file"].endswith("./secrets/web_token}")
+    assert web["ports"] == ["127.0.0.1:8800:8800"]
+    assert web["profiles"] == ["web"]
+    assert any(volume.endswith(f":{Path(options['--corrections']).parent}") for volume in web["volumes"])
+    assert any(volume.endswith(":/registry") for volume in web["volumes"])
 
 
 def test_no_password_is_kept_beside_it() -> None:

@@ -91,4 +91,4 @@ def test_the_worker_holds_nothing_that_trains() -> None:
     (install,) = [
         text for text in rests(read_dockerfile("worker.Dockerfile"), "RUN") if " install " in text and "pip" in text
     ]
-    assert "'.[worker,s3]'" in install
+    assert "'.[worker,web,s3]'" in install

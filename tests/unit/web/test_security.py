@@ -410,6 +410,12 @@ def test_every_answer_has_the_headers(local: TestClient, path: str, headers: dic
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
+def test_a_fault_amid_an_answer_is_the_one_that_is_logged() -> None:
+    client = TestClient(Gate(probe(), WebSettings(), Sessions(None)), OURS)
+    with pytest.raises(ZeroDivisionError):
+        client.get("/half")
+
+
 def test_a_fault_is_told_without_its_words(local: TestClient) -> None:
     assert "ZeroDivision" not in local.get("/fault").text
 
