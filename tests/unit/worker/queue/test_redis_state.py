@@ -113,7 +113,9 @@ def forged_presences() -> list[str]:
     good = {"owner": json.loads(Owner.this().to_json()), "slots": 2, "version": "1", "jobs": "/srv", "jobs_id": "cafe"}
     bad_slots = [{**good, "slots": slots} for slots in ("x", "2", -1, 0, 1e9, True, None, 10**400)]
     bad_owners = [{**good, "owner": {**good["owner"], field: ["x"]}} for field in good["owner"]]
-    return [json.dumps(record) for record in (*bad_slots, *bad_owners, {**good, "jobs": 7})]
+    return [
+        json.dumps(record) for record in (*bad_slots, *bad_owners, {**good, "jobs": 7}, {**good, "jobs": "x" * 5000})
+    ]
 
 
 @pytest.mark.parametrize("text", ["}{", "null", "7", "[1]", '{"owner": 1}', "[" * 50_000, *forged_presences()])
