@@ -1,5 +1,6 @@
 """``hangtag web`` as people start it: a process with a folder of its own."""
 
+import re
 import shutil
 import signal
 import socket
@@ -55,6 +56,11 @@ class WebServer:
             )
         until(lambda: self._process.poll() is not None or self._answers(), "the server answers")
         assert self._process.poll() is None, self.log.read_text()
+
+    def job_id(self) -> str:
+        """What stands for its only job in addresses."""
+        (link,) = set(re.findall(r'href="/review/([^"/]+)"', httpx.get(f"{self.url}/review").text))
+        return link
 
     def kill(self) -> None:
         """End it as a power cut would."""
