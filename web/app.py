@@ -8,8 +8,11 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
+from web.documents import problems
+from web.metrics import Meter
 from web.problems import add_problem_handlers
-from web.routes import health, home, login, review_page
+from web.rate_limit import RateLimit
+from web.routes import api, health, home, login, review_page
 from web.security import Gate
 from web.settings import WebSettings
 from web.state import make_state
@@ -37,11 +40,14 @@ def create_app(settings: WebSettings) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
+        responses=problems(422),
     )
     app.state.hangtag = state
     add_problem_handlers(app)
-    for routes in (home, login, health, review_page):
+    for routes in (home, login, health, review_page, api):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(RateLimit, per_minute=settings.requests_per_minute)
     app.add_middleware(Gate, settings=settings, sessions=state.sessions)
+    app.add_middleware(Meter, metrics=state.metrics)
     return app

@@ -14,7 +14,7 @@ import select
 import signal
 import subprocess
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -34,8 +34,9 @@ from models.registry.state import CHAMPION
 from models.text import number_of
 from web.problems import Problem
 from worker.events import log_event
+from worker.results import Status
 
-__all__ = ["Answer", "ClassifierPool", "Limits", "ServedModel"]
+__all__ = ["Answer", "ClassifierPool", "Limits", "PoolFigures", "ServedModel"]
 
 _START_S: Final = 120.0
 _LATE_S: Final = 30.0
@@ -120,6 +121,62 @@ class Answer:
     rule: str | None = None
     decode_ms: float = 0.0
     inference_ms: float = 0.0
+
+    @property
+    def status(self) -> Status:
+        """As in results."""
+        if self.prediction is None:
+            return Status.FAILED
+        return Status.REVIEW if self.prediction.review else Status.LABELED
+
+
+class NoModelError(InputError):
+    """No model is named, and the registry does not have just one."""
+
+
+class PoolFigures:
+    """What a pool has done since it started.
+
+    Attributes:
+        photos: by status and fault.
+        batches: by how many photos they had.
+        deaths: processes that ended with photos in hand.
+        decode_s: seconds of decoding, of all processes.
+        inference_s: seconds of running the network.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.photos: Counter[tuple[str, str]] = Counter()
+        self.batches: Counter[int] = Counter()
+        self.deaths = 0
+        self.decode_s = 0.0
+        self.inference_s = 0.0
+
+    def note(self, photos: int, answers: list[dict[str, Any]]) -> None:
+        """A batch is done."""
+        with self._lock:
+            self.batches[photos] += 1
+            for answer in answers:
+                self.photos[_outcome(answer)] += 1
+                self.decode_s += answer["decode_ms"] / 1000
+                self.inference_s += answer.get("inference_ms", 0.0) / 1000
+
+    def note_death(self) -> None:
+        """A process has ended with photos in hand."""
+        with self._lock:
+            self.deaths += 1
+
+    def note_lost(self, fault: ImageFault) -> None:
+        """A photo has ended its process twice."""
+        with self._lock:
+            self.photos[Status.FAILED, fault] += 1
+
+
+def _outcome(answer: dict[str, Any]) -> tuple[str, str]:
+    if "fault" in answer:
+        return Status.FAILED, answer["fault"]
+    return (Status.REVIEW if answer.get("reason") else Status.LABELED), ""
 
 
 @dataclass(frozen=True)
@@ -358,6 +415,12 @@ class ClassifierPool:
         registry: where names are looked up.
         limits: what it takes.
         processes: how many; one a core where it is not given.
+
+    Attributes:
+        model: that answers; none until it is loaded.
+        trouble: why the model that is meant cannot be loaded; the one before goes on answering.
+        absent: whether the trouble is that no model is meant.
+        figures: what it has done.
     """
 
     def __init__(
@@ -375,8 +438,13 @@ class ClassifierPool:
         self._refused: tuple[tuple[str, str], float, HangtagError] | None = None
         self.model: ServedModel | None = None
         self.trouble: str | None = None
-        self.deaths = 0
-        self.batches: dict[int, int] = dict.fromkeys(range(1, BATCH + 1), 0)
+        self.absent = False
+        self.figures = PoolFigures()
+
+    @property
+    def loading(self) -> bool:
+        """Whether no model answers yet, and nothing is known to stand in its way."""
+        return self.model is None and self.trouble is None
 
     @property
     def waiting(self) -> int:
@@ -449,7 +517,7 @@ class ClassifierPool:
         said = str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"
         if said != self.trouble:
             log_event("model_refused", logging.WARNING, error=said)
-        self.trouble = said
+        self.trouble, self.absent = said, isinstance(error, NoModelError)
         if not self.model:
             self._queue.fail_all(_no_model(said))
 
@@ -495,7 +563,7 @@ class ClassifierPool:
         if len(names) != 1:
             found = ", ".join(names) or "none"
             msg = f"Expected one model in the registry {self._registry}, found {found}; name a model with --model."
-            raise InputError(msg)
+            raise NoModelError(msg)
         return f"{names[0]}@{CHAMPION}"
 
     def _work(self, slot: _Slot) -> None:
@@ -516,7 +584,7 @@ class ClassifierPool:
     def _serve(self, child: _Child, batch: list[_Waiting]) -> None:
         start = time.monotonic()
         answers = child.ask(batch)
-        self.batches[len(batch)] += 1
+        self.figures.note(len(batch), answers)
         rate = len(self._slots) * len(batch) / max(time.monotonic() - start, 1e-6)
         self._queue.rate += _SMOOTHING * (rate - self._queue.rate) if self._queue.rate else rate
         for waiting, said in zip(batch, answers, strict=True):
@@ -531,13 +599,14 @@ class ClassifierPool:
             for waiting in batch:
                 waiting.request.fail(_ended())
             return
-        self.deaths += 1
+        self.figures.note_death()
         log_event("process_died", logging.WARNING, status=status, photos=len(batch))
         for waiting in batch:
             waiting.deaths += 1
         if len(batch) == 1 and batch[0].deaths >= _DEATHS:
             fault, message = _verdict(status, self.limits.decode_s)
             model = self.model.reference if self.model else ""
+            self.figures.note_lost(fault)
             batch[0].request.answer(batch[0].place, Answer("", model, None, fault, message))
         else:
             self._queue.give_back(batch)

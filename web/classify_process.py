@@ -80,13 +80,18 @@ class _Batches:
         try:
             asked = self._asking(ask["precision"], ask["threshold"])
         except InputError as error:
-            return {"refused": str(error).replace("--", "")}  # requests have fields, not options
+            return {"refused": _in_request(str(error))}
         prediction = asked.decide(scores, ask["top_k"])[0]
         return {
             **_of_prediction(prediction),
             "threshold": asked.thresholds[asked.labels.index(prediction.label)],
-            "rule": asked.rule,
+            "rule": _in_request(asked.rule),
         }
+
+
+def _in_request(words: str) -> str:
+    """A sentence for people at a terminal, for a request: that has fields, not options."""
+    return words.replace("--", "")
 
 
 def _of_prediction(prediction: Prediction) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class WebSettings:
         names: host names by which browsers may ask for it, besides its address.
         root_path: what a proxy puts before every path, as ``/hangtag``.
         data: folders of this machine that jobs may be made of; none lets a loopback server read all that its user may.
+        allow_hosts: ``HOST:PORT`` of the hosts that photos of the API may come from though their addresses are private.
+        requests_per_minute: that one address may send, after a burst of as many as in ten seconds.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +43,8 @@ class WebSettings:
     names: tuple[str, ...] = ()
     root_path: str = ""
     data: tuple[Path, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
+    requests_per_minute: int = 60_000
 
     def __post_init__(self) -> None:
         """Refuse to serve other machines without a token.

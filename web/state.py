@@ -7,6 +7,8 @@ from fastapi import Depends, Request
 
 from web.classify import ClassifierPool
 from web.jobs import JobIndex
+from web.metrics import WebMetrics
+from web.photo_body import PhotoBodies
 from web.photos import CatalogueRows, Pictures
 from web.review.desk import Reviews
 from web.run_jobs import JobRunner
@@ -29,6 +31,8 @@ class WebState:
         rows: of their catalogues.
         pictures: of their photos.
         reviews: of their doubtful rows.
+        bodies: reads photos from requests.
+        metrics: of the server.
     """
 
     settings: WebSettings
@@ -39,24 +43,29 @@ class WebState:
     rows: CatalogueRows
     pictures: Pictures
     reviews: Reviews
+    bodies: PhotoBodies
+    metrics: WebMetrics
 
 
 def make_state(settings: WebSettings) -> WebState:
     """What a server needs; nothing is loaded or started yet."""
     jobs, rows = JobIndex(settings.jobs, settings.results), CatalogueRows()
+    classifier = ClassifierPool(settings.model, settings.registry)
     return WebState(
         settings,
         Sessions(settings.token),
         jobs,
-        ClassifierPool(settings.model, settings.registry),
+        classifier,
         JobRunner(settings, jobs),
         rows,
         Pictures(rows),
         Reviews(jobs, settings.corrections, rows),
+        PhotoBodies(settings.allow_hosts),
+        WebMetrics(classifier),
     )
 
 
-def _state(request: Request) -> WebState:
+async def _state(request: Request) -> WebState:  # a plain function would be called in a thread
     return cast(WebState, request.app.state.hangtag)
 
 

@@ -88,7 +88,7 @@ def test_a_photo_that_ends_its_process_fails_alone(
     answers = ask(pool.classify([photos[0], photo, *photos[1:3]]))
 
     assert [answer.fault for answer in answers] == [None, fault, None, None]
-    assert pool.deaths == 2
+    assert pool.figures.deaths == 2
     assert ask(pool.classify(photos[:1]))[0].prediction
 
 
@@ -119,7 +119,7 @@ def test_requests_at_once_share_batches(make: Make, photos: list[bytes]) -> None
     answers = ask(crowd())
 
     assert all(answer[0].prediction for answer in answers)
-    assert pool.batches[8] == len(photos) // 8
+    assert pool.figures.batches[8] == len(photos) // 8
 
 
 def test_an_alias_that_moves_loses_no_request(

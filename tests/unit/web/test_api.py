@@ -1,0 +1,339 @@
+"""The API as programs meet it, and as somebody does who wishes it ill."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from httpx import Response
+from PIL import Image
+from starlette.testclient import TestClient
+
+from models.classifier import load
+from models.preprocess import MAX_BYTES
+from web.app import create_app
+from web.classify import ClassifierPool, Limits
+from web.photo_body import MAX_PHOTOS
+from web.routes.api import Classified
+from web.settings import WebSettings
+
+TOKEN = "correct-horse-battery-staple"  # noqa: S105 - made up
+PLUGINS = Path(__file__).parents[2] / "plugins"
+JPEG = {"content-type": "image/jpeg"}
+Visit = Callable[..., TestClient]
+
+
+@pytest.fixture
+def visit(bundle: Path, tmp_path: Path) -> Iterator[Visit]:
+    """Opens clients of a server with these settings, and a pool with these limits."""
+    with ExitStack() as opened:
+
+        def visited(limits: Limits | None = None, **settings: Any) -> TestClient:
+            places = {"jobs": str(tmp_path / "jobs"), "registry": str(tmp_path / "registry"), "model": str(bundle)}
+            app = create_app(WebSettings(**{**places, **settings}))
+            if limits:
+                pool = ClassifierPool(str(bundle), "none", limits, processes=1)
+                opened.callback(pool.close)
+                app.state.hangtag = replace(app.state.hangtag, classifier=pool)
+            return opened.enter_context(TestClient(app, "http://127.0.0.1:8800"))
+
+        yield visited
+
+
+@pytest.fixture
+def photo() -> bytes:
+    return saved(Image.new("RGB", (40, 30), "navy"))
+
+
+def saved(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG")
+    return file.getvalue()
+
+
+def form(*photos: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [("files", (f"{n}.jpg", photo, "image/jpeg")) for n, photo in enumerate(photos)]
+
+
+def answers(response: Response) -> list[dict[str, Any]]:
+    assert response.status_code == 200, response.text
+    Classified.model_validate(response.json())
+    photos: list[dict[str, Any]] = response.json()["photos"]
+    return photos
+
+
+def problem(response: Response, status: int) -> str:
+    """The detail of a problem document."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == status
+    assert document["type"] == "about:blank"
+    assert document["title"]
+    return str(document["detail"])
+
+
+def test_photos_of_a_form_are_answered_in_order_and_a_bad_one_fails_alone(
+    visit: Visit, bundle: Path, photo: bytes
+) -> None:
+    said = answers(visit().post("/v1/classify?top_k=2", files=form(photo, b"no photo", photo)))
+
+    assert [one["photo"] for one in said] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert [one["status"] == "failed" for one in said] == [False, True, False]
+    assert said[1]["error"] == "unreadable"
+    classifier = load(bundle)
+    expected = classifier.classify(photo, 2)
+    assert said[0]["model"] == classifier.reference
+    assert [(best["label"], best["confidence"]) for best in said[0]["top_k"]] == list(expected.top_k)
+    assert said[0]["sha256"] == said[2]["sha256"]
+
+
+def test_a_photo_may_be_the_body_itself(visit: Visit, photo: bytes) -> None:
+    client = visit()
+
+    assert answers(client.post("/v1/classify", content=photo, headers=JPEG))[0]["label"]
+    assert answers(client.post("/v1/classify?threshold=0.001", content=photo, headers=JPEG))[0]["status"] == "labeled"
+    detail = problem(client.post("/v1/classify?precision=0.5", content=photo, headers=JPEG), 422)
+    assert detail == "Expected precision to be one of 0.90, got 0.5."
+
+
+class Host(BaseHTTPRequestHandler):
+    """Redirects ``/metadata`` to a cloud's metadata, and answers a photo otherwise."""
+
+    def __init__(self, photo: bytes, *arguments: Any) -> None:
+        self.photo = photo
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        moved = self.path == "/metadata"
+        self.send_response(302 if moved else 200)
+        self.send_header("Location", "http://169.254.169.254/latest")
+        self.send_header("Content-Length", str(0 if moved else len(self.photo)))
+        self.end_headers()
+        if not moved:
+            self.wfile.write(self.photo)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def host(photo: bytes) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Host, photo)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://localhost:8800/v1/jobs",
+        "http://127.0.0.1:8800/healthz",
+        "http://[::1]/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://2130706433/",
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "s3://bucket/key",
+        "data:image/png;base64,AAAA",
+        "http://user:password@shop.example/1.jpg",
+        "",
+    ],
+)
+def test_private_addresses_and_other_schemes_are_not_asked(visit: Visit, url: str) -> None:
+    (said,) = answers(visit().post("/v1/classify", json={"urls": [url]}))
+
+    assert (said["status"], said["error"]) == ("failed", "refused")
+
+
+def test_an_allowed_host_gives_photos_and_cannot_lead_elsewhere(visit: Visit, host: str) -> None:
+    client = visit(allow_hosts=(host,))
+
+    urls = [f"http://{host}/photo", f"http://{host}/metadata", f"http://{host}/other"]
+    said = answers(client.post("/v1/classify", json={"urls": urls}))
+
+    assert [one["error"] for one in said] == [None, "refused", None]
+    assert [one["photo"] for one in said] == urls
+
+
+def test_urls_and_files_of_a_form_keep_their_order(visit: Visit, host: str, photo: bytes) -> None:
+    parts = [("urls", (None, f"http://{host}/photo")), *form(photo), ("urls", (None, "http://10.0.0.1/"))]
+
+    said = answers(visit(allow_hosts=(host,)).post("/v1/classify", files=parts))
+
+    assert [one["photo"] for one in said] == [f"http://{host}/photo", "0.jpg", "http://10.0.0.1/"]
+    assert [one["error"] for one in said] == [None, None, "refused"]
+
+
+def test_a_photo_that_is_too_large_fails_alone(visit: Visit, photo: bytes) -> None:
+    said = answers(visit().post("/v1/classify", files=form(photo, b"\xff\xd8" + bytes(MAX_BYTES), photo)))
+
+    assert [one["error"] for one in said] == [None, "too_large", None]
+
+
+def test_too_many_photos_are_refused(visit: Visit) -> None:
+    client = visit()
+
+    problem(client.post("/v1/classify", files=form(*[b"x"] * (MAX_PHOTOS + 1))), 413)
+    problem(client.post("/v1/classify", json={"urls": ["http://10.0.0.1/"] * (MAX_PHOTOS + 1)}), 413)
+
+
+def png(width: int, height: int, pixels: bytes) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("bomb", "error"),
+    [
+        (png(60_000, 60_000, zlib.compress(bytes(10_000_000))), "too_large"),  # 10 GB of pixels
+        (png(8, 8, zlib.compress(bytes(200_000_000), 1)), None),  # unpacked no further than its 8×8 pixels
+        (zlib.compress(bytes(1_000_000)), "unreadable"),
+    ],
+)
+def test_bombs_cost_nothing(visit: Visit, photo: bytes, bomb: bytes, error: str | None) -> None:
+    said = answers(visit().post("/v1/classify", files=form(bomb, photo)))
+
+    assert [one["error"] for one in said] == [error, None]
+    assert said[0]["decode_ms"] < 2000
+
+
+def test_a_photo_that_kills_the_decoder_fails_alone(
+    visit: Visit, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
+
+    said = answers(visit().post("/v1/classify", files=form(photo, b"BOOM", photo)))
+
+    assert [one["error"] for one in said] == [None, "crashed", None]
+
+
+def test_a_full_queue_answers_429_and_says_when_to_come_again(visit: Visit, photo: bytes) -> None:
+    client = visit(Limits(photos=2))
+    with ThreadPoolExecutor(4) as threads:  # the model is still being loaded
+        asked = [threads.submit(client.post, "/v1/classify", files=form(photo, photo)) for _ in range(4)]
+        responses = [one.result() for one in asked]
+
+    full = [response for response in responses if response.status_code == 429]
+    assert full
+    assert all("Too many photos wait" in problem(response, 429) for response in full)
+    assert all(int(response.headers["retry-after"]) >= 1 for response in full)
+    assert any(response.status_code == 200 for response in responses)
+
+
+def test_an_address_that_asks_too_often_must_wait(visit: Visit) -> None:
+    client = visit(requests_per_minute=12)
+
+    statuses = [client.get("/healthz").status_code for _ in range(3)]
+
+    assert statuses == [200, 200, 429]
+    assert 1 <= int(client.get("/healthz").headers["retry-after"]) <= 5
+
+
+def test_the_api_wants_the_token(visit: Visit, photo: bytes) -> None:
+    client = visit(host="0.0.0.0", token=TOKEN)  # noqa: S104 - nothing listens there
+
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}):
+        refused = client.post("/v1/classify", content=photo, headers={**JPEG, **headers})
+        problem(refused, 401)
+        assert refused.headers["www-authenticate"] == "Bearer"
+    problem(client.get("/metrics"), 401)
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    assert answers(client.post("/v1/classify", content=photo, headers={**JPEG, **bearer}))
+
+
+BOUNDARY = {"content-type": "multipart/form-data; boundary=b"}
+PART = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\nx\r\n'
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({"content": b"x", "headers": {"content-type": "text/plain"}}, 415),
+        ({"content": b"x"}, 415),
+        ({"content": b"{", "headers": {"content-type": "application/json"}}, 422),
+        ({"json": {"urls": "http://shop.example"}}, 422),
+        ({"json": {"urls": [1]}}, 422),
+        ({"json": {"urls": []}}, 422),
+        ({"json": [[]]}, 422),
+        ({"content": b"[" * 100_000, "headers": {"content-type": "application/json"}}, 422),
+        ({"content": b"no form", "headers": BOUNDARY}, 422),
+        ({"content": PART % b"urls", "headers": BOUNDARY}, 422),
+        ({"content": PART % b"other" + b"--b--\r\n", "headers": BOUNDARY}, 422),
+        ({"content": b"--b--\r\n", "headers": BOUNDARY}, 422),
+        ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 422),
+        ({"content": b"x", "headers": JPEG, "params": {"top_k": 0}}, 422),
+        ({"content": b"x", "headers": JPEG, "params": {"threshold": "nan"}}, 422),
+        ({"content": b"x", "headers": JPEG, "params": {"threshold": 0.5, "precision": 0.9}}, 422),
+    ],
+)
+def test_what_cannot_be_used_is_a_problem_document(
+    visit: Visit, photo: bytes, sent: dict[str, Any], status: int
+) -> None:
+    if sent.get("content") == b"x" and "params" in sent:
+        sent = {**sent, "content": photo}
+
+    assert problem(visit().post("/v1/classify", **sent), status)
+
+
+def test_other_paths_and_methods_are_problem_documents(visit: Visit) -> None:
+    client = visit()
+
+    problem(client.get("/v1/nothing"), 404)
+    wrong = client.get("/v1/classify")
+    problem(wrong, 405)
+    assert wrong.headers["allow"] == "POST"
+
+
+def test_ready_once_the_model_answers_and_without_one_that_is_meant(visit: Visit, photo: bytes, bundle: Path) -> None:
+    client = visit()
+    answers(client.post("/v1/classify", content=photo, headers=JPEG))
+    assert client.get("/readyz").json() == {"status": "ready", "model": str(bundle), "note": None}
+
+    without = visit(model=None)
+    problem(without.post("/v1/classify", content=photo, headers=JPEG), 503)
+    assert without.get("/readyz").json()["model"] is None
+
+    named = visit(model="no-such-model")
+    problem(named.post("/v1/classify", content=photo, headers=JPEG), 503)
+    assert "no-such-model" in problem(named.get("/readyz"), 503)
+
+
+def test_metrics_count_requests_and_photos(visit: Visit, photo: bytes) -> None:
+    client = visit()
+    client.post("/v1/classify", files=form(photo, b"no photo"))
+    client.get("/v1/a-path-of-somebodys-own")
+
+    text = client.get("/metrics").text
+
+    assert 'hangtag_web_requests_total{method="POST",route="/v1/classify",status="200"} 1.0' in text
+    assert 'hangtag_web_photos_total{error="unreadable",status="failed"} 1.0' in text
+    assert 'route="none",status="404"' in text
+    assert "somebodys-own" not in text
+
+
+def test_every_operation_is_described_with_its_problems_and_examples(visit: Visit) -> None:
+    paths = visit().get("/openapi.json").json()["paths"]
+
+    assert {"/v1/classify", "/healthz", "/readyz", "/metrics"} <= set(paths)
+    for path, operations in paths.items():
+        for operation in operations.values():
+            assert operation["description"], path
+            assert {"401", "429"} <= set(operation["responses"]), path
+            for status, response in operation["responses"].items():
+                kind = "application/problem+json"
+                assert int(status) < 400 or response["content"][kind]["example"]["detail"], (path, status)
