@@ -17,21 +17,24 @@ def export_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that hangtag train left.")],
     out: Annotated[Path | None, typer.Option(help="The bundle to make. Default: bundles/<name of the run>.")] = None,
     int8: Annotated[
-        bool, typer.Option(help="A model in 8-bit integers too, if it loses next to nothing and is quicker.")
+        bool, typer.Option(help="Also make a model in 8-bit integers, if it loses next to nothing and is quicker.")
     ] = True,
     edge: Annotated[
-        bool, typer.Option("--edge", help="Graphs that take one photo of any size: phones, browsers, tills.")
+        bool,
+        typer.Option("--edge", help="Also make graphs that take one photo of any size, for phones, browsers, tills."),
     ] = False,
     ort: Annotated[
-        bool, typer.Option("--ort", help="The models (not float16) for ONNX Runtime Mobile too, with its operators.")
+        bool, typer.Option("--ort", help="Also convert the models (not float16) for ONNX Runtime Mobile.")
     ] = False,
-    float16: Annotated[bool, typer.Option("--fp16", help="A model whose weights take half the room.")] = False,
+    float16: Annotated[
+        bool, typer.Option("--fp16", help="Also make a model whose weights take half the space.")
+    ] = False,
     vnni: Annotated[
         bool,
         typer.Option("--vnni", help="int8 weights of 8 bits, not 7; right only on processors with VNNI or the like."),
     ] = False,
     atol: Annotated[
-        float, typer.Option(min=0.0, max=0.01, help="The largest difference to a probability of Keras's.")
+        float, typer.Option(min=0.0, max=0.01, help="The largest difference from Keras's probabilities that passes.")
     ] = 1e-4,
     max_drop: Annotated[
         float,

@@ -127,7 +127,7 @@ def _edges(variants: Sequence["MadeVariant"]) -> Table:
     decode = variants[0].metadata.preprocess.decode
     headings = ("photos", "labels as full", f"as {decode}", f"sure, as {decode}", "correct", f"points lost to {decode}")
     title = "Edge graphs against models whose photos Hangtag decodes: full, or as the manifest says"
-    caption = "Sure: photos that need no review. A loss is refused where it is more than --max-drop and chance."
+    caption = "Sure: photos that need no review. A loss beyond both --max-drop and chance is refused."
     table = _table(title, caption, *headings)
     for variant in variants:
         if edge := variant.edge_parity:

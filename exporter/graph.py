@@ -135,7 +135,7 @@ def check_plain(model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        msg = f"The converted graph is no valid ONNX, and nothing was published: {error}"
+        msg = f"The converted graph is not valid ONNX, and nothing was published: {error}"
         raise ParityError(msg) from error
     nodes = list(_nodes(model.graph))
     found = [
@@ -145,7 +145,7 @@ def check_plain(model: onnx.ModelProto) -> None:
         *(f"input {value.name}" for value in model.graph.input if value.name != "image"),
     ]
     if found:
-        msg = f"The converted graph holds what ONNX Runtime does not have: {', '.join(found)}; nothing was published."
+        msg = f"The converted graph has operators that ONNX Runtime lacks: {', '.join(found)}; nothing was published."
         raise ParityError(msg)
 
 

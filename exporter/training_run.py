@@ -157,7 +157,7 @@ def _read_confidence(path: Path, classes: int) -> Confidence:
         msg = f"{file} is damaged or of another version of Hangtag; {again}"
         raise InputError(msg) from error
     if confidence.unknown is not None and confidence.unknown.score != "distance":
-        msg = f"{file} has an unknown score by {confidence.unknown.score}, which is exported no more; {again}"
+        msg = f"{file} has an unknown score by {confidence.unknown.score}, which can no longer be exported; {again}"
         raise InputError(msg)
     precisions = [target.precision for target in confidence.targets]
     sound = len(set(precisions)) == len(precisions) and confidence.precision in {None, *precisions}

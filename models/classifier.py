@@ -217,7 +217,7 @@ def load(
     if is_edge(session):
         msg = (
             f"Expected a model that takes squares of pixels in {place}, got an edge graph, which takes whole photos; "
-            "name the bundle that it is of, or the bundle's model.onnx."
+            "name its bundle, or the bundle's model.onnx."
         )
         raise BundleError(msg)
     return Classifier(session, metadata, digest, precision, threshold)

@@ -75,7 +75,7 @@ def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadat
         msg = f"{source} gives {columns} probabilities, but names {len(metadata.labels)} labels; export it again."
         raise BundleError(msg)
     if metadata.unknown and "unknown" not in outputs:
-        msg = f"{source} has a limit for unknown photos, but gives no score for them; export it again."
+        msg = f"{source} has a limit for unknown photos, but no score to compare it with; export it again."
         raise BundleError(msg)
     return metadata
 

@@ -192,7 +192,7 @@ def _model(bundle: Bundle, name: str, variant: Variant, field: str, faults: dict
         model = load_network(bundle.read(file), str(bundle.path / file))
     except BundleError as error:
         yield Check(Aspect.METADATA, file, False, str(error))
-        yield Check(Aspect.GOLDEN, file, None, "not looked at: it cannot be loaded")
+        yield Check(Aspect.GOLDEN, file, None, "not checked: it cannot be loaded")
         return
     yield _found(Aspect.METADATA, file, lambda: _metadata(bundle, name, file, model, edge=field.startswith("edge")))
     yield from _promise(model, file)
@@ -215,13 +215,15 @@ def _promise(model: Classifier | EdgeModel, file: str) -> Iterator[Check]:
     """Check that an edge graph without a promise sends every photo to review: on a device the graph decides."""
     spared = any(limit is not None for limit in model.metadata.thresholds)
     if isinstance(model, EdgeModel) and model.metadata.precision is None and spared:
-        found = "It spares photos a review but promises no precision (an earlier version made it); export it again."
+        found = (
+            "It labels photos without review but promises no precision (an earlier version made it); export it again."
+        )
         yield Check(Aspect.PROMISE, file, False, found)
 
 
 def _unchecked(aspect: Aspect, subject: str, wrong: list[str]) -> Check:
     others = f" and {len(wrong) - 1} more" if wrong[1:] else ""
-    return Check(aspect, subject, None, f"not looked at: {wrong[0]}{others} is not as exported")
+    return Check(aspect, subject, None, f"not checked: {wrong[0]}{others} is not as exported")
 
 
 def _unlisted(bundle: Bundle) -> tuple[str, ...]:
@@ -288,7 +290,7 @@ def _show(found: Verification, console: Console) -> None:
         )
     if found.unlisted:
         names = escape(", ".join(found.unlisted))
-        console.print(f"Not in the manifest, so that nothing is known of them: {names}", style="yellow")
+        console.print(f"Not in the manifest, so not checked: {names}", style="yellow")
     place, count = escape(str(found.path)), number_of(len(found.faults), "fault")
     if not found.sound:
         console.print(f"{_MARKS[False]} {place} is refused: {count}.", highlight=False, soft_wrap=True)

@@ -43,10 +43,11 @@ def check_command(
     ] = None,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Leave with status 7 if there are leaks, label conflicts or unusable files."),
+        typer.Option("--strict", help="Exit with status 7 if there are leaks, label conflicts or unusable files."),
     ] = False,
     quarantine: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Move there what should not be learned from, with a log.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Move photos that should not be learned from into this folder, with a log."),
     ] = None,
     undo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Move back what an earlier --quarantine DIR has moved.")
@@ -101,10 +102,10 @@ def train_command(
         str | None,
         typer.Option(
             metavar="imagenet|none|FILE",
-            help="What the network begins with. Default: imagenet where the architecture has it, else none (random).",
+            help="The weights to begin with. Default: imagenet if the architecture has them, else none (random).",
         ),
     ] = None,
-    alpha: Annotated[float | None, typer.Option(help="Width of a mobilenet, as a share of its usual one.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Width of a mobilenet, as a share of the usual width.")] = None,
     image_size: Annotated[
         int | None,
         typer.Option(
@@ -133,8 +134,8 @@ def train_command(
     balance: Annotated[
         Balance | None,
         typer.Option(
-            help="Rare classes: weights lets their photos count more, sample shows them oftener. Default: none up to a "
-            "ratio of 3 between the largest and the smallest class, then weights."
+            help="Rare classes: weights lets their photos count more, sample shows them more often. Default: none up "
+            "to a ratio of 3 between the largest and the smallest class, then weights."
         ),
     ] = None,
     folds: Annotated[
@@ -157,7 +158,8 @@ def train_command(
         ),
     ] = None,
     fix_leaks: Annotated[
-        bool, typer.Option("--fix-leaks", help="Set aside what is learned from and is in test (or validation) as well.")
+        bool,
+        typer.Option("--fix-leaks", help="Set aside training photos whose picture is in test (or validation) as well."),
     ] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Leave logs for TensorBoard in the run.")] = False,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),

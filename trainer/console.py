@@ -212,7 +212,7 @@ def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Tabl
         style = "bold" if target.precision == ruling else None
         table.add_row(f"{target.precision:.2f}", rounded(target.coverage), *cells, style=style)
     own = "every photo goes to a person" if ruling is None else f"{ruling:.2f} rules"
-    table.caption = f"{own} where none is asked for"
+    table.caption = f"{own} if none is asked for"
     table.caption_justify = "left"
     return table
 

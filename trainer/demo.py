@@ -125,7 +125,7 @@ def _label_on_a_queue(console: Console, out: Path, bundle: Path) -> tuple[Receip
 def _make_room(out: Path) -> None:
     if out.exists():
         if any(out.iterdir()) and not (out / _MARKER).exists():
-            msg = f"{out} holds something that no demo made; pass another --out."
+            msg = f"{out} holds files that no demo made; pass another --out."
             raise InputError(msg)
         shutil.rmtree(out)
     out.mkdir(parents=True)

@@ -42,14 +42,14 @@ def label_command(
         typer.Option(help="An earlier result of hangtag label: rows whose photo it knows are taken from there."),
     ] = None,
     excel_safe: Annotated[
-        bool, typer.Option("--excel-safe", help="Let no cell of a .csv result start a spreadsheet formula.")
+        bool, typer.Option("--excel-safe", help="Keep every cell of a .csv result from starting a spreadsheet formula.")
     ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw an earlier run's work away and start again.")
     ] = False,
     retry: Annotated[
         bool,
-        typer.Option("--retry-failed", help="Try failed rows again that may pass (download, missing …)."),
+        typer.Option("--retry-failed", help="Try again failed rows that may succeed now (download, missing …)."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON instead of a table.")] = False,
     *,

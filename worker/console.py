@@ -43,7 +43,7 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     passing = sum(found.count for fault, found in receipt.errors.items() if fault in RETRYABLE)
     if passing:
         rows = number_of(passing, "failed row")
-        text = f"{rows} may pass at another time; the same command with --retry-failed tries again."
+        text = f"{rows} may succeed another time; the same command with --retry-failed tries again."
         errors.print(text, style="yellow", highlight=False, soft_wrap=True)
     return receipt
 
@@ -100,7 +100,9 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         console.print(f"[red]{kind}[/red], {escape(where)}: {escape(example.message)}", highlight=False)
     if receipt.left_out:
         kinds = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in receipt.left_out.items())
-        console.print(f"Left out, since their names do not say image: {escape(kinds)}", style="yellow", highlight=False)
+        console.print(
+            f"Left out, since their names do not end like an image's: {escape(kinds)}", style="yellow", highlight=False
+        )
     run = receipt.run
     if run.images:
         processes = number_of(run.workers, "process", "processes")
@@ -127,7 +129,7 @@ def _print_lists(receipt: Receipt, console: Console) -> None:
     """Where products and doubtful rows are listed, if there are some."""
     groups, doubtful = receipt.groups, receipt.by_status[Status.REVIEW]
     if groups:
-        disagreeing = f" ({groups.disagreeing:,} with photos that disagree)" if groups.disagreeing else ""
+        disagreeing = f" ({groups.disagreeing:,} whose photos disagree)" if groups.disagreeing else ""
         counts = f"{groups.labeled:,} labeled, {groups.review:,} to review{disagreeing}, {groups.failed:,} failed"
         where = escape(receipt.groups_file or "")
         console.print(f"Products: {groups.products:,}, {counts}: {where}", highlight=False, soft_wrap=True)

@@ -110,9 +110,7 @@ def _receipts(storage: Storage, note: Note) -> Iterator[tuple[str, Receipt]]:
                 receipt = Receipt.model_validate_json(data)
                 _moment(receipt.finished_at)
             except (ValidationError, ValueError):
-                note(
-                    f"{RECEIPT_FILE} in {folder.place} is damaged, or of another version of Hangtag; it is passed over."
-                )
+                note(f"{RECEIPT_FILE} in {folder.place} is damaged, or of another version of Hangtag; it is skipped.")
             else:
                 yield folder.place, receipt
 

@@ -130,7 +130,7 @@ def _names_paths(cells: pa.ChunkedArray) -> bool:
 
 def _commit_new(storage: Storage, key: str, data: bytes) -> None:
     if not storage.commit(key, data) and storage.read(key) != data:
-        msg = f"Expected no {key} in {storage.place} yet, found another's; name another place, or delete that one."
+        msg = f"Expected no {key} in {storage.place} yet, found another job's; name another place, or delete that one."
         raise JobError(msg)
 
 
@@ -164,7 +164,7 @@ def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
             size += batch.nbytes
             if size > MOST_CHUNK_BYTES:
                 msg = (
-                    f"Expected {chunk_rows} rows that follow one another to have at most {MOST_CHUNK_BYTES:,} bytes, "
+                    f"Expected {chunk_rows} consecutive rows to have at most {MOST_CHUNK_BYTES:,} bytes, "
                     "some have more; save the photos in their cells as files, and name these."
                 )
                 raise InputError(msg)

@@ -47,7 +47,7 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
         return found, found.words
     words = (
         f"{found.asked} is {found.said} by now; this job was begun with {begun.said} and goes on with it (--restart "
-        f"begins anew with {found.said})."
+        f"starts again with {found.said})."
     )
     return begun, words
 

@@ -192,7 +192,7 @@ def finished_receipt(job: Job) -> Receipt | None:
     except ValidationError as error:
         msg = (
             f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version of Hangtag than this one; delete "
-            "it, and it is written anew."
+            "it, and it is written again."
         )
         raise JobError(msg) from error
     return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None

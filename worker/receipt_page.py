@@ -27,12 +27,12 @@ _WITHIN_S: Final = 15.0
 _MOST_MOVED: Final = 8
 _FAULTS: Final = {
     ImageFault.MISSING: "there is no photo there",
-    ImageFault.REFUSED: "it may not be read, or its host not be asked",
+    ImageFault.REFUSED: "it may not be read, or its host may not be asked",
     ImageFault.DOWNLOAD: "it could not be fetched",
     ImageFault.TIMEOUT: "decoding it took too long",
     ImageFault.TOO_LARGE: "it has more bytes or pixels than are accepted",
-    ImageFault.UNREADABLE: "it is no image, or a damaged one",
-    ImageFault.CRASHED: "the decoder died of it, twice",
+    ImageFault.UNREADABLE: "it is not an image, or is damaged",
+    ImageFault.CRASHED: "it crashed the decoder twice",
 }
 
 

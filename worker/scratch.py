@@ -60,5 +60,5 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
         try:
             yield database
         except sqlite3.OperationalError as error:
-            msg = f"Expected to keep what is to be sorted in {folder.parent}, {error}; make room there, and go on."
+            msg = f"Expected to sort rows in {folder.parent}, {error}; make room there, and go on."
             raise JobError(msg) from error

@@ -130,7 +130,7 @@ def mlflow_client(uri: str) -> "Iterator[MlflowClient]":
             raise
         except Exception as error:  # noqa: BLE001 - a server names the store of its artifacts: anything may be raised
             said = _without_secrets(" ".join(str(error).split()) or type(error).__name__, uri)
-            msg = f"Expected MLflow at {server_name(uri)} to take what it is told, it did not: {said}"
+            msg = f"Expected MLflow at {server_name(uri)} to log this, it did not: {said}"
             raise TrackingError(msg) from None  # what is behind it may hold the password
 
 

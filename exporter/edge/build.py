@@ -211,6 +211,6 @@ def _checked(inner: onnx.ModelProto, graph: onnx.GraphProto) -> bytes:
     try:
         onnx.checker.check_model(edge, full_check=True)
     except onnx.checker.ValidationError as error:
-        msg = f"The edge graph is no valid ONNX, and nothing was published: {error}"
+        msg = f"The edge graph is not valid ONNX, and nothing was published: {error}"
         raise ParityError(msg) from error
     return bytes(edge.SerializeToString())

@@ -112,12 +112,12 @@ class EdgeParity:
         few_crossed = max(1.0, (1.0 - _LABELS) * self.photos)
         found = {
             "no photo could be decoded": not self.photos,
-            "a probability is no number": self.photos > 0 and not np.isfinite(self.largest),
+            "a probability is not a number": self.photos > 0 and not np.isfinite(self.largest),
             f"probabilities differ by {self.mean:.2g} in the mean": self.photos > 0 and self.mean > _MEAN,
             f"{len(self.flips)} of {self.photos} labels differ from decode=full": self.agreement < _LABELS
             and not one_tie,
             f"{len(self.crossed)} of {self.photos} unknown scores cross the limit": len(self.crossed) > few_crossed,
-            f"{len(self.sure_flips)} of {self.sure} labels differ that need no review": self.sure_agreement < _SURE
+            f"{len(self.sure_flips)} of {self.sure} labels without review differ": self.sure_agreement < _SURE
             and len(self.sure_flips) > 1,
             too_much: low > self.max_drop,
         }

@@ -176,7 +176,7 @@ def _left_out(
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
     """Why a search found no model, for a person; ``allowed`` is how many points of accuracy it may lose."""
     if not attempts:
-        return "it has no layers that integers would make quicker"
+        return "it has no layers that would be quicker with integers"
     first = attempts[0]
     reason = f"{too_much(first.drop, allowed)}; it is {first.times}"
     best = min(attempts, key=lambda attempt: (attempt.drop.points, -attempt.gain))

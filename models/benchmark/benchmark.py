@@ -67,7 +67,7 @@ def _check_drawable(lineup: Lineup, photos: PhotoSet | None, plot: Path) -> None
         msg = "Expected models of known accuracy for --plot; name class folders with --images."
         raise InputError(msg)
     if plot.is_dir() or not plot.parent.is_dir():
-        msg = f"Expected --plot to name a file in a folder that is there, got {plot}; make the folder, or name another."
+        msg = f"Expected --plot to name a file in an existing folder, got {plot}; make the folder, or name another."
         raise InputError(msg)
 
 
@@ -193,7 +193,7 @@ def _judging_notes(judging: Judging | None) -> list[str]:
     agrees = {
         "images": f"predicts what float32 predicts, {images}",
         "golden": f"predicts what float32 predicts, on the {judging.photos:,} golden photos",
-        None: "not known, there is no float32 beside it",
+        None: "unknown, there is no float32 beside it",
     }[judging.agreement_on]
     unread = [f"{judging.unreadable:,} more photos could not be read."] if judging.unreadable else []
     return [f"accuracy: {accuracy}.", f"agrees: {agrees}.", *unread]

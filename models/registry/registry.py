@@ -290,5 +290,5 @@ def _check_alias(alias: str) -> None:
     if not is_name(alias):
         raise RegistryError(name_expected("an alias", alias))
     if alias.isdecimal():
-        msg = f"Expected a name for an alias that is no number, got {alias}: shop@{alias} is a version."
+        msg = f"Expected an alias that is not a number, got {alias}: shop@{alias} is a version."
         raise RegistryError(msg)

@@ -206,6 +206,6 @@ def open_storage(place: str) -> Storage:
     try:
         from models.storage.object_storage import ObjectStorage
     except ImportError as error:
-        msg = f"What lies in S3 needs s3fs ({error}); pip install 'hangtag[s3]'."
+        msg = f"Reading and writing S3 needs s3fs ({error}); pip install 'hangtag[s3]'."
         raise MissingExtraError(msg) from error
     return ObjectStorage(place)

@@ -200,7 +200,7 @@ def test_a_damaged_receipt_is_told_and_written_anew(tmp_path: Path, catalogue: P
     done = run(catalogue, bundle, output)
     assert done.returncode == 1
     assert "receipt.json" in done.stderr
-    assert "delete it, and it is written anew" in " ".join(done.stderr.split())
+    assert "delete it, and it is written again" in " ".join(done.stderr.split())
     receipt.unlink()
     assert run(catalogue, bundle, output).returncode == 0
     assert json.loads(receipt.read_text())["rows"] == len(before)

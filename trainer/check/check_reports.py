@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 MEANINGS: Final = {
-    Issue.MISSING: "nothing is there under this name",
-    Issue.UNREADABLE: "it is no image, or a damaged one, or cannot be read",
+    Issue.MISSING: "no file has this name",
+    Issue.UNREADABLE: "it is not an image, is damaged, or cannot be read",
     Issue.TRUNCATED: "the file ends too early",
     Issue.UNSUPPORTED: "a file, but none of the formats that Hangtag reads",
     Issue.WRONG_EXTENSION: "its name says another format than its content",
@@ -43,14 +43,14 @@ MEANINGS: Final = {
     Issue.NEAR_DUPLICATE: "another photo saved again, resized or cropped a little",
     Issue.TOO_SMALL: "less than 64 pixels at its longer side",
     Issue.ODD_SIZE: "far larger or smaller than most",
-    Issue.ODD_ASPECT_RATIO: "very long or very high",
+    Issue.ODD_ASPECT_RATIO: "very wide or very high",
     Issue.DARK: "hardly any bright pixel",
     Issue.LIGHT: "hardly any dark pixel",
     Issue.BLURRY: "hardly any sharp edge",
     Issue.LOW_INFORMATION: "nearly one colour",
     Issue.ANIMATED: "several pictures in one file; the first is used",
-    Issue.TRANSPARENT: "something shines through; white is laid under it",
-    Issue.EXIF_ROTATED: "stored turned or mirrored; it is set upright",
+    Issue.TRANSPARENT: "some pixels are transparent; white is put behind them",
+    Issue.EXIF_ROTATED: "stored turned or mirrored; it is turned upright",
     Issue.CMYK: "printing colours; they are converted",
     Issue.GREY: "no colour",
 }
@@ -83,7 +83,7 @@ def leak_sentences(checkup: Checkup) -> list[str]:
             clauses.append(f"{counted} {noun}: {share} were seen in {_sources(checkup, seen)}")
         if others:
             shown = number_of(len(others), f"{split.word} image shows", f"{split.word} images show")
-            clauses.append(f"{shown} a product of which other photos are in {_sources(checkup, others)}")
+            clauses.append(f"{shown} a product whose other photos are in {_sources(checkup, others)}")
         if clauses:
             sentences.append("; ".join(clauses))
     return sentences

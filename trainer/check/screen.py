@@ -79,7 +79,7 @@ def bring_back_and_show(folder: Path) -> ExitCode:
     for path in back.renamed:
         console.print(f"Two files had one name; one is {escape(str(path))} now.", style="yellow", highlight=False)
     for path in back.lost:
-        console.print(f"Neither here nor there any more: {escape(str(path))}", style="red", highlight=False)
+        console.print(f"In neither place any more: {escape(str(path))}", style="red", highlight=False)
     return ExitCode.FAILURE if back.lost else ExitCode.OK
 
 
@@ -143,4 +143,4 @@ def _show_moved(console: Console, moved: Quarantined, folder: Path) -> None:
     files = number_of(moved.moved, "file")
     console.print(f"{files} moved to {escape(str(folder))}; to undo it: {undo}", highlight=False)
     if moved.kept_csv:
-        console.print(f"The rows that are left: {escape(str(moved.kept_csv))}", highlight=False)
+        console.print(f"A CSV with the remaining rows: {escape(str(moved.kept_csv))}", highlight=False)

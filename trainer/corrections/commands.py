@@ -63,7 +63,7 @@ def import_command(
     ] = None,
     config: ConfigOption = None,
     reviewer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who says so, in rows that name nobody.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="The reviewer of rows that name nobody.", show_default=False)
     ] = None,
     image_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column that names the photos.", show_default=False)

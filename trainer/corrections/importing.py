@@ -224,7 +224,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
             wrong.append((number, f"{error}{hint}"))
             continue
         if vote.is_ahead(now):
-            wrong.append((number, f"expected a time that has been, got {vote.at.isoformat()} in at"))
+            wrong.append((number, f"expected a time in the past, got {vote.at.isoformat()} in at"))
         (timed if "at" in given else untimed).append(vote)
     if wrong:
         raise refuse_rows(path, wrong, "none was imported, so correct them and import the file again")

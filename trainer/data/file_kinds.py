@@ -64,7 +64,7 @@ def unknown_fault(data: bytes) -> PhotoFault:
     if known:
         return PhotoFault(FaultKind.UNSUPPORTED, known)
     if _is_text(data[:_SHOWN]):
-        return PhotoFault(FaultKind.UNREADABLE, "It is a text and no photo; fetch the photo itself.")
+        return PhotoFault(FaultKind.UNREADABLE, "It is text, not a photo; fetch the photo itself.")
     return PhotoFault(FaultKind.UNREADABLE, "It is in none of the formats that Hangtag reads; fetch it again.")
 
 

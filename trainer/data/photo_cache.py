@@ -125,12 +125,12 @@ class _PhotoCache:
         except FileNotFoundError as error:
             raise self._gone() from error
         except OSError as error:
-            msg = f"Expected to keep what is known of photos in {self._folder}, {error.strerror}; set XDG_CACHE_HOME."
+            msg = f"Expected to write the photo cache in {self._folder}, {error.strerror}; set XDG_CACHE_HOME."
             raise InputError(msg) from error
 
     def _gone(self) -> InputError:
         msg = (
-            f"Expected what is known of photos in {self._folder}, something has removed it; keep it from cleaning up "
+            f"Expected the photo cache in {self._folder}, something has removed it; keep it from cleaning up "
             "there, and run it again."
         )
         return InputError(msg)

@@ -154,7 +154,7 @@ def _kept(part: Training) -> HeldOutLogits | None:
     except FileNotFoundError:
         return None
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        msg = f"Expected what a fold's network said in {part.run.answers}, it is damaged ({error}); delete it."
+        msg = f"Expected the predictions of a fold's network in {part.run.answers}, it is damaged ({error}); delete it."
         raise InputError(msg) from error
 
 

@@ -110,7 +110,7 @@ class Learner:
         """Take up a state; InputError where it is of another network."""
         arrays = [*self._variables(), *self._average]
         if any(f"v{i}" not in state or state[f"v{i}"].shape != tuple(v.shape) for i, v in enumerate(arrays)):
-            msg = "The kept state is of another network; train again."
+            msg = "The saved state is of another network; train again."
             raise InputError(msg)
         for i, variable in enumerate(arrays):
             variable.assign(state[f"v{i}"])

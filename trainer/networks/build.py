@@ -116,7 +116,7 @@ def _shapes_in(path: Path) -> Shapes:
             weights = next((file[name] for name in ("layers", "model_weights") if name in file), file)
             weights.visititems(count)
     except (OSError, KeyError, RuntimeError) as error:
-        msg = f"Expected a file of weights, {path} is damaged or none ({error}); get it again."
+        msg = f"Expected a file of weights, {path} is damaged or not one ({error}); get it again."
         raise InputError(msg) from error
     return shapes
 

@@ -105,7 +105,7 @@ class ReportMaterial:
             return ""
         return (
             "There are no test photos. The figures are of the validation photos, on which the best epoch and the "
-            "thresholds were chosen, so expect a little less of photos that are new."
+            "thresholds were chosen, so expect a little less on new photos."
         )
 
     @property
@@ -177,7 +177,7 @@ def _kept(asked: float, found: AchievedPrecision) -> str:
         return ""
     if found.precision_95 and found.precision_95[1] < asked:
         return ", which is less than was asked for"
-    return ", which is under what was asked for by no more than chance may do"
+    return ", which is less than was asked for, but within chance"
 
 
 def weakest(figures: Figures, most: int = _WEAK) -> list[str]:

@@ -75,7 +75,7 @@ def retrain_command(
     try:
         from trainer.retrain.screen import retrain_and_show
     except ImportError as error:
-        msg = f"hangtag retrain needs what trains ({error}); pip install 'hangtag[train]'."
+        msg = f"hangtag retrain needs the packages that train ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
 
     raise typer.Exit(

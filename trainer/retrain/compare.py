@@ -103,7 +103,7 @@ def _predictions(
         sure[batch] = [not found.review for found in asked.decide(scores, top_k=1)]
         advance(f"Asking {model.reference}", batch.stop, len(photos))
     if not np.isfinite(probabilities).all():
-        msg = f"Expected probabilities from {model.reference}, got what is no number; export the model again."
+        msg = f"Expected probabilities from {model.reference}, got NaN; export the model again."
         raise BundleError(msg)
     return ModelPredictions(
         name, model.labels, probabilities, sure, asked.precision, own_sure, model.precision, footprint

@@ -291,7 +291,7 @@ def _fault(path: Path, error: ValidationError) -> str:
     kind, place, value = first["type"], first["loc"], first["input"]
     key = ".".join(map(str, place)) or "the file"
     if kind == "extra_forbidden":
-        return f"{path}: {key} is no key here{_instead(place)}; see docs/retraining.md."
+        return f"{path}: {key} is not a key here{_instead(place)}; see docs/retraining.md."
     if kind == "tuple_type":
         expected = f"a list such as [{json.dumps(value if isinstance(value, str) else 'vase', ensure_ascii=False)}]"
     elif kind == "missing":
@@ -300,7 +300,7 @@ def _fault(path: Path, error: ValidationError) -> str:
         expected = _UNQUOTED.get(kind, first["msg"].removeprefix("Value error, ").rstrip("."))
     told = kind == "missing" or isinstance(value, dict) or repr(value) in expected
     got = "" if told else f", got {value!r}"
-    return f"{path}: {key} is not what it should be ({expected}){got}; see docs/retraining.md."
+    return f"{path}: {key} is invalid ({expected}){got}; see docs/retraining.md."
 
 
 def _instead(place: Sequence[int | str]) -> str:

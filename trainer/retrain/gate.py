@@ -66,7 +66,7 @@ def _test_photos(settings: GateSettings, comparison: Comparison) -> Finding:
     told = f"Judged on {comparison.photos:,} test photos."
     if comparison.smallest_points is not None and comparison.smallest_points > _COARSE_POINTS:
         smallest = _signed(comparison.smallest_points)
-        told += f" These are few: a difference of less than {smallest} points is mostly missed."
+        told += f" These are few: a difference below {smallest} points would mostly go unnoticed."
     most = settings.max_unread_share
     if unread <= max(bool(most), most * (photos + unread)):  # of few photos one may always be lost
         return Finding(True, told + gone)

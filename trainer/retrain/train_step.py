@@ -95,7 +95,7 @@ def _with_fitting_weights(work: RunningCycle, request: TrainRequest) -> TrainReq
         return request
     if asked.weights is not None:
         held = _of_champion(work, "best.keras")
-        why = f"[train] weights says {asked.weights}, which goes before warm_start" if held else None
+        why = f"[train] weights is {asked.weights}, which overrides warm_start" if held else None
     elif request.weights is None:
         why = "the registry does not hold them, or they are of another architecture"
     else:

@@ -243,7 +243,7 @@ def _notes(
         whole = sum(photo.split is split for photo in used)
         yield (
             f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) show a picture or a "
-            f"product that is learned from: their figures flatter; --fix-leaks drops the twins"
+            "product that is also learned from, which flatters their figures; --fix-leaks drops the twins"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
     told = {candidate.label for candidate in candidates if candidate.path in untrained}  # where splits are given

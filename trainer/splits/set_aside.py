@@ -136,7 +136,7 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
     if not any(photo.present and photo.split is Split.VAL for photo in kept):
         msg = (
             f"Expected validation photos, found none and none to spare: each of {', '.join(sorted(trained))} has one "
-            f"picture or product in training, or only such as are in another split, too; add photos."
+            f"picture or product in training, or all of them are in another split, too; add photos."
         )
         raise DataError(msg)
     notes = [

@@ -147,7 +147,7 @@ def _with_photos(sample: Sample, options: SampleOptions, advance: Callable[[int,
         asked = [Wanted(0, place, cells[place]) for place in elsewhere if not paths[place].exists()]
         failures = _fetch(photos, asked, paths, advance)
     if failures and len(failures) == len(cells):
-        msg = f"Expected the photos of {len(cells):,} rows of {sample.source}, none of them came: {failures[0]}"
+        msg = f"Expected the photos of {len(cells):,} rows of {sample.source}, none could be fetched: {failures[0]}"
         raise JobError(msg)
     found = [place for place in range(len(cells)) if place not in paths or paths[place].exists()]
     images = [str(paths[place]) if place in paths else cells[place] for place in found]

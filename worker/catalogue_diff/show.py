@@ -98,7 +98,7 @@ def _print(
             f"and {number_of(sum(flow.rows for flow in left), 'row')} in {len(left):,} other ways", style="dim"
         )
     console.print(
-        f"To review: {figures.to_review:,} more, {figures.from_review:,} no more. Failed: {figures.failed:,}. "
+        f"To review: {figures.to_review:,} more, {figures.from_review:,} fewer. Failed: {figures.failed:,}. "
         f"Drawn from {number_of(figures.rows_in_source, 'row')} of {escape(figures.source)}.",
         highlight=False,
         soft_wrap=True,

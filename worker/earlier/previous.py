@@ -85,7 +85,7 @@ def carry_over(previous: Job, storage: Storage, terms: Terms) -> str:
     changed = " and ".join(words for name, words in _TERMS.items() if before[name] != terms[name])
     if changed:
         storage.delete(PREVIOUS_FILE)  # of a run that named another job
-        return f"Nothing is carried over from {place}: {changed} changed; every row is labelled anew."
+        return f"Nothing is carried over from {place}: {changed} changed; every row is labelled again."
     with temporary_folder(storage.scratch, _TEMPORARY) as folder:
         file = folder / PREVIOUS_FILE
         try:

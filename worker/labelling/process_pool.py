@@ -184,7 +184,7 @@ class ProcessPool:
         """Count a process that died before it was ready: one may be the kernel's doing, several in a row are not."""
         self._false_starts += 1
         if self._false_starts >= _MAX_FALSE_STARTS:
-            msg = f"A process ended as it started (status {status}): {log or 'it said nothing'}"
+            msg = f"A process ended as it started (status {status}): {log or 'it printed nothing'}"
             raise JobError(msg)
         self._start()
 

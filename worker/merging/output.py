@@ -47,8 +47,8 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
         raise InputError(msg)
     if excel_safe and output.suffix.lower() != ".csv":
         msg = (
-            f"Expected an output that ends in .csv with --excel-safe, got {output}: no cell of another format is "
-            "taken for a formula; leave the option out."
+            f"Expected an output that ends in .csv with --excel-safe, got {output}: spreadsheets run no formulas "
+            "in other formats; leave the option out."
         )
         raise InputError(msg)
     if not output.parent.is_dir():
@@ -72,7 +72,7 @@ def _check_writable(folder: Path) -> None:
     except OSError as error:
         msg = (
             f"Expected to write in the folder {folder}, the system answered {error.strerror}; name another --output, "
-            "or make room or permission there."
+            "make room there, or allow writing."
         )
         raise InputError(msg) from error
 
@@ -161,8 +161,8 @@ def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch
                 row, why = _first_unwritable(batch.column(name), attempt) or (1, error)
                 msg = (
                     f"Expected cells that {suffix} can hold in the column {name!r} of {catalogue.source}, "
-                    f"row {rows + row:,} has another ({str(why)[:200]}); write it as text in UTF-8, or leave the "
-                    "column out."
+                    f"row {rows + row:,} has one that it cannot ({str(why)[:200]}); write it as text in UTF-8, or "
+                    "leave the column out."
                 )
                 raise InputError(msg) from error
         rows += batch.num_rows

@@ -45,7 +45,7 @@ def check_review_columns(image_column: str, options: JobOptions) -> None:
     taken = ours & {image_column, options.group_column}
     if taken:
         msg = (
-            f"The catalogue's column {', '.join(map(str, taken))} is called as a column of {REVIEW_FILE}; "
+            f"The catalogue's column {', '.join(map(str, taken))} has the name of a column of {REVIEW_FILE}; "
             "pass another --prefix, as in --prefix hangtag_."
         )
         raise InputError(msg)

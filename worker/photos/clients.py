@@ -77,7 +77,7 @@ class Clients:
         except (aiohttp.ClientError, OSError) as error:  # timeouts are among these
             return _trouble(fetch, error, silent=silent)
         except ValueError:  # of a header that is nonsense
-            return Trouble("answered what is no HTTP")
+            return Trouble("answered with something other than HTTP")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -161,7 +161,9 @@ def _retry_after(said: str) -> float | None:
 def _trouble(fetch: Fetch, error: Exception, *, silent: bool) -> Trouble:
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            raise download_error(fetch.url, f"its host is not who it says: {error}; mend its certificate") from error
+            raise download_error(
+                fetch.url, f"its host's certificate does not prove who it is: {error}; mend its certificate"
+            ) from error
         case aiohttp.InvalidURL():
             msg = f"Expected a URL, got {fetch.url[:300]}; correct it."
             raise ImageError(msg, ImageFault.REFUSED) from error
@@ -169,7 +171,7 @@ def _trouble(fetch: Fetch, error: Exception, *, silent: bool) -> Trouble:
             lasting = isinstance(reason, socket.gaierror) and reason.errno in _NO_SUCH_NAME
             return Trouble(f"has no address ({reason.strerror})", silent=True, lasting=lasting)
         case aiohttp.ClientResponseError(message=message):
-            return Trouble(f"answered what is no HTTP ({one_line(message, 60)})")
+            return Trouble(f"answered with something other than HTTP ({one_line(message, 60)})")
         case aiohttp.ClientConnectorError(os_error=reason):
             why = f"cannot be reached ({reason.strerror})"
         case _ if not silent:

@@ -69,7 +69,7 @@ class S3Client:
         except _PASSING_FAULTS as error:
             return Trouble(f"cannot be reached ({type(error).__name__})", silent=not fetch.size)
         except _NONSENSE:
-            return Trouble("answered what is not S3")
+            return Trouble("answered with something other than S3")
         except (EndpointProviderError, ParamValidationError) as error:
             if await self._finds_other_buckets():
                 msg = f"Expected a bucket of S3 in {fetch.url[:300]}, got {error}; check its name."

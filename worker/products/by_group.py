@@ -61,7 +61,7 @@ def check_group_column(schema: pa.Schema, column: str | None, prefix: str) -> No
         raise InputError(msg)
     if column in {prefix + name for name in _ADDED.names}:
         msg = (
-            f"The --group-column is called {column}, as a column that by_group.parquet adds; pass another --prefix, as "
+            f"The --group-column {column} has the name of a column of by_group.parquet; pass another --prefix, as "
             "in --prefix hangtag_."
         )
         raise InputError(msg)

@@ -59,7 +59,7 @@ def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted
             return submit(request, control.jobs, lambda rows: bars.update(task, completed=rows))
         except KeyboardInterrupt as stopped:
             place = control.jobs.storage(request.name).place
-            msg = f"Stopped; nothing was submitted. What was read is in {place}, if anything: delete it."
+            msg = f"Stopped; nothing was submitted. Rows that were read may be in {place}: delete that folder."
             raise StoppedError(msg) from stopped
 
 
@@ -146,7 +146,7 @@ def retry_job(name: str, settings: QueueSettings) -> None:
         check_promise(job.spec.model)
         kinds = begin_retry(job, receipt.retry + 1)
         if not kinds:
-            Console().say("No failed row of it is worth another try.")
+            Console().say("It has no failed rows that may succeed another time.")
             return
         counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         watch = _command("watch", name, settings)

@@ -228,7 +228,7 @@ def worker_command(
         train_worker = import_module(context.obj[_TRAIN_WORKER])
         raise typer.Exit(train_worker.start_train_worker(settings, configs or (), as_json=logs_json(log)))
     if configs:
-        msg = f"{configs[0]} is for --queue train; a worker that labels takes what is in the folder of --jobs"
+        msg = f"{configs[0]} is for --queue train; a worker that labels takes its work from the folder of --jobs"
         raise typer.BadParameter(msg)
     # read once, when Celery and the numerical libraries are imported
     os.environ.update(REMAP_SIGTERM="SIGQUIT", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
@@ -241,5 +241,5 @@ def worker_command(
 def _check_train(of_labelling: Mapping[str, object]) -> None:
     wrong = [option for option, value in of_labelling.items() if value is not None]
     if wrong:
-        msg = f"{wrong[0]} is of a worker that labels; a worker of the queue train runs one cycle at a time"
+        msg = f"{wrong[0]} is for a worker that labels; a worker of the queue train runs one cycle at a time"
         raise typer.BadParameter(msg)

@@ -45,14 +45,14 @@ Key = tuple[Family, tuple[str, ...]]
 """A family and the value of each of its labels."""
 
 IMAGES: Final = Family(
-    "hangtag_images_total", "Rows in the parts that this worker committed, by how they ended.", ("status", "error")
+    "hangtag_images_total", "Rows in the parts that this worker committed, by status.", ("status", "error")
 )
 PHOTOS: Final = Family("hangtag_photos_total", "Photos by what had to be done for them.", ("work",))
 BYTES: Final = Family("hangtag_downloaded_bytes_total", "Bytes of photos that came over a network.")
 DOWNLOAD: Final = Family("hangtag_download_seconds_total", "Seconds of all downloads, added up; they overlap.")
 DECODE: Final = Family("hangtag_decode_seconds_total", "Seconds of decoding photos, of all processes.")
 INFERENCE: Final = Family("hangtag_inference_seconds_total", "Seconds of running the network, of all processes.")
-CHUNKS: Final = Family("hangtag_chunks_total", "Chunks that this worker took in hand, by how that ended.", ("outcome",))
+CHUNKS: Final = Family("hangtag_chunks_total", "Chunks that this worker took in hand, by outcome.", ("outcome",))
 DIED: Final = Family("hangtag_processes_died_total", "Processes of this worker that died with a chunk in hand.")
 DROPPED: Final = Family(
     "hangtag_unreadable_total", "Messages and records in Redis that no Hangtag wrote, and that are dropped.", ("what",)

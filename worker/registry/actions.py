@@ -73,7 +73,7 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
     found = {name: run / place for name, place in _TRAINING_FILES.items()}
     missing = [str(path) for path in found.values() if not path.is_file()]
     if missing:
-        msg = f"Expected the run that {bundle} was exported of at {run}, found no {missing[0]}."
+        msg = f"Expected the run that {bundle} was exported from at {run}, found no {missing[0]}."
         raise InputError(msg)
     manifest = read_manifest(bundle).manifest
     try:
@@ -84,8 +84,8 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
         raise InputError(msg) from error
     if of_run != (manifest.arch, list(manifest.labels), manifest.preprocess.size):
         msg = (
-            f"Expected the run that {bundle} was exported of, {run} has another architecture, other classes or another "
-            "image size."
+            f"Expected the run that {bundle} was exported from, {run} has another architecture, other classes or "
+            "another image size."
         )
         raise InputError(msg)
     return found
@@ -136,7 +136,7 @@ def move_alias(
     version = look_up(model, registry)
     act = registry.remove_alias if remove else registry.alias
     event = act(*version, alias, why)
-    done = f"{alias} means no version of {version.model} any more." if remove else f"{alias} means {version} now."
+    done = f"{version.model} has no alias {alias} any more." if remove else f"{alias} means {version} now."
     _tell(event, done, f"{alias} means {version} already.", as_json=as_json)
     _track_aliases(mlflow, registry, version.model, alias if remove else None)
 
@@ -160,7 +160,7 @@ def _promise(registry: Registry, version: VersionName) -> str:
     """A sentence on the precision that a version promises by default."""
     promise = registry.state(version.model).versions[version.version].promise
     if promise is None:
-        return "An earlier Hangtag published it, and did not write down which precision it promises."
+        return "An earlier Hangtag published it, and did not record which precision it promises."
     if promise == promise_text(None):
         return "It promises no precision: all rows go to review, unless --threshold is asked for."
     return f"It promises precision {promise}."
@@ -200,7 +200,7 @@ def _check_tracking(uri: str | None) -> None:
         msg = "Expected the URI of an MLflow server after --mlflow, such as http://mlflow:5000, got nothing."
         raise InputError(msg)
     if find_spec("mlflow") is None:
-        msg = "Telling MLflow needs its client; pip install 'hangtag[mlflow]'."
+        msg = "Logging to MLflow needs its client; pip install 'hangtag[mlflow]'."
         raise MissingExtraError(msg)
 
 
@@ -222,5 +222,5 @@ def _aliases(registry: Registry, name: str) -> dict[str, int | None]:
 
 
 def _say_untold(error: HangtagError, advice: str) -> None:
-    text = f"The registry has changed, MLflow was not told of it. {error} {advice} when that is mended."
+    text = f"The registry has changed, but that was not logged to MLflow. {error} {advice} when that is mended."
     Console(stderr=True).say(text, "yellow")

@@ -21,7 +21,7 @@ WhyOption = Annotated[str, typer.Option(help="The reason, for the history.", sho
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as hangtag models shows it.")]
 MlflowOption = Annotated[
     str | None,
-    typer.Option("--mlflow", metavar="URI", help="Tell this MLflow server as well.", show_default=False),
+    typer.Option("--mlflow", metavar="URI", help="Log it to this MLflow server as well.", show_default=False),
 ]
 VersionArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A version of a model, such as shop@4 or shop@challenger.")
@@ -94,12 +94,12 @@ def publish_command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="The run that it was exported of: its splits.csv, best.keras and args.json are kept for a retraining.",
+            help="The run behind it: its splits.csv, best.keras and args.json are kept for a retraining.",
         ),
     ] = None,
     why: Annotated[str, typer.Option(help="The reason, for the history.")] = "published by hand",
     alias: Annotated[
-        str | None, typer.Option(help="A name that is to mean this version from now on.", show_default=False)
+        str | None, typer.Option(help="An alias for this version from now on.", show_default=False)
     ] = None,
     promote: Annotated[
         bool, typer.Option("--promote", help="Make it the champion, too: the same as --alias champion.")
@@ -199,7 +199,9 @@ def diff_command(
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another, such as shop@4.")],
     catalogue: Annotated[
         str | None,
-        typer.Option(help="Label rows of it with both and say which labels would change; as INPUT of hangtag label."),
+        typer.Option(
+            help="Label rows of this catalogue with both and say which labels would change; as INPUT of hangtag label."
+        ),
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="The most rows of the catalogue, drawn at random.")] = 2000,
     html: Annotated[Path | None, typer.Option(help="Write a page with photos of rows that would change.")] = None,
@@ -230,7 +232,7 @@ def diff_command(
     if catalogue is None:
         for option in ("rows", "html", "image_column", "image_root", "encoding", "allow_host"):
             if _was_typed(context, option):
-                msg = f"--{option.replace('_', '-')} is of the rows that are labelled with both: give --catalogue, too"
+                msg = f"--{option.replace('_', '-')} needs --catalogue, whose rows are labelled with both"
                 raise typer.BadParameter(msg)
     found = _opened(registry)
     old, new = look_up(before, found), look_up(after, found)
@@ -249,7 +251,7 @@ def alias_command(
     model: VersionArgument,
     alias: Annotated[str, typer.Argument(metavar="ALIAS", help="Any name but champion: hangtag models promote.")],
     why: WhyOption,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the alias away from that version.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the alias from that version.")] = False,
     mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,

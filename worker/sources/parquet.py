@@ -68,7 +68,7 @@ def _check_expansion(metadata: pq.FileMetaData, file_bytes: int, name: str) -> N
     size = sum(chunk.total_uncompressed_size for column in columns for chunk in column)
     if values > max(FREE_VALUES, VALUES_A_BYTE * file_bytes) or size > max(FREE_BYTES, BYTES_A_BYTE * file_bytes):
         msg = (
-            f"Expected a catalogue in {name}, its {file_bytes:,} bytes unfold to {values:,} cells in a column and "
+            f"Expected a catalogue in {name}, its {file_bytes:,} bytes expand to {values:,} cells in a column and "
             f"{size:,} bytes; write it again without such repetition."
         )
         raise InputError(msg)

@@ -123,7 +123,7 @@ async def _once(session: ClientSession, wanted: _Wanted, addresses: Addresses) -
     try:
         here = URL(wanted.url)
     except ValueError as error:  # of a host that is no name
-        msg = f"{wanted.expected}, the URL cannot be: {str(error).replace(wanted.url, shown(wanted.url))[:200]}."
+        msg = f"{wanted.expected}, the URL is invalid: {str(error).replace(wanted.url, shown(wanted.url))[:200]}."
         raise InputError(msg) from error
     for _ in range(MAX_REDIRECTS + 1):
         try:
@@ -156,7 +156,7 @@ def _moved_to(answer: ClientResponse, here: URL, wanted: _Wanted) -> URL:
         there = URL()
     if there.scheme not in {"http", "https"} or not there.host or (here.scheme == "https" and there.scheme == "http"):
         said = shown(str(there)) if there.host else "a place without a name"
-        msg = f"{wanted.expected}, the host redirected to {said}, where we do not go; check the URL."
+        msg = f"{wanted.expected}, the host redirected to {said}, which is not allowed; check the URL."
         raise InputError(msg)
     return there
 
@@ -173,8 +173,8 @@ def _check_answer(answer: ClientResponse, wanted: _Wanted) -> None:
     if not (wanted.unsized or _says_its_end(answer)):
         msg = (
             f"{wanted.expected}, the host does not say how long it is, so that nothing tells whether all of it came; "
-            "let the host send Content-Length, or download the file and name that. hangtag label and hangtag submit "
-            "take it as it comes with --allow-unsized."
+            "let the host send Content-Length, or download the file and name that. With --allow-unsized, hangtag label "
+            "and hangtag submit take it all the same."
         )
         raise InputError(msg)
 

@@ -71,7 +71,7 @@ def test_how_sure_it_is_is_read_with_what_its_unknown_score_needs(run, score):
 def test_a_run_with_a_score_of_before_is_refused_with_what_to_do(run):
     sure = SURE.model_copy(update={"unknown": UnknownLimit(score="energy", limit=1.5, kept=0.95)})
     (run / "confidence.json").write_text(sure.model_dump_json())
-    with pytest.raises(InputError, match=r"by energy, which is exported no more; hangtag train --resume"):
+    with pytest.raises(InputError, match=r"by energy, which can no longer be exported; hangtag train --resume"):
         read_training_run(run)
 
 

@@ -129,7 +129,7 @@ def test_a_precision_that_labels_nothing_has_no_figures_and_the_one_that_rules_i
     said = evaluated(material, console)
     (row,) = (line for line in said if line.startswith("│        0.98"))
     assert [cell.strip() for cell in row.strip("│").split("│")][2:] == ["0%", "–", "–", "–"]
-    assert any(line.strip() == "0.95 rules where none is asked for" for line in said)
+    assert any(line.strip() == "0.95 rules if none is asked for" for line in said)
 
 
 def test_where_nothing_can_be_promised_it_is_said_instead_of_a_table(console) -> None:

@@ -24,7 +24,7 @@ def test_numbers_agree_with_their_nouns(answered_job) -> None:
 def test_products_and_doubtful_rows_have_a_line(answered_job) -> None:
     job = answered_job([sure("shoe"), sure("hat"), unsure("hat"), failed()], ["A", "A", "B", "C"])
     lines = said(job)
-    counts = "Products: 3, 0 labeled, 2 to review (1 with photos that disagree), 1 failed"
+    counts = "Products: 3, 0 labeled, 2 to review (1 whose photos disagree), 1 failed"
     assert f"{counts}: {job.storage.place}/by_group.parquet" in lines
     assert f"To review: 3 rows, least sure first: {job.storage.place}/review.csv" in lines
     assert any("photos of one product disagree" in line and "50.0%" in line for line in lines)

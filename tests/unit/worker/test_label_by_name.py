@@ -53,7 +53,7 @@ def test_an_alias_that_moves_leaves_a_job_that_is_not_done_with_its_version(
     shelf.promote("shop", 2, "better")
     again, said = run(request_of)
     assert said == [
-        "shop@champion is shop@2 by now; this job was begun with shop@1 and goes on with it (--restart begins anew "
+        "shop@champion is shop@2 by now; this job was begun with shop@1 and goes on with it (--restart starts again "
         "with shop@2)."
     ]
     assert again.run.images == 12, "only what was missing"

@@ -116,7 +116,7 @@ def why_left_out(file: FoundFile) -> str:
         return "catalogues are taken from the folder itself, not from its sub-folders"
     if not _is_text(file.path):
         return "its name is not UTF-8; rename it"
-    return f"{suffix or 'a name without ending'} says neither catalogue nor photo"
+    return f"{suffix or 'a name without ending'} is the ending of neither a catalogue nor a photo"
 
 
 class Settling:

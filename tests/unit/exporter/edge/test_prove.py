@@ -63,7 +63,7 @@ def test_what_is_no_number_is_refused():
     wrong = Wrong(edge, lambda answer: replace(answer, probabilities=answer.probabilities * np.nan))
     parity = prove_edge(wrong, classifier, PHOTOS, None)
     assert not parity.passed
-    assert "a probability is no number" in parity.reasons
+    assert "a probability is not a number" in parity.reasons
 
 
 def test_unknown_scores_on_the_other_side_of_the_limit_are_refused():

@@ -117,7 +117,7 @@ FIRST = (
 @pytest.mark.parametrize(
     ("attempts", "reason"),
     [
-        ((), "it has no layers that integers would make quicker"),
+        ((), "it has no layers that would be quicker with integers"),
         ((attempt(3.0, 2.0),), FIRST),
         (
             (attempt(3.0, 2.0), attempt(1.5, 1.75, "a"), attempt(2.0, 1.5, "a", "b")),

@@ -182,7 +182,7 @@ def test_leaks_are_counted_by_kind_split_and_source(leaking):
     )
     assert said == [
         "1 exact and 1 near leaks: 50% of your test images were seen in training; "
-        "1 test image shows a product of which other photos are in validation",
+        "1 test image shows a product whose other photos are in validation",
         "2 near leaks: 20% of your validation images were seen in training",
     ]
 

@@ -9,7 +9,7 @@ from trainer.data.photo_files import FaultKind
 
 SAVE = "save it as JPEG, PNG or WebP."
 PAGE = "It is a web page; fetch the photo itself."
-TEXT = "It is a text and no photo; fetch the photo itself."
+TEXT = "It is text, not a photo; fetch the photo itself."
 NONE = "It is in none of the formats that Hangtag reads; fetch it again."
 
 

@@ -244,9 +244,7 @@ def test_a_cache_that_cannot_be_written_to_is_told_with_what_to_do(kind, root, p
         (folder,) = root.glob("*/*")
         folder.rename(root / "kept")
         folder.symlink_to("/proc/self/fd")  # a folder in which no file can be made, not even by root
-    with pytest.raises(
-        InputError, match=r"Expected to keep what is known of photos in .*; set XDG_CACHE_HOME|removed it"
-    ):
+    with pytest.raises(InputError, match=r"Expected to write the photo cache in .*; set XDG_CACHE_HOME|removed it"):
         added(kind, root, picture("b.png", 2))
 
 

@@ -122,7 +122,9 @@ def test_damaged_answers_are_refused_in_words(make_training, diary, keep):
     HeldOutLogits(np.zeros((9, 3), np.float32), np.zeros(9, np.intp), np.ones(9, np.bool_)).write(whole)
     answers(training, 1).parent.mkdir(parents=True)
     answers(training, 1).write_bytes(whole.getvalue()[:keep])
-    with pytest.raises(InputError, match=r"Expected what a fold's network said in .*answers\.npz, it is damaged"):
+    with pytest.raises(
+        InputError, match=r"Expected the predictions of a fold's network in .*answers\.npz, it is damaged"
+    ):
         train_folds(training, 2, None, diary.advance)
 
 

@@ -131,7 +131,9 @@ def test_a_loss_that_is_no_number_ends_the_training_in_words_and_keeps_the_best(
     learner, batches = learner_of(logits_network(), STEADY), batches_of(photos, STEADY)
     kernel = learner.network.get_layer("logits").kernel
     view = Diary(on_epoch=at(2, lambda: kernel.assign(np.full(kernel.shape, np.nan))))
-    with pytest.raises(DataError, match=r"finite loss, got none in epoch 3; what was learned before is in .*run\."):
+    with pytest.raises(
+        DataError, match=r"finite loss, got none in epoch 3; the weights of earlier epochs are in .*run\."
+    ):
         fit(learner, STEADY, batches, held_of((1, 1)), run, Limits(5, 9), view)
     assert [row.epoch for row in read_history(run.history)] == [1, 2]
     assert run.best.is_file()

@@ -67,7 +67,7 @@ NOT_BEGUN = "The challenger does not begin with the weights of shop@1: "
         ({"arch": "simple"}, None, "the registry does not hold them, or they are of another architecture."),
         ({"arch": "mobilenet", "alpha": 0.25}, None, "the registry does not hold them, or they are"),
         ({}, "another network", "another network."),
-        ({"weights": "none"}, None, "[train] weights says none, which goes before warm_start."),
+        ({"weights": "none"}, None, "[train] weights is none, which overrides warm_start."),
         ({"warm_start": False}, None, None),
         ({"warm_start": False, "weights": "none"}, None, None),
     ],

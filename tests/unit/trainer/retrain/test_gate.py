@@ -172,7 +172,9 @@ def test_without_test_photos_nothing_passes():
 
 def test_a_small_test_is_called_one():
     told = sentence(judged(comparison(smallest_points=9.1)), "test_photos")
-    assert told == ("Judged on 372 test photos. These are few: a difference of less than 9.1 points is mostly missed.")
+    assert told == (
+        "Judged on 372 test photos. These are few: a difference below 9.1 points would mostly go unnoticed."
+    )
 
 
 @pytest.mark.parametrize(("unread", "passed"), [(7, True), (8, False)])

@@ -116,7 +116,7 @@ def test_a_host_that_is_gone_is_no_catalogue_without_changes(tmp_path: Path, bun
         source.write_text(f"{server.url('/a.jpg')}\n")
         options = SampleOptions(allow_hosts=(server.host,), workers=1)
         for _ in range(2):
-            with pytest.raises(JobError, match="none of them came"):
+            with pytest.raises(JobError, match="none could be fetched"):
                 diff_catalogue(bundle, bundle, str(source), tmp_path / "diff", 300, options, silent)
         assert len(server.asked) == 2, "a failure is not kept"
 

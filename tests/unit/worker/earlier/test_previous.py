@@ -98,7 +98,7 @@ CHANGES = {
 def test_where_a_result_could_differ_nothing_is_carried(new_job: DoneJob, change: str) -> None:
     earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job", **CHANGES[change])
     carried = carry_over(earlier, job.storage, terms(job))
-    assert f"{change} changed; every row is labelled anew" in carried
+    assert f"{change} changed; every row is labelled again" in carried
     assert not job.storage.exists(PREVIOUS_FILE)
     assert found(job, 1) == [None]
 
@@ -117,7 +117,7 @@ def test_what_an_earlier_hangtag_labeled_without_a_promise_is_not_carried(new_jo
     earlier = finish(new_job("earlier", pin=unpromised), [labelled(1)] * 5)
     job = new_job("job", pin=unpromised.model_copy(update={"all_to_review": True}))
     said = carry_over(earlier, job.storage, terms(job))
-    assert "what is labeled without a promise changed; every row is labelled anew" in said
+    assert "what is labeled without a promise changed; every row is labelled again" in said
     assert found(job, 1) == [None]
 
 

@@ -48,7 +48,7 @@ UNFOLDING = {
 }
 
 
-@pytest.mark.parametrize(("kind", "said"), [("cells", "unfold to 400,000 cells"), ("a cell", "one has 6,000,")])
+@pytest.mark.parametrize(("kind", "said"), [("cells", "expand to 400,000 cells"), ("a cell", "one has 6,000,")])
 def test_a_small_parquet_that_unfolds_to_gigabytes_is_refused(tmp_path: Path, kind: str, said: str) -> None:
     file = written(tmp_path / "a.parquet", UNFOLDING[kind]())
     with pytest.raises(InputError, match=said):
