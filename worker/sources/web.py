@@ -173,8 +173,8 @@ def _check_answer(answer: ClientResponse, wanted: _Wanted) -> None:
     if not (wanted.unsized or _says_its_end(answer)):
         msg = (
             f"{wanted.expected}, the host does not say how long it is, so that nothing tells whether all of it came; "
-            "let the host send Content-Length, or download the file and name that. With --allow-unsized, hangtag label "
-            "and hangtag submit take it all the same."
+            "let the host send Content-Length, or download the file and name that. hangtag label and hangtag submit "
+            "take it as it comes with --allow-unsized."
         )
         raise InputError(msg)
 

@@ -190,7 +190,7 @@ def test_a_limit_without_a_score_is_refused(bundle, tmp_path):
     limit = {"score": "energy", "limit": 0.0, "kept": 0.95}
     helper.set_model_props(model, {METADATA_KEY: json.dumps({**metadata, "unknown": limit})})
     onnx.save(model, tmp_path / "model.onnx")
-    with pytest.raises(BundleError, match="has a limit for unknown photos, but gives no score"):
+    with pytest.raises(BundleError, match="has a limit for unknown photos, but no score"):
         load(tmp_path / "model.onnx")
 
 
@@ -251,5 +251,5 @@ def with_edge(copy, forge):
 
 @pytest.mark.parametrize("name", ["", "model.onnx"], ids=["bundle", "lone file"])
 def test_an_edge_graph_is_refused_naming_what_to_load_instead(with_edge, name):
-    with pytest.raises(BundleError, match=r"got an edge graph, which takes whole photos; name the bundle"):
+    with pytest.raises(BundleError, match=r"got an edge graph, which takes whole photos; name its bundle"):
         load(with_edge / name)

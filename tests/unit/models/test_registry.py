@@ -188,7 +188,7 @@ def test_an_alias_comes_and_goes(registry: Registry, bundles: list[Path]) -> Non
 
 @pytest.mark.parametrize("alias", ["", "7", "a b", "../x"])
 def test_what_can_be_no_alias_is_refused(registry: Registry, bundles: list[Path], alias: str) -> None:
-    with pytest.raises(RegistryError, match="Expected a name for an alias"):
+    with pytest.raises(RegistryError, match=r"Expected (an alias that is not a number|a name for an alias)"):
         registry.publish("shop", bundles[0], "", alias=alias)
 
 

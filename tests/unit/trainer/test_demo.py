@@ -6,6 +6,6 @@ from trainer.demo import run_demo
 
 def test_a_folder_that_no_demo_made_is_refused_and_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds something that no demo made; pass another --out"):
+    with pytest.raises(InputError, match="holds files that no demo made; pass another --out"):
         run_demo(tmp_path, 200, 0, queued=False)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("mine.txt", "mine")]

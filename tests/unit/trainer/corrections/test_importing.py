@@ -118,7 +118,7 @@ def test_a_photo_in_its_cell_is_known_by_its_bytes(sheet) -> None:
         (",,hats,,anna,,", "neither image nor sha256"),
         (",abc,hats,,anna,,", "64 hexadecimal digits, got 'abc'"),
         (f",{A},hats,,anna,,yesterday", "a time such as .* got 'yesterday'"),
-        (f",{A},hats,,anna,,2027-01-01", "a time that has been"),
+        (f",{A},hats,,anna,,2027-01-01", "a time in the past"),
         (f",{A},hats,,anna,,0001-01-01T00:00:00+23:00", "a time such as"),
         (f',{A},"ha\nts",,anna,,', "a label of characters on one line"),
         (f",{A},hats,,,,", "expected a reviewer, got none; pass --reviewer"),

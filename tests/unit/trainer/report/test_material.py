@@ -33,7 +33,7 @@ def test_where_nothing_can_be_promised_nothing_is() -> None:
     ("precision", "interval", "ending"),
     [
         (0.99, (0.95, 1.0), "with 95% confidence)."),
-        (0.97, (0.93, 0.985), "by no more than chance may do."),
+        (0.97, (0.93, 0.985), "which is less than was asked for, but within chance."),
         (0.9, (0.85, 0.94), "which is less than was asked for."),
     ],
 )

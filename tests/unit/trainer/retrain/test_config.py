@@ -37,7 +37,7 @@ def test_what_is_wrong_is_said_with_file_and_key(tmp_path: Path, more: str, said
 
 
 def test_a_name_that_no_model_can_have_is_said_with_file_and_key(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"shop\.toml: name is not .*letters, digits.*'\.\./x'"):
+    with pytest.raises(InputError, match=r"shop\.toml: name is invalid .*letters, digits.*'\.\./x'"):
         read_config(written(tmp_path, "", "../x"))
 
 

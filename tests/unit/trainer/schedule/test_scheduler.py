@@ -190,4 +190,4 @@ def test_a_train_worker_runs_one_cycle_at_a_time() -> None:
     command = ["worker", "--queue", "train", "--concurrency", "2"]
     done = CliRunner().invoke(make_app(["worker"]), command, env={"COLUMNS": "200"})
     assert done.exit_code == 2
-    assert "--concurrency is of a worker that labels" in done.output
+    assert "--concurrency is for a worker that labels" in done.output

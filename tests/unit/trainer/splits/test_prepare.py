@@ -178,7 +178,7 @@ def test_a_given_split_that_leaks_is_said_and_fix_leaks_drops_the_training_twin(
     leaking = prepared(folder, cache)
     assert "2 of the training photos serve for validation, for which there are none" in leaking.notes
     assert [p.path.name for p in leaking.of(Split.TEST)] == ["copy.png"]
-    said = "1 of 1 test photos (100.0%) show a picture or a product that is learned from"
+    said = "1 of 1 test photos (100.0%) show a picture or a product that is also learned from"
     assert any(note.startswith(said) for note in leaking.notes)
     data = prepared(folder, cache, fix_leaks=True)
     assert [(e.path, e.reason) for e in data.excluded] == [(folder / "train" / "hat" / "0.png", "leak")]

@@ -143,10 +143,10 @@ USAGE = {
     "delete shop@1": "--why",
     "shop@2": "hangtag models history shop",
     "promot": "Did you mean 'promote'",
-    "diff shop@1 shop@2 --rows 9": "--rows is of the rows that are labelled with both: give --catalogue",
-    "diff shop@1 shop@2 --html a.html": "--html is of the rows",
-    "diff shop@1 shop@2 --image-root photos": "--image-root is of the rows",
-    "diff shop@1 shop@2 --allow-host cdn.example": "--allow-host is of the rows",
+    "diff shop@1 shop@2 --rows 9": "--rows needs --catalogue",
+    "diff shop@1 shop@2 --html a.html": "--html needs --catalogue",
+    "diff shop@1 shop@2 --image-root photos": "--image-root needs --catalogue",
+    "diff shop@1 shop@2 --allow-host cdn.example": "--allow-host needs --catalogue",
 }
 
 

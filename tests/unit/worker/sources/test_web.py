@@ -69,8 +69,8 @@ GONE_WRONG = {
     "a gzip bomb": (Answer(gzip.compress(bytes(10**7)), headers=IN_GZIP), InputError, "Expected at most 1,000,000"),
     "another compression": (Answer(DATA, headers={"Content-Encoding": "br"}), InputError, "compressed as 'br'"),
     "in circles": (Answer(status=302, headers={"Location": "/a.csv"}), InputError, "redirected more than 5 times"),
-    "to nowhere": (Answer(status=302), InputError, "where we do not go"),
-    "to a file": (Answer(status=302, headers={"Location": "file:///etc/passwd"}), InputError, "where we do not go"),
+    "to nowhere": (Answer(status=302), InputError, "which is not allowed"),
+    "to a file": (Answer(status=302, headers={"Location": "file:///etc/passwd"}), InputError, "which is not allowed"),
     "to another address": (
         Answer(status=302, headers={"Location": "http://169.254.169.254/latest"}),
         InputError,
