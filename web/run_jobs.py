@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ from worker.queue.settings import read_settings
 from worker.queue.submit import new_name, submit
 from worker.receipt import finished_receipt
 from worker.request import SubmitRequest
+from worker.sources.catalogue import Catalogue, open_catalogue
 
 __all__ = ["JobRunner", "LocalQueue", "WantedJob"]
 
@@ -85,14 +86,15 @@ class JobRunner:
             BundleError, RegistryError: the model cannot be used.
         """
         request = self._request(wanted)
+        given = _given(request) if wanted.upload else None
         if self.queued:
             with self._control() as control:
                 control.check_redis()
-                name = submit(request, control.jobs).name
+                name = submit(request, control.jobs, catalogue=given).name
                 look_around(name, control.state, lambda: control.reconciler.supply(name))
         else:
             self._check_local()
-            name = submit(request, self._jobs.queued).name
+            name = submit(request, self._jobs.queued, catalogue=given).name
         found = self._jobs.find(name)
         self._label(found)
         return found
@@ -315,6 +317,12 @@ def _end(process: "subprocess.Popen[str]") -> None:
         process.wait(_END_S)
     except subprocess.TimeoutExpired:
         process.kill()
+
+
+def _given(request: SubmitRequest) -> Catalogue:
+    """The catalogue that was sent, which a job calls by its name alone."""
+    place, column, root = request.source, request.image_column, request.image_root
+    return replace(open_catalogue(place, column, root, request.encoding, confined=True), source=Path(place).name)
 
 
 def _label_command(job: Job, result: Path, *more: str) -> list[str]:

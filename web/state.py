@@ -14,6 +14,7 @@ from web.review.desk import Reviews
 from web.run_jobs import JobRunner
 from web.security import Sessions
 from web.settings import WebSettings
+from web.watch_jobs import JobBoard
 
 __all__ = ["State", "WebState", "make_state"]
 
@@ -33,6 +34,7 @@ class WebState:
         reviews: of their doubtful rows.
         bodies: reads photos from requests.
         metrics: of the server.
+        board: how far jobs are.
     """
 
     settings: WebSettings
@@ -45,23 +47,25 @@ class WebState:
     reviews: Reviews
     bodies: PhotoBodies
     metrics: WebMetrics
+    board: JobBoard
 
 
 def make_state(settings: WebSettings) -> WebState:
     """What a server needs; nothing is loaded or started yet."""
     jobs, rows = JobIndex(settings.jobs, settings.results), CatalogueRows()
-    classifier = ClassifierPool(settings.model, settings.registry)
+    classifier, runner = ClassifierPool(settings.model, settings.registry), JobRunner(settings, jobs)
     return WebState(
         settings,
         Sessions(settings.token),
         jobs,
         classifier,
-        JobRunner(settings, jobs),
+        runner,
         rows,
         Pictures(rows),
         Reviews(jobs, settings.corrections, rows),
         PhotoBodies(settings.allow_hosts),
         WebMetrics(classifier),
+        JobBoard(jobs, runner),
     )
 
 

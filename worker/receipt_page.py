@@ -20,12 +20,12 @@ from worker.products.vote import Product, Verdict
 from worker.receipt import Receipt
 from worker.results import Status, photos_text
 
-__all__ = ["ProductPhotos", "brought", "receipt_page"]
+__all__ = ["FAULTS", "ProductPhotos", "brought", "receipt_page"]
 
 _SIDE: Final = 200
 _WITHIN_S: Final = 15.0
 _MOST_MOVED: Final = 8
-_FAULTS: Final = {
+FAULTS: Final = {
     ImageFault.MISSING: "there is no photo there",
     ImageFault.REFUSED: "it may not be read, or its host may not be asked",
     ImageFault.DOWNLOAD: "it could not be fetched",
@@ -34,6 +34,7 @@ _FAULTS: Final = {
     ImageFault.UNREADABLE: "it is not an image, or is damaged",
     ImageFault.CRASHED: "it crashed the decoder twice",
 }
+"""What each kind of failed rows means."""
 
 
 class ProductPhotos(NamedTuple):
@@ -63,7 +64,7 @@ def receipt_page(
         receipt=receipt,
         source=PurePath(receipt.source).name,
         meanings=_meanings(receipt.model),
-        faults=_FAULTS,
+        faults=FAULTS,
         moved=_most_moved(receipt),
         photo_work=photos_text(receipt.photos),
         pictures={title: data_uri(path.read_bytes(), "png") for title, path in pictures.items()},

@@ -1,0 +1,278 @@
+"""The pages of jobs, over HTTP: tables, live regions, the form, what is refused, and what is downloaded."""
+
+import asyncio
+import csv
+import io
+import json
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from models.errors import JobError
+from tests.until import until
+from web.app import create_app
+from web.settings import WebSettings
+from web.watch_jobs import Broadcast
+from worker.job import JobOptions
+from worker.label import label
+from worker.receipt import finished_receipt
+from worker.request import LabelRequest
+
+EVIL = "<img src=x onerror=alert(1)>.jpg"
+BROWSER = {"accept": "text/html"}
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory, bundle, drawn) -> Path:
+    """A finished job of ``hangtag label``: some rows, one that failed and has a nasty name."""
+    folder = tmp_path_factory.mktemp("result")
+    names = sorted(str(photo.relative_to(drawn)) for photo in drawn.rglob("*.jpg"))[:40]
+    catalogue, output = folder / "products.csv", folder / "labels.parquet"
+    with catalogue.open("w", newline="") as file:
+        csv.writer(file).writerows([["image", "sku"], *([name, n] for n, name in enumerate([*names, EVIL]))])
+    request = LabelRequest(
+        catalogue, bundle, JobOptions(group_column="sku"), output=output, image_root=drawn, workers=1
+    )
+    label(request, lambda *_: None)
+    return output
+
+
+@pytest.fixture
+def settings(tmp_path: Path, result: Path, bundle: Path) -> WebSettings:
+    return WebSettings(
+        jobs=str(tmp_path / "jobs"), results=(result,), model=str(bundle), registry=str(tmp_path / "registry")
+    )
+
+
+@pytest.fixture
+def client(settings: WebSettings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8800") as client:
+        yield client
+
+
+@pytest.fixture
+def id(client: TestClient) -> str:
+    return client.app.state.hangtag.jobs.all()[0].id
+
+
+def page_text(client: TestClient, path: str) -> str:
+    answer = client.get(path, headers=BROWSER)
+    client.cookies.clear()
+    assert answer.status_code == 200, answer.text
+    assert "unsafe-inline" not in answer.headers["content-security-policy"]
+    assert not re.search(r"\sstyle=|\son[a-z]+=\"|<script>|<style>", answer.text)
+    return answer.text
+
+
+def test_without_a_job_the_page_asks_for_a_catalogue(tmp_path):
+    with TestClient(create_app(WebSettings(jobs=str(tmp_path / "none"))), base_url="http://127.0.0.1:8800") as client:
+        text = page_text(client, "/jobs")
+    assert "No job yet: drop a catalogue here" in text
+    assert re.search(r'<section id="new-job"[^>]*title">', text), "the form is open"
+
+
+def test_the_table_names_each_job_with_its_counts(client, id, result):
+    receipt = finished_receipt(client.app.state.hangtag.jobs.find(id).job)
+    text = page_text(client, "/jobs")
+    row = text[text.index(f'<tr data-id="{id}">') :]
+    cells = re.sub(r"<[^>]+>|\s+", " ", row[: row.index("</tr>")]).split()
+    assert cells[:3] == ["labels.parquet", "products.csv", "finished"]
+    assert {str(count) for count in receipt.by_status.values()} <= set(cells)
+    assert f"1 finished · {receipt.by_status['review']}" in text
+
+
+def test_a_job_that_cannot_be_read_is_named_and_hides_no_other(client, id, tmp_path):
+    broken = tmp_path / "jobs" / "broken"
+    broken.mkdir(parents=True)
+    (broken / "job.json").write_text("{")
+    text = page_text(client, "/jobs")
+    assert f'data-id="{id}"' in text
+    assert re.search(r"<b>broken</b> cannot be read: job.json in .* is damaged", text)
+    assert client.get("/jobs/broken").status_code == 409
+
+
+def test_a_finished_jobs_page_shows_its_receipt_and_what_failed(client, id):
+    text = page_text(client, f"/jobs/{id}")
+    assert "missing" in text
+    assert "there is no photo there" in text
+    assert EVIL not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;.jpg" in text
+    assert "Retry 1 failed row" in text
+    assert re.search(r"Review \d+ doubtful row", text)
+    assert "data-events" not in text
+
+
+def test_the_stored_receipt_can_run_nothing(client, id):
+    answer = client.get(f"/jobs/{id}/receipt")
+    assert "<h1>" in answer.text
+    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+
+
+@pytest.mark.parametrize("what", ["result", "receipt", "page", "review", "by_group"])
+def test_what_a_job_leaves_can_be_downloaded(client, id, result, what):
+    names = {"receipt": "receipt.json", "page": "receipt.html", "review": "review.csv", "by_group": "by_group.parquet"}
+    place = result if what == "result" else result.with_name("labels.parquet.job") / names[what]
+    answer = client.get(f"/jobs/{id}/files/{what}")
+    assert answer.content == place.read_bytes()
+    assert answer.headers["content-disposition"].startswith("attachment; filename=")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/jobs/gone", "/jobs/gone/receipt", "/jobs/gone/files/result", "/jobs/gone/events"])
+def test_a_job_that_is_not_there_is_said_to_be_missing(client, path):
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("what", ["../job.json", "job.json", "%2e%2e%2fjob.json", "rows", "x" * 300])
+def test_other_files_of_a_job_cannot_be_downloaded(client, id, what):
+    assert client.get(f"/jobs/{id}/files/{what}").status_code == 404
+
+
+def sent_file(names: list[str], name: str = "spring.csv"):
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["photo", "title"], *([one, "<script>alert(1)</script>"] for one in names)])
+    return {"file": (name, text.getvalue().encode(), "text/csv")}
+
+
+def test_an_uploaded_catalogue_is_shown_and_then_labelled_while_a_browser_watches(client, drawn, bundle, tmp_path):
+    names = sorted(str(photo.relative_to(drawn)) for photo in drawn.rglob("*.jpg"))[:30]
+    seen = client.post("/jobs/_preview", files=sent_file(names), data={"image_root": str(drawn)})
+    assert seen.status_code == 200, seen.text
+    assert "First rows of <bdi>spring.csv</bdi>" in seen.text
+    assert seen.text.count("data:image/jpeg;base64,") == 6
+    assert "<script>" not in seen.text
+    upload = re.search(r'name="upload" value="([0-9a-f]+)"', seen.text)[1]
+    form = {"upload": upload, "model": str(bundle), "image_root": str(drawn), "name": "spring"}
+    started = client.post("/jobs/_start", data=form)
+    assert (started.status_code, started.json()) == (201, {"id": "spring"})
+    events = client.get("/jobs/spring/events")
+    assert events.headers["content-type"].startswith("text/event-stream")
+    said = re.findall(r"^event: (\w+)\ndata: (.*)$", events.text, re.MULTILINE)
+    assert said[-1][0] == "end"
+    last = {name: json.loads(data) for name, data in said}
+    assert "finished" in last["progress"]
+    assert "<b>30</b> of 30 rows" in last["progress"]
+    job = client.app.state.hangtag.jobs.find("spring").job
+    assert (job.spec.rows, job.spec.source) == (30, "spring.csv")
+    assert page_text(client, "/jobs/spring").count("spring.csv") >= 2
+
+
+def test_pasted_urls_become_a_catalogue(client):
+    seen = client.post("/jobs/_preview", data={"urls": "http://127.0.0.1:9/a.jpg\r\nhttp://127.0.0.1:9/b.jpg"})
+    assert seen.status_code == 200, seen.text
+    assert "None of these photos can be read" in seen.text, "private addresses are not asked"
+    assert seen.text.count("127.0.0.1:9/") == 2
+
+
+def test_what_is_no_catalogue_is_refused_in_the_words_of_the_commands(client):
+    for given in ({"source": ""}, {"source": "/no/such/place"}, {"upload": "0" * 24}):
+        answer = client.post("/jobs/_preview", data=given)
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith("Expected")
+    sent = {"file": ("a.exe", b"MZ", "application/octet-stream")}
+    assert "got" in client.post("/jobs/_preview", files=sent).json()["detail"]
+    answer = client.post("/jobs/_start", data={"source": "/no/such/place", "model": "shop@champion", "name": "../x"})
+    assert (answer.status_code, "Expected a name for a job" in answer.json()["detail"]) == (400, True)
+
+
+def test_a_place_outside_data_is_refused(settings, tmp_path, drawn):
+    from dataclasses import replace
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "out").symlink_to(drawn)
+    with TestClient(
+        create_app(replace(settings, data=(tmp_path / "data",))), base_url="http://127.0.0.1:8800"
+    ) as client:
+        for source in (str(drawn), str(tmp_path / "data" / ".." / ".."), str(tmp_path / "data" / "out"), "/etc/passwd"):
+            answer = client.post("/jobs/_preview", data={"source": source})
+            assert (answer.status_code, "under a folder of --data" in answer.json()["detail"]) == (400, True), source
+        answer = client.post("/jobs/_start", data={"source": str(drawn), "model": str(settings.model)})
+        assert answer.status_code == 400
+
+
+def test_a_browser_must_send_the_pages_token(client, id):
+    client.get("/jobs", headers=BROWSER)
+    assert client.post(f"/jobs/{id}/retry").status_code == 403
+    assert client.post(f"/jobs/{id}/nothing", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+
+
+def test_what_a_job_cannot_do_is_refused(client, id):
+    assert client.post(f"/jobs/{id}/cancel").status_code == 409
+    assert client.post(f"/jobs/{id}/resume").status_code == 409
+    assert client.post(f"/jobs/{id}/dance").status_code == 404
+
+
+def test_a_broadcast_reads_once_for_all_who_listen_and_ends_with_the_last():
+    reads: list[int] = []
+    threads: set[int] = set()
+
+    def read() -> int:
+        reads.append(len(reads))
+        threads.add(threading.get_ident())
+        return len(reads)
+
+    async def hear(broadcast: Broadcast[int], count: int) -> list[int]:
+        heard = []
+        stream = broadcast.listen()
+        async for value in stream:
+            heard.append(value)
+            if len(heard) == count:
+                break
+        await stream.aclose()
+        return heard
+
+    async def all_listen() -> None:
+        broadcast = Broadcast(read, every_s=0.01)
+        heard = await asyncio.gather(hear(broadcast, 5), hear(broadcast, 5), hear(broadcast, 3))
+        assert [len(one) for one in heard] == [5, 5, 3]
+        assert len(reads) <= 7, "once for all"
+        while not broadcast.is_idle:
+            await asyncio.sleep(0.01)
+        before = len(reads)
+        await asyncio.sleep(0.05)
+        assert len(reads) == before, "nobody listens"
+        assert await hear(broadcast, 1) == [before + 1]
+
+    asyncio.run(all_listen())
+    assert threading.get_ident() not in threads
+
+
+def test_who_listens_is_told_that_reading_failed():
+    def read() -> int:
+        message = "It is damaged."
+        raise JobError(message)
+
+    async def hear() -> None:
+        async for _ in Broadcast(read, every_s=0.01).listen():
+            pass
+
+    with pytest.raises(JobError, match="It is damaged"):
+        asyncio.run(hear())
+
+
+def test_counts_follow_a_retry(client, id, tmp_path, bundle, drawn):
+    """A chunk's part of a retry counts in the place of the earlier one."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, photo in enumerate(sorted(drawn.rglob("*.jpg"))[:4]):
+        (photos / f"{number}.jpg").write_bytes(photo.read_bytes())
+    (tmp_path / "list.txt").write_text("0.jpg\n1.jpg\nlate.jpg\n")
+    state = client.app.state.hangtag
+    form = {"source": str(tmp_path / "list.txt"), "model": str(bundle), "image_root": str(photos), "name": "late"}
+    assert client.post("/jobs/_start", data=form).status_code == 201
+    job = state.jobs.find("late").job
+    until(lambda: finished_receipt(job), "the job is finished", 60)
+    assert state.board.view("late").counts.errors == {"missing": 1}
+    (photos / "late.jpg").write_bytes((photos / "3.jpg").read_bytes())
+    assert client.post("/jobs/late/retry").status_code == 200
+    until(lambda: (receipt := finished_receipt(job)) and receipt.retry == 1, "the retry is merged", 60)
+    view = state.board.view("late")
+    assert (view.counts.errors, view.counts.rows) == ({}, 3)
+    (job.storage.root / "receipt.json").unlink()
+    view = state.board.view("late")
+    assert (view.counts.errors.total(), view.counts.rows, view.counts.by_status.total()) == (0, 3, 3)

@@ -1,0 +1,275 @@
+"""The jobs: a table of all, one job, and what starts, stops and downloads them."""
+
+import json
+import mimetypes
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from models.errors import InputError, RegistryError
+from models.registry.registry import open_registry
+from models.text import number_of
+from pages.render import render
+from web.catalogues import Preview, look_into
+from web.jobs import WebJob
+from web.problems import Problem
+from web.run_jobs import WantedJob
+from web.state import State, WebState
+from web.views import page
+from web.watch_jobs import JobView
+from worker.finish import PAGE_FILE, RESULT_FILE
+from worker.priority import Priority
+from worker.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE
+from worker.receipt_page import FAULTS
+from worker.results import Status
+
+__all__ = ["router"]
+
+router = APIRouter(include_in_schema=False)
+PRECISIONS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
+_PIECE: Final = 1 << 20
+_PAGE_CSP: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_FILES: Final = {"receipt": RECEIPT_FILE, "page": PAGE_FILE, "review": REVIEW_FILE, "by_group": GROUPS_FILE}
+_FAULT_WORDS: Final = {fault.value: words for fault, words in FAULTS.items()}
+_REGIONS: Final = ("progress", "actions", "counts", "labels", "errors")
+_LONGEST: Final = 200_000
+
+
+def _job(id: str, state: State) -> WebJob:
+    return state.jobs.find(id)
+
+
+Found = Annotated[WebJob, Depends(_job)]
+"""The job that an address names; in a thread, since a disk is asked."""
+
+
+@router.get("/jobs")
+def jobs_page(request: Request, state: State) -> HTMLResponse:
+    """All jobs, and the form for a new one."""
+    views, wrong = state.board.look()
+    shown = page(
+        request,
+        "web/jobs.html",
+        views=views,
+        wrong=wrong,
+        summary=_summary(views),
+        models=_models(state, views),
+        precisions=PRECISIONS,
+        priorities=list(Priority) if state.runner.queued else [],
+        places=state.runner.places,
+    )
+    return HTMLResponse(shown)
+
+
+@router.get("/jobs/_events", response_class=EventSourceResponse)
+async def table_events(state: State) -> AsyncIterator[ServerSentEvent]:
+    """The rows of the table that change, and the whole of it when there are others."""
+    order: list[str] = []
+    sent: dict[str, str] = {}
+    async for rows, summary in state.tables.listen("table", lambda: _rows(state)):
+        if list(rows) != order:
+            order = list(rows)
+            yield ServerSentEvent(raw_data=json.dumps({"rows": list(rows.values())}), event="table")
+        else:
+            changed = {id: html for id, html in rows.items() if sent.get(id) != html}
+            if changed:
+                yield ServerSentEvent(raw_data=json.dumps(changed), event="rows")
+        if sent.get("") != summary:
+            yield ServerSentEvent(raw_data=json.dumps(summary), event="summary")
+        sent = {**rows, "": summary}
+
+
+def _rows(state: WebState) -> tuple[dict[str, str], str]:
+    """Job → its row of the table, and the line above."""
+    views, _ = state.board.look()
+    root = state.settings.root_path
+    return {view.found.id: render("web/jobs_row.html", view=view, root=root) for view in views}, _summary(views)
+
+
+def _summary(views: list[JobView]) -> str:
+    states = [view.state.value for view in views]
+    counts = [f"{states.count(name):,} {name}" for name in dict.fromkeys(states)]
+    doubtful = sum(view.receipt.by_status.get(Status.REVIEW, 0) for view in views if view.receipt)
+    return " · ".join([*counts, *([number_of(doubtful, "row") + " to review"] if doubtful else [])])
+
+
+def _models(state: WebState, views: list[JobView]) -> dict[str, str]:
+    """What a job may be labelled with → what a person reads: of the registry first, then the paths of earlier jobs."""
+    found: dict[str, str] = {}
+    with suppress(RegistryError, InputError, OSError):
+        registry = open_registry(state.settings.registry)
+        for name in registry.names():
+            now = registry.state(name)
+            found |= {f"{name}@{alias}": f"{name}@{alias} ({name}@{at})" for alias, at in sorted(now.aliases.items())}
+            found |= {f"{name}@{version}": f"{name}@{version}" for version in sorted(now.versions, reverse=True)}
+    paths = [state.settings.model, *(view.found.job.spec.model.path for view in views)]
+    for path in dict.fromkeys(filter(None, paths)):
+        with suppress(InputError, OSError):
+            if Path(path).exists() and state.runner.places.checked_model(path):
+                found.setdefault(path, f"{Path(path).name} ({path})")
+    return found
+
+
+@router.post("/jobs/_preview")
+def preview(
+    request: Request,
+    state: State,
+    source: Annotated[str, Form(max_length=8000)] = "",
+    urls: Annotated[str, Form(max_length=_LONGEST)] = "",
+    upload: Annotated[str, Form(max_length=64)] = "",
+    image_column: Annotated[str, Form(max_length=1000)] = "",
+    image_root: Annotated[str, Form(max_length=8000)] = "",
+    file: Annotated[UploadFile | None, File()] = None,
+) -> HTMLResponse:
+    """The first rows of a catalogue: which columns it has, which of them names the photo, and some photos."""
+    runner = state.runner
+    if file and file.filename:
+        upload = runner.uploads.keep(file.filename, iter(lambda: file.file.read(_PIECE), b""))
+    elif urls.strip():
+        upload = runner.uploads.keep("pasted.txt", [urls.strip().replace("\r", "").encode() + b"\n"])
+    place = str(runner.uploads.path(upload)) if upload else runner.places.checked(source.strip(), "the catalogue")
+    root = runner.places.checked(image_root.strip(), "the image root") if image_root.strip() else None
+    seen: Preview = look_into(place, image_column or None, root)
+    shown = page(request, "web/jobs_preview.html", seen=seen, upload=upload, name=Path(place).name)
+    return HTMLResponse(shown)
+
+
+@router.post("/jobs/_start")
+def start(
+    state: State,
+    model: Annotated[str, Form(max_length=4096)],
+    source: Annotated[str, Form(max_length=8000)] = "",
+    upload: Annotated[str, Form(max_length=64)] = "",
+    name: Annotated[str, Form(max_length=200)] = "",
+    image_column: Annotated[str, Form(max_length=1000)] = "",
+    image_root: Annotated[str, Form(max_length=8000)] = "",
+    group_column: Annotated[str, Form(max_length=1000)] = "",
+    precision: Annotated[str, Form(max_length=8)] = "",
+    priority: Annotated[Priority, Form()] = Priority.NORMAL,
+) -> JSONResponse:
+    """Make a job, and say where it is shown."""
+    wanted = WantedJob(
+        source=source.strip(),
+        model=model.strip(),
+        upload=upload or None,
+        name=name.strip() or None,
+        image_column=image_column or None,
+        image_root=image_root.strip() or None,
+        group_column=group_column or None,
+        precision=float(precision) if precision in map(str, PRECISIONS) else None,
+        priority=priority,
+    )
+    return JSONResponse({"id": state.runner.start_job(wanted).id}, 201)
+
+
+@router.get("/jobs/{id}")
+def job_page(request: Request, state: State, id: str) -> HTMLResponse:
+    """One job."""
+    view = state.board.view(id)
+    local = not state.runner.queued
+    shown = page(request, "web/job.html", view=view, files=_files(view), faults=_FAULT_WORDS, local=local)
+    return HTMLResponse(shown)
+
+
+def _files(view: JobView) -> dict[str, str]:
+    """What can be downloaded of a finished job → what a person reads."""
+    receipt = view.receipt
+    if receipt is None:
+        return {}
+    lists = {"review": receipt.review_file and "Rows to review", "by_group": receipt.groups_file and "Products"}
+    there = {what: words for what, words in lists.items() if words}
+    return {"result": "Result", **there, "receipt": "Receipt (JSON)", "page": "Receipt (HTML)"}
+
+
+@router.get("/jobs/{id}/events", response_class=EventSourceResponse)
+async def job_events(found: Found, state: State) -> AsyncIterator[ServerSentEvent]:
+    """The parts of a job's page that change; ``end`` when nothing more happens by itself."""
+    sent: dict[str, str] = {}
+
+    def read() -> tuple[dict[str, str], bool]:
+        view = state.board.view(found.id)
+        return _regions(state, view), view.is_over
+
+    async for regions, over in state.pages.listen(found.id, read):
+        for name, html in regions.items():
+            if sent.get(name) != html:
+                yield ServerSentEvent(raw_data=json.dumps(html), event=name)
+        sent = regions
+        if over:
+            yield ServerSentEvent(raw_data="{}", event="end")
+            return
+
+
+def _regions(state: WebState, view: JobView) -> dict[str, str]:
+    """The parts of a job's page that change while it is labelled."""
+    given = {"view": view, "root": state.settings.root_path, "faults": _FAULT_WORDS, "local": not state.runner.queued}
+    return {name: render(f"web/job_{name}.html", **given) for name in _REGIONS}
+
+
+@router.post("/jobs/{id}/{what}")
+def act(found: Found, what: str, state: State) -> JSONResponse:
+    """Cancel, resume, or retry what failed."""
+    if what == "cancel":
+        state.runner.cancel_job(found)
+    elif what == "resume":
+        state.runner.resume_job(found)
+    elif what == "retry":
+        if not state.runner.retry_job(found):
+            raise Problem(409, "No failed row of it is worth another try.")
+    else:
+        raise Problem(404, f"Expected cancel, resume or retry, got {what[:40]}.")
+    return JSONResponse({"id": found.id})
+
+
+@router.get("/jobs/{id}/receipt")
+def receipt_page(found: Found) -> Response:
+    """The stored page of the receipt, which may run nothing and load nothing."""
+    try:
+        html = found.job.storage.read(PAGE_FILE)
+    except FileNotFoundError as error:
+        raise Problem(404, f"{found.title} has no receipt yet; it is written when the job ends.") from error
+    return HTMLResponse(html, headers={"content-security-policy": _PAGE_CSP, "cache-control": "no-store"})
+
+
+@router.get("/jobs/{id}/files/{what}")
+def download(found: Found, what: str) -> Response:
+    """A file of a finished job."""
+    if what == "result" and found.result:
+        return _sent(found.result, f"{found.result.name}")
+    key = RESULT_FILE if what == "result" else _FILES.get(what)
+    if key is None:
+        raise Problem(404, f"Expected one of result, {', '.join(_FILES)}, got {what[:40]}.")
+    name = f"{found.id}-{key}"
+    folder = found.job.storage.on_disk("")
+    if folder is not None:
+        return _sent(folder / key, name)
+    if not found.job.storage.exists(key):
+        raise _no_file(key)
+    head = {"content-disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_pieces(found, key), media_type=_media_type(name), headers=head)
+
+
+def _sent(path: Path, name: str) -> Response:
+    if not path.is_file():
+        raise _no_file(name)
+    return FileResponse(path, filename=name, media_type=_media_type(name))
+
+
+def _pieces(found: WebJob, key: str) -> Iterator[bytes]:
+    """A file in S3, a piece at a time."""
+    source = found.job.storage.source(key)
+    with source.open("rb") if isinstance(source, Path) else source as file:
+        yield from iter(lambda: file.read(_PIECE), b"")
+
+
+def _media_type(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def _no_file(name: str) -> Problem:
+    return Problem(404, f"Expected the file {name[:100]}, it is not there yet; wait for the job's end.")

@@ -1,0 +1,321 @@
+"""How far jobs are, and what has come of their rows so far; read once, however many browsers look."""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+import pyarrow as pa
+
+from models.errors import HangtagError
+from models.text import one_line
+from web.jobs import JobIndex, NoSuchJobError, WebJob
+from web.run_jobs import JobRunner
+from worker.job import RETRYABLE
+from worker.progress import JobProgress, JobState, ProgressReader
+from worker.receipt import ErrorExample, Receipt, finished_receipt
+from worker.results import latest_parts, part_key, part_work, read_part
+
+__all__ = ["Broadcast", "Broadcasts", "JobBoard", "JobCounts", "JobView"]
+
+T = TypeVar("T")
+_AT_ONCE: Final = 16
+_BUDGET_S: Final = 1.0
+_FRESH_S: Final = 0.9
+_FINISHED_S: Final = 10.0
+_EXAMPLES: Final = 5
+_LONGEST_NAME: Final = 120
+_COLUMNS: Final = ["status", "label", "error", "error_message"]
+
+
+@dataclass
+class JobCounts:
+    """What has come of the rows that are done.
+
+    Attributes:
+        rows: that are counted; a little fewer than are done where many come at once.
+        machines: host → rows.
+    """
+
+    rows: int = 0
+    by_status: Counter[str] = field(default_factory=Counter)
+    by_label: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
+    machines: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> "JobCounts":
+        """A finished job's."""
+        return cls(
+            receipt.rows,
+            Counter(receipt.by_status),
+            Counter(receipt.by_label),
+            Counter({kind: found.count for kind, found in receipt.errors.items()}),
+            {kind: list(found.examples) for kind, found in receipt.errors.items()},
+            Counter(receipt.work.hosts),
+        )
+
+    @property
+    def retryable(self) -> int:
+        """Failed rows that may pass at another time."""
+        return sum(count for kind, count in self.errors.items() if kind in RETRYABLE)
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as pages show it at a moment.
+
+    Attributes:
+        counts: a copy; nobody changes it.
+        receipt: of a finished job.
+        remarks: what stands in its way.
+    """
+
+    found: WebJob
+    progress: JobProgress
+    counts: JobCounts
+    receipt: Receipt | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> JobState:
+        """What is happening to it."""
+        return self.progress.state
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.state in {JobState.FINISHED, JobState.CANCELLED}
+
+    @property
+    def model(self) -> str:
+        """As people call it."""
+        named = self.receipt.named if self.receipt else None
+        return named.version if named else self.found.job.spec.model.reference.partition("/")[0]
+
+    @property
+    def rate(self) -> float:
+        """Rows a second: now, or in the last run of a finished job."""
+        return self.receipt.images_per_s if self.receipt else self.progress.rate
+
+    @property
+    def time_left(self) -> str:
+        """Such as ``4:05``; empty where nobody can tell."""
+        seconds = self.progress.seconds_left
+        if seconds is None:
+            return ""
+        minutes, rest = divmod(int(seconds), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"  # noqa: PLR2004
+
+    @property
+    def moment(self) -> str:
+        """When it was made: ``2026-11-22 14:03``, of UTC."""
+        return self.found.job.spec.created_at[:16].replace("T", " ")
+
+
+class _JobReader:
+    """Reads one job again and again; each part is opened once."""
+
+    def __init__(self, found: WebJob) -> None:
+        self.found = found
+        self.lock = threading.Lock()
+        self._progress = ProgressReader(found.job)
+        self._counted: dict[int, int] = {}
+        self._counts = JobCounts()
+
+    def read(self, runner: JobRunner) -> JobView:
+        """How far it is now."""
+        with self.lock:
+            job = self.found.job
+            receipt = finished_receipt(job)
+            progress = self._progress.read()
+            if receipt:
+                return JobView(self.found, progress, JobCounts.of(receipt), receipt)
+            self._count()
+            if progress.state is JobState.WAITING and runner.local.is_running(self.found.id):
+                progress = JobProgress(**{**vars(progress), "state": JobState.RUNNING})
+            return JobView(self.found, progress, self._copy())
+
+    def _copy(self) -> JobCounts:
+        mine = self._counts
+        return JobCounts(
+            mine.rows,
+            mine.by_status.copy(),
+            mine.by_label.copy(),
+            mine.errors.copy(),
+            {kind: list(some) for kind, some in mine.examples.items()},
+            mine.machines.copy(),
+        )
+
+    def _count(self) -> None:
+        """Count the parts that are new, as many as a second allows; the others have their turn next time."""
+        until = time.monotonic() + _BUDGET_S
+        for chunk, retry in sorted(latest_parts(self.found.job.storage.names("parts")).items()):
+            before = self._counted.get(chunk)
+            if before == retry:
+                continue
+            if before is not None:
+                self._add(chunk, before, -1)
+            self._add(chunk, retry, 1)
+            self._counted[chunk] = retry
+            if time.monotonic() > until:
+                return
+
+    def _add(self, chunk: int, retry: int, sign: int) -> None:
+        job, counts = self.found.job, self._counts
+        part = read_part(job.storage, part_key(chunk, retry), job.spec.id, job.rows_in_chunk(chunk), _COLUMNS)
+        columns = [(counts.by_status, "status"), (counts.by_label, "label"), (counts.errors, "error")]
+        for counter, name in columns:
+            for value, count in Counter(part.column(name).drop_null().to_pylist()).items():
+                counter[value] += sign * count
+        counts.rows += sign * part.num_rows
+        counts.machines[part_work(part.schema).worker.rpartition(":")[0]] += sign * part.num_rows
+        if sign > 0:
+            self._keep_examples(chunk, part)
+
+    def _keep_examples(self, chunk: int, part: pa.Table) -> None:
+        """The first failed rows of each kind, as the receipt shows them."""
+        job, examples = self.found.job, self._counts.examples
+        images: list[str | None] = []
+        for number, kind in enumerate(part.column("error").to_pylist()):
+            some = examples.setdefault(kind, []) if kind else None
+            if some is None or len(some) >= _EXAMPLES:
+                continue
+            images = images or job.chunk_images(chunk)
+            image, message = images[number], part.column("error_message")[number].as_py()
+            shown = None if image is None else one_line(image, _LONGEST_NAME)
+            some.append(ErrorExample(row=chunk * job.spec.chunk_rows + number + 1, image=shown, message=message))
+
+
+class JobBoard:
+    """All jobs, as pages show them. A finished job is read again every ten seconds only, another at each look.
+
+    Args:
+        jobs: that are shown.
+        runner: knows what is labelled on this machine.
+    """
+
+    def __init__(self, jobs: JobIndex, runner: JobRunner) -> None:
+        self._jobs = jobs
+        self._runner = runner
+        self._looking = threading.Lock()
+        self._readers: dict[str, _JobReader] = {}
+        self._views: dict[str, tuple[float, JobView | str]] = {}
+
+    def look(self) -> tuple[list[JobView], dict[str, str]]:
+        """The jobs, the newest first; and id → what is wrong with those that cannot be read."""
+        with self._looking, ThreadPoolExecutor(_AT_ONCE) as threads:
+            ids = self._jobs.ids()
+            for gone in self._views.keys() - set(ids):
+                del self._views[gone]
+                self._readers.pop(gone, None)
+            due = [id for id in ids if self._is_due(id)]
+            for id, seen in zip(due, threads.map(self._seen, due), strict=True):
+                self._views[id] = (time.monotonic(), seen)
+            views = [self._views[id][1] for id in ids]
+        found = [view for view in views if isinstance(view, JobView)]
+        wrong = {id: view for id, view in zip(ids, views, strict=True) if isinstance(view, str) and view}
+        return sorted(found, key=lambda view: view.found.job.spec.created_at, reverse=True), wrong
+
+    def view(self, id: str) -> JobView:
+        """One job, with what stands in its way.
+
+        Raises:
+            NoSuchJobError: there is none.
+            JobError: it is damaged, or of another version.
+        """
+        view = self._reader(self._jobs.find(id)).read(self._runner)
+        if view.is_over:
+            return view
+        return JobView(view.found, view.progress, view.counts, None, tuple(self._runner.remarks(view.found)))
+
+    def _is_due(self, id: str) -> bool:
+        at, view = self._views.get(id, (0.0, ""))
+        over = isinstance(view, JobView) and view.is_over
+        return not at or time.monotonic() - at > (_FINISHED_S if over else _FRESH_S)
+
+    def _seen(self, id: str) -> JobView | str:
+        """A job; or what is wrong with it, which is nothing where it is not there."""
+        try:
+            return self._reader(self._jobs.find(id)).read(self._runner)
+        except NoSuchJobError:
+            return ""
+        except (HangtagError, OSError, pa.ArrowException) as error:
+            return str(error)
+
+    def _reader(self, found: WebJob) -> _JobReader:
+        """The one that has read the job before, unless another job has its name by now."""
+        reader = self._readers.get(found.id)
+        if reader is None or reader.found != found:
+            reader = self._readers[found.id] = _JobReader(found)
+        return reader
+
+
+class Broadcast(Generic[T]):
+    """Reads something in a thread every second as long as anybody listens, once for all who do.
+
+    Args:
+        read: called in a thread.
+        every_s: seconds between its calls.
+    """
+
+    def __init__(self, read: Callable[[], T], every_s: float = 1.0) -> None:
+        self._read = read
+        self._every_s = every_s
+        self._listeners: set[asyncio.Queue[T | Exception]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody listens and nothing is read."""
+        return not self._listeners and (self._task is None or self._task.done())
+
+    async def listen(self) -> AsyncIterator[T]:
+        """What is read from now on; who is slow gets the newest only.
+
+        Raises:
+            Exception: what reading has raised.
+        """
+        queue: asyncio.Queue[T | Exception] = asyncio.Queue(maxsize=1)
+        self._listeners.add(queue)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        try:
+            while True:
+                came = await queue.get()
+                if isinstance(came, Exception):
+                    raise came
+                yield came
+        finally:
+            self._listeners.discard(queue)
+
+    async def _run(self) -> None:
+        while self._listeners:
+            came: T | Exception
+            try:
+                came = await asyncio.to_thread(self._read)
+            except (HangtagError, OSError, pa.ArrowException) as error:
+                came = error
+            for queue in self._listeners:
+                if queue.full():
+                    queue.get_nowait()
+                queue.put_nowait(came)
+            await asyncio.sleep(self._every_s)
+
+
+class Broadcasts(Generic[T]):
+    """The broadcasts that somebody listens to, by name. All methods are called on the event loop."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Broadcast[T]] = {}
+
+    def listen(self, name: str, read: Callable[[], T]) -> AsyncIterator[T]:
+        """Join a broadcast, or begin it."""
+        for idle in [name for name, open_one in self._open.items() if open_one.is_idle]:
+            del self._open[idle]
+        return self._open.setdefault(name, Broadcast(read)).listen()
