@@ -198,11 +198,17 @@ class JobBoard:
     Args:
         jobs: that are shown.
         runner: knows what is labelled on this machine.
+
+    Attributes:
+        tables: the table of jobs, as browsers follow it: job → its row; and the line above.
+        pages: the parts of a job's page, as browsers follow them; and whether nothing more happens.
     """
 
     def __init__(self, jobs: JobIndex, runner: JobRunner) -> None:
         self._jobs = jobs
         self._runner = runner
+        self.tables: Broadcasts[tuple[dict[str, str], str]] = Broadcasts()
+        self.pages: Broadcasts[tuple[dict[str, str], bool]] = Broadcasts()
         self._looking = threading.Lock()
         self._readers: dict[str, _JobReader] = {}
         self._views: dict[str, tuple[float, JobView | str]] = {}

@@ -71,7 +71,7 @@ async def table_events(state: State) -> AsyncIterator[ServerSentEvent]:
     """The rows of the table that change, and the whole of it when there are others."""
     order: list[str] = []
     sent: dict[str, str] = {}
-    async for rows, summary in state.tables.listen("table", lambda: _rows(state)):
+    async for rows, summary in state.board.tables.listen("table", lambda: _rows(state)):
         if list(rows) != order:
             order = list(rows)
             yield ServerSentEvent(raw_data=json.dumps({"rows": list(rows.values())}), event="table")
@@ -195,7 +195,7 @@ async def job_events(found: Found, state: State) -> AsyncIterator[ServerSentEven
         view = state.board.view(found.id)
         return _regions(state, view), view.is_over
 
-    async for regions, over in state.pages.listen(found.id, read):
+    async for regions, over in state.board.pages.listen(found.id, read):
         for name, html in regions.items():
             if sent.get(name) != html:
                 yield ServerSentEvent(raw_data=json.dumps(html), event=name)
