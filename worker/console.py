@@ -121,6 +121,8 @@ def _print_model(receipt: Receipt, console: Console) -> None:
     called = f" ({receipt.named.words})" if receipt.named else ""
     console.print(f"Model: {escape(receipt.model.reference + called)}", highlight=False, soft_wrap=True)
     say_rule(receipt.model, console)
+    if receipt.audit:
+        console.print(f"Audit: {receipt.audit.words}", highlight=False, soft_wrap=True)
     if receipt.drift and receipt.drift.warning:
         console.say(receipt.drift.warning, "yellow")
 

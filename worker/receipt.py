@@ -5,16 +5,20 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.decision import ReviewReason
+from models.decision import ReviewReason, precision_text
 from models.errors import JobError
 from models.reference_answers import BINS, ReferenceAnswers
+from models.text import number_of
 from worker.job import Job, ModelPin
 from worker.results import NO_PHOTO_WORK, PhotoWork, Status
 
 __all__ = [
+    "AUDIT_FILE",
     "GROUPS_FILE",
     "RECEIPT_FILE",
     "REVIEW_FILE",
+    "Audit",
+    "AuditFile",
     "Drift",
     "GroupCounts",
     "ModelName",
@@ -22,10 +26,12 @@ __all__ = [
     "RunFigures",
     "SampleRow",
     "finished_receipt",
+    "read_audit",
 ]
 
 RECEIPT_FILE: Final = "receipt.json"
 REVIEW_FILE: Final = "review.csv"
+AUDIT_FILE: Final = "audit.json"
 GROUPS_FILE: Final = "by_group.parquet"
 
 
@@ -134,6 +140,61 @@ class Drift(_Record):
     reference: ReferenceAnswers
 
 
+class Audit(_Record):
+    """What reviewers found in labeled rows that were drawn at random.
+
+    Attributes:
+        asked: rows that somebody wanted; ``drawn``, those that there are.
+        answered: drawn rows on which all reviewers who spoke agree; ``right`` ones have the label that they say.
+        disputed: drawn rows on which they do not agree; these do not count.
+        low: and ``high``, the 95% interval of the precision.
+        promised: the precision that ruled; none where none was promised.
+    """
+
+    asked: int
+    drawn: int
+    answered: int
+    right: int
+    disputed: int
+    low: float
+    high: float
+    promised: float | None
+
+    @property
+    def precision(self) -> float | None:
+        """The share of right labels; none where nothing is answered."""
+        return self.right / self.answered if self.answered else None
+
+    @property
+    def words(self) -> str:
+        """Such as ``0.98 promised, 0.985 found (0.96 to 0.996) in 300 rows``."""
+        promised = "no precision promised" if self.promised is None else f"{precision_text(self.promised)} promised"
+        if self.precision is None:
+            return f"{promised}; {number_of(self.drawn, 'row')} drawn to check it, none answered yet"
+        low, high, found = (round(value, 3) for value in (self.low, self.high, self.precision))
+        rows = (
+            number_of(self.answered, "row")
+            if self.answered == self.drawn
+            else f"{self.answered:,} of {self.drawn:,} rows"
+        )
+        disputed = f"; reviewers disagree on {self.disputed:,}" if self.disputed else ""
+        return f"{promised}, {found:g} found ({low:g} to {high:g}) in {rows}{disputed}"
+
+
+class AuditFile(_Record):
+    """The contents of ``audit.json``.
+
+    Attributes:
+        retry: the number of the retry of failed rows after which the rows were drawn.
+        sample: numbers of the rows, from 1, in the order in which they were drawn.
+    """
+
+    job: str
+    retry: int
+    sample: tuple[int, ...]
+    figures: Audit
+
+
 class Receipt(_Record):
     """The contents of ``receipt.json``.
 
@@ -169,6 +230,7 @@ class Receipt(_Record):
     review_file: str | None = None
     named: ModelName | None = None
     drift: Drift | None = None
+    audit: Audit | None = None
 
 
 @dataclass(frozen=True)
@@ -195,4 +257,17 @@ def finished_receipt(job: Job) -> Receipt | None:
             "it, and it is written again."
         )
         raise JobError(msg) from error
-    return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None
+    if receipt.job != job.spec.id or receipt.retry != job.retry().number:
+        return None
+    audit = read_audit(job)
+    return receipt.model_copy(update={"audit": audit.figures}) if audit else receipt
+
+
+def read_audit(job: Job, *, of_any_retry: bool = False) -> AuditFile | None:
+    """The job's ``audit.json``; none if it is of the job before its last retry, unless ``of_any_retry``."""
+    try:
+        noted = AuditFile.model_validate_json(job.storage.read(AUDIT_FILE))
+    except (FileNotFoundError, ValidationError):  # a damaged one is drawn again, as it was
+        return None
+    current = of_any_retry or noted.retry == job.retry().number
+    return noted if noted.job == job.spec.id and current else None

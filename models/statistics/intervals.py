@@ -21,6 +21,7 @@ __all__ = [
     "Interval",
     "bootstrap_interval",
     "difference_interval",
+    "exact_interval",
     "lower_bound",
     "proportion_interval",
     "upper_bound",
@@ -32,6 +33,7 @@ Interval = tuple[float, float]
 MISTRUST: Final = 0.05
 """How often a bound or an interval may be wrong."""
 RESAMPLES: Final = 1000
+_HALVINGS: Final = 40
 _CELLS_AT_ONCE: Final = 2_000_000
 _Z: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
 
@@ -56,6 +58,34 @@ def upper_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
     from scipy.stats import beta
 
     return float(beta.ppf(1 - mistrust, hits + 1, rows - hits)) if hits < rows else 1.0
+
+
+def exact_interval(hits: int, rows: int) -> Interval:
+    """:func:`proportion_interval` of whole rows without SciPy, which the base install lacks; slow for many rows."""
+    half = MISTRUST / 2
+    low = _solved(lambda rate: _at_least(hits, rows, rate) < half) if hits else 0.0
+    high = _solved(lambda rate: 1 - _at_least(hits + 1, rows, rate) > half) if hits < rows else 1.0
+    return low, high
+
+
+def _at_least(hits: int, rows: int, rate: float) -> float:
+    """How likely ``hits`` or more of ``rows`` are, each having probability ``rate``."""
+    if not 0.0 < rate < 1.0:
+        return float(rate >= 1.0)
+    whole, inside, outside = math.lgamma(rows + 1), math.log(rate), math.log1p(-rate)
+    return math.fsum(
+        math.exp(whole - math.lgamma(k + 1) - math.lgamma(rows - k + 1) + k * inside + (rows - k) * outside)
+        for k in range(hits, rows + 1)
+    )
+
+
+def _solved(is_below: Callable[[float], bool]) -> float:
+    """The rate up to which a condition holds, by halving."""
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if is_below(middle) else (low, middle)
+    return (low + high) / 2
 
 
 def wilson_interval(hits: int, rows: int) -> Interval:

@@ -24,13 +24,14 @@ def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) ->
     group = typer.Typer(
         help="The labels that reviewers gave, for the next retraining. Without a command: a table of them.\n\n"
         "Examples:\n\n  hangtag corrections\n\n  hangtag corrections import review.csv --reviewer anna\n\n"
-        "  hangtag corrections list --json",
+        "  hangtag corrections apply labels.parquet\n\n  hangtag corrections list --json",
         invoke_without_command=True,
         context_settings={"obj": corrections_of},
         rich_markup_mode="rich",
     )
     group.callback()(corrections_command)
     group.command("import")(import_command)
+    group.command("apply")(apply_command)
     group.command("list")(list_command)
     group.command("show")(show_command)
     app.add_typer(group, name="corrections")
@@ -109,6 +110,47 @@ def import_command(
 
     options = ImportOptions(reviewer, image_column, image_root, prefix, tuple(new_label or ()))
     import_and_show(file, chosen_store(into, config, context.obj), options, as_json=as_json)
+
+
+def apply_command(
+    context: typer.Context,
+    labels: Annotated[
+        str, typer.Argument(metavar="JOB|FILE", help="A result of hangtag label, or the name of a queued job.")
+    ],
+    store: InOption = None,
+    config: ConfigOption = None,
+    jobs: Annotated[
+        str,
+        typer.Option(
+            "--jobs", metavar="DIR", envvar="HANGTAG_JOBS", help="The folder of queued jobs, or an s3:// URL."
+        ),
+    ] = "jobs",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the copy goes: .parquet, .csv or .jsonl. Default: beside the result, as in "
+            "labels.corrected.parquet.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a copy of a result with the labels on which reviewers agree; the original is left alone.
+
+    The copy has every row in its order and three columns more: reviewed_by, was (the label before) and remark.
+
+    Examples:
+
+      hangtag corrections apply labels.parquet
+
+      hangtag corrections apply spring-2026 --jobs /mnt/jobs --in shared/corrections.csv
+
+      hangtag corrections apply labels.csv --output corrected.csv --json
+    """
+    from trainer.corrections.screen import apply_and_show, chosen_store
+
+    apply_and_show(labels, jobs, chosen_store(store, config, context.obj), output, as_json=as_json)
 
 
 def list_command(

@@ -11,12 +11,13 @@ from rich.table import Table
 from models.errors import InputError, NothingNewError
 from models.terminal import Console
 from models.text import number_of
+from trainer.corrections.apply import apply_to_job, find_labels
 from trainer.corrections.importing import Imported, ImportOptions, import_corrections
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import COLUMNS, PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
 from worker.merging.review_list import CORRECT_LABEL
 
-__all__ = ["chosen_store", "import_and_show", "list_corrections", "show_photo"]
+__all__ = ["apply_and_show", "chosen_store", "import_and_show", "list_corrections", "show_photo"]
 
 _DEFAULT: Final = Path("corrections.csv")
 _MOST_ROWS: Final = 30
@@ -98,6 +99,34 @@ def _warn(text: str) -> None:
 def _warn_of_ahead(store: CorrectionStore) -> None:
     if ahead := store.ahead():
         _warn(ahead_sentence(ahead, store.path))
+
+
+def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path | None, *, as_json: bool) -> None:
+    """Write the corrected copy of a result, and say what became of its rows."""
+    done = apply_to_job(find_labels(labels, jobs), store, output)
+    _warn_of_ahead(store)
+    if as_json:
+        audit = done.audit and done.audit.model_dump()
+        _print_json({**vars(done), "reviewed": done.reviewed, "audit": audit})
+        return
+    console = Console()
+    table = Table(title=number_of(done.rows, "row"), title_justify="left")
+    table.add_column("")
+    table.add_column("rows", justify="right")
+    counts = {
+        "reviewed": done.reviewed,
+        "  label changed": done.changed,
+        "  label confirmed": done.confirmed,
+        "  no label: not a product, or more than one": done.remarked,
+        "reviewers disagree: left as they were": done.in_conflict,
+        "to review, nobody has spoken yet": done.left,
+    }
+    for what, count in counts.items():
+        table.add_row(what, f"{count:,}")
+    console.print(table)
+    if done.audit:
+        _say(console, f"Audit: {done.audit.words}")
+    _say(console, f"Corrected copy: {done.output}")
 
 
 def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:

@@ -1,7 +1,7 @@
 """Merges a job's parts into what people get: the result in the catalogue's order, the doubtful rows, the products."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from worker.results import RESULT_SCHEMA, read_part
 from worker.scratch import scratch_database
 from worker.tally import Tally
 
-__all__ = ["Merged", "merge_job", "merge_parts", "read_chunks", "upload_lists"]
+__all__ = ["Merged", "in_runs", "merge_job", "merge_parts", "read_chunks", "upload_lists"]
 
 ROW_GROUP: Final = 65_536
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
@@ -116,22 +116,28 @@ def merge_parts(job: Job, output: Path, on_part: OnPart, amend: Amend | None = N
 
 
 def _write_rows(tables: Iterator[pa.Table], write: Write) -> int:
-    """Write tables in runs of ``ROW_GROUP`` rows: a row group a chunk would make a long footer and a slow file.
+    rows = 0
+    for table in in_runs(tables):
+        write(table)
+        rows += table.num_rows
+    return rows
+
+
+def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Join tables to runs of ``ROW_GROUP`` rows: a row group a chunk would make a long footer and a slow file.
 
     Runs are shorter where rows are large, as those are that hold their photos.
     """
     held: list[pa.Table] = []
-    rows = count = size = 0
+    count = size = 0
     for table in tables:
         held.append(table)
-        rows += table.num_rows
         count, size = count + table.num_rows, size + table.nbytes
         if count >= ROW_GROUP or size >= ROW_GROUP_BYTES:
-            write(pa.concat_tables(held).combine_chunks())
+            yield pa.concat_tables(held).combine_chunks()
             held, count, size = [], 0, 0
     if held:
-        write(pa.concat_tables(held).combine_chunks())
-    return rows
+        yield pa.concat_tables(held).combine_chunks()
 
 
 def _joined(job: Job, schema: pa.Schema, on_part: OnPart, amend: Amend | None) -> Iterator[pa.Table]:

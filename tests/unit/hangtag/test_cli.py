@@ -34,7 +34,7 @@ def test_every_command_of_a_group_teaches_by_example(name: str) -> None:
 @pytest.mark.parametrize(
     ("group", "verbs"),
     [
-        ("corrections", ["import", "list", "show"]),
+        ("corrections", ["apply", "import", "list", "show"]),
         ("jobs", ["cancel", "receipt", "resume", "retry-failed", "show", "watch"]),
         ("models", ["alias", "delete", "diff", "history", "promote", "publish", "rollback"]),
     ],
@@ -75,6 +75,8 @@ def test_every_option_is_in_the_readme_or_the_docs(option: str) -> None:
         "check none",
         "retrain none.toml",
         "corrections import none.csv",
+        "corrections apply none.parquet",
+        "corrections apply none",
     ],
 )
 def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_path: Path, monkeypatch) -> None:

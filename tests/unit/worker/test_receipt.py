@@ -40,6 +40,7 @@ RECEIPT = {
         "confidence_psi": 0.31, "label_psi": 0.02, "rows": 2, "reference_rows": 1, "warning": None,
         "reference": {"confidence_histogram": [0] * 19 + [1], "by_label": {"shoe": 1}},
     },
+    "audit": None,
 }  # fmt: skip
 RECEIPT_JSON = json.dumps(RECEIPT, indent=1)
 

@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from models.statistics.intervals import bootstrap_interval, lower_bound, proportion_interval, upper_bound
+from models.statistics.intervals import (
+    bootstrap_interval,
+    exact_interval,
+    lower_bound,
+    proportion_interval,
+    upper_bound,
+)
 
 counts = st.integers(1, 500).flatmap(lambda rows: st.tuples(st.integers(0, rows), st.just(rows)))
 
@@ -23,6 +29,11 @@ def test_the_interval_ends_where_so_many_hits_would_be_too_rare(pair):
 
 
 @given(counts)
+def test_without_scipy_the_interval_is_the_same(pair):
+    assert exact_interval(*pair) == pytest.approx(proportion_interval(*pair), abs=1e-9)
+
+
+@given(counts)
 def test_the_bound_is_where_so_many_hits_would_be_too_rare(pair):
     hits, rows = pair
     bound = lower_bound(hits, rows)
@@ -38,6 +49,7 @@ def test_the_upper_bound_is_the_lower_bound_of_what_does_not_count(pair):
 
 def test_of_no_rows_nothing_is_known():
     assert upper_bound(0, 0) == 1.0
+    assert exact_interval(0, 0) == (0.0, 1.0)
     assert proportion_interval(0, 0) == (0.0, 1.0)
     assert lower_bound(0, 0) == 0.0
 
