@@ -36,9 +36,14 @@ export class Outbox {
     return this.waiting.some((answer) => answer.sha256 === sha256 && answer.kind !== "undo");
   }
 
-  push(answer) {
+  /** Keep an answer; it is sent with the next flush. */
+  keepOne(answer) {
     this.waiting.push(answer);
     this.keep();
+  }
+
+  push(answer) {
+    this.keepOne(answer);
     this.flush();
   }
 

@@ -20,6 +20,8 @@ let tiles = []; // questions of the grid
 let fetching = false;
 let exhausted = false;
 let gridOn = false;
+let round = 0; // what was asked for in an earlier round is not wanted any more
+let asking = Promise.resolve(); // one request for questions after the other
 
 const outbox = new Outbox(`hangtag.answers.${desk.dataset.job}`, deliver, showSaved);
 
@@ -28,8 +30,10 @@ const outbox = new Outbox(`hangtag.answers.${desk.dataset.job}`, deliver, showSa
 async function refill({ fresh = false } = {}) {
   if (fetching || (exhausted && !fresh) || ahead.length >= AHEAD) return;
   fetching = true;
+  const mine = round;
   try {
-    const found = await askFor(AHEAD + 4 - ahead.length, { fresh });
+    const found = await askFor(fresh ? AHEAD : AHEAD + 1 - ahead.length, { fresh });
+    if (mine !== round) return;
     exhausted = found.length === 0;
     const wasEmpty = ahead.length === 0;
     ahead.push(...found.map(withPicture));
@@ -39,7 +43,7 @@ async function refill({ fresh = false } = {}) {
     console.info(error.message);
     setTimeout(refill, 2000);
   } finally {
-    fetching = false;
+    if (mine === round) fetching = false;
   }
 }
 
@@ -49,7 +53,9 @@ async function askFor(n, { fresh = false, label = $("label").value } = {}) {
   if (label) wish.set("label", label);
   if (desk.dataset.audit) wish.set("audit", desk.dataset.audit);
   const asked = performance.now();
-  const answer = await (await send(`/v1/jobs/${job}/questions?${wish}`)).json();
+  const request = asking.then(() => send(`/v1/jobs/${job}/questions?${wish}`));
+  asking = request.catch(() => {});
+  const answer = await (await request).json();
   showProgress(answer.progress, asked);
   const known = new Set([...ahead, ...tiles].map((question) => question.sha256));
   return answer.questions.filter((question) => !known.has(question.sha256) && !outbox.holds(question.sha256));
@@ -82,9 +88,15 @@ async function lookAgain() {
   if (ahead.length === 0) show();
 }
 
+function newRound() {
+  round += 1;
+  fetching = false;
+  ahead = [];
+}
+
 /** Begin anew after another order, class or name. */
 async function restart() {
-  ahead = [];
+  newRound();
   exhausted = false;
   tiles = [];
   if (gridOn) await showGrid();
@@ -230,14 +242,20 @@ function give(kind, more = {}) {
   if (!question) return;
   say(question, kind, more);
   show();
-  refill();
+  afterPaint(refill);
+}
+
+/** The next photo comes first: nothing else is asked of this machine until it is painted. */
+function afterPaint(act) {
+  requestAnimationFrame(() => setTimeout(act, 30));
 }
 
 function say(question, kind, more = {}) {
   const answer = { id: randomId(), sha256: question.sha256, kind, by: reviewer, ...more };
   done.push([question, answer]);
   if (done.length > 200) done.shift();
-  outbox.push(answer);
+  outbox.keepOne(answer);
+  afterPaint(() => outbox.flush());
 }
 
 function undo() {
@@ -442,7 +460,7 @@ function columns() {
 
 function toggleGrid(on) {
   gridOn = on;
-  if (on) ahead = [];
+  if (on) newRound();
   $("grid-view").setAttribute("aria-pressed", on);
   $("single-view").setAttribute("aria-pressed", !on);
   if (on) return showGrid();
