@@ -119,5 +119,5 @@ def write_audit(job: Job, sample: Sequence[AuditRow], figures: Audit) -> None:
     job.storage.replace(AUDIT_FILE, noted.model_dump_json(indent=1).encode())
     if job.storage.exists(PAGE_FILE):
         page = job.storage.read(PAGE_FILE).decode()
-        text = f"\\g<1>{escape(figures.words)}\\g<2>"
+        text = f"\\g<1>Audit: {escape(figures.words)}.\\g<2>"
         job.storage.replace(PAGE_FILE, _ON_PAGE.sub(text, page, count=1).encode())

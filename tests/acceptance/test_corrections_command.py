@@ -10,10 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 
+from models.storage.storage import FolderStorage
 from tests.command import HANGTAG, clean_environment, run_hangtag
+from tests.review_jobs import Row, doubtful, labelled_job
 from tests.until import until
+from worker.finish import finish_job
+from worker.job import open_job
+from worker.merging.merge import merge_job
+from worker.results import Status
 
 HEAD = "image,sha256,label,was,reviewer,model,at\n"
 LOCK = ".corrections.csv.lock"
@@ -158,3 +165,35 @@ def test_a_review_list_without_answers_says_so_and_ends_with_status_4(tmp_path: 
     for _ in range(2):
         assert run_hangtag("corrections", "import", str(file), *into).returncode == 0, "known answers are no fault"
     assert [(row["label"], row["was"]) for row in stored(tmp_path)] == [("hats", "boots")]
+
+
+def test_a_review_list_goes_through_a_spreadsheet_back_into_the_result(tmp_path: Path) -> None:
+    rows = [*doubtful(3), Row(7, "hats", 0.99, Status.LABELED, category="=cmd()")]
+    result = labelled_job(tmp_path / "shop", rows, chunk_rows=2)
+    job = open_job(FolderStorage(result.with_name(f"{result.name}.job")))
+    assert job is not None
+    finish_job(job)
+    merge_job(job, result, tmp_path)
+    sheet = Path(job.storage.place) / "review.csv"
+    with sheet.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["row"] for line in lines] == ["1", "2", "3"]
+    assert [Path(line["thumbnail"]).is_file() for line in lines] == [True] * 3
+    lines[0]["correct_label"], lines[1]["correct_label"] = "shoes", lines[1]["label"]
+    with sheet.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]), delimiter=";", lineterminator="\r\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    into = str(tmp_path / "corrections.csv")
+    done = run_hangtag("corrections", "import", str(sheet), "--reviewer", "anna", "--into", into, "--json")
+    assert (done.returncode, json.loads(done.stdout)["new"]) == (0, 2), done.stderr
+    assert {Path(row["image"]).is_file() for row in stored(tmp_path)} == {True}
+    found = json.loads(run_hangtag("corrections", "apply", str(result), "--in", into, "--json").stdout)
+    assert (found["changed"], found["confirmed"], found["left"], found["rows"]) == (1, 1, 1, 4)
+    corrected = pq.read_table(result.with_name("labels.corrected.parquet")).to_pylist()
+    assert [(row["label"], row["status"], row["reviewed_by"]) for row in corrected] == [
+        ("shoes", "labeled", "anna"),
+        (rows[1].label, "labeled", "anna"),
+        (rows[2].label, "review", None),
+        ("hats", "labeled", None),
+    ]

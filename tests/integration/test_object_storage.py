@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,11 +15,15 @@ from models.storage.object_storage import ObjectStorage
 from models.storage.storage import FolderStorage, Storage, open_storage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
+from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job
+from trainer.corrections.audit import record_audit
+from trainer.corrections.store import CorrectionStore
+from trainer.corrections.votes import Vote
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job
 from worker.job import Job, JobOptions, open_job
 from worker.job_writer import create_job
 from worker.model import verified_pin
-from worker.receipt import GROUPS_FILE, REVIEW_FILE, finished_receipt
+from worker.receipt import GROUPS_FILE, REVIEW_FILE, finished_receipt, read_audit
 from worker.results import part_bytes, part_key
 from worker.sources.catalogue import open_catalogue
 
@@ -189,6 +194,15 @@ def test_votes_and_doubtful_rows_of_a_job_in_s3_are_there_too(
     votes = pq.read_table(in_s3.source(GROUPS_FILE)).select(["sku", "status", "reason"]).to_pylist()
     assert [tuple(vote.values()) for vote in votes] == [("A", "review", "disagreement"), ("B", "review", "threshold")]
     assert [line.split(",")[0] for line in in_s3.read(REVIEW_FILE).decode().splitlines()] == ["row", "3", "1", "2"]
+    corrections = CorrectionStore(tmp_path / "corrections.csv")
+    corrections.append([Vote(datetime.now(UTC), "anna", "5" * 64, "", "boot")])
+    done = apply_to_job(Labels(job, None), corrections)
+    assert (done.output, done.changed) == (f"{in_s3.place}/{CORRECTED_FILE}", 3)
+    assert pq.read_table(in_s3.source(CORRECTED_FILE)).column("label").to_pylist() == ["boot", "boot", "boot", None]
+    audit, noted = record_audit(job, corrections, 10), read_audit(job)
+    assert audit is not None
+    assert noted is not None
+    assert (audit.drawn, noted.figures) == (0, audit), "the labeled rows of A disagree"
 
 
 def whole_job(storage: Storage, catalogue: Path, bundle: Path) -> pa.Table:

@@ -1,8 +1,10 @@
 """Corrections come back into a result: a copy of it with what reviewers say."""
 
+import fcntl
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +14,7 @@ import pyarrow.compute as pc
 
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
-from models.whole_file import replacing
+from models.whole_file import open_lock, replacing
 from trainer.corrections.audit import record_audit
 from trainer.corrections.rows_file import unguarded
 from trainer.corrections.store import CorrectionStore
@@ -113,15 +115,26 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
     if job is not None and finished_receipt(job) is None:
         msg = f"{job.storage.place} is not finished yet; apply corrections when it is."
         raise JobError(msg)
-    if result is not None:
-        done = apply_corrections(result, store, output or _copy_of(result), job)
-    elif job is not None:
-        done = _in_its_place(job, store, output)
-    else:
-        msg = "Expected a job or a result, got neither."
-        raise InputError(msg)
-    audit = record_audit(job, store) if job is not None else None
-    return replace(done, audit=audit)
+    if job is None:
+        if result is None:
+            msg = "Expected a job or a result, got neither."
+            raise InputError(msg)
+        return apply_corrections(result, store, output or _copy_of(result))
+    with _one_at_a_time(job):
+        if result is None:
+            done = _in_its_place(job, store, output)
+        else:
+            done = apply_corrections(result, store, output or _copy_of(result), job)
+        return replace(done, audit=record_audit(job, store))
+
+
+@contextmanager
+def _one_at_a_time(job: Job) -> Iterator[None]:
+    """Wait for others who write a corrected copy of the same job; several people may press the button at once."""
+    job.storage.scratch.mkdir(parents=True, exist_ok=True)
+    with open_lock(job.storage.scratch / ".corrections.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> Applied:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,16 @@ def test_the_copy_of_a_queued_job_lies_in_its_place(tmp_path: Path, store: Corre
     assert done.output == str(jobs / "spring" / "labels.corrected.parquet")
     assert counts(done) == COUNTS
     assert [row["label"] for row in rows_of(done.output)][:2] == ["=hats", "boots"]
+
+
+def test_several_people_may_ask_for_the_copy_at_once(tmp_path: Path, store: CorrectionStore) -> None:
+    labels = finished(tmp_path)
+    speak(store)
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: apply_to_job(labels, store), range(8)))
+    assert [counts(one) for one in done] == [COUNTS] * 8
+    assert len(rows_of(done[0].output)) == len(ROWS)
+    assert not [path for path in (tmp_path / "shop").iterdir() if path.suffix == ".tmp"]
 
 
 def test_a_prefix_and_names_that_the_catalogue_has_are_heeded(tmp_path: Path, store: CorrectionStore) -> None:
