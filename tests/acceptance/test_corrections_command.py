@@ -188,6 +188,8 @@ def test_a_review_list_goes_through_a_spreadsheet_back_into_the_result(tmp_path:
     done = run_hangtag("corrections", "import", str(sheet), "--reviewer", "anna", "--into", into, "--json")
     assert (done.returncode, json.loads(done.stdout)["new"]) == (0, 2), done.stderr
     assert {Path(row["image"]).is_file() for row in stored(tmp_path)} == {True}
+    elsewhere = run_hangtag("corrections", "apply", str(result), "--in", str(tmp_path / "none.csv"))
+    assert elsewhere.returncode == 2, "a wrong name is no result without corrections"
     found = json.loads(run_hangtag("corrections", "apply", str(result), "--in", into, "--json").stdout)
     assert (found["changed"], found["confirmed"], found["left"], found["rows"]) == (1, 1, 1, 4)
     corrected = pq.read_table(result.with_name("labels.corrected.parquet")).to_pylist()

@@ -32,7 +32,7 @@ from worker.scratch import scratch_folder
 from worker.sources.parquet import read_parquet
 from worker.sources.readers import Reader, read_delimited, read_jsonl
 
-__all__ = ["CORRECTED_FILE", "Applied", "Labels", "apply_corrections", "apply_to_job", "find_labels"]
+__all__ = ["CORRECTED_FILE", "Applied", "Labels", "apply_corrections", "apply_to_job", "copy_of", "find_labels"]
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _ADDED: Final = ("reviewed_by", "was", "remark")
@@ -119,12 +119,12 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
         if result is None:
             msg = "Expected a job or a result, got neither."
             raise InputError(msg)
-        return apply_corrections(result, store, output or _copy_of(result))
+        return apply_corrections(result, store, output or copy_of(result))
     with _one_at_a_time(job):
         if result is None:
             done = _in_its_place(job, store, output)
         else:
-            done = apply_corrections(result, store, output or _copy_of(result), job)
+            done = apply_corrections(result, store, output or copy_of(result), job)
         return replace(done, audit=record_audit(job, store))
 
 
@@ -192,7 +192,8 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
     return Applied(str(output), counts["rows"], *spoken, counts["left"])
 
 
-def _copy_of(result: Path) -> Path:
+def copy_of(result: Path) -> Path:
+    """Where the corrected copy of a result lies."""
     return result.with_name(f"{result.stem}.corrected{result.suffix}")
 
 

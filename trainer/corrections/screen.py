@@ -1,6 +1,7 @@
 """How corrections look on a terminal, and as JSON."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from models.terminal import Console
 from models.text import number_of
 from trainer.corrections.apply import apply_to_job, find_labels
 from trainer.corrections.importing import Imported, ImportOptions, import_corrections
+from trainer.corrections.remarks import REMARK_COLUMNS, remark_cells
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import COLUMNS, PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
 from worker.merging.review_list import CORRECT_LABEL
@@ -102,7 +104,14 @@ def _warn_of_ahead(store: CorrectionStore) -> None:
 
 
 def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path | None, *, as_json: bool) -> None:
-    """Write the corrected copy of a result, and say what became of its rows."""
+    """Write the corrected copy of a result, and say what became of its rows.
+
+    Raises:
+        InputError: there is no file of corrections or remarks.
+    """
+    if not (store.path.exists() or store.remarks.path.exists()):
+        msg = f"Expected corrections in {store.path}, found none; name their file with --in, or import some first."
+        raise InputError(msg)
     done = apply_to_job(find_labels(labels, jobs), store, output)
     _warn_of_ahead(store)
     if as_json:
@@ -135,9 +144,11 @@ def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
     resolved = resolve(votes)
     _warn_of_ahead(store)
     if as_json:
-        _print_json({"file": str(store.path), "words": len(votes), **_resolved_json(resolved)})
+        remarks = [dict(zip(REMARK_COLUMNS, remark_cells(remark), strict=True)) for remark in store.remarks.remarks()]
+        _print_json({"file": str(store.path), "words": len(votes), **_resolved_json(resolved), "remarks": remarks})
         return
     console = Console()
+    _print_remarks(console, store)
     if not votes:
         _say(console, f"No corrections in {store.path}; import some: hangtag corrections import review.csv")
         return
@@ -151,6 +162,13 @@ def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
     if len(latest) > _MOST_ROWS:
         _say(console, f"and {len(latest) - _MOST_ROWS:,} earlier ones: --json prints all")
     _print_conflicts(console, resolved)
+
+
+def _print_remarks(console: Console, store: CorrectionStore) -> None:
+    kinds = Counter(remark.kind for remark in store.standing_remarks())
+    if kinds:
+        counts = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in kinds.most_common())
+        _say(console, f"Remarks, which are no labels: {counts} (in {store.remarks.path.name})")
 
 
 def show_photo(store: CorrectionStore, photo: str, *, as_json: bool) -> None:

@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 from models.errors import InputError
 from tests.unit.trainer.corrections.some_votes import BEGIN, PHOTOS, vote
 from trainer.corrections.remarks import Remark, RemarkKind
+from trainer.corrections.screen import list_corrections
 from trainer.corrections.store import CorrectionStore
 
 GOLDEN = f"""\
@@ -97,3 +99,13 @@ def test_each_bad_row_is_named(store: CorrectionStore, row: str, why: str) -> No
     store.remarks.path.write_text(f"{GOLDEN.splitlines()[0]}\n{row}\n")
     with pytest.raises(InputError, match=why):
         store.remarks.remarks()
+
+
+def test_the_list_of_corrections_counts_remarks(store: CorrectionStore, capsys: pytest.CaptureFixture[str]) -> None:
+    store = CorrectionStore(store.path)
+    store.remarks.append([remark(0), remark(1), remark(2, "more_than_one"), remark(0, "", "bob", note="worn")])
+    list_corrections(store, as_json=False)
+    told = "Remarks, which are no labels: 2 not a product, 1 more than one (in corrections.remarks.csv)"
+    assert told in capsys.readouterr().out
+    list_corrections(store, as_json=True)
+    assert [one["note"] for one in json.loads(capsys.readouterr().out)["remarks"]] == ["", "", "", "worn"]
