@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from models.errors import InputError
+from trainer.corrections.audit import record_audit
 from trainer.corrections.remarks import Remark, RemarkKind, parse_remark
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote, parse_vote
@@ -19,9 +21,10 @@ from web.jobs import JobIndex, WebJob
 from web.photos import CatalogueRows
 from web.review.questions import Questions, load_questions
 from web.review.queue import Progress, ReviewQueue, Statement, Wish, in_order, verdict_of
+from worker.audit import audit_sample
 from worker.job import Job
 from worker.photos.cells import Cells
-from worker.receipt import REVIEW_FILE
+from worker.receipt import REVIEW_FILE, finished_receipt
 
 __all__ = ["Answer", "AnswerKind", "Review", "Reviews", "Stored"]
 
@@ -274,7 +277,7 @@ class Reviews:
     ) -> None:
         self.store = CorrectionStore(corrections)
         self._jobs, self._rows, self._clock = jobs, rows, clock
-        self._open: OrderedDict[str, tuple[object, Review]] = OrderedDict()
+        self._open: OrderedDict[tuple[str, int], tuple[object, Review]] = OrderedDict()
         self._found: dict[str, tuple[float, WebJob]] = {}
         self._lock = threading.Lock()
 
@@ -291,24 +294,37 @@ class Reviews:
             self._found[id] = known
         return known[1]
 
-    def open(self, id: str, *, again: bool = False) -> Review:
-        """The review of a job, loaded when it is first asked for; ``again``: anew if the job has gone on since.
+    def open(self, id: str, audit: int = 0, *, again: bool = False) -> Review:
+        """The review of a job, loaded when it is first asked for.
+
+        Args:
+            id: of the job.
+            again: whether to load it anew if the job has gone on since.
+            audit: how many labeled rows, drawn at random, to ask about in the place of the doubtful ones; 0 for none.
 
         Raises:
-            InputError: there is no such job.
+            InputError: there is no such job, or it is to be audited and is not finished.
             JobError: one of its parts is damaged.
         """
         job = self.find(id).job
         with self._lock:
-            known = self._open.pop(id, None)
+            known = self._open.pop((id, audit), None)
             state = _state(job) if known is None or again else known[0]
             if known is None or known[0] != state:
-                review = Review(job, load_questions(job), self.store, self._rows, self._clock)
-                known = (state, review)
-            self._open[id] = known
+                questions = load_questions(job, self._drawn(job, audit) if audit else None)
+                known = (state, Review(job, questions, self.store, self._rows, self._clock))
+            self._open[id, audit] = known
             while len(self._open) > _MOST_REVIEWS:
                 self._open.popitem(last=False)
             return known[1]
+
+    def _drawn(self, job: Job, audit: int) -> list[int]:
+        """Rows of an audit (from 0), which is noted as asked for."""
+        if finished_receipt(job) is None:
+            msg = f"{job.storage.place} is not finished yet; audit it when it is."
+            raise InputError(msg)
+        record_audit(job, self.store, audit)
+        return [row.row - 1 for row in audit_sample(job, audit)]
 
 
 def _state(job: Job) -> object:

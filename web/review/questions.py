@@ -258,7 +258,7 @@ class _Claim:
             self._folder = name is None
             self.reads = name or job.spec.image_column
             if self.classes_of(first).null_count < _MOSTLY * first.num_rows:
-                self.column = name or "its folder"
+                self.column = name or "folder"
                 return
         self.reads = None
 

@@ -35,6 +35,7 @@ class Order(StrEnum):
     MOST_VALUABLE = "most_valuable"
     BY_CLASS = "by_class"
     CONTRADICTED = "contradicted"
+    RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,7 @@ class ReviewQueue:
                 Order.MOST_VALUABLE: (questions.confidence, -questions.products, -questions.rows),
                 Order.BY_CLASS: (questions.confidence, np.unique(questions.labels, return_inverse=True)[1]),
                 Order.CONTRADICTED: (-questions.confidence,),
+                Order.RANDOM: (questions.draw,),
             }
             self._orders[order] = np.lexsort(keys[order])
         return self._orders[order]

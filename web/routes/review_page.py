@@ -3,7 +3,7 @@
 import getpass
 import unicodedata
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request
@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field
 
 from models.decision import ReviewReason
 from models.errors import InputError
+from trainer.corrections.apply import Labels, apply_to_job
 from trainer.corrections.votes import Vote
+from web.jobs import WebJob
 from web.photos import SIDES
 from web.problems import Problem
 from web.review.desk import Answer, AnswerKind, Review
@@ -28,6 +30,10 @@ router = APIRouter(tags=["review"])
 
 _A_YEAR_S = 365 * 24 * 3600
 _LONGEST_CELL = 400
+Audit = Annotated[
+    int,
+    Query(ge=0, le=100_000, description="Ask about so many labeled rows, drawn at random, and not the doubtful ones."),
+]
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -142,6 +148,28 @@ class ReviewClasses(BaseModel):
     said_by: str | None
 
 
+class CorrectedResult(BaseModel):
+    """What reviewers changed in a result.
+
+    Attributes:
+        output: the corrected copy.
+        changed: rows with another label; ``confirmed`` rows whose label a reviewer gave, too.
+        remarked: rows that have a remark instead of a label.
+        in_conflict: rows on which reviewers do not agree.
+        left: rows to review on which nobody has spoken.
+        audit: what an audit found, in words; null if nobody asked for one.
+    """
+
+    output: str
+    rows: int
+    changed: int
+    confirmed: int
+    remarked: int
+    in_conflict: int
+    left: int
+    audit: str | None
+
+
 class ReviewerName(BaseModel):
     """Who reviews."""
 
@@ -157,11 +185,12 @@ def reviews(request: Request, state: State) -> HTMLResponse:
 
 
 @router.get("/review/{id}", include_in_schema=False)
-def review(request: Request, state: State, id: str) -> HTMLResponse:
+def review(request: Request, state: State, id: str, audit: Audit = 0) -> HTMLResponse:
     """The page that asks."""
     job = _found(state, id)
     name = reviewer_of(request) or (_own_name() if state.settings.is_loopback else "")
-    answer = HTMLResponse(page(request, "web/review.html", job=job, name=name, orders=list(Order)))
+    orders = [order for order in Order if (order is Order.RANDOM) == bool(audit)]
+    answer = HTMLResponse(page(request, "web/review.html", job=job, name=name, audit=audit, orders=orders))
     if name and not reviewer_of(request):
         _name_cookie(answer, request, name)
     return answer
@@ -224,10 +253,11 @@ def questions(
     seat: Annotated[str, Query(max_length=64, description="Who shows them; the reviewer's name by default.")] = "",
     fresh: Annotated[bool, Query(description="Let go of the questions that this seat holds.")] = False,
     reviewer: Annotated[str | None, Query(max_length=64)] = None,
+    audit: Audit = 0,
 ) -> QuestionList:
     """The next questions, with a lease of five minutes each; asking again renews the leases of the seat."""
     name = _reviewer(request, state, reviewer)
-    desk = _review(state, id, again=fresh)
+    desk = _review(state, id, audit, again=fresh)
     wish = Wish(order, label, second)
     places = desk.take(name, seat or name, wish, n, fresh=fresh)
     asked = [_question(state, id, desk, place, name) for place in places]
@@ -236,19 +266,19 @@ def questions(
 
 
 @router.post("/v1/jobs/{id}/answers")
-def answers(request: Request, state: State, id: str, given: GivenAnswers) -> StoredAnswers:
+def answers(request: Request, state: State, id: str, given: GivenAnswers, audit: Audit = 0) -> StoredAnswers:
     """Store answers: those that are named as stored are in ``corrections.csv``, whatever dies."""
     name = _reviewer(request, state, given.reviewer)
-    desk = _review(state, id)
+    desk = _review(state, id, audit)
     found = desk.answer(name, given.seat or name, [Answer(**answer.model_dump()) for answer in given.answers])
     progress = _progress(desk, name, Wish(second=given.second))
     return StoredAnswers(stored=list(found.stored), refused=found.refused, progress=progress)
 
 
 @router.get("/v1/jobs/{id}/classes")
-def classes(state: State, id: str) -> ReviewClasses:
+def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
     """The classes of a job's model, and those that reviewers added, each with some rows that were labeled as it."""
-    desk = _review(state, id)
+    desk = _review(state, id, audit)
     doubtful = desk.doubtful
     return ReviewClasses(
         classes=[
@@ -263,16 +293,33 @@ def classes(state: State, id: str) -> ReviewClasses:
     )
 
 
-def _found(state: WebState, id: str) -> Any:  # noqa: ANN401
+@router.post("/v1/jobs/{id}/corrected")
+def correct(state: State, id: str) -> CorrectedResult:
+    """Write the corrected copy of a job's result, beside it; the result itself is left alone."""
+    job = _found(state, id)
+    done = apply_to_job(Labels(job.job, job.result), state.reviews.store)
+    return CorrectedResult(
+        output=done.output,
+        rows=done.rows,
+        changed=done.changed,
+        confirmed=done.confirmed,
+        remarked=done.remarked,
+        in_conflict=done.in_conflict,
+        left=done.left,
+        audit=done.audit.words if done.audit else None,
+    )
+
+
+def _found(state: WebState, id: str) -> WebJob:
     try:
         return state.reviews.find(id)
     except InputError as error:
         raise Problem(404, str(error)) from error
 
 
-def _review(state: WebState, id: str, *, again: bool = False) -> Review:
+def _review(state: WebState, id: str, audit: int = 0, *, again: bool = False) -> Review:
     _found(state, id)
-    return state.reviews.open(id, again=again)
+    return state.reviews.open(id, audit, again=again)
 
 
 def _reviewer(request: Request, state: WebState, given: str | None) -> str:

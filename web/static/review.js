@@ -23,7 +23,9 @@ let gridOn = false;
 let round = 0; // what was asked for in an earlier round is not wanted any more
 let asking = Promise.resolve(); // one request for questions after the other
 
-const outbox = new Outbox(`hangtag.answers.${desk.dataset.job}`, deliver, showSaved);
+/** Of the interface of this review. */
+const path = (name, query = {}) => `/v1/jobs/${job}/${name}?${new URLSearchParams({ audit: desk.dataset.audit, ...query })}`;
+const outbox = new Outbox(`hangtag.answers.${desk.dataset.audit}.${desk.dataset.job}`, deliver, showSaved);
 
 // ---- Asking
 
@@ -49,11 +51,9 @@ async function refill({ fresh = false } = {}) {
 
 /** Questions that this page does not hold yet; answers of those that it has given may be on their way. */
 async function askFor(n, { fresh = false, label = $("label").value } = {}) {
-  const wish = new URLSearchParams({ n, seat, order: $("order").value, second: $("second").value, fresh });
-  if (label) wish.set("label", label);
-  if (desk.dataset.audit) wish.set("audit", desk.dataset.audit);
+  const wish = { n, seat, order: $("order").value, second: $("second").value, fresh, ...(label && { label }) };
   const asked = performance.now();
-  const request = asking.then(() => send(`/v1/jobs/${job}/questions?${wish}`));
+  const request = asking.then(() => send(path("questions", wish)));
   asking = request.catch(() => {});
   const answer = await (await request).json();
   showProgress(answer.progress, asked);
@@ -202,7 +202,8 @@ function duration(seconds) {
 function showEnd() {
   const { mine = 0, done: settled = 0, questions = 0, right = null } = showProgress.last ?? {};
   const others = showProgress.last?.left ?? 0;
-  $("end-title").textContent = !questions ? "No photo of this job needs a person" : others ? "Others are looking at the last photos" : "Nothing is left to ask you";
+  const nothing = Number(desk.dataset.audit) ? "No row of this job was labeled" : "No photo of this job needs a person";
+  $("end-title").textContent = !questions ? nothing : others ? "Others are looking at the last photos" : "Nothing is left to ask you";
   if (others) setTimeout(() => $("end").classList.contains("hidden") || gridOn || lookAgain(), LOOK_AGAIN_MS);
   const guesses = right === null ? "" : ` ${percent(right)} of the guesses were right.`;
   const chosen = $("label").value || $("order").value === "contradicted" ? " Choose all classes and another order to see the others." : "";
@@ -222,7 +223,7 @@ function showSaved({ waiting, away, problem }) {
 async function deliver(answers) {
   const body = JSON.stringify({ answers: answers.map(({ by, ...answer }) => answer), reviewer: answers[0].by || null, seat, second: Number($("second").value) });
   const asked = performance.now();
-  const stored = await outbox.post(`${root}/v1/jobs/${job}/answers`, body);
+  const stored = await outbox.post(root + path("answers"), body);
   showProgress(stored.progress, asked);
   for (const [id, why] of Object.entries(stored.refused)) comeBack(id, why);
   return [...stored.stored, ...Object.keys(stored.refused)];
@@ -279,7 +280,26 @@ const actions = {
   undo,
   search: () => openSearch(""),
   note: () => openNote(),
+  apply: () => applyToResult().catch((error) => toast(error.message)),
 };
+
+async function applyToResult() {
+  await outbox.settled();
+  const done = await outbox.post(`${root}/v1/jobs/${job}/corrected`, "{}");
+  const counts = {
+    "Label changed": done.changed,
+    "Label confirmed": done.confirmed,
+    "Remark in place of a label": done.remarked,
+    "Reviewers do not agree": done.in_conflict,
+    "Nobody has spoken yet": done.left,
+  };
+  $("applied-title").textContent = `Wrote ${done.output}`;
+  $("applied-counts").replaceChildren(
+    ...Object.entries(counts).flatMap(([name, rows]) => [element("dt", name), element("dd", `${rows.toLocaleString()} rows`)]),
+  );
+  $("applied-audit").textContent = done.audit ? `Audit: ${done.audit}` : "";
+  $("applied").showModal();
+}
 
 // ---- Search in all classes
 
@@ -566,11 +586,12 @@ function randomId() {
 }
 
 async function loadClasses() {
-  const found = await (await send(`/v1/jobs/${job}/classes`)).json();
+  const found = await (await send(path("classes"))).json();
   classes = found.classes.map((one) => ({ ...one, pictures: one.examples.map((path) => example(path, one.label)) }));
   const doubtful = classes.filter((one) => one.doubtful);
   $("label").append(...doubtful.map((one) => new Option(`${one.label} (${one.doubtful.toLocaleString()})`, one.label)));
   const errors = $("order").querySelector("[value=contradicted]");
+  if (!errors) return; // an audit has an order of its own
   errors.disabled = !found.said_by;
   errors.textContent = found.said_by ? `Suspected label errors (by ${found.said_by})` : "Suspected label errors: the catalogue names no class";
 }
@@ -586,8 +607,7 @@ function example(path, label) {
 
 /** Others may be asked what this page held. */
 function letGo() {
-  const wish = new URLSearchParams({ n: 0, seat, fresh: true });
-  fetch(`${root}/v1/jobs/${job}/questions?${wish}`, { keepalive: true }).catch(() => {});
+  fetch(root + path("questions", { n: 0, seat, fresh: true }), { keepalive: true }).catch(() => {});
 }
 
 async function begin() {

@@ -6,14 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from models.storage.storage import FolderStorage
 from tests.review_jobs import Row, doubtful, labelled_job, sha256_of
 from web.app import create_app
 from web.jobs import JobIndex
 from web.settings import WebSettings
+from worker.finish import finish_job
+from worker.job import open_job
 from worker.results import Status
 
 ADDRESS = "http://127.0.0.1:8800"
@@ -25,13 +29,15 @@ class Shop:
     Args:
         folder: of the job and the corrections.
         rows: of the job; of one that is there if there are none.
+        jobs: the folder of queued jobs that has it, where it is one.
     """
 
-    def __init__(self, folder: Path, rows: list[Row] | None = None) -> None:
+    def __init__(self, folder: Path, rows: list[Row] | None = None, jobs: Path | None = None) -> None:
         result = labelled_job(folder / "shop", rows) if rows else folder / "shop" / "labels.parquet"
         self.photos = folder / "shop" / "photos"
         self.corrections = folder / "corrections.csv"
-        settings = WebSettings(jobs=str(folder / "jobs"), results=(result,), corrections=self.corrections)
+        results = () if jobs else (result,)
+        settings = WebSettings(jobs=str(jobs or folder / "jobs"), results=results, corrections=self.corrections)
         self.id = JobIndex(settings.jobs, settings.results).all()[0].id
         self.client = TestClient(create_app(settings), base_url=ADDRESS)
 
@@ -42,8 +48,10 @@ class Shop:
         found: list[dict[str, Any]] = answer.json()["questions"]
         return found
 
-    def answer(self, *answers: dict[str, object], reviewer: str = "anna") -> dict[str, Any]:
-        given = self.client.post(f"/v1/jobs/{self.id}/answers", json={"answers": answers, "reviewer": reviewer})
+    def answer(self, *answers: dict[str, object], reviewer: str = "anna", audit: int = 0) -> dict[str, Any]:
+        given = self.client.post(
+            f"/v1/jobs/{self.id}/answers?audit={audit}", json={"answers": answers, "reviewer": reviewer}
+        )
         assert given.status_code == 200, given.text
         found: dict[str, Any] = given.json()
         return found
@@ -164,6 +172,46 @@ class TestAnswers:
         assert shop.client.get(f"/review/{shop.id}/corrections.csv").status_code == 404
         shop.answer(label(0, "hats"))
         assert shop.client.get(f"/review/{shop.id}/corrections.csv").content == shop.corrections.read_bytes()
+
+
+class TestComingBack:
+    @pytest.fixture
+    def finished(self, tmp_path: Path) -> Shop:
+        """A queued job that is finished: four doubtful rows, and twenty labeled ones."""
+        labeled = [Row(50 + n, "hats", 0.97, Status.LABELED) for n in range(20)]
+        result = labelled_job(tmp_path / "shop", [*doubtful(4), *labeled])
+        job = open_job(FolderStorage(Path(f"{result}.job")))
+        assert job
+        finish_job(job)
+        return Shop(tmp_path, jobs=tmp_path / "shop")
+
+    def test_answers_come_into_a_copy_of_the_result(self, finished: Shop) -> None:
+        finished.answer(
+            label(0, "shoes"), label(1, "hats"), {"id": "1", "sha256": sha256_of(2), "kind": "not_a_product"}
+        )
+        done = finished.client.post(f"/v1/jobs/{finished.id}/corrected").json()
+        assert (done["changed"], done["confirmed"], done["remarked"], done["left"]) == (1, 1, 1, 1)
+        rows = pq.read_table(done["output"]).to_pylist()
+        assert [row["label"] for row in rows[:2]] == ["shoes", "hats"]
+        assert [row["status"] for row in rows[:2]] == ["labeled", "labeled"]
+
+    def test_an_audit_asks_about_labeled_rows_and_measures_the_promise(self, finished: Shop) -> None:
+        asked = finished.ask(64, audit=10, order="random")
+        assert len(asked) == 10
+        assert {question["reason"] for question in asked} == {"labeled without a person"}
+        given = [
+            {"id": one["sha256"][:9], "sha256": one["sha256"], "kind": "label", "label": name}
+            for one, name in zip(asked, ["boots", *["hats"] * 9], strict=True)
+        ]
+        finished.answer(*given, audit=10)
+        words = finished.client.post(f"/v1/jobs/{finished.id}/corrected").json()["audit"]
+        assert "0.9 found" in words or "0.90 found" in words
+        assert len(finished.ask(64)) == 4
+
+    def test_a_job_that_is_not_finished_is_not_audited(self, shop: Shop) -> None:
+        answer = shop.client.get(f"/v1/jobs/{shop.id}/questions", params={"audit": 5})
+        assert answer.status_code == 400
+        assert "not finished" in answer.json()["detail"]
 
 
 class TestPictures:
