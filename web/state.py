@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from web.classify import ClassifierPool
+from web.comparisons import Comparisons
 from web.jobs import JobIndex
 from web.metrics import WebMetrics
 from web.photo_body import PhotoBodies
@@ -35,6 +36,7 @@ class WebState:
         bodies: reads photos from requests.
         metrics: of the server.
         board: how far jobs are.
+        comparisons: of two models on a job's rows.
     """
 
     settings: WebSettings
@@ -48,6 +50,7 @@ class WebState:
     bodies: PhotoBodies
     metrics: WebMetrics
     board: JobBoard
+    comparisons: Comparisons
 
 
 def make_state(settings: WebSettings) -> WebState:
@@ -66,6 +69,7 @@ def make_state(settings: WebSettings) -> WebState:
         PhotoBodies(settings.allow_hosts),
         WebMetrics(classifier),
         JobBoard(jobs, runner),
+        Comparisons(),
     )
 
 

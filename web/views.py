@@ -3,12 +3,16 @@
 from urllib.parse import unquote
 
 from fastapi import Request
+from fastapi.responses import HTMLResponse
 
 from pages.render import render
 
-__all__ = ["REVIEWER_COOKIE", "page", "reviewer_of"]
+__all__ = ["REVIEWER_COOKIE", "page", "reviewer_of", "stored_page"]
 
 REVIEWER_COOKIE = "hangtag_reviewer"
+_STORED_CSP = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'none'"
+)
 NAVIGATION = {"try": "Try", "models": "Models", "jobs": "Jobs", "review": "Review"}
 
 
@@ -32,6 +36,11 @@ def page(request: Request, template: str, **values: object) -> str:
         navigation=NAVIGATION,
         **values,
     )
+
+
+def stored_page(html: bytes) -> HTMLResponse:
+    """A whole page that was stored, such as a report: it may run nothing and load nothing, from here or elsewhere."""
+    return HTMLResponse(html, headers={"content-security-policy": _STORED_CSP, "cache-control": "no-store"})
 
 
 def reviewer_of(request: Request) -> str:

@@ -40,7 +40,7 @@ class Event(Record):
     Attributes:
         number: its place in the history, from 1.
         at: when, in UTC.
-        by: who, as ``user@host``.
+        by: who: ``user@host``, after the name of a person whom a page asked to give one.
         what: what happened.
         version: the version that it happened to.
         why: the reason, in a person's words or a cycle's.
@@ -106,12 +106,15 @@ class History:
         *,
         cycle: str | None = None,
         forced: bool = False,
+        by: str | None = None,
     ) -> Event | None:
         """Append an event, even while others write; returns None if there was nothing to do.
 
         ``change`` makes the new state, or raises; it is called again whenever somebody else was quicker. ``forced``
-        allows overruling a refusal; the event says whether one was overruled.
+        allows overruling a refusal; the event says whether one was overruled. ``by`` is the name of the person for whom
+        this account acts.
         """
+        account = f"{_user()}@{socket.gethostname()}"
         while True:
             last = self.last()
             before = last.after if last else State()
@@ -123,7 +126,7 @@ class History:
             event = Event(
                 number=last.number + 1 if last else 1,
                 at=datetime.now(UTC).isoformat(timespec="seconds"),
-                by=f"{_user()}@{socket.gethostname()}",
+                by=f"{by} ({account})" if by else account,
                 what=what,
                 version=version,
                 why=why,

@@ -13,9 +13,11 @@ from models.registry.state import State
 from models.storage.storage import Storage
 from models.text import numbered
 
-__all__ = ["TRAINING", "claim_number", "copy_version", "remove_deleted"]
+__all__ = ["REPORT_FILES", "TRAINING", "claim_number", "copy_version", "remove_deleted", "report_files"]
 
 TRAINING: Final = "training"
+REPORT_FILES: Final = ("report.html", "confusion_matrix.png")
+"""What a run has for people to look at; kept beside a version's bundle where the run is named."""
 _CLAIMS: Final = "claims"
 
 
@@ -58,6 +60,11 @@ def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mappi
     keep_bundle(storage.child(str(version)), bundle)
     for file, path in training.items():
         storage.commit(f"{TRAINING}/{version}/{file}", path.read_bytes())
+
+
+def report_files(run: Path) -> dict[str, Path]:
+    """Those of a run's files that people look at, by the names under which they are kept."""
+    return {name: run / name for name in REPORT_FILES if (run / name).is_file()}
 
 
 def remove_deleted(storage: Storage, state: State) -> None:

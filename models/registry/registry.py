@@ -1,7 +1,7 @@
 """The model registry: versions, aliases such as ``champion``, and their history.
 
     <registry>/<name>/<version>/          a bundle; never changed once it is published
-    <registry>/<name>/training/<version>/ what a retraining starts from: splits.csv, best.keras, args.json
+    <registry>/<name>/training/<version>/ what a retraining starts from: splits.csv, best.keras, args.json; the report
     <registry>/<name>/claims/000004.json  which bundle a version's number is for
     <registry>/<name>/history/000007.json what happened, an event a file: the truth
     <registry>/<name>/history.jsonl       the same to read, and aliases.json
@@ -11,6 +11,7 @@ may write at once: each event is written by one of them.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -194,11 +195,13 @@ class Registry:
         cycle: str | None = None,
         instead_of: int | None = None,
         force: bool = False,
+        by: str | None = None,
     ) -> Event | None:
         """Make a version the champion; returns None if it is champion already.
 
         ``why``, ``numbers`` and ``cycle`` are for the history. ``instead_of`` is the champion that it was compared
-        with, 0 for none. ``force``, which needs a reason, overrules a gate's refusal.
+        with, 0 for none. ``force``, which needs a reason, overrules a gate's refusal. ``by`` is the name of the person
+        for whom this account acts.
 
         Raises:
             RegistryError: the version does not exist, a gate has refused it, or another version became champion
@@ -208,7 +211,7 @@ class Registry:
             msg = f"Expected a reason to promote {name}@{version} by force, got none; give it with --why."
             raise RegistryError(msg)
         change = partial(self._rules(name).promoted, version=version, instead_of=instead_of, force=force)
-        return self.history(name).append(What.PROMOTED, change, why, numbers, cycle=cycle, forced=force)
+        return self.history(name).append(What.PROMOTED, change, why, numbers, cycle=cycle, forced=force, by=by)
 
     def refuse(
         self, name: str, version: int, reasons: tuple[str, ...], numbers: Mapping[str, Any], cycle: str | None = None
@@ -221,19 +224,33 @@ class Registry:
         change = partial(self._rules(name).refused, version=version, reasons=reasons)
         return self.history(name).append(What.REFUSED, change, " ".join(reasons), numbers, cycle=cycle)
 
-    def rollback(self, name: str, why: str) -> Event:
+    def rollback(self, name: str, why: str, *, instead_of: int | None = None, by: str | None = None) -> Event:
         """Restore the previous champion that still exists.
 
         Of two rollbacks at once only one succeeds, so that two people who see the same fault go back one version.
+        ``instead_of`` is the champion that a person saw; by default the one of this moment. ``by`` is the name of the
+        person for whom this account acts.
 
         Raises:
             RegistryError: there is no such version, or another one has become champion meanwhile.
         """
         champion = self.state(name).aliases.get(CHAMPION)
-        change = partial(self._rules(name).rolled_back, instead_of=champion)
-        event = self.history(name).append(What.ROLLED_BACK, change, why)
+        change = partial(self._rules(name).rolled_back, instead_of=instead_of or champion)
+        event = self.history(name).append(What.ROLLED_BACK, change, why, by=by)
         assert event is not None  # noqa: S101 - there is always something to do, or an error
         return event
+
+    def previous_champion(self, name: str) -> int | None:
+        """The version that :meth:`rollback` would restore; None if there is none.
+
+        Raises:
+            RegistryError: there is no such model.
+        """
+        state = self.state(name)
+        with suppress(RegistryError):
+            changed = self._rules(name).rolled_back(state, instead_of=state.aliases.get(CHAMPION))
+            return changed[0] if changed else None
+        return None
 
     def alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
         """Point an alias at a version; None if it does already. Only promotions and rollbacks move ``champion``.

@@ -12,6 +12,7 @@ from exporter.options import ExportOptions
 from models.bundle import MANIFEST_FILE
 from models.errors import HangtagError, RegistryError
 from models.registry.history import CHALLENGER, What
+from models.registry.publish import report_files
 from models.whole_file import replace_file
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import gone_photos
@@ -98,7 +99,12 @@ def _publish(work: RunningCycle, view: "TrainingView") -> None:
         work.folder.bundle,
         f"retraining cycle {work.cycle_id}",
         numbers=numbers,
-        training={SPLITS_FILE: run.splits, "best.keras": run.best, "args.json": run.path / "args.json"},
+        training={
+            SPLITS_FILE: run.splits,
+            "best.keras": run.best,
+            "args.json": run.path / "args.json",
+            **report_files(run.path),
+        },
         cycle=work.cycle_id,
         alias=CHALLENGER,
     )

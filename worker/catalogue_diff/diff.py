@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 
 from models.errors import JobError
 from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel, counted
-from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, draw_sample
-from worker.job import JobOptions, ModelPin
+from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, bring_job_here, draw_job_sample, draw_sample
+from worker.job import Job, JobOptions, ModelPin
 from worker.label import label
 from worker.model import verified_pin
 from worker.places import is_url
 from worker.request import LabelRequest
 from worker.results import Status
 
-__all__ = ["Advance", "diff_catalogue"]
+__all__ = ["Advance", "diff_catalogue", "diff_job"]
 
 Advance = Callable[[str, int, int], None]
 """Called with the step that is running, how much of it is done, and how much there is."""
@@ -42,6 +42,25 @@ def diff_catalogue(
     pins = [verified_pin(model, None) for model in (before, after)]  # a damaged one is named before photos are fetched
     sample = draw_sample(source, folder, rows, options)
     here = bring_here(sample, options, partial(advance, "Fetching photos"))
+    return _compared(pins, sample, here, options, advance)
+
+
+def diff_job(before: Path, after: Path, job: Job, folder: Path, rows: int, advance: Advance) -> CatalogueFigures:
+    """Label some rows of a job with two models, and say what differs; photos are read as the job reads them.
+
+    Raises:
+        BundleError: a bundle is damaged or disagrees with itself on this machine.
+        JobError: no photo came, or both models together could label no row.
+    """
+    pins = [verified_pin(model, None) for model in (before, after)]
+    sample = draw_job_sample(job, folder, rows)
+    here = bring_job_here(sample, job, partial(advance, "Fetching photos"))
+    return _compared(pins, sample, here, SampleOptions(), advance)
+
+
+def _compared(
+    pins: list[ModelPin], sample: Sample, here: Path, options: SampleOptions, advance: Advance
+) -> CatalogueFigures:
     old, old_failure = _labels(pins[0], here, sample, options, partial(advance, "Labelling with the old model"))
     new, new_failure = _labels(pins[1], here, sample, options, partial(advance, "Labelling with the new model"))
     both = sorted(old.keys() & new.keys())

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +16,21 @@ import pyarrow.parquet as pq
 
 from models.errors import JobError
 from models.whole_file import replace_file, write_beside
+from worker.job import Job, images_of
 from worker.photos.photo import Wanted
-from worker.photos.source import Photos, open_photos
+from worker.photos.source import Photos, open_photos, photos_of
 from worker.places import cell_texts
 from worker.sources.catalogue import open_catalogue
 
-__all__ = ["SAMPLE_FILE", "Sample", "SampleOptions", "bring_here", "draw_sample"]
+__all__ = [
+    "SAMPLE_FILE",
+    "Sample",
+    "SampleOptions",
+    "bring_here",
+    "bring_job_here",
+    "draw_job_sample",
+    "draw_sample",
+]
 
 SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
@@ -87,6 +97,18 @@ def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) ->
     return Sample(place, table.replace_schema_metadata(), **json.loads(table.schema.metadata[_ABOUT_KEY]))
 
 
+def draw_job_sample(job: Job, folder: Path, rows: int, seed: int = 0) -> Sample:
+    """Draw at most ``rows`` rows of a job, each as likely as any other; the same ones each time."""
+    spec = job.spec
+    drawn = np.sort(np.random.default_rng(seed).choice(spec.rows, min(rows, spec.rows), replace=False)).tolist()
+    cells: list[str | None] = []
+    for chunk, places in groupby(drawn, key=lambda row: row // spec.chunk_rows):
+        images = images_of(job, job.chunk_table(chunk, [spec.image_column]))
+        cells += [images[place % spec.chunk_rows] for place in places]
+    table = pa.table([[row + 1 for row in drawn], cells], schema=_SCHEMA)
+    return Sample(folder, table, spec.source, str(folder), spec.rows)
+
+
 def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
     catalogue = open_catalogue(
         source, options.image_column, options.image_root, options.encoding, options.allow_hosts or None
@@ -135,17 +157,31 @@ def bring_here(sample: Sample, options: SampleOptions, advance: Callable[[int, i
     """
     file = sample.folder / _HERE_FILE
     if not file.exists():
-        _write(file, _with_photos(sample, options, advance))
+        with closing(open_photos(sample.image_root, options.allow_hosts)) as photos:
+            _write(file, _with_photos(sample, photos, lambda cell: photos.url_of(cell) is not None, advance))
     return file
 
 
-def _with_photos(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> pa.Table:
+def bring_job_here(sample: Sample, job: Job, advance: Callable[[int, int], None]) -> Path:
+    """As :func:`bring_here`; all photos are copied, so that a job that is confined to its image root stays so.
+
+    Raises:
+        JobError: none of several photos could be read.
+    """
+    file = sample.folder / _HERE_FILE
+    with closing(photos_of(job)) as photos:
+        _write(file, _with_photos(sample, photos, lambda _: True, advance))
+    return file
+
+
+def _with_photos(
+    sample: Sample, photos: Photos, is_copied: Callable[[str | None], bool], advance: Callable[[int, int], None]
+) -> pa.Table:
     cells: list[str | None] = sample.table.column("image").to_pylist()
-    with closing(open_photos(sample.image_root, options.allow_hosts)) as photos:
-        elsewhere = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
-        paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in elsewhere}
-        asked = [Wanted(0, place, cells[place]) for place in elsewhere if not paths[place].exists()]
-        failures = _fetch(photos, asked, paths, advance)
+    copied = [place for place, cell in enumerate(cells) if is_copied(cell)]
+    paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in copied}
+    asked = [Wanted(0, place, cells[place]) for place in copied if not paths[place].exists()]
+    failures = _fetch(photos, asked, paths, advance)
     if failures and len(failures) == len(cells):
         msg = f"Expected the photos of {len(cells):,} rows of {sample.source}, none could be fetched: {failures[0]}"
         raise JobError(msg)

@@ -9,12 +9,22 @@ from models.bundle import read_manifest
 from models.decision import promise_text
 from models.errors import BundleError, HangtagError, InputError, MissingExtraError
 from models.registry.history import CHALLENGER, CHAMPION, Event
+from models.registry.publish import report_files
 from models.registry.registry import Registry
 from models.terminal import Console
 from models.verify import verify_with_spinner
 from worker.registry.console import VersionName, event_record
 
-__all__ = ["delete_version", "look_up", "move_alias", "promote_version", "publish_bundle", "roll_back"]
+__all__ = [
+    "delete_version",
+    "look_up",
+    "move_alias",
+    "promote_version",
+    "promoted_words",
+    "publish_bundle",
+    "restored_words",
+    "roll_back",
+]
 
 _TRAINING_FILES: Final = {"splits.csv": "splits.csv", "best.keras": "weights/best.keras", "args.json": "args.json"}
 """Name in the registry → place in the run's folder."""
@@ -88,7 +98,7 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
             "another image size."
         )
         raise InputError(msg)
-    return found
+    return found | report_files(run)
 
 
 def _tell_published(registry: Registry, version: VersionName, *, new: bool, as_json: bool) -> None:
@@ -112,8 +122,7 @@ def promote_version(
     _check_tracking(mlflow)
     version = look_up(model, registry)
     event = registry.promote(*version, why, force=force)
-    done = f"{version} is the champion now. {_promise(registry, version)}"
-    _tell(event, done, f"{version} is the champion already.", as_json=as_json)
+    _tell(event, promoted_words(registry, version), f"{version} is the champion already.", as_json=as_json)
     _track_aliases(mlflow, registry, version.model)
 
 
@@ -122,10 +131,19 @@ def roll_back(registry: Registry, name: str, why: str, mlflow: str | None, *, as
     _check_tracking(mlflow)
     event = registry.rollback(name, why)
     version = VersionName(name, event.version)
-    promise = _promise(registry, version)
-    done = f"{version} is the champion again; what is submitted from now on takes it. {promise}"
-    _tell(event, done, "", as_json=as_json)
+    _tell(event, restored_words(registry, version), "", as_json=as_json)
     _track_aliases(mlflow, registry, name)
+
+
+def promoted_words(registry: Registry, version: VersionName) -> str:
+    """The result of a promotion, for people."""
+    return f"{version} is the champion now. {_promise(registry, version)}"
+
+
+def restored_words(registry: Registry, version: VersionName) -> str:
+    """The result of a rollback, for people."""
+    promise = _promise(registry, version)
+    return f"{version} is the champion again; what is submitted from now on takes it. {promise}"
 
 
 def move_alias(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +18,20 @@ from models.registry.registry import Registry
 from models.terminal import Console
 from models.text import number_of
 
-__all__ = ["VersionName", "event_record", "print_diff", "print_events", "print_versions"]
+__all__ = [
+    "VersionDiff",
+    "VersionName",
+    "ago",
+    "compare_versions",
+    "done_words",
+    "event_record",
+    "numbers_words",
+    "print_diff",
+    "print_events",
+    "print_versions",
+    "value_words",
+    "versions_of",
+]
 
 _MEGABYTE: Final = 1_000_000
 _WHO: Final = 24
@@ -50,7 +64,7 @@ def print_versions(registry: Registry, *, as_json: bool) -> None:
     versions: list[dict[str, Any]] = []
     for name in registry.names():
         try:
-            versions += _versions_of(registry, name)
+            versions += versions_of(registry, name)
         except (HangtagError, OSError) as error:
             Console(stderr=True).say(f"{name}: {error}", "red")
     if as_json:
@@ -76,7 +90,7 @@ def print_versions(registry: Registry, *, as_json: bool) -> None:
     Console().print(table)
 
 
-def _versions_of(registry: Registry, name: str) -> list[dict[str, Any]]:
+def versions_of(registry: Registry, name: str) -> list[dict[str, Any]]:
     """The versions of one model, in order, as in ``--json``."""
     state = registry.state(name)
     aliases = {
@@ -96,8 +110,7 @@ def print_events(events: Sequence[Event], *, as_json: bool) -> None:
         return
     table, now = _table("when, who", "what", "version", "why"), datetime.now(UTC)
     for event in events:
-        done = event.what.replace("_", " ") + (" by force" if event.forced else "")
-        numbers = ", ".join(f"{name} {_short(value)}" for name, value in event.numbers.items())
+        done, numbers = done_words(event), numbers_words(event)
         table.add_row(
             escape(f"{ago(event.at, now)}\n{event.by}"),
             escape(f"{done}\nin cycle {event.cycle}" if event.cycle else done),
@@ -109,12 +122,49 @@ def print_events(events: Sequence[Event], *, as_json: bool) -> None:
     Console().print(table)
 
 
+def done_words(event: Event) -> str:
+    """What happened to a version."""
+    return event.what.replace("_", " ") + (" by force" if event.forced else "")
+
+
+def numbers_words(event: Event) -> str:
+    """The figures that an event rested on."""
+    return ", ".join(f"{name} {_short(value)}" for name, value in event.numbers.items())
+
+
 def event_record(event: Event) -> dict[str, Any]:
     """An event as in ``--json``: without the state after it, except the aliases."""
     return {**event.model_dump(mode="json", exclude={"after"}), "aliases": event.after.aliases}
 
 
-def print_diff(registry: Registry, before: VersionName, after: VersionName, *, as_json: bool) -> None:
+@dataclass(frozen=True)
+class VersionDiff:
+    """What tells two versions apart.
+
+    Attributes:
+        labels_added: classes that only the version after has.
+        labels_removed: classes that only the version before has.
+        settings: name, value before and value after, of those that differ and of the others.
+        between: the model's events from the earlier version's publication to the later one's, the oldest first.
+    """
+
+    labels_added: tuple[str, ...]
+    labels_removed: tuple[str, ...]
+    settings: tuple[tuple[str, Any, Any], ...]
+    between: tuple[Event, ...]
+
+    @property
+    def different(self) -> list[tuple[str, Any, Any]]:
+        """The settings that differ."""
+        return [setting for setting in self.settings if setting[1] != setting[2]]
+
+    @property
+    def same(self) -> list[str]:
+        """Names of the settings that are the same in both."""
+        return [name for name, before, after in self.settings if before == after]
+
+
+def compare_versions(registry: Registry, before: VersionName, after: VersionName) -> VersionDiff:
     """Compare two versions by what their bundles and the history say; no photo is labelled.
 
     Raises:
@@ -123,30 +173,41 @@ def print_diff(registry: Registry, before: VersionName, after: VersionName, *, a
     """
     first, second = (read_manifest(registry.path(*name)) for name in (before, after))
     old, new = first.manifest.labels, second.manifest.labels
-    added = [label for label in new if label not in old]
-    removed = [label for label in old if label not in new]
     was, is_now = _settings(first), _settings(second)
-    settings = [(name, was.get(name), is_now.get(name)) for name in dict.fromkeys([*was, *is_now])]
-    between = _between(registry, before, after)
+    return VersionDiff(
+        labels_added=tuple(label for label in new if label not in old),
+        labels_removed=tuple(label for label in old if label not in new),
+        settings=tuple((name, was.get(name), is_now.get(name)) for name in dict.fromkeys([*was, *is_now])),
+        between=tuple(_between(registry, before, after)),
+    )
+
+
+def print_diff(registry: Registry, before: VersionName, after: VersionName, *, as_json: bool) -> None:
+    """Print :func:`compare_versions`, or a JSON object.
+
+    Raises:
+        RegistryError: one of them does not exist.
+        BundleError: one of them is damaged.
+    """
+    diff = compare_versions(registry, before, after)
     if as_json:
-        told = [{"name": name, "before": a, "after": b} for name, a, b in settings]
+        told = [{"name": name, "before": a, "after": b} for name, a, b in diff.settings]
         record: dict[str, Any] = {"before": str(before), "after": str(after)}
-        record |= {"labels_added": added, "labels_removed": removed}
-        record |= {"settings": told, "between": [event_record(event) for event in between]}
+        record |= {"labels_added": diff.labels_added, "labels_removed": diff.labels_removed}
+        record |= {"settings": told, "between": [event_record(event) for event in diff.between]}
         print(json.dumps(record, indent=1))
         return
-    Console().say(f"Labels added: {', '.join(added) or 'none'}")
-    Console().say(f"Labels removed: {', '.join(removed) or 'none'}")
+    Console().say(f"Labels added: {', '.join(diff.labels_added) or 'none'}")
+    Console().say(f"Labels removed: {', '.join(diff.labels_removed) or 'none'}")
     table = _table("", str(before), str(after))
-    for name, a, b in settings:
-        if a != b:
-            table.add_row(escape(name), _value(name, a), _value(name, b))
+    for name, a, b in diff.different:
+        table.add_row(escape(name), escape(value_words(name, a)), escape(value_words(name, b)))
     if table.rows:
         Console().print(table)
-    Console().say(f"The same in both: {', '.join(name for name, a, b in settings if a == b) or 'nothing'}")
-    if between:
+    Console().say(f"The same in both: {', '.join(diff.same) or 'nothing'}")
+    if diff.between:
         Console().say("What happened between:")
-        print_events(between, as_json=False)
+        print_events(diff.between, as_json=False)
 
 
 def _settings(bundle: Bundle) -> dict[str, Any]:
@@ -196,12 +257,13 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def _value(name: str, value: object) -> str:
+def value_words(name: str, value: object) -> str:
+    """A setting's value for people."""
     if value is None:
         return "–"
     if name.endswith("accuracy") and isinstance(value, float):
         return f"{value:.1%}"
-    return escape(_short(value))
+    return _short(value)
 
 
 def _short(value: object) -> str:

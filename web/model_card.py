@@ -1,0 +1,137 @@
+"""What a bundle says of itself, as its page shows it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+from pydantic import ValidationError
+
+from models.benchmark.measure import Measured
+from models.benchmark.record import BENCHMARK_FILE, BenchmarkRecord
+from models.bundle import Bundle
+from models.errors import BundleError
+from models.manifest import Variant
+from models.reference_answers import ReferenceAnswers, read_reference
+
+__all__ = ["ClassRule", "ModelCard", "VariantRow", "card_html", "card_of"]
+
+_CARD_FILE: Final = "README.md"
+_MOST_BYTES: Final = 512 * 1024
+_MOST_CLASSES: Final = 40
+_NUMBER: Final = re.compile(r"text-align:\s*right")
+
+
+class VariantRow(NamedTuple):
+    """One of a bundle's models, with what was measured of it where it was made."""
+
+    name: str
+    variant: Variant
+    bytes: int
+    measured: Measured | None
+
+
+class ClassRule(NamedTuple):
+    """What the precision in force asks of a class: its threshold, and the share that reaches it."""
+
+    label: str
+    threshold: float | None
+    coverage: float | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A bundle for people.
+
+    Attributes:
+        bundle: it.
+        default: the variant that is used when none is asked for.
+        variants: all of them.
+        classes: by the share that needs no review, the least first; empty where no precision rules.
+        reference: the model's answers on the photos that it was proved on, if the bundle has them.
+        machine: where it was measured; empty if it was not.
+        readme: the card that the bundle brings along, rendered; none if it has none.
+    """
+
+    bundle: Bundle
+    default: Variant
+    variants: tuple[VariantRow, ...]
+    classes: tuple[ClassRule, ...]
+    reference: ReferenceAnswers | None
+    machine: str
+    readme: Markup | None
+
+
+def card_of(bundle: Bundle) -> ModelCard:
+    """Read a bundle's card.
+
+    Raises:
+        BundleError: a file of it has changed, or is missing.
+    """
+    manifest = bundle.manifest
+    record = _benchmark(bundle)
+    measured = {one.file: one for one in record.measured} if record else {}
+    return ModelCard(
+        bundle,
+        manifest.variants[manifest.default_variant],
+        tuple(
+            VariantRow(name, variant, (bundle.path / variant.file).stat().st_size, measured.get(variant.file))
+            for name, variant in sorted(manifest.variants.items(), key=lambda one: one[0] != manifest.default_variant)
+        ),
+        _class_rules(manifest.labels, manifest.variants[manifest.default_variant]),
+        read_reference(bundle, manifest.default_variant),
+        f"{record.machine.cpu}, {record.machine.cores} cores" if record else "",
+        _readme(bundle),
+    )
+
+
+def _class_rules(labels: Sequence[str], variant: Variant) -> tuple[ClassRule, ...]:
+    ruling = next((target for target in variant.targets if target.precision == variant.precision), None)
+    if ruling is None:
+        return ()
+    rules = map(ClassRule, labels, ruling.thresholds, ruling.class_coverage, ruling.rows)
+    return tuple(sorted(rules, key=lambda rule: (rule.coverage or 0.0, rule.label))[:_MOST_CLASSES])
+
+
+def _benchmark(bundle: Bundle) -> BenchmarkRecord | None:
+    if BENCHMARK_FILE not in bundle.manifest.files:
+        return None
+    try:
+        return BenchmarkRecord.model_validate_json(bundle.read(BENCHMARK_FILE))
+    except ValidationError as error:
+        msg = f"{bundle.path / BENCHMARK_FILE} is damaged, or of another version of Hangtag; export the bundle again."
+        raise BundleError(msg) from error
+
+
+def _readme(bundle: Bundle) -> Markup | None:
+    if _CARD_FILE not in bundle.manifest.files:
+        return None
+    bundle.check_place(_CARD_FILE)
+    if (bundle.path / _CARD_FILE).stat().st_size > _MOST_BYTES:
+        return None
+    return card_html(bundle.read(_CARD_FILE).decode("utf-8", "replace"))
+
+
+def card_html(text: str) -> Markup:
+    """Markdown as HTML that can hold none of its own: tags are shown as text, and there are no links and no pictures.
+
+    Headings are two levels lower, since a page has its own above them.
+    """
+    markdown = MarkdownIt("commonmark", {"html": False, "maxNesting": 20}).enable("table")
+    markdown.disable(["link", "autolink", "image", "reference", "html_block", "html_inline"])
+    tokens = markdown.parse(text)
+    for token in tokens:
+        _tame(token)
+    return Markup(markdown.renderer.render(tokens, markdown.options, {}))  # noqa: S704 - the renderer escapes all text
+
+
+def _tame(token: Token) -> None:
+    """Turn inline styles, which no page may have, into classes, and lower headings."""
+    style = str(token.attrs.pop("style", ""))
+    token.attrs = {"class": "n"} if _NUMBER.search(style) else {}
+    if token.type.startswith("heading_"):
+        token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
