@@ -20,7 +20,7 @@ from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256
 from trainer.run import Run
 from worker.job import open_job
-from worker.merging.review_list import CORRECT_LABEL
+from worker.merging.review_list import CORRECT_LABEL, THUMBNAIL
 from worker.places import is_url
 from worker.sources.catalogue import IMAGE_COLUMNS
 from worker.sources.readers import read_delimited
@@ -216,6 +216,8 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
         said = _said(cells)
         if said is None:
             continue
+        if options.image_root is None and CORRECT_LABEL in columns:  # it is one of our lists, wherever it was moved
+            said["image"] = unguarded(row.get(f"{options.prefix}{THUMBNAIL}", "")).strip() or said.get("image", "")
         given = {name: text for name, text in said.items() if text.strip()}
         try:
             vote = parse_vote({**defaults, **given}, folder)

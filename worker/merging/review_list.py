@@ -21,12 +21,13 @@ from worker.receipt import REVIEW_FILE
 from worker.results import Status
 from worker.sources.catalogue import IMAGE_COLUMNS
 
-__all__ = ["CORRECT_LABEL", "ReviewList", "check_review_columns"]
+__all__ = ["CORRECT_LABEL", "THUMBNAIL", "ReviewList", "check_review_columns"]
 
 CORRECT_LABEL: Final = "correct_label"
 """The column that a person types into."""
-_THUMBNAIL: Final = "thumbnail"
-_FIRST: Final = ("row", CORRECT_LABEL, "label", "confidence", "reason", "top_k", _THUMBNAIL)
+THUMBNAIL: Final = "thumbnail"
+"""The column that says where the photo is, whatever its cell in the catalogue is relative to."""
+_FIRST: Final = ("row", CORRECT_LABEL, "label", "confidence", "reason", "top_k", THUMBNAIL)
 _LAST: Final = ("sha256", "model")
 _RESULTS: Final = ("label", "confidence", "reason", "top_k", "sha256", "model")
 _SAID_ELSEWHERE: Final = ("was", "reviewer", "at")
@@ -41,7 +42,7 @@ def check_review_columns(image_column: str, options: JobOptions) -> None:
     Raises:
         InputError: there is such a column; the message names ``--prefix``.
     """
-    ours = {options.prefix + name for name in (*_FIRST, *_LAST) if name != _THUMBNAIL}
+    ours = {options.prefix + name for name in (*_FIRST, *_LAST) if name != THUMBNAIL}
     taken = ours & {image_column, options.group_column}
     if taken:
         msg = (
@@ -88,7 +89,7 @@ class ReviewList:
 
     def _kept(self, first: Sequence[object]) -> Sequence[object]:
         """The cells before the catalogue's; without the photo's place if its column is called as the image column."""
-        clash = self._job.spec.options.prefix + _THUMBNAIL == self._job.spec.image_column
+        clash = self._job.spec.options.prefix + THUMBNAIL == self._job.spec.image_column
         return first[:-1] if clash else first
 
     def _shown(self, rows: pa.Table) -> Iterator[Sequence[Any]]:

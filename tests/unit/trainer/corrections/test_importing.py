@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
@@ -69,6 +70,21 @@ def test_of_a_review_csv_whose_correct_label_was_filled_the_filled_rows_speak(sh
     read = read_review(path, ANNA, NOW)
     assert said(read.untimed) == [(A, "shoes", "boots"), (C, "boots", "boots"), ("d" * 64, "gloves", "hats")]
     assert read.silent == (2 if excel else 1)
+
+
+def test_a_review_csv_that_was_moved_still_says_where_its_photos_are(sheet, tmp_path: Path) -> None:
+    path = sheet(
+        FILLED,
+        f"1,hats,boots,0.52,threshold,boots 0.52,/photos/1.jpg,1.jpg,9,{A},m",
+        f"2,hats,boots,0.52,threshold,boots 0.52,https://cdn.example/p/2.jpg,2.jpg,9,{B},m",
+        f'3,hats,boots,0.52,threshold,boots 0.52,,"data:,x",9,{C},m',
+    )
+    places = ["/photos/1.jpg", "https://cdn.example/p/2.jpg", ""]
+    assert [vote.image for vote in read_review(path, ANNA, NOW).untimed] == places
+    asked = replace(ANNA, image_root=tmp_path / "here")
+    assert read_review(path, asked, NOW).untimed[0].image == str(tmp_path / "here" / "1.jpg")
+    asked = replace(asked, image_column="thumbnail")
+    assert read_review(path, asked, NOW).untimed[0].image == "/photos/1.jpg"
 
 
 def test_a_column_that_was_added_as_before_there_was_one_still_counts(sheet) -> None:
