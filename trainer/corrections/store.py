@@ -55,7 +55,7 @@ class CorrectionStore:
         Raises:
             InputError: it is not as :meth:`add` and :meth:`append` left it; each bad row is named.
         """
-        return tuple(self._heard(self._read()[0]))
+        return tuple(self.words()[0])
 
     def ahead(self) -> tuple[Vote, ...]:
         """The votes that are dated later than tomorrow, in order; raises as :meth:`votes` does."""
@@ -63,7 +63,11 @@ class CorrectionStore:
 
     def standing_remarks(self) -> tuple[Remark, ...]:
         """The last word of those reviewers who gave a photo a remark and no label after it; raises as :meth:`votes`."""
-        return tuple(heard(self._read()[0], self._past_remarks())[1])
+        return tuple(self.words()[1])
+
+    def words(self) -> tuple[list[Vote], list[Remark]]:
+        """:meth:`votes` and :meth:`standing_remarks`, read once."""
+        return heard(self._read()[0], self._past_remarks())
 
     def append(self, votes: Sequence[Vote]) -> None:
         """Add votes as they are; they are on the disk when this returns, which takes as long however many are there.

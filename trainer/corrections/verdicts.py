@@ -37,7 +37,7 @@ def read_verdicts(store: CorrectionStore) -> dict[str, Verdict]:
     Raises:
         InputError: the corrections or the remarks cannot be read.
     """
-    return verdicts_of(store.votes(), store.standing_remarks())
+    return verdicts_of(*store.words())
 
 
 def verdicts_of(votes: Iterable[Vote], remarks: Iterable[Remark]) -> dict[str, Verdict]:
