@@ -20,7 +20,7 @@ from web.jobs import WebJob
 from web.problems import Problem
 from web.run_jobs import WantedJob
 from web.state import State, WebState
-from web.views import page
+from web.views import page, stored_page
 from web.watch_jobs import JobView
 from worker.finish import PAGE_FILE, RESULT_FILE
 from worker.priority import Priority
@@ -33,7 +33,6 @@ __all__ = ["router"]
 router = APIRouter(include_in_schema=False)
 PRECISIONS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
 _PIECE: Final = 1 << 20
-_PAGE_CSP: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _FILES: Final = {"receipt": RECEIPT_FILE, "page": PAGE_FILE, "review": REVIEW_FILE, "by_group": GROUPS_FILE}
 _FAULT_WORDS: Final = {fault.value: words for fault, words in FAULTS.items()}
 _REGIONS: Final = ("progress", "actions", "counts", "labels", "errors")
@@ -233,7 +232,7 @@ def receipt_page(found: Found) -> Response:
         html = found.job.storage.read(PAGE_FILE)
     except FileNotFoundError as error:
         raise Problem(404, f"{found.title} has no receipt yet; it is written when the job ends.") from error
-    return HTMLResponse(html, headers={"content-security-policy": _PAGE_CSP, "cache-control": "no-store"})
+    return stored_page(html)
 
 
 @router.get("/jobs/{id}/files/{what}")
