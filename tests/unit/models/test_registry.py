@@ -161,6 +161,40 @@ def test_of_two_rollbacks_at_once_one_goes_back(registry: Registry, bundles: lis
     assert registry.resolve("shop", CHAMPION) == 2
 
 
+def test_a_rollback_from_another_champion_than_a_person_saw_changes_nothing(
+    registry: Registry, bundles: list[Path]
+) -> None:
+    publish_all(registry, bundles)
+    for version in (1, 2, 3):
+        registry.promote("shop", version, "a test")
+    with pytest.raises(RegistryError, match="Meanwhile shop@3 became champion instead of shop@2; nothing was changed"):
+        registry.rollback("shop", "seen before", instead_of=2)
+    assert registry.previous_champion("shop") == 2
+    assert registry.rollback("shop", "seen now", instead_of=3).version == 2
+
+
+def test_without_an_earlier_champion_there_is_none_to_go_back_to(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:1])
+    assert registry.previous_champion("shop") is None
+    registry.promote("shop", 1, "a test")
+    assert registry.previous_champion("shop") is None
+    with pytest.raises(RegistryError, match="found none"):
+        registry.previous_champion("toys")
+
+
+def test_the_history_names_the_person_for_whom_an_account_acts(registry: Registry, bundles: list[Path]) -> None:
+    publish_all(registry, bundles[:2])
+    account = registry.history("shop").events()[0].by
+    registry.promote("shop", 1, "a test")
+    registry.promote("shop", 2, "a test", by="Anna")
+    registry.rollback("shop", "a test", by="Ben")
+    assert [event.by for event in registry.history("shop").events()[2:]] == [
+        account,
+        f"Anna ({account})",
+        f"Ben ({account})",
+    ]
+
+
 def test_a_rollback_passes_over_what_was_deleted(registry: Registry, bundles: list[Path]) -> None:
     publish_all(registry, bundles[:3])
     for version in (1, 2, 3):
