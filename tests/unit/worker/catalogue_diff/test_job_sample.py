@@ -70,5 +70,5 @@ def test_other_jobs_read_what_their_cells_name(folder: Path) -> None:
 
 
 def test_if_no_photo_comes_the_reason_is_told(folder: Path) -> None:
-    with pytest.raises(JobError, match="none of them came"):
+    with pytest.raises(JobError, match="none could be fetched: Expected a photo at"):
         brought(job_of(folder, ["a.png", "b.png"]), folder)
