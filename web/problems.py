@@ -14,9 +14,10 @@ from models.errors import BundleError, BusyError, HangtagError, InputError, JobE
 from web.jobs import NoSuchJobError
 from web.views import page
 
-__all__ = ["Problem", "add_problem_handlers", "answer", "problem_response"]
+__all__ = ["API", "Problem", "add_problem_handlers", "answer", "problem_response"]
 
 API = "/v1/"
+"""Where what programs ask begins."""
 
 
 class Problem(Exception):

@@ -139,7 +139,7 @@ async def submit(request: Request, state: State) -> JSONResponse:
     """Have a catalogue labelled: one that lies on the server or at a URL, or a file that is sent.
 
     With Redis it is queued for workers, otherwise this machine labels it. What may be read on the server is said by
-    ``--data``.
+    --data.
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json":

@@ -337,3 +337,11 @@ def test_every_operation_is_described_with_its_problems_and_examples(visit: Visi
             for status, response in operation["responses"].items():
                 kind = "application/problem+json"
                 assert int(status) < 400 or response["content"][kind]["example"]["detail"], (path, status)
+
+
+def test_the_page_shows_each_route_with_an_example(visit: Visit) -> None:
+    html = visit(host="0.0.0.0", token=TOKEN).get("/api", headers={"authorization": f"Bearer {TOKEN}"}).text  # noqa: S104
+
+    assert "/v1/classify" in html
+    assert "curl -H &#39;Authorization: Bearer TOKEN&#39; -F files=@boot.jpg" in html
+    assert html.index("/v1/jobs") < html.index("/healthz")

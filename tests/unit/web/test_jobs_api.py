@@ -11,6 +11,8 @@ from tests.until import until
 from web.app import create_app
 from web.settings import WebSettings
 
+JSON = {"content-type": "application/json"}
+
 
 @pytest.fixture
 def client(bundle: Path, tmp_path: Path, catalogue: Path) -> Iterator[TestClient]:
@@ -70,13 +72,13 @@ def test_a_file_that_is_sent_is_labelled(client: TestClient, rows: Path, catalog
         ({"json": []}, 422),
         ({"json": {"source": "a.csv", "nme": "spring"}}, 422),
         ({"json": {"source": "a\0.csv"}}, 422),
-        ({"json": {"source": "\ud800"}}, 422),
-        ({"json": {"source": "a.csv", "\ud800": 1}}, 422),
+        ({"content": rb'{"source": "\ud800"}', "headers": JSON}, 422),
+        ({"content": rb'{"source": "a.csv", "\ud800": 1}', "headers": JSON}, 422),
         ({"json": {"source": "a.csv", "precision": 2}}, 422),
         ({"content": b"x", "headers": {"content-type": "text/csv"}}, 415),
         ({"data": {"name": "spring"}, "files": {"other": b"image\n"}}, 422),
         ({"files": {"catalogue": ("a.csv", b"")}}, 400),
-        ({"content": b"x" * 2_000_000, "headers": {"content-type": "application/json"}}, 413),
+        ({"content": b"x" * 2_000_000, "headers": JSON}, 413),
     ],
 )
 def test_what_cannot_be_used_is_a_problem_document(client: TestClient, sent: dict[str, Any], status: int) -> None:
