@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from web.classify import ClassifierPool
 from web.comparisons import Comparisons
+from web.heat_map import HeatMaps
 from web.jobs import JobIndex
 from web.metrics import WebMetrics
 from web.photo_body import PhotoBodies
@@ -37,6 +38,7 @@ class WebState:
         metrics: of the server.
         board: how far jobs are.
         comparisons: of two models on a job's rows.
+        heat_maps: of photos that somebody tries.
     """
 
     settings: WebSettings
@@ -51,6 +53,7 @@ class WebState:
     metrics: WebMetrics
     board: JobBoard
     comparisons: Comparisons
+    heat_maps: HeatMaps
 
 
 def make_state(settings: WebSettings) -> WebState:
@@ -70,6 +73,7 @@ def make_state(settings: WebSettings) -> WebState:
         WebMetrics(classifier),
         JobBoard(jobs, runner),
         Comparisons(),
+        HeatMaps(classifier),
     )
 
 

@@ -1,0 +1,133 @@
+"""The page to try the model on photos, and what it asks besides ``/v1/classify``."""
+
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import FileResponse, HTMLResponse, Response
+
+from models.bundle import Bundle, open_bundle, read_manifest
+from models.errors import HangtagError, ImageError
+from web.classify import ServedModel
+from web.heat_map import GRID, PATCH
+from web.problems import Problem
+from web.state import State, WebState
+from web.views import page
+
+__all__ = ["router"]
+
+_WORKER: Final = Path(__file__).parents[1] / "static" / "edge_worker.js"
+_WORKER_CSP: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
+"""The browser's model is WebAssembly: of all that this server sends, only this script may compile it."""
+
+router = APIRouter(include_in_schema=False, prefix="/try")
+
+
+@router.get("")
+def show(request: Request, state: State) -> HTMLResponse:
+    """The page; the model begins to load."""
+    state.classifier.start()
+    return HTMLResponse(page(request, "web/try.html"))
+
+
+@router.get("/model")
+def model(state: State) -> dict[str, Any]:
+    """Which model answers, and what a browser must know to label photos by itself."""
+    state.classifier.start()
+    served = state.classifier.model
+    if served is None:
+        return {"trouble": state.classifier.trouble}
+    said = {
+        "name": served.name,
+        "reference": served.reference,
+        "precision": served.precision,
+        "rule": served.rule,
+        "classes": len(served.labels),
+        "unknown_limit": served.unknown_limit,
+    }
+    return {"model": said, **_edge_rules(served)}
+
+
+@router.get("/edge.onnx")
+def edge_graph(state: State, if_none_match: str = Header("")) -> Response:
+    """The graph that a browser runs, named by the model's digest."""
+    served = _served(state)
+    etag = f'"{served.digest}"'
+    if etag in if_none_match:
+        return Response(status_code=304, headers={"etag": etag})
+    bundle, variant = _edge_of(served)
+    graph = bundle.manifest.variants[variant].edge
+    assert graph  # noqa: S101 - _edge_of has looked
+    return Response(bundle.read(graph), media_type="application/octet-stream", headers={"etag": etag})
+
+
+@router.get("/edge_worker.js")
+def edge_worker() -> FileResponse:
+    """The script that labels photos in the browser."""
+    return FileResponse(_WORKER, media_type="text/javascript", headers={"content-security-policy": _WORKER_CSP})
+
+
+@router.post("/photo")
+async def photo(request: Request, state: State) -> Response:
+    """The photo at a URL, as the worker fetches it: the page shows it, and then asks about it as about any other."""
+    with state.bodies.open() as held:
+        given = await state.bodies.read(request, held)
+    if len(given) != 1 or given[0].data is None:
+        raise Problem(422, f"Expected one URL, got {len(given)}.")
+    if isinstance(given[0].data, ImageError):
+        raise Problem(422, str(given[0].data), error=given[0].data.fault)
+    return Response(given[0].data, media_type="application/octet-stream")
+
+
+@router.post("/heat-map")
+async def heat_map(request: Request, state: State) -> dict[str, Any]:
+    """What covering each part of a photo does to its label; the photo is the body."""
+    with state.bodies.open() as held:
+        given = await state.bodies.read(request, held)
+        if len(given) != 1 or not isinstance(given[0].data, bytes):
+            raise Problem(422, "Expected one photo.")
+        start = time.perf_counter()
+        made = await state.heat_maps.make(given[0].data)
+    milliseconds = (time.perf_counter() - start) * 1000
+    return {"label": made.label, "confidence": made.confidence, "drops": made.drops, "milliseconds": milliseconds}
+
+
+def _served(state: WebState) -> ServedModel:
+    if state.classifier.model is None:
+        raise Problem(503, f"No model can answer: {state.classifier.trouble}", {"retry-after": "5"})
+    return state.classifier.model
+
+
+def _edge_rules(served: ServedModel) -> dict[str, Any]:
+    """What the edge graph's answers mean; or why there is no graph."""
+    try:
+        bundle, name = _edge_of(served)
+    except (HangtagError, Problem) as error:
+        return {"edge": None, "no_edge": str(error)}
+    manifest, variant = bundle.manifest, bundle.manifest.variants[name]
+    rules = {
+        "digest": served.digest,
+        "reference": f"{manifest.name}/{manifest.version}/{name}@{served.digest[:12]}",
+        "labels": served.labels,
+        "thresholds": variant.thresholds if variant.precision is not None else [None] * len(served.labels),
+        "unknown_limit": variant.unknown.limit if variant.unknown else None,
+        "size": served.size,
+        "grid": GRID,
+        "patch": PATCH,
+    }
+    return {"edge": rules}
+
+
+def _edge_of(served: ServedModel) -> tuple[Bundle, str]:
+    """The bundle, and the variant whose edge graph a browser runs: the one that the server runs, where it has one."""
+    if not served.path.is_dir():
+        raise Problem(404, f"{served.name} is a lone ONNX file: a browser needs a bundle with edge.onnx.")
+    bundle = read_manifest(served.path)
+    if bundle.digest != served.digest:
+        raise Problem(409, f"{served.name} was replaced; load the page again.")
+    variants = bundle.manifest.variants
+    for name in (bundle.manifest.default_variant, *variants):
+        if variants[name].edge:
+            return open_bundle(served.path), name
+    raise Problem(404, f"{served.name} has no edge.onnx; make one with hangtag export --edge.")
