@@ -49,6 +49,7 @@ prove: install
 	$(BIN)/python benchmarks/nightly.py
 	$(BIN)/python benchmarks/downloads.py rate
 	$(BIN)/python benchmarks/downloads.py everything
+	$(BIN)/python benchmarks/web_load.py
 	$(BIN)/python benchmarks/queued.py throughput
 	$(BIN)/python benchmarks/queued.py memory --out .prove/memory.png
 

@@ -12,7 +12,7 @@ from web.documents import problems
 from web.metrics import Meter
 from web.problems import add_problem_handlers
 from web.rate_limit import RateLimit
-from web.routes import api, health, home, jobs_page, login, models_page, review_page, try_page
+from web.routes import api, api_page, health, home, jobs_api, jobs_page, login, models_page, review_page, try_page
 from web.security import Gate
 from web.settings import WebSettings
 from web.state import make_state
@@ -41,11 +41,11 @@ def create_app(settings: WebSettings) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        responses=problems(422),
+        responses=problems(400, 404, 409, 413, 422),
     )
     app.state.hangtag = state
     add_problem_handlers(app)
-    for routes in (home, login, health, jobs_page, models_page, review_page, api, try_page):
+    for routes in (home, login, health, jobs_page, models_page, review_page, api, jobs_api, api_page, try_page):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_middleware(RateLimit, per_minute=settings.requests_per_minute)

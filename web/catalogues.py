@@ -42,6 +42,7 @@ class Places:
 
     def __init__(self, settings: WebSettings) -> None:
         self._roots = tuple(folder.resolve() for folder in settings.data)
+        self._served = settings.model
         self.open = settings.is_loopback and not settings.data
 
     def checked(self, place: str, what: str) -> str:
@@ -60,7 +61,9 @@ class Places:
         raise InputError(msg)
 
     def checked_model(self, model: str) -> str:
-        """A model that may be used: a name of the registry, or a path as above."""
+        """A model that may be used: the one that is served, a name of the registry, or a path as above."""
+        if model == self._served:
+            return model
         return self.checked(model, "the model") if Path(model).exists() and not self.open else model
 
 

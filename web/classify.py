@@ -36,7 +36,7 @@ from web.problems import Problem
 from worker.events import log_event
 from worker.results import Status
 
-__all__ = ["Answer", "ClassifierPool", "Limits", "PoolFigures", "ServedModel"]
+__all__ = ["Answer", "ClassifierPool", "Limits", "NoModelError", "PoolFigures", "ServedModel"]
 
 _START_S: Final = 120.0
 _LATE_S: Final = 30.0
@@ -523,7 +523,7 @@ class ClassifierPool:
 
     def _look(self) -> None:
         """Load the model that is meant now, if it is another one than before; the earlier one answers until then."""
-        found = resolve_model(self._model or self._only_model(), self._registry)
+        found = resolve_model(self.meant(), self._registry)
         seen = (found.said, _fingerprint(found.path))
         if seen == self._seen:
             return
@@ -558,7 +558,14 @@ class ClassifierPool:
         if self._ended.is_set():
             self.close()
 
-    def _only_model(self) -> str:
+    def meant(self) -> str:
+        """The model that is meant: the one that was named, or the champion of the registry's only model.
+
+        Raises:
+            NoModelError: none was named, and the registry does not have just one.
+        """
+        if self._model:
+            return self._model
         names = open_registry(self._registry).names()
         if len(names) != 1:
             found = ", ".join(names) or "none"

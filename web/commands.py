@@ -66,6 +66,17 @@ DataOption = Annotated[
         show_default=False,
     ),
 ]
+AllowHostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="A host that URLs of /v1/classify may name though its address is private. May be given again.",
+        show_default=False,
+    ),
+]
+RateOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="The most requests that one address may send in a minute.")
+]
 OpenOption = Annotated[bool, typer.Option("--open/--no-open", help="Open it in this machine's browser.")]
 
 
@@ -93,6 +104,8 @@ def web_command(
     name: NameOption = None,
     root_path: RootPathOption = "",
     data: DataOption = None,
+    allow_host: AllowHostOption = None,
+    requests_per_minute: RateOption = 60_000,
     browser: OpenOption = False,
 ) -> None:
     """Serve the page: try a model, watch jobs, review doubtful rows.
@@ -108,11 +121,15 @@ def web_command(
       hangtag web --host 0.0.0.0 --token-file token.txt --name shop.example --redis redis://queue/0 --jobs /mnt/jobs
     """
     from web.serve import open_results, serve
+    from worker.photos.address import check_allow_hosts
 
+    check_allow_hosts(allow_host or ())
     settings = _settings(
         host, port, jobs, registry, redis, model, corrections, token_file, name, root_path, open_results(results or [])
     )
-    serve(replace(settings, data=tuple(data or ())), "/" if browser else None)
+    folders, hosts = tuple(data or ()), tuple(allow_host or ())
+    settings = replace(settings, data=folders, allow_hosts=hosts, requests_per_minute=requests_per_minute)
+    serve(settings, "/" if browser else None)
 
 
 def review_command(

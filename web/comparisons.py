@@ -63,6 +63,7 @@ class Comparisons:
         self._kept: OrderedDict[ComparisonKey, Comparison] = OrderedDict()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._thread: threading.Thread | None = None
         self._closed = False
 
     def find(self, key: ComparisonKey) -> Comparison | None:
@@ -95,7 +96,8 @@ class Comparisons:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         given = (found, job, registry, before, after)
-        threading.Thread(target=self._run, args=given, name="compare", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=given, name="compare", daemon=True)
+        self._thread.start()
         return found
 
     def stop(self, key: ComparisonKey) -> None:
@@ -110,10 +112,9 @@ class Comparisons:
         """End what runs, and wait until it has ended."""
         with self._lock:
             self._closed = True
-            process = self._process
             self._end()
-        if process:
-            _wait(process)
+        if self._thread:
+            self._thread.join(_END_S)  # it removes the folder of the comparison
 
     def _running(self) -> Comparison | None:
         return next((found for found in self._kept.values() if found.is_running), None)

@@ -1,21 +1,23 @@
 """Errors as browsers and programs get them: a page, or a problem document (RFC 9457)."""
 
+import json
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from models.errors import BundleError, BusyError, HangtagError, InputError, JobError, RegistryError
 from web.jobs import NoSuchJobError
 from web.views import page
 
-__all__ = ["Problem", "add_problem_handlers", "answer", "problem_response"]
+__all__ = ["API", "Problem", "add_problem_handlers", "answer", "problem_response"]
 
 API = "/v1/"
+"""Where what programs ask begins."""
 
 
 class Problem(Exception):
@@ -33,10 +35,10 @@ class Problem(Exception):
         self.status, self.detail, self.headers, self.more = status, detail, headers or {}, more
 
 
-def problem_response(status: int, detail: str, headers: dict[str, str] | None = None, **more: object) -> JSONResponse:
-    """The document of RFC 9457."""
+def problem_response(status: int, detail: str, headers: dict[str, str] | None = None, **more: object) -> Response:
+    """The document of RFC 9457, in ASCII: what a request holds may be no text."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    return Response(json.dumps(body), status, headers, media_type="application/problem+json")
 
 
 def add_problem_handlers(app: FastAPI) -> None:

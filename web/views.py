@@ -13,7 +13,7 @@ REVIEWER_COOKIE = "hangtag_reviewer"
 _STORED_CSP = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'none'"
 )
-NAVIGATION = {"try": "Try", "models": "Models", "jobs": "Jobs", "review": "Review"}
+NAVIGATION = {"try": "Try", "models": "Models", "jobs": "Jobs", "review": "Review", "api": "API"}
 
 
 def page(request: Request, template: str, **values: object) -> str:

@@ -82,6 +82,17 @@ def test_a_grid_confirms_all_but_those_that_are_marked(open_review: Callable[...
     assert set(answers(server)) == {sha256_of(n) for n in range(1, 40, 2)}
 
 
+def test_keys_answer_again_once_the_menu_is_closed(open_review: Callable[..., Page], server: WebServer) -> None:
+    page = open_review()
+    menu = page.locator("summary", has_text="More")
+    menu.click()
+    expect(page.get_by_label("Ask a second person")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#stage")).to_be_focused()
+    page.keyboard.press("2")
+    until(lambda: answers(server) == {sha256_of(0): "hats"}, "the key answers")
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (360, 740), (3840, 2160)])
 def test_the_page_fits_its_window(open_review: Callable[..., Page], width: int, height: int) -> None:
     page = open_review(viewport={"width": width, "height": height})

@@ -208,7 +208,8 @@ def _classes(job: Job) -> tuple[str, ...]:
             if bundle.digest == pin.digest:
                 return bundle.manifest.labels
     named: set[str] = set()
-    for _, part in _parts(job):
+    for chunk, key in job.part_keys().items():
+        part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk), ["top_k"])
         best = pc.struct_field(pc.list_flatten(part.column("top_k")), "label")
         named.update(pc.unique(best).drop_null().to_pylist())
     return tuple(sorted(named))

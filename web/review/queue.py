@@ -87,6 +87,21 @@ def verdict_of(statement: Statement) -> tuple[str, str]:
     return (statement.label, "") if isinstance(statement, Vote) else ("", statement.kind.value)
 
 
+def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], ...]:
+    """What an order sorts by, the most important last."""
+    match order:
+        case Order.LEAST_SURE:
+            return (questions.confidence,)
+        case Order.MOST_VALUABLE:
+            return (questions.confidence, -questions.products, -questions.rows)
+        case Order.BY_CLASS:
+            return (questions.confidence, np.unique(questions.labels, return_inverse=True)[1])
+        case Order.CONTRADICTED:
+            return (-questions.confidence,)
+        case Order.RANDOM:
+            return (questions.draw,)
+
+
 class ReviewQueue:
     """The questions of one job, and what was said of them. Any thread may ask.
 
@@ -166,15 +181,7 @@ class ReviewQueue:
 
     def _order(self, order: Order) -> npt.NDArray[np.intp]:
         if order not in self._orders:
-            questions = self._questions
-            keys: dict[Order, tuple[npt.NDArray[np.generic], ...]] = {
-                Order.LEAST_SURE: (questions.confidence,),
-                Order.MOST_VALUABLE: (questions.confidence, -questions.products, -questions.rows),
-                Order.BY_CLASS: (questions.confidence, np.unique(questions.labels, return_inverse=True)[1]),
-                Order.CONTRADICTED: (-questions.confidence,),
-                Order.RANDOM: (questions.draw,),
-            }
-            self._orders[order] = np.lexsort(keys[order])
+            self._orders[order] = np.lexsort(_keys(self._questions, order))
         return self._orders[order]
 
     def renew(self, seat: str) -> None:

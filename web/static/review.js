@@ -41,8 +41,8 @@ async function refill({ fresh = false } = {}) {
     ahead.push(...found.map(withPicture));
     if (wasEmpty) show();
   } catch (error) {
-    if (ahead.length === 0) $("question").textContent = "The server does not answer; trying again …";
-    console.info(error.message);
+    const away = error instanceof TypeError;
+    if (ahead.length === 0) $("question").textContent = away ? "The server does not answer; trying again …" : error.message;
     setTimeout(refill, 2000);
   } finally {
     if (mine === round) fetching = false;
@@ -497,7 +497,7 @@ const LETTERS = { n: "not_a_product", m: "more_than_one", s: "skip", u: "undo", 
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (document.querySelector("dialog[open]") || event.target.closest("input, select, textarea, .menu")) return;
+  if (document.querySelector("dialog[open]") || event.target.closest("input, select, textarea, .menu[open]")) return;
   if (event.key === "?") return taken(event, () => $("keys").showModal());
   if (event.key === "g") return taken(event, () => toggleGrid(!gridOn));
   if (gridOn) return gridKey(event);
@@ -551,6 +551,11 @@ for (const id of ["order", "label", "second"]) {
     restart();
   });
 }
+const menu = document.querySelector(".menu");
+menu.addEventListener("toggle", () => menu.open || $("stage").focus({ preventScroll: true }));
+document.addEventListener("click", (event) => (menu.open &&= menu.contains(event.target)));
+document.addEventListener("keydown", (event) => event.key === "Escape" && (menu.open = false));
+
 $("name-form").addEventListener("submit", (event) => {
   event.preventDefault();
   rename($("name").value).then(restart, (error) => toast(error.message));
@@ -559,7 +564,7 @@ $("name-form").addEventListener("submit", (event) => {
 async function rename(name) {
   await send("/v1/reviewer", { method: "PUT", body: JSON.stringify({ name }), headers: { "Content-Type": "application/json" } });
   reviewer = name.trim();
-  document.querySelector(".menu").open = false;
+  menu.open = false;
 }
 
 async function askName() {

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -337,3 +338,12 @@ def test_every_operation_is_described_with_its_problems_and_examples(visit: Visi
             for status, response in operation["responses"].items():
                 kind = "application/problem+json"
                 assert int(status) < 400 or response["content"][kind]["example"]["detail"], (path, status)
+
+
+def test_the_page_shows_each_route_with_an_example(visit: Visit) -> None:
+    client = visit(host="0.0.0.0", token=TOKEN)  # noqa: S104 - nothing listens there
+
+    shown = unescape(client.get("/api", headers={"authorization": f"Bearer {TOKEN}"}).text)
+
+    assert "curl -H 'Authorization: Bearer TOKEN' -F files=@boot.jpg" in shown
+    assert shown.index("/v1/jobs") < shown.index("/healthz")

@@ -1,0 +1,113 @@
+"""Pictures of rows: from where labelling reads them, upright, small, and within the limits of decoding."""
+
+import http.server
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from models.errors import ImageError, ImageFault
+from tests.photo_jobs import photo_job
+from web.photos import CatalogueRows, Picture, Pictures, drawn_picture
+from worker.job import Job
+
+
+class OneCell(CatalogueRows):
+    """A catalogue whose rows all name one photo."""
+
+    def __init__(self, cell: str) -> None:
+        super().__init__()
+        self._cell = cell
+
+    def image(self, job: Job, row: int) -> str | None:
+        return self._cell
+
+
+class Host(http.server.BaseHTTPRequestHandler):
+    """Gives one photo, and counts."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        data = photo(200, 100)
+        self.send_response(200)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def host() -> Iterator[str]:
+    """``HOST:PORT`` of a web server on this machine."""
+    Host.asked = 0
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Host)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def photo(width: int, height: int, orientation: int = 1) -> bytes:
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (width, height), "teal").save(buffer, "JPEG", exif=exif)
+    return buffer.getvalue()
+
+
+def taken(cell: str, job: Job, *sides: int) -> list[Picture]:
+    pictures = Pictures(OneCell(cell))
+    try:
+        return [pictures.picture(job, 0, side) for side in sides]
+    finally:
+        pictures.close()
+
+
+def size_of(picture: bytes) -> tuple[int, int]:
+    return Image.open(io.BytesIO(picture)).size
+
+
+def test_a_photo_of_a_host_is_fetched_once_for_pictures_of_two_sizes(tmp_path: Path, host: str) -> None:
+    small, large = taken(f"http://{host}/1.jpg", photo_job(tmp_path, allow_hosts=(host,)), 96, 400)
+    assert (size_of(small.data), size_of(large.data)) == ((96, 48), (200, 100))
+    assert Host.asked == 1
+
+
+def test_a_host_of_a_private_network_is_not_asked(tmp_path: Path, host: str) -> None:
+    (refused,) = taken(f"http://{host}/1.jpg", photo_job(tmp_path), 96)
+    assert refused.fault is ImageFault.REFUSED
+    assert Host.asked == 0
+
+
+def test_a_photo_outside_the_root_of_a_confined_job_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(photo(10, 10))
+    (tmp_path / "photos").mkdir()
+    (refused,) = taken("../secret.jpg", photo_job(tmp_path / "photos", confined=True), 96)
+    assert refused.fault is ImageFault.REFUSED
+
+
+def test_a_placeholder_makes_no_markup_of_a_name(tmp_path: Path) -> None:
+    (refused,) = taken("<script>&.jpg", photo_job(tmp_path), 96)
+    assert b"<script" not in refused.data
+    assert refused.kind == "image/svg+xml"
+
+
+def test_a_picture_stands_upright() -> None:
+    assert size_of(drawn_picture(photo(200, 100, orientation=6), 96)) == (48, 96)
+
+
+def test_a_picture_is_never_larger_than_its_photo() -> None:
+    assert size_of(drawn_picture(photo(20, 10), 400)) == (20, 10)
+
+
+def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (8000, 7000)).save(buffer, "PNG")
+    with pytest.raises(ImageError, match="pixels"):
+        drawn_picture(buffer.getvalue(), 96)

@@ -1,0 +1,87 @@
+"""The API as its description says it, whatever is sent: schemathesis makes the requests."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import load_all_checks, not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+from starlette.testclient import TestClient
+
+from tests.until import until
+from web.app import create_app
+from web.settings import WebSettings
+
+from .server import copy_job
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    unsupported_method,
+]
+MANY = 400
+_SETTINGS: dict[str, Any] = {
+    "deadline": None,
+    "derandomize": True,
+    "phases": (Phase.explicit, Phase.generate),
+    "suppress_health_check": list(HealthCheck),
+}
+load_all_checks()
+
+
+@pytest.fixture(scope="module")
+def api(bundle: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The description of a server with a model, a finished job and no other place that may be read."""
+    folder = tmp_path_factory.mktemp("schema")
+    result = copy_job(finished, folder / "result")
+    places = {"jobs": str(folder / "jobs"), "registry": str(folder / "none"), "corrections": folder / "corrections.csv"}
+    app = create_app(WebSettings(**places, model=str(bundle), results=(result,), data=(folder,), names=("testserver",)))
+    with TestClient(app, "http://127.0.0.1:8800") as client:
+        until(lambda: client.get("/readyz").is_success, "the model answers")
+        job = app.state.hangtag.jobs.all()[0].id
+        described = schemathesis.openapi.from_asgi("/openapi.json", app)
+        described.hook("map_path_parameters")(lambda _context, given: _of_job(given, job))
+        yield described
+
+
+def _of_job(given: dict[str, Any] | None, job: str) -> dict[str, Any] | None:
+    """Half of the requests are about the job that is there."""
+    if given and "id" in given and len(str(given["id"])) % 2:
+        return {**given, "id": job}
+    return given
+
+
+def check_all(api: Any, examples: int) -> None:
+    """Make requests to every operation: some as it describes them, some not."""
+    for found, mode in product(api.get_all_operations(), GenerationMode):
+
+        @settings(**_SETTINGS, max_examples=examples)
+        @given(case=found.ok().as_strategy(generation_mode=mode))
+        def check(case: Case) -> None:
+            case.call_and_validate(checks=CHECKS)
+
+        with suppress(Unsatisfiable):  # an operation without parameters can be asked in one way only
+            check()
+
+
+def test_no_request_is_a_fault_of_the_server(api: Any) -> None:
+    check_all(api, 8)
+
+
+@pytest.mark.proof
+def test_of_many_requests_none_is_a_fault_of_the_server(api: Any) -> None:
+    check_all(api, MANY)
