@@ -1,6 +1,7 @@
 """``hangtag demo``: the whole path, on a catalogue that Hangtag draws itself."""
 
 import csv
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +87,8 @@ def run_demo(
     replace_file(page, receipt_page(receipt, pictures, photos_shown).encode())
     console.rule("Look at")
     console.print(f"  {sheet}\n  {page}\n  {out / 'check' / 'check.html'}\n  {output}", highlight=False, markup=False)
+    job = f"new-photos --jobs {shlex.quote(str(out / 'jobs'))}" if queued else shlex.quote(str(output))
+    console.say(f"Review the doubtful rows in your browser with: hangtag review {job}")
 
 
 def _request(photos: Path, run: Path, seed: int, epochs: int) -> TrainRequest:

@@ -138,15 +138,18 @@ class Preview:
 
 
 def look_into(
-    source: str, image_column: str | None = None, image_root: str | None = None, encoding: str | None = None
+    source: str,
+    image_column: str | None = None,
+    image_root: str | None = None,
+    allow_hosts: tuple[str, ...] = (),
 ) -> Preview:
-    """Read the first rows and their photos, as labelling would.
+    """Read the first rows and their photos, as labelling would; ``allow_hosts`` may be asked though they are private.
 
     Raises:
         InputError: the source cannot be used.
         JobError: it is elsewhere and does not come.
     """
-    catalogue = open_catalogue(source, image_column, image_root, encoding, confined=True)
+    catalogue = open_catalogue(source, image_column, image_root, None, allow_hosts, confined=True)
     first = next(catalogue.batches).slice(0, _ROWS)
     cells = cell_texts(first.column(catalogue.image_column))
     return Preview(
@@ -155,7 +158,7 @@ def look_into(
         image_column=catalogue.image_column,
         image_root=catalogue.image_root,
         rows=tuple(zip(*(_texts(column) for column in first.columns), strict=True)),
-        photos=_photos(catalogue.image_root, cells),
+        photos=_photos(catalogue.image_root, cells, allow_hosts),
     )
 
 
@@ -168,12 +171,13 @@ def _texts(column: pa.Array) -> list[str]:
     return [one_line(cell or "", _LONGEST_CELL) for cell in cells]
 
 
-def _photos(root: str, cells: list[str | None]) -> tuple[str | None, ...]:
+def _photos(root: str, cells: list[str | None], hosts: tuple[str, ...]) -> tuple[str | None, ...]:
     """Small photos of some rows, read from the same places as a job's, and no others."""
     wanted = [Wanted(0, row, cell) for row, cell in enumerate(cells)]
     found: dict[int, str | None] = {}
     until = time.monotonic() + _WITHIN_S
-    with suppress(HangtagError), closing(open_photos(root, (), Limits(total_s=_WITHIN_S), confined=True)) as photos:
+    limits = Limits(total_s=_WITHIN_S)
+    with suppress(HangtagError), closing(open_photos(root, hosts, limits, confined=True)) as photos:
         photos.want(wanted, {})
         for _ in wanted:
             left_s = until - time.monotonic()

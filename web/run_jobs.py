@@ -217,7 +217,11 @@ class JobRunner:
         return SubmitRequest(
             source=source,
             model=self.places.checked_model(wanted.model),
-            options=JobOptions(precision=wanted.precision, group_column=wanted.group_column or None),
+            options=JobOptions(
+                precision=wanted.precision,
+                group_column=wanted.group_column or None,
+                allow_hosts=self._settings.allow_hosts or None,
+            ),
             name=wanted.name or new_name(source),
             image_column=wanted.image_column or None,
             image_root=self.places.checked(root, "the image root") if root else None,

@@ -12,7 +12,9 @@ from worker.queue.private_redis import PrivateRedis
 from worker.receipt import Receipt
 
 
-def test_the_demo_ends_with_a_picture_and_a_page(tmp_path: Path) -> None:
+def test_the_demo_ends_with_a_picture_a_page_and_how_to_review(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "demo"
     run_demo(out, 120, 0, queued=False, new_photos=80, epochs=3)
     with Image.open(out / "contact_sheet.png") as sheet:
@@ -22,6 +24,8 @@ def test_the_demo_ends_with_a_picture_and_a_page(tmp_path: Path) -> None:
     assert page.count("data:image/jpeg;base64,") >= 40
     assert "https://" not in page
     assert (out / "labels.parquet").is_file()
+    last = one_line(capsys.readouterr().out)[-200:].replace(" ", "")
+    assert last.endswith(f"hangtagreview{out / 'labels.parquet'}")
     assert (out / "bundles" / "demo" / "manifest.json").is_file()
 
 
@@ -36,6 +40,7 @@ def test_the_demo_labels_on_a_queue_of_its_own(tmp_path: Path, server: PrivateRe
     receipt = Receipt.model_validate_json((job / "receipt.json").read_text())
     assert receipt.rows == pq.read_metadata(job / "labels.parquet").num_rows >= 300
     assert str(job / "labels.parquet") in done.stdout
+    assert f"hangtag review new-photos --jobs {out / 'jobs'}" in one_line(done.stdout)
     assert (out / "contact_sheet.png").is_file()
     assert (out / "index.html").is_file()
     assert not (tmp_path / "no-jobs").exists()

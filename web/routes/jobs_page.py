@@ -133,7 +133,7 @@ def preview(
         upload = runner.uploads.keep("pasted.txt", [urls.strip().replace("\r", "").encode() + b"\n"])
     place = str(runner.uploads.path(upload)) if upload else runner.places.checked(source.strip(), "the catalogue")
     root = runner.places.checked(image_root.strip(), "the image root") if image_root.strip() else None
-    seen: Preview = look_into(place, image_column or None, root)
+    seen: Preview = look_into(place, image_column or None, root, state.settings.allow_hosts)
     shown = page(request, "web/jobs_preview.html", seen=seen, upload=upload, name=Path(place).name)
     return HTMLResponse(shown)
 

@@ -1,0 +1,92 @@
+"""The jobs' pages with a real Redis and workers, and with jobs in S3."""
+
+import csv
+import io
+import json
+import re
+import time
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from models.storage.object_storage import ObjectStorage
+from tests.until import until
+from web.app import create_app
+from web.settings import WebSettings
+from worker.finish import finish_job
+
+from .cluster import Cluster
+
+
+def client_of(settings: WebSettings) -> TestClient:
+    """A program that keeps no cookies."""
+    client = TestClient(create_app(settings), base_url="http://127.0.0.1:8800")
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return client
+
+
+def test_a_catalogue_that_is_sent_is_labelled_by_workers_while_a_browser_watches(
+    cluster: Cluster, catalogue: Path, names: list[str], bundle: Path
+) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["photo", "sku"], *([name, n // 3] for n, name in enumerate(names[:500]))])
+    settings = WebSettings(jobs=str(cluster.jobs), redis_url=cluster.server.url)
+    with client_of(settings) as client:
+        sent = {"file": ("autumn.csv", text.getvalue().encode(), "text/csv")}
+        seen = client.post("/jobs/_preview", files=sent, data={"image_root": str(catalogue)})
+        upload = re.search(r'name="upload" value="([0-9a-f]+)"', seen.text)[1]
+        form = {"upload": upload, "model": str(bundle), "image_root": str(catalogue), "name": "autumn"}
+        assert client.post("/jobs/_start", data={**form, "priority": "high"}).json() == {"id": "autumn"}
+        assert "No worker is" in client.get("/jobs/autumn").text
+        assert client.post("/jobs/autumn/cancel").status_code == 200
+        assert "Resume" in client.get("/jobs/autumn").text
+        cluster.worker()
+        assert client.post("/jobs/autumn/resume").status_code == 200
+        said = re.findall(r"^event: (\w+)\ndata: (.*)$", client.get("/jobs/autumn/events").text, re.MULTILINE)
+    last = {name: json.loads(data) for name, data in said}
+    assert said[-1][0] == "end"
+    assert "<b>500</b> of 500 rows" in last["progress"]
+    job = cluster.job("autumn")
+    assert (job.wait_for_end().rows, job.job.spec.priority, job.job.spec.source) == (500, "high", "autumn.csv")
+
+
+def test_without_redis_the_page_says_what_is_wrong_and_nothing_is_submitted(cluster: Cluster, bundle: Path) -> None:
+    settings = WebSettings(jobs=str(cluster.jobs), redis_url="redis://127.0.0.1:1/0")
+    with client_of(settings) as client:
+        answer = client.post("/jobs/_start", data={"source": str(bundle), "model": str(bundle)})
+    assert (answer.status_code, "Redis" in answer.json()["detail"]) == (409, True)
+    assert not cluster.jobs.exists() or not list(cluster.jobs.iterdir())
+
+
+@pytest.fixture
+def jobs_in_s3(cluster: Cluster, catalogue: Path, names: list[str], bundle: Path, bucket: str) -> str:
+    """A folder of jobs in S3 with a finished one of three chunks."""
+    cluster.submit(names[:600], bundle, "done", root=catalogue)
+    cluster.worker()
+    job = cluster.job("done")
+    until(lambda: not job.job.missing_chunks(), "all chunks are done", 45)
+    finish_job(job.job)
+    place = f"s3://{bucket}/jobs"
+    storage = ObjectStorage(f"{place}/done")
+    for file in job.folder.rglob("[!.]*"):
+        if file.is_file():
+            storage.replace(str(file.relative_to(job.folder)), file.read_bytes())
+    return place
+
+
+def test_jobs_in_s3_are_listed_shown_and_downloaded(cluster: Cluster, jobs_in_s3: str) -> None:
+    with client_of(WebSettings(jobs=jobs_in_s3)) as client:
+        begun = time.monotonic()
+        assert 'data-id="done"' in client.get("/jobs").text
+        assert "<b>600</b> of 600 rows" in client.get("/jobs/done").text
+        assert time.monotonic() - begun < 10
+        for what, name in {"result": "labels.parquet", "review": "review.csv", "receipt": "receipt.json"}.items():
+            answer = client.get(f"/jobs/done/files/{what}")
+            assert answer.content == (cluster.jobs / "done" / name).read_bytes()
+            assert answer.headers["content-disposition"] == f'attachment; filename="done-{name}"'
+        assert client.get("/jobs/done/files/by_group").status_code == 404
+        assert "<h1>" in client.get("/jobs/done/receipt").text
+        answer = client.post("/jobs/_start", data={"source": "x.csv", "model": "shop@champion"})
+        assert "Expected --redis with jobs in" in answer.json()["detail"]
