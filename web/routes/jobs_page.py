@@ -2,7 +2,7 @@
 
 import json
 import mimetypes
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,6 +15,7 @@ from models.errors import InputError, RegistryError
 from models.registry.registry import open_registry
 from models.text import number_of
 from pages.render import render
+from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job, copy_of
 from web.catalogues import Preview, look_into
 from web.jobs import WebJob
 from web.problems import Problem
@@ -33,7 +34,14 @@ __all__ = ["router"]
 router = APIRouter(include_in_schema=False)
 PRECISIONS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
 _PIECE: Final = 1 << 20
-_FILES: Final = {"receipt": RECEIPT_FILE, "page": PAGE_FILE, "review": REVIEW_FILE, "by_group": GROUPS_FILE}
+_FILES: Final = {
+    "result": RESULT_FILE,
+    "corrected": CORRECTED_FILE,
+    "review": REVIEW_FILE,
+    "by_group": GROUPS_FILE,
+    "receipt": RECEIPT_FILE,
+    "page": PAGE_FILE,
+}
 _FAULT_WORDS: Final = {fault.value: words for fault, words in FAULTS.items()}
 _REGIONS: Final = ("progress", "actions", "counts", "labels", "errors")
 _LONGEST: Final = 200_000
@@ -70,7 +78,7 @@ async def table_events(state: State) -> AsyncIterator[ServerSentEvent]:
     """The rows of the table that change, and the whole of it when there are others."""
     order: list[str] = []
     sent: dict[str, str] = {}
-    async for rows, summary in state.board.tables.listen("table", lambda: _rows(state)):
+    async for rows, summary in state.board.tables.listen("table", _rows(state)):
         if list(rows) != order:
             order = list(rows)
             yield ServerSentEvent(raw_data=json.dumps({"rows": list(rows.values())}), event="table")
@@ -83,11 +91,19 @@ async def table_events(state: State) -> AsyncIterator[ServerSentEvent]:
         sent = {**rows, "": summary}
 
 
-def _rows(state: WebState) -> tuple[dict[str, str], str]:
-    """Job → its row of the table, and the line above."""
-    views, _ = state.board.look()
-    root = state.settings.root_path
-    return {view.found.id: render("web/jobs_row.html", view=view, root=root) for view in views}, _summary(views)
+def _rows(state: WebState) -> Callable[[], tuple[dict[str, str], str]]:
+    """Gives job → its row of the table, and the line above; only rows that have changed are rendered again."""
+    kept: dict[str, tuple[JobView, str]] = {}
+
+    def read() -> tuple[dict[str, str], str]:
+        views, _ = state.board.look()
+        for view in views:
+            if view.found.id not in kept or kept[view.found.id][0] != view:
+                html = render("web/jobs_row.html", view=view, root=state.settings.root_path)
+                kept[view.found.id] = (view, html)
+        return {view.found.id: kept[view.found.id][1] for view in views}, _summary(views)
+
+    return read
 
 
 def _summary(views: list[JobView]) -> str:
@@ -170,9 +186,7 @@ def start(
 def job_page(request: Request, state: State, id: str) -> HTMLResponse:
     """One job."""
     view = state.board.view(id)
-    local = not state.runner.queued
-    shown = page(request, "web/job.html", view=view, files=_files(view), faults=_FAULT_WORDS, local=local)
-    return HTMLResponse(shown)
+    return HTMLResponse(page(request, "web/job.html", files=_files(view), **_given(state, view)))
 
 
 def _files(view: JobView) -> dict[str, str]:
@@ -182,7 +196,12 @@ def _files(view: JobView) -> dict[str, str]:
         return {}
     lists = {"review": receipt.review_file and "Rows to review", "by_group": receipt.groups_file and "Products"}
     there = {what: words for what, words in lists.items() if words}
-    return {"result": "Result", **there, "receipt": "Receipt (JSON)", "page": "Receipt (HTML)"}
+    corrected = {"corrected": "Corrected result"} if _is_corrected(view.found) else {}
+    return {"result": "Result", **corrected, **there, "receipt": "Receipt (JSON)", "page": "Receipt (HTML)"}
+
+
+def _is_corrected(found: WebJob) -> bool:
+    return copy_of(found.result).is_file() if found.result else found.job.storage.exists(CORRECTED_FILE)
 
 
 @router.get("/jobs/{id}/events", response_class=EventSourceResponse)
@@ -206,23 +225,36 @@ async def job_events(found: Found, state: State) -> AsyncIterator[ServerSentEven
 
 def _regions(state: WebState, view: JobView) -> dict[str, str]:
     """The parts of a job's page that change while it is labelled."""
-    given = {"view": view, "root": state.settings.root_path, "faults": _FAULT_WORDS, "local": not state.runner.queued}
-    return {name: render(f"web/job_{name}.html", **given) for name in _REGIONS}
+    given = _given(state, view)
+    return {name: render(f"web/job_{name}.html", root=state.settings.root_path, **given) for name in _REGIONS}
+
+
+def _given(state: WebState, view: JobView) -> dict[str, object]:
+    corrections = state.settings.corrections.is_file()
+    return {"view": view, "faults": _FAULT_WORDS, "local": not state.runner.queued, "corrections": corrections}
 
 
 @router.post("/jobs/{id}/{what}")
 def act(found: Found, what: str, state: State) -> JSONResponse:
-    """Cancel, resume, or retry what failed."""
-    if what == "cancel":
-        state.runner.cancel_job(found)
-    elif what == "resume":
-        state.runner.resume_job(found)
-    elif what == "retry":
-        if not state.runner.retry_job(found):
-            raise Problem(409, "No failed row of it is worth another try.")
-    else:
-        raise Problem(404, f"Expected cancel, resume or retry, got {what[:40]}.")
+    """Cancel, resume, retry what failed, or apply corrections."""
+    runner = state.runner
+    acts = {"cancel": runner.cancel_job, "resume": runner.resume_job, "retry": runner.retry_job}
+    if what == "apply":
+        return JSONResponse({"id": found.id, "said": _apply(found, state)})
+    if what not in acts:
+        raise Problem(404, f"Expected apply, cancel, resume or retry, got {what[:40]}.")
+    if acts[what](found) == {}:
+        raise Problem(409, "No failed row of it is worth another try.")
     return JSONResponse({"id": found.id})
+
+
+def _apply(found: WebJob, state: WebState) -> str:
+    """Write the corrected copy, and say what became of the rows."""
+    done = apply_to_job(Labels(found.job, found.result), state.reviews.store)
+    counts = {"changed": done.changed, "confirmed": done.confirmed, "with a remark": done.remarked}
+    said = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count) or "no row has an answer yet"
+    left = f"; {number_of(done.left, 'row')} still to review" if done.left else ""
+    return f"The corrected result is written: {said}{left}."
 
 
 @router.get("/jobs/{id}/receipt")
@@ -240,9 +272,11 @@ def download(found: Found, what: str) -> Response:
     """A file of a finished job."""
     if what == "result" and found.result:
         return _sent(found.result, f"{found.result.name}")
-    key = RESULT_FILE if what == "result" else _FILES.get(what)
+    if what == "corrected" and found.result:
+        return _sent(copy_of(found.result), copy_of(found.result).name)
+    key = _FILES.get(what)
     if key is None:
-        raise Problem(404, f"Expected one of result, {', '.join(_FILES)}, got {what[:40]}.")
+        raise Problem(404, f"Expected one of {', '.join(_FILES)}, got {what[:40]}.")
     name = f"{found.id}-{key}"
     folder = found.job.storage.on_disk("")
     if folder is not None:

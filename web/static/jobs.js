@@ -71,7 +71,8 @@ async function act(button) {
   if (button.dataset.ask && !(await ask(button.dataset.ask))) return;
   button.disabled = true;
   try {
-    await send(button.dataset.act, { method: "POST" });
+    const { said } = await (await send(button.dataset.act, { method: "POST" })).json();
+    if (said) sessionStorage.setItem("said", said);
     location.reload();
   } catch (error) {
     button.disabled = false;
@@ -188,3 +189,6 @@ if (rows) {
 }
 const live = byId("live");
 if (live?.dataset.events) followJob(live);
+const said = sessionStorage.getItem("said");
+if (said) toast(said);
+sessionStorage.removeItem("said");

@@ -8,15 +8,19 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
 from models.errors import JobError
 from tests.until import until
+from trainer.corrections.votes import Vote
 from web.app import create_app
+from web.routes.jobs_page import _rows
 from web.settings import WebSettings
 from web.watch_jobs import Broadcast
 from worker.job import JobOptions
@@ -46,7 +50,11 @@ def result(tmp_path_factory, bundle, drawn) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path, result: Path, bundle: Path) -> WebSettings:
     return WebSettings(
-        jobs=str(tmp_path / "jobs"), results=(result,), model=str(bundle), registry=str(tmp_path / "registry")
+        jobs=str(tmp_path / "jobs"),
+        results=(result,),
+        model=str(bundle),
+        registry=str(tmp_path / "registry"),
+        corrections=tmp_path / "corrections.csv",
     )
 
 
@@ -216,6 +224,14 @@ def test_what_a_job_cannot_do_is_refused(client, id):
     assert client.post(f"/jobs/{id}/dance").status_code == 404
 
 
+def test_a_table_of_jobs_is_sent_again_only_where_it_has_changed(client, id):
+    read = _rows(client.app.state.hangtag)
+    (first, summary), (second, _) = read(), read()
+    assert list(first) == [id]
+    assert first[id] is second[id]
+    assert summary.startswith("1 finished")
+
+
 def test_a_broadcast_reads_once_for_all_who_listen_and_ends_with_the_last():
     reads: list[int] = []
     threads: set[int] = set()
@@ -251,17 +267,35 @@ def test_a_broadcast_reads_once_for_all_who_listen_and_ends_with_the_last():
     assert threading.get_ident() not in threads
 
 
-def test_who_listens_is_told_that_reading_failed():
+@pytest.mark.parametrize("error", [JobError("It is damaged."), KeyError("It is damaged.")])
+def test_who_listens_is_told_that_reading_failed(error):
     def read() -> int:
-        message = "It is damaged."
-        raise JobError(message)
+        raise error
 
     async def hear() -> None:
         async for _ in Broadcast(read, every_s=0.01).listen():
             pass
 
-    with pytest.raises(JobError, match="It is damaged"):
-        asyncio.run(hear())
+    with pytest.raises(type(error), match="It is damaged"):
+        asyncio.run(asyncio.wait_for(hear(), 10))
+
+
+def test_corrections_are_applied_by_a_button_and_the_copy_is_downloaded(client, id, result):
+    assert "Apply corrections" not in page_text(client, f"/jobs/{id}")
+    assert client.get(f"/jobs/{id}/files/corrected").status_code == 404
+    before = result.read_bytes()
+    row = next(row for row in pq.read_table(result).to_pylist() if row["status"] == "labeled")
+    vote = Vote(datetime(2026, 5, 1, 12, tzinfo=UTC), "anna", row["sha256"], row["image"], "boots")
+    client.app.state.hangtag.reviews.store.append([vote])
+    assert "Apply corrections" in page_text(client, f"/jobs/{id}")
+    said = client.post(f"/jobs/{id}/apply").json()["said"]
+    assert said.startswith("The corrected result is written: 1 changed")
+    copy = client.get(f"/jobs/{id}/files/corrected")
+    assert copy.headers["content-disposition"] == 'attachment; filename="labels.corrected.parquet"'
+    rows = {one["image"]: one for one in pq.read_table(io.BytesIO(copy.content)).to_pylist()}
+    assert (rows[row["image"]]["label"], rows[row["image"]]["reviewed_by"]) == ("boots", "anna")
+    assert result.read_bytes() == before
+    assert "Corrected result" in page_text(client, f"/jobs/{id}")
 
 
 def test_counts_follow_a_retry(client, id, tmp_path, bundle, drawn):
