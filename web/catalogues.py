@@ -36,14 +36,14 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 class Places:
     """Which places of the server people may name.
 
-    On a loopback address without ``--data`` all that the server's user may read; otherwise what is under ``--data``,
-    links followed. URLs of the web are fetched as the worker fetches them, from public addresses.
+    Without a token and ``--data`` all that the server's user may read, since only this machine can ask; otherwise what
+    is under ``--data``, links followed. URLs of the web are fetched as the worker fetches them, from public addresses.
     """
 
     def __init__(self, settings: WebSettings) -> None:
         self._roots = tuple(folder.resolve() for folder in settings.data)
-        self._served = settings.model
-        self.open = settings.is_loopback and not settings.data
+        self._model = settings.model
+        self.open = settings.token is None and not settings.data
 
     def checked(self, place: str, what: str) -> str:
         """A place that may be read.
@@ -61,10 +61,9 @@ class Places:
         raise InputError(msg)
 
     def checked_model(self, model: str) -> str:
-        """A model that may be used: the one that is served, a name of the registry, or a path as above."""
-        if model == self._served:
-            return model
-        return self.checked(model, "the model") if Path(model).exists() and not self.open else model
+        """A model that may be used: a name of the registry, the model that the server was started with, or as above."""
+        own = self.open or model == self._model or not Path(model).exists()
+        return model if own else self.checked(model, "the model")
 
 
 class Uploads:

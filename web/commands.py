@@ -61,8 +61,8 @@ DataOption = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="DIR",
-        help="A folder that jobs may be made of. May be given again. Default: all that this user may read on a "
-        "loopback address, nothing elsewhere.",
+        help="A folder that jobs may be made of. May be given again. Default: all that this user may read; with "
+        "--token-file nothing.",
         show_default=False,
     ),
 ]

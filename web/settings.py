@@ -26,7 +26,8 @@ class WebSettings:
         token: what a client must know; none on a loopback address.
         names: host names by which browsers may ask for it, besides its address.
         root_path: what a proxy puts before every path, as ``/hangtag``.
-        data: folders of this machine that jobs may be made of; none lets a loopback server read all that its user may.
+        data: folders of this machine that jobs may be made of; none lets it be all that its user may read, but with a
+            token nothing.
         allow_hosts: ``HOST:PORT`` of the hosts that photos of the API may come from though their addresses are private.
         requests_per_minute: that one address may send, after a burst of as many as in ten seconds.
     """

@@ -75,11 +75,14 @@ def test_a_cancelled_job_goes_on_when_it_is_resumed(runner, index, bundle, drawn
     finished(runner, "second")
 
 
-def test_a_job_that_a_killed_server_left_says_that_nothing_labels_it(runner, index, bundle, drawn, tmp_path):
+def test_a_job_that_a_killed_server_left_says_so_and_can_be_resumed(runner, index, bundle, drawn, tmp_path):
     runner.local.add("first", WAIT)
     found = runner.start_job(WantedJob(str(drawn), str(bundle), name="second"))
     after = JobRunner(WebSettings(jobs=str(tmp_path / "jobs")), index)
     assert after.remarks(found) == ["Nothing labels this job at the moment. Resume it: what is done is kept."]
+    after.resume_job(found)
+    finished(after, "second")
+    after.close()
 
 
 def test_a_process_that_ends_badly_is_told_and_the_next_begins():
@@ -126,11 +129,14 @@ def test_only_what_lies_under_data_may_be_named_where_others_can_ask(tmp_path):
     for place in (secret, data / "link.csv", data / ".." / "secret.csv", "s3://bucket/urls.csv", "file:///etc/passwd"):
         with pytest.raises(InputError, match="Expected the catalogue under a folder of --data"):
             places.checked(str(place), "the catalogue")
-    with pytest.raises(InputError, match="none was given"):
-        Places(WebSettings(host="192.0.2.1", token="x" * 20)).checked(str(data), "the catalogue")
+    for settings in (WebSettings(host="192.0.2.1", token="x" * 20), WebSettings(token="x" * 20)):
+        with pytest.raises(InputError, match="none was given"):
+            Places(settings).checked(str(data), "the catalogue")
     with pytest.raises(InputError, match="the model"):
         places.checked_model(str(tmp_path))
     assert places.checked_model("shop@champion") == "shop@champion"
+    own = Places(WebSettings(data=(data,), model=str(tmp_path)))
+    assert own.checked_model(str(tmp_path)) == str(tmp_path)
 
 
 @pytest.mark.parametrize(
