@@ -211,7 +211,6 @@ def test_a_photo_that_is_dropped_while_the_model_loads_is_not_sent(trying: Page,
     trying.keyboard.press("b")
     dropped(trying, {"photo.jpg": photos[0].read_bytes()})
     expect(trying.locator("#results .label")).to_have_text("Waiting …")
-    trying.wait_for_timeout(0)
     until_held(trying, held)
     held[0]()
     answered(trying, 1)
