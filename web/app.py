@@ -45,7 +45,7 @@ def create_app(settings: WebSettings) -> FastAPI:
     )
     app.state.hangtag = state
     add_problem_handlers(app)
-    for routes in (home, login, health, jobs_page, models_page, review_page, api, jobs_api, api_page, try_page):
+    for routes in (api, jobs_api, home, login, health, jobs_page, models_page, review_page, api_page, try_page):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_middleware(RateLimit, per_minute=settings.requests_per_minute)

@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from web.problems import answer, problem_response
+from web.problems import API, answer, problem_response
 from web.settings import WebSettings
 
 __all__ = ["CSRF_HEADER", "SESSION_COOKIE", "SESSION_S", "TOO_MANY_TRIES", "Gate", "Sessions"]
@@ -192,6 +192,11 @@ class _Asked:
         return any(name in self.headers for name in ("origin", "sec-fetch-site", "cookie"))
 
     @property
+    def is_of_a_program(self) -> bool:
+        """Whether a program asks the API: it gets no page, so it needs no token of one, which takes time to draw."""
+        return self.path.startswith(API) and not self.is_of_a_browser
+
+    @property
     def is_of_another_site(self) -> bool:
         """Whether another site's page had a browser send it; another port is another site."""
         if self.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
@@ -217,6 +222,7 @@ class Gate:
         self._app = app
         self._sessions = sessions
         self._root = settings.root_path
+        self._no_seat = secrets.token_urlsafe(16)
         self._hosts = _LOOPBACK | {settings.host.lower(), *(name.lower() for name in settings.names)}
         self._any_host = settings.host in {"0.0.0.0", "::"} and not settings.names  # noqa: S104 - a token is needed
 
@@ -233,9 +239,10 @@ class Gate:
         scope["root_path"] = self._root
         scope["path"] = self._root + _route_path(scope)  # some proxies take their part off, some do not
         asked = _Asked.of(scope)
-        seat = asked.cookies.get(SEAT_COOKIE) or secrets.token_urlsafe(16)
+        known = asked.cookies.get(SEAT_COOKIE) or (self._no_seat if asked.is_of_a_program else None)
+        seat = known or secrets.token_urlsafe(16)
         scope.setdefault("state", {})["csrf"] = csrf = csrf_token(seat, asked.session)
-        new_seat = None if SEAT_COOKIE in asked.cookies else _cookie(SEAT_COOKIE, seat, scope)
+        new_seat = None if known else _cookie(SEAT_COOKIE, seat, scope)
         sender = _Sender(send, new_seat)
         refusal = self._refusal(asked, csrf)
         try:
