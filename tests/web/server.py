@@ -59,7 +59,7 @@ class WebServer:
 
     def job_id(self) -> str:
         """What stands for its only job in addresses."""
-        (link,) = set(re.findall(r'href="/review/([^"/]+)"', httpx.get(f"{self.url}/review").text))
+        (link,) = set(re.findall(r'href="/review/([^"/?]+)["?]', httpx.get(f"{self.url}/review").text))
         return link
 
     def kill(self) -> None:
