@@ -100,6 +100,7 @@ def test_two_people_and_a_second_tab_get_no_row_twice(
 def test_a_killed_server_loses_no_answer(reviewer: ReviewPage, own_server: WebServer, complaints: Complaints) -> None:
     complaints.expect("net::ERR_")
     answered = list(reviewer.answers(4))
+    reviewer.is_saved()
     own_server.kill()
     answered += list(reviewer.answers(4))
     expect(reviewer.page.locator("#saved")).to_have_text("The server is away; 4 not saved yet")
