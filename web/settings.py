@@ -69,6 +69,11 @@ class WebSettings:
             return self.host == "localhost"
 
     @property
+    def is_personal(self) -> bool:
+        """Whether its user is this machine's: with a token, it is others who come through a proxy."""
+        return self.is_loopback and self.token is None
+
+    @property
     def results_absolute(self) -> tuple[Path, ...]:
         """The results, wherever a process stands."""
         return tuple(result.absolute() for result in self.results)

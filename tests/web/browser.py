@@ -11,7 +11,7 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
-WAIT_MS = 15_000
+WAIT_MS = 30_000
 
 
 @dataclass
@@ -61,20 +61,25 @@ class Visitors:
         host = urlsplit(url).netloc
         context.on("console", lambda message: self._note(message.text, message.location, message.type))
         context.on("weberror", lambda error: self.complaints.found.append(f"exception: {error.error}"))
-        context.on("dialog", self._refuse)
+        context.on("dialog", self._answer)
         context.on("request", lambda request: self._check_host(request, host))
         return context.new_page()
 
     def close(self) -> None:
-        """Close all of them."""
+        """Leave every page, so that a reviewer's lets go of its questions, and close all of them."""
         for context in self._contexts:
+            for page in context.pages:
+                page.goto("about:blank")
             context.close()
 
     def _note(self, text: str, place: object, kind: str) -> None:
         if kind == "error":
             self.complaints.found.append(f"console: {text} {place}")
 
-    def _refuse(self, dialog: Dialog) -> None:
+    def _answer(self, dialog: Dialog) -> None:
+        if dialog.type == "beforeunload":
+            dialog.accept()
+            return
         self.complaints.found.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 

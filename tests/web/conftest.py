@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.example_runs.chromium import chromium_binary
 from tests.conftest import Golden
@@ -14,7 +14,7 @@ from worker.job import JobOptions
 from worker.label import label
 from worker.request import LabelRequest
 
-from .browser import FLAGS, Complaints, Visitors
+from .browser import FLAGS, WAIT_MS, Complaints, Visitors
 from .server import WebServer, copy_job
 
 StartServer = Callable[..., WebServer]
@@ -88,6 +88,7 @@ def chromium() -> Iterator[Browser]:
     """The system's Chromium. It ends with the last test of this folder: Playwright's event loop would bother others."""
     binary = chromium_binary()
     skip_outside_ci(None if binary else "chromium is not installed; install it.")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=binary, args=[*FLAGS])
         yield browser

@@ -33,7 +33,7 @@ class WebServer:
         self.url = f"http://127.0.0.1:{self.port}"
         places = {"--jobs": "jobs", "--registry": "registry", "--corrections": "corrections.csv"}
         own = [word for option, name in places.items() for word in (option, str(folder / name))]
-        self._command = [*HANGTAG, "web", *map(str, arguments), "--port", str(self.port), *own]
+        self._command = [*HANGTAG, "web", "--port", str(self.port), *own, *map(str, arguments)]
         self._environment = clean_environment(**environment)
         self._process: subprocess.Popen[bytes] | None = None
 

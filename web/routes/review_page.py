@@ -188,7 +188,7 @@ def reviews(request: Request, state: State) -> HTMLResponse:
 def review(request: Request, state: State, id: str, audit: Audit = 0) -> HTMLResponse:
     """The page that asks."""
     job = _found(state, id)
-    name = reviewer_of(request) or (_own_name() if state.settings.is_loopback else "")
+    name = reviewer_of(request) or (_own_name() if state.settings.is_personal else "")
     orders = [order for order in Order if (order is Order.RANDOM) == bool(audit)]
     answer = HTMLResponse(page(request, "web/review.html", job=job, name=name, audit=audit, orders=orders))
     if name and not reviewer_of(request):
@@ -323,7 +323,7 @@ def _review(state: WebState, id: str, audit: int = 0, *, again: bool = False) ->
 
 
 def _reviewer(request: Request, state: WebState, given: str | None) -> str:
-    name = given or reviewer_of(request) or (_own_name() if state.settings.is_loopback else "")
+    name = given or reviewer_of(request) or (_own_name() if state.settings.is_personal else "")
     if not name:
         raise Problem(422, "Expected the name of a reviewer; give it as reviewer, or on the page.")
     return _checked_name(name)

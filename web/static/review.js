@@ -20,6 +20,7 @@ let tiles = []; // questions of the grid
 let fetching = false;
 let exhausted = false;
 let gridOn = false;
+let labelBefore = ""; // the class that was chosen before the grid chose one
 let round = 0; // what was asked for in an earlier round is not wanted any more
 let asking = Promise.resolve(); // one request for questions after the other
 
@@ -203,11 +204,21 @@ function showEnd() {
   const { mine = 0, done: settled = 0, questions = 0, right = null } = showProgress.last ?? {};
   const others = showProgress.last?.left ?? 0;
   const nothing = Number(desk.dataset.audit) ? "No row of this job was labeled" : "No photo of this job needs a person";
-  $("end-title").textContent = !questions ? nothing : others ? "Others are looking at the last photos" : "Nothing is left to ask you";
+  $("end-title").textContent = !questions ? nothing : others ? "Others are looking at the last photos" : leftNothing();
   if (others) setTimeout(() => $("end").classList.contains("hidden") || gridOn || lookAgain(), LOOK_AGAIN_MS);
   const guesses = right === null ? "" : ` ${percent(right)} of the guesses were right.`;
-  const chosen = $("label").value || $("order").value === "contradicted" ? " Choose all classes and another order to see the others." : "";
-  $("end-text").textContent = `${settled.toLocaleString()} of ${questions.toLocaleString()} photos are done, ${mine.toLocaleString()} by you.${guesses}${chosen}`;
+  $("end-again").textContent = isNarrowed() ? "Show the other photos" : "Look again";
+  $("end-text").textContent = `${settled.toLocaleString()} of ${questions.toLocaleString()} photos are done, ${mine.toLocaleString()} by you.${guesses}`;
+}
+
+const isNarrowed = () => $("label").value !== "" || $("order").value === "contradicted";
+const leftNothing = () =>
+  $("label").value ? `No doubtful ${named($("label").value)} is left` : isNarrowed() ? "No suspected label error is left" : "Nothing is left to ask you";
+
+function seeOthers() {
+  $("label").value = "";
+  if ($("order").value === "contradicted") $("order").selectedIndex = 0;
+  return restart();
 }
 
 function showSaved({ waiting, away, problem }) {
@@ -419,10 +430,10 @@ async function showGrid() {
   }
   if (!gridOn) return;
   if (tiles.length === 0) {
-    toast(`No doubtful photo of ${label} is left.`);
+    if (ahead.length === 0) toast(`No doubtful photo of ${label} is left.`);
     return toggleGrid(false);
   }
-  $("grid-question").textContent = `These ${tiles.length} are all ${named(label)}: which are not?`;
+  $("grid-question").textContent = tiles.length === 1 ? `Is this ${named(label)}?` : `These ${tiles.length} are all ${named(label)}: which are not?`;
   $("tiles").replaceChildren(...tiles.map(tileOf));
   countTiles();
   $("tiles").querySelector("button").focus();
@@ -480,7 +491,10 @@ function columns() {
 
 function toggleGrid(on) {
   gridOn = on;
-  if (on) newRound();
+  if (on) {
+    newRound();
+    labelBefore = $("label").value;
+  } else $("label").value = labelBefore;
   $("grid-view").setAttribute("aria-pressed", on);
   $("single-view").setAttribute("aria-pressed", !on);
   if (on) return showGrid();
@@ -544,7 +558,7 @@ $("grid-confirm").addEventListener("click", confirmGrid);
 $("grid-view").addEventListener("click", () => toggleGrid(true));
 $("single-view").addEventListener("click", () => toggleGrid(false));
 $("keys-button").addEventListener("click", () => $("keys").showModal());
-$("end-again").addEventListener("click", restart);
+$("end-again").addEventListener("click", () => (isNarrowed() ? seeOthers() : restart()));
 for (const id of ["order", "label", "second"]) {
   $(id).addEventListener("change", () => {
     $(id).blur();

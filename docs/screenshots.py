@@ -1,0 +1,112 @@
+"""Draws the pictures of docs/images: ``python docs/screenshots.py demo``, where ``hangtag demo`` has been at work.
+
+The pages are those of a server of its own, with a copy of the demo's result, in the system's Chromium.
+"""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.example_runs.chromium import chromium_binary
+from tests.web.server import WebServer, copy_job
+
+IMAGES = Path(__file__).parent / "images"
+MOST_BYTES = 150_000
+SIZE = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 800}
+
+
+def main(demo: Path) -> None:
+    """Draw them all."""
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = Path(name)
+        model = next((demo / "bundles").iterdir())
+        server = WebServer(folder / "server", copy_job(demo / "labels.parquet", folder), "--model", model)
+        server.start()
+        try:
+            browser = playwright.chromium.launch(executable_path=chromium_binary(), args=["--no-sandbox"])
+            draw_all(browser, server, sorted((demo / "new-photos").rglob("*.jpg")))
+        finally:
+            server.stop()
+
+
+def draw_all(browser: Browser, server: WebServer, photos: list[Path]) -> None:
+    """Each page in light; the review in the dark and on a phone, too."""
+    IMAGES.mkdir(exist_ok=True)
+    job = server.job_id()
+    for name, path, prepare in (
+        ("review", f"/review/{job}", answer_some),
+        ("grid", f"/review/{job}", open_grid),
+        ("jobs", "/jobs", stay),
+        ("job", f"/jobs/{job}", stay),
+        ("try", "/try", lambda page: choose(page, photos[::40][:4])),
+        ("models", "/models", stay),
+    ):
+        for scheme in ("light", "dark"):
+            draw(browser, server.url, path, prepare, IMAGES / f"web-{name}-{scheme}.png", scheme, SIZE)
+    draw(browser, server.url, f"/review/{job}", answer_some, IMAGES / "web-review-phone.png", "light", PHONE)
+
+
+def draw(
+    browser: Browser,
+    url: str,
+    path: str,
+    prepare: Callable[[Page], None],
+    place: Path,
+    scheme: str,
+    size: dict[str, int],
+) -> None:
+    """Save what a page looks like, in 256 colours."""
+    context = browser.new_context(base_url=url, color_scheme=scheme, viewport=size, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(path)
+    prepare(page)
+    picture = Image.open(BytesIO(page.screenshot()))
+    page.goto("about:blank")
+    context.close()
+    for colours in (256, 128, 64):
+        picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(place, optimize=True)
+        if place.stat().st_size <= MOST_BYTES:
+            return
+    sys.exit(f"Expected at most {MOST_BYTES:,} bytes, got {place.stat().st_size:,} in {place}.")
+
+
+def stay(page: Page) -> None:
+    """Wait for what the page shows at first."""
+    page.locator("main h1").wait_for()
+
+
+def answer_some(page: Page) -> None:
+    """Confirm two guesses."""
+    page.locator("#photo img").wait_for()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    page.get_by_text("All saved").wait_for()
+
+
+def open_grid(page: Page) -> None:
+    """Mark a photo of the grid."""
+    page.locator("#photo img").wait_for()
+    page.keyboard.press("g")
+    page.locator("#tiles img").first.wait_for()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("x")
+
+
+def choose(page: Page, photos: list[Path]) -> None:
+    """Try some photos."""
+    page.locator("input[type=file]").first.set_input_files(photos)
+    page.locator("meter, progress, .card").first.wait_for()
+
+
+if __name__ == "__main__":
+    shutil.rmtree(IMAGES, ignore_errors=True)
+    main(Path(sys.argv[1]))

@@ -1,0 +1,92 @@
+"""Every page, and what it opens: where tests look that hold everywhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from playwright.sync_api import Page, expect
+
+
+def _stay(page: Page) -> None:
+    """Change nothing."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page in a state.
+
+    Attributes:
+        name: for people.
+        path: with ``{job}`` where the id of a job belongs.
+        reach: what a person does to see it, by keyboard.
+        status: of HTTP.
+    """
+
+    name: str
+    path: str
+    reach: Callable[[Page], None] = _stay
+    status: int = 200
+
+    @property
+    def shows_names(self) -> bool:
+        """Whether names of a job are on it."""
+        return "{job}" in self.path or self.path in {"/review", "/jobs"}
+
+    def open(self, page: Page, job: str) -> None:
+        """Go there."""
+        answer = page.goto(self.path.format(job=job))
+        assert answer
+        assert answer.status == self.status
+        self.reach(page)
+
+
+def _question(page: Page) -> None:
+    expect(page.locator("#photo img")).to_be_visible()
+
+
+def _after_key(key: str, sign: str) -> Callable[[Page], None]:
+    def reach(page: Page) -> None:
+        _question(page)
+        page.keyboard.press(key)
+        expect(page.locator(sign).first).to_be_visible()
+
+    return reach
+
+
+def _menu(page: Page) -> None:
+    _question(page)
+    page.locator("summary", has_text="More").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Reviewer")).to_be_visible()
+
+
+def _new_job(page: Page) -> None:
+    expect(page.locator("#rows tr").first).to_be_visible()
+    page.keyboard.press("n")
+    expect(page.locator("#new-job")).to_be_visible()
+
+
+def _preview(page: Page) -> None:
+    _new_job(page)
+    urls = "http://localhost:1/<img src=x onerror=alert(1)>.jpg"
+    page.locator("#new-job").get_by_label("Paste URLs").check()
+    page.get_by_label("URLs of photos, one a line").fill(urls)
+    page.get_by_role("button", name="Preview").press("Enter")
+    expect(page.locator("#preview table, #refused:not([hidden])").first).to_be_visible()
+
+
+PLACES = (
+    Place("login", "/login"),
+    Place("not found", "/no-such-page", status=404),
+    Place("jobs", "/jobs"),
+    Place("new job", "/jobs", _new_job),
+    Place("preview", "/jobs", _preview),
+    Place("job", "/jobs/{job}"),
+    Place("models", "/models"),
+    Place("reviews", "/review"),
+    Place("question", "/review/{job}", _question),
+    Place("search", "/review/{job}", _after_key("/", "#search")),
+    Place("note", "/review/{job}", _after_key("c", "#note-dialog")),
+    Place("keys", "/review/{job}", _after_key("?", "#keys")),
+    Place("menu", "/review/{job}", _menu),
+    Place("grid", "/review/{job}", _after_key("g", "#tiles img")),
+)

@@ -1,0 +1,100 @@
+"""Jobs in a real browser: a catalogue is handed in, watched, and its result is there; with a queue and without."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.integration.cluster import Cluster
+from worker.queue.private_redis import PrivateRedis
+
+from .conftest import OpenPage, StartServer
+from .server import WebServer
+
+ROWS = 500
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture
+def cluster(redis_installed: None, tmp_path: Path) -> Iterator[Cluster]:
+    """A Redis and a folder of jobs; no worker yet."""
+    with PrivateRedis(tmp_path / "redis") as redis:
+        cluster = Cluster(tmp_path, redis)
+        yield cluster
+        cluster.close()
+
+
+@pytest.fixture
+def long_csv(shop_csv: Path, tmp_path: Path) -> Path:
+    """500 rows of the shop's catalogue, again and again."""
+    with shop_csv.open(newline="") as file:
+        head, *rows = csv.reader(file)
+    place = tmp_path / "spring.csv"
+    with place.open("w", newline="") as file:
+        csv.writer(file).writerows([head, *(rows * 3)[:ROWS]])
+    return place
+
+
+def hand_in(page: Page, catalogue: Path, photos: Path, name: str) -> None:
+    """Fill in the form and start the job, with the keyboard once the file is chosen."""
+    page.goto("/jobs")
+    form = page.locator("#new-job")
+    if not form.is_visible():
+        page.keyboard.press("n")
+    form.get_by_label("Name").fill(name)
+    form.get_by_label("Image root").fill(str(photos))
+    page.keyboard.press("Tab")
+    form.get_by_label("Catalogue file").set_input_files(catalogue)
+    expect(form.get_by_role("img", name="Photo of row 1", exact=True)).to_be_visible()
+    start = form.get_by_role("button", name="Start job")
+    expect(start).to_be_enabled()
+    start.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+
+def downloaded(page: Page, words: str) -> Path:
+    """A file that the page offers."""
+    with page.expect_download() as coming:
+        page.get_by_role("link", name=words, exact=True).click()
+    return coming.value.path()
+
+
+def test_five_hundred_rows_go_to_workers_and_are_watched_to_their_end(
+    cluster: Cluster, long_csv: Path, drawn: Path, bundle: Path, start_server: StartServer, open_page: OpenPage
+) -> None:
+    server = start_server("--redis", cluster.server.url, "--jobs", cluster.jobs, "--model", bundle)
+    page = open_page(server.url)
+    hand_in(page, long_csv, drawn, "spring")
+    expect(page.locator(".how")).to_contain_text(f"0 of {ROWS} rows")
+    cluster.worker()
+    expect(page.locator(".how")).to_contain_text("finished", timeout=PATIENCE_MS)
+    expect(page.locator(".how")).to_contain_text(f"{ROWS} of {ROWS} rows")
+    result = pq.read_table(downloaded(page, "Result"))
+    assert result.num_rows == ROWS
+    assert set(result["status"].to_pylist()) >= {"labeled", "review"}
+    page.keyboard.press("g")
+    expect(page.locator("#photo img")).to_be_visible()
+
+
+def test_without_a_queue_it_is_labelled_here(
+    start_server: StartServer, shop_csv: Path, drawn: Path, bundle: Path, open_page: OpenPage
+) -> None:
+    page = open_page(start_server("--model", bundle).url)
+    hand_in(page, shop_csv, drawn, "here")
+    expect(page.locator(".how")).to_contain_text("finished", timeout=PATIENCE_MS)
+    expect(page.get_by_role("heading", name="Errors")).to_contain_text("2 rows")
+    page.goto("/jobs")
+    expect(page.locator("#rows tr")).to_contain_text("finished")
+
+
+def test_a_stored_receipt_may_run_and_load_nothing(page: Page, server: WebServer) -> None:
+    answer = page.goto(f"/jobs/{server.job_id()}/receipt")
+    assert answer
+    policy = answer.headers["content-security-policy"]
+    assert "sandbox" in policy
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
