@@ -41,7 +41,7 @@ class Places:
     """
 
     def __init__(self, settings: WebSettings) -> None:
-        self._roots = tuple(folder.resolve() for folder in settings.data)
+        self.roots = tuple(folder.resolve() for folder in settings.data)
         self._model = settings.model
         self.open = settings.token is None and not settings.data
 
@@ -54,9 +54,9 @@ class Places:
         if self.open or place.lower().startswith(_WEB):
             return place
         with suppress(OSError, ValueError):
-            if not is_url(place) and any(Path(place).resolve().is_relative_to(root) for root in self._roots):
+            if not is_url(place) and any(Path(place).resolve().is_relative_to(root) for root in self.roots):
                 return str(Path(place).resolve())
-        there = ", ".join(map(str, self._roots)) or "none was given"
+        there = ", ".join(map(str, self.roots)) or "none was given"
         msg = f"Expected {what} under a folder of --data ({there}), got {place[:200]!r}; name a place there."
         raise InputError(msg)
 
