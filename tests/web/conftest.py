@@ -73,7 +73,7 @@ def own_server(start_server: StartServer, finished: Path, tmp_path: Path) -> Web
     return start_server(copy_job(finished, tmp_path / "result"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """A server with a finished job, for tests that only look."""
     folder = tmp_path_factory.mktemp("web")
@@ -83,9 +83,9 @@ def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     server.stop()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium. It ends with the last test of this folder: Playwright's event loop would bother others."""
+    """The system's Chromium. It ends with the module: Playwright's event loop is in the way of other tests' own."""
     binary = chromium_binary()
     skip_outside_ci(None if binary else "chromium is not installed; install it.")
     expect.set_options(timeout=WAIT_MS)
