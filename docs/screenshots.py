@@ -16,11 +16,14 @@ from playwright.sync_api import Browser, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.example_runs.chromium import chromium_binary
+from models.registry.registry import open_registry
 from tests.web.server import WebServer, copy_job
 
 IMAGES = Path(__file__).parent / "images"
 MOST_BYTES = 150_000
 SIZE = {"width": 1280, "height": 800}
+ALL_LOADED = """[...document.images].filter((image) => image.checkVisibility())
+    .every((image) => image.naturalWidth || image.getBoundingClientRect().top > innerHeight)"""
 PHONE = {"width": 390, "height": 800}
 
 
@@ -29,7 +32,10 @@ def main(demo: Path) -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         model = next((demo / "bundles").iterdir())
-        server = WebServer(folder / "server", copy_job(demo / "labels.parquet", folder), "--model", model)
+        server = WebServer(folder / "server", copy_job(demo / "labels.parquet", folder), "--model", "shop@champion")
+        registry = open_registry(str(server.folder / "registry"))
+        registry.publish("shop", model, "the demo's")
+        registry.promote("shop", 1, "the first version")
         server.start()
         try:
             browser = playwright.chromium.launch(executable_path=chromium_binary(), args=["--no-sandbox"])
@@ -48,7 +54,7 @@ def draw_all(browser: Browser, server: WebServer, photos: list[Path]) -> None:
         ("jobs", "/jobs", stay),
         ("job", f"/jobs/{job}", stay),
         ("try", "/try", lambda page: choose(page, photos[::40][:4])),
-        ("models", "/models", stay),
+        ("models", "/models/shop", stay),
     ):
         for scheme in ("light", "dark"):
             draw(browser, server.url, path, prepare, IMAGES / f"web-{name}-{scheme}.png", scheme, SIZE)
@@ -65,10 +71,13 @@ def draw(
     size: dict[str, int],
 ) -> None:
     """Save what a page looks like, in 256 colours."""
-    context = browser.new_context(base_url=url, color_scheme=scheme, viewport=size, reduced_motion="reduce")
+    context = browser.new_context(
+        base_url=url, color_scheme=scheme, viewport=size, reduced_motion="reduce", bypass_csp=True
+    )
     page = context.new_page()
     page.goto(path)
     prepare(page)
+    page.wait_for_function(ALL_LOADED)
     picture = Image.open(BytesIO(page.screenshot()))
     page.goto("about:blank")
     context.close()
@@ -102,9 +111,9 @@ def open_grid(page: Page) -> None:
 
 
 def choose(page: Page, photos: list[Path]) -> None:
-    """Try some photos."""
+    """Try some photos, and wait for their labels."""
     page.locator("input[type=file]").first.set_input_files(photos)
-    page.locator("meter, progress, .card").first.wait_for()
+    page.wait_for_function("!document.querySelector('main').textContent.includes('Waiting')")
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ PLACES = (
     Place("new job", "/jobs", _new_job),
     Place("preview", "/jobs", _preview),
     Place("job", "/jobs/{job}"),
+    Place("try", "/try"),
     Place("models", "/models"),
     Place("reviews", "/review"),
     Place("question", "/review/{job}", _question),
