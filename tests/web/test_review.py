@@ -4,8 +4,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from trainer.corrections.store import CorrectionStore
 
@@ -34,7 +35,18 @@ def labels_in(corrections: Path) -> dict[str, str]:
     return {vote.sha256[:16]: vote.label for vote in CorrectionStore(corrections).votes()}
 
 
-def test_fifty_rows_by_keyboard_and_one_undone_are_in_the_corrections(
+def labels_in_corrected(page: Page) -> dict[str, str]:
+    """The same of the corrected result, which the job's page makes and offers."""
+    page.locator("summary", has_text="More").press("Enter")
+    page.locator(".menu").get_by_role("link", name="Back to the job").press("Enter")
+    page.get_by_role("button", name="Apply corrections").press("a")
+    with page.expect_download() as coming:
+        page.get_by_role("link", name="Corrected result").press("Enter")
+    rows = pq.read_table(coming.value.path()).to_pylist()
+    return {row["sha256"][:16]: row["label"] for row in rows if row["reviewed_by"]}
+
+
+def test_fifty_rows_by_keyboard_and_one_undone_are_in_the_corrections_and_in_the_result(
     reviewer: ReviewPage, own_server: WebServer
 ) -> None:
     expected: dict[str, str] = {}
@@ -50,6 +62,7 @@ def test_fifty_rows_by_keyboard_and_one_undone_are_in_the_corrections(
     reviewer.is_saved()
     assert len(expected) == ROWS
     assert labels_in(own_server.corrections) == expected
+    assert labels_in_corrected(reviewer.page) == expected
 
 
 def test_what_is_undone_and_not_answered_again_has_no_label(reviewer: ReviewPage, own_server: WebServer) -> None:
