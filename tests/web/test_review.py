@@ -65,6 +65,14 @@ def test_fifty_rows_by_keyboard_and_one_undone_are_in_the_corrections_and_in_the
     assert labels_in_corrected(reviewer.page) == expected
 
 
+def test_the_end_counts_the_last_answers_too(reviewer: ReviewPage) -> None:
+    while not reviewer.is_over():
+        reviewer.answer("Enter")
+    reviewer.is_saved()
+    expect(reviewer.page.locator("#end-title")).to_have_text("Nothing is left to ask you", timeout=2000)
+    expect(reviewer.page.locator("#end-text")).to_have_text(re.compile(r"^(\d+) of \1 photos are done, \1 by you"))
+
+
 def test_what_is_undone_and_not_answered_again_has_no_label(reviewer: ReviewPage, own_server: WebServer) -> None:
     first, second = reviewer.answers(2)
     reviewer.is_saved()

@@ -202,10 +202,12 @@ function duration(seconds) {
 
 function showEnd() {
   const { mine = 0, done: settled = 0, questions = 0, right = null } = showProgress.last ?? {};
-  const others = showProgress.last?.left ?? 0;
+  const saving = outbox.size > 0; // what is left then is told once they are saved
+  const others = saving ? 0 : (showProgress.last?.left ?? 0);
   const nothing = Number(desk.dataset.audit) ? "No row of this job was labeled" : "No photo of this job needs a person";
-  $("end-title").textContent = !questions ? nothing : others ? "Others are looking at the last photos" : leftNothing();
-  if (others) setTimeout(() => $("end").classList.contains("hidden") || gridOn || lookAgain(), LOOK_AGAIN_MS);
+  $("end-title").textContent = !questions ? nothing : saving ? "Saving your last answers" : others ? "Others are looking at the last photos" : leftNothing();
+  clearTimeout(showEnd.timer);
+  if (others) showEnd.timer = setTimeout(() => $("end").classList.contains("hidden") || gridOn || lookAgain(), LOOK_AGAIN_MS);
   const guesses = right === null ? "" : ` ${percent(right)} of the guesses were right.`;
   $("end-again").textContent = isNarrowed() ? "Show the other photos" : "Look again";
   $("end-text").textContent = `${settled.toLocaleString()} of ${questions.toLocaleString()} photos are done, ${mine.toLocaleString()} by you.${guesses}`;
@@ -227,6 +229,7 @@ function showSaved({ waiting, away, problem }) {
   if (problem) toast(problem);
   if (away) place.textContent = `The server is away; ${waiting} not saved yet`;
   else place.textContent = waiting ? `${waiting} not saved yet` : "All saved";
+  if (!waiting && !$("end").classList.contains("hidden")) showEnd();
 }
 
 // ---- Answering
