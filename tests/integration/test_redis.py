@@ -85,7 +85,7 @@ def test_a_worker_waits_for_a_redis_whose_memory_is_full(cluster: Cluster, job: 
         until(lambda times=times: len(worker.events("cannot_reconcile")) >= times, "Redis refuses work")
         cluster.client.config_set("maxmemory", "0")
         if times == 1:
-            job.wait_for_parts(2)
+            until(lambda: worker.events("reconciling_again"), "a tick succeeds, so that the next failure is told")
             cluster.client.config_set("maxmemory", "1kb")
     job.wait_for_end()
     assert worker.alive
