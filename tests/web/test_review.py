@@ -135,8 +135,9 @@ def test_a_killed_server_loses_no_answer(reviewer: ReviewPage, own_server: WebSe
 
 
 def test_what_the_page_calls_saved_is_in_the_file_when_the_server_dies(
-    reviewer: ReviewPage, own_server: WebServer
+    reviewer: ReviewPage, own_server: WebServer, complaints: Complaints
 ) -> None:
+    complaints.expect("net::ERR_")  # photos that were being loaded ahead
     answered = list(reviewer.answers(3))
     reviewer.is_saved()
     own_server.kill()

@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.until import until
 from web.app import create_app
@@ -53,9 +54,23 @@ def api(bundle: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) 
     with TestClient(app, "http://127.0.0.1:8800") as client:
         until(lambda: client.get("/readyz").is_success, "the model answers")
         job = app.state.hangtag.jobs.all()[0].id
-        described = schemathesis.openapi.from_asgi("/openapi.json", app)
+        described = schemathesis.openapi.from_asgi("/openapi.json", _running(app))
         described.hook("map_path_parameters")(lambda _context, given: _of_job(given, job))
         yield described
+
+
+def _running(app: ASGIApp) -> ASGIApp:
+    """The application, which starts and ends with the fixture: schemathesis starts and ends it with each request."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        for _ in ("startup", "shutdown"):
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+
+    return serve
 
 
 def _of_job(given: dict[str, Any] | None, job: str) -> dict[str, Any] | None:
