@@ -10,6 +10,9 @@ from tests.integration.downloads.downloading import HASTY, fault_of, fetched, ph
 from tests.integration.nasty_server import chunked_and_cut, cut, endless, redirect, says, whole
 from tests.photo_jobs import take_all, wanted
 
+PATIENT = replace(HASTY, connect_s=10.0, idle_s=10.0, silent_s=10.0, total_s=60.0)
+"""For tests that count tries: a machine that stands still for a moment is no reason for another."""
+
 
 def test_a_photo_comes_with_all_that_is_known_of_it(tmp_path, server):
     url = server.on("/a.jpg", whole(b"photo", headers='ETag: "v1"\r\n'))
@@ -29,12 +32,12 @@ def test_what_a_host_says_of_its_kind_is_not_asked(kind, tmp_path, server):
 @pytest.mark.parametrize("status", ["500 Oops", "502 Bad", "503 Busy", "408 Late", "425 Early", "429 Slow", "599 No"])
 def test_what_may_pass_is_tried_again(status, tmp_path, server):
     url = server.on("/a", whole(b"", status), whole(b"", status), whole())
-    assert fetched(tmp_path, server, url)[0].outcome == b"photo"
+    assert fetched(tmp_path, server, url, limits=PATIENT)[0].outcome == b"photo"
     assert server.counts()["/a"] == 3
 
 
 def test_what_never_passes_is_given_up(tmp_path, server):
-    photo = fetched(tmp_path, server, server.on("/a", whole(b"", "500 Oops")))[0]
+    photo = fetched(tmp_path, server, server.on("/a", whole(b"", "500 Oops")), limits=PATIENT)[0]
     assert fault_of(photo) is ImageFault.DOWNLOAD
     assert "answered 500 Oops, the last of 4 tries" in str(photo.outcome)
     assert server.counts()["/a"] == 4
@@ -68,7 +71,7 @@ def test_half_a_photo_is_no_photo(answer, tmp_path, server):
     ],
 )
 def test_any_other_answer_is_no_photo_and_not_tried_again(status, fault, tmp_path, server):
-    photo = fetched(tmp_path, server, server.on("/a", whole(b"", status)))[0]
+    photo = fetched(tmp_path, server, server.on("/a", whole(b"", status)), limits=PATIENT)[0]
     assert fault_of(photo) is fault
     assert status in str(photo.outcome)
     assert len(server.requests) == 1
