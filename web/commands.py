@@ -129,7 +129,7 @@ def web_command(
     )
     folders, hosts = tuple(data or ()), tuple(allow_host or ())
     settings = replace(settings, data=folders, allow_hosts=hosts, requests_per_minute=requests_per_minute)
-    serve(settings, "/" if browser else None)
+    serve(settings, browser=browser)
 
 
 def review_command(

@@ -34,12 +34,13 @@ def open_results(results: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(results)
 
 
-def serve(settings: WebSettings, first_path: str | None = None) -> None:
+def serve(settings: WebSettings, path: str = "", *, browser: bool) -> None:
     """Serve until somebody stops it.
 
     Args:
         settings: what a person asked for.
-        first_path: what to open in a browser once the server answers, if anything.
+        path: of the page to name, and to open where ``browser`` says so.
+        browser: whether to open it in this machine's browser once the server answers.
 
     Raises:
         InputError: the port is taken.
@@ -52,9 +53,10 @@ def serve(settings: WebSettings, first_path: str | None = None) -> None:
     listener = _listener(settings)
     config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
-    Console().say(f"Hangtag is at {settings.url}{first_path or ''}; Ctrl-C ends it.")
-    if first_path is not None:
-        _open_when_ready(settings, first_path)
+    Console().say(f"Hangtag is at {settings.url}{path}")
+    Console().say("Ctrl-C ends it.")
+    if browser:
+        _open_when_ready(settings, path or "/")
     server.run(sockets=[listener])
 
 
@@ -75,7 +77,7 @@ def open_review(settings: WebSettings, job: str, audit: int | None, *, browser: 
         if browser:
             webbrowser.open(settings.url + path)
         return
-    serve(_on_free_port(settings), path if browser else None)
+    serve(_on_free_port(settings), path, browser=browser)
 
 
 def _knows(settings: WebSettings, id: str) -> bool:
