@@ -106,7 +106,7 @@ class Answer:
         prediction: none if it could not be read.
         fault: why it could not; none if it could.
         message: the same in a sentence.
-        threshold: the confidence from which its label needs no review; none where that class always needs one.
+        threshold: the confidence from which its label needs no review; None if that class always needs one.
         rule: what decides which photos need no review, in a sentence.
         decode_ms: milliseconds of decoding it.
         inference_ms: its share of the milliseconds of its batch.

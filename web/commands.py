@@ -1,8 +1,8 @@
 """``hangtag web`` and ``hangtag review``."""
 
-from dataclasses import replace
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -125,10 +125,21 @@ def web_command(
 
     check_allow_hosts(allow_host or ())
     settings = _settings(
-        host, port, jobs, registry, redis, model, corrections, token_file, name, root_path, open_results(results or [])
+        jobs,
+        redis,
+        token_file,
+        host=host,
+        port=port,
+        registry=registry,
+        model=model,
+        corrections=corrections,
+        results=open_results(results or []),
+        names=tuple(name or ()),
+        root_path=root_path.rstrip("/"),
+        data=tuple(data or ()),
+        allow_hosts=tuple(allow_host or ()),
+        requests_per_minute=requests_per_minute,
     )
-    folders, hosts = tuple(data or ()), tuple(allow_host or ())
-    settings = replace(settings, data=folders, allow_hosts=hosts, requests_per_minute=requests_per_minute)
     serve(settings, browser=browser)
 
 
@@ -165,37 +176,18 @@ def review_command(
     from web.serve import open_review
 
     results = (Path(job),) if Path(job).exists() else ()
-    settings = _settings(host, port, jobs, registry, redis, None, corrections, token_file, None, "", results)
+    places = {"registry": registry, "corrections": corrections, "results": results}
+    settings = _settings(jobs, redis, token_file, host=host, port=port, **places)
     open_review(settings, job, audit, browser=browser)
 
 
-def _settings(
-    host: str,
-    port: int,
-    jobs: str | None,
-    registry: str,
-    redis: str | None,
-    model: str | None,
-    corrections: Path,
-    token_file: Path | None,
-    names: list[str] | None,
-    root_path: str,
-    results: tuple[Path, ...],
-) -> "WebSettings":
-    import os
-
+def _settings(jobs: str | None, redis: str | None, token_file: Path | None, **given: Any) -> "WebSettings":  # noqa: ANN401
+    """The settings; what was not given for the queue comes from the environment."""
     from web.settings import WebSettings, read_token
 
     return WebSettings(
-        host=host,
-        port=port,
         jobs=jobs or os.environ.get("HANGTAG_JOBS") or "jobs",
-        registry=registry,
         redis_url=redis or os.environ.get("HANGTAG_REDIS_URL"),
-        results=results,
-        model=model,
-        corrections=corrections,
         token=read_token(token_file) if token_file else None,
-        names=tuple(names or ()),
-        root_path=root_path.rstrip("/"),
+        **given,
     )

@@ -270,7 +270,7 @@ class LocalQueue:
             return id in self._running
 
     def words(self, id: str) -> str | None:
-        """What stands in a job's way: an empty text while it runs; none where nothing is known of it."""
+        """What stands in a job's way: an empty text while it runs; None if nothing is known of it."""
         with self._lock:
             if id in self._running:
                 return ""

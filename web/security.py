@@ -35,7 +35,7 @@ MAX_LOGIN_BODY: Final = 16 * 1024
 """Of those who have not shown the token yet."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
-"""What needs no token, besides what lies under ``/static/``."""
+"""What needs no token; neither does what lies under ``/static/``."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 """Names that no other site's page can have."""
 _WRONG_TOKENS: Final = 10

@@ -24,7 +24,7 @@ class WebSettings:
         model: for photos that somebody tries; the champion of the only model of the registry where it is not named.
         corrections: the file that answers of reviewers are kept in.
         token: what a client must know; none on a loopback address.
-        names: host names by which browsers may ask for it, besides its address.
+        names: host names that browsers may ask for, as well as its address.
         root_path: what a proxy puts before every path, as ``/hangtag``.
         data: folders of this machine that jobs may be made of; none lets it be all that its user may read, but with a
             token nothing.

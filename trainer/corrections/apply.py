@@ -64,7 +64,7 @@ class Applied:
         remarked: rows that reviewers gave a remark instead of a label.
         in_conflict: rows on which reviewers do not agree, left as they were.
         left: rows to review on which nobody has spoken.
-        audit: of labeled rows drawn at random; none where nobody has asked for one.
+        audit: of labeled rows drawn at random; None if nobody has asked for one.
     """
 
     output: str

@@ -2,7 +2,6 @@
 
 import getpass
 import unicodedata
-from dataclasses import asdict
 from typing import Annotated
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ from web.jobs import WebJob
 from web.photos import SIDES
 from web.problems import Problem
 from web.review.desk import Answer, AnswerKind, Review
-from web.review.queue import Order, Wish
+from web.review.queue import Order, Progress, Wish
 from web.state import State, WebState
 from web.views import REVIEWER_COOKIE, page, reviewer_of
 from worker.receipt import finished_receipt
@@ -32,7 +31,11 @@ _A_YEAR_S = 365 * 24 * 3600
 _LONGEST_CELL = 400
 Audit = Annotated[
     int,
-    Query(ge=0, le=100_000, description="Ask about so many labeled rows, drawn at random, and not the doubtful ones."),
+    Query(
+        ge=0,
+        le=100_000,
+        description="Ask about this many labeled rows drawn at random, not the doubtful ones.",
+    ),
 ]
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -80,28 +83,11 @@ class Question(BaseModel):
     photo: str
 
 
-class ReviewProgress(BaseModel):
-    """How far a review is; see the page for the words."""
-
-    questions: int
-    rows: int
-    done: int
-    rows_done: int
-    left: int
-    mine: int
-    an_hour: int | None
-    seconds_left: float | None
-    right: float | None
-    twice: int
-    agreed: int
-    disputed: int
-
-
 class QuestionList(BaseModel):
     """Questions that are asked of nobody else for five minutes."""
 
     questions: list[Question]
-    progress: ReviewProgress
+    progress: Progress
     reviewer: str
 
 
@@ -130,7 +116,7 @@ class StoredAnswers(BaseModel):
 
     stored: list[str]
     refused: dict[str, str]
-    progress: ReviewProgress
+    progress: Progress
 
 
 class ReviewClass(BaseModel):
@@ -356,8 +342,8 @@ def _name_cookie(answer: Response, request: Request, name: str) -> None:
     )
 
 
-def _progress(desk: Review, reviewer: str, wish: Wish) -> ReviewProgress:
-    return ReviewProgress(**asdict(desk.progress(reviewer, wish)))
+def _progress(desk: Review, reviewer: str, wish: Wish) -> Progress:
+    return desk.progress(reviewer, wish)
 
 
 def _question(state: WebState, id: str, desk: Review, place: int, reviewer: str) -> Question:

@@ -1,4 +1,4 @@
-"""The page to try the model on photos, and what it asks besides ``/v1/classify``."""
+"""The page to try the model on photos, and what it asks for in addition to ``/v1/classify``."""
 
 import time
 from pathlib import Path
