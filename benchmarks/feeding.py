@@ -71,7 +71,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     from trainer.learning.batches import Batches
     from trainer.learning.recipe import recipe_for
     from trainer.learning.training import depth_groups
-    from trainer.learning.training_step import Learner, is_bfloat16_fast
+    from trainer.learning.training_step import Learner, has_bfloat16
     from trainer.networks.build import build_network
     from trainer.networks.choice import NamedWeights
     from trainer.request import Arch
@@ -79,7 +79,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
 
     arch = Arch(asked.arch)
     recipe = recipe_for(arch, pretrained=False)
-    recipe = replace(recipe, bfloat16=recipe.bfloat16 and is_bfloat16_fast())
+    recipe = replace(recipe, bfloat16=recipe.bfloat16 and has_bfloat16())
     store = PixelStore(folder / "pixels", PreprocessSpec(size=asked.size))
     began = time.monotonic()
     readable, _ = decode_all(read_dataset(photos).photos, store)

@@ -224,8 +224,9 @@ def _plan(args: "RunArgs") -> str:
     width = f" {args.alpha:g}" if args.alpha else ""
     limit = f"{args.time_limit_s:.0f} s in all" if args.time_limit_s else f"at most {number_of(args.epochs, 'epoch')}"
     folds = f", {args.folds} folds" if args.folds else ""
-    half = ", in bfloat16" if args.bfloat16 else ""
-    return f"{args.arch}{width} at {size}×{size} px, {escape(began)}, {limit}, batch {args.batch}{folds}{half}"
+    number = "bfloat16" if args.bfloat16 else "float32"
+    quicker = f", in {number}, the quicker here" if args.photos_per_s else ""
+    return f"{args.arch}{width} at {size}×{size} px, {escape(began)}, {limit}, batch {args.batch}{folds}{quicker}"
 
 
 def _loss(loss: float) -> str:

@@ -56,7 +56,9 @@ class RunArgs(BaseModel):
         weights: what the network began with: ``none`` (random ones), ``imagenet``, or a file.
         fold_weights: what the folds' networks began with, where the network itself began with weights that may have
             learned from these very photos; None if they began with the same.
-        bfloat16: whether it learned in bfloat16, if its architecture can; it is always judged in float32.
+        bfloat16: whether it learned in bfloat16; it is always judged in float32.
+        photos_per_s: number format (``float32``, ``bfloat16``) → photos a second, where both were timed before the
+            training.
         best_epoch: the epoch behind ``weights/best.keras``, from 1; None before the first has ended.
         made_with: package → version.
     """
@@ -79,6 +81,7 @@ class RunArgs(BaseModel):
     folds: int
     fold_weights: str | None = None
     bfloat16: bool = False
+    photos_per_s: dict[str, float] | None = None
     tensorboard: bool
     seed: int
     splits: str | None = None

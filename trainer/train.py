@@ -19,8 +19,8 @@ from trainer.judging.folds import choose_folds, share_of_main, train_folds
 from trainer.learning.balance import balance_note, choose_balance
 from trainer.learning.loop import FitView, TensorBoardView
 from trainer.learning.recipe import recipe_for
-from trainer.learning.training import Training, new_network
-from trainer.learning.training_step import is_bfloat16_fast
+from trainer.learning.training import Training, in_quicker_format, new_network
+from trainer.learning.training_step import has_bfloat16
 from trainer.networks.build import weights_file
 from trainer.networks.choice import NamedWeights, NetworkChoice, default_weights, parse_weights
 from trainer.report.pictures import first_batch
@@ -85,6 +85,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     if note := balance_note(_counts(prepared), request.balance):
         prepared = replace(prepared, notes=(*prepared.notes, note))
     run, args = Run(request.run), _args(request, prepared, weights)
+    args = in_quicker_format(args, len(prepared.of(Split.TRAIN)))
     network = new_network(args)
     view.prepared(prepared, args)
     _begin(run, prepared, args)
@@ -101,7 +102,7 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     """
     with run.alone():
         args, history = run.args(), read_history(run.history)
-        bfloat16 = args.bfloat16 and is_bfloat16_fast()  # this may be another machine
+        bfloat16 = args.bfloat16 and has_bfloat16()  # this may be another machine
         now = {"epochs_done": len(history), "state": RunState.TRAINING, "bfloat16": bfloat16}
         args = args.model_copy(update=now)
         store = PixelStore(cache, args.preprocess)
@@ -174,7 +175,6 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
         time_limit_s=request.time_limit_s,
         folds=_folds(request, prepared, epochs, weights),
         fold_weights=_fold_weights(request, weights),
-        bfloat16=recipe.bfloat16 and is_bfloat16_fast(),
         tensorboard=request.tensorboard,
         seed=request.seed,
         splits=str(request.splits.resolve()) if request.splits else None,

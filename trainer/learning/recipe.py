@@ -66,8 +66,8 @@ class Recipe:
         head_epochs: passes over the features of the frozen body, before the whole is fine-tuned.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
         keep_norms: whether batch norms keep the statistics that they came with.
-        bfloat16: whether it learns in bfloat16, which a training does only where that is fast; it gains depthwise
-            convolutions nothing.
+        bfloat16: whether it may learn in bfloat16, which a training does only where that is quicker; it gains
+            depthwise convolutions nothing.
     """
 
     size: int

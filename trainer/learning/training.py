@@ -1,6 +1,7 @@
 """Training one network: its head first, where it has learned from other photos, then the whole."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -17,17 +18,29 @@ from trainer.learning.batches import Batches, one_hot
 from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos, fit
 from trainer.learning.predictions import features_of
 from trainer.learning.recipe import Recipe, recipe_for
-from trainer.learning.training_step import Learner
+from trainer.learning.training_step import Learner, has_bfloat16, speeds_of_formats
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights, parse_weights
 from trainer.request import Balance
 from trainer.run import Run, RunArgs
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["Training", "depth_groups", "freeze_norms", "labels_of", "new_network", "train_head"]
+__all__ = [
+    "Training",
+    "depth_groups",
+    "freeze_norms",
+    "in_quicker_format",
+    "labels_of",
+    "new_network",
+    "speeds_here",
+    "train_head",
+]
 
 _HEAD_PHOTOS: Final = 20_000
 """At most this many photos train the head alone: their features are held in memory."""
+_WORTH_TIMING: Final = 500
+"""Fewer steps are over before the timing of both number formats has paid."""
+_WORTH_TIMING_S: Final = 120
 _HEAD_RECIPE: Final = Recipe(size=0, epochs=0, batch=256, rate=1e-2)
 
 
@@ -39,6 +52,34 @@ def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
     keras.utils.set_random_seed(args.seed)
     weights = NamedWeights.NONE if begun else parse_weights(args.weights)
     return build_network(args.arch, args.preprocess.size, len(args.classes), weights=weights, alpha=args.alpha)
+
+
+def speeds_here(args: RunArgs) -> dict[str, float] | None:
+    """Photos a second of a run's training steps in each number format; None where the processor has no bfloat16."""
+    if not has_bfloat16():
+        return None
+    network = new_network(args, begun=True)
+    recipe = recipe_for(args.arch, pretrained=args.weights != NamedWeights.NONE)
+    groups = depth_groups(network, len(recipe.depth_rates))
+    return speeds_of_formats(network, recipe, groups, args.preprocess.size, args.batch)
+
+
+def in_quicker_format(
+    args: RunArgs, photos: int, speeds: Callable[[RunArgs], dict[str, float] | None] = speeds_here
+) -> RunArgs:
+    """A run's args as it begins, with the number format in which training steps are quicker on this machine.
+
+    Both are timed where the network can gain from bfloat16, the processor has it, and the training on so many
+    ``photos`` is long enough; else it is float32. ``speeds`` times them, in photos a second.
+    """
+    recipe = recipe_for(args.arch, pretrained=args.weights != NamedWeights.NONE)
+    steps = math.ceil(photos / args.batch) * args.epochs
+    if steps < _WORTH_TIMING or (args.time_limit_s or math.inf) < _WORTH_TIMING_S or not recipe.bfloat16:
+        return args
+    found = speeds(args)
+    if found is None:
+        return args
+    return args.model_copy(update={"bfloat16": found["bfloat16"] > found["float32"], "photos_per_s": found})
 
 
 def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.NDArray[np.intp]:

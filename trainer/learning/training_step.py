@@ -2,8 +2,10 @@
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from zipfile import BadZipFile
@@ -17,12 +19,22 @@ from models.errors import InputError
 from models.whole_file import replace_file, replacing
 from trainer.learning.recipe import Recipe
 
-__all__ = ["Learner", "State", "in_bfloat16", "is_bfloat16_fast", "read_state", "save_network", "write_state"]
+__all__ = [
+    "Learner",
+    "State",
+    "has_bfloat16",
+    "in_bfloat16",
+    "read_state",
+    "save_network",
+    "speeds_of_formats",
+    "write_state",
+]
 
 State = dict[str, npt.NDArray[Any]]
 """All that a training needs to resume as if it had never stopped."""
 _CHUNK: Final = 128
 _INSTRUCTIONS: Final = {"avx512_bf16", "amx_bf16"}
+_TIMED: Final = 4
 _ROUNDED: Final = (
     keras.layers.Conv2D,
     keras.layers.BatchNormalization,
@@ -166,8 +178,11 @@ def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Opt
     return optimizer
 
 
-def is_bfloat16_fast(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor computes with bfloat16 itself, as Linux tells, and there is no GPU to do the work."""
+def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has instructions for bfloat16, as Linux tells, and there is no GPU to do the work.
+
+    It need not be quicker with them: :func:`speeds_of_formats`.
+    """
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -176,11 +191,38 @@ def is_bfloat16_fast(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return bool(flags & _INSTRUCTIONS) and not tf.config.list_physical_devices("GPU")
 
 
+def speeds_of_formats(
+    network: keras.Model,
+    recipe: Recipe,
+    groups: Sequence[Sequence[keras.Variable]],
+    size: int,
+    batch: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Photos a second that training steps take in ``float32`` and in ``bfloat16``, each by the quickest of four.
+
+    The two take turns, so that other work on the machine slows both; the first step of each, which compiles, does not
+    count. The network is changed: its batch norms see noise of ``(batch, size, size, 3)``. Pass one to throw away.
+    """
+    chance = np.random.default_rng(0)
+    pixels = tf.constant(chance.uniform(0.0, 255.0, (batch, size, size, 3)).astype(np.float32))
+    targets = tf.zeros((batch, network.output_shape[-1]))
+    recipes = {name: replace(recipe, bfloat16=name == "bfloat16") for name in ("float32", "bfloat16")}
+    learners = {name: Learner(network, one, groups) for name, one in recipes.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in learners}
+    for _ in range(1 + _TIMED):
+        for name, learner in learners.items():
+            began = clock()
+            float(learner.step(pixels, targets, 0.0, 0.0)[0])  # waits for it
+            seconds[name].append(clock() - began)
+    return {name: batch / min(found[1:]) for name, found in seconds.items()}
+
+
 @contextmanager
 def in_bfloat16(network: keras.Model) -> Iterator[None]:
     """Within the block, the network's convolutions and the layers between them compute in bfloat16.
 
-    Where the processor has instructions for it, a step takes three quarters of the time. Weights, optimizers, averages,
+    Weights, optimizers, averages,
     losses and the head stay in float32, and so does all that judges a network (Micikevicius et al. 2018; bfloat16 has
     float32's range, so no loss is scaled). What a :func:`tf.function` traces within the block stays so; the network
     itself is as it was afterwards, and is saved as it was.

@@ -12,7 +12,14 @@ from trainer.request import Balance
 from trainer.run import EpochFigures, Run, RunState, best_of, open_run, read_history, write_history
 
 ARGS = run_files.ARGS.model_copy(
-    update={"balance": Balance.WEIGHTS, "time_limit_s": 600.0, "folds": 3, "bfloat16": True, "tensorboard": True}
+    update={
+        "balance": Balance.WEIGHTS,
+        "time_limit_s": 600.0,
+        "folds": 3,
+        "bfloat16": True,
+        "photos_per_s": {"float32": 85.0, "bfloat16": 143.0},
+        "tensorboard": True,
+    }
     | {"state": RunState.INTERRUPTED, "epochs_done": 3, "best_epoch": 2}
 )
 
@@ -41,6 +48,10 @@ ARGS_JSON = """{
  "folds": 3,
  "fold_weights": null,
  "bfloat16": true,
+ "photos_per_s": {
+  "float32": 85.0,
+  "bfloat16": 143.0
+ },
  "tensorboard": true,
  "seed": 7,
  "splits": null,

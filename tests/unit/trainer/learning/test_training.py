@@ -2,7 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.learning.training import train_head
+from models.preprocess import PreprocessSpec
+from tests.unit.trainer.run_files import ARGS
+from trainer.learning.training import in_quicker_format, new_network, speeds_here, train_head
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights
 from trainer.request import Arch
@@ -67,3 +69,27 @@ def test_class_weights_count():
     weighed = trained_head(network_for(3), features, labels, np.array([0.1, 10.0, 0.1], np.float32))
     assert set(head_says(plain, features)) == {0}
     assert set(head_says(weighed, features)) == {1}
+
+
+LONG = ARGS.model_copy(update={"arch": Arch.SIMPLE, "preprocess": PreprocessSpec(size=16), "batch": 8, "epochs": 10})
+
+
+@pytest.mark.parametrize(("bfloat16", "chosen"), [(99.0, False), (101.0, True)])
+def test_a_training_is_in_the_quicker_number_format_and_keeps_what_both_did(bfloat16, chosen):
+    speeds = {"float32": 100.0, "bfloat16": bfloat16}
+    args = in_quicker_format(LONG, 400, lambda args: speeds)
+    assert args == LONG.model_copy(update={"bfloat16": chosen, "photos_per_s": speeds})
+
+
+@pytest.mark.parametrize(
+    ("change", "photos"), [({}, 392), ({"time_limit_s": 119.0}, 400), ({"arch": Arch.MOBILENET}, 400)]
+)
+def test_a_training_that_would_gain_next_to_nothing_is_in_float32_untimed(change, photos):
+    args = LONG.model_copy(update=change)
+    assert in_quicker_format(args, photos, pytest.fail) == args
+
+
+def test_timing_leaves_nothing_behind():
+    before = new_network(LONG).get_weights()
+    assert set(speeds_here(LONG) or ()) in (set(), {"float32", "bfloat16"}), "none where there is no bfloat16"
+    assert all(np.array_equal(one, other) for one, other in zip(before, new_network(LONG).get_weights(), strict=True))
