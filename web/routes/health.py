@@ -1,5 +1,7 @@
 """What a supervisor asks."""
 
+import asyncio
+
 from fastapi import APIRouter
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -35,12 +37,12 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", responses=problems(503), openapi_extra={"x-curl": "curl {base}/readyz"})
-def readyz(state: State) -> Ready:
+async def readyz(state: State) -> Ready:
     """Say whether the folder of jobs can be read and the model answers; the first who asks has the model loaded.
 
     A server for which no model is meant, since its registry does not hold just one, is ready without.
     """
-    state.jobs.queued.names()
+    await asyncio.to_thread(state.jobs.queued.names)
     pool = state.classifier
     pool.start()
     if pool.model is None and not pool.absent:

@@ -1,5 +1,6 @@
 """The page to try the model on photos, and what it asks for in addition to ``/v1/classify``."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -25,14 +26,14 @@ router = APIRouter(include_in_schema=False, prefix="/try")
 
 
 @router.get("")
-def show(request: Request, state: State) -> HTMLResponse:
+async def show(request: Request, state: State) -> HTMLResponse:
     """The page; the model begins to load."""
     state.classifier.start()
     return HTMLResponse(page(request, "web/try.html"))
 
 
 @router.get("/model")
-def model(state: State) -> dict[str, Any]:
+async def model(state: State) -> dict[str, Any]:
     """Which model answers, and what a browser must know to label photos by itself."""
     state.classifier.start()
     served = state.classifier.model
@@ -46,7 +47,7 @@ def model(state: State) -> dict[str, Any]:
         "classes": len(served.labels),
         "unknown_limit": served.unknown_limit,
     }
-    return {"model": said, **_edge_rules(served)}
+    return {"model": said, **await asyncio.to_thread(_edge_rules, served)}
 
 
 @router.get("/edge.onnx")

@@ -41,11 +41,13 @@ def visit(bundle: Path, tmp_path: Path) -> Iterator[Visit]:
         def visited(limits: Limits | None = None, **settings: Any) -> TestClient:
             places = {"jobs": str(tmp_path / "jobs"), "registry": str(tmp_path / "registry"), "model": str(bundle)}
             app = create_app(WebSettings(**{**places, **settings}))
+            client = opened.enter_context(TestClient(app, "http://127.0.0.1:8800"))
             if limits:
                 pool = ClassifierPool(str(bundle), "none", limits, processes=1)
-                opened.callback(pool.close)
                 app.state.hangtag = replace(app.state.hangtag, classifier=pool)
-            return opened.enter_context(TestClient(app, "http://127.0.0.1:8800"))
+                assert client.portal
+                opened.callback(client.portal.call, pool.close)
+            return client
 
         yield visited
 

@@ -5,7 +5,8 @@ import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,29 @@ from web.classify import Answer, ClassifierPool, Limits
 from web.problems import Problem
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
-T = TypeVar("T")
+Ask = Callable[[Coroutine[Any, Any, Any]], Any]
 Make = Callable[..., ClassifierPool]
 
 
 @pytest.fixture
-def make(bundle: Path) -> Iterator[Make]:
+def ask() -> Iterator[Ask]:
+    """Asks on an event loop that goes on running between, as a server's does."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever)
+    thread.start()
+    yield lambda asked: asyncio.run_coroutine_threadsafe(asked, loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+async def close(pool: ClassifierPool) -> None:
+    pool.close()
+    await asyncio.sleep(0)  # its tasks end
+
+
+@pytest.fixture
+def make(bundle: Path, ask: Ask) -> Iterator[Make]:
     pools: list[ClassifierPool] = []
 
     def made(
@@ -33,7 +51,7 @@ def make(bundle: Path) -> Iterator[Make]:
 
     yield made
     for pool in pools:
-        pool.close()
+        ask(close(pool))
 
 
 @pytest.fixture
@@ -43,11 +61,7 @@ def photos(catalogue: Path) -> list[bytes]:
     return [file.read_bytes() for file in files[:16]]
 
 
-def ask(asked: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(asked)
-
-
-def test_answers_are_those_of_the_classifier_in_order(make: Make, bundle: Path, photos: list[bytes]) -> None:
+def test_answers_are_those_of_the_classifier_in_order(make: Make, ask: Ask, bundle: Path, photos: list[bytes]) -> None:
     classifier = load(bundle)
     pool = make(processes=2)
 
@@ -58,13 +72,13 @@ def test_answers_are_those_of_the_classifier_in_order(make: Make, bundle: Path, 
     assert len({answer.sha256 for answer in answers}) == len(set(photos))
 
 
-def test_a_photo_that_cannot_be_read_fails_no_other(make: Make, photos: list[bytes]) -> None:
+def test_a_photo_that_cannot_be_read_fails_no_other(make: Make, ask: Ask, photos: list[bytes]) -> None:
     answers = ask(make().classify([photos[0], b"no photo", b"", photos[1]]))
 
     assert [answer.fault for answer in answers] == [None, ImageFault.UNREADABLE, ImageFault.UNREADABLE, None]
 
 
-def test_a_request_has_a_precision_or_a_threshold_of_its_own(make: Make, photos: list[bytes]) -> None:
+def test_a_request_has_a_precision_or_a_threshold_of_its_own(make: Make, ask: Ask, photos: list[bytes]) -> None:
     pool = make()
 
     low = ask(pool.classify(photos, threshold=0.001))
@@ -80,7 +94,7 @@ def test_a_request_has_a_precision_or_a_threshold_of_its_own(make: Make, photos:
     ("photo", "fault"), [(b"BOOM", ImageFault.CRASHED), (b"QUIT", ImageFault.CRASHED), (b"HANG", ImageFault.TIMEOUT)]
 )
 def test_a_photo_that_ends_its_process_fails_alone(
-    make: Make, photos: list[bytes], photo: bytes, fault: ImageFault, monkeypatch: pytest.MonkeyPatch
+    make: Make, ask: Ask, photos: list[bytes], photo: bytes, fault: ImageFault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
     pool = make(decode_s=0.3)
@@ -92,7 +106,19 @@ def test_a_photo_that_ends_its_process_fails_alone(
     assert ask(pool.classify(photos[:1]))[0].prediction
 
 
-def test_a_full_queue_refuses_and_says_when_to_come_again(make: Make, photos: list[bytes]) -> None:
+def test_a_death_is_no_fault_of_the_batch_that_the_process_had_next(
+    make: Make, ask: Ask, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
+    pool = make()
+
+    answers = ask(pool.classify([*photos[:7], b"BOOM", *photos]))
+
+    assert [answer.fault for answer in answers if answer.fault] == [ImageFault.CRASHED]
+    assert pool.figures.batches == {8: 2, 1: 7}  # only what was in hand with it is asked again one by one
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_again(make: Make, ask: Ask, photos: list[bytes]) -> None:
     pool = make(photos=8)
 
     async def crowd() -> list[list[Answer] | BaseException]:
@@ -110,7 +136,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(make: Make, photos: li
     assert raised.value.status == 413
 
 
-def test_requests_at_once_share_batches(make: Make, photos: list[bytes]) -> None:
+def test_requests_at_once_share_batches(make: Make, ask: Ask, photos: list[bytes]) -> None:
     pool = make()
 
     async def crowd() -> list[list[Answer]]:
@@ -123,7 +149,7 @@ def test_requests_at_once_share_batches(make: Make, photos: list[bytes]) -> None
 
 
 def test_an_alias_that_moves_loses_no_request(
-    make: Make, bundle: Path, unsure_bundle: Path, photos: list[bytes], tmp_path: Path
+    make: Make, ask: Ask, bundle: Path, unsure_bundle: Path, photos: list[bytes], tmp_path: Path
 ) -> None:
     registry = open_registry(str(tmp_path))
     registry.publish("shop", bundle, "first", alias="champion")
@@ -147,7 +173,7 @@ def test_an_alias_that_moves_loses_no_request(
 
 
 def test_a_model_that_is_damaged_later_leaves_the_one_before(
-    make: Make, bundle: Path, photos: list[bytes], tmp_path: Path
+    make: Make, ask: Ask, bundle: Path, photos: list[bytes], tmp_path: Path
 ) -> None:
     copy = shutil.copytree(bundle, tmp_path / "copy")
     pool = make(str(copy), look_s=0.05)
@@ -159,7 +185,7 @@ def test_a_model_that_is_damaged_later_leaves_the_one_before(
     assert ask(pool.classify(photos[:1]))[0].prediction
 
 
-def test_without_a_model_the_answer_says_what_to_do(make: Make, photos: list[bytes], tmp_path: Path) -> None:
+def test_without_a_model_the_answer_says_what_to_do(make: Make, ask: Ask, photos: list[bytes], tmp_path: Path) -> None:
     pool = make(None, str(tmp_path / "empty"), look_s=0.05)
 
     with pytest.raises(Problem, match="--model") as raised:
@@ -169,7 +195,7 @@ def test_without_a_model_the_answer_says_what_to_do(make: Make, photos: list[byt
 
 
 def test_a_damaged_model_is_refused_and_its_requests_end(
-    make: Make, bundle: Path, photos: list[bytes], tmp_path: Path
+    make: Make, ask: Ask, bundle: Path, photos: list[bytes], tmp_path: Path
 ) -> None:
     copy = shutil.copytree(bundle, tmp_path / "copy")
     file = copy / "model.onnx"
@@ -181,13 +207,28 @@ def test_a_damaged_model_is_refused_and_its_requests_end(
     assert raised.value.status == 503
 
 
-def test_a_server_that_ends_answers_those_who_wait(make: Make, photos: list[bytes]) -> None:
+def test_a_server_that_ends_answers_those_who_wait(make: Make, ask: Ask, photos: list[bytes]) -> None:
     pool = make()
     with ThreadPoolExecutor() as threads:
         waits = threads.submit(lambda: ask(pool.classify(photos)))
         until(lambda: pool.waiting, "photos wait")
 
-        pool.close()
+        ask(close(pool))
 
         with pytest.raises(Problem, match="ending"):
             waits.result()
+
+
+def test_a_server_that_ends_answers_those_whose_photos_are_being_labelled(
+    make: Make, ask: Ask, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
+    pool = make()
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(lambda: ask(pool.classify([b"HANG"])))
+        until(lambda: pool.model and not pool.waiting, "a process has it in hand")
+
+        ask(close(pool))
+
+        with pytest.raises(Problem, match="ending"):
+            asked.result()
