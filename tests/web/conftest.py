@@ -73,14 +73,12 @@ def own_server(start_server: StartServer, finished: Path, tmp_path: Path) -> Web
     return start_server(copy_job(finished, tmp_path / "result"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """A server with a finished job, for tests that only look."""
+    """A server with a finished job, for tests that only look, or that review a job of their own."""
     folder = tmp_path_factory.mktemp("web")
-    server = WebServer(folder, copy_job(finished, folder / "result"))
-    server.start()
-    yield server
-    server.stop()
+    with WebServer(folder, copy_job(finished, folder / "result")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,13 @@ class WebServer:
         """Its folder of jobs."""
         return self.folder / "jobs"
 
+    def __enter__(self) -> "WebServer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -58,8 +65,8 @@ class WebServer:
         assert self._process.poll() is None, self.log.read_text()
 
     def job_id(self) -> str:
-        """What stands for its only job in addresses."""
-        (link,) = set(re.findall(r'href="/review/([^"/?]+)["?]', httpx.get(f"{self.url}/review").text))
+        """What stands in addresses for the job of its only result."""
+        (link,) = set(re.findall(r'href="/review/([^"/?]+-[0-9a-f]{8})["?]', httpx.get(f"{self.url}/review").text))
         return link
 
     def kill(self) -> None:

@@ -12,7 +12,6 @@ from tests.integration.cluster import Cluster
 from worker.queue.private_redis import PrivateRedis
 
 from .conftest import OpenPage, StartServer
-from .server import WebServer
 
 ROWS = 500
 PATIENCE_MS = 60_000
@@ -88,13 +87,3 @@ def test_without_a_queue_it_is_labelled_here(
     expect(page.get_by_role("heading", name="Errors")).to_contain_text("2 rows")
     page.goto("/jobs")
     expect(page.locator("#rows tr")).to_contain_text("finished")
-
-
-def test_a_stored_receipt_may_run_and_load_nothing(page: Page, server: WebServer) -> None:
-    answer = page.goto(f"/jobs/{server.job_id()}/receipt")
-    assert answer
-    policy = answer.headers["content-security-policy"]
-    assert "sandbox" in policy
-    assert "default-src 'none'" in policy
-    assert "script-src" not in policy
-    expect(page.get_by_role("heading", level=1)).to_be_visible()

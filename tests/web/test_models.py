@@ -1,26 +1,36 @@
 """The pages of models in a browser: promote with a reason, roll back, compare on a job's rows."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import Registry, open_registry
 
 from .browser import Complaints
-from .conftest import OpenPage, StartServer
+from .conftest import OpenPage
 from .server import WebServer, copy_job
 
 COMPARED_MS = 90_000
 
 
-def shop(server: WebServer, champion: Path, challenger: Path) -> Registry:
+@pytest.fixture(scope="module")
+def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """A server with a finished job, in whose registry each test has a model of its own."""
+    folder = tmp_path_factory.mktemp("models")
+    with WebServer(folder, copy_job(finished, folder / "result")) as server:
+        yield server
+
+
+def publish(server: WebServer, model: str, champion: Path, challenger: Path) -> Registry:
     """A champion, and a challenger that a gate has refused."""
     registry = open_registry(str(server.folder / "registry"))
-    registry.publish("shop", champion, "first", alias=CHAMPION)
-    registry.publish("shop", challenger, "second", alias=CHALLENGER)
-    registry.refuse("shop", 2, ("hats lost 7 points.",), {"points": -7.0})
+    registry.publish(model, champion, "first", alias=CHAMPION)
+    registry.publish(model, challenger, "second", alias=CHALLENGER)
+    registry.refuse(model, 2, ("hats lost 7 points.",), {"points": -7.0})
     return registry
 
 
@@ -38,10 +48,9 @@ def ask_to_promote(page: Page, why: str) -> None:
 
 
 def test_promote_with_a_reason_and_roll_back(
-    start_server: StartServer, open_page: OpenPage, sure_bundle: Path, unsure_bundle: Path
+    server: WebServer, open_page: OpenPage, sure_bundle: Path, unsure_bundle: Path
 ) -> None:
-    server = start_server()
-    shop(server, sure_bundle, unsure_bundle)
+    publish(server, "shop", sure_bundle, unsure_bundle)
     page = open_page(server.url, color_scheme="dark", viewport={"width": 360, "height": 740})
     page.goto("/models")
     page.get_by_role("link", name="shop@2").click()
@@ -57,19 +66,17 @@ def test_promote_with_a_reason_and_roll_back(
 
 
 def test_a_dialog_says_that_somebody_was_quicker(
-    start_server: StartServer, open_page: OpenPage, complaints: Complaints, sure_bundle: Path, unsure_bundle: Path
+    server: WebServer, page: Page, complaints: Complaints, sure_bundle: Path, unsure_bundle: Path
 ) -> None:
     complaints.expect("409")
-    server = start_server()
-    registry = shop(server, sure_bundle, unsure_bundle)
-    page = open_page(server.url)
-    page.goto("/models/shop/2")
+    registry = publish(server, "raced", sure_bundle, unsure_bundle)
+    page.goto("/models/raced/2")
     ask_to_promote(page, "x")
-    registry.promote("shop", 2, "Ben was quicker", force=True)
-    registry.publish("shop", _another(sure_bundle, server.folder), "third", alias=CHAMPION)
+    registry.promote("raced", 2, "Ben was quicker", force=True)
+    registry.publish("raced", _another(sure_bundle, server.folder), "third", alias=CHAMPION)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_have_text("shop@2 was compared with version 1, but 3 is champion by now.")
-    assert registry.state("shop").aliases[CHAMPION] == 3
+    expect(page.get_by_role("alert")).to_have_text("raced@2 was compared with version 1, but 3 is champion by now.")
+    assert registry.state("raced").aliases[CHAMPION] == 3
 
 
 def _another(bundle: Path, folder: Path) -> Path:
@@ -80,17 +87,10 @@ def _another(bundle: Path, folder: Path) -> Path:
 
 
 def test_two_versions_on_the_rows_of_a_job(
-    start_server: StartServer,
-    open_page: OpenPage,
-    finished: Path,
-    sure_bundle: Path,
-    unsure_bundle: Path,
-    tmp_path: Path,
+    server: WebServer, page: Page, sure_bundle: Path, unsure_bundle: Path
 ) -> None:
-    server = start_server(copy_job(finished, tmp_path / "result"))
-    shop(server, sure_bundle, unsure_bundle)
-    page = open_page(server.url)
-    page.goto("/models/shop")
+    publish(server, "compared", sure_bundle, unsure_bundle)
+    page.goto("/models/compared")
     page.get_by_role("button", name="Compare").click()
     page.get_by_role("button", name="Compare on it").click()
     expect(page.get_by_role("button", name="Stop")).to_be_visible()

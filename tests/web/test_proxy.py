@@ -12,8 +12,8 @@ from playwright.sync_api import expect
 
 from tests.until import until
 
-from .conftest import OpenPage, StartServer
-from .server import copy_job
+from .conftest import OpenPage
+from .server import WebServer, copy_job
 
 ROOT = "/hangtag"
 TOKEN = "correct-horse-battery-staple"  # noqa: S105 - made up
@@ -64,14 +64,19 @@ def proxy(port: int, *, strips: bool) -> Iterator[str]:
             thread.join()
 
 
-@pytest.mark.parametrize("strips", [True, False], ids=["takes its path off", "leaves its path"])
-def test_everything_works_under_a_path(
-    start_server: StartServer, finished: Path, open_page: OpenPage, tmp_path: Path, strips: bool
-) -> None:
-    token = tmp_path / "token.txt"
+@pytest.fixture(scope="module")
+def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """A server as it is started for a proxy."""
+    folder = tmp_path_factory.mktemp("proxy")
+    token = folder / "token.txt"
     token.write_text(f"{TOKEN}\n")
-    result = copy_job(finished, tmp_path / "result")
-    server = start_server(result, "--token-file", token, "--root-path", ROOT, "--name", "shop.example")
+    words = ("--token-file", token, "--root-path", ROOT, "--name", "shop.example")
+    with WebServer(folder, copy_job(finished, folder / "result"), *words) as server:
+        yield server
+
+
+@pytest.mark.parametrize(("strips", "name"), [(True, "Ada"), (False, "Grace")], ids=["takes its path off", "leaves it"])
+def test_everything_works_under_a_path(server: WebServer, open_page: OpenPage, strips: bool, name: str) -> None:
     with proxy(server.port, strips=strips) as address:
         page = open_page(address)
         refused = []
@@ -82,11 +87,11 @@ def test_everything_works_under_a_path(
         expect(page.get_by_role("heading", level=1, name="Review")).to_be_visible()
         assert page.url == f"{address}{ROOT}/review"
         page.locator("main a").first.press("Enter")
-        page.get_by_label("Your name").fill("Ada")
+        page.get_by_label("Your name").fill(name)
         page.keyboard.press("Enter")
         expect(page.locator("#photo img")).to_be_visible()
         page.keyboard.press("Enter")
-        until(lambda: server.corrections.is_file() and "Ada" in server.corrections.read_text(), "the answer is kept")
+        until(lambda: server.corrections.is_file() and name in server.corrections.read_text(), "the answer is kept")
         page.get_by_role("link", name="Jobs", exact=True).press("Enter")
         page.locator("#rows a").first.press("Enter")
         expect(page.locator(".how")).to_contain_text("finished")

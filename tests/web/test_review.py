@@ -2,13 +2,21 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.review_jobs import Row, doubtful, labelled_job, sha256_of
+from tests.until import until
 from trainer.corrections.store import CorrectionStore
+from trainer.corrections.votes import Vote
+from worker.label import job_folder
+from worker.results import Status
 
 from .browser import Complaints
 from .conftest import OpenPage
@@ -16,18 +24,61 @@ from .review_page import ReviewPage
 from .server import WebServer
 
 ROWS = 50
+DOUBTFUL = 40
+numbers = count(step=100)
+
+
+@dataclass(frozen=True)
+class DrawnJob:
+    """A job that is drawn in no time, of photos that no other job has.
+
+    Attributes:
+        server: shows it, and others.
+        id: in addresses.
+        photos: the SHA-256 of those that a reviewer is asked about, the least sure first.
+    """
+
+    server: WebServer
+    id: str
+    photos: tuple[str, ...]
+
+    def votes(self) -> list[Vote]:
+        """What reviewers said of its photos."""
+        votes = CorrectionStore(self.server.corrections).votes()
+        return [vote for vote in votes if vote.sha256 in self.photos]
+
+    def labels(self) -> dict[str, str]:
+        """Photo → the label that its latest vote gives it."""
+        return {vote.sha256: vote.label for vote in self.votes()}
 
 
 @pytest.fixture
-def job(own_server: WebServer) -> str:
-    """The id of the job that may be reviewed."""
-    return own_server.job_id()
+def job(server: WebServer, tmp_path: Path) -> DrawnJob:
+    """A job of this test's own: rows to review, and some labeled ones."""
+    first = next(numbers)
+    sure = [Row(first + DOUBTFUL + n, name, 0.99, Status.LABELED) for n, name in enumerate(("boots", "hats", "shoes"))]
+    result = labelled_job(tmp_path / "shop", [*doubtful(DOUBTFUL, first), *sure])
+    server.jobs.mkdir(exist_ok=True)
+    folder = job_folder(result).rename(server.jobs / f"shop-{first}")
+    return DrawnJob(server, folder.name, tuple(map(sha256_of, range(first, first + DOUBTFUL))))
 
 
 @pytest.fixture
-def reviewer(own_server: WebServer, open_page: OpenPage, job: str) -> ReviewPage:
+def open_review(open_page: OpenPage, job: DrawnJob) -> Callable[..., ReviewPage]:
+    """Opens the job's questions as somebody new, and waits for the first photo."""
+    return lambda **options: ReviewPage(open_page(job.server.url, **options)).open(job.id)
+
+
+@pytest.fixture
+def reviewer(open_review: Callable[..., ReviewPage]) -> ReviewPage:
     """A page that asks the first question."""
-    return ReviewPage(open_page(own_server.url)).open(job)
+    return open_review()
+
+
+@pytest.fixture
+def own_reviewer(own_server: WebServer, open_page: OpenPage) -> ReviewPage:
+    """The same of the job on a server of the test's own, which may be killed."""
+    return ReviewPage(open_page(own_server.url)).open(own_server.job_id())
 
 
 def labels_in(corrections: Path) -> dict[str, str]:
@@ -47,22 +98,22 @@ def labels_in_corrected(page: Page) -> dict[str, str]:
 
 
 def test_fifty_rows_by_keyboard_and_one_undone_are_in_the_corrections_and_in_the_result(
-    reviewer: ReviewPage, own_server: WebServer
+    own_reviewer: ReviewPage, own_server: WebServer
 ) -> None:
     expected: dict[str, str] = {}
     for n in range(ROWS):
         place = 1 if n % 5 == 3 else 0
-        label = reviewer.guesses()[place]
-        expected[reviewer.answer("2" if place else "Enter")] = label
+        label = own_reviewer.guesses()[place]
+        expected[own_reviewer.answer("2" if place else "Enter")] = label
     undone = list(expected)[-1]
-    reviewer.page.keyboard.press("u")
-    expect(reviewer.page.locator(f"#photo img[src*='v={undone}']")).to_be_visible()
-    expected[undone] = reviewer.guesses()[2]
-    assert reviewer.answer("3") == undone
-    reviewer.is_saved()
+    own_reviewer.page.keyboard.press("u")
+    expect(own_reviewer.page.locator(f"#photo img[src*='v={undone}']")).to_be_visible()
+    expected[undone] = own_reviewer.guesses()[2]
+    assert own_reviewer.answer("3") == undone
+    own_reviewer.is_saved()
     assert len(expected) == ROWS
     assert labels_in(own_server.corrections) == expected
-    assert labels_in_corrected(reviewer.page) == expected
+    assert labels_in_corrected(own_reviewer.page) == expected
 
 
 def test_the_end_counts_the_last_answers_too(reviewer: ReviewPage) -> None:
@@ -73,28 +124,40 @@ def test_the_end_counts_the_last_answers_too(reviewer: ReviewPage) -> None:
     expect(reviewer.page.locator("#end-text")).to_have_text(re.compile(r"^(\d+) of \1 photos are done, \1 by you"))
 
 
-def test_what_is_undone_and_not_answered_again_has_no_label(reviewer: ReviewPage, own_server: WebServer) -> None:
-    first, second = reviewer.answers(2)
+def test_what_is_undone_and_not_answered_again_has_no_label(reviewer: ReviewPage, job: DrawnJob) -> None:
+    _, second = reviewer.answers(2)
     reviewer.is_saved()
     reviewer.page.keyboard.press("u")
     expect(reviewer.page.locator(f"#photo img[src*='v={second}']")).to_be_visible()
     reviewer.is_saved()
-    assert set(labels_in(own_server.corrections)) == {first}
+    assert set(job.labels()) == {job.photos[0]}
 
 
-def test_any_class_is_found_by_its_letters(reviewer: ReviewPage, own_server: WebServer) -> None:
+def test_any_class_is_found_by_its_letters(reviewer: ReviewPage, job: DrawnJob) -> None:
     wanted = max(reviewer.guesses())
-    about = reviewer.answer("/", *wanted, "Enter")
+    reviewer.answer("/", *wanted, "Enter")
     reviewer.is_saved()
-    assert labels_in(own_server.corrections) == {about: wanted}
+    assert job.labels() == {job.photos[0]: wanted}
 
 
-def test_what_is_no_product_or_several_is_kept_as_a_remark(reviewer: ReviewPage, own_server: WebServer) -> None:
-    said = {reviewer.answer("n"): "not_a_product", reviewer.answer("m"): "more_than_one"}
+def test_a_new_class_takes_two_enters(reviewer: ReviewPage, job: DrawnJob) -> None:
+    page = reviewer.page
+    page.keyboard.press("b")
+    page.keyboard.type("oats")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="Search a class")).to_contain_text("Press Enter again")
+    assert job.labels() == {}
+    page.keyboard.press("Enter")
+    until(lambda: job.labels() == {job.photos[0]: "boats"}, "the new class is stored")
+
+
+def test_what_is_no_product_or_several_is_kept_as_a_remark(reviewer: ReviewPage, job: DrawnJob) -> None:
+    reviewer.answer("n")
+    reviewer.answer("m")
     reviewer.is_saved()
-    assert labels_in(own_server.corrections) == {}
-    remarks = CorrectionStore(own_server.corrections).standing_remarks()
-    assert {remark.sha256[:16]: remark.kind.value for remark in remarks} == said
+    assert job.labels() == {}
+    said = {remark.sha256: remark.kind for remark in CorrectionStore(job.server.corrections).standing_remarks()}
+    assert [said[photo].value for photo in job.photos[:2]] == ["not_a_product", "more_than_one"]
 
 
 def test_what_is_skipped_comes_again(reviewer: ReviewPage) -> None:
@@ -105,69 +168,81 @@ def test_what_is_skipped_comes_again(reviewer: ReviewPage) -> None:
 
 
 def test_two_people_and_a_second_tab_get_no_row_twice(
-    own_server: WebServer, open_page: OpenPage, job: str, reviewer: ReviewPage
+    open_review: Callable[..., ReviewPage], reviewer: ReviewPage, job: DrawnJob
 ) -> None:
     reviewer.rename("Ada")
-    other = ReviewPage(open_page(own_server.url)).open(job)
+    other = open_review()
     other.rename("Bo")
-    tab = ReviewPage(reviewer.page.context.new_page()).open(job)
-    answered = Counter(each.answer("Enter") for _ in range(15) for each in (reviewer, other, tab))
+    tab = ReviewPage(reviewer.page.context.new_page()).open(job.id)
+    answered = Counter(each.answer("Enter") for _ in range(12) for each in (reviewer, other, tab))
     assert set(answered.values()) == {1}
     for each in (reviewer, other, tab):
         each.is_saved()
-    votes = CorrectionStore(own_server.corrections).votes()
-    assert Counter(vote.reviewer for vote in votes) == {"Ada": 30, "Bo": 15}
+    assert Counter(vote.reviewer for vote in job.votes()) == {"Ada": 24, "Bo": 12}
 
 
-def test_a_killed_server_loses_no_answer(reviewer: ReviewPage, own_server: WebServer, complaints: Complaints) -> None:
+def test_a_grid_confirms_all_but_those_that_are_marked(reviewer: ReviewPage, job: DrawnJob) -> None:
+    page = reviewer.page
+    page.get_by_label("Class", exact=True).select_option("hats")
+    page.keyboard.press("g")
+    expect(page.get_by_role("heading", name="These 20 are all “hats”: which are not?")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("x")
+    tiles = page.get_by_role("list", name="Photos").get_by_role("button")
+    expect(tiles.nth(1)).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Confirm 19 as hats, look at 1")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Is it “hats”?")).to_be_visible()
+    reviewer.is_saved()
+    assert list(job.labels().values()) == ["hats"] * 19
+    page.keyboard.press("1")
+    until(lambda: set(job.labels()) == set(job.photos[1::2]), "all are stored")
+
+
+def test_keys_answer_again_once_the_menu_is_closed(reviewer: ReviewPage, job: DrawnJob) -> None:
+    page = reviewer.page
+    page.locator("summary", has_text="More").click()
+    expect(page.get_by_label("Ask a second person")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#stage")).to_be_focused()
+    page.keyboard.press("2")
+    until(lambda: job.labels() == {job.photos[0]: "hats"}, "the key answers")
+
+
+def test_the_page_fits_its_window(reviewer: ReviewPage) -> None:
+    for width, height in ((1280, 720), (360, 740), (3840, 2160)):
+        reviewer.page.set_viewport_size({"width": width, "height": height})
+        assert reviewer.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, width
+        expect(reviewer.page.get_by_role("button", name="Yes, boots")).to_be_in_viewport()
+
+
+def test_a_killed_server_loses_no_answer(
+    own_reviewer: ReviewPage, own_server: WebServer, complaints: Complaints
+) -> None:
     complaints.expect("net::ERR_")
-    answered = list(reviewer.answers(4))
-    reviewer.is_saved()
+    answered = list(own_reviewer.answers(4))
+    own_reviewer.is_saved()
     own_server.kill()
-    answered += list(reviewer.answers(4))
-    expect(reviewer.page.locator("#saved")).to_have_text(re.compile(r"The server is away; \d+ not saved yet"))
+    assert set(labels_in(own_server.corrections)) == set(answered), "what the page calls saved is in the file"
+    answered += list(own_reviewer.answers(4))
+    expect(own_reviewer.page.locator("#saved")).to_have_text(re.compile(r"The server is away; \d+ not saved yet"))
     own_server.start()
-    reviewer.is_saved()
+    own_reviewer.is_saved()
     assert set(labels_in(own_server.corrections)) == set(answered)
-    answered += list(reviewer.answers(2))
-    reviewer.is_saved()
+    answered += list(own_reviewer.answers(2))
+    own_reviewer.is_saved()
     assert Counter(vote.sha256[:16] for vote in CorrectionStore(own_server.corrections).votes()) == Counter(answered)
 
 
-def test_what_the_page_calls_saved_is_in_the_file_when_the_server_dies(
-    reviewer: ReviewPage, own_server: WebServer, complaints: Complaints
-) -> None:
-    complaints.expect("net::ERR_")  # photos that were being loaded ahead
-    answered = list(reviewer.answers(3))
-    reviewer.is_saved()
-    own_server.kill()
-    assert set(labels_in(own_server.corrections)) == set(answered)
-
-
 def test_answers_outlive_a_browser_that_is_closed_while_the_server_is_away(
-    reviewer: ReviewPage, own_server: WebServer, complaints: Complaints, job: str
+    own_reviewer: ReviewPage, own_server: WebServer, complaints: Complaints
 ) -> None:
     complaints.expect("net::ERR_")
+    job = own_server.job_id()
     own_server.kill()
-    answered = list(reviewer.answers(3))
-    reviewer.page.close(run_before_unload=False)
+    answered = list(own_reviewer.answers(3))
+    own_reviewer.page.close(run_before_unload=False)
     own_server.start()
-    again = ReviewPage(reviewer.page.context.new_page()).open(job)
+    again = ReviewPage(own_reviewer.page.context.new_page()).open(job)
     again.is_saved()
     assert set(labels_in(own_server.corrections)) == set(answered)
-
-
-def test_a_grid_confirms_all_but_the_marked(reviewer: ReviewPage, own_server: WebServer) -> None:
-    page = reviewer.page
-    page.keyboard.press("g")
-    tiles = page.get_by_role("list", name="Photos").get_by_role("button")
-    expect(tiles.first).to_be_visible()
-    label = page.locator("#label").input_value()
-    count = tiles.count()
-    tiles.first.focus()
-    page.keyboard.press("x")
-    expect(tiles.first).to_have_attribute("aria-pressed", "true")
-    page.keyboard.press("Enter")
-    expect(tiles).not_to_have_count(count)
-    reviewer.is_saved()
-    assert list(labels_in(own_server.corrections).values()) == [label] * (count - 1)

@@ -1,4 +1,7 @@
-"""The API as its description says it, whatever is sent: schemathesis makes the requests."""
+"""The API as its description says it, whatever is sent: schemathesis makes the requests.
+
+It is imported where it is used: each process of a test run imports this module, and one of them needs schemathesis.
+"""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,17 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
-from schemathesis import Case, GenerationMode
-from schemathesis.checks import load_all_checks, not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-    unsupported_method,
-)
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,13 +21,6 @@ from web.settings import WebSettings
 
 from .server import copy_job
 
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-    unsupported_method,
-]
 MANY = 400
 _SETTINGS: dict[str, Any] = {
     "deadline": None,
@@ -41,12 +28,13 @@ _SETTINGS: dict[str, Any] = {
     "phases": (Phase.explicit, Phase.generate),
     "suppress_health_check": list(HealthCheck),
 }
-load_all_checks()
 
 
 @pytest.fixture(scope="module")
 def api(bundle: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The description of a server with a model, a finished job and no other place that may be read."""
+    import schemathesis
+
     folder = tmp_path_factory.mktemp("schema")
     result = copy_job(finished, folder / "result")
     places = {"jobs": str(folder / "jobs"), "registry": str(folder / "none"), "corrections": folder / "corrections.csv"}
@@ -82,12 +70,20 @@ def _of_job(given: dict[str, Any] | None, job: str) -> dict[str, Any] | None:
 
 def check_all(api: Any, examples: int) -> None:
     """Make requests to every operation: some as it describes them, some not."""
+    from schemathesis import Case, GenerationMode
+    from schemathesis.checks import load_all_checks, not_a_server_error
+    from schemathesis.specs.openapi import checks
+
+    load_all_checks()
+    conformance = (checks.status_code_conformance, checks.content_type_conformance, checks.response_schema_conformance)
+    all_checks = [not_a_server_error, *conformance, checks.unsupported_method]
+
     for found, mode in product(api.get_all_operations(), GenerationMode):
 
         @settings(**_SETTINGS, max_examples=examples)
         @given(case=found.ok().as_strategy(generation_mode=mode))
         def check(case: Case) -> None:
-            case.call_and_validate(checks=CHECKS)
+            case.call_and_validate(checks=all_checks)
 
         with suppress(Unsatisfiable):  # an operation without parameters can be asked in one way only
             check()

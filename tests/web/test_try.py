@@ -31,10 +31,8 @@ DROP = """(files) => {
 @pytest.fixture(scope="module")
 def served(edge_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """A server whose model browsers can run too."""
-    server = WebServer(tmp_path_factory.mktemp("try"), "--model", edge_bundle)
-    server.start()
-    yield server
-    server.stop()
+    with WebServer(tmp_path_factory.mktemp("try"), "--model", edge_bundle) as server:
+        yield server
 
 
 @pytest.fixture

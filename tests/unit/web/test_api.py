@@ -52,6 +52,15 @@ def visit(bundle: Path, tmp_path: Path) -> Iterator[Visit]:
         yield visited
 
 
+@pytest.fixture(scope="module")
+def client(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """Of a server with a model, which tests only ask."""
+    folder = tmp_path_factory.mktemp("api")
+    places = {"jobs": str(folder / "jobs"), "registry": str(folder / "registry"), "model": str(bundle)}
+    with TestClient(create_app(WebSettings(**places)), "http://127.0.0.1:8800") as client:
+        yield client
+
+
 @pytest.fixture
 def photo() -> bytes:
     return saved(Image.new("RGB", (40, 30), "navy"))
@@ -86,9 +95,9 @@ def problem(response: Response, status: int) -> str:
 
 
 def test_photos_of_a_form_are_answered_in_order_and_a_bad_one_fails_alone(
-    visit: Visit, bundle: Path, photo: bytes
+    client: TestClient, bundle: Path, photo: bytes
 ) -> None:
-    said = answers(visit().post("/v1/classify?top_k=2", files=form(photo, b"no photo", photo)))
+    said = answers(client.post("/v1/classify?top_k=2", files=form(photo, b"no photo", photo)))
 
     assert [one["photo"] for one in said] == ["0.jpg", "1.jpg", "2.jpg"]
     assert [one["status"] == "failed" for one in said] == [False, True, False]
@@ -100,9 +109,7 @@ def test_photos_of_a_form_are_answered_in_order_and_a_bad_one_fails_alone(
     assert said[0]["sha256"] == said[2]["sha256"]
 
 
-def test_a_photo_may_be_the_body_itself(visit: Visit, photo: bytes) -> None:
-    client = visit()
-
+def test_a_photo_may_be_the_body_itself(client: TestClient, photo: bytes) -> None:
     assert answers(client.post("/v1/classify", content=photo, headers=JPEG))[0]["label"]
     assert answers(client.post("/v1/classify?threshold=0.001", content=photo, headers=JPEG))[0]["status"] == "labeled"
     detail = problem(client.post("/v1/classify?precision=0.5", content=photo, headers=JPEG), 422)
@@ -154,8 +161,8 @@ def host(photo: bytes) -> Iterator[str]:
         "",
     ],
 )
-def test_private_addresses_and_other_schemes_are_not_asked(visit: Visit, url: str) -> None:
-    (said,) = answers(visit().post("/v1/classify", json={"urls": [url]}))
+def test_private_addresses_and_other_schemes_are_not_asked(client: TestClient, url: str) -> None:
+    (said,) = answers(client.post("/v1/classify", json={"urls": [url]}))
 
     assert (said["status"], said["error"]) == ("failed", "refused")
 
@@ -179,15 +186,13 @@ def test_urls_and_files_of_a_form_keep_their_order(visit: Visit, host: str, phot
     assert [one["error"] for one in said] == [None, None, "refused"]
 
 
-def test_a_photo_that_is_too_large_fails_alone(visit: Visit, photo: bytes) -> None:
-    said = answers(visit().post("/v1/classify", files=form(photo, b"\xff\xd8" + bytes(MAX_BYTES), photo)))
+def test_a_photo_that_is_too_large_fails_alone(client: TestClient, photo: bytes) -> None:
+    said = answers(client.post("/v1/classify", files=form(photo, b"\xff\xd8" + bytes(MAX_BYTES), photo)))
 
     assert [one["error"] for one in said] == [None, "too_large", None]
 
 
-def test_too_many_photos_are_refused(visit: Visit) -> None:
-    client = visit()
-
+def test_too_many_photos_are_refused(client: TestClient) -> None:
     problem(client.post("/v1/classify", files=form(*[b"x"] * (MAX_PHOTOS + 1))), 413)
     problem(client.post("/v1/classify", json={"urls": ["http://10.0.0.1/"] * (MAX_PHOTOS + 1)}), 413)
 
@@ -208,8 +213,8 @@ def png(width: int, height: int, pixels: bytes) -> bytes:
         (zlib.compress(bytes(1_000_000)), "unreadable"),
     ],
 )
-def test_bombs_cost_nothing(visit: Visit, photo: bytes, bomb: bytes, error: str | None) -> None:
-    said = answers(visit().post("/v1/classify", files=form(bomb, photo)))
+def test_bombs_cost_nothing(client: TestClient, photo: bytes, bomb: bytes, error: str | None) -> None:
+    said = answers(client.post("/v1/classify", files=form(bomb, photo)))
 
     assert [one["error"] for one in said] == [error, None]
     assert said[0]["decode_ms"] < 2000
@@ -285,17 +290,15 @@ PART = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\nx\r\n'
     ],
 )
 def test_what_cannot_be_used_is_a_problem_document(
-    visit: Visit, photo: bytes, sent: dict[str, Any], status: int
+    client: TestClient, photo: bytes, sent: dict[str, Any], status: int
 ) -> None:
     if sent.get("content") == b"x" and "params" in sent:
         sent = {**sent, "content": photo}
 
-    assert problem(visit().post("/v1/classify", **sent), status)
+    assert problem(client.post("/v1/classify", **sent), status)
 
 
-def test_other_paths_and_methods_are_problem_documents(visit: Visit) -> None:
-    client = visit()
-
+def test_other_paths_and_methods_are_problem_documents(client: TestClient) -> None:
     problem(client.get("/v1/nothing"), 404)
     wrong = client.get("/v1/classify")
     problem(wrong, 405)
@@ -329,8 +332,8 @@ def test_metrics_count_requests_and_photos(visit: Visit, photo: bytes) -> None:
     assert "somebodys-own" not in text
 
 
-def test_every_operation_is_described_with_its_problems_and_examples(visit: Visit) -> None:
-    paths = visit().get("/openapi.json").json()["paths"]
+def test_every_operation_is_described_with_its_problems_and_examples(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
 
     assert {"/v1/classify", "/healthz", "/readyz", "/metrics"} <= set(paths)
     for path, operations in paths.items():
