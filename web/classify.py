@@ -9,7 +9,6 @@ waits for one. A photo that ends its process is given once more, alone; if that 
 import asyncio
 import logging
 import math
-import os
 import signal
 import time
 from asyncio import Future, Task
@@ -483,9 +482,9 @@ class ClassifierPool:
 
 def _fingerprint(model: Path) -> str:
     """What tells a model that was replaced from what it was, without reading it."""
-    if model.is_dir():
+    if not model.is_file():
         return read_manifest(model).digest
-    status = os.stat(model)  # noqa: PTH116 - says more in its error
+    status = model.stat()
     return f"{status.st_mtime_ns} {status.st_size}"
 
 

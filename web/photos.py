@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -29,6 +29,9 @@ __all__ = ["SIDES", "CatalogueRows", "Picture", "Pictures", "drawn_picture"]
 SIDES: Final = (96, 200, 400, 800, 1600)
 """Of pictures, in pixels: the longer side is at most one of these."""
 _QUALITY: Final = 85
+_SHOWN_IN_PART: Final = ("JPEG", "PNG")
+_MOST_SHOWN_BYTES: Final = 4 * 1024 * 1024
+_ROOM_FOR_WORDS: Final = 400
 _TICK_S: Final = 0.02
 _PATIENCE_S: Final = 20.0
 _MOST_JOBS: Final = 4
@@ -36,7 +39,7 @@ _CHUNKS: Final = 32
 _SVG: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300" role="img">'
     '<rect width="400" height="300" fill="#8883"/><g font-family="system-ui, sans-serif" text-anchor="middle" '
-    'fill="#6b7580"><text x="200" y="110" font-size="20" font-weight="600">{title}</text>{lines}</g></svg>'
+    'fill="#6b7580"><text x="200" y="{y}" font-size="{size}" font-weight="600">{title}</text>{lines}</g></svg>'
 )
 
 
@@ -109,15 +112,16 @@ class Pictures:
         A photo that cannot be shown gives a placeholder with the reason; it is not kept.
         """
         side = next((known for known in SIDES if known >= side), SIDES[-1])
-        key = f"{job.spec.id} {row} {side}"
+        key, photo = f"{job.spec.id} {row} {side}", b""
         data = self._kept.get(key)
         if data is None:
             try:
-                data = self._drawn(self._fetch(job, row).result(_PATIENCE_S), side)
+                photo = self._fetch(job, row).result(_PATIENCE_S)
+                data = self._drawn(photo, side)
             except ImageError as error:
-                return placeholder(error.fault, str(error))
+                return _damaged(photo, error.fault) or placeholder(error.fault, str(error), side)
             except (HangtagError, TimeoutError) as error:
-                return placeholder(ImageFault.DOWNLOAD, str(error) or "It did not come in time.")
+                return placeholder(ImageFault.DOWNLOAD, str(error) or "It did not come in time.", side)
             self._kept.put(key, data)
         return Picture(data)
 
@@ -161,14 +165,28 @@ def drawn_picture(data: bytes, side: int) -> bytes:
     return buffer.getvalue()
 
 
-def placeholder(fault: ImageFault, message: str) -> Picture:
-    """A drawing that says why there is no photo."""
+def _damaged(data: bytes, fault: ImageFault) -> Picture | None:
+    """A damaged photo as it is, if its header is whole: browsers show the part that is there."""
+    with suppress(ImageError), opened(data) as image:
+        if image.format in _SHOWN_IN_PART and len(data) <= _MOST_SHOWN_BYTES:
+            return Picture(data, Image.MIME[image.format], fault)
+    return None
+
+
+def placeholder(fault: ImageFault, message: str, side: int) -> Picture:
+    """A drawing that says why there is no photo; a small one in a word."""
+    words = fault.value.replace("_", " ")
+    if side < _ROOM_FOR_WORDS:
+        return _drawing(_SVG.format(title=escape(words), y=170, size=60, lines=""), fault)
     lines = textwrap.wrap(message, 52)[:5]
     spans = "".join(
         f'<text x="200" y="{145 + 22 * number}" font-size="14">{escape(line)}</text>'
         for number, line in enumerate(lines)
     )
-    svg = _SVG.format(title=escape(f"No photo: {fault.value.replace('_', ' ')}"), lines=spans)
+    return _drawing(_SVG.format(title=escape(f"No photo: {words}"), y=110, size=20, lines=spans), fault)
+
+
+def _drawing(svg: str, fault: ImageFault) -> Picture:
     return Picture(svg.encode("utf-8", "replace"), "image/svg+xml", fault)
 
 

@@ -1,6 +1,7 @@
 """Starts the server, or finds the one that runs, and opens a browser."""
 
 import json
+import signal
 import socket
 import threading
 import urllib.parse
@@ -9,11 +10,15 @@ import webbrowser
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from models.errors import InputError
 from models.terminal import Console
 from web.settings import WebSettings
+
+if TYPE_CHECKING:
+    from web.watch_jobs import JobBoard
 
 __all__ = ["open_results", "open_review", "serve"]
 
@@ -43,21 +48,39 @@ def serve(settings: WebSettings, path: str = "", *, browser: bool) -> None:
         browser: whether to open it in this machine's browser once the server answers.
 
     Raises:
-        InputError: the port is taken.
+        InputError: the port is taken, or nothing is at the model's path.
         MissingExtraError: the packages of the extra ``web`` are missing.
     """
     uvicorn = _uvicorn()
+    from models.bundle import read_manifest
     from web.app import create_app
 
+    if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
+        read_manifest(Path(settings.model))  # an alias may come to be while the server runs, a path is a slip
     app = create_app(settings)
     listener = _listener(settings)
     config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
-    server = uvicorn.Server(config)
+    signal.signal(signal.SIGTERM, _end)  # the server puts it back, and calls it once it has ended
     Console().say(f"Hangtag is at {settings.url}{path}")
     Console().say("Ctrl-C ends it.")
     if browser:
         _open_when_ready(settings, path or "/")
-    server.run(sockets=[listener])
+    _server(uvicorn, config, app.state.hangtag.board).run(sockets=[listener])
+
+
+def _server(uvicorn: Any, config: Any, board: "JobBoard") -> Any:  # noqa: ANN401 - the module, and what is of it
+    """A server that ends at once, though browsers follow jobs."""
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            board.end()
+            await super().shutdown(sockets)
+
+    return Server(config)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def open_review(settings: WebSettings, job: str, audit: int | None, *, browser: bool) -> None:

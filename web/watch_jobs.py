@@ -1,18 +1,17 @@
 """How far jobs are, and what has come of their rows so far; read once, however many browsers look."""
 
-import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import pyarrow as pa
 
 from models.errors import HangtagError
 from models.text import one_line
+from web.broadcast import Broadcasts
 from web.jobs import JobIndex, NoSuchJobError, WebJob
 from web.run_jobs import JobRunner
 from worker.job import RETRYABLE
@@ -20,9 +19,8 @@ from worker.progress import JobProgress, JobState, ProgressReader
 from worker.receipt import ErrorExample, Receipt, finished_receipt
 from worker.results import latest_parts, part_key, part_work, read_part
 
-__all__ = ["Broadcast", "Broadcasts", "JobBoard", "JobCounts", "JobView"]
+__all__ = ["JobBoard", "JobCounts", "JobView"]
 
-T = TypeVar("T")
 _AT_ONCE: Final = 16
 _BUDGET_S: Final = 1.0
 _FRESH_S: Final = 0.9
@@ -213,6 +211,11 @@ class JobBoard:
         self._readers: dict[str, _JobReader] = {}
         self._views: dict[str, tuple[float, JobView | str]] = {}
 
+    def end(self) -> None:
+        """Let go of browsers that follow jobs: the server ends, and would wait for them. Called on the event loop."""
+        self.tables.end()
+        self.pages.end()
+
     def look(self) -> tuple[list[JobView], dict[str, str]]:
         """The jobs, the newest first; and id → what is wrong with those that cannot be read."""
         with self._looking, ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -260,68 +263,3 @@ class JobBoard:
         if reader is None or reader.found != found:
             reader = self._readers[found.id] = _JobReader(found)
         return reader
-
-
-class Broadcast(Generic[T]):
-    """Reads something in a thread every second as long as anybody listens, once for all who do.
-
-    Args:
-        read: called in a thread.
-        every_s: seconds between its calls.
-    """
-
-    def __init__(self, read: Callable[[], T], every_s: float = 1.0) -> None:
-        self._read = read
-        self._every_s = every_s
-        self._listeners: set[asyncio.Queue[T | Exception]] = set()
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody listens and nothing is read."""
-        return not self._listeners and (self._task is None or self._task.done())
-
-    async def listen(self) -> AsyncIterator[T]:
-        """What is read from now on; who is slow gets the newest only.
-
-        Raises:
-            Exception: what reading has raised.
-        """
-        queue: asyncio.Queue[T | Exception] = asyncio.Queue(maxsize=1)
-        self._listeners.add(queue)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
-        try:
-            while True:
-                came = await queue.get()
-                if isinstance(came, Exception):
-                    raise came
-                yield came
-        finally:
-            self._listeners.discard(queue)
-
-    async def _run(self) -> None:
-        while self._listeners:
-            came: T | Exception
-            try:
-                came = await asyncio.to_thread(self._read)
-            except Exception as error:  # noqa: BLE001 - all who listen raise it
-                came = error
-            for queue in self._listeners:
-                if queue.full():
-                    queue.get_nowait()
-                queue.put_nowait(came)
-            await asyncio.sleep(self._every_s)
-
-
-class Broadcasts(Generic[T]):
-    """The broadcasts that somebody listens to, by name. All methods are called on the event loop."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, Broadcast[T]] = {}
-
-    def listen(self, name: str, read: Callable[[], T]) -> AsyncIterator[T]:
-        """Join a broadcast, or begin it."""
-        for idle in [name for name, open_one in self._open.items() if open_one.is_idle]:
-            del self._open[idle]
-        return self._open.setdefault(name, Broadcast(read)).listen()

@@ -40,10 +40,10 @@ def test_a_catalogue_that_is_sent_is_labelled_by_workers_while_a_browser_watches
         form = {"upload": upload, "model": str(bundle), "image_root": str(catalogue), "name": "autumn"}
         assert client.post("/jobs/_start", data={**form, "priority": "high"}).json() == {"id": "autumn"}
         assert "No worker is" in client.get("/jobs/autumn").text
-        assert client.post("/jobs/autumn/cancel").status_code == 200
+        assert client.post("/v1/jobs/autumn/cancel").status_code == 200
         assert "Resume" in client.get("/jobs/autumn").text
         cluster.worker()
-        assert client.post("/jobs/autumn/resume").status_code == 200
+        assert client.post("/v1/jobs/autumn/resume").status_code == 200
         said = re.findall(r"^event: (\w+)\ndata: (.*)$", client.get("/jobs/autumn/events").text, re.MULTILINE)
     last = {name: json.loads(data) for name, data in said}
     assert said[-1][0] == "end"

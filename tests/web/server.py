@@ -73,10 +73,11 @@ class WebServer:
         """End it as a power cut would."""
         self._end(signal.SIGKILL)
 
-    def stop(self) -> None:
-        """End it as a person does, and show its log for the report of a test that failed."""
-        self._end(signal.SIGINT)
+    def stop(self, sign: signal.Signals = signal.SIGINT) -> int | None:
+        """End it as a person does, and show its log for the report of a test that failed; gives its exit status."""
+        status = self._end(sign)
         print(f"--- {self.log}\n{self.log.read_text(errors='replace')}")
+        return status
 
     def _answers(self) -> bool:
         try:
@@ -84,11 +85,12 @@ class WebServer:
         except httpx.TransportError:
             return False
 
-    def _end(self, sign: signal.Signals) -> None:
-        if self._process:
-            self._process.send_signal(sign)
-            self._process.wait(30)
-            self._process = None
+    def _end(self, sign: signal.Signals) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.send_signal(sign)
+        return process.wait(30)
 
 
 def copy_job(result: Path, folder: Path) -> Path:

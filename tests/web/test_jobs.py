@@ -54,6 +54,23 @@ def hand_in(page: Page, catalogue: Path, photos: Path, name: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
 
 
+def test_a_start_counts_while_the_preview_is_read_again(
+    start_server: StartServer, shop_csv: Path, drawn: Path, bundle: Path, open_page: OpenPage
+) -> None:
+    page = open_page(start_server("--model", bundle).url)
+    page.goto("/jobs")
+    form = page.locator("#new-job")
+    form.get_by_label("Name").fill("early")
+    form.get_by_label("Image root").fill(str(drawn.parent))
+    form.get_by_label("Catalogue file").set_input_files(shop_csv)
+    start = form.get_by_role("button", name="Start job")
+    expect(start).to_be_enabled()
+    form.get_by_label("Image root").fill(str(drawn))
+    start.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("early")
+    expect(page.get_by_text(str(drawn), exact=True).first).to_be_visible()
+
+
 def downloaded(page: Page, words: str) -> Path:
     """A file that the page offers."""
     with page.expect_download() as coming:

@@ -1,4 +1,4 @@
-"""What programs ask about jobs: start one, and see how far they are."""
+"""What programs ask about jobs, and buttons of pages: start one, see how far it is, cancel, resume, retry."""
 
 import json
 from typing import Annotated, Any, Final
@@ -106,6 +106,7 @@ _EXAMPLE: Final = {
     },
 }
 _JOB: Final = {"model": JobState, "content": {"application/json": {"example": _EXAMPLE}}}
+_ONE: Final = {200: _JOB, **problems(404, 409)}
 _NEW: Final = {"source": "/data/spring.csv", "model": "shop@champion", "name": "spring"}
 
 
@@ -215,12 +216,33 @@ def jobs(state: State, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Job
     return JobList(jobs=[_shown(state, view) for view in views[:limit]], damaged=wrong)
 
 
-@router.get(
-    "/{id}", responses={200: _JOB, **problems(404, 409)}, openapi_extra={"x-curl": "curl {base}/v1/jobs/spring"}
-)
+@router.get("/{id}", responses=_ONE, openapi_extra={"x-curl": "curl {base}/v1/jobs/spring"})
 def job(state: State, id: str) -> JobState:
     """Say how far a job is."""
     return _shown(state, state.board.view(id))
+
+
+@router.post("/{id}/cancel", responses=_ONE, openapi_extra={"x-curl": "curl -X POST {base}/v1/jobs/spring/cancel"})
+def cancel(state: State, id: str) -> JobState:
+    """Stop a job; what is done is kept."""
+    state.runner.cancel_job(state.jobs.find(id))
+    return job(state, id)
+
+
+@router.post("/{id}/resume", responses=_ONE, openapi_extra={"x-curl": "curl -X POST {base}/v1/jobs/spring/resume"})
+def resume(state: State, id: str) -> JobState:
+    """Go on with a job that was cancelled, or that nothing labels any more."""
+    state.runner.resume_job(state.jobs.find(id))
+    return job(state, id)
+
+
+@router.post(
+    "/{id}/retry-failed", responses=_ONE, openapi_extra={"x-curl": "curl -X POST {base}/v1/jobs/spring/retry-failed"}
+)
+def retry(state: State, id: str) -> JobState:
+    """Try those failed rows of a finished job again that may pass."""
+    state.runner.retry_job(state.jobs.find(id))
+    return job(state, id)
 
 
 def _shown(state: WebState, view: JobView) -> JobState:

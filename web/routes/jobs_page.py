@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from models.errors import InputError, RegistryError
+from models.errors import ImageFault, InputError, RegistryError
 from models.registry.registry import open_registry
 from models.text import number_of
 from pages.render import render
@@ -43,6 +43,8 @@ _FILES: Final = {
     "page": PAGE_FILE,
 }
 _FAULT_WORDS: Final = {fault.value: words for fault, words in FAULTS.items()}
+_SEEN: Final = (ImageFault.UNREADABLE, ImageFault.TOO_LARGE)
+"""Kinds of failed rows whose photos may be shown: they are there, and did not harm the process that decoded them."""
 _REGIONS: Final = ("progress", "actions", "counts", "labels", "errors")
 _LONGEST: Final = 200_000
 
@@ -81,7 +83,7 @@ async def table_events(state: State) -> AsyncIterator[ServerSentEvent]:
     async for rows, summary in state.board.tables.listen("table", _rows(state)):
         if list(rows) != order:
             order = list(rows)
-            yield ServerSentEvent(raw_data=json.dumps({"rows": list(rows.values())}), event="table")
+            yield ServerSentEvent(raw_data=json.dumps(list(rows.values())), event="table")
         else:
             changed = {id: html for id, html in rows.items() if sent.get(id) != html}
             if changed:
@@ -231,30 +233,23 @@ def _regions(state: WebState, view: JobView) -> dict[str, str]:
 
 def _given(state: WebState, view: JobView) -> dict[str, object]:
     corrections = state.settings.corrections.is_file()
-    return {"view": view, "faults": _FAULT_WORDS, "local": not state.runner.queued, "corrections": corrections}
+    return {
+        "view": view,
+        "faults": _FAULT_WORDS,
+        "seen": _SEEN,
+        "local": not state.runner.queued,
+        "corrections": corrections,
+    }
 
 
-@router.post("/jobs/{id}/{what}")
-def act(found: Found, what: str, state: State) -> JSONResponse:
-    """Cancel, resume, retry what failed, or apply corrections."""
-    runner = state.runner
-    acts = {"cancel": runner.cancel_job, "resume": runner.resume_job, "retry": runner.retry_job}
-    if what == "apply":
-        return JSONResponse({"id": found.id, "said": _apply(found, state)})
-    if what not in acts:
-        raise Problem(404, f"Expected apply, cancel, resume or retry, got {what[:40]}.")
-    if acts[what](found) == {}:
-        raise Problem(409, "No failed row of it is worth another try.")
-    return JSONResponse({"id": found.id})
-
-
-def _apply(found: WebJob, state: WebState) -> str:
+@router.post("/jobs/{id}/apply")
+def apply(found: Found, state: State) -> JSONResponse:
     """Write the corrected copy, and say what became of the rows."""
     done = apply_to_job(Labels(found.job, found.result), state.reviews.store)
     counts = {"changed": done.changed, "confirmed": done.confirmed, "with a remark": done.remarked}
     said = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count) or "no row has an answer yet"
     left = f"; {number_of(done.left, 'row')} still to review" if done.left else ""
-    return f"The corrected result is written: {said}{left}."
+    return JSONResponse({"said": f"The corrected result is written: {said}{left}."})
 
 
 @router.get("/jobs/{id}/receipt")

@@ -97,6 +97,8 @@ def _served(state: WebState) -> _Served:
     if model and Path(model).exists():
         return _Served(path=Path(model))
     try:
+        if model and "@" not in model:
+            read_manifest(Path(model))  # says that nothing is there
         registry = open_registry(place)
         names = registry.names()
         if model is None and len(names) != 1:

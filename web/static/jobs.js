@@ -1,6 +1,7 @@
 // The pages of jobs: rows and regions that the server sends as they change, the form for a new job, and keys.
 const { root, send, toast } = window.hangtag;
 const byId = (id) => document.getElementById(id);
+const AGAIN_MS = 5000;
 
 /** Elements of HTML that this server has rendered and escaped. */
 function elements(html) {
@@ -18,26 +19,34 @@ function updateRow(row, html) {
   });
 }
 
+/** Hear events of the server, by name; again where a proxy or a restart has ended them. */
+function follow(path, heard) {
+  const events = new EventSource(root + path);
+  for (const [name, hear] of Object.entries(heard))
+    events.addEventListener(name, (event) => hear(JSON.parse(event.data), events));
+  events.addEventListener("error", () => {
+    if (events.readyState === EventSource.CLOSED) setTimeout(follow, AGAIN_MS, path, heard);
+  });
+}
+
 function followTable(rows) {
-  const events = new EventSource(root + rows.dataset.events);
-  events.addEventListener("rows", (event) => {
-    for (const [id, html] of Object.entries(JSON.parse(event.data))) {
-      const row = [...rows.children].find((one) => one.dataset.id === id);
-      if (row) updateRow(row, html);
-    }
-    applyFilter();
-  });
-  events.addEventListener("table", (event) => {
-    const html = JSON.parse(event.data).rows;
-    byId("table").hidden = !html.length;
-    if (rows.contains(document.activeElement)) {
-      const id = document.activeElement.closest("tr").dataset.id;
+  follow(rows.dataset.events, {
+    rows(changed) {
+      for (const [id, html] of Object.entries(changed)) {
+        const row = [...rows.children].find((one) => one.dataset.id === id);
+        if (row) updateRow(row, html);
+      }
+      applyFilter();
+    },
+    table(html) {
+      byId("table").hidden = !html.length;
+      const id = rows.contains(document.activeElement) && document.activeElement.closest("tr").dataset.id;
       rows.replaceChildren(elements(html.join("")));
-      [...rows.children].find((row) => row.dataset.id === id)?.querySelector("a")?.focus();
-    } else rows.replaceChildren(elements(html.join("")));
-    applyFilter();
+      if (id) [...rows.children].find((row) => row.dataset.id === id)?.querySelector("a")?.focus();
+      applyFilter();
+    },
+    summary: (text) => (byId("summary").textContent = text),
   });
-  events.addEventListener("summary", (event) => (byId("summary").textContent = JSON.parse(event.data)));
 }
 
 function applyFilter() {
@@ -46,17 +55,19 @@ function applyFilter() {
 }
 
 function followJob(live) {
-  const events = new EventSource(root + live.dataset.events);
-  for (const region of live.querySelectorAll("[data-region]"))
-    events.addEventListener(region.dataset.region, (event) => {
+  const regions = [...live.querySelectorAll("[data-region]")].map((region) => [
+    region.dataset.region,
+    (html) => {
       const focus = region.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-      region.replaceChildren(elements(JSON.parse(event.data)));
+      region.replaceChildren(elements(html));
       if (focus) region.querySelector(`[data-key="${focus}"]`)?.focus();
-    });
-  events.addEventListener("end", () => {
+    },
+  ]);
+  const end = (_, events) => {
     events.close();
     location.reload();
-  });
+  };
+  follow(live.dataset.events, { ...Object.fromEntries(regions), end });
 }
 
 function ask(text) {
@@ -85,6 +96,8 @@ function newJob(form) {
   const [start, busy, refused, preview] = ["start", "busy", "refused", "preview"].map(byId);
   const from = () => form.elements.from.value;
   let asked = 0;
+  let looked = Promise.resolve(false); // whether what is asked for now has a preview, once it is known
+  let starting = false;
 
   function given() {
     const data = new FormData(form);
@@ -93,62 +106,67 @@ function newJob(form) {
     if (from() === "place") data.delete("upload");
     return data;
   }
-  function refuse(text) {
-    refused.textContent = text;
-    refused.hidden = !text;
+  function tell(doing, wrong = "") {
+    busy.textContent = doing;
+    refused.textContent = wrong;
+    refused.hidden = !wrong;
   }
-  function forget() {
+  function forget(wrong) {
     asked += 1;
+    looked = Promise.resolve(false);
+    if (document.activeElement === start) byId("look").focus();
+    start.disabled = true;
     preview.replaceChildren();
-    start.disabled = true;
-    refuse("");
-  }
-  async function work(words, doing) {
-    refuse("");
-    busy.textContent = words;
-    start.disabled = true;
-    try {
-      await doing();
-    } catch (error) {
-      refuse(error.message);
-    }
-    busy.textContent = "";
+    tell("", wrong);
   }
   async function look() {
+    const mine = ++asked;
     const data = given();
     if (data.get("upload")) ["file", "urls"].forEach((name) => data.delete(name));
-    const mine = ++asked;
-    await work("Reading the first rows …", async () => {
-      const answer = await send("/jobs/_preview", { method: "POST", body: data });
-      const html = await answer.text();
-      if (mine !== asked) return;
+    tell("Reading the first rows …");
+    try {
+      const html = await (await send("/jobs/_preview", { method: "POST", body: data })).text();
+      if (mine !== asked) return false;
       const group = form.elements.group_column?.value;
       preview.replaceChildren(elements(html));
       if (group) form.elements.group_column.value = group;
       start.disabled = false;
-    });
+      tell("");
+    } catch (error) {
+      if (mine === asked) forget(error.message);
+    }
+    return mine === asked;
+  }
+  /** Start what is previewed, once the preview that is under way has come. */
+  async function begin() {
+    if (!form.reportValidity() || !(await looked)) return;
+    const data = given();
+    ["file", "urls"].forEach((name) => data.delete(name));
+    tell("Reading the catalogue …");
+    try {
+      const answer = await send("/jobs/_start", { method: "POST", body: data });
+      location.assign(`${root}/jobs/${encodeURIComponent((await answer.json()).id)}`);
+    } catch (error) {
+      tell("", error.message);
+    }
   }
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    look();
+    looked = look();
   });
   form.addEventListener("change", (event) => {
     const name = event.target.name;
     if (["from", "file", "source", "urls"].includes(name)) forget();
-    if (name === "file" && event.target.files.length) look();
-    if (["image_column", "image_root"].includes(name) && preview.childElementCount) look();
-    if (name === "image_root" && !preview.childElementCount && !refused.hidden) look();
+    if (name === "file" && event.target.files.length) looked = look();
+    if (["image_column", "image_root"].includes(name) && preview.childElementCount) looked = look();
+    if (name === "image_root" && !preview.childElementCount && !refused.hidden) looked = look();
   });
   start.addEventListener("click", async () => {
-    if (!form.reportValidity()) return;
-    const data = given();
-    ["file", "urls"].forEach((name) => data.delete(name));
-    await work("Reading the catalogue …", async () => {
-      const answer = await send("/jobs/_start", { method: "POST", body: data });
-      location.assign(`${root}/jobs/${encodeURIComponent((await answer.json()).id)}`);
-    });
-    start.disabled = !preview.childElementCount;
+    if (starting) return;
+    starting = true;
+    await begin();
+    starting = false;
   });
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
@@ -158,7 +176,7 @@ function newJob(form) {
     form.elements.from.value = "upload";
     form.elements.file.files = event.dataTransfer.files;
     forget();
-    look();
+    looked = look();
   });
   function show(open) {
     byId("new-job").hidden = !open;

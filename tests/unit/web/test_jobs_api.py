@@ -89,6 +89,22 @@ def test_what_cannot_be_used_is_a_problem_document(client: TestClient, sent: dic
     assert refused.json()["detail"]
 
 
+def test_a_job_is_cancelled_resumed_and_retried(client: TestClient, rows: Path, catalogue: Path) -> None:
+    sent = {"source": str(rows), "name": "spring", "image_root": str(catalogue)}
+    assert client.post("/v1/jobs", json=sent).status_code == 201
+    assert client.post("/v1/jobs/spring/cancel").json()["state"] in {"cancelled", "finished"}
+    if client.get("/v1/jobs/spring").json()["state"] == "cancelled":
+        assert client.post("/v1/jobs/spring/resume").json()["state"] in {"waiting", "running"}
+    assert finished(client, "spring")["failed"] == 1
+    for act in ("cancel", "resume"):
+        refused = client.post(f"/v1/jobs/spring/{act}")
+        assert (refused.status_code, refused.json()["status"]) == (409, 409)
+        assert refused.json()["detail"] == f"spring is finished, there is nothing to {act}."
+    again = client.post("/v1/jobs/spring/retry-failed")
+    assert (again.status_code, again.json()["state"] in {"waiting", "running"}) == (200, True)
+    assert client.post("/v1/jobs/none/retry-failed").status_code == 404
+
+
 def test_a_job_that_is_not_there_is_404_and_one_that_is_another_409(client: TestClient, rows: Path) -> None:
     assert client.get("/v1/jobs/none").status_code == 404
     assert client.get("/v1/jobs/..%2f..%2fetc").status_code == 404

@@ -20,9 +20,9 @@ from models.errors import JobError
 from tests.until import until
 from trainer.corrections.votes import Vote
 from web.app import create_app
+from web.broadcast import Broadcast
 from web.routes.jobs_page import _rows
 from web.settings import WebSettings
-from web.watch_jobs import Broadcast
 from worker.job import JobOptions
 from worker.label import label
 from worker.receipt import finished_receipt
@@ -116,6 +116,7 @@ def test_a_finished_jobs_page_shows_its_receipt_and_what_failed(client, id):
     text = page_text(client, f"/jobs/{id}")
     assert "missing" in text
     assert "there is no photo there" in text
+    assert '<td class="photo"><span>missing</span></td>' in text, "and is not asked for"
     assert EVIL not in text
     assert "&lt;img src=x onerror=alert(1)&gt;.jpg" in text
     assert "Retry 1 failed row" in text
@@ -212,16 +213,16 @@ def test_a_place_outside_data_is_refused(settings, tmp_path, drawn):
 
 def test_a_browser_must_send_the_pages_token(browser):
     token = re.search(r'<meta name="csrf" content="([^"]+)">', browser.get("/jobs", headers=BROWSER).text)[1]
-    assert browser.post("/jobs/gone/retry").status_code == 403
-    assert browser.post("/jobs/gone/retry", headers={"x-csrf-token": token}).status_code == 404
+    assert browser.post("/v1/jobs/gone/retry-failed").status_code == 403
+    assert browser.post("/v1/jobs/gone/retry-failed", headers={"x-csrf-token": token}).status_code == 404
     foreign = {"x-csrf-token": token, "sec-fetch-site": "cross-site"}
-    assert browser.post("/jobs/gone/retry", headers=foreign).status_code == 403
+    assert browser.post("/v1/jobs/gone/retry-failed", headers=foreign).status_code == 403
 
 
 def test_what_a_job_cannot_do_is_refused(client, id):
-    assert client.post(f"/jobs/{id}/cancel").status_code == 409
-    assert client.post(f"/jobs/{id}/resume").status_code == 409
-    assert client.post(f"/jobs/{id}/dance").status_code == 404
+    assert client.post(f"/v1/jobs/{id}/cancel").status_code == 409
+    assert client.post(f"/v1/jobs/{id}/resume").status_code == 409
+    assert client.post(f"/v1/jobs/{id}/dance").status_code == 404
 
 
 def test_a_table_of_jobs_is_sent_again_only_where_it_has_changed(client, id):
@@ -312,7 +313,7 @@ def test_counts_follow_a_retry(client, id, tmp_path, bundle, drawn):
     until(lambda: finished_receipt(job), "the job is finished", 60)
     assert state.board.view("late").counts.errors == {"missing": 1}
     (photos / "late.jpg").write_bytes((photos / "3.jpg").read_bytes())
-    assert client.post("/jobs/late/retry").status_code == 200
+    assert client.post("/v1/jobs/late/retry-failed").status_code == 200
     until(lambda: (receipt := finished_receipt(job)) and receipt.retry == 1, "the retry is merged", 60)
     view = state.board.view("late")
     assert (view.counts.errors, view.counts.rows) == ({}, 3)

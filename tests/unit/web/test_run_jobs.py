@@ -10,7 +10,8 @@ from models.errors import InputError, JobError
 from tests.until import until
 from web.catalogues import Places, Uploads, look_into
 from web.jobs import JobIndex, NoSuchJobError
-from web.run_jobs import JobRunner, LocalQueue, WantedJob
+from web.local_queue import LocalQueue
+from web.run_jobs import JobRunner, WantedJob
 from web.settings import WebSettings
 from worker.job import JobOptions
 from worker.label import label
