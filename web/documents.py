@@ -32,6 +32,7 @@ _DETAILS: Final = {
     422: "Expected precision to be one of 0.95, 0.98, got 0.5.",
     429: "Too many photos wait (512); try again in 3 seconds.",
     503: "The model is being loaded; try again.",
+    507: "The disk of the server is full (No space left on device); make room for jobs, and try again.",
 }
 _ANYWHERE: Final = (401, 403, 421, 429)
 

@@ -93,7 +93,7 @@ class LocalQueue:
         threading.Thread(target=self._wait, args=(id, process), daemon=True, name=f"label {id}").start()
 
     def _wait(self, id: str, process: "subprocess.Popen[str]") -> None:
-        said = process.communicate()[1].strip()
+        said = process.communicate()[1].rpartition("hangtag: ")[2].strip()
         with self._lock:
             del self._running[id]
             if process.returncode and id not in self._stopped:

@@ -1,8 +1,9 @@
 """Errors as browsers and programs get them: a page, or a problem document (RFC 9457)."""
 
+import errno
 import json
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
@@ -16,6 +17,13 @@ from web.views import page
 
 __all__ = ["API", "Problem", "add_problem_handlers", "answer", "problem_response"]
 
+_STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPStatus]] = {
+    NoSuchJobError: HTTPStatus.NOT_FOUND,
+    (BusyError, JobError, BundleError, RegistryError): HTTPStatus.CONFLICT,
+    InputError: HTTPStatus.BAD_REQUEST,
+}
+"""Kinds of errors → status; the first that fits is the one."""
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 API = "/v1/"
 """Where what programs ask begins."""
 
@@ -48,8 +56,17 @@ def add_problem_handlers(app: FastAPI) -> None:
     def _problem(request: Request, error: Problem) -> Response:
         return answer(request, error.status, error.detail, error.headers, error.more)
 
+    @app.exception_handler(OSError)
+    def _system(request: Request, error: OSError) -> Response:
+        if error.errno not in _NO_ROOM:
+            raise error
+        said = f"The disk of the server is full ({error.strerror}); make room for jobs, and try again."
+        return answer(request, HTTPStatus.INSUFFICIENT_STORAGE, said)
+
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, OSError):  # while a file that is sent was kept
+            return _system(request, error.__cause__)
         return answer(request, error.status_code, str(error.detail), dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
@@ -60,14 +77,8 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HangtagError)
     def _hangtag(request: Request, error: HangtagError) -> Response:
-        status = HTTPStatus.INTERNAL_SERVER_ERROR
-        if isinstance(error, NoSuchJobError):
-            status = HTTPStatus.NOT_FOUND
-        elif isinstance(error, BusyError | JobError | BundleError | RegistryError):
-            status = HTTPStatus.CONFLICT
-        elif isinstance(error, InputError):
-            status = HTTPStatus.BAD_REQUEST
-        return answer(request, status, str(error))
+        status = next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), None)
+        return answer(request, status or HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
 
 def answer(

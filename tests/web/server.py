@@ -29,7 +29,7 @@ class WebServer:
         self.folder = folder
         self.corrections = folder / "corrections.csv"
         self.log = folder / "web.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         places = {"--jobs": "jobs", "--registry": "registry", "--corrections": "corrections.csv"}
         own = [word for option, name in places.items() for word in (option, str(folder / name))]
@@ -100,7 +100,8 @@ def copy_job(result: Path, folder: Path) -> Path:
     return Path(shutil.copy(result, folder))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine at which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

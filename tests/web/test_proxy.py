@@ -1,5 +1,11 @@
 """Behind a proxy, under a path of a site, with a token: as it is deployed."""
 
+import getpass
+import os
+import re
+import shutil
+import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -7,16 +13,19 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
 from tests.until import until
 
 from .conftest import OpenPage
-from .server import WebServer, copy_job
+from .server import WebServer, copy_job, free_port
 
 ROOT = "/hangtag"
 TOKEN = "correct-horse-battery-staple"  # noqa: S105 - made up
+DOCS = Path(__file__).parents[2] / "docs/web.md"
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 HOP_BY_HOP = {"transfer-encoding", "connection", "keep-alive", "date"}
 
 
@@ -73,6 +82,51 @@ def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     words = ("--token-file", token, "--root-path", ROOT, "--name", "shop.example")
     with WebServer(folder, copy_job(finished, folder / "result"), *words) as server:
         yield server
+
+
+@contextmanager
+def nginx(port: int, folder: Path) -> Iterator[str]:
+    """An nginx with the lines of the docs before the server at a port; gives its address."""
+    told = re.search(r"    location /hangtag/ \{.*?\n    \}\n", DOCS.read_text(), re.DOTALL)
+    assert told
+    folder.mkdir()
+    own, temporary = free_port(), ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    places = "".join(f"{what}_temp_path {folder / what};\n" for what in temporary)
+    lines = told[0].replace("127.0.0.1:8800", f"127.0.0.1:{port}")
+    (folder / "nginx.conf").write_text(
+        f"user {getpass.getuser()};\ndaemon off;\npid {folder / 'pid'};\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{places}server {{\nlisten 127.0.0.1:{own};\n{lines}}}\n}}\n"
+    )
+    words = [str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "log")]
+    with subprocess.Popen(words) as process:
+        try:
+            until(lambda: process.poll() is not None or _is_open(own), "nginx answers")
+            yield f"http://127.0.0.1:{own}"
+        finally:
+            process.terminate()
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.skipif(NGINX is None, reason="nginx is not installed; apt-get install nginx-light")
+def test_the_lines_for_nginx_in_the_docs_do(server: WebServer, finished: Path, tmp_path: Path) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with (
+        nginx(server.port, tmp_path / "nginx") as address,
+        httpx.Client(base_url=f"{address}{ROOT}", headers=headers, timeout=30) as client,
+    ):
+        assert client.get("/login", headers={"Host": "shop.example"}).is_success
+        assert client.get("/login", headers={"Host": "elsewhere.example"}).status_code == 421
+        with client.stream("GET", "/jobs/_events") as events:
+            assert b"event:" in next(events.iter_bytes()), "though the answer goes on"
+        job = client.get("/v1/jobs").json()["jobs"][0]
+        assert client.get(job["links"]["result"].removeprefix(ROOT)).content == finished.read_bytes()
+        sent = {"catalogue": ("large.csv", b"image\n" + b"x" * 2 * 1024 * 1024)}
+        answer = client.post("/v1/jobs", files=sent, data={"model": "none"})
+        assert answer.headers["content-type"] == "application/problem+json", "nginx by itself takes 1 MiB"
 
 
 @pytest.mark.parametrize(("strips", "name"), [(True, "Ada"), (False, "Grace")], ids=["takes its path off", "leaves it"])

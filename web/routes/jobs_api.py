@@ -130,7 +130,7 @@ def _body() -> dict[str, Any]:
 @router.post(
     "",
     status_code=201,
-    responses={201: _JOB, **problems(400, 409, 413, 415, 422)},
+    responses={201: _JOB, **problems(400, 409, 413, 415, 422, 507)},
     openapi_extra={
         "requestBody": _body(),
         "x-curl": "curl -H 'Content-Type: application/json' -d '" + json.dumps(_NEW) + "' {base}/v1/jobs",

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from models.errors import ImageFault, InputError, RegistryError
+from models.errors import HangtagError, ImageFault, InputError, RegistryError
 from models.registry.registry import open_registry
 from models.text import number_of
 from pages.render import render
@@ -208,11 +208,14 @@ def _is_corrected(found: WebJob) -> bool:
 
 @router.get("/jobs/{id}/events", response_class=EventSourceResponse)
 async def job_events(found: Found, state: State) -> AsyncIterator[ServerSentEvent]:
-    """The parts of a job's page that change; ``end`` when nothing more happens by itself."""
+    """The parts of a job's page that change; ``end`` when nothing more happens by itself, or it cannot be read."""
     sent: dict[str, str] = {}
 
     def read() -> tuple[dict[str, str], bool]:
-        view = state.board.view(found.id)
+        try:
+            view = state.board.view(found.id)
+        except (HangtagError, OSError):  # such as a folder that was deleted: the page says so when it is loaded
+            return {}, True
         return _regions(state, view), view.is_over
 
     async for regions, over in state.board.pages.listen(found.id, read):

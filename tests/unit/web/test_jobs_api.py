@@ -1,5 +1,6 @@
 """Jobs as programs ask for them."""
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from tests.until import until
 from web.app import create_app
 from web.settings import WebSettings
 
+LARGE = 100_000
 JSON = {"content-type": "application/json"}
 
 
@@ -31,6 +33,15 @@ def rows(tmp_path: Path, catalogue: Path) -> Path:
     file.parent.mkdir()
     file.write_text("".join(f"{line}\n" for line in ["image", *photos]))
     return file
+
+
+@pytest.fixture
+def full_disk(client: TestClient) -> Iterator[None]:
+    """A file can have 100 kB."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGE, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def finished(client: TestClient, id: str) -> dict[str, Any]:
@@ -103,6 +114,17 @@ def test_a_job_is_cancelled_resumed_and_retried(client: TestClient, rows: Path, 
     again = client.post("/v1/jobs/spring/retry-failed")
     assert (again.status_code, again.json()["state"] in {"waiting", "running"}) == (200, True)
     assert client.post("/v1/jobs/none/retry-failed").status_code == 404
+
+
+def test_a_full_disk_is_said_and_leaves_no_job(client: TestClient, rows: Path, full_disk: None) -> None:
+    for refused in (
+        client.post("/v1/jobs", json={"source": str(rows), "name": "full"}),
+        client.post("/v1/jobs", files={"catalogue": ("spring.csv", b"image\n" * LARGE)}),
+        client.post("/jobs/_preview", files={"file": ("spring.csv", b"image\n" * LARGE)}),
+    ):
+        assert refused.status_code == 507
+        assert refused.json()["detail"].startswith("The disk of the server is full (")
+    assert client.get("/v1/jobs").json() == {"jobs": [], "damaged": {}}
 
 
 def test_a_job_that_is_not_there_is_404_and_one_that_is_another_409(client: TestClient, rows: Path) -> None:

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +22,7 @@ from tests.until import until
 from trainer.corrections.votes import Vote
 from web.app import create_app
 from web.broadcast import Broadcast
-from web.routes.jobs_page import _rows
+from web.routes.jobs_page import _rows, job_events
 from web.settings import WebSettings
 from worker.job import JobOptions
 from worker.label import label
@@ -178,6 +179,22 @@ def test_an_uploaded_catalogue_is_shown_and_then_labelled_while_a_browser_watche
     job = client.app.state.hangtag.jobs.find("spring").job
     assert (job.spec.rows, job.spec.source) == (30, "spring.csv")
     assert page_text(client, "/jobs/spring").count("spring.csv") >= 2
+
+
+def test_a_page_whose_job_is_deleted_is_loaded_again_and_says_so(client, drawn, bundle, tmp_path):
+    """The stream ends as a job's does; the page that is loaded then says what is wrong."""
+    state = client.app.state.hangtag
+    form = {"source": str(drawn), "model": str(bundle), "name": "gone"}
+    assert client.post("/jobs/_start", data=form).status_code == 201
+    state.runner.local.close()
+    watched = state.jobs.find("gone")
+    shutil.rmtree(tmp_path / "jobs" / "gone")
+
+    async def hear() -> list[str | None]:
+        return [event.event async for event in job_events(watched, state)]
+
+    assert asyncio.run(asyncio.wait_for(hear(), 10)) == ["end"]
+    assert "it may have been deleted" in client.get("/jobs/gone", headers=BROWSER).text
 
 
 def test_pasted_urls_become_a_catalogue(client):

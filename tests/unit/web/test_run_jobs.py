@@ -88,7 +88,7 @@ def test_a_job_that_a_killed_server_left_says_so_and_can_be_resumed(runner, inde
 
 def test_a_process_that_ends_badly_is_told_and_the_next_begins():
     queue = LocalQueue()
-    queue.add("bad", [sys.executable, "-c", "import sys; sys.exit('no memory')"])
+    queue.add("bad", [sys.executable, "-c", "import sys; sys.exit('A warning.\\nhangtag: no memory')"])
     queue.add("good", WAIT)
     until(lambda: queue.is_running("good"), "the next job runs")
     assert queue.words("bad") == "Labelling stopped: no memory"
