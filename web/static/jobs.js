@@ -19,14 +19,19 @@ function updateRow(row, html) {
   });
 }
 
-/** Hear events of the server, by name; again where a proxy or a restart has ended them. */
+/** Hear events of the server, by name; again where a proxy has ended them, unless the job or the session is gone. */
 function follow(path, heard) {
   const events = new EventSource(root + path);
   for (const [name, hear] of Object.entries(heard))
     events.addEventListener(name, (event) => hear(JSON.parse(event.data), events));
   events.addEventListener("error", () => {
-    if (events.readyState === EventSource.CLOSED) setTimeout(follow, AGAIN_MS, path, heard);
+    if (events.readyState === EventSource.CLOSED) setTimeout(again, AGAIN_MS);
   });
+  async function again() {
+    const now = await fetch(location.href).catch(() => null);
+    if (now?.status === 404 || now?.redirected) location.reload();
+    else follow(path, heard);
+  }
 }
 
 function followTable(rows) {
