@@ -3,9 +3,10 @@
     python benchmarks/web_load.py --photos PHOTOS --model BUNDLE [--clients 50] [--seconds 60] [--body image|form]
 
 ``hangtag label`` runs first and last, the clients in between, so that a machine whose speed drifts slows both. Clients
-and server share this machine's cores, so the rate as it is counts what the clients take, too; seconds of the CPU a
-photo, of the server's processes and of label's, leave that out. Printed: both ratios, p50 and p99, errors, and resident
-memory at the beginning and at the end. Without ``--photos`` and ``--model`` they are drawn and trained first.
+and server share this machine's cores. So there are three ratios: the rate as it is; the same a core that the clients
+leave, which still counts cores that idle against the server; and milliseconds of the CPU a photo, of the server's
+processes and of label's. Printed as well: p50 and p99, errors, and resident memory at the beginning and at the end.
+Without ``--photos`` and ``--model`` they are drawn and trained first.
 """
 
 import argparse
@@ -129,8 +130,11 @@ def _report_load(
     print(
         f"server:        {rate:,.0f} photos/s, {cpu_ms:.2f} ms of the CPU a photo; clients {1000 * own / answered:.2f}"
     )
+    left = cores - own / seconds
     print(
-        f"photos/s a core: {rate / label.rate:.2f} of label's as it is; {label.cpu_ms / cpu_ms:.2f} by time of the CPU"
+        f"photos/s a core: {rate / label.rate:.2f} of label's as it is; "
+        f"{rate / left / (label.rate / cores):.2f} a core that the clients leave ({left:.2f} of {cores}); "
+        f"{label.cpu_ms / cpu_ms:.2f} by time of the CPU"
     )
 
 
