@@ -214,12 +214,11 @@ class PaperShop:
         number = int(place.parent.name)
         write_paper_bundle(place.parent / ".bundle", number).rename(place)
 
-    def _compare(self, run, challenger, champion, names, classes, cache, advance) -> Comparison:
-        self.calls.append(f"compare with {names[0]}")
-        assert (champion is None) == (names[0] is None)
+    def _compare(self, challenger, champion, classes, cache, advance) -> Comparison:
+        self.calls.append(f"compare with {champion and champion.name}")
         return Comparison(
-            champion=names[0],
-            challenger=names[1],
+            champion=champion and champion.name,
+            challenger=challenger.name,
             photos=10,
             challenger_accuracy=0.6,
             challenger_all=0.6,

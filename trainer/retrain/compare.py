@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -20,10 +20,9 @@ from trainer.data.photo_cache import PixelStore
 from trainer.retrain.compare_predictions import ModelPredictions, compare_predictions
 from trainer.retrain.config import ClassMap
 from trainer.retrain.records import Comparison, Footprint
-from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto, read_splits
 
-__all__ = ["compare", "gone_photos", "measure_footprints", "quickest", "read_frozen_photos"]
+__all__ = ["Contestant", "compare", "measure_footprints", "quickest", "read_frozen_photos"]
 
 _ROUNDS: Final = 60
 _FEWEST: Final = 5
@@ -33,22 +32,22 @@ _SECONDS: Final = 10.0
 Advance = Callable[[str, int, int], None]
 
 
+class Contestant(NamedTuple):
+    """A model as people name it (``shop@3``), its bundle, and the ``splits.csv`` of its training; None if unknown."""
+
+    name: str
+    bundle: Path
+    splits: Path | None
+
+
 def compare(
-    run: Path,
-    challenger: Path,
-    champion: Path | None,
-    names: tuple[str | None, str],
-    classes: ClassMap,
-    cache: Path,
-    advance: Advance,
+    challenger: Contestant, champion: Contestant | None, classes: ClassMap, cache: Path, advance: Advance
 ) -> Comparison:
     """Compare two bundles: their default variants, each with pixels of its own preprocessing.
 
     Args:
-        run: a run folder, whose ``splits.csv`` holds the frozen test split.
-        challenger: a bundle.
-        champion: a bundle; None for a first model.
-        names: of champion and challenger, as people say them: ``shop@3``.
+        challenger: its splits hold the frozen test split.
+        champion: None for a first model; its splits tell which test photos it was chosen on.
         classes: what became of the champion's classes.
         cache: where decoded photos are kept.
         advance: called as the work goes on.
@@ -58,29 +57,46 @@ def compare(
 
     Raises:
         BundleError: a bundle is damaged, or gives no probabilities.
-        DataError: the run has no splits.
+        DataError: there are no splits.
         InputError: the map contradicts itself, or names what nobody knows.
     """
-    bundles = [challenger] if champion is None else [challenger, champion]
-    models = [load(bundle) for bundle in bundles]
-    if champion is not None:
+    both = [challenger, champion] if champion else [challenger]
+    models = [load(one.bundle) for one in both]
+    if champion:
         classes.check(models[1].labels)
     stores = {spec: PixelStore(cache, spec) for spec in (model.metadata.preprocess for model in models)}
-    photos, unread = read_frozen_photos(
-        Run(run).splits, list(stores.values()), lambda done, total: advance("Decoding test photos", done, total)
+    now = _test_photos(challenger.splits)
+    photos = read_frozen_photos(
+        now, list(stores.values()), lambda done, total: advance("Decoding test photos", done, total)
     )
-    costs = measure_footprints(bundles, lambda done, total: advance("Measuring speed", done, total))
+    earlier = _test_photos(champion.splits) if champion and champion.splits else None
+    there = {photo.sha256 for photo in now}
+    gone = [photo for photo in earlier or () if photo.label not in classes.drop and photo.sha256 not in there]
+    costs = measure_footprints(
+        [one.bundle for one in both], lambda done, total: advance("Measuring speed", done, total)
+    )
     kept = models[-1].precision
     predictions = []
-    for name, model, bundle, cost in zip((names[1], names[0] or ""), models, bundles, costs, strict=False):
+    for one, model, cost in zip(both, models, costs, strict=True):
         known = {target.precision for target in model.metadata.targets}
         # both keep the champion's precision: to label more by promising less would be no gain
-        asked = load(bundle, precision=kept) if kept in known else model
+        asked = load(one.bundle, precision=kept) if kept in known else model
         store = stores[model.metadata.preprocess]
-        predictions.append(_predictions(name, model, asked, store, photos, cost, advance))
+        predictions.append(_predictions(one.name, model, asked, store, photos, cost, advance))
     return compare_predictions(
-        photos, predictions[1] if champion else None, predictions[0], classes, unread=len(unread)
+        photos,
+        predictions[1] if champion else None,
+        predictions[0],
+        classes,
+        unread=len(now) - len(photos) + len(gone),
+        chosen_on=None if earlier is None else {photo.sha256 for photo in earlier},
     )
+
+
+def _test_photos(splits: Path | None) -> list[AssignedPhoto]:
+    """Those that are there."""
+    photos = read_splits(splits) if splits else ()
+    return [photo for photo in photos if photo.split is Split.TEST and photo.present]
 
 
 def _predictions(
@@ -111,40 +127,18 @@ def _predictions(
 
 
 def read_frozen_photos(
-    splits: Path, stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
-) -> tuple[list[AssignedPhoto], list[AssignedPhoto]]:
-    """Find the test photos of a run, and decode what the stores lack.
+    photos: Sequence[AssignedPhoto], stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
+) -> list[AssignedPhoto]:
+    """Decode what the stores lack, and leave out photos whose file is gone, changed or cannot be read.
 
     A photo that one store cannot decode is left out of both, so that the comparison stays paired; the gate refuses a
-    challenger where these are many.
-
-    Args:
-        splits: ``splits.csv``.
-        stores: of each model's preprocessing.
-        on_photo: told (decoded, to decode).
-
-    Returns:
-        The photos that both models are judged on, and those whose file is gone, changed or cannot be read.
-
-    Raises:
-        DataError: ``splits.csv`` is missing or damaged.
+    challenger where these are many. ``on_photo`` is told (decoded, to decode).
     """
-    photos = [photo for photo in read_splits(splits) if photo.split is Split.TEST and photo.present]
     wanted = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, wanted))
     for store, files in zip(stores, wanted, strict=True):
         store.add(files, len(os.sched_getaffinity(0)), lambda: on_photo(next(done), total))
-    bad = {photo.sha256 for photo in photos for store in stores if store.fault(photo.sha256)}
-    return [photo for photo in photos if photo.sha256 not in bad], [photo for photo in photos if photo.sha256 in bad]
-
-
-def gone_photos(
-    earlier: Sequence[AssignedPhoto], now: Sequence[AssignedPhoto], dropped: Sequence[str]
-) -> list[AssignedPhoto]:
-    """Test photos of earlier splits that are not among those of today, and whose class is still labelled."""
-    there = {photo.sha256 for photo in now if photo.present and photo.split is Split.TEST}
-    tests = [photo for photo in earlier if photo.present and photo.split is Split.TEST and photo.label not in dropped]
-    return [photo for photo in tests if photo.sha256 not in there]
+    return [photo for photo in photos if not any(store.fault(photo.sha256) for store in stores)]
 
 
 def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], None]) -> list[Footprint]:
@@ -183,11 +177,10 @@ def quickest(
         for place, task in enumerate(tasks):
             began = clock()
             task()
-            took = clock() - began
             if number:
-                best[place] = min(best[place], took)
-        over = number >= rounds or (number >= _FEWEST and clock() - start > _SECONDS)
-        on_round(rounds if over else number, rounds)
-        if over:
+                best[place] = min(best[place], clock() - began)
+        if number >= _FEWEST and clock() - start > _SECONDS:
             break
+        on_round(number, rounds)
+    on_round(rounds, rounds)
     return best

@@ -3,7 +3,7 @@
 Photos of one group are worth less than one each: see :mod:`models.statistics.paired`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -17,31 +17,31 @@ from trainer.retrain.config import ClassMap
 from trainer.retrain.records import (
     AutomaticLabels,
     Automation,
+    Brier,
     Calibration,
-    ClassComparison,
     Comparison,
     Footprint,
+    PairedAccuracy,
     TestChange,
 )
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["MOST_CHANGES", "ModelLabels", "ModelPredictions", "compare_calibration", "compare_predictions"]
+__all__ = [
+    "MOST_CHANGES",
+    "ModelAnswers",
+    "ModelPredictions",
+    "compare_brier",
+    "compare_calibration",
+    "compare_predictions",
+]
 
 MOST_CHANGES: Final = 200
 _SEED: Final = 0
-_CELLS_AT_ONCE: Final = 2_000_000
 
 Mask = npt.NDArray[np.bool_]
-Groups = npt.NDArray[np.str_]
-
-
-@dataclass(frozen=True)
-class ModelLabels:
-    """A model's label of each photo, by today's names, how sure it is, and whether it is right; ``(n,)`` each."""
-
-    labels: npt.NDArray[np.str_]
-    confidence: npt.NDArray[np.float64]
-    right: Mask
+Floats = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.intp]
+"""The number of each photo's group, ``(n,)``."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ModelPredictions:
     own_precision: float | None
     footprint: Footprint
 
-    def labelled(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> ModelLabels:
+    def answers(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> "ModelAnswers":
         """The label of each photo, as it would be written today.
 
         The likeliest class is the one that the model would have labelled, and then gets its name of today; the
@@ -75,13 +75,32 @@ class ModelPredictions:
 
         Args:
             today: a name for each label; several may have the same.
-            truths: what the photos show, ``(n,)``.
+            truths: what the photos show, ``(n,)``; a name that the model does not know has probability 0.
         """
-        names = np.array([today[label] for label in self.labels], dtype=np.str_)
-        labels = names[self.probabilities.argmax(axis=1)]
-        merged = names[None, :] == labels[:, None]
-        confidence = np.where(merged, self.probabilities.astype(np.float64), 0.0).sum(axis=1)
-        return ModelLabels(labels, confidence, labels == truths)
+        names, places = np.unique([today[label] for label in self.labels], return_inverse=True)
+        merged = self.probabilities.astype(np.float64) @ np.eye(len(names))[places]
+        chosen = places[self.probabilities.argmax(axis=1)]
+        brier = (merged**2).sum(axis=1) + 1 - 2 * np.where(names == truths[:, None], merged, 0.0).sum(axis=1)
+        return ModelAnswers(self, names[chosen], merged[np.arange(len(truths)), chosen], names[chosen] == truths, brier)
+
+
+@dataclass(frozen=True)
+class ModelAnswers:
+    """A model's label of each photo, by today's names; ``(n,)`` each.
+
+    Attributes:
+        model: who says so.
+        confidence: its probability of that label.
+        right: whether the label is the photo's.
+        brier: Brier score, from 0 to 2: the squared distance of its probabilities from 1 for the true class and 0 for
+            all others.
+    """
+
+    model: ModelPredictions
+    labels: npt.NDArray[np.str_]
+    confidence: Floats
+    right: Mask
+    brier: Floats
 
 
 def compare_predictions(
@@ -90,6 +109,7 @@ def compare_predictions(
     challenger: ModelPredictions,
     classes: ClassMap,
     unread: int = 0,
+    chosen_on: Collection[str] | None = None,
 ) -> Comparison:
     """Compare both on the photos of classes that the champion knows; on all others the challenger stands alone.
 
@@ -102,62 +122,54 @@ def compare_predictions(
         challenger: the model that may replace it.
         classes: what became of the champion's classes.
         unread: test photos that are left out, of both.
+        chosen_on: SHA-256 of the test photos that the champion was chosen on; None if nobody knows.
 
     Raises:
         InputError: the map contradicts itself, or names what nobody knows.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
-    groups = np.array([photo.group for photo in photos], dtype=np.str_)
-    after = challenger.labelled({label: label for label in challenger.labels}, truths)
-    alone = _alone(challenger, after, truths, groups, unread)
-    if champion is None:
-        return alone
-    classes.check(champion.labels)
-    today = {label: classes.name_of(label) for label in champion.labels}
-    known = set(today.values())
-    before = champion.labelled(today, truths)
-    common = np.isin(truths, list(known))
-    automation = _automation(challenger, after, common, groups)
-    found = {
-        "champion": champion.name,
-        "photos": int(common.sum()),
-        "challenger_accuracy": 0.0,
-        "classes": {
-            name: _class(truths == name, before.right, after.right, groups) if name in known else one
-            for name, one in alone.classes.items()
-        },
-        "new_classes": tuple(label for label in challenger.labels if label not in known),
-        "vanished": tuple(
-            old for old, new in today.items() if new not in challenger.labels and old not in classes.drop
-        ),
-        "calibration": _calibration(before, after, common, groups),
-        "automation": automation and _against(automation, champion, before, challenger, common, groups),
-        "champion_footprint": champion.footprint,
-        "changes": _changes(photos, before, after, common),
-    }
-    both = compare_pairs(before.right[common], after.right[common], _numbered(groups[common]))
-    if both is not None:
-        found |= {"champion_accuracy": both.champion, "challenger_accuracy": both.challenger}
-        found |= {"won": both.won, "lost": both.lost, "points": both.points, "points_95": both.points_95}
-        found |= {"smallest_points": both.smallest_points}
-    return alone.model_copy(update=found)
-
-
-def _alone(
-    challenger: ModelPredictions, after: ModelLabels, truths: npt.NDArray[np.str_], groups: Groups, unread: int
-) -> Comparison:
-    """The challenger as a first model: on all photos, compared with nothing."""
+    groups = np.unique([photo.group for photo in photos], return_inverse=True)[1].reshape(-1)
+    after = challenger.answers({label: label for label in challenger.labels}, truths)
     names = sorted({*challenger.labels, *truths.tolist()})
-    return Comparison(
+    alone = Comparison(
         challenger=challenger.name,
         photos=len(truths),
         challenger_accuracy=_share(after.right),
         challenger_all=_share(after.right),
         all_photos=len(truths),
-        classes={name: _class_alone(after.right[truths == name]) for name in names},
-        automation=_automation(challenger, after, np.ones_like(after.right), groups),
+        classes={name: _alone(truths == name, after) for name in names},
+        automation=_automation(None, after, np.ones_like(after.right), groups),
         challenger_footprint=challenger.footprint,
         unread=unread,
+    )
+    if champion is None:
+        return alone
+    classes.check(champion.labels)
+    today = {label: classes.name_of(label) for label in champion.labels}
+    known = set(today.values())
+    before, common = champion.answers(today, truths), np.isin(truths, list(known))
+    newer = common & np.array([photo.sha256 not in (chosen_on or ()) for photo in photos], np.bool_)
+    whole = compare_pairs(before.right[common], after.right[common], groups[common])
+    figures = asdict(whole) if whole else {"photos": 0, "champion": None, "challenger": 0.0}
+    accuracies = {f"{one}_accuracy": figures.pop(one) for one in ("champion", "challenger")}
+    return alone.model_copy(
+        update=figures
+        | accuracies
+        | {
+            "champion": champion.name,
+            "brier": compare_brier(before.brier[common], after.brier[common], groups[common]),
+            "newer": None if chosen_on is None else _pairs(newer, before, after, groups),
+            "classes": alone.classes
+            | {name: _pairs(truths == name, before, after, groups) for name in known & {*names}},
+            "new_classes": tuple(label for label in challenger.labels if label not in known),
+            "vanished": tuple(
+                old for old, new in today.items() if new not in challenger.labels and old not in classes.drop
+            ),
+            "calibration": compare_calibration(_surety(before, common), _surety(after, common), groups[common]),
+            "automation": _automation(before, after, common, groups),
+            "champion_footprint": champion.footprint,
+            "changes": _changes(photos, before, after, common),
+        }
     )
 
 
@@ -165,64 +177,68 @@ def _share(right: Mask) -> float:
     return float(right.mean()) if len(right) else 0.0
 
 
-def _numbered(groups: Groups) -> npt.NDArray[np.intp]:
-    """Groups by number, from 0."""
-    numbers: npt.NDArray[np.intp] = np.unique(groups, return_inverse=True)[1]
-    return numbers.reshape(-1)
+def _alone(chosen: Mask, after: ModelAnswers) -> PairedAccuracy:
+    return PairedAccuracy(photos=int(chosen.sum()), challenger=_share(after.right[chosen]))
 
 
-def _class_alone(right: Mask) -> ClassComparison:
-    return ClassComparison(photos=len(right), challenger=_share(right))
+def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Groups) -> PairedAccuracy:
+    found = compare_pairs(before.right[chosen], after.right[chosen], groups[chosen])
+    return PairedAccuracy(**asdict(found)) if found else _alone(chosen, after)
 
 
-def _class(chosen: Mask, champion: Mask, challenger: Mask, groups: Groups) -> ClassComparison:
-    found = compare_pairs(champion[chosen], challenger[chosen], _numbered(groups[chosen]))
-    return ClassComparison(**asdict(found)) if found else _class_alone(challenger[chosen])
+def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
+    """Compare Brier scores ``(n,)`` of the same photos; None with fewer than two.
 
-
-def _automation(challenger: ModelPredictions, after: ModelLabels, common: Mask, groups: Groups) -> Automation | None:
-    """How many photos the challenger labels without review, on photos of classes that both know."""
-    if not common.any():
+    A paired z-test. It sees more than who is right: a model that learned more is also surer where it is right and less
+    sure where it is wrong, on all photos and not only on the few whose label changes.
+    """
+    photos, gained = len(groups), champion - challenger
+    if photos < 2:  # noqa: PLR2004 - one photo has no spread
         return None
-    return Automation(
+    spread = float(gained.std(ddof=1)) * np.sqrt(design_effect(gained, groups) / photos)
+    z = float(gained.mean()) / spread if spread else 0.0
+    return Brier(champion=float(champion.mean()), challenger=float(challenger.mean()), z=z)
+
+
+def _automation(before: ModelAnswers | None, after: ModelAnswers, common: Mask, groups: Groups) -> Automation | None:
+    """How many photos each labels without review, on photos of classes that both know."""
+    challenger, photos = after.model, np.flatnonzero(common)
+    if not len(photos):
+        return None
+    found = Automation(
         challenger_precision=challenger.precision,
         own_precision=challenger.own_precision,
         challenger=_automatic(challenger.sure & common, after.right, groups),
         own=_automatic(challenger.own_sure & common, after.right, groups),
         everywhere=_automatic(challenger.sure, after.right, groups),
     )
-
-
-def _against(
-    found: Automation,
-    champion: ModelPredictions,
-    before: ModelLabels,
-    challenger: ModelPredictions,
-    common: Mask,
-    groups: Groups,
-) -> Automation:
-    """Add what the champion labels of the same photos, and the difference."""
-    paired = compare_pairs(champion.sure[common], challenger.sure[common], _numbered(groups[common]))
+    if before is None:
+        return found
+    champion = _automatic(before.model.sure & common, before.right, groups)
+    surest = np.zeros_like(common)
+    surest[photos[np.argsort(-after.confidence[photos], kind="stable")[: champion.photos]]] = True
+    paired = compare_pairs(before.model.sure[common], challenger.sure[common], groups[common])
     return found.model_copy(
         update={
-            "champion_precision": champion.precision,
-            "champion": _automatic(champion.sure & common, before.right, groups),
-            "points": paired.points if paired else None,
-            "points_95": paired.points_95 if paired else None,
+            "champion_precision": before.model.precision,
+            "champion": champion,
+            "surest": _automatic(surest, after.right, groups),
+            "points": paired and paired.points,
+            "points_95": paired and paired.points_95,
         }
     )
 
 
 def _automatic(chosen: Mask, right: Mask, groups: Groups) -> AutomaticLabels:
     photos, hits = int(chosen.sum()), int((chosen & right).sum())
-    effect = design_effect(right[chosen].astype(np.float64), _numbered(groups[chosen])) if photos else 1.0
+    effect = design_effect(right[chosen].astype(np.float64), groups[chosen]) if photos else 1.0
     return AutomaticLabels(
         photos=photos, wrong=photos - hits, right_95=proportion_interval(hits / effect, photos / effect)
     )
 
 
 def _changes(
-    photos: Sequence[AssignedPhoto], champion: ModelLabels, challenger: ModelLabels, common: Mask
+    photos: Sequence[AssignedPhoto], champion: ModelAnswers, challenger: ModelAnswers, common: Mask
 ) -> tuple[TestChange, ...]:
     """Photos that exactly one of the two labels right, the most confident errors first."""
     wrong = np.where(champion.right, challenger.confidence, champion.confidence)
@@ -242,58 +258,43 @@ def _changes(
     )
 
 
-def _calibration(champion: ModelLabels, challenger: ModelLabels, common: Mask, groups: Groups) -> Calibration | None:
-    both = [(one.confidence[common], one.right[common]) for one in (champion, challenger)]
-    return compare_calibration(both[0], both[1], _numbered(groups[common]))
-
-
-Surety = tuple[npt.NDArray[np.float64], Mask]
+Surety = tuple[Floats, Mask]
 """How sure a model is of its labels ``(n,)``, and whether they are right ``(n,)``."""
 
 
-def compare_calibration(champion: Surety, challenger: Surety, groups: npt.NDArray[np.intp]) -> Calibration | None:
+def _surety(answers: ModelAnswers, common: Mask) -> Surety:
+    return answers.confidence[common], answers.right[common]
+
+
+def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) -> Calibration | None:
     """Expected calibration errors (15 bins that hold as many photos each), and their paired difference.
 
     The interval is a bootstrap over groups of photos (Efron, 1979), the same draws for both; bins stay those of the
     photos themselves. Resampling makes both errors larger, so the drawn differences are shifted to what was measured.
-
-    Args:
-        champion: on photos that both know.
-        challenger: on the same.
-        groups: number of each photo's group, ``(n,)``, from 0.
-
-    Returns:
-        The figures, the same each time; None without photos.
+    Without photos there is none; else the figures are the same each time.
     """
     if not len(groups):
         return None
+    groups = np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(groups)
-    gaps = [_gaps(one, groups, len(sizes)) for one in (champion, challenger)]
-    once = np.ones((1, len(sizes)), np.int64)
-    before, after = (float(_errors(once, gap, sizes)[0]) for gap in gaps)
-    rng, share = np.random.default_rng(_SEED), np.full(len(sizes), 1 / len(sizes))
-    at_once = max(1, min(RESAMPLES, _CELLS_AT_ONCE // len(sizes)))
-    parts = []
-    for start in range(0, RESAMPLES, at_once):
-        drawn = rng.multinomial(len(sizes), share, size=min(at_once, RESAMPLES - start))
-        parts.append(_errors(drawn, gaps[1], sizes) - _errors(drawn, gaps[0], sizes))
-    differences = np.concatenate(parts)
+    gaps = [_gaps(one, groups) for one in (champion, challenger)]
+
+    def errors(drawn: npt.NDArray[np.int64]) -> Floats:
+        """Both calibration errors where each group is drawn so many times."""
+        return np.array([np.abs(drawn @ gap).sum() / (drawn @ sizes) for gap in gaps])
+
+    rng, count = np.random.default_rng(_SEED), len(sizes)
+    draws = (np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(RESAMPLES))
+    differences = np.array([np.diff(errors(drawn))[0] for drawn in draws])
+    before, after = errors(np.ones_like(sizes)).tolist()
     low, high = np.quantile(differences - differences.mean() + after - before, (MISTRUST / 2, 1 - MISTRUST / 2))
     return Calibration(champion=before, challenger=after, difference_95=(float(low), float(high)))
 
 
-def _gaps(surety: Surety, groups: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.float64]:
+def _gaps(surety: Surety, groups: Groups) -> Floats:
     """Confidence less hits of each group, bin by bin, ``(groups, bins)``."""
     confidence, right = surety
     bins = mass_bins(confidence)
-    gaps = np.zeros((count, int(bins.max()) + 1))
+    gaps = np.zeros((groups.max() + 1, bins.max() + 1))
     np.add.at(gaps, (groups, bins), confidence - right)
     return gaps
-
-
-def _errors(
-    drawn: npt.NDArray[np.int64], gaps: npt.NDArray[np.float64], sizes: npt.NDArray[np.intp]
-) -> npt.NDArray[np.float64]:
-    """The calibration error of each draw of groups, ``(draws,)``."""
-    errors: npt.NDArray[np.float64] = np.abs(drawn @ gaps).sum(axis=1) / (drawn @ sizes)
-    return errors

@@ -12,14 +12,15 @@ from worker.catalogue_diff.figures import CatalogueFigures
 __all__ = [
     "AutomaticLabels",
     "Automation",
+    "Brier",
     "Calibration",
     "CatalogueDiff",
     "Check",
-    "ClassComparison",
     "Collected",
     "Comparison",
     "Correction",
     "Footprint",
+    "PairedAccuracy",
     "TestChange",
     "Verdict",
 ]
@@ -64,12 +65,14 @@ class Collected(CycleRecord):
     ahead: str = ""
 
 
-class ClassComparison(CycleRecord):
-    """The recall of one class on the frozen test split; of a new class there is only the challenger's.
+class PairedAccuracy(CycleRecord):
+    """How often both are right on the same test photos, of one class (its recall) or newer ones.
+
+    Of a new class, and without photos, there is only the challenger's.
 
     Attributes:
         won, lost: photos that only the challenger, or only the champion, labels right.
-        points: challenger's recall less the champion's.
+        points: challenger's share less the champion's.
     """
 
     photos: int
@@ -79,6 +82,18 @@ class ClassComparison(CycleRecord):
     lost: int = 0
     points: float | None = None
     points_95: Interval | None = None
+
+
+class Brier(CycleRecord):
+    """Mean Brier scores on the photos that both know, from 0 to 2; the lower, the better the probabilities.
+
+    Attributes:
+        z: champion's less challenger's, in standard errors of that difference; above 0 the challenger is better.
+    """
+
+    champion: float
+    challenger: float
+    z: float
 
 
 class Calibration(CycleRecord):
@@ -107,6 +122,7 @@ class Automation(CycleRecord):
         own_precision: the precision that the challenger promises by default, for jobs that name none.
         champion, challenger, own: on photos of classes that both know; ``own`` is the challenger at its own precision.
         everywhere: the challenger on all test photos, those of new classes too.
+        surest: the challenger's surest photos, as many as the champion labels, whatever its own thresholds say.
         points: share of photos that the challenger labels without review, less the champion's.
     """
 
@@ -117,6 +133,7 @@ class Automation(CycleRecord):
     challenger: AutomaticLabels
     own: AutomaticLabels
     everywhere: AutomaticLabels
+    surest: AutomaticLabels | None = None
     points: float | None = None
     points_95: Interval | None = None
 
@@ -146,9 +163,10 @@ class Comparison(CycleRecord):
     Attributes:
         champion, challenger: such as ``shop@3``; a first model has no champion.
         photos: test photos of classes that both know.
-        champion_accuracy, challenger_accuracy, won, lost, points: on these; see :class:`ClassComparison`.
+        champion_accuracy, challenger_accuracy, won, lost, points: on these; see :class:`PairedAccuracy`.
         smallest_points: the smallest difference that a test of this many photos would find in four of five cases.
         challenger_all, all_photos: challenger's accuracy on all test photos, those of new classes too.
+        newer: on those of these photos that were not there when the champion was chosen; None if nobody knows which.
         new_classes: names that the champion does not know.
         vanished: names that the champion knows, the photos do not have, and the map does not explain.
         automation: None without photos.
@@ -167,9 +185,11 @@ class Comparison(CycleRecord):
     points: float | None = None
     points_95: Interval | None = None
     smallest_points: float | None = None
+    brier: Brier | None = None
+    newer: PairedAccuracy | None = None
     challenger_all: float
     all_photos: int
-    classes: dict[str, ClassComparison]
+    classes: dict[str, PairedAccuracy]
     new_classes: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
     calibration: Calibration | None = None

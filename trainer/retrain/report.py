@@ -21,10 +21,10 @@ from trainer.retrain.cycle_folder import CycleFolder, CycleStart, Outcome
 from trainer.retrain.gate import points_between
 from trainer.retrain.records import (
     CatalogueDiff,
-    ClassComparison,
     Collected,
     Comparison,
     Correction,
+    PairedAccuracy,
     TestChange,
     Verdict,
 )
@@ -125,6 +125,7 @@ def cycle_page(material: CycleMaterial) -> str:
         start=material.start,
         comparison=comparison,
         accuracy_95=_accuracy_95(comparison) if comparison else None,
+        newer_95=_newer_95(comparison.newer) if comparison and comparison.newer else (),
         points=_points,
         points_between=points_between,
         precision_text=precision_text,
@@ -163,15 +164,21 @@ def _accuracy_95(comparison: Comparison) -> Interval:
     return proportion_interval(round(comparison.challenger_all * comparison.all_photos), comparison.all_photos)
 
 
+def _newer_95(newer: PairedAccuracy) -> tuple[Interval, ...]:
+    """The 95% intervals of champion's and challenger's accuracy on the newer test photos."""
+    shares = (newer.champion or 0.0, newer.challenger)
+    return tuple(proportion_interval(round(share * newer.photos), newer.photos) for share in shares)
+
+
 def _moment(text: str) -> str:
     """A time in UTC, to the minute."""
     return text[:16].replace("T", " ") + (" UTC" if text[19:].endswith(("+00:00", "Z")) else "")
 
 
-def _classes(comparison: Comparison) -> list[tuple[str, ClassComparison, float, float]]:
+def _classes(comparison: Comparison) -> list[tuple[str, PairedAccuracy, float, float]]:
     """The classes, those that lose most first, each with its interval; new ones and those without test photos last."""
 
-    def rank(item: tuple[str, ClassComparison]) -> tuple[bool, bool, float, str]:
+    def rank(item: tuple[str, PairedAccuracy]) -> tuple[bool, bool, float, str]:
         name, one = item
         return not one.photos, one.points is None, one.points or one.challenger, name
 
@@ -179,7 +186,7 @@ def _classes(comparison: Comparison) -> list[tuple[str, ClassComparison, float, 
     return [(name, one, *_recall_95(one)) for name, one in order]
 
 
-def _recall_95(one: ClassComparison) -> Interval:
+def _recall_95(one: PairedAccuracy) -> Interval:
     """Where the challenger's recall may lie, seen from the champion's if there is one."""
     if one.champion is not None and one.points_95 is not None:
         low, high = one.points_95

@@ -16,7 +16,7 @@ from trainer.console import TrainingScreen
 from trainer.retrain.config import MlflowSettings, RetrainConfig, read_config
 from trainer.retrain.cycle import CycleOptions, retrain
 from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, Outcome
-from trainer.retrain.records import ClassComparison, Comparison, Verdict
+from trainer.retrain.records import Comparison, PairedAccuracy, Verdict
 
 __all__ = ["CycleScreen", "retrain_and_show", "show_outcome"]
 
@@ -87,7 +87,7 @@ def _figures(outcome: Outcome, comparison: Comparison) -> Table:
     for heading in ("", outcome.champion or "no champion", outcome.challenger or "challenger", "points", "95%"):
         table.add_column(escape(heading), justify="left" if not heading else "right")
 
-    whole = ClassComparison(
+    whole = PairedAccuracy(
         photos=comparison.photos,
         champion=comparison.champion_accuracy,
         challenger=comparison.challenger_accuracy,

@@ -15,7 +15,7 @@ from models.registry.history import CHALLENGER, What
 from models.registry.publish import report_files
 from models.whole_file import replace_file
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
-from trainer.retrain.compare import gone_photos
+from trainer.retrain.compare import Contestant
 from trainer.retrain.cycle_folder import CycleStatus, Outcome, now_text
 from trainer.retrain.records import CatalogueDiff, Comparison, Verdict
 from trainer.retrain.tools import RunningCycle
@@ -52,19 +52,15 @@ def _export(work: RunningCycle, view: "TrainingView") -> None:
 def _compare(work: RunningCycle, view: "TrainingView") -> None:
     name, champion = work.start.name, champion_of(work.registry, work.start.name)
     own = work.registry.training(name, champion, SPLITS_FILE) if champion else None
-    photos = read_splits(work.folder.splits)
-    check_unseen(name, champion, own, photos)
+    check_unseen(name, champion, own, read_splits(work.folder.splits))
     comparison = work.tools.compare(
-        work.folder.run,
-        work.folder.bundle,
-        work.registry.path(name, champion) if champion else None,
-        (f"{name}@{champion}" if champion else None, f"{name}@challenger"),
+        Contestant(f"{name}@challenger", work.folder.bundle, work.folder.splits),
+        Contestant(f"{name}@{champion}", work.registry.path(name, champion), own) if champion else None,
         work.config.classes,
         work.tools.cache(),
         view.advance,
     )
-    gone = len(gone_photos(read_splits(own), photos, work.config.classes.drop)) if own else 0
-    work.folder.write(work.folder.comparison, comparison.model_copy(update={"unread": comparison.unread + gone}))
+    work.folder.write(work.folder.comparison, comparison)
 
 
 def _catalogue_done(work: RunningCycle) -> bool:

@@ -5,12 +5,13 @@ from trainer.retrain.gate import judge
 from trainer.retrain.records import (
     AutomaticLabels,
     Automation,
+    Brier,
     Calibration,
     CatalogueDiff,
     Check,
-    ClassComparison,
     Comparison,
     Footprint,
+    PairedAccuracy,
     Verdict,
 )
 
@@ -18,11 +19,11 @@ from trainer.retrain.records import (
 def a_class(points=0.0, spread=6.0, photos=37, before=0.9):
     interval = (points - spread, points + spread)
     after = before + points / 100
-    return ClassComparison(photos=photos, champion=before, challenger=after, points=points, points_95=interval)
+    return PairedAccuracy(photos=photos, champion=before, challenger=after, points=points, points_95=interval)
 
 
 def new_class(recall, photos=10):
-    return ClassComparison(photos=photos, challenger=recall)
+    return PairedAccuracy(photos=photos, challenger=recall)
 
 
 def automatic(photos, wrong, high=1.0):
@@ -36,6 +37,7 @@ def automation(points=-1.6, spread=3.0, **changes):
     found = Automation(
         champion_precision=0.98, challenger_precision=0.98, own_precision=0.98, champion=automatic(280, 5),
         challenger=own, own=own, everywhere=own, points=points, points_95=(points - spread, points + spread),
+        surest=automatic(280, 6),
     )  # fmt: skip
     return found.model_copy(update=changes)
 
@@ -45,6 +47,7 @@ def comparison(**changes):
     found = Comparison(
         champion="shop@3", challenger="shop@4", photos=372, champion_accuracy=0.871, challenger_accuracy=0.892,
         won=14, lost=6, points=2.15, points_95=(-0.2, 4.5), smallest_points=3.4, challenger_all=0.892, all_photos=372,
+        brier=Brier(champion=0.191, challenger=0.172, z=2.1),
         classes={"hat": a_class(2.0), "dress": a_class(-3.0)},
         calibration=Calibration(champion=0.03, challenger=0.04, difference_95=(-0.01, 0.03)),
         automation=automation(),
@@ -54,7 +57,7 @@ def comparison(**changes):
     return found.model_copy(update=changes)
 
 
-ALONE = dict.fromkeys(["points", "points_95", "calibration", "automation"])
+ALONE = dict.fromkeys(["points", "points_95", "brier", "calibration", "automation"])
 FIRST = {
     **ALONE, **dict.fromkeys(["champion", "champion_accuracy", "smallest_points", "champion_footprint"]),
     "classes": {"hat": new_class(0.9)},

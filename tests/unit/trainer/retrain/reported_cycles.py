@@ -10,11 +10,11 @@ from trainer.retrain.records import (
     Calibration,
     CatalogueDiff,
     Check,
-    ClassComparison,
     Collected,
     Comparison,
     Correction,
     Footprint,
+    PairedAccuracy,
     TestChange,
     Verdict,
 )
@@ -80,12 +80,15 @@ def _check(name: str) -> Check:
 def _comparison(label: str, photo: str) -> Comparison:
     sure = {"champion_confidence": 0.61, "challenger_confidence": 0.72}
     lost = TestChange(image=f"/shop/{photo}", sha256="2" * 64, truth=label, champion=label, challenger="hats", **sure)
-    worse = ClassComparison(
+    worse = PairedAccuracy(
         photos=96, champion=0.9, challenger=0.8, won=1, lost=11, points=-10.4, points_95=(-17.0, -3.0)
     )
     return comparison(
         champion_accuracy=0.871, challenger_accuracy=0.895, won=14, lost=5, points=2.4, points_95=(0.1, 4.7),
         smallest_points=3.2, challenger_all=0.89, all_photos=390, new_classes=("scarf",), vanished=(f"old {label}",),
+        newer=PairedAccuracy(
+            photos=43, champion=34 / 43, challenger=35 / 43, won=2, lost=1, points=100 / 43, points_95=(-6.0, 10.6)
+        ),
         classes={label: worse, "scarf": new_class(0.72, 18), "empty": new_class(0.0, 0)},
         calibration=Calibration(champion=0.034, challenger=0.029, difference_95=(-0.021, 0.012)),
         automation=automation(

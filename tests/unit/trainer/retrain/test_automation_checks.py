@@ -18,7 +18,7 @@ from tests.unit.trainer.retrain.made_up import (
         (-4.9, 2.0, 5.0, True, "at most 5.0 points are lost as asked."),
         (9.0, 2.0, 0.0, True, "nothing is lost."),
         (-6.0, 6.1, 5.0, True, "more than 5.0 points are lost, which may be noise."),
-        (-6.0, 5.9, 5.0, False, "more than 5.0 points are lost."),
+        (-6.0, 5.9, 5.0, False, "of the champion's 5: it is less sure."),
         (-6.0, 5.9, 6.0, True, "at most 6.0 points are lost as asked."),
     ],
 )
@@ -27,6 +27,17 @@ def test_people_get_not_many_more_photos_to_review(points, spread, limit, passed
     assert verdict.passed == passed
     assert sentence(verdict, "coverage").endswith(said)
     assert not named(verdict, "coverage").doubtful
+
+
+def test_a_loss_that_is_the_thresholds_own_is_told_and_not_refused():
+    """As many photos as the champion labels would be right as often."""
+    found = named(judged(comparison(automation=automation(-20.0, surest=automatic(280, 5)))), "coverage")
+    assert (found.passed, found.doubtful) == (True, True)
+    assert found.sentence.endswith(
+        "more than 10.0 points are lost. Of its 280 surest photos, as many as the champion labels, 5 are wrong, of the "
+        "champion's 5: it is as good, and its thresholds are too high."
+    )
+    assert not named(judged(comparison(automation=automation(-20.0))), "coverage").passed
 
 
 @pytest.mark.parametrize("promises", [{"champion_precision": None}, {"challenger_precision": 0.95}])

@@ -15,7 +15,7 @@ from models.statistics.confidence import Confidence
 from trainer.data.dataset import Split
 from trainer.data.photo_cache import PixelStore
 from trainer.data.photo_files import file_sha256
-from trainer.retrain.compare import compare, gone_photos, measure_footprints, quickest, read_frozen_photos
+from trainer.retrain.compare import Contestant, compare, measure_footprints, quickest, read_frozen_photos
 from trainer.retrain.config import ClassMap, GateSettings
 from trainer.retrain.gate import judge
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
@@ -26,21 +26,17 @@ def silent(what, done, total):
 
 
 def compared(run, bundle, champion, cache, classes=None):
-    return compare(run, bundle, champion, ("shop@3", "shop@4"), classes or ClassMap(), cache, silent)
+    both = Contestant("shop@4", bundle, run / "splits.csv"), Contestant("shop@3", champion, None)
+    return compare(*both, classes or ClassMap(), cache, silent)
 
 
 def test_two_real_bundles_on_the_runs_own_test_photos(small_run, bundle, sure_bundle, session_cache):
     """Both hold the same network; one is unsurer of what it says."""
     told = []
-    found = compare(
-        small_run,
-        sure_bundle,
-        bundle,
-        ("shop@3", "shop@4"),
-        ClassMap(),
-        session_cache,
-        lambda *at: told.append(at[0].split()[0]),
+    both = (
+        Contestant(name, one, small_run / "splits.csv") for name, one in (("shop@4", sure_bundle), ("shop@3", bundle))
     )
+    found = compare(*both, ClassMap(), session_cache, lambda *at: told.append(at[0].split()[0]))
     tests = [photo for photo in read_splits(small_run / "splits.csv") if photo.split is Split.TEST and photo.present]
     with (small_run / "predictions.csv").open(newline="") as file:
         said = [row for row in csv.DictReader(file) if row["split"] == "test"]
@@ -88,7 +84,8 @@ def test_a_class_that_was_renamed(small_run, bundle, sure_bundle, session_cache,
 
 
 def test_a_first_model(small_run, bundle, session_cache):
-    found = compare(small_run, bundle, None, (None, "shop@1"), ClassMap(), session_cache, silent)
+    alone = Contestant("shop@1", bundle, small_run / "splits.csv")
+    found = compare(alone, None, ClassMap(), session_cache, silent)
     assert found.champion is found.champion_footprint is None
     assert found.challenger_accuracy == found.challenger_all > 0
     assert judge(GateSettings(), found, None).passed
@@ -96,52 +93,61 @@ def test_a_first_model(small_run, bundle, session_cache):
 
 def test_a_run_without_splits_is_an_error(bundle, session_cache, tmp_path):
     with pytest.raises(DataError, match="splits"):
-        compare(tmp_path, bundle, None, (None, "shop@1"), ClassMap(), session_cache, silent)
+        compare(Contestant("shop@1", bundle, tmp_path / "splits.csv"), None, ClassMap(), session_cache, silent)
 
 
-def test_test_photos_that_were_there_before_are_missed_unless_their_class_was_dropped():
+def test_the_champions_own_test_photos_tell_which_are_gone_and_which_are_newer(
+    small_run, bundle, sure_bundle, session_cache, tmp_path
+):
     def photo(number, split=Split.TEST, label="hat", present=True):
         return AssignedPhoto(Path(f"/{number}.jpg"), label, split, f"{number:064}", f"g{number}", present=present)
 
-    earlier = [photo(1), photo(2), photo(3, Split.TRAIN), photo(4, label="vase"), photo(5, present=False), photo(6)]
-    now = [photo(1, label="cap"), photo(2, present=False)]
-    assert [one.path.stem for one in gone_photos(earlier, now, ["vase"])] == ["2", "6"]
+    now = [one for one in read_splits(small_run / "splits.csv") if one.split is Split.TEST and one.present]
+    gone = [photo(1), photo(2, Split.TRAIN), photo(3, label="vase"), photo(4, present=False)]
+    write_splits(tmp_path / "splits.csv", [*now[:-2], replace(now[-2], present=False), *gone])
+    found = compare(
+        Contestant("shop@4", sure_bundle, small_run / "splits.csv"),
+        Contestant("shop@3", bundle, tmp_path / "splits.csv"),
+        ClassMap(drop=("vase",)),
+        session_cache,
+        silent,
+    )
+    assert (found.photos, found.unread, found.newer.photos) == (len(now), 1, 2)
+    assert compared(small_run, sure_bundle, bundle, session_cache).newer is None
 
 
 @pytest.fixture
-def six(tmp_path):
-    """``splits.csv`` of a training photo, an absent test photo and four test photos; the last is no image."""
+def four(tmp_path):
+    """Test photos; the last is no image."""
     photos = []
-    for number, split in enumerate([Split.TRAIN, *[Split.TEST] * 5]):
+    for number in range(2, 6):
         path = tmp_path / f"{number}.png"
         Image.fromarray(np.full((20, 20, 3), 40 * number, np.uint8)).save(path)
         if number == 5:
             path.write_bytes(b"no image")
-        photos.append(AssignedPhoto(path, "hat", split, file_sha256(path), f"g{number}", present=number != 1))
-    write_splits(tmp_path / "splits.csv", photos)
-    return tmp_path
+        photos.append(AssignedPhoto(path, "hat", Split.TEST, file_sha256(path), f"g{number}"))
+    return photos
 
 
 def stores(folder):
     return [PixelStore(folder / "pixels", PreprocessSpec(size=size)) for size in (16, 24)]
 
 
-def test_photos_that_cannot_be_read_any_more_count_for_neither(six):
+def test_photos_that_cannot_be_read_any_more_count_for_neither(four, tmp_path):
     """But pixels that are kept need no file."""
 
-    def names(photos):
-        return [photo.path.name for photo in photos]
+    def readable(stores):
+        told = []
+        return [photo.path.name for photo in read_frozen_photos(four, stores, lambda *at: told.append(at))], told
 
-    (six / "2.png").unlink()
-    (six / "3.png").write_bytes((six / "4.png").read_bytes())
-    told = []
-    found, unread = read_frozen_photos(six / "splits.csv", stores(six), lambda *at: told.append(at))
-    assert (names(found), names(unread)) == (["4.png"], ["2.png", "3.png", "5.png"])
-    assert told[-1] == (8, 8)
-    (six / "4.png").unlink()
-    assert names(read_frozen_photos(six / "splits.csv", stores(six), lambda done, total: None)[0]) == ["4.png"]
-    one_new = [*stores(six), PixelStore(six / "pixels", PreprocessSpec(size=32))]
-    assert read_frozen_photos(six / "splits.csv", one_new, lambda done, total: None)[0] == []
+    (tmp_path / "2.png").unlink()
+    (tmp_path / "3.png").write_bytes((tmp_path / "4.png").read_bytes())
+    found, told = readable(stores(tmp_path))
+    assert (found, told[-1]) == (["4.png"], (8, 8))
+    (tmp_path / "4.png").unlink()
+    assert readable(stores(tmp_path))[0] == ["4.png"]
+    one_new = [*stores(tmp_path), PixelStore(tmp_path / "pixels", PreprocessSpec(size=32))]
+    assert readable(one_new)[0] == []
 
 
 def test_a_model_is_about_as_quick_as_itself(bundle):

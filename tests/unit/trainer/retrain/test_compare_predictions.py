@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ttest_rel
 
 from models.errors import InputError
 from models.statistics.calibration import expected_calibration_error
 from tests.unit.trainer.retrain.contests import model, photos_of
-from trainer.retrain.compare_predictions import MOST_CHANGES, compare_calibration, compare_predictions
+from trainer.retrain.compare_predictions import MOST_CHANGES, compare_brier, compare_calibration, compare_predictions
 from trainer.retrain.config import ClassMap
 
 OLD = ["boots", "hat", "sandals"]
@@ -82,9 +83,50 @@ def test_a_merged_champion_is_right_where_it_names_either_class():
 def test_a_merge_changes_no_decision_of_the_champions():
     probabilities = np.array([[0.3, 0.4, 0.3]], np.float32)
     said = replace(model(OLD, "hat"), probabilities=probabilities)
-    merged = said.labelled({"boots": "shoes", "hat": "hat", "sandals": "shoes"}, np.array(["hat"]))
+    merged = said.answers({"boots": "shoes", "hat": "hat", "sandals": "shoes"}, np.array(["hat"]))
     assert merged.labels.tolist() == ["hat"]
     assert merged.confidence == pytest.approx([0.4])
+    assert merged.brier == pytest.approx([0.6**2 + 0.6**2]), "shoes 0.6, hat 0.4"
+
+
+def test_brier_scores_are_those_of_the_probabilities_by_todays_names():
+    said = replace(model(OLD, "hat", "hat"), probabilities=np.array([[0.1, 0.7, 0.2]] * 2, np.float32))
+    found = said.answers({label: label for label in OLD}, np.array(["hat", "scarf"]))
+    assert found.brier == pytest.approx([0.1**2 + 0.3**2 + 0.2**2, 0.1**2 + 0.7**2 + 0.2**2 + 1])
+
+
+def test_a_model_that_is_surer_of_the_same_right_labels_is_better_beyond_chance():
+    photos = photos_of(*["hat"] * 20)
+    unsure, sure = (
+        model(OLD, *(("hat", confidence + n / 1000) for n in range(20)), name="shop@4") for confidence in (0.6, 0.9)
+    )
+    found = compare_predictions(photos, unsure, sure, ClassMap())
+    assert found.points == 0
+    assert found.brier.challenger < found.brier.champion
+    assert found.brier.z > 1.645
+    assert compare_predictions(photos, sure, unsure, ClassMap()).brier.z == pytest.approx(-found.brier.z)
+
+
+def test_z_is_that_of_a_paired_test_and_copies_of_photos_add_nothing():
+    rng = np.random.default_rng(0)
+    before, after = rng.uniform(0, 2, (2, 100))
+    once = compare_brier(before, after, np.arange(100))
+    assert once.z == pytest.approx(ttest_rel(before, after).statistic)
+    again = compare_brier(before.repeat(4), after.repeat(4), np.arange(100).repeat(4))
+    assert again.z == pytest.approx(once.z, rel=0.01)
+    assert compare_brier(before[:1], after[:1], np.arange(1)) is None
+    assert compare_brier(before, before, np.arange(100)).z == 0
+
+
+def test_newer_photos_are_those_that_the_champion_was_not_chosen_on():
+    photos = photos_of("hat", "hat", "boots", "scarf")
+    both = model(OLD, "hat", "boots", "boots", "hat"), model(OLD, "hat", "hat", "hat", "hat")
+    chosen_on = {photos[0].sha256, "gone"}
+    newer = compare_predictions(photos, *both, ClassMap(), chosen_on=chosen_on).newer
+    assert (newer.photos, newer.champion, newer.challenger, newer.won, newer.lost) == (2, 0.5, 0.5, 1, 1)
+    everything = {photo.sha256 for photo in photos}
+    assert compare_predictions(photos, *both, ClassMap(), chosen_on=everything).newer.photos == 0
+    assert compare_predictions(photos, *both, ClassMap()).newer is None, "nobody knows which are newer"
 
 
 def test_a_new_class_is_measured_by_itself():
@@ -132,6 +174,9 @@ def test_what_both_label_without_a_person():
     assert (found.champion.photos, found.champion.wrong) == (3, 1)
     assert (found.challenger.photos, found.challenger.wrong) == (3, 1)
     assert (found.own.photos, found.own.wrong) == (1, 0)
+    assert (found.surest.photos, found.surest.wrong) == (3, 1), (
+        "as many as the champion labels, the scarf not among them"
+    )
     assert (found.everywhere.photos, found.everywhere.wrong) == (4, 2), "a new class counts where nobody looks"
     assert found.points == 0
     assert found.points_95[0] == pytest.approx(-found.points_95[1])

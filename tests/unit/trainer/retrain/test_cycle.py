@@ -7,12 +7,10 @@ import pytest
 from models.errors import BusyError, DataError, InputError, RegistryError, StoppedError
 from models.registry.history import CHAMPION, What
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
-from trainer.data.dataset import Split
 from trainer.retrain.config import CatalogueSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
-from trainer.splits.assigned import read_splits
 from worker.owner import Owner
 
 
@@ -174,12 +172,19 @@ def test_settings_of_a_later_hangtag_are_told_of(shop: PaperShop) -> None:
         shop.run()
 
 
-def test_test_photos_of_the_champion_that_are_gone_count_against_the_test(shop: PaperShop) -> None:
-    splits = read_splits(shop.registry.training("shop", 1, "splits.csv"))
-    gone = next(photo.path for photo in splits if photo.split is Split.TEST)
-    shop.put([row for row in photo_rows(0, 33) if row[0] != str(gone)])
-    shop.run()
-    assert json.loads((shop.cycle() / "comparison.json").read_text())["unread"] == 1
+def test_the_comparison_is_told_which_test_photos_the_champion_was_chosen_on(shop: PaperShop) -> None:
+    compared = []
+    compare = shop.tools().compare
+
+    def watch(challenger, champion, *of):
+        compared.append((challenger, champion))
+        return compare(challenger, champion, *of)
+
+    shop.put(photo_rows(0, 33))
+    shop.run(compare=watch)
+    [(challenger, champion)] = compared
+    assert (challenger.name, challenger.splits) == ("shop@challenger", shop.cycle() / "splits.csv")
+    assert (champion.name, champion.splits) == ("shop@1", shop.registry.training("shop", 1, "splits.csv"))
 
 
 def test_old_cycles_keep_what_tells_of_them(shop: PaperShop) -> None:

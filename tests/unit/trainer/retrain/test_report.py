@@ -7,6 +7,7 @@ from PIL import Image
 
 from models.errors import InputError
 from tests.html_page import NASTY, Page, check_harmless
+from tests.unit.trainer.retrain.made_up import new_class
 from tests.unit.trainer.retrain.reported_cycles import PIXEL, first, outcome, promoted, refused
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.records import Check, Verdict
@@ -62,14 +63,20 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
             "999999999999… hats → shoes",
             "reviewers disagree; left out",
         ),
+        "newer": (
+            "43 test photos are newer than shop@3 , which is right on 79.1% of them (95% 64.0 to 90.0%)",
+            "shop@4 is right on 81.4% (95% 66.6 to 91.6%). The difference is +2.3 points (95% −6.0 to 10.6).",
+            "shop@3 was chosen for its answers on the older test photos.",
+        ),
         "costs": (
+            "Brier score 0.191 0.172 of the probabilities",
             "0.034 0.029 difference −0.005, 95% −0.021 to +0.012",
             "precision promised 0.95 0.98",
             "labelled without a person 75.3% 75.0% difference −0.3 points, 95% −3.1 to +2.6",
             "of these wrong 5 of 280 4 of 279",
             "4.0 MB 4.2 MB 1.05 times as large",
             "500 photos/s 400 photos/s 0.80 times as fast",
-            "a true difference of 3.2 points",
+            "accuracy alone shows a true difference of 3.2 points",
         ),
         "time": ("train 1.5 hours", "catalogue 30.0 seconds"),
     }.items():
@@ -79,6 +86,14 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
     text = Page(cycle_page(shop)).text
     assert "Cycle 4 of shop against shop@3 , 2026-02-03 03:00 UTC to 2026-02-03 05:12 UTC" in text
     assert "it began because a job had drifted" in text
+
+
+def test_without_newer_test_photos_the_page_says_so(tmp_path: Path) -> None:
+    shop = promoted(tmp_path)
+    none = shop.comparison.model_copy(update={"newer": new_class(0.0, 0)})
+    assert "No test photo is newer than shop@3" in said(replace(shop, comparison=none), "newer")
+    unknown = shop.comparison.model_copy(update={"newer": None})
+    assert 'id="newer"' not in cycle_page(replace(shop, comparison=unknown))
 
 
 def test_what_was_against_it_stands_first(tmp_path: Path) -> None:
