@@ -14,7 +14,7 @@ from models.preprocess import preprocess, whole_pixels
 from models.statistics.out_of_distribution import relative_difference
 from models.text import number_of
 
-__all__ = ["GOLDEN_FILE", "GoldenSample", "check_golden", "dump_golden"]
+__all__ = ["GOLDEN_FILE", "GoldenSample", "check_golden", "dump_golden", "golden_labels"]
 
 GOLDEN_FILE: Final = "golden/expected.json"
 FLOAT32_TOLERANCE: Final = 1e-3
@@ -53,6 +53,24 @@ _SAMPLES: Final = TypeAdapter(tuple[GoldenSample, ...])
 def dump_golden(samples: tuple[GoldenSample, ...]) -> bytes:
     """The contents of ``golden/expected.json``."""
     return _SAMPLES.dump_json(samples, indent=1)
+
+
+def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
+    """Golden photo, by its name in the bundle → its class; only those that this variant labels alone.
+
+    Raises:
+        BundleError: the samples are missing or damaged.
+    """
+    thresholds = bundle.manifest.variants[variant].thresholds
+    found: dict[str, str] = {}
+    for sample in _read_samples(bundle):
+        scores = sample.probabilities.get(variant, ())
+        if sample.kind == "photo" and len(scores) == len(thresholds):
+            best = int(np.argmax(scores))
+            limit = thresholds[best]
+            if limit is not None and scores[best] >= limit:
+                found[sample.file] = bundle.manifest.labels[best]
+    return found
 
 
 def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:

@@ -55,7 +55,9 @@ def sha256_of(number: int) -> str:
     return hashlib.sha256(photo_bytes(number)).hexdigest()
 
 
-def labelled_job(folder: Path, rows: Sequence[Row], options: JobOptions | None = None, chunk_rows: int = 16) -> Path:
+def labelled_job(
+    folder: Path, rows: Sequence[Row], options: JobOptions | None = None, chunk_rows: int = 16, pin: ModelPin = PIN
+) -> Path:
     """The place of a result whose job is beside it, with all of its parts."""
     (folder / "photos").mkdir(parents=True)
     for number in {row.photo for row in rows}:
@@ -68,7 +70,7 @@ def labelled_job(folder: Path, rows: Sequence[Row], options: JobOptions | None =
     result = folder / "labels.parquet"
     catalogue = open_catalogue(folder / "shop.csv", image_root=folder / "photos")
     storage = FolderStorage(result.with_name("labels.parquet.job"))
-    job = create_job(storage, catalogue, PIN, options or JobOptions(), chunk_rows=chunk_rows)
+    job = create_job(storage, catalogue, pin, options or JobOptions(), chunk_rows=chunk_rows)
     commit_parts(job, rows)
     return result
 

@@ -106,17 +106,20 @@ class Pictures:
         self._readers: OrderedDict[str, _Reader] = OrderedDict()
         self._lock = threading.Lock()
 
-    def picture(self, job: Job, row: int, side: int) -> Picture:
+    def picture(self, job: Job, row: int, side: int, sha256: str = "") -> Picture:
         """The photo of a row (from 0), at most as large as the first of :data:`SIDES` that has ``side`` pixels.
 
-        A photo that cannot be shown gives a placeholder with the reason; it is not kept.
+        A photo that cannot be shown, or whose SHA-256 begins with other digits than those that are asked for, gives a
+        placeholder with the reason; it is not kept.
         """
         side = next((known for known in SIDES if known >= side), SIDES[-1])
-        key, photo = f"{job.spec.id} {row} {side}", b""
+        key, photo = f"{job.spec.id} {row} {side} {sha256}", b""
         data = self._kept.get(key)
         if data is None:
             try:
                 photo = self._fetch(job, row).result(_PATIENCE_S)
+                if not hashlib.sha256(photo).hexdigest().startswith(sha256):
+                    return placeholder(ImageFault.MISSING, "It was replaced since it was labelled; skip it.", side)
                 data = self._drawn(photo, side)
             except ImageError as error:
                 return _damaged(photo, error.fault) or placeholder(error.fault, str(error), side)

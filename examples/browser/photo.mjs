@@ -1,8 +1,12 @@
 // A photo as the model takes it: every pixel, upright, in sRGB, transparency laid over white, three bytes a pixel.
 const STRIP = 256; // rows at a time: phones cap the area of a canvas
 
-export async function readPhoto(file) {
-  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+export const readPhoto = async (file) => pixels(await decode(file));
+
+export const decode = (file) => createImageBitmap(file, { imageOrientation: "from-image" });
+
+/** The pixels of a bitmap, which is closed. */
+export function pixels(bitmap) {
   const { width, height } = bitmap;
   const canvas = new OffscreenCanvas(width, Math.min(STRIP, height));
   const context = canvas.getContext("2d", { colorSpace: "srgb", willReadFrequently: true });

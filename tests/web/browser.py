@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request
 FLAGS = (
     "--no-sandbox",  # which cannot be had as root, in a container
     "--disable-dev-shm-usage",
+    "--use-fake-device-for-media-stream",  # a camera, which contexts may use that have the permission
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 WAIT_MS = 30_000

@@ -40,7 +40,7 @@ class ReviewPage:
         """Which photo is asked about."""
         source = self.photo.get_attribute("src")
         assert source
-        return parse_qs(urlsplit(source).query)["v"][0]
+        return parse_qs(urlsplit(source).query)["sha256"][0]
 
     def guesses(self) -> list[str]:
         """The likeliest classes."""
@@ -51,7 +51,7 @@ class ReviewPage:
         about = self.shown()
         for key in keys:
             self.page.keyboard.press(key)
-        expect(self.page.locator(f"#photo img[src*='v={about}']")).to_have_count(0)
+        expect(self.page.locator(f"#photo img[src*='sha256={about}']")).to_have_count(0)
         if not self.is_over():
             expect(self.photo).to_be_visible()
             self.seen.append(self.shown())

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx
 
+from models.registry.history import CHALLENGER, CHAMPION
+from models.registry.registry import Registry, open_registry
 from tests.command import HANGTAG, clean_environment
 from tests.until import until
 
@@ -98,6 +100,15 @@ def copy_job(result: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(f"{result}.job", folder / f"{result.name}.job")
     return Path(shutil.copy(result, folder))
+
+
+def publish(server: WebServer, model: str, champion: Path, challenger: Path) -> Registry:
+    """Put a champion into a server's registry, and a challenger that a gate has refused."""
+    registry = open_registry(str(server.folder / "registry"))
+    registry.publish(model, champion, "first", alias=CHAMPION)
+    registry.publish(model, challenger, "second", alias=CHALLENGER)
+    registry.refuse(model, 2, ("hats lost 7 points.",), {"points": -7.0})
+    return registry
 
 
 def free_port() -> int:

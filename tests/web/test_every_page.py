@@ -14,7 +14,7 @@ from tests.until import until
 from .browser import Complaints, Visitors
 from .hostile import MARKUP, RESULT, hostile_bundle, hostile_result
 from .places import PLACES, Place
-from .server import WebServer, copy_job
+from .server import WebServer, copy_job, publish
 
 FAULTS = {"serious", "critical"}
 ALL_RULES = {"resultTypes": ["violations"]}
@@ -53,17 +53,25 @@ CLICKABLE = """() => [...document.querySelectorAll('[onclick], [hx-get], [hx-pos
 
 
 @pytest.fixture(scope="session")
-def hostile(golden: Golden, bundle: Path, drawn: Path) -> Path:
+def evil(golden: Golden, bundle: Path) -> Path:
+    """A bundle whose classes want to be markup; not to be changed."""
+    return golden.get("hostile-bundle", lambda place: hostile_bundle(bundle, place))
+
+
+@pytest.fixture(scope="session")
+def hostile(golden: Golden, evil: Path, drawn: Path) -> Path:
     """A result in which every name wants to be markup; not to be changed."""
-    evil = golden.get("hostile-bundle", lambda place: hostile_bundle(bundle, place))
     return golden.get("hostile", lambda folder: hostile_result(folder, drawn, evil)) / RESULT
 
 
 @pytest.fixture(scope="module")
-def server(hostile: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """A server that shows that result."""
+def server(
+    hostile: Path, evil: Path, sure_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WebServer]:
+    """A server that shows that result, runs that bundle, and has it in its registry."""
     folder = tmp_path_factory.mktemp("hostile")
-    with WebServer(folder, copy_job(hostile, folder / "result")) as server:
+    with WebServer(folder, copy_job(hostile, folder / "result"), "--model", evil) as server:
+        publish(server, "shop", sure_bundle, evil)
         yield server
 
 

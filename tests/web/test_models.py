@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from models.registry.history import CHALLENGER, CHAMPION
-from models.registry.registry import Registry, open_registry
+from models.registry.history import CHAMPION
 
 from .browser import Complaints
 from .conftest import OpenPage
-from .server import WebServer, copy_job
+from .server import WebServer, copy_job, publish
 
 COMPARED_MS = 90_000
 
@@ -23,15 +22,6 @@ def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("models")
     with WebServer(folder, copy_job(finished, folder / "result")) as server:
         yield server
-
-
-def publish(server: WebServer, model: str, champion: Path, challenger: Path) -> Registry:
-    """A champion, and a challenger that a gate has refused."""
-    registry = open_registry(str(server.folder / "registry"))
-    registry.publish(model, champion, "first", alias=CHAMPION)
-    registry.publish(model, challenger, "second", alias=CHALLENGER)
-    registry.refuse(model, 2, ("hats lost 7 points.",), {"points": -7.0})
-    return registry
 
 
 def ask_to_promote(page: Page, why: str) -> None:

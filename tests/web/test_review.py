@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from tests.review_jobs import Row, doubtful, labelled_job, sha256_of
 from tests.until import until
@@ -58,9 +58,14 @@ def job(server: WebServer, tmp_path: Path) -> DrawnJob:
     first = next(numbers)
     sure = [Row(first + DOUBTFUL + n, name, 0.99, Status.LABELED) for n, name in enumerate(("boots", "hats", "shoes"))]
     result = labelled_job(tmp_path / "shop", [*doubtful(DOUBTFUL, first), *sure])
+    return shown(server, result, first, DOUBTFUL)
+
+
+def shown(server: WebServer, result: Path, first: int, doubtful: int) -> DrawnJob:
+    """Let a server show a job, whose doubtful photos have numbers from ``first`` on."""
     server.jobs.mkdir(exist_ok=True)
     folder = job_folder(result).rename(server.jobs / f"shop-{first}")
-    return DrawnJob(server, folder.name, tuple(map(sha256_of, range(first, first + DOUBTFUL))))
+    return DrawnJob(server, folder.name, tuple(map(sha256_of, range(first, first + doubtful))))
 
 
 @pytest.fixture
@@ -107,7 +112,7 @@ def test_fifty_rows_by_keyboard_and_one_undone_are_in_the_corrections_and_in_the
         expected[own_reviewer.answer("2" if place else "Enter")] = label
     undone = list(expected)[-1]
     own_reviewer.page.keyboard.press("u")
-    expect(own_reviewer.page.locator(f"#photo img[src*='v={undone}']")).to_be_visible()
+    expect(own_reviewer.page.locator(f"#photo img[src*='sha256={undone}']")).to_be_visible()
     expected[undone] = own_reviewer.guesses()[2]
     assert own_reviewer.answer("3") == undone
     own_reviewer.is_saved()
@@ -128,7 +133,7 @@ def test_what_is_undone_and_not_answered_again_has_no_label(reviewer: ReviewPage
     _, second = reviewer.answers(2)
     reviewer.is_saved()
     reviewer.page.keyboard.press("u")
-    expect(reviewer.page.locator(f"#photo img[src*='v={second}']")).to_be_visible()
+    expect(reviewer.page.locator(f"#photo img[src*='sha256={second}']")).to_be_visible()
     reviewer.is_saved()
     assert set(job.labels()) == {job.photos[0]}
 
@@ -138,6 +143,62 @@ def test_any_class_is_found_by_its_letters(reviewer: ReviewPage, job: DrawnJob) 
     reviewer.answer("/", *wanted, "Enter")
     reviewer.is_saved()
     assert job.labels() == {job.photos[0]: wanted}
+
+
+def test_one_request_follows_the_other_so_that_no_older_count_is_shown(reviewer: ReviewPage) -> None:
+    page = reviewer.page
+    under_way: list[str] = []
+    most: list[int] = []
+
+    def begin(request: Request) -> None:
+        if "/answers?" in request.url or "/questions?" in request.url:
+            under_way.append(request.url)
+            most.append(len(under_way))
+
+    page.on("request", begin)
+    page.on("requestfinished", lambda request: request.url in under_way and under_way.remove(request.url))
+    for n in range(12):
+        page.keyboard.press("Enter")
+        expect(page.locator("#counts")).to_have_text(f"{n + 1} of 40 photos")
+    reviewer.is_saved()
+    assert set(most) == {1}
+
+
+def test_the_last_answer_stands_there_until_it_is_taken_back(reviewer: ReviewPage) -> None:
+    page = reviewer.page
+    last = page.locator("#last")
+    page.keyboard.press("2")
+    expect(last).to_have_text("Your last answer: hats")
+    page.keyboard.press("n")
+    expect(last).to_have_text("Your last answer: not a product")
+    page.keyboard.press("s")
+    expect(last).to_contain_text("skipped; it comes again")
+    page.keyboard.press("u")
+    page.keyboard.press("u")
+    expect(last).to_have_text("Your last answer: hats")
+    page.keyboard.press("u")
+    expect(last).to_have_text("")
+    expect(page.locator("#counts")).to_have_text("0 of 40 photos")
+
+
+def test_whatever_a_thousand_classes_are_called_each_can_be_given(
+    server: WebServer, open_page: OpenPage, tmp_path: Path
+) -> None:
+    names = ("Boots", "boots", "שמלת ערב", "👗", "a" * 190, "x")
+    first = next(numbers)
+    many = [Row(first + 50 + n % 9, f"class {n:04d}", 0.99, Status.LABELED) for n in range(1000)]
+    rows = [*(Row(first + n, name) for n, name in enumerate(names)), *many]
+    job = shown(server, labelled_job(tmp_path / "shop", rows, chunk_rows=512), first, len(names))
+    reviewer = ReviewPage(open_page(server.url, viewport={"width": 360, "height": 740})).open(job.id)
+    page = reviewer.page
+    for name in names[:-1]:
+        expect(page.locator("#question")).to_have_text(f"Is it “{name}”?")
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        reviewer.answer("Enter")
+    for key in ("/", "7", "7", "ArrowDown", "ArrowDown", "ArrowUp", "Enter"):
+        page.keyboard.press(key)
+    reviewer.is_saved()
+    assert job.labels() == dict(zip(job.photos, (*names[:-1], "class 0177"), strict=True))
 
 
 def test_a_new_class_takes_two_enters(reviewer: ReviewPage, job: DrawnJob) -> None:
@@ -185,7 +246,7 @@ def test_a_grid_confirms_all_but_those_that_are_marked(reviewer: ReviewPage, job
     page = reviewer.page
     page.get_by_label("Class", exact=True).select_option("hats")
     page.keyboard.press("g")
-    expect(page.get_by_role("heading", name="These 20 are all “hats”: which are not?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Are all these 20 “hats”? Mark those that are not.")).to_be_visible()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("x")
     tiles = page.get_by_role("list", name="Photos").get_by_role("button")

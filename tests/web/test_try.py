@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,6 +64,16 @@ def dropped(page: Page, files: dict[str, bytes]) -> None:
     """Drop files on the page."""
     sent = [[name, "", base64.b64encode(data).decode()] for name, data in files.items()]
     page.dispatch_event("#drop", "drop", {"dataTransfer": page.evaluate_handle(DROP, sent)})
+
+
+def dropped_folder(page: Page, folder: Path) -> None:
+    """Drop a folder on the page, as the system's file manager does."""
+    box = page.locator("#drop").bounding_box()
+    assert box
+    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+    devtools = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        devtools.send("Input.dispatchDragEvent", {"type": kind, "x": box["x"] + 20, "y": box["y"] + 20, "data": data})
 
 
 def watched(page: Page) -> list[Request]:
@@ -236,6 +247,57 @@ def test_a_url_is_pasted_and_private_addresses_are_refused_in_words(trying: Page
 
     expect(trying.locator("#results .pill")).to_have_text("✗ failed")
     expect(trying.locator("#results .why")).to_contain_text("10.0.0.1")
+
+
+def test_a_picture_of_the_clipboard_is_pasted(trying: Page, photos: list[Path], edge_bundle: Path) -> None:
+    picture = saved(photos[0], "PNG")
+    transfer = trying.evaluate_handle(DROP, [["image.png", "image/png", base64.b64encode(picture).decode()]])
+    trying.evaluate(
+        "(clipboardData) => document.body.dispatchEvent(new ClipboardEvent('paste', {clipboardData, bubbles: true}))",
+        transfer,
+    )
+    answered(trying, 1)
+
+    assert labels(trying) == [load(edge_bundle).classify(picture).label]
+    assert trying.locator("#results .file").all_text_contents() == ["image.png"]
+
+
+def test_of_a_folder_the_photos_inside_are_tried(trying: Page, photos: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "spring"
+    (folder / "deeper").mkdir(parents=True)
+    for name in ("b.jpg", "a.jpg", "deeper/c.jpg"):
+        shutil.copy(photos[0], folder / name)
+    (folder / "notes.txt").write_text("no photo")
+
+    dropped_folder(trying, folder)
+    answered(trying, 3)
+    assert trying.locator("#results .file").all_text_contents() == ["a.jpg", "b.jpg", "c.jpg"]
+
+    trying.set_input_files("#folder", folder)
+    answered(trying, 6)
+    chosen = trying.locator("#results .file").all_text_contents()[:3]
+    assert sorted(chosen) == ["spring/a.jpg", "spring/b.jpg", "spring/deeper/c.jpg"]
+
+
+def test_one_photo_of_the_camera_is_one_answer(trying: Page) -> None:
+    trying.context.grant_permissions(["camera"])
+    trying.keyboard.press("p")
+    expect(trying.get_by_role("dialog", name="Take a photo")).to_be_visible()
+    expect(trying.get_by_role("button", name="Take the photo")).to_be_enabled()
+    trying.get_by_role("button", name="Take the photo").press("Enter")
+    answered(trying, 1)
+    trying.keyboard.press("Escape")
+
+    expect(trying.locator("#results .file")).to_contain_text("camera ")
+    expect(trying.locator("#results > li")).not_to_have_attribute("data-status", "failed")
+    assert not trying.evaluate("document.querySelector('video').srcObject.active"), "the camera is off"
+
+
+def test_a_camera_that_may_not_be_used_is_said(trying: Page) -> None:
+    trying.keyboard.press("p")
+
+    expect(trying.locator("#toast")).to_contain_text("No camera is there, or it may not be used")
+    expect(trying.get_by_role("dialog", name="Take a photo")).to_be_hidden()
 
 
 def test_without_a_model_the_page_says_what_to_do(page: Page) -> None:

@@ -32,7 +32,7 @@ from worker.scratch import scratch_folder
 from worker.sources.parquet import read_parquet
 from worker.sources.readers import Reader, read_delimited, read_jsonl
 
-__all__ = ["CORRECTED_FILE", "Applied", "Labels", "apply_corrections", "apply_to_job", "copy_of", "find_labels"]
+__all__ = ["CORRECTED_FILE", "CorrectedResult", "Labels", "apply_corrections", "apply_to_job", "copy_of", "find_labels"]
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _ADDED: Final = ("reviewed_by", "was", "remark")
@@ -54,8 +54,8 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Applied:
-    """What became of a result.
+class CorrectedResult:
+    """What reviewers changed in a result.
 
     Attributes:
         output: the corrected copy: its path, or its URL.
@@ -101,7 +101,7 @@ def find_labels(name: str, jobs: str) -> Labels:
     return Labels(Jobs(open_storage(jobs)).find(name), None)
 
 
-def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = None) -> Applied:
+def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = None) -> CorrectedResult:
     """Write the corrected copy of a result beside it, or at ``output``, and note what an audit has found.
 
     The copy of ``labels.csv`` is ``labels.corrected.csv``; that of a queued job is ``labels.corrected.parquet`` in the
@@ -137,7 +137,7 @@ def _one_at_a_time(job: Job) -> Iterator[None]:
         yield
 
 
-def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> Applied:
+def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> CorrectedResult:
     """The same of a queued job, whose place may be in S3."""
     with scratch_folder(job.storage) as folder:
         result = job.storage.local(RESULT_FILE, folder)
@@ -148,7 +148,7 @@ def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> Appl
     return replace(done, output=f"{job.storage.place}/{CORRECTED_FILE}")
 
 
-def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: Job | None = None) -> Applied:
+def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: Job | None = None) -> CorrectedResult:
     """Write a copy of a result with what reviewers say; every row, in its order, with all its columns.
 
     A row's photo is known by its ``sha256``, else by its path. Where all who spoke agree on a label, the row gets that
@@ -189,7 +189,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
                 raise InputError(msg) from error
     counts = correcting.counts
     spoken = (counts["changed"], counts["confirmed"], counts["remarked"], counts["in_conflict"])
-    return Applied(str(output), counts["rows"], *spoken, counts["left"])
+    return CorrectedResult(str(output), counts["rows"], *spoken, counts["left"])
 
 
 def copy_of(result: Path) -> Path:

@@ -5,14 +5,18 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from models.errors import InputError
+from pydantic import Field
+
+from models.errors import HangtagError, InputError
+from models.golden import golden_labels
 from trainer.corrections.audit import record_audit
 from trainer.corrections.remarks import Remark, RemarkKind, parse_remark
 from trainer.corrections.store import CorrectionStore
@@ -52,16 +56,16 @@ class Answer:
     Attributes:
         id: chosen by who sends it; the same when it is sent again.
         sha256: of the photo.
-        label: what it shows, if it is a label; what is taken back, if it is undone.
+        label: what it shows, if it is a label.
         note: in the reviewer's own words.
         new: whether the label may be a new class.
     """
 
-    id: str
-    sha256: str
+    id: Annotated[str, Field(min_length=1, max_length=64, examples=["1b0d-17"])]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     kind: AnswerKind
-    label: str = ""
-    note: str = ""
+    label: Annotated[str, Field(max_length=200)] = ""
+    note: Annotated[str, Field(max_length=2000)] = ""
     new: bool = False
 
 
@@ -72,10 +76,12 @@ class Stored:
     Attributes:
         stored: ids of those that are on the disk (or need not be).
         refused: id → why it cannot be used.
+        progress: with these answers.
     """
 
     stored: tuple[str, ...]
     refused: dict[str, str]
+    progress: Progress
 
 
 class Review:
@@ -111,10 +117,6 @@ class Review:
         self.queue.renew(seat)
         return self.queue.take(reviewer, seat, wish, most) if most else []
 
-    def progress(self, reviewer: str, wish: Wish) -> Progress:
-        """How far it is."""
-        return self.queue.progress(reviewer, wish)
-
     def note_of(self, question: int, reviewer: str) -> str:
         """What this reviewer has noted on a photo."""
         return self._notes.get((self.questions.get(question)["sha256"], reviewer), "")
@@ -125,11 +127,19 @@ class Review:
         return (*self.questions.classes, *sorted(self._labels - set(self.questions.classes)))
 
     @cached_property
+    def golden(self) -> dict[str, str]:
+        """The bundle's photos of which the model is sure → class; none where the bundle is not here."""
+        with suppress(HangtagError):
+            if self.questions.bundle:
+                return golden_labels(self.questions.bundle, self.job.spec.model.variant)
+        return {}
+
+    @cached_property
     def doubtful(self) -> dict[str, int]:
         """Class that the model guessed → questions."""
         return dict(Counter(self.questions.labels.tolist()))
 
-    def answer(self, reviewer: str, seat: str, answers: Sequence[Answer]) -> Stored:
+    def answer(self, reviewer: str, seat: str, wish: Wish, answers: Sequence[Answer]) -> Stored:
         """Store answers in their order: they are on the disk when this returns.
 
         Raises:
@@ -152,7 +162,7 @@ class Review:
             self._known |= dict.fromkeys(stored, reviewer)
             while len(self._known) > _ANSWERS:
                 self._known.popitem(last=False)
-            return Stored(tuple(stored), refused)
+            return Stored(tuple(stored), refused, self.queue.progress(reviewer, wish))
 
     def _take_answer(self, reviewer: str, seat: str, answer: Answer, waiting: list[Statement]) -> None:
         question = self.questions.by_sha256.get(answer.sha256)
@@ -190,6 +200,8 @@ class Review:
             self._notes[answer.sha256, reviewer] = answer.note.strip()
 
     def _undo(self, question: int, reviewer: str) -> None:
+        if self.queue.unskip(question, reviewer):
+            return
         last = self.queue.said(question).get(reviewer)
         if last is not None:
             taken = self._store.withdraw(last) if isinstance(last, Vote) else self._store.remarks.withdraw(last)
@@ -287,7 +299,7 @@ class Reviews:
         Raises:
             InputError: there is none.
         """
-        now = time.monotonic()
+        now = self._clock()
         known = self._found.get(id)
         if known is None or known[0] < now:
             known = (now + _FOUND_S, self._jobs.find(id))
@@ -309,7 +321,7 @@ class Reviews:
         job = self.find(id).job
         with self._lock:
             known = self._open.pop((id, audit), None)
-            state = _state(job) if known is None or again else known[0]
+            state = _state(job) if known is None or again or known[1].job.spec.id != job.spec.id else known[0]
             if known is None or known[0] != state:
                 questions = load_questions(job, self._drawn(job, audit) if audit else None)
                 known = (state, Review(job, questions, self.store, self._rows, self._clock))

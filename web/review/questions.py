@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from models.bundle import read_manifest
+from models.bundle import Bundle, read_manifest
 from models.decision import ReviewReason
 from models.errors import HangtagError
 from worker.job import Job, images_of
@@ -52,6 +52,7 @@ class Questions:
             ``said`` (the class that the catalogue itself names).
         classes: that a photo may be given: the model's, in its order.
         examples: class → rows that were labeled as it, the surest first.
+        bundle: the model's, if it is here.
         said_by: the column of the catalogue that names classes; none if there is none.
     """
 
@@ -59,6 +60,7 @@ class Questions:
     classes: tuple[str, ...]
     examples: dict[str, tuple[int, ...]]
     said_by: str | None
+    bundle: Bundle | None = None
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -116,7 +118,8 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
     Raises:
         JobError: a part is damaged.
     """
-    classes = _classes(job)
+    bundle = _bundle(job)
+    classes = bundle.manifest.labels if bundle else _named_classes(job)
     claim = _Claim(job, classes)
     wanted = _listed(job) if rows is None else np.array(sorted(rows), np.int64)
     found = [_SCHEMA.empty_table()]
@@ -124,7 +127,7 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
     for chunk, part in _parts(job):
         found.append(_doubtful(job, chunk, part, wanted, claim, all=rows is not None))
         examples.add(chunk * job.spec.chunk_rows, part)
-    return Questions(_distinct(pa.concat_tables(found)), classes, examples.best(), claim.column)
+    return Questions(_distinct(pa.concat_tables(found)), classes, examples.best(), claim.column, bundle)
 
 
 def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
@@ -199,14 +202,19 @@ def _distinct(table: pa.Table) -> pa.Table:
     )
 
 
-def _classes(job: Job) -> tuple[str, ...]:
-    """The model's classes; where its bundle is not here, those that the results name."""
+def _bundle(job: Job) -> Bundle | None:
+    """The model's bundle, if it is here as it was."""
     pin = job.spec.model
     for folder in (Path(pin.path), job.storage.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):
             bundle = read_manifest(folder)
             if bundle.digest == pin.digest:
-                return bundle.manifest.labels
+                return bundle
+    return None
+
+
+def _named_classes(job: Job) -> tuple[str, ...]:
+    """The classes that the results name."""
     named: set[str] = set()
     for chunk, key in job.part_keys().items():
         part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk), ["top_k"])

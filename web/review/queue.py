@@ -213,6 +213,13 @@ class ReviewQueue:
             self._skipped[reviewer][question] = None
             self._leases.pop(question, None)
 
+    def unskip(self, question: int, reviewer: str) -> bool:
+        """Whether the last that this reviewer did with the question was to skip it; it is skipped no more."""
+        with self._lock:
+            skipped = question in self._skipped[reviewer]
+            self._skipped[reviewer].pop(question, None)
+            return skipped
+
     def say(self, statement: Statement) -> None:
         """Take note of what a reviewer said; of a photo of another job nothing."""
         place = self._questions.by_sha256.get(statement.sha256)

@@ -5,18 +5,18 @@ import unicodedata
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from pydantic import BaseModel, Field
 
 from models.decision import ReviewReason
 from models.errors import InputError
-from trainer.corrections.apply import Labels, apply_to_job
+from trainer.corrections.apply import CorrectedResult, Labels, apply_to_job
 from trainer.corrections.votes import Vote
 from web.jobs import WebJob
-from web.photos import SIDES
+from web.photos import SIDES, drawn_picture
 from web.problems import Problem
-from web.review.desk import Answer, AnswerKind, Review
+from web.review.desk import Answer, Review, Stored
 from web.review.queue import Order, Progress, Wish
 from web.state import State, WebState
 from web.views import REVIEWER_COOKIE, page, reviewer_of
@@ -37,7 +37,19 @@ Audit = Annotated[
         description="Ask about this many labeled rows drawn at random, not the doubtful ones.",
     ),
 ]
-SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _wish(
+    order: Order = Order.LEAST_SURE,
+    label: Annotated[
+        str | None, Query(max_length=200, description="Photos that the model takes for this class.")
+    ] = None,
+    second: Annotated[float, Query(ge=0, le=1, description="Share of photos that two people are asked.")] = 0.0,
+) -> Wish:
+    return Wish(order, label, second)
+
+
+Wished = Annotated[Wish, Depends(_wish)]
 
 
 class Guess(BaseModel):
@@ -91,36 +103,16 @@ class QuestionList(BaseModel):
     reviewer: str
 
 
-class GivenAnswer(BaseModel):
-    """An answer of a reviewer."""
-
-    id: Annotated[str, Field(min_length=1, max_length=64, examples=["1b0d-17"])]
-    sha256: SHA256
-    kind: AnswerKind
-    label: Annotated[str, Field(max_length=200)] = ""
-    note: Annotated[str, Field(max_length=2000)] = ""
-    new: bool = False
-
-
 class GivenAnswers(BaseModel):
     """Answers in their order; one that is sent twice (with the same id) is stored once."""
 
-    answers: Annotated[list[GivenAnswer], Field(max_length=500)]
+    answers: Annotated[list[Answer], Field(max_length=500)]
     reviewer: Annotated[str | None, Field(max_length=64)] = None
     seat: Annotated[str, Field(max_length=64)] = ""
-    second: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-
-class StoredAnswers(BaseModel):
-    """Which answers are on the disk now, and which cannot be used."""
-
-    stored: list[str]
-    refused: dict[str, str]
-    progress: Progress
 
 
 class ReviewClass(BaseModel):
-    """A class, with pictures of rows that were labeled as it."""
+    """A class, with addresses of photos of it, and how many doubtful photos the model takes for it."""
 
     label: str
     examples: list[str]
@@ -132,28 +124,6 @@ class ReviewClasses(BaseModel):
 
     classes: list[ReviewClass]
     said_by: str | None
-
-
-class CorrectedResult(BaseModel):
-    """What reviewers changed in a result.
-
-    Attributes:
-        output: the corrected copy.
-        changed: rows with another label; ``confirmed`` rows whose label a reviewer gave, too.
-        remarked: rows that have a remark instead of a label.
-        in_conflict: rows on which reviewers do not agree.
-        left: rows to review on which nobody has spoken.
-        audit: what an audit found, in words; null if nobody asked for one.
-    """
-
-    output: str
-    rows: int
-    changed: int
-    confirmed: int
-    remarked: int
-    in_conflict: int
-    left: int
-    audit: str | None
 
 
 class ReviewerName(BaseModel):
@@ -206,8 +176,8 @@ def photo(
     id: str,
     row: int,
     side: Annotated[int, Query(ge=1, le=SIDES[-1])] = 400,
-    v: Annotated[
-        str, Query(max_length=64, description="Any text that changes with the photo: it may be kept then.")
+    sha256: Annotated[
+        str, Query(pattern="^[0-9a-f]{0,64}$", description="First digits of the photo's: another one is not shown.")
     ] = "",
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -215,8 +185,8 @@ def photo(
     job = _found(state, id).job
     if not 1 <= row <= job.spec.rows:
         raise Problem(404, f"Expected a row from 1 to {job.spec.rows:,}, got {row}.")
-    picture = state.pictures.picture(job, row - 1, side)
-    kept = f"private, max-age={_A_YEAR_S}, immutable" if v else "private, max-age=600"
+    picture = state.pictures.picture(job, row - 1, side, sha256)
+    kept = f"private, max-age={_A_YEAR_S}, immutable" if sha256 else "private, max-age=600"
     headers = {"cache-control": "no-store" if picture.fault else kept, "etag": picture.etag}
     if picture.fault:
         headers["x-hangtag-fault"] = picture.fault.value
@@ -225,17 +195,24 @@ def photo(
     return Response(picture.data, media_type=picture.kind, headers=headers)
 
 
+@router.get("/jobs/{id}/golden/{name}", response_class=Response, include_in_schema=False)
+def golden_photo(state: State, id: str, name: str, side: Annotated[int, Query(ge=1, le=SIDES[-1])] = 96) -> Response:
+    """A golden photo of the job's model, as a JPEG."""
+    desk = _review(state, id)
+    file = f"golden/{name}"
+    if desk.questions.bundle is None or file not in desk.golden:
+        raise Problem(404, f"Expected one of {len(desk.golden)} golden photos, got {name[:80]}.")
+    data = drawn_picture(desk.questions.bundle.read(file), side)
+    return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
+
+
 @router.get("/v1/jobs/{id}/questions")
 def questions(
     request: Request,
     state: State,
     id: str,
+    wish: Wished,
     n: Annotated[int, Query(ge=0, le=64)] = 12,
-    order: Order = Order.LEAST_SURE,
-    label: Annotated[
-        str | None, Query(max_length=200, description="Photos that the model takes for this class.")
-    ] = None,
-    second: Annotated[float, Query(ge=0, le=1, description="Share of photos that two people are asked.")] = 0.0,
     seat: Annotated[str, Query(max_length=64, description="Who shows them; the reviewer's name by default.")] = "",
     fresh: Annotated[bool, Query(description="Let go of the questions that this seat holds.")] = False,
     reviewer: Annotated[str | None, Query(max_length=64)] = None,
@@ -244,56 +221,45 @@ def questions(
     """The next questions, with a lease of five minutes each; asking again renews the leases of the seat."""
     name = _reviewer(request, state, reviewer)
     desk = _review(state, id, audit, again=fresh)
-    wish = Wish(order, label, second)
     places = desk.take(name, seat or name, wish, n, fresh=fresh)
     asked = [_question(state, id, desk, place, name) for place in places]
     state.pictures.fetch_ahead(desk.job, [question.row - 1 for question in asked])
-    return QuestionList(questions=asked, progress=_progress(desk, name, wish), reviewer=name)
+    return QuestionList(questions=asked, progress=desk.queue.progress(name, wish), reviewer=name)
 
 
 @router.post("/v1/jobs/{id}/answers")
-def answers(request: Request, state: State, id: str, given: GivenAnswers, audit: Audit = 0) -> StoredAnswers:
+def answers(request: Request, state: State, id: str, wish: Wished, given: GivenAnswers, audit: Audit = 0) -> Stored:
     """Store answers: those that are named as stored are in ``corrections.csv``, whatever dies."""
     name = _reviewer(request, state, given.reviewer)
-    desk = _review(state, id, audit)
-    found = desk.answer(name, given.seat or name, [Answer(**answer.model_dump()) for answer in given.answers])
-    progress = _progress(desk, name, Wish(second=given.second))
-    return StoredAnswers(stored=list(found.stored), refused=found.refused, progress=progress)
+    return _review(state, id, audit).answer(name, given.seat or name, wish, given.answers)
 
 
 @router.get("/v1/jobs/{id}/classes")
 def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
-    """The classes of a job's model, and those that reviewers added, each with some rows that were labeled as it."""
+    """The classes of a job's model, and those that reviewers added, each with photos of it.
+
+    They are rows that were labeled as it; where there are none, photos of the model's bundle.
+    """
     desk = _review(state, id, audit)
-    doubtful = desk.doubtful
-    return ReviewClasses(
-        classes=[
-            ReviewClass(
-                label=label,
-                examples=[f"/jobs/{quote(id)}/rows/{row + 1}/photo" for row in desk.questions.examples.get(label, ())],
-                doubtful=doubtful.get(label, 0),
-            )
-            for label in desk.labels
-        ],
-        said_by=desk.questions.said_by,
-    )
+    place = f"/jobs/{quote(id)}"
+    examples = {
+        name: [f"{place}/rows/{row + 1}/photo" for row in rows] for name, rows in desk.questions.examples.items()
+    }
+    for file, name in desk.golden.items():
+        if name not in desk.questions.examples:
+            examples.setdefault(name, []).append(f"{place}/{quote(file)}")
+    found = [
+        ReviewClass(label=label, examples=examples.get(label, [])[:3], doubtful=desk.doubtful.get(label, 0))
+        for label in desk.labels
+    ]
+    return ReviewClasses(classes=found, said_by=desk.questions.said_by)
 
 
 @router.post("/v1/jobs/{id}/corrected")
 def correct(state: State, id: str) -> CorrectedResult:
     """Write the corrected copy of a job's result, beside it; the result itself is left alone."""
     job = _found(state, id)
-    done = apply_to_job(Labels(job.job, job.result), state.reviews.store)
-    return CorrectedResult(
-        output=done.output,
-        rows=done.rows,
-        changed=done.changed,
-        confirmed=done.confirmed,
-        remarked=done.remarked,
-        in_conflict=done.in_conflict,
-        left=done.left,
-        audit=done.audit.words if done.audit else None,
-    )
+    return apply_to_job(Labels(job.job, job.result), state.reviews.store)
 
 
 def _found(state: WebState, id: str) -> WebJob:
@@ -342,10 +308,6 @@ def _name_cookie(answer: Response, request: Request, name: str) -> None:
     )
 
 
-def _progress(desk: Review, reviewer: str, wish: Wish) -> Progress:
-    return desk.progress(reviewer, wish)
-
-
 def _question(state: WebState, id: str, desk: Review, place: int, reviewer: str) -> Question:
     about = desk.questions.get(place)
     said = desk.queue.said(place)
@@ -368,15 +330,15 @@ def _question(state: WebState, id: str, desk: Review, place: int, reviewer: str)
         cells=_cells(state, desk, row - 1),
         note=desk.note_of(place, reviewer),
         again=others if len(others) > 1 else [],
-        photo=f"/jobs/{quote(id)}/rows/{row}/photo?v={about['sha256'][:16]}",
+        photo=f"/jobs/{quote(id)}/rows/{row}/photo?sha256={about['sha256'][:16]}",
     )
 
 
 def _cells(state: WebState, desk: Review, row: int) -> list[tuple[str, str]]:
-    """A row of the catalogue as a person reads it; photos in cells are left out."""
+    """A row of the catalogue as a person reads it, without photos in cells and empty ones."""
     cells = state.rows.row(desk.job, row).to_pylist()[0]
     return [
         (name, str(value)[:_LONGEST_CELL])
         for name, value in cells.items()
-        if value is not None and not isinstance(value, bytes) and not str(value).startswith("data:")
+        if value not in (None, "") and not isinstance(value, bytes) and not str(value).startswith("data:")
     ]

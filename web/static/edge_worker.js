@@ -1,8 +1,8 @@
 // Labels photos in this browser with the bundle's edge graph, which takes a photo of any size; nothing is sent.
 // Messages in: {setup: {root, rules}}, then {id, photo} or {id, photo, label} for a heat map. Out: {id, answer} or {id, error}.
+import { decode, pixels } from "../static/photo.mjs"; // the very file of examples/browser
 import * as ort from "../static/vendor/ort.wasm.min.mjs";
 
-const STRIP = 256; // rows at a time: phones cap the area of a canvas
 const MAX_PIXELS = 50_000_000; // as on the server
 const TOP = 5;
 
@@ -44,7 +44,7 @@ async function load(root) {
 
 async function classify(session, file) {
   const begin = performance.now();
-  const photo = await pixels(await decoded(file));
+  const photo = pixels(await decoded(file));
   const middle = performance.now();
   const said = await run(session, photo);
   const inference_ms = performance.now() - middle;
@@ -80,7 +80,7 @@ function doubt({ confidence, threshold, unknown }) {
 async function decoded(file) {
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    bitmap = await decode(file);
   } catch {
     throw new Error("This browser cannot read the file as a photo; switch to the server, or save it as JPEG or PNG.");
   }
@@ -90,39 +90,15 @@ async function decoded(file) {
   throw new Error(`Expected at most 50,000,000 pixels, got ${width}×${height}; save a smaller copy.`);
 }
 
-/** Every pixel in sRGB, transparency laid over white, three bytes a pixel. */
-async function pixels(bitmap, width = bitmap.width, height = bitmap.height) {
-  const scaled = width === bitmap.width ? bitmap : await createImageBitmap(bitmap, { resizeWidth: width, resizeHeight: height, resizeQuality: "medium" });
-  const canvas = new OffscreenCanvas(width, Math.min(STRIP, height));
-  const context = canvas.getContext("2d", { colorSpace: "srgb", willReadFrequently: true });
-  const rgb = new Uint8Array(width * height * 3);
-  for (let top = 0; top < height; top += STRIP) {
-    const rows = Math.min(STRIP, height - top);
-    context.fillStyle = "white";
-    context.fillRect(0, 0, width, rows);
-    context.drawImage(scaled, 0, -top);
-    dropAlpha(context.getImageData(0, 0, width, rows).data, rgb.subarray(top * width * 3));
-  }
-  bitmap.close();
-  scaled.close();
-  return { rgb, width, height };
-}
-
-function dropAlpha(rgba, rgb) {
-  for (let from = 0, to = 0; from < rgba.length; from += 4) {
-    rgb[to++] = rgba[from];
-    rgb[to++] = rgba[from + 1];
-    rgb[to++] = rgba[from + 2];
-  }
-}
-
 /** The same map as the server's (web/heat_map.py). */
 async function heatMap(session, file, label) {
   const begin = performance.now();
   const bitmap = await decoded(file);
   const scale = Math.min(1, (2 * rules.size) / Math.max(bitmap.width, bitmap.height));
   const side = (length) => Math.max(1, Math.round(length * scale));
-  const photo = await pixels(bitmap, side(bitmap.width), side(bitmap.height));
+  const size = { resizeWidth: side(bitmap.width), resizeHeight: side(bitmap.height), resizeQuality: "medium" };
+  const photo = pixels(scale < 1 ? await createImageBitmap(bitmap, size) : bitmap);
+  bitmap.close();
   const index = rules.labels.indexOf(label);
   const probability = async (covered) => (await run(session, covered)).probabilities.data[index];
   const confidence = await probability(photo);

@@ -9,7 +9,7 @@ const AHEAD = 12;
 const GRID = 40;
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5000;
-const REMARKS = { not_a_product: "not a product", more_than_one: "more than one" };
+const REMARKS = { not_a_product: "not a product", more_than_one: "more than one", skip: "skipped; it comes again at the end" };
 
 const seat = (sessionStorage.hangtagSeat ??= randomId());
 let reviewer = desk.dataset.reviewer;
@@ -22,10 +22,19 @@ let exhausted = false;
 let gridOn = false;
 let labelBefore = ""; // the class that was chosen before the grid chose one
 let round = 0; // what was asked for in an earlier round is not wanted any more
-let asking = Promise.resolve(); // one request for questions after the other
+let turn = Promise.resolve();
 
 /** Of the interface of this review. */
 const path = (name, query = {}) => `/v1/jobs/${job}/${name}?${new URLSearchParams({ audit: desk.dataset.audit, ...query })}`;
+const wish = (label = $("label").value) => ({ order: $("order").value, second: $("second").value, ...(label && { label }) });
+
+/** One request after the other: progress that comes later is newer. */
+function inTurn(ask) {
+  const asked = turn.then(ask);
+  turn = asked.catch(() => {});
+  return asked;
+}
+
 const outbox = new Outbox(`hangtag.answers.${desk.dataset.audit}.${desk.dataset.job}`, deliver, showSaved);
 
 // ---- Asking
@@ -51,13 +60,10 @@ async function refill({ fresh = false } = {}) {
 }
 
 /** Questions that this page does not hold yet; answers of those that it has given may be on their way. */
-async function askFor(n, { fresh = false, label = $("label").value } = {}) {
-  const wish = { n, seat, order: $("order").value, second: $("second").value, fresh, ...(label && { label }) };
-  const asked = performance.now();
-  const request = asking.then(() => send(path("questions", wish)));
-  asking = request.catch(() => {});
-  const answer = await (await request).json();
-  showProgress(answer.progress, asked);
+async function askFor(n, { fresh = false, label } = {}) {
+  const query = { n, seat, fresh, ...wish(label) };
+  const answer = await inTurn(async () => (await send(path("questions", query))).json());
+  showProgress(answer.progress);
   const known = new Set([...ahead, ...tiles].map((question) => question.sha256));
   return answer.questions.filter((question) => !known.has(question.sha256) && !outbox.holds(question.sha256));
 }
@@ -83,10 +89,9 @@ function stageSide() {
   return Math.max(width, height) * Math.min(devicePixelRatio, 2) <= 900 ? 800 : 1600;
 }
 
-async function lookAgain() {
+function lookAgain() {
   exhausted = false;
-  await refill();
-  if (ahead.length === 0) show();
+  return refill();
 }
 
 function newRound() {
@@ -95,17 +100,14 @@ function newRound() {
   ahead = [];
 }
 
-/** Begin anew after another order, class or name. */
-async function restart() {
+/** Begin again after another order, class or name. */
+function restart() {
   newRound();
   exhausted = false;
   tiles = [];
-  if (gridOn) await showGrid();
-  else {
-    show();
-    await refill({ fresh: true });
-    if (ahead.length === 0) show();
-  }
+  if (gridOn) return showGrid();
+  show();
+  return refill({ fresh: true });
 }
 
 // ---- Showing
@@ -117,6 +119,7 @@ function show() {
   $("grid").classList.toggle("hidden", !gridOn);
   $("end").classList.toggle("hidden", gridOn || !over);
   if (over) showEnd();
+  showLast();
   if (!question) {
     $("photo").replaceChildren();
     $("question").textContent = over ? "" : "Loading …";
@@ -126,7 +129,7 @@ function show() {
   $("caption").textContent = captionOf(question);
   $("question").textContent = `Is it ${named(question.label)}?`;
   $("why").textContent = whyOf(question);
-  $("confirm").replaceChildren(`Yes, ${question.label} `, key("Enter"));
+  $("confirm").replaceChildren(element("span", `Yes, ${question.label} `), key("Enter"));
   showAgain(question);
   showGuesses(question);
   showNote(question);
@@ -139,10 +142,11 @@ const captionOf = ({ row, rows, products }) =>
   (products > 1 ? ` of ${products.toLocaleString()} products` : "");
 
 const whyOf = ({ reason, confidence, said, said_by, label }) =>
-  `${percent(confidence)} sure; ${reason}.` + (said && said !== label ? ` The catalogue says ${said} (${said_by}).` : "");
+  `The model is ${percent(confidence)} sure. ${Number(desk.dataset.audit) ? "It was" : "Reason for review:"} ${reason}.` +
+  (said && said !== label ? ` ${said_by === "folder" ? "The photo’s folder" : `The column ${said_by}`} says ${named(said)}.` : "");
 
 const named = (label) => `“${label}”`;
-const percent = (share) => `${(100 * share).toFixed(share > 0.995 && share < 1 ? 1 : 0)}%`;
+const percent = (share) => (share >= 0.9995 && share < 1 ? ">99.9%" : `${(100 * share).toFixed(share > 0.995 && share < 1 ? 1 : 0)}%`);
 
 function showAgain(question) {
   $("again").classList.toggle("hidden", question.again.length === 0);
@@ -173,20 +177,23 @@ function examplesOf(label) {
   return (known?.pictures ?? []).map((picture) => picture.cloneNode());
 }
 
+/** What was said last, and may be taken back. */
+function showLast() {
+  const [, answer] = done.at(-1) ?? [];
+  $("last").textContent = answer ? `Your last answer: ${REMARKS[answer.kind] ?? answer.label}` : "";
+}
+
 function showNote(question) {
   $("note").classList.toggle("hidden", !question.note);
   $("note").textContent = question.note ? `Note: ${question.note}` : "";
 }
 
-/** Show how far it is; ``asked`` is when, since answers overtake each other. */
-function showProgress(progress, asked) {
-  if (asked < (showProgress.asked ?? 0)) return;
-  showProgress.asked = asked;
+function showProgress(progress) {
   $("done").max = Math.max(progress.questions, 1);
   $("done").value = progress.done;
   const rows = progress.rows > progress.questions ? ` (${progress.rows_done.toLocaleString()} of ${progress.rows.toLocaleString()} rows)` : "";
   $("counts").textContent = `${progress.done.toLocaleString()} of ${progress.questions.toLocaleString()} photos${rows}`;
-  const parts = [`${progress.mine.toLocaleString()} answers of yours`];
+  const parts = [`You have answered ${progress.mine.toLocaleString()}`];
   if (progress.an_hour) parts.push(`${progress.an_hour.toLocaleString()} an hour`, `${duration(progress.seconds_left)} left`);
   if (progress.right !== null) parts.push(`${percent(progress.right)} of the guesses were right`);
   if (progress.twice) parts.push(`reviewers agree on ${percent(progress.agreed / progress.twice)} of ${progress.twice} photos that two have seen`);
@@ -209,8 +216,8 @@ function showEnd() {
   clearTimeout(showEnd.timer);
   if (others) showEnd.timer = setTimeout(() => $("end").classList.contains("hidden") || gridOn || lookAgain(), LOOK_AGAIN_MS);
   const guesses = right === null ? "" : ` ${percent(right)} of the guesses were right.`;
-  $("end-again").textContent = isNarrowed() ? "Show the other photos" : "Look again";
-  $("end-text").textContent = `${settled.toLocaleString()} of ${questions.toLocaleString()} photos are done, ${mine.toLocaleString()} by you.${guesses}`;
+  $("end-again").textContent = isNarrowed() ? "Show the other photos" : "Check for more";
+  $("end-text").textContent = `${settled.toLocaleString()} of ${questions.toLocaleString()} photos are done, ${mine.toLocaleString()} by you.${guesses} The corrections go into a copy of the result.`;
 }
 
 const isNarrowed = () => $("label").value !== "" || $("order").value === "contradicted";
@@ -235,10 +242,9 @@ function showSaved({ waiting, away, problem }) {
 // ---- Answering
 
 async function deliver(answers) {
-  const body = JSON.stringify({ answers: answers.map(({ by, ...answer }) => answer), reviewer: answers[0].by || null, seat, second: Number($("second").value) });
-  const asked = performance.now();
-  const stored = await outbox.post(root + path("answers"), body);
-  showProgress(stored.progress, asked);
+  const body = JSON.stringify({ answers: answers.map(({ by, ...answer }) => answer), reviewer: answers[0].by || null, seat });
+  const stored = await inTurn(() => outbox.post(root + path("answers", wish()), body));
+  showProgress(stored.progress);
   for (const [id, why] of Object.entries(stored.refused)) comeBack(id, why);
   return [...stored.stored, ...Object.keys(stored.refused)];
 }
@@ -303,17 +309,23 @@ async function applyToResult() {
   const counts = {
     "Label changed": done.changed,
     "Label confirmed": done.confirmed,
-    "Remark in place of a label": done.remarked,
+    "Not a product, or more than one": done.remarked,
     "Reviewers do not agree": done.in_conflict,
-    "Nobody has spoken yet": done.left,
+    "Still to review": done.left,
   };
+  const rows = Object.entries(counts).map(([name, rows]) => [name, rows.toLocaleString()]);
+  if (done.audit) rows.push(["Right labels in the audit", auditWords(done.audit)]);
   $("applied-title").textContent = `Wrote ${done.output}`;
   $("applied-counts").replaceChildren(
-    ...Object.entries(counts).flatMap(([name, rows]) => [element("dt", name), element("dd", `${rows.toLocaleString()} rows`)]),
+    ...rows.flatMap(([name, value]) => [element("dt", name), element("dd", value)]),
   );
-  $("applied-audit").textContent = done.audit ? `Audit: ${done.audit}` : "";
   $("applied").showModal();
 }
+
+const auditWords = ({ right, answered, low, high, promised }) =>
+  `${right.toLocaleString()} of ${answered.toLocaleString()} rows` +
+  (answered ? ` (${percent(right / answered)}; 95% interval ${percent(low)} to ${percent(high)})` : "") +
+  (promised === null ? "" : `; ${percent(promised)} promised`);
 
 // ---- Search in all classes
 
@@ -355,6 +367,7 @@ function ranked(wanted) {
 
 function option(match, place) {
   const item = element("li", "");
+  item.dir = "auto";
   item.id = `option-${place}`;
   item.setAttribute("role", "option");
   item.append(...match.pictures.slice(0, 1).map((picture) => picture.cloneNode()), match.isNew ? `New class ${named(match.label)}` : match.label);
@@ -411,7 +424,8 @@ $("note-text").addEventListener("keydown", (event) => {
 $("note-dialog").addEventListener("close", () => {
   const [question] = ahead;
   const note = $("note-text").value.trim();
-  if ($("note-dialog").returnValue !== "keep" || !question || !note || note === question.note) return;
+  if ($("note-dialog").returnValue !== "keep" || !question || note === question.note) return;
+  if (!note) return toast("A note that is stored stays; write another one in its place.");
   question.note = note;
   outbox.push({ id: randomId(), sha256: question.sha256, kind: "note", note, by: reviewer });
   showNote(question);
@@ -436,7 +450,7 @@ async function showGrid() {
     if (ahead.length === 0) toast(`No doubtful photo of ${label} is left.`);
     return toggleGrid(false);
   }
-  $("grid-question").textContent = tiles.length === 1 ? `Is this ${named(label)}?` : `These ${tiles.length} are all ${named(label)}: which are not?`;
+  $("grid-question").textContent = tiles.length === 1 ? `Is this ${named(label)}?` : `Are all these ${tiles.length} ${named(label)}? Mark those that are not.`;
   $("tiles").replaceChildren(...tiles.map(tileOf));
   countTiles();
   $("tiles").querySelector("button").focus();
@@ -466,7 +480,8 @@ const isMarked = (button) => button.getAttribute("aria-pressed") === "true";
 function countTiles() {
   const wrong = tileButtons().filter(isMarked).length;
   const rest = tiles.length - wrong;
-  $("grid-confirm").replaceChildren(`Confirm ${rest} as ${$("label").value}${wrong ? `, look at ${wrong}` : ""} `, key("Enter"));
+  const words = `Confirm ${rest} as ${$("label").value}${wrong ? `, look at ${wrong}` : ""} `;
+  $("grid-confirm").replaceChildren(element("span", words), key("Enter"));
 }
 
 async function confirmGrid() {
@@ -502,9 +517,8 @@ function toggleGrid(on) {
   $("single-view").setAttribute("aria-pressed", !on);
   if (on) return showGrid();
   tiles = [];
-  exhausted = false;
   show();
-  return refill();
+  return lookAgain();
 }
 
 // ---- Keys and clicks
@@ -611,7 +625,7 @@ async function loadClasses() {
   const found = await (await send(path("classes"))).json();
   classes = found.classes.map((one) => ({ ...one, pictures: one.examples.map((path) => example(path, one.label)) }));
   const doubtful = classes.filter((one) => one.doubtful);
-  $("label").append(...doubtful.map((one) => new Option(`${one.label} (${one.doubtful.toLocaleString()})`, one.label)));
+  $("label").append(...doubtful.map((one) => new Option(`${one.label} (${one.doubtful.toLocaleString()} in all)`, one.label)));
   const errors = $("order").querySelector("[value=contradicted]");
   if (!errors) return; // an audit has an order of its own
   errors.disabled = !found.said_by;
@@ -623,7 +637,7 @@ function example(path, label) {
   picture.loading = "lazy";
   picture.alt = "";
   picture.title = `labeled as ${label}`;
-  picture.src = `${root}${path}?side=96&v=1`;
+  picture.src = `${root}${path}?side=96`;
   return picture;
 }
 
@@ -637,7 +651,6 @@ async function begin() {
   outbox.begin();
   await loadClasses();
   await refill({ fresh: true });
-  if (ahead.length === 0) show();
   setInterval(() => askFor(0).catch(() => {}), RENEW_MS);
   addEventListener("pagehide", letGo);
   addEventListener("beforeunload", (event) => outbox.size && event.preventDefault());

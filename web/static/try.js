@@ -307,6 +307,7 @@ async function photograph() {
   if (touch || !navigator.mediaDevices) return $("#camera").click();
   try {
     $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    await $("video").play(); // before it, there is nothing to take
     $("#viewfinder").showModal();
   } catch {
     window.hangtag.toast("No camera is there, or it may not be used; choose a photo instead.");

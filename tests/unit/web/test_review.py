@@ -1,5 +1,6 @@
 """Which questions a job asks, who is asked which, and what becomes of answers."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +12,9 @@ from models.storage.storage import FolderStorage
 from tests.review_jobs import CLASSES, Row, doubtful, labelled_job, sha256_of
 from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.votes import Vote
+from web.jobs import JobIndex
+from web.photos import CatalogueRows
+from web.review.desk import Answer, AnswerKind, Reviews
 from web.review.questions import Questions, load_questions
 from web.review.queue import LEASE_S, Order, ReviewQueue, Wish
 from worker.job import Job, JobOptions, open_job
@@ -255,3 +259,23 @@ def test_questions_of_a_job_that_nobody_need_look_at(tmp_path: Path, clock: Cloc
     queue = ReviewQueue(questions, clock)
     assert queue.take("anna", "a", USUAL, 3) == []
     assert queue.progress("anna", USUAL).questions == 0
+
+
+class TestLabelledAgain:
+    def test_answers_go_to_the_photos_that_were_seen(self, tmp_path: Path, clock: Clock) -> None:
+        result = labelled_job(tmp_path / "shop", [Row(0), Row(1), Row(2)])
+        index = JobIndex(str(tmp_path / "jobs"), (result,))
+        (found,) = index.all()
+        reviews = Reviews(index, tmp_path / "corrections.csv", CatalogueRows(), clock)
+        reviews.open(found.id).take("anna", "tab", USUAL, 3, fresh=True)
+        shutil.rmtree(tmp_path / "shop")
+        labelled_job(tmp_path / "shop", [Row(2), Row(1, status=Status.LABELED), Row(0)])
+        clock.now += 60
+
+        given = [Answer(str(n), sha256_of(n), AnswerKind.LABEL, "hats") for n in range(3)]
+        done = reviews.open(found.id).answer("anna", "tab", USUAL, given)
+
+        assert done.stored == ("0", "2")
+        assert "load the page again" in done.refused["1"]
+        votes = {vote.sha256: Path(vote.image).name for vote in reviews.store.votes()}
+        assert votes == {sha256_of(0): "0.png", sha256_of(2): "2.png"}

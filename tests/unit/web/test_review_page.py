@@ -11,13 +11,15 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from models.bundle import open_bundle
+from models.golden import golden_labels
 from models.storage.storage import FolderStorage
-from tests.review_jobs import Row, doubtful, labelled_job, sha256_of
+from tests.review_jobs import CLASSES, PIN, Row, doubtful, labelled_job, photo_bytes, sha256_of
 from web.app import create_app
 from web.jobs import JobIndex
 from web.settings import WebSettings
 from worker.finish import finish_job
-from worker.job import open_job
+from worker.job import ModelPin, open_job
 from worker.results import Status
 
 ADDRESS = "http://127.0.0.1:8800"
@@ -32,8 +34,10 @@ class Shop:
         jobs: the folder of queued jobs that has it, where it is one.
     """
 
-    def __init__(self, folder: Path, rows: list[Row] | None = None, jobs: Path | None = None) -> None:
-        result = labelled_job(folder / "shop", rows) if rows else folder / "shop" / "labels.parquet"
+    def __init__(
+        self, folder: Path, rows: list[Row] | None = None, jobs: Path | None = None, pin: ModelPin = PIN
+    ) -> None:
+        result = labelled_job(folder / "shop", rows, pin=pin) if rows else folder / "shop" / "labels.parquet"
         self.photos = folder / "shop" / "photos"
         self.corrections = folder / "corrections.csv"
         results = () if jobs else (result,)
@@ -100,6 +104,20 @@ class TestQuestions:
         assert found["hats"]["examples"] == [f"/jobs/{shop.id}/rows/3/photo"]
         assert found["boots"]["doubtful"] == 1
 
+    def test_a_class_without_labeled_rows_has_photos_of_the_bundle(self, tmp_path: Path, bundle: Path) -> None:
+        opened = open_bundle(bundle)
+        pin = PIN.model_copy(update={"path": str(bundle), "digest": opened.digest})
+        sure = golden_labels(opened, pin.variant)
+        name, *_ = sorted(set(sure.values()))
+        shop = Shop(
+            tmp_path, [Row(0, name), *(Row(n, other, 0.99, Status.LABELED) for n, other in enumerate(CLASSES))], pin=pin
+        )
+        found = {one["label"]: one for one in shop.client.get(f"/v1/jobs/{shop.id}/classes").json()["classes"]}
+        assert len(found[name]["examples"]) == min(3, sum(label == name for label in sure.values()))
+        answer = shop.client.get(found[name]["examples"][0], params={"side": 96})
+        assert max(Image.open(io.BytesIO(answer.content)).size) <= 96
+        assert shop.client.get(f"/jobs/{shop.id}/golden/expected.json").status_code == 404
+
 
 class TestAnswers:
     def test_an_answer_is_in_the_file_when_the_post_returns(self, shop: Shop) -> None:
@@ -138,6 +156,20 @@ class TestAnswers:
         assert [row["sha256"] for row in shop.rows()] == [sha256_of(1)]
         shop.answer(undo, label(0, "shoes"))
         assert [row["label"] for row in shop.rows()] == ["boots", "shoes"]
+
+    def test_a_skip_that_is_taken_back_takes_no_answer_with_it(self, shop: Shop) -> None:
+        shop.answer(label(0, "hats"), reviewer="ben")
+        shop.answer(label(0, "boots"))
+        skip = {"id": "skip", "sha256": sha256_of(0), "kind": "skip"}
+        undo = {"id": "undo", "sha256": sha256_of(0), "kind": "undo"}
+        shop.answer(skip, undo)
+        assert [row["label"] for row in shop.rows()] == ["hats", "boots"]
+
+    def test_progress_is_of_what_was_wished_for(self, shop: Shop) -> None:
+        given = shop.client.post(
+            f"/v1/jobs/{shop.id}/answers?label=hats", json={"answers": [label(0, "boots")], "reviewer": "anna"}
+        ).json()
+        assert (given["progress"]["done"], given["progress"]["left"]) == (1, 3)
 
     def test_a_later_answer_takes_the_place_of_an_earlier_one(self, shop: Shop) -> None:
         shop.answer(label(0, "hats"))
@@ -204,8 +236,8 @@ class TestComingBack:
             for one, name in zip(asked, ["boots", *["hats"] * 9], strict=True)
         ]
         finished.answer(*given, audit=10)
-        words = finished.client.post(f"/v1/jobs/{finished.id}/corrected").json()["audit"]
-        assert "0.9 found" in words or "0.90 found" in words
+        audit = finished.client.post(f"/v1/jobs/{finished.id}/corrected").json()["audit"]
+        assert (audit["right"], audit["answered"], audit["promised"]) == (9, 10, 0.95)
         assert len(finished.ask(64)) == 4
 
     def test_a_job_that_is_not_finished_is_not_audited(self, shop: Shop) -> None:
@@ -216,7 +248,7 @@ class TestComingBack:
 
 class TestPictures:
     def test_a_photo_comes_small_and_may_be_kept(self, shop: Shop) -> None:
-        answer = shop.client.get(f"/jobs/{shop.id}/rows/2/photo", params={"side": 96, "v": "1"})
+        answer = shop.client.get(f"/jobs/{shop.id}/rows/2/photo", params={"side": 96, "sha256": sha256_of(1)})
         assert Image.open(io.BytesIO(answer.content)).size == (48, 32)
         assert "immutable" in answer.headers["cache-control"]
         again = shop.client.get(
@@ -231,6 +263,14 @@ class TestPictures:
         assert answer.headers["content-type"] == "image/svg+xml"
         assert answer.headers["cache-control"] == "no-store"
         assert "No photo: missing" in answer.text
+
+    def test_a_photo_that_was_replaced_is_not_shown_for_the_one_that_was_labelled(self, shop: Shop) -> None:
+        (asked,) = shop.ask(1)
+        assert shop.client.get(asked["photo"]).headers["content-type"] == "image/jpeg"
+        shop.photos.joinpath("0.png").write_bytes(photo_bytes(99))
+        answer = Shop(shop.photos.parents[1]).client.get(asked["photo"])
+        assert answer.headers["x-hangtag-fault"] == "missing"
+        assert "It was replaced" in answer.text
 
     @pytest.mark.parametrize("row", [0, 7, -1])
     def test_a_row_that_is_not_there(self, shop: Shop, row: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageStat
 from starlette.testclient import TestClient
 
+import web
 from models.bundle import open_bundle
 from models.classifier import load
 from models.decision import Prediction
@@ -105,6 +106,12 @@ def test_only_the_script_that_runs_the_model_may_compile_webassembly(visit: Visi
     assert "wasm" not in client.get("/try").headers["content-security-policy"]
     assert "wasm" not in client.get("/static/try.js").headers["content-security-policy"]
     assert "'wasm-unsafe-eval'" in client.get("/try/edge_worker.js").headers["content-security-policy"]
+
+
+def test_photos_are_decoded_by_the_very_module_of_the_example() -> None:
+    """Whose pixels are compared with Hangtag's own in ``tests/integration/test_examples.py``."""
+    root = Path(web.__file__).parents[1]
+    assert (root / "web/static/photo.mjs").read_bytes() == (root / "examples/browser/photo.mjs").read_bytes()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/x.jpg", "file:///etc/passwd", "s3://bucket/x.jpg", "x.jpg"])

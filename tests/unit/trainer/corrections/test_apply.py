@@ -14,7 +14,7 @@ import pytest
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
 from tests.review_jobs import Row, labelled_job, sha256_of
-from trainer.corrections.apply import Applied, Labels, apply_corrections, apply_to_job, find_labels
+from trainer.corrections.apply import CorrectedResult, Labels, apply_corrections, apply_to_job, find_labels
 from trainer.corrections.audit import audit_figures, record_audit
 from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.store import CorrectionStore
@@ -91,7 +91,7 @@ def speak(store: CorrectionStore) -> None:
 COUNTS = {"rows": 8, "changed": 2, "confirmed": 1, "remarked": 1, "in_conflict": 1, "left": 1, "reviewed": 4}
 
 
-def counts(done: Applied) -> dict[str, int]:
+def counts(done: CorrectedResult) -> dict[str, int]:
     return {name: getattr(done, name) for name in COUNTS}
 
 
