@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
-from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.until import until
@@ -31,24 +30,28 @@ _SETTINGS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def api(bundle: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The description of a server with a model, a finished job and no other place that may be read."""
+def api(bundle: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any]]:
+    """The description of a server with a model, a finished job and no other place that may be read; and a client.
+
+    The client keeps the server on one event loop, as it runs in earnest.
+    """
     import schemathesis
+    from schemathesis.python import asgi
 
     folder = tmp_path_factory.mktemp("schema")
     result = copy_job(finished, folder / "result")
     places = {"jobs": str(folder / "jobs"), "registry": str(folder / "none"), "corrections": folder / "corrections.csv"}
     app = create_app(WebSettings(**places, model=str(bundle), results=(result,), data=(folder,), names=("testserver",)))
-    with TestClient(app, "http://127.0.0.1:8800") as client:
-        until(lambda: client.get("/readyz").is_success, "the model answers")
+    with asgi.get_client(app) as client:
+        until(lambda: client.get("http://testserver/readyz").ok, "the model answers")
         job = app.state.hangtag.jobs.all()[0].id
         described = schemathesis.openapi.from_asgi("/openapi.json", _running(app))
         described.hook("map_path_parameters")(lambda _context, given: _of_job(given, job))
-        yield described
+        yield described, client
 
 
 def _running(app: ASGIApp) -> ASGIApp:
-    """The application, which starts and ends with the fixture: schemathesis starts and ends it with each request."""
+    """The application, which starts and ends with the fixture: to read its description, schemathesis starts it anew."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -68,7 +71,7 @@ def _of_job(given: dict[str, Any] | None, job: str) -> dict[str, Any] | None:
     return given
 
 
-def check_all(api: Any, examples: int) -> None:
+def check_all(api: tuple[Any, Any], examples: int) -> None:
     """Make requests to every operation: some as it describes them, some not."""
     from schemathesis import Case, GenerationMode
     from schemathesis.checks import load_all_checks, not_a_server_error
@@ -78,21 +81,22 @@ def check_all(api: Any, examples: int) -> None:
     conformance = (checks.status_code_conformance, checks.content_type_conformance, checks.response_schema_conformance)
     all_checks = [not_a_server_error, *conformance, checks.unsupported_method]
 
-    for found, mode in product(api.get_all_operations(), GenerationMode):
+    described, client = api
+    for found, mode in product(described.get_all_operations(), GenerationMode):
 
         @settings(**_SETTINGS, max_examples=examples)
         @given(case=found.ok().as_strategy(generation_mode=mode))
         def check(case: Case) -> None:
-            case.call_and_validate(checks=all_checks)
+            case.call_and_validate(checks=all_checks, session=client)
 
         with suppress(Unsatisfiable):  # an operation without parameters can be asked in one way only
             check()
 
 
-def test_no_request_is_a_fault_of_the_server(api: Any) -> None:
+def test_no_request_is_a_fault_of_the_server(api: tuple[Any, Any]) -> None:
     check_all(api, 8)
 
 
 @pytest.mark.proof
-def test_of_many_requests_none_is_a_fault_of_the_server(api: Any) -> None:
+def test_of_many_requests_none_is_a_fault_of_the_server(api: tuple[Any, Any]) -> None:
     check_all(api, MANY)
