@@ -74,6 +74,31 @@ def _preview(page: Page) -> None:
     expect(page.locator("#preview table, #refused:not([hidden])").first).to_be_visible()
 
 
+DROP = """async () => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
+    canvas.getContext("2d").fillRect(9, 9, 40, 40);
+    const photo = await new Promise((done) => canvas.toBlob(done));
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([photo], "<img src=x onerror=alert(1)>.png"));
+    transfer.items.add(new File(["no photo"], "broken.jpg"));
+    document.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer }));
+}"""
+
+
+def _answers(page: Page) -> None:
+    expect(page.locator("#model")).to_contain_text("classes")
+    page.evaluate(DROP)
+    expect(page.locator("#results > li[data-status]")).to_have_count(2)
+    page.keyboard.press("j")
+    page.keyboard.press("h")
+    expect(page.locator(".heat-said").first).to_be_visible()
+
+
+def _promote(page: Page) -> None:
+    page.get_by_role("button", name="Promote…").press("Enter")
+    expect(page.get_by_label("The reason, for the history")).to_be_focused()
+
+
 PLACES = (
     Place("login", "/login"),
     Place("not found", "/no-such-page", status=404),
@@ -82,7 +107,12 @@ PLACES = (
     Place("preview", "/jobs", _preview),
     Place("job", "/jobs/{job}"),
     Place("try", "/try"),
+    Place("answers", "/try", _answers),
     Place("models", "/models"),
+    Place("model", "/models/shop"),
+    Place("version", "/models/shop/2"),
+    Place("promote", "/models/shop/2", _promote),
+    Place("comparison", "/models/_compare?before=shop@1&after=shop@2"),
     Place("reviews", "/review"),
     Place("question", "/review/{job}", _question),
     Place("search", "/review/{job}", _after_key("/", "#search")),
