@@ -91,7 +91,7 @@ def _trained(
     photos: Path, fit: Fit, decode: Decode, runs: Path, options: Sequence[str]
 ) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
     name = f"{fit}-{decode}"
-    how = ("--folds", "0", "--fit", fit, "--decode", decode, *options)
+    how = ("--arch", "cnn", "--folds", "0", "--fit", fit, "--decode", decode, *options)
     began = time.monotonic()
     hangtag("train", photos, "--out", runs, "--name", name, *how)
     seconds = time.monotonic() - began

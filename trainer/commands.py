@@ -1,7 +1,8 @@
 """``hangtag check``, ``train``, ``evaluate`` and ``demo``; other files of this room add theirs."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -10,13 +11,14 @@ from models.fit import Decode, Fit
 from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
-from trainer.request import Arch, Balance
+from trainer.request import Arch, Balance, NetworkOptions, Preset, TrainRequest, parse_duration
 from trainer.retrain.commands import retrain_command
 from trainer.schedule.commands import register as register_schedule
 
 __all__ = ["MAX_SEED", "register"]
 
 MAX_SEED = 2**31 - 1
+AUTO: Final = "auto"
 
 DATA_HELP = (
     "Class folders; or train, val and test folders of class folders; or a CSV with image,label[,split][,group]: "
@@ -84,32 +86,52 @@ def check_command(
         raise typer.Exit(check_and_show(data, out, quarantine, strict=strict, as_json=as_json))
 
 
+def _parse_arch(text: str) -> Arch | None:
+    """None for ``auto``."""
+    if text not in {AUTO, *Arch}:
+        msg = f"Expected one of {', '.join((AUTO, *Arch))}, got {text}."
+        raise typer.BadParameter(msg)
+    return None if text == AUTO else Arch(text)
+
+
 def train_command(
     context: typer.Context,
     data: Annotated[Path | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the run. Default: the data's and the architecture's.")
+        str | None, typer.Option(help="Name of the run. Default: the data's, and that of an --arch other than auto.")
     ] = None,
     arch: Annotated[
-        Arch,
+        Arch | None,
         typer.Option(
             metavar="ARCH",
-            help="cnn: our efficient network, from nothing. simple: the classic three blocks. These have learned from "
-            f"ImageNet and are fine-tuned: {', '.join(arch for arch in Arch if arch.is_transfer)}.",
+            parser=_parse_arch,
+            show_default=AUTO,
+            help="auto: the preset's pretrained network, if its weights are here or can be downloaded, else cnn. cnn: "
+            "our efficient network, from nothing. simple: the classic three blocks. These have learned from ImageNet "
+            f"and are fine-tuned: {', '.join(arch for arch in Arch if arch.is_transfer)}.",
         ),
-    ] = Arch.CNN,
+    ] = None,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(
+            help="What the network may cost: it chooses architecture, --image-size and epochs where you do not. "
+            "Default: good."
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
             metavar="imagenet|none|FILE",
-            help="The weights to begin with. Default: imagenet if the architecture has them, else none (random).",
+            help="The weights to begin with; with --arch auto, a file chooses the architecture that it is of, and "
+            "HANGTAG_WEIGHTS (a file or a folder) is looked at. Default: imagenet if the architecture has them, else "
+            "none (random).",
         ),
     ] = None,
     alpha: Annotated[float | None, typer.Option(help="Width of a mobilenet, as a share of the usual width.")] = None,
     image_size: Annotated[
         int | None,
         typer.Option(
-            min=16, max=1024, help="Side of the network's input, in pixels. Default: what suits it, 128 or 160."
+            min=16, max=1024, help="Side of the network's input, in pixels. Default: the preset's, 96 to 224."
         ),
     ] = None,
     fit: Annotated[Fit, typer.Option(help="How a photo fills the square; pad pads with white.")] = Fit.PAD,
@@ -173,9 +195,17 @@ def train_command(
 
     Examples:
 
-      A folder for each class, and a network from nothing:
+      A folder for each class, and the network that suits:
 
         hangtag train photos/
+
+      The best labels, whatever they cost:
+
+        hangtag train photos/ --preset best
+
+      From nothing, and nothing is downloaded:
+
+        hangtag train photos/ --arch cnn
 
       To be done in a quarter of an hour:
 
@@ -195,9 +225,7 @@ def train_command(
     """
     from models.preprocess import PreprocessSpec
     from models.process import default_cache
-    from trainer.console import resume_and_show, train_and_show
-    from trainer.learning.recipe import recipe_for
-    from trainer.request import TrainRequest, parse_duration
+    from trainer.console import choose_and_show, resume_and_show, train_and_show
 
     if resume is not None:
         _check_alone(context, "resume", "a resumed run keeps what it was started with")
@@ -211,14 +239,19 @@ def train_command(
     if folds == 1:
         msg = "--folds 1 leaves nothing to learn from; give 0 (none), or 2 to 10"
         raise typer.BadParameter(msg)
-    size = image_size or recipe_for(arch, pretrained=arch.is_transfer and weights != "none").size
+    run = out / (name or (data.resolve().stem if arch is None else f"{data.resolve().stem}-{arch}"))
+    time_limit_s = None if time_limit is None else parse_duration(time_limit)
+    place = os.environ.get("HANGTAG_WEIGHTS")
+    chosen = None if arch is None else Arch(arch)
+    options = NetworkOptions(chosen, preset, weights, alpha, image_size, Path(place) if place else None)
+    start = choose_and_show(options, data, run)
     raise typer.Exit(
         train_and_show(
             TrainRequest(
                 data=data,
-                run=out / (name or f"{data.resolve().stem}-{arch}"),
-                arch=arch,
-                preprocess=PreprocessSpec(size=size, fit=fit, decode=decode),
+                run=run,
+                arch=start.arch,
+                preprocess=PreprocessSpec(size=start.size, fit=fit, decode=decode),
                 seed=seed,
                 cache=default_cache(),
                 epochs=epochs,
@@ -226,10 +259,11 @@ def train_command(
                 patience=patience,
                 splits=splits,
                 fix_leaks=fix_leaks,
-                weights=weights,
-                alpha=alpha,
+                weights=str(start.weights),
+                alpha=start.alpha,
                 balance=balance,
-                time_limit_s=None if time_limit is None else parse_duration(time_limit),
+                time_limit_s=time_limit_s,
+                length=start.length,
                 folds=folds,
                 tensorboard=tensorboard,
             )

@@ -9,7 +9,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
@@ -18,17 +27,19 @@ from models.process import default_cache
 from models.terminal import Console
 from models.text import number_of
 from pages.text import rounded
-from trainer.data.dataset import Split
-from trainer.request import TrainRequest
+from trainer.data.dataset import Split, read_dataset
+from trainer.request import NetworkOptions, TrainRequest
+from trainer.run import check_free
 
 if TYPE_CHECKING:
     from trainer.judging.evaluate import Evaluation
     from trainer.judging.figures import ClassFigures, Figures
+    from trainer.networks.build import Start
     from trainer.run import EpochFigures, RunArgs
     from trainer.splits.prepare import Prepared
     from trainer.train import TrainResult
 
-__all__ = ["TrainingScreen", "measure_and_show", "resume_and_show", "train_and_show"]
+__all__ = ["TrainingScreen", "choose_and_show", "measure_and_show", "resume_and_show", "train_and_show"]
 
 _PAIR: Final = f"{'loss':>5} {'right':>5}"
 _HEADINGS: Final = (
@@ -102,6 +113,32 @@ class TrainingScreen:
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = None
+
+
+def choose_and_show(options: NetworkOptions, data: Path, run: Path) -> "Start":
+    """Choose the network for a training, and say in a line which and why where Hangtag chose its architecture.
+
+    Nothing is downloaded for a run that exists already, or for data that nothing can be learned from.
+    """
+    check_free(run)
+    if options.arch is None:
+        read_dataset(data)
+    console = Console()
+    _load(console)
+    from trainer.networks.build import choose_start, weights_file
+
+    columns = (TextColumn("Downloading weights"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    seen = console.is_interactive
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not seen) as progress:
+        bar = progress.add_task("", visible=False, total=None)
+
+        def downloaded(done: int, total: int | None) -> None:
+            progress.update(bar, completed=done, total=total, visible=True)
+
+        start = choose_start(options, lambda choice: weights_file(choice, downloaded))
+    if start.why:
+        console.print(escape(start.why), highlight=False, soft_wrap=True)
+    return start
 
 
 def train_and_show(request: TrainRequest) -> ExitCode:

@@ -13,7 +13,7 @@ from models.errors import InputError
 if TYPE_CHECKING:
     from models.preprocess import PreprocessSpec
 
-__all__ = ["Arch", "Balance", "TrainRequest", "parse_duration"]
+__all__ = ["Arch", "Balance", "NetworkOptions", "Preset", "TrainRequest", "parse_duration"]
 
 _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -70,6 +70,38 @@ _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
 )
 
 
+class Preset(StrEnum):
+    """How much a network may cost: it decides architecture, side of the input and length of the training."""
+
+    QUICK = "quick"
+    GOOD = "good"
+    BEST = "best"
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """What a person asks of a network; what is None, Hangtag chooses.
+
+    Attributes:
+        weights: what it begins with: ``imagenet``, ``none`` (random ones) or a file.
+        alpha: its width; an InputError without ``arch``.
+        size: side of its input in pixels.
+        place: a file of weights, or a folder of such, to look for where ``arch`` is None (``HANGTAG_WEIGHTS``).
+    """
+
+    arch: Arch | None = None
+    preset: Preset | None = None
+    weights: str | None = None
+    alpha: float | None = None
+    size: int | None = None
+    place: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.alpha is not None and self.arch is None:
+            msg = f"--alpha is of one architecture; pass --arch too, one of {', '.join(a for a in Arch if a.alphas)}."
+            raise InputError(msg)
+
+
 class Balance(StrEnum):
     """How classes of different sizes are balanced.
 
@@ -97,6 +129,7 @@ class TrainRequest:
         weights: what the network begins with: ``imagenet``, ``none`` (random ones) or a file.
         alpha: width of the network, if its architecture has a choice of widths.
         time_limit_s: what the whole training may take; its schedule is planned to that.
+        length: of the training, as a multiple of what suits the network; ``epochs`` overrides it.
         folds: how many more networks to train, each without a part of the training photos.
         tensorboard: whether to leave logs for TensorBoard.
         fold_weights: what the folds' networks begin with where the network itself begins with that of a run, which
@@ -119,6 +152,7 @@ class TrainRequest:
     alpha: float | None = None
     balance: Balance | None = None
     time_limit_s: float | None = None
+    length: float = 1.0
     folds: int | None = None
     tensorboard: bool = False
     fold_weights: str | None = None

@@ -31,6 +31,7 @@ __all__ = [
     "RunArgs",
     "RunState",
     "best_of",
+    "check_free",
     "epoch_rank",
     "open_run",
     "read_history",
@@ -54,6 +55,7 @@ class RunArgs(BaseModel):
     Attributes:
         classes: names; the position is the class's index.
         weights: what the network began with: ``none`` (random ones), ``imagenet``, or a file.
+        weights_sha256: of the file that it began with; None for random weights.
         fold_weights: what the folds' networks began with, where the network itself began with weights that may have
             learned from these very photos; None if they began with the same.
         bfloat16: whether it learned in bfloat16; it is always judged in float32.
@@ -75,6 +77,7 @@ class RunArgs(BaseModel):
     batch: int
     patience: int
     weights: str
+    weights_sha256: str | None = None
     alpha: float | None
     balance: Balance = Field(strict=False)
     time_limit_s: float | None
@@ -208,6 +211,13 @@ def open_run(path: Path) -> Run:
         msg = f"Expected a run (a folder with args.json) at {path}, found none; make one with hangtag train."
         raise InputError(msg)
     return Run(path)
+
+
+def check_free(path: Path) -> None:
+    """Raise an InputError if there is something where a new run is to be."""
+    if path.exists():
+        msg = f"{path} exists; pass another --name, or go on with it: hangtag train --resume {path}"
+        raise InputError(msg)
 
 
 @dataclass(frozen=True)

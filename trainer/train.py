@@ -1,5 +1,6 @@
 """One training, from labelled photos to a run folder."""
 
+import hashlib
 import itertools
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ from trainer.networks.choice import NamedWeights, NetworkChoice, default_weights
 from trainer.report.pictures import first_batch
 from trainer.report.write import keep_for_export, write_report
 from trainer.request import TrainRequest
-from trainer.run import Run, RunArgs, RunState, read_history
+from trainer.run import Run, RunArgs, RunState, check_free, read_history
 from trainer.splits.assigned import read_splits, write_splits
 from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_excluded, restore, write_excluded
 
@@ -74,8 +75,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
         DataError: the photos cannot be learned from.
     """
     began = time.monotonic()
-    if request.run.exists():
-        raise _there_already(request.run)
+    check_free(request.run)
     weights = _weights(request)
     store = PixelStore(request.cache, request.preprocess)
     statistics = StatisticsStore(request.cache)
@@ -121,17 +121,13 @@ def _training(run: Run, args: RunArgs, store: PixelStore, prepared: Prepared) ->
     return Training(args, store, prepared.of(Split.TRAIN), prepared.of(Split.VAL), run)
 
 
-def _there_already(folder: Path) -> InputError:
-    msg = f"{folder} exists; pass another --name, or go on with it: hangtag train --resume {folder}"
-    return InputError(msg)
-
-
 def _begin(run: Run, prepared: Prepared, args: RunArgs) -> None:
     """Write what a resume needs; ``args.json`` comes last, and makes a run of the folder."""
     try:
         run.path.mkdir(parents=True)  # by one training only, should two have looked at the photos meanwhile
-    except FileExistsError as error:
-        raise _there_already(run.path) from error
+    except FileExistsError:
+        check_free(run.path)
+        raise
     run.write_notes(prepared.notes)
     write_splits(run.splits, prepared.photos)
     write_excluded(run.excluded, prepared.excluded)
@@ -158,7 +154,8 @@ def _counts(prepared: Prepared) -> list[int]:
 
 def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
     recipe = recipe_for(request.arch, pretrained=weights != "none")
-    epochs = request.epochs or recipe.epochs * (1 if request.time_limit_s is None else _MORE_EPOCHS)
+    usual = max(1, round(recipe.epochs * request.length))
+    epochs = request.epochs or usual * (1 if request.time_limit_s is None else _MORE_EPOCHS)
     return RunArgs(
         schema_version=2,
         name=request.name or request.run.name,
@@ -179,8 +176,18 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
         seed=request.seed,
         splits=str(request.splits.resolve()) if request.splits else None,
         fix_leaks=request.fix_leaks,
+        weights_sha256=_sha256(request, weights),
         made_with={package: version(package) for package in _PACKAGES},
     )
+
+
+def _sha256(request: TrainRequest, weights: str) -> str | None:
+    """Of the file that the network begins with: what was downloaded may have no digest of its publisher's."""
+    file = weights_file(NetworkChoice(request.arch, request.preprocess.size, parse_weights(weights), request.alpha))
+    if file is None:
+        return None
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _fold_weights(request: TrainRequest, weights: str) -> str | None:

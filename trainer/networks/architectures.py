@@ -5,17 +5,48 @@ A family's layers lie in the one functional model, so that heat maps, layer grou
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
 import keras
 from keras import applications, layers, ops
 
-from trainer.request import Arch
+from trainer.request import Arch, Preset
 
-__all__ = ["cnn", "published_body", "simple", "transfer"]
+__all__ = ["PRESETS", "Plan", "cnn", "published_body", "simple", "transfer"]
 
 _DROPOUT: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a preset chooses.
+
+    Attributes:
+        backbone: the architecture where pretrained weights can be had; ``cnn`` is trained where they cannot.
+        size: side of the input in pixels.
+        pretrained_size: the same of a network that has learned from ImageNet.
+        length: of the training, as a multiple of the recipe's.
+    """
+
+    backbone: Arch
+    size: int
+    pretrained_size: int
+    length: float
+
+
+PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
+    {
+        Preset.QUICK: Plan(Arch.MOBILENET_V3_SMALL, size=96, pretrained_size=128, length=0.5),
+        Preset.GOOD: Plan(Arch.MOBILENET_V3_LARGE, size=128, pretrained_size=160, length=1.0),
+        Preset.BEST: Plan(Arch.EFFICIENTNET_V2_B0, size=160, pretrained_size=224, length=1.5),
+    }
+)
+"""ImageNet top-1 accuracy in Keras's tables, at 224 px: 68.1% and 75.6% (MobileNetV3), 78.7% (EfficientNetV2-B0).
+
+``benchmarks/backbones.py`` has their speed; docs/measurements.md why these.
+"""
 
 
 def cnn(classes: int) -> keras.Model:

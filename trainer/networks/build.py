@@ -1,7 +1,10 @@
 """A network that is ready to be trained: built, with the weights that it starts from."""
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final, TypeAlias
 from zipfile import BadZipFile
 
 import h5py
@@ -9,13 +12,17 @@ import keras
 import numpy as np
 
 from models.errors import InputError
-from trainer.networks.architectures import cnn, published_body, simple, transfer
-from trainer.networks.choice import NamedWeights, NetworkChoice, Weights
-from trainer.networks.imagenet import fetch, imagenet_file, models_folder
-from trainer.request import Arch
+from trainer.networks.architectures import PRESETS, Plan, cnn, published_body, simple, transfer
+from trainer.networks.choice import NamedWeights, NetworkChoice, Weights, default_weights, parse_weights
+from trainer.networks.imagenet import Downloaded, NotDownloadedError, fetch, imagenet_file, models_folder
+from trainer.request import Arch, NetworkOptions, Preset
 
-__all__ = ["build_network", "features_model", "weights_file"]
+__all__ = ["Start", "build_network", "choose_start", "features_model", "network_of", "weights_file"]
 
+_HEAD_ARRAYS: Final = 4
+"""At most this many arrays of a whole model are its head's."""
+
+Get: TypeAlias = Callable[[NetworkChoice], Path | None]
 Shapes = Counter[tuple[int, ...]]
 """How many arrays there are of each shape."""
 
@@ -52,13 +59,13 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
     return network
 
 
-def weights_file(choice: NetworkChoice) -> Path | None:
+def weights_file(choice: NetworkChoice, progress: Downloaded | None = None) -> Path | None:
     """The file that a network starts from, None for random weights; InputError if it is damaged or cannot be had."""
     match choice.weights:
         case NamedWeights.NONE:
             return None
         case NamedWeights.IMAGENET:
-            return fetch(imagenet_file(choice), models_folder(), str(choice))
+            return fetch(imagenet_file(choice), models_folder(), str(choice), progress)
         case path:
             return path
 
@@ -158,3 +165,149 @@ def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
 
 def _without_ones(shapes: list[tuple[int, ...]]) -> list[list[int]]:
     return [[side for side in shape if side > 1] for shape in shapes]
+
+
+@dataclass(frozen=True)
+class Start:
+    """The network that a training begins with.
+
+    Attributes:
+        weights: ``imagenet``, ``none`` or a file.
+        size: side of its input in pixels.
+        length: of the training, as a multiple of the recipe's.
+        why: a line for a person, where Hangtag has chosen the architecture.
+    """
+
+    arch: Arch
+    size: int
+    weights: Weights
+    alpha: float | None
+    length: float
+    why: str | None = None
+
+    @property
+    def choice(self) -> NetworkChoice:
+        """The same, checked."""
+        return NetworkChoice(self.arch, self.size, self.weights, self.alpha)
+
+
+def choose_start(options: NetworkOptions, get: Get = weights_file) -> Start:
+    """Choose the network that a training begins with; ImageNet weights are downloaded where they are needed.
+
+    Without ``arch`` it is the one whose weights are given (``weights``, ``place``); else the preset's backbone if its
+    weights are here or can be downloaded; else another preset's whose weights are here; else ``cnn``.
+
+    Args:
+        options: what was asked for, which goes before what a preset chooses.
+        get: gives the file that a network starts from, as :func:`weights_file` does.
+
+    Raises:
+        InputError: weights that were asked for cannot be had, are damaged, or are of no network that is known here.
+    """
+    plan = PRESETS[options.preset or Preset.GOOD]
+    given = parse_weights(options.weights) if options.weights else None
+    if options.arch is not None:
+        start = _start(options.arch, given or default_weights(options.arch), plan, options)
+        get(start.choice)
+        return start
+    if given is None and options.place is not None:
+        given = _in_place(options.place, plan, options)
+    match given:
+        case NamedWeights.NONE:
+            return _from_nothing("--weights none", plan, options)
+        case Path():
+            arch, alpha = network_of(given)
+            return _begun(
+                _start(arch, given, plan, replace(options, arch=arch, alpha=alpha)), f"its weights are {given}"
+            )
+        case NamedWeights.IMAGENET:
+            start = _start(plan.backbone, given, plan, options)
+            get(start.choice)
+            return _begun(start, "--weights imagenet")
+    return _pretrained(plan, options, get)
+
+
+def _pretrained(plan: Plan, options: NetworkOptions, get: Get) -> Start:
+    """The preset's backbone, or another's, with ImageNet weights; ``cnn`` where there are none."""
+    smallest = plan.backbone.min_exported_size
+    if options.size is not None and options.size < smallest:
+        return _from_nothing(f"a pretrained {plan.backbone} needs {smallest} px or more", plan, options)
+    start, folder = _start(plan.backbone, NamedWeights.IMAGENET, plan, options), models_folder()
+    file = imagenet_file(start.choice)
+    found = "are in" if (folder / file.name).is_file() else "were downloaded into"
+    try:
+        get(start.choice)
+    except NotDownloadedError as error:
+        missing = f"{file.name} could not be downloaded ({error.why})"
+    else:
+        return _begun(start, f"its weights {found} {folder}")
+    for other in (PRESETS[preset].backbone for preset in Preset):
+        start = _start(other, NamedWeights.IMAGENET, plan, options)
+        if (folder / imagenet_file(start.choice).name).is_file():
+            get(start.choice)
+            return _begun(start, f"its weights are in {folder}, and {missing}")
+    return _from_nothing(f"{missing}. For a pretrained network, put {file.url} into {folder}", plan, options)
+
+
+def _in_place(place: Path, plan: Plan, options: NetworkOptions) -> Path:
+    """The file that ``HANGTAG_WEIGHTS`` leads to: itself, or in a folder the backbone's or the only one."""
+    if not place.is_dir():
+        if not place.is_file():
+            msg = (
+                f"Expected weights, or a folder of them, at HANGTAG_WEIGHTS={place}; found nothing, change or unset it."
+            )
+            raise InputError(msg)
+        return place
+    named = imagenet_file(_start(plan.backbone, NamedWeights.IMAGENET, plan, options).choice).name
+    if (place / named).is_file():
+        return place / named
+    found = sorted(path for path in place.iterdir() if path.suffix in {".h5", ".keras"})
+    if len(found) != 1:
+        msg = (
+            f"Expected {named} or one file of weights in HANGTAG_WEIGHTS={place}, found {len(found)} files; "
+            "pass one with --weights, or change or unset HANGTAG_WEIGHTS."
+        )
+        raise InputError(msg)
+    return found[0]
+
+
+def network_of(file: Path) -> tuple[Arch, float | None]:
+    """The architecture and alpha that a file's weights are of, by the model's name and the shapes of its arrays."""
+    archs = [arch for arch in Arch if arch.is_transfer]
+    if file.suffix == ".keras":
+        model = _whole_model(file)
+        if model.name in set(Arch):
+            archs = [Arch(model.name)]
+        found = _shapes_of(model)
+    else:
+        found = _shapes_in(file)
+    for arch in archs:
+        if not arch.alphas and len(archs) == 1:
+            return arch, None
+        for alpha in arch.alphas or (None,):
+            body = _shapes_of(published_body(arch, arch.min_exported_size, alpha or 1.0))
+            if not 0 <= found.total() - body.total() <= _HEAD_ARRAYS:
+                break  # nor of another width, which has as many arrays
+            if body <= found:
+                return arch, alpha
+    msg = f"Expected weights of {', '.join(archs)} in {file}, they are of none of a published width; pass their --arch."
+    raise InputError(msg)
+
+
+def _start(arch: Arch, weights: Weights, plan: Plan, options: NetworkOptions) -> Start:
+    """What was asked for goes before what the preset chooses."""
+    pretrained = arch.is_transfer and weights is not NamedWeights.NONE
+    size = options.size or (plan.pretrained_size if pretrained else plan.size)
+    return Start(arch, size, weights, options.alpha, plan.length)
+
+
+def _begun(start: Start, where: str) -> Start:
+    width = f" {start.alpha:g}" if start.alpha else ""
+    return replace(
+        start, why=f"Begin with {start.arch}{width}, pretrained: {where}. For a network from nothing: --arch cnn"
+    )
+
+
+def _from_nothing(reason: str, plan: Plan, options: NetworkOptions) -> Start:
+    why = f"Begin with cnn, from nothing: {reason}"
+    return replace(_start(Arch.CNN, NamedWeights.NONE, plan, options), why=why)

@@ -1,32 +1,49 @@
-"""ImageNet weights of ``keras.applications``: where they are published, and downloading them; loads no TensorFlow.
+"""ImageNet weights of ``keras.applications``: where Keras has them published, and downloading them.
 
-Keras asks for the same files and keeps them in the same folder. But ``keras.utils.get_file`` waits for ever on a
-network that swallows packets, writes to the final name as it goes (a kill leaves a cut file, which the next training
-takes for whole), and falls back to ``/tmp``.
+Addresses and digests are Keras's own: SHA-256 for ConvNeXt, none for MobileNet and MobileNetV2, MD5 for the others; a
+run's ``args.json`` keeps the SHA-256 of what it began with. The files lie in Keras's folder, but
+``keras.utils.get_file`` does not fetch them: it waits for ever on a network that swallows packets, writes to the final
+name as it goes (a kill leaves a cut file, which the next training takes for whole), and falls back to ``/tmp``.
 """
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType
-from typing import Final
-from urllib.error import HTTPError
+from typing import Final, TypeAlias
+from urllib.error import HTTPError, URLError
 from urllib.request import build_opener
+
+from keras.src.applications import convnext, efficientnet_v2, mobilenet, mobilenet_v2, mobilenet_v3, resnet, vgg16
 
 from models.errors import InputError
 from models.whole_file import replace_file
 from trainer.networks.choice import NetworkChoice
 from trainer.request import Arch
 
-__all__ = ["ImageNetFile", "fetch", "imagenet_file", "models_folder"]
+__all__ = ["Downloaded", "ImageNetFile", "NotDownloadedError", "fetch", "imagenet_file", "models_folder"]
 
-_ROOT: Final = "https://storage.googleapis.com/tensorflow/keras-applications"
+Downloaded: TypeAlias = Callable[[int, int | None], None]
+"""Gets the bytes that have come and how many there will be; None where the server does not say."""
 _KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
 _TIMEOUT_S: Final = 10.0
+_CHUNK: Final = 1 << 16
 _MD5_DIGITS: Final = 32
+_VGG16_MD5: Final = "6d6bbae143d832006294945121d1f1fc"
+"""It stands within a function of Keras."""
+
+
+class NotDownloadedError(InputError):
+    """Weights could not be downloaded; ``why``, in short."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -58,87 +75,106 @@ def imagenet_file(choice: NetworkChoice) -> ImageNetFile:
         case Arch.MOBILENET_V2:
             return _mobilenet_v2(choice.width, choice.size)
         case Arch.MOBILENET_V3_SMALL | Arch.MOBILENET_V3_LARGE:
-            return _mobilenet_v3(choice.arch, choice.width)
+            model = f"{choice.arch.rpartition('_')[2]}_224_{choice.width}_float"
+            url = f"{mobilenet_v3.BASE_WEIGHT_PATH}weights_mobilenet_v3_{model}_no_top_v2.h5"
+            return ImageNetFile(url, mobilenet_v3.WEIGHTS_HASHES[model][1])
     return _FILES[choice.arch]
+
+
+_FILES: Final[Mapping[Arch, ImageNetFile]] = MappingProxyType(
+    {
+        Arch.EFFICIENTNET_V2_B0: ImageNetFile(
+            f"{efficientnet_v2.BASE_WEIGHTS_PATH}efficientnetv2-b0_notop.h5", efficientnet_v2.WEIGHTS_HASHES["b0"][1]
+        ),
+        Arch.RESNET50_V2: ImageNetFile(
+            f"{resnet.BASE_WEIGHTS_PATH}resnet50v2_{_KERNELS}_notop.h5", resnet.WEIGHTS_HASHES["resnet50v2"][1]
+        ),
+        Arch.VGG16: ImageNetFile(vgg16.WEIGHTS_PATH_NO_TOP, _VGG16_MD5),
+        Arch.CONVNEXT_TINY: ImageNetFile(
+            f"{convnext.BASE_WEIGHTS_PATH}convnext_tiny_notop.h5", convnext.WEIGHTS_HASHES["convnext_tiny"][1]
+        ),
+    }
+)
 
 
 def _mobilenet(alpha: float, size: int) -> ImageNetFile:
     spelled = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}[alpha]
     trained_at = _nearest(size, (128, 160, 192, 224))
-    return ImageNetFile(f"{_ROOT}/mobilenet/mobilenet_{spelled}_{trained_at}_tf_no_top.h5")
+    return ImageNetFile(f"{mobilenet.BASE_WEIGHT_PATH}mobilenet_{spelled}_{trained_at}_tf_no_top.h5")
 
 
 def _mobilenet_v2(alpha: float, size: int) -> ImageNetFile:
     """Keras asks for the wide ones at any size, but they are published at 224 only (keras issue 16452)."""
     trained_at = _nearest(size, (96, 128, 160, 192, 224)) if alpha <= 1 else 224
-    return ImageNetFile(f"{_ROOT}/mobilenet_v2/mobilenet_v2_{_KERNELS}_{alpha}_{trained_at}_no_top.h5")
+    return ImageNetFile(f"{mobilenet_v2.BASE_WEIGHT_PATH}mobilenet_v2_{_KERNELS}_{alpha}_{trained_at}_no_top.h5")
 
 
 def _nearest(size: int, sizes: tuple[int, ...]) -> int:
     return min(sizes, key=lambda published: abs(published - size))
 
 
-def _mobilenet_v3(arch: Arch, alpha: float) -> ImageNetFile:
-    model = f"{arch.rpartition('_')[2]}_224_{alpha}_float"
-    return ImageNetFile(f"{_ROOT}/mobilenet_v3/weights_mobilenet_v3_{model}_no_top_v2.h5", _MOBILENET_V3[model])
-
-
-_MOBILENET_V3: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "large_224_0.75_float": "40af19a13ebea4e2ee0c676887f69a2e",
-        "large_224_1.0_float": "07fb09a5933dd0c8eaafa16978110389",
-        "small_224_0.75_float": "ebdb5cc8e0b497cd13a7c275d475c819",
-        "small_224_1.0_float": "d3e8ec802a04aa4fc771ee12a9a9b836",
-    }
-)
-_FILES: Final[Mapping[Arch, ImageNetFile]] = MappingProxyType(
-    {
-        Arch.EFFICIENTNET_V2_B0: ImageNetFile(
-            f"{_ROOT}/efficientnet_v2/efficientnetv2-b0_notop.h5", "893217f2bb855e2983157299931e43ff"
-        ),
-        Arch.RESNET50_V2: ImageNetFile(
-            f"{_ROOT}/resnet/resnet50v2_{_KERNELS}_notop.h5", "fac2f116257151a9d068a22e544a4917"
-        ),
-        Arch.VGG16: ImageNetFile(f"{_ROOT}/vgg16/vgg16_{_KERNELS}_notop.h5", "6d6bbae143d832006294945121d1f1fc"),
-        Arch.CONVNEXT_TINY: ImageNetFile(
-            f"{_ROOT}/convnext/convnext_tiny_notop.h5",
-            "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
-        ),
-    }
-)
-
-
-def fetch(file: ImageNetFile, folder: Path, wanted_by: str, timeout_s: float = _TIMEOUT_S) -> Path:
+def fetch(
+    file: ImageNetFile, folder: Path, wanted_by: str, progress: Downloaded | None = None, timeout_s: float = _TIMEOUT_S
+) -> Path:
     """Where a file is, for the network ``wanted_by``; it is downloaded if it is not there yet.
 
-    An InputError says that it could not be downloaded, or is not what was published.
+    Nothing is kept of a download that breaks off: the next one starts again.
+
+    Raises:
+        NotDownloadedError: it did not come whole. No answer is waited for longer than ``timeout_s``.
+        InputError: it is not what was published.
     """
     path = folder / file.name
     if path.is_file():
         _check_digest(path.read_bytes(), file, f"{path} is not what {file.url} is")
         return path
     try:
-        data = _download(file.url, timeout_s)
+        data = _download(file.url, progress or (lambda done, total: None), timeout_s)
         _check_digest(data, file, f"What came from {file.url} is not what was published there")
         replace_file(path, data)
     except (OSError, HTTPException) as error:
+        why = str(error.reason if type(error) is URLError else error)
         msg = (
-            f"{wanted_by} starts from ImageNet weights, and {file.name} could not be downloaded ({error}); fetch "
+            f"{wanted_by} starts from ImageNet weights, and {file.name} could not be downloaded ({why}); fetch "
             f"{file.url} on another machine and put it in {folder}, or pass --weights FILE or --weights none."
         )
-        raise InputError(msg) from error
+        raise NotDownloadedError(msg, why) from error
     return path
 
 
-def _download(url: str, timeout_s: float) -> bytes:
+def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
     """Download all that is at a URL, through the environment's proxies."""
+    data = bytearray()
+    with _answer(url, timeout_s) as response:
+        total = response.length
+        while chunk := response.read1(_CHUNK):
+            data += chunk
+            progress(len(data), total)
+    if total is not None and len(data) < total:
+        msg = f"it broke off after {len(data):,} of {total:,} bytes"
+        raise OSError(msg)
+    return bytes(data)
+
+
+def _answer(url: str, timeout_s: float) -> HTTPResponse:
+    """The answer's head, within the time in all: looking up a name knows no limit, and each address has its own."""
+    answer: Future[HTTPResponse] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(build_opener().open(url, timeout=timeout_s))
+        except (OSError, HTTPException) as error:
+            answer.set_exception(error)
+
+    Thread(target=ask, daemon=True).start()
     try:
-        with build_opener().open(url, timeout=timeout_s) as response:
-            data: bytes = response.read()
-    except HTTPError as answer:
-        answer.close()
+        return answer.result(timeout_s)
+    except HTTPError as refused:
+        refused.close()
         raise
-    return data
+    except TimeoutError as error:
+        msg = f"timed out: no answer within {timeout_s:g} s"
+        raise TimeoutError(msg) from error
 
 
 def _check_digest(data: bytes, file: ImageNetFile, wrong: str) -> None:

@@ -30,6 +30,26 @@ def misbehaving_plugin(monkeypatch):
 
 
 @pytest.fixture
+def keras_home(tmp_path, monkeypatch):
+    """An empty folder of Keras's, on a machine without network."""
+    for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return tmp_path / "keras"
+
+
+@pytest.fixture
+def mobilenet_file(tmp_path):
+    """Keras's own body of alpha 0.25, with random weights."""
+    path = tmp_path / "body.weights.h5"
+    keras.applications.MobileNet(weights=None, alpha=0.25, input_shape=(32, 32, 3), include_top=False).save_weights(
+        path
+    )
+    return path
+
+
+@pytest.fixture
 def diary():
     return Diary()
 

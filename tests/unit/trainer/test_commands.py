@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import re
@@ -10,12 +11,12 @@ import typer
 from typer.testing import CliRunner
 
 from exporter.training_run import read_training_run
-from models.errors import ExitCode, InputError
+from models.errors import DataError, ExitCode, InputError
 from models.fit import Decode, Fit
 from models.preprocess import PreprocessSpec
 from tests.command import HANGTAG
 from trainer.commands import register
-from trainer.request import Balance
+from trainer.request import Arch, Balance
 from trainer.run import RunState, open_run, read_history
 
 FIRST_EPOCH = re.compile(r"\s*1/\d+ ")
@@ -31,7 +32,7 @@ def invoke():
 @pytest.fixture
 def training(session_cache, tmp_path, catalogue):
     """A training whose first epoch has just ended, with so many epochs to come that it is not over soon."""
-    options = ("--image-size", "32", "--batch", "16", "--epochs", "10", "--seed", "1")
+    options = ("--arch", "cnn", "--image-size", "32", "--batch", "16", "--epochs", "10", "--seed", "1")
     environment = {**os.environ, "XDG_CACHE_HOME": str(session_cache), "COLUMNS": "300"}
     command, lines = [*HANGTAG, "train", str(catalogue), *options], []
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -66,7 +67,7 @@ def test_either_data_or_a_run_to_resume_is_needed(invoke, arguments, said):
     [
         *[("--image-size", 15), ("--image-size", 1025), ("--epochs", 0), ("--batch", 0), ("--patience", 0)],
         *[("--seed", -1), ("--seed", 2**31), ("--arch", "vgg"), ("--folds", 11), ("--balance", "even")],
-        *[("--fit", "squeeze"), ("--decode", "half")],
+        *[("--fit", "squeeze"), ("--decode", "half"), ("--preset", "cheap")],
     ],
 )
 def test_values_that_make_no_sense_are_refused_naming_the_option(invoke, option):
@@ -76,7 +77,7 @@ def test_values_that_make_no_sense_are_refused_naming_the_option(invoke, option)
 
 
 @pytest.mark.parametrize(
-    ("options", "name"), [((), "photos-cnn"), (("--arch", "simple"), "photos-simple"), (("--name", "x"), "x")]
+    ("options", "name"), [((), "photos"), (("--arch", "simple"), "photos-simple"), (("--name", "x"), "x")]
 )
 def test_a_run_is_named_after_its_data_and_architecture_unless_a_name_is_given(
     invoke, tmp_path, catalogue, options, name
@@ -90,7 +91,8 @@ def test_a_run_is_named_after_its_data_and_architecture_unless_a_name_is_given(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--alpha", 0.5), "cnn has no alpha"),
+        (("--arch", "cnn", "--alpha", 0.5), "cnn has no alpha"),
+        (("--alpha", 0.5), "--alpha is of one architecture; pass --arch too"),
         (("--arch", "mobilenet", "--weights", "none", "--alpha", 0), "Expected an alpha from 0.1 to 2"),
         (("--time-limit", "soon"), "Expected a time such as 90s, 10m or 1h30m"),
     ],
@@ -115,6 +117,29 @@ def test_what_is_asked_for_is_what_args_json_says(invoke, catalogue, tmp_path):
     assert (args.balance, args.folds, args.time_limit_s, args.tensorboard) == (Balance.SAMPLE, 2, 3600.0, True)
     assert (args.epochs, args.batch, args.seed, args.weights) == (1, 8, 5, "none")
     assert "report.html" in result.output
+
+
+def test_without_an_architecture_weights_decide_and_it_is_said_in_a_line(
+    invoke, catalogue, tmp_path, monkeypatch, mobilenet_file
+):
+    """From HANGTAG_WEIGHTS; the run is named after its data alone, and knows what it began with."""
+    for name in ("hat", "vase"):
+        shutil.copytree(catalogue / name, tmp_path / "photos" / name)
+    monkeypatch.setenv("HANGTAG_WEIGHTS", str(mobilenet_file))
+    options = ("--preset", "quick", "--image-size", 32, "--epochs", 1, "--folds", 0)
+    result = invoke("train", tmp_path / "photos", "--out", tmp_path / "runs", *options)
+    assert result.exit_code == ExitCode.OK, result.output
+    where = f"its weights are {mobilenet_file}. For a network from nothing: --arch cnn"
+    assert f"Begin with mobilenet 0.25, pretrained: {where}" in result.output.splitlines()
+    args = open_run(tmp_path / "runs" / "photos").args()
+    assert (args.arch, args.alpha, args.weights) == (Arch.MOBILENET, 0.25, str(mobilenet_file))
+    assert args.weights_sha256 == hashlib.sha256(mobilenet_file.read_bytes()).hexdigest()
+
+
+def test_data_that_is_not_there_is_refused_before_anything_is_downloaded(invoke, tmp_path, keras_home):
+    result = invoke("train", tmp_path / "no-photos", "--out", tmp_path)
+    assert isinstance(result.exception, DataError)
+    assert not keras_home.exists()
 
 
 def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(training, invoke, tmp_path):

@@ -42,6 +42,7 @@ ARGS_JSON = """{
  "batch": 64,
  "patience": 15,
  "weights": "none",
+ "weights_sha256": null,
  "alpha": null,
  "balance": "weights",
  "time_limit_s": 600.0,

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from trainer.networks.build import build_network, features_model
-from trainer.networks.choice import NamedWeights
-from trainer.request import Arch
+from trainer.networks.architectures import PRESETS
+from trainer.networks.build import build_network, choose_start, features_model, network_of
+from trainer.networks.choice import NamedWeights, NetworkChoice
+from trainer.networks.imagenet import NotDownloadedError, imagenet_file, models_folder
+from trainer.request import Arch, NetworkOptions, Preset
 
 
 def test_every_architecture_gives_a_probability_for_each_class(network, pixels):
@@ -42,15 +44,11 @@ def test_the_same_seed_gives_the_same_weights(arch, random_network):
         assert np.array_equal(one, other)
 
 
-def test_without_network_it_says_which_file_to_put_where(tmp_path, monkeypatch):
-    for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+def test_without_network_it_says_which_file_to_put_where(keras_home):
     with pytest.raises(InputError) as caught:
         build_network(Arch.MOBILENET, 32, 3, weights=NamedWeights.IMAGENET, alpha=0.25)
-    url = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/mobilenet_2_5_128_tf_no_top.h5"
-    assert f"fetch {url} on another machine and put it in {tmp_path / 'models'}," in str(caught.value)
+    url = imagenet_file(NetworkChoice(Arch.MOBILENET, 32, NamedWeights.IMAGENET, 0.25)).url
+    assert f"fetch {url} on another machine and put it in {keras_home / 'models'}," in str(caught.value)
     assert str(caught.value).startswith("mobilenet with alpha 0.25 starts from ImageNet weights")
 
 
@@ -83,11 +81,8 @@ def start(weights, arch=Arch.MOBILENET, alpha=0.25, size=32):
 
 
 @pytest.fixture
-def file(tmp_path):
-    """Keras's own body of alpha 0.25."""
-    path = tmp_path / "body.weights.h5"
-    narrow(include_top=False).save_weights(path)
-    return path
+def file(mobilenet_file):
+    return mobilenet_file
 
 
 @pytest.mark.parametrize(("arch", "size"), [(Arch.CNN, 32), (Arch.SIMPLE, 32), (Arch.MOBILENET, 64)])
@@ -164,3 +159,137 @@ def test_a_format_that_is_named_like_the_other_is_to_be_renamed(file, tmp_path):
     narrow(include_top=False).save(tmp_path / "old.h5")
     with pytest.raises(InputError, match=r"rename it to old\.h5"):
         start((tmp_path / "old.h5").rename(tmp_path / "old.weights.h5"))
+
+
+def lies(choice, folder=None):
+    """A file that is named like the weights of a network, in Keras's folder if in no other."""
+    path = (folder or models_folder()) / imagenet_file(choice).name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"weights")
+    return path
+
+
+def offline(choice):
+    message = f"{choice} could not be downloaded"
+    raise NotDownloadedError(message, "timed out: no answer within 10 s")
+
+
+def never(choice):
+    pytest.fail(f"{choice} was asked for")
+
+
+def there(choice):
+    """As :func:`weights_file`, without network."""
+    path = models_folder() / imagenet_file(choice).name
+    return path if path.is_file() else offline(choice)
+
+
+def chosen(start):
+    return start.arch, start.size, start.weights, start.alpha, start.length
+
+
+@pytest.mark.parametrize("preset", Preset)
+def test_a_preset_begins_with_its_backbone_where_its_weights_are(keras_home, preset):
+    plan = PRESETS[preset]
+    lies(NetworkChoice(plan.backbone, plan.pretrained_size, NamedWeights.IMAGENET))
+    start = choose_start(NetworkOptions(preset=preset), there)
+    assert chosen(start) == (plan.backbone, plan.pretrained_size, NamedWeights.IMAGENET, None, plan.length)
+    where = f"its weights are in {keras_home / 'models'}"
+    assert start.why == f"Begin with {plan.backbone}, pretrained: {where}. For a network from nothing: --arch cnn"
+
+
+def test_weights_that_are_not_here_are_downloaded_and_it_is_said(keras_home):
+    start = choose_start(NetworkOptions(), lies)
+    assert (start.arch, start.weights) == (PRESETS[Preset.GOOD].backbone, NamedWeights.IMAGENET)
+    assert f"its weights were downloaded into {keras_home / 'models'}" in start.why
+
+
+def test_offline_another_backbone_that_is_here_is_better_than_none(keras_home):
+    small = PRESETS[Preset.QUICK].backbone
+    lies(NetworkChoice(small, 128, NamedWeights.IMAGENET))
+    start = choose_start(NetworkOptions(preset=Preset.BEST), there)
+    assert (start.arch, start.size) == (small, PRESETS[Preset.BEST].pretrained_size)
+    assert "could not be downloaded (timed out" in start.why
+
+
+def test_offline_a_training_begins_from_nothing_and_says_which_file_would_help(keras_home):
+    asked = []
+    start = choose_start(NetworkOptions(), lambda choice: asked.append(choice) or offline(choice))
+    assert chosen(start) == (Arch.CNN, 128, NamedWeights.NONE, None, 1.0)
+    assert len(asked) == 1, "it waits for an answer once"
+    (choice,) = asked
+    for part in ("Begin with cnn, from nothing", "(timed out: no answer within 10 s)", imagenet_file(choice).url):
+        assert part in start.why
+    assert len(start.why.splitlines()) == 1
+
+
+def test_without_network_the_default_is_cnn(keras_home):
+    assert choose_start(NetworkOptions()).arch is Arch.CNN
+    assert not keras_home.exists()
+
+
+def test_what_is_asked_for_goes_before_the_preset(keras_home):
+    start = choose_start(NetworkOptions(Arch.CNN, Preset.QUICK, size=112), never_but_none)
+    assert chosen(start) == (Arch.CNN, 112, NamedWeights.NONE, None, 0.5)
+    assert start.why is None
+    assert choose_start(NetworkOptions(Arch.VGG16, weights="none"), never_but_none).size == 128
+    assert choose_start(NetworkOptions(Arch.SIMPLE), never_but_none).length == 1.0
+    for options in (NetworkOptions(weights="none"), NetworkOptions(size=31)):
+        assert choose_start(options, never).arch is Arch.CNN
+
+
+def never_but_none(choice):
+    return None if choice.weights is NamedWeights.NONE else never(choice)
+
+
+def test_imagenet_weights_that_are_asked_for_must_be_had(keras_home):
+    for options in (NetworkOptions(weights="imagenet"), NetworkOptions(Arch.MOBILENET)):
+        with pytest.raises(NotDownloadedError):
+            choose_start(options, offline)
+
+
+def test_damaged_weights_are_told_not_passed_over(keras_home):
+    lies(NetworkChoice(PRESETS[Preset.GOOD].backbone, 160, NamedWeights.IMAGENET))
+    with pytest.raises(InputError, match=r"is not what .* is: expected MD5 .*get it again"):
+        choose_start(NetworkOptions())
+
+
+@pytest.mark.parametrize("how", ["option", "place", "only one in the place"])
+def test_a_file_of_weights_chooses_its_own_architecture_and_width(file, how):
+    options = {
+        "option": NetworkOptions(weights=str(file)),
+        "place": NetworkOptions(place=file),
+        "only one in the place": NetworkOptions(place=file.parent),
+    }[how]
+    start = choose_start(options, never)
+    assert chosen(start) == (Arch.MOBILENET, 160, file, 0.25, 1.0)
+    assert str(file) in start.why
+
+
+def test_of_a_folder_with_several_files_the_backbones_is_taken_or_none(file, tmp_path):
+    (tmp_path / "other.h5").write_bytes(b"")
+    with pytest.raises(InputError, match=r"one file of weights in HANGTAG_WEIGHTS=.*, found 2 files; pass one"):
+        choose_start(NetworkOptions(place=tmp_path), never)
+    narrow(include_top=False).save(
+        tmp_path / imagenet_file(NetworkChoice(PRESETS[Preset.GOOD].backbone, 160, NamedWeights.IMAGENET)).name
+    )
+    assert choose_start(NetworkOptions(place=tmp_path), never).arch is Arch.MOBILENET
+
+
+def test_a_place_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"HANGTAG_WEIGHTS=.*found nothing"):
+        choose_start(NetworkOptions(place=tmp_path / "gone"), never)
+
+
+def test_the_network_of_a_file_is_known_whatever_its_kind(arch, random_network, tmp_path):
+    alpha = arch.alphas[-1] if arch.alphas else None
+    random_network(arch, alpha=alpha).save(tmp_path / "best.keras")
+    assert network_of(tmp_path / "best.keras") == (arch, alpha)
+
+
+def test_weights_of_no_network_are_refused(tmp_path):
+    narrow(include_top=False, input_tensor=None).save_weights(tmp_path / "a.weights.h5")
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save_weights(tmp_path / "b.weights.h5")
+    assert network_of(tmp_path / "a.weights.h5") == (Arch.MOBILENET, 0.25)
+    with pytest.raises(InputError, match=r"b\.weights\.h5, they are of none"):
+        network_of(tmp_path / "b.weights.h5")

@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import InputError
 from trainer.networks.choice import NamedWeights, NetworkChoice, default_weights, parse_weights
-from trainer.request import Arch
+from trainer.request import Arch, NetworkOptions
 
 
 def test_every_architecture_can_be_chosen_by_name_alone_with_imagenet_weights_where_there_are_such():
@@ -46,7 +46,7 @@ def test_it_reads_as_a_person_says_it():
 
 
 def test_a_choice_is_refused_before_tensorflow_is_loaded():
-    code = "import sys, trainer.networks.choice, trainer.networks.imagenet; print('keras' in sys.modules)"
+    code = "import sys, trainer.networks.choice; print('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"
 
 
@@ -67,3 +67,8 @@ def test_what_is_neither_is_refused_with_the_choices(text, tmp_path, monkeypatch
 def test_of_a_run_its_best_network_is_named(tmp_path):
     with pytest.raises(InputError, match=r"best\.keras"):
         parse_weights(str(tmp_path))
+
+
+def test_a_width_without_an_architecture_is_refused():
+    with pytest.raises(InputError, match="--alpha is of one architecture; pass --arch too, one of mobilenet, "):
+        NetworkOptions(alpha=0.5)

@@ -13,7 +13,7 @@ import pytest
 from models.errors import InputError
 from tests.unit.trainer.networks.test_architectures import MADE_BY
 from trainer.networks.choice import NamedWeights, NetworkChoice
-from trainer.networks.imagenet import ImageNetFile, fetch, imagenet_file, models_folder
+from trainer.networks.imagenet import ImageNetFile, NotDownloadedError, fetch, imagenet_file, models_folder
 from trainer.request import Arch
 
 ASK_KERAS = """
@@ -93,7 +93,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
-        self.wfile.write(CONTENT[:100] if self.path == "/cut.h5" else CONTENT)
+        self.wfile.write(CONTENT[:100])
+        self.wfile.flush()
+        if self.path == "/slow.h5":
+            self.server.go_on.wait(10)
+        if self.path != "/cut.h5":
+            self.wfile.write(CONTENT[100:])
 
     def log_message(self, *_):
         """Silent."""
@@ -104,10 +109,12 @@ def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
         server.asked = []
+        server.go_on = threading.Event()
         server.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
+        server.go_on.set()
         server.shutdown()
         thread.join()
 
@@ -144,6 +151,43 @@ def test_what_does_not_come_whole_is_told_with_where_to_put_it(server, tmp_path,
     said = str(caught.value)
     assert all(part in said for part in ("vgg16", name, url, f"put it in {tmp_path},", "--weights FILE"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slow_download_is_seen_as_it_comes_and_is_whole(server, tmp_path):
+    """The rest of it is sent once the beginning has been seen."""
+    seen = []
+
+    def progress(done, total):
+        seen.append((done, total))
+        server.go_on.set()
+
+    path = fetch(ImageNetFile(f"{server.url}/slow.h5", SHA256), tmp_path, "vgg16", progress)
+    assert path.read_bytes() == CONTENT
+    assert seen[0] == (100, len(CONTENT))
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+
+
+def test_a_download_that_stands_still_is_given_up(server, tmp_path):
+    with pytest.raises(NotDownloadedError) as caught:
+        fetch(ImageNetFile(f"{server.url}/slow.h5"), tmp_path, "vgg16", timeout_s=0.3)
+    assert "timed out" in caught.value.why
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_after_a_download_that_broke_off_the_next_begins_again(server, tmp_path):
+    with pytest.raises(NotDownloadedError) as caught:
+        fetch(ImageNetFile(f"{server.url}/cut.h5"), tmp_path, "vgg16")
+    assert caught.value.why == f"it broke off after 100 of {len(CONTENT):,} bytes"
+    assert fetch(ImageNetFile(f"{server.url}/body.h5", MD5), tmp_path, "vgg16").read_bytes() == CONTENT
+
+
+def test_a_host_that_refuses_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with pytest.raises(NotDownloadedError) as caught:
+        fetch(ImageNetFile(f"http://127.0.0.1:{port}/body.h5"), tmp_path, "vgg16")
+    assert "refused" in caught.value.why
 
 
 def test_a_network_that_swallows_everything_is_not_waited_for(silent_url, tmp_path):
