@@ -32,7 +32,7 @@ class PrecisionTarget(_Record):
         thresholds: of each class.
         coverage: expected share of all rows that are labelled without review.
         class_coverage: for each class, the same share of the rows whose likeliest class it is; None without rows.
-        rows: how many rows each class's threshold was found on: its own, or those of the pool of small classes.
+        rows: how many rows each class's threshold was found on.
     """
 
     precision: Probability

@@ -1,7 +1,27 @@
-"""From "I want 98% precision" to a threshold for each class, proved on photos that the network has not learned from."""
+"""From "I want 98% precision" to a threshold for each class, proved on photos that the network has not learned from.
+
+What is proved: of the rows that a target's thresholds let through, the target's share is right, and in at most 5% of
+data sets that is not so (MISTRUST). The rows that count are those within the limit of the unknown score, the surest
+first. The sets of the surest rows are tested in a fixed order, from a small one to all, each with an exact binomial
+test, and the walk stops at the first that fails. The largest set that passed is proved, however many sets there are
+(Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052, fixed sequence testing). To look for
+the largest set whose bound holds is to look many times: that broke the promise in up to 28 of 100 data sets.
+
+Where a walk begins is chosen by confidences alone: at the size at which the test would pass most likely, were each row
+right as often as its confidence says. No label has a part in it, so that the order of the sets is still fixed when the
+labels are looked at, and the choice costs nothing. (The confidences rest on one fitted number, the temperature, as the
+order of the rows always has.) A confidence that is wrong costs coverage, never the promise.
+
+A target may take the set of a stricter one. Its own walk then errs, or a stricter walk passed a set in which less than
+the target is right. Of such a set with n rows that passes is less likely the larger n is, and n is at least the fewest
+rows that prove the stricter target, of which all must be right: at most ``target ** fewest_rows(stricter)``. By
+Bonferroni's inequality a walk gets what these, and the refusals of classes, leave of the 5% (``_budgets``).
+
+``benchmarks/promises.py`` shows how often promises are broken, and what they cover.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Self
 
@@ -10,7 +30,7 @@ import numpy.typing as npt
 
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, Thresholds, UnknownLimit
-from models.statistics.intervals import MISTRUST, lower_bound, upper_bound
+from models.statistics.intervals import MISTRUST
 
 __all__ = [
     "HeldOutLogits",
@@ -20,24 +40,23 @@ __all__ = [
     "fewest_rows",
     "fit_confidence",
     "precision_targets",
-    "proved_threshold",
+    "proved_rows",
     "ruling_thresholds",
 ]
 
 _DEFAULT: Final = 0.95
-_ENOUGH: Final = 10
-"""A class gets a threshold of its own if it has this many times the rows that prove a precision when all are right.
-
-With fewer it pays dearly for it, since few rows prove little. 3,400 simulated rows of 10 classes, accuracy 0.88, half a
-percent of wrong labels: coverage at 0.95 and at 0.98, and share of classes whose own precision is below 0.95 (the
-classes together reach it nearly always): 4 times: 58%, 33%, 2%; 10 times: 72%, 53%, 12%; 20 times: 75%, 53%, 28%.
-"""
 _STEPS: Final = 20
-"""The sets that are tried differ by a twentieth of the rows."""
-_LATE_START: Final = 0.3
-_LATE_MARGIN: Final = 2
+"""The sets that are tested differ by a twentieth of the rows."""
+_WRONG_LABELS: Final = 0.25
+"""What share of the errors that a target allows are taken for wrong labels, of which no confidence tells, where a walk
+begins: so that one of them does not end it."""
+_REFUSALS: Final = 0.001
+"""How likely a class may be refused that is as right as the target, over all classes, sets and walks together."""
+_OWN_MISTRUST: Final = 0.3
+"""How likely the network's own rows may be wrong about a set that is proved on the rows of other networks, too."""
 
 Chosen = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -96,17 +115,24 @@ def fit_confidence(
     """Fit the temperature, and find the thresholds of every target.
 
     It rests on what the network itself said of ``validation``, and on what networks said of ``folds`` that were trained
-    without these photos; each of them has a temperature of its own.
+    without these photos; each of them has a temperature of its own. Without validation photos the rows of all folds,
+    full trainings then, stand for the network's own, with one temperature.
     """
+    out_of_fold = sum(len(fold.labels) for fold in folds)
+    rows = len(validation.labels) + out_of_fold
+    if folds and not len(validation.labels):
+        logits, labels, known = (
+            np.concatenate([getattr(fold, name) for fold in folds]) for name in ("logits", "labels", "known")
+        )
+        validation, folds = HeldOutLogits(logits, labels, known), ()
     temperature, own = validation.fitted()
     targets = precision_targets(own, [fold.fitted()[1] for fold in folds])
-    out_of_fold = sum(len(fold.labels) for fold in folds)
     return Confidence(
         temperature=temperature,
         precision=default_precision(targets),
         targets=targets,
         unknown=unknown,
-        rows=len(validation.labels) + out_of_fold,
+        rows=rows,
         out_of_fold=out_of_fold,
     )
 
@@ -114,23 +140,35 @@ def fit_confidence(
 def precision_targets(own: HeldOutRows, others: Sequence[HeldOutRows] = ()) -> tuple[PrecisionTarget, ...]:
     """Find the thresholds of every target in TARGETS, in that order; coverages are of the network's own rows.
 
-    A class that enough rows are taken for has a threshold of its own; if they cannot prove the target, it has none, and
-    all of its rows go to review: the pool's threshold would hide what is known of it. The others share one, the pool's,
-    which is found on their rows only: the rows of large and easy classes would prove a precision that the small ones do
-    not have. While the pool has not rows enough, the smallest class that stands by itself joins it. Who is in the pool
-    depends on how many rows each class has, never on how many are right, so that a bound stays a bound. Of a class in
-    the pool nothing is promised by itself, only of the pool as a whole.
+    All classes share a threshold, but for those that are refused: a class of which the rows above it show that it is
+    not as right as the target goes to review, so that the rows of large and easy classes do not vouch for it. Of a
+    class by itself nothing is promised. A target covers no less than a stricter one.
 
-    Where other networks have judged rows as well (trained like it, on fewer photos or for a shorter time), each target
-    is proved twice, with half of the error each: on the network's own rows, and on all rows together. Of the two proofs
-    the one that covers more of the network's own rows counts, if those rows do not speak against it. The second rests
-    on the calibration of the other networks: that a row of which they are sure by so much is right as often as one of
-    which the network itself is.
+    Where other networks have judged rows as well (trained like it, on fewer photos or for a shorter time), the proof
+    rests on all rows together, and so on the calibration of the other networks: that a row of which they are sure by so
+    much is right as often as one of which the network itself is. The network's own rows must bear it out, each set's by
+    themselves, with a mistrust of 30%. Where a network was far surer of wrong rows than its folds, 0.98 was broken in
+    14% of simulated data sets then, and in 25% with a mistrust of 50%; where it was surer, in 2% and in 5%.
     """
-    if not others:
-        return tuple(_proved_target(own, own, precision, MISTRUST) for precision in TARGETS)
-    pooled = _joined([own, *others])
-    return tuple(_better_of_two(own, pooled, precision) for precision in TARGETS)
+    parts = (own, *others)
+    guesses, right, confidence = (
+        np.concatenate([column[part.known] for column, part in zip(columns, parts, strict=True)])
+        for columns in zip(*map(_columns, parts), strict=True)
+    )
+    order = np.argsort(-confidence, kind="stable")
+    guesses, right, confidence = guesses[order], right[order], confidence[order]
+    is_own = order < int(own.known.sum()) if others else None
+    sizes: list[int] = []
+    found = []
+    for precision, mistrust in _budgets():
+        sizes.append(proved_rows(confidence, right, precision, mistrust, is_own))
+        choices = []
+        for rows in sorted(set(sizes), reverse=True):
+            limit = min(1.0, float(confidence[rows - 1])) if rows else None
+            refused = _refused(guesses[:rows], right[:rows], precision, own.probabilities.shape[1])
+            choices.append(_target(own, precision, tuple(None if no else limit for no in refused), len(confidence)))
+        found.append(max(choices, key=lambda target: target.coverage))
+    return tuple(reversed(found))
 
 
 def automatic(probabilities: npt.NDArray[np.float32], known: Chosen, thresholds: Thresholds) -> Chosen:
@@ -156,137 +194,99 @@ def ruling_thresholds(confidence: Confidence, classes: int) -> Thresholds:
     return (None,) * classes if confidence.precision is None else own[confidence.precision]
 
 
-def fewest_rows(precision: float, mistrust: float = MISTRUST) -> int:
-    """How many rows prove a precision if all of them are right: 149 for 0.98, for example."""
+def fewest_rows(precision: float) -> int:
+    """How many rows prove a target if all of them are right: 152 for 0.98, for example."""
+    return _fewest(precision, dict(_budgets())[precision])
+
+
+def proved_rows(
+    falling: npt.NDArray[np.floating],
+    right: Chosen,
+    precision: float,
+    mistrust: float = MISTRUST,
+    own: Chosen | None = None,
+) -> int:
+    """How many of the surest rows prove a precision: 0 if none do.
+
+    Args:
+        falling: the confidence of each row, the surest first, ``(n,)``.
+        right: whether the row's likeliest class is the true one, ``(n,)``.
+        precision: what is to be proved.
+        mistrust: how often the promise may be broken.
+        own: which rows the network itself judged, ``(n,)``: they must prove the precision by themselves, with a
+            mistrust of 30%. None if no rows are of other networks.
+
+    Returns:
+        The size of the largest set that is proved. Rows of one confidence are in it or out of it together.
+    """
+    from scipy.stats import binom
+
+    sizes = _sizes(falling, precision, mistrust)
+    if not len(sizes):
+        return 0
+    passed = np.logical_and.accumulate(binom.sf(np.cumsum(right)[sizes - 1] - 1, sizes, precision) <= mistrust)
+    if own is not None:
+        hits, count = (np.cumsum(which)[sizes - 1] for which in (right & own, own))
+        passed &= binom.sf(hits - 1, count, precision) <= _OWN_MISTRUST
+    return int(sizes[passed].max(initial=0))
+
+
+def _sizes(falling: npt.NDArray[np.floating], precision: float, mistrust: float) -> Counts:
+    """The sizes of the sets that are tested, in rising order: chosen by confidences alone."""
+    from scipy.stats import binom
+
+    total, fewest = len(falling), _fewest(precision, mistrust)
+    if total < fewest:
+        return np.zeros(0, np.intp)
+    sizes = np.arange(fewest, total + 1)
+    share = falling.cumsum(dtype=np.float64)[sizes - 1] / sizes
+    expected = share.clip(max=1.0) * (1 - _WRONG_LABELS * (1 - precision))
+    power = binom.sf(binom.isf(mistrust, sizes, precision), sizes, expected)
+    start = int(sizes[power.argmax()])
+    sizes = np.append(np.arange(start, total, max(1, total // _STEPS)), total)
+    return np.unique(np.searchsorted(-falling, -falling[sizes - 1], side="right"))
+
+
+def _budgets() -> Iterator[tuple[float, float]]:
+    """Each target with the mistrust of its walk, the strictest first."""
+    found: dict[float, float] = {}
+    for precision in reversed(TARGETS):
+        stricter = sum(precision ** _fewest(other, mistrust) for other, mistrust in found.items())
+        found[precision] = MISTRUST - _REFUSALS - stricter
+        yield precision, found[precision]
+
+
+def _fewest(precision: float, mistrust: float) -> int:
     return math.ceil(math.log(mistrust) / math.log(precision))
 
 
-def proved_threshold(
-    confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_], precision: float, mistrust: float = MISTRUST
-) -> float | None:
-    """The lowest confidence down to which the precision is proved.
+def _columns(rows: HeldOutRows) -> tuple[Counts, Chosen, npt.NDArray[np.float32]]:
+    guesses = rows.probabilities.argmax(axis=1)
+    return guesses, guesses == rows.labels, rows.probabilities.max(axis=1, initial=0.0)
 
-    Looking for the largest set whose one-sided 95% bound holds is looking many times, and one look in twenty may be
-    wrong: where the truth lies just below the target at every confidence, that search broke its promise in up to 28 of
-    100 data sets (14 when it looked at every twentieth of the rows only). Testing in a fixed order and stopping at the
-    first failure breaks it in 5 at most, however many sets it looks at (Angelopoulos et al., "Learn then Test", 2021,
-    https://arxiv.org/abs/2110.01052). From the surest rows on, though, the first sets are small, and one mislabelled
-    photo among the surest ends it: with 1% of wrong labels it kept a coverage of 5% where 29% could be had. So there
-    are two walks where the rows allow it, each with half of the error: one from the fewest rows that prove anything,
-    one from the surest three tenths. Promises broken in 100 data sets, and coverage, for a precision of 0.98, 10
-    classes and an accuracy of 0.86 (400 simulated data sets each):
 
-    ======  =============  =================  ===============  ===================  ==============
-    rows    labels wrong   largest, any cut   largest, grid    one walk             two walks
-    ======  =============  =================  ===============  ===================  ==============
-    340     0%             1, 19%             1, 18%           1, 18%               1, 18%
-    340     1%             3, 4%              2, 4%            2, 4%                2, 4%
-    3,400   0%             4, 54%             2, 51%           1, 51%               1, 51%
-    3,400   1%             3, 34%             2, 29%           0, 5%                0, 18%
-    3,400   2%             17, 3%             12, 2%           5, 0%                4, 0%
-    3,400   just too bad   15, 5%             10, 3%           4, 0%                3, 1%
-    ======  =============  =================  ===============  ===================  ==============
+def _refused(guesses: Counts, right: Chosen, precision: float, classes: int) -> Chosen:
+    """Which classes, of rows above the threshold, are not as right as the target, ``bool (classes,)``.
 
-    Args:
-        confidence: of each row, ``(n,)``.
-        right: whether the row's likeliest class is the true one, ``(n,)``.
-        precision: what is to be proved of the rows at or above the threshold.
-        mistrust: how often the promise may be broken.
-
-    Returns:
-        The threshold, a confidence of one of the rows; None if nothing is proved. Rows of one confidence are above
-        it or below it together.
+    What is left of a proved set without them is as right as the whole, unless a class was refused that is as right as
+    the target, which happens in _REFUSALS of the data sets at most.
     """
-    order = np.argsort(-confidence, kind="stable")
-    falling = confidence[order]
-    hits = np.cumsum(right[order].astype(np.intp))
-    starts = _starts(len(falling), precision, mistrust)
-    proved = [_walk(falling, hits, start, precision, mistrust / len(starts)) for start in starts]
-    rows = max(proved, default=0)
-    return float(falling[rows - 1]) if rows else None
+    from scipy.stats import binom
+
+    hits, counts = (np.bincount(found, minlength=classes) for found in (guesses[right], guesses))
+    return np.asarray(binom.cdf(hits, counts, precision) < _REFUSALS / (classes * (_STEPS + 2) * len(TARGETS)))
 
 
-def _starts(rows: int, precision: float, mistrust: float) -> list[int]:
-    """How many rows the first set of each walk has. It depends on nothing else than how many there are."""
-    late = int(rows * _LATE_START)
-    if late >= _LATE_MARGIN * fewest_rows(precision, mistrust):
-        return [fewest_rows(precision, mistrust / 2), late]
-    return [fewest_rows(precision, mistrust)]
-
-
-def _walk(
-    falling: npt.NDArray[np.floating], hits: npt.NDArray[np.intp], start: int, precision: float, mistrust: float
-) -> int:
-    """The size of the last set before the first one that fails to prove the precision; 0 if the first one fails."""
-    proved = 0
-    step = max(1, len(falling) // _STEPS)
-    for size in (*range(start, len(falling), step), *([len(falling)] if start <= len(falling) else ())):
-        rows = int(np.searchsorted(-falling, -falling[size - 1], side="right"))
-        if lower_bound(int(hits[rows - 1]), rows, mistrust) < precision:
-            break
-        proved = rows
-    return proved
-
-
-def _joined(parts: Sequence[HeldOutRows]) -> HeldOutRows:
-    return HeldOutRows(
-        np.concatenate([part.probabilities for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.known for part in parts]),
-    )
-
-
-def _better_of_two(own: HeldOutRows, pooled: HeldOutRows, precision: float) -> PrecisionTarget:
-    alone, together = (_proved_target(own, rows, precision, MISTRUST / 2) for rows in (own, pooled))
-    return together if together.coverage > alone.coverage and not _is_refuted(own, together) else alone
-
-
-def _is_refuted(own: HeldOutRows, target: PrecisionTarget) -> bool:
-    """Whether the network's own rows show that the thresholds do not keep the precision."""
-    chosen = automatic(own.probabilities, own.known, target.thresholds)
-    right = own.probabilities.argmax(axis=1) == own.labels
-    return upper_bound(int(right[chosen].sum()), int(chosen.sum())) < target.precision
-
-
-def _proved_target(own: HeldOutRows, rows: HeldOutRows, precision: float, mistrust: float) -> PrecisionTarget:
-    """The thresholds that ``rows`` prove, and what share of the network's own rows they cover."""
-    thresholds, proved_on = _proof(rows, precision, mistrust)
+def _target(own: HeldOutRows, precision: float, thresholds: Thresholds, proved_on: int) -> PrecisionTarget:
+    """What share of the network's own rows the thresholds cover."""
+    classes = len(thresholds)
     guesses = own.probabilities.argmax(axis=1)
-    classes = own.probabilities.shape[1]
     chosen = automatic(own.probabilities, own.known, thresholds)
-    counts = np.bincount(guesses, minlength=classes)
-    covered = np.bincount(guesses[chosen], minlength=classes)
+    counts, covered = (np.bincount(found, minlength=classes) for found in (guesses, guesses[chosen]))
     return PrecisionTarget(
         precision=precision,
         thresholds=thresholds,
         coverage=float(chosen.mean()) if len(chosen) else 0.0,
         class_coverage=tuple(float(c / n) if n else None for c, n in zip(covered, counts, strict=True)),
-        rows=proved_on,
+        rows=(proved_on,) * classes,
     )
-
-
-def _proof(rows: HeldOutRows, precision: float, mistrust: float) -> tuple[Thresholds, tuple[int, ...]]:
-    """Each class's threshold, and how many rows it was found on."""
-    guesses = rows.probabilities.argmax(axis=1)
-    confidence = rows.probabilities.max(axis=1, initial=0.0)
-    classes = rows.probabilities.shape[1]
-    enough = _ENOUGH * fewest_rows(precision, mistrust)
-    group_of = _groups(np.bincount(guesses[rows.known], minlength=classes), enough)
-    found: dict[int, tuple[float | None, int]] = {}
-    for group in np.unique(group_of):
-        members = rows.known & (group_of[guesses] == group)
-        right = guesses[members] == rows.labels[members]
-        limit = proved_threshold(confidence[members], right, precision, mistrust)
-        found[int(group)] = (None if limit is None else min(1.0, limit), int(members.sum()))
-    chosen = [found[int(group)] for group in group_of]
-    return tuple(limit for limit, _ in chosen), tuple(count for _, count in chosen)
-
-
-def _groups(counts: npt.NDArray[np.intp], enough: int) -> npt.NDArray[np.intp]:
-    """The group ``(classes,)`` that each class finds its threshold in: its own index, or -1 for the pool."""
-    group_of = np.where(counts >= enough, np.arange(len(counts)), -1)
-    for smallest in np.argsort(counts, kind="stable"):
-        if (group_of >= 0).all() or counts[group_of < 0].sum() >= enough:
-            break
-        group_of[smallest] = -1
-    return group_of

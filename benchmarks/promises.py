@@ -1,0 +1,257 @@
+"""How often a promised precision is broken, and what share of the possible coverage it gives. Nothing is trained.
+
+    python benchmarks/promises.py [--draws 60] [--seed 0] [--before REVISION]
+
+Each world is a population of rows with known chances of each class, a network that judges them and two weaker ones, its
+folds. Rows and labels are drawn from it again and again, thresholds are found on them as a training finds them, and the
+share of right labels above them is read from the chances: a promise is broken where that is below the target, and may
+be in 5% of the draws. The best possible coverage is that of the lowest threshold at which the network keeps the target.
+
+``--before`` shows the figures of an earlier revision's ``models/statistics/thresholds.py`` beside those of today's, on
+the same draws.
+"""
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from models.statistics import thresholds
+from models.statistics.calibration import calibrated
+from models.statistics.confidence import TARGETS
+from models.statistics.intervals import wilson_interval
+from models.statistics.thresholds import HeldOutLogits, automatic
+
+POPULATION = 5000
+CLASSES = (3, 10, 80)
+SIZES = ((150, 0), (150, 1200), (340, 0), (340, 2700), (1500, 0), (3000, 0), (0, 300), (0, 1500))
+"""Rows of the network itself, and of its folds together."""
+SPREAD = {3: 5.0, 10: 7.0, 80: 6.0}
+"""How far the true logits are apart: accuracies are near 0.88, 0.84 and 0.70."""
+FIXED = 0.001
+"""How far below a target every row is right in the hardest case."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """How a network and those of its folds see what is true.
+
+    Attributes:
+        name: for the table.
+        heat, fold_heat: what the logits are multiplied by; a temperature undoes it.
+        uneven, fold_uneven: how far that varies from row to row (of its logarithm), which no temperature undoes.
+        noise, fold_noise: standard deviation of what is added to the logits.
+        wrong_labels: share of labels that are drawn at random.
+        bad_class: how much too sure of its largest class each network is, in logits.
+        fixed: every row is right just less often than the target (FIXED), whatever its confidence.
+        unlike: what the folds say of themselves does not hold for the network; left out of the table by rows.
+    """
+
+    name: str
+    heat: float = 1.0
+    fold_heat: float = 1.0
+    uneven: float = 0.0
+    fold_uneven: float = 0.0
+    noise: float = 0.0
+    fold_noise: float = 1.0
+    wrong_labels: float = 0.0
+    bad_class: float = 0.0
+    fixed: bool = False
+    unlike: bool = False
+
+
+NETWORKS = (
+    Networks("calibrated"),
+    Networks("all too sure", heat=3.0, fold_heat=3.0, noise=0.5),
+    Networks("all not sure enough", heat=0.4, fold_heat=0.4, noise=0.5),
+    Networks("sure of wrong rows", uneven=0.5, fold_uneven=0.5, noise=1.0, fold_noise=1.5),
+    Networks("1% wrong labels", noise=0.5, wrong_labels=0.01),
+    Networks("2% wrong labels", noise=0.5, wrong_labels=0.02),
+    Networks("too sure of one class", noise=0.5, bad_class=3.0),
+    Networks("folds surer of wrong rows", fold_uneven=0.7),
+    Networks("network surer of wrong rows", uneven=0.35, unlike=True),
+    Networks("network far surer of wrong rows", uneven=0.7, unlike=True),
+    Networks("right just too rarely", fixed=True, unlike=True),
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """A population ``(n, classes)`` each: chances of the labels, and the logits of the network and of its folds."""
+
+    chances: np.ndarray
+    logits: np.ndarray
+    folds: tuple[np.ndarray, ...]
+
+
+@dataclass
+class Tally:
+    """Draws of one kind: how many there were, how many broke the promise; sums of coverage and of the best."""
+
+    draws: int = 0
+    broken: int = 0
+    coverage: float = 0.0
+    best: float = 0.0
+
+
+Tallies = dict[tuple[str, str, float], Tally]
+
+
+def main() -> None:
+    """Draw, and show the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=60, help="of each network, number of classes and number of rows")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--before", help="a revision to compare with")
+    arguments = parser.parse_args()
+    codes = [_earlier(arguments.before), thresholds] if arguments.before else [thresholds]
+    tallies = [_tallies(code, arguments.draws, arguments.seed) for code in codes]
+    console = Console(width=200)
+    for kind, title in (("network", "networks"), ("rows", "rows of the network + of its folds")):
+        console.print(_table(kind, title, tallies))
+    if arguments.before:
+        console.print(f"In each cell: {arguments.before}, and under it now.")
+
+
+def _earlier(revision: str) -> Any:  # noqa: ANN401 - a module
+    source = subprocess.run(
+        ["git", "show", f"{revision}:models/statistics/thresholds.py"],  # noqa: S607 - the git of whoever runs this
+        check=True, capture_output=True, text=True, cwd=Path(__file__).parent,
+    ).stdout  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "earlier_thresholds.py"
+        path.write_text(source)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if spec is None or spec.loader is None:
+            msg = f"Expected a module in {path}, it cannot be read; name another revision."
+            raise ImportError(msg)
+        module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return module
+
+
+def draw_world(rng: np.random.Generator, networks: Networks, classes: int) -> World:
+    """A population with a long tail of classes."""
+    tail = -np.log(np.arange(1, classes + 1))
+    truth = rng.normal(0, SPREAD[classes], (POPULATION, classes)) + tail - tail.mean()
+    chances = calibrated(truth, 1.0).astype(np.float64)
+    chances = (1 - networks.wrong_labels) * chances + networks.wrong_labels / classes
+    own = _seen(rng, truth, networks, networks.heat, networks.uneven, networks.noise)
+    folds = tuple(
+        _seen(rng, truth, networks, networks.fold_heat, networks.fold_uneven, networks.fold_noise) for _ in range(2)
+    )
+    return World(chances, own, folds)
+
+
+def _seen(
+    rng: np.random.Generator, truth: np.ndarray, networks: Networks, heat: float, uneven: float, noise: float
+) -> np.ndarray:
+    seen = truth + rng.normal(0, 1, truth.shape) * noise
+    seen[:, 0] += networks.bad_class
+    return (seen * heat * np.exp(rng.normal(0, 1, (len(truth), 1)) * uneven)).astype(np.float32)
+
+
+def _tallies(code: Any, draws: int, seed: int) -> Tallies:  # noqa: ANN401 - a module
+    """What becomes of the promises that one version of ``thresholds.py`` makes."""
+    found: Tallies = defaultdict(Tally)
+    for number, networks in enumerate(NETWORKS):
+        for classes in CLASSES:
+            rng = np.random.default_rng([seed, number, classes])
+            world = draw_world(rng, networks, classes)
+            for own, others in SIZES:
+                for turn in range(draws):
+                    fixed = TARGETS[turn % len(TARGETS)] - FIXED if networks.fixed else None
+                    _draw(code, rng, networks, world, (own, others), fixed, found)
+    return found
+
+
+def _draw(
+    code: Any,  # noqa: ANN401 - a module
+    rng: np.random.Generator,
+    networks: Networks,
+    world: World,
+    size: tuple[int, int],
+    fixed: float | None,
+    found: Tallies,
+) -> None:
+    """Draw rows once, find the thresholds, and count what became of the promises."""
+    own, others = size
+    judged = [world.logits] * bool(own) + [*world.folds] * bool(others)
+    counts = [own] * bool(own) + [others // len(world.folds)] * (len(world.folds) * bool(others))
+    held = [_held_out(rng, world, logits, count, fixed) for logits, count in zip(judged, counts, strict=True)]
+    empty = _held_out(rng, world, world.logits, 0, fixed)
+    validation, folds = (held[0], held[1:]) if own else (empty, held)
+    if not own and code is not thresholds:  # an earlier version knows no rows without a network of their own
+        validation, folds = _joined(held), []
+    confidence = code.fit_confidence(validation, None, folds)
+    said = calibrated(world.logits, confidence.temperature)
+    guesses, known = said.argmax(axis=1), np.ones(len(said), np.bool_)
+    truth = world.chances[np.arange(len(said)), guesses] if fixed is None else np.full(len(said), fixed)
+    falling = truth[np.argsort(-said.max(axis=1))]
+    above = falling.cumsum() / np.arange(1, len(falling) + 1)
+    for target in confidence.targets:
+        if fixed is not None and fixed + FIXED != target.precision:
+            continue
+        chosen = automatic(said, known, target.thresholds)
+        best = np.flatnonzero(above >= target.precision).max(initial=-1) + 1
+        for key in (("network", networks.name), ("rows", _rows_text(size))):
+            if key[0] == "rows" and networks.unlike:
+                continue
+            tally = found[*key, target.precision]
+            tally.draws += 1
+            tally.broken += bool(chosen.any()) and truth[chosen].mean() < target.precision
+            tally.coverage += float(chosen.mean())
+            tally.best += best / len(above)
+
+
+def _held_out(
+    rng: np.random.Generator, world: World, logits: np.ndarray, count: int, fixed: float | None
+) -> HeldOutLogits:
+    places = rng.integers(0, len(logits), count)
+    seen = logits[places]
+    labels = (rng.random((count, 1)) > world.chances[places].cumsum(axis=1)).sum(axis=1).clip(max=logits.shape[1] - 1)
+    if fixed is not None:
+        guesses = seen.argmax(axis=1)
+        labels = np.where(rng.random(count) < fixed, guesses, (guesses + 1) % logits.shape[1])
+    return HeldOutLogits(seen, labels, np.ones(count, np.bool_))
+
+
+def _joined(parts: Sequence[HeldOutLogits]) -> HeldOutLogits:
+    return HeldOutLogits(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.known for part in parts]),
+    )
+
+
+def _rows_text(size: tuple[int, int]) -> str:
+    return " + ".join(f"{rows:,}" for rows in size)
+
+
+def _table(kind: str, title: str, tallies: Sequence[Tallies]) -> Table:
+    """A row a name; for each target how often it was broken, and coverage as a share of the possible."""
+    table = Table(title, *(f"{target}: broken; coverage" for target in TARGETS))
+    for name in dict.fromkeys(key[1] for key in tallies[-1] if key[0] == kind):
+        cells = [[_cell(one[kind, name, target]) for one in tallies] for target in TARGETS]
+        table.add_row(name, *("\n".join(cell) for cell in cells))
+    return table
+
+
+def _cell(tally: Tally) -> str:
+    low, high = wilson_interval(tally.broken, tally.draws)
+    covered = f"{tally.coverage / tally.best:.0%}" if tally.best / tally.draws > 0.001 else "none possible"
+    return f"{tally.broken / tally.draws:.1%} ({low:.0%}-{high:.0%}); {covered}"
+
+
+if __name__ == "__main__":
+    main()
