@@ -1,36 +1,71 @@
 """Catalogues that a person hands in: files that are sent, places on the server, and what their first rows hold."""
 
+import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Iterable
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
-from models.errors import HangtagError, InputError
+from models.errors import HangtagError, ImageError, ImageFault, InputError
 from models.text import one_line
 from pages.tiles import photo_uri
 from web.settings import WebSettings
 from worker.photos.photo import Limits, Wanted
 from worker.photos.source import open_photos
-from worker.places import cell_texts, is_url
-from worker.sources.catalogue import open_catalogue
+from worker.places import cell_texts, is_elsewhere, is_url
+from worker.receipt_page import FAULTS
+from worker.sources.catalogue import NoImageColumnError, check_kind, open_catalogue
+from worker.sources.text_file import EncodingError
 
-__all__ = ["Places", "Preview", "Uploads", "look_into"]
+__all__ = ["ENCODINGS", "Places", "Preview", "Uploads", "form_words", "in_words_of_the_form", "look_into"]
 
 _WEB: Final = ("http://", "https://")
+_PREFIX: Final = "hangtag-uploads-"
 _KEPT_S: Final = 6 * 3600.0
 _ROWS: Final = 6
 _LONGEST_CELL: Final = 200
 _SIDE: Final = 96
 _WITHIN_S: Final = 6.0
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_FIELDS: Final = {
+    "--encoding": "Encoding",
+    "--group-column": "Product column",
+    "--image-column": "Photo column",
+    "--image-root": "Image root",
+    "--job": "Name",
+    "--precision": "Precision",
+}
+"""Options of the commands → fields of the form."""
+ENCODINGS: Final = {
+    "cp1252": "Western Europe, Excel",
+    "iso8859_2": "Central Europe",
+    "cp1250": "Central Europe, Excel",
+    "cp1251": "Cyrillic, Excel",
+    "koi8_r": "Cyrillic",
+    "cp1253": "Greek, Excel",
+    "cp1254": "Turkish, Excel",
+    "cp1255": "Hebrew, Excel",
+    "cp1256": "Arabic, Excel",
+    "gb18030": "Chinese",
+    "big5": "Chinese, traditional",
+    "cp932": "Japanese, Excel",
+    "euc_jp": "Japanese",
+    "cp949": "Korean, Excel",
+    "mac_roman": "Western Europe, Mac",
+    "cp850": "Western Europe, DOS",
+    "utf-16-le": "Unicode, 2 bytes",
+    "utf-16-be": "Unicode, 2 bytes, reversed",
+}
+"""Encodings that a text catalogue may have instead of UTF-8 → where they are usual."""
 
 
 class Places:
@@ -73,11 +108,18 @@ class Uploads:
         self._folder: Path | None = None
 
     def keep(self, name: str, pieces: Iterable[bytes]) -> str:
-        """Write a file, and say what to call it; of its name only harmless characters are kept."""
-        self._folder = self._folder or Path(tempfile.mkdtemp(prefix="hangtag-uploads-"))
-        self._forget_old()
+        """Write a file, and say what to call it; of its name only harmless characters are kept.
+
+        Raises:
+            InputError: no catalogue has such an ending.
+        """
+        safe = _safe_name(name)
+        check_kind(Path(safe).suffix, safe)
+        _forget_old()
+        if self._folder is None or not self._folder.is_dir():
+            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         token = secrets.token_hex(12)
-        place = self._folder / token / _safe_name(name)
+        place = self._folder / token / safe
         place.parent.mkdir()
         with place.open("xb") as file:
             for piece in pieces:
@@ -97,15 +139,30 @@ class Uploads:
             raise InputError(msg)
         return found
 
+    def forget(self, token: str) -> None:
+        """Remove a file, if it is here."""
+        with suppress(InputError):
+            shutil.rmtree(self.path(token).parent, ignore_errors=True)
+
     def close(self) -> None:
         """Remove all of them."""
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _forget_old(self) -> None:
-        for folder in self._folder.iterdir() if self._folder else ():
-            if folder.stat().st_mtime < time.time() - _KEPT_S:
-                shutil.rmtree(folder, ignore_errors=True)
+
+def _forget_old() -> None:
+    """Remove what was sent hours ago, also to servers of this user that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            found = folder.lstat()  # a link, or a folder of somebody else, may lead anywhere
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
+                _remove_old([*folder.iterdir(), folder])
+
+
+def _remove_old(folders: list[Path]) -> None:
+    before = time.time() - _KEPT_S
+    for folder in [folder for folder in folders if folder.lstat().st_mtime < before]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _safe_name(name: str) -> str:
@@ -122,24 +179,39 @@ class Preview:
     Attributes:
         source: as it is called.
         columns: of the catalogue.
-        image_column: that names the photos.
+        image_column: that names the photos; empty if nobody has said which.
         image_root: where relative paths start.
         rows: the first ones, cells as text, cut where they are long.
-        photos: of these rows, as small ``data:`` URIs; None where there is none that can be read.
+        photos: of these rows, as small ``data:`` URIs, or why there is none.
+        relative: whether one of them is named by a relative path.
+        refused: what a person must choose before there are rows.
     """
 
     source: str
-    columns: tuple[str, ...]
-    image_column: str
-    image_root: str
-    rows: tuple[tuple[str, ...], ...]
-    photos: tuple[str | None, ...]
+    columns: tuple[str, ...] = ()
+    image_column: str = ""
+    image_root: str = ""
+    rows: tuple[tuple[str, ...], ...] = ()
+    photos: tuple[str | ImageError, ...] = ()
+    relative: bool = False
+    refused: str = ""
+
+    @property
+    def has_photos(self) -> bool:
+        """Whether one can be shown."""
+        return any(isinstance(photo, str) for photo in self.photos)
+
+    @property
+    def faults(self) -> str:
+        """Why those without are without, each reason once."""
+        return "; ".join(dict.fromkeys(FAULTS[photo.fault] for photo in self.photos if isinstance(photo, ImageError)))
 
 
 def look_into(
     source: str,
     image_column: str | None = None,
     image_root: str | None = None,
+    encoding: str | None = None,
     allow_hosts: tuple[str, ...] = (),
 ) -> Preview:
     """Read the first rows and their photos, as labelling would; ``allow_hosts`` may be asked though they are private.
@@ -148,7 +220,12 @@ def look_into(
         InputError: the source cannot be used.
         JobError: it is elsewhere and does not come.
     """
-    catalogue = open_catalogue(source, image_column, image_root, None, allow_hosts, confined=True)
+    try:
+        catalogue = open_catalogue(source, image_column, image_root, encoding, allow_hosts, confined=True)
+    except NoImageColumnError as error:
+        return Preview(source, tuple(error.columns), refused="Which column names the photo? Choose it.")
+    except EncodingError as error:
+        return Preview(source, refused=str(error))
     first = next(catalogue.batches).slice(0, _ROWS)
     cells = cell_texts(first.column(catalogue.image_column))
     return Preview(
@@ -158,6 +235,7 @@ def look_into(
         image_root=catalogue.image_root,
         rows=tuple(zip(*(_texts(column) for column in first.columns), strict=True)),
         photos=_photos(catalogue.image_root, cells, allow_hosts),
+        relative=any(cell and not is_elsewhere(cell) for cell in cells),
     )
 
 
@@ -170,10 +248,10 @@ def _texts(column: pa.Array) -> list[str]:
     return [one_line(cell or "", _LONGEST_CELL) for cell in cells]
 
 
-def _photos(root: str, cells: list[str | None], hosts: tuple[str, ...]) -> tuple[str | None, ...]:
+def _photos(root: str, cells: list[str | None], hosts: tuple[str, ...]) -> tuple[str | ImageError, ...]:
     """Small photos of some rows, read from the same places as a job's, and no others."""
     wanted = [Wanted(0, row, cell) for row, cell in enumerate(cells)]
-    found: dict[int, str | None] = {}
+    found: dict[int, str | ImageError] = {}
     until = time.monotonic() + _WITHIN_S
     limits = Limits(total_s=_WITHIN_S)
     with suppress(HangtagError), closing(open_photos(root, hosts, limits, confined=True)) as photos:
@@ -184,5 +262,28 @@ def _photos(root: str, cells: list[str | None], hosts: tuple[str, ...]) -> tuple
             if photo is None:
                 break
             if isinstance(photo.outcome, bytes):
-                found[photo.wanted.row] = photo_uri(photo.outcome, _SIDE)
-    return tuple(found.get(row) for row in range(len(cells)))
+                found[photo.wanted.row] = photo_uri(photo.outcome, _SIDE) or ImageError("It cannot be decoded.")
+            elif photo.outcome:
+                found[photo.wanted.row] = photo.outcome
+    late = ImageError(f"It did not come in {_WITHIN_S:.0f} seconds.", ImageFault.DOWNLOAD)
+    return tuple(found.get(row, late) for row in range(len(cells)))
+
+
+@contextmanager
+def in_words_of_the_form(upload: Path | None = None) -> Iterator[None]:
+    """Let errors name fields in place of options, and a file that was sent by its name alone."""
+    try:
+        yield
+    except HangtagError as error:
+        error.args = (form_words(str(error), upload),)
+        raise
+
+
+def form_words(text: str, upload: Path | None = None) -> str:
+    """A message of the commands, for a person who has the form before them."""
+    for place in {upload, upload.resolve()} if upload else ():
+        text = text.replace(str(place), place.name).replace(str(place.parent), "the image root")
+    options = "|".join(_FIELDS)
+    for command, word in {"Pass": "Choose", "pass": "choose"}.items():
+        text = re.sub(rf"\b{command} (?=[^.;]*(?:{options})\b)", f"{word} ", text)
+    return re.sub(rf"(?:{options})\b", lambda option: f"“{_FIELDS[option[0]]}”", text)

@@ -182,7 +182,10 @@ def _sent(state: WebState, form: FormData) -> JobState:
         raise Problem(422, "Expected one file, catalogue, and options in fields; got something else.")
     new = _checked(given)  # before anything is kept
     token = state.runner.uploads.keep(upload.filename or "catalogue", iter(lambda: upload.file.read(_PIECE), b""))
-    return _started(state, _wanted_of(new, token, state))
+    try:
+        return _started(state, _wanted_of(new, token, state))
+    finally:
+        state.runner.uploads.forget(token)
 
 
 def _wanted(given: dict[str, Any], upload: str | None, state: WebState) -> WantedJob:

@@ -16,7 +16,7 @@ from models.registry.registry import open_registry
 from models.text import number_of
 from pages.render import render
 from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job, copy_of
-from web.catalogues import Preview, look_into
+from web.catalogues import ENCODINGS, form_words, in_words_of_the_form, look_into
 from web.jobs import WebJob
 from web.problems import Problem
 from web.run_jobs import WantedJob
@@ -68,6 +68,7 @@ def jobs_page(request: Request, state: State) -> HTMLResponse:
         wrong=wrong,
         summary=_summary(views),
         models=_models(state, views),
+        chosen=state.settings.model,
         precisions=PRECISIONS,
         priorities=list(Priority) if state.runner.queued else [],
         places=state.runner.places,
@@ -118,6 +119,7 @@ def _summary(views: list[JobView]) -> str:
 def _models(state: WebState, views: list[JobView]) -> dict[str, str]:
     """What a job may be labelled with → what a person reads: of the registry first, then the paths of earlier jobs."""
     found: dict[str, str] = {}
+    known: set[Path] = set()
     with suppress(RegistryError, InputError, OSError):
         registry = open_registry(state.settings.registry)
         for name in registry.names():
@@ -127,8 +129,10 @@ def _models(state: WebState, views: list[JobView]) -> dict[str, str]:
     paths = [state.settings.model, *(view.found.job.spec.model.path for view in views)]
     for path in dict.fromkeys(filter(None, paths)):
         with suppress(InputError, OSError):
-            if Path(path).exists() and state.runner.places.checked_model(path):
-                found.setdefault(path, f"{Path(path).name} ({path})")
+            place = Path(path).resolve()
+            if place.exists() and place not in known and state.runner.places.checked_model(path):
+                found.setdefault(path, f"{place.name} ({path})")
+                known.add(place)
     return found
 
 
@@ -141,18 +145,40 @@ def preview(
     upload: Annotated[str, Form(max_length=64)] = "",
     image_column: Annotated[str, Form(max_length=1000)] = "",
     image_root: Annotated[str, Form(max_length=8000)] = "",
+    encoding: Annotated[str, Form(max_length=100)] = "",
+    instead: Annotated[str, Form(max_length=64)] = "",
     file: Annotated[UploadFile | None, File()] = None,
 ) -> HTMLResponse:
-    """The first rows of a catalogue: which columns it has, which of them names the photo, and some photos."""
+    """The first rows of a catalogue: which columns it has, which of them names the photo, and some photos.
+
+    ``instead`` is a file that was sent earlier and is not needed any more.
+    """
     runner = state.runner
+    runner.uploads.forget(instead)
     if file and file.filename:
         upload = runner.uploads.keep(file.filename, iter(lambda: file.file.read(_PIECE), b""))
     elif urls.strip():
         upload = runner.uploads.keep("pasted.txt", [urls.strip().replace("\r", "").encode() + b"\n"])
-    place = str(runner.uploads.path(upload)) if upload else runner.places.checked(source.strip(), "the catalogue")
-    root = runner.places.checked(image_root.strip(), "the image root") if image_root.strip() else None
-    seen: Preview = look_into(place, image_column or None, root, state.settings.allow_hosts)
-    shown = page(request, "web/jobs_preview.html", seen=seen, upload=upload, name=Path(place).name)
+    sent = runner.uploads.path(upload) if upload else None
+    place = str(sent or runner.places.checked(source.strip(), "the catalogue"))
+    try:
+        with in_words_of_the_form(sent):
+            root = runner.places.checked(image_root.strip(), "the image root") if image_root.strip() else None
+            seen = look_into(place, image_column or None, root, encoding or None, state.settings.allow_hosts)
+    except HangtagError:
+        runner.uploads.forget(upload)
+        raise
+    shown = page(
+        request,
+        "web/jobs_preview.html",
+        seen=seen,
+        refused=form_words(seen.refused, sent),
+        upload=upload,
+        name=Path(place).name,
+        encodings={} if place.lower().endswith(".parquet") or Path(place).is_dir() else ENCODINGS,
+        encoding=encoding,
+        no_root=sent is not None and root is None,
+    )
     return HTMLResponse(shown)
 
 
@@ -166,6 +192,7 @@ def start(
     image_column: Annotated[str, Form(max_length=1000)] = "",
     image_root: Annotated[str, Form(max_length=8000)] = "",
     group_column: Annotated[str, Form(max_length=1000)] = "",
+    encoding: Annotated[str, Form(max_length=100)] = "",
     precision: Annotated[str, Form(max_length=8)] = "",
     priority: Annotated[Priority, Form()] = Priority.NORMAL,
 ) -> JSONResponse:
@@ -178,10 +205,14 @@ def start(
         image_column=image_column or None,
         image_root=image_root.strip() or None,
         group_column=group_column or None,
+        encoding=encoding or None,
         precision=float(precision) if precision in map(str, PRECISIONS) else None,
         priority=priority,
     )
-    return JSONResponse({"id": state.runner.start_job(wanted).id}, 201)
+    with in_words_of_the_form(state.runner.uploads.path(upload) if upload else None):
+        found = state.runner.start_job(wanted)
+    state.runner.uploads.forget(upload)
+    return JSONResponse({"id": found.id}, 201)
 
 
 @router.get("/jobs/{id}")

@@ -101,6 +101,7 @@ function newJob(form) {
   const [start, busy, refused, preview] = ["start", "busy", "refused", "preview"].map(byId);
   const from = () => form.elements.from.value;
   let asked = 0;
+  let sent = ""; // the file that the server keeps for this form
   let looked = Promise.resolve(false); // whether what is asked for now has a preview, once it is known
   let starting = false;
 
@@ -109,6 +110,7 @@ function newJob(form) {
     const own = { upload: "file", place: "source", urls: "urls" };
     for (const [kind, name] of Object.entries(own)) if (kind !== from()) data.delete(name);
     if (from() === "place") data.delete("upload");
+    if (sent && data.get("upload") !== sent) data.set("instead", sent);
     return data;
   }
   function tell(doing, wrong = "") {
@@ -116,13 +118,25 @@ function newJob(form) {
     refused.textContent = wrong;
     refused.hidden = !wrong;
   }
+  /** Nothing can start; the fields of the preview stay where they may mend what was wrong. */
+  function refuse(wrong) {
+    if (document.activeElement === start) byId("look").focus();
+    start.disabled = true;
+    preview.querySelectorAll("[name=upload], h3, .said, .wide").forEach((one) => one.remove());
+    tell("", wrong);
+  }
   function forget(wrong) {
     asked += 1;
     looked = Promise.resolve(false);
-    if (document.activeElement === start) byId("look").focus();
-    start.disabled = true;
+    refuse(wrong);
     preview.replaceChildren();
-    tell("", wrong);
+  }
+  /** Refuse a file before it is sent; the server looks again. */
+  function isCatalogue(file) {
+    const kinds = form.elements.file.accept.split(",");
+    if (kinds.some((kind) => file.name.toLowerCase().endsWith(kind))) return true;
+    forget(`Expected a ${kinds.slice(0, -1).join(", ")} or ${kinds.at(-1)} file, got ${file.name}; save a spreadsheet as CSV.`);
+    return false;
   }
   async function look() {
     const mine = ++asked;
@@ -133,14 +147,17 @@ function newJob(form) {
       const html = await (await send("/jobs/_preview", { method: "POST", body: data })).text();
       if (mine !== asked) return false;
       const group = form.elements.group_column?.value;
+      const focus = preview.contains(document.activeElement) && document.activeElement.id;
       preview.replaceChildren(elements(html));
+      if (focus) byId(focus)?.focus();
       if (group) form.elements.group_column.value = group;
-      start.disabled = false;
+      sent = form.elements.upload.value;
+      start.disabled = !preview.querySelector(".first-rows");
       tell("");
     } catch (error) {
-      if (mine === asked) forget(error.message);
+      if (mine === asked) refuse(error.message);
     }
-    return mine === asked;
+    return mine === asked && !start.disabled;
   }
   /** Start what is previewed, once the preview that is under way has come. */
   async function begin() {
@@ -163,9 +180,8 @@ function newJob(form) {
   form.addEventListener("change", (event) => {
     const name = event.target.name;
     if (["from", "file", "source", "urls"].includes(name)) forget();
-    if (name === "file" && event.target.files.length) looked = look();
-    if (["image_column", "image_root"].includes(name) && preview.childElementCount) looked = look();
-    if (name === "image_root" && !preview.childElementCount && !refused.hidden) looked = look();
+    if (name === "file" && event.target.files.length && isCatalogue(event.target.files[0])) looked = look();
+    if (["image_column", "image_root", "encoding"].includes(name) && (preview.childElementCount || !refused.hidden)) looked = look();
   });
   start.addEventListener("click", async () => {
     if (starting) return;
@@ -181,9 +197,10 @@ function newJob(form) {
     form.elements.from.value = "upload";
     form.elements.file.files = event.dataTransfer.files;
     forget();
-    looked = look();
+    if (isCatalogue(event.dataTransfer.files[0])) looked = look();
   });
   function show(open) {
+    open ||= byId("table").hidden; // without a job there is nothing else to show
     byId("new-job").hidden = !open;
     byId("new").setAttribute("aria-expanded", String(open));
     if (open) form.elements.from[0].focus();

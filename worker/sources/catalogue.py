@@ -38,7 +38,7 @@ from worker.sources.readers import (
 )
 from worker.sources.text_file import text_file
 
-__all__ = ["IMAGE_COLUMNS", "Catalogue", "open_catalogue"]
+__all__ = ["IMAGE_COLUMNS", "Catalogue", "NoImageColumnError", "check_kind", "open_catalogue"]
 
 IMAGE_COLUMNS: Final = (
     "image",
@@ -57,7 +57,20 @@ _LONGEST_LIST: Final = 1000
 _SNIFFED_ROWS: Final = 20
 _PARQUET: Final = ".parquet"
 _KINDS: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", _PARQUET, ".txt"})
+_SPREADSHEETS: Final = frozenset({".xlsx", ".xls", ".ods"})
 _OF_A_KIND: Final = "of a .csv, .tsv, .jsonl, .parquet or .txt"
+
+
+class NoImageColumnError(InputError):
+    """No column is obvious as the one that names the photos.
+
+    Attributes:
+        columns: from which a person may choose.
+    """
+
+    def __init__(self, message: str, columns: list[str]) -> None:
+        super().__init__(message)
+        self.columns = columns
 
 
 @dataclass(frozen=True)
@@ -209,10 +222,7 @@ def _closing(batches: Iterable[pa.RecordBatch], file: UnnamedFile) -> Iterator[p
 
 def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Reader:
     """The reader of a file that is on this machine."""
-    if suffix not in _KINDS:
-        photo = "; hangtag classify labels single photos" if suffix in IMAGE_SUFFIXES else ""
-        msg = f"Expected a folder or {_OF_A_KIND.removeprefix('of ')} file, got {name}{photo}."
-        raise InputError(msg)
+    check_kind(suffix, name)
     if suffix == _PARQUET:
         _check_no_encoding(name, encoding)
         return read_parquet(path, name)
@@ -220,6 +230,19 @@ def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Re
     if suffix in {".csv", ".tsv"}:
         return read_delimited(text, "\t" if suffix == ".tsv" else None)
     return read_list(text) if suffix == ".txt" else read_jsonl(text)
+
+
+def check_kind(suffix: str, name: str) -> None:
+    """Refuse a file of which no catalogue can be read, as its ending tells.
+
+    Raises:
+        InputError: it is of another kind.
+    """
+    if suffix not in _KINDS:
+        photo = "; hangtag classify labels single photos" if suffix in IMAGE_SUFFIXES else ""
+        sheet = "; save the sheet as CSV" if suffix in _SPREADSHEETS else ""
+        msg = f"Expected a folder or {_OF_A_KIND.removeprefix('of ')} file, got {name}{photo}{sheet}."
+        raise InputError(msg)
 
 
 def _check_no_encoding(name: str, encoding: str | None) -> None:
@@ -250,7 +273,7 @@ def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
         if known in by_name:
             return str(by_name[known])
     msg = f"Which column of {source} names the photo? Pass --image-column, one of: {_listed(schema)}."
-    raise InputError(msg)
+    raise NoImageColumnError(msg, list(schema.names))
 
 
 def _listed(schema: pa.Schema) -> str:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TextIO
 
 from models.errors import InputError
 
-__all__ = ["BadByte", "TextFile", "check_encoding", "first_bad_byte", "text_file"]
+__all__ = ["LIKELY_ENCODINGS", "BadByte", "EncodingError", "TextFile", "check_encoding", "first_bad_byte", "text_file"]
 
 _MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # before UTF-16's, with which it begins
@@ -22,7 +22,7 @@ _MARKS: Final = (
 """A file's byte order mark → the encoding, and its name without a mark."""
 _NO_FILES: Final = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
 """Python codecs that no file is saved in."""
-_LIKELY: Final = (
+LIKELY_ENCODINGS: Final = (
     "cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1250", "cp1253", "cp1251", "koi8_r", "cp1254",
     "cp1255", "cp1256", "iso8859_2", "mac_roman", "cp850",
 )  # fmt: skip
@@ -37,7 +37,12 @@ _SAME_SENSE: Final = 0.1
 _MAX_LINE: Final = 64 * 1024 * 1024
 _UTF8: Final = "utf-8-sig"  # with or without its mark
 _HEAD_BYTES: Final = 4096
+_ZIP: Final = b"PK\x03\x04"
 _NEED_MARKS: Final = ("utf-16", "utf-32")
+
+
+class EncodingError(InputError):
+    """A text file is in another encoding than was expected."""
 
 
 class BadByte(NamedTuple):
@@ -87,11 +92,11 @@ class TextFile:
         """The text, to be read from its beginning."""
         return self.path.open(encoding=self.codec, newline=newline)
 
-    def refusal(self, came: str, looks: str, likely: str | None) -> InputError:
+    def refusal(self, came: str, looks: str, likely: str | None) -> EncodingError:
         """The error to raise if bytes are not valid in its encoding."""
         expected = "UTF-8" if self.codec == _UTF8 else self.codec
         to_do = f"pass --encoding {likely}, or save it as UTF-8" if likely and self.option else "save it as UTF-8"
-        return InputError(f"Expected {expected} in {self.name}, {came}; {looks}: {to_do}.")
+        return EncodingError(f"Expected {expected} in {self.name}, {came}; {looks}: {to_do}.")
 
 
 def text_file(path: Path, name: str | None = None, encoding: str | None = None, *, option: bool = False) -> TextFile:
@@ -103,16 +108,19 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     called, marked = name or str(path), next((names for mark, *names in _MARKS if head.startswith(mark)), None)
+    if head.startswith(_ZIP):
+        msg = f"Expected text in {called}, it is a ZIP or Excel file; unpack it, or save the sheet as CSV."
+        raise InputError(msg)
     if marked:
         if encoding is not None and check_encoding(encoding) not in marked:
             msg = f"Expected {encoding} in {called}, its first bytes are the mark of {marked[1]}; leave out --encoding."
-            raise InputError(msg)
+            raise EncodingError(msg)
         return TextFile(path, called, marked[0], option)
     if encoding is not None:
         codec = check_encoding(encoding)
         if codec in _NEED_MARKS:
             msg = f"Expected a byte order mark in {called}, found none; pass --encoding {codec}-le, or {codec}-be."
-            raise InputError(msg)
+            raise EncodingError(msg)
         return TextFile(path, called, _UTF8 if codec == "utf-8" else codec, option)
     text = TextFile(path, called, _UTF8, option)
     unmarked = _unmarked_utf16(head)
@@ -181,7 +189,7 @@ def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
     if start:
         del lines[0]  # cut in two, perhaps in the middle of a character
     telling = b"".join(line for line in lines if not line.isascii())[:_JUDGED_BYTES]
-    matches = list(from_bytes(telling, cp_isolation=list(_LIKELY)))
+    matches = list(from_bytes(telling, cp_isolation=list(LIKELY_ENCODINGS)))
     if not matches:
         return None
     least_mess = min(match.chaos for match in matches)
@@ -193,7 +201,7 @@ def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
         if match.coherence >= most_sense - _SAME_SENSE
         for name in match.could_be_from_charset  # those that read these bytes alike
     }
-    name = next((name for name in _LIKELY if name in fitting), None)
+    name = next((name for name in LIKELY_ENCODINGS if name in fitting), None)
     return None if name is None else (name, _line_at(path, offset).decode(name, "replace"))
 
 

@@ -4,8 +4,10 @@ import asyncio
 import csv
 import io
 import json
+import os
 import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,16 +20,19 @@ import pytest
 from starlette.testclient import TestClient
 
 from models.errors import JobError
+from models.registry.registry import open_registry
 from tests.until import until
 from trainer.corrections.votes import Vote
 from web.app import create_app
 from web.broadcast import Broadcast
+from web.catalogues import ENCODINGS
 from web.routes.jobs_page import _rows, job_events
 from web.settings import WebSettings
 from worker.job import JobOptions
 from worker.label import label
 from worker.receipt import finished_receipt
 from worker.request import LabelRequest
+from worker.sources.text_file import LIKELY_ENCODINGS
 
 EVIL = "<img src=x onerror=alert(1)>.jpg"
 BROWSER = {"accept": "text/html"}
@@ -197,11 +202,125 @@ def test_a_page_whose_job_is_deleted_is_loaded_again_and_says_so(client, drawn, 
     assert "it may have been deleted" in client.get("/jobs/gone", headers=BROWSER).text
 
 
+def test_a_column_that_is_not_obvious_is_chosen_in_the_form(client, drawn):
+    photo = next(drawn.rglob("*.jpg"))
+    sent = {"file": ("bild.csv", f"sku;bildpfad\n1;{photo.name}\n".encode(), "text/csv")}
+    asked = client.post("/jobs/_preview", files=sent, data={"image_root": str(photo.parent)})
+    assert asked.status_code == 200, asked.text
+    assert "Which column names the photo? Choose it." in asked.text
+    assert '<option value="bildpfad">' in asked.text
+    assert "first-rows" not in asked.text
+    upload = re.search(r'name="upload" value="([0-9a-f]+)"', asked.text)[1]
+    form = {"upload": upload, "image_root": str(photo.parent), "image_column": "bildpfad"}
+    seen = client.post("/jobs/_preview", data=form)
+    assert seen.text.count("data:image/jpeg;base64,") == 1
+
+
+def test_a_catalogue_of_excel_is_read_once_its_encoding_is_chosen(client, drawn, bundle):
+    photo = next(drawn.rglob("*.jpg"))
+    sent = {"file": ("preise.csv", f"image,titel\n{photo.name},Größe für Füße\n".encode("cp1252"), "text/csv")}
+    asked = client.post("/jobs/_preview", files=sent, data={"image_root": str(photo.parent)})
+    assert "choose “Encoding” cp1252, or save it as UTF-8" in asked.text
+    assert "Expected UTF-8 in preise.csv, got byte" in asked.text
+    assert "hangtag-uploads" not in asked.text
+    upload = re.search(r'name="upload" value="([0-9a-f]+)"', asked.text)[1]
+    form = {"upload": upload, "image_root": str(photo.parent), "encoding": "cp1252"}
+    seen = client.post("/jobs/_preview", data=form)
+    assert "Größe für Füße" in seen.text
+    assert '<option value="cp1252" selected>' in seen.text
+    started = client.post("/jobs/_start", data={**form, "model": str(bundle), "name": "preise"})
+    assert started.status_code == 201, started.text
+
+
+def test_encodings_of_the_form_are_those_that_are_guessed():
+    assert set(LIKELY_ENCODINGS) | {"utf-16-le", "utf-16-be"} == set(ENCODINGS)
+
+
+def test_refusals_name_the_forms_fields_and_the_file_that_was_sent(client, drawn, bundle):
+    outside = client.post("/jobs/_preview", files=sent_file([str(next(drawn.rglob("*.jpg")))])).json()["detail"]
+    assert outside.startswith("Expected photos under the image root, ")
+    assert outside.endswith("in spring.csv; choose the folder that they are in as “Image root”.")
+    seen = client.post("/jobs/_preview", files=sent_file(["a.jpg"]), data={"image_root": str(drawn)})
+    upload = re.search(r'name="upload" value="([0-9a-f]+)"', seen.text)[1]
+    form = {"upload": upload, "image_root": str(drawn), "model": str(bundle), "name": "taken"}
+    assert client.post("/jobs/_start", data=form).status_code == 201
+    other = client.post("/jobs/_preview", files=sent_file(["b.jpg"]), data={"image_root": str(drawn)})
+    form["upload"] = re.search(r'name="upload" value="([0-9a-f]+)"', other.text)[1]
+    refused = client.post("/jobs/_start", data=form).json()["detail"]
+    assert refused.endswith("Choose another “Name”.")
+    assert "hangtag-uploads" not in refused
+
+
+def uploaded() -> list[Path]:
+    return [*Path(tempfile.gettempdir()).glob("hangtag-uploads-*/*/*")]
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch) -> Path:
+    """A folder of this test's own for temporary files."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    return tmp_path / "tmp"
+
+
+def test_a_file_that_was_sent_is_kept_only_while_it_may_become_a_job(client, temporary, drawn, bundle):
+    root = {"image_root": str(drawn)}
+    assert client.post("/jobs/_preview", files=sent_file(["a.jpg"], "photo.jpg")).status_code == 400
+    assert client.post("/jobs/_preview", files={"file": ("a.csv", b"image\n", "text/csv")}).status_code == 400
+    assert uploaded() == []
+    seen = client.post("/jobs/_preview", files=sent_file(["a.jpg"]), data=root)
+    first = re.search(r'name="upload" value="([0-9a-f]+)"', seen.text)[1]
+    seen = client.post("/jobs/_preview", files=sent_file(["b.jpg"], "b.csv"), data={**root, "instead": first})
+    assert [place.name for place in uploaded()] == ["b.csv"]
+    upload = re.search(r'name="upload" value="([0-9a-f]+)"', seen.text)[1]
+    form = {"upload": upload, "model": str(bundle), "name": "b", **root}
+    assert client.post("/jobs/_start", data=form).status_code == 201
+    assert uploaded() == []
+    assert client.post("/v1/jobs", files={"catalogue": ("c.csv", b"image\nc.jpg\n")}, data=root).status_code == 201
+    assert uploaded() == []
+
+
+def test_what_was_sent_to_a_server_that_was_killed_is_removed_by_the_next(client, temporary, drawn):
+    left, mine = temporary / "hangtag-uploads-left", temporary / "mine"
+    for folder in (left / "token", mine):
+        folder.mkdir(parents=True)
+        (folder / "big.csv").write_text("image\n")
+    (temporary / "hangtag-uploads-link").symlink_to(temporary)
+    for folder in (left / "token", left, mine):
+        os.utime(folder, (0, 0))
+    seen = client.post("/jobs/_preview", files=sent_file(["a.jpg"]), data={"image_root": str(drawn)})
+    assert seen.status_code == 200
+    assert not left.exists()
+    assert mine.exists()
+
+
+def test_a_workbook_is_to_be_saved_as_csv(client):
+    sheet = {"file": ("preise.xlsx", b"PK\x03\x04", "application/zip")}
+    assert "save the sheet as CSV" in client.post("/jobs/_preview", files=sheet).json()["detail"]
+    renamed = {"file": ("preise.csv", b"PK\x03\x04\x14\x00", "text/csv")}
+    assert "it is a ZIP or Excel file" in client.post("/jobs/_preview", files=renamed).json()["detail"]
+
+
+def test_a_model_is_offered_once_and_the_servers_own_is_chosen(client, bundle, settings, tmp_path, monkeypatch):
+    open_registry(settings.registry).publish("shop", bundle, "first", alias="champion")
+    monkeypatch.chdir(bundle.parent)
+    own = replace(settings, model=bundle.name)
+    with TestClient(create_app(own), base_url="http://127.0.0.1:8800") as other:
+        text = page_text(other, "/jobs")
+    options = re.findall(
+        r'<option value="([^"]*)"( selected)?>', text[text.index('name="model"') :].partition("</select>")[0]
+    )
+    assert [place for place, _ in options if Path(place).name == bundle.name] == [bundle.name]
+    assert [place for place, chosen in options if chosen] == [bundle.name]
+
+
 def test_pasted_urls_become_a_catalogue(client):
     seen = client.post("/jobs/_preview", data={"urls": "http://127.0.0.1:9/a.jpg\r\nhttp://127.0.0.1:9/b.jpg"})
     assert seen.status_code == 200, seen.text
     assert "None of these photos can be read" in seen.text, "private addresses are not asked"
-    assert seen.text.count("127.0.0.1:9/") == 2
+    assert "None of these photos can be read: it may not be read, or its host may not be asked." in seen.text
+    assert len(re.findall(r'<span class="faint" title="[^"]+127\.0\.0\.1[^"]*">refused</span>', seen.text)) == 2
+    assert "elative paths" not in seen.text
 
 
 def test_what_is_no_catalogue_is_refused_in_the_words_of_the_commands(client):
