@@ -40,7 +40,7 @@ class ModelReference:
     @property
     def words(self) -> str | None:
         """A sentence that says which version an alias stands for; None if no alias was asked for."""
-        return f"{self.asked} is {self.said} of the registry {self.registry}." if self.by_alias else None
+        return f"{self.asked} is {self.said} of the registry at {self.registry}." if self.by_alias else None
 
 
 def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelReference:

@@ -3,6 +3,7 @@
 import csv
 import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -36,7 +37,7 @@ from worker.receipt_page import receipt_page
 from worker.request import LabelRequest
 from worker.results import Status
 
-__all__ = ["run_demo"]
+__all__ = ["command", "run_demo"]
 
 NEW_PHOTOS: Final = 300
 IMAGE_SIZE: Final = 64
@@ -88,7 +89,12 @@ def run_demo(
     console.rule("Look at")
     console.print(f"  {sheet}\n  {page}\n  {out / 'check' / 'check.html'}\n  {output}", highlight=False, markup=False)
     job = f"new-photos --jobs {shlex.quote(str(out / 'jobs'))}" if queued else shlex.quote(str(output))
-    console.say(f"Review the doubtful rows in your browser with: hangtag review {job}")
+    console.say(f"Review the doubtful rows in your browser with: {command()} review {job}")
+
+
+def command() -> str:
+    """How to call this program in the same shell: by its path, where its environment is not activated."""
+    return "hangtag" if shutil.which("hangtag") else shlex.quote(str(Path(sys.executable).with_name("hangtag")))
 
 
 def _request(photos: Path, run: Path, seed: int, epochs: int) -> TrainRequest:

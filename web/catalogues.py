@@ -204,7 +204,8 @@ class Preview:
     @property
     def faults(self) -> str:
         """Why those without are without, each reason once."""
-        return "; ".join(dict.fromkeys(FAULTS[photo.fault] for photo in self.photos if isinstance(photo, ImageError)))
+        faults = dict.fromkeys(photo.fault for photo in self.photos if isinstance(photo, ImageError))
+        return "; ".join(f"{fault.replace('_', ' ')} ({FAULTS[fault]})" for fault in faults)
 
 
 def look_into(

@@ -70,7 +70,7 @@ AllowHostOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="A host that URLs of /v1/classify may name though its address is private. May be given again.",
+        help="A host that URLs of /v1/classify and of jobs may name though its address is private. May be given again.",
         show_default=False,
     ),
 ]

@@ -322,7 +322,10 @@ def _ask_for_token(asked: _Asked, root: str) -> Response:
     if "text/html" in asked.headers.get("accept", ""):
         place = f"{asked.path}?{asked.query}" if asked.query else asked.path
         return RedirectResponse(f"{root}/login?{urlencode({'to': place})}", 303)
-    return problem_response(401, "Expected the header Authorization: Bearer TOKEN.", {"www-authenticate": "Bearer"})
+    said = "Expected the header Authorization: Bearer TOKEN."
+    if asked.bearer:
+        said = "Expected the token of this server, got another one; it is the text in the file of --token-file."
+    return problem_response(401, said, {"www-authenticate": "Bearer"})
 
 
 def _route_path(scope: Scope) -> str:
@@ -347,7 +350,8 @@ def _limited(receive: Receive, most: int) -> Receive:
 
 
 def _too_large(most: int) -> str:
-    return f"Expected a body of at most {most:,} bytes that says its length; send fewer photos at once."
+    instead = "send fewer photos at once, or a catalogue as a file on the server or at a URL"
+    return f"Expected a body of at most {most:,} bytes that says its length; {instead}."
 
 
 def _cookie(name: str, value: str, scope: Scope) -> str:

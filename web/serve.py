@@ -20,7 +20,7 @@ from web.settings import WebSettings
 if TYPE_CHECKING:
     from web.watch_jobs import JobBoard
 
-__all__ = ["open_results", "open_review", "serve"]
+__all__ = ["open_results", "open_review", "places_words", "serve"]
 
 _ASK_S = 1.0
 _PORTS = 20
@@ -33,6 +33,9 @@ def open_results(results: Sequence[Path]) -> tuple[Path, ...]:
         InputError: one has no job.
     """
     for result in results:
+        if result.suffix == ".job" and result.is_dir():
+            msg = f"Expected a result of hangtag label, got its job's folder {result}; name {result.stem} beside it."
+            raise InputError(msg)
         if not result.with_name(f"{result.name}.job").is_dir():
             msg = f"Expected the folder {result}.job beside the result {result}, found none; name another result."
             raise InputError(msg)
@@ -62,10 +65,23 @@ def serve(settings: WebSettings, path: str = "", *, browser: bool) -> None:
     config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
     signal.signal(signal.SIGTERM, _end)  # the server puts it back, and calls it once it has ended
     Console().say(f"Hangtag is at {settings.url}{path}")
+    Console().say(places_words(settings))
     Console().say("Ctrl-C ends it.")
     if browser:
         _open_when_ready(settings, path or "/")
     _server(uvicorn, config, app.state.hangtag.board).run(sockets=[listener])
+
+
+def places_words(settings: WebSettings) -> str:
+    """What it serves, and where it keeps what people do: a wrong option shows at once."""
+    from worker.queue.settings import url_name
+
+    model = settings.model or f"the champion of the only model in {settings.registry}"
+    jobs = settings.jobs
+    if "://" not in jobs:
+        jobs = str(Path(jobs).absolute()) + ("" if Path(jobs).is_dir() else " (not there yet)")
+    queue = f", queued at {url_name(settings.redis_url)}" if settings.redis_url else ""
+    return f"Model: {model}. Jobs: {jobs}{queue}. Corrections: {settings.corrections.absolute()}."
 
 
 def _server(uvicorn: Any, config: Any, board: "JobBoard") -> Any:  # noqa: ANN401 - the module, and what is of it

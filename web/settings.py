@@ -10,6 +10,8 @@ from models.reference import DEFAULT_REGISTRY
 __all__ = ["WebSettings", "read_token"]
 
 _SHORTEST_TOKEN = 16
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token is needed
+"""Addresses that mean all of this machine's, and can be opened by none → one that can."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class WebSettings:
     @property
     def url(self) -> str:
         """Where a browser on this machine finds it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = _ANY.get(self.host, self.host)
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}{self.root_path}"
 
 

@@ -201,7 +201,7 @@ def test_a_job_keeps_its_version_and_the_next_one_takes_the_champion_of_its_time
 ) -> None:
     source = write_list(cluster.folder / "list.txt", photo_names(catalogue, 600))
     begun, said = submit_champion(cluster, registry, "begun", catalogue, source)
-    assert f"shop@champion is shop@1 of the registry {registry.place}." in said
+    assert f"shop@champion is shop@1 of the registry at {registry.place}." in said
     cluster.worker(slots=1)
     registry.promote("shop", 2, "better")
     after, said = submit_champion(cluster, registry, "after", catalogue, source)

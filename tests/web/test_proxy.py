@@ -136,7 +136,7 @@ def test_everything_works_under_a_path(server: WebServer, open_page: OpenPage, s
         refused = []
         page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
         page.goto(f"{ROOT}/review")
-        page.get_by_label("The token").fill(TOKEN)
+        page.get_by_label("Token").fill(TOKEN)
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1, name="Review")).to_be_visible()
         assert page.url == f"{address}{ROOT}/review"

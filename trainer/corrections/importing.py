@@ -122,10 +122,11 @@ def import_corrections(
     known = {vote.label for vote in before} | {vote.was for vote in (*before, *votes) if vote.was} | review.named
     near = _near_labels({vote.label for vote in votes} - set(options.new_labels), known)
     if near:
+        on_purpose = " ".join(f"--new-label {shlex.quote(label)}" for label in near)
         questions = "\n  ".join(f"{label}: do you mean {meant}?" for label, meant in near.items())
         msg = (
             f"Expected labels in {file} that are known, or new on purpose; none was imported, so correct these and "
-            f"import the file again, or say --new-label {shlex.quote(next(iter(near)))}.\n  {questions}"
+            f"import the file again, or say {on_purpose}.\n  {questions}"
         )
         raise InputError(msg)
     added = store.add(list(map(_hashed, review.timed)), list(map(_hashed, review.untimed)))

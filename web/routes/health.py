@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
+from web.classify import NoModelError
 from web.documents import BEARER, problems
 from web.problems import Problem
 from web.state import State
@@ -45,6 +46,11 @@ async def readyz(state: State) -> Ready:
     await asyncio.to_thread(state.jobs.queued.names)
     pool = state.classifier
     pool.start()
+    if pool.model is None and pool.trouble is None:
+        try:
+            await asyncio.to_thread(pool.meant)
+        except NoModelError as error:  # before the pool has looked
+            return Ready(status="ready", model=None, note=str(error))
     if pool.model is None and not pool.absent:
         raise Problem(503, pool.trouble or "The model is being loaded; try again.", {"retry-after": "1"})
     return Ready(status="ready", model=pool.model.name if pool.model else None, note=pool.trouble)

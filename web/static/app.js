@@ -25,9 +25,12 @@ function toast(text) {
   toast.timer = setTimeout(() => place.classList.remove("shown"), 6000);
 }
 
-/** Fetch with the CSRF token; a problem document becomes an Error with its detail. */
+/** Fetch with the CSRF token; a problem document becomes an Error with its detail, silence a TypeError as fetch has it. */
 async function send(path, options = {}) {
-  const answer = await fetch(root + path, { ...options, headers: { "X-CSRF-Token": csrf, Accept: "application/json", ...options.headers } });
+  const headers = { "X-CSRF-Token": csrf, Accept: "application/json", ...options.headers };
+  const answer = await fetch(root + path, { ...options, headers }).catch((error) => {
+    throw error instanceof TypeError ? new TypeError("The server does not answer.") : error;
+  });
   if (!answer.ok) throw new Error(problemText(await answer.text()));
   return answer;
 }

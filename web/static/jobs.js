@@ -2,6 +2,7 @@
 const { root, send, toast } = window.hangtag;
 const byId = (id) => document.getElementById(id);
 const AGAIN_MS = 5000;
+const AWAY = "The server does not answer; the page goes on when it does.";
 
 /** Elements of HTML that this server has rendered and escaped. */
 function elements(html) {
@@ -24,11 +25,16 @@ function follow(path, heard) {
   const events = new EventSource(root + path);
   for (const [name, hear] of Object.entries(heard))
     events.addEventListener(name, (event) => hear(JSON.parse(event.data), events));
+  let silent = false;
+  events.addEventListener("open", () => (silent = false));
   events.addEventListener("error", () => {
+    if (silent) toast(AWAY); // the first error is the end of what was heard, the next that nobody answers
+    silent = true;
     if (events.readyState === EventSource.CLOSED) setTimeout(again, AGAIN_MS);
   });
   async function again() {
     const now = await fetch(location.href).catch(() => null);
+    if (!now) toast(AWAY);
     if (now?.status === 404 || now?.redirected) location.reload();
     else follow(path, heard);
   }

@@ -192,7 +192,7 @@ function showProgress(progress) {
   $("done").max = Math.max(progress.questions, 1);
   $("done").value = progress.done;
   const rows = progress.rows > progress.questions ? ` (${progress.rows_done.toLocaleString()} of ${progress.rows.toLocaleString()} rows)` : "";
-  $("counts").textContent = `${progress.done.toLocaleString()} of ${progress.questions.toLocaleString()} photos${rows}`;
+  $("counts").textContent = `${progress.done.toLocaleString()} of ${progress.questions.toLocaleString()} ${progress.questions === 1 ? "photo" : "photos"}${rows}`;
   const parts = [`You have answered ${progress.mine.toLocaleString()}`];
   if (progress.an_hour) parts.push(`${progress.an_hour.toLocaleString()} an hour`, `${duration(progress.seconds_left)} left`);
   if (progress.right !== null) parts.push(`${percent(progress.right)} of the guesses were right`);

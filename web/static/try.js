@@ -186,7 +186,7 @@ function count() {
   Object.assign($("#progress"), { max: Math.max(1, tries.length), value: done.length });
   $("#progress").classList.toggle("unseen", done.length === tries.length);
   clearTimeout(sayLater); // a screen reader hears the end of a burst, not each photo
-  const words = tries.length ? `${done.length} of ${tries.length} photos done: ${counts.labeled} labeled, ${counts.review} for review, ${counts.failed} failed.` : "No photos.";
+  const words = tries.length ? `${done.length} of ${tries.length} ${tries.length === 1 ? "photo" : "photos"} done: ${counts.labeled} labeled, ${counts.review} for review, ${counts.failed} failed.` : "No photos.";
   sayLater = setTimeout(() => ($("#said").textContent = words), 400);
 }
 

@@ -25,7 +25,7 @@ def test_an_alias_and_a_number_are_looked_up(shelf: Registry, bundle: Path) -> N
     assert (by_alias.said, by_number.said) == ("shop@1", "shop@2")
     assert open_bundle(by_alias.path).digest == open_bundle(bundle).digest
     assert (by_alias.by_alias, by_number.by_alias) == (True, False)
-    assert by_alias.words == f"shop@champion is shop@1 of the registry {shelf.place}."
+    assert by_alias.words == f"shop@champion is shop@1 of the registry at {shelf.place}."
     assert by_number.words is None
 
 
@@ -82,7 +82,7 @@ def test_commands_say_which_version_they_took(shelf: Registry, tmp_path: Path, c
     environment = {"HANGTAG_REGISTRY": shelf.place, "COLUMNS": "300"}
     done = CliRunner().invoke(make_app(), [*words, "--json"], env=environment)
     assert done.exit_code == 0, done.output
-    assert f"shop@champion is shop@1 of the registry {shelf.place}." in done.stderr
+    assert f"shop@champion is shop@1 of the registry at {shelf.place}." in done.stderr
     elsewhere = CliRunner().invoke(make_app(), [*words, "--registry", str(tmp_path / "none")], env=environment)
     assert isinstance(elsewhere.exception, RegistryError), "the option wins over the environment"
 

@@ -1,7 +1,10 @@
+import sys
+from pathlib import Path
+
 import pytest
 
 from models.errors import InputError
-from trainer.demo import run_demo
+from trainer.demo import command, run_demo
 
 
 def test_a_folder_that_no_demo_made_is_refused_and_left_alone(tmp_path):
@@ -9,3 +12,11 @@ def test_a_folder_that_no_demo_made_is_refused_and_left_alone(tmp_path):
     with pytest.raises(InputError, match="holds files that no demo made; pass another --out"):
         run_demo(tmp_path, 200, 0, queued=False)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("mine.txt", "mine")]
+
+
+def test_the_last_line_can_be_pasted_without_an_activated_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert Path(command()).parent == Path(sys.executable).parent
+    script = tmp_path / "hangtag"
+    script.touch(0o755)
+    assert command() == "hangtag"

@@ -310,6 +310,10 @@ def test_ready_once_the_model_answers_and_without_one_that_is_meant(visit: Visit
     answers(client.post("/v1/classify", content=photo, headers=JPEG))
     assert client.get("/readyz").json() == {"status": "ready", "model": str(bundle), "note": None}
 
+    first = visit(model=None).get("/readyz").json()
+    assert (first["status"], first["model"]) == ("ready", None)
+    assert first["note"].startswith("Expected one model in the registry ")
+
     without = visit(model=None)
     problem(without.post("/v1/classify", content=photo, headers=JPEG), 503)
     assert without.get("/readyz").json()["model"] is None

@@ -318,7 +318,7 @@ def test_pasted_urls_become_a_catalogue(client):
     seen = client.post("/jobs/_preview", data={"urls": "http://127.0.0.1:9/a.jpg\r\nhttp://127.0.0.1:9/b.jpg"})
     assert seen.status_code == 200, seen.text
     assert "None of these photos can be read" in seen.text, "private addresses are not asked"
-    assert "None of these photos can be read: it may not be read, or its host may not be asked." in seen.text
+    assert "None of these photos can be read: refused (it may not be read, or its host may not be asked)." in seen.text
     assert len(re.findall(r'<span class="faint" title="[^"]+127\.0\.0\.1[^"]*">refused</span>', seen.text)) == 2
     assert "elative paths" not in seen.text
 

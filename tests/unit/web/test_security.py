@@ -143,6 +143,9 @@ def test_a_program_without_the_token_is_told_what_to_send(public: TestClient) ->
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "Expected the header Authorization: Bearer TOKEN."
+    other = public.get("/page", headers={"Authorization": "Bearer of-last-year"}).json()["detail"]
+    assert other.startswith("Expected the token of this server, got another one")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE"])
@@ -364,7 +367,9 @@ def test_no_web_socket_opens(local: TestClient) -> None:
 @pytest.mark.parametrize("length", [str(MAX_BODY + 1), "9" * 30, "-1", "1e9", "0x10", "²", ""])
 def test_a_body_that_says_that_it_is_too_large_is_refused_unread(local: TestClient, length: str) -> None:
     headers = {"Content-Length": length.encode("latin-1")}
-    assert local.post("/change", headers=headers).status_code == 413
+    answer = local.post("/change", headers=headers)
+    assert answer.status_code == 413
+    assert answer.json()["detail"].endswith("or a catalogue as a file on the server or at a URL.")
 
 
 def chunks(total: int) -> Iterator[bytes]:

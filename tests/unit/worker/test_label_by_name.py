@@ -45,7 +45,7 @@ def test_an_alias_that_moves_leaves_a_job_that_is_not_done_with_its_version(
     request_of: LabelRequest, shelf: Registry
 ) -> None:
     first, said = run(request_of)
-    assert said == [f"shop@champion is shop@1 of the registry {shelf.place}."]
+    assert said == [f"shop@champion is shop@1 of the registry at {shelf.place}."]
     assert first.named is not None
     assert first.named.words == "shop@champion, which was shop@1"
     request_of.output.unlink()
@@ -64,7 +64,7 @@ def test_an_alias_that_moves_leaves_a_job_that_is_not_done_with_its_version(
     with pytest.raises(JobError, match=r"It is of shop@1, and not of shop@2\."):
         run(replace(request_of, model="shop@2"))
     anew, said = run(replace(request_of, restart=True))
-    assert said == [f"shop@champion is shop@2 of the registry {shelf.place}."]
+    assert said == [f"shop@champion is shop@2 of the registry at {shelf.place}."]
     assert anew.named is not None
     assert anew.named.version == "shop@2"
     assert models_of(request_of) == {load(shelf.path("shop", 2)).reference}

@@ -267,8 +267,9 @@ def test_a_new_label_that_looks_like_a_known_one_is_refused_with_the_whole_file(
         imported(tmp_path, sheet)
     assert not (tmp_path / "corrections.csv").exists()
     assert imported(tmp_path, sheet, new_labels=("hatt",)).by_label == {"hatt": 1, "scarf": 1}
-    with pytest.raises(InputError, match=r"\n  Scarf: do you mean scarf\?\n  scarfs: do you mean scarf\?"):
+    with pytest.raises(InputError, match=r"\n  Scarf: do you mean scarf\?\n  scarfs: do you mean scarf\?") as both:
         imported(tmp_path, "image,label\n3.jpg,scarfs\n4.jpg,Scarf\n")
+    assert "or say --new-label Scarf --new-label scarfs.\n" in str(both.value)
     assert len(imported(tmp_path, "image,label\n5.jpg,hatt\n6.jpg,gloves\n").added.votes) == 2
 
 

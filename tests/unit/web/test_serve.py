@@ -1,0 +1,47 @@
+"""What the command says when it starts, and what it refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import InputError
+from web.serve import open_results, places_words
+from web.settings import WebSettings
+
+TOKEN = "correct-horse-battery-staple"  # noqa: S105 - made up
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8800"),
+        ("0.0.0.0", "http://127.0.0.1:8800"),  # noqa: S104 - nothing listens there
+        ("::", "http://[::1]:8800"),
+        ("192.0.2.7", "http://192.0.2.7:8800"),
+    ],
+)
+def test_the_address_that_is_said_can_be_opened(host: str, url: str) -> None:
+    assert WebSettings(host=host, token=TOKEN).url == url
+
+
+def test_the_start_names_model_jobs_queue_and_corrections(tmp_path: Path) -> None:
+    settings = WebSettings(
+        jobs=str(tmp_path / "jobs"),
+        redis_url="redis://user:secret@127.0.0.1:1/0",
+        model="bundles/shop",
+        corrections=tmp_path / "c.csv",
+    )
+    assert places_words(settings) == (
+        f"Model: bundles/shop. Jobs: {tmp_path / 'jobs'} (not there yet), queued at redis://127.0.0.1:1/0. "
+        f"Corrections: {tmp_path / 'c.csv'}."
+    )
+    assert "the champion of the only model in registry. Jobs: s3://shop/jobs. " in places_words(
+        WebSettings(jobs="s3://shop/jobs")
+    )
+
+
+def test_a_jobs_folder_in_the_place_of_its_result_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "labels.parquet.job"
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"got its job's folder .*\.job; name labels\.parquet beside it"):
+        open_results([folder])
