@@ -25,7 +25,9 @@ def test_it_ends_at_once_though_browsers_follow_jobs(
         assert server.stop(sign) == status
         assert time.monotonic() - begun < 2
         assert b"event:" not in b"".join(pieces)
-    assert server.log.read_text().splitlines() == [f"Hangtag is at {server.url}", "Ctrl-C ends it."]
+    at, served, end = server.log.read_text().splitlines()
+    assert (at, end) == (f"Hangtag is at {server.url}", "Ctrl-C ends it.")
+    assert served.startswith("Model: ")
 
 
 def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:
