@@ -96,6 +96,7 @@ def test_without_a_job_the_page_asks_for_a_catalogue(tmp_path):
         text = page_text(client, "/jobs")
     assert "No job yet: drop a catalogue here" in text
     assert re.search(r'<section id="new-job"[^>]*title">', text), "the form is open"
+    assert 'title="Letters, digits, . _ and - only, no space; a letter or digit first."' in text
 
 
 def test_the_table_names_each_job_with_its_counts(client, id, result):

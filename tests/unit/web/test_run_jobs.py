@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InputError, JobError
+from models.errors import ImageFault, InputError, JobError
 from tests.until import until
 from web.catalogues import Places, Uploads, look_into
 from web.jobs import JobIndex, NoSuchJobError
@@ -147,8 +147,8 @@ def test_only_what_lies_under_data_may_be_named_where_others_can_ask(tmp_path):
         ("../../etc/cron.d/x.CSV", "x.csv"),
         ("..\\..\\boot.tsv", "boot.tsv"),
         ("a\nb\0<script>.parquet", "a-b-script.parquet"),
-        (".csv", "csv"),
-        ("", "catalogue"),
+        (".csv.csv", "csv.csv"),
+        ("?.csv", "catalogue.csv"),
         ("ä" * 300 + ".txt", "catalogue.txt"),
     ],
 )
@@ -176,4 +176,6 @@ def test_a_preview_shows_the_first_rows_and_their_photos(drawn, tmp_path):
     seen = look_into(str(file), None, str(drawn))
     assert (seen.columns, seen.image_column) == (("sku", "photo", "title"), "photo")
     assert seen.rows[0] == ("1", names[0], "<b>x</b>")
-    assert [bool(photo) for photo in seen.photos] == [True, False, False]
+    assert isinstance(seen.photos[0], str)
+    assert [photo.fault for photo in seen.photos[1:]] == [ImageFault.MISSING, ImageFault.REFUSED]
+    assert seen.faults.startswith("missing (there is no photo there); refused (")

@@ -178,6 +178,7 @@ def test_a_person_logs_in_once_and_comes_to_where_they_were_going(visit: Clients
     page = {"Accept": "text/html"}
     asked = client.get("/no-such-page?row=7", headers=page)
     assert asked.headers["location"] == "/login?to=%2Fno-such-page%3Frow%3D7"
+    assert "Ask for it whoever runs this server" in client.get(asked.headers["location"], headers=page).text
     entered = client.post(asked.headers["location"], data={"token": f" {TOKEN}\n"}, headers={"Origin": OURS})
     assert entered.headers["location"] == "/no-such-page?row=7"
     assert client.get("/no-such-page?row=7", headers=page).status_code == 404
