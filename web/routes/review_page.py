@@ -29,6 +29,8 @@ router = APIRouter(tags=["review"])
 
 _A_YEAR_S = 365 * 24 * 3600
 _LONGEST_CELL = 400
+_PICTURES: dict[str, dict[str, str]] = {"image/jpeg": {}, "image/png": {}, "image/svg+xml": {}}
+"""A photo, a damaged one as it is, or a drawing that says why there is none."""
 Audit = Annotated[
     int,
     Query(
@@ -170,7 +172,7 @@ def name_reviewer(request: Request, given: ReviewerName) -> Response:
     return answer
 
 
-@router.get("/jobs/{id}/rows/{row}/photo", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+@router.get("/jobs/{id}/rows/{row}/photo", response_class=Response, responses={200: {"content": _PICTURES}})
 def photo(
     state: State,
     id: str,
