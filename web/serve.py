@@ -51,7 +51,7 @@ def serve(settings: WebSettings, path: str = "", *, browser: bool) -> None:
         browser: whether to open it in this machine's browser once the server answers.
 
     Raises:
-        InputError: the port is taken, or nothing is at the model's path.
+        InputError: the port is taken, nothing is at the model's path, or the corrections cannot be written.
         MissingExtraError: the packages of the extra ``web`` are missing.
     """
     uvicorn = _uvicorn()
@@ -61,6 +61,7 @@ def serve(settings: WebSettings, path: str = "", *, browser: bool) -> None:
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
         read_manifest(Path(settings.model))  # an alias may come to be while the server runs, a path is a slip
     app = create_app(settings)
+    app.state.hangtag.reviews.store.check()
     listener = _listener(settings)
     config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
     signal.signal(signal.SIGTERM, _end)  # the server puts it back, and calls it once it has ended

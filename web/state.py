@@ -13,6 +13,7 @@ from web.metrics import WebMetrics
 from web.photo_body import PhotoBodies
 from web.photos import CatalogueRows, Pictures
 from web.review.desk import Reviews
+from web.review.left import Answered
 from web.run_jobs import JobRunner
 from web.security import Sessions
 from web.settings import WebSettings
@@ -60,6 +61,7 @@ def make_state(settings: WebSettings) -> WebState:
     """What a server needs; nothing is loaded or started yet."""
     jobs, rows = JobIndex(settings.jobs, settings.results), CatalogueRows()
     classifier, runner = ClassifierPool(settings.model, settings.registry), JobRunner(settings, jobs)
+    reviews = Reviews(jobs, settings.corrections, rows)
     return WebState(
         settings,
         Sessions(settings.token),
@@ -68,10 +70,10 @@ def make_state(settings: WebSettings) -> WebState:
         runner,
         rows,
         Pictures(rows),
-        Reviews(jobs, settings.corrections, rows),
+        reviews,
         PhotoBodies(settings.allow_hosts),
         WebMetrics(classifier),
-        JobBoard(jobs, runner),
+        JobBoard(jobs, runner, Answered(reviews.store)),
         Comparisons(),
         HeatMaps(classifier),
     )

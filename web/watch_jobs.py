@@ -13,6 +13,7 @@ from models.errors import HangtagError
 from models.text import one_line
 from web.broadcast import Broadcasts
 from web.jobs import JobIndex, NoSuchJobError, WebJob
+from web.review.left import Answered, RowsLeft
 from web.run_jobs import JobRunner
 from worker.job import RETRYABLE
 from worker.progress import JobProgress, JobState, ProgressReader
@@ -72,6 +73,7 @@ class JobView:
         counts: a copy; nobody changes it.
         receipt: of a finished job.
         remarks: what stands in its way.
+        left: rows of a finished job that a person should look at, and nobody has.
     """
 
     found: WebJob
@@ -79,6 +81,7 @@ class JobView:
     counts: JobCounts
     receipt: Receipt | None = None
     remarks: tuple[str, ...] = ()
+    left: int = 0
 
     @property
     def state(self) -> JobState:
@@ -119,8 +122,9 @@ class JobView:
 class _JobReader:
     """Reads one job again and again; each part is opened once."""
 
-    def __init__(self, found: WebJob) -> None:
+    def __init__(self, found: WebJob, answered: Answered) -> None:
         self.found = found
+        self._left = RowsLeft(found.job, answered)
         self.lock = threading.Lock()
         self._progress = ProgressReader(found.job)
         self._counted: dict[int, int] = {}
@@ -133,7 +137,7 @@ class _JobReader:
             receipt = finished_receipt(job)
             progress = self._progress.read()
             if receipt:
-                return JobView(self.found, progress, JobCounts.of(receipt), receipt)
+                return JobView(self.found, progress, JobCounts.of(receipt), receipt, left=self._left.count(receipt))
             self._count()
             if progress.state is JobState.WAITING and runner.local.is_running(self.found.id):
                 progress = JobProgress(**{**vars(progress), "state": JobState.RUNNING})
@@ -196,15 +200,15 @@ class JobBoard:
     Args:
         jobs: that are shown.
         runner: knows what is labelled on this machine.
+        answered: photos, whose rows no longer wait for a person.
 
     Attributes:
         tables: the table of jobs, as browsers follow it: job → its row; and the line above.
         pages: the parts of a job's page, as browsers follow them; and whether nothing more happens.
     """
 
-    def __init__(self, jobs: JobIndex, runner: JobRunner) -> None:
-        self._jobs = jobs
-        self._runner = runner
+    def __init__(self, jobs: JobIndex, runner: JobRunner, answered: Answered) -> None:
+        self._jobs, self._runner, self._answered = jobs, runner, answered
         self.tables: Broadcasts[tuple[dict[str, str], str]] = Broadcasts()
         self.pages: Broadcasts[tuple[dict[str, str], bool]] = Broadcasts()
         self._looking = threading.Lock()
@@ -261,5 +265,5 @@ class JobBoard:
         """The one that has read the job before, unless another job has its name by now."""
         reader = self._readers.get(found.id)
         if reader is None or reader.found != found:
-            reader = self._readers[found.id] = _JobReader(found)
+            reader = self._readers[found.id] = _JobReader(found, self._answered)
         return reader

@@ -52,8 +52,8 @@ class ReviewPage:
         for key in keys:
             self.page.keyboard.press(key)
         expect(self.page.locator(f"#photo img[src*='sha256={about}']")).to_have_count(0)
+        expect(self.page.locator("#photo img, #end:not(.hidden)")).to_be_visible()
         if not self.is_over():
-            expect(self.photo).to_be_visible()
             self.seen.append(self.shown())
         return about
 

@@ -1,6 +1,7 @@
 """Review in real browsers: by keyboard, by several people at once, with a server that dies."""
 
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Page, Request, expect
 
+from models.storage.storage import FolderStorage
 from tests.review_jobs import Row, doubtful, labelled_job, sha256_of
 from tests.until import until
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote
+from worker.finish import RESULT_FILE, finish_job
+from worker.job import open_job
 from worker.label import job_folder
 from worker.results import Status
 
 from .browser import Complaints
-from .conftest import OpenPage
+from .conftest import OpenPage, StartServer
 from .review_page import ReviewPage
 from .server import WebServer
 
@@ -64,8 +68,17 @@ def job(server: WebServer, tmp_path: Path) -> DrawnJob:
 def shown(server: WebServer, result: Path, first: int, doubtful: int) -> DrawnJob:
     """Let a server show a job, whose doubtful photos have numbers from ``first`` on."""
     server.jobs.mkdir(exist_ok=True)
+    finish(result)
     folder = job_folder(result).rename(server.jobs / f"shop-{first}")
     return DrawnJob(server, folder.name, tuple(map(sha256_of, range(first, first + doubtful))))
+
+
+def finish(result: Path) -> Path:
+    """Write a drawn job's result and receipt; gives the result."""
+    job = open_job(FolderStorage(job_folder(result)))
+    assert job
+    finish_job(job)
+    return Path(shutil.copy(job_folder(result) / RESULT_FILE, result))
 
 
 @pytest.fixture
@@ -206,7 +219,8 @@ def test_a_new_class_takes_two_enters(reviewer: ReviewPage, job: DrawnJob) -> No
     page.keyboard.press("b")
     page.keyboard.type("oats")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("dialog", name="Search a class")).to_contain_text("Press Enter again")
+    dialog = page.get_by_role("dialog", name="Search a class")
+    expect(dialog).to_contain_text(re.compile("Press Enter again .*new class “boats”.* Do you mean “boots”"))
     assert job.labels() == {}
     page.keyboard.press("Enter")
     until(lambda: job.labels() == {job.photos[0]: "boats"}, "the new class is stored")
@@ -256,8 +270,38 @@ def test_a_grid_confirms_all_but_those_that_are_marked(reviewer: ReviewPage, job
     expect(page.get_by_role("heading", name="Is it “hats”?")).to_be_visible()
     reviewer.is_saved()
     assert list(job.labels().values()) == ["hats"] * 19
+    assert reviewer.shown() == job.photos[3][:16], "what was marked comes next"
     page.keyboard.press("1")
     until(lambda: set(job.labels()) == set(job.photos[1::2]), "all are stored")
+
+
+def test_one_undo_takes_back_all_that_a_grid_confirmed(reviewer: ReviewPage, job: DrawnJob) -> None:
+    page = reviewer.page
+    page.get_by_label("Class", exact=True).select_option("hats")
+    page.keyboard.press("g")
+    expect(page.locator("#tiles img")).to_have_count(20)
+    page.keyboard.press("x")
+    page.keyboard.press("Enter")
+    expect(page.locator("#last")).to_have_text("Your last answer: 19 times hats")
+    reviewer.is_saved()
+    assert list(job.labels().values()) == ["hats"] * 19
+    page.keyboard.press("u")
+    expect(page.get_by_role("heading", name="Are all these 19 “hats”? Mark those that are not.")).to_be_visible()
+    until(lambda: job.labels() == {}, "all are taken back")
+    page.keyboard.press("Enter")
+    until(lambda: list(job.labels().values()) == ["hats"] * 19, "they are confirmed again")
+
+
+def test_photos_of_a_grid_that_was_left_come_one_by_one(reviewer: ReviewPage, job: DrawnJob) -> None:
+    page = reviewer.page
+    page.keyboard.press("g")
+    expect(page.locator("#tiles img")).to_have_count(20)
+    page.keyboard.press("g")
+    expect(reviewer.photo).to_be_visible()
+    seen = {reviewer.answer("Enter") for _ in range(DOUBTFUL)}
+    assert seen == {photo[:16] for photo in job.photos}
+    reviewer.is_saved()
+    expect(page.locator("#end-title")).to_have_text("Nothing is left to ask you")
 
 
 def test_keys_answer_again_once_the_menu_is_closed(reviewer: ReviewPage, job: DrawnJob) -> None:
@@ -286,7 +330,8 @@ def test_a_killed_server_loses_no_answer(
     own_server.kill()
     assert set(labels_in(own_server.corrections)) == set(answered), "what the page calls saved is in the file"
     answered += list(own_reviewer.answers(4))
-    expect(own_reviewer.page.locator("#saved")).to_have_text(re.compile(r"The server is away; \d+ not saved yet"))
+    expect(own_reviewer.page.locator("#saved")).to_have_text(re.compile(r"\d+ not saved yet"))
+    expect(own_reviewer.page.locator("#trouble")).to_have_text(re.compile("The server is away.*kept in this browser"))
     own_server.start()
     own_reviewer.is_saved()
     assert set(labels_in(own_server.corrections)) == set(answered)
@@ -307,3 +352,56 @@ def test_answers_outlive_a_browser_that_is_closed_while_the_server_is_away(
     again = ReviewPage(own_reviewer.page.context.new_page()).open(job)
     again.is_saved()
     assert set(labels_in(own_server.corrections)) == set(answered)
+
+
+def test_who_answered_on_while_the_server_was_away_is_asked_all_the_others(
+    start_server: StartServer, open_page: OpenPage, tmp_path: Path, complaints: Complaints
+) -> None:
+    complaints.expect("net::ERR_")
+    server = start_server(finish(labelled_job(tmp_path / "shop", doubtful(18))))
+    reviewer = ReviewPage(open_page(server.url)).open(server.job_id())
+    reviewer.answer("Enter")
+    reviewer.is_saved()
+    server.kill()
+    list(reviewer.answers(4))
+    server.start()
+    over = reviewer.page.locator("#end:not(.hidden) #end-title", has_text="Nothing is left to ask you")
+    while not over.is_visible():
+        expect(reviewer.photo.or_(over)).to_be_visible()
+        if reviewer.photo.is_visible():
+            reviewer.answer("Enter")
+    expect(reviewer.page.locator("#end-text")).to_contain_text("18 of 18 photos are done, 18 by you.")
+
+
+def test_answers_that_the_server_cannot_store_are_kept_and_the_reason_is_said(
+    reviewer: ReviewPage, job: DrawnJob, complaints: Complaints
+) -> None:
+    complaints.expect("status of 507")
+    page, file = reviewer.page, job.server.corrections
+    lock = file.with_name(f".{file.name}.lock")
+    kept = lock.rename(lock.with_name("kept"))
+    lock.mkdir()  # root may write into a file of any mode
+    try:
+        list(reviewer.answers(2))
+        expect(page.locator("#trouble")).to_have_text(
+            re.compile("corrections.csv cannot be written: .* kept in this browser")
+        )
+        expect(page.locator("#saved")).to_have_text("2 not saved yet")
+    finally:
+        lock.rmdir()
+        kept.rename(lock)
+    reviewer.is_saved()
+    expect(page.locator("#trouble")).to_be_hidden()
+    assert len(job.labels()) == 2
+
+
+def test_the_review_of_a_job_that_still_runs_says_that_it_is_not_finished(
+    server: WebServer, open_page: OpenPage, tmp_path: Path
+) -> None:
+    result = labelled_job(tmp_path / "shop", [Row(next(numbers), status=Status.LABELED)])
+    server.jobs.mkdir(exist_ok=True)
+    folder = job_folder(result).rename(server.jobs / "still-running")
+    page = open_page(server.url)
+    page.goto(f"/review/{folder.name}")
+    expect(page.locator("#end-title")).to_have_text("This job is not finished yet")
+    expect(page.locator("#end").get_by_role("button", name="Apply corrections")).to_be_hidden()

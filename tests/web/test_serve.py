@@ -40,3 +40,14 @@ def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path: Pat
         f"hangtag: Expected a bundle (a folder with manifest.json) at {missing}, found nothing"
     )
     assert ended.stdout == ""
+
+
+def test_corrections_that_cannot_be_written_are_named_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    corrections = tmp_path / "a file" / "corrections.csv"
+    ended = subprocess.run(
+        [*HANGTAG, "web", "--corrections", corrections], check=False, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"hangtag: {corrections} cannot be written: ")
+    assert ended.stdout == ""

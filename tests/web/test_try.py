@@ -305,3 +305,9 @@ def test_without_a_model_the_page_says_what_to_do(page: Page) -> None:
 
     expect(page.locator("#model")).to_contain_text("No model: start hangtag web with --model.")
     expect(page.locator("#in-browser")).to_be_disabled()
+
+
+def test_a_key_tells_the_keys(page: Page) -> None:
+    page.goto("/try")
+    page.keyboard.press("?")
+    expect(page.locator("#toast")).to_contain_text("next and previous photo · h heat map")

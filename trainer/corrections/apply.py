@@ -36,6 +36,7 @@ __all__ = ["CORRECTED_FILE", "CorrectedResult", "Labels", "apply_corrections", "
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _ADDED: Final = ("reviewed_by", "was", "remark")
+_COPY: Final = ".corrected"
 _APART: Final = "hangtag_"
 _JOINED: Final = "; "
 
@@ -94,6 +95,10 @@ def find_labels(name: str, jobs: str) -> Labels:
         path = path.with_suffix("")
     if path.is_file():
         job = open_job(FolderStorage(job_folder(path.absolute())))
+        original = path.with_stem(path.stem.removesuffix(_COPY))
+        if job is None and original != path and original.is_file():
+            msg = f"Expected a result of hangtag label, got the corrected copy of one; give {original}."
+            raise InputError(msg)
         return Labels(job, path)
     if path.suffix.lower() in OUTPUT_SUFFIXES or os.sep in name:
         msg = f"Expected a result of hangtag label at {name}, found none; check the path."
@@ -194,7 +199,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
 
 def copy_of(result: Path) -> Path:
     """Where the corrected copy of a result lies."""
-    return result.with_name(f"{result.stem}.corrected{result.suffix}")
+    return result.with_name(f"{result.stem}{_COPY}{result.suffix}")
 
 
 def _reader(result: Path) -> Reader:

@@ -54,6 +54,14 @@ class RemarkStore:
         """
         return tuple(sorted(set(self._file.rows())))
 
+    def photos(self) -> set[str]:
+        """SHA-256 of photos that have a remark, and not only a note; raises as :meth:`remarks`."""
+        return {sha256.lower() for sha256, remark in self._file.cells_of("sha256", "remark") if sha256 and remark}
+
+    def check(self) -> None:
+        """Find out whether remarks could be written; raises as :meth:`CorrectionStore.check`."""
+        self._file.check()
+
     def append(self, remarks: Sequence[Remark]) -> None:
         """Add remarks; they are on the disk when this returns, which takes as long however many are there.
 

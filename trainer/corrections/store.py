@@ -1,5 +1,6 @@
 """``corrections.csv``: every vote of every reviewer."""
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -69,6 +70,27 @@ class CorrectionStore:
         """:meth:`votes` and :meth:`standing_remarks`, read once."""
         return heard(self._read()[0], self._past_remarks())
 
+    def photos(self) -> set[str]:
+        """SHA-256 of photos that somebody has given a label or a remark.
+
+        Raises:
+            InputError: the files cannot be read; their rows are not checked.
+        """
+        return {sha256.lower() for (sha256,) in self._file.cells_of("sha256") if sha256} | self.remarks.photos()
+
+    def stamp(self) -> object:
+        """What is equal as long as nobody writes into the files."""
+        return tuple(_stamp(path) for path in (self.path, self.remarks.path))
+
+    def check(self) -> None:
+        """Find out whether votes and remarks could be written.
+
+        Raises:
+            InputError: the system does not let it write; the message names the file, and says why.
+        """
+        self._file.check()
+        self.remarks.check()
+
     def append(self, votes: Sequence[Vote]) -> None:
         """Add votes as they are; they are on the disk when this returns, which takes as long however many are there.
 
@@ -125,6 +147,14 @@ class CorrectionStore:
             if new or repaired:
                 self._file.write((*votes, *ahead))
             return Added(new, len({*timed, *untimed}) - len(new), tuple(self._heard(votes)), repaired)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - may be asked twice a photo
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _repaired_votes(before: Iterable[Vote], said: Sequence[Vote]) -> dict[Vote, Vote]:

@@ -1,6 +1,5 @@
 """Reviews of jobs: loaded once each; an answer is in ``corrections.csv`` before it is counted."""
 
-import os
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -28,7 +27,7 @@ from web.review.queue import Progress, ReviewQueue, Statement, Wish, in_order, v
 from worker.audit import audit_sample
 from worker.job import Job
 from worker.photos.cells import Cells
-from worker.receipt import REVIEW_FILE, finished_receipt
+from worker.receipt import RECEIPT_FILE, REVIEW_FILE, finished_receipt
 
 __all__ = ["Answer", "AnswerKind", "Review", "Reviews", "Stored"]
 
@@ -99,6 +98,7 @@ class Review:
         self, job: Job, questions: Questions, store: CorrectionStore, rows: CatalogueRows, clock: Callable[[], float]
     ) -> None:
         self.job, self.questions = job, questions
+        self.finished = finished_receipt(job) is not None
         self.queue = ReviewQueue(questions, clock)
         self._store, self._rows, self._clock = store, rows, clock
         self._cells = Cells(job.spec.image_root, confined=job.spec.confined)
@@ -206,7 +206,7 @@ class Review:
         if last is not None:
             taken = self._store.withdraw(last) if isinstance(last, Vote) else self._store.remarks.withdraw(last)
             self.queue.unsay(last)
-            self._seen = self._signature() if taken else None
+            self._seen = self._store.stamp() if taken else None
 
     def _statement(self, question: int, reviewer: str, answer: Answer) -> Statement:
         """As a row of the file; ValueError where it cannot be one."""
@@ -248,12 +248,12 @@ class Review:
             self._seen = None  # what is counted is not stored: all is read again
             raise
         if votes or remarks:
-            self._seen = self._signature()
+            self._seen = self._store.stamp()
 
     def _read_again(self) -> None:
         """Take what the files say now, if others have written into them."""
         with self._lock:
-            signature = self._signature()
+            signature = self._store.stamp()
             if signature != self._seen:
                 votes, remarks = self._store.votes(), self._store.remarks.remarks()
                 self.queue.restore(in_order(votes, self._store.standing_remarks()))
@@ -261,17 +261,6 @@ class Review:
                 mine = self.questions.by_sha256
                 self._labels = {*self.questions.classes, *(vote.label for vote in votes if vote.sha256 in mine)}
                 self._seen = signature
-
-    def _signature(self) -> object:
-        return tuple(_stamp(path) for path in (self._store.path, self._store.remarks.path))
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - may be asked twice a photo
-    except OSError:
-        return None
-    return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 class Reviews:
@@ -324,7 +313,10 @@ class Reviews:
             state = _state(job) if known is None or again or known[1].job.spec.id != job.spec.id else known[0]
             if known is None or known[0] != state:
                 questions = load_questions(job, self._drawn(job, audit) if audit else None)
-                known = (state, Review(job, questions, self.store, self._rows, self._clock))
+                review = Review(job, questions, self.store, self._rows, self._clock)
+                if known is not None and known[1].job.spec.id == job.spec.id:
+                    review.queue.inherit(known[1].queue)
+                known = (state, review)
             self._open[id, audit] = known
             while len(self._open) > _MOST_REVIEWS:
                 self._open.popitem(last=False)
@@ -341,4 +333,5 @@ class Reviews:
 
 def _state(job: Job) -> object:
     """What changes when a job goes on."""
-    return (job.spec.id, tuple(sorted(job.part_keys().items())), job.storage.exists(REVIEW_FILE))
+    written = tuple(job.storage.exists(file) for file in (REVIEW_FILE, RECEIPT_FILE))
+    return (job.spec.id, tuple(sorted(job.part_keys().items())), written)

@@ -21,7 +21,7 @@ from worker.job import Job, images_of
 from worker.receipt import REVIEW_FILE
 from worker.results import Status, read_part
 
-__all__ = ["Questions", "load_questions"]
+__all__ = ["Questions", "doubtful_photos", "load_questions"]
 
 Rows = npt.NDArray[np.int64]
 
@@ -128,6 +128,20 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
         found.append(_doubtful(job, chunk, part, wanted, claim, all=rows is not None))
         examples.add(chunk * job.spec.chunk_rows, part)
     return Questions(_distinct(pa.concat_tables(found)), classes, examples.best(), claim.column, bundle)
+
+
+def doubtful_photos(job: Job) -> Iterator[str]:
+    """The SHA-256 of each row that went to review, in the order of the catalogue; repeats come again.
+
+    Raises:
+        JobError: a part is damaged.
+    """
+    listed = _listed(job)
+    for chunk, key in sorted(job.part_keys().items()):
+        part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk), ["status", "sha256"])
+        numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
+        mine = pc.or_(pc.equal(part.column("status"), Status.REVIEW), pa.array(np.isin(numbers, listed)))
+        yield from part.column("sha256").filter(mine).drop_null().to_pylist()
 
 
 def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:

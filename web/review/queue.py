@@ -131,6 +131,15 @@ class ReviewQueue:
             for statement in statements:
                 self.say(statement)
 
+    def inherit(self, before: "ReviewQueue") -> None:
+        """Take over leases and skips of the queue that the same job had when fewer of its rows were labelled."""
+        mine, theirs = self._questions.by_sha256, list(before._questions.by_sha256)
+        with self._lock, before._lock:
+            places = {place: mine[sha256] for place, sha256 in enumerate(theirs) if sha256 in mine}
+            self._leases = {places[place]: lease for place, lease in before._leases.items() if place in places}
+            for reviewer, skipped in before._skipped.items():
+                self._skipped[reviewer] = {places[place]: None for place in skipped if place in places}
+
     def take(self, reviewer: str, seat: str, wish: Wish, most: int) -> list[int]:
         """The next questions, which nobody else is asked until their leases end.
 

@@ -27,7 +27,6 @@ from worker.finish import PAGE_FILE, RESULT_FILE
 from worker.priority import Priority
 from worker.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE
 from worker.receipt_page import FAULTS
-from worker.results import Status
 
 __all__ = ["router"]
 
@@ -112,8 +111,8 @@ def _rows(state: WebState) -> Callable[[], tuple[dict[str, str], str]]:
 def _summary(views: list[JobView]) -> str:
     states = [view.state.value for view in views]
     counts = [f"{states.count(name):,} {name}" for name in dict.fromkeys(states)]
-    doubtful = sum(view.receipt.by_status.get(Status.REVIEW, 0) for view in views if view.receipt)
-    return " · ".join([*counts, *([number_of(doubtful, "row") + " to review"] if doubtful else [])])
+    left = sum(view.left for view in views)
+    return " · ".join([*counts, *([number_of(left, "row") + " to review"] if left else [])])
 
 
 def _models(state: WebState, views: list[JobView]) -> dict[str, str]:

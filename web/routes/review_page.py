@@ -13,6 +13,7 @@ from models.decision import ReviewReason
 from models.errors import InputError
 from trainer.corrections.apply import CorrectedResult, Labels, apply_to_job
 from trainer.corrections.votes import Vote
+from web.documents import problems
 from web.jobs import WebJob
 from web.photos import SIDES, drawn_picture
 from web.problems import Problem
@@ -20,8 +21,6 @@ from web.review.desk import Answer, Review, Stored
 from web.review.queue import Order, Progress, Wish
 from web.state import State, WebState
 from web.views import REVIEWER_COOKIE, page, reviewer_of
-from worker.receipt import finished_receipt
-from worker.results import Status
 
 __all__ = ["router"]
 
@@ -55,10 +54,10 @@ Wished = Annotated[Wish, Depends(_wish)]
 
 
 class Guess(BaseModel):
-    """A class, and how likely the model finds it."""
+    """A class, and how likely the model finds it; null where it is none of those that the result names."""
 
     label: str
-    confidence: float
+    confidence: float | None
 
 
 class OtherAnswer(BaseModel):
@@ -75,7 +74,7 @@ class Question(BaseModel):
         row: the first row with that photo, from 1.
         rows: how many rows have it; ``products``, how many products.
         reason: why it is asked.
-        guesses: the likeliest classes, best first.
+        guesses: the likeliest classes, best first; then the class that the catalogue names.
         said: the class that the catalogue itself names; null if it names none.
         cells: the row's columns in the catalogue.
         again: what was said of it, where reviewers do not agree; empty otherwise.
@@ -98,11 +97,16 @@ class Question(BaseModel):
 
 
 class QuestionList(BaseModel):
-    """Questions that are asked of nobody else for five minutes."""
+    """Questions that are asked of nobody else for five minutes.
+
+    Attributes:
+        finished: whether the job is; more photos may come to review where it is not.
+    """
 
     questions: list[Question]
     progress: Progress
     reviewer: str
+    finished: bool
 
 
 class GivenAnswers(BaseModel):
@@ -137,9 +141,8 @@ class ReviewerName(BaseModel):
 @router.get("/review", include_in_schema=False)
 def reviews(request: Request, state: State) -> HTMLResponse:
     """The jobs, with how many of their rows a person should look at."""
-    jobs = [(job, finished_receipt(job.job)) for job in state.jobs.all()]
-    rows = [(job, receipt.by_status.get(Status.REVIEW, 0) if receipt else None) for job, receipt in jobs]
-    return HTMLResponse(page(request, "web/reviews.html", jobs=rows))
+    views, _ = state.board.look()
+    return HTMLResponse(page(request, "web/reviews.html", views=views))
 
 
 @router.get("/review/{id}", include_in_schema=False)
@@ -226,14 +229,19 @@ def questions(
     places = desk.take(name, seat or name, wish, n, fresh=fresh)
     asked = [_question(state, id, desk, place, name) for place in places]
     state.pictures.fetch_ahead(desk.job, [question.row - 1 for question in asked])
-    return QuestionList(questions=asked, progress=desk.queue.progress(name, wish), reviewer=name)
+    progress = desk.queue.progress(name, wish)
+    return QuestionList(questions=asked, progress=progress, reviewer=name, finished=desk.finished)
 
 
-@router.post("/v1/jobs/{id}/answers")
+@router.post("/v1/jobs/{id}/answers", responses=problems(507))
 def answers(request: Request, state: State, id: str, wish: Wished, given: GivenAnswers, audit: Audit = 0) -> Stored:
     """Store answers: those that are named as stored are in ``corrections.csv``, whatever dies."""
     name = _reviewer(request, state, given.reviewer)
-    return _review(state, id, audit).answer(name, given.seat or name, wish, given.answers)
+    desk = _review(state, id, audit)
+    try:
+        return desk.answer(name, given.seat or name, wish, given.answers)
+    except InputError as error:  # of the file: what is wrong with an answer stands in what is returned
+        raise Problem(507, str(error)) from error
 
 
 @router.get("/v1/jobs/{id}/classes")
@@ -318,6 +326,9 @@ def _question(state: WebState, id: str, desk: Review, place: int, reviewer: str)
         for name, one in said.items()
     ]
     row = about["row"] + 1
+    guesses = [Guess(**guess) for guess in about["top_k"] or ()]
+    if about["said"] and about["said"] not in {guess.label for guess in guesses}:
+        guesses.append(Guess(label=about["said"], confidence=None))
     return Question(
         sha256=about["sha256"],
         row=row,
@@ -326,7 +337,7 @@ def _question(state: WebState, id: str, desk: Review, place: int, reviewer: str)
         label=about["label"],
         confidence=about["confidence"],
         reason=ReviewReason(about["reason"]).words if about["reason"] else "labeled without a person",
-        guesses=[Guess(**guess) for guess in about["top_k"] or ()],
+        guesses=guesses,
         said=about["said"],
         said_by=desk.questions.said_by,
         cells=_cells(state, desk, row - 1),

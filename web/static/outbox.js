@@ -16,6 +16,7 @@ export class Outbox {
     this.waiting = [];
     this.sending = new Set();
     this.tries = 0;
+    this.error = null; // of the last try
     this.csrf = window.hangtag.csrf;
   }
 
@@ -76,9 +77,11 @@ export class Outbox {
         const settled = new Set(await this.deliver(batch));
         this.waiting = this.waiting.filter((answer) => !settled.has(answer.id));
         this.tries = 0;
+        this.error = null;
         this.keep();
       } catch (error) {
-        this.keep(error);
+        this.error = error;
+        this.keep();
         this.sending.clear();
         await new Promise((resolve) => setTimeout(resolve, PAUSES_MS[Math.min(this.tries++, PAUSES_MS.length - 1)]));
       }
@@ -86,11 +89,10 @@ export class Outbox {
     this.sending.clear();
   }
 
-  keep(error) {
+  keep() {
     if (this.waiting.length) localStorage.setItem(this.key, JSON.stringify(this.waiting));
     else localStorage.removeItem(this.key);
-    const refused = error?.status && error.status !== 403 && error.status < 500;
-    this.tell({ waiting: this.waiting.length, away: Boolean(error), problem: refused ? error.message : "" });
+    this.tell({ waiting: this.waiting.length, away: Boolean(this.error), problem: this.error?.detail });
   }
 
   /** Post as JSON; a server that was started again has other tokens, which its page tells. */
@@ -101,9 +103,9 @@ export class Outbox {
       headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": this.csrf },
     });
     if (answer.ok) return answer.json();
+    const { detail } = await answer.json().catch(() => ({}));
     if (answer.status === 403) await this.renewToken();
-    const said = await answer.json().catch(() => ({}));
-    throw Object.assign(new Error(said.detail ?? "The server refused."), { status: answer.status });
+    throw Object.assign(new Error(detail ?? "The server refused."), { detail: answer.status === 403 ? "" : detail });
   }
 
   async renewToken() {

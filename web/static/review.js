@@ -14,11 +14,12 @@ const REMARKS = { not_a_product: "not a product", more_than_one: "more than one"
 const seat = (sessionStorage.hangtagSeat ??= randomId());
 let reviewer = desk.dataset.reviewer;
 let ahead = []; // questions that this page holds; the first is shown
-let done = []; // [question, answer], the latest last
+let done = []; // lists of [question, answer], the latest last; what a grid confirms is one
 let classes = [];
 let tiles = []; // questions of the grid
 let fetching = false;
 let exhausted = false;
+let finished = true; // the job; more photos may come to review where it is not
 let gridOn = false;
 let labelBefore = ""; // the class that was chosen before the grid chose one
 let round = 0; // what was asked for in an earlier round is not wanted any more
@@ -39,16 +40,16 @@ const outbox = new Outbox(`hangtag.answers.${desk.dataset.audit}.${desk.dataset.
 
 // ---- Asking
 
-async function refill({ fresh = false } = {}) {
-  if (fetching || (exhausted && !fresh) || ahead.length >= AHEAD) return;
+async function refill() {
+  if (gridOn || fetching || exhausted || ahead.length >= AHEAD) return;
   fetching = true;
   const mine = round;
   try {
-    const found = await askFor(fresh ? AHEAD : AHEAD + 1 - ahead.length, { fresh });
+    const found = await askFor(AHEAD + 1 - ahead.length);
     if (mine !== round) return;
-    exhausted = found.length === 0;
     const wasEmpty = ahead.length === 0;
-    ahead.push(...found.map(withPicture));
+    ahead.push(...found.filter(isNew).map(withPicture));
+    exhausted = found.length === 0 || ahead.length === 0;
     if (wasEmpty) show();
   } catch (error) {
     const away = error instanceof TypeError;
@@ -59,18 +60,20 @@ async function refill({ fresh = false } = {}) {
   }
 }
 
-/** Questions that this page does not hold yet; answers of those that it has given may be on their way. */
-async function askFor(n, { fresh = false, label } = {}) {
-  const query = { n, seat, fresh, ...wish(label) };
+/** A page that holds no question lets go of all that the server has kept for it: answers of the server may be lost. */
+async function askFor(n, label) {
+  const query = { n, seat, fresh: n > 0 && ahead.length === 0 && tiles.length === 0, ...wish(label) };
   const answer = await inTurn(async () => (await send(path("questions", query))).json());
+  finished = answer.finished;
+  for (const button of document.querySelectorAll("[data-do=apply]")) button.hidden = !finished;
   showProgress(answer.progress);
-  const known = new Set([...ahead, ...tiles].map((question) => question.sha256));
-  return answer.questions.filter((question) => !known.has(question.sha256) && !outbox.holds(question.sha256));
+  return answer.questions;
 }
 
+/** Neither on this page, nor with an answer that is on its way. */
+const isNew = ({ sha256 }) => ![...ahead, ...tiles].some((question) => question.sha256 === sha256) && !outbox.holds(sha256);
+
 function withPicture(question) {
-  const { guesses, said } = question;
-  if (said && !guesses.some((guess) => guess.label === said)) guesses.push({ label: said, confidence: 0 });
   question.picture = pictureOf(question, stageSide());
   question.picture.decode().catch(() => {});
   return question;
@@ -107,7 +110,7 @@ function restart() {
   tiles = [];
   if (gridOn) return showGrid();
   show();
-  return refill({ fresh: true });
+  return refill();
 }
 
 // ---- Showing
@@ -146,7 +149,7 @@ const whyOf = ({ reason, confidence, said, said_by, label }) =>
   (said && said !== label ? ` ${said_by === "folder" ? "The photo’s folder" : `The column ${said_by}`} says ${named(said)}.` : "");
 
 const named = (label) => `“${label}”`;
-const percent = (share) => (share >= 0.9995 && share < 1 ? ">99.9%" : `${(100 * share).toFixed(share > 0.995 && share < 1 ? 1 : 0)}%`);
+const percent = (share) => (share === null ? "–" : share >= 0.9995 && share < 1 ? ">99.9%" : `${(100 * share).toFixed(share > 0.995 && share < 1 ? 1 : 0)}%`);
 
 function showAgain(question) {
   $("again").classList.toggle("hidden", question.again.length === 0);
@@ -164,7 +167,8 @@ function showGuesses(question) {
     row.querySelector(".name").textContent = guess.label;
     row.querySelector(".percent").textContent = percent(guess.confidence);
     const meter = row.querySelector("meter");
-    meter.value = guess.confidence;
+    meter.value = guess.confidence ?? 0;
+    meter.classList.toggle("hidden", guess.confidence === null);
     meter.setAttribute("aria-label", `Confidence of ${guess.label}`);
     row.querySelector(".examples").replaceChildren(...examplesOf(guess.label));
     return row;
@@ -179,8 +183,10 @@ function examplesOf(label) {
 
 /** What was said last, and may be taken back. */
 function showLast() {
-  const [, answer] = done.at(-1) ?? [];
-  $("last").textContent = answer ? `Your last answer: ${REMARKS[answer.kind] ?? answer.label}` : "";
+  const last = done.at(-1) ?? [];
+  const [, answer] = last[0] ?? [];
+  const times = last.length > 1 ? `${last.length} times ` : "";
+  $("last").textContent = answer ? `Your last answer: ${times}${REMARKS[answer.kind] ?? answer.label}` : "";
 }
 
 function showNote(question) {
@@ -191,16 +197,18 @@ function showNote(question) {
 function showProgress(progress) {
   $("done").max = Math.max(progress.questions, 1);
   $("done").value = progress.done;
-  const rows = progress.rows > progress.questions ? ` (${progress.rows_done.toLocaleString()} of ${progress.rows.toLocaleString()} rows)` : "";
-  $("counts").textContent = `${progress.done.toLocaleString()} of ${progress.questions.toLocaleString()} ${progress.questions === 1 ? "photo" : "photos"}${rows}`;
+  const rows = progress.rows > progress.questions ? ` (${progress.rows_done.toLocaleString()} of ${numberOf(progress.rows, "row")})` : "";
+  $("counts").textContent = `${progress.done.toLocaleString()} of ${numberOf(progress.questions, "photo")}${rows}`;
   const parts = [`You have answered ${progress.mine.toLocaleString()}`];
   if (progress.an_hour) parts.push(`${progress.an_hour.toLocaleString()} an hour`, `${duration(progress.seconds_left)} left`);
   if (progress.right !== null) parts.push(`${percent(progress.right)} of the guesses were right`);
-  if (progress.twice) parts.push(`reviewers agree on ${percent(progress.agreed / progress.twice)} of ${progress.twice} photos that two have seen`);
+  if (progress.twice) parts.push(`reviewers agree on ${percent(progress.agreed / progress.twice)} of ${numberOf(progress.twice, "photo")} that two have seen`);
   if (progress.disputed) parts.push(`${progress.disputed} in dispute`);
   $("speed").textContent = `${parts.join(" · ")}.`;
   showProgress.last = progress;
 }
+
+const numberOf = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 
 function duration(seconds) {
   const minutes = Math.ceil(seconds / 60);
@@ -212,12 +220,15 @@ function showEnd() {
   const saving = outbox.size > 0; // what is left then is told once they are saved
   const others = saving ? 0 : (showProgress.last?.left ?? 0);
   const nothing = Number(desk.dataset.audit) ? "No row of this job was labeled" : "No photo of this job needs a person";
-  $("end-title").textContent = !questions ? nothing : saving ? "Saving your last answers" : others ? "Others are looking at the last photos" : leftNothing();
+  const over = questions ? leftNothing() : nothing;
+  $("end-title").textContent = saving ? "Saving your last answers" : others ? `${numberOf(others, "photo")} left, open on another page` : finished ? over : "This job is not finished yet";
   clearTimeout(showEnd.timer);
-  if (others) showEnd.timer = setTimeout(() => $("end").classList.contains("hidden") || gridOn || lookAgain(), LOOK_AGAIN_MS);
+  if (others || !finished) showEnd.timer = setTimeout(() => $("end").classList.contains("hidden") || gridOn || lookAgain(), LOOK_AGAIN_MS);
   const guesses = right === null ? "" : ` ${percent(right)} of the guesses were right.`;
   $("end-again").textContent = isNarrowed() ? "Show the other photos" : "Check for more";
-  $("end-text").textContent = `${settled.toLocaleString()} of ${questions.toLocaleString()} photos are done, ${mine.toLocaleString()} by you.${guesses} The corrections go into a copy of the result.`;
+  const count = questions ? `${settled.toLocaleString()} of ${numberOf(questions, "photo")} ${questions === 1 ? "is" : "are"} done, ${mine.toLocaleString()} by you.${guesses}` : "";
+  const next = others ? "Photos of a page that is gone come here within five minutes." : finished ? "The corrections go into a copy of the result." : "Doubtful photos come here as it goes on; apply the corrections once it is finished.";
+  $("end-text").textContent = `${count} ${next}`;
 }
 
 const isNarrowed = () => $("label").value !== "" || $("order").value === "contradicted";
@@ -233,10 +244,10 @@ function seeOthers() {
 function showSaved({ waiting, away, problem }) {
   const place = $("saved");
   place.className = away ? "away" : waiting ? "waiting" : "";
-  if (problem) toast(problem);
-  if (away) place.textContent = `The server is away; ${waiting} not saved yet`;
-  else place.textContent = waiting ? `${waiting} not saved yet` : "All saved";
-  if (!waiting && !$("end").classList.contains("hidden")) showEnd();
+  place.textContent = waiting ? `${waiting} not saved yet` : "All saved";
+  $("trouble").hidden = !away;
+  $("trouble").textContent = `${problem || "The server is away."} Your answers are kept in this browser, and sent until they are stored.`;
+  if (!waiting && !$("end").classList.contains("hidden")) lookAgain();
 }
 
 // ---- Answering
@@ -252,16 +263,18 @@ async function deliver(answers) {
 /** A refused answer is said, and its question asked again. */
 function comeBack(id, why) {
   toast(why);
-  const place = done.findIndex(([, answer]) => answer.id === id);
-  if (place < 0) return;
-  const [[question]] = done.splice(place, 1);
-  ahead.splice(1, 0, question);
+  const step = done.find((pairs) => pairs.some(([, answer]) => answer.id === id));
+  if (!step) return;
+  const [[question]] = step.splice(step.findIndex(([, answer]) => answer.id === id), 1);
+  done = done.filter((pairs) => pairs.length);
+  ahead.splice(1, 0, question.picture ? question : withPicture(question));
 }
 
 function give(kind, more = {}) {
   const question = ahead.shift();
   if (!question) return;
-  say(question, kind, more);
+  say([question], kind, more);
+  if (ahead.length === 0) exhausted = false; // the server may have kept some for this page that have not come
   show();
   afterPaint(refill);
 }
@@ -271,20 +284,22 @@ function afterPaint(act) {
   requestAnimationFrame(() => setTimeout(act, 30));
 }
 
-function say(question, kind, more = {}) {
-  const answer = { id: randomId(), sha256: question.sha256, kind, by: reviewer, ...more };
-  done.push([question, answer]);
+/** Of several questions, the same: one undo takes all of it back. */
+function say(questions, kind, more = {}) {
+  const step = questions.map((question) => [question, { id: randomId(), sha256: question.sha256, kind, by: reviewer, ...more }]);
+  done.push(step);
   if (done.length > 200) done.shift();
-  outbox.keepOne(answer);
+  for (const [, answer] of step) outbox.keepOne(answer);
   afterPaint(() => outbox.flush());
 }
 
 function undo() {
   const last = done.pop();
   if (!last) return toast("There is nothing to undo.");
-  const [question, answer] = last;
-  if (!outbox.takeBack(answer.id)) outbox.push({ id: randomId(), sha256: question.sha256, kind: "undo", by: reviewer });
-  ahead.unshift(question.picture ? question : withPicture(question));
+  for (const [{ sha256 }, { id }] of last) if (!outbox.takeBack(id)) outbox.push({ id: randomId(), sha256, kind: "undo", by: reviewer });
+  const questions = last.map(([question]) => question);
+  if (last.inGrid) return backToGrid(questions, last[0][1].label);
+  ahead.unshift(...questions.map((question) => (question.picture ? question : withPicture(question))));
   if (gridOn) toggleGrid(false);
   show();
 }
@@ -293,10 +308,7 @@ const actions = {
   confirm: () => ahead[0] && give("label", { label: ahead[0].label }),
   not_a_product: () => give("not_a_product"),
   more_than_one: () => give("more_than_one"),
-  skip: () => {
-    exhausted = false;
-    give("skip");
-  },
+  skip: () => give("skip"),
   undo,
   search: () => openSearch(""),
   note: () => openNote(),
@@ -346,7 +358,9 @@ function search() {
   chosen = 0;
   matches = ranked(wanted).slice(0, 12).map((one) => ({ ...one, isNew: false }));
   const exact = matches.some((one) => one.label.toLowerCase() === wanted);
-  if (wanted && !exact) matches.push({ label: $("query").value.trim(), isNew: true, pictures: [] });
+  const alike = nearest(wanted);
+  if (wanted && !exact) matches.push({ label: $("query").value.trim(), isNew: true, alike, pictures: [] });
+  if (alike && !matches.some((one) => one.label === alike.label)) matches.push(alike);
   $("found").replaceChildren(...matches.map(option));
   choose(0);
 }
@@ -363,6 +377,23 @@ function ranked(wanted) {
     .map((one) => ({ ...one, rank: rank(one.label) }))
     .filter((one) => one.rank >= 0)
     .sort((one, other) => one.rank - other.rank || one.label.localeCompare(other.label));
+}
+
+/** The class that a typing error may have meant: a letter more, fewer or other in every four. */
+function nearest(wanted) {
+  const [best] = classes.map((one) => [edits(wanted, one.label.toLowerCase()), one]).sort(([one], [other]) => one - other);
+  return best && best[0] <= Math.max(1, wanted.length / 4) && wanted.length > 2 ? best[1] : undefined;
+}
+
+/** How many letters to add, take out or change (Levenshtein). */
+function edits(one, other) {
+  let row = Array.from({ length: other.length + 1 }, (_, at) => at);
+  for (let n = 1; n <= one.length; n++) {
+    const next = [n];
+    for (let m = 1; m <= other.length; m++) next[m] = Math.min(row[m] + 1, next[m - 1] + 1, row[m - 1] + (one[n - 1] !== other[m - 1]));
+    row = next;
+  }
+  return row.at(-1);
 }
 
 function option(match, place) {
@@ -382,15 +413,18 @@ function choose(place) {
   [...$("found").children].forEach((item, at) => item.setAttribute("aria-selected", at === chosen));
   $("query").setAttribute("aria-activedescendant", `option-${chosen}`);
   $("found").children[chosen].scrollIntoView({ block: "nearest" });
-  $("search-hint").textContent = matches[chosen].isNew ? "No class has this name." : "Enter takes it; arrow keys move.";
+  const { isNew, alike } = matches[chosen];
+  $("search-hint").textContent = isNew ? `No class has this name.${meant(alike)}` : "Enter takes it; arrow keys move.";
 }
+
+const meant = (alike) => (alike ? ` Do you mean ${named(alike.label)}?` : "");
 
 function takeMatch() {
   const match = matches[chosen];
   if (!match) return;
   if (match.isNew && !sure) {
     sure = true;
-    $("search-hint").textContent = `Press Enter again to make the new class ${named(match.label)}; Escape leaves.`;
+    $("search-hint").textContent = `Press Enter again to make the new class ${named(match.label)}; Escape leaves.${meant(match.alike)}`;
     return;
   }
   $("search").close();
@@ -440,16 +474,21 @@ async function showGrid() {
   $("tiles").replaceChildren();
   show();
   try {
-    tiles = await askFor(GRID, { fresh: tiles.length === 0 && ahead.length === 0, label });
+    tiles = (await askFor(GRID, label)).filter(isNew);
   } catch (error) {
     toast(error.message);
     tiles = [];
   }
   if (!gridOn) return;
   if (tiles.length === 0) {
-    if (ahead.length === 0) toast(`No doubtful photo of ${label} is left.`);
+    toast(`No doubtful photo of ${label} is left.`);
     return toggleGrid(false);
   }
+  showTiles();
+}
+
+function showTiles() {
+  const label = $("label").value;
   $("grid-question").textContent = tiles.length === 1 ? `Is this ${named(label)}?` : `Are all these ${tiles.length} ${named(label)}? Mark those that are not.`;
   $("tiles").replaceChildren(...tiles.map(tileOf));
   countTiles();
@@ -484,15 +523,35 @@ function countTiles() {
   $("grid-confirm").replaceChildren(element("span", words), key("Enter"));
 }
 
+/** What is marked is looked at next, one by one; else the next grid comes. */
 async function confirmGrid() {
-  const label = $("label").value;
+  if (tiles.length === 0) return; // they load
   const marked = tileButtons().map(isMarked);
   const wrong = tiles.filter((_, place) => marked[place]);
-  for (const question of tiles.filter((_, place) => !marked[place])) say(question, "label", { label });
-  ahead.unshift(...wrong.map(withPicture));
+  const right = tiles.filter((_, place) => !marked[place]);
+  if (right.length) {
+    say(right, "label", { label: $("label").value });
+    done.at(-1).inGrid = true;
+  }
   tiles = [];
+  if (wrong.length) {
+    ahead.unshift(...wrong.map(withPicture));
+    return toggleGrid(false);
+  }
   await outbox.settled();
   await showGrid();
+}
+
+/** Photos that were confirmed are asked about again, together. */
+function backToGrid(questions, label) {
+  if (!gridOn) labelBefore = $("label").value;
+  else if ($("label").value !== label) tiles = [];
+  $("label").value = label;
+  tiles.unshift(...questions);
+  gridOn = true;
+  showViews();
+  show();
+  showTiles();
 }
 
 function moveInGrid(step) {
@@ -513,12 +572,16 @@ function toggleGrid(on) {
     newRound();
     labelBefore = $("label").value;
   } else $("label").value = labelBefore;
-  $("grid-view").setAttribute("aria-pressed", on);
-  $("single-view").setAttribute("aria-pressed", !on);
+  showViews();
   if (on) return showGrid();
   tiles = [];
   show();
   return lookAgain();
+}
+
+function showViews() {
+  $("grid-view").setAttribute("aria-pressed", gridOn);
+  $("single-view").setAttribute("aria-pressed", !gridOn);
 }
 
 // ---- Keys and clicks
@@ -650,7 +713,7 @@ async function begin() {
   if (!reviewer) await askName();
   outbox.begin();
   await loadClasses();
-  await refill({ fresh: true });
+  await refill();
   setInterval(() => askFor(0).catch(() => {}), RENEW_MS);
   addEventListener("pagehide", letGo);
   addEventListener("beforeunload", (event) => outbox.size && event.preventDefault());

@@ -336,6 +336,7 @@ function move(step) {
 }
 
 const KEYS = {
+  "?": () => window.hangtag.toast($("#keys").textContent),
   c: () => $("#choose").click(),
   f: () => $("#choose-folder").click(),
   p: () => $("#photograph").click(),

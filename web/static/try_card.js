@@ -97,8 +97,9 @@ export function showHeat(card, { label, confidence, drops, milliseconds }) {
   drops.flat().forEach((drop, at) => image.data.set([255, 60, 0, 210 * Math.max(0, drop) / Math.max(most, FAINTEST)], at * 4));
   canvas.getContext("2d").putImageData(image, 0, 0);
   canvas.classList.remove("hidden");
-  const matters = `Each of ${drops.flat().length} patches was covered with the photo's mean colour. Red: what ${label} rests on; covering the reddest lowers it from ${percent(confidence)} to ${percent(confidence - most)}.`;
-  const nothing = `None of ${drops.flat().length} patches alone matters: whichever is covered, ${label} falls by less than a point from ${percent(confidence)}.`;
+  const copied = " The map is made of a smaller copy of the photo, of which the model may be more or less sure than of the photo itself.";
+  const matters = `Each of ${drops.flat().length} patches was covered with the photo's mean colour. Red: what ${label} rests on; covering the reddest lowers it from ${percent(confidence)} to ${percent(confidence - most)}.${copied}`;
+  const nothing = `None of ${drops.flat().length} patches alone matters: whichever is covered, ${label} falls by less than a point from ${percent(confidence)}.${copied}`;
   const said = card.querySelector(".heat-said");
   said.textContent = `${most < 0.01 ? nothing : matters} ${Math.round(milliseconds)} ms.`;
   said.classList.remove("hidden");

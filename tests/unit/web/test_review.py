@@ -261,6 +261,17 @@ def test_questions_of_a_job_that_nobody_need_look_at(tmp_path: Path, clock: Cloc
     assert queue.progress("anna", USUAL).questions == 0
 
 
+class TestGoingOn:
+    def test_a_job_that_goes_on_keeps_what_pages_hold(self, tmp_path: Path, clock: Clock) -> None:
+        rows = doubtful(6)
+        fewer = ReviewQueue(load_questions(job_of(tmp_path / "fewer", rows[3:])), clock)
+        more = ReviewQueue(load_questions(job_of(tmp_path / "more", rows)), clock)
+        assert fewer.take("anna", "tab", USUAL, 1) == [0]
+        fewer.skip(1, "ben")
+        more.inherit(fewer)
+        assert more.take("ben", "b", USUAL, 9) == [0, 1, 2, 5, 4]
+
+
 class TestLabelledAgain:
     def test_answers_go_to_the_photos_that_were_seen(self, tmp_path: Path, clock: Clock) -> None:
         result = labelled_job(tmp_path / "shop", [Row(0), Row(1), Row(2)])

@@ -118,6 +118,18 @@ class TestQuestions:
         assert max(Image.open(io.BytesIO(answer.content)).size) <= 96
         assert shop.client.get(f"/jobs/{shop.id}/golden/expected.json").status_code == 404
 
+    def test_a_class_that_only_the_catalogue_names_has_no_share(self, tmp_path: Path, bundle: Path) -> None:
+        opened = open_bundle(bundle)
+        first, *_, last = opened.manifest.labels
+        pin = PIN.model_copy(update={"path": str(bundle), "digest": opened.digest})
+        shop = Shop(tmp_path, [Row(0, first, category=last)], pin=pin)
+        assert last not in CLASSES
+        (question,) = shop.ask(1)
+        assert question["guesses"][-1] == {"label": last, "confidence": None}
+
+    def test_a_job_that_is_not_finished_says_so(self, shop: Shop) -> None:
+        assert shop.client.get(f"/v1/jobs/{shop.id}/questions?reviewer=anna").json()["finished"] is False
+
 
 class TestAnswers:
     def test_an_answer_is_in_the_file_when_the_post_returns(self, shop: Shop) -> None:
@@ -200,6 +212,17 @@ class TestAnswers:
         assert list(shop.answer(label(77, "boots", id="x"))["refused"]) == ["x"]
         assert not shop.corrections.exists()
 
+    def test_a_file_that_cannot_be_written_is_named_with_the_reason(self, shop: Shop) -> None:
+        shop.corrections.with_name(".corrections.csv.lock").mkdir()  # root may write into a folder of any mode
+        given = {"answers": [label(0, "hats")], "reviewer": "anna"}
+        answer = shop.client.post(f"/v1/jobs/{shop.id}/answers", json=given)
+        assert (answer.status_code, answer.headers["content-type"]) == (507, "application/problem+json")
+        assert f"{shop.corrections} cannot be written: Is a directory" in answer.json()["detail"]
+        assert not shop.corrections.exists()
+        shop.corrections.with_name(".corrections.csv.lock").rmdir()
+        assert shop.answer(label(0, "hats"))["stored"] == ["0-hats"]
+        assert [row["label"] for row in shop.rows()] == ["hats"]
+
     def test_the_file_can_be_downloaded(self, shop: Shop) -> None:
         assert shop.client.get(f"/review/{shop.id}/corrections.csv").status_code == 404
         shop.answer(label(0, "hats"))
@@ -239,6 +262,25 @@ class TestComingBack:
         audit = finished.client.post(f"/v1/jobs/{finished.id}/corrected").json()["audit"]
         assert (audit["right"], audit["answered"], audit["promised"]) == (9, 10, 0.95)
         assert len(finished.ask(64)) == 4
+
+    def test_rows_that_have_an_answer_are_not_counted_any_more(self, finished: Shop) -> None:
+        visitor = TestClient(finished.client.app, base_url=ADDRESS)  # whose cookies are not those of who answers
+
+        def button() -> str:
+            page = visitor.get(f"/jobs/{finished.id}").text
+            return page.partition(f'href="/review/{finished.id}"')[2].partition(">")[2].partition("<")[0]
+
+        assert button() == "Review 4 doubtful rows"
+        finished.answer(label(0, "hats"), {"id": "n", "sha256": sha256_of(1), "kind": "not_a_product"})
+        finished.answer({"id": "c", "sha256": sha256_of(2), "kind": "note", "note": "a sock?"})
+        assert button() == "Review 2 doubtful rows"
+        assert "2 rows to review" in visitor.get("/jobs").text
+        assert '<td class="n">2</td>' in visitor.get("/review").text
+        finished.answer(label(2, "hats", "2"), label(3, "hats"))
+        assert button() == "All doubtful rows are answered"
+
+    def test_a_finished_job_says_so(self, finished: Shop) -> None:
+        assert finished.client.get(f"/v1/jobs/{finished.id}/questions?reviewer=anna").json()["finished"] is True
 
     def test_a_job_that_is_not_finished_is_not_audited(self, shop: Shop) -> None:
         answer = shop.client.get(f"/v1/jobs/{shop.id}/questions", params={"audit": 5})

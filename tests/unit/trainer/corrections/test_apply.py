@@ -218,6 +218,13 @@ def test_what_cannot_be_used_is_refused_and_leaves_no_copy(tmp_path: Path, store
     assert not list(tmp_path.rglob("copy.parquet*"))
 
 
+def test_a_corrected_copy_is_not_corrected_again(tmp_path: Path) -> None:
+    for name in ("labels.csv", "labels.corrected.csv"):
+        (tmp_path / name).write_text("image,label,status\n")
+    with pytest.raises(InputError, match=r"got the corrected copy of one; give .*/labels.csv\."):
+        find_labels(str(tmp_path / "labels.corrected.csv"), "jobs")
+
+
 def test_a_job_that_is_not_finished_is_refused(tmp_path: Path, store: CorrectionStore) -> None:
     place = labelled_job(tmp_path / "shop", ROWS)
     job = open_job(FolderStorage(place.with_name(f"{place.name}.job")))

@@ -111,6 +111,14 @@ def test_a_file_that_may_not_grow_is_left_with_no_half_row(store: CorrectionStor
     assert store.path.read_bytes() == before
 
 
+def test_a_file_that_cannot_be_written_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    store = CorrectionStore(tmp_path / "a file" / "corrections.csv")
+    for act in (store.check, lambda: store.append([FIRST]), lambda: store.withdraw(FIRST)):
+        with pytest.raises(InputError, match=r"a file/corrections.csv cannot be written: "):
+            act()
+
+
 def test_an_answer_is_taken_back_exactly_once(store: CorrectionStore) -> None:
     store.append([FIRST, SECOND, THIRD])
     assert store.withdraw(SECOND)
