@@ -107,7 +107,11 @@ def open_review(settings: WebSettings, job: str, audit: int | None, *, browser: 
         InputError: there is no such job.
     """
     from web.jobs import JobIndex
+    from worker.merging.output import OUTPUT_SUFFIXES
 
+    if not settings.results and Path(job).suffix.lower() in OUTPUT_SUFFIXES:
+        msg = f"Expected a result of hangtag label at {job}, found none; check the path."
+        raise InputError(msg)
     index = JobIndex(settings.jobs, open_results(settings.results))
     found = next((known for known in index.all() if known.result in settings.results_absolute), None)
     id = found.id if found else index.find(job).id

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
-from web.serve import open_results, places_words
+from web.serve import open_results, open_review, places_words
 from web.settings import WebSettings
 
 TOKEN = "correct-horse-battery-staple"  # noqa: S105 - made up
@@ -45,3 +45,8 @@ def test_a_jobs_folder_in_the_place_of_its_result_is_refused(tmp_path: Path) -> 
     folder.mkdir()
     with pytest.raises(InputError, match=r"got its job's folder .*\.job; name labels\.parquet beside it"):
         open_results([folder])
+
+
+def test_a_result_that_is_not_there_is_called_a_result(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"result of hangtag label at .*nix.parquet, found none; check the path"):
+        open_review(WebSettings(jobs=str(tmp_path)), str(tmp_path / "nix.parquet"), None, browser=False)
