@@ -170,6 +170,15 @@ def train_command(
             "photos and there are 12 epochs or more, else 0.",
         ),
     ] = None,
+    cv: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=10,
+            help="Cross-validate: train this many more networks in full, so that all but test photos are judged by a "
+            "network that has not seen them. Default: 5 for fewer than 1,500 photos and 12 epochs or more, else 0.",
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")
     ] = 0,
@@ -236,8 +245,12 @@ def train_command(
     if name is not None and Path(name).name != name:
         msg = f"--name is a name, not a path: {name}; choose the folder of runs with --out"
         raise typer.BadParameter(msg)
-    if folds == 1:
-        msg = "--folds 1 leaves nothing to learn from; give 0 (none), or 2 to 10"
+    for option, count in (("--folds", folds), ("--cv", cv)):
+        if count == 1:
+            msg = f"{option} 1 leaves nothing to learn from; give 0 (none), or 2 to 10"
+            raise typer.BadParameter(msg)
+    if cv and folds is not None:
+        msg = "--cv and --folds exclude each other: both are networks trained without a part of the photos"
         raise typer.BadParameter(msg)
     run = out / (name or (data.resolve().stem if arch is None else f"{data.resolve().stem}-{arch}"))
     time_limit_s = None if time_limit is None else parse_duration(time_limit)
@@ -265,6 +278,7 @@ def train_command(
                 time_limit_s=time_limit_s,
                 length=start.length,
                 folds=folds,
+                cv=cv,
                 tensorboard=tensorboard,
             )
         )

@@ -32,7 +32,7 @@ from trainer.request import NetworkOptions, TrainRequest
 from trainer.run import check_free
 
 if TYPE_CHECKING:
-    from trainer.judging.evaluate import Evaluation
+    from trainer.judging.evaluate import Evaluation, Judged
     from trainer.judging.figures import ClassFigures, Figures
     from trainer.networks.build import Start
     from trainer.run import EpochFigures, RunArgs
@@ -204,8 +204,8 @@ def _show_result(result: "TrainResult", console: Console) -> ExitCode:
 
 
 def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console) -> None:
-    split = Split.TEST if evaluation.test else Split.VAL
-    figures = evaluation.test or evaluation.val
+    split = evaluation.shown
+    figures = evaluation.figures_of(split)
     if figures is None:
         return
     console.print(_figures_table(figures, f"Epoch {args.best_epoch}, on {number_of(figures.n, f'{split.word} photo')}"))
@@ -213,7 +213,7 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
     console.print(_precisions(evaluation, args, split), highlight=False)
     console.print()
     low, high = figures.accuracy_95
-    before = evaluation.ece_before.test if split is Split.TEST else evaluation.ece_before.val
+    before = evaluation.ece_before.of(split)
     was = "" if before is None else f"{before:.3f} → "
     console.print(
         f"{split.word} accuracy [bold]{figures.accuracy:.4f}[/bold] (95%: {low:.3f}–{high:.3f}), "
@@ -222,7 +222,7 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
     )
 
 
-def _precisions(evaluation: "Evaluation", args: "RunArgs", split: Split) -> Table | str:
+def _precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged") -> Table | str:
     """A table of the precisions that can be asked for and what each costs, or a line that none can."""
     from models.statistics.thresholds import default_precision
     from trainer.run import RunState

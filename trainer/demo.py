@@ -106,6 +106,7 @@ def _request(photos: Path, run: Path, seed: int, epochs: int) -> TrainRequest:
         epochs=epochs,
         batch=32,
         patience=epochs,
+        cv=0,
         seed=seed,
         cache=default_cache(),
     )

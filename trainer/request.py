@@ -131,6 +131,7 @@ class TrainRequest:
         time_limit_s: what the whole training may take; its schedule is planned to that.
         length: of the training, as a multiple of what suits the network; ``epochs`` overrides it.
         folds: how many more networks to train, each without a part of the training photos.
+        cv: the same, each trained for as long as the network itself, so that figures are of all photos.
         tensorboard: whether to leave logs for TensorBoard.
         fold_weights: what the folds' networks begin with where the network itself begins with that of a run, which
             may have learned from these photos: ``imagenet``, ``none`` or a file; None for random ones.
@@ -154,6 +155,7 @@ class TrainRequest:
     time_limit_s: float | None = None
     length: float = 1.0
     folds: int | None = None
+    cv: int | None = None
     tensorboard: bool = False
     fold_weights: str | None = None
     name: str | None = None

@@ -58,6 +58,7 @@ class RunArgs(BaseModel):
         weights_sha256: of the file that it began with; None for random weights.
         fold_weights: what the folds' networks began with, where the network itself began with weights that may have
             learned from these very photos; None if they began with the same.
+        cv: whether each fold's network is trained for as long as the network itself, and figures are of them, too.
         bfloat16: whether it learned in bfloat16; it is always judged in float32.
         photos_per_s: number format (``float32``, ``bfloat16``) → photos a second, where both were timed before the
             training.
@@ -82,6 +83,7 @@ class RunArgs(BaseModel):
     balance: Balance = Field(strict=False)
     time_limit_s: float | None
     folds: int
+    cv: bool = False
     fold_weights: str | None = None
     bfloat16: bool = False
     photos_per_s: dict[str, float] | None = None

@@ -16,7 +16,7 @@ from models.whole_file import replace_file
 from trainer.data.dataset import Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.judging.evaluate import Evaluation
-from trainer.judging.folds import choose_folds, share_of_main, train_folds
+from trainer.judging.folds import CV_FOLDS, choose_folds, is_cross_validated, share_of_main, train_folds
 from trainer.learning.balance import balance_note, choose_balance
 from trainer.learning.loop import FitView, TensorBoardView
 from trainer.learning.recipe import recipe_for
@@ -154,8 +154,11 @@ def _counts(prepared: Prepared) -> list[int]:
 
 def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
     recipe = recipe_for(request.arch, pretrained=weights != "none")
-    usual = max(1, round(recipe.epochs * request.length))
-    epochs = request.epochs or usual * (1 if request.time_limit_s is None else _MORE_EPOCHS)
+    batch = request.batch or recipe.batch
+    usual = recipe.epochs_of(len(prepared.of(Split.TRAIN)), batch)
+    planned = max(1, round(usual * request.length))
+    epochs = request.epochs or planned * (1 if request.time_limit_s is None else _MORE_EPOCHS)
+    folds, cv = _folds(request, prepared, epochs, weights)
     return RunArgs(
         schema_version=2,
         name=request.name or request.run.name,
@@ -164,13 +167,14 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
         preprocess=request.preprocess,
         classes=prepared.classes,
         epochs=epochs,
-        batch=request.batch or recipe.batch,
+        batch=batch,
         patience=request.patience or max(10, epochs // 3),
         weights=weights,
         alpha=request.alpha,
         balance=choose_balance(_counts(prepared), request.balance),
         time_limit_s=request.time_limit_s,
-        folds=_folds(request, prepared, epochs, weights),
+        folds=folds,
+        cv=cv,
         fold_weights=_fold_weights(request, weights),
         tensorboard=request.tensorboard,
         seed=request.seed,
@@ -196,14 +200,20 @@ def _fold_weights(request: TrainRequest, weights: str) -> str | None:
     return (request.fold_weights or NamedWeights.NONE.value) if of_a_run else None
 
 
-def _folds(request: TrainRequest, prepared: Prepared, epochs: int, weights: str) -> int:
+def _folds(request: TrainRequest, prepared: Prepared, epochs: int, weights: str) -> tuple[int, bool]:
+    """How many folds, and whether each is a full training."""
+    if request.cv:
+        return request.cv, True
     if request.folds is not None:
-        return request.folds
+        return request.folds, False
     if request.arch.is_transfer and _fold_weights(request, weights) == NamedWeights.NONE:
-        return 0  # from nothing, and so shortly, such a network learns next to nothing
+        return 0, False  # from nothing, and so shortly, such a network learns next to nothing
     if request.time_limit_s is not None and request.time_limit_s < _TIME_FOR_FOLDS_S:
-        return 0
-    return choose_folds(len(prepared.of(Split.VAL)), len(prepared.of(Split.TRAIN)), epochs)
+        return 0, False
+    held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
+    if request.cv is None and is_cross_validated(held + learned, epochs):
+        return CV_FOLDS, True
+    return choose_folds(held, learned, epochs), False
 
 
 def _train(
@@ -215,7 +225,7 @@ def _train(
     if not run.train_batch.is_file():
         replace_file(run.train_batch, first_batch(training))
     now = time.monotonic()
-    until = None if deadline is None else now + (deadline - now) * share_of_main(args.folds)
+    until = None if deadline is None else now + (deadline - now) * share_of_main(args.folds, cv=args.cv)
     outcome = training.train(network, until, TensorBoardView(view, run.tensorboard) if args.tensorboard else view)
     folds = None if outcome.interrupted else train_folds(training, args.folds, deadline, view.advance)
     state = RunState.INTERRUPTED if folds is None else RunState.COMPLETE

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -19,8 +20,8 @@ from models.statistics.thresholds import HeldOutLogits, automatic, fit_confidenc
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
 from trainer.judging.figures import Figures, score
-from trainer.judging.folds import held_out
-from trainer.learning.predictions import predict
+from trainer.judging.folds import held_out, held_photos
+from trainer.learning.predictions import Predictions, predict
 from trainer.learning.training import Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import Prepared
@@ -29,6 +30,7 @@ __all__ = [
     "AchievedPrecision",
     "CalibratedPredictions",
     "Evaluation",
+    "Judged",
     "PerSplit",
     "SplitPredictions",
     "evaluate",
@@ -39,6 +41,19 @@ __all__ = [
 _COLUMNS: Final = ("image", "split", "label", "predicted", "confidence", "unknown", "status")
 
 T = TypeVar("T")
+
+
+class Judged(StrEnum):
+    """The photos that figures are of."""
+
+    VAL = "val"
+    CV = "cv"
+    TEST = "test"
+
+    @property
+    def word(self) -> str:
+        """Its name for people."""
+        return {"val": "validation", "cv": "out-of-fold", "test": "test"}[self.value]
 
 
 class _Record(BaseModel):
@@ -62,14 +77,15 @@ class AchievedPrecision(_Record):
 
 
 class PerSplit(_Record, Generic[T]):
-    """A value for validation and one for test; None if the split has no photos."""
+    """A value for validation, one for all photos out of fold, and one for test; None if there are no such photos."""
 
     val: T | None
     test: T | None
+    cv: T | None = None
 
-    def of(self, split: Split) -> T | None:
-        """The value for a split; None if it has no photos."""
-        return {Split.VAL: self.val, Split.TEST: self.test}[split]
+    def of(self, judged: Judged) -> T | None:
+        """The value for some photos; None if there are none."""
+        return {Judged.VAL: self.val, Judged.CV: self.cv, Judged.TEST: self.test}[judged]
 
 
 class UnknownFigures(_Record):
@@ -81,11 +97,19 @@ class UnknownFigures(_Record):
     review: PerSplit[float]
 
 
+class CrossValidated(Figures):
+    """Figures of a network that was trained ``folds`` times more, each time without a part of the photos."""
+
+    folds: int
+
+
 class Evaluation(_Record):
     """The contents of ``evaluation.json``.
 
     Attributes:
         val, test: figures of calibrated probabilities.
+        cv: the same of all photos that are not test photos, each predicted by a network that has not seen it; None
+            where so many photos were held back that this was not needed.
         temperature: what the logits were divided by.
         ece_before: the calibration error without that.
         coverage_at_precision: target (``"0.98"``) → what it achieves.
@@ -93,22 +117,34 @@ class Evaluation(_Record):
 
     val: Figures | None
     test: Figures | None
+    cv: CrossValidated | None = None
     temperature: float
     ece_before: PerSplit[float]
     thresholds: tuple[PrecisionTarget, ...]
     coverage_at_precision: dict[str, PerSplit[AchievedPrecision]]
     unknown: UnknownFigures | None
 
+    @property
+    def shown(self) -> Judged:
+        """What to show a person first: test, or all photos out of fold if these are more; else validation."""
+        counts = {one: figures.n for one in Judged if (figures := self.figures_of(one))}
+        return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
+
+    def figures_of(self, judged: Judged) -> Figures | None:
+        """The figures of some photos; None if there are none."""
+        return {Judged.VAL: self.val, Judged.CV: self.cv, Judged.TEST: self.test}[judged]
+
 
 @dataclass(frozen=True)
 class SplitPredictions:
-    """One split as the best network sees it.
+    """One split as the best network sees it, or all photos as networks see them that were trained without them.
 
     Attributes:
         labels: class indices ``(n,)``.
         logits: class logits ``float32 (n, classes)``, before the temperature.
         probabilities: calibrated, ``float32 (n, classes)``.
-        unknown: the out-of-distribution score ``float32 (n,)``; None if there is no such score.
+        unknown: the out-of-distribution score ``float32 (n,)``; None where each fold has its own, or none.
+        known: whether that is within the limit of its fold, ``bool (n,)``; None where the model's own limit decides.
     """
 
     photos: Sequence[AssignedPhoto]
@@ -116,13 +152,14 @@ class SplitPredictions:
     logits: npt.NDArray[np.float32]
     probabilities: npt.NDArray[np.float32]
     unknown: npt.NDArray[np.float32] | None
+    known: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
 class CalibratedPredictions:
-    """The result of judging a network on validation, and on test if there are such photos."""
+    """The result of judging a network on validation, on test if there are such photos, and out of fold."""
 
-    judged: Mapping[Split, SplitPredictions]
+    judged: Mapping[Judged, SplitPredictions]
     confidence: Confidence
     out_of_distribution: OutOfDistribution
 
@@ -138,30 +175,60 @@ def judge(
     validation, score = held_out(network, training, photos[Split.VAL], predictions[Split.VAL])
     confidence = fit_confidence(validation, score.unknown, folds)
     judged = {
-        split: SplitPredictions(
-            photos=found,
-            labels=labels_of(found, training.args.classes),
-            logits=predictions[split].logits,
-            probabilities=calibrated(predictions[split].logits, confidence.temperature),
-            unknown=score.head.score(predictions[split].features),
-        )
+        Judged(split): _judged(found, predictions[split], confidence, score, training.args.classes)
         for split, found in photos.items()
     }
+    if training.args.cv and folds:
+        judged[Judged.CV] = _out_of_fold(training, [*folds, validation], photos[Split.VAL], confidence)
     return CalibratedPredictions(judged, confidence, score)
 
 
-def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Split, SplitPredictions]) -> Evaluation:
-    """All figures of a training, on validation, and on test if there is one."""
+def _judged(
+    photos: Sequence[AssignedPhoto],
+    predictions: Predictions,
+    confidence: Confidence,
+    score: OutOfDistribution,
+    classes: Sequence[str],
+) -> SplitPredictions:
+    return SplitPredictions(
+        photos=photos,
+        labels=labels_of(photos, classes),
+        logits=predictions.logits,
+        probabilities=calibrated(predictions.logits, confidence.temperature),
+        unknown=score.head.score(predictions.features),
+    )
+
+
+def _out_of_fold(
+    training: Training, parts: Sequence[HeldOutLogits], validation: Sequence[AssignedPhoto], confidence: Confidence
+) -> SplitPredictions:
+    """All photos but test photos; those of validation as the network itself sees them."""
+    logits = np.concatenate([part.logits for part in parts])
+    return SplitPredictions(
+        photos=[*held_photos(training), *validation],
+        labels=np.concatenate([part.labels for part in parts]),
+        logits=logits,
+        probabilities=calibrated(logits, confidence.temperature),
+        unknown=None,
+        known=np.concatenate([part.known for part in parts]),
+    )
+
+
+def evaluate(
+    classes: Sequence[str], confidence: Confidence, judged: Mapping[Judged, SplitPredictions], folds: int = 0
+) -> Evaluation:
+    """All figures of a training, on validation, on test if there is one, and on ``folds`` if it was cross-validated."""
 
     def known(split: SplitPredictions) -> npt.NDArray[np.bool_]:
+        if split.known is not None:
+            return split.known
         if split.unknown is None or confidence.unknown is None:
             return np.ones(len(split.labels), np.bool_)
         return np.asarray(split.unknown <= confidence.unknown.limit)
 
     def of_splits(figure: Callable[[SplitPredictions], T]) -> PerSplit[T]:
-        found = [judged.get(split) for split in (Split.VAL, Split.TEST)]
-        val, test = (figure(one) if one and len(one.labels) else None for one in found)
-        return PerSplit(val=val, test=test)
+        found = {one.value: figure(judged[one]) for one in judged if len(judged[one].labels)}
+        return PerSplit(val=found.get("val"), test=found.get("test"), cv=found.get("cv"))
 
     def realised_of(target: PrecisionTarget) -> Callable[[SplitPredictions], AchievedPrecision]:
         return lambda split: _realised(split, known(split), target)
@@ -174,6 +241,7 @@ def evaluate(classes: Sequence[str], confidence: Confidence, judged: Mapping[Spl
     return Evaluation(
         val=figures.val,
         test=figures.test,
+        cv=CrossValidated(**dict(figures.cv), folds=folds) if figures.cv else None,
         temperature=confidence.temperature,
         ece_before=of_splits(lambda split: expected_calibration_error(calibrated(split.logits, 1.0), split.labels)),
         thresholds=confidence.targets,
@@ -198,7 +266,7 @@ def _realised(split: SplitPredictions, known: npt.NDArray[np.bool_], target: Pre
 
 
 def write_predictions(
-    path: Path, judged: Mapping[Split, SplitPredictions], confidence: Confidence, classes: Sequence[str], data: Path
+    path: Path, judged: Mapping[Judged, SplitPredictions], confidence: Confidence, classes: Sequence[str], data: Path
 ) -> None:
     """Write ``predictions.csv``: a row for each photo of validation and test, its path relative to the data.
 
@@ -206,10 +274,14 @@ def write_predictions(
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     rules = Rules(tuple(classes), ruling_thresholds(confidence, len(classes)), limit)
-    write_rows(path, _COLUMNS, (row for split, found in judged.items() for row in _rows(split, found, rules, data)))
+    write_rows(
+        path,
+        _COLUMNS,
+        (row for part in (Judged.VAL, Judged.TEST) if part in judged for row in _rows(part, judged[part], rules, data)),
+    )
 
 
-def _rows(split: Split, judged: SplitPredictions, rules: Rules, data: Path) -> Iterator[Sequence[object]]:
+def _rows(split: Judged, judged: SplitPredictions, rules: Rules, data: Path) -> Iterator[Sequence[object]]:
     decided = rules.decide(Scores(judged.probabilities, judged.unknown), top_k=1)
     for photo, found in zip(judged.photos, decided, strict=True):
         image, unknown = path_in(data, photo.path), "" if found.unknown is None else f"{found.unknown:.6g}"

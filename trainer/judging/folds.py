@@ -24,7 +24,16 @@ from trainer.networks.choice import NamedWeights
 from trainer.run import EpochFigures, RunArgs, read_history
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["assign_folds", "choose_folds", "held_out", "share_of_main", "train_folds"]
+__all__ = [
+    "CV_FOLDS",
+    "assign_folds",
+    "choose_folds",
+    "held_out",
+    "held_photos",
+    "is_cross_validated",
+    "share_of_main",
+    "train_folds",
+]
 
 Advance = Callable[[str, int, int], None]
 Indices = npt.NDArray[np.intp]
@@ -36,12 +45,20 @@ _SHARE_OF_EPOCHS: Final = 1 / 3
 
 It need not be as good as the network itself, only as honest: a confidence of 0.9 must be right as often.
 """
+CV_FOLDS: Final = 5
+_FEW: Final = 1_500
+"""With fewer photos, every fold's network is trained in full: a tenth of them says next to nothing of a network."""
 _ENOUGH_HELD: Final = 1_500
 """With fewer validation photos a precision of 0.98 covers so few rows that folds are worth their time: a network with
 an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
 _FOLDS: Final = 2
 _FEWEST_EPOCHS: Final = 4
 """In fewer, a network learns too little to prove anything."""
+
+
+def is_cross_validated(photos: int, epochs: int) -> bool:
+    """Whether photos to learn from and to validate on are so few that each of them has to be judged, out of fold."""
+    return photos < _FEW and epochs * _SHARE_OF_EPOCHS >= _FEWEST_EPOCHS
 
 
 def choose_folds(held: int, learned: int, epochs: int) -> int:
@@ -52,9 +69,9 @@ def choose_folds(held: int, learned: int, epochs: int) -> int:
     return _FOLDS if held < min(_ENOUGH_HELD, learned) and epochs * _SHARE_OF_EPOCHS >= _FEWEST_EPOCHS else 0
 
 
-def share_of_main(folds: int) -> float:
+def share_of_main(folds: int, *, cv: bool = False) -> float:
     """Share of all the work that the network itself is; each fold's network learns from fewer photos, and shorter."""
-    return 1.0 / (1.0 + _SHARE_OF_EPOCHS * max(0, folds - 1))
+    return 1.0 / (1.0 + (1.0 if cv else _SHARE_OF_EPOCHS) * max(0, folds - 1))
 
 
 def train_folds(training: Training, count: int, deadline: float | None, advance: Advance) -> list[HeldOutLogits] | None:
@@ -113,12 +130,18 @@ def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) 
     return np.array([chosen[group] for group in groups], np.intp)
 
 
+def held_photos(training: Training) -> list[AssignedPhoto]:
+    """The training photos in the order in which the folds predict them."""
+    return [photo for _, held in _divide(training, training.args.folds) for photo in held]
+
+
 def _args_of_a_fold(args: RunArgs) -> RunArgs:
-    """The same with a third of the epochs: of the recipe's for the fold's own weights, if it begins with others."""
+    """The same with a third of the epochs, unless all are asked for: of the recipe's for the fold's own weights."""
     epochs, weights = args.epochs, args.fold_weights or args.weights
     if args.fold_weights is not None:
         epochs = max(epochs, recipe_for(args.arch, pretrained=args.fold_weights != NamedWeights.NONE).epochs)
-    return args.model_copy(update={"epochs": max(1, round(epochs * _SHARE_OF_EPOCHS)), "weights": weights})
+    share = 1.0 if args.cv else _SHARE_OF_EPOCHS
+    return args.model_copy(update={"epochs": max(1, round(epochs * share)), "weights": weights})
 
 
 def _divide(training: Training, count: int) -> list[tuple[list[AssignedPhoto], list[AssignedPhoto]]]:

@@ -18,7 +18,7 @@ import tensorflow as tf
 from models.errors import DataError
 from models.statistics.calibration import class_logits
 from trainer.learning.batches import Batches
-from trainer.learning.recipe import Recipe, epochs_left_in, rate_at, scale_at
+from trainer.learning.recipe import Recipe, epochs_left_in, has_fallen, rate_at, scale_at
 from trainer.learning.training_step import Learner, read_state, save_network, write_state
 from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
@@ -36,7 +36,9 @@ _SCALAR: Final = tf.compat.v1.SummaryMetadata(
 
 @dataclass(frozen=True)
 class Limits:
-    """When a training ends: after ``epochs``, after ``patience`` epochs without a better one, or at the deadline.
+    """When a training ends: after ``epochs``, at the deadline, or once ``patience`` epochs brought no better one.
+
+    Patience counts once a cosine's rate has fallen: before, a plateau says little.
 
     The deadline is a time of the clock, in seconds; the schedule is planned so that the last epoch ends before it.
     """
@@ -175,8 +177,9 @@ class _Loop:
 
     def ended(self) -> bool:
         over = self.progress >= 1.0 or len(self.history) >= self.limits.epochs
-        impatient = self.history and self.history[-1].epoch - best_of(self.history).epoch >= self.limits.patience
-        return over or self.interrupted or bool(impatient)
+        waited = self.history[-1].epoch - best_of(self.history).epoch if self.history else 0
+        impatient = waited >= self.limits.patience and has_fallen(self.progress, self.recipe)
+        return over or self.interrupted or impatient
 
     def epochs_left(self) -> int:
         left = self.limits.epochs - len(self.history)

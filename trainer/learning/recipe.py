@@ -7,10 +7,12 @@ from typing import Final
 
 from trainer.request import Arch
 
-__all__ = ["Augmentation", "Recipe", "Stage", "epochs_left_in", "rate_at", "recipe_for", "scale_at"]
+__all__ = ["Augmentation", "Recipe", "Stage", "epochs_left_in", "has_fallen", "rate_at", "recipe_for", "scale_at"]
 
 _WARM_UP: Final = 0.1
 """Share of the training in which the rate rises."""
+_FALLEN: Final = 0.1
+"""Below this share of the highest rate, a network that gets no better will not get better."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Recipe:
         average: time constant of the running average of the weights, as a share of the training; 0 for none.
         augmentation: None leaves photos as they are.
         stages: stages with smaller photos, in order; the rest of the training has full size.
-        head_epochs: passes over the features of the frozen body, before the whole is fine-tuned.
+        steps: the fewest steps; with few photos, more epochs than ``epochs`` are needed for them.
+        head_first: whether the head learns alone on the frozen body's features, before the whole is fine-tuned.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
         keep_norms: whether batch norms keep the statistics that they came with.
         bfloat16: whether it may learn in bfloat16, which a training does only where that is quicker; it gains
@@ -80,10 +83,15 @@ class Recipe:
     average: float = 0.0
     augmentation: Augmentation | None = None
     stages: tuple[Stage, ...] = ()
-    head_epochs: int = 0
+    steps: int = 0
+    head_first: bool = False
     depth_rates: tuple[float, ...] = (1.0,)
     keep_norms: bool = False
     bfloat16: bool = False
+
+    def epochs_of(self, photos: int, batch: int) -> int:
+        """How many epochs to train with that many photos, unless a person says."""
+        return max(self.epochs, math.ceil(self.steps / max(1, photos // min(batch, photos))))
 
 
 _CNN: Final = Recipe(
@@ -107,10 +115,11 @@ _PRETRAINED: Final = replace(
     size=160,
     epochs=12,
     batch=32,
-    rate=5e-4,
+    rate=1e-3,
     weight_decay=0.02,
-    head_epochs=30,
-    depth_rates=(0.1, 0.3, 1.0),
+    steps=300,
+    head_first=True,
+    depth_rates=(0.3, 0.6, 1.0),
     keep_norms=True,
 )
 
@@ -132,6 +141,11 @@ def rate_at(progress: float, recipe: Recipe) -> float:
         return recipe.rate * progress / _WARM_UP
     fallen = min(1.0, (progress - _WARM_UP) / (1.0 - _WARM_UP))
     return recipe.rate * 0.5 * (1.0 + math.cos(math.pi * fallen))
+
+
+def has_fallen(progress: float, recipe: Recipe) -> bool:
+    """Whether the rate is so low that patience may end the training: with a high one, most of the gain is to come."""
+    return not recipe.cosine or (progress > _WARM_UP and rate_at(progress, recipe) <= _FALLEN * recipe.rate)
 
 
 def scale_at(progress: float, stages: Sequence[Stage]) -> float:

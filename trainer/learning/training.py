@@ -10,11 +10,12 @@ from typing import Final
 import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
 
 from trainer.data.photo_cache import PixelStore
 from trainer.learning.balance import class_weights
-from trainer.learning.batches import Batches, one_hot
+from trainer.learning.batches import Batches
 from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos, fit
 from trainer.learning.predictions import features_of
 from trainer.learning.recipe import Recipe, recipe_for
@@ -41,7 +42,11 @@ _HEAD_PHOTOS: Final = 20_000
 _WORTH_TIMING: Final = 500
 """Fewer steps are over before the timing of both number formats has paid."""
 _WORTH_TIMING_S: Final = 120
-_HEAD_RECIPE: Final = Recipe(size=0, epochs=0, batch=256, rate=1e-2)
+_CROSS_VALIDATED: Final = 2_000
+"""The most features (each photo has two) that the penalty of the head is chosen on."""
+_HEAD_FOLDS: Final = 5
+_STRENGTHS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_LEAST_SPREAD: Final = 1e-6
 
 
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
@@ -122,8 +127,8 @@ class Training:
         ``deadline`` is by :func:`time.monotonic`; None if time does not matter.
         """
         args, recipe = self.args, self._recipe()
-        if recipe.head_epochs and not self.run.state.is_file():
-            self._train_head(network, recipe.head_epochs)
+        if recipe.head_first and not self.run.state.is_file():
+            self._train_head(network)
         if recipe.keep_norms:
             freeze_norms(network)
         learner = Learner(network, recipe, depth_groups(network, len(recipe.depth_rates)), self._class_weights())
@@ -138,7 +143,7 @@ class Training:
         recipe = recipe_for(self.args.arch, pretrained=self.args.weights != NamedWeights.NONE)
         return replace(recipe, bfloat16=self.args.bfloat16)
 
-    def _train_head(self, network: keras.Model, epochs: int) -> None:
+    def _train_head(self, network: keras.Model) -> None:
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         sha256s = [self.photos[i].sha256 for i in chosen]
         both = [features_of(network, sha256s, self.store, mirrored=mirrored) for mirrored in (False, True)]
@@ -146,8 +151,7 @@ class Training:
             network,
             np.concatenate(both),
             np.tile(self.labels[chosen], 2),
-            classes=len(self.args.classes),
-            epochs=epochs,
+            [self.photos[i].group for i in chosen] * 2,
             seed=self.args.seed,
             class_weights=self._class_weights(),
         )
@@ -162,24 +166,52 @@ def train_head(
     network: keras.Model,
     features: npt.NDArray[np.float32],
     labels: npt.NDArray[np.intp],
+    groups: Sequence[str],
     *,
-    classes: int,
-    epochs: int,
     seed: int,
-    class_weights: npt.NDArray[np.float32] | None,
+    class_weights: npt.NDArray[np.float32] | None = None,
 ) -> None:
-    """Train a network's last layer alone, in place, on features ``float32 (n, D)`` that are made once."""
-    layer = network.get_layer("logits")  # the network's own, so the network learns with it
-    head = keras.Model(network.get_layer("features").output, layer.output)
-    learner = Learner(network, _HEAD_RECIPE, [layer.trainable_variables], class_weights, logits=head)
-    batch = min(_HEAD_RECIPE.batch, len(features))
-    steps = len(features) // batch
-    for epoch in range(epochs):
-        order = np.random.default_rng((seed, epoch)).permutation(len(features))
-        for step in range(steps):
-            chosen = np.sort(order[step * batch : (step + 1) * batch])
-            rate = _HEAD_RECIPE.rate * (1.0 - (epoch * steps + step) / (epochs * steps))
-            learner.step(tf.constant(features[chosen]), tf.constant(one_hot(labels[chosen], classes)), rate, 0.0)
+    """Fit a network's last layer alone, in place: a logistic regression on features ``float32 (n, D)`` of its body.
+
+    Its penalty is chosen by cross-validation, with groups kept whole. Classes without photos stay unlikely.
+    """
+    present = np.unique(labels)
+    if len(present) == 1:
+        return
+    mean, spread = features.mean(axis=0), features.std(axis=0) + _LEAST_SPREAD
+    scaled, weights = (features - mean) / spread, None if class_weights is None else class_weights[labels]
+    fitted = _logistic(_best_strength(scaled, labels, groups, seed)).fit(scaled, labels, weights)
+    kernel, bias = (np.array(array) for array in network.get_layer("logits").get_weights())
+    kernel[:], bias[:] = 0.0, fitted.intercept_.min() - np.log(len(labels))
+    rows = present if kernel.shape[1] > 1 else slice(None)
+    coefficients, intercept = fitted.coef_, fitted.intercept_
+    if kernel.shape[1] > 1 and len(present) == 2:  # noqa: PLR2004 - one row for the second of two
+        coefficients, intercept = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-1, 1]) * intercept / 2
+    kernel[:, rows] = (coefficients / spread).T
+    bias[rows] = intercept - coefficients @ (mean / spread)
+    network.get_layer("logits").set_weights([kernel, bias])
+
+
+def _best_strength(
+    features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
+) -> float:
+    """The inverse strength of the penalty whose predictions for photos left out are best, by cross-entropy."""
+    chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
+    features, labels, names = features[chosen], labels[chosen], np.array(groups)[chosen]
+    losses = np.zeros(len(_STRENGTHS))
+    folds = min(_HEAD_FOLDS, len(set(names)))
+    for learned, held in GroupKFold(folds).split(features, labels, names):
+        if len(np.unique(labels[learned])) > 1:
+            for place, strength in enumerate(_STRENGTHS):
+                fitted = _logistic(strength).fit(features[learned], labels[learned])
+                known = np.isin(labels[held], fitted.classes_)
+                said = fitted.predict_log_proba(features[held][known])
+                losses[place] -= said[np.arange(len(said)), np.searchsorted(fitted.classes_, labels[held][known])].sum()
+    return _STRENGTHS[int(losses.argmin())]
+
+
+def _logistic(strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, max_iter=200, tol=1e-3)
 
 
 def freeze_norms(network: keras.Model) -> None:

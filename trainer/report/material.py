@@ -13,7 +13,7 @@ from models.statistics.intervals import proportion_interval
 from models.text import number_of
 from pages.text import between, duration, percent, rounded, target_name
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import AchievedPrecision, Evaluation, SplitPredictions
+from trainer.judging.evaluate import AchievedPrecision, Evaluation, Judged, SplitPredictions
 from trainer.judging.figures import Figures
 from trainer.judging.label_errors import LabelIssue
 from trainer.run import EpochFigures, RunArgs
@@ -62,7 +62,7 @@ class ReportMaterial:
     Attributes:
         prepared_counts: split → class → photos that were used.
         notes: remarks on the data for a person, a line each.
-        judged: validation, and test where there is one.
+        judged: validation, test where there is one, and all photos out of fold where it was cross-validated.
         issues: photos whose label is likely wrong, the likeliest first.
         train_batch: JPEG of what the network saw while it learned.
         pixels: SHA-256s of used photos → ``uint8 (n, S, S, 3)``, as the network sees them.
@@ -74,7 +74,7 @@ class ReportMaterial:
     notes: tuple[str, ...]
     excluded: Sequence[Exclusion]
     history: Sequence[EpochFigures]
-    judged: Mapping[Split, SplitPredictions]
+    judged: Mapping[Judged, SplitPredictions]
     confidence: Confidence
     evaluation: Evaluation
     issues: Sequence[LabelIssue]
@@ -84,25 +84,30 @@ class ReportMaterial:
     heat: Callable[[Pixels, Sequence[int]], NDArray[np.float32]]
 
     @property
-    def split(self) -> Split:
-        """The split that is shown: test if there are test photos, else validation."""
-        return Split.TEST if self.evaluation.test and Split.TEST in self.judged else Split.VAL
+    def split(self) -> Judged:
+        """The photos that are shown."""
+        return self.evaluation.shown if self.evaluation.shown in self.judged else Judged.VAL
 
     @property
     def shown(self) -> SplitPredictions:
-        """The shown split as the best network sees it."""
+        """The shown photos, with what is predicted for them."""
         return self.judged[self.split]
 
     @property
     def figures(self) -> Figures | None:
-        """The figures of the shown split."""
-        return self.evaluation.test if self.split is Split.TEST else self.evaluation.val
+        """The figures of the shown photos."""
+        return self.evaluation.figures_of(self.split)
 
     @property
     def caveat(self) -> str:
-        """A warning if the figures are not from test photos; else empty."""
-        if self.split is Split.TEST:
+        """What to know of figures that are not from test photos; else empty."""
+        if self.split is Judged.TEST:
             return ""
+        if self.split is Judged.CV:
+            return (
+                f"{self.args.folds}-fold cross-validation, n = {len(self.shown.labels):,}: each photo was judged by a "
+                "network that had not learned from it. The promise rests on these photos."
+            )
         return (
             "There are no test photos. The figures are of the validation photos, on which the best epoch and the "
             "thresholds were chosen, so expect a little less on new photos."
@@ -121,8 +126,8 @@ class ReportMaterial:
         """The default target, used if a person names none."""
         return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
-    def realised(self, target: PrecisionTarget, split: Split) -> AchievedPrecision | None:
-        """What a target achieves on the shown split; None if it was not measured."""
+    def realised(self, target: PrecisionTarget, split: Judged) -> AchievedPrecision | None:
+        """What a target achieves on some photos; None if it was not measured."""
         found = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
         return found.of(split) if found else None
 
@@ -146,7 +151,7 @@ class ReportMaterial:
     def outcome(self) -> str:
         """A sentence on whether test photos kept the default target; empty if there are none."""
         target = self.ruling
-        found = self.realised(target, Split.TEST) if target else None
+        found = self.realised(target, Judged.TEST) if target else None
         if target is None or found is None:
             return ""
         if not found.automatic or found.precision is None:

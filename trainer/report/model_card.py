@@ -13,6 +13,7 @@ from models.statistics.confidence import PrecisionTarget
 from models.text import number_of
 from pages.text import between, percent, rounded, target_name
 from trainer.data.dataset import Split
+from trainer.judging.evaluate import Judged
 from trainer.judging.figures import ClassFigures, Figures
 from trainer.report.material import ReportMaterial, weakest
 
@@ -41,7 +42,7 @@ def model_card(material: ReportMaterial) -> str:
         ece_before=material.evaluation.ece_before.of(split),
         by_class=_by_class(classes),
         targets=_targets(material),
-        on_test=("right on test photos",) if Split.TEST in material.judged else (),
+        on_test=("right on test photos",) if Judged.TEST in material.judged else (),
         few_photos=_FEW_PHOTOS,
         few=[f"{name} ({count})" for count, name in few],
         weak=[f"{name} ({percent(classes[name].recall)})" for name in (weakest(figures) if figures else ())],
@@ -62,8 +63,8 @@ def model_card(material: ReportMaterial) -> str:
 
 
 def _figures(material: ReportMaterial) -> Iterator[tuple[str, ...]]:
-    for split, one in ((Split.TEST, material.evaluation.test), (Split.VAL, material.evaluation.val)):
-        if one:
+    for split in reversed(Judged):
+        if one := material.evaluation.figures_of(split):
             accuracy = f"{percent(one.accuracy)} ({between(one.accuracy_95)})"
             top5 = percent(one.top5) if one.top5 is not None else "–"
             yield split.word, f"{one.n:,}", accuracy, *_three(one), top5, f"{one.ece:.3f}"
@@ -93,9 +94,9 @@ def _target_row(material: ReportMaterial, target: PrecisionTarget) -> tuple[str,
     name = target_name(target.precision)
     asked = Markup("**{}**").format(name) if target is material.ruling else name
     row = (asked, rounded(target.coverage), rounded(1 - target.coverage))
-    if Split.TEST not in material.judged:
+    if Judged.TEST not in material.judged:
         return row
-    found = material.realised(target, Split.TEST)
+    found = material.realised(target, Judged.TEST)
     if not found or not found.automatic or found.precision is None:
         return *row, "–"
     return *row, f"{percent(found.precision)} ({between(found.precision_95)}) of {found.automatic:,}"

@@ -16,7 +16,7 @@ from pages.charts import matrix_blocks, matrix_uri
 from pages.render import render
 from pages.tiles import data_uri, jpeg_uri
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import SplitPredictions
+from trainer.judging.evaluate import Judged, SplitPredictions
 from trainer.judging.figures import ClassFigures, Figures, confusion
 from trainer.report.material import ReportMaterial
 from trainer.run import best_of
@@ -89,7 +89,7 @@ def _thresholds(material: ReportMaterial) -> _Values:
     order = sorted(range(len(names)), key=rank)[:_MOST_CLASSES]
     return {
         "targets": [(target, *_tested(material, target)) for target in targets],
-        "is_tested": Split.TEST in material.judged,
+        "is_tested": Judged.TEST in material.judged,
         "found_on": material.found_on,
         "classes": [(names[place], cells(place)) for place in order],
     }
@@ -97,7 +97,7 @@ def _thresholds(material: ReportMaterial) -> _Values:
 
 def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, bool]:
     """What a target achieves on test photos, and whether it falls short by more than chance explains."""
-    found = material.realised(target, Split.TEST)
+    found = material.realised(target, Judged.TEST)
     missed = found is not None and found.precision_95 is not None and found.precision_95[1] < target.precision
     return found, missed
 

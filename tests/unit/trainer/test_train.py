@@ -99,6 +99,18 @@ def test_classes_of_unlike_sizes_are_balanced_by_themselves_and_it_is_said(
     assert files_of(result.run.path) >= FILES
 
 
+def test_a_cross_validated_training_tells_of_every_photo_but_test_photos(binary, diary):
+    result = train(replace(binary, cv=2, epochs=2), diary)
+    assert (result.args.cv, result.args.folds) == (True, 2)
+    photos = [photo for photo in read_splits(result.run.splits) if photo.present]
+    found = result.evaluation.cv
+    assert (found.folds, found.n) == (2, sum(photo.split is not Split.TEST for photo in photos))
+    assert found.n > result.evaluation.test.n
+    words = f"2-fold cross-validation, n = {found.n}"
+    assert words in result.run.report.read_text()
+    assert words in result.run.model_card.read_text().replace("\n", " ")
+
+
 def test_each_balance_teaches_something_else(make_training, diary):
     learned = []
     for balance in Balance:
@@ -127,7 +139,7 @@ def test_a_short_time_limit_leaves_no_time_for_folds(binary, tmp_path):
         request = replace(binary, run=tmp_path / f"{limit:.0f}", folds=None, epochs=30, time_limit_s=limit)
         with pytest.raises(KeyboardInterrupt):
             train(request, Diary(on_prepared=stop))
-    assert told == [0, 2]
+    assert told == [0, 5]
 
 
 @pytest.fixture

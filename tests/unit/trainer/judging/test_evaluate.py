@@ -8,8 +8,7 @@ import pytest
 from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.intervals import proportion_interval
-from trainer.data.dataset import Split
-from trainer.judging.evaluate import SplitPredictions, evaluate
+from trainer.judging.evaluate import Judged, SplitPredictions, evaluate
 from trainer.judging.figures import score
 
 CLASSES = ("clock", "hat")
@@ -54,7 +53,7 @@ CONFIDENCE = Confidence(
 
 @pytest.fixture
 def report():
-    return evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, Split.TEST: TEST})
+    return evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL, Judged.TEST: TEST})
 
 
 def test_figures_are_of_calibrated_probabilities(report):
@@ -78,7 +77,7 @@ def test_what_a_target_came_to(report):
 
 def test_where_no_row_is_automatic_there_is_no_precision():
     none = tuple(target.model_copy(update={"thresholds": (None, None)}) for target in CONFIDENCE.targets)
-    found = evaluate(CLASSES, CONFIDENCE.model_copy(update={"targets": none}), {Split.TEST: TEST})
+    found = evaluate(CLASSES, CONFIDENCE.model_copy(update={"targets": none}), {Judged.TEST: TEST})
     realised = found.coverage_at_precision["0.90"].test
     assert (realised.coverage, realised.automatic, realised.precision) == (0.0, 0, None)
     assert realised.precision_95 == (0.0, 1.0)
@@ -90,26 +89,37 @@ def test_the_share_of_unknown_rows_is_said_and_a_score_at_the_limit_is_within(re
     assert unknown.review.val == pytest.approx(1 / 6)
     assert unknown.review.test == 0
     at_limit = replace(VAL, unknown=np.ones(6, np.float32))
-    assert evaluate(CLASSES, CONFIDENCE, {Split.VAL: at_limit}).unknown.review.val == 0
+    assert evaluate(CLASSES, CONFIDENCE, {Judged.VAL: at_limit}).unknown.review.val == 0
 
 
 def test_without_an_unknown_score_every_row_is_known():
     val = replace(VAL, unknown=None)
-    report = evaluate(CLASSES, CONFIDENCE.model_copy(update={"unknown": None}), {Split.VAL: val})
+    report = evaluate(CLASSES, CONFIDENCE.model_copy(update={"unknown": None}), {Judged.VAL: val})
     assert report.unknown is None
     assert report.coverage_at_precision["0.98"].val.automatic == 4
 
 
-@pytest.mark.parametrize("test", [{}, {Split.TEST: judged(0)}])
+@pytest.mark.parametrize("test", [{}, {Judged.TEST: judged(0)}])
 def test_a_split_without_photos_is_none_everywhere(test):
-    report = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL, **test})
+    report = evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL, **test})
     assert report.test is report.ece_before.test is report.unknown.review.test is None
     assert {found.test for found in report.coverage_at_precision.values()} == {None}
     assert report.val is not None
 
 
+def test_what_is_out_of_fold_has_figures_of_its_own_and_is_shown_where_test_is_smaller():
+    known = np.array([True, True, False, True, True, True])
+    parts = {Judged.VAL: VAL, Judged.TEST: TEST, Judged.CV: replace(VAL, unknown=None, known=known)}
+    report = evaluate(CLASSES, CONFIDENCE, parts, folds=5)
+    assert (report.cv.folds, report.cv.n, report.shown) == (5, 6, Judged.CV)
+    assert {name: value for name, value in report.cv.model_dump().items() if name != "folds"} == report.val.model_dump()
+    assert report.unknown.review.cv == pytest.approx(1 / 6)
+    assert evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL, Judged.TEST: TEST}).shown is Judged.TEST
+    assert evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}).shown is Judged.VAL
+
+
 def test_the_file_is_as_it_always_was():
-    written = evaluate(CLASSES, CONFIDENCE, {Split.VAL: VAL}).model_dump_json(indent=1)
+    written = evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}).model_dump_json(indent=1)
     assert rounded(json.loads(written)) == json.loads(GOLDEN.read_text())
 
 

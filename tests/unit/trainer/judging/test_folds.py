@@ -8,7 +8,14 @@ import pytest
 from models.errors import InputError
 from models.statistics.thresholds import HeldOutLogits
 from tests.unit.trainer.run_files import Diary, Killed, at, files_of, kill, press_ctrl_c
-from trainer.judging.folds import assign_folds, choose_folds, share_of_main, train_folds
+from trainer.judging.folds import (
+    assign_folds,
+    choose_folds,
+    held_photos,
+    is_cross_validated,
+    share_of_main,
+    train_folds,
+)
 from trainer.learning.training import labels_of
 from trainer.request import Arch
 from trainer.run import read_history
@@ -37,7 +44,7 @@ def names(photos):
     return [photo.sha256 for photo in photos]
 
 
-def held_photos(training, count=FOLDS):
+def held_by_fold(training, count=FOLDS):
     """Of each fold, the photos that its network has not learned from."""
     own = assign_folds(training.labels, [photo.group for photo in training.photos], training.args.seed, count)
     return [[photo for photo, fold in zip(training.photos, own, strict=True) if fold == n] for n in range(count)]
@@ -56,8 +63,8 @@ def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_
     watched = Watched(training)
     folds = train_folds(replace(training, store=watched), FOLDS, None, diary.advance)
     assert len(folds) == FOLDS
-    assert sorted(names(itertools.chain(*held_photos(training)))) == sorted(names(training.photos))
-    for number, held in enumerate(held_photos(training)):
+    assert sorted(names(itertools.chain(*held_by_fold(training)))) == sorted(names(training.photos))
+    for number, held in enumerate(held_by_fold(training)):
         learned = {name for asked in watched.taken[number] if asked != names(held) for name in asked}
         assert names(held) in watched.taken[number]
         assert learned == set(names(training.photos)) - set(names(held))
@@ -67,7 +74,7 @@ def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_
 def test_what_a_fold_says_is_of_its_photos_in_their_order(make_training, diary):
     training = make_training(epochs=36)
     folds = train_folds(training, FOLDS, None, diary.advance)
-    for fold, photos in zip(folds, held_photos(training), strict=True):
+    for fold, photos in zip(folds, held_by_fold(training), strict=True):
         labels = labels_of(photos, training.args.classes)
         assert np.array_equal(fold.labels, labels)
         assert fold.logits.shape == (len(labels), 3)
@@ -155,6 +162,22 @@ def test_a_network_beside_folds_has_the_share_of_time_that_it_takes(folds, share
 )
 def test_there_are_folds_where_validation_is_small_and_training_gives_more(held, learned, epochs, folds):
     assert choose_folds(held, learned, epochs) == folds
+
+
+@pytest.mark.parametrize(
+    ("photos", "epochs", "expected"), [(300, 12, True), (1_499, 12, True), (1_500, 70, False), (300, 11, False)]
+)
+def test_few_photos_are_cross_validated_where_the_training_is_a_real_one(photos, epochs, expected):
+    assert is_cross_validated(photos, epochs) is expected
+
+
+def test_cross_validated_networks_are_trained_in_full(make_training, diary):
+    training = make_training(epochs=3, patience=99, cv=True, folds=2)
+    folds = train_folds(training, 2, None, diary.advance)
+    assert [len(read_history(training.run.fold(n).history)) for n in (1, 2)] == [3, 3]
+    predicted = np.concatenate([fold.labels for fold in folds])
+    assert np.array_equal(labels_of(held_photos(training), training.args.classes), predicted)
+    assert share_of_main(5, cv=True) == pytest.approx(1 / 5)
 
 
 def test_a_fold_does_not_begin_with_weights_that_know_its_photos(make_training, diary, tmp_path):

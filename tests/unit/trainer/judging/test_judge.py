@@ -8,7 +8,7 @@ from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.thresholds import automatic
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import SplitPredictions, write_predictions
+from trainer.judging.evaluate import Judged, SplitPredictions, write_predictions
 from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = ("hat", "lamp", "vase")
@@ -53,10 +53,10 @@ def path(tmp_path):
 
 
 def test_there_is_a_row_for_every_photo_of_validation_and_test(path):
-    found = {Split.VAL: judged(7), Split.TEST: judged(5, Split.TEST)}
+    found = {Judged.VAL: judged(7), Judged.TEST: judged(5, Split.TEST)}
     rows = rows_of(path, found, confidence(0.95, (0.5, 0.5, 0.5), 1.0))
     assert path.read_text().splitlines()[0] == "image,split,label,predicted,confidence,unknown,status"
-    photos = [*found[Split.VAL].photos, *found[Split.TEST].photos]
+    photos = [*found[Judged.VAL].photos, *found[Judged.TEST].photos]
     assert [row["image"] for row in rows] == [str(photo.path) for photo in photos]
     assert [row["split"] for row in rows] == ["val"] * 7 + ["test"] * 5
     assert [row["label"] for row in rows] == [photo.label for photo in photos]
@@ -64,7 +64,7 @@ def test_there_is_a_row_for_every_photo_of_validation_and_test(path):
 
 def test_what_is_predicted_is_the_likeliest_class_and_how_sure_that_is(path):
     found = judged(20)
-    rows = rows_of(path, {Split.VAL: found}, confidence(0.95, (0.5, 0.5, 0.5), 1.0))
+    rows = rows_of(path, {Judged.VAL: found}, confidence(0.95, (0.5, 0.5, 0.5), 1.0))
     assert [row["predicted"] for row in rows] == [CLASSES[i] for i in found.probabilities.argmax(axis=1)]
     assert [float(row["confidence"]) for row in rows] == pytest.approx(found.probabilities.max(axis=1), abs=1e-6)
     assert [float(row["unknown"]) for row in rows] == pytest.approx(found.unknown, rel=1e-5)
@@ -76,9 +76,9 @@ def test_the_status_is_what_labelling_makes_of_a_row(path, thresholds, limit):
     found, sure = judged(200), confidence(0.95, thresholds, limit)
     known = np.ones(200, np.bool_) if limit is None else found.unknown <= limit
     by_itself = automatic(found.probabilities, known, sure.targets[1].thresholds)
-    assert [row["status"] == "labeled" for row in rows_of(path, {Split.VAL: found}, sure)] == by_itself.tolist()
+    assert [row["status"] == "labeled" for row in rows_of(path, {Judged.VAL: found}, sure)] == by_itself.tolist()
 
 
 def test_where_no_precision_is_promised_every_row_goes_to_review(path):
-    rows = rows_of(path, {Split.VAL: judged(100)}, confidence(None, (0.0, 0.0, 0.0)))
+    rows = rows_of(path, {Judged.VAL: judged(100)}, confidence(None, (0.0, 0.0, 0.0)))
     assert {row["status"] for row in rows} == {"review"}

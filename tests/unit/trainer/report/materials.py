@@ -14,7 +14,7 @@ from models.preprocess import PreprocessSpec
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import PerSplit, SplitPredictions, evaluate
+from trainer.judging.evaluate import Judged, PerSplit, SplitPredictions, evaluate
 from trainer.judging.label_errors import LabelIssue
 from trainer.report.material import ReportMaterial, Speed
 from trainer.run import EpochFigures, RunState
@@ -95,17 +95,17 @@ def made(
     labels = {Split.VAL: np.repeat(np.arange(count), each)}
     if test:
         labels[Split.TEST] = np.repeat(np.arange(count - untested), each)
-    judged = {split: judge(classes, found, split, noise_level) for split, found in labels.items()}
+    judged = {Judged(split): judge(classes, found, split, noise_level) for split, found in labels.items()}
     if not unknown:
         judged = {split: replace(one, unknown=None) for split, one in judged.items()}
-    targets = tuple(target_of(judged[Split.VAL], count, precision) for precision in TARGETS)
+    targets = tuple(target_of(judged[Judged.VAL], count, precision) for precision in TARGETS)
     limit = UnknownLimit(score="distance", limit=-3.2, kept=0.95) if unknown else None
     if ruling is None:
         nothing = {"thresholds": (None,) * count, "coverage": 0.0, "class_coverage": (0.0,) * count}
         targets = tuple(target.model_copy(update=nothing) for target in targets)
     batch = io.BytesIO()
     Image.fromarray(noise([f"{n:x}" for n in range(2)]).reshape(2 * SIDE, SIDE, 3)).save(batch, "JPEG")
-    rows = len(judged[Split.VAL].labels)
+    rows = len(judged[Judged.VAL].labels)
     confidence = Confidence(temperature=TEMPERATURE, precision=ruling, targets=targets, unknown=limit, rows=rows)
     return ReportMaterial(
         args=ARGS.model_copy(
@@ -143,7 +143,7 @@ def made(
         issues=[
             LabelIssue(photo, suggested, 0.02, 0.95)
             for photo, suggested in zip(
-                judged[Split.VAL].photos[:issues], itertools.cycle(reversed(classes)), strict=False
+                judged[Judged.VAL].photos[:issues], itertools.cycle(reversed(classes)), strict=False
             )
         ],
         speed=Speed(
@@ -163,7 +163,7 @@ def made(
 def with_outcome(material: ReportMaterial, **changes: object) -> ReportMaterial:
     """The same, but that the ruling target came to something else on the test photos."""
     target = material.ruling
-    found = material.realised(target, Split.TEST)
-    came = PerSplit(val=material.realised(target, Split.VAL), test=found.model_copy(update=changes))
+    found = material.realised(target, Judged.TEST)
+    came = PerSplit(val=material.realised(target, Judged.VAL), test=found.model_copy(update=changes))
     table = material.evaluation.coverage_at_precision | {f"{target.precision:.2f}": came}
     return replace(material, evaluation=material.evaluation.model_copy(update={"coverage_at_precision": table}))

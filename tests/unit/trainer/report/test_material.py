@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pages.text import between, percent, rounded, target_name
 from tests.unit.trainer.report.materials import made, with_outcome
-from trainer.data.dataset import Split
+from trainer.judging.evaluate import Judged
 from trainer.report.material import weakest
 
 
@@ -49,9 +49,9 @@ def test_an_outcome_of_no_photos_is_said() -> None:
 
 
 def test_without_test_photos_validation_is_shown_and_warned_of() -> None:
-    assert made().split is Split.TEST
+    assert made().split is Judged.TEST
     assert made().caveat == ""
-    assert made(test=False).split is Split.VAL
+    assert made(test=False).split is Judged.VAL
     assert "no test photos" in made(test=False).caveat
     assert made(test=False).outcome == ""
 

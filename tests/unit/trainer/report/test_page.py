@@ -11,8 +11,8 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from tests.html_page import NASTY, Page, check_harmless
 from tests.unit.trainer.report.materials import made, noise, with_outcome
-from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import PerSplit
+from trainer.data.dataset import Exclusion
+from trainer.judging.evaluate import Judged, PerSplit
 from trainer.report.material import ReportMaterial
 from trainer.report.page import average_precision, overlay, report_page
 from trainer.run import RunState
@@ -106,7 +106,7 @@ def test_a_target_that_was_missed_is_marked(shop) -> None:
 
 
 def test_mistakes_are_shown_the_surest_first_with_the_heat_of_what_was_said(shop) -> None:
-    judged, asked = shop.judged[Split.TEST], []
+    judged, asked = shop.judged[Judged.TEST], []
 
     def heat(pixels, classes):
         asked.extend(classes)
@@ -124,7 +124,7 @@ def test_mistakes_are_shown_the_surest_first_with_the_heat_of_what_was_said(shop
 
 
 def test_the_matrix_counts_the_photos(shop, html) -> None:
-    judged = shop.judged[Split.TEST]
+    judged = shop.judged[Judged.TEST]
     guesses = judged.probabilities.argmax(axis=1)
     cells = re.findall(r'<td class="(right|wrong)[^"]*"[^>]*>([\d,]*)</td>', part(html, "confusion"))
     counts = [int(text or 0) for _, text in cells[:9]]
@@ -142,10 +142,10 @@ def test_classes_come_worst_first(shop, html) -> None:
 
 def test_a_perfect_class_has_an_average_precision_of_one() -> None:
     material = made()
-    labels = material.judged[Split.TEST].labels
+    labels = material.judged[Judged.TEST].labels
     sure = np.eye(3, dtype=np.float32)[labels]
-    judged = replace(material.judged[Split.TEST], probabilities=sure)
-    html = report_page(replace(material, judged={**material.judged, Split.TEST: judged}))
+    judged = replace(material.judged[Judged.TEST], probabilities=sure)
+    html = report_page(replace(material, judged={**material.judged, Judged.TEST: judged}))
     assert said(html, "precision-recall").count("1.000") == 4
     assert "No photo is taken for one of another class." in said(html, "confusion")
     assert "Every photo was recognised." in said(html, "mistakes")
@@ -161,7 +161,7 @@ def test_what_was_set_aside_is_said_by_reason(html) -> None:
 
 
 def test_the_share_beyond_the_limit_is_said(shop, html) -> None:
-    beyond = (shop.judged[Split.TEST].unknown > np.float32(-3.2)).mean()
+    beyond = (shop.judged[Judged.TEST].unknown > np.float32(-3.2)).mean()
     assert 0 < beyond < 1
     assert "What is above -3.2 goes to a person: a limit that 95.0% of the known photos keep." in said(html, "unknown")
     assert f"Of the test photos, all known, it sends {beyond:.1%}." in said(html, "unknown")
@@ -221,7 +221,7 @@ def test_a_class_without_test_photos_says_so() -> None:
 def test_figures_that_are_not_finite_are_left_out_of_the_drawings(shop) -> None:
     rows = [replace(row, train_loss=float("nan"), val_loss=float("inf")) for row in shop.history]
     scores = np.array([float("nan"), float("inf"), *[-4.0] * 88], np.float32)
-    judged = {**shop.judged, Split.TEST: replace(shop.judged[Split.TEST], unknown=scores)}
+    judged = {**shop.judged, Judged.TEST: replace(shop.judged[Judged.TEST], unknown=scores)}
     html = report_page(replace(shop, history=rows, judged=judged))
     for anchor in ("curves", "unknown"):
         assert "nan" not in part(html, anchor)

@@ -1,0 +1,101 @@
+"""What few photos are enough for: draws from a set of labelled photos, trained on and judged on its given test split.
+
+    python benchmarks/few_photos.py PHOTOS --per-class 25 50 100 --draws 5 --checkout EARLIER . -- --arch mobilenet ...
+
+``PHOTOS`` has the folders train, validation and test, each with a folder a class. Each draw takes photos of train and
+validation alone; checkouts take turns on the same draws. What follows ``--`` is passed to ``hangtag train``. For each
+checkout and number of photos it prints the mean accuracy on test with its standard deviation over draws, what was
+promised at 0.95 and kept, and the seconds that a training took. Where the training estimated its accuracy by folds, it
+prints by how much the estimate was off, and how many of the intervals held the accuracy on test.
+"""
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean, pstdev
+from typing import Any
+
+import numpy as np
+
+Rows = list[tuple[Path, str, str]]
+
+
+def main() -> None:
+    """Print a line for each number of photos and checkout."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--per-class", type=int, nargs="+", default=[25, 50, 100])
+    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--classes", nargs="+")
+    parser.add_argument("--checkout", type=Path, nargs="+", default=[Path()])
+    parser.add_argument("--target", default="0.95")
+    own, _, options = " ".join(sys.argv[1:]).partition(" -- ")
+    arguments = parser.parse_args(own.split())
+    classes = arguments.classes or sorted(folder.name for folder in (arguments.photos / "test").iterdir())
+    for count in arguments.per_class:
+        found: dict[Path, list[dict[str, Any]]] = {checkout: [] for checkout in arguments.checkout}
+        for draw in range(arguments.draws):
+            rows = _draw(arguments.photos, classes, count, draw)
+            for checkout in arguments.checkout:
+                found[checkout].append(_train(rows, checkout.resolve(), draw, options.split()))
+                accuracy = found[checkout][-1]["test"]["accuracy"]
+                print(f"{count} a class, draw {draw}, {checkout}: {accuracy:.3f}", file=sys.stderr, flush=True)
+        for checkout, runs in found.items():
+            print(f"{count:4d} a class of {len(classes)}  {checkout!s:12}  {_line(runs, arguments.target)}", flush=True)
+
+
+def _draw(photos: Path, classes: list[str], count: int, seed: int) -> Rows:
+    random = np.random.default_rng(seed)
+    rows: Rows = []
+    for name in classes:
+        there = sorted(file for split in ("train", "validation") for file in (photos / split / name).iterdir())
+        rows += [(there[i], name, "open") for i in random.permutation(len(there))[:count]]
+        rows += [(file, name, "test") for file in sorted((photos / "test" / name).iterdir())]
+    return rows
+
+
+def _train(rows: Rows, checkout: Path, seed: int, options: list[str]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        with (Path(folder) / "draw.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(
+                [("image", "label", "split"), *((path.resolve(), *rest) for path, *rest in rows)]
+            )
+        command = [sys.executable, "-m", "hangtag", "train", f"{folder}/draw.csv", "--out", folder, "--name", "run"]
+        begin = time.monotonic()
+        subprocess.run(
+            [*command, "--seed", str(seed), *options],
+            env={**os.environ, "PYTHONPATH": str(checkout)},
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+        seconds = time.monotonic() - begin
+        evaluation = json.loads((Path(folder) / "run" / "evaluation.json").read_text())
+    return {**evaluation, "seconds": seconds}
+
+
+def _line(runs: list[dict[str, Any]], target: str) -> str:
+    accuracy = [run["test"]["accuracy"] for run in runs]
+    kept = [run["coverage_at_precision"][target]["test"] for run in runs]
+    right, wrong = sum(one["automatic"] - one["wrong"] for one in kept), sum(one["wrong"] for one in kept)
+    words = [
+        f"accuracy {mean(accuracy):.3f} ± {pstdev(accuracy):.3f}",
+        f"at {target}: coverage {mean(one['coverage'] for one in kept):.2f}, "
+        f"precision {right / (right + wrong) if right + wrong else float('nan'):.3f}",
+        f"{mean(run['seconds'] for run in runs):.0f} s",
+    ]
+    if all(run.get("cv") for run in runs):
+        off = [run["cv"]["accuracy"] - run["test"]["accuracy"] for run in runs]
+        held = [run["cv"]["accuracy_95"][0] <= run["test"]["accuracy"] <= run["cv"]["accuracy_95"][1] for run in runs]
+        words.append(f"folds off by {mean(off):+.3f} ± {pstdev(off):.3f}, {sum(held)} of {len(runs)} intervals held")
+    return ", ".join(words)
+
+
+if __name__ == "__main__":
+    main()
