@@ -191,7 +191,7 @@ def _confidence(scores: Scores, run: TrainingRun) -> Confidence:
     if limit is not None and scores.unknown is not None:
         limit = limit.model_copy(update={"limit": unknown_limit(scores.unknown)})
         known = scores.unknown <= limit.limit
-    return fit_confidence(HeldOutLogits(scores.probabilities, run.labels, known), limit, list(run.folds))
+    return fit_confidence(HeldOutLogits(scores.probabilities, run.labels, known), limit, list(run.folds), cv=run.cv)
 
 
 def metadata_of(run: TrainingRun, variant: str, version: str, confidence: Confidence) -> ModelMetadata:

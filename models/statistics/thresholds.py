@@ -110,19 +110,20 @@ class HeldOutRows:
 
 
 def fit_confidence(
-    validation: HeldOutLogits, unknown: UnknownLimit | None, folds: Sequence[HeldOutLogits]
+    validation: HeldOutLogits, unknown: UnknownLimit | None, folds: Sequence[HeldOutLogits], *, cv: bool = False
 ) -> Confidence:
     """Fit the temperature, and find the thresholds of every target.
 
     It rests on what the network itself said of ``validation``, and on what networks said of ``folds`` that were trained
-    without these photos; each of them has a temperature of its own. Without validation photos the rows of all folds,
-    full trainings then, stand for the network's own, with one temperature.
+    without these photos; each of them has a temperature of its own. With ``cv`` the folds are full trainings: all rows
+    together stand for the network's own, with one temperature.
     """
     out_of_fold = sum(len(fold.labels) for fold in folds)
     rows = len(validation.labels) + out_of_fold
-    if folds and not len(validation.labels):
+    if cv and folds:
+        parts = (*folds, validation)
         logits, labels, known = (
-            np.concatenate([getattr(fold, name) for fold in folds]) for name in ("logits", "labels", "known")
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "labels", "known")
         )
         validation, folds = HeldOutLogits(logits, labels, known), ()
     temperature, own = validation.fitted()

@@ -353,7 +353,7 @@ def test_folds_join_the_rows_each_at_a_temperature_of_its_own():
 
 def test_without_validation_the_rows_of_all_folds_stand_for_the_networks_own():
     folds = [held_out(400, 2.0, seed) for seed in range(5)]
-    found = fit_confidence(held_out(0), PRODUCTS.unknown, folds)
+    found = fit_confidence(held_out(0), PRODUCTS.unknown, folds, cv=True)
     assert (found.rows, found.out_of_fold) == (2000, 2000)
     assert found.temperature == pytest.approx(2.0, rel=0.15)
     assert at(found.targets, 0.90).coverage > 0.2
