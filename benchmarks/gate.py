@@ -27,7 +27,7 @@ from rich.table import Table
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from models.statistics.thresholds import proved_threshold
+from models.statistics.thresholds import proved_rows
 from trainer.data.dataset import Split
 from trainer.retrain.compare_predictions import ModelPredictions, compare_calibration, compare_predictions
 from trainer.retrain.config import ClassMap, GateSettings
@@ -171,10 +171,13 @@ def _model(
     labels = rng.choice(CLASSES, held, p=SIZES)
     seen = np.where(rng.random(held) < WRONG_LABELS, rng.integers(0, CLASSES, held), labels)
     said = _probabilities(rng.normal(size=(held, CLASSES)), seen, truth)
-    limit = proved_threshold(said.max(axis=1), said.argmax(axis=1) == labels, PRECISION)
+    order = np.argsort(-said.max(axis=1), kind="stable")
+    falling = said.max(axis=1)[order]
+    rows = proved_rows(falling, (said.argmax(axis=1) == labels)[order], PRECISION)
+    limit = falling[rows - 1] if rows else np.inf
     noise = np.sqrt(SHARED) * shared + np.sqrt(1 - SHARED) * rng.normal(size=shared.shape)
     probabilities = _probabilities(noise, shown, truth)
-    sure = probabilities.max(axis=1) >= (np.inf if limit is None else limit)
+    sure = probabilities.max(axis=1) >= limit
     names = tuple(str(label) for label in range(CLASSES))
     return ModelPredictions(name, names, probabilities, sure, PRECISION, sure, PRECISION, FOOTPRINT)
 
