@@ -62,15 +62,18 @@ class ValidationPhotos:
 
 @dataclass(frozen=True)
 class FitOutcome:
-    """How a training ended."""
+    """How a training ended; ``last_is_best`` where no epoch was chosen by validation."""
 
     history: list[EpochFigures]
     interrupted: bool
+    last_is_best: bool = False
 
     @property
     def best_epoch(self) -> int | None:
         """The number of the best epoch, from 1; None before any epoch has ended."""
-        return best_of(self.history).epoch if self.history else None
+        if not self.history:
+            return None
+        return self.history[-1].epoch if self.last_is_best else best_of(self.history).epoch
 
 
 class FitView(Protocol):

@@ -99,6 +99,11 @@ class ReportMaterial:
         return self.evaluation.figures_of(self.split)
 
     @property
+    def best(self) -> EpochFigures:
+        """The epoch whose network was kept."""
+        return self.history[(self.args.best_epoch or len(self.history)) - 1]
+
+    @property
     def caveat(self) -> str:
         """What to know of figures that are not from test photos; else empty."""
         if self.split is Judged.TEST:

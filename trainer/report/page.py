@@ -19,7 +19,6 @@ from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Judged, SplitPredictions
 from trainer.judging.figures import ClassFigures, Figures, confusion
 from trainer.report.material import ReportMaterial
-from trainer.run import best_of
 
 __all__ = ["average_precision", "overlay", "report_page"]
 
@@ -62,7 +61,7 @@ def report_page(material: ReportMaterial) -> str:
         precision_recall=_precision_recall(judged, classes),
         reliability=_reliability(judged, ece_before, material.figures),
         scores=None if judged.unknown is None else judged.unknown[np.isfinite(judged.unknown)].astype(np.float64),
-        best=best_of(material.history),
+        best=material.best,
         data=_data(material),
         set_aside=_set_aside(material.excluded),
         made={name.replace("_", " "): value for name, value in material.settings.items()}

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from models.preprocess import Pixels
 from trainer.learning.training import Training
-from trainer.run import EpochFigures, best_of
+from trainer.run import EpochFigures
 
 __all__ = ["first_batch", "heat_maps", "last_spatial_layer", "plot_confusion", "plot_history", "train_batch_jpeg"]
 
@@ -37,12 +37,11 @@ _IMAGES: Final = 4
 """Dimensions of a batch of maps: photo, row, column, channel."""
 
 
-def plot_history(history: Sequence[EpochFigures], output: Path) -> None:
+def plot_history(history: Sequence[EpochFigures], best: EpochFigures, output: Path) -> None:
     """``results.png``: loss, accuracy and learning rate by epoch, the best epoch marked."""
     figure = Figure(figsize=(13, 4), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3)
     epochs = [row.epoch for row in history]
-    best = best_of(history)
     for split, label in (("train", "train"), ("val", "validation")):
         loss.plot(epochs, [getattr(row, f"{split}_loss") for row in history], label=label)
         accuracy.plot(epochs, [getattr(row, f"{split}_accuracy") for row in history], label=label)

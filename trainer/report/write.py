@@ -75,7 +75,7 @@ def write_report(
     )
     matrix = confusion(material.shown.probabilities, material.shown.labels, len(args.classes))
     plot_confusion(matrix, args.classes, f"{args.name}: {material.split}", run.path / "confusion_matrix.png")
-    plot_history(history, run.path / "results.png")
+    plot_history(history, material.best, run.path / "results.png")
     advance("Writing the report", 3, _PARTS)
     replace_file(run.report, report_page(material).encode())
     replace_file(run.model_card, model_card(material).encode())

@@ -36,7 +36,7 @@ def shade(path):
 @pytest.mark.parametrize("epochs", [1, 5])
 def test_a_history_of_any_length_is_drawn(tmp_path, epochs):
     rows = [EpochFigures(i, 2 / i, 0.5, 2.1 / i, 0.4, 1e-3) for i in range(1, epochs + 1)]
-    plot_history(rows, tmp_path / "results.png")
+    plot_history(rows, rows[-1], tmp_path / "results.png")
     assert drawn(tmp_path / "results.png")
 
 
