@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from models.storage.storage import FolderStorage
 from tests.review_jobs import Row, doubtful, labelled_job, sha256_of
@@ -371,6 +371,27 @@ def test_who_answered_on_while_the_server_was_away_is_asked_all_the_others(
         if reviewer.photo.is_visible():
             reviewer.answer("Enter")
     expect(reviewer.page.locator("#end-text")).to_contain_text("18 of 18 photos are done, 18 by you.")
+
+
+def test_a_photo_that_was_lost_on_its_way_to_the_page_comes_again(
+    server: WebServer, open_page: OpenPage, tmp_path: Path, complaints: Complaints
+) -> None:
+    complaints.expect("net::ERR_")
+    first = next(numbers)
+    job = shown(server, labelled_job(tmp_path / "shop", doubtful(14, first)), first, 14)
+    reviewer = ReviewPage(open_page(server.url)).open(job.id)
+    lost: list[object] = []
+
+    def lose(route: Route) -> None:
+        if lost:
+            return route.continue_()
+        lost.append(route.fetch())  # the server keeps the photo for this page, which never hears of it
+        return route.abort()
+
+    reviewer.page.route("**/questions?*", lose)
+    assert {reviewer.answer("Enter") for _ in job.photos} == {photo[:16] for photo in job.photos}
+    assert lost
+    expect(reviewer.page.locator("#end-title")).to_have_text("Nothing is left to ask you")
 
 
 def test_answers_that_the_server_cannot_store_are_kept_and_the_reason_is_said(
