@@ -104,7 +104,7 @@ def test_a_slow_host_holds_up_nobody(tmp_path, server, other):
     server.otherwise(held)
     slow = [server.url(f"/{number}") for number in range(100)]
     quick = [other.url(f"/{number}") for number in range(300)]
-    limits = replace(HASTY, at_once=16, idle_s=20.0, total_s=30.0)
+    limits = replace(HASTY, at_once=16, connect_s=10.0, idle_s=60.0, total_s=90.0)
     with photos(tmp_path, server.place, other.place, limits=limits) as source:
         source.want(wanted(*slow), {})
         source.want(wanted(*quick, chunk=1), {})

@@ -16,6 +16,7 @@ ARGS = run_files.ARGS.model_copy(
         "balance": Balance.WEIGHTS,
         "time_limit_s": 600.0,
         "folds": 3,
+ "cv": false,
         "bfloat16": True,
         "photos_per_s": {"float32": 85.0, "bfloat16": 143.0},
         "tensorboard": True,
