@@ -16,7 +16,6 @@ ARGS = run_files.ARGS.model_copy(
         "balance": Balance.WEIGHTS,
         "time_limit_s": 600.0,
         "folds": 3,
- "cv": false,
         "bfloat16": True,
         "photos_per_s": {"float32": 85.0, "bfloat16": 143.0},
         "tensorboard": True,
@@ -48,6 +47,7 @@ ARGS_JSON = """{
  "balance": "weights",
  "time_limit_s": 600.0,
  "folds": 3,
+ "cv": false,
  "fold_weights": null,
  "bfloat16": true,
  "photos_per_s": {
