@@ -80,6 +80,7 @@ def draw(
     page.wait_for_function(ALL_LOADED)
     picture = Image.open(BytesIO(page.screenshot()))
     page.goto("about:blank")
+    page.wait_for_timeout(500)  # the page lets go of its questions
     context.close()
     for colours in (256, 128, 64):
         picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(place, optimize=True)
