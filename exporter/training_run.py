@@ -34,7 +34,6 @@ class _Args(BaseModel):
     arch: str
     preprocess: PreprocessSpec
     classes: tuple[str, ...] = Field(strict=False)
-    cv: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,6 @@ class TrainingRun:
         confidence: how sure it is.
         unknown_head: the arrays of the out-of-distribution score; None if it could not be learned.
         folds: for each fold, the predictions of the network that was trained without it; may be empty.
-        cv: whether these networks were trained in full, so that their rows count as the network's own.
     """
 
     name: str
@@ -70,7 +68,6 @@ class TrainingRun:
     confidence: Confidence
     unknown_head: DistanceHead | None
     folds: tuple[HeldOutLogits, ...]
-    cv: bool = False
 
     def original_labels(self) -> list[int]:
         """The class index of each original; the file's name is the number of the validation photo."""
@@ -109,7 +106,6 @@ def read_training_run(path: Path) -> TrainingRun:
         confidence=confidence,
         unknown_head=_read_head(path / "export" / "unknown.npz") if confidence.unknown else None,
         folds=tuple(map(_read_fold, sorted(path.glob("folds/*/answers.npz")))) if confidence.out_of_fold else (),
-        cv=args.cv,
     )
 
 

@@ -1,5 +1,6 @@
 """The variants of a bundle: float32, and lighter ones, which ship if they lose next to nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +39,10 @@ FLOAT16: Final = "float16"
 INT8: Final = "int8"
 _SAME_SIDE: Final = 0.97
 """Even an unrelated score would agree on some 90%, since 5% are beyond the limit of either."""
+
+
+_SAME_LABELS: Final = 0.95
+"""With fewer labels in common, the folds' networks, which compute in float32, say nothing of a variant."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,8 @@ def _made(
 ) -> MadeVariant | Refusal:
     """A variant with a temperature, thresholds and a limit of its own."""
     run, before, now = float32.run, float32.scores.unknown, onnx_scores(model.SerializeToString(), float32.run.pixels)
-    confidence = _confidence(now, run)
+    alike = (now.probabilities.argmax(axis=1) == float32.scores.probabilities.argmax(axis=1)).mean() >= _SAME_LABELS
+    confidence = _confidence(now, run, run.folds if alike else ())
     agreement = None
     if before is not None and now.unknown is not None and run.confidence.unknown and confidence.unknown:
         same_side = (before <= run.confidence.unknown.limit) == (now.unknown <= confidence.unknown.limit)
@@ -184,14 +190,14 @@ def _made(
     return MadeVariant(metadata, finished(model, metadata), cost.accuracy, cost, gain, agreement, quantization)
 
 
-def _confidence(scores: Scores, run: TrainingRun) -> Confidence:
-    """The thresholds that a variant's scores of the validation photos, and the run's folds, prove for it."""
+def _confidence(scores: Scores, run: TrainingRun, folds: Sequence[HeldOutLogits]) -> Confidence:
+    """The thresholds that a variant's scores of the validation photos prove for it, with those of ``folds``."""
     limit = run.confidence.unknown
     known = np.ones(len(run.labels), np.bool_)
     if limit is not None and scores.unknown is not None:
         limit = limit.model_copy(update={"limit": unknown_limit(scores.unknown)})
         known = scores.unknown <= limit.limit
-    return fit_confidence(HeldOutLogits(scores.probabilities, run.labels, known), limit, list(run.folds), cv=run.cv)
+    return fit_confidence(HeldOutLogits(scores.probabilities, run.labels, known), limit, folds)
 
 
 def metadata_of(run: TrainingRun, variant: str, version: str, confidence: Confidence) -> ModelMetadata:

@@ -86,8 +86,8 @@ class S3Client:
         known = {"IfNoneMatch": fetch.known_as} if fetch.known_as else {}
         client = self._client or await self._connected(fetch)
         answer = await client.get_object(Bucket=fetch.target.host, Key=fetch.target.key, **known)
-        fetch.check(answer.get("ContentLength", 0))
         async with answer["Body"] as body:
+            fetch.check(answer.get("ContentLength", 0))
             while chunk := await body.read(_PIECE):
                 await fetch.add(chunk)
         return Came(fetch.whole(), strong(answer.get("ETag")))

@@ -91,6 +91,22 @@ def test_a_variant_whose_unknown_score_sees_other_strangers_is_refused(float16, 
     assert "on the other side of its limit than float32's does; 3% are allowed" in float16(strict).reason
 
 
+def test_folds_prove_nothing_of_a_variant_that_labels_otherwise(float32, trained):
+    """The folds' networks compute in float32, whose labels are rolled here."""
+    from exporter.variant import make_float16
+    from models.statistics.thresholds import HeldOutLogits
+
+    labels = np.arange(500) % len(trained.classes)
+    sure = HeldOutLogits(10 * np.eye(len(trained.classes), dtype=np.float32)[labels], labels, np.ones(500, np.bool_))
+    scores, run = float32.scores, replace(trained, folds=(sure,))
+    other = replace(scores, probabilities=np.roll(scores.probabilities, 1, axis=1))
+    rows = [
+        make_float16(replace(float32, run=run, scores=said), ExportOptions(max_drop=100.0)).metadata.targets[0].rows[0]
+        for said in (scores, other)
+    ]
+    assert rows[0] == rows[1] + 500
+
+
 def test_one_that_sees_the_same_strangers_says_so(float16, int8):
     assert float16().unknown_agreement >= 0.97
     assert int8[7].unknown_agreement >= 0.97
