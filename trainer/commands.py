@@ -151,7 +151,9 @@ def train_command(
     batch: Annotated[int | None, typer.Option(min=1, help="Photos in a step. Default: what suits the network.")] = None,
     patience: Annotated[
         int | None,
-        typer.Option(min=1, help="Stop after this many epochs without a better one. Default: a third of them."),
+        typer.Option(
+            min=1, help="Stop after this many epochs without a better one, once the rate has fallen. Default: a third."
+        ),
     ] = None,
     balance: Annotated[
         Balance | None,
