@@ -201,12 +201,15 @@ def train_head(
 def _best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
-    """The inverse strength of the penalty whose predictions for photos left out are best, by cross-entropy."""
+    """The inverse strength of the penalty whose predictions for photos left out are best, by cross-entropy.
+
+    Where all photos are of one group, none can be left out, and the strongest penalty is taken.
+    """
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     features, labels, names = features[chosen], labels[chosen], np.array(groups)[chosen]
     losses = np.zeros(len(_STRENGTHS))
     folds = min(_HEAD_FOLDS, len(set(names)))
-    for learned, held in GroupKFold(folds).split(features, labels, names):
+    for learned, held in GroupKFold(folds).split(features, labels, names) if folds > 1 else ():
         if len(np.unique(labels[learned])) > 1:
             for place, strength in enumerate(_STRENGTHS):
                 fitted = _logistic(strength).fit(features[learned], labels[learned])
@@ -217,7 +220,7 @@ def _best_strength(
 
 
 def _logistic(strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=200, tol=1e-3)
+    return LogisticRegression(C=strength, max_iter=1_000, tol=1e-3)
 
 
 def freeze_norms(network: keras.Model) -> None:

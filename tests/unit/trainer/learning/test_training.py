@@ -72,6 +72,13 @@ def test_the_penalty_is_chosen_on_other_groups():
     assert np.abs(network.get_layer("logits").get_weights()[0]).max() < 0.05
 
 
+def test_photos_of_one_group_still_teach_the_head():
+    features, labels = features_and_labels(3)
+    network = network_for(3)
+    train_head(network, features, labels, ["one"] * len(labels), seed=0)
+    assert (head_says(network, features) == labels).mean() > 0.9
+
+
 def test_class_weights_count():
     """Of photos that are all alike, the head says the class that weighs more, though it has fewer of them."""
     features, labels = np.ones((12, 256), np.float32), np.array([0] * 9 + [1] * 2 + [2])
