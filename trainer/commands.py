@@ -94,6 +94,14 @@ def _parse_arch(text: str) -> Arch | None:
     return None if text == AUTO else Arch(text)
 
 
+def _parse_fit(text: str) -> Fit | None:
+    """None for ``auto``."""
+    if text not in {AUTO, *Fit}:
+        msg = f"Expected one of {', '.join((AUTO, *Fit))}, got {text}."
+        raise typer.BadParameter(msg)
+    return None if text == AUTO else Fit(text)
+
+
 def train_command(
     context: typer.Context,
     data: Annotated[Path | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)] = None,
@@ -134,7 +142,16 @@ def train_command(
             min=16, max=1024, help="Side of the network's input, in pixels. Default: the preset's, 96 to 224."
         ),
     ] = None,
-    fit: Annotated[Fit, typer.Option(help="How a photo fills the square; pad pads with white.")] = Fit.PAD,
+    fit: Annotated[
+        Fit | None,
+        typer.Option(
+            metavar="|".join((AUTO, *Fit)),
+            parser=_parse_fit,
+            show_default=AUTO,
+            help="How a photo fills the square; pad pads with white. auto: stretch where nearly all photos have one "
+            "shape that is no square, else pad.",
+        ),
+    ] = None,
     decode: Annotated[
         Decode, typer.Option(help="dct: JPEGs are scaled while they are decoded, much faster for large ones.")
     ] = Decode.DCT,
@@ -266,7 +283,8 @@ def train_command(
                 data=data,
                 run=run,
                 arch=start.arch,
-                preprocess=PreprocessSpec(size=start.size, fit=fit, decode=decode),
+                preprocess=PreprocessSpec(size=start.size, fit=fit or Fit.PAD, decode=decode),
+                auto_fit=fit is None,
                 seed=seed,
                 cache=default_cache(),
                 epochs=epochs,

@@ -124,6 +124,7 @@ class TrainRequest:
         run: the folder to leave; must not exist.
         seed: of splits, weights, order and augmentation.
         cache: where pixels and image statistics are kept.
+        auto_fit: whether Hangtag chooses ``preprocess.fit`` by the shapes of the photos.
         splits: ``splits.csv`` of an earlier training, whose photos stay where they are.
         fix_leaks: whether the training twins of validation and test photos are set aside.
         weights: what the network begins with: ``imagenet``, ``none`` (random ones) or a file.
@@ -159,6 +160,7 @@ class TrainRequest:
     tensorboard: bool = False
     fold_weights: str | None = None
     name: str | None = None
+    auto_fit: bool = False
 
 
 def parse_duration(text: str) -> float:

@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import keras
+import numpy as np
+import pyarrow as pa
 
 from models.errors import InputError
+from models.fit import Fit
 from models.whole_file import replace_file
+from trainer.check.checkup import scan_photos
 from trainer.data.dataset import Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.judging.evaluate import Evaluation
@@ -39,6 +43,11 @@ _AFTERWARDS_S: Final = 8.0
 """Kept of a time limit, as a share or in seconds, to judge the network and to write the report."""
 _TIME_FOR_FOLDS_S: Final = 120
 """With less time, folds would learn next to nothing."""
+_ONE_SHAPE: Final = 0.1
+"""Photos whose width by height differs from the median by at most this share have one shape."""
+_NEARLY_ALL: Final = 0.9
+_LITTLE_WHITE: Final = 0.1
+"""Less of the square than this is not worth distorting photos for."""
 _MORE_EPOCHS: Final = 3
 """With a time limit, how many times a recipe's epochs a fast machine may fit into it."""
 
@@ -77,13 +86,16 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     began = time.monotonic()
     check_free(request.run)
     weights = _weights(request)
-    store = PixelStore(request.cache, request.preprocess)
     statistics = StatisticsStore(request.cache)
     earlier = read_splits(request.splits) if request.splits else []
     options = SplitOptions(request.seed, earlier, request.fix_leaks)
-    prepared = prepare(read_dataset(request.data), store, statistics, options, view.advance)
-    if note := balance_note(_counts(prepared), request.balance):
-        prepared = replace(prepared, notes=(*prepared.notes, note))
+    dataset = read_dataset(request.data)
+    scanned = scan_photos(dataset.photos, statistics, view.advance)
+    request, stretched = _with_fit(request, statistics.statistics(scanned.sha256s))
+    store = PixelStore(request.cache, request.preprocess)
+    prepared = prepare(dataset, scanned, store, statistics, options, view.advance)
+    balanced = balance_note(_counts(prepared), request.balance)
+    prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     run, args = Run(request.run), _args(request, prepared, weights)
     args = in_quicker_format(args, len(prepared.of(Split.TRAIN)))
     network = new_network(args)
@@ -132,6 +144,25 @@ def _begin(run: Run, prepared: Prepared, args: RunArgs) -> None:
     write_splits(run.splits, prepared.photos)
     write_excluded(run.excluded, prepared.excluded)
     run.write_args(args)
+
+
+def _with_fit(request: TrainRequest, statistics: pa.Table) -> tuple[TrainRequest, str | None]:
+    """The request with the fit that suits the photos, and what to tell a person; unchanged if the person chose it.
+
+    Photos of one shape are stretched: all are squeezed alike, and none of the square is left white.
+    """
+    if not request.auto_fit or not len(statistics):
+        return request, None
+    shapes = np.divide(statistics["width"], statistics["height"])
+    median = float(np.median(shapes))
+    alike, white = float(np.mean(np.abs(shapes / median - 1) <= _ONE_SHAPE)), 1 - min(median, 1 / median)
+    if alike < _NEARLY_ALL or white < _LITTLE_WHITE:
+        return request, None
+    note = (
+        f"Photos are stretched to a square: {alike:.0%} have about the same shape (width {median:.2f} × height), and "
+        f"to pad them would leave {white:.0%} of the square white; --fit pad keeps their shape"
+    )
+    return replace(request, preprocess=request.preprocess.model_copy(update={"fit": Fit.STRETCH})), note
 
 
 def _weights(request: TrainRequest) -> str:

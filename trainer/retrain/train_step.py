@@ -60,6 +60,7 @@ def _request(work: RunningCycle) -> TrainRequest:
         weights=weights,
         fold_weights=None if same is None else _weights_of_nobody(same),
         name=work.start.name,
+        auto_fit=asked.fit is None and same is None,
         alpha=alpha,
         balance=asked.balance,
         time_limit_s=None if asked.time_limit is None else parse_duration(asked.time_limit),

@@ -16,7 +16,7 @@ import numpy as np
 from models.errors import DataError
 from models.text import number_of
 from trainer.check.check_reports import listed
-from trainer.check.checkup import Advance, scan_photos
+from trainer.check.checkup import Advance, ScannedPhotos
 from trainer.check.near import links_of
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import TOGETHER, Guess, guess_from_accidents
@@ -62,14 +62,18 @@ class Prepared:
 
 
 def prepare(
-    dataset: Dataset, pixels: PixelStore, statistics: StatisticsStore, options: SplitOptions, advance: Advance
+    dataset: Dataset,
+    scanned: ScannedPhotos,
+    pixels: PixelStore,
+    statistics: StatisticsStore,
+    options: SplitOptions,
+    advance: Advance,
 ) -> Prepared:
-    """Check and decode the photos, set aside those that cannot be learned from, and give every other photo a split.
+    """Decode and compare the photos, set aside those that cannot be learned from, give every other photo a split.
 
     Raises:
         DataError: too little is left to learn from, or the data do not fit the earlier splits.
     """
-    scanned = scan_photos(dataset.photos, statistics, advance)
     hashed = list(zip(scanned.photos, scanned.sha256s, strict=True))
     readable, undecoded = _decode(hashed, pixels, advance)
     faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in scanned.faulty]

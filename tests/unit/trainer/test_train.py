@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from models.errors import DataError, InputError
+from models.fit import Fit
 from models.preprocess import PreprocessSpec
 from tests.unit.trainer.run_files import FILES, Diary, Killed, figures_of, files_of, kill, press_ctrl_c, splits_of
 from trainer.data.dataset import Split
@@ -97,6 +98,31 @@ def test_classes_of_unlike_sizes_are_balanced_by_themselves_and_it_is_said(
     assert result.args.balance is Balance.WEIGHTS
     assert any("--balance none turns it off" in note for note in result.run.notes())
     assert files_of(result.run.path) >= FILES
+
+
+@pytest.mark.parametrize(
+    ("shapes", "auto_fit", "fit"),
+    [
+        ([(30, 40)] * 18 + [(40, 30)] * 2, True, Fit.STRETCH),
+        ([(30, 40)] * 17 + [(40, 30)] * 3, True, Fit.PAD),
+        ([(38, 40)] * 20, True, Fit.PAD),
+        ([(30, 40)] * 20, False, Fit.PAD),
+    ],
+    ids=["nearly all portraits", "too many landscapes", "nearly squares", "pad was asked for"],
+)
+def test_photos_of_one_shape_are_stretched_unless_somebody_says_pad(binary, tmp_path, shapes, auto_fit, fit):
+    for seed, shape in enumerate(shapes):
+        path = tmp_path / "photos" / ("hat", "vase")[seed % 2] / f"{seed}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(coarse).resize(shape, Image.Resampling.NEAREST).save(path)
+    with pytest.raises(Killed):
+        train(replace(binary, data=tmp_path / "photos", auto_fit=auto_fit), Diary(on_step=kill))
+    run = Run(binary.run)
+    assert run.args().preprocess.fit is fit
+    said = [note for note in run.notes() if "--fit pad" in note]
+    assert len(said) == (fit is Fit.STRETCH)
+    assert not said or ("90% have about the same shape" in said[0] and "25% of the square white" in said[0])
 
 
 def test_a_cross_validated_training_tells_of_every_photo_but_test_photos(binary, diary):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from models.preprocess import PreprocessSpec
+from trainer.check.checkup import scan_photos
 from trainer.data.dataset import Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.retrain.collect import collect
@@ -16,6 +17,9 @@ from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import Prepared, SplitOptions, prepare
 
 SPEC = PreprocessSpec(size=16)
+
+
+def _untold(what: str, done: int, total: int) -> None: ...
 
 
 def draw(path: Path, seed: int) -> Path:
@@ -62,9 +66,9 @@ class Cycles:
         pause()
         pixels, looks = PixelStore(self._cache, SPEC), StatisticsStore(self._cache)
         wishes = SplitOptions(earlier=self.photos)
-        prepared = prepare(
-            read_dataset(self.folder / "cycle" / "dataset.csv"), pixels, looks, wishes, lambda what, done, total: None
-        )
+        dataset = read_dataset(self.folder / "cycle" / "dataset.csv")
+        scanned = scan_photos(dataset.photos, looks, _untold)
+        prepared = prepare(dataset, scanned, pixels, looks, wishes, _untold)
         self.photos = prepared.photos
         return prepared
 

@@ -45,12 +45,13 @@ def test_a_first_model_is_trained_from_nothing(tmp_path: Path) -> None:
     assert shop.calls == ["collect", "train", "export", "compare with None", "judge", "report"]
     assert shop.requests[0].splits is None
     assert shop.requests[0].weights is None
+    assert shop.requests[0].auto_fit, "no champion says how photos fill the square"
 
 
 def test_the_challenger_learns_as_the_champion_did_and_from_its_weights(shop: PaperShop) -> None:
     shop.run()
     request = shop.requests[0]
-    assert request.preprocess.size == 48
+    assert (request.preprocess.size, request.auto_fit) == (48, False)
     assert Path(request.weights).read_bytes() == b"weights"
     assert (request.fold_weights, request.name) == ("none", "shop")
     assert request.splits == shop.cycle() / "earlier.csv"

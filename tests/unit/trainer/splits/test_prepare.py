@@ -9,6 +9,7 @@ from PIL import Image
 
 from models.errors import DataError
 from models.preprocess import PreprocessSpec
+from trainer.check.checkup import scan_photos
 from trainer.data.dataset import Exclusion, Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, file_sha256
@@ -60,7 +61,9 @@ def picture(seed):
 
 def prepared(photos, cache, told=None, **wishes):
     pixels, looks = PixelStore(cache, SPEC), StatisticsStore(cache)
-    return prepare(read_dataset(photos), pixels, looks, SplitOptions(**wishes), (told or Told()).advance)
+    dataset, advance = read_dataset(photos), (told or Told()).advance
+    scanned = scan_photos(dataset.photos, looks, advance)
+    return prepare(dataset, scanned, pixels, looks, SplitOptions(**wishes), advance)
 
 
 def given(photos, folder):
