@@ -114,7 +114,7 @@ class Run:
     path: Path
 
     best = _Inside("weights/best.keras")
-    """The Keras model of the best epoch."""
+    """The Keras model of the best epoch: the last, once the rate has fallen to nothing."""
     last = _Inside("weights/last.keras")
     """The Keras model of the last whole epoch."""
     state = _Inside("weights/state.npz")
@@ -233,7 +233,7 @@ class EpochFigures:
         seconds: of the whole epoch, validation included.
         waiting: share of the steps' time in which the network waited for photos.
         images_per_s: training photos a second, validation left out.
-        best: whether no earlier epoch was better.
+        best: whether its network became ``best.keras``: no earlier epoch was better, or the rate has fallen to nothing.
     """
 
     epoch: int
@@ -260,7 +260,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
-    """The epoch behind ``best.keras``: the highest validation accuracy, then the lowest loss, then the first."""
+    """The best epoch as validation has it: the highest validation accuracy, then the lowest loss, then the first."""
     return max(history, key=epoch_rank)
 
 

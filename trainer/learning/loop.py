@@ -122,7 +122,8 @@ def fit(
 
     What an earlier run has learned is read from disk. After each epoch ``weights/state.npz``, ``results.csv`` and,
     where it is the best so far, ``weights/best.keras`` are whole on disk, so that a kill costs one epoch at most. In
-    the end the network has the average of its weights after the last whole epoch.
+    the end the network has the average of its weights after the last whole epoch. Where the rate has fallen to nothing
+    by then, that epoch is the best: validation chooses by chance, and flatters what it has chosen.
     """
     loop = _Loop(learner, recipe, batches, held, run, limits, view)
     with _ctrl_c(loop.interrupt):
@@ -130,7 +131,7 @@ def fit(
     learner.use_average()
     if loop.history:
         save_network(learner.network, run.last)
-    return FitOutcome(loop.history, loop.interrupted)
+    return FitOutcome(loop.history, loop.interrupted, last_is_best=loop.is_through())
 
 
 @dataclass
@@ -184,6 +185,10 @@ class _Loop:
         impatient = waited >= self.limits.patience and has_fallen(self.progress, self.recipe)
         return over or self.interrupted or impatient
 
+    def is_through(self) -> bool:
+        """Whether the rate has fallen to nothing."""
+        return self.recipe.cosine and self.progress >= 1.0
+
     def epochs_left(self) -> int:
         left = self.limits.epochs - len(self.history)
         if self.limits.deadline is None:
@@ -235,7 +240,8 @@ class _Loop:
             waiting=steps.waited_s / trained,
             images_per_s=self.batches.steps * self.batches.batch / trained,
         )
-        return replace(figures, best=all(epoch_rank(figures) > epoch_rank(row) for row in self.history))
+        best = self.is_through() or all(epoch_rank(figures) > epoch_rank(row) for row in self.history)
+        return replace(figures, best=best)
 
     def steps(self, size: int, end: float) -> "_Steps | None":
         """The steps of an epoch that takes the training to ``end``; None if somebody stopped it."""

@@ -23,8 +23,8 @@ def photos(make_store):
 def fit_once(run, photos, logits_network):
     """Fits a network that always says 0.7 for the second class to photos that are all of it."""
 
-    def fit_with(rate=1e-4, epochs=5, patience=99, view=None, truths=(1, 1, 1)):
-        recipe = replace(STEADY, rate=rate)
+    def fit_with(rate=1e-4, epochs=5, patience=99, view=None, truths=(1, 1, 1), cosine=False):
+        recipe = replace(STEADY, rate=rate, cosine=cosine)
         learner, limits = learner_of(logits_network(), recipe), Limits(epochs, patience)
         return fit(learner, recipe, batches_of(photos, recipe), held_of(truths), run, limits, view or Diary())
 

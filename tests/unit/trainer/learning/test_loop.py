@@ -105,6 +105,17 @@ def test_a_better_epoch_renews_the_patience(fit_script):
     assert [row.best for row in outcome.history] == [True, False, False, True, False, False, False]
 
 
+@pytest.mark.parametrize(("patience", "best"), [(99, 10), (1, 1)], ids=["to its end", "out of patience"])
+def test_where_the_rate_has_fallen_to_nothing_the_last_epoch_is_the_best(fit_once, run, patience, best):
+    """It learns the wrong thing, so validation would choose the first epoch."""
+    outcome = fit_once(truths=(0, 0, 0), epochs=10, patience=patience, cosine=True)
+    assert outcome.best_epoch == best
+    assert [row.epoch for row in outcome.history if row.best][-1] == best
+    grey = np.full((1, SIZE, SIZE, 3), 128, np.uint8)
+    (said,) = keras.saving.load_model(run.best).predict(grey, verbose=0)[0]
+    assert -math.log(1 - said) == pytest.approx(outcome.history[best - 1].val_loss, rel=1e-4)
+
+
 def test_best_and_last_are_the_networks_of_their_epochs(fit_once, run):
     """It learns the wrong thing: what is held back is of the other class."""
     outcome = fit_once(truths=(0, 0, 0), epochs=3)
