@@ -173,7 +173,8 @@ def judge(
         split: predict(network, [photo.sha256 for photo in found], training.store) for split, found in photos.items()
     }
     validation, score = held_out(network, training, photos[Split.VAL], predictions[Split.VAL])
-    confidence = fit_confidence(validation, score.unknown, folds, cv=training.args.cv)
+    alike = training.args.cv and training.args.fold_weights is None  # they began as the network did
+    confidence = fit_confidence(validation, score.unknown, folds, cv=alike)
     judged = {
         Judged(split): _judged(found, predictions[split], confidence, score, training.args.classes)
         for split, found in photos.items()

@@ -118,8 +118,16 @@ class TrainSettings(_Record):
     patience: Count | None = None
     balance: Balance | None = None
     folds: Annotated[int, Field(strict=True, ge=0, le=10)] | None = None
+    cv: Annotated[int, Field(strict=True, ge=0, le=10)] | None = None
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
     time_limit: Duration | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_folds(self) -> "TrainSettings":
+        if 1 in {self.folds, self.cv} or (self.cv and self.folds is not None):
+            msg = "give either folds or cv, and 0 or 2 to 10 of them"
+            raise ValueError(msg)
+        return self
 
 
 class ExportSettings(_Record):

@@ -65,7 +65,7 @@ def _request(work: RunningCycle) -> TrainRequest:
         balance=asked.balance,
         time_limit_s=None if asked.time_limit is None else parse_duration(asked.time_limit),
         folds=asked.folds,
-        cv=0,
+        cv=asked.cv,
     )
 
 

@@ -42,10 +42,11 @@ _DOWN: LightField = np.linspace(-1, 1, 16)[:, None]
 
 @dataclass(frozen=True)
 class Photo:
-    """An RGB photo, and grey coverage: 255 where the product is, the alpha of a cut-out."""
+    """An RGB photo, grey coverage (255 where the product is, the alpha of a cut-out), and the product's colour."""
 
     image: Image.Image
     coverage: Image.Image
+    body: Colour
 
 
 def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False) -> Photo:
@@ -63,7 +64,7 @@ def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False)
     if not cut_out:
         _cast_shadow(rng, scene, inks.coverage)
     lit = _lit(rng, _compose(scene, body, inks, colours), inks.coverage)
-    return Photo(lit, inks.coverage)
+    return Photo(lit, inks.coverage, colours.body)
 
 
 @dataclass(frozen=True)

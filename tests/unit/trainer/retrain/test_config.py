@@ -17,6 +17,8 @@ CASES = [
     ('[train]\nepochs = "3"', r"train\.epochs .*a whole number without quotes\), got '3'"),
     ('[gate]\nmin_accuracy = "0.5"', r"gate\.min_accuracy .*a number without quotes"),
     ('[export]\nint8 = "yes"', r"export\.int8 .*true or false without quotes"),
+    ("[train]\nfolds = 2\ncv = 5", r"train is invalid \(give either folds or cv"),
+    ("[train]\ncv = 1", r"train is invalid \(give either folds or cv, and 0 or 2 to 10 of them"),
     ('[train]\ntime_limit = "soon"', r"train\.time_limit .*Expected a time.*got 'soon'[^,]*; see"),
     ("[mlflow]\nurl = 'x'", r"mlflow\.url is not a key here: is uri meant\?"),
     ("[mlflow]", r"mlflow\.uri is invalid \(it must be given\); see"),

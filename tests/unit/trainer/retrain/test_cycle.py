@@ -116,6 +116,16 @@ def test_a_training_that_was_interrupted_is_resumed(shop: PaperShop) -> None:
     assert shop.calls[0] == "resume"
 
 
+def test_a_challenger_is_cross_validated_as_its_photos_want_unless_the_settings_say(shop: PaperShop) -> None:
+    shop.run()
+    assert shop.requests[-1].cv is None
+
+
+def test_the_settings_say_how_a_challenger_is_cross_validated(shop: PaperShop) -> None:
+    shop.run(config=shop.asked(train=TrainSettings(cv=3)))
+    assert (shop.requests[-1].cv, shop.requests[-1].folds) == (3, None)
+
+
 def test_it_keeps_to_the_settings_it_began_with(shop: PaperShop) -> None:
     shop.stop_at("train")
     view = PaperView()

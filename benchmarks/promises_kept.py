@@ -1,0 +1,205 @@
+"""Promises made on real score distributions, and kept on photos that nobody has seen: draws from labelled photos.
+
+    python benchmarks/promises_kept.py PHOTOS --weights FILE [--draws 30]
+    python benchmarks/promises_kept.py --drawn 5000 --weights FILE
+
+Each draw takes some classes and some photos of each of ``PHOTOS`` (folders of class folders), fits a head on frozen
+features of a MobileNet 0.25 as a training does, five more without a fifth each, and finds thresholds on what they say
+of the photos that they have not learned from. All other photos of these classes show what was kept: nothing is trained
+but heads, so that thirty draws take minutes. ``--drawn`` draws so many photos of products in ten colours instead: 80
+classes, half to learn from, once. For each target: in how many draws it was promised, coverage beside the coverage
+that was possible (that of the lowest threshold which keeps the target on those photos), how many were right, and in how
+many draws fewer were right than promised, by more than chance would explain once in twenty.
+"""
+
+import argparse
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from scipy.stats import binom
+from sklearn.linear_model import LogisticRegression
+
+from exporter.load_tensorflow import load_tensorflow
+from models.preprocess import PreprocessSpec, preprocess
+from models.statistics.calibration import calibrated
+from models.statistics.confidence import TARGETS
+from models.statistics.thresholds import HeldOutLogits, automatic, fit_confidence
+
+SIZE = 160
+FOLDS = 5
+VALIDATION = 0.1
+PENALTY = 1e-2
+"""Inverse strength: near the best of those that a training chooses from."""
+BATCH = 64
+COLOURS = 10
+
+Features = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.intp]
+
+
+@dataclass
+class Kept:
+    """What became of one target: sums over draws."""
+
+    promised: int = 0
+    covered: float = 0.0
+    possible: float = 0.0
+    automatic: int = 0
+    wrong: int = 0
+    broken: int = 0
+
+
+def main() -> None:
+    """Draw, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, nargs="?")
+    parser.add_argument("--weights", type=Path, required=True, help="of keras.applications.MobileNet, alpha 0.25")
+    parser.add_argument("--draws", type=int, default=30)
+    parser.add_argument("--drawn", type=int, metavar="PHOTOS", help="draw products in ten colours instead")
+    asked = parser.parse_args()
+    if (asked.photos is None) == (asked.drawn is None):
+        parser.error("give either PHOTOS or --drawn")
+    load_tensorflow()
+    with tempfile.TemporaryDirectory() as folder:
+        photos = asked.photos or _draw_products(Path(folder), asked.drawn)
+        paths = sorted(path for path in photos.rglob("*") if path.is_file())
+        names = sorted({path.parent.name for path in paths})
+        labels = np.array([names.index(path.parent.name) for path in paths], np.intp)
+        features = _features(paths, asked.weights)
+    kept: dict[float, Kept] = defaultdict(Kept)
+    draws = asked.draws if asked.photos else 1
+    accuracies, monotone = [], 0
+    for seed in track(range(draws), "Drawing"):
+        random = np.random.default_rng(seed)
+        chosen = _some(labels, random) if asked.photos else random.permutation(len(labels))[: len(labels) // 2]
+        accuracy, covered = _draw(features, labels, chosen, random, kept)
+        accuracies.append(accuracy)
+        monotone += all(loose >= strict for loose, strict in zip(covered, covered[1:], strict=False))
+    _show(kept, draws, accuracies, monotone)
+
+
+def _draw_products(folder: Path, count: int) -> Path:
+    """Products whose class is what they are and the nearest of ten colours."""
+    from trainer.sample.photo import draw_photo
+    from trainer.sample.products import PRODUCTS
+    from trainer.sample.surfaces import PALETTE
+
+    random = np.random.default_rng(0)
+    for number in track(range(count), "Drawing photos"):
+        product = tuple(PRODUCTS)[number % len(PRODUCTS)]
+        photo = draw_photo(random, product)
+        place = folder / f"{product} {PALETTE.index(photo.body) * COLOURS // len(PALETTE)}"
+        place.mkdir(exist_ok=True)
+        photo.image.save(place / f"{number:05d}.png")
+    return folder
+
+
+def _features(paths: list[Path], weights: Path) -> Features:
+    import keras
+
+    from trainer.networks.build import build_network
+    from trainer.request import Arch
+
+    network = build_network(Arch.MOBILENET, SIZE, 3, weights=weights, alpha=0.25)
+    ask = keras.Model(network.inputs, network.get_layer("features").output)
+    spec = PreprocessSpec(size=SIZE)
+    parts = [
+        ask(np.stack([preprocess(path.read_bytes(), spec) for path in paths[i : i + BATCH]])).numpy()
+        for i in track(range(0, len(paths), BATCH), "Looking at photos")
+    ]
+    return np.concatenate(parts)
+
+
+def _some(labels: Labels, random: np.random.Generator) -> Labels:
+    """Places of a draw: 3 classes or more, each with 25 to 200 photos, of which half stay for the judgement."""
+    classes = np.unique(labels)
+    names = random.permutation(classes)[: random.integers(3, len(classes) + 1)]
+    most = int(np.exp(random.uniform(np.log(25), np.log(200))))
+    places = [random.permutation(np.flatnonzero(labels == name)) for name in names]
+    return np.concatenate([own[: min(most, len(own) // 2)] for own in places])
+
+
+def _draw(
+    features: Features, labels: Labels, chosen: Labels, random: np.random.Generator, kept: dict[float, Kept]
+) -> tuple[float, list[float]]:
+    """Count what becomes of one draw's promises; its accuracy, and the coverage of each target on fresh photos."""
+    names, known = np.unique(labels[chosen], return_inverse=True)
+    order = random.permutation(len(chosen))
+    held = order[: max(10, round(VALIDATION * len(chosen)))]
+    learned = order[len(held) :]
+    fold_of = random.integers(0, FOLDS, len(learned))
+    folds = []
+    for fold in range(FOLDS):
+        others, own = learned[fold_of != fold], learned[fold_of == fold]
+        logits = _head(features[chosen[others]], known[others], len(names))(features[chosen[own]])
+        folds.append(_held_out(logits, known[own]))
+    said = _head(features[chosen[learned]], known[learned], len(names))
+    confidence = fit_confidence(_held_out(said(features[chosen[held]]), known[held]), None, folds, cv=True)
+    fresh = np.setdiff1d(np.flatnonzero(np.isin(labels, names)), chosen)
+    truth = np.searchsorted(names, labels[fresh])
+    probabilities = calibrated(said(features[fresh]), confidence.temperature)
+    right = probabilities.argmax(axis=1) == truth
+    falling = right[np.argsort(-probabilities.max(axis=1), kind="stable")].cumsum() / np.arange(1, len(right) + 1)
+    covered = []
+    for target in confidence.targets:
+        rows = automatic(probabilities, np.ones(len(right), np.bool_), target.thresholds)
+        count, wrong, one = int(rows.sum()), int((rows & ~right).sum()), kept[target.precision]
+        covered.append(count / len(right))
+        one.promised += target.coverage > 0
+        one.covered += covered[-1]
+        one.possible += (np.flatnonzero(falling >= target.precision).max(initial=-1) + 1) / len(right)
+        one.automatic += count
+        one.wrong += wrong
+        one.broken += bool(binom.cdf(count - wrong, count, target.precision) < 0.05) if count else 0  # noqa: PLR2004 - once in twenty
+    return float(right.mean()), covered
+
+
+def _head(features: Features, labels: Labels, classes: int) -> "_Head":
+    mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
+    fitted = LogisticRegression(C=PENALTY, max_iter=1000, tol=1e-3).fit((features - mean) / spread, labels)
+    return _Head(fitted, mean, spread, classes)
+
+
+@dataclass(frozen=True)
+class _Head:
+    fitted: LogisticRegression
+    mean: Features
+    spread: Features
+    classes: int
+
+    def __call__(self, features: Features) -> Features:
+        """Logits ``(n, classes)``; classes that it was not shown are next to impossible."""
+        said = self.fitted.predict_log_proba((features - self.mean) / self.spread)
+        logits = np.full((len(features), self.classes), said.min() - 10.0, np.float32)
+        logits[:, self.fitted.classes_] = said
+        return logits
+
+
+def _held_out(logits: Features, labels: Labels) -> HeldOutLogits:
+    return HeldOutLogits(logits, labels, np.ones(len(labels), np.bool_))
+
+
+def _show(kept: dict[float, Kept], draws: int, accuracies: list[float], monotone: int) -> None:
+    table = Table("target", "promised", "coverage", "possible", "right", "broken")
+    for target in TARGETS:
+        one = kept[target]
+        precision = f"{one.automatic - one.wrong} of {one.automatic}"
+        if one.automatic:
+            precision += f", {1 - one.wrong / one.automatic:.3f}"
+        shares = (f"{sum_ / draws:.1%}" for sum_ in (one.covered, one.possible))
+        table.add_row(f"{target}", f"{one.promised} of {draws}", *shares, precision, f"{one.broken} of {draws}")
+    console = Console(width=120)
+    console.print(table)
+    spread = f"{min(accuracies):.3f} to {max(accuracies):.3f}"
+    console.print(f"Accuracy {np.mean(accuracies):.3f} ({spread}); coverage falls with the target in {monotone} of {draws}.")
+
+
+if __name__ == "__main__":
+    main()
