@@ -16,6 +16,7 @@ import argparse
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def main() -> None:
         chosen = _some(labels, random) if asked.photos else random.permutation(len(labels))[: len(labels) // 2]
         accuracy, covered = _draw(features, labels, chosen, random, kept)
         accuracies.append(accuracy)
-        monotone += all(loose >= strict for loose, strict in zip(covered, covered[1:], strict=False))
+        monotone += all(loose >= strict for loose, strict in pairwise(covered))
     _show(kept, draws, accuracies, monotone)
 
 
@@ -157,7 +158,7 @@ def _draw(
         one.possible += (np.flatnonzero(falling >= target.precision).max(initial=-1) + 1) / len(right)
         one.automatic += count
         one.wrong += wrong
-        one.broken += bool(binom.cdf(count - wrong, count, target.precision) < 0.05) if count else 0  # noqa: PLR2004 - once in twenty
+        one.broken += bool(binom.cdf(count - wrong, count, target.precision) < 0.05) if count else 0
     return float(right.mean()), covered
 
 
@@ -198,7 +199,9 @@ def _show(kept: dict[float, Kept], draws: int, accuracies: list[float], monotone
     console = Console(width=120)
     console.print(table)
     spread = f"{min(accuracies):.3f} to {max(accuracies):.3f}"
-    console.print(f"Accuracy {np.mean(accuracies):.3f} ({spread}); coverage falls with the target in {monotone} of {draws}.")
+    console.print(
+        f"Accuracy {np.mean(accuracies):.3f} ({spread}); coverage falls with the target in {monotone} of {draws}."
+    )
 
 
 if __name__ == "__main__":
