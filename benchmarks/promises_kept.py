@@ -40,6 +40,7 @@ PENALTY = 1e-2
 """Inverse strength: near the best of those that a training chooses from."""
 BATCH = 64
 COLOURS = 10
+PHOTOS = {".jpg", ".jpeg", ".png", ".webp"}
 
 Features = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.intp]
@@ -70,7 +71,7 @@ def main() -> None:
     load_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         photos = asked.photos or _draw_products(Path(folder), asked.drawn)
-        paths = sorted(path for path in photos.rglob("*") if path.is_file())
+        paths = sorted(path for path in photos.rglob("*") if path.suffix.lower() in PHOTOS)
         names = sorted({path.parent.name for path in paths})
         labels = np.array([names.index(path.parent.name) for path in paths], np.intp)
         features = _features(paths, asked.weights)
