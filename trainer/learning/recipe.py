@@ -113,7 +113,7 @@ _FROM_NOTHING: Final = replace(_CNN, epochs=40, augmentation=Augmentation(), sta
 _PRETRAINED: Final = replace(
     _FROM_NOTHING,
     size=160,
-    epochs=12,
+    epochs=40,
     batch=32,
     rate=1e-3,
     weight_decay=0.02,
