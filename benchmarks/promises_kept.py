@@ -141,7 +141,7 @@ def _features(paths: list[Path], weights: Path) -> Features:
     ask = keras.Model(network.inputs, network.get_layer("features").output)
     spec = PreprocessSpec(size=SIZE)
     parts = [
-        ask(np.stack([preprocess(path.read_bytes(), spec) for path in paths[i : i + BATCH]])).numpy()
+        ask({"image": np.stack([preprocess(path.read_bytes(), spec) for path in paths[i : i + BATCH]])}).numpy()
         for i in track(range(0, len(paths), BATCH), "Looking at photos")
     ]
     return np.concatenate(parts)

@@ -102,7 +102,7 @@ def photo():
     image.paste("blue", (0, 24, 48, 32))
     coverage = Image.new("L", image.size)
     coverage.paste(255, (0, 0, 24, 32))
-    return Photo(image, coverage)
+    return Photo(image, coverage, body=(255, 0, 0))
 
 
 def decoded(data):
