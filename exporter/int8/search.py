@@ -72,23 +72,30 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
 
     Raises:
         InputError: the run's training photos cannot be read.
-        QuantizeError: there are too few of them, or ONNX Runtime's tools cannot quantize the model.
+        QuantizeError: there are too few of them, or the model cannot be quantized in any of these ways.
     """
     training, reference = float32.run.training_pixels(), float32.model.SerializeToString()
     if len(training) < _FEWEST_PHOTOS:
         msg = f"it takes {_FEWEST_PHOTOS} training photos to quantize with, and the run keeps {len(training)}"
         raise QuantizeError(msg)
     made: list[tuple[Attempt, onnx.ModelProto]] = []
+    failures: list[QuantizeError] = []
     with tempfile.TemporaryDirectory() as scratch:
         quantizer = Quantizer(float32.model, training[::2], options.weight_bits, Path(scratch))
         counts = [count for count in _FLOAT_LAYERS if count < len(quantizer.layers)]
         for number, count in enumerate(counts):
             advance("Quantizing", number, len(counts))
-            model = with_half_weights(quantizer.quantize(count))
+            try:
+                model = with_half_weights(quantizer.quantize(count))
+            except QuantizeError as error:  # where a block is cut in two, ONNX Runtime quantizes its beginning as well
+                failures.append(error)
+                continue
             check_plain(model)
             data = model.SerializeToString()
             cost, gain = float32.drop(onnx_scores(data, float32.photos)), speed_gain(reference, data, float32.photos)
             made.append((Attempt(tuple(quantizer.layers[:count]), cost, gain), model))
+    if failures and not made:
+        raise failures[0]
     passed = [one for one in made if one[0].drop.too_much(options.max_drop) is None and one[0].gain > min_gain]
     chosen, model = max(passed, key=lambda one: one[0].gain) if passed else (None, None)
     return Int8Search(model, chosen, tuple(attempt for attempt, _ in made), len(training[::2]))

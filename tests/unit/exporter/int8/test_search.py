@@ -80,6 +80,19 @@ def test_too_few_training_photos_are_refused(keep):
         find_int8(keep(15), ExportOptions(), unseen)
 
 
+def test_a_block_is_not_cut_in_two(keep, make_network, says):
+    """MobileNetV3's second convolution is in a block that adds what the first one gave: it cannot be float alone."""
+    from exporter.graph import to_logits
+
+    few = keep(32)
+    model = to_logits(make_network("mobilenet_v3_large", len(few.run.classes)), 32)
+    found = find_int8(
+        replace(few, model=model, scores=says(model, few.photos)), ExportOptions(max_drop=100.0), unseen, min_gain=0.0
+    )
+    assert [len(attempt.float_layers) for attempt in found.attempts] == [0, 1]
+    assert found.model is not None
+
+
 def attempt(estimate, gain, *layers):
     drop = Drop(200, 0.8, 0.83, 3.0, (2.0, 4.0), 500, 0.95, estimate)
     return Attempt(layers, drop, gain)
