@@ -1,22 +1,30 @@
-"""Photos of a class that the network was never shown: how well the unknown score tells them from the others.
+"""Photos of classes that the network was never shown: how well the unknown score tells them from the others.
 
-    python benchmarks/unknown.py photos/ --leave-out shoes hat --time-limit 5m
+    python benchmarks/unknown.py photos/ --leave-out shoes dress hat --time-limit 5m
+    python benchmarks/unknown.py photos/ --leave-out hat pants --none shoes dress --each 100 --epochs 8 --folds 0
 
-For each class named, a network is trained on the others by ``hangtag train``; then all photos of the class that was
-left out are compared with the test photos of the others, by the score that Hangtag uses (distance), by energy, and by
-the confidence turned round.
+For each class to leave out, a network is trained on the others by ``hangtag train``; then all photos of the class that
+was left out are compared with the test photos of the others, by the score that Hangtag uses (distance), by energy, and
+by the confidence turned round.
+
+With ``--none``, one network is trained without all of the classes named, and photos of those after ``--none`` are
+``_none`` to it. Its score is then compared with one that has learned from no such photo: on the classes that were left
+out, and on those photos under ``_none`` that it has not learned from. ``--each`` trains on so many photos of a class.
 """
 
 import argparse
 import csv
 import json
+import random
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from material import hangtag
 
 from exporter.load_tensorflow import load_tensorflow
+from trainer.data.dataset import NONE
 
 
 def main() -> None:
@@ -24,78 +32,138 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="train, validation and test folders of class folders")
     parser.add_argument("--leave-out", nargs="+", required=True, metavar="CLASS")
+    parser.add_argument("--none", nargs="+", default=[], metavar="CLASS", help="their photos are _none")
+    parser.add_argument("--each", type=int, metavar="N", help="training photos of a class")
     parser.add_argument("--runs", type=Path, help="folder for the runs; what is there already is not trained again")
     asked, options = parser.parse_known_args()  # what is not ours is for hangtag train
     load_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         runs = asked.runs or Path(folder)
-        for left_out in asked.leave_out:
-            print(json.dumps({"left_out": left_out, **_measure(asked.photos, left_out, runs, options)}))
+        for left_out in [asked.leave_out] if asked.none else [[name] for name in asked.leave_out]:
+            run = runs / "-".join(["without", *left_out, *(["none", *asked.none] if asked.none else [])])
+            if not run.exists():
+                table = run.with_suffix(".csv")
+                runs.mkdir(parents=True, exist_ok=True)
+                _write_table(asked.photos, left_out, asked.none, asked.each, table)
+                hangtag("train", table, "--out", runs, "--name", run.name, *options)
+            if asked.none:
+                _compare(run, asked.photos, left_out, asked.none)
+            else:
+                print(json.dumps({"left_out": left_out[0], **_scores(run, asked.photos, left_out[0])}))
 
 
-def _measure(photos: Path, left_out: str, runs: Path, options: list[str]) -> dict[str, Any]:
-    run = runs / f"without-{left_out}"
-    if not run.exists():
-        table = runs / f"without-{left_out}.csv"
-        runs.mkdir(parents=True, exist_ok=True)
-        _write_table(photos, left_out, table)
-        hangtag("train", table, "--out", runs, "--name", run.name, *options)
-    return _scores(run, photos, left_out)
-
-
-def _write_table(photos: Path, left_out: str, table: Path) -> None:
-    rows = [
-        (str(path.resolve()), path.parent.name, path.parent.parent.name)
-        for path in sorted(photos.glob("*/*/*"))
-        if path.parent.name != left_out
-    ]
+def _write_table(photos: Path, left_out: Sequence[str], none: Sequence[str], each: int | None, table: Path) -> None:
+    chance, rows = random.Random(0), []
+    for folder in sorted(path for path in photos.glob("*/*") if path.is_dir() and path.name not in left_out):
+        files = sorted(folder.iterdir())
+        if each is not None and folder.parent.name == "train":
+            files = chance.sample(files, min(each, len(files)))
+        label = NONE if folder.name in none else folder.name
+        rows += [(str(path.resolve()), label, folder.parent.name) for path in files]
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("image", "label", "split"))
         writer.writerows(rows)
 
 
-def _scores(run_path: Path, photos: Path, left_out: str) -> dict[str, Any]:
-    import keras
-    import numpy as np
-    from scipy.special import logsumexp
-    from sklearn.metrics import roc_auc_score
+class _Judge:
+    """A run's network, which gives features and logits of photos."""
 
-    from models.preprocess import preprocess
+    def __init__(self, path: Path) -> None:
+        import keras
+
+        from trainer.run import open_run
+        from trainer.splits.assigned import read_splits
+
+        self.run = open_run(path)
+        self.args = self.run.args()
+        network = keras.saving.load_model(self.run.best, compile=False)
+        self.ends = keras.Model(network.inputs, [network.get_layer(name).output for name in ("logits", "features")])
+        self.photos = [photo for photo in read_splits(self.run.splits) if photo.present]
+
+    def ask(self, paths: Sequence[Path]) -> tuple[Any, Any]:
+        """Logits and features."""
+        import numpy as np
+
+        from models.preprocess import preprocess
+
+        pixels = np.stack([preprocess(path.read_bytes(), self.args.preprocess) for path in paths])
+        logits, features = self.ends.predict(pixels, batch_size=128, verbose=0)
+        return logits, features
+
+
+def _scores(run_path: Path, photos: Path, left_out: str) -> dict[str, Any]:
+    from scipy.special import logsumexp
+
     from models.statistics.calibration import calibrated
     from models.statistics.out_of_distribution import DistanceHead
     from trainer.data.dataset import Split
-    from trainer.run import open_run
-    from trainer.splits.assigned import read_splits
 
-    run = open_run(run_path)
-    args, sure = run.args(), run.read_confidence()
-    network = keras.saving.load_model(run.best, compile=False)
-    ends = keras.Model(network.inputs, [network.get_layer(name).output for name in ("logits", "features")])
-    known = [photo.path for photo in read_splits(run.splits) if photo.present and photo.split is Split.TEST]
+    judge = _Judge(run_path)
+    sure = judge.run.read_confidence()
+    known = [photo.path for photo in judge.photos if photo.split is Split.TEST]
     strange = sorted(photos.glob(f"*/{left_out}/*"))
-    with run.unknown.open("rb") as file:
+    with judge.run.unknown.open("rb") as file:
         head = DistanceHead.read(file)
 
-    def judge(paths: list[Path]) -> tuple[Any, Any, Any]:
-        pixels = np.stack([preprocess(path.read_bytes(), args.preprocess) for path in paths])
-        logits, features = ends.predict(pixels, batch_size=128, verbose=0)
+    def scores_of(paths: list[Path]) -> tuple[Any, Any, Any]:
+        logits, features = judge.ask(paths)
         energy = logits.mean(axis=1) - logsumexp(logits, axis=1)
         return head.score(features), energy, -calibrated(logits, 1.0).max(axis=1)
 
-    ours, others = judge(known), judge(strange)
+    ours, others = scores_of(known), scores_of(strange)
     names = ("distance", "energy", "confidence")
     limit = sure.unknown.limit if sure.unknown else float("inf")
     return {
         "known": len(known),
         "unknown": len(strange),
-        "auroc": {
-            name: round(roc_auc_score([False] * len(a) + [True] * len(b), np.concatenate([a, b])), 3)
-            for name, a, b in zip(names, ours, others, strict=True)
-        },
+        "auroc": {name: round(_auroc(a, b), 3) for name, a, b in zip(names, ours, others, strict=True)},
         "known_sent_to_review": round(float((ours[0] > limit).mean()), 3),
         "unknown_sent_to_review": round(float((others[0] > limit).mean()), 3),
     }
+
+
+def _compare(run: Path, photos: Path, left_out: Sequence[str], none: Sequence[str]) -> None:
+    """Print a line a class: AUROC and shares sent to review by a score that knows no outliers, and by one that does."""
+    import numpy as np
+
+    from models.statistics.out_of_distribution import fit_out_of_distribution
+    from trainer.data.dataset import Split
+
+    judge = _Judge(run)
+
+    def features(*, split: Split, outliers: bool = False) -> tuple[Any, Any]:
+        found = [photo for photo in judge.photos if photo.split is split and (photo.label == NONE) is outliers]
+        labels = [-1 if outliers else judge.args.classes.index(photo.label) for photo in found]
+        return judge.ask([photo.path for photo in found])[1], np.array(labels)
+
+    learned, held, test = features(split=Split.TRAIN), features(split=Split.VAL)[0], features(split=Split.TEST)[0]
+    outliers = features(split=Split.TRAIN, outliers=True)[0]
+    scores = [fit_out_of_distribution(*learned, held, shown) for shown in (outliers[:0], outliers)]
+    every = {name: sorted(photos.glob(f"*/{name}/*")) for name in (*left_out, *none)}
+    strange = {f"{name} (left out)": every[name] for name in left_out}
+    strange |= {f"{name} (_none)": [path for path in every[name] if path.parts[-3] != "train"] for name in none}
+    for name, paths in strange.items():
+        found = judge.ask(paths)[1]
+        both = [(score.head.score(test), score.head.score(found), score.limit) for score in scores]
+        line = {
+            "class": name,
+            "photos": len(paths),
+            "known": len(test),
+            "outliers": len(outliers),
+            "auroc": [round(_auroc(ours, others), 3) for ours, others, _ in both],
+            "known_sent_to_review": [round(float((ours > limit).mean()), 3) for ours, _, limit in both],
+            "unknown_sent_to_review": [round(float((others > limit).mean()), 3) for _, others, limit in both],
+        }
+        print(json.dumps(line))
+
+
+def _auroc(known: Any, strange: Any) -> float:  # noqa: ANN401 - of NumPy, which is loaded late
+    import numpy as np
+    from sklearn.metrics import roc_auc_score
+
+    truth = [False] * len(known) + [True] * len(strange)
+    return float(roc_auc_score(truth, np.concatenate([known, strange])))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,15 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from models.errors import ImageError, ImageFault, InputError
 from models.preprocess import MAX_BYTES
 
-__all__ = ["evenly", "read_photo", "walk_files"]
+__all__ = ["NONE", "evenly", "read_photo", "walk_files"]
+
+NONE: Final = "_none"
+"""The label of photos that show no product (hands, logos, size charts), and the folder they lie in: never a class."""
 
 
 def read_photo(path: Path, within: Path | None = None) -> bytes:

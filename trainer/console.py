@@ -1,5 +1,6 @@
 """How training looks on a terminal."""
 
+import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,13 +28,13 @@ from models.process import default_cache
 from models.terminal import Console
 from models.text import number_of
 from pages.text import rounded
-from trainer.data.dataset import Split, read_dataset
+from trainer.data.dataset import NONE, Split, read_dataset
 from trainer.request import NetworkOptions, TrainRequest
 from trainer.run import check_free
 
 if TYPE_CHECKING:
     from trainer.judging.evaluate import Evaluation, Judged
-    from trainer.judging.figures import ClassFigures, Figures
+    from trainer.judging.figures import ClassFigures, Figures, OutlierFigures
     from trainer.networks.build import Start
     from trainer.run import EpochFigures, RunArgs
     from trainer.splits.prepare import Prepared
@@ -220,6 +221,17 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
         f"calibration error {was}{figures.ece:.3f}",
         highlight=False,
     )
+    if evaluation.unknown and (outliers := evaluation.unknown.outliers):
+        _show_outliers(outliers, console)
+
+
+def _show_outliers(outliers: "OutlierFigures", console: Console) -> None:
+    low, high = outliers.caught_95
+    console.print(
+        f"{number_of(outliers.n, 'photo')} of no product ({NONE}): [bold]{outliers.caught:.0%}[/bold] are unknown "
+        f"(95%: {low:.3f}–{high:.3f}) and go to a person",
+        highlight=False,
+    )
 
 
 def _precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged") -> Table | str:
@@ -299,11 +311,16 @@ def measure_and_show(model: Path, data: Path, *, as_json: bool) -> None:
         measurement = measure(model, data, default_cache())
     figures = measurement.figures
     if as_json:
-        print(figures.model_dump_json(indent=1))
+        found = figures.model_dump(mode="json")
+        if measurement.outliers:
+            found["outliers"] = measurement.outliers.model_dump(mode="json")
+        print(json.dumps(found, indent=1))
         return
     console = Console()
     console.print(_figures_table(figures, escape(f"{model} on {number_of(figures.n, 'photo')} of {data}")))
     console.print(f"accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
+    if measurement.outliers:
+        _show_outliers(measurement.outliers, console)
     left_out = ((measurement.unread, "could not be read"), (measurement.learned_from, "the run has learned from"))
     for count, why in left_out:
         if count:

@@ -17,7 +17,7 @@ from models.errors import InputError
 from models.fit import Fit
 from models.whole_file import replace_file
 from trainer.check.checkup import scan_photos
-from trainer.data.dataset import Split, read_dataset
+from trainer.data.dataset import NONE, Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import CV_FOLDS, choose_folds, is_cross_validated, share_of_main, train_folds
@@ -91,7 +91,8 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     options = SplitOptions(request.seed, earlier, request.fix_leaks)
     dataset = read_dataset(request.data)
     scanned = scan_photos(dataset.photos, statistics, view.advance)
-    request, stretched = _with_fit(request, statistics.statistics(scanned.sha256s))
+    products = [sha for photo, sha in zip(scanned.photos, scanned.sha256s, strict=True) if photo.label != NONE]
+    request, stretched = _with_fit(request, statistics.statistics(products))
     store = PixelStore(request.cache, request.preprocess)
     prepared = prepare(dataset, scanned, store, statistics, options, view.advance)
     balanced = balance_note(_counts(prepared), request.balance)
@@ -130,7 +131,8 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
 
 
 def _training(run: Run, args: RunArgs, store: PixelStore, prepared: Prepared) -> Training:
-    return Training(args, store, prepared.of(Split.TRAIN), prepared.of(Split.VAL), run)
+    learned, held = prepared.of(Split.TRAIN), prepared.of(Split.VAL)
+    return Training(args, store, learned, held, run, prepared.outliers(Split.TRAIN))
 
 
 def _begin(run: Run, prepared: Prepared, args: RunArgs) -> None:

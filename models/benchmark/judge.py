@@ -17,7 +17,7 @@ from models.edge import EdgeModel, load_edge
 from models.errors import ImageError, InputError
 from models.golden import GOLDEN_FILE
 from models.manifest import ModelMetadata
-from models.photo import evenly, read_photo, walk_files
+from models.photo import NONE, evenly, read_photo, walk_files
 from models.preprocess import IMAGE_SUFFIXES, preprocess, whole_pixels
 from models.statistics.confidence import Probability
 
@@ -122,8 +122,8 @@ def golden_photos(bundle: Bundle) -> PhotoSet:
 def find_photos(folder: Path, labels: tuple[str, ...], limit: int = PHOTOS) -> PhotoSet:
     """Find photos in class folders, or in a flat folder.
 
-    Folders are named after labels; not every label needs one. Of more photos than ``limit`` that many are taken,
-    evenly spread.
+    Folders are named after labels; not every label needs one, and that of photos without a product is left out. Of
+    more photos than ``limit`` that many are taken, evenly spread.
 
     Raises:
         InputError: there is no such folder, it holds no photos, it holds both kinds, or a folder's name is not a label.
@@ -131,7 +131,8 @@ def find_photos(folder: Path, labels: tuple[str, ...], limit: int = PHOTOS) -> P
     if not folder.is_dir():
         msg = f"Expected a folder of photos at {folder}, found none; name one with class folders inside."
         raise InputError(msg)
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    classes = [name for name in names if name in labels or name != NONE]
     loose = sorted(entry for entry in folder.iterdir() if entry.is_file() and _is_photo(entry))
     if classes and loose:
         msg = f"Expected class folders or photos in {folder}, found both ({loose[0].name}); put it into its folder."

@@ -2,7 +2,9 @@
 
 It says how far the features lie from every class's mean (Mahalanobis: Lee et al., 2018,
 https://arxiv.org/abs/1807.03888), less how far they lie from the mean of all (relative: Ren et al., 2021,
-https://arxiv.org/abs/2106.09022).
+https://arxiv.org/abs/2106.09022). Photos that are known to show no product take part in that "all": whatever looks like
+them lies near it, and far from the classes. Photos to learn from that are of none of the classes are outlier exposure
+(Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606); here they change the score alone, not the network.
 
 It is fitted on the features of training photos: they are many, and cover what the classes look like. Its limit
 must come from photos that the network has not learned from, which lie farther out: a limit at 95% of the photos that it
@@ -42,6 +44,10 @@ _SMALLEST_SHARE: Final = 0.01
 _SMALLEST: Final = 1e-6
 """The least variance along a direction, of features of length 1: anything less is float32's rounding."""
 _LEAST_SIZE: Final = 0.01
+_OUTLIERS_WEIGH: Final = 0.2
+"""What many outliers weigh in the mean of all: with more, strange photos of other kinds are found less often."""
+_HALF_OF_THAT: Final = 20
+"""How many outliers weigh half as much."""
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
 
 Floats = npt.NDArray[np.floating]
@@ -55,10 +61,11 @@ class DistanceHead:
     the classes c, less ``|g overall|²``.
 
     Attributes:
-        mean: of all features, ``float32 (D,)``.
+        mean: of all features, those of outliers too, ``float32 (D,)``.
         within: whitens features less their class's mean, ``float32 (D, K)``.
         centres: each class's mean, whitened, ``float32 (classes, K)``; classes without photos have none.
-        overall: whitens features as a whole, ``float32 (D, K)``, or ``(D, 0)`` where the distance is not relative.
+        overall: whitens features as a whole, those of outliers too, ``float32 (D, K)``, or ``(D, 0)`` where the
+            distance is not relative.
     """
 
     mean: npt.NDArray[np.float32]
@@ -108,27 +115,33 @@ class DistanceHead:
             raise InputError(msg)
 
 
-def fit_distance(features: Floats, labels: npt.NDArray[np.integer], *, relative: bool = True) -> DistanceHead:
-    """Fit the distance on features of known photos.
+def fit_distance(
+    features: Floats, labels: npt.NDArray[np.integer], outliers: Floats | None = None, *, relative: bool = True
+) -> DistanceHead:
+    """Fit the distance on features of known photos, and of outliers if there are any.
 
     The covariances are shrunk towards a ball, the more the fewer the rows, so that they can be inverted whatever the
     features are: fewer rows than features, a photo a class, features that never change.
 
-    ``features`` are ``(n, D)``, at least one row, of photos of known classes, with their class indices ``(n,)``.
-    ``relative``: the distance from the mean of all features is subtracted.
+    ``features`` are ``(n, D)``, at least one row, of photos of known classes, with their class indices ``(n,)``;
+    ``outliers`` ``(m, D)`` of photos of none of these. ``relative``: the distance from the mean of all is subtracted.
     """
-    unit = _unit(features)
-    mean = unit.mean(axis=0).astype(np.float32)
+    unit = _unit(features if outliers is None else np.concatenate([features, outliers]))
+    count, strange = len(features), len(unit) - len(features)
+    share = _OUTLIERS_WEIGH * strange / (strange + _HALF_OF_THAT)
+    weights = np.repeat([(1 - share) / count, share / max(1, strange)], [count, strange])
+    mean = (weights @ unit).astype(np.float32)
     offsets = unit - mean
-    overall = offsets.T @ offsets / len(offsets)
+    overall = (offsets * weights[:, None]).T @ offsets
     directions = _main_directions(overall)
     points = offsets @ directions
     _, classes = np.unique(labels, return_inverse=True)
-    centres = _class_means(points, classes)
-    residuals = points - centres[classes]
+    centres = _class_means(points[:count], classes)
+    residuals = points[:count] - centres[classes]
     spread = max(float(np.trace(overall)) / directions.shape[1], 1e-9)
-    within = directions @ _whitening(residuals, len(points) - len(centres), spread)
-    background = directions @ _whitening(points, len(points) - 1, spread) if relative else np.empty((len(mean), 0))
+    within = directions @ _whitening(residuals, count - len(centres), spread)
+    scaled = points * np.sqrt(weights * len(unit))[:, None]
+    background = directions @ _whitening(scaled, len(unit) - 1, spread) if relative else np.empty((len(mean), 0))
     return DistanceHead(
         mean=mean,
         within=within.astype(np.float32),
@@ -151,14 +164,18 @@ class OutOfDistribution:
 
 
 def fit_out_of_distribution(
-    learned: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], held: npt.NDArray[np.float32]
+    learned: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.intp],
+    held: npt.NDArray[np.float32],
+    outliers: npt.NDArray[np.float32] | None = None,
 ) -> OutOfDistribution:
-    """Fit the score on what the products look like.
+    """Fit the score on what the products look like, and on what does not look like them.
 
-    Of features ``float32 (n, D)`` of photos that the network has ``learned`` from, with their class indices. The limit
-    comes from those that were ``held`` back, since the others lie closer together.
+    Of features ``float32 (n, D)`` of photos that the network has ``learned`` from, with their class indices, and of
+    ``outliers``, which show no product. The limit comes from photos of products that were ``held`` back, since the
+    others lie closer together.
     """
-    head = fit_distance(learned, labels)
+    head = fit_distance(learned, labels, outliers)
     return OutOfDistribution(head, unknown_limit(head.score(held)))
 
 

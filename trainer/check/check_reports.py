@@ -15,7 +15,7 @@ from trainer.check.issues import Issue
 from trainer.check.near import NearPair
 from trainer.check.relations import Leak, LeakKind, label_count
 from trainer.data.csv_files import path_in, write_rows
-from trainer.data.dataset import LabeledPhoto, Split
+from trainer.data.dataset import NONE, LabeledPhoto, Split
 
 __all__ = [
     "MEANINGS",
@@ -123,6 +123,8 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
     for photo in photos:
         if photo.product is not None:
             labels[photo.product].add(photo.label)
+    for names in labels.values():
+        names.discard(NONE)  # a product may have a size chart
     disputed = [product for product, names in labels.items() if len(names) > 1]
     if disputed:
         stand = number_of(len(disputed), "product (column group) stands", "products (column group) stand")
@@ -163,7 +165,7 @@ def check_summary(checkup: Checkup, data: Path, seconds: float) -> dict[str, Any
     def bad(path: Path, kind: str, message: str) -> dict[str, str]:
         return {"image": str(path), "kind": kind, "message": message}
 
-    sizes = Counter(one.label for one in scanned.photos)
+    sizes = Counter(one.label for one in scanned.photos if one.label != NONE)
     return {
         "schema_version": 1,
         "data": str(data),

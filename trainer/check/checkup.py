@@ -15,7 +15,7 @@ from models.errors import DataError
 from trainer.check.issues import Flags, Issue, PhotoIssues, Scores, judge
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import Guess, guess_from_accidents
-from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto
+from trainer.data.dataset import NONE, Dataset, Exclusion, LabeledPhoto
 from trainer.data.file_kinds import stray_fault
 from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos
@@ -109,6 +109,11 @@ class Checkup:
         order = np.argsort(self.scores[issue][flagged], kind="stable")
         return [int(place) for place in flagged[order]]
 
+    @property
+    def outliers(self) -> int:
+        """How many usable photos show no product: they are of no class."""
+        return sum(photo.label == NONE for photo in self.scanned.photos)
+
     @cached_property
     def twins(self) -> Mapping[int, int]:
         """Place → place of its twin: the photo that it repeats, or leaks from."""
@@ -163,7 +168,14 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
     statistics = store.statistics(scanned.sha256s)
     paths, labels = [photo.path for photo in scanned.photos], [photo.label for photo in scanned.photos]
     relations = relate(scanned.photos, scanned.sha256s, store, partial(advance, "Comparing"))
-    guesses = guess_from_accidents(statistics, paths, labels, relations.families, partial(advance, "Guessing"))
+    shown = [place for place, label in enumerate(labels) if label != NONE]  # accidents of other photos tell no class
+    guesses = guess_from_accidents(
+        statistics.take(shown),
+        [paths[place] for place in shown],
+        [labels[place] for place in shown],
+        relations.families[shown],
+        partial(advance, "Guessing"),
+    )
     photo_issues = judge(statistics, paths, labels)
     return Checkup(dataset, scanned, tuple(ignored), statistics, photo_issues, relations, tuple(guesses))
 

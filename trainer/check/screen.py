@@ -30,7 +30,7 @@ from trainer.check.check_reports import (
 from trainer.check.checkup import GRAVE, Checkup, check_up
 from trainer.check.page import check_page
 from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
-from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.dataset import NONE, Dataset, read_dataset
 from trainer.data.photo_cache import StatisticsStore
 
 __all__ = ["bring_back_and_show", "check_and_show"]
@@ -105,7 +105,8 @@ def _check(dataset: Dataset) -> Checkup:
 def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> None:
     splits = "".join(f", {count:,} {split}" for split, count in summary["splits"].items())
     images, classes = number_of(summary["images"], "image"), number_of(len(summary["classes"]), "class", "classes")
-    console.print(f"[bold]{images}[/bold] of {classes}{splits}; {summary['seconds']:.0f} s", highlight=False)
+    outliers = f", {checkup.outliers:,} of no product ({NONE})" if checkup.outliers else ""
+    console.print(f"[bold]{images}[/bold] of {classes}{outliers}{splits}; {summary['seconds']:.0f} s", highlight=False)
     console.print(_issue_table(checkup) if any(summary["issues"].values()) else "[green]No issue found.[/green]")
     for line in leak_sentences(checkup):
         console.print(f"Leaks: {escape(line)}", style="red", highlight=False)

@@ -1,4 +1,4 @@
-"""What a reviewer says of a photo that is no label, such as "not a product"; training never learns from it."""
+"""What a reviewer says of a photo that is no label. A retraining takes "not a product" for ``_none``."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

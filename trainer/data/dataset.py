@@ -1,18 +1,19 @@
 """Labelled photos as a person keeps them: class folders, split folders, or a CSV."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from models.errors import DataError
-from models.photo import walk_files
+from models.photo import NONE, walk_files
 from models.preprocess import IMAGE_SUFFIXES
 from trainer.data.csv_files import cell_path
 from worker.sources.readers import read_delimited
 
-__all__ = ["OPEN", "Dataset", "Exclusion", "LabeledPhoto", "Split", "read_dataset"]
+__all__ = ["NONE", "OPEN", "Dataset", "Exclusion", "LabeledPhoto", "Split", "read_dataset"]
 
 
 class Split(StrEnum):
@@ -42,7 +43,7 @@ OPEN: Final = "open"
 
 @dataclass(frozen=True)
 class LabeledPhoto:
-    """A photo and its class.
+    """A photo and its label: its class, or ``NONE``.
 
     Attributes:
         split: the one that the person chose; None if Hangtag is to choose it.
@@ -74,7 +75,8 @@ class Exclusion:
 class Dataset:
     """Labelled photos of a folder or a CSV, in a fixed order, and what was set aside before any photo was opened.
 
-    Classes are sorted names, those without any photo too; the position is the class's index everywhere.
+    Classes are sorted names, those without any photo too; the position is the class's index everywhere. ``NONE`` is
+    not among them.
     """
 
     source: Path
@@ -90,7 +92,7 @@ def read_dataset(path: Path) -> Dataset:
         path: a folder of class folders; a folder with ``train``, ``val`` (or ``valid``, ``validation``) and ``test``
             inside, each of class folders; or a CSV with the columns ``image`` (a path, or a ``file:///`` URI) and
             ``label``, and ``split`` (``open``: Hangtag chooses), ``group`` (the product) and ``sha256`` (of the bytes
-            that were labelled) if wanted.
+            that were labelled) if wanted. A class folder or a label named ``_none`` has photos that show no product.
 
     Raises:
         DataError: nothing is there, there are no images, or only one class.
@@ -114,12 +116,17 @@ def _read_folder(root: Path) -> Dataset:
     if not splits or (strangers and Split.TRAIN not in splits.values()):
         return _read_classes(root, None)
     if strangers:
-        msg = f"Expected only split folders beside {root / 'train'}, found {', '.join(strangers)}; move them away."
+        where = f"; move its photos into {root / 'train' / NONE}" if strangers == [NONE] else "; move them away"
+        msg = f"Expected only split folders beside {root / 'train'}, found {', '.join(strangers)}{where}."
         raise DataError(msg)
     parts = [_read_classes(folder, split) for folder, split in splits.items()]
     photos = tuple(photo for part in parts for photo in part.photos)
     excluded = tuple(exclusion for part in parts for exclusion in part.excluded)
-    return Dataset(root, photos, excluded, tuple(sorted({name for part in parts for name in part.classes})))
+    return Dataset(root, photos, excluded, _classes(name for part in parts for name in part.classes))
+
+
+def _classes(labels: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(labels) - {NONE}))
 
 
 def _folders(root: Path) -> list[Path]:
@@ -138,7 +145,7 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
         else:
             message, label = f"Its name does not end like an image's: {file.name}", file.parts[depth]
             excluded.append(Exclusion(file, "not_an_image", message, label, split))
-    return Dataset(root, tuple(photos), tuple(excluded), tuple(folder.name for folder in _folders(root)))
+    return Dataset(root, tuple(photos), tuple(excluded), _classes(folder.name for folder in _folders(root)))
 
 
 def _read_csv(path: Path) -> Dataset:
@@ -149,7 +156,7 @@ def _read_csv(path: Path) -> Dataset:
         raise DataError(msg)
     rows = (row for batch in reader.batches for row in batch.to_pylist())
     photos = tuple(_csv_photo(path, row, number) for number, row in enumerate(rows, start=1))
-    return Dataset(path, photos, (), tuple(sorted({photo.label for photo in photos})))
+    return Dataset(path, photos, (), _classes(photo.label for photo in photos))
 
 
 def _csv_photo(path: Path, row: dict[str, str], number: int) -> LabeledPhoto:
@@ -185,6 +192,7 @@ def _check_any(path: Path, dataset: Dataset) -> None:
     if unprintable:
         msg = f"Expected class names in UTF-8, got {unprintable[0]!r}; rename it."
         raise DataError(msg)
-    if len(dataset.classes) == 1:
-        msg = f"Expected at least two classes in {path}, found one: {dataset.classes[0]}."
+    if len(dataset.classes) < 2:  # noqa: PLR2004
+        found = f"one: {dataset.classes[0]}" if dataset.classes else f"none: {NONE} is no class"
+        msg = f"Expected at least two classes in {path}, found {found}."
         raise DataError(msg)

@@ -19,7 +19,7 @@ from models.statistics.out_of_distribution import OutOfDistribution
 from models.statistics.thresholds import HeldOutLogits, automatic, fit_confidence, ruling_thresholds
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
-from trainer.judging.figures import Figures, score
+from trainer.judging.figures import Figures, OutlierFigures, outlier_figures, score
 from trainer.judging.folds import held_out, held_photos
 from trainer.learning.predictions import Predictions, predict
 from trainer.learning.training import Training, labels_of
@@ -89,12 +89,16 @@ class PerSplit(_Record, Generic[T]):
 
 
 class UnknownFigures(_Record):
-    """The limit of "not one of my products", and the share of each split's photos that it sends to review."""
+    """The limit of "not one of my products", and the share of each split's photos that it sends to review.
+
+    ``outliers`` is None where there are no photos under ``_none`` to measure it on.
+    """
 
     score: str
     limit: float
     kept: float
     review: PerSplit[float]
+    outliers: OutlierFigures | None = None
 
 
 class CrossValidated(Figures):
@@ -157,11 +161,15 @@ class SplitPredictions:
 
 @dataclass(frozen=True)
 class CalibratedPredictions:
-    """The result of judging a network on validation, on test if there are such photos, and out of fold."""
+    """The result of judging a network on validation, on test if there are such photos, and out of fold.
+
+    ``outliers`` has the figures of the photos that show no product; None if all of these were learned from.
+    """
 
     judged: Mapping[Judged, SplitPredictions]
     confidence: Confidence
     out_of_distribution: OutOfDistribution
+    outliers: OutlierFigures | None = None
 
 
 def judge(
@@ -181,7 +189,11 @@ def judge(
     }
     if training.args.cv and folds:
         judged[Judged.CV] = _out_of_fold(training, [*folds, validation], photos[Split.VAL], confidence)
-    return CalibratedPredictions(judged, confidence, score)
+    outliers = [photo.sha256 for split in (Split.VAL, Split.TEST) for photo in prepared.outliers(split)]
+    strange = score.head.score(predict(network, outliers, training.store).features)
+    known = np.concatenate([score.head.score(found.features) for found in predictions.values()])
+    figures = outlier_figures(strange, known, score.limit)
+    return CalibratedPredictions(judged, confidence, score, figures)
 
 
 def _judged(
@@ -216,7 +228,11 @@ def _out_of_fold(
 
 
 def evaluate(
-    classes: Sequence[str], confidence: Confidence, judged: Mapping[Judged, SplitPredictions], folds: int = 0
+    classes: Sequence[str],
+    confidence: Confidence,
+    judged: Mapping[Judged, SplitPredictions],
+    folds: int = 0,
+    outliers: OutlierFigures | None = None,
 ) -> Evaluation:
     """All figures of a training, on validation, on test if there is one, and on ``folds`` if it was cross-validated."""
 
@@ -237,7 +253,9 @@ def evaluate(
     limit, unknown = confidence.unknown, None
     if limit is not None:
         review = of_splits(lambda split: float(1 - known(split).mean()))
-        unknown = UnknownFigures(score=limit.score, limit=limit.limit, kept=limit.kept, review=review)
+        unknown = UnknownFigures(
+            score=limit.score, limit=limit.limit, kept=limit.kept, review=review, outliers=outliers
+        )
     figures = of_splits(lambda split: score(split.probabilities, split.labels, classes))
     return Evaluation(
         val=figures.val,

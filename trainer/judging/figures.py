@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
+from scipy.stats import rankdata
 
 from models.statistics.calibration import expected_calibration_error, mass_bins
 from models.statistics.intervals import Interval, bootstrap_interval, proportion_interval
 
-__all__ = ["ClassFigures", "Figures", "confusion", "score"]
+__all__ = ["ClassFigures", "Figures", "OutlierFigures", "confusion", "outlier_figures", "score"]
 
 _TOP: Final = 5
 
@@ -61,6 +62,23 @@ class Figures(BaseModel):
     ece: float
     ece_95: Interval
     classes: dict[str, ClassFigures]
+
+
+class OutlierFigures(BaseModel):
+    """How the unknown score does on photos that show no product and that nothing was learned from.
+
+    Attributes:
+        caught: share beyond the limit, with its interval.
+        auroc: how likely such a photo has a higher score than one of a product that was not learned from either; half
+            of ties count.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    n: int
+    caught: float
+    caught_95: Interval
+    auroc: float
 
 
 def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str]) -> Figures:
@@ -164,4 +182,20 @@ def _columns(columns: Labels, count: int, values: npt.NDArray[Any] | float = 1.0
     rows = np.arange(len(columns))
     return csr_array(
         (np.broadcast_to(values, len(columns)).astype(np.float64), (rows, columns)), shape=(len(rows), count)
+    )
+
+
+def outlier_figures(
+    scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
+) -> OutlierFigures | None:
+    """Figures of the unknown scores of photos that show no product, against those of known ones; None without any."""
+    if not len(scores):
+        return None
+    count, caught = len(scores), len(scores) - int((scores <= limit).sum())
+    ranks = rankdata(np.nan_to_num(np.concatenate([scores, known]), nan=np.inf))[:count]
+    return OutlierFigures(
+        n=count,
+        caught=caught / count,
+        caught_95=proportion_interval(caught, count),
+        auroc=float((ranks.sum() - count * (count + 1) / 2) / (count * len(known))),
     )

@@ -102,9 +102,13 @@ def held_out(
     network: keras.Model, training: Training, photos: Sequence[AssignedPhoto], predictions: Predictions
 ) -> tuple[HeldOutLogits, OutOfDistribution]:
     """What a network predicted for photos that it has not learned from, and its out-of-distribution score."""
-    chosen = np.random.default_rng(training.args.seed).permutation(len(training.photos))[:_MOST_LEARNED]
+    chosen, others = (
+        np.random.default_rng(training.args.seed).permutation(len(found))[:_MOST_LEARNED]
+        for found in (training.photos, training.outliers)
+    )
     features = features_of(network, [training.photos[i].sha256 for i in chosen], training.store)
-    score = fit_out_of_distribution(features, training.labels[chosen], predictions.features)
+    outliers = predict(network, [training.outliers[i].sha256 for i in others], training.store).features
+    score = fit_out_of_distribution(features, training.labels[chosen], predictions.features, outliers)
     known = score.head.score(predictions.features) <= score.limit
     return HeldOutLogits(predictions.logits, labels_of(photos, training.args.classes), known), score
 

@@ -1,31 +1,32 @@
 """A run or a bundle, measured on labelled photos."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from models.classifier import BATCH, Probabilities, load
+from models.classifier import BATCH, load
+from models.decision import Scores
 from models.errors import DataError, InputError
 from models.preprocess import Pixels, PreprocessSpec
-from trainer.data.dataset import Split, read_dataset
+from models.statistics.confidence import UnknownLimit
+from models.statistics.out_of_distribution import DistanceHead
+from trainer.data.dataset import NONE, Split, read_dataset
 from trainer.data.photo_cache import PixelStore
-from trainer.judging.figures import Figures, score
+from trainer.judging.figures import Figures, OutlierFigures, outlier_figures, score
 from trainer.splits.assigned import read_splits
 from trainer.splits.prepare import decode_all
 
 __all__ = ["Measurement", "measure"]
 
-Predict = Callable[[Pixels], Probabilities]
-
 
 @dataclass(frozen=True)
 class _Model:
-    predict: Predict
+    score: Callable[[Pixels], Scores]
     spec: PreprocessSpec
     classes: tuple[str, ...]
+    limit: UnknownLimit | None
     learned_from: frozenset[str] | None
 
 
@@ -38,12 +39,14 @@ class Measurement:
         learned_from: photos left out because the run saw them in training or validation; None for a bundle, which does
             not know them.
         whole: whether every photo counted, since the data has no test split.
+        outliers: of photos that show no product, which are in no other figure; None if there are none, or no limit.
     """
 
     figures: Figures
     unread: int
     learned_from: int | None
     whole: bool
+    outliers: OutlierFigures | None
 
 
 def measure(model_path: Path, data: Path, cache: Path) -> Measurement:
@@ -58,28 +61,41 @@ def measure(model_path: Path, data: Path, cache: Path) -> Measurement:
     dataset = read_dataset(data)
     test = [photo for photo in dataset.photos if photo.split is Split.TEST]
     photos = test or list(dataset.photos)
-    unknown = sorted({photo.label for photo in photos} - set(model.classes))
+    unknown = sorted({photo.label for photo in photos} - {*model.classes, NONE})
     if unknown:
         msg = f"{model_path} does not know {', '.join(unknown)}; it knows {', '.join(model.classes)}."
         raise DataError(msg)
     store = PixelStore(cache, model.spec)
     readable, unread = decode_all(photos, store)
     fresh = [(photo, sha256) for photo, sha256 in readable if sha256 not in (model.learned_from or ())]
-    if not fresh:
+    known = [(photo, sha256) for photo, sha256 in fresh if photo.label != NONE]
+    if not known:
         msg = f"Expected photos in {data} that {model_path} has not learned from, found none; bring others."
         raise DataError(msg)
-    sha256s = [sha256 for _, sha256 in fresh]
-    parts = [model.predict(store.take(sha256s[i : i + BATCH])) for i in range(0, len(sha256s), BATCH)]
-    truths = np.array([model.classes.index(photo.label) for photo, _ in fresh], np.intp)
-    figures = score(np.concatenate(parts), truths, model.classes)
+    scores = _scores(model, store, [sha256 for _, sha256 in known])
+    truths = np.array([model.classes.index(photo.label) for photo, _ in known], np.intp)
+    figures = score(scores.probabilities, truths, model.classes)
     learned_from = None if model.learned_from is None else len(readable) - len(fresh)
-    return Measurement(figures, len(unread), learned_from, whole=not test)
+    outliers = [sha256 for photo, sha256 in fresh if photo.label == NONE]
+    strange = _scores(model, store, outliers).unknown if outliers else None
+    found = None
+    if model.limit is not None and strange is not None and scores.unknown is not None:
+        found = outlier_figures(strange, scores.unknown, model.limit.limit)
+    return Measurement(figures, len(unread), learned_from, whole=not test, outliers=found)
+
+
+def _scores(model: _Model, store: PixelStore, sha256s: Sequence[str]) -> Scores:
+    """Of one photo or more."""
+    parts = [model.score(store.take(sha256s[i : i + BATCH])) for i in range(0, len(sha256s), BATCH)]
+    unknown = [part.unknown for part in parts if part.unknown is not None]
+    return Scores(np.concatenate([part.probabilities for part in parts]), np.concatenate(unknown) if unknown else None)
 
 
 def _open_model(path: Path) -> _Model:
     if not (path / "args.json").is_file():
         classifier = load(path)
-        return _Model(classifier.predict, classifier.metadata.preprocess, classifier.labels, None)
+        rules = classifier.metadata
+        return _Model(classifier.score, rules.preprocess, classifier.labels, rules.unknown, None)
     from exporter.load_tensorflow import load_tensorflow
 
     load_tensorflow()
@@ -93,14 +109,21 @@ def _open_model(path: Path) -> _Model:
         msg = f"{path} has not been judged yet; go on with it: hangtag train --resume {path}"
         raise InputError(msg)
     network = keras.saving.load_model(run.best, compile=False)
-    logits = keras.Model(network.inputs, network.get_layer("logits").output)
-    temperature = run.read_confidence().temperature
+    ends = keras.Model(network.inputs, [network.get_layer(name).output for name in ("logits", "features")])
+    sure = run.read_confidence()
+    head = None
+    if run.unknown.is_file():  # runs of early versions have none
+        with run.unknown.open("rb") as file:
+            head = DistanceHead.read(file)
 
-    def predict(pixels: Pixels) -> npt.NDArray[np.float32]:
-        return calibrated(class_logits(logits.predict_on_batch(pixels)), temperature)
+    def scores(pixels: Pixels) -> Scores:
+        logits, features = ends.predict_on_batch(pixels)
+        return Scores(
+            calibrated(class_logits(logits), sure.temperature), None if head is None else head.score(features)
+        )
 
     args = run.args()
     learned_from = frozenset(
         photo.sha256 for photo in read_splits(run.splits) if photo.present and photo.split is not Split.TEST
     )
-    return _Model(predict, args.preprocess, args.classes, learned_from)
+    return _Model(scores, args.preprocess, args.classes, sure.unknown, learned_from)

@@ -96,13 +96,17 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 
 @dataclass(frozen=True)
 class Training:
-    """The training of one network, with its training photos, and validation photos to judge it by."""
+    """The training of one network, with its training photos, and validation photos to judge it by.
+
+    ``outliers`` show no product: the unknown score learns from them, the network does not.
+    """
 
     args: RunArgs
     store: PixelStore
     photos: Sequence[AssignedPhoto]
     held: Sequence[AssignedPhoto]
     run: Run
+    outliers: Sequence[AssignedPhoto] = ()
 
     @cached_property
     def labels(self) -> npt.NDArray[np.intp]:

@@ -12,7 +12,7 @@ from models.statistics.confidence import Confidence, PrecisionTarget
 from models.statistics.intervals import proportion_interval
 from models.text import number_of
 from pages.text import between, duration, percent, rounded, target_name
-from trainer.data.dataset import Exclusion, Split
+from trainer.data.dataset import NONE, Exclusion, Split
 from trainer.judging.evaluate import AchievedPrecision, Evaluation, Judged, SplitPredictions
 from trainer.judging.figures import Figures
 from trainer.judging.label_errors import LabelIssue
@@ -168,6 +168,17 @@ class ReportMaterial:
             "confidence)"
         )
         return f"{said}{_kept(target.precision, found)}."
+
+    @property
+    def outliers(self) -> str:
+        """A sentence on how many photos of no product the unknown score finds; empty if there are none to tell by."""
+        found = self.evaluation.unknown.outliers if self.evaluation.unknown else None
+        if found is None:
+            return ""
+        return (
+            f"Of {number_of(found.n, 'photo')} under {NONE} that nothing was learned from, it sends "
+            f"{percent(found.caught)} to a person ({between(found.caught_95)} with 95% confidence)."
+        )
 
     @property
     def settings(self) -> dict[str, str]:

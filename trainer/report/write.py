@@ -87,7 +87,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions) -> Eva
     head = BytesIO()
     calibrated.out_of_distribution.head.write(head)
     replace_file(run.unknown, head.getvalue())
-    evaluation = evaluate(classes, calibrated.confidence, calibrated.judged, training.args.folds)
+    evaluation = evaluate(classes, calibrated.confidence, calibrated.judged, training.args.folds, calibrated.outliers)
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
     write_predictions(run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data))
     # Last: an export needs it, and only then is all of this of best.keras.

@@ -10,10 +10,11 @@ from typing import Final
 
 from models.errors import DataError
 from models.text import number_of
+from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
 from trainer.data.csv_files import path_cell, write_rows
-from trainer.data.dataset import OPEN, LabeledPhoto, read_dataset
+from trainer.data.dataset import NONE, OPEN, LabeledPhoto, read_dataset
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder
 from trainer.retrain.photo_hashes import PhotoHashes
@@ -40,6 +41,8 @@ def collect(
 ) -> Collected:
     """Bring together the labelled photos and what reviewers agree on; leave ``dataset.csv``, then ``collected.json``.
 
+    That a photo is not a product is a correction to ``_none``.
+
     A correction holds for every photo with its SHA-256. If the data lack that photo, it is added from the path that the
     correction names, provided that the file still has that SHA-256.
 
@@ -56,7 +59,7 @@ def collect(
     """
     classes, dataset = config.classes, read_dataset(config.data)
     store = CorrectionStore(config.corrections) if config.corrections else None
-    votes, ahead = (store.votes(), store.ahead()) if store else ((), ())
+    votes, ahead = (_votes(*store.words()), store.ahead()) if store else ((), ())
     hashes = PhotoHashes(config.folder / _HASHES_FILE)
     found = hashes.of((photo.path for photo in dataset.photos), on_photo)
     # the bytes that were labelled; the training leaves a photo out if its file has others by now
@@ -73,9 +76,12 @@ def collect(
         raise DataError(msg)
     now = _labels((photo.sha256, photo.label) for photo in kept)
     before, present = _before(earlier, known, classes)
+    counts = Counter(photo.label for photo in kept)
+    outliers = counts.pop(NONE, 0)
     collected = Collected(
         fingerprint=_fingerprint(kept),
-        photos=dict(sorted(Counter(photo.label for photo in kept).items())),
+        photos=dict(sorted(counts.items())),
+        outliers=outliers,
         new=len(now.keys() - before.keys()),
         gone=len(present - now.keys()),
         relabeled=sum(not labels & before[sha256] for sha256, labels in now.items() if sha256 in before),
@@ -87,6 +93,17 @@ def collect(
     write_rows(cycle.dataset, _COLUMNS, _rows(kept))
     cycle.write(cycle.collected, collected)
     return collected
+
+
+def _votes(votes: Sequence[Vote], remarks: Sequence[Remark]) -> list[Vote]:
+    """The votes, and the remarks that a photo is not a product as votes for ``_none``, unless it shows several."""
+    several = {one.photo for one in remarks if one.kind is RemarkKind.MORE_THAN_ONE}
+    nones = [
+        Vote(one.at, one.reviewer, one.sha256, one.image, NONE, model=one.model)
+        for one in remarks
+        if one.kind is RemarkKind.NOT_A_PRODUCT and one.photo not in several
+    ]
+    return sorted([*votes, *nones])
 
 
 def _resolve(

@@ -15,7 +15,7 @@ from models.bundle import open_bundle
 from models.classifier import BATCH, Classifier, load
 from models.errors import BundleError
 from models.session import open_session
-from trainer.data.dataset import Split
+from trainer.data.dataset import NONE, Split
 from trainer.data.photo_cache import PixelStore
 from trainer.retrain.compare_predictions import ModelPredictions, compare_predictions
 from trainer.retrain.config import ClassMap
@@ -65,13 +65,15 @@ def compare(
     if champion:
         classes.check(models[1].labels)
     stores = {spec: PixelStore(cache, spec) for spec in (model.metadata.preprocess for model in models)}
-    now = _test_photos(challenger.splits)
+    held = _test_photos(challenger.splits)
+    now = [photo for photo in held if photo.label != NONE]
     photos = read_frozen_photos(
         now, list(stores.values()), lambda done, total: advance("Decoding test photos", done, total)
     )
     earlier = _test_photos(champion.splits) if champion and champion.splits else None
-    there = {photo.sha256 for photo in now}
-    gone = [photo for photo in earlier or () if photo.label not in classes.drop and photo.sha256 not in there]
+    there = {photo.sha256 for photo in held}
+    dropped = {*classes.drop, NONE}
+    gone = [photo for photo in earlier or () if photo.label not in dropped and photo.sha256 not in there]
     costs = measure_footprints(
         [one.bundle for one in both], lambda done, total: advance("Measuring speed", done, total)
     )

@@ -49,6 +49,7 @@ class Collected(CycleRecord):
     Attributes:
         fingerprint: of all photos, labels and products; if it is the same, nothing is new.
         photos: how many, by class.
+        outliers: how many show no product.
         new, gone, relabeled: photos that the cycle before did not know, that are not there any more, or whose label was
             another.
         dropped: photos left out, since their class is labelled no more, by class.
@@ -63,6 +64,7 @@ class Collected(CycleRecord):
     corrections: tuple[Correction, ...] = ()
     dropped: dict[str, int] = Field(default_factory=dict)
     ahead: str = ""
+    outliers: int = 0
 
 
 class PairedAccuracy(CycleRecord):

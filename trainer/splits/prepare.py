@@ -21,7 +21,7 @@ from trainer.check.near import links_of
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import TOGETHER, Guess, guess_from_accidents
 from trainer.data.csv_files import write_rows
-from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
+from trainer.data.dataset import NONE, Dataset, Exclusion, LabeledPhoto, Split
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import hash_photos, holds
 from trainer.splits.assign import assign_splits
@@ -33,6 +33,8 @@ __all__ = ["Prepared", "SplitOptions", "decode_all", "prepare", "read_excluded",
 
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
+_FEW_OUTLIERS: Final = 10
+"""Fewer teach the unknown score little: 2 brought a seventh of what 120 did, 6 nearly half (docs/measurements.md)."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class SplitOptions:
 class Prepared:
     """The data as training needs it; ``notes`` are remarks for a person, a line each.
 
-    ``photos`` have their splits; also those of an earlier training that this one does not use.
+    ``photos`` have their splits; also those that show no product, and those of an earlier training that this one does
+    not use.
     """
 
     photos: list[AssignedPhoto]
@@ -57,7 +60,14 @@ class Prepared:
     notes: tuple[str, ...]
 
     def of(self, split: Split) -> list[AssignedPhoto]:
-        """The photos of one split that are used, in order."""
+        """The photos of products of one split that are used, in order."""
+        return [photo for photo in self._used(split) if photo.label != NONE]
+
+    def outliers(self, split: Split) -> list[AssignedPhoto]:
+        """The photos of one split that show no product, in order."""
+        return [photo for photo in self._used(split) if photo.label == NONE]
+
+    def _used(self, split: Split) -> list[AssignedPhoto]:
         return [photo for photo in self.photos if photo.split is split and photo.present]
 
 
@@ -97,9 +107,10 @@ def prepare(
         assignment = assign_splits(remaining, links, options.seed, fix_leaks=options.fix_leaks)
     excluded = [*dataset.excluded, *unusable, *unlearnable.values(), *assignment.set_aside]
     used = [photo for photo in assignment.photos if photo.present]
-    shortcuts = _shortcuts(used, statistics, advance)
+    products = [photo for photo in used if photo.label != NONE]
+    shortcuts = _shortcuts(products, statistics, advance)
     notes = (*_notes(dataset, excluded, candidates, disputed, used, shortcuts), *assignment.notes)
-    return Prepared(assignment.photos, excluded, tuple(sorted({photo.label for photo in used})), notes)
+    return Prepared(assignment.photos, excluded, tuple(sorted({photo.label for photo in products})), notes)
 
 
 @contextmanager
@@ -240,6 +251,8 @@ def _notes(
         yield f"{number_of(repeats, 'photo repeats', 'photos repeat')} the picture or the product of another"
     if disputed:
         yield f"{disputed:,} validation and test photos show a picture that stands under two labels: see hangtag check"
+    if outliers := Counter(photo.split for photo in used if photo.label == NONE):
+        yield _note_on_outliers(outliers[Split.TRAIN], outliers.total())
     yield from _notes_on_earlier(candidates)
     yield from _notes_on_cuts(candidates, used)
     leaks = count_leaks(used)
@@ -256,6 +269,16 @@ def _notes(
     alone = [guess for guess in shortcuts if guess.feature != TOGETHER]
     for guess in (alone or shortcuts)[:_SHORTCUTS_NAMED]:
         yield f"Shortcut: {guess.sentence()}"
+
+
+def _note_on_outliers(learned: int, every: int) -> str:
+    show, held = number_of(every, "photo shows", "photos show"), every - learned
+    said = (
+        f"{show} no product ({NONE}): the unknown score learns from {learned:,} and is measured on {held:,}; no class "
+        "is made of them"
+    )
+    few = f"; more of them, {_FEW_OUTLIERS} to learn from at least, would do much better"
+    return said + (few if learned < _FEW_OUTLIERS else "")
 
 
 def _notes_on_earlier(candidates: Sequence[Candidate]) -> Iterator[str]:

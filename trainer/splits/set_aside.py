@@ -8,7 +8,7 @@ from typing import Final
 from models.errors import DataError
 from models.text import number_of
 from trainer.check.relations import Relations, is_placeholder
-from trainer.data.dataset import Exclusion, Split
+from trainer.data.dataset import NONE, Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, Assignment, Candidate
 
 __all__ = ["count_leaks", "drop_training_twins", "find_unlearnable", "keep_trained"]
@@ -115,16 +115,18 @@ def _take_out(
 def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()) -> Assignment:
     """Set aside the photos of classes that have none in training, and say which classes validation and test lack.
 
-    Photos that are not present count for nothing. What is set aside of ``earlier_groups`` keeps its row, not present.
+    Photos that are not present, or show no product, count for nothing. What is set aside of ``earlier_groups`` keeps
+    its row, not present.
 
     Raises:
         DataError: fewer than two classes can be trained on, or no validation photo is left.
     """
-    trained = {photo.label for photo in photos if photo.present and photo.split is Split.TRAIN}
+    products = [photo for photo in photos if photo.present and photo.label != NONE]
+    trained = {photo.label for photo in products if photo.split is Split.TRAIN}
     untrained = {
         place: Exclusion(photo.path, "class_not_trained", f"No photo of {photo.label} is for training")
         for place, photo in enumerate(photos)
-        if photo.present and photo.label not in trained
+        if photo.present and photo.label not in {*trained, NONE}
     }
     lost = Counter(photos[place].label for place in untrained)
     kept = _take_out(photos, untrained, earlier_groups)
@@ -133,7 +135,7 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
         others = f" of {', '.join(sorted(lost))}" if lost else ""
         msg = f"Expected training photos of at least two classes, found {found}; add training photos{others}."
         raise DataError(msg)
-    if not any(photo.present and photo.split is Split.VAL for photo in kept):
+    if not any(photo.split is Split.VAL and photo.label in trained for photo in products):
         msg = (
             f"Expected validation photos, found none and none to spare: each of {', '.join(sorted(trained))} has one "
             f"picture or product in training, or all of them are in another split, too; add photos."
@@ -150,7 +152,7 @@ def _absences(photos: Sequence[AssignedPhoto]) -> list[str]:
     """Which classes validation and test lack, and why."""
     by_class: defaultdict[str, list[AssignedPhoto]] = defaultdict(list)
     for photo in photos:
-        if photo.present:
+        if photo.present and photo.label != NONE:
             by_class[photo.label].append(photo)
     notes = []
     for split in (Split.VAL, Split.TEST):

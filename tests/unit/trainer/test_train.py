@@ -111,8 +111,10 @@ def test_classes_of_unlike_sizes_are_balanced_by_themselves_and_it_is_said(
     ids=["nearly all portraits", "too many landscapes", "nearly squares", "pad was asked for"],
 )
 def test_photos_of_one_shape_are_stretched_unless_somebody_says_pad(binary, tmp_path, shapes, auto_fit, fit):
-    for seed, shape in enumerate(shapes):
-        path = tmp_path / "photos" / ("hat", "vase")[seed % 2] / f"{seed}.png"
+    """Five banners without a product make no difference."""
+    for seed, shape in enumerate([*shapes, *[(90, 20)] * 5]):
+        label = ("hat", "vase")[seed % 2] if seed < len(shapes) else "_none"
+        path = tmp_path / "photos" / label / f"{seed}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
         Image.fromarray(coarse).resize(shape, Image.Resampling.NEAREST).save(path)

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from models.benchmark.benchmark import benchmark, open_and_find
@@ -129,3 +131,10 @@ def test_no_photos_are_refused(tmp_path, place):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="photos"):
         find_photos(tmp_path / place, LABELS)
+
+
+def test_photos_without_a_product_judge_no_label(photos):
+    before = find_photos(photos, LABELS)
+    shutil.copytree(photos / "red", photos / "_none")
+    assert find_photos(photos, LABELS).truths == before.truths
+    assert len(find_photos(photos, (*LABELS, "_none")).truths) > len(before.truths)

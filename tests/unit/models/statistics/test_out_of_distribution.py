@@ -177,3 +177,50 @@ def test_the_distance_is_that_worked_out_by_hand():
     assert head.score(features) == pytest.approx([1.0, 1.0])
     head = replace(head, overall=np.array([[1.0], [0.0]], np.float32))
     assert head.score(features) == pytest.approx([1.0 - 0.25, 1.0 - 0.01])
+
+
+def auroc(head, known, strange):
+    scores = np.concatenate([head.score(known), head.score(strange)])
+    return roc_auc_score(np.repeat([0, 1], [len(known), len(strange)]), scores)
+
+
+def between(rows, seed, one=0, other=1, spread=1.4):
+    """A cloud half-way between two classes."""
+    centres = np.random.default_rng(99).normal(0, 1, (4, 16))
+    middle = (centres[one] + centres[other]) / 2
+    return (middle + np.random.default_rng(seed).normal(0, spread, (rows, 16))).astype(np.float32)
+
+
+def test_outliers_like_those_that_were_shown_are_found_more_often_and_others_as_often():
+    """Of clouds that overlap; what it does for photos is tested where there are networks."""
+    features, labels, strange = clouds(300, spread=1.4)
+    known = clouds(300, seed=1, spread=1.4)[0]
+    before, after = fit_distance(features, labels), fit_distance(features, labels, between(40, seed=2))
+    alike, unlike = between(200, seed=3), between(200, seed=4, one=1, other=2)
+    assert auroc(after, known, alike) > auroc(before, known, alike) + 0.01
+    for others in (unlike, strange + np.random.default_rng(5).normal(0, 1.4, (200, 16))):
+        assert auroc(after, known, others) > auroc(before, known, others) - 0.01
+
+
+def test_the_score_with_outliers_is_the_formula_of_the_graph():
+    features, labels, _ = clouds(100)
+    head = fit_distance(features, labels, between(20, seed=2))
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    gaps = ((unit - head.mean) @ head.within)[:, None] - head.centres
+    expected = (gaps**2).sum(axis=2).min(axis=1) - (((unit - head.mean) @ head.overall) ** 2).sum(axis=1)
+    np.testing.assert_allclose(head.score(features), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("times", "share"), [(1, 0.1), (100, 0.2 * 2000 / 2020)])
+def test_twenty_outliers_weigh_a_tenth_and_many_no_more_than_a_fifth(times, share):
+    """The mean of all says how much they weigh."""
+    features, labels, _ = clouds(100)
+    some = between(20, seed=2)
+    unit, others = (found / np.linalg.norm(found, axis=1, keepdims=True) for found in (features, some))
+    head = fit_distance(features, labels, np.tile(some, (times, 1)))
+    np.testing.assert_allclose(head.mean, (1 - share) * unit.mean(axis=0) + share * others.mean(axis=0), atol=1e-6)
+
+
+def test_no_outliers_change_nothing():
+    features, labels, _ = clouds(100)
+    assert saved(fit_distance(features, labels, features[:0])) == saved(fit_distance(features, labels))

@@ -20,7 +20,7 @@ from trainer.check.check_reports import (
 from trainer.check.checkup import Faulty, ScannedPhotos
 from trainer.check.issues import Issue, PhotoIssues
 from trainer.check.relations import Leak, LeakKind
-from trainer.data.dataset import LabeledPhoto, Split
+from trainer.data.dataset import NONE, LabeledPhoto, Split
 from trainer.data.photo_files import FaultKind, PhotoFault
 
 GOLDEN = Path(__file__).with_name("check.json")
@@ -204,3 +204,13 @@ def test_properties_and_only_true_shortcuts_are_said(checkup):
     judged = replace(checkup, photo_issues=PhotoIssues({}, {}, properties))
     assert property_sentences(judged) == ["shirt: light (97%), grey (61%)", "mug: exif_rotated (100%)"]
     assert shortcut_sentences(checkup) == ["width alone tells hat from shoe: 0.93 against 0.58"]
+
+
+def test_photos_without_a_product_are_counted_and_make_no_class(checkup):
+    """A size chart has the product of a hat, which is no doubt."""
+    photos = list(checkup.scanned.photos)
+    photos[3] = LabeledPhoto(Path("/shop/_none/3.jpg"), NONE, Split.TRAIN, "H1")
+    found = replace(checkup, scanned=replace(checkup.scanned, photos=tuple(photos)))
+    summary = check_summary(found, Path("/shop"), 1.0)
+    assert (summary["usable"], summary["classes"]) == (8, {"hat": 4, "scarf": 0, "shoe": 3})
+    assert not any("product" in doubt for doubt in doubt_sentences(found))

@@ -9,7 +9,7 @@ from trainer.check.checkup import UNUSABLE, Faulty, ScannedPhotos, check_up
 from trainer.check.issues import Issue, judge
 from trainer.check.near import NearPair
 from trainer.check.relations import Relations
-from trainer.data.dataset import LabeledPhoto, read_dataset
+from trainer.data.dataset import NONE, LabeledPhoto, read_dataset
 from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault
 
@@ -136,3 +136,17 @@ NAMED = {"missing", "unreadable", "truncated", "unsupported", "wrong_extension"}
 def test_each_fault_is_an_issue(kind):
     issue = Faulty(LabeledPhoto(Path("a.jpg"), "hat"), PhotoFault(kind, "why")).issue
     assert issue is (Issue(kind) if kind in NAMED else Issue.UNREADABLE)
+
+
+def test_photos_without_a_product_are_compared_and_of_no_class(tmp_path, tiles):
+    """All hats are PNGs, all vases too; what is no product are BMPs."""
+    for number in range(90):
+        label, suffix = (("hat", "png"), ("vase", "png"), (NONE, "bmp"))[number % 3]
+        (tmp_path / "photos" / label).mkdir(parents=True, exist_ok=True)
+        tiles(number).save(tmp_path / "photos" / label / f"{number}.{suffix}")
+    tiles(0).save(tmp_path / "photos" / NONE / "copy.png")
+    found = check_up(read_dataset(tmp_path / "photos"), StatisticsStore(tmp_path / "cache"), ignored)
+    assert found.count(Issue.LABEL_CONFLICT) == 2
+    assert found.outliers == 31
+    assert found.guesses
+    assert not any(guess.is_shortcut or NONE in guess.pair for guess in found.guesses)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import DataError, ExitCode, InputError
-from trainer.data.dataset import LabeledPhoto, Split, read_dataset
+from trainer.data.dataset import NONE, LabeledPhoto, Split, read_dataset
 
 
 @pytest.fixture
@@ -208,3 +208,34 @@ def test_csv_without_rows_is_refused(csv_file, text):
 def test_a_csv_may_leave_a_split_open_beside_others(csv_file):
     dataset = read_dataset(csv_file("image,label,split\na.jpg,hat,test\nb.jpg,vase,Open\nc.jpg,vase,\n"))
     assert [(photo.split, photo.open) for photo in dataset.photos] == [(Split.TEST, False), (None, True), (None, False)]
+
+
+def test_a_folder_of_photos_without_a_product_is_no_class(lay):
+    root = lay("hat/1.jpg", "vase/1.jpg", "_none/hand.jpg", "_nones/2.jpg")
+    dataset = read_dataset(root)
+    assert ("_none/hand.jpg", NONE, None) in found(dataset, root)
+    assert dataset.classes == ("_nones", "hat", "vase")
+
+
+def test_photos_without_a_product_may_have_splits(lay):
+    root = lay("train/hat/1.jpg", "train/vase/1.jpg", "train/_none/1.jpg", "test/_none/2.jpg", "test/hat/2.jpg")
+    dataset = read_dataset(root)
+    assert {("train/_none/1.jpg", NONE, Split.TRAIN), ("test/_none/2.jpg", NONE, Split.TEST)} <= found(dataset, root)
+    assert dataset.classes == ("hat", "vase")
+
+
+def test_a_csv_names_photos_without_a_product(csv_file):
+    dataset = read_dataset(csv_file("image,label\na.jpg,hat\nb.jpg,vase\nc.jpg,_none\n"))
+    assert [photo.label for photo in dataset.photos] == ["hat", "vase", NONE]
+    assert dataset.classes == ("hat", "vase")
+
+
+@pytest.mark.parametrize(("also", "said"), [((), "found none: _none is no class"), (("hat/1.jpg",), "found one: hat")])
+def test_photos_without_a_product_do_not_make_up_for_a_class(lay, also, said):
+    with pytest.raises(DataError, match=f"at least two classes in .*, {said}"):
+        read_dataset(lay("_none/1.jpg", *also))
+
+
+def test_photos_without_a_product_beside_splits_are_told_where_to_go(lay):
+    with pytest.raises(DataError, match=r"found _none; move its photos into \S*/train/_none\."):
+        read_dataset(lay("train/hat/1.jpg", "train/vase/1.jpg", "_none/1.jpg"))

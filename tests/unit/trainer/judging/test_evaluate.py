@@ -9,7 +9,7 @@ from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.intervals import proportion_interval
 from trainer.judging.evaluate import Judged, SplitPredictions, evaluate
-from trainer.judging.figures import score
+from trainer.judging.figures import outlier_figures, score
 
 CLASSES = ("clock", "hat")
 GOLDEN = Path(__file__).with_name("evaluation.json")
@@ -130,3 +130,10 @@ def rounded(value):
     if isinstance(value, list):
         return [rounded(inner) for inner in value]
     return round(value, 6) if isinstance(value, float) else value
+
+
+def test_what_was_measured_on_photos_without_a_product_stands_beside_the_limit():
+    outliers = outlier_figures(np.array([0.5, 2.0]), STRANGE, 1.0)
+    report = evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}, outliers=outliers)
+    assert report.unknown.outliers == outliers
+    assert report.val == evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}).val

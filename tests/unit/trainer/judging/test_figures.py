@@ -4,7 +4,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.statistics.intervals import proportion_interval
-from trainer.judging.figures import confusion, score
+from trainer.judging.figures import confusion, outlier_figures, score
 
 CLASSES = ("clock", "hat", "lamp", "vase")
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -119,3 +119,11 @@ def test_a_thousand_classes():
     figures = score(sure(labels, 1000), labels, [str(number) for number in range(1000)])
     assert (figures.accuracy, figures.top5, figures.f1) == (1.0, 1.0, 1.0)
     assert figures.f1_95 == (1.0, 1.0)
+
+
+def test_figures_of_photos_without_a_product_are_those_worked_out_by_hand():
+    found = outlier_figures(np.array([3.0, 1.0, 5.0, np.nan]), np.array([0.0, 1.0, 2.0, 4.0]), limit=2.0)
+    assert (found.n, found.caught, found.caught_95) == (4, 0.75, proportion_interval(3, 4))
+    # of 16 pairs: 3 of the first, 1½ of the second, 4 of the third; what is no number is stranger than any
+    assert found.auroc == (3 + 1.5 + 4 + 4) / 16
+    assert outlier_figures(np.zeros(0), np.ones(3), limit=0.5) is None

@@ -2,23 +2,32 @@ import io
 import itertools
 from dataclasses import dataclass, field, replace
 
+import keras
 import numpy as np
 import pytest
 
 from models.errors import InputError
 from models.statistics.thresholds import HeldOutLogits
+from tests.charts import draw_charts
 from tests.unit.trainer.run_files import Diary, Killed, at, files_of, kill, press_ctrl_c
+from trainer.data.dataset import NONE, LabeledPhoto, Split
+from trainer.data.photo_cache import PixelStore
+from trainer.judging.figures import outlier_figures
 from trainer.judging.folds import (
     assign_folds,
     choose_folds,
+    held_out,
     held_photos,
     is_cross_validated,
     share_of_main,
     train_folds,
 )
-from trainer.learning.training import labels_of
+from trainer.learning.predictions import predict
+from trainer.learning.training import Training, labels_of
 from trainer.request import Arch
 from trainer.run import read_history
+from trainer.splits.assigned import AssignedPhoto, read_splits
+from trainer.splits.prepare import decode_all
 
 FOLDS = 3
 
@@ -195,3 +204,27 @@ def test_a_deadline_that_has_passed_leaves_an_epoch_a_fold(make_training, diary)
     training = make_training(epochs=50)
     assert len(train_folds(training, 2, 0.0, diary.advance)) == 2
     assert [len(read_history(training.run.fold(n).history)) for n in (1, 2)] == [1, 1]
+
+
+def test_the_unknown_score_finds_photos_like_those_without_a_product_that_it_was_shown(
+    trained, session_cache, tmp_path
+):
+    """Size charts, beside drawn products: the network is the same, and so are the products that pass."""
+    run, store = trained.run, PixelStore(session_cache, trained.request.preprocess)
+    charts, _ = decode_all([LabeledPhoto(path, NONE) for path in draw_charts(tmp_path / NONE, 30, seed=5)], store)
+    shown = [AssignedPhoto(photo.path, NONE, Split.TRAIN, sha256, sha256) for photo, sha256 in charts[:10]]
+    photos = {split: [p for p in read_splits(run.splits) if p.split is split] for split in Split}
+    training = Training(run.args(), store, photos[Split.TRAIN], photos[Split.VAL], run)
+    network = keras.saving.load_model(run.best, compile=False)
+    known = predict(network, [photo.sha256 for photo in photos[Split.VAL]], store)
+    strange = predict(network, [sha256 for _, sha256 in charts[10:]], store).features
+    found = []
+    for outliers in ((), shown):
+        kept, score = held_out(network, replace(training, outliers=outliers), photos[Split.VAL], known)
+        scores = (score.head.score(features) for features in (strange, known.features))
+        found.append((kept.known.sum(), outlier_figures(*scores, score.limit)))
+    (products, before), (as_many, after) = found
+    assert products == as_many >= len(photos[Split.VAL]) - 1
+    assert after.auroc > before.auroc + 0.05
+    assert after.caught >= 0.9
+    assert before.caught < 0.5

@@ -4,8 +4,9 @@ import shutil
 import pytest
 
 from models.errors import DataError, InputError
+from tests.charts import draw_charts
 from trainer.console import measure_and_show
-from trainer.data.dataset import Split
+from trainer.data.dataset import NONE, Split
 from trainer.judging.measure import measure
 from trainer.splits.assigned import read_splits
 
@@ -132,3 +133,27 @@ def test_the_table_says_what_does_not_count_and_what_may_flatter(trained, export
     shown = capsys.readouterr().out
     assert f"{measured(trained.path, catalogue).learned_from} photos that the run has learned from" in shown
     assert "flatter" not in shown
+
+
+def test_photos_without_a_product_are_in_no_figure_but_their_own(sure_run, exported, some_photos, measured, capsys):
+    plain = measured(exported, some_photos)
+    draw_charts(some_photos / NONE, 12, seed=4)
+    found, of_run = measured(exported, some_photos), measured(sure_run, some_photos)
+    assert (found.figures, found.unread, plain.outliers) == (plain.figures, 0, None)
+    assert 0 < found.outliers.caught == of_run.outliers.caught < 1
+    assert found.outliers.n == of_run.outliers.n == 12
+    assert found.outliers.auroc == pytest.approx(of_run.outliers.auroc, abs=0.05)
+    measure_and_show(exported, some_photos, as_json=True)
+    assert json.loads(capsys.readouterr().out)["outliers"] == found.outliers.model_dump(mode="json")
+    measure_and_show(exported, some_photos, as_json=False)
+    said = f"12 photos of no product (_none): {found.outliers.caught:.0%} are unknown (95%: "
+    assert said in capsys.readouterr().out
+
+
+def test_photos_without_a_product_alone_measure_no_model(exported, some_photos, measured):
+    draw_charts(some_photos / NONE, 2, seed=4)
+    for folder in ("hat", "vase"):
+        for path in (some_photos / folder).iterdir():
+            path.write_text("<html>")
+    with pytest.raises(DataError, match="found none; bring others"):
+        measured(exported, some_photos)

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,10 @@ from hypothesis import strategies as st
 from pages.text import between, percent, rounded, target_name
 from tests.unit.trainer.report.materials import made, with_outcome
 from trainer.judging.evaluate import Judged
+from trainer.judging.figures import OutlierFigures
 from trainer.report.material import weakest
+from trainer.report.model_card import model_card
+from trainer.report.page import report_page
 
 
 def test_a_promise_is_a_sentence_that_a_shop_understands() -> None:
@@ -84,3 +88,19 @@ def test_an_interval_has_both_its_ends_and_a_target_is_shown_as_it_is_asked_for(
     assert between((0.88, 0.9404)) == "88.0 to 94.0%"
     assert between(None) == ""
     assert [target_name(precision) for precision in (0.9, 0.97)] == ["90%", "97%"]
+
+
+def test_what_was_found_of_photos_without_a_product_is_a_sentence() -> None:
+    material = made()
+    assert material.outliers == ""
+    found = OutlierFigures(n=40, caught=0.9, caught_95=(0.76, 0.97), auroc=0.95)
+    unknown = material.evaluation.unknown.model_copy(update={"outliers": found})
+    measured = replace(material, evaluation=material.evaluation.model_copy(update={"unknown": unknown}))
+    said = (
+        "Of 40 photos under _none that nothing was learned from, it sends 90.0% to a person (76.0 to 97.0% with 95% "
+        "confidence)."
+    )
+    assert measured.outliers == said
+    assert said.replace("_", r"\_") in " ".join(model_card(measured).split())
+    assert said in " ".join(re.sub("<[^>]+>", "", report_page(measured)).split())
+    assert "_none" not in report_page(material) + model_card(material)

@@ -339,3 +339,53 @@ def test_a_class_of_the_cycle_before_is_not_told_again(tmp_path: Path) -> None:
     shop.run(view=second, collect=found)
     assert "New class: hatt (1 photo)" in first.notes
     assert not any("New class" in note for note in second.notes)
+
+
+REMARKS = "image,sha256,remark,note,reviewer,model,at\n"
+
+
+def remark(shop: Shop, *rows: str) -> None:
+    (shop.folder / "corrections.remarks.csv").write_text("".join([REMARKS, *(f"{row}\n" for row in rows)]))
+
+
+def test_what_reviewers_call_no_product_is_learned_from_as_such(shop: Shop) -> None:
+    hand, several = shop.put("elsewhere/hand.jpg"), shop.put("elsewhere/several.jpg")
+    before = shop.collect()
+    remark(
+        shop,
+        f"{hand},{sha256('elsewhere/hand.jpg')},not_a_product,,anna,,2026-05-01",
+        f",{sha256('photos/boots/1.jpg')},not_a_product,a size chart,ben,,2026-05-01",
+        f"{several},{sha256('elsewhere/several.jpg')},more_than_one,,anna,,2026-05-01",
+    )
+    collected = shop.collect()
+    assert outcomes(collected) == [("added", "_none", None, "anna"), ("applied", "_none", "boots", "ben")]
+    assert shop.labels == {
+        "photos/boots/1.jpg": "_none",
+        "photos/boots/2.jpg": "boots",
+        "photos/hats/3.jpg": "hats",
+        "elsewhere/hand.jpg": "_none",
+    }
+    assert (collected.photos, collected.outliers, collected.new) == ({"boots": 1, "hats": 1}, 2, 1)
+    assert collected.fingerprint != before.fingerprint
+    assert not any("New class" in line for line in collected_notes(collected, {"boots", "hats"}))
+
+
+def test_reviewers_who_differ_on_whether_it_is_a_product_are_in_conflict(shop: Shop) -> None:
+    remark(
+        shop,
+        f",{sha256('photos/boots/1.jpg')},not_a_product,,ben,,2026-05-01",
+        f",{sha256('photos/boots/2.jpg')},not_a_product,,ben,,2026-05-01",
+        f",{sha256('photos/boots/2.jpg')},more_than_one,,carl,,2026-05-01",
+        f",{sha256('photos/hats/3.jpg')},not_a_product,,ben,,2026-05-01",
+    )
+    shop.correct(
+        f",{sha256('photos/boots/1.jpg')},hats,,anna,,2026-05-01",
+        f",{sha256('photos/hats/3.jpg')},hats,,ben,,2026-05-02",
+    )
+    collected = shop.collect()
+    assert outcomes(collected) == [
+        ("agrees", "hats", "hats", "ben"),
+        ("conflict", "_none", "boots", "ben"),
+        ("conflict", "hats", "boots", "anna"),
+    ]
+    assert (collected.photos, collected.outliers) == ({"boots": 2, "hats": 1}, 0)

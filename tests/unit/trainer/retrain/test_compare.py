@@ -12,7 +12,7 @@ from models.bundle import open_bundle
 from models.errors import DataError, InputError
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import Confidence
-from trainer.data.dataset import Split
+from trainer.data.dataset import NONE, Split
 from trainer.data.photo_cache import PixelStore
 from trainer.data.photo_files import file_sha256
 from trainer.retrain.compare import Contestant, compare, measure_footprints, quickest, read_frozen_photos
@@ -182,3 +182,21 @@ def test_slow_tasks_are_done_five_times():
     assert quickest([slow], 60, lambda *at: told.append(at), lambda: now[0]) == [7.0]
     assert now == [6 * 7.0]
     assert told[-1] == (60, 60)
+
+
+def test_test_photos_that_show_no_product_now_are_neither_compared_nor_gone(
+    small_run, bundle, sure_bundle, session_cache, tmp_path
+):
+    photos = read_splits(small_run / "splits.csv")
+    hats = [photo for photo in photos if photo.split is Split.TEST and photo.label == "hat"]
+    write_splits(tmp_path / "splits.csv", [replace(p, label=NONE) if p in hats else p for p in photos])
+    found = compare(
+        Contestant("shop@4", sure_bundle, tmp_path / "splits.csv"),
+        Contestant("shop@3", bundle, small_run / "splits.csv"),
+        ClassMap(),
+        session_cache,
+        silent,
+    )
+    tests = [photo for photo in photos if photo.split is Split.TEST and photo.present]
+    assert (found.photos, found.unread) == (len(tests) - len(hats), 0)
+    assert NONE not in found.classes

@@ -10,7 +10,7 @@ from PIL import Image
 from models.errors import DataError
 from models.preprocess import PreprocessSpec
 from trainer.check.checkup import scan_photos
-from trainer.data.dataset import Exclusion, Split, read_dataset
+from trainer.data.dataset import NONE, Exclusion, Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, file_sha256
 from trainer.splits.assigned import AssignedPhoto
@@ -281,3 +281,58 @@ def test_a_photo_that_can_be_decoded_no_more_is_named(photos):
     photo = AssignedPhoto(path=path, label="hat", split=Split.TRAIN, sha256=file_sha256(path), group="g")
     with pytest.raises(DataError, match=r"hat/0\.png was decoded .* cannot be now: the disk is broken"):
         restore([photo], BrokenDisk(), lambda what, done, total: None)
+
+
+def with_outliers(photos, count=10):
+    (photos / NONE).mkdir()
+    for seed in range(100, 100 + count):
+        draw(photos / NONE / f"{seed}.png", seed)
+    return photos
+
+
+def test_photos_without_a_product_get_splits_and_make_no_class(photos, cache):
+    data = prepared(with_outliers(photos), cache)
+    assert data.classes == ("hat", "vase")
+    assert {photo.label for split in Split for photo in data.of(split)} == {"hat", "vase"}
+    held = {split: [photo.label for photo in data.outliers(split)] for split in Split}
+    assert held == {Split.TRAIN: [NONE] * 8, Split.VAL: [NONE], Split.TEST: [NONE]}
+    assert sorted(photo.path for photo in data.photos) == sorted(photos.rglob("*.png"))
+
+
+def test_few_photos_without_a_product_are_used_with_a_word(photos, cache):
+    said = "10 photos show no product (_none): the unknown score learns from 8 and is measured on 2; "
+    few = "; more of them, 10 to learn from at least, would do much better"
+    assert prepared(with_outliers(photos), cache).notes == (f"{said}no class is made of them{few}",)
+    for seed in range(200, 220):
+        draw(photos / NONE / f"{seed}.png", seed)
+    (note,) = prepared(photos, cache).notes
+    assert "learns from 24 and is measured on 6; no class" in note
+    assert few not in note
+
+
+def test_a_picture_of_a_class_and_of_no_product_is_a_label_conflict(photos, cache):
+    with_outliers(photos)
+    shutil.copyfile(photos / "hat" / "0.png", photos / NONE / "copy.png")
+    data = prepared(photos, cache)
+    assert {(e.path.name, e.reason) for e in data.excluded} == {
+        ("0.png", "label_conflict"),
+        ("copy.png", "label_conflict"),
+    }
+
+
+def test_copies_of_photos_without_a_product_stay_in_one_split(photos, cache):
+    with_outliers(photos)
+    for copy in range(5):
+        Image.fromarray(picture(100)).save(photos / NONE / f"again-{copy}.jpg", quality=90 - copy)
+    data = prepared(photos, cache)
+    alike = [p for p in data.photos if p.path.name == "100.png" or p.path.name.startswith("again")]
+    assert len(alike) == 6
+    assert len({(photo.split, photo.group) for photo in alike}) == 1
+
+
+def test_photos_without_a_product_tell_no_class_by_accident(tmp_path, cache):
+    for seed in range(60):
+        folder = tmp_path / "photos" / ("hat", "vase", NONE)[seed % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        draw(folder / f"{seed}.{('png', 'png', 'bmp')[seed % 3]}", seed)
+    assert not any(note.startswith("Shortcut") for note in prepared(tmp_path / "photos", cache).notes)

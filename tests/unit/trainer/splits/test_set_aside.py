@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from trainer.check.relations import Relations
-from trainer.data.dataset import Exclusion, Split
+from trainer.data.dataset import NONE, Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, Candidate
 from trainer.splits.set_aside import count_leaks, drop_training_twins, find_unlearnable, keep_trained
 
@@ -200,3 +200,13 @@ def test_a_placeholder_of_which_two_photos_are_left_is_a_conflict():
     photos = candidates(*[("hat", None, False)] * 8, ("hat", None, True), ("vase", None, True))
     excluded, _ = unlearnable(photos, placeholders=(tuple(range(10)),))
     assert {place: why.reason for place, why in excluded.items()} == dict.fromkeys((8, 9), "label_conflict")
+
+
+def test_photos_without_a_product_are_no_class_that_is_trained_lacking_or_validated():
+    none = photos_of({NONE: [VAL, TEST]})
+    covered = keep_trained([*photos_of(WHOLE), *none])
+    assert (covered.photos[6:], covered.set_aside, covered.notes) == (none, [], ())
+    with pytest.raises(DataError, match="at least two classes, found of hat only"):
+        keep_trained(photos_of({"hat": list(Split), NONE: list(Split)}))
+    with pytest.raises(DataError, match="Expected validation photos, found none"):
+        keep_trained(photos_of({"hat": [TRAIN], "vase": [TRAIN], NONE: list(Split)}))
