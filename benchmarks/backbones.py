@@ -64,12 +64,12 @@ def _measured(name: str, size: int) -> tuple[str, ...]:
 
 
 def _exported(model: "onnx.ModelProto", pixels: "Pixels") -> tuple[str, ...]:
-    from exporter.int8.quantize import QuantizeError, Quantizer, Ranges
+    from exporter.int8.quantize import QuantizeError, Quantizer
 
     with tempfile.TemporaryDirectory() as scratch:
         try:
             quantizer = Quantizer(model, pixels, 8, Path(scratch))
-            both = [quantizer.folded, quantizer.quantize(Ranges.MINMAX, quantizer.body)]
+            both = [quantizer.folded, quantizer.quantize()]
         except QuantizeError as error:
             return "", "", str(error)[:40], "", "", ""
     files = [one.SerializeToString() for one in both]

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from exporter.assemble import GoldenPhotos, assemble, golden_photos
-from exporter.cost import whole_gain
+from exporter.cost import Float32, whole_gain
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
 from exporter.graph import network_ends, to_logits
@@ -17,7 +17,7 @@ from exporter.parity import onnx_scores, prove
 from exporter.proof import Proof
 from exporter.publish import check_free, publish
 from exporter.training_run import TrainingRun, read_training_run
-from exporter.variant import FLOAT32, Float32, MadeVariant, Refusal, finished, make_float16, make_int8, metadata_of
+from exporter.variant import FLOAT32, MadeVariant, Refusal, finished, make_float16, make_int8, metadata_of
 from models.bundle import open_bundle
 from models.classifier import Classifier, load
 from models.edge import load_edge
@@ -74,9 +74,10 @@ def export_run(
     network = _load_network(run)
     model = to_logits(network, run.preprocess.size, run.unknown_head)
     version = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    source = Float32(model, onnx_scores(model.SerializeToString(), run.pixels), run, version)
+    compared = run.compared_pixels() if options.int8 or options.float16 else run.pixels
+    source = Float32(model, compared, onnx_scores(model.SerializeToString(), compared), run, version)
     metadata = metadata_of(run, FLOAT32, version, run.confidence)
-    accuracy = float((source.scores.probabilities.argmax(axis=1) == run.labels).mean())
+    accuracy = float((source.scores.probabilities[: len(run.labels)].argmax(axis=1) == run.labels).mean())
     float32 = MadeVariant(metadata, finished(model, metadata), accuracy)
     advance("Comparing with Keras", 0, 1)
     pixels = np.concatenate([photos.pixels, run.pixels])

@@ -78,6 +78,10 @@ class TrainingRun:
         """Pixels of some training photos, ``uint8 (n, S, S, 3)``; InputError if they are gone or damaged."""
         return _read_pixels(self.sample)[0]
 
+    def compared_pixels(self) -> Pixels:
+        """Validation pixels, then those of every second training photo; int8's ranges are found on the others."""
+        return np.concatenate([self.pixels, self.training_pixels()[1::2]])
+
 
 def read_training_run(path: Path) -> TrainingRun:
     """Read a run folder; InputError if it is not one, is damaged, or has no completed epoch."""

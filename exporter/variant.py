@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 import onnx
 
-from exporter.cost import Drop, drop, speed_gain
+from exporter.cost import Drop, Float32, speed_gain
 from exporter.edge.prove import EdgeParity
 from exporter.graph import add_metadata, check_plain, with_half_weights, with_probabilities
 from exporter.int8.quantize import QuantizeError
-from exporter.int8.search import Attempt, find_int8, too_much, why_refused
+from exporter.int8.search import Attempt, find_int8, why_refused
 from exporter.options import Advance, ExportOptions
 from exporter.parity import onnx_scores
 from exporter.training_run import TrainingRun
@@ -25,7 +25,6 @@ __all__ = [
     "FLOAT16",
     "FLOAT32",
     "INT8",
-    "Float32",
     "MadeVariant",
     "Refusal",
     "finished",
@@ -39,8 +38,6 @@ FLOAT16: Final = "float16"
 INT8: Final = "int8"
 _SAME_SIDE: Final = 0.97
 """Even an unrelated score would agree on some 90%, since 5% are beyond the limit of either."""
-
-
 _SAME_LABELS: Final = 0.95
 """With fewer labels in common, the folds' networks, which compute in float32, say nothing of a variant."""
 
@@ -56,7 +53,7 @@ class MadeVariant:
         cost: what it loses against float32; None for float32, like all fields below but the edge graph's.
         gain: how many times as fast as float32 its network is on one thread of this machine.
         whole_gain: the same with decoding; ``None`` too if no photo could be decoded.
-        unknown_agreement: share of the validation photos that its out-of-distribution score puts on the same side of
+        unknown_agreement: share of the compared photos that its out-of-distribution score puts on the same side of
             its limit as float32's does; None without such a score.
         quantization: how it came to compute with integers, if it does.
         edge: the ONNX file that takes one photo of any size, if one was asked for.
@@ -123,45 +120,28 @@ class Refusal:
     attempts: tuple[Attempt, ...] = ()
 
 
-@dataclass(frozen=True)
-class Float32:
-    """The float32 model, from which lighter variants are made.
-
-    Attributes:
-        model: ends in ``logits``.
-        scores: its scores of the run's validation photos, with logits in place of probabilities.
-        run: the training that it was converted from.
-        version: the bundle's version.
-    """
-
-    model: onnx.ModelProto
-    scores: Scores
-    run: TrainingRun
-    version: str
-
-
 def make_int8(float32: Float32, options: ExportOptions, advance: Advance) -> MadeVariant | Refusal:
     """Quantize a model, if it loses next to nothing and is quicker; InputError if training photos cannot be read."""
     try:
-        search = find_int8(float32.model, float32.run, options, advance)
+        search = find_int8(float32, options, advance)
     except QuantizeError as error:
         return Refusal(INT8, str(error))
-    if search.model is None:
+    chosen = search.chosen
+    if search.model is None or chosen is None:
         return Refusal(INT8, why_refused(search.attempts, options.max_drop), search.attempts)
-    chosen = search.attempts[-1]
     quantization = Quantization(weight_bits=options.weight_bits, float_layers=chosen.float_layers, photos=search.photos)
     return _made(float32, INT8, search.model, chosen.drop, chosen.gain, quantization)
 
 
 def make_float16(float32: Float32, options: ExportOptions) -> MadeVariant | Refusal:
     """Halve the weights of a model, if it loses next to nothing."""
-    half, pixels = with_half_weights(float32.model), float32.run.pixels
+    half = with_half_weights(float32.model)
     check_plain(half)
     data = half.SerializeToString()
-    cost = drop(float32.scores.probabilities, onnx_scores(data, pixels).probabilities, float32.run.labels)
-    if cost.points > options.max_drop:
-        return Refusal(FLOAT16, too_much(cost, options.max_drop))
-    return _made(float32, FLOAT16, half, cost, speed_gain(float32.model.SerializeToString(), data, pixels))
+    cost = float32.drop(onnx_scores(data, float32.photos))
+    if reason := cost.too_much(options.max_drop):
+        return Refusal(FLOAT16, reason)
+    return _made(float32, FLOAT16, half, cost, speed_gain(float32.model.SerializeToString(), data, float32.photos))
 
 
 def _made(
@@ -173,17 +153,18 @@ def _made(
     quantization: Quantization | None = None,
 ) -> MadeVariant | Refusal:
     """A variant with a temperature, thresholds and a limit of its own."""
-    run, before, now = float32.run, float32.scores.unknown, onnx_scores(model.SerializeToString(), float32.run.pixels)
-    alike = (now.probabilities.argmax(axis=1) == float32.scores.probabilities.argmax(axis=1)).mean() >= _SAME_LABELS
-    confidence = _confidence(now, run, run.folds if alike else ())
+    run, before, now = float32.run, float32.scores.unknown, onnx_scores(model.SerializeToString(), float32.photos)
+    known = len(run.labels)
+    validation = Scores(now.probabilities[:known], None if now.unknown is None else now.unknown[:known])
+    confidence = _confidence(validation, run, run.folds if cost.agreement >= _SAME_LABELS else ())
     agreement = None
     if before is not None and now.unknown is not None and run.confidence.unknown and confidence.unknown:
         same_side = (before <= run.confidence.unknown.limit) == (now.unknown <= confidence.unknown.limit)
         agreement = float(same_side.mean())
     if agreement is not None and agreement < _SAME_SIDE:
         reason = (
-            f"its unknown score puts {1 - agreement:.1%} of the validation photos on the other side of its limit than "
-            f"float32's does; {1 - _SAME_SIDE:.0%} are allowed"
+            f"its unknown score puts {1 - agreement:.1%} of {len(same_side)} validation and training photos on the "
+            f"other side of its limit than float32's does; {1 - _SAME_SIDE:.0%} are allowed"
         )
         return Refusal(name, reason)
     metadata = metadata_of(run, name, float32.version, confidence)

@@ -67,8 +67,9 @@ class Quantization(_Record):
 
     Attributes:
         weight_bits: 7 is safe on every processor; 8 only where there are instructions like VNNI: without them sums of
-            two products of unsigned activations and signed weights are cut off at 16 bits (AVX2, SSE).
-        float_layers: nodes that still compute in floating point, since labels suffered otherwise.
+            two products of unsigned activations and signed weights are cut off at 16 bits (AVX2, SSE). Depthwise
+            convolutions have 8 always.
+        float_layers: the first nodes with weights, if they still compute in floating point.
         photos: how many training photos the ranges of the activations were found on.
     """
 

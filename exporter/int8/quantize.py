@@ -7,27 +7,32 @@ operator (QDQ), weights per channel and symmetric, activations unsigned.
 import contextlib
 import io
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.errors import ParityError
 from models.preprocess import Pixels
 
-__all__ = ["QuantizeError", "Quantizer", "Ranges", "body_nodes", "layers_of"]
+__all__ = ["QuantizeError", "Quantizer", "body_nodes"]
 
 _WEIGHTY: Final = frozenset({"Conv", "MatMul", "Gemm"})
-_QUANTIZED: Final = ("Conv", "MatMul", "Gemm", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")
-"""Operators for which ONNX Runtime has integer kernels that are worth using."""
+_QUANTIZED: Final = (
+    *("Conv", "MatMul", "Gemm", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat"),
+    *("Relu", "Clip", "Sigmoid"),
+)
+"""Operators for which ONNX Runtime has integer kernels that are worth using. ``Relu`` and ``Clip`` after a quantized
+operator vanish: its range then ends where theirs does. Left out, most of a range would go to values that ReLU6 cuts."""
 _AT_ONCE: Final = 8
+_SILENT: Final = 4
 
 
 def body_nodes(model: onnx.ModelProto) -> list[str]:
@@ -44,12 +49,6 @@ def body_nodes(model: onnx.ModelProto) -> list[str]:
     after_first = _descendants(model, [node for node in model.graph.node if node.op_type in _WEIGHTY])
     before_features = _ancestors([features], producers)
     return [node.name for node in model.graph.node if node.name in after_first and node.name in before_features]
-
-
-def layers_of(model: onnx.ModelProto, names: Iterable[str]) -> list[str]:
-    """Names of the nodes that have weights: those whose rounding can cost accuracy."""
-    wanted = set(names)
-    return [node.name for node in model.graph.node if node.name in wanted and node.op_type in _WEIGHTY]
 
 
 def _features(model: onnx.ModelProto, producers: Mapping[str, onnx.NodeProto]) -> str:
@@ -83,28 +82,24 @@ class QuantizeError(ParityError):
     """A model that ONNX Runtime's tools cannot quantize."""
 
 
-class Ranges(StrEnum):
-    """How the range of an activation is found from its values on the photos: all of them, or all but outliers.
-
-    By entropy (as TensorRT does) took minutes where there are hundreds of layers, and was hardly nearer to float32.
-    """
-
-    PERCENTILE = "percentile"
-    MINMAX = "minmax"
-
-
 class Quantizer:
-    """Quantizes one model, in several ways.
+    """Quantizes one model, as a whole or but for its first layers.
 
-    Batch norms are folded into the convolutions before them, once. The ranges of the activations are found once for
-    each method.
+    Batch norms are folded into the convolutions before them, and ranges found, once. The range of an activation is that
+    of its values on all photos. Leaving outliers out (percentiles) and choosing by entropy (as TensorRT does, in
+    minutes) were tried, and are no nearer to float32.
 
     Args:
         model: has an output ``logits``.
         pixels: training photos, ``uint8 (n, S, S, 3)``, eight at least: what the ranges are found on. They are used
             eight at a time; the rest is left out.
-        weight_bits: 7 is safe on every processor (see :class:`models.manifest.Quantization`).
+        weight_bits: 7 is safe on every processor (see :class:`models.manifest.Quantization`). Depthwise convolutions
+            have 8 in any case.
         scratch: a folder for what it keeps meanwhile.
+
+    Attributes:
+        body: names of the nodes that can be quantized, in the order of the graph.
+        layers: those of them with weights.
 
     Raises:
         QuantizeError: ONNX Runtime's tools cannot read the model.
@@ -121,20 +116,27 @@ class Quantizer:
             quant_pre_process(str(plain), str(self._folded), skip_symbolic_shape=True)
         self.folded: onnx.ModelProto = onnx.load(self._folded)
         self.body = body_nodes(self.folded)
+        kinds = {node.name: node.op_type for node in self.folded.graph.node}
+        self.layers = [name for name in self.body if kinds[name] in _WEIGHTY]
 
-    def quantize(self, ranges: Ranges, nodes: Collection[str]) -> onnx.ModelProto:
-        """Quantize some nodes; the others compute as before.
+    def quantize(self, float_layers: int = 0) -> onnx.ModelProto:
+        """Quantize the body but for its beginning.
+
+        Only a beginning may stay in floating point: ONNX Runtime takes a float convolution between integer ones for
+        one that it should quantize as it loads the model, with a single scale for all channels.
 
         Args:
-            ranges: how the ranges of the activations are found.
-            nodes: names, of those in ``body``.
+            float_layers: how many of ``layers`` compute as before, with all nodes between them.
 
         Returns:
             A model with the same inputs and outputs.
 
         Raises:
-            QuantizeError: the tools cannot.
+            QuantizeError: the tools cannot, or ONNX Runtime would quantize the beginning as well.
         """
+        left = self.layers[:float_layers]
+        start = self.body.index(self.layers[float_layers]) if float_layers < len(self.layers) else len(self.body)
+        nodes = set(self.body[start:])
         place = self._scratch / "quantized.onnx"
         with _tools():
             quantize_static(
@@ -147,12 +149,45 @@ class Quantizer:
                 reduce_range=self._weight_bits == 7,  # noqa: PLR2004 - bits
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in set(nodes)],
-                calibrate_method=CalibrationMethod.MinMax if ranges is Ranges.MINMAX else CalibrationMethod.Percentile,
-                calibration_cache_path=self._scratch / f"{ranges}.json",
-                extra_options={"CalibStridedMinMax": min(_AT_ONCE, len(self._pixels))},
+                nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in nodes],
+                calibrate_method=CalibrationMethod.MinMax,
+                calibration_cache_path=self._scratch / "ranges.json",
+                extra_options={
+                    "CalibStridedMinMax": min(_AT_ONCE, len(self._pixels)),
+                    "TensorQuantOverrides": {weights: [_EIGHT_BITS] for weights in _depthwise_weights(self.folded)},
+                },
             )
+            self._check_float(place, left)
         return onnx.load(place)
+
+    def _check_float(self, model: Path, left: Iterable[str]) -> None:
+        """Raise if a layer that was left in floating point is none once ONNX Runtime has optimized the graph."""
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _SILENT
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED  # it keeps the names
+        options.optimized_model_filepath = str(self._scratch / "optimized.onnx")
+        onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        nodes = onnx.load(options.optimized_model_filepath).graph.node
+        found = {node.name for node in nodes if node.op_type.removeprefix("Fused") in _WEIGHTY}
+        if lost := [name for name in left if name not in found]:
+            msg = f"ONNX Runtime quantizes {', '.join(lost)}, which should stay in floating point"
+            raise QuantizeError(msg)
+
+
+_EIGHT_BITS: Final = {"quant_type": QuantType.QInt8, "axis": 0, "symmetric": True, "reduce_range": False}
+
+
+def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
+    """Weights of the depthwise convolutions: one channel in, one out, in each group.
+
+    They suffer most from a lost bit, and need not lose it: their kernels add up products one by one, and never cut off
+    the sum of two at 16 bits, as those of other convolutions do without VNNI (MLAS: MlasConvSymDepthwiseKernelAvx2 and
+    ...Avx512Core, MlasConvDepthwiseKernel).
+    """
+    shapes = {array.name: tuple(array.dims) for array in model.graph.initializer}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in shapes]
+    groups = {node.input[1]: next((a.i for a in node.attribute if a.name == "group"), 1) for node in convolutions}
+    return {name for name, count in groups.items() if shapes[name][:2] == (count, 1) and count > 1}
 
 
 class _Reader(CalibrationDataReader):
@@ -181,6 +216,8 @@ def _tools() -> Iterator[None]:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
+    except QuantizeError:
+        raise
     except Exception as error:
         msg = f"ONNX Runtime's tools cannot quantize it ({type(error).__name__}: {error})"
         raise QuantizeError(msg) from error

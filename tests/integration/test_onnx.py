@@ -90,11 +90,11 @@ def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: A
 @pytest.mark.parametrize("network", MATRIX[:3], indirect=True, ids=str)
 def test_it_can_be_quantized(converted: Any, tmp_path: Any) -> None:
     from exporter.graph import check_plain
-    from exporter.int8.quantize import Quantizer, Ranges
+    from exporter.int8.quantize import Quantizer
     from exporter.parity import onnx_scores
 
     quantizer = Quantizer(converted, noise(16), 7, tmp_path)
-    quantized = quantizer.quantize(Ranges.MINMAX, quantizer.body)
+    quantized = quantizer.quantize()
     check_plain(quantized)
     assert quantized.ByteSize() < 0.5 * converted.ByteSize()
     assert np.isfinite(onnx_scores(quantized.SerializeToString(), noise(2)).probabilities).all()

@@ -17,7 +17,7 @@ def says(*labels):
 def test_points_are_of_the_photos_that_are_no_longer_right():
     cost = drop(says(0, 1, 2, 0), says(0, 1, 0, 1), np.array([0, 1, 2, 2]))
     assert (cost.photos, cost.reference, cost.accuracy, cost.points) == (4, 0.75, 0.5, 25.0)
-    assert cost.agreement == 0.5
+    assert (cost.compared, cost.agreement) == (4, 0.5)
     low, high = cost.points_95
     assert low < 25.0 < high
 
@@ -31,6 +31,49 @@ def test_models_that_agree_on_few_photos_are_not_known_to_agree():
     assert few[0] == pytest.approx(-few[1])
     assert few[1] > 10
     assert 0 < many[1] < 1
+
+
+def variant(photos, lost=0, won=0, changed=0, others=0, changed_others=0):
+    """The drop of a variant by what it does on labelled photos and on others; ``changed`` were and are wrong."""
+    before = [0] * (photos - won - changed) + [1] * (won + changed) + [0] * others
+    after = [1] * lost + [0] * (photos - lost - won - changed) + [0] * won + [2] * changed
+    after += [1] * changed_others + [0] * (others - changed_others)
+    return drop(says(*before), says(*after), np.zeros(photos, int))
+
+
+def test_photos_without_a_known_label_count_for_agreement_alone():
+    cost = variant(30, lost=1, others=90, changed_others=2)
+    assert (cost.photos, cost.compared, cost.agreement) == (30, 120, pytest.approx(1 - 3 / 120))
+    assert cost.points == pytest.approx(100 / 30)
+    assert cost.reference == 1.0
+
+
+def test_one_photo_of_thirty_refuses_no_variant():
+    """Three points are measured, and the half of one is allowed."""
+    assert variant(30, lost=1, others=90, changed_others=1).too_much(0.5) is None
+
+
+@pytest.mark.parametrize("lost", [0, 1, 3, 9])
+@pytest.mark.parametrize("won", [0, 3])
+def test_no_luck_on_thirty_photos_lets_a_variant_pass_that_changes_many_labels(lost, won):
+    assert "points of accuracy" in variant(30, lost, won, changed=6, others=90, changed_others=18).too_much(0.5)
+
+
+@pytest.mark.parametrize(("lost", "won", "changed"), [(60, 20, 40), (200, 50, 100), (30, 0, 10)])
+def test_on_thousands_of_photos_what_is_measured_counts(lost, won, changed):
+    cost = variant(5000, lost, won, changed)
+    assert cost.estimate == pytest.approx(cost.points, rel=0.2)
+
+
+def test_a_variant_that_changes_nothing_costs_nothing():
+    assert variant(30, others=90).estimate == 0.0
+
+
+def test_a_gain_is_not_counted_on():
+    """A variant that is right more often by chance still changes a twentieth of the labels."""
+    cost = variant(1000, lost=10, won=30, changed=10)
+    assert cost.points == -2.0
+    assert cost.estimate == pytest.approx(0.05 * 5)
 
 
 def busy(layers):

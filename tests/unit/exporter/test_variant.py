@@ -13,10 +13,11 @@ def unseen(what, done, total): ...
 
 @pytest.fixture(scope="module")
 def float32(trained, to_logits):
+    from exporter.cost import Float32
     from exporter.parity import onnx_scores
-    from exporter.variant import Float32
 
-    return Float32(to_logits, onnx_scores(to_logits.SerializeToString(), trained.pixels), trained, VERSION)
+    photos = trained.compared_pixels()
+    return Float32(to_logits, photos, onnx_scores(to_logits.SerializeToString(), photos), trained, VERSION)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,27 @@ def test_a_variant_whose_unknown_score_sees_other_strangers_is_refused(float16, 
     everyone = trained.confidence.unknown.model_copy(update={"limit": -1e9})
     strict = replace(trained, confidence=trained.confidence.model_copy(update={"unknown": everyone}))
     assert "on the other side of its limit than float32's does; 3% are allowed" in float16(strict).reason
+
+
+def test_one_photo_of_thirty_on_the_other_side_of_the_limit_refuses_no_variant(float32, trained):
+    """It is 3.3% of the validation photos, and there are training photos as well, which need no label for this."""
+    from exporter.variant import make_float16
+    from models.statistics.out_of_distribution import unknown_limit
+
+    run = replace(trained, pixels=trained.pixels[:30], labels=trained.labels[:30])
+    known, others = len(trained.pixels), 90
+    rows = [*range(30), *range(known, known + others)]
+    unknown = float32.scores.unknown[rows].copy()
+    limit = unknown_limit(unknown[:30])
+    inside = int(np.argmin(unknown[:30]))
+    unknown[inside] = limit + 1.0
+    confidence = trained.confidence.model_copy(
+        update={"unknown": trained.confidence.unknown.model_copy(update={"limit": limit})}
+    )
+    scores = replace(float32.scores, probabilities=float32.scores.probabilities[rows], unknown=unknown)
+    few = replace(float32, photos=float32.photos[rows], scores=scores, run=replace(run, confidence=confidence))
+    made = make_float16(few, ExportOptions())
+    assert made.unknown_agreement == pytest.approx(1 - 1 / 120)
 
 
 def test_folds_prove_nothing_of_a_variant_that_labels_otherwise(float32, trained):

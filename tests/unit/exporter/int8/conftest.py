@@ -7,7 +7,7 @@ def training(trained):
     return trained.training_pixels()[:96]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def says():
     """A model's logits, and its unknown scores if it gives some."""
     from exporter.parity import onnx_scores

@@ -1,9 +1,10 @@
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from exporter.int8.quantize import QuantizeError, Quantizer, Ranges, body_nodes, layers_of
+from exporter.int8.quantize import QuantizeError, Quantizer, body_nodes
 
 
 @pytest.fixture(scope="module", params=[7, 8])
@@ -16,21 +17,29 @@ def quantizer(to_logits, training, bits, tmp_path_factory):
     return Quantizer(to_logits, training, bits, tmp_path_factory.mktemp("scratch"))
 
 
+@pytest.fixture(scope="module")
+def depthwise(make_network, training, tmp_path_factory):
+    """Of a network with depthwise convolutions and ReLU6, with random weights."""
+    from exporter.graph import to_logits
+
+    model = to_logits(make_network("mobilenet", 3), 32)
+    return Quantizer(model, training, 7, tmp_path_factory.mktemp("scratch"))
+
+
 def operators(model):
     return [node.op_type for node in model.graph.node]
 
 
 def weights(model):
-    return [
-        numpy_helper.to_array(array)
+    return {
+        array.name: numpy_helper.to_array(array).astype(int)
         for array in model.graph.initializer
         if array.data_type == onnx.TensorProto.INT8 and len(array.dims) == 4
-    ]
+    }
 
 
-@pytest.mark.parametrize("ranges", list(Ranges))
-def test_a_quantized_network_says_nearly_the_same(quantizer, to_logits, trained, says, ranges):
-    model = quantizer.quantize(ranges, quantizer.body)
+def test_a_quantized_network_says_nearly_the_same(quantizer, to_logits, trained, says):
+    model = quantizer.quantize()
     expected, got = says(to_logits, trained.pixels), says(model, trained.pixels)
     scale = np.ptp(expected.probabilities)
     assert 0 < np.abs(got.probabilities - expected.probabilities).mean() < 0.05 * scale
@@ -38,10 +47,10 @@ def test_a_quantized_network_says_nearly_the_same(quantizer, to_logits, trained,
 
 
 def test_every_convolution_has_a_scale_for_each_channel(quantizer, bits):
-    model = quantizer.quantize(Ranges.MINMAX, quantizer.body)
+    model = quantizer.quantize()
     arrays = weights(model)
     assert len(arrays) == 9
-    largest = max(int(np.abs(array.astype(int)).max()) for array in arrays)
+    largest = max(np.abs(array).max() for array in arrays.values())
     assert largest == {7: 64, 8: 127}[bits] or largest == {7: 63, 8: 128}[bits]
     constants = {array.name: array for array in model.graph.initializer}
     for node in model.graph.node:
@@ -49,17 +58,60 @@ def test_every_convolution_has_a_scale_for_each_channel(quantizer, bits):
             assert list(constants[node.input[1]].dims) == list(constants[node.input[0]].dims[:1])
 
 
-def test_only_the_nodes_that_are_named_are_quantized(quantizer):
-    first = quantizer.body[0]
-    model = quantizer.quantize(Ranges.MINMAX, [first])
-    assert len(weights(model)) == 1
-    assert len(weights(quantizer.quantize(Ranges.MINMAX, []))) == 0
+def test_only_depthwise_convolutions_have_eight_bits_where_seven_are_asked_for(depthwise):
+    largest = {(True, 127): 0, (False, 64): 0}
+    for array in weights(depthwise.quantize()).values():
+        largest[array.shape[1] == 1, int(np.abs(array).max())] += 1
+    assert largest == {(True, 127): 13, (False, 64): 14}
+
+
+def test_what_follows_a_quantized_layer_and_cuts_its_values_is_left_to_its_range(quantizer, depthwise):
+    assert "Relu" not in operators(quantizer.quantize())
+    assert "Clip" in operators(depthwise.folded)
+    assert "Clip" not in operators(depthwise.quantize())
+
+
+def optimized(model, tmp_path):
+    """Operator by the name of its node, in the graph that ONNX Runtime makes of a model."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return {node.name: node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node}
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_the_first_layers_stay_in_floating_point_and_the_others_compute_with_integers(depthwise, count, tmp_path):
+    found = optimized(depthwise.quantize(count), tmp_path)
+    assert [found[name] for name in depthwise.layers[count:]] == ["QLinearConv"] * (27 - count)
+    assert {found[name] for name in depthwise.layers[:count]} <= {"Conv", "FusedConv"}
+
+
+def test_a_convolution_that_onnx_runtime_quantizes_by_itself_is_an_error(depthwise):
+    """Between integer layers it does so with a float one."""
+    body, layers = depthwise.body, depthwise.layers
+    victim = layers[1]
+    try:
+        depthwise.layers = [victim, *(name for name in layers if name != victim)]
+        depthwise.body = [victim, *(name for name in body if name != victim)]
+        with pytest.raises(QuantizeError, match=f"ONNX Runtime quantizes {victim}, which should stay in floating"):
+            depthwise.quantize(1)
+    finally:
+        depthwise.body, depthwise.layers = body, layers
+
+
+def test_all_layers_may_stay_as_they_are(quantizer, to_logits, trained, says):
+    model = quantizer.quantize(len(quantizer.layers))
+    assert not weights(model)
+    assert says(model, trained.pixels).probabilities == pytest.approx(
+        says(to_logits, trained.pixels).probabilities, abs=1e-3
+    )
 
 
 def test_nothing_but_standard_operators_and_the_same_ends(quantizer, to_logits):
     from exporter.graph import check_plain
 
-    model = quantizer.quantize(Ranges.PERCENTILE, quantizer.body)
+    model = quantizer.quantize()
     check_plain(model)
     assert [value.name for value in model.graph.output] == [value.name for value in to_logits.graph.output]
 
@@ -69,35 +121,69 @@ def test_no_batch_norm_is_left(quantizer):
 
 
 def test_the_tools_say_nothing(quantizer, capfd):
-    quantizer.quantize(Ranges.MINMAX, quantizer.body)
+    quantizer.quantize()
     assert capfd.readouterr() == ("", "")
 
 
 def test_what_the_tools_cannot_do_is_an_error_with_their_words(to_logits, tmp_path):
     quantizer = Quantizer(to_logits, np.zeros((16, 3, 3, 3), np.uint8), 7, tmp_path)
     with pytest.raises(QuantizeError, match=r"ONNX Runtime's tools cannot quantize it \(InvalidArgument: "):
-        quantizer.quantize(Ranges.MINMAX, quantizer.body)
+        quantizer.quantize()
+
+
+def convolved(photos, filters, group):
+    """A 3×3 convolution with zeros around, exactly: ``int64 (n, outputs, S, S)``."""
+    padded = np.pad(photos.astype(np.int64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    outputs, inputs, *_ = filters.shape
+    side = photos.shape[2]
+    found = np.zeros((len(photos), outputs, side, side), np.int64)
+    for output in range(outputs):
+        first = output * group // outputs * inputs
+        for row, column in np.ndindex(3, 3):
+            seen = padded[:, first : first + inputs, row : row + side, column : column + side]
+            found[:, output] += (seen * filters[output, :, row, column].astype(np.int64)[:, None, None]).sum(axis=1)
+    return found
+
+
+@pytest.mark.parametrize("channels", [8, 12, 16, 40, 64])
+@pytest.mark.parametrize(("group", "largest"), [("depthwise", 127), ("one", 64)])
+def test_the_largest_weights_are_added_up_exactly_on_this_processor(channels, group, largest):
+    """Whatever it has: without VNNI the sum of two products of eight bits is cut off at 16 bits, but not in these."""
+    groups = channels if group == "depthwise" else 1
+    chance = np.random.default_rng(channels)
+    photos = chance.choice([0, 254, 255, 255], (2, channels, 9, 9)).astype(np.uint8)
+    filters = chance.choice([-largest, largest, largest], (channels, channels // groups, 3, 3)).astype(np.int8)
+    exact = convolved(photos, filters, groups)
+    scale = np.float32(np.abs(exact).max() / 250)
+    constants = {"one": np.float32(1), "none": np.uint8(0), "w": filters, "ones": np.ones(channels, np.float32)}
+    constants |= {"nothing": np.zeros(channels, np.int8), "scale": scale}
+    inputs = ["image", "one", "none", "w", "ones", "nothing", "scale", "none"]
+    node = helper.make_node("QLinearConv", inputs, ["y"], group=groups, pads=[1] * 4)
+    value = helper.make_tensor_value_info
+    ends = [value("image", TensorProto.UINT8, photos.shape)], [value("y", TensorProto.UINT8, None)]
+    graph = helper.make_graph([node], "one", *ends, [numpy_helper.from_array(a, n) for n, a in constants.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+    (got,) = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"image": photos})
+    assert np.abs(got.astype(int) - np.clip(np.rint(exact / scale), 0, 255)).max() <= 1
 
 
 @pytest.fixture(scope="module")
 def folded(to_logits, training, tmp_path_factory):
     """As quantization sees it."""
-    return Quantizer(to_logits, training, 7, tmp_path_factory.mktemp("scratch")).folded
+    return Quantizer(to_logits, training, 7, tmp_path_factory.mktemp("scratch"))
 
 
 def test_a_body_begins_with_the_first_convolution_and_ends_with_the_features(folded):
-    kinds = {node.name: node.op_type for node in folded.graph.node}
-    body = body_nodes(folded)
+    kinds = {node.name: node.op_type for node in folded.folded.graph.node}
+    body = folded.body
     assert kinds[body[0]] == "Conv"
     assert [kinds[name] for name in body].count("Conv") == list(kinds.values()).count("Conv") == 9
     assert not {"Softmax", "ArgMin", "MatMul", "Gemm", "Cast"} & {kinds[name] for name in body}
 
 
 def test_the_layers_are_those_with_weights(folded):
-    kinds = {node.name: node.op_type for node in folded.graph.node}
-    layers = layers_of(folded, body_nodes(folded))
-    assert len(layers) == 9
-    assert {kinds[name] for name in layers} == {"Conv"}
+    kinds = {node.name: node.op_type for node in folded.folded.graph.node}
+    assert [kinds[name] for name in folded.layers] == ["Conv"] * 9
 
 
 def graph(*nodes):
