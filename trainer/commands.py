@@ -11,9 +11,10 @@ from models.fit import Decode, Fit
 from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
-from trainer.request import Arch, Balance, NetworkOptions, Preset, TrainRequest, parse_duration
+from trainer.request import Arch, Balance, NetworkOptions, Preset, TrainRequest, UnlabelledSource, parse_duration
 from trainer.retrain.commands import retrain_command
 from trainer.schedule.commands import register as register_schedule
+from worker.options import AllowHostOption
 
 __all__ = ["MAX_SEED", "register"]
 
@@ -212,6 +213,31 @@ def train_command(
         typer.Option("--fix-leaks", help="Set aside training photos whose picture is in test (or validation) as well."),
     ] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Leave logs for TensorBoard in the run.")] = False,
+    unlabelled: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Photos without labels to learn from, too: any source that hangtag label takes. The network labels "
+            "those that it is sure of, and a second one learns from both; it is kept if it is right more often on "
+            "labelled photos that it has not seen. Takes up to three times as long. Default: none.",
+        ),
+    ] = None,
+    image_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Of --unlabelled: the column with the photo's path, URL or data URI. Default: the obvious one."
+        ),
+    ] = None,
+    image_root: Annotated[
+        str | None,
+        typer.Option(
+            help="Of --unlabelled: folder or URL where relative paths start. Default: the source's own folder."
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of --unlabelled: encoding of a text file, such as cp1252. Default: UTF-8.")
+    ] = None,
+    allow_host: AllowHostOption = None,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),
     resume: Annotated[Path | None, typer.Option(help="Go on with this run instead of starting one.")] = None,
 ) -> None:
@@ -247,6 +273,10 @@ def train_command(
 
         hangtag train photos/ --splits runs/train/may/splits.csv --balance weights
 
+      Few photos have labels, and the whole catalogue helps:
+
+        hangtag train photos/ --unlabelled catalogue.csv
+
       Go on with a training that was stopped:
 
         hangtag train --resume runs/train/shop
@@ -270,6 +300,12 @@ def train_command(
             raise typer.BadParameter(msg)
     if cv and folds is not None:
         msg = "--cv and --folds exclude each other: both are networks trained without a part of the photos"
+        raise typer.BadParameter(msg)
+    source = None
+    if unlabelled is not None:
+        source = UnlabelledSource(unlabelled, image_column, image_root, encoding, tuple(allow_host or ()))
+    elif image_column or image_root or encoding or allow_host:
+        msg = "--image-column, --image-root, --encoding and --allow-host are of --unlabelled; give it, too"
         raise typer.BadParameter(msg)
     run = out / (name or (data.resolve().stem if arch is None else f"{data.resolve().stem}-{arch}"))
     time_limit_s = None if time_limit is None else parse_duration(time_limit)
@@ -300,6 +336,7 @@ def train_command(
                 folds=folds,
                 cv=cv,
                 tensorboard=tensorboard,
+                unlabelled=source,
             )
         )
     )

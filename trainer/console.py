@@ -195,6 +195,9 @@ def _show_result(result: "TrainResult", console: Console) -> ExitCode:
     if result.evaluation:
         _show_evaluation(result.evaluation, result.args, console)
         lines.append(f"Look at: {escape(str(run.report))}")
+    if result.self_training:
+        colour = "green" if result.self_training.kept else "yellow"
+        lines.insert(0, f"[{colour}]{escape(result.self_training.sentence)}[/{colour}]")
     if result.interrupted:
         lines.append(f"[yellow]Interrupted. Go on with it: hangtag train --resume {quoted}[/yellow]")
     else:

@@ -13,7 +13,7 @@ from models.errors import InputError
 if TYPE_CHECKING:
     from models.preprocess import PreprocessSpec
 
-__all__ = ["Arch", "Balance", "NetworkOptions", "Preset", "TrainRequest", "parse_duration"]
+__all__ = ["Arch", "Balance", "NetworkOptions", "Preset", "TrainRequest", "UnlabelledSource", "parse_duration"]
 
 _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -115,6 +115,22 @@ class Balance(StrEnum):
 
 
 @dataclass(frozen=True)
+class UnlabelledSource:
+    """Photos without labels that a network is to learn from, too.
+
+    Attributes:
+        source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
+        image_column, image_root, encoding, allow_hosts: as the options of ``hangtag label``.
+    """
+
+    source: str
+    image_column: str | None = None
+    image_root: str | None = None
+    encoding: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TrainRequest:
     """What a person asks of ``hangtag train``.
 
@@ -137,6 +153,7 @@ class TrainRequest:
         fold_weights: what the folds' networks begin with where the network itself begins with that of a run, which
             may have learned from these photos: ``imagenet``, ``none`` or a file; None for random ones.
         name: of the model; None for that of the run's folder.
+        unlabelled: photos that the network gives labels to and learns from once more; None for labelled ones alone.
     """
 
     data: Path
@@ -161,6 +178,7 @@ class TrainRequest:
     fold_weights: str | None = None
     name: str | None = None
     auto_fit: bool = False
+    unlabelled: UnlabelledSource | None = None
 
 
 def parse_duration(text: str) -> float:

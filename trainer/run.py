@@ -62,6 +62,7 @@ class RunArgs(BaseModel):
         bfloat16: whether it learned in bfloat16; it is always judged in float32.
         photos_per_s: number format (``float32``, ``bfloat16``) → photos a second, where both were timed before the
             training.
+        unlabelled: where photos without labels came from, as a receipt names a catalogue; None without such photos.
         best_epoch: the epoch behind ``weights/best.keras``, from 1; None before the first has ended.
         made_with: package → version.
     """
@@ -91,6 +92,7 @@ class RunArgs(BaseModel):
     seed: int
     splits: str | None = None
     fix_leaks: bool = False
+    unlabelled: str | None = None
     state: RunState = Field(default=RunState.TRAINING, strict=False)
     epochs_done: int = 0
     best_epoch: int | None = None
@@ -143,6 +145,14 @@ class Run:
     """The first batch that the network saw."""
     answers = _Inside("answers.npz")
     """A fold's predictions for the photos that its network was trained without."""
+    unlabelled = _Inside("unlabelled.csv")
+    """Photos without labels: what became of each, and which label the network learned it under."""
+    soft_labels = _Inside("soft_labels.npy")
+    """The probabilities of each class, for each photo without a label that was learned from."""
+    guesses = _Inside("guesses.npz")
+    """What the network of the labelled photos alone says of those without labels, until it is known who is kept."""
+    self_training = _Inside("self_training.json")
+    """What the photos without labels brought, and which network is kept."""
     originals = _Inside("export/originals")
     """Some validation photos as they were, for the bundle's golden samples."""
     tensorboard = _Inside("tensorboard")
@@ -166,6 +176,11 @@ class Run:
         judged = (self.confidence, self.evaluation, self.predictions, self.label_issues, self.report, self.model_card)
         for path in judged:
             path.unlink(missing_ok=True)
+
+    @property
+    def student(self) -> "Run":
+        """The run of the network that learns from photos without labels, too, until it is known which is kept."""
+        return Run(self.path / "student")
 
     def fold(self, number: int) -> "Run":
         """The run of a network that is trained without a part of the training photos; from 1."""

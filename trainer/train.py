@@ -17,10 +17,12 @@ from models.errors import InputError
 from models.fit import Fit
 from models.whole_file import replace_file
 from trainer.check.checkup import scan_photos
+from trainer.data.csv_files import cell_path
 from trainer.data.dataset import NONE, Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import CV_FOLDS, choose_folds, is_cross_validated, share_of_main, train_folds
+from trainer.judging.self_training import BUDGET, TEACHER_SHARE, SelfTraining, read_self_training, self_train, settle
 from trainer.learning.balance import balance_note, choose_balance
 from trainer.learning.loop import FitView, TensorBoardView
 from trainer.learning.recipe import recipe_for
@@ -32,8 +34,9 @@ from trainer.report.pictures import first_batch
 from trainer.report.write import keep_for_export, write_report
 from trainer.request import TrainRequest
 from trainer.run import Run, RunArgs, RunState, check_free, read_history
-from trainer.splits.assigned import read_splits, write_splits
+from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
 from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_excluded, restore, write_excluded
+from trainer.splits.unlabelled import Fate, Unlabelled, find_unlabelled, read_unlabelled, write_unlabelled
 
 __all__ = ["TrainResult", "TrainingView", "resume", "train"]
 
@@ -54,11 +57,15 @@ _MORE_EPOCHS: Final = 3
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of a training; no evaluation if no epoch was completed."""
+    """The result of a training; no evaluation if no epoch was completed.
+
+    ``self_training`` says what photos without labels brought, where there were such and it is known by now.
+    """
 
     run: Run
     args: RunArgs
     evaluation: Evaluation | None
+    self_training: SelfTraining | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -80,7 +87,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     """Train a network.
 
     Raises:
-        InputError: the run exists already, or weights cannot be had.
+        InputError: the run exists already, weights cannot be had, or the photos without labels.
         DataError: the photos cannot be learned from.
     """
     began = time.monotonic()
@@ -97,11 +104,16 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     prepared = prepare(dataset, scanned, store, statistics, options, view.advance)
     balanced = balance_note(_counts(prepared), request.balance)
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
-    run, args = Run(request.run), _args(request, prepared, weights)
+    found = None
+    if request.unlabelled is not None:
+        budget, stores = BUDGET * len(prepared.of(Split.TRAIN)), (store, statistics)
+        found = find_unlabelled(request.unlabelled, prepared.photos, budget, stores, request.seed, view.advance)
+        prepared = replace(prepared, notes=(*prepared.notes, found.note))
+    run, args = Run(request.run), _args(request, prepared, weights, found.source if found else None)
     args = in_quicker_format(args, len(prepared.of(Split.TRAIN)))
     network = new_network(args)
     view.prepared(prepared, args)
-    _begin(run, prepared, args)
+    _begin(run, prepared, args, found)
     with run.alone():
         return _train(_training(run, args, store, prepared), prepared, network, began, view)
 
@@ -114,13 +126,14 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         DataError: its photos are gone or have changed.
     """
     with run.alone():
+        settle(run)
         args, history = run.args(), read_history(run.history)
         bfloat16 = args.bfloat16 and has_bfloat16()  # this may be another machine
         now = {"epochs_done": len(history), "state": RunState.TRAINING, "bfloat16": bfloat16}
         args = args.model_copy(update=now)
         store = PixelStore(cache, args.preprocess)
         photos = [photo for photo in read_splits(run.splits) if photo.present]
-        restore(photos, store, view.advance)
+        restore([*photos, *_candidates(run)], store, view.advance)
         prepared = Prepared(photos, read_excluded(run.excluded), args.classes, run.notes())
         view.prepared(prepared, args)
         run.write_args(args)
@@ -130,12 +143,18 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         return _train(_training(run, args, store, prepared), prepared, network, began, view)
 
 
+def _candidates(run: Run) -> list[AssignedPhoto]:
+    """The photos without labels that are yet to be learned from."""
+    photos = (photo for photo in read_unlabelled(run.unlabelled) if photo.fate is Fate.CANDIDATE)
+    return [AssignedPhoto(cell_path(one.image), "", Split.TRAIN, one.sha256, "") for one in photos]
+
+
 def _training(run: Run, args: RunArgs, store: PixelStore, prepared: Prepared) -> Training:
     learned, held = prepared.of(Split.TRAIN), prepared.of(Split.VAL)
     return Training(args, store, learned, held, run, prepared.outliers(Split.TRAIN))
 
 
-def _begin(run: Run, prepared: Prepared, args: RunArgs) -> None:
+def _begin(run: Run, prepared: Prepared, args: RunArgs, found: Unlabelled | None) -> None:
     """Write what a resume needs; ``args.json`` comes last, and makes a run of the folder."""
     try:
         run.path.mkdir(parents=True)  # by one training only, should two have looked at the photos meanwhile
@@ -145,6 +164,8 @@ def _begin(run: Run, prepared: Prepared, args: RunArgs) -> None:
     run.write_notes(prepared.notes)
     write_splits(run.splits, prepared.photos)
     write_excluded(run.excluded, prepared.excluded)
+    if found is not None:
+        write_unlabelled(run.unlabelled, found.photos)
     run.write_args(args)
 
 
@@ -185,7 +206,7 @@ def _counts(prepared: Prepared) -> list[int]:
     return [found[name] for name in prepared.classes]
 
 
-def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
+def _args(request: TrainRequest, prepared: Prepared, weights: str, unlabelled: str | None) -> RunArgs:
     recipe = recipe_for(request.arch, pretrained=weights != "none")
     batch = request.batch or recipe.batch
     usual = recipe.epochs_of(len(prepared.of(Split.TRAIN)), batch)
@@ -213,6 +234,7 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str) -> RunArgs:
         seed=request.seed,
         splits=str(request.splits.resolve()) if request.splits else None,
         fix_leaks=request.fix_leaks,
+        unlabelled=unlabelled,
         weights_sha256=_sha256(request, weights),
         made_with={package: version(package) for package in _PACKAGES},
     )
@@ -257,11 +279,21 @@ def _train(
     deadline = None if limit is None else began + max(limit / 2, limit * (1 - _AFTERWARDS) - _AFTERWARDS_S)
     if not run.train_batch.is_file():
         replace_file(run.train_batch, first_batch(training))
-    now = time.monotonic()
-    until = None if deadline is None else now + (deadline - now) * share_of_main(args.folds, cv=args.cv)
+    now, end = time.monotonic(), deadline
+    teaches = args.unlabelled is not None and read_self_training(run) is None
+    if end is not None and teaches:
+        end = now + (end - now) * TEACHER_SHARE
+    until = None if end is None else now + (end - now) * share_of_main(args.folds, cv=args.cv)
     outcome = training.train(network, until, TensorBoardView(view, run.tensorboard) if args.tensorboard else view)
-    folds = None if outcome.interrupted else train_folds(training, args.folds, deadline, view.advance)
-    state = RunState.INTERRUPTED if folds is None else RunState.COMPLETE
+    folds = None if outcome.interrupted else train_folds(training, args.folds, end, view.advance)
+    stopped = folds is None
+    if folds is not None and teaches:
+        stopped = not self_train(training, folds, deadline, view.advance)
+        if not stopped:  # whichever network is kept: it is complete, and is judged
+            training = replace(training)
+            replace_file(run.train_batch, first_batch(training))
+            return _train(training, prepared, new_network(args, begun=True), began, view)
+    state = RunState.INTERRUPTED if stopped else RunState.COMPLETE
     came = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
     args = args.model_copy(update=came)
     keep_for_export(training)
@@ -270,4 +302,4 @@ def _train(
         seconds = time.monotonic() - began
         evaluation = write_report(replace(training, args=args), prepared, folds or [], seconds, view.advance)
     run.write_args(args)
-    return TrainResult(run, args, evaluation)
+    return TrainResult(run, args, evaluation, read_self_training(run))

@@ -5,7 +5,8 @@ import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 from zipfile import BadZipFile
 
@@ -17,17 +18,23 @@ from models.errors import InputError
 from models.statistics.out_of_distribution import OutOfDistribution, fit_out_of_distribution
 from models.statistics.thresholds import HeldOutLogits
 from models.whole_file import replace_file
+from trainer.data.photo_cache import PixelStore
 from trainer.learning.predictions import Predictions, features_of, predict
 from trainer.learning.recipe import recipe_for
 from trainer.learning.training import Training, labels_of, new_network
 from trainer.networks.choice import NamedWeights
 from trainer.run import EpochFigures, RunArgs, read_history
 from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.unlabelled import Fate, read_unlabelled
 
 __all__ = [
     "CV_FOLDS",
+    "FoldView",
+    "Guesses",
     "assign_folds",
+    "candidates_of",
     "choose_folds",
+    "guess",
     "held_out",
     "held_photos",
     "is_cross_validated",
@@ -74,23 +81,26 @@ def share_of_main(folds: int, *, cv: bool = False) -> float:
     return 1.0 / (1.0 + (1.0 if cv else _SHARE_OF_EPOCHS) * max(0, folds - 1))
 
 
-def train_folds(training: Training, count: int, deadline: float | None, advance: Advance) -> list[HeldOutLogits] | None:
+def train_folds(
+    training: Training, count: int, deadline: float | None, advance: Advance, what: str = "Fold"
+) -> list[HeldOutLogits] | None:
     """Train a network for each of ``count`` folds, and keep what it predicts for the photos it has not learned from.
 
     Predictions that an earlier run has made are taken from disk. ``deadline``, for all folds, is by
-    :func:`time.monotonic`; ``advance`` is told (what, done, total) of the running fold's epochs.
+    :func:`time.monotonic`; ``advance`` is told (what, done, total) of the running fold's epochs. Each network is asked
+    about the candidates among the training's photos without labels, too (:func:`guess`).
 
     Returns:
         The predictions of each fold; None if somebody stopped it.
     """
     folds, parts = [], _divide(training, count)
-    args = _args_of_a_fold(training.args)
+    args, asked = _args_of_a_fold(training.args), candidates_of(training)
     for number, (learned, held) in enumerate(parts, 1):
         part = replace(training, args=args, photos=learned, held=held, run=training.run.fold(number))
         now = time.monotonic()
         until = None if deadline is None else now + (deadline - now) / (len(parts) - number + 1)
-        view = _FoldView(advance, f"Fold {number} of {len(parts)}", args.epochs, len(read_history(part.run.history)))
-        predictions = _kept(part) or _train(part, until, view)
+        view = FoldView(advance, f"{what} {number} of {len(parts)}", args.epochs, len(read_history(part.run.history)))
+        predictions = _kept(part) or _train(part, asked, until, view)
         if predictions is None:
             return None
         shutil.rmtree(part.run.best.parent, ignore_errors=True)  # its predictions are all that is needed of it
@@ -111,6 +121,46 @@ def held_out(
     score = fit_out_of_distribution(features, training.labels[chosen], predictions.features, outliers)
     known = score.head.score(predictions.features) <= score.limit
     return HeldOutLogits(predictions.logits, labels_of(photos, training.args.classes), known), score
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """What a network says of photos without labels: class logits ``float32 (n, classes)``, and whether it knows such.
+
+    ``known`` is ``bool (n,)``: the out-of-distribution score is within its limit.
+    """
+
+    logits: npt.NDArray[np.float32]
+    known: npt.NDArray[np.bool_]
+
+    def to_bytes(self) -> bytes:
+        """The arrays as ``.npz``."""
+        buffer = io.BytesIO()
+        np.savez(buffer, logits=self.logits, known=self.known)
+        return buffer.getvalue()
+
+    @classmethod
+    def read(cls, path: Path) -> "Guesses":
+        """Read what :meth:`to_bytes` gave; InputError where it is damaged."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return cls(arrays["logits"], arrays["known"])
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+            msg = f"Expected a network's guesses in {path}, they are damaged or gone ({error}); train again."
+            raise InputError(msg) from error
+
+
+def candidates_of(training: Training) -> list[str]:
+    """SHA-256s of the photos without labels that no network has been asked about yet."""
+    photos = read_unlabelled(training.run.unlabelled)
+    return [photo.sha256 for photo in photos if photo.fate is Fate.CANDIDATE]
+
+
+def guess(network: keras.Model, asked: Sequence[str], store: PixelStore, score: OutOfDistribution) -> Guesses:
+    """Ask a network about photos without labels; its logits are those of a photo and of its mirror image, averaged."""
+    plain, mirrored = (predict(network, asked, store, mirrored=one) for one in (False, True))
+    logits = (plain.logits + mirrored.logits) * np.float32(0.5)
+    return Guesses(logits, score.head.score(plain.features) <= score.limit)
 
 
 def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
@@ -161,13 +211,15 @@ def _divide(training: Training, count: int) -> list[tuple[list[AssignedPhoto], l
     return [(learned, held) for learned, held in parts if learned and held]
 
 
-def _train(part: Training, deadline: float | None, view: "_FoldView") -> HeldOutLogits | None:
+def _train(part: Training, asked: Sequence[str], deadline: float | None, view: "FoldView") -> HeldOutLogits | None:
     network = new_network(part.args, begun=part.run.state.is_file())
     if part.train(network, deadline, view).interrupted:
         return None
     # The last epoch predicts: to take its best by these very photos would flatter it.
     predictions = predict(network, [photo.sha256 for photo in part.held], part.store)
-    held, _ = held_out(network, part, part.held, predictions)
+    held, score = held_out(network, part, part.held, predictions)
+    if asked:
+        replace_file(part.run.guesses, guess(network, asked, part.store, score).to_bytes())
     buffer = io.BytesIO()
     held.write(buffer)
     replace_file(part.run.answers, buffer.getvalue())
@@ -185,8 +237,8 @@ def _kept(part: Training) -> HeldOutLogits | None:
         raise InputError(msg) from error
 
 
-class _FoldView:
-    """Shows the epochs of a fold as one piece of work."""
+class FoldView:
+    """Shows the epochs of a network as one piece of work, of which ``done`` were done before."""
 
     def __init__(self, advance: Advance, what: str, epochs: int, done: int) -> None:
         self._advance = advance

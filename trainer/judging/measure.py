@@ -17,6 +17,7 @@ from trainer.data.photo_cache import PixelStore
 from trainer.judging.figures import Figures, OutlierFigures, outlier_figures, score
 from trainer.splits.assigned import read_splits
 from trainer.splits.prepare import decode_all
+from trainer.splits.unlabelled import Fate, read_unlabelled
 
 __all__ = ["Measurement", "measure"]
 
@@ -125,5 +126,5 @@ def _open_model(path: Path) -> _Model:
     args = run.args()
     learned_from = frozenset(
         photo.sha256 for photo in read_splits(run.splits) if photo.present and photo.split is not Split.TEST
-    )
+    ) | {photo.sha256 for photo in read_unlabelled(run.unlabelled) if photo.fate is Fate.LEARNED}
     return _Model(scores, args.preprocess, args.classes, sure.unknown, learned_from)

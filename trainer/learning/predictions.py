@@ -27,11 +27,14 @@ class Predictions:
     features: npt.NDArray[np.float32]
 
 
-def predict(network: keras.Model, sha256s: Sequence[str], store: PixelStore) -> Predictions:
-    """Show photos to a network with layers named ``features`` and ``logits``, a few at a time."""
+def predict(network: keras.Model, sha256s: Sequence[str], store: PixelStore, *, mirrored: bool = False) -> Predictions:
+    """Show photos to a network with layers named ``features`` and ``logits``, a few at a time.
+
+    With ``mirrored``, left and right are exchanged.
+    """
     layers = [network.get_layer("logits").output, network.get_layer("features").output]
     ask = _compiled(keras.Model(network.inputs, layers))
-    parts = [ask(pixels) for pixels in _chunks(store, sha256s)]
+    parts = [ask(pixels[:, :, ::-1] if mirrored else pixels) for pixels in _chunks(store, sha256s)]
     if not parts:
         return Predictions(*(np.zeros((0, max(2, layer.shape[-1])), np.float32) for layer in layers))
     logits, features = (np.concatenate([part[i].numpy() for part in parts]) for i in (0, 1))

@@ -7,7 +7,17 @@ from typing import Final
 
 from trainer.request import Arch
 
-__all__ = ["Augmentation", "Recipe", "Stage", "epochs_left_in", "has_fallen", "rate_at", "recipe_for", "scale_at"]
+__all__ = [
+    "STRONG",
+    "Augmentation",
+    "Recipe",
+    "Stage",
+    "epochs_left_in",
+    "has_fallen",
+    "rate_at",
+    "recipe_for",
+    "scale_at",
+]
 
 _WARM_UP: Final = 0.1
 """Share of the training in which the rate rises."""
@@ -36,6 +46,10 @@ class Augmentation:
     rotation_rad: float = 0.1
     colour: float = 0.2
     erase: float = 0.0
+
+
+STRONG: Final = Augmentation(shift=0.15, zoom=(0.5, 1.15), stretch=0.2, rotation_rad=0.2, colour=0.4, erase=0.5)
+"""For photos without labels: a network that sees them changed this far learns more than what it was told of them."""
 
 
 @dataclass(frozen=True)

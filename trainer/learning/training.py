@@ -13,19 +13,21 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
+from models.errors import InputError
 from models.whole_file import replace_file
 from trainer.data.photo_cache import PixelStore
 from trainer.learning.balance import class_weights
-from trainer.learning.batches import Batches
+from trainer.learning.batches import Batches, PseudoLabelled
 from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos, fit
 from trainer.learning.predictions import features_of
-from trainer.learning.recipe import Recipe, recipe_for
+from trainer.learning.recipe import STRONG, Recipe, recipe_for
 from trainer.learning.training_step import Learner, has_bfloat16, speeds_of_formats
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights, parse_weights
 from trainer.request import Balance
 from trainer.run import Run, RunArgs
 from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.unlabelled import Fate, read_unlabelled
 
 __all__ = [
     "Training",
@@ -113,6 +115,23 @@ class Training:
         """Class indices ``(n,)`` of the photos to learn from."""
         return labels_of(self.photos, self.args.classes)
 
+    @cached_property
+    def pseudo(self) -> PseudoLabelled | None:
+        """Photos without labels that this network learns from, as its run's files say.
+
+        Raises:
+            InputError: the files are damaged.
+        """
+        chosen = [photo.sha256 for photo in read_unlabelled(self.run.unlabelled) if photo.fate is Fate.LEARNED]
+        if not chosen:
+            return None
+        try:
+            probabilities = np.load(self.run.soft_labels, allow_pickle=False)
+        except (OSError, EOFError, ValueError) as error:
+            msg = f"Expected labels of {self.run.unlabelled} in {self.run.soft_labels}, got {error}; train again."
+            raise InputError(msg) from error
+        return PseudoLabelled(chosen, probabilities, STRONG)
+
     def batches(self) -> Batches:
         """What the network sees."""
         return Batches(
@@ -124,6 +143,7 @@ class Training:
             seed=self.args.seed,
             augmentation=self._recipe().augmentation,
             sampled=self.args.balance is Balance.SAMPLE,
+            pseudo=self.pseudo,
         )
 
     def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:

@@ -16,6 +16,7 @@ from trainer.data.dataset import NONE, Exclusion, Split
 from trainer.judging.evaluate import AchievedPrecision, Evaluation, Judged, SplitPredictions
 from trainer.judging.figures import Figures
 from trainer.judging.label_errors import LabelIssue
+from trainer.judging.self_training import SelfTraining
 from trainer.run import EpochFigures, RunArgs
 
 __all__ = ["ReportMaterial", "Speed", "weakest"]
@@ -66,6 +67,7 @@ class ReportMaterial:
         issues: photos whose label is likely wrong, the likeliest first.
         train_batch: JPEG of what the network saw while it learned.
         pixels: SHA-256s of used photos → ``uint8 (n, S, S, 3)``, as the network sees them.
+        self_training: what photos without labels brought; None where there were none, or it is not known yet.
         heat: pixels and class indices → heat maps ``float32 (n, S, S)`` in 0..1.
     """
 
@@ -82,6 +84,7 @@ class ReportMaterial:
     train_batch: bytes
     pixels: Callable[[Sequence[str]], Pixels]
     heat: Callable[[Pixels, Sequence[int]], NDArray[np.float32]]
+    self_training: SelfTraining | None = None
 
     @property
     def split(self) -> Judged:

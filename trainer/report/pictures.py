@@ -92,7 +92,7 @@ def first_batch(training: Training) -> bytes:
     """``train_batch.jpg``: the first batch, augmented, with the classes that the network is told."""
     batches = training.batches()
     pixels, targets = (array.numpy() for array in next(iter(batches.epoch(0, batches.size))))
-    labels = targets[:, 0] > 0 if targets.shape[1] == 1 else targets.argmax(axis=1)
+    labels = np.rint(targets[:, 0]) if targets.shape[1] == 1 else targets.argmax(axis=1)
     return train_batch_jpeg(pixels, [training.args.classes[int(label)] for label in labels])
 
 

@@ -29,7 +29,7 @@ from trainer.splits.assigned import AssignedPhoto, Candidate
 from trainer.splits.earlier import match_earlier
 from trainer.splits.set_aside import count_leaks, find_unlearnable
 
-__all__ = ["Prepared", "SplitOptions", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
+__all__ = ["Prepared", "SplitOptions", "decode", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
 
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
@@ -85,7 +85,7 @@ def prepare(
         DataError: too little is left to learn from, or the data do not fit the earlier splits.
     """
     hashed = list(zip(scanned.photos, scanned.sha256s, strict=True))
-    readable, undecoded = _decode(hashed, pixels, advance)
+    readable, undecoded = decode(hashed, pixels, advance)
     faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in scanned.faulty]
     unusable = [*faulty, *undecoded]
     if not readable:
@@ -178,13 +178,14 @@ def decode_all(
         The readable photos with the SHA-256 of their files, and the others.
     """
     hashed, unread = hash_photos(photos)
-    readable, faulty = _decode(hashed, store, lambda _what, _done, _total: None)
+    readable, faulty = decode(hashed, store, lambda _what, _done, _total: None)
     return readable, [*(Exclusion(photo.path, fault.kind, fault.message) for photo, fault in unread), *faulty]
 
 
-def _decode(
+def decode(
     hashed: Sequence[tuple[LabeledPhoto, str]], store: PixelStore, advance: Advance
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
+    """As :func:`decode_all`, of photos whose files have been hashed."""
     _add({sha256: photo.path for photo, sha256 in hashed if store.lacks(sha256)}, store, advance)
     readable, faulty = [], []
     for photo, sha256 in hashed:

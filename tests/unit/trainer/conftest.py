@@ -15,10 +15,12 @@ from tests.unit.trainer.run_files import ARGS, Diary
 from trainer.data.dataset import Split
 from trainer.data.image_statistics import fault_of, measure_photo
 from trainer.judging.evaluate import Evaluation
+from trainer.judging.self_training import SelfTraining
 from trainer.learning.training import Training
 from trainer.request import Arch, TrainRequest
 from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.unlabelled import Fate
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
@@ -75,6 +77,26 @@ def trained(small_run, catalogue, session_cache):
     """A small network that was trained on the drawn catalogue; not to be changed."""
     evaluation = Evaluation.model_validate_json(Run(small_run).evaluation.read_bytes())
     return Trained(small_request(small_run, catalogue, session_cache), evaluation)
+
+
+@pytest.fixture(scope="session")
+def taught():
+    """What photos without labels brought to a made-up training."""
+
+    def made(*, kept):
+        return SelfTraining(
+            source="/srv/shop.csv",
+            fates={Fate.LEARNED if kept else Fate.REFUSED: 1_204},
+            cv=True,
+            photos=300,
+            teacher=210,
+            student=219 if kept else 207,
+            gain=0.03 if kept else -0.01,
+            gain_95=(-0.0117, 0.07) if kept else (-0.05, 0.0312),
+            kept=kept,
+        )
+
+    return made
 
 
 @dataclass(frozen=True)

@@ -110,13 +110,28 @@ def test_what_is_asked_for_is_what_args_json_says(invoke, catalogue, tmp_path):
         shutil.copytree(catalogue / name, tmp_path / "photos" / name)
     options = ("--arch", "simple", "--image-size", 16, "--fit", "stretch", "--decode", "full", "--epochs", 1)
     more = ("--batch", 8, "--balance", "sample", "--folds", 2, "--time-limit", "1h", "--tensorboard", "--seed", 5)
-    result = invoke("train", tmp_path / "photos", "--out", tmp_path, *options, *more)
+    (tmp_path / "all.csv").write_text(f"shot,sku\n{next((catalogue / 'lamp').glob('*.png')).name},7\ngone.png,8\n")
+    source = ("--unlabelled", tmp_path / "all.csv", "--image-column", "shot", "--image-root", catalogue / "lamp")
+    result = invoke("train", tmp_path / "photos", "--out", tmp_path, *options, *more, *source)
     assert result.exit_code == ExitCode.OK, result.output
     args = open_run(tmp_path / "photos-simple").args()
     assert args.preprocess == PreprocessSpec(size=16, fit=Fit.STRETCH, decode=Decode.FULL)
     assert (args.balance, args.folds, args.time_limit_s, args.tensorboard) == (Balance.SAMPLE, 2, 3600.0, True)
     assert (args.epochs, args.batch, args.seed, args.weights) == (1, 8, 5, "none")
+    assert args.unlabelled == str(tmp_path / "all.csv")
+    said = " ".join(result.output.split())
+    assert (
+        "1 photo without labels to learn from, of 2 rows of all.csv; left out: 1 cannot be read, such as row 2" in said
+    )
+    assert "--unlabelled brought nothing: " in said
     assert "report.html" in result.output
+
+
+def test_options_of_photos_without_labels_are_refused_without_such(invoke):
+    for option in (("--image-column", "a"), ("--image-root", "."), ("--encoding", "utf-8"), ("--allow-host", "h:80")):
+        result = invoke("train", "photos", *option)
+        assert result.exit_code == ExitCode.USAGE
+        assert "are of --unlabelled" in " ".join(result.output.replace("│", " ").split())
 
 
 def test_without_an_architecture_weights_decide_and_it_is_said_in_a_line(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.commands import MAX_SEED
-from trainer.learning.batches import Batches, augmented, one_hot, resized
+from trainer.learning.batches import Batches, PseudoLabelled, augmented, one_hot, resized
 from trainer.learning.recipe import Augmentation
 
 PHOTOS = 10
@@ -233,3 +233,45 @@ def test_contrast_goes_up_for_some_and_down_for_others(photos):
     spreads = change(photos, replace(NOTHING, colour=0.2)).std(axis=(1, 2, 3)) / photos.std(axis=(1, 2, 3))
     assert spreads.min() < 0.95
     assert spreads.max() > 1.05
+
+
+@pytest.fixture
+def mixed(store):
+    """Batches of six photos with labels and four without, likeliest of the class before their own."""
+
+    def make(batch=4, augmentation=None):
+        soft = 0.9 * one_hot(np.arange(5, PHOTOS - 1), PHOTOS) + 0.01
+        pseudo = PseudoLabelled([str(i) for i in range(6, PHOTOS)], soft, Augmentation())
+        options = {"classes": PHOTOS, "batch": batch, "seed": 3, "augmentation": augmentation, "pseudo": pseudo}
+        return Batches(store, [str(i) for i in range(6)], np.arange(6), **options)
+
+    return make
+
+
+@pytest.mark.parametrize(("batch", "own", "steps"), [(4, 2, 3), (5, 3, 2), (64, 3, 2), (1, 1, 6)])
+def test_photos_without_labels_fill_half_of_each_batch_and_an_epoch_has_more_steps(mixed, batch, own, steps):
+    made = mixed(batch)
+    assert made.steps == steps
+    for pixels, targets in made.epoch(0, 16).as_numpy_iterator():
+        labels = targets.argmax(axis=1)
+        assert len(pixels) == len(labels) == made.batch
+        assert (labels[:own] < 6).all()
+        assert set(labels[own:]) <= {5, 6, 7, 8}
+    labelled = [targets[:own].argmax(axis=1) for _, targets in made.epoch(0, 16).as_numpy_iterator()]
+    assert sorted(np.concatenate(labelled)) == list(range(6))
+
+
+def test_photos_without_labels_come_as_often_as_others_and_go_on_as_they_would_have(mixed):
+    made = mixed(6)  # steps: 2, of three without labels each
+    others = [targets[3:].argmax(axis=1) for _, targets in made.epoch(0, 16).as_numpy_iterator()]
+    counts = np.bincount(np.concatenate(others), minlength=PHOTOS)[5:9]
+    assert sorted(counts) == [1, 1, 2, 2]
+    assert same(seen(made, 4), seen(mixed(6), 4))
+    assert not np.array_equal(seen(made, 0)[1], seen(made, 1)[1])
+
+
+def test_only_photos_without_labels_are_changed_far(mixed, store):
+    for pixels, targets in mixed(4).epoch(0, 16).as_numpy_iterator():
+        for place, label in enumerate(targets.argmax(axis=1)):
+            photo = store.pixels[str(label if place < 2 else label + 1)]
+            assert np.array_equal(pixels[place], photo) == (place < 2)

@@ -101,3 +101,10 @@ def test_a_card_of_many_classes_stays_short() -> None:
     card = model_card(made([f"class {n}" for n in range(300)], each=1))
     assert len(card) < 40_000
     assert "and 200 more classes: see `splits.csv`." in card
+
+
+def test_what_photos_without_labels_brought_is_said(taught) -> None:
+    for kept in (True, False):
+        found = taught(kept=kept)
+        assert found.sentence in model_card(replace(made(), self_training=found)).replace("\n", " ")
+    assert "without labels" not in model_card(made())

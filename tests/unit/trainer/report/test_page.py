@@ -292,3 +292,10 @@ def test_it_is_what_scikit_learn_says(pairs) -> None:
     for place in (0, 20, 50, 99, 100):
         reached = precisions[:-1][recalls[:-1] >= place / 100 - 1e-9]
         assert curve[place] == pytest.approx(reached.max())
+
+
+def test_what_photos_without_labels_brought_is_said_in_the_colour_of_its_outcome(shop, taught) -> None:
+    for kept, colour in ((True, "labeled"), (False, "review")):
+        found = taught(kept=kept)
+        assert f'<div class="said {colour}"><p>{found.sentence}' in report_page(replace(shop, self_training=found))
+    assert "--unlabelled" not in report_page(shop)
