@@ -22,6 +22,9 @@ __all__ = ["Start", "build_network", "choose_start", "features_model", "network_
 _HEAD_ARRAYS: Final = 4
 """At most this many arrays of a whole model are its head's."""
 
+_MOMENTUM: Final = 0.9
+"""How much of a batch norm's statistics stays at a step, at most, in a network that begins from nothing."""
+
 Get: TypeAlias = Callable[[NetworkChoice], Path | None]
 Shapes = Counter[tuple[int, ...]]
 """How many arrays there are of each shape."""
@@ -56,7 +59,20 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
         if misfit:
             msg = f"{file} does not fit {choice}: {misfit}; pass its own --arch, --alpha and --image-size."
             raise InputError(msg)
+    else:
+        _forget_soon(network)
     return network
+
+
+def _forget_soon(network: keras.Model) -> None:
+    """Let batch norms follow what they see.
+
+    Keras's MobileNetV2 and V3 keep 0.999 of their statistics at each step: after 500 steps these are still half of what
+    they began with, and the network says the same of all photos, however well it has learned.
+    """
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, _MOMENTUM)
 
 
 def weights_file(choice: NetworkChoice, progress: Downloaded | None = None) -> Path | None:

@@ -85,6 +85,16 @@ def file(mobilenet_file):
     return mobilenet_file
 
 
+def momenta(network):
+    return {layer.momentum for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)}
+
+
+def test_batch_norms_of_a_network_from_nothing_soon_leave_their_start(random_network, file):
+    """MobileNetV2's move by a thousandth a step: after 500 steps they are still half of what they began with."""
+    assert momenta(random_network(Arch.MOBILENET_V2)) == {0.9}
+    assert momenta(start(file)) == {0.99}, "of one that has learned they are where they should be"
+
+
 @pytest.mark.parametrize(("arch", "size"), [(Arch.CNN, 32), (Arch.SIMPLE, 32), (Arch.MOBILENET, 64)])
 def test_a_run_is_gone_on_from_with_another_head_and_where_maps_are_pooled_another_size(
     random_network, arch, size, tmp_path
