@@ -226,6 +226,14 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
     )
     if evaluation.unknown and (outliers := evaluation.unknown.outliers):
         _show_outliers(outliers, console)
+    if evaluation.label_errors:
+        listed = evaluation.label_errors.rows[-1]
+        low, high = sorted((listed.alike, listed.mixed_up))
+        console.print(
+            f"{number_of(listed.rows, 'likely label error')}; of planted wrong labels such a list shows "
+            f"{100 * low:.0f} to {100 * high:.0f}%",
+            highlight=False,
+        )
 
 
 def _show_outliers(outliers: "OutlierFigures", console: Console) -> None:

@@ -32,6 +32,8 @@ __all__ = [
     "Evaluation",
     "Judged",
     "PerSplit",
+    "PlantedErrors",
+    "ShownByRows",
     "SplitPredictions",
     "evaluate",
     "judge",
@@ -107,6 +109,36 @@ class CrossValidated(Figures):
     folds: int
 
 
+class ShownByRows(_Record):
+    """The share of planted label errors that the first ``rows`` of the list show, with its interval.
+
+    Attributes:
+        mixed_up: of those whose label is of just any other class.
+        alike: of those whose label is of a class that the photo resembles.
+    """
+
+    rows: int
+    mixed_up: float
+    mixed_up_95: Interval
+    alike: float
+    alike_95: Interval
+
+
+class PlantedErrors(_Record):
+    """How many wrong labels the list of label errors shows, tried with planted ones that no network was trained on.
+
+    Attributes:
+        planted: how many labels were made wrong, in all ``trials`` together, 3% of the photos in each.
+        leading: how many of the 50 labels that were doubted most were planted ones, on average.
+        rows: what longer and longer parts of the list show; the last is all of it.
+    """
+
+    planted: int
+    trials: int
+    leading: float
+    rows: tuple[ShownByRows, ...]
+
+
 class Evaluation(_Record):
     """The contents of ``evaluation.json``.
 
@@ -117,6 +149,7 @@ class Evaluation(_Record):
         temperature: what the logits were divided by.
         ece_before: the calibration error without that.
         coverage_at_precision: target (``"0.98"``) → what it achieves.
+        label_errors: how good ``label_issues.csv`` is; None where labels could not be judged.
     """
 
     val: Figures | None
@@ -127,6 +160,7 @@ class Evaluation(_Record):
     thresholds: tuple[PrecisionTarget, ...]
     coverage_at_precision: dict[str, PerSplit[AchievedPrecision]]
     unknown: UnknownFigures | None
+    label_errors: PlantedErrors | None = None
 
     @property
     def shown(self) -> Judged:
@@ -161,14 +195,18 @@ class SplitPredictions:
 
 @dataclass(frozen=True)
 class CalibratedPredictions:
-    """The result of judging a network on validation, on test if there are such photos, and out of fold.
+    """The result of judging a network on validation, and on test if there are such photos.
 
-    ``outliers`` has the figures of the photos that show no product; None if all of these were learned from.
+    Attributes:
+        out_of_fold: all photos but test photos as networks see them that were trained without them; None without folds.
+            They are among those that are judged where the training was cross-validated.
+        outliers: figures of the photos that show no product; None if all of these were learned from.
     """
 
     judged: Mapping[Judged, SplitPredictions]
     confidence: Confidence
     out_of_distribution: OutOfDistribution
+    out_of_fold: SplitPredictions | None = None
     outliers: OutlierFigures | None = None
 
 
@@ -187,13 +225,14 @@ def judge(
         Judged(split): _judged(found, predictions[split], confidence, score, training.args.classes)
         for split, found in photos.items()
     }
-    if training.args.cv and folds:
-        judged[Judged.CV] = _out_of_fold(training, [*folds, validation], photos[Split.VAL], confidence)
+    out_of_fold = _out_of_fold(training, [*folds, validation], photos[Split.VAL], confidence) if folds else None
+    if training.args.cv and out_of_fold:
+        judged[Judged.CV] = out_of_fold
     outliers = [photo.sha256 for split in (Split.VAL, Split.TEST) for photo in prepared.outliers(split)]
     strange = score.head.score(predict(network, outliers, training.store).features)
     known = np.concatenate([score.head.score(found.features) for found in predictions.values()])
     figures = outlier_figures(strange, known, score.limit)
-    return CalibratedPredictions(judged, confidence, score, figures)
+    return CalibratedPredictions(judged, confidence, score, out_of_fold, figures)
 
 
 def _judged(

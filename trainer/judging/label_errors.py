@@ -1,17 +1,24 @@
 """Label errors: photos whose label is likely wrong, by what is predicted for them without it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import keras
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
 
+from models.statistics.calibration import calibrated, fit_temperature
+from models.statistics.intervals import proportion_interval
 from trainer.data.csv_files import path_in, write_rows
+from trainer.judging.evaluate import PlantedErrors, ShownByRows, SplitPredictions
 from trainer.judging.folds import assign_folds
 from trainer.learning.predictions import features_of
 from trainer.learning.training import Training, labels_of
@@ -20,10 +27,14 @@ from trainer.splits.assigned import AssignedPhoto
 __all__ = [
     "FOLDS",
     "LEAST_ODDS",
+    "LabelErrors",
     "LabelIssue",
+    "Planted",
+    "find_label_errors",
     "find_label_issues",
-    "label_issues_of",
+    "list_length",
     "out_of_fold",
+    "plant",
     "write_label_issues",
 ]
 
@@ -36,12 +47,24 @@ _TOGETHER: Final = 20_000
 _AGREED: Final = 0.5
 """If predictions agree with a smaller share of the labels, they say nothing of the others."""
 _SHRINKAGE: Final = 0.3
-"""Shrinkage of the covariance towards independent features: the best of 0.1, 0.3 and 0.6 on clothing photos."""
-_TEMPERATURES: Final = (1.0, 100.0)
+"""Of the covariance, towards independent features: the best of 0.1, 0.3 and 0.6 on clothing photos."""
+_STRENGTH: Final = 0.01
+"""Of the labels against the penalty in the logistic regression."""
+_NEIGHBOURS: Final = 20
 _TEMPERATURE_PHOTOS: Final = 5_000
-_ROWS: Final = 4_096
+_PLANTED: Final = 0.03
+"""Share of the photos that are given a wrong label to try the list."""
+_ENOUGH_PLANTED: Final = 300
+_MOST_TRIALS: Final = 10
+_BLOCK: Final = 50
+"""Rows that a person looks at in one go: a list has as many, or goes on while it is worth it."""
+_WORTH_IT: Final = 1 / 3
+"""How many of the wrong labels that the first rows show as many further rows must show."""
+_ROWS: Final = (25, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 _LEAST: Final = np.finfo(np.float32).tiny
+_NEVER: Final = -1e6
 
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
@@ -61,27 +84,66 @@ class LabelIssue:
         return self.suggested_probability / (self.given_probability + self.suggested_probability)
 
 
-def label_issues_of(network: keras.Model, training: Training) -> list[LabelIssue]:
-    """Ask a small classifier on the network's features, fitted without the photo in question; likeliest errors first.
+@dataclass(frozen=True)
+class LabelErrors:
+    """The photos that are worth a look, the likeliest errors first, and how many planted errors such a list shows."""
+
+    issues: Sequence[LabelIssue]
+    planted: PlantedErrors | None = None
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What became of wrong labels that were planted among the others in ``trials``.
+
+    Attributes:
+        mixed_up: of those of just any class, how many photos are doubted more by their own labels ``(m,)``.
+        alike: the same of those of a class that the photo resembles ``(m,)``.
+        leading: how many of the 50 labels that are doubted most are planted ones, on average.
+    """
+
+    mixed_up: Indices
+    alike: Indices
+    leading: float
+    trials: int
+
+
+def find_label_errors(network: keras.Model, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
+    """Ask small classifiers on the network's features, fitted without the photo in question; likeliest errors first.
 
     The features have seen the labels, but a network that is augmented and stopped in time remembers few of the wrong
     ones: its own features told more of them than those it had before it was fine-tuned (docs/measurements.md).
+    ``unseen`` is what networks that were trained without these photos say of them; it counts as one more classifier.
+
+    In trials 3% of the photos are given a wrong label, and the list is judged by those that it shows. Nothing but the
+    small classifiers of the trial learns from them.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
+    said = dict(zip(unseen.photos, unseen.probabilities, strict=True)) if unseen else {}
     order = np.random.default_rng(seed).permutation(len(photos))
     issues: list[LabelIssue] = []
-    for start in range(0, len(photos), _TOGETHER):
-        part = [photos[i] for i in np.sort(order[start : start + _TOGETHER])]
-        features = features_of(network, [photo.sha256 for photo in part], training.store)
+    planted: Planted | None = None
+    parts = np.array_split(order, -(-len(photos) // _TOGETHER))
+    for places in parts:
+        part = [photos[place] for place in np.sort(places)]
         labels = labels_of(part, classes)
-        guesses = out_of_fold(features, labels, [photo.group for photo in part], len(classes), seed)
+        ask = partial(
+            out_of_fold,
+            features_of(network, [photo.sha256 for photo in part], training.store),
+            groups=[photo.group for photo in part],
+            classes=len(classes),
+            seed=seed,
+            unseen=np.stack([said[photo] for photo in part]) if said.keys() >= set(part) else None,
+        )
+        guesses = ask(labels)
         if (guesses.argmax(axis=1) == labels).mean() >= _AGREED:
             issues += find_label_issues(part, guesses, classes)
-    return _ranked(issues)
+            planted = planted or plant(ask, labels, guesses, seed)
+    return _judged(_ranked(issues), planted, len(parts))
 
 
 def find_label_issues(
-    photos: Sequence[AssignedPhoto], probabilities: npt.NDArray[np.float32], classes: Sequence[str]
+    photos: Sequence[AssignedPhoto], probabilities: Floats, classes: Sequence[str]
 ) -> list[LabelIssue]:
     """Compare labels with predictions that were made without them; the most likely wrong come first.
 
@@ -93,16 +155,78 @@ def find_label_issues(
     The probabilities must be out of fold (see :func:`out_of_fold`): a model that has seen a wrong label repeats it, and
     finds little. Exactly 0 means that the class was not learned there: a photo is not judged where that is its label.
     """
-    rows, likeliest = np.arange(len(photos)), probabilities.argmax(axis=1)
-    own, best = probabilities[rows, labels_of(photos, classes)], probabilities[rows, likeliest]
+    labels, likeliest = labels_of(photos, classes), probabilities.argmax(axis=1)
     return _ranked(
-        LabelIssue(photos[i], classes[likeliest[i]], float(own[i]), float(best[i]))
-        for i in np.flatnonzero((own > 0) & (best >= LEAST_ODDS * own)).tolist()
+        LabelIssue(photos[i], classes[likeliest[i]], float(probabilities[i, labels[i]]), float(probabilities[i].max()))
+        for i in np.flatnonzero(_odds(probabilities, labels) >= LEAST_ODDS).tolist()
     )
+
+
+def _odds(probabilities: Floats, labels: Indices) -> Floats:
+    """How many times as likely as its label each photo's likeliest class is ``(n,)``; 0 if it cannot be judged."""
+    own, best = probabilities[np.arange(len(labels)), labels], probabilities.max(axis=1, initial=0)
+    return np.asarray(np.divide(best, own, out=np.zeros_like(own), where=own > 0))
 
 
 def _ranked(issues: Iterable[LabelIssue]) -> list[LabelIssue]:
     return sorted(issues, key=lambda issue: (issue.given_probability / issue.suggested_probability, issue.photo.path))
+
+
+def plant(ask: Callable[[Indices], Floats], labels: Indices, guesses: Floats, seed: int) -> Planted:
+    """Give 3% of the photos a wrong label and see where the list has them; again until some hundred were planted.
+
+    Half of these labels are mixed up: of any other class, the common ones more often. The other half are of a class
+    that the photo resembles, drawn by its ``guesses`` ``(n, classes)``: people mistake what looks alike, and that is
+    harder to find. ``ask`` gives out-of-fold probabilities for labels.
+    """
+    rng, half = np.random.default_rng(seed), -(-round(_PLANTED * len(labels)) // 2) or 1
+    common = np.bincount(labels, minlength=guesses.shape[1]) / len(labels)
+    ranks, leading = [], []
+    for _ in range(min(_MOST_TRIALS, -(-_ENOUGH_PLANTED // (2 * half)))):
+        places, given = rng.permutation(len(labels))[: 2 * half], labels.copy()
+        chances = np.concatenate([np.tile(common, (half, 1)), guesses[places[half:]]]) + _LEAST
+        chances[np.arange(2 * half), labels[places]] = 0
+        chances = chances.cumsum(axis=1)
+        given[places] = (chances > rng.random((2 * half, 1)) * chances[:, -1:]).argmax(axis=1)
+        probabilities = ask(given)
+        odds = _odds(probabilities, given)
+        ranks.append(np.searchsorted(np.sort(-_odds(probabilities, labels)), -odds[places]))
+        leading.append(np.isin(np.argsort(-odds, kind="stable")[:_BLOCK], places).sum())
+    mixed_up, alike = np.hstack([rank.reshape(2, half) for rank in ranks])
+    return Planted(mixed_up, alike, float(np.mean(leading)), len(ranks))
+
+
+def _judged(issues: Sequence[LabelIssue], planted: Planted | None, parts: int) -> LabelErrors:
+    """Cut the list where looking is no longer worth it, and say what it shows; labels were planted in one part."""
+    if planted is None or not issues:
+        return LabelErrors(issues)
+    mixed_up, alike = planted.mixed_up * parts, planted.alike * parts
+    length = min(len(issues), list_length(alike))
+    rows = tuple(
+        ShownByRows(
+            rows=count,
+            mixed_up=float((mixed_up < count).mean()),
+            mixed_up_95=proportion_interval(int((mixed_up < count).sum()), len(mixed_up)),
+            alike=float((alike < count).mean()),
+            alike_95=proportion_interval(int((alike < count).sum()), len(alike)),
+        )
+        for count in [*(one for one in _ROWS if one < length), length]
+    )
+    count = len(mixed_up) + len(alike)
+    return LabelErrors(
+        issues[:length], PlantedErrors(planted=count, trials=planted.trials, leading=planted.leading, rows=rows)
+    )
+
+
+def list_length(ranks: Indices) -> int:
+    """How many rows are worth looking at, given how many rank before each planted error: 50 or more.
+
+    The list goes on while 50 more rows show a third of the wrong labels that the first 50 show. So it is short where
+    few labels are wrong, and needs no guess at how many are.
+    """
+    blocks = np.bincount(ranks // _BLOCK)
+    worth = np.append(blocks >= max(1, _WORTH_IT * blocks[0]), False)
+    return _BLOCK * max(1, int(worth.argmin()))
 
 
 def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> None:
@@ -121,14 +245,19 @@ def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> 
 
 
 def out_of_fold(
-    features: npt.NDArray[np.floating], labels: Indices, groups: Sequence[str], classes: int, seed: int
+    features: npt.NDArray[np.floating],
+    labels: Indices,
+    groups: Sequence[str],
+    classes: int,
+    seed: int,
+    unseen: Floats | None = None,
 ) -> Floats:
-    """Predict each photo by linear discriminant analysis learned from the photos of other folds.
+    """Predict each photo by three small classifiers learned from the photos of other folds: the mean of what they say.
 
-    The features are standardised after a signed square root (Perronnin et al. 2010); the covariance, which the classes
-    share, is shrunk; one temperature (Guo et al. 2017) makes the probabilities those that the labels bear out. All of
-    this is in closed form, so thousands of classes cost little more than two: n·D² + n·D·classes operations, and
-    n·classes floats to hold.
+    They are linear discriminant analysis, logistic regression and the nearest neighbours, on features that are
+    standardised after a signed square root (Perronnin et al. 2010); one temperature each (Guo et al. 2017) makes the
+    probabilities those that the labels bear out. They err on different photos, so that what they agree on is right more
+    often than what the best of them says (docs/measurements.md).
 
     The network that made the features must not have learned from these labels, or the features remember them and the
     predictions are out of fold in name only. Features of a network with ImageNet weights that stay frozen are safe.
@@ -136,18 +265,34 @@ def out_of_fold(
     far as the network was kept from remembering them, and for no promise.
 
     ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``; photos of one group are in one fold; ``classes``
-    counts those without photos too; ``seed`` is of the folds.
+    counts those without photos too; ``seed`` is of the folds. ``unseen`` are probabilities ``(n, classes)`` of networks
+    that were trained without the photo: a fourth classifier.
 
     Returns:
         ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, as with one whose
         photos are all of one group, and above 0 wherever it was learned. Rows sum to 1, but for those predicted from no
         photo at all, which are 0 throughout.
     """
-    logits = np.full((len(labels), classes), -np.inf, np.float32)
-    if len(labels):
-        _predict_folds(_standardised(features), labels, assign_folds(labels, groups, seed, FOLDS), logits)
-    _temper(logits, labels, seed)
-    return logits
+    folds, standard = assign_folds(labels, groups, seed, FOLDS), _standardised(features)
+    voices = np.zeros((3, len(labels), classes), np.float32)
+    learned = np.zeros((len(labels), classes), np.bool_)
+    with threadpool_limits(1):  # such small products wait for other threads longer than they take
+        for fold in range(FOLDS):
+            held = folds == fold
+            present, own = np.unique(labels[~held], return_inverse=True)
+            if held.any() and len(own):
+                cells = np.ix_(held, present)
+                learned[cells] = True
+                for voice, said in zip(voices, _voices(standard[~held], own, standard[held]), strict=True):
+                    voice[cells] = said
+    sample = np.random.default_rng(seed).permutation(np.flatnonzero(learned[np.arange(len(labels)), labels]))
+    sample = sample[:_TEMPERATURE_PHOTOS]
+    opinions = [] if unseen is None else [unseen]
+    for voice in voices:
+        logits = np.where(learned, np.log(np.maximum(voice, _LEAST)), _NEVER)
+        opinions.append(calibrated(logits, fit_temperature(logits[sample], labels[sample])))
+    mean = np.where(learned, np.maximum(np.mean(opinions, axis=0), _LEAST), 0)
+    return np.asarray(mean / np.maximum(mean.sum(axis=1, keepdims=True), _LEAST), np.float32)
 
 
 def _standardised(features: npt.NDArray[np.floating]) -> Floats:
@@ -158,57 +303,33 @@ def _standardised(features: npt.NDArray[np.floating]) -> Floats:
     return standardised
 
 
-def _predict_folds(features: Floats, labels: Indices, folds: Indices, logits: Floats) -> None:
-    """Fill in each fold's rows of the logits ``(n, classes)``, by the photos of the other folds.
+def _voices(features: Floats, labels: Indices, asked: Floats) -> Sequence[npt.NDArray[np.floating]]:
+    """What each classifier says of the photos asked about: probabilities ``(m, k)`` of labels ``0…k − 1``."""
+    counts = np.bincount(labels)
+    if len(counts) == 1:
+        return [np.ones((len(asked), 1))] * 3
+    near = min(_NEIGHBOURS, len(labels))
+    neighbours = KNeighborsClassifier(near).fit(normalize(features), labels).predict_proba(normalize(asked))
+    # The more classes, the smaller the gradient of each.
+    regression = LogisticRegression(C=_STRENGTH, max_iter=1_000, tol=0.1 / len(counts)).fit(features, labels)
+    return [
+        _discriminant(features, labels, counts, asked),
+        regression.predict_proba(asked),
+        (near * neighbours + counts / len(labels)) / (near + 1),
+    ]
 
-    Counts, sums and products are made once a fold: those of all other folds follow by subtraction.
+
+def _discriminant(features: Floats, labels: Indices, counts: Indices, asked: Floats) -> Floats:
+    """Linear discriminant analysis (Hastie et al. 2009, section 4.3), in closed form.
+
+    scikit-learn's takes a minute and a half for 20,000 photos of 1,000 classes.
     """
-    classes, width = logits.shape[1], features.shape[1]
-    counts, sums = np.zeros((FOLDS, classes)), np.zeros((FOLDS, classes, width))
-    products = np.zeros((FOLDS, width, width))
-    for fold in range(FOLDS):
-        block, own = features[folds == fold].astype(np.float64), labels[folds == fold]
-        counts[fold] = np.bincount(own, minlength=classes)
-        np.add.at(sums[fold], own, block)
-        products[fold] = block.T @ block
-    for fold in range(FOLDS):
-        others = counts.sum(axis=0) - counts[fold]
-        places, learned = np.flatnonzero(folds == fold), np.flatnonzero(others)
-        if len(places) and len(learned):
-            means = (sums.sum(axis=0) - sums[fold])[learned] / others[learned, None]
-            weights, biases = _discriminant(others[learned], means, products.sum(axis=0) - products[fold])
-            logits[np.ix_(places, learned)] = features[places] @ weights + biases
-
-
-def _discriminant(
-    counts: npt.NDArray[np.float64], means: npt.NDArray[np.float64], products: npt.NDArray[np.float64]
-) -> tuple[Floats, Floats]:
-    """Weights ``(D, classes)`` and biases ``(classes,)`` (Hastie et al. 2009, section 4.3)."""
-    width = means.shape[1]
-    freedom = max(counts.sum() - len(counts), 1.0)
-    within = (products - (means * counts[:, None]).T @ means) / freedom
-    floor = _SHRINKAGE * max(np.trace(within) / width, 1e-6)
-    weights = np.linalg.solve((1 - _SHRINKAGE) * within + floor * np.eye(width), means.T)
+    width, means = features.shape[1], np.zeros((len(counts), features.shape[1]), np.float32)
+    np.add.at(means, labels, features)
+    means /= counts[:, None]
+    within = features - means[labels]
+    covariance = within.T @ within / len(features)
+    floor = _SHRINKAGE * max(np.trace(covariance) / width, 1e-6)
+    weights = np.linalg.solve((1 - _SHRINKAGE) * covariance + floor * np.eye(width), means.T)
     biases = np.log(counts / counts.sum()) - 0.5 * (means.T * weights).sum(axis=0)
-    return weights.astype(np.float32), biases.astype(np.float32)
-
-
-def _temper(logits: Floats, labels: Indices, seed: int) -> None:
-    """Make probabilities of logits, in their place, at the temperature under which the given labels are likeliest."""
-    able = np.flatnonzero(np.isfinite(logits[np.arange(len(labels)), labels]))
-    sample = np.random.default_rng(seed).permutation(able)[:_TEMPERATURE_PHOTOS]
-    temperature = np.float32(_temperature(logits[sample], labels[sample]) if len(sample) else 1.0)
-    for start in range(0, len(logits), _ROWS):
-        rows = logits[start : start + _ROWS]
-        learned = np.isfinite(rows)
-        rows[~learned.any(axis=1)] = 0
-        rows[:] = np.where(learned, np.maximum(softmax(rows / temperature, axis=1), _LEAST), 0)
-
-
-def _temperature(logits: Floats, labels: Indices) -> float:
-    def loss(log_temperature: float) -> float:
-        likelihoods = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float(likelihoods[np.arange(len(labels)), labels].mean(dtype=np.float64))
-
-    found = minimize_scalar(loss, bounds=np.log(_TEMPERATURES), method="bounded", options={"xatol": 1e-3})
-    return float(np.exp(found.x))
+    return np.asarray(softmax(asked @ weights + biases, axis=1), np.float32)

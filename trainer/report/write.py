@@ -17,9 +17,16 @@ from models.photo import evenly, read_photo
 from models.statistics.thresholds import HeldOutLogits
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import CalibratedPredictions, Evaluation, evaluate, judge, write_predictions
+from trainer.judging.evaluate import (
+    CalibratedPredictions,
+    Evaluation,
+    PlantedErrors,
+    evaluate,
+    judge,
+    write_predictions,
+)
 from trainer.judging.figures import confusion
-from trainer.judging.label_errors import label_issues_of, write_label_issues
+from trainer.judging.label_errors import find_label_errors, write_label_issues
 from trainer.judging.self_training import read_self_training
 from trainer.learning.predictions import images_per_s
 from trainer.learning.training import Training, labels_of
@@ -54,10 +61,10 @@ def write_report(
     network = keras.saving.load_model(run.best, compile=False)
     advance("Judging", 0, _PARTS)
     calibrated = judge(network, training, prepared, folds)
-    evaluation = _write_figures(training, calibrated)
     advance("Looking for wrong labels", 1, _PARTS)
-    issues = label_issues_of(network, training)
-    write_label_issues(run.label_issues, issues, Path(args.data))
+    errors = find_label_errors(network, training, calibrated.out_of_fold)
+    write_label_issues(run.label_issues, errors.issues, Path(args.data))
+    evaluation = _write_figures(training, calibrated, errors.planted)
     advance("Drawing", 2, _PARTS)
     material = ReportMaterial(
         args=args,
@@ -68,7 +75,7 @@ def write_report(
         judged=calibrated.judged,
         confidence=calibrated.confidence,
         evaluation=evaluation,
-        issues=issues,
+        issues=errors.issues,
         speed=_speed(network, training, history, seconds),
         train_batch=run.train_batch.read_bytes(),
         pixels=training.store.take,
@@ -84,12 +91,13 @@ def write_report(
     return evaluation
 
 
-def _write_figures(training: Training, calibrated: CalibratedPredictions) -> Evaluation:
+def _write_figures(training: Training, calibrated: CalibratedPredictions, planted: PlantedErrors | None) -> Evaluation:
     run, classes = training.run, training.args.classes
     head = BytesIO()
     calibrated.out_of_distribution.head.write(head)
     replace_file(run.unknown, head.getvalue())
     evaluation = evaluate(classes, calibrated.confidence, calibrated.judged, training.args.folds, calibrated.outliers)
+    evaluation = evaluation.model_copy(update={"label_errors": planted})
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
     write_predictions(run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data))
     # Last: an export needs it, and only then is all of this of best.keras.

@@ -114,6 +114,14 @@ def test_all_that_is_said_fits_80_columns_unwrapped(console, test) -> None:
     ]
 
 
+def test_the_label_errors_are_counted_with_what_such_a_list_shows(console) -> None:
+    assert "60 likely label errors; of planted wrong labels such a list shows 62 to 88%" in evaluated(made(), console)
+
+
+def test_where_labels_were_not_judged_nothing_is_said_of_them(console) -> None:
+    assert not any("label error" in line for line in evaluated(made(issues=0), console))
+
+
 def test_a_row_says_what_a_precision_came_to_on_the_test_photos(console) -> None:
     material = made(noise_level=2.5)
     material = with_outcome(

@@ -8,7 +8,7 @@ import pytest
 from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.intervals import proportion_interval
-from trainer.judging.evaluate import Judged, SplitPredictions, evaluate
+from trainer.judging.evaluate import Evaluation, Judged, PlantedErrors, ShownByRows, SplitPredictions, evaluate
 from trainer.judging.figures import outlier_figures, score
 
 CLASSES = ("clock", "hat")
@@ -119,8 +119,12 @@ def test_what_is_out_of_fold_has_figures_of_its_own_and_is_shown_where_test_is_s
 
 
 def test_the_file_is_as_it_always_was():
-    written = evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}).model_dump_json(indent=1)
-    assert rounded(json.loads(written)) == json.loads(GOLDEN.read_text())
+    row = ShownByRows(rows=50, mixed_up=0.875, mixed_up_95=(0.75, 0.95), alike=0.625, alike_95=(0.5, 0.75))
+    planted = PlantedErrors(planted=102, trials=1, leading=47.0, rows=(row,))
+    evaluation = evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}).model_copy(update={"label_errors": planted})
+    assert rounded(json.loads(evaluation.model_dump_json(indent=1))) == json.loads(GOLDEN.read_text())
+    earlier = {name: value for name, value in json.loads(GOLDEN.read_text()).items() if name != "label_errors"}
+    assert Evaluation.model_validate(earlier).label_errors is None
 
 
 def rounded(value):

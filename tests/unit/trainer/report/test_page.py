@@ -74,7 +74,7 @@ def test_the_page_begins_with_what_matters_most(shop, html) -> None:
 def test_every_section_is_there_and_linked_to(html) -> None:
     for anchor in ANCHORS:
         assert part(html, anchor)
-    assert "A small classifier on the network's features" in said(html, "labels")
+    assert "Small classifiers on the network's features" in said(html, "labels")
     links = re.findall(r'<a href="#([^"]+)">', html)
     assert links == ANCHORS
 
@@ -189,6 +189,14 @@ def test_every_setting_is_listed(shop, html) -> None:
     assert "1,234,567" in html
     assert "528 images/s on 2 threads" in html
     assert "1.2% of the training" in html
+
+
+def test_the_list_of_label_errors_says_what_it_shows_of_planted_ones(html) -> None:
+    text = said(html, "labels")
+    assert "102 labels were made wrong on purpose" in text
+    assert "Of the 50 labels that were doubted most, 45 were planted." in text
+    assert "25 62.5% 48.0 to 75.0% 37.5% 25.0 to 52.0% 60 87.5%" in text
+    assert "What this list shows" not in said(report_page(made(issues=0)), "labels")
 
 
 def test_what_is_absent_reads_well() -> None:
