@@ -34,6 +34,8 @@ _SPARE: Final = 2
 """How many times the photos that may be learned from are looked at, since the network is not sure of all."""
 _WAIT_S: Final = 1.0
 _LONGEST: Final = 2000
+_CUT: Final = 300
+"""Characters of a URL that a message of its download shows."""
 _NAMED: Final = 3
 _COLUMNS: Final = ("row", "image", "sha256", "fate", "label", "confidence", "message")
 
@@ -187,7 +189,8 @@ def _brought(
                 paths[row] = folder / str(row)
                 paths[row].write_bytes(photo.outcome)
             else:
-                message = one_line(str(photo.outcome), _LONGEST)
+                url, message = photos.url_of(cells[row]), str(photo.outcome)
+                message = one_line(message.replace(url[:_CUT], shown(url[:_CUT])) if url else message, _LONGEST)
                 found[row] = replace(found[row], fate=Fate.UNREADABLE, message=message)
     return list(found.values()), paths
 

@@ -1,6 +1,9 @@
 import base64
 import json
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -164,3 +167,24 @@ def test_what_a_url_is_signed_with_is_written_nowhere(find, tmp_path):
     Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
     (tmp_path / "all.txt").write_text("http://127.0.0.1:9/a.jpg?token=secret\nred.png\n")
     assert "secret" not in find(tmp_path / "all.txt").photos[0].image
+
+
+def test_photos_at_urls_are_fetched_and_what_a_host_lacks_is_named(draw, find, stores, tmp_path):
+    draw("shop/1.png", 1)
+    handler = partial(QuietHandler, directory=str(tmp_path / "shop"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        host = f"127.0.0.1:{server.server_port}"
+        (tmp_path / "all.csv").write_text("url\n" + "".join(f"http://{host}/{n}.png?{'secret' * 60}\n" for n in (1, 2)))
+        found = find(tmp_path / "all.csv", allow_hosts=(host,))
+        server.shutdown()
+    assert fates(found) == {"1.png": Fate.CANDIDATE, "2.png": Fate.UNREADABLE}
+    assert found.photos[0].sha256 == file_sha256(tmp_path / "shop" / "1.png")
+    assert stores[0].take([found.photos[0].sha256]).any()
+    assert "1 cannot be read, such as row 2 (2.png)" in found.note
+    assert "secret" not in repr(found)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
