@@ -18,6 +18,7 @@ from exporter.training_run import TrainingRun
 from models.decision import Scores
 from models.manifest import ModelMetadata, Quantization, Variant
 from models.statistics.confidence import Confidence
+from models.statistics.intervals import lower_bound
 from models.statistics.out_of_distribution import unknown_limit
 from models.statistics.thresholds import HeldOutLogits, fit_confidence, ruling_thresholds
 
@@ -36,8 +37,9 @@ __all__ = [
 FLOAT32: Final = "float32"
 FLOAT16: Final = "float16"
 INT8: Final = "int8"
-_SAME_SIDE: Final = 0.97
-"""Even an unrelated score would agree on some 90%, since 5% are beyond the limit of either."""
+_CROSSED: Final = 0.03
+"""An unrelated score would put some 10% on the other side, since 5% are beyond the limit of either. What is near the
+limit crosses it by chance: only more than this beyond chance is too much."""
 _SAME_LABELS: Final = 0.95
 """With fewer labels in common, the folds' networks, which compute in float32, say nothing of a variant."""
 
@@ -159,14 +161,14 @@ def _made(
     confidence = _confidence(validation, run, run.folds if cost.agreement >= _SAME_LABELS else ())
     agreement = None
     if before is not None and now.unknown is not None and run.confidence.unknown and confidence.unknown:
-        same_side = (before <= run.confidence.unknown.limit) == (now.unknown <= confidence.unknown.limit)
-        agreement = float(same_side.mean())
-    if agreement is not None and agreement < _SAME_SIDE:
-        reason = (
-            f"its unknown score puts {1 - agreement:.1%} of {len(same_side)} validation and training photos on the "
-            f"other side of its limit than float32's does; {1 - _SAME_SIDE:.0%} are allowed"
-        )
-        return Refusal(name, reason)
+        crossed = (before <= run.confidence.unknown.limit) != (now.unknown <= confidence.unknown.limit)
+        agreement, at_least = float(1 - crossed.mean()), lower_bound(int(crossed.sum()), len(crossed))
+        if at_least > _CROSSED:
+            reason = (
+                f"its unknown score puts {crossed.mean():.1%} of {len(crossed)} validation and training photos on the "
+                f"other side of its limit than float32's does, {at_least:.1%} at least; {_CROSSED:.0%} are allowed"
+            )
+            return Refusal(name, reason)
     metadata = metadata_of(run, name, float32.version, confidence)
     return MadeVariant(metadata, finished(model, metadata), cost.accuracy, cost, gain, agreement, quantization)
 
