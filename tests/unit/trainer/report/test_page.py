@@ -195,7 +195,7 @@ def test_the_list_of_label_errors_says_what_it_shows_of_planted_ones(html) -> No
     text = said(html, "labels")
     assert "102 labels were made wrong on purpose" in text
     assert "Of the 50 labels that were doubted most, 45 were planted." in text
-    assert "25 62.5% 48.0 to 75.0% 37.5% 25.0 to 52.0% 60 87.5%" in text
+    assert "25 rows 62.5% 48.0 to 75.0% 37.5% 25.0 to 52.0% all 60 rows 87.5%" in text
     assert "What this list shows" not in said(report_page(made(issues=0)), "labels")
 
 
