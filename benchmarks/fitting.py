@@ -1,11 +1,12 @@
 """How photos are best fitted into the square (``--fit``) and decoded (``--decode``): accuracy and speed of each.
 
-    python benchmarks/fitting.py photos/ --frozen mobilenet.weights.h5 --alpha 0.25
+    python benchmarks/fitting.py photos/ --frozen mobilenet.weights.h5 --alpha 0.25 [--one-shape]
     python benchmarks/fitting.py photos/ --train --epochs 20
 
 With ``--frozen``, a small classifier on the features of a network that never learns, five-fold, over all photos but
-those of a test folder: it is quick, and every photo counts, so small differences show. With ``--train``, ``hangtag
-train`` learns each way and validation is counted; what else is passed goes to it. The test split is never looked at.
+those of a test folder: it is quick, and every photo counts, so small differences show; ``--one-shape`` leaves out those
+whose width by height differs from the median by more than 10%. With ``--train``, ``hangtag train`` learns each way and
+validation is counted; what else is passed goes to it. The test split is never looked at.
 """
 
 import argparse
@@ -35,6 +36,7 @@ def main() -> None:
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("--frozen", type=Path, metavar="WEIGHTS", help="of keras.applications.MobileNet without its top")
     how.add_argument("--train", action="store_true")
+    parser.add_argument("--one-shape", action="store_true")
     parser.add_argument("--alpha", type=float, default=1.0, help="of the frozen network")
     parser.add_argument("--size", type=int, default=128)
     asked, options = parser.parse_known_args()
@@ -62,7 +64,7 @@ def _frozen(
     asked: argparse.Namespace, fit: Fit, decode: Decode, folder: Path
 ) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
     load_tensorflow()
-    from models.preprocess import PreprocessSpec
+    from models.preprocess import PreprocessSpec, whole_pixels
     from trainer.data.dataset import Split, read_dataset
     from trainer.data.photo_cache import PixelStore
     from trainer.judging.label_errors import out_of_fold
@@ -73,8 +75,11 @@ def _frozen(
 
     photos = [photo for photo in read_dataset(asked.photos).photos if photo.split is not Split.TEST]
     store = PixelStore(folder / "pixels", PreprocessSpec(size=asked.size, fit=fit, decode=decode))
-    for photo in photos:
-        photo.path.read_bytes()  # from memory from now on
+    sizes = [whole_pixels(photo.path.read_bytes()).shape for photo in photos]  # and from memory from now on
+    shapes = np.array([width / height for height, width, _ in sizes])
+    if asked.one_shape:
+        alike = np.abs(shapes / np.median(shapes) - 1) <= 0.1
+        photos = [photo for photo, one in zip(photos, alike, strict=True) if one]
     began = time.monotonic()
     readable, _ = decode_all(photos, store)
     seconds = time.monotonic() - began
@@ -83,7 +88,8 @@ def _frozen(
     network = build_network(Arch.MOBILENET, asked.size, len(classes), weights=asked.frozen, alpha=asked.alpha)
     sha256s = [sha256 for _, sha256 in readable]
     said = out_of_fold(features_of(network, sha256s, store), labels, sha256s, len(classes), seed=0)
-    figures = {"photos": len(readable), "decoded_per_s": round(len(readable) / seconds)}
+    log_loss = round(float(-np.log(said[np.arange(len(labels)), labels]).mean()), 4)
+    figures = {"photos": len(readable), "decoded_per_s": round(len(readable) / seconds), "log_loss": log_loss}
     return figures, said.argmax(axis=1) == labels
 
 
