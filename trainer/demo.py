@@ -41,7 +41,7 @@ __all__ = ["command", "run_demo"]
 
 NEW_PHOTOS: Final = 300
 IMAGE_SIZE: Final = 64
-EPOCHS: Final = 20
+EPOCHS: Final = 25
 SHEET_PHOTOS: Final = 48
 SHEET_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"

@@ -159,6 +159,8 @@ def augmented(pixels: tf.Tensor, seed: tf.Tensor, size: int, augmentation: Augme
     The same seed, ``int64 (2,)``, makes the same change.
     """
     draw = _Draw(seed, tf.shape(pixels)[0])
+    while pixels.shape[1] >= 2 * size:  # a bilinear pass would skip pixels
+        pixels = tf.nn.avg_pool2d(pixels, 2, 2, "VALID")
     moved = _moved(pixels, size, augmentation, draw)
     changed = _erased(_recoloured(moved, augmentation, draw), augmentation.erase, draw)
     return tf.clip_by_value(changed, 0.0, 255.0)

@@ -110,15 +110,15 @@ class Recipe:
 
 _CNN: Final = Recipe(
     size=128,
-    epochs=70,
+    epochs=80,
     batch=64,
     rate=2e-3,
     average=0.05,
     augmentation=Augmentation(zoom=(0.65, 1.12), stretch=0.15, colour=0.3, erase=0.25),
-    stages=(Stage(until=0.6, scale=0.75),),
+    stages=(Stage(until=0.35, scale=0.5), Stage(until=0.7, scale=0.75)),
     bfloat16=True,
 )
-_CNN_AGAIN: Final = replace(_CNN, epochs=35)
+_CNN_AGAIN: Final = replace(_CNN, epochs=40)
 """The recipe for training from a network's own weights: as from scratch, in half the time."""
 _SIMPLE: Final = Recipe(
     size=128, epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0, bfloat16=True

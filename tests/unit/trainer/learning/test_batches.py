@@ -229,6 +229,14 @@ def test_as_many_photos_are_erased_as_wished():
     assert 0.1 < (holes(white, shown).min(axis=1) > 0).mean() < 0.35
 
 
+def test_photos_much_too_large_lose_no_pixel_on_their_way_to_a_smaller_size():
+    """Every fourth column is white: skipped or alone, it would be all there is to see."""
+    striped = np.zeros((1, 64, 64, 3), np.float32)
+    striped[:, :, ::4] = 255
+    shown = change(striped, NOTHING, size=16)
+    assert shown[0, 2:-2, 2:-2] == pytest.approx(255 / 4, abs=8)
+
+
 def test_contrast_goes_up_for_some_and_down_for_others(photos):
     spreads = change(photos, replace(NOTHING, colour=0.2)).std(axis=(1, 2, 3)) / photos.std(axis=(1, 2, 3))
     assert spreads.min() < 0.95
