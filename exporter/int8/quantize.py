@@ -31,6 +31,7 @@ _QUANTIZED: Final = (
 )
 """Operators for which ONNX Runtime has integer kernels that are worth using. ``Relu`` and ``Clip`` after a quantized
 operator vanish: its range then ends where theirs does. Left out, most of a range would go to values that ReLU6 cuts."""
+_PERCENTILE: Final = 99.99
 _AT_ONCE: Final = 8
 _SILENT: Final = 4
 
@@ -85,9 +86,9 @@ class QuantizeError(ParityError):
 class Quantizer:
     """Quantizes one model, as a whole or but for its first layers.
 
-    Batch norms are folded into the convolutions before them, and ranges found, once. The range of an activation is that
-    of its values on all photos. Leaving outliers out (percentiles) and choosing by entropy (as TensorRT does, in
-    minutes) were tried, and are no nearer to float32.
+    Batch norms are folded into the convolutions before them, and ranges found, once. The range of an activation holds
+    all of its values on the photos but one of ten thousand. With all of them EfficientNetV2 was twice as far from
+    float32; by entropy (as TensorRT does) took minutes where there are hundreds of layers, and was hardly nearer.
 
     Args:
         model: has an output ``logits``.
@@ -150,9 +151,10 @@ class Quantizer:
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in nodes],
-                calibrate_method=CalibrationMethod.MinMax,
+                calibrate_method=CalibrationMethod.Percentile,
                 calibration_cache_path=self._scratch / "ranges.json",
                 extra_options={
+                    "CalibPercentile": _PERCENTILE,
                     "CalibStridedMinMax": min(_AT_ONCE, len(self._pixels)),
                     "TensorQuantOverrides": {weights: [_EIGHT_BITS] for weights in _depthwise_weights(self.folded)},
                 },
