@@ -7,7 +7,7 @@ operator (QDQ), weights per channel and symmetric, activations unsigned.
 import contextlib
 import io
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -88,7 +88,8 @@ class Quantizer:
 
     Batch norms are folded into the convolutions before them, and ranges found, once. The range of an activation holds
     all of its values on the photos but one of ten thousand. With all of them EfficientNetV2 was twice as far from
-    float32; by entropy (as TensorRT does) took minutes where there are hundreds of layers, and was hardly nearer.
+    float32; by entropy (as TensorRT does) took minutes where there are hundreds of layers, and was hardly nearer. Where
+    an activation is all but constant, no share of its values can be told, and all ranges hold all values.
 
     Args:
         model: has an output ``logits``.
@@ -140,27 +141,33 @@ class Quantizer:
         nodes = set(self.body[start:])
         place = self._scratch / "quantized.onnx"
         with _tools():
-            quantize_static(
-                str(self._folded),
-                str(place),
-                _Reader(self._pixels),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(_QUANTIZED),
-                per_channel=True,
-                reduce_range=self._weight_bits == 7,  # noqa: PLR2004 - bits
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in nodes],
-                calibrate_method=CalibrationMethod.Percentile,
-                calibration_cache_path=self._scratch / "ranges.json",
-                extra_options={
-                    "CalibPercentile": _PERCENTILE,
-                    "CalibStridedMinMax": min(_AT_ONCE, len(self._pixels)),
-                    "TensorQuantOverrides": {weights: [_EIGHT_BITS] for weights in _depthwise_weights(self.folded)},
-                },
-            )
+            try:
+                self._write(place, nodes, CalibrationMethod.Percentile)
+            except ValueError:  # there is no histogram of an activation that is all but constant
+                self._write(place, nodes, CalibrationMethod.MinMax)
             self._check_float(place, left)
         return onnx.load(place)
+
+    def _write(self, place: Path, nodes: Collection[str], method: CalibrationMethod) -> None:
+        quantize_static(
+            str(self._folded),
+            str(place),
+            _Reader(self._pixels),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(_QUANTIZED),
+            per_channel=True,
+            reduce_range=self._weight_bits == 7,  # noqa: PLR2004 - bits
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in nodes],
+            calibrate_method=method,
+            calibration_cache_path=self._scratch / f"{method.name}.json",
+            extra_options={
+                **({"CalibPercentile": _PERCENTILE} if method is CalibrationMethod.Percentile else {}),
+                "CalibStridedMinMax": min(_AT_ONCE, len(self._pixels)),
+                "TensorQuantOverrides": {weights: [_EIGHT_BITS] for weights in _depthwise_weights(self.folded)},
+            },
+        )
 
     def _check_float(self, model: Path, left: Iterable[str]) -> None:
         """Raise if a layer that was left in floating point is none once ONNX Runtime has optimized the graph."""
