@@ -74,16 +74,17 @@ def export_run(
     network = _load_network(run)
     model = to_logits(network, run.preprocess.size, run.unknown_head)
     version = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    compared = run.compared_pixels() if options.int8 or options.float16 else run.pixels
-    source = Float32(model, compared, onnx_scores(model.SerializeToString(), compared), run, version)
     metadata = metadata_of(run, FLOAT32, version, run.confidence)
-    accuracy = float((source.scores.probabilities[: len(run.labels)].argmax(axis=1) == run.labels).mean())
-    float32 = MadeVariant(metadata, finished(model, metadata), accuracy)
+    data = finished(model, metadata)
     advance("Comparing with Keras", 0, 1)
     pixels = np.concatenate([photos.pixels, run.pixels])
-    many, one = prove(network, float32.model, pixels, metadata, run.unknown_head, options.atol)
+    many, one = prove(network, data, pixels, metadata, run.unknown_head, options.atol)
     proof = Proof(run.classes, many, one, len(photos.raw))
     proof.check()
+    compared = run.compared_pixels() if options.int8 or options.float16 else run.pixels
+    source = Float32(model, compared, onnx_scores(model.SerializeToString(), compared), run, version)
+    accuracy = float((source.scores.probabilities[: len(run.labels)].argmax(axis=1) == run.labels).mean())
+    float32 = MadeVariant(metadata, data, accuracy)
     lighter: list[MadeVariant | Refusal] = []
     if options.int8:
         lighter.append(make_int8(source, options, advance))

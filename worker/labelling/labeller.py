@@ -2,14 +2,14 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, Self
 
 import numpy as np
 
 from models.classifier import BATCH, Classifier
-from models.errors import ImageError
+from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels
 from worker.earlier.result_table import EarlierResult, LabelledRow
 from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
@@ -40,8 +40,8 @@ class Guard:
     def before_photo(self) -> None:
         """Called before each photo is taken, and now and then while waiting for one."""
 
-    def before_commit(self, rows: Sequence[RowResult]) -> None:
-        """Called with a chunk's results before they are committed."""
+    def photo_missing(self) -> None:
+        """Called when a photo is not where it should be, at once: a share may come back before its chunk is done."""
 
 
 class Feed(Protocol):
@@ -145,6 +145,8 @@ class Labeller:
         chunk.effort["download_s"] += photo.seconds
         match photo.outcome:
             case ImageError() as error:
+                if error.fault is ImageFault.MISSING:
+                    self._guard.photo_missing()
                 self._settle(photo, failed_row(error, None, self._classifier.reference))
             case bytes() as data:
                 self._see_bytes(photo, chunk, data)
@@ -213,7 +215,6 @@ class Labeller:
     def _finish_if_whole(self, chunk: OpenChunk) -> None:
         if not chunk.is_whole:
             return
-        self._guard.before_commit(chunk.rows)
         finished = chunk.commit()
         del self._open[chunk.number]
         self._rows -= len(finished.rows)

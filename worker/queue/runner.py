@@ -7,14 +7,14 @@ import socket
 import subprocess
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from models.classifier import Classifier
-from models.errors import HangtagError, ImageFault, JobError
+from models.errors import HangtagError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import python_command, python_environment
 from models.storage.storage import open_storage
@@ -33,7 +33,7 @@ from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BusyProcesses
 from worker.receipt import finished_receipt
-from worker.results import RowResult, Status
+from worker.results import Status
 
 __all__ = ["JobResources", "LoadedModels", "Runner"]
 
@@ -197,9 +197,8 @@ class _JobCheck(Guard):
             self.look()
             self._next = time.monotonic() + _LOOK_S
 
-    def before_commit(self, rows: Sequence[RowResult]) -> None:
-        if any(row.error == ImageFault.MISSING for row in rows):
-            self.look()
+    def photo_missing(self) -> None:
+        self.look()
 
     def look(self) -> None:
         """Refuse a cancelled job, and one that this machine would label differently."""

@@ -58,6 +58,7 @@ ARGS_JSON = """{
  "seed": 7,
  "splits": null,
  "fix_leaks": false,
+ "unlabelled": null,
  "state": "interrupted",
  "epochs_done": 3,
  "best_epoch": 2,

@@ -27,7 +27,7 @@ from trainer.learning.training import Training, labels_of
 from trainer.request import Arch
 from trainer.run import read_history
 from trainer.splits.assigned import AssignedPhoto, read_splits
-from trainer.splits.prepare import decode_all
+from trainer.splits.prepare import decode_all, restore
 
 FOLDS = 3
 
@@ -213,7 +213,9 @@ def test_the_unknown_score_finds_photos_like_those_without_a_product_that_it_was
     run, store = trained.run, PixelStore(session_cache, trained.request.preprocess)
     charts, _ = decode_all([LabeledPhoto(path, NONE) for path in draw_charts(tmp_path / NONE, 30, seed=5)], store)
     shown = [AssignedPhoto(photo.path, NONE, Split.TRAIN, sha256, sha256) for photo, sha256 in charts[:10]]
-    photos = {split: [p for p in read_splits(run.splits) if p.split is split] for split in Split}
+    assigned = [photo for photo in read_splits(run.splits) if photo.present]
+    restore(assigned, store, lambda *_: None)  # another process may have trained it, with a cache of its own
+    photos = {split: [p for p in assigned if p.split is split] for split in Split}
     training = Training(run.args(), store, photos[Split.TRAIN], photos[Split.VAL], run)
     network = keras.saving.load_model(run.best, compile=False)
     known = predict(network, [photo.sha256 for photo in photos[Split.VAL]], store)
