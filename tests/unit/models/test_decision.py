@@ -79,7 +79,7 @@ def test_rules_without_any_threshold_send_all_to_review():
 
 @pytest.fixture
 def photos(catalogue):
-    return sorted(catalogue.glob("*/*.png"))
+    return sorted([*catalogue.glob("*/*.png"), *catalogue.glob("*/*.webp")])
 
 
 @pytest.mark.parametrize(("precision", "text"), [(0.9, "0.90"), (0.98, "0.98"), (0.995, "0.995"), (1.0, "1.00")])
