@@ -122,7 +122,7 @@ def test_nothing_is_printed_without_a_model(good, tmp_path, capsys):
 
 
 def test_the_reason_for_a_look_is_said(sure_bundle, catalogue, capsys):
-    photos = sorted(catalogue.glob("*/*.png"))
+    photos = sorted([*catalogue.glob("*/*.png"), *catalogue.glob("*/*.webp")])
     reasons = [prediction.reason for prediction in load(sure_bundle, precision=0.98).classify(photos)]
     assert {None, ReviewReason.THRESHOLD, ReviewReason.UNKNOWN} == set(reasons), "one of each, to prove something"
     classify_and_show(photos, sure_bundle, None, 1, precision=0.98, as_json=True)

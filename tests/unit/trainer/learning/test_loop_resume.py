@@ -71,7 +71,7 @@ def unbroken(tmp_path_factory, make_store):
 
 def lively_fit(folder, make_store, view):
     """Run, network and outcome of four epochs, two of them on smaller photos."""
-    store = make_store(np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), np.uint8))
+    store = make_store(np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), np.uint8))
     network, run = lively_network(), Run(folder)
     held = ValidationPhotos(lambda start, end: store.take([str(i) for i in range(start, end)]), np.array([0, 1, 2] * 2))
     batches = batches_of(store, LIVELY, [0, 1, 2] * 4, 3)
@@ -93,7 +93,7 @@ def assert_same_end(one, other):
 
 def test_the_first_epochs_have_smaller_photos_and_the_rate_ends_at_nothing(unbroken):
     _, _, outcome = unbroken
-    assert [row.size for row in outcome.history] == [16, 16, 32, 32]
+    assert [row.size for row in outcome.history] == [32, 32, 64, 64]
     assert [row.lr for row in outcome.history] == sorted((row.lr for row in outcome.history), reverse=True)
     assert outcome.history[-1].lr == pytest.approx(0, abs=1e-9)
 
