@@ -14,6 +14,7 @@ from typing import Final
 from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 from PIL import Image
 
+from exporter.default import Default
 from exporter.load_tensorflow import silent_stderr
 from exporter.markdown import render_markdown
 from exporter.options import ExportOptions
@@ -21,7 +22,7 @@ from exporter.parity import onnx_scores
 from exporter.proof import Proof
 from exporter.publish import sha256_of
 from exporter.training_run import TrainingRun
-from exporter.variant import FLOAT16, FLOAT32, MadeVariant
+from exporter.variant import FLOAT16, MadeVariant
 from models.benchmark.measure import Effort, measure
 from models.benchmark.record import BENCHMARK_FILE, BenchmarkRecord, dump_record, new_record
 from models.bundle import LABELS_FILE, labels_text
@@ -109,7 +110,12 @@ def _encoded(image: Image.Image, kind: str, exif: Image.Exif | None = None) -> b
 
 
 def assemble(
-    run: TrainingRun, made: Sequence[MadeVariant], photos: GoldenPhotos, proof: Proof, options: ExportOptions
+    run: TrainingRun,
+    made: Sequence[MadeVariant],
+    default: Default,
+    photos: GoldenPhotos,
+    proof: Proof,
+    options: ExportOptions,
 ) -> tuple[dict[str, bytes], Manifest]:
     """Collect the files of a bundle of a run's variants, float32 first.
 
@@ -135,7 +141,8 @@ def assemble(
         arch=run.arch,
         labels=run.classes,
         preprocess=run.preprocess,
-        default_variant=FLOAT32,
+        default_variant=default.name,
+        default_because=default.because if len(made) > 1 else None,
         variants={variant.name: variant.listed(ort=variant in in_ort) for variant in made},
         files=sha256_of(files),
         accuracy=run.test_accuracy,

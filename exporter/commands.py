@@ -42,6 +42,14 @@ def export_command(
             min=0.0, max=100.0, help="Points of accuracy that int8 and float16 may lose, edge graphs beyond chance."
         ),
     ] = 0.5,
+    default_variant: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|float32|int8|float16",
+            help="Which of the models is used where nobody names one. auto: of those that are as good as float32, the "
+            "quickest from file to label, as measured here.",
+        ),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON instead of tables.")] = False,
 ) -> None:
     """Convert a run to ONNX and prove that it says what Keras said; nothing is published otherwise.
@@ -62,16 +70,32 @@ def export_command(
       int8 may cost a point, not half a one:
 
         hangtag export runs/train/shop --max-drop 1
+
+      The same default whatever is measured, for exports that can be repeated:
+
+        hangtag export runs/train/shop --default-variant float32
     """
     from exporter.console import export_and_show
-    from exporter.options import ExportOptions
+    from exporter.options import AUTO, ExportOptions
     from models.benchmark.measure import BRIEF
     from models.errors import InputError
 
     if vnni and not int8:
         msg = "Expected int8 with --vnni, got --no-int8; leave out one of them."
         raise InputError(msg)
+    made = [AUTO, "float32", *["int8"] * int8, *["float16"] * float16]
+    if default_variant not in made:
+        msg = f"Expected one of {', '.join(made)} as --default-variant, got {default_variant}."
+        raise InputError(msg)
     options = ExportOptions(
-        int8=int8, float16=float16, edge=edge, ort=ort, vnni=vnni, atol=atol, max_drop=max_drop, effort=BRIEF
+        int8=int8,
+        float16=float16,
+        edge=edge,
+        ort=ort,
+        vnni=vnni,
+        atol=atol,
+        max_drop=max_drop,
+        default_variant=default_variant,
+        effort=BRIEF,
     )
     export_and_show(run, out or Path("bundles") / run.resolve().name, options, as_json=as_json)

@@ -74,9 +74,7 @@ def _show(result: "ExportResult", place: Path) -> None:
     console.print(f"Bundle: [bold]{escape(str(place))}[/bold] ({sizes})", highlight=False)
     console.print(f"SHA-256 {result.digest}", highlight=False, soft_wrap=True)
     label = f"Next: hangtag label PHOTOS --model {shlex.quote(str(place))} --output labels.parquet"
-    int8 = [f"      with --variant int8 it is {one.pace}" for one in result.proof.variants if one.name == "int8"]
-    for line in [label, *int8]:
-        console.print(escape(line), highlight=False, style="dim")
+    console.print(escape(label), highlight=False, style="dim")
 
 
 def print_proof(proof: "Proof", console: Console) -> None:
@@ -90,6 +88,10 @@ def print_proof(proof: "Proof", console: Console) -> None:
         console.print(_edges(proof.variants))
         for variant in proof.variants:
             _print_edge_flips(variant, console)
+    if proof.default and len(proof.variants) > 1:
+        others = " or ".join(f"--variant {one.name}" for one in proof.variants if one.name != proof.default.name)
+        said = f"{escape(proof.default.because)}. {others} takes another."
+        console.print(f"[green]{proof.default.name} is the default:[/green] {said}", highlight=False)
     for refusal in proof.refusals:
         console.print(f"[yellow]{refusal.name} is left out:[/yellow] {escape(refusal.reason)}.", highlight=False)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from exporter.assemble import GoldenPhotos, assemble, golden_photos
 from exporter.cost import Float32, whole_gain
+from exporter.default import choose_default
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
 from exporter.graph import network_ends, to_logits
@@ -17,7 +18,16 @@ from exporter.parity import onnx_scores, prove
 from exporter.proof import Proof
 from exporter.publish import check_free, publish
 from exporter.training_run import TrainingRun, read_training_run
-from exporter.variant import FLOAT32, MadeVariant, Refusal, finished, make_float16, make_int8, metadata_of
+from exporter.variant import (
+    FLOAT32,
+    MadeVariant,
+    Refusal,
+    finished,
+    make_float16,
+    make_int8,
+    metadata_of,
+)
+from models.benchmark.record import this_machine
 from models.bundle import open_bundle
 from models.classifier import Classifier, load
 from models.edge import load_edge
@@ -62,7 +72,8 @@ def export_run(
         advance: called with what is being done.
 
     Raises:
-        InputError: the run cannot be read, or something is at ``place``.
+        InputError: the run cannot be read, something is at ``place``, or the default variant that is asked for does not
+            ship.
         ParityError: ONNX Runtime and Keras disagree, or an edge graph and its model; nothing is published. It is a
             :class:`exporter.proof.DisprovedError` if there are figures to show.
     """
@@ -93,13 +104,14 @@ def export_run(
         lighter.append(make_float16(source, options))
     proof = replace(proof, refusals=tuple(one for one in lighter if isinstance(one, Refusal)))
     made = [float32, *(_timed(one, float32, run) for one in lighter if isinstance(one, MadeVariant))]
+    default = choose_default(made, options, this_machine().cpu)
     if options.edge:
         advance("Comparing edge graphs", 0, 1)
         made = [_with_edge(variant, run, options.max_drop) for variant in made]
-    proof = replace(proof, variants=tuple(made))
+    proof = replace(proof, variants=tuple(made), default=default)
     proof.check()
     advance("Measuring speed", 0, 1)
-    files, manifest = assemble(run, made, photos, proof, options)
+    files, manifest = assemble(run, made, default, photos, proof, options)
     publish(place, files, manifest, _check_itself)
     sizes = {name: len(data) for variant in made for name, data in variant.files.items()}
     return ExportResult(place, proof, sizes, open_bundle(place).digest)

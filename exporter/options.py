@@ -6,11 +6,13 @@ from typing import Final, Literal
 
 from models.benchmark.measure import Effort
 
-__all__ = ["TOLERANCE", "Advance", "ExportOptions"]
+__all__ = ["AUTO", "TOLERANCE", "Advance", "ExportOptions"]
 
 Advance = Callable[[str, int, int], None]
 """Called with (what is being done, done, of all)."""
 
+AUTO: Final = "auto"
+"""The default variant that is chosen by what was measured."""
 TOLERANCE: Final = 1e-4
 """The largest difference to a probability of Keras's that passes."""
 _SKETCH: Final = Effort(rounds=1, calls=5, batches=1, seconds=0.05)
@@ -29,6 +31,8 @@ class ExportOptions:
         atol: the largest difference from Keras's probabilities that passes.
         max_drop: how many points of accuracy int8 and float16 may lose against float32, and an edge graph against the
             model behind its own decoding.
+        default_variant: the bundle's default, ``float32``, ``int8`` or ``float16``; ``auto``: see
+            :func:`exporter.default.choose_default`.
         effort: how thoroughly speeds are measured for the bundle's card.
     """
 
@@ -39,6 +43,7 @@ class ExportOptions:
     vnni: bool = False
     atol: float = TOLERANCE
     max_drop: float = 0.5
+    default_variant: str = AUTO
     effort: Effort = _SKETCH
 
     @property

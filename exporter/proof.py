@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from exporter.default import Default
 from exporter.parity import Parity
 from exporter.variant import MadeVariant, Refusal
 from models.errors import ParityError
@@ -24,6 +25,7 @@ class Proof:
         golden: how many golden samples the bundle carries.
         variants: float32 and the lighter ones, each with its own figures.
         refusals: lighter variants that were asked for and may not ship.
+        default: which of the variants is the bundle's default; None before it is chosen.
     """
 
     labels: tuple[str, ...]
@@ -32,6 +34,7 @@ class Proof:
     golden: int
     variants: tuple[MadeVariant, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    default: Default | None = None
 
     @property
     def passed(self) -> bool:
@@ -56,6 +59,7 @@ class Proof:
             "passed": self.passed,
             "keras": {"batches": self._shown(self.many), "one_by_one": self._shown(self.one)},
             "golden": self.golden,
+            "default": self.default,
             "variants": {variant.name: _variant(variant) for variant in self.variants},
             "refused": {refusal.name: refusal for refusal in self.refusals},
         }

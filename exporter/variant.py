@@ -78,8 +78,19 @@ class MadeVariant:
         """How much faster than float32 it is, in words; empty for float32 itself."""
         if self.gain is None:
             return ""
-        network = f"{self.gain:.1f} times as fast in the network"
-        return network if self.whole_gain is None else f"{network}, {self.whole_gain:.1f} times with decoding included"
+        network = f"{self.gain:.2f} times as fast in the network"
+        return network if self.whole_gain is None else f"{network}, {self.whole_gain:.2f} times with decoding included"
+
+    @property
+    def speed(self) -> float:
+        """How many times as fast as float32 it is, with decoding if that could be measured; 1.0 for float32 itself."""
+        return self.whole_gain or self.gain or 1.0
+
+    @property
+    def coverage(self) -> float:
+        """Expected share of rows that it labels by itself at its own promise; 0.0 if it promises nothing."""
+        promised = self.metadata.precision
+        return next((one.coverage for one in self.metadata.targets if one.precision == promised), 0.0)
 
     @property
     def name(self) -> str:

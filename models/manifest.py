@@ -146,6 +146,8 @@ class Manifest(_Record):
         labels: class names; the position is the column of ``probabilities``.
         preprocess: what turns a photo into the model's input.
         default_variant: the variant that is used when none is asked for.
+        default_because: why it is that one, with the figures, for a person; None where there is only one, and in
+            older bundles.
         variants: name → ONNX file with its temperature and thresholds.
         files: name → SHA-256, for every file of the bundle but this one.
         accuracy: on the test split, if there was one.
@@ -159,6 +161,7 @@ class Manifest(_Record):
     labels: Labels
     preprocess: PreprocessSpec
     default_variant: str
+    default_because: str | None = None
     variants: dict[str, Variant] = Field(min_length=1)
     files: Files
     accuracy: Probability | None
@@ -176,6 +179,11 @@ class Manifest(_Record):
                     raise ValueError(msg)
             _check_thresholds(variant, len(self.labels), f"variants.{name}.")
         return self
+
+    def dump(self) -> bytes:
+        """The contents of ``manifest.json``; older versions can read it where ``default_because`` is None."""
+        unsaid = {"default_because"} if self.default_because is None else None
+        return self.model_dump_json(indent=1, exclude=unsaid).encode()
 
     def metadata(self, variant: str) -> ModelMetadata:
         """What the ONNX file of a variant must carry."""

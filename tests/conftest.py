@@ -130,6 +130,14 @@ def bundle(golden: Golden, small_run: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def int8_bundle(golden: Golden, bundle: Path) -> Path:
+    """The bundle with the same network again as ``int8``, its default; not to be changed."""
+    from tests.variants import with_int8
+
+    return golden.get("int8", lambda place: with_int8(bundle, place))
+
+
+@pytest.fixture(scope="session")
 def unsure_bundle(golden: Golden, small_run: Path) -> Path:
     """The same network in a bundle that promises no precision; not to be changed."""
     unsure = Confidence(temperature=1.0, precision=None, targets=(), unknown=None, rows=0)

@@ -137,6 +137,7 @@ class ExportSettings(_Record):
     fp16: Flag = False
     edge: Flag = False
     ort: Flag = False
+    default_variant: Literal["auto", "float32"] = "auto"
 
 
 class GateSettings(_Record):

@@ -217,6 +217,7 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
         "labels": len(manifest.labels),
         "test accuracy": manifest.accuracy,
         "default variant": manifest.default_variant,
+        "default because": manifest.default_because,
         "variants": ", ".join(sorted(manifest.variants)),
         **{f"preprocess {name}": value for name, value in manifest.preprocess.model_dump(mode="json").items()},
     }

@@ -57,6 +57,7 @@ def test_a_network_that_cannot_be_proved_shows_why_and_is_one_line_on_stderr_and
 
 def test_every_option_does_what_it_says(small_run, tmp_path):
     asked = ("--edge", "--ort", "--fp16", "--vnni", "--atol", "0.002", "--max-drop", "100", "--json")
+    asked += ("--default-variant", "float16")
     result = export(small_run, "--out", tmp_path / "bundle", *asked)
     assert result.exit_code == 0
     shown = json.loads(result.stdout)
@@ -67,9 +68,18 @@ def test_every_option_does_what_it_says(small_run, tmp_path):
     assert manifest.variants["int8"].quantization.weight_bits == 8
     assert manifest.variants["float32"].ort == "model.ort"
     assert shown["variants"]["float32"]["edge"]["max_drop"] == 100
+    assert manifest.default_variant == shown["default"]["name"] == "float16"
 
 
-NONSENSE = [("--no-int8", "--vnni"), ("--atol", "1"), ("--max-drop", "-1"), ("--max-drop", "101")]
+NONSENSE = [
+    ("--no-int8", "--vnni"),
+    ("--atol", "1"),
+    ("--max-drop", "-1"),
+    ("--max-drop", "101"),
+    ("--no-int8", "--default-variant", "int8"),
+    ("--default-variant", "float16"),
+    ("--default-variant", "best"),
+]
 
 
 @pytest.mark.parametrize("asked", NONSENSE)

@@ -11,7 +11,7 @@ from models.classifier import load
 from models.edge import load_edge
 from models.errors import ParityError
 
-ALL = ExportOptions(int8=True, float16=True, edge=True, ort=True, max_drop=100.0)
+ALL = ExportOptions(int8=True, float16=True, edge=True, ort=True, max_drop=100.0, default_variant="int8")
 FILES = {
     "model.onnx",
     "model.int8.onnx",
@@ -49,7 +49,8 @@ def test_the_bundle_holds_what_was_asked_for_and_lists_it(whole):
     manifest = open_bundle(whole.bundle).manifest
     assert {name for name in manifest.files if "/" not in name} == FILES - {"manifest.json", "golden"}
     assert set(manifest.variants) == {"float32", "int8", "float16"}
-    assert manifest.default_variant == "float32"
+    assert (manifest.default_variant, manifest.default_because) == ("int8", "it was asked for")
+    assert load(whole.bundle).metadata.variant == "int8"
     assert manifest.variants["int8"].files == {
         "file": "model.int8.onnx",
         "edge": "edge.int8.onnx",
@@ -99,6 +100,8 @@ def test_the_proof_has_the_figures_of_each_variant(whole):
     card = (whole.bundle / "README.md").read_text()
     assert "times as fast in the network, " in card
     assert "times with decoding included" in card
+    assert proof["default"] == {"name": "int8", "because": "it was asked for"}
+    assert "int8 is used where nobody names another: it was asked for." in card
     assert proof["variants"]["int8"]["cost"]["photos"] == proof["keras"]["batches"]["photos"] - proof["golden"]
     assert proof["refused"] == {}
 
@@ -164,6 +167,9 @@ def test_float32_ships_alone_where_int8_loses_too_much_and_says_why(small_run, t
     assert "points of accuracy" in refused["reason"]
     assert len(refused["attempts"]) > 1
     assert "int8 was left out: it loses" in (result.bundle / "README.md").read_text()
+    manifest = open_bundle(result.bundle).manifest
+    assert (manifest.default_variant, manifest.default_because) == ("float32", None)
+    assert "default_because" not in (result.bundle / "manifest.json").read_text(), "so that an older version reads it"
 
 
 def test_float32_ships_alone_where_there_is_too_little_to_quantize_with(small_run, tmp_path):

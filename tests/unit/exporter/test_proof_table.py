@@ -7,6 +7,8 @@ from rich.console import Console
 from exporter.markdown import code, plain, render_markdown
 from models.decision import Scores
 
+from .edge.materials import metadata_of
+
 
 @pytest.fixture
 def show(make_network):  # loads TensorFlow, which the records import
@@ -15,10 +17,10 @@ def show(make_network):  # loads TensorFlow, which the records import
     from exporter.proof import Proof
     from exporter.variant import Refusal
 
-    def shown(got, *refusals):
+    def shown(got, *refusals, **more):
         many = compare(Scores(KERAS, None), Scores(got, None))
         console = Console(width=160, record=True, file=io.StringIO())
-        print_proof(Proof(("bag", "hat", "shoe"), many, many, 3, refusals=refusals), console)
+        print_proof(Proof(("bag", "hat", "shoe"), many, many, 3, refusals=refusals, **more), console)
         return console.export_text()
 
     return shown, Refusal
@@ -39,6 +41,17 @@ def test_flips_are_crossed_and_counted_by_class(show):
     assert "✗" in text
     assert "✓" not in text
     assert "bag → hat: 2" in text
+
+
+def test_the_default_is_named_with_its_reason_where_there_is_a_choice(show):
+    from exporter.default import Default
+    from exporter.variant import MadeVariant
+
+    default = Default("int8", "it is [quick]")
+    both = [MadeVariant(metadata_of(3, variant=name), b"", 0.9) for name in ("float32", "int8")]
+    said = "int8 is the default: it is [quick]. --variant float32 takes another."
+    assert said in show[0](KERAS, variants=both, default=default)
+    assert "the default" not in show[0](KERAS, variants=both[:1], default=Default("float32", "no other variant ships"))
 
 
 def test_what_was_refused_is_said_with_the_reason(show):

@@ -27,7 +27,7 @@ def test_a_bundle_holds_its_files_and_its_manifest(tmp_path, manifest):
     place = tmp_path / "deep" / "shop"
     assert {str(file.relative_to(place)): file.read_bytes() for file in place.rglob("*") if file.is_file()} == {
         **FILES,
-        "manifest.json": manifest.model_dump_json(indent=1).encode(),
+        "manifest.json": manifest.dump(),
     }
     assert open_bundle(place).manifest == manifest
     assert list(place.parent.iterdir()) == [place]

@@ -75,6 +75,7 @@ def manifests(draw):
         labels=labels,
         preprocess=draw(SPEC),
         default_variant=draw(st.sampled_from(sorted(variants))),
+        default_because=draw(st.none() | st.text()),
         variants=variants,
         files={name: SHA for variant in variants.values() for name in variant.files.values()},
         accuracy=draw(st.none() | PROBABILITY),
@@ -84,8 +85,8 @@ def manifests(draw):
 
 @given(manifests())
 def test_what_is_written_is_what_is_read(manifest):
-    assert parse_manifest(manifest.model_dump_json(indent=1), "manifest.json") == manifest
-    assert parse_manifest(manifest.model_dump_json().encode(), "manifest.json") == manifest
+    assert parse_manifest(manifest.model_dump_json(), "manifest.json") == manifest
+    assert parse_manifest(manifest.dump(), "manifest.json") == manifest
 
 
 @given(manifests())
@@ -108,7 +109,7 @@ TARGET = {
 
 def sound():
     """As it is written now."""
-    manifest = older()
+    manifest = older() | {"default_because": "int8 is 1.42 times as fast as float32"}
     manifest["files"] |= {"edge.onnx": SHA, "model.ort": SHA}
     manifest["variants"]["float32"] |= {
         "edge": "edge.onnx",
@@ -144,7 +145,10 @@ def older():
 def test_the_format_on_disk_is_this_one():
     manifest = parse_manifest(json.dumps(sound()), "manifest.json")
     assert manifest.labels == ("bag", "shoe")
-    assert json.loads(manifest.model_dump_json()) == sound()
+    assert json.loads(manifest.dump()) == sound()
+    assert (
+        json.loads(parse_manifest(json.dumps(sound() | {"default_because": None}), "").dump()).keys() == older().keys()
+    )
 
 
 def test_a_manifest_from_before_there_were_precisions_still_loads():
@@ -152,6 +156,7 @@ def test_a_manifest_from_before_there_were_precisions_still_loads():
     variant = manifest.variants["float32"]
     assert variant.thresholds == (0.5, 0.5)
     assert (variant.precision, variant.targets, variant.unknown) == (None, (), None)
+    assert manifest.default_because is None
     written = {"precision", "targets", "unknown"}
     old_metadata = manifest.metadata("float32").model_dump_json(exclude=written)
     assert parse_metadata(old_metadata, "model.onnx") == manifest.metadata("float32")
@@ -164,7 +169,7 @@ def refusal(manifest):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("key", sorted(sound()))
+@pytest.mark.parametrize("key", sorted(older()))
 def test_every_key_must_be_there(key):
     manifest = sound()
     del manifest[key]

@@ -17,6 +17,7 @@ from models.storage.storage import FolderStorage
 from tests.paper_bundle import write_paper_bundle
 from tests.review_jobs import doubtful, labelled_job
 from tests.until import until
+from tests.variants import BECAUSE
 from web.app import create_app
 from web.comparisons import ComparisonKey, Comparisons
 from web.model_card import card_html
@@ -251,6 +252,12 @@ class TestCard:
             assert part in said
         assert "98% 50% 50%" in said
         assert "99% 50% 50% never" in said
+
+    def test_it_says_why_the_default_variant_is_the_default(self, tmp_path: Path, int8_bundle: Path) -> None:
+        open_registry(str(tmp_path)).publish("shop", int8_bundle, "first")
+        said = text_of(visit(str(tmp_path)), "/models/shop/1")
+        assert "int8 default" in said
+        assert f"int8 is the default: {BECAUSE}." in said
 
     def test_markdown_of_others_brings_no_html_no_link_and_no_picture(self) -> None:
         html = card_html(
