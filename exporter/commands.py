@@ -76,14 +76,15 @@ def export_command(
         hangtag export runs/train/shop --default-variant float32
     """
     from exporter.console import export_and_show
-    from exporter.options import AUTO, ExportOptions
+    from exporter.options import ExportOptions
     from models.benchmark.measure import BRIEF
     from models.errors import InputError
+    from models.manifest import AUTO, FLOAT32
 
     if vnni and not int8:
         msg = "Expected int8 with --vnni, got --no-int8; leave out one of them."
         raise InputError(msg)
-    made = [AUTO, "float32", *["int8"] * int8, *["float16"] * float16]
+    made = [AUTO, FLOAT32, *["int8"] * int8, *["float16"] * float16]
     if default_variant not in made:
         msg = f"Expected one of {', '.join(made)} as --default-variant, got {default_variant}."
         raise InputError(msg)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.options import AUTO, ExportOptions
-from exporter.variant import FLOAT32, MadeVariant
+from exporter.options import ExportOptions
+from exporter.variant import MadeVariant
 from models.decision import precision_text, promise_text
 from models.errors import InputError
+from models.manifest import AUTO, FLOAT32
 
 __all__ = ["Default", "choose_default"]
 

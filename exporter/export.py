@@ -18,21 +18,14 @@ from exporter.parity import onnx_scores, prove
 from exporter.proof import Proof
 from exporter.publish import check_free, publish
 from exporter.training_run import TrainingRun, read_training_run
-from exporter.variant import (
-    FLOAT32,
-    MadeVariant,
-    Refusal,
-    finished,
-    make_float16,
-    make_int8,
-    metadata_of,
-)
+from exporter.variant import MadeVariant, Refusal, finished, make_float16, make_int8, metadata_of
 from models.benchmark.record import this_machine
 from models.bundle import open_bundle
 from models.classifier import Classifier, load
 from models.edge import load_edge
 from models.errors import BundleError, ImageError, InputError, ParityError
 from models.golden import check_golden
+from models.manifest import FLOAT32
 from models.photo import read_photo
 from models.preprocess import preprocess
 from models.session import open_session

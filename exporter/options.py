@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from models.benchmark.measure import Effort
+from models.manifest import AUTO
 
-__all__ = ["AUTO", "TOLERANCE", "Advance", "ExportOptions"]
+__all__ = ["TOLERANCE", "Advance", "ExportOptions"]
 
 Advance = Callable[[str, int, int], None]
 """Called with (what is being done, done, of all)."""
 
-AUTO: Final = "auto"
-"""The default variant that is chosen by what was measured."""
 TOLERANCE: Final = 1e-4
 """The largest difference to a probability of Keras's that passes."""
 _SKETCH: Final = Effort(rounds=1, calls=5, batches=1, seconds=0.05)

@@ -16,7 +16,7 @@ from exporter.options import Advance, ExportOptions
 from exporter.parity import onnx_scores
 from exporter.training_run import TrainingRun
 from models.decision import Scores
-from models.manifest import ModelMetadata, Quantization, Variant
+from models.manifest import FLOAT32, ModelMetadata, Quantization, Variant
 from models.statistics.confidence import Confidence
 from models.statistics.intervals import lower_bound
 from models.statistics.out_of_distribution import unknown_limit
@@ -24,7 +24,6 @@ from models.statistics.thresholds import HeldOutLogits, fit_confidence, ruling_t
 
 __all__ = [
     "FLOAT16",
-    "FLOAT32",
     "INT8",
     "MadeVariant",
     "Refusal",
@@ -34,7 +33,6 @@ __all__ = [
     "metadata_of",
 ]
 
-FLOAT32: Final = "float32"
 FLOAT16: Final = "float16"
 INT8: Final = "int8"
 _CROSSED: Final = 0.03

@@ -12,7 +12,7 @@ from models.bundle import open_bundle, read_file
 from models.decision import Prediction, Probabilities, Rules, Scores, rule_text, thresholds_for
 from models.edge import EdgeModel, edge_model, is_edge
 from models.errors import BundleError, ImageError, InputError
-from models.manifest import ModelMetadata
+from models.manifest import AUTO, ModelMetadata
 from models.photo import read_photo
 from models.preprocess import Pixels, PreprocessSpec, preprocess, preprocess_image
 from models.session import open_session, read_metadata
@@ -198,7 +198,7 @@ def load(
 
     Args:
         path: a bundle folder or an ONNX file.
-        variant: which of the bundle's models to use. Default: the bundle's own default.
+        variant: which of the bundle's models to use. ``auto``, or None: the bundle's own default.
         threads: how many threads one call may use; a process per core with one thread each is faster in bulk.
         precision: how often photos that need no review must be right, 0.98 for example: one of the model's table;
             default: the model's own choice.
@@ -228,7 +228,7 @@ _Opened = tuple["ort.InferenceSession", ModelMetadata, str]
 
 def _open_bundle(path: Path, variant: str | None, threads: int) -> _Opened:
     bundle = open_bundle(path)
-    chosen = variant or bundle.manifest.default_variant
+    chosen = bundle.manifest.default_variant if variant is None or variant == AUTO else variant
     if chosen not in bundle.manifest.variants:
         msg = f"Expected one of {', '.join(sorted(bundle.manifest.variants))} in {path}, got {chosen}."
         raise InputError(msg)
@@ -244,7 +244,7 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
     data = read_file(path)
     session = open_session(data, str(path), threads)
     metadata = read_metadata(session, str(path))
-    if variant not in {None, metadata.variant}:
+    if variant not in {None, AUTO, metadata.variant}:
         msg = f"Expected {path} to be {variant}, it is {metadata.variant}; name another file, or the bundle."
         raise InputError(msg)
     return session, metadata, hashlib.sha256(data).hexdigest()

@@ -30,8 +30,8 @@ def classify_command(
     model: ModelOption,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     variant: Annotated[
-        str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")
-    ] = None,
+        str, typer.Option(help="Which of the bundle's models, such as float32. auto: the bundle's default.")
+    ] = "auto",
     precision: Annotated[
         float | None,
         typer.Option(help="How often photos that need no review must be right, as in 0.98. Default: the model's own."),

@@ -10,6 +10,7 @@ __all__ = [
     "BundleError",
     "BusyError",
     "DataError",
+    "DisagreementError",
     "ExitCode",
     "HangtagError",
     "ImageError",
@@ -72,6 +73,10 @@ class BundleError(HangtagError):
     """A bundle that is damaged, incomplete, or disagrees with itself."""
 
     exit_code = ExitCode.BUNDLE_REFUSED
+
+
+class DisagreementError(BundleError):
+    """A sound bundle of which one model does not repeat its golden samples on this machine."""
 
 
 class RegistryError(HangtagError):

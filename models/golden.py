@@ -9,7 +9,7 @@ from models.bundle import Bundle
 from models.classifier import Classifier
 from models.decision import Probabilities, Scores
 from models.edge import EdgeModel
-from models.errors import BundleError, ImageError
+from models.errors import BundleError, DisagreementError, ImageError
 from models.preprocess import preprocess, whole_pixels
 from models.statistics.out_of_distribution import relative_difference
 from models.text import number_of
@@ -80,7 +80,8 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
         How many samples agreed: all of them.
 
     Raises:
-        BundleError: there are none, or one disagrees.
+        BundleError: there are none, or they are damaged.
+        DisagreementError: one disagrees.
     """
     samples = _read_samples(bundle)
     scores = [_scores(bundle, sample, model) for sample in samples]
@@ -133,8 +134,8 @@ def _lacks(bundle: Bundle, sample: GoldenSample, what: str) -> BundleError:
     return BundleError(f"{bundle.path / GOLDEN_FILE} lacks {what} for {sample.file}; export it again.")
 
 
-def _differs(bundle: Bundle, sample: GoldenSample, what: str, by: str) -> BundleError:
-    return BundleError(
+def _differs(bundle: Bundle, sample: GoldenSample, what: str, by: str) -> DisagreementError:
+    return DisagreementError(
         f"{bundle.path / sample.file} ({sample.kind}): this machine's {what} differ by {by} from those in the bundle; "
         "install the pinned versions of Pillow and onnxruntime, or export the bundle again."
     )

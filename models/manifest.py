@@ -11,9 +11,23 @@ from models.errors import BundleError
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import PrecisionTarget, Probability, Thresholds, UnknownLimit
 
-__all__ = ["METADATA_KEY", "Manifest", "ModelMetadata", "Quantization", "Variant", "parse_manifest", "parse_metadata"]
+__all__ = [
+    "AUTO",
+    "FLOAT32",
+    "METADATA_KEY",
+    "Manifest",
+    "ModelMetadata",
+    "Quantization",
+    "Variant",
+    "parse_manifest",
+    "parse_metadata",
+]
 
 SCHEMA_VERSION: Final = 1
+AUTO: Final = "auto"
+"""Asks for the default variant."""
+FLOAT32: Final = "float32"
+"""The variant that equals Keras; what Hangtag exports always has it."""
 METADATA_KEY: Final = "hangtag"
 """The key of the ONNX ``metadata_props`` entry that holds a :class:`ModelMetadata` as JSON."""
 

@@ -29,6 +29,7 @@ from models.errors import HangtagError, ImageError, ImageFault, InputError
 from models.preprocess import Pixels, preprocess
 from models.process import python_command, python_environment
 from models.reference import ModelReference
+from models.text import printable
 from worker.labelling.process_pool import take_streams
 from worker.model import load_verified
 
@@ -49,6 +50,7 @@ class ServedModel:
         name: as people read it: ``shop@3``, or a path.
         path: its bundle, or a lone ``.onnx`` file.
         reference: ``name/version/variant@digest``.
+        variant: of the bundle.
         digest: SHA-256 of the bundle's manifest, or of the lone file.
         labels: class names.
         size: side of the square that photos are fitted into, in pixels.
@@ -61,6 +63,7 @@ class ServedModel:
     name: str
     path: Path
     reference: str
+    variant: str
     digest: str
     labels: tuple[str, ...]
     size: int
@@ -249,6 +252,7 @@ def _model(classifier: Classifier) -> dict[str, Any]:
     metadata = classifier.metadata
     return {
         "reference": classifier.reference,
+        "variant": metadata.variant,
         "digest": classifier.digest,
         "labels": classifier.labels,
         "size": metadata.preprocess.size,
@@ -272,7 +276,7 @@ def main(model: str, timeout_s: str) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
     with take_streams() as replies:
         try:
-            classifier = load_verified(Path(model))
+            classifier = load_verified(Path(model), say=lambda words: print(printable(words), file=sys.stderr))
         except HangtagError as error:
             replies.write(json.dumps({"refused": str(error)}) + "\n")
             return

@@ -113,8 +113,8 @@ def label_command(job: Job, result: Path, *more: str) -> list[str]:
     """The command that goes on with a job of ``hangtag label``, as its folder tells it."""
     spec, options = job.spec, job.spec.options
     given = {
-        "--model": spec.model.path,
-        "--variant": spec.model.variant,
+        "--model": job.model.path,
+        "--variant": job.model.variant,
         "--output": str(result),
         "--image-column": spec.image_column,
         "--image-root": spec.image_root,

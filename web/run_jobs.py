@@ -137,7 +137,7 @@ class JobRunner:
             msg = f"Expected a finished job, {found.title} is not; wait for it, or resume it."
             raise JobError(msg)
         self._check_workers(found)
-        check_promise(found.job.spec.model)
+        check_promise(found.job.model)
         if found.result:
             kinds = Counter({kind: errors.count for kind, errors in receipt.errors.items() if kind in RETRYABLE})
         else:

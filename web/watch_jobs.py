@@ -97,7 +97,7 @@ class JobView:
     def model(self) -> str:
         """As people call it."""
         named = self.receipt.named if self.receipt else None
-        return named.version if named else self.found.job.spec.model.reference.partition("/")[0]
+        return named.version if named else self.found.job.model.reference.partition("/")[0]
 
     @property
     def rate(self) -> float:

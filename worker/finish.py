@@ -43,7 +43,7 @@ def finish_job(job: Job) -> Receipt:
     Raises:
         JobError: a chunk has no part, a part is damaged, or an earlier Hangtag began the job without a promise.
     """
-    check_promise(job.spec.model)
+    check_promise(job.model)
     retry = job.retry()
     missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
     if missing:

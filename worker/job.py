@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,6 +26,7 @@ __all__ = [
     "NO_RETRY",
     "RETRYABLE",
     "USUAL_OPTIONS",
+    "Choice",
     "Job",
     "JobOptions",
     "JobSpec",
@@ -150,6 +152,18 @@ class ModelPin(_Record):
         return self.precision is None and self.threshold is None and not self.all_to_review
 
 
+class Choice(_Record):
+    """Which of a job's two models labels all of it, decided once, by whoever first wanted to label.
+
+    Attributes:
+        variant: of the chosen model.
+        because: where and how the submitted one's golden samples disagreed; empty if that one was chosen.
+    """
+
+    variant: str
+    because: str = ""
+
+
 class JobOptions(_Record):
     """Options that change the results.
 
@@ -188,9 +202,12 @@ class JobSpec(_Record):
         per_host: downloads from one host at once, of each process.
         needs_root: whether a row names a path under ``image_root``, and that is a folder: then workers must have it.
         chunks_per_file: chunks in a file of rows; fewer where rows are large, as those that hold their photos are.
+        model: the submitted one; :attr:`Job.model` is the one that labels.
+        fallback: another variant of the same bundle, which labels all of the job if the first worker does not repeat
+            the golden samples of ``model``; None if somebody named a variant.
     """
 
-    schema_version: Literal[2, 3, 4]
+    schema_version: Literal[2, 3, 4, 5]
     id: str
     created_at: str
     source: str
@@ -210,6 +227,7 @@ class JobSpec(_Record):
     per_host: Annotated[int, Field(ge=1)] | None = None
     needs_root: bool = True
     chunks_per_file: Annotated[int, Field(ge=1)] = CHUNKS_PER_FILE
+    fallback: ModelPin | None = None
 
 
 @dataclass(frozen=True)
@@ -218,6 +236,30 @@ class Job:
 
     spec: JobSpec
     storage: Storage
+
+    @property
+    def model(self) -> ModelPin:
+        """The model that all of its results are of; before a choice between two, the submitted one."""
+        fallback, choice = self.spec.fallback, self.choice
+        return fallback if fallback and choice and choice.variant == fallback.variant else self.spec.model
+
+    @property
+    def choice(self) -> Choice | None:
+        """The choice between its two models; None before it is made, and if there is only one."""
+        if self.spec.fallback is None:
+            return None
+        with suppress(FileNotFoundError):
+            return _read_choice(self.storage, self._choice_key)
+        return None
+
+    def choose(self, pin: ModelPin, because: str = "") -> bool:
+        """Choose one of its two models for good; False if somebody has chosen before, perhaps the other one."""
+        data = Choice(variant=pin.variant, because=because).model_dump_json().encode()
+        return self.storage.commit(self._choice_key, data)
+
+    @property
+    def _choice_key(self) -> str:
+        return f"model/{self.spec.id}.choice.json"
 
     def chunk_images(self, chunk: int) -> list[str | None]:
         """Each row's image cell, as the catalogue gives it; bytes that are not UTF-8 appear as surrogates."""
@@ -282,6 +324,16 @@ def open_job(storage: Storage) -> Job | None:
 def rows_key(number: int) -> str:
     """Key of a file with rows."""
     return f"rows/{number:05d}.parquet"
+
+
+@lru_cache(maxsize=1024)
+def _read_choice(storage: Storage, key: str) -> Choice:
+    """A choice as it was committed, for good; one that is not made yet is looked for again."""
+    try:
+        return Choice.model_validate_json(storage.read(key))
+    except ValidationError as error:
+        msg = f"{key} in {storage.place} is damaged; submit the job again under another name."
+        raise JobError(msg) from error
 
 
 @lru_cache(maxsize=2)

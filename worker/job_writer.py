@@ -41,6 +41,7 @@ def create_job(
     chunk_rows: int = CHUNK_ROWS,
     priority: Priority = Priority.NORMAL,
     *,
+    fallback: ModelPin | None = None,
     confined: bool = False,
     per_host: int | None = None,
 ) -> Job:
@@ -57,7 +58,7 @@ def create_job(
     catalogue, chunk_rows = _sized(catalogue, chunk_rows)
     written = _write_rows(storage, catalogue, chunk_rows)
     spec = JobSpec(
-        schema_version=4,
+        schema_version=5,
         id=uuid.uuid4().hex[:12],
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         source=catalogue.source,
@@ -72,11 +73,12 @@ def create_job(
         preprocess_version=PREPROCESS_VERSION,
         model=model,
         options=options,
-        digest=_digest(written.digest, catalogue, model, options),
+        digest=_digest(written.digest, catalogue, model, options, fallback),
         confined=confined,
         per_host=per_host,
         needs_root=written.has_paths and not is_url(catalogue.image_root),
         chunks_per_file=written.chunks_per_file,
+        fallback=fallback,
     )
     _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)
@@ -134,20 +136,28 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
         raise JobError(msg)
 
 
-def job_digest(catalogue: Catalogue, model: ModelPin, options: JobOptions, chunk_rows: int = CHUNK_ROWS) -> str:
+def job_digest(
+    catalogue: Catalogue,
+    model: ModelPin,
+    options: JobOptions,
+    chunk_rows: int = CHUNK_ROWS,
+    fallback: ModelPin | None = None,
+) -> str:
     """The digest that a job of this catalogue, model and options has; reads the catalogue to its end."""
     hasher = _RowsHasher(catalogue.schema)
     for table in _chunk_tables(catalogue, chunk_rows):
         hasher.update(table)
-    return _digest(hasher.digest(), catalogue, model, options)
+    return _digest(hasher.digest(), catalogue, model, options, fallback)
 
 
-def _digest(rows_digest: str, catalogue: Catalogue, model: ModelPin, options: JobOptions) -> str:
+def _digest(
+    rows_digest: str, catalogue: Catalogue, model: ModelPin, options: JobOptions, fallback: ModelPin | None
+) -> str:
     asked = {
         "rows": rows_digest,
         "image_column": catalogue.image_column,
         "image_root": catalogue.image_root,
-        "model": [model.digest, model.variant],
+        "model": [model.digest, model.variant, *([fallback.variant] if fallback else [])],
         "options": options.model_dump(mode="json", exclude_none=True),  # so that jobs from before an option keep theirs
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

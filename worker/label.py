@@ -22,7 +22,7 @@ from worker.job_writer import create_job, job_digest
 from worker.labelling.local import run_pool
 from worker.merging.merge import merge_job, upload_lists
 from worker.merging.output import check_output
-from worker.model import check_promise, choose_model, moved_words, note_model, verified_pin
+from worker.model import begun_variant, check_promise, choose_model, moved_words, note_model, verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.places import is_url
 from worker.receipt import Receipt, RunFigures, finished_receipt
@@ -49,8 +49,8 @@ def label(
         request: what to label, with what, into what.
         on_progress: called as rows are done.
         on_model: called with the pinned model, before anything is written.
-        say: called with sentences for a person: the version and the image column that were chosen, if the request names
-            none, and what is taken over from an earlier result.
+        say: called with sentences for a person: the version, the variant and the image column that were chosen, if the
+            request names none, and what is taken over from an earlier result.
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.
@@ -64,10 +64,11 @@ def label(
     check_output(request.output, excel_safe=bool(request.options.excel_safe))
     check_allow_hosts(request.options.allow_hosts or ())
     folder = job_folder(request.output)
-    model, words = choose_model(request.model, request.registry, _unfinished(request, folder))
+    begun = None if request.restart else open_job(FolderStorage(folder))
+    model, words = choose_model(request.model, request.registry, _unfinished(request, begun))
     if words:
         say(words)
-    pin = verified_pin(model.path, request.variant, request.options)
+    pin = verified_pin(model.path, begun_variant(request.variant, begun, model.path), request.options, say)
     on_model(pin)
     catalogue = request.catalogue(request.output.suffix.lower())
     if catalogue.column_words:
@@ -81,12 +82,12 @@ def label(
         receipt = finished_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not request.retry_failed:
             return receipt  # and the result is left alone, since a person may have worked on it
-        check_promise(job.spec.model)
+        check_promise(job.model)
         if receipt and not begin_retry(job, receipt.retry + 1):
             return receipt
         _check_preprocessing(job)
         if previous and job.missing_chunks():
-            say(carry_over(previous, job.storage, terms_of(job.spec.model, job.spec.options)))
+            say(carry_over(previous, job.storage, terms_of(job.model, job.spec.options)))
         return _run(job, request, model.path, on_progress)
 
 
@@ -118,11 +119,10 @@ def earlier_job(result: Path) -> Job:
     raise InputError(msg)
 
 
-def _unfinished(request: LabelRequest, folder: Path) -> Job | None:
-    """The job that this run continues or retries; None if there is none, or with ``--restart``."""
-    job = None if request.restart else open_job(FolderStorage(folder))
-    done = job is not None and request.output.exists() and not job.missing_chunks()
-    return job if not done or request.retry_failed else None
+def _unfinished(request: LabelRequest, begun: Job | None) -> Job | None:
+    """The job that this run continues or retries; None if there is none."""
+    done = begun is not None and request.output.exists() and not begun.missing_chunks()
+    return begun if not done or request.retry_failed else None
 
 
 def _previous_job(request: LabelRequest, folder: Path) -> Job | None:

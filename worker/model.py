@@ -1,14 +1,17 @@
 """The model of a job: chosen by path or name, pinned by digest, verified before anything is labelled, noted."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from socket import gethostname
 
 from pydantic import BaseModel, ValidationError
 
-from models.bundle import open_bundle
+from models.bundle import open_bundle, read_manifest
 from models.classifier import Classifier, load
-from models.errors import JobError
+from models.errors import DisagreementError, JobError
 from models.golden import check_golden
+from models.manifest import AUTO, FLOAT32
 from models.reference import ModelReference, resolve_model, version_of
 from models.reference_answers import ReferenceAnswers, read_reference
 from models.storage.storage import Storage
@@ -16,8 +19,11 @@ from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
 from worker.receipt import ModelName
 
 __all__ = [
+    "begun_variant",
     "check_promise",
     "choose_model",
+    "fallback_pin",
+    "load_job_model",
     "load_pinned",
     "load_verified",
     "moved_words",
@@ -61,19 +67,46 @@ def moved_words(job: Job, model: ModelReference) -> str:
     return f" It is of {before.said}{moved}."
 
 
-def verified_pin(model: Path, variant: str | None, options: JobOptions = USUAL_OPTIONS) -> ModelPin:
+def begun_variant(asked: str, begun: Job | None, model: Path) -> str:
+    """The variant of a job of this bundle that is there already, where nobody names one: a job never mixes variants."""
+    pin = begun.spec.model if begun and asked == AUTO and model.is_dir() else None
+    return pin.variant if pin and read_manifest(model).digest == pin.digest else asked
+
+
+def verified_pin(
+    model: Path, variant: str, options: JobOptions = USUAL_OPTIONS, say: Callable[[str], None] = lambda _: None
+) -> ModelPin:
     """Load a model, run its golden samples where it has some, and pin it by its digest.
 
     Args:
         model: a bundle, or a lone ``.onnx`` file.
-        variant: which of the bundle's models. Default: the bundle's own default.
+        variant: which of the bundle's models. ``auto``: the bundle's default, or float32 if that one disagrees with its
+            golden samples on this machine, and float32 does not.
         options: the precision or the threshold that is asked for. Default: the model's own promise.
+        say: called with a sentence if float32 takes the place of the default.
 
     Raises:
         InputError: there is no such variant, the model's table has no such precision, or the threshold is out of range.
         BundleError: it is damaged, or disagrees with itself on this machine.
     """
-    classifier = load_verified(model, variant, options)
+    return _pin(model, load_verified(model, variant, options, say))
+
+
+def fallback_pin(model: Path, pin: ModelPin, asked: str, options: JobOptions) -> ModelPin | None:
+    """float32's pin, where nobody named the lighter variant of ``pin``; whoever takes it runs its golden samples.
+
+    Raises:
+        InputError: its table has no such precision.
+        BundleError: it is damaged.
+    """
+    if asked != AUTO or pin.variant == FLOAT32 or not model.is_dir():
+        return None
+    if FLOAT32 not in read_manifest(model).manifest.variants:
+        return None
+    return _pin(model, load(model, FLOAT32, precision=options.precision, threshold=options.threshold))
+
+
+def _pin(model: Path, classifier: Classifier) -> ModelPin:
     return ModelPin(
         path=str(model.resolve()),
         reference=classifier.reference,
@@ -83,6 +116,37 @@ def verified_pin(model: Path, variant: str | None, options: JobOptions = USUAL_O
         all_to_review=classifier.all_to_review,
         threshold=classifier.threshold,
     )
+
+
+def load_job_model(
+    job: Job, load: Callable[[ModelPin, JobOptions], Classifier], tell: Callable[[str], None] = lambda _: None
+) -> Classifier:
+    """The model that labels a job, of which all of its results are, whoever labels them.
+
+    Of a job with two models the first who wants to label chooses: the submitted one if its golden samples agree here,
+    else the fallback. From then on that one labels, here too; where it disagrees, others must label.
+
+    Args:
+        job: of any state.
+        load: loads a pinned model and runs its golden samples.
+        tell: called with the reason if the fallback was chosen here.
+
+    Raises:
+        BundleError: the model is missing, damaged, or disagrees with itself on this machine.
+        JobError: another model is there, or the choice is damaged.
+    """
+    fallback, options = job.spec.fallback, job.spec.options
+    if fallback is None or job.choice:
+        return load(job.model, options)
+    chosen, because = job.spec.model, ""
+    try:
+        classifier = load(chosen, options)
+    except DisagreementError as error:
+        chosen, because = fallback, f"{gethostname()}: {error}"
+        classifier = load(chosen, options)
+    if job.choose(chosen, because) and because:
+        tell(because)
+    return classifier if job.model == chosen else load(job.model, options)
 
 
 def load_pinned(path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
@@ -100,7 +164,9 @@ def load_pinned(path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) 
     return classifier
 
 
-def load_verified(path: Path, variant: str | None = None, options: JobOptions = USUAL_OPTIONS) -> Classifier:
+def load_verified(
+    path: Path, variant: str = AUTO, options: JobOptions = USUAL_OPTIONS, say: Callable[[str], None] = lambda _: None
+) -> Classifier:
     """Load a model, and run its golden samples where it has some; the arguments are those of :func:`verified_pin`.
 
     Raises:
@@ -108,8 +174,16 @@ def load_verified(path: Path, variant: str | None = None, options: JobOptions = 
         BundleError: it is damaged, or disagrees with itself on this machine.
     """
     classifier = load(path, variant, precision=options.precision, threshold=options.threshold)
-    if path.is_dir():
-        check_golden(open_bundle(path), classifier)
+    if not path.is_dir():
+        return classifier
+    bundle, own = open_bundle(path), classifier.metadata.variant
+    try:
+        check_golden(bundle, classifier)
+    except DisagreementError as error:
+        if variant != AUTO or own == FLOAT32 or FLOAT32 not in bundle.manifest.variants:
+            raise
+        classifier = load_verified(path, FLOAT32, options)
+        say(f"{gethostname()} takes float32 in the place of {own}: {error}")
     return classifier
 
 
@@ -134,26 +208,29 @@ class ModelNote(BaseModel, frozen=True):
     Attributes:
         named: its name in a registry; None if a path was given.
         reference: its answers on the photos that it was proved on; None for a lone file, or a bundle without them.
+        fallback: those of the job's second model, if it has one.
     """
 
     variant: str = ""
     named: ModelName | None = None
     reference: ReferenceAnswers | None = None
+    fallback: ReferenceAnswers | None = None
 
 
 NO_NOTE = ModelNote()
 
 
-def note_model(storage: Storage, pin: ModelPin, model: ModelReference) -> None:
+def note_model(storage: Storage, pin: ModelPin, model: ModelReference, fallback: ModelPin | None = None) -> None:
     """Write what is known of a job's model into the job's folder, before the job itself.
 
     Raises:
         BundleError: its bundle is damaged.
     """
     named = ModelName(asked=model.asked, version=model.said) if model.asked else None
-    reference = read_reference(open_bundle(model.path), pin.variant) if model.path.is_dir() else None
-    data = ModelNote(variant=pin.variant, named=named, reference=reference).model_dump_json().encode()
-    storage.replace(_key(pin), data)
+    bundle = open_bundle(model.path) if model.path.is_dir() else None
+    first, second = (read_reference(bundle, one.variant) if bundle and one else None for one in (pin, fallback))
+    note = ModelNote(variant=pin.variant, named=named, reference=first, fallback=second)
+    storage.replace(_key(pin), note.model_dump_json().encode())
 
 
 def read_note(job: Job) -> ModelNote:
@@ -161,10 +238,11 @@ def read_note(job: Job) -> ModelNote:
 
     A note that cannot be read is passed over: it holds nothing that a result rests on.
     """
-    pin = job.spec.model
+    pin, chosen = job.spec.model, job.model
     with suppress(FileNotFoundError, ValidationError):
         note = ModelNote.model_validate_json(job.storage.read(_key(pin)))
-        return note if note.variant == pin.variant else NO_NOTE
+        if note.variant == pin.variant:
+            return note if chosen == pin else note.model_copy(update={"reference": note.fallback})
     return NO_NOTE
 
 

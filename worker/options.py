@@ -49,7 +49,13 @@ class SharedOptions:
             help="Column that says which photos are of one product, such as sku; adds a vote for each product."
         ),
     ] = None
-    variant: Annotated[str | None, typer.Option(help="Which of the bundle's models. Default: the bundle's own.")] = None
+    variant: Annotated[
+        str,
+        typer.Option(
+            help="Which of the bundle's models, such as float32. auto: the bundle's default; float32 where that one's "
+            "golden samples disagree."
+        ),
+    ] = "auto"
     precision: Annotated[
         float | None,
         typer.Option(

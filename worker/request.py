@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.manifest import AUTO
 from models.reference import DEFAULT_REGISTRY
 from worker.job import JobOptions
 from worker.merging.output import writable
@@ -23,7 +24,8 @@ class JobRequest:
         source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
         model: a bundle, a lone ``.onnx`` file, or a name of the registry.
         options: those that change the results.
-        variant: which of the bundle's models. Default: the bundle's own default.
+        variant: which of the bundle's models; ``auto`` is the bundle's default, or float32 where that one's golden
+            samples disagree.
         image_column: the column with the paths. Default: the obvious one.
         image_root: where relative paths start, on every machine that labels: a folder or a URL.
         encoding: of a text catalogue. Default: found from its first bytes.
@@ -35,7 +37,7 @@ class JobRequest:
     source: Path | str
     model: Path | str
     options: JobOptions
-    variant: str | None = None
+    variant: str = AUTO
     image_column: str | None = None
     image_root: Path | str | None = None
     encoding: str | None = None

@@ -157,7 +157,7 @@ class Tally:
             source=job.spec.source,
             output=output,
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            model=job.spec.model,
+            model=job.model,
             rows=self.rows,
             by_status={status: self.by_status[status] for status in Status},
             by_label=dict(self.by_label.most_common()),

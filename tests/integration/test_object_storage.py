@@ -11,6 +11,7 @@ import pytest
 
 from models.classifier import load
 from models.errors import JobError
+from models.manifest import AUTO
 from models.storage.object_storage import ObjectStorage
 from models.storage.storage import FolderStorage, Storage, open_storage
 from tests.label_chunk import run_chunk
@@ -186,7 +187,7 @@ def test_votes_and_doubtful_rows_of_a_job_in_s3_are_there_too(
 ) -> None:
     source = tmp_path / "rows.csv"
     source.write_text("image,sku\na.jpg,A\nb.jpg,A\nc.jpg,B\nd.jpg,\n")
-    pin = verified_pin(bundle, None)
+    pin = verified_pin(bundle, AUTO)
     job = create_job(in_s3, open_catalogue(source), pin, JobOptions(group_column="sku"), chunk_rows=2)
     for chunk, rows in enumerate(([sure("shoe"), sure("hat")], [unsure("hat"), failed()])):
         in_s3.commit(part_key(chunk), part_bytes(rows, job.spec.id, "shop-7:42", 0.5, 0))
@@ -208,7 +209,7 @@ def test_votes_and_doubtful_rows_of_a_job_in_s3_are_there_too(
 def whole_job(storage: Storage, catalogue: Path, bundle: Path) -> pa.Table:
     """The result of a job that is created, opened again, labelled and finished."""
     classifier = load(bundle)
-    create_job(storage, open_catalogue(catalogue), verified_pin(bundle, None), JobOptions(), chunk_rows=32)
+    create_job(storage, open_catalogue(catalogue), verified_pin(bundle, AUTO), JobOptions(), chunk_rows=32)
     job = open_job(open_storage(storage.place))
     assert job
     for chunk in job.missing_chunks():

@@ -87,7 +87,7 @@ def test_an_old_worker_leaves_a_job_of_the_new_version_to_a_new_one(
     names = photo_names(catalogue, 2_000)
     before = worker(cluster, of_old(old))
     job = submit(cluster, catalogue, names, bundle)
-    assert version_of(job) == 4
+    assert version_of(job) == 5
     until(lambda: before.events("chunk_failed"), "the old worker says that it cannot")
     assert "another version of Hangtag" in before.events("chunk_failed")[0]["error"]
     assert not job.parts()

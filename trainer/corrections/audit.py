@@ -56,5 +56,5 @@ def audit_figures(job: Job, sample: Sequence[AuditRow], verdicts: Mapping[str, V
         disputed=len(said) - len(settled),
         low=low,
         high=high,
-        promised=job.spec.model.precision,
+        promised=job.model.precision,
     )

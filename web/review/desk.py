@@ -131,7 +131,7 @@ class Review:
         """The bundle's photos of which the model is sure → class; none where the bundle is not here."""
         with suppress(HangtagError):
             if self.questions.bundle:
-                return golden_labels(self.questions.bundle, self.job.spec.model.variant)
+                return golden_labels(self.questions.bundle, self.job.model.variant)
         return {}
 
     @cached_property

@@ -218,7 +218,7 @@ def _distinct(table: pa.Table) -> pa.Table:
 
 def _bundle(job: Job) -> Bundle | None:
     """The model's bundle, if it is here as it was."""
-    pin = job.spec.model
+    pin = job.model
     for folder in (Path(pin.path), job.storage.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):
             bundle = read_manifest(folder)

@@ -257,7 +257,7 @@ def _shown(state: WebState, view: JobView) -> JobState:
         title=view.found.title,
         state=view.state,
         source=spec.source,
-        model=spec.model.reference,
+        model=view.found.job.model.reference,
         created_at=spec.created_at,
         rows=view.progress.rows,
         done=view.progress.done,

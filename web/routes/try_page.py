@@ -128,7 +128,7 @@ def _edge_of(served: ServedModel) -> tuple[Bundle, str]:
     if bundle.digest != served.digest:
         raise Problem(409, f"{served.name} was replaced; load the page again.")
     variants = bundle.manifest.variants
-    for name in (bundle.manifest.default_variant, *variants):
+    for name in (served.variant, *variants):
         if variants[name].edge:
             return open_bundle(served.path), name
     raise Problem(404, f"{served.name} has no edge.onnx; make one with hangtag export --edge.")

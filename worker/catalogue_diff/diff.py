@@ -8,6 +8,7 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from models.errors import JobError
+from models.manifest import AUTO
 from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel, counted
 from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, bring_job_here, draw_job_sample, draw_sample
 from worker.job import Job, JobOptions, ModelPin
@@ -39,7 +40,7 @@ def diff_catalogue(
         BundleError: a bundle is damaged or disagrees with itself on this machine.
         JobError: the catalogue cannot be fetched, or both models together could label no row.
     """
-    pins = [verified_pin(model, None) for model in (before, after)]  # a damaged one is named before photos are fetched
+    pins = [verified_pin(model, AUTO) for model in (before, after)]  # a damaged one is named before photos are fetched
     sample = draw_sample(source, folder, rows, options)
     here = bring_here(sample, options, partial(advance, "Fetching photos"))
     return _compared(pins, sample, here, options, advance)
@@ -52,7 +53,7 @@ def diff_job(before: Path, after: Path, job: Job, folder: Path, rows: int, advan
         BundleError: a bundle is damaged or disagrees with itself on this machine.
         JobError: no photo came, or both models together could label no row.
     """
-    pins = [verified_pin(model, None) for model in (before, after)]
+    pins = [verified_pin(model, AUTO) for model in (before, after)]
     sample = draw_job_sample(job, folder, rows)
     here = bring_job_here(sample, job, partial(advance, "Fetching photos"))
     return _compared(pins, sample, here, SampleOptions(), advance)

@@ -98,7 +98,7 @@ def carry_over(previous: Job, storage: Storage, terms: Terms) -> str:
 
 
 def _terms(job: Job) -> Terms:
-    return terms_of(job.spec.model, job.spec.options, job.spec.preprocess_version)
+    return terms_of(job.model, job.spec.options, job.spec.preprocess_version)
 
 
 def _text(terms: Terms) -> str:
@@ -147,6 +147,6 @@ def open_previous(job: Job, folder: Path) -> ResultTable | None:
         log_event("known_photos_lost", logging.WARNING, place=PREVIOUS_FILE, error=f"{type(error).__name__}: {error}")
         return None
     if said == (_text(_terms(job)),):
-        return ResultTable(connection, job.spec.model.reference, str(place))
+        return ResultTable(connection, job.model.reference, str(place))
     connection.close()  # left by a submit that was killed, of a job with another model
     return None

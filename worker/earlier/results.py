@@ -85,7 +85,7 @@ def open_earlier_results(job: Job) -> EarlierResults:
         path = cache_folder(job.spec.id)
         CacheFolder.remove_remains(path.parent)
         folder = CacheFolder.hold(path)
-        own = open_local_cache(folder.path, job.spec.model.reference)
+        own = open_local_cache(folder.path, job.model.reference)
     except (OSError, RuntimeError, sqlite3.Error) as error:  # RuntimeError: nobody knows where home is
         place = str(folder.path) if folder else job.spec.id
         log_event("known_photos_lost", logging.WARNING, place=place, error=f"{type(error).__name__}: {error}")

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -24,7 +25,7 @@ from worker.job import Job, open_job
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts
 from worker.labelling.labeller import Labeller, run_chunks
 from worker.labelling.process_pool import Death, ProcessPool, take_streams
-from worker.model import load_pinned
+from worker.model import load_job_model, load_pinned
 from worker.photos.source import photos_of
 
 __all__ = ["LineFeed", "run_pool"]
@@ -97,7 +98,7 @@ def main(folder: str, model: str) -> int:
         if job is None:
             msg = f"Expected a job in {folder}, found none."
             raise JobError(msg)
-        _serve(job, load_pinned(Path(model), job.spec.model, job.spec.options), replies)
+        _serve(job, load_job_model(job, partial(load_pinned, Path(model))), replies)
     except HangtagError as error:
         _say(replies, {"refused": str(error), "exit_code": int(error.exit_code)})
         return int(error.exit_code)

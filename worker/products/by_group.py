@@ -98,7 +98,7 @@ def write_by_group(job: Job, column: str, store: ProductStore, file: Path, on_pr
 
 
 def _rows(job: Job, store: ProductStore, counts: Counter[str], on_product: OnProduct) -> Iterator[tuple[Any, ...]]:
-    model = job.spec.model.reference
+    model = job.model.reference
     for product, shares in store.products():
         told = decide(product, shares)
         on_product(product, told)

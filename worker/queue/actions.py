@@ -42,11 +42,12 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
         else:
             what = "Submitted" if submitted.new else "Was submitted before"
             Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {submitted.size}")
-            model = submitted.model
-            for words in filter(None, (model.words if model else None, submitted.column_words, submitted.carried)):
+            model = submitted.model.words if submitted.model else None
+            said = (model, submitted.variant_words, submitted.column_words, submitted.carried)
+            for words in filter(None, said):
                 Console().say(words)
             Console().say(f"Watch it with: {_command('watch', submitted.name, settings)}")
-        say_rule(submitted.job.spec.model, Console(stderr=True))
+        say_rule(submitted.job.model, Console(stderr=True))
         _supply(control, submitted.name)
 
 
@@ -143,7 +144,7 @@ def retry_job(name: str, settings: QueueSettings) -> None:
         if receipt is None:
             msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."
             raise JobError(msg)
-        check_promise(job.spec.model)
+        check_promise(job.model)
         kinds = begin_retry(job, receipt.retry + 1)
         if not kinds:
             Console().say("It has no failed rows that may succeed another time.")

@@ -67,7 +67,7 @@ def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
             rate_text(progress.rate) if progress.rate else "",
             _duration(progress.seconds_left),
             f"{progress.failed:,}",
-            escape(job.spec.model.reference),
+            escape(job.model.reference),
         )
     console.print(table)
 
@@ -82,15 +82,17 @@ def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
         return
     console = Console()
     print_jobs([(name, job, progress)], "", as_json=False)
-    spec, named = job.spec, read_note(job).named
+    spec, model, named = job.spec, job.model, read_note(job).named
     facts = {
         "Catalogue": f"{spec.source}, column {spec.image_column}, photos under {spec.image_root}",
-        "Model": f"{spec.model.reference} ({f'{named.words}, ' if named else ''}from {spec.model.path})",
-        "Rule": spec.model.rule,
+        "Model": f"{model.reference} ({f'{named.words}, ' if named else ''}from {model.path})",
+        "Rule": model.rule,
         "Submitted": f"{spec.created_at}, priority {spec.priority}",
         "Chunks": f"{spec.chunks:,} of {number_of(spec.chunk_rows, 'row')}",
         "Folder": job.storage.place,
     }
+    if job.choice and job.choice.because:
+        facts["Variant"] = f"{model.variant}, chosen on {job.choice.because}"
     if progress.deaths:
         facts["Deaths"] = f"{number_of(progress.deaths, 'try', 'tries')} at chunks ended with the process"
     if job.retry().number:
@@ -114,8 +116,8 @@ def _record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
         "job": name,
         **asdict(progress),
         "seconds_left": left and round(left, 1),
-        "model": job.spec.model.reference,
-        "rule": job.spec.model.rule,
+        "model": job.model.reference,
+        "rule": job.model.rule,
         "source": job.spec.source,
         "priority": job.spec.priority,
         "created_at": job.spec.created_at,

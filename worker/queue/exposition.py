@@ -227,7 +227,7 @@ class OverviewReader:
         except (HangtagError, OSError, ValueError):  # the reconciler says so
             return None
         done = job.spec.rows - sum(map(job.rows_in_chunk, missing))
-        return JobFigures(name, job.spec.model, job.spec.rows, done, failed)
+        return JobFigures(name, job.model, job.spec.rows, done, failed)
 
     def _failed_rows(self, name: str, job: Job, keys: list[str]) -> int:
         """Failed rows in the parts that were opened so far."""

@@ -24,7 +24,7 @@ from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
 from worker.jobs import BundleStore, Jobs
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forget_attempts
 from worker.labelling.labeller import Guard, Labeller, run_chunks
-from worker.model import load_pinned
+from worker.model import load_job_model, load_pinned
 from worker.photos.source import Photos, photos_of
 from worker.queue.leases import ExtraChunks, HeldLeases
 from worker.queue.messages import FINISH
@@ -94,7 +94,7 @@ class Runner:
             log_event("message_dropped", logging.WARNING, job=name, chunk=chunk, chunks=job.spec.chunks)
             return
         _check_deaths(job, chunk)
-        model = self._models.get(job.spec.model, job.spec.options)
+        model = load_job_model(job, self._models.get, lambda why: _report_fallback(name, job, why))
 
         def finished(done: Finished) -> None:
             leases.end(done.chunk)
@@ -163,6 +163,10 @@ def _check_deaths(job: Job, chunk: int) -> None:
             "give the worker more memory, or fewer slots (--concurrency)."
         )
         raise JobError(msg)
+
+
+def _report_fallback(name: str, job: Job, why: str) -> None:
+    log_event("fallback_chosen", logging.WARNING, job=name, model=job.model.reference, error=why)
 
 
 def _report_chunk(metrics: Metrics, job: str, done: Finished) -> None:

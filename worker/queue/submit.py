@@ -10,13 +10,14 @@ from typing import Final
 import pyarrow as pa
 
 from models.errors import InputError, JobError
+from models.manifest import AUTO
 from models.reference import ModelReference, resolve_model
 from models.text import number_of
 from worker.earlier.previous import carry_over, check_done, terms_of
 from worker.job import Job
 from worker.job_writer import create_job, job_digest
 from worker.jobs import Jobs, check_name
-from worker.model import moved_words, note_model, verified_pin
+from worker.model import fallback_pin, moved_words, note_model, verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.photos.photo import Limits
 from worker.places import is_url, stem_of
@@ -37,7 +38,8 @@ _START_S: Final = 1.0
 class Submitted:
     """A job in the folder of jobs; ``new`` if this call wrote it, since it may have been submitted before.
 
-    It also says what may be taken over from an earlier job, which model was found, and which column names the photos.
+    It also says what may be taken over from an earlier job, which model and variant were found, and which column names
+    the photos.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Submitted:
     carried: str = ""
     model: ModelReference | None = None
     column_words: str = ""
+    variant_words: str = ""
 
     @property
     def record(self) -> dict[str, object]:
@@ -88,14 +91,17 @@ def submit(
         raise InputError(msg)
     previous = previous_job(request.previous, jobs)
     model = resolve_model(request.model, request.registry)
-    pin = verified_pin(model.path, request.variant, request.options)
-    options = request.options
+    words, options = list[str](), request.options
+    pin = verified_pin(model.path, request.variant, options, words.append)
+    fallback = fallback_pin(model.path, pin, request.variant, options)
     catalogue = request.catalogue(".parquet", confined=True, given=catalogue)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
     jobs.bundles.put(model.path, pin.digest)
     earlier = jobs.get(name)
     if earlier is not None:
-        if earlier.spec.digest != job_digest(catalogue, pin, options, earlier.spec.chunk_rows):
+        if request.variant == AUTO and earlier.spec.model.digest == pin.digest:
+            pin, fallback = earlier.spec.model, earlier.spec.fallback  # it goes on with what it was submitted with
+        if earlier.spec.digest != job_digest(catalogue, pin, options, earlier.spec.chunk_rows, fallback):
             msg = (
                 f"There is a job {name} already ({earlier.spec.source} with {earlier.spec.model.reference}), and it is "
                 f"not this one: the catalogue, the model or an option differs.{moved_words(earlier, model)} Pass "
@@ -106,10 +112,22 @@ def submit(
     storage = jobs.storage(name)
     carried = carry_over(previous, storage, terms_of(pin, options)) if previous else ""
     rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host)
-    note_model(storage, pin, model)
-    per_host = request.per_host
-    job = create_job(storage, catalogue, pin, options, rows, request.priority, confined=True, per_host=per_host)
-    return Submitted(name, job, new=True, carried=carried, model=model, column_words=catalogue.column_words)
+    note_model(storage, pin, model, fallback)
+    job = create_job(
+        storage,
+        catalogue,
+        pin,
+        options,
+        rows,
+        request.priority,
+        fallback=fallback,
+        confined=True,
+        per_host=request.per_host,
+    )
+    said = " ".join(words)
+    return Submitted(
+        name, job, new=True, carried=carried, model=model, column_words=catalogue.column_words, variant_words=said
+    )
 
 
 def previous_job(name: str | None, jobs: Jobs) -> Job | None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from models.errors import ImageError, ImageFault
+from models.manifest import AUTO
 from models.storage.storage import FolderStorage
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
@@ -60,7 +61,7 @@ def make_job(tmp_path: Path, bundle: Path) -> MakeJob:
     def make(source: Path, *, chunk_rows: int = 16, timeout_s: float = 10.0, prefix: str = "") -> Job:
         options = JobOptions(timeout_s=timeout_s, prefix=prefix)
         storage = FolderStorage(tmp_path / "result.parquet.job")
-        return create_job(storage, open_catalogue(source), verified_pin(bundle, None), options, chunk_rows)
+        return create_job(storage, open_catalogue(source), verified_pin(bundle, AUTO), options, chunk_rows)
 
     return make
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
-from worker.job import JobOptions, JobSpec, ModelPin, open_job
+from worker.job import Choice, Job, JobOptions, JobSpec, ModelPin, open_job
 from worker.job_writer import create_job, job_digest
 from worker.priority import Priority
 from worker.sources.catalogue import open_catalogue
@@ -19,15 +20,15 @@ from worker.sources.catalogue import open_catalogue
 PIN = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
 
 SPEC = JobSpec(
-    schema_version=4, id="0123456789ab", created_at="2026-11-21T05:00:00.000+00:00",
+    schema_version=5, id="0123456789ab", created_at="2026-11-21T05:00:00.000+00:00",
     source="/srv/products.csv", image_column="image", image_root="/srv", rows=300, chunk_rows=256,
     chunks=2, rows_digest="b" * 64, left_out={".heic": 2}, priority=Priority.HIGH,
     preprocess_version="1", model=PIN.model_copy(update={"precision": 0.98}),
-    options=JobOptions(prefix="ht_", top_k=5, timeout_s=2.5, precision=0.98), digest="c" * 64,
+    options=JobOptions(prefix="ht_", top_k=5, timeout_s=2.5, precision=0.98), digest="c" * 64, fallback=PIN,
 )  # fmt: skip
 
 JOB = {
-    "schema_version": 4, "id": "0123456789ab", "created_at": "2026-11-21T05:00:00.000+00:00",
+    "schema_version": 5, "id": "0123456789ab", "created_at": "2026-11-21T05:00:00.000+00:00",
     "source": "/srv/products.csv", "image_column": "image", "image_root": "/srv", "rows": 300,
     "chunk_rows": 256, "chunks": 2, "rows_digest": "b" * 64, "left_out": {".heic": 2},
     "priority": "high", "preprocess_version": "1",
@@ -41,6 +42,10 @@ JOB = {
     },
     "digest": "c" * 64, "confined": False, "per_host": None, "needs_root": True,
     "chunks_per_file": 256,
+    "fallback": {
+        "path": "/models/shop", "reference": "shop/1/float32@abc", "variant": "float32",
+        "digest": "a" * 64, "precision": None, "all_to_review": False, "threshold": None,
+    },
 }  # fmt: skip
 JOB_JSON = json.dumps(JOB, indent=1)
 
@@ -83,7 +88,7 @@ def test_a_job_from_before_there_were_precisions_loads_and_keeps_its_digest(tmp_
     source, storage = write_csv(tmp_path, ["a.jpg", "b.jpg"]), FolderStorage(tmp_path / "job")
     spec = json.loads(create_job(storage, open_catalogue(source), PIN, JobOptions()).spec.model_dump_json())
     del spec["options"]["threshold"], spec["model"]["threshold"]
-    del spec["options"]["precision"], spec["model"]["precision"], spec["model"]["all_to_review"]
+    del spec["options"]["precision"], spec["model"]["precision"], spec["model"]["all_to_review"], spec["fallback"]
     asked = {
         "rows": spec["rows_digest"],
         "image_column": "image",
@@ -98,11 +103,11 @@ def test_a_job_from_before_there_were_precisions_loads_and_keeps_its_digest(tmp_
     assert job_digest(open_catalogue(source), PIN, JobOptions(), job.spec.chunk_rows) == job.spec.digest
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_a_job_of_an_earlier_version_is_read_and_says_whether_nothing_was_promised(tmp_path, version) -> None:
     earlier = json.loads(JOB_JSON)
     earlier["schema_version"] = version
-    del earlier["options"]["threshold"], earlier["model"]["threshold"]
+    del earlier["options"]["threshold"], earlier["model"]["threshold"], earlier["fallback"]
     storage, said = FolderStorage(tmp_path), []
     for precision, all_to_review in ((0.98, False), (0.99, True), (None, True), (None, False)):
         earlier["model"] |= {"precision": precision, "all_to_review": all_to_review}
@@ -113,7 +118,7 @@ def test_a_job_of_an_earlier_version_is_read_and_says_whether_nothing_was_promis
     assert said == [False, False, False, True]
 
 
-@pytest.mark.parametrize("text", [JOB_JSON.replace('"schema_version": 4', '"schema_version": 1'), "{}"])
+@pytest.mark.parametrize("text", [JOB_JSON.replace('"schema_version": 5', '"schema_version": 1'), "{}"])
 def test_a_job_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path, text: str) -> None:
     FolderStorage(tmp_path).commit("job.json", text.encode())
     with pytest.raises(JobError, match="use the version that made it, or start again with --restart"):
@@ -155,6 +160,58 @@ def test_the_digest_is_of_rows_model_and_options(tmp_path: Path) -> None:
     assert digest(pin=PIN.model_copy(update={"digest": "b" * 64})) != job.spec.digest
     write_csv(tmp_path, ["a.jpg", "c.jpg"])
     assert digest() != job.spec.digest
+
+
+@pytest.fixture
+def undecided(tmp_path: Path) -> Job:
+    """A job with two models."""
+    source, pin = write_csv(tmp_path, ["a.jpg"]), PIN.model_copy(update={"variant": "int8"})
+    return create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), pin, JobOptions(), fallback=PIN)
+
+
+def test_of_two_models_the_first_choice_is_for_good(undecided: Job) -> None:
+    submitted, fallback = undecided.spec.model, PIN
+    assert (undecided.choice, undecided.model) == (None, submitted)
+    assert undecided.choose(fallback, "shop-7: it disagrees")
+    assert not undecided.choose(submitted)
+    for job in (undecided, open_job(undecided.storage)):
+        assert job.model == fallback
+        assert job.choice == Choice(variant="float32", because="shop-7: it disagrees")
+
+
+def test_the_submitted_model_can_be_the_choice(undecided: Job) -> None:
+    assert undecided.choose(undecided.spec.model)
+    assert not undecided.choose(PIN, "too late")
+    assert (undecided.model, undecided.choice) == (undecided.spec.model, Choice(variant="int8"))
+
+
+def test_a_choice_is_of_one_job(undecided: Job, tmp_path: Path) -> None:
+    """Another one may follow in the same folder."""
+    undecided.choose(PIN)
+    undecided.storage.delete("job.json")
+    pin = undecided.spec.model
+    again = create_job(undecided.storage, open_catalogue(tmp_path / "a.csv"), pin, JobOptions(), fallback=PIN)
+    assert (again.choice, again.model) == (None, pin)
+
+
+def test_a_damaged_choice_is_an_error_and_no_guess(undecided: Job) -> None:
+    undecided.choose(PIN)
+    (name,) = undecided.storage.names("model")
+    undecided.storage.replace(f"model/{name}", b"{")
+    with pytest.raises(JobError, match="is damaged; submit the job again"):
+        _ = undecided.model
+
+
+def test_a_job_with_one_model_asks_for_no_choice(tmp_path: Path) -> None:
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(write_csv(tmp_path, ["a.jpg"])), PIN, JobOptions())
+    shutil.rmtree(tmp_path / "job")
+    assert (job.model, job.choice) == (PIN, None)
+
+
+def test_the_digest_says_whether_there_are_two_models(undecided: Job, tmp_path: Path) -> None:
+    pin, options, rows = undecided.spec.model, JobOptions(), undecided.spec.chunk_rows
+    digests = [job_digest(open_catalogue(tmp_path / "a.csv"), pin, options, rows, fallback) for fallback in (None, PIN)]
+    assert digests[0] != digests[1] == undecided.spec.digest
 
 
 def test_the_latest_retry_of_a_part_counts(tmp_path: Path) -> None:

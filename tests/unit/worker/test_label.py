@@ -1,13 +1,15 @@
 """What ``--previous`` changes of a run, and what not; the rest is told by the acceptance tests of the command."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from models.errors import InputError, JobError
+from models.errors import DisagreementError, InputError, JobError
 from models.storage.storage import FolderStorage
+from tests.variants import falsify
 from worker.earlier.local_cache import cache_folder
 from worker.earlier.results import open_earlier_results
 from worker.finish import RESULT_FILE
@@ -48,6 +50,53 @@ def test_a_result_that_is_carried_over_is_that_of_a_full_run(yesterday: LabelReq
     rows = pq.read_table(nightly.output).to_pylist()
     assert all((known.find(row["sha256"]) is not None) == bool(row["sha256"]) for row in rows)
     known.close()
+
+
+@pytest.fixture
+def lighter(yesterday: LabelRequest, int8_bundle: Path) -> LabelRequest:
+    """With a bundle whose default is int8, over five photos."""
+    lines = yesterday.source.read_text().splitlines(keepends=True)[:5]
+    yesterday.source.write_text("".join(lines))
+    return replace(yesterday, model=int8_bundle)
+
+
+def models_of(result: Path) -> set[str]:
+    """The variants that the rows of a result name."""
+    return {row["model"].rpartition("/")[2].partition("@")[0] for row in pq.read_table(result).to_pylist()}
+
+
+def test_the_bundles_default_labels_and_each_row_says_so(lighter: LabelRequest) -> None:
+    assert run(lighter)[0].model.variant == "int8"
+    assert models_of(lighter.output) == {"int8"}
+
+
+def test_where_the_default_disagrees_float32_labels_all_rows_and_that_is_said(
+    lighter: LabelRequest, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(lighter.model, tmp_path / "false")
+    falsify(copy, "int8")
+    receipt, said = run(replace(lighter, model=copy))
+    assert [words for words in said if "takes float32 in the place of int8" in words]
+    assert receipt.model.variant == "float32"
+    assert models_of(lighter.output) == {"float32"}
+    with pytest.raises(DisagreementError):
+        run(replace(lighter, model=copy, variant="int8", restart=True))
+
+
+def test_a_job_goes_on_with_its_variant(lighter: LabelRequest) -> None:
+    first = run(replace(lighter, variant="float32"))[0]
+    next((job_folder(lighter.output) / "parts").iterdir()).unlink()
+    assert run(lighter)[0].job == first.job
+    assert models_of(lighter.output) == {"float32"}
+    with pytest.raises(JobError, match="holds another job"):
+        run(replace(lighter, variant="int8"))
+    assert run(replace(lighter, restart=True))[0].model.variant == "int8"
+
+
+def test_another_variant_carries_nothing_over(lighter: LabelRequest, tmp_path: Path) -> None:
+    run(lighter)
+    again = replace(lighter, variant="float32", output=tmp_path / "again.parquet", previous=lighter.output)
+    assert "--variant changed; every row is labelled again" in run(again)[1][-1]
 
 
 def test_what_cannot_be_carried_over_is_refused_before_anything_is_written(

@@ -24,6 +24,8 @@ class InboxView:
 
     def submitted(self, what: str, submitted: Submitted) -> None:
         """Report that a file, or some photos, became a job."""
+        if submitted.variant_words:
+            self.remark(submitted.variant_words)
         if self._as_json:
             _print_event("submitted", file=what, **submitted.record)
             return

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.classifier import Classifier, load
 from models.errors import ImageError, ImageFault, JobError
+from models.manifest import AUTO
 from models.storage.storage import FolderStorage
 from worker.earlier.result_table import EarlierResult, LabelledRow
 from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
@@ -124,7 +125,7 @@ def photos(catalogue: Path) -> Photos:
 @pytest.fixture
 def job_of(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[str]], Job]:
     """A job of such cells, 16 in a chunk, in a folder of its own."""
-    pin = verified_pin(bundle, None)
+    pin = verified_pin(bundle, AUTO)
 
     def make(cells: Sequence[str]) -> Job:
         folder = tmp_path_factory.mktemp("job")

@@ -34,3 +34,14 @@ def test_what_others_write_to_redis_does_nothing_to_a_terminal(
     assert "\x1b]" not in said
     assert "\x1b[2J" not in said
     assert " ".join(said.split()).count(r"no \x1b]0;folder\x07 at all") == 4
+
+
+def test_a_job_that_fell_back_says_so_and_why(state: RedisState, paper_job, capsys: pytest.CaptureFixture[str]) -> None:
+    job = paper_job(1)
+    int8 = job.spec.model.model_copy(update={"variant": "int8", "reference": "shop/1/int8@aaaaaaaaaaaa"})
+    job = replace(job, spec=job.spec.model_copy(update={"model": int8, "fallback": job.spec.model}))
+    job.choose(job.spec.fallback, "shop-7: probabilities differ by 0.3")
+    print_job("job", job, state, as_json=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Variant: float32, chosen on shop-7: probabilities differ by 0.3" in said
+    assert "Model: shop/1/float32@aaaaaaaaaaaa" in said

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import BundleError, JobError
+from models.manifest import AUTO
 from models.storage.storage import FolderStorage
 from worker.job import JobOptions, ModelPin
 from worker.jobs import BundleStore
@@ -24,7 +25,7 @@ def pins(store: BundleStore, tmp_path: Path, bundle: Path) -> list[ModelPin]:
     manifest = tmp_path / "copy" / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text())))
     models = [bundle, bundle / "model.onnx", tmp_path / "copy"]
-    pins = [verified_pin(model, None) for model in models]
+    pins = [verified_pin(model, AUTO) for model in models]
     for model, pin in zip(models, pins, strict=True):
         store.put(model, pin.digest)
     assert len({pin.digest for pin in pins}) == 3
@@ -40,7 +41,7 @@ def test_a_model_is_loaded_once(store: BundleStore, pins: list[ModelPin]) -> Non
 
 def test_each_precision_and_each_threshold_has_a_model_of_its_own(store: BundleStore, sure_bundle: Path) -> None:
     options = [JobOptions(precision=0.98), JobOptions(), JobOptions(threshold=0.5), JobOptions(threshold=0.6)]
-    pin = verified_pin(sure_bundle, None, options[0])
+    pin = verified_pin(sure_bundle, AUTO, options[0])
     store.put(sure_bundle, pin.digest)
     models = LoadedModels(store, kept=4)
     loaded = [models.get(pin, asked) for asked in options]

@@ -10,16 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from models.errors import JobError
+from models.classifier import Classifier
+from models.errors import DisagreementError, JobError
+from models.manifest import AUTO
 from worker.finish import RESULT_FILE
-from worker.job import CANCELLED, Job, JobOptions
+from worker.job import CANCELLED, USUAL_OPTIONS, Job, JobOptions, ModelPin
 from worker.jobs import Jobs
 from worker.labelling.chunk import MAX_STRIKES
 from worker.owner import Owner
 from worker.queue.messages import FINISH
 from worker.queue.metrics import CHUNKS, IMAGES, Metrics
 from worker.queue.redis_state import RedisState
-from worker.queue.runner import JobResources, Runner
+from worker.queue.runner import JobResources, LoadedModels, Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import submit
 from worker.queue.worker_state import BusyProcesses
@@ -51,12 +53,27 @@ def photos(tmp_path: Path, catalogue: Path) -> Path:
 def new_job(tmp_path: Path, jobs: Jobs, photos: Path, bundle: Path) -> NewJob:
     """Submit rows of these photos, as the job called ``job``."""
 
-    def make(rows: int = 8, *, distinct: int = 8) -> Job:
+    def make(rows: int = 8, *, distinct: int = 8, model: Path = bundle, variant: str = AUTO) -> Job:
         source = tmp_path / "list.txt"
         source.write_text("".join(f"{row % distinct}.png\n" for row in range(rows)))
-        return submit(SubmitRequest(source, bundle, JobOptions(), name="job", image_root=photos), jobs).job
+        return submit(SubmitRequest(source, model, JobOptions(), variant, name="job", image_root=photos), jobs).job
 
     return make
+
+
+class DisagreesOnInt8(LoadedModels):
+    """The models of a machine that does not repeat int8's golden samples."""
+
+    def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
+        if pin.variant == "int8":
+            raise DisagreementError("this machine's probabilities differ")  # noqa: EM101
+        return super().get(pin, options)
+
+
+def variants_of(job: Job, chunk: int) -> set[str]:
+    """The variants that a chunk's rows say they are of."""
+    rows = pq.read_table(job.storage.source(part_key(chunk))).to_pylist()
+    return {row["model"].rpartition("/")[2].partition("@")[0] for row in rows}
 
 
 @pytest.fixture
@@ -89,6 +106,51 @@ def test_a_chunk_is_labelled_and_its_lease_given_back(runner: Runner, client: re
     assert len(rows) == 256
     assert {row["status"] for row in rows} <= {"labeled", "review"}
     assert not client.keys("hangtag:*")
+
+
+@pytest.fixture
+def disagreeing(settings: QueueSettings, metrics: Metrics, jobs: Jobs, pauses: list[float]) -> Iterator[Runner]:
+    """Another worker, whose machine is wrong about int8."""
+    runner = Runner(settings, BusyProcesses(), metrics, pauses.append)
+    vars(runner)["_models"] = DisagreesOnInt8(jobs.bundles, 3)
+    yield runner
+    runner.tools.close()
+
+
+def test_where_the_first_worker_disagrees_with_int8_all_rows_of_the_job_are_float32s(
+    runner: Runner, disagreeing: Runner, new_job: NewJob, int8_bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = new_job(300, model=int8_bundle)
+    with caplog.at_level(logging.WARNING):
+        disagreeing.label_chunk("job", 0)
+        runner.label_chunk("job", 1)
+    assert [variants_of(job, chunk) for chunk in (0, 1)] == [{"float32"}] * 2
+    (said,) = [record for record in caplog.records if getattr(record, "event", "") == "fallback_chosen"]
+    runner.run_finish_process("job")
+    receipt = finished_receipt(job)
+    assert receipt
+    assert (receipt.model, receipt.drift is None) == (job.spec.fallback, False)
+    assert "probabilities differ" in said.getMessage()
+
+
+def test_where_the_first_worker_agrees_one_that_disagrees_leaves_the_job_to_it(
+    runner: Runner, disagreeing: Runner, new_job: NewJob, int8_bundle: Path, state: RedisState
+) -> None:
+    job = new_job(300, model=int8_bundle)
+    runner.label_chunk("job", 0)
+    disagreeing.label_chunk("job", 1)
+    assert parts(job) == ["000000.r0.parquet"]
+    assert "this machine's probabilities differ" in next(iter(state.trouble("job").values()))
+    runner.label_chunk("job", 1)
+    assert [variants_of(job, chunk) for chunk in (0, 1)] == [{"int8"}] * 2
+
+
+def test_a_variant_that_was_named_at_submission_is_never_another(
+    disagreeing: Runner, new_job: NewJob, int8_bundle: Path, state: RedisState
+) -> None:
+    job = new_job(model=int8_bundle, variant="int8")
+    disagreeing.label_chunk("job", 0)
+    assert (parts(job), len(state.trouble("job"))) == ([], 1)
 
 
 def test_what_was_committed_is_counted_once(runner: Runner, metrics: Metrics, new_job: NewJob, photos: Path) -> None:

@@ -1,4 +1,5 @@
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from models.classifier import load
 from models.errors import HangtagError, InputError, JobError
 from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
-from worker.earlier.previous import PREVIOUS_FILE
+from tests.variants import falsify
+from worker.earlier.previous import PREVIOUS_FILE, open_previous
 from worker.job import JobOptions
 from worker.jobs import Jobs, check_name
 from worker.priority import Priority
@@ -114,6 +116,64 @@ def test_the_precision_is_the_jobs(request_of: SubmitRequest, jobs: Jobs, sure_b
     assert (spec.options.precision, spec.model.precision) == (0.98, 0.98)
     with pytest.raises(JobError, match="There is a job spring already"):
         submit(replace(asked, options=JobOptions(precision=0.90)), jobs)
+
+
+def test_where_nobody_names_a_variant_the_job_has_float32_to_fall_back_to(
+    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path
+) -> None:
+    request_of = replace(request_of, model=int8_bundle)
+    spec = submit(request_of, jobs).job.spec
+    assert (spec.model.variant, spec.fallback.variant) == ("int8", "float32")
+    assert (spec.fallback.digest, spec.fallback.precision) == (spec.model.digest, spec.model.precision)
+    assert submit(replace(request_of, name="named", variant="int8"), jobs).job.spec.fallback is None
+    with pytest.raises(JobError, match="There is a job spring already"):
+        submit(replace(request_of, variant="int8"), jobs)
+
+
+def test_the_same_job_again_is_the_one_that_is_there_whatever_its_workers_chose(
+    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path
+) -> None:
+    request_of = replace(request_of, model=int8_bundle)
+    job = submit(request_of, jobs).job
+    job.choose(job.spec.fallback, "shop-7: it disagrees")
+    assert not submit(request_of, jobs).new
+    named = submit(replace(request_of, name="named", variant="float32"), jobs).job
+    assert submit(replace(request_of, name="named"), jobs).job == named
+
+
+def test_a_submitter_whose_machine_disagrees_submits_float32_and_says_so(
+    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path, tmp_path: Path
+) -> None:
+    falsify(shutil.copytree(int8_bundle, tmp_path / "false"), "int8")
+    submitted = submit(replace(request_of, model=tmp_path / "false"), jobs)
+    assert (submitted.job.spec.model.variant, submitted.job.spec.fallback) == ("float32", None)
+    assert "takes float32 in the place of int8" in submitted.variant_words
+
+
+def test_of_a_job_that_fell_back_nothing_is_carried_over_into_one_of_int8(
+    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path, commit_part: Callable[..., None]
+) -> None:
+    request_of = replace(request_of, model=int8_bundle)
+    earlier = submit(replace(request_of, name="winter"), jobs).job
+    earlier.choose(earlier.spec.fallback)
+    commit_part(earlier, *range(earlier.spec.chunks))
+    carried = submit(replace(request_of, previous="winter"), jobs).carried
+    assert "--variant changed; every row is labelled again" in carried
+
+
+def test_what_is_carried_over_is_passed_over_where_the_workers_fall_back(
+    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path, commit_part: Callable[..., None], tmp_path: Path
+) -> None:
+    request_of = replace(request_of, model=int8_bundle)
+    earlier = submit(replace(request_of, name="winter"), jobs).job
+    earlier.choose(earlier.spec.model)
+    commit_part(earlier, *range(earlier.spec.chunks))
+    job = submit(replace(request_of, previous="winter"), jobs).job
+    table = open_previous(job, tmp_path)
+    assert table
+    table.close()
+    job.choose(job.spec.fallback)
+    assert open_previous(job, tmp_path) is None
 
 
 def test_a_catalogue_from_the_web(request_of: SubmitRequest, jobs: Jobs) -> None:
