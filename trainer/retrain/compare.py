@@ -14,6 +14,7 @@ from models.benchmark.child import photo_like
 from models.bundle import open_bundle
 from models.classifier import BATCH, Classifier, load
 from models.errors import BundleError
+from models.manifest import FLOAT32
 from models.session import open_session
 from trainer.data.dataset import NONE, Split
 from trainer.data.photo_cache import PixelStore
@@ -146,6 +147,9 @@ def read_frozen_photos(
 def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], None]) -> list[Footprint]:
     """Measure the bundles' default models on one thread, batch by batch in turns, each at its own size of photos.
 
+    Where their defaults are of different variants, float32 of each is measured: a network is not larger or slower
+    because its int8 may not be the default.
+
     Speed is that of each model's quickest batch in the thread's own CPU time, so that what else the machine does
     matters little.
 
@@ -155,9 +159,11 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
         BundleError: one of them is not a bundle, or is damaged.
     """
     tasks, sizes = [], []
-    for bundle in bundles:
-        manifest = open_bundle(bundle).manifest
-        model = (bundle / manifest.variants[manifest.default_variant].file).read_bytes()
+    manifests = [open_bundle(bundle).manifest for bundle in bundles]
+    alike = len({manifest.default_variant for manifest in manifests}) == 1
+    for bundle, manifest in zip(bundles, manifests, strict=True):
+        variant = manifest.default_variant if alike or FLOAT32 not in manifest.variants else FLOAT32
+        model = (bundle / manifest.variants[variant].file).read_bytes()
         session = open_session(model, str(bundle), threads=1)
         pixels = photo_like(BATCH, (manifest.preprocess.size, manifest.preprocess.size))
         sizes.append(len(model))

@@ -158,6 +158,13 @@ def test_a_model_is_about_as_quick_as_itself(bundle):
     assert told[-1] == (60, 60)
 
 
+def test_size_and_speed_are_of_one_variant(bundle, int8_bundle):
+    files = [(int8_bundle / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")]
+    assert files[0] != files[1]
+    for both, size in (((bundle, int8_bundle), files[0]), ((int8_bundle, int8_bundle), files[1])):
+        assert [one.bytes for one in measure_footprints(both, lambda *_: None)] == [size, size]
+
+
 def test_tasks_are_done_in_turns_and_the_first_round_does_not_count():
     now, done = [0.0], []
     took = {"old": iter([1.0, 5.0, 3.0, 4.0]), "new": iter([0.5, 2.0, 9.0, 9.0])}
