@@ -32,7 +32,7 @@ def choose_default(made: Sequence[MadeVariant], options: ExportOptions, cpu: str
     """The quickest variant that is as good as float32, unless a person has asked for one.
 
     That is a lighter one that is right on every processor, at least 1.05 times as fast as float32 in the network and
-    from file to label, whose measured loss of accuracy is not surely more than ``max_drop`` (the lower end of its 95%
+    from file to label, whose measured loss of accuracy chance can explain or is surely within ``max_drop`` (by its 95%
     interval), and that promises no lower precision and sends at most 2% more of the rows to review. float32 if there is
     none.
 
@@ -69,10 +69,11 @@ def _no_default(variant: MadeVariant, float32: MadeVariant, max_drop: float) -> 
         return "is right only on processors with VNNI or the like"
     if min(variant.speed, variant.gain or 1.0) < _QUICKER:
         return f"is {variant.pace}, and {_QUICKER} times is asked"
-    if cost and cost.points_95[0] > max_drop:
+    if cost and cost.points_95[0] > 0.0 and cost.points_95[1] > max_drop:
         low, high = cost.points_95
         return (
-            f"loses {cost.points:.2f} points of accuracy (95%: {low:.2f} to {high:.2f}), and {max_drop:g} are allowed"
+            f"loses {cost.points:.2f} points of accuracy on {cost.photos} validation photos, more than chance (95%: "
+            f"{low:.2f} to {high:.2f}), and {max_drop:g} are allowed"
         )
     if (promise or 0.0) < (wanted or 0.0):
         return f"promises a precision of {promise_text(promise)}, and float32 {promise_text(wanted)}"
