@@ -114,24 +114,25 @@ class Rules:
     def decide(self, scores: Scores, top_k: int) -> list[Prediction]:
         """A prediction for each photo; of equal probabilities the earlier class's wins."""
         order = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :top_k]
+        best = np.take_along_axis(scores.probabilities, order, axis=1).tolist()
         unknown = [None] * len(order) if scores.unknown is None else scores.unknown.tolist()
-        return [self._prediction(*row) for row in zip(scores.probabilities, order, unknown, strict=True)]
+        return [self._prediction(*row) for row in zip(order.tolist(), best, unknown, strict=True)]
 
-    def _prediction(self, row: Probabilities, best: npt.NDArray[np.intp], unknown: float | None) -> Prediction:
-        first = int(best[0])
+    def _prediction(self, classes: list[int], best: list[float], unknown: float | None) -> Prediction:
+        """A prediction of the likeliest classes, best first, and their probabilities."""
         return Prediction(
-            label=self.labels[first],
-            confidence=float(row[first]),
-            reason=self._reason(row[first], self.thresholds[first], unknown),
-            top_k=tuple((self.labels[i], float(row[i])) for i in best),
+            label=self.labels[classes[0]],
+            confidence=best[0],
+            reason=self._reason(best[0], self.thresholds[classes[0]], unknown),
+            top_k=tuple((self.labels[number], value) for number, value in zip(classes, best, strict=True)),
             unknown=unknown,
         )
 
-    def _reason(self, confidence: np.float32, threshold: float | None, unknown: float | None) -> ReviewReason | None:
+    def _reason(self, confidence: float, threshold: float | None, unknown: float | None) -> ReviewReason | None:
         """Why a person should look, if at all. A score or confidence that is NaN always goes to review."""
         if self.unknown_limit is not None and unknown is not None and not unknown <= self.unknown_limit:
             return ReviewReason.UNKNOWN
-        sure = threshold is not None and confidence >= np.float32(threshold)
+        sure = threshold is not None and confidence >= float(np.float32(threshold))
         return None if sure else ReviewReason.THRESHOLD
 
 

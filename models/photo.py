@@ -46,9 +46,13 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
     try:
         if within:
             _check_place(handle, path, within)
-        _check_regular(os.fstat(handle), path)
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read()
+        status = os.fstat(handle)
+        _check_regular(status, path)
+        data = os.read(handle, status.st_size + 1)
+        if len(data) == status.st_size:
+            return data
+        with os.fdopen(handle, "rb", closefd=False) as file:  # it grows, or its disk gives it in pieces
+            return data + file.read()
     except OSError as error:
         msg = f"Expected to read {path}, the disk answered {error}."
         raise ImageError(msg, ImageFault.MISSING) from error

@@ -20,10 +20,12 @@ __all__ = ["CACHE_FILE", "CacheFolder", "cache_folder", "open_local_cache"]
 
 CACHE_FILE: Final = "photos.sqlite"
 _TABLES: Final = """
+PRAGMA synchronous=OFF;
 PRAGMA journal_mode=WAL;
 CREATE TABLE photo (sha256 BLOB PRIMARY KEY, result TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE place (url BLOB PRIMARY KEY, etag TEXT NOT NULL, sha256 BLOB NOT NULL) WITHOUT ROWID;
 """
+"""Nothing is synced to the disk: the folder is of this boot, and a power cut ends it with the machine."""
 _MAX_BYTES: Final = 1 << 30
 """About four million photos; then nothing more is added."""
 _BUSY_S: Final = 2.0
@@ -43,7 +45,7 @@ def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy
         _make(file)
     connection = sqlite3.connect(file, timeout=busy_s, isolation_level=None)
     try:
-        connection.execute("PRAGMA synchronous=OFF")  # the folder is of this boot: a power cut ends it with the machine
+        connection.execute("PRAGMA synchronous=OFF")
         page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count={max_bytes // page_bytes}")
         connection.execute("SELECT 1 FROM photo LIMIT 1").fetchone()

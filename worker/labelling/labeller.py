@@ -3,7 +3,9 @@
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from itertools import chain
 from typing import Final, Protocol, Self
 
 import numpy as np
@@ -24,7 +26,13 @@ __all__ = ["Feed", "Guard", "Labeller", "run_chunks"]
 _LINGER_S: Final = 0.01
 """How long a batch that is not full waits for another photo."""
 
+_KEEP: Final = 32
+"""How many new results are kept for other processes at once: a transaction a batch took longer than its rows."""
+
 _WAIT_S: Final = 0.2
+_MOST_CHUNKS: Final = 3
+"""The most chunks in hand, those that are being committed included, if all photos lie on disk."""
+
 _MOST_ROWS: Final = 8192
 """The most rows of the chunks in hand; while slow hosts are waited for, their results stay in memory."""
 
@@ -55,17 +63,12 @@ class Feed(Protocol):
         """
 
 
-@dataclass
-class _Pixels:
-    """A photo in the batch, and all the rows that show it."""
-
-    sha256: str
-    pixels: Pixels
-    photos: list[Photo]
-
-
 class Labeller:
-    """Has chunks of one job in hand, and labels their photos; used in a ``with`` block, which gives up what is left."""
+    """Has chunks of one job in hand, and labels their photos; used in a ``with`` block, which gives up what is left.
+
+    With ``ahead`` it wants a chunk whose photos lie on disk before the last photos of another are labelled, so that
+    batches are full across chunks and parts are committed meanwhile.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,8 @@ class Labeller:
         on_finished: Callable[[Finished], None],
         known: EarlierResults = NO_EARLIER_RESULTS,
         guard: Guard | None = None,
+        *,
+        ahead: bool = False,
     ) -> None:
         self._job = job
         self._classifier = classifier
@@ -82,8 +87,14 @@ class Labeller:
         self._known = known
         self._on_finished = on_finished
         self._guard = guard or Guard()
+        self._ahead = ahead
         self._open: dict[int, OpenChunk] = {}
-        self._batch: dict[str, _Pixels] = {}
+        self._commits: set[Future[Finished]] = set()
+        self._committer = ThreadPoolExecutor(1)  # while a part is synced to its disk, other photos are labelled
+        size = classifier.metadata.preprocess.size
+        self._pixels = np.empty((BATCH, size, size, 3), np.uint8)
+        self._batch: dict[str, list[Photo]] = {}
+        self._unkept: dict[str, list[LabelledRow]] = {}
         self._awaited = 0
         self._rows = 0
         self._seen = 0
@@ -96,21 +107,27 @@ class Labeller:
         chunks, self._open = self._open, {}
         for chunk in chunks.values():
             chunk.give_up()  # before what may raise: a marker that stays tells of a photo that ended its process
+        self._committer.shutdown()
         for number in chunks:
             self._photos.forget(number)
+        self._keep()
 
     @property
     def busy(self) -> bool:
         """Whether a chunk is in hand."""
-        return bool(self._open)
+        return bool(self._open or self._commits)
 
     @property
     def wants_more(self) -> bool:
         """Whether to begin another chunk: there is room for it, and its photos would be fetched at once."""
-        return not self._open or (self._photos.wants_more and self._rows < _MOST_ROWS and self._awaited < self._ahead)
+        if not self._open:
+            return self._ahead or not self._commits
+        if self._ahead and self._photos.on_disk and self._awaited < BATCH:
+            return len(self._open) + len(self._commits) < _MOST_CHUNKS
+        return self._photos.wants_more and self._rows < _MOST_ROWS and self._awaited < self._most_awaited
 
     @property
-    def _ahead(self) -> float:
+    def _most_awaited(self) -> float:
         return max(_AHEAD, _AHEAD_S * self._seen / max(time.monotonic() - self._start, _AHEAD_S))
 
     def begin(self, number: int) -> None:
@@ -130,6 +147,8 @@ class Labeller:
     def step(self) -> None:
         """Take the next photo and process it; if none arrives in time, label the batch as it is."""
         self._guard.before_photo()
+        if self._commits:
+            self._report(0.0 if self._open else _WAIT_S)
         photo = self._photos.take(_LINGER_S if self._batch else _WAIT_S) if self._awaited else None
         if photo is not None:
             self._awaited -= 1
@@ -166,10 +185,11 @@ class Labeller:
         sha256 = hashlib.sha256(data).hexdigest()
         waiting = self._batch.get(sha256)
         if waiting is not None:
-            waiting.photos.append(photo)
+            waiting.append(photo)
             chunk.effort["repeated"] += 1
             return
-        known = self._known.find(sha256)
+        fresh = self._unkept.get(sha256)
+        known = EarlierResult(fresh[0].result, carried=False) if fresh else self._known.find(sha256)
         if known is not None:
             self._take_over(photo, chunk, known)
             return
@@ -177,7 +197,8 @@ class Labeller:
         if isinstance(outcome, ImageError):
             self._fail(photo, sha256, outcome)
         else:
-            self._batch[sha256] = _Pixels(sha256, outcome, [photo])
+            self._pixels[len(self._batch)] = outcome
+            self._batch[sha256] = [photo]
 
     def _take_over(self, photo: Photo, chunk: OpenChunk, known: EarlierResult) -> None:
         chunk.effort["carried" if known.carried else "repeated"] += 1
@@ -194,18 +215,26 @@ class Labeller:
 
     def _label(self) -> None:
         start = time.perf_counter()
-        batch, self._batch = list(self._batch.values()), {}
-        scores = self._classifier.score(np.stack([waiting.pixels for waiting in batch]))
+        batch, self._batch = self._batch, {}
+        scores = self._classifier.score(self._pixels[: len(batch)])
         predictions = self._classifier.decide(scores, self._job.spec.options.top_k)
         seconds = (time.perf_counter() - start) / len(batch)
-        done: list[tuple[Photo, LabelledRow]] = []
-        for waiting, prediction in zip(batch, predictions, strict=True):
-            row = labeled_row(prediction, waiting.sha256, self._classifier.reference)
-            self._open[waiting.photos[0].wanted.chunk].effort["inference_s"] += seconds
-            done += [(photo, LabelledRow(replace(row, etag=photo.etag), photo.url)) for photo in waiting.photos]
-        self._known.add(labelled for _, labelled in done)
-        for photo, labelled in done:
-            self._settle(photo, labelled.result)
+        done: list[tuple[Photo, RowResult]] = []
+        for (sha256, photos), prediction in zip(batch.items(), predictions, strict=True):
+            row = labeled_row(prediction, sha256, self._classifier.reference)
+            self._open[photos[0].wanted.chunk].effort["inference_s"] += seconds
+            rows = [replace(row, etag=photo.etag) if photo.etag else row for photo in photos]
+            self._unkept[sha256] = [LabelledRow(row, photo.url) for row, photo in zip(rows, photos, strict=True)]
+            done += zip(photos, rows, strict=True)
+        if len(self._unkept) >= _KEEP:
+            self._keep()
+        for photo, row in done:
+            self._settle(photo, row)
+
+    def _keep(self) -> None:
+        """Let other processes know the new results; one that is killed before has at most ``_KEEP`` to find again."""
+        self._known.add(chain.from_iterable(self._unkept.values()))
+        self._unkept = {}
 
     def _settle(self, photo: Photo, result: RowResult) -> None:
         chunk = self._open[photo.wanted.chunk]
@@ -215,10 +244,15 @@ class Labeller:
     def _finish_if_whole(self, chunk: OpenChunk) -> None:
         if not chunk.is_whole:
             return
-        finished = chunk.commit()
         del self._open[chunk.number]
-        self._rows -= len(finished.rows)
-        self._on_finished(finished)
+        self._rows -= self._job.rows_in_chunk(chunk.number)
+        self._commits.add(self._committer.submit(chunk.commit))
+
+    def _report(self, timeout_s: float) -> None:
+        """Tell of the chunks that have their parts by now, or as soon as one has."""
+        done, self._commits = wait(self._commits, timeout_s, FIRST_COMPLETED)
+        for commit in done:
+            self._on_finished(commit.result())
 
 
 def _decoded(photo: Photo, chunk: OpenChunk, data: bytes) -> Pixels | ImageError:

@@ -116,7 +116,7 @@ def _serve(job: Job, classifier: Classifier, replies: TextIO) -> None:
     with (
         closing(photos_of(job)) as photos,
         closing(open_earlier_results(job)) as known,
-        Labeller(job, classifier, photos, done, known) as labeller,
+        Labeller(job, classifier, photos, done, known, ahead=True) as labeller,
     ):
         run_chunks(labeller, feed)
 

@@ -162,6 +162,11 @@ class Photos:
         """Whether it could fetch more photos at once than were requested; false if all lie on disk."""
         return self._downloads is not None and self._downloads.wants_more and len(self._here) < _BACKLOG
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether all photos that were asked for lie on disk."""
+        return self._downloads is None
+
     def close(self) -> None:
         """Stop all downloads."""
         if self._downloads:
