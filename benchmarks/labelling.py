@@ -148,7 +148,9 @@ def _report(images: int, pairs: list[tuple[Measure, Measure]]) -> None:
     whole = statistics.median(ours.whole / bare.whole for ours, bare in pairs)
     phase = statistics.median(ours.phase / bare.whole for ours, bare in pairs)
     processor = statistics.median(bare.processor_ms / ours.processor_ms for ours, bare in pairs)
-    print(f"median of the ratios: whole command {whole:.3f}, labelling phase {phase:.3f}, processor time {processor:.3f}")
+    print(
+        f"median of the ratios: whole command {whole:.3f}, labelling phase {phase:.3f}, processor time {processor:.3f}"
+    )
     print(f"largest resident memory of a process: {max(ours.memory_mb for ours, _ in pairs):.0f} MB")
 
 

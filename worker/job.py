@@ -269,7 +269,9 @@ class Job:
     def chunk_table(self, chunk: int, columns: list[str] | None = None) -> pa.Table:
         """The catalogue rows of a chunk."""
         number, group = divmod(chunk, self.spec.chunks_per_file)
-        return _rows_file(self.storage, rows_key(number), self.spec.id).read_row_group(group, columns, use_threads=False)
+        return _rows_file(self.storage, rows_key(number), self.spec.id).read_row_group(
+            group, columns, use_threads=False
+        )
 
     def part_keys(self) -> dict[int, str]:
         """Chunk → key of its part, the latest retry's, for every chunk that has one."""

@@ -101,8 +101,8 @@ def brought(job: Job, cells: Iterable[str | None], within_s: float = _WITHIN_S) 
     """Read some photos of a job, from the same places as labelling and no others.
 
     Returns:
-        Cell → a PNG of the photo inside a white square. Photos that cannot be read, or do not arrive within
-        ``within_s`` seconds, are left out.
+        Cell → the photo inside a white square, as a BMP, which is made and read in no time. Photos that cannot be read,
+        or do not arrive within ``within_s`` seconds, are left out.
     """
     wanted = [Wanted(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
     found: dict[str, bytes] = {}
@@ -117,6 +117,6 @@ def brought(job: Job, cells: Iterable[str | None], within_s: float = _WITHIN_S) 
             picture = thumbnail(photo.outcome, _SIDE) if isinstance(photo.outcome, bytes) else None
             if picture and photo.wanted.cell:
                 buffer = io.BytesIO()
-                picture.save(buffer, "PNG")
+                picture.save(buffer, "BMP")
                 found[photo.wanted.cell] = buffer.getvalue()
     return found

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -115,5 +116,8 @@ class QueuedJob:
 
     def _is_early(self, held: InHand) -> bool:
         """Whether the marker of the only try at the chunk names one of its first rows."""
-        texts = [marker.read_text().strip() for marker in (self.folder / "inhand").glob(f"{held.chunk:06d}.*")]
+        texts = []
+        for marker in (self.folder / "inhand").glob(f"{held.chunk:06d}.*"):
+            with suppress(FileNotFoundError):  # its chunk was done just before the process was stopped
+                texts.append(marker.read_text().strip())
         return held in self.in_hand() and len(texts) == 1 and texts[0] != "" and int(texts[0]) < _EARLY_ROW

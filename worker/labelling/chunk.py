@@ -129,14 +129,14 @@ class OpenChunk:
         return tuple(self._rows[number] for number in range(self._size))
 
     def commit(self) -> Finished:
-        """Commit the part of a whole chunk; harmless where it was done elsewhere meanwhile."""
+        """Commit the part of a whole chunk; harmless where it was done elsewhere meanwhile. Any thread may call it."""
         rows = self.rows
         photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        data = part_bytes(list(rows), self._job.spec.id, worker, seconds, self._earlier.deaths, photos)
-        committed = self._job.storage.commit(self._key, data)
-        self.give_up()
+        with self._open:  # its marker goes, whatever happens
+            data = part_bytes(list(rows), self._job.spec.id, worker, seconds, self._earlier.deaths, photos)
+            committed = self._job.storage.commit(self._key, data)
         forget_attempts(self._job.storage, self.number)
         return Finished(self.number, committed, rows, seconds, photos)
 

@@ -2,7 +2,6 @@
 
 import logging
 import traceback
-from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from worker.events import log_event
 
 __all__ = ["Limits", "Photo", "Wanted", "fails_its_photo"]
 
-_NOT_OF_THE_PHOTO: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError)
-"""Errors that fail no row: those of this machine, and those that end the work."""
+_NOT_OF_THE_PHOTO: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
+"""With cancelled tasks, errors that fail no row: those of this machine, and those that end the work."""
 _LINES: Final = 60
 """Characters kept of a traceback, the last ones: hosts and catalogues must not fill a disk with them."""
 
@@ -93,6 +92,10 @@ def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
     except _NOT_OF_THE_PHOTO:
         raise
     except BaseException as error:
+        from asyncio import CancelledError  # seldom needed, and a labelling process takes a tenth of its start for it
+
+        if isinstance(error, CancelledError):
+            raise
         text = one_line(f"{type(error).__name__}: {error}", 300)
         lines = "".join(traceback.format_exception(error)).split("\n")[-_LINES:]
         trace = "\n".join(one_line(line, 300) for line in lines)

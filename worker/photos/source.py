@@ -10,10 +10,10 @@ from models.errors import ImageError, ImageFault
 from worker.job import Job
 from worker.photos.address import Addresses
 from worker.photos.cells import Cells, ReadPhoto, Target
-from worker.photos.downloads import Download, Downloads
 from worker.photos.photo import Limits, Photo, Wanted, fails_its_photo
 
 if TYPE_CHECKING:
+    from worker.photos.downloads import Download, Downloads
     from worker.photos.names import Lookup
 
 __all__ = ["Photos", "limits_of", "open_photos", "photos_of"]
@@ -63,8 +63,9 @@ def open_photos(
     """
     addresses, some = Addresses(allow_hosts), limits or Limits()
 
-    def downloads() -> Downloads:
+    def downloads() -> "Downloads":
         from worker.photos.clients import Clients
+        from worker.photos.downloads import Downloads
         from worker.photos.names import system_lookup
 
         return Downloads(some, lambda: Clients(some, addresses, lookup or system_lookup))
@@ -78,7 +79,7 @@ class Photos:
     All methods are called by one thread.
     """
 
-    def __init__(self, cells: Cells, start_downloads: Callable[[], Downloads]) -> None:
+    def __init__(self, cells: Cells, start_downloads: "Callable[[], Downloads]") -> None:
         self._cells = cells
         self._start_downloads = start_downloads
         self._downloads: Downloads | None = None

@@ -61,11 +61,12 @@ def read_folder(path: Path) -> Reader:
 
 
 def _walk(root: Path, left_out: Counter[str]) -> Iterator[str]:
+    before = len(str(root / "_")) - 1  # characters before a file's name under the root
     for file in walk_files(root):
         if file.suffix.lower() not in IMAGE_SUFFIXES:
             left_out[file.suffix.lower()] += 1
             continue
-        name = str(file.relative_to(root))
+        name = str(file)[before:]
         try:
             name.encode()
         except UnicodeEncodeError as error:

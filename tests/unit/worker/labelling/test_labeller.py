@@ -1,9 +1,13 @@
 """With a real model, and photos that come when and how a test likes."""
 
+import errno
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.classifier import Classifier, load
+from models.decision import Scores
 from models.errors import ImageError, ImageFault, JobError
 from models.manifest import AUTO
+from models.preprocess import Pixels
 from models.storage.storage import FolderStorage
 from worker.earlier.result_table import EarlierResult, LabelledRow
 from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
@@ -40,6 +46,7 @@ class Post:
         self.waiting: list[tuple[Wanted, str | None]] = []
         self.asked: list[tuple[str | None, str | None]] = []
         self.wants_more = True
+        self.on_disk = False
 
     def want(self, photos: Sequence[Wanted], etags: Mapping[str, str]) -> None:
         for wanted in photos:
@@ -237,6 +244,83 @@ def test_of_hosts_that_bring_nothing_not_all_of_a_job_is_awaited(job_of, model, 
         while len(post.waiting) > 1008:
             labeller.step()
         assert labeller.wants_more
+
+
+class Batches:
+    """A model that notes how many photos it is given at once."""
+
+    def __init__(self, model: Classifier) -> None:
+        self._model = model
+        self.metadata, self.reference, self.decide = model.metadata, model.reference, model.decide
+        self.sizes: list[int] = []
+
+    def score(self, pixels: Pixels) -> Scores:
+        self.sizes.append(len(pixels))
+        return self._model.score(pixels)
+
+
+@pytest.fixture
+def many(photos: Photos) -> dict[str, bytes | ImageError]:
+    """Forty photos, no two of the same bytes, of which the fourth is missing."""
+    data = list(photos.values())
+    found = {f"{number}.png": data[number % 12] + bytes([number]) for number in range(40)}
+    return {**found, "3.png": ImageError("There is no photo.", ImageFault.MISSING)}
+
+
+def on_disk(bring: Mapping[str, bytes | ImageError]) -> Post:
+    post = Post(bring)
+    post.on_disk, post.wants_more = True, False
+    return post
+
+
+@pytest.mark.parametrize(("ahead", "sizes"), [(True, [8, 8, 8, 8, 7]), (False, [8, 7, 8, 8, 8])])
+def test_batches_are_full_across_chunks_where_the_next_is_asked_for_ahead(
+    job_of, model, many, *, ahead: bool, sizes: list[int]
+) -> None:
+    job, noted, finished, memory = job_of(list(many)), Batches(model), [], Memory()
+    with Labeller(job, noted, on_disk(many), finished.append, memory, ahead=ahead) as labeller:
+        run_chunks(labeller, Chunks(range(job.spec.chunks)))
+    assert noted.sizes == sizes
+    assert sorted(done.chunk for done in finished) == [0, 1, 2]
+    expected = [None if isinstance(data, ImageError) else model.classify(data).label for data in many.values()]
+    assert [row["label"] for row in rows_of(job)] == expected
+    assert len(memory.by_sha256) == 39
+
+
+def test_while_a_part_is_committed_the_next_photos_are_labelled(job_of, model, many) -> None:
+    begun, finished = Event(), []
+
+    class Announcing(Batches):
+        def score(self, pixels: Pixels) -> Scores:
+            if len(self.sizes) == 4:
+                begun.set()
+            return super().score(pixels)
+
+    def slow_link(old: Path, new: Path) -> None:
+        assert begun.wait(30)  # the last photos but for one batch are reached only if nobody waits for this
+        os.link(old, new)
+
+    job = job_of(list(many))
+    job = replace(job, storage=FolderStorage(job.storage.root, link=slow_link))
+    with Labeller(job, Announcing(model), on_disk(many), finished.append, ahead=True) as labeller:
+        run_chunks(labeller, Chunks(range(job.spec.chunks)))
+    assert sorted(done.chunk for done in finished) == [0, 1, 2]
+    assert len(rows_of(job)) == 40
+
+
+def test_a_part_that_cannot_be_written_ends_the_work_and_leaves_no_marker(job_of, model, many) -> None:
+    def full(old: Path, new: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job = job_of(list(many))
+    job = replace(job, storage=FolderStorage(job.storage.root, link=full))
+    with (
+        pytest.raises(OSError, match="No space"),
+        Labeller(job, model, on_disk(many), lambda _: None, ahead=True) as labeller,
+    ):
+        run_chunks(labeller, Chunks(range(job.spec.chunks)))
+    assert not job.part_keys()
+    assert not list((job.storage.scratch / "inhand").iterdir())
 
 
 class Refusing(Guard):
