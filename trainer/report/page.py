@@ -60,7 +60,7 @@ def report_page(material: ReportMaterial) -> str:
         confusion=_confusion(judged, classes),
         precision_recall=_precision_recall(judged, classes),
         reliability=_reliability(judged, ece_before, material.figures),
-        scores=None if judged.unknown is None else judged.unknown[np.isfinite(judged.unknown)].astype(np.float64),
+        strangeness=_strangeness(material),
         best=material.best,
         data=_data(material),
         set_aside=_set_aside(material.excluded),
@@ -68,6 +68,18 @@ def report_page(material: ReportMaterial) -> str:
         | {"made with": material.made_with},
         batch_uri=data_uri(material.train_batch, "jpeg") if material.train_batch else "",
     )
+
+
+def _strangeness(material: ReportMaterial) -> tuple[Judged, NDArray[np.float64]] | None:
+    """The finite unknown scores ``(n,)`` of the first photos that have any, the shown ones before test and validation.
+
+    Photos out of fold have none: each fold's network has a score of its own.
+    """
+    for split in (material.split, Judged.TEST, Judged.VAL):
+        judged = material.judged.get(split)
+        if judged is not None and judged.unknown is not None:
+            return split, judged.unknown[np.isfinite(judged.unknown)].astype(np.float64)
+    return None
 
 
 def _thresholds(material: ReportMaterial) -> _Values:

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from tests.html_page import NASTY, Page, check_harmless
 from tests.unit.trainer.report.materials import made, noise, with_outcome
 from trainer.data.dataset import Exclusion
-from trainer.judging.evaluate import Judged, PerSplit
+from trainer.judging.evaluate import CrossValidated, Judged, PerSplit
 from trainer.report.material import ReportMaterial
 from trainer.report.page import average_precision, overlay, report_page
 from trainer.run import RunState
@@ -172,6 +172,17 @@ def test_the_share_beyond_the_limit_is_said(shop, html) -> None:
     assert set(kinds) == {"labeled", "review"}
 
 
+def test_photos_out_of_fold_have_no_unknown_score_and_those_of_test_are_shown(shop) -> None:
+    out_of_fold = replace(shop.judged[Judged.VAL], unknown=None, photos=shop.judged[Judged.VAL].photos * 2)
+    cv = CrossValidated(**dict(shop.evaluation.val.model_copy(update={"n": 180})), folds=5)
+    evaluation = shop.evaluation.model_copy(update={"cv": cv})
+    material = replace(shop, judged={**shop.judged, Judged.CV: out_of_fold}, evaluation=evaluation)
+    assert material.split is Judged.CV
+    text = said(report_page(material), "unknown")
+    assert "distance score of the test photos" in text
+    assert "Of the test photos, all known, it sends" in text
+
+
 def test_reliability_is_drawn_before_and_after(html) -> None:
     section = part(html, "calibration")
     assert "temperature 1.50" in section
@@ -193,8 +204,8 @@ def test_every_setting_is_listed(shop, html) -> None:
 
 def test_the_list_of_label_errors_says_what_it_shows_of_planted_ones(html) -> None:
     text = said(html, "labels")
-    assert "102 labels were made wrong on purpose" in text
-    assert "Of the 50 labels that were doubted most, 45 were planted." in text
+    assert "102 labels were made wrong on purpose: 102 in each trial" in text
+    assert "Of the 50 labels that were doubted most in a trial, 45 were planted, on average." in text
     assert "25 rows 62.5% 48.0 to 75.0% 37.5% 25.0 to 52.0% all 60 rows 87.5%" in text
     assert "What this list shows" not in said(report_page(made(issues=0)), "labels")
 
