@@ -1,17 +1,15 @@
 """What the exporter reads of a run folder. The trainer writes it; neither room imports the other for it."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models.arrays import read_arrays
 from models.bundle import MANIFEST_FILE
 from models.errors import InputError
 from models.photo import evenly
@@ -125,29 +123,22 @@ def _read_args(path: Path) -> _Args:
         raise InputError(msg) from error
 
 
-@contextmanager
-def _reading(what: str, file: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, EOFError, LookupError, TypeError, ValueError, AttributeError, BadZipFile) as error:
-        msg = f"Expected {what} in {file}, it is damaged ({error!r}); train again."
-        raise InputError(msg) from error
-
-
 def _read_pixels(file: Path) -> tuple[Pixels, npt.NDArray[np.intp]]:
-    with _reading("pixels and labels", file), np.load(file, allow_pickle=False) as arrays:
-        return np.asarray(arrays["pixels"]), np.asarray(arrays["labels"], np.intp)
+    arrays = read_arrays(file, "pixels and labels", "pixels", "labels")
+    return arrays["pixels"], arrays["labels"].astype(np.intp)
 
 
 def _read_fold(file: Path) -> HeldOutLogits:
-    with _reading("the predictions of a fold's network", file), file.open("rb") as opened:
-        return HeldOutLogits.read(opened)
+    return HeldOutLogits(**read_arrays(file, "the predictions of a fold's network", "logits", "labels", "known"))
 
 
 def _test_accuracy(file: Path) -> float | None:
-    with _reading("the figures of a run", file):
+    try:
         test = json.loads(file.read_bytes()).get("test") if file.is_file() else None
         return float(test["accuracy"]) if test else None
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        msg = f"Expected the figures of a run in {file}, it is damaged ({error!r}); train again."
+        raise InputError(msg) from error
 
 
 def _read_confidence(path: Path, classes: int) -> Confidence:

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import fcntl
-import io
 import math
 import os
 import re
@@ -18,6 +17,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models.arrays import write_arrays
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import Confidence
@@ -217,9 +217,7 @@ class Run:
 
     def write_pixels(self, name: str, pixels: Pixels, labels: "np.ndarray[Any, Any]") -> None:
         """Keep pixels ``uint8 (n, S, S, 3)`` and class indices ``(n,)`` for the export."""
-        buffer = io.BytesIO()
-        np.savez(buffer, pixels=pixels, labels=labels)
-        replace_file(self.path / "export" / f"{name}.npz", buffer.getvalue())
+        write_arrays(self.path / "export" / f"{name}.npz", pixels=pixels, labels=labels)
 
 
 def open_run(path: Path) -> Run:

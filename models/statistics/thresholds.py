@@ -23,7 +23,7 @@ Bonferroni's inequality a walk gets what these, and the refusals of classes, lea
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final, Self
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -72,20 +72,6 @@ class HeldOutLogits:
     logits: npt.NDArray[np.float32]
     labels: npt.NDArray[np.intp]
     known: Chosen
-
-    def write(self, file: BinaryIO) -> None:
-        """Write the arrays as ``.npz``."""
-        np.savez(file, logits=self.logits, labels=self.labels, known=self.known)
-
-    @classmethod
-    def read(cls, file: BinaryIO) -> Self:
-        """Read what :meth:`write` wrote.
-
-        Raises:
-            OSError, EOFError, ValueError, KeyError, BadZipFile: the file is damaged.
-        """
-        with np.load(file, allow_pickle=False) as arrays:
-            return cls(arrays["logits"], arrays["labels"], arrays["known"])
 
     def fitted(self) -> "tuple[float, HeldOutRows]":
         """The temperature that fits these rows, and the rows with probabilities at it."""

@@ -1,24 +1,19 @@
 """Folds: more networks, each trained without a part of the photos, whose predictions for that part are honest."""
 
-import io
 import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
-from zipfile import BadZipFile
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import InputError
+from models.arrays import read_arrays, write_arrays
 from models.statistics.out_of_distribution import OutOfDistribution, fit_out_of_distribution
 from models.statistics.thresholds import HeldOutLogits
-from models.whole_file import replace_file
-from trainer.data.photo_cache import PixelStore
 from trainer.learning.predictions import Predictions, features_of, predict
 from trainer.learning.recipe import recipe_for
 from trainer.learning.training import Training, labels_of, new_network
@@ -30,16 +25,15 @@ from trainer.splits.unlabelled import Fate, read_unlabelled
 __all__ = [
     "CV_FOLDS",
     "FoldView",
-    "Guesses",
     "assign_folds",
     "candidates_of",
     "choose_folds",
-    "guess",
     "held_out",
     "held_photos",
     "is_cross_validated",
     "share_of_main",
     "train_folds",
+    "write_guesses",
 ]
 
 Advance = Callable[[str, int, int], None]
@@ -88,7 +82,7 @@ def train_folds(
 
     Predictions that an earlier run has made are taken from disk. ``deadline``, for all folds, is by
     :func:`time.monotonic`; ``advance`` is told (what, done, total) of the running fold's epochs. Each network is asked
-    about the candidates among the training's photos without labels, too (:func:`guess`).
+    about the candidates among the training's photos without labels, too (:func:`write_guesses`).
 
     Returns:
         The predictions of each fold; None if somebody stopped it.
@@ -123,44 +117,23 @@ def held_out(
     return HeldOutLogits(predictions.logits, labels_of(photos, training.args.classes), known), score
 
 
-@dataclass(frozen=True)
-class Guesses:
-    """What a network says of photos without labels: class logits ``float32 (n, classes)``, and whether it knows such.
-
-    ``known`` is ``bool (n,)``: the out-of-distribution score is within its limit.
-    """
-
-    logits: npt.NDArray[np.float32]
-    known: npt.NDArray[np.bool_]
-
-    def to_bytes(self) -> bytes:
-        """The arrays as ``.npz``."""
-        buffer = io.BytesIO()
-        np.savez(buffer, logits=self.logits, known=self.known)
-        return buffer.getvalue()
-
-    @classmethod
-    def read(cls, path: Path) -> "Guesses":
-        """Read what :meth:`to_bytes` gave; InputError where it is damaged."""
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls(arrays["logits"], arrays["known"])
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-            msg = f"Expected a network's guesses in {path}, they are damaged or gone ({error}); train again."
-            raise InputError(msg) from error
-
-
 def candidates_of(training: Training) -> list[str]:
     """SHA-256s of the photos without labels that no network has been asked about yet."""
     photos = read_unlabelled(training.run.unlabelled)
     return [photo.sha256 for photo in photos if photo.fate is Fate.CANDIDATE]
 
 
-def guess(network: keras.Model, asked: Sequence[str], store: PixelStore, score: OutOfDistribution) -> Guesses:
-    """Ask a network about photos without labels; its logits are those of a photo and of its mirror image, averaged."""
-    plain, mirrored = (predict(network, asked, store, mirrored=one) for one in (False, True))
-    logits = (plain.logits + mirrored.logits) * np.float32(0.5)
-    return Guesses(logits, score.head.score(plain.features) <= score.limit)
+def write_guesses(network: keras.Model, training: Training, asked: Sequence[str], score: OutOfDistribution) -> None:
+    """Write ``guesses.npz`` of a training's run: what its network says of photos without labels, if there are any.
+
+    ``logits``, ``float32 (n, classes)``, are the mean of those of a photo and of its mirror image; ``known``, ``bool
+    (n,)``, says whether the out-of-distribution score is within its limit.
+    """
+    if not asked:
+        return
+    plain, mirrored = (predict(network, asked, training.store, mirrored=one) for one in (False, True))
+    known = score.head.score(plain.features) <= score.limit
+    write_arrays(training.run.guesses, logits=(plain.logits + mirrored.logits) * np.float32(0.5), known=known)
 
 
 def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
@@ -218,23 +191,16 @@ def _train(part: Training, asked: Sequence[str], deadline: float | None, view: "
     # The last epoch predicts: to take its best by these very photos would flatter it.
     predictions = predict(network, [photo.sha256 for photo in part.held], part.store)
     held, score = held_out(network, part, part.held, predictions)
-    if asked:
-        replace_file(part.run.guesses, guess(network, asked, part.store, score).to_bytes())
-    buffer = io.BytesIO()
-    held.write(buffer)
-    replace_file(part.run.answers, buffer.getvalue())
+    write_guesses(network, part, asked, score)
+    write_arrays(part.run.answers, logits=held.logits, labels=held.labels, known=held.known)
     return held
 
 
 def _kept(part: Training) -> HeldOutLogits | None:
-    try:
-        with part.run.answers.open("rb") as file:
-            return HeldOutLogits.read(file)
-    except FileNotFoundError:
+    if not part.run.answers.is_file():
         return None
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        msg = f"Expected the predictions of a fold's network in {part.run.answers}, it is damaged ({error}); delete it."
-        raise InputError(msg) from error
+    what, names = "the predictions of a fold's network", ("logits", "labels", "known")
+    return HeldOutLogits(**read_arrays(part.run.answers, what, *names, advice="delete it"))
 
 
 class FoldView:

@@ -26,13 +26,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from models.arrays import read_arrays
 from models.errors import InputError
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.intervals import Interval, difference_interval
 from models.statistics.thresholds import HeldOutLogits
 from models.text import number_of
 from models.whole_file import replace_file
-from trainer.judging.folds import FoldView, Guesses, candidates_of, guess, held_out, share_of_main, train_folds
+from trainer.judging.folds import FoldView, candidates_of, held_out, share_of_main, train_folds, write_guesses
 from trainer.learning.predictions import predict
 from trainer.learning.training import Training, new_network
 from trainer.run import Run, read_history
@@ -150,12 +151,12 @@ def self_train(
 
 
 def _ask(training: Training) -> HeldOutLogits:
-    """What a training's network says of the validation photos; of candidates without labels, too, which is kept."""
-    network, store = keras.saving.load_model(training.run.best, compile=False), training.store
-    predictions = predict(network, [photo.sha256 for photo in training.held], store)
+    """What a training's network says of the validation photos; what it says of candidates without labels is written."""
+    network = keras.saving.load_model(training.run.best, compile=False)
+    predictions = predict(network, [photo.sha256 for photo in training.held], training.store)
     held, score = held_out(network, training, training.held, predictions)
-    if (asked := candidates_of(training)) and not training.run.guesses.is_file():
-        replace_file(training.run.guesses, guess(network, asked, store, score).to_bytes())
+    if not training.run.guesses.is_file():
+        write_guesses(network, training, candidates_of(training), score)
     return held
 
 
@@ -176,10 +177,10 @@ def _write_pseudo_labels(
 def _write_one(teacher: Training, asked: Run, student: Run, known: Sequence[HeldOutLogits]) -> None:
     """Write what the student of one network learns from; ``known`` calibrates that."""
     logits, labels = (np.concatenate([getattr(part, name) for part in known]) for name in ("logits", "labels"))
-    guesses = Guesses.read(asked.guesses)
-    probabilities = calibrated(guesses.logits, fit_temperature(logits, labels))
+    guesses = read_arrays(asked.guesses, "what a network says of photos without labels", "logits", "known")
+    probabilities = calibrated(guesses["logits"], fit_temperature(logits, labels))
     counts = np.bincount(teacher.labels, minlength=len(teacher.args.classes))
-    fates = choose_pseudo_labels(probabilities, guesses.known, counts)
+    fates = choose_pseudo_labels(probabilities, guesses["known"], counts)
     buffer = io.BytesIO()
     np.save(buffer, probabilities[[fate is Fate.LEARNED for fate in fates]])
     student.path.mkdir(parents=True, exist_ok=True)

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from models.arrays import read_arrays, write_arrays
 from models.errors import DataError
 from models.statistics.calibration import class_logits
 from trainer.learning.batches import Batches
 from trainer.learning.recipe import Recipe, epochs_left_in, has_fallen, rate_at, scale_at
-from trainer.learning.training_step import Learner, read_state, save_network, write_state
+from trainer.learning.training_step import Learner, save_network
 from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
 __all__ = ["FitOutcome", "FitView", "Limits", "TensorBoardView", "ValidationPhotos", "fit"]
@@ -176,7 +177,7 @@ class _Loop:
         """Continue from the state that an earlier run left; epochs that are not in it are trained again."""
         if not self.run.state.is_file():
             return
-        state = read_state(self.run.state)
+        state = read_arrays(self.run.state, "the state of a training")
         self.learner.restore(state)
         self.progress = float(state["progress"])
         self.history = [row for row in read_history(self.run.history) if row.epoch <= int(state["epoch"])]
@@ -286,7 +287,7 @@ class _Loop:
                 save_network(self.learner.network, self.run.best)
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
-        write_state(self.run.state, state)  # comes last: what is not in it is trained again
+        write_arrays(self.run.state, **state)  # comes last: what is not in it is trained again
 
 
 @dataclass

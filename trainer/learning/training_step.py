@@ -1,6 +1,5 @@
 """A training step, the running average of the weights, and the saved state to resume from."""
 
-import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +7,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -16,7 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from models.errors import InputError
-from models.whole_file import replace_file, replacing
+from models.whole_file import replacing
 from trainer.learning.recipe import Recipe
 
 __all__ = [
@@ -24,10 +22,8 @@ __all__ = [
     "State",
     "has_bfloat16",
     "in_bfloat16",
-    "read_state",
     "save_network",
     "speeds_of_formats",
-    "write_state",
 ]
 
 State = dict[str, npt.NDArray[Any]]
@@ -222,10 +218,9 @@ def speeds_of_formats(
 def in_bfloat16(network: keras.Model) -> Iterator[None]:
     """Within the block, the network's convolutions and the layers between them compute in bfloat16.
 
-    Weights, optimizers, averages,
-    losses and the head stay in float32, and so does all that judges a network (Micikevicius et al. 2018; bfloat16 has
-    float32's range, so no loss is scaled). What a :func:`tf.function` traces within the block stays so; the network
-    itself is as it was afterwards, and is saved as it was.
+    Weights, optimizers, averages, losses and the head stay in float32, and so does all that judges a network
+    (Micikevicius et al. 2018; bfloat16 has float32's range, so no loss is scaled). What a :func:`tf.function` traces
+    within the block stays so. Afterwards the network is as it was, and is saved as it was.
     """
     layers = [layer for layer in network.layers if isinstance(layer, _ROUNDED)]
     own = [layer.dtype_policy for layer in layers]
@@ -243,20 +238,3 @@ def save_network(network: keras.Model, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, path.suffix) as temporary:
         network.save(temporary)
-
-
-def write_state(path: Path, state: State) -> None:
-    """Write ``state.npz``, whole."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **state)  # type: ignore[arg-type]
-    replace_file(path, buffer.getvalue())
-
-
-def read_state(path: Path) -> State:
-    """Read ``state.npz``; InputError where it is damaged."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, EOFError, ValueError, BadZipFile) as error:
-        msg = f"Expected the state of a training in {path}, it is damaged ({error}); train again."
-        raise InputError(msg) from error

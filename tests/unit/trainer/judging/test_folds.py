@@ -1,4 +1,3 @@
-import io
 import itertools
 from dataclasses import dataclass, field, replace
 
@@ -6,8 +5,8 @@ import keras
 import numpy as np
 import pytest
 
+from models.arrays import write_arrays
 from models.errors import InputError
-from models.statistics.thresholds import HeldOutLogits
 from tests.charts import draw_charts
 from tests.unit.trainer.run_files import Diary, Killed, at, files_of, kill, press_ctrl_c
 from trainer.data.dataset import NONE, LabeledPhoto, Split
@@ -134,10 +133,10 @@ def test_ctrl_c_gives_none_and_keeps_the_folds_that_are_done(make_training):
 
 @pytest.mark.parametrize("keep", [0, 50, -10])
 def test_damaged_answers_are_refused_in_words(make_training, diary, keep):
-    training, whole = make_training(), io.BytesIO()
-    HeldOutLogits(np.zeros((9, 3), np.float32), np.zeros(9, np.intp), np.ones(9, np.bool_)).write(whole)
-    answers(training, 1).parent.mkdir(parents=True)
-    answers(training, 1).write_bytes(whole.getvalue()[:keep])
+    training = make_training()
+    place = answers(training, 1)
+    write_arrays(place, logits=np.zeros((9, 3), np.float32), labels=np.zeros(9, np.intp), known=np.ones(9, np.bool_))
+    place.write_bytes(place.read_bytes()[:keep])
     with pytest.raises(
         InputError, match=r"Expected the predictions of a fold's network in .*answers\.npz, it is damaged"
     ):

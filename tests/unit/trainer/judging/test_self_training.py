@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
+from models.arrays import read_arrays
 from models.errors import InputError
 from tests.unit.trainer.run_files import Diary, Killed, at, kill, press_ctrl_c, same_weights
-from trainer.judging.folds import Guesses, train_folds
+from trainer.judging.folds import train_folds
 from trainer.judging.self_training import (
     BUDGET,
     SURE,
@@ -146,7 +147,7 @@ def test_each_folds_student_learns_from_labels_of_a_network_that_has_not_seen_it
         for path in run.student.path.rglob("unlabelled.csv"):
             seen.setdefault(path.parent.name, read_unlabelled(path))
 
-    said = {n: Guesses.read(run.fold(n).guesses).logits.argmax(axis=1) for n in (1, 2)}
+    said = {n: read_arrays(run.fold(n).guesses, "guesses", "logits")["logits"].argmax(axis=1) for n in (1, 2)}
     assert self_train(teacher, folds, None, Diary(on_advance=note).advance)
     for number in (1, 2):
         assert [photo.label for photo in seen[str(number)]] == [CLASSES[label] for label in said[number]]
