@@ -25,9 +25,10 @@ _WHOLE_ROUNDS: Final = 3
 """Fewer rounds, since decoding large photos takes seconds, the same for both models."""
 _PRIOR_CHANGES: Final = 10
 _PRIOR_LOST: Final = 1
+"""Changed labels, and labels lost among them, that count before any is seen. Measured (docs/measurements.md): a changed
+label costs -0.15 to 0.27 of a label in networks that were quantized well, 0.33 in one that lost ten points."""
 _CHEAPEST: Final = 0.05
-"""What a changed label costs in accuracy, before anything is known and at the least. Measured (docs/measurements.md):
--0.15 to 0.27 of a label for networks that were quantized well, 0.33 for one that lost ten points."""
+"""The least that a changed label is taken to cost."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Drop:
         points_95: the 95% interval of that.
         compared: how many photos there are, those without a known label included.
         agreement: share of all of them to which both give the same label, right or wrong.
-        estimate: points of accuracy that the variant is taken to lose; see :func:`drop`.
+        estimate: points of accuracy that the variant is expected to lose; see :func:`drop`.
     """
 
     photos: int
@@ -92,10 +93,11 @@ class Float32:
 def drop(reference: npt.NDArray[np.floating], got: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> Drop:
     """Compare a variant with float32.
 
-    The points lost on 30 photos are chance: one photo is 3.3. The estimate takes them apart. How many labels change
-    needs no right labels, and is counted on all photos. What a change costs is counted where they are known, as if ten
-    more labels had changed and one been lost; it is never less than a twentieth of a label, so that no luck lets a
-    variant pass that changes many. On thousands of photos the estimate is what is measured.
+    The points lost on 30 photos are chance: one photo is 3.3. So the estimate is a product: the share of labels that
+    change, times what a change costs. The share needs no true labels, and is counted on all photos. The cost is counted
+    on photos with a known label, as if ten more labels had changed and one of them been lost. It is a twentieth of a
+    label at least, so that no luck lets a variant pass that changes many. On thousands of photos the estimate is close
+    to the points that are measured.
 
     Args:
         reference: float32's probabilities or logits, ``(n + m, classes)``; n is at least one.

@@ -87,7 +87,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     """Train a network.
 
     Raises:
-        InputError: the run exists already, weights cannot be had, or the photos without labels.
+        InputError: the run exists already, or weights or photos without labels cannot be had.
         DataError: the photos cannot be learned from.
     """
     began = time.monotonic()
@@ -290,7 +290,7 @@ def _train(
     if folds is not None and teaches:
         stopped = not self_train(training, folds, deadline, view.advance)
         if not stopped:  # whichever network is kept: it is complete, and is judged
-            training = replace(training)
+            training = replace(training)  # without the labels of other photos that it knew before
             replace_file(run.train_batch, first_batch(training))
             return _train(training, prepared, new_network(args, begun=True), began, view)
     state = RunState.INTERRUPTED if stopped else RunState.COMPLETE

@@ -66,9 +66,9 @@ class AchievedPrecision(_Record):
     """What a target precision achieves on a split.
 
     Attributes:
-        coverage: share of the photos that were labelled by themselves.
-        automatic, wrong: how many these are, and how many of them were wrong.
-        precision: share of these that were right, with its interval; None if there are none.
+        coverage: share of the photos that are labelled without a person.
+        automatic, wrong: how many these are, and how many of them are wrong.
+        precision: share of these that are right, with its interval; None if there are none.
     """
 
     coverage: float
@@ -79,7 +79,7 @@ class AchievedPrecision(_Record):
 
 
 class PerSplit(_Record, Generic[T]):
-    """A value for validation, one for all photos out of fold, and one for test; None if there are no such photos."""
+    """A value each for validation, for test, and for all photos out of fold; None if there are no such photos."""
 
     val: T | None
     test: T | None
@@ -93,7 +93,7 @@ class PerSplit(_Record, Generic[T]):
 class UnknownFigures(_Record):
     """The limit of "not one of my products", and the share of each split's photos that it sends to review.
 
-    ``outliers`` is None where there are no photos under ``_none`` to measure it on.
+    ``outliers`` is None without photos under ``_none`` to measure it on.
     """
 
     score: str
@@ -104,7 +104,7 @@ class UnknownFigures(_Record):
 
 
 class CrossValidated(Figures):
-    """Figures of a network that was trained ``folds`` times more, each time without a part of the photos."""
+    """Figures out of fold: of ``folds`` networks, each on the photos that it was trained without."""
 
     folds: int
 
@@ -113,8 +113,8 @@ class ShownByRows(_Record):
     """The share of planted label errors that the first ``rows`` of the list show, with its interval.
 
     Attributes:
-        mixed_up: of those whose label is of just any other class.
-        alike: of those whose label is of a class that the photo resembles.
+        mixed_up: of planted labels that name any other class.
+        alike: of planted labels that name a class which the photo resembles.
     """
 
     rows: int
@@ -144,12 +144,12 @@ class Evaluation(_Record):
 
     Attributes:
         val, test: figures of calibrated probabilities.
-        cv: the same of all photos that are not test photos, each predicted by a network that has not seen it; None
-            where so many photos were held back that this was not needed.
+        cv: the same of all photos but test photos, each predicted by a network that has not seen it; None without
+            cross-validation.
         temperature: what the logits were divided by.
         ece_before: the calibration error without that.
         coverage_at_precision: target (``"0.98"``) → what it achieves.
-        label_errors: how good ``label_issues.csv`` is; None where labels could not be judged.
+        label_errors: how good ``label_issues.csv`` is; None if labels could not be judged, or none is doubted.
     """
 
     val: Figures | None
@@ -175,7 +175,7 @@ class Evaluation(_Record):
 
 @dataclass(frozen=True)
 class SplitPredictions:
-    """One split as the best network sees it, or all photos as networks see them that were trained without them.
+    """Predictions for one split by the network, or for all photos but test photos by networks trained without them.
 
     Attributes:
         labels: class indices ``(n,)``.
@@ -198,9 +198,9 @@ class CalibratedPredictions:
     """The result of judging a network on validation, and on test if there are such photos.
 
     Attributes:
-        out_of_fold: all photos but test photos as networks see them that were trained without them; None without folds.
-            They are among those that are judged where the training was cross-validated.
-        outliers: figures of the photos that show no product; None if all of these were learned from.
+        out_of_fold: predictions for all photos but test photos, by networks that were trained without them; None
+            without folds. Cross-validated, they are in ``judged``, too.
+        outliers: figures of the photos that show no product; None if there are none but those that were learned from.
     """
 
     judged: Mapping[Judged, SplitPredictions]
@@ -218,28 +218,28 @@ def judge(
     predictions = {
         split: predict(network, [photo.sha256 for photo in found], training.store) for split, found in photos.items()
     }
-    validation, score = held_out(network, training, photos[Split.VAL], predictions[Split.VAL])
+    validation, distance = held_out(network, training, photos[Split.VAL], predictions[Split.VAL])
     alike = training.args.cv and training.args.fold_weights is None  # they began as the network did
-    confidence = fit_confidence(validation, score.unknown, folds, cv=alike)
+    confidence = fit_confidence(validation, distance.unknown, folds, cv=alike)
     judged = {
-        Judged(split): _judged(found, predictions[split], confidence, score, training.args.classes)
+        Judged(split): _judged(found, predictions[split], confidence, distance, training.args.classes)
         for split, found in photos.items()
     }
     out_of_fold = _out_of_fold(training, [*folds, validation], photos[Split.VAL], confidence) if folds else None
     if training.args.cv and out_of_fold:
         judged[Judged.CV] = out_of_fold
     outliers = [photo.sha256 for split in (Split.VAL, Split.TEST) for photo in prepared.outliers(split)]
-    strange = score.head.score(predict(network, outliers, training.store).features)
-    known = np.concatenate([score.head.score(found.features) for found in predictions.values()])
-    figures = outlier_figures(strange, known, score.limit)
-    return CalibratedPredictions(judged, confidence, score, out_of_fold, figures)
+    strange = distance.head.score(predict(network, outliers, training.store).features)
+    known = np.concatenate([distance.head.score(found.features) for found in predictions.values()])
+    figures = outlier_figures(strange, known, distance.limit)
+    return CalibratedPredictions(judged, confidence, distance, out_of_fold, figures)
 
 
 def _judged(
     photos: Sequence[AssignedPhoto],
     predictions: Predictions,
     confidence: Confidence,
-    score: OutOfDistribution,
+    distance: OutOfDistribution,
     classes: Sequence[str],
 ) -> SplitPredictions:
     return SplitPredictions(
@@ -247,14 +247,14 @@ def _judged(
         labels=labels_of(photos, classes),
         logits=predictions.logits,
         probabilities=calibrated(predictions.logits, confidence.temperature),
-        unknown=score.head.score(predictions.features),
+        unknown=distance.head.score(predictions.features),
     )
 
 
 def _out_of_fold(
     training: Training, parts: Sequence[HeldOutLogits], validation: Sequence[AssignedPhoto], confidence: Confidence
 ) -> SplitPredictions:
-    """All photos but test photos; those of validation as the network itself sees them."""
+    """All photos but test photos; those of validation are predicted by the network itself."""
     logits = np.concatenate([part.logits for part in parts])
     return SplitPredictions(
         photos=[*held_photos(training), *validation],

@@ -65,12 +65,12 @@ class Figures(BaseModel):
 
 
 class OutlierFigures(BaseModel):
-    """How the unknown score does on photos that show no product and that nothing was learned from.
+    """How the unknown score does on photos that show no product and were not learned from.
 
     Attributes:
         caught: share beyond the limit, with its interval.
-        auroc: how likely such a photo has a higher score than one of a product that was not learned from either; half
-            of ties count.
+        auroc: how likely such a photo has a higher score than a photo of a product that was not learned from; a tie
+            counts half.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -188,7 +188,7 @@ def _columns(columns: Labels, count: int, values: npt.NDArray[Any] | float = 1.0
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Figures of the unknown scores of photos that show no product, against those of known ones; None without any."""
+    """Compare the unknown scores ``(n,)`` of photos that show no product with those of products; None if n is 0."""
     if not len(scores):
         return None
     count, caught = len(scores), len(scores) - int((scores <= limit).sum())

@@ -42,24 +42,24 @@ Indices = npt.NDArray[np.intp]
 _MOST_LEARNED: Final = 20_000
 """The most photos that the out-of-distribution score is fitted on."""
 _SHARE_OF_EPOCHS: Final = 1 / 3
-"""Of a training's epochs, how many a fold's network gets.
+"""Of a training's epochs, how many a fold's network gets where it is not trained in full.
 
 It need not be as good as the network itself, only as honest: a confidence of 0.9 must be right as often.
 """
 CV_FOLDS: Final = 5
 _FEW: Final = 1_500
-"""With fewer photos, every fold's network is trained in full: a tenth of them says next to nothing of a network."""
+"""With fewer photos, every fold's network is trained in full: a tenth of them is too few to validate on."""
 _ENOUGH_HELD: Final = 1_500
 """With fewer validation photos a precision of 0.98 covers so few rows that folds are worth their time: a network with
 an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
 _FOLDS: Final = 2
-_FEWEST_EPOCHS: Final = 4
-"""In fewer, a network learns too little to prove anything."""
+_FEWEST_EPOCHS: Final = 12
+"""In fewer, and in a third of them, networks learn too little to prove anything."""
 
 
 def is_cross_validated(photos: int, epochs: int) -> bool:
-    """Whether photos to learn from and to validate on are so few that each of them has to be judged, out of fold."""
-    return photos < _FEW and epochs * _SHARE_OF_EPOCHS >= _FEWEST_EPOCHS
+    """Whether training and validation photos together are so few that all are judged out of fold."""
+    return photos < _FEW and epochs >= _FEWEST_EPOCHS
 
 
 def choose_folds(held: int, learned: int, epochs: int) -> int:
@@ -67,11 +67,14 @@ def choose_folds(held: int, learned: int, epochs: int) -> int:
 
     2 where validation is small, the folds add more photos than it has, and they can learn something; else 0.
     """
-    return _FOLDS if held < min(_ENOUGH_HELD, learned) and epochs * _SHARE_OF_EPOCHS >= _FEWEST_EPOCHS else 0
+    return _FOLDS if held < min(_ENOUGH_HELD, learned) and epochs >= _FEWEST_EPOCHS else 0
 
 
 def share_of_main(folds: int, *, cv: bool = False) -> float:
-    """Share of all the work that the network itself is; each fold's network learns from fewer photos, and shorter."""
+    """Share of the time that the network itself gets.
+
+    Each of k folds learns from (k - 1) / k of the photos, for a third of the epochs, or for all with ``cv``.
+    """
     return 1.0 / (1.0 + (1.0 if cv else _SHARE_OF_EPOCHS) * max(0, folds - 1))
 
 
@@ -163,7 +166,7 @@ def held_photos(training: Training) -> list[AssignedPhoto]:
 
 
 def _args_of_a_fold(args: RunArgs) -> RunArgs:
-    """The same with a third of the epochs, unless all are asked for: of the recipe's for the fold's own weights."""
+    """A fold's weights and epochs: a third, or all with ``cv``. Other weights may need more, as their recipe says."""
     epochs, weights = args.epochs, args.fold_weights or args.weights
     if args.fold_weights is not None:
         epochs = max(epochs, recipe_for(args.arch, pretrained=args.fold_weights != NamedWeights.NONE).epochs)

@@ -7,9 +7,9 @@ teacher says too often would otherwise teach its mistakes. The student begins wh
 batch has labels; the other half has the teacher's, as probabilities, and is changed far more (noisy student, Xie et al.
 2020, https://arxiv.org/abs/1911.04252).
 
-Both are asked about the same photos, which neither has learned from nor, by its teacher, heard of: out of fold where
-the training is cross-validated, else of validation. The student is kept only where it is right more often there, or as
-often and with more probability for what is true.
+Both are compared on the same photos: out of fold where the training is cross-validated, else on validation. Neither has
+learned from these photos, nor has the teacher whose labels the student learned. The student is kept only if it is right
+more often, or as often and with more probability for the true classes.
 """
 
 import io
@@ -165,7 +165,8 @@ def _write_pseudo_labels(
 ) -> None:
     """Write what each student learns from; that of the run's own student comes last, and says that all are there.
 
-    A teacher is calibrated on photos that neither it nor, where it is a fold's, its student is judged on.
+    The temperature of a fold's teacher is fitted without the photos that this fold holds back, since its student will
+    be judged on them.
     """
     own = [validation] if teacher.args.cv or not folds else []
     for number in range(1, len(folds) + 1):
@@ -262,18 +263,15 @@ def settle(run: Run) -> None:
                 (run.student.path / name).rename(run.path / name)
     elif run.student.unlabelled.is_file():
         write_unlabelled(run.unlabelled, _settled(read_unlabelled(run.student.unlabelled), kept=False))
-    for left in (
-        run.guesses,
-        *run.path.glob(f"folds/*/{run.guesses.name}"),
-        *run.path.glob(f"folds/*/{run.unlabelled.name}"),
-    ):
-        left.unlink(missing_ok=True)
+    run.guesses.unlink(missing_ok=True)
+    for path in (run.guesses, run.unlabelled, run.soft_labels):
+        for left in run.path.glob(f"folds/*/{path.name}"):
+            left.unlink(missing_ok=True)
     shutil.rmtree(run.student.path)
 
 
 def _settled(photos: Sequence[UnlabelledPhoto], *, kept: bool) -> list[UnlabelledPhoto]:
-    refused = not kept
-    return [replace(one, fate=Fate.REFUSED) if refused and one.fate is Fate.LEARNED else one for one in photos]
+    return [replace(one, fate=Fate.REFUSED) if one.fate is Fate.LEARNED and not kept else one for one in photos]
 
 
 def _remove(path: Path) -> None:

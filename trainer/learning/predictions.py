@@ -45,9 +45,7 @@ def features_of(
     network: keras.Model, sha256s: Sequence[str], store: PixelStore, *, mirrored: bool = False
 ) -> npt.NDArray[np.float32]:
     """What a network's last layer decides by, ``float32 (n, D)``; of photos with left and right exchanged, if asked."""
-    ask = _compiled(keras.Model(network.inputs, network.get_layer("features").output))
-    chunks = (pixels[:, :, ::-1] if mirrored else pixels for pixels in _chunks(store, sha256s))
-    return np.concatenate([ask(chunk).numpy() for chunk in chunks])
+    return predict(network, sha256s, store, mirrored=mirrored).features
 
 
 def images_per_s(network: keras.Model, sha256s: Sequence[str], store: PixelStore) -> float:

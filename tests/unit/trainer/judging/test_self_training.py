@@ -190,6 +190,9 @@ def test_a_kill_between_the_files_of_a_student_that_is_kept_leaves_no_mixture(tm
         for name in ("weights", "folds"):
             (place / name).mkdir(parents=True)
             (place / name / "file").write_text(who)
+        for name in ("answers.npz", "soft_labels.npy", "unlabelled.csv"):
+            (place / "folds" / "1").mkdir(exist_ok=True)
+            (place / "folds" / "1" / name).write_text(who)
         for name in ("results.csv", "soft_labels.npy", "unlabelled.csv"):
             (place / name).write_text(who)
     run.self_training.write_text(taught(kept=True).model_dump_json())
@@ -202,6 +205,7 @@ def test_a_kill_between_the_files_of_a_student_that_is_kept_leaves_no_mixture(tm
         "student"
     }
     assert not run.student.path.exists()
+    assert [path.name for path in run.path.glob("folds/1/*")] == ["answers.npz"]
 
 
 def test_before_anything_is_decided_nothing_is_settled(tmp_path):
