@@ -1,8 +1,10 @@
 """``hangtag check``, ``train``, ``evaluate`` and ``demo``; other files of this room add theirs."""
 
 import os
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import typer
 
@@ -20,6 +22,7 @@ __all__ = ["MAX_SEED", "register"]
 
 MAX_SEED = 2**31 - 1
 AUTO: Final = "auto"
+Choice = TypeVar("Choice", bound=StrEnum)
 
 DATA_HELP = (
     "Class folders; or train, val and test folders of class folders; or a CSV with image,label[,split][,group]: "
@@ -87,33 +90,30 @@ def check_command(
         raise typer.Exit(check_and_show(data, out, quarantine, strict=strict, as_json=as_json))
 
 
-def _parse_arch(text: str) -> Arch | None:
-    """None for ``auto``."""
-    if text not in {AUTO, *Arch}:
-        msg = f"Expected one of {', '.join((AUTO, *Arch))}, got {text}."
-        raise typer.BadParameter(msg)
-    return None if text == AUTO else Arch(text)
+def _auto_or(choices: type[Choice]) -> Callable[[str], Choice | None]:
+    """Parses one of these choices, or ``auto``, which is None."""
 
+    def parse(text: str) -> Choice | None:
+        if text not in {AUTO, *choices}:
+            msg = f"Expected one of {', '.join((AUTO, *choices))}, got {text}."
+            raise typer.BadParameter(msg)
+        return None if text == AUTO else choices(text)
 
-def _parse_fit(text: str) -> Fit | None:
-    """None for ``auto``."""
-    if text not in {AUTO, *Fit}:
-        msg = f"Expected one of {', '.join((AUTO, *Fit))}, got {text}."
-        raise typer.BadParameter(msg)
-    return None if text == AUTO else Fit(text)
+    return parse
 
 
 def train_command(
     context: typer.Context,
     data: Annotated[Path | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the run. Default: the data's, and that of an --arch other than auto.")
+        str | None,
+        typer.Option(help="Name of the run. Default: the data's name, and the architecture if you name one."),
     ] = None,
     arch: Annotated[
         Arch | None,
         typer.Option(
             metavar="ARCH",
-            parser=_parse_arch,
+            parser=_auto_or(Arch),
             show_default=AUTO,
             help="auto: the preset's pretrained network, if its weights are here or can be downloaded, else cnn. cnn: "
             "our efficient network, from nothing. simple: the classic three blocks. These have learned from ImageNet "
@@ -147,7 +147,7 @@ def train_command(
         Fit | None,
         typer.Option(
             metavar="|".join((AUTO, *Fit)),
-            parser=_parse_fit,
+            parser=_auto_or(Fit),
             show_default=AUTO,
             help="How a photo fills the square; pad pads with white. auto: stretch where nearly all photos have one "
             "shape that is no square, else pad.",
@@ -170,7 +170,9 @@ def train_command(
     patience: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Stop after this many epochs without a better one, once the rate has fallen. Default: a third."
+            min=1,
+            help="Stop after this many epochs without a better one, once the rate has fallen. Default: a third of the "
+            "epochs, 10 at least.",
         ),
     ] = None,
     balance: Annotated[
@@ -225,17 +227,17 @@ def train_command(
     image_column: Annotated[
         str | None,
         typer.Option(
-            help="Of --unlabelled: the column with the photo's path, URL or data URI. Default: the obvious one."
+            help="For --unlabelled: the column with the photo's path, URL or data URI. Default: the obvious one."
         ),
     ] = None,
     image_root: Annotated[
         str | None,
         typer.Option(
-            help="Of --unlabelled: folder or URL where relative paths start. Default: the source's own folder."
+            help="For --unlabelled: folder or URL where relative paths start. Default: the source's own folder."
         ),
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(help="Of --unlabelled: encoding of a text file, such as cp1252. Default: UTF-8.")
+        str | None, typer.Option(help="For --unlabelled: encoding of a text file, such as cp1252. Default: UTF-8.")
     ] = None,
     allow_host: AllowHostOption = None,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),
@@ -305,13 +307,12 @@ def train_command(
     if unlabelled is not None:
         source = UnlabelledSource(unlabelled, image_column, image_root, encoding, tuple(allow_host or ()))
     elif image_column or image_root or encoding or allow_host:
-        msg = "--image-column, --image-root, --encoding and --allow-host are of --unlabelled; give it, too"
+        msg = "--image-column, --image-root, --encoding and --allow-host need --unlabelled; give it, or leave them out"
         raise typer.BadParameter(msg)
     run = out / (name or (data.resolve().stem if arch is None else f"{data.resolve().stem}-{arch}"))
     time_limit_s = None if time_limit is None else parse_duration(time_limit)
     place = os.environ.get("HANGTAG_WEIGHTS")
-    chosen = None if arch is None else Arch(arch)
-    options = NetworkOptions(chosen, preset, weights, alpha, image_size, Path(place) if place else None)
+    options = NetworkOptions(arch, preset, weights, alpha, image_size, Path(place) if place else None)
     start = choose_and_show(options, data, run)
     raise typer.Exit(
         train_and_show(

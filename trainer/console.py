@@ -212,7 +212,8 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
     figures = evaluation.figures_of(split)
     if figures is None:
         return
-    console.print(_figures_table(figures, f"Epoch {args.best_epoch}, on {number_of(figures.n, f'{split.word} photo')}"))
+    what = f"{args.folds}-fold cross-validation" if figures is evaluation.cv else f"Epoch {args.best_epoch}"
+    console.print(_figures_table(figures, f"{what}, on {number_of(figures.n, f'{split.word} photo')}"))
     console.print()
     console.print(_precisions(evaluation, args, split), highlight=False)
     console.print()
@@ -230,8 +231,8 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
         listed = evaluation.label_errors.rows[-1]
         low, high = sorted((listed.alike, listed.mixed_up))
         console.print(
-            f"{number_of(listed.rows, 'likely label error')}; of planted wrong labels such a list shows "
-            f"{100 * low:.0f} to {100 * high:.0f}%",
+            f"{number_of(listed.rows, 'likely label error')}; such a list shows "
+            f"{100 * low:.0f} to {100 * high:.0f}% of planted wrong labels",
             highlight=False,
         )
 
@@ -283,7 +284,7 @@ def _plan(args: "RunArgs") -> str:
     began = {"none": "random weights", "imagenet": "ImageNet weights"}.get(args.weights, f"weights of {args.weights}")
     width = f" {args.alpha:g}" if args.alpha else ""
     limit = f"{args.time_limit_s:.0f} s in all" if args.time_limit_s else f"at most {number_of(args.epochs, 'epoch')}"
-    folds = f", {args.folds} folds" if args.folds else ""
+    folds = f", {args.folds}-fold cross-validation" if args.cv else f", {args.folds} folds" if args.folds else ""
     number = "bfloat16" if args.bfloat16 else "float32"
     quicker = f", in {number}, the quicker here" if args.photos_per_s else ""
     return f"{args.arch}{width} at {size}×{size} px, {escape(began)}, {limit}, batch {args.batch}{folds}{quicker}"

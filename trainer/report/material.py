@@ -179,7 +179,7 @@ class ReportMaterial:
         if found is None:
             return ""
         return (
-            f"Of {number_of(found.n, 'photo')} under {NONE} that nothing was learned from, it sends "
+            f"Of {number_of(found.n, 'photo')} under {NONE} that were not learned from, it sends "
             f"{percent(found.caught)} to a person ({between(found.caught_95)} with 95% confidence)."
         )
 

@@ -131,7 +131,7 @@ def test_options_of_photos_without_labels_are_refused_without_such(invoke):
     for option in (("--image-column", "a"), ("--image-root", "."), ("--encoding", "utf-8"), ("--allow-host", "h:80")):
         result = invoke("train", "photos", *option)
         assert result.exit_code == ExitCode.USAGE
-        assert "are of --unlabelled" in " ".join(result.output.replace("│", " ").split())
+        assert "need --unlabelled" in " ".join(result.output.replace("│", " ").split())
 
 
 def test_without_an_architecture_weights_decide_and_it_is_said_in_a_line(

@@ -13,6 +13,7 @@ from tests.unit.trainer.report.materials import made, with_outcome
 from tests.unit.trainer.run_files import ARGS
 from trainer.console import TrainingScreen, _show_evaluation, _show_result
 from trainer.data.dataset import Split
+from trainer.judging.evaluate import CrossValidated
 from trainer.report.material import ReportMaterial
 from trainer.run import EpochFigures, Run, RunState
 from trainer.splits.assigned import AssignedPhoto
@@ -115,7 +116,15 @@ def test_all_that_is_said_fits_80_columns_unwrapped(console, test) -> None:
 
 
 def test_the_label_errors_are_counted_with_what_such_a_list_shows(console) -> None:
-    assert "60 likely label errors; of planted wrong labels such a list shows 62 to 88%" in evaluated(made(), console)
+    assert "60 likely label errors; such a list shows 62 to 88% of planted wrong labels" in evaluated(made(), console)
+
+
+def test_figures_out_of_fold_are_of_no_epoch(console) -> None:
+    material = made(test=False)
+    cv = CrossValidated(**dict(material.evaluation.val.model_copy(update={"n": 900})), folds=5)
+    args = material.args.model_copy(update={"folds": 5, "cv": True})
+    _show_evaluation(material.evaluation.model_copy(update={"cv": cv}), args, console)
+    assert lines(console)[0] == "5-fold cross-validation, on 900 out-of-fold photos"
 
 
 def test_where_labels_were_not_judged_nothing_is_said_of_them(console) -> None:

@@ -97,7 +97,7 @@ def test_what_was_found_of_photos_without_a_product_is_a_sentence() -> None:
     unknown = material.evaluation.unknown.model_copy(update={"outliers": found})
     measured = replace(material, evaluation=material.evaluation.model_copy(update={"unknown": unknown}))
     said = (
-        "Of 40 photos under _none that nothing was learned from, it sends 90.0% to a person (76.0 to 97.0% with 95% "
+        "Of 40 photos under _none that were not learned from, it sends 90.0% to a person (76.0 to 97.0% with 95% "
         "confidence)."
     )
     assert measured.outliers == said
