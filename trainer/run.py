@@ -98,6 +98,11 @@ class RunArgs(BaseModel):
     best_epoch: int | None = None
     made_with: dict[str, str]
 
+    @property
+    def pools_folds(self) -> bool:
+        """Whether rows out of fold count as the network's own: the folds' networks begin and are trained as it is."""
+        return self.cv and self.fold_weights is None
+
 
 class _Inside:
     """A path within a run's folder."""

@@ -219,8 +219,7 @@ def judge(
         split: predict(network, [photo.sha256 for photo in found], training.store) for split, found in photos.items()
     }
     validation, distance = held_out(network, training, photos[Split.VAL], predictions[Split.VAL])
-    alike = training.args.cv and training.args.fold_weights is None  # they began as the network did
-    confidence = fit_confidence(validation, distance.unknown, folds, cv=alike)
+    confidence = fit_confidence(validation, distance.unknown, folds, cv=training.args.pools_folds)
     judged = {
         Judged(split): _judged(found, predictions[split], confidence, distance, training.args.classes)
         for split, found in photos.items()

@@ -148,7 +148,7 @@ class ReportMaterial:
                 f"No precision can be promised: {rows:,} photos are too few, or too often wrong, to prove one. Every "
                 "photo goes to a person, unless labels without a promise are asked for with --threshold."
             )
-        own = rows - self.confidence.out_of_fold
+        own = rows if self.args.pools_folds else rows - self.confidence.out_of_fold
         interval = between(proportion_interval(round(target.coverage * own), own))
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your "
