@@ -42,7 +42,7 @@ class TrainingRun:
         name, arch: of the run, and its architecture.
         preprocess: what turned each photo into pixels.
         classes: names; the position is the class's index.
-        network: the Keras model of the best epoch.
+        network: the Keras model of the epoch that was kept.
         pixels: validation pixels, ``uint8 (n, S, S, 3)``.
         labels: their class indices, ``(n,)``.
         sample: file of pixels of some training photos.

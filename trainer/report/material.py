@@ -116,9 +116,10 @@ class ReportMaterial:
                 f"{self.args.folds}-fold cross-validation, n = {len(self.shown.labels):,}: each photo was judged by a "
                 "network that had not learned from it. The promise rests on these photos."
             )
+        chosen = "thresholds" if self.args.best_epoch == self.args.epochs_done else "best epoch and the thresholds"
         return (
-            "There are no test photos. The figures are of the validation photos, on which the best epoch and the "
-            "thresholds were chosen, so expect a little less on new photos."
+            f"There are no test photos. The figures are of the validation photos, on which the {chosen} were chosen, "
+            "so expect a little less on new photos."
         )
 
     @property
