@@ -188,23 +188,13 @@ class Start:
     """The network that a training begins with.
 
     Attributes:
-        weights: ``imagenet``, ``none`` or a file.
-        size: side of its input in pixels.
         length: of the training, as a multiple of the recipe's.
         why: a line for a person, where Hangtag has chosen the architecture.
     """
 
-    arch: Arch
-    size: int
-    weights: Weights
-    alpha: float | None
+    choice: NetworkChoice
     length: float
     why: str | None = None
-
-    @property
-    def choice(self) -> NetworkChoice:
-        """The same, checked."""
-        return NetworkChoice(self.arch, self.size, self.weights, self.alpha)
 
 
 def choose_start(options: NetworkOptions, get: Get = weights_file) -> Start:
@@ -314,14 +304,13 @@ def _start(arch: Arch, weights: Weights, plan: Plan, options: NetworkOptions) ->
     """What was asked for goes before what the preset chooses."""
     pretrained = arch.is_transfer and weights is not NamedWeights.NONE
     size = options.size or (plan.pretrained_size if pretrained else plan.size)
-    return Start(arch, size, weights, options.alpha, plan.length)
+    return Start(NetworkChoice(arch, size, weights, options.alpha), plan.length)
 
 
 def _begun(start: Start, where: str) -> Start:
-    width = f" {start.alpha:g}" if start.alpha else ""
-    return replace(
-        start, why=f"Begin with {start.arch}{width}, pretrained: {where}. For a network from nothing: --arch cnn"
-    )
+    width = f" {start.choice.alpha:g}" if start.choice.alpha else ""
+    why = f"Begin with {start.choice.arch}{width}, pretrained: {where}. For a network from nothing: --arch cnn"
+    return replace(start, why=why)
 
 
 def _from_nothing(reason: str, plan: Plan, options: NetworkOptions) -> Start:

@@ -195,7 +195,8 @@ def there(choice):
 
 
 def chosen(start):
-    return start.arch, start.size, start.weights, start.alpha, start.length
+    choice = start.choice
+    return choice.arch, choice.size, choice.weights, choice.alpha, start.length
 
 
 @pytest.mark.parametrize("preset", Preset)
@@ -210,7 +211,7 @@ def test_a_preset_begins_with_its_backbone_where_its_weights_are(keras_home, pre
 
 def test_weights_that_are_not_here_are_downloaded_and_it_is_said(keras_home):
     start = choose_start(NetworkOptions(), lies)
-    assert (start.arch, start.weights) == (PRESETS[Preset.GOOD].backbone, NamedWeights.IMAGENET)
+    assert (start.choice.arch, start.choice.weights) == (PRESETS[Preset.GOOD].backbone, NamedWeights.IMAGENET)
     assert f"its weights were downloaded into {keras_home / 'models'}" in start.why
 
 
@@ -218,7 +219,7 @@ def test_offline_another_backbone_that_is_here_is_better_than_none(keras_home):
     small = PRESETS[Preset.QUICK].backbone
     lies(NetworkChoice(small, 128, NamedWeights.IMAGENET))
     start = choose_start(NetworkOptions(preset=Preset.BEST), there)
-    assert (start.arch, start.size) == (small, PRESETS[Preset.BEST].pretrained_size)
+    assert (start.choice.arch, start.choice.size) == (small, PRESETS[Preset.BEST].pretrained_size)
     assert "could not be downloaded (timed out" in start.why
 
 
@@ -234,7 +235,7 @@ def test_offline_a_training_begins_from_nothing_and_says_which_file_would_help(k
 
 
 def test_without_network_the_default_is_cnn(keras_home):
-    assert choose_start(NetworkOptions()).arch is Arch.CNN
+    assert choose_start(NetworkOptions()).choice.arch is Arch.CNN
     assert not keras_home.exists()
 
 
@@ -242,10 +243,10 @@ def test_what_is_asked_for_goes_before_the_preset(keras_home):
     start = choose_start(NetworkOptions(Arch.CNN, Preset.QUICK, size=112), never_but_none)
     assert chosen(start) == (Arch.CNN, 112, NamedWeights.NONE, None, 0.5)
     assert start.why is None
-    assert choose_start(NetworkOptions(Arch.VGG16, weights="none"), never_but_none).size == 128
+    assert choose_start(NetworkOptions(Arch.VGG16, weights="none"), never_but_none).choice.size == 128
     assert choose_start(NetworkOptions(Arch.SIMPLE), never_but_none).length == 1.0
     for options in (NetworkOptions(weights="none"), NetworkOptions(size=31)):
-        assert choose_start(options, never).arch is Arch.CNN
+        assert choose_start(options, never).choice.arch is Arch.CNN
 
 
 def never_but_none(choice):
@@ -283,7 +284,7 @@ def test_of_a_folder_with_several_files_the_backbones_is_taken_or_none(file, tmp
     narrow(include_top=False).save(
         tmp_path / imagenet_file(NetworkChoice(PRESETS[Preset.GOOD].backbone, 160, NamedWeights.IMAGENET)).name
     )
-    assert choose_start(NetworkOptions(place=tmp_path), never).arch is Arch.MOBILENET
+    assert choose_start(NetworkOptions(place=tmp_path), never).choice.arch is Arch.MOBILENET
 
 
 def test_a_place_that_is_not_there_is_refused(tmp_path):
