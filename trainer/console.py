@@ -212,7 +212,7 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
     figures = evaluation.figures_of(split)
     if figures is None:
         return
-    what = f"{args.folds}-fold cross-validation" if figures is evaluation.cv else f"Epoch {args.best_epoch}"
+    what = f"{args.folds} folds" if figures is evaluation.cv else f"Epoch {args.best_epoch}"
     console.print(_figures_table(figures, f"{what}, on {number_of(figures.n, f'{split.word} photo')}"))
     console.print()
     console.print(_precisions(evaluation, args, split), highlight=False)

@@ -124,7 +124,7 @@ def test_figures_out_of_fold_are_of_no_epoch(console) -> None:
     cv = CrossValidated(**dict(material.evaluation.val.model_copy(update={"n": 900})), folds=5)
     args = material.args.model_copy(update={"folds": 5, "cv": True})
     _show_evaluation(material.evaluation.model_copy(update={"cv": cv}), args, console)
-    assert lines(console)[0] == "5-fold cross-validation, on 900 out-of-fold photos"
+    assert lines(console)[0] == "5 folds, on 900 out-of-fold photos"
 
 
 def test_where_labels_were_not_judged_nothing_is_said_of_them(console) -> None:
