@@ -91,7 +91,7 @@ class PrivateRedis:
 
     Args:
         folder: for its log, and its append-only file.
-        append_only: keep its data across a kill; may be changed before it is started again.
+        append_only: keep every write that it has answered across a kill; may be changed before it is started again.
         options: name → value of redis-server's own options; with ``tls-cert-file`` among them it speaks TLS only.
         program: the command that becomes the server, given these options. Default: ``redis-server``.
     """
@@ -142,7 +142,9 @@ class PrivateRedis:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         ports = {"port": "0", "tls-port": str(self.port)} if self._speaks_tls else {"port": str(self.port)}
-        files = {"dir": str(self._folder), "save": "", "appendonly": "yes" if self.append_only else "no"}
+        # Not "everysec", the default: while the disk is slow, it answers before it writes.
+        kept = {"appendonly": "yes", "appendfsync": "always"} if self.append_only else {"appendonly": "no"}
+        files = {"dir": str(self._folder), "save": "", **kept}
         options = {**ports, "bind": "127.0.0.1", **files, "logfile": str(self._log), **self._options}
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         command = [*(self._program or [redis_binary()]), *arguments]
