@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: install check format test coverage prove demo clean
+.PHONY: install check format test coverage prove bench bench-quick demo clean
 
 install: $(STAMP)
 
@@ -44,17 +44,21 @@ prove: install
 	$(BIN)/python benchmarks/feeding.py
 	$(BIN)/python benchmarks/checking.py
 	$(BIN)/python benchmarks/gate.py
-	$(BIN)/python benchmarks/memory_of_rows.py --out .prove/memory_of_rows.png
-	$(BIN)/python benchmarks/labelling.py
 	$(BIN)/python benchmarks/nightly.py
 	$(BIN)/python benchmarks/downloads.py rate
 	$(BIN)/python benchmarks/downloads.py everything
 	$(BIN)/python benchmarks/web_load.py
-	$(BIN)/python benchmarks/queued.py throughput
-	$(BIN)/python benchmarks/queued.py memory --out .prove/memory.png
+	$(BIN)/python benchmarks/worker_memory.py --out .prove/memory.png
+
+# On a machine that does nothing else. What it draws, trains and installs stays in .bench.
+bench: install
+	$(BIN)/python benchmarks/bench.py
+
+bench-quick: install
+	$(BIN)/python benchmarks/bench.py --quick
 
 demo: install
 	$(BIN)/hangtag demo
 
 clean:
-	rm -rf $(VENV) demo .prove .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo .prove .bench .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

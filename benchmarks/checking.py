@@ -9,15 +9,13 @@ with a little cut off, lighter. Each check starts with an empty cache.
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from memory import PeakMemory
+from measuring import run
 from PIL import Image, ImageEnhance
 from rich.console import Console
 from rich.table import Table
@@ -87,20 +85,9 @@ def _edit(source: Path, target: Path, number: int) -> None:
 
 def _check(data: Path, out: Path) -> tuple[int, float, float, int]:
     with tempfile.TemporaryDirectory() as cache:
-        started = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hangtag", "check", str(data), "--out", str(out)],
-            env=os.environ | {"XDG_CACHE_HOME": cache},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        peak = PeakMemory(process.pid)
-        status = process.wait()
-        seconds, megabytes = time.monotonic() - started, peak.stop()
-    if status:
-        sys.exit(f"hangtag check ended with status {status}")
+        ran = run([sys.executable, "-m", "hangtag", "check", data, "--out", out], {"XDG_CACHE_HOME": cache})
     summary = json.loads((out / "check.json").read_text())
-    return summary["images"], seconds, megabytes, len(summary["near_duplicates"])
+    return summary["images"], ran.seconds, ran.largest_mb, len(summary["near_duplicates"])
 
 
 if __name__ == "__main__":

@@ -24,16 +24,18 @@ def main() -> None:
     parser.add_argument("photo")
     parser.add_argument("--times", type=int, default=25)
     arguments = parser.parse_args()
-    hangtag = Path(sysconfig.get_path("scripts")) / "hangtag"
-    commands = (
-        [sys.executable, "-c", BARE],
-        [str(hangtag), "classify", arguments.photo, "--model", arguments.bundle],
-    )
+    commands = command_lines(arguments.bundle, arguments.photo)
     turns = [[_seconds(command) for command in commands] for _ in range(arguments.times + 1)][1:]
     bare, classify = (median(turn[i] for turn in turns) for i in range(len(commands)))
     print(f'python -c "{BARE}"    {1000 * bare:5.0f} ms')
     print(f"hangtag classify one.jpg                          {1000 * classify:5.0f} ms")
     print(f"ratio (median of {len(turns)} turns)                         {median(b / a for a, b in turns):5.2f}")
+
+
+def command_lines(bundle: object, photo: object) -> tuple[list[str], list[str]]:
+    """The bare imports, and ``hangtag classify``."""
+    hangtag = Path(sysconfig.get_path("scripts")) / "hangtag"
+    return [sys.executable, "-c", BARE], [str(hangtag), "classify", str(photo), "--model", str(bundle)]
 
 
 def _seconds(command: list[str]) -> float:

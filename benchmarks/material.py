@@ -1,11 +1,23 @@
-"""Photos and a model to measure with: what a person names, or what ``hangtag demo`` draws and trains."""
+"""Photos, models and other people's programs to measure with: what a person names, or what Hangtag draws and trains."""
 
 import argparse
+import hashlib
+import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import venv
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import cycle
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import cores
+from PIL import Image, ImageOps
 
 from models.errors import ImageError
 from models.preprocess import IMAGE_SUFFIXES, PreprocessSpec, preprocess
@@ -13,6 +25,11 @@ from models.preprocess import IMAGE_SUFFIXES, PreprocessSpec, preprocess
 ORIGINALS = 2000
 MAX_DISK_BYTES = 4_000_000_000
 A_FOLDER = 1000
+KEPT = Path(__file__).parents[1] / ".bench"
+"""What the benchmarks draw, train and install, for the next time; git ignores it."""
+SHOP_SIZE = (600, 800)
+GRAIN = 4.0
+QUALITY = 85
 
 
 def material_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -71,3 +88,128 @@ def write_distinct(folder: Path, originals: Sequence[bytes], numbers: Sequence[i
 def distinct_name(number: int) -> str:
     """Where a photo is in the folder."""
     return f"{number // A_FOLDER}/{number}.jpg"
+
+
+@dataclass(frozen=True)
+class Material:
+    """Photos and a network of Hangtag's own that has seen them.
+
+    Attributes:
+        source: what the photos are, for people; no path of this machine.
+        photos: class folders of ``.jpg`` files that can all be read.
+        size: side of the network's square, in pixels.
+        run: the training run, whose Keras network the bundle was made from.
+    """
+
+    source: str
+    photos: Path
+    size: int
+    run: Path
+    bundle: Path
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Paths of all photos."""
+        return photo_list(self.photos)
+
+    def variants(self) -> list[str]:
+        """float32 and, last, the bundle's default."""
+        manifest = json.loads((self.bundle / "manifest.json").read_text())
+        return list(dict.fromkeys(("float32", manifest["default_variant"])))
+
+    @cached_property
+    def for_peers(self) -> Path:
+        """A folder with the network as others read it: ``model.onnx``, ``model.keras``, ``labels.txt``."""
+        folder = self.bundle.with_name(f"{self.bundle.name}-for-peers")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for file in ("model.onnx", "labels.txt"):
+            shutil.copy(self.bundle / file, folder / file)
+        shutil.copy(self.run / "weights" / "best.keras", folder / "model.keras")
+        return folder
+
+    def said(self) -> dict[str, Any]:
+        """What was measured, for results.json."""
+        sizes = [Path(name).stat().st_size for name in self.names]
+        with Image.open(self.names[0]) as first:
+            pixels = f"{first.width}×{first.height}"
+        return {
+            "source": self.source,
+            "count": len(sizes),
+            "mean_kb": round(sum(sizes) / len(sizes) / 1e3, 1),
+            "pixels_of_the_first": pixels,
+            "network": f"cnn, {self.size} px",
+        }
+
+
+def shop_material(
+    photos: Path | None, count: int, show: Callable[[str], None], *, size: int = 128, epochs: int = 4, int8: bool = True
+) -> Material:
+    """Photos, or ``count`` drawn ones as a shop has them, and a small training on them; kept for the next time.
+
+    The network stretches photos into its square, as ``image_dataset_from_directory`` does: then nobody's preprocessing
+    has to be taught to others. It learns little: how quick it is does not depend on that.
+    """
+    if photos is None:
+        source, folder = f"drawn by trainer/sample, {SHOP_SIZE[0]}×{SHOP_SIZE[1]} JPEG", KEPT / f"drawn-{count}"
+        _once(folder, partial(_draw_shop, count=count), show, f"drawing {count:,} photos")
+    else:
+        source, folder = f"photos of a folder called {photos.parent.name}/{photos.name}", photos.resolve()
+    key = hashlib.sha256(f"{folder} {size} {epochs} {int8}".encode()).hexdigest()[:8]
+    place = KEPT / f"model-{key}"
+    _once(place, partial(_train, folder, size=size, epochs=epochs, int8=int8), show, "training and exporting a network")
+    return Material(source, folder, size, place / "run", place / "bundle")
+
+
+def _once(folder: Path, make: Callable[[Path], None], show: Callable[[str], None], what: str) -> None:
+    """Make a folder; a file beside it says that it is whole."""
+    made = folder.with_name(f"{folder.name}.made")
+    if made.exists():
+        return
+    show(what)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    make(folder)
+    made.touch()
+
+
+def _draw_shop(folder: Path, *, count: int) -> None:
+    from trainer.sample.products import PRODUCTS
+
+    for product in PRODUCTS:
+        (folder / product).mkdir()
+    with ProcessPoolExecutor(cores()) as pool:
+        list(pool.map(partial(_draw_one, folder, tuple(PRODUCTS)), range(count), chunksize=16))
+
+
+def _draw_one(folder: Path, products: Sequence[str], number: int) -> None:
+    """A drawn photo in the size of a shop's, with a camera's grain, so that its file is as large as a shop's."""
+    from trainer.sample.photo import draw_photo
+
+    rng = np.random.default_rng([7, number])
+    product = products[number % len(products)]
+    photo = ImageOps.fit(draw_photo(rng, product).image, SHOP_SIZE, Image.Resampling.BICUBIC)
+    grain = rng.normal(0.0, GRAIN, (*reversed(SHOP_SIZE), 1))
+    pixels = np.clip(np.asarray(photo) + grain, 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(folder / product / f"{number:06}.jpg", quality=QUALITY)
+
+
+def _train(photos: Path, place: Path, *, size: int, epochs: int, int8: bool) -> None:
+    learned = ("--image-size", size, "--epochs", epochs, "--folds", 0, "--cv", 0, "--seed", 0)
+    hangtag("train", photos, "--arch", "cnn", "--fit", "stretch", *learned, "--out", place, "--name", "run")
+    hangtag("export", place / "run", "--out", place / "bundle", "--int8" if int8 else "--no-int8")
+
+
+def peer_python(name: str, show: Callable[[str], None]) -> Path:
+    """The Python of an environment with exactly what ``peers/NAME.txt`` pins; made when that file has changed."""
+    pins = Path(__file__).parent / "peers" / f"{name}.txt"
+    place = KEPT / "peers" / name
+    installed = place / "installed.txt"
+    python = place / "bin" / "python"
+    if not installed.exists() or installed.read_bytes() != pins.read_bytes():
+        show(f"installing {name} into an environment of its own")
+        shutil.rmtree(place, ignore_errors=True)
+        venv.create(place, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", pins], check=True)
+        shutil.copy(pins, installed)
+    return python

@@ -1,0 +1,112 @@
+"""Hangtag beside what people would use instead, and its own growth: writes results.json and docs/benchmarks.md.
+
+    python benchmarks/bench.py [--only bulk,growth] [--photos FOLDER] [--turns 5] [--note TEXT] [--json]
+    python benchmarks/bench.py --quick
+
+Without ``--photos``, class folders of JPEGs, it draws a catalogue. Parts that are not asked for stay in results.json as
+they were; each says on which machine it was measured. ``--quick`` measures six ratios, writes nothing, and exits with
+status 1 where one has lost 15% against results.json. Photos, networks and the peers' environments are kept in
+``.bench/``.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bulk
+import growth
+import guard
+import scale_out
+from material import shop_material
+from measuring import lost, machine
+from page import IMAGES, PAGE, RESULTS, draw, render
+
+PHOTOS = 3000
+TURNS = 5
+PARTS = ("bulk", "guard", "growth", "scale_out")
+
+
+def main() -> None:
+    """Measure the parts that are asked for."""
+    arguments = _arguments()
+    began = time.monotonic()
+
+    def show(text: str) -> None:
+        print(f"{time.monotonic() - began:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+    if arguments.quick:
+        sys.exit(_quick(show, as_json=arguments.json))
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"schema_version": 1, "parts": {}}
+    for part in arguments.only:
+        show(f"{part}:")
+        noted = machine(arguments.note)
+        results["parts"][part] = {"machine": noted, **_measure(part, arguments, results["parts"], show)}
+        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    PAGE.write_text(render(results))
+    draw(results, IMAGES)
+    show(f"written: {RESULTS.name}, {PAGE.name}")
+    if arguments.json:
+        print(json.dumps({part: results["parts"][part] for part in arguments.only}, indent=1, ensure_ascii=False))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--photos", type=Path, help="class folders of JPEGs; drawn where none are given")
+    parser.add_argument("--count", type=int, default=PHOTOS, help="how many photos are drawn")
+    parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--note", default="quiet", help="what else the machine did")
+    parser.add_argument("--quick", action="store_true", help="compare six ratios with results.json")
+    parser.add_argument("--json", action="store_true", help="print what was measured")
+    return parser.parse_args()
+
+
+def _parts(text: str) -> list[str]:
+    asked = text.split(",")
+    unknown = sorted(set(asked) - set(PARTS))
+    if unknown:
+        msg = f"expected parts of {', '.join(PARTS)}, got {', '.join(unknown)}"
+        raise argparse.ArgumentTypeError(msg)
+    return asked
+
+
+def _measure(
+    part: str, arguments: argparse.Namespace, measured: dict[str, Any], show: Callable[[str], None]
+) -> dict[str, Any]:
+    match part:
+        case "bulk":
+            return bulk.measure(shop_material(arguments.photos, arguments.count, show), arguments.turns, show)
+        case "scale_out":
+            if "growth" not in measured:
+                sys.exit("Expected the part growth in results.json, from which requests come; measure it first.")
+            material = shop_material(arguments.photos, arguments.count, show)
+            return scale_out.measure(material, guard.guard_material(show), measured["growth"], arguments.turns, show)
+        case "growth":
+            return growth.measure(guard.guard_material(show), show)
+        case _:
+            return guard.measure(show)
+
+
+def _quick(show: Callable[[str], None], *, as_json: bool) -> int:
+    """The exit status."""
+    committed = json.loads(RESULTS.read_text())["parts"]["guard"]["ratios"]
+    found = guard.measure(show)["ratios"]
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print(f"{'ratio':32}{'committed':>12}{'now':>8}{'from':>8}{'to':>8}")
+        for name, then in committed.items():
+            now = found[name]
+            print(f"{name:32}{then['median']:>12.3g}{now['median']:>8.3g}{now['low']:>8.3g}{now['high']:>8.3g}")
+    losses = lost(committed, found)
+    for loss in losses:
+        print(f"lost: {loss}", file=sys.stderr)
+    return 1 if losses else 0
+
+
+if __name__ == "__main__":
+    main()

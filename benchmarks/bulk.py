@@ -1,0 +1,211 @@
+"""Bulk labelling: Hangtag on this machine and on a queue, a bare loop, and what people would use instead.
+
+All of them label the same photos with the same network, as whole commands, in turns. ``python benchmarks/bench.py
+--only bulk`` runs it.
+"""
+
+import csv
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from material import Material, peer_python
+from measuring import PeakMemory, Ran, cores, processor_s, ratios, run, spread, turns
+from workers import Workers
+
+from worker.finish import RESULT_FILE
+from worker.queue.private_redis import PrivateRedis
+from worker.queue.redis_state import RedisState, connect
+from worker.queue.settings import read_settings
+
+PEERS = Path(__file__).parent / "peers"
+WARM = 64
+START_S = 60.0
+LABEL, QUEUE, BARE = "hangtag label", "hangtag submit, workers waiting", "bare loop"
+POOL = "Pillow + ONNX Runtime, process pool"
+PEER_SCRIPTS: dict[str, tuple[str, list[str]]] = {
+    POOL: ("onnxruntime", ["process_pool.py", "onnxruntime"]),
+    "Pillow + OpenVINO, process pool": ("openvino", ["process_pool.py", "openvino"]),
+    "Keras predict": ("keras", ["keras_predict.py"]),
+    "Ray Data map_batches": ("ray", ["ray_data.py"]),
+}
+"""Name → the environment of its own (``peers/*.txt``), and its script with what comes first on its command line."""
+BARE_LOOP = """
+import sys
+from pathlib import Path
+import numpy as np
+from models.classifier import BATCH, load
+from models.preprocess import preprocess
+classifier = load(sys.argv[1], sys.argv[2])
+spec = classifier.metadata.preprocess
+names = Path(sys.argv[3]).read_text().splitlines()
+for start in range(0, len(names), BATCH):
+    pixels = [preprocess(Path(name).read_bytes(), spec) for name in names[start:start + BATCH]]
+    classifier.predict(np.stack(pixels))
+"""
+"""The limit: the same decoding and ONNX file, nothing else. Photos that cannot be decoded end it."""
+BARE_LOOPS = """
+import subprocess, sys
+loops = [subprocess.Popen([sys.executable, "-c", *sys.argv[1:4], share]) for share in sys.argv[4:]]
+sys.exit(any([loop.wait() for loop in loops]))
+"""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One turn of one contestant: a command, the seconds of it after its start, and each photo's label."""
+
+    ran: Ran
+    labelling_s: float
+    labels: Mapping[str, str]
+
+
+def measure(material: Material, count: int, show: Callable[[str], None]) -> dict[str, Any]:
+    """All contestants; ``count`` turns each."""
+    variants = material.variants()
+    pythons = {name: peer_python(environment, show) for name, (environment, _) in PEER_SCRIPTS.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        contestants: dict[str, Callable[[], Labelled]] = {}
+        for variant in variants:
+            contestants[f"{LABEL}, {variant}"] = partial(label, material, variant, folder)
+            contestants[f"{QUEUE}, {variant}"] = partial(queue, material, variant, folder)
+            contestants[f"{BARE}, {variant}"] = partial(bare_loop, material, variant, folder)
+        for name, (_, script) in PEER_SCRIPTS.items():
+            contestants[f"{name}, float32"] = partial(peer, material, pythons[name], script, folder)
+        found = turns(contestants, count, show)
+    images = len(material.names)
+    return {
+        "photos": material.said(),
+        "default_variant": variants[-1],
+        "turns": count,
+        "contestants": {name: _figures(found[name], images, found[f"{LABEL}, float32"][0].labels) for name in found},
+        "ratios": _ratios(found, variants[-1]),
+    }
+
+
+def _figures(found: list[Labelled], images: int, expected: Mapping[str, str]) -> dict[str, Any]:
+    said = found[0].labels
+    return {
+        "images_per_s": spread([images / one.ran.seconds for one in found]),
+        "images_per_s_after_start": spread([images / one.labelling_s for one in found]),
+        "processor_ms_per_photo": spread([1000 * one.ran.processor_s / images for one in found]),
+        "memory_mb": spread([one.ran.memory_mb for one in found]),
+        "same_labels": sum(said[name] == label for name, label in expected.items()) / images if said else None,
+    }
+
+
+def _ratios(found: Mapping[str, list[Labelled]], default: str) -> dict[str, Any]:
+    """Of whole commands, of images a second; above 1, the first is the quicker."""
+    seconds = {name: [one.ran.seconds for one in turns] for name, turns in found.items()}
+    compared: dict[str, Any] = {}
+    for variant in dict.fromkeys(("float32", default)):
+        for ours in (LABEL, QUEUE):
+            name, bare = f"{ours}, {variant}", f"{BARE}, {variant}"
+            compared[f"{name} / {bare}"] = ratios(seconds[bare], seconds[name])
+        after = [one.labelling_s for one in found[f"{LABEL}, {variant}"]]
+        compared[f"{LABEL}, {variant}, after its start / {BARE}, {variant}"] = ratios(
+            seconds[f"{BARE}, {variant}"], after
+        )
+        for peer_name in PEER_SCRIPTS:
+            compared[f"{LABEL}, {variant} / {peer_name}, float32"] = ratios(
+                seconds[f"{peer_name}, float32"], seconds[f"{LABEL}, {variant}"]
+            )
+    return compared
+
+
+def label(material: Material, variant: str, folder: Path) -> Labelled:
+    """``hangtag label`` with a process a core."""
+    output = _fresh(folder, "labels.parquet")
+    command = [sys.executable, "-m", "hangtag", "label", material.photos, "--model", material.bundle]
+    ran = run([*command, "--variant", variant, "--output", output, "--workers", cores(), "--json"])
+    return Labelled(ran, len(material.names) / json.loads(ran.said)["images_per_s"], _labels(output))
+
+
+def queue(material: Material, variant: str, folder: Path) -> Labelled:
+    """``hangtag submit`` to a worker that waits with a slot a core and has the model; until the receipt is there."""
+    with waiting_worker(folder) as (environment, pids, jobs):
+        submit = [sys.executable, "-m", "hangtag", "submit"]
+        options = ["--model", material.bundle, "--variant", variant, "--image-root", material.photos, "--job"]
+        warm = folder / "warm.txt"
+        warm.write_text("\n".join(os.path.relpath(name, material.photos) for name in material.names[:WARM]))
+        run([*submit, warm, *options, "warm"], environment)
+        _await_receipt(jobs / "warm")
+        memory, before, began = PeakMemory(pids), processor_s(pids), time.monotonic()
+        submitted = run([*submit, material.photos, *options[:4], "--job", "bulk"], environment)
+        receipt = _await_receipt(jobs / "bulk")
+        seconds = time.monotonic() - began
+        used = processor_s(pids) - before + submitted.processor_s
+        memory.stop()
+        labelling_s = len(material.names) / json.loads(receipt.read_text())["images_per_s"]
+        return Labelled(
+            Ran(seconds, used, memory.together_mb, 0.0, ""), labelling_s, _labels(jobs / "bulk" / RESULT_FILE)
+        )
+
+
+@contextmanager
+def waiting_worker(
+    folder: Path, further: Mapping[str, str] | None = None, storage: str = ""
+) -> Iterator[tuple[dict[str, str], list[int], Path]]:
+    """A private Redis and a worker with a slot a core: their environment, process numbers, folder of jobs.
+
+    The folder of jobs is a new one, or ``storage``, an ``s3://`` URL that the ``further`` environment leads to.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as place, PrivateRedis(Path(place) / "redis") as server:
+        jobs = Path(place) / "jobs"
+        environment = {"HANGTAG_REDIS_URL": server.url, "HANGTAG_JOBS": storage or str(jobs), **(further or {})}
+        with Workers(1, Path(place) / "logs", environment, concurrency=cores()) as workers:
+            until = time.monotonic() + START_S
+            with closing(RedisState(connect(read_settings(server.url, str(jobs))))) as state:
+                while not state.workers():
+                    if time.monotonic() > until:
+                        sys.exit(f"The worker has not started after {START_S:.0f} s.")
+                    time.sleep(0.05)
+            yield environment, [server.pid, *workers.main_pids()], jobs
+
+
+def _await_receipt(job: Path) -> Path:
+    while not (job / "receipt.json").exists():
+        time.sleep(0.02)
+    return job / "receipt.json"
+
+
+def bare_loop(material: Material, variant: str, folder: Path) -> Labelled:
+    """A bare loop in a process a core, each with its share of the photos."""
+    shares = []
+    for number in range(cores()):
+        shares.append(folder / f"share-{number}.txt")
+        shares[-1].write_text("\n".join(material.names[number :: cores()]))
+    ran = run([sys.executable, "-c", BARE_LOOPS, BARE_LOOP, material.bundle, variant, *shares])
+    return Labelled(ran, ran.seconds, {})
+
+
+def peer(material: Material, python: Path, script: list[str], folder: Path) -> Labelled:
+    """Another program, in its own environment."""
+    output = _fresh(folder, "peer.csv")
+    file, *first = script
+    words = [*first, material.for_peers, material.photos, output, material.size, cores()]
+    ran = run([python, "-P", PEERS / file, *words], {"PYTHONPATH": ""})
+    with output.open(newline="") as rows:
+        labels = dict(csv.reader(rows))
+    if len(labels) != len(material.names):
+        sys.exit(f"{file} labelled {len(labels):,} of {len(material.names):,} photos.")
+    return Labelled(ran, json.loads(ran.said.splitlines()[-1])["labelling_s"], labels)
+
+
+def _fresh(folder: Path, name: str) -> Path:
+    return Path(tempfile.mkdtemp(dir=folder)) / name
+
+
+def _labels(result: Path) -> dict[str, str]:
+    table = pq.read_table(result, columns=["image", "label"])
+    return dict(zip(*table.to_pydict().values(), strict=True))

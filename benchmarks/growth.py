@@ -1,0 +1,193 @@
+"""What a row costs as catalogues grow: time, memory of each process, bytes in Redis, files and requests.
+
+A worker labels catalogues of a few photos again and again, each of which it decodes once and then knows: what is
+measured is all that Hangtag does for a row but decoding and the network. The folder of jobs is one on disk, or S3 by a
+server of moto's on this machine, which is slow: there requests count, not time. ``python benchmarks/bench.py --only
+growth`` runs it; ``python benchmarks/growth.py`` is that server.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import cycle, islice
+from pathlib import Path
+from subprocess import PIPE, Popen
+from threading import Lock, Thread
+from typing import Any
+from urllib.request import Request, urlopen
+
+from bulk import waiting_worker
+from material import Material, hangtag
+from measuring import PeakMemory, processor_s, run
+from redis import Redis
+
+from models.storage.storage import open_storage
+from worker.jobs import Jobs
+from worker.receipt import finished_receipt
+
+ROWS = (1_000, 10_000, 100_000, 1_000_000)
+S3_ROWS = (1_000, 10_000, 50_000)
+DISTINCT = 16
+COUNTS = "/_counts"
+MAIN, SLOT, MERGING = "worker: main process", "worker: labelling process", "merging"
+WATCHED = (MAIN, SLOT, MERGING)
+
+
+def measure(material: Material, show: Callable[[str], None], sizes: Iterable[int] = ROWS) -> dict[str, Any]:
+    """A row of figures for each size, on disk and then in S3."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        on_disk = [_on_disk(material, rows, folder, show) for rows in sizes]
+        in_s3 = [_in_s3(material, rows, folder, show) for rows in S3_ROWS if rows <= max(sizes)]
+    return {"photos": material.said(), "distinct_photos": DISTINCT, "on_disk": on_disk, "in_s3": in_s3}
+
+
+def _on_disk(material: Material, rows: int, folder: Path, show: Callable[[str], None]) -> dict[str, Any]:
+    show(f"{rows:,} rows, on disk")
+    submit = submit_words(material, rows, folder, "rows")
+    with waiting_worker(folder) as (environment, (redis_pid, worker_pid), jobs):
+        _warm(material, folder, environment, jobs)
+        redis = Redis.from_url(environment["HANGTAG_REDIS_URL"])
+        redis.config_resetstat()
+        before, idle_bytes = processor_s([worker_pid, redis_pid]), redis.info("memory")["used_memory"]
+        memory, began = PeakMemory([worker_pid], every_s=0.05), time.monotonic()
+        submitted = run(submit, environment)
+        most_bytes = _await(Jobs(open_storage(str(jobs))), "rows", lambda: redis.info("memory")["used_memory"])
+        seconds = time.monotonic() - began
+        used = processor_s([worker_pid, redis_pid]) - before + submitted.processor_s
+        memory.stop()
+        files = [path for path in (jobs / "rows").rglob("*") if path.is_file()]
+        chunks = Jobs(open_storage(str(jobs))).find("rows").spec.chunks
+        return {
+            "rows": rows,
+            "chunks": chunks,
+            "microseconds_per_row": _per(1e6 * seconds, rows),
+            "processor_microseconds_per_row": _per(1e6 * used, rows),
+            "memory_mb": {
+                "hangtag submit": round(submitted.largest_mb),
+                **{name: round(memory.largest_mb.get(depth, 0.0)) for depth, name in enumerate(WATCHED)},
+            },
+            "redis_bytes": max(0, int(most_bytes) - idle_bytes),
+            "redis_commands_per_chunk": _per(redis.info("stats")["total_commands_processed"], chunks),
+            "files_per_row": _per(len(files), rows),
+            "bytes_per_row": _per(sum(path.stat().st_size for path in files), rows),
+        }
+
+
+def _in_s3(material: Material, rows: int, folder: Path, show: Callable[[str], None]) -> dict[str, Any]:
+    show(f"{rows:,} rows, in S3")
+    submit = submit_words(material, rows, folder, "rows")
+    with counting_s3(folder) as (s3, counts), waiting_worker(folder, s3, "s3://bench/jobs") as (environment, _, _):
+        os.environ.update(s3)
+        jobs = Jobs(open_storage("s3://bench/jobs"))
+        before = counts()
+        run(submit, environment)
+        submitted = counts() - before
+        _await(jobs, "rows", lambda: 0.0)
+        made = counts() - before
+        chunks = jobs.find("rows").spec.chunks
+        return {
+            "rows": rows,
+            "chunks": chunks,
+            "requests_per_row": _per(made.total(), rows),
+            "requests_per_chunk": _per(made.total(), chunks),
+            "of_submitting": submitted.total(),
+            "by_method_per_chunk": {name: _per(count, chunks) for name, count in sorted(made.items())},
+        }
+
+
+def _per(count: float, of: int) -> float:
+    return float(f"{count / of:.4g}")
+
+
+def _catalogue(material: Material, rows: int, folder: Path) -> Path:
+    names = [os.path.relpath(name, material.photos) for name in material.names[:DISTINCT]]
+    catalogue = folder / f"rows-{rows}.csv"
+    with catalogue.open("w", encoding="utf-8") as file:
+        file.write("sku,title,price,image\n")
+        for row, name in enumerate(islice(cycle(names), rows)):
+            file.write(f"{row:08},Product number {row},{row % 997}.95,{name}\n")
+    return catalogue
+
+
+def submit_words(material: Material, rows: int, folder: Path, job: str) -> list[object]:
+    """The command that submits a new catalogue of so many rows."""
+    catalogue = _catalogue(material, rows, folder)
+    command = [sys.executable, "-m", "hangtag", "submit", catalogue, "--model", material.bundle]
+    return [*command, "--variant", "float32", "--image-root", material.photos, "--job", job]
+
+
+def _warm(material: Material, folder: Path, environment: dict[str, str], jobs: Path) -> None:
+    """Let the labelling processes load the model."""
+    hangtag(*submit_words(material, 512, folder, "warm")[3:], environment=os.environ | environment)
+    _await(Jobs(open_storage(str(jobs))), "warm", lambda: 0.0)
+
+
+def _await(jobs: Jobs, name: str, look: Callable[[], float]) -> float:
+    """Wait for a job's receipt; the most that ``look`` said meanwhile."""
+    most = 0.0
+    job = jobs.find(name)
+    while finished_receipt(job) is None:
+        most = max(most, look())
+        time.sleep(0.1)
+    return most
+
+
+@contextmanager
+def counting_s3(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Counter[str]]]]:
+    """An S3 on this machine: the environment that leads to it, and its requests so far by method."""
+    process = Popen([sys.executable, __file__], stdin=PIPE, stdout=PIPE, text=True)
+    try:
+        said: Any = process.stdout
+        endpoint = f"http://127.0.0.1:{int(said.readline())}"
+        environment = {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": "bench",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "XDG_CACHE_HOME": str(folder / "cache"),
+        }
+        with urlopen(Request(f"{endpoint}/bench", method="PUT"), timeout=10):  # noqa: S310
+            pass
+
+        def counts() -> Counter[str]:
+            with urlopen(endpoint + COUNTS, timeout=10) as answer:  # noqa: S310
+                return Counter(json.loads(answer.read()))
+
+        yield environment, counts
+    finally:
+        process.communicate(timeout=20)
+
+
+def _serve() -> None:
+    """Moto's S3 at a free port, which it prints; until stdin ends."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    moto, counted, lock = DomainDispatcherApplication(create_backend_app), Counter[str](), Lock()
+
+    def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == COUNTS:
+            start("200 OK", [])
+            return [json.dumps(counted).encode()]
+        with lock:  # one request at a time: conditional writes are atomic then
+            counted["LIST" if "list-type" in environ["QUERY_STRING"] else environ["REQUEST_METHOD"]] += 1
+            return list(moto(environ, start))
+
+    class Quiet(MotoRequestHandler):
+        def log(self, *_: object) -> None: ...
+
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    Thread(target=server.serve_forever, daemon=True).start()
+    print(server.port, flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    _serve()

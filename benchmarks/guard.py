@@ -1,0 +1,93 @@
+"""Six ratios that a change may not make worse: what ``make bench-quick`` compares with the committed results.
+
+Each is beside something that no change of Hangtag's touches: a plain script with Pillow and ONNX Runtime, or bare
+imports. They are of drawn photos and a small network, where Hangtag's own work shows most; above 1, Hangtag is better.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from bulk import PEERS, bare_loop, label, queue
+from cold_start import command_lines
+from material import KEPT, Material, distinct_name, readable_photos, shop_material, write_distinct
+from measuring import cores, ratios, run, turns
+
+TURNS = 5
+DRAWN = 320
+PHOTOS = 1600
+ROWS = 20_000
+
+
+def measure(show: Callable[[str], None], count: int = TURNS) -> dict[str, Any]:
+    """The six ratios; a minute for the network the first time, and about a minute and a half."""
+    drawn = guard_material(show)
+    material = Material(drawn.source, _copies(drawn), drawn.size, drawn.run, drawn.bundle)
+    bare, classify = command_lines(material.bundle, material.names[0])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        catalogue = _catalogue(folder / "known.csv", material)
+        found = turns(
+            {
+                "script": partial(_script, material, folder),
+                "bare loop": partial(bare_loop, material, "float32", folder),
+                "label": partial(label, material, "float32", folder),
+                "queue": partial(queue, material, "float32", folder),
+                "known rows": partial(_label_known, material, catalogue, folder),
+                "imports": lambda: run(bare),
+                "classify": lambda: run(classify),
+            },
+            count,
+            show,
+        )
+    script = found["script"]
+    seconds = {name: [getattr(one, "ran", one).seconds for one in runs] for name, runs in found.items()}
+    return {
+        "photos": material.said(),
+        "turns": count,
+        "ratios": {
+            "label, whole command": ratios(seconds["script"], seconds["label"]),
+            "label, after its start": ratios(seconds["bare loop"], [one.labelling_s for one in found["label"]]),
+            "label, processor time": ratios(
+                [one.processor_s for one in script], [one.ran.processor_s for one in found["label"]]
+            ),
+            "queue, whole command": ratios(seconds["script"], seconds["queue"]),
+            f"{ROWS:,} rows of known photos": ratios(seconds["script"], seconds["known rows"]),
+            "one photo, cold": ratios(seconds["imports"], seconds["classify"]),
+        },
+    }
+
+
+def guard_material(show: Callable[[str], None]) -> Material:
+    """A few drawn photos and a small network."""
+    return shop_material(None, DRAWN, show, size=64, epochs=1, int8=False)
+
+
+def _copies(drawn: Material) -> Path:
+    """More photos, no two with the same bytes, for little drawing."""
+    folder = KEPT / f"{drawn.photos.name}-copies"
+    if not (folder / distinct_name(PHOTOS - 1)).exists():
+        write_distinct(folder, readable_photos(drawn.names), range(PHOTOS))
+    return folder
+
+
+def _catalogue(file: Path, material: Material) -> Path:
+    names = islice(cycle(material.names[:DRAWN]), ROWS)
+    file.write_text("".join(["image\n", *(f"{os.path.relpath(name, material.photos)}\n" for name in names)]))
+    return file
+
+
+def _script(material: Material, folder: Path) -> Any:  # noqa: ANN401
+    command = [sys.executable, "-P", PEERS / "process_pool.py", "onnxruntime", material.for_peers, material.photos]
+    return run([*command, folder / "script.csv", material.size, cores()])
+
+
+def _label_known(material: Material, catalogue: Path, folder: Path) -> Any:  # noqa: ANN401
+    output = Path(tempfile.mkdtemp(dir=folder)) / "labels.parquet"
+    command = [sys.executable, "-m", "hangtag", "label", catalogue, "--image-root", material.photos]
+    return run([*command, "--model", material.bundle, "--output", output, "--workers", cores(), "--json"])

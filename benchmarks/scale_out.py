@@ -1,0 +1,222 @@
+"""More labelling processes: measured on the cores there are, then modelled up to 1,000 and checked by simulated ones.
+
+A simulated process takes a message, the chunk's lease, commits a part and lets go, as a real one does, through
+Hangtag's own code against a real Redis; it only labels in no time. What a chunk costs Redis and the reconciler comes
+from these runs, what it asks of S3 from the part ``growth``. ``python benchmarks/bench.py --only scale_out`` runs it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from growth import submit_words
+from material import Material, hangtag
+from measuring import cores, processor_s, run, spread, turns
+from redis import Redis
+
+from models.storage.storage import FolderStorage
+from worker.jobs import Jobs
+from worker.owner import Owner
+from worker.queue.messages import QUEUES, parse_message
+from worker.queue.private_redis import PrivateRedis
+from worker.queue.reconciler import WINDOW_PER_SLOT, Reconciler
+from worker.queue.redis_state import Presence, RedisState, connect
+from worker.queue.settings import read_settings
+from worker.queue.submit import CHUNK_ROWS
+from worker.results import part_key
+
+PROCESSES = (1, 2, 4)
+SIMULATED = {10: 2_000, 100: 8_000, 1_000: 8_000}
+"""Labelling processes → chunks of the job that they are given."""
+MODELLED = (10, 100, 1_000)
+SIMULATORS = 2
+SERVICES = 4
+LIMIT_S = 120.0
+S3_MS = 15.0
+"""An assumption: what a small request of S3 takes within its region."""
+S3_PUTS_PER_S, S3_GETS_PER_S = 3_500, 5_500
+"""A second and prefix; source: Amazon S3 User Guide, "Best practices design patterns: optimizing performance"."""
+SENT_REQUESTS = 1
+"""The reconciler asks whether a chunk has a part before it queues the chunk."""
+
+
+def measure(
+    material: Material, small: Material, growth: Mapping[str, Any], count: int, show: Callable[[str], None]
+) -> dict[str, Any]:
+    """Real processes, simulated ones, and the model; ``growth`` is that part of the results."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+
+        def label(processes: int) -> float:
+            output = Path(tempfile.mkdtemp(dir=folder)) / "labels.parquet"
+            command = [sys.executable, "-m", "hangtag", "label", material.photos, "--model", material.bundle]
+            ran = run([*command, "--variant", "float32", "--output", output, "--workers", processes, "--json"])
+            return float(json.loads(ran.said)["images_per_s"])
+
+        found = turns({f"{n}": lambda n=n: label(n) for n in PROCESSES}, count, show)
+        simulated = [_simulated(small, number, chunks, folder, show) for number, chunks in SIMULATED.items()]
+    per_process = spread(found["1"])
+    return {
+        "photos": material.said(),
+        "turns": count,
+        "images_per_s": {name: spread(values) for name, values in found.items()},
+        "simulated": simulated,
+        "model": _model(per_process["median"], simulated, growth),
+    }
+
+
+def _model(images_per_s: float, simulated: list[dict[str, Any]], growth: Mapping[str, Any]) -> dict[str, Any]:
+    """What share of each resource so many processes would take; 1 is all of it."""
+    largest = simulated[-1]
+    redis_s, send_s = largest["redis_ms_per_chunk"] / 1e3, largest["send_ms_per_chunk"] / 1e3
+    s3 = growth["in_s3"][-1]["by_method_per_chunk"]
+    puts = s3.get("PUT", 0.0) + s3.get("POST", 0.0) + s3.get("DELETE", 0.0)
+    gets = s3.get("GET", 0.0) + s3.get("HEAD", 0.0) + s3.get("LIST", 0.0)
+    per_chunk = {
+        "Redis's one core": redis_s,
+        "the reconciler's passes, a folder on a disk": send_s,
+        f"the reconciler's passes, S3 at {S3_MS:g} ms a request": send_s + SENT_REQUESTS * S3_MS / 1e3,
+        f"S3's writes of one prefix ({S3_PUTS_PER_S:,} a second)": puts / S3_PUTS_PER_S,
+        f"S3's reads of one prefix ({S3_GETS_PER_S:,} a second)": gets / S3_GETS_PER_S,
+    }
+    chunks_per_s = images_per_s / CHUNK_ROWS
+    return {
+        "chunk_rows": CHUNK_ROWS,
+        "chunks_per_s_of_a_process": float(f"{chunks_per_s:.4g}"),
+        "shares": {
+            name: {str(n): float(f"{n * chunks_per_s * seconds:.3g}") for n in MODELLED}
+            for name, seconds in per_chunk.items()
+        },
+        "processes_until_full": {
+            name: int(1 / (chunks_per_s * seconds)) for name, seconds in per_chunk.items() if seconds
+        },
+    }
+
+
+def _simulated(
+    material: Material, processes: int, chunks: int, folder: Path, show: Callable[[str], None]
+) -> dict[str, Any]:
+    """So many simulated processes do a job's chunks; what these cost."""
+    show(f"{processes:,} simulated processes, {chunks:,} chunks")
+    with tempfile.TemporaryDirectory(dir=folder) as place, PrivateRedis(Path(place) / "redis") as server:
+        jobs = Path(place) / "jobs"
+        environment = {"HANGTAG_REDIS_URL": server.url, "HANGTAG_JOBS": str(jobs)}
+        # A photo may take so long that a chunk has few rows, and a job of many chunks is soon written.
+        submit = [*submit_words(material, chunks * 3, folder, "sim"), "--timeout", "1000"]
+        hangtag(*submit[3:], environment=os.environ | environment)
+        job = Jobs(FolderStorage(jobs)).find("sim")
+        redis = Redis.from_url(server.url)
+        redis.config_resetstat()
+        shares = [range(first, processes, SIMULATORS) for first in range(SIMULATORS)]
+        began, used = time.monotonic(), processor_s([server.pid])
+        simulators = [
+            subprocess.Popen([sys.executable, __file__, server.url, jobs, f"{share.start}", f"{len(share)}"], stdout=-1)
+            for share in shares
+        ]
+        while job.missing_chunks() and time.monotonic() - began < LIMIT_S:
+            time.sleep(0.5)
+        seconds, done = time.monotonic() - began, job.spec.chunks - len(job.missing_chunks())
+        used = processor_s([server.pid]) - used
+        commands = redis.info("stats")["total_commands_processed"]
+        said = []
+        for simulator in simulators:
+            simulator.terminate()
+            said.append(json.loads(simulator.communicate()[0]))
+        sent, passing = sum(one["sent"] for one in said), sum(one["passing_s"] for one in said)
+        return {
+            "processes": processes,
+            "chunks": done,
+            "chunks_per_s": float(f"{done / seconds:.4g}"),
+            "most_by_the_window": WINDOW_PER_SLOT * processes,
+            "redis_commands_per_chunk": float(f"{commands / done:.4g}"),
+            "redis_ms_per_chunk": float(f"{1e3 * used / done:.4g}"),
+            "redis_share": float(f"{used / seconds:.3g}"),
+            "send_ms_per_chunk": float(f"{1e3 * passing / max(1, sent):.4g}"),
+            "passes": sum(one["passes"] for one in said),
+            "longest_pass_s": max(one["longest_pass_s"] for one in said),
+            "simulators_share": float(f"{sum(one['processor_s'] for one in said) / seconds / cores():.3g}"),
+        }
+
+
+class Simulator:
+    """Some labelling processes, as threads: each takes messages; a few more threads announce them and reconcile."""
+
+    def __init__(self, url: str, jobs: Path, first: int, count: int) -> None:
+        self._settings = read_settings(url, str(jobs))
+        self._jobs = Jobs(FolderStorage(jobs))
+        self._owners = [Owner(f"simulated-{first + n * SIMULATORS}", "elsewhere", n + 1, 1) for n in range(count)]
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._passes: list[tuple[int, float]] = []
+
+    def run(self) -> None:
+        """Until stdin ends or SIGTERM comes; prints what the passes took."""
+        import signal
+
+        signal.signal(signal.SIGTERM, lambda *_: self._stopped.set())
+        threads = [threading.Thread(target=self._work, args=(owner,), daemon=True) for owner in self._owners]
+        threads += [
+            threading.Thread(target=self._serve, args=(self._owners[n::SERVICES],), daemon=True)
+            for n in range(min(SERVICES, len(self._owners)))
+        ]
+        for thread in threads:
+            thread.start()
+        while not self._stopped.wait(0.1):
+            pass
+        passes = [one for one in self._passes if one[0]]
+        print(
+            json.dumps(
+                {
+                    "passes": len(passes),
+                    "sent": sum(sent for sent, _ in passes),
+                    "passing_s": sum(seconds for _, seconds in passes),
+                    "longest_pass_s": round(max((seconds for _, seconds in passes), default=0.0), 3),
+                    "processor_s": time.process_time(),
+                }
+            ),
+            flush=True,
+        )
+
+    def _work(self, owner: Owner) -> None:
+        with closing(connect(self._settings)) as redis:
+            state = RedisState(redis)
+            while not self._stopped.is_set():
+                taken: Any = redis.brpop(list(QUEUES.values()), timeout=1)
+                message = parse_message(taken[1]) if taken else None
+                if message and message[1] >= 0:
+                    self._label(state, owner, *message)
+
+    def _label(self, state: RedisState, owner: Owner, name: str, chunk: int) -> None:
+        storage = self._jobs.storage(name)
+        if state.take_lease(name, chunk, owner):
+            if not storage.exists(part_key(chunk)):
+                storage.commit(part_key(chunk), b"simulated")
+            state.end_lease(name, chunk, owner)
+            state.reset_backoff(name)
+
+    def _serve(self, owners: list[Owner]) -> None:
+        state = RedisState(connect(self._settings))
+        reconciler = Reconciler(self._jobs, state)
+        identity = self._jobs.identity()
+        while not self._stopped.is_set():
+            began = time.monotonic()
+            for owner in owners:
+                state.announce(Presence(owner, 1, "simulated", self._jobs.place, identity))
+                start = time.monotonic()
+                sent = reconciler.tick()
+                if sent:
+                    with self._lock:
+                        self._passes.append((sent, time.monotonic() - start))
+            self._stopped.wait(max(0.0, 1.0 - (time.monotonic() - began)))
+
+
+if __name__ == "__main__":
+    Simulator(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])).run()
