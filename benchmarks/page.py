@@ -240,8 +240,8 @@ def _scale_out(part: dict[str, Any]) -> str:
                 simulated,
             ),
             f"The model: a process labels {model['chunks_per_s_of_a_process']:.2g} chunks of {model['chunk_rows']} "
-            "rows a second, as measured above, and each chunk takes its share of what all of them use. 100% is all there "
-            f"is. **The first bottleneck: {first[0]}, full with {first[1]:,} processes.**\n",
+            "rows a second, as measured above, and each chunk takes its share of what all of them use. 100% is all "
+            f"there is. **The first bottleneck: {first[0]}, full with {first[1]:,} processes.**\n",
             _table(
                 ("taken by", *(f"{int(n):,} processes" for n in next(iter(model["shares"].values()))), "full at"),
                 shares,
