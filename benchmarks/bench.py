@@ -1,12 +1,13 @@
 """Hangtag beside what people would use instead, and its own growth: writes results.json and docs/benchmarks.md.
 
-    python benchmarks/bench.py [--only bulk,growth] [--photos FOLDER] [--turns 5] [--note TEXT] [--json]
+    python benchmarks/bench.py [--only bulk,growth] [--photos FOLDER] [--count 4000] [--turns 5] [--rows 1000 10000]
+                               [--note TEXT]
     python benchmarks/bench.py --quick
 
-Without ``--photos``, class folders of JPEGs, it draws a catalogue. Parts that are not asked for stay in results.json as
-they were; each says on which machine it was measured. ``--quick`` measures six ratios, writes nothing, and exits with
-status 1 where one has lost 15% against results.json. Photos, networks and the peers' environments are kept in
-``.bench/``.
+Without ``--photos``, class folders of JPEGs, it draws a catalogue; ``--count`` copies of the photos are labelled. Parts
+that are not asked for stay in results.json as they were; each says on which machine it was measured. ``--quick``
+measures six ratios, writes nothing, and exits with status 1 where one has lost 15% against results.json. Photos,
+networks and the peers' environments are kept in ``.bench/``.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from material import shop_material
 from measuring import lost, machine
 from page import IMAGES, PAGE, RESULTS, draw, render
 
-PHOTOS = 3000
+PHOTOS = 4000
 TURNS = 5
 PARTS = ("bulk", "guard", "growth", "scale_out")
 
@@ -39,7 +40,7 @@ def main() -> None:
         print(f"{time.monotonic() - began:6.0f} s  {text}", file=sys.stderr, flush=True)
 
     if arguments.quick:
-        sys.exit(_quick(show, as_json=arguments.json))
+        sys.exit(_quick(show))
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"schema_version": 1, "parts": {}}
     for part in arguments.only:
         show(f"{part}:")
@@ -49,19 +50,17 @@ def main() -> None:
     PAGE.write_text(render(results))
     draw(results, IMAGES)
     show(f"written: {RESULTS.name}, {PAGE.name}")
-    if arguments.json:
-        print(json.dumps({part: results["parts"][part] for part in arguments.only}, indent=1, ensure_ascii=False))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--photos", type=Path, help="class folders of JPEGs; drawn where none are given")
-    parser.add_argument("--count", type=int, default=PHOTOS, help="how many photos are drawn")
+    parser.add_argument("--count", type=int, default=PHOTOS, help="how many photos are labelled")
     parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--rows", type=int, nargs="+", default=growth.ROWS, help="of the part growth")
     parser.add_argument("--note", default="quiet", help="what else the machine did")
     parser.add_argument("--quick", action="store_true", help="compare six ratios with results.json")
-    parser.add_argument("--json", action="store_true", help="print what was measured")
     return parser.parse_args()
 
 
@@ -86,23 +85,24 @@ def _measure(
             material = shop_material(arguments.photos, arguments.count, show)
             return scale_out.measure(material, guard.guard_material(show), measured["growth"], arguments.turns, show)
         case "growth":
-            return growth.measure(guard.guard_material(show), show)
+            return growth.measure(guard.guard_material(show), show, arguments.rows)
         case _:
             return guard.measure(show)
 
 
-def _quick(show: Callable[[str], None], *, as_json: bool) -> int:
+def _quick(show: Callable[[str], None]) -> int:
     """The exit status."""
-    committed = json.loads(RESULTS.read_text())["parts"]["guard"]["ratios"]
+    if not RESULTS.exists():
+        sys.exit(f"Expected {RESULTS.name} to compare with; `make bench` writes it.")
+    committed = json.loads(RESULTS.read_text())["parts"]["guard"]
     found = guard.measure(show)["ratios"]
-    if as_json:
-        print(json.dumps(found, indent=1))
-    else:
-        print(f"{'ratio':32}{'committed':>12}{'now':>8}{'from':>8}{'to':>8}")
-        for name, then in committed.items():
-            now = found[name]
-            print(f"{name:32}{then['median']:>12.3g}{now['median']:>8.3g}{now['low']:>8.3g}{now['high']:>8.3g}")
-    losses = lost(committed, found)
+    for when, on in (("committed", committed["machine"]), ("now", machine("any"))):
+        print(f"{when}: {on['processor']}, {on['cores']} cores")
+    print(f"{'ratio':32}{'committed':>12}{'now':>8}{'from':>8}{'to':>8}")
+    for name, then in committed["ratios"].items():
+        now = found[name]
+        print(f"{name:32}{then['median']:>12.3g}{now['median']:>8.3g}{now['low']:>8.3g}{now['high']:>8.3g}")
+    losses = lost(committed["ratios"], found)
     for loss in losses:
         print(f"lost: {loss}", file=sys.stderr)
     return 1 if losses else 0

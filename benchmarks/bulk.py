@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -71,7 +71,8 @@ class Labelled:
 
 def measure(material: Material, count: int, show: Callable[[str], None]) -> dict[str, Any]:
     """All contestants; ``count`` turns each."""
-    variants = material.variants()
+    variants = [name for name in ("float32", "int8") if name in material.manifest["variants"]]
+    default = material.manifest["default_variant"]
     pythons = {name: peer_python(environment, show) for name, (environment, _) in PEER_SCRIPTS.items()}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -86,10 +87,11 @@ def measure(material: Material, count: int, show: Callable[[str], None]) -> dict
     images = len(material.names)
     return {
         "photos": material.said(),
-        "default_variant": variants[-1],
+        "default_variant": default,
+        "default_because": material.manifest.get("default_because", ""),
         "turns": count,
         "contestants": {name: _figures(found[name], images, found[f"{LABEL}, float32"][0].labels) for name in found},
-        "ratios": _ratios(found, variants[-1]),
+        "ratios": _ratios(found, variants),
     }
 
 
@@ -99,16 +101,17 @@ def _figures(found: list[Labelled], images: int, expected: Mapping[str, str]) ->
         "images_per_s": spread([images / one.ran.seconds for one in found]),
         "images_per_s_after_start": spread([images / one.labelling_s for one in found]),
         "processor_ms_per_photo": spread([1000 * one.ran.processor_s / images for one in found]),
+        "own_ms_per_photo": spread([1000 * one.ran.own_s / images for one in found]),
         "memory_mb": spread([one.ran.memory_mb for one in found]),
         "same_labels": sum(said[name] == label for name, label in expected.items()) / images if said else None,
     }
 
 
-def _ratios(found: Mapping[str, list[Labelled]], default: str) -> dict[str, Any]:
+def _ratios(found: Mapping[str, list[Labelled]], variants: Sequence[str]) -> dict[str, Any]:
     """Of whole commands, of images a second; above 1, the first is the quicker."""
     seconds = {name: [one.ran.seconds for one in turns] for name, turns in found.items()}
     compared: dict[str, Any] = {}
-    for variant in dict.fromkeys(("float32", default)):
+    for variant in variants:
         for ours in (LABEL, QUEUE):
             name, bare = f"{ours}, {variant}", f"{BARE}, {variant}"
             compared[f"{name} / {bare}"] = ratios(seconds[bare], seconds[name])
@@ -148,7 +151,9 @@ def queue(material: Material, variant: str, folder: Path) -> Labelled:
         memory.stop()
         labelling_s = len(material.names) / json.loads(receipt.read_text())["images_per_s"]
         return Labelled(
-            Ran(seconds, used, memory.together_mb, 0.0, ""), labelling_s, _labels(jobs / "bulk" / RESULT_FILE)
+            Ran(seconds, used, submitted.own_s, memory.together_mb, 0.0, ""),
+            labelling_s,
+            _labels(jobs / "bulk" / RESULT_FILE),
         )
 
 

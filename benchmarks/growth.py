@@ -34,6 +34,7 @@ ROWS = (1_000, 10_000, 100_000, 1_000_000)
 S3_ROWS = (1_000, 10_000, 50_000)
 DISTINCT = 16
 COUNTS = "/_counts"
+RECEIPT = "receipt.json"
 MAIN, SLOT, MERGING = "worker: main process", "worker: labelling process", "merging"
 WATCHED = (MAIN, SLOT, MERGING)
 
@@ -88,8 +89,10 @@ def _in_s3(material: Material, rows: int, folder: Path, show: Callable[[str], No
         before = counts()
         run(submit, environment)
         submitted = counts() - before
-        _await(jobs, "rows", lambda: 0.0)
+        while not counts()[RECEIPT]:  # a look at the folder would be requests
+            time.sleep(0.1)
         made = counts() - before
+        del made[RECEIPT]
         chunks = jobs.find("rows").spec.chunks
         return {
             "rows": rows,
@@ -111,15 +114,15 @@ def _catalogue(material: Material, rows: int, folder: Path) -> Path:
     with catalogue.open("w", encoding="utf-8") as file:
         file.write("sku,title,price,image\n")
         for row, name in enumerate(islice(cycle(names), rows)):
-            file.write(f"{row:08},Product number {row},{row % 997}.95,{name}\n")
+            file.write(f"{row // 3:08},Product number {row // 3},{row % 997}.95,{name}\n")
     return catalogue
 
 
 def submit_words(material: Material, rows: int, folder: Path, job: str) -> list[object]:
-    """The command that submits a new catalogue of so many rows."""
+    """The command that submits a new catalogue of so many rows, three a product."""
     catalogue = _catalogue(material, rows, folder)
     command = [sys.executable, "-m", "hangtag", "submit", catalogue, "--model", material.bundle]
-    return [*command, "--variant", "float32", "--image-root", material.photos, "--job", job]
+    return [*command, "--variant", "float32", "--image-root", material.photos, "--group-column", "sku", "--job", job]
 
 
 def _warm(material: Material, folder: Path, environment: dict[str, str], jobs: Path) -> None:
@@ -140,7 +143,7 @@ def _await(jobs: Jobs, name: str, look: Callable[[], float]) -> float:
 
 @contextmanager
 def counting_s3(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Counter[str]]]]:
-    """An S3 on this machine: the environment that leads to it, and its requests so far by method."""
+    """An S3 on this machine: the environment that leads to it, its requests so far by method, and receipts."""
     process = Popen([sys.executable, __file__], stdin=PIPE, stdout=PIPE, text=True)
     try:
         said: Any = process.stdout
@@ -178,7 +181,9 @@ def _serve() -> None:
             return [json.dumps(counted).encode()]
         with lock:  # one request at a time: conditional writes are atomic then
             counted["LIST" if "list-type" in environ["QUERY_STRING"] else environ["REQUEST_METHOD"]] += 1
-            return list(moto(environ, start))
+            answer = list(moto(environ, start))
+            counted[RECEIPT] += environ["REQUEST_METHOD"] == "PUT" and environ["PATH_INFO"].endswith(RECEIPT)
+            return answer
 
     class Quiet(MotoRequestHandler):
         def log(self, *_: object) -> None: ...

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 from models.errors import ImageError
 from models.preprocess import IMAGE_SUFFIXES, PreprocessSpec, preprocess
 
-ORIGINALS = 2000
+ORIGINALS = 4000
 MAX_DISK_BYTES = 4_000_000_000
 A_FOLDER = 1000
 KEPT = Path(__file__).parents[1] / ".bench"
@@ -30,6 +30,7 @@ KEPT = Path(__file__).parents[1] / ".bench"
 SHOP_SIZE = (600, 800)
 GRAIN = 4.0
 QUALITY = 85
+DRAWN = 500
 
 
 def material_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -96,7 +97,7 @@ class Material:
 
     Attributes:
         source: what the photos are, for people; no path of this machine.
-        photos: class folders of ``.jpg`` files that can all be read.
+        photos: folders of ``.jpg`` files that can all be read.
         size: side of the network's square, in pixels.
         run: the training run, whose Keras network the bundle was made from.
     """
@@ -112,10 +113,10 @@ class Material:
         """Paths of all photos."""
         return photo_list(self.photos)
 
-    def variants(self) -> list[str]:
-        """float32 and, last, the bundle's default."""
-        manifest = json.loads((self.bundle / "manifest.json").read_text())
-        return list(dict.fromkeys(("float32", manifest["default_variant"])))
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the bundle says of itself."""
+        return dict(json.loads((self.bundle / "manifest.json").read_text()))
 
     @cached_property
     def for_peers(self) -> Path:
@@ -143,22 +144,33 @@ class Material:
 
 
 def shop_material(
-    photos: Path | None, count: int, show: Callable[[str], None], *, size: int = 128, epochs: int = 4, int8: bool = True
+    photos: Path | None, count: int, show: Callable[[str], None], *, size: int = 128, epochs: int = 8, int8: bool = True
 ) -> Material:
-    """Photos, or ``count`` drawn ones as a shop has them, and a small training on them; kept for the next time.
+    """``count`` photos, no two with the same bytes, and a network; kept for the next time.
 
-    The network stretches photos into its square, as ``image_dataset_from_directory`` does: then nobody's preprocessing
-    has to be taught to others. It learns little: how quick it is does not depend on that.
+    They are copies of the readable photos of a folder, or of drawn ones as a shop has them. The network has learned a
+    little from the originals: how quick it is does not depend on that. It stretches photos into its square, as
+    ``image_dataset_from_directory`` does: then nobody's preprocessing has to be taught to others.
     """
     if photos is None:
-        source, folder = f"drawn by trainer/sample, {SHOP_SIZE[0]}×{SHOP_SIZE[1]} JPEG", KEPT / f"drawn-{count}"
-        _once(folder, partial(_draw_shop, count=count), show, f"drawing {count:,} photos")
+        source, originals = f"drawn by trainer/sample, {SHOP_SIZE[0]}×{SHOP_SIZE[1]} JPEG", KEPT / f"drawn-{DRAWN}"
+        _once(originals, _draw_shop, show, f"drawing {DRAWN:,} photos")
     else:
-        source, folder = f"photos of a folder called {photos.parent.name}/{photos.name}", photos.resolve()
-    key = hashlib.sha256(f"{folder} {size} {epochs} {int8}".encode()).hexdigest()[:8]
-    place = KEPT / f"model-{key}"
-    _once(place, partial(_train, folder, size=size, epochs=epochs, int8=int8), show, "training and exporting a network")
-    return Material(source, folder, size, place / "run", place / "bundle")
+        source, originals = f"copies of a folder called {photos.parent.name}/{photos.name}", photos.resolve()
+    copies = KEPT / f"photos-{_key(originals, count)}"
+    _once(copies, partial(_copy, originals, count), show, f"copying {count:,} photos")
+    model = KEPT / f"model-{_key(originals, size, epochs, int8)}"
+    train = partial(_train, originals, size=size, epochs=epochs, int8=int8)
+    _once(model, train, show, "training and exporting a network")
+    return Material(source, copies, size, model / "run", model / "bundle")
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:8]
+
+
+def _copy(originals: Path, count: int, folder: Path) -> None:
+    write_distinct(folder, readable_photos(photo_list(originals)), range(count))
 
 
 def _once(folder: Path, make: Callable[[Path], None], show: Callable[[str], None], what: str) -> None:
@@ -173,13 +185,13 @@ def _once(folder: Path, make: Callable[[Path], None], show: Callable[[str], None
     made.touch()
 
 
-def _draw_shop(folder: Path, *, count: int) -> None:
+def _draw_shop(folder: Path) -> None:
     from trainer.sample.products import PRODUCTS
 
     for product in PRODUCTS:
         (folder / product).mkdir()
     with ProcessPoolExecutor(cores()) as pool:
-        list(pool.map(partial(_draw_one, folder, tuple(PRODUCTS)), range(count), chunksize=16))
+        list(pool.map(partial(_draw_one, folder, tuple(PRODUCTS)), range(DRAWN), chunksize=16))
 
 
 def _draw_one(folder: Path, products: Sequence[str], number: int) -> None:

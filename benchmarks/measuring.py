@@ -46,6 +46,7 @@ class Ran:
     Attributes:
         seconds: from its start to its end.
         processor_s: user and system time, of its processes together.
+        own_s: of that, the command's first process alone.
         memory_mb: the most that its processes had together, shared pages counted once (PSS), in 10⁶ bytes.
         largest_mb: the most that one process had (``VmHWM``).
         said: what it printed.
@@ -53,6 +54,7 @@ class Ran:
 
     seconds: float
     processor_s: float
+    own_s: float
     memory_mb: float
     largest_mb: float
     said: str
@@ -73,9 +75,9 @@ def run(command: Sequence[object], environment: Mapping[str, str] | None = None)
         lines = said.read().splitlines()
         if status:
             sys.exit(f"{' '.join(map(str, command))} ended with status {status}:\n{complaint.read()[-4000:]}")
-    measured = json.loads(lines[-1])
     largest = max(memory.largest_mb.values(), default=0.0)
-    return Ran(measured["seconds"], measured["processor_s"], memory.together_mb, largest, "\n".join(lines[:-1]))
+    times = json.loads(lines[-1])
+    return Ran(**times, memory_mb=memory.together_mb, largest_mb=largest, said="\n".join(lines[:-1]))
 
 
 class PeakMemory:
@@ -225,11 +227,18 @@ def _parent(command: Sequence[str]) -> int:
     ctypes.CDLL(None).prctl(_ADOPT, 1, 0, 0, 0)
     began = time.monotonic()
     process = subprocess.Popen(command)
-    status = process.wait()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its times can be read until it is waited for
     seconds = time.monotonic() - began
+    own = psutil.Process(process.pid).cpu_times()
+    status = process.wait()
     _await_all(time.monotonic() + _LEFT_S)
     used = os.times()
-    print(f"\n{json.dumps({'seconds': seconds, 'processor_s': used.children_user + used.children_system})}")
+    times = {
+        "seconds": seconds,
+        "processor_s": used.children_user + used.children_system,
+        "own_s": own.user + own.system,
+    }
+    print(f"\n{json.dumps(times)}")
     return status
 
 

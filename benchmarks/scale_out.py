@@ -7,19 +7,19 @@ from these runs, what it asks of S3 from the part ``growth``. ``python benchmark
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from subprocess import PIPE, Popen
+from threading import Event, Thread
 from typing import Any
 
 from growth import submit_words
 from material import Material, hangtag
-from measuring import cores, processor_s, run, spread, turns
+from measuring import processor_s, run, spread, turns
 from redis import Redis
 
 from models.storage.storage import FolderStorage
@@ -29,16 +29,15 @@ from worker.queue.messages import QUEUES, parse_message
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.reconciler import WINDOW_PER_SLOT, Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect
-from worker.queue.settings import read_settings
+from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import CHUNK_ROWS
 from worker.results import part_key
 
 PROCESSES = (1, 2, 4)
-SIMULATED = {10: 2_000, 100: 8_000, 1_000: 8_000}
+SIMULATED = {10: 1_000, 100: 3_000, 1_000: 6_000}
 """Labelling processes → chunks of the job that they are given."""
 MODELLED = (10, 100, 1_000)
 SIMULATORS = 2
-SERVICES = 4
 LIMIT_S = 120.0
 S3_MS = 15.0
 """An assumption: what a small request of S3 takes within its region."""
@@ -68,6 +67,7 @@ def measure(
         "photos": material.said(),
         "turns": count,
         "images_per_s": {name: spread(values) for name, values in found.items()},
+        "window_per_process": WINDOW_PER_SLOT,
         "simulated": simulated,
         "model": _model(per_process["median"], simulated, growth),
     }
@@ -115,22 +115,19 @@ def _simulated(
         job = Jobs(FolderStorage(jobs)).find("sim")
         redis = Redis.from_url(server.url)
         redis.config_resetstat()
-        shares = [range(first, processes, SIMULATORS) for first in range(SIMULATORS)]
-        began, used = time.monotonic(), processor_s([server.pid])
-        simulators = [
-            subprocess.Popen([sys.executable, __file__, server.url, jobs, f"{share.start}", f"{len(share)}"], stdout=-1)
-            for share in shares
-        ]
-        while job.missing_chunks() and time.monotonic() - began < LIMIT_S:
-            time.sleep(0.5)
-        seconds, done = time.monotonic() - began, job.spec.chunks - len(job.missing_chunks())
-        used = processor_s([server.pid]) - used
-        commands = redis.info("stats")["total_commands_processed"]
-        said = []
-        for simulator in simulators:
-            simulator.terminate()
-            said.append(json.loads(simulator.communicate()[0]))
-        sent, passing = sum(one["sent"] for one in said), sum(one["passing_s"] for one in said)
+        words = [sys.executable, __file__, server.url, str(jobs), str(processes)]
+        with ExitStack() as running:
+            for part in range(SIMULATORS):
+                running.enter_context(_program([*words, str(part)]))
+            began, used = time.monotonic(), processor_s([server.pid])
+            reconciling = running.enter_context(_program(words))
+            while job.missing_chunks() and time.monotonic() - began < LIMIT_S:
+                time.sleep(0.2)
+            seconds, done = time.monotonic() - began, job.spec.chunks - len(job.missing_chunks())
+            used = processor_s([server.pid]) - used
+            commands = redis.info("stats")["total_commands_processed"]
+            passes = json.loads(reconciling.communicate("")[0])
+        sent, took = sum(one[0] for one in passes), [one[1] for one in passes]
         return {
             "processes": processes,
             "chunks": done,
@@ -139,84 +136,80 @@ def _simulated(
             "redis_commands_per_chunk": float(f"{commands / done:.4g}"),
             "redis_ms_per_chunk": float(f"{1e3 * used / done:.4g}"),
             "redis_share": float(f"{used / seconds:.3g}"),
-            "send_ms_per_chunk": float(f"{1e3 * passing / max(1, sent):.4g}"),
-            "passes": sum(one["passes"] for one in said),
-            "longest_pass_s": max(one["longest_pass_s"] for one in said),
-            "simulators_share": float(f"{sum(one['processor_s'] for one in said) / seconds / cores():.3g}"),
+            "send_ms_per_chunk": float(f"{1e3 * sum(took) / max(1, sent):.4g}"),
+            "passes": len(passes),
+            "longest_pass_s": round(max(took, default=0.0), 3),
         }
 
 
-class Simulator:
-    """Some labelling processes, as threads: each takes messages; a few more threads announce them and reconcile."""
+@contextmanager
+def _program(words: list[str]) -> Iterator[Popen[str]]:
+    """One that says when it is ready, and goes on until its stdin ends."""
+    with Popen(words, stdin=PIPE, stdout=PIPE, text=True) as process:
+        process.stdout.readline()  # type: ignore[union-attr]
+        try:
+            yield process
+        finally:
+            process.kill()
 
-    def __init__(self, url: str, jobs: Path, first: int, count: int) -> None:
-        self._settings = read_settings(url, str(jobs))
-        self._jobs = Jobs(FolderStorage(jobs))
-        self._owners = [Owner(f"simulated-{first + n * SIMULATORS}", "elsewhere", n + 1, 1) for n in range(count)]
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._passes: list[tuple[int, float]] = []
 
-    def run(self) -> None:
-        """Until stdin ends or SIGTERM comes; prints what the passes took."""
-        import signal
+def _owners(processes: int) -> list[Owner]:
+    return [Owner(f"simulated-{n}", "elsewhere", n + 1, 1) for n in range(processes)]
 
-        signal.signal(signal.SIGTERM, lambda *_: self._stopped.set())
-        threads = [threading.Thread(target=self._work, args=(owner,), daemon=True) for owner in self._owners]
-        threads += [
-            threading.Thread(target=self._serve, args=(self._owners[n::SERVICES],), daemon=True)
-            for n in range(min(SERVICES, len(self._owners)))
-        ]
-        for thread in threads:
-            thread.start()
-        while not self._stopped.wait(0.1):
-            pass
-        passes = [one for one in self._passes if one[0]]
-        print(
-            json.dumps(
-                {
-                    "passes": len(passes),
-                    "sent": sum(sent for sent, _ in passes),
-                    "passing_s": sum(seconds for _, seconds in passes),
-                    "longest_pass_s": round(max((seconds for _, seconds in passes), default=0.0), 3),
-                    "processor_s": time.process_time(),
-                }
-            ),
-            flush=True,
-        )
 
-    def _work(self, owner: Owner) -> None:
-        with closing(connect(self._settings)) as redis:
+def _simulate(settings: QueueSettings, jobs: Jobs, owners: list[Owner]) -> None:
+    """Labelling processes, a thread each, until stdin ends."""
+
+    def work(owner: Owner) -> None:
+        with closing(connect(settings)) as redis:
             state = RedisState(redis)
-            while not self._stopped.is_set():
+            while True:
                 taken: Any = redis.brpop(list(QUEUES.values()), timeout=1)
                 message = parse_message(taken[1]) if taken else None
                 if message and message[1] >= 0:
-                    self._label(state, owner, *message)
+                    _label(jobs, state, owner, *message)
 
-    def _label(self, state: RedisState, owner: Owner, name: str, chunk: int) -> None:
-        storage = self._jobs.storage(name)
-        if state.take_lease(name, chunk, owner):
-            if not storage.exists(part_key(chunk)):
-                storage.commit(part_key(chunk), b"simulated")
-            state.end_lease(name, chunk, owner)
-            state.reset_backoff(name)
+    for owner in owners:
+        Thread(target=work, args=(owner,), daemon=True).start()
+    print("ready", flush=True)
+    sys.stdin.read()
 
-    def _serve(self, owners: list[Owner]) -> None:
-        state = RedisState(connect(self._settings))
-        reconciler = Reconciler(self._jobs, state)
-        identity = self._jobs.identity()
-        while not self._stopped.is_set():
+
+def _label(jobs: Jobs, state: RedisState, owner: Owner, name: str, chunk: int) -> None:
+    storage = jobs.storage(name)
+    if state.take_lease(name, chunk, owner):
+        if not storage.exists(part_key(chunk)):
+            storage.commit(part_key(chunk), b"simulated")
+        state.end_lease(name, chunk, owner)
+        state.reset_backoff(name)
+
+
+def _reconcile(settings: QueueSettings, jobs: Jobs, owners: list[Owner]) -> None:
+    """Each second, announce all processes and make the pass of each; print what the passes queued, and their time."""
+    passes: list[tuple[int, float]] = []
+    ended = Event()
+    Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    print("ready", flush=True)
+    with closing(RedisState(connect(settings))) as state:
+        reconciler, identity = Reconciler(jobs, state), jobs.identity()
+        while not ended.is_set():
             began = time.monotonic()
             for owner in owners:
-                state.announce(Presence(owner, 1, "simulated", self._jobs.place, identity))
+                state.announce(Presence(owner, 1, "simulated", jobs.place, identity))
                 start = time.monotonic()
-                sent = reconciler.tick()
-                if sent:
-                    with self._lock:
-                        self._passes.append((sent, time.monotonic() - start))
-            self._stopped.wait(max(0.0, 1.0 - (time.monotonic() - began)))
+                if sent := reconciler.tick():
+                    passes.append((sent, time.monotonic() - start))
+            ended.wait(max(0.0, 1.0 - (time.monotonic() - began)))
+    print(json.dumps(passes))
+
+
+def _main(url: str, place: str, processes: str, *part: str) -> None:
+    settings, jobs, owners = read_settings(url, place), Jobs(FolderStorage(Path(place))), _owners(int(processes))
+    if part:
+        _simulate(settings, jobs, owners[int(*part) :: SIMULATORS])
+    else:
+        _reconcile(settings, jobs, owners)
 
 
 if __name__ == "__main__":
-    Simulator(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])).run()
+    _main(*sys.argv[1:])

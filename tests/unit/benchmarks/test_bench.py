@@ -58,9 +58,11 @@ def test_a_ratio_is_of_each_turn() -> None:
     assert ratios([2.0, 30.0, 4.0], [1.0, 10.0, 1.0]) == {"median": 3.0, "low": 2.0, "high": 4.0}
 
 
-def test_processor_time_of_what_a_command_leaves_behind_counts() -> None:
+def test_processor_time_of_what_a_command_leaves_behind_counts_and_is_not_its_own() -> None:
     ran = run([sys.executable, "-c", LEAVE_BEHIND, BURN])
-    assert ran.processor_s >= 0.3
+    assert ran.processor_s >= 0.25
+    assert ran.own_s < ran.processor_s - 0.2
+    assert run([sys.executable, "-c", BURN]).own_s >= 0.25
 
 
 def test_what_a_command_prints_is_kept_and_a_failure_ends_the_measurement() -> None:
@@ -76,7 +78,6 @@ def test_results_are_whole(results: dict[str, Any]) -> None:
     for part in results["parts"].values():
         machine = part["machine"]
         assert all(machine[name] for name in ("processor", "cores", "memory_gb", "python", "versions", "note"))
-        assert part.get("turns", 5) >= 5
     for figures in _spreads(results):
         assert 0 < figures["low"] <= figures["median"] <= figures["high"]
 
@@ -105,7 +106,9 @@ def test_the_page_says_who_wins(results: dict[str, Any]) -> None:
         "low": 1e9,
         "high": 1e9,
     }
-    assert re.search(r"of the other programs: quicker: [^;]*Keras predict, float32", render(results))
+    assert re.search(
+        r"Other programs against `hangtag label, float32`: quicker: [^;]*Keras predict, float32", render(results)
+    )
 
 
 @pytest.mark.parametrize("pins", PINS, ids=lambda path: path.stem)
