@@ -1,13 +1,14 @@
 """Hangtag beside what people would use instead, and its own growth: writes results.json and docs/benchmarks.md.
 
-    python benchmarks/bench.py [--only bulk,growth] [--photos FOLDER] [--count 4000] [--turns 5] [--rows 1000 10000]
-                               [--note TEXT]
+    python benchmarks/bench.py [--only bulk,growth] [--photos FOLDER] [--count 5000] [--turns 5] [--rows 1000 10000]
+                               [--before CHECKOUT] [--note TEXT]
     python benchmarks/bench.py --quick
 
 Without ``--photos``, class folders of JPEGs, it draws a catalogue; ``--count`` copies of the photos are labelled. Parts
-that are not asked for stay in results.json as they were; each says on which machine it was measured. ``--quick``
-measures six ratios, writes nothing, and exits with status 1 where one has lost 15% against results.json. Photos,
-networks and the peers' environments are kept in ``.bench/``.
+that are not asked for stay in results.json as they were; each says on which machine it was measured. ``--before`` is a
+checkout of an earlier version, which the part bulk then measures, too. ``--quick`` measures six ratios, writes nothing,
+and exits with status 1 where one has lost 15% against results.json. Photos, networks and the peers' environments are
+kept in ``.bench/``.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from material import shop_material
 from measuring import lost, machine
 from page import IMAGES, PAGE, RESULTS, draw, render
 
-PHOTOS = 4000
+PHOTOS = 5000
 TURNS = 5
 PARTS = ("bulk", "guard", "growth", "scale_out")
 
@@ -47,9 +48,9 @@ def main() -> None:
         noted = machine(arguments.note)
         results["parts"][part] = {"machine": noted, **_measure(part, arguments, results["parts"], show)}
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    PAGE.write_text(render(results))
-    draw(results, IMAGES)
-    show(f"written: {RESULTS.name}, {PAGE.name}")
+        PAGE.write_text(render(results))
+        draw(results, IMAGES)
+        show(f"written: {RESULTS.name}, {PAGE.name}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -59,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=PHOTOS, help="how many photos are labelled")
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--rows", type=int, nargs="+", default=growth.ROWS, help="of the part growth")
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier version")
     parser.add_argument("--note", default="quiet", help="what else the machine did")
     parser.add_argument("--quick", action="store_true", help="compare six ratios with results.json")
     return parser.parse_args()
@@ -78,12 +80,13 @@ def _measure(
 ) -> dict[str, Any]:
     match part:
         case "bulk":
-            return bulk.measure(shop_material(arguments.photos, arguments.count, show), arguments.turns, show)
+            material = shop_material(arguments.photos, arguments.count, show)
+            return bulk.measure(material, arguments.turns, arguments.before, show)
         case "scale_out":
             if "growth" not in measured:
                 sys.exit("Expected the part growth in results.json, from which requests come; measure it first.")
             material = shop_material(arguments.photos, arguments.count, show)
-            return scale_out.measure(material, guard.guard_material(show), measured["growth"], arguments.turns, show)
+            return scale_out.measure(material, guard.guard_material(show), measured["growth"], show)
         case "growth":
             return growth.measure(guard.guard_material(show), show, arguments.rows)
         case _:

@@ -7,12 +7,13 @@ All of them label the same photos with the same network, as whole commands, in t
 import csv
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ WARM = 64
 START_S = 60.0
 LABEL, QUEUE, BARE = "hangtag label", "hangtag submit, workers waiting", "bare loop"
 POOL = "Pillow + ONNX Runtime, process pool"
+BEFORE = "hangtag label before"
 PEER_SCRIPTS: dict[str, tuple[str, list[str]]] = {
     POOL: ("onnxruntime", ["process_pool.py", "onnxruntime"]),
     "Pillow + OpenVINO, process pool": ("openvino", ["process_pool.py", "openvino"]),
@@ -69,8 +71,8 @@ class Labelled:
     labels: Mapping[str, str]
 
 
-def measure(material: Material, count: int, show: Callable[[str], None]) -> dict[str, Any]:
-    """All contestants; ``count`` turns each."""
+def measure(material: Material, count: int, before: Path | None, show: Callable[[str], None]) -> dict[str, Any]:
+    """All contestants; ``count`` turns each. ``before`` is a checkout of an earlier version, to compare with."""
     variants = [name for name in ("float32", "int8") if name in material.manifest["variants"]]
     default = material.manifest["default_variant"]
     pythons = {name: peer_python(environment, show) for name, (environment, _) in PEER_SCRIPTS.items()}
@@ -81,6 +83,9 @@ def measure(material: Material, count: int, show: Callable[[str], None]) -> dict
             contestants[f"{LABEL}, {variant}"] = partial(label, material, variant, folder)
             contestants[f"{QUEUE}, {variant}"] = partial(queue, material, variant, folder)
             contestants[f"{BARE}, {variant}"] = partial(bare_loop, material, variant, folder)
+        if before:
+            known = _without_reason(material, folder)
+            contestants[f"{BEFORE}, float32"] = partial(label, known, "float32", folder, before.resolve())
         for name, (_, script) in PEER_SCRIPTS.items():
             contestants[f"{name}, float32"] = partial(peer, material, pythons[name], script, folder)
         found = turns(contestants, count, show)
@@ -119,19 +124,27 @@ def _ratios(found: Mapping[str, list[Labelled]], variants: Sequence[str]) -> dic
         compared[f"{LABEL}, {variant}, after its start / {BARE}, {variant}"] = ratios(
             seconds[f"{BARE}, {variant}"], after
         )
-        for peer_name in PEER_SCRIPTS:
-            compared[f"{LABEL}, {variant} / {peer_name}, float32"] = ratios(
-                seconds[f"{peer_name}, float32"], seconds[f"{LABEL}, {variant}"]
-            )
+        for other in (f"{name}, float32" for name in (*PEER_SCRIPTS, BEFORE)):
+            if other in found:
+                compared[f"{LABEL}, {variant} / {other}"] = ratios(seconds[other], seconds[f"{LABEL}, {variant}"])
     return compared
 
 
-def label(material: Material, variant: str, folder: Path) -> Labelled:
-    """``hangtag label`` with a process a core."""
+def label(material: Material, variant: str, folder: Path, version: Path | None = None) -> Labelled:
+    """``hangtag label`` with a process a core, of the checkout ``version`` or of this one."""
     output = _fresh(folder, "labels.parquet")
-    command = [sys.executable, "-m", "hangtag", "label", material.photos, "--model", material.bundle]
-    ran = run([*command, "--variant", variant, "--output", output, "--workers", cores(), "--json"])
+    command = [sys.executable, "-P", "-m", "hangtag", "label", material.photos, "--model", material.bundle]
+    environment = {"PYTHONPATH": str(version)} if version else {}
+    ran = run([*command, "--variant", variant, "--output", output, "--workers", cores(), "--json"], environment)
     return Labelled(ran, len(material.names) / json.loads(ran.said)["images_per_s"], _labels(output))
+
+
+def _without_reason(material: Material, folder: Path) -> Material:
+    """With a bundle as versions before issue 22 read it: their manifests gave no reason for the default."""
+    bundle = Path(shutil.copytree(material.bundle, folder / "before"))
+    without = {key: value for key, value in material.manifest.items() if key != "default_because"}
+    (bundle / "manifest.json").write_text(json.dumps(without))
+    return replace(material, bundle=bundle)
 
 
 def queue(material: Material, variant: str, folder: Path) -> Labelled:

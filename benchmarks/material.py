@@ -144,7 +144,7 @@ class Material:
 
 
 def shop_material(
-    photos: Path | None, count: int, show: Callable[[str], None], *, size: int = 128, epochs: int = 8, int8: bool = True
+    photos: Path | None, count: int, show: Callable[[str], None], *, size: int = 128, epochs: int = 5, int8: bool = True
 ) -> Material:
     """``count`` photos, no two with the same bytes, and a network; kept for the next time.
 

@@ -34,6 +34,7 @@ from worker.queue.submit import CHUNK_ROWS
 from worker.results import part_key
 
 PROCESSES = (1, 2, 4)
+TURNS = 3
 SIMULATED = {10: 1_000, 100: 3_000, 1_000: 6_000}
 """Labelling processes → chunks of the job that they are given."""
 MODELLED = (10, 100, 1_000)
@@ -48,7 +49,7 @@ SENT_REQUESTS = 1
 
 
 def measure(
-    material: Material, small: Material, growth: Mapping[str, Any], count: int, show: Callable[[str], None]
+    material: Material, small: Material, growth: Mapping[str, Any], show: Callable[[str], None]
 ) -> dict[str, Any]:
     """Real processes, simulated ones, and the model; ``growth`` is that part of the results."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -60,12 +61,12 @@ def measure(
             ran = run([*command, "--variant", "float32", "--output", output, "--workers", processes, "--json"])
             return float(json.loads(ran.said)["images_per_s"])
 
-        found = turns({f"{n}": lambda n=n: label(n) for n in PROCESSES}, count, show)
+        found = turns({f"{n}": lambda n=n: label(n) for n in PROCESSES}, TURNS, show)
         simulated = [_simulated(small, number, chunks, folder, show) for number, chunks in SIMULATED.items()]
     per_process = spread(found["1"])
     return {
         "photos": material.said(),
-        "turns": count,
+        "turns": TURNS,
         "images_per_s": {name: spread(values) for name, values in found.items()},
         "window_per_process": WINDOW_PER_SLOT,
         "simulated": simulated,
