@@ -32,6 +32,8 @@ class _Args(BaseModel):
     arch: str
     preprocess: PreprocessSpec
     classes: tuple[str, ...] = Field(strict=False)
+    cv: bool = False
+    fold_weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class TrainingRun:
         confidence: how sure it is.
         unknown_head: the arrays of the out-of-distribution score; None if it could not be learned.
         folds: for each fold, the predictions of the network that was trained without it; may be empty.
+        pools_folds: whether these count as the network's own: each fold is a training like its own.
     """
 
     name: str
@@ -66,6 +69,7 @@ class TrainingRun:
     confidence: Confidence
     unknown_head: DistanceHead | None
     folds: tuple[HeldOutLogits, ...]
+    pools_folds: bool = False
 
     def original_labels(self) -> list[int]:
         """The class index of each original; the file's name is the number of the validation photo."""
@@ -108,6 +112,7 @@ def read_training_run(path: Path) -> TrainingRun:
         confidence=confidence,
         unknown_head=_read_head(path / "export" / "unknown.npz") if confidence.unknown else None,
         folds=tuple(map(_read_fold, sorted(path.glob("folds/*/answers.npz")))) if confidence.out_of_fold else (),
+        pools_folds=args.cv and args.fold_weights is None,
     )
 
 

@@ -189,7 +189,7 @@ def _confidence(scores: Scores, run: TrainingRun, folds: Sequence[HeldOutLogits]
     if limit is not None and scores.unknown is not None:
         limit = limit.model_copy(update={"limit": unknown_limit(scores.unknown)})
         known = scores.unknown <= limit.limit
-    return fit_confidence(HeldOutLogits(scores.probabilities, run.labels, known), limit, folds)
+    return fit_confidence(HeldOutLogits(scores.probabilities, run.labels, known), limit, folds, cv=run.pools_folds)
 
 
 def metadata_of(run: TrainingRun, variant: str, version: str, confidence: Confidence) -> ModelMetadata:

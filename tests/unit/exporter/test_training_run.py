@@ -42,6 +42,15 @@ def test_the_accuracy_on_test_is_kept_where_there_is_one(run, evaluation, accura
     assert read_training_run(run).test_accuracy == accuracy
 
 
+@pytest.mark.parametrize(
+    ("told", "pools"), [({}, False), ({"cv": True}, True), ({"cv": True, "fold_weights": "imagenet"}, False)]
+)
+def test_folds_count_as_the_networks_own_where_they_are_trainings_like_its_own(run, told, pools):
+    args = json.loads((run / "args.json").read_text())
+    (run / "args.json").write_text(json.dumps(args | told))
+    assert read_training_run(run).pools_folds is pools
+
+
 TARGET = PrecisionTarget(
     precision=0.98,
     thresholds=(0.5, None, 0.75),

@@ -129,6 +129,19 @@ def test_folds_prove_nothing_of_a_variant_that_labels_otherwise(float32, trained
     assert rows[0] == rows[1] + 500
 
 
+def test_rows_out_of_fold_count_as_a_variants_own_where_they_count_as_float32s(float16, trained):
+    """Else the coverage of one would be of 300 rows and that of the other of 30, and chance would choose the default."""
+    from models.statistics.thresholds import HeldOutLogits
+
+    labels = np.arange(5000) % len(trained.classes)
+    sure = HeldOutLogits(10 * np.eye(len(trained.classes), dtype=np.float32)[labels], labels, np.ones(5000, np.bool_))
+    run = replace(trained, folds=(sure,))
+    alone, pooled = (float16(replace(run, pools_folds=pools), max_drop=100.0).metadata for pools in (False, True))
+    assert alone.targets[0].coverage < 0.9
+    assert pooled.targets[0].coverage > 0.9
+    assert pooled.temperature != alone.temperature
+
+
 def test_one_that_sees_the_same_strangers_says_so(float16, int8):
     assert float16().unknown_agreement >= 0.97
     assert int8[7].unknown_agreement >= 0.97
