@@ -21,7 +21,7 @@ from trainer.data.csv_files import cell_path
 from trainer.data.dataset import NONE, Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.judging.evaluate import Evaluation
-from trainer.judging.folds import CV_FOLDS, choose_folds, is_cross_validated, share_of_main, train_folds
+from trainer.judging.folds import CV_FOLDS, choose_folds, deadline_of_main, is_cross_validated, train_folds
 from trainer.judging.self_training import BUDGET, TEACHER_SHARE, SelfTraining, read_self_training, self_train, settle
 from trainer.learning.balance import balance_note, choose_balance
 from trainer.learning.loop import FitView, TensorBoardView
@@ -279,11 +279,12 @@ def _train(
     deadline = None if limit is None else began + max(limit / 2, limit * (1 - _AFTERWARDS) - _AFTERWARDS_S)
     if not run.train_batch.is_file():
         replace_file(run.train_batch, first_batch(training))
-    now, end = time.monotonic(), deadline
+    end = deadline
     teaches = args.unlabelled is not None and read_self_training(run) is None
     if end is not None and teaches:
+        now = time.monotonic()
         end = now + (end - now) * TEACHER_SHARE
-    until = None if end is None else now + (end - now) * share_of_main(args.folds, cv=args.cv)
+    until = deadline_of_main(args, end)
     outcome = training.train(network, until, TensorBoardView(view, run.tensorboard) if args.tensorboard else view)
     folds = None if outcome.interrupted else train_folds(training, args.folds, end, view.advance)
     stopped = folds is None

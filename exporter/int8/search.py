@@ -13,6 +13,7 @@ from exporter.graph import check_plain, with_half_weights
 from exporter.int8.quantize import QuantizeError, Quantizer
 from exporter.options import Advance, ExportOptions
 from exporter.parity import onnx_scores
+from models.text import number_of
 
 __all__ = ["Attempt", "Int8Search", "find_int8", "why_refused"]
 
@@ -107,7 +108,5 @@ def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
         return "it has no layers that would be quicker with integers"
     best = min(attempts, key=lambda attempt: (max(attempt.drop.estimate, allowed), -attempt.gain))
     loses = best.drop.too_much(allowed) or f"it loses about {best.drop.estimate:.2f} points of accuracy"
-    layers = ("", ", its first layer in floating point", ", its first 2 layers in floating point")[
-        len(best.float_layers)
-    ]
+    layers = f", with {number_of(len(best.float_layers), 'layer')} in floating point" if best.float_layers else ""
     return f"{loses}; it is {best.times}{layers}"

@@ -28,10 +28,10 @@ __all__ = [
     "assign_folds",
     "candidates_of",
     "choose_folds",
+    "deadline_of_main",
     "held_out",
     "held_photos",
     "is_cross_validated",
-    "share_of_main",
     "train_folds",
     "write_guesses",
 ]
@@ -70,12 +70,13 @@ def choose_folds(held: int, learned: int, epochs: int) -> int:
     return _FOLDS if held < min(_ENOUGH_HELD, learned) and epochs >= _FEWEST_EPOCHS else 0
 
 
-def share_of_main(folds: int, *, cv: bool = False) -> float:
-    """Share of the time that the network itself gets.
+def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
+    """When the network itself must be trained so that its folds are by ``end``; by :func:`time.monotonic`.
 
     Each of k folds learns from (k - 1) / k of the photos, for a third of the epochs, or for all with ``cv``.
     """
-    return 1.0 / (1.0 + (1.0 if cv else _SHARE_OF_EPOCHS) * max(0, folds - 1))
+    now, folds = time.monotonic(), max(0, args.folds - 1) * _share_of_epochs(args)
+    return None if end is None else now + (end - now) / (1 + folds)
 
 
 def train_folds(
@@ -170,8 +171,11 @@ def _args_of_a_fold(args: RunArgs) -> RunArgs:
     epochs, weights = args.epochs, args.fold_weights or args.weights
     if args.fold_weights is not None:
         epochs = max(epochs, recipe_for(args.arch, pretrained=args.fold_weights != NamedWeights.NONE).epochs)
-    share = 1.0 if args.cv else _SHARE_OF_EPOCHS
-    return args.model_copy(update={"epochs": max(1, round(epochs * share)), "weights": weights})
+    return args.model_copy(update={"epochs": max(1, round(epochs * _share_of_epochs(args))), "weights": weights})
+
+
+def _share_of_epochs(args: RunArgs) -> float:
+    return 1.0 if args.cv else _SHARE_OF_EPOCHS
 
 
 def _divide(training: Training, count: int) -> list[tuple[list[AssignedPhoto], list[AssignedPhoto]]]:

@@ -14,7 +14,6 @@ more often, or as often and with more probability for the true classes.
 
 import io
 import shutil
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -33,7 +32,7 @@ from models.statistics.intervals import Interval, difference_interval
 from models.statistics.thresholds import HeldOutLogits
 from models.text import number_of
 from models.whole_file import replace_file
-from trainer.judging.folds import FoldView, candidates_of, held_out, share_of_main, train_folds, write_guesses
+from trainer.judging.folds import FoldView, candidates_of, deadline_of_main, held_out, train_folds, write_guesses
 from trainer.learning.predictions import predict
 from trainer.learning.training import Training, new_network
 from trainer.run import Run, read_history
@@ -137,8 +136,7 @@ def self_train(
         _write_pseudo_labels(teacher, student.run, folds, validation)
     if student.pseudo is None:
         return _decide(teacher, [], [])
-    args, now = student.args, time.monotonic()
-    until = None if deadline is None else now + (deadline - now) * share_of_main(args.folds, cv=args.cv)
+    args, until = student.args, deadline_of_main(student.args, deadline)
     view = FoldView(advance, _WORDS, args.epochs, len(read_history(student.run.history)))
     if student.train(new_network(args, begun=student.run.state.is_file()), until, view).interrupted:
         return False

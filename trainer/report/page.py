@@ -114,7 +114,11 @@ def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, 
 
 
 def _mistakes(material: ReportMaterial) -> _Values:
-    """The surest mistakes first, each with a heat map of what spoke for the wrong class."""
+    """The surest mistakes first, each with a heat map of what spoke for the wrong class.
+
+    Out of fold there is none: the fold's network that made the mistake is gone, and the one that is kept has learned
+    from the photo.
+    """
     judged, names = material.shown, material.args.classes
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)
@@ -122,16 +126,20 @@ def _mistakes(material: ReportMaterial) -> _Values:
     tiles: list[_Values] = []
     if places:
         pixels = material.pixels([judged.photos[place].sha256 for place in places])
-        heats = material.heat(pixels, [int(predicted[place]) for place in places])
+        pictures = [[_uri(photo)] for photo in pixels]
+        if material.split is not Judged.CV:
+            heats = material.heat(pixels, [int(predicted[place]) for place in places])
+            for uris, photo, heat in zip(pictures, pixels, heats, strict=True):
+                uris.append(_uri(overlay(photo, heat)))
         tiles = [
             {
-                "uris": [_uri(photo), _uri(overlay(photo, heat))],
+                "uris": uris,
                 "predicted": names[predicted[place]],
                 "confidence": float(sure[place]),
                 "truth": names[judged.labels[place]],
                 "path": judged.photos[place].path,
             }
-            for place, photo, heat in zip(places, pixels, heats, strict=True)
+            for place, uris in zip(places, pictures, strict=True)
         ]
     return {"count": len(wrong), "tiles": tiles}
 

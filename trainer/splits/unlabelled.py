@@ -32,7 +32,6 @@ MOST_ROWS: Final = 20_000
 """At most this many rows of a catalogue are looked at, drawn at random: more would take longer than they teach."""
 _SPARE: Final = 2
 """How many times the photos that may be learned from are looked at, since the network is not sure of all."""
-_WAIT_S: Final = 1.0
 _LONGEST: Final = 2000
 _CUT: Final = 300
 """Characters of a URL that a message of its download shows."""
@@ -176,14 +175,7 @@ def _brought(
             asked.append(Wanted(0, row, cell))
             found[row] = UnlabelledPhoto(row, _cell(cell))
     with closing(open_photos(sample.image_root, allow_hosts)) as photos:
-        photos.want(asked, {})
-        done = 0
-        while done < len(asked):
-            photo = photos.take(_WAIT_S)
-            if photo is None:
-                continue
-            done += 1
-            advance(done, len(asked))
+        for photo in photos.bring(asked, advance):
             row = photo.wanted.row
             if isinstance(photo.outcome, bytes):
                 paths[row] = folder / str(row)

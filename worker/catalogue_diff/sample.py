@@ -34,7 +34,6 @@ __all__ = [
 
 SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
-_WAIT_S: Final = 1.0
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
 """Fields of a sample that are kept as JSON in the schema of its drawn rows, so that both are whole or absent."""
@@ -196,14 +195,7 @@ def _fetch(
 ) -> list[str]:
     """Write photos to their paths; says why each of the others could not be fetched."""
     failures: list[str] = []
-    photos.want(asked, {})
-    done = 0
-    while done < len(asked):
-        advance(done, len(asked))
-        photo = photos.take(_WAIT_S)
-        if photo is None:
-            continue
-        done += 1
+    for photo in photos.bring(asked, advance):
         if isinstance(photo.outcome, bytes):
             path = paths[photo.wanted.row]
             path.parent.mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ __all__ = ["Photos", "limits_of", "open_photos", "photos_of"]
 
 _BACKLOG: Final = 512
 """How many photos on disk may be waiting while more URLs are requested."""
+_WAIT_S: Final = 1.0
 
 
 def photos_of(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = None) -> "Photos":
@@ -122,6 +123,17 @@ class Photos:
             JobError: this machine lacks what S3 asks for.
         """
         return self._downloaded(0.0) or self._read_next() or self._downloaded(timeout_s)
+
+    def bring(self, photos: Sequence[Wanted], advance: Callable[[int, int], None]) -> Iterator[Photo]:
+        """Ask for photos, and give each as it comes; ``advance`` is told (done, total), at least once a second."""
+        self.want(photos, {})
+        done = 0
+        while done < len(photos):
+            photo = self.take(_WAIT_S)
+            done += photo is not None
+            advance(done, len(photos))
+            if photo:
+                yield photo
 
     def _downloaded(self, timeout_s: float) -> Photo | None:
         deadline = time.monotonic() + timeout_s

@@ -130,7 +130,7 @@ def test_folds_prove_nothing_of_a_variant_that_labels_otherwise(float32, trained
 
 
 def test_rows_out_of_fold_count_as_a_variants_own_where_they_count_as_float32s(float16, trained):
-    """Else the coverage of one would be of 300 rows and that of the other of 30, and chance would choose the default."""
+    """Else one coverage would be of 300 rows and the other of 30, and chance would choose the default."""
     from models.statistics.thresholds import HeldOutLogits
 
     labels = np.arange(5000) % len(trained.classes)

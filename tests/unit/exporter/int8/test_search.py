@@ -111,11 +111,11 @@ LOSES = (
         ((attempt(2.5, 2.0), attempt(3.0, 1.75, "a")), LOSES.format("2.50", "2.00")),
         (
             (attempt(2.5, 2.0), attempt(2.25, 1.75, "a"), attempt(3.0, 1.5, "a", "b")),
-            LOSES.format("2.25", "1.75") + ", its first layer in floating point",
+            LOSES.format("2.25", "1.75") + ", with 1 layer in floating point",
         ),
         (
             (attempt(0.25, 0.5), attempt(0.5, 0.75, "a"), attempt(0.375, 0.875, "a", "b")),
-            "it loses about 0.38 points of accuracy; it is 0.88 times as fast as float32 in the network, its first 2 "
+            "it loses about 0.38 points of accuracy; it is 0.88 times as fast as float32 in the network, with 2 "
             "layers in floating point",
         ),
     ],

@@ -1,4 +1,5 @@
 import itertools
+import time
 from dataclasses import dataclass, field, replace
 
 import keras
@@ -15,10 +16,10 @@ from trainer.judging.figures import outlier_figures
 from trainer.judging.folds import (
     assign_folds,
     choose_folds,
+    deadline_of_main,
     held_out,
     held_photos,
     is_cross_validated,
-    share_of_main,
     train_folds,
 )
 from trainer.learning.predictions import predict
@@ -151,10 +152,16 @@ def test_there_are_no_more_folds_than_groups(make_training, diary):
     assert diary.advanced_with == [f"Fold {n} of {len(folds)}" for n in range(1, len(folds) + 1)]
 
 
-@pytest.mark.parametrize(("folds", "share"), [(0, 1), (2, 3 / 4), (4, 1 / 2), (10, 1 / 4)])
-def test_a_network_beside_folds_has_the_share_of_time_that_it_takes(folds, share):
-    """Each of k folds learns from (k - 1) / k of the photos, for a third of the epochs."""
-    assert share_of_main(folds) == pytest.approx(share)
+@pytest.mark.parametrize(
+    ("folds", "cv", "share"),
+    [(0, False, 1), (2, False, 3 / 4), (4, False, 1 / 2), (10, False, 1 / 4), (5, True, 1 / 5)],
+)
+def test_a_network_beside_folds_has_the_share_of_time_that_it_takes(make_training, folds, cv, share):
+    """Each of k folds learns from (k - 1) / k of the photos, for a third of the epochs, or for all."""
+    args = make_training(folds=folds, cv=cv).args
+    begin = time.monotonic()
+    assert deadline_of_main(args, begin + 1000) == pytest.approx(begin + 1000 * share, abs=5)
+    assert deadline_of_main(args, None) is None
 
 
 @pytest.mark.parametrize(
@@ -185,7 +192,6 @@ def test_cross_validated_networks_are_trained_in_full(make_training, diary):
     assert [len(read_history(training.run.fold(n).history)) for n in (1, 2)] == [3, 3]
     predicted = np.concatenate([fold.labels for fold in folds])
     assert np.array_equal(labels_of(held_photos(training), training.args.classes), predicted)
-    assert share_of_main(5, cv=True) == pytest.approx(1 / 5)
 
 
 def test_a_fold_does_not_begin_with_weights_that_know_its_photos(make_training, diary, tmp_path):

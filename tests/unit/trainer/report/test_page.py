@@ -172,13 +172,35 @@ def test_the_share_beyond_the_limit_is_said(shop, html) -> None:
     assert set(kinds) == {"labeled", "review"}
 
 
-def test_photos_out_of_fold_have_no_unknown_score_and_those_of_test_are_shown(shop) -> None:
+@pytest.fixture
+def cross_validated(shop):
     out_of_fold = replace(shop.judged[Judged.VAL], unknown=None, photos=shop.judged[Judged.VAL].photos * 2)
     cv = CrossValidated(**dict(shop.evaluation.val.model_copy(update={"n": 180})), folds=5)
     evaluation = shop.evaluation.model_copy(update={"cv": cv})
     material = replace(shop, judged={**shop.judged, Judged.CV: out_of_fold}, evaluation=evaluation)
     assert material.split is Judged.CV
-    text = said(report_page(material), "unknown")
+    return material
+
+
+def test_mistakes_out_of_fold_have_no_heat_of_a_network_that_did_not_make_them(cross_validated) -> None:
+    """The network that is kept has learned from these photos, and what it sees in them is not why a fold's erred."""
+    html = report_page(cross_validated)
+    tiles = re.findall(r"<figure.*?</figure>", part(html, "mistakes"), re.DOTALL)
+    assert tiles
+    assert {pictures(tile) for tile in tiles} == {1}
+    assert "the network of its fold is not kept" in said(html, "mistakes")
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"), [(5, "Epoch 5 is kept: the best on validation"), (6, "Epoch 6 is kept: the last")]
+)
+def test_the_epoch_that_is_kept_is_called_the_best_only_if_validation_chose_it(shop, kept, words) -> None:
+    html = report_page(replace(shop, args=shop.args.model_copy(update={"best_epoch": kept})))
+    assert words in said(html, "curves")
+
+
+def test_photos_out_of_fold_have_no_unknown_score_and_those_of_test_are_shown(cross_validated) -> None:
+    text = said(report_page(cross_validated), "unknown")
     assert "distance score of the test photos" in text
     assert "Of the test photos, all known, it sends" in text
 
