@@ -13,7 +13,18 @@ from models.fit import Decode, Fit
 from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
-from trainer.request import Arch, Balance, NetworkOptions, Preset, TrainRequest, UnlabelledSource, parse_duration
+from trainer.request import (
+    TABLE_SUFFIXES,
+    USUAL_COLUMNS,
+    Arch,
+    Balance,
+    NetworkOptions,
+    Preset,
+    TableOptions,
+    TrainRequest,
+    UnlabelledSource,
+    parse_duration,
+)
 from trainer.retrain.commands import retrain_command
 from trainer.schedule.commands import register as register_schedule
 from worker.options import AllowHostOption
@@ -26,8 +37,43 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 DATA_HELP = (
     "Class folders; or train, val and test folders of class folders; or a CSV with image,label[,split][,group]: "
-    "rows of one group (a SKU, say) show one product."
+    "rows of one group (a SKU, say) show one product; or a table (.csv, .tsv, .jsonl, .parquet) with other columns."
 )
+
+LabelColumnOption = Annotated[
+    str | None,
+    typer.Option(help="Of a table: column with the label; rows without one are left out. Default: label."),
+]
+GroupColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a table: column that says which photos are of one product, such as sku; they stay in one split. "
+        "Default: group, if there is one."
+    ),
+]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=VALUE",
+        help="Of a table: only rows whose cell is this. May be given again; rows meet all conditions.",
+    ),
+]
+TableImageColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--image-column",
+        help="Of a table: column with the photo's path, URL or data URI. Default: the obvious one.",
+    ),
+]
+TableImageRootOption = Annotated[
+    str | None,
+    typer.Option(
+        "--image-root", help="Of a table: folder or URL where relative paths start. Default: the table's own folder."
+    ),
+]
+TableEncodingOption = Annotated[
+    str | None, typer.Option("--encoding", help="Of a table: encoding of a text file, such as cp1252. Default: UTF-8.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +105,13 @@ def check_command(
         Path | None, typer.Option(metavar="DIR", help="Move back what an earlier --quarantine DIR has moved.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print check.json on stdout instead of a table.")] = False,
+    image_column: TableImageColumnOption = None,
+    label_column: LabelColumnOption = None,
+    group_column: GroupColumnOption = None,
+    where: WhereOption = None,
+    image_root: TableImageRootOption = None,
+    encoding: TableEncodingOption = None,
+    allow_host: AllowHostOption = None,
 ) -> None:
     """Look at labelled photos before learning from them: faults, duplicates, leaks, shortcuts.
 
@@ -69,6 +122,8 @@ def check_command(
       hangtag check photos/
 
       hangtag check products.csv --out reports/ --strict
+
+      hangtag check products.csv --image-column main_photo --label-column colour --where "category=dress"
 
       hangtag check photos/ --quarantine aside/
 
@@ -87,7 +142,50 @@ def check_command(
         raise typer.Exit(bring_back_and_show(undo))
     if data is not None:
         out = out or Path("runs/check") / data.resolve().name
-        raise typer.Exit(check_and_show(data, out, quarantine, strict=strict, as_json=as_json))
+        asked = _table(image_column, label_column, group_column, where, image_root, encoding, allow_host)
+        raise typer.Exit(check_and_show(data, out, quarantine, asked, strict=strict, as_json=as_json))
+
+
+def _table(
+    image_column: str | None,
+    label_column: str | None,
+    group_column: str | None,
+    where: list[str] | None,
+    image_root: str | None,
+    encoding: str | None,
+    allow_host: list[str] | None,
+) -> TableOptions:
+    return TableOptions(
+        image_column=image_column,
+        label_column=label_column,
+        group_column=group_column,
+        where=tuple(where or ()),
+        image_root=image_root,
+        encoding=encoding,
+        allow_hosts=tuple(allow_host or ()),
+    )
+
+
+def _with_unlabelled(
+    data: Path, asked: TableOptions, unlabelled: str | None
+) -> tuple[TableOptions, UnlabelledSource | None]:
+    """The options of DATA, and the source of photos without labels.
+
+    What both can have is the source's alone, unless an option that the source cannot have shows that DATA is meant too.
+    """
+    names_data = bool(asked.label_column or asked.group_column or asked.where)
+    if unlabelled is None:
+        if asked != USUAL_COLUMNS and not names_data and data.suffix.lower() not in TABLE_SUFFIXES:
+            msg = (
+                "--image-column, --image-root, --encoding and --allow-host need --unlabelled, or a table as DATA; "
+                "give it, or leave them out"
+            )
+            raise typer.BadParameter(msg)
+        return asked, None
+    if names_data and Path(unlabelled).is_dir():
+        return asked, UnlabelledSource(unlabelled)
+    source = UnlabelledSource(unlabelled, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts)
+    return (asked if names_data else USUAL_COLUMNS), source
 
 
 def _auto_or(choices: type[Choice]) -> Callable[[str], Choice | None]:
@@ -221,24 +319,17 @@ def train_command(
             metavar="SOURCE",
             help="Photos without labels to learn from, too: any source that hangtag label takes. The network labels "
             "those that it is sure of, and a second one learns from both; it is kept if it is right more often on "
-            "labelled photos that it has not seen. Takes up to three times as long. Default: none.",
+            "labelled photos that it has not seen. Takes up to three times as long. --image-column, --image-root, "
+            "--encoding and --allow-host are its, and of DATA too with --label-column, --group-column or --where. "
+            "Default: none.",
         ),
     ] = None,
-    image_column: Annotated[
-        str | None,
-        typer.Option(
-            help="For --unlabelled: the column with the photo's path, URL or data URI. Default: the obvious one."
-        ),
-    ] = None,
-    image_root: Annotated[
-        str | None,
-        typer.Option(
-            help="For --unlabelled: folder or URL where relative paths start. Default: the source's own folder."
-        ),
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="For --unlabelled: encoding of a text file, such as cp1252. Default: UTF-8.")
-    ] = None,
+    image_column: TableImageColumnOption = None,
+    label_column: LabelColumnOption = None,
+    group_column: GroupColumnOption = None,
+    where: WhereOption = None,
+    image_root: TableImageRootOption = None,
+    encoding: TableEncodingOption = None,
     allow_host: AllowHostOption = None,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),
     resume: Annotated[Path | None, typer.Option(help="Go on with this run instead of starting one.")] = None,
@@ -279,6 +370,10 @@ def train_command(
 
         hangtag train photos/ --unlabelled catalogue.csv
 
+      The colours of all dresses, from a table of products:
+
+        hangtag train products.csv --image-column main_photo --label-column colour --where "category=dress"
+
       Go on with a training that was stopped:
 
         hangtag train --resume runs/train/shop
@@ -303,17 +398,13 @@ def train_command(
     if cv and folds is not None:
         msg = "--cv and --folds exclude each other: both are networks trained without a part of the photos"
         raise typer.BadParameter(msg)
-    source = None
-    if unlabelled is not None:
-        source = UnlabelledSource(unlabelled, image_column, image_root, encoding, tuple(allow_host or ()))
-    elif image_column or image_root or encoding or allow_host:
-        msg = "--image-column, --image-root, --encoding and --allow-host need --unlabelled; give it, or leave them out"
-        raise typer.BadParameter(msg)
+    asked = _table(image_column, label_column, group_column, where, image_root, encoding, allow_host)
+    table, source = _with_unlabelled(data, asked, unlabelled)
     run = out / (name or (data.resolve().stem if arch is None else f"{data.resolve().stem}-{arch}"))
     time_limit_s = None if time_limit is None else parse_duration(time_limit)
     place = os.environ.get("HANGTAG_WEIGHTS")
     options = NetworkOptions(arch, preset, weights, alpha, image_size, Path(place) if place else None)
-    start = choose_and_show(options, data, run)
+    start = choose_and_show(options, data, table, run)
     raise typer.Exit(
         train_and_show(
             TrainRequest(
@@ -338,6 +429,7 @@ def train_command(
                 cv=cv,
                 tensorboard=tensorboard,
                 unlabelled=source,
+                table=table,
             )
         )
     )
@@ -362,6 +454,13 @@ def evaluate_command(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled photos, as for hangtag train.")],
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of a table.")] = False,
+    image_column: TableImageColumnOption = None,
+    label_column: LabelColumnOption = None,
+    group_column: GroupColumnOption = None,
+    where: WhereOption = None,
+    image_root: TableImageRootOption = None,
+    encoding: TableEncodingOption = None,
+    allow_host: AllowHostOption = None,
 ) -> None:
     """Measure a model on labelled photos: on their test split where there is one, else on all of them.
 
@@ -374,10 +473,13 @@ def evaluate_command(
       hangtag evaluate bundles/shop photos/test --json
 
       hangtag evaluate shop@champion photos/test
+
+      hangtag evaluate colours@champion june.parquet --image-column main_photo --label-column colour
     """
     from trainer.console import measure_and_show
 
-    measure_and_show(find_model(model, registry), data, as_json=as_json)
+    asked = _table(image_column, label_column, group_column, where, image_root, encoding, allow_host)
+    measure_and_show(find_model(model, registry), data, asked, as_json=as_json)
 
 
 def _corrections_of(config: Path) -> Path | None:

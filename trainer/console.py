@@ -4,10 +4,11 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.markup import escape
 from rich.progress import (
@@ -29,12 +30,13 @@ from models.terminal import Console
 from models.text import number_of
 from pages.text import rounded
 from trainer.data.dataset import NONE, Split, read_dataset
-from trainer.request import NetworkOptions, TrainRequest
+from trainer.request import USUAL_COLUMNS, NetworkOptions, TableOptions, TrainRequest
 from trainer.run import check_free
 
 if TYPE_CHECKING:
     from trainer.judging.evaluate import Evaluation, Judged
     from trainer.judging.figures import ClassFigures, Figures, OutlierFigures
+    from trainer.judging.measure import Measurement
     from trainer.networks.build import Start
     from trainer.run import EpochFigures, RunArgs
     from trainer.splits.prepare import Prepared
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingScreen", "choose_and_show", "measure_and_show", "resume_and_show", "train_and_show"]
 
+_MOST_NAMED: Final = 3
 _PAIR: Final = f"{'loss':>5} {'right':>5}"
 _HEADINGS: Final = (
     f"{'':16}{'training':>11}  {'validation':>11}\n"
@@ -116,14 +119,14 @@ class TrainingScreen:
         self._task = None
 
 
-def choose_and_show(options: NetworkOptions, data: Path, run: Path) -> "Start":
+def choose_and_show(options: NetworkOptions, data: Path, asked: TableOptions, run: Path) -> "Start":
     """Choose the network for a training, and say in a line which and why where Hangtag chose its architecture.
 
     Nothing is downloaded for a run that exists already, or for data that nothing can be learned from.
     """
     check_free(run)
     if options.arch is None:
-        read_dataset(data)
+        read_dataset(data, asked)
     console = Console()
     _load(console)
     from trainer.networks.build import choose_start, weights_file
@@ -311,7 +314,7 @@ def _figures_table(figures: "Figures", title: str) -> Table:
     return table
 
 
-def measure_and_show(model: Path, data: Path, *, as_json: bool) -> None:
+def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMNS, *, as_json: bool) -> None:
     """Measure, and print a table or JSON on stdout."""
     try:
         from trainer.judging.measure import measure
@@ -320,22 +323,39 @@ def measure_and_show(model: Path, data: Path, *, as_json: bool) -> None:
         raise MissingExtraError(msg) from error
 
     with Console(stderr=True).status("Measuring"):
-        measurement = measure(model, data, default_cache())
-    figures = measurement.figures
+        measurement = measure(model, data, default_cache(), asked)
     if as_json:
-        found = figures.model_dump(mode="json")
-        if measurement.outliers:
-            found["outliers"] = measurement.outliers.model_dump(mode="json")
-        print(json.dumps(found, indent=1))
+        print(json.dumps(_as_json(measurement), indent=1))
         return
-    console = Console()
+    console, figures = Console(), measurement.figures
     console.print(_figures_table(figures, escape(f"{model} on {number_of(figures.n, 'photo')} of {data}")))
     console.print(f"accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
     if measurement.outliers:
         _show_outliers(measurement.outliers, console)
+    _show_left_out(measurement, console)
+    if measurement.whole and measurement.learned_from is None:
+        console.print("These are all the photos; if some trained this model, the figures flatter it", style="yellow")
+
+
+def _as_json(measurement: "Measurement") -> dict[str, Any]:
+    """The figures; where there are any, photos of no product, how a table was read, and what was left out."""
+    found = measurement.figures.model_dump(mode="json")
+    if measurement.outliers:
+        found["outliers"] = measurement.outliers.model_dump(mode="json")
+    if measurement.table:
+        found["table"] = asdict(measurement.table)
+    if measurement.left_out:
+        found["excluded"] = [
+            {"image": str(one.path), "reason": one.reason, "message": one.message} for one in measurement.left_out
+        ]
+    return found
+
+
+def _show_left_out(measurement: "Measurement", console: Console) -> None:
     left_out = ((measurement.unread, "could not be read"), (measurement.learned_from, "the run has learned from"))
     for count, why in left_out:
         if count:
             console.print(f"Not counted: {number_of(count, 'photo')} that {why}", style="yellow")
-    if measurement.whole and measurement.learned_from is None:
-        console.print("These are all the photos; if some trained this model, the figures flatter it", style="yellow")
+    reasons = [one.message for one in measurement.left_out[:_MOST_NAMED]]
+    for line in (*reasons, *(measurement.table.notes if measurement.table else ())):
+        console.print(f"  {escape(line)}", style="yellow", highlight=False)

@@ -13,8 +13,21 @@ from models.errors import InputError
 if TYPE_CHECKING:
     from models.preprocess import PreprocessSpec
 
-__all__ = ["Arch", "Balance", "NetworkOptions", "Preset", "TrainRequest", "UnlabelledSource", "parse_duration"]
+__all__ = [
+    "TABLE_SUFFIXES",
+    "USUAL_COLUMNS",
+    "Arch",
+    "Balance",
+    "NetworkOptions",
+    "Preset",
+    "TableOptions",
+    "TrainRequest",
+    "UnlabelledSource",
+    "parse_duration",
+]
 
+TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
+"""Endings of files that labelled photos are read from."""
 _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -114,6 +127,30 @@ class Balance(StrEnum):
     SAMPLE = "sample"
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """How labelled photos are found in a table; what is None, Hangtag chooses.
+
+    Attributes:
+        label_column: with each photo's label. Default: ``label``.
+        group_column: with the product that a photo shows. Default: ``group``, where there is one.
+        where: conditions ``COLUMN=VALUE``; a row counts if it meets all of them.
+        image_column, image_root, encoding, allow_hosts: as the options of ``hangtag label``.
+    """
+
+    image_column: str | None = None
+    label_column: str | None = None
+    group_column: str | None = None
+    where: tuple[str, ...] = ()
+    image_root: str | None = None
+    encoding: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+
+
+USUAL_COLUMNS: Final = TableOptions()
+"""What is asked where a person names no column."""
+
+
 @dataclass(frozen=True)
 class UnlabelledSource:
     """Photos without labels that a network is to learn from, too.
@@ -154,6 +191,7 @@ class TrainRequest:
             may have learned from these photos: ``imagenet``, ``none`` or a file; None for random ones.
         name: of the model; None for that of the run's folder.
         unlabelled: photos that the network gives labels to and learns from once more; None for labelled ones alone.
+        table: how labelled photos are found in ``data`` where that is a table.
     """
 
     data: Path
@@ -179,6 +217,7 @@ class TrainRequest:
     name: str | None = None
     auto_fit: bool = False
     unlabelled: UnlabelledSource | None = None
+    table: TableOptions = USUAL_COLUMNS
 
 
 def parse_duration(text: str) -> float:

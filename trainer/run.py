@@ -23,6 +23,7 @@ from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import Confidence
 from models.whole_file import replace_file
 from trainer.data.csv_files import write_rows
+from trainer.data.table import TableRead
 from trainer.request import Arch, Balance
 
 __all__ = [
@@ -63,6 +64,7 @@ class RunArgs(BaseModel):
         photos_per_s: number format (``float32``, ``bfloat16``) → photos a second, where both were timed before the
             training.
         unlabelled: where photos without labels came from, as a receipt names a catalogue; None without such photos.
+        table: how ``data`` was read, where that is a table whose columns were named; None else.
         best_epoch: the epoch behind ``weights/best.keras``, from 1; None before the first has ended.
         made_with: package → version.
     """
@@ -93,6 +95,7 @@ class RunArgs(BaseModel):
     splits: str | None = None
     fix_leaks: bool = False
     unlabelled: str | None = None
+    table: TableRead | None = None
     state: RunState = Field(default=RunState.TRAINING, strict=False)
     epochs_done: int = 0
     best_epoch: int | None = None
@@ -217,8 +220,9 @@ class Run:
             raise InputError(msg) from error
 
     def write_args(self, args: RunArgs) -> None:
-        """Write ``args.json``, whole."""
-        replace_file(self.path / "args.json", args.model_dump_json(indent=1).encode())
+        """Write ``args.json``, whole; without ``table`` where there is none, so that earlier versions read it."""
+        without = {"table"} if args.table is None else None
+        replace_file(self.path / "args.json", args.model_dump_json(indent=1, exclude=without).encode())
 
     def write_pixels(self, name: str, pixels: Pixels, labels: "np.ndarray[Any, Any]") -> None:
         """Keep pixels ``uint8 (n, S, S, 3)`` and class indices ``(n,)`` for the export."""

@@ -96,7 +96,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     statistics = StatisticsStore(request.cache)
     earlier = read_splits(request.splits) if request.splits else []
     options = SplitOptions(request.seed, earlier, request.fix_leaks)
-    dataset = read_dataset(request.data)
+    dataset = read_dataset(request.data, request.table)
     scanned = scan_photos(dataset.photos, statistics, view.advance)
     products = [sha for photo, sha in zip(scanned.photos, scanned.sha256s, strict=True) if photo.label != NONE]
     request, stretched = _with_fit(request, statistics.statistics(products))
@@ -110,6 +110,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
         found = find_unlabelled(request.unlabelled, prepared.photos, budget, stores, request.seed, view.advance)
         prepared = replace(prepared, notes=(*prepared.notes, found.note))
     run, args = Run(request.run), _args(request, prepared, weights, found.source if found else None)
+    args = args.model_copy(update={"table": dataset.table})
     args = in_quicker_format(args, len(prepared.of(Split.TRAIN)))
     network = new_network(args)
     view.prepared(prepared, args)

@@ -165,10 +165,11 @@ def check_summary(checkup: Checkup, data: Path, seconds: float) -> dict[str, Any
     def bad(path: Path, kind: str, message: str) -> dict[str, str]:
         return {"image": str(path), "kind": kind, "message": message}
 
-    sizes = Counter(one.label for one in scanned.photos if one.label != NONE)
+    sizes, table = Counter(one.label for one in scanned.photos if one.label != NONE), checkup.dataset.table
     return {
         "schema_version": 1,
         "data": str(data),
+        **({"table": asdict(table)} if table else {}),
         "images": len(scanned.photos) + len(scanned.faulty),
         "usable": len(scanned.photos),
         "classes": dict.fromkeys(checkup.dataset.classes, 0) | dict(sorted(sizes.items())),

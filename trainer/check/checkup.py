@@ -152,9 +152,10 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
     scanned = scan_photos(dataset.photos, store, advance)
     missing = [one.photo.path for one in scanned.faulty if one.fault.kind is FaultKind.MISSING]
     if len(missing) == len(dataset.photos):
+        root = dataset.table.image_root if dataset.table else "the folder of the CSV"
         msg = (
             f"Expected the photos that {dataset.source} names, found none of the {len(missing):,} files, such as "
-            f"{missing[0]}; check the paths, which start at the folder of the CSV."
+            f"{missing[0]}; check the paths, which start at {root}."
         )
         raise DataError(msg)
     faulty, ignored = list(scanned.faulty), []

@@ -17,7 +17,7 @@ from models.text import number_of
 from trainer.check.checkup import Checkup
 from trainer.check.issues import Issue
 from trainer.check.relations import label_count
-from trainer.data.csv_files import write_rows
+from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import LabeledPhoto
 from trainer.data.photo_files import FaultKind
 from worker.merging.cells import CsvRows
@@ -175,8 +175,17 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _write_rest(checkup: Checkup, folder: Path, going: set[LabeledPhoto]) -> Path:
-    """Write the CSV's rows that stay; images with full paths, since this CSV lies in another folder."""
+    """Write the CSV's rows that stay; images with full paths, since this CSV lies in another folder.
+
+    Of a table whose columns were named it has the rows that count, as a CSV that needs no names.
+    """
     data = checkup.dataset.source
+    if checkup.dataset.table is not None:
+        rest = _free(folder / f"{data.stem}.csv")
+        staying = (photo for photo in checkup.dataset.photos if photo not in going)
+        cells = ((path_cell(p.path), p.label, p.split or "", p.product or "", p.sha256 or "") for p in staying)
+        write_rows(rest, ("image", "label", "split", "group", "sha256"), cells)
+        return rest
     reader = read_delimited(data)
     rest = _free(folder / data.name)
     rows = (row for batch in reader.batches for row in batch.to_pylist())

@@ -32,6 +32,7 @@ from trainer.check.page import check_page
 from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
 from trainer.data.dataset import NONE, Dataset, read_dataset
 from trainer.data.photo_cache import StatisticsStore
+from trainer.request import USUAL_COLUMNS, TableOptions
 
 __all__ = ["bring_back_and_show", "check_and_show"]
 
@@ -39,7 +40,9 @@ _MOST_LINES: Final = 10
 _UNITS: Final = {"Looking": "images/s"}
 
 
-def check_and_show(data: Path, out: Path, aside: Path | None, *, strict: bool, as_json: bool) -> ExitCode:
+def check_and_show(
+    data: Path, out: Path, aside: Path | None, asked: TableOptions = USUAL_COLUMNS, *, strict: bool, as_json: bool
+) -> ExitCode:
     """Check, leave the reports in a folder, move files if asked, and say what was found."""
     if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
         msg = f"Expected a folder outside {data} for --out, got {out}; it would be taken for a class."
@@ -47,7 +50,7 @@ def check_and_show(data: Path, out: Path, aside: Path | None, *, strict: bool, a
     if out.exists() and not out.is_dir():
         msg = f"Expected a folder for --out, {out} is a file."
         raise InputError(msg)
-    started, dataset = time.monotonic(), read_dataset(data)
+    started, dataset = time.monotonic(), read_dataset(data, asked)
     out.mkdir(parents=True, exist_ok=True)
     if aside is not None:
         check_quarantine(data, aside)
@@ -107,6 +110,8 @@ def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> Non
     images, classes = number_of(summary["images"], "image"), number_of(len(summary["classes"]), "class", "classes")
     outliers = f", {checkup.outliers:,} of no product ({NONE})" if checkup.outliers else ""
     console.print(f"[bold]{images}[/bold] of {classes}{outliers}{splits}; {summary['seconds']:.0f} s", highlight=False)
+    for line in checkup.dataset.table.notes if checkup.dataset.table else ():
+        console.print(f"  {escape(line)}", style="yellow", highlight=False)
     console.print(_issue_table(checkup) if any(summary["issues"].values()) else "[green]No issue found.[/green]")
     for line in leak_sentences(checkup):
         console.print(f"Leaks: {escape(line)}", style="red", highlight=False)

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from models.whole_file import replace_file
+from trainer.request import TABLE_SUFFIXES
 from worker.merging.cells import CsvRows, inert
 
 __all__ = ["cell_path", "data_folder", "path_cell", "path_in", "write_rows"]
@@ -43,14 +44,14 @@ def cell_path(cell: str) -> Path:
 
 
 def data_folder(data: Path) -> Path:
-    """Where relative paths of labelled photos start: their folder, or that of their CSV."""
-    return data.parent if data.suffix.lower() == ".csv" and not data.is_dir() else data
+    """Where relative paths of labelled photos start: their folder, or that of their table."""
+    return data.parent if data.suffix.lower() in TABLE_SUFFIXES and not data.is_dir() else data
 
 
 def path_in(data: Path, path: Path) -> str:
     """An absolute path, relative to the folder of its data; in full if the photo lies elsewhere.
 
-    The data is a folder or a CSV; links in its own path make no difference.
+    The data is a folder or a table; links in its own path make no difference.
     """
     folder = data_folder(data)
     place = path if path.is_relative_to(folder) else path.parent.resolve() / path.name

@@ -1,16 +1,18 @@
-"""Labelled photos as a person keeps them: class folders, split folders, or a CSV."""
+"""Labelled photos as a person keeps them: class folders, split folders, a CSV, or a table of products."""
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from models.errors import DataError
+from models.errors import DataError, ImageError, ImageFault
 from models.photo import NONE, walk_files
 from models.preprocess import IMAGE_SUFFIXES
 from trainer.data.csv_files import cell_path
+from trainer.data.table import TableRead, TableRow, read_table
+from trainer.request import TABLE_SUFFIXES, USUAL_COLUMNS, TableOptions
 from worker.sources.readers import read_delimited
 
 __all__ = ["NONE", "OPEN", "Dataset", "Exclusion", "LabeledPhoto", "Split", "read_dataset"]
@@ -50,6 +52,7 @@ class LabeledPhoto:
         product: what it shows, a SKU or the like; photos of one product are kept in one split.
         open: whether the person has said that Hangtag is to choose its split, though others have one.
         sha256: of the bytes that were labelled; ``None`` if nobody has said so: then the label holds for any bytes.
+        error: why there is no photo, where that is known before any file is read.
     """
 
     path: Path
@@ -58,6 +61,7 @@ class LabeledPhoto:
     product: str | None = None
     open: bool = False
     sha256: str | None = None
+    error: ImageError | None = None
 
 
 @dataclass(frozen=True)
@@ -73,37 +77,49 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled photos of a folder or a CSV, in a fixed order, and what was set aside before any photo was opened.
+    """Labelled photos of a folder or a table, in a fixed order, and what was set aside before any photo was opened.
 
     Classes are sorted names, those without any photo too; the position is the class's index everywhere. ``NONE`` is
-    not among them.
+    not among them. ``table`` says how a table was read; None of a folder, and of a CSV whose columns nobody named.
     """
 
     source: Path
     photos: tuple[LabeledPhoto, ...]
     excluded: tuple[Exclusion, ...]
     classes: tuple[str, ...]
+    table: TableRead | None = None
 
 
-def read_dataset(path: Path) -> Dataset:
+def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
     """Find labelled photos.
 
     Args:
         path: a folder of class folders; a folder with ``train``, ``val`` (or ``valid``, ``validation``) and ``test``
-            inside, each of class folders; or a CSV with the columns ``image`` (a path, or a ``file:///`` URI) and
+            inside, each of class folders; a CSV with the columns ``image`` (a path, or a ``file:///`` URI) and
             ``label``, and ``split`` (``open``: Hangtag chooses), ``group`` (the product) and ``sha256`` (of the bytes
-            that were labelled) if wanted. A class folder or a label named ``_none`` has photos that show no product.
+            that were labelled) if wanted; or a table of products. A class folder or a label named ``_none`` has photos
+            that show no product.
+        asked: how photos are found in a table. A CSV of which nothing is said has no row without an image or a label;
+            of other tables such rows are left out.
 
     Raises:
-        DataError: nothing is there, there are no images, or only one class.
+        DataError: nothing is there, there are no images, only one class, or far too many.
+        InputError: a table cannot be read, or a column is not there.
     """
     path = path.absolute()
-    if path.is_dir():
+    if path.is_dir() and asked == USUAL_COLUMNS:
         dataset = _read_folder(path)
-    elif path.is_file() and path.suffix.lower() == ".csv":
-        dataset = _read_csv(path)
+    elif path.is_dir():
+        msg = f"Expected a table, whose columns the options name, {path} is a folder; leave out the options."
+        raise DataError(msg)
+    elif path.is_file() and path.suffix.lower() in TABLE_SUFFIXES:
+        is_plain = path.suffix.lower() == ".csv" and asked == USUAL_COLUMNS
+        dataset = _read_csv(path) if is_plain else _read_table(path, asked)
     else:
-        msg = f"Expected a folder of class folders, or a CSV with image and label, at {path}; found neither."
+        msg = (
+            "Expected a folder of class folders, or a CSV with image and label, or another table (.tsv, .jsonl, "
+            f".parquet), at {path}; found none of them."
+        )
         raise DataError(msg)
     _check_any(path, dataset)
     return dataset
@@ -152,29 +168,50 @@ def _read_csv(path: Path) -> Dataset:
     reader = read_delimited(path)
     missing = {"image", "label"} - set(reader.schema.names)
     if missing:
-        msg = f"Expected the columns image and label in {path}, found {', '.join(reader.schema.names)}."
+        found = ", ".join(reader.schema.names)
+        msg = (
+            f"Expected the columns image and label in {path}, found {found}; name yours with --image-column and "
+            "--label-column."
+        )
         raise DataError(msg)
-    rows = (row for batch in reader.batches for row in batch.to_pylist())
-    photos = tuple(_csv_photo(path, row, number) for number, row in enumerate(rows, start=1))
+    names = {"image", "label", "split", "group", "sha256"} & {*reader.schema.names}
+    cells = (row for batch in reader.batches for row in batch.select(sorted(names)).to_pylist())
+    rows = (TableRow(n, **{k: v.strip() for k, v in row.items()}) for n, row in enumerate(cells, start=1))
+    photos = tuple(_csv_photo(path, row) for row in rows)
     return Dataset(path, photos, (), _classes(photo.label for photo in photos))
 
 
-def _csv_photo(path: Path, row: dict[str, str], number: int) -> LabeledPhoto:
-    image, label, split = (row.get("image") or "").strip(), (row.get("label") or "").strip(), row.get("split") or ""
-    if not image or not label:
-        msg = f"Expected an image and a label in row {number} of {path}, a cell is empty."
+def _csv_photo(path: Path, row: TableRow) -> LabeledPhoto:
+    if not row.image or not row.label:
+        msg = f"Expected an image and a label in row {row.number} of {path}, a cell is empty."
         raise DataError(msg)
-    is_open = split.lower() == OPEN
-    if split and not is_open and split.lower() not in _SPLIT_NAMES:
-        msg = f"Expected a split of {', '.join((*_SPLIT_NAMES, OPEN))} in row {number} of {path}, got {split!r}."
+    return _row_photo(path, str(path.parent), row)
+
+
+def _read_table(path: Path, asked: TableOptions) -> Dataset:
+    rows, table = read_table(path, asked)
+    photos = tuple(_row_photo(path, table.image_root, row) for row in rows)
+    return Dataset(path, photos, (), _classes(photo.label for photo in photos), table)
+
+
+def _row_photo(path: Path, root: str, row: TableRow) -> LabeledPhoto:
+    is_open = row.split.lower() == OPEN
+    if row.split and not is_open and row.split.lower() not in _SPLIT_NAMES:
+        splits = ", ".join((*_SPLIT_NAMES, OPEN))
+        msg = f"Expected a split of {splits} in row {row.number} of {path}, got {row.split!r}."
         raise DataError(msg)
-    sha256 = (row.get("sha256") or "").strip().lower() or None
+    sha256 = row.sha256.lower() or None
     if sha256 and not _SHA256.fullmatch(sha256):
-        msg = f"Expected 64 hexadecimal digits under sha256 in row {number} of {path}, or nothing, got {sha256!r}."
+        msg = f"Expected 64 hexadecimal digits under sha256 in row {row.number} of {path}, or nothing, got {sha256!r}."
         raise DataError(msg)
-    product = (row.get("group") or "").strip() or None
-    given = _SPLIT_NAMES[split.lower()] if split and not is_open else None
-    return LabeledPhoto(path.parent / cell_path(image), label, given, product, is_open, sha256)
+    given = _SPLIT_NAMES[row.split.lower()] if row.split and not is_open else None
+    photo = LabeledPhoto(Path(root) / cell_path(row.image), row.label, given, row.group or None, is_open, sha256)
+    if row.image:
+        return photo
+    msg = f"Expected the path of a photo in row {row.number} of {path.name}, the cell is empty."
+    return replace(
+        photo, path=path.with_name(f"{path.name}, row {row.number}"), error=ImageError(msg, ImageFault.MISSING)
+    )
 
 
 def _check_any(path: Path, dataset: Dataset) -> None:

@@ -29,6 +29,7 @@ class FaultKind(StrEnum):
     UNREADABLE = "unreadable"
     MISSING = "missing"
     REFUSED = "refused"
+    DOWNLOAD = "download"
     TOO_LARGE = "too_large"
     TIMEOUT = "timeout"
     CRASHED = "crashed"
@@ -54,8 +55,8 @@ def hash_photos(
 ) -> "tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, PhotoFault]]]":
     """The photos that can be used, each with the SHA-256 of its file, and the others, each with the reason.
 
-    A file cannot be used if it cannot be read, or holds other bytes than those that were labelled. ``on_photo`` is told
-    (read, to read).
+    A file cannot be used if it could not be fetched, cannot be read, or holds other bytes than those that were
+    labelled. ``on_photo`` is told (read, to read).
     """
     hashed: list[tuple[LabeledPhoto, str]] = []
     unread: list[tuple[LabeledPhoto, PhotoFault]] = []
@@ -72,6 +73,8 @@ def hash_photos(
 
 
 def _read(photo: "LabeledPhoto") -> str | PhotoFault:
+    if photo.error is not None:
+        return PhotoFault(FaultKind(photo.error.fault), str(photo.error))
     try:
         sha256 = file_sha256(photo.path)
     except ImageError as error:

@@ -12,9 +12,11 @@ from models.errors import DataError, InputError
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import UnknownLimit
 from models.statistics.out_of_distribution import DistanceHead
-from trainer.data.dataset import NONE, Split, read_dataset
+from trainer.data.dataset import NONE, Exclusion, Split, read_dataset
 from trainer.data.photo_cache import PixelStore
+from trainer.data.table import TableRead
 from trainer.judging.figures import Figures, OutlierFigures, outlier_figures, score
+from trainer.request import USUAL_COLUMNS, TableOptions
 from trainer.splits.assigned import read_splits
 from trainer.splits.prepare import decode_all
 from trainer.splits.unlabelled import Fate, read_unlabelled
@@ -36,30 +38,43 @@ class Measurement:
     """Figures, and the photos that they describe.
 
     Attributes:
-        unread: photos that could not be read.
+        left_out: photos that could not be had or read, and why.
         learned_from: photos left out because the run saw them in training or validation; None for a bundle, which does
             not know them.
         whole: whether every photo counted, since the data has no test split.
         outliers: of photos that show no product, which are in no other figure; None if there are none, or no limit.
+        table: how the photos were found in a table; None in a folder, or in a CSV whose columns nobody named.
     """
 
     figures: Figures
-    unread: int
+    left_out: tuple[Exclusion, ...]
     learned_from: int | None
     whole: bool
     outliers: OutlierFigures | None
+    table: TableRead | None
+
+    @property
+    def unread(self) -> int:
+        """How many photos could not be had or read."""
+        return len(self.left_out)
 
 
-def measure(model_path: Path, data: Path, cache: Path) -> Measurement:
+def measure(
+    model_path: Path,
+    data: Path,
+    cache: Path,
+    asked: TableOptions = USUAL_COLUMNS,
+) -> Measurement:
     """Measure a run, a bundle or a lone ONNX file.
 
     The test split of the data counts where there is one, else all photos. Those that a run has learned from do not.
+    ``asked`` says how labelled photos are found where the data is a table.
 
     Raises:
         DataError: a class is unknown to the model, or no photo is left to measure it on.
     """
     model = _open_model(model_path)
-    dataset = read_dataset(data)
+    dataset = read_dataset(data, asked)
     test = [photo for photo in dataset.photos if photo.split is Split.TEST]
     photos = test or list(dataset.photos)
     unknown = sorted({photo.label for photo in photos} - {*model.classes, NONE})
@@ -82,7 +97,7 @@ def measure(model_path: Path, data: Path, cache: Path) -> Measurement:
     found = None
     if model.limit is not None and strange is not None and scores.unknown is not None:
         found = outlier_figures(strange, scores.unknown, model.limit.limit)
-    return Measurement(figures, len(unread), learned_from, whole=not test, outliers=found)
+    return Measurement(figures, tuple(unread), learned_from, not test, found, dataset.table)
 
 
 def _scores(model: _Model, store: PixelStore, sha256s: Sequence[str]) -> Scores:

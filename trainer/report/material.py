@@ -22,7 +22,7 @@ from trainer.run import EpochFigures, RunArgs
 __all__ = ["ReportMaterial", "Speed", "weakest"]
 
 _WEAK: Final = 5
-_SAID_ELSEWHERE: Final = frozenset({"schema_version", "name", "classes", "made_with"})
+_SAID_ELSEWHERE: Final = frozenset({"schema_version", "name", "classes", "made_with", "table"})
 _MEGABYTE: Final = 1_000_000
 
 

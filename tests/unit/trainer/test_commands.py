@@ -134,6 +134,31 @@ def test_options_of_photos_without_labels_are_refused_without_such(invoke):
         assert "need --unlabelled" in " ".join(result.output.replace("│", " ").split())
 
 
+def test_a_table_and_photos_without_labels_share_their_columns_once_a_label_column_is_named(
+    invoke, catalogue, tmp_path
+):
+    """Rows without a label are what the second network may learn from."""
+    files = [file for name in ("hat", "vase", "lamp") for file in sorted((catalogue / name).glob("*.png"))]
+    label = {"hat": "hat", "vase": "vase", "lamp": ""}
+    rows = [f"{file.relative_to(catalogue)},{label[file.parent.name]}\n" for file in files]
+    table = tmp_path / "products.csv"
+    table.write_text("".join(["shot,kind\n", *rows]))
+    options = ("--arch", "simple", "--image-size", 16, "--epochs", 1, "--folds", 0, "--out", tmp_path / "runs")
+    named = ("--image-column", "shot", "--label-column", "kind", "--image-root", catalogue)
+    result = invoke("train", table, *options, *named, "--unlabelled", table)
+    assert result.exit_code == ExitCode.OK, result.output
+    args = open_run(tmp_path / "runs" / "products-simple").args()
+    assert (args.unlabelled, args.data) == (str(table), str(table))
+    assert (args.table.image_column, args.table.label_column, args.table.image_root) == ("shot", "kind", str(catalogue))
+    without = sum(row.endswith(",\n") for row in rows)
+    assert (args.table.rows, args.table.rows_without_label) == (len(rows), without)
+    said = " ".join(result.output.split())
+    assert f"{without} rows have no label and are left out" in said
+    assert f"{len(rows)} rows of products.csv" in said
+    result = invoke("train", tmp_path, *options, "--label-column", "kind", "--unlabelled", table)
+    assert "whose columns the options name" in str(result.exception)
+
+
 def test_without_an_architecture_weights_decide_and_it_is_said_in_a_line(
     invoke, catalogue, tmp_path, monkeypatch, mobilenet_file
 ):

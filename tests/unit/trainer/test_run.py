@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from tests.unit.trainer import run_files
+from trainer.data.table import TableRead
 from trainer.request import Balance
 from trainer.run import EpochFigures, Run, RunState, best_of, open_run, read_history, write_history
 
@@ -175,3 +176,13 @@ def test_damaged_results_are_refused_in_words(tmp_path, damage):
     (tmp_path / "results.csv").write_text(damage)
     with pytest.raises(InputError, match=r"Expected a row an epoch in .*results\.csv, it is damaged .*; train again"):
         read_history(tmp_path / "results.csv")
+
+
+def test_how_a_table_was_read_is_kept_and_absent_without_one(run):
+    table = TableRead("shot", "colour", "sku", ("category=dress",), "/shop", None, (), 10, 8, 1)
+    run.write_args(ARGS.model_copy(update={"table": table}))
+    assert run.args().table == table
+    kept = json.loads((run.path / "args.json").read_text())["table"]
+    assert (kept["label_column"], kept["where"], kept["rows_without_label"]) == ("colour", ["category=dress"], 1)
+    run.write_args(ARGS)
+    assert "table" not in json.loads((run.path / "args.json").read_text())

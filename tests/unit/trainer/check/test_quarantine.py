@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from trainer.check.issues import Issue
 from trainer.check.quarantine import LOG, BroughtBack, bring_back, check_quarantine, quarantine, worth_moving
 from trainer.data.dataset import read_dataset
 from trainer.data.photo_cache import StatisticsStore
+from trainer.request import TableOptions
 
 
 def draw(path, seed):
@@ -166,6 +168,21 @@ def test_of_a_csv_the_rows_that_are_left_are_written_down(photos, tmp_path):
     rows = list(csv.DictReader(moved.kept_csv.read_text().splitlines()))
     assert [Path(row["image"]) for row in rows] == sorted(photos.rglob("[0-9].png"))
     assert [row["sku"] for row in rows] == [f"{names.index(os.path.relpath(row['image'], photos)):03}" for row in rows]
+
+
+def test_of_a_table_a_csv_without_other_names_is_written_down(photos, tmp_path):
+    data = photos / "shop.jsonl"
+    names = sorted(str(path.relative_to(photos)) for path in photos.rglob("*.*"))
+    rows = [{"shot": name, "kind": name.split("/")[0], "sku": f"{n:03}"} for n, name in enumerate([*names, ""])]
+    data.write_text("".join(json.dumps(row | {"kind": row["kind"] or "hat"}) + "\n" for row in rows))
+    asked = TableOptions(image_column="shot", label_column="kind", group_column="sku")
+    checkup = check_up(read_dataset(data, asked), StatisticsStore(tmp_path.parent / "cache"), lambda *_: None)
+    check_quarantine(data, tmp_path / "aside")
+    moved = quarantine(checkup, tmp_path / "aside")
+    assert (moved.moved, moved.kept_csv) == (3, tmp_path / "aside" / "shop.csv")
+    left = read_dataset(moved.kept_csv).photos
+    assert [photo.path for photo in left] == sorted(photos.rglob("[0-9].png"))
+    assert [photo.product for photo in left] == [f"{names.index(str(p.path.relative_to(photos))):03}" for p in left]
 
 
 def test_a_csv_that_is_called_like_the_log_is_not_overwritten(photos, tmp_path):

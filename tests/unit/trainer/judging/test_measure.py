@@ -8,6 +8,7 @@ from tests.charts import draw_charts
 from trainer.console import measure_and_show
 from trainer.data.dataset import NONE, Split
 from trainer.judging.measure import measure
+from trainer.request import TableOptions
 from trainer.splits.assigned import read_splits
 
 
@@ -116,6 +117,25 @@ def test_a_run_without_a_whole_epoch_is_refused_with_what_to_do(trained, some_ph
 def test_json_on_stdout_is_the_figures_and_nothing_else(exported, some_photos, measured, capsys):
     measure_and_show(exported, some_photos, as_json=True)
     assert json.loads(capsys.readouterr().out) == measured(exported, some_photos).figures.model_dump(mode="json")
+
+
+def test_a_table_is_measured_and_what_was_left_out_is_said(exported, some_photos, measured, tmp_path, capsys):
+    files = sorted(some_photos.rglob("*.*"))
+    cells = [(str(file), file.parent.name) for file in files] + [("", "hat"), ("gone.jpg", "vase"), ("b.jpg", "")]
+    table = tmp_path / "products.tsv"
+    table.write_text("shot\tkind\n" + "".join(f"{image}\t{kind}\n" for image, kind in cells))
+    asked = TableOptions(image_column="shot", label_column="kind")
+    measure_and_show(exported, table, asked, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    figures = measured(exported, some_photos).figures.model_dump(mode="json")
+    assert {key: found[key] for key in figures} == figures
+    assert [one["reason"] for one in found["excluded"]] == ["missing", "missing"]
+    assert [one["image"] for one in found["excluded"]] == [f"{table}, row {len(files) + 1}", str(tmp_path / "gone.jpg")]
+    assert (found["table"]["label_column"], found["table"]["rows_without_label"]) == ("kind", 1)
+    measure_and_show(exported, table, asked, as_json=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Not counted: 2 photos that could not be read Expected the path of a photo in row" in shown
+    assert "1 row has no label and is left out" in shown
 
 
 def test_the_table_says_what_does_not_count_and_what_may_flatter(trained, exported, catalogue, measured, capsys):

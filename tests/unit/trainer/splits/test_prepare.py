@@ -13,6 +13,7 @@ from trainer.check.checkup import scan_photos
 from trainer.data.dataset import NONE, Exclusion, Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, file_sha256
+from trainer.request import TableOptions
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import SplitOptions, prepare, read_excluded, restore, write_excluded
 
@@ -84,6 +85,30 @@ def test_photos_of_which_none_can_be_used_are_refused_with_the_first_reason(tmp_
     (tmp_path / "shop.csv").write_text("image,label\nhttps://shop.example/a.jpg,hat\ngone.jpg,vase\n")
     with pytest.raises(DataError, match=r"found none among 2: .*a\.jpg, found nothing"):
         prepared(tmp_path / "shop.csv", cache)
+
+
+def test_of_a_table_products_stay_together_and_what_cannot_be_had_is_set_aside_with_its_reason(photos, cache):
+    """Two photos a product; the last rows have no photo, no file and no label."""
+    files = sorted(photos.rglob("*.png"))
+    rows = [f"{file.relative_to(photos)},{file.parent.name},P{n // 2}" for n, file in enumerate(files)]
+    table = photos / "shop.csv"
+    table.write_text("\n".join(["shot,kind,sku", *rows, ",hat,P8", "gone.png,vase,P9", "hat/0.png,,P10"]))
+    dataset = read_dataset(table, TableOptions(image_column="shot", label_column="kind", group_column="sku"))
+    stores = PixelStore(cache, SPEC), StatisticsStore(cache)
+    data = prepare(
+        dataset, scan_photos(dataset.photos, stores[1], Told().advance), *stores, SplitOptions(), Told().advance
+    )
+    assert sorted(photo.path for photo in data.photos) == files
+    assert len({(photo.product, photo.split) for photo in data.photos}) == 6
+    assert [(one.path.name, one.reason) for one in data.excluded] == [
+        ("shop.csv, row 13", "missing"),
+        ("gone.png", "missing"),
+    ]
+    assert data.notes[:3] == (
+        "labels are under 'kind', photos under 'shot', products under 'sku'",
+        "1 row has no label and is left out",
+        "2 files set aside (2 missing): see excluded.csv",
+    )
 
 
 def test_every_photo_of_a_clean_folder_is_used_and_there_is_nothing_to_say(photos, cache):

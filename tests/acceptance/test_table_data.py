@@ -1,0 +1,86 @@
+"""A catalogue as a shop has it, columns of its own names, is checked, trained on and evaluated as it is."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from models.errors import ExitCode
+from tests.command import clean_environment, one_line, run_hangtag
+from trainer.splits.assigned import read_splits
+
+QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 10, "--batch", 16, "--folds", 0, "--seed", 1)
+COLUMNS = ("--image-column", "main_photo", "--label-column", "kind", "--group-column", "sku")
+KINDS = ("hat", "vase", "lamp")
+
+
+@pytest.fixture(scope="module")
+def table(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn photos of three classes, two a product; rows without photo, without label, and of another department."""
+    photos = [photo for kind in KINDS for photo in sorted((drawn / kind).glob("*.*"))]
+    rows = [(f"S{n // 2}", str(photo.relative_to(drawn)), photo.parent.name, "home") for n, photo in enumerate(photos)]
+    rows += [("G1", "gone.jpg", "hat", "home"), ("G2", "", "vase", "home"), ("N1", rows[0][1], "", "home")]
+    rows += [("K1", "kids.jpg", "toy", "kids")]
+    path = tmp_path_factory.mktemp("shop") / "products.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=";").writerows([("sku", "main_photo", "kind", "department"), *rows])
+    return path
+
+
+def test_a_table_is_checked_trained_on_resumed_and_evaluated(table: Path, drawn: Path, tmp_path: Path) -> None:
+    environment = clean_environment(COLUMNS="200")
+
+    def hangtag(*words: object) -> str:
+        done = run_hangtag(*words, env=environment)
+        assert done.returncode == 0, done.stderr
+        return one_line(done.stdout)
+
+    asked = (*COLUMNS, "--where", "department=home", "--image-root", drawn)
+    rows = len(table.read_text().splitlines()) - 1
+    found = json.loads(hangtag("check", table, *asked, "--out", tmp_path / "check", "--json"))
+    read = {"rows": rows, "rows_chosen": rows - 1, "rows_without_label": 1}
+    assert {key: found["table"][key] for key in read} == read
+    assert list(found["classes"]) == sorted(KINDS)
+    assert {one["message"].partition(";")[0] for one in found["bad_files"] if one["kind"] == "missing"} == {
+        f"Expected a photo at {drawn / 'gone.jpg'}, found nothing",
+        f"Expected the path of a photo in row {rows - 2} of products.csv, the cell is empty.",
+    }
+    run = tmp_path / "runs" / "kinds"
+    said = hangtag("train", table, *asked, "--out", run.parent, "--name", run.name, *QUICKLY)
+    assert "1 row has no label and is left out" in said
+    assert f"{rows - 1} of {rows} rows meet department=home" in said
+    args = json.loads((run / "args.json").read_text())
+    assert args["table"] == found["table"]
+    assert args["classes"] == sorted(KINDS)
+    with (run / "excluded.csv").open(newline="") as file:
+        aside = {row["image"]: row["reason"] for row in csv.DictReader(file)}
+    assert aside[str(drawn / "gone.jpg")] == aside[str(table.parent / f"products.csv, row {rows - 2}")] == "missing"
+    splits = read_splits(run / "splits.csv")
+    assert len({photo.product for photo in splits}) == len({(photo.product, photo.split) for photo in splits})
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    hangtag("train", "--resume", run)
+    assert json.loads((run / "evaluation.json").read_text())["test"] == evaluation["test"]
+    assert json.loads((run / "args.json").read_text())["table"] == args["table"]
+    measured = json.loads(hangtag("evaluate", run, table, *asked, "--json"))
+    assert (measured["accuracy"], measured["n"]) == (evaluation["test"]["accuracy"], evaluation["test"]["n"])
+    assert measured["table"] == args["table"]
+    assert {one["reason"] for one in measured["excluded"]} >= {"missing"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--label-column", "colour"), "found sku, main_photo, kind, department"),
+        (("--label-column", "kind", "--where", "department=garden"), "'department' holds 'home' ("),
+        ((), "Pass --label-column, one of: sku, main_photo, kind, department"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_what_the_table_lacks_is_said_before_any_work(
+    table: Path, tmp_path: Path, command: str, options: tuple[str, ...], said: str
+) -> None:
+    done = run_hangtag(command, table, "--image-column", "main_photo", *options, "--out", tmp_path / "out")
+    assert done.returncode == ExitCode.USAGE
+    assert said in one_line(done.stderr)
+    assert not list(tmp_path.rglob("*.json"))

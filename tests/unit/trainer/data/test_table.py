@@ -1,0 +1,156 @@
+"""Tables of products as labelled photos: columns, conditions, rows that are left out."""
+
+import json
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from models.errors import DataError, ImageFault, InputError
+from trainer.data.dataset import NONE, Split, read_dataset
+from trainer.data.table import TableRow, read_table
+from trainer.request import TableOptions
+
+ROWS = [
+    {"sku": "A", "main_photo": "a/1.jpg", "colour": "red", "category": "dress"},
+    {"sku": "A", "main_photo": "a/2.jpg", "colour": "red", "category": "dress"},
+    {"sku": "B", "main_photo": "b.jpg", "colour": " blue ", "category": "dress"},
+    {"sku": "C", "main_photo": "c.jpg", "colour": "", "category": "dress"},
+    {"sku": "D", "main_photo": "d.jpg", "colour": "red", "category": "hat"},
+    {"sku": "E", "main_photo": "", "colour": "blue", "category": "dress"},
+]
+ASKED = TableOptions(image_column="main_photo", label_column="colour")
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Writes rows as a table of a kind."""
+
+    def written(kind, rows=ROWS):
+        path = tmp_path / f"products.{kind}"
+        if kind in {"csv", "tsv"}:
+            lines = [list(rows[0]), *([("" if c is None else str(c)) for c in row.values()] for row in rows)]
+            path.write_text("".join(("\t" if kind == "tsv" else ",").join(cells) + "\n" for cells in lines))
+        elif kind == "parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path)
+        else:
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "ndjson", "parquet"])
+def test_named_columns_of_every_kind_are_photos_labels_and_products(table, tmp_path, kind):
+    dataset = read_dataset(table(kind), replace(ASKED, group_column="sku"))
+    assert dataset.classes == ("blue", "red")
+    assert [(photo.path, photo.label, photo.product) for photo in dataset.photos] == [
+        (tmp_path / "a/1.jpg", "red", "A"),
+        (tmp_path / "a/2.jpg", "red", "A"),
+        (tmp_path / "b.jpg", "blue", "B"),
+        (tmp_path / "d.jpg", "red", "D"),
+        (tmp_path / f"products.{kind}, row 6", "blue", "E"),
+    ]
+    assert (dataset.table.rows, dataset.table.rows_chosen, dataset.table.rows_without_label) == (6, 6, 1)
+    assert dataset.table.notes == (
+        "labels are under 'colour', photos under 'main_photo', products under 'sku'",
+        "1 row has no label and is left out",
+    )
+    error = dataset.photos[-1].error
+    assert (error.fault, str(error)) == (
+        ImageFault.MISSING,
+        f"Expected the path of a photo in row 6 of products.{kind}, the cell is empty.",
+    )
+
+
+def test_only_rows_that_meet_all_conditions_count(table, tmp_path):
+    asked = replace(ASKED, where=("category = dress", "colour=blue"), image_root=str(tmp_path))
+    rows, read = read_table(table("csv"), asked)
+    assert rows == [TableRow(3, "b.jpg", "blue"), TableRow(6, "", "blue")]
+    assert (read.where, read.image_root, read.rows_chosen) == (("category = dress", "colour=blue"), str(tmp_path), 2)
+    assert read.notes[1] == "2 of 6 rows meet category = dress and colour=blue"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"image_column": "photo"}, "Expected a column 'photo' in .*, found sku, main_photo, colour, category"),
+        (
+            {"label_column": "color"},
+            r"column 'color' \(--label-column\) in .*, found sku, main_photo, colour, category",
+        ),
+        ({"label_column": None}, "Pass --label-column, one of: sku, main_photo, colour, category"),
+        ({"group_column": "SKU"}, r"column 'SKU' \(--group-column\) in .*, found sku, main_photo"),
+        ({"where": ("kind=dress",)}, r"column 'kind' \(--where\) in .*, found sku, main_photo"),
+        ({"where": ("dress",)}, "Expected COLUMN=VALUE as --where, such as category=dress, got 'dress'"),
+        (
+            {"where": ("category=dres",)},
+            r"category=dres \(--where\) in .*, none of 6 is one; .* 'category' holds 'dress' \(5\), 'hat' \(1\)",
+        ),
+        ({"where": ("category=hat", "colour=blue")}, "none of 6 is one; each is met by some rows, and all by none"),
+        ({"where": ("sku=C",)}, "labels in the column 'colour' of .*, none of 1 row has one"),
+        ({"label_column": "main_photo"}, "another --label-column than that of the photos, got 'main_photo' for both"),
+        ({"image_root": "/nowhere/at/all"}, "as --image-root, found no folder at /nowhere"),
+    ],
+)
+def test_what_is_not_there_is_named_with_what_there_is(table, changes, said):
+    with pytest.raises(InputError, match=said):
+        read_table(table("csv"), replace(ASKED, **changes))
+
+
+def test_a_column_with_a_thousand_values_and_more_is_no_label(table):
+    rows = [{"image": f"{n}.jpg", "label": f"{n}.99"} for n in range(1001)]
+    with pytest.raises(
+        DataError, match=r"at most 1,000 labels in the column 'label' of .*, found 1,001 in 1,001 rows, "
+    ):
+        read_dataset(table("tsv", rows))
+    assert len(read_dataset(table("tsv", rows[1:])).classes) == 1000
+
+
+def test_numbers_are_labels_as_a_csv_would_have_them_and_lists_are_none(table):
+    rows = [{"image": "1.jpg", "size": 38.0, "tags": ["a"]}, {"image": "2.jpg", "size": 38.5, "tags": []}]
+    rows += [{"image": "3.jpg", "size": float("nan"), "tags": []}, {"image": "4.jpg", "size": None, "tags": None}]
+    path = table("parquet", rows)
+    dataset = read_dataset(path, TableOptions(label_column="size"))
+    assert dataset.classes == ("38", "38.5")
+    assert dataset.table.rows_without_label == 2
+    for kind in ("parquet", "jsonl"):
+        with pytest.raises(DataError, match=r"text or numbers in the column 'tags' of .*, it holds li"):
+            read_dataset(table(kind, rows), TableOptions(label_column="tags"))
+
+
+def test_split_group_and_sha256_mean_what_they_mean_in_a_csv_of_labels_unless_named_otherwise(table):
+    rows = [
+        {"image": "1.jpg", "label": "a", "split": "test", "group": "x", "sha256": "AB" * 32},
+        {"image": "2.jpg", "label": "b", "split": "open", "group": "y", "sha256": None},
+    ]
+    photos = read_dataset(table("jsonl", rows)).photos
+    assert [(p.split, p.open, p.product, p.sha256) for p in photos] == [
+        (Split.TEST, False, "x", "ab" * 32),
+        (None, True, "y", None),
+    ]
+    photos = read_dataset(table("jsonl", rows), TableOptions(label_column="group", group_column="label")).photos
+    assert [(photo.label, photo.product) for photo in photos] == [("x", "a"), ("y", "b")]
+    with pytest.raises(DataError, match=r"Expected a split of train, .* in row 1 of .*products.jsonl, got 'north'"):
+        read_dataset(table("jsonl", [rows[0] | {"split": "north"}, rows[1]]))
+
+
+def test_a_label_of_no_product_is_no_class(table):
+    rows = [{"image": f"{label}.jpg", "label": label} for label in ("a", NONE, "b")]
+    dataset = read_dataset(table("parquet", rows))
+    assert dataset.classes == ("a", "b")
+    assert [photo.label for photo in dataset.photos] == ["a", NONE, "b"]
+
+
+def test_a_csv_whose_columns_nobody_named_is_read_as_ever(table):
+    path = table("csv", [{"image": "1.jpg", "label": "a"}, {"image": "2.jpg", "label": "b"}])
+    assert read_dataset(path).table is None
+    assert read_dataset(path, TableOptions(label_column="label")).photos == read_dataset(path).photos
+    with pytest.raises(DataError, match="name yours with --image-column and --label-column"):
+        read_dataset(table("csv"))
+
+
+def test_a_folder_has_no_columns(tmp_path):
+    with pytest.raises(DataError, match=r"Expected a table, whose columns the options name, .* is a folder"):
+        read_dataset(tmp_path, ASKED)

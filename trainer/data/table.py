@@ -1,0 +1,206 @@
+"""A table of products, read as labelled photos: which of its columns and rows count."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from models.errors import DataError, InputError
+from models.text import number_of, one_line
+from trainer.request import TableOptions
+from worker.places import cell_texts
+from worker.sources.catalogue import Catalogue, open_catalogue
+from worker.sources.readers import JSON_FIELD
+
+__all__ = ["TableRead", "TableRow", "read_table"]
+
+LABEL: Final = "label"
+_GROUP: Final = "group"
+_MOST_CLASSES: Final = 1000
+"""More are hardly ever meant: the column holds prices, names or numbers of products."""
+_LONGEST: Final = 1000
+_NAMED: Final = 5
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row that has a label; a cell that is empty, or whose column is not there, is an empty text.
+
+    Attributes:
+        number: in the table, from 1.
+        image: what the cell of the photo says.
+        split, group, sha256: as a CSV of labelled photos has them.
+    """
+
+    number: int
+    image: str
+    label: str
+    split: str = ""
+    group: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class TableRead:
+    """How a table was read, and what was left out of it; the first fields are as in ``TableOptions``, none left open.
+
+    Attributes:
+        image_root: where relative paths start: an absolute path, or a URL.
+        rows: of the table.
+        rows_chosen: those that meet all conditions.
+        rows_without_label: those among them that are left out, since they have no label.
+    """
+
+    image_column: str
+    label_column: str
+    group_column: str | None
+    where: tuple[str, ...]
+    image_root: str
+    encoding: str | None
+    allow_hosts: tuple[str, ...]
+    rows: int
+    rows_chosen: int
+    rows_without_label: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for a person, a line each. They name no folder."""
+        products = f", products under {self.group_column!r}" if self.group_column else ""
+        notes = [f"labels are under {self.label_column!r}, photos under {self.image_column!r}{products}"]
+        if self.where:
+            notes.append(f"{self.rows_chosen:,} of {number_of(self.rows, 'row')} meet {' and '.join(self.where)}")
+        if self.rows_without_label:
+            have = number_of(self.rows_without_label, "row has", "rows have")
+            notes.append(f"{have} no label and {'is' if self.rows_without_label == 1 else 'are'} left out")
+        return tuple(one_line(note, _LONGEST) for note in notes)
+
+
+def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRead]:
+    """Read the rows that have a label and meet all conditions.
+
+    The columns ``split``, ``group`` and ``sha256`` mean what they mean in a CSV of labelled photos, unless they were
+    named for something else.
+
+    Raises:
+        InputError: the table cannot be read, or lacks a column; the message lists those that it has.
+        DataError: cells cannot be labels, no row meets the conditions or has a label, or there are too many labels.
+    """
+    catalogue = open_catalogue(path, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts or None)
+    label_column = _label_column(catalogue, asked.label_column)
+    catalogue.check_column(asked.group_column, "--group-column")
+    conditions = [_condition(catalogue, text) for text in asked.where]
+    columns = {"label": label_column, **_own_columns(catalogue, label_column, asked.group_column)}
+    for name in {*columns.values(), *(column for column, _ in conditions)}:
+        _check_plain(catalogue, name)
+    kept: list[TableRow] = []
+    chosen, number, values = 0, 0, {column: Counter[str]() for column, _ in conditions}
+    for number, (image, row) in enumerate(_rows(catalogue, {*columns.values(), *values}), start=1):
+        for column, counter in values.items():
+            counter[row[column]] += 1
+        if all(row[column] == value for column, value in conditions):
+            chosen += 1
+            if row[label_column]:
+                kept.append(TableRow(number, image, **{name: row[column] for name, column in columns.items()}))
+    if not chosen:
+        raise _no_row(catalogue, conditions, values, number)
+    if not kept:
+        msg = (
+            f"Expected labels in the column {label_column!r} of {catalogue.source}, none of "
+            f"{number_of(chosen, 'row')} has one; name another --label-column."
+        )
+        raise DataError(msg)
+    _check_labels(catalogue, label_column, kept)
+    return kept, TableRead(
+        image_column=catalogue.image_column,
+        label_column=label_column,
+        group_column=columns.get(_GROUP),
+        where=asked.where,
+        image_root=catalogue.image_root,
+        encoding=asked.encoding,
+        allow_hosts=asked.allow_hosts,
+        rows=number,
+        rows_chosen=chosen,
+        rows_without_label=chosen - len(kept),
+    )
+
+
+def _label_column(catalogue: Catalogue, wanted: str | None) -> str:
+    if wanted is None and LABEL not in catalogue.schema.names:
+        names = one_line(", ".join(catalogue.schema.names), _LONGEST)
+        msg = f"Which column of {catalogue.source} holds the label? Pass --label-column, one of: {names}."
+        raise InputError(msg)
+    catalogue.check_column(wanted, "--label-column")
+    if wanted == catalogue.image_column:
+        msg = f"Expected another --label-column than that of the photos, got {wanted!r} for both."
+        raise InputError(msg)
+    return wanted or LABEL
+
+
+def _own_columns(catalogue: Catalogue, label_column: str, group_column: str | None) -> dict[str, str]:
+    """What the other columns of a CSV of labelled photos are called here: those that are there."""
+    taken = {catalogue.image_column, label_column, group_column}
+    own = {name: name for name in ("split", _GROUP, "sha256") if name in {*catalogue.schema.names} - taken}
+    return own if group_column is None else own | {_GROUP: group_column}
+
+
+def _condition(catalogue: Catalogue, text: str) -> tuple[str, str]:
+    column, equals, value = text.partition("=")
+    if not equals:
+        msg = f"Expected COLUMN=VALUE as --where, such as category=dress, got {text!r}."
+        raise InputError(msg)
+    catalogue.check_column(column.strip(), "--where")
+    return column.strip(), value.strip()
+
+
+def _check_plain(catalogue: Catalogue, name: str) -> None:
+    """Refuse a column whose cells are no text, number, date or yes and no."""
+    field = catalogue.schema.field(name)
+    binary = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
+    if field.metadata == JSON_FIELD or pa.types.is_nested(field.type) or binary:
+        holds = "lists, or values of several types" if field.metadata == JSON_FIELD else field.type
+        msg = f"Expected text or numbers in the column {name!r} of {catalogue.source}, it holds {holds}; mend it."
+        raise DataError(msg)
+
+
+def _rows(catalogue: Catalogue, names: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Of each row what its photo's cell says, and the cells of some columns by their names."""
+    for batch in catalogue.batches:
+        images = cell_texts(batch.column(catalogue.image_column), "surrogateescape")
+        texts = {name: _texts(batch.column(name)) for name in names}
+        for place, image in enumerate(images):
+            yield (image or "").strip(), {name: cells[place] for name, cells in texts.items()}
+
+
+def _texts(column: pa.Array) -> list[str]:
+    """The cells as a CSV would have them; what is no number, where others are, is an empty cell."""
+    empty = {"nan"} if pa.types.is_floating(column.type) else frozenset[str]()
+    return ["" if text is None or text in empty else text.strip() for text in cell_texts(column)]
+
+
+def _no_row(
+    catalogue: Catalogue, conditions: Sequence[tuple[str, str]], values: dict[str, Counter[str]], rows: int
+) -> DataError:
+    """The error for conditions that no row meets; it names what the column holds."""
+    asked = " and ".join(f"{column}={value}" for column, value in conditions)
+    unmet = next((column for column, value in conditions if not values[column][value]), None)
+    found = "each is met by some rows, and all by none"
+    if unmet is not None:
+        common = values[unmet].most_common(_NAMED)
+        more = f" and {len(values[unmet]) - _NAMED:,} others" if len(values[unmet]) > _NAMED else ""
+        named = ", ".join(f"{one_line(value, _LONGEST // 10)!r} ({number:,})" for value, number in common)
+        found = f"the column {unmet!r} holds {named}{more}"
+    return DataError(f"Expected rows with {asked} (--where) in {catalogue.source}, none of {rows:,} is one; {found}.")
+
+
+def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -> None:
+    labels = dict.fromkeys(row.label for row in rows)
+    if len(labels) > _MOST_CLASSES:
+        named = ", ".join(one_line(label, _LONGEST // 10) for label in list(labels)[:_NAMED])
+        msg = (
+            f"Expected at most {_MOST_CLASSES:,} labels in the column {column!r} of {catalogue.source}, found "
+            f"{len(labels):,} in {number_of(len(rows), 'row')}, such as {named}; name another --label-column."
+        )
+        raise DataError(msg)
