@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from material import Material, peer_python
-from measuring import PeakMemory, Ran, cores, processor_s, ratios, run, spread, turns
+from measuring import PeakMemory, Ran, cores, processor_s, ratios, run, spread, turns, wait_for
 from workers import Workers
 
 from worker.finish import RESULT_FILE
@@ -30,7 +30,6 @@ from worker.queue.settings import read_settings
 
 PEERS = Path(__file__).parent / "peers"
 WARM = 64
-START_S = 60.0
 LABEL, QUEUE, BARE = "hangtag label", "hangtag submit, workers waiting", "bare loop"
 POOL = "Pillow + ONNX Runtime, process pool"
 BEFORE = "hangtag label before"
@@ -182,19 +181,15 @@ def waiting_worker(
         jobs = Path(place) / "jobs"
         environment = {"HANGTAG_REDIS_URL": server.url, "HANGTAG_JOBS": storage or str(jobs), **(further or {})}
         with Workers(1, Path(place) / "logs", environment, concurrency=cores()) as workers:
-            until = time.monotonic() + START_S
             with closing(RedisState(connect(read_settings(server.url, str(jobs))))) as state:
-                while not state.workers():
-                    if time.monotonic() > until:
-                        sys.exit(f"The worker has not started after {START_S:.0f} s.")
-                    time.sleep(0.05)
+                wait_for("a worker", state.workers, limit_s=60.0)
             yield environment, [server.pid, *workers.main_pids()], jobs
 
 
 def _await_receipt(job: Path) -> Path:
-    while not (job / "receipt.json").exists():
-        time.sleep(0.02)
-    return job / "receipt.json"
+    receipt = job / "receipt.json"
+    wait_for(f"a receipt of the job {job.name}", receipt.exists, every_s=0.02)
+    return receipt
 
 
 def bare_loop(material: Material, variant: str, folder: Path) -> Labelled:

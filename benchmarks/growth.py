@@ -23,7 +23,7 @@ from urllib.request import Request, urlopen
 
 from bulk import waiting_worker
 from material import Material, hangtag
-from measuring import PeakMemory, processor_s, run
+from measuring import PeakMemory, processor_s, run, wait_for
 from redis import Redis
 
 from models.storage.storage import open_storage
@@ -58,12 +58,14 @@ def _on_disk(material: Material, rows: int, folder: Path, show: Callable[[str], 
         before, idle_bytes = processor_s([worker_pid, redis_pid]), redis.info("memory")["used_memory"]
         memory, began = PeakMemory([worker_pid], every_s=0.05), time.monotonic()
         submitted = run(submit, environment)
-        most_bytes = _await(Jobs(open_storage(str(jobs))), "rows", lambda: redis.info("memory")["used_memory"])
+        held: list[int] = []  # at each look; the last finds the receipt
+        job = Jobs(open_storage(str(jobs))).find("rows")
+        wait_for("a receipt", lambda: held.append(redis.info("memory")["used_memory"]) or finished_receipt(job))
         seconds = time.monotonic() - began
         used = processor_s([worker_pid, redis_pid]) - before + submitted.processor_s
         memory.stop()
         files = [path for path in (jobs / "rows").rglob("*") if path.is_file()]
-        chunks = Jobs(open_storage(str(jobs))).find("rows").spec.chunks
+        chunks = job.spec.chunks
         return {
             "rows": rows,
             "chunks": chunks,
@@ -73,7 +75,7 @@ def _on_disk(material: Material, rows: int, folder: Path, show: Callable[[str], 
                 "hangtag submit": round(submitted.largest_mb),
                 **{name: round(memory.largest_mb.get(depth, 0.0)) for depth, name in enumerate(WATCHED)},
             },
-            "redis_bytes": max(0, int(most_bytes) - idle_bytes),
+            "redis_bytes": max(0, max(held) - idle_bytes),
             "redis_commands_per_chunk": _per(redis.info("stats")["total_commands_processed"], chunks),
             "files_per_row": _per(len(files), rows),
             "bytes_per_row": _per(sum(path.stat().st_size for path in files), rows),
@@ -89,8 +91,7 @@ def _in_s3(material: Material, rows: int, folder: Path, show: Callable[[str], No
         before = counts()
         run(submit, environment)
         submitted = counts() - before
-        while not counts()[RECEIPT]:  # a look at the folder would be requests
-            time.sleep(0.1)
+        wait_for("a receipt in S3", lambda: counts()[RECEIPT], every_s=0.1)  # a look at the folder would be requests
         made = counts() - before
         del made[RECEIPT]
         chunks = jobs.find("rows").spec.chunks
@@ -128,17 +129,8 @@ def submit_words(material: Material, rows: int, folder: Path, job: str) -> list[
 def _warm(material: Material, folder: Path, environment: dict[str, str], jobs: Path) -> None:
     """Let the labelling processes load the model."""
     hangtag(*submit_words(material, 512, folder, "warm")[3:], environment=os.environ | environment)
-    _await(Jobs(open_storage(str(jobs))), "warm", lambda: 0.0)
-
-
-def _await(jobs: Jobs, name: str, look: Callable[[], float]) -> float:
-    """Wait for a job's receipt; the most that ``look`` said meanwhile."""
-    most = 0.0
-    job = jobs.find(name)
-    while finished_receipt(job) is None:
-        most = max(most, look())
-        time.sleep(0.1)
-    return most
+    job = Jobs(open_storage(str(jobs))).find("warm")
+    wait_for("a receipt", lambda: finished_receipt(job))
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar
 
 import psutil
 
-__all__ = ["PeakMemory", "Ran", "cores", "lost", "machine", "ratios", "run", "spread", "turns"]
+__all__ = ["PeakMemory", "Ran", "cores", "lost", "machine", "ratios", "run", "spread", "turns", "wait_for"]
 
 T = TypeVar("T")
 Spread = dict[str, float]
@@ -139,6 +139,15 @@ def processor_s(pids: Iterable[int]) -> float:
                 with suppress(psutil.NoSuchProcess):
                     total += sum(one.cpu_times()[:4])
     return total
+
+
+def wait_for(what: str, there: Callable[[], object], limit_s: float = 900.0, every_s: float = 0.05) -> None:
+    """Ask until it is there; the program ends where it has not come in time."""
+    until = time.monotonic() + limit_s
+    while not there():
+        if time.monotonic() > until:
+            sys.exit(f"Expected {what} within {limit_s:.0f} s, and it has not come.")
+        time.sleep(every_s)
 
 
 def turns(

@@ -223,7 +223,9 @@ def _scale_out(part: Mapping[str, Any]) -> list[str]:
         ),
         f"The model: a process labels {model['chunks_per_s_of_a_process']:.2g} chunks of {model['chunk_rows']} rows a "
         "second, as measured above, and each chunk takes its share of what all of them use. 100% is all there is. "
-        f"**The first bottleneck: {first}, full with {full[first]:,} processes.**\n",
+        f"**The first bottleneck: {first}, full with {full[first]:,} processes.** It was moved once: the reconciler "
+        "asked S3 for one part after the other, and was full with "
+        f"{model['full_with_one_request_at_once']:,}.\n",
         _table(shares, {"taken": "{name}", **modelled, "full at": "{full:,}"}),
     ]
 

@@ -27,7 +27,7 @@ from worker.jobs import Jobs
 from worker.owner import Owner
 from worker.queue.messages import QUEUES, parse_message
 from worker.queue.private_redis import PrivateRedis
-from worker.queue.reconciler import WINDOW_PER_SLOT, Reconciler
+from worker.queue.reconciler import AT_ONCE, WINDOW_PER_SLOT, Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import CHUNK_ROWS
@@ -44,8 +44,6 @@ S3_MS = 15.0
 """An assumption: what a small request of S3 takes within its region."""
 S3_PUTS_PER_S, S3_GETS_PER_S = 3_500, 5_500
 """A second and prefix; source: Amazon S3 User Guide, "Best practices design patterns: optimizing performance"."""
-SENT_REQUESTS = 1
-"""The reconciler asks whether a chunk has a part before it queues the chunk."""
 
 
 def measure(
@@ -75,7 +73,10 @@ def measure(
 
 
 def _model(images_per_s: float, simulated: list[dict[str, Any]], growth: Mapping[str, Any]) -> dict[str, Any]:
-    """What share of each resource so many processes would take; 1 is all of it."""
+    """What share of each resource so many processes would take; 1 is all of it.
+
+    The reconciler asks the storage about each chunk before it queues it.
+    """
     largest = simulated[-1]
     redis_s, send_s = largest["redis_ms_per_chunk"] / 1e3, largest["send_ms_per_chunk"] / 1e3
     s3 = growth["in_s3"][-1]["by_method_per_chunk"]
@@ -84,7 +85,7 @@ def _model(images_per_s: float, simulated: list[dict[str, Any]], growth: Mapping
     per_chunk = {
         "Redis's one core": redis_s,
         "the reconciler's passes, a folder on a disk": send_s,
-        f"the reconciler's passes, S3 at {S3_MS:g} ms a request": send_s + SENT_REQUESTS * S3_MS / 1e3,
+        f"the reconciler's passes, S3 at {S3_MS:g} ms a request, {AT_ONCE} at once": send_s + S3_MS / 1e3 / AT_ONCE,
         f"S3's writes of one prefix ({S3_PUTS_PER_S:,} a second)": puts / S3_PUTS_PER_S,
         f"S3's reads of one prefix ({S3_GETS_PER_S:,} a second)": gets / S3_GETS_PER_S,
     }
@@ -99,6 +100,7 @@ def _model(images_per_s: float, simulated: list[dict[str, Any]], growth: Mapping
         "processes_until_full": {
             name: int(1 / (chunks_per_s * seconds)) for name, seconds in per_chunk.items() if seconds
         },
+        "full_with_one_request_at_once": int(1 / (chunks_per_s * (send_s + S3_MS / 1e3))),
     }
 
 
