@@ -7,6 +7,7 @@ be lost or arrive twice. A chunk's message is a hint that the chunk might be wor
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
 
 from worker.events import log_event
@@ -23,8 +24,12 @@ WINDOW_PER_SLOT: Final = 16
 """Waiting chunks for each slot: a tick comes once a second, and a chunk of small photos takes a tenth of that."""
 
 BLOCK: Final = 64
+AT_ONCE: Final = 16
+"""Questions to the storage. One after the other, an S3 that answers in 15 ms would allow 66 chunks a second."""
+
 TICK_S: Final = 2.0
-"""Seconds that one tick may look at jobs; the others follow in the next."""
+"""Seconds that one tick may look at jobs, and queue chunks of one; the others follow in the next. A worker announces
+itself between ticks."""
 
 REST_S: Final = 5.0
 EFFORT: Final = 0.05
@@ -134,9 +139,9 @@ class Reconciler:
         if not missing:
             return self._send_finish(name, job, waiting)
         most = 1 if failures else window - len(waiting)
-        sent = 0
+        sent, until = 0, time.monotonic() + TICK_S
         for chunk in self._candidates(name, job, missing, waiting):
-            if sent >= most:
+            if sent >= most or time.monotonic() > until:
                 break
             sent += self._send(name, chunk, job)
         return sent
@@ -147,12 +152,13 @@ class Reconciler:
             return
         retry = job.retry()
         missing = [chunk for chunk in missing if chunk not in waiting]
-        for start in range(0, len(missing), BLOCK):
-            block = missing[start : start + BLOCK]
-            leased = self._redis.leased(name, block)
-            for chunk in block:
-                if chunk not in leased and not job.storage.exists(part_key(chunk, retry.wanted(chunk))):
-                    yield chunk
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            for start in range(0, len(missing), BLOCK):
+                block = missing[start : start + BLOCK]
+                leased = self._redis.leased(name, block)
+                free = [chunk for chunk in block if chunk not in leased]
+                done = threads.map(job.storage.exists, [part_key(chunk, retry.wanted(chunk)) for chunk in free])
+                yield from (chunk for chunk, is_done in zip(free, done, strict=True) if not is_done)
 
     def _send_finish(self, name: str, job: Job, waiting: set[int]) -> int:
         if FINISH in waiting or self._redis.leased(name, [FINISH]):

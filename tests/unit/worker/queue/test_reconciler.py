@@ -1,21 +1,25 @@
 """Against a real Redis; what is proved of waiting messages, with Celery's own messages in it."""
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from threading import Barrier
 
 import pytest
 import redis
 
 from models.errors import ImageFault
+from models.storage.storage import FolderStorage
 from worker.finish import finish_job
 from worker.job import CANCELLED, commit_retry
 from worker.jobs import Jobs
 from worker.owner import Owner
 from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, TaskCall, job_call, parse_message
-from worker.queue.reconciler import MIN_WINDOW, WINDOW_PER_SLOT, Reconciler
+from worker.queue.reconciler import MIN_WINDOW, TICK_S, WINDOW_PER_SLOT, Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.settings import QueueSettings
 
@@ -41,19 +45,51 @@ def test_a_chunk_that_has_a_part_is_not_queued(reconciler: Reconciler, sent: Rec
     assert sent.numbers() == [0, 2, 3]
 
 
-def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, client: redis.Redis, paper_job, commit_part) -> None:
-    """The list of missing chunks may be old by the time its end is reached."""
-    job = paper_job(5)
+def test_a_part_that_came_after_the_look_is_seen(
+    jobs: Jobs, state, client: redis.Redis, paper_job, commit_part
+) -> None:
+    """The list of missing chunks may be old by the time its end is reached; each block of 64 is looked at again."""
+    job = paper_job(80)
+    state.announce(Presence(Owner.this(), 8, "0.1.0", "/srv/jobs", "cafe"))
 
     class Late(Recorder):
         def send(self, queue: str, call: TaskCall) -> None:
             if call == job_call("job", 0):
-                commit_part(job, 3)
+                commit_part(job, 70)
             super().send(queue, call)
 
     late = Late(client)
     Reconciler(jobs, late).tick()
-    assert late.numbers() == [0, 1, 2, 4]
+    assert late.numbers() == [chunk for chunk in range(80) if chunk != 70]
+
+
+def jobs_whose_parts_are_asked_for(jobs: Jobs, asked: Callable[[], object]) -> Jobs:
+    class Asked(FolderStorage):
+        def child(self, folder: str) -> FolderStorage:
+            return Asked(self.root / folder)
+
+        def exists(self, key: str) -> bool:
+            if key.startswith("parts/"):
+                asked()
+            return super().exists(key)
+
+    return Jobs(Asked(Path(jobs.place)))
+
+
+def test_several_parts_are_asked_for_at_once(jobs, sent, paper_job) -> None:
+    """S3 answers in 15 ms: one after the other, a tick for 100 slots would take half a minute."""
+    paper_job(32)
+    several = Barrier(8)
+    assert Reconciler(jobs_whose_parts_are_asked_for(jobs, lambda: several.wait(20)), sent).tick() == 32
+
+
+def test_a_tick_ends_in_time_where_the_storage_is_slow(jobs, state, sent, paper_job) -> None:
+    """Else the worker would not announce itself, and the others would take it for dead."""
+    paper_job(300)
+    state.announce(Presence(Owner.this(), 50, "0.1.0", "/srv/jobs", "cafe"))
+    slow = Reconciler(jobs_whose_parts_are_asked_for(jobs, partial(time.sleep, TICK_S / 4)), sent)
+    assert 0 < slow.tick() < 300
+    assert sent.numbers() == list(range(len(sent.numbers())))
 
 
 def test_a_chunk_that_somebody_works_on_is_not_queued(
