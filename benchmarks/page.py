@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +150,13 @@ def _winners(contestants: Mapping[str, Any], name: str) -> str:
 def _growth(part: Mapping[str, Any]) -> list[str]:
     on_disk = part["on_disk"]
     memory = {f"MB: {name}": f"{{memory_mb[{name}]:,}}" for name in on_disk[0]["memory_mb"]}
-    far = {one["rows"]: one["processor_microseconds_per_row"] for one in on_disk if one["rows"] >= 10_000}
-    first = next(iter(far), 0)
-    flat = ", ".join(f"{rows:,} rows {cost / far[first] - 1:+.1%}" for rows, cost in far.items() if rows > first)
+    cost = {one["rows"]: one["processor_microseconds_per_row"] for one in on_disk}
+    first = min((rows for rows in cost if rows >= 10_000), default=0)
+    flat = ", ".join(f"{rows:,} rows {cost[rows] / cost[first] - 1:+.1%}" for rows in cost if rows > first > 0)
+    further = ", ".join(
+        f"from {few:,} to {many:,} rows {(cost[many] * many - cost[few] * few) / (many - few):,.0f} µs"
+        for few, many in pairwise(cost)
+    )
     of_s3 = [one | {"methods": ", ".join(f"{k} {n:.2f}" for k, n in one["by_method_per_chunk"].items())}
              for one in part["in_s3"]]  # fmt: skip
     return [
@@ -160,7 +165,7 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
         f"{part['distinct_photos']} photos again and again, each of which is decoded once: what is left is what "
         "Hangtag does for every row but decoding and the network. `hangtag submit` to a worker with a slot a core that "
         f"has the model; one run each. Processor time a row against that at {first:,} rows: {flat or 'not measured'} "
-        "(goal: within 5%).\n",
+        f"(goal: within 5%). The start is part of it; each further row takes {further or 'not measured'}.\n",
         "![Microseconds a row and memory by rows](images/benchmark-growth.svg)\n",
         _table(
             on_disk,
@@ -193,8 +198,11 @@ def _scale_out(part: Mapping[str, Any]) -> list[str]:
     model = part["model"]
     full = model["processes_until_full"]
     first = min(full, key=lambda name: full[name])
-    shares = [{"name": name, "share": of, "full": full.get(name, 0)} for name, of in model["shares"].items()]
-    modelled = {f"{int(n):,} processes": f"{{share[{n}]:.1%}}" for n in next(iter(model["shares"].values()))}
+    shares = [
+        {"name": name, "full": full[name]} | {f"{int(n):,} processes": share for n, share in of.items()}
+        for name, of in model["shares"].items()
+    ]
+    modelled = {head: f"{{{head}:.1%}}" for head in shares[0] if head.endswith("processes")}
     return [
         "## Scale-out\n",
         _measured(part),
