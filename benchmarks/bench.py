@@ -22,6 +22,7 @@ from typing import Any
 import bulk
 import growth
 import guard
+import one_photo
 import scale_out
 from material import shop_material
 from measuring import lost, machine
@@ -29,7 +30,7 @@ from page import IMAGES, PAGE, RESULTS, draw, render
 
 PHOTOS = 5000
 TURNS = 5
-PARTS = ("bulk", "guard", "growth", "scale_out")
+PARTS = ("bulk", "one_photo", "guard", "growth", "scale_out")
 
 
 def main() -> None:
@@ -82,6 +83,8 @@ def _measure(
         case "bulk":
             material = shop_material(arguments.photos, arguments.count, show)
             return bulk.measure(material, arguments.turns, arguments.before, show)
+        case "one_photo":
+            return one_photo.measure(shop_material(arguments.photos, arguments.count, show), arguments.turns, show)
         case "scale_out":
             if "growth" not in measured:
                 sys.exit("Expected the part growth in results.json, from which requests come; measure it first.")

@@ -41,13 +41,15 @@ _BETTER = {
     "thriftier with the processor": ("processor_ms_per_photo", 1),
     "thriftier with memory": ("memory_mb", 1),
 }
+_BETTER_ALONE = {"sooner there": ("cold_ms", 1), "quicker": ("p50_ms", 1), "thriftier with memory": ("memory_mb", 1)}
+_OURS = ("hangtag", "bare loop", "ONNX Runtime")
 _COLOURS = {"hangtag": "#2563a8", "bare": "#8a8f98"}
 _OTHERS = "#c8641b"
 
 
 def render(results: Mapping[str, Any]) -> str:
     """The page, as Markdown."""
-    sections = {"bulk": _bulk, "growth": _growth, "scale_out": _scale_out, "guard": _guard}
+    sections = {"bulk": _bulk, "one_photo": _one_photo, "growth": _growth, "scale_out": _scale_out, "guard": _guard}
     parts = results["parts"]
     return "\n".join([_HEAD, *(line for name in sections if name in parts for line in sections[name](parts[name]))])
 
@@ -84,7 +86,12 @@ def _measured(part: Mapping[str, Any]) -> str:
 
 def _bulk(part: Mapping[str, Any]) -> list[str]:
     rows = [
-        {"name": name, "same": "–" if one["same_labels"] is None else f"{one['same_labels']:.1%}", **one}
+        {
+            "name": name,
+            "same": "–" if one["same_labels"] is None else f"{one['same_labels']:.1%}",
+            "processor": _range("processor_ms_per_photo", 2).format(**one) if one["processor_ms_per_photo"] else "–",
+            **one,
+        }
         for name, one in _fastest_first(part)
     ]
     own = "; ".join(
@@ -98,7 +105,8 @@ def _bulk(part: Mapping[str, Any]) -> list[str]:
         _measured(part),
         "Memory is the most that all of a contestant's processes had together, shared pages counted once. Same labels: "
         "as `hangtag label` gives with float32. A bare loop decodes as Hangtag does, runs the same ONNX file and "
-        "writes nothing: the limit. After its start: without imports and loading, as each contestant counts it itself. "
+        "writes nothing: the limit. –: not measured. After its start: without imports and loading, as each contestant counts "
+        "it itself. "
         f"Other programs read the float32 file. The bundle's default variant is {part['default_variant']}"
         f"{part['default_because'] and ': ' + part['default_because']}.\n",
         "![Images a second, processor time and memory of each contestant](images/benchmark-bulk.svg)\n",
@@ -108,13 +116,13 @@ def _bulk(part: Mapping[str, Any]) -> list[str]:
                 "": "{name}",
                 "images/s, whole command": _range("images_per_s"),
                 "after its start": _range("images_per_s_after_start"),
-                "processor ms a photo": _range("processor_ms_per_photo", 2),
+                "processor ms a photo": "{processor}",
                 "memory, MB": _range("memory_mb"),
                 "same labels": "{same}",
             },
         ),
         *(
-            f"{_winners(part['contestants'], name)}\n"
+            _winners(part["contestants"], name, _BETTER)
             for name in part["contestants"]
             if name.startswith("hangtag label, ")
         ),
@@ -136,15 +144,38 @@ def _judged(part: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
         yield {"name": name, "ratio": ratio, "goal": f"{goal:g}: {met}" if goal else ""}
 
 
-def _winners(contestants: Mapping[str, Any], name: str) -> str:
-    """Which of the other programs do better than ``hangtag label`` with a variant, in what."""
-    others = {name: one for name, one in contestants.items() if not name.startswith(tuple(_COLOURS))}
+def _winners(contestants: Mapping[str, Any], name: str, better: Mapping[str, tuple[str, int]]) -> str:
+    """Which of the other programs do better than one of ours, in what."""
+    others = {name: one for name, one in contestants.items() if not name.startswith(_OURS)}
     said = []
-    for what, (field, sign) in _BETTER.items():
+    for what, (field, sign) in better.items():
         limit = sign * contestants[name][field]["median"]
-        names = [other for other, one in others.items() if sign * one[field]["median"] < limit]
+        names = [other for other, one in others.items() if one[field] and sign * one[field]["median"] < limit]
         said.append(f"{what}: {', '.join(names) or 'none of them'}")
-    return f"Other programs against `{name}`: {'; '.join(said)}."
+    return f"Other programs against `{name}`: {'; '.join(said)}.\n"
+
+
+def _one_photo(part: Mapping[str, Any]) -> list[str]:
+    return [
+        "## One photo at a time\n",
+        _measured(part),
+        "The network alone, on one thread, for photos that are decoded already: as a till or a phone asks. Cold start: "
+        "a whole process for one photo, imports and loading included. Memory: the process at most, after 300 photos. "
+        "Same labels: as ONNX Runtime gives with float32.\n",
+        _table(
+            [{"name": name} | one for name, one in part["contestants"].items()],
+            {
+                "": "{name}",
+                "file, MB": "{size_mb:.2f}",
+                "cold start, ms": _range("cold_ms"),
+                "p50, ms": _range("p50_ms", 2),
+                "p99, ms": _range("p99_ms", 2),
+                "memory, MB": _range("memory_mb"),
+                "same labels": "{same_labels:.1%}",
+            },
+        ),
+        *(_winners(part["contestants"], name, _BETTER_ALONE) for name in part["contestants"] if name.startswith(_OURS)),
+    ]
 
 
 def _growth(part: Mapping[str, Any]) -> list[str]:
@@ -273,7 +304,7 @@ def _draw_bulk(part: Mapping[str, Any]) -> Any:  # noqa: ANN401
     titles = ("images a second, whole command", "processor time a photo, ms", "memory of all processes, MB")
     figure, panels = plt.subplots(1, 3, figsize=(13, 0.36 * len(names) + 1.2), sharey=True, layout="constrained")
     for axes, field, title in zip(panels, ("images_per_s", "processor_ms_per_photo", "memory_mb"), titles, strict=True):
-        low, median, high = ([one[field][which] for one in found] for which in ("low", "median", "high"))
+        low, median, high = ([(one[field] or {}).get(which, 0) for one in found] for which in ("low", "median", "high"))
         bars = axes.barh(names, median, color=colours)
         axes.hlines(range(len(names)), low, high, color="#333", linewidth=1.5)
         axes.bar_label(bars, [f"{value:,.3g}" if value < 100 else f"{value:,.0f}" for value in median], padding=12)

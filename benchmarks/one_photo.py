@@ -1,0 +1,79 @@
+"""One photo at a time, as a till or a phone asks: ONNX Runtime with Hangtag's files against LiteRT, the same network.
+
+Each turn is a process of its own with one thread: for a single photo (the cold start), and for 300. ``python
+benchmarks/bench.py --only one_photo`` runs it.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bulk import PEERS
+from material import Material, peer_python
+from measuring import run, spread, turns
+
+from models.classifier import load
+from models.preprocess import preprocess
+
+PHOTOS = 300
+CONVERT = """
+import sys, keras, tensorflow as tf
+network = keras.saving.load_model(sys.argv[1], compile=False)
+open(sys.argv[2], "wb").write(tf.lite.TFLiteConverter.from_keras_model(network).convert())
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One turn: the whole process for one photo, then another one's figures for all of them."""
+
+    cold_s: float
+    milliseconds: list[float]
+    labels: list[int]
+    memory_mb: float
+
+
+def measure(material: Material, count: int, show: Callable[[str], None]) -> dict[str, Any]:
+    """Each file of the bundle, and LiteRT's."""
+    pythons = {name: peer_python(name, show) for name in ("onnxruntime", "litert")}
+    with tempfile.TemporaryDirectory() as scratch:
+        one, all_of_them, lite = (Path(scratch) / name for name in ("one.npy", "all.npy", "model.tflite"))
+        spec = load(material.bundle, "float32").metadata.preprocess
+        pixels = np.stack([preprocess(Path(name).read_bytes(), spec) for name in material.names[:PHOTOS]])
+        np.save(one, pixels[:1])
+        np.save(all_of_them, pixels)
+        run([sys.executable, "-c", CONVERT, material.for_peers / "model.keras", lite])
+        files = {
+            f"ONNX Runtime, {name}": ("onnxruntime", material.bundle / one_of["file"])
+            for name, one_of in material.manifest["variants"].items()
+        } | {"LiteRT, float32": ("litert", lite)}
+
+        def ask(runtime: str, file: Path) -> Asked:
+            command = [pythons[runtime], "-P", PEERS / "one_photo.py", runtime, file]
+            cold = run([*command, one, material.size], {"PYTHONPATH": ""})
+            ran = run([*command, all_of_them, material.size], {"PYTHONPATH": ""})
+            return Asked(cold.seconds, **json.loads(ran.said.splitlines()[-1]), memory_mb=ran.largest_mb)
+
+        found = turns({name: partial(ask, *what) for name, what in files.items()}, count, show)
+        expected = found["ONNX Runtime, float32"][0].labels
+        return {
+            "photos": material.said(),
+            "turns": count,
+            "contestants": {
+                name: {
+                    "size_mb": round(files[name][1].stat().st_size / 1e6, 2),
+                    "cold_ms": spread([1000 * one.cold_s for one in asked]),
+                    "p50_ms": spread([float(np.percentile(one.milliseconds, 50)) for one in asked]),
+                    "p99_ms": spread([float(np.percentile(one.milliseconds, 99)) for one in asked]),
+                    "memory_mb": spread([one.memory_mb for one in asked]),
+                    "same_labels": float(np.mean(np.equal(asked[0].labels, expected))),
+                }
+                for name, asked in found.items()
+            },
+        }
