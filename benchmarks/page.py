@@ -105,9 +105,9 @@ def _bulk(part: Mapping[str, Any]) -> list[str]:
         _measured(part),
         "Memory is the most that all of a contestant's processes had together, shared pages counted once. Same labels: "
         "as `hangtag label` gives with float32. A bare loop decodes as Hangtag does, runs the same ONNX file and "
-        "writes nothing: the limit. –: not measured. After its start: without imports and loading, as each contestant counts "
-        "it itself. "
-        f"Other programs read the float32 file. The bundle's default variant is {part['default_variant']}"
+        "writes nothing: the limit. –: not measured. After its start: without imports and loading, as each contestant "
+        "counts it itself. Other programs read the float32 file. The bundle's default variant is "
+        f"{part['default_variant']}"
         f"{part['default_because'] and ': ' + part['default_because']}.\n",
         "![Images a second, processor time and memory of each contestant](images/benchmark-bulk.svg)\n",
         _table(
@@ -305,9 +305,11 @@ def _draw_bulk(part: Mapping[str, Any]) -> Any:  # noqa: ANN401
     figure, panels = plt.subplots(1, 3, figsize=(13, 0.36 * len(names) + 1.2), sharey=True, layout="constrained")
     for axes, field, title in zip(panels, ("images_per_s", "processor_ms_per_photo", "memory_mb"), titles, strict=True):
         low, median, high = ([(one[field] or {}).get(which, 0) for one in found] for which in ("low", "median", "high"))
-        bars = axes.barh(names, median, color=colours)
+        axes.barh(names, median, color=colours)
         axes.hlines(range(len(names)), low, high, color="#333", linewidth=1.5)
-        axes.bar_label(bars, [f"{value:,.3g}" if value < 100 else f"{value:,.0f}" for value in median], padding=12)
+        said = [f"{value:,.3g}" if value < 100 else f"{value:,.0f}" for value in median]
+        ends = axes.barh(names, high, alpha=0)
+        axes.bar_label(ends, [text if value else "–" for text, value in zip(said, median, strict=True)], padding=4)
         axes.set_title(title, fontsize=10)
         axes.margins(x=0.2)
         axes.grid(visible=False, axis="y")
@@ -324,6 +326,8 @@ def _draw_growth(part: Mapping[str, Any]) -> Any:  # noqa: ANN401
     processor = [one["processor_microseconds_per_row"] for one in on_disk]
     time.plot(rows, processor, marker="o", label="processor time, all processes")
     time.set(title="microseconds a row", yscale="log")
+    marks = (100, 200, 500, 1000, 2000)
+    time.set_yticks(marks, [f"{mark:,}" for mark in marks])
     for name in on_disk[0]["memory_mb"]:
         memory.plot(rows, [one["memory_mb"][name] for one in on_disk], marker="o", label=name)
     memory.set(title="memory of a process at most, MB", ylim=(0, None))
