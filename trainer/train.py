@@ -5,6 +5,7 @@ import itertools
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Protocol
@@ -19,6 +20,7 @@ from models.whole_file import replace_file
 from trainer.check.checkup import scan_photos
 from trainer.data.csv_files import cell_path
 from trainer.data.dataset import NONE, Split, read_dataset
+from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import CV_FOLDS, choose_folds, deadline_of_main, is_cross_validated, train_folds
@@ -97,6 +99,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     earlier = read_splits(request.splits) if request.splits else []
     options = SplitOptions(request.seed, earlier, request.fix_leaks)
     dataset = read_dataset(request.data, request.table)
+    dataset = fetch_photos(dataset, request.table.allow_hosts, request.cache, partial(view.advance, "Fetching"))
     scanned = scan_photos(dataset.photos, statistics, view.advance)
     products = [sha for photo, sha in zip(scanned.photos, scanned.sha256s, strict=True) if photo.label != NONE]
     request, stretched = _with_fit(request, statistics.statistics(products))

@@ -150,12 +150,14 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
         InputError: the cache cannot be written to.
     """
     scanned = scan_photos(dataset.photos, store, advance)
-    missing = [one.photo.path for one in scanned.faulty if one.fault.kind is FaultKind.MISSING]
+    missing = [one for one in scanned.faulty if one.fault.kind is FaultKind.MISSING]
     if len(missing) == len(dataset.photos):
         root = dataset.table.image_root if dataset.table else "the folder of the CSV"
+        one, why = missing[0].photo, missing[0].fault.message
+        first = f", such as {one.path}" if one.error is None else f" ({why})"
         msg = (
-            f"Expected the photos that {dataset.source} names, found none of the {len(missing):,} files, such as "
-            f"{missing[0]}; check the paths, which start at {root}."
+            f"Expected the photos that {dataset.source} names, found none of the {len(missing):,} files{first}; check "
+            f"the paths, which start at {root}."
         )
         raise DataError(msg)
     faulty, ignored = list(scanned.faulty), []

@@ -102,13 +102,15 @@ def _rank(photo: LabeledPhoto) -> int:
 def quarantine(checkup: Checkup, folder: Path) -> Quarantined:
     """Move files into a folder, under the names they have in the data; each move is in the log before it is made.
 
-    A file goes when all rows of the data that name it go. :func:`check_quarantine` has made the folder.
+    A file goes when all rows of the data that name it go, unless it was fetched: then its rows go alone.
+    :func:`check_quarantine` has made the folder.
 
     Raises:
         InputError: a file cannot be moved; those before it have been, and can be brought back.
     """
     data, going = checkup.dataset.source, worth_moving(checkup)
     staying = {_normal(photo.path) for photo in checkup.scanned.photos if photo not in going}
+    staying |= {_normal(photo.path) for photo in going if photo.cell is not None}  # what was fetched is the cache's
     files = {_normal(photo.path): issue for photo, issue in going.items() if _normal(photo.path) not in staying}
     root = data if data.is_dir() else data.parent
     _log(folder, [])

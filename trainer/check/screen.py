@@ -3,7 +3,8 @@
 import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,13 +32,14 @@ from trainer.check.checkup import GRAVE, Checkup, check_up
 from trainer.check.page import check_page
 from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
 from trainer.data.dataset import NONE, Dataset, read_dataset
+from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import StatisticsStore
 from trainer.request import USUAL_COLUMNS, TableOptions
 
 __all__ = ["bring_back_and_show", "check_and_show"]
 
 _MOST_LINES: Final = 10
-_UNITS: Final = {"Looking": "images/s"}
+_UNITS: Final = {"Fetching": "images/s", "Looking": "images/s"}
 
 
 def check_and_show(
@@ -55,7 +57,7 @@ def check_and_show(
     if aside is not None:
         check_quarantine(data, aside)
     console = Console(stderr=as_json)
-    checkup = _check(dataset)
+    checkup = _check(dataset, asked.allow_hosts)
     summary = check_summary(checkup, data, time.monotonic() - started)
     write_check_csv(out / "check.csv", checkup)
     replace_file(out / "check.json", json_of(summary).encode())
@@ -86,7 +88,7 @@ def bring_back_and_show(folder: Path) -> ExitCode:
     return ExitCode.FAILURE if back.lost else ExitCode.OK
 
 
-def _check(dataset: Dataset) -> Checkup:
+def _check(dataset: Dataset, allow_hosts: Sequence[str]) -> Checkup:
     """Check, with a bar for each step; photos that the cache knows are in no rate."""
     console, tasks = Console(stderr=True), dict[str, TaskID]()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
@@ -99,7 +101,8 @@ def _check(dataset: Dataset) -> Checkup:
 
     try:
         with progress:
-            return check_up(dataset, StatisticsStore(default_cache()), advance)
+            here = fetch_photos(dataset, allow_hosts, default_cache(), partial(advance, "Fetching"))
+            return check_up(here, StatisticsStore(default_cache()), advance)
     except KeyboardInterrupt as stopped:
         msg = "Stopped, and nothing is written but the cache; the same command goes on where it was."
         raise StoppedError(msg) from stopped

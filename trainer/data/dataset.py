@@ -13,6 +13,7 @@ from models.preprocess import IMAGE_SUFFIXES
 from trainer.data.csv_files import cell_path
 from trainer.data.table import TableRead, TableRow, read_table
 from trainer.request import TABLE_SUFFIXES, USUAL_COLUMNS, TableOptions
+from worker.places import is_url, scheme_of
 from worker.sources.readers import read_delimited
 
 __all__ = ["NONE", "OPEN", "Dataset", "Exclusion", "LabeledPhoto", "Split", "read_dataset"]
@@ -53,6 +54,8 @@ class LabeledPhoto:
         open: whether the person has said that Hangtag is to choose its split, though others have one.
         sha256: of the bytes that were labelled; ``None`` if nobody has said so: then the label holds for any bytes.
         error: why there is no photo, where that is known before any file is read.
+        cell: of a photo from elsewhere what its row says: a URL, a data URI, or a path under a URL. ``path`` is that
+            of no file until it has been fetched (:func:`trainer.data.fetched.fetch_photos`). None of all others.
     """
 
     path: Path
@@ -62,6 +65,7 @@ class LabeledPhoto:
     open: bool = False
     sha256: str | None = None
     error: ImageError | None = None
+    cell: str | None = None
 
 
 @dataclass(frozen=True)
@@ -206,12 +210,13 @@ def _row_photo(path: Path, root: str, row: TableRow) -> LabeledPhoto:
         raise DataError(msg)
     given = _SPLIT_NAMES[row.split.lower()] if row.split and not is_open else None
     photo = LabeledPhoto(Path(root) / cell_path(row.image), row.label, given, row.group or None, is_open, sha256)
-    if row.image:
+    if not row.image:
+        msg = f"Expected the path or the URL of a photo in row {row.number} of {path.name}, the cell is empty."
+        error = ImageError(msg, ImageFault.MISSING)
+        return replace(photo, path=path.with_name(f"{path.name}, row {row.number}"), error=error)
+    if scheme_of(row.image) == "file" or (scheme_of(row.image) is None and not is_url(root)):
         return photo
-    msg = f"Expected the path of a photo in row {row.number} of {path.name}, the cell is empty."
-    return replace(
-        photo, path=path.with_name(f"{path.name}, row {row.number}"), error=ImageError(msg, ImageFault.MISSING)
-    )
+    return replace(photo, cell=row.image)
 
 
 def _check_any(path: Path, dataset: Dataset) -> None:

@@ -16,7 +16,7 @@ from models.errors import ImageError
 from models.photo import read_photo
 from trainer.data.photo_files import FaultKind, PhotoFault
 
-__all__ = ["ends_early", "stray_fault", "unknown_fault"]
+__all__ = ["ends_early", "is_text", "stray_fault", "unknown_fault"]
 
 _PHOTOS: Final = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -63,7 +63,7 @@ def unknown_fault(data: bytes) -> PhotoFault:
     known = _known(data) or _pillow_kind(data)
     if known:
         return PhotoFault(FaultKind.UNSUPPORTED, known)
-    if _is_text(data[:_SHOWN]):
+    if is_text(data[:_SHOWN]):
         return PhotoFault(FaultKind.UNREADABLE, "It is text, not a photo; fetch the photo itself.")
     return PhotoFault(FaultKind.UNREADABLE, "It is in none of the formats that Hangtag reads; fetch it again.")
 
@@ -125,7 +125,8 @@ def _pillow_kind(data: bytes) -> str | None:
         return None
 
 
-def _is_text(start: bytes) -> bool:
+def is_text(start: bytes) -> bool:
+    """Whether a file begins as text does in UTF-8; an empty one does."""
     try:
         text = start.decode()
     except UnicodeDecodeError as error:

@@ -1,7 +1,7 @@
 """A run or a bundle, measured on labelled photos."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import UnknownLimit
 from models.statistics.out_of_distribution import DistanceHead
 from trainer.data.dataset import NONE, Exclusion, Split, read_dataset
+from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import PixelStore
 from trainer.data.table import TableRead
 from trainer.judging.figures import Figures, OutlierFigures, outlier_figures, score
@@ -75,14 +76,15 @@ def measure(
     """
     model = _open_model(model_path)
     dataset = read_dataset(data, asked)
-    test = [photo for photo in dataset.photos if photo.split is Split.TEST]
-    photos = test or list(dataset.photos)
-    unknown = sorted({photo.label for photo in photos} - {*model.classes, NONE})
+    test = tuple(photo for photo in dataset.photos if photo.split is Split.TEST)
+    dataset = replace(dataset, photos=test or dataset.photos)
+    unknown = sorted({photo.label for photo in dataset.photos} - {*model.classes, NONE})
     if unknown:
         msg = f"{model_path} does not know {', '.join(unknown)}; it knows {', '.join(model.classes)}."
         raise DataError(msg)
     store = PixelStore(cache, model.spec)
-    readable, unread = decode_all(photos, store)
+    dataset = fetch_photos(dataset, asked.allow_hosts, cache, lambda _done, _total: None)
+    readable, unread = decode_all(dataset.photos, store)
     fresh = [(photo, sha256) for photo, sha256 in readable if sha256 not in (model.learned_from or ())]
     known = [(photo, sha256) for photo, sha256 in fresh if photo.label != NONE]
     if not known:

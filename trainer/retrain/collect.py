@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import DataError
+from models.process import default_cache
 from models.text import number_of
 from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
 from trainer.data.csv_files import path_cell, write_rows
-from trainer.data.dataset import NONE, OPEN, LabeledPhoto, read_dataset
+from trainer.data.dataset import NONE, OPEN, Dataset, LabeledPhoto, read_dataset
+from trainer.data.fetched import fetch_photos
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder
 from trainer.retrain.photo_hashes import PhotoHashes
@@ -54,10 +56,12 @@ def collect(
         on_photo: told (read, of all).
 
     Raises:
-        InputError: the corrections cannot be read.
-        DataError: the data cannot be read, or no photo is left.
+        InputError: the corrections or the data cannot be read.
+        DataError: no photo is left.
+        JobError: photos are in S3, and this machine lacks what S3 asks for.
     """
-    classes, dataset = config.classes, read_dataset(config.data)
+    classes, asked = config.classes, config.train.table
+    dataset = fetch_photos(read_dataset(config.data, asked), asked.allow_hosts, default_cache(), on_photo)
     store = CorrectionStore(config.corrections) if config.corrections else None
     votes, ahead = (_votes(*store.words()), store.ahead()) if store else ((), ())
     hashes = PhotoHashes(config.folder / _HASHES_FILE)
@@ -88,11 +92,18 @@ def collect(
         corrections=corrections,
         dropped=dict(sorted(Counter(photo.label for photo in labelled if photo.label in classes.drop).items())),
         ahead=ahead_sentence(ahead, store.path) if store and ahead else "",
+        notes=_table_notes(dataset),
     )
     cycle = CycleFolder(folder)
     write_rows(cycle.dataset, _COLUMNS, _rows(kept))
     cycle.write(cycle.collected, collected)
     return collected
+
+
+def _table_notes(dataset: Dataset) -> tuple[str, ...]:
+    errors = [str(photo.error) for photo in dataset.photos if photo.error is not None]
+    lost = [f"{number_of(len(errors), 'photo')} could not be had, such as: {errors[0]}"] if errors else []
+    return (*(dataset.table.notes if dataset.table else ()), *lost)
 
 
 def _votes(votes: Sequence[Vote], remarks: Sequence[Remark]) -> list[Vote]:
@@ -219,14 +230,14 @@ def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
 
 
 def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
-    """Lines for the console: what became of corrections, and which classes nobody has known.
+    """Lines for the console: how a table was read, what became of corrections, which classes nobody has known.
 
     Args:
         collected: what the cycle learns from.
         before: classes of the champion and of earlier data, by today's names; none for a first model, whose classes
             are all new.
     """
-    lines = []
+    lines = list(collected.notes)
     if collected.corrections:
         counts = Counter(correction.outcome for correction in collected.corrections)
         lines.append("Corrections: " + ", ".join(f"{name} {counts[name]:,}" for name in _OUTCOMES if counts[name]))

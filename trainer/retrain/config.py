@@ -7,6 +7,7 @@ and ``hangtag export``, those of ``[catalogue]`` options of ``hangtag label``.
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from models.errors import HangtagError, InputError
 from models.fit import Decode, Fit
 from models.registry.registry import check_model_name
-from trainer.request import Arch, Balance, parse_duration
+from trainer.request import Arch, Balance, TableOptions, parse_duration
 
 __all__ = [
     "CatalogueSettings",
@@ -104,7 +105,10 @@ class _Record(BaseModel):
 
 
 class TrainSettings(_Record):
-    """``[train]``. Without ``arch`` it is the champion's, with its ``alpha`` and ``image_size``."""
+    """``[train]``. Without ``arch`` it is the champion's, with its ``alpha`` and ``image_size``.
+
+    ``image_column`` and what follows say how photos are found where ``data`` is a table.
+    """
 
     warm_start: Flag = True
     arch: Arch | None = None
@@ -121,6 +125,18 @@ class TrainSettings(_Record):
     cv: Annotated[int, Field(strict=True, ge=0, le=10)] | None = None
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
     time_limit: Duration | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+    group_column: str | None = None
+    where: tuple[str, ...] = ()
+    image_root: Place | None = None
+    encoding: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> TableOptions:
+        """How photos are found where the data is a table."""
+        return TableOptions(**{field.name: getattr(self, field.name) for field in fields(TableOptions)})
 
     @model_validator(mode="after")
     def _one_kind_of_folds(self) -> "TrainSettings":

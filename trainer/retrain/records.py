@@ -54,6 +54,7 @@ class Collected(CycleRecord):
             another.
         dropped: photos left out, since their class is labelled no more, by class.
         ahead: a sentence on votes that do not count, since they are dated in the future; mostly empty.
+        notes: sentences on how a table was read, and on photos that could not be had; mostly none.
     """
 
     fingerprint: str
@@ -65,6 +66,7 @@ class Collected(CycleRecord):
     dropped: dict[str, int] = Field(default_factory=dict)
     ahead: str = ""
     outliers: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class PairedAccuracy(CycleRecord):

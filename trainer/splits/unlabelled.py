@@ -17,6 +17,7 @@ from trainer.check.checkup import Advance, scan_photos
 from trainer.check.relations import relate
 from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import LabeledPhoto, Split
+from trainer.data.fetched import failure
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.request import UnlabelledSource
 from trainer.splits.assigned import AssignedPhoto
@@ -33,8 +34,6 @@ MOST_ROWS: Final = 20_000
 _SPARE: Final = 2
 """How many times the photos that may be learned from are looked at, since the network is not sure of all."""
 _LONGEST: Final = 2000
-_CUT: Final = 300
-"""Characters of a URL that a message of its download shows."""
 _NAMED: Final = 3
 _COLUMNS: Final = ("row", "image", "sha256", "fate", "label", "confidence", "message")
 
@@ -181,9 +180,7 @@ def _brought(
                 paths[row] = folder / str(row)
                 paths[row].write_bytes(photo.outcome)
             else:
-                url, message = photos.url_of(cells[row]), str(photo.outcome)
-                message = one_line(message.replace(url[:_CUT], shown(url[:_CUT])) if url else message, _LONGEST)
-                found[row] = replace(found[row], fate=Fate.UNREADABLE, message=message)
+                found[row] = replace(found[row], fate=Fate.UNREADABLE, message=failure(photos, photo))
     return list(found.values()), paths
 
 

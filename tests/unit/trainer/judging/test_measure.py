@@ -134,7 +134,7 @@ def test_a_table_is_measured_and_what_was_left_out_is_said(exported, some_photos
     assert (found["table"]["label_column"], found["table"]["rows_without_label"]) == ("kind", 1)
     measure_and_show(exported, table, asked, as_json=False)
     shown = " ".join(capsys.readouterr().out.split())
-    assert "Not counted: 2 photos that could not be read Expected the path of a photo in row" in shown
+    assert "Not counted: 2 photos that could not be read Expected the path or the URL of a photo in row" in shown
     assert "1 row has no label and is left out" in shown
 
 

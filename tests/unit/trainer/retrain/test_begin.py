@@ -34,6 +34,13 @@ def test_other_training_settings_are_a_reason_to_train(shop: PaperShop) -> None:
     assert shop.run(config=shop.asked(train=TrainSettings(epochs=3))).status is CycleStatus.PROMOTED
 
 
+def test_other_columns_of_a_table_are_a_reason_to_train_and_the_same_are_none(shop: PaperShop) -> None:
+    shop.run()
+    columns = TrainSettings(label_column="label", where=("label=boots",))
+    assert shop.run(config=shop.asked(train=columns)).status is CycleStatus.PROMOTED
+    assert shop.run(config=shop.asked(train=columns)).status is CycleStatus.NOTHING_NEW
+
+
 def test_the_splits_of_a_refused_cycle_are_extended_too(shop: PaperShop) -> None:
     shop.passes = False
     shop.run()

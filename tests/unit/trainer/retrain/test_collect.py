@@ -7,9 +7,10 @@ import pytest
 
 from models.errors import DataError
 from tests.paper_cycle import PaperShop, PaperView, photo_rows
+from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
 from trainer.data.dataset import Split, read_dataset
 from trainer.retrain.collect import collect, collected_notes
-from trainer.retrain.config import ClassMap, RetrainConfig
+from trainer.retrain.config import ClassMap, RetrainConfig, TrainSettings
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.records import Collected, Correction
 from trainer.splits.assigned import AssignedPhoto
@@ -389,3 +390,35 @@ def test_reviewers_who_differ_on_whether_it_is_a_product_are_in_conflict(shop: S
         ("conflict", "hats", "boots", "anna"),
     ]
     assert (collected.photos, collected.outliers) == ({"boots": 2, "hats": 1}, 0)
+
+
+def test_a_table_is_collected_with_its_columns_and_what_it_lacks_is_said(shop: Shop, monkeypatch) -> None:
+    """Photos from elsewhere are fetched; one that is not had keeps its row, so that a training counts it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shop.folder / "cache"))
+    with open_scripted_server() as server:
+        server.answers = {"/1.jpg": [Answer(b"\xff\xd8 one")], "/2.jpg": [Answer(status=404)]}
+        cells = [server.url("/1.jpg"), server.url("/2.jpg"), "photos/hats/3.jpg", "photos/boots/2.jpg"]
+        kinds = ["boots", "boots", "hats", ""]
+        rows = (f"{cell};{kind};{sku}\n" for cell, kind, sku in zip(cells, kinds, "ABCD", strict=True))
+        (shop.folder / "shop.csv").write_text("shot;kind;sku\n" + "".join(rows))
+        asked = {"image_column": "shot", "label_column": "kind", "group_column": "sku"}
+        config = RetrainConfig(
+            name="shop",
+            data=shop.folder / "shop.csv",
+            folder=shop.folder / "cycles",
+            train=TrainSettings(**asked, allow_hosts=(server.host,)),
+        )
+        collected = collect(config, shop.folder / "cycle", None, (), lambda done, total: None)
+    photos = read_dataset(shop.folder / "cycle" / "dataset.csv").photos
+    assert [(photo.label, photo.product, photo.sha256) for photo in photos] == [
+        ("boots", "A", sha256(b"\xff\xd8 one")),
+        ("boots", "B", None),
+        ("hats", "C", sha256("photos/hats/3.jpg")),
+    ]
+    assert [photo.path.exists() for photo in photos] == [True, False, True]
+    assert collected.notes[:2] == (
+        "labels are under 'kind', photos under 'shot', products under 'sku'",
+        "1 row has no label and is left out",
+    )
+    assert collected.notes[2].startswith("1 photo could not be had, such as: ")
+    assert tuple(collected_notes(collected, ())) == collected.notes

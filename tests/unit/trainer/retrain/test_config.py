@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
+from trainer.request import TableOptions
 from trainer.retrain.config import RetrainConfig, read_config
 
 CASES = [
@@ -88,3 +89,25 @@ def test_paths_start_at_the_files_own_folder_and_those_of_a_cycle_that_has_begun
     plain = read_config(written(tmp_path, 'folder = "/srv/cycles"\n[train]\nweights = "none"'))
     assert (plain.registry, plain.folder) == (str(tmp_path / "registry"), Path("/srv/cycles"))
     assert plain.train.weights == "none"
+
+
+def test_the_columns_of_a_table_have_the_names_of_the_options_of_train(tmp_path: Path) -> None:
+    table = """
+[train]
+image_column = "main_photo"
+label_column = "colour"
+group_column = "sku"
+where = ["category=dress"]
+image_root = "images"
+allow_hosts = ["img.shop.lan:443"]
+"""
+    config = read_config(written(tmp_path, table))
+    assert config.train.table == TableOptions(
+        image_column="main_photo",
+        label_column="colour",
+        group_column="sku",
+        where=("category=dress",),
+        image_root=str(tmp_path / "images"),
+        allow_hosts=("img.shop.lan:443",),
+    )
+    assert RetrainConfig.model_validate(config.model_dump(mode="json")) == config
