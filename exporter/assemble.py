@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 from PIL import Image
 
@@ -34,8 +35,9 @@ from models.manifest import Manifest
 from models.photo import evenly, read_photo
 from models.preprocess import Pixels, PreprocessSpec, preprocess, whole_pixels
 from models.reference_answers import REFERENCE_FILE, ReferenceAnswers, answers_of_probabilities, dump_reference
+from models.statistics.calibration import calibrated
 
-__all__ = ["OPERATORS_FILE", "GoldenPhotos", "assemble", "golden_photos", "to_ort"]
+__all__ = ["OPERATORS_FILE", "GoldenPhotos", "assemble", "golden_photos", "reference_of", "to_ort"]
 
 PHOTOS: Final = 8
 _CARD: Final = Path(__file__).with_name("bundle_card.md")
@@ -131,7 +133,7 @@ def assemble(
         LABELS_FILE: labels_text(run.classes),
         _PARITY_FILE: proof.dump(),
         BENCHMARK_FILE: dump_record(record),
-        REFERENCE_FILE: dump_reference({variant.name: _reference(variant, run) for variant in made}),
+        REFERENCE_FILE: dump_reference({variant.name: reference_of(variant, run) for variant in made}),
         **_golden_files(made, photos),
     }
     manifest = Manifest(
@@ -200,11 +202,17 @@ def _measured(run: TrainingRun, made: Sequence[MadeVariant], effort: Effort) -> 
     return new_record(made[0].metadata.name, made[0].metadata.version, measured, None)
 
 
-def _reference(variant: MadeVariant, run: TrainingRun) -> ReferenceAnswers:
-    """A variant's predictions for the run's distinct validation photos; drift is measured against them."""
+def reference_of(variant: MadeVariant, run: TrainingRun) -> ReferenceAnswers:
+    """The predictions that drift is measured against: a variant's own, for the run's distinct validation photos.
+
+    Where full trainings judged all photos out of fold, their predictions count as its own, as they do for its promise.
+    """
     first = {hashlib.sha256(pixels.tobytes()).digest(): number for number, pixels in enumerate(run.pixels)}
-    scores = onnx_scores(variant.model, run.pixels[sorted(first.values())])
-    return answers_of_probabilities(scores.probabilities, run.classes)
+    own = onnx_scores(variant.model, run.pixels[sorted(first.values())]).probabilities
+    folds = run.folds if run.pools_folds and variant.has_folds else ()
+    probabilities = np.concatenate([own, *(calibrated(fold.logits, variant.metadata.temperature) for fold in folds)])
+    answers = answers_of_probabilities(probabilities, run.classes)
+    return answers.model_copy(update={"outliers": run.outliers})
 
 
 def _golden_files(made: Sequence[MadeVariant], photos: GoldenPhotos) -> dict[str, bytes]:

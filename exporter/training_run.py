@@ -50,6 +50,7 @@ class TrainingRun:
         sample: file of pixels of some training photos.
         originals: validation photos as they were.
         test_accuracy: on the test split, if there was one.
+        outliers: photos of no product that the unknown score was measured on.
         confidence: how sure it is.
         unknown_head: the arrays of the out-of-distribution score; None if it could not be learned.
         folds: for each fold, the predictions of the network that was trained without it; may be empty.
@@ -66,6 +67,7 @@ class TrainingRun:
     sample: Path
     originals: list[Path]
     test_accuracy: float | None
+    outliers: int
     confidence: Confidence
     unknown_head: DistanceHead | None
     folds: tuple[HeldOutLogits, ...]
@@ -98,6 +100,7 @@ def read_training_run(path: Path) -> TrainingRun:
         msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train again."
         raise InputError(msg)
     confidence = _read_confidence(path, len(args.classes))
+    accuracy, outliers = _evaluation(path / "evaluation.json")
     return TrainingRun(
         name=args.name,
         arch=args.arch,
@@ -108,7 +111,8 @@ def read_training_run(path: Path) -> TrainingRun:
         labels=labels,
         sample=path / "export" / "train_sample.npz",
         originals=sorted((path / "export" / "originals").glob("[0-9]*")),
-        test_accuracy=_test_accuracy(path / "evaluation.json"),
+        test_accuracy=accuracy,
+        outliers=outliers,
         confidence=confidence,
         unknown_head=_read_head(path / "export" / "unknown.npz") if confidence.unknown else None,
         folds=tuple(map(_read_fold, sorted(path.glob("folds/*/answers.npz")))) if confidence.out_of_fold else (),
@@ -137,10 +141,12 @@ def _read_fold(file: Path) -> HeldOutLogits:
     return HeldOutLogits(**read_arrays(file, "the predictions of a fold's network", "logits", "labels", "known"))
 
 
-def _test_accuracy(file: Path) -> float | None:
+def _evaluation(file: Path) -> tuple[float | None, int]:
+    """The accuracy on test photos, and how many photos of no product there were."""
     try:
-        test = json.loads(file.read_bytes()).get("test") if file.is_file() else None
-        return float(test["accuracy"]) if test else None
+        figures = json.loads(file.read_bytes()) if file.is_file() else {}
+        test, outliers = figures.get("test"), (figures.get("unknown") or {}).get("outliers")
+        return float(test["accuracy"]) if test else None, int(outliers["n"]) if outliers else 0
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         msg = f"Expected the figures of a run in {file}, it is damaged ({error!r}); train again."
         raise InputError(msg) from error

@@ -91,6 +91,11 @@ class MadeVariant:
         return next((one.coverage for one in self.metadata.targets if one.precision == promised), 0.0)
 
     @property
+    def has_folds(self) -> bool:
+        """Whether the folds' networks, which compute in float32, speak for it."""
+        return self.cost is None or self.cost.agreement >= _SAME_LABELS
+
+    @property
     def name(self) -> str:
         """``float32``, ``int8`` or ``float16``."""
         return self.metadata.variant

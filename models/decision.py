@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import InputError
+from models.photo import NONE
 from models.statistics.confidence import Thresholds
 
 if TYPE_CHECKING:
     from models.manifest import ModelMetadata
 
 __all__ = [
+    "UNMEASURED",
     "Prediction",
     "Probabilities",
     "ReviewReason",
@@ -31,6 +33,9 @@ _NO_PROMISE: Final = (
     "This model promises no precision: every photo goes to review. Train with more photos, or ask for labels without "
     "a promise with --threshold."
 )
+
+
+UNMEASURED: Final = f"How much of what you do not sell is found was not measured: add photos to a folder {NONE}."
 
 
 class ReviewReason(StrEnum):

@@ -41,10 +41,12 @@ class ReferenceAnswers(_Record):
     Attributes:
         confidence_histogram: photos in each of 20 bins of equal width from 0 to 1, by their confidence.
         by_label: likeliest class → photos.
+        outliers: photos of no product that it was measured on how many are found; None where nobody noted that.
     """
 
     confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS)]
     by_label: dict[str, NonNegativeInt]
+    outliers: NonNegativeInt | None = None
 
     @property
     def photos(self) -> int:

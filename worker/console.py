@@ -5,6 +5,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from models.decision import UNMEASURED
 from models.errors import StoppedError
 from models.terminal import Console, RateColumn, rate_text
 from models.text import number_of
@@ -125,6 +126,8 @@ def _print_model(receipt: Receipt, console: Console) -> None:
         console.print(f"Audit: {receipt.audit.words}", highlight=False, soft_wrap=True)
     if receipt.drift and receipt.drift.warning:
         console.say(receipt.drift.warning, "yellow")
+    if receipt.drift and receipt.drift.reference.outliers == 0:
+        console.say(UNMEASURED)
 
 
 def _print_lists(receipt: Receipt, console: Console) -> None:

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from models.errors import InputError
 from models.reference_answers import BINS, ReferenceAnswers
-from models.statistics.drift import has_drifted, join_rare_bins, psi
+from models.statistics.drift import differs, has_drifted, is_blind, join_rare_bins, psi
 from models.storage.storage import Storage, open_storage
+from models.text import number_of
 from worker.receipt import RECEIPT_FILE, Drift, Receipt
 
 __all__ = ["compared", "drifted_jobs"]
@@ -31,17 +32,32 @@ def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | No
     names = sorted(found.by_label.keys() | reference.by_label.keys())
     labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in both))
     words = {_confidence_words(*both): confidences, _label_words(*both): labels}
-    reasons = [f"{what} (PSI {psi(*pair):.2f})" for what, pair in words.items() if has_drifted(*pair)]
-    warning = (
-        f"Drift: these photos are unlike those that the model was proved on: {', and '.join(reasons)}. Look at some of "
-        "them; the model may need to learn from such photos."
+    large, any_size = (
+        ", and ".join(f"{what} (PSI {psi(*pair):.2f})" for what, pair in words.items() if test(*pair))
+        for test in (has_drifted, differs)
     )
+    warning = (
+        f"Drift: these photos are unlike those that the model was proved on: {large}. Look at some of them; the model "
+        "may need to learn from such photos."
+    )
+    if large:
+        finding = warning
+    elif any_size:
+        told = "by more than chance, though not enough for a warning"
+        finding = f"These photos differ from those that the model was proved on, {told}: {any_size}."
+    elif is_blind(*confidences) or is_blind(*labels):
+        few = number_of(min(found.photos, reference.photos), "photo is", "photos are")
+        like = "yours are alike" if reference.photos < found.photos else "they are like those of the proof"
+        finding = f"{few} too few to tell whether {like}."
+    else:
+        finding = "These photos are like those that the model was proved on, as far as chance can tell."
     return Drift(
         confidence_psi=round(psi(*confidences), 4),
         label_psi=round(psi(*labels), 4),
         rows=found.photos,
         reference_rows=reference.photos,
-        warning=warning if reasons else None,
+        warning=warning if large else None,
+        finding=finding,
         reference=reference,
     )
 

@@ -130,6 +130,7 @@ class Drift(_Record):
         rows: distinct photos of the job that were compared.
         reference_rows: those that the model was proved on.
         warning: for a person; None if the difference is small, or chance may explain it.
+        finding: what the comparison says, warning or not; empty in receipts from before.
     """
 
     confidence_psi: float
@@ -138,6 +139,7 @@ class Drift(_Record):
     reference_rows: int
     warning: str | None
     reference: ReferenceAnswers
+    finding: str = ""
 
 
 class Audit(_Record):

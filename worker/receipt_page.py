@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from models.decision import precision_text
+from models.decision import UNMEASURED, precision_text
 from models.errors import HangtagError, ImageFault
 from pages.render import render
 from pages.text import share
@@ -66,6 +66,7 @@ def receipt_page(
         meanings=_meanings(receipt.model),
         faults=FAULTS,
         moved=_most_moved(receipt),
+        unmeasured=UNMEASURED,
         photo_work=photos_text(receipt.photos),
         pictures={title: data_uri(path.read_bytes(), "png") for title, path in pictures.items()},
         photos=failed_last(photos),

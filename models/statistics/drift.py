@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["chance_limit", "has_drifted", "join_rare_bins", "psi"]
+__all__ = ["chance_limit", "differs", "has_drifted", "is_blind", "join_rare_bins", "psi"]
 
 _LARGE: Final = 0.2
 """A large change, by the convention of credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
@@ -18,9 +18,19 @@ _SMOOTHING: Final = 0.5
 
 def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
     """Whether an index is large, and larger than chance explains; never with fewer than 30 rows."""
+    return psi(counts, reference) > _LARGE and differs(counts, reference)
+
+
+def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
+    """Whether an index, however small, is larger than chance explains; never with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
-    enough = min(n, m) >= _LEAST_PHOTOS
-    return enough and psi(counts, reference) > max(_LARGE, chance_limit(len(counts), n, m))
+    return min(n, m) >= _LEAST_PHOTOS and psi(counts, reference) > chance_limit(len(counts), n, m)
+
+
+def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
+    """Whether the rows are so few that chance alone may give a large index; always with fewer than 30 rows."""
+    n, m = sum(counts), sum(reference)
+    return min(n, m) < _LEAST_PHOTOS or _LARGE < chance_limit(len(counts), n, m) < math.inf
 
 
 def psi(counts: Sequence[int], reference: Sequence[int]) -> float:

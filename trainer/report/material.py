@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.decision import UNMEASURED
 from models.preprocess import Pixels
 from models.statistics.confidence import Confidence, PrecisionTarget
 from models.statistics.intervals import proportion_interval
@@ -175,10 +176,10 @@ class ReportMaterial:
 
     @property
     def outliers(self) -> str:
-        """A sentence on how many photos of no product the unknown score finds; empty if there are none to tell by."""
+        """A sentence on how many photos of no product the unknown score finds."""
         found = self.evaluation.unknown.outliers if self.evaluation.unknown else None
         if found is None:
-            return ""
+            return UNMEASURED
         return (
             f"Of {number_of(found.n, 'photo')} under {NONE} that were not learned from, it sends "
             f"{percent(found.caught)} to a person ({between(found.caught_95)} with 95% confidence)."

@@ -42,6 +42,12 @@ def test_the_accuracy_on_test_is_kept_where_there_is_one(run, evaluation, accura
     assert read_training_run(run).test_accuracy == accuracy
 
 
+@pytest.mark.parametrize(("unknown", "outliers"), [(None, 0), ({"outliers": None}, 0), ({"outliers": {"n": 12}}, 12)])
+def test_how_many_photos_of_no_product_it_was_measured_on_is_kept(run, unknown, outliers):
+    (run / "evaluation.json").write_text(json.dumps({"test": None, "unknown": unknown}))
+    assert read_training_run(run).outliers == outliers
+
+
 @pytest.mark.parametrize(
     ("told", "pools"), [({}, False), ({"cv": True}, True), ({"cv": True, "fold_weights": "imagenet"}, False)]
 )

@@ -145,3 +145,18 @@ def test_rows_out_of_fold_count_as_a_variants_own_where_they_count_as_float32s(f
 def test_one_that_sees_the_same_strangers_says_so(float16, int8):
     assert float16().unknown_agreement >= 0.97
     assert int8[7].unknown_agreement >= 0.97
+
+
+def test_drift_is_measured_against_the_photos_that_the_promise_rests_on(float16, trained):
+    """A cross-validated shop of 240 photos was compared with its 24 validation photos, which show nothing."""
+    from exporter.assemble import reference_of
+    from models.statistics.thresholds import HeldOutLogits
+
+    labels = np.zeros(500, np.intp)
+    sure = HeldOutLogits(10 * np.eye(len(trained.classes), dtype=np.float32)[labels], labels, np.ones(500, np.bool_))
+    run = replace(trained, folds=(sure,), outliers=7)
+    short, full = (reference_of(float16(one, max_drop=100.0), one) for one in (run, replace(run, pools_folds=True)))
+    assert short.photos == len(np.unique(trained.pixels, axis=0)), "short trainings are less sure than the network"
+    assert full.photos == short.photos + 500
+    assert full.by_label[trained.classes[0]] >= 500
+    assert (short.outliers, full.outliers) == (7, 7)

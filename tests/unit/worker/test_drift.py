@@ -94,6 +94,7 @@ def test_a_small_change_of_many_photos_is_no_drift() -> None:
     assert 0.0 < drift.label_psi < 0.2, "chance does not explain it, and it is small"
     assert drift.label_psi > chance_limit(5, 20_000, 20_000)
     assert drift.warning is None
+    assert drift.finding.startswith("These photos differ from those that the model was proved on, by more than chance")
 
 
 @pytest.mark.parametrize("photos", [1, 5, 29])
@@ -101,6 +102,19 @@ def test_of_few_photos_nothing_is_said(photos: int) -> None:
     random = np.random.default_rng(6)
     drift = compared(drawn(random, photos, (1, 0, 0, 0, 0), sure=1.0), drawn(random, 1_000))
     assert drift.warning is None
+    assert drift.finding.endswith("too few to tell whether they are like those of the proof.")
+
+
+def test_few_photos_of_the_proof_are_not_called_alike() -> None:
+    """54.8% pants against 33.3% was said to be alike, as far as 24 photos can tell."""
+    found, known = (answers_of(["pants"] * a + ["hats"] * b, [0.9] * (a + b)) for a, b in ((219, 181), (8, 16)))
+    assert compared(found, known).finding == "24 photos are too few to tell whether yours are alike."
+    tenfold = answers_of(["pants"] * 80 + ["hats"] * 160, [0.9] * 240)
+    assert "55% of them are pants, and 33% were (PSI 0.19)" in compared(found, tenfold).finding
+    random = np.random.default_rng(8)
+    assert compared(drawn(random, 400), drawn(random, 400)).finding == (
+        "These photos are like those that the model was proved on, as far as chance can tell."
+    )
 
 
 def test_without_photos_nothing_is_compared() -> None:

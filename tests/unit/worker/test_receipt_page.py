@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.decision import ReviewReason
+from models.decision import UNMEASURED, ReviewReason
 from models.reference_answers import ReferenceAnswers
 from pages.tiles import LabelledPhoto
 from tests.html_page import NASTY, Page, check_harmless
@@ -52,7 +52,9 @@ def receipt(**changes: object) -> Receipt:
 
 def drifted(warning: str | None, label: str = "shoes") -> Drift:
     usual = ReferenceAnswers(photos=96, by_label={label: 96}, confidence_histogram=(0,) * 19 + (96,))
-    return Drift(confidence_psi=0.5, label_psi=0.25, rows=960, reference_rows=96, warning=warning, reference=usual)
+    finding = warning or "96 photos are too few."
+    psi = {"confidence_psi": 0.5, "label_psi": 0.25}
+    return Drift(**psi, rows=960, reference_rows=96, warning=warning, finding=finding, reference=usual)
 
 
 def product(name: str, photo: Path | None, label: str = "shoe") -> ProductPhotos:
@@ -129,12 +131,21 @@ def test_a_retry_a_registry_s_name_and_files_are_named_where_there_are_some() ->
 def test_photos_are_compared_with_those_that_the_model_was_proved_on(warning: str | None) -> None:
     html = receipt_page(receipt(drift=drifted(warning)))
     text = Page(html).text
-    assert (warning or "These photos are like those that the model was proved on") in text
+    assert (warning or "96 photos are too few.") in text
     assert ("unlike those" in text) is bool(warning)
-    assert "PSI of confidence 0.50, of labels 0.25; 960 photos against 96 photos" in text
+    assert "960 photos here, 96 photos there, each distinct one counted once." in text
+    assert ("Population stability index (PSI): 0.50 of confidence, 0.25 of labels" in text) is bool(warning)
     assert "hats 27.1% 0%" in text
     assert "shoes 72.9% 100%" in text
     assert 'class="usual"' in html
+
+
+@pytest.mark.parametrize(("outliers", "said"), [(0, True), (12, False), (None, False)])
+def test_that_strange_photos_were_not_measured_is_said_where_it_is_known(outliers: int | None, *, said: bool) -> None:
+    drift = drifted(None)
+    reference = drift.reference.model_copy(update={"outliers": outliers})
+    text = text_of(drift=drift.model_copy(update={"reference": reference}))
+    assert text.count(UNMEASURED) == said
 
 
 def test_nothing_in_a_catalogue_becomes_markup(tmp_path: Path) -> None:
