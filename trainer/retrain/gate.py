@@ -38,6 +38,7 @@ class Finding(NamedTuple):
     passed: bool
     sentence: str
     doubtful: bool = False
+    unsure: bool = False
 
 
 def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> Verdict:
@@ -92,10 +93,10 @@ def _accuracy(settings: GateSettings, comparison: Comparison) -> Finding | None:
     told = (
         f"Accuracy {moved}, from {percent(before)} to {percent(comparison.challenger_accuracy)} of "
         f"{number_of(comparison.photos, 'photo')} ({comparison.won:,} won, {comparison.lost:,} lost): "
-        f"{'more' if gained else 'not more'} than {_signed(settings.min_gain_points)} as asked. Its probabilities are "
-        f"{'better' if better else 'not surely better'}: Brier score {brier.challenger:.3f}, before "
-        f"{brier.champion:.3f}, lower is better. Of equal challengers {percent(chance)} look as good by chance; less "
-        f"than {percent(MISTRUST)} is asked."
+        f"{'more' if gained else 'not more'} than {_signed(settings.min_gain_points)} as asked. Its probabilities "
+        f"{'are better' if better else 'may be better by chance' if brier.z > 0 else 'are not better'}: Brier score "
+        f"{brier.challenger:.3f}, before {brier.champion:.3f} (lower is better). A challenger that is no better scores "
+        f"as well in {percent(chance)} of such tests; less than {percent(MISTRUST)} is asked."
     )
     if gained and not better and brier.z > 0:
         enough = comparison.photos * (norm.isf(MISTRUST) / brier.z) ** 2  # noise goes as 1/√n
@@ -109,10 +110,10 @@ def _interval(settings: GateSettings, comparison: Comparison) -> Finding | None:
     if interval is None:
         return None
     low = _bounds(interval, _NO_WORSE)[0]
+    moved = f"have fallen by {_signed(-low)} points" if low < 0 else f"have risen by only {_signed(low)} points"
     told = (
-        f"The true difference of accuracies is above {_signed(low)} points with {1 - _NO_WORSE:.0%} confidence "
-        f"({points_between(interval)}, {number_of(comparison.photos, 'photo')}): "
-        f"{_at_least(low >= limit, _signed(limit))} as asked."
+        f"On all your photos accuracy may {moved} ({1 - _NO_WORSE:.0%} confidence; {points_between(interval)}, "
+        f"{number_of(comparison.photos, 'photo')}): a fall of {_signed(-limit)} at most is allowed."
     )
     return Finding(low >= limit, told)
 
@@ -136,27 +137,30 @@ def _recall(settings: GateSettings, comparison: Comparison) -> Finding | None:
         return None
     mistrust, most = MISTRUST / len(compared), settings.max_class_loss_points
     order = sorted(compared.items(), key=lambda item: item[1].points or 0.0)
-    lost = [
-        _loss(name, found)
-        for name, found in order
-        if -(found.points or 0.0) > most and _bounds(found.points_95 or (0.0, 0.0), mistrust)[1] < 0
-    ]
+    large = [(name, found) for name, found in order if -(found.points or 0.0) > most]
+    lost = [_loss(name, found) for name, found in large if _bounds(found.points_95 or (0.0, 0.0), mistrust)[1] < 0]
     limit = f"{_signed(most)} points of recall beyond noise"
     if lost:
         return Finding(False, f"More than {limit} is lost: {'; '.join(lost)}.")
-    told = f"No class of {len(compared):,} lost more than {limit}; the least lucky: {_loss(*order[0])}."
+    none = f"None of the {len(compared):,} classes" if len(compared) > 1 else "The one class has not"
+    told = f"{none} lost more than {limit}; the least lucky: {_loss(*order[0])}."
     known = {name: found for name, found in comparison.classes.items() if name not in comparison.new_classes}
-    blind = [name for name, found in known.items() if _is_blind(found, mistrust)]
+    blind = {name: found.photos for name, found in known.items() if _is_blind(found, most, mistrust)}
     if blind:
-        told += f" Too few test photos to see a loss of any size: {_listed(blind)}."
-    return Finding(True, told, any(not known[name].photos for name in blind))
+        few, many = min(blind.values()), max(blind.values())
+        photos = number_of(many, "photo is", "photos are") if few == many else f"{few:,} to {many:,} photos are"
+        told += (
+            f" {photos} too few to see a loss of {f'{most:g} points' if most else 'any size'}: {_listed(list(blind))}."
+        )
+    return Finding(True, told, not all(blind.values()), unsure=bool(blind or large))
 
 
-def _is_blind(found: PairedAccuracy, mistrust: float) -> bool:
-    """Whether the test is too small to see even the loss of all photos that the champion labels right."""
+def _is_blind(found: PairedAccuracy, most: float, mistrust: float) -> bool:
+    """Whether the test is too small to see a loss of ``most`` points, though no photo is won; of any size, if 0."""
     hits = round((found.champion or 0.0) * found.photos)
-    lost = difference_interval(0, hits, found.photos) if found.photos else (0.0, 0.0)
-    return (hits > 0 or not found.photos) and _bounds(lost, mistrust)[1] >= 0
+    lost = min(hits, found.photos * most / 100) if most else hits
+    seen = difference_interval(0, lost, found.photos) if found.photos else (0.0, 0.0)
+    return (hits > 0 or not found.photos) and _bounds(seen, mistrust)[1] >= 0
 
 
 def _loss(name: str, found: PairedAccuracy) -> str:
@@ -234,7 +238,7 @@ def _calibration(settings: GateSettings, comparison: Comparison) -> Finding | No
         f"Calibration error went from {found.champion:.3f} to {found.challenger:.3f} (a difference of {difference}, "
         f"95% {low} to {high}, {number_of(comparison.photos, 'photo')}): {_beyond(within, noise, f'{limit:.3f}')}."
     )
-    return Finding(within or noise, told)
+    return Finding(within or noise, told, unsure=noise)
 
 
 def _coverage(settings: GateSettings, comparison: Comparison) -> Finding | None:
@@ -272,11 +276,10 @@ def _coverage(settings: GateSettings, comparison: Comparison) -> Finding | None:
         )
     if found.own_precision != promised:
         doubtful |= 100 * (champion.photos - found.own.photos) / photos > limit
-        told += (
-            f" Jobs that ask for no precision get {_promise(found.own_precision)} by its own choice, which labels "
-            f"{percent(found.own.photos / photos)}."
+        told += f" Jobs without --precision get {_promise(found.own_precision)}" + (
+            f", which labels {percent(found.own.photos / photos)}." if found.own_precision is not None else "."
         )
-    return Finding(not refused, told, doubtful)
+    return Finding(not refused, told, doubtful, unsure=not within and noise)
 
 
 def _precision(_: GateSettings, comparison: Comparison) -> Finding | None:
@@ -289,7 +292,7 @@ def _precision(_: GateSettings, comparison: Comparison) -> Finding | None:
     if found is None or found.challenger_precision is None or not found.everywhere.photos:
         return None
     own, before, promised = found.everywhere, found.champion, found.challenger_precision
-    broken = own.right_95[1] < promised
+    broken, below = own.right_95[1] < promised, _right(own) < promised
     worse = before is not None and (not before.photos or _right(own) < _right(before))
     told = (
         f"Of {own.photos:,} labels without a person {own.wrong:,} are wrong: {percent(_right(own))} are right "
@@ -300,7 +303,9 @@ def _precision(_: GateSettings, comparison: Comparison) -> Finding | None:
     if broken:
         todo = ", and more often than before" if worse else ": look at these photos, or ask for more precision"
         told += f". The promise is broken{todo}"
-    return Finding(not (broken and worse), f"{told}.", broken and not worse)
+    elif below:
+        told += ": less than promised, which may be noise"
+    return Finding(not (broken and worse), f"{told}.", broken and not worse, unsure=below)
 
 
 def _right(found: AutomaticLabels) -> float:
@@ -308,7 +313,7 @@ def _right(found: AutomaticLabels) -> float:
 
 
 def _promise(precision: float | None) -> str:
-    return "no promise, so that all go to review" if precision is None else f"precision {precision_text(precision)}"
+    return "no promise: every photo goes to review" if precision is None else f"precision {precision_text(precision)}"
 
 
 def _budgets(settings: GateSettings, comparison: Comparison) -> dict[str, Finding]:

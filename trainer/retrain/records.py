@@ -210,12 +210,14 @@ class Check(CycleRecord):
     Attributes:
         sentence: what was measured and what the limit is, for people.
         doubtful: whether a person should look although the check passed; the sentence says why.
+        unsure: whether the photos were too few to show what the check looks for; it means something if it passed.
     """
 
     name: str
     passed: bool
     sentence: str
     doubtful: bool = False
+    unsure: bool = False
 
 
 class Verdict(CycleRecord):

@@ -110,8 +110,8 @@ def _checks(verdict: Verdict) -> Table:
     table = Table(title="The gate", title_justify="left", show_header=False, box=None)
     for check in verdict.checks:
         mark = "[green]✓[/green]" if check.passed else "[red]✗[/red]"
-        if check.passed and check.doubtful:
-            mark = "!"
+        if check.passed and (check.doubtful or check.unsure):
+            mark = "!" if check.doubtful else "?"
         table.add_row(mark, escape(check.name), escape(check.sentence), style="yellow" if check.doubtful else None)
     return table
 

@@ -27,6 +27,7 @@ def test_people_get_not_many_more_photos_to_review(points, spread, limit, passed
     assert verdict.passed == passed
     assert sentence(verdict, "coverage").endswith(said)
     assert not named(verdict, "coverage").doubtful
+    assert named(verdict, "coverage").unsure == ("noise" in said)
 
 
 def test_a_loss_that_is_the_thresholds_own_is_told_and_not_refused():
@@ -52,9 +53,7 @@ def test_a_promise_of_its_own_that_leaves_more_to_people_is_told():
     found = automation(own_precision=0.99, own=automatic(200, 1))
     told = named(judged(comparison(automation=found)), "coverage")
     assert (told.passed, told.doubtful) == (True, True)
-    assert told.sentence.endswith(
-        "Jobs that ask for no precision get precision 0.99 by its own choice, which labels 53.8%."
-    )
+    assert told.sentence.endswith("Jobs without --precision get precision 0.99, which labels 53.8%.")
     little = automation(own_precision=0.99, own=automatic(270, 1))
     assert not named(judged(comparison(automation=little)), "coverage").doubtful
 
@@ -72,6 +71,8 @@ def test_labels_that_nobody_looks_at_are_right_as_promised_or_as_before(wrong, h
     verdict = judged(comparison(automation=automation(everywhere=automatic(274, wrong, high))))
     found = named(verdict, "precision")
     assert (found.passed, found.doubtful, verdict.passed) == (passed, doubtful, passed)
+    assert found.unsure == (wrong > 274 * 0.02)
+    assert ("which may be noise" in found.sentence) == (wrong > 274 * 0.02 and high > 0.98)
 
 
 def test_a_champion_that_left_everything_to_people_was_never_wrong():
@@ -94,12 +95,15 @@ def test_a_first_model_that_promises_nothing_passes_and_is_told_of():
     verdict = judged(comparison(**FIRST | {"automation": alone}))
     assert verdict.passed
     assert named(verdict, "coverage").doubtful
-    assert sentence(verdict, "coverage").endswith("without a person, with no promise, so that all go to review.")
+    assert sentence(verdict, "coverage").endswith("without a person, with no promise: every photo goes to review.")
 
 
 def test_a_challenger_that_promises_nothing_is_refused_where_the_champion_labels_by_itself():
     unsure = {"challenger_precision": None, "own_precision": None, "challenger": automatic(0, 0)}
-    assert not named(judged(comparison(automation=automation(-75.0, **unsure))), "coverage").passed
+    found = named(judged(comparison(automation=automation(-75.0, **unsure))), "coverage")
+    assert not found.passed
+    promised = named(judged(comparison(automation=automation(own_precision=None, own=automatic(0, 0)))), "coverage")
+    assert promised.sentence.endswith("Jobs without --precision get no promise: every photo goes to review.")
 
 
 @pytest.mark.parametrize("precision", [None, 0.9])

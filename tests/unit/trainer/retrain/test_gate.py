@@ -27,13 +27,13 @@ def test_a_better_challenger_passes_and_every_check_says_why():
         "precision", "size", "speed",
     ]  # fmt: skip
     assert sentence(verdict, "interval") == (
-        "The true difference of accuracies is above 1.1 points with 80% confidence (95% −0.2 to 4.5, 372 photos): at "
-        "least −1.0 as asked."
+        "On all your photos accuracy may have risen by only 1.1 points (80% confidence; 95% −0.2 to 4.5, 372 photos): "
+        "a fall of 1.0 at most is allowed."
     )
     assert sentence(verdict, "accuracy") == (
         "Accuracy rose by 2.1 points, from 87.1% to 89.2% of 372 photos (14 won, 6 lost): more than 0.0 as asked. Its "
-        "probabilities are better: Brier score 0.172, before 0.191, lower is better. Of equal challengers 1.8% look as "
-        "good by chance; less than 5.0% is asked."
+        "probabilities are better: Brier score 0.172, before 0.191 (lower is better). A challenger that is no better "
+        "scores as well in 1.8% of such tests; less than 5.0% is asked."
     )
 
 
@@ -53,10 +53,11 @@ def test_a_rise_that_may_be_chance_is_refused_and_it_says_how_many_photos_would_
     verdict = judged(comparison(brier=brier(0.9)))
     assert failing(verdict) == ["accuracy"]
     assert sentence(verdict, "accuracy").endswith(
-        "Its probabilities are not surely better: Brier score 0.291, before 0.300, lower is better. Of equal "
-        "challengers 18.4% look as good by chance; less than 5.0% is asked. Too few test photos to be sure: a gain "
-        "like this would pass with some 1,200."
+        "Its probabilities may be better by chance: Brier score 0.291, before 0.300 (lower is better). A challenger "
+        "that is no better scores as well in 18.4% of such tests; less than 5.0% is asked. Too few test photos to be "
+        "sure: a gain like this would pass with some 1,200."
     )
+    assert "Its probabilities are not better:" in sentence(judged(comparison(brier=brier(-0.9))), "accuracy")
     assert "Too few" not in sentence(judged(comparison(brier=brier(-0.9))), "accuracy")
     assert "Too few" not in sentence(judged(comparison(points=0.0, brier=brier(0.9))), "accuracy")
     assert [judged(comparison(brier=brier(z))).passed for z in (1.64, 1.65)] == [False, True]
@@ -76,8 +77,8 @@ def test_better_probabilities_with_fewer_right_labels_are_refused():
     verdict = judged(comparison(points=0.2, **surer))
     assert failing(verdict) == ["interval"]
     assert sentence(verdict, "interval") == (
-        "The true difference of accuracies is above −1.8 points with 80% confidence (95% −4.0 to 3.6, 372 photos): "
-        "less than −1.0 as asked."
+        "On all your photos accuracy may have fallen by 1.8 points (80% confidence; 95% −4.0 to 3.6, 372 photos): a "
+        "fall of 1.0 at most is allowed."
     )
     assert judged(comparison(points=0.2, **surer), max_loss_points=2.0).passed
 
@@ -110,7 +111,29 @@ def test_of_more_classes_each_needs_a_surer_loss():
 
 def test_classes_whose_loss_nobody_could_see_are_named():
     classes = {"hat": a_class(), "lamp": a_class(photos=2, before=1.0, spread=60), "vase": new_class(0.0, photos=0)}
-    assert "to see a loss of any size: lamp, vase." in sentence(judged(comparison(classes=classes)), "recall")
+    said = sentence(judged(comparison(classes=classes), max_class_loss_points=30), "recall")
+    assert said.endswith("0 to 2 photos are too few to see a loss of 30 points: lamp, vase.")
+    said = sentence(judged(comparison(classes=classes), max_class_loss_points=0), "recall")
+    assert said.endswith("0 to 2 photos are too few to see a loss of any size: lamp, vase.")
+
+
+def test_what_the_photos_could_not_have_shown_is_no_tick():
+    """8 photos of each class: one lost 25 points, 3 were allowed, and it stood beside a tick."""
+    classes = {name: a_class(points, 31.6, photos=8, before=0.75) for name, points in (("outwear", -25.0), ("hat", 0))}
+    found = named(judged(comparison(classes=classes), max_class_loss_points=3), "recall")
+    assert (found.passed, found.doubtful, found.unsure) == (True, False, True)
+    assert found.sentence == (
+        "None of the 2 classes lost more than 3.0 points of recall beyond noise; the least lucky: outwear −25.0 "
+        "points, from 75.0% to 50.0% (95% −56.6 to 6.6, 8 photos). 8 photos are too few to see a loss of 3 points: "
+        "outwear, hat."
+    )
+    many = {"hat": a_class(-1.0, 2.0, photos=600)}
+    enough = named(judged(comparison(classes=many), max_class_loss_points=3), "recall")
+    assert (enough.passed, enough.unsure) == (True, False)
+    assert enough.sentence.startswith("The one class has not lost more than 3.0 points")
+    assert named(
+        judged(comparison(classes={"hat": a_class(-4.0, 5.0, photos=600)}), max_class_loss_points=3), "recall"
+    ).unsure
 
 
 def test_a_new_class_must_be_told_well_enough():
@@ -148,6 +171,7 @@ def test_calibration_may_not_grow_beyond_noise(after, low, passed, said):
     found = Calibration(champion=0.03, challenger=after, difference_95=(low, 0.08))
     verdict = judged(comparison(calibration=found))
     assert verdict.passed == passed
+    assert named(verdict, "calibration").unsure == ("noise" in said)
     assert sentence(verdict, "calibration").endswith(f"372 photos): {said}")
 
 

@@ -108,6 +108,8 @@ def test_what_passed_and_a_person_should_look_at_is_marked(tmp_path: Path) -> No
     doubt = Check(name="precision", passed=True, sentence="The promise is broken.", doubtful=True)
     gate = said(replace(shop, verdict=Verdict(checks=(*shop.verdict.checks, doubt))), "gate")
     assert gate.startswith("Gate · all 3 passed, 1 to look at ! precision The promise is broken.")
+    unsure = Check(name="recall", passed=True, sentence="Too few.", unsure=True)
+    assert said(replace(shop, verdict=Verdict(checks=(unsure,))), "gate") == "Gate · all 1 passed ? recall Too few."
 
 
 def test_nothing_of_peoples_words_becomes_markup(tmp_path: Path) -> None:

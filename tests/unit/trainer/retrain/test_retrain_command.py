@@ -80,6 +80,17 @@ def test_a_doubtful_check_is_a_yellow_note(shop: PaperShop) -> None:
     assert "!" in line
 
 
+def test_a_check_of_too_few_photos_has_no_tick(shop: PaperShop) -> None:
+    outcome = shop.run()
+    folder = CycleFolder(shop.config.folder / f"{outcome.number:06d}")
+    unsure = Check(name="recall", passed=True, sentence="8 photos are too few", unsure=True)
+    folder.write(folder.verdict, Verdict(checks=(unsure,)))
+    console = Console(width=200, record=True, file=io.StringIO())
+    show_outcome(outcome, shop.config, console)
+    [line] = [line for line in console.export_text().splitlines() if "recall" in line]
+    assert line.split()[:2] == ["?", "recall"]
+
+
 @pytest.mark.parametrize("kind", ["missing", "empty"])
 def test_data_that_is_not_there_is_refused_and_leaves_no_folder(tmp_path: Path, kind: str) -> None:
     if kind == "empty":
