@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePath
+from shlex import quote
 from shutil import disk_usage
 from tempfile import gettempdir
 from typing import Final
@@ -160,6 +161,8 @@ def open_catalogue(
             _check_within(name, Path(root), cells)
         if image_root is None:
             _check_root(name, Path(root), cells)
+        if image_column is None and len(reader.schema.names) == 1:
+            _check_only_column(name, column, Path(root), cells)
     words = "" if image_column is not None else _column_words(reader.schema.names, column)
     return Catalogue(name, reader.schema, column, root, chain([first], batches), reader.left_out, words)
 
@@ -283,11 +286,25 @@ def _listed(schema: pa.Schema) -> str:
 
 
 def _column_words(names: list[str], column: str) -> str:
-    if len(names) == 1:
+    if len(names) == 1 and column.lower() in IMAGE_COLUMNS:
         return ""
     others = [repr(name[:100]) for name in names if name != column and name.lower() in IMAGE_COLUMNS]
     choice = f", and not in {', '.join(others)} (name another with --image-column)" if others else ""
     return f"Photos are in the column {column[:100]!r}{choice}."
+
+
+def _check_only_column(source: str, column: str, root: Path, cells: list[str]) -> None:
+    """Refuse an only column if neither its name nor its first cells speak of photos: all rows would be missing."""
+    named = column.lower() in IMAGE_COLUMNS or not cells
+    if named or any(is_elsewhere(cell) or PurePath(cell).suffix.lower() in IMAGE_SUFFIXES for cell in cells):
+        return
+    if not any(_is_there(root / cell) for cell in cells):
+        msg = (
+            f"Expected a column of photos in {source}, found only {column[:200]!r}, and its first cell, "
+            f"{cells[0][:200]!r}, is no file under {root}; add a column of paths or URLs, or pass --image-column "
+            f"{quote(column[:200])} if these are paths."
+        )
+        raise NoImageColumnError(msg, [column])
 
 
 def _check_names(source: str, schema: pa.Schema) -> None:

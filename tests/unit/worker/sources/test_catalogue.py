@@ -12,7 +12,7 @@ import pytest
 
 from models.errors import InputError
 from tests.unit.worker.sources.scripted_server import Answer, ScriptedServer, open_scripted_server
-from worker.sources.catalogue import Catalogue, open_catalogue
+from worker.sources.catalogue import Catalogue, NoImageColumnError, open_catalogue
 
 
 def write(path: Path, text: str) -> Path:
@@ -31,7 +31,7 @@ def write(path: Path, text: str) -> Path:
     ],
 )
 def test_the_obvious_column_is_the_image(tmp_path: Path, header: str, column: str) -> None:
-    file = write(tmp_path / "a.csv", f"{header}\n" + ",".join("a" for _ in header.split(",")) + "\n")
+    file = write(tmp_path / "a.csv", f"{header}\n" + ",".join("a.jpg" for _ in header.split(",")) + "\n")
     assert open_catalogue(file).image_column == column
 
 
@@ -131,15 +131,34 @@ def test_no_message_is_as_long_as_a_header(tmp_path: Path) -> None:
 TAKEN = {
     "photo,image,url": "in the column 'image', and not in 'photo', 'url' (name another with --image-column).",
     "sku,Photo": "in the column 'Photo'.",
-    "bild": "",
+    "bild": "in the column 'bild'.",
+    "image": "",
 }
 
 
 @pytest.mark.parametrize(("header", "words"), TAKEN.items(), ids=TAKEN)
 def test_it_is_said_which_column_was_taken(tmp_path: Path, header: str, words: str) -> None:
-    file = write(tmp_path / "a.csv", header + "\n" + ",".join("a" for _ in header.split(",")) + "\n")
+    file = write(tmp_path / "a.csv", header + "\n" + ",".join("a.jpg" for _ in header.split(",")) + "\n")
     assert open_catalogue(file).column_words == (f"Photos are {words}" if words else "")
     assert open_catalogue(file, header.rsplit(",", 1)[-1]).column_words == ""
+
+
+def test_an_only_column_without_a_photo_is_refused(tmp_path: Path) -> None:
+    """A list of article numbers became a job of which every row failed."""
+    file = write(tmp_path / "a.csv", "the sku\nA-1\nA-2\n")
+    with pytest.raises(NoImageColumnError, match=r"found only 'the sku', .* 'A-1', is no file under .*") as refusal:
+        open_catalogue(file)
+    assert str(refusal.value).endswith("pass --image-column 'the sku' if these are paths.")
+    assert refusal.value.columns == ["the sku"]
+    assert open_catalogue(file, "the sku").image_column == "the sku"
+    (tmp_path / "A-2").touch()
+    assert open_catalogue(file).column_words == "Photos are in the column 'the sku'."
+
+
+@pytest.mark.parametrize("cell", ["https://shop.example/1", "/share/that/is/away/1.JPG", "s3://shop/1", '""'])
+def test_an_only_column_whose_photos_are_elsewhere_or_away_is_taken(tmp_path: Path, cell: str) -> None:
+    file = write(tmp_path / "a.csv", f"bild\n{cell}\n")
+    assert open_catalogue(file).image_column == "bild"
 
 
 @pytest.mark.parametrize("place", ["a\0.csv", "a" * 300 + ".csv", "a/" * 3000 + "a.csv"])
