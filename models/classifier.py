@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from models.bundle import open_bundle, read_file
-from models.decision import Prediction, Probabilities, Rules, Scores, rule_text, thresholds_for
+from models.decision import Prediction, Probabilities, Rules, Scores, can_promise_text, rule_text, thresholds_for
 from models.edge import EdgeModel, edge_model, is_edge
 from models.errors import BundleError, ImageError, InputError
 from models.manifest import AUTO, ModelMetadata
@@ -93,7 +93,13 @@ class Classifier:
     @property
     def rule(self) -> str:
         """What decides which photos need no review, in a sentence."""
-        return rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
+        rule = rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
+        return f"{rule} {can_promise_text(self.metadata)}" if self.asks_too_much else rule
+
+    @property
+    def asks_too_much(self) -> bool:
+        """Whether a precision was asked for that can be promised for no class."""
+        return self.all_to_review and self.precision not in {None, self.metadata.precision}
 
     def predict(self, pixels: Pixels) -> Probabilities:
         """The probabilities of :meth:`score`, ``float32 (batch, classes)``."""

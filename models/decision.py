@@ -21,6 +21,7 @@ __all__ = [
     "ReviewReason",
     "Rules",
     "Scores",
+    "can_promise_text",
     "precision_text",
     "promise_text",
     "rule_text",
@@ -192,6 +193,12 @@ def promise_text(precision: float | None) -> str:
     return "none" if precision is None else precision_text(precision)
 
 
+def can_promise_text(metadata: "ModelMetadata") -> str:
+    """A sentence on the precisions that a model promises of any class: ``This model can promise 0.90, 0.95.``."""
+    reached = [found.precision for found in metadata.targets if any(limit is not None for limit in found.thresholds)]
+    return f"This model can promise {', '.join(map(precision_text, reached)) or 'no precision'}."
+
+
 def rule_text(precision: float | None, threshold: float | None, *, all_to_review: bool) -> str:
     """A sentence on what decides which photos are labeled: a promised precision, a threshold instead, or neither.
 
@@ -202,7 +209,7 @@ def rule_text(precision: float | None, threshold: float | None, *, all_to_review
     if precision is not None and all_to_review:
         return f"Precision {precision_text(precision)} can be promised for no class: every photo goes to review."
     if precision is not None:
-        return f"Precision: {precision_text(precision)}, expected of the labeled rows."
+        return f"At least {100 * precision:g}% of the labels that it gives by itself should be right."
     if all_to_review:
         return _NO_PROMISE
     return "No precision was promised: an earlier Hangtag labeled photos by the model's own thresholds all the same."

@@ -40,7 +40,7 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     if as_json:
         print(receipt.model_dump_json(indent=1))
     else:
-        print_receipt(receipt, Console())
+        print_receipt(receipt, Console(), promise=bar.earlier is None)  # else it was said when work began
     passing = sum(found.count for fault, found in receipt.errors.items() if fault in RETRYABLE)
     if passing:
         rows = number_of(passing, "failed row")
@@ -51,8 +51,11 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
 
 def say_rule(model: ModelPin, console: Console) -> None:
     """Say what decides which rows are labeled, in yellow if that is not a promised precision."""
-    promised = model.precision is not None and not model.all_to_review
-    console.say(model.rule, "" if promised else "yellow")
+    console.say(model.rule, "" if _is_promised(model) else "yellow")
+
+
+def _is_promised(model: ModelPin) -> bool:
+    return model.precision is not None and not model.all_to_review
 
 
 class _Bar:
@@ -79,8 +82,11 @@ class _Bar:
         self._progress.update(self._task, completed=done)
 
 
-def print_receipt(receipt: Receipt, console: Console) -> None:
-    """Tables of counts by label and by status, then the rate and where the results are."""
+def print_receipt(receipt: Receipt, console: Console, *, promise: bool = True) -> None:
+    """Tables of counts by label and by status, then the rate and where the results are.
+
+    ``promise``: whether to say the precision that ruled; that there was none is always said.
+    """
     table = Table(title=number_of(receipt.rows, "row"), title_justify="left")
     table.add_column("label")
     table.add_column("rows", justify="right")
@@ -112,16 +118,17 @@ def print_receipt(receipt: Receipt, console: Console) -> None:
         console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
     if photos_text(receipt.photos):
         console.print(photos_text(receipt.photos), highlight=False)
-    _print_model(receipt, console)
+    _print_model(receipt, console, rule=promise or not _is_promised(receipt.model))
     _print_lists(receipt, console)
     console.print(f"Results: [bold]{escape(receipt.output)}[/bold]", highlight=False, soft_wrap=True)
 
 
-def _print_model(receipt: Receipt, console: Console) -> None:
+def _print_model(receipt: Receipt, console: Console, *, rule: bool) -> None:
     """Which model labelled, what it promises, and a warning if the photos have drifted."""
     called = f" ({receipt.named.words})" if receipt.named else ""
     console.print(f"Model: {escape(receipt.model.reference + called)}", highlight=False, soft_wrap=True)
-    say_rule(receipt.model, console)
+    if rule:
+        say_rule(receipt.model, console)
     if receipt.audit:
         console.print(f"Audit: {receipt.audit.words}", highlight=False, soft_wrap=True)
     if receipt.drift and receipt.drift.warning:

@@ -48,7 +48,7 @@ def label(
     Args:
         request: what to label, with what, into what.
         on_progress: called as rows are done.
-        on_model: called with the pinned model, before anything is written.
+        on_model: called with the pinned model when work begins; not where all was done already.
         say: called with sentences for a person: the version, the variant and the image column that were chosen, if the
             request names none, and what is taken over from an earlier result.
 
@@ -69,7 +69,6 @@ def label(
     if words:
         say(words)
     pin = verified_pin(model.path, begun_variant(request.variant, begun, model.path), request.options, say)
-    on_model(pin)
     catalogue = request.catalogue(request.output.suffix.lower())
     if catalogue.column_words:
         say(catalogue.column_words)
@@ -86,6 +85,7 @@ def label(
         if receipt and not begin_retry(job, receipt.retry + 1):
             return receipt
         _check_preprocessing(job)
+        on_model(job.model)
         if previous and job.missing_chunks():
             say(carry_over(previous, job.storage, terms_of(job.model, job.spec.options)))
         return _run(job, request, model.path, on_progress)

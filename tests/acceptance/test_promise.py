@@ -160,8 +160,9 @@ def test_rows_under_their_thresholds_or_beyond_the_limit_go_to_review_and_no_oth
 
 
 def test_the_table_says_which_precision_rules(label: Label, sure_bundle: Path) -> None:
-    _, said, _ = label(model=sure_bundle)
-    assert "Precision: 0.90, expected of the labeled rows" in said
+    _, said, began = label(model=sure_bundle)
+    rule = "At least 90% of the labels that it gives by itself should be right."
+    assert (said.count(rule), began.count(rule)) == (0, 1), "once, when work begins"
     assert "not sure enough" in said
     assert "unlike what the model knows" in said
 
@@ -171,6 +172,7 @@ def test_a_precision_that_can_be_promised_for_no_class_is_said(label: Label, sur
     assert status == 0
     for text in (said, warned):
         assert "Precision 0.99 can be promised for no class: every photo goes to review." in text
+    assert "This model can promise 0.90, 0.98." in warned
     assert set(statuses(tmp_path / "labels.parquet")) == {"review", "failed"}
 
 
@@ -181,6 +183,7 @@ def test_another_precision_is_refused_before_anything_is_written(
     model = sure_bundle / "model.onnx" if lone else sure_bundle
     status, said, refused = label("--precision", 0.93, model=model)
     assert (status, said) == (2, "")
+    assert "should be right" not in refused
     assert refused.strip() == "hangtag: Expected --precision to be one of 0.90, 0.98, 0.99, got 0.93."
     assert list(tmp_path.iterdir()) == []
 
@@ -201,7 +204,7 @@ def test_workers_on_the_queue_honour_the_jobs_precision(
         asked = () if precision is None else ("--precision", precision)
         cluster.must("submit", catalogue, *options, "--job", job, *asked)
     for job in ("strict", "own"):
-        assert "Precision: " in cluster.must("jobs", "watch", job)
+        assert "should be right." in cluster.must("jobs", "watch", job)
     assert label("--precision", 0.98, model=sure_bundle)[0] == 0
     assert_same(cluster.job("strict").rows(), pq.read_table(tmp_path / "labels.parquet").to_pylist())
     reviews = [sum(row["status"] == "review" for row in cluster.job(job).rows()) for job in ("own", "strict")]

@@ -134,14 +134,16 @@ def test_the_reason_for_a_look_is_said(sure_bundle, catalogue, capsys):
     assert ["unlike what the model knows" in line for line in text.out.splitlines()] == [
         reason is ReviewReason.UNKNOWN for reason in reasons
     ]
-    assert text.err == "Precision: 0.98, expected of the labeled rows.\n"
+    assert text.err == "At least 98% of the labels that it gives by itself should be right.\n"
 
 
 def test_a_precision_that_is_promised_for_no_class_is_said_beside_the_answers(sure_bundle, good, capsys):
     classify_and_show([good], sure_bundle, None, 1, precision=0.99, as_json=True)
     said = capsys.readouterr()
     assert json.loads(said.out)["status"] == "review"
-    assert said.err == "Precision 0.99 can be promised for no class: every photo goes to review.\n"
+    assert said.err == (
+        "Precision 0.99 can be promised for no class: every photo goes to review. This model can promise 0.90, 0.98.\n"
+    )
 
 
 def test_a_model_that_promises_nothing_says_so_and_a_threshold_is_said(unsure_bundle, good, capsys):

@@ -30,6 +30,18 @@ def test_products_and_doubtful_rows_have_a_line(answered_job) -> None:
     assert any("photos of one product disagree" in line and "50.0%" in line for line in lines)
 
 
+def test_the_promise_is_said_unless_it_was_when_work_began(answered_job) -> None:
+    receipt = finish_job(answered_job([sure("shoe")], ["A"]))
+    for precision, rule in ((0.95, "At least 95% of the labels"), (None, "No precision was promised")):
+        ruled = receipt.model_copy(update={"model": receipt.model.model_copy(update={"precision": precision})})
+        texts = []
+        for promise in (True, False):
+            console = Console(file=StringIO(), width=400)
+            print_receipt(ruled, console, promise=promise)
+            texts.append(rule in console.file.getvalue())
+        assert texts == [True, precision is None], "that nothing is promised is always said"
+
+
 @pytest.mark.parametrize(("answer", "line"), [(sure("hat"), None), (unsure("hat"), "To review: 1 row: ")])
 def test_what_there_is_none_of_has_no_line(answered_job, answer, line) -> None:
     found = [
