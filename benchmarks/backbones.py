@@ -60,6 +60,10 @@ def _measured(name: str, size: int) -> tuple[str, ...]:
     keras.utils.set_random_seed(0)
     network = build_network(Arch(arch), size, 10, weights=NamedWeights.NONE, alpha=float(alpha) if alpha else None)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), np.uint8)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0  # norms of these pixels: else values fade to a constant, which cannot be quantized
+    network(pixels, training=True)
     return (*_exported(to_logits(network, size), pixels), f"{_trained(network, pixels):.0f}")
 
 

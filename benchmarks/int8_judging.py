@@ -1,67 +1,126 @@
-"""How often a lighter variant ships, by what it truly loses and by how many photos judge it, simulated.
+"""How often int8 and worse variants of trained networks ship, by how many photos judge them, drawn again and again.
 
-    python benchmarks/int8_judging.py [--allowed 0.5] [--draws 2000]
+    python benchmarks/int8_judging.py --run runs/train/shop [runs/train/other ...] --judge clothing/train
+        [--allowed 0.5] [--draws 300]
 
-Each kind of variant changes a share of the labels of unseen photos, of training photos another share, and loses and
-wins a share; these are what int8 of trained networks did on 2,000 unseen photos (docs/measurements.md), and some worse
-ones. Three rules are compared: the points lost on validation, the lower end of their 95% interval, and the estimate of
-``exporter.cost.drop``, which ``hangtag export`` goes by.
+Of each run int8 is made with its first layer in floating point, and with all layers quantized; the worse ones have
+weights of 6, 5 and 4 bits, with one scale a tensor. What each truly loses is counted on those photos in the class
+folders of ``--judge`` that the run does not know. Validation photos are drawn from these, training photos from those
+that the run keeps, and three rules judge: the points lost, the lower end of their 95% interval, and the estimate that
+``hangtag export`` goes by.
 """
 
 import argparse
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnx
+from onnx import numpy_helper
 from rich.console import Console
 from rich.table import Table
 
-from exporter.cost import Drop, drop
+from exporter.cost import Drop, Float32, drop
+from exporter.int8.quantize import QuantizeError, Quantizer
+from exporter.load_tensorflow import load_tensorflow
+from exporter.parity import onnx_scores
+from exporter.training_run import TrainingRun, read_training_run
+from models.decision import Scores
+from models.preprocess import preprocess
+from trainer.splits.assigned import read_splits
 
-KINDS = {
-    "mobilenet 0.25, gains 0.9": (0.062, 0.015, 0.0245, 0.027),
-    "cnn, loses 0.4": (0.0165, 0.0065, 0.002, 0.0195),
-    "loses 0.3": (0.025, 0.009, 0.006, 0.015),
-    "loses 0.8": (0.04, 0.016, 0.008, 0.02),
-    "loses 1.5": (0.06, 0.03, 0.015, 0.04),
-    "loses 3": (0.10, 0.055, 0.025, 0.06),
-    "loses 8.8": (0.25, 0.138, 0.05, 0.2),
-    "mobilenet 0.25 as before, loses 9.8": (0.2965, 0.164, 0.0655, 0.38),
-}
-"""Of unseen photos the share whose label changes, is lost, and won; of training photos the share that changes."""
-PHOTOS = ((30, 85), (100, 200), (341, 256), (1000, 256), (5000, 256))
+PHOTOS = ((30, 85), (300, 250))
 """Validation and training photos that are compared."""
+_MOST = 1300
 
 
 def main() -> None:
-    """Simulate and print a table."""
+    """Draw and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, nargs="+", required=True)
+    parser.add_argument("--judge", type=Path, required=True)
     parser.add_argument("--allowed", type=float, default=0.5)
-    parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--draws", type=int, default=300)
     asked = parser.parse_args()
-    table = Table(
-        "variant", *(f"{known}+{others}" for known, others in PHOTOS), title="Ships: points, interval, estimate"
-    )
-    chance = np.random.default_rng(0)
-    for kind, shares in KINDS.items():
-        cells = []
-        for known, others in PHOTOS:
-            costs = [_drawn(chance, known, others, *shares) for _ in range(asked.draws)]
-            rules = ([c.points for c in costs], [c.points_95[0] for c in costs], [c.estimate for c in costs])
-            cells.append(" ".join(f"{(np.array(rule) <= asked.allowed).mean():.2f}" for rule in rules))
-        table.add_row(kind, *cells)
+    load_tensorflow()
+    headings = ("run", "variant", "truly lost (95%)", "labels changed", *(f"{n}+{m}" for n, m in PHOTOS))
+    table = Table(*headings, title="Ships: points, interval, estimate")
+    for path in asked.run:
+        for row in _rows(path, asked):
+            table.add_row(path.name, *row)
     Console(width=160).print(table)
 
 
+def _rows(path: Path, asked: argparse.Namespace) -> Iterator[tuple[str, ...]]:
+    from exporter.export import _load_network
+    from exporter.graph import to_logits
+
+    run, chance = read_training_run(path), np.random.default_rng(0)
+    model = to_logits(_load_network(run), run.preprocess.size, run.unknown_head)
+    unseen, labels = _unseen(path, run, asked.judge)
+    photos = np.concatenate([unseen, run.training_pixels()[1::2]])
+    exact = onnx_scores(model.SerializeToString(), photos)
+    float32 = Float32(model, photos, exact, run, "")
+    for name, other in _variants(model, run):
+        scores = onnx_scores(other.SerializeToString(), photos)
+        true = drop(exact.probabilities[: len(labels)], scores.probabilities[: len(labels)], labels)
+        cells = []
+        for known, others in PHOTOS:
+            costs = [_drawn(float32, scores, labels, known, others, chance) for _ in range(asked.draws)]
+            rules = ([c.points for c in costs], [c.points_95[0] for c in costs], [c.estimate for c in costs])
+            cells.append(" ".join(f"{(np.array(rule) <= asked.allowed).mean():.2f}" for rule in rules))
+        points = f"{true.points:.2f} ({true.points_95[0]:.2f} to {true.points_95[1]:.2f})"
+        yield name, points, f"{1 - true.agreement:.1%}", *cells
+
+
+def _unseen(path: Path, run: TrainingRun, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and labels of photos that the run does not know."""
+    known = {photo.sha256 for photo in read_splits(path / "splits.csv")}
+    files = [(number, file) for number, name in enumerate(run.classes) for file in sorted((folder / name).iterdir())]
+    pixels, labels = [], []
+    for place in np.random.default_rng(0).permutation(len(files)):
+        number, file = files[place]
+        data = file.read_bytes()
+        if hashlib.sha256(data).hexdigest() not in known and len(pixels) < _MOST:
+            pixels.append(preprocess(data, run.preprocess))
+            labels.append(number)
+    return np.stack(pixels), np.array(labels)
+
+
+def _variants(model: onnx.ModelProto, run: TrainingRun) -> Iterator[tuple[str, onnx.ModelProto]]:
+    with tempfile.TemporaryDirectory() as scratch:
+        quantizer = Quantizer(model, run.training_pixels()[::2], 7, Path(scratch))
+        for layers in (1, 0):
+            try:
+                yield f"int8, {layers} in float", quantizer.quantize(layers)
+            except QuantizeError as error:
+                print(run.name, error)
+    for bits in (6, 5, 4):
+        coarse = onnx.ModelProto()
+        coarse.CopyFrom(model)
+        for array in coarse.graph.initializer:
+            weights = numpy_helper.to_array(array)
+            if weights.ndim == len("NCHW"):
+                step = np.abs(weights).max() / (2 ** (bits - 1) - 1)
+                array.CopyFrom(numpy_helper.from_array((np.round(weights / step) * step).astype("f4"), array.name))
+        yield f"{bits} bits", coarse
+
+
 def _drawn(
-    chance: np.random.Generator, known: int, others: int, changed: float, lost: float, won: float, trained: float
+    float32: Float32, scores: Scores, labels: np.ndarray, known: int, others: int, chance: np.random.Generator
 ) -> Drop:
-    """The drop of labels that are drawn: class 0 is right, a lost label becomes 1, a won one was 1."""
-    shares = [lost, won, changed - lost - won, 1 - changed]
-    kinds = chance.choice(4, known, p=shares)
-    before, after = np.array([0, 1, 1, 0])[kinds], np.array([1, 0, 2, 0])[kinds]
-    flipped = (chance.random(others) < trained).astype(int)
-    scores = np.eye(3)
-    every = np.concatenate([before, np.zeros(others, int)]), np.concatenate([after, flipped])
-    return drop(scores[every[0]], scores[every[1]], np.zeros(known, int))
+    total = len(float32.photos)
+    validation = chance.choice(len(labels), known)
+    rows = np.concatenate([validation, chance.choice(np.arange(len(labels), total), others)])
+    part = replace(
+        float32,
+        scores=Scores(float32.scores.probabilities[rows], None),
+        run=replace(float32.run, labels=labels[validation]),
+    )
+    return part.drop(Scores(scores.probabilities[rows], None))
 
 
 if __name__ == "__main__":

@@ -15,20 +15,23 @@ from models.decision import Scores
 from models.errors import ImageError
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.session import open_session
+from models.statistics.calibration import calibrated
 from models.statistics.intervals import Interval, difference_interval
 
-__all__ = ["Drop", "Float32", "drop", "speed_gain", "whole_gain"]
+__all__ = ["Drop", "Float32", "drop", "expected_loss", "speed_gain", "whole_gain"]
 
 _PHOTOS: Final = 32
 _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3
 """Fewer rounds, since decoding large photos takes seconds, the same for both models."""
-_PRIOR_CHANGES: Final = 10
-_PRIOR_LOST: Final = 1
-"""Changed labels, and labels lost among them, that count before any is seen. Measured (docs/measurements.md): a changed
-label costs -0.15 to 0.27 of a label in networks that were quantized well, 0.33 in one that lost ten points."""
+_WORTH: Final = 500
+"""How many validation photos the expected loss counts for. One photo lost of 30 must not refuse a variant, nor may luck
+on 30 let one pass; on thousands, what is measured counts (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
-"""The least that a changed label is taken to cost."""
+"""The least that a changed label is taken to cost: confidences of a network that has hardly learned all but tie."""
+_NEAREST: Final = 0.25
+_FEWEST: Final = 20
+"""The moves that count are those of a quarter of the photos, 20 at least: those with the smallest leads."""
 
 
 @dataclass(frozen=True)
@@ -87,29 +90,33 @@ class Float32:
 
     def drop(self, variant: Scores) -> Drop:
         """What a variant loses, by its scores of the photos."""
-        return drop(self.scores.probabilities, variant.probabilities, self.run.labels)
+        labels, temperature = self.run.labels, self.run.confidence.temperature
+        before, after = self.scores.probabilities / temperature, variant.probabilities / temperature
+        return drop(before, after, labels, expected_loss(before, after, before[: len(labels)]))
 
 
-def drop(reference: npt.NDArray[np.floating], got: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> Drop:
+def drop(
+    reference: npt.NDArray[np.floating],
+    got: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.integer],
+    expected: float = 0.0,
+) -> Drop:
     """Compare a variant with float32.
 
-    The points lost on 30 photos are chance: one photo is 3.3. So the estimate is a product: the share of labels that
-    change, times what a change costs. The share needs no true labels, and is counted on all photos. The cost is counted
-    on photos with a known label, as if ten more labels had changed and one of them been lost. It is a twentieth of a
-    label at least, so that no luck lets a variant pass that changes many. On thousands of photos the estimate is close
-    to the points that are measured.
+    The points lost on 30 photos are chance: one photo is 3.3. So the estimate is of these photos and of 500 more, of
+    which the share ``expected`` is lost. On thousands of photos it is close to the points that are measured.
 
     Args:
         reference: float32's probabilities or logits, ``(n + m, classes)``; n is at least one.
         got: the variant's, of the same photos.
         labels: class indices ``(n,)``; those of the m photos behind them are not known.
+        expected: share of photos that the variant is expected to lose, by :func:`expected_loss`.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
-    known, changed = len(labels), before != after
+    known = len(labels)
     right_before, right_after = before[:known] == labels, after[:known] == labels
     lost, won = int((right_before & ~right_after).sum()), int((~right_before & right_after).sum())
     low, high = difference_interval(lost, won, known)
-    price = (lost - won + _PRIOR_LOST) / (int(changed[:known].sum()) + _PRIOR_CHANGES)
     return Drop(
         photos=known,
         accuracy=float(right_after.mean()),
@@ -117,9 +124,35 @@ def drop(reference: npt.NDArray[np.floating], got: npt.NDArray[np.floating], lab
         points=100 * (lost - won) / known,
         points_95=(100 * low, 100 * high),
         compared=len(before),
-        agreement=float(1 - changed.mean()),
-        estimate=float(100 * changed.mean() * max(price, _CHEAPEST)),
+        agreement=float(np.mean(before == after)),
+        estimate=100 * (lost - won + _WORTH * expected) / (known + _WORTH),
     )
+
+
+def expected_loss(
+    reference: npt.NDArray[np.floating], got: npt.NDArray[np.floating], unseen: npt.NDArray[np.floating]
+) -> float:
+    """The share of unseen photos that a variant is expected to lose; it needs no labels.
+
+    A photo's label changes where the variant moves the lead of its likeliest class over the second by more than that
+    lead. Training photos have larger leads than others, so that to count their changed labels is to expect too few. But
+    the moves are of one size on all photos with a small lead: each unseen photo is given each of these moves, and a
+    changed label costs what calibrated confidences say, the likeliest class's less the second's, and 0.05 at least.
+
+    Args:
+        reference: float32's logits of any photos, ``(n, classes)``, divided by the temperature.
+        got: the variant's, of the same photos.
+        unseen: float32's, of photos that were not learned from, ``(m, classes)``.
+    """
+    order = np.argsort(-reference, axis=1)[:, :2]
+    (first, second), (now_first, now_second) = (np.take_along_axis(rows, order, 1).T for rows in (reference, got))
+    lead = first - second
+    nearest = np.argsort(lead)[: max(_FEWEST, int(_NEAREST * len(lead)))]
+    moves = np.sort((now_first - now_second - lead)[nearest])
+    top = np.sort(unseen, axis=1)[:, -2:]
+    flipped = np.searchsorted(moves, top[:, 0] - top[:, 1]) / len(moves)
+    shares = np.sort(calibrated(unseen, 1.0), axis=1)[:, -2:]
+    return float(np.mean(flipped * np.maximum(shares[:, 1] - shares[:, 0], _CHEAPEST)))
 
 
 def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _ROUNDS) -> float:

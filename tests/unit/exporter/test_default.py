@@ -106,7 +106,7 @@ def test_a_variant_that_is_no_quicker_or_not_as_good_is_no_default_and_the_reaso
 
 
 def test_a_loss_beyond_chance_that_may_be_more_than_allowed_is_no_default(choose, made, lighter, cost):
-    """The estimate lets it ship: few labels of training photos change."""
+    """The estimate is within what is allowed, so that it ships."""
     sure = lighter(cost=replace(cost, points=1.76, points_95=(0.25, 3.25)))
     default = choose(made(), sure)
     assert default.name == "float32"

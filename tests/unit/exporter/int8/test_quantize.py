@@ -217,3 +217,29 @@ def test_hidden_dense_layers_are_body_and_the_logits_are_not():
 def test_a_network_without_layers_before_its_logits_has_no_body():
     model: onnx.ModelProto = graph(("MatMul", ["image", "classes"], ["logits"]))
     assert body_nodes(model) == []
+
+
+def test_an_activation_that_is_all_but_constant_is_an_error_and_no_reason_for_other_ranges(tmp_path):
+    """There is no histogram of its values; ranges of all values would be another rule than all networks have."""
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 4, 4, 3])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])
+    kernel = np.full((8, 3, 3, 3), 1e-9, np.float32)
+    arrays = {"first": kernel, "second": np.ones((8, 8, 1, 1), np.float32), "bias": np.full(8, 1e6, np.float32)}
+    constants = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    constants += [
+        numpy_helper.from_array(np.ones((8, 2), np.float32), "head"),
+        numpy_helper.from_array(np.array([2, 3]), "axes"),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "first", "bias"], ["a"], name="a"),
+        helper.make_node("Conv", ["a", "second"], ["b"], name="b"),
+        helper.make_node("ReduceMean", ["b", "axes"], ["features"], keepdims=0),
+        helper.make_node("MatMul", ["features", "head"], ["logits"], name="head"),
+    ]
+    graph = helper.make_graph(nodes, "flat", [image], [logits], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 4, 4, 3), dtype=np.uint8)
+    with pytest.raises(QuantizeError, match=r"ONNX Runtime's tools cannot quantize it \(ValueError: "):
+        Quantizer(model, pixels, 7, tmp_path).quantize()
