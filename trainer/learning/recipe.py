@@ -110,20 +110,24 @@ class Recipe:
 
 _CNN: Final = Recipe(
     size=128,
-    epochs=80,
+    epochs=60,
     batch=64,
     rate=2e-3,
+    weight_decay=0.5,
     average=0.05,
     augmentation=Augmentation(zoom=(0.65, 1.12), stretch=0.15, colour=0.3, erase=0.25),
     stages=(Stage(until=0.35, scale=0.5), Stage(until=0.7, scale=0.75)),
+    steps=640,
     bfloat16=True,
 )
-_CNN_AGAIN: Final = replace(_CNN, epochs=40)
+_CNN_AGAIN: Final = replace(_CNN, epochs=30, steps=320)
 """The recipe for training from a network's own weights: as from scratch, in half the time."""
 _SIMPLE: Final = Recipe(
     size=128, epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0, bfloat16=True
 )
-_FROM_NOTHING: Final = replace(_CNN, epochs=40, augmentation=Augmentation(), stages=(), bfloat16=False)
+_FROM_NOTHING: Final = replace(
+    _CNN, epochs=40, weight_decay=0.05, augmentation=Augmentation(), stages=(), bfloat16=False
+)
 _PRETRAINED: Final = replace(
     _FROM_NOTHING,
     size=160,
