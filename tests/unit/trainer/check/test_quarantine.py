@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +184,23 @@ def test_of_a_table_a_csv_without_other_names_is_written_down(photos, tmp_path):
     left = read_dataset(moved.kept_csv).photos
     assert [photo.path for photo in left] == sorted(photos.rglob("[0-9].png"))
     assert [photo.product for photo in left] == [f"{names.index(str(p.path.relative_to(photos))):03}" for p in left]
+
+
+def test_what_was_fetched_stays_in_the_cache_and_its_rows_go(photos, tmp_path):
+    broken = photos / "hat" / "page.jpg"
+    dataset = read_dataset(write_table(photos / "shop.csv", [broken, *sorted(photos.rglob("[0-9].png"))]))
+    fetched = replace(dataset.photos[0], cell="https://shop.example/page.jpg")
+    dataset = replace(dataset, photos=(fetched, *dataset.photos[1:]))
+    checkup = check_up(dataset, StatisticsStore(tmp_path.parent / "cache"), lambda *_: None)
+    check_quarantine(dataset.source, tmp_path / "aside")
+    moved = quarantine(checkup, tmp_path / "aside")
+    assert (moved.moved, broken.read_text()) == (0, "<html>")
+    assert [photo.path for photo in read_dataset(moved.kept_csv).photos] == sorted(photos.rglob("[0-9].png"))
+
+
+def write_table(path, files):
+    path.write_text("image,label\n" + "".join(f"{file},{file.parent.name}\n" for file in files))
+    return path
 
 
 def test_a_csv_that_is_called_like_the_log_is_not_overwritten(photos, tmp_path):
