@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import bulk
+import checking
 import growth
 import guard
 import one_photo
@@ -30,7 +31,7 @@ from page import IMAGES, PAGE, RESULTS, draw, render
 
 PHOTOS = 5000
 TURNS = 5
-PARTS = ("bulk", "one_photo", "guard", "growth", "scale_out")
+PARTS = ("bulk", "one_photo", "guard", "growth", "scale_out", "checking")
 
 
 def main() -> None:
@@ -85,6 +86,8 @@ def _measure(
             return bulk.measure(material, arguments.turns, arguments.before, show)
         case "one_photo":
             return one_photo.measure(shop_material(arguments.photos, arguments.count, show), arguments.turns, show)
+        case "checking":
+            return checking.measure(shop_material(arguments.photos, arguments.count, show), show)
         case "scale_out":
             if "growth" not in measured:
                 sys.exit("Expected the part growth in results.json, from which requests come; measure it first.")

@@ -3,7 +3,8 @@
     python benchmarks/checking.py [--photos PHOTOS] [--counts 1000 10000 50000] [--keep FOLDER]
 
 The photos that there are come back again and again with small edits, all of them different files: saved again, smaller,
-with a little cut off, lighter. Each check starts with an empty cache.
+with a little cut off, lighter. Each check starts with an empty cache. ``python benchmarks/bench.py --only checking``
+makes one of them beside cleanvision's.
 """
 
 import argparse
@@ -11,11 +12,16 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from measuring import run
+from bulk import PEERS
+from material import Material, peer_python, photo_list
+from measuring import Ran, cores, run
 from PIL import Image, ImageEnhance
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +31,8 @@ from trainer.sample import draw_catalogue
 
 DRAWN = 2000
 QUALITY = 88
+BESIDE = 10_000
+"""Photos that both programs check; a run each."""
 
 
 def main() -> None:
@@ -37,10 +45,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or Path(scratch)
         photos = arguments.photos or _drawn(Path(scratch) / "drawn")
-        rows = [
-            _check(_edited(photos, folder / f"{count}", count), Path(scratch) / f"{count}-out")
-            for count in arguments.counts
-        ]
+        rows = []
+        for count in arguments.counts:
+            ran, pairs = _check(_edited(photos, folder / f"{count}", count), Path(scratch) / f"{count}-out")
+            rows.append((count, ran.seconds, ran.largest_mb, len(pairs)))
     table = Table(
         "images", "seconds", "ms an image", "peak MB of a process", "pairs", title="hangtag check, empty cache"
     )
@@ -83,11 +91,48 @@ def _edit(source: Path, target: Path, number: int) -> None:
     ImageEnhance.Brightness(photo).enhance(rng.uniform(0.98, 1.02)).save(target, quality=QUALITY - number % 12)
 
 
-def _check(data: Path, out: Path) -> tuple[int, float, float, int]:
+def _check(data: Path, out: Path) -> tuple[Ran, list[tuple[str, str]]]:
+    """What it took, and the near pairs."""
     with tempfile.TemporaryDirectory() as cache:
         ran = run([sys.executable, "-m", "hangtag", "check", data, "--out", out], {"XDG_CACHE_HOME": cache})
     summary = json.loads((out / "check.json").read_text())
-    return summary["images"], ran.seconds, ran.largest_mb, len(summary["near_duplicates"])
+    return ran, [(pair["first"]["image"], pair["second"]["image"]) for pair in summary["near_duplicates"]]
+
+
+def measure(material: Material, show: Callable[[str], None]) -> dict[str, Any]:
+    """``hangtag check`` and cleanvision, on edited copies of the photos that the network has learned from."""
+    python = peer_python("cleanvision", show)
+    with tempfile.TemporaryDirectory() as scratch:
+        data = _edited(material.originals, Path(scratch) / "data", BESIDE)
+        originals = len(photo_list(material.originals))
+        show("hangtag check")
+        ours, pairs = _check(data, Path(scratch) / "out")
+        show("cleanvision")
+        theirs = run([python, "-P", PEERS / "cleanvision_check.py", data, cores()], {"PYTHONPATH": ""})
+        sets = json.loads(theirs.said.splitlines()[-1])
+    return {
+        "photos": material.said(),
+        "edited": BESIDE,
+        "with_a_twin": sum(n >= originals or n + originals < BESIDE for n in range(BESIDE)),
+        "contestants": {
+            "hangtag check": _found(ours, pairs, originals),
+            "cleanvision": _found(theirs, (pair for names in sets for pair in combinations(names, 2)), originals),
+        },
+    }
+
+
+def _found(ran: Ran, pairs: Iterable[tuple[str, str]], originals: int) -> dict[str, Any]:
+    """Copies of one photo are twins; their names are numbers."""
+    twins: set[int] = set()
+    wrong = 0
+    for pair in pairs:
+        first, second = (int(Path(name).stem) for name in pair)
+        if first % originals == second % originals:
+            twins |= {first, second}
+        else:
+            wrong += 1
+    took = {"seconds": ran.seconds, "processor_s": ran.processor_s, "memory_mb": ran.memory_mb}
+    return {name: round(value, 1) for name, value in took.items()} | {"found": len(twins), "wrong_pairs": wrong}
 
 
 if __name__ == "__main__":

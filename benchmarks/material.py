@@ -98,12 +98,14 @@ class Material:
     Attributes:
         source: what the photos are, for people; no path of this machine.
         photos: folders of ``.jpg`` files that can all be read.
+        originals: class folders of what they are copies of.
         size: side of the network's square, in pixels.
         run: the training run, whose Keras network the bundle was made from.
     """
 
     source: str
     photos: Path
+    originals: Path
     size: int
     run: Path
     bundle: Path
@@ -162,7 +164,7 @@ def shop_material(
     model = KEPT / f"model-{_key(originals, size, epochs, int8)}"
     train = partial(_train, originals, size=size, epochs=epochs, int8=int8)
     _once(model, train, show, "training and exporting a network")
-    return Material(source, copies, size, model / "run", model / "bundle")
+    return Material(source, copies, originals, size, model / "run", model / "bundle")
 
 
 def _key(*parts: object) -> str:

@@ -49,7 +49,14 @@ _OTHERS = "#c8641b"
 
 def render(results: Mapping[str, Any]) -> str:
     """The page, as Markdown."""
-    sections = {"bulk": _bulk, "one_photo": _one_photo, "growth": _growth, "scale_out": _scale_out, "guard": _guard}
+    sections = {
+        "bulk": _bulk,
+        "one_photo": _one_photo,
+        "checking": _checking,
+        "growth": _growth,
+        "scale_out": _scale_out,
+        "guard": _guard,
+    }
     parts = results["parts"]
     return "\n".join([_HEAD, *(line for name in sections if name in parts for line in sections[name](parts[name]))])
 
@@ -175,6 +182,27 @@ def _one_photo(part: Mapping[str, Any]) -> list[str]:
             },
         ),
         *(_winners(part["contestants"], name, _BETTER_ALONE) for name in part["contestants"] if name.startswith(_OURS)),
+    ]
+
+
+def _checking(part: Mapping[str, Any]) -> list[str]:
+    return [
+        "## Checking\n",
+        _measured(part),
+        f"{part['edited']:,} copies of their originals with small edits (a little cut off, smaller, lighter, saved "
+        "again), with an empty cache; one run each, all checks that each makes by default. imagededup is missing: it "
+        "needs PyTorch.\n",
+        _table(
+            [{"name": name, "of": part["with_a_twin"]} | one for name, one in part["contestants"].items()],
+            {
+                "": "{name}",
+                "seconds": "{seconds:,.0f}",
+                "processor s": "{processor_s:,.0f}",
+                "memory, MB": "{memory_mb:,.0f}",
+                "copies with a twin that is named": "{found:,} of {of:,}",
+                "wrong pairs": "{wrong_pairs:,}",
+            },
+        ),
     ]
 
 

@@ -18,6 +18,11 @@ PINS = sorted((ROOT / "benchmarks" / "peers").glob("*.txt"))
 COMMITTED = {"label": spread([1.9, 2.0, 2.1]), "queue": spread([0.8, 0.9, 1.0])}
 BURN = "import time\nwhile time.process_time() < 0.3: pass"
 LEAVE_BEHIND = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True)"
+NOT_WAITED_FOR = """
+import os, signal, subprocess, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", sys.argv[1]]).wait()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,10 @@ def test_processor_time_of_what_a_command_leaves_behind_counts_and_is_not_its_ow
     assert ran.processor_s >= 0.25
     assert ran.own_s < ran.processor_s - 0.2
     assert run([sys.executable, "-c", BURN]).own_s >= 0.25
+
+
+def test_processor_time_of_what_nobody_waits_for_counts() -> None:
+    assert run([sys.executable, "-c", NOT_WAITED_FOR, BURN.replace("0.3", "1.0")]).processor_s >= 0.5
 
 
 def test_what_a_command_prints_is_kept_and_a_failure_ends_the_measurement() -> None:
