@@ -52,9 +52,11 @@ prove: install
 
 # On a machine that does nothing else. What it draws, trains and installs stays in .bench.
 bench: install
+	tests/install_system_packages.sh
 	$(BIN)/python benchmarks/bench.py
 
 bench-quick: install
+	tests/install_system_packages.sh
 	$(BIN)/python benchmarks/bench.py --quick
 
 demo: install
