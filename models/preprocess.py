@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import ImageError, ImageFault
+from models.file_kinds import unreadable_words
 from models.fit import Decode, Fit
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
     if len(data) > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
-    with _only_image_errors():
+    with _only_image_errors(data):
         image = _identified(data)
         _check_size(image)
         yield image
@@ -130,13 +131,9 @@ def _identified(data: bytes) -> Image.Image:
 
     Plugins that are loaded already are tried first; the first bytes tell formats apart, so any order will do.
     """
-    try:
-        with suppress(UnidentifiedImageError):
-            return Image.open(io.BytesIO(data), formats=_loaded_formats())
-        return Image.open(io.BytesIO(data), formats=accepted_formats())
-    except UnidentifiedImageError as error:
-        msg = f"Expected a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file, got {len(data):,} bytes that are none of them."
-        raise ImageError(msg) from error
+    with suppress(UnidentifiedImageError):
+        return Image.open(io.BytesIO(data), formats=_loaded_formats())
+    return Image.open(io.BytesIO(data), formats=accepted_formats())
 
 
 def accepted_formats() -> list[str]:
@@ -187,7 +184,7 @@ def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
 
 
 @contextmanager
-def _only_image_errors() -> Iterator[None]:
+def _only_image_errors(data: bytes = b"") -> Iterator[None]:
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd metadata; what cannot be decoded still raises
         try:
             yield
@@ -197,8 +194,7 @@ def _only_image_errors() -> Iterator[None]:
         except ImageError:
             raise
         except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged bytes
-            msg = f"The image is truncated or damaged ({type(error).__name__}: {error}); save it again."
-            raise ImageError(msg) from error
+            raise ImageError(unreadable_words(data, error)) from error
 
 
 def _pixels(image: Image.Image, spec: PreprocessSpec) -> Pixels:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import ImageError, InputError
+from models.file_kinds import is_text
 from models.text import one_line
 from models.whole_file import write_beside
 from trainer.data.dataset import Dataset, LabeledPhoto
-from trainer.data.file_kinds import is_text
 from worker.photos.photo import Photo, Wanted
 from worker.photos.source import Photos, open_photos
 from worker.places import scheme_of, shown

@@ -1,115 +1,44 @@
-"""What a file is by its first bytes, whatever it is called; and whether it ends before its own headers say it should.
-
-Pillow says of some formats, and of some cuts, that a file is cut short; of others only that it cannot read the file.
-"""
+"""The faults of files that are no photos: in another format, or not meant as photos."""
 
 import io
-import struct
 import warnings
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
 from models.errors import ImageError
+from models.file_kinds import FIRST_BYTES, other_kind, photo_format, to_save
 from models.photo import read_photo
 from trainer.data.photo_files import FaultKind, PhotoFault
 
-__all__ = ["ends_early", "is_text", "stray_fault", "unknown_fault"]
+__all__ = ["stray_fault", "unsupported_fault"]
 
-_PHOTOS: Final = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF8", "GIF"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-)
 _SUFFIXES: Final = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "TIFF": ".tif", "WebP": ".webp", "AVIF": ".avif"}
-_PICTURES: Final = (
-    (b"%PDF", "a PDF document"),
-    (b"%!PS", "a PostScript document"),
-    (b"8BPS", "a Photoshop document"),
-    (b"\xff\x0a", "a JPEG XL image"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
-)
-_MARKUP: Final = (
-    (b"<svg", "an SVG drawing", "save it as JPEG, PNG or WebP"),
-    (b"<!doctype html", "a web page", "fetch the photo itself"),
-    (b"<html", "a web page", "fetch the photo itself"),
-    (b"<?xml", "an XML document", "fetch the photo itself"),
-)
-_HEIF_BRANDS: Final = frozenset(
-    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-)
-_RAW_BRAND: Final = b"crx "
 _MEANT_FOR_PHOTOS: Final = frozenset(
     {".heic", ".heif", ".svg", ".psd", ".pdf", ".jp2", ".jxl", ".ico", ".tga", ".eps", ".raw", ".cr2", ".nef", ".dng"}
 )
-_SHOWN: Final = 1024
-"""How many first bytes tell what a file is."""
-_TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 
 
-def unknown_fault(data: bytes) -> PhotoFault:
-    """The fault of a file that is in none of our formats, judged by its bytes."""
-    if not data:
-        return PhotoFault(FaultKind.UNREADABLE, "The file is empty; fetch it again.")
-    photo = _photo_format(data)
-    if photo:
-        return PhotoFault(FaultKind.UNREADABLE, f"It begins like {photo}, but is damaged; fetch it again.")
-    known = _known(data) or _pillow_kind(data)
-    if known:
-        return PhotoFault(FaultKind.UNSUPPORTED, known)
-    if is_text(data[:_SHOWN]):
-        return PhotoFault(FaultKind.UNREADABLE, "It is text, not a photo; fetch the photo itself.")
-    return PhotoFault(FaultKind.UNREADABLE, "It is in none of the formats that Hangtag reads; fetch it again.")
+def unsupported_fault(data: bytes) -> PhotoFault | None:
+    """The fault of a file in a known format that is none of ours; None if its bytes do not tell, or are damaged."""
+    known = None if photo_format(data) else other_kind(data) or _pillow_kind(data)
+    return PhotoFault(FaultKind.UNSUPPORTED, known) if known else None
 
 
 def stray_fault(path: Path) -> PhotoFault | None:
     """The fault of a file whose name does not end like a photo's; None if it is not meant as a photo."""
     try:
-        data = read_photo(path)[:_SHOWN]
+        data = read_photo(path)[:FIRST_BYTES]
     except ImageError:
         return None
-    photo, suffix = _photo_format(data), path.suffix.lower()
+    photo, suffix = photo_format(data), path.suffix.lower()
     if photo:
         wanted = f"Its content is {photo}, its name is {path.name}; let the name end in {_SUFFIXES[photo]}."
         return PhotoFault(FaultKind.WRONG_EXTENSION, wanted)
     if suffix in _MEANT_FOR_PHOTOS:
-        return PhotoFault(FaultKind.UNSUPPORTED, _known(data) or _to_save(f"a file of the kind {suffix}"))
+        return PhotoFault(FaultKind.UNSUPPORTED, other_kind(data) or to_save(f"a file of the kind {suffix}"))
     return None
-
-
-def _known(data: bytes) -> str | None:
-    """What a file in another format is, and what to do; None if its first bytes do not tell."""
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-        return _to_save("an HEIF photo")
-    if data[4:8] == b"ftyp" and data[8:12]:
-        return _to_save("a raw photo") if data[8:12] == _RAW_BRAND else "It is a video; fetch a photo."
-    if data.startswith(b"PK\x03\x04"):
-        return "It is a ZIP archive; unpack it."
-    picture = next((kind for magic, kind in _PICTURES if data.startswith(magic)), None)
-    if picture:
-        return _to_save(picture)
-    start = data[:_SHOWN].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if not start.startswith(b"<"):
-        return None
-    return next((f"It is {kind}; {advice}." for mark, kind, advice in _MARKUP if mark in start), None)
-
-
-def _to_save(kind: str) -> str:
-    return f"It is {kind}; save it as JPEG, PNG or WebP."
-
-
-def _photo_format(data: bytes) -> str | None:
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP"
-    if data[4:12] in {b"ftypavif", b"ftypavis"}:
-        return "AVIF"
-    return next((name for magic, name in _PHOTOS if data.startswith(magic)), None)
 
 
 def _pillow_kind(data: bytes) -> str | None:
@@ -120,57 +49,6 @@ def _pillow_kind(data: bytes) -> str | None:
             warnings.catch_warnings(action="ignore"),
             Image.open(io.BytesIO(data), formats=[name for name in Image.ID if Image.OPEN[name][1]]) as image,
         ):
-            return _to_save(f"an image of the kind {image.format}")
+            return to_save(f"an image of the kind {image.format}")
     except Exception:  # noqa: BLE001 - Pillow's readers raise a dozen kinds on damaged bytes
         return None
-
-
-def is_text(start: bytes) -> bool:
-    """Whether a file begins as text does in UTF-8; an empty one does."""
-    try:
-        text = start.decode()
-    except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # a character may be cut at the end
-            return False
-        text = start[: error.start].decode()
-    return all(character.isprintable() or character.isspace() for character in text)
-
-
-def ends_early(data: bytes) -> bool:
-    """Whether a GIF, WebP, TIFF or AVIF file that cannot be read is shorter than it says; of others Pillow says so."""
-    measure = _MEASURES.get(_photo_format(data) or "")
-    try:
-        return measure is not None and measure(data)
-    except struct.error:  # not even the header is whole
-        return True
-
-
-def _cut_tiff(data: bytes) -> bool:
-    """Whether the first directory, or a value that it points to, lies beyond the end."""
-    order = "<" if data.startswith(b"II") else ">"
-    (directory,) = struct.unpack_from(f"{order}I", data, 4)
-    (count,) = struct.unpack_from(f"{order}H", data, directory)
-    for entry in range(count):
-        _, kind, values, offset = struct.unpack_from(f"{order}HHII", data, directory + 2 + 12 * entry)
-        size = values * _TIFF_SIZES[kind] if kind < len(_TIFF_SIZES) else 0
-        if size > 4 and offset + size > len(data):  # noqa: PLR2004 - more than fits into the entry itself
-            return True
-    return False
-
-
-def _cut_avif(data: bytes) -> bool:
-    place: int = 0
-    while place < len(data):
-        size: int = struct.unpack_from(">I", data, place)[0]
-        if size < 8:  # noqa: PLR2004 - up to the end, in 64 bits, or damaged
-            return False
-        place += size
-    return place > len(data)
-
-
-_MEASURES: Final[Mapping[str, Callable[[bytes], bool]]] = {
-    "GIF": lambda data: not data.rstrip(b"\0").endswith(b";"),
-    "WebP": lambda data: struct.unpack_from("<I", data, 4)[0] + 8 > len(data),
-    "TIFF": _cut_tiff,
-    "AVIF": _cut_avif,
-}

@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter, ImageStat, UnidentifiedImageError
 
 from models.errors import ImageError, ImageFault
+from models.file_kinds import ENDS_EARLY
 from models.preprocess import Pixels, opened, orientation_of, whole_rgb
-from trainer.data.file_kinds import ends_early, unknown_fault
+from trainer.data.file_kinds import unsupported_fault
 from trainer.data.photo_files import FaultKind, PhotoFault
 
 __all__ = ["COPY_SIDE", "ImageStatistics", "fault_of", "measure_photo"]
@@ -28,7 +29,6 @@ _GREY_SPREAD: Final = 4
 _CAMERA_TAGS: Final = frozenset({0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8769, 0x8825})
 """EXIF tags that TIFF itself does not need: maker, model, software, date, artist, and pointers to more EXIF and GPS."""
 _BRIGHTNESS: Final = np.array([0.241, 0.691, 0.068], np.float32)
-_TRUNCATED: Final = ("truncated", "unexpected end", "premature", "reached eof", "not enough image data")
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,7 @@ def fault_of(data: bytes, error: ImageError) -> PhotoFault:
     """The fault of a photo, given its bytes and the error that decoding raised."""
     if error.fault is not ImageFault.UNREADABLE:
         return PhotoFault(FaultKind(error.fault), str(error))
-    said = str(error.__cause__).lower()
-    if any(word in said for word in _TRUNCATED) or ends_early(data):
-        return PhotoFault(FaultKind.TRUNCATED, "The file ends too early; fetch it again.")
-    if isinstance(error.__cause__, UnidentifiedImageError):
-        return unknown_fault(data)
-    return PhotoFault(FaultKind.UNREADABLE, str(error))
+    if str(error) == ENDS_EARLY:
+        return PhotoFault(FaultKind.TRUNCATED, ENDS_EARLY)
+    other = unsupported_fault(data) if isinstance(error.__cause__, UnidentifiedImageError) else None
+    return other or PhotoFault(FaultKind.UNREADABLE, str(error))

@@ -125,7 +125,7 @@ def test_a_missing_photo_is_named(classifier, tmp_path):
 
 def test_an_unreadable_photo_is_named(classifier, tmp_path):
     (tmp_path / "page.jpg").write_text("<html>")
-    with pytest.raises(ImageError, match=r"page\.jpg.*none of them") as caught:
+    with pytest.raises(ImageError, match=r"page\.jpg: It is a web page; fetch the photo itself") as caught:
         classifier.classify([tmp_path / "page.jpg"])
     assert caught.value.fault is ImageFault.UNREADABLE
 

@@ -1,0 +1,151 @@
+"""What a file is by its first bytes, whatever it is called, and what to do with one that cannot be read.
+
+Pillow says of some formats, and of some cuts, that a file is cut short; of others only that it cannot read the file.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from PIL import UnidentifiedImageError
+
+__all__ = [
+    "ENDS_EARLY",
+    "FIRST_BYTES",
+    "ends_early",
+    "is_text",
+    "other_kind",
+    "photo_format",
+    "to_save",
+    "unreadable_words",
+]
+
+ENDS_EARLY: Final = "The file ends too early; fetch it again."
+FIRST_BYTES: Final = 1024
+"""How many first bytes tell what a file is."""
+_TRUNCATED: Final = ("truncated", "unexpected end", "premature", "reached eof", "not enough image data")
+_PHOTOS: Final = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+)
+_PICTURES: Final = (
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+)
+_MARKUP: Final = (
+    (b"<svg", "an SVG drawing", "save it as JPEG, PNG or WebP"),
+    (b"<!doctype html", "a web page", "fetch the photo itself"),
+    (b"<html", "a web page", "fetch the photo itself"),
+    (b"<?xml", "an XML document", "fetch the photo itself"),
+)
+_HEIF_BRANDS: Final = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+)
+_RAW_BRAND: Final = b"crx "
+_TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
+
+
+def unreadable_words(data: bytes, error: Exception) -> str:
+    """Why bytes are no photo that can be read, and what to do; ``error`` is what Pillow raised."""
+    said = str(error).lower()
+    if any(word in said for word in _TRUNCATED) or ends_early(data):
+        return ENDS_EARLY
+    if not isinstance(error, UnidentifiedImageError):
+        return f"The image is damaged ({type(error).__name__}: {error}); save it again."
+    if not data:
+        return "The file is empty; fetch it again."
+    photo = photo_format(data)
+    if photo:
+        return f"It begins like {photo}, but is damaged; fetch it again."
+    text = "It is text, not a photo; fetch the photo itself." if is_text(data[:FIRST_BYTES]) else ""
+    return other_kind(data) or text or "It is in none of the formats that Hangtag reads; fetch it again."
+
+
+def other_kind(data: bytes) -> str | None:
+    """What a file in another format is, and what to do; None if its first bytes do not tell."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        return to_save("an HEIF photo")
+    if data[4:8] == b"ftyp" and data[8:12]:
+        return to_save("a raw photo") if data[8:12] == _RAW_BRAND else "It is a video; fetch a photo."
+    if data.startswith(b"PK\x03\x04"):
+        return "It is a ZIP archive; unpack it."
+    picture = next((kind for magic, kind in _PICTURES if data.startswith(magic)), None)
+    if picture:
+        return to_save(picture)
+    start = data[:FIRST_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not start.startswith(b"<"):
+        return None
+    return next((f"It is {kind}; {advice}." for mark, kind, advice in _MARKUP if mark in start), None)
+
+
+def to_save(kind: str) -> str:
+    """The words for a picture that another program can save as a photo."""
+    return f"It is {kind}; save it as JPEG, PNG or WebP."
+
+
+def photo_format(data: bytes) -> str | None:
+    """The format of a photo that Hangtag reads, by its first bytes; None for other files."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    if data[4:12] in {b"ftypavif", b"ftypavis"}:
+        return "AVIF"
+    return next((name for magic, name in _PHOTOS if data.startswith(magic)), None)
+
+
+def is_text(start: bytes) -> bool:
+    """Whether a file begins as text does in UTF-8; an empty one does."""
+    try:
+        text = start.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:  # a character may be cut at the end
+            return False
+        text = start[: error.start].decode()
+    return all(character.isprintable() or character.isspace() for character in text)
+
+
+def ends_early(data: bytes) -> bool:
+    """Whether a GIF, WebP, TIFF or AVIF file that cannot be read is shorter than it says; of others Pillow says so."""
+    measure = _MEASURES.get(photo_format(data) or "")
+    try:
+        return measure is not None and measure(data)
+    except struct.error:  # not even the header is whole
+        return True
+
+
+def _cut_tiff(data: bytes) -> bool:
+    """Whether the first directory, or a value that it points to, lies beyond the end."""
+    order = "<" if data.startswith(b"II") else ">"
+    (directory,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, directory)
+    for entry in range(count):
+        _, kind, values, offset = struct.unpack_from(f"{order}HHII", data, directory + 2 + 12 * entry)
+        size = values * _TIFF_SIZES[kind] if kind < len(_TIFF_SIZES) else 0
+        if size > 4 and offset + size > len(data):  # noqa: PLR2004 - more than fits into the entry itself
+            return True
+    return False
+
+
+def _cut_avif(data: bytes) -> bool:
+    place: int = 0
+    while place < len(data):
+        size: int = struct.unpack_from(">I", data, place)[0]
+        if size < 8:  # noqa: PLR2004 - up to the end, in 64 bits, or damaged
+            return False
+        place += size
+    return place > len(data)
+
+
+_MEASURES: Final[Mapping[str, Callable[[bytes], bool]]] = {
+    "GIF": lambda data: not data.rstrip(b"\0").endswith(b";"),
+    "WebP": lambda data: struct.unpack_from("<I", data, 4)[0] + 8 > len(data),
+    "TIFF": _cut_tiff,
+    "AVIF": _cut_avif,
+}
