@@ -74,7 +74,7 @@ def _show(result: "ExportResult", place: Path) -> None:
     console.print(f"Bundle: [bold]{escape(str(place))}[/bold] ({sizes})", highlight=False)
     console.print(f"SHA-256 {result.digest}", highlight=False, soft_wrap=True)
     label = f"Next: hangtag label PHOTOS --model {shlex.quote(str(place))} --output labels.parquet"
-    console.print(escape(label), highlight=False, style="dim")
+    console.say(label, "dim")
 
 
 def print_proof(proof: "Proof", console: Console) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 import keras
 import numpy as np
@@ -132,7 +133,7 @@ def _load_network(run: TrainingRun) -> keras.Model:
     if run.unknown_head is not None and len(run.unknown_head.mean) != features:
         msg = (
             f"The unknown score of the run is of {len(run.unknown_head.mean)} features, but {run.network} has "
-            f"{features}; make it with hangtag train --resume {run.network.parent.parent}."
+            f"{features}; make it with hangtag train --resume {quote(str(run.network.parent.parent))}."
         )
         raise InputError(msg)
     return network

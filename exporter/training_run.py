@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Final, Literal
 
 import numpy as np
@@ -93,7 +94,7 @@ def read_training_run(path: Path) -> TrainingRun:
     network, kept = path / "weights" / "best.keras", path / "export" / "val.npz"
     for file in (network, kept):
         if not file.is_file():
-            msg = f"Expected {file}, the run has not ended; finish it with hangtag train --resume {path}."
+            msg = f"Expected {file}, the run has not ended; finish it with hangtag train --resume {quote(str(path))}."
             raise InputError(msg)
     pixels, labels = _read_pixels(kept)
     if not len(pixels):
@@ -153,7 +154,10 @@ def _evaluation(file: Path) -> tuple[float | None, int]:
 
 
 def _read_confidence(path: Path, classes: int) -> Confidence:
-    file, again = path / "confidence.json", f"hangtag train --resume {path} evaluates the run again, and writes it."
+    file, again = (
+        path / "confidence.json",
+        f"hangtag train --resume {quote(str(path))} evaluates the run again, and writes it.",
+    )
     try:
         confidence = Confidence.model_validate_json(file.read_bytes())
     except OSError as error:
@@ -178,6 +182,6 @@ def _read_head(path: Path) -> DistanceHead:
         with path.open("rb") as file:
             return DistanceHead.read(file)
     except OSError as error:
-        again = f"hangtag train --resume {path.parent.parent} makes them"
+        again = f"hangtag train --resume {quote(str(path.parent.parent))} makes them"
         msg = f"Expected the arrays of the unknown score in {path}, there are none; {again}."
         raise InputError(msg) from error

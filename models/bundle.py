@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from models.errors import BundleError, InputError
@@ -122,7 +123,7 @@ def read_manifest(path: Path) -> Bundle:
     place = path / MANIFEST_FILE
     if not place.is_file():
         if (path / "args.json").is_file():
-            msg = f"{path} is a run, not a bundle; make one of it with hangtag export {path}"
+            msg = f"{path} is a run, not a bundle; make one of it with hangtag export {quote(str(path))}"
             raise BundleError(msg)
         wanted = f"Expected a bundle (a folder with {MANIFEST_FILE}) at {path}, found"
         if path.exists():

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -208,7 +209,8 @@ class Run:
         try:
             return Confidence.model_validate_json(self.confidence.read_bytes())
         except (OSError, ValidationError) as error:
-            msg = f"{self.confidence} is damaged or of another version of Hangtag; hangtag train --resume {self.path}"
+            again = f"hangtag train --resume {quote(str(self.path))}"
+            msg = f"{self.confidence} is damaged or of another version of Hangtag; {again}"
             raise InputError(msg) from error
 
     def args(self) -> RunArgs:
@@ -240,7 +242,7 @@ def open_run(path: Path) -> Run:
 def check_free(path: Path) -> None:
     """Raise an InputError if there is something where a new run is to be."""
     if path.exists():
-        msg = f"{path} exists; pass another --name, or go on with it: hangtag train --resume {path}"
+        msg = f"{path} exists; pass another --name, or go on with it: hangtag train --resume {quote(str(path))}"
         raise InputError(msg)
 
 

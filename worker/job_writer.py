@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.errors import InputError, JobError
+from models.manifest import AUTO
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.storage.storage import Storage
 from worker.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobOptions, JobSpec, ModelPin, rows_key
@@ -22,7 +23,7 @@ from worker.places import ELSEWHERE, is_url
 from worker.priority import Priority
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["CHUNK_ROWS", "create_job", "job_digest"]
+__all__ = ["CHUNK_ROWS", "create_job", "differences"]
 
 CHUNK_ROWS: Final = 128
 CHUNK_BYTES: Final = 32 * 1024 * 1024
@@ -136,18 +137,43 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
         raise JobError(msg)
 
 
-def job_digest(
-    catalogue: Catalogue,
-    model: ModelPin,
-    options: JobOptions,
-    chunk_rows: int = CHUNK_ROWS,
-    fallback: ModelPin | None = None,
+def differences(
+    job: JobSpec, catalogue: Catalogue, model: ModelPin, options: JobOptions, fallback: ModelPin | None = None
 ) -> str:
-    """The digest that a job of this catalogue, model and options has; reads the catalogue to its end."""
+    """How a job of this catalogue, model and options would differ from one that is there; empty if it would not.
+
+    Such as ``--precision was 0.95, is 0.9``. The catalogue is read to its end.
+    """
     hasher = _RowsHasher(catalogue.schema)
-    for table in _chunk_tables(catalogue, chunk_rows):
+    for table in _chunk_tables(catalogue, job.chunk_rows):
         hasher.update(table)
-    return _digest(hasher.digest(), catalogue, model, options, fallback)
+    rows = hasher.digest()
+    if _digest(rows, catalogue, model, options, fallback) == job.digest:
+        return ""
+    told = {
+        "--image-column": (job.image_column, catalogue.image_column),
+        "--image-root": (job.image_root, catalogue.image_root),
+        "--model": (job.model.reference, model.reference),
+        "--variant": tuple(AUTO if one else model.variant for one in (job.fallback, fallback)),
+        **{_flag(name): (getattr(job.options, name), value) for name, value in options},
+    }
+    found = [f"{what} was {_value(was)}, is {_value(now)}" for what, (was, now) in told.items() if was != now]
+    if rows != job.rows_digest:
+        changed = f"the rows of {job.source} have changed"
+        found.insert(0, changed if job.source == catalogue.source else f"it is of {job.source}, not {catalogue.source}")
+    return "; ".join(found or ["an earlier Hangtag began it"])
+
+
+def _flag(option: str) -> str:
+    """The flag of a field of :class:`JobOptions`: ``--timeout`` of ``timeout_s``."""
+    return "--allow-host" if option == "allow_hosts" else f"--{option.removesuffix('_s').replace('_', '-')}"
+
+
+def _value(given: object) -> str:
+    """The value of an option, as people give it."""
+    if given is True:
+        return "given"
+    return (" ".join(given) if isinstance(given, tuple) else "" if given is None else str(given)) or "not given"
 
 
 def _digest(

@@ -18,7 +18,7 @@ from worker.earlier.previous import carry_over, check_done, terms_of
 from worker.earlier.results import forget_local_cache
 from worker.finish import RESULT_FILE, write_receipt
 from worker.job import Job, JobOptions, ModelPin, begin_retry, open_job
-from worker.job_writer import create_job, job_digest
+from worker.job_writer import create_job, differences
 from worker.labelling.local import run_pool
 from worker.merging.merge import merge_job, upload_lists
 from worker.merging.output import check_output
@@ -177,11 +177,10 @@ def _prepared_job(
         _empty(storage.root)  # what a run left that was killed before the job was whole
         note_model(storage, pin, model)
         return create_job(storage, catalogue, pin, options)
-    if job.spec.digest != job_digest(catalogue, pin, options, job.spec.chunk_rows):
+    if other := differences(job.spec, catalogue, pin, options):
         msg = (
-            f"{storage.root} holds another job ({job.spec.source} with {job.spec.model.reference}): the catalogue, the "
-            f"model or an option differs.{moved_words(job, model)} Name another --output, or pass --restart to throw "
-            "that job away."
+            f"{storage.root} holds another job: {other}.{moved_words(job, model)} Name another --output, or pass "
+            "--restart to throw that job away."
         )
         raise JobError(msg)
     return job

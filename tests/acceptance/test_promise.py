@@ -72,7 +72,7 @@ def test_a_threshold_that_is_asked_for_labels_and_is_said_everywhere(label: Labe
     assert (model["precision"], model["threshold"], model["all_to_review"]) == (None, 0.4, False)
     status, _, refused = label()
     assert status == 1
-    assert "an option differs" in refused
+    assert "holds another job: --threshold was 0.4, is not given. Name another --output" in refused
 
 
 def test_a_threshold_and_a_precision_exclude_each_other(label: Label, tmp_path: Path, sure_bundle: Path) -> None:

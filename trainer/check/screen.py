@@ -148,8 +148,7 @@ def _issue_table(checkup: Checkup) -> Table:
 
 
 def _show_moved(console: Console, moved: Quarantined, folder: Path) -> None:
-    undo = escape(f"hangtag check --undo {shlex.quote(str(folder))}")
-    files = number_of(moved.moved, "file")
-    console.print(f"{files} moved to {escape(str(folder))}; to undo it: {undo}", highlight=False)
+    undo = f"hangtag check --undo {shlex.quote(str(folder))}"
+    console.say(f"{number_of(moved.moved, 'file')} moved to {folder}; to undo it: {undo}")
     if moved.kept_csv:
         console.print(f"A CSV with the remaining rows: {escape(str(moved.kept_csv))}", highlight=False)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -124,7 +125,7 @@ def _open_model(path: Path) -> _Model:
 
     run = open_run(path)
     if not run.confidence.is_file():
-        msg = f"{path} has not been judged yet; go on with it: hangtag train --resume {path}"
+        msg = f"{path} has not been judged yet; go on with it: hangtag train --resume {quote(str(path))}"
         raise InputError(msg)
     network = keras.saving.load_model(run.best, compile=False)
     ends = keras.Model(network.inputs, [network.get_layer(name).output for name in ("logits", "features")])

@@ -15,7 +15,7 @@ from models.reference import ModelReference, resolve_model
 from models.text import number_of
 from worker.earlier.previous import carry_over, check_done, terms_of
 from worker.job import Job
-from worker.job_writer import create_job, job_digest
+from worker.job_writer import create_job, differences
 from worker.jobs import Jobs, check_name
 from worker.model import fallback_pin, moved_words, note_model, verified_pin
 from worker.photos.address import check_allow_hosts
@@ -101,10 +101,9 @@ def submit(
     if earlier is not None:
         if request.variant == AUTO and earlier.spec.model.digest == pin.digest:
             pin, fallback = earlier.spec.model, earlier.spec.fallback  # it goes on with what it was submitted with
-        if earlier.spec.digest != job_digest(catalogue, pin, options, earlier.spec.chunk_rows, fallback):
+        if other := differences(earlier.spec, catalogue, pin, options, fallback):
             msg = (
-                f"There is a job {name} already ({earlier.spec.source} with {earlier.spec.model.reference}), and it is "
-                f"not this one: the catalogue, the model or an option differs.{moved_words(earlier, model)} Pass "
+                f"There is a job {name} already, and it is not this one: {other}.{moved_words(earlier, model)} Pass "
                 "another --job."
             )
             raise JobError(msg)

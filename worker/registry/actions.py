@@ -3,6 +3,7 @@
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from models.bundle import read_manifest
@@ -51,7 +52,8 @@ def publish_bundle(
     found = verify_with_spinner(bundle)
     if not found.sound:
         fault = found.faults[0]
-        msg = f"{bundle} is refused, {fault.subject}: {fault.detail}; hangtag verify {bundle} shows all that is wrong."
+        verify = f"hangtag verify {quote(str(bundle))}"
+        msg = f"{bundle} is refused, {fault.subject}: {fault.detail}; {verify} shows all that is wrong."
         raise BundleError(msg)
     manifest = read_manifest(bundle).manifest
     variant = manifest.variants[manifest.default_variant]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
 from worker.job import Choice, Job, JobOptions, JobSpec, ModelPin, open_job
-from worker.job_writer import create_job, job_digest
+from worker.job_writer import create_job, differences
 from worker.priority import Priority
 from worker.sources.catalogue import open_catalogue
 
@@ -100,7 +100,7 @@ def test_a_job_from_before_there_were_precisions_loads_and_keeps_its_digest(tmp_
     storage.replace("job.json", json.dumps(spec).encode())
     job = open_job(storage)
     assert (job.spec.options.precision, job.spec.model.precision, job.spec.model.all_to_review) == (None, None, False)
-    assert job_digest(open_catalogue(source), PIN, JobOptions(), job.spec.chunk_rows) == job.spec.digest
+    assert not differences(job.spec, open_catalogue(source), PIN, JobOptions())
 
 
 @pytest.mark.parametrize("version", [2, 3, 4])
@@ -146,20 +146,28 @@ def test_other_rows_that_are_there_are_refused(tmp_path: Path) -> None:
         create_job(storage, open_catalogue(write_csv(tmp_path, ["b.jpg"])), PIN, JobOptions())
 
 
-def test_the_digest_is_of_rows_model_and_options(tmp_path: Path) -> None:
+def test_what_differs_from_a_job_that_is_there_is_told(tmp_path: Path) -> None:
     source = write_csv(tmp_path, ["a.jpg", "b.jpg"])
-    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions())
+    begun = JobOptions(precision=0.95, allow_hosts=("shop:80",))
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, begun)
 
-    def digest(pin: ModelPin = PIN, options: JobOptions | None = None) -> str:
-        return job_digest(open_catalogue(source), pin, options or JobOptions(), job.spec.chunk_rows)
+    def told(pin: ModelPin = PIN, **options: object) -> str:
+        return differences(job.spec, open_catalogue(source), pin, begun.model_copy(update=options))
 
-    assert digest() == job.spec.digest
-    assert digest(options=JobOptions(top_k=5)) != job.spec.digest
-    assert len({digest(options=JobOptions(precision=p)) for p in (None, 0.90, 0.98)}) == 3
-    assert len({digest(options=JobOptions(threshold=t)) for t in (None, 0.5, 0.6)}) == 3
-    assert digest(pin=PIN.model_copy(update={"digest": "b" * 64})) != job.spec.digest
+    assert told() == ""
+    assert told(precision=0.9) == "--precision was 0.95, is 0.9"
+    assert (
+        told(precision=None, threshold=0.5) == "--precision was 0.95, is not given; --threshold was not given, is 0.5"
+    )
+    assert told(timeout_s=5.0, excel_safe=True) == "--timeout was 10.0, is 5.0; --excel-safe was not given, is given"
+    assert told(allow_hosts=("shop:80", "b:81")) == "--allow-host was shop:80, is shop:80 b:81"
+    assert told(PIN.model_copy(update={"digest": "b" * 64, "reference": "shop/2"})) == (
+        f"--model was {PIN.reference}, is shop/2"
+    )
     write_csv(tmp_path, ["a.jpg", "c.jpg"])
-    assert digest() != job.spec.digest
+    assert told(top_k=5) == f"the rows of {source} have changed; --top-k was 3, is 5"
+    other = open_catalogue(write_csv(tmp_path, ["d.jpg"]).rename(tmp_path / "other.csv"))
+    assert differences(job.spec, other, PIN, begun) == f"it is of {source}, not {tmp_path / 'other.csv'}"
 
 
 @pytest.fixture
@@ -209,9 +217,12 @@ def test_a_job_with_one_model_asks_for_no_choice(tmp_path: Path) -> None:
 
 
 def test_the_digest_says_whether_there_are_two_models(undecided: Job, tmp_path: Path) -> None:
-    pin, options, rows = undecided.spec.model, JobOptions(), undecided.spec.chunk_rows
-    digests = [job_digest(open_catalogue(tmp_path / "a.csv"), pin, options, rows, fallback) for fallback in (None, PIN)]
-    assert digests[0] != digests[1] == undecided.spec.digest
+    spec = undecided.spec
+    told = [
+        differences(spec, open_catalogue(tmp_path / "a.csv"), spec.model, JobOptions(), fallback)
+        for fallback in (None, PIN)
+    ]
+    assert told == [f"--variant was auto, is {spec.model.variant}", ""]
 
 
 def test_the_latest_retry_of_a_part_counts(tmp_path: Path) -> None:
@@ -256,7 +267,7 @@ def test_a_chunk_of_rows_that_hold_large_photos_fits_into_memory(tmp_path: Path)
     job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions(), 100)
     assert job.spec.chunk_rows == 11
     assert [job.rows_in_chunk(chunk) for chunk in range(job.spec.chunks)] == [11, 11, 2]
-    assert job.spec.digest == job_digest(open_catalogue(source), PIN, JobOptions(), job.spec.chunk_rows)
+    assert not differences(job.spec, open_catalogue(source), PIN, JobOptions())
 
 
 def test_large_photos_that_come_after_small_rows_are_refused_before_they_fill_the_memory(tmp_path: Path) -> None:

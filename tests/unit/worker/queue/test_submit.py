@@ -62,7 +62,9 @@ def test_another_job_of_the_same_name_is_refused(request_of: SubmitRequest, jobs
             request_of = replace(request_of, model=request_of.model / "model.onnx")
         case _:
             request_of = replace(request_of, image_root=request_of.source.parent / "jobs")
-    with pytest.raises(JobError, match=r"There is a job spring already .* Pass another --job"):
+    told = {"a row": "the rows of", "an option": "--top-k was 3, is 1", "the model": "--model was"}
+    said = f"There is a job spring already, and it is not this one: {told.get(change, '--image-root was')}"
+    with pytest.raises(JobError, match=rf"^{said}.* Pass another --job"):
         submit(request_of, jobs)
     assert jobs.find("spring") == first.job
 
