@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from models.errors import ExitCode
 from tests.command import clean_environment, run_hangtag
@@ -82,6 +83,21 @@ def test_the_format_shortcut_is_found_and_said(checked):
     found = {guess["feature"] for guess in checked.summary["shortcuts"] if guess["is_shortcut"]}
     assert "file format" in found
     assert "Shortcut: file format alone tells" in checked.done.stdout
+
+
+def test_repeats_are_counted_as_training_counts_them(checked):
+    groups = checked.summary["exact_duplicates"]
+    repeats = sum(len(group) - 1 for group in groups)
+    assert f"{len(groups)} pictures, {repeats} repeats" in " ".join(checked.done.stdout.split())
+
+
+def test_a_file_that_is_no_photo_is_mentioned(cache, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (80, 80), {"a": "red", "b": "blue"}[name]).save(tmp_path / "photos" / name / "1.png")
+    (tmp_path / "photos" / "a" / "readme.txt").write_text("left shoe")
+    said = check(cache, tmp_path / "photos", "--out", tmp_path / "out").stdout
+    assert "Left out: 1 file, such as a/readme.txt: " in said
 
 
 def test_leaks_are_said_in_plain_words(checked):

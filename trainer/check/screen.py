@@ -29,6 +29,7 @@ from trainer.check.check_reports import (
     write_check_csv,
 )
 from trainer.check.checkup import GRAVE, Checkup, check_up
+from trainer.check.issues import Issue
 from trainer.check.page import check_page
 from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
 from trainer.data.dataset import NONE, Dataset, read_dataset
@@ -116,6 +117,9 @@ def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> Non
     for line in checkup.dataset.table.notes if checkup.dataset.table else ():
         console.print(f"  {escape(line)}", style="yellow", highlight=False)
     console.print(_issue_table(checkup) if any(summary["issues"].values()) else "[green]No issue found.[/green]")
+    if strays := checkup.ignored:
+        example = os.path.join(*strays[0].path.parts[-2:])  # noqa: PTH118 - of names, not of a place
+        console.say(f"Left out: {number_of(len(strays), 'file')}, such as {example}: {strays[0].message}", "yellow")
     for line in leak_sentences(checkup):
         console.print(f"Leaks: {escape(line)}", style="red", highlight=False)
     for line in doubt_sentences(checkup):
@@ -143,7 +147,10 @@ def _issue_table(checkup: Checkup) -> Table:
             places = checkup.places(issue)
             path = checkup.scanned.photos[places[0]].path if places else checkup.faulty[issue][0].photo.path
             example = os.path.join(*path.parts[-2:])  # noqa: PTH118 - of names, not of a place
-            table.add_row(issue, f"{count:,}", meaning, escape(example), style="red" if issue in GRAVE else "")
+            pictures = len(checkup.relations.exact)
+            repeats = f": {number_of(pictures, 'picture')}, {number_of(count - pictures, 'repeat')}"
+            told = meaning + repeats if issue is Issue.EXACT_DUPLICATE else meaning
+            table.add_row(issue, f"{count:,}", told, escape(example), style="red" if issue in GRAVE else "")
     return table
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from models.bundle import open_bundle
@@ -13,6 +14,7 @@ from models.registry.history import CHAMPION
 from models.registry.registry import Registry
 from models.whole_file import sync_folder
 from trainer.data.dataset import Split
+from trainer.request import Arch
 from trainer.retrain.collect import collected_notes
 from trainer.retrain.config import RetrainConfig, TrainSettings
 from trainer.retrain.cycle_folder import COLLECTING, CycleFolder, Cycles, CycleStart, now_text
@@ -95,11 +97,23 @@ class NewCycle:
                 self.note(line)
             if _nothing_new(collected, last, config, known=bool(champion)):
                 return None
+            if not champion:
+                self.note(self._first_words())
             if champion and config.catalogue:
                 self.tools.draw_rows(config.catalogue, folder.rows)
             return self._make(folder, splits, champion, why)
         finally:
             shutil.rmtree(folder.path, ignore_errors=True)
+
+    def _first_words(self) -> str:
+        """What a cycle without a champion trains, and how to begin with a model that there is already."""
+        name, train = self.config.name, self.config.train
+        arch = train.arch or Arch.CNN
+        start = train.weights or ("nothing" if arch in {Arch.CNN, Arch.SIMPLE} else "its published weights")
+        own = (
+            f"hangtag models publish BUNDLE --name {name} --run RUN --promote --registry {quote(self.config.registry)}"
+        )
+        return f"No champion of {name} in the registry: a first model, {arch}, from {start}. To begin with yours: {own}"
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
         """The splits whose photos stay where they are; None for a first model that was given none.

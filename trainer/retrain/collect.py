@@ -27,7 +27,7 @@ __all__ = ["collect", "collected_notes"]
 
 _HASHES_FILE: Final = "hashes.json"
 _COLUMNS: Final = ("image", "label", "split", "group", "sha256")
-_OUTCOMES: Final = ("applied", "added", "agrees", "conflict", "not_found")
+_OUTCOMES: Final = ("applied", "added", "agrees", "dropped", "not_found")
 _FIRST: Final = 3
 
 _Labels = Mapping[str, set[str]]
@@ -239,8 +239,13 @@ def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
     """
     lines = list(collected.notes)
     if collected.corrections:
-        counts = Counter(correction.outcome for correction in collected.corrections)
-        lines.append("Corrections: " + ", ".join(f"{name} {counts[name]:,}" for name in _OUTCOMES if counts[name]))
+        counts = Counter(correction.outcome for correction in collected.corrections if correction.outcome != "conflict")
+        said = ", ".join(f"{name.replace('_', ' ')} {counts[name]:,}" for name in _OUTCOMES if counts[name])
+        lines += [f"Corrections: {said}"] if said else []
+    if disputed := [one for one in collected.corrections if one.outcome == "conflict"]:
+        photos = number_of(len({one.image for one in disputed}), "photo")
+        labels = ", ".join(sorted({one.label for one in disputed}))
+        lines.append(f"Left out until reviewers agree: {photos} ({labels})")
     lost = list(dict.fromkeys(one.image for one in collected.corrections if one.outcome == "not_found"))
     if lost:
         more = f" and {len(lost) - _FIRST:,} more" if len(lost) > _FIRST else ""

@@ -297,11 +297,18 @@ def with_corrections(shop: PaperShop, found: Collected):
 def test_what_became_of_corrections_is_counted_and_lost_photos_are_named() -> None:
     said = collected_with("added", "applied", "added", *["not_found"] * 5)
     assert collected_notes(said, {"hat"}) == [
-        "Corrections: applied 1, added 2, not_found 5",
+        "Corrections: applied 1, added 2, not found 5",
         "Not found: /3.jpg, /4.jpg, /5.jpg and 2 more. Put them among the data, or import the corrections again with "
         "the right --image-root.",
     ]
     assert collected_notes(collected_with("agrees"), {"hat"}) == ["Corrections: agrees 1"]
+    found = collected_with("conflict", "conflict", "added")
+    both = [one.model_copy(update={"image": "/0.jpg"}) for one in found.corrections[:2]]
+    one_photo = found.model_copy(update={"corrections": (*both, found.corrections[2])})
+    assert collected_notes(one_photo, {"hat"}) == [
+        "Corrections: added 1",
+        f"Left out until reviewers agree: 1 photo ({both[0].label})",
+    ], "photos, not words"
     assert collected_notes(collected_with(), {"hat"}) == []
 
 
@@ -321,7 +328,7 @@ def test_a_cycle_says_so_also_where_nothing_is_new(tmp_path: Path) -> None:
     found = with_corrections(shop, collected_with("not_found", boots=1, hatt=1))
     assert shop.run(view=view, collect=found).status is CycleStatus.NOTHING_NEW
     assert [note.split(".")[0] for note in view.notes] == [
-        "Corrections: not_found 1",
+        "Corrections: not found 1",
         "Not found: /0",
         "New class: hatt (1 photo)",
     ]

@@ -17,6 +17,7 @@ from worker.owner import Owner
 def test_a_better_challenger_is_promoted(shop: PaperShop) -> None:
     view = PaperView()
     outcome = shop.run(view=view)
+    assert not any("No champion" in note for note in view.notes)
     assert outcome.status is CycleStatus.PROMOTED
     assert (outcome.champion, outcome.challenger, outcome.version) == ("shop@1", "shop@2", 2)
     assert shop.registry.state("shop").aliases == {CHAMPION: 2}
@@ -39,7 +40,12 @@ def test_a_first_model_is_trained_from_nothing(tmp_path: Path) -> None:
     shop.put(photo_rows(0, 30))
     drawn: list[object] = []
     asked = shop.asked(catalogue=CatalogueSettings(source="rows.csv"))
-    outcome = shop.run(config=asked, draw_rows=lambda *of: drawn.append(of))
+    view = PaperView()
+    outcome = shop.run(config=asked, view=view, draw_rows=lambda *of: drawn.append(of))
+    assert view.notes[0] == (
+        "No champion of shop in the registry: a first model, cnn, from nothing. To begin with yours: hangtag models "
+        f"publish BUNDLE --name shop --run RUN --promote --registry {asked.registry}"
+    )
     assert (outcome.status, outcome.champion, outcome.version) == (CycleStatus.PROMOTED, None, 1)
     assert drawn == [], "there is no champion to compare rows with"
     assert shop.calls == ["collect", "train", "export", "compare with None", "judge", "report"]
