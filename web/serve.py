@@ -77,7 +77,9 @@ def places_words(settings: WebSettings) -> str:
     """What it serves, and where it keeps what people do: a wrong option shows at once."""
     from worker.queue.settings import url_name
 
-    model = settings.model or f"the champion of the only model in {settings.registry}"
+    known = "://" in settings.registry or Path(settings.registry).is_dir()
+    champion = "the champion of the only model in" if known else "no registry yet at"
+    model = settings.model or f"{champion} {settings.registry}"
     jobs = settings.jobs
     if "://" not in jobs:
         jobs = str(Path(jobs).absolute()) + ("" if Path(jobs).is_dir() else " (not there yet)")

@@ -35,9 +35,10 @@ def test_the_start_names_model_jobs_queue_and_corrections(tmp_path: Path) -> Non
         f"Model: bundles/shop. Jobs: {tmp_path / 'jobs'} (not there yet), queued at redis://127.0.0.1:1/0. "
         f"Corrections: {tmp_path / 'c.csv'}."
     )
-    assert "the champion of the only model in registry. Jobs: s3://shop/jobs. " in places_words(
-        WebSettings(jobs="s3://shop/jobs")
-    )
+    without = WebSettings(jobs="s3://shop/jobs", registry=str(tmp_path / "registry"))
+    assert f"Model: no registry yet at {tmp_path / 'registry'}. Jobs: s3://shop/jobs. " in places_words(without)
+    (tmp_path / "registry").mkdir()
+    assert f"Model: the champion of the only model in {tmp_path / 'registry'}. " in places_words(without)
 
 
 def test_a_jobs_folder_in_the_place_of_its_result_is_refused(tmp_path: Path) -> None:
