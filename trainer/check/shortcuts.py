@@ -22,7 +22,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 __all__ = ["TOGETHER", "Guess", "guess_from_accidents"]
 
-TOGETHER: Final = "all of these together"
+TOGETHER: Final = "file properties together (size, shape, format, border)"
 MOST_PHOTOS: Final = 20_000
 FOLDS: Final = 5
 LEAST_PHOTOS: Final = 50
@@ -70,15 +70,18 @@ class Guess:
 
     def sentence(self) -> str:
         """What was found, for people: over all classes first, then the pair that stands out."""
-        alone = "" if self.feature == TOGETHER else " alone"
-        verb = "tell" if self.feature == TOGETHER else "tells"
+        guess, tell, them = "guesses", "tells", "it"
+        if self.feature == TOGETHER:
+            guess, tell, them = "guess", "tell", "these"
         one, other = self.pair
-        pair = f"{one} from {other}: {self.pair_accuracy:.2f} against {self.pair_majority:.2f}"
+        pair = f"{tell} {one} from {other} in {self.pair_accuracy:.0%}, by chance {self.pair_majority:.0%}"
+        every = f"{guess} the class of {self.accuracy:.0%} of the photos, by chance {self.majority:.0%}"
         if self.classes == len(self.pair):
-            return f"{self.feature}{alone} {verb} {pair}"
-        figures = f"{self.accuracy:.2f} against {self.majority:.2f}"
-        every = f"{self.feature}{alone} {verb} {self.classes} classes apart: {figures}"
-        return f"{every}, and {pair}" if self.pair_stands_out else every
+            every = pair
+        elif self.pair_stands_out:
+            every = f"{every}, and {pair}"
+        alone = "" if self.feature == TOGETHER else " alone"
+        return f"{self.feature}{alone} {every}: the network may learn {them} instead of the product"
 
 
 def guess_from_accidents(
@@ -90,12 +93,17 @@ def guess_from_accidents(
 ) -> list[Guess]:
     """Guess the classes from each accidental feature, and from all.
 
-    Photos of one group show the same picture. ``on_feature`` is told (tried, to try).
+    Photos of one group show the same picture. Neither the order of the photos nor the groups' numbers matter: the same
+    photos always get the same verdict. ``on_feature`` is told (tried, to try).
 
     Returns:
         The best first; empty if there are too few photos or groups, or one class only. Of more than ``_MOST_CLASSES``
         classes the commonest are told apart.
     """
+    places = sorted(range(len(paths)), key=lambda place: str(paths[place]))
+    statistics, paths, labels = statistics.take(places), [paths[p] for p in places], [labels[p] for p in places]
+    _, first, groups = np.unique(groups[places], return_index=True, return_inverse=True)
+    groups = first[groups]
     chosen = np.sort(np.random.default_rng(_SEED).permutation(len(labels))[:MOST_PHOTOS])
     named = np.array(labels, object)[chosen]
     counts = Counter(named.tolist())

@@ -222,7 +222,7 @@ def _row_photo(path: Path, root: str, row: TableRow) -> LabeledPhoto:
 def _check_any(path: Path, dataset: Dataset) -> None:
     if not dataset.photos:
         loose = any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.glob("*")) if path.is_dir() else False
-        hint = "they lie in no class folder; make one folder a class" if loose else "found none"
+        hint = "but they lie in no class folder; make one folder a class" if loose else "found none"
         where = f"in class folders under {path}" if path.is_dir() else f"in the rows of {path}"
         msg = f"Expected images {where}, {hint}."
         raise DataError(msg)

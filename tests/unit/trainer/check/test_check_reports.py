@@ -203,7 +203,9 @@ def test_properties_and_only_true_shortcuts_are_said(checkup):
     properties = {"shirt": {Issue.LIGHT: 0.9734, Issue.GREY: 0.61}, "mug": {Issue.EXIF_ROTATED: 1.0}}
     judged = replace(checkup, photo_issues=PhotoIssues({}, {}, properties))
     assert property_sentences(judged) == ["shirt: light (97%), grey (61%)", "mug: exif_rotated (100%)"]
-    assert shortcut_sentences(checkup) == ["width alone tells hat from shoe: 0.93 against 0.58"]
+    assert shortcut_sentences(checkup) == [
+        "width alone tells hat from shoe in 93%, by chance 58%: the network may learn it instead of the product"
+    ]
 
 
 def test_photos_without_a_product_are_counted_and_make_no_class(checkup):

@@ -108,7 +108,7 @@ def test_a_class_folder_without_photos_is_a_class_all_the_same(lay):
 
 
 def test_images_in_no_class_folder_are_explained(lay):
-    with pytest.raises(DataError, match="they lie in no class folder; make one folder a class"):
+    with pytest.raises(DataError, match="but they lie in no class folder; make one folder a class"):
         read_dataset(lay("1.jpg", "2.jpg"))
 
 
