@@ -80,7 +80,7 @@ def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
 
 
 def train_folds(
-    training: Training, count: int, deadline: float | None, advance: Advance, what: str = "Fold"
+    training: Training, count: int, deadline: float | None, advance: Advance, what: str = ""
 ) -> list[HeldOutLogits] | None:
     """Train a network for each of ``count`` folds, and keep what it predicts for the photos it has not learned from.
 
@@ -97,7 +97,9 @@ def train_folds(
         part = replace(training, args=args, photos=learned, held=held, run=training.run.fold(number))
         now = time.monotonic()
         until = None if deadline is None else now + (deadline - now) / (len(parts) - number + 1)
-        view = FoldView(advance, f"{what} {number} of {len(parts)}", args.epochs, len(read_history(part.run.history)))
+        name = "cross-validation, network" if args.cv else "fold"
+        words = f"{what}{name} {number} of {len(parts)}"
+        view = FoldView(advance, f"{words[0].upper()}{words[1:]}", args.epochs, len(read_history(part.run.history)))
         predictions = _kept(part) or _train(part, asked, until, view)
         if predictions is None:
             return None

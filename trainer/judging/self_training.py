@@ -29,7 +29,7 @@ from models.arrays import read_arrays
 from models.errors import InputError
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.intervals import Interval, difference_interval
-from models.statistics.thresholds import HeldOutLogits
+from models.statistics.thresholds import HeldOutLogits, fit_confidence
 from models.text import number_of
 from models.whole_file import replace_file
 from trainer.judging.folds import FoldView, candidates_of, deadline_of_main, held_out, train_folds, write_guesses
@@ -55,7 +55,17 @@ BUDGET: Final = 10
 """At most this many times as many photos without labels are learned from as with labels, of each class."""
 TEACHER_SHARE: Final = 1 / 3
 """Of the time: a student's epoch has twice the steps."""
-_WORDS: Final = "Learning from photos without labels"
+_WORDS: Final = "Second network, with photos without labels"
+_FATES: Final = {
+    Fate.UNSURE: "too unsure",
+    Fate.UNKNOWN: "unlike the classes",
+    Fate.OVER_QUOTA: "more than its class needs",
+    Fate.UNREADABLE: "unreadable",
+    Fate.JUDGED: "in validation or test",
+    Fate.LABELLED: "labelled already",
+    Fate.REPEAT: "repeated",
+}
+"""Why photos were not learned from, for a person."""
 _MOVED: Final = ("weights", "results.csv", "folds", "soft_labels.npy", "unlabelled.csv")
 """What a student's run has that becomes the run's own."""
 
@@ -71,6 +81,7 @@ class SelfTraining(BaseModel):
         teacher, student: how many of these each was right about.
         gain: the student's accuracy less the teacher's, in parts of one, with its interval.
         kept: whether the student is the run's network.
+        unproven: whether the teacher can promise no precision, so that many of its labels may be wrong.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,25 +95,30 @@ class SelfTraining(BaseModel):
     gain: float
     gain_95: Interval
     kept: bool
+    unproven: bool = False
 
     @property
     def sentence(self) -> str:
         """What they brought, for a person."""
-        taught = self.fates.get(Fate.LEARNED, 0) + self.fates.get(Fate.REFUSED, 0)
         if not self.photos:
             return "--unlabelled brought nothing: the network is sure of no photo without a label."
         low, high = (100 * end for end in self.gain_95)
-        where = "out of fold" if self.cv else "on validation"
-        points = (
-            f"{100 * self.gain:+.1f} points of accuracy {where} ({low:+.1f} to {high:+.1f} with 95% confidence, "
-            f"{number_of(self.photos, 'photo')})"
+        which = (
+            "second network, with photos without labels," if self.kept else "first network, of labelled photos alone,"
         )
-        photos = number_of(taught, "photo")
-        if self.kept and not self.gain:
-            return f"--unlabelled: {photos} without labels brought {points}, and more probability for what is true."
-        if self.kept:
-            return f"--unlabelled: {photos} without labels brought {points}."
-        return f"--unlabelled brought nothing: {points} by {photos}; the network of the labelled photos alone is kept."
+        right, other = (self.student, self.teacher) if self.kept else (self.teacher, self.student)
+        surer = ", and surer of what is true" if self.kept and not self.gain else ""
+        chance = "this may be chance, " if low <= 0 <= high else ""
+        where = "out-of-fold" if self.cv else "validation"
+        taught = self.fates.get(Fate.LEARNED, 0) + self.fates.get(Fate.REFUSED, 0)
+        others = ", ".join(f"{self.fates[fate]:,} {words}" for fate, words in _FATES.items() if self.fates.get(fate))
+        doubt = "; the first can promise no precision, so that many of its labels may be wrong" if self.unproven else ""
+        return (
+            f"The {which} is kept: {right:,} of {number_of(self.photos, f'{where} photo')} right{surer}, the "
+            f"{'first' if self.kept else 'second'} {other:,} ({chance}95%: {low:+.1f} to {high:+.1f} points). The "
+            f"second learned from labels that the first gave to {taught:,} of {sum(self.fates.values()):,} photos"
+            f"{f' (the others: {others})' if others else ''}: unlabelled.csv{doubt}."
+        )
 
 
 def read_self_training(run: Run) -> SelfTraining | None:
@@ -131,21 +147,23 @@ def self_train(
         Whether it came to its end; false if somebody stopped it.
     """
     validation = _ask(teacher)
+    unproven = fit_confidence(validation, None, folds, cv=teacher.args.pools_folds).precision is None
     student = replace(teacher, run=teacher.run.student)
     if not student.run.unlabelled.is_file():
         _write_pseudo_labels(teacher, student.run, folds, validation)
     if student.pseudo is None:
-        return _decide(teacher, [], [])
+        return _decide(teacher, [], [], unproven=unproven)
     args, until = student.args, deadline_of_main(student.args, deadline)
     view = FoldView(advance, _WORDS, args.epochs, len(read_history(student.run.history)))
     if student.train(new_network(args, begun=student.run.state.is_file()), until, view).interrupted:
         return False
-    student_folds = train_folds(student, args.folds, deadline, advance, f"{_WORDS}: fold")
+    student_folds = train_folds(student, args.folds, deadline, advance, f"{_WORDS}: ")
     if student_folds is None:
         return False
+    advance("Comparing both networks", 0, 1)
     out_of_fold = args.cv and folds
     before, after = ([*folds], [*student_folds]) if out_of_fold else ([], [])
-    return _decide(teacher, [*before, validation], [*after, _ask(student)])
+    return _decide(teacher, [*before, validation], [*after, _ask(student)], unproven=unproven)
 
 
 def _ask(training: Training) -> HeldOutLogits:
@@ -215,7 +233,9 @@ def choose_pseudo_labels(
     return [next((fate for found, fate in reasons if found[place]), Fate.LEARNED) for place in range(len(labels))]
 
 
-def _decide(teacher: Training, before: Sequence[HeldOutLogits], after: Sequence[HeldOutLogits]) -> bool:
+def _decide(
+    teacher: Training, before: Sequence[HeldOutLogits], after: Sequence[HeldOutLogits], *, unproven: bool
+) -> bool:
     """Compare teacher and student on the same photos, write down who is kept, and keep it."""
     run = teacher.run
     one, other = (np.concatenate([np.zeros(0, bool), *(_right(part) for part in parts)]) for parts in (before, after))
@@ -232,6 +252,7 @@ def _decide(teacher: Training, before: Sequence[HeldOutLogits], after: Sequence[
         gain=(more - less) / max(1, count),
         gain_95=difference_interval(more, less, max(1, count)),
         kept=kept,
+        unproven=unproven,
     )
     replace_file(run.self_training, found.model_dump_json(indent=1).encode())
     settle(run)

@@ -17,7 +17,7 @@ from trainer.run import Run, RunState
 from trainer.splits.unlabelled import Fate, read_unlabelled
 from trainer.train import resume, train
 
-LEARNING = "Learning from photos without labels"
+LEARNING = "Second network, with photos without labels"
 OWN = {"unlabelled.csv", "self_training.json"}
 
 

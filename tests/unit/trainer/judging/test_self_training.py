@@ -25,7 +25,7 @@ from trainer.run import Run
 from trainer.splits.unlabelled import Fate, UnlabelledPhoto, read_unlabelled, write_unlabelled
 
 CLASSES = ("a", "b", "c")
-LEARNING = "Learning from photos without labels"
+LEARNING = "Second network, with photos without labels"
 
 
 def chances(*rows):
@@ -105,7 +105,8 @@ def test_a_student_that_is_right_more_often_becomes_the_network(make_teacher, di
     assert found.student > found.teacher
     assert found.gain == pytest.approx((found.student - found.teacher) / 9)
     assert found.fates == {Fate.LEARNED: 24}
-    assert "--unlabelled: 24 photos without labels brought +" in found.sentence
+    assert found.sentence.startswith("The second network, with photos without labels, is kept: ")
+    assert found.unproven
     assert same_weights(run.best, learned)
     assert not run.student.path.exists()
     assert not run.report.exists()
@@ -121,8 +122,7 @@ def test_a_student_that_is_no_better_is_refused_and_nothing_of_the_network_chang
     assert not found.kept
     assert found.gain <= 0
     assert found.fates == {Fate.REFUSED: 24}
-    assert found.sentence.startswith("--unlabelled brought nothing: ")
-    assert found.sentence.endswith("by 24 photos; the network of the labelled photos alone is kept.")
+    assert found.sentence.startswith("The first network, of labelled photos alone, is kept: ")
     assert {path: path.read_bytes() for path in before} == before
     assert not teacher.run.student.path.exists()
     assert replace(teacher).pseudo is None
@@ -225,10 +225,22 @@ def test_a_damaged_record_is_said_to_be(tmp_path):
 
 def test_a_person_is_told_what_it_brought_and_how_sure_that_is(taught):
     assert taught(kept=True).sentence == (
-        "--unlabelled: 1,204 photos without labels brought +3.0 points of accuracy out of fold "
-        "(-1.2 to +7.0 with 95% confidence, 300 photos)."
+        "The second network, with photos without labels, is kept: 219 of 300 out-of-fold photos right, the first 210 "
+        "(this may be chance, 95%: -1.2 to +7.0 points). The second learned from labels that the first gave to 1,204 "
+        "of 1,204 photos: unlabelled.csv."
     )
     assert taught(kept=False).sentence == (
-        "--unlabelled brought nothing: -1.0 points of accuracy out of fold (-5.0 to +3.1 with 95% confidence, "
-        "300 photos) by 1,204 photos; the network of the labelled photos alone is kept."
+        "The first network, of labelled photos alone, is kept: 210 of 300 out-of-fold photos right, the second 207 "
+        "(this may be chance, 95%: -5.0 to +3.1 points). The second learned from labels that the first gave to 1,204 "
+        "of 1,204 photos: unlabelled.csv."
+    )
+
+
+def test_a_person_is_told_what_was_not_learned_from_and_that_labels_may_be_wrong(taught):
+    fates = {Fate.LEARNED: 379, Fate.UNSURE: 14, Fate.UNKNOWN: 7}
+    found = taught(kept=True).model_copy(update={"fates": fates, "unproven": True, "gain_95": (0.01, 0.07)})
+    assert "(95%: +1.0 to +7.0 points)" in found.sentence
+    assert found.sentence.endswith(
+        "to 379 of 400 photos (the others: 14 too unsure, 7 unlike the classes): unlabelled.csv; the first can promise "
+        "no precision, so that many of its labels may be wrong."
     )
