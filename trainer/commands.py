@@ -286,8 +286,8 @@ def train_command(
             min=0,
             max=10,
             help="Train this many more networks, each without a part of the photos and for a third of the epochs: "
-            "thresholds then rest on all of them. Default: 2 (a third more time) where validation has fewer than 1,500 "
-            "photos and there are 12 epochs or more, else 0.",
+            "thresholds then rest on all of them. Default, without --cv: 2 (a third more time) where validation has "
+            "fewer than 1,500 photos and there are 12 epochs or more, else 0.",
         ),
     ] = None,
     cv: Annotated[
@@ -438,7 +438,11 @@ def train_command(
 def _check_alone(context: typer.Context, option: str, why: str) -> None:
     """Refuse an option that is given together with others."""
     sources = {name: context.get_parameter_source(name) for name in context.params if name != option}
-    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    given = [
+        one.opts[0] if one.opts[0].startswith("-") else one.metavar or one.opts[0]
+        for one in context.command.params
+        if one.name != option and (source := sources.get(one.name or "")) is not None and source.name == "COMMANDLINE"
+    ]
     if given:
         msg = f"{why}; leave out {', '.join(given)}"
         raise typer.BadParameter(msg)

@@ -1,8 +1,10 @@
 """How training looks on a terminal."""
 
 import json
+import math
 import shlex
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["TrainingScreen", "choose_and_show", "measure_and_show", "resume_and_show", "train_and_show"]
 
 _MOST_NAMED: Final = 3
+_LONG_S: Final = 10.0
+"""A step that lasts longer is named in a line where no bar shows it."""
 _PAIR: Final = f"{'loss':>5} {'right':>5}"
 _HEADINGS: Final = (
     f"{'':16}{'training':>11}  {'validation':>11}\n"
@@ -55,14 +59,17 @@ _HEADINGS: Final = (
 class TrainingScreen:
     """A bar for decoding and for the running epoch, and a line for each epoch that is done."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=console, transient=True, refresh_per_second=4)
         self._task: TaskID | None = None
         self._what = ""
+        self._since = math.inf
         self._seconds: list[float] = []
         self._epochs_done = 0
+        self._args: RunArgs | None = None
+        self._best = 0
 
     def __enter__(self) -> Self:
         if self._console.is_interactive:  # elsewhere a bar is an empty line
@@ -75,10 +82,17 @@ class TrainingScreen:
         self._progress.stop()
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """Show how far a piece of work has come."""
+        """Show how far a piece of work has come; a long one is a line where there is no bar."""
+        self._show(what, done, total)
+        if not self._console.is_interactive and self._clock() - self._since > _LONG_S:
+            self._since = math.inf
+            self._console.print(f"{what} …", style="dim", highlight=False)
+
+    def _show(self, what: str, done: int, total: int) -> None:
         if self._task is None or what != self._what:  # a new bar: its time left is not that of the step before
             self._clear()
             self._task, self._what = self._progress.add_task(what, total=total), what
+            self._since = self._clock()
         self._progress.update(self._task, completed=done, total=total)
 
     def prepared(self, prepared: "Prepared", args: "RunArgs") -> None:
@@ -91,12 +105,15 @@ class TrainingScreen:
         for note in prepared.notes:
             self._console.print(f"  {escape(note)}", style="yellow", highlight=False)
         self._console.print(_plan(args), highlight=False)
+        own = f", without its {args.folds} folds" if args.folds else ""
+        legend = f"★ best on validation so far; left: time for this network{own}"
+        self._console.print(legend, style="dim", highlight=False)
         self._console.print(_HEADINGS, style="dim", highlight=False)
-        self._epochs_done = args.epochs_done
+        self._args, self._epochs_done, self._best = args, args.epochs_done, args.epochs_done
 
     def step(self, done: int, total: int) -> None:
         """Steps of the running epoch."""
-        self.advance(f"Epoch {self._epochs_done + 1}", done, total)
+        self._show(f"Epoch {self._epochs_done + 1}", done, total)
 
     def epoch(self, figures: "EpochFigures", epochs: int) -> None:
         """A line for an epoch that is done."""
@@ -112,6 +129,15 @@ class TrainingScreen:
             f"[dim]{figures.images_per_s:>6,.0f} img/s {figures.waiting:>4.0%} {minutes:>5}:{seconds:02d}",
             highlight=False,
         )
+        self._best = figures.epoch if figures.best else self._best
+        args = self._args
+        if args and figures.epoch == epochs < args.epochs and epochs - self._best >= args.patience:
+            self._console.print(
+                f"Ended after {epochs} of {args.epochs} epochs: the last {epochs - self._best} were no better "
+                f"(--patience {args.patience})",
+                style="dim",
+                highlight=False,
+            )
 
     def _clear(self) -> None:
         if self._task is not None:
@@ -199,7 +225,7 @@ def _show_result(result: "TrainResult", console: Console) -> ExitCode:
         _show_evaluation(result.evaluation, result.args, console)
         lines.append(f"Look at: {escape(str(run.report))}")
     if result.self_training:
-        colour = "green" if result.self_training.kept else "yellow"
+        colour = "green" if result.self_training.kept and not result.self_training.unproven else "yellow"
         lines.insert(0, f"[{colour}]{escape(result.self_training.sentence)}[/{colour}]")
     if result.interrupted:
         lines.append(f"[yellow]Interrupted. Go on with it: hangtag train --resume {quoted}[/yellow]")
@@ -220,24 +246,29 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
     console.print()
     console.print(_precisions(evaluation, args, split), highlight=False)
     console.print()
-    low, high = figures.accuracy_95
     before = evaluation.ece_before.of(split)
     was = "" if before is None else f"{before:.3f} → "
-    console.print(
-        f"{split.word} accuracy [bold]{figures.accuracy:.4f}[/bold] (95%: {low:.3f}–{high:.3f}), "
-        f"calibration error {was}{figures.ece:.3f}",
-        highlight=False,
-    )
+    console.print(f"{_accuracy(figures, split.word)}, calibration error {was}{figures.ece:.3f}", highlight=False)
+    if evaluation.test and figures is not evaluation.test:
+        photos = number_of(evaluation.test.n, "photo")
+        console.print(f"{_accuracy(evaluation.test, 'test')}, {photos}", highlight=False)
+    last = ", the last" if args.best_epoch == args.epochs_done else ""
+    console.print(f"Kept: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
     if evaluation.unknown and (outliers := evaluation.unknown.outliers):
         _show_outliers(outliers, console)
     if evaluation.label_errors:
         listed = evaluation.label_errors.rows[-1]
         low, high = sorted((listed.alike, listed.mixed_up))
         console.print(
-            f"{number_of(listed.rows, 'likely label error')}; such a list shows "
-            f"{100 * low:.0f} to {100 * high:.0f}% of planted wrong labels",
+            f"{number_of(listed.rows, 'likely label error')}: look at label_issues.csv, and correct what is wrong\n"
+            f"(such a list shows {100 * low:.0f} to {100 * high:.0f}% of labels that were made wrong for a trial)",
             highlight=False,
         )
+
+
+def _accuracy(figures: "Figures", of: str) -> str:
+    low, high = figures.accuracy_95
+    return f"{of} accuracy [bold]{figures.accuracy:.4f}[/bold] (95%: {low:.3f}–{high:.3f})"
 
 
 def _show_outliers(outliers: "OutlierFigures", console: Console) -> None:
@@ -250,12 +281,16 @@ def _show_outliers(outliers: "OutlierFigures", console: Console) -> None:
 
 
 def _precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged") -> Table | str:
-    """A table of the precisions that can be asked for and what each costs, or a line that none can."""
+    """A table of the precisions that can be asked for and what each costs, or a line that none can.
+
+    What they came to is of test photos where there are any: on the others the thresholds were chosen.
+    """
     from models.statistics.thresholds import default_precision
+    from trainer.judging.evaluate import Judged
     from trainer.run import RunState
 
     if not any(target.coverage for target in evaluation.thresholds):
-        otherwise = "" if args.folds else ", or train with --folds 2"
+        otherwise = ", or train with --folds 2" if not args.folds and evaluation.folds_may_prove else ""
         if args.state is RunState.INTERRUPTED:
             otherwise = ", or go on with the training"
         return (
@@ -263,6 +298,7 @@ def _precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged") -> T
             "Every photo goes to a person, unless --threshold asks for labels all the same.\n"
             f"For a promise, label more photos{otherwise}."
         )
+    split = Judged.TEST if evaluation.test else split
     ruling = default_precision(evaluation.thresholds)
     table = Table(title="Share of photos that need no person, by the precision asked for", title_justify="left")
     for heading in ("--precision", "expected", f"on {split.word}", "right", "95%", "wrong"):
@@ -276,7 +312,8 @@ def _precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged") -> T
         style = "bold" if target.precision == ruling else None
         table.add_row(f"{target.precision:.2f}", rounded(target.coverage), *cells, style=style)
     own = "every photo goes to a person" if ruling is None else f"{ruling:.2f} rules"
-    table.caption = f"{own} if none is asked for"
+    reasons = (f"{one:.2f} {why}" for one, why in evaluation.unproved(pooled=args.pools_folds).items())
+    table.caption = "\n".join((f"{own} if none is asked for", *reasons))
     table.caption_justify = "left"
     return table
 

@@ -26,6 +26,7 @@ __all__ = [
     "SHORTEST",
     "DistanceHead",
     "OutOfDistribution",
+    "expected_within",
     "fit_distance",
     "fit_out_of_distribution",
     "relative_difference",
@@ -186,8 +187,19 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
     or the largest where there are fewer than 19 of them (for 0.95) and no score can promise that much. The scores are
     of known photos that neither the network nor the score has learned from, at least one.
     """
-    rank = min(len(scores), math.ceil((len(scores) + 1) * kept - 1e-9))
-    return float(np.sort(scores)[rank - 1])
+    return float(np.sort(scores)[_rank(len(scores), kept) - 1])
+
+
+def expected_within(rows: int, kept: float = KEPT) -> float:
+    """The expected share of new known rows within the limit that :func:`unknown_limit` sets on so many scores.
+
+    Of these scores themselves more are within it: all, for example, where there are fewer than 39.
+    """
+    return _rank(rows, kept) / (rows + 1)
+
+
+def _rank(rows: int, kept: float) -> int:
+    return min(rows, math.ceil((rows + 1) * kept - 1e-9))
 
 
 def _unit(features: Floats) -> npt.NDArray[np.float64]:

@@ -31,12 +31,14 @@ import numpy.typing as npt
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, Thresholds, UnknownLimit
 from models.statistics.intervals import MISTRUST
+from models.statistics.out_of_distribution import expected_within
 
 __all__ = [
     "HeldOutLogits",
     "HeldOutRows",
     "automatic",
     "default_precision",
+    "fewest_own_rows",
     "fewest_rows",
     "fit_confidence",
     "precision_targets",
@@ -102,8 +104,10 @@ def fit_confidence(
 
     It rests on what the network itself said of ``validation``, and on what networks said of ``folds`` that were trained
     without these photos; each of them has a temperature of its own. With ``cv`` the folds are full trainings: all rows
-    together stand for the network's own, with one temperature.
+    together stand for the network's own, with one temperature. Coverages reckon with what the network's own limit,
+    ``unknown``, is expected to send away of new photos: it was set on the ``validation`` rows, each fold's on its own.
     """
+    within = expected_within(len(validation.labels)) if unknown else None
     out_of_fold = sum(len(fold.labels) for fold in folds)
     rows = len(validation.labels) + out_of_fold
     if cv and folds:
@@ -113,7 +117,7 @@ def fit_confidence(
         )
         validation, folds = HeldOutLogits(logits, labels, known), ()
     temperature, own = validation.fitted()
-    targets = precision_targets(own, [fold.fitted()[1] for fold in folds])
+    targets = precision_targets(own, [fold.fitted()[1] for fold in folds], within)
     return Confidence(
         temperature=temperature,
         precision=default_precision(targets),
@@ -124,8 +128,13 @@ def fit_confidence(
     )
 
 
-def precision_targets(own: HeldOutRows, others: Sequence[HeldOutRows] = ()) -> tuple[PrecisionTarget, ...]:
+def precision_targets(
+    own: HeldOutRows, others: Sequence[HeldOutRows] = (), within: float | None = None
+) -> tuple[PrecisionTarget, ...]:
     """Find the thresholds of every target in TARGETS, in that order; coverages are of the network's own rows.
+
+    ``within`` is the share of new known rows that is expected within the limit of the unknown score. Of rows that the
+    limit was set on, more are: to count them would promise too much coverage. None takes the share of the own rows.
 
     All classes share a threshold, but for those that are refused: a class of which the rows above it show that it is
     not as right as the target goes to review, so that the rows of large and easy classes do not vouch for it. Of a
@@ -153,7 +162,8 @@ def precision_targets(own: HeldOutRows, others: Sequence[HeldOutRows] = ()) -> t
         for rows in sorted(set(sizes), reverse=True):
             limit = min(1.0, float(confidence[rows - 1])) if rows else None
             refused = _refused(guesses[:rows], right[:rows], precision, own.probabilities.shape[1])
-            choices.append(_target(own, precision, tuple(None if no else limit for no in refused), len(confidence)))
+            thresholds = tuple(None if no else limit for no in refused)
+            choices.append(_target(own, precision, thresholds, len(confidence), within))
         found.append(max(choices, key=lambda target: target.coverage))
     return tuple(reversed(found))
 
@@ -184,6 +194,11 @@ def ruling_thresholds(confidence: Confidence, classes: int) -> Thresholds:
 def fewest_rows(precision: float) -> int:
     """How many rows prove a target if all of them are right: 152 for 0.98, for example."""
     return _fewest(precision, dict(_budgets())[precision])
+
+
+def fewest_own_rows(precision: float) -> int:
+    """How many rows of the network itself bear out what is proved with rows of others, if all of them are right."""
+    return _fewest(precision, _OWN_MISTRUST)
 
 
 def proved_rows(
@@ -264,16 +279,21 @@ def _refused(guesses: Counts, right: Chosen, precision: float, classes: int) -> 
     return np.asarray(binom.cdf(hits, counts, precision) < _REFUSALS / (classes * (_STEPS + 2) * len(TARGETS)))
 
 
-def _target(own: HeldOutRows, precision: float, thresholds: Thresholds, proved_on: int) -> PrecisionTarget:
-    """What share of the network's own rows the thresholds cover."""
-    classes = len(thresholds)
+def _target(
+    own: HeldOutRows, precision: float, thresholds: Thresholds, proved_on: int, within: float | None
+) -> PrecisionTarget:
+    """What share of rows like the network's own the thresholds cover, of which ``within`` keep the unknown limit."""
+    classes, known = len(thresholds), float(own.known.mean()) if own.known.any() else 1.0
+    times = 1.0 if within is None else within / known
     guesses = own.probabilities.argmax(axis=1)
     chosen = automatic(own.probabilities, own.known, thresholds)
     counts, covered = (np.bincount(found, minlength=classes) for found in (guesses, guesses[chosen]))
     return PrecisionTarget(
         precision=precision,
         thresholds=thresholds,
-        coverage=float(chosen.mean()) if len(chosen) else 0.0,
-        class_coverage=tuple(float(c / n) if n else None for c, n in zip(covered, counts, strict=True)),
+        coverage=min(1.0, float(chosen.mean()) * times) if len(chosen) else 0.0,
+        class_coverage=tuple(
+            min(1.0, c / n * times) if n else None for c, n in zip(covered.tolist(), counts.tolist(), strict=True)
+        ),
         rows=(proved_on,) * classes,
     )

@@ -13,10 +13,17 @@ from pydantic import BaseModel, ConfigDict
 
 from models.decision import Rules, Scores
 from models.statistics.calibration import calibrated, expected_calibration_error
-from models.statistics.confidence import Confidence, PrecisionTarget
+from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
 from models.statistics.intervals import Interval, proportion_interval
 from models.statistics.out_of_distribution import OutOfDistribution
-from models.statistics.thresholds import HeldOutLogits, automatic, fit_confidence, ruling_thresholds
+from models.statistics.thresholds import (
+    HeldOutLogits,
+    automatic,
+    fewest_own_rows,
+    fewest_rows,
+    fit_confidence,
+    ruling_thresholds,
+)
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
 from trainer.judging.figures import Figures, OutlierFigures, outlier_figures, score
@@ -168,9 +175,33 @@ class Evaluation(_Record):
         counts = {one: figures.n for one in Judged if (figures := self.figures_of(one))}
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 
+    @property
+    def folds_may_prove(self) -> bool:
+        """Whether validation has enough photos to bear out what other networks' rows prove, at the lowest target."""
+        return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
+
+    def unproved(self, *, pooled: bool) -> dict[float, str]:
+        """Targets that label nothing → why, for a person; ``pooled``: rows out of fold count as the network's own."""
+        own = self.cv if pooled else self.val
+        return {one.precision: _why_unproved(one, own) for one in self.thresholds if not one.coverage}
+
     def figures_of(self, judged: Judged) -> Figures | None:
         """The figures of some photos; None if there are none."""
         return {Judged.VAL: self.val, Judged.CV: self.cv, Judged.TEST: self.test}[judged]
+
+
+def _why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
+    """``own`` is of the network's own rows."""
+    rows, fewest, fewest_own = target.rows[0], fewest_rows(target.precision), fewest_own_rows(target.precision)
+    if rows < fewest:
+        return f"takes {fewest:,} photos without a mistake, there are {rows:,}"
+    if own is not None and own.n >= rows:
+        wrong = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,}"
+    elif own is not None and own.n < fewest_own:
+        return f"takes {fewest_own:,} validation photos without a mistake, there are {own.n:,}"
+    else:
+        wrong = f"too many of {rows:,}"
+    return f"takes the surest {fewest:,} photos without a mistake, or more with few; {wrong} are wrong"
 
 
 @dataclass(frozen=True)

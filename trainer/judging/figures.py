@@ -87,12 +87,15 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str]) 
     per_class = _per_class(guesses, labels, classes)
     present = [figures for figures in per_class.values() if figures.support]
     hits = int((guesses == labels).sum())
-    precision_95, recall_95, f1_95 = _intervals_of_means(guesses, labels, len(classes))
+    accuracy_95 = proportion_interval(hits, len(labels))
+    # Where no photo is wrong, or all are, no draw of them differs: then the means are as doubtful as the accuracy.
+    means = _intervals_of_means(guesses, labels, len(classes)) if 0 < hits < len(labels) else [accuracy_95] * 3
+    precision_95, recall_95, f1_95 = means
     top5, top5_95 = _top5(probabilities, labels)
     return Figures(
         n=len(labels),
         accuracy=hits / len(labels),
-        accuracy_95=proportion_interval(hits, len(labels)),
+        accuracy_95=accuracy_95,
         top5=top5,
         top5_95=top5_95,
         precision=float(np.mean([f.precision for f in present])),

@@ -112,6 +112,12 @@ def _scores(model: _Model, store: PixelStore, sha256s: Sequence[str]) -> Scores:
 
 def _open_model(path: Path) -> _Model:
     if not (path / "args.json").is_file():
+        if not path.is_file() and not (path / "manifest.json").is_file():
+            msg = (
+                f"Expected a run (a folder with args.json), a bundle (a folder with manifest.json) or an .onnx file at "
+                f"{path}, found none of them; check the path."
+            )
+            raise InputError(msg)
         classifier = load(path)
         rules = classifier.metadata
         return _Model(classifier.score, rules.preprocess, classifier.labels, rules.unknown, None)

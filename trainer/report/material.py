@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from models.decision import UNMEASURED
 from models.preprocess import Pixels
 from models.statistics.confidence import Confidence, PrecisionTarget
-from models.statistics.intervals import proportion_interval
+from models.statistics.intervals import Interval, product_interval, proportion_interval
+from models.statistics.out_of_distribution import expected_within
 from models.text import number_of
 from pages.text import between, duration, percent, rounded, target_name
 from trainer.data.dataset import NONE, Exclusion, Split
@@ -23,7 +24,9 @@ from trainer.run import EpochFigures, RunArgs
 __all__ = ["ReportMaterial", "Speed", "weakest"]
 
 _WEAK: Final = 5
-_SAID_ELSEWHERE: Final = frozenset({"schema_version", "name", "classes", "made_with", "table"})
+_SAID_ELSEWHERE: Final = frozenset(
+    {"schema_version", "name", "classes", "made_with", "table", "state", "epochs_done", "best_epoch"}
+)
 _MEGABYTE: Final = 1_000_000
 
 
@@ -150,12 +153,25 @@ class ReportMaterial:
                 f"No precision can be promised: {rows:,} photos are too few, or too often wrong, to prove one. Every "
                 "photo goes to a person, unless labels without a promise are asked for with --threshold."
             )
-        own = rows if self.args.pools_folds else rows - self.confidence.out_of_fold
-        interval = between(proportion_interval(round(target.coverage * own), own))
+        interval = between(self._interval_of(target.coverage))
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your "
             f"photos by itself ({interval} with 95% confidence) and sends the others to a person."
         )
+
+    def _interval_of(self, coverage: float) -> Interval:
+        """How far a coverage may be off: so are the share of rows that are sure, and that within the unknown limit.
+
+        The limit was set on validation photos alone, also where the rows out of fold tell how sure the network is.
+        """
+        held = self.confidence.rows - self.confidence.out_of_fold
+        own = self.confidence.rows if self.args.pools_folds else held
+        within = self.within_limit
+        sure = min(1.0, coverage / within)
+        of_sure = proportion_interval(round(sure * own), own)
+        if within == 1.0:
+            return of_sure
+        return product_interval((sure, of_sure), (within, proportion_interval(round(within * (held + 1)), held)))
 
     @property
     def outcome(self) -> str:
@@ -175,6 +191,12 @@ class ReportMaterial:
         return f"{said}{_kept(target.precision, found)}."
 
     @property
+    def within_limit(self) -> float:
+        """Expected share of new photos of the classes within the limit of the unknown score; 1.0 without a limit."""
+        held = self.confidence.rows - self.confidence.out_of_fold
+        return expected_within(held) if self.confidence.unknown else 1.0
+
+    @property
     def outliers(self) -> str:
         """A sentence on how many photos of no product the unknown score finds."""
         found = self.evaluation.unknown.outliers if self.evaluation.unknown else None
@@ -187,10 +209,10 @@ class ReportMaterial:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What decided the training, but its classes: names and plain text."""
+        """What decided the training, but its classes: names and plain text; what was not used is left out."""
         settings = self.args.model_dump(mode="json", exclude=set(_SAID_ELSEWHERE))
         flat = settings | settings.pop("preprocess")
-        return {name: _shown(value) for name, value in flat.items()}
+        return {name: _shown(value) for name, value in flat.items() if value is not None and name != "dct_floor"}
 
     @property
     def made_with(self) -> str:
@@ -215,4 +237,6 @@ def weakest(figures: Figures, most: int = _WEAK) -> list[str]:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "none" if value is None else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {amount:,.0f}" for name, amount in value.items())
+    return str(value)

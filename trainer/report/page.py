@@ -126,11 +126,12 @@ def _mistakes(material: ReportMaterial) -> _Values:
     tiles: list[_Values] = []
     if places:
         pixels = material.pixels([judged.photos[place].sha256 for place in places])
-        pictures = [[_uri(photo)] for photo in pixels]
+        pictures, flat = [[_uri(photo)] for photo in pixels], [False] * len(pixels)
         if material.split is not Judged.CV:
             heats = material.heat(pixels, [int(predicted[place]) for place in places])
             for uris, photo, heat in zip(pictures, pixels, heats, strict=True):
                 uris.append(_uri(overlay(photo, heat)))
+            flat = [not heat.any() for heat in heats]
         tiles = [
             {
                 "uris": uris,
@@ -138,8 +139,9 @@ def _mistakes(material: ReportMaterial) -> _Values:
                 "confidence": float(sure[place]),
                 "truth": names[judged.labels[place]],
                 "path": judged.photos[place].path,
+                "is_flat": is_flat,
             }
-            for place, uris in zip(places, pictures, strict=True)
+            for place, uris, is_flat in zip(places, pictures, flat, strict=True)
         ]
     return {"count": len(wrong), "tiles": tiles}
 

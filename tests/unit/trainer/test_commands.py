@@ -50,8 +50,8 @@ def training(session_cache, tmp_path, catalogue):
     ("arguments", "said"),
     [
         ((), "give DATA"),
-        (("photos", "--resume", "runs/train/shop"), "leave out data"),
-        (("--resume", "runs/train/shop", "--epochs", "9"), "leave out epochs"),
+        (("photos", "--resume", "runs/train/shop"), "leave out DATA"),
+        (("--resume", "runs/train/shop", "--epochs", "9"), "leave out --epochs"),
         (("photos", "--name", "../../shop"), "not a path"),
         (("photos", "--folds", "1"), "leaves nothing to learn from; give 0 (none), or 2 to 10"),
     ],

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,14 +39,14 @@ def evaluated(material: ReportMaterial, console: Console) -> list[str]:
 
 
 def epochs(console: Console, rows: Sequence[EpochFigures], of: int) -> list[str]:
-    """Two lines of headings and a line for each epoch."""
+    """Two lines of headings and a line for each epoch, and what is said at the end."""
     photos = [AssignedPhoto(Path("1.jpg"), "hat", Split.TRAIN, "1", "1")]
     args = made().args.model_copy(update={"epochs": of})
     with TrainingScreen(console) as screen:
         screen.prepared(Prepared(photos, [], ("dress", "hat", "shoes"), ()), args)
         for row in rows:
             screen.epoch(row, of)
-    return lines(console)[2:]
+    return lines(console)[3:]
 
 
 def epoch(number: int, *, best: bool = True) -> EpochFigures:
@@ -68,6 +69,31 @@ def test_the_data_is_summed_up_with_its_notes(console) -> None:
     text = "\n".join(lines(console))
     for part in ("10 photos, 2 classes: 8 train, 1 val, 1 test", "exact duplicates", "cnn at 64×64 px", "40 epochs"):
         assert part in text
+
+
+def test_a_training_that_patience_ends_says_so(console) -> None:
+    """Ctrl-C, and a time limit, end it for other reasons."""
+    rows = [epoch(n, best=n == 1) for n in range(1, 10)]
+    args = made().args
+    ended = f"Ended after 9 of {args.epochs} epochs: the last 8 were no better (--patience 8)"
+    with TrainingScreen(console) as screen:
+        screen.prepared(Prepared([], [], ("dress", "hat"), ()), args.model_copy(update={"epochs_done": 0}))
+        for row in rows:
+            screen.epoch(row, 9)
+        assert lines(console)[-1] == ended
+        screen.epoch(epoch(10), 10)
+    assert "Ended" not in lines(console)[-1]
+
+
+def test_a_long_step_is_a_line_in_a_log_and_said_once(console) -> None:
+    now = [0.0]
+    with TrainingScreen(console, clock=lambda: now[0]) as screen:
+        screen.advance("Decoding", 1, 2)
+        for number in (1, 2):
+            for done in range(5):
+                screen.advance(f"Cross-validation, network {number} of 5", done, 5)
+                now[0] += 4.0
+    assert lines(console) == ["Cross-validation, network 1 of 5 …", "Cross-validation, network 2 of 5 …"]
 
 
 def test_bars_leave_nothing_in_a_log(console) -> None:
@@ -116,7 +142,9 @@ def test_all_that_is_said_fits_80_columns_unwrapped(console, test) -> None:
 
 
 def test_the_label_errors_are_counted_with_what_such_a_list_shows(console) -> None:
-    assert "60 likely label errors; such a list shows 62 to 88% of planted wrong labels" in evaluated(made(), console)
+    said = evaluated(made(), console)
+    assert "60 likely label errors: look at label_issues.csv, and correct what is wrong" in said
+    assert "(such a list shows 62 to 88% of labels that were made wrong for a trial)" in said
 
 
 def test_figures_out_of_fold_are_of_no_epoch(console) -> None:
@@ -125,6 +153,18 @@ def test_figures_out_of_fold_are_of_no_epoch(console) -> None:
     args = material.args.model_copy(update={"folds": 5, "cv": True})
     _show_evaluation(material.evaluation.model_copy(update={"cv": cv}), args, console)
     assert lines(console)[0] == "5 folds, on 900 out-of-fold photos"
+
+
+def test_beside_figures_out_of_fold_those_of_the_few_test_photos_are_said(console) -> None:
+    material = made()
+    cv = CrossValidated(**dict(material.evaluation.val.model_copy(update={"n": 900})), folds=5)
+    test = material.evaluation.test.model_copy(update={"n": 24, "accuracy": 22 / 24, "accuracy_95": (0.73, 0.99)})
+    evaluation = material.evaluation.model_copy(update={"cv": cv, "test": test})
+    _show_evaluation(evaluation, material.args.model_copy(update={"folds": 5, "cv": True}), console)
+    said = lines(console)
+    assert "test accuracy 0.9167 (95%: 0.730–0.990), 24 photos" in said
+    assert any("on test" in line for line in said if "--precision" in line)
+    assert "Kept: epoch 5, with averaged weights" in said
 
 
 def test_where_labels_were_not_judged_nothing_is_said_of_them(console) -> None:
@@ -147,6 +187,22 @@ def test_a_precision_that_labels_nothing_has_no_figures_and_the_one_that_rules_i
     (row,) = (line for line in said if line.startswith("│        0.98"))
     assert [cell.strip() for cell in row.strip("│").split("│")][2:] == ["0%", "–", "–", "–"]
     assert any(line.strip() == "0.95 rules if none is asked for" for line in said)
+
+
+def test_it_is_said_why_a_precision_labels_nothing(console) -> None:
+    material = made()
+    targets = tuple(
+        one.model_copy(update={"coverage": 0.0, "thresholds": (None,) * 3}) if one.precision >= 0.98 else one
+        for one in material.evaluation.thresholds
+    )
+    said = " ".join(evaluated_with(material, targets, console))
+    assert "0.98 takes 152 photos without a mistake, there are 90" in said
+    assert "0.99 takes 301 photos without a mistake, there are 90" in said
+
+
+def evaluated_with(material, targets, console):
+    evaluation = material.evaluation.model_copy(update={"thresholds": targets})
+    return evaluated(replace(material, evaluation=evaluation), console)
 
 
 def test_where_nothing_can_be_promised_it_is_said_instead_of_a_table(console) -> None:

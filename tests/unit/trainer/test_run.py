@@ -10,7 +10,7 @@ from models.errors import InputError
 from tests.unit.trainer import run_files
 from trainer.data.table import TableRead
 from trainer.request import Balance
-from trainer.run import EpochFigures, Run, RunState, best_of, open_run, read_history, write_history
+from trainer.run import EpochFigures, Run, RunState, best_of, check_free, open_run, read_history, write_history
 
 ARGS = run_files.ARGS.model_copy(
     update={
@@ -100,6 +100,24 @@ def test_args_of_another_version_are_refused(run, change):
 def test_a_folder_that_is_no_run_is_refused_with_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"Expected a run .* found none; make one with hangtag train"):
         open_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (RunState.COMPLETE, "is a complete run; pass another --name$"),
+        (RunState.INTERRUPTED, "exists; pass another --name, or go on with it: hangtag train --resume '.*my shop'$"),
+        (None, "exists; pass another --name$"),
+    ],
+)
+def test_what_is_in_the_way_of_a_new_run_is_said_as_a_shell_reads_it(tmp_path, state, said):
+    run = Run(tmp_path / "my shop")
+    check_free(run.path)
+    run.path.mkdir()
+    if state is not None:
+        run.write_args(ARGS.model_copy(update={"state": state}))
+    with pytest.raises(InputError, match=f"^'.*my shop' {said}"):
+        check_free(run.path)
 
 
 def test_pixels_are_kept_without_pickle(run):

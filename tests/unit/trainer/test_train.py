@@ -42,7 +42,7 @@ def test_a_second_training_with_a_fifth_more_photos_keeps_every_old_one_in_its_s
 
 def test_a_run_that_exists_is_refused_and_left_alone(trained, diary):
     before = {path: path.stat().st_mtime_ns for path in trained.path.rglob("*")}
-    with pytest.raises(InputError, match=rf"{trained.path} exists; .* hangtag train --resume {trained.path}"):
+    with pytest.raises(InputError, match=rf"{trained.path} is a complete run; pass another --name$"):
         train(trained.request, diary)
     assert {path: path.stat().st_mtime_ns for path in trained.path.rglob("*")} == before
     assert diary.advanced == []

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from models.errors import InputError
 from models.statistics.out_of_distribution import (
     DistanceHead,
+    expected_within,
     fit_distance,
     relative_difference,
     unknown_limit,
@@ -121,6 +122,14 @@ def test_what_is_damaged_is_refused(data):
 def test_the_limit_is_a_score_with_room_for_chance(count, rank):
     values = np.random.default_rng(0).permutation(count) + 1.0
     assert unknown_limit(values) == rank
+    assert expected_within(count) == rank / (count + 1)
+
+
+@pytest.mark.parametrize("count", [5, 24, 60])
+def test_the_expected_share_of_new_rows_is_within_the_limit(count):
+    rng = np.random.default_rng(0)
+    within = [(rng.normal(size=1000) <= unknown_limit(rng.normal(size=count))).mean() for _ in range(1000)]
+    assert expected_within(count) == pytest.approx(np.mean(within), abs=0.01)
 
 
 def test_new_known_rows_stay_within_the_limit_as_often_as_it_says():

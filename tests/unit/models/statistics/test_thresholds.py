@@ -9,7 +9,7 @@ from scipy.stats import binom
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
 from models.statistics.intervals import lower_bound
-from models.statistics.out_of_distribution import fit_out_of_distribution
+from models.statistics.out_of_distribution import fit_out_of_distribution, unknown_limit
 from models.statistics.thresholds import (
     HeldOutLogits,
     HeldOutRows,
@@ -347,16 +347,35 @@ def test_folds_join_the_rows_each_at_a_temperature_of_its_own():
         HeldOutRows(calibrated(part.logits, fit_temperature(part.logits, part.labels)), part.labels, part.known)
         for part in (validation, *folds)
     )
-    expected = precision_targets(own, others)
-    assert found.targets == expected
+    assert found.targets == precision_targets(own, others, 286 / 301)
 
 
-def test_without_validation_the_rows_of_all_folds_stand_for_the_networks_own():
+def test_cross_validated_the_rows_of_all_folds_stand_for_the_networks_own():
     folds = [held_out(400, 2.0, seed) for seed in range(5)]
-    found = fit_confidence(held_out(0), PRODUCTS.unknown, folds, cv=True)
-    assert (found.rows, found.out_of_fold) == (2000, 2000)
+    found = fit_confidence(held_out(24), PRODUCTS.unknown, folds, cv=True)
+    assert (found.rows, found.out_of_fold) == (2024, 2000)
     assert found.temperature == pytest.approx(2.0, rel=0.15)
     assert at(found.targets, 0.90).coverage > 0.2
+
+
+def sure_rows(scores):
+    """Rows of which a network is sure, and right, whose limit was set on their own unknown scores."""
+    labels = np.arange(len(scores)) % CLASSES
+    return HeldOutLogits(9 * np.eye(CLASSES, dtype=np.float32)[labels], labels, scores <= unknown_limit(scores))
+
+
+@pytest.mark.parametrize("cv", [True, False])
+def test_expected_coverage_reckons_with_what_the_unknown_limit_sends_away_of_new_photos(cv):
+    """The largest of 24 scores is their limit: none of these rows is beyond it, and 1 in 25 of new ones."""
+    rng = np.random.default_rng(0)
+    expected, came = [], []
+    for _ in range(200):
+        own, *others = (rng.normal(size=rows) for rows in (24, 38, 38))
+        found = fit_confidence(sure_rows(own), PRODUCTS.unknown, [sure_rows(scores) for scores in others], cv=cv)
+        expected.append(at(found.targets, 0.90).coverage)
+        came.append((rng.normal(size=1000) <= unknown_limit(own)).mean())
+    assert np.mean(expected) == pytest.approx(24 / 25)
+    assert np.mean(expected) == pytest.approx(np.mean(came), abs=0.01)
 
 
 @pytest.mark.parametrize(("noise", "heat"), [(1.0, 1.0), (1.0, 3.0), (2.0, 0.3)])

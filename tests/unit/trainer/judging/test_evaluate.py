@@ -75,6 +75,26 @@ def test_what_a_target_came_to(report):
     assert (without.automatic, without.wrong) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("rows", "own", "why"),
+    [
+        (31, 31, "takes 152 photos without a mistake, there are 31"),
+        (600, 31, "takes 60 validation photos without a mistake, there are 31"),
+        (600, 70, "takes the surest 152 photos without a mistake, or more with few; too many of 600 are wrong"),
+        (600, 610, "takes the surest 152 photos without a mistake, or more with few; 61 of 610 are wrong"),
+    ],
+)
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_target_that_labels_nothing_says_why(report, rows, own, why, pooled):
+    nothing = tuple(
+        target.model_copy(update={"rows": (rows, rows), "coverage": 0.0 if target.precision == 0.98 else 0.5})
+        for target in CONFIDENCE.targets
+    )
+    figures = report.val.model_copy(update={"n": own, "accuracy": 0.9})
+    found = report.model_copy(update={"thresholds": nothing, "cv" if pooled else "val": figures})
+    assert found.unproved(pooled=pooled) == {0.98: why}
+
+
 def test_where_no_row_is_automatic_there_is_no_precision():
     none = tuple(target.model_copy(update={"thresholds": (None, None)}) for target in CONFIDENCE.targets)
     found = evaluate(CLASSES, CONFIDENCE.model_copy(update={"targets": none}), {Judged.TEST: TEST})

@@ -118,7 +118,14 @@ def test_a_thousand_classes():
     labels = np.arange(2000) % 1000
     figures = score(sure(labels, 1000), labels, [str(number) for number in range(1000)])
     assert (figures.accuracy, figures.top5, figures.f1) == (1.0, 1.0, 1.0)
-    assert figures.f1_95 == (1.0, 1.0)
+    assert figures.f1_95 == pytest.approx((0.99816, 1.0), abs=1e-5)
+
+
+@pytest.mark.parametrize("guess", [TRUTH, (TRUTH + 1) % 4])
+def test_figures_without_an_exception_have_an_interval_all_the_same(guess):
+    figures = score(sure(guess), TRUTH, CLASSES)
+    assert figures.precision_95 == figures.recall_95 == figures.f1_95 == figures.accuracy_95
+    assert figures.accuracy_95[0] < figures.accuracy_95[1]
 
 
 def test_figures_of_photos_without_a_product_are_those_worked_out_by_hand():

@@ -106,6 +106,11 @@ def test_a_photo_that_kills_its_decoder_is_one_that_could_not_be_read(exported, 
     assert before.figures == after.figures
 
 
+def test_a_path_of_no_model_is_refused_naming_what_a_model_is(some_photos, tmp_path, measured):
+    with pytest.raises(InputError, match=r"Expected a run \(.*, a bundle \(.* or an \.onnx file at .*nope, found none"):
+        measured(tmp_path / "nope", some_photos)
+
+
 def test_a_run_without_a_whole_epoch_is_refused_with_what_to_do(trained, some_photos, tmp_path, measured):
     run = tmp_path / "young"
     run.mkdir()
