@@ -26,7 +26,7 @@ from exporter.training_run import TrainingRun
 from exporter.variant import FLOAT16, MadeVariant
 from models.benchmark.measure import Effort, measure
 from models.benchmark.record import BENCHMARK_FILE, BenchmarkRecord, dump_record, new_record
-from models.bundle import LABELS_FILE, labels_text
+from models.bundle import LABELS_FILE, PARITY_FILE, labels_text
 from models.decision import precision_text
 from models.edge import load_edge
 from models.errors import ImageError
@@ -43,7 +43,6 @@ PHOTOS: Final = 8
 _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
 OPERATORS_FILE: Final = "required_operators.config"
-_PARITY_FILE: Final = "parity.json"
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6
@@ -131,7 +130,7 @@ def assemble(
         **{name: data for variant in made for name, data in variant.files.items()},
         **(to_ort({name: data for variant in in_ort for name, data in variant.files.items()}) if in_ort else {}),
         LABELS_FILE: labels_text(run.classes),
-        _PARITY_FILE: proof.dump(),
+        PARITY_FILE: proof.dump(run.measured),
         BENCHMARK_FILE: dump_record(record),
         REFERENCE_FILE: dump_reference({variant.name: reference_of(variant, run) for variant in made}),
         **_golden_files(made, photos),

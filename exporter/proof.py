@@ -11,6 +11,7 @@ from exporter.default import Default
 from exporter.parity import Parity
 from exporter.variant import MadeVariant, Refusal
 from models.errors import ParityError
+from models.manifest import Measured
 
 __all__ = ["DisprovedError", "Proof"]
 
@@ -66,9 +67,10 @@ class Proof:
         shown: dict[str, Any] = to_jsonable_python(found, inf_nan_mode="null")
         return shown
 
-    def dump(self) -> bytes:
-        """The contents of ``parity.json``."""
-        return json.dumps(self.as_json(), indent=1, allow_nan=False).encode()
+    def dump(self, measured: Measured | None) -> bytes:
+        """The contents of ``parity.json``, with the figure that the run's report leads with."""
+        figure = None if measured is None else measured.model_dump()
+        return json.dumps({**self.as_json(), "measured": figure}, indent=1, allow_nan=False).encode()
 
     def _shown(self, parity: Parity) -> dict[str, Any]:
         return {**asdict(parity), "flips_by_class": self.flips_by_class(parity), "passed": parity.passed}

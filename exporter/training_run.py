@@ -1,9 +1,11 @@
 """What the exporter reads of a run folder. The trainer writes it; neither room imports the other for it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.arrays import read_arrays
 from models.bundle import MANIFEST_FILE
 from models.errors import InputError
+from models.manifest import Measured
 from models.photo import evenly
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import Confidence
@@ -23,6 +26,9 @@ __all__ = ["ORIGINALS", "TrainingRun", "read_training_run"]
 
 ORIGINALS: Final = 256
 """The most validation photos whose files are kept, evenly spread over those whose pixels are kept."""
+_SPLITS: Final[Mapping[str, Literal["validation", "out-of-fold", "test"]]] = MappingProxyType(
+    {"val": "validation", "cv": "out-of-fold", "test": "test"}
+)
 
 
 class _Args(BaseModel):
@@ -52,6 +58,7 @@ class TrainingRun:
         originals: validation photos as they were.
         test_accuracy: on the test split, if there was one.
         outliers: photos of no product that the unknown score was measured on.
+        measured: the figure that its report leads with; None if nothing was measured.
         confidence: how sure it is.
         unknown_head: the arrays of the out-of-distribution score; None if it could not be learned.
         folds: for each fold, the predictions of the network that was trained without it; may be empty.
@@ -73,6 +80,7 @@ class TrainingRun:
     unknown_head: DistanceHead | None
     folds: tuple[HeldOutLogits, ...]
     pools_folds: bool = False
+    measured: Measured | None = None
 
     def original_labels(self) -> list[int]:
         """The class index of each original; the file's name is the number of the validation photo."""
@@ -101,7 +109,7 @@ def read_training_run(path: Path) -> TrainingRun:
         msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train again."
         raise InputError(msg)
     confidence = _read_confidence(path, len(args.classes))
-    accuracy, outliers = _evaluation(path / "evaluation.json")
+    accuracy, outliers, measured = _evaluation(path / "evaluation.json")
     return TrainingRun(
         name=args.name,
         arch=args.arch,
@@ -114,6 +122,7 @@ def read_training_run(path: Path) -> TrainingRun:
         originals=sorted((path / "export" / "originals").glob("[0-9]*")),
         test_accuracy=accuracy,
         outliers=outliers,
+        measured=measured,
         confidence=confidence,
         unknown_head=_read_head(path / "export" / "unknown.npz") if confidence.unknown else None,
         folds=tuple(map(_read_fold, sorted(path.glob("folds/*/answers.npz")))) if confidence.out_of_fold else (),
@@ -142,12 +151,19 @@ def _read_fold(file: Path) -> HeldOutLogits:
     return HeldOutLogits(**read_arrays(file, "the predictions of a fold's network", "logits", "labels", "known"))
 
 
-def _evaluation(file: Path) -> tuple[float | None, int]:
-    """The accuracy on test photos, and how many photos of no product there were."""
+def _evaluation(file: Path) -> tuple[float | None, int, Measured | None]:
+    """The accuracy on test photos, how many photos of no product there were, the figure that the report leads with."""
     try:
         figures = json.loads(file.read_bytes()) if file.is_file() else {}
-        test, outliers = figures.get("test"), (figures.get("unknown") or {}).get("outliers")
-        return float(test["accuracy"]) if test else None, int(outliers["n"]) if outliers else 0
+        outliers = (figures.get("unknown") or {}).get("outliers")
+        found = [
+            Measured(accuracy=float(figures[name]["accuracy"]), photos=int(figures[name]["n"]), split=split)
+            for name, split in _SPLITS.items()
+            if figures.get(name)
+        ]
+        test = next((one.accuracy for one in found if one.split == "test"), None)
+        leading = max(found, key=lambda one: (one.split != "validation", one.photos), default=None)
+        return test, int(outliers["n"]) if outliers else 0, leading
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         msg = f"Expected the figures of a run in {file}, it is damaged ({error!r}); train again."
         raise InputError(msg) from error

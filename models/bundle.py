@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LABELS_FILE",
     "MANIFEST_FILE",
+    "PARITY_FILE",
     "Bundle",
     "bring",
     "bring_bundle",
@@ -34,6 +35,7 @@ __all__ = [
 
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
+PARITY_FILE: Final = "parity.json"
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
 """Bytes of a manifest; one with a hundred thousand classes has fewer."""
 MAX_FILE_BYTES: Final = 2 * 1024**3

@@ -16,6 +16,7 @@ __all__ = [
     "FLOAT32",
     "METADATA_KEY",
     "Manifest",
+    "Measured",
     "ModelMetadata",
     "Quantization",
     "Variant",
@@ -126,6 +127,17 @@ class Variant(_Record):
         """Field → file name, of every file of this variant that is there."""
         named = {"file": self.file, "edge": self.edge, "ort": self.ort, "edge_ort": self.edge_ort}
         return {field: name for field, name in named.items() if name is not None}
+
+
+class Measured(_Record):
+    """The figure that a run's report leads with: of test photos, or of more photos out of fold; else of validation."""
+
+    accuracy: Probability
+    photos: int
+    split: Literal["test", "out-of-fold", "validation"]
+
+    def __str__(self) -> str:
+        return f"{self.accuracy:.1%} ({self.photos:,} {self.split})"
 
 
 class ModelMetadata(_Record):

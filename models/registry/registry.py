@@ -10,6 +10,7 @@ A version is there when the history says so, and the history says so when the bu
 may write at once: each event is written by one of them.
 """
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models.bundle import Bundle, bring_bundle, is_whole, open_bundle, read_manifest
+from models.bundle import PARITY_FILE, Bundle, bring_bundle, is_whole, open_bundle, read_manifest
 from models.decision import promise_text
 from models.errors import BundleError, HangtagError, RegistryError
+from models.manifest import Measured
 from models.registry.history import Event, History, What
 from models.registry.publish import TRAINING, claim_number, copy_version, remove_deleted
 from models.registry.state import CHAMPION, State, VersionRules, VersionState
@@ -289,7 +291,17 @@ def _described(bundle: Bundle) -> VersionState:
         accuracy=variant.accuracy,
         bytes=(bundle.path / variant.file).stat().st_size,
         promise=promise_text(variant.precision),
+        measured=_measured(bundle),
     )
+
+
+def _measured(bundle: Bundle) -> str | None:
+    """The figure that the report of its training leads with; None if the bundle, an early one for example, has none."""
+    try:
+        found = json.loads((bundle.path / PARITY_FILE).read_bytes()).get("measured")
+        return None if found is None else str(Measured.model_validate(found))
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def open_registry(place: str) -> Registry:

@@ -29,6 +29,7 @@ class VersionState(Record):
         refused: why a gate refused it; empty if none did.
         accuracy: of its default variant, on the validation photos of its training; None if it was not measured.
         bytes: of the default variant's ONNX file; None if an early Hangtag published it.
+        measured: the figure that its training's report leads with, ``97.7% (216 out-of-fold)``; None of early bundles.
         promise: the precision that it promises by default, ``0.95`` or ``none``; None if an early Hangtag published it.
     """
 
@@ -38,6 +39,7 @@ class VersionState(Record):
     accuracy: float | None = None
     bytes: int | None = None
     promise: str | None = None
+    measured: str | None = None
 
 
 class State(Record):

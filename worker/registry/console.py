@@ -74,14 +74,14 @@ def print_versions(registry: Registry, *, as_json: bool) -> None:
         Console().say(f"No models in {registry.place}; hangtag models publish BUNDLE --name NAME brings one there.")
         return
     now = datetime.now(UTC)
-    table = _table("model", "version", "aliases", "validation", "precision", "size", "published", "gate")
+    table = _table("model", "version", "aliases", "accuracy", "precision", "size", "published", "gate")
     for one in versions:
         aliases = ", ".join(one["aliases"])
         table.add_row(
             escape(one["model"]),
             str(one["version"]),
             f"[green]{aliases}[/green]" if CHAMPION in one["aliases"] else aliases,
-            "" if one["accuracy"] is None else f"{one['accuracy']:.1%}",
+            one["measured"] or ("" if one["accuracy"] is None else f"{one['accuracy']:.1%} (validation)"),
             one["promise"] or "",
             "" if one["bytes"] is None else f"{one['bytes'] / _MEGABYTE:,.2f} MB",
             ago(one["published_at"], now),
@@ -253,7 +253,7 @@ def _between(registry: Registry, before: VersionName, after: VersionName) -> lis
 def _table(*titles: str) -> Table:
     table = Table()
     for title in titles:
-        right = title in {"version", "validation", "precision", "size"}
+        right = title in {"version", "accuracy", "precision", "size"}
         table.add_column(title, justify="right" if right else "left", overflow="fold")
     return table
 

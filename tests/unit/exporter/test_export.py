@@ -20,7 +20,7 @@ def export_run(make_network):  # loads TensorFlow
 def test_a_run_becomes_a_bundle_that_says_what_the_run_and_keras_say(export_run, make_network, make_run, tmp_path):
     network, classes = make_network("simple", 3), ("bag", "<script>", "| hat |")
     run = make_run(network, classes)
-    (run / "evaluation.json").write_text('{"test": {"accuracy": 0.5}}')
+    (run / "evaluation.json").write_text('{"test": {"accuracy": 0.5, "n": 40}}')
     result = export_run(run, tmp_path / "bundle")
     proof, manifest = result.proof, open_bundle(tmp_path / "bundle").manifest
     assert proof.passed
@@ -32,6 +32,8 @@ def test_a_run_becomes_a_bundle_that_says_what_the_run_and_keras_say(export_run,
     assert np.abs(load(result.bundle).predict(pixels) - network.predict(pixels, verbose=0)).max() <= 1e-4
     assert (manifest.name, manifest.arch, manifest.labels) == ("shop", "simple", classes)
     assert (manifest.accuracy, manifest.preprocess.size) == (0.5, 32)
+    measured = json.loads((result.bundle / "parity.json").read_text())["measured"]
+    assert measured == {"accuracy": 0.5, "photos": 40, "split": "test"}
     assert {"tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "pillow"} <= set(manifest.made_with)
     assert (result.bundle / "labels.txt").read_text() == "".join(f"{name}\n" for name in classes)
     assert "bag, \\<script\\>, \\| hat \\|" in (result.bundle / "README.md").read_text()

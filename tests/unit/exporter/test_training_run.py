@@ -36,10 +36,27 @@ def test_a_run_is_read_as_the_training_left_it(run, originals):
     assert found.test_accuracy is None
 
 
-@pytest.mark.parametrize(("evaluation", "accuracy"), [({"test": {"accuracy": 0.75}}, 0.75), ({"test": None}, None)])
-def test_the_accuracy_on_test_is_kept_where_there_is_one(run, evaluation, accuracy):
+def figures(accuracy, n):
+    return {"accuracy": accuracy, "n": n}
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "accuracy", "measured"),
+    [
+        ({"val": figures(1.0, 24), "test": figures(0.75, 20), "cv": None}, 0.75, "75.0% (20 test)"),
+        (
+            {"val": figures(1.0, 24), "test": figures(0.75, 20), "cv": figures(0.9769, 216)},
+            0.75,
+            "97.7% (216 out-of-fold)",
+        ),
+        ({"val": figures(1.0, 1024), "test": None}, None, "100.0% (1,024 validation)"),
+        ({}, None, "None"),
+    ],
+)
+def test_the_accuracy_on_test_and_the_figure_that_the_report_leads_with_are_kept(run, evaluation, accuracy, measured):
     (run / "evaluation.json").write_text(json.dumps(evaluation))
-    assert read_training_run(run).test_accuracy == accuracy
+    found = read_training_run(run)
+    assert (found.test_accuracy, str(found.measured)) == (accuracy, measured)
 
 
 @pytest.mark.parametrize(("unknown", "outliers"), [(None, 0), ({"outliers": None}, 0), ({"outliers": {"n": 12}}, 12)])

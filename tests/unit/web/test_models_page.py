@@ -74,8 +74,9 @@ def post(client: TestClient, path: str, form: dict[str, str]) -> httpx.Response:
 class TestAllModels:
     def test_each_version_is_there_with_what_the_command_says(self, client: TestClient) -> None:
         said = text_of(client, "/models")
-        assert "shop@2 champion tried here 70.0% none 0.00 MB just now" in said
-        assert "shop@3 challenger 80.0% none 0.00 MB just now refused &lt;b&gt;boots&lt;/b&gt; lost 7 points." in said
+        assert "shop@2 champion tried here 70.0% (validation) none 0.00 MB just now" in said
+        assert "shop@3 challenger 80.0% (validation) none 0.00 MB just now refused" in said
+        assert "refused &lt;b&gt;boots&lt;/b&gt; lost 7 points." in said
         assert said.index("shop@3") < said.index("shop@2") < said.index("shop@1")
 
     def test_an_empty_registry_says_how_to_begin(self, tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ def registry(tmp_path: Path) -> Registry:
     registry = open_registry(str(tmp_path / "registry"))
     for seed, labels in ((1, ["boots", "hats"]), (2, ["boots", "coats"]), (3, ["boots", "coats"])):
         bundle = write_paper_bundle(tmp_path / str(seed), seed, labels=labels, accuracy=0.5 + seed / 10)
+        if seed == 3:  # those before are of an earlier Hangtag
+            measured = {"accuracy": 0.9769, "photos": 216, "split": "out-of-fold"}
+            (bundle / "parity.json").write_text(json.dumps({"measured": measured}))
         registry.publish("shop", bundle, f"made-up [{seed}]", alias=CHALLENGER)
         if seed < 3:
             registry.promote("shop", seed, "better", numbers={"points": 1.25}, cycle="000002")
@@ -47,10 +50,11 @@ def asked(registry: Registry, *words: str) -> object:
 def test_the_table_shows_what_there_is(registry: Registry) -> None:
     rows = [line for line in run(registry).stdout.splitlines() if "shop" in line]
     assert len(rows) == 3
-    for said in ("champion", "70.0%", "0.00 MB", "just now"):
+    for said in ("champion", "70.0% (validation)", "0.00 MB", "just now"):
         assert said in rows[1]
     assert ["refused" in row for row in rows] == [False, False, True]
     assert "challenger" in rows[2]
+    assert "97.7% (216 out-of-fold)" in rows[2]
     versions = asked(registry)
     assert [(one["version"], one["aliases"], one["refused"]) for one in versions] == [
         (1, [], []),
