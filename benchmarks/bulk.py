@@ -139,7 +139,7 @@ def label(material: Material, variant: str, folder: Path, version: Path | None =
 
 
 def _without_reason(material: Material, folder: Path) -> Material:
-    """With a bundle as versions before issue 22 read it: their manifests gave no reason for the default."""
+    """With a bundle as versions before 2026-11-23 read it: their manifests gave no reason for the default."""
     bundle = Path(shutil.copytree(material.bundle, folder / "before"))
     without = {key: value for key, value in material.manifest.items() if key != "default_because"}
     (bundle / "manifest.json").write_text(json.dumps(without))

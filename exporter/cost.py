@@ -57,15 +57,19 @@ class Drop:
     agreement: float
     estimate: float
 
+    @property
+    def words(self) -> str:
+        """What it is expected to lose, or to gain."""
+        return f"{'gains' if self.estimate < 0 else 'loses'} about {abs(self.estimate):.2f} points of accuracy"
+
     def too_much(self, allowed: float) -> str | None:
         """What it loses and may lose, in words; None if it loses no more than ``allowed`` points."""
         if self.estimate <= allowed:
             return None
         low, high = self.points_95
         return (
-            f"it loses about {self.estimate:.2f} points of accuracy, and {allowed:g} are allowed ({self.points:.2f} on "
-            f"{self.photos} validation photos, 95%: {low:.2f} to {high:.2f}; of {self.compared} photos "
-            f"{1 - self.agreement:.1%} change their label)"
+            f"it {self.words}, and {allowed:g} are allowed ({self.points:.2f} lost on {self.photos} validation photos, "
+            f"95%: {low:.2f} to {high:.2f}; of {self.compared} photos {1 - self.agreement:.1%} change their label)"
         )
 
 
@@ -99,7 +103,7 @@ def drop(
     reference: npt.NDArray[np.floating],
     got: npt.NDArray[np.floating],
     labels: npt.NDArray[np.integer],
-    expected: float = 0.0,
+    expected: float | None = None,
 ) -> Drop:
     """Compare a variant with float32.
 
@@ -110,13 +114,15 @@ def drop(
         reference: float32's probabilities or logits, ``(n + m, classes)``; n is at least one.
         got: the variant's, of the same photos.
         labels: class indices ``(n,)``; those of the m photos behind them are not known.
-        expected: share of photos that the variant is expected to lose, by :func:`expected_loss`.
+        expected: share of photos that the variant is expected to lose, by :func:`expected_loss`; None: the estimate is
+            what these photos say.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
     known = len(labels)
     right_before, right_after = before[:known] == labels, after[:known] == labels
     lost, won = int((right_before & ~right_after).sum()), int((~right_before & right_after).sum())
     low, high = difference_interval(lost, won, known)
+    further = 0 if expected is None else _WORTH
     return Drop(
         photos=known,
         accuracy=float(right_after.mean()),
@@ -125,7 +131,7 @@ def drop(
         points_95=(100 * low, 100 * high),
         compared=len(before),
         agreement=float(np.mean(before == after)),
-        estimate=100 * (lost - won + _WORTH * expected) / (known + _WORTH),
+        estimate=100 * (lost - won + further * (expected or 0.0)) / (known + further),
     )
 
 

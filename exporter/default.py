@@ -88,8 +88,8 @@ def _praise(variant: MadeVariant, float32: MadeVariant, cpu: str) -> str:
     if cost := variant.cost:
         low, high = cost.points_95
         said += (
-            f", and loses about {cost.estimate:.2f} points of accuracy ({cost.points:.2f} on {cost.photos} validation "
-            f"photos, 95%: {low:.2f} to {high:.2f})"
+            f", and {cost.words} ({cost.points:.2f} lost on {cost.photos} validation photos, 95%: {low:.2f} to "
+            f"{high:.2f})"
         )
     if promise := variant.metadata.precision:
         said += (

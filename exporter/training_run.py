@@ -170,10 +170,8 @@ def _evaluation(file: Path) -> tuple[float | None, int, Measured | None]:
 
 
 def _read_confidence(path: Path, classes: int) -> Confidence:
-    file, again = (
-        path / "confidence.json",
-        f"hangtag train --resume {quote(str(path))} evaluates the run again, and writes it.",
-    )
+    file = path / "confidence.json"
+    again = f"hangtag train --resume {quote(str(path))} evaluates the run again, and writes it."
     try:
         confidence = Confidence.model_validate_json(file.read_bytes())
     except OSError as error:

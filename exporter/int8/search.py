@@ -107,6 +107,6 @@ def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
     if not attempts:
         return "it has no layers that would be quicker with integers"
     best = min(attempts, key=lambda attempt: (max(attempt.drop.estimate, allowed), -attempt.gain))
-    loses = best.drop.too_much(allowed) or f"it loses about {best.drop.estimate:.2f} points of accuracy"
+    loses = best.drop.too_much(allowed) or f"it {best.drop.words}"
     layers = f", with {number_of(len(best.float_layers), 'layer')} in floating point" if best.float_layers else ""
     return f"{loses}; it is {best.times}{layers}"

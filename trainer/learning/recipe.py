@@ -126,7 +126,7 @@ _SIMPLE: Final = Recipe(
     size=128, epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0, bfloat16=True
 )
 _FROM_NOTHING: Final = replace(
-    _CNN, epochs=40, weight_decay=0.05, augmentation=Augmentation(), stages=(), bfloat16=False
+    _CNN, epochs=40, weight_decay=0.05, augmentation=Augmentation(), stages=(), steps=0, bfloat16=False
 )
 _PRETRAINED: Final = replace(
     _FROM_NOTHING,

@@ -67,7 +67,7 @@ def test_the_quicker_variant_is_the_default_and_says_why(choose, made, lighter):
     assert default.name == "int8"
     assert default.because == (
         "int8 is 1.42 times as fast as float32 from file to label on AMD EPYC, and loses about 0.05 points of accuracy "
-        "(0.00 on 372 validation photos, 95%: -0.81 to 0.81); at the precision of 0.95 that it promises it labels "
+        "(0.00 lost on 372 validation photos, 95%: -0.81 to 0.81); at the precision of 0.95 that it promises it labels "
         "60.0% of the rows by itself, and float32 60.0%"
     )
 

@@ -49,6 +49,13 @@ def test_photos_without_a_known_label_count_for_agreement_alone():
     assert cost.reference == 1.0
 
 
+def test_where_nothing_is_expected_of_other_photos_the_estimate_is_what_these_say():
+    cost = variant(30, lost=1, expected=None)
+    assert cost.estimate == cost.points
+    assert cost.words == "loses about 3.33 points of accuracy"
+    assert variant(30, won=1, expected=None).words == "gains about 3.33 points of accuracy"
+
+
 def test_one_photo_of_thirty_refuses_no_variant():
     """Three points are measured, and the half of one is allowed."""
     assert variant(30, lost=1, expected=0.002).too_much(0.5) is None

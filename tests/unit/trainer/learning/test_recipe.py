@@ -34,6 +34,21 @@ def test_the_rate_rises_and_then_falls(one, other):
     assert rate_at(later, COSINE) <= COSINE.rate
 
 
+@pytest.mark.parametrize(
+    ("arch", "pretrained", "photos", "epochs"),
+    [
+        (Arch.CNN, False, 3_000, 60),
+        (Arch.CNN, False, 300, 160),
+        (Arch.CNN, False, 30, 640),
+        (Arch.CNN, True, 300, 80),
+        (Arch.MOBILENET, False, 300, 40),
+    ],
+)
+def test_few_photos_get_steps_enough(arch, pretrained, photos, epochs):
+    recipe = recipe_for(arch, pretrained=pretrained)
+    assert recipe.epochs_of(photos, recipe.batch) == epochs
+
+
 def test_photos_are_small_until_a_stage_ends_and_then_full():
     found = [scale_at(progress, (Stage(0.3, 0.5), Stage(0.6, 0.75))) for progress in (0, 0.29, 0.3, 0.59, 0.6, 1)]
     assert found == [0.5, 0.5, 0.75, 0.75, 1, 1]
