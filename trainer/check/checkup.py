@@ -16,7 +16,7 @@ from trainer.check.issues import Flags, Issue, PhotoIssues, Scores, judge
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import Guess, guess_from_accidents
 from trainer.data.dataset import NONE, Dataset, Exclusion, LabeledPhoto
-from trainer.data.file_kinds import stray_fault
+from trainer.data.file_faults import stray_fault
 from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos
 
@@ -146,7 +146,7 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
     """Run the whole check on labelled photos.
 
     Raises:
-        DataError: none of the files exists.
+        DataError: no photo can be used.
         InputError: the cache cannot be written to.
     """
     scanned = scan_photos(dataset.photos, store, advance)
@@ -154,11 +154,15 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
     if len(missing) == len(dataset.photos):
         root = dataset.table.image_root if dataset.table else "the folder of the CSV"
         one, why = missing[0].photo, missing[0].fault.message
-        first = f", such as {one.path}" if one.error is None else f" ({why})"
+        example = f", such as {one.path}" if one.error is None else f" ({why})"
         msg = (
-            f"Expected the photos that {dataset.source} names, found none of the {len(missing):,} files{first}; check "
-            f"the paths, which start at {root}."
+            f"Expected the photos that {dataset.source} names, found none of the {len(missing):,} files{example}; "
+            f"check the paths, which start at {root}."
         )
+        raise DataError(msg)
+    if not scanned.photos:
+        first, number = scanned.faulty[0].fault.message, len(scanned.faulty)
+        msg = f"Expected photos that can be used in {dataset.source}, found none among {number:,}: {first}"
         raise DataError(msg)
     faulty, ignored = list(scanned.faulty), []
     for stray in dataset.excluded:  # files whose names say no image may be photos all the same, or be meant to be
@@ -173,7 +177,7 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
     relations = relate(scanned.photos, scanned.sha256s, store, partial(advance, "Comparing"))
     shown = [place for place, label in enumerate(labels) if label != NONE]  # accidents of other photos tell no class
     guesses = guess_from_accidents(
-        statistics.take(shown),
+        statistics.take(pa.array(shown, pa.int64())),  # there may be none
         [paths[place] for place in shown],
         [labels[place] for place in shown],
         relations.families[shown],

@@ -18,9 +18,11 @@ from trainer.check.checkup import Checkup
 from trainer.check.issues import Issue
 from trainer.check.relations import label_count
 from trainer.data.csv_files import path_cell, write_rows
-from trainer.data.dataset import LabeledPhoto
+from trainer.data.dataset import OPEN, LabeledPhoto
 from trainer.data.photo_files import FaultKind
 from worker.merging.cells import CsvRows
+from worker.photos.cells import joined
+from worker.places import scheme_of
 from worker.sources.readers import read_delimited
 
 __all__ = ["BroughtBack", "Quarantined", "bring_back", "check_quarantine", "quarantine", "worth_moving"]
@@ -72,12 +74,17 @@ def check_quarantine(data: Path, folder: Path) -> None:
 def worth_moving(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that should not be learned from, and why.
 
-    Those are files that cannot be used (but not replaced ones, of which nothing is known), placeholders under several
-    labels, photos of one picture under two labels, and the twins that a split leaks from. Of photos under two
-    labels in given splits, those of the split that most is learned from go.
+    Those are files that cannot be used (but not replaced ones, nor photos whose host did not give them this time: of
+    these nothing is known), placeholders under several labels, photos of one picture under two labels, and the twins
+    that a split leaks from. Of photos under two labels in given splits, those of the split that most is learned from
+    go.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
-    chosen = {o.photo: o.issue for o in checkup.scanned.faulty if o.fault.kind is not FaultKind.CHANGED}
+    chosen = {
+        one.photo: one.issue
+        for one in checkup.scanned.faulty
+        if one.fault.kind is not FaultKind.CHANGED and not one.photo.is_away
+    }
     for group in relations.placeholders:
         if label_count(photos, group) > 1:
             chosen.update({photos[place]: Issue.PLACEHOLDER for place in group})
@@ -177,27 +184,37 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _write_rest(checkup: Checkup, folder: Path, going: set[LabeledPhoto]) -> Path:
-    """Write the CSV's rows that stay; images with full paths, since this CSV lies in another folder.
+    """Write the CSV's rows that stay; images with full paths or URLs, since this CSV lies in another folder.
 
     Of a table whose columns were named it has the rows that count, as a CSV that needs no names.
     """
     data = checkup.dataset.source
     if checkup.dataset.table is not None:
-        rest = _free(folder / f"{data.stem}.csv")
-        staying = (photo for photo in checkup.dataset.photos if photo not in going)
-        cells = ((path_cell(p.path), p.label, p.split or "", p.product or "", p.sha256 or "") for p in staying)
+        rest, root = _free(folder / f"{data.stem}.csv"), checkup.dataset.table.image_root
+        cells = (
+            (_image(p, root), p.label, p.split or (OPEN if p.open else ""), p.product or "", p.sha256 or "")
+            for p in checkup.dataset.photos
+            if p not in going
+        )
         write_rows(rest, ("image", "label", "split", "group", "sha256"), cells)
         return rest
     reader = read_delimited(data)
     rest = _free(folder / data.name)
     rows = (row for batch in reader.batches for row in batch.to_pylist())
     kept = (
-        ({**row, "image": photo.path}).values()
+        ({**row, "image": _image(photo, str(data.parent))}).values()
         for row, photo in zip(rows, checkup.dataset.photos, strict=True)
         if photo not in going
     )
     write_rows(rest, reader.schema.names, map(list, kept))
     return rest
+
+
+def _image(photo: LabeledPhoto, root: str) -> str:
+    """A photo's full path or, of one from elsewhere, its URL: the file that was fetched is the cache's."""
+    if photo.cell is None:
+        return path_cell(photo.path)
+    return photo.cell if scheme_of(photo.cell) else joined(root, photo.cell)
 
 
 def bring_back(folder: Path) -> BroughtBack:

@@ -100,6 +100,8 @@ def guess_from_accidents(
         The best first; empty if there are too few photos or groups, or one class only. Of more than ``_MOST_CLASSES``
         classes the commonest are told apart.
     """
+    if not paths:
+        return []
     places = sorted(range(len(paths)), key=lambda place: str(paths[place]))
     statistics, paths, labels = statistics.take(places), [paths[p] for p in places], [labels[p] for p in places]
     _, first, groups = np.unique(groups[places], return_index=True, return_inverse=True)

@@ -40,6 +40,7 @@ class Split(StrEnum):
 _VAL_NAMES: Final = dict.fromkeys(("val", "valid", "validation"), Split.VAL)
 _SPLIT_NAMES: Final = {"train": Split.TRAIN, **_VAL_NAMES, "test": Split.TEST}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
 OPEN: Final = "open"
 """A CSV's word, instead of a split, for a row whose split Hangtag is to choose, though other rows have one."""
 
@@ -66,6 +67,11 @@ class LabeledPhoto:
     sha256: str | None = None
     error: ImageError | None = None
     cell: str | None = None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether its host did not give it, though it may the next time: that says nothing of the photo."""
+        return self.error is not None and self.error.fault in _AWAY
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,8 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
             ``label``, and ``split`` (``open``: Hangtag chooses), ``group`` (the product) and ``sha256`` (of the bytes
             that were labelled) if wanted; or a table of products. A class folder or a label named ``_none`` has photos
             that show no product.
-        asked: how photos are found in a table. A CSV of which nothing is said has no row without an image or a label;
-            of other tables such rows are left out.
+        asked: how photos are found in a table. In a CSV of which nothing is said (hosts may be allowed), a row
+            without an image or a label is an error; of other tables such rows are left out.
 
     Raises:
         DataError: nothing is there, there are no images, only one class, or far too many.
@@ -117,7 +123,7 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
         msg = f"Expected a table, whose columns the options name, {path} is a folder; leave out the options."
         raise DataError(msg)
     elif path.is_file() and path.suffix.lower() in TABLE_SUFFIXES:
-        is_plain = path.suffix.lower() == ".csv" and asked == USUAL_COLUMNS
+        is_plain = path.suffix.lower() == ".csv" and replace(asked, allow_hosts=()) == USUAL_COLUMNS
         dataset = _read_csv(path) if is_plain else _read_table(path, asked)
     else:
         msg = (

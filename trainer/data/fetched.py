@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import ImageError, InputError
-from models.file_kinds import is_text
+from models.file_kinds import FIRST_BYTES, is_text
 from models.text import one_line
 from models.whole_file import write_beside
 from trainer.data.dataset import Dataset, LabeledPhoto
@@ -25,7 +25,6 @@ _LONGEST: Final = 2000
 _NAME: Final = 100
 """Characters of a URL's path that the name of its file shows."""
 _DIGITS: Final = 16
-_START: Final = 1024
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 
 
@@ -101,6 +100,6 @@ def _is_here(place: Path) -> bool:
     """Whether the cache has a photo; what is text is an error that its host may have mended since."""
     try:
         with place.open("rb") as file:
-            return not is_text(file.read(_START))
+            return not is_text(file.read(FIRST_BYTES))
     except FileNotFoundError:
         return False

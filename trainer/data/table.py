@@ -91,6 +91,9 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
     catalogue = open_catalogue(path, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts or None)
     label_column = _label_column(catalogue, asked.label_column)
     catalogue.check_column(asked.group_column, "--group-column")
+    if asked.group_column == label_column:  # all photos of a class would be one product, in one split
+        msg = f"Expected another --group-column than that of the labels, got {label_column!r} for both."
+        raise InputError(msg)
     conditions = [_condition(catalogue, text) for text in asked.where]
     columns = {"label": label_column, **_own_columns(catalogue, label_column, asked.group_column)}
     for name in {*columns.values(), *(column for column, _ in conditions)}:
@@ -201,6 +204,7 @@ def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -
         named = ", ".join(one_line(label, _LONGEST // 10) for label in list(labels)[:_NAMED])
         msg = (
             f"Expected at most {_MOST_CLASSES:,} labels in the column {column!r} of {catalogue.source}, found "
-            f"{len(labels):,} in {number_of(len(rows), 'row')}, such as {named}; name another --label-column."
+            f"{len(labels):,} in {number_of(len(rows), 'row')}, such as {named}; name another --label-column, "
+            "or split it into class folders."
         )
         raise DataError(msg)

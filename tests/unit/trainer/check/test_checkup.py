@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import DataError
+from models.errors import DataError, ImageError, ImageFault
 from trainer.check.checkup import UNUSABLE, Faulty, ScannedPhotos, check_up
 from trainer.check.issues import Issue, judge
 from trainer.check.near import NearPair
+from trainer.check.page import check_page
 from trainer.check.relations import Relations
 from trainer.data.dataset import NONE, LabeledPhoto, read_dataset
 from trainer.data.photo_cache import StatisticsStore
@@ -40,6 +41,28 @@ def test_a_file_that_is_not_there_is_missing_and_no_broken_image(shop, tmp_path)
 def test_where_no_file_is_there_nothing_is_checked(shop, tmp_path):
     with pytest.raises(DataError, match=r"shop\.csv names, found none of the 3 files, such as \S+/x\.png; check"):
         check_up(shop("x.png", "y.png", "z.png"), StatisticsStore(tmp_path), ignored)
+
+
+def test_where_no_photo_can_be_used_nothing_is_checked(shop, tmp_path):
+    """One host is away, one file is no photo, one is not there."""
+    (tmp_path / "page.jpg").write_text("<html>")
+    dataset = shop("a.png", "page.jpg", "gone.jpg")
+    error = ImageError("https://shop.example/a is away.", ImageFault.DOWNLOAD)
+    dataset = replace(dataset, photos=(replace(dataset.photos[0], error=error), *dataset.photos[1:]))
+    said = r"photos that can be used in \S+shop\.csv, found none among 3: https://shop\.example/a is away\."
+    with pytest.raises(DataError, match=said):
+        check_up(dataset, StatisticsStore(tmp_path.parent / "cache"), ignored)
+
+
+def test_where_only_photos_of_no_product_can_be_used_nothing_is_guessed(tmp_path, tiles):
+    for label in ("hat", "vase"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        (tmp_path / "photos" / label / "page.jpg").write_text("<html>")
+    (tmp_path / "photos" / NONE).mkdir()
+    tiles(1).save(tmp_path / "photos" / NONE / "a.png")
+    found = check_up(read_dataset(tmp_path / "photos"), StatisticsStore(tmp_path / "cache"), ignored)
+    assert (found.guesses, found.outliers, len(found.scanned.faulty)) == ((), 1, 2)
+    assert check_page(found)
 
 
 def test_photos_that_the_cache_knows_are_not_looked_at_again(shop, tmp_path):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.errors import InputError
+from models.errors import ImageError, ImageFault, InputError
 from trainer.check.checkup import check_up
 from trainer.check.issues import Issue
 from trainer.check.quarantine import LOG, BroughtBack, bring_back, check_quarantine, quarantine, worth_moving
-from trainer.data.dataset import read_dataset
+from trainer.data.dataset import Split, read_dataset
 from trainer.data.photo_cache import StatisticsStore
 from trainer.request import TableOptions
 
@@ -177,9 +177,7 @@ def test_of_a_table_a_csv_without_other_names_is_written_down(photos, tmp_path):
     rows = [{"shot": name, "kind": name.split("/")[0], "sku": f"{n:03}"} for n, name in enumerate([*names, ""])]
     data.write_text("".join(json.dumps(row | {"kind": row["kind"] or "hat"}) + "\n" for row in rows))
     asked = TableOptions(image_column="shot", label_column="kind", group_column="sku")
-    checkup = check_up(read_dataset(data, asked), StatisticsStore(tmp_path.parent / "cache"), lambda *_: None)
-    check_quarantine(data, tmp_path / "aside")
-    moved = quarantine(checkup, tmp_path / "aside")
+    moved = quarantined(read_dataset(data, asked), tmp_path)
     assert (moved.moved, moved.kept_csv) == (3, tmp_path / "aside" / "shop.csv")
     left = read_dataset(moved.kept_csv).photos
     assert [photo.path for photo in left] == sorted(photos.rglob("[0-9].png"))
@@ -191,11 +189,60 @@ def test_what_was_fetched_stays_in_the_cache_and_its_rows_go(photos, tmp_path):
     dataset = read_dataset(write_table(photos / "shop.csv", [broken, *sorted(photos.rglob("[0-9].png"))]))
     fetched = replace(dataset.photos[0], cell="https://shop.example/page.jpg")
     dataset = replace(dataset, photos=(fetched, *dataset.photos[1:]))
-    checkup = check_up(dataset, StatisticsStore(tmp_path.parent / "cache"), lambda *_: None)
-    check_quarantine(dataset.source, tmp_path / "aside")
-    moved = quarantine(checkup, tmp_path / "aside")
+    moved = quarantined(dataset, tmp_path)
     assert (moved.moved, broken.read_text()) == (0, "<html>")
     assert [photo.path for photo in read_dataset(moved.kept_csv).photos] == sorted(photos.rglob("[0-9].png"))
+
+
+@pytest.mark.parametrize("fault", [ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED, ImageFault.MISSING])
+def test_a_row_whose_host_is_away_stays_with_its_url_and_one_that_its_host_has_not_goes(photos, tmp_path, fault):
+    """Of a plain CSV: what it says of its rows stays, too."""
+    data, url = photos / "shop.csv", "https://shop.example/a b.jpg?sign=1"
+    own = sorted(photos.rglob("[0-9].png"))
+    rows = [f"{file},{file.parent.name},S{n},open" for n, file in enumerate(own)]
+    data.write_text("\n".join(["image,label,sku,split", f"{url},hat,S9,train", *rows]))
+    dataset = read_dataset(data)
+    away = replace(dataset.photos[0], path=tmp_path / "cache" / "a", error=ImageError("It is away.", fault))
+    moved = quarantined(replace(dataset, photos=(away, *dataset.photos[1:])), tmp_path)
+    assert moved.moved == 0
+    left = list(csv.DictReader(moved.kept_csv.read_text().splitlines()))
+    kept = [str(file) for file in own] if fault is ImageFault.MISSING else [url, *map(str, own)]
+    assert [row["image"] for row in left] == kept
+    assert [row["split"] for row in left][-4:] == ["open"] * 4
+    assert left[-1]["sku"] == "S3"
+
+
+def test_rows_of_a_table_stay_with_their_urls_and_with_what_is_said_of_their_splits(photos, tmp_path):
+    """The CSV lies elsewhere: paths that start at a URL are whole URLs there. It can be read again."""
+    own, data = draw(tmp_path / "own.png", 20), photos / "shop.jsonl"
+    cells = ["a b.jpg", "https://other.example/c.jpg", "gone.jpg", own.as_uri()]
+    splits = ["train", "open", "test", "open"]
+    rows = [
+        {"shot": cell, "kind": ("hat", "vase")[n % 2], "split": split}
+        for n, (cell, split) in enumerate(zip(cells, splits, strict=True))
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = TableOptions(image_column="shot", label_column="kind", image_root="https://shop.example/img")
+    dataset = read_dataset(data, asked)
+    gone, away = ImageError("Not there.", ImageFault.MISSING), ImageError("Away.", ImageFault.DOWNLOAD)
+    fetched = [draw(tmp_path / "cache" / f"{n}.png", n) for n in range(3)]
+    changed = [
+        replace(photo, path=fetched[n], error=(None, away, gone)[n]) for n, photo in enumerate(dataset.photos[:3])
+    ]
+    left = read_dataset(quarantined(replace(dataset, photos=(*changed, dataset.photos[3])), tmp_path).kept_csv).photos
+    assert [photo.cell for photo in left] == [
+        "https://shop.example/img/a%20b.jpg",
+        "https://other.example/c.jpg",
+        None,
+    ]
+    assert [(photo.split, photo.open) for photo in left] == [(Split.TRAIN, False), (None, True), (None, True)]
+    assert left[2].path == own
+
+
+def quarantined(dataset, tmp_path):
+    checkup = check_up(dataset, StatisticsStore(tmp_path.parent / "cache"), lambda *_: None)
+    check_quarantine(dataset.source, tmp_path / "aside")
+    return quarantine(checkup, tmp_path / "aside")
 
 
 def write_table(path, files):

@@ -171,3 +171,7 @@ def test_a_class_of_one_photo_is_left_out_of_the_guessing():
         "hat",
         "vase",
     )
+
+
+def test_of_no_photo_nothing_is_guessed():
+    assert guess_from_accidents(looks().slice(0, 0), [], [], np.array([], np.intp)) == []

@@ -91,6 +91,7 @@ def test_only_rows_that_meet_all_conditions_count(table, tmp_path):
         ({"where": ("category=hat", "colour=blue")}, "none of 6 is one; each is met by some rows, and all by none"),
         ({"where": ("sku=C",)}, "labels in the column 'colour' of .*, none of 1 row has one"),
         ({"label_column": "main_photo"}, "another --label-column than that of the photos, got 'main_photo' for both"),
+        ({"group_column": "colour"}, "another --group-column than that of the labels, got 'colour' for both"),
         ({"image_root": "/nowhere/at/all"}, "as --image-root, found no folder at /nowhere"),
     ],
 )
@@ -101,9 +102,8 @@ def test_what_is_not_there_is_named_with_what_there_is(table, changes, said):
 
 def test_a_column_with_a_thousand_values_and_more_is_no_label(table):
     rows = [{"image": f"{n}.jpg", "label": f"{n}.99"} for n in range(1001)]
-    with pytest.raises(
-        DataError, match=r"at most 1,000 labels in the column 'label' of .*, found 1,001 in 1,001 rows, "
-    ):
+    said = r"1,000 labels in the column 'label' of .*, found 1,001 in 1,001 rows.* or split it into class folders"
+    with pytest.raises(DataError, match=said):
         read_dataset(table("tsv", rows))
     assert len(read_dataset(table("tsv", rows[1:])).classes) == 1000
 
@@ -149,6 +149,16 @@ def test_a_csv_whose_columns_nobody_named_is_read_as_ever(table):
     assert read_dataset(path, TableOptions(label_column="label")).photos == read_dataset(path).photos
     with pytest.raises(DataError, match="name yours with --image-column and --label-column"):
         read_dataset(table("csv"))
+
+
+def test_to_allow_a_host_names_no_column(table):
+    """A plain CSV stays strict, and has no table to tell of."""
+    asked = TableOptions(allow_hosts=("photos.internal:443",))
+    rows = [{"image": "https://photos.internal/1.jpg", "label": "a"}, {"image": "2.jpg", "label": "b"}]
+    assert read_dataset(table("csv", rows), asked) == read_dataset(table("csv", rows))
+    assert read_dataset(table("tsv", rows), asked).table.allow_hosts == asked.allow_hosts
+    with pytest.raises(DataError, match=r"an image and a label in row 2 of .*, a cell is empty"):
+        read_dataset(table("csv", [rows[0], rows[1] | {"label": ""}]), asked)
 
 
 def test_a_folder_has_no_columns(tmp_path):

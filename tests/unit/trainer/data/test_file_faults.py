@@ -3,7 +3,7 @@ import os
 import pytest
 from PIL import Image
 
-from trainer.data.file_kinds import stray_fault, unsupported_fault
+from trainer.data.file_faults import stray_fault, unsupported_fault
 from trainer.data.photo_files import FaultKind, PhotoFault
 
 SAVE = "save it as JPEG, PNG or WebP."
