@@ -184,7 +184,7 @@ class PaperShop:
         )
         return tools
 
-    def _collect(self, config, folder, earlier, known, on_photo) -> Collected:
+    def _collect(self, config, folder, earlier, known, cache, advance) -> Collected:
         self.calls.append("collect")
         rows, were = self.rows(), {str(photo.path): photo.label for photo in known if photo.present}
         replace_file(folder / "dataset.csv", config.data.read_bytes())

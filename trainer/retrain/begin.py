@@ -88,9 +88,7 @@ class NewCycle:
         shutil.rmtree(folder.path, ignore_errors=True)  # of a process that was killed
         try:
             earlier = last.path if last else None
-            collected = self.tools.collect(
-                config, folder.path, earlier, known, lambda done, total: view.advance("Reading", done, total)
-            )
+            collected = self.tools.collect(config, folder.path, earlier, known, self.tools.cache(), view.advance)
             photos = last.read(last.collected, Collected).photos if last else ()
             had = {*labels, *photos, *(photo.label for photo in known)}
             for line in collected_notes(collected, {config.classes.name_of(label) for label in had}):
@@ -113,7 +111,10 @@ class NewCycle:
         own = (
             f"hangtag models publish BUNDLE --name {name} --run RUN --promote --registry {quote(self.config.registry)}"
         )
-        return f"No champion of {name} in the registry: a first model, {arch}, from {start}. To begin with yours: {own}"
+        return (
+            f"The registry has no champion of {name}, so a first model is trained: {arch}, from {start}. "
+            f"To begin with a model that you have: {own}"
+        )
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
         """The splits whose photos stay where they are; None for a first model that was given none.

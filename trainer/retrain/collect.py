@@ -5,11 +5,11 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from models.errors import DataError
-from models.process import default_cache
 from models.text import number_of
 from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.store import CorrectionStore
@@ -39,7 +39,8 @@ def collect(
     folder: Path,
     earlier: Path | None,
     known: Sequence[AssignedPhoto],
-    on_photo: Callable[[int, int], None],
+    cache: Path,
+    advance: Callable[[str, int, int], None],
 ) -> Collected:
     """Bring together the labelled photos and what reviewers agree on; leave ``dataset.csv``, then ``collected.json``.
 
@@ -53,19 +54,21 @@ def collect(
         folder: of the cycle.
         earlier: folder of the last finished cycle, to be compared with; none for a first one.
         known: photos of the splits that are extended, to be compared with where there is no earlier cycle.
-        on_photo: told (read, of all).
+        cache: photos from elsewhere are put into it.
+        advance: told (``Fetching`` or ``Reading``, done, of all).
 
     Raises:
         InputError: the corrections or the data cannot be read.
-        DataError: no photo is left.
+        DataError: no photo is left, or the hosts of more than ``max_unread_share`` of the photos did not give them.
         JobError: photos are in S3, and this machine lacks what S3 asks for.
     """
     classes, asked = config.classes, config.train.table
-    dataset = fetch_photos(read_dataset(config.data, asked), asked.allow_hosts, default_cache(), on_photo)
+    dataset = fetch_photos(read_dataset(config.data, asked), asked.allow_hosts, cache, partial(advance, "Fetching"))
+    _check_hosts(config, dataset.photos)
     store = CorrectionStore(config.corrections) if config.corrections else None
     votes, ahead = (_votes(*store.words()), store.ahead()) if store else ((), ())
     hashes = PhotoHashes(config.folder / _HASHES_FILE)
-    found = hashes.of((photo.path for photo in dataset.photos), on_photo)
+    found = hashes.of((photo.path for photo in dataset.photos), partial(advance, "Reading"))
     # the bytes that were labelled; the training leaves a photo out if its file has others by now
     photos = [
         replace(photo, label=photo.label.strip(), sha256=found[photo.path] and (photo.sha256 or found[photo.path]))
@@ -98,6 +101,18 @@ def collect(
     write_rows(cycle.dataset, _COLUMNS, _rows(kept))
     cycle.write(cycle.collected, collected)
     return collected
+
+
+def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
+    """Refuse photos of which many did not come this time: a model of the others would take its place meanwhile."""
+    away, most = [photo for photo in photos if photo.is_away], config.gate.max_unread_share
+    if len(away) > max(bool(most), most * len(photos)):  # one may always be, as the gate counts test photos
+        why = str(away[0].error).rstrip(".")
+        msg = (
+            f"Expected the photos of {config.data}, {len(away):,} of {len(photos):,} could not be had ({why}); run it "
+            "again when the host answers, or allow more with max_unread_share."
+        )
+        raise DataError(msg)
 
 
 def _table_notes(dataset: Dataset) -> tuple[str, ...]:

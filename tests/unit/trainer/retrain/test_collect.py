@@ -10,7 +10,7 @@ from tests.paper_cycle import PaperShop, PaperView, photo_rows
 from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
 from trainer.data.dataset import Split, read_dataset
 from trainer.retrain.collect import collect, collected_notes
-from trainer.retrain.config import ClassMap, RetrainConfig, TrainSettings
+from trainer.retrain.config import ClassMap, GateSettings, RetrainConfig, TrainSettings
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.records import Collected, Correction
 from trainer.splits.assigned import AssignedPhoto
@@ -47,7 +47,7 @@ class Shop:
         )
         earlier = self.last if self.number else None
         self.number += 1
-        collected = collect(config, self.last, earlier, known, lambda done, total: None)
+        collected = collect(config, self.last, earlier, known, self.folder / "cache", lambda *_: None)
         assert Collected.model_validate_json((self.last / "collected.json").read_text()) == collected
         return collected
 
@@ -285,8 +285,8 @@ def collected_with(*outcomes: str, **photos: int) -> Collected:
 def with_corrections(shop: PaperShop, found: Collected):
     """The shop's own collecting, and what became of corrections besides."""
 
-    def collect(config, folder, earlier, known, on_photo) -> Collected:
-        real = shop.tools().collect(config, folder, earlier, known, on_photo)
+    def collect(config, folder, *of) -> Collected:
+        real = shop.tools().collect(config, folder, *of)
         both = real.model_copy(update={"corrections": found.corrections, "photos": {**real.photos, **found.photos}})
         (folder / "collected.json").write_text(both.model_dump_json())
         return both
@@ -399,9 +399,8 @@ def test_reviewers_who_differ_on_whether_it_is_a_product_are_in_conflict(shop: S
     assert (collected.photos, collected.outliers) == ({"boots": 2, "hats": 1}, 0)
 
 
-def test_a_table_is_collected_with_its_columns_and_what_it_lacks_is_said(shop: Shop, monkeypatch) -> None:
+def test_a_table_is_collected_with_its_columns_and_what_it_lacks_is_said(shop: Shop) -> None:
     """Photos from elsewhere are fetched; one that is not had keeps its row, so that a training counts it."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(shop.folder / "cache"))
     with open_scripted_server() as server:
         server.answers = {"/1.jpg": [Answer(b"\xff\xd8 one")], "/2.jpg": [Answer(status=404)]}
         cells = [server.url("/1.jpg"), server.url("/2.jpg"), "photos/hats/3.jpg", "photos/boots/2.jpg"]
@@ -415,7 +414,11 @@ def test_a_table_is_collected_with_its_columns_and_what_it_lacks_is_said(shop: S
             folder=shop.folder / "cycles",
             train=TrainSettings(**asked, allow_hosts=(server.host,)),
         )
-        collected = collect(config, shop.folder / "cycle", None, (), lambda done, total: None)
+        told: list[tuple[str, int, int]] = []
+        cache = shop.folder / "cache"
+        collected = collect(config, shop.folder / "cycle", None, (), cache, lambda *step: told.append(step))
+    assert [step for step, done, total in told if done == total] == ["Fetching", "Reading"]
+    assert len([path for path in (cache / "photos").rglob("*") if path.is_file()]) == 1
     photos = read_dataset(shop.folder / "cycle" / "dataset.csv").photos
     assert [(photo.label, photo.product, photo.sha256) for photo in photos] == [
         ("boots", "A", sha256(b"\xff\xd8 one")),
@@ -429,3 +432,39 @@ def test_a_table_is_collected_with_its_columns_and_what_it_lacks_is_said(shop: S
     )
     assert collected.notes[2].startswith("1 photo could not be had, such as: ")
     assert tuple(collected_notes(collected, ())) == collected.notes
+
+
+@pytest.mark.parametrize(("rows", "most", "refused"), [(60, 0.02, True), (100, 0.02, False), (60, 0.05, False)])
+def test_a_host_that_is_away_ends_the_cycle_unless_it_has_few_of_the_photos(
+    shop: Shop, rows: int, most: float, refused: bool
+) -> None:
+    """Two photos could come the next time: without them a worse model might be promoted meanwhile."""
+    cells = ["http://127.0.0.1:9/a.jpg", "http://127.0.0.1:9/b.jpg"]  # a private address that nobody has allowed
+    cells += [f"photos/{n}.jpg" for n in range(rows - len(cells))]  # these are missing, which is no host's doing
+    (shop.folder / "shop.csv").write_text(
+        "image,label\n" + "".join(f"{cell},{('boots', 'hats')[n % 2]}\n" for n, cell in enumerate(cells))
+    )
+    config = RetrainConfig(
+        name="shop",
+        data=shop.folder / "shop.csv",
+        folder=shop.folder / "cycles",
+        gate=GateSettings(max_unread_share=most),
+    )
+
+    def collected() -> Collected:
+        return collect(config, shop.folder / "cycle", None, (), shop.folder / "cache", lambda *_: None)
+
+    if refused:
+        said = rf"photos of \S+shop\.csv, 2 of {rows} could not be had \(.*127\.0\.0\.1.*[^.]\); run it again when the "
+        with pytest.raises(DataError, match=said):
+            collected()
+        assert not (shop.folder / "cycle").exists()
+    else:
+        assert collected().notes[0].startswith("2 photos could not be had")
+
+
+def test_of_few_photos_one_may_be_away_as_in_the_gate(shop: Shop) -> None:
+    (shop.folder / "shop.csv").write_text(
+        "image,label\nphotos/boots/1.jpg,boots\nphotos/hats/3.jpg,hats\nhttp://127.0.0.1:9/a.jpg,hats\n"
+    )
+    assert shop.collect(data="shop.csv").photos == {"boots": 1, "hats": 2}

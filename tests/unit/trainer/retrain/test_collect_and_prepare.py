@@ -62,7 +62,7 @@ class Cycles:
             folder=self.folder / "cycles",
             corrections=self.folder / "corrections.csv",
         )
-        collect(config, self.folder / "cycle", None, self.photos, lambda done, total: None)
+        collect(config, self.folder / "cycle", None, self.photos, self._cache, _untold)
         pause()
         pixels, looks = PixelStore(self._cache, SPEC), StatisticsStore(self._cache)
         wishes = SplitOptions(earlier=self.photos)

@@ -43,8 +43,8 @@ def test_a_first_model_is_trained_from_nothing(tmp_path: Path) -> None:
     view = PaperView()
     outcome = shop.run(config=asked, view=view, draw_rows=lambda *of: drawn.append(of))
     assert view.notes[0] == (
-        "No champion of shop in the registry: a first model, cnn, from nothing. To begin with yours: hangtag models "
-        f"publish BUNDLE --name shop --run RUN --promote --registry {asked.registry}"
+        "The registry has no champion of shop, so a first model is trained: cnn, from nothing. To begin with a model "
+        f"that you have: hangtag models publish BUNDLE --name shop --run RUN --promote --registry {asked.registry}"
     )
     assert (outcome.status, outcome.champion, outcome.version) == (CycleStatus.PROMOTED, None, 1)
     assert drawn == [], "there is no champion to compare rows with"
