@@ -359,12 +359,14 @@ def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMN
         msg = f"Evaluating needs SciPy ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
 
-    with Console(stderr=True).status("Measuring"):
-        measurement = measure(model, data, default_cache(), asked)
+    with TrainingScreen(Console(stderr=True)) as screen:
+        measurement = measure(model, data, default_cache(), asked, screen.advance)
     if as_json:
         print(json.dumps(_as_json(measurement), indent=1))
         return
     console, figures = Console(), measurement.figures
+    for note in measurement.table.notes if measurement.table else ():
+        console.print(escape(note), style="dim", highlight=False)
     console.print(_figures_table(figures, escape(f"{model} on {number_of(figures.n, 'photo')} of {data}")))
     console.print(f"accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
     if measurement.outliers:
@@ -393,6 +395,5 @@ def _show_left_out(measurement: "Measurement", console: Console) -> None:
     for count, why in left_out:
         if count:
             console.print(f"Not counted: {number_of(count, 'photo')} that {why}", style="yellow")
-    reasons = [one.message for one in measurement.left_out[:_MOST_NAMED]]
-    for line in (*reasons, *(measurement.table.notes if measurement.table else ())):
-        console.print(f"  {escape(line)}", style="yellow", highlight=False)
+    for one in measurement.left_out[:_MOST_NAMED]:
+        console.print(f"  {escape(one.message)}", style="yellow", highlight=False)

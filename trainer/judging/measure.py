@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
 
 import numpy as np
 
+from models.bundle import MANIFEST_FILE
 from models.classifier import BATCH, load
 from models.decision import Scores
 from models.errors import DataError, InputError
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import UnknownLimit
 from models.statistics.out_of_distribution import DistanceHead
+from trainer.check.checkup import Advance
 from trainer.data.dataset import NONE, Exclusion, Split, read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import PixelStore
@@ -66,15 +69,20 @@ def measure(
     data: Path,
     cache: Path,
     asked: TableOptions = USUAL_COLUMNS,
+    advance: Advance = lambda what, done, total: None,
 ) -> Measurement:
     """Measure a run, a bundle or a lone ONNX file.
 
     The test split of the data counts where there is one, else all photos. Those that a run has learned from do not.
-    ``asked`` says how labelled photos are found where the data is a table.
+    ``asked`` says how labelled photos are found where the data is a table; ``advance`` is told (step, done, of all).
 
     Raises:
         DataError: a class is unknown to the model, or no photo is left to measure it on.
+        InputError: there is no model, its run has not been judged, a table cannot be read, or the cache cannot be
+            written to.
+        JobError: this machine lacks what S3 asks for.
     """
+    advance("Loading", 0, 1)
     model = _open_model(model_path)
     dataset = read_dataset(data, asked)
     test = tuple(photo for photo in dataset.photos if photo.split is Split.TEST)
@@ -84,38 +92,41 @@ def measure(
         msg = f"{model_path} does not know {', '.join(unknown)}; it knows {', '.join(model.classes)}."
         raise DataError(msg)
     store = PixelStore(cache, model.spec)
-    dataset = fetch_photos(dataset, asked.allow_hosts, cache, lambda _done, _total: None)
-    readable, unread = decode_all(dataset.photos, store)
+    dataset = fetch_photos(dataset, asked.allow_hosts, cache, partial(advance, "Fetching"))
+    readable, unread = decode_all(dataset.photos, store, advance)
     fresh = [(photo, sha256) for photo, sha256 in readable if sha256 not in (model.learned_from or ())]
     known = [(photo, sha256) for photo, sha256 in fresh if photo.label != NONE]
     if not known:
         msg = f"Expected photos in {data} that {model_path} has not learned from, found none; bring others."
         raise DataError(msg)
-    scores = _scores(model, store, [sha256 for _, sha256 in known])
+    scores = _scores(model, store, [sha256 for _, sha256 in known], partial(advance, "Measuring"))
     truths = np.array([model.classes.index(photo.label) for photo, _ in known], np.intp)
     figures = score(scores.probabilities, truths, model.classes)
     learned_from = None if model.learned_from is None else len(readable) - len(fresh)
     outliers = [sha256 for photo, sha256 in fresh if photo.label == NONE]
-    strange = _scores(model, store, outliers).unknown if outliers else None
+    strange = _scores(model, store, outliers, partial(advance, "Measuring _none")).unknown if outliers else None
     found = None
     if model.limit is not None and strange is not None and scores.unknown is not None:
         found = outlier_figures(strange, scores.unknown, model.limit.limit)
     return Measurement(figures, tuple(unread), learned_from, not test, found, dataset.table)
 
 
-def _scores(model: _Model, store: PixelStore, sha256s: Sequence[str]) -> Scores:
+def _scores(model: _Model, store: PixelStore, sha256s: Sequence[str], advance: Callable[[int, int], None]) -> Scores:
     """Of one photo or more."""
-    parts = [model.score(store.take(sha256s[i : i + BATCH])) for i in range(0, len(sha256s), BATCH)]
+    parts = []
+    for start in range(0, len(sha256s), BATCH):
+        advance(start, len(sha256s))
+        parts.append(model.score(store.take(sha256s[start : start + BATCH])))
     unknown = [part.unknown for part in parts if part.unknown is not None]
     return Scores(np.concatenate([part.probabilities for part in parts]), np.concatenate(unknown) if unknown else None)
 
 
 def _open_model(path: Path) -> _Model:
     if not (path / "args.json").is_file():
-        if not path.is_file() and not (path / "manifest.json").is_file():
+        if not path.is_file() and not (path / MANIFEST_FILE).is_file():
             msg = (
-                f"Expected a run (a folder with args.json), a bundle (a folder with manifest.json) or an .onnx file at "
-                f"{path}, found none of them; check the path."
+                f"Expected a run (a folder with args.json), a bundle (a folder with {MANIFEST_FILE}) or an .onnx file "
+                f"at {path}, found none of them; check the path."
             )
             raise InputError(msg)
         classifier = load(path)

@@ -170,15 +170,15 @@ def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, advan
 
 
 def decode_all(
-    photos: Sequence[LabeledPhoto], store: PixelStore
+    photos: Sequence[LabeledPhoto], store: PixelStore, advance: Advance = lambda what, done, total: None
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
     """Decode what the store lacks.
 
     Returns:
         The readable photos with the SHA-256 of their files, and the others.
     """
-    hashed, unread = hash_photos(photos)
-    readable, faulty = decode(hashed, store, lambda _what, _done, _total: None)
+    hashed, unread = hash_photos(photos, partial(advance, "Reading"))
+    readable, faulty = decode(hashed, store, advance)
     return readable, [*(Exclusion(photo.path, fault.kind, fault.message) for photo, fault in unread), *faulty]
 
 

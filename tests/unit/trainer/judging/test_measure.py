@@ -140,7 +140,17 @@ def test_a_table_is_measured_and_what_was_left_out_is_said(exported, some_photos
     measure_and_show(exported, table, asked, as_json=False)
     shown = " ".join(capsys.readouterr().out.split())
     assert "Not counted: 2 photos that could not be read Expected the path or the URL of a photo in row" in shown
-    assert "1 row has no label and is left out" in shown
+    notes = "labels are under 'kind', photos under 'shot' 1 row has no label and is left out "
+    assert shown.startswith(notes)
+    assert shown.count(notes) == 1
+
+
+def test_each_step_of_a_measurement_is_told(exported, some_photos, tmp_path):
+    told = []
+    measure(exported, some_photos, tmp_path / "cache", advance=lambda *step: told.append(step))
+    photos = len(list(some_photos.rglob("*.*")))
+    assert list(dict.fromkeys(step for step, _, _ in told)) == ["Loading", "Reading", "Decoding", "Measuring"]
+    assert {total for step, _, total in told if step != "Loading"} == {photos}
 
 
 def test_the_table_says_what_does_not_count_and_what_may_flatter(trained, exported, catalogue, measured, capsys):
