@@ -28,8 +28,8 @@ AT_ONCE: Final = 16
 """Questions to the storage. One after the other, an S3 that answers in 15 ms would allow 66 chunks a second."""
 
 TICK_S: Final = 2.0
-"""Seconds that one tick may look at jobs, and queue chunks of one; the others follow in the next. A worker announces
-itself between ticks."""
+"""Seconds for which a tick looks at jobs, and then queues chunks; what is left waits for the next tick. A worker
+announces itself between ticks."""
 
 REST_S: Final = 5.0
 EFFORT: Final = 0.05
@@ -81,6 +81,8 @@ class Reconciler:
         self._jobs = jobs
         self._redis = state
         self._poller = JobPoller(self._look, REST_S)
+        self._last = ""
+        """The job that had the last turn: the next one has the first turn of the next tick."""
 
     def tick(self) -> int:
         """Reconcile every job, unless another reconciler has just done so.
@@ -103,7 +105,13 @@ class Reconciler:
         waiting = self._waiting_chunks()
         window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(worker.slots for worker in self._redis.workers()))
         found = self._poller.poll(names, TICK_S)
-        return sum(self._look_after(name, *look, window, waiting[name]) for name, look in found.items())
+        sent, until = 0, time.monotonic() + TICK_S
+        for name in sorted(found, key=lambda name: (name <= self._last, name)):
+            if time.monotonic() > until:
+                break
+            self._last = name
+            sent += self._look_after(name, *found[name], window, waiting[name], until)
+        return sent
 
     def _waiting_chunks(self) -> dict[str, set[int]]:
         """Job → its chunks that wait in a queue."""
@@ -122,9 +130,9 @@ class Reconciler:
             _log_unusable(name, error)
             return None
 
-    def _look_after(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int]) -> int:
+    def _look_after(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int], until: float) -> int:
         try:
-            return self._top_up(name, job, missing, window, waiting)
+            return self._top_up(name, job, missing, window, waiting, until)
         except RedisError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others go on
@@ -132,33 +140,42 @@ class Reconciler:
             self._poller.rest(name)
             return 0
 
-    def _top_up(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int]) -> int:
+    def _top_up(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int], until: float) -> int:
         failures = self._redis.failures(name)
         if failures and (waiting or not self._redis.may_retry(name, failures)):
             return 0  # other jobs need the slots that its tries would take up
         if not missing:
             return self._send_finish(name, job, waiting)
         most = 1 if failures else window - len(waiting)
-        sent, until = 0, time.monotonic() + TICK_S
-        for chunk in self._candidates(name, job, missing, waiting):
-            if sent >= most or time.monotonic() > until:
-                break
+        sent = 0
+        for chunk in self._candidates(name, job, missing, waiting, most, until):
             sent += self._send(name, chunk, job)
+            if sent >= most:
+                break
         return sent
 
-    def _candidates(self, name: str, job: Job, missing: list[int], waiting: set[int]) -> Iterator[int]:
-        """Chunks without a part that nobody works on and that wait in no queue, in order."""
-        if job.cancelled:
+    def _candidates(
+        self, name: str, job: Job, missing: list[int], waiting: set[int], most: int, until: float
+    ) -> Iterator[int]:
+        """Chunks without a part that nobody works on and that wait in no queue, in order, until the time is up.
+
+        At least one block is asked for. ``most`` chunks are wanted: the first block has as many, others ever more.
+        """
+        if most < 1 or job.cancelled:
             return
         retry = job.retry()
         missing = [chunk for chunk in missing if chunk not in waiting]
+        start, size = 0, min(BLOCK, most)
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            for start in range(0, len(missing), BLOCK):
-                block = missing[start : start + BLOCK]
+            while start < len(missing):
+                block = missing[start : start + size]
+                start, size = start + size, min(BLOCK, 2 * size)
                 leased = self._redis.leased(name, block)
                 free = [chunk for chunk in block if chunk not in leased]
                 done = threads.map(job.storage.exists, [part_key(chunk, retry.wanted(chunk)) for chunk in free])
                 yield from (chunk for chunk, is_done in zip(free, done, strict=True) if not is_done)
+                if time.monotonic() > until:
+                    return
 
     def _send_finish(self, name: str, job: Job, waiting: set[int]) -> int:
         if FINISH in waiting or self._redis.leased(name, [FINISH]):

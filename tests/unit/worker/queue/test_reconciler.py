@@ -92,6 +92,40 @@ def test_a_tick_ends_in_time_where_the_storage_is_slow(jobs, state, sent, paper_
     assert sent.numbers() == list(range(len(sent.numbers())))
 
 
+def test_slow_jobs_share_the_time_of_a_tick_and_take_turns(jobs, client, sent, paper_job, monkeypatch) -> None:
+    monkeypatch.setattr("worker.queue.reconciler.TICK_S", 0.5)
+    for name in "abc":
+        paper_job(80, name=name)
+    slow = Reconciler(jobs_whose_parts_are_asked_for(jobs, partial(time.sleep, 0.3)), sent)
+    turns = []
+    for _ in range(4):
+        before = len(sent.sent)
+        slow.tick()
+        turns.append({name for name, _ in sent.sent[before:]})
+        a_moment_later(client)
+    assert turns == [{"a"}, {"b"}, {"c"}, {"a"}]
+
+
+def test_no_more_parts_are_asked_for_than_chunks_are_wanted(jobs, state, client, paper_job) -> None:
+    asked: list[None] = []
+    reconciler = Reconciler(jobs_whose_parts_are_asked_for(jobs, lambda: asked.append(None)), state)
+    paper_job(100)
+
+    def asked_in_a_tick() -> tuple[int, int]:
+        asked.clear()
+        sent = reconciler.tick()
+        a_moment_later(client)
+        return sent, len(asked)
+
+    assert asked_in_a_tick() == (MIN_WINDOW, MIN_WINDOW)
+    assert asked_in_a_tick() == (0, 0), "the window is full"
+    client.rpop(QUEUES[Priority.NORMAL], 5)
+    assert asked_in_a_tick() == (5, 5)
+    client.delete(QUEUES[Priority.NORMAL])
+    state.report_trouble("job", "shop-7", "no folder")
+    assert asked_in_a_tick() == (1, 1), "it is tried one chunk at a time"
+
+
 def test_a_chunk_that_somebody_works_on_is_not_queued(
     reconciler: Reconciler, sent: Recorder, state: RedisState, client: redis.Redis, paper_job, living_process: Owner
 ) -> None:
