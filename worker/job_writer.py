@@ -150,14 +150,17 @@ def differences(
     rows = hasher.digest()
     if _digest(rows, catalogue, model, options, fallback) == job.digest:
         return ""
+    same_model = job.model.digest == model.digest
     told = {
         "--image-column": (job.image_column, catalogue.image_column),
         "--image-root": (job.image_root, catalogue.image_root),
-        "--model": (job.model.reference, model.reference),
-        "--variant": tuple(AUTO if one else model.variant for one in (job.fallback, fallback)),
+        "--model": (job.model.reference, job.model.reference if same_model else model.reference),
+        "--variant": (AUTO if job.fallback else job.model.variant, AUTO if fallback else model.variant),
         **{_flag(name): (getattr(job.options, name), value) for name, value in options},
     }
     found = [f"{what} was {_value(was)}, is {_value(now)}" for what, (was, now) in told.items() if was != now]
+    if not same_model and job.model.reference == model.reference:
+        found.append("the model's files have changed")
     if rows != job.rows_digest:
         changed = f"the rows of {job.source} have changed"
         found.insert(0, changed if job.source == catalogue.source else f"it is of {job.source}, not {catalogue.source}")

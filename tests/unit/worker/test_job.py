@@ -164,6 +164,10 @@ def test_what_differs_from_a_job_that_is_there_is_told(tmp_path: Path) -> None:
     assert told(PIN.model_copy(update={"digest": "b" * 64, "reference": "shop/2"})) == (
         f"--model was {PIN.reference}, is shop/2"
     )
+    assert told(PIN.model_copy(update={"digest": "b" * 64})) == "the model's files have changed"
+    int8 = {"variant": "int8", "reference": PIN.reference.replace("float32", "int8")}
+    assert int8["reference"] != PIN.reference
+    assert told(PIN.model_copy(update=int8)) == "--variant was float32, is int8", "it is the same bundle"
     write_csv(tmp_path, ["a.jpg", "c.jpg"])
     assert told(top_k=5) == f"the rows of {source} have changed; --top-k was 3, is 5"
     other = open_catalogue(write_csv(tmp_path, ["d.jpg"]).rename(tmp_path / "other.csv"))
