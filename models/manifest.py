@@ -132,6 +132,8 @@ class Variant(_Record):
 class Measured(_Record):
     """The figure that a run's report leads with: of test photos, or of more photos out of fold; else of validation."""
 
+    model_config = ConfigDict(extra="ignore")  # a registry's history keeps it, which outlives an upgrade
+
     accuracy: Probability
     photos: int
     split: Literal["test", "out-of-fold", "validation"]

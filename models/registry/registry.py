@@ -295,13 +295,17 @@ def _described(bundle: Bundle) -> VersionState:
     )
 
 
-def _measured(bundle: Bundle) -> str | None:
+def _measured(bundle: Bundle) -> Measured | None:
     """The figure that the report of its training leads with; None if the bundle, an early one for example, has none."""
+    file = bundle.path / PARITY_FILE
     try:
-        found = json.loads((bundle.path / PARITY_FILE).read_bytes()).get("measured")
-        return None if found is None else str(Measured.model_validate(found))
-    except (OSError, ValueError, AttributeError):
+        found = json.loads(file.read_bytes()).get("measured")
+        return None if found is None else Measured.model_validate(found)
+    except FileNotFoundError:
         return None
+    except (ValueError, AttributeError) as error:
+        msg = f"Expected the figures of a proof in {file}, it is damaged; export the bundle again."
+        raise BundleError(msg) from error
 
 
 def open_registry(place: str) -> Registry:

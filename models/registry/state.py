@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.errors import RegistryError
+from models.manifest import Measured
 
 __all__ = ["CHALLENGER", "CHAMPION", "Change", "Changed", "Record", "State", "VersionRules", "VersionState"]
 
@@ -29,7 +30,7 @@ class VersionState(Record):
         refused: why a gate refused it; empty if none did.
         accuracy: of its default variant, on the validation photos of its training; None if it was not measured.
         bytes: of the default variant's ONNX file; None if an early Hangtag published it.
-        measured: the figure that its training's report leads with, ``97.7% (216 out-of-fold)``; None of early bundles.
+        measured: the figure that its training's report leads with; None of early bundles.
         promise: the precision that it promises by default, ``0.95`` or ``none``; None if an early Hangtag published it.
     """
 
@@ -39,7 +40,13 @@ class VersionState(Record):
     accuracy: float | None = None
     bytes: int | None = None
     promise: str | None = None
-    measured: str | None = None
+    measured: Measured | None = None
+
+    @field_validator("measured", mode="before")
+    @classmethod
+    def _figures_only(cls, found: object) -> object:
+        """Leave out the sentence that a Hangtag between two commits kept in the place of the figures."""
+        return None if isinstance(found, str) else found
 
 
 class State(Record):

@@ -27,6 +27,7 @@ from worker.receipt import finished_receipt
 from worker.registry.actions import look_up, promoted_words, restored_words
 from worker.registry.console import (
     VersionName,
+    accuracy_words,
     ago,
     compare_versions,
     done_words,
@@ -88,7 +89,8 @@ def models_page(request: Request, state: State) -> HTMLResponse:
 def _versions(registry: Registry, name: str) -> list[dict[str, Any]]:
     """The versions of a model as the command lists them, the newest first, each with its age."""
     now = datetime.now(UTC)
-    return [{**one, "ago": ago(one["published_at"], now)} for one in reversed(versions_of(registry, name))]
+    found = reversed(versions_of(registry, name))
+    return [{**one, "accuracy_words": accuracy_words(one), "ago": ago(one["published_at"], now)} for one in found]
 
 
 def _served(state: WebState) -> _Served:

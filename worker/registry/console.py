@@ -12,7 +12,7 @@ from rich.table import Table
 from models.bundle import Bundle, read_manifest
 from models.decision import promise_text, thresholds_for
 from models.errors import HangtagError
-from models.manifest import Variant
+from models.manifest import Measured, Variant
 from models.registry.history import CHAMPION, Event, What
 from models.registry.registry import Registry
 from models.terminal import Console
@@ -21,6 +21,7 @@ from models.text import number_of
 __all__ = [
     "VersionDiff",
     "VersionName",
+    "accuracy_words",
     "ago",
     "compare_versions",
     "done_words",
@@ -81,7 +82,7 @@ def print_versions(registry: Registry, *, as_json: bool) -> None:
             escape(one["model"]),
             str(one["version"]),
             f"[green]{aliases}[/green]" if CHAMPION in one["aliases"] else aliases,
-            one["measured"] or ("" if one["accuracy"] is None else f"{one['accuracy']:.1%} (validation)"),
+            accuracy_words(one),
             one["promise"] or "",
             "" if one["bytes"] is None else f"{one['bytes'] / _MEGABYTE:,.2f} MB",
             ago(one["published_at"], now),
@@ -100,6 +101,13 @@ def versions_of(registry: Registry, name: str) -> list[dict[str, Any]]:
         {"model": name, "version": number, "aliases": aliases[number], **what.model_dump(mode="json")}
         for number, what in sorted(state.versions.items())
     ]
+
+
+def accuracy_words(version: dict[str, Any]) -> str:
+    """How right a version of :func:`versions_of` was, and on what: ``97.7% (216 out-of-fold)``; empty if not known."""
+    if version["measured"]:
+        return str(Measured.model_validate(version["measured"]))
+    return "" if version["accuracy"] is None else f"{version['accuracy']:.1%} (validation)"
 
 
 def print_events(events: Sequence[Event], *, as_json: bool) -> None:

@@ -74,6 +74,34 @@ def test_what_is_known_of_a_version_is_the_default_variants(registry: Registry, 
     assert (what.accuracy, what.bytes) == (0.5, len(b"network 0"))
 
 
+MEASURED = {"accuracy": 0.9769, "photos": 216, "split": "out-of-fold"}
+
+
+def test_the_history_keeps_the_figures_of_the_training(registry: Registry, bundles: list[Path]) -> None:
+    (bundles[0] / "parity.json").write_text(json.dumps({"measured": MEASURED}))
+    registry.publish("shop", bundles[0], "first")
+    key = "history/000001.json"
+    event = json.loads(registry.model_storage("shop").read(key))
+    assert event["after"]["versions"]["1"]["measured"] == MEASURED
+    for earlier in ("97.7% (216 out-of-fold)", None):
+        event["after"]["versions"]["1"]["measured"] = earlier
+        registry.model_storage("shop").replace(key, json.dumps(event).encode())
+        assert registry.state("shop").versions[1].measured is None
+    event["after"]["versions"]["1"]["measured"] = {**MEASURED, "of_a_later_version": 1}
+    registry.model_storage("shop").replace(key, json.dumps(event).encode())
+    assert str(registry.state("shop").versions[1].measured) == "97.7% (216 out-of-fold)"
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b'{"measured": {"accuracy": 2.0}}'])
+def test_a_damaged_proof_is_named_and_not_taken_for_an_early_one(
+    registry: Registry, bundles: list[Path], damaged: bytes
+) -> None:
+    (bundles[0] / "parity.json").write_bytes(damaged)
+    with pytest.raises(BundleError, match=r"parity\.json, it is damaged; export the bundle again"):
+        registry.publish("shop", bundles[0], "first")
+    assert registry.names() == []
+
+
 def test_the_same_bundle_has_one_version(registry: Registry, bundles: list[Path]) -> None:
     publish_all(registry, bundles[:2])
     assert registry.publish("shop", bundles[0], "again", alias="staging") == Published(1, new=False)

@@ -63,6 +63,8 @@ def test_the_table_shows_what_there_is(registry: Registry) -> None:
     ]
     assert versions[0]["published_at"].endswith("+00:00")
     assert versions[0]["bytes"] == len(b"network 1")
+    figures = {"accuracy": 0.9769, "photos": 216, "split": "out-of-fold"}
+    assert [one["measured"] for one in versions] == [None, None, figures]
 
 
 def test_an_empty_registry_says_how_to_begin(tmp_path: Path) -> None:
