@@ -36,7 +36,10 @@ _NO_PROMISE: Final = (
 )
 
 
-UNMEASURED: Final = f"How much of what you do not sell is found was not measured: add photos to a folder {NONE}."
+UNMEASURED: Final = (
+    "Nobody has measured how often it notices photos of things that you do not sell: put some into a folder "
+    f"{NONE} beside the training photos, and train again."
+)
 
 
 class ReviewReason(StrEnum):
@@ -209,7 +212,7 @@ def rule_text(precision: float | None, threshold: float | None, *, all_to_review
     if precision is not None and all_to_review:
         return f"Precision {precision_text(precision)} can be promised for no class: every photo goes to review."
     if precision is not None:
-        return f"At least {100 * precision:g}% of the labels that it gives by itself should be right."
+        return f"At least {100 * precision:g}% of the labels that the model gives without a person should be right."
     if all_to_review:
         return _NO_PROMISE
     return "No precision was promised: an earlier Hangtag labeled photos by the model's own thresholds all the same."

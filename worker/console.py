@@ -1,5 +1,7 @@
 """How labelling looks on a terminal."""
 
+from pathlib import Path
+
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -11,6 +13,7 @@ from models.terminal import Console, RateColumn, rate_text
 from models.text import number_of
 from worker.job import RETRYABLE, ModelPin
 from worker.label import label
+from worker.model import rule_words
 from worker.receipt import Receipt
 from worker.request import LabelRequest
 from worker.results import Status, photos_text
@@ -27,7 +30,7 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
     bar = _Bar(progress, "" if request.retry_failed else "images/s")  # of a chunk a retry does a few rows only
     try:
-        receipt = label(request, bar.show, lambda model: say_rule(model, errors), errors.say)
+        receipt = label(request, bar.show, lambda model: say_rule(model, errors, Path(model.path)), errors.say)
     except KeyboardInterrupt as stopped:
         msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."
         raise StoppedError(msg) from stopped
@@ -49,9 +52,12 @@ def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
     return receipt
 
 
-def say_rule(model: ModelPin, console: Console) -> None:
-    """Say what decides which rows are labeled, in yellow if that is not a promised precision."""
-    console.say(model.rule, "" if _is_promised(model) else "yellow")
+def say_rule(model: ModelPin, console: Console, path: Path | None = None) -> None:
+    """Say what decides which rows are labeled, in yellow if that is not a promised precision.
+
+    ``path``: where the model lies now, to say what it can promise in the place of what was asked for.
+    """
+    console.say(rule_words(model, path) if path else model.rule, "" if _is_promised(model) else "yellow")
 
 
 def _is_promised(model: ModelPin) -> bool:

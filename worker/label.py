@@ -85,7 +85,7 @@ def label(
         if receipt and not begin_retry(job, receipt.retry + 1):
             return receipt
         _check_preprocessing(job)
-        on_model(job.model)
+        on_model(pin)
         if previous and job.missing_chunks():
             say(carry_over(previous, job.storage, terms_of(job.model, job.spec.options)))
         return _run(job, request, model.path, on_progress)

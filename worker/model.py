@@ -9,7 +9,6 @@ from pydantic import BaseModel, ValidationError
 
 from models.bundle import open_bundle, read_manifest
 from models.classifier import Classifier, load
-from models.decision import can_promise_text
 from models.errors import DisagreementError, JobError
 from models.golden import check_golden
 from models.manifest import AUTO, FLOAT32
@@ -30,6 +29,7 @@ __all__ = [
     "moved_words",
     "note_model",
     "read_note",
+    "rule_words",
     "verified_pin",
 ]
 
@@ -84,17 +84,23 @@ def verified_pin(
         variant: which of the bundle's models. ``auto``: the bundle's default, or float32 if that one disagrees with its
             golden samples on this machine, and float32 does not.
         options: the precision or the threshold that is asked for. Default: the model's own promise.
-        say: called with a sentence if float32 takes the place of the default, or if the precision can be promised for
-            no class.
+        say: called with a sentence if float32 takes the place of the default.
 
     Raises:
         InputError: there is no such variant, the model's table has no such precision, or the threshold is out of range.
         BundleError: it is damaged, or disagrees with itself on this machine.
     """
-    classifier = load_verified(model, variant, options, say)
-    if classifier.asks_too_much:
-        say(can_promise_text(classifier.metadata))
-    return _pin(model, classifier)
+    return _pin(model, load_verified(model, variant, options, say))
+
+
+def rule_words(pin: ModelPin, model: Path) -> str:
+    """What decides which rows are labeled; and what ``model``, which is pinned, can promise if it cannot what is asked.
+
+    Raises:
+        BundleError: it is damaged.
+    """
+    unkept = pin.all_to_review and pin.precision is not None
+    return load(model, pin.variant, precision=pin.precision).rule if unkept else pin.rule
 
 
 def fallback_pin(model: Path, pin: ModelPin, asked: str, options: JobOptions) -> ModelPin | None:

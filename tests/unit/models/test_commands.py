@@ -134,7 +134,7 @@ def test_the_reason_for_a_look_is_said(sure_bundle, catalogue, capsys):
     assert ["unlike what the model knows" in line for line in text.out.splitlines()] == [
         reason is ReviewReason.UNKNOWN for reason in reasons
     ]
-    assert text.err == "At least 98% of the labels that it gives by itself should be right.\n"
+    assert text.err == "At least 98% of the labels that the model gives without a person should be right.\n"
 
 
 def test_a_precision_that_is_promised_for_no_class_is_said_beside_the_answers(sure_bundle, good, capsys):

@@ -2,11 +2,13 @@ from io import StringIO
 
 import pytest
 
+from models.manifest import AUTO
 from models.terminal import Console
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.console import print_receipt
+from worker.console import print_receipt, say_rule
 from worker.finish import finish_job
 from worker.job import JobOptions
+from worker.model import verified_pin
 
 
 def said(job) -> list[str]:
@@ -40,6 +42,18 @@ def test_the_promise_is_said_unless_it_was_when_work_began(answered_job) -> None
             print_receipt(ruled, console, promise=promise)
             texts.append(rule in console.file.getvalue())
         assert texts == [True, precision is None], "that nothing is promised is always said"
+
+
+def test_what_a_model_can_promise_is_said_after_what_it_cannot(sure_bundle) -> None:
+    told = []
+    for precision in (0.99, 0.98):
+        console = Console(file=StringIO(), width=400)
+        say_rule(verified_pin(sure_bundle, AUTO, JobOptions(precision=precision)), console, sure_bundle)
+        told.append(console.file.getvalue().strip())
+    assert told == [
+        "Precision 0.99 can be promised for no class: every photo goes to review. This model can promise 0.90, 0.98.",
+        "At least 98% of the labels that the model gives without a person should be right.",
+    ]
 
 
 @pytest.mark.parametrize(("answer", "line"), [(sure("hat"), None), (unsure("hat"), "To review: 1 row: ")])

@@ -90,7 +90,7 @@ def test_the_page_says_all_that_the_receipt_says() -> None:
 def test_the_precision_that_rules_is_said_and_why_rows_go_to_review() -> None:
     model = PIN.model_copy(update={"precision": 0.98})
     text = text_of(model=model, review_reasons={ReviewReason.THRESHOLD: 57, ReviewReason.UNKNOWN: 3})
-    assert text.count("At least 98% of the labels that it gives by itself should be right.") == 1
+    assert text.count("At least 98% of the labels that the model gives without a person should be right.") == 1
     assert "900 labeled (90.0%) sure enough for precision 0.98" in text
     assert "not sure enough: 57" in text
     assert "unlike what the model knows: 3" in text

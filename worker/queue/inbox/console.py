@@ -26,6 +26,8 @@ class InboxView:
         """Report that a file, or some photos, became a job."""
         if submitted.variant_words:
             self.remark(submitted.variant_words)
+        if submitted.job.model.precision is not None and submitted.job.model.all_to_review:
+            self.remark(submitted.job.model.rule)
         if self._as_json:
             _print_event("submitted", file=what, **submitted.record)
             return

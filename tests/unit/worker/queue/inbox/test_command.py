@@ -1,6 +1,7 @@
 """What may be said together of a source and of a watched folder."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,14 @@ def test_people_see_jobs_and_on_stderr_what_is_wrong(paper_job, capsys: pytest.C
         "a.xlsx is left out, and all others like it: .xlsx says nothing.",
         "No worker is there.",
     ]
+
+
+def test_people_see_that_what_was_asked_for_can_be_promised_for_no_class(paper_job, capsys) -> None:
+    job = paper_job(5)
+    model = job.spec.model.model_copy(update={"precision": 0.99, "all_to_review": True})
+    job = replace(job, spec=job.spec.model_copy(update={"model": model}))
+    InboxView(as_json=False).submitted("nightly.csv", Submitted("nightly-1", job, new=True))
+    assert capsys.readouterr().err == ("Precision 0.99 can be promised for no class: every photo goes to review.\n")
 
 
 def test_machines_see_a_line_an_event(paper_job, capsys: pytest.CaptureFixture[str]) -> None:
