@@ -47,7 +47,7 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
             for words in filter(None, said):
                 Console().say(words)
             Console().say(f"Watch it with: {_command('watch', submitted.name, settings)}")
-        say_rule(submitted.job.model, Console(stderr=True), submitted.model and submitted.model.path)
+        say_rule(submitted.job.model, Console(stderr=True), submitted.model.path if submitted.model else None)
         _supply(control, submitted.name)
 
 
