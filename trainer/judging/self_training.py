@@ -100,8 +100,13 @@ class SelfTraining(BaseModel):
     @property
     def sentence(self) -> str:
         """What they brought, for a person."""
+        return " ".join(self.sentences)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Which network is kept, and what the second one learned from."""
         if not self.photos:
-            return "--unlabelled brought nothing: the network is sure of no photo without a label."
+            return ("--unlabelled brought nothing: the network is sure of no photo without a label.",)
         low, high = (100 * end for end in self.gain_95)
         which = (
             "second network, with photos without labels," if self.kept else "first network, of labelled photos alone,"
@@ -115,9 +120,9 @@ class SelfTraining(BaseModel):
         doubt = "; the first can promise no precision, so that many of its labels may be wrong" if self.unproven else ""
         return (
             f"The {which} is kept: {right:,} of {number_of(self.photos, f'{where} photo')} right{surer}, the "
-            f"{'first' if self.kept else 'second'} {other:,} ({chance}95%: {low:+.1f} to {high:+.1f} points). The "
-            f"second learned from labels that the first gave to {taught:,} of {sum(self.fates.values()):,} photos"
-            f"{f' (the others: {others})' if others else ''}: unlabelled.csv{doubt}."
+            f"{'first' if self.kept else 'second'} {other:,} ({chance}95%: {low:+.1f} to {high:+.1f} points).",
+            f"The second learned from labels that the first gave to {taught:,} of {sum(self.fates.values()):,} photos"
+            f"{f' (the others: {others})' if others else ''}: unlabelled.csv{doubt}.",
         )
 
 

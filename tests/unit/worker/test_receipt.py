@@ -38,7 +38,8 @@ RECEIPT = {
     "named": {"asked": "shop@champion", "version": "shop@3"},
     "drift": {
         "confidence_psi": 0.31, "label_psi": 0.02, "rows": 2, "reference_rows": 1, "warning": None,
-        "reference": {"confidence_histogram": [0] * 19 + [1], "by_label": {"shoe": 1}},
+        "reference": {"confidence_histogram": [0] * 19 + [1], "by_label": {"shoe": 1}, "outliers": None},
+        "finding": "",
     },
     "audit": None,
 }  # fmt: skip
@@ -96,6 +97,12 @@ def test_a_receipt_from_before_there_were_precisions_still_loads() -> None:
     assert (receipt.review_reasons, receipt.model.precision) == ({}, None)
     assert (receipt.groups, receipt.review_file) == (None, None)
     assert (receipt.named, receipt.drift) == (None, None)
+
+
+def test_a_comparison_from_before_there_were_findings_still_loads() -> None:
+    older = json.loads(RECEIPT_JSON)
+    del older["drift"]["finding"], older["drift"]["reference"]["outliers"]
+    assert Receipt.model_validate_json(json.dumps(older)) == Receipt.model_validate_json(RECEIPT_JSON)
 
 
 def test_what_a_later_version_writes_besides_is_left_out() -> None:
