@@ -362,5 +362,6 @@ def test_it_is_what_scikit_learn_says(pairs) -> None:
 def test_what_photos_without_labels_brought_is_said_in_the_colour_of_its_outcome(shop, taught) -> None:
     for kept, colour in ((True, "labeled"), (False, "review")):
         found = taught(kept=kept)
-        assert f'<div class="said {colour}"><p>{found.sentence}' in report_page(replace(shop, self_training=found))
+        said = "".join(f"<p>{sentence}</p>" for sentence in found.sentences)
+        assert f'<div class="said {colour}">{said}' in report_page(replace(shop, self_training=found))
     assert "--unlabelled" not in report_page(shop)
