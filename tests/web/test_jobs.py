@@ -92,6 +92,8 @@ def test_five_hundred_rows_go_to_workers_and_are_watched_to_their_end(
     result = pq.read_table(downloaded(page, "Result"))
     assert result.num_rows == ROWS
     assert set(result["status"].to_pylist()) >= {"labeled", "review"}
+    expect(page.locator("[data-events]")).to_have_count(0)  # a page that has loaded itself again at the job's end
+    page.wait_for_load_state()
     page.keyboard.press("g")
     expect(page.locator("#photo img")).to_be_visible()
 

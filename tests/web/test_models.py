@@ -26,6 +26,7 @@ def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def ask_to_promote(page: Page, why: str) -> None:
     """Fill in the dialog, by keyboard alone."""
+    page.wait_for_load_state()  # keys are heard once the page's script has run
     page.get_by_role("button", name="Promote…").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_label("The reason, for the history")).to_be_focused()

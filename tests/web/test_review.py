@@ -108,6 +108,7 @@ def labels_in_corrected(page: Page) -> dict[str, str]:
     """The same of the corrected result, which the job's page makes and offers."""
     page.locator("summary", has_text="More").press("Enter")
     page.locator(".menu").get_by_role("link", name="Back to the job").press("Enter")
+    page.wait_for_load_state()  # keys are heard once the page's script has run
     page.get_by_role("button", name="Apply corrections").press("a")
     with page.expect_download() as coming:
         page.get_by_role("link", name="Corrected result").press("Enter")
