@@ -104,10 +104,13 @@ def catalogue(drawn: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def drawn(golden: Golden) -> Path:
-    """240 drawn photos in class folders, with their faults; not to be changed."""
+    """240 drawn photos in class folders, with their faults; not to be changed. ``products.csv`` beside is the truth."""
     from trainer.sample import draw_catalogue
 
-    return golden.get("photos", lambda folder: draw_catalogue(folder, 240, seed=3))
+    def draw(folder: Path) -> None:
+        draw_catalogue(folder, 240, seed=3, table=folder.with_name("products.csv"))
+
+    return golden.get("photos", draw)
 
 
 @pytest.fixture(scope="session")

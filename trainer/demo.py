@@ -52,6 +52,8 @@ def run_demo(
 ) -> None:
     """Draw photos, train, export, label photos the model has never seen, and leave a picture and a page.
 
+    What all photos show is in ``products.csv`` and ``new-products.csv``.
+
     ``photos`` are drawn for training, ``new_photos`` for labelling: with ``queued`` by Celery workers fed from a
     private Redis, else in this command's own processes. InputError where ``out`` holds what no demo made.
     """
@@ -60,8 +62,8 @@ def run_demo(
         load_tensorflow()
     _make_room(out)
     console.rule("1. Draw a catalogue")
-    _draw(console, out / "photos", photos, seed)
-    _draw(console, out / "new-photos", new_photos, seed + 1)
+    _draw(console, out / "photos", out / "products.csv", photos, seed)
+    _draw(console, out / "new-photos", out / "new-products.csv", new_photos, seed + 1)
     console.rule("2. Look at it before learning from it")
     check_and_show(out / "photos", out / "check", None, strict=False, as_json=False)
     console.rule("3. Train")
@@ -142,12 +144,12 @@ def _make_room(out: Path) -> None:
     (out / _MARKER).touch()
 
 
-def _draw(console: Console, folder: Path, count: int, seed: int) -> None:
+def _draw(console: Console, folder: Path, table: Path, count: int, seed: int) -> None:
     columns = (TextColumn(f"Drawing {folder.name}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("draw", total=count)
         advance: Callable[[], None] = lambda: progress.advance(task)  # noqa: E731
-        draw_catalogue(folder, count, seed, advance)
+        draw_catalogue(folder, count, seed, advance, table)
 
 
 def _sheet_photos(labels: Path, receipt: Receipt, root: Path) -> list[LabelledPhoto]:

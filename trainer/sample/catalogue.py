@@ -1,11 +1,11 @@
-"""Draws a whole catalogue into a folder: ``<class>/<number>.<extension>``.
+"""Draws a whole catalogue into a folder: ``<class>/<number>.<extension>``; and a table of what each photo shows.
 
 Photos are stored as suppliers mix them (formats, pixel modes, orientations), and a few files have the faults of every
 real catalogue: copies, broken downloads, and names that do not say what is inside.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -13,17 +13,26 @@ from typing import Any, Literal
 from PIL import ExifTags, Image
 
 from models.errors import InputError
+from trainer.data.csv_files import path_in, write_rows
 from trainer.sample.chance import Stream, deal, pick, stream
 from trainer.sample.photo import Photo, draw_photo
-from trainer.sample.products import PRODUCTS
+from trainer.sample.products import DEPARTMENTS, PRODUCTS
+from trainer.sample.surfaces import colour_name
 
 __all__ = ["Storage", "draw_catalogue", "encode"]
 
+COLUMNS = ("image", "category", "department", "colour", "pattern")
 _COPIES = 4
 _TEXT = b"<html><body><h1>404 Not Found</h1></body></html>\n"
 
 
-def draw_catalogue(out: Path, count: int = 1000, seed: int = 7, on_photo: Callable[[], None] = lambda: None) -> None:
+def draw_catalogue(
+    out: Path,
+    count: int = 1000,
+    seed: int = 7,
+    on_photo: Callable[[], None] = lambda: None,
+    table: Path | None = None,
+) -> None:
     """Draws ``count`` sound photos, one of each class or more, and, numbered after them, seven faulty files.
 
     Those are four copies, byte for byte, of photos of the same class; and, all named ``.jpg``, a JPEG that ends
@@ -31,27 +40,52 @@ def draw_catalogue(out: Path, count: int = 1000, seed: int = 7, on_photo: Callab
 
     The same count and seed give the same bytes. Photo ``i`` depends on the seed and ``i`` alone, not on the count.
 
+    ``table`` is a CSV to write: a row a file, with its path from there and the truth about what it shows (COLUMNS).
+    Where no colour is to be seen, in grey photos and in the web page, it is empty.
+
     Raises:
         InputError: ``out`` holds something already, or the count or the seed is too small.
     """
     _check(out, count, seed)
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)
-    photos = []
+    drawn = []
     for index in range(count):
-        photos.append(_write_photo(out, seed, index))
+        drawn.append(_write_photo(out, seed, index))
         on_photo()
     rng = stream(seed, Stream.FAULTS)
     for number, place in enumerate(rng.choice(count, _COPIES, replace=False), start=count):
-        original = photos[int(place)]
-        (out / original.with_name(f"{number:04d}{original.suffix}")).write_bytes((out / original).read_bytes())
+        original = drawn[int(place)]
+        copy = original.path.with_name(f"{number:04d}{original.path.suffix}")
+        (out / copy).write_bytes((out / original.path).read_bytes())
+        drawn.append(replace(original, path=copy))
     names = [Path(pick(rng, tuple(PRODUCTS)), f"{count + _COPIES + number:04d}.jpg") for number in range(3)]
     truncated, not_an_image, wrong_extension = names
-    jpeg = encode(draw_photo(rng, truncated.parent.name), Storage("JPEG"))
+    photo = draw_photo(rng, truncated.parent.name)
+    jpeg = encode(photo, Storage("JPEG"))
     (out / truncated).write_bytes(jpeg[: len(jpeg) // 2])
+    drawn.append(_Drawn(truncated, colour_name(photo.body), photo.pattern))
     (out / not_an_image).write_bytes(_TEXT)
-    png = encode(draw_photo(rng, wrong_extension.parent.name), Storage("PNG"))
-    (out / wrong_extension).write_bytes(png)
+    drawn.append(_Drawn(not_an_image, "", ""))
+    photo = draw_photo(rng, wrong_extension.parent.name)
+    (out / wrong_extension).write_bytes(encode(photo, Storage("PNG")))
+    drawn.append(_Drawn(wrong_extension, colour_name(photo.body), photo.pattern))
+    if table is not None:
+        write_rows(table, COLUMNS, (one.row(table, out) for one in drawn))
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A file, by its path relative to the catalogue, and what it shows; its folder is its class."""
+
+    path: Path
+    colour: str
+    pattern: str
+
+    def row(self, table: Path, out: Path) -> tuple[str, ...]:
+        """Its cells under COLUMNS."""
+        product, place = self.path.parent.name, path_in(table.absolute(), (out / self.path).absolute())
+        return place, product, DEPARTMENTS[product], self.colour, self.pattern
 
 
 def _check(out: Path, count: int, seed: int) -> None:
@@ -66,15 +100,14 @@ def _check(out: Path, count: int, seed: int) -> None:
         raise InputError(msg)
 
 
-def _write_photo(out: Path, seed: int, index: int) -> Path:
-    """Its path is relative to ``out``."""
+def _write_photo(out: Path, seed: int, index: int) -> _Drawn:
     product = deal(tuple(PRODUCTS), seed, Stream.CLASS_DECK, index)
     storage = deal(STORAGE_DECK, seed, Stream.STORAGE_DECK, index)
     cut_out = storage.mode == "RGBA"
     photo = draw_photo(stream(seed, Stream.PHOTO, index), product, cut_out=cut_out)
     path = Path(product, f"{index:04d}.{'jpg' if storage.format == 'JPEG' else storage.format.lower()}")
     (out / path).write_bytes(encode(photo, storage))
-    return path
+    return _Drawn(path, "" if storage.mode == "L" else colour_name(photo.body), photo.pattern)
 
 
 UPRIGHT = 1

@@ -16,6 +16,7 @@ from trainer.sample.surfaces import (
     Colourway,
     choose_backdrop,
     choose_colourway,
+    choose_pattern,
     cover_body,
     paint_backdrop,
 )
@@ -42,11 +43,15 @@ _DOWN: LightField = np.linspace(-1, 1, 16)[:, None]
 
 @dataclass(frozen=True)
 class Photo:
-    """An RGB photo, grey coverage (255 where the product is, the alpha of a cut-out), and the product's colour."""
+    """An RGB photo, grey coverage (255 where the product is, the alpha of a cut-out), the product's colour and pattern.
+
+    The colour is of the palette, before light and pattern change it.
+    """
 
     image: Image.Image
     coverage: Image.Image
     body: Colour
+    pattern: str = "plain"
 
 
 def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False) -> Photo:
@@ -59,12 +64,13 @@ def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False)
     inks = print_parts(pose.place(parts), size)
     backdrop = PAPER if cut_out else choose_backdrop(rng)
     colours = choose_colourway(rng, backdrop.colour)
-    body = cover_body(rng, *pose.fabric(size), colours)
+    pattern = choose_pattern(rng)
+    body = cover_body(rng, pattern, *pose.fabric(size), colours)
     scene = paint_backdrop(rng, backdrop, size)
     if not cut_out:
         _cast_shadow(rng, scene, inks.coverage)
     lit = _lit(rng, _compose(scene, body, inks, colours), inks.coverage)
-    return Photo(lit, inks.coverage, colours.body)
+    return Photo(lit, inks.coverage, colours.body, pattern)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from trainer.sample.shapes import (
     smooth,
 )
 
-__all__ = ["PRODUCTS"]
+__all__ = ["DEPARTMENTS", "PRODUCTS"]
 
 
 def _t_shirt(rng: np.random.Generator) -> Parts:
@@ -233,3 +233,10 @@ PRODUCTS: Mapping[str, Callable[[np.random.Generator], Parts]] = MappingProxyTyp
         "vase": _vase,
     }
 )
+DEPARTMENTS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("dress", "hat", "t-shirt", "trousers"), "clothing"),
+        **dict.fromkeys(("clock", "cushion", "lamp", "vase"), "home"),
+    }
+)
+"""Class → its parent, in a tree of two levels."""

@@ -16,6 +16,8 @@ __all__ = [
     "blend",
     "choose_backdrop",
     "choose_colourway",
+    "choose_pattern",
+    "colour_name",
     "cover_body",
     "lightness",
     "paint_backdrop",
@@ -27,11 +29,14 @@ Size = tuple[int, int]
 Surface = Callable[[np.random.Generator, Size], Field]
 Pattern = Callable[[np.random.Generator, Field, Field], Field]
 WHITE: Colour = (250, 250, 248)
-_CODES = (
-    "181c24 22345c 5c1c30 1e5242 4e3c82 b02a32 2668a8 6e543e 627046 d65c34 1c8c8c c65682 "
-    "82868e 78a060 6ca4d6 ce985c ecac2e bea8d6 f4b2a6 9ed4c0 deceb2 f8e278 ecece6"
-)
-PALETTE: tuple[Colour, ...] = tuple((red, green, blue) for red, green, blue in map(bytes.fromhex, _CODES.split()))
+_NAMES: dict[str, str] = {
+    "181c24": "black", "22345c": "blue", "5c1c30": "red", "1e5242": "green", "4e3c82": "purple", "b02a32": "red",
+    "2668a8": "blue", "6e543e": "brown", "627046": "green", "d65c34": "orange", "1c8c8c": "green", "c65682": "pink",
+    "82868e": "grey", "78a060": "green", "6ca4d6": "blue", "ce985c": "brown", "ecac2e": "yellow", "bea8d6": "purple",
+    "f4b2a6": "pink", "9ed4c0": "green", "deceb2": "brown", "f8e278": "yellow", "ecece6": "white",
+}  # fmt: skip
+"""Colours, and which of English's eleven basic colour terms (Berlin and Kay, 1969) each is."""
+PALETTE: tuple[Colour, ...] = tuple((red, green, blue) for red, green, blue in map(bytes.fromhex, _NAMES))
 _WOODS: tuple[Colour, ...] = ((196, 150, 104), (226, 192, 150), (120, 82, 56), (84, 60, 46), (172, 160, 146))
 _WALLS: tuple[Colour, ...] = ((226, 220, 208), (196, 206, 210), (214, 190, 176), (150, 164, 156), (92, 104, 116))
 _BACKDROP_GAP = 0.34
@@ -81,6 +86,11 @@ def choose_colourway(rng: np.random.Generator, backdrop: Colour) -> Colourway:
 def _contrasting(rng: np.random.Generator, gaps: Sequence[tuple[Colour, float]]) -> Colour:
     """A colour of the palette that is lighter or darker than each given colour by its gap or more."""
     return pick(rng, [c for c in PALETTE if all(abs(lightness(c) - lightness(other)) >= gap for other, gap in gaps)])
+
+
+def colour_name(colour: Colour) -> str:
+    """Returns what people call a colour of the palette: ``red``, say."""
+    return _NAMES[bytes(colour).hex()]
 
 
 def lightness(colour: Colour) -> float:
@@ -148,9 +158,14 @@ def _stretched(cells: NDArray[np.float64], size: Size, how: Image.Resampling = I
     return np.asarray(Image.fromarray(cells.astype(np.float32)).resize(size, how))
 
 
-def cover_body(rng: np.random.Generator, across: Field, down: Field, colours: Colourway) -> Image.Image:
-    """An RGB image, the cloth or glaze from which the body is cut; given its x and y at every pixel."""
-    share = pick(rng, _PATTERNS)(rng, across, down)
+def choose_pattern(rng: np.random.Generator) -> str:
+    """Chooses what is on the body: ``plain``, ``stripes``, ``checks``, ``dots`` or ``weave``."""
+    return pick(rng, ("plain", *_PATTERNS))
+
+
+def cover_body(rng: np.random.Generator, pattern: str, across: Field, down: Field, colours: Colourway) -> Image.Image:
+    """An RGB image, the cloth or glaze from which the body is cut, by its pattern and its x and y at every pixel."""
+    share = _PATTERNS[pattern](rng, across, down)
     size = across.shape[::-1]
     second = blend(colours.body, colours.second, rng.uniform(*_MIX))
     body = Image.new("RGB", size, colours.body)
@@ -186,4 +201,10 @@ def _bars(along: Field, count: float, share: float) -> Field:
     return ((along * np.float32(count)) % 1 < share).astype(np.float32)
 
 
-_PATTERNS: tuple[Pattern, ...] = (_plain, _plain, _stripes, _checks, _dots, _weave)
+_PATTERNS: dict[str, Pattern] = {
+    "plain": _plain,
+    "stripes": _stripes,
+    "checks": _checks,
+    "dots": _dots,
+    "weave": _weave,
+}

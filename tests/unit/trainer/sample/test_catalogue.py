@@ -1,4 +1,5 @@
-from collections import Counter
+import csv
+from collections import Counter, defaultdict
 from io import BytesIO
 
 import numpy as np
@@ -6,9 +7,13 @@ import pytest
 from PIL import Image, ImageOps
 
 from models.errors import InputError
+from trainer.data.dataset import read_dataset
+from trainer.request import TableOptions
 from trainer.sample import draw_catalogue
 from trainer.sample.catalogue import STORAGE_DECK, Storage, encode
-from trainer.sample.photo import Photo
+from trainer.sample.photo import Photo, draw_photo
+from trainer.sample.products import DEPARTMENTS
+from trainer.sample.surfaces import colour_name
 
 
 def bytes_by_name(out):
@@ -58,6 +63,37 @@ def test_the_same_seed_gives_the_same_bytes_and_another_others(tmp_path):
     assert bytes_by_name(tmp_path / "one") == bytes_by_name(tmp_path / "again")
     one, other = (set(bytes_by_name(tmp_path / name).values()) for name in ("one", "other"))
     assert len(one & other) == 1, "only the web page is the same"
+
+
+def test_the_table_says_of_every_file_what_it_shows_and_trains_on_its_colours(tmp_path):
+    draw_catalogue(tmp_path / "photos", 120, seed=7, table=tmp_path / "products.csv")
+    asked = TableOptions(image_column="image", label_column="colour")
+    truth = read_dataset(tmp_path / "products.csv", asked)
+    with (tmp_path / "products.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["image"] for row in rows} == {str(p.relative_to(tmp_path)) for p in tmp_path.glob("photos/*/*")}
+    assert all(row["category"] == row["image"].split("/")[1] for row in rows)
+    assert {row["category"]: row["department"] for row in rows} == dict(DEPARTMENTS)
+    assert {row["pattern"] for row in rows} - {""} == {"plain", "stripes", "checks", "dots", "weave"}
+    assert len(truth.classes) >= 9
+    assert truth.table.rows_without_label == sum(not row["colour"] for row in rows) > 1
+    of_picture = {}
+    for row in rows:
+        said = (row["category"], row["colour"], row["pattern"])
+        assert of_picture.setdefault((tmp_path / row["image"]).read_bytes(), said) == said, "of a copy as of its photo"
+
+
+def test_a_colour_is_what_most_of_a_plain_product_shows():
+    """Photos of red products are redder than the others, those of blue ones bluer: the names are not mixed up."""
+    seen = defaultdict(list)
+    for number in range(80):
+        photo = draw_photo(np.random.default_rng([5, number]), "cushion")
+        if photo.pattern == "plain":
+            inside = np.asarray(photo.image, float)[np.asarray(photo.coverage) == 255]
+            seen[colour_name(photo.body)].append(np.median(inside, axis=0))
+    red, blue = (np.mean(seen[name], axis=0) for name in ("red", "blue"))
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
 
 
 @pytest.mark.parametrize("stray", ["catalogue/notes.txt", "catalogue"])
