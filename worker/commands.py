@@ -1,7 +1,7 @@
 """``hangtag label``; the commands of the queue and the registry have modules of their own."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,6 +11,9 @@ from worker.queue.commands import register as register_queue
 from worker.registry.commands import register as register_registry
 
 __all__ = ["register"]
+
+_EARLY: Final = 4
+"""How many labelling processes start while the catalogue is still read; a small one has no use for more."""
 
 
 def register(app: typer.Typer) -> None:
@@ -78,28 +81,33 @@ def label_command(
 
       hangtag label tonight.csv --model bundles/shop --output tonight.parquet --previous yesterday.parquet
     """
-    from models.errors import JobError
-    from worker.console import label_with_progress
-    from worker.request import LabelRequest
+    from models.process import usable_cores
+    from worker.labelling.process_pool import LABELLING, ProcessPool
 
-    request = LabelRequest(
-        source=source,
-        model=model,
-        output=output,
-        options=shared.job_options(excel_safe=excel_safe),
-        variant=shared.variant,
-        image_column=shared.image_column,
-        image_root=image_root,
-        encoding=shared.encoding,
-        allow_unsized=shared.allow_unsized,
-        per_host=shared.per_host,
-        previous=previous,
-        workers=workers,
-        restart=restart,
-        retry_failed=retry,
-        registry=shared.registry,
-    )
-    receipt = label_with_progress(request, as_json=as_json)
+    with ProcessPool(LABELLING, workers or usable_cores()) as processes:
+        processes.start_early(_EARLY)
+        from models.errors import JobError
+        from worker.console import label_with_progress
+        from worker.request import LabelRequest
+
+        request = LabelRequest(
+            source=source,
+            model=model,
+            output=output,
+            options=shared.job_options(excel_safe=excel_safe),
+            variant=shared.variant,
+            image_column=shared.image_column,
+            image_root=image_root,
+            encoding=shared.encoding,
+            allow_unsized=shared.allow_unsized,
+            per_host=shared.per_host,
+            previous=previous,
+            workers=workers,
+            restart=restart,
+            retry_failed=retry,
+            registry=shared.registry,
+        )
+        receipt = label_with_progress(request, as_json=as_json, processes=processes)
     if not receipt.by_label:
         said = "The only photo could not" if receipt.rows == 1 else f"None of the {receipt.rows:,} photos could"
         msg = f"{said} be labelled; see error_message in {output}."

@@ -13,6 +13,7 @@ from models.terminal import Console, RateColumn, rate_text
 from models.text import number_of
 from worker.job import RETRYABLE, ModelPin
 from worker.label import label
+from worker.labelling.process_pool import ProcessPool
 from worker.model import rule_words
 from worker.receipt import Receipt
 from worker.request import LabelRequest
@@ -23,14 +24,19 @@ __all__ = ["label_with_progress", "print_receipt", "say_rule"]
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 
 
-def label_with_progress(request: LabelRequest, *, as_json: bool) -> Receipt:
-    """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON."""
+def label_with_progress(request: LabelRequest, *, as_json: bool, processes: ProcessPool | None = None) -> Receipt:
+    """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON.
+
+    ``processes``: those of :func:`worker.label.label`.
+    """
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
     bar = _Bar(progress, "" if request.retry_failed else "images/s")  # of a chunk a retry does a few rows only
     try:
-        receipt = label(request, bar.show, lambda model: say_rule(model, errors, Path(model.path)), errors.say)
+        receipt = label(
+            request, bar.show, lambda model: say_rule(model, errors, Path(model.path)), errors.say, processes
+        )
     except KeyboardInterrupt as stopped:
         msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."
         raise StoppedError(msg) from stopped

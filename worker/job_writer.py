@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
+from math import ceil
 from typing import Final
 
 import pyarrow as pa
@@ -30,6 +31,8 @@ CHUNK_BYTES: Final = 32 * 1024 * 1024
 """Bytes of the rows in one chunk, estimated from the first rows: a labelling process holds them all in memory."""
 MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
 """The most bytes of a chunk whose rows turn out larger than the first ones."""
+_FEWEST_ROWS: Final = 16
+"""Rows of a chunk where few are shared out among many processes."""
 FILE_BYTES: Final = 64 * 1024 * 1024
 """Bytes of rows in one file, which is built in memory; more if a later chunk is larger than earlier ones."""
 
@@ -45,18 +48,20 @@ def create_job(
     fallback: ModelPin | None = None,
     confined: bool = False,
     per_host: int | None = None,
+    processes: int | None = None,
 ) -> Job:
     """Write a catalogue into a job folder; ``job.json`` comes last, so that a job is whole or absent.
 
     Row files that a killed run left are used again if they are the same.
 
-    The catalogue is read to its end. A chunk has at most ``chunk_rows`` rows, and fewer where rows are large.
+    The catalogue is read to its end. A chunk has at most ``chunk_rows`` rows, and fewer where rows are large. Where it
+    is known how many ``processes`` label, each gets as many chunks of a small catalogue, so that all end at once.
 
     Raises:
         JobError: the folder holds a job, or other rows.
         InputError: rows are so large that a chunk of them would fill the memory.
     """
-    catalogue, chunk_rows = _sized(catalogue, chunk_rows)
+    catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
     written = _write_rows(storage, catalogue, chunk_rows)
     spec = JobSpec(
         schema_version=5,
@@ -116,12 +121,20 @@ def _write_rows(storage: Storage, catalogue: Catalogue, chunk_rows: int) -> _Wri
     return _Written(rows, chunks, hasher.digest(), has_paths, chunks_per_file)
 
 
-def _sized(catalogue: Catalogue, most_rows: int) -> tuple[Catalogue, int]:
+def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple[Catalogue, int]:
     """A catalogue, and how many of its rows make a chunk, by the size of the first."""
-    first = next(catalogue.batches)
-    row_bytes = first.nbytes // max(1, first.num_rows)
+    held = [next(catalogue.batches)]
+    row_bytes = held[0].nbytes // max(1, held[0].num_rows)
     rows = max(1, min(most_rows, CHUNK_BYTES // max(1, row_bytes)))
-    return replace(catalogue, batches=chain([first], catalogue.batches)), rows
+    while processes and sum(batch.nbytes for batch in held) < CHUNK_BYTES:
+        batch = next(catalogue.batches, None)
+        if batch is None:  # these are all, so that they can be shared out evenly
+            counted = sum(batch.num_rows for batch in held)
+            each = ceil(counted / (rows * processes))
+            rows = min(rows, max(_FEWEST_ROWS, ceil(counted / (each * processes))))
+            break
+        held.append(batch)
+    return replace(catalogue, batches=chain(held, catalogue.batches)), rows
 
 
 def _names_paths(cells: pa.ChunkedArray) -> bool:

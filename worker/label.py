@@ -1,7 +1,6 @@
 """Label a catalogue on this machine, from start or from where an earlier run stopped."""
 
 import fcntl
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -11,15 +10,17 @@ from typing import Final
 
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
+from models.process import usable_cores
 from models.reference import ModelReference
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
 from worker.earlier.previous import carry_over, check_done, terms_of
 from worker.earlier.results import forget_local_cache
 from worker.finish import RESULT_FILE, write_receipt
-from worker.job import Job, JobOptions, ModelPin, begin_retry, open_job
+from worker.job import Job, ModelPin, begin_retry, open_job
 from worker.job_writer import create_job, differences
 from worker.labelling.local import run_pool
+from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.merging.merge import merge_job, upload_lists
 from worker.merging.output import check_output
 from worker.model import begun_variant, check_promise, choose_model, moved_words, note_model, verified_pin
@@ -42,6 +43,7 @@ def label(
     on_progress: Progress,
     on_model: Callable[[ModelPin], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
+    processes: ProcessPool | None = None,
 ) -> Receipt:
     """Label a catalogue: one row in, one row out.
 
@@ -51,6 +53,7 @@ def label(
         on_model: called with the pinned model when work begins; not where all was done already.
         say: called with sentences for a person: the version, the variant and the image column that were chosen, if the
             request names none, and what is taken over from an earlier result.
+        processes: those that label, which may have been started early; default: started when there is work for them.
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.
@@ -77,7 +80,7 @@ def label(
     with only_run(folder):
         if request.restart:
             _empty(folder)
-        job = _prepared_job(catalogue, request.options, FolderStorage(folder), pin, model)
+        job = _prepared_job(catalogue, request, FolderStorage(folder), pin, model)
         receipt = finished_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not request.retry_failed:
             return receipt  # and the result is left alone, since a person may have worked on it
@@ -88,7 +91,8 @@ def label(
         on_model(pin)
         if previous and job.missing_chunks():
             say(carry_over(previous, job.storage, terms_of(job.model, job.spec.options)))
-        return _run(job, request, model.path, on_progress)
+        with processes or ProcessPool(LABELLING, _workers(request)) as ready:
+            return _run(job, request, model.path, on_progress, ready)
 
 
 def job_folder(output: Path) -> Path:
@@ -170,13 +174,13 @@ def only_run(folder: Path) -> Iterator[None]:
 
 
 def _prepared_job(
-    catalogue: Catalogue, options: JobOptions, storage: FolderStorage, pin: ModelPin, model: ModelReference
+    catalogue: Catalogue, request: LabelRequest, storage: FolderStorage, pin: ModelPin, model: ModelReference
 ) -> Job:
-    job = open_job(storage)
+    job, options = open_job(storage), request.options
     if job is None:
         _empty(storage.root)  # what a run left that was killed before the job was whole
         note_model(storage, pin, model)
-        return create_job(storage, catalogue, pin, options)
+        return create_job(storage, catalogue, pin, options, processes=_workers(request))
     if other := differences(job.spec, catalogue, pin, options):
         msg = (
             f"{storage.root} holds another job: {other}.{moved_words(job, model)} Name another --output, or pass "
@@ -197,7 +201,11 @@ def _check_preprocessing(job: Job) -> None:
         raise JobError(msg)
 
 
-def _run(job: Job, request: LabelRequest, model: Path, on_progress: Progress) -> Receipt:
+def _workers(request: LabelRequest) -> int:
+    return request.workers or usable_cores()
+
+
+def _run(job: Job, request: LabelRequest, model: Path, on_progress: Progress, processes: ProcessPool) -> Receipt:
     waiting = job.missing_chunks()
     to_do = sum(map(job.rows_in_chunk, waiting))
     done = job.spec.rows - to_do
@@ -208,11 +216,10 @@ def _run(job: Job, request: LabelRequest, model: Path, on_progress: Progress) ->
         done += job.rows_in_chunk(chunk)
         on_progress(done, job.spec.rows)
 
-    workers = request.workers or len(os.sched_getaffinity(0))
     start = time.monotonic()
-    restarts = run_pool(job, model, workers, advance)
-    retry = job.retry()
-    run = RunFigures(images=retry.rows or to_do, seconds=time.monotonic() - start, workers=workers, restarts=restarts)
+    restarts = run_pool(job, model, processes, advance, verified=True)
+    seconds, retry = time.monotonic() - start, job.retry()
+    run = RunFigures(images=retry.rows or to_do, seconds=seconds, workers=_workers(request), restarts=restarts)
     with scratch_folder(job.storage) as scratch:
         merged = merge_job(job, request.output, scratch)
         upload_lists(job, scratch)

@@ -9,6 +9,7 @@ from worker.finish import finish_job
 from worker.jobs import Jobs
 from worker.label import only_run
 from worker.labelling.local import run_pool
+from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.receipt import Receipt, finished_receipt
 
 __all__ = ["label_job"]
@@ -34,7 +35,8 @@ def label_job(jobs: Jobs, name: str) -> Receipt:
 
     with only_run(folder):
         check(0)
-        run_pool(job, jobs.bundles.fetch(job.spec.model.digest), usable_cores(), check)
+        with ProcessPool(LABELLING, usable_cores()) as processes:
+            run_pool(job, jobs.bundles.fetch(job.spec.model.digest), processes, check)
         return finished_receipt(job) or finish_job(job)
 
 

@@ -213,8 +213,9 @@ def read_part(storage: Storage, key: str, job: str, rows: int, columns: list[str
     """
     data = storage.read(key)
     try:
-        table = pq.read_table(io.BytesIO(data), columns=columns, use_threads=False)  # so small that threads cost more
-    except (pa.ArrowException, OSError) as error:
+        table = pq.ParquetFile(io.BytesIO(data)).read(columns, use_threads=False)  # so small that threads cost more
+        table = table.select(columns or table.column_names)
+    except (pa.ArrowException, OSError, KeyError) as error:
         msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."
         raise JobError(msg) from error
     if (table.schema.metadata or {}).get(JOB_KEY) != job.encode():

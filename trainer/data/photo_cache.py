@@ -9,7 +9,6 @@ the shard is whole. One that is damaged, or that a cleaner has taken, counts for
 import json
 import os
 import signal
-import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -240,11 +239,8 @@ class _Pass:
     def run(self, workers: int, arguments: tuple[str, ...]) -> None:
         """Decode everything, in processes with these arguments."""
         lines = [json.dumps([row, str(path)]) for row, (_, path) in enumerate(self._files)]
-        with (
-            tempfile.TemporaryDirectory() as logs,
-            ProcessPool((_MODULE, *arguments), workers, Path(logs), self._answered, self._died) as pool,
-        ):
-            pool.run(lines)
+        with ProcessPool((_MODULE, *arguments), workers) as pool:
+            pool.run(lines, self._answered, self._died)
 
     def _answered(self, line: str, reply: dict[str, Any]) -> None:
         row = json.loads(line)[0]

@@ -1,8 +1,9 @@
 """Labelling on this machine: a process a core, each fed one chunk at a time.
 
-A process runs ``python -P -m worker.labelling.local JOB_FOLDER MODEL``: chunk numbers come on stdin, a JSON line goes
-out for each chunk that is done. It says ``{"ready": true}`` when the model has been verified, and ends when stdin
-closes, so that it outlives the command that started it by no more than the chunks in hand.
+A process runs ``python -P -m worker.labelling.local``. Its first line on stdin names the job and the model, so that it
+can be started, and import what it needs, before these are known. Chunk numbers follow, and a JSON line goes out for
+each chunk that is done. It says ``{"ready": true}`` when the model is loaded, and ends when stdin closes, so that it
+outlives the command that started it by no more than the chunks in hand.
 """
 
 import json
@@ -33,8 +34,17 @@ __all__ = ["LineFeed", "run_pool"]
 _PIECE: Final = 65_536
 
 
-def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]) -> int:
+def run_pool(
+    job: Job, model: Path, processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
+) -> int:
     """Label every chunk of a job that has no part yet, with the model that it is pinned to, wherever that is now.
+
+    Args:
+        job: with parts or without.
+        model: where the bundle or the lone file is now.
+        processes: a pool of :data:`worker.labelling.process_pool.LABELLING` processes, started or not.
+        on_done: called with each chunk that is done.
+        verified: whether golden samples have agreed on this machine, just now.
 
     Returns:
         How many processes died and were replaced.
@@ -46,10 +56,10 @@ def run_pool(job: Job, model: Path, workers: int, on_done: Callable[[int], None]
     def done(line: str, _: dict[str, Any]) -> None:
         on_done(int(line))
 
-    module = ("worker.labelling.local", job.storage.place, str(model))
-    with ProcessPool(module, workers, job.storage.scratch / "logs", done, _Strikes(job).again) as pool:
-        pool.run(str(chunk) for chunk in job.missing_chunks())
-        return pool.deaths
+    greeting = json.dumps({"job": job.storage.place, "model": str(model), "verified": verified})
+    chunks = map(str, job.missing_chunks())
+    processes.run(chunks, done, _Strikes(job).again, greeting, job.storage.scratch / "logs")
+    return processes.deaths
 
 
 class _Strikes:
@@ -88,17 +98,22 @@ class _Strikes:
         return grown
 
 
-def main(folder: str, model: str) -> int:
+def main() -> int:
     """Label chunks until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     replies = take_streams()
+    greeting = sys.stdin.readline()  # nothing follows it before this process is ready
+    if not greeting:
+        return 0  # the command had no work for it
     try:
-        job = open_job(FolderStorage(Path(folder)))
+        asked = json.loads(greeting)
+        job = open_job(FolderStorage(Path(asked["job"])))
         if job is None:
-            msg = f"Expected a job in {folder}, found none."
+            msg = f"Expected a job in {asked['job']}, found none."
             raise JobError(msg)
-        _serve(job, load_job_model(job, partial(load_pinned, Path(model))), replies)
+        load = partial(load_pinned, Path(asked["model"]), verified=asked["verified"])
+        _serve(job, load_job_model(job, load), replies)
     except HangtagError as error:
         _say(replies, {"refused": str(error), "exit_code": int(error.exit_code)})
         return int(error.exit_code)
@@ -159,4 +174,4 @@ class LineFeed:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

@@ -1,7 +1,8 @@
 """A process pool that feeds each process one line at a time; a dead process is replaced, and its lines given again.
 
 The protocol: a process says ``{"ready": true}`` as a JSON line, then answers each line it is given with one JSON line,
-and ends when its stdin closes. ``{"refused": message}`` ends the whole. A process that has room for more than the lines
+and ends when its stdin closes. Where there is a greeting, that is its first line, which "ready" answers; the others
+come only then. ``{"refused": message}`` ends the whole. A process that has room for more than the lines
 it has in hand says ``{"more": true}``, and names the line that it answers under ``line``; with others still in hand it
 gets a line for each time that it says so, and none for its answers: what it has no use for yet is work for others.
 """
@@ -9,8 +10,10 @@ gets a line for each time that it says so, and none for its answers: what it has
 import json
 import os
 import selectors
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -20,7 +23,10 @@ from typing import IO, Any, Final, NamedTuple, Self, TextIO, cast
 from models.errors import ExitCode, JobError
 from models.process import python_command, python_environment
 
-__all__ = ["Death", "ProcessPool", "take_streams"]
+__all__ = ["LABELLING", "Death", "ProcessPool", "take_streams"]
+
+LABELLING: Final = ("worker.labelling.local",)
+"""What labelling processes run; here, since a command starts them before it imports all that labelling takes."""
 
 _MAX_FALSE_STARTS: Final = 3
 _LOG_TAIL: Final = 2000
@@ -42,23 +48,25 @@ class Death(NamedTuple):
 
 
 class _Child:
-    """A running process, and the lines it has in hand."""
+    """A running process, and the lines it has in hand; ``number`` tells it from the others of its pool."""
 
-    def __init__(self, command: list[str], log: Path) -> None:
+    def __init__(self, command: list[str], number: int) -> None:
         self.lines: list[str] = []
-        self.log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.unlink(missing_ok=True)
+        self.number = number
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         pipe, environment = subprocess.PIPE, python_environment()
-        with log.open("xb") as file:  # a link that somebody laid there would empty another file
-            self.process = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=file, env=environment)
+        self.process = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=self.log, env=environment)
         self._text = b""
         self._input = cast("IO[bytes]", self.process.stdin)
         self.replies = cast("IO[bytes]", self.process.stdout)
 
     def give(self, line: str) -> None:
-        """Hand it a line; that it has just died is noticed when its stdout closes."""
+        """Hand it a line to answer."""
         self.lines.append(line)
+        self.tell(line)
+
+    def tell(self, line: str) -> None:
+        """Write a line to it; that it has just died is noticed when its stdout closes."""
         with suppress(BrokenPipeError):
             self._input.write(f"{line}\n".encode())
 
@@ -74,39 +82,47 @@ class _Child:
         self.lines.remove(line)
         return line
 
-    def end(self) -> None:
-        """Kill it if it still runs, and wait until it is gone."""
+    def end(self, logs: Path | None) -> str:
+        """Kill it if it still runs, wait until it is gone, and keep its log in a folder.
+
+        Returns:
+            The end of the log.
+        """
         self.process.kill()
         self.process.wait()
         self.replies.close()
         with suppress(BrokenPipeError):
             self._input.close()
+        with self.log as log:
+            if logs:
+                _keep(log, logs / f"process-{self.number}.log")
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
+            return log.read().decode(errors="replace").strip()
+
+
+def _keep(log: IO[bytes], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    log.seek(0)
+    with file.open("xb") as kept:  # a link that somebody laid there would empty another file
+        shutil.copyfileobj(log, kept)
 
 
 class ProcessPool:
     """Processes that run one module of ours.
 
+    Used in a ``with`` block, at whose end they are gone, however it ends.
+
     Args:
         module: what to run, with its arguments.
         workers: how many at once.
-        logs: folder for what they write to stderr.
-        on_reply: called with each line and the answer to it.
-        on_death: called when a process dies; says whether its lines are to be given to another process. May raise.
     """
 
-    def __init__(
-        self,
-        module: tuple[str, ...],
-        workers: int,
-        logs: Path,
-        on_reply: Callable[[str, dict[str, Any]], None],
-        on_death: Callable[[Death], bool],
-    ) -> None:
+    def __init__(self, module: tuple[str, ...], workers: int) -> None:
         self._command = python_command(*module)
         self._workers = workers
-        self._logs = logs
-        self._on_reply = on_reply
-        self._on_death = on_death
+        self._logs: Path | None = None
+        self._greeting = ""
         self._waiting: deque[str] = deque()
         self._children: list[_Child] = []
         self._selector = selectors.DefaultSelector()
@@ -118,28 +134,58 @@ class ProcessPool:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for child in self._children:
-            child.end()
+        while self._children:
+            self._children.pop().end(self._logs)
         self._selector.close()
 
-    def run(self, lines: Iterable[str]) -> None:
-        """Run until every line is answered, or ``on_death`` raises.
+    def start_early(self, most: int) -> None:
+        """Start processes, ``most`` at most, before their lines are known: they import what they need meanwhile."""
+        for _ in range(min(self._workers, most)):
+            self._start()
+
+    def run(
+        self,
+        lines: Iterable[str],
+        on_reply: Callable[[str, dict[str, Any]], None],
+        on_death: Callable[[Death], bool],
+        greeting: str = "",
+        logs: Path | None = None,
+    ) -> None:
+        """Run until every line is answered, or ``on_death`` raises; once for a pool.
+
+        Args:
+            lines: those to answer.
+            on_reply: called with each line and the answer to it.
+            on_death: called when a process dies; says whether its lines are to be given to another process. May raise.
+            greeting: the first line for every process, if there is one.
+            logs: folder for what they write to stderr, if it is kept.
 
         Raises:
             JobError: a process cannot start.
         """
         self._waiting.extend(lines)
-        for _ in range(min(self._workers, len(self._waiting))):
-            self._start()
+        self._on_reply, self._on_death = on_reply, on_death
+        self._greeting, self._logs = greeting, logs
+        for child in self._children[len(self._waiting) :]:
+            self._dismiss(child)
+        for child in self._children:
+            self._greet(child)
+        for _ in range(min(self._workers, len(self._waiting)) - len(self._children)):
+            self._greet(self._start())
         while self._children:
             for key, _ in self._selector.select():
                 self._listen(key.data)
 
-    def _start(self) -> None:
-        child = _Child(self._command, self._logs / f"process-{self._started}.log")
+    def _start(self) -> _Child:
+        child = _Child(self._command, self._started)
         self._started += 1
         self._children.append(child)
         self._selector.register(child.replies, selectors.EVENT_READ, child)
+        return child
+
+    def _greet(self, child: _Child) -> None:
+        if self._greeting:
+            child.tell(self._greeting)
 
     def _listen(self, child: _Child) -> None:
         messages = child.messages()
@@ -162,15 +208,15 @@ class ProcessPool:
         if self._waiting and ("more" in message or not child.lines):
             child.give(self._waiting.popleft())
 
-    def _dismiss(self, child: _Child) -> None:
+    def _dismiss(self, child: _Child) -> str:
+        """End it; the end of its log."""
         self._selector.unregister(child.replies)
         self._children.remove(child)
-        child.end()
+        return child.end(self._logs)
 
     def _bury(self, child: _Child) -> None:
         status = child.process.wait()  # it has closed its stdout
-        self._dismiss(child)
-        log = child.log.read_text(errors="replace")[-_LOG_TAIL:].strip()
+        log = self._dismiss(child)
         if not child.lines:
             self._false_start(status, log)
             return
@@ -178,7 +224,7 @@ class ProcessPool:
         if self._on_death(Death(tuple(child.lines), status, log)):
             self._waiting.extendleft(reversed(child.lines))
         if self._waiting:
-            self._start()
+            self._greet(self._start())
 
     def _false_start(self, status: int, log: str) -> None:
         """Count a process that died before it was ready: one may be the kernel's doing, several in a row are not."""
@@ -186,7 +232,7 @@ class ProcessPool:
         if self._false_starts >= _MAX_FALSE_STARTS:
             msg = f"A process ended as it started (status {status}): {log or 'it printed nothing'}"
             raise JobError(msg)
-        self._start()
+        self._greet(self._start())
 
 
 def take_streams() -> TextIO:

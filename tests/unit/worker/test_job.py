@@ -56,13 +56,33 @@ def write_csv(folder: Path, names: list[str]) -> Path:
     return file
 
 
-@given(count=st.integers(1, 700), chunk_rows=st.integers(1, 300))
+@pytest.mark.parametrize(
+    ("rows", "processes", "sizes"),
+    [
+        (400, 2, [100] * 4),
+        (9_000, 2, [125] * 72),  # which come in three batches
+        (100, 2, [50, 50]),
+        (130, 3, [44, 44, 42]),
+        (40, 64, [16, 16, 8]),
+        (300, 1, [100] * 3),
+    ],
+)
+def test_a_small_catalogue_is_shared_out_evenly(tmp_path: Path, rows: int, processes: int, sizes: list[int]) -> None:
+    catalogue = open_catalogue(write_csv(tmp_path, ["a.jpg"] * rows))
+    job = create_job(FolderStorage(tmp_path / "job"), catalogue, PIN, JobOptions(), processes=processes)
+    assert [job.rows_in_chunk(chunk) for chunk in range(job.spec.chunks)] == sizes
+
+
+@given(count=st.integers(1, 700), chunk_rows=st.integers(1, 300), processes=st.sampled_from([None, 1, 3]))
 @settings(deadline=None, max_examples=30)
-def test_chunks_joined_are_the_whole(tmp_path_factory: pytest.TempPathFactory, count: int, chunk_rows: int) -> None:
+def test_chunks_joined_are_the_whole(
+    tmp_path_factory: pytest.TempPathFactory, count: int, chunk_rows: int, processes: int | None
+) -> None:
     folder = tmp_path_factory.mktemp("job")
     names = [f"{i}.jpg" for i in range(count)]
     source = write_csv(folder, names)
-    job = create_job(FolderStorage(folder / "job"), open_catalogue(source), PIN, JobOptions(), chunk_rows)
+    storage, catalogue = FolderStorage(folder / "job"), open_catalogue(source)
+    job = create_job(storage, catalogue, PIN, JobOptions(), chunk_rows, processes=processes)
     joined = pa.concat_tables(job.chunk_table(chunk) for chunk in range(job.spec.chunks))
     assert joined.column("image").to_pylist() == names
     assert joined.column("sku").to_pylist() == [f"{i:05d}" for i in range(count)]

@@ -16,6 +16,7 @@ from tests.photo_jobs import photo_job
 from worker.finish import PAGE_FILE, finish_job
 from worker.job import ModelPin
 from worker.labelling.local import run_pool
+from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.products.vote import Product, Verdict
 from worker.receipt import Drift, ErrorCount, ErrorExample, GroupCounts, ModelName, Receipt, RunFigures, WorkFigures
 from worker.receipt_page import ProductPhotos, brought, receipt_page
@@ -228,7 +229,8 @@ def test_a_finished_job_leaves_a_page_with_its_photos(make_job, bundle, tmp_path
     for number in range(12):
         (folder / f"<i>broken {number:02}</i>.jpg".replace("/", "_")).write_bytes(b"no photo")
     job = make_job(folder)
-    run_pool(job, bundle, 1, lambda _: None)
+    with ProcessPool(LABELLING, 1) as processes:
+        run_pool(job, bundle, processes, lambda _: None)
     done = finish_job(job)
     html = job.storage.read(PAGE_FILE).decode()
     page = Page(html)

@@ -1,10 +1,11 @@
 import json
 from pathlib import Path
-from typing import Any
 
+import psutil
 import pytest
 
 from models.errors import JobError
+from tests.until import until
 from worker.labelling.process_pool import Death, ProcessPool
 
 ECHO = """
@@ -22,18 +23,18 @@ for line in sys.stdin:
 def pool_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A pool whose processes run a module with the code given."""
 
-    def make(code: str, on_reply: Any, on_death: Any, workers: int = 2) -> ProcessPool:
+    def make(code: str, workers: int = 2) -> ProcessPool:
         (tmp_path / "pool_child.py").write_text(code)
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        return ProcessPool(("pool_child",), workers, tmp_path / "logs", on_reply, on_death)
+        return ProcessPool(("pool_child",), workers)
 
     return make
 
 
 def test_every_line_is_answered_once(pool_of) -> None:
     answers: list[tuple[str, str]] = []
-    with pool_of(ECHO, lambda line, reply: answers.append((line, reply["echo"])), lambda death: True) as pool:
-        pool.run(str(i) for i in range(50))
+    with pool_of(ECHO) as pool:
+        pool.run(map(str, range(50)), lambda line, reply: answers.append((line, reply["echo"])), lambda _: True)
     assert sorted(answers, key=lambda a: int(a[0])) == [(str(i), str(i)) for i in range(50)]
 
 
@@ -43,10 +44,11 @@ def test_a_link_that_lies_where_a_log_goes_empties_no_other_file(pool_of, tmp_pa
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "process-1.log").symlink_to(victim)
     (tmp_path / "logs" / "process-2.log").write_text("of an earlier run")
-    pool = pool_of("raise SystemExit('no such model')", lambda *_: None, lambda _: True)
+    pool = pool_of("raise SystemExit('no such model')")
     with pool, pytest.raises(JobError, match="no such model"):
-        pool.run(["1"])
+        pool.run(["1"], lambda *_: None, lambda _: True, logs=tmp_path / "logs")
     assert victim.read_text() == "precious"
+    assert {log.read_text() for log in (tmp_path / "logs").iterdir()} == {"no such model\n"}
 
 
 def test_a_dead_process_is_replaced_and_its_line_told(pool_of) -> None:
@@ -57,8 +59,8 @@ def test_a_dead_process_is_replaced_and_its_line_told(pool_of) -> None:
         deaths.append(death)
         return False
 
-    with pool_of(ECHO, lambda line, _: answers.append(line), died) as pool:
-        pool.run(["1", "die", "2", "3", "die", "4"])
+    with pool_of(ECHO) as pool:
+        pool.run(["1", "die", "2", "3", "die", "4"], lambda line, _: answers.append(line), died)
     assert sorted(answers) == ["1", "2", "3", "4"]
     assert [(death.lines[0], death.status) for death in deaths] == [("die", -11), ("die", -11)]
     assert pool.deaths == 2
@@ -66,11 +68,8 @@ def test_a_dead_process_is_replaced_and_its_line_told(pool_of) -> None:
 
 def test_a_refusal_ends_it(pool_of) -> None:
     code = f"print({json.dumps(json.dumps({'refused': 'a bad bundle', 'exit_code': 5}))}, flush=True); input()"
-    with (
-        pool_of(code, lambda *_: None, lambda _: True) as pool,
-        pytest.raises(JobError, match="a bad bundle") as refusal,
-    ):
-        pool.run(["1"])
+    with pool_of(code) as pool, pytest.raises(JobError, match="a bad bundle") as refusal:
+        pool.run(["1"], lambda *_: None, lambda _: True)
     assert refusal.value.exit_code == 5
 
 
@@ -93,8 +92,8 @@ for line in sys.stdin:
 
 def test_a_process_may_have_several_lines_in_hand_and_answers_them_in_any_order(pool_of) -> None:
     answers: list[str] = []
-    with pool_of(HOARD, lambda line, reply: answers.append(line), lambda _: True, workers=1) as pool:
-        pool.run(["1", "2", "3", "4", "5", "last"])
+    with pool_of(HOARD, workers=1) as pool:
+        pool.run(["1", "2", "3", "4", "5", "last"], lambda line, _: answers.append(line), lambda _: True)
     assert answers[:3] == ["3", "2", "1"]
     assert sorted(answers) == ["1", "2", "3", "4", "5", "last"]
 
@@ -104,8 +103,8 @@ def test_messages_that_come_at_once_are_all_heard(pool_of) -> None:
         'print(json.dumps({"echo": word}), flush=True)', 'print(\'{"more": 1}\\n{"echo": 1}\', flush=True)'
     )
     answers: list[str] = []
-    with pool_of(code, lambda line, _: answers.append(line), lambda _: True, workers=1) as pool:
-        pool.run(str(i) for i in range(20))
+    with pool_of(code, workers=1) as pool:
+        pool.run(map(str, range(20)), lambda line, _: answers.append(line), lambda _: True)
     assert sorted(map(int, answers)) == list(range(20))
 
 
@@ -117,8 +116,8 @@ def test_all_lines_of_a_dead_process_are_given_to_another_in_their_order(pool_of
         deaths.append(death)
         return len(deaths) < 2
 
-    with pool_of(HOARD, lambda line, _: answers.append(line), twice, workers=1) as pool:
-        pool.run(["1", "die", "2", "last"])
+    with pool_of(HOARD, workers=1) as pool:
+        pool.run(["1", "die", "2", "last"], lambda line, _: answers.append(line), twice)
     assert [death.lines for death in deaths] == [("1", "die", "2")] * 2
     assert answers == ["last"]
 
@@ -158,7 +157,51 @@ def test_who_has_lines_in_hand_and_no_room_for_more_keeps_none_from_others(
         if len(answers) == 39:
             (tmp_path / "others-done").touch()
 
-    with pool_of(BUSY, answered, lambda _: True) as pool:
-        pool.run(str(i) for i in range(40))
+    with pool_of(BUSY) as pool:
+        pool.run(map(str, range(40)), answered, lambda _: True)
     assert answers[-1] == "0"
     assert sorted(map(int, answers)) == list(range(40))
+
+
+GREETED = """
+import json, os, pathlib, signal, sys
+pathlib.Path(f"started-{os.getpid()}").touch()
+greeting = sys.stdin.readline().strip()
+if greeting:
+    print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    if line.strip() == "die" and not pathlib.Path("died").exists():
+        pathlib.Path("died").touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    print(json.dumps({"greeting": greeting}), flush=True)
+"""
+
+
+def test_processes_that_start_early_learn_what_to_do_later_and_so_do_those_that_take_their_place(
+    pool_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    greetings: list[tuple[str, str]] = []
+    with pool_of(GREETED) as pool:
+        pool.start_early(1)
+        until(lambda: len(list(tmp_path.glob("started-*"))) == 1, "one has started")
+        pool.run(
+            ["1", "2", "die"],
+            lambda line, reply: greetings.append((line, reply["greeting"])),
+            lambda _: True,
+            "label this",
+        )
+    assert sorted(greetings) == [("1", "label this"), ("2", "label this"), ("die", "label this")]
+    assert pool.deaths == 1
+
+
+@pytest.mark.parametrize("lines", [None, [], ["1"]])
+def test_no_process_that_started_early_for_nothing_is_left(pool_of, tmp_path: Path, monkeypatch, lines) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pool_of(GREETED) as pool:
+        pool.start_early(2)
+        until(lambda: len(list(tmp_path.glob("started-*"))) == 2, "two have started")
+        if lines is not None:
+            pool.run(lines, lambda *_: None, lambda _: True, "label this")
+    pids = [int(file.name.removeprefix("started-")) for file in tmp_path.glob("started-*")]
+    assert [pid for pid in pids if psutil.pid_exists(pid)] == []
