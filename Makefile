@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: install check format test coverage prove bench bench-quick demo clean
+.PHONY: install check format test coverage prove bench bench-quick demo docs clean
 
 install: $(STAMP)
 
@@ -20,6 +20,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint docker/*.Dockerfile
+	$(BIN)/zensical build --strict
 
 format: install
 	$(BIN)/ruff format .
@@ -62,5 +63,10 @@ bench-quick: install
 demo: install
 	$(BIN)/hangtag demo
 
+# The manual, as a site in .site; any server of files shows it.
+docs: install
+	$(BIN)/python docs/commands.py
+	$(BIN)/zensical build --clean --strict
+
 clean:
-	rm -rf $(VENV) demo .prove .bench .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo .prove .bench .site .cache .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -23,7 +23,7 @@ Hangtag beside what people would use instead. `make bench` measures it all and w
 Contestants take turns in one run, so that a machine whose speed drifts slows all of them; the first turn warms caches
 and does not count. A figure is the median of the turns, with the lowest and the highest behind it; a ratio is the
 median of each turn's own. Compare ratios, not seconds: these belong to the machine that is named. The other programs
-are in [benchmarks/peers/](../benchmarks/peers/), with why they are tuned as they are, and their versions; each is
+are in `benchmarks/peers/`, with why they are tuned as they are, and their versions; each is
 installed into an environment of its own. PyTorch is missing: what `pip install torch torchvision` installs from PyPI
 brings 15 packages for NVIDIA's GPUs, and its builds for CPUs alone are on another index.
 """

@@ -1,7 +1,7 @@
 """What a person asks of ``hangtag retrain``, in a TOML file. Loads nothing that trains.
 
-docs/retraining.md says what each key means. Those of ``[train]`` and ``[export]`` are the options of ``hangtag train``
-and ``hangtag export``, those of ``[catalogue]`` options of ``hangtag label``.
+docs/reference/toml.md says what each key means. Those of ``[train]`` and ``[export]`` are the options of
+``hangtag train`` and ``hangtag export``, those of ``[catalogue]`` options of ``hangtag label``.
 """
 
 import json
@@ -316,7 +316,7 @@ def _fault(path: Path, error: ValidationError) -> str:
     kind, place, value = first["type"], first["loc"], first["input"]
     key = ".".join(map(str, place)) or "the file"
     if kind == "extra_forbidden":
-        return f"{path}: {key} is not a key here{_instead(place)}; see docs/retraining.md."
+        return f"{path}: {key} is not a key here{_instead(place)}; see docs/reference/toml.md."
     if kind == "tuple_type":
         expected = f"a list such as [{json.dumps(value if isinstance(value, str) else 'vase', ensure_ascii=False)}]"
     elif kind == "missing":
@@ -325,7 +325,7 @@ def _fault(path: Path, error: ValidationError) -> str:
         expected = _UNQUOTED.get(kind, first["msg"].removeprefix("Value error, ").rstrip("."))
     told = kind == "missing" or isinstance(value, dict) or repr(value) in expected
     got = "" if told else f", got {value!r}"
-    return f"{path}: {key} is invalid ({expected}){got}; see docs/retraining.md."
+    return f"{path}: {key} is invalid ({expected}){got}; see docs/reference/toml.md."
 
 
 def _instead(place: Sequence[int | str]) -> str:

@@ -1,0 +1,56 @@
+"""Snippets of the README and the manual: what a reader would type."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"(?:^ {4,}\S.*\n?)+", re.MULTILINE)
+_NOTE = re.compile(r"<!-- (?P<note>[^>]+) -->\s*\Z")
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A fenced block; ``note`` is the comment right before it, empty where there is none.
+
+    ``not run: REASON`` leaves it to be parsed, and to the test that the reason names.
+    """
+
+    page: Path
+    language: str
+    text: str
+    note: str
+
+
+def snippets(page: Path) -> list[Snippet]:
+    """A page's fenced blocks, in order."""
+    text = page.read_text()
+    found = []
+    for match in _FENCE.finditer(text):
+        note = _NOTE.search(text[: match.start()])
+        lines = (line.removeprefix(match["indent"]) for line in match["text"].splitlines())
+        found.append(Snippet(page, match["language"], "\n".join(lines), note["note"] if note else ""))
+    return found
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of each ``hangtag`` command in a block, without comments, redirections and what comes after a pipe."""
+    for line in text.replace("\\\n", " ").splitlines():
+        typed = line.strip().startswith("hangtag ") and "─▶" not in line
+        words = shlex.split(line.strip(), comments=True) if typed else []
+        if words:
+            end = next((at for at, word in enumerate(words) if word in {"|", ">", "2>>", ">>", "&&"}), len(words))
+            yield words[1:end]
+
+
+def page_commands(page: Path) -> list[list[str]]:
+    """The ``hangtag`` commands in a page's fenced and indented blocks."""
+    text = page.read_text()
+    blocks = [snippet.text for snippet in snippets(page) if snippet.language in {"bash", "console"}]
+    blocks += _INDENTED.findall(_FENCE.sub("", text))
+    return [words for block in blocks for words in commands(block)]

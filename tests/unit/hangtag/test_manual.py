@@ -1,0 +1,167 @@
+"""The manual is whole: what can be typed, read or set is in its reference, and each command in it can be typed."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import get_args
+
+import pytest
+import typer
+import yaml
+from pydantic import BaseModel
+
+import hangtag
+from hangtag.cli import make_app
+from models.classifier import Classifier, Prediction
+from models.decision import ReviewReason
+from models.errors import ExitCode, ImageFault
+from tests.manual import PAGES, ROOT, page_commands, snippets
+from trainer.retrain.config import RetrainConfig
+from worker.results import RESULT_SCHEMA
+
+DOCS = ROOT / "docs"
+APP = typer.main.get_command(make_app())
+
+
+def _text(name: str, heading: str = "") -> str:
+    """A page, or what stands under one of its headings."""
+    text = (DOCS / name).read_text()
+    if not heading:
+        return text
+    start = text.index(f"{heading}\n")
+    after = re.search(rf"^#{{1,{heading.index(' ')}}} ", text[start + len(heading) :], re.MULTILINE)
+    return text[start : start + len(heading) + after.start()] if after else text[start:]
+
+
+def _in_code(text: str) -> set[str]:
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+def _script(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _parse(words: list[str]) -> None:
+    command = APP
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    assert command is not APP, words
+    command.make_context("hangtag", list(words))
+
+
+def test_the_reference_of_commands_is_what_they_say_of_themselves() -> None:
+    script = _script(DOCS / "commands.py")
+    assert (DOCS / "reference/commands.md").read_text() == script.page(), "write it anew: make docs"
+
+
+def test_the_reference_has_each_option_of_each_command() -> None:
+    for name, command in _script(DOCS / "commands.py").walk(APP):
+        told = _in_code(_text("reference/commands.md", f"## {name}"))
+        shown = [param for param in command.params if not getattr(param, "hidden", False) and param.name != "help"]
+        options = [option for param in shown for option in param.opts if option.startswith("-")]
+        assert [option for option in options if not any(option in code.split(", ") for code in told)] == [], name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_each_command_line_can_be_typed(page: Path) -> None:
+    for words in page_commands(page):
+        _parse(words)
+
+
+def test_command_lines_are_found() -> None:
+    assert sum(len(page_commands(page)) for page in PAGES) > 100
+    with pytest.raises(Exception, match="No such option"):
+        _parse(["label", "a.csv", "--model", "b", "--output", "c.csv", "--presicion", "0.9"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_settings_and_manifests_are_valid(page: Path) -> None:
+    for snippet in snippets(page):
+        if snippet.language == "toml":
+            settings = tomllib.loads(snippet.text)
+            unknown = set(settings) - set(RetrainConfig.model_fields)
+            assert unknown == set()
+        if snippet.language == "yaml":
+            manifest = yaml.safe_load(snippet.text)
+            for container in manifest["spec"]["template"]["spec"]["containers"]:
+                _parse(container["args"])
+        if snippet.language == "python":
+            compile(snippet.text, page.name, "exec")
+
+
+def test_each_column_of_a_result_is_described() -> None:
+    told = _in_code(_text("formats.md", "## A result"))
+    assert set(RESULT_SCHEMA.names) <= told
+    assert {fault.value for fault in ImageFault} <= told
+
+
+def test_each_column_of_the_lists_beside_it_is_described() -> None:
+    from worker.merging.review_list import _FIRST, _LAST
+
+    assert set(_FIRST + _LAST) <= _in_code(_text("formats.md", "### `review.csv`"))
+    assert {reason.value for reason in ReviewReason} <= _in_code(_text("formats.md", "### `review.csv`"))
+
+
+def test_each_exit_status_is_described() -> None:
+    rows = re.findall(r"^\| (\d+) \|", _text("formats.md", "## Exit statuses"), re.MULTILINE)
+    assert {int(status) for status in rows} == {status.value for status in ExitCode}
+
+
+def _settings(model: type[BaseModel], table: str = "") -> list[tuple[str, str]]:
+    """Each key with the name of its table, which is empty at the top."""
+    found = []
+    for key, field in model.model_fields.items():
+        kinds = (field.annotation, *get_args(field.annotation))
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        found += _settings(inner, key) if inner else [(table, key)]
+    return found
+
+
+def test_each_setting_of_a_retraining_is_described() -> None:
+    rows: dict[str, set[str]] = {}
+    table = ""
+    for line in _text("reference/toml.md").splitlines():
+        if line.startswith("|"):
+            first = line.split("|")[1]
+            codes = re.findall(r"`([^`]+)`", first)
+            named = [code.strip("[]") for code in codes if code.startswith("[")]
+            table = named[0] if named else table
+            rows.setdefault(table, set()).update(codes)
+        else:
+            table = ""
+    missing = [(table, key) for table, key in _settings(RetrainConfig) if key not in rows.get(table, set())]
+    assert missing == []
+
+
+def test_the_python_reference_has_every_name() -> None:
+    told = " ".join(_in_code(_text("reference/python.md")))
+    members = [name for kind in (Classifier, Prediction) for name in dir(kind) if not name.startswith("_")]
+    words = set(re.findall(r"\w+", told))
+    assert {*hangtag.__all__, *members, *Prediction.__dataclass_fields__} - words == set()
+
+
+def _pages(entries: list[object]) -> list[str]:
+    found: list[str] = []
+    for entry in entries:
+        assert isinstance(entry, dict)
+        (inside,) = entry.values()
+        found += _pages(inside) if isinstance(inside, list) else [inside]
+    return found
+
+
+def test_each_page_is_in_the_navigation_once() -> None:
+    with (ROOT / "zensical.toml").open("rb") as file:
+        listed = _pages(tomllib.load(file)["project"]["nav"])
+    assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_loads_nothing_from_elsewhere(page: Path) -> None:
+    assert re.findall(r"!\[[^\]]*\]\(https?:|<(?:img|script|link)[^>]*https?:", page.read_text()) == []
