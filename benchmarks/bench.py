@@ -13,6 +13,7 @@ kept in ``.bench/``.
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -37,6 +38,9 @@ PARTS = ("bulk", "one_photo", "guard", "growth", "scale_out", "checking")
 def main() -> None:
     """Measure the parts that are asked for."""
     arguments = _arguments()
+    os.environ.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # installed packages have bytecode; a checkout gets it as it warms up
     began = time.monotonic()
 
     def show(text: str) -> None:
@@ -114,6 +118,12 @@ def _quick(show: Callable[[str], None]) -> int:
     losses = lost(committed["ratios"], found)
     for loss in losses:
         print(f"lost: {loss}", file=sys.stderr)
+    if losses and committed["machine"]["processor"] != machine("any")["processor"]:
+        print(
+            "Another processor than the committed one: a ratio may differ by that alone. Measure the commit before on "
+            "this machine (make bench-quick there), and compare.",
+            file=sys.stderr,
+        )
     return 1 if losses else 0
 
 

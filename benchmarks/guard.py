@@ -51,7 +51,9 @@ def measure(show: Callable[[str], None], count: int = TURNS) -> dict[str, Any]:
         "turns": count,
         "ratios": {
             "label, whole command": ratios(seconds["script"], seconds["label"]),
-            "label, after its start": ratios(seconds["bare loop"], [one.labelling_s for one in found["label"]]),
+            "label, after its start": ratios(
+                *([one.labelling_s for one in found[name]] for name in ("bare loop", "label"))
+            ),
             "label, processor time": ratios(
                 [one.processor_s for one in script], [one.ran.processor_s for one in found["label"]]
             ),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import cores
+from measuring import content_of, cores
 from PIL import Image, ImageOps
 
 from models.errors import ImageError
@@ -27,6 +27,9 @@ MAX_DISK_BYTES = 4_000_000_000
 A_FOLDER = 1000
 KEPT = Path(__file__).parents[1] / ".bench"
 """What the benchmarks draw, train and install, for the next time; git ignores it."""
+_ROOMS = Path(__file__).parents[1]
+_DRAWN_BY = (_ROOMS / "trainer" / "sample", Path(__file__))
+_TRAINED_BY = tuple(_ROOMS / room for room in ("models", "exporter", "trainer"))
 SHOP_SIZE = (600, 800)
 GRAIN = 4.0
 QUALITY = 85
@@ -155,13 +158,15 @@ def shop_material(
     ``image_dataset_from_directory`` does: then nobody's preprocessing has to be taught to others.
     """
     if photos is None:
-        source, originals = f"drawn by trainer/sample, {SHOP_SIZE[0]}×{SHOP_SIZE[1]} JPEG", KEPT / f"drawn-{DRAWN}"
+        source = f"drawn by trainer/sample, {SHOP_SIZE[0]}×{SHOP_SIZE[1]} JPEG"
+        originals = KEPT / f"drawn-{_key(content_of(*_DRAWN_BY), DRAWN)}"
         _once(originals, _draw_shop, show, f"drawing {DRAWN:,} photos")
     else:
         source, originals = f"copies of a folder called {photos.parent.name}/{photos.name}", photos.resolve()
-    copies = KEPT / f"photos-{_key(originals, count)}"
+    learned = content_of(originals)
+    copies = KEPT / f"photos-{_key(learned, count)}"
     _once(copies, partial(_copy, originals, count), show, f"copying {count:,} photos")
-    model = KEPT / f"model-{_key(originals, size, epochs, int8)}"
+    model = KEPT / f"model-{_key(learned, content_of(*_TRAINED_BY), size, epochs, int8)}"
     train = partial(_train, originals, size=size, epochs=epochs, int8=int8)
     _once(model, train, show, "training and exporting a network")
     return Material(source, copies, originals, size, model / "run", model / "bundle")

@@ -5,6 +5,7 @@ processes that way), so that their processor time counts.
 """
 
 import ctypes
+import hashlib
 import json
 import os
 import platform
@@ -25,7 +26,19 @@ from typing import Any, Self, TypeVar
 
 import psutil
 
-__all__ = ["PeakMemory", "Ran", "cores", "lost", "machine", "ratios", "run", "spread", "turns", "wait_for"]
+__all__ = [
+    "PeakMemory",
+    "Ran",
+    "content_of",
+    "cores",
+    "lost",
+    "machine",
+    "ratios",
+    "run",
+    "spread",
+    "turns",
+    "wait_for",
+]
 
 T = TypeVar("T")
 Spread = dict[str, float]
@@ -200,6 +213,13 @@ def lost(committed: Mapping[str, Spread], found: Mapping[str, Spread]) -> list[s
         for name, then in committed.items()
         if found[name]["median"] < (1 - LOSS) * then["median"] and found[name]["high"] < then["median"]
     ]
+
+
+def content_of(*places: Path) -> str:
+    """A digest of photos, or of the code that makes something: what is kept of these is of no others."""
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    kept = [file for file in files if file.is_file() and file.suffix != ".pyc"]
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in kept)).hexdigest()
 
 
 def cores() -> int:

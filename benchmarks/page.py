@@ -112,11 +112,10 @@ def _bulk(part: Mapping[str, Any]) -> list[str]:
         _measured(part),
         "Memory is the most that all of a contestant's processes had together, shared pages counted once; of `submit`, "
         "that of the worker and Redis. Same labels: as `hangtag label` gives with float32. A bare loop decodes as "
-        "Hangtag does, runs the same ONNX file and writes nothing: the limit. –: not measured; of Ray, its processes "
-        "were not counted. After its start: Hangtag without imports and loading; the other programs without imports; "
-        "the bare loop with all of it, so that these ratios flatter Hangtag. `hangtag label before` is Hangtag before "
-        "it chose the quickest variant. Other programs read the float32 file. The bundle's default variant is "
-        f"{part['default_variant']}"
+        "Hangtag does, runs the same ONNX file and writes nothing: the limit. –: not measured. After its start: "
+        f"Hangtag from the moment at which the job is written, the other programs without imports, {_bare(part)}. "
+        "`hangtag label before` is Hangtag before it chose the quickest variant. Other programs read the float32 file. "
+        f"The bundle's default variant is {part['default_variant']}"
         f"{part['default_because'] and ': ' + part['default_because']}.\n",
         "![Images a second, processor time and memory of each contestant](images/benchmark-bulk.svg)\n",
         _table(
@@ -138,6 +137,13 @@ def _bulk(part: Mapping[str, Any]) -> list[str]:
         f"Processor time of the process that `hangtag label` starts as, a photo: {own}.\n",
         _table(_judged(part), {"ratio of images/s": "{name}", "median": _range("ratio", 2), "goal": "{goal}"}),
     ]
+
+
+def _bare(part: Mapping[str, Any]) -> str:
+    one = part["contestants"]["bare loop, float32"]
+    if one["images_per_s_after_start"] == one["images_per_s"]:
+        return "the bare loop with all of it, so that these ratios flatter Hangtag"
+    return "the bare loop without imports and loading"
 
 
 def _fastest_first(part: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.measuring import lost, ratios, run, spread, turns
+from benchmarks.measuring import content_of, lost, ratios, run, spread, turns
 from benchmarks.page import IMAGES, PAGE, RESULTS, render
 
 ROOT = Path(__file__).parents[3]
@@ -72,6 +72,17 @@ def test_processor_time_of_what_a_command_leaves_behind_counts_and_is_not_its_ow
 
 def test_processor_time_of_what_nobody_waits_for_counts() -> None:
     assert run([sys.executable, "-c", NOT_WAITED_FOR, BURN.replace("0.3", "1.0")]).processor_s >= 0.5
+
+
+def test_what_is_kept_for_the_next_time_is_of_these_photos_and_this_code(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.py", "b.pyc"):
+        (tmp_path / name).write_text(name)
+    found = [content_of(tmp_path)]
+    for name in ("b.pyc", "a.jpg", "b.py"):
+        (tmp_path / name).write_text("changed")
+        found.append(content_of(tmp_path))
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
 
 
 def test_what_a_command_prints_is_kept_and_a_failure_ends_the_measurement() -> None:
