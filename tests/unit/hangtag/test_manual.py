@@ -17,11 +17,12 @@ from hangtag.cli import make_app
 from models.classifier import Classifier, Prediction
 from models.decision import ReviewReason
 from models.errors import ExitCode, ImageFault
-from tests.manual import PAGES, ROOT, page_commands, snippets
+from tests.manual import PAGES, README, ROOT, page_commands, snippets
 from trainer.retrain.config import RetrainConfig
 from worker.results import RESULT_SCHEMA
 
 DOCS = ROOT / "docs"
+MOST_WORDS, LONGEST_LINE = 720, 160
 APP = typer.main.get_command(make_app())
 
 
@@ -145,6 +146,12 @@ def test_the_python_reference_has_every_name() -> None:
     members = [name for kind in (Classifier, Prediction) for name in dir(kind) if not name.startswith("_")]
     words = set(re.findall(r"\w+", told))
     assert {*hangtag.__all__, *members, *Prediction.__dataclass_fields__} - words == set()
+
+
+def test_the_readme_is_short() -> None:
+    text = README.read_text()
+    assert len(text.split()) <= MOST_WORDS
+    assert max(len(line) for line in text.splitlines()) <= LONGEST_LINE
 
 
 def _pages(entries: list[object]) -> list[str]:
