@@ -51,7 +51,7 @@ def export_command(
         ),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON instead of tables.")] = False,
-) -> None:
+) -> Path:
     """Convert a run to ONNX and prove that it says what Keras said; nothing is published otherwise.
 
     Exit status 1 when ONNX Runtime and Keras disagree; the figures are shown all the same. An int8 model that costs
@@ -99,4 +99,6 @@ def export_command(
         default_variant=default_variant,
         effort=BRIEF,
     )
-    export_and_show(run, out or Path("bundles") / run.resolve().name, options, as_json=as_json)
+    place = out or Path("bundles") / run.resolve().name
+    export_and_show(run, place, options, as_json=as_json)
+    return place

@@ -2,14 +2,19 @@
 
 import hangtag
 
-clf = hangtag.load("bundles/shop")
-clf.classify("shoe.jpg").label
+run = hangtag.train("photos/", name="shop")
+bundle = hangtag.export(run)
+labels = hangtag.label("catalogue.csv", bundle, "labels.parquet", precision=0.95)
+labels.receipt.by_status
+
+hangtag.load(bundle).classify("shoe.jpg").label
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hangtag.python import check, evaluate, export, label, train
     from models.classifier import Classifier, Prediction, load
     from models.errors import HangtagError, ImageError
 
@@ -18,7 +23,12 @@ __all__ = [
     "HangtagError",
     "ImageError",
     "Prediction",
+    "check",
+    "evaluate",
+    "export",
+    "label",
     "load",
+    "train",
 ]
 
 _HOMES = {
@@ -27,6 +37,7 @@ _HOMES = {
     "ImageError": "models.errors",
     "Prediction": "models.classifier",
     "load": "models.classifier",
+    **dict.fromkeys(("check", "evaluate", "export", "label", "train"), "hangtag.python"),
 }
 
 

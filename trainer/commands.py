@@ -8,7 +8,7 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from models.errors import MissingExtraError
+from models.errors import ExitCode, MissingExtraError
 from models.fit import Decode, Fit
 from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY, find_model
@@ -112,7 +112,7 @@ def check_command(
     image_root: TableImageRootOption = None,
     encoding: TableEncodingOption = None,
     allow_host: AllowHostOption = None,
-) -> None:
+) -> Path:
     """Look at labelled photos before learning from them: faults, duplicates, leaks, shortcuts.
 
     Leaves check.html to look at, check.csv (a row an image) and check.json. Nothing is moved unless asked.
@@ -134,16 +134,22 @@ def check_command(
     except ImportError as error:
         msg = f"Checking needs scikit-learn and faiss ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
-    if (data is None) == (undo is None):
-        msg = "give either DATA to check, or --undo DIR to take back a quarantine"
-        raise typer.BadParameter(msg)
-    if undo is not None:
+    if undo is not None and data is None:
         _check_alone(context, "undo", "to take back a quarantine, nothing else is needed")
         raise typer.Exit(bring_back_and_show(undo))
-    if data is not None:
-        out = out or Path("runs/check") / data.resolve().name
-        asked = _table(image_column, label_column, group_column, where, image_root, encoding, allow_host)
-        raise typer.Exit(check_and_show(data, out, quarantine, asked, strict=strict, as_json=as_json))
+    if undo is not None or data is None:
+        msg = "give either DATA to check, or --undo DIR to take back a quarantine"
+        raise typer.BadParameter(msg)
+    out = out or Path("runs/check") / data.resolve().name
+    asked = _table(image_column, label_column, group_column, where, image_root, encoding, allow_host)
+    return _made(out, check_and_show(data, out, quarantine, asked, strict=strict, as_json=as_json))
+
+
+def _made(place: Path, status: ExitCode) -> Path:
+    """What a command leaves, for those who call it from Python; else its exit status ends it."""
+    if status is not ExitCode.OK:
+        raise typer.Exit(status)
+    return place
 
 
 def _table(
@@ -333,7 +339,7 @@ def train_command(
     allow_host: AllowHostOption = None,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),
     resume: Annotated[Path | None, typer.Option(help="Go on with this run instead of starting one.")] = None,
-) -> None:
+) -> Path:
     """Train a network on labelled photos, and learn how sure it may be.
 
     Leaves a run with report.html to look at, README.md (a model card), and thresholds for a precision that you can ask
@@ -384,7 +390,7 @@ def train_command(
 
     if resume is not None:
         _check_alone(context, "resume", "a resumed run keeps what it was started with")
-        raise typer.Exit(resume_and_show(resume))
+        return _made(resume, resume_and_show(resume))
     if data is None:
         msg = "give DATA to start a run, or --resume RUN to go on with one"
         raise typer.BadParameter(msg)
@@ -405,34 +411,31 @@ def train_command(
     place = os.environ.get("HANGTAG_WEIGHTS")
     options = NetworkOptions(arch, preset, weights, alpha, image_size, Path(place) if place else None)
     start = choose_and_show(options, data, table, run)
-    raise typer.Exit(
-        train_and_show(
-            TrainRequest(
-                data=data,
-                run=run,
-                arch=start.choice.arch,
-                preprocess=PreprocessSpec(size=start.choice.size, fit=fit or Fit.PAD, decode=decode),
-                auto_fit=fit is None,
-                seed=seed,
-                cache=default_cache(),
-                epochs=epochs,
-                batch=batch,
-                patience=patience,
-                splits=splits,
-                fix_leaks=fix_leaks,
-                weights=str(start.choice.weights),
-                alpha=start.choice.alpha,
-                balance=balance,
-                time_limit_s=time_limit_s,
-                length=start.length,
-                folds=folds,
-                cv=cv,
-                tensorboard=tensorboard,
-                unlabelled=source,
-                table=table,
-            )
-        )
+    request = TrainRequest(
+        data=data,
+        run=run,
+        arch=start.choice.arch,
+        preprocess=PreprocessSpec(size=start.choice.size, fit=fit or Fit.PAD, decode=decode),
+        auto_fit=fit is None,
+        seed=seed,
+        cache=default_cache(),
+        epochs=epochs,
+        batch=batch,
+        patience=patience,
+        splits=splits,
+        fix_leaks=fix_leaks,
+        weights=str(start.choice.weights),
+        alpha=start.choice.alpha,
+        balance=balance,
+        time_limit_s=time_limit_s,
+        length=start.length,
+        folds=folds,
+        cv=cv,
+        tensorboard=tensorboard,
+        unlabelled=source,
+        table=table,
     )
+    return _made(run, train_and_show(request))
 
 
 def _check_alone(context: typer.Context, option: str, why: str) -> None:
@@ -465,7 +468,7 @@ def evaluate_command(
     image_root: TableImageRootOption = None,
     encoding: TableEncodingOption = None,
     allow_host: AllowHostOption = None,
-) -> None:
+) -> object:
     """Measure a model on labelled photos: on their test split where there is one, else on all of them.
 
     Photos that a run has learned from are left out. A bundle does not know which those were: give it others.
@@ -483,7 +486,7 @@ def evaluate_command(
     from trainer.console import measure_and_show
 
     asked = _table(image_column, label_column, group_column, where, image_root, encoding, allow_host)
-    measure_and_show(find_model(model, registry), data, asked, as_json=as_json)
+    return measure_and_show(find_model(model, registry), data, asked, as_json=as_json)
 
 
 def _corrections_of(config: Path) -> Path | None:

@@ -351,7 +351,7 @@ def _figures_table(figures: "Figures", title: str) -> Table:
     return table
 
 
-def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMNS, *, as_json: bool) -> None:
+def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMNS, *, as_json: bool) -> "Measurement":
     """Measure, and print a table or JSON on stdout."""
     try:
         from trainer.judging.measure import measure
@@ -363,7 +363,7 @@ def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMN
         measurement = measure(model, data, default_cache(), asked, screen.advance)
     if as_json:
         print(json.dumps(_as_json(measurement), indent=1))
-        return
+        return measurement
     console, figures = Console(), measurement.figures
     for note in measurement.table.notes if measurement.table else ():
         console.print(escape(note), style="dim", highlight=False)
@@ -374,6 +374,7 @@ def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMN
     _show_left_out(measurement, console)
     if measurement.whole and measurement.learned_from is None:
         console.print("These are all the photos; if some trained this model, the figures flatter it", style="yellow")
+    return measurement
 
 
 def _as_json(measurement: "Measurement") -> dict[str, Any]:

@@ -57,7 +57,7 @@ def label_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON instead of a table.")] = False,
     *,
     shared: SharedOptions,
-) -> None:
+) -> Path:
     """Label a catalogue: one row in, one row out, in the same order.
 
     Rows are labeled under a promised precision, or at the --threshold that is asked for; a model that promises nothing
@@ -112,3 +112,4 @@ def label_command(
         said = "The only photo could not" if receipt.rows == 1 else f"None of the {receipt.rows:,} photos could"
         msg = f"{said} be labelled; see error_message in {output}."
         raise JobError(msg)
+    return output

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AllowHostOption", "EncodingOption", "ImageColumnOption", "SharedOptions", "takes_shared_options"]
 
+Answer = TypeVar("Answer")
 MAX_TIMEOUT_S = 1000.0
 MAX_DOWNLOAD_S = 3600.0
 """Seconds; low enough that a queued chunk ends within its time limit even if every photo takes that long."""
@@ -105,15 +106,15 @@ class SharedOptions:
         )
 
 
-def takes_shared_options(command: Callable[..., None]) -> Callable[..., None]:
+def takes_shared_options(command: Callable[..., Answer]) -> Callable[..., Answer]:
     """Let Typer see the fields of :class:`SharedOptions` as options of a command, which gets them as ``shared``."""
     signature = inspect.signature(command)
     own = [parameter for name, parameter in signature.parameters.items() if name != "shared"]
     theirs = inspect.signature(SharedOptions).parameters
 
     @wraps(command)
-    def call(**given: Any) -> None:  # noqa: ANN401 - each is what its option says
-        command(shared=SharedOptions(**{name: given.pop(name) for name in theirs}), **given)
+    def call(**given: Any) -> Answer:  # noqa: ANN401 - each is what its option says
+        return command(shared=SharedOptions(**{name: given.pop(name) for name in theirs}), **given)
 
     call.__signature__ = signature.replace(parameters=[*own, *theirs.values()])  # type: ignore[attr-defined]
     return call

@@ -2,7 +2,8 @@ import hangtag
 
 
 def test_the_public_names_are_these() -> None:
-    assert hangtag.__all__ == ["Classifier", "HangtagError", "ImageError", "Prediction", "load"]
+    commands = ["check", "evaluate", "export", "label", "load", "train"]
+    assert hangtag.__all__ == ["Classifier", "HangtagError", "ImageError", "Prediction", *commands]
 
 
 def test_every_public_name_can_be_had() -> None:

@@ -1,0 +1,141 @@
+import html
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import hangtag
+from models.errors import ExitCode, HangtagError, InputError, JobError
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def few(drawn, tmp_path):
+    """Six photos of two classes."""
+    for folder in ("hat", "vase"):
+        (tmp_path / "few" / folder).mkdir(parents=True)
+        for photo in sorted((drawn / folder).glob("*.jpg"))[:3]:
+            shutil.copy(photo, tmp_path / "few" / folder)
+    return tmp_path / "few"
+
+
+def test_a_bundle_labels_a_catalogue_and_its_record_holds_receipt_rows_and_page(bundle, few):
+    made = hangtag.label(few, bundle, "out.parquet", workers=1, top_k=2)
+
+    assert os.fspath(made) == "out.parquet"
+    assert made.receipt.rows == made.table().num_rows == 6
+    assert all(len(top) == 2 for top in made.table()["top_k"].to_pylist())
+    assert made.page.read_text(encoding="utf-8").splitlines()[0] in html.unescape(made._repr_html_())
+
+
+def test_every_ending_of_a_result_can_be_read(bundle, few):
+    for ending in ("csv", "jsonl"):
+        assert hangtag.label(few, str(bundle), f"out.{ending}", workers=1).table().num_rows == 6
+
+
+def test_a_run_is_measured_as_the_command_measures_it(small_run, few, capsys):
+    measured = hangtag.evaluate(small_run, few, json=True)
+
+    assert json.loads(capsys.readouterr().out)["accuracy"] == measured.figures.accuracy
+    assert f"{measured.figures.accuracy:.4f}" in measured._repr_html_()
+    assert all(name in measured._repr_html_() for name in measured.figures.classes)
+
+
+def test_a_check_says_what_it_found(few, tmp_path):
+    shutil.copy(next((few / "hat").iterdir()), few / "hat" / "twin.jpg")
+    found = hangtag.check(few, out=tmp_path / "checked")
+
+    assert found.path == tmp_path / "checked"
+    assert found.summary["images"] == 7
+    assert found.issues["exact_duplicate"] == 2
+    assert found.rows.exists()
+    assert "srcdoc" in found._repr_html_()
+
+
+def test_a_strict_check_raises_with_the_status_of_the_command(few):
+    (few / "hat" / "broken.jpg").write_bytes(b"no photo")
+    with pytest.raises(HangtagError, match="exit status 7") as caught:
+        hangtag.check(few, strict=True)
+    assert caught.value.exit_code is ExitCode.DATA_REFUSED
+
+
+def test_records_of_a_run_and_a_bundle_hold_their_figures(small_run, bundle):
+    from hangtag.python import ExportedBundle, TrainedRun
+
+    run, made = TrainedRun(small_run), ExportedBundle(bundle)
+
+    assert 0 < run.figures.accuracy <= 1
+    assert run.page.exists()
+    assert made.manifest.default_variant in made._repr_html_()
+    assert made.proof["passed"]
+
+
+def test_an_export_of_a_run_is_a_bundle_that_can_be_loaded(small_run):
+    made = hangtag.export(small_run, out="made", int8=False)
+
+    assert set(made.manifest.variants) == {"float32"}
+    assert hangtag.load(made).labels
+
+
+def test_an_option_that_is_none_is_left_out_and_a_list_is_given_again_and_again(bundle, few):
+    made = hangtag.label(few, bundle, "out.csv", workers=None, allow_host=["a.example:80", "b.example:80"])
+    spec = json.loads((made.path.parent / "out.csv.job" / "job.json").read_text())
+    assert spec["options"]["allow_hosts"] == ["a.example:80", "b.example:80"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"top_kk": 3}, "hangtag.label has no option top_kk; did you mean top_k?"),
+        ({"zzz": 3}, "hangtag.label has no option zzz; hangtag label --help names them."),
+        ({"top_k": "many"}, "hangtag.label: Invalid value for '--top-k'"),
+        ({"workers": -1}, "hangtag.label: Invalid value for '--workers'"),
+    ],
+)
+def test_options_are_refused_as_the_command_refuses_them(bundle, few, options, said):
+    with pytest.raises(InputError, match=said.replace("?", r"\?")):
+        hangtag.label(few, bundle, "out.csv", **options)
+
+
+def test_errors_are_those_of_hangtag(bundle, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.jpg").write_bytes(b"no photo")
+    with pytest.raises(JobError, match="could not be labelled"):
+        hangtag.label("broken", bundle, "out.csv", workers=1)
+
+
+def test_a_path_that_begins_with_a_dash_is_a_path(bundle, few):
+    few.rename("-few")
+    assert hangtag.label("-few", bundle, "out.csv", workers=1).receipt.rows == 6
+
+
+def test_train_needs_data_or_a_run_to_resume():
+    with pytest.raises(InputError, match="give DATA"):
+        hangtag.train()
+
+
+def test_the_notebook_runs_from_its_first_cell_to_its_last(drawn, small_run, tmp_path, monkeypatch):
+    """Its training is one that other tests have done; all else is done here."""
+    (tmp_path / "photos").symlink_to(drawn)
+    trained = []
+
+    def copy_run(request):
+        trained.append(request)
+        shutil.copytree(small_run, request.run)
+        return ExitCode.OK
+
+    monkeypatch.setattr("trainer.console.train_and_show", copy_run)
+    notebook = json.loads((Path(hangtag.__file__).parents[1] / "examples/tutorial.ipynb").read_text())
+    names = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            exec(cell["source"], names)  # noqa: S102 - it is what the notebook tells a reader to run
+
+    assert trained[0].time_limit_s == 900
+    assert names["labels"].receipt.rows == names["labels"].table().num_rows > 200
