@@ -7,7 +7,9 @@ from types import MappingProxyType
 from typing import Annotated, Final, NoReturn
 
 import typer
+from typer.main import get_command
 
+from hangtag.help import ALL, arrange, asks_for_help
 from hangtag.layout import ROOMS, check_layout
 from hangtag.quick import begin_quickly, end_quickly
 
@@ -115,8 +117,13 @@ def run(arguments: Sequence[str]) -> NoReturn:
     from models.errors import HangtagError
     from models.text import printable
 
+    words = list(arguments)
     try:
-        make_app(rooms_for(arguments))(arguments)
+        command = get_command(make_app(rooms_for(words)))
+        if asks_for_help(words):
+            arrange(command, every=ALL in words)
+            words = ["--help" if word == ALL else word for word in words]
+        command(words)
     except HangtagError as error:
         _fail(printable(str(error)), error.exit_code)
     except OSError as error:

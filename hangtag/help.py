@@ -1,0 +1,120 @@
+"""How help reads: commands in panels by task, options by what they are about, rare ones only if asked for."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from enum import EnumType
+from itertools import chain
+from types import MappingProxyType
+from typing import Any, Final
+
+__all__ = ["ALL", "TASKS", "arrange", "asks_for_help"]
+
+ALL: Final = "--help-all"
+TASKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "Start": ("demo",),
+        "Train": ("check", "train", "evaluate", "export", "verify", "benchmark", "retrain"),
+        "Label": ("classify", "label", "submit", "jobs"),
+        "Review": ("review", "corrections", "web"),
+        "Operate": ("worker", "beat", "models"),
+    }
+)
+"""Task → its commands, in the order in which one comes to them."""
+
+_ALIKE: Final = {
+    "check": "labelled photos, before a training",
+    "evaluate": "how often a model is right, on labelled photos",
+    "verify": "whether a bundle is as it was exported, on this machine",
+    "benchmark": "how fast a bundle's models are, on this machine",
+}
+_PANELS: Final = {
+    "Input": "image-column label-column group-column where image-root encoding allow-host allow-unsized unlabelled "
+    "splits fix-leaks per-host download-timeout timeout",
+    "Model": "model variant precision threshold top-k registry default-variant int8 edge ort fp16 vnni atol max-drop",
+    "Network": "arch preset weights alpha image-size fit decode",
+    "Training": "epochs time-limit batch patience balance folds cv seed resume",
+    "Output": "out output json prefix excel-safe html plot tensorboard",
+    "Job": "workers restart retry-failed previous priority jobs job redis every once settle watch only",
+}
+_RARE: Final = (
+    "allow-unsized alpha atol batch decode default-variant download-timeout folds heartbeat log metrics-host ort "
+    "patience per-host prefix requests-per-minute root-path seed settle tensorboard timeout vnni"
+)
+_MANY: Final = 8
+"""More options than this are shown in panels."""
+_WIDE: Final = 16
+_TYPES: Final = {"int": "N", "float": "X", "Path": "PATH", "str": "TEXT", "bool": ""}
+
+Command = Any
+"""A Typer command, group or parameter: Typer keeps its own copy of Click, without types."""
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Whether a command line asks for help; one without words does."""
+    return not words or "--help" in words or ALL in words
+
+
+def arrange(group: Command, *, every: bool) -> None:
+    """Arrange the help of the one command and of all below it; with ``every``, rare options are shown too."""
+    panels = {command: task for task, commands in TASKS.items() for command in commands}
+    order = list(panels)
+    group.commands = dict(sorted(group.commands.items(), key=lambda one: order.index(one[0])))
+    for name, command in group.commands.items():
+        command.rich_help_panel = panels[name]
+        if name in _ALIKE:
+            command.epilog = f"Which one? {_which_one()}"
+    for command in _walk(group):
+        _reflow(command)
+        _arrange_options(command, every=every)
+
+
+def _which_one() -> str:
+    return "; ".join(f"{name}: {what}" for name, what in _ALIKE.items()) + "."
+
+
+def _walk(group: Command) -> Iterator[Command]:
+    yield group
+    below = getattr(group, "commands", {}).values()
+    yield from chain.from_iterable(map(_walk, below))
+
+
+def _reflow(command: Command) -> None:
+    """Let paragraphs be as wide as the terminal, but for examples, which are indented."""
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(
+        text if text.startswith(" ") else re.sub(r"\s*\n\s*", " ", text.strip()) for text in paragraphs
+    )
+
+
+def _arrange_options(command: Command, *, every: bool) -> None:
+    panels = {name: panel for panel, names in _PANELS.items() for name in names.split()}
+    options = {param.opts[0].removeprefix("--"): param for param in command.params if param.opts[0].startswith("--")}
+    rare = _RARE.split()
+    hidden = [name for name in options if name in rare and not options[name].required and not every]
+    many = len(options) - len(hidden) > _MANY
+    for name, param in options.items():
+        param.hidden = param.hidden or name in hidden
+        param.rich_help_panel = panels.get(name) if many else None
+    for param in command.params:
+        _shorten(param)
+    order = [None, *_PANELS]
+    command.params.sort(key=lambda param: order.index(getattr(param, "rich_help_panel", None)))
+    if hidden:
+        said = f"{ALL} also shows {', '.join(f'--{name}' for name in hidden)}."
+        command.epilog = f"{command.epilog}\n\n{said}" if command.epilog else said
+
+
+def _shorten(param: Command) -> None:
+    """A short word for what is written behind an option: the column of types took a third of a terminal."""
+    kind = param.type_descriptor.annotation if hasattr(param, "type_descriptor") else str
+    low, high = getattr(param, "min", None), getattr(param, "max", None)
+    if low is not None or high is not None:
+        param.metavar = f"{low or 0:g} or more" if high is None else f"{low or 0:g}–{high:g}"
+        param.min = param.max = None
+    elif getattr(param, "is_flag", False):
+        param.metavar = ""
+    elif param.metavar is None:
+        choices = list(kind) if isinstance(kind, EnumType) else []
+        param.metavar = "|".join(one.value for one in choices) or _TYPES.get(getattr(kind, "__name__", ""))
+    if param.metavar and len(param.metavar) > _WIDE:
+        param.metavar = param.metavar.replace("|", "\n")

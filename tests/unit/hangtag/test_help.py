@@ -1,0 +1,63 @@
+import pytest
+import typer
+
+from hangtag.cli import COMMANDS, make_app, run
+from hangtag.help import _PANELS, _RARE, TASKS, _walk, arrange
+
+
+def help_of(capsys, monkeypatch, *words):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as end:
+        run([*words])
+    assert end.value.code in {0, 2}  # without a command, Typer shows the help and ends with 2
+    return capsys.readouterr().out
+
+
+def option_names():
+    commands = list(_walk(typer.main.get_command(make_app())))
+    return {word for command in commands for param in command.params for word in param.opts if word.startswith("--")}
+
+
+def test_every_command_has_a_task_and_every_named_option_is_one():
+    assert sorted(name for names in TASKS.values() for name in names) == sorted(COMMANDS)
+    named = {f"--{name}" for names in [*_PANELS.values(), _RARE] for name in names.split()}
+    assert named - option_names() == set()
+
+
+def test_commands_stand_in_panels_by_task(capsys, monkeypatch):
+    shown = help_of(capsys, monkeypatch)
+    places = [shown.index(f" {task} ─") for task in TASKS]
+    assert places == sorted(places)
+    assert places[1] < shown.index(" check ") < places[2] < shown.index(" submit ") < places[3]
+
+
+def test_a_rare_option_is_shown_when_all_are_asked_for(capsys, monkeypatch):
+    usual = help_of(capsys, monkeypatch, "label", "--help")
+    panel = usual.rindex("╰")
+    assert "--per-host" not in usual[:panel]
+    assert "--per-host" in usual[panel:]
+    assert "--per-host" in help_of(capsys, monkeypatch, "label", "--help-all").partition("╰")[2]
+    assert "--help-all" not in help_of(capsys, monkeypatch, "label", "--help-all")
+
+
+def test_the_column_of_types_is_narrow(capsys, monkeypatch):
+    shown = help_of(capsys, monkeypatch, "train", "--help-all")
+    assert "<int range>" not in shown
+    assert "16–1024" in shown
+    assert all(f" {fit} " in shown for fit in ("auto", "pad", "crop", "stretch"))
+    assert "1 or more" in shown
+
+
+def test_commands_that_are_alike_say_which_is_which(capsys, monkeypatch):
+    for name in ("check", "verify", "evaluate", "benchmark"):
+        assert "Which one? check: labelled photos" in " ".join(help_of(capsys, monkeypatch, name, "--help").split())
+
+
+def test_help_that_is_arranged_parses_the_same():
+    for every in (False, True):
+        group = typer.main.get_command(make_app())
+        before = {name: {word for param in one.params for word in param.opts} for name, one in group.commands.items()}
+        arrange(group, every=every)
+        assert before == {
+            name: {word for param in one.params for word in param.opts} for name, one in group.commands.items()
+        }
