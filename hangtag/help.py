@@ -114,7 +114,7 @@ def _shorten(param: Command) -> None:
     elif getattr(param, "is_flag", False):
         param.metavar = ""
     elif param.metavar is None:
-        choices = list(kind) if isinstance(kind, EnumType) else []
+        choices: list[Any] = list(kind) if isinstance(kind, EnumType) else []
         param.metavar = "|".join(one.value for one in choices) or _TYPES.get(getattr(kind, "__name__", ""))
     if param.metavar and len(param.metavar) > _WIDE:
         param.metavar = param.metavar.replace("|", "\n")
