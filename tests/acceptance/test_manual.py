@@ -1,6 +1,7 @@
-"""The snippets of README, tutorials and how-tos, run in the order of their page, in a folder with what they speak of.
+"""The snippets of README, tutorials, how-tos and the Python reference, run in the order of their page.
 
-A training, an export and the demo are what other tests run; here their run and their bundle are there already.
+They run in a folder with what they speak of. A training, an export and the demo are what other tests run; here their
+run and their bundle are there already.
 """
 
 import csv
@@ -13,7 +14,8 @@ import pytest
 from tests.command import run_hangtag
 from tests.manual import README, ROOT, Snippet, commands, snippets
 
-PAGES = (README, *sorted((ROOT / "docs/tutorials").glob("*.md")), *sorted((ROOT / "docs/how-to").glob("*.md")))
+DOCS = ROOT / "docs"
+PAGES = (README, *sorted([*DOCS.glob("tutorials/*.md"), *DOCS.glob("how-to/*.md")]), DOCS / "reference/python.md")
 NOT_RUN, ANSWERED, PARSED = "not run: ", "answered", "parsed: "
 DONE_BEFORE = {"train", "export", "demo"}
 OTHER_PROGRAMS = ("make ", "pip install ", "source ")

@@ -154,6 +154,13 @@ def test_the_readme_is_short() -> None:
     assert max(len(line) for line in text.splitlines()) <= LONGEST_LINE
 
 
+def test_the_citation_names_this_version() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+
+
 def _pages(entries: list[object]) -> list[str]:
     found: list[str] = []
     for entry in entries:
