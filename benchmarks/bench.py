@@ -1,12 +1,13 @@
 """Hangtag beside what people would use instead, and its own growth: writes results.json and docs/benchmarks.md.
 
     python benchmarks/bench.py [--only bulk,growth] [--photos FOLDER] [--count 5000] [--turns 5] [--rows 1000 10000]
-                               [--before CHECKOUT] [--note TEXT]
+                               [--before CHECKOUT] [--weights FILE] [--note TEXT]
     python benchmarks/bench.py --quick
 
 Without ``--photos``, class folders of JPEGs, it draws a catalogue; ``--count`` copies of the photos are labelled. Parts
 that are not asked for stay in results.json as they were; each says on which machine it was measured. ``--before`` is a
-checkout of an earlier version, which the part bulk then measures, too. ``--quick`` measures six ratios, writes nothing,
+checkout of an earlier version, which the part bulk then measures, too; ``--weights`` are those from which the part
+training starts, a MobileNet 0.25 without its top. ``--quick`` measures six ratios, writes nothing,
 and exits with status 1 where one has lost 15% against results.json. Photos, networks and the peers' environments are
 kept in ``.bench/``.
 """
@@ -17,6 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,14 @@ import growth
 import guard
 import one_photo
 import scale_out
+import training
 from material import shop_material
 from measuring import lost, machine
 from page import IMAGES, PAGE, RESULTS, draw, render
 
 PHOTOS = 5000
 TURNS = 5
-PARTS = ("bulk", "one_photo", "guard", "growth", "scale_out", "checking")
+PARTS = ("bulk", "one_photo", "guard", "growth", "scale_out", "checking", "training")
 
 
 def main() -> None:
@@ -67,6 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--rows", type=int, nargs="+", default=growth.ROWS, help="of the part growth")
     parser.add_argument("--before", type=Path, help="a checkout of an earlier version")
+    parser.add_argument("--weights", type=Path, help="of the part training")
     parser.add_argument("--note", default="quiet", help="what else the machine did")
     parser.add_argument("--quick", action="store_true", help="compare six ratios with results.json")
     return parser.parse_args()
@@ -84,23 +88,19 @@ def _parts(text: str) -> list[str]:
 def _measure(
     part: str, arguments: argparse.Namespace, measured: dict[str, Any], show: Callable[[str], None]
 ) -> dict[str, Any]:
-    match part:
-        case "bulk":
-            material = shop_material(arguments.photos, arguments.count, show)
-            return bulk.measure(material, arguments.turns, arguments.before, show)
-        case "one_photo":
-            return one_photo.measure(shop_material(arguments.photos, arguments.count, show), arguments.turns, show)
-        case "checking":
-            return checking.measure(shop_material(arguments.photos, arguments.count, show), show)
-        case "scale_out":
-            if "growth" not in measured:
-                sys.exit("Expected the part growth in results.json, from which requests come; measure it first.")
-            material = shop_material(arguments.photos, arguments.count, show)
-            return scale_out.measure(material, guard.guard_material(show), measured["growth"], show)
-        case "growth":
-            return growth.measure(guard.guard_material(show), show, arguments.rows)
-        case _:
-            return guard.measure(show)
+    shop = partial(shop_material, arguments.photos, arguments.count, show)
+    if part == "scale_out" and "growth" not in measured:
+        sys.exit("Expected the part growth in results.json, from which requests come; measure it first.")
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "bulk": lambda: bulk.measure(shop(), arguments.turns, arguments.before, show),
+        "one_photo": lambda: one_photo.measure(shop(), arguments.turns, show),
+        "training": lambda: training.measure(shop(), arguments.weights, show),
+        "checking": lambda: checking.measure(shop(), show),
+        "scale_out": lambda: scale_out.measure(shop(), guard.guard_material(show), measured["growth"], show),
+        "growth": lambda: growth.measure(guard.guard_material(show), show, arguments.rows),
+        "guard": lambda: guard.measure(show),
+    }
+    return parts[part]()
 
 
 def _quick(show: Callable[[str], None]) -> int:

@@ -52,6 +52,7 @@ def render(results: Mapping[str, Any]) -> str:
     sections = {
         "bulk": _bulk,
         "one_photo": _one_photo,
+        "training": _training,
         "checking": _checking,
         "growth": _growth,
         "scale_out": _scale_out,
@@ -190,6 +191,35 @@ def _one_photo(part: Mapping[str, Any]) -> list[str]:
             },
         ),
         *(_winners(part["contestants"], name, _BETTER_ALONE) for name in part["contestants"] if name.startswith(_OURS)),
+    ]
+
+
+def _training(part: Mapping[str, Any]) -> list[str]:
+    photos, machine, counts = part["photos"], part["machine"], part["counts"]
+    rows = [
+        {"name": name, "accuracy": one["right"] / counts["test"], "low": low, "high": high, **one}
+        for name, one in part["contestants"].items()
+        for low, high in [one["accuracy_95"]]
+    ]
+    return [
+        "## Training\n",
+        f"{counts['train']:,} photos ({photos['source'].removeprefix('copies of ')}), {counts['validation']:,} to "
+        f"watch it by; {counts['test']:,} test photos that are looked at once, at the end. Measured "
+        f"{machine['measured_at']} on {machine['processor']}, {machine['cores']} cores; the machine: "
+        f"{machine['note']} (load before: {machine['load_before']}). One run each, seed 0, with empty caches, whole "
+        f"commands. `hangtag train` had `--time-limit {part['limit']}`; its folds, thresholds, label errors and report "
+        "are part of it. Keras's are what its own guides write; they tell nothing of how sure a network is. fastai and "
+        "AutoGluon are missing: they need PyTorch.\n",
+        _table(
+            rows,
+            {
+                "": "{name}",
+                "minutes": "{minutes:.1f}",
+                "processor minutes": "{processor_minutes:.1f}",
+                "memory, MB": "{memory_mb:,}",
+                "test accuracy (95%)": "{accuracy:.3f} ({low:.3f} to {high:.3f})",
+            },
+        ),
     ]
 
 

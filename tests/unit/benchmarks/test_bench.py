@@ -145,3 +145,17 @@ def test_make_runs_both_and_only_the_nightly_workflow_runs_the_guard() -> None:
     nightly = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())
     assert {"run": "make bench-quick"} in nightly["jobs"]["bench-quick"]["steps"]
     assert "bench" not in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_page_tells_accuracy_against_minutes(results: dict[str, Any]) -> None:
+    one = {"minutes": 5.0, "processor_minutes": 9.1, "memory_mb": 900, "right": 300, "accuracy_95": [0.763, 0.844]}
+    part = {
+        "machine": results["parts"]["bulk"]["machine"],
+        "photos": {"source": "copies of a folder called shop/train"},
+        "counts": {"train": 3068, "validation": 341, "test": 372},
+        "limit": "5m",
+        "contestants": {"hangtag train --arch cnn": one},
+    }
+    page = render({"parts": {"training": part}})
+    assert "| hangtag train --arch cnn | 5.0 | 9.1 | 900 | 0.806 (0.763 to 0.844) |" in page
+    assert "3,068 photos (a folder called shop/train), 341 to watch it by; 372 test photos" in page

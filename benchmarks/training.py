@@ -1,0 +1,73 @@
+"""Training: how often a network is right about photos that it has not seen, and how many minutes that took.
+
+``hangtag train`` with nothing but a time limit, beside what Keras's guides write; under 25 minutes in all on two cores.
+``python benchmarks/bench.py --only training --photos shop/train --weights FILE`` runs it: ``validation`` and ``test``
+lie beside ``train``. Without ``--weights``, of a MobileNet 0.25 without its top, nothing starts from ImageNet.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bulk import PEERS
+from material import Material, peer_python, photo_list
+from measuring import run
+
+from models.statistics.intervals import wilson_interval
+
+LIMIT = "5m"
+SPLITS = ("train", "validation", "test")
+
+
+def measure(material: Material, weights: Path | None, show: Callable[[str], None]) -> dict[str, Any]:
+    """Accuracy on the test photos, and what each training took."""
+    python = peer_python("keras", show)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        data = _split(material.originals, folder / "data")
+        train = [sys.executable, "-m", "hangtag", "train", data, "--seed", 0, "--time-limit", LIMIT, "--out", folder]
+        guide = [python, "-P", PEERS / "keras_training.py"]
+        from_nothing = {
+            "hangtag train --arch cnn": [*train, "--arch", "cnn", "--name", "cnn"],
+            "Keras, tutorial: three blocks, 256 px, 15 epochs": [*guide, "classic", data],
+        }
+        from_imagenet = {
+            "hangtag train, MobileNet 0.25": [*train, "--weights", weights, "--name", "mobilenet"],
+            "Keras, transfer guide, MobileNet 0.25, 20 + 10 epochs": [*guide, "transfer", data, weights],
+        }
+        contestants = {}
+        for name, command in {**from_nothing, **(from_imagenet if weights else {})}.items():
+            show(name)
+            ran = run(command, {"XDG_CACHE_HOME": tempfile.mkdtemp(dir=folder)})
+            ours = name.startswith("hangtag")
+            test = _tested(folder / str(command[-1])) if ours else json.loads(ran.said.splitlines()[-1])
+            contestants[name] = {
+                "minutes": round(ran.seconds / 60, 1),
+                "processor_minutes": round(ran.processor_s / 60, 1),
+                "memory_mb": round(ran.memory_mb),
+                "right": test["right"],
+                "accuracy_95": [round(bound, 3) for bound in wilson_interval(test["right"], test["of"])],
+            }
+        counts = {split: len(photo_list(data / split)) for split in SPLITS}
+    return {"photos": material.said(), "counts": counts, "limit": LIMIT, "contestants": contestants}
+
+
+def _tested(run_folder: Path) -> dict[str, int]:
+    test = json.loads((run_folder / "evaluation.json").read_text())["test"]
+    return {"right": round(test["accuracy"] * test["n"]), "of": test["n"]}
+
+
+def _split(originals: Path, data: Path) -> Path:
+    """The folder that the originals' splits are in; where they have none, copies of every tenth photo are one."""
+    if all((originals.parent / split).is_dir() for split in SPLITS):
+        return originals.parent
+    for number, name in enumerate(photo_list(originals)):
+        split = {0: "validation", 1: "test"}.get(number % 10, "train")
+        place = data / split / Path(name).parent.name
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, place)
+    return data
