@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "corrections": "trainer",
         "export": "exporter",
         "label": "worker",
+        "doctor": "worker",
         "submit": "worker",
         "worker": "worker",
         "jobs": "worker",

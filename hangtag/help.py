@@ -12,7 +12,7 @@ __all__ = ["ALL", "TASKS", "arrange", "asks_for_help"]
 ALL: Final = "--help-all"
 TASKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "Start": ("demo",),
+        "Start": ("demo", "doctor"),
         "Train": ("check", "train", "evaluate", "export", "verify", "benchmark", "retrain"),
         "Label": ("classify", "label", "submit", "jobs"),
         "Review": ("review", "corrections", "web"),

@@ -5,9 +5,11 @@ from typing import Annotated, Final
 
 import typer
 
-from models.options import ModelOption
+from models.options import ModelOption, RegistryOption
+from models.reference import DEFAULT_REGISTRY
 from worker.options import SharedOptions, takes_shared_options
 from worker.queue.commands import register as register_queue
+from worker.queue.options import JobsOption, RedisOption
 from worker.registry.commands import register as register_registry
 
 __all__ = ["register"]
@@ -19,6 +21,7 @@ _EARLY: Final = 4
 def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command line."""
     app.command("label")(label_command)
+    app.command("doctor")(doctor_command)
     register_queue(app)
     register_registry(app)
 
@@ -113,3 +116,36 @@ def label_command(
         msg = f"{said} be labelled; see error_message in {output}."
         raise JobError(msg)
     return output
+
+
+def doctor_command(
+    redis: RedisOption = None,
+    jobs: JobsOption = None,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Say what this machine has, what is missing, and what to do about it.
+
+    Looks at the processor, the extras that are installed, Redis and its workers, and the folders. Exit status 1 when
+    something is wrong; what only some commands need may be missing.
+
+    Examples:
+
+      hangtag doctor
+
+      hangtag doctor --redis redis://queue:6379/0 --jobs /mnt/shared/jobs --json
+    """
+    import json
+    from dataclasses import asdict
+
+    from models.errors import ExitCode
+    from models.terminal import Console
+    from worker.doctor import Health, examine, print_findings
+
+    findings = examine(redis, jobs, registry)
+    if as_json:
+        print(json.dumps([asdict(one) for one in findings], indent=1))
+    else:
+        print_findings(findings, Console())
+    if any(one.health is Health.WRONG for one in findings):
+        raise typer.Exit(ExitCode.FAILURE)

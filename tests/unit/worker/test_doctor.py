@@ -1,0 +1,99 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from hangtag.cli import make_app
+from models.benchmark.record import this_machine
+from worker import doctor
+from worker.doctor import Health, examine
+from worker.queue.private_redis import PrivateRedis
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HANGTAG_REDIS_URL", raising=False)
+
+
+@pytest.fixture(scope="module")
+def redis(redis_installed, tmp_path_factory):
+    with PrivateRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+def finding(what, **asked):
+    return next(one for one in examine(**asked) if one.what == what)
+
+
+def test_a_redis_that_was_named_and_is_away_is_wrong(monkeypatch):
+    asked = finding("Redis", redis="redis://127.0.0.1:1/0")
+    assert asked.health is Health.WRONG
+    assert "redis://127.0.0.1:1/0 does not answer" in asked.found
+    assert "redis-server" in asked.do
+    monkeypatch.setenv("HANGTAG_REDIS_URL", "redis://127.0.0.1:1/0")
+    assert finding("Redis").health is Health.WRONG
+
+
+def test_a_url_that_is_none_is_told_as_other_commands_tell_it():
+    assert finding("Redis", redis="http://queue").health is Health.WRONG
+
+
+def test_a_redis_that_answers_says_how_many_workers_are_there(redis):
+    found = finding("Redis", redis=redis.url)
+    assert (found.health, found.found) == (Health.FINE, f"{redis.url} answers; 0 workers there")
+
+
+def test_packages_that_are_missing_are_named_with_what_installs_them(monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name in {"tensorflow", "celery"} else "1")
+    train = finding("Extra train")
+    assert (train.health, train.found) == (Health.MISSING, "without tensorflow")
+    assert "pip install 'hangtag[train]'" in train.do
+    assert finding("Extra web").health is Health.FINE
+
+
+def test_a_queue_without_its_packages_is_missing_and_nothing_else_stops(monkeypatch):
+    monkeypatch.setattr("worker.queue.options.find_spec", lambda name: None if name == "celery" else True)
+    found = finding("Redis")
+    assert found.health is Health.MISSING
+    assert "hangtag[worker]" in found.found
+
+
+def test_a_folder_is_fine_if_it_can_be_made(tmp_path):
+    found = finding("Registry", registry=str(tmp_path / "new" / "registry"))
+    assert found.health is Health.FINE
+    assert "made when it is needed" in found.found
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_in_the_place_of_a_folder_is_wrong(tmp_path):
+    (tmp_path / "registry").write_text("")
+    found = finding("Registry", registry=str(tmp_path / "registry"))
+    assert found.health is Health.WRONG
+    assert "HANGTAG_REGISTRY" in found.do
+
+
+def test_a_full_disk_is_wrong(monkeypatch):
+    monkeypatch.setattr(doctor, "_LEAST_FREE", 10**18)
+    assert finding("Cache").health is Health.WRONG
+
+
+def test_a_bucket_is_not_asked():
+    assert "was not looked at" in finding("Registry", registry="s3://shop/registry").found
+
+
+@pytest.mark.parametrize(("instructions", "said"), [(("avx2", "avx_vnni"), "quick"), (("avx2",), "little")])
+def test_the_processor_says_what_int8_gains(monkeypatch, instructions, said):
+    machine = this_machine().model_copy(update={"instructions": instructions})
+    monkeypatch.setattr(doctor, "this_machine", lambda: machine)
+    assert said in finding("Processor").found
+
+
+def test_the_command_prints_a_table_or_json_and_its_status_says_whether_something_is_wrong(redis):
+    app = make_app(["worker"])
+    shown = CliRunner().invoke(app, ["doctor", "--redis", redis.url], env={"COLUMNS": "300"})
+    assert shown.exit_code == 0
+    assert "✓ Redis" in " ".join(shown.output.split())
+    told = CliRunner().invoke(app, ["doctor", "--redis", "redis://127.0.0.1:1/0", "--json"])
+    assert told.exit_code == 1
+    assert {one["health"] for one in json.loads(told.output)} == {"fine", "wrong"}

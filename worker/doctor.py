@@ -1,0 +1,164 @@
+"""``hangtag doctor``: what this machine has, what is missing, and what to do about it."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Final
+
+from rich.markup import escape
+from rich.table import Table
+
+from models.benchmark.record import Machine, this_machine
+from models.errors import HangtagError, MissingExtraError
+from models.process import default_cache
+from models.reference import DEFAULT_REGISTRY
+from models.terminal import Console
+from models.text import number_of
+from worker.places import is_url
+from worker.queue.options import queue_settings
+
+__all__ = ["Finding", "Health", "examine", "print_findings"]
+
+_EXTRAS: Final = {
+    "train": "check, train, evaluate, export, retrain",
+    "worker": "submit, worker, jobs, and the schedule of retrainings",
+    "web": "the page and the HTTP API",
+    "s3": "buckets",
+    "mlflow": "logging to an MLflow server",
+}
+_QUICK_INT8: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "dotprod", "i8mm"})
+_REQUIREMENT: Final = re.compile(r"(?P<name>[\w.-]+).*extra == [\"'](?P<extra>\w+)[\"']")
+_LEAST_FREE: Final = 2 * 1024**3
+"""Free bytes under which a folder is said to be nearly full."""
+
+
+class Health(StrEnum):
+    """How something is: there, not there and needed by some commands only, or wrong."""
+
+    FINE = "fine"
+    MISSING = "missing"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        what: such as ``Redis``.
+        health: whether something is to be done.
+        found: what is there.
+        do: what to do; empty if nothing is.
+    """
+
+    what: str
+    health: Health
+    found: str
+    do: str = ""
+
+
+def examine(redis: str | None = None, jobs: str | None = None, registry: str = DEFAULT_REGISTRY) -> list[Finding]:
+    """Look at this machine; the arguments are those of ``hangtag worker``, with the same defaults.
+
+    Nothing is changed, and nothing is asked of any host but Redis's.
+    """
+    machine = this_machine()
+    python = ".".join(map(str, sys.version_info[:3]))
+    return [
+        Finding("Hangtag", Health.FINE, f"{version('hangtag')} on Python {python}, {machine.system}"),
+        _processor(machine),
+        *_extras(),
+        *_queue(redis, jobs),
+        _folder("Registry", registry, "HANGTAG_REGISTRY"),
+        _folder("Cache", str(default_cache()), "XDG_CACHE_HOME"),
+    ]
+
+
+def print_findings(findings: list[Finding], console: Console) -> None:
+    """A table, a row a finding."""
+    marks = {Health.FINE: "[green]✓[/green]", Health.MISSING: "[yellow]–[/yellow]", Health.WRONG: "[red]✗[/red]"}
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for _ in ("mark", "what"):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for one in findings:
+        table.add_row(marks[one.health], one.what, escape(f"{one.found}. {one.do}".removesuffix(". ")))
+    console.print(table)
+
+
+def _processor(machine: Machine) -> Finding:
+    known = ", ".join(machine.instructions)
+    quick = "int8 is quick here" if _QUICK_INT8 & {*machine.instructions} else "int8 gains little here"
+    found = f"{machine.cpu}, {machine.cores} cores{f' ({known})' if known else ''}: {quick}"
+    return Finding("Processor", Health.FINE, found)
+
+
+def _extras() -> Iterator[Finding]:
+    """Whether the packages of each extra are installed, as far as this Python needs them."""
+    needed: dict[str, list[str]] = {extra: [] for extra in _EXTRAS}
+    for line in requires("hangtag") or ():
+        match = _REQUIREMENT.match(line)
+        if match and match["extra"] in needed:
+            needed[match["extra"]].append(match["name"])
+    for extra, names in needed.items():
+        lacking = [name for name in names if _version(name) is None]
+        if lacking:
+            do = f"For {_EXTRAS[extra]}: pip install 'hangtag[{extra}]'"
+            yield Finding(f"Extra {extra}", Health.MISSING, f"without {', '.join(lacking)}", do)
+        else:
+            yield Finding(f"Extra {extra}", Health.FINE, _EXTRAS[extra])
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
+    """Redis and the folder of jobs; both are needed by queued labelling only, unless somebody has set them."""
+    try:
+        settings = queue_settings(url, jobs)
+    except MissingExtraError as error:
+        yield Finding("Redis", Health.MISSING, str(error).removesuffix("."))
+        return
+    except HangtagError as error:
+        yield Finding("Redis", Health.WRONG, str(error).removesuffix("."))
+        return
+    from worker.queue.redis_state import RedisError, RedisState, connect
+
+    asked = url is not None or "HANGTAG_REDIS_URL" in os.environ
+    state = RedisState(connect(settings))
+    try:
+        state.ping()
+        workers = number_of(len(state.workers()), "worker")
+        yield Finding("Redis", Health.FINE, f"{settings.redis_name} answers; {workers} there")
+    except RedisError as error:
+        do = "Start redis-server, or name one by --redis or HANGTAG_REDIS_URL; only queued labelling needs it"
+        found = f"{settings.redis_name} does not answer: {str(error).removesuffix('.')}"
+        yield Finding("Redis", Health.WRONG if asked else Health.MISSING, found, do)
+    finally:
+        state.close()
+    yield _folder("Jobs", settings.jobs, "HANGTAG_JOBS")
+
+
+def _folder(what: str, place: str, variable: str) -> Finding:
+    """Whether a folder can be written to, or be made; and whether its disk has room."""
+    if is_url(place):
+        return Finding(what, Health.FINE, f"{place}, which was not looked at")
+    path = Path(place).expanduser().absolute()
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return Finding(what, Health.WRONG, f"{there} cannot be written to", f"Choose another by {variable}")
+    free = shutil.disk_usage(there).free
+    found = f"{path}{'' if path.exists() else ' (made when it is needed)'}, {free / 1e9:,.0f} GB free"
+    if free < _LEAST_FREE:
+        return Finding(what, Health.WRONG, found, f"Make room, or choose another by {variable}")
+    return Finding(what, Health.FINE, found)
