@@ -11,6 +11,9 @@ README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^ {4,}\S.*\n?)+", re.MULTILINE)
+_BEFORE = re.compile(r"^(?:[\d*]+ ){5} *(?:cd \S+ && )?")
+"""What a line of a crontab has before its command."""
+_QUOTED = re.compile(r'"(hangtag [^"]+)"')
 _NOTE = re.compile(r"<!-- (?P<note>[^>]+) -->\s*\Z")
 
 
@@ -41,9 +44,9 @@ def snippets(page: Path) -> list[Snippet]:
 def commands(text: str) -> Iterator[list[str]]:
     """The words of each ``hangtag`` command in a block, without comments, redirections and what comes after a pipe."""
     for line in text.replace("\\\n", " ").splitlines():
-        typed = line.strip().startswith("hangtag ") and "─▶" not in line
-        words = shlex.split(line.strip(), comments=True) if typed else []
-        if words:
+        typed = _BEFORE.sub("", line.strip())
+        if typed.startswith("hangtag ") and "─▶" not in typed:
+            words = shlex.split(typed, comments=True)
             end = next((at for at, word in enumerate(words) if word in {"|", ">", "2>>", ">>", "&&"}), len(words))
             yield words[1:end]
 
@@ -51,6 +54,8 @@ def commands(text: str) -> Iterator[list[str]]:
 def page_commands(page: Path) -> list[list[str]]:
     """The ``hangtag`` commands in a page's fenced and indented blocks."""
     text = page.read_text()
-    blocks = [snippet.text for snippet in snippets(page) if snippet.language in {"bash", "console"}]
+    fenced = snippets(page)
+    blocks = [snippet.text for snippet in fenced if snippet.language == "bash"]
+    blocks += [quoted for snippet in fenced if snippet.language == "python" for quoted in _QUOTED.findall(snippet.text)]
     blocks += _INDENTED.findall(_FENCE.sub("", text))
     return [words for block in blocks for words in commands(block)]

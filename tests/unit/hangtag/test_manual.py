@@ -5,7 +5,7 @@ import re
 import tomllib
 from pathlib import Path
 from types import ModuleType
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -49,12 +49,18 @@ def _script(path: Path) -> ModuleType:
     return module
 
 
-def _parse(words: list[str]) -> None:
+def _command(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that the first words name, with the others."""
     command = APP
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def _parse(words: list[str]) -> None:
+    command, others = _command(words)
     assert command is not APP, words
-    command.make_context("hangtag", list(words))
+    command.make_context("hangtag", list(others))
 
 
 def test_the_reference_of_commands_is_what_they_say_of_themselves() -> None:
@@ -76,8 +82,17 @@ def test_each_command_line_can_be_typed(page: Path) -> None:
         _parse(words)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_an_option_that_a_sentence_names_with_its_command_is_one_of_it(page: Path) -> None:
+    for code in re.findall(r"`(hangtag [a-z][^`\n]+)`", page.read_text()):
+        command, others = _command(code.split()[1:])
+        options = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+        named = {word for word in others if word.startswith("--")}
+        assert named <= options | {"--help"}, code
+
+
 def test_command_lines_are_found() -> None:
-    assert sum(len(page_commands(page)) for page in PAGES) > 100
+    assert sum(len(page_commands(page)) for page in PAGES) > 150
     with pytest.raises(Exception, match="No such option"):
         _parse(["label", "a.csv", "--model", "b", "--output", "c.csv", "--presicion", "0.9"])
 
