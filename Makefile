@@ -1,17 +1,24 @@
 # `make demo` and `make test` are all that anyone types; each makes .venv and installs what it needs, once.
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := $(VENV)/.demo
 STAMP := $(VENV)/.installed
+PIP = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 PYTHON ?= python3
 
 .PHONY: install check format test coverage prove bench bench-quick demo docs clean
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+# What a person needs who trains, labels and reviews here; developers' tools, servers for tests, MLflow and S3 are more.
+$(DEMO): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Hangtag needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,worker,web,s3,demo,mlflow,dev]'
+	$(PIP) '.[train,worker,web,demo]'
+	touch $@
+
+$(STAMP): $(DEMO)
+	$(PIP) '.[train,worker,web,s3,demo,mlflow,dev]'
 	touch $@
 
 check: install
@@ -60,7 +67,7 @@ bench-quick: install
 	tests/install_system_packages.sh
 	$(BIN)/python benchmarks/bench.py --quick
 
-demo: install
+demo: $(DEMO)
 	$(BIN)/hangtag demo
 
 # The manual, as a site in .site; any server of files shows it.
