@@ -19,6 +19,7 @@ from models.decision import ReviewReason
 from models.errors import ExitCode, ImageFault
 from tests.manual import PAGES, README, ROOT, page_commands, snippets
 from trainer.retrain.config import RetrainConfig
+from worker.queue.settings import QueueSettings
 from worker.results import RESULT_SCHEMA
 
 DOCS = ROOT / "docs"
@@ -154,6 +155,13 @@ def test_each_setting_of_a_retraining_is_described() -> None:
             table = ""
     missing = [(table, key) for table, key in _settings(RetrainConfig) if key not in rows.get(table, set())]
     assert missing == []
+
+
+def test_each_environment_variable_is_described() -> None:
+    own = [f"HANGTAG_{name.upper()}" for name in QueueSettings.model_fields]
+    asked = [param.envvar for _, command in _script(DOCS / "commands.py").walk(APP) for param in command.params]
+    told = _in_code(_text("reference/environment.md"))
+    assert {*own, "HANGTAG_WEIGHTS", *(name for name in asked if name)} - told == set()
 
 
 def test_the_python_reference_has_every_name() -> None:
