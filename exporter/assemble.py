@@ -148,6 +148,7 @@ def assemble(
         files=sha256_of(files),
         accuracy=run.test_accuracy,
         made_with={package: version(package) for package in _PACKAGES},
+        taxonomy=dict(run.tree.parents) if run.tree else None,
     )
     files[_CARD_FILE] = _card(manifest, record, proof).encode()
     return files, manifest.model_copy(update={"files": sha256_of(files)})
@@ -159,6 +160,7 @@ def _card(manifest: Manifest, record: BenchmarkRecord, proof: Proof) -> str:
     return render_markdown(
         _CARD,
         manifest=manifest,
+        tree=manifest.tree,
         record=record,
         proof=proof,
         ort_files=mobile,

@@ -21,6 +21,7 @@ from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import DistanceHead
 from models.statistics.thresholds import HeldOutLogits
+from models.taxonomy import Taxonomy
 
 __all__ = ["ORIGINALS", "TrainingRun", "read_training_run"]
 
@@ -41,6 +42,7 @@ class _Args(BaseModel):
     classes: tuple[str, ...] = Field(strict=False)
     cv: bool = False
     fold_weights: str | None = None
+    taxonomy: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class TrainingRun:
         test_accuracy: on the test split, if there was one.
         outliers: photos of no product that the unknown score was measured on.
         measured: the figure that its report leads with; None if nothing was measured.
+        tree: that the classes are the leaves of; None without one.
         confidence: how sure it is.
         unknown_head: the arrays of the out-of-distribution score; None if it could not be learned.
         folds: for each fold, the predictions of the network that was trained without it; may be empty.
@@ -81,6 +84,7 @@ class TrainingRun:
     folds: tuple[HeldOutLogits, ...]
     pools_folds: bool = False
     measured: Measured | None = None
+    tree: Taxonomy | None = None
 
     def original_labels(self) -> list[int]:
         """The class index of each original; the file's name is the number of the validation photo."""
@@ -108,7 +112,8 @@ def read_training_run(path: Path) -> TrainingRun:
     if not len(pixels):
         msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train again."
         raise InputError(msg)
-    confidence = _read_confidence(path, len(args.classes))
+    tree = Taxonomy(args.classes, args.taxonomy) if args.taxonomy else None
+    confidence = _read_confidence(path, len(args.classes), tree)
     accuracy, outliers, measured = _evaluation(path / "evaluation.json")
     return TrainingRun(
         name=args.name,
@@ -127,6 +132,7 @@ def read_training_run(path: Path) -> TrainingRun:
         unknown_head=_read_head(path / "export" / "unknown.npz") if confidence.unknown else None,
         folds=tuple(map(_read_fold, sorted(path.glob("folds/*/answers.npz")))) if confidence.out_of_fold else (),
         pools_folds=args.cv and args.fold_weights is None,
+        tree=tree,
     )
 
 
@@ -169,7 +175,7 @@ def _evaluation(file: Path) -> tuple[float | None, int, Measured | None]:
         raise InputError(msg) from error
 
 
-def _read_confidence(path: Path, classes: int) -> Confidence:
+def _read_confidence(path: Path, classes: int, tree: Taxonomy | None) -> Confidence:
     file = path / "confidence.json"
     again = f"hangtag train --resume {quote(str(path))} evaluates the run again, and writes it."
     try:
@@ -185,7 +191,10 @@ def _read_confidence(path: Path, classes: int) -> Confidence:
         raise InputError(msg)
     precisions = [target.precision for target in confidence.targets]
     sound = len(set(precisions)) == len(precisions) and confidence.precision in {None, *precisions}
-    if not sound or any(len(target.thresholds) != classes for target in confidence.targets):
+    nodes = set(tree.nodes) if tree else set()
+    if not sound or any(
+        len(target.thresholds) != classes or target.nodes.keys() != nodes for target in confidence.targets
+    ):
         msg = f"{file} disagrees with itself, or with the {classes} classes of the run; {again}"
         raise InputError(msg)
     return confidence

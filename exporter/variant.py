@@ -194,7 +194,9 @@ def _confidence(scores: Scores, run: TrainingRun, folds: Sequence[HeldOutLogits]
     if limit is not None and scores.unknown is not None:
         limit = limit.model_copy(update={"limit": unknown_limit(scores.unknown)})
         known = scores.unknown <= limit.limit
-    return fit_confidence(HeldOutLogits(scores.probabilities, run.labels, known), limit, folds, cv=run.pools_folds)
+    return fit_confidence(
+        HeldOutLogits(scores.probabilities, run.labels, known), limit, folds, cv=run.pools_folds, tree=run.tree
+    )
 
 
 def metadata_of(run: TrainingRun, variant: str, version: str, confidence: Confidence) -> ModelMetadata:
@@ -211,6 +213,7 @@ def metadata_of(run: TrainingRun, variant: str, version: str, confidence: Confid
         precision=confidence.precision,
         targets=confidence.targets,
         unknown=confidence.unknown,
+        taxonomy=dict(run.tree.parents) if run.tree else None,
     )
 
 

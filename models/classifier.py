@@ -9,7 +9,16 @@ import numpy.typing as npt
 from PIL import Image
 
 from models.bundle import open_bundle, read_file
-from models.decision import Prediction, Probabilities, Rules, Scores, can_promise_text, rule_text, thresholds_for
+from models.decision import (
+    Prediction,
+    Probabilities,
+    Rules,
+    Scores,
+    can_promise_text,
+    node_thresholds_for,
+    rule_text,
+    thresholds_for,
+)
 from models.edge import EdgeModel, edge_model, is_edge
 from models.errors import BundleError, ImageError, InputError
 from models.manifest import AUTO, ModelMetadata
@@ -58,7 +67,8 @@ class Classifier:
     ) -> None:
         limit = metadata.unknown.limit if metadata.unknown else None
         self._session = session
-        self._rules = Rules(metadata.labels, thresholds_for(metadata, precision, threshold), limit)
+        rules = thresholds_for(metadata, precision, threshold), limit, metadata.tree
+        self._rules = Rules(metadata.labels, *rules, node_thresholds_for(metadata, precision, threshold))
         self.metadata = metadata
         self.digest = digest
         own = metadata.precision if threshold is None else None
@@ -85,6 +95,10 @@ class Classifier:
     def thresholds(self) -> Thresholds:
         """The confidence from which each class needs no review, in the order of the labels; None: always review."""
         return self._rules.thresholds
+
+    def threshold_of(self, label: str) -> float | None:
+        """The threshold of a class, or of a node above the classes."""
+        return self._rules.nodes[label] if label in self._rules.nodes else self.thresholds[self.labels.index(label)]
 
     def asking(self, precision: float | None, threshold: float | None) -> "Classifier":
         """The same network under another promise, or with a threshold instead; InputError as for the class."""

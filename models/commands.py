@@ -99,13 +99,16 @@ def _json_line(image: Path, answer: "Prediction | ImageError") -> str:
         return json.dumps(failure)
     best = [{"label": label, "confidence": round(confidence, 6)} for label, confidence in answer.top_k]
     status = "review" if answer.review else "labeled"
-    return json.dumps({"image": str(image), "status": status, "reason": answer.reason, **best[0], "top_k": best})
+    said = {"label": answer.label, "confidence": round(answer.confidence, 6)}
+    tree = {"label_level": answer.label_level, "leaf_guess": answer.leaf_guess} if answer.leaf_guess else {}
+    return json.dumps({"image": str(image), "status": status, "reason": answer.reason, **said, **tree, "top_k": best})
 
 
 def _line(path: Path, answer: "Prediction | ImageError") -> str:
     if isinstance(answer, ImageError):
         return f"{path}  failed ({answer.fault}): {answer}"
-    others = ", ".join(f"{label} {confidence:.1%}" for label, confidence in answer.top_k[1:])
+    less_likely = answer.top_k if answer.label_level else answer.top_k[1:]
+    others = ", ".join(f"{label} {confidence:.1%}" for label, confidence in less_likely)
     doubt = f"  (a person should look: {answer.reason.words})" if answer.reason else ""
     return f"{path}  {answer.label} {answer.confidence:.1%}{f'  [{others}]' if others else ''}{doubt}"
 

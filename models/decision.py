@@ -1,6 +1,7 @@
 """From a network's scores of a photo to a label, or to review by a person: thresholds, limits and reasons."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from models.errors import InputError
 from models.photo import NONE
 from models.statistics.confidence import Thresholds
+from models.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from models.manifest import ModelMetadata
@@ -22,6 +24,7 @@ __all__ = [
     "Rules",
     "Scores",
     "can_promise_text",
+    "node_thresholds_for",
     "precision_text",
     "promise_text",
     "rule_text",
@@ -82,11 +85,13 @@ class Prediction:
     """What the model says of one photo.
 
     Attributes:
-        label: the likeliest class.
-        confidence: its probability.
+        label: the likeliest class; with a tree, where that is not sure enough, the lowest node above it that is.
+        confidence: its probability: of a node, the sum over its classes.
         reason: why a person should look; None if nobody needs to.
         top_k: the likeliest classes with their probabilities, best first.
         unknown: the out-of-distribution score; None if the model has none.
+        label_level: of the label, 0 for a class (:mod:`models.taxonomy`); None without a tree, like what follows.
+        leaf_guess: the likeliest class.
     """
 
     label: str
@@ -94,6 +99,8 @@ class Prediction:
     reason: ReviewReason | None
     top_k: tuple[tuple[str, float], ...]
     unknown: float | None = None
+    label_level: int | None = None
+    leaf_guess: str | None = None
 
     @property
     def review(self) -> bool:
@@ -109,19 +116,30 @@ class Rules:
         labels: class names; the position is the column of the probabilities.
         thresholds: of each class.
         unknown_limit: a photo whose out-of-distribution score is higher goes to review; None if there is no limit.
+        tree: that the labels are the leaves of; None without one.
+        nodes: node above the labels → its threshold.
     """
 
     labels: tuple[str, ...]
     thresholds: Thresholds
     unknown_limit: float | None
+    tree: Taxonomy | None = None
+    nodes: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def all_to_review(self) -> bool:
-        """Whether no class has a threshold, so that every photo goes to review."""
-        return all(threshold is None for threshold in self.thresholds)
+        """Whether neither a class nor a node above has a threshold, so that every photo goes to review."""
+        return all(threshold is None for threshold in (*self.thresholds, *self.nodes.values()))
 
     def decide(self, scores: Scores, top_k: int) -> list[Prediction]:
         """A prediction for each photo; of equal probabilities the earlier class's wins."""
+        found = self._of_classes(scores, top_k)
+        if self.tree is None:
+            return found
+        sums = self.tree.probabilities(scores.probabilities)
+        return [self._in_tree(self.tree, said, row) for said, row in zip(found, sums, strict=True)]
+
+    def _of_classes(self, scores: Scores, top_k: int) -> list[Prediction]:
         order = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :top_k]
         best = np.take_along_axis(scores.probabilities, order, axis=1).tolist()
         unknown = [None] * len(order) if scores.unknown is None else scores.unknown.tolist()
@@ -136,6 +154,18 @@ class Rules:
             top_k=tuple((self.labels[number], value) for number, value in zip(classes, best, strict=True)),
             unknown=unknown,
         )
+
+    def _in_tree(self, tree: Taxonomy, said: Prediction, sums: Probabilities) -> Prediction:
+        """The prediction, with the lowest node above its class that is sure enough; ``sums`` are those of the nodes."""
+        guess = said.label
+        said = replace(said, label_level=0, leaf_guess=guess)
+        if said.reason is not ReviewReason.THRESHOLD:
+            return said
+        for node in tree.ancestors(guess):
+            confidence = float(sums[tree.nodes.index(node)])
+            if self._reason(confidence, self.nodes.get(node), None) is None:
+                return replace(said, label=node, confidence=confidence, reason=None, label_level=tree.level[node])
+        return said
 
     def _reason(self, confidence: float, threshold: float | None, unknown: float | None) -> ReviewReason | None:
         """Why a person should look, if at all. A score or confidence that is NaN always goes to review."""
@@ -186,6 +216,21 @@ def thresholds_for(metadata: "ModelMetadata", precision: float | None, threshold
     return table[precision]
 
 
+def node_thresholds_for(
+    metadata: "ModelMetadata", precision: float | None, threshold: float | None = None
+) -> Mapping[str, float | None]:
+    """Node of the model's tree → its threshold, as :func:`thresholds_for` has those of classes; empty without a tree.
+
+    A threshold that was asked for holds for all nodes; nothing is promised of them then, either.
+    """
+    if metadata.tree is None:
+        return {}
+    if threshold is not None:
+        return dict.fromkeys(metadata.tree.nodes, threshold)
+    wanted = metadata.precision if precision is None else precision
+    return next((target.nodes for target in metadata.targets if target.precision == wanted), {})
+
+
 def precision_text(precision: float) -> str:
     """With two digits, or with as many as it takes: ``0.90``, ``0.995``."""
     return max(f"{precision:.2f}", str(precision), key=len)
@@ -198,7 +243,11 @@ def promise_text(precision: float | None) -> str:
 
 def can_promise_text(metadata: "ModelMetadata") -> str:
     """A sentence on the precisions that a model promises of any class: ``This model can promise 0.90, 0.95.``."""
-    reached = [found.precision for found in metadata.targets if any(limit is not None for limit in found.thresholds)]
+    reached = [
+        found.precision
+        for found in metadata.targets
+        if any(limit is not None for limit in (*found.thresholds, *found.nodes.values()))
+    ]
     return f"This model can promise {', '.join(map(precision_text, reached)) or 'no precision'}."
 
 

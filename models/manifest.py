@@ -7,9 +7,10 @@ from unicodedata import normalize
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.errors import BundleError
+from models.errors import BundleError, DataError
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import PrecisionTarget, Probability, Thresholds, UnknownLimit
+from models.taxonomy import Taxonomy
 
 __all__ = [
     "AUTO",
@@ -156,11 +157,21 @@ class ModelMetadata(_Record):
     precision: Probability | None = None
     targets: Targets = ()
     unknown: UnknownLimit | None = None
+    taxonomy: dict[Label, Label] | None = None
 
     @model_validator(mode="after")
     def _threshold_for_each_label(self) -> Self:
-        _check_thresholds(self, len(self.labels))
+        _check_thresholds(self, _tree_of(self.labels, self.taxonomy), len(self.labels))
         return self
+
+    @property
+    def tree(self) -> Taxonomy | None:
+        """The tree that the labels are the leaves of; None without one."""
+        return _tree_of(self.labels, self.taxonomy)
+
+    def dump(self) -> str:
+        """The metadata as JSON; earlier versions can read it where there is no tree."""
+        return self.model_dump_json(exclude={"taxonomy"} if self.taxonomy is None else None)
 
 
 class Manifest(_Record):
@@ -180,6 +191,7 @@ class Manifest(_Record):
         files: name → SHA-256, for every file of the bundle but this one.
         accuracy: on the test split, if there was one.
         made_with: package → version.
+        taxonomy: of a tree that the labels are the leaves of, label → its parent; None without one.
     """
 
     schema_version: Literal[1]
@@ -194,23 +206,30 @@ class Manifest(_Record):
     files: Files
     accuracy: Probability | None
     made_with: dict[str, str]
+    taxonomy: dict[Label, Label] | None = None
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         if self.default_variant not in self.variants:
             msg = f"default_variant: expected one of {sorted(self.variants)}, got {self.default_variant!r}"
             raise ValueError(msg)
+        tree = _tree_of(self.labels, self.taxonomy)
         for name, variant in self.variants.items():
             for field, file in variant.files.items():
                 if file not in self.files:
                     msg = f"variants.{name}.{field}: {file!r} is not listed under files"
                     raise ValueError(msg)
-            _check_thresholds(variant, len(self.labels), f"variants.{name}.")
+            _check_thresholds(variant, tree, len(self.labels), f"variants.{name}.")
         return self
 
+    @property
+    def tree(self) -> Taxonomy | None:
+        """The tree that the labels are the leaves of; None without one."""
+        return _tree_of(self.labels, self.taxonomy)
+
     def dump(self) -> bytes:
-        """The contents of ``manifest.json``; older versions can read it where ``default_because`` is None."""
-        unsaid = {"default_because"} if self.default_because is None else None
+        """The contents of ``manifest.json``; older versions can read it without what is None here."""
+        unsaid = {name for name in ("default_because", "taxonomy") if getattr(self, name) is None}
         return self.model_dump_json(indent=1, exclude=unsaid).encode()
 
     def metadata(self, variant: str) -> ModelMetadata:
@@ -228,16 +247,33 @@ class Manifest(_Record):
             precision=chosen.precision,
             targets=chosen.targets,
             unknown=chosen.unknown,
+            taxonomy=self.taxonomy,
         )
 
 
-def _check_thresholds(rules: Variant | ModelMetadata, labels: int, place: str = "") -> None:
+def _tree_of(labels: tuple[str, ...], parents: dict[str, str] | None) -> Taxonomy | None:
+    if not parents:
+        return None
+    try:
+        return Taxonomy(labels, parents)
+    except DataError as error:
+        msg = f"taxonomy: {error}"
+        raise ValueError(msg) from error
+
+
+def _check_thresholds(rules: Variant | ModelMetadata, tree: Taxonomy | None, labels: int, place: str = "") -> None:
     tables = {"thresholds": rules.thresholds} | {
         f"targets.{number}.thresholds": target.thresholds for number, target in enumerate(rules.targets)
     }
     for name, thresholds in tables.items():
         if len(thresholds) != labels:
             msg = f"{place}{name}: expected {labels}, got {len(thresholds)}"
+            raise ValueError(msg)
+    nodes = set(tree.nodes) if tree else set()
+    for number, target in enumerate(rules.targets):
+        if target.nodes.keys() != nodes:
+            found = ", ".join(target.nodes) or "none"
+            msg = f"{place}targets.{number}.nodes: expected those of the taxonomy, got {found}"
             raise ValueError(msg)
     precisions = [target.precision for target in rules.targets]
     if len(set(precisions)) != len(precisions):

@@ -330,6 +330,15 @@ def train_command(
             "Default: none.",
         ),
     ] = None,
+    taxonomy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A CSV with label,parent: a tree that the classes are the leaves of. A photo whose class is not sure "
+            "enough gets the lowest label above it that is. Default: what labels like 'shoes > boots' of a table say, "
+            "else none.",
+        ),
+    ] = None,
     image_column: TableImageColumnOption = None,
     label_column: LabelColumnOption = None,
     group_column: GroupColumnOption = None,
@@ -380,6 +389,10 @@ def train_command(
 
         hangtag train products.csv --image-column main_photo --label-column colour --where "category=dress"
 
+      Boots and sandals are shoes, and a photo of which only that is sure is labelled so:
+
+        hangtag train photos/ --taxonomy tree.csv
+
       Go on with a training that was stopped:
 
         hangtag train --resume runs/train/shop
@@ -387,6 +400,7 @@ def train_command(
     from models.preprocess import PreprocessSpec
     from models.process import default_cache
     from trainer.console import choose_and_show, resume_and_show, train_and_show
+    from trainer.data.taxonomy import read_parents
 
     if resume is not None:
         _check_alone(context, "resume", "a resumed run keeps what it was started with")
@@ -410,7 +424,8 @@ def train_command(
     time_limit_s = None if time_limit is None else parse_duration(time_limit)
     place = os.environ.get("HANGTAG_WEIGHTS")
     options = NetworkOptions(arch, preset, weights, alpha, image_size, Path(place) if place else None)
-    start = choose_and_show(options, data, table, run)
+    parents = None if taxonomy is None else read_parents(taxonomy)
+    start = choose_and_show(options, data, table, parents, run)
     request = TrainRequest(
         data=data,
         run=run,
@@ -434,6 +449,7 @@ def train_command(
         tensorboard=tensorboard,
         unlabelled=source,
         table=table,
+        parents=parents,
     )
     return _made(run, train_and_show(request))
 

@@ -4,7 +4,7 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +32,7 @@ from models.terminal import Console
 from models.text import number_of
 from pages.text import rounded
 from trainer.data.dataset import NONE, Split, read_dataset
+from trainer.data.taxonomy import taxonomy_of
 from trainer.request import USUAL_COLUMNS, NetworkOptions, TableOptions, TrainRequest
 from trainer.run import check_free
 
@@ -145,14 +146,16 @@ class TrainingScreen:
         self._task = None
 
 
-def choose_and_show(options: NetworkOptions, data: Path, asked: TableOptions, run: Path) -> "Start":
+def choose_and_show(
+    options: NetworkOptions, data: Path, asked: TableOptions, parents: Mapping[str, str] | None, run: Path
+) -> "Start":
     """Choose the network for a training, and say in a line which and why where Hangtag chose its architecture.
 
     Nothing is downloaded for a run that exists already, or for data that nothing can be learned from.
     """
     check_free(run)
     if options.arch is None:
-        read_dataset(data, asked)
+        taxonomy_of(read_dataset(data, asked), parents)
     console = Console()
     _load(console)
     from trainer.networks.build import choose_start, weights_file
@@ -237,6 +240,9 @@ def _show_result(result: "TrainResult", console: Console) -> ExitCode:
 
 
 def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console) -> None:
+    from trainer.judging.evaluate import Judged
+    from trainer.judging.figures import distances_text, levels_text
+
     split = evaluation.shown
     figures = evaluation.figures_of(split)
     if figures is None:
@@ -245,6 +251,13 @@ def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console
     console.print(_figures_table(figures, f"{what}, on {number_of(figures.n, f'{split.word} photo')}"))
     console.print()
     console.print(_precisions(evaluation, args, split), highlight=False)
+    tested = Judged.TEST if evaluation.test else split
+    for target in evaluation.thresholds:
+        achieved = evaluation.coverage_at_precision[f"{target.precision:.2f}"].of(tested)
+        if achieved and achieved.levels and target.coverage:
+            console.print(f"{target.precision:.2f} on {tested.word}: {levels_text(achieved)}", highlight=False)
+    if evaluation.distances and (away := evaluation.distances.of(tested)):
+        console.print(distances_text(away), highlight=False)
     console.print()
     before = evaluation.ece_before.of(split)
     was = "" if before is None else f"{before:.3f} → "
@@ -354,6 +367,7 @@ def _figures_table(figures: "Figures", title: str) -> Table:
 def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMNS, *, as_json: bool) -> "Measurement":
     """Measure, and print a table or JSON on stdout."""
     try:
+        from trainer.judging.figures import distances_text, levels_text
         from trainer.judging.measure import measure
     except ImportError as error:
         msg = f"Evaluating needs SciPy ({error}); pip install 'hangtag[train]'."
@@ -369,6 +383,10 @@ def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMN
         console.print(escape(note), style="dim", highlight=False)
     console.print(_figures_table(figures, escape(f"{model} on {number_of(figures.n, 'photo')} of {data}")))
     console.print(f"accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
+    for precision, achieved in measurement.coverage_at_precision.items():
+        console.print(f"{precision}: {levels_text(achieved)}", highlight=False)
+    if measurement.distances:
+        console.print(distances_text(measurement.distances), highlight=False)
     if measurement.outliers:
         _show_outliers(measurement.outliers, console)
     _show_left_out(measurement, console)
@@ -382,6 +400,10 @@ def _as_json(measurement: "Measurement") -> dict[str, Any]:
     found = measurement.figures.model_dump(mode="json")
     if measurement.outliers:
         found["outliers"] = measurement.outliers.model_dump(mode="json")
+    if measurement.distances:
+        achieved = measurement.coverage_at_precision.items()
+        found["coverage_at_precision"] = {precision: one.model_dump(mode="json") for precision, one in achieved}
+        found["distances"] = dict(measurement.distances)
     if measurement.table:
         found["table"] = asdict(measurement.table)
     if measurement.left_out:

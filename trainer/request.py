@@ -192,6 +192,7 @@ class TrainRequest:
         name: of the model; None for that of the run's folder.
         unlabelled: photos that the network gives labels to and learns from once more; None for labelled ones alone.
         table: how labelled photos are found in ``data`` where that is a table.
+        parents: of a tree of labels, label → its parent, empty at the top; None for the labels' own, or none.
     """
 
     data: Path
@@ -218,6 +219,7 @@ class TrainRequest:
     auto_fit: bool = False
     unlabelled: UnlabelledSource | None = None
     table: TableOptions = USUAL_COLUMNS
+    parents: Mapping[str, str] | None = None
 
 
 def parse_duration(text: str) -> float:

@@ -22,6 +22,7 @@ from models.arrays import write_arrays
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import Confidence
+from models.taxonomy import Taxonomy
 from models.whole_file import replace_file
 from trainer.data.csv_files import write_rows
 from trainer.data.table import TableRead
@@ -66,6 +67,7 @@ class RunArgs(BaseModel):
             training.
         unlabelled: where photos without labels came from, as a receipt names a catalogue; None without such photos.
         table: how ``data`` was read, where that is a table whose columns were named; None else.
+        taxonomy: of a tree of labels, label → its parent; None without a tree.
         best_epoch: the epoch behind ``weights/best.keras``, from 1; None before the first has ended.
         made_with: package → version.
     """
@@ -97,6 +99,7 @@ class RunArgs(BaseModel):
     fix_leaks: bool = False
     unlabelled: str | None = None
     table: TableRead | None = None
+    taxonomy: dict[str, str] | None = None
     state: RunState = Field(default=RunState.TRAINING, strict=False)
     epochs_done: int = 0
     best_epoch: int | None = None
@@ -106,6 +109,11 @@ class RunArgs(BaseModel):
     def pools_folds(self) -> bool:
         """Whether rows out of fold count as the network's own: the folds' networks begin and are trained as it is."""
         return self.cv and self.fold_weights is None
+
+    @property
+    def tree(self) -> Taxonomy | None:
+        """The tree that the classes are the leaves of; None without one."""
+        return Taxonomy(self.classes, self.taxonomy) if self.taxonomy else None
 
 
 class _Inside:
@@ -222,8 +230,8 @@ class Run:
             raise InputError(msg) from error
 
     def write_args(self, args: RunArgs) -> None:
-        """Write ``args.json``, whole; without ``table`` where there is none, so that earlier versions read it."""
-        without = {"table"} if args.table is None else None
+        """Write ``args.json``, whole; without what only some runs have, so that earlier versions read the others."""
+        without = {name for name in ("table", "taxonomy") if getattr(args, name) is None}
         replace_file(self.path / "args.json", args.model_dump_json(indent=1, exclude=without).encode())
 
     def write_pixels(self, name: str, pixels: Pixels, labels: "np.ndarray[Any, Any]") -> None:

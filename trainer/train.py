@@ -22,6 +22,7 @@ from trainer.data.csv_files import cell_path
 from trainer.data.dataset import NONE, Split, read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import PixelStore, StatisticsStore
+from trainer.data.taxonomy import taxonomy_of
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import CV_FOLDS, choose_folds, deadline_of_main, is_cross_validated, train_folds
 from trainer.judging.self_training import BUDGET, TEACHER_SHARE, SelfTraining, read_self_training, self_train, settle
@@ -99,6 +100,7 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     earlier = read_splits(request.splits) if request.splits else []
     options = SplitOptions(request.seed, earlier, request.fix_leaks)
     dataset = read_dataset(request.data, request.table)
+    tree = taxonomy_of(dataset, request.parents)
     dataset = fetch_photos(dataset, request.table.allow_hosts, request.cache, partial(view.advance, "Fetching"))
     scanned = scan_photos(dataset.photos, statistics, view.advance)
     products = [sha for photo, sha in zip(scanned.photos, scanned.sha256s, strict=True) if photo.label != NONE]
@@ -113,7 +115,8 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
         found = find_unlabelled(request.unlabelled, prepared.photos, budget, stores, request.seed, view.advance)
         prepared = replace(prepared, notes=(*prepared.notes, found.note))
     run, args = Run(request.run), _args(request, prepared, weights, found.source if found else None)
-    args = args.model_copy(update={"table": dataset.table})
+    kept = tree.limited_to(args.classes) if tree else None  # classes without enough photos have gone
+    args = args.model_copy(update={"table": dataset.table, "taxonomy": dict(kept.parents) if kept else None})
     args = in_quicker_format(args, len(prepared.of(Split.TRAIN)))
     network = new_network(args)
     view.prepared(prepared, args)

@@ -494,7 +494,8 @@ def _answer(model: str, said: dict[str, Any]) -> Answer:
         return Answer(sha256, model, None, ImageFault(said["fault"]), said["message"], decode_ms=decode_ms)
     reason = ReviewReason(said["reason"]) if said["reason"] else None
     best = tuple((label, probability) for label, probability in said["top_k"])
-    prediction = Prediction(said["label"], said["confidence"], reason, best, said["unknown"])
+    tree = said["label_level"], said["leaf_guess"]
+    prediction = Prediction(said["label"], said["confidence"], reason, best, said["unknown"], *tree)
     rule = {"threshold": said["threshold"], "rule": said["rule"]}
     return Answer(sha256, model, prediction, **rule, decode_ms=decode_ms, inference_ms=said["inference_ms"])
 

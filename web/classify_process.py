@@ -224,7 +224,7 @@ class _Batches:
         prediction = asked.decide(scores, ask["top_k"])[0]
         return {
             **_of_prediction(prediction),
-            "threshold": asked.thresholds[asked.labels.index(prediction.label)],
+            "threshold": asked.threshold_of(prediction.label),
             "rule": _in_request(asked.rule),
         }
 
@@ -241,6 +241,8 @@ def _of_prediction(prediction: Prediction) -> dict[str, Any]:
         "reason": prediction.reason,
         "top_k": prediction.top_k,
         "unknown": prediction.unknown,
+        "label_level": prediction.label_level,
+        "leaf_guess": prediction.leaf_guess,
     }
 
 

@@ -74,7 +74,7 @@ class HeatMaps:
         (answer,) = await self._pool.classify([photo], 1)  # a photo that ends its process never gets further
         if answer.prediction is None:
             raise Problem(422, answer.message or "Expected a photo that can be read.")
-        label = answer.prediction.label
+        label = answer.prediction.top_k[0][0]
         assert self._pool.model  # noqa: S101 - it has just answered
         small = await asyncio.to_thread(_reduced, photo, 2 * self._pool.model.size)
         (whole,) = await self._probabilities(label, small, [(0, 0, 0, 0)])

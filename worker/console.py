@@ -113,6 +113,8 @@ def print_receipt(receipt: Receipt, console: Console, *, promise: bool = True) -
     for kind, errors in receipt.errors.items():
         table.add_row(f"  {kind}", f"{errors.count:,}", "", style="dim")
     console.print(table)
+    if receipt.level_words:
+        console.print(receipt.level_words.capitalize(), highlight=False)
     for kind, errors in receipt.errors.items():
         example = errors.examples[0]
         where = f"row {example.row}, {example.image or 'an empty cell'}"

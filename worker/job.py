@@ -6,11 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from models.decision import rule_text
 from models.errors import ImageFault, InputError, JobError
@@ -131,6 +131,7 @@ class ModelPin(_Record):
         precision: the promise that rules, asked for or the model's own.
         all_to_review: whether no precision is promised for any class, and no threshold was asked for.
         threshold: the confidence that was asked for in place of a promise.
+        taxonomy: of its tree of labels, label → its parent; None without one, and then it is not written.
     """
 
     path: str
@@ -140,6 +141,12 @@ class ModelPin(_Record):
     precision: float | None = None
     all_to_review: bool = False
     threshold: float | None = None
+    taxonomy: dict[str, str] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_tree(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said: dict[str, Any] = write(self)
+        return {key: value for key, value in said.items() if key != "taxonomy" or value is not None}
 
     @property
     def rule(self) -> str:

@@ -126,6 +126,7 @@ def _pin(model: Path, classifier: Classifier) -> ModelPin:
         precision=classifier.precision,
         all_to_review=classifier.all_to_review,
         threshold=classifier.threshold,
+        taxonomy=classifier.metadata.taxonomy,
     )
 
 

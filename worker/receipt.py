@@ -1,9 +1,9 @@
 """A job's receipt: counts, model, errors by kind with examples, speed."""
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from models.decision import ReviewReason, precision_text
 from models.errors import JobError
@@ -203,6 +203,7 @@ class Receipt(_Record):
     Attributes:
         retry: number of the latest retry of failed rows; 0 if there was none.
         images_per_s: rows a second in the last run.
+        by_level: of a model with a tree of labels, level → rows labeled there; empty without one, and then not written.
         review_reasons: reason → rows that went to review; old parts, which have no reasons, do not count.
         groups: None if no group column was named.
         review_file: where ``review.csv`` is; None in old receipts.
@@ -225,6 +226,7 @@ class Receipt(_Record):
     work: WorkFigures
     run: RunFigures
     images_per_s: float
+    by_level: dict[int, int] = Field(default_factory=dict)
     review_reasons: dict[ReviewReason, int] = Field(default_factory=dict)
     photos: PhotoWork = NO_PHOTO_WORK
     groups: GroupCounts | None = None
@@ -233,6 +235,20 @@ class Receipt(_Record):
     named: ModelName | None = None
     drift: Drift | None = None
     audit: Audit | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_tree(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said: dict[str, Any] = write(self)
+        return {key: value for key, value in said.items() if key != "by_level" or value}
+
+    @property
+    def level_words(self) -> str:
+        """Such as ``71.0% labeled with a class, 94.2% with a class or a label above it``; empty without a tree."""
+        if not self.by_level:
+            return ""
+        leaves, whole = self.by_level.get(0, 0), sum(self.by_level.values())
+        shares = (f"{count / self.rows:.1%}" for count in (leaves, whole))
+        return "{} labeled with a class, {} with a class or a label above it".format(*shares)
 
 
 @dataclass(frozen=True)

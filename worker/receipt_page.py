@@ -86,7 +86,7 @@ def _meanings(model: ModelPin) -> dict[Status, str]:
 
 def _most_moved(receipt: Receipt) -> list[tuple[str, str, str]]:
     """The labels whose shares differ most from the photos that the model was proved on, with both shares."""
-    if receipt.drift is None:
+    if receipt.drift is None or receipt.by_level:  # those of a tree are not of classes only
         return []
     here, there = receipt.by_label, receipt.drift.reference.by_label
     whole, usual = sum(here.values()) or 1, sum(there.values()) or 1

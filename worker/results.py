@@ -3,11 +3,12 @@
 import io
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
@@ -35,8 +36,10 @@ __all__ = [
     "photos_text",
     "read_part",
     "read_work",
+    "result_schema",
     "results_of",
     "results_table",
+    "with_leaves",
 ]
 
 RESULT_SCHEMA: Final = pa.schema(
@@ -51,8 +54,10 @@ RESULT_SCHEMA: Final = pa.schema(
         ("model", pa.string()),
     ]
 )
-PART_SCHEMA: Final = RESULT_SCHEMA.append(pa.field("reason", pa.string())).append(pa.field("etag", pa.string()))
-"""Columns of a part that the result lacks: why a row went to review, and the host's ETag of the photo's bytes."""
+_TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess", pa.string()))
+PART_SCHEMA: Final = pa.schema([*RESULT_SCHEMA, ("reason", pa.string()), ("etag", pa.string()), *_TREE_FIELDS])
+"""Columns of a part that the result lacks: why a row went to review, and the host's ETag of the photo's bytes; and what
+the result has where the model has a tree of labels."""
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
@@ -82,12 +87,20 @@ class RowResult:
     model: str
     reason: ReviewReason | None = None
     etag: str | None = None
+    label_level: int | None = None
+    leaf_guess: str | None = None
+
+
+def result_schema(*, tree: bool) -> pa.Schema:
+    """The columns that labelling adds, by a model with a tree of labels or without."""
+    return pa.schema([*RESULT_SCHEMA, *_TREE_FIELDS]) if tree else RESULT_SCHEMA
 
 
 def labeled_row(said: Prediction, sha256: str, model: str) -> RowResult:
     """The result of a photo that the model has seen."""
     status = Status.REVIEW if said.review else Status.LABELED
-    return RowResult(said.label, said.confidence, status, None, None, said.top_k, sha256, model, said.reason)
+    row = RowResult(said.label, said.confidence, status, None, None, said.top_k, sha256, model, said.reason)
+    return row if said.leaf_guess is None else replace(row, label_level=said.label_level, leaf_guess=said.leaf_guess)
 
 
 def failed_row(error: ImageError, sha256: str | None, model: str) -> RowResult:
@@ -96,13 +109,13 @@ def failed_row(error: ImageError, sha256: str | None, model: str) -> RowResult:
     return RowResult(None, None, Status.FAILED, error.fault.value, message, None, sha256, model)
 
 
-def check_no_clash(columns: list[str], prefix: str) -> None:
-    """Refuse a catalogue with a column whose name labelling adds.
+def check_no_clash(columns: list[str], prefix: str, *, tree: bool = False) -> None:
+    """Refuse a catalogue with a column whose name labelling adds, by a model with a tree of labels or without.
 
     Raises:
         InputError: it has such a column; the message names ``--prefix``.
     """
-    taken = [prefix + name for name in RESULT_SCHEMA.names if prefix + name in columns]
+    taken = [prefix + name for name in result_schema(tree=tree).names if prefix + name in columns]
     if taken:
         msg = (
             f"The catalogue already has {', '.join(taken)}, which labelling adds; "
@@ -117,7 +130,7 @@ def results_table(rows: list[RowResult]) -> pa.Table:
 
 
 def results_of(table: pa.Table) -> list[RowResult]:
-    """The inverse of :func:`results_table`; old parts have no reasons or ETags."""
+    """The inverse of :func:`results_table`; old parts have no reasons or ETags, and no levels."""
     names = [name for name in PART_SCHEMA.names if name in table.column_names]
     results = []
     for row in table.select(names).to_pylist():
@@ -126,6 +139,22 @@ def results_of(table: pa.Table) -> list[RowResult]:
         reason = ReviewReason(row["reason"]) if row.get("reason") else None
         results.append(RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k, "reason": reason}))
     return results
+
+
+def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
+    """Results with the likeliest class and its confidence in place of a label above it; of ``chosen`` rows, or all."""
+    names = part.column_names
+    if "label_level" not in names or not pc.any(pc.greater(part.column("label_level"), 0)).as_py():
+        return part
+    best = [said[0]["confidence"] if said else None for said in part.column("top_k").to_pylist()]
+    above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)
+    above = above if chosen is None else pc.and_(above, chosen)
+    leaves = {"label": part.column("leaf_guess"), "confidence": pa.array(best, pa.float32()), "label_level": 0}
+    for name, leaf in leaves.items():
+        column = part.column(name)
+        cells = pc.if_else(above, leaf, column).cast(column.type)
+        part = part.set_column(names.index(name), part.schema.field(name), cells)
+    return part
 
 
 class PartWork(BaseModel, frozen=True, extra="forbid"):

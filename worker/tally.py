@@ -27,7 +27,7 @@ from worker.receipt import (
     SampleRow,
     WorkFigures,
 )
-from worker.results import PhotoWork, Status, part_work, photo_work
+from worker.results import PhotoWork, Status, part_work, photo_work, with_leaves
 
 __all__ = ["DistinctPhotos", "Tally"]
 
@@ -53,8 +53,8 @@ class DistinctPhotos:
         self._limit = _HIGHEST
 
     def add(self, results: pa.Table) -> None:
-        """Take in the results of a chunk: the columns ``sha256``, ``label`` and ``confidence``."""
-        answers = results.select(["sha256", "label", "confidence"]).drop_null()
+        """Take in the results of a chunk, of which the likeliest class and its confidence count."""
+        answers = with_leaves(results).select(["sha256", "label", "confidence"]).drop_null()
         answers = answers.filter(pc.less_equal(answers.column("sha256"), self._limit))
         rows = zip(*(column.to_pylist() for column in answers.columns), strict=True)
         self._kept.update((sha256, (label, confidence)) for sha256, label, confidence in rows)
@@ -86,6 +86,7 @@ class Tally:
     rows: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
     by_label: Counter[str] = field(default_factory=Counter)
+    by_level: Counter[int] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
@@ -107,6 +108,9 @@ class Tally:
         self._count_work(part)
         self.by_status.update(part.column("status").to_pylist())
         self.by_label.update(part.column("label").drop_null().to_pylist())
+        if "label_level" in part.column_names:
+            levels = part.column("label_level").filter(pc.equal(part.column("status"), Status.LABELED))
+            self.by_level.update(levels.drop_null().to_pylist())
         if "reason" in part.column_names:
             self.reasons.update(part.column("reason").drop_null().to_pylist())
         confidence = part.column("confidence").drop_null().to_numpy()
@@ -161,6 +165,7 @@ class Tally:
             rows=self.rows,
             by_status={status: self.by_status[status] for status in Status},
             by_label=dict(self.by_label.most_common()),
+            by_level=dict(sorted(self.by_level.items())),
             errors=errors,
             confidence_histogram=tuple(self.histogram.tolist()),
             left_out=job.spec.left_out,

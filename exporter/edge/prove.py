@@ -153,7 +153,11 @@ def prove_edge(
     difference = np.abs(whole.probabilities - full.probabilities).astype(np.float64)
     own_flips = _flips(indices, own, whole, classifier.labels)
     decided = [classifier.decide(scores, top_k=1) for scores in (own, whole)]
-    sure = {index for index, *both in zip(indices, *decided, strict=True) if not all(one.review for one in both)}
+    sure = {
+        index
+        for index, *both in zip(indices, *decided, strict=True)
+        if not all(one.review or one.label_level for one in both)  # the graph knows no nodes above the classes
+    }
     right = None if labels is None else np.array([labels[i] for i in indices])
     return EdgeParity(
         photos=len(indices),

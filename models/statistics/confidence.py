@@ -3,9 +3,9 @@
 It travels in the run and in the bundle.
 """
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 __all__ = ["TARGETS", "Confidence", "PrecisionTarget", "Probability", "Thresholds", "UnknownLimit"]
 
@@ -33,6 +33,11 @@ class PrecisionTarget(_Record):
         coverage: expected share of all rows that are labelled without review.
         class_coverage: for each class, the same share of the rows whose likeliest class it is; None without rows.
         rows: how many rows each class's threshold was found on.
+        nodes: of a tree of labels, node above the classes → the summed probability of its classes from which a row that
+            no node below it is sure enough of is labelled with it; None never. Empty without a tree; then it is not
+            written.
+        level_coverage: expected share of all rows that are labelled at each level, classes first; together they are the
+            coverage. Empty without a tree.
     """
 
     precision: Probability
@@ -40,6 +45,14 @@ class PrecisionTarget(_Record):
     coverage: Probability
     class_coverage: Annotated[tuple[Probability | None, ...], Field(strict=False)]
     rows: Annotated[tuple[int, ...], Field(strict=False)]
+    nodes: dict[str, Probability | None] = Field(default_factory=dict)
+    level_coverage: Annotated[tuple[Probability, ...], Field(strict=False)] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_tree(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a tree nothing is said of one, so that earlier versions can read it."""
+        said: dict[str, Any] = write(self)
+        return said if self.nodes else {key: said[key] for key in said if key not in {"nodes", "level_coverage"}}
 
     @model_validator(mode="after")
     def _as_long_as_each_other(self) -> Self:

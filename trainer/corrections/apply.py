@@ -226,6 +226,7 @@ class _Correcting:
     def __init__(self, verdicts: dict[str, Verdict], schema: pa.Schema, result: Path, job: Job | None) -> None:
         self._prefix = job.spec.options.prefix if job else _prefix_of(schema.names, result)
         self._label, self._status, self._sha256 = (self._prefix + name for name in ("label", "status", "sha256"))
+        self._level = self._prefix + "label_level"
         missing = {self._label, self._status, self._sha256} - set(schema.names)
         if missing:
             msg = f"Expected the columns that hangtag label adds in {result}, it lacks {', '.join(sorted(missing))}."
@@ -252,6 +253,9 @@ class _Correcting:
             self._label: pc.if_else(said.agreed, said.label, before.cast(pa.string())),
             self._status: pc.if_else(said.agreed, status, table.column(self._status).cast(pa.string())),
         }
+        if self._level in table.column_names:  # reviewers give classes
+            level = table.column(self._level)
+            changed[self._level] = pc.if_else(said.agreed, pa.scalar(0).cast(level.type), level)
         nothing = pa.scalar(None, pa.string())
         was = pc.if_else(said.agreed, before.cast(pa.string()), nothing)
         columns = [

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from models.statistics.intervals import exact_interval
+from models.taxonomy import ancestors
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.verdicts import Verdict, read_verdicts
 from worker.audit import AuditRow, audit_sample, write_audit
@@ -40,13 +41,17 @@ def record_audit(job: Job, store: CorrectionStore, rows: int = 0) -> Audit | Non
 def audit_figures(job: Job, sample: Sequence[AuditRow], verdicts: Mapping[str, Verdict], asked: int = 0) -> Audit:
     """Count right labels among the answered rows of a sample.
 
-    A row is right if all reviewers who spoke of its photo say its label; a remark, such as "not a product", counts as
-    wrong. Rows on which reviewers disagree are not counted, and told apart. The interval is Clopper and Pearson's at
-    95%; it is on the safe side here, since rows are drawn without putting them back.
+    A row is right if all reviewers who spoke of its photo say its label, or a class under it; a remark, such as "not a
+    product", counts as wrong. Rows on which reviewers disagree are not counted, and told apart. The interval is Clopper
+    and Pearson's at 95%; it is on the safe side here, since rows are drawn without putting them back.
     """
     said = [(row, verdicts[row.sha256]) for row in sample if row.sha256 in verdicts]
     settled = [(row, verdict) for row, verdict in said if not verdict.in_conflict]
-    right = sum(verdict.label == row.label for row, verdict in settled)
+    parents = job.model.taxonomy or {}
+    right = sum(
+        verdict.label is not None and row.label in {verdict.label, *ancestors(parents, verdict.label)}
+        for row, verdict in settled
+    )
     low, high = exact_interval(right, len(settled))
     return Audit(
         asked=max(asked, len(sample)),

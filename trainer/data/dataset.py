@@ -1,8 +1,8 @@
 """Labelled photos as a person keeps them: class folders, split folders, a CSV, or a table of products."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from models.errors import DataError, ImageError, ImageFault
 from models.photo import NONE, walk_files
 from models.preprocess import IMAGE_SUFFIXES
 from trainer.data.csv_files import cell_path
-from trainer.data.table import TableRead, TableRow, read_table
+from trainer.data.table import TableRead, TableRow, read_table, with_leaves
 from trainer.request import TABLE_SUFFIXES, USUAL_COLUMNS, TableOptions
 from worker.places import is_url, scheme_of
 from worker.sources.readers import read_delimited
@@ -91,6 +91,7 @@ class Dataset:
 
     Classes are sorted names, those without any photo too; the position is the class's index everywhere. ``NONE`` is
     not among them. ``table`` says how a table was read; None of a folder, and of a CSV whose columns nobody named.
+    ``parents`` is what labels like ``shoes > boots`` of a table say: label → its parent; the class is ``boots``.
     """
 
     source: Path
@@ -98,6 +99,7 @@ class Dataset:
     excluded: tuple[Exclusion, ...]
     classes: tuple[str, ...]
     table: TableRead | None = None
+    parents: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
@@ -107,7 +109,8 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
         path: a folder of class folders; a folder with ``train``, ``val`` (or ``valid``, ``validation``) and ``test``
             inside, each of class folders; a CSV with the columns ``image`` (a path, or a ``file:///`` URI) and
             ``label``, and ``split`` (``open``: Hangtag chooses), ``group`` (the product) and ``sha256`` (of the bytes
-            that were labelled) if wanted; or a table of products. A class folder or a label named ``_none`` has photos
+            that were labelled) if wanted; or a table of products. A label of a CSV or a table may be a path in a
+            tree: ``shoes > boots``. A class folder or a label named ``_none`` has photos
             that show no product.
         asked: how photos are found in a table. In a CSV of which nothing is said (hosts may be allowed), a row
             without an image or a label is an error; of other tables such rows are left out.
@@ -186,9 +189,10 @@ def _read_csv(path: Path) -> Dataset:
         raise DataError(msg)
     names = {"image", "label", "split", "group", "sha256"} & {*reader.schema.names}
     cells = (row for batch in reader.batches for row in batch.select(sorted(names)).to_pylist())
-    rows = (TableRow(n, **{k: v.strip() for k, v in row.items()}) for n, row in enumerate(cells, start=1))
+    read = (TableRow(n, **{k: v.strip() for k, v in row.items()}) for n, row in enumerate(cells, start=1))
+    rows, parents = with_leaves(read, path)
     photos = tuple(_csv_photo(path, row) for row in rows)
-    return Dataset(path, photos, (), _classes(photo.label for photo in photos))
+    return Dataset(path, photos, (), _classes(photo.label for photo in photos), parents=parents)
 
 
 def _csv_photo(path: Path, row: TableRow) -> LabeledPhoto:
@@ -199,9 +203,10 @@ def _csv_photo(path: Path, row: TableRow) -> LabeledPhoto:
 
 
 def _read_table(path: Path, asked: TableOptions) -> Dataset:
-    rows, table = read_table(path, asked)
+    read, table = read_table(path, asked)
+    rows, parents = with_leaves(read, path)
     photos = tuple(_row_photo(path, table.image_root, row) for row in rows)
-    return Dataset(path, photos, (), _classes(photo.label for photo in photos), table)
+    return Dataset(path, photos, (), _classes(photo.label for photo in photos), table, parents)
 
 
 def _row_photo(path: Path, root: str, row: TableRow) -> LabeledPhoto:

@@ -1,21 +1,23 @@
 """A table of products, read as labelled photos: which of its columns and rows count."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
 from models.errors import DataError, InputError
+from models.taxonomy import PATH_MARK
 from models.text import number_of, one_line
 from trainer.request import TableOptions
 from worker.places import cell_texts
 from worker.sources.catalogue import Catalogue, open_catalogue
 from worker.sources.readers import JSON_FIELD
 
-__all__ = ["TableRead", "TableRow", "read_table"]
+__all__ = ["TableRead", "TableRow", "read_table", "two_parents", "with_leaves"]
 
 LABEL: Final = "label"
 _GROUP: Final = "group"
@@ -127,6 +129,37 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
         rows=number,
         rows_chosen=chosen,
         rows_without_label=chosen - len(kept),
+    )
+
+
+def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str]]:
+    """The rows with the last name of labels like ``shoes > boots``, and what these say: label → its parent.
+
+    Raises:
+        DataError: a name between the marks is empty, or a label has two parents.
+    """
+    parents: dict[str, str] = {}
+    leaves: dict[str, str] = {}
+    found = []
+    for row in rows:
+        if row.label not in leaves:
+            way = [name.strip() for name in row.label.split(PATH_MARK)]
+            if len(way) > 1 and not all(way):
+                msg = f"Expected names around each {PATH_MARK!r} in row {row.number} of {source}, got {row.label!r}."
+                raise DataError(msg)
+            for parent, label in pairwise(way):
+                if parents.setdefault(label, parent) != parent:
+                    raise two_parents(label, parents[label], parent, source)
+            leaves[row.label] = way[-1]
+        found.append(replace(row, label=leaves[row.label]) if leaves[row.label] != row.label else row)
+    return found, parents
+
+
+def two_parents(label: str, one: str, other: str, source: Path) -> DataError:
+    """The error for a label that stands in two places of a tree."""
+    said = " and ".join(f"{parent!r}" if parent else "nothing" for parent in (one, other))
+    return DataError(
+        f"Expected one parent of each label in {source}, {label!r} is under {said}; give them different names."
     )
 
 

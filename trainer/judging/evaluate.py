@@ -4,29 +4,37 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import keras
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from models.decision import Rules, Scores
 from models.statistics.calibration import calibrated, expected_calibration_error
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
-from models.statistics.intervals import Interval, proportion_interval
+from models.statistics.intervals import Interval
 from models.statistics.out_of_distribution import OutOfDistribution
 from models.statistics.thresholds import (
     HeldOutLogits,
-    automatic,
     fewest_own_rows,
     fewest_rows,
     fit_confidence,
     ruling_thresholds,
 )
+from models.taxonomy import Taxonomy, level_name
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
-from trainer.judging.figures import Figures, OutlierFigures, outlier_figures, score
+from trainer.judging.figures import (
+    AchievedPrecision,
+    Figures,
+    OutlierFigures,
+    distances,
+    outlier_figures,
+    realised,
+    score,
+)
 from trainer.judging.folds import held_out, held_photos
 from trainer.learning.predictions import Predictions, predict
 from trainer.learning.training import Training, labels_of
@@ -67,22 +75,6 @@ class Judged(StrEnum):
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class AchievedPrecision(_Record):
-    """What a target precision achieves on a split.
-
-    Attributes:
-        coverage: share of the photos that are labelled without a person.
-        automatic, wrong: how many these are, and how many of them are wrong.
-        precision: share of these that are right, with its interval; None if there are none.
-    """
-
-    coverage: float
-    automatic: int
-    wrong: int
-    precision: float | None
-    precision_95: Interval
 
 
 class PerSplit(_Record, Generic[T]):
@@ -146,6 +138,15 @@ class PlantedErrors(_Record):
     rows: tuple[ShownByRows, ...]
 
 
+class LevelRow(NamedTuple):
+    """A target at a level of a tree: the level's name, the share of rows that it is expected to label, what came."""
+
+    precision: float
+    level: str
+    expected: float
+    found: AchievedPrecision | None
+
+
 class Evaluation(_Record):
     """The contents of ``evaluation.json``.
 
@@ -157,6 +158,8 @@ class Evaluation(_Record):
         ece_before: the calibration error without that.
         coverage_at_precision: target (``"0.98"``) → what it achieves.
         label_errors: how good ``label_issues.csv`` is; None if labels could not be judged, or none is doubted.
+        distances: of a tree of labels, edges from the true class up to the first node that the likeliest class is
+            under, too → photos; 0 where it is right. None without a tree; then it is not written.
     """
 
     val: Figures | None
@@ -168,6 +171,12 @@ class Evaluation(_Record):
     coverage_at_precision: dict[str, PerSplit[AchievedPrecision]]
     unknown: UnknownFigures | None
     label_errors: PlantedErrors | None = None
+    distances: PerSplit[dict[int, int]] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_tree(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said: dict[str, Any] = write(self)
+        return {key: value for key, value in said.items() if key != "distances" or value is not None}
 
     @property
     def shown(self) -> Judged:
@@ -185,6 +194,16 @@ class Evaluation(_Record):
         own = self.cv if pooled else self.val
         return {one.precision: _why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
+    def by_level(self, judged: Judged) -> list[LevelRow]:
+        """What each target that labels anything comes to at each level of a tree; empty without one."""
+        rows = []
+        for target in self.thresholds:
+            found = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)
+            for level, expected in enumerate(target.level_coverage if target.coverage else ()):
+                achieved = found.levels[level] if found and found.levels else None
+                rows.append(LevelRow(target.precision, level_name(level), expected, achieved))
+        return rows
+
     def figures_of(self, judged: Judged) -> Figures | None:
         """The figures of some photos; None if there are none."""
         return {Judged.VAL: self.val, Judged.CV: self.cv, Judged.TEST: self.test}[judged]
@@ -192,7 +211,8 @@ class Evaluation(_Record):
 
 def _why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
     """``own`` is of the network's own rows."""
-    rows, fewest, fewest_own = target.rows[0], fewest_rows(target.precision), fewest_own_rows(target.precision)
+    rows, fewest_own = target.rows[0], fewest_own_rows(target.precision)
+    fewest = fewest_rows(target.precision, tree=bool(target.nodes))
     if rows < fewest:
         return f"takes {fewest:,} photos without a mistake, there are {rows:,}"
     if own is not None and own.n >= rows:
@@ -250,7 +270,9 @@ def judge(
         split: predict(network, [photo.sha256 for photo in found], training.store) for split, found in photos.items()
     }
     validation, distance = held_out(network, training, photos[Split.VAL], predictions[Split.VAL])
-    confidence = fit_confidence(validation, distance.unknown, folds, cv=training.args.pools_folds)
+    confidence = fit_confidence(
+        validation, distance.unknown, folds, cv=training.args.pools_folds, tree=training.args.tree
+    )
     judged = {
         Judged(split): _judged(found, predictions[split], confidence, distance, training.args.classes)
         for split, found in photos.items()
@@ -302,6 +324,7 @@ def evaluate(
     judged: Mapping[Judged, SplitPredictions],
     folds: int = 0,
     outliers: OutlierFigures | None = None,
+    tree: Taxonomy | None = None,
 ) -> Evaluation:
     """All figures of a training, on validation, on test if there is one, and on ``folds`` if it was cross-validated."""
 
@@ -317,7 +340,7 @@ def evaluate(
         return PerSplit(val=found.get("val"), test=found.get("test"), cv=found.get("cv"))
 
     def realised_of(target: PrecisionTarget) -> Callable[[SplitPredictions], AchievedPrecision]:
-        return lambda split: _realised(split, known(split), target)
+        return lambda split: realised(split.probabilities, split.labels, known(split), target, tree)
 
     limit, unknown = confidence.unknown, None
     if limit is not None:
@@ -337,34 +360,29 @@ def evaluate(
             f"{target.precision:.2f}": of_splits(realised_of(target)) for target in confidence.targets
         },
         unknown=unknown,
-    )
-
-
-def _realised(split: SplitPredictions, known: npt.NDArray[np.bool_], target: PrecisionTarget) -> AchievedPrecision:
-    chosen = automatic(split.probabilities, known, target.thresholds)
-    count = int(chosen.sum())
-    right = int((split.probabilities.argmax(axis=1) == split.labels)[chosen].sum())
-    return AchievedPrecision(
-        coverage=count / len(chosen),
-        automatic=count,
-        wrong=count - right,
-        precision=right / count if count else None,
-        precision_95=proportion_interval(right, count),
+        distances=of_splits(lambda split: distances(split.probabilities, split.labels, tree)) if tree else None,
     )
 
 
 def write_predictions(
-    path: Path, judged: Mapping[Judged, SplitPredictions], confidence: Confidence, classes: Sequence[str], data: Path
+    path: Path,
+    judged: Mapping[Judged, SplitPredictions],
+    confidence: Confidence,
+    classes: Sequence[str],
+    data: Path,
+    tree: Taxonomy | None = None,
 ) -> None:
     """Write ``predictions.csv``: a row for each photo of validation and test, its path relative to the data.
 
-    ``status`` is what labelling would say at the model's default precision.
+    ``status`` is what labelling would say at the model's default precision, and so are ``answer`` and its level, which
+    are there with a tree only.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
-    rules = Rules(tuple(classes), ruling_thresholds(confidence, len(classes)), limit)
+    nodes = next((one.nodes for one in confidence.targets if one.precision == confidence.precision), {})
+    rules = Rules(tuple(classes), ruling_thresholds(confidence, len(classes)), limit, tree, nodes)
     write_rows(
         path,
-        _COLUMNS,
+        (*_COLUMNS, *(("answer", "label_level") if tree else ())),
         (row for part in (Judged.VAL, Judged.TEST) if part in judged for row in _rows(part, judged[part], rules, data)),
     )
 
@@ -374,4 +392,6 @@ def _rows(split: Judged, judged: SplitPredictions, rules: Rules, data: Path) -> 
     for photo, found in zip(judged.photos, decided, strict=True):
         image, unknown = path_in(data, photo.path), "" if found.unknown is None else f"{found.unknown:.6g}"
         status = "review" if found.review else "labeled"
-        yield image, split.value, photo.label, found.label, f"{found.confidence:.6f}", unknown, status
+        guess, confidence = found.top_k[0]
+        answer = () if found.leaf_guess is None else (found.label, found.label_level)
+        yield image, split.value, photo.label, guess, f"{confidence:.6f}", unknown, status, *answer

@@ -1,26 +1,36 @@
 """A run or a bundle, measured on labelled photos."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
 
 import numpy as np
+import numpy.typing as npt
 
 from models.bundle import MANIFEST_FILE
 from models.classifier import BATCH, load
 from models.decision import Scores
 from models.errors import DataError, InputError
 from models.preprocess import Pixels, PreprocessSpec
-from models.statistics.confidence import UnknownLimit
+from models.statistics.confidence import PrecisionTarget, UnknownLimit
 from models.statistics.out_of_distribution import DistanceHead
+from models.taxonomy import Taxonomy
 from trainer.check.checkup import Advance
 from trainer.data.dataset import NONE, Exclusion, Split, read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import PixelStore
 from trainer.data.table import TableRead
-from trainer.judging.figures import Figures, OutlierFigures, outlier_figures, score
+from trainer.judging.figures import (
+    AchievedPrecision,
+    Figures,
+    OutlierFigures,
+    distances,
+    outlier_figures,
+    realised,
+    score,
+)
 from trainer.request import USUAL_COLUMNS, TableOptions
 from trainer.splits.assigned import read_splits
 from trainer.splits.prepare import decode_all
@@ -35,6 +45,8 @@ class _Model:
     spec: PreprocessSpec
     classes: tuple[str, ...]
     limit: UnknownLimit | None
+    targets: tuple[PrecisionTarget, ...]
+    tree: Taxonomy | None
     learned_from: frozenset[str] | None
 
 
@@ -49,6 +61,8 @@ class Measurement:
         whole: whether every photo counted, since the data has no test split.
         outliers: of photos that show no product, which are in no other figure; None if there are none, or no limit.
         table: how the photos were found in a table; None in a folder, or in a CSV whose columns nobody named.
+        coverage_at_precision: of a model with a tree of labels, target (``"0.98"``) → what it achieves at each level.
+        distances: of one, edges from the true class to what it shares with the likeliest → photos; 0 if it is right.
     """
 
     figures: Figures
@@ -57,6 +71,8 @@ class Measurement:
     whole: bool
     outliers: OutlierFigures | None
     table: TableRead | None
+    coverage_at_precision: Mapping[str, AchievedPrecision] = field(default_factory=dict)
+    distances: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def unread(self) -> int:
@@ -108,7 +124,22 @@ def measure(
     found = None
     if model.limit is not None and strange is not None and scores.unknown is not None:
         found = outlier_figures(strange, scores.unknown, model.limit.limit)
-    return Measurement(figures, tuple(unread), learned_from, not test, found, dataset.table)
+    measured = Measurement(figures, tuple(unread), learned_from, not test, found, dataset.table)
+    return _in_tree(measured, model.tree, model, scores, truths) if model.tree else measured
+
+
+def _in_tree(
+    measured: Measurement, tree: Taxonomy, model: _Model, scores: Scores, truths: npt.NDArray[np.intp]
+) -> Measurement:
+    inside = np.ones(len(truths), np.bool_)
+    if model.limit is not None and scores.unknown is not None:
+        inside = np.asarray(scores.unknown <= model.limit.limit)
+    achieved = {
+        f"{target.precision:.2f}": realised(scores.probabilities, truths, inside, target, tree)
+        for target in model.targets
+    }
+    away = distances(scores.probabilities, truths, tree)
+    return replace(measured, coverage_at_precision=achieved, distances=away)
 
 
 def _scores(model: _Model, store: PixelStore, sha256s: Sequence[str], advance: Callable[[int, int], None]) -> Scores:
@@ -131,7 +162,8 @@ def _open_model(path: Path) -> _Model:
             raise InputError(msg)
         classifier = load(path)
         rules = classifier.metadata
-        return _Model(classifier.score, rules.preprocess, classifier.labels, rules.unknown, None)
+        told = rules.unknown, rules.targets, rules.tree
+        return _Model(classifier.score, rules.preprocess, classifier.labels, *told, None)
     from exporter.load_tensorflow import load_tensorflow
 
     load_tensorflow()
@@ -162,4 +194,4 @@ def _open_model(path: Path) -> _Model:
     learned_from = frozenset(
         photo.sha256 for photo in read_splits(run.splits) if photo.present and photo.split is not Split.TEST
     ) | {photo.sha256 for photo in read_unlabelled(run.unlabelled) if photo.fate is Fate.LEARNED}
-    return _Model(scores, args.preprocess, args.classes, sure.unknown, learned_from)
+    return _Model(scores, args.preprocess, args.classes, sure.unknown, sure.targets, args.tree, learned_from)

@@ -25,7 +25,7 @@ __all__ = ["ReportMaterial", "Speed", "weakest"]
 
 _WEAK: Final = 5
 _SAID_ELSEWHERE: Final = frozenset(
-    {"schema_version", "name", "classes", "made_with", "table", "state", "epochs_done", "best_epoch"}
+    {"schema_version", "name", "classes", "made_with", "table", "taxonomy", "state", "epochs_done", "best_epoch"}
 )
 _MEGABYTE: Final = 1_000_000
 

@@ -14,7 +14,7 @@ from models.text import number_of
 from pages.text import between, percent, rounded, target_name
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Judged
-from trainer.judging.figures import ClassFigures, Figures
+from trainer.judging.figures import ClassFigures, Figures, distances_text
 from trainer.report.material import ReportMaterial, weakest
 
 __all__ = ["model_card"]
@@ -42,6 +42,8 @@ def model_card(material: ReportMaterial) -> str:
         ece_before=material.evaluation.ece_before.of(split),
         by_class=_by_class(classes),
         targets=_targets(material),
+        levels=_levels(material),
+        away=distances_text(away.of(material.split) or {}) if (away := material.evaluation.distances) else "",
         on_test=("right on test photos",) if Judged.TEST in material.judged else (),
         few_photos=_FEW_PHOTOS,
         few=[f"{name} ({count})" for count, name in few],
@@ -100,6 +102,20 @@ def _target_row(material: ReportMaterial, target: PrecisionTarget) -> tuple[str,
     if not found or not found.automatic or found.precision is None:
         return *row, "–"
     return *row, f"{percent(found.precision)} ({between(found.precision_95)}) of {found.automatic:,}"
+
+
+def _levels(material: ReportMaterial) -> list[tuple[str, ...]]:
+    """A row for each target and each level of a tree; empty without one."""
+    rows: list[tuple[str, ...]] = []
+    for one in material.evaluation.by_level(Judged.TEST):
+        row: tuple[str, ...] = (target_name(one.precision), one.level, rounded(one.expected))
+        if Judged.TEST in material.judged:
+            found, right = one.found, "–"
+            if found and found.precision is not None:
+                right = f"{percent(found.precision)} ({between(found.precision_95)}) of {found.automatic:,}"
+            row = (*row, right)
+        rows.append(row)
+    return rows
 
 
 def _without_folder(value: str) -> str:

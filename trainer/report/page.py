@@ -17,7 +17,7 @@ from pages.render import render
 from pages.tiles import data_uri, jpeg_uri
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Judged, SplitPredictions
-from trainer.judging.figures import ClassFigures, Figures, confusion
+from trainer.judging.figures import ClassFigures, Figures, confusion, distances_text
 from trainer.report.material import ReportMaterial
 
 __all__ = ["average_precision", "overlay", "report_page"]
@@ -54,6 +54,7 @@ def report_page(material: ReportMaterial) -> str:
         material=material,
         ece_before=ece_before,
         thresholds=_thresholds(material),
+        away=distances_text(away.of(material.split) or {}) if (away := material.evaluation.distances) else "",
         mistakes=_mistakes(material),
         suspects=_suspects(material),
         classes=_classes(material.figures),

@@ -96,10 +96,15 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, plante
     head = BytesIO()
     calibrated.out_of_distribution.head.write(head)
     replace_file(run.unknown, head.getvalue())
-    evaluation = evaluate(classes, calibrated.confidence, calibrated.judged, training.args.folds, calibrated.outliers)
+    tree = training.args.tree
+    evaluation = evaluate(
+        classes, calibrated.confidence, calibrated.judged, training.args.folds, calibrated.outliers, tree
+    )
     evaluation = evaluation.model_copy(update={"label_errors": planted})
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
-    write_predictions(run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data))
+    write_predictions(
+        run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
+    )
     # Last: an export needs it, and only then is all of this of best.keras.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation

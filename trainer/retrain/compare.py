@@ -111,15 +111,18 @@ def _predictions(
     footprint: Footprint,
     advance: Advance,
 ) -> ModelPredictions:
-    """A model's predictions, and which photos it labels without review: at its own precision, and at ``asked``."""
+    """A model's predictions, and which photos it labels without review: at its own precision, and at ``asked``.
+
+    Labels of a tree's nodes do not count: both models are compared by their classes.
+    """
     probabilities = np.empty((len(photos), len(model.labels)), np.float32)
     own_sure, sure = np.empty((2, len(photos)), np.bool_)
     for start in range(0, len(photos), BATCH):
         batch = slice(start, min(start + BATCH, len(photos)))
         scores = model.score(store.take([photo.sha256 for photo in photos[batch]]))
         probabilities[batch] = scores.probabilities
-        own_sure[batch] = [not found.review for found in model.decide(scores, top_k=1)]
-        sure[batch] = [not found.review for found in asked.decide(scores, top_k=1)]
+        own_sure[batch] = [not (found.review or found.label_level) for found in model.decide(scores, top_k=1)]
+        sure[batch] = [not (found.review or found.label_level) for found in asked.decide(scores, top_k=1)]
         advance(f"Asking {model.reference}", batch.stop, len(photos))
     if not np.isfinite(probabilities).all():
         msg = f"Expected probabilities from {model.reference}, got NaN; export the model again."

@@ -132,6 +132,7 @@ class TrainSettings(_Record):
     image_root: Place | None = None
     encoding: str | None = None
     allow_hosts: tuple[str, ...] = ()
+    taxonomy: Placed | None = None
 
     @property
     def table(self) -> TableOptions:

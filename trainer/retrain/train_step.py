@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from models.errors import StoppedError
 from models.preprocess import PreprocessSpec
 from models.whole_file import replace_file
+from trainer.data.dataset import read_dataset
+from trainer.data.taxonomy import read_parents
 from trainer.learning.recipe import recipe_for
 from trainer.networks.choice import NamedWeights
 from trainer.request import Arch, TrainRequest, parse_duration
@@ -66,7 +68,17 @@ def _request(work: RunningCycle) -> TrainRequest:
         time_limit_s=None if asked.time_limit is None else parse_duration(asked.time_limit),
         folds=asked.folds,
         cv=asked.cv,
+        parents=read_parents(asked.taxonomy) if asked.taxonomy else _parents_of(work, before),
     )
+
+
+def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
+    """The champion's tree for today's classes, under their new names; None without one. New classes are at the top."""
+    if champion is None or champion.tree is None:
+        return None
+    classes = read_dataset(work.folder.dataset).classes
+    tree = champion.tree.limited_to(classes, work.config.classes.rename)
+    return {**dict.fromkeys(classes, ""), **tree.parents} if tree else None
 
 
 def _weights_of_nobody(champion: RunArgs) -> str | None:

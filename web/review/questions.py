@@ -1,9 +1,9 @@
 """A job's doubtful rows as questions, one a distinct photo, held as columns: 200,000 take some tens of megabytes."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -17,9 +17,10 @@ import pyarrow.csv
 from models.bundle import Bundle, read_manifest
 from models.decision import ReviewReason
 from models.errors import HangtagError
+from models.taxonomy import ancestors
 from worker.job import Job, images_of
 from worker.receipt import REVIEW_FILE
-from worker.results import Status, read_part
+from worker.results import Status, read_part, with_leaves
 
 __all__ = ["Questions", "doubtful_photos", "load_questions"]
 
@@ -37,6 +38,7 @@ _SCHEMA: Final = pa.schema(
         ("row", pa.int64()),
         ("product", pa.string()),
         ("said", pa.string()),
+        ("given", pa.string()),
     ]
 )
 _MOSTLY: Final = 0.5
@@ -48,12 +50,14 @@ class Questions:
     """Questions in the order of the catalogue; a question is a place in the table.
 
     Attributes:
-        table: a row a question: the result, ``row`` (the first with that photo, from 0), ``rows``, ``products`` and
-            ``said`` (the class that the catalogue itself names).
+        table: a row a question: the result, ``row`` (the first with that photo, from 0), ``rows``, ``products``,
+            ``said`` (the class that the catalogue itself names) and ``given`` (the row's label). ``label`` is the
+            likeliest class where a tree gave the row a label above it: reviewers give classes.
         classes: that a photo may be given: the model's, in its order.
         examples: class → rows that were labeled as it, the surest first.
         bundle: the model's, if it is here.
         said_by: the column of the catalogue that names classes; none if there is none.
+        parents: of the model's tree of labels, label → the one above it; empty without one.
     """
 
     table: pa.Table
@@ -61,6 +65,7 @@ class Questions:
     examples: dict[str, tuple[int, ...]]
     said_by: str | None
     bundle: Bundle | None = None
+    parents: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -79,6 +84,15 @@ class Questions:
     def labels(self) -> npt.NDArray[np.object_]:
         """What the model guessed."""
         return np.array(self.table.column("label").to_pylist(), dtype=object)
+
+    @cached_property
+    def given(self) -> npt.NDArray[np.object_]:
+        """The label that each row was given."""
+        return np.array(self.table.column("given").to_pylist(), dtype=object)
+
+    def is_right(self, question: int, label: str) -> bool:
+        """Whether a row's label is the class that a reviewer gave, or above it."""
+        return self.given[question] in {label, *ancestors(self.parents, label)}
 
     @cached_property
     def confidence(self) -> npt.NDArray[np.float32]:
@@ -127,7 +141,8 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
     for chunk, part in _parts(job):
         found.append(_doubtful(job, chunk, part, wanted, claim, all=rows is not None))
         examples.add(chunk * job.spec.chunk_rows, part)
-    return Questions(_distinct(pa.concat_tables(found)), classes, examples.best(), claim.column, bundle)
+    table, parents = _distinct(pa.concat_tables(found)), job.model.taxonomy or {}
+    return Questions(table, classes, examples.best(), claim.column, bundle, parents)
 
 
 def doubtful_photos(job: Job) -> Iterator[str]:
@@ -149,7 +164,7 @@ def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
     for chunk, key in sorted(job.part_keys().items()):
         part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk))
         names = [name for name in (*_RESULTS, "status") if name in part.column_names]
-        yield chunk, part.select(names)
+        yield chunk, with_leaves(part).select(names).append_column("given", part.column("label"))
 
 
 def _listed(job: Job) -> Rows:
@@ -196,6 +211,7 @@ def _doubtful(job: Job, chunk: int, part: pa.Table, wanted: Rows, claim: "_Claim
             "row": pa.array(numbers[kept]),
             "product": catalogue.column(group).cast(pa.string()) if catalogue is not None and group else nothing,
             "said": claim.classes_of(catalogue) if catalogue is not None and claim.reads else nothing,
+            "given": chosen.column("given"),
         },
         schema=_SCHEMA,
     )

@@ -258,7 +258,7 @@ class ReviewQueue:
         self._times[reviewer][place] = len(said.get(reviewer, ()))
         self._voters[place] = len(said)
         self._differ[place] = len(last) > 1
-        self._right[place] = last == {(self._questions.labels[place], "")}
+        self._right[place] = len(last) == 1 and self._questions.is_right(place, next(iter(last))[0])
 
     def said(self, question: int) -> dict[str, Statement]:
         """Reviewer → the last thing that was said of a question."""

@@ -171,6 +171,7 @@ def _of(photo: Given, answer: Answer) -> dict[str, Any]:
         "status": answer.status,
         "label": said and said.label,
         "confidence": said and said.confidence,
+        **({"label_level": said.label_level, "leaf_guess": said.leaf_guess} if said and said.leaf_guess else {}),
         "reason": said and said.reason,
         "threshold": answer.threshold,
         "unknown": said and said.unknown,

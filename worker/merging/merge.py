@@ -16,7 +16,7 @@ from worker.merging.review_list import ReviewList
 from worker.products.by_group import DisagreeingProduct, Disagreements, product_names, write_by_group
 from worker.products.vote import ProductStore
 from worker.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts
-from worker.results import RESULT_SCHEMA, read_part
+from worker.results import read_part, result_schema
 from worker.scratch import scratch_database
 from worker.tally import Tally
 
@@ -74,10 +74,11 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
 
 def _gathered(job: Job, column: str, database: sqlite3.Connection) -> ProductStore:
     """The votes of all rows, gathered several chunks at a time."""
-    store = ProductStore(database)
+    parents = job.model.taxonomy or {}
+    store, votes = ProductStore(database, parents), [*_VOTES, *(["label_level"] if parents else [])]
     held: list[tuple[pa.Table, pa.Table]] = []
     count = 0
-    for chunk, (part, rows) in enumerate(read_chunks(job, _VOTES, [column]), start=1):
+    for chunk, (part, rows) in enumerate(read_chunks(job, votes, [column]), start=1):
         held.append((part, rows))
         count += len(rows)
         if count >= BATCH_ROWS or chunk == job.spec.chunks:
@@ -104,12 +105,13 @@ def merge_parts(job: Job, output: Path, on_part: OnPart, amend: Amend | None = N
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
     options = job.spec.options
-    added = [field.with_name(options.prefix + field.name) for field in RESULT_SCHEMA]
+    results = result_schema(tree=job.model.taxonomy is not None)
+    added = [field.with_name(options.prefix + field.name) for field in results]
     schema = pa.schema([*job.chunk_table(0).schema, *added])
     harmless = frozenset(schema.names if options.excel_safe else schema.names[-len(added) :])
     with replacing(output) as temporary:
         with open_writer(temporary, output.suffix.lower(), schema, harmless) as write:
-            rows = _write_rows(_joined(job, schema, on_part, amend), write)
+            rows = _write_rows(_joined(job, schema, results.names, on_part, amend), write)
         if rows != job.spec.rows:
             msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
             raise JobError(msg)
@@ -140,11 +142,13 @@ def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held).combine_chunks()
 
 
-def _joined(job: Job, schema: pa.Schema, on_part: OnPart, amend: Amend | None) -> Iterator[pa.Table]:
+def _joined(
+    job: Job, schema: pa.Schema, results: list[str], on_part: OnPart, amend: Amend | None
+) -> Iterator[pa.Table]:
     for part, rows in read_chunks(job):
         amended = amend(part, rows) if amend else part
         on_part(amended, rows)
-        yield pa.Table.from_arrays([*rows.columns, *amended.select(RESULT_SCHEMA.names).columns], schema=schema)
+        yield pa.Table.from_arrays([*rows.columns, *amended.select(results).columns], schema=schema)
 
 
 def read_chunks(

@@ -16,7 +16,7 @@ from models.whole_file import sync_file
 from worker.job import Job, images_of
 from worker.products.vote import Product, ProductStore, Verdict, decide
 from worker.receipt import GroupCounts, SampleRow
-from worker.results import Status
+from worker.results import Status, with_leaves
 from worker.sources.readers import JSON_FIELD
 
 __all__ = ["DisagreeingProduct", "Disagreements", "check_group_column", "product_names", "write_by_group"]
@@ -100,7 +100,7 @@ def write_by_group(job: Job, column: str, store: ProductStore, file: Path, on_pr
 def _rows(job: Job, store: ProductStore, counts: Counter[str], on_product: OnProduct) -> Iterator[tuple[Any, ...]]:
     model = job.model.reference
     for product, shares in store.products():
-        told = decide(product, shares)
+        told = decide(product, shares, job.model.taxonomy or {})
         on_product(product, told)
         counts.update(("products", told.status.value))
         counts["disagreeing"] += told.reason is ReviewReason.DISAGREEMENT
@@ -139,7 +139,7 @@ class Disagreements:
         for column, value in changed.items():
             cells = pc.if_else(doubtful, pa.scalar(value.value), part.column(column))
             part = part.set_column(part.schema.get_field_index(column), part.schema.field(column), cells)
-        return part
+        return with_leaves(part, doubtful)
 
     def _consider(self, names: list[str], part: pa.Table, rows: pa.Table) -> None:
         results = part.select(["label", "confidence"]).to_pylist()

@@ -1,8 +1,9 @@
 """What the photos of one product say together, gathered from its rows; memory does not grow with the products."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.decision import ReviewReason
+from models.taxonomy import ancestors
 from worker.results import Status
 
 __all__ = ["ClassShare", "Product", "ProductStore", "Verdict", "decide"]
@@ -19,7 +21,8 @@ _UNIT: Final = 2**32
 """Probabilities are added up as multiples of this unit, so that the order of rows never changes the sum."""
 _TABLES: Final = """
 CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, photos INT, readable INT, threshold INT, unknown INT);
-CREATE TABLE share (product INT, label TEXT, total INT, own INT, sure INT, PRIMARY KEY (product, label)) WITHOUT ROWID
+CREATE TABLE share (product INT, label TEXT, total INT, own INT, sure INT, PRIMARY KEY (product, label)) WITHOUT ROWID;
+CREATE TABLE above (label TEXT, node TEXT, PRIMARY KEY (label, node)) WITHOUT ROWID
 """
 _COUNT: Final = """
 INSERT INTO product (name, photos, readable, threshold, unknown) VALUES (?, ?, ?, ?, ?)
@@ -30,13 +33,20 @@ _SHARE: Final = """
 INSERT INTO share VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET total = total + excluded.total, own = own + excluded.own, sure = sure + excluded.sure
 """
-_DISAGREES: Final = "(SELECT count(*) FROM share WHERE product = product.id AND sure > 0) > 1"
+_DISAGREES: Final = """
+EXISTS (SELECT 1 FROM share AS one JOIN share AS other ON other.product = one.product AND other.label > one.label
+WHERE one.product = product.id AND one.sure > 0 AND other.sure > 0 AND NOT EXISTS (SELECT 1 FROM above
+WHERE (label = one.label AND node = other.label) OR (label = other.label AND node = one.label)))
+"""
+"""Two sure labels, neither of which is above the other."""
 _ALL: Final = """
 SELECT id, name, photos, readable, threshold, unknown, label, total, own, sure
 FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, share.label
 """
 
 _Numbers = npt.NDArray[np.int64]
+Parents = Mapping[str, str]
+NO_PARENTS: Final[Parents] = MappingProxyType({})
 
 
 class ClassShare(NamedTuple):
@@ -73,13 +83,17 @@ class Verdict(NamedTuple):
     agreement: float | None
 
 
-def decide(product: Product, shares: Sequence[ClassShare]) -> Verdict:
+def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO_PARENTS) -> Verdict:
     """The vote on a product.
 
     The label is the class with the highest mean probability over the readable photos; of equal ones, the one that more
     photos have as their own label, then the first in the alphabet. The mean is the confidence. A photo tells of the
     classes in its ``top_k`` only, and one that is not named there counts 0: the confidence is a lower bound of the true
     mean, and equal to it where every photo names the label.
+
+    With a tree (``parents``: label → the one above it) a photo may be sure of a label above classes, only. Sure labels
+    that lie above each other agree: the lowest of them is meant, and the vote says the same if it is under that; the
+    label is that one then, and the confidence adds up over what is under it.
 
     A product whose sure photos have two labels goes to review, whatever the vote. It is labeled where a photo is sure
     and the vote says the same; where no photo is readable it failed; else it goes to review, for the commonest reason
@@ -91,20 +105,26 @@ def decide(product: Product, shares: Sequence[ClassShare]) -> Verdict:
     sure, doubts = [share.label for share in shares if share.sure], product.doubts
     status = Status.REVIEW
     reason = max(doubts, key=lambda doubt: (doubts[doubt], doubt is ReviewReason.UNKNOWN), default=None)
-    if len(sure) > 1:
+    lowest = max(sure, key=lambda label: len(ancestors(parents, label)), default=None)
+    label = best.label
+    if lowest is not None and not {*sure} <= {lowest, *ancestors(parents, lowest)}:
         reason = ReviewReason.DISAGREEMENT
-    elif sure == [best.label]:
-        status, reason = Status.LABELED, None
-    return Verdict(best.label, best.probability / product.readable, status, reason, best.own / product.readable)
+    elif lowest in {label, *ancestors(parents, label)}:
+        status, reason, label = Status.LABELED, None, lowest
+    under = [share for share in shares if label in {share.label, *ancestors(parents, share.label)}]
+    confidence, own = sum(share.probability for share in under), sum(share.own for share in under)
+    return Verdict(label, confidence / product.readable, status, reason, own / product.readable)
 
 
 class ProductStore:
     """Products in order of first appearance, each with what its photos say of every class, in an empty database."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, parents: Parents = NO_PARENTS) -> None:
         self._database = database
         for statement in _TABLES.split(";"):
             database.execute(statement)
+        above = ((label, node) for label in parents for node in ancestors(parents, label))
+        database.executemany("INSERT INTO above VALUES (?, ?)", above)
 
     def add(self, results: pa.Table, names: pa.ChunkedArray) -> None:
         """Count results of rows, as parts hold them; ``names`` is the product of each, null for a row of none."""
@@ -114,6 +134,8 @@ class ProductStore:
         places = encoded.indices.to_numpy().astype(np.int64)
         ids = self._count(results, encoded.dictionary.to_pylist(), places)
         self._database.executemany(_SHARE, _shares(results, ids[places]))
+        if "label_level" in results.column_names:
+            self._database.executemany(_SHARE, _above_classes(results, ids[places]))
 
     def _count(self, results: pa.Table, names: list[str], places: _Numbers) -> _Numbers:
         """Count the rows of each name; returns name → its id."""
@@ -162,6 +184,12 @@ def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
     sums = (np.bincount(places, weights=each).astype(np.int64).tolist() for each in (whole, own, sure))
     product, label = np.divmod(pairs, max(1, len(names)))
     return zip(product.tolist(), names[label].tolist(), *sums, strict=True)
+
+
+def _above_classes(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
+    """Rows of the table ``share`` for photos that are sure of a label above classes; a product and label may repeat."""
+    rows = zip(products.tolist(), *(results.column(name).to_pylist() for name in ("label", "label_level")), strict=True)
+    return ((product, label, 0, 1, 1) for product, label, level in rows if level)
 
 
 def _is(results: pa.Table, column: str, value: str) -> npt.NDArray[np.bool_]:

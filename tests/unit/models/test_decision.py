@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from models.classifier import load
 from models.decision import ReviewReason, Rules, Scores, precision_text, promise_text, rule_text, thresholds_for
 from models.errors import InputError
+from models.statistics.thresholds import label_levels
+from models.taxonomy import REVIEW, Taxonomy
 
 LABELS = ("bag", "hat", "shoe")
 RULES = Rules(LABELS, (0.5, 0.9, None), unknown_limit=None)
@@ -144,3 +146,46 @@ def test_a_threshold_that_is_no_share_is_refused(bundle, threshold):
 def test_a_precision_and_a_threshold_exclude_each_other(sure_bundle):
     with pytest.raises(InputError, match="Expected --precision or --threshold, got both"):
         load(sure_bundle, precision=0.98, threshold=0.5)
+
+
+TREE = Taxonomy(
+    ("boots", "dress", "hat", "sandals"), {"boots": "shoes", "sandals": "shoes", "shoes": "worn", "dress": "worn"}
+)
+IN_TREE = Rules(TREE.classes, (0.9, None, 0.5, 0.9), 2.0, TREE, {"shoes": 0.8, "worn": 0.95})
+
+
+@pytest.mark.parametrize(
+    ("row", "label", "level", "confidence", "review"),
+    [
+        ([0.95, 0.02, 0.01, 0.02], "boots", 0, 0.95, False),
+        ([0.6, 0.1, 0.05, 0.25], "shoes", 1, 0.85, False),
+        ([0.4, 0.36, 0.02, 0.22], "worn", 2, 0.98, False),
+        ([0.1, 0.86, 0.02, 0.02], "worn", 2, 0.98, False),
+        ([0.3, 0.3, 0.2, 0.2], "boots", 0, 0.3, True),
+        ([0.3, 0.2, 0.4, 0.1], "hat", 0, 0.4, True),
+    ],
+)
+def test_the_lowest_node_that_is_sure_enough_is_the_label(row, label, level, confidence, review):
+    (found,) = IN_TREE.decide(Scores(np.array([row], np.float32), None), 2)
+    assert (found.label, found.label_level, found.review) == (label, level, review)
+    assert found.confidence == pytest.approx(confidence)
+    assert found.leaf_guess == found.top_k[0][0] == TREE.classes[int(np.argmax(row))]
+
+
+def test_what_is_unlike_the_products_goes_to_review_whatever_the_tree_says():
+    (found,) = IN_TREE.decide(Scores(np.array([[0.6, 0.1, 0.05, 0.25]], np.float32), np.array([2.1], np.float32)), 1)
+    assert (found.label, found.reason) == ("boots", ReviewReason.UNKNOWN)
+
+
+@given(st.lists(st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4), min_size=1, max_size=6))
+def test_a_row_is_labelled_at_the_level_that_was_proved(rows):
+    scores = np.array([np.divide(row, max(1.0, sum(row))) for row in rows], np.float32)
+    known = np.ones(len(scores), np.bool_)
+    levels = label_levels(scores, known, IN_TREE.thresholds, IN_TREE.nodes, TREE)
+    found = IN_TREE.decide(Scores(scores, None), 1)
+    assert [REVIEW if one.review else one.label_level for one in found] == levels.tolist()
+
+
+def test_without_a_tree_nothing_is_said_of_one():
+    (found,) = RULES.decide(Scores(np.array([[0.1, 0.2, 0.7]], np.float32), None), 1)
+    assert found.label_level is found.leaf_guess is None

@@ -271,3 +271,41 @@ def test_metadata_without_a_threshold_for_each_label_is_refused():
     metadata = parse_manifest(json.dumps(sound()), "manifest.json").metadata("float32")
     with pytest.raises(BundleError, match="thresholds"):
         parse_metadata(metadata.model_copy(update={"thresholds": (0.5,)}).model_dump_json(), "model.onnx")
+
+
+def in_tree():
+    """As it is written of a model with a tree of labels."""
+    manifest = sound() | {"taxonomy": {"bag": "worn"}}
+    manifest["variants"]["float32"]["targets"] = [TARGET | {"nodes": {"worn": 0.5}, "level_coverage": [0.4, 0.1]}]
+    return manifest
+
+
+def test_a_tree_of_labels_is_read_back_from_manifest_and_metadata():
+    manifest = parse_manifest(json.dumps(in_tree()), "manifest.json")
+    assert json.loads(manifest.dump()) == in_tree()
+    metadata = parse_metadata(manifest.metadata("float32").dump(), "model.onnx")
+    assert metadata.tree.path("bag") == "worn > bag"
+    assert metadata.targets[0].nodes == {"worn": 0.5}
+
+
+def test_without_a_tree_earlier_versions_can_read_it():
+    manifest = parse_manifest(json.dumps(sound()), "manifest.json")
+    assert json.loads(manifest.dump()) == sound()
+    said = json.loads(manifest.metadata("float32").dump())
+    assert "taxonomy" not in said
+    assert said["targets"] == [TARGET]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"taxonomy": {"bag": "worn", "worn": "bag"}}, "circle of parents"),
+        ({"taxonomy": {"belt": "worn"}}, "found none called 'belt'"),
+        ({"taxonomy": {"bag": "all", "shoe": "all"}}, "all classes are under 'all'"),
+        ({"taxonomy": {"bag": "other"}}, r"targets.0.nodes: expected those of the taxonomy, got worn"),
+        ({"taxonomy": None}, r"targets.0.nodes: expected those of the taxonomy, got worn"),
+    ],
+)
+def test_a_tree_that_disagrees_with_labels_or_thresholds_is_refused(change, said):
+    with pytest.raises(BundleError, match=said):
+        parse_manifest(json.dumps(in_tree() | change), "manifest.json")

@@ -26,6 +26,7 @@ from worker.results import (
     read_part,
     results_of,
     results_table,
+    with_leaves,
 )
 
 FLOAT = st.floats(0.0, 1.0, width=32)
@@ -58,6 +59,23 @@ def test_results_are_read_from_a_table_as_they_were(rows: list[RowResult]) -> No
     assert results_of(table) == rows
     older = table.select(RESULT_SCHEMA.names)
     assert results_of(older) == [replace(row, reason=None) for row in rows]
+
+
+def test_a_label_above_classes_gives_way_to_the_likeliest_class() -> None:
+    above = replace(ROW, label="worn", confidence=0.875, label_level=1, leaf_guess="shoe")
+    leaf = replace(ROW, label_level=0, leaf_guess="shoe")
+    table = results_table([above, leaf, FAILED])
+    assert results_of(table) == [above, leaf, FAILED]
+    assert results_of(with_leaves(table)) == [leaf, leaf, FAILED]
+    assert results_of(with_leaves(table, pa.chunked_array([[False, True, True]]))) == [above, leaf, FAILED]
+    flat = results_table([ROW, FAILED])
+    assert with_leaves(flat) is flat
+
+
+def test_a_column_of_a_tree_is_refused_where_the_model_has_one() -> None:
+    check_no_clash(["image", "leaf_guess"], "")
+    with pytest.raises(InputError, match="leaf_guess, which"):
+        check_no_clash(["image", "leaf_guess"], "", tree=True)
 
 
 def test_a_column_of_ours_in_the_catalogue_is_refused_naming_prefix() -> None:

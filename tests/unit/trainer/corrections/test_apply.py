@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -305,3 +306,14 @@ def test_an_audit_of_all_rows_counts_each_repeat_of_a_photo(tmp_path: Path, stor
     say(store, 1, "boots")
     audit = audit_figures(job, audit_sample(job, 10), read_verdicts(store))
     assert (audit.right, audit.answered, audit.precision) == (3, 4, 0.75)
+
+
+def test_a_label_above_what_reviewers_say_is_right(tmp_path: Path, store: CorrectionStore) -> None:
+    job = job_of(finished(tmp_path, many(40, wrong=40)))
+    pin = job.spec.model.model_copy(update={"taxonomy": {"sandals": "boots", "hats": "worn"}})
+    in_tree = replace(job, spec=job.spec.model_copy(update={"model": pin}))
+    sample = audit_sample(job, 10)
+    for row, label in zip(sample, ("boots", "sandals", "hats"), strict=False):
+        say(store, row.row - 1, label)
+    assert audit_figures(in_tree, sample, read_verdicts(store)).right == 2
+    assert audit_figures(job, sample, read_verdicts(store)).right == 1

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +20,28 @@ Rows = Sequence[tuple[str | None, RowResult]]
 def store(tmp_path: Path):
     with scratch_database(tmp_path) as database:
         yield ProductStore(database)
+
+
+def above(label: str, level: int, guess: str, confidence: float = 0.5) -> RowResult:
+    """A photo that is sure of a label above its likeliest class."""
+    row = replace(sure(guess, confidence), label=label, confidence=0.9)
+    return replace(row, label_level=level, leaf_guess=guess)
+
+
+def test_only_labels_of_which_neither_is_above_the_other_disagree(tmp_path: Path) -> None:
+    parents = {"boots": "shoes", "sandals": "shoes", "shoes": "worn", "dress": "worn"}
+    rows = [("A", sure("boots")), ("A", above("shoes", 1, "sandals")), ("A", above("worn", 2, "boots"))]
+    rows += [("B", sure("dress")), ("B", above("shoes", 1, "boots"))]
+    rows += [("C", above("shoes", 1, "boots")), ("C", above("shoes", 1, "sandals"))]
+    with scratch_database(tmp_path) as database:
+        store = ProductStore(database, parents)
+        add(store, rows)
+        assert store.disagreeing({"A", "B", "C"}) == {"B"} == set(store.first_disagreeing(9))
+        told = {product.name: decide(product, shares, parents) for product, shares in store.products()}
+    assert {name: (one.label, one.status.value) for name, one in told.items()} == {
+        "A": ("boots", "labeled"), "B": ("dress", "review"), "C": ("shoes", "labeled"),
+    }  # fmt: skip
+    assert told["C"].confidence == pytest.approx(0.5)
 
 
 def add(store: ProductStore, rows: Rows) -> None:

@@ -67,3 +67,34 @@ def test_of_equal_means_more_photos_decide_and_then_the_alphabet() -> None:
     hat, shoe = ClassShare("hat", 1.0, 0, 0), ClassShare("shoe", 1.0, 1, 0)
     assert decide(product(), [hat, shoe]).label == "shoe"
     assert decide(product(), [ClassShare("shoe", 1.0, 0, 0), hat]).label == "hat"
+
+
+PARENTS = {"boots": "shoes", "sandals": "shoes", "shoes": "worn", "dress": "worn"}
+IN_TREE = {
+    "a class and the label above it are one": (
+        [("boots", 1.5, 1, 1), ("sandals", 0.3, 0, 0), ("shoes", 0.0, 1, 1)], ("boots", 0.75, LABELED, None, 0.5),
+    ),
+    "sure of the label above only": (
+        [("boots", 1.0, 0, 0), ("sandals", 0.8, 0, 0), ("shoes", 0.0, 2, 2)], ("shoes", 0.9, LABELED, None, 1.0),
+    ),
+    "two labels above that are one way": (
+        [("boots", 1.0, 0, 0), ("shoes", 0.0, 1, 1), ("worn", 0.0, 1, 1)], ("shoes", 0.5, LABELED, None, 0.5),
+    ),
+    "two classes of one parent": (
+        [("boots", 1.0, 1, 1), ("sandals", 0.9, 1, 1)], ("boots", 0.5, REVIEW, ReviewReason.DISAGREEMENT, 0.5),
+    ),
+    "two labels on different ways": (
+        [("boots", 1.0, 0, 0), ("dress", 0.9, 1, 1), ("shoes", 0, 1, 1)],
+        ("boots", 0.5, REVIEW, ReviewReason.DISAGREEMENT, 0),
+    ),
+    "the vote says something else": (
+        [("boots", 0.4, 0, 0), ("hat", 0.9, 1, 0), ("shoes", 0.0, 1, 1)], ("hat", 0.45, REVIEW, None, 0.5),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("shares", "said"), IN_TREE.values(), ids=IN_TREE)
+def test_sure_labels_above_each_other_agree_on_the_lowest(shares, said) -> None:
+    told = decide(product(), [ClassShare(*share) for share in shares], PARENTS)
+    assert (told.label, told.status, told.reason) == (said[0], *said[2:4])
+    assert (told.confidence, told.agreement) == pytest.approx((said[1], said[4]))

@@ -1,0 +1,280 @@
+"""How often a tree's promises are broken, level by level and overall, and what its nodes cover beyond its classes.
+
+    python benchmarks/trees.py [--draws 40] [--seed 0]
+    python benchmarks/trees.py --run runs/train/clothing [--run runs/train/clothing-1]
+
+Without ``--run`` worlds are drawn as in ``promises.py``. Their classes hang in trees with one or two levels above them,
+and what is under one node is mixed up more often. Rows are drawn, thresholds are found on them as a training finds
+them, and the share of right labels at each level is read from the chances. A promise is broken where that is below the
+target: at one level or more, or of all rows that are labelled without a person. Each may be in 5% of the draws.
+
+With ``--run``, finished trainings on the ten classes of the clothing photos get the tree CLOTHING, and are not trained
+again: thresholds are found on what network and folds said of photos that they had not learned from, and what they come
+to is counted on the test photos, with the tree and without.
+"""
+
+import argparse
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from promises import NETWORKS, Networks, World, _held_out, _seen
+from rich.console import Console
+from rich.table import Table
+
+from models.preprocess import preprocess
+from models.statistics.calibration import calibrated, class_logits
+from models.statistics.confidence import TARGETS
+from models.statistics.intervals import wilson_interval
+from models.statistics.thresholds import HeldOutLogits, fit_confidence, label_levels
+from models.taxonomy import REVIEW, Taxonomy
+
+POPULATION = 5000
+SIZES = ((340, 0), (340, 2700), (1500, 0), (0, 1500), (3000, 0))
+"""Rows of the network itself, and of its folds together."""
+APART = {3: (5.0, 3.0), 10: (7.0, 3.0), 80: (5.0, 4.0)}
+"""How far the true logits of the tops are apart, and those of what is below them."""
+CLOTHING = {
+    "t-shirt": "tops", "shirt": "tops", "longsleeve": "tops", "outwear": "tops",
+    "pants": "bottoms", "shorts": "bottoms", "skirt": "bottoms",
+}  # fmt: skip
+"""``dress``, ``hat`` and ``shoes`` have nothing above them."""
+
+
+def tree_of(classes: int) -> Taxonomy:
+    """One level of parents, for 80 classes two; of 3 and 10 classes the last stands by itself."""
+    names = tuple(f"{number:02d}" for number in range(classes))
+    sizes = {3: (2,), 10: (4, 3, 2), 80: (5,) * 16}[classes]
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    parents = {names[place]: f"g{number}" for place, number in enumerate(group.tolist())}
+    if len(sizes) == 16:
+        parents |= {f"g{number}": f"t{number // 4}" for number in range(16)}
+    return Taxonomy(names, parents)
+
+
+def draw_world(rng: np.random.Generator, networks: Networks, tree: Taxonomy) -> World:
+    """A population with a long tail of classes, in which what is under one node is alike."""
+    count = len(tree.classes)
+    tail = -np.log(np.arange(1, count + 1))
+    far, near = APART[count]
+    truth = rng.normal(0, near, (POPULATION, count)) + tail - tail.mean()
+    for level in range(tree.top):
+        own = np.where(tree.above[:, level] < 0, len(tree.nodes) + np.arange(count), tree.above[:, level])
+        spread = far if level == tree.top - 1 else near
+        truth += rng.normal(0, spread, (POPULATION, len(tree.nodes) + count))[:, own]
+    chances = calibrated(truth, 1.0).astype(np.float64)
+    chances = (1 - networks.wrong_labels) * chances + networks.wrong_labels / count
+    own_logits = _seen(rng, truth, networks, networks.heat, networks.uneven, networks.noise)
+    folds = tuple(
+        _seen(rng, truth, networks, networks.fold_heat, networks.fold_uneven, networks.fold_noise) for _ in range(2)
+    )
+    return World(chances, own_logits, folds)
+
+
+@dataclass
+class Tally:
+    """Draws of one kind, and what became of them: broken promises, and coverages added up."""
+
+    draws: int = 0
+    overall: int = 0
+    any_level: int = 0
+    leaves: int = 0
+    covered: float = 0.0
+    at_leaf: float = 0.0
+    alone: float = 0.0
+
+
+def simulate(draws: int, seed: int) -> dict[tuple[str, float], Tally]:
+    """Draw rows of all worlds, find thresholds with and without the tree, and count."""
+    found: dict[tuple[str, float], Tally] = defaultdict(Tally)
+    for number, networks in enumerate(NETWORKS):
+        for classes in APART:
+            tree, rng = tree_of(classes), np.random.default_rng([seed, number, classes])
+            world = draw_world(rng, networks, tree)
+            for size in SIZES:
+                for turn in range(draws):
+                    fixed = TARGETS[turn % len(TARGETS)] - 0.001 if networks.fixed else None
+                    _draw(rng, world, tree, size, fixed, [found[networks.name, target] for target in TARGETS])
+    return found
+
+
+def _draw(
+    rng: np.random.Generator,
+    world: World,
+    tree: Taxonomy,
+    size: tuple[int, int],
+    fixed: float | None,
+    tallies: list[Tally],
+) -> None:
+    own, others = size
+    judged = [world.logits] * bool(own) + [*world.folds] * bool(others)
+    counts = [own] * bool(own) + [others // len(world.folds)] * (len(world.folds) * bool(others))
+    held = [_drawn(rng, world, tree, logits, count, fixed) for logits, count in zip(judged, counts, strict=True)]
+    empty = _drawn(rng, world, tree, world.logits, 0, fixed)
+    validation, folds = (held[0], held[1:]) if own else (empty, held)
+    with_tree, alone = (fit_confidence(validation, None, folds, tree=one) for one in (tree, None))
+    said = calibrated(world.logits, with_tree.temperature)
+    guesses, known = said.argmax(axis=1), np.ones(len(said), np.bool_)
+    for target, plain, tally in zip(with_tree.targets, alone.targets, tallies, strict=True):
+        if fixed is not None and fixed + 0.001 != target.precision:
+            continue
+        levels = label_levels(said, known, target.thresholds, target.nodes, tree)
+        truth = _chances(world.chances, guesses, tree) if fixed is None else np.full((tree.top + 1, len(said)), fixed)
+        broken = [
+            bool((levels == level).any()) and truth[level][levels == level].mean() < target.precision
+            for level in range(tree.top + 1)
+        ]
+        labelled = np.flatnonzero(levels != REVIEW)
+        tally.draws += 1
+        tally.any_level += any(broken)
+        tally.leaves += broken[0]
+        tally.overall += bool(len(labelled)) and truth[levels[labelled], labelled].mean() < target.precision
+        tally.covered += len(labelled) / len(levels)
+        tally.at_leaf += float((levels == 0).mean())
+        tally.alone += float((label_levels(said, known, plain.thresholds, {}, None) == 0).mean())
+
+
+def _drawn(
+    rng: np.random.Generator, world: World, tree: Taxonomy, logits: np.ndarray, count: int, fixed: float | None
+) -> HeldOutLogits:
+    """Rows as in ``promises.py``; where every row is right just too rarely, the others are right at no level."""
+    held = _held_out(rng, world, logits, count, fixed)
+    if fixed is None:
+        return held
+    stranger = np.array(
+        [
+            next(other for other in range(len(tree.classes)) if _strangers(tree, one, other))
+            for one in range(len(tree.classes))
+        ]
+    )
+    guesses = held.logits.argmax(axis=1)
+    return HeldOutLogits(held.logits, np.where(held.labels == guesses, guesses, stranger[guesses]), held.known)
+
+
+def _strangers(tree: Taxonomy, one: int, other: int) -> bool:
+    ways = [{tree.classes[place], *tree.ancestors(tree.classes[place])} for place in (one, other)]
+    return not ways[0] & ways[1]
+
+
+def _chances(chances: np.ndarray, guesses: np.ndarray, tree: Taxonomy) -> np.ndarray:
+    """Of each level the chance that its answer is right ``(levels, n)``; 0 where there is no node."""
+    rows = np.arange(len(guesses))
+    sums = np.stack(
+        [chances[:, [node in tree.ancestors(name) for name in tree.classes]].sum(axis=1) for node in tree.nodes], 1
+    )
+    above = tree.above[guesses]
+    nodes = [np.where(above[:, level] < 0, 0.0, sums[rows, above[:, level]]) for level in range(tree.top)]
+    return np.stack([chances[rows, guesses], *nodes])
+
+
+def show_simulation(found: dict[tuple[str, float], Tally]) -> None:
+    """A row a network: broken promises at each target, and coverages."""
+    console = Console(width=200)
+    for title, cells in (
+        ("broken overall; at one level or more; of classes", ("overall", "any_level", "leaves")),
+        ("labelled at any level; at the class; without a tree", ("covered", "at_leaf", "alone")),
+    ):
+        table = Table(title, *map(str, TARGETS))
+        for networks in NETWORKS:
+            tallies = [found[networks.name, target] for target in TARGETS]
+            texts = ["; ".join(f"{getattr(one, cell) / max(1, one.draws):.1%}" for cell in cells) for one in tallies]
+            table.add_row(networks.name, *texts)
+        console.print(table)
+    alike = [networks.name for networks in NETWORKS if not networks.unlike]
+    for cell, words in (("overall", "overall"), ("any_level", "at one level or more"), ("leaves", "of classes")):
+        hits, draws = (
+            sum(getattr(found[name, t], kind) for name in alike for t in TARGETS) for kind in (cell, "draws")
+        )
+        low, high = wilson_interval(hits, draws)
+        share = f"{hits:,} of {draws:,}: {hits / draws:.2%} ({low:.2%} to {high:.2%})"
+        console.print(f"broken {words}, networks that are like their folds: {share}")
+
+
+def measure_run(path: Path) -> None:
+    """Thresholds of a finished training with CLOTHING and without, and what they come to on its test photos."""
+    from exporter.load_tensorflow import load_tensorflow
+
+    load_tensorflow()
+    import keras
+
+    from models.statistics.out_of_distribution import DistanceHead
+    from trainer.data.dataset import Split
+    from trainer.judging.figures import AchievedPrecision, distances, realised
+    from trainer.run import open_run
+    from trainer.splits.assigned import read_splits
+
+    run = open_run(path)
+    args, before, limit = run.args(), run.read_confidence(), run.read_confidence().unknown
+    tree = Taxonomy(args.classes, CLOTHING)
+    network = keras.saving.load_model(run.best, compile=False)
+    ends = keras.Model(network.inputs, [network.get_layer(name).output for name in ("logits", "features")])
+    with run.unknown.open("rb") as file:
+        head = DistanceHead.read(file)
+
+    def held_out(split: Split) -> HeldOutLogits:
+        photos = [photo for photo in read_splits(run.splits) if photo.split is split and photo.present]
+        photos = [photo for photo in photos if photo.label in args.classes]
+        pixels = np.stack([preprocess(photo.path.read_bytes(), args.preprocess) for photo in photos])
+        logits, features = ends.predict(pixels, batch_size=32, verbose=0)
+        known = np.ones(len(photos), np.bool_) if limit is None else head.score(features) <= limit.limit
+        return HeldOutLogits(class_logits(logits), np.array([args.classes.index(one.label) for one in photos]), known)
+
+    validation, test = held_out(Split.VAL), held_out(Split.TEST)
+    folds = []
+    for file in sorted(path.glob("folds/*/answers.npz")):
+        with np.load(file) as kept:
+            folds.append(HeldOutLogits(kept["logits"], kept["labels"], kept["known"]))
+    table = Table(
+        f"{path.name}: asked for",
+        "without a tree",
+        "with it",
+        "of these at the class",
+        "above it",
+        "all",
+        title_justify="left",
+    )
+    alone, inside = (fit_confidence(validation, limit, folds, cv=args.pools_folds, tree=one) for one in (None, tree))
+    if abs(alone.temperature / before.temperature - 1) > 0.01:
+        msg = f"Expected what {path} was judged by, its photos or its network have changed."
+        raise SystemExit(msg)
+    said = calibrated(test.logits, alone.temperature)
+    for plain, target in zip(alone.targets, inside.targets, strict=True):
+        flat, found = (
+            realised(said, test.labels, test.known, plain, None),
+            realised(said, test.labels, test.known, target, tree),
+        )
+
+        def words(found: AchievedPrecision) -> str:
+            if found.precision is None:
+                return "none"
+            low, high = found.precision_95
+            right = found.automatic - found.wrong
+            return f"{found.coverage:.1%}: {right} of {found.automatic}, {found.precision:.3f} ({low:.3f}-{high:.3f})"
+
+        table.add_row(
+            f"{target.precision}", words(flat), f"{found.coverage:.1%}", *map(words, found.levels), words(found)
+        )
+    console = Console(width=200)
+    console.print(table)
+    away = distances(said, test.labels, tree)
+    console.print(
+        f"accuracy {np.mean(said.argmax(axis=1) == test.labels):.3f} of {len(test.labels)}; errors by distance: {away}"
+    )
+
+
+def main() -> None:
+    """Simulate, or measure a run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=40, help="of each network, tree and number of rows")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--run", type=Path, action="append", help="a finished training on the clothing photos")
+    arguments = parser.parse_args()
+    for run in arguments.run or ():
+        measure_run(run)
+    if not arguments.run:
+        show_simulation(simulate(arguments.draws, arguments.seed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""A tree of labels: the classes are its leaves, and a node above them says less of a photo and is right more often.
+
+The level of a node is the longest way down from it: 0 of a class, 1 of a node right above classes, and so on. So the
+nodes above a class have different levels, which rise, and a node has the same level whatever the class below it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import DataError
+
+__all__ = ["PATH_MARK", "REVIEW", "Taxonomy", "ancestors", "level_name"]
+
+PATH_MARK: Final = " > "
+"""Between the nodes of a path: ``clothing > shoes > boots``."""
+REVIEW: Final = -1
+"""In the place of a level: the row goes to review."""
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_SHOWN: Final = 10
+
+Levels = npt.NDArray[np.intp]
+
+
+def level_name(level: int) -> str:
+    """Returns what people read: ``leaf``, ``level 1``."""
+    return f"level {level}" if level else "leaf"
+
+
+def ancestors(parents: Mapping[str, str], label: str) -> tuple[str, ...]:
+    """The nodes above a label, the nearest first; ``parents`` is a tree: label → the one above it."""
+    found: list[str] = []
+    while (parent := parents.get(found[-1] if found else label)) is not None:
+        found.append(parent)
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """A tree, or several side by side.
+
+    Attributes:
+        classes: the leaves, in the order of a model's probabilities.
+        parents: node → its parent; those at the top have none.
+
+    Raises:
+        DataError: it is no tree, its leaves are not the classes, or a node is above all of them.
+    """
+
+    classes: tuple[str, ...]
+    parents: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parents", MappingProxyType(dict(self.parents)))
+        self._check()
+
+    def _check(self) -> None:
+        for label in self.parents:
+            self._check_way_up(label)
+        inner, known = set(self.parents.values()), set(self.classes)
+        for label in self.classes:
+            if label in inner:
+                child = next(child for child, parent in self.parents.items() if parent == label)
+                msg = (
+                    f"Expected photos of the tree's leaves only, some have the label {label!r}, which is the parent of "
+                    f"{child!r}; give each of them a leaf's label, or the parent another name."
+                )
+                raise DataError(msg)
+        strangers = [label for label in self.parents if label not in inner | known]
+        if strangers:
+            msg = (
+                f"Expected a class of the photos at each leaf of the tree, found none called {_listed(strangers)}; the "
+                f"classes are {_listed(self.classes)}. Rename or leave out what is not among them."
+            )
+            raise DataError(msg)
+        for node in self.nodes:
+            if all(node in self.ancestors(label) for label in self.classes):
+                msg = (
+                    f"Expected nodes that say something of a photo, all classes are under {node!r}, which is right of "
+                    "any photo; leave out the rows that name it as a parent."
+                )
+                raise DataError(msg)
+
+    def _check_way_up(self, label: str) -> None:
+        way = [label]
+        while (parent := self.parents.get(way[-1])) is not None:
+            way.append(parent)
+            if parent in way[:-1]:
+                circle = " → ".join(way[way.index(parent) :])
+                msg = f"Expected a tree, this is a circle of parents: {circle}; mend one of these rows."
+                raise DataError(msg)
+
+    def ancestors(self, label: str) -> tuple[str, ...]:
+        """The nodes above a label, the nearest first."""
+        return ancestors(self.parents, label)
+
+    def path(self, label: str) -> str:
+        """The whole way down to a label: ``clothing > shoes > boots``."""
+        return PATH_MARK.join((*reversed(self.ancestors(label)), label))
+
+    def is_under(self, label: str, node: str) -> bool:
+        """Whether a node is the label itself, or above it."""
+        return label == node or node in self.ancestors(label)
+
+    @cached_property
+    def level(self) -> Mapping[str, int]:
+        """Node, classes among them → its level."""
+        found = dict.fromkeys(self.classes, 0)
+        for label in self.classes:
+            for height, node in enumerate(self.ancestors(label), start=1):
+                found[node] = max(found.get(node, 0), height)
+        return MappingProxyType(found)
+
+    @cached_property
+    def nodes(self) -> tuple[str, ...]:
+        """All nodes above classes, by level and name."""
+        return tuple(sorted(set(self.parents.values()), key=lambda node: (self.level[node], node)))
+
+    @property
+    def top(self) -> int:
+        """The highest level; 0 where no class has a parent."""
+        return max(self.level.values())
+
+    @cached_property
+    def above(self) -> Levels:
+        """Of each class the index of the node above it at level 1, 2 …, or -1, ``(classes, top)``."""
+        found = np.full((len(self.classes), self.top), -1, np.intp)
+        for place, label in enumerate(self.classes):
+            for node in self.ancestors(label):
+                found[place, self.level[node] - 1] = self.nodes.index(node)
+        return found
+
+    @cached_property
+    def _spans(self) -> tuple[Levels, Levels, Levels]:
+        """Classes in an order in which those of each node follow each other; where each node's begin, and end."""
+        order = sorted(range(len(self.classes)), key=lambda place: (*reversed(self.ancestors(self.classes[place])), ""))
+        inside = [[node in self.ancestors(self.classes[place]) for place in order] for node in self.nodes]
+        starts = [row.index(True) for row in inside]
+        ends = [start + sum(row) for start, row in zip(starts, inside, strict=True)]
+        return np.array(order, np.intp), np.array(starts, np.intp), np.array(ends, np.intp)
+
+    def probabilities(self, of_classes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Of each node the sum over its classes, ``(n, nodes)``; a row's do not depend on the other rows."""
+        order, starts, ends = self._spans
+        sums = np.zeros((len(of_classes), len(order) + 1))
+        np.cumsum(of_classes[:, order], axis=1, dtype=np.float64, out=sums[:, 1:])
+        return (sums[:, ends] - sums[:, starts]).clip(0.0, 1.0).astype(np.float32)
+
+    def is_right(
+        self, guesses: npt.NDArray[np.integer], truths: npt.NDArray[np.integer], level: int
+    ) -> npt.NDArray[np.bool_]:
+        """Whether the nodes above two classes at a level are the same, ``bool (n,)``; of each row two class indices.
+
+        Without a node at that level it is ``False``.
+        """
+        if not level:
+            return np.asarray(guesses == truths)
+        node = self.above[guesses, level - 1]
+        return np.asarray((node >= 0) & (node == self.above[truths, level - 1]))
+
+    def distances(self, guesses: npt.NDArray[np.integer], truths: npt.NDArray[np.integer]) -> Levels:
+        """Edges from each true class up to the first node that the guess is under, too; 0 where the guess is right.
+
+        All trees meet in one point above their tops.
+        """
+        known: dict[tuple[int, int], int] = {}
+        for guess, truth in {*zip(guesses.tolist(), truths.tolist(), strict=True)}:
+            theirs = {self.classes[guess], *self.ancestors(self.classes[guess])}
+            way = (self.classes[truth], *self.ancestors(self.classes[truth]))
+            known[guess, truth] = next((edges for edges, node in enumerate(way) if node in theirs), len(way))
+        pairs = zip(guesses.tolist(), truths.tolist(), strict=True)
+        return np.array([known[pair] for pair in pairs], np.intp)
+
+    def limited_to(self, classes: Sequence[str], renamed: Mapping[str, str] = NOTHING) -> "Taxonomy | None":
+        """The same tree for other classes, some ``renamed`` (old name → new); None if nothing is left of it.
+
+        Classes that it lacks are at the top; branches without any go, and so do nodes that are above all of them.
+        """
+        if renamed:
+            before = tuple(dict.fromkeys(renamed.get(label, label) for label in self.classes))
+            edges = {renamed.get(label, label): renamed.get(up, up) for label, up in self.parents.items()}
+            return Taxonomy(before, edges).limited_to(classes)
+        shared = set.intersection(*(set(self.ancestors(label)) for label in classes))
+        edges = {child: parent for label in classes for child, parent in self._edges(label)}
+        parents = {child: parent for child, parent in edges.items() if parent not in shared}
+        return Taxonomy(tuple(classes), parents) if parents else None
+
+    def _edges(self, label: str) -> list[tuple[str, str]]:
+        return list(pairwise((label, *self.ancestors(label))))
+
+
+def _listed(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    return ", ".join(map(repr, labels[:_SHOWN])) + more

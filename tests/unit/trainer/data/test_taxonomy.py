@@ -1,0 +1,97 @@
+import re
+
+import pytest
+
+from models.errors import DataError, InputError
+from trainer.data.dataset import read_dataset
+from trainer.data.taxonomy import read_parents, taxonomy_of
+from trainer.request import TableOptions
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A CSV of labelled photos with these labels."""
+
+    def write(*labels, column="label"):
+        path = tmp_path / "shop.csv"
+        rows = (f"{number}.jpg;{label}" for number, label in enumerate(labels))
+        path.write_text("\n".join([f"image;{column}", *rows]))
+        return path
+
+    return write
+
+
+def written(tmp_path, *rows, header="label,parent"):
+    path = tmp_path / "tree.csv"
+    path.write_text("\n".join([header, *rows]))
+    return path
+
+
+@pytest.mark.parametrize("column", ["label", "kind"])
+def test_labels_like_paths_are_classes_by_their_last_name(shop, column):
+    path = shop("worn > shoes > boots", "worn > shoes >  sandals", "hat", "worn > shoes > boots", column=column)
+    asked = TableOptions(label_column=None if column == "label" else column)
+    dataset = read_dataset(path, asked)
+    assert dataset.classes == ("boots", "hat", "sandals")
+    assert [photo.label for photo in dataset.photos] == ["boots", "sandals", "hat", "boots"]
+    assert taxonomy_of(dataset, None).path("sandals") == "worn > shoes > sandals"
+
+
+def test_without_paths_or_a_file_there_is_no_tree(shop):
+    dataset = read_dataset(shop("hat", "a>b", "5 >"))
+    assert dataset.classes == ("5 >", "a>b", "hat")
+    assert taxonomy_of(dataset, None) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (("shoes > other", "hats > other"), "'other' is under 'shoes' and 'hats'"),
+        (("shoes > boots", "shoes"), "some have the label 'shoes', which is the parent of 'boots'"),
+        (("shoes >  > boots", "hat"), "Expected names around each ' > ' in row 1"),
+        (("a > b > a", "hat"), "circle of parents: b → a → b"),
+    ],
+)
+def test_labels_that_are_no_tree_are_refused(shop, labels, said):
+    with pytest.raises(DataError, match=re.escape(said)):
+        taxonomy_of(read_dataset(shop(*labels)), None)
+
+
+def test_a_file_gives_each_label_its_parent(tmp_path, shop):
+    path = written(
+        tmp_path, "1,boots,shoes", "2,boots,shoes", "3,sandals, shoes ", "4,shoes,", "5,hat,", header="n,label,parent"
+    )
+    tree = taxonomy_of(read_dataset(shop("boots", "sandals", "hat")), read_parents(path))
+    assert dict(tree.parents) == {"boots": "shoes", "sandals": "shoes"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["boots,shoes", "boots,hats"], "'boots' is under 'shoes' and 'hats'"),
+        (["boots,shoes", "boots,"], "'boots' is under 'shoes' and nothing"),
+        ([",shoes"], "Expected a label in row 1"),
+        (["_none,shoes"], "got _none, the label of no product"),
+        (["boots,shoes"], "Expected every class in the tree, 'hat' is not in it"),
+        (["boots,shoes", "hat,", "boot,shoes"], "found none called 'boot'"),
+        (["boots,shoes", "hat,", "belt,"], "found none called 'belt'"),
+        (["boots,hat", "hat,"], "some have the label 'hat', which is the parent of 'boots'"),
+        (["boots,", "hat,"], "Expected a parent in some row"),
+        (["boots,all", "hat,all"], "all classes are under 'all'"),
+    ],
+)
+def test_a_file_that_is_no_tree_of_the_classes_is_refused(tmp_path, shop, rows, said):
+    with pytest.raises(DataError, match=re.escape(said)):
+        taxonomy_of(read_dataset(shop("boots", "hat")), read_parents(written(tmp_path, *rows)))
+
+
+def test_two_trees_at_once_are_refused(shop):
+    with pytest.raises(DataError, match=re.escape("(shoes > boots); leave out --taxonomy")):
+        taxonomy_of(read_dataset(shop("shoes > boots", "hat")), {"boots": "shoes", "hat": ""})
+
+
+def test_a_file_that_is_not_there_or_lacks_a_column_is_named(tmp_path):
+    with pytest.raises(InputError, match="check --taxonomy"):
+        read_parents(tmp_path / "tree.csv")
+    with pytest.raises(InputError, match="found name, parent"):
+        read_parents(written(tmp_path, "boots,shoes", header="name,parent"))
