@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from enum import Enum
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,27 +13,33 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hangtag.cli import make_app
+from hangtag.help import arrange
 
 PAGE: Final = Path(__file__).parent / "reference" / "commands.md"
 HEAD: Final = """# Commands
 
 <!-- Written by docs/commands.py from the commands themselves: edit their help, then run `make docs`. -->
 
-`hangtag COMMAND --help` says the same in your terminal. `hangtag --install-completion` teaches your shell to complete
-commands and options. What a command returns to the shell stands under [exit statuses](../formats.md#exit-statuses).
+`hangtag COMMAND --help-all` says the same in your terminal; `--help` leaves rare options out.
+`hangtag --install-completion` teaches your shell to complete commands and options. What a command returns to the shell
+stands under [exit statuses](../formats.md#exit-statuses).
 
-| command | what it does |
-|---|---|
+| task | command | what it does |
+|---|---|---|
 """
-WORDS: Final = {"int": "N", "float": "X", "Path": "PATH", "str": "TEXT"}
 Command = Any
 """A Typer command, group or parameter: Typer keeps its own copy of Click, without types."""
 
 
 def page() -> str:
     """The whole page."""
-    commands = list(walk(typer.main.get_command(make_app())))
-    rows = [f"| [`{name}`](#{anchor(name)}) | {cell(first_line(command))} |\n" for name, command in commands]
+    app = typer.main.get_command(make_app())
+    arrange(app, every=True)
+    commands = list(walk(app))
+    rows = [
+        f"| {task_of(command)} | [`{name}`](#{anchor(name)}) | {cell(first_line(command))} |\n"
+        for name, command in commands
+    ]
     return "".join([HEAD, *rows, *(section(name, command) for name, command in commands)])
 
 
@@ -43,6 +50,12 @@ def walk(group: Command, before: str = "hangtag") -> Iterator[tuple[str, Command
         yield full, command
         if hasattr(command, "commands"):
             yield from walk(command, full)
+
+
+def task_of(command: Command) -> str:
+    """The panel of ``hangtag --help`` that it is in; a command of a group is in none."""
+    panel = command.rich_help_panel
+    return panel if isinstance(panel, str) else ""
 
 
 def anchor(name: str) -> str:
@@ -61,9 +74,21 @@ def section(name: str, command: Command) -> str:
     arguments = [param for param in own if not param.opts[0].startswith("-")]
     usage = " ".join([name, *(f"{param.metavar or param.name.upper()}" for param in arguments)])
     options = "[OPTIONS]" if len(own) > len(arguments) else ""
-    rows = [row(param) for param in own]
-    table = "| argument or option | what it means | default |\n|---|---|---|\n" + "".join(rows) if rows else ""
-    return f"\n## {name}\n\n`{f'{usage} {options}'.strip()}`\n\n{told(command.help)}\n{table}"
+    asked = f"\n{command.epilog}\n" if command.epilog else ""
+    tables = "".join(table(panel or "", list(params)) for panel, params in groupby(own, panel_of))
+    return f"\n## {name}\n\n`{f'{usage} {options}'.strip()}`\n\n{told(command.help)}{asked}{tables}"
+
+
+def panel_of(param: Command) -> str | None:
+    """What an option is about, where its command has many; arguments and others are in no panel."""
+    panel = getattr(param, "rich_help_panel", None)
+    return panel if isinstance(panel, str) else None
+
+
+def table(panel: str, params: list[Command]) -> str:
+    """A panel's arguments and options."""
+    head = f"| {panel or 'argument or option'} | what it means | default |\n|---|---|---|\n"
+    return "\n" + head + "".join(row(param) for param in params)
 
 
 def told(text: str) -> str:
@@ -99,10 +124,7 @@ def value_of(param: Command) -> str:
     """What is written behind an option."""
     if param.is_flag:
         return ""
-    kind = param.type_descriptor.annotation
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return "/".join(str(one.value) for one in kind)
-    return str(param.metavar or WORDS.get(getattr(kind, "__name__", ""), "VALUE")).replace("|", "/")
+    return re.sub(r"[|\n]", "/", param.metavar or "")
 
 
 def default_of(param: Command) -> str:
