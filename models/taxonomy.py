@@ -104,9 +104,10 @@ class Taxonomy:
         """The whole way down to a label: ``clothing > shoes > boots``."""
         return PATH_MARK.join((*reversed(self.ancestors(label)), label))
 
-    def is_under(self, label: str, node: str) -> bool:
-        """Whether a node is the label itself, or above it."""
-        return label == node or node in self.ancestors(label)
+    @property
+    def paths(self) -> str:
+        """The whole way down to each class."""
+        return "; ".join(map(self.path, self.classes))
 
     @cached_property
     def level(self) -> Mapping[str, int]:

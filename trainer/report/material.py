@@ -157,6 +157,16 @@ class ReportMaterial:
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your "
             f"photos by itself ({interval} with 95% confidence) and sends the others to a person."
+            f"{self._in_tree(target)}"
+        )
+
+    @staticmethod
+    def _in_tree(target: PrecisionTarget) -> str:
+        """What of that is of classes, where there is a tree above them."""
+        if not target.level_coverage:
+            return ""
+        return (
+            f" With a class it labels about {rounded(target.level_coverage[0])}, the rest of these with a label above."
         )
 
     def _interval_of(self, coverage: float) -> Interval:

@@ -27,7 +27,7 @@ from trainer.report.material import ReportMaterial, Speed
 from trainer.run import EpochFigures, RunState
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["SIDE", "hot_corner", "judge", "made", "noise", "target_of", "with_outcome"]
+__all__ = ["SIDE", "hot_corner", "in_tree", "judge", "made", "noise", "target_of", "with_outcome"]
 
 SIDE = 48
 TEMPERATURE = 1.5
@@ -185,3 +185,13 @@ def with_outcome(material: ReportMaterial, **changes: object) -> ReportMaterial:
     came = PerSplit(val=material.realised(target, Judged.VAL), test=found.model_copy(update=changes))
     table = material.evaluation.coverage_at_precision | {f"{target.precision:.2f}": came}
     return replace(material, evaluation=material.evaluation.model_copy(update={"coverage_at_precision": table}))
+
+
+def in_tree(material: ReportMaterial, node: str = "worn") -> ReportMaterial:
+    """The same training with its first two classes under a node, which is sure from 0.6 on."""
+    args = material.args.model_copy(update={"taxonomy": dict.fromkeys(material.args.classes[:2], node)})
+    levels = {"nodes": {node: 0.6}, "level_coverage": (0.5, 0.2)}
+    targets = tuple(target.model_copy(update=levels) for target in material.confidence.targets)
+    confidence = material.confidence.model_copy(update={"targets": targets})
+    evaluation = evaluate(args.classes, confidence, material.judged, tree=args.tree)
+    return replace(material, args=args, confidence=confidence, evaluation=evaluation)

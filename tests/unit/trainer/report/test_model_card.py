@@ -2,7 +2,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from tests.unit.trainer.report.materials import made
+from tests.unit.trainer.report.materials import in_tree, made
 from trainer.data.dataset import Exclusion, Split
 from trainer.report.model_card import model_card
 from trainer.run import RunState
@@ -109,3 +109,10 @@ def test_what_photos_without_labels_brought_is_said(taught) -> None:
         found = taught(kept=kept)
         assert found.sentence in model_card(replace(made(), self_training=found)).replace("\n", " ")
     assert "without labels" not in model_card(made())
+
+
+def test_a_card_of_a_tree_names_every_path_and_what_each_level_came_to() -> None:
+    card = model_card(in_tree(made()))
+    assert "They are leaves of a tree: worn \\> dress; worn \\> hat; shoes.\n\nA photo whose" in card
+    assert "| 98% | level 1 | 20% |" in card
+    assert "leaves of a tree" not in model_card(made())

@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from tests.html_page import NASTY, Page, check_harmless
-from tests.unit.trainer.report.materials import made, noise, with_outcome
+from tests.unit.trainer.report.materials import in_tree, made, noise, with_outcome
 from trainer.data.dataset import Exclusion
 from trainer.judging.evaluate import CrossValidated, Judged, PerSplit
 from trainer.report.material import ReportMaterial
@@ -365,3 +365,20 @@ def test_what_photos_without_labels_brought_is_said_in_the_colour_of_its_outcome
         said = "".join(f"<p>{sentence}</p>" for sentence in found.sentences)
         assert f'<div class="said {colour}">{said}' in report_page(replace(shop, self_training=found))
     assert "--unlabelled" not in report_page(shop)
+
+
+def test_of_a_tree_each_level_and_how_far_off_errors_are_is_told() -> None:
+    material = in_tree(made())
+    section = part(report_page(material), "thresholds")
+    levels = section[section.index("By level of the tree") : section.index("By class")]
+    achieved = material.evaluation.coverage_at_precision["0.98"].test.levels
+    assert all(one.automatic for one in achieved)
+    assert f"{achieved[1].automatic} photos, " in levels
+    assert levels.count("level 1") == levels.count("leaf") == 5
+    assert "by the edges from the true one to what both share: " in levels
+    assert "With a class it labels about 50%, the rest of these with a label above." in section
+    assert "By level of the tree" not in report_page(made())
+
+
+def test_a_label_above_classes_is_text_whatever_it_is() -> None:
+    check_harmless(report_page(in_tree(made(), NASTY)))
