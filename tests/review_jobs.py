@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -28,6 +28,7 @@ class Row:
     Attributes:
         photo: rows with the same number have the same photo.
         category: what the catalogue says.
+        above: the label above its likeliest class that it was given, if any.
     """
 
     photo: int
@@ -36,6 +37,7 @@ class Row:
     status: Status = Status.REVIEW
     category: str = ""
     product: str = ""
+    above: str = ""
 
 
 def doubtful(count: int, first: int = 0) -> list[Row]:
@@ -88,4 +90,6 @@ def _result(row: Row) -> RowResult:
     rest = (1 - row.confidence) / len(others)
     best = ((row.label, row.confidence), *((name, rest) for name in others))
     reason = ReviewReason.THRESHOLD if row.status is Status.REVIEW else None
-    return RowResult(row.label, row.confidence, row.status, None, None, best, sha256_of(row.photo), MODEL, reason)
+    found = RowResult(row.label, row.confidence, row.status, None, None, best, sha256_of(row.photo), MODEL, reason)
+    above = {"label": row.above, "confidence": 0.96875, "label_level": 1, "leaf_guess": row.label}
+    return replace(found, **above) if row.above else found

@@ -27,7 +27,7 @@ from worker.merging.merge import in_runs
 from worker.merging.output import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer
 from worker.places import cell_texts, is_elsewhere, is_url
 from worker.receipt import Audit, finished_receipt
-from worker.results import RESULT_SCHEMA, Status
+from worker.results import RESULT_SCHEMA, Status, result_schema
 from worker.scratch import scratch_folder
 from worker.sources.parquet import read_parquet
 from worker.sources.readers import Reader, read_delimited, read_jsonl
@@ -233,7 +233,7 @@ class _Correcting:
             raise InputError(msg)
         self._added = [_free_name(self._prefix + name, schema.names) for name in _ADDED]
         self.schema = pa.schema([*schema, *(pa.field(name, pa.string()) for name in self._added)])
-        self.harmless = frozenset({*(self._prefix + name for name in RESULT_SCHEMA.names), *self._added})
+        self.harmless = frozenset({*(self._prefix + name for name in result_schema(tree=True).names), *self._added})
         self.counts: Counter[str] = Counter()
         self._as_read = unguarded if result.suffix.lower() == ".csv" else str
         self._verdicts = _VerdictColumns(verdicts)

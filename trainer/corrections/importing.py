@@ -47,6 +47,7 @@ class ImportOptions:
         image_root: where relative paths start. Default: as the job or the run beside the file says, else its folder.
         prefix: of the columns that Hangtag has added.
         new_labels: labels that are new on purpose, though they look like typing errors of known ones.
+        above_classes: labels above the classes of a tree, which no photo can be given. Default: as the job beside says.
     """
 
     reviewer: str | None = None
@@ -54,6 +55,7 @@ class ImportOptions:
     image_root: Path | None = None
     prefix: str = ""
     new_labels: tuple[str, ...] = ()
+    above_classes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def _as_the_files_beside_say(file: Path, options: ImportOptions) -> ImportOption
         image_root=options.image_root or root,
         image_column=options.image_column or (column if column in names else None),
         prefix=options.prefix or (prefix if f"{prefix}{CORRECT_LABEL}" in names else ""),
+        above_classes=frozenset((job.model.taxonomy or {}).values()),
     )
 
 
@@ -226,6 +229,8 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
             hint = "; pass --reviewer NAME" if "expected a reviewer" in str(error) else ""
             wrong.append((number, f"{error}{hint}"))
             continue
+        if vote.label in options.above_classes:
+            wrong.append((number, f"expected a class, {vote.label!r} is a label above classes"))
         if vote.is_ahead(now):
             wrong.append((number, f"expected a time in the past, got {vote.at.isoformat()} in at"))
         (timed if "at" in given else untimed).append(vote)

@@ -185,6 +185,9 @@ class Review:
         if answer.kind is AnswerKind.LABEL and answer.label not in self._labels and not answer.new:
             msg = f"Expected one of the {len(self._labels):,} classes, got {answer.label[:80]!r}; say that it is new."
             raise ValueError(msg)
+        if answer.kind is AnswerKind.LABEL and answer.label in self.questions.parents.values():
+            msg = f"Expected a class, {answer.label[:80]!r} is a label above classes; give one of those under it."
+            raise ValueError(msg)
         statement = self._statement(question, reviewer, answer)
         said = self.queue.said(question)
         last = said.get(reviewer)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.storage.storage import FolderStorage
-from tests.review_jobs import CLASSES, Row, doubtful, labelled_job, sha256_of
+from tests.review_jobs import CLASSES, PIN, Row, doubtful, labelled_job, sha256_of
 from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.votes import Vote
 from web.jobs import JobIndex
@@ -66,6 +66,18 @@ class TestQuestions:
         first = questions.get(0)
         assert (first["row"], first["label"], first["reason"]) == (0, "boots", "threshold")
         assert [best["label"] for best in first["top_k"]] == ["boots", "hats", "shoes"]
+
+    def test_of_a_label_above_classes_the_likeliest_class_is_asked_about(self, tmp_path: Path, clock: Clock) -> None:
+        """As an audit asks about rows that were labelled; the row is right if its label is above the answer."""
+        pin = PIN.model_copy(update={"taxonomy": {"boots": "worn", "hats": "worn"}})
+        rows = [Row(n, "boots", 0.5, Status.LABELED, above="worn") for n in range(3)]
+        result = labelled_job(tmp_path / "shop", rows, pin=pin)
+        questions = load_questions(open_job(FolderStorage(result.with_name("labels.parquet.job"))), rows=[0, 1, 2])
+        assert [questions.get(0)[name] for name in ("label", "confidence", "given")] == ["boots", 0.5, "worn"]
+        queue = ReviewQueue(questions, clock)
+        for photo, label in enumerate(("boots", "hats", "shoes")):
+            queue.say(vote(clock, photo, label))
+        assert queue.progress("anna", USUAL).right == pytest.approx(2 / 3)
 
     def test_a_question_counts_the_products_that_have_its_photo(self, tmp_path: Path) -> None:
         rows = [Row(0, product="a"), Row(0, product="b"), Row(0, product="b"), Row(1, product="a")]

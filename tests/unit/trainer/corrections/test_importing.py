@@ -233,6 +233,13 @@ def test_paths_start_where_the_job_beside_the_file_says(tmp_path: Path) -> None:
     assert (other.root, len(other.lost)) == (None, 2)
 
 
+def test_a_label_above_classes_is_no_answer(tmp_path: Path) -> None:
+    model = SPEC.model.model_copy(update={"taxonomy": {"boots": "shoes", "sandals": "shoes"}})
+    (tmp_path / "job.json").write_text(SPEC.model_copy(update={"model": model}).model_dump_json())
+    with pytest.raises(InputError, match="row 2: expected a class, 'shoes' is a label above classes"):
+        imported(tmp_path, "image,label\n1.jpg,boots\n2.jpg,shoes\n")
+
+
 def test_paths_of_a_file_of_a_run_start_at_its_data(tmp_path: Path) -> None:
     text = shop_photos(tmp_path)
     Run(tmp_path).write_args(ARGS.model_copy(update={"data": str(tmp_path / "photos")}))
