@@ -10,9 +10,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["default_cache", "python_command", "python_environment", "usable_cores", "use_own_temporary_folder"]
+__all__ = [
+    "default_cache",
+    "python_command",
+    "python_environment",
+    "reuse_memory",
+    "usable_cores",
+    "use_own_temporary_folder",
+]
 
 _PREFIX: Final = "hangtag-process-"
+_TRIM, _MAP = -1, -3
+"""``M_TRIM_THRESHOLD`` and ``M_MMAP_THRESHOLD`` of glibc's ``mallopt(3)``."""
+_REUSED_BYTES: Final = 32 * 1024**2
 
 
 def default_cache() -> Path:
@@ -36,6 +46,19 @@ def python_environment() -> dict[str, str]:
     packages = str(Path(__file__).parents[1])
     paths = [packages, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def reuse_memory() -> None:
+    """Have the memory of one photo used for the next, in a process that decodes many.
+
+    By default glibc gives it back each time, and asks for it again: thousands of page faults a photo, a quarter of the
+    time of a WebP. At most 64 MiB are kept, and none of a block of more than 32 MiB.
+    """
+    import ctypes  # most commands need none
+
+    with suppress(OSError, AttributeError):  # another C library
+        for parameter, size in ((_MAP, _REUSED_BYTES), (_TRIM, 2 * _REUSED_BYTES)):
+            ctypes.CDLL(None).mallopt(parameter, size)
 
 
 def use_own_temporary_folder() -> None:

@@ -27,7 +27,7 @@ from models.classifier import Classifier
 from models.decision import Prediction, Scores
 from models.errors import HangtagError, ImageError, ImageFault, InputError
 from models.preprocess import Pixels, preprocess
-from models.process import python_command, python_environment
+from models.process import python_command, python_environment, reuse_memory
 from models.reference import ModelReference
 from models.text import printable
 from worker.labelling.process_pool import take_streams
@@ -276,6 +276,7 @@ def main(model: str, timeout_s: str) -> None:
     """Load and verify the model, and answer batches until stdin closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the server, which ends its processes
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
+    reuse_memory()
     with take_streams() as replies:
         try:
             classifier = load_verified(Path(model), say=lambda words: print(printable(words), file=sys.stderr))

@@ -128,7 +128,8 @@ def _shines_through(image: Image.Image) -> bool:
 def _seen(image: Image.Image) -> dict[str, Any]:
     pixels = np.asarray(image).reshape(-1, 3)
     sampled = pixels[:: -(-len(pixels) // SAMPLED)].astype(np.float32)
-    low, high = np.percentile(np.sqrt(sampled**2 @ _BRIGHTNESS) / 255, [5, 99])
+    sampled *= sampled
+    low, high = np.percentile(np.sqrt(sampled @ _BRIGHTNESS) / 255, [5, 99])
     ratio = max(1.0, max(image.size) / _BLUR_SIDE)
     reduced = (
         image.resize((max(1, int(image.width // ratio)), max(1, int(image.height // ratio)))) if ratio > 1 else image

@@ -19,6 +19,7 @@ from typing import Any, Final
 from models.errors import ImageError
 from models.photo import read_photo
 from models.preprocess import PreprocessSpec, preprocess
+from models.process import reuse_memory
 from trainer.data.image_statistics import fault_of, measure_photo
 from worker.labelling.process_pool import take_streams
 
@@ -30,6 +31,7 @@ def main(arrays_file: str, timeout_s: str, spec_json: str = "") -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    reuse_memory()
     spec = PreprocessSpec.model_validate_json(spec_json) if spec_json else None
     with take_streams() as replies, Path(arrays_file).open("r+b") as arrays:
         replies.write('{"ready": true}\n')

@@ -20,6 +20,7 @@ from typing import Any, Final, TextIO
 
 from models.classifier import Classifier
 from models.errors import HangtagError, JobError
+from models.process import reuse_memory
 from models.storage.storage import FolderStorage
 from worker.earlier.results import open_earlier_results
 from worker.job import Job, open_job
@@ -102,6 +103,7 @@ def main() -> int:
     """Label chunks until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    reuse_memory()
     replies = take_streams()
     greeting = sys.stdin.readline()  # nothing follows it before this process is ready
     if not greeting:

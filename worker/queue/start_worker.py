@@ -28,7 +28,7 @@ from kombu import Connection
 from kombu.asynchronous import get_event_loop
 
 from models.errors import ExitCode, JobError
-from models.process import use_own_temporary_folder
+from models.process import reuse_memory, use_own_temporary_folder
 from models.storage.storage import open_storage
 from worker.events import log_event, start_logging
 from worker.jobs import Jobs
@@ -120,6 +120,7 @@ def _prepare_process(**_: object) -> None:
     _silence(1)
     _silence(2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    reuse_memory()
     log_event("slot_started", slot=current_process().index, pid=os.getpid())
 
 

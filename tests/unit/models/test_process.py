@@ -105,3 +105,24 @@ def test_the_cache_is_where_the_desktop_wants_caches(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/ada")
     assert default_cache() == Path("/home/ada/.cache/hangtag")
+
+
+REUSE = """
+import resource
+from models.process import reuse_memory
+if {reused}: reuse_memory()
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+before = faults()
+for _ in range(20):
+    photo = [bytearray(1 << 20) for _ in range(8)]
+    del photo
+print(faults() - before)
+"""
+
+
+def test_the_memory_of_one_photo_is_used_for_the_next() -> None:
+    usual, reused = (
+        int(subprocess.check_output([sys.executable, "-P", "-c", REUSE.format(reused=way)], env=python_environment()))
+        for way in (False, True)
+    )
+    assert reused < usual / 4
