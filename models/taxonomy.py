@@ -79,13 +79,12 @@ class Taxonomy:
                 f"classes are {_listed(self.classes)}. Rename or leave out what is not among them."
             )
             raise DataError(msg)
-        for node in self.nodes:
-            if all(node in self.ancestors(label) for label in self.classes):
-                msg = (
-                    f"Expected nodes that say something of a photo, all classes are under {node!r}, which is right of "
-                    "any photo; leave out the rows that name it as a parent."
-                )
-                raise DataError(msg)
+        for node in sorted(set.intersection(*(set(self.ancestors(label)) for label in self.classes))):
+            msg = (
+                f"Expected nodes that say something of a photo, all classes are under {node!r}, which is right of "
+                "any photo; leave out the rows that name it as a parent."
+            )
+            raise DataError(msg)
 
     def _check_way_up(self, label: str) -> None:
         way = [label]
@@ -140,8 +139,9 @@ class Taxonomy:
     @cached_property
     def _spans(self) -> tuple[Levels, Levels, Levels]:
         """Classes in an order in which those of each node follow each other; where each node's begin, and end."""
-        order = sorted(range(len(self.classes)), key=lambda place: (*reversed(self.ancestors(self.classes[place])), ""))
-        inside = [[node in self.ancestors(self.classes[place]) for place in order] for node in self.nodes]
+        ways = [self.ancestors(label) for label in self.classes]
+        order = sorted(range(len(ways)), key=lambda place: (*reversed(ways[place]), ""))
+        inside = [[node in ways[place] for place in order] for node in self.nodes]
         starts = [row.index(True) for row in inside]
         ends = [start + sum(row) for start, row in zip(starts, inside, strict=True)]
         return np.array(order, np.intp), np.array(starts, np.intp), np.array(ends, np.intp)
