@@ -11,6 +11,7 @@ from trainer.retrain.config import CatalogueSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
+from trainer.run import Run
 from worker.owner import Owner
 
 
@@ -215,3 +216,26 @@ def test_old_cycles_keep_what_tells_of_them(shop: PaperShop) -> None:
     }
     assert (shop.cycle(3) / "run").is_dir()
     assert (shop.cycle(3) / "catalogue").is_dir()
+
+
+def test_a_challenger_has_the_champions_tree_and_new_classes_are_at_the_top(shop: PaperShop) -> None:
+    file = shop.registry.training("shop", 1, "args.json")
+    args = Run(file.parent).args()
+    tree = {"boots": "shoes", "sandals": "shoes", "shoes": "worn"}
+    kept = args.model_copy(update={"classes": ("boots", "hats", "sandals"), "taxonomy": tree})
+    file.chmod(0o644)
+    file.write_text(kept.model_dump_json())
+    shop.put([*photo_rows(0, 33), ("/photos/99.jpg", "scarves")])
+    shop.run()
+    assert shop.requests[-1].parents == {"boots": "shoes", "shoes": "worn", "hats": "", "scarves": ""}
+
+
+def test_a_tree_of_the_settings_overrules_the_champions(shop: PaperShop, tmp_path: Path) -> None:
+    (tmp_path / "tree.csv").write_text("label,parent\nboots,shoes\nhats,\n")
+    shop.run(config=shop.asked(train=TrainSettings(taxonomy=tmp_path / "tree.csv")))
+    assert shop.requests[-1].parents == {"boots": "shoes", "hats": ""}
+
+
+def test_without_a_tree_there_is_none(shop: PaperShop) -> None:
+    shop.run()
+    assert shop.requests[-1].parents is None
