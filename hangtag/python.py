@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trainer.judging.evaluate import Evaluation
     from trainer.judging.figures import Figures
     from trainer.judging.measure import Measurement
-    from worker.receipt import Receipt
+    from worker.receipt import JobReceipt
 
 __all__ = [
     "CheckReport",
@@ -143,11 +143,16 @@ class LabeledCatalogue(_Made):
     """The result of ``hangtag label``; ``path`` is the file."""
 
     @property
-    def receipt(self) -> "Receipt":
-        """Counts by label, status and reason, errors with examples, speed, and the rule that decided."""
-        from worker.receipt import RECEIPT_FILE, Receipt
+    def receipt(self) -> "JobReceipt":
+        """Counts by label, status and reason, errors with examples, speed, and the rule that decided.
 
-        return Receipt.model_validate_json((self._job / RECEIPT_FILE).read_bytes())
+        Of several models, ``receipt.questions["colour"]`` has this of one; the rest counts rows by their worst status.
+        """
+        from worker.receipt import RECEIPT_FILE, QuestionsReceipt, Receipt
+
+        data = (self._job / RECEIPT_FILE).read_bytes()
+        kind = QuestionsReceipt if "questions" in json.loads(data) else Receipt
+        return kind.model_validate_json(data)
 
     @property
     def page(self) -> Path:
@@ -269,7 +274,8 @@ def label(source: PathLike, model: object, output: PathLike, **options: object) 
 
     Args:
         source: a folder of photos, or a file or URL that names them.
-        model: what :func:`export` gave, a path, or a name of the registry.
+        model: what :func:`export` gave, a path, or a name of the registry; of several, each by the name of its columns:
+            ``{"category": "shop@champion", "colour": "colours@champion"}``.
         output: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
         options: those of ``hangtag label --help``, such as ``precision``, ``image_column``, ``workers``.
 
@@ -278,6 +284,8 @@ def label(source: PathLike, model: object, output: PathLike, **options: object) 
         BundleError: the model is damaged, or disagrees with itself on this machine.
         JobError: another run is at work on it, or no photo at all could be labelled.
     """
+    if isinstance(model, Mapping):
+        model = [f"{name}={os.fspath(one)}" for name, one in model.items()]
     return LabeledCatalogue(_run("label", Path, [source], {"model": model, "output": output, **options}))
 
 

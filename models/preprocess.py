@@ -10,7 +10,7 @@ import hashlib
 import io
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import import_module
@@ -35,6 +35,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "Decode",
+    "EncodedPhoto",
     "Fit",
     "Pixels",
     "PreprocessSpec",
@@ -103,10 +104,36 @@ def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
     Raises:
         ImageError: the bytes are no image, are truncated or damaged, or hold more than ``MAX_PIXELS`` pixels.
     """
-    with opened(data) as image:
-        if spec.decode is Decode.DCT:
-            image.draft(image.mode, _draft_size(image.size, spec))
-        return _pixels(image, spec)
+    return EncodedPhoto(data).pixels(spec)
+
+
+class EncodedPhoto:
+    """A photo's bytes, for models that want them as different pixels: decoded once for all that decode it alike."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._decoded: dict[Hashable, tuple[Image.Image, bytes | None]] = {}
+
+    def pixels(self, spec: PreprocessSpec) -> Pixels:
+        """The pixels that :func:`preprocess` gives, whatever was asked for before; raises what that raises."""
+        with opened(self._data) as image:
+            if spec.decode is Decode.DCT:
+                image.draft(image.mode, _draft_size(image.size, spec))
+            way = _way_of_decoding(image)
+            if way not in self._decoded:
+                self._decoded[way] = _upright_and_ready(image)
+            return _squared(*self._decoded[way], spec)
+
+
+def _way_of_decoding(image: Image.Image) -> Hashable:
+    """Equal for images of the same bytes, opened and perhaps drafted, whose decoders give the same pixels."""
+    from PIL.JpegImagePlugin import JpegImageFile  # Pillow loads it when it opens a first image
+
+    if type(image).draft is Image.Image.draft:
+        return None  # it has one way
+    if type(image).draft is JpegImageFile.draft:
+        return image.size  # its drafts are scaled by 1, 2, 4 or 8
+    return object()  # a plugin's draft may do anything
 
 
 @contextmanager
@@ -180,7 +207,7 @@ def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
         ImageError: the image is truncated, has no pixels, or its pixel format holds no photo (32-bit float).
     """
     with _only_image_errors():
-        return _pixels(image, spec)
+        return _squared(*_upright_and_ready(image), spec)
 
 
 @contextmanager
@@ -197,12 +224,16 @@ def _only_image_errors(data: bytes = b"") -> Iterator[None]:
             raise ImageError(unreadable_words(data, error)) from error
 
 
-def _pixels(image: Image.Image, spec: PreprocessSpec) -> Pixels:
+def _upright_and_ready(image: Image.Image) -> tuple[Image.Image, bytes | None]:
+    """The image as it can be resized, and its colour profile."""
     _check_size(image)
     image.load()
     profile = image.info.get("icc_profile")
-    square = _resized(_ready(_eight_bit(_upright(image))), spec)
-    return np.asarray(_padded(_srgb(_opaque(square), profile), spec.size))
+    return _ready(_eight_bit(_upright(image))), profile
+
+
+def _squared(image: Image.Image, profile: bytes | None, spec: PreprocessSpec) -> Pixels:
+    return np.asarray(_padded(_srgb(_opaque(_resized(image, spec)), profile), spec.size))
 
 
 def fingerprint(spec: PreprocessSpec) -> str:

@@ -12,7 +12,7 @@ from models.preprocess import Pixels, PreprocessSpec
 from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
 from worker.job import Job
 from worker.labelling.chunk import Finished
-from worker.labelling.labeller import Guard, Labeller, run_chunks
+from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
 from worker.photos.source import photos_of
 
 
@@ -36,7 +36,10 @@ def run_chunk(
 ) -> bool:
     """Label a chunk and commit its part; whether this call committed it."""
     finished: list[Finished] = []
-    with closing(photos_of(job)) as photos, Labeller(job, classifier, photos, finished.append, known, guard) as one:
+    with (
+        closing(photos_of(job)) as photos,
+        Labeller(job, [Asked(classifier, known)], photos, finished.append, guard) as one,
+    ):
         run_chunks(one, OneChunk(chunk))
     return finished[0].committed
 

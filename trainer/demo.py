@@ -30,8 +30,9 @@ from trainer.request import Arch, TrainRequest
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress
 from worker.finish import RESULT_FILE, sheet_photo
-from worker.job import JobOptions
+from worker.job import Job, JobOptions
 from worker.jobs import Jobs
+from worker.label import earlier_job
 from worker.receipt import Receipt, SampleRow, finished_receipt
 from worker.receipt_page import receipt_page
 from worker.request import LabelRequest
@@ -75,11 +76,16 @@ def run_demo(
     export_and_show(run, bundle, ExportOptions(int8=True, effort=BRIEF), as_json=False)
     console.rule("5. Label photos it has never seen")
     if queued:
-        receipt, output = _label_on_a_queue(console, out, bundle)
+        job, output = _label_on_a_queue(console, out, bundle)
     else:
         output = out / "labels.parquet"
         request = LabelRequest(source=out / "new-photos", model=bundle, output=output, options=JobOptions())
-        receipt = label_with_progress(request, as_json=False)
+        label_with_progress(request, as_json=False)
+        job = earlier_job(output)
+    receipt = finished_receipt(job)
+    if receipt is None:
+        msg = f"Expected the job in {job.storage.place} to be finished, it is not; hangtag demo starts again."
+        raise JobError(msg)
     sheet, page = out / "contact_sheet.png", out / "index.html"
     photos_shown = _sheet_photos(output, receipt, out / "new-photos")
     draw_contact_sheet(photos_shown, sheet)
@@ -90,8 +96,8 @@ def run_demo(
     replace_file(page, receipt_page(receipt, pictures, photos_shown).encode())
     console.rule("Look at")
     console.print(f"  {sheet}\n  {page}\n  {out / 'check' / 'check.html'}\n  {output}", highlight=False, markup=False)
-    job = f"new-photos --jobs {shlex.quote(str(out / 'jobs'))}" if queued else shlex.quote(str(output))
-    console.say(f"Review the doubtful rows in your browser with: {command()} review {job}")
+    called = f"new-photos --jobs {shlex.quote(str(out / 'jobs'))}" if queued else shlex.quote(str(output))
+    console.say(f"Review the doubtful rows in your browser with: {command()} review {called}")
 
 
 def command() -> str:
@@ -114,7 +120,7 @@ def _request(photos: Path, run: Path, seed: int, epochs: int) -> TrainRequest:
     )
 
 
-def _label_on_a_queue(console: Console, out: Path, bundle: Path) -> tuple[Receipt, Path]:
+def _label_on_a_queue(console: Console, out: Path, bundle: Path) -> tuple[Job, Path]:
     from worker.queue.actions import submit_and_show, watch_job
     from worker.queue.private_redis import private_queue
     from worker.request import SubmitRequest
@@ -126,12 +132,7 @@ def _label_on_a_queue(console: Console, out: Path, bundle: Path) -> tuple[Receip
         request = SubmitRequest(source=out / "new-photos", model=bundle, options=JobOptions(), name="new-photos")
         submit_and_show(request, settings, as_json=False)
         watch_job("new-photos", settings)
-    job = Jobs(FolderStorage(jobs)).find("new-photos")
-    receipt = finished_receipt(job)
-    if receipt is None:
-        msg = f"Expected the job in {jobs} to be finished, it is not; see the logs in {out / 'queue'}."
-        raise JobError(msg)
-    return receipt, jobs / "new-photos" / RESULT_FILE
+    return Jobs(FolderStorage(jobs)).find("new-photos"), jobs / "new-photos" / RESULT_FILE
 
 
 def _make_room(out: Path) -> None:

@@ -24,15 +24,33 @@ class WebJob:
     """A job that the page shows.
 
     Attributes:
-        id: in addresses: the name of a queued job; of a local one its result's name and some digits.
+        id: in addresses: the name of a queued job; of a local one its result's name and some digits; of a question
+            its job's, a dot and its name.
         title: as people read it.
         result: of ``hangtag label``; none for a queued job, whose result lies in its folder.
+        of: the whole job, of a question.
     """
 
     id: str
     title: str
     job: Job
     result: Path | None = None
+    of: "WebJob | None" = None
+
+    @property
+    def whole(self) -> "WebJob":
+        """What is started, cancelled and retried: all questions of a job together."""
+        return self.of or self
+
+    @property
+    def questions(self) -> list["WebJob"]:
+        """Those of a job with named models; each is reviewed by itself."""
+        if not self.job.spec.questions:
+            return []
+        return [
+            WebJob(f"{self.id}.{one.name}", f"{self.title}, {one.name}", one, self.result, self)
+            for one in self.job.questions
+        ]
 
 
 class NoSuchJobError(InputError):
@@ -85,7 +103,13 @@ class JobIndex:
             job = open_job(FolderStorage(job_folder(result)))
             return WebJob(id, result.name, job, result) if job else None
         job = self.queued.get(id) if is_name(id) else None
-        return WebJob(id, id, job) if job else None
+        return WebJob(id, id, job) if job else self._question(id)
+
+    def _question(self, id: str) -> WebJob | None:
+        """A question of a job, by the job's id and its name."""
+        of, dot, name = id.rpartition(".")
+        whole = self.get(of) if dot else None
+        return next((one for one in whole.questions if one.job.name == name), None) if whole else None
 
     def _whole(self, id: str) -> WebJob | None:
         try:

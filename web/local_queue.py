@@ -113,8 +113,7 @@ def label_command(job: Job, result: Path, *more: str) -> list[str]:
     """The command that goes on with a job of ``hangtag label``, as its folder tells it."""
     spec, options = job.spec, job.spec.options
     given = {
-        "--model": job.model.path,
-        "--variant": job.model.variant,
+        "--variant": None if spec.questions else job.model.variant,  # each question goes on with its own
         "--output": str(result),
         "--image-column": spec.image_column,
         "--image-root": spec.image_root,
@@ -127,7 +126,9 @@ def label_command(job: Job, result: Path, *more: str) -> list[str]:
         "--download-timeout": options.download_timeout_s,
         "--per-host": spec.per_host,
     }
-    words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    models = [f"{one.name}={one.model.path}" if one.name else one.model.path for one in job.questions]
+    words = [word for model in models for word in ("--model", model)]
+    words += [word for name, value in given.items() if value is not None for word in (name, str(value))]
     hosts = [word for host in options.allow_hosts or () for word in ("--allow-host", host)]
     safe = ["--excel-safe"] if options.excel_safe else []
     return python_command("hangtag", "label", *words, *hosts, *safe, *more, "--", spec.source)

@@ -1,7 +1,7 @@
 """Starts, cancels, resumes and retries jobs: on the queue, or without Redis on this machine, one after another."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from worker.queue.console import remarks
 from worker.queue.control import Control, QueueStatus, look_around, open_control
 from worker.queue.settings import read_settings
 from worker.queue.submit import new_name, submit
-from worker.receipt import finished_receipt
+from worker.receipt import job_receipt
 from worker.request import SubmitRequest
 from worker.sources.catalogue import Catalogue, open_catalogue
 
@@ -32,13 +32,13 @@ class WantedJob:
 
     Attributes:
         source: a catalogue or a folder of photos, on the server or at a URL; empty with ``upload``.
-        model: a bundle's path, or a name of the registry such as ``shop@champion``.
+        model: a bundle's path, or a name of the registry such as ``shop@champion``; of several, each by its name.
         upload: what :meth:`web.catalogues.Uploads.keep` has called a file that was sent.
         name: of the job; the source's and the time where it is not given.
     """
 
     source: str
-    model: str
+    model: str | Mapping[str, str]
     upload: str | None = None
     name: str | None = None
     image_column: str | None = None
@@ -97,8 +97,8 @@ class JobRunner:
         Raises:
             JobError: it is finished, or a command in a terminal labels it.
         """
-        job = found.job
-        if finished_receipt(job):
+        found, job = found.whole, found.whole.job
+        if job_receipt(job):
             msg = f"{found.title} is finished, there is nothing to cancel."
             raise JobError(msg)
         if found.result and not self.local.knows(found.id):
@@ -106,7 +106,7 @@ class JobRunner:
             raise JobError(msg)
         if found.result is None:
             job.storage.commit(CANCELLED, b"")
-            if finished_receipt(job):  # it was being merged at that moment
+            if job_receipt(job):  # it was being merged at that moment
                 job.storage.delete(CANCELLED)
         self.local.stop(found.id)
 
@@ -116,7 +116,8 @@ class JobRunner:
         Raises:
             JobError: it is finished, or Redis cannot be reached.
         """
-        if finished_receipt(found.job):
+        found = found.whole
+        if job_receipt(found.job):
             msg = f"{found.title} is finished, there is nothing to resume."
             raise JobError(msg)
         self._check_workers(found)
@@ -132,12 +133,14 @@ class JobRunner:
         Raises:
             JobError: it is not finished, no failed row may pass, or Redis cannot be reached.
         """
-        receipt = finished_receipt(found.job)
+        found = found.whole
+        receipt = job_receipt(found.job)
         if receipt is None:
             msg = f"Expected a finished job, {found.title} is not; wait for it, or resume it."
             raise JobError(msg)
         self._check_workers(found)
-        check_promise(found.job.model)
+        for question in found.job.questions:
+            check_promise(question.model)
         if found.result:
             kinds = Counter({kind: errors.count for kind, errors in receipt.errors.items() if kind in RETRYABLE})
         else:
@@ -150,6 +153,7 @@ class JobRunner:
 
     def remarks(self, found: WebJob) -> list[str]:
         """What stands in an unfinished job's way, a line each."""
+        found = found.whole
         if self._by_workers(found):
             with self._control() as control:
                 return remarks(look_around(found.id, control.state), control.jobs.identity())
@@ -165,7 +169,7 @@ class JobRunner:
         if not self._by_workers(found):
             return None
         with self._control() as control:
-            return look_around(found.id, control.state)
+            return look_around(found.whole.id, control.state)
 
     def close(self) -> None:
         """Stop what runs on this machine, and remove what was sent."""
@@ -199,8 +203,13 @@ class JobRunner:
                 look_around(found.id, control.state, lambda: control.reconciler.supply(found.id))
         elif found.result:
             self.local.add(found.id, label_command(found.job, found.result, *more))
-        elif not found.job.cancelled and finished_receipt(found.job) is None:
+        elif not found.job.cancelled and job_receipt(found.job) is None:
             self.local.add(found.id, python_command("worker.label_job", self._jobs.queued.place, found.id))
+
+    def _model(self, wanted: str | Mapping[str, str]) -> str | dict[str, Path | str]:
+        if isinstance(wanted, str):
+            return self.places.checked_model(wanted)
+        return {name: self.places.checked_model(model) for name, model in wanted.items()}
 
     def _request(self, wanted: WantedJob) -> SubmitRequest:
         upload = wanted.upload
@@ -208,7 +217,7 @@ class JobRunner:
         root = wanted.image_root
         return SubmitRequest(
             source=source,
-            model=self.places.checked_model(wanted.model),
+            model=self._model(wanted.model),
             options=JobOptions(
                 precision=wanted.precision,
                 group_column=wanted.group_column or None,

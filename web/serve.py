@@ -116,8 +116,9 @@ def open_review(settings: WebSettings, job: str, audit: int | None, *, browser: 
         raise InputError(msg)
     index = JobIndex(settings.jobs, open_results(settings.results))
     found = next((known for known in index.all() if known.result in settings.results_absolute), None)
-    id = found.id if found else index.find(job).id
-    path = f"/review/{urllib.parse.quote(id)}" + (f"?audit={audit}" if audit else "")
+    found = found or index.find(job)
+    id, page = found.id, "jobs" if found.questions else "review"  # whose page leads to the review of each question
+    path = f"/{page}/{urllib.parse.quote(id)}" + (f"?audit={audit}" if audit else "")
     if _knows(settings, id):
         Console().say(f"Hangtag is at {settings.url}{path}")
         if browser:

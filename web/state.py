@@ -13,7 +13,6 @@ from web.metrics import WebMetrics
 from web.photo_body import PhotoBodies
 from web.photos import CatalogueRows, Pictures
 from web.review.desk import Reviews
-from web.review.left import Answered
 from web.run_jobs import JobRunner
 from web.security import Sessions
 from web.settings import WebSettings
@@ -73,7 +72,7 @@ def make_state(settings: WebSettings) -> WebState:
         reviews,
         PhotoBodies(settings.allow_hosts),
         WebMetrics(classifier),
-        JobBoard(jobs, runner, Answered(reviews.store)),
+        JobBoard(jobs, runner, reviews.answered),
         Comparisons(),
         HeatMaps(classifier),
     )

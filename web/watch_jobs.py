@@ -3,8 +3,9 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import pyarrow as pa
@@ -15,10 +16,11 @@ from web.broadcast import Broadcasts
 from web.jobs import JobIndex, NoSuchJobError, WebJob
 from web.review.left import Answered, RowsLeft
 from web.run_jobs import JobRunner
-from worker.job import RETRYABLE
+from worker.job import RETRYABLE, Job
+from worker.merging.merge import worst_results
 from worker.progress import JobProgress, JobState, ProgressReader
-from worker.receipt import ErrorExample, Receipt, finished_receipt
-from worker.results import latest_parts, part_key, part_work, read_part
+from worker.receipt import ErrorExample, JobReceipt, QuestionsReceipt, Receipt, job_receipt
+from worker.results import latest_parts, part_key, part_work
 
 __all__ = ["JobBoard", "JobCounts", "JobView"]
 
@@ -48,12 +50,12 @@ class JobCounts:
     machines: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, receipt: Receipt) -> "JobCounts":
-        """A finished job's."""
+    def of(cls, receipt: JobReceipt) -> "JobCounts":
+        """A finished job's; labels of several questions are not counted together."""
         return cls(
             receipt.rows,
             Counter(receipt.by_status),
-            Counter(receipt.by_label),
+            Counter(receipt.by_label if isinstance(receipt, Receipt) else {}),
             Counter({kind: found.count for kind, found in receipt.errors.items()}),
             {kind: list(found.examples) for kind, found in receipt.errors.items()},
             Counter(receipt.work.hosts),
@@ -71,9 +73,10 @@ class JobView:
 
     Attributes:
         counts: a copy; nobody changes it.
-        receipt: of a finished job.
+        receipt: of a finished job with one model, or of a question.
         remarks: what stands in its way.
-        left: rows of a finished job that a person should look at, and nobody has.
+        left: rows of a finished job that a person should look at, and nobody has; of all its questions together.
+        questions: of a job with named models.
     """
 
     found: WebJob
@@ -82,6 +85,12 @@ class JobView:
     receipt: Receipt | None = None
     remarks: tuple[str, ...] = ()
     left: int = 0
+    questions: "tuple[JobView, ...]" = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its result and its receipt are there."""
+        return self.state is JobState.FINISHED
 
     @property
     def state(self) -> JobState:
@@ -96,6 +105,8 @@ class JobView:
     @property
     def model(self) -> str:
         """As people call it."""
+        if self.questions:
+            return ", ".join(question.model for question in self.questions)
         named = self.receipt.named if self.receipt else None
         return named.version if named else self.found.job.model.reference.partition("/")[0]
 
@@ -122,9 +133,10 @@ class JobView:
 class _JobReader:
     """Reads one job again and again; each part is opened once."""
 
-    def __init__(self, found: WebJob, answered: Answered) -> None:
+    def __init__(self, found: WebJob, answered: Callable[[Job], Answered]) -> None:
         self.found = found
-        self._left = RowsLeft(found.job, answered)
+        self._questions = [_JobReader(one, answered) for one in found.questions]
+        self._left = RowsLeft(found.job, answered(found.job))
         self.lock = threading.Lock()
         self._progress = ProgressReader(found.job)
         self._counted: dict[int, int] = {}
@@ -133,15 +145,18 @@ class _JobReader:
     def read(self, runner: JobRunner) -> JobView:
         """How far it is now."""
         with self.lock:
-            job = self.found.job
-            receipt = finished_receipt(job)
+            receipt = job_receipt(self.found.job)
             progress = self._progress.read()
+            questions = tuple(one.read(runner) for one in self._questions)
+            if isinstance(receipt, QuestionsReceipt):
+                left = sum(view.left for view in questions)
+                return JobView(self.found, progress, JobCounts.of(receipt), left=left, questions=questions)
             if receipt:
                 return JobView(self.found, progress, JobCounts.of(receipt), receipt, left=self._left.count(receipt))
             self._count()
-            if progress.state is JobState.WAITING and runner.local.is_running(self.found.id):
+            if progress.state is JobState.WAITING and runner.local.is_running(self.found.whole.id):
                 progress = JobProgress(**{**vars(progress), "state": JobState.RUNNING})
-            return JobView(self.found, progress, self._copy())
+            return JobView(self.found, progress, self._copy(), questions=questions)
 
     def _copy(self) -> JobCounts:
         mine = self._counts
@@ -157,7 +172,7 @@ class _JobReader:
     def _count(self) -> None:
         """Count the parts that are new, as many as a second allows; the others have their turn next time."""
         until = time.monotonic() + _BUDGET_S
-        for chunk, retry in sorted(latest_parts(self.found.job.storage.names("parts")).items()):
+        for chunk, retry in sorted(latest_parts(self.found.job.home.names("parts")).items()):
             before = self._counted.get(chunk)
             if before == retry:
                 continue
@@ -170,7 +185,8 @@ class _JobReader:
 
     def _add(self, chunk: int, retry: int, sign: int) -> None:
         job, counts = self.found.job, self._counts
-        part = read_part(job.storage, part_key(chunk, retry), job.spec.id, job.rows_in_chunk(chunk), _COLUMNS)
+        parts = [question.part(chunk, part_key(chunk, retry), _COLUMNS) for question in job.questions]
+        part = worst_results(parts) if job.spec.questions else parts[0]
         columns = [(counts.by_status, "status"), (counts.by_label, "label"), (counts.errors, "error")]
         for counter, name in columns:
             for value, count in Counter(part.column(name).drop_null().to_pylist()).items():
@@ -200,14 +216,14 @@ class JobBoard:
     Args:
         jobs: that are shown.
         runner: knows what is labelled on this machine.
-        answered: photos, whose rows no longer wait for a person.
+        answered: the photos whose rows no longer wait for a person, of a job.
 
     Attributes:
         tables: the table of jobs, as browsers follow it: job → its row; and the line above.
         pages: the parts of a job's page, as browsers follow them; and whether nothing more happens.
     """
 
-    def __init__(self, jobs: JobIndex, runner: JobRunner, answered: Answered) -> None:
+    def __init__(self, jobs: JobIndex, runner: JobRunner, answered: Callable[[Job], Answered]) -> None:
         self._jobs, self._runner, self._answered = jobs, runner, answered
         self.tables: Broadcasts[tuple[dict[str, str], str]] = Broadcasts()
         self.pages: Broadcasts[tuple[dict[str, str], bool]] = Broadcasts()
@@ -245,7 +261,7 @@ class JobBoard:
         view = self._reader(self._jobs.find(id)).read(self._runner)
         if view.is_over:
             return view
-        return JobView(view.found, view.progress, view.counts, None, tuple(self._runner.remarks(view.found)))
+        return replace(view, remarks=tuple(self._runner.remarks(view.found)))
 
     def _is_due(self, id: str) -> bool:
         at, view = self._views.get(id, (0.0, ""))

@@ -20,7 +20,7 @@ from models.decision import ReviewReason
 from worker.finish import PAGE_FILE
 from worker.job import Job
 from worker.receipt import AUDIT_FILE, REVIEW_FILE, Audit, AuditFile, read_audit
-from worker.results import Status, read_part
+from worker.results import Status
 from worker.scratch import scratch_folder
 from worker.sources.readers import read_delimited
 
@@ -63,7 +63,7 @@ def audit_sample(job: Job, rows: int) -> list[AuditRow]:
     keys, found = job.part_keys(), dict[int, AuditRow]()
     for chunk, wanted in by_chunk.items():
         columns = ["label", "confidence", "sha256", "model"]
-        part = read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk), columns)
+        part = job.part(chunk, keys[chunk], columns)
         images = job.chunk_images(chunk)
         for number in wanted:
             place = (number - 1) % job.spec.chunk_rows
@@ -76,7 +76,7 @@ def _drawn(job: Job, rows: int) -> list[int]:
     doubtful = _sent_to_review_by_products(job)
     kept = np.empty(0, np.uint64)
     for chunk, key in sorted(job.part_keys().items()):
-        part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk), ["status"])
+        part = job.part(chunk, key, ["status"])
         labeled = pc.indices_nonzero(pc.equal(part.column("status"), Status.LABELED)).to_numpy()
         numbers = labeled.astype(np.uint64) + np.uint64(chunk * job.spec.chunk_rows + 1)
         kept = _smallest(np.concatenate([kept, numbers[~np.isin(numbers, doubtful)]]), seed, rows)

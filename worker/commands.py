@@ -5,9 +5,9 @@ from typing import Annotated, Final
 
 import typer
 
-from models.options import ModelOption, RegistryOption
+from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY
-from worker.options import SharedOptions, takes_shared_options
+from worker.options import ModelsOption, SharedOptions, models_given, takes_shared_options
 from worker.queue.commands import register as register_queue
 from worker.queue.options import JobsOption, RedisOption
 from worker.registry.commands import register as register_registry
@@ -36,7 +36,7 @@ def label_command(
             "URL.",
         ),
     ],
-    model: ModelOption,
+    model: ModelsOption,
     output: Annotated[Path, typer.Option(help="The result: ends in .parquet, .csv or .jsonl.")],
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
     image_root: Annotated[
@@ -83,6 +83,8 @@ def label_command(
       hangtag label s3://shop/urls.csv --model bundles/shop --output labels.parquet --group-column sku
 
       hangtag label tonight.csv --model bundles/shop --output tonight.parquet --previous yesterday.parquet
+
+      hangtag label shop.csv --model category=shop@champion --model colour=colours@champion --output labels.parquet
     """
     from models.process import usable_cores
     from worker.labelling.process_pool import LABELLING, ProcessPool
@@ -95,7 +97,7 @@ def label_command(
 
         request = LabelRequest(
             source=source,
-            model=model,
+            model=models_given(model),
             output=output,
             options=shared.job_options(excel_safe=excel_safe),
             variant=shared.variant,

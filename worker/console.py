@@ -1,5 +1,6 @@
 """How labelling looks on a terminal."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.markup import escape
@@ -15,7 +16,7 @@ from worker.job import RETRYABLE, ModelPin
 from worker.label import label
 from worker.labelling.process_pool import ProcessPool
 from worker.model import rule_words
-from worker.receipt import Receipt
+from worker.receipt import JobReceipt, QuestionsReceipt, Receipt
 from worker.request import LabelRequest
 from worker.results import Status, photos_text
 
@@ -24,7 +25,7 @@ __all__ = ["label_with_progress", "print_receipt", "say_rule"]
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 
 
-def label_with_progress(request: LabelRequest, *, as_json: bool, processes: ProcessPool | None = None) -> Receipt:
+def label_with_progress(request: LabelRequest, *, as_json: bool, processes: ProcessPool | None = None) -> JobReceipt:
     """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON.
 
     ``processes``: those of :func:`worker.label.label`.
@@ -58,12 +59,17 @@ def label_with_progress(request: LabelRequest, *, as_json: bool, processes: Proc
     return receipt
 
 
-def say_rule(model: ModelPin, console: Console, path: Path | None = None) -> None:
+def say_rule(model: ModelPin, console: Console, path: Path | None = None, question: str = "") -> None:
     """Say what decides which rows are labeled, in yellow if that is not a promised precision.
 
-    ``path``: where the model lies now, to say what it can promise in the place of what was asked for.
+    Args:
+        model: that labels.
+        console: where it is said.
+        path: where the model lies now, to say what it can promise in the place of what was asked for.
+        question: that the model answers, if the job has named models.
     """
-    console.say(rule_words(model, path) if path else model.rule, "" if _is_promised(model) else "yellow")
+    words = rule_words(model, path) if path else model.rule
+    console.say(f"{question}: {words}" if question else words, "" if _is_promised(model) else "yellow")
 
 
 def _is_promised(model: ModelPin) -> bool:
@@ -94,27 +100,20 @@ class _Bar:
         self._progress.update(self._task, completed=done)
 
 
-def print_receipt(receipt: Receipt, console: Console, *, promise: bool = True) -> None:
+def print_receipt(receipt: JobReceipt, console: Console, *, promise: bool = True) -> None:
     """Tables of counts by label and by status, then the rate and where the results are.
 
     ``promise``: whether to say the precision that ruled; that there was none is always said.
     """
-    table = Table(title=number_of(receipt.rows, "row"), title_justify="left")
-    table.add_column("label")
-    table.add_column("rows", justify="right")
-    table.add_column("share", justify="right")
-    for name, count in receipt.by_label.items():
-        table.add_row(escape(name), f"{count:,}", f"{count / receipt.rows:.1%}")
-    table.add_section()
-    for status, count in receipt.by_status.items():
-        table.add_row(Text(status.value, style=_COLOURS[status]), f"{count:,}", f"{count / receipt.rows:.1%}")
-        for reason, reviews in receipt.review_reasons.items() if status is Status.REVIEW else ():
-            table.add_row(f"  {reason.words}", f"{reviews:,}", f"{reviews / receipt.rows:.1%}", style="dim")
-    for kind, errors in receipt.errors.items():
-        table.add_row(f"  {kind}", f"{errors.count:,}", "", style="dim")
-    console.print(table)
-    if receipt.level_words:
-        console.print(receipt.level_words.capitalize(), highlight=False)
+    title = number_of(receipt.rows, "row")
+    if isinstance(receipt, Receipt):
+        console.print(_counts(receipt, title, receipt.by_label))
+        _print_levels(receipt, console)
+    else:
+        for name, own in receipt.questions.items():
+            console.print(_counts(own, name, own.by_label))
+            _print_levels(own, console)
+        console.print(_counts(receipt, title, {}))
     for kind, errors in receipt.errors.items():
         example = errors.examples[0]
         where = f"row {example.row}, {example.image or 'an empty cell'}"
@@ -132,9 +131,38 @@ def print_receipt(receipt: Receipt, console: Console, *, promise: bool = True) -
         console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
     if photos_text(receipt.photos):
         console.print(photos_text(receipt.photos), highlight=False)
-    _print_model(receipt, console, rule=promise or not _is_promised(receipt.model))
-    _print_lists(receipt, console)
+    for name, own in {"": receipt}.items() if isinstance(receipt, Receipt) else receipt.questions.items():
+        if name:
+            console.print(f"[bold]{escape(name)}[/bold]", highlight=False)
+        _print_model(own, console, rule=promise or not _is_promised(own.model))
+        _print_lists(own, console)
+    if isinstance(receipt, QuestionsReceipt):
+        console.say(receipt.promise)
     console.print(f"Results: [bold]{escape(receipt.output)}[/bold]", highlight=False, soft_wrap=True)
+
+
+def _print_levels(receipt: Receipt, console: Console) -> None:
+    if receipt.level_words:
+        console.print(receipt.level_words.capitalize(), highlight=False)
+
+
+def _counts(receipt: JobReceipt, title: str, by_label: Mapping[str, int]) -> Table:
+    """Rows by label, then by status, with the reasons and the errors."""
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("label" if isinstance(receipt, Receipt) else "worst status")
+    table.add_column("rows", justify="right")
+    table.add_column("share", justify="right")
+    for name, count in by_label.items():
+        table.add_row(escape(name), f"{count:,}", f"{count / receipt.rows:.1%}")
+    table.add_section()
+    reasons = receipt.review_reasons if isinstance(receipt, Receipt) else {}
+    for status, count in receipt.by_status.items():
+        table.add_row(Text(status.value, style=_COLOURS[status]), f"{count:,}", f"{count / receipt.rows:.1%}")
+        for reason, reviews in reasons.items() if status is Status.REVIEW else ():
+            table.add_row(f"  {reason.words}", f"{reviews:,}", f"{reviews / receipt.rows:.1%}", style="dim")
+    for kind, errors in receipt.errors.items():
+        table.add_row(f"  {kind}", f"{errors.count:,}", "", style="dim")
+    return table
 
 
 def _print_model(receipt: Receipt, console: Console, *, rule: bool) -> None:

@@ -5,7 +5,7 @@
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -14,19 +14,19 @@ from models.errors import HangtagError, JobError
 from models.storage.storage import open_storage
 from pages.tiles import LabelledPhoto
 from worker.earlier.results import forget_local_cache
-from worker.job import Job, Retry
+from worker.job import QUESTIONS, Job, Retry
 from worker.jobs import Jobs
 from worker.merging.merge import Merged, merge_job, upload_lists
 from worker.model import check_promise
 from worker.places import scheme_of
 from worker.products.by_group import DisagreeingProduct
-from worker.receipt import RECEIPT_FILE, Receipt, RunFigures, SampleRow, finished_receipt
-from worker.receipt_page import ProductPhotos, brought, receipt_page
+from worker.receipt import RECEIPT_FILE, JobReceipt, Receipt, RunFigures, SampleRow, job_receipt
+from worker.receipt_page import ProductPhotos, brought, questions_page, receipt_page
 from worker.results import Status, latest_parts, part_key, read_work
 from worker.scratch import scratch_folder
 from worker.tally import Tally
 
-__all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "finish_job", "sheet_photo", "write_receipt"]
+__all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "end_job", "finish_job", "sheet_photo"]
 
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
@@ -34,7 +34,7 @@ _DRAWING: Final = ".drawing"
 _DRAWING_S: Final = 120.0
 
 
-def finish_job(job: Job) -> Receipt:
+def finish_job(job: Job) -> JobReceipt:
     """Merge a queued job in its own folder; harmless when it is done twice, even at once.
 
     Returns:
@@ -43,7 +43,8 @@ def finish_job(job: Job) -> Receipt:
     Raises:
         JobError: a chunk has no part, a part is damaged, or an earlier Hangtag began the job without a promise.
     """
-    check_promise(job.model)
+    for question in job.questions:
+        check_promise(question.model)
     retry = job.retry()
     missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
     if missing:
@@ -57,10 +58,27 @@ def finish_job(job: Job) -> Receipt:
         job.storage.upload(RESULT_FILE, folder / RESULT_FILE)
         upload_lists(job, folder)
     run = _run_figures(job, retry, merged.tally)
-    receipt = merged.tally.receipt(job, f"{job.storage.place}/{RESULT_FILE}", run, retry.number, merged.groups)
-    write_receipt(job, receipt, merged)
-    forget_local_cache(job)
-    return receipt
+    return end_job(job, f"{job.storage.place}/{RESULT_FILE}", run, merged, retry.number)
+
+
+def end_job(job: Job, output: str, run: RunFigures, merged: Merged, retry: int) -> JobReceipt:
+    """Write the receipts of a job that is merged into ``output``, the whole job's last, and forget its cache."""
+    merges = merged.questions or (merged,)
+    receipts = [
+        own.tally.receipt(question, output, run, retry, own.groups)
+        for question, own in zip(job.questions, merges, strict=True)
+    ]
+    pages = _pages(job, receipts, merges)
+    for question, receipt, page in zip(job.questions, receipts, pages, strict=True):
+        _write_receipt(question, page, receipt)
+        forget_local_cache(question)
+    if not job.spec.questions:
+        return receipts[0]
+    named = {question.name: receipt for question, receipt in zip(job.questions, receipts, strict=True)}
+    whole = merged.tally.questions_receipt(job, output, run, retry, named)
+    links = {name: f"{QUESTIONS}/{name}/{PAGE_FILE}" for name in named}
+    _write_receipt(job, questions_page(whole, links), whole)
+    return whole
 
 
 def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
@@ -84,29 +102,44 @@ def begun_at(job: Job, retry: Retry, first_s: float, took_s: float) -> float:
     return max(asked, first_s - took_s)
 
 
-def write_receipt(job: Job, receipt: Receipt, merged: Merged) -> None:
+def _write_receipt(job: Job, page: str, receipt: JobReceipt) -> None:
     """Write the page, and then ``receipt.json``."""
-    job.storage.replace(PAGE_FILE, _page(job, receipt, merged).encode())
+    job.storage.replace(PAGE_FILE, page.encode())
     job.storage.replace(RECEIPT_FILE, receipt.model_dump_json(indent=1).encode())
 
 
-def _page(job: Job, receipt: Receipt, merged: Merged) -> str:
-    """The page; without photos if drawing them has killed a process before, which a photo changed since may do."""
-    marker = job.storage.scratch / _DRAWING
+def _pages(job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged]) -> list[str]:
+    """The page of each question, whose photos are fetched once for all.
+
+    Without photos if drawing them has killed a process before, which a photo changed since may do.
+    """
+    marker, names = job.storage.scratch / _DRAWING, [question.name for question in job.questions]
     if marker.exists():
         marker.unlink(missing_ok=True)
-        return receipt_page(receipt)
+        return [receipt_page(receipt, question=name) for receipt, name in zip(receipts, names, strict=True)]
     marker.touch()
     signal.setitimer(signal.ITIMER_REAL, _DRAWING_S)  # by default the process ends, with the marker left
-    rows = (*merged.tally.sample, *merged.tally.failed_sample)
     try:
-        readable = [*rows, *(row for product in merged.disagreeing for row in product.rows)]
-        photos = brought(job, (row.image for row in readable if row.status is not Status.FAILED))
-        products = [_product_photos(product, photos) for product in merged.disagreeing]
-        return receipt_page(receipt, {}, [sheet_photo(row, photos) for row in rows], products)
+        shown = [row for merged in merges for row in _shown(merged)]
+        photos = brought(job, (row.image for row in shown if row.status is not Status.FAILED))
+        return [
+            _page(receipt, merged, photos, name) for receipt, merged, name in zip(receipts, merges, names, strict=True)
+        ]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         marker.unlink(missing_ok=True)
+
+
+def _shown(merged: Merged) -> Iterator[SampleRow]:
+    yield from (*merged.tally.sample, *merged.tally.failed_sample)
+    for product in merged.disagreeing:
+        yield from product.rows
+
+
+def _page(receipt: Receipt, merged: Merged, photos: Mapping[str, bytes], question: str) -> str:
+    products = [_product_photos(product, photos) for product in merged.disagreeing]
+    rows = [sheet_photo(row, photos) for row in (*merged.tally.sample, *merged.tally.failed_sample)]
+    return receipt_page(receipt, {}, rows, products, question)
 
 
 def _product_photos(found: DisagreeingProduct, photos: Mapping[str, bytes]) -> ProductPhotos:
@@ -132,7 +165,7 @@ def main(jobs: str, name: str) -> int:
     """Finish a job if all its chunks are done and it is not finished; errors go to stderr."""
     try:
         job = Jobs(open_storage(jobs)).find(name)
-        if not (job.cancelled or job.missing_chunks() or finished_receipt(job)):
+        if not (job.cancelled or job.missing_chunks() or job_receipt(job)):
             finish_job(job)
     except (HangtagError, OSError) as error:
         print(error, file=sys.stderr)

@@ -1,4 +1,8 @@
-"""A job: the labelling of one catalogue with one model, as a folder that says all there is to know, retries too."""
+"""A job: the labelling of one catalogue, as a folder that says all there is to know, retries too.
+
+A job with several models has a question for each. :attr:`Job.questions` are jobs like those with one model, over the
+same rows, with the same parts: what is done with the results of one model is done with the results of a question.
+"""
 
 import json
 from collections import Counter
@@ -6,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from threading import Lock
 from typing import Annotated, Any, Final, Literal
 
 import pyarrow as pa
@@ -24,6 +29,7 @@ __all__ = [
     "CANCELLED",
     "JOB_FILE",
     "NO_RETRY",
+    "QUESTIONS",
     "RETRYABLE",
     "USUAL_OPTIONS",
     "Choice",
@@ -31,12 +37,14 @@ __all__ = [
     "JobOptions",
     "JobSpec",
     "ModelPin",
+    "Question",
     "Retry",
     "begin_retry",
     "commit_retry",
     "images_of",
     "latest_retry",
     "open_job",
+    "question_storage",
     "read_retry",
     "rows_key",
 ]
@@ -47,6 +55,8 @@ _WIDTH: Final = 5
 """Digits of a retry's number in its key."""
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
+QUESTIONS: Final = "questions"
+"""The folder of a job's questions; each has a folder of its name."""
 CHUNKS_PER_FILE: Final = 256
 
 
@@ -77,6 +87,8 @@ NO_RETRY: Final = Retry(0, frozenset(), 0, "")
 def begin_retry(job: "Job", number: int) -> Counter[str]:
     """Begin a retry of a finished job's failed rows that may succeed now; all others keep their results.
 
+    A row on which one question failed is tried again for all of them, so that they speak of the same bytes.
+
     Returns:
         Fault → how many rows will be tried again; empty if there are none.
 
@@ -86,8 +98,11 @@ def begin_retry(job: "Job", number: int) -> Counter[str]:
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
     for chunk, key in sorted(job.part_keys().items()):
-        part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk), ["error"])
-        found = [error for error in part.column("error").to_pylist() if error in RETRYABLE]
+        rows = zip(
+            *(question.part(chunk, key, ["error"]).column(0).to_pylist() for question in job.questions), strict=True
+        )
+        failed = (next((error for error in errors if error in RETRYABLE), None) for errors in rows)
+        found = [error for error in failed if error]
         kinds.update(found)
         chunks += [chunk] if found else []
     if chunks:
@@ -193,8 +208,20 @@ class JobOptions(_Record):
     excel_safe: Literal[True] | None = None
     threshold: float | None = None
 
+    def of_question(self, name: str) -> "JobOptions":
+        """The options of a question of that name: its columns have its name before theirs."""
+        return self.model_copy(update={"prefix": f"{self.prefix}{name}_"}) if name else self
+
 
 USUAL_OPTIONS: Final = JobOptions()
+
+
+class Question(_Record):
+    """One of a job's questions: the name before its columns, and the model that answers it; see :class:`JobSpec`."""
+
+    name: str
+    model: ModelPin
+    fallback: ModelPin | None = None
 
 
 class JobSpec(_Record):
@@ -212,9 +239,10 @@ class JobSpec(_Record):
         model: the submitted one; :attr:`Job.model` is the one that labels.
         fallback: another variant of the same bundle, which labels all of the job if the first worker does not repeat
             the golden samples of ``model``; None if somebody named a variant.
+        questions: of a job with named models, which alone is of version 6; ``model`` is the first one's then.
     """
 
-    schema_version: Literal[2, 3, 4, 5]
+    schema_version: Literal[2, 3, 4, 5, 6]
     id: str
     created_at: str
     source: str
@@ -235,14 +263,56 @@ class JobSpec(_Record):
     needs_root: bool = True
     chunks_per_file: Annotated[int, Field(ge=1)] = CHUNKS_PER_FILE
     fallback: ModelPin | None = None
+    questions: tuple[Question, ...] = ()
+
+    def to_json(self) -> bytes:
+        """The contents of ``job.json``; earlier versions can read those of jobs without named models."""
+        return self.model_dump_json(indent=1, exclude=None if self.questions else {"questions"}).encode()
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job on disk: what was asked, and where its rows and parts are."""
+    """A job on disk: what was asked, and where its rows and parts are.
+
+    Attributes:
+        storage: where a question has what is its own: notes on its model, its receipt and its lists.
+        name: of a question; empty for a whole job.
+        whole: the job that a question is of; it has the rows, the parts and the retries.
+    """
 
     spec: JobSpec
     storage: Storage
+    name: str = ""
+    whole: "Job | None" = None
+
+    @property
+    def home(self) -> Storage:
+        """Where its rows, parts and retries are: those of a question are the whole job's."""
+        return self.whole.storage if self.whole else self.storage
+
+    @property
+    def _whole_id(self) -> str:
+        return self.whole.spec.id if self.whole else self.spec.id
+
+    @property
+    def questions(self) -> "tuple[Job, ...]":
+        """A job for each of its named models; itself if it has none, or is a question."""
+        return tuple(map(self._question, self.spec.questions)) or (self,)
+
+    def question(self, name: str) -> "Job | None":
+        """Its question of that name, which is empty for the only model of a job; None if it has none."""
+        return next((one for one in self.questions if one.name == name), None)
+
+    def _question(self, asked: Question) -> "Job":
+        changes = {
+            "id": f"{self.spec.id}.{asked.name}",
+            "model": asked.model,
+            "fallback": asked.fallback,
+            "options": self.spec.options.of_question(asked.name),
+            "questions": (),
+        }
+        storage = question_storage(self.storage, asked.name)
+        return Job(self.spec.model_copy(update=changes), storage, asked.name, self)
 
     @property
     def model(self) -> ModelPin:
@@ -276,22 +346,31 @@ class Job:
     def chunk_table(self, chunk: int, columns: list[str] | None = None) -> pa.Table:
         """The catalogue rows of a chunk."""
         number, group = divmod(chunk, self.spec.chunks_per_file)
-        return _rows_file(self.storage, rows_key(number), self.spec.id).read_row_group(
-            group, columns, use_threads=False
-        )
+        file, reading = _rows_file(self.home, rows_key(number), self._whole_id)
+        with reading:
+            return file.read_row_group(group, columns, use_threads=False)
+
+    def part(self, chunk: int, key: str, columns: list[str] | None = None) -> pa.Table:
+        """The results in a part, or some columns of them; of a job with named models only its questions have results.
+
+        Raises:
+            JobError: see :func:`worker.results.read_part`.
+        """
+        return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk), columns, self.name)
 
     def part_keys(self) -> dict[int, str]:
         """Chunk → key of its part, the latest retry's, for every chunk that has one."""
-        return {chunk: part_key(chunk, retry) for chunk, retry in latest_parts(self.storage.names("parts")).items()}
+        names = self.home.names("parts")
+        return {chunk: part_key(chunk, retry) for chunk, retry in latest_parts(names).items()}
 
     def retry(self) -> Retry:
         """The latest retry of failed rows; number 0 where there was none."""
-        number = latest_retry(self.storage)
-        return read_retry(self.storage, number, self.spec.id) if number else NO_RETRY
+        number = latest_retry(self.home)
+        return read_retry(self.home, number, self._whole_id) if number else NO_RETRY
 
     def missing_chunks(self) -> list[int]:
         """Chunks that have no part yet, or none of the latest retry that they belong to, in order."""
-        return self.missing_from(latest_parts(self.storage.names("parts")), self.retry())
+        return self.missing_from(latest_parts(self.home.names("parts")), self.retry())
 
     def missing_from(self, parts: dict[int, int], retry: Retry) -> list[int]:
         """:meth:`missing_chunks`, given the parts and the retry."""
@@ -300,7 +379,7 @@ class Job:
     @property
     def cancelled(self) -> bool:
         """Whether somebody has cancelled it; what is done is kept."""
-        return self.storage.exists(CANCELLED)
+        return self.home.exists(CANCELLED)
 
     def rows_in_chunk(self, chunk: int) -> int:
         """How many rows a chunk has; the last one may have fewer."""
@@ -330,6 +409,11 @@ def open_job(storage: Storage) -> Job | None:
         raise JobError(msg) from error
 
 
+def question_storage(storage: Storage, name: str) -> Storage:
+    """Where a question has what is its own, in the folder of its job."""
+    return storage.child(f"{QUESTIONS}/{name}") if name else storage
+
+
 def rows_key(number: int) -> str:
     """Key of a file with rows."""
     return f"rows/{number:05d}.parquet"
@@ -346,10 +430,10 @@ def _read_choice(storage: Storage, key: str) -> Choice:
 
 
 @lru_cache(maxsize=2)
-def _rows_file(storage: Storage, key: str, job: str) -> pq.ParquetFile:
-    """The open file; ``job`` tells apart successive jobs in one folder."""
+def _rows_file(storage: Storage, key: str, job: str) -> tuple[pq.ParquetFile, Lock]:
+    """The open file, which one thread may read at a time; ``job`` tells apart successive jobs in one folder."""
     try:
-        return pq.ParquetFile(storage.source(key))
+        return pq.ParquetFile(storage.source(key)), Lock()
     except FileNotFoundError as error:
         msg = f"Expected rows of job {job} at {key} in {storage.place}, they are gone; start it again."
         raise InputError(msg) from error

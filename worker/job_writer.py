@@ -19,7 +19,7 @@ from models.errors import InputError, JobError
 from models.manifest import AUTO
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.storage.storage import Storage
-from worker.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobOptions, JobSpec, ModelPin, rows_key
+from worker.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobOptions, JobSpec, ModelPin, Question, rows_key
 from worker.places import ELSEWHERE, is_url
 from worker.priority import Priority
 from worker.results import check_no_clash
@@ -47,11 +47,14 @@ def create_job(
     priority: Priority = Priority.NORMAL,
     *,
     fallback: ModelPin | None = None,
+    questions: tuple[Question, ...] = (),
     confined: bool = False,
     per_host: int | None = None,
     processes: int | None = None,
 ) -> Job:
     """Write a catalogue into a job folder; ``job.json`` comes last, so that a job is whole or absent.
+
+    ``questions``: named models, if it has some; ``model`` is the first one's then.
 
     Row files that a killed run left are used again if they are the same.
 
@@ -63,12 +66,13 @@ def create_job(
         InputError: rows are so large that a chunk of them would fill the memory, or a column has a name that labelling
             with a tree adds.
     """
-    if model.taxonomy:
-        check_no_clash(catalogue.schema.names, options.prefix, tree=True)
+    for name, pin in [(one.name, one.model) for one in questions] or [("", model)]:
+        if pin.taxonomy:
+            check_no_clash(catalogue.schema.names, options.of_question(name).prefix, tree=True)
     catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
     written = _write_rows(storage, catalogue, chunk_rows)
     spec = JobSpec(
-        schema_version=5,
+        schema_version=6 if questions else 5,
         id=uuid.uuid4().hex[:12],
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         source=catalogue.source,
@@ -83,14 +87,15 @@ def create_job(
         preprocess_version=PREPROCESS_VERSION,
         model=model,
         options=options,
-        digest=_digest(written.digest, catalogue, model, options, fallback),
+        digest=_digest(written.digest, catalogue, model, options, fallback, questions),
         confined=confined,
         per_host=per_host,
         needs_root=written.has_paths and not is_url(catalogue.image_root),
         chunks_per_file=written.chunks_per_file,
         fallback=fallback,
+        questions=questions,
     )
-    _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
+    _commit_new(storage, JOB_FILE, spec.to_json())
     return Job(spec, storage)
 
 
@@ -155,7 +160,12 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
 
 
 def differences(
-    job: JobSpec, catalogue: Catalogue, model: ModelPin, options: JobOptions, fallback: ModelPin | None = None
+    job: JobSpec,
+    catalogue: Catalogue,
+    model: ModelPin,
+    options: JobOptions,
+    fallback: ModelPin | None = None,
+    questions: tuple[Question, ...] = (),
 ) -> str:
     """How a job of this catalogue, model and options would differ from one that is there; empty if it would not.
 
@@ -165,18 +175,22 @@ def differences(
     for table in _chunk_tables(catalogue, job.chunk_rows):
         hasher.update(table)
     rows = hasher.digest()
-    if _digest(rows, catalogue, model, options, fallback) == job.digest:
+    if _digest(rows, catalogue, model, options, fallback, questions) == job.digest:
         return ""
-    same_model = job.model.digest == model.digest
+    was_named, named = _named(job.questions), _named(questions)
+    same_model = job.model.digest == model.digest and not was_named and not named
     told = {
         "--image-column": (job.image_column, catalogue.image_column),
         "--image-root": (job.image_root, catalogue.image_root),
-        "--model": (job.model.reference, job.model.reference if same_model else model.reference),
+        "--model": (
+            was_named or job.model.reference,
+            named or (job.model.reference if same_model else model.reference),
+        ),
         "--variant": (AUTO if job.fallback else job.model.variant, AUTO if fallback else model.variant),
         **{_flag(name): (getattr(job.options, name), value) for name, value in options},
     }
     found = [f"{what} was {_value(was)}, is {_value(now)}" for what, (was, now) in told.items() if was != now]
-    if not same_model and job.model.reference == model.reference:
+    if not same_model and (was_named or job.model.reference) == (named or model.reference):
         found.append("the model's files have changed")
     if rows != job.rows_digest:
         changed = f"the rows of {job.source} have changed"
@@ -197,16 +211,32 @@ def _value(given: object) -> str:
 
 
 def _digest(
-    rows_digest: str, catalogue: Catalogue, model: ModelPin, options: JobOptions, fallback: ModelPin | None
+    rows_digest: str,
+    catalogue: Catalogue,
+    model: ModelPin,
+    options: JobOptions,
+    fallback: ModelPin | None,
+    questions: tuple[Question, ...],
 ) -> str:
-    asked = {
+    asked: dict[str, object] = {
         "rows": rows_digest,
         "image_column": catalogue.image_column,
         "image_root": catalogue.image_root,
-        "model": [model.digest, model.variant, *([fallback.variant] if fallback else [])],
+        "model": _identity(model, fallback),
         "options": options.model_dump(mode="json", exclude_none=True),  # so that jobs from before an option keep theirs
     }
+    if questions:
+        asked["model"] = [[one.name, *_identity(one.model, one.fallback)] for one in questions]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _identity(model: ModelPin, fallback: ModelPin | None) -> list[str]:
+    return [model.digest, model.variant, *([fallback.variant] if fallback else [])]
+
+
+def _named(questions: tuple[Question, ...]) -> str:
+    """Named models as a person gives them; the order of the columns is theirs."""
+    return " ".join(f"{one.name}={one.model.reference}" for one in questions)
 
 
 def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:

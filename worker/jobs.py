@@ -11,7 +11,7 @@ from models.errors import BundleError, InputError
 from models.storage.storage import Storage
 from models.text import is_name, name_expected
 from worker.job import JOB_FILE, Job, open_job
-from worker.receipt import finished_receipt
+from worker.receipt import job_receipt
 
 __all__ = ["BundleStore", "Jobs", "check_name"]
 
@@ -112,7 +112,7 @@ class Jobs:
     def unfinished(self, name: str) -> Job | None:
         """The job of that name, if it is neither cancelled nor finished."""
         job = self.get(name)
-        return None if job is None or job.cancelled or finished_receipt(job) else job
+        return None if job is None or job.cancelled or job_receipt(job) else job
 
     def find(self, name: str) -> Job:
         """The job of that name.

@@ -3,7 +3,7 @@
 import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -11,22 +11,29 @@ from typing import Final
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import usable_cores
-from models.reference import ModelReference
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
 from worker.earlier.previous import carry_over, check_done, terms_of
-from worker.earlier.results import forget_local_cache
-from worker.finish import RESULT_FILE, write_receipt
+from worker.finish import RESULT_FILE, end_job
 from worker.job import Job, ModelPin, begin_retry, open_job
 from worker.job_writer import create_job, differences
 from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.merging.merge import merge_job, upload_lists
 from worker.merging.output import check_output
-from worker.model import begun_variant, check_promise, choose_model, moved_words, note_model, verified_pin
+from worker.model import (
+    JobModel,
+    begun_variant,
+    check_promise,
+    choose_model,
+    moved_words,
+    note_models,
+    questions_of,
+    verified_pin,
+)
 from worker.photos.address import check_allow_hosts
 from worker.places import is_url
-from worker.receipt import Receipt, RunFigures, finished_receipt
+from worker.receipt import OF_QUESTIONS, JobReceipt, RunFigures, job_receipt
 from worker.request import LabelRequest
 from worker.scratch import scratch_folder
 from worker.sources.catalogue import Catalogue
@@ -44,13 +51,13 @@ def label(
     on_model: Callable[[ModelPin], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
     processes: ProcessPool | None = None,
-) -> Receipt:
+) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
     Args:
         request: what to label, with what, into what.
         on_progress: called as rows are done.
-        on_model: called with the pinned model when work begins; not where all was done already.
+        on_model: called with each pinned model when work begins; not where all was done already.
         say: called with sentences for a person: the version, the variant and the image column that were chosen, if the
             request names none, and what is taken over from an earlier result.
         processes: those that label, which may have been started early; default: started when there is work for them.
@@ -68,10 +75,7 @@ def label(
     check_allow_hosts(request.options.allow_hosts or ())
     folder = job_folder(request.output)
     begun = None if request.restart else open_job(FolderStorage(folder))
-    model, words = choose_model(request.model, request.registry, _unfinished(request, begun))
-    if words:
-        say(words)
-    pin = verified_pin(model.path, begun_variant(request.variant, begun, model.path), request.options, say)
+    models = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
     catalogue = request.catalogue(request.output.suffix.lower())
     if catalogue.column_words:
         say(catalogue.column_words)
@@ -80,19 +84,26 @@ def label(
     with only_run(folder):
         if request.restart:
             _empty(folder)
-        job = _prepared_job(catalogue, request, FolderStorage(folder), pin, model)
-        receipt = finished_receipt(job) if request.output.exists() and not job.missing_chunks() else None
+        job = _prepared_job(catalogue, request, FolderStorage(folder), models)
+        receipt = job_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not request.retry_failed:
             return receipt  # and the result is left alone, since a person may have worked on it
-        check_promise(job.model)
+        for question in job.questions:
+            check_promise(question.model)
         if receipt and not begin_retry(job, receipt.retry + 1):
             return receipt
         _check_preprocessing(job)
-        on_model(pin)
-        if previous and job.missing_chunks():
-            say(carry_over(previous, job.storage, terms_of(job.model, job.spec.options)))
+        for question, one in zip(job.questions, models, strict=True):
+            if one.name:
+                say(f"{one.name}: {one.pin.reference}")
+            on_model(one.pin)
+            if previous and job.missing_chunks():
+                terms = terms_of(question.model, question.spec.options)
+                say(carry_over(previous, question.storage, terms, question.name))
+        if job.spec.questions:
+            say(OF_QUESTIONS)
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
-            return _run(job, request, model.path, on_progress, ready)
+            return _run(job, request, [one.found.path for one in models], on_progress, ready)
 
 
 def job_folder(output: Path) -> Path:
@@ -121,6 +132,18 @@ def earlier_job(result: Path) -> Job:
         "found none there; a result whose job folder is gone cannot be carried over from."
     )
     raise InputError(msg)
+
+
+def _verified(
+    request: LabelRequest, name: str, model: Path | str, begun: Job | None, say: Callable[[str], None]
+) -> JobModel:
+    """Look a model up and verify it; a job that is begun keeps its version and its variant."""
+    unfinished = _unfinished(request, begun)
+    found, words = choose_model(model, request.registry, unfinished.question(name) if unfinished else None)
+    if words:
+        say(words)
+    variant = begun_variant(request.variant, begun.question(name) if begun else None, found.path)
+    return JobModel(name, found, verified_pin(found.path, variant, request.options, say))
 
 
 def _unfinished(request: LabelRequest, begun: Job | None) -> Job | None:
@@ -174,16 +197,17 @@ def only_run(folder: Path) -> Iterator[None]:
 
 
 def _prepared_job(
-    catalogue: Catalogue, request: LabelRequest, storage: FolderStorage, pin: ModelPin, model: ModelReference
+    catalogue: Catalogue, request: LabelRequest, storage: FolderStorage, models: Sequence[JobModel]
 ) -> Job:
-    job, options = open_job(storage), request.options
+    job, options, first, questions = open_job(storage), request.options, models[0], questions_of(models)
     if job is None:
         _empty(storage.root)  # what a run left that was killed before the job was whole
-        note_model(storage, pin, model)
-        return create_job(storage, catalogue, pin, options, processes=_workers(request))
-    if other := differences(job.spec, catalogue, pin, options):
+        note_models(storage, models)
+        return create_job(storage, catalogue, first.pin, options, questions=questions, processes=_workers(request))
+    if other := differences(job.spec, catalogue, first.pin, options, questions=questions):
+        moved = "".join(moved_words(was, one.found) for one in models if (was := job.question(one.name)))
         msg = (
-            f"{storage.root} holds another job: {other}.{moved_words(job, model)} Name another --output, or pass "
+            f"{storage.root} holds another job: {other}.{moved} Name another --output, or pass "
             "--restart to throw that job away."
         )
         raise JobError(msg)
@@ -205,7 +229,9 @@ def _workers(request: LabelRequest) -> int:
     return request.workers or usable_cores()
 
 
-def _run(job: Job, request: LabelRequest, model: Path, on_progress: Progress, processes: ProcessPool) -> Receipt:
+def _run(
+    job: Job, request: LabelRequest, models: Sequence[Path], on_progress: Progress, processes: ProcessPool
+) -> JobReceipt:
     waiting = job.missing_chunks()
     to_do = sum(map(job.rows_in_chunk, waiting))
     done = job.spec.rows - to_do
@@ -217,13 +243,10 @@ def _run(job: Job, request: LabelRequest, model: Path, on_progress: Progress, pr
         on_progress(done, job.spec.rows)
 
     start = time.monotonic()
-    restarts = run_pool(job, model, processes, advance, verified=True)
+    restarts = run_pool(job, models, processes, advance, verified=True)
     seconds, retry = time.monotonic() - start, job.retry()
     run = RunFigures(images=retry.rows or to_do, seconds=seconds, workers=_workers(request), restarts=restarts)
     with scratch_folder(job.storage) as scratch:
         merged = merge_job(job, request.output, scratch)
         upload_lists(job, scratch)
-    receipt = merged.tally.receipt(job, str(request.output), run, retry.number, merged.groups)
-    write_receipt(job, receipt, merged)
-    forget_local_cache(job)
-    return receipt
+    return end_job(job, str(request.output), run, merged, retry.number)

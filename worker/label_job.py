@@ -10,12 +10,12 @@ from worker.jobs import Jobs
 from worker.label import only_run
 from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
-from worker.receipt import Receipt, finished_receipt
+from worker.receipt import JobReceipt, job_receipt
 
 __all__ = ["label_job"]
 
 
-def label_job(jobs: Jobs, name: str) -> Receipt:
+def label_job(jobs: Jobs, name: str) -> JobReceipt:
     """Label what is missing of a job of the folder of jobs, and merge it; somebody who cancels it stops it.
 
     Raises:
@@ -36,8 +36,8 @@ def label_job(jobs: Jobs, name: str) -> Receipt:
     with only_run(folder):
         check(0)
         with ProcessPool(LABELLING, usable_cores()) as processes:
-            run_pool(job, jobs.bundles.fetch(job.spec.model.digest), processes, check)
-        return finished_receipt(job) or finish_job(job)
+            run_pool(job, [jobs.bundles.fetch(one.spec.model.digest) for one in job.questions], processes, check)
+        return job_receipt(job) or finish_job(job)
 
 
 def main(jobs: str, name: str) -> int:

@@ -1,7 +1,8 @@
 """The model of a job: chosen by path or name, pinned by digest, verified before anything is labelled, noted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from socket import gethostname
 
@@ -15,10 +16,11 @@ from models.manifest import AUTO, FLOAT32
 from models.reference import ModelReference, resolve_model, version_of
 from models.reference_answers import ReferenceAnswers, read_reference
 from models.storage.storage import Storage
-from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
+from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin, Question, question_storage
 from worker.receipt import ModelName
 
 __all__ = [
+    "JobModel",
     "begun_variant",
     "check_promise",
     "choose_model",
@@ -27,11 +29,27 @@ __all__ = [
     "load_pinned",
     "load_verified",
     "moved_words",
-    "note_model",
+    "note_models",
+    "questions_of",
     "read_note",
     "rule_words",
     "verified_pin",
 ]
+
+
+@dataclass(frozen=True)
+class JobModel:
+    """A model of a job that is begun: its question's name, where it was found, and what the job is pinned to."""
+
+    name: str
+    found: ModelReference
+    pin: ModelPin
+    fallback: ModelPin | None = None
+
+
+def questions_of(models: Sequence[JobModel]) -> tuple[Question, ...]:
+    """The questions of a job; none if its only model has no name."""
+    return tuple(Question(name=one.name, model=one.pin, fallback=one.fallback) for one in models if one.name)
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
@@ -239,12 +257,17 @@ class ModelNote(BaseModel, frozen=True):
 NO_NOTE = ModelNote()
 
 
-def note_model(storage: Storage, pin: ModelPin, model: ModelReference, fallback: ModelPin | None = None) -> None:
-    """Write what is known of a job's model into the job's folder, before the job itself.
+def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
+    """Write what is known of a job's models into the job's folder, before the job itself.
 
     Raises:
-        BundleError: its bundle is damaged.
+        BundleError: a bundle is damaged.
     """
+    for one in models:
+        _note_model(question_storage(storage, one.name), one.pin, one.found, one.fallback)
+
+
+def _note_model(storage: Storage, pin: ModelPin, model: ModelReference, fallback: ModelPin | None) -> None:
     named = ModelName(asked=model.asked, version=model.said) if model.asked else None
     bundle = open_bundle(model.path) if model.path.is_dir() else None
     first, second = (read_reference(bundle, one.variant) if bundle and one else None for one in (pin, fallback))

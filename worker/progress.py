@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from models.terminal import FIRST_RATE_S
 from worker.finish import begun_at
 from worker.job import Job
-from worker.receipt import finished_receipt
+from worker.receipt import job_receipt
 from worker.results import Status, latest_parts, part_key, read_work
 
 __all__ = ["JobProgress", "JobState", "ProgressReader"]
@@ -74,11 +74,11 @@ class ProgressReader:
     def read(self) -> JobProgress:
         """Read the job's progress as it is now."""
         job = self._job
-        receipt = finished_receipt(job)
+        receipt = job_receipt(job)
         if receipt:
             failed = receipt.by_status[Status.FAILED]
             return JobProgress(JobState.FINISHED, receipt.rows, receipt.rows, failed, receipt.work.deaths, 0.0, 0.0)
-        written = {entry.name: entry.modified for entry in job.storage.entries("parts")}
+        written = {entry.name: entry.modified for entry in job.home.entries("parts")}
         latest = latest_parts(written)
         keys = {chunk: part_key(chunk, retry) for chunk, retry in latest.items()}
         self._open([key for key in keys.values() if key not in self._parts])
@@ -109,7 +109,7 @@ class ProgressReader:
                 self._parts |= zip(block, threads.map(self._part, block), strict=True)
 
     def _part(self, key: str) -> _Part:
-        work = read_work(self._job.storage, key)
+        work = read_work(self._job.home, key)
         return _Part(work.failed, work.deaths, work.seconds)
 
     def _recent(self, written: dict[int, float]) -> float:

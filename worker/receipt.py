@@ -1,7 +1,8 @@
 """A job's receipt: counts, model, errors by kind with examples, speed."""
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
@@ -15,17 +16,21 @@ from worker.results import NO_PHOTO_WORK, PhotoWork, Status
 __all__ = [
     "AUDIT_FILE",
     "GROUPS_FILE",
+    "OF_QUESTIONS",
     "RECEIPT_FILE",
     "REVIEW_FILE",
     "Audit",
     "AuditFile",
     "Drift",
     "GroupCounts",
+    "JobReceipt",
     "ModelName",
+    "QuestionsReceipt",
     "Receipt",
     "RunFigures",
     "SampleRow",
     "finished_receipt",
+    "job_receipt",
     "read_audit",
 ]
 
@@ -251,6 +256,47 @@ class Receipt(_Record):
         return "{} labeled with a class, {} with a class or a label above it".format(*shares)
 
 
+class QuestionsReceipt(_Record):
+    """The contents of ``receipt.json`` of a job with named models.
+
+    Attributes:
+        by_status: rows by the worst status of their questions; ``errors``: by the first error of them.
+        promise: what is promised of several questions together, for a person.
+        questions: name → the receipt of the question, which is also in its folder.
+    """
+
+    job: str
+    source: str
+    output: str
+    finished_at: str
+    rows: int
+    by_status: dict[Status, int]
+    errors: dict[str, ErrorCount]
+    left_out: dict[str, int]
+    retry: int
+    work: WorkFigures
+    run: RunFigures
+    images_per_s: float
+    photos: PhotoWork
+    promise: str
+    questions: dict[str, Receipt]
+
+    @property
+    def by_label(self) -> dict[str, int]:
+        """Rows by label, over all questions; empty if no row has one."""
+        counts: Counter[str] = Counter()
+        for receipt in self.questions.values():
+            counts.update(receipt.by_label)
+        return dict(counts)
+
+
+JobReceipt = Receipt | QuestionsReceipt
+_Kind = TypeVar("_Kind", Receipt, QuestionsReceipt)
+OF_QUESTIONS: Final = (
+    "Each question has its own promise. Nothing is promised of how often several labels of a row are right together."
+)
+
+
 @dataclass(frozen=True)
 class SampleRow:
     """A row to show on a page: its photo and its result."""
@@ -263,22 +309,37 @@ class SampleRow:
     reason: ReviewReason | None = None
 
 
+def job_receipt(job: Job) -> JobReceipt | None:
+    """The receipt of a job that is finished, its latest retry included, however many models it has."""
+    if not job.spec.questions:
+        return finished_receipt(job)
+    receipt = _finished(job, QuestionsReceipt)
+    if receipt is None:
+        return None
+    audits = {one.name: noted.figures for one in job.questions if (noted := read_audit(one))}
+    audited = {name: own.model_copy(update={"audit": audits.get(name)}) for name, own in receipt.questions.items()}
+    return receipt.model_copy(update={"questions": audited})
+
+
 def finished_receipt(job: Job) -> Receipt | None:
-    """The receipt of a job that is finished, its latest retry included."""
+    """The same of a job with one model, or of a question."""
+    receipt = _finished(job, Receipt)
+    audit = read_audit(job) if receipt else None
+    return receipt.model_copy(update={"audit": audit.figures}) if receipt and audit else receipt
+
+
+def _finished(job: Job, kind: type[_Kind]) -> _Kind | None:
     if not job.storage.exists(RECEIPT_FILE):
         return None
     try:
-        receipt = Receipt.model_validate_json(job.storage.read(RECEIPT_FILE))
+        receipt = kind.model_validate_json(job.storage.read(RECEIPT_FILE))
     except ValidationError as error:
         msg = (
             f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version of Hangtag than this one; delete "
             "it, and it is written again."
         )
         raise JobError(msg) from error
-    if receipt.job != job.spec.id or receipt.retry != job.retry().number:
-        return None
-    audit = read_audit(job)
-    return receipt.model_copy(update={"audit": audit.figures}) if audit else receipt
+    return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None
 
 
 def read_audit(job: Job, *, of_any_retry: bool = False) -> AuditFile | None:

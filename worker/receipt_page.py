@@ -17,10 +17,10 @@ from worker.job import Job, ModelPin
 from worker.photos.photo import Wanted
 from worker.photos.source import photos_of
 from worker.products.vote import Product, Verdict
-from worker.receipt import Receipt
+from worker.receipt import QuestionsReceipt, Receipt
 from worker.results import Status, photos_text
 
-__all__ = ["FAULTS", "ProductPhotos", "brought", "receipt_page"]
+__all__ = ["FAULTS", "ProductPhotos", "brought", "questions_page", "receipt_page"]
 
 _SIDE: Final = 200
 _WITHIN_S: Final = 15.0
@@ -50,6 +50,7 @@ def receipt_page(
     pictures: Mapping[str, Path] = MappingProxyType({}),
     photos: Sequence[LabelledPhoto] = (),
     products: Sequence[ProductPhotos] = (),
+    question: str = "",
 ) -> str:
     """A page with all that is in a receipt.
 
@@ -58,6 +59,7 @@ def receipt_page(
         pictures: what it shows → a PNG, shown whole.
         photos: some of the labelled photos.
         products: some of the products whose photos disagree.
+        question: whose receipt it is, if the job has named models.
     """
     return render(
         "receipt.html",
@@ -71,6 +73,19 @@ def receipt_page(
         pictures={title: data_uri(path.read_bytes(), "png") for title, path in pictures.items()},
         photos=failed_last(photos),
         products=products,
+        question=question,
+    )
+
+
+def questions_page(receipt: QuestionsReceipt, pages: Mapping[str, str]) -> str:
+    """A page with the receipt of a job with named models; ``pages``: question → where its page is."""
+    return render(
+        "questions.html",
+        receipt=receipt,
+        source=PurePath(receipt.source).name,
+        faults=FAULTS,
+        photo_work=photos_text(receipt.photos),
+        pages=pages,
     )
 
 

@@ -1,8 +1,12 @@
 """The requests of ``hangtag label`` and ``hangtag submit``, and the catalogue that they open."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from models.errors import InputError
 from models.manifest import AUTO
 from models.reference import DEFAULT_REGISTRY
 from worker.job import JobOptions
@@ -15,6 +19,8 @@ from worker.sources.catalogue import Catalogue, open_catalogue
 
 __all__ = ["JobRequest", "LabelRequest", "SubmitRequest"]
 
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
 
 @dataclass(frozen=True)
 class JobRequest:
@@ -22,7 +28,8 @@ class JobRequest:
 
     Attributes:
         source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
-        model: a bundle, a lone ``.onnx`` file, or a name of the registry.
+        model: a bundle, a lone ``.onnx`` file, or a name of the registry; of several models, each by the name of its
+            question.
         options: those that change the results.
         variant: which of the bundle's models; ``auto`` is the bundle's default, or float32 where that one's golden
             samples disagree.
@@ -35,7 +42,7 @@ class JobRequest:
     """
 
     source: Path | str
-    model: Path | str
+    model: Path | str | Mapping[str, Path | str]
     options: JobOptions
     variant: str = AUTO
     image_column: str | None = None
@@ -44,6 +51,24 @@ class JobRequest:
     allow_unsized: bool = False
     per_host: int | None = None
     registry: str = DEFAULT_REGISTRY
+
+    @property
+    def models(self) -> Mapping[str, Path | str]:
+        """Each model by the name of its question, which is empty for the only model of a job.
+
+        Raises:
+            InputError: a name cannot be that of a question, or two are alike.
+        """
+        if not isinstance(self.model, Mapping):
+            return {"": self.model}
+        names = list(self.model)
+        if not names or not all(map(_NAME.fullmatch, names)) or len({name.lower() for name in names}) < len(names):
+            msg = (
+                "Expected a name before each of several models, no two alike, of letters, digits, '_' and '-' (at most "
+                f"40), got {', '.join(map(repr, names)) or 'none'}; such as --model category=shop@champion."
+            )
+            raise InputError(msg)
+        return self.model
 
     def catalogue(self, ending: str, *, confined: bool = False, given: Catalogue | None = None) -> Catalogue:
         """Open the source, or take the ``given`` rows, as a result with this ending can hold them.
@@ -62,9 +87,13 @@ class JobRequest:
             unsized=self.allow_unsized,
         )
         catalogue.check_column(options.group_column, "--group-column")
-        check_no_clash(catalogue.schema.names, options.prefix)
-        check_group_column(catalogue.schema, options.group_column, options.prefix)
-        check_review_columns(catalogue.image_column, options)
+        for name in self.models:
+            own = options.of_question(name)
+            check_no_clash(catalogue.schema.names, own.prefix)
+            check_group_column(catalogue.schema, own.group_column, own.prefix)
+            check_review_columns(catalogue.image_column, own)
+        if isinstance(self.model, Mapping):
+            check_no_clash(catalogue.schema.names, options.prefix, worst=True)
         return writable(catalogue, ending)
 
 

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -21,6 +21,8 @@ __all__ = [
     "NO_PHOTO_WORK",
     "PART_SCHEMA",
     "RESULT_SCHEMA",
+    "SEVERITY",
+    "WORST",
     "PartWork",
     "PhotoWork",
     "RowResult",
@@ -40,6 +42,7 @@ __all__ = [
     "results_of",
     "results_table",
     "with_leaves",
+    "worst_of",
 ]
 
 RESULT_SCHEMA: Final = pa.schema(
@@ -58,6 +61,8 @@ _TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess"
 PART_SCHEMA: Final = pa.schema([*RESULT_SCHEMA, ("reason", pa.string()), ("etag", pa.string()), *_TREE_FIELDS])
 """Columns of a part that the result lacks: why a row went to review, and the host's ETag of the photo's bytes; and what
 the result has where the model has a tree of labels."""
+WORST: Final = "status"
+"""The result's column, of a job with named models, that says the worst status of each row."""
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
@@ -71,6 +76,10 @@ class Status(StrEnum):
     LABELED = "labeled"
     REVIEW = "review"
     FAILED = "failed"
+
+
+SEVERITY: Final = {Status.LABELED: 0, Status.REVIEW: 1, Status.FAILED: 2}
+"""The worst status of several has the highest number."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +118,20 @@ def failed_row(error: ImageError, sha256: str | None, model: str) -> RowResult:
     return RowResult(None, None, Status.FAILED, error.fault.value, message, None, sha256, model)
 
 
-def check_no_clash(columns: list[str], prefix: str, *, tree: bool = False) -> None:
-    """Refuse a catalogue with a column whose name labelling adds, by a model with a tree of labels or without.
+def check_no_clash(columns: list[str], prefix: str, *, tree: bool = False, worst: bool = False) -> None:
+    """Refuse a catalogue with a column whose name labelling adds.
+
+    Args:
+        columns: of the catalogue.
+        prefix: of the names that are added.
+        tree: whether the model has a tree of labels.
+        worst: whether the column with the worst status of several questions is meant, and no other.
 
     Raises:
         InputError: it has such a column; the message names ``--prefix``.
     """
-    taken = [prefix + name for name in result_schema(tree=tree).names if prefix + name in columns]
+    added = (WORST,) if worst else result_schema(tree=tree).names
+    taken = [prefix + name for name in added if prefix + name in columns]
     if taken:
         msg = (
             f"The catalogue already has {', '.join(taken)}, which labelling adds; "
@@ -124,7 +140,7 @@ def check_no_clash(columns: list[str], prefix: str, *, tree: bool = False) -> No
         raise InputError(msg)
 
 
-def results_table(rows: list[RowResult]) -> pa.Table:
+def results_table(rows: Sequence[RowResult]) -> pa.Table:
     """Results as a table of :data:`PART_SCHEMA`, in the order given."""
     return pa.Table.from_pylist(list(map(vars, rows)), PART_SCHEMA)
 
@@ -220,30 +236,55 @@ def latest_parts(names: Iterable[str]) -> dict[int, int]:
     return latest
 
 
+def worst_of(results: Sequence[RowResult]) -> RowResult:
+    """The result that says the status of a row with several: failed before review before labeled, then the first."""
+    return max(results, key=lambda result: SEVERITY[result.status])
+
+
 def part_bytes(
-    rows: list[RowResult], job: str, worker: str, seconds: float, deaths: int, photos: PhotoWork = NO_PHOTO_WORK
+    rows: Sequence[RowResult] | Mapping[str, Sequence[RowResult]],
+    job: str,
+    worker: str,
+    seconds: float,
+    deaths: int,
+    photos: PhotoWork = NO_PHOTO_WORK,
 ) -> bytes:
-    """A part as the bytes of a Parquet file."""
-    failed = sum(row.status is Status.FAILED for row in rows)
-    work = PartWork(worker=worker, seconds=round(seconds, 3), deaths=deaths, rows=len(rows), failed=failed)
+    """A part as the bytes of a Parquet file; ``rows`` are those of each question if the job has named models."""
+    answers = rows if isinstance(rows, Mapping) else {"": rows}
+    by_row = list(zip(*answers.values(), strict=True))
+    failed = sum(worst_of(results).status is Status.FAILED for results in by_row)
+    work = PartWork(worker=worker, seconds=round(seconds, 3), deaths=deaths, rows=len(by_row), failed=failed)
     facts = {JOB_KEY: job, WORK_KEY: work.model_dump_json(), PHOTOS_KEY: photos.model_dump_json()}
     buffer = io.BytesIO()
     # So few rows have nothing to gain from dictionaries and statistics, which take a third of the time to write.
-    table = results_table(rows).replace_schema_metadata(facts)
+    columns = [column for results in answers.values() for column in results_table(results).columns]
+    fields = [field.with_name(_in_part(name, field.name)) for name in answers for field in PART_SCHEMA]
+    table = pa.Table.from_arrays(columns, schema=pa.schema(fields, facts))
     pq.write_table(table, buffer, compression="zstd", use_dictionary=False, write_statistics=False)
     return buffer.getvalue()
 
 
-def read_part(storage: Storage, key: str, job: str, rows: int, columns: list[str] | None = None) -> pa.Table:
+def _in_part(question: str, column: str) -> str:
+    return f"{question}_{column}" if question else column
+
+
+def read_part(
+    storage: Storage, key: str, job: str, rows: int, columns: list[str] | None = None, question: str = ""
+) -> pa.Table:
     """Read a part, or some columns of it, and check that it is the job's, and has as many rows as its chunk.
+
+    ``question``: whose results, if the job has named models.
 
     Raises:
         JobError: it is damaged, another job's (then it is removed), or has another number of rows.
     """
     data = storage.read(key)
+    if question:
+        columns = columns or PART_SCHEMA.names
     try:
-        table = pq.ParquetFile(io.BytesIO(data)).read(columns, use_threads=False)  # so small that threads cost more
-        table = table.select(columns or table.column_names)
+        wanted = [_in_part(question, column) for column in columns] if columns else None
+        table = pq.ParquetFile(io.BytesIO(data)).read(wanted, use_threads=False)  # so small that threads cost more
+        table = table.select(wanted or table.column_names)
     except (pa.ArrowException, OSError, KeyError) as error:
         msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."
         raise JobError(msg) from error
@@ -255,6 +296,8 @@ def read_part(storage: Storage, key: str, job: str, rows: int, columns: list[str
         rows_held = number_of(table.num_rows, "row")
         msg = f"{key} in {storage.place} holds {rows_held}, but its chunk has {rows}; delete it and go on."
         raise JobError(msg)
+    if question:
+        return table.select(wanted).rename_columns(columns).replace_schema_metadata(table.schema.metadata)
     return table
 
 

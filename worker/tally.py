@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +18,12 @@ from worker.model import read_note
 from worker.places import scheme_of
 from worker.receipt import (
     GROUPS_FILE,
+    OF_QUESTIONS,
     REVIEW_FILE,
     ErrorCount,
     ErrorExample,
     GroupCounts,
+    QuestionsReceipt,
     Receipt,
     RunFigures,
     SampleRow,
@@ -150,37 +152,50 @@ class Tally:
     def receipt(
         self, job: Job, output: str, run: RunFigures, retry: int = 0, groups: GroupCounts | None = None
     ) -> Receipt:
-        """The receipt of a merged job, after the retry of that number."""
-        note, deaths, busy_s = read_note(job), self.deaths, round(self.busy_s, 1)
-        errors = {
-            kind: ErrorCount(count=n, examples=tuple(self.examples[kind])) for kind, n in self.errors.most_common()
-        }
-        hosts = dict(self.hosts.most_common())
+        """The receipt of a merged job, or of one of its questions, after the retry of that number."""
+        note = read_note(job)
         return Receipt(
-            job=job.spec.id,
-            source=job.spec.source,
-            output=output,
-            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            **self._common(job, output, run, retry),
             model=job.model,
-            rows=self.rows,
-            by_status={status: self.by_status[status] for status in Status},
             by_label=dict(self.by_label.most_common()),
             by_level=dict(sorted(self.by_level.items())),
-            errors=errors,
             confidence_histogram=tuple(self.histogram.tolist()),
-            left_out=job.spec.left_out,
-            retry=retry,
-            work=WorkFigures(hosts=hosts, processes=len(self.processes), deaths=deaths, busy_s=busy_s),
-            run=run,
-            images_per_s=round(run.images_per_s, 1),
             review_reasons={reason: self.reasons[reason] for reason in ReviewReason if self.reasons[reason]},
-            photos=PhotoWork.model_validate({name: round(value, 1) for name, value in self.photos.items()}),
             groups=groups,
             groups_file=f"{job.storage.place}/{GROUPS_FILE}" if groups else None,
             review_file=f"{job.storage.place}/{REVIEW_FILE}",
             named=note.named,
             drift=compared(self.distinct.answers(), note.reference) if note.reference else None,
         )
+
+    def questions_receipt(
+        self, job: Job, output: str, run: RunFigures, retry: int, questions: dict[str, Receipt]
+    ) -> QuestionsReceipt:
+        """The same of a job with named models."""
+        common = self._common(job, output, run, retry)
+        return QuestionsReceipt(**common, promise=OF_QUESTIONS, questions=questions)
+
+    def _common(self, job: Job, output: str, run: RunFigures, retry: int) -> dict[str, Any]:
+        """The fields of both kinds of receipts."""
+        errors = {
+            kind: ErrorCount(count=n, examples=tuple(self.examples[kind])) for kind, n in self.errors.most_common()
+        }
+        hosts, busy_s = dict(self.hosts.most_common()), round(self.busy_s, 1)
+        return {
+            "job": job.spec.id,
+            "source": job.spec.source,
+            "output": output,
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "rows": self.rows,
+            "by_status": {status: self.by_status[status] for status in Status},
+            "errors": errors,
+            "left_out": job.spec.left_out,
+            "retry": retry,
+            "work": WorkFigures(hosts=hosts, processes=len(self.processes), deaths=self.deaths, busy_s=busy_s),
+            "run": run,
+            "images_per_s": round(run.images_per_s, 1),
+            "photos": PhotoWork.model_validate({name: round(value, 1) for name, value in self.photos.items()}),
+        }
 
 
 def _sample_row(part: pa.Table, number: int, image: str | None) -> SampleRow:

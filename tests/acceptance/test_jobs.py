@@ -136,7 +136,7 @@ def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:
     client = cluster.client
     with cluster.workers[0].stopped():
         cluster.must(*few("watched"))
-        client.delete("hangtag:tick:5")
+        client.delete("hangtag:tick:6")
         process = subprocess.Popen(
             [*HANGTAG, "jobs", "watch", "watched"],
             env=cluster.environment,
@@ -146,7 +146,7 @@ def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:
             # shells ignore SIGINT in what they start with &, and children inherit that
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - this test has no threads
         )
-        until(lambda: client.exists("hangtag:tick:5") or process.poll() is not None, "it watches")
+        until(lambda: client.exists("hangtag:tick:6") or process.poll() is not None, "it watches")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
     assert process.returncode == 130

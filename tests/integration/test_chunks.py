@@ -242,7 +242,7 @@ def test_what_others_write_to_redis_ends_no_worker_and_blinds_no_reconciler(
 ) -> None:
     cluster.client.set("hangtag:worker:forged:1:1", json.dumps({"slots": "x"}))
     cluster.client.set(f"hangtag:setbacks:{job.name}", "x")
-    cluster.client.set("hangtag:tick:5", "x")
+    cluster.client.set("hangtag:tick:6", "x")
     cluster.client.set("hangtag.1.high", "no queue")
     cluster.client.hset("unacked", "tag", "}{")
     cluster.client.zadd("unacked_index", {"tag": 1})

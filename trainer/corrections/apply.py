@@ -23,11 +23,11 @@ from worker.finish import RESULT_FILE
 from worker.job import Job, open_job
 from worker.jobs import Jobs
 from worker.label import job_folder
-from worker.merging.merge import in_runs
+from worker.merging.merge import in_runs, worst_status
 from worker.merging.output import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer
 from worker.places import cell_texts, is_elsewhere, is_url
-from worker.receipt import Audit, finished_receipt
-from worker.results import RESULT_SCHEMA, Status, result_schema
+from worker.receipt import Audit, job_receipt
+from worker.results import RESULT_SCHEMA, WORST, Status, result_schema
 from worker.scratch import scratch_folder
 from worker.sources.parquet import read_parquet
 from worker.sources.readers import Reader, read_delimited, read_jsonl
@@ -62,7 +62,8 @@ class CorrectedResult:
         output: the corrected copy: its path, or its URL.
         rows: in the result, and so in the copy.
         changed: rows that have another label now, ``confirmed`` rows whose label a reviewer gave, too.
-        remarked: rows that reviewers gave a remark instead of a label.
+        remarked: rows that reviewers gave a remark instead of a label. Of a job with named models, a row counts for
+            each of its questions in all but ``rows``.
         in_conflict: rows on which reviewers do not agree, left as they were.
         left: rows to review on which nobody has spoken.
         audit: of labeled rows drawn at random; None if nobody has asked for one.
@@ -117,7 +118,7 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
         JobError: the job is not finished.
     """
     job, result = labels.job, labels.result
-    if job is not None and finished_receipt(job) is None:
+    if job is not None and job_receipt(job) is None:
         msg = f"{job.storage.place} is not finished yet; apply corrections when it is."
         raise JobError(msg)
     if job is None:
@@ -130,7 +131,8 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
             done = _in_its_place(job, store, output)
         else:
             done = apply_corrections(result, store, output or copy_of(result), job)
-        return replace(done, audit=record_audit(job, store))
+        audits = [record_audit(question, store.of_question(question.name)) for question in job.questions]
+        return done if job.spec.questions else replace(done, audit=audits[0])
 
 
 @contextmanager
@@ -161,6 +163,8 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
     rows have who said so in the column ``reviewed_by``, the label before in ``was``, and the remark in ``remark``; all
     others are as they were, with these columns empty. Memory does not grow with the rows.
 
+    Of a job with named models each question has columns and a store of its own, and ``status`` is the worst again.
+
     Args:
         result: a .parquet, .csv or .jsonl file of ``hangtag label`` or of a queued job.
         store: what reviewers said.
@@ -175,7 +179,13 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
         msg = f"Expected another --output than {result} itself, which is left as it is; name another file."
         raise InputError(msg)
     reader = _reader(result)
-    correcting = _Correcting(read_verdicts(store), reader.schema, result, job)
+    schema, steps = reader.schema, list[_Correcting]()
+    for question in job.questions if job else (None,):
+        said = read_verdicts(store.of_question(question.name) if question else store)
+        steps.append(_Correcting(said, schema, result, question))
+        schema = steps[-1].schema
+    worst = _WorstStatus(job, schema) if job and job.spec.questions else None
+    harmless = frozenset[str]().union(*(step.harmless for step in steps))
     if output.suffix.lower() != ".parquet":
         for field in reader.schema:
             if holds_bytes(field.type):
@@ -183,18 +193,22 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
                 raise InputError(msg)
     with (
         replacing(output) as temporary,
-        open_writer(temporary, output.suffix.lower(), correcting.schema, correcting.harmless) as write,
+        open_writer(temporary, output.suffix.lower(), schema, harmless) as write,
     ):
         tables = in_runs(pa.Table.from_batches([batch]) for batch in reader.batches)
-        for table in map(correcting.corrected, tables):
+        for table in tables:
+            corrected = table
+            for step in steps:
+                corrected = step.corrected(corrected)
             try:
-                write(table)
+                write(worst.again(corrected) if worst else corrected)
             except UNWRITABLE as error:
                 msg = f"Expected cells that {output.suffix} can hold, got {str(error)[:200]}; name a .parquet --output."
                 raise InputError(msg) from error
-    counts = correcting.counts
+    counts = sum((step.counts for step in steps), Counter[str]())
+    rows = steps[0].counts["rows"]
     spoken = (counts["changed"], counts["confirmed"], counts["remarked"], counts["in_conflict"])
-    return CorrectedResult(str(output), counts["rows"], *spoken, counts["left"])
+    return CorrectedResult(str(output), rows, *spoken, counts["left"])
 
 
 def copy_of(result: Path) -> Path:
@@ -290,6 +304,20 @@ class _Correcting:
         doubtful = pc.equal(table.column(self._status).cast(pa.string()), Status.REVIEW.value)
         self.counts["in_conflict"] += pc.sum(said.in_conflict).as_py() or 0
         self.counts["left"] += pc.sum(pc.and_(silent, pc.fill_null(doubtful, False))).as_py() or 0
+
+
+class _WorstStatus:
+    """Writes each row's worst status again, where a question's was corrected."""
+
+    def __init__(self, job: Job, schema: pa.Schema) -> None:
+        self._questions = [f"{question.spec.options.prefix}status" for question in job.questions]
+        self._place = schema.get_field_index(job.spec.options.prefix + WORST)
+
+    def again(self, table: pa.Table) -> pa.Table:
+        """The rows with that column."""
+        statuses = worst_status([table.column(name).cast(pa.string()) for name in self._questions])
+        field = table.schema.field(self._place)
+        return table.set_column(self._place, field, statuses.cast(field.type))
 
 
 @dataclass(frozen=True)

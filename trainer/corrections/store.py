@@ -50,6 +50,14 @@ class CorrectionStore:
         self._now = now
         self._file = RowsFile(self.path, COLUMNS, frozenset({"label", "reviewer", "at"}), parse_vote, vote_cells)
 
+    def of_question(self, name: str) -> "CorrectionStore":
+        """Where answers to a question of a job with named models are: ``corrections-colour.csv`` for ``colour``.
+
+        One photo has an answer to each; in one file they would be conflicts. An empty name has this store itself.
+        """
+        place = self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}")
+        return CorrectionStore(place, self._now) if name else self
+
     def votes(self) -> tuple[Vote, ...]:
         """All votes that count, in the order of their times; one that a later remark overrules does not.
 

@@ -22,6 +22,7 @@ from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote, parse_vote
 from web.jobs import JobIndex, WebJob
 from web.photos import CatalogueRows
+from web.review.left import Answered
 from web.review.questions import Questions, load_questions
 from web.review.queue import Progress, ReviewQueue, Statement, Wish, in_order, verdict_of
 from worker.audit import audit_sample
@@ -280,10 +281,19 @@ class Reviews:
         self, jobs: JobIndex, corrections: Path, rows: CatalogueRows, clock: Callable[[], float] = time.time
     ) -> None:
         self.store = CorrectionStore(corrections)
+        self._answered: dict[str, Answered] = {}
         self._jobs, self._rows, self._clock = jobs, rows, clock
         self._open: OrderedDict[tuple[str, int], tuple[object, Review]] = OrderedDict()
         self._found: dict[str, tuple[float, WebJob]] = {}
         self._lock = threading.Lock()
+
+    def store_of(self, job: Job) -> CorrectionStore:
+        """Where answers to a job's question are."""
+        return self.store.of_question(job.name)
+
+    def answered(self, job: Job) -> Answered:
+        """The photos that have an answer to the same question."""
+        return self._answered.setdefault(job.name, Answered(self.store_of(job)))
 
     def find(self, id: str) -> WebJob:
         """The job of that id, looked for at most every few seconds.
@@ -310,13 +320,18 @@ class Reviews:
             InputError: there is no such job, or it is to be audited and is not finished.
             JobError: one of its parts is damaged.
         """
-        job = self.find(id).job
+        found = self.find(id)
+        job = found.job
+        if found.questions:
+            names = ", ".join(question.id for question in found.questions)
+            msg = f"{found.title} asks several questions, which are reviewed one by one: {names}."
+            raise InputError(msg)
         with self._lock:
             known = self._open.pop((id, audit), None)
             state = _state(job) if known is None or again or known[1].job.spec.id != job.spec.id else known[0]
             if known is None or known[0] != state:
                 questions = load_questions(job, self._drawn(job, audit) if audit else None)
-                review = Review(job, questions, self.store, self._rows, self._clock)
+                review = Review(job, questions, self.store_of(job), self._rows, self._clock)
                 if known is not None and known[1].job.spec.id == job.spec.id:
                     review.queue.inherit(known[1].queue)
                 known = (state, review)
@@ -330,7 +345,7 @@ class Reviews:
         if finished_receipt(job) is None:
             msg = f"{job.storage.place} is not finished yet; audit it when it is."
             raise InputError(msg)
-        record_audit(job, self.store, audit)
+        record_audit(job, self.store_of(job), audit)
         return [row.row - 1 for row in audit_sample(job, audit)]
 
 

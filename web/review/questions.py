@@ -20,7 +20,7 @@ from models.errors import HangtagError
 from models.taxonomy import ancestors
 from worker.job import Job, images_of
 from worker.receipt import REVIEW_FILE
-from worker.results import Status, read_part, with_leaves
+from worker.results import Status, with_leaves
 
 __all__ = ["Questions", "doubtful_photos", "load_questions"]
 
@@ -153,7 +153,7 @@ def doubtful_photos(job: Job) -> Iterator[str]:
     """
     listed = _listed(job)
     for chunk, key in sorted(job.part_keys().items()):
-        part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk), ["status", "sha256"])
+        part = job.part(chunk, key, ["status", "sha256"])
         numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
         mine = pc.or_(pc.equal(part.column("status"), Status.REVIEW), pa.array(np.isin(numbers, listed)))
         yield from part.column("sha256").filter(mine).drop_null().to_pylist()
@@ -162,7 +162,7 @@ def doubtful_photos(job: Job) -> Iterator[str]:
 def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
     """Chunk and results, one after the other."""
     for chunk, key in sorted(job.part_keys().items()):
-        part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk))
+        part = job.part(chunk, key)
         names = [name for name in (*_RESULTS, "status") if name in part.column_names]
         yield chunk, with_leaves(part).select(names).append_column("given", part.column("label"))
 
@@ -235,7 +235,7 @@ def _distinct(table: pa.Table) -> pa.Table:
 def _bundle(job: Job) -> Bundle | None:
     """The model's bundle, if it is here as it was."""
     pin = job.model
-    for folder in (Path(pin.path), job.storage.scratch.parent / "_bundles" / pin.digest):
+    for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):
             bundle = read_manifest(folder)
             if bundle.digest == pin.digest:
@@ -247,7 +247,7 @@ def _named_classes(job: Job) -> tuple[str, ...]:
     """The classes that the results name."""
     named: set[str] = set()
     for chunk, key in job.part_keys().items():
-        part = read_part(job.storage, key, job.spec.id, job.rows_in_chunk(chunk), ["top_k"])
+        part = job.part(chunk, key, ["top_k"])
         best = pc.struct_field(pc.list_flatten(part.column("top_k")), "label")
         named.update(pc.unique(best).drop_null().to_pylist())
     return tuple(sorted(named))

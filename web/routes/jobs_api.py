@@ -1,6 +1,7 @@
 """What programs ask about jobs, and buttons of pages: start one, see how far it is, cancel, resume, retry."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from web.problems import Problem
 from web.run_jobs import WantedJob
 from web.state import State, WebState
 from web.watch_jobs import JobView
+from worker.options import models_given
 from worker.priority import Priority
 
 __all__ = ["router"]
@@ -37,8 +39,10 @@ class NewJob(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: Text | None = Field(None, description="A catalogue or a folder on the server, or a URL of a catalogue.")
-    model: Text | None = Field(
-        None, description="shop@champion, or a bundle's path; by default the one that is served."
+    model: Text | list[Text] | None = Field(
+        None,
+        description="shop@champion, or a bundle's path; by default the one that is served. For several models a list: "
+        "category=shop@champion, colour=colours@champion.",
     )
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(None, description="Of the job.")
     image_column: Text | None = Field(None, description="The column with the photos; the obvious one by default.")
@@ -66,7 +70,8 @@ class JobState(BaseModel):
     title: str
     state: str = Field(description="waiting, running, merging, finished or cancelled.")
     source: str
-    model: str = Field(description="name/version/variant@digest.")
+    model: str = Field(description="name/version/variant@digest; of a job with several models the first one's.")
+    questions: list[str] = Field(description="Ids of the questions of a job with named models; each is reviewed alone.")
     created_at: str
     rows: int
     done: int
@@ -90,6 +95,7 @@ _EXAMPLE: Final = {
     "state": "running",
     "source": "/data/spring.csv",
     "model": "shop/3/int8@0f343b0931126a20",
+    "questions": [],
     "created_at": "2026-03-01T09:00:00+00:00",
     "rows": 500000,
     "done": 120000,
@@ -177,7 +183,10 @@ def _object(body: bytes) -> dict[str, Any]:
 def _sent(state: WebState, form: FormData) -> JobState:
     """A job of a file that was sent, with options in the form's other fields."""
     upload = form.get("catalogue")
-    given = {name: value for name, value in form.multi_items() if name != "catalogue" and value != ""}
+    given: dict[str, Any] = {name: value for name, value in form.multi_items() if name != "catalogue" and value != ""}
+    models = form.getlist("model")
+    if len(models) > 1:
+        given["model"] = models
     if not isinstance(upload, UploadFile) or any(isinstance(value, UploadFile) for value in given.values()):
         raise Problem(422, "Expected one file, catalogue, and options in fields; got something else.")
     new = _checked(given)  # before anything is kept
@@ -204,7 +213,8 @@ def _checked(given: dict[str, Any]) -> NewJob:
 
 def _wanted_of(new: NewJob, upload: str | None, state: WebState) -> WantedJob:
     given = new.model_dump()
-    given |= {"source": new.source or "", "model": new.model or state.classifier.meant(), "upload": upload}
+    model = models_given(new.model) if isinstance(new.model, list) else new.model or state.classifier.meant()
+    given |= {"source": new.source or "", "model": str(model) if isinstance(model, Path) else model, "upload": upload}
     return WantedJob(**given)
 
 
@@ -251,13 +261,14 @@ def retry(state: State, id: str) -> JobState:
 def _shown(state: WebState, view: JobView) -> JobState:
     spec, id = view.found.job.spec, quote(view.found.id)
     root = state.settings.root_path
-    files = f"{root}/jobs/{id}/files" if view.receipt else None
+    files = f"{root}/jobs/{id}/files" if view.is_finished else None
     return JobState(
         id=view.found.id,
         title=view.found.title,
         state=view.state,
         source=spec.source,
         model=view.found.job.model.reference,
+        questions=[question.id for question in view.found.questions],
         created_at=spec.created_at,
         rows=view.progress.rows,
         done=view.progress.done,
@@ -268,7 +279,7 @@ def _shown(state: WebState, view: JobView) -> JobState:
         links=Links(
             self=f"{root}/v1/jobs/{id}",
             page=f"{root}/jobs/{id}",
-            review=f"{root}/review/{id}",
+            review=f"{root}/{'jobs' if view.questions else 'review'}/{id}",
             receipt=f"{files}/receipt" if files else None,
             result=f"{files}/result" if files else None,
         ),

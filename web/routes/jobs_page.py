@@ -13,6 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from models.errors import HangtagError, ImageFault, InputError, RegistryError
 from models.registry.registry import open_registry
+from models.storage.storage import Storage
 from models.text import number_of
 from pages.render import render
 from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job, copy_of
@@ -25,7 +26,7 @@ from web.views import page, stored_page
 from web.watch_jobs import JobView
 from worker.finish import PAGE_FILE, RESULT_FILE
 from worker.priority import Priority
-from worker.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE
+from worker.receipt import GROUPS_FILE, OF_QUESTIONS, RECEIPT_FILE, REVIEW_FILE
 from worker.receipt_page import FAULTS
 
 __all__ = ["router"]
@@ -41,6 +42,8 @@ _FILES: Final = {
     "receipt": RECEIPT_FILE,
     "page": PAGE_FILE,
 }
+_OF_ALL: Final = ("result", "corrected")
+"""Files that all questions of a job share."""
 _FAULT_WORDS: Final = {fault.value: words for fault, words in FAULTS.items()}
 _SEEN: Final = (ImageFault.UNREADABLE, ImageFault.TOO_LARGE)
 """Kinds of failed rows whose photos may be shown: they are there, and did not harm the process that decoded them."""
@@ -125,7 +128,8 @@ def _models(state: WebState, views: list[JobView]) -> dict[str, str]:
             now = registry.state(name)
             found |= {f"{name}@{alias}": f"{name}@{alias} ({name}@{at})" for alias, at in sorted(now.aliases.items())}
             found |= {f"{name}@{version}": f"{name}@{version}" for version in sorted(now.versions, reverse=True)}
-    paths = [state.settings.model, *(view.found.job.spec.model.path for view in views)]
+    jobs = (question for view in views for question in view.found.job.questions)
+    paths = [state.settings.model, *(question.spec.model.path for question in jobs)]
     for path in dict.fromkeys(filter(None, paths)):
         with suppress(InputError, OSError):
             place = Path(path).resolve()
@@ -224,16 +228,19 @@ def job_page(request: Request, state: State, id: str) -> HTMLResponse:
 def _files(view: JobView) -> dict[str, str]:
     """What can be downloaded of a finished job → what a person reads."""
     receipt = view.receipt
-    if receipt is None:
+    if not view.is_finished:
         return {}
-    lists = {"review": receipt.review_file and "Rows to review", "by_group": receipt.groups_file and "Products"}
+    lists = {
+        "review": receipt and receipt.review_file and "Rows to review",
+        "by_group": receipt and receipt.groups_file and "Products",
+    }
     there = {what: words for what, words in lists.items() if words}
     corrected = {"corrected": "Corrected result"} if _is_corrected(view.found) else {}
     return {"result": "Result", **corrected, **there, "receipt": "Receipt (JSON)", "page": "Receipt (HTML)"}
 
 
 def _is_corrected(found: WebJob) -> bool:
-    return copy_of(found.result).is_file() if found.result else found.job.storage.exists(CORRECTED_FILE)
+    return copy_of(found.result).is_file() if found.result else found.job.home.exists(CORRECTED_FILE)
 
 
 @router.get("/jobs/{id}/events", response_class=EventSourceResponse)
@@ -265,20 +272,23 @@ def _regions(state: WebState, view: JobView) -> dict[str, str]:
 
 
 def _given(state: WebState, view: JobView) -> dict[str, object]:
-    corrections = state.settings.corrections.is_file()
+    questions = view.found.questions or [view.found]
+    corrections = any(state.reviews.store_of(one.job).path.is_file() for one in questions)
     return {
         "view": view,
         "faults": _FAULT_WORDS,
         "seen": _SEEN,
         "local": not state.runner.queued,
         "corrections": corrections,
+        "of_questions": OF_QUESTIONS,
     }
 
 
 @router.post("/jobs/{id}/apply")
 def apply(found: Found, state: State) -> JSONResponse:
     """Write the corrected copy, and say what became of the rows."""
-    done = apply_to_job(Labels(found.job, found.result), state.reviews.store)
+    whole = found.whole
+    done = apply_to_job(Labels(whole.job, whole.result), state.reviews.store_of(whole.job))
     counts = {"changed": done.changed, "confirmed": done.confirmed, "with a remark": done.remarked}
     said = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count) or "no row has an answer yet"
     left = f"; {number_of(done.left, 'row')} still to review" if done.left else ""
@@ -306,13 +316,14 @@ def download(found: Found, what: str) -> Response:
     if key is None:
         raise Problem(404, f"Expected one of {', '.join(_FILES)}, got {what[:40]}.")
     name = f"{found.id}-{key}"
-    folder = found.job.storage.on_disk("")
+    storage = found.job.home if what in _OF_ALL else found.job.storage
+    folder = storage.on_disk("")
     if folder is not None:
         return _sent(folder / key, name)
-    if not found.job.storage.exists(key):
+    if not storage.exists(key):
         raise _no_file(key)
     head = {"content-disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_pieces(found, key), media_type=_media_type(name), headers=head)
+    return StreamingResponse(_pieces(storage, key), media_type=_media_type(name), headers=head)
 
 
 def _sent(path: Path, name: str) -> Response:
@@ -321,9 +332,9 @@ def _sent(path: Path, name: str) -> Response:
     return FileResponse(path, filename=name, media_type=_media_type(name))
 
 
-def _pieces(found: WebJob, key: str) -> Iterator[bytes]:
+def _pieces(storage: Storage, key: str) -> Iterator[bytes]:
     """A file in S3, a piece at a time."""
-    source = found.job.storage.source(key)
+    source = storage.source(key)
     with source.open("rb") if isinstance(source, Path) else source as file:
         yield from iter(lambda: file.read(_PIECE), b"")
 

@@ -23,7 +23,7 @@ from web.model_card import card_of
 from web.problems import Problem
 from web.state import State, WebState
 from web.views import page, reviewer_of, stored_page
-from worker.receipt import finished_receipt
+from worker.receipt import job_receipt
 from worker.registry.actions import look_up, promoted_words, restored_words
 from worker.registry.console import (
     VersionName,
@@ -127,7 +127,7 @@ def compare_page(
     """Two versions side by side, and on the rows of a job."""
     registry = open_registry(state.settings.registry)
     old, new = _named(registry, before), _named(registry, after)
-    jobs = [found for found in state.jobs.all() if finished_receipt(found.job)]
+    jobs = [found for found in state.jobs.all() if job_receipt(found.job)]
     chosen = next((found for found in jobs if found.id == job), None)
     diff = compare_versions(registry, old, new)
     shown = page(
@@ -163,7 +163,7 @@ def compare_rows(
     registry = open_registry(state.settings.registry)
     old, new = _named(registry, before), _named(registry, after)
     found = state.jobs.find(job)
-    if finished_receipt(found.job) is None:
+    if job_receipt(found.job) is None:
         raise Problem(409, f"Expected a finished job, {found.title} is not; wait for it, or choose another.")
     key = _key(registry, found, old, new)
     if stop:

@@ -149,6 +149,10 @@ def reviews(request: Request, state: State) -> HTMLResponse:
 def review(request: Request, state: State, id: str, audit: Audit = 0) -> HTMLResponse:
     """The page that asks."""
     job = _found(state, id)
+    if job.questions:
+        raise Problem(
+            404, f"{job.title} asks several questions; review {' or '.join(one.id for one in job.questions)}."
+        )
     name = reviewer_of(request) or (_own_name() if state.settings.is_personal else "")
     orders = [order for order in Order if (order is Order.RANDOM) == bool(audit)]
     answer = HTMLResponse(page(request, "web/review.html", job=job, name=name, audit=audit, orders=orders))
@@ -160,11 +164,10 @@ def review(request: Request, state: State, id: str, audit: Audit = 0) -> HTMLRes
 @router.get("/review/{id}/corrections.csv", include_in_schema=False)
 def corrections(state: State, id: str) -> Response:
     """All answers that are stored."""
-    _found(state, id)
-    path = state.reviews.store.path
+    path = state.reviews.store_of(_found(state, id).job).path
     if not path.is_file():
         raise Problem(404, "Expected answers, nobody has given any yet.")
-    return FileResponse(path, media_type="text/csv", filename="corrections.csv")
+    return FileResponse(path, media_type="text/csv", filename=path.name)
 
 
 @router.put("/v1/reviewer", status_code=204)
@@ -268,8 +271,8 @@ def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
 @router.post("/v1/jobs/{id}/corrected")
 def correct(state: State, id: str) -> CorrectedResult:
     """Write the corrected copy of a job's result, beside it; the result itself is left alone."""
-    job = _found(state, id)
-    return apply_to_job(Labels(job.job, job.result), state.reviews.store)
+    whole = _found(state, id).whole
+    return apply_to_job(Labels(whole.job, whole.result), state.reviews.store_of(whole.job))
 
 
 def _found(state: WebState, id: str) -> WebJob:

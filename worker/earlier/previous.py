@@ -15,7 +15,7 @@ from worker.earlier.result_table import LabelledRow, ResultTable, put_results
 from worker.events import log_event
 from worker.job import Job, JobOptions, ModelPin
 from worker.photos.cells import Cells
-from worker.results import read_part, results_of
+from worker.results import results_of
 from worker.scratch import temporary_folder
 
 __all__ = ["PREVIOUS_FILE", "carry_over", "check_done", "open_previous", "terms_of"]
@@ -72,8 +72,10 @@ def check_done(job: Job, name: str) -> None:
         raise JobError(msg)
 
 
-def carry_over(previous: Job, storage: Storage, terms: Terms) -> str:
+def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") -> str:
     """Write the results of a finished job into the folder of a new job; memory does not grow with the rows.
+
+    ``name``: of the question that takes over. Of an earlier job's questions, one with the same model and options gives.
 
     Returns:
         What is carried over, for a person.
@@ -81,7 +83,10 @@ def carry_over(previous: Job, storage: Storage, terms: Terms) -> str:
     Raises:
         JobError: a part of the earlier job is damaged, or the disk has no room for what it holds.
     """
-    before, place = _terms(previous), previous.storage.place
+    place = previous.storage.place
+    others = sorted(previous.questions, key=lambda question: (_terms(question) != terms, question.name != name))
+    previous = others[0]
+    before = _terms(previous)
     changed = " and ".join(words for name, words in _TERMS.items() if before[name] != terms[name])
     if changed:
         storage.delete(PREVIOUS_FILE)  # of a run that named another job
@@ -124,7 +129,7 @@ def _chunks(job: Job) -> Iterator[list[LabelledRow]]:
     cells = Cells(job.spec.image_root, confined=job.spec.confined)
     for chunk in range(job.spec.chunks):
         try:
-            results = results_of(read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk)))
+            results = results_of(job.part(chunk, keys[chunk]))
         except (KeyError, FileNotFoundError, JobError) as error:
             msg = (
                 f"Expected all results of {job.storage.place}, the job to carry over from, those of chunk {chunk} are "

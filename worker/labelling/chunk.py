@@ -6,19 +6,19 @@ import socket
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from models.errors import ImageFault
-from models.preprocess import Pixels, PreprocessSpec, preprocess
+from models.errors import ImageError, ImageFault
+from models.preprocess import EncodedPhoto, Pixels, PreprocessSpec
 from models.storage.storage import Storage
 from worker.job import RETRYABLE, Job
 from worker.labelling.sandbox import decode_in_sandbox
 from worker.photos.photo import Wanted, fails_its_photo
-from worker.results import PhotoWork, RowResult, part_bytes, part_key, read_part, results_of
+from worker.results import PhotoWork, RowResult, part_bytes, part_key, results_of, worst_of
 
 __all__ = ["MAX_STRIKES", "Finished", "OpenChunk", "attempt_on", "earlier_attempts", "forget_attempts", "is_done"]
 
@@ -45,23 +45,31 @@ class Decoder:
     """
 
     note: Callable[[int | None], None]
-    spec: PreprocessSpec
     timeout_s: float
     suspects: frozenset[int]
 
-    def decode(self, wanted: Wanted, data: bytes) -> Pixels:
-        """``uint8 (S, S, 3)`` of a photo's bytes.
+    def decode(
+        self, wanted: Wanted, data: bytes, specs: Iterable[PreprocessSpec]
+    ) -> dict[PreprocessSpec, Pixels | ImageError]:
+        """Spec → ``uint8 (S, S, 3)`` of a photo's bytes, or why it cannot become these pixels."""
+        photo, suspect = EncodedPhoto(data), wanted.row in self.suspects or len(self.suspects) >= _WARY
+        found: dict[PreprocessSpec, Pixels | ImageError] = {}
+        for spec in dict.fromkeys(specs):
+            try:
+                if suspect:
+                    found[spec] = decode_in_sandbox(data, spec, self.timeout_s)
+                else:
+                    found[spec] = self._decoded_here(wanted, photo, spec)
+            except ImageError as error:
+                found[spec] = error
+        return found
 
-        Raises:
-            ImageError: it cannot become pixels.
-        """
-        if wanted.row in self.suspects or len(self.suspects) >= _WARY:
-            return decode_in_sandbox(data, self.spec, self.timeout_s)
+    def _decoded_here(self, wanted: Wanted, photo: EncodedPhoto, spec: PreprocessSpec) -> Pixels:
         self.note(wanted.row)
         signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
         try:
             with fails_its_photo(ImageFault.UNREADABLE, wanted.cell or ""):
-                return preprocess(data, self.spec)
+                return photo.pixels(spec)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self.note(None)
@@ -73,7 +81,7 @@ class Finished:
 
     Attributes:
         committed: whether this process committed it; another may have been quicker.
-        rows: its results, in order; None if the part was there before.
+        rows: its results, in order; of several questions the worst; none if the part was there before.
         seconds: from taking the chunk up to its end.
     """
 
@@ -85,28 +93,31 @@ class Finished:
 
 
 class OpenChunk:
-    """A chunk in hand: the results of its rows so far.
+    """A chunk in hand: the results of its rows so far, of each question.
 
-    In a retry, only its failed rows that may pass another time are labelled again.
+    In a retry, only its failed rows that may pass another time are labelled again, for all questions.
 
     Attributes:
         effort: what its photos took; the names are those of :class:`worker.results.PhotoWork`.
     """
 
-    def __init__(self, job: Job, number: int, spec: PreprocessSpec) -> None:
+    def __init__(self, job: Job, number: int) -> None:
         self._start = time.monotonic()
         self._job = job
         self.number = number
         retry = job.retry().wanted(number)
         self._key = part_key(number, retry)
         images = job.chunk_images(number)
-        self._rows = _rows_to_keep(job, number, retry) if retry else {}
+        kept = _rows_to_keep(job, number, retry) if retry else {}
+        self._rows: list[dict[int, RowResult]] = [
+            {row: results[place] for row, results in kept.items()} for place in range(len(job.questions))
+        ]
         self._size = len(images)
-        self._wanted = [Wanted(number, row, cell) for row, cell in enumerate(images) if row not in self._rows]
+        self._wanted = [Wanted(number, row, cell) for row, cell in enumerate(images) if row not in kept]
         self._earlier = earlier_attempts(job.storage, number)
         self._open = ExitStack()
         note = self._open.enter_context(attempt_on(job.storage, number))
-        self.decoder = Decoder(note, spec, job.spec.options.timeout_s, self._earlier.rows)
+        self.decoder = Decoder(note, job.spec.options.timeout_s, self._earlier.rows)
         self.effort: defaultdict[str, float] = defaultdict(float)
 
     def take_wanted(self) -> list[Wanted]:
@@ -114,30 +125,27 @@ class OpenChunk:
         wanted, self._wanted = self._wanted, []
         return wanted
 
-    def settle(self, row: int, result: RowResult) -> None:
-        """Note the result of a row."""
-        self._rows[row] = result
+    def settle(self, row: int, result: RowResult, question: int) -> None:
+        """Note the result of a row; ``question`` is its place among the job's."""
+        self._rows[question][row] = result
 
     @property
     def is_whole(self) -> bool:
-        """Whether every row has its result."""
-        return len(self._rows) == self._size
-
-    @property
-    def rows(self) -> tuple[RowResult, ...]:
-        """The results of a whole chunk, in order."""
-        return tuple(self._rows[number] for number in range(self._size))
+        """Whether every row has its results."""
+        return all(len(rows) == self._size for rows in self._rows)
 
     def commit(self) -> Finished:
         """Commit the part of a whole chunk; harmless where it was done elsewhere meanwhile. Any thread may call it."""
-        rows = self.rows
+        answers = [[rows[number] for number in range(self._size)] for rows in self._rows]
+        named = {question.name: rows for question, rows in zip(self._job.questions, answers, strict=True)}
         photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
         with self._open:  # its marker goes, whatever happens
-            data = part_bytes(list(rows), self._job.spec.id, worker, seconds, self._earlier.deaths, photos)
+            data = part_bytes(named, self._job.spec.id, worker, seconds, self._earlier.deaths, photos)
             committed = self._job.storage.commit(self._key, data)
         forget_attempts(self._job.storage, self.number)
+        rows = tuple(map(worst_of, zip(*answers, strict=True)))
         return Finished(self.number, committed, rows, seconds, photos)
 
     def give_up(self) -> None:
@@ -145,14 +153,17 @@ class OpenChunk:
         self._open.close()
 
 
-def _rows_to_keep(job: Job, chunk: int, retry: int) -> dict[int, RowResult]:
-    """The rows of the chunk's latest part that a retry keeps; empty if a person has deleted that part."""
+def _rows_to_keep(job: Job, chunk: int, retry: int) -> dict[int, tuple[RowResult, ...]]:
+    """The rows of the chunk's latest part that a retry keeps, with the result of each question.
+
+    Empty if a person has deleted that part.
+    """
     keys = (part_key(chunk, number) for number in reversed(range(retry)))
     latest = next(filter(job.storage.exists, keys), None)
     if latest is None:
         return {}
-    part = read_part(job.storage, latest, job.spec.id, job.rows_in_chunk(chunk))
-    return {number: row for number, row in enumerate(results_of(part)) if row.error not in RETRYABLE}
+    rows = zip(*(results_of(question.part(chunk, latest)) for question in job.questions), strict=True)
+    return {number: row for number, row in enumerate(rows) if not any(one.error in RETRYABLE for one in row)}
 
 
 def is_done(job: Job, chunk: int) -> bool:

@@ -2,9 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, Protocol, Self
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from models.classifier import BATCH, Classifier
 from models.errors import ImageError, ImageFault
-from models.preprocess import Pixels
+from models.preprocess import Pixels, PreprocessSpec
 from worker.earlier.result_table import EarlierResult, LabelledRow
 from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
 from worker.job import RETRYABLE, Job
@@ -21,7 +21,7 @@ from worker.photos.photo import Photo
 from worker.photos.source import Photos
 from worker.results import NO_PHOTO_WORK, RowResult, failed_row, labeled_row
 
-__all__ = ["Feed", "Guard", "Labeller", "run_chunks"]
+__all__ = ["Asked", "Feed", "Guard", "Labeller", "run_chunks"]
 
 _LINGER_S: Final = 0.01
 """How long a batch that is not full waits for another photo."""
@@ -63,38 +63,88 @@ class Feed(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A question of the job: the model that answers it, and what is known of its answers."""
+
+    classifier: Classifier
+    known: EarlierResults = NO_EARLIER_RESULTS
+
+
+class _Question:
+    """A question of the job, with its batch: the photos that it wants labelled, and their pixels.
+
+    ``place``: among the job's questions.
+    """
+
+    def __init__(self, place: int, asked: Asked, top_k: int) -> None:
+        self.place = place
+        self.known = asked.known
+        self.reference = asked.classifier.reference
+        self.spec = asked.classifier.metadata.preprocess
+        self.batch: dict[str, list[Photo]] = {}
+        self._classifier = asked.classifier
+        self._top_k = top_k
+        self._pixels = np.empty((BATCH, self.spec.size, self.spec.size, 3), np.uint8)
+        self._unkept: dict[str, list[LabelledRow]] = {}
+
+    def find(self, sha256: str) -> EarlierResult | None:
+        """The result of a photo with these bytes, if there is one."""
+        fresh = self._unkept.get(sha256)
+        return EarlierResult(fresh[0].result, carried=False) if fresh else self.known.find(sha256)
+
+    def add(self, sha256: str, photo: Photo, pixels: Pixels) -> None:
+        """Put a photo into the batch."""
+        self._pixels[len(self.batch)] = pixels
+        self.batch[sha256] = [photo]
+
+    def label(self) -> list[tuple[Photo, RowResult]]:
+        """Label the batch, which is empty then."""
+        batch, self.batch = self.batch, {}
+        scores = self._classifier.score(self._pixels[: len(batch)])
+        done: list[tuple[Photo, RowResult]] = []
+        for (sha256, photos), said in zip(batch.items(), self._classifier.decide(scores, self._top_k), strict=True):
+            row = labeled_row(said, sha256, self.reference)
+            rows = [replace(row, etag=photo.etag) if photo.etag else row for photo in photos]
+            self._unkept[sha256] = [LabelledRow(row, photo.url) for row, photo in zip(rows, photos, strict=True)]
+            done += zip(photos, rows, strict=True)
+        if len(self._unkept) >= _KEEP:
+            self.keep()
+        return done
+
+    def keep(self) -> None:
+        """Let other processes know the new results; one that is killed before has at most ``_KEEP`` to find again."""
+        self.known.add(chain.from_iterable(self._unkept.values()))
+        self._unkept = {}
+
+
 class Labeller:
     """Has chunks of one job in hand, and labels their photos; used in a ``with`` block, which gives up what is left.
 
-    With ``ahead`` it wants a chunk whose photos lie on disk before the last photos of another are labelled, so that
-    batches are full across chunks and parts are committed meanwhile.
+    Each photo is fetched and hashed once for all questions of the job, ``asked`` in their order. Those that do not know
+    its bytes have it decoded together. With ``ahead`` it wants a chunk whose photos lie on disk before the last photos
+    of another are labelled, so that batches are full across chunks and parts are committed meanwhile.
     """
 
     def __init__(
         self,
         job: Job,
-        classifier: Classifier,
+        asked: Sequence[Asked],
         photos: Photos,
         on_finished: Callable[[Finished], None],
-        known: EarlierResults = NO_EARLIER_RESULTS,
         guard: Guard | None = None,
         *,
         ahead: bool = False,
     ) -> None:
         self._job = job
-        self._classifier = classifier
+        self._questions = [_Question(place, one, job.spec.options.top_k) for place, one in enumerate(asked)]
         self._photos = photos
-        self._known = known
         self._on_finished = on_finished
         self._guard = guard or Guard()
         self._ahead = ahead
         self._open: dict[int, OpenChunk] = {}
         self._commits: set[Future[Finished]] = set()
         self._committer = ThreadPoolExecutor(1)  # while a part is synced to its disk, other photos are labelled
-        size = classifier.metadata.preprocess.size
-        self._pixels = np.empty((BATCH, size, size, 3), np.uint8)
-        self._batch: dict[str, list[Photo]] = {}
-        self._unkept: dict[str, list[LabelledRow]] = {}
         self._awaited = 0
         self._rows = 0
         self._seen = 0
@@ -110,7 +160,8 @@ class Labeller:
         self._committer.shutdown()
         for number in chunks:
             self._photos.forget(number)
-        self._keep()
+        for question in self._questions:
+            question.keep()
 
     @property
     def busy(self) -> bool:
@@ -135,27 +186,34 @@ class Labeller:
         if is_done(self._job, number):
             self._on_finished(Finished(number, committed=False, rows=(), seconds=0.0, photos=NO_PHOTO_WORK))
             return
-        chunk = OpenChunk(self._job, number, self._classifier.metadata.preprocess)
+        chunk = OpenChunk(self._job, number)
         self._open[number] = chunk
         self._rows += self._job.rows_in_chunk(number)
         wanted = chunk.take_wanted()
         urls = [url for url in (self._photos.url_of(photo.cell) for photo in wanted) if url]
-        self._photos.want(wanted, self._known.etags(urls) if urls else {})
+        self._photos.want(wanted, self._known_etags(urls) if urls else {})
         self._awaited += len(wanted)
         self._finish_if_whole(chunk)
+
+    def _known_etags(self, urls: Sequence[str]) -> Mapping[str, str]:
+        """URL → the ETag of bytes that all questions know."""
+        first, *others = (question.known.etags(urls) for question in self._questions)
+        return {url: etag for url, etag in first.items() if all(other.get(url) == etag for other in others)}
 
     def step(self) -> None:
         """Take the next photo and process it; if none arrives in time, label the batch as it is."""
         self._guard.before_photo()
         if self._commits:
             self._report(0.0 if self._open else _WAIT_S)
-        photo = self._photos.take(_LINGER_S if self._batch else _WAIT_S) if self._awaited else None
+        waits = any(question.batch for question in self._questions)
+        photo = self._photos.take(_LINGER_S if waits else _WAIT_S) if self._awaited else None
         if photo is not None:
             self._awaited -= 1
             self._seen += 1
             self._see(photo)
-        if len(self._batch) == BATCH or (photo is None and self._batch):
-            self._label()
+        for question in self._questions:
+            if len(question.batch) == BATCH or (photo is None and question.batch):
+                self._label(question)
 
     def _see(self, photo: Photo) -> None:
         chunk = self._open[photo.wanted.chunk]
@@ -166,79 +224,76 @@ class Labeller:
             case ImageError() as error:
                 if error.fault is ImageFault.MISSING:
                     self._guard.photo_missing()
-                self._settle(photo, failed_row(error, None, self._classifier.reference))
+                for question in self._questions:
+                    self._settle(photo, failed_row(error, None, question.reference), question)
             case bytes() as data:
                 self._see_bytes(photo, chunk, data)
             case None:
                 self._see_unchanged(photo, chunk)
 
     def _see_unchanged(self, photo: Photo, chunk: OpenChunk) -> None:
-        known = self._known.at(photo.url or "", photo.etag or "")
-        if known is None:  # it was known when the host was asked, and is not any more
-            self._photos.want([photo.wanted], {})
+        known = [question.known.at(photo.url or "", photo.etag or "") for question in self._questions]
+        results = [one for one in known if one is not None]
+        if len(results) < len(known) or len({one.result.sha256 for one in results}) > 1:
+            self._photos.want([photo.wanted], {})  # it was known when the host was asked, and is not any more
             self._awaited += 1
             return
         chunk.effort["unchanged"] += 1
-        self._take_over(photo, chunk, known)
+        _count_known(chunk, results)
+        for question, one in zip(self._questions, results, strict=True):
+            self._take_over(photo, one, question)
 
     def _see_bytes(self, photo: Photo, chunk: OpenChunk, data: bytes) -> None:
         sha256 = hashlib.sha256(data).hexdigest()
-        waiting = self._batch.get(sha256)
-        if waiting is not None:
-            waiting.append(photo)
-            chunk.effort["repeated"] += 1
-            return
-        fresh = self._unkept.get(sha256)
-        known = EarlierResult(fresh[0].result, carried=False) if fresh else self._known.find(sha256)
-        if known is not None:
-            self._take_over(photo, chunk, known)
-            return
-        outcome = _decoded(photo, chunk, data)
-        if isinstance(outcome, ImageError):
-            self._fail(photo, sha256, outcome)
+        taken: list[tuple[_Question, EarlierResult]] = []
+        unknown: list[_Question] = []
+        for question in self._questions:
+            if sha256 in question.batch:
+                question.batch[sha256].append(photo)
+            elif known := question.find(sha256):
+                taken.append((question, known))
+            else:
+                unknown.append(question)
+        if unknown:
+            decoded = _decoded(photo, chunk, data, [question.spec for question in unknown])
+        elif len(taken) < len(self._questions):
+            chunk.effort["repeated"] += 1  # it waits in a batch
         else:
-            self._pixels[len(self._batch)] = outcome
-            self._batch[sha256] = [photo]
+            _count_known(chunk, [known for _, known in taken])
+        for question, known in taken:
+            self._take_over(photo, known, question)
+        for question in unknown:
+            outcome = decoded[question.spec]
+            if isinstance(outcome, ImageError):
+                self._fail(photo, sha256, outcome, question)
+            else:
+                question.add(sha256, photo, outcome)
 
-    def _take_over(self, photo: Photo, chunk: OpenChunk, known: EarlierResult) -> None:
-        chunk.effort["carried" if known.carried else "repeated"] += 1
+    def _take_over(self, photo: Photo, known: EarlierResult, question: _Question) -> None:
         row = replace(known.result, etag=photo.etag)
         if photo.url and photo.etag:
-            self._known.add([LabelledRow(row, photo.url)])
-        self._settle(photo, row)
+            question.known.add([LabelledRow(row, photo.url)])
+        self._settle(photo, row, question)
 
-    def _fail(self, photo: Photo, sha256: str, error: ImageError) -> None:
-        row = replace(failed_row(error, sha256, self._classifier.reference), etag=photo.etag)
+    def _fail(self, photo: Photo, sha256: str, error: ImageError, question: _Question) -> None:
+        row = replace(failed_row(error, sha256, question.reference), etag=photo.etag)
         if error.fault not in RETRYABLE:
-            self._known.add([LabelledRow(row, photo.url)])
-        self._settle(photo, row)
+            question.known.add([LabelledRow(row, photo.url)])
+        self._settle(photo, row, question)
 
-    def _label(self) -> None:
+    def _label(self, question: _Question) -> None:
         start = time.perf_counter()
-        batch, self._batch = self._batch, {}
-        scores = self._classifier.score(self._pixels[: len(batch)])
-        predictions = self._classifier.decide(scores, self._job.spec.options.top_k)
-        seconds = (time.perf_counter() - start) / len(batch)
-        done: list[tuple[Photo, RowResult]] = []
-        for (sha256, photos), prediction in zip(batch.items(), predictions, strict=True):
-            row = labeled_row(prediction, sha256, self._classifier.reference)
-            self._open[photos[0].wanted.chunk].effort["inference_s"] += seconds
-            rows = [replace(row, etag=photo.etag) if photo.etag else row for photo in photos]
-            self._unkept[sha256] = [LabelledRow(row, photo.url) for row, photo in zip(rows, photos, strict=True)]
-            done += zip(photos, rows, strict=True)
-        if len(self._unkept) >= _KEEP:
-            self._keep()
+        first = [photos[0].wanted.chunk for photos in question.batch.values()]
+        done = question.label()
+        seconds = (time.perf_counter() - start) / len(first)
+        for number in first:
+            self._open[number].effort["inference_s"] += seconds
         for photo, row in done:
-            self._settle(photo, row)
+            self._settle(photo, row, question)
 
-    def _keep(self) -> None:
-        """Let other processes know the new results; one that is killed before has at most ``_KEEP`` to find again."""
-        self._known.add(chain.from_iterable(self._unkept.values()))
-        self._unkept = {}
-
-    def _settle(self, photo: Photo, result: RowResult) -> None:
+    def _settle(self, photo: Photo, result: RowResult, question: _Question) -> None:
         chunk = self._open[photo.wanted.chunk]
-        chunk.settle(photo.wanted.row, result)
+        chunk.settle(photo.wanted.row, result, question.place)
         self._finish_if_whole(chunk)
 
     def _finish_if_whole(self, chunk: OpenChunk) -> None:
@@ -255,13 +310,17 @@ class Labeller:
             self._on_finished(commit.result())
 
 
-def _decoded(photo: Photo, chunk: OpenChunk, data: bytes) -> Pixels | ImageError:
+def _count_known(chunk: OpenChunk, known: Sequence[EarlierResult]) -> None:
+    chunk.effort["carried" if all(one.carried for one in known) else "repeated"] += 1
+
+
+def _decoded(
+    photo: Photo, chunk: OpenChunk, data: bytes, specs: Sequence[PreprocessSpec]
+) -> Mapping[PreprocessSpec, Pixels | ImageError]:
     start = time.perf_counter()
     chunk.effort["decoded"] += 1
     try:
-        return chunk.decoder.decode(photo.wanted, data)
-    except ImageError as error:
-        return error
+        return chunk.decoder.decode(photo.wanted, data, specs)
     finally:
         chunk.effort["decode_s"] += time.perf_counter() - start
 

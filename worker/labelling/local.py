@@ -1,8 +1,8 @@
 """Labelling on this machine: a process a core, each fed one chunk at a time.
 
-A process runs ``python -P -m worker.labelling.local``. Its first line on stdin names the job and the model, so that it
+A process runs ``python -P -m worker.labelling.local``. Its first line on stdin names the job and its models, so that it
 can be started, and import what it needs, before these are known. Chunk numbers follow, and a JSON line goes out for
-each chunk that is done. It says ``{"ready": true}`` when the model is loaded, and ends when stdin closes, so that it
+each chunk that is done. It says ``{"ready": true}`` when the models are loaded, and ends when stdin closes, so that it
 outlives the command that started it by no more than the chunks in hand.
 """
 
@@ -12,8 +12,8 @@ import select
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -25,7 +25,7 @@ from models.storage.storage import FolderStorage
 from worker.earlier.results import open_earlier_results
 from worker.job import Job, open_job
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts
-from worker.labelling.labeller import Labeller, run_chunks
+from worker.labelling.labeller import Asked, Labeller, run_chunks
 from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.model import load_job_model, load_pinned
 from worker.photos.source import photos_of
@@ -36,13 +36,13 @@ _PIECE: Final = 65_536
 
 
 def run_pool(
-    job: Job, model: Path, processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
+    job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
 ) -> int:
-    """Label every chunk of a job that has no part yet, with the model that it is pinned to, wherever that is now.
+    """Label every chunk of a job that has no part yet, with the models that it is pinned to, wherever these are now.
 
     Args:
         job: with parts or without.
-        model: where the bundle or the lone file is now.
+        models: where the bundle or the lone file of each question is now.
         processes: a pool of :data:`worker.labelling.process_pool.LABELLING` processes, started or not.
         on_done: called with each chunk that is done.
         verified: whether golden samples have agreed on this machine, just now.
@@ -57,7 +57,7 @@ def run_pool(
     def done(line: str, _: dict[str, Any]) -> None:
         on_done(int(line))
 
-    greeting = json.dumps({"job": job.storage.place, "model": str(model), "verified": verified})
+    greeting = json.dumps({"job": job.storage.place, "models": list(map(str, models)), "verified": verified})
     chunks = map(str, job.missing_chunks())
     processes.run(chunks, done, _Strikes(job).again, greeting, job.storage.scratch / "logs")
     return processes.deaths
@@ -114,8 +114,11 @@ def main() -> int:
         if job is None:
             msg = f"Expected a job in {asked['job']}, found none."
             raise JobError(msg)
-        load = partial(load_pinned, Path(asked["model"]), verified=asked["verified"])
-        _serve(job, load_job_model(job, load), replies)
+        classifiers = [
+            load_job_model(question, partial(load_pinned, Path(model), verified=asked["verified"]))
+            for question, model in zip(job.questions, asked["models"], strict=True)
+        ]
+        _serve(job, classifiers, replies)
     except HangtagError as error:
         _say(replies, {"refused": str(error), "exit_code": int(error.exit_code)})
         return int(error.exit_code)
@@ -124,18 +127,17 @@ def main() -> int:
     return 0
 
 
-def _serve(job: Job, classifier: Classifier, replies: TextIO) -> None:
+def _serve(job: Job, classifiers: Sequence[Classifier], replies: TextIO) -> None:
     def done(finished: Finished) -> None:
         _say(replies, {"done": finished.chunk, "line": str(finished.chunk)})
 
     _say(replies, {"ready": True})
     feed = LineFeed(sys.stdin.fileno(), lambda: _say(replies, {"more": True}))
-    with (
-        closing(photos_of(job)) as photos,
-        closing(open_earlier_results(job)) as known,
-        Labeller(job, classifier, photos, done, known, ahead=True) as labeller,
-    ):
-        run_chunks(labeller, feed)
+    with ExitStack() as tools:
+        photos = tools.enter_context(closing(photos_of(job)))
+        known = [tools.enter_context(closing(open_earlier_results(question))) for question in job.questions]
+        asked = list(map(Asked, classifiers, known))
+        run_chunks(tools.enter_context(Labeller(job, asked, photos, done, ahead=True)), feed)
 
 
 def _say(replies: TextIO, message: dict[str, object]) -> None:

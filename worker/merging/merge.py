@@ -1,12 +1,14 @@
 """Merges a job's parts into what people get: the result in the catalogue's order, the doubtful rows, the products."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.errors import JobError
 from models.whole_file import replacing
@@ -16,16 +18,25 @@ from worker.merging.review_list import ReviewList
 from worker.products.by_group import DisagreeingProduct, Disagreements, product_names, write_by_group
 from worker.products.vote import ProductStore
 from worker.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts
-from worker.results import read_part, result_schema
+from worker.results import SEVERITY, WORST, Status, result_schema
 from worker.scratch import scratch_database
 from worker.tally import Tally
 
-__all__ = ["Merged", "in_runs", "merge_job", "merge_parts", "read_chunks", "upload_lists"]
+__all__ = [
+    "Merged",
+    "in_runs",
+    "merge_job",
+    "merge_parts",
+    "read_chunks",
+    "upload_lists",
+    "worst_results",
+    "worst_status",
+]
 
 ROW_GROUP: Final = 65_536
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
-OnPart = Callable[[pa.Table, pa.Table], None]
-Amend = Callable[[pa.Table, pa.Table], pa.Table]
+Take = Callable[[pa.Table, pa.Table], pa.Table]
+"""Takes a question's results of a chunk and its catalogue rows; returns the results to write."""
 BATCH_ROWS: Final = 16_384
 _VOTES: Final = ["label", "status", "top_k", "reason"]
 
@@ -38,11 +49,13 @@ class Merged:
         tally: of the rows.
         groups: of the products; None if no group column was named.
         disagreeing: some products to look at.
+        questions: the same of each question, if the job has named models; ``tally`` has the rows' worst status then.
     """
 
     tally: Tally
     groups: GroupCounts | None = None
     disagreeing: tuple[DisagreeingProduct, ...] = ()
+    questions: tuple["Merged", ...] = ()
 
 
 def merge_job(job: Job, output: Path, folder: Path) -> Merged:
@@ -51,25 +64,75 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
-    column = job.spec.options.group_column
-    with scratch_database(folder) as doubtful, scratch_database(folder) as products:
-        review, tally = ReviewList(doubtful, job), Tally()
+    with ExitStack() as files:
+        merging = [_Merging(question, _folder_of(question, folder), files) for question in job.questions]
+        whole = Tally()
 
-        def take(part: pa.Table, rows: pa.Table) -> None:
-            tally.add(part, images_of(job, rows))
-            review.add(part, rows)
+        def count(parts: Sequence[pa.Table], rows: pa.Table) -> None:
+            whole.add(worst_results(parts), images_of(job, rows))
 
-        merged = Merged(tally)
-        if column is None:
-            merge_parts(job, output, take)
-        else:
-            store = _gathered(job, column, products)
-            disagreements = Disagreements(job, column, store)
-            groups = write_by_group(job, column, store, folder / GROUPS_FILE, disagreements.note)
-            merge_parts(job, output, take, disagreements.amended)
-            merged = Merged(tally, groups, disagreements.shown())
-        review.write(folder / REVIEW_FILE)
-    return merged
+        merge_parts(job, output, [one.take for one in merging], count if job.spec.questions else lambda *_: None)
+        done = [one.merged() for one in merging]
+    return Merged(whole, questions=tuple(done)) if job.spec.questions else done[0]
+
+
+class _Merging:
+    """What becomes of one question's results, while the parts are read."""
+
+    def __init__(self, question: Job, folder: Path, files: ExitStack) -> None:
+        self._question, self._folder, self._tally = question, folder, Tally()
+        self._review = ReviewList(files.enter_context(scratch_database(folder)), question)
+        self._groups: GroupCounts | None = None
+        self._disagreements: Disagreements | None = None
+        column = question.spec.options.group_column
+        if column is not None:
+            store = _gathered(question, column, files.enter_context(scratch_database(folder)))
+            self._disagreements = Disagreements(question, column, store)
+            self._groups = write_by_group(question, column, store, folder / GROUPS_FILE, self._disagreements.note)
+
+    def take(self, part: pa.Table, rows: pa.Table) -> pa.Table:
+        """Count the results of a chunk, and send those of disagreeing products to review."""
+        amended = self._disagreements.amended(part, rows) if self._disagreements else part
+        self._tally.add(amended, images_of(self._question, rows))
+        self._review.add(amended, rows)
+        return amended
+
+    def merged(self) -> Merged:
+        """What was counted; the list of doubtful rows is written."""
+        self._review.write(self._folder / REVIEW_FILE)
+        disagreeing = self._disagreements.shown() if self._disagreements else ()
+        return Merged(self._tally, self._groups, disagreeing)
+
+
+def _folder_of(question: Job, folder: Path) -> Path:
+    """Where a question's lists are written, in the folder of those of its job."""
+    if question.name:
+        folder = folder / question.name
+        folder.mkdir()
+    return folder
+
+
+def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
+    """What is counted of rows with several results: the worst status and the first error, no label."""
+    first = parts[0]
+    nothing = pa.nulls(len(first))
+    return pa.table(
+        {
+            "status": worst_status([part.column("status") for part in parts]),
+            "label": nothing.cast(pa.string()),
+            "confidence": nothing.cast(pa.float32()),
+            "error": pc.coalesce(*(part.column("error") for part in parts)),
+            "error_message": pc.coalesce(*(part.column("error_message") for part in parts)),
+            "sha256": nothing.cast(pa.string()),
+        }
+    ).replace_schema_metadata(first.schema.metadata)
+
+
+def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """The worst status of each row, of those of its questions."""
+    rows = zip(*(column.to_pylist() for column in columns), strict=True)
+    worst = [max(statuses, key=lambda status: SEVERITY[Status(status)]) for statuses in rows]
+    return pa.chunked_array([worst], pa.string())
 
 
 def _gathered(job: Job, column: str, database: sqlite3.Connection) -> ProductStore:
@@ -90,28 +153,56 @@ def _gathered(job: Job, column: str, database: sqlite3.Connection) -> ProductSto
 
 def upload_lists(job: Job, folder: Path) -> None:
     """Put what :func:`merge_job` left in a folder into the job's place."""
-    for name in (REVIEW_FILE, GROUPS_FILE):
-        if (folder / name).exists():
-            job.storage.upload(name, folder / name)
+    for question in job.questions:
+        place = folder / question.name
+        for name in (REVIEW_FILE, GROUPS_FILE):
+            if (place / name).exists():
+                question.storage.upload(name, place / name)
 
 
-def merge_parts(job: Job, output: Path, on_part: OnPart, amend: Amend | None = None) -> None:
+def merge_parts(
+    job: Job,
+    output: Path,
+    takes: Sequence[Take] = (),
+    count: Callable[[Sequence[pa.Table], pa.Table], None] = lambda *_: None,
+) -> None:
     """Write a job's result beside its place and rename it into it.
 
-    For each chunk ``amend``, if given, turns the part and the catalogue's rows into the results to write; then
-    ``on_part`` is called with both.
+    The catalogue's columns, then each question's, then, of a job with named models, each row's worst status.
+
+    Args:
+        job: whose chunks all have their parts.
+        output: its ending chooses the format.
+        takes: for each question; without them the parts are written as they are.
+        count: called with each chunk's results of all questions, as they are written, and its catalogue rows.
 
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
     options = job.spec.options
-    results = result_schema(tree=job.model.taxonomy is not None)
-    added = [field.with_name(options.prefix + field.name) for field in results]
+    schemas = [result_schema(tree=question.model.taxonomy is not None) for question in job.questions]
+    prefixes = [question.spec.options.prefix for question in job.questions]
+    added = [
+        field.with_name(prefix + field.name) for prefix, own in zip(prefixes, schemas, strict=True) for field in own
+    ]
+    if job.spec.questions:
+        added.append(pa.field(options.prefix + WORST, pa.string()))
     schema = pa.schema([*job.chunk_table(0).schema, *added])
     harmless = frozenset(schema.names if options.excel_safe else schema.names[-len(added) :])
+
+    def joined() -> Iterator[pa.Table]:
+        for parts, rows in _read_all(job):
+            taken = [take(part, rows) for take, part in zip(takes, parts, strict=True)] if takes else parts
+            count(taken, rows)
+            written = (part.select(own.names) for part, own in zip(taken, schemas, strict=True))
+            columns = [column for part in written for column in part.columns]
+            if job.spec.questions:
+                columns.append(worst_status([part.column("status") for part in taken]))
+            yield pa.Table.from_arrays([*rows.columns, *columns], schema=schema)
+
     with replacing(output) as temporary:
         with open_writer(temporary, output.suffix.lower(), schema, harmless) as write:
-            rows = _write_rows(_joined(job, schema, results.names, on_part, amend), write)
+            rows = _write_rows(joined(), write)
         if rows != job.spec.rows:
             msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
             raise JobError(msg)
@@ -142,27 +233,25 @@ def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held).combine_chunks()
 
 
-def _joined(
-    job: Job, schema: pa.Schema, results: list[str], on_part: OnPart, amend: Amend | None
-) -> Iterator[pa.Table]:
-    for part, rows in read_chunks(job):
-        amended = amend(part, rows) if amend else part
-        on_part(amended, rows)
-        yield pa.Table.from_arrays([*rows.columns, *amended.select(results).columns], schema=schema)
-
-
 def read_chunks(
     job: Job, results: list[str] | None = None, columns: list[str] | None = None
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """The results of each chunk and its catalogue rows, in order.
+    """The results of each chunk, of one model or question, and its catalogue rows, in order.
 
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
-    keys = job.part_keys()
+    for (part,), rows in _read_all(job, results, columns):
+        yield part, rows
+
+
+def _read_all(
+    job: Job, results: list[str] | None = None, columns: list[str] | None = None
+) -> Iterator[tuple[list[pa.Table], pa.Table]]:
+    keys, questions = job.part_keys(), job.questions
     for chunk in range(job.spec.chunks):
         if chunk not in keys:
             msg = f"Chunk {chunk} has no part; run the same command again."
             raise JobError(msg)
-        part = read_part(job.storage, keys[chunk], job.spec.id, job.rows_in_chunk(chunk), results)
-        yield part, job.chunk_table(chunk, columns)
+        parts = [question.part(chunk, keys[chunk], results) for question in questions]
+        yield parts, job.chunk_table(chunk, columns)

@@ -17,7 +17,7 @@ from worker.queue.console import print_job, print_jobs, read_rows, remarks, watc
 from worker.queue.control import Control, look_around, open_control
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import Submitted, submit
-from worker.receipt import finished_receipt
+from worker.receipt import job_receipt
 from worker.request import SubmitRequest
 
 __all__ = [
@@ -42,12 +42,13 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
         else:
             what = "Submitted" if submitted.new else "Was submitted before"
             Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {submitted.size}")
-            model = submitted.model.words if submitted.model else None
-            said = (model, submitted.variant_words, submitted.column_words, submitted.carried)
+            models = (one.found.words for one in submitted.models)
+            said = (*models, submitted.variant_words, submitted.column_words, submitted.carried)
             for words in filter(None, said):
                 Console().say(words)
             Console().say(f"Watch it with: {_command('watch', submitted.name, settings)}")
-        say_rule(submitted.job.model, Console(stderr=True), submitted.model.path if submitted.model else None)
+        for question, one in zip(submitted.job.questions, submitted.models, strict=True):
+            say_rule(question.model, Console(stderr=True), one.found.path, question.name)
         _supply(control, submitted.name)
 
 
@@ -110,7 +111,7 @@ def resume_job(name: str, settings: QueueSettings) -> None:
     """Take a cancellation back, and queue what is missing."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
-        if finished_receipt(job):
+        if job_receipt(job):
             Console().say(f"{name} is finished; {_command('receipt', name, settings)} shows it.")
             return
         control.check_redis()
@@ -124,11 +125,11 @@ def cancel_job(name: str, settings: QueueSettings) -> None:
     """Mark a job as cancelled; workers look for the mark."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
-        if finished_receipt(job):
+        if job_receipt(job):
             msg = f"{name} is finished, there is nothing to cancel."
             raise JobError(msg)
         job.storage.commit(CANCELLED, b"")
-        if finished_receipt(job):  # it was being merged at that moment
+        if job_receipt(job):  # it was being merged at that moment
             job.storage.delete(CANCELLED)
         done = job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))
         kept = f"Cancelled with {done:,} of {number_of(job.spec.rows, 'row')} done, which are kept"
@@ -140,11 +141,12 @@ def retry_job(name: str, settings: QueueSettings) -> None:
     with open_control(settings) as control:
         control.check_redis()
         job = control.jobs.find(name)
-        receipt = finished_receipt(job)
+        receipt = job_receipt(job)
         if receipt is None:
             msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."
             raise JobError(msg)
-        check_promise(job.model)
+        for question in job.questions:
+            check_promise(question.model)
         kinds = begin_retry(job, receipt.retry + 1)
         if not kinds:
             Console().say("It has no failed rows that may succeed another time.")
@@ -159,7 +161,7 @@ def show_receipt(name: str, settings: QueueSettings, *, as_json: bool) -> None:
     """A finished job's receipt."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
-    receipt = finished_receipt(job)
+    receipt = job_receipt(job)
     if receipt is None:
         msg = f"{name} is not finished yet; watch it with {_command('watch', name, settings)}"
         raise JobError(msg)

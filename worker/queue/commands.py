@@ -10,8 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from models.errors import ExitCode
-from models.options import ModelOption
-from worker.options import SharedOptions, takes_shared_options
+from worker.options import ModelsOption, SharedOptions, models_given, takes_shared_options
 from worker.priority import Priority
 from worker.queue.jobs_commands import register as register_jobs
 from worker.queue.options import (
@@ -49,7 +48,7 @@ def register(app: typer.Typer) -> None:
 
 @takes_shared_options
 def submit_command(
-    model: ModelOption,
+    model: ModelsOption,
     source: Annotated[
         str | None,
         typer.Argument(
@@ -133,7 +132,7 @@ def submit_command(
 
     request = SubmitRequest(
         source=source or "",
-        model=model,
+        model=models_given(model),
         options=shared.job_options(),
         name=new_name(source or "") if job is None else job,
         variant=shared.variant,

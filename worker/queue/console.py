@@ -67,7 +67,7 @@ def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
             rate_text(progress.rate) if progress.rate else "",
             _duration(progress.seconds_left),
             f"{progress.failed:,}",
-            escape(job.model.reference),
+            escape("\n".join(map(_called, job.questions))),
         )
     console.print(table)
 
@@ -82,17 +82,14 @@ def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
         return
     console = Console()
     print_jobs([(name, job, progress)], "", as_json=False)
-    spec, model, named = job.spec, job.model, read_note(job).named
+    spec = job.spec
     facts = {
         "Catalogue": f"{spec.source}, column {spec.image_column}, photos under {spec.image_root}",
-        "Model": f"{model.reference} ({f'{named.words}, ' if named else ''}from {model.path})",
-        "Rule": model.rule,
+        **{title: fact for question in job.questions for title, fact in _of_model(question).items()},
         "Submitted": f"{spec.created_at}, priority {spec.priority}",
         "Chunks": f"{spec.chunks:,} of {number_of(spec.chunk_rows, 'row')}",
         "Folder": job.storage.place,
     }
-    if job.choice and job.choice.because:
-        facts["Variant"] = f"{model.variant}, chosen on {job.choice.because}"
     if progress.deaths:
         facts["Deaths"] = f"{number_of(progress.deaths, 'try', 'tries')} at chunks ended with the process"
     if job.retry().number:
@@ -110,14 +107,32 @@ def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
         console.print(f"[red]Trouble[/red] on {escape(host)}: {escape(message)}", highlight=False)
 
 
+def _called(question: Job) -> str:
+    """The model of a job, or of a question with its name."""
+    return f"{question.name}: {question.model.reference}" if question.name else question.model.reference
+
+
+def _of_model(question: Job) -> dict[str, str]:
+    model, named, of = question.model, read_note(question).named, f" of {question.name}" if question.name else ""
+    facts = {
+        f"Model{of}": f"{model.reference} ({f'{named.words}, ' if named else ''}from {model.path})",
+        f"Rule{of}": model.rule,
+    }
+    if question.choice and question.choice.because:
+        facts[f"Variant{of}"] = f"{model.variant}, chosen on {question.choice.because}"
+    return facts
+
+
 def _record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
     left = progress.seconds_left
+    models = {
+        question.name: {"model": question.model.reference, "rule": question.model.rule} for question in job.questions
+    }
     return {
         "job": name,
         **asdict(progress),
         "seconds_left": left and round(left, 1),
-        "model": job.model.reference,
-        "rule": job.model.rule,
+        **models.get("", {"questions": models}),
         "source": job.spec.source,
         "priority": job.spec.priority,
         "created_at": job.spec.created_at,

@@ -53,7 +53,7 @@ class JobFigures:
     """A running job's progress: rows in all, rows in done chunks, and failed rows in the parts read so far."""
 
     name: str
-    model: ModelPin
+    models: tuple[ModelPin, ...]
     rows: int
     done: int
     failed: int
@@ -97,7 +97,7 @@ def _of_worker(slots: int, hangtag: str) -> Iterator[_Gauge]:
 def _beside_it(overview: Overview) -> Iterator[_Gauge]:
     jobs, name = overview.jobs, ("name",)
     waiting = [((queue,), count) for queue, count in overview.waiting.items()]
-    models = sorted({(job.model.reference, job.model.variant, job.model.digest) for job in jobs})
+    models = sorted({(model.reference, model.variant, model.digest) for job in jobs for model in job.models})
     rows = [((job.name,), job.rows) for job in jobs]
     done = [((job.name,), job.done) for job in jobs]
     failed = [((job.name,), job.failed) for job in jobs]
@@ -227,7 +227,8 @@ class OverviewReader:
         except (HangtagError, OSError, ValueError):  # the reconciler says so
             return None
         done = job.spec.rows - sum(map(job.rows_in_chunk, missing))
-        return JobFigures(name, job.model, job.spec.rows, done, failed)
+        models = tuple(question.model for question in job.questions)
+        return JobFigures(name, models, job.spec.rows, done, failed)
 
     def _failed_rows(self, name: str, job: Job, keys: list[str]) -> int:
         """Failed rows in the parts that were opened so far."""

@@ -31,7 +31,7 @@ __all__ = ["LEASE_S", "Presence", "RedisError", "RedisOutage", "RedisState", "co
 LEASE_S: Final = 10
 SENT_S: Final = 5
 TICK_S: Final = 0.9
-_TICK: Final = "hangtag:tick:5"
+_TICK: Final = "hangtag:tick:6"
 """Its number is that of ``JobSpec.schema_version``: a worker of an older Hangtag, which cannot read newer jobs, would
 else win the tick again and again, and nobody would look after these."""
 

@@ -9,7 +9,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from worker.events import log_event
 from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
 from worker.jobs import BundleStore, Jobs
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forget_attempts
-from worker.labelling.labeller import Guard, Labeller, run_chunks
+from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
 from worker.model import load_job_model, load_pinned
 from worker.photos.source import Photos, photos_of
 from worker.queue.leases import ExtraChunks, HeldLeases
@@ -32,7 +32,7 @@ from worker.queue.metrics import CHUNKS, DROPPED, Metrics
 from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BusyProcesses
-from worker.receipt import finished_receipt
+from worker.receipt import job_receipt
 from worker.results import Status
 
 __all__ = ["JobResources", "LoadedModels", "Runner"]
@@ -94,7 +94,7 @@ class Runner:
             log_event("message_dropped", logging.WARNING, job=name, chunk=chunk, chunks=job.spec.chunks)
             return
         _check_deaths(job, chunk)
-        model = load_job_model(job, self._models.get, lambda why: _report_fallback(name, job, why))
+        models = self._models.of(job, partial(_report_fallback, name))
 
         def finished(done: Finished) -> None:
             leases.end(done.chunk)
@@ -104,11 +104,10 @@ class Runner:
                     self._redis.reset_backoff(name)
 
         feed = ExtraChunks(name, job, chunk, leases, self._redis, self._busy)
-        with (
-            self.tools.of(job) as (photos, known),
-            Labeller(job, model, photos, finished, known, _JobCheck(job)) as labeller,
-        ):
-            run_chunks(labeller, feed)
+        with self.tools.of(job) as (photos, known):
+            asked = list(map(Asked, models, known))
+            with Labeller(job, asked, photos, finished, _JobCheck(job)) as labeller:
+                run_chunks(labeller, feed)
 
     def _usable_job(self, name: str) -> Job:
         """A job that is not cancelled and that this machine can label; checked again after some seconds."""
@@ -129,7 +128,7 @@ class Runner:
             if done.returncode:
                 msg = done.stderr.strip() or f"Merging ended with status {done.returncode}."
                 raise JobError(msg)
-            if finished_receipt(self._jobs.find(job)):
+            if job_receipt(self._jobs.find(job)):
                 log_event("job_finished", job=job)
 
     @contextmanager
@@ -235,13 +234,19 @@ def _holds_something(folder: Path) -> bool:
 class LoadedModels:
     """Models by pin and options; each is fetched and verified with its golden samples once.
 
-    Of more than ``kept``, the least recently used goes.
+    Of more than ``kept``, and more than the last job asks for, the least recently used goes.
     """
 
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
         self._kept = kept
+        self._asked = 0
         self._loaded: OrderedDict[tuple[str, str, float | None, float | None], Classifier] = OrderedDict()
+
+    def of(self, job: Job, tell: Callable[[Job, str], None]) -> list[Classifier]:
+        """The model of each of a job's questions; see :func:`worker.model.load_job_model`."""
+        self._asked = len(job.questions)
+        return [load_job_model(question, self.get, partial(tell, question)) for question in job.questions]
 
     def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
         """The model that a job is pinned to, with the precision or the threshold that the job asks for.
@@ -256,7 +261,7 @@ class LoadedModels:
             self._loaded[key] = load_pinned(self._store.fetch(pin.digest), pin, options)
             seconds = round(time.monotonic() - start, 3)
             log_event("model_loaded", model=pin.reference, digest=pin.digest, seconds=seconds)
-            while len(self._loaded) > self._kept:
+            while len(self._loaded) > max(self._kept, self._asked):
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(key)
         return self._loaded[key]
@@ -271,14 +276,15 @@ class JobResources:
 
     def __init__(self) -> None:
         self._job = ""
-        self._open: tuple[Photos, EarlierResults] | None = None
+        self._open: tuple[Photos, list[EarlierResults]] | None = None
 
     @contextmanager
-    def of(self, job: Job) -> Iterator[tuple[Photos, EarlierResults]]:
-        """A job's tools, for as long as the block runs; those of another job are closed."""
+    def of(self, job: Job) -> Iterator[tuple[Photos, list[EarlierResults]]]:
+        """A job's photos, and what is known of each question, while the block runs; those of another job are closed."""
         if self._open is None or job.spec.id != self._job:
             self.close()
-            self._job, self._open = job.spec.id, (photos_of(job), open_earlier_results(job))
+            self._job = job.spec.id
+            self._open = (photos_of(job), list(map(open_earlier_results, job.questions)))
         try:
             yield self._open
         except BaseException:
@@ -287,6 +293,9 @@ class JobResources:
 
     def close(self) -> None:
         """Close all of it."""
-        tools, self._open = self._open or (), None
-        for tool in tools:
-            tool.close()
+        tools, self._open = self._open, None
+        if tools:
+            photos, known = tools
+            photos.close()
+            for one in known:
+                one.close()

@@ -11,13 +11,14 @@ import pyarrow as pa
 
 from models.errors import InputError, JobError
 from models.manifest import AUTO
-from models.reference import ModelReference, resolve_model
+from models.reference import resolve_model
+from models.storage.storage import Storage
 from models.text import number_of
 from worker.earlier.previous import carry_over, check_done, terms_of
-from worker.job import Job
+from worker.job import Job, JobOptions, question_storage
 from worker.job_writer import create_job, differences
 from worker.jobs import Jobs, check_name
-from worker.model import fallback_pin, moved_words, note_model, verified_pin
+from worker.model import JobModel, fallback_pin, moved_words, note_models, questions_of, verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.photos.photo import Limits
 from worker.places import is_url, stem_of
@@ -38,24 +39,25 @@ _START_S: Final = 1.0
 class Submitted:
     """A job in the folder of jobs; ``new`` if this call wrote it, since it may have been submitted before.
 
-    It also says what may be taken over from an earlier job, which model and variant were found, and which column names
-    the photos.
+    It also says what may be taken over from an earlier job, which models and variants were found, and which column
+    names the photos.
     """
 
     name: str
     job: Job
     new: bool
     carried: str = ""
-    model: ModelReference | None = None
+    models: tuple[JobModel, ...] = ()
     column_words: str = ""
     variant_words: str = ""
 
     @property
     def record(self) -> dict[str, object]:
         """For machines."""
-        spec, model = self.job.spec, {"model": self.model.said} if self.model else {}
+        spec, said = self.job.spec, {one.name: one.found.said for one in self.models}
+        models = {"model": said[""]} if "" in said else {"models": said} if said else {}
         sizes = {"rows": spec.rows, "chunks": spec.chunks}
-        return {"job": self.name, "new": self.new, "folder": self.job.storage.place, **sizes, **model}
+        return {"job": self.name, "new": self.new, "folder": self.job.storage.place, **sizes, **models}
 
     @property
     def size(self) -> str:
@@ -90,43 +92,60 @@ def submit(
         msg = f"The job {name} cannot be carried over from itself; name another --job than --previous."
         raise InputError(msg)
     previous = previous_job(request.previous, jobs)
-    model = resolve_model(request.model, request.registry)
-    words, options = list[str](), request.options
-    pin = verified_pin(model.path, request.variant, options, words.append)
-    fallback = fallback_pin(model.path, pin, request.variant, options)
+    words, options, earlier = list[str](), request.options, jobs.get(name)
+    models = tuple(_verified(request, asked, model, earlier, words.append) for asked, model in request.models.items())
+    first, questions = models[0], questions_of(models)
     catalogue = request.catalogue(".parquet", confined=True, given=catalogue)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
-    jobs.bundles.put(model.path, pin.digest)
-    earlier = jobs.get(name)
+    for one in models:
+        jobs.bundles.put(one.found.path, one.pin.digest)
     if earlier is not None:
-        if request.variant == AUTO and earlier.spec.model.digest == pin.digest:
-            pin, fallback = earlier.spec.model, earlier.spec.fallback  # it goes on with what it was submitted with
-        if other := differences(earlier.spec, catalogue, pin, options, fallback):
-            msg = (
-                f"There is a job {name} already, and it is not this one: {other}.{moved_words(earlier, model)} Pass "
-                "another --job."
-            )
+        if other := differences(earlier.spec, catalogue, first.pin, options, first.fallback, questions):
+            moved = "".join(moved_words(was, one.found) for one in models if (was := earlier.question(one.name)))
+            msg = f"There is a job {name} already, and it is not this one: {other}.{moved} Pass another --job."
             raise JobError(msg)
-        return Submitted(name, earlier, new=False, model=model, column_words=catalogue.column_words)
+        return Submitted(name, earlier, new=False, models=models, column_words=catalogue.column_words)
     storage = jobs.storage(name)
-    carried = carry_over(previous, storage, terms_of(pin, options)) if previous else ""
-    rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host)
-    note_model(storage, pin, model, fallback)
+    carried = " ".join(_carried(previous, storage, one, options) for one in models) if previous else ""
+    times = len(models)  # each may decode a photo in its own way, or have it time out
+    rows = chunk_rows(times * options.timeout_s, options.download_timeout_s, request.per_host)
+    note_models(storage, models)
     job = create_job(
         storage,
         catalogue,
-        pin,
+        first.pin,
         options,
         rows,
         request.priority,
-        fallback=fallback,
+        fallback=None if questions else first.fallback,
+        questions=questions,
         confined=True,
         per_host=request.per_host,
     )
     said = " ".join(words)
     return Submitted(
-        name, job, new=True, carried=carried, model=model, column_words=catalogue.column_words, variant_words=said
+        name, job, new=True, carried=carried, models=models, column_words=catalogue.column_words, variant_words=said
     )
+
+
+def _verified(
+    request: SubmitRequest, name: str, model: Path | str, earlier: Job | None, say: Callable[[str], None]
+) -> JobModel:
+    """Look a model up and verify it; a job that is there goes on with the variants that it was submitted with."""
+    found = resolve_model(model, request.registry)
+    pin = verified_pin(found.path, request.variant, request.options, say)
+    fallback = fallback_pin(found.path, pin, request.variant, request.options)
+    was = earlier.question(name) if earlier else None
+    if was and request.variant == AUTO and was.spec.model.digest == pin.digest:
+        pin, fallback = was.spec.model, was.spec.fallback
+    return JobModel(name, found, pin, fallback)
+
+
+def _carried(previous: Job, storage: Storage, model: JobModel, options: JobOptions) -> str:
+    """Carry over what an earlier job knows of one question; a sentence about it."""
+    terms = terms_of(model.pin, options)
+    said = carry_over(previous, question_storage(storage, model.name), terms, model.name)
+    return f"{model.name}: {said}" if model.name else said
 
 
 def previous_job(name: str | None, jobs: Jobs) -> Job | None:

@@ -16,7 +16,7 @@ from tests.label_chunk import PaperModel
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.labelling.chunk import Finished
-from worker.labelling.labeller import Labeller, run_chunks
+from worker.labelling.labeller import Asked, Labeller, run_chunks
 from worker.photos.photo import Limits
 from worker.photos.source import photos_of
 from worker.sources.catalogue import open_catalogue
@@ -72,7 +72,7 @@ def labelled(tmp_path: Path, urls: list[str], place: str) -> list[dict]:
     finished: list[Finished] = []
     with (
         closing(photos_of(job, LIMITS, nobody)) as photos,
-        Labeller(job, PaperModel(), photos, finished.append) as labeller,
+        Labeller(job, [Asked(PaperModel())], photos, finished.append) as labeller,
     ):
         run_chunks(labeller, AllChunks(job))
     assert sorted(done.chunk for done in finished) == list(range(job.spec.chunks))

@@ -39,6 +39,13 @@ def test_every_ending_of_a_result_can_be_read(bundle, few):
         assert hangtag.label(few, str(bundle), f"out.{ending}", workers=1).table().num_rows == 6
 
 
+def test_several_models_are_named(bundle, few):
+    made = hangtag.label(few, {"kind": bundle, "colour": str(bundle)}, "out.parquet", workers=1)
+
+    assert made.table()["kind_label"].equals(made.table()["colour_label"])
+    assert {name: own.rows for name, own in made.receipt.questions.items()} == {"kind": 6, "colour": 6}
+
+
 def test_a_run_is_measured_as_the_command_measures_it(small_run, few, capsys):
     measured = hangtag.evaluate(small_run, few, json=True)
 

@@ -13,7 +13,7 @@ from models.storage.storage import FolderStorage
 from tests.variants import falsify
 from worker.job import Job, JobOptions, ModelPin
 from worker.job_writer import create_job
-from worker.model import fallback_pin, load_job_model, load_pinned, note_model, read_note, verified_pin
+from worker.model import JobModel, fallback_pin, load_job_model, load_pinned, note_models, read_note, verified_pin
 from worker.sources.catalogue import open_catalogue
 
 
@@ -143,7 +143,7 @@ def undecided(tmp_path: Path, int8_bundle: Path) -> Job:
     pin = verified_pin(int8_bundle, AUTO)
     fallback = fallback_pin(int8_bundle, pin, AUTO, options)
     storage = FolderStorage(tmp_path / "job")
-    note_model(storage, pin, ModelReference(int8_bundle, "shop"), fallback)
+    note_models(storage, [JobModel("", ModelReference(int8_bundle, "shop"), pin, fallback)])
     return create_job(storage, open_catalogue(source), pin, options, fallback=fallback)
 
 

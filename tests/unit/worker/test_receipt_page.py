@@ -230,7 +230,7 @@ def test_a_finished_job_leaves_a_page_with_its_photos(make_job, bundle, tmp_path
         (folder / f"<i>broken {number:02}</i>.jpg".replace("/", "_")).write_bytes(b"no photo")
     job = make_job(folder)
     with ProcessPool(LABELLING, 1) as processes:
-        run_pool(job, bundle, processes, lambda _: None)
+        run_pool(job, [bundle], processes, lambda _: None)
     done = finish_job(job)
     html = job.storage.read(PAGE_FILE).decode()
     page = Page(html)

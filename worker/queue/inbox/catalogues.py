@@ -17,7 +17,7 @@ from worker.jobs import Jobs
 from worker.queue.inbox.files import FoundFile
 from worker.queue.inbox.request import InboxRequest, check_options, make_job
 from worker.queue.submit import Submitted, name_part
-from worker.receipt import finished_receipt
+from worker.receipt import job_receipt
 
 __all__ = ["Catalogues", "last_finished"]
 
@@ -127,7 +127,7 @@ def last_finished(names: list[str], jobs: Jobs) -> str | None:
     for name in names:
         try:
             job = jobs.get(name)
-            if job is not None and finished_receipt(job) is not None:
+            if job is not None and job_receipt(job) is not None:
                 return name
         except HangtagError:
             continue

@@ -26,13 +26,15 @@ class InboxView:
         """Report that a file, or some photos, became a job."""
         if submitted.variant_words:
             self.remark(submitted.variant_words)
-        if submitted.job.model.precision is not None and submitted.job.model.all_to_review:
-            self.remark(submitted.job.model.rule)
+        for model in (question.model for question in submitted.job.questions):
+            if model.precision is not None and model.all_to_review:
+                self.remark(model.rule)
         if self._as_json:
             _print_event("submitted", file=what, **submitted.record)
             return
-        model, was_there = submitted.model, "" if submitted.new else " (was submitted before)"
-        with_model = f", with {model.said}" if model and model.asked else ""
+        was_there = "" if submitted.new else " (was submitted before)"
+        said = [one.found.said for one in submitted.models if one.found.asked]
+        with_model = f", with {', '.join(said)}" if said else ""
         line = Text.assemble(what, " → ", (submitted.name, "bold"), f", {submitted.size}{with_model}{was_there}")
         self._console.print(line, highlight=False, soft_wrap=True)
 

@@ -1,7 +1,7 @@
 """The request of ``hangtag submit --watch``, and the job requests that follow from it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -57,7 +57,8 @@ class InboxRequest:
         """The options that decide whether a catalogue can be used."""
         each = self.each
         options = (each.options.prefix, each.options.group_column)
-        return json.dumps([each.image_column, str(each.image_root), each.encoding, *options])
+        names = [list(each.models)] if isinstance(each.model, Mapping) else []
+        return json.dumps([each.image_column, str(each.image_root), each.encoding, *options, *names])
 
     def of_catalogue(self, source: Path, name: str, previous: str | None) -> SubmitRequest:
         """The request for a file's job; only text files have an encoding."""
@@ -87,7 +88,8 @@ def check_options(each: SubmitRequest) -> None:
     elif root is not None and not Path(root).is_dir():
         msg = f"Expected a folder or a URL as --image-root, found no folder at {root}."
         raise InputError(msg)
-    verified_pin(resolve_model(each.model, each.registry).path, each.variant, each.options)
+    for model in each.models.values():
+        verified_pin(resolve_model(model, each.registry).path, each.variant, each.options)
 
 
 def make_job(

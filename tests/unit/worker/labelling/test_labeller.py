@@ -25,7 +25,7 @@ from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
 from worker.job import Job, JobOptions
 from worker.job_writer import create_job
 from worker.labelling.chunk import Finished
-from worker.labelling.labeller import Guard, Labeller, run_chunks
+from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
 from worker.model import verified_pin
 from worker.photos.photo import Photo, Wanted
 from worker.results import RowResult, Status, part_key, photo_work
@@ -144,7 +144,7 @@ def job_of(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
 
 def labelled(job: Job, model: Classifier, post: Post, known: EarlierResults = NO_EARLIER_RESULTS) -> list[Finished]:
     finished: list[Finished] = []
-    with Labeller(job, model, post, finished.append, known) as labeller:
+    with Labeller(job, [Asked(model, known)], post, finished.append) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     return finished
 
@@ -237,7 +237,7 @@ def test_while_one_chunk_waits_others_are_labelled(job_of, model, photos) -> Non
 def test_of_hosts_that_bring_nothing_not_all_of_a_job_is_awaited(job_of, model, photos) -> None:
     job, post = job_of(list(photos) * 150), Post(photos)
     chunks = iter(range(job.spec.chunks))
-    with Labeller(job, model, post, lambda _: None) as labeller:
+    with Labeller(job, [Asked(model)], post, lambda _: None) as labeller:
         while labeller.wants_more:
             labeller.begin(next(chunks))
         assert len(post.waiting) == 1024
@@ -278,7 +278,7 @@ def test_batches_are_full_across_chunks_where_the_next_is_asked_for_ahead(
     job_of, model, many, *, ahead: bool, sizes: list[int]
 ) -> None:
     job, noted, finished, memory = job_of(list(many)), Batches(model), [], Memory()
-    with Labeller(job, noted, on_disk(many), finished.append, memory, ahead=ahead) as labeller:
+    with Labeller(job, [Asked(noted, memory)], on_disk(many), finished.append, ahead=ahead) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     assert noted.sizes == sizes
     assert sorted(done.chunk for done in finished) == [0, 1, 2]
@@ -302,7 +302,7 @@ def test_while_a_part_is_committed_the_next_photos_are_labelled(job_of, model, m
 
     job = job_of(list(many))
     job = replace(job, storage=FolderStorage(job.storage.root, link=slow_link))
-    with Labeller(job, Announcing(model), on_disk(many), finished.append, ahead=True) as labeller:
+    with Labeller(job, [Asked(Announcing(model))], on_disk(many), finished.append, ahead=True) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     assert sorted(done.chunk for done in finished) == [0, 1, 2]
     assert len(rows_of(job)) == 40
@@ -316,7 +316,7 @@ def test_a_part_that_cannot_be_written_ends_the_work_and_leaves_no_marker(job_of
     job = replace(job, storage=FolderStorage(job.storage.root, link=full))
     with (
         pytest.raises(OSError, match="No space"),
-        Labeller(job, model, on_disk(many), lambda _: None, ahead=True) as labeller,
+        Labeller(job, [Asked(model)], on_disk(many), lambda _: None, ahead=True) as labeller,
     ):
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     assert not job.part_keys()
@@ -347,7 +347,7 @@ class Broken(Post):
 
 def test_no_photo_is_suspected_where_its_source_breaks(job_of, model, photos) -> None:
     job = job_of(list(photos) * 2)
-    labeller = Labeller(job, model, Broken(photos), lambda _: None)
+    labeller = Labeller(job, [Asked(model)], Broken(photos), lambda _: None)
     with pytest.raises(RuntimeError, match="No thread"), labeller:
         run_chunks(labeller, Chunks([0, 1]))
     assert not list((job.storage.scratch / "inhand").iterdir())
@@ -357,7 +357,7 @@ def test_what_is_given_up_leaves_nothing(job_of, model, photos) -> None:
     job, post = job_of(list(photos) * 2), Post(photos)
     with (
         pytest.raises(JobError, match="Enough"),
-        Labeller(job, model, post, lambda _: None, guard=Refusing(5)) as labeller,
+        Labeller(job, [Asked(model)], post, lambda _: None, guard=Refusing(5)) as labeller,
     ):
         run_chunks(labeller, Chunks([0, 1]))
     assert not job.part_keys()

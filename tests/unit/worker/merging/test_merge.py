@@ -35,7 +35,7 @@ def done_job(make_job, tmp_path: Path, catalogue: Path, bundle: Path):
 
 def test_jsonl_gives_back_every_cell(done_job, tmp_path: Path) -> None:
     job, lines = done_job
-    merge_parts(job, tmp_path / "out.jsonl", lambda *_: None)
+    merge_parts(job, tmp_path / "out.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [{name: row[name] for name in lines[0]} for row in rows] == lines
     assert [row["status"] == "failed" for row in rows] == [False] * 5 + [True]
@@ -44,7 +44,7 @@ def test_jsonl_gives_back_every_cell(done_job, tmp_path: Path) -> None:
 
 def test_csv_gives_back_every_cell(done_job, tmp_path: Path) -> None:
     job, lines = done_job
-    merge_parts(job, tmp_path / "out.csv", lambda *_: None)
+    merge_parts(job, tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["text"] for row in rows] == [line["text"] for line in lines]
@@ -55,7 +55,7 @@ def test_csv_gives_back_every_cell(done_job, tmp_path: Path) -> None:
 def test_parquet_adds_the_result_columns(done_job, tmp_path: Path) -> None:
     job, lines = done_job
     parts: list[pa.Table] = []
-    merge_parts(job, tmp_path / "out.parquet", lambda part, _: parts.append(part))
+    merge_parts(job, tmp_path / "out.parquet", count=lambda found, _: parts.extend(found))
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.column_names[: len(lines[0])] == list(lines[0])
     assert table.column_names[len(lines[0]) :] == RESULT_SCHEMA.names
@@ -65,10 +65,10 @@ def test_parquet_adds_the_result_columns(done_job, tmp_path: Path) -> None:
 
 def test_parts_from_before_there_were_reasons_are_merged(done_job, tmp_path: Path) -> None:
     job, _ = done_job
-    merge_parts(job, tmp_path / "new.parquet", lambda *_: None)
+    merge_parts(job, tmp_path / "new.parquet")
     for key in job.part_keys().values():
         pq.write_table(pq.read_table(job.storage.source(key)).drop_columns(["reason"]), job.storage.root / key)
-    merge_parts(job, tmp_path / "old.parquet", lambda *_: None)
+    merge_parts(job, tmp_path / "old.parquet")
     assert pq.read_table(tmp_path / "old.parquet").equals(pq.read_table(tmp_path / "new.parquet"))
 
 
@@ -80,7 +80,7 @@ def test_no_link_that_lies_in_wait_is_followed(done_job, tmp_path: Path, suffix:
         (tmp_path / name).symlink_to(tmp_path / "victim")
     with pytest.raises(FileExistsError), open_writer(output, suffix, RESULT_SCHEMA, frozenset()):
         pass
-    merge_parts(done_job[0], output, lambda *_: None)
+    merge_parts(done_job[0], output)
     assert (tmp_path / "victim").read_text() == "precious"
     assert not output.is_symlink()
     (tmp_path / "usual").touch()
@@ -91,7 +91,7 @@ def test_a_missing_part_is_an_error_and_leaves_no_output(done_job, tmp_path: Pat
     job, _ = done_job
     (job.storage.root / job.part_keys()[1]).unlink()
     with pytest.raises(JobError, match="Chunk 1 has no part"):
-        merge_parts(job, tmp_path / "out.parquet", lambda *_: None)
+        merge_parts(job, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
 
 
@@ -100,7 +100,7 @@ def test_a_part_with_a_row_too_few_is_an_error(done_job, tmp_path: Path) -> None
     part = job.storage.root / job.part_keys()[1]
     pq.write_table(pq.read_table(part).slice(1), part)
     with pytest.raises(JobError, match="holds 1 row, but its chunk has 2"):
-        merge_parts(job, tmp_path / "out.parquet", lambda *_: None)
+        merge_parts(job, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
 
 
@@ -117,8 +117,8 @@ def test_typed_columns_become_text_that_says_the_same(make_job, tmp_path: Path, 
     pq.write_table(table, tmp_path / "a.parquet")
     job = make_job(tmp_path / "a.parquet")
     run_chunk(job, 0, load(bundle))
-    merge_parts(job, tmp_path / "out.jsonl", lambda *_: None)
-    merge_parts(job, tmp_path / "out.csv", lambda *_: None)
+    merge_parts(job, tmp_path / "out.jsonl")
+    merge_parts(job, tmp_path / "out.csv")
     first, second = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
     assert (first["when"], first["weight"], first["day"]) == ("1970-01-01 00:00:00.000000001", None, "1970-01-01")
     assert (second["when"], second["weight"], second["day"]) == (None, 1.5, "1970-01-02")
@@ -142,7 +142,7 @@ def dangerous_job(answered_job):
 
 
 def csv_records(job, folder: Path) -> list[list[str]]:
-    merge_parts(job, folder / "out.csv", lambda *_: None)
+    merge_parts(job, folder / "out.csv")
     with (folder / "out.csv").open(newline="") as file:
         return list(csv.reader(file))
 

@@ -34,9 +34,9 @@ def waiting(state: RedisState, priority: Priority = Priority.NORMAL) -> list[int
 
 
 def next_second(client: redis.Redis) -> None:
-    client.delete("hangtag:tick:5")
+    client.delete("hangtag:tick:6")
 
 
 def a_moment_later(client: redis.Redis) -> None:
     """The marks of what was sent a moment ago have come to their end."""
-    client.delete(*client.keys("hangtag:sent:*"), "hangtag:tick:5")
+    client.delete(*client.keys("hangtag:sent:*"), "hangtag:tick:6")

@@ -27,7 +27,7 @@ PIN = ModelPin(path="/models/shop", reference="shop/1/int8@aaaa", variant="int8"
 BUSY = Overview(
     redis_up=True,
     waiting={"hangtag.1.high": 3},
-    jobs=(JobFigures("autumn", PIN, 100, 40, 4), JobFigures("spring", PIN, 10, 0, 0)),
+    jobs=(JobFigures("autumn", (PIN,), 100, 40, 4), JobFigures("spring", (PIN,), 10, 0, 0)),
 )
 
 
@@ -149,7 +149,7 @@ def test_a_running_job_is_followed(reader: OverviewReader, paper_job, commit_par
     job.storage.replace(part_key(0), b"damaged, but opened before")
     commit_part(job, 1, faults={0: ImageFault.MISSING, 1: ImageFault.MISSING})
     assert seen(reader) == [("job", 9, 5, 3)]
-    assert reader.read().jobs[0].model == job.spec.model
+    assert reader.read().jobs[0].models == (job.spec.model,)
 
 
 def test_one_that_has_looked_at_jobs_rests(jobs: Jobs, state: RedisState, paper_job, commit_part) -> None:

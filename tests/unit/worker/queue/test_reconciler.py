@@ -224,7 +224,7 @@ def test_one_reconciler_a_second_does_the_work(jobs, state, client, sent, paper_
     assert one.tick() == 5
     a_moment_later(client)
     assert one.tick() == 5
-    client.persist("hangtag:tick:5")  # however slow this machine is
+    client.persist("hangtag:tick:6")  # however slow this machine is
     client.delete(*client.keys("hangtag:sent:*"))
     assert other.tick() == 0
     next_second(client)

@@ -139,7 +139,7 @@ def test_setbacks_that_are_no_number_are_none(state: RedisState, client: redis.R
 
 
 def test_no_key_of_others_lasts_longer_than_ours_would(state: RedisState, client: redis.Redis) -> None:
-    keys = {"lease:spring:3": 10, "sent:spring:3": 5, "trial:spring": 16, "tick:5": 1}
+    keys = {"lease:spring:3": 10, "sent:spring:3": 5, "trial:spring": 16, "tick:6": 1}
     for key in keys:
         client.set(f"hangtag:{key}", "x")
     assert state.leased("spring", [3]) == {3}

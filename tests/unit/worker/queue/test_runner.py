@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from models.classifier import Classifier
+from models.classifier import Classifier, load
 from models.errors import DisagreementError, JobError
 from models.manifest import AUTO
 from worker.finish import RESULT_FILE
@@ -25,7 +25,7 @@ from worker.queue.runner import JobResources, LoadedModels, Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import submit
 from worker.queue.worker_state import BusyProcesses
-from worker.receipt import finished_receipt
+from worker.receipt import QuestionsReceipt, finished_receipt, job_receipt
 from worker.request import SubmitRequest
 from worker.results import part_key
 
@@ -53,7 +53,7 @@ def photos(tmp_path: Path, catalogue: Path) -> Path:
 def new_job(tmp_path: Path, jobs: Jobs, photos: Path, bundle: Path) -> NewJob:
     """Submit rows of these photos, as the job called ``job``."""
 
-    def make(rows: int = 8, *, distinct: int = 8, model: Path = bundle, variant: str = AUTO) -> Job:
+    def make(rows: int = 8, *, distinct: int = 8, model: Path | dict[str, Path] = bundle, variant: str = AUTO) -> Job:
         source = tmp_path / "list.txt"
         source.write_text("".join(f"{row % distinct}.png\n" for row in range(rows)))
         return submit(SubmitRequest(source, model, JobOptions(), variant, name="job", image_root=photos), jobs).job
@@ -352,6 +352,36 @@ def test_a_chunk_that_the_job_does_not_have_is_dropped(runner: Runner, state: Re
     assert parts(job) == []
     assert state.trouble("job") == {}
     assert state.failures("job") == 0
+
+
+def test_each_question_of_a_job_has_its_own_model_on_all_workers(
+    runner: Runner, disagreeing: Runner, client: redis.Redis, new_job: NewJob, sure_bundle: Path, int8_bundle: Path
+) -> None:
+    models = {"category": sure_bundle, "colour": int8_bundle}
+    job = new_job(300, model=models)
+    disagreeing.label_chunk("job", 0)
+    runner.label_chunk("job", 1)
+    assert parts(job) == ["000000.r0.parquet", "000001.r0.parquet"]
+    runner.run_finish_process("job")
+    receipt = job_receipt(job)
+    assert isinstance(receipt, QuestionsReceipt)
+    assert [own.model.variant for own in receipt.questions.values()] == ["float32"] * 2
+    assert (receipt.rows, sum(receipt.by_status.values())) == (300, 300)
+    rows = pq.read_table(job.storage.source(RESULT_FILE)).to_pylist()
+    for name, model in models.items():
+        classifier = load(model)
+        expected = [classifier.classify(Path(job.spec.image_root) / f"{row}.png").label for row in range(8)]
+        assert [row[f"{name}_label"] for row in rows] == [expected[row % 8] for row in range(300)]
+    assert {row["colour_model"] for row in rows} == {receipt.questions["colour"].model.reference}
+    assert not client.keys("hangtag:*")
+
+
+def test_all_models_of_a_job_stay_loaded(jobs: Jobs, new_job: NewJob, sure_bundle: Path, int8_bundle: Path) -> None:
+    job = new_job(model={"category": sure_bundle, "colour": int8_bundle})
+    models = LoadedModels(jobs.bundles, kept=1)
+    first = models.of(job, lambda *_: None)
+    assert [model.digest for model in first] == [question.spec.model.digest for question in job.questions]
+    assert all(one is other for one, other in zip(first, models.of(job, lambda *_: None), strict=True))
 
 
 @pytest.fixture

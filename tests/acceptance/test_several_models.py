@@ -1,0 +1,247 @@
+"""``hangtag label`` with several models: the questions of one pass are answered as by a run of each model alone."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.command import HANGTAG, clean_environment, one_line, run_hangtag
+from tests.integration.processes import with_bad_formats
+from worker.results import RESULT_SCHEMA, SEVERITY, Status
+
+Models = dict[str, Path]
+
+
+@pytest.fixture(scope="module")
+def models(sure_bundle: Path, int8_bundle: Path, unsure_bundle: Path) -> Models:
+    return {"category": sure_bundle, "colour": int8_bundle, "pattern": unsure_bundle}
+
+
+def run(source: Path, models: Models, output: Path, *options: object) -> "subprocess.CompletedProcess[str]":
+    named = [word for name, model in models.items() for word in ("--model", f"{name}={model}")]
+    return run_hangtag("label", source, *named, "--output", output, "--workers", "1", *options)
+
+
+def alone(source: Path, name: str, model: Path, output: Path, *options: object) -> None:
+    prefix = ("--prefix", f"{name}_")
+    done = run_hangtag("label", source, "--model", model, "--output", output, "--workers", "1", *prefix, *options)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, catalogue: Path) -> Path:
+    """Twenty-four rows of ten products: one photo repeats, one is none, and one is gone."""
+    photos = sorted(catalogue.rglob("*.png"))[:21]
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "text.jpg").write_text("no photo")
+    with (folder / "shop.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "sku"])
+        images = [*photos, photos[0], folder / "text.jpg", folder / "gone.jpg"]
+        rows.writerows((image, f"SKU-{number % 10}") for number, image in enumerate(images))
+    return folder / "shop.csv"
+
+
+def test_each_question_has_the_columns_and_lists_of_a_run_alone(tmp_path: Path, shop: Path, models: Models) -> None:
+    output, group = tmp_path / "labels.parquet", ("--group-column", "sku")
+    done = run(shop, models, output, *group, "--json")
+    assert done.returncode == 0, done.stderr
+    table, receipt = pq.read_table(output), json.loads(done.stdout)
+    added = [f"{name}_{column}" for name in models for column in RESULT_SCHEMA.names]
+    assert table.column_names == ["image", "sku", *added, "status"]
+    assert receipt["photos"]["decoded"] == 22
+    questions = tmp_path / "labels.parquet.job" / "questions"
+    for name, model in models.items():
+        one = tmp_path / f"{name}.parquet"
+        alone(shop, name, model, one, *group)
+        expected = pq.read_table(one)
+        assert table.select(expected.column_names).equals(expected)
+        folder = tmp_path / f"{name}.parquet.job"
+        assert (questions / name / "review.csv").read_bytes() == (folder / "review.csv").read_bytes()
+        votes = [pq.read_table(place / "by_group.parquet") for place in (questions / name, folder)]
+        assert votes[0].equals(votes[1])
+        theirs, ours = json.loads((folder / "receipt.json").read_text()), receipt["questions"][name]
+        same = ("rows", "model", "by_status", "by_label", "errors", "review_reasons", "groups", "drift", "left_out")
+        assert {key: ours[key] for key in same} == {key: theirs[key] for key in same}
+        assert ours == json.loads((questions / name / "receipt.json").read_text())
+        assert f"<b>{name}</b>" in (questions / name / "receipt.html").read_text()
+    for row in table.to_pylist():
+        statuses = [Status(row[f"{name}_status"]) for name in models]
+        assert row["status"] == max(statuses, key=SEVERITY.__getitem__)
+    counts = {status: table.column("status").to_pylist().count(status) for status in Status}
+    assert receipt["by_status"] == counts
+    assert counts["failed"] == 2
+    assert "Nothing is promised of how often several labels" in receipt["promise"]
+    page = (tmp_path / "labels.parquet.job" / "receipt.html").read_text()
+    assert all(f'href="questions/{name}/receipt.html"' in page for name in models)
+    assert receipt["promise"] in page
+
+
+def test_text_formats_and_the_terminal(tmp_path: Path, shop: Path, models: Models) -> None:
+    two = {name: models[name] for name in ("category", "colour")}
+    done = run(shop, two, tmp_path / "labels.csv")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 24
+    assert {row["status"] for row in rows} <= set(Status)
+    assert (rows[-1]["category_error"], rows[-1]["colour_status"], rows[-1]["status"]) == (
+        "missing",
+        "failed",
+        "failed",
+    )
+    assert all(name in done.stdout for name in ("category", "colour", "24 rows", "worst status"))
+    assert "Nothing is promised of how often several labels of a row are right together." in one_line(done.stdout)
+    again = run(shop, two, tmp_path / "labels.csv")
+    assert "done already" in again.stderr
+    assert run(shop, two, tmp_path / "labels.jsonl").returncode == 0
+    lines = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
+    assert [line["colour_label"] for line in lines] == [row["colour_label"] or None for row in rows]
+    assert [line["status"] for line in lines] == [row["status"] for row in rows]
+
+
+def test_another_job_in_the_same_place_is_refused(tmp_path: Path, shop: Path, models: Models) -> None:
+    output = tmp_path / "labels.csv"
+    assert run(shop, {"a": models["category"], "b": models["colour"]}, output).returncode == 0
+    before = output.read_bytes()
+    for other in (
+        {"a": models["colour"], "b": models["category"]},
+        {"b": models["colour"], "a": models["category"]},
+        {"a": models["category"]},
+        {"a": models["category"], "c": models["colour"]},
+    ):
+        done = run(shop, other, output)
+        assert done.returncode == 1
+        assert "--model was a=" in one_line(done.stderr)
+    assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a={m}", "{m}"], "has no name"),
+        (["{m}", "{m}"], "has no name"),
+        (["a={m}", "a={m}"], "has the name of another"),
+        (["a={m}", "A={m}"], "no two alike"),
+        (["a.b={m}", "c={m}"], "has no name"),
+        (["sku={m}", "c={m}"], "sku_label, which labelling adds"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(
+    tmp_path: Path, bundle: Path, words: list[str], message: str, catalogue: Path
+) -> None:
+    source = tmp_path / "shop.csv"
+    source.write_text(f"image,sku_label\n{next(catalogue.rglob('*.png'))},x\n")
+    asked = [word for text in words for word in ("--model", text.format(m=bundle))]
+    done = run_hangtag("label", source, *asked, "--output", tmp_path / "labels.csv")
+    assert done.returncode == 2
+    assert message in one_line(done.stderr)
+    assert {path.name for path in tmp_path.iterdir()} == {"shop.csv"}
+
+
+def test_a_column_called_status_is_refused_and_a_prefix_helps(tmp_path: Path, models: Models, catalogue: Path) -> None:
+    source = tmp_path / "shop.csv"
+    source.write_text(f"image,status\n{next(catalogue.rglob('*.png'))},on sale\n")
+    done = run(source, {"colour": models["colour"]}, tmp_path / "labels.csv")
+    assert done.returncode == 2
+    assert "--prefix" in done.stderr
+    assert run(source, {"colour": models["colour"]}, tmp_path / "labels.csv", "--prefix", "ht_").returncode == 0
+    header = (tmp_path / "labels.csv").read_text().splitlines()[0].split(",")
+    assert header[:3] == ["image", "status", "ht_colour_label"]
+    assert header[-1] == "ht_status"
+
+
+def test_a_model_whose_path_has_an_equals_sign_needs_no_name(tmp_path: Path, bundle: Path, catalogue: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "v=1")
+    source = tmp_path / "list.txt"
+    source.write_text(f"{next(catalogue.rglob('*.png'))}\n")
+    words = ("--model", "v=1", "--output", "labels.csv", "--workers", "1")
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        assert run_hangtag("label", source, *words).returncode == 0
+    finally:
+        os.chdir(before)
+    assert (tmp_path / "labels.csv").read_text().startswith("image,label,")
+
+
+def test_yesterdays_questions_are_taken_over_each_by_itself(tmp_path: Path, shop: Path, models: Models) -> None:
+    one, two, three = (tmp_path / f"{name}.parquet" for name in ("one", "two", "three"))
+    assert run_hangtag("label", shop, "--model", models["category"], "--output", one).returncode == 0
+    first = run(shop, {name: models[name] for name in ("category", "colour")}, two, "--previous", one, "--json")
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["photos"]["decoded"] == 22, "of colour nothing was known"
+    second = run(shop, {"hue": models["colour"], "category": models["category"]}, three, "--previous", two, "--json")
+    assert second.returncode == 0, second.stderr
+    said = json.loads(second.stdout)["photos"]
+    assert (said["decoded"], said["carried"]) == (0, 23)
+    before, after = pq.read_table(two), pq.read_table(three)
+    for column in RESULT_SCHEMA.names:
+        assert after.column(f"hue_{column}").equals(before.column(f"colour_{column}"))
+    back = run_hangtag(
+        "label", shop, "--model", models["colour"], "--output", one, "--restart", "--previous", three, "--json"
+    )
+    assert json.loads(back.stdout)["photos"]["carried"] == 23
+
+
+def test_what_was_missing_is_tried_again(tmp_path: Path, models: Models, catalogue: Path) -> None:
+    photos = sorted(catalogue.rglob("*.png"))[:3]
+    source, output = tmp_path / "list.txt", tmp_path / "labels.parquet"
+    source.write_text("".join(f"{photo}\n" for photo in [*photos, tmp_path / "late.png"]))
+    assert run(source, models, output).returncode == 0
+    shutil.copy(photos[0], tmp_path / "late.png")
+    done = run(source, models, output, "--retry-failed", "--json")
+    receipt, rows = json.loads(done.stdout), pq.read_table(output).to_pylist()
+    assert (receipt["retry"], receipt["run"]["images"], receipt["by_status"]["failed"]) == (1, 1, 0)
+    assert all(rows[3][f"{name}_label"] == rows[0][f"{name}_label"] for name in models)
+    assert all(own["retry"] == 1 for own in receipt["questions"].values())
+
+
+def test_a_run_that_is_killed_again_and_again_gives_the_same_result(
+    tmp_path: Path, models: Models, catalogue: Path
+) -> None:
+    photos = sorted(str(photo) for photo in catalogue.rglob("*.*"))
+    source = tmp_path / "list.txt"
+    source.write_text("".join(f"{photo}\n" for photo in photos * 4))
+    clean, killed = tmp_path / "clean.parquet", tmp_path / "killed.parquet"
+    two = {name: models[name] for name in ("category", "colour")}
+    assert run(source, two, clean).returncode == 0
+    named = [word for name, model in two.items() for word in ("--model", f"{name}={model}")]
+    command = [*HANGTAG, "label", str(source), *named, "--output", str(killed), "--workers", "2"]
+    parts = tmp_path / "killed.parquet.job" / "parts"
+    for more in (1, 4):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and (not parts.is_dir() or len(list(parts.glob("*.parquet"))) < more):
+                os.sched_yield()
+            process.kill()
+        assert not killed.exists()
+    before = {part.name: part.stat().st_mtime_ns for part in parts.glob("*.parquet")}
+    assert run(source, two, killed).returncode == 0
+    assert pq.read_table(killed).equals(pq.read_table(clean))
+    assert all((parts / name).stat().st_mtime_ns == time for name, time in before.items())
+    assert not list((tmp_path / "killed.parquet.job" / "inhand").iterdir())
+
+
+def test_photos_that_crash_or_hang_the_decoder_fail_for_each_question(
+    tmp_path: Path, models: Models, catalogue: Path
+) -> None:
+    photos = sorted(str(photo) for photo in catalogue.rglob("*.png"))[:4]
+    (tmp_path / "boom.jpg").write_bytes(b"BOOM")
+    (tmp_path / "hang.jpg").write_bytes(b"HANG")
+    source = tmp_path / "list.txt"
+    source.write_text("".join(f"{row}\n" for row in [*photos[:2], "boom.jpg", "hang.jpg", *photos[2:]]))
+    two = {name: models[name] for name in ("category", "colour")}
+    named = [word for name, model in two.items() for word in ("--model", f"{name}={model}")]
+    done = run_hangtag(
+        "label", source, *named, "--output", tmp_path / "labels.parquet", "--workers", "1", "--timeout", "1",
+        env=clean_environment(**with_bad_formats()),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(tmp_path / "labels.parquet").to_pylist()
+    for name in two:
+        assert [row[f"{name}_error"] for row in rows] == [None, None, "crashed", "timeout", None, None]

@@ -1,0 +1,109 @@
+"""Jobs with several models, over HTTP: one job, of which each question is watched and reviewed by itself."""
+
+import io
+from collections.abc import Iterator
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from starlette.testclient import TestClient
+
+from tests.until import until
+from web.app import create_app
+from web.jobs import JobIndex
+from web.local_queue import label_command
+from web.settings import WebSettings
+from worker.job import JobOptions
+from worker.label import label
+from worker.receipt import OF_QUESTIONS, job_receipt
+from worker.request import LabelRequest
+
+BROWSER = {"accept": "text/html"}
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    settings = WebSettings(jobs=str(tmp_path / "jobs"), corrections=tmp_path / "corrections.csv")
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8800") as client:
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        yield client
+
+
+def text(client: TestClient, path: str) -> str:
+    answer = client.get(path, headers=BROWSER)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(
+    client: TestClient, tmp_path: Path, drawn: Path, sure_bundle: Path, int8_bundle: Path
+) -> None:
+    photos = sorted(str(photo.relative_to(drawn)) for photo in drawn.rglob("*.jpg"))[:12]
+    source = tmp_path / "products.csv"
+    source.write_text("image\n" + "".join(f"{name}\n" for name in [*photos, "gone.jpg"]))
+    models = [f"category={sure_bundle}", f"colour={int8_bundle}"]
+    wanted = {"source": str(source), "model": models, "name": "spring", "image_root": str(drawn), "precision": 0.9}
+    made = client.post("/v1/jobs", json=wanted)
+    assert made.status_code == 201, made.text
+    assert made.json()["questions"] == ["spring.category", "spring.colour"]
+    state = client.app.state.hangtag
+    job = state.jobs.find("spring").job
+    receipt = until(lambda: job_receipt(job), "the job is finished", 90)
+
+    assert client.get("/v1/jobs").json()["damaged"] == {}
+    assert [one["id"] for one in client.get("/v1/jobs").json()["jobs"]] == ["spring"]
+    shown = text(client, "/jobs/spring")
+    assert OF_QUESTIONS in shown
+    assert all(f'href="/jobs/spring.{name}"' in shown for name in ("category", "colour"))
+    view = state.board.view("spring")
+    assert {status.value: count for status, count in receipt.by_status.items()} == dict(view.counts.by_status)
+    own = text(client, "/jobs/spring.category")
+    assert receipt.questions["category"].model.reference in own
+    assert "Retry 1 failed row" in own
+    assert 'href="/review/spring.category"' in own
+    assert "spring.colour" in text(client, "/review")
+    assert client.get("/review/spring", headers=BROWSER).status_code == 404
+    assert client.get("/v1/jobs/spring/questions").status_code in {400, 404}
+    assert client.get("/jobs/spring.hue").status_code == 404
+    for what in ("result", "receipt", "page"):
+        assert client.get(f"/jobs/spring/files/{what}").status_code == 200
+        assert client.get(f"/jobs/spring.colour/files/{what}").status_code == 200
+    assert client.get("/jobs/spring.category/files/review").text.startswith("category_row,")
+
+    asked = client.get("/v1/jobs/spring.category/questions", params={"n": 5, "reviewer": "anna"}).json()["questions"]
+    question = asked[0]
+    name = client.get("/v1/jobs/spring.category/classes").json()["classes"][-1]["label"]
+    answer = {"id": "a", "sha256": question["sha256"], "kind": "label", "label": name}
+    given = client.post("/v1/jobs/spring.category/answers", json={"answers": [answer], "reviewer": "anna"})
+    assert given.status_code == 200, given.text
+    assert (tmp_path / "corrections-category.csv").is_file()
+    assert not (tmp_path / "corrections.csv").exists()
+    assert state.board.view("spring.category").left == receipt.questions["category"].by_status["review"] - 1
+    assert state.board.view("spring.colour").left == receipt.questions["colour"].by_status["review"]
+
+    assert client.post("/jobs/spring.colour/apply").json()["said"].startswith("The corrected result is written: 1 ")
+    copy = pq.read_table(io.BytesIO(client.get("/jobs/spring/files/corrected").content)).to_pylist()
+    before = pq.read_table(tmp_path / "jobs" / "spring" / "labels.parquet").to_pylist()
+    row = question["row"] - 1
+    assert (copy[row]["category_label"], copy[row]["category_status"]) == (name, "labeled")
+    assert (copy[row]["category_reviewed_by"], copy[row]["colour_reviewed_by"]) == ("anna", None)
+    assert copy[row]["status"] == copy[row]["colour_status"], "the worst that is left"
+    assert all(one["colour_label"] == was["colour_label"] for one, was in zip(copy, before, strict=True))
+
+    assert client.post("/v1/jobs/spring.colour/retry-failed").status_code == 200
+    until(lambda: (found := job_receipt(job)) and found.retry == 1, "the retry is merged", 90)
+    assert state.board.view("spring.category").receipt.retry == 1
+
+
+def test_a_result_of_hangtag_label_goes_on_by_the_same_command(tmp_path: Path, drawn: Path, bundle: Path) -> None:
+    source, output = tmp_path / "list.txt", tmp_path / "labels.parquet"
+    source.write_text(f"{next(drawn.rglob('*.jpg'))}\n")
+    models = {"category": bundle, "colour": bundle}
+    label(LabelRequest(source, models, JobOptions(), output=output, workers=1), lambda *_: None)
+    (found,) = JobIndex(str(tmp_path / "jobs"), (output,)).all()
+    command = label_command(found.job, output, "--retry-failed")
+    given = [command[place + 1] for place, word in enumerate(command) if word == "--model"]
+    assert given == [f"category={bundle}", f"colour={bundle}"]
+    assert "--variant" not in command
+    assert [question.id for question in found.questions] == [f"{found.id}.category", f"{found.id}.colour"]
