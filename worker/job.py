@@ -265,9 +265,11 @@ class JobSpec(_Record):
     fallback: ModelPin | None = None
     questions: tuple[Question, ...] = ()
 
-    def to_json(self) -> bytes:
-        """The contents of ``job.json``; earlier versions can read those of jobs without named models."""
-        return self.model_dump_json(indent=1, exclude=None if self.questions else {"questions"}).encode()
+    @model_serializer(mode="wrap")
+    def _without_questions(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Earlier versions can read jobs without named models."""
+        said: dict[str, Any] = write(self)
+        return {key: value for key, value in said.items() if key != "questions" or value}
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def create_job(
         fallback=fallback,
         questions=questions,
     )
-    _commit_new(storage, JOB_FILE, spec.to_json())
+    _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)
 
 
