@@ -37,7 +37,7 @@ export function showAnswer(card, name, answer, model) {
   say(".pill", { labeled: "✓ labeled", review: "! review", failed: "✗ failed" }[answer.status]);
   say(".why", why(answer, model));
   if (answer.status === "failed") return;
-  card.querySelector(".bars").replaceChildren(...answer.top_k.map((guess, place) => bar(guess, place ? null : answer.threshold)));
+  card.querySelector(".bars").replaceChildren(...answer.top_k.map((guess, place) => bar(guess, place || answer.label_level ? null : answer.threshold)));
   card.querySelector(".facts").replaceChildren(...facts(answer, model));
 }
 
