@@ -26,8 +26,9 @@ NEW_PHOTOS = 12
 def shop(tmp_path: Path, drawn: Path, small_run: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Labelled photos, a trained run, its bundle, a catalogue of new photos: what a reader has by then."""
     shutil.copytree(drawn, tmp_path / "photos", copy_function=os.link)
-    for place in ("runs/train/photos", "bundles/photos", "demo/bundles/demo"):
-        shutil.copytree(small_run if place.startswith("runs") else bundle, tmp_path / place)
+    shutil.copytree(small_run, tmp_path / "runs/train/photos")
+    for place in ("bundles/photos", "bundles/category", "bundles/colours", "demo/bundles/demo"):
+        shutil.copytree(bundle, tmp_path / place)
     photos = sorted(drawn.rglob("*.jpg"))[:: max(1, len(list(drawn.rglob("*.jpg"))) // NEW_PHOTOS)][:NEW_PHOTOS]
     (tmp_path / "catalogue").mkdir()
     rows = [(f"A-{at // 2}", f"catalogue/{at:04}.jpg") for at in range(NEW_PHOTOS)]
