@@ -25,6 +25,7 @@ from web.state import State, WebState
 from web.views import page, stored_page
 from web.watch_jobs import JobView
 from worker.finish import PAGE_FILE, RESULT_FILE
+from worker.options import models_given
 from worker.priority import Priority
 from worker.receipt import GROUPS_FILE, OF_QUESTIONS, RECEIPT_FILE, REVIEW_FILE
 from worker.receipt_page import FAULTS
@@ -189,6 +190,7 @@ def preview(
 def start(
     state: State,
     model: Annotated[str, Form(max_length=4096)],
+    models: Annotated[str, Form(max_length=4096)] = "",
     source: Annotated[str, Form(max_length=8000)] = "",
     upload: Annotated[str, Form(max_length=64)] = "",
     name: Annotated[str, Form(max_length=200)] = "",
@@ -199,10 +201,11 @@ def start(
     precision: Annotated[str, Form(max_length=8)] = "",
     priority: Annotated[Priority, Form()] = Priority.NORMAL,
 ) -> JSONResponse:
-    """Make a job, and say where it is shown."""
+    """Make a job, and say where it is shown. ``models``: several with their names, apart by blanks, instead of one."""
+    named = models_given(models.split()) if models.strip() else None
     wanted = WantedJob(
         source=source.strip(),
-        model=model.strip(),
+        model=named if isinstance(named, dict) else str(named or model.strip()),
         upload=upload or None,
         name=name.strip() or None,
         image_column=image_column or None,

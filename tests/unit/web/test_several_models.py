@@ -96,6 +96,18 @@ def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(
     assert state.board.view("spring.category").receipt.retry == 1
 
 
+def test_the_form_takes_several_models_each_with_a_name(client: TestClient, tmp_path: Path, bundle: Path) -> None:
+    source = tmp_path / "list.txt"
+    source.write_text("gone.jpg\n")
+    form = {"source": str(source), "image_root": str(tmp_path), "model": "shop@champion", "name": "spring"}
+    refused = client.post("/jobs/_start", data={**form, "models": f"category={bundle} {bundle}"})
+    assert "has no name" in refused.text
+    made = client.post("/jobs/_start", data={**form, "models": f" category={bundle}  colour={bundle} "})
+    assert made.status_code == 201, made.text
+    job = client.app.state.hangtag.jobs.find("spring").job
+    assert [question.name for question in job.questions] == ["category", "colour"]
+
+
 def test_a_result_of_hangtag_label_goes_on_by_the_same_command(tmp_path: Path, drawn: Path, bundle: Path) -> None:
     source, output = tmp_path / "list.txt", tmp_path / "labels.parquet"
     source.write_text(f"{next(drawn.rglob('*.jpg'))}\n")
