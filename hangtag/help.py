@@ -28,8 +28,8 @@ _ALIKE: Final = {
     "benchmark": "how fast a bundle's models are, on this machine",
 }
 _PANELS: Final = {
-    "Input": "image-column label-column group-column where image-root encoding allow-host allow-unsized unlabelled "
-    "splits fix-leaks per-host download-timeout timeout",
+    "Input": "image-column label-column group-column where taxonomy image-root encoding allow-host allow-unsized "
+    "unlabelled splits fix-leaks per-host download-timeout timeout",
     "Model": "model variant precision threshold top-k registry default-variant int8 edge ort fp16 vnni atol max-drop",
     "Network": "arch preset weights alpha image-size fit decode",
     "Training": "epochs time-limit batch patience balance folds cv seed resume",
