@@ -56,7 +56,7 @@ def measure(
         def label(processes: int) -> float:
             output = Path(tempfile.mkdtemp(dir=folder)) / "labels.parquet"
             command = [sys.executable, "-m", "hangtag", "label", material.photos, "--model", material.bundle]
-            ran = run([*command, "--variant", "float32", "--output", output, "--workers", processes, "--json"])
+            ran = run([*command, "--variant", "float32", "--out", output, "--workers", processes, "--json"])
             return float(json.loads(ran.said)["images_per_s"])
 
         found = turns({f"{n}": lambda n=n: label(n) for n in PROCESSES}, TURNS, show)
@@ -113,7 +113,7 @@ def _simulated(
         jobs = Path(place) / "jobs"
         environment = {"HANGTAG_REDIS_URL": server.url, "HANGTAG_JOBS": str(jobs)}
         # A photo may take so long that a chunk has few rows, and a job of many chunks is soon written.
-        submit = [*submit_words(material, chunks * 3, folder, "sim"), "--timeout", "1000"]
+        submit = [*submit_words(material, chunks * 3, folder, "sim"), "--decode-timeout", "1000"]
         hangtag(*submit[3:], environment=os.environ | environment)
         job = Jobs(FolderStorage(jobs)).find("sim")
         redis = Redis.from_url(server.url)

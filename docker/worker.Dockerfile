@@ -1,7 +1,7 @@
 # Labels catalogues, by itself or for the queue, and serves the web page; holds no TensorFlow. Build it from the root of the repository:
 #   docker build --file docker/worker.Dockerfile --tag hangtag-worker .
 #   docker run --rm --volume "$PWD:/data" --user "$(id -u):$(id -g)" hangtag-worker \
-#     label /data/photos --model /data/bundles/shop --output /data/labels.parquet
+#     label /data/photos --model /data/bundles/shop --out /data/labels.parquet
 # docker/compose.yaml runs workers of it; docs/deploy.md says more.
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /source

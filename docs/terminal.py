@@ -51,8 +51,8 @@ def main(photos: Path, new: Path, folder: Path) -> None:
         ("export", f"hangtag export runs/train/{photos.name}", ["export", f"runs/train/{photos.name}"]),
         (
             "label",
-            f"hangtag label new/ --model {bundle} --output labels.parquet",
-            ["label", str(new.absolute()), "--model", bundle, "--output", "labels.parquet"],
+            f"hangtag label new/ --model {bundle} --out labels.parquet",
+            ["label", str(new.absolute()), "--model", bundle, "--out", "labels.parquet"],
         ),
         ("review", "hangtag review labels.parquet", ["review", "labels.parquet", "--no-open"]),
     ):

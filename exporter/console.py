@@ -73,7 +73,7 @@ def _show(result: "ExportResult", place: Path) -> None:
     sizes = ", ".join(f"{escape(name)} {size / 1e6:.1f} MB" for name, size in result.sizes.items())
     console.print(f"Bundle: [bold]{escape(str(place))}[/bold] ({sizes})", highlight=False)
     console.print(f"SHA-256 {result.digest}", highlight=False, soft_wrap=True)
-    label = f"Next: hangtag label PHOTOS --model {shlex.quote(str(place))} --output labels.parquet"
+    label = f"Next: hangtag label PHOTOS --model {shlex.quote(str(place))} --out labels.parquet"
     console.say(label, "dim")
 
 

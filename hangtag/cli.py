@@ -122,7 +122,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     try:
         command = get_command(make_app(rooms_for(words)))
         if asks_for_help(words):
-            arrange(command, every=ALL in words)
+            arrange(command, words, every=ALL in words)
             words = ["--help" if word == ALL else word for word in words]
         command(words)
     except HangtagError as error:

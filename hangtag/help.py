@@ -7,7 +7,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final
 
-__all__ = ["ALL", "TASKS", "arrange", "asks_for_help"]
+__all__ = ["ALL", "EARLIER", "TASKS", "arrange", "asks_for_help"]
 
 ALL: Final = "--help-all"
 TASKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -29,17 +29,19 @@ _ALIKE: Final = {
 }
 _PANELS: Final = {
     "Input": "image-column label-column group-column where taxonomy image-root encoding allow-host allow-unsized "
-    "unlabelled splits fix-leaks per-host download-timeout timeout",
+    "unlabelled splits fix-leaks per-host download-timeout decode-timeout",
     "Model": "model variant precision threshold top-k registry default-variant int8 edge ort fp16 vnni atol max-drop",
     "Network": "arch preset weights alpha image-size fit decode",
-    "Training": "epochs time-limit batch patience balance folds cv seed resume",
-    "Output": "out output json prefix excel-safe html plot tensorboard",
+    "Training": "epochs time-limit batch-size patience balance folds cv seed resume",
+    "Output": "out json prefix excel-safe html plot tensorboard",
     "Job": "workers restart retry-failed previous priority jobs job redis every once settle watch only",
 }
 _RARE: Final = (
-    "allow-unsized alpha atol batch decode default-variant download-timeout folds heartbeat log metrics-host ort "
-    "patience per-host prefix requests-per-minute root-path seed settle tensorboard timeout vnni"
+    "allow-unsized alpha atol batch-size decode default-variant download-timeout folds heartbeat log metrics-host ort "
+    "patience per-host prefix requests-per-minute root-path seed settle tensorboard decode-timeout vnni"
 )
+EARLIER: Final = frozenset({"--output", "--concurrency", "--batch", "--timeout", "--in"})
+"""Names that options had before; they are taken for a version."""
 _MANY: Final = 8
 """More options than this are shown in panels."""
 _WIDE: Final = 16
@@ -54,8 +56,11 @@ def asks_for_help(words: Sequence[str]) -> bool:
     return not words or "--help" in words or ALL in words
 
 
-def arrange(group: Command, *, every: bool) -> None:
-    """Arrange the help of the one command and of all below it; with ``every``, rare options are shown too."""
+def arrange(group: Command, words: Sequence[str] = (), *, every: bool) -> None:
+    """Arrange the help of the one command and of all below it, for a command line.
+
+    With ``every``, rare options are shown too. An option's earlier name is shown only where it is in ``words``.
+    """
     panels = {command: task for task, commands in TASKS.items() for command in commands}
     order = list(panels)
     group.commands = dict(sorted(group.commands.items(), key=lambda one: order.index(one[0])))
@@ -65,7 +70,7 @@ def arrange(group: Command, *, every: bool) -> None:
             command.epilog = f"Which one? {_which_one()}"
     for command in _walk(group):
         _reflow(command)
-        _arrange_options(command, every=every)
+        _arrange_options(command, words, every=every)
 
 
 def _which_one() -> str:
@@ -86,13 +91,14 @@ def _reflow(command: Command) -> None:
     )
 
 
-def _arrange_options(command: Command, *, every: bool) -> None:
+def _arrange_options(command: Command, words: Sequence[str], *, every: bool) -> None:
     panels = {name: panel for panel, names in _PANELS.items() for name in names.split()}
     options = {param.opts[0].removeprefix("--"): param for param in command.params if param.opts[0].startswith("--")}
     rare = _RARE.split()
     hidden = [name for name in options if name in rare and not options[name].required and not every]
     many = len(options) - len(hidden) > _MANY
     for name, param in options.items():
+        param.opts = [word for word in param.opts if word not in EARLIER or word in words]
         param.hidden = param.hidden or name in hidden
         param.rich_help_panel = panels.get(name) if many else None
     for param in command.params:

@@ -269,14 +269,14 @@ def evaluate(model: PathLike, data: PathLike, **options: object) -> MeasuredMode
     return MeasuredModel(os.fspath(model), _run("evaluate", Measurement, [model, data], options))
 
 
-def label(source: PathLike, model: object, output: PathLike, **options: object) -> LabeledCatalogue:
+def label(source: PathLike, model: object, out: PathLike, **options: object) -> LabeledCatalogue:
     """Label a catalogue: one row in, one row out, in the same order. A job that was stopped goes on.
 
     Args:
         source: a folder of photos, or a file or URL that names them.
         model: what :func:`export` gave, a path, or a name of the registry; of several, each by the name of its columns:
             ``{"category": "shop@champion", "colour": "colours@champion"}``.
-        output: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
+        out: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
         options: those of ``hangtag label --help``, such as ``precision``, ``image_column``, ``workers``.
 
     Raises:
@@ -286,7 +286,7 @@ def label(source: PathLike, model: object, output: PathLike, **options: object) 
     """
     if isinstance(model, Mapping):
         model = [f"{name}={os.fspath(one)}" for name, one in model.items()]
-    return LabeledCatalogue(_run("label", Path, [source], {"model": model, "output": output, **options}))
+    return LabeledCatalogue(_run("label", Path, [source], {"model": model, "out": out, **options}))
 
 
 def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapping[str, object]) -> Answer:

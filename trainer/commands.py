@@ -270,7 +270,10 @@ def train_command(
             metavar="TIME", help="Such as 10m or 1h30m: the schedule is planned to end in time, report included."
         ),
     ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Photos in a step. Default: what suits the network.")] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch-size", "--batch", min=1, help="Photos in a step. Default: what suits the network."),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(

@@ -114,7 +114,7 @@ def label_command(job: Job, result: Path, *more: str) -> list[str]:
     spec, options = job.spec, job.spec.options
     given = {
         "--variant": None if spec.questions else job.model.variant,  # each question goes on with its own
-        "--output": str(result),
+        "--out": str(result),
         "--image-column": spec.image_column,
         "--image-root": spec.image_root,
         "--group-column": options.group_column,
@@ -122,7 +122,7 @@ def label_command(job: Job, result: Path, *more: str) -> list[str]:
         "--threshold": options.threshold,
         "--prefix": options.prefix or None,
         "--top-k": options.top_k,
-        "--timeout": options.timeout_s,
+        "--decode-timeout": options.timeout_s,
         "--download-timeout": options.download_timeout_s,
         "--per-host": spec.per_host,
     }

@@ -37,7 +37,7 @@ def label_command(
         ),
     ],
     model: ModelsOption,
-    output: Annotated[Path, typer.Option(help="The result: ends in .parquet, .csv or .jsonl.")],
+    output: Annotated[Path, typer.Option("--out", "--output", help="The result: ends in .parquet, .csv or .jsonl.")],
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
     image_root: Annotated[
         str | None,
@@ -70,21 +70,21 @@ def label_command(
 
     Examples:
 
-      hangtag label photos/ --model bundles/shop --output labels.parquet
+      hangtag label photos/ --model bundles/shop --out labels.parquet
 
-      hangtag label products.csv --model bundles/shop --output labels.csv --image-column main_photo
+      hangtag label products.csv --model bundles/shop --out labels.csv --image-column main_photo
 
-      hangtag label list.txt --model bundles/shop --output labels.jsonl --image-root /mnt/photos
+      hangtag label list.txt --model bundles/shop --out labels.jsonl --image-root /mnt/photos
 
-      hangtag label photos/ --model bundles/shop --output labels.parquet --precision 0.98
+      hangtag label photos/ --model bundles/shop --out labels.parquet --precision 0.98
 
-      hangtag label photos/ --model shop@champion --registry /srv/registry --output labels.parquet
+      hangtag label photos/ --model shop@champion --registry /srv/registry --out labels.parquet
 
-      hangtag label s3://shop/urls.csv --model bundles/shop --output labels.parquet --group-column sku
+      hangtag label s3://shop/urls.csv --model bundles/shop --out labels.parquet --group-column sku
 
-      hangtag label tonight.csv --model bundles/shop --output tonight.parquet --previous yesterday.parquet
+      hangtag label tonight.csv --model bundles/shop --out tonight.parquet --previous yesterday.parquet
 
-      hangtag label shop.csv --model category=shop@champion --model colour=colours@champion --output labels.parquet
+      hangtag label shop.csv --model category=shop@champion --model colour=colours@champion --out labels.parquet
     """
     from models.process import usable_cores
     from worker.labelling.process_pool import LABELLING, ProcessPool

@@ -199,8 +199,9 @@ def differences(
 
 
 def _flag(option: str) -> str:
-    """The flag of a field of :class:`JobOptions`: ``--timeout`` of ``timeout_s``."""
-    return "--allow-host" if option == "allow_hosts" else f"--{option.removesuffix('_s').replace('_', '-')}"
+    """The flag of a field of :class:`JobOptions`: ``--decode-timeout`` of ``timeout_s``."""
+    named = {"allow_hosts": "--allow-host", "timeout_s": "--decode-timeout"}
+    return named.get(option, f"--{option.removesuffix('_s').replace('_', '-')}")
 
 
 def _value(given: object) -> str:

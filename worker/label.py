@@ -157,17 +157,17 @@ def _previous_job(request: LabelRequest, folder: Path) -> Job | None:
         return None
     job = earlier_job(request.previous)
     if job.storage == FolderStorage(folder.resolve()):
-        msg = f"{request.output} cannot be carried over from itself; name another --output than --previous."
+        msg = f"{request.output} cannot be carried over from itself; name another --out than --previous."
         raise InputError(msg)
     return job
 
 
 def _check_places(request: LabelRequest, folder: Path) -> None:
     if request.output.exists() and not is_url(str(request.source)) and request.output.samefile(request.source):
-        msg = f"The output {request.output} is the catalogue itself; name another --output."
+        msg = f"The output {request.output} is the catalogue itself; name another --out."
         raise InputError(msg)
     if folder.exists() and not (folder / LOCK_FILE).exists():
-        msg = f"{folder} is not the folder of a job; move it away, or name another --output."
+        msg = f"{folder} is not the folder of a job; move it away, or name another --out."
         raise InputError(msg)
     if request.output.exists() and not request.restart and open_job(FolderStorage(folder)) is None:
         msg = f"{request.output} exists and is not a result of this job; move it away, or pass --restart to replace it."
@@ -191,7 +191,7 @@ def only_run(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            msg = f"Another hangtag label is at work in {folder}; wait for it, or name another --output."
+            msg = f"Another hangtag label is at work in {folder}; wait for it, or name another --out."
             raise JobError(msg) from error
         yield
 
@@ -207,7 +207,7 @@ def _prepared_job(
     if other := differences(job.spec, catalogue, first.pin, options, questions=questions):
         moved = "".join(moved_words(was, one.found) for one in models if (was := job.question(one.name)))
         msg = (
-            f"{storage.root} holds another job: {other}.{moved} Name another --output, or pass "
+            f"{storage.root} holds another job: {other}.{moved} Name another --out, or pass "
             "--restart to throw that job away."
         )
         raise JobError(msg)

@@ -89,7 +89,14 @@ class SharedOptions:
     prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = ""
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")] = 3
     timeout: Annotated[
-        float, typer.Option(min=0.1, max=MAX_TIMEOUT_S, help="Seconds that decoding one photo may take.")
+        float,
+        typer.Option(
+            "--decode-timeout",
+            "--timeout",
+            min=0.1,
+            max=MAX_TIMEOUT_S,
+            help="Seconds that decoding one photo may take.",
+        ),
     ] = 10.0
     allow_host: AllowHostOption = None
     allow_unsized: Annotated[

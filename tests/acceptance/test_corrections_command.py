@@ -95,7 +95,7 @@ def test_what_reviewers_disagree_on_is_shown_until_they_agree(tmp_path: Path) ->
     (tmp_path / "later.csv").write_text(rows("anna", 1, "'=hats").replace("2026-05-01", "2026-05-02"))
     later = json.loads(run_hangtag("corrections", "import", str(tmp_path / "later.csv"), *into, "--json").stdout)
     assert (later["new"], later["conflicts"]) == (1, [])
-    within = ("--in", str(tmp_path / "corrections.csv"))
+    within = ("--file", str(tmp_path / "corrections.csv"))
     listed = json.loads(run_hangtag("corrections", "list", *within, "--json").stdout)
     assert [(one["label"], one["reviewers"]) for one in listed["agreed"]] == [("=hats", ["anna", "bob"])]
     assert "=hats" in run_hangtag("corrections", *within).stdout
@@ -118,7 +118,7 @@ def test_a_retraining_says_where_its_corrections_are(tmp_path: Path) -> None:
     assert run_hangtag("corrections", "import", str(tmp_path / "anna.csv"), *config).returncode == 0
     assert len(stored(tmp_path / "kept")) == 3
     assert json.loads(run_hangtag("corrections", *config, "--json").stdout)["words"] == 3
-    both = run_hangtag("corrections", "list", *config, "--in", "other.csv")
+    both = run_hangtag("corrections", "list", *config, "--file", "other.csv")
     assert both.returncode == 2
     (tmp_path / "retrain.toml").write_text('name = "shop"\ndata = "photos"\n')
     assert "names no corrections" in run_hangtag("corrections", "list", *config).stderr
@@ -127,7 +127,7 @@ def test_a_retraining_says_where_its_corrections_are(tmp_path: Path) -> None:
 def test_a_vote_that_is_dated_in_the_future_is_told_and_stops_nothing(tmp_path: Path) -> None:
     rows = (f",{'a' * 64},hats,,anna,,2026-05-01", f",{'a' * 64},boots,,anna,,2999-01-01")
     (tmp_path / "corrections.csv").write_text(HEAD + "".join(f"{row}\n" for row in rows))
-    listed = run_hangtag("corrections", "list", "--in", str(tmp_path / "corrections.csv"), "--json")
+    listed = run_hangtag("corrections", "list", "--file", str(tmp_path / "corrections.csv"), "--json")
     assert [agreed["label"] for agreed in json.loads(listed.stdout)["agreed"]] == ["hats"]
     assert "Warning: 1 vote is dated in the future and does not count, the first by anna at 2999-01-01" in listed.stderr
     (tmp_path / "more.csv").write_text(f"{HEAD}{rows[1]}\n")
@@ -188,9 +188,9 @@ def test_a_review_list_goes_through_a_spreadsheet_back_into_the_result(tmp_path:
     done = run_hangtag("corrections", "import", str(sheet), "--reviewer", "anna", "--into", into, "--json")
     assert (done.returncode, json.loads(done.stdout)["new"]) == (0, 2), done.stderr
     assert {Path(row["image"]).is_file() for row in stored(tmp_path)} == {True}
-    elsewhere = run_hangtag("corrections", "apply", str(result), "--in", str(tmp_path / "none.csv"))
+    elsewhere = run_hangtag("corrections", "apply", str(result), "--file", str(tmp_path / "none.csv"))
     assert elsewhere.returncode == 2, "a wrong name is no result without corrections"
-    found = json.loads(run_hangtag("corrections", "apply", str(result), "--in", into, "--json").stdout)
+    found = json.loads(run_hangtag("corrections", "apply", str(result), "--file", into, "--json").stdout)
     assert (found["changed"], found["confirmed"], found["left"], found["rows"]) == (1, 1, 1, 4)
     corrected = pq.read_table(result.with_name("labels.corrected.parquet")).to_pylist()
     assert [(row["label"], row["status"], row["reviewed_by"]) for row in corrected] == [

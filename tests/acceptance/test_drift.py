@@ -45,7 +45,7 @@ def new_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def receipt_of(photos: Path, bundle: Path, output: Path) -> tuple[dict, str]:
     """The receipt, and what people are told."""
-    words = ("label", str(photos), "--model", str(bundle), "--output", str(output), "--workers", "1")
+    words = ("label", str(photos), "--model", str(bundle), "--out", str(output), "--workers", "1")
     done = run_hangtag(*words)
     assert done.returncode == 0, done.stderr
     return json.loads(Path(f"{output}.job/receipt.json").read_text()), done.stdout

@@ -23,7 +23,7 @@ def test_the_cells_of_a_catalogue(tmp_path: Path, catalogue: Path, bundle: Path)
     photo = next(catalogue.rglob("*.webp"))
     with source.open("w") as file:
         csv.writer(file).writerows([["image"], [photo], [f"{EVIL}.jpg"], [f"http://127.0.0.1:9/{EVIL}"]])
-    status, said = hangtag("label", source, "--model", bundle, "--output", output)
+    status, said = hangtag("label", source, "--model", bundle, "--out", output)
     assert status == 0
     assert SHOWN in said
 
@@ -43,5 +43,5 @@ def test_the_names_of_photos_and_of_classes(tmp_path: Path, catalogue: Path, bun
 def test_an_error(tmp_path: Path, bundle: Path) -> None:
     source = tmp_path / f"{EVIL}.csv"
     source.write_text(f"{EVIL},sku\na.jpg,1\n")
-    status, said = hangtag("label", source, "--model", bundle, "--output", tmp_path / "labels.csv")
+    status, said = hangtag("label", source, "--model", bundle, "--out", tmp_path / "labels.csv")
     assert (status, SHOWN in said) == (2, True)

@@ -32,7 +32,7 @@ def test_the_result_is_that_of_hangtag_label(
     cluster: Cluster, spring, products: Path, catalogue: Path, bundle: Path
 ) -> None:
     output = cluster.folder / "labels.parquet"
-    cluster.must("label", products, "--model", bundle, "--image-root", catalogue, "--output", output, "--workers", 2)
+    cluster.must("label", products, "--model", bundle, "--image-root", catalogue, "--out", output, "--workers", 2)
     assert pq.read_schema(cluster.jobs / "spring" / "labels.parquet") == pq.read_schema(output)
     assert_same(cluster.job("spring").rows(), pq.read_table(output).to_pylist())
 

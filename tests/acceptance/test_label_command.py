@@ -18,7 +18,7 @@ RESULTS = ("image", "label", "confidence", "status", "error", "sha256")
 
 
 def command(source: Path | str, bundle: Path, output: Path, *options: str) -> tuple[object, ...]:
-    return ("label", source, "--model", bundle, "--output", output, *options)
+    return ("label", source, "--model", bundle, "--out", output, *options)
 
 
 def run(*arguments, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
@@ -95,7 +95,7 @@ def test_photos_that_crash_or_hang_the_decoder_are_failed_rows(tmp_path: Path, c
     rows = [*photos[:3], "boom.jpg", *photos[3:6], "hang.jpg", *photos[6:]]
     (tmp_path / "with.txt").write_text("".join(f"{row}\n" for row in rows))
     (tmp_path / "without.txt").write_text("".join(f"{row}\n" for row in photos))
-    options, plugin = ("--timeout", "1"), clean_environment(**with_bad_formats())
+    options, plugin = ("--decode-timeout", "1"), clean_environment(**with_bad_formats())
     done = run(tmp_path / "with.txt", bundle, tmp_path / "with.parquet", *options, env=plugin)
     assert done.returncode == 0, done.stderr
     assert run(tmp_path / "without.txt", bundle, tmp_path / "without.parquet", *options).returncode == 0

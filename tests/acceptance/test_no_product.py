@@ -13,7 +13,7 @@ from tests.command import clean_environment, one_line, run_hangtag
 from trainer.data.dataset import NONE
 
 LEARNED, HELD = 30, 20
-QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 10, "--batch", 16, "--folds", 0, "--seed", 1)
+QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 10, "--batch-size", 16, "--folds", 0, "--seed", 1)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_what_shows_no_product_is_learned_of_measured_and_sent_to_a_person(shop:
     hangtag("export", run, "--out", bundle, "--no-int8")
     assert NONE not in (bundle / "labels.txt").read_text()
     output = shop / "labels.parquet"
-    hangtag("label", shop / "catalogue", "--model", bundle, "--output", output, "--threshold", 0.01, "--workers", 1)
+    hangtag("label", shop / "catalogue", "--model", bundle, "--out", output, "--threshold", 0.01, "--workers", 1)
     statuses = Counter((Path(row["image"]).parent.name, row["status"]) for row in pq.read_table(output).to_pylist())
     assert statuses["chart", "review"] >= 0.9 * HELD
     assert statuses["hat", "labeled"] >= 8

@@ -25,7 +25,7 @@ def label(catalogue: Path, unsure_bundle: Path, tmp_path: Path) -> Label:
     """Run ``hangtag label`` on the drawn photos; exit status, stdout and stderr, each on one line."""
 
     def run(*options: object, name: str = "labels", model: Path = unsure_bundle) -> tuple[int, str, str]:
-        output = ("--output", tmp_path / f"{name}.parquet")
+        output = ("--out", tmp_path / f"{name}.parquet")
         command = ("label", catalogue, "--model", model, *output, "--workers", 2, *options)
         done = run_hangtag(*map(str, command), env=clean_environment(COLUMNS="200"))
         return done.returncode, one_line(done.stdout), one_line(done.stderr)
@@ -72,7 +72,7 @@ def test_a_threshold_that_is_asked_for_labels_and_is_said_everywhere(label: Labe
     assert (model["precision"], model["threshold"], model["all_to_review"]) == (None, 0.4, False)
     status, _, refused = label()
     assert status == 1
-    assert "holds another job: --threshold was 0.4, is not given. Name another --output" in refused
+    assert "holds another job: --threshold was 0.4, is not given. Name another --out" in refused
 
 
 def test_a_threshold_and_a_precision_exclude_each_other(label: Label, tmp_path: Path, sure_bundle: Path) -> None:

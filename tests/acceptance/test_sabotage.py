@@ -41,7 +41,7 @@ def verify(copy: Path) -> tuple[int, str]:
 
 
 def label(copy: Path) -> tuple[int, str]:
-    arguments = ["label", str(copy / "golden"), "--model", str(copy), "--output", str(copy.parent / "labels.csv")]
+    arguments = ["label", str(copy / "golden"), "--model", str(copy), "--out", str(copy.parent / "labels.csv")]
     result = CliRunner().invoke(make_app(), arguments)
     assert isinstance(result.exception, BundleError), result.output
     assert not (copy.parent / "labels.csv").exists()

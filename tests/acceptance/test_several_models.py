@@ -24,12 +24,12 @@ def models(sure_bundle: Path, int8_bundle: Path, unsure_bundle: Path) -> Models:
 
 def run(source: Path, models: Models, output: Path, *options: object) -> "subprocess.CompletedProcess[str]":
     named = [word for name, model in models.items() for word in ("--model", f"{name}={model}")]
-    return run_hangtag("label", source, *named, "--output", output, "--workers", "1", *options)
+    return run_hangtag("label", source, *named, "--out", output, "--workers", "1", *options)
 
 
 def alone(source: Path, name: str, model: Path, output: Path, *options: object) -> None:
     prefix = ("--prefix", f"{name}_")
-    done = run_hangtag("label", source, "--model", model, "--output", output, "--workers", "1", *prefix, *options)
+    done = run_hangtag("label", source, "--model", model, "--out", output, "--workers", "1", *prefix, *options)
     assert done.returncode == 0, done.stderr
 
 
@@ -138,7 +138,7 @@ def test_names_that_cannot_be_are_refused(
     source = tmp_path / "shop.csv"
     source.write_text(f"image,sku_label\n{next(catalogue.rglob('*.png'))},x\n")
     asked = [word for text in words for word in ("--model", text.format(m=bundle))]
-    done = run_hangtag("label", source, *asked, "--output", tmp_path / "labels.csv")
+    done = run_hangtag("label", source, *asked, "--out", tmp_path / "labels.csv")
     assert done.returncode == 2
     assert message in one_line(done.stderr)
     assert {path.name for path in tmp_path.iterdir()} == {"shop.csv"}
@@ -160,7 +160,7 @@ def test_a_model_whose_path_has_an_equals_sign_needs_no_name(tmp_path: Path, bun
     shutil.copytree(bundle, tmp_path / "v=1")
     source = tmp_path / "list.txt"
     source.write_text(f"{next(catalogue.rglob('*.png'))}\n")
-    words = ("--model", "v=1", "--output", "labels.csv", "--workers", "1")
+    words = ("--model", "v=1", "--out", "labels.csv", "--workers", "1")
     before = Path.cwd()
     os.chdir(tmp_path)
     try:
@@ -172,7 +172,7 @@ def test_a_model_whose_path_has_an_equals_sign_needs_no_name(tmp_path: Path, bun
 
 def test_yesterdays_questions_are_taken_over_each_by_itself(tmp_path: Path, shop: Path, models: Models) -> None:
     one, two, three = (tmp_path / f"{name}.parquet" for name in ("one", "two", "three"))
-    assert run_hangtag("label", shop, "--model", models["category"], "--output", one).returncode == 0
+    assert run_hangtag("label", shop, "--model", models["category"], "--out", one).returncode == 0
     first = run(shop, {name: models[name] for name in ("category", "colour")}, two, "--previous", one, "--json")
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout)["photos"]["decoded"] == 22, "of colour nothing was known"
@@ -184,7 +184,7 @@ def test_yesterdays_questions_are_taken_over_each_by_itself(tmp_path: Path, shop
     for column in RESULT_SCHEMA.names:
         assert after.column(f"hue_{column}").equals(before.column(f"colour_{column}"))
     back = run_hangtag(
-        "label", shop, "--model", models["colour"], "--output", one, "--restart", "--previous", three, "--json"
+        "label", shop, "--model", models["colour"], "--out", one, "--restart", "--previous", three, "--json"
     )
     assert json.loads(back.stdout)["photos"]["carried"] == 23
 
@@ -212,7 +212,7 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_result(
     two = {name: models[name] for name in ("category", "colour")}
     assert run(source, two, clean).returncode == 0
     named = [word for name, model in two.items() for word in ("--model", f"{name}={model}")]
-    command = [*HANGTAG, "label", str(source), *named, "--output", str(killed), "--workers", "2"]
+    command = [*HANGTAG, "label", str(source), *named, "--out", str(killed), "--workers", "2"]
     parts = tmp_path / "killed.parquet.job" / "parts"
     for more in (1, 4):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -238,7 +238,7 @@ def test_photos_that_crash_or_hang_the_decoder_fail_for_each_question(
     two = {name: models[name] for name in ("category", "colour")}
     named = [word for name, model in two.items() for word in ("--model", f"{name}={model}")]
     done = run_hangtag(
-        "label", source, *named, "--output", tmp_path / "labels.parquet", "--workers", "1", "--timeout", "1",
+        "label", source, *named, "--out", tmp_path / "labels.parquet", "--workers", "1", "--decode-timeout", "1",
         env=clean_environment(**with_bad_formats()),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

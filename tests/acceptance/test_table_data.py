@@ -15,7 +15,7 @@ from tests.command import clean_environment, one_line, run_hangtag
 from trainer.data.photo_files import file_sha256
 from trainer.splits.assigned import read_splits
 
-QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 10, "--batch", 16, "--folds", 0, "--seed", 1)
+QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 10, "--batch-size", 16, "--folds", 0, "--seed", 1)
 COLUMNS = ("--image-column", "main_photo", "--label-column", "kind", "--group-column", "sku")
 KINDS = ("hat", "vase", "lamp")
 

@@ -13,7 +13,7 @@ from models.statistics.confidence import Confidence, PrecisionTarget
 from tests.command import one_line, run_hangtag
 from trainer.sample.products import DEPARTMENTS
 
-QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 6, "--batch", 16, "--folds", 0, "--cv", 0, "--seed", 1)
+QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 6, "--batch-size", 16, "--folds", 0, "--cv", 0, "--seed", 1)
 COLUMNS = ("--image-column", "image", "--label-column", "category")
 
 
@@ -58,7 +58,7 @@ def test_the_tree_is_kept_in_run_and_bundle(shop: Path) -> None:
 
 def test_a_row_that_is_not_sure_of_its_class_gets_what_is_above_it(shop: Path, drawn: Path) -> None:
     output = shop / "labels.parquet"
-    done = run_hangtag("label", drawn, "--model", shop / "bundle", "--output", output, "--workers", 1, "--json")
+    done = run_hangtag("label", drawn, "--model", shop / "bundle", "--out", output, "--workers", 1, "--json")
     assert done.returncode == 0, done.stderr
     rows = pq.read_table(output).to_pylist()
     assert list(rows[0])[-2:] == ["label_level", "leaf_guess"]
@@ -94,7 +94,7 @@ def test_a_row_that_is_not_sure_of_its_class_gets_what_is_above_it(shop: Path, d
 
 def test_a_catalogue_with_a_column_of_that_name_is_refused(shop: Path, drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text(f"image,leaf_guess\n{next(drawn.glob('hat/*'))},hat\n")
-    done = run_hangtag("label", tmp_path / "list.csv", "--model", shop / "bundle", "--output", tmp_path / "out.csv")
+    done = run_hangtag("label", tmp_path / "list.csv", "--model", shop / "bundle", "--out", tmp_path / "out.csv")
     assert done.returncode == 2
     assert "already has leaf_guess" in one_line(done.stderr)
 
@@ -103,7 +103,7 @@ def test_what_was_carried_over_keeps_its_level(shop: Path, drawn: Path, tmp_path
     first = shop / "labels.parquet"
     again = tmp_path / "again.parquet"
     said = ("--model", shop / "bundle", "--workers", 1)
-    done = run_hangtag("label", drawn, *said, "--output", again, "--previous", first, "--json")
+    done = run_hangtag("label", drawn, *said, "--out", again, "--previous", first, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["photos"]["carried"] > 200
     assert pq.read_table(again).to_pylist() == pq.read_table(first).to_pylist()

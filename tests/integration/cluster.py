@@ -69,7 +69,7 @@ class Cluster(Processes):
         env: dict[str, str] | None = None,
     ) -> WorkerProcess:
         """Start ``hangtag worker``, and wait until it takes tasks."""
-        worker = self.early_worker(url, "--concurrency", str(slots), "--jobs", str(jobs or self.jobs), env=env)
+        worker = self.early_worker(url, "--workers", str(slots), "--jobs", str(jobs or self.jobs), env=env)
         worker.wait_until_ready()
         return worker
 

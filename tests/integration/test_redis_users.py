@@ -64,7 +64,18 @@ def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
     hangs.write_bytes(b"HANG")
     photos = [*(str(catalogue / name) for name in names[:60]), str(hangs), str(late)]
     source = write_list(cluster.folder / "list.txt", photos)
-    submit = ("submit", str(source), "--model", str(bundle), "--image-root", "/", "--job", "spring", "--timeout", "300")
+    submit = (
+        "submit",
+        str(source),
+        "--model",
+        str(bundle),
+        "--image-root",
+        "/",
+        "--job",
+        "spring",
+        "--decode-timeout",
+        "300",
+    )
     assert "jobs watch spring" in must(cluster, *submit)
     job = QueuedJob("spring", cluster.job("spring").job, cluster.jobs / "spring", admin)
     found = job.job

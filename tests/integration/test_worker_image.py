@@ -151,7 +151,7 @@ def test_it_holds_what_labels_and_nothing_that_trains(image: Image) -> None:
     assert image.run("--version").returncode == 0
     shown = image.run("worker", "--help")
     assert shown.returncode == 0, shown.stderr
-    assert "--concurrency" in shown.stdout
+    assert "--workers" in shown.stdout
 
 
 def test_a_worker_of_it_labels_as_another_user_who_may_write_nothing_but_its_own(
@@ -182,7 +182,7 @@ def test_a_worker_of_it_labels_as_another_user_who_may_write_nothing_but_its_own
 
 @contextmanager
 def running_worker(image: Image, log: Path, lead: dict[str, str]) -> Iterator[WorkerProcess]:
-    command = _as_worker(str(image.venv / "bin" / "hangtag"), "worker", "--concurrency", "1", "--log", "json")
+    command = _as_worker(str(image.venv / "bin" / "hangtag"), "worker", "--workers", "1", "--log", "json")
     worker = WorkerProcess.start(tuple(command), log, image.environment(**lead), image.own)
     try:
         worker.wait_until_ready()

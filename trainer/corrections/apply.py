@@ -176,7 +176,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
     """
     check_output(output)
     if output.exists() and output.samefile(result):
-        msg = f"Expected another --output than {result} itself, which is left as it is; name another file."
+        msg = f"Expected another --out than {result} itself, which is left as it is; name another file."
         raise InputError(msg)
     reader = _reader(result)
     schema, steps = reader.schema, list[_Correcting]()
@@ -189,7 +189,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
     if output.suffix.lower() != ".parquet":
         for field in reader.schema:
             if holds_bytes(field.type):
-                msg = f"The column {field.name} holds bytes, which {output.suffix} cannot; name a .parquet --output."
+                msg = f"The column {field.name} holds bytes, which {output.suffix} cannot; name a .parquet --out."
                 raise InputError(msg)
     with (
         replacing(output) as temporary,
@@ -203,7 +203,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
             try:
                 write(worst.again(corrected) if worst else corrected)
             except UNWRITABLE as error:
-                msg = f"Expected cells that {output.suffix} can hold, got {str(error)[:200]}; name a .parquet --output."
+                msg = f"Expected cells that {output.suffix} can hold, got {str(error)[:200]}; name a .parquet --out."
                 raise InputError(msg) from error
     counts = sum((step.counts for step in steps), Counter[str]())
     rows = steps[0].counts["rows"]

@@ -10,7 +10,9 @@ __all__ = ["register"]
 
 InOption = Annotated[
     Path | None,
-    typer.Option("--in", metavar="FILE", help="The corrections. Default: corrections.csv.", show_default=False),
+    typer.Option(
+        "--file", "--in", metavar="FILE", help="The corrections. Default: corrections.csv.", show_default=False
+    ),
 ]
 ConfigOption = Annotated[
     Path | None,
@@ -128,6 +130,8 @@ def apply_command(
     output: Annotated[
         Path | None,
         typer.Option(
+            "--out",
+            "--output",
             metavar="FILE",
             help="Where the copy goes: .parquet, .csv or .jsonl. Default: beside the result, as in "
             "labels.corrected.parquet.",
@@ -144,9 +148,9 @@ def apply_command(
 
       hangtag corrections apply labels.parquet
 
-      hangtag corrections apply spring-2026 --jobs /mnt/jobs --in shared/corrections.csv
+      hangtag corrections apply spring-2026 --jobs /mnt/jobs --file shared/corrections.csv
 
-      hangtag corrections apply labels.csv --output corrected.csv --json
+      hangtag corrections apply labels.csv --out corrected.csv --json
     """
     from trainer.corrections.screen import apply_and_show, chosen_store
 

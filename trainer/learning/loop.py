@@ -310,7 +310,7 @@ def _diverged(epoch: int, run: Run) -> str:
     kept = f"the weights of earlier epochs are in {run.path}" if epoch > 1 else "there is no earlier epoch"
     return (
         f"Expected a finite loss, got none in epoch {epoch}; {kept}. Train again with another --seed, a larger "
-        "--batch, or other --weights."
+        "--batch-size, or other --weights."
     )
 
 

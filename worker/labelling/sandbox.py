@@ -74,7 +74,7 @@ def _tries(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Iterator[tupl
 
 def _verdict(status: int, timeout_s: float) -> ImageError:
     if status == -signal.SIGALRM:
-        msg = f"Decoding took longer than {timeout_s:g} s, twice; re-save the photo, or pass a longer --timeout."
+        msg = f"Decoding took longer than {timeout_s:g} s, twice; re-save the photo, or pass a longer --decode-timeout."
         return ImageError(msg, ImageFault.TIMEOUT)
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     msg = f"Decoding brought its process down ({name}); re-save the photo."

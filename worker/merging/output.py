@@ -38,7 +38,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
     url = _URL.match(str(output))
     if url and not Path(url[1]).exists():  # as a path it has lost one of its slashes
         msg = (
-            f"Expected a file on this machine as --output, got {url[1]}//{url[2]}; name a local file and copy it "
+            f"Expected a file on this machine as --out, got {url[1]}//{url[2]}; name a local file and copy it "
             "there, or let the queue keep results in S3: hangtag submit --jobs s3://bucket/jobs."
         )
         raise InputError(msg)
@@ -56,9 +56,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
         raise InputError(msg)
     _check_writable(output.parent)
     if len(os.fsencode(output.name)) > _LONGEST_NAME:
-        msg = (
-            f"Expected the name of --output to have at most {_LONGEST_NAME} bytes, got {output.name[:60]}…; shorten it."
-        )
+        msg = f"Expected the name of --out to have at most {_LONGEST_NAME} bytes, got {output.name[:60]}…; shorten it."
         raise InputError(msg)
     if output.is_dir():
         msg = f"Expected {output} to be a file, it is a folder."
@@ -71,7 +69,7 @@ def _check_writable(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         msg = (
-            f"Expected to write in the folder {folder}, the system answered {error.strerror}; name another --output, "
+            f"Expected to write in the folder {folder}, the system answered {error.strerror}; name another --out, "
             "make room there, or allow writing."
         )
         raise InputError(msg) from error
@@ -88,7 +86,7 @@ def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
-            msg = f"The column {field.name} holds bytes, which {suffix} cannot; name a .parquet --output."
+            msg = f"The column {field.name} holds bytes, which {suffix} cannot; name a .parquet --out."
             raise InputError(msg)
     return replace(catalogue, batches=_tried_batches(catalogue, suffix))
 

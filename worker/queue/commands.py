@@ -185,7 +185,14 @@ def worker_command(
         typer.Option(help="label: chunks of jobs. train: cycles that hangtag beat asks for, where TensorFlow is."),
     ] = WorkerQueue.LABEL,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Chunks at once, a process each. Default: one a core.", show_default=False)
+        int | None,
+        typer.Option(
+            "--workers",
+            "--concurrency",
+            min=1,
+            help="Chunks at once, a process each. Default: one a core.",
+            show_default=False,
+        ),
     ] = None,
     redis: RedisOption = None,
     jobs: JobsOption = None,
@@ -214,7 +221,7 @@ def worker_command(
 
       hangtag worker
 
-      hangtag worker --concurrency 8 --redis redis://queue:6379/0 --jobs /mnt/shared/jobs
+      hangtag worker --workers 8 --redis redis://queue:6379/0 --jobs /mnt/shared/jobs
 
       hangtag worker --metrics-port 9108 --heartbeat /run/hangtag/heartbeat
 
@@ -222,7 +229,7 @@ def worker_command(
     """
     settings = queue_settings(redis, jobs, metrics_port, metrics_host, heartbeat)
     if queue is WorkerQueue.TRAIN:
-        _check_train({"--concurrency": concurrency, "--jobs": jobs, "--metrics-port": metrics_port})
+        _check_train({"--workers": concurrency, "--jobs": jobs, "--metrics-port": metrics_port})
         os.environ.update(REMAP_SIGTERM="SIGQUIT")
         train_worker = import_module(context.obj[_TRAIN_WORKER])
         raise typer.Exit(train_worker.start_train_worker(settings, configs or (), as_json=logs_json(log)))

@@ -51,7 +51,7 @@ def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSetti
 
 @contextmanager
 def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = python_command("hangtag", "worker", "--concurrency", "1", "--redis", settings.redis_url)
+    command = python_command("hangtag", "worker", "--workers", "1", "--redis", settings.redis_url)
     command += ["--jobs", settings.jobs]
     with log.open("wb") as file:
         process = subprocess.Popen(

@@ -159,7 +159,7 @@ def _check_deaths(job: Job, chunk: int) -> None:
         forget_attempts(job.storage, chunk)
         msg = (
             f"Chunk {chunk} ended its process {earlier.deaths} times, and no photo in it is to blame; "
-            "give the worker more memory, or fewer slots (--concurrency)."
+            "give the worker more memory, or fewer slots (--workers)."
         )
         raise JobError(msg)
 

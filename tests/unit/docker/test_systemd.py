@@ -101,7 +101,7 @@ def nightly(results: Path, **changes: str) -> "subprocess.CompletedProcess[str]"
 
 def test_the_first_night_labels_everything(results: Path) -> None:
     words = nightly(results).stdout.splitlines()
-    assert words[:5] == ["label", "s3://shop/a b.csv", "--model", "/m", "--output"]
+    assert words[:5] == ["label", "s3://shop/a b.csv", "--model", "/m", "--out"]
     assert re.fullmatch(rf"{results}/\d{{4}}-\d\d-\d\d\.parquet", words[5])
     assert words[6:] == ["--retry-failed"]
 
@@ -120,7 +120,7 @@ def test_later_nights_take_over_from_the_newest_earlier_result(results: Path) ->
     today = nightly(results).stdout.splitlines()[5]
     Path(today).touch()
     assert nightly(results).stdout.splitlines()[4:] == [
-        "--output",
+        "--out",
         today,
         "--retry-failed",
         "--previous",

@@ -49,7 +49,7 @@ def test_every_option_is_explained() -> None:
         "classify a.jpg --model none@champion",
         "verify none.onnx",
         "benchmark none",
-        "label none.csv --model none --output labels.csv",
+        "label none.csv --model none --out labels.csv",
         "models publish none --name shop",
         "models history none",
         "models diff none@1 none@2",

@@ -61,3 +61,15 @@ def test_help_that_is_arranged_parses_the_same():
         assert before == {
             name: {word for param in one.params for word in param.opts} for name, one in group.commands.items()
         }
+
+
+def test_the_earlier_names_of_options_are_taken_and_not_shown(capsys, monkeypatch):
+    named = {("label", "--output"), ("worker", "--concurrency"), ("train", "--batch"), ("submit", "--timeout")}
+    for command, earlier in named:
+        assert earlier in {word for param in _group().commands[command].params for word in param.opts}
+        assert f" {earlier} " not in help_of(capsys, monkeypatch, command, "--help-all")
+    assert "--output" in help_of(capsys, monkeypatch, "label", "a.csv", "--output", "b.csv", "--help")
+
+
+def _group():
+    return typer.main.get_command(make_app())

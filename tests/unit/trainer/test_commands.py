@@ -32,7 +32,7 @@ def invoke():
 @pytest.fixture
 def training(session_cache, tmp_path, catalogue):
     """A training whose first epoch has just ended, with so many epochs to come that it is not over soon."""
-    options = ("--arch", "cnn", "--image-size", "32", "--batch", "16", "--epochs", "10", "--seed", "1")
+    options = ("--arch", "cnn", "--image-size", "32", "--batch-size", "16", "--epochs", "10", "--seed", "1")
     environment = {**os.environ, "XDG_CACHE_HOME": str(session_cache), "COLUMNS": "300"}
     command, lines = [*HANGTAG, "train", str(catalogue), *options], []
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -65,7 +65,7 @@ def test_either_data_or_a_run_to_resume_is_needed(invoke, arguments, said):
 @pytest.mark.parametrize(
     "option",
     [
-        *[("--image-size", 15), ("--image-size", 1025), ("--epochs", 0), ("--batch", 0), ("--patience", 0)],
+        *[("--image-size", 15), ("--image-size", 1025), ("--epochs", 0), ("--batch-size", 0), ("--patience", 0)],
         *[("--seed", -1), ("--seed", 2**31), ("--arch", "vgg"), ("--folds", 11), ("--balance", "even")],
         *[("--fit", "squeeze"), ("--decode", "half"), ("--preset", "cheap")],
     ],
@@ -109,7 +109,7 @@ def test_what_is_asked_for_is_what_args_json_says(invoke, catalogue, tmp_path):
     for name in ("hat", "vase"):
         shutil.copytree(catalogue / name, tmp_path / "photos" / name)
     options = ("--arch", "simple", "--image-size", 16, "--fit", "stretch", "--decode", "full", "--epochs", 1)
-    more = ("--batch", 8, "--balance", "sample", "--folds", 2, "--time-limit", "1h", "--tensorboard", "--seed", 5)
+    more = ("--batch-size", 8, "--balance", "sample", "--folds", 2, "--time-limit", "1h", "--tensorboard", "--seed", 5)
     (tmp_path / "all.csv").write_text(f"shot,sku\n{next((catalogue / 'lamp').glob('*.png')).name},7\ngone.png,8\n")
     source = ("--unlabelled", tmp_path / "all.csv", "--image-column", "shot", "--image-root", catalogue / "lamp")
     result = invoke("train", tmp_path / "photos", "--out", tmp_path, *options, *more, *source)

@@ -179,7 +179,10 @@ def test_what_differs_from_a_job_that_is_there_is_told(tmp_path: Path) -> None:
     assert (
         told(precision=None, threshold=0.5) == "--precision was 0.95, is not given; --threshold was not given, is 0.5"
     )
-    assert told(timeout_s=5.0, excel_safe=True) == "--timeout was 10.0, is 5.0; --excel-safe was not given, is given"
+    assert (
+        told(timeout_s=5.0, excel_safe=True)
+        == "--decode-timeout was 10.0, is 5.0; --excel-safe was not given, is given"
+    )
     assert told(allow_hosts=("shop:80", "b:81")) == "--allow-host was shop:80, is shop:80 b:81"
     assert told(PIN.model_copy(update={"digest": "b" * 64, "reference": "shop/2"})) == (
         f"--model was {PIN.reference}, is shop/2"

@@ -88,7 +88,7 @@ def test_a_job_goes_on_with_its_variant(lighter: LabelRequest) -> None:
     next((job_folder(lighter.output) / "parts").iterdir()).unlink()
     assert run(lighter)[0].job == first.job
     assert models_of(lighter.output) == {"float32"}
-    with pytest.raises(JobError, match=r"holds another job: --variant was float32, is int8\. Name another --output"):
+    with pytest.raises(JobError, match=r"holds another job: --variant was float32, is int8\. Name another --out"):
         run(replace(lighter, variant="int8"))
     assert run(replace(lighter, restart=True))[0].model.variant == "int8"
 

@@ -77,5 +77,5 @@ def test_a_job_of_a_version_that_the_registry_does_not_know_is_refused(
     receipt, said = run(lone)
     assert (receipt.named, receipt.drift, said) == (None, None, [])
     lone.output.unlink()
-    with pytest.raises(JobError, match=r"--model was \S+, is \S+\. Name another --output"):
+    with pytest.raises(JobError, match=r"--model was \S+, is \S+\. Name another --out"):
         run(request_of)

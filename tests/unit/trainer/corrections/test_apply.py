@@ -205,7 +205,7 @@ def test_a_type_that_another_program_gave_the_labels_stays(tmp_path: Path, store
 def test_what_cannot_be_used_is_refused_and_leaves_no_copy(tmp_path: Path, store: CorrectionStore) -> None:
     labels = finished(tmp_path)
     assert labels.result is not None
-    with pytest.raises(InputError, match="another --output than"):
+    with pytest.raises(InputError, match="another --out than"):
         apply_to_job(labels, store, labels.result)
     with pytest.raises(InputError, match="found none; check the path"):
         find_labels(str(tmp_path / "none.parquet"), "jobs")

@@ -115,7 +115,7 @@ def test_corrections_can_be_read_on_80_columns(tmp_path: Path, others: tuple[str
     votes = [vote(label="rubber boots", image=path, was="sandals")]
     store.add([*votes, *(vote(label=label, reviewer="bob", image=path) for label in others)])
     done = CliRunner().invoke(
-        make_app(["trainer"]), ["corrections", "list", "--in", str(store.path)], env={"COLUMNS": "80"}
+        make_app(["trainer"]), ["corrections", "list", "--file", str(store.path)], env={"COLUMNS": "80"}
     )
     assert done.exit_code == 0, done.output
     assert "rubber boots" in done.stdout

@@ -187,7 +187,7 @@ def test_two_configs_of_one_model_are_refused(config: Path) -> None:
 
 
 def test_a_train_worker_runs_one_cycle_at_a_time() -> None:
-    command = ["worker", "--queue", "train", "--concurrency", "2"]
+    command = ["worker", "--queue", "train", "--workers", "2"]
     done = CliRunner().invoke(make_app(["worker"]), command, env={"COLUMNS": "200"})
     assert done.exit_code == 2
-    assert "--concurrency is for a worker that labels" in done.output
+    assert "--workers is for a worker that labels" in done.output
