@@ -13,8 +13,8 @@ import yaml
 from pydantic import BaseModel
 
 import hangtag
-from hangtag.help import EARLIER
 from hangtag.cli import make_app
+from hangtag.help import EARLIER
 from models.classifier import Classifier, Prediction
 from models.decision import ReviewReason
 from models.errors import ExitCode, ImageFault
@@ -74,7 +74,9 @@ def test_the_reference_has_each_option_of_each_command() -> None:
     for name, command in _script(DOCS / "commands.py").walk(APP):
         told = _in_code(_text("reference/commands.md", f"## {name}"))
         shown = [param for param in command.params if not getattr(param, "hidden", False) and param.name != "help"]
-        options = [option for param in shown for option in param.opts if option.startswith("-") and option not in EARLIER]
+        options = [
+            option for param in shown for option in param.opts if option.startswith("-") and option not in EARLIER
+        ]
         assert [option for option in options if not any(option in code.split(", ") for code in told)] == [], name
 
 
