@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -177,20 +177,23 @@ def differences(
     rows = hasher.digest()
     if _digest(rows, catalogue, model, options, fallback, questions) == job.digest:
         return ""
-    was_named, named = _named(job.questions), _named(questions)
-    same_model = job.model.digest == model.digest and not was_named and not named
+    was, now = _pins(job.model, job.fallback, job.questions), _pins(model, fallback, questions)
+    same = [name for name in now if name in was and was[name][0].digest == now[name][0].digest]
+    other_variant = [name for name in same if _variant(was[name]) != _variant(now[name])]
     told = {
         "--image-column": (job.image_column, catalogue.image_column),
         "--image-root": (job.image_root, catalogue.image_root),
-        "--model": (
-            was_named or job.model.reference,
-            named or (job.model.reference if same_model else model.reference),
+        "--model": (_named(was), _named({**now, **{name: was[name] for name in same}})),
+        "--variant": tuple(
+            " ".join(dict.fromkeys(_variant(one[name]) for name in other_variant)) for one in (was, now)
         ),
-        "--variant": (AUTO if job.fallback else job.model.variant, AUTO if fallback else model.variant),
         **{_flag(name): (getattr(job.options, name), value) for name, value in options},
     }
-    found = [f"{what} was {_value(was)}, is {_value(now)}" for what, (was, now) in told.items() if was != now]
-    if not same_model and (was_named or job.model.reference) == (named or model.reference):
+    found = [
+        f"{what} was {_value(before)}, is {_value(after)}" for what, (before, after) in told.items() if before != after
+    ]
+    alike = [name for name in now if name in was and was[name][0].reference == now[name][0].reference]
+    if {*alike} - {*same}:
         found.append("the model's files have changed")
     if rows != job.rows_digest:
         changed = f"the rows of {job.source} have changed"
@@ -235,9 +238,23 @@ def _identity(model: ModelPin, fallback: ModelPin | None) -> list[str]:
     return [model.digest, model.variant, *([fallback.variant] if fallback else [])]
 
 
-def _named(questions: tuple[Question, ...]) -> str:
-    """Named models as a person gives them; the order of the columns is theirs."""
-    return " ".join(f"{one.name}={one.model.reference}" for one in questions)
+_Pins = Mapping[str, tuple[ModelPin, ModelPin | None]]
+"""Name of a question, which is empty for the only model of a job → its model, and the fallback if it has one."""
+
+
+def _pins(model: ModelPin, fallback: ModelPin | None, questions: tuple[Question, ...]) -> _Pins:
+    return {one.name: (one.model, one.fallback) for one in questions} or {"": (model, fallback)}
+
+
+def _variant(pins: tuple[ModelPin, ModelPin | None]) -> str:
+    """``--variant`` of a model: with a fallback nobody named one."""
+    pin, fallback = pins
+    return AUTO if fallback else pin.variant
+
+
+def _named(pins: _Pins) -> str:
+    """Models as a person gives them; the order of the columns is theirs."""
+    return " ".join(f"{name}={pin.reference}" if name else pin.reference for name, (pin, _) in pins.items())
 
 
 def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
-from worker.job import Choice, Job, JobOptions, JobSpec, ModelPin, open_job
+from worker.job import Choice, Job, JobOptions, JobSpec, ModelPin, Question, open_job
 from worker.job_writer import create_job, differences
 from worker.priority import Priority
 from worker.sources.catalogue import open_catalogue
@@ -195,6 +195,30 @@ def test_what_differs_from_a_job_that_is_there_is_told(tmp_path: Path) -> None:
     assert told(top_k=5) == f"the rows of {source} have changed; --top-k was 3, is 5"
     other = open_catalogue(write_csv(tmp_path, ["d.jpg"]).rename(tmp_path / "other.csv"))
     assert differences(job.spec, other, PIN, begun) == f"it is of {source}, not {tmp_path / 'other.csv'}"
+
+
+def test_of_several_models_only_what_differs_is_told(tmp_path: Path) -> None:
+    source = write_csv(tmp_path, ["a.jpg"])
+    int8 = PIN.model_copy(update={"variant": "int8", "reference": "shop/1/int8@abc"})
+    hues = PIN.model_copy(update={"digest": "b" * 64, "reference": "hues/1/float32@bbb"})
+    begun = (Question(name="kind", model=int8, fallback=PIN), Question(name="hue", model=hues))
+    storage = FolderStorage(tmp_path / "job")
+    job = create_job(storage, open_catalogue(source), int8, JobOptions(), questions=begun)
+
+    def told(questions: tuple[Question, ...] = begun, **options: object) -> str:
+        pin, fallback = questions[0].model, questions[0].fallback  # as hangtag submit gives them
+        return differences(job.spec, open_catalogue(source), pin, JobOptions(**options), fallback, questions)
+
+    assert told() == ""
+    assert told(top_k=5) == "--top-k was 3, is 5"
+    assert told((Question(name="kind", model=int8), begun[1])) == "--variant was auto, is int8"
+    moved = Question(name="hue", model=hues.model_copy(update={"digest": "c" * 64}))
+    assert told((begun[0], moved)) == "the model's files have changed"
+    other = moved.model_copy(update={"model": moved.model.model_copy(update={"reference": "hues/2"})})
+    assert told((begun[0], other)) == (
+        "--model was kind=shop/1/int8@abc hue=hues/1/float32@bbb, is kind=shop/1/int8@abc hue=hues/2"
+    )
+    assert told(begun[::-1]).startswith("--model was kind=")
 
 
 @pytest.fixture
