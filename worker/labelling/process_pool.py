@@ -83,7 +83,7 @@ class _Child:
         return line
 
     def end(self, logs: Path | None) -> str:
-        """Kill it if it still runs, wait until it is gone, and keep its log in a folder.
+        """Kill it if it still runs, wait until it is gone, and keep its log in a folder, if it can be written there.
 
         Returns:
             The end of the log.
@@ -95,7 +95,8 @@ class _Child:
             self._input.close()
         with self.log as log:
             if logs:
-                _keep(log, logs / f"process-{self.number}.log")
+                with suppress(OSError):  # no result rests on it, and no error must hide behind a full disk
+                    _keep(log, logs / f"process-{self.number}.log")
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
             return log.read().decode(errors="replace").strip()
 
@@ -134,6 +135,8 @@ class ProcessPool:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        for child in self._children:
+            child.process.kill()
         while self._children:
             self._children.pop().end(self._logs)
         self._selector.close()

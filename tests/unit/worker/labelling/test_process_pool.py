@@ -205,3 +205,24 @@ def test_no_process_that_started_early_for_nothing_is_left(pool_of, tmp_path: Pa
             pool.run(lines, lambda *_: None, lambda _: True, "label this")
     pids = [int(file.name.removeprefix("started-")) for file in tmp_path.glob("started-*")]
     assert [pid for pid in pids if psutil.pid_exists(pid)] == []
+
+
+def test_a_log_that_cannot_be_kept_fails_no_run_hides_no_error_and_leaves_no_process(
+    pool_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    logs = tmp_path / "logs"
+    logs.write_text("a file in the place of the folder")
+    answers: list[str] = []
+    with pool_of(GREETED) as pool:
+        pool.run(["1", "2"], lambda line, _: answers.append(line), lambda _: True, "label this", logs)
+    assert sorted(answers) == ["1", "2"]
+
+    def fail(line: str, _: object) -> None:
+        msg = "the first error"
+        raise JobError(msg)
+
+    with pytest.raises(JobError, match="the first error"), pool_of(GREETED) as pool:
+        pool.run(["1", "2"], fail, lambda _: True, "label this", logs)
+    pids = [int(file.name.removeprefix("started-")) for file in tmp_path.glob("started-*")]
+    assert [pid for pid in pids if psutil.pid_exists(pid)] == []
