@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from markupsafe import escape
 
-from models.errors import ExitCode, HangtagError, InputError
+from models.errors import ExitCode, HangtagError, InputError, JobError
 from pages.render import render
 
 if TYPE_CHECKING:
@@ -147,12 +147,23 @@ class LabeledCatalogue(_Made):
         """Counts by label, status and reason, errors with examples, speed, and the rule that decided.
 
         Of several models, ``receipt.questions["colour"]`` has this of one; the rest counts rows by their worst status.
-        """
-        from worker.receipt import RECEIPT_FILE, QuestionsReceipt, Receipt
+        An audit since then is in it, too.
 
-        data = (self._job / RECEIPT_FILE).read_bytes()
-        kind = QuestionsReceipt if "questions" in json.loads(data) else Receipt
-        return kind.model_validate_json(data)
+        Raises:
+            JobError: the job's folder is gone, or a retry of its failed rows has not ended.
+        """
+        from models.storage.storage import FolderStorage
+        from worker.job import open_job
+        from worker.receipt import job_receipt
+
+        job = open_job(FolderStorage(self._job))
+        receipt = job_receipt(job) if job else None
+        if receipt is None:
+            msg = (
+                f"Expected a finished job in {self._job}, found none; label the catalogue again, with the same options."
+            )
+            raise JobError(msg)
+        return receipt
 
     @property
     def page(self) -> Path:
@@ -166,17 +177,20 @@ class LabeledCatalogue(_Made):
         return job_folder(self.path)
 
     def table(self) -> "pa.Table":
-        """The rows: the catalogue's columns and those that labelling added."""
-        import pyarrow.csv
+        """The rows: the catalogue's columns and those that labelling added; each cell of a CSV is text."""
+        import pyarrow as pa
         import pyarrow.json
         import pyarrow.parquet
 
-        readers = {
-            ".parquet": pyarrow.parquet.read_table,
-            ".csv": pyarrow.csv.read_csv,
-            ".jsonl": pyarrow.json.read_json,
-        }
-        return readers[self.path.suffix.lower()](self.path)
+        from worker.sources.readers import read_delimited
+
+        match self.path.suffix.lower():
+            case ".parquet":
+                return pyarrow.parquet.read_table(self.path)
+            case ".jsonl":
+                return pyarrow.json.read_json(self.path)
+        rows = read_delimited(self.path, ",")
+        return pa.Table.from_batches(rows.batches, rows.schema)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,20 @@ def test_every_ending_of_a_result_can_be_read(bundle, few):
         assert hangtag.label(few, str(bundle), f"out.{ending}", workers=1).table().num_rows == 6
 
 
+def test_cells_of_a_csv_are_read_as_they_stand_and_the_receipt_is_of_the_last_retry(bundle, few, tmp_path):
+    photo = next((few / "hat").iterdir())
+    many = "first line\n" * 100_000  # more than the blocks in which Arrow reads a CSV
+    (tmp_path / "list.csv").write_text(f'image,sku,text\n{photo},007,"{many}"\n')
+    made = hangtag.label("list.csv", bundle, "out.csv", workers=1)
+
+    assert made.table().select(["sku", "text"]).to_pylist() == [{"sku": "007", "text": many}]
+    retries = tmp_path / "out.csv.job" / "retries"
+    retries.mkdir(exist_ok=True)
+    (retries / "00001.json").write_text(json.dumps({"begun_at": "2026-11-21", "rows": 1, "chunks": [0]}))
+    with pytest.raises(JobError, match="Expected a finished job in"):
+        _ = made.receipt
+
+
 def test_several_models_are_named(bundle, few):
     made = hangtag.label(few, {"kind": bundle, "colour": str(bundle)}, "out.parquet", workers=1)
 
