@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -76,7 +76,7 @@ def examine(redis: str | None = None, jobs: str | None = None, registry: str = D
         *_extras(),
         *_queue(redis, jobs),
         _folder("Registry", registry, "HANGTAG_REGISTRY"),
-        _folder("Cache", str(default_cache()), "XDG_CACHE_HOME"),
+        _folder("Cache", default_cache, "XDG_CACHE_HOME"),
     ]
 
 
@@ -149,11 +149,19 @@ def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
     yield _folder("Jobs", settings.jobs, "HANGTAG_JOBS")
 
 
-def _folder(what: str, place: str, variable: str) -> Finding:
+def _folder(what: str, place: str | Callable[[], Path], variable: str) -> Finding:
     """Whether a folder can be written to, or be made; and whether its disk has room."""
-    if is_url(place):
+    if isinstance(place, str) and is_url(place):
         return Finding(what, Health.FINE, f"{place}, which was not looked at")
-    path = Path(place).expanduser().absolute()
+    try:
+        return _looked_at(what, Path(place) if isinstance(place, str) else place(), variable)
+    except (OSError, RuntimeError) as error:  # somebody else's folder; a user who has no home
+        found = f"It cannot be looked at: {str(error).removesuffix('.')}"
+        return Finding(what, Health.WRONG, found, f"Choose another by {variable}")
+
+
+def _looked_at(what: str, place: Path, variable: str) -> Finding:
+    path = place.expanduser().absolute()
     there = next(parent for parent in (path, *path.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return Finding(what, Health.WRONG, f"{there} cannot be written to", f"Choose another by {variable}")

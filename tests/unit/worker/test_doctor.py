@@ -73,6 +73,21 @@ def test_a_file_in_the_place_of_a_folder_is_wrong(tmp_path):
     assert "HANGTAG_REGISTRY" in found.do
 
 
+def test_folders_that_cannot_be_looked_at_are_wrong_and_nothing_stops(monkeypatch):
+    def nobody(_key):
+        msg = "no such user"
+        raise KeyError(msg)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    found = {one.what: one for one in examine(registry="a" * 300)}  # a name that no disk takes
+    for what, variable in (("Cache", "XDG_CACHE_HOME"), ("Registry", "HANGTAG_REGISTRY")):
+        assert found[what].health is Health.WRONG
+        assert found[what].found.startswith("It cannot be looked at")
+        assert variable in found[what].do
+
+
 def test_a_full_disk_is_wrong(monkeypatch):
     monkeypatch.setattr(doctor, "_LEAST_FREE", 10**18)
     assert finding("Cache").health is Health.WRONG
