@@ -336,7 +336,7 @@ def _refuse(name: str, status: ExitCode) -> NoReturn:
 def _words(name: str, group: "TyperGroup", options: Mapping[str, object]) -> Iterator[str]:
     """Options as words of a command line."""
     known = {
-        word.removeprefix("--").replace("-", "_"): (word, param.secondary_opts)
+        word.removeprefix("--").replace("-", "_"): (word, param.secondary_opts, getattr(param, "is_flag", False))
         for param in group.commands[name].params
         for word in param.opts
         if word.startswith("--")
@@ -347,7 +347,10 @@ def _words(name: str, group: "TyperGroup", options: Mapping[str, object]) -> Ite
             hint = f"did you mean {near[0]}?" if near else f"hangtag {name} --help names them."
             msg = f"hangtag.{name} has no option {option}; {hint}"
             raise InputError(msg)
-        word, opposite = known[option]
+        word, opposite, is_flag = known[option]
+        if isinstance(value, bool) and not is_flag:
+            msg = f"hangtag.{name}: {option} needs a value, got {value}; leave it out, or see hangtag {name} --help."
+            raise InputError(msg)
         match value:
             case None:
                 pass

@@ -117,6 +117,8 @@ def test_an_option_that_is_none_is_left_out_and_a_list_is_given_again_and_again(
         ({"zzz": 3}, "hangtag.label has no option zzz; hangtag label --help names them."),
         ({"top_k": "many"}, "hangtag.label: Invalid value for '--top-k'"),
         ({"workers": -1}, "hangtag.label: Invalid value for '--workers'"),
+        ({"prefix": True, "top_k": 3}, "hangtag.label: prefix needs a value, got True"),
+        ({"previous": False}, "hangtag.label: previous needs a value, got False"),
     ],
 )
 def test_options_are_refused_as_the_command_refuses_them(bundle, few, options, said):
