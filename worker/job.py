@@ -30,6 +30,7 @@ __all__ = [
     "JOB_FILE",
     "NO_RETRY",
     "QUESTIONS",
+    "QUESTION_NAME",
     "RETRYABLE",
     "USUAL_OPTIONS",
     "Choice",
@@ -57,6 +58,7 @@ JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
 QUESTIONS: Final = "questions"
 """The folder of a job's questions; each has a folder of its name."""
+QUESTION_NAME: Final = "^[A-Za-z0-9_-]{1,40}$"
 CHUNKS_PER_FILE: Final = 256
 
 
@@ -219,7 +221,7 @@ USUAL_OPTIONS: Final = JobOptions()
 class Question(_Record):
     """One of a job's questions: the name before its columns, and the model that answers it; see :class:`JobSpec`."""
 
-    name: str
+    name: Annotated[str, Field(pattern=QUESTION_NAME)]
     model: ModelPin
     fallback: ModelPin | None = None
 

@@ -9,7 +9,7 @@ from typing import Final
 from models.errors import InputError
 from models.manifest import AUTO
 from models.reference import DEFAULT_REGISTRY
-from worker.job import JobOptions
+from worker.job import QUESTION_NAME, JobOptions
 from worker.merging.output import writable
 from worker.merging.review_list import check_review_columns
 from worker.priority import Priority
@@ -19,7 +19,7 @@ from worker.sources.catalogue import Catalogue, open_catalogue
 
 __all__ = ["JobRequest", "LabelRequest", "SubmitRequest"]
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_NAME: Final = re.compile(QUESTION_NAME)
 
 
 @dataclass(frozen=True)

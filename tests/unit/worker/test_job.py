@@ -145,6 +145,18 @@ def test_a_job_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path, 
         open_job(FolderStorage(tmp_path))
 
 
+def test_the_name_of_a_question_leads_out_of_no_folder(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    for name, is_read in (("colour", True), ("../x", False), ("", False), ("colour\n", False)):
+        asked = [{"name": name, "model": JOB["model"], "fallback": None}]
+        storage.replace("job.json", json.dumps({**JOB, "schema_version": 6, "questions": asked}).encode())
+        if is_read:
+            assert [question.name for question in open_job(storage).questions] == [name]
+            continue
+        with pytest.raises(JobError, match="is damaged"):
+            open_job(storage)
+
+
 def test_rows_that_a_killed_run_left_are_taken_as_they_are(tmp_path: Path) -> None:
     source = write_csv(tmp_path, [f"{i}.jpg" for i in range(600)])
     storage = FolderStorage(tmp_path / "job")
