@@ -22,7 +22,6 @@ from models.storage.storage import Storage
 from worker.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobOptions, JobSpec, ModelPin, Question, rows_key
 from worker.places import ELSEWHERE, is_url
 from worker.priority import Priority
-from worker.results import check_no_clash
 from worker.sources.catalogue import Catalogue
 
 __all__ = ["CHUNK_ROWS", "create_job", "differences"]
@@ -63,12 +62,8 @@ def create_job(
 
     Raises:
         JobError: the folder holds a job, or other rows.
-        InputError: rows are so large that a chunk of them would fill the memory, or a column has a name that labelling
-            with a tree adds.
+        InputError: rows are so large that a chunk of them would fill the memory.
     """
-    for name, pin in [(one.name, one.model) for one in questions] or [("", model)]:
-        if pin.taxonomy:
-            check_no_clash(catalogue.schema.names, options.of_question(name).prefix, tree=True)
     catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
     written = _write_rows(storage, catalogue, chunk_rows)
     spec = JobSpec(

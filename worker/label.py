@@ -76,7 +76,8 @@ def label(
     folder = job_folder(request.output)
     begun = None if request.restart else open_job(FolderStorage(folder))
     models = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
-    catalogue = request.catalogue(request.output.suffix.lower())
+    trees = [one.name for one in models if one.pin.taxonomy]
+    catalogue = request.catalogue(request.output.suffix.lower(), trees=trees)
     if catalogue.column_words:
         say(catalogue.column_words)
     _check_places(request, folder)

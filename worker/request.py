@@ -1,7 +1,7 @@
 """The requests of ``hangtag label`` and ``hangtag submit``, and the catalogue that they open."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -70,8 +70,12 @@ class JobRequest:
             raise InputError(msg)
         return self.model
 
-    def catalogue(self, ending: str, *, confined: bool = False, given: Catalogue | None = None) -> Catalogue:
+    def catalogue(
+        self, ending: str, *, trees: Collection[str] = (), confined: bool = False, given: Catalogue | None = None
+    ) -> Catalogue:
         """Open the source, or take the ``given`` rows, as a result with this ending can hold them.
+
+        ``trees``: names of the questions whose models have a tree of labels, and so add more columns.
 
         Raises:
             InputError: the source or an option cannot be used.
@@ -89,7 +93,7 @@ class JobRequest:
         catalogue.check_column(options.group_column, "--group-column")
         for name in self.models:
             own = options.of_question(name)
-            check_no_clash(catalogue.schema.names, own.prefix)
+            check_no_clash(catalogue.schema.names, own.prefix, tree=name in trees)
             check_group_column(catalogue.schema, own.group_column, own.prefix)
             check_review_columns(catalogue.image_column, own)
         if isinstance(self.model, Mapping):

@@ -8,10 +8,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from models.errors import InputError
 from models.manifest import parse_manifest
 from models.statistics.confidence import Confidence, PrecisionTarget
+from models.storage.storage import FolderStorage
 from tests.command import one_line, run_hangtag
 from trainer.sample.products import DEPARTMENTS
+from worker.job import JobOptions
+from worker.jobs import Jobs
+from worker.queue.submit import submit
+from worker.request import SubmitRequest
 
 QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 6, "--batch-size", 16, "--folds", 0, "--cv", 0, "--seed", 1)
 COLUMNS = ("--image-column", "image", "--label-column", "category")
@@ -97,6 +103,10 @@ def test_a_catalogue_with_a_column_of_that_name_is_refused(shop: Path, drawn: Pa
     done = run_hangtag("label", tmp_path / "list.csv", "--model", shop / "bundle", "--out", tmp_path / "out.csv")
     assert done.returncode == 2
     assert "already has leaf_guess" in one_line(done.stderr)
+    request = SubmitRequest(tmp_path / "list.csv", shop / "bundle", JobOptions(), image_root=drawn, name="spring")
+    with pytest.raises(InputError, match="already has leaf_guess"):
+        submit(request, Jobs(FolderStorage(tmp_path / "jobs")))
+    assert [place.name for place in tmp_path.iterdir()] == ["list.csv"], "neither leaves anything"
 
 
 def test_what_was_carried_over_keeps_its_level(shop: Path, drawn: Path, tmp_path: Path) -> None:

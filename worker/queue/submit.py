@@ -95,7 +95,8 @@ def submit(
     words, options, earlier = list[str](), request.options, jobs.get(name)
     models = tuple(_verified(request, asked, model, earlier, words.append) for asked, model in request.models.items())
     first, questions = models[0], questions_of(models)
-    catalogue = request.catalogue(".parquet", confined=True, given=catalogue)
+    trees = [one.name for one in models if one.pin.taxonomy]
+    catalogue = request.catalogue(".parquet", trees=trees, confined=True, given=catalogue)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
     for one in models:
         jobs.bundles.put(one.found.path, one.pin.digest)
