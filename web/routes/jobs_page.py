@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -25,6 +26,7 @@ from web.state import State, WebState
 from web.views import page, stored_page
 from web.watch_jobs import JobView
 from worker.finish import PAGE_FILE, RESULT_FILE
+from worker.job import QUESTIONS
 from worker.options import models_given
 from worker.priority import Priority
 from worker.receipt import GROUPS_FILE, OF_QUESTIONS, RECEIPT_FILE, REVIEW_FILE
@@ -189,7 +191,7 @@ def preview(
 @router.post("/jobs/_start")
 def start(
     state: State,
-    model: Annotated[str, Form(max_length=4096)],
+    model: Annotated[str, Form(max_length=4096)] = "",
     models: Annotated[str, Form(max_length=4096)] = "",
     source: Annotated[str, Form(max_length=8000)] = "",
     upload: Annotated[str, Form(max_length=64)] = "",
@@ -201,8 +203,12 @@ def start(
     precision: Annotated[str, Form(max_length=8)] = "",
     priority: Annotated[Priority, Form()] = Priority.NORMAL,
 ) -> JSONResponse:
-    """Make a job, and say where it is shown. ``models``: several with their names, apart by blanks, instead of one."""
-    named = models_given(models.split()) if models.strip() else None
+    """Make a job, and say where it is shown. ``models``: several with their names, one a line, instead of one."""
+    lines = [line.strip() for line in models.splitlines() if line.strip()]
+    if not lines and not model.strip():
+        msg = "Expected a model, or several with a name each; fill in one of the two fields."
+        raise InputError(msg)
+    named = models_given(lines) if lines else None
     wanted = WantedJob(
         source=source.strip(),
         model=named if isinstance(named, dict) else str(named or model.strip()),
@@ -305,6 +311,9 @@ def receipt_page(found: Found) -> Response:
         html = found.job.storage.read(PAGE_FILE)
     except FileNotFoundError as error:
         raise Problem(404, f"{found.title} has no receipt yet; it is written when the job ends.") from error
+    for question in found.questions:  # in the job's folder the links lead to files
+        file, shown = f"{QUESTIONS}/{question.job.name}/{PAGE_FILE}", f"../{quote(question.id)}/receipt"
+        html = html.replace(f'href="{file}"'.encode(), f'href="{shown}"'.encode())
     return stored_page(html)
 
 

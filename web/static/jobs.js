@@ -179,6 +179,8 @@ function newJob(form) {
     }
   }
 
+  const { model, models } = form.elements;
+  models.addEventListener("input", () => (model.required = !models.value.trim())); // one of the two is enough
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     looked = look();

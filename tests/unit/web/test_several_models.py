@@ -1,9 +1,11 @@
 """Jobs with several models, over HTTP: one job, of which each question is watched and reviewed by itself."""
 
 import io
+import re
 from collections.abc import Iterator
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pyarrow.parquet as pq
 import pytest
@@ -36,6 +38,13 @@ def text(client: TestClient, path: str) -> str:
     return answer.text
 
 
+def check_links(client: TestClient, path: str, references: list[str]) -> None:
+    """A receipt leads to the receipts of its questions, each of which names its model."""
+    links = re.findall(r'href="([^"]*receipt[^"]*)"', text(client, path))
+    for link, reference in zip(links, references, strict=True):
+        assert reference in text(client, urljoin(path, link))
+
+
 def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(
     client: TestClient, tmp_path: Path, drawn: Path, sure_bundle: Path, int8_bundle: Path
 ) -> None:
@@ -58,6 +67,7 @@ def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(
     assert all(f'href="/jobs/spring.{name}"' in shown for name in ("category", "colour"))
     view = state.board.view("spring")
     assert {status.value: count for status, count in receipt.by_status.items()} == dict(view.counts.by_status)
+    check_links(client, "/jobs/spring/receipt", [own.model.reference for own in receipt.questions.values()])
     own = text(client, "/jobs/spring.category")
     assert receipt.questions["category"].model.reference in own
     assert "Retry 1 failed row" in own
@@ -71,11 +81,10 @@ def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(
         assert client.get(f"/jobs/spring.colour/files/{what}").status_code == 200
     assert client.get("/jobs/spring.category/files/review").text.startswith("category_row,")
 
-    asked = client.get("/v1/jobs/spring.category/questions", params={"n": 5, "reviewer": "anna"}).json()["questions"]
-    question = asked[0]
+    question = client.get("/v1/jobs/spring.category/questions?n=5&reviewer=anna").json()["questions"][0]
     name = client.get("/v1/jobs/spring.category/classes").json()["classes"][-1]["label"]
-    answer = {"id": "a", "sha256": question["sha256"], "kind": "label", "label": name}
-    given = client.post("/v1/jobs/spring.category/answers", json={"answers": [answer], "reviewer": "anna"})
+    answers = {"answers": [{"id": "a", "sha256": question["sha256"], "kind": "label", "label": name}]}
+    given = client.post("/v1/jobs/spring.category/answers", json={**answers, "reviewer": "anna"})
     assert given.status_code == 200, given.text
     assert (tmp_path / "corrections-category.csv").is_file()
     assert not (tmp_path / "corrections.csv").exists()
@@ -99,10 +108,14 @@ def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(
 def test_the_form_takes_several_models_each_with_a_name(client: TestClient, tmp_path: Path, bundle: Path) -> None:
     source = tmp_path / "list.txt"
     source.write_text("gone.jpg\n")
-    form = {"source": str(source), "image_root": str(tmp_path), "model": "shop@champion", "name": "spring"}
-    refused = client.post("/jobs/_start", data={**form, "models": f"category={bundle} {bundle}"})
+    form = {"source": str(source), "image_root": str(tmp_path), "name": "spring"}
+    assert '<textarea id="models" name="models"' in text(client, "/jobs")
+    assert "Expected a model, or several" in client.post("/jobs/_start", data={**form, "models": " "}).text
+    refused = client.post("/jobs/_start", data={**form, "models": f"category={bundle}\n{bundle}"})
     assert "has no name" in refused.text
-    made = client.post("/jobs/_start", data={**form, "models": f" category={bundle}  colour={bundle} "})
+    blank = tmp_path / "two words"
+    blank.symlink_to(bundle)
+    made = client.post("/jobs/_start", data={**form, "models": f" category={blank} \r\n\r\ncolour={bundle}\r\n"})
     assert made.status_code == 201, made.text
     job = client.app.state.hangtag.jobs.find("spring").job
     assert [question.name for question in job.questions] == ["category", "colour"]
