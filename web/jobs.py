@@ -17,6 +17,8 @@ from worker.label import job_folder
 __all__ = ["JobIndex", "NoSuchJobError", "WebJob"]
 
 _AT_ONCE: Final = 16
+_OF: Final = "~"
+"""Between a job's id and the name of its question; no name of a job or a result has it in its id."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class WebJob:
 
     Attributes:
         id: in addresses: the name of a queued job; of a local one its result's name and some digits; of a question
-            its job's, a dot and its name.
+            its job's, ``~`` and its name.
         title: as people read it.
         result: of ``hangtag label``; none for a queued job, whose result lies in its folder.
         of: the whole job, of a question.
@@ -48,7 +50,7 @@ class WebJob:
         if not self.job.spec.questions:
             return []
         return [
-            WebJob(f"{self.id}.{one.name}", f"{self.title}, {one.name}", one, self.result, self)
+            WebJob(f"{self.id}{_OF}{one.name}", f"{self.title}, {one.name}", one, self.result, self)
             for one in self.job.questions
         ]
 
@@ -107,8 +109,8 @@ class JobIndex:
 
     def _question(self, id: str) -> WebJob | None:
         """A question of a job, by the job's id and its name."""
-        of, dot, name = id.rpartition(".")
-        whole = self.get(of) if dot else None
+        of, mark, name = id.partition(_OF)
+        whole = self.get(of) if mark else None
         return next((one for one in whole.questions if one.job.name == name), None) if whole else None
 
     def _whole(self, id: str) -> WebJob | None:

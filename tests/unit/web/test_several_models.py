@@ -11,15 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
+from models.storage.storage import FolderStorage
+from models.text import is_name
 from tests.until import until
 from web.app import create_app
 from web.jobs import JobIndex
 from web.local_queue import label_command
 from web.settings import WebSettings
-from worker.job import JobOptions
+from worker.job import JobOptions, ModelPin, Question
+from worker.job_writer import create_job
 from worker.label import label
 from worker.receipt import OF_QUESTIONS, job_receipt
 from worker.request import LabelRequest
+from worker.sources.catalogue import open_catalogue
 
 BROWSER = {"accept": "text/html"}
 
@@ -55,7 +59,7 @@ def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(
     wanted = {"source": str(source), "model": models, "name": "spring", "image_root": str(drawn), "precision": 0.9}
     made = client.post("/v1/jobs", json=wanted)
     assert made.status_code == 201, made.text
-    assert made.json()["questions"] == ["spring.category", "spring.colour"]
+    assert made.json()["questions"] == ["spring~category", "spring~colour"]
     state = client.app.state.hangtag
     job = state.jobs.find("spring").job
     receipt = until(lambda: job_receipt(job), "the job is finished", 90)
@@ -64,34 +68,34 @@ def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(
     assert [one["id"] for one in client.get("/v1/jobs").json()["jobs"]] == ["spring"]
     shown = text(client, "/jobs/spring")
     assert OF_QUESTIONS in shown
-    assert all(f'href="/jobs/spring.{name}"' in shown for name in ("category", "colour"))
+    assert all(f'href="/jobs/spring~{name}"' in shown for name in ("category", "colour"))
     view = state.board.view("spring")
     assert {status.value: count for status, count in receipt.by_status.items()} == dict(view.counts.by_status)
     check_links(client, "/jobs/spring/receipt", [own.model.reference for own in receipt.questions.values()])
-    own = text(client, "/jobs/spring.category")
+    own = text(client, "/jobs/spring~category")
     assert receipt.questions["category"].model.reference in own
     assert "Retry 1 failed row" in own
-    assert 'href="/review/spring.category"' in own
-    assert "spring.colour" in text(client, "/review")
+    assert 'href="/review/spring~category"' in own
+    assert "spring~colour" in text(client, "/review")
     assert client.get("/review/spring", headers=BROWSER).status_code == 404
     assert client.get("/v1/jobs/spring/questions").status_code in {400, 404}
-    assert client.get("/jobs/spring.hue").status_code == 404
+    assert client.get("/jobs/spring~hue").status_code == 404
     for what in ("result", "receipt", "page"):
         assert client.get(f"/jobs/spring/files/{what}").status_code == 200
-        assert client.get(f"/jobs/spring.colour/files/{what}").status_code == 200
-    assert client.get("/jobs/spring.category/files/review").text.startswith("category_row,")
+        assert client.get(f"/jobs/spring~colour/files/{what}").status_code == 200
+    assert client.get("/jobs/spring~category/files/review").text.startswith("category_row,")
 
-    question = client.get("/v1/jobs/spring.category/questions?n=5&reviewer=anna").json()["questions"][0]
-    name = client.get("/v1/jobs/spring.category/classes").json()["classes"][-1]["label"]
+    question = client.get("/v1/jobs/spring~category/questions?n=5&reviewer=anna").json()["questions"][0]
+    name = client.get("/v1/jobs/spring~category/classes").json()["classes"][-1]["label"]
     answers = {"answers": [{"id": "a", "sha256": question["sha256"], "kind": "label", "label": name}]}
-    given = client.post("/v1/jobs/spring.category/answers", json={**answers, "reviewer": "anna"})
+    given = client.post("/v1/jobs/spring~category/answers", json={**answers, "reviewer": "anna"})
     assert given.status_code == 200, given.text
     assert (tmp_path / "corrections-category.csv").is_file()
     assert not (tmp_path / "corrections.csv").exists()
-    assert state.board.view("spring.category").left == receipt.questions["category"].by_status["review"] - 1
-    assert state.board.view("spring.colour").left == receipt.questions["colour"].by_status["review"]
+    assert state.board.view("spring~category").left == receipt.questions["category"].by_status["review"] - 1
+    assert state.board.view("spring~colour").left == receipt.questions["colour"].by_status["review"]
 
-    assert client.post("/jobs/spring.colour/apply").json()["said"].startswith("The corrected result is written: 1 ")
+    assert client.post("/jobs/spring~colour/apply").json()["said"].startswith("The corrected result is written: 1 ")
     copy = pq.read_table(io.BytesIO(client.get("/jobs/spring/files/corrected").content)).to_pylist()
     before = pq.read_table(tmp_path / "jobs" / "spring" / "labels.parquet").to_pylist()
     row = question["row"] - 1
@@ -100,9 +104,23 @@ def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(
     assert copy[row]["status"] == copy[row]["colour_status"], "the worst that is left"
     assert all(one["colour_label"] == was["colour_label"] for one, was in zip(copy, before, strict=True))
 
-    assert client.post("/v1/jobs/spring.colour/retry-failed").status_code == 200
+    assert client.post("/v1/jobs/spring~colour/retry-failed").status_code == 200
     until(lambda: (found := job_receipt(job)) and found.retry == 1, "the retry is merged", 90)
-    assert state.board.view("spring.category").receipt.retry == 1
+    assert state.board.view("spring~category").receipt.retry == 1
+
+
+def test_no_job_can_be_called_as_a_question_is(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("gone.jpg\n")
+    pin = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
+    for name, questions in (("spring", (Question(name="colour", model=pin),)), ("spring.colour", ())):
+        storage = FolderStorage(tmp_path / "jobs" / name)
+        create_job(storage, open_catalogue(tmp_path / "list.txt"), pin, JobOptions(), questions=questions)
+    index = JobIndex(str(tmp_path / "jobs"))
+    (question,) = index.find("spring").questions
+    assert not is_name(question.id)
+    assert index.find(question.id).job.name == "colour"
+    assert index.find("spring.colour").job.name == ""
+    assert len(index.all()) == 2
 
 
 def test_the_form_takes_several_models_each_with_a_name(client: TestClient, tmp_path: Path, bundle: Path) -> None:
@@ -131,4 +149,4 @@ def test_a_result_of_hangtag_label_goes_on_by_the_same_command(tmp_path: Path, d
     given = [command[place + 1] for place, word in enumerate(command) if word == "--model"]
     assert given == [f"category={bundle}", f"colour={bundle}"]
     assert "--variant" not in command
-    assert [question.id for question in found.questions] == [f"{found.id}.category", f"{found.id}.colour"]
+    assert [question.id for question in found.questions] == [f"{found.id}~category", f"{found.id}~colour"]
