@@ -107,11 +107,15 @@ def import_command(
 
       hangtag corrections import corrected.csv --new-label hats
     """
-    from trainer.corrections.importing import ImportOptions
+    from trainer.corrections.importing import ImportOptions, question_of
     from trainer.corrections.screen import chosen_store, import_and_show
 
     options = ImportOptions(reviewer, image_column, image_root, prefix, tuple(new_label or ()))
-    import_and_show(file, chosen_store(into, config, context.obj), options, as_json=as_json)
+    store = chosen_store(into, config, context.obj)
+    question = question_of(file)
+    if config is None and not store.path.stem.endswith(f"-{question}"):  # what a config names is one model's already
+        store = store.of_question(question)
+    import_and_show(file, store, options, as_json=as_json)
 
 
 def apply_command(

@@ -19,13 +19,13 @@ from trainer.corrections.votes import COLUMNS, Resolved, Vote, parse_vote, resol
 from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256
 from trainer.run import Run
-from worker.job import open_job
+from worker.job import QUESTIONS, Job, open_job
 from worker.merging.review_list import CORRECT_LABEL, THUMBNAIL
 from worker.places import is_url
 from worker.sources.catalogue import IMAGE_COLUMNS
 from worker.sources.readers import read_delimited
 
-__all__ = ["ImportOptions", "Imported", "import_corrections", "read_review"]
+__all__ = ["ImportOptions", "Imported", "import_corrections", "question_of", "read_review"]
 
 _CORRECTED: Final = "corrected"
 """What people called the column before there was one for them."""
@@ -149,7 +149,7 @@ def _as_the_files_beside_say(file: Path, options: ImportOptions) -> ImportOption
     except (OSError, InputError):  # no run, or of another version: as if it were not there
         pass
     try:
-        job = open_job(FolderStorage(folder))
+        job = _job_of(folder)
     except JobError:  # of another version
         return options
     if job is None:
@@ -164,6 +164,23 @@ def _as_the_files_beside_say(file: Path, options: ImportOptions) -> ImportOption
         prefix=options.prefix or (prefix if f"{prefix}{CORRECT_LABEL}" in names else ""),
         above_classes=frozenset((job.model.taxonomy or {}).values()),
     )
+
+
+def _job_of(folder: Path) -> Job | None:
+    """The job in a folder, or the question that the folder is of: ``labels.parquet.job/questions/colour``."""
+    if (job := open_job(FolderStorage(folder))) is None and folder.parent.name == QUESTIONS:
+        whole = open_job(FolderStorage(folder.parent.parent))
+        return whole.question(folder.name) if whole else None
+    return job
+
+
+def question_of(file: Path) -> str:
+    """The question whose folder a file lies in; an empty name if it is of none."""
+    try:
+        job = _job_of(file.absolute().parent)
+    except JobError:  # of another version
+        return ""
+    return job.name if job else ""
 
 
 def _there(folder: Path) -> Path | None:

@@ -5,15 +5,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from models.errors import InputError
 from tests.unit.trainer.test_run import ARGS
 from tests.unit.worker.test_job import SPEC
+from trainer.corrections.commands import import_command
 from trainer.corrections.importing import ImportOptions, import_corrections, read_review
 from trainer.corrections.store import CorrectionStore
 from trainer.run import Run
+from worker.job import Question
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -238,6 +241,28 @@ def test_a_label_above_classes_is_no_answer(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(SPEC.model_copy(update={"model": model}).model_dump_json())
     with pytest.raises(InputError, match="row 2: expected a class, 'shoes' is a label above classes"):
         imported(tmp_path, "image,label\n1.jpg,boots\n2.jpg,shoes\n")
+
+
+@pytest.mark.parametrize(
+    ("into", "written"),
+    [("corrections.csv", "corrections-colour.csv"), ("corrections-colour.csv", "corrections-colour.csv")],
+)
+def test_answers_to_a_question_go_where_those_of_its_page_are(tmp_path: Path, into: str, written: str) -> None:
+    model = SPEC.model.model_copy(update={"taxonomy": {"boots": "shoes", "sandals": "shoes"}})
+    asked = (Question(name="category", model=SPEC.model), Question(name="colour", model=model))
+    spec = SPEC.model_copy(update={"schema_version": 6, "image_root": str(tmp_path), "questions": asked})
+    (tmp_path / "job.json").write_text(spec.model_dump_json())
+    file = tmp_path / "questions" / "colour" / "review.csv"
+    file.parent.mkdir(parents=True)
+    head = "ht_colour_row,ht_colour_correct_label,ht_colour_label,image,ht_colour_sha256\n"
+    context = SimpleNamespace(obj=None)
+    file.write_text(f"{head}1,boots,hats,1.jpg,{A}\n")
+    import_command(context, file, into=tmp_path / into, reviewer="anna")
+    (vote,) = CorrectionStore(tmp_path / written).votes()
+    assert (vote.image, vote.label, vote.was) == (str(tmp_path / "1.jpg"), "boots", "hats")
+    file.write_text(f"{head}1,shoes,hats,1.jpg,{A}\n")
+    with pytest.raises(InputError, match="'shoes' is a label above classes"):
+        import_command(context, file, into=tmp_path / into, reviewer="anna")
 
 
 def test_paths_of_a_file_of_a_run_start_at_its_data(tmp_path: Path) -> None:
