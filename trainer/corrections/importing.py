@@ -13,6 +13,7 @@ from typing import Final
 
 from models.errors import ImageError, InputError, JobError
 from models.storage.storage import FolderStorage
+from models.taxonomy import PATH_MARK
 from trainer.corrections.rows_file import refuse_rows, unguarded
 from trainer.corrections.store import Added, CorrectionStore
 from trainer.corrections.votes import COLUMNS, Resolved, Vote, parse_vote, resolve
@@ -114,7 +115,8 @@ def import_corrections(
     """Add what a file says to the store, as a whole or not at all.
 
     Raises:
-        InputError: the file or the store cannot be used, or a new label looks like a typing error of a known one.
+        InputError: the file or the store cannot be used, or a new label looks like a typing error of a known one, or
+            like a path in a tree.
     """
     asked = options
     options = _as_the_files_beside_say(file.absolute(), asked)
@@ -122,7 +124,14 @@ def import_corrections(
     votes = (*review.timed, *review.untimed)
     before = store.votes()
     known = {vote.label for vote in before} | {vote.was for vote in (*before, *votes) if vote.was} | review.named
-    near = _near_labels({vote.label for vote in votes} - set(options.new_labels), known)
+    new = {vote.label for vote in votes} - set(options.new_labels)
+    if path := next((label for label in sorted(new - known) if PATH_MARK in label), None):
+        msg = (
+            f"Expected names of classes in {file}, {path!r} reads as a path in a tree; none was imported, so give the "
+            f"class's own name, or say --new-label {shlex.quote(path)} if that is its name."
+        )
+        raise InputError(msg)
+    near = _near_labels(new, known)
     if near:
         on_purpose = " ".join(f"--new-label {shlex.quote(label)}" for label in near)
         questions = "\n  ".join(f"{label}: do you mean {meant}?" for label, meant in near.items())

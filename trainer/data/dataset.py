@@ -41,6 +41,8 @@ _VAL_NAMES: Final = dict.fromkeys(("val", "valid", "validation"), Split.VAL)
 _SPLIT_NAMES: Final = {"train": Split.TRAIN, **_VAL_NAMES, "test": Split.TEST}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
+_CYCLE: Final = ("dataset.csv", "collected.json")
+"""What a retraining cycle leaves beside each other: labels in its list are names, whatever marks they have."""
 OPEN: Final = "open"
 """A CSV's word, instead of a split, for a row whose split Hangtag is to choose, though other rows have one."""
 
@@ -110,8 +112,8 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
             inside, each of class folders; a CSV with the columns ``image`` (a path, or a ``file:///`` URI) and
             ``label``, and ``split`` (``open``: Hangtag chooses), ``group`` (the product) and ``sha256`` (of the bytes
             that were labelled) if wanted; or a table of products. A label of a CSV or a table may be a path in a
-            tree: ``shoes > boots``. A class folder or a label named ``_none`` has photos
-            that show no product.
+            tree: ``shoes > boots``, but not in the ``dataset.csv`` of a retraining cycle, whose tree is in
+            ``collected.json``. A class folder or a label named ``_none`` has photos that show no product.
         asked: how photos are found in a table. In a CSV of which nothing is said (hosts may be allowed), a row
             without an image or a label is an error; of other tables such rows are left out.
 
@@ -190,9 +192,14 @@ def _read_csv(path: Path) -> Dataset:
     names = {"image", "label", "split", "group", "sha256"} & {*reader.schema.names}
     cells = (row for batch in reader.batches for row in batch.select(sorted(names)).to_pylist())
     read = (TableRow(n, **{k: v.strip() for k, v in row.items()}) for n, row in enumerate(cells, start=1))
-    rows, parents = with_leaves(read, path)
+    rows, parents = (read, {}) if _is_of_cycle(path) else with_leaves(read, path)
     photos = tuple(_csv_photo(path, row) for row in rows)
     return Dataset(path, photos, (), _classes(photo.label for photo in photos), parents=parents)
+
+
+def _is_of_cycle(path: Path) -> bool:
+    name, beside = _CYCLE
+    return path.name == name and path.with_name(beside).is_file()
 
 
 def _csv_photo(path: Path, row: TableRow) -> LabeledPhoto:

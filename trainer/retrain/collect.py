@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import DataError
+from models.taxonomy import Taxonomy
 from models.text import number_of
 from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.store import CorrectionStore
@@ -96,6 +97,7 @@ def collect(
         dropped=dict(sorted(Counter(photo.label for photo in labelled if photo.label in classes.drop).items())),
         ahead=ahead_sentence(ahead, store.path) if store and ahead else "",
         notes=_table_notes(dataset),
+        parents=_parents(dataset, [*counts], classes),
     )
     cycle = CycleFolder(folder)
     write_rows(cycle.dataset, _COLUMNS, _rows(kept))
@@ -113,6 +115,14 @@ def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
             "again when the host answers, or allow more with max_unread_share."
         )
         raise DataError(msg)
+
+
+def _parents(dataset: Dataset, today: Sequence[str], classes: ClassMap) -> dict[str, str]:
+    """The tree that the data's labels state, of today's classes; those that it lacks are at the top."""
+    if not dataset.parents or not today:
+        return {}
+    tree = Taxonomy(dataset.classes, dataset.parents).limited_to(today, classes.rename)
+    return dict(tree.parents) if tree else {}
 
 
 def _table_notes(dataset: Dataset) -> tuple[str, ...]:

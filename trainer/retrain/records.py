@@ -55,6 +55,7 @@ class Collected(CycleRecord):
         dropped: photos left out, since their class is labelled no more, by class.
         ahead: a sentence on votes that do not count, since they are dated in the future; mostly empty.
         notes: sentences on how a table was read, and on photos that could not be had; mostly none.
+        parents: what labels like ``shoes > boots`` of a table say: label → its parent, under today's names.
     """
 
     fingerprint: str
@@ -67,6 +68,7 @@ class Collected(CycleRecord):
     ahead: str = ""
     outliers: int = 0
     notes: tuple[str, ...] = ()
+    parents: dict[str, str] = Field(default_factory=dict)
 
 
 class PairedAccuracy(CycleRecord):

@@ -13,6 +13,7 @@ from trainer.data.taxonomy import read_parents
 from trainer.learning.recipe import recipe_for
 from trainer.networks.choice import NamedWeights
 from trainer.request import Arch, TrainRequest, parse_duration
+from trainer.retrain.records import Collected
 from trainer.retrain.tools import RunningCycle
 from trainer.run import Run, RunArgs, RunState
 
@@ -73,12 +74,19 @@ def _request(work: RunningCycle) -> TrainRequest:
 
 
 def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
-    """The champion's tree for today's classes, under their new names; None without one. New classes are at the top."""
-    if champion is None or champion.tree is None:
+    """The tree that the data's labels state, else the champion's, for today's classes; None without one.
+
+    The champion's has their new names. New classes are at the top.
+    """
+    parents = work.folder.read(work.folder.collected, Collected).parents
+    before = champion.tree if champion else None
+    if not parents and before is None:
         return None
     classes = read_dataset(work.folder.dataset).classes
-    tree = champion.tree.limited_to(classes, work.config.classes.rename)
-    return {**dict.fromkeys(classes, ""), **tree.parents} if tree else None
+    if before is not None and not parents:
+        tree = before.limited_to(classes, work.config.classes.rename)
+        parents = dict(tree.parents) if tree else {}
+    return {**dict.fromkeys(classes, ""), **parents} if parents else None
 
 
 def _weights_of_nobody(champion: RunArgs) -> str | None:

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from models.errors import HangtagError, InputError
 from models.golden import golden_labels
+from models.taxonomy import PATH_MARK
 from trainer.corrections.audit import record_audit
 from trainer.corrections.remarks import Remark, RemarkKind, parse_remark
 from trainer.corrections.store import CorrectionStore
@@ -185,6 +186,9 @@ class Review:
         """Add what is said, unless it is what this reviewer has said last, and nobody has contradicted."""
         if answer.kind is AnswerKind.LABEL and answer.label not in self._labels and not answer.new:
             msg = f"Expected one of the {len(self._labels):,} classes, got {answer.label[:80]!r}; say that it is new."
+            raise ValueError(msg)
+        if answer.kind is AnswerKind.LABEL and answer.label not in self._labels and PATH_MARK in answer.label:
+            msg = f"Expected a name without {PATH_MARK!r} for a new class, got {answer.label[:80]!r}; leave it out."
             raise ValueError(msg)
         if answer.kind is AnswerKind.LABEL and answer.label in self.questions.parents.values():
             msg = f"Expected a class, {answer.label[:80]!r} is a label above classes; give one of those under it."

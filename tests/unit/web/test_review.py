@@ -302,3 +302,15 @@ class TestLabelledAgain:
         assert "load the page again" in done.refused["1"]
         votes = {vote.sha256: Path(vote.image).name for vote in reviews.store.votes()}
         assert votes == {sha256_of(0): "0.png", sha256_of(2): "2.png"}
+
+
+def test_a_new_class_has_a_name_that_does_not_read_as_a_path(tmp_path: Path, clock: Clock) -> None:
+    index = JobIndex(str(tmp_path / "jobs"), (labelled_job(tmp_path / "shop", [Row(0)]),))
+    (found,) = index.all()
+    review = Reviews(index, tmp_path / "corrections.csv", CatalogueRows(), clock).open(found.id)
+    review.take("anna", "tab", USUAL, 1, fresh=True)
+    names = enumerate(("Coats > Parkas", "Parkas"))
+    given = [Answer(str(n), sha256_of(0), AnswerKind.LABEL, name, new=True) for n, name in names]
+    done = review.answer("anna", "tab", USUAL, given)
+    assert done.stored == ("1",)
+    assert "Expected a name without ' > ' for a new class, got 'Coats > Parkas'" in done.refused["0"]

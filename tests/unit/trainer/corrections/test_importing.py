@@ -309,3 +309,11 @@ def test_a_new_label_on_purpose_allows_no_other_typing_error(tmp_path: Path) -> 
     imported(tmp_path, "image,label\n1.jpg,clock\n2.jpg,hat\n")
     with pytest.raises(InputError, match=r"--new-label clok\.\n  clok: do you mean clock\?$"):
         imported(tmp_path, "image,label\n3.jpg,clok\n4.jpg,hats\n", new_labels=("hats",))
+
+
+def test_a_new_label_that_reads_as_a_path_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'Coats > Parkas' reads as a path(.|\n)*say --new-label 'Coats > Parkas'"):
+        imported(tmp_path, "image,label\n1.jpg,Coats > Parkas\n")
+    assert not (tmp_path / "corrections.csv").exists()
+    imported(tmp_path, "image,label\n1.jpg,Coats > Parkas\n", new_labels=("Coats > Parkas",))
+    assert imported(tmp_path, "image,label\n2.jpg,Coats > Parkas\n").by_label == {"Coats > Parkas": 1}

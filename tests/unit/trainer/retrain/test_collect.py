@@ -468,3 +468,18 @@ def test_of_few_photos_one_may_be_away_as_in_the_gate(shop: Shop) -> None:
         "image,label\nphotos/boots/1.jpg,boots\nphotos/hats/3.jpg,hats\nhttp://127.0.0.1:9/a.jpg,hats\n"
     )
     assert shop.collect(data="shop.csv").photos == {"boots": 1, "hats": 2}
+
+
+def test_a_class_keeps_a_name_that_reads_as_a_path(shop: Shop) -> None:
+    shop.put("photos/Coats > Parkas/4.jpg")
+    shop.correct(f",{sha256('photos/boots/2.jpg')},Hats > Caps,,anna,,2026-05-01")
+    shop.collect()
+    assert set(shop.labels.values()) == {"boots", "hats", "Coats > Parkas", "Hats > Caps"}
+
+
+def test_the_tree_that_labels_of_a_table_state_is_kept_under_todays_names(shop: Shop) -> None:
+    rows = ("boots/1.jpg,worn > shoes > boots", "boots/2.jpg,worn > shoes > sandals", "hats/3.jpg,hats")
+    (shop.folder / "shop.csv").write_text("\n".join(["image,label", *(f"photos/{row}" for row in rows)]))
+    collected = shop.collect(ClassMap(rename={"boots": "boot", "shoes": "footwear"}), data="shop.csv")
+    assert collected.photos == {"boot": 1, "hats": 1, "sandals": 1}
+    assert collected.parents == {"boot": "footwear", "sandals": "footwear", "footwear": "worn"}

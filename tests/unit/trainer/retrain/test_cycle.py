@@ -230,6 +230,19 @@ def test_a_challenger_has_the_champions_tree_and_new_classes_are_at_the_top(shop
     assert shop.requests[-1].parents == {"boots": "shoes", "shoes": "worn", "hats": "", "scarves": ""}
 
 
+def test_a_tree_that_the_datas_labels_state_overrules_the_champions(shop: PaperShop) -> None:
+    collect = shop.tools().collect
+
+    def stated(config, folder, *of):
+        collected = collect(config, folder, *of).model_copy(update={"parents": {"boots": "shoes"}})
+        (folder / "collected.json").write_text(collected.model_dump_json())
+        return collected
+
+    shop.put(photo_rows(0, 33))
+    shop.run(collect=stated)
+    assert shop.requests[-1].parents == {"boots": "shoes", "hats": ""}
+
+
 def test_a_tree_of_the_settings_overrules_the_champions(shop: PaperShop, tmp_path: Path) -> None:
     (tmp_path / "tree.csv").write_text("label,parent\nboots,shoes\nhats,\n")
     shop.run(config=shop.asked(train=TrainSettings(taxonomy=tmp_path / "tree.csv")))
