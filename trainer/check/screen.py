@@ -114,7 +114,7 @@ def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> Non
     images, classes = number_of(summary["images"], "image"), number_of(len(summary["classes"]), "class", "classes")
     outliers = f", {checkup.outliers:,} of no product ({NONE})" if checkup.outliers else ""
     console.print(f"[bold]{images}[/bold] of {classes}{outliers}{splits}; {summary['seconds']:.0f} s", highlight=False)
-    for line in checkup.dataset.table.notes if checkup.dataset.table else ():
+    for line in checkup.dataset.notes:
         console.print(f"  {escape(line)}", style="yellow", highlight=False)
     console.print(_issue_table(checkup) if any(summary["issues"].values()) else "[green]No issue found.[/green]")
     if strays := checkup.ignored:

@@ -93,7 +93,8 @@ class Dataset:
 
     Classes are sorted names, those without any photo too; the position is the class's index everywhere. ``NONE`` is
     not among them. ``table`` says how a table was read; None of a folder, and of a CSV whose columns nobody named.
-    ``parents`` is what labels like ``shoes > boots`` of a table say: label → its parent; the class is ``boots``.
+    ``parents`` is what labels like ``shoes > boots`` of a table say: label → its parent; the class is ``boots``. Where
+    they are not taken so, ``label_notes`` say it.
     """
 
     source: Path
@@ -102,6 +103,12 @@ class Dataset:
     classes: tuple[str, ...]
     table: TableRead | None = None
     parents: Mapping[str, str] = field(default_factory=dict)
+    label_notes: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for a person on how a table was read, a line each; none of a folder."""
+        return (*(self.table.notes if self.table else ()), *self.label_notes)
 
 
 def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
@@ -192,9 +199,9 @@ def _read_csv(path: Path) -> Dataset:
     names = {"image", "label", "split", "group", "sha256"} & {*reader.schema.names}
     cells = (row for batch in reader.batches for row in batch.select(sorted(names)).to_pylist())
     read = (TableRow(n, **{k: v.strip() for k, v in row.items()}) for n, row in enumerate(cells, start=1))
-    rows, parents = (read, {}) if _is_of_cycle(path) else with_leaves(read, path)
+    rows, parents, notes = (list(read), dict[str, str](), ()) if _is_of_cycle(path) else with_leaves(read, path)
     photos = tuple(_csv_photo(path, row) for row in rows)
-    return Dataset(path, photos, (), _classes(photo.label for photo in photos), parents=parents)
+    return Dataset(path, photos, (), _classes(photo.label for photo in photos), parents=parents, label_notes=notes)
 
 
 def _is_of_cycle(path: Path) -> bool:
@@ -211,9 +218,9 @@ def _csv_photo(path: Path, row: TableRow) -> LabeledPhoto:
 
 def _read_table(path: Path, asked: TableOptions) -> Dataset:
     read, table = read_table(path, asked)
-    rows, parents = with_leaves(read, path)
+    rows, parents, notes = with_leaves(read, path)
     photos = tuple(_row_photo(path, table.image_root, row) for row in rows)
-    return Dataset(path, photos, (), _classes(photo.label for photo in photos), table, parents)
+    return Dataset(path, photos, (), _classes(photo.label for photo in photos), table, parents, notes)
 
 
 def _row_photo(path: Path, root: str, row: TableRow) -> LabeledPhoto:

@@ -1,7 +1,7 @@
 """A table of products, read as labelled photos: which of its columns and rows count."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from models.errors import DataError, InputError
+from models.photo import NONE
 from models.taxonomy import PATH_MARK
 from models.text import number_of, one_line
 from trainer.request import TableOptions
@@ -17,7 +18,7 @@ from worker.places import cell_texts
 from worker.sources.catalogue import Catalogue, open_catalogue
 from worker.sources.readers import JSON_FIELD
 
-__all__ = ["TableRead", "TableRow", "read_table", "two_parents", "with_leaves"]
+__all__ = ["TableRead", "TableRow", "read_table", "with_leaves"]
 
 LABEL: Final = "label"
 _GROUP: Final = "group"
@@ -132,35 +133,45 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
     )
 
 
-def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str]]:
+def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
     """The rows with the last name of labels like ``shoes > boots``, and what these say: label → its parent.
 
+    Labels that put one name under two parents are no tree: they stay whole. A name that all classes are under says
+    nothing of a photo, and is left out. Both are told in notes, the last that is returned.
+
     Raises:
-        DataError: a name between the marks is empty, or a label has two parents.
+        DataError: a name between the marks is empty.
     """
     parents: dict[str, str] = {}
     leaves: dict[str, str] = {}
-    found = []
-    for row in rows:
+    notes: list[str] = []
+    found = list(rows)
+    for row in found:
         if row.label not in leaves:
             way = [name.strip() for name in row.label.split(PATH_MARK)]
             if len(way) > 1 and not all(way):
                 msg = f"Expected names around each {PATH_MARK!r} in row {row.number} of {source}, got {row.label!r}."
                 raise DataError(msg)
             for parent, label in pairwise(way):
-                if parents.setdefault(label, parent) != parent:
-                    raise two_parents(label, parents[label], parent, source)
+                if parents.setdefault(label, parent) != parent and not notes:
+                    one = f"{label!r} is under {parents[label]!r} and {parent!r}"
+                    notes.append(f"labels are taken whole, as {row.label!r}, and give no tree: {one}")
             leaves[row.label] = way[-1]
-        found.append(replace(row, label=leaves[row.label]) if leaves[row.label] != row.label else row)
-    return found, parents
+    if notes:
+        return found, {}, tuple(notes)
+    classes = {*leaves.values()} - {NONE}
+    shared = set.intersection(*({*_above(parents, label)} for label in classes)) - classes if classes else set()
+    notes += [f"all classes are under {name!r}, which is left out of the tree" for name in sorted(shared)]
+    leaved = [replace(row, label=leaves[row.label]) if leaves[row.label] != row.label else row for row in found]
+    return leaved, {label: up for label, up in parents.items() if up not in shared}, tuple(notes)
 
 
-def two_parents(label: str, one: str, other: str, source: Path) -> DataError:
-    """The error for a label that stands in two places of a tree."""
-    said = " and ".join(f"{parent!r}" if parent else "nothing" for parent in (one, other))
-    return DataError(
-        f"Expected one parent of each label in {source}, {label!r} is under {said}; give them different names."
-    )
+def _above(parents: Mapping[str, str], label: str) -> list[str]:
+    """The names above a label; a circle, which is refused elsewhere, ends where it closes."""
+    found: list[str] = []
+    while (parent := parents.get(found[-1] if found else label)) is not None and parent not in found:
+        found.append(parent)
+    return found
 
 
 def _label_column(catalogue: Catalogue, wanted: str | None) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from models.errors import DataError, InputError
 from models.taxonomy import PATH_MARK, Taxonomy
 from trainer.data.dataset import NONE, Dataset
-from trainer.data.table import two_parents
 from worker.sources.readers import read_delimited
 
 __all__ = ["read_parents", "taxonomy_of"]
@@ -42,7 +41,9 @@ def read_parents(path: Path) -> dict[str, str]:
             raise DataError(msg)
         known = found_parents.setdefault(label, parent)
         if known != parent:
-            raise two_parents(label, known, parent, path)
+            said = " and ".join(f"{one!r}" if one else "nothing" for one in (known, parent))
+            msg = f"Expected one parent of each label in {path}, {label!r} is under {said}; give them different names."
+            raise DataError(msg)
     return found_parents
 
 

@@ -128,7 +128,7 @@ def _parents(dataset: Dataset, today: Sequence[str], classes: ClassMap) -> dict[
 def _table_notes(dataset: Dataset) -> tuple[str, ...]:
     errors = [str(photo.error) for photo in dataset.photos if photo.error is not None]
     lost = [f"{number_of(len(errors), 'photo')} could not be had, such as: {errors[0]}"] if errors else []
-    return (*(dataset.table.notes if dataset.table else ()), *lost)
+    return (*dataset.notes, *lost)
 
 
 def _votes(votes: Sequence[Vote], remarks: Sequence[Remark]) -> list[Vote]:

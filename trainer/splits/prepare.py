@@ -245,8 +245,7 @@ def _notes(
     ``disputed`` photos under two labels were not set aside; ``candidates`` are those that could be read, and those of
     an earlier training.
     """
-    if dataset.table:
-        yield from dataset.table.notes
+    yield from dataset.notes
     if excluded:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(e.reason for e in excluded).most_common())
         yield f"{number_of(len(excluded), 'file')} set aside ({kinds}): see excluded.csv"

@@ -46,7 +46,6 @@ def test_without_paths_or_a_file_there_is_no_tree(shop):
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (("shoes > other", "hats > other"), "'other' is under 'shoes' and 'hats'"),
         (("shoes > boots", "shoes"), "some have the label 'shoes', which is the parent of 'boots'"),
         (("shoes >  > boots", "hat"), "Expected names around each ' > ' in row 1"),
         (("a > b > a", "hat"), "circle of parents: b → a → b"),
@@ -55,6 +54,25 @@ def test_without_paths_or_a_file_there_is_no_tree(shop):
 def test_labels_that_are_no_tree_are_refused(shop, labels, said):
     with pytest.raises(DataError, match=re.escape(said)):
         taxonomy_of(read_dataset(shop(*labels)), None)
+
+
+@pytest.mark.parametrize("column", ["label", "kind"])
+def test_labels_with_a_name_under_two_parents_are_taken_whole(shop, column):
+    path = shop("men > shoes", "women > shoes", "men > hats", "_none", column=column)
+    dataset = read_dataset(path, TableOptions(label_column=None if column == "label" else column))
+    assert dataset.classes == ("men > hats", "men > shoes", "women > shoes")
+    assert taxonomy_of(dataset, None) is None
+    said = "labels are taken whole, as 'women > shoes', and give no tree: 'shoes' is under 'men' and 'women'"
+    assert dataset.notes[-1] == said
+
+
+def test_a_name_that_all_classes_are_under_is_left_out_of_the_tree(shop):
+    dataset = read_dataset(shop("worn > shoes > boots", "shoes > sandals", "worn > hat", "_none"))
+    assert dataset.classes == ("boots", "hat", "sandals")
+    assert dict(taxonomy_of(dataset, None).parents) == {"boots": "shoes", "sandals": "shoes"}
+    assert dataset.notes == ("all classes are under 'worn', which is left out of the tree",)
+    flat = read_dataset(shop("worn > boots", "worn > hat"))
+    assert (flat.classes, taxonomy_of(flat, None)) == (("boots", "hat"), None)
 
 
 def test_a_file_gives_each_label_its_parent(tmp_path, shop):
