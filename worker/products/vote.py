@@ -93,11 +93,13 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
 
     With a tree (``parents``: label → the one above it) a photo may be sure of a label above classes, only. Sure labels
     that lie above each other agree: the lowest of them is meant, and the vote says the same if it is under that; the
-    label is that one then, and the confidence adds up over what is under it.
+    label is that one then, and the confidence adds up over what is under it. Where the vote says something else though
+    every photo is sure, the highest of their labels is what they all say.
 
     A product whose sure photos have two labels goes to review, whatever the vote. It is labeled where a photo is sure
-    and the vote says the same; where no photo is readable it failed; else it goes to review, for the commonest reason
-    of its rows (of equal ones the unknown score: what is not one of the products has no class to be sure of).
+    and the vote says the same, and where all are sure; where no photo is readable it failed; else it goes to review,
+    for the commonest reason of its rows (of equal ones the unknown score: what is not one of the products has no class
+    to be sure of).
     """
     if not product.readable:
         return Verdict(None, None, Status.FAILED, None, None)
@@ -111,6 +113,8 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
         reason = ReviewReason.DISAGREEMENT
     elif lowest in {label, *ancestors(parents, label)}:
         status, reason, label = Status.LABELED, None, lowest
+    elif sum(share.sure for share in shares) == product.readable:
+        status, reason, label = Status.LABELED, None, min(sure, key=lambda label: len(ancestors(parents, label)))
     under = [share for share in shares if label in {share.label, *ancestors(parents, share.label)}]
     confidence, own = sum(share.probability for share in under), sum(share.own for share in under)
     return Verdict(label, confidence / product.readable, status, reason, own / product.readable)

@@ -87,6 +87,13 @@ IN_TREE = {
         [("boots", 1.0, 0, 0), ("dress", 0.9, 1, 1), ("shoes", 0, 1, 1)],
         ("boots", 0.5, REVIEW, ReviewReason.DISAGREEMENT, 0),
     ),
+    "all are sure of a label, the likeliest class of all together is elsewhere": (
+        [("boots", 0.65, 0, 0), ("hat", 0.7, 0, 0), ("sandals", 0.65, 0, 0), ("shoes", 0.0, 2, 2)],
+        ("shoes", 0.65, LABELED, None, 1.0),
+    ),
+    "all are sure, one of a class that the vote is not": (
+        [("boots", 0.8, 1, 1), ("sandals", 1.0, 0, 0), ("shoes", 0.0, 1, 1)], ("shoes", 0.9, LABELED, None, 1.0),
+    ),
     "the vote says something else": (
         [("boots", 0.4, 0, 0), ("hat", 0.9, 1, 0), ("shoes", 0.0, 1, 1)], ("hat", 0.45, REVIEW, None, 0.5),
     ),
