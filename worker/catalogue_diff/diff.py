@@ -16,14 +16,14 @@ from worker.label import label
 from worker.model import verified_pin
 from worker.places import is_url
 from worker.request import LabelRequest
-from worker.results import Status
+from worker.results import Status, with_leaves
 
-__all__ = ["Advance", "diff_catalogue", "diff_job"]
+__all__ = ["Advance", "diff_catalogue", "diff_job", "row_labels"]
 
 Advance = Callable[[str, int, int], None]
 """Called with the step that is running, how much of it is done, and how much there is."""
 
-_COLUMNS: Final = ("row", "image", "label", "confidence", "status", "error_message", "sha256")
+_COLUMNS: Final = ["row", "image", "label", "confidence", "status", "error_message", "sha256"]
 
 
 def diff_catalogue(
@@ -103,7 +103,15 @@ def _labels(
         retry_failed=True,
     )
     label(request, on_progress)
-    rows = pq.read_table(output, columns=list(_COLUMNS)).to_pylist()
+    return row_labels(output)
+
+
+def row_labels(output: Path) -> tuple[dict[int, RowLabel], str | None]:
+    """What a result says of each row: its likeliest class, also where its label is above that.
+
+    So a model with a tree of labels and one without are compared alike; returns as :func:`_labels` does.
+    """
+    rows = with_leaves(pq.read_table(output)).select(_COLUMNS).to_pylist()
     labels = {
         row["row"]: RowLabel(
             row["label"], row["confidence"], row["status"] == Status.REVIEW, row["sha256"], row["image"]

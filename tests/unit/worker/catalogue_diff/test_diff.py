@@ -6,16 +6,19 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from models.classifier import load
 from models.errors import BundleError, ImageError, JobError
 from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
-from worker.catalogue_diff.diff import diff_catalogue
+from worker.catalogue_diff.diff import diff_catalogue, row_labels
 from worker.catalogue_diff.figures import CatalogueFigures
 from worker.catalogue_diff.sample import SampleOptions
+from worker.results import RowResult, Status, results_table
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
 BROKEN = {"broken.jpg": b"no photo", "boom.jpg": b"BOOM"}
@@ -64,6 +67,19 @@ def said(bundle: Path, shop: Path) -> dict[int, str]:
         except ImageError:
             assert row > 43
     return labels
+
+
+def test_of_a_label_above_classes_the_likeliest_class_is_compared(tmp_path: Path) -> None:
+    said = RowResult("shoes", 0.95, Status.LABELED, None, None, (("boots", 0.5),), "ab", "m")
+    results = [replace(said, label_level=1, leaf_guess="boots"), replace(said, label="hats", label_level=0)]
+    table = results_table(results).append_column("row", [[1, 2]]).append_column("image", [["1.jpg", "2.jpg"]])
+    pq.write_table(table, tmp_path / "labels.parquet")
+    labels, failure = row_labels(tmp_path / "labels.parquet")
+    assert {row: (one.label, one.confidence) for row, one in labels.items()} == {
+        1: ("boots", 0.5),
+        2: ("hats", pytest.approx(0.95)),
+    }
+    assert failure is None
 
 
 def first_parts(folder: Path) -> dict[Path, int]:
