@@ -55,9 +55,9 @@ def make_material(photos: Path | None, model: Path | None, scratch: Path, drawn:
     if photos and model:
         return photos, model
     demo = scratch / "demo"
-    if not (demo / "bundles" / "demo").is_dir():
+    if not (demo / "bundles" / "category").is_dir():
         hangtag("demo", "--out", demo, "--photos", drawn)
-    return photos or demo / "photos", model or demo / "bundles" / "demo"
+    return photos or demo / "photos", model or demo / "bundles" / "category"
 
 
 def photo_list(photos: Path) -> list[str]:

@@ -1,10 +1,13 @@
 """``hangtag demo``: the whole path, on a catalogue that Hangtag draws itself."""
 
 import csv
+import io
+import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,25 +19,25 @@ from exporter.load_tensorflow import load_tensorflow
 from exporter.options import ExportOptions
 from models.benchmark.measure import BRIEF
 from models.decision import ReviewReason
-from models.errors import InputError, JobError, StoppedError
+from models.errors import InputError, StoppedError
 from models.preprocess import PreprocessSpec
 from models.process import default_cache
 from models.storage.storage import FolderStorage
 from models.terminal import Console
 from models.whole_file import replace_file
 from pages.contact_sheet import draw_contact_sheet
-from pages.tiles import LabelledPhoto
+from pages.render import render
+from pages.tiles import LabelledPhoto, data_uri, failed_last
 from trainer.check.screen import check_and_show
 from trainer.console import train_and_show
-from trainer.request import Arch, TrainRequest
+from trainer.request import Arch, TableOptions, TrainRequest
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress
-from worker.finish import RESULT_FILE, sheet_photo
+from worker.finish import PAGE_FILE, RESULT_FILE, sheet_photo
 from worker.job import Job, JobOptions
 from worker.jobs import Jobs
 from worker.label import earlier_job
-from worker.receipt import Receipt, SampleRow, finished_receipt
-from worker.receipt_page import receipt_page
+from worker.receipt import REVIEW_FILE, SampleRow
 from worker.request import LabelRequest
 from worker.results import Status
 
@@ -42,6 +45,7 @@ __all__ = ["command", "run_demo"]
 
 NEW_PHOTOS: Final = 300
 IMAGE_SIZE: Final = 64
+COLOUR_SIZE: Final = 32
 EPOCHS: Final = 25
 SHEET_PHOTOS: Final = 48
 SHEET_FAILED: Final = 8
@@ -51,9 +55,10 @@ _MARKER: Final = ".hangtag-demo"
 def run_demo(
     out: Path, photos: int, seed: int, *, queued: bool, new_photos: int = NEW_PHOTOS, epochs: int = EPOCHS
 ) -> None:
-    """Draw photos, train, export, label photos the model has never seen, and leave a picture and a page.
+    """Draw photos, train two models, export them, label photos they have never seen in one pass, and leave a page.
 
-    What all photos show is in ``products.csv`` and ``new-products.csv``.
+    One model says what a photo shows, the other which colour that is. The truth is in ``products.csv`` and
+    ``new-products.csv``.
 
     ``photos`` are drawn for training, ``new_photos`` for labelling: with ``queued`` by Celery workers fed from a
     private Redis, else in this command's own processes. InputError where ``out`` holds what no demo made.
@@ -67,37 +72,56 @@ def run_demo(
     _draw(console, out / "new-photos", out / "new-products.csv", new_photos, seed + 1)
     console.rule("2. Look at it before learning from it")
     check_and_show(out / "photos", out / "check", None, strict=False, as_json=False)
-    console.rule("3. Train")
-    run, bundle = out / "runs" / "demo", out / "bundles" / "demo"
-    if train_and_show(_request(out / "photos", run, seed, epochs)):
-        msg = "The demo was stopped; hangtag demo starts it again."
-        raise StoppedError(msg)
-    console.rule("4. Export and prove")
-    export_and_show(run, bundle, ExportOptions(int8=True, effort=BRIEF), as_json=False)
-    console.rule("5. Label photos it has never seen")
+    runs = {name: out / "runs" / name for name in ("category", "colour")}
+    console.rule("3. Train, from folders: what does a photo show?")
+    _train(_request(out / "photos", runs["category"], seed, epochs, IMAGE_SIZE))
+    console.rule("4. Train, from a column of a table: which colour is it?")
+    colours = _request(out / "products.csv", runs["colour"], seed, epochs, COLOUR_SIZE)
+    _train(replace(colours, table=TableOptions(label_column="colour")))
+    console.rule("5. Export and prove")
+    bundles = {name: out / "bundles" / name for name in runs}
+    for name, run in runs.items():
+        export_and_show(run, bundles[name], ExportOptions(int8=True, effort=BRIEF), as_json=False)
+    console.rule("6. Label photos they have never seen, both in one pass")
     if queued:
-        job, output = _label_on_a_queue(console, out, bundle)
+        job, output = _label_on_a_queue(console, out, bundles)
     else:
         output = out / "labels.parquet"
-        request = LabelRequest(source=out / "new-photos", model=bundle, output=output, options=JobOptions())
+        request = LabelRequest(source=out / "new-photos", model=bundles, output=output, options=JobOptions())
         label_with_progress(request, as_json=False)
         job = earlier_job(output)
-    receipt = finished_receipt(job)
-    if receipt is None:
-        msg = f"Expected the job in {job.storage.place} to be finished, it is not; hangtag demo starts again."
-        raise JobError(msg)
+    shown = _sheet_photos(job, output, out / "new-photos")
     sheet, page = out / "contact_sheet.png", out / "index.html"
-    photos_shown = _sheet_photos(output, receipt, out / "new-photos")
-    draw_contact_sheet(photos_shown, sheet)
-    pictures = {
-        "How the training went": run / "results.png",
-        "Truth against guess, on the test photos": run / "confusion_matrix.png",
+    draw_contact_sheet(shown, sheet)
+    matrices = {f"{name}: truth against guess": run / "confusion_matrix.png" for name, run in runs.items()}
+    links = {
+        "What was wrong with the labelled photos": out / "check" / "check.html",
+        **{f"How good the model of {name} is": run / "report.html" for name, run in runs.items()},
+        "The receipt: what was labelled, and what is promised": Path(job.storage.place) / PAGE_FILE,
     }
-    replace_file(page, receipt_page(receipt, pictures, photos_shown).encode())
+    replace_file(page, demo_page(links, out, matrices, shown).encode())
     console.rule("Look at")
-    console.print(f"  {sheet}\n  {page}\n  {out / 'check' / 'check.html'}\n  {output}", highlight=False, markup=False)
+    console.print(f"  {page}\n  {sheet}\n  {output}", highlight=False, markup=False)
     called = f"new-photos --jobs {shlex.quote(str(out / 'jobs'))}" if queued else shlex.quote(str(output))
     console.say(f"Review the doubtful rows in your browser with: {command()} review {called}")
+
+
+def demo_page(
+    links: Mapping[str, Path], root: Path, pictures: Mapping[str, Path], photos: Sequence[LabelledPhoto]
+) -> str:
+    """The page to begin with: links to the others, some labelled photos, and pictures (what it shows → a PNG)."""
+    return render(
+        "demo.html",
+        links={words: os.path.relpath(path, root) for words, path in links.items()},
+        pictures={words: data_uri(path.read_bytes(), "png") for words, path in pictures.items()},
+        photos=failed_last(photos),
+    )
+
+
+def _train(request: TrainRequest) -> None:
+    if train_and_show(request):
+        msg = "The demo was stopped; hangtag demo starts it again."
+        raise StoppedError(msg)
 
 
 def command() -> str:
@@ -105,12 +129,12 @@ def command() -> str:
     return "hangtag" if shutil.which("hangtag") else shlex.quote(str(Path(sys.executable).with_name("hangtag")))
 
 
-def _request(photos: Path, run: Path, seed: int, epochs: int) -> TrainRequest:
+def _request(photos: Path, run: Path, seed: int, epochs: int, size: int) -> TrainRequest:
     return TrainRequest(
         data=photos,
         run=run,
         arch=Arch.CNN,
-        preprocess=PreprocessSpec(size=IMAGE_SIZE),
+        preprocess=PreprocessSpec(size=size),
         epochs=epochs,
         batch=32,
         patience=epochs,
@@ -120,7 +144,7 @@ def _request(photos: Path, run: Path, seed: int, epochs: int) -> TrainRequest:
     )
 
 
-def _label_on_a_queue(console: Console, out: Path, bundle: Path) -> tuple[Job, Path]:
+def _label_on_a_queue(console: Console, out: Path, bundles: Mapping[str, Path]) -> tuple[Job, Path]:
     from worker.queue.actions import submit_and_show, watch_job
     from worker.queue.private_redis import private_queue
     from worker.request import SubmitRequest
@@ -129,7 +153,7 @@ def _label_on_a_queue(console: Console, out: Path, bundle: Path) -> tuple[Job, P
     with private_queue(out / "queue", jobs, workers=2) as settings:
         workers = f"Redis at {settings.redis_url}, two workers; their logs are in {out / 'queue'}"
         console.print(workers, highlight=False, markup=False)
-        request = SubmitRequest(source=out / "new-photos", model=bundle, options=JobOptions(), name="new-photos")
+        request = SubmitRequest(source=out / "new-photos", model=bundles, options=JobOptions(), name="new-photos")
         submit_and_show(request, settings, as_json=False)
         watch_job("new-photos", settings)
     return Jobs(FolderStorage(jobs)).find("new-photos"), jobs / "new-photos" / RESULT_FILE
@@ -153,15 +177,30 @@ def _draw(console: Console, folder: Path, table: Path, count: int, seed: int) ->
         draw_catalogue(folder, count, seed, advance, table)
 
 
-def _sheet_photos(labels: Path, receipt: Receipt, root: Path) -> list[LabelledPhoto]:
-    """Evenly spread rows of a result, and some failed ones at the end; why rows go to review is in ``review.csv``."""
-    with Path(receipt.review_file or "").open(encoding="utf-8", newline="") as file:
-        reasons = {row["image"]: ReviewReason(row["reason"]) for row in csv.DictReader(file)}
-    rows = pq.read_table(labels, columns=["image", "label", "confidence", "status", "error"]).to_pylist()
+def _sheet_photos(job: Job, labels: Path, root: Path) -> list[LabelledPhoto]:
+    """Evenly spread rows of a result, and some failed ones at the end.
+
+    Why rows go to review is in each question's ``review.csv``.
+    """
+    names = [question.name for question in job.questions]
+    reasons: dict[str, ReviewReason] = {}
+    for question in job.questions:
+        text = question.storage.read(REVIEW_FILE).decode() if question.storage.exists(REVIEW_FILE) else ""
+        reasons |= {row["image"]: ReviewReason(row["reason"]) for row in csv.DictReader(io.StringIO(text, newline=""))}
+    rows = pq.read_table(labels).to_pylist()
     failed = [row for row in rows if row["status"] == Status.FAILED][:SHEET_FAILED]
     others = [row for row in rows if row["status"] != Status.FAILED]
     room = SHEET_PHOTOS - len(failed)
     spread = [others[i * len(others) // room] for i in range(room)] if len(others) > room else others
-    told = ({**row, "status": Status(row["status"]), "reason": reasons.get(row["image"])} for row in [*spread, *failed])
-    shown = (SampleRow(**row) for row in told)
+    shown = (
+        SampleRow(
+            image=row["image"],
+            status=Status(row["status"]),
+            label=", ".join(filter(None, (row[f"{name}_label"] for name in names))),
+            confidence=min((row[f"{name}_confidence"] or 0.0 for name in names), default=0.0),
+            error=next(filter(None, (row[f"{name}_error"] for name in names)), None),
+            reason=reasons.get(row["image"]),
+        )
+        for row in [*spread, *failed]
+    )
     return [sheet_photo(row, {row.image or "": root / (row.image or "")}) for row in shown]

@@ -283,7 +283,7 @@ class QuestionsReceipt(_Record):
 
     @property
     def by_label(self) -> dict[str, int]:
-        """Rows by label, over all questions; empty if no row has one."""
+        """Rows by label, added up over all questions, each of which counts a row; empty if no row has a label."""
         counts: Counter[str] = Counter()
         for receipt in self.questions.values():
             counts.update(receipt.by_label)

@@ -1,5 +1,6 @@
 """``hangtag demo``, small: the whole path, here and on a queue, ends with a picture and a page."""
 
+import csv
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,7 +10,7 @@ from PIL import Image
 from tests.command import clean_environment, one_line, run_hangtag
 from trainer.demo import run_demo
 from worker.queue.private_redis import PrivateRedis
-from worker.receipt import Receipt
+from worker.receipt import QuestionsReceipt
 
 
 def test_the_demo_ends_with_a_picture_a_page_and_how_to_review(
@@ -26,7 +27,13 @@ def test_the_demo_ends_with_a_picture_a_page_and_how_to_review(
     assert (out / "labels.parquet").is_file()
     last = one_line(capsys.readouterr().out)[-200:].replace(" ", "")
     assert last.endswith(f"hangtagreview{out / 'labels.parquet'}")
-    assert (out / "bundles" / "demo" / "manifest.json").is_file()
+    for place in ("check/check.html", "runs/colour/report.html", "labels.parquet.job/receipt.html"):
+        assert f'href="{place}"' in page
+        assert (out / place).is_file()
+    rows = pq.read_table(out / "labels.parquet")
+    truth = {row["image"]: row for row in csv.DictReader((out / "new-products.csv").open(newline=""))}
+    assert {row["colour_label"] for row in rows.to_pylist()} - {None} <= {row["colour"] for row in truth.values()}
+    assert {row["category_label"] for row in rows.to_pylist()} - {None} <= {row["category"] for row in truth.values()}
 
 
 @pytest.mark.proof
@@ -37,7 +44,7 @@ def test_the_demo_labels_on_a_queue_of_its_own(tmp_path: Path, server: PrivateRe
     assert done.returncode == 0, done.stderr
     assert "two workers; their logs are in" in one_line(done.stdout)
     job = out / "jobs" / "new-photos"
-    receipt = Receipt.model_validate_json((job / "receipt.json").read_text())
+    receipt = QuestionsReceipt.model_validate_json((job / "receipt.json").read_text())
     assert receipt.rows == pq.read_metadata(job / "labels.parquet").num_rows >= 300
     assert str(job / "labels.parquet") in done.stdout
     assert f"hangtag review new-photos --jobs {out / 'jobs'}" in one_line(done.stdout)

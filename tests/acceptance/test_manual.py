@@ -27,7 +27,7 @@ def shop(tmp_path: Path, drawn: Path, small_run: Path, bundle: Path, monkeypatch
     """Labelled photos, a trained run, its bundle, a catalogue of new photos: what a reader has by then."""
     shutil.copytree(drawn, tmp_path / "photos", copy_function=os.link)
     shutil.copytree(small_run, tmp_path / "runs/train/photos")
-    for place in ("bundles/photos", "bundles/category", "bundles/colours", "demo/bundles/demo"):
+    for place in ("bundles/photos", "bundles/category", "bundles/colours", "demo/bundles/category"):
         shutil.copytree(bundle, tmp_path / place)
     photos = sorted(drawn.rglob("*.jpg"))[:: max(1, len(list(drawn.rglob("*.jpg"))) // NEW_PHOTOS)][:NEW_PHOTOS]
     (tmp_path / "catalogue").mkdir()

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,6 +13,8 @@ import pytest
 
 from tests.command import HANGTAG, clean_environment, one_line, run_hangtag
 from tests.integration.processes import with_bad_formats
+from trainer.corrections.store import CorrectionStore
+from trainer.corrections.votes import Vote
 from worker.results import RESULT_SCHEMA, SEVERITY, Status
 
 Models = dict[str, Path]
@@ -103,6 +106,23 @@ def test_text_formats_and_the_terminal(tmp_path: Path, shop: Path, models: Model
     lines = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
     assert [line["colour_label"] for line in lines] == [row["colour_label"] or None for row in rows]
     assert [line["status"] for line in lines] == [row["status"] for row in rows]
+
+
+def test_answers_to_each_question_are_applied_without_a_file_of_all(tmp_path: Path, shop: Path, models: Models) -> None:
+    output, said = tmp_path / "labels.csv", tmp_path / "corrections.csv"
+    assert run(shop, {name: models[name] for name in ("category", "colour")}, output).returncode == 0
+    none = run_hangtag("corrections", "apply", output, "--file", said)
+    assert none.returncode == 2
+    assert "corrections-category.csv or" in one_line(none.stderr)
+    with output.open(newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["colour_label"])
+    other = "boots" if row["colour_label"] != "boots" else "hats"
+    answers = CorrectionStore(said).of_question("colour")
+    answers.append([Vote(datetime.now(UTC), "anna", row["colour_sha256"], "", other)])
+    done = run_hangtag("corrections", "apply", output, "--file", said, "--json")
+    assert json.loads(done.stdout)["changed"] == 1, done.stderr
+    with (tmp_path / "labels.corrected.csv").open(newline="") as file:
+        assert next(row for row in csv.DictReader(file) if row["colour_reviewed_by"])["colour_label"] == other
 
 
 def test_another_job_in_the_same_place_is_refused(tmp_path: Path, shop: Path, models: Models) -> None:

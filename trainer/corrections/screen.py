@@ -109,10 +109,15 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
     Raises:
         InputError: there is no file of corrections or remarks.
     """
-    if not (store.path.exists() or store.remarks.path.exists()):
-        msg = f"Expected corrections in {store.path}, found none; name their file with --in, or import some first."
+    found = find_labels(labels, jobs)
+    stores = [store.of_question(one.name) for one in found.job.questions] if found.job else [store]
+    if not any(one.path.exists() or one.remarks.path.exists() for one in stores):
+        places = " or ".join(str(one.path) for one in stores)
+        msg = f"Expected corrections in {places}, found none; name their file with --file, or import some first."
+        if len(stores) > 1:
+            msg += f" Each question has a file of its own beside that of --file, {store.path}."
         raise InputError(msg)
-    done = apply_to_job(find_labels(labels, jobs), store, output)
+    done = apply_to_job(found, store, output)
     _warn_of_ahead(store)
     if as_json:
         audit = done.audit and done.audit.model_dump()
