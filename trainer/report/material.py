@@ -165,6 +165,8 @@ class ReportMaterial:
         """What of that is of classes, where there is a tree above them."""
         if not target.level_coverage:
             return ""
+        if not sum(target.level_coverage[1:]):
+            return " All of these get a class: no label above one could be proved, or helps any further."
         return (
             f" With a class it labels about {rounded(target.level_coverage[0])}, the rest of these with a label above."
         )

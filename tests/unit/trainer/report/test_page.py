@@ -380,5 +380,15 @@ def test_of_a_tree_each_level_and_how_far_off_errors_are_is_told() -> None:
     assert "By level of the tree" not in report_page(made())
 
 
+def test_a_tree_that_labels_nothing_above_classes_says_so() -> None:
+    material = in_tree(made())
+    targets = tuple(
+        one.model_copy(update={"level_coverage": (one.coverage, 0.0)}) for one in material.confidence.targets
+    )
+    idle = replace(material, confidence=material.confidence.model_copy(update={"targets": targets}))
+    assert "no label above one could be proved" in idle.promise
+    assert "no label above" not in material.promise
+
+
 def test_a_label_above_classes_is_text_whatever_it_is() -> None:
     check_harmless(report_page(in_tree(made(), NASTY)))
