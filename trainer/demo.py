@@ -186,7 +186,8 @@ def _sheet_photos(job: Job, labels: Path, root: Path) -> list[LabelledPhoto]:
     reasons: dict[str, ReviewReason] = {}
     for question in job.questions:
         text = question.storage.read(REVIEW_FILE).decode() if question.storage.exists(REVIEW_FILE) else ""
-        reasons |= {row["image"]: ReviewReason(row["reason"]) for row in csv.DictReader(io.StringIO(text, newline=""))}
+        listed = csv.DictReader(io.StringIO(text, newline=""))
+        reasons |= {row["image"]: ReviewReason(row[f"{question.name}_reason"]) for row in listed}
     rows = pq.read_table(labels).to_pylist()
     failed = [row for row in rows if row["status"] == Status.FAILED][:SHEET_FAILED]
     others = [row for row in rows if row["status"] != Status.FAILED]
