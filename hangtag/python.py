@@ -58,6 +58,10 @@ class _Made:
     def __fspath__(self) -> str:
         return str(self.path)
 
+
+class _WithPage(_Made):
+    """The same, with a page that a notebook shows."""
+
     @property
     def page(self) -> Path:
         """The page to look at in a browser."""
@@ -68,7 +72,7 @@ class _Made:
         return render("notebook_page.html", page=escape(self.page.read_text(encoding="utf-8")), title=str(self.page))
 
 
-class CheckReport(_Made):
+class CheckReport(_WithPage):
     """The folder of reports that ``hangtag check`` left."""
 
     @property
@@ -92,7 +96,7 @@ class CheckReport(_Made):
         return {name: count for name, count in self.summary["issues"].items() if count}
 
 
-class TrainedRun(_Made):
+class TrainedRun(_WithPage):
     """The run that ``hangtag train`` left."""
 
     @property
@@ -139,7 +143,7 @@ class ExportedBundle(_Made):
         return render("notebook_table.html", title=str(self.path), head=("variant", "MB", ""), rows=shown)
 
 
-class LabeledCatalogue(_Made):
+class LabeledCatalogue(_WithPage):
     """The result of ``hangtag label``; ``path`` is the file."""
 
     @property

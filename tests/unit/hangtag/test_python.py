@@ -95,6 +95,7 @@ def test_records_of_a_run_and_a_bundle_hold_their_figures(small_run, bundle):
     assert run.page.exists()
     assert made.manifest.default_variant in made._repr_html_()
     assert made.proof["passed"]
+    assert not hasattr(made, "page")
 
 
 def test_an_export_of_a_run_is_a_bundle_that_can_be_loaded(small_run):
