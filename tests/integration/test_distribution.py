@@ -1,0 +1,183 @@
+"""What ``pip install hangtag`` brings: wheel and source as they would be published, in an empty environment."""
+
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from tests.command import clean_environment
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+NEVER = {"tensorflow", "keras", "celery", "redis", "fastapi", "s3fs", "pytest", "setuptools"}
+"""A few of the packages that belong to extras, or to nobody."""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of both files; the wheel is built of the source archive, as the release workflow does."""
+    folder = tmp_path_factory.mktemp("dist")
+    _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("*.whl")
+    return found
+
+
+def _run(*command: object, cwd: Path | None = None) -> str:
+    env = clean_environment(PYTHONDONTWRITEBYTECODE="1", COLUMNS="200")
+    env.pop("PYTHONPATH", None)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=env, cwd=cwd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment of this test's."""
+
+    folder: Path
+
+    def pip(self, *words: object) -> str:
+        """This environment's pip, at work in that one, which has none."""
+        return _run(sys.executable, "-m", "pip", "--python", self.folder / "bin/python", *words)
+
+    def hangtag(self, *words: object) -> str:
+        return _run(self.folder / "bin/hangtag", *words, cwd=self.folder)
+
+    def has(self, package: str) -> bool:
+        looked = f"import importlib.util as u; print(u.find_spec({package!r}) is not None)"
+        return _run(self.folder / "bin/python", "-c", looked, cwd=self.folder).strip() == "True"
+
+    @property
+    def packages(self) -> Path:
+        (found,) = self.folder.glob("lib/python3.*/site-packages")
+        return found
+
+
+def _needed(requirements: list[str], extras: set[str], found: dict[str, Distribution]) -> None:
+    """Every distribution that these ask for, and what those ask for."""
+    for requirement in map(Requirement, requirements):
+        marker = requirement.marker
+        wanted = marker is None or any(marker.evaluate({"extra": extra}) for extra in extras or {""})
+        if wanted and requirement.name not in found:
+            found[requirement.name] = distribution(requirement.name)
+            _needed(found[requirement.name].requires or [], requirement.extras, found)
+
+
+def _link(distributions: Iterator[Distribution], to: Path) -> None:
+    """Their files, file by file, so that nothing else of a shared folder comes along."""
+    for each in distributions:
+        for file in each.files or []:
+            if ".." not in file.parts and "__pycache__" not in file.parts:
+                place = to / file
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if not place.exists():
+                    place.symlink_to(Path(str(each.locate_file(file))))
+
+
+@pytest.fixture(scope="module", params=["linked", pytest.param("index", marks=pytest.mark.proof)])
+def empty(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """The wheel with what it says that it needs: links to what is here already, or all of it from the index."""
+    environment = Environment(tmp_path_factory.mktemp("empty"))
+    _run(sys.executable, "-m", "venv", "--without-pip", environment.folder)
+    if request.param == "index":
+        environment.pip("install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel)
+        return environment
+    found: dict[str, Distribution] = {}
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        told = archive.read(metadata).decode()
+    _needed(re.findall(r"^Requires-Dist: (.+)$", told, re.MULTILINE), set(), found)
+    _link(iter(found.values()), environment.packages)
+    environment.pip("install", "--quiet", "--no-index", "--no-deps", wheel)
+    return environment
+
+
+def test_an_empty_environment_labels_with_what_the_wheel_says_that_it_needs(
+    empty: Environment, catalogue: Path, bundle: Path, tmp_path: Path
+) -> None:
+    assert "No broken requirements" in empty.pip("check")
+    assert [name for name in sorted(NEVER) if empty.has(name)] == []
+    assert "train" in empty.hangtag("--help")
+    told = empty.hangtag("doctor")
+    assert re.search(r"Extra train +.*pip install", told), told
+    out = tmp_path / "labels.parquet"
+    empty.hangtag("label", catalogue, "--model", bundle, "--out", out)
+    assert "labeled" in pq.read_table(out)["status"].to_pylist()
+    assert Path(f"{out}.job/receipt.html").is_file(), "its templates came along"
+
+
+def _tracked(*folders: str) -> set[str]:
+    """What git knows, and what it would not ignore."""
+    told = _run("git", "ls-files", "--cached", "--others", "--exclude-standard", *folders, cwd=ROOT)
+    return {name for name in told.splitlines() if (ROOT / name).exists()}
+
+
+def test_the_wheel_has_all_of_the_packages_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    inside = {name for name in names if not name.startswith("hangtag-")}
+    assert inside == _tracked(*PACKAGES)
+    assert {"pages/templates/receipt.html", "web/static/app.js", "trainer/report/model_card.md"} <= inside
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_the_source_archive_is_what_git_knows(built: Path) -> None:
+    (source,) = built.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert names - {"PKG-INFO"} == _tracked()
+
+
+def test_the_index_would_take_both(built: Path) -> None:
+    told = _run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", *sorted(built.iterdir()))
+    assert told.count("PASSED") == 2
+
+
+WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+JOBS = WORKFLOW["jobs"]
+
+
+def test_a_tag_is_published_only_after_everything_was_run_on_it() -> None:
+    assert WORKFLOW[True] == {"push": {"tags": ["v*"]}}, "YAML takes the key `on` for true"
+    assert JOBS["test"]["needs"] == "build"
+    assert set(JOBS["publish"]["needs"]) == {"build", "test"}
+    ran = [step.get("run", "") for job in JOBS.values() for step in job["steps"]]
+    assert any("make check test" in command for command in ran)
+    assert any("twine check --strict" in command for command in ran)
+    assert any("hangtag doctor" in command for command in ran)
+
+
+def test_the_tag_must_name_the_version_that_is_built() -> None:
+    (check,) = [step["run"] for step in JOBS["build"]["steps"] if "GITHUB_REF_NAME" in step.get("run", "")]
+    assert "dist/hangtag-${GITHUB_REF_NAME#v}-py3-none-any.whl" in check
+
+
+def test_publishing_needs_no_password_and_nothing_else_may_write() -> None:
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert JOBS["publish"]["permissions"] == {"id-token": "write"}
+    assert [name for name, job in JOBS.items() if "permissions" in job] == ["publish"]
+    assert "secrets." not in (ROOT / ".github/workflows/release.yml").read_text()
+    assert all("run" not in step for step in JOBS["publish"]["steps"]), "what holds the token runs nothing of ours"
+
+
+def test_the_release_is_tried_on_every_python_of_the_classifiers() -> None:
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
+    assert named
+    assert JOBS["test"]["strategy"]["matrix"]["python"] == named
