@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--per-class", type=int, nargs="+", default=[25, 50, 100])
     parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="number of the first draw, which is its seed, too")
     parser.add_argument("--classes", nargs="+")
     parser.add_argument("--checkout", type=Path, nargs="+", default=[Path()])
     parser.add_argument("--target", default="0.95")
@@ -40,7 +41,7 @@ def main() -> None:
     classes = arguments.classes or sorted(folder.name for folder in (arguments.photos / "test").iterdir())
     for count in arguments.per_class:
         found: dict[Path, list[dict[str, Any]]] = {checkout: [] for checkout in arguments.checkout}
-        for draw in range(arguments.draws):
+        for draw in range(arguments.first, arguments.first + arguments.draws):
             rows = _draw(arguments.photos, classes, count, draw)
             for checkout in arguments.checkout:
                 found[checkout].append(_train(rows, checkout.resolve(), draw, options.split()))
