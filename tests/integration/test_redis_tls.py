@@ -1,5 +1,8 @@
 """Redis behind TLS, with certificates made here: what is trusted works, and nothing else does."""
 
+import json
+import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -7,8 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.command import run_hangtag
+from tests.command import clean_environment, run_hangtag
+from tests.docker_files import ROOM
 from tests.missing import skip_outside_ci
 from tests.until import until
 from worker.queue.private_redis import PrivateRedis, redis_binary
@@ -157,3 +162,33 @@ def test_a_person_may_trust_more_than_that(
         job = cluster.submit(photo_names(catalogue, 100), bundle, root=catalogue)
         cluster.worker(slots=1)
         assert job.wait_for_end().rows == 100
+
+
+def test_other_machines_reach_redis_as_compose_starts_it_with_the_secrets_that_the_script_makes(
+    tls_installed: None, tmp_path: Path
+) -> None:
+    secrets = tmp_path / "secrets"
+    for _ in range(2):  # what is there stays
+        subprocess.run([ROOM / "make_secrets.sh", secrets, "localhost"], check=True)
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    files = [yaml.safe_load((ROOM / name).read_text()) for name in ("compose.yaml", "compose.queue.yaml")]
+    places = {"/etc/hangtag/start.sh": ROOM / "redis" / "start.sh", "/run/redis": tmp_path, "/data": tmp_path}
+    for name, secret in (pair for file in files for pair in file["secrets"].items()):
+        places[f"/run/secrets/{name}"] = secrets / secret["file"].removesuffix("}").rpartition("/")[2]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = [str(places.get(word, word)) for word in files[1]["services"]["redis"]["entrypoint"]]
+    command[command.index("--tls-port") + 1] = str(port)
+    path = os.pathsep.join((str(Path(redis_binary()).parent), os.environ["PATH"]))
+    with PrivateRedis(tmp_path / "redis", program=("env", f"PATH={path}", *command)) as server:
+        ca, password = secrets / "ca.pem", secrets / "redis_password"
+        for url in (
+            f"rediss://hangtag@localhost:{port}/0?ssl_ca_certs={ca}",
+            f"redis://hangtag@127.0.0.1:{server.port}/0",
+        ):
+            env = clean_environment(HANGTAG_REDIS_URL=url, HANGTAG_REDIS_PASSWORD_FILE=str(password))
+            told = json.loads(run_hangtag("doctor", "--json", env=env).stdout)
+            assert [row["health"] for row in told if row["what"] == "Redis"] == ["fine"], told
+        stranger = clean_environment(HANGTAG_REDIS_URL=f"rediss://hangtag@localhost:{port}/0?ssl_ca_certs={ca}")
+        told = json.loads(run_hangtag("doctor", "--json", env=stranger).stdout)
+        assert [row["health"] for row in told if row["what"] == "Redis"] != ["fine"], "the password is asked for"

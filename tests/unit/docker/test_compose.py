@@ -1,4 +1,4 @@
-"""``docker/compose.yaml`` keeps to its specification, and to what docs/deploy.md promises of it."""
+"""The Compose files of ``docker/`` keep to their specification, and to what docs/deploy.md promises of them."""
 
 import json
 import re
@@ -13,6 +13,9 @@ from tests.docker_files import ROOM
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOM / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+QUEUE: dict[str, Any] = yaml.safe_load((ROOM / "compose.queue.yaml").read_text())
+MACHINES: dict[str, Any] = yaml.safe_load((ROOM / "compose.machines.yaml").read_text())
+ELSEWHERE: dict[str, Any] = MACHINES["services"]["worker"]
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
 OURS = ("worker", "hangtag", "web")
 RETRAINING = ("beat", "trainer")
@@ -22,8 +25,9 @@ def wrong(compose: object) -> list[str]:
     return [error.message for error in validator_for(SCHEMA)(SCHEMA).iter_errors(compose)]
 
 
-def test_it_keeps_to_the_specification() -> None:
-    assert not wrong(COMPOSE)
+@pytest.mark.parametrize("compose", [COMPOSE, QUEUE, MACHINES], ids=["compose", "queue", "machines"])
+def test_it_keeps_to_the_specification(compose: dict[str, Any]) -> None:
+    assert not wrong(compose)
 
 
 def test_the_specification_would_notice() -> None:
@@ -131,3 +135,36 @@ def test_tools_find_a_registry_and_workers_need_none() -> None:
     assert tools["environment"]["HANGTAG_REGISTRY"] == "/registry"
     assert any(volume.endswith(":/registry") for volume in tools["volumes"])
     assert not any("registry" in volume for volume in worker["volumes"])
+
+
+def test_a_worker_elsewhere_is_the_same_worker() -> None:
+    """But for where Redis is, its secrets, and the port by which Prometheus reaches it from another machine."""
+    here = SERVICES["worker"]
+    for key in ("command", "image", "build", "user", "volumes", "tmpfs", "stop_grace_period", "deploy"):
+        assert ELSEWHERE[key] == here[key], key
+    for key in ("read_only", "init", "cap_drop", "security_opt", "restart"):
+        assert ELSEWHERE[key] == here[key], key
+    apart = {"HANGTAG_REDIS_URL"}
+    assert {k: v for k, v in ELSEWHERE["environment"].items() if k not in apart} == {
+        k: v for k, v in here["environment"].items() if k not in apart
+    }
+    assert ELSEWHERE["ports"] == ["${HANGTAG_METRICS_ADDRESS:-127.0.0.1}:9108:9108"], "one address, never all"
+
+
+def test_it_finds_redis_by_the_name_of_its_certificate_and_trusts_only_its_authority() -> None:
+    url = ELSEWHERE["environment"]["HANGTAG_REDIS_URL"]
+    assert url == "rediss://hangtag@queue.example:6379/0?ssl_ca_certs=/run/secrets/redis_ca"
+    assert ELSEWHERE["extra_hosts"][0].startswith("queue.example:${HANGTAG_QUEUE_ADDRESS:?")
+    assert MACHINES["secrets"]["redis_ca"]["file"] == QUEUE["secrets"]["redis_ca"]["file"] == "./secrets/ca.pem"
+    assert set(ELSEWHERE["secrets"]) == set(MACHINES["secrets"]), "what is copied to the other machines, and no more"
+
+
+def test_only_the_port_with_tls_leaves_the_machine_that_has_redis() -> None:
+    redis = QUEUE["services"]["redis"]
+    options = redis["entrypoint"]
+    (port,) = redis["ports"]
+    assert port.startswith("${HANGTAG_QUEUE_ADDRESS:?")
+    assert port.endswith(f":6379:{options[options.index('--tls-port') + 1]}")
+    assert options[: len(SERVICES["redis"]["entrypoint"])] == SERVICES["redis"]["entrypoint"]
+    named = {f"/run/secrets/{name}" for name in (*SERVICES["redis"]["secrets"], *redis["secrets"])}
+    assert {option for option in options if option.startswith("/run/secrets/")} == named
