@@ -5,6 +5,11 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import typer
+
+from hangtag.cli import make_app
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -15,6 +20,7 @@ _BEFORE = re.compile(r"^(?:[\d*]+ ){5} *(?:cd \S+ && )?")
 """What a line of a crontab has before its command."""
 _QUOTED = re.compile(r'"(hangtag [^"]+)"')
 _NOTE = re.compile(r"<!-- (?P<note>[^>]+) -->\s*\Z")
+APP: Any = typer.main.get_command(make_app())
 
 
 @dataclass(frozen=True)
@@ -59,3 +65,18 @@ def page_commands(page: Path) -> list[list[str]]:
     blocks += [quoted for snippet in fenced if snippet.language == "python" for quoted in _QUOTED.findall(snippet.text)]
     blocks += _INDENTED.findall(_FENCE.sub("", text))
     return [words for block in blocks for words in commands(block)]
+
+
+def find_command(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that the first words name, with the others."""
+    command = APP
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def parse(words: list[str]) -> None:
+    """Read a command line as ``hangtag`` would, without doing what it says."""
+    command, others = find_command(words)
+    assert command is not APP, words
+    command.make_context("hangtag", list(others))

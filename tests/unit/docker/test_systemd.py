@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from models.errors import ExitCode
 from tests.docker_files import ROOM
+from tests.manual import ROOT, parse
 from tests.missing import skip_outside_ci
 
 UNITS = ROOM / "systemd"
@@ -56,7 +58,8 @@ def test_it_is_hardened(installed: Path, name: str) -> None:
 
 def settings(name: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for key, value in re.findall(r"^(\w+)=(.*)$", (UNITS / name).read_text(), re.MULTILINE):
+    text = (UNITS / name).read_text().replace("\\\n", " ")
+    for key, value in re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE):
         found.setdefault(key, []).append(value)
     return found
 
@@ -76,6 +79,39 @@ def test_the_password_is_a_credential_and_in_no_environment(name: str) -> None:
     worker = settings(name)
     (credential,) = worker["LoadCredential"]
     assert f"HANGTAG_REDIS_PASSWORD_FILE=%d/{credential.partition(':')[0]}" in worker["Environment"]
+
+
+WORDS = {"${INBOX}": "/i", "${CONFIG}": "/c.toml", "$CONFIGS": "/c.toml", "$OPTIONS": ""}
+"""What the environment files of the manual put there; a watch asks for a model among its options."""
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if "/bin/hangtag " in (UNITS / name).read_text()])
+def test_what_it_starts_is_a_command_line(name: str) -> None:
+    (line,) = settings(name)["ExecStart"]
+    for variable, value in {**WORDS, **({"$OPTIONS": "--model shop@champion"} if "watch" in name else {})}.items():
+        line = line.replace(variable, value)
+    assert "$" not in line
+    parse(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "hangtag-nightly.timer", "hangtag-retrain.timer"])
+def test_the_manual_installs_it_and_makes_what_it_needs(name: str) -> None:
+    """Each unit, and each file and folder that it asks for, is in a command of ``docs/deploy.md``."""
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    typed = (
+        "\n".join(re.findall(r"^ {4,}\S.*$", text, re.MULTILINE))
+        .replace("@shop", "@")
+        .replace("watch-shop", "watch-%i")
+    )
+    unit = settings(name)
+    files = [value.rpartition(":")[2] for value in unit.get("LoadCredential", []) + unit.get("EnvironmentFile", [])]
+    folders = [folder for value in unit.get("ReadWritePaths", []) for folder in value.split()]
+    assert f"docker/systemd/{name}" in typed
+    assert [path for path in folders if not re.search(rf"install -d .*{path}\b", typed)] == []
+    for path in (file.removeprefix("-") for file in files):
+        folder, _, file = path.rpartition("/")
+        installed = re.search(rf"install -m \d+ .*/{re.escape(file)}( .*)? {folder}/$", typed, re.MULTILINE)
+        assert f"tee {path}" in typed or installed, path
 
 
 @pytest.fixture

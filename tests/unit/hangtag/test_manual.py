@@ -5,27 +5,24 @@ import re
 import tomllib
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
-import typer
 import yaml
 from pydantic import BaseModel
 
 import hangtag
-from hangtag.cli import make_app
 from hangtag.help import EARLIER
 from models.classifier import Classifier, Prediction
 from models.decision import ReviewReason
 from models.errors import ExitCode, ImageFault
-from tests.manual import PAGES, README, ROOT, page_commands, snippets
+from tests.manual import APP, PAGES, README, ROOT, find_command, page_commands, parse, snippets
 from trainer.retrain.config import RetrainConfig
 from worker.queue.settings import QueueSettings
 from worker.results import RESULT_SCHEMA
 
 DOCS = ROOT / "docs"
 MOST_WORDS, LONGEST_LINE = 630, 160
-APP = typer.main.get_command(make_app())
 
 
 def _text(name: str, heading: str = "") -> str:
@@ -51,20 +48,6 @@ def _script(path: Path) -> ModuleType:
     return module
 
 
-def _command(words: list[str]) -> tuple[Any, list[str]]:
-    """The command that the first words name, with the others."""
-    command = APP
-    while words and words[0] in getattr(command, "commands", {}):
-        command, words = command.commands[words[0]], words[1:]
-    return command, words
-
-
-def _parse(words: list[str]) -> None:
-    command, others = _command(words)
-    assert command is not APP, words
-    command.make_context("hangtag", list(others))
-
-
 def test_the_reference_of_commands_is_what_they_say_of_themselves() -> None:
     script = _script(DOCS / "commands.py")
     assert (DOCS / "reference/commands.md").read_text() == script.page(), "write it anew: make docs"
@@ -83,13 +66,13 @@ def test_the_reference_has_each_option_of_each_command() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_each_command_line_can_be_typed(page: Path) -> None:
     for words in page_commands(page):
-        _parse(words)
+        parse(words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_an_option_that_a_sentence_names_with_its_command_is_one_of_it(page: Path) -> None:
     for code in re.findall(r"`(hangtag [a-z][^`\n]+)`", page.read_text()):
-        command, others = _command(code.split()[1:])
+        command, others = find_command(code.split()[1:])
         options = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
         named = {word for word in others if word.startswith("--")}
         assert named <= options | {"--help"}, code
@@ -98,7 +81,7 @@ def test_an_option_that_a_sentence_names_with_its_command_is_one_of_it(page: Pat
 def test_command_lines_are_found() -> None:
     assert sum(len(page_commands(page)) for page in PAGES) > 150
     with pytest.raises(Exception, match="No such option"):
-        _parse(["label", "a.csv", "--model", "b", "--out", "c.csv", "--presicion", "0.9"])
+        parse(["label", "a.csv", "--model", "b", "--out", "c.csv", "--presicion", "0.9"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -110,7 +93,7 @@ def test_settings_and_manifests_are_valid(page: Path) -> None:
         if snippet.language == "yaml":
             manifest = yaml.safe_load(snippet.text)
             for container in manifest["spec"]["template"]["spec"]["containers"]:
-                _parse(container["args"])
+                parse(container["args"])
         if snippet.language == "python":
             compile(snippet.text, page.name, "exec")
 
