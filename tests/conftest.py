@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,9 @@ SAY_WHO = "import sys; from worker.owner import Owner; print(Owner.this().to_jso
 def pytest_configure() -> None:
     """What killed processes leave in the folder for temporary files goes with the tests; pytest's own folders stay."""
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell has what it starts with & ignore it; tests press it
     use_own_temporary_folder()
 
 
