@@ -97,22 +97,22 @@ def print_proof(proof: "Proof", console: Console) -> None:
 
 
 def _keras(proof: "Proof") -> Table:
-    headings = ("photos", "largest difference", "mean", "decisions changed", "near-ties")
+    headings = ("photos", "largest\ndifference", "decisions\nchanged", "near-ties")
     caption = f"Of these photos {proof.golden} are golden samples: the bundle carries them."
     table = _table("ONNX Runtime against Keras", caption, *headings)
     for name, parity in (("batches", proof.many), ("one by one", proof.one)):
-        figures = (f"{parity.largest:.1e}", f"{parity.mean:.1e}", str(len(parity.flips)), str(len(parity.near_ties)))
+        figures = (f"{parity.largest:.1e}", str(len(parity.flips)), str(len(parity.near_ties)))
         mark = _mark(passed=parity.probabilities_passed)
-        table.add_row(f"probabilities\n{name}", f"{parity.photos:,}", *figures, mark)
+        table.add_row(f"probabilities, {name}", f"{parity.photos:,}", *figures, mark)
         if unknown := parity.unknown:
-            sides = (str(len(unknown.crossed)), str(len(unknown.near_limit)))
-            row = (f"unknown score\n{name}", f"{parity.photos:,}", f"{unknown.largest:.1e} of size", "", *sides)
-            table.add_row(*row, _mark(passed=unknown.passed))
+            figures = (f"{unknown.largest:.1%}", str(len(unknown.crossed)), str(len(unknown.near_limit)))
+            mark = _mark(passed=unknown.passed)
+            table.add_row(f"unknown score, {name}", f"{parity.photos:,}", *figures, mark)
     return table
 
 
 def _lighter(variants: Sequence["MadeVariant"]) -> Table:
-    headings = ("accuracy", "points lost", "95%", "same labels", "times as fast (with decoding)")
+    headings = ("accuracy", "points\nlost", "95%", "same\nlabels", "times as fast\n(with decoding)")
     caption = "Times as fast: the network alone, and with decoding from a photo's file; on one thread."
     table = _table("Lighter models against float32", caption, *headings)
     for variant in variants:
@@ -127,9 +127,10 @@ def _lighter(variants: Sequence["MadeVariant"]) -> Table:
 def _edges(variants: Sequence["MadeVariant"]) -> Table:
     """The table of edge graphs, which resize photos that are decoded in full, and so differ a little from ``dct``."""
     decode = variants[0].metadata.preprocess.decode
-    headings = ("photos", "labels as full", f"as {decode}", f"sure, as {decode}", "correct", f"points lost to {decode}")
-    title = "Edge graphs against models whose photos Hangtag decodes: full, or as the manifest says"
-    caption = "Sure: photos that need no review. A loss beyond both --max-drop and chance is refused."
+    headings = ("labels\nas full", f"as\n{decode}", f"sure,\nas {decode}", "correct", f"points lost\nto {decode}")
+    photos = max(edge.photos for variant in variants if (edge := variant.edge_parity))
+    title = f"Edge graphs against models whose {photos:,} photos Hangtag decodes:\nfull, or as the manifest says"
+    caption = "Sure: photos that need no review.\nA loss beyond both --max-drop and chance is refused."
     table = _table(title, caption, *headings)
     for variant in variants:
         if edge := variant.edge_parity:
@@ -137,8 +138,8 @@ def _edges(variants: Sequence["MadeVariant"]) -> Table:
             correct, lost = "–", "–"
             if edge.cost is not None:
                 low, high = edge.cost.points_95
-                correct, lost = f"{edge.cost.accuracy:.3f}", f"{edge.cost.points:.1f} ({low:.1f} to {high:.1f})"
-            figures = (f"{edge.photos:,}", f"{edge.agreement:.1%}", f"{edge.own_agreement:.1%}", sure, correct, lost)
+                correct, lost = f"{edge.cost.accuracy:.3f}", f"{edge.cost.points:.1f}\n{low:.1f} to {high:.1f}"
+            figures = (f"{edge.agreement:.1%}", f"{edge.own_agreement:.1%}", sure, correct, lost)
             table.add_row(variant.file("edge"), *figures, _mark(passed=edge.passed))
     return table
 

@@ -179,8 +179,8 @@ def _made(
         agreement, at_least = float(1 - crossed.mean()), lower_bound(int(crossed.sum()), len(crossed))
         if at_least > _CROSSED:
             reason = (
-                f"its unknown score puts {crossed.mean():.1%} of {len(crossed)} validation and training photos on the "
-                f"other side of its limit than float32's does, {at_least:.1%} at least; {_CROSSED:.0%} are allowed"
+                f"it and float32 disagree on whether a photo is unknown: on {crossed.mean():.1%} of {len(crossed)} "
+                f"validation and training photos, {at_least:.1%} at least; {_CROSSED:.0%} are allowed"
             )
             return Refusal(name, reason)
     metadata = metadata_of(run, name, float32.version, confidence)

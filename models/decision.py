@@ -34,8 +34,8 @@ __all__ = [
 Probabilities = npt.NDArray[np.float32]
 
 _NO_PROMISE: Final = (
-    "This model promises no precision: every photo goes to review. Train with more photos, or ask for labels without "
-    "a promise with --threshold."
+    "This model promises no precision: every photo goes to review. Train longer or with more photos, or ask for labels "
+    "without a promise with --threshold."
 )
 
 

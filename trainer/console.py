@@ -304,12 +304,16 @@ def _precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged") -> T
 
     if not any(target.coverage for target in evaluation.thresholds):
         otherwise = ", or train with --folds 2" if not args.folds and evaluation.folds_may_prove else ""
+        advice = f"label more photos{otherwise}"
         if args.state is RunState.INTERRUPTED:
-            otherwise = ", or go on with the training"
+            advice = "label more photos, or go on with the training"
+        elif args.ended_by_time:
+            fitted = number_of(args.epochs_done, "epoch")
+            advice = f"allow more time ({fitted} fitted into --time-limit),\nor label more photos"
         return (
             "No precision can be promised: the photos are too few, or too often wrong.\n"
             "Every photo goes to a person, unless --threshold asks for labels all the same.\n"
-            f"For a promise, label more photos{otherwise}."
+            f"For a promise, {advice}."
         )
     split = Judged.TEST if evaluation.test else split
     ruling = default_precision(evaluation.thresholds)

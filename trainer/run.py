@@ -111,6 +111,11 @@ class RunArgs(BaseModel):
         return self.cv and self.fold_weights is None
 
     @property
+    def ended_by_time(self) -> bool:
+        """Whether the time limit allowed fewer epochs than were asked for."""
+        return self.time_limit_s is not None and self.epochs_done < self.epochs
+
+    @property
     def tree(self) -> Taxonomy | None:
         """The tree that the classes are the leaves of; None without one."""
         return Taxonomy(self.classes, self.taxonomy) if self.taxonomy else None

@@ -69,7 +69,8 @@ def say_rule(model: ModelPin, console: Console, path: Path | None = None, questi
         question: that the model answers, if the job has named models.
     """
     words = rule_words(model, path) if path else model.rule
-    console.say(f"{question}: {words}" if question else words, "" if _is_promised(model) else "yellow")
+    said = Text(f"{question}: {words}" if question else words, "" if _is_promised(model) else "yellow")
+    console.print(said, soft_wrap=not console.is_terminal)
 
 
 def _is_promised(model: ModelPin) -> bool:
@@ -103,7 +104,7 @@ class _Bar:
 def print_receipt(receipt: JobReceipt, console: Console, *, promise: bool = True) -> None:
     """Tables of counts by label and by status, then the rate and where the results are.
 
-    ``promise``: whether to say the precision that ruled; that there was none is always said.
+    ``promise``: whether to say the precision that ruled; that there was none is said where it may not have been seen.
     """
     title = number_of(receipt.rows, "row")
     if isinstance(receipt, Receipt):
@@ -134,7 +135,8 @@ def print_receipt(receipt: JobReceipt, console: Console, *, promise: bool = True
     for name, own in {"": receipt}.items() if isinstance(receipt, Receipt) else receipt.questions.items():
         if name:
             console.print(f"[bold]{escape(name)}[/bold]", highlight=False)
-        _print_model(own, console, rule=promise or not _is_promised(own.model))
+        seen = console.is_terminal or _is_promised(own.model)
+        _print_model(own, console, rule=promise or not seen)
         _print_lists(own, console)
     if isinstance(receipt, QuestionsReceipt):
         console.say(receipt.promise)

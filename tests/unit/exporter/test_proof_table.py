@@ -17,9 +17,9 @@ def show(make_network):  # loads TensorFlow, which the records import
     from exporter.proof import Proof
     from exporter.variant import Refusal
 
-    def shown(got, *refusals, **more):
+    def shown(got, *refusals, width=160, **more):
         many = compare(Scores(KERAS, None), Scores(got, None))
-        console = Console(width=160, record=True, file=io.StringIO())
+        console = Console(width=width, record=True, file=io.StringIO())
         print_proof(Proof(("bag", "hat", "shoe"), many, many, 3, refusals=refusals, **more), console)
         return console.export_text()
 
@@ -34,6 +34,26 @@ def test_what_passed_is_ticked(show):
     text = show[0](KERAS)
     assert "✓" in text
     assert "✗" not in text
+
+
+def test_tables_break_no_cell_at_80_columns(show) -> None:
+    from exporter.cost import Drop
+    from exporter.edge.prove import EdgeParity
+    from exporter.variant import MadeVariant
+
+    cost = Drop(1_000, 0.871, 0.874, 0.27, (-12.35, 13.42), 2_000, 0.987, 0.27)
+    parity = EdgeParity(256, (), 1e-3, 1e-4, (), (), (), 200, (), (), cost, 0.5)
+    variant = MadeVariant(metadata_of(3, variant="float16"), b"", 0.871, cost, 13.31, None, None, b"", parity, 11.77)
+    lines = show[0](KERAS, width=80, variants=[variant]).splitlines()
+    assert max(map(len, lines)) <= 80
+    for words in (
+        "probabilities, one by one",
+        "edge.float16.onnx",
+        "13.31 (11.77)",
+        "-12.35 to 13.42",
+        "-12.3 to 13.4",
+    ):
+        assert any(words in line for line in lines), words
 
 
 def test_flips_are_crossed_and_counted_by_class(show):

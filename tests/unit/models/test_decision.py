@@ -92,8 +92,8 @@ def test_a_precision_has_two_digits_or_as_many_as_it_takes(precision, text):
 RULE_TEXTS = {
     (0.98, None, False): "At least 98% of the labels that the model gives without a person should be right.",
     (0.99, None, True): "Precision 0.99 can be promised for no class: every photo goes to review.",
-    (None, None, True): "This model promises no precision: every photo goes to review. Train with more photos, or ask "
-    "for labels without a promise with --threshold.",
+    (None, None, True): "This model promises no precision: every photo goes to review. Train longer or with more "
+    "photos, or ask for labels without a promise with --threshold.",
     (None, 0.5, False): "Threshold 0.5, asked for by --threshold: no precision is promised.",
     (None, None, False): "No precision was promised: an earlier Hangtag labeled photos by the model's own thresholds "
     "all the same.",

@@ -212,6 +212,16 @@ def test_where_nothing_can_be_promised_it_is_said_instead_of_a_table(console) ->
     assert "Every photo goes to a person, unless --threshold asks for labels all the same." in text
     assert "--folds 2" in text
     assert "--precision" not in text
+    assert "--time-limit" not in text
+    assert max(map(len, said)) <= WIDTH
+
+
+def test_where_the_time_limit_ended_a_training_the_advice_names_it_first(console) -> None:
+    material = made(ruling=None)
+    cut = material.args.model_copy(update={"time_limit_s": 300.0, "epochs": 300, "epochs_done": 3})
+    said = evaluated(replace(material, args=cut), console)
+    text = " ".join(said)
+    assert "For a promise, allow more time (3 epochs fitted into --time-limit), or label more photos." in text
     assert max(map(len, said)) <= WIDTH
 
 

@@ -1,3 +1,4 @@
+import re
 from io import StringIO
 
 import pytest
@@ -9,6 +10,11 @@ from worker.console import print_receipt, say_rule
 from worker.finish import finish_job
 from worker.job import JobOptions
 from worker.model import verified_pin
+
+
+class _Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def said(job) -> list[str]:
@@ -42,6 +48,19 @@ def test_the_promise_is_said_unless_it_was_when_work_began(answered_job) -> None
             print_receipt(ruled, console, promise=promise)
             texts.append(rule in console.file.getvalue())
         assert texts == [True, precision is None], "that nothing is promised is always said"
+
+
+def test_on_a_terminal_a_rule_is_said_once_and_wraps_between_words(answered_job) -> None:
+    receipt = finish_job(answered_job([sure("shoe")], ["A"]))
+    model = receipt.model.model_copy(update={"precision": None, "all_to_review": True})
+    console = Console(file=_Terminal(), width=80)
+    say_rule(model, console)
+    assert [line.strip() for line in re.sub(r"\x1b\[\d*m", "", console.file.getvalue()).splitlines()] == [
+        "This model promises no precision: every photo goes to review. Train longer or",
+        "with more photos, or ask for labels without a promise with --threshold.",
+    ]
+    print_receipt(receipt.model_copy(update={"model": model}), console, promise=False)
+    assert console.file.getvalue().count("promises no precision") == 1
 
 
 def test_what_a_model_can_promise_is_said_after_what_it_cannot(sure_bundle) -> None:

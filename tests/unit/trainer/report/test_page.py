@@ -253,6 +253,14 @@ def test_what_is_absent_reads_well() -> None:
     assert part(html, "curves").count("<circle") == 7
 
 
+def test_where_the_time_limit_ended_a_training_the_advice_names_it_first() -> None:
+    material = made(ruling=None)
+    cut = material.args.model_copy(update={"time_limit_s": 300.0, "epochs": 300, "epochs_done": 3})
+    advice = "For a promise, allow more time (3 epochs fitted into --time-limit"
+    assert advice in Page(report_page(replace(material, args=cut))).text
+    assert "allow more time" not in Page(report_page(material)).text
+
+
 def test_a_class_without_test_photos_says_so() -> None:
     html = report_page(made(("dress", "hat", "vase"), untested=1))
     assert said(html, "classes").endswith("vase 0 no photo to measure it on")
