@@ -4,9 +4,11 @@
 
 ``PHOTOS`` has the folders train, validation and test, each with a folder a class. Each draw takes photos of train and
 validation alone; checkouts take turns on the same draws. What follows ``--`` is passed to ``hangtag train``. For each
-checkout and number of photos it prints the mean accuracy on test with its standard deviation over draws, what was
-promised at 0.95 and kept, and the seconds that a training took. Where the training estimated its accuracy by folds, it
-prints by how much the estimate was off, and how many of the intervals held the accuracy on test.
+checkout and number of photos it prints the mean accuracy on test with its standard deviation over draws, and the
+seconds that a training took. Where the training estimated its accuracy by folds, it prints by how much the estimate was
+off, and how many of the intervals held the accuracy on test. For each target it prints how many draws promised it, what
+the test photos came to, and how many draws broke it beyond chance. ``--keep`` names a folder where each training's
+evaluation is left; what is there is not trained again, so that a run can go on.
 """
 
 import argparse
@@ -17,11 +19,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
 
 import numpy as np
+from scipy.stats import binom
+
+BY_CHANCE = 0.05
 
 Rows = list[tuple[Path, str, str]]
 
@@ -35,7 +42,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first draw, which is its seed, too")
     parser.add_argument("--classes", nargs="+")
     parser.add_argument("--checkout", type=Path, nargs="+", default=[Path()])
-    parser.add_argument("--target", default="0.95")
+    parser.add_argument("--keep", type=Path, help="folder of what the trainings came to")
     own, _, options = " ".join(sys.argv[1:]).partition(" -- ")
     arguments = parser.parse_args(own.split())
     classes = arguments.classes or sorted(folder.name for folder in (arguments.photos / "test").iterdir())
@@ -44,11 +51,26 @@ def main() -> None:
         for draw in range(arguments.first, arguments.first + arguments.draws):
             rows = _draw(arguments.photos, classes, count, draw)
             for checkout in arguments.checkout:
-                found[checkout].append(_train(rows, checkout.resolve(), draw, options.split()))
+                kept = f"{checkout.resolve().name}-{len(classes)}-classes-{count}-each-{draw}.json"
+                file = arguments.keep and arguments.keep / kept
+                train = partial(_train, rows, checkout.resolve(), draw, options.split())
+                found[checkout].append(_kept(file, train))
                 accuracy = found[checkout][-1]["test"]["accuracy"]
                 print(f"{count} a class, draw {draw}, {checkout}: {accuracy:.3f}", file=sys.stderr, flush=True)
         for checkout, runs in found.items():
-            print(f"{count:4d} a class of {len(classes)}  {checkout!s:12}  {_line(runs, arguments.target)}", flush=True)
+            print(f"{count:4d} a class of {len(classes)}  {checkout!s:12}  {_line(runs)}", flush=True)
+            for target in runs[0]["coverage_at_precision"]:
+                print(f"    {target}: {_promise(runs, target)}", flush=True)
+
+
+def _kept(file: Path | None, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    if file is None:
+        return train()
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(train()))
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
 
 
 def _draw(photos: Path, classes: list[str], count: int, seed: int) -> Rows:
@@ -81,14 +103,10 @@ def _train(rows: Rows, checkout: Path, seed: int, options: list[str]) -> dict[st
     return {**evaluation, "seconds": seconds}
 
 
-def _line(runs: list[dict[str, Any]], target: str) -> str:
+def _line(runs: list[dict[str, Any]]) -> str:
     accuracy = [run["test"]["accuracy"] for run in runs]
-    kept = [run["coverage_at_precision"][target]["test"] for run in runs]
-    right, wrong = sum(one["automatic"] - one["wrong"] for one in kept), sum(one["wrong"] for one in kept)
     words = [
-        f"accuracy {mean(accuracy):.3f} ± {pstdev(accuracy):.3f}",
-        f"at {target}: coverage {mean(one['coverage'] for one in kept):.2f}, "
-        f"precision {right / (right + wrong) if right + wrong else float('nan'):.3f}",
+        f"accuracy {', '.join(f'{one:.3f}' for one in accuracy)}: {mean(accuracy):.3f} ± {pstdev(accuracy):.3f}",
         f"{mean(run['seconds'] for run in runs):.0f} s",
     ]
     if all(run.get("cv") for run in runs):
@@ -96,6 +114,22 @@ def _line(runs: list[dict[str, Any]], target: str) -> str:
         held = [run["cv"]["accuracy_95"][0] <= run["test"]["accuracy"] <= run["cv"]["accuracy_95"][1] for run in runs]
         words.append(f"folds off by {mean(off):+.3f} ± {pstdev(off):.3f}, {sum(held)} of {len(runs)} intervals held")
     return ", ".join(words)
+
+
+def _promise(runs: list[dict[str, Any]], target: str) -> str:
+    kept = [run["coverage_at_precision"][target]["test"] for run in runs]
+    promised = sum(
+        bool(one["coverage"]) for run in runs for one in run["thresholds"] if one["precision"] == float(target)
+    )
+    automatic, wrong = sum(one["automatic"] for one in kept), sum(one["wrong"] for one in kept)
+    broken = [
+        one["automatic"] and binom.cdf(one["automatic"] - one["wrong"], one["automatic"], float(target)) < BY_CHANCE
+        for one in kept
+    ]
+    return (
+        f"promised in {promised} of {len(runs)}, coverage {mean(one['coverage'] for one in kept):.1%}, "
+        f"{automatic - wrong} of {automatic} right, broken in {sum(map(bool, broken))}"
+    )
 
 
 if __name__ == "__main__":
