@@ -3,6 +3,9 @@
 import json
 import os
 import socket
+import subprocess
+import sys
+import time
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +19,8 @@ __all__ = ["Owner", "boot_id"]
 @lru_cache(maxsize=1)
 def boot_id() -> str:
     """The kernel's random UUID of this boot: tells machines, and boots of one machine, apart."""
+    if sys.platform == "darwin":
+        return _printed("sysctl", "-n", "kern.bootsessionuuid")
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
@@ -26,7 +31,8 @@ class Owner:
     Attributes:
         host: the machine's name, for people.
         machine: tells machines, boots and containers apart; a process number is unique only within one of these.
-        started: clock ticks from the machine's boot to the process's start, since process numbers are reused.
+        started: when the process started, since process numbers are reused: clock ticks since the machine's boot (on
+            macOS seconds since 1970).
     """
 
     host: str
@@ -69,11 +75,31 @@ _OWNER: Final = TypeAdapter(Owner)
 
 @lru_cache(maxsize=1)
 def _machine() -> str:
+    if sys.platform == "darwin":  # it has no namespaces
+        return boot_id()
     return f"{boot_id()}/{Path('/proc/self/ns/pid').readlink()}"
 
 
 def _start_of(pid: int) -> int | None:
-    """Field 22 of proc(5)'s ``stat``; ``None`` if the process is gone, or only its remains are there."""
+    """When a process started; ``None`` if it is gone, or only its remains are there."""
+    return _start_by_ps(pid) if sys.platform == "darwin" else _start_by_stat(pid)
+
+
+def _start_by_ps(pid: int) -> int | None:
+    state, _, started = _printed("ps", "-o", "stat=,lstart=", "-p", str(pid)).partition(" ")
+    if not state or state.startswith("Z"):
+        return None
+    return int(time.mktime(time.strptime(started.strip(), "%a %b %d %H:%M:%S %Y")))
+
+
+def _printed(*command: str) -> str:
+    """What a program of the system prints in plain English; empty if it fails."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment).stdout.strip()
+
+
+def _start_by_stat(pid: int) -> int | None:
+    """Field 22 of proc(5)'s ``stat``."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,7 +1,6 @@
 """The whole check of labelled photos: each by itself, all together, and what gives their classes away."""
 
 import itertools
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import DataError
+from models.process import usable_cores
 from trainer.check.issues import Flags, Issue, PhotoIssues, Scores, judge
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import Guess, guess_from_accidents
@@ -198,7 +198,7 @@ def scan_photos(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance:
     total, counter = sum(map(store.lacks, files)), itertools.count(1)
     if total:  # the time of the first photo counts as well
         advance("Looking", 0, total)
-    store.add(files, len(os.sched_getaffinity(0)), lambda: advance("Looking", next(counter), total))
+    store.add(files, usable_cores(), lambda: advance("Looking", next(counter), total))
     usable = [(photo, sha256) for photo, sha256 in hashed if store.fault(sha256) is None]
     faults = [(photo, store.fault(sha256)) for photo, sha256 in hashed]
     faulty = [Faulty(photo, fault) for photo, fault in (*unread, *faults) if fault is not None]

@@ -98,7 +98,10 @@ class _PhotoCache:
             with self._kept():  # room for all of it now: a disk that fills up later would kill us
                 self._folder.mkdir(parents=True, exist_ok=True)
                 with arrays.open("wb") as file:
-                    os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
+                    reserve = getattr(
+                        os, "posix_fallocate", lambda handle, _, size: os.ftruncate(handle, size)
+                    )  # macOS
+                    reserve(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
             finally:  # whatever ends it, what has been decoded is kept, and no room for what was not

@@ -1,7 +1,6 @@
 """Writes what a training leaves next to its network: figures, confidence, pictures, pages, what an export needs."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from io import BytesIO
@@ -14,6 +13,7 @@ import numpy as np
 from exporter.training_run import ORIGINALS
 from models.errors import ImageError
 from models.photo import evenly, read_photo
+from models.process import usable_cores
 from models.statistics.thresholds import HeldOutLogits
 from models.whole_file import replace_file
 from trainer.data.dataset import Split
@@ -115,7 +115,7 @@ def _speed(network: keras.Model, training: Training, history: Sequence[EpochFigu
         parameters=network.count_params(),
         model_bytes=training.run.best.stat().st_size,
         images_per_s=images_per_s(network, [photo.sha256 for photo in training.held], training.store),
-        threads=len(os.sched_getaffinity(0)),
+        threads=usable_cores(),
         train_seconds=seconds,
         waiting=sum(row.waiting * row.seconds for row in history) / sum(row.seconds for row in history),
     )

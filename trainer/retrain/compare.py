@@ -1,6 +1,5 @@
 """Compares champion and challenger on the same frozen test split, and measures their size and speed."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from models.bundle import open_bundle
 from models.classifier import BATCH, Classifier, load
 from models.errors import BundleError
 from models.manifest import FLOAT32
+from models.process import usable_cores
 from models.session import open_session
 from trainer.data.dataset import NONE, Split
 from trainer.data.photo_cache import PixelStore
@@ -143,7 +143,7 @@ def read_frozen_photos(
     wanted = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, wanted))
     for store, files in zip(stores, wanted, strict=True):
-        store.add(files, len(os.sched_getaffinity(0)), lambda: on_photo(next(done), total))
+        store.add(files, usable_cores(), lambda: on_photo(next(done), total))
     return [photo for photo in photos if not any(store.fault(photo.sha256) for store in stores)]
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import os
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from models.errors import DataError
+from models.process import usable_cores
 from models.text import number_of
 from trainer.check.check_reports import listed
 from trainer.check.checkup import Advance, ScannedPhotos
@@ -199,7 +199,7 @@ def decode(
 
 def _add(files: Mapping[str, Path], store: PixelStore, advance: Advance) -> None:
     decoded = itertools.count(1)
-    store.add(files, len(os.sched_getaffinity(0)), lambda: advance("Decoding", next(decoded), len(files)))
+    store.add(files, usable_cores(), lambda: advance("Decoding", next(decoded), len(files)))
 
 
 def restore(photos: Sequence[AssignedPhoto], store: PixelStore, advance: Advance) -> None:

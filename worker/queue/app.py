@@ -1,6 +1,5 @@
 """The Celery app, its tasks and its settings; docs/queue.md gives the reason for each setting."""
 
-import os
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery import Celery, Task
 from kombu import Queue
 
+from models.process import usable_cores
 from worker.priority import Priority
 from worker.queue.connection import MessageFilter
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, TaskCall, chunk_call
@@ -101,7 +101,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
         "result_backend": None,
         "worker_consumer": "worker.queue.start_worker:HangtagConsumer",
         "worker_prefetch_multiplier": 1,
-        "worker_concurrency": len(os.sched_getaffinity(0)),
+        "worker_concurrency": usable_cores(),
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,

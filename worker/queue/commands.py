@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from models.errors import ExitCode
+from models.process import usable_cores
 from worker.options import ModelsOption, SharedOptions, models_given, takes_shared_options
 from worker.priority import Priority
 from worker.queue.jobs_commands import register as register_jobs
@@ -240,7 +241,7 @@ def worker_command(
     os.environ.update(REMAP_SIGTERM="SIGQUIT", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     from worker.queue.start_worker import start_worker
 
-    slots = concurrency or len(os.sched_getaffinity(0))
+    slots = concurrency or usable_cores()
     raise typer.Exit(start_worker(settings, slots, as_json=logs_json(log)))
 
 

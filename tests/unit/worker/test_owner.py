@@ -1,13 +1,14 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.owner import Owner
+from worker.owner import Owner, _start_by_ps
 
 TEXT = st.text(st.characters(codec="utf-8"))
 
@@ -62,3 +63,9 @@ def test_a_process_may_call_itself_anything() -> None:
 def test_an_owner_survives_json(owner: Owner) -> None:
     assert Owner.from_json(owner.to_json()) == owner
     assert Owner.from_json(owner.to_json().encode()) == owner
+
+
+def test_ps_tells_starts_apart_as_macos_needs(living_process: Owner, ended_process: Owner) -> None:
+    assert _start_by_ps(living_process.pid) == _start_by_ps(living_process.pid)
+    assert abs(_start_by_ps(living_process.pid) - time.time()) < 3600
+    assert _start_by_ps(ended_process.pid) is None
