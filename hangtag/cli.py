@@ -9,7 +9,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 from typer.main import get_command
 
-from hangtag.help import ALL, arrange, asks_for_help
+from hangtag.help import ALL, arrange, as_now, asks_for_help
 from hangtag.layout import ROOMS, check_layout
 from hangtag.quick import begin_quickly, end_quickly
 
@@ -30,9 +30,10 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "label": "worker",
         "doctor": "worker",
         "submit": "worker",
+        "watch": "worker",
         "worker": "worker",
         "jobs": "worker",
-        "beat": "trainer",
+        "schedule": "trainer",
         "models": "worker",
         "web": "web",
         "review": "web",
@@ -86,11 +87,12 @@ def _root(
 
 def main() -> None:
     """Run the command that this process was started for."""
-    rooms = rooms_for(sys.argv[1:])
+    words = as_now(sys.argv[1:])
+    rooms = rooms_for(words)
     begin_quickly(rooms)
     try:
         _prepare(rooms)
-        run(sys.argv[1:])
+        run(words)
     except SystemExit as end:
         end_quickly(rooms, end)
         raise
@@ -118,7 +120,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     from models.errors import HangtagError
     from models.text import printable
 
-    words = list(arguments)
+    words = as_now(arguments)
     try:
         command = get_command(make_app(rooms_for(words)))
         if asks_for_help(words):

@@ -7,16 +7,16 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final
 
-__all__ = ["ALL", "EARLIER", "TASKS", "arrange", "asks_for_help"]
+__all__ = ["ALL", "EARLIER", "TASKS", "arrange", "as_now", "asks_for_help"]
 
 ALL: Final = "--help-all"
 TASKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "Start": ("demo", "doctor"),
         "Train": ("check", "train", "evaluate", "export", "verify", "benchmark", "retrain"),
-        "Label": ("classify", "label", "submit", "jobs"),
+        "Label": ("classify", "label", "submit", "watch", "jobs"),
         "Review": ("review", "corrections", "web"),
-        "Operate": ("worker", "beat", "models"),
+        "Operate": ("worker", "schedule", "models"),
     }
 )
 """Task → its commands, in the order in which one comes to them."""
@@ -34,7 +34,7 @@ _PANELS: Final = {
     "Network": "arch preset weights alpha image-size fit decode",
     "Training": "epochs time-limit batch-size patience balance folds cv seed resume",
     "Output": "out json prefix excel-safe html plot tensorboard",
-    "Job": "workers restart retry-failed previous priority jobs job redis every once settle watch only",
+    "Job": "workers restart retry-failed previous priority jobs job redis every once settle only",
 }
 _RARE: Final = (
     "allow-unsized alpha atol batch-size decode default-variant download-timeout folds heartbeat log metrics-host ort "
@@ -42,6 +42,8 @@ _RARE: Final = (
 )
 EARLIER: Final = frozenset({"--output", "--concurrency", "--batch", "--timeout", "--in"})
 """Names that options had before; they are taken for a version."""
+_EARLIER_COMMANDS: Final = {"beat": "schedule"}
+_WATCH: Final = "--watch"
 _MANY: Final = 8
 """More options than this are shown in panels."""
 _WIDE: Final = 16
@@ -54,6 +56,17 @@ Command = Any
 def asks_for_help(words: Sequence[str]) -> bool:
     """Whether a command line asks for help; one without words does."""
     return not words or "--help" in words or ALL in words
+
+
+def as_now(words: Sequence[str]) -> list[str]:
+    """A command line whose command has its present name; earlier ones are taken for a version.
+
+    ``beat`` is ``schedule`` now, and ``submit --watch FOLDER`` is ``watch FOLDER``.
+    """
+    now = [_EARLIER_COMMANDS.get(word, word) for word in words[:1]] + list(words[1:])
+    if now[:1] != ["submit"] or not any(word.partition("=")[0] == _WATCH for word in now):
+        return now
+    return ["watch", *(word.removeprefix(f"{_WATCH}=") for word in now[1:] if word != _WATCH)]
 
 
 def arrange(group: Command, words: Sequence[str] = (), *, every: bool) -> None:

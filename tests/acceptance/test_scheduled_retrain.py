@@ -1,4 +1,4 @@
-"""Nobody does anything but put photos there: beats claim slots, a worker trains, and a better model takes over."""
+"""Nobody does anything but put photos there: schedulers claim slots, a worker trains, and a better model takes over."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_new_photos_become_a_better_champion_by_themselves(tmp_path: Path, serve
     first = {name: [path for path in drawn if path.parent == name][:FEW] for name in {path.parent for path in drawn}}
     bring(tmp_path, [path for few in first.values() for path in few])
     try:
-        beats = [model.beat(), model.beat()]
+        schedulers = [model.scheduler(), model.scheduler()]
         worker = model.start((*HANGTAG, "worker", "--queue", "train", str(model.config)))
         worker.wait_until_ready()
         registry = open_registry(str(tmp_path / "registry"))
@@ -46,7 +46,7 @@ def test_new_photos_become_a_better_champion_by_themselves(tmp_path: Path, serve
         model.schedule("20s", SETTINGS.format(epochs=30))
         bring(tmp_path, drawn)
         until(lambda: registry.state("shop").aliases[CHAMPION] == 2, "a better one", 600)
-        model.settle(*beats, more=SETTINGS.format(epochs=30))
+        model.settle(*schedulers, more=SETTINGS.format(epochs=30))
     finally:
         model.close()
     ends = [model.store.end_of(stamp) for stamp in model.claims().claimed]

@@ -1,4 +1,4 @@
-"""A config with a schedule, a Redis, and the beats and train workers between them."""
+"""A config with a schedule, a Redis, and the schedulers and train workers between them."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ __all__ = ["ScheduledModel"]
 
 
 class ScheduledModel(Processes):
-    """Starts beats and train workers, and ends those that are left at the end of a test.
+    """Starts schedulers and train workers, and ends those that are left at the end of a test.
 
     Args:
         folder: an empty one.
@@ -46,11 +46,11 @@ class ScheduledModel(Processes):
         """Say how the fake cycles go from now on: ``seconds``, ``status``, ``words``."""
         (self.folder / "orders.json").write_text(json.dumps(orders))
 
-    def beat(self) -> WorkerProcess:
-        """Start ``hangtag beat``."""
-        beat = self.start((*HANGTAG, "beat", str(self.config)))
-        until(lambda: not beat.alive or beat.events("beat_starts"), "a beat starts")
-        return beat
+    def scheduler(self) -> WorkerProcess:
+        """Start ``hangtag schedule``."""
+        scheduler = self.start((*HANGTAG, "schedule", str(self.config)))
+        until(lambda: not scheduler.alive or scheduler.events("schedule_starts"), "a scheduler starts")
+        return scheduler
 
     def worker(self) -> WorkerProcess:
         """Start a train worker, and wait until it takes tasks."""
@@ -69,7 +69,7 @@ class ScheduledModel(Processes):
         return self.store.look()
 
     def claim_by_hand(self, stamp: str = "20261122T030000Z") -> str:
-        """As a beat does that can do no more."""
+        """As a scheduler does that can do no more."""
         claim = Claim(slot=stamp, config=str(self.config), schedule="", skipped=0, at="", by="")
         assert self.store.claim(claim)
         return stamp
@@ -79,14 +79,16 @@ class ScheduledModel(Processes):
         until(lambda: len(self.claims().done) >= count, f"{count} are done")
 
     def end_beats(self) -> None:
-        """End the beats as a supervisor does."""
+        """End the schedulers as a supervisor does."""
         for process in self.processes:
-            if process.alive and process.events("beat_starts"):
+            if process.alive and process.events("schedule_starts"):
                 process.terminate()
                 assert process.process.wait(5) == 0
 
-    def settle(self, *beats: WorkerProcess, more: str = "") -> None:
+    def settle(self, *schedulers: WorkerProcess, more: str = "") -> None:
         """Let nothing be due any more, and wait until all that was is done."""
         self.schedule("9h", more)
-        until(lambda: all(beat.events("config_read") for beat in beats), "the beats know that it ends")
+        until(
+            lambda: all(scheduler.events("config_read") for scheduler in schedulers), "the schedulers know that it ends"
+        )
         until(lambda: not self.claims().open, "nothing is open", 600)

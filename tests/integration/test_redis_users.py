@@ -111,7 +111,7 @@ def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
     assert allowed - used_commands(admin) <= HIDDEN
 
 
-def test_a_beat_and_a_train_worker_need_no_other_rights(
+def test_a_scheduler_and_a_train_worker_need_no_other_rights(
     guarded: GuardedRedis, admin: redis.Redis, tmp_path: Path
 ) -> None:
     (tmp_path / "retraining").mkdir()
@@ -119,7 +119,7 @@ def test_a_beat_and_a_train_worker_need_no_other_rights(
     try:
         model.order(status=1)  # which is held back
         worker = model.worker()
-        model.beat()
+        model.scheduler()
         until(lambda: worker.events("cycle_later"), "a cycle fails")
         model.order(status=0)
         model.wait_for(2)

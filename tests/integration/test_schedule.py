@@ -1,4 +1,4 @@
-"""Beats, train workers and a real Redis: one due time, one run, whatever dies or forgets."""
+"""Schedulers, train workers and a real Redis: one due time, one run, whatever dies or forgets."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,14 +35,14 @@ def check_once_each(model: ScheduledModel) -> None:
     assert model.runs() == {"begin": len(claims.claimed), "end": len(claims.claimed)}
 
 
-def test_two_beats_and_two_workers_run_each_slot_once(model: ScheduledModel) -> None:
-    beats = [model.beat(), model.beat()]
+def test_two_schedulers_and_two_workers_run_each_slot_once(model: ScheduledModel) -> None:
+    schedulers = [model.scheduler(), model.scheduler()]
     workers = [model.worker(), model.worker()]
     model.wait_for(3)
-    model.settle(*beats)
+    model.settle(*schedulers)
     check_once_each(model)
     claimed = list(model.claims().claimed)
-    assert sorted(event["slot"] for beat in beats for event in beat.events("slot_claimed")) == claimed
+    assert sorted(event["slot"] for scheduler in schedulers for event in scheduler.events("slot_claimed")) == claimed
 
     def done() -> list[str]:
         return sorted(event["slot"] for worker in workers for event in worker.events("cycle_done"))
@@ -53,11 +53,11 @@ def test_two_beats_and_two_workers_run_each_slot_once(model: ScheduledModel) -> 
 
 def test_redis_may_be_away_die_and_forget(model: ScheduledModel) -> None:
     model.server.kill()
-    beat = model.beat()
+    scheduler = model.scheduler()
     until(lambda: model.claims().claimed, "one is claimed without Redis")
-    (told,) = beat.events("waiting_for_redis")
+    (told,) = scheduler.events("waiting_for_redis")
     assert told["message"].startswith(f"Expected Redis at {model.server.url}, got: ")
-    until(lambda: beat.events("cannot_keep_the_schedule"), "the beat says that it cannot send")
+    until(lambda: scheduler.events("cannot_keep_the_schedule"), "the scheduler says that it cannot send")
     model.server.start()
     model.worker()
     model.wait_for(1)
@@ -69,7 +69,7 @@ def test_redis_may_be_away_die_and_forget(model: ScheduledModel) -> None:
     with redis.Redis.from_url(model.server.url) as client:
         client.flushall()
     model.wait_for(there + 2)
-    model.settle(beat)
+    model.settle(scheduler)
     check_once_each(model)
 
 
@@ -78,7 +78,7 @@ def test_a_cycle_ends_with_the_main_process_of_its_worker_and_goes_on_with_anoth
 ) -> None:
     model.order(seconds=600)
     first = model.worker()
-    model.beat()
+    model.scheduler()
     until(lambda: model.runs()["begin"] == 1, "a cycle runs")
     pids = first.pids()
     first.process.kill()
@@ -95,7 +95,7 @@ def test_a_cycle_ends_with_the_main_process_of_its_worker_and_goes_on_with_anoth
 def test_a_worker_that_is_told_to_stop_stops_its_cycle(model: ScheduledModel, claimed: str) -> None:
     model.order(seconds=600)
     worker = model.worker()
-    model.beat()
+    model.scheduler()
     until(lambda: model.runs()["begin"] == 1, "a cycle runs")
     worker.terminate()
     worker.process.wait(12)
@@ -108,7 +108,7 @@ def test_the_real_train_worker_takes_cycles_and_no_chunks(model: ScheduledModel,
     worker.wait_until_ready()
     with redis.Redis.from_url(model.server.url) as client:
         client.lpush("hangtag.2.normal", "a chunk's message")
-        model.beat()
+        model.scheduler()
         until(lambda: worker.events("cycle_starts"), "it takes a due time")
         assert client.llen("hangtag.2.normal") == 1
     worker.terminate()

@@ -1,4 +1,4 @@
-"""``hangtag submit --watch`` as processes: each file is in one job, and in no more."""
+"""``hangtag watch`` as processes: each file is in one job, and in no more."""
 
 import json
 import os
@@ -37,9 +37,7 @@ def watch(cluster: Cluster, inbox: Path, bundle: Path, catalogue: Path) -> Watch
     def start(settle: str = "0.3") -> WorkerProcess:
         queue = ("--redis", cluster.server.url, "--jobs", str(cluster.jobs), "--image-root", str(catalogue))
         pace = ("--settle", settle, "--every", "0.1", "--json")
-        return cluster.start(
-            (*INTERRUPTIBLE, *HANGTAG, "submit", "--watch", str(inbox), "--model", str(bundle), *queue, *pace)
-        )
+        return cluster.start((*INTERRUPTIBLE, *HANGTAG, "watch", str(inbox), "--model", str(bundle), *queue, *pace))
 
     return start
 
@@ -160,7 +158,7 @@ def test_without_redis_the_jobs_are_there_all_the_same(
 
 
 def test_one_look_ends_by_itself_and_says_whether_all_went_well(cluster: Cluster, inbox: Path, bundle: Path) -> None:
-    command = ("submit", "--watch", str(inbox), "--model", str(bundle), "--once", "--settle", "0.1", "--json")
+    command = ("watch", str(inbox), "--model", str(bundle), "--once", "--settle", "0.1", "--json")
     (inbox / "a.csv").write_text("image\n1.jpg\n")
     first = cluster.hangtag(*command)
     assert first.returncode == 0, first.stderr
@@ -176,7 +174,7 @@ def test_one_look_ends_by_itself_and_says_whether_all_went_well(cluster: Cluster
 
 
 def test_notes_are_kept_in_s3_where_the_jobs_are(cluster: Cluster, inbox: Path, bundle: Path, bucket: str) -> None:
-    command = ("submit", "--watch", str(inbox), "--model", str(bundle), "--once", "--settle", "0", "--json")
+    command = ("watch", str(inbox), "--model", str(bundle), "--once", "--settle", "0", "--json")
     (inbox / "a.csv").write_text("image\n1.jpg\n")
     (inbox / "1.jpg").touch()
     jobs = ("--jobs", f"s3://{bucket}/jobs")

@@ -34,7 +34,7 @@ def test_labelling_never_loads_what_trains() -> None:
     assert loaded(modules, TRAINING_PACKAGES) == []
 
 
-def test_a_beat_never_loads_what_trains() -> None:
+def test_a_scheduler_never_loads_what_trains() -> None:
     """It runs in the image of workers."""
     modules = [name for name in modules_of("trainer") if name.startswith("trainer.schedule.")]
     assert "trainer.schedule.scheduler" in modules

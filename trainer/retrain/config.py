@@ -233,7 +233,7 @@ class DriftSettings(_Record):
 
 
 class ScheduleSettings(_Record):
-    """``[schedule]``: when ``hangtag beat`` lets the cycle run; one of ``cron`` and ``every``.
+    """``[schedule]``: when ``hangtag schedule`` lets the cycle run; one of ``cron`` and ``every``.
 
     Attributes:
         cron: five fields, as in crontab(5).

@@ -42,7 +42,7 @@ class Claim(CycleRecord):
 
     Attributes:
         config: the file that asks for it.
-        skipped: due times before it that nobody claimed, since no beat ran then or too many were open.
+        skipped: due times before it that nobody claimed, since no scheduler ran then or too many were open.
     """
 
     slot: str
@@ -109,7 +109,7 @@ class Claims:
         return time_of(known[-1]) if known else None
 
     def ahead(self, now: datetime) -> tuple[str, ...]:
-        """Stamps claimed by a beat whose clock was ahead: these have had their run, earlier due times have not."""
+        """Stamps claimed by a scheduler whose clock was ahead: these have had their run, earlier due times have not."""
         return tuple(stamp for stamp in self.claimed if stamp > stamp_of(now + SKEW))
 
     def may_claim(self, stamp: str) -> bool:
@@ -195,7 +195,7 @@ class ClaimStore:
         old = {stamp for stamp in claims.done - set(claims.claimed[-_KEPT:]) if stamp < stamp_of(now - _KEPT_FOR)}
         if not old:
             return
-        if claims.tidied < max(old):  # noted first, so that no beat whose clock is behind claims one again
+        if claims.tidied < max(old):  # noted first, so that no scheduler whose clock is behind claims one again
             self._storage.replace(_key(max(old), ".tidied"), b"{}")
             if claims.tidied:
                 self._storage.delete(_key(claims.tidied, ".tidied"))

@@ -1,4 +1,4 @@
-"""``hangtag beat``."""
+"""``hangtag schedule``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +12,10 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the command to the one command line."""
-    app.command("beat")(beat_command)
+    app.command("schedule")(schedule_command)
 
 
-def beat_command(
+def schedule_command(
     configs: Annotated[
         list[Path], typer.Argument(metavar="CONFIG", help="Settings of retrainings (TOML), each with a schedule.")
     ],
@@ -25,17 +25,17 @@ def beat_command(
 ) -> None:
     """Let retrainings run by their schedule, until told to stop; hangtag worker --queue train does the work.
 
-    Any number of beats may run: each slot is claimed by one of them, and its cycle runs once. A cycle that died is
-    started again. What was missed while no beat ran, runs once. Redis may lose everything. A config may be edited while
-    it runs.
+    Any number of these may run: each slot is claimed by one of them, and its cycle runs once. A cycle that died is
+    started again. What was missed while none ran, runs once. Redis may lose everything. A config may be edited while it
+    runs.
 
     Examples:
 
-      hangtag beat retrain.toml
+      hangtag schedule retrain.toml
 
-      hangtag beat shop.toml shoes.toml --redis redis://queue:6379/0
+      hangtag schedule shop.toml shoes.toml --redis redis://queue:6379/0
     """
     settings = queue_settings(redis, heartbeat=heartbeat)
-    from trainer.schedule.scheduler import beat_until_told
+    from trainer.schedule.scheduler import schedule_until_told
 
-    beat_until_told(configs, settings, as_json=logs_json(log))
+    schedule_until_told(configs, settings, as_json=logs_json(log))

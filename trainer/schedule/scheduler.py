@@ -1,4 +1,4 @@
-"""``hangtag beat``: claims cycles that are due, and queues them; its whole state lies beside the registries."""
+"""``hangtag schedule``: claims cycles that are due, and queues them; its whole state lies beside the registries."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ from worker.queue.redis_state import RedisError, RedisOutage, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import Heartbeat
 
-__all__ = ["MOST_OPEN", "ModelScheduler", "WatchedConfig", "beat_until_told", "check_models_differ"]
+__all__ = ["MOST_OPEN", "ModelScheduler", "WatchedConfig", "check_models_differ", "schedule_until_told"]
 
 MOST_OPEN: Final = 8
 """Open due times of a model: claimed and not done. If cycles take longer than their interval, others are skipped."""
@@ -36,7 +36,7 @@ _TURN_S: Final = 1.0
 _LEAST_S: Final = 0.02
 
 
-def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:
+def schedule_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:
     """Claim and queue cycles that are due until SIGTERM or Ctrl-C; the log has JSON lines or text.
 
     Raises:
@@ -55,14 +55,14 @@ def beat_until_told(configs: Sequence[Path], settings: QueueSettings, *, as_json
             RedisOutage(settings.redis_name).away(error)
         for config in watched:
             schedule = config.schedule.text if config.schedule else ""
-            log_event("beat_starts", config=str(config.path), schedule=schedule, redis=settings.redis_name)
+            log_event("schedule_starts", config=str(config.path), schedule=schedule, redis=settings.redis_name)
         queue = CycleQueue(client)
         schedulers = [ModelScheduler(config, queue) for config in watched]
         while True:
             wait = min(_TURN_S, *(scheduler.turn_or_tell() for scheduler in schedulers))
             heartbeat.beat()
             time.sleep(max(wait, _LEAST_S))
-    log_event("beat_ends")
+    log_event("schedule_ends")
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
@@ -134,7 +134,7 @@ def check_models_differ(watched: Sequence[WatchedConfig]) -> None:
 
 
 class ModelScheduler:
-    """Claims the due times of one model, and queues those that are not done. Any number of beats may do so."""
+    """Claims the due times of one model, and queues those that are not done. Any number of processes may do so."""
 
     def __init__(
         self, watched: WatchedConfig, queue: CycleQueue, clock: Callable[[], datetime] = lambda: datetime.now(UTC)

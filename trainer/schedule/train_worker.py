@@ -57,7 +57,7 @@ _ENDS: Final = {
 def start_train_worker(
     settings: QueueSettings, configs: Sequence[Path] = (), *, as_json: bool, task: "CycleTask | None" = None
 ) -> int:
-    """Run cycles that a beat asks for, until told to stop; gives the exit status.
+    """Run cycles that a scheduler asks for, until told to stop; gives the exit status.
 
     SIGTERM: the cycle in hand is told to stop, has ``settings.grace_s`` to do so, and goes on at the next start.
 
@@ -211,7 +211,7 @@ class CycleTask:
         log_event("slot_failed", logging.ERROR, config=config, slot=slot, tries=len(tries), reason=reason)
 
     def _later(self, message: CycleMessage, seconds: int, why: str) -> None:
-        """Let a beat queue it again, after ``seconds`` at the earliest unless Redis loses that."""
+        """Let a scheduler queue it again, after ``seconds`` at the earliest unless Redis loses that."""
         log_event("cycle_later", logging.WARNING, config=message.config, slot=message.slot, after_s=seconds, reason=why)
         with suppress(RedisError), connect(self.settings) as client:
             CycleQueue(client).hold_back(message, seconds)

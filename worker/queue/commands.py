@@ -1,11 +1,12 @@
-"""``hangtag submit`` and ``hangtag worker``."""
+"""``hangtag submit``, ``hangtag watch`` and ``hangtag worker``."""
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +16,8 @@ from worker.options import ModelsOption, SharedOptions, models_given, takes_shar
 from worker.priority import Priority
 from worker.queue.jobs_commands import register as register_jobs
 from worker.queue.options import (
+    EVERY_S,
+    SETTLE_S,
     HeartbeatOption,
     JobsOption,
     JsonOption,
@@ -25,9 +28,20 @@ from worker.queue.options import (
     queue_settings,
 )
 
+if TYPE_CHECKING:
+    from worker.request import SubmitRequest
+
 __all__ = ["register"]
 
 MAX_WAIT_S = 86_400.0
+
+PriorityOption = Annotated[Priority, typer.Option(help="Whose chunks workers take first.")]
+ImageRootOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Where relative paths start, on every worker: a folder or a URL. Default: the catalogue's folder."
+    ),
+]
 
 _TRAIN_WORKER: Final = "train_worker"
 """Key of the context's object, filled in by :mod:`hangtag.cli`, for the module of another room that runs cycles."""
@@ -43,6 +57,7 @@ class WorkerQueue(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add the queue's commands to the one command line."""
     app.command("submit")(submit_command)
+    app.command("watch")(watch_command)
     app.command("worker")(worker_command)
     register_jobs(app)
 
@@ -51,53 +66,24 @@ def register(app: typer.Typer) -> None:
 def submit_command(
     model: ModelsOption,
     source: Annotated[
-        str | None,
+        str,
         typer.Argument(
             metavar="INPUT",
             help="Folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file; a path, or an s3:// or http(s):// "
-            "URL. Not with --watch.",
-            show_default=False,
+            "URL.",
         ),
-    ] = None,
+    ],
     job: Annotated[
         str | None, typer.Option(help="Name of the job. Default: the source's, with the time.", show_default=False)
     ] = None,
     jobs: JobsOption = None,
     redis: RedisOption = None,
-    priority: Annotated[Priority, typer.Option(help="Whose chunks workers take first.")] = Priority.NORMAL,
-    image_root: Annotated[
-        str | None,
-        typer.Option(
-            help="Where relative paths start, on every worker: a folder or a URL. Default: the catalogue's folder."
-        ),
-    ] = None,
+    priority: PriorityOption = Priority.NORMAL,
+    image_root: ImageRootOption = None,
     previous: Annotated[
         str | None,
-        typer.Option(
-            metavar="JOB",
-            help="An earlier job: rows whose photo it knows are taken from there. With --watch also last: the last "
-            "finished job of the same file.",
-        ),
+        typer.Option(metavar="JOB", help="An earlier job: rows whose photo it knows are taken from there."),
     ] = None,
-    watch: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Instead of INPUT: new files of this folder become jobs, each once."),
-    ] = None,
-    only: Annotated[
-        Only | None, typer.Option(help="With --watch: which files become jobs. Default: both.", show_default=False)
-    ] = None,
-    settle: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=MAX_WAIT_S,
-            help="With --watch: seconds that a file stays the same before it is taken. Default: 5.",
-        ),
-    ] = None,
-    every: Annotated[
-        float | None, typer.Option(min=0.1, max=MAX_WAIT_S, help="With --watch: seconds between looks. Default: 2.")
-    ] = None,
-    once: Annotated[bool, typer.Option("--once", help="With --watch: look once, and end; for cron.")] = False,
     as_json: JsonOption = False,
     *,
     shared: SharedOptions,
@@ -106,7 +92,7 @@ def submit_command(
 
     The catalogue and the model are copied into the folder of jobs; the photos stay where they are: at URLs, or under a
     folder that every worker must have at the same path. The result is labels.parquet in the job's folder. A job keeps
-    its model: shop@champion is looked up when the job is made, with --watch for each job.
+    its model: shop@champion is looked up when the job is made.
 
     Examples:
 
@@ -119,23 +105,80 @@ def submit_command(
       hangtag submit products.csv --model bundles/shop --precision 0.98
 
       hangtag submit urls.csv --model bundles/shop --group-column sku --previous nightly-2026-11-20
-
-      hangtag submit --watch /mnt/inbox --model bundles/shop --previous last
     """
-    of_watch = {"--only": only, "--settle": settle, "--every": every, "--once": once}
-    _check_submit(source, job, watch, of_watch)
     settings = queue_settings(redis, jobs)
     from worker.queue.actions import submit_and_show
-    from worker.queue.inbox.actions import submit_what_comes
-    from worker.queue.inbox.request import EVERY_S, SETTLE_S, InboxRequest
     from worker.queue.submit import new_name
+
+    each = _each_job(shared, model, priority, image_root, previous)
+    request = replace(each, source=source, name=new_name(source) if job is None else job)
+    submit_and_show(request, settings, as_json=as_json)
+
+
+@takes_shared_options
+def watch_command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New files of this folder become jobs, each once.")],
+    model: ModelsOption,
+    only: Annotated[
+        Only | None, typer.Option(help="Which files become jobs. Default: both.", show_default=False)
+    ] = None,
+    settle: Annotated[
+        float, typer.Option(min=0.0, max=MAX_WAIT_S, help="Seconds that a file stays the same before it is taken.")
+    ] = SETTLE_S,
+    every: Annotated[float, typer.Option(min=0.1, max=MAX_WAIT_S, help="Seconds between looks.")] = EVERY_S,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end; for cron.")] = False,
+    jobs: JobsOption = None,
+    redis: RedisOption = None,
+    priority: PriorityOption = Priority.NORMAL,
+    image_root: ImageRootOption = None,
+    previous: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JOB|last",
+            help="An earlier job: rows whose photo it knows are taken from there. last: the last finished job of the "
+            "same file.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line: an event each.")] = False,
+    *,
+    shared: SharedOptions,
+) -> None:
+    """Submit whatever comes into a folder: each new catalogue becomes a job, and so do new photos together.
+
+    The jobs are those of hangtag submit; shop@champion is looked up for each. Several may watch one folder: each file
+    is taken once. After a stop the same command goes on. To follow one job: hangtag jobs watch. Exit status 1 when
+    --once sees a file that could not become part of a job.
+
+    Examples:
+
+      hangtag watch /mnt/inbox --model bundles/shop --previous last
+
+      hangtag watch /mnt/inbox --model shop@champion --only catalogues --jobs /mnt/shared/jobs
+
+      hangtag watch /mnt/inbox --model shop@champion --once --json
+    """
+    settings = queue_settings(redis, jobs)
+    from worker.queue.inbox.actions import submit_what_comes
+    from worker.queue.inbox.request import InboxRequest
+
+    inbox = InboxRequest(
+        folder.resolve(), _each_job(shared, model, priority, image_root, previous), settle, every, only
+    )
+    if not submit_what_comes(inbox, settings, once=once, as_json=as_json):
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+def _each_job(
+    shared: SharedOptions, model: list[str], priority: Priority, image_root: str | None, previous: str | None
+) -> "SubmitRequest":
+    """The request for a job, without its source and its name."""
     from worker.request import SubmitRequest
 
-    request = SubmitRequest(
-        source=source or "",
+    return SubmitRequest(
+        source="",
         model=models_given(model),
         options=shared.job_options(),
-        name=new_name(source or "") if job is None else job,
+        name="",
         variant=shared.variant,
         image_column=shared.image_column,
         image_root=image_root,
@@ -146,29 +189,6 @@ def submit_command(
         priority=priority,
         registry=shared.registry,
     )
-    if watch is None:
-        submit_and_show(request, settings, as_json=as_json)
-        return
-    settle_s, every_s = SETTLE_S if settle is None else settle, EVERY_S if every is None else every
-    inbox = InboxRequest(watch.resolve(), request, settle_s, every_s, only)
-    if not submit_what_comes(inbox, settings, once=once, as_json=as_json):
-        raise typer.Exit(ExitCode.FAILURE)
-
-
-def _check_submit(source: str | None, job: str | None, watch: Path | None, of_watch: Mapping[str, object]) -> None:
-    """Refuse options of a watched folder without ``--watch``, and options of a single job with it."""
-    if watch is None:
-        if source is None:
-            msg = "expected INPUT, or --watch FOLDER"
-            raise typer.BadParameter(msg)
-        wrong = [option for option, value in of_watch.items() if value is not None and value is not False]
-        if wrong:
-            msg = f"{wrong[0]} goes with --watch only"
-            raise typer.BadParameter(msg)
-    elif source is not None or job is not None:
-        wrong_one = "--job" if source is None else "INPUT"
-        msg = f"{wrong_one} and --watch exclude each other: the files of a watched folder become jobs, named after them"
-        raise typer.BadParameter(msg)
 
 
 def worker_command(
@@ -177,13 +197,13 @@ def worker_command(
         list[Path] | None,
         typer.Argument(
             metavar="[CONFIG]...",
-            help="With --queue train: run cycles of these settings only. Default: of any that a beat asks for.",
+            help="With --queue train: run cycles of these settings only. Default: all that hangtag schedule asks for.",
             show_default=False,
         ),
     ] = None,
     queue: Annotated[
         WorkerQueue,
-        typer.Option(help="label: chunks of jobs. train: cycles that hangtag beat asks for, where TensorFlow is."),
+        typer.Option(help="label: chunks of jobs. train: cycles that hangtag schedule asks for, where TensorFlow is."),
     ] = WorkerQueue.LABEL,
     concurrency: Annotated[
         int | None,

@@ -4,7 +4,7 @@ import os
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
 __all__ = [
+    "EVERY_S",
+    "SETTLE_S",
     "HeartbeatOption",
     "JobsOption",
     "JsonOption",
@@ -21,6 +23,11 @@ __all__ = [
     "logs_json",
     "queue_settings",
 ]
+
+SETTLE_S: Final = 5.0
+"""Seconds that a file of a watched folder stays the same before it is taken."""
+EVERY_S: Final = 2.0
+"""Seconds between looks at a watched folder."""
 
 JobsOption = Annotated[
     str | None,
@@ -50,7 +57,7 @@ HeartbeatOption = Annotated[
 
 
 class LogFormat(StrEnum):
-    """How a worker or a beat logs."""
+    """How a worker or a scheduler logs."""
 
     TEXT = "text"
     JSON = "json"

@@ -58,7 +58,7 @@ class BusyProcesses:
 
 
 class Heartbeat:
-    """Touches a file, whose age tells a supervisor whether a worker's or beat's main process truly works.
+    """Touches a file, whose age tells a supervisor whether a worker's or scheduler's main process truly works.
 
     The main thread beats: from Celery's event loop, and while it waits for Redis to come back. Once a reconciler's
     thread has turned, beats count only as long as it turns again within ``stuck_s``. Without a file, none is written.

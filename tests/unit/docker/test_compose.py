@@ -18,7 +18,7 @@ MACHINES: dict[str, Any] = yaml.safe_load((ROOM / "compose.machines.yaml").read_
 ELSEWHERE: dict[str, Any] = MACHINES["services"]["worker"]
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
 OURS = ("worker", "hangtag", "web")
-RETRAINING = ("beat", "trainer")
+RETRAINING = ("schedule", "trainer")
 
 
 def wrong(compose: object) -> list[str]:
@@ -119,11 +119,11 @@ def test_cycles_run_where_tensorflow_is_and_nothing_else_does() -> None:
     assert "train" not in SERVICES["worker"]["command"]
 
 
-def test_a_beat_and_its_trainer_find_a_config_under_one_path() -> None:
+def test_a_scheduler_and_its_trainer_find_a_config_under_one_path() -> None:
     """A message says no more of a config than its path."""
     places = [next(v for v in SERVICES[name]["volumes"] if "RETRAINING" in v) for name in RETRAINING]
     assert [place.removesuffix(":ro").rpartition(":")[2] for place in places] == ["/retraining"] * 2
-    assert SERVICES["beat"]["command"][1].startswith("/retraining/")
+    assert SERVICES["schedule"]["command"][1].startswith("/retraining/")
     for name in RETRAINING:
         assert any(volume.endswith(":/registry") for volume in SERVICES[name]["volumes"])
         assert SERVICES[name]["profiles"] == ["retraining"]

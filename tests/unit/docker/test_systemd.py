@@ -74,7 +74,7 @@ def test_a_worker_has_time_to_end_what_it_has_in_hand_and_is_started_again(name:
     assert worker["User"] != ["root"]
 
 
-@pytest.mark.parametrize("name", ["hangtag-worker.service", "hangtag-trainer.service", "hangtag-beat.service"])
+@pytest.mark.parametrize("name", ["hangtag-worker.service", "hangtag-trainer.service", "hangtag-schedule.service"])
 def test_the_password_is_a_credential_and_in_no_environment(name: str) -> None:
     worker = settings(name)
     (credential,) = worker["LoadCredential"]

@@ -2,7 +2,8 @@ import pytest
 import typer
 
 from hangtag.cli import COMMANDS, make_app, run
-from hangtag.help import _PANELS, _RARE, TASKS, _walk, arrange
+from hangtag.help import _PANELS, _RARE, TASKS, _walk, arrange, as_now
+from tests.command import run_hangtag
 
 
 def help_of(capsys, monkeypatch, *words):
@@ -67,6 +68,47 @@ def test_the_earlier_names_of_options_are_taken_and_not_shown(capsys, monkeypatc
         assert earlier in {word for param in _group().commands[command].params for word in param.opts}
         assert f" {earlier} " not in help_of(capsys, monkeypatch, command, "--help-all")
     assert "--output" in help_of(capsys, monkeypatch, "label", "a.csv", "--output", "b.csv", "--help")
+
+
+def test_the_earlier_names_of_commands_are_not_shown(capsys, monkeypatch):
+    shown = help_of(capsys, monkeypatch)
+    assert " beat " not in shown
+    assert "--watch" not in help_of(capsys, monkeypatch, "submit", "--help-all")
+    assert help_of(capsys, monkeypatch, "beat", "--help") == help_of(capsys, monkeypatch, "schedule", "--help")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now"),
+    [
+        ("beat a.toml --log json", "schedule a.toml --log json"),
+        ("submit --watch in --model m --once", "watch in --model m --once"),
+        ("submit --model m --settle 0 --watch=in", "watch --model m --settle 0 in"),
+        ("submit a.csv --model m", "submit a.csv --model m"),
+        ("label beat --watch", "label beat --watch"),
+        ("", ""),
+    ],
+)
+def test_an_earlier_command_line_is_taken_as_todays(earlier, now):
+    assert as_now(earlier.split()) == now.split()
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now", "status"),
+    [
+        ("beat none.toml", "schedule none.toml", 2),
+        ("beat", "schedule", 2),
+        ("submit --watch none --model none --once", "watch none --model none --once", 2),
+        ("submit a.csv --watch none --model none", "watch a.csv none --model none", 2),
+        ("submit --watch none --model none --settle inf", "watch none --model none --settle inf", 2),
+        ("submit --watch none --model none --job a", "watch none --model none --job a", 2),
+        ("submit --watch . --model none@1 --once", "watch . --model none@1 --once", 2),
+    ],
+)
+def test_an_earlier_name_ends_with_the_status_of_todays(earlier, now, status, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = [run_hangtag(*words.split()) for words in (earlier, now)]
+    assert [one.returncode for one in told] == [status, status]
+    assert told[0].stderr == told[1].stderr
 
 
 def _group():

@@ -1,1 +1,1 @@
-"""``hangtag submit --watch``: the files of a folder become jobs, each once."""
+"""``hangtag watch``: the files of a folder become jobs, each once."""

@@ -1,4 +1,4 @@
-"""What ``hangtag submit --watch`` does."""
+"""What ``hangtag watch`` does."""
 
 import signal
 from pathlib import Path
@@ -75,7 +75,7 @@ def _check(request: InboxRequest, settings: QueueSettings) -> None:
         raise InputError(msg)
     if "://" not in settings.jobs and Path(settings.jobs).resolve().is_relative_to(folder):
         msg = (
-            f"The folder of jobs, {settings.jobs}, lies in the watched folder {folder}; name another --jobs or --watch."
+            f"The folder of jobs, {settings.jobs}, lies in the watched folder {folder}; name another --jobs or FOLDER."
         )
         raise InputError(msg)
     check_options(request.each)

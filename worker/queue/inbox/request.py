@@ -1,10 +1,9 @@
-"""The request of ``hangtag submit --watch``, and the job requests that follow from it."""
+"""The request of ``hangtag watch``, and the job requests that follow from it."""
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from models.errors import InputError, JobError
 from models.reference import resolve_model
@@ -12,16 +11,13 @@ from worker.jobs import Jobs
 from worker.model import verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.places import checked_root, is_url
-from worker.queue.options import Only
+from worker.queue.options import EVERY_S, SETTLE_S, Only
 from worker.queue.submit import Submitted, submit
 from worker.request import SubmitRequest
 from worker.sources.catalogue import Catalogue
 from worker.sources.text_file import check_encoding
 
-__all__ = ["EVERY_S", "SETTLE_S", "InboxRequest", "check_options", "make_job"]
-
-SETTLE_S: Final = 5.0
-EVERY_S: Final = 2.0
+__all__ = ["InboxRequest", "check_options", "make_job"]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.storage.storage import FolderStorage
-from tests.unit.trainer.schedule.beats import SCHEDULED, Beat
+from tests.unit.trainer.schedule.machines import SCHEDULED, Machine
 from trainer.schedule.claims import ClaimStore
 
 
@@ -27,5 +27,5 @@ def store(storage: FolderStorage) -> ClaimStore:
 
 
 @pytest.fixture
-def beat(config: Path) -> Beat:
-    return Beat(config)
+def machine(config: Path) -> Machine:
+    return Machine(config)

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from hangtag.cli import make_app
 from models.errors import InputError
 from models.storage.storage import FolderStorage
-from tests.unit.trainer.schedule.beats import Beat
+from tests.unit.trainer.schedule.machines import Machine
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
 from trainer.schedule.claims import FOLDER, ClaimStore, SlotEnd
@@ -18,10 +18,10 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def due(beat: Beat) -> str:
-    """A due time that has come since the schedule began; no beat has looked yet."""
-    beat.turn()
-    beat.now += HOUR
+def due(machine: Machine) -> str:
+    """A due time that has come since the schedule began; no machine has looked yet."""
+    machine.turn()
+    machine.now += HOUR
     return "20261122T040000Z"
 
 
@@ -33,50 +33,50 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
 
-def test_the_past_of_a_new_schedule_is_no_slot(beat: Beat, store: ClaimStore) -> None:
-    assert beat.turn() == 30 * 60
+def test_the_past_of_a_new_schedule_is_no_slot(machine: Machine, store: ClaimStore) -> None:
+    assert machine.turn() == 30 * 60
     assert store.look().claimed == ()
 
 
-def test_a_slot_is_claimed_and_queued_once_whoever_looks(beat: Beat, due: str, store: ClaimStore) -> None:
+def test_a_slot_is_claimed_and_queued_once_whoever_looks(machine: Machine, due: str, store: ClaimStore) -> None:
     for _ in range(3):
-        beat.turn()
+        machine.turn()
     assert store.look().claimed == (due,)
-    assert beat.sent == [due]
+    assert machine.sent == [due]
 
 
-def test_of_missed_slots_the_last_is_claimed(beat: Beat, due: str, store: ClaimStore) -> None:
-    beat.now += 9 * HOUR
-    beat.turn()
+def test_of_missed_slots_the_last_is_claimed(machine: Machine, due: str, store: ClaimStore) -> None:
+    machine.now += 9 * HOUR
+    machine.turn()
     assert store.look().claimed == ("20261122T130000Z",)
     assert store.claim_of("20261122T130000Z").skipped == 9
 
 
-def test_another_schedule_begins_when_it_is_first_seen(beat: Beat, store: ClaimStore) -> None:
-    beat.turn()
-    beat.now += HOUR
+def test_another_schedule_begins_when_it_is_first_seen(machine: Machine, store: ClaimStore) -> None:
+    machine.turn()
+    machine.now += HOUR
     for every in ("2h", "1h"):  # 4 o'clock is a due time of both; what comes back is new again
-        beat.edit(every)
-        beat.turn()
+        machine.edit(every)
+        machine.turn()
         assert store.look().claimed == ()
-    beat.now += HOUR
-    beat.turn()
+    machine.now += HOUR
+    machine.turn()
     assert store.look().claimed == ("20261122T050000Z",)
 
 
-def test_a_scheduler_follows_an_edit_that_can_be_used(beat: Beat, store: ClaimStore, caplog) -> None:
-    scheduler = beat.scheduler()
-    beat.edit("10m")
+def test_a_scheduler_follows_an_edit_that_can_be_used(machine: Machine, store: ClaimStore, caplog) -> None:
+    scheduler = machine.scheduler()
+    machine.edit("10m")
     assert scheduler.turn() == 10 * 60
-    beat.config.write_text("[schedule")
-    beat.now += timedelta(minutes=10)
+    machine.config.write_text("[schedule")
+    machine.now += timedelta(minutes=10)
     scheduler.turn()
     assert store.look().claimed == ("20261122T034000Z",)
     [refused] = warnings(caplog)
     assert "config_refused" in refused
     assert "Expected a retraining's settings in TOML" in refused
-    beat.config.write_text('name = "shop"\ndata = "photos"\n')
-    beat.now += HOUR
+    machine.config.write_text('name = "shop"\ndata = "photos"\n')
+    machine.now += HOUR
     assert scheduler.turn() == float("inf"), "[schedule] was taken out"
     assert len(store.look().claimed) == 1
 
@@ -89,75 +89,75 @@ def test_a_config_without_a_schedule_is_refused_at_the_start(config: Path) -> No
 
 @pytest.mark.parametrize("place", ["", FOLDER], ids=["a cycle", "a worker"])
 def test_nothing_is_queued_while_the_model_is_retrained(
-    beat: Beat, due: str, storage: FolderStorage, place: str
+    machine: Machine, due: str, storage: FolderStorage, place: str
 ) -> None:
     with CycleLock(storage.child(place) if place else storage).held():
-        beat.turn()
-        assert beat.sent == []
-    beat.turn()
-    assert beat.sent == [due]
+        machine.turn()
+        assert machine.sent == []
+    machine.turn()
+    assert machine.sent == [due]
 
 
-def test_what_waits_in_the_queue_is_not_queued_again(beat: Beat, due: str, store: ClaimStore) -> None:
-    beat.turn()
-    beat.queued.clear()  # as a Redis does that loses everything
-    beat.turn()
-    beat.turn()
-    assert beat.sent == [due] * 2
-    beat.queued.clear()
+def test_what_waits_in_the_queue_is_not_queued_again(machine: Machine, due: str, store: ClaimStore) -> None:
+    machine.turn()
+    machine.queued.clear()  # as a Redis does that loses everything
+    machine.turn()
+    machine.turn()
+    assert machine.sent == [due] * 2
+    machine.queued.clear()
     end(store, due)
-    beat.turn()
-    assert beat.sent == [due] * 2, "what is done is not queued"
+    machine.turn()
+    assert machine.sent == [due] * 2, "what is done is not queued"
 
 
 def test_what_is_claimed_while_redis_is_away_is_queued_once_it_is_back(
-    beat: Beat, due: str, store: ClaimStore, caplog: pytest.LogCaptureFixture
+    machine: Machine, due: str, store: ClaimStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scheduler = beat.scheduler()
-    beat.away = True
+    scheduler = machine.scheduler()
+    machine.away = True
     for _ in range(2):
         assert scheduler.turn_or_tell() <= 1
-    assert (store.look().claimed, beat.sent) == ((due,), [])
-    beat.away = False
+    assert (store.look().claimed, machine.sent) == ((due,), [])
+    machine.away = False
     scheduler.turn_or_tell()
-    assert beat.sent == [due]
+    assert machine.sent == [due]
     assert [text.split()[0] for text in warnings(caplog)] == ["cannot_keep_the_schedule"], "it is said once"
 
 
-def test_where_cycles_take_too_long_slots_are_skipped(beat: Beat, due: str, store: ClaimStore) -> None:
+def test_where_cycles_take_too_long_slots_are_skipped(machine: Machine, due: str, store: ClaimStore) -> None:
     for _ in range(MOST_OPEN + 5):
-        beat.turn()
-        beat.now += HOUR
+        machine.turn()
+        machine.now += HOUR
     claimed = store.look().claimed
     assert len(claimed) == MOST_OPEN
     end(store, claimed[0])
-    beat.turn()
+    machine.turn()
     newest = store.look().claimed[-1]
     assert (newest, store.claim_of(newest).skipped) == ("20261122T170000Z", 5)
 
 
-def test_what_ended_long_ago_is_tidied_away_and_never_comes_back(beat: Beat, due: str, store: ClaimStore) -> None:
-    scheduler = beat.scheduler()
+def test_what_ended_long_ago_is_tidied_away_and_never_comes_back(machine: Machine, due: str, store: ClaimStore) -> None:
+    scheduler = machine.scheduler()
     for _ in range(110):
         scheduler.turn()
         end(store, store.look().claimed[-1])
-        beat.now += HOUR
+        machine.now += HOUR
     assert len(store.look().claimed) == 110, "of the last 30 days everything stays"
-    beat.now += timedelta(days=40)
-    beat.turn()
+    machine.now += timedelta(days=40)
+    machine.turn()
     claims = store.look()
     assert (len(claims.claimed), len(claims.done)) == (100, 99)
-    assert len(beat.sent) == 111
+    assert len(machine.sent) == 111
 
 
-def test_beats_that_have_two_configs_of_a_model_are_told(beat: Beat, due: str, tmp_path: Path, caplog) -> None:
-    scheduler = beat.scheduler()
+def test_beats_that_have_two_configs_of_a_model_are_told(machine: Machine, due: str, tmp_path: Path, caplog) -> None:
+    scheduler = machine.scheduler()
     scheduler.turn()
     assert not caplog.records
     elsewhere = tmp_path / "elsewhere.toml"
-    elsewhere.write_text(beat.config.read_text())
-    for other in (beat.scheduler(elsewhere), scheduler, scheduler):
-        beat.now += HOUR
+    elsewhere.write_text(machine.config.read_text())
+    for other in (machine.scheduler(elsewhere), scheduler, scheduler):
+        machine.now += HOUR
         other.turn()
     told = warnings(caplog)
     assert [text.split()[0] for text in told] == ["other_config"] * 2, "each by the other; then one was left"
@@ -165,16 +165,16 @@ def test_beats_that_have_two_configs_of_a_model_are_told(beat: Beat, due: str, t
     assert f"other={elsewhere}" in told[1]
 
 
-def test_a_slot_is_queued_with_the_config_that_claimed_it(beat: Beat, due: str, tmp_path: Path) -> None:
+def test_a_slot_is_queued_with_the_config_that_claimed_it(machine: Machine, due: str, tmp_path: Path) -> None:
     """Else the worker would refuse it; a config that was moved has its due times where it is now."""
-    beat.turn()
+    machine.turn()
     elsewhere = tmp_path / "elsewhere.toml"
-    elsewhere.write_text(beat.config.read_text())
-    for config in (beat.config, elsewhere):
-        beat.queued.clear()
-        beat.scheduler(elsewhere).turn()
-        assert beat.queued == {CycleMessage(str(config), due)}
-        beat.config.unlink(missing_ok=True)
+    elsewhere.write_text(machine.config.read_text())
+    for config in (machine.config, elsewhere):
+        machine.queued.clear()
+        machine.scheduler(elsewhere).turn()
+        assert machine.queued == {CycleMessage(str(config), due)}
+        machine.config.unlink(missing_ok=True)
 
 
 def test_two_configs_of_one_model_are_refused(config: Path) -> None:

@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_beat_touches_the_file(file: Path) -> None:
-    """Where no reconciler turns, as in a beat and a train worker, whatever the time."""
+    """Where no reconciler turns, as in a scheduler and a train worker, whatever the time."""
     Heartbeat(file, stuck_s=0.0).beat()
     assert file.stat().st_mtime > LONG_AGO
 

@@ -1,4 +1,4 @@
-"""What may be said together of a source and of a watched folder."""
+"""``hangtag watch``: its options, what it refuses at once, and what it says."""
 
 import json
 from dataclasses import replace
@@ -16,24 +16,6 @@ from worker.queue.settings import QueueSettings
 from worker.queue.submit import Submitted
 
 from .watched_place import Watched
-
-WRONG = {
-    "neither": ([], "expected INPUT, or --watch FOLDER"),
-    "both": (["a.csv", "--watch", "inbox"], "INPUT and --watch exclude each other"),
-    "a name": (["--watch", "inbox", "--job", "spring"], "--job and --watch exclude each other"),
-    "once": (["a.csv", "--once"], "--once goes with --watch only"),
-    "settle": (["a.csv", "--settle", "0"], "--settle goes with --watch only"),
-    "every": (["a.csv", "--every", "1"], "--every goes with --watch only"),
-    "only": (["a.csv", "--only", "photos"], "--only goes with --watch only"),
-}
-
-
-@pytest.mark.parametrize("what", WRONG)
-def test_what_does_not_go_together_is_refused(what: str) -> None:
-    arguments, said = WRONG[what]
-    done = CliRunner().invoke(make_app(["worker"]), ["submit", "--model", "shop", *arguments], env={"COLUMNS": "200"})
-    assert done.exit_code == 2
-    assert said in " ".join(done.output.split())
 
 
 def begin(place: Watched, jobs: Path) -> None:
@@ -64,7 +46,7 @@ def test_an_option_that_no_file_could_be_blamed_for_is_told_at_once(place: Watch
 
 @pytest.mark.parametrize("option", ["--settle", "--every", "--download-timeout"])
 def test_nobody_waits_for_ever(option: str) -> None:
-    arguments = ["submit", "--model", "shop", "--watch", "inbox", option, "inf"]
+    arguments = ["watch", "inbox", "--model", "shop", option, "inf"]
     done = CliRunner().invoke(make_app(["worker"]), arguments, env={"COLUMNS": "200"})
     assert done.exit_code == 2
     assert f"'{option}'" in done.output

@@ -1,4 +1,4 @@
-"""A beat whose clock a test sets; no Redis, no process."""
+"""A machine whose clock a test sets; no Redis, no process."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ BEGIN = datetime(2026, 11, 22, 3, 30, tzinfo=UTC)
 SCHEDULED = 'name = "shop"\ndata = "photos"\n[schedule]\nevery = "{every}"\n'
 
 
-class Beat:
+class Machine:
     """Schedulers of a config, with a clock that a test sets, and a queue that takes everything.
 
     Attributes:
@@ -54,7 +54,7 @@ class Beat:
         self.config.write_text(SCHEDULED.format(every=every))
 
 
-class BeatWithWorker(Beat):
+class MachineWithWorker(Machine):
     """With a worker that ends each cycle as soon as it is queued; ``runs`` counts them by due time."""
 
     def __init__(self, config: Path, storage: FolderStorage) -> None:
@@ -72,7 +72,7 @@ class BeatWithWorker(Beat):
         return True
 
     def at(self, now: datetime) -> list[str]:
-        """The due times that have run after a turn at that time, by this beat's clock."""
+        """The due times that have run after a turn at that time, by this machine's clock."""
         self.now = now
         self._scheduler.turn()
         return sorted(self.runs)
