@@ -209,9 +209,8 @@ class Registry:
             RegistryError: the version does not exist, a gate has refused it, or another version became champion
                 meanwhile.
         """
-        if force and not why.strip():
-            msg = f"Expected a reason to promote {name}@{version} by force, got none; give it with --why."
-            raise RegistryError(msg)
+        if force:
+            _check_reason(why, f"promote {name}@{version} by force")
         change = partial(self._rules(name).promoted, version=version, instead_of=instead_of, force=force)
         return self.history(name).append(What.PROMOTED, change, why, numbers, cycle=cycle, forced=force, by=by)
 
@@ -275,12 +274,19 @@ class Registry:
         Returns None if it is deleted already; files that a killed process has left are removed in both cases.
 
         Raises:
-            RegistryError: it never existed, or an alias means it.
+            RegistryError: it never existed, an alias means it, or ``why`` is empty.
         """
+        _check_reason(why, f"delete {name}@{version}")
         history = self.history(name)
         event = history.append(What.DELETED, partial(self._rules(name).deleted, version=version), why)
         remove_deleted(self.model_storage(name), history.state())
         return event
+
+
+def _check_reason(why: str, what: str) -> None:
+    if not why.strip():
+        msg = f"Expected a reason to {what}, got none; give it with --why."
+        raise RegistryError(msg)
 
 
 def _described(bundle: Bundle) -> VersionState:

@@ -124,5 +124,5 @@ def _next(outcome: Outcome, config: RetrainConfig, folder: CycleFolder) -> list[
         return [*lines, f"[dim]To overrule the gate: {escape(again)}[/dim]"]
     lines.append(f"[dim]New jobs of --model {escape(name)}@champion take it.[/dim]")
     if outcome.champion:
-        lines.append(f"[dim]To go back: {escape(f'hangtag models rollback {name} --why REASON {where}')}[/dim]")
+        lines.append(f"[dim]To go back: {escape(f'hangtag models rollback {name} {where}')}[/dim]")
     return lines

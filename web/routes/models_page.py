@@ -322,7 +322,7 @@ def promote(
     """Make a version the champion, if the champion is still the one that the page showed."""
     registry = open_registry(state.settings.registry)
     by = _by(request, who)
-    event = registry.promote(name, version, _reason(why), instead_of=instead_of, force=force, by=by)
+    event = registry.promote(name, version, _reason(why, needed=force), instead_of=instead_of, force=force, by=by)
     return _done(name, event, f"{name}@{version} is the champion already.")
 
 
@@ -337,13 +337,13 @@ def roll_back(
 ) -> JSONResponse:
     """Restore the previous champion, if the champion is still the one that the page showed."""
     registry = open_registry(state.settings.registry)
-    event = registry.rollback(name, _reason(why), instead_of=instead_of, by=_by(request, who))
+    event = registry.rollback(name, why.strip(), instead_of=instead_of, by=_by(request, who))
     return _done(name, event, "")
 
 
-def _reason(why: str) -> str:
-    if not why.strip():
-        raise Problem(422, "Expected a reason, for the history, got none.")
+def _reason(why: str, *, needed: bool) -> str:
+    if needed and not why.strip():
+        raise Problem(422, "Expected a reason to promote what a gate refused, for the history, got none.")
     return why.strip()
 
 

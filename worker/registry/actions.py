@@ -114,7 +114,7 @@ def _tell_published(registry: Registry, version: VersionName, *, new: bool, as_j
     Console().say(f"{'Published' if new else 'Was published before'}: {version}{names}, in {registry.place}")
     Console().say(_promise(registry, version))
     if CHAMPION not in aliases:
-        Console().say(f"Make it the champion with: hangtag models promote {version} --why TEXT")
+        Console().say(f"Make it the champion with: hangtag models promote {version}")
 
 
 def promote_version(
@@ -233,7 +233,7 @@ def _track_aliases(uri: str | None, registry: Registry, name: str, removed: str 
     try:
         point_aliases(uri, name, {**({removed: None} if removed else {}), **_aliases(registry, name)})
     except HangtagError as error:
-        _say_untold(error, f"Repeat it with hangtag models promote {name}@{CHAMPION} --why repeated --mlflow URI")
+        _say_untold(error, f"Repeat it with hangtag models promote {name}@{CHAMPION} --mlflow URI")
 
 
 def _aliases(registry: Registry, name: str) -> dict[str, int | None]:

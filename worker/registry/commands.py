@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text or a table.")]
-WhyOption = Annotated[str, typer.Option(help="The reason, for the history.", show_default=False)]
+WhyOption = Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the history.", show_default=False)]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as hangtag models shows it.")]
 MlflowOption = Annotated[
     str | None,
@@ -97,7 +97,7 @@ def publish_command(
             help="The run behind it: its splits.csv, best.keras and args.json are kept for a retraining.",
         ),
     ] = None,
-    why: Annotated[str, typer.Option(help="The reason, for the history.")] = "published by hand",
+    why: WhyOption = "published by hand",
     alias: Annotated[
         str | None, typer.Option(help="An alias for this version from now on.", show_default=False)
     ] = None,
@@ -134,7 +134,7 @@ def publish_command(
 
 def promote_command(
     model: VersionArgument,
-    why: WhyOption,
+    why: WhyOption = "",
     force: Annotated[
         bool, typer.Option("--force", help="Promote it although a gate refused it; --why must say why.")
     ] = False,
@@ -146,7 +146,7 @@ def promote_command(
 
     Examples:
 
-      hangtag models promote shop@4 --why "looked through 200 rows"
+      hangtag models promote shop@4
 
       hangtag models promote shop@challenger --force --why "boots are sold no more"
     """
@@ -157,7 +157,7 @@ def promote_command(
 
 def rollback_command(
     name: NameArgument,
-    why: WhyOption,
+    why: WhyOption = "",
     mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
@@ -250,7 +250,7 @@ def diff_command(
 def alias_command(
     model: VersionArgument,
     alias: Annotated[str, typer.Argument(metavar="ALIAS", help="Any name but champion: hangtag models promote.")],
-    why: WhyOption,
+    why: WhyOption = "",
     remove: Annotated[bool, typer.Option("--remove", help="Remove the alias from that version.")] = False,
     mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -262,7 +262,7 @@ def alias_command(
 
       hangtag models alias shop@4 staging --why "on trial in the warehouse"
 
-      hangtag models alias shop@4 staging --remove --why "trial is over"
+      hangtag models alias shop@4 staging --remove
     """
     from worker.registry.actions import move_alias
 

@@ -123,7 +123,7 @@ def print_events(events: Sequence[Event], *, as_json: bool) -> None:
             escape(f"{ago(event.at, now)}\n{event.by}"),
             escape(f"{done}\nin cycle {event.cycle}" if event.cycle else done),
             str(event.version),
-            escape(f"{event.why}\n{numbers}" if numbers else event.why),
+            escape("\n".join(filter(None, (event.why, numbers)))),
         )
     table.columns[0].max_width = _WHO
     table.columns[1].no_wrap = True

@@ -227,7 +227,7 @@ def test_a_rollback_passes_over_what_was_deleted(registry: Registry, bundles: li
     publish_all(registry, bundles[:3])
     for version in (1, 2, 3):
         registry.promote("shop", version, "")
-    registry.delete("shop", 2, "")
+    registry.delete("shop", 2, "old")
     assert registry.rollback("shop", "").version == 1
 
 
@@ -282,7 +282,7 @@ def test_a_deleted_version_is_gone_and_its_number_never_comes_back(registry: Reg
 def test_what_an_alias_means_is_not_deleted(registry: Registry, bundles: list[Path], alias: str, advice: str) -> None:
     registry.publish("shop", bundles[0], "", alias=alias)
     with pytest.raises(RegistryError, match=f"shop@1 is {alias}; .*{advice}"):
-        registry.delete("shop", 1, "")
+        registry.delete("shop", 1, "old")
     assert registry.path("shop", 1).is_dir()
 
 
@@ -292,13 +292,13 @@ def test_what_a_killed_deletion_left_goes_with_the_next_change(registry, bundles
     registry.publish("shop", bundles[1], "")
     folder = registry.path("shop", 1)
     left = {str(place): contents(place) for place in (folder, folder.parent / "training" / "1")}
-    registry.delete("shop", 1, "")
+    registry.delete("shop", 1, "old")
     for place, files in left.items():
         for name, data in files.items():
             (Path(place) / name).parent.mkdir(parents=True, exist_ok=True)
             (Path(place) / name).write_bytes(data)
     if after == "delete":
-        registry.delete("shop", 2, "")
+        registry.delete("shop", 2, "old")
     else:
         registry.publish("shop", bundles[2], "")
     assert not any(Path(place).exists() for place in left)

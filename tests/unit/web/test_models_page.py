@@ -191,10 +191,21 @@ class TestPromote:
         assert event.by.startswith("Ben B (")
 
     @pytest.mark.parametrize("why", ["", " \n "])
-    def test_a_reason_is_needed(self, client: TestClient, registry: Registry, why: str) -> None:
-        assert change(client, "promote", version=1, instead_of=2, why=why).status_code == 422
-        assert change(client, "rollback", instead_of=2, why=why).status_code == 422
+    def test_a_reason_is_needed_only_against_a_gate(self, client: TestClient, registry: Registry, why: str) -> None:
+        assert change(client, "promote", version=3, instead_of=2, why=why, force=True).status_code == 422
         assert registry.state("shop").aliases[CHAMPION] == 2
+        assert change(client, "rollback", instead_of=2, why=why).status_code == 200
+        assert change(client, "promote", version=2, instead_of=1, why=why).status_code == 200
+        assert [event.why for event in registry.history("shop").events()[-2:]] == ["", ""]
+
+    def test_the_page_asks_for_a_reason_only_against_a_gate(self, client: TestClient) -> None:
+        headers = {"accept": "text/html"}
+        asked = {version: client.get(f"/models/shop/{version}", headers=headers).text for version in (1, 3)}
+        fields = {version: re.findall(r"<textarea[^>]*>", page) for version, page in asked.items()}
+        assert {version: ["required" in one for one in found] for version, found in fields.items()} == {
+            1: [False],
+            3: [True],
+        }
 
     def test_a_name_that_breaks_the_line_is_refused(self, client: TestClient) -> None:
         assert change(client, "promote", version=1, instead_of=2, why="x", who="Anna\nBen").status_code == 422

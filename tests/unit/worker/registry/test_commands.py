@@ -142,11 +142,19 @@ def test_a_refused_version_is_promoted_by_force_only(registry: Registry) -> None
     assert "promoted by force" in run(registry, "history", "shop").stdout
 
 
+def test_a_reason_is_asked_for_only_by_force_and_delete(registry: Registry) -> None:
+    assert "shop@1 is the champion now" in run(registry, "promote", "shop@1").stdout
+    assert "shop@2 is the champion again" in run(registry, "rollback", "shop").stdout
+    assert "staging means shop@1 now" in run(registry, "alias", "shop@1", "staging").stdout
+    assert "no alias staging any more" in run(registry, "alias", "shop@1", "staging", "--remove").stdout
+    assert [event.why for event in registry.history("shop").events()[-4:]] == [""] * 4
+    registry.promote("shop", 1, "", numbers={"points": 2.5})
+    assert "points 2.5" in run(registry, "history", "shop").stdout
+
+
 USAGE = {
     "publish 1 --name shop --promote --alias staging": "leave one of them out",
     "--registry . history shop": "stand after it",
-    "promote shop@1": "--why",
-    "rollback shop": "--why",
     "delete shop@1": "--why",
     "shop@2": "hangtag models history shop",
     "promot": "Did you mean 'promote'",
@@ -207,7 +215,9 @@ def test_versions_of_two_models_have_nothing_between(registry: Registry, tmp_pat
 
 def test_a_version_is_deleted_by_its_number(registry: Registry) -> None:
     with pytest.raises(InputError, match="by its number"):
-        run(registry, "delete", "shop@champion", "--why", "")
+        run(registry, "delete", "shop@champion", "--why", "old")
+    with pytest.raises(RegistryError, match="Expected a reason to delete shop@1, got none; give it with --why"):
+        run(registry, "delete", "shop@1", "--why", " ")
     with pytest.raises(RegistryError, match=r"shop@3 is challenger; .*models alias shop@3 challenger --remove"):
         run(registry, "delete", "shop@3", "--why", "worse")
     run(registry, "alias", "shop@3", "challenger", "--remove", "--why", "to delete it")
