@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
+from threadpoolctl import threadpool_limits
 
 from models.errors import InputError
 from models.whole_file import replace_file
@@ -210,7 +211,9 @@ def train_head(
         return
     mean, spread = features.mean(axis=0), features.std(axis=0) + _LEAST_SPREAD
     scaled, weights = (features - mean) / spread, None if class_weights is None else class_weights[labels]
-    fitted = _logistic(_best_strength(scaled, labels, groups, seed)).fit(scaled, labels, weights)
+    with threadpool_limits(1):  # in such small products, threads wait for each other: 20 s became 1 on a busy machine
+        strength = _best_strength(scaled, labels, groups, seed)
+    fitted = _logistic(strength).fit(scaled, labels, weights)
     kernel, bias = (np.array(array) for array in network.get_layer("logits").get_weights())
     kernel[:], bias[:] = 0.0, fitted.intercept_.min() - np.log(len(labels))
     rows = present if kernel.shape[1] > 1 else slice(None)
@@ -227,17 +230,18 @@ def _best_strength(
 ) -> float:
     """The inverse strength of the penalty whose predictions for photos left out are best, by cross-entropy.
 
-    Where all photos are of one group, none can be left out, and the strongest penalty is taken.
+    Where no photo can be left out of a class that the others have, the strongest penalty is taken.
     """
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     features, labels, names = features[chosen], labels[chosen], np.array(groups)[chosen]
     losses = np.zeros(len(_STRENGTHS))
     folds = min(_HEAD_FOLDS, len(set(names)))
     for learned, held in GroupKFold(folds).split(features, labels, names) if folds > 1 else ():
-        if len(np.unique(labels[learned])) > 1:
+        present = np.unique(labels[learned])
+        known = np.isin(labels[held], present)
+        if len(present) > 1 and known.any():
             for place, strength in enumerate(_STRENGTHS):
                 fitted = _logistic(strength).fit(features[learned], labels[learned])
-                known = np.isin(labels[held], fitted.classes_)
                 said = fitted.predict_log_proba(features[held][known])
                 losses[place] -= said[np.arange(len(said)), np.searchsorted(fitted.classes_, labels[held][known])].sum()
     return _STRENGTHS[int(losses.argmin())]

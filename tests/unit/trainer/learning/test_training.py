@@ -79,6 +79,14 @@ def test_photos_of_one_group_still_teach_the_head():
     assert (head_says(network, features) == labels).mean() > 0.9
 
 
+def test_a_class_of_a_single_group_still_teaches_the_head():
+    """Where each class is one product, no photo of a class that the others have can be left out."""
+    features, labels = features_and_labels(3, 9)
+    network = network_for(3)
+    train_head(network, features, labels, [str(label) for label in labels], seed=0)
+    assert (head_says(network, features) == labels).mean() > 0.9
+
+
 def test_class_weights_count():
     """Of photos that are all alike, the head says the class that weighs more, though it has fewer of them."""
     features, labels = np.ones((12, 256), np.float32), np.array([0] * 9 + [1] * 2 + [2])
