@@ -1,5 +1,7 @@
 """Renders the templates: all values are escaped, and a missing name is an error."""
 
+import base64
+import hashlib
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
@@ -8,18 +10,18 @@ from markupsafe import Markup
 
 from models.text import number_of
 from pages import charts
-from pages.text import between, duration, isolated, percent, rounded, share, target_name, visible
+from pages.text import between, duration, isolated, percent, rounded, sentence, share, target_name, visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render", "style_sheet"]
+__all__ = ["render", "style_sheet", "table_script"]
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 def render(template: str, **values: object) -> str:
-    """A whole page, which needs no other file and runs no script.
+    """A whole page, which needs no other file and runs no script but :func:`table_script`, by its hash.
 
     Text is shown by :func:`pages.text.visible`, also without a filter.
 
@@ -33,6 +35,11 @@ def render(template: str, **values: object) -> str:
 def style_sheet() -> str:
     """The style of every page, which each whole page holds."""
     return (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+
+
+def table_script() -> str:
+    """The script of every page, which each whole page holds: it sorts and filters tables."""
+    return (_TEMPLATES / "tables.js").read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=1)
@@ -54,11 +61,19 @@ def _environment() -> "Environment":
         "number": "{:,}".format,
         "percent": percent,
         "rounded": rounded,
+        "sentence": sentence,
         "share": share,
         "target_name": target_name,
         "visible": visible,
     }
-    environment.globals |= {"charts": charts, "number_of": number_of}
+    script = table_script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals |= {
+        "charts": charts,
+        "number_of": number_of,
+        "script": Markup(script),  # noqa: S704 - a file of ours
+        "script_hash": f"sha256-{digest}",
+    }
     return environment
 
 

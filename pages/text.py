@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from models.statistics.intervals import Interval
 
-__all__ = ["between", "duration", "isolated", "percent", "rounded", "share", "target_name", "visible"]
+__all__ = ["between", "duration", "isolated", "percent", "rounded", "sentence", "share", "target_name", "visible"]
 
 _LONGEST: Final = 300
 _HOUR_S: Final = 3600.0
@@ -35,6 +35,11 @@ def visible(text: str, longest: int | None = _LONGEST) -> Markup:
 def isolated(text: str, longest: int | None = _LONGEST) -> Markup:
     """:func:`visible` in an element that keeps right-to-left marks away from the words around it."""
     return Markup("<bdi>{}</bdi>").format(visible(text, longest))
+
+
+def sentence(text: str) -> str:
+    """A text as a sentence: ``it is damaged`` becomes ``It is damaged.``."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def share(count: int, whole: int) -> str:

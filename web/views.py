@@ -1,5 +1,6 @@
 """Pages: a template of ``pages/``, with what every page needs."""
 
+import re
 from urllib.parse import unquote
 
 from fastapi import Request
@@ -13,6 +14,7 @@ REVIEWER_COOKIE = "hangtag_reviewer"
 _STORED_CSP = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'none'"
 )
+_SCRIPT = re.compile(rb"<script>.*?</script>", re.DOTALL)
 NAVIGATION = {"try": "Try", "models": "Models", "jobs": "Jobs", "review": "Review", "api": "API"}
 
 
@@ -40,7 +42,9 @@ def page(request: Request, template: str, **values: object) -> str:
 
 def stored_page(html: bytes) -> HTMLResponse:
     """A whole page that was stored, such as a report: it may run nothing and load nothing, from here or elsewhere."""
-    return HTMLResponse(html, headers={"content-security-policy": _STORED_CSP, "cache-control": "no-store"})
+    return HTMLResponse(
+        _SCRIPT.sub(b"", html), headers={"content-security-policy": _STORED_CSP, "cache-control": "no-store"}
+    )
 
 
 def reviewer_of(request: Request) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from models.text import number_of
 from pages.render import render
-from pages.text import isolated
+from pages.text import isolated, sentence
 from pages.tiles import photo_uri
 from trainer.check.check_reports import MEANINGS, leak_sentences, shortcut_sentences
 from trainer.check.checkup import GRAVE, Checkup
@@ -76,7 +76,7 @@ def check_page(checkup: Checkup) -> str:
         meanings=MEANINGS,
         limits=LIMITS,
         duplicates=int((checkup.flags[Issue.EXACT_DUPLICATE] | checkup.flags[Issue.NEAR_DUPLICATE]).sum()),
-        shortcuts=[f"{text[:1].upper()}{text[1:]}." for text in shortcut_sentences(checkup)],
+        shortcuts=[sentence(text) for text in shortcut_sentences(checkup)],
         leaks=[f"{text}." for text in leak_sentences(checkup)],
         calm=_calm(checkup, counts),
         classes=_class_rows(checkup),

@@ -1,9 +1,9 @@
-"""The first page, and the style of all."""
+"""The first page, and the style and the script of all."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from pages.render import style_sheet
+from pages.render import style_sheet, table_script
 
 __all__ = ["router"]
 
@@ -20,3 +20,9 @@ def home(request: Request) -> Response:
 def style() -> Response:
     """The style that the receipt and the reports have."""
     return Response(style_sheet(), media_type="text/css", headers={"cache-control": "max-age=3600"})
+
+
+@router.get("/static/tables.js")
+def script() -> Response:
+    """The script that sorts and filters tables, as in the receipt and the reports."""
+    return Response(table_script(), media_type="text/javascript", headers={"cache-control": "max-age=3600"})

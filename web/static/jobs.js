@@ -47,22 +47,15 @@ function followTable(rows) {
         const row = [...rows.children].find((one) => one.dataset.id === id);
         if (row) updateRow(row, html);
       }
-      applyFilter();
     },
     table(html) {
       byId("table").hidden = !html.length;
       const id = rows.contains(document.activeElement) && document.activeElement.closest("tr").dataset.id;
       rows.replaceChildren(elements(html.join("")));
       if (id) [...rows.children].find((row) => row.dataset.id === id)?.querySelector("a")?.focus();
-      applyFilter();
     },
     summary: (text) => (byId("summary").textContent = text),
   });
-}
-
-function applyFilter() {
-  const wanted = byId("filter").value.trim().toLowerCase();
-  for (const row of byId("rows").children) row.hidden = !row.textContent.toLowerCase().includes(wanted);
 }
 
 function followJob(live) {
@@ -233,7 +226,6 @@ const rows = byId("rows");
 if (rows) {
   followTable(rows);
   newJob(byId("submit"));
-  byId("filter").addEventListener("input", applyFilter);
 }
 const live = byId("live");
 if (live?.dataset.events) followJob(live);

@@ -72,7 +72,7 @@ def test_the_page_says_all_that_the_receipt_says() -> None:
     text = text_of()
     for said in (
         "1,000 rows of shop.csv", "900 labeled (90.0%)", "60 review (6.0%)", "40 failed (4.0%)", "shoes 700 70.0%",
-        "hats 260 26.0%", "missing · 40 rows, 4.0%: there is no photo there",
+        "hats 260 26.0%", "missing · 40 rows, 4.0% There is no photo there.",
         "17 photos/gone.jpg Expected a photo, found nothing. and 39 more", "Source /data/shop.csv",
         "Output /data/labels.parquet", "Job 0123456789ab", "Finished 2026-02-03T04:05:06+00:00",
         "finished 2026-02-03 04:05:06 UTC.", "Model shop/7/int8@feed", "Variant int8", f"Digest {'feed' * 16}",
@@ -263,7 +263,7 @@ def test_products_are_counted_and_those_that_disagree_shown(photo: Path) -> None
         "Products · 1,000",
         "900 labeled (90.0%), 99 to review (9.9%), 1 failed (0.1%).",
         "Of 2 products, photos that are sure by themselves have different labels",
-        "A-1 · 5 photos, together shoe , 61.2% shoe review 98.0% hat review 98.0%",
+        "A-1 · 5 photos Together shoe , 61.2% shoe review 98.0% hat review 98.0%",
     ):
         assert said in text, said
     assert "The first 2" not in text

@@ -105,7 +105,7 @@ def test_the_page_counts_what_was_found(html) -> None:
         *("16 cannot be used 11.5%", "6 duplicates 4 exact, 2 near", "2 label conflicts 1 picture under two labels"),
         "1 leak also in a split that is learned from",
         "1 exact leak: 9% of your test images were seen in training.",
-        *("unreadable 14 10.1%", "Left out · 1 file not looked at", "train/dress/notes.txt"),
+        *("unreadable 14 10.1%", "Left out · 1 file Nobody looked at these.", "train/dress/notes.txt"),
     ):
         assert said in text
 
@@ -124,7 +124,7 @@ def test_every_issue_is_linked_to_its_section_those_first_that_matter_most(shop,
 def test_a_group_shows_some_and_counts_the_others(html) -> None:
     dark = part(html, "dark")
     assert pictures(dark) == 24
-    assert "Dark · 26 images: hardly any bright pixel" in Page(dark).text
+    assert "Dark · 26 images Hardly any bright pixel." in Page(dark).text
     assert "and 2 more images: see check.csv" in Page(dark).text
     scores = [float(score) for score in re.findall(r"score (0\.\d\d)", dark)]
     assert len(scores) == 24

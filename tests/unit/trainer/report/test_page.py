@@ -201,7 +201,7 @@ def test_the_epoch_that_is_kept_is_called_the_best_only_if_validation_chose_it(s
 
 def test_photos_out_of_fold_have_no_unknown_score_and_those_of_test_are_shown(cross_validated) -> None:
     text = said(report_page(cross_validated), "unknown")
-    assert "distance score of the test photos" in text
+    assert "Unknown score · distance, test photos" in text
     assert "Of the test photos it sends" in text
 
 

@@ -15,30 +15,35 @@ from trainer.retrain.report import CycleMaterial, cycle_page, write_report
 from trainer.splits.assigned import write_splits
 
 
-def title(material: CycleMaterial) -> str:
-    return Page(re.findall(r"<h1.*?</h1>", cycle_page(material))[0]).text
+def first_lines(material: CycleMaterial) -> tuple[str, str]:
+    heading, lead = re.findall(r"(<h1.*?</h1>)\s*(<p>.*?</p>)", cycle_page(material))[0]
+    return Page(heading).text, Page(lead).text
 
 
 def said(material: CycleMaterial, anchor: str) -> str:
     return Page(re.findall(rf'<section[^>]* id="{anchor}">.*?</section>', cycle_page(material), re.DOTALL)[0]).text
 
 
-def test_the_first_line_says_it_all(tmp_path: Path) -> None:
+def test_the_first_lines_say_it_all(tmp_path: Path) -> None:
     shop = promoted(tmp_path)
-    better = "shop@4 was promoted: 2.4 points better on 372 test photos (95% 0.1 to 4.7)"
-    assert title(shop) == better
+    better = "It is 2.4 points better on 372 test photos (95% 0.1 to 4.7)."
+    assert first_lines(shop) == ("shop@4 was promoted", better)
     worse = shop.comparison.model_copy(update={"points": -1.0, "points_95": (-2.5, 0.4)})
     forced = replace(shop, outcome=outcome(forced=True), comparison=worse)
-    assert title(forced) == (
-        "shop@4 was promoted by force, though the gate refused it: 1.0 point worse on 372 test photos (95% −2.5 to 0.4)"
+    assert first_lines(forced) == (
+        "shop@4 was promoted by force",
+        "The gate refused it: 1.0 point worse on 372 test photos (95% −2.5 to 0.4).",
     )
-    assert title(refused(tmp_path)) == ("shop@4 was refused: shoes loses 12.4 points of recall: more than 5.0 as asked")
-    assert title(first(tmp_path)) == (
-        "shop@1 was promoted: it is the first model, 90.0% right on 100 test photos (95% 82.4 to 95.1%)"
+    assert first_lines(refused(tmp_path)) == (
+        "shop@4 was refused",
+        "shoes loses 12.4 points of recall: more than 5.0 as asked.",
     )
-    assert title(
-        CycleMaterial(tmp_path, outcome(CycleStatus.FAILED, challenger=None, reasons=("It was given up.",)))
-    ) == ("Cycle 4 of shop was given up: It was given up")
+    assert first_lines(first(tmp_path)) == (
+        "shop@1 was promoted",
+        "It is the first model, 90.0% right on 100 test photos (95% 82.4 to 95.1%).",
+    )
+    failed = CycleMaterial(tmp_path, outcome(CycleStatus.FAILED, challenger=None, reasons=("It was given up.",)))
+    assert first_lines(failed) == ("Cycle 4 was given up", "It was given up.")
 
 
 def test_every_figure_is_there(tmp_path: Path) -> None:
@@ -46,7 +51,11 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
     for anchor, words in {
         "gate": ("all 2 passed", "✓ accuracy The accuracy is as asked."),
         "classes": ("shoes 96 shoes: 90.0% to 80.0% 90.0% → 80.0% −10.4 1 11", "scarf new 18", "empty 0 no test photo"),
-        "photos": ("5 lost, 14 won", "Lost · 1 photo, which shop@3 labels right and shop@4 not", "no picture shoes"),
+        "photos": (
+            "5 lost, 14 won",
+            "Lost · 1 photo shop@3 labels them right and shop@4 does not.",
+            "no picture shoes",
+        ),
         "catalogue": (
             "3.1% of your rows would change (62 of 1,990; 95% 2.4 to 3.9%).",
             "Of 50,000 rows of /data/rows.csv , 2,000, drawn at random, were given to both models. 10 rows could not",
