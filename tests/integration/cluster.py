@@ -1,6 +1,7 @@
 """A folder of jobs, a Redis, and the workers between them."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import redis
@@ -38,7 +39,7 @@ class Cluster(Processes):
     def submit(
         self,
         names: list[str] | Path,
-        model: Path,
+        model: Path | Mapping[str, Path],
         name: str = "job",
         *,
         root: Path | None = None,

@@ -1,6 +1,7 @@
 """What these tests share: a Redis, a folder of jobs with workers, and what the labels must be; and an S3."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
@@ -9,6 +10,7 @@ from uuid import uuid4
 import pyarrow.parquet as pq
 import pytest
 
+from models.classifier import load
 from models.storage.object_storage import ObjectStorage
 from tests.conftest import Golden
 from worker.job import JobOptions
@@ -95,6 +97,27 @@ def names(catalogue: Path) -> list[str]:
 def job(cluster: Cluster, catalogue: Path, bundle: Path, names: list[str]) -> QueuedJob:
     """A job of these rows, submitted; no worker is there yet."""
     return cluster.submit(names, bundle, root=catalogue)
+
+
+@pytest.fixture
+def other_labels(bundle: Path) -> dict[str, str]:
+    """Label of the small model → that of the other one."""
+    labels = load(bundle).labels
+    return dict(zip(labels, reversed(labels), strict=True))
+
+
+@pytest.fixture
+def other_model(tmp_path: Path, bundle: Path, other_labels: dict[str, str]) -> Path:
+    """A lone ONNX file that gives the same photos other labels."""
+    import onnx
+
+    model = onnx.load(bundle / "model.onnx")
+    (entry,) = (entry for entry in model.metadata_props if entry.key == "hangtag")
+    metadata = json.loads(entry.value)
+    entry.value = json.dumps({**metadata, "name": "other", "labels": list(other_labels.values())})
+    path = tmp_path / "other.onnx"
+    onnx.save(model, path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import redis
 
+from models.classifier import load
+from models.manifest import AUTO
+from models.storage.storage import Storage, open_storage
+from tests.label_chunk import run_chunk
 from tests.until import until
-from worker.job import Job
+from worker.job import USUAL_OPTIONS, Job, JobOptions, open_job
+from worker.job_writer import create_job
+from worker.model import verified_pin
 from worker.owner import Owner
-from worker.receipt import Receipt, finished_receipt
+from worker.receipt import JobReceipt, Receipt, finished_receipt, job_receipt
+from worker.sources.catalogue import Catalogue
 
 Row = dict[str, Any]
 _FLOAT_TOLERANCE = 1e-5
@@ -48,6 +55,25 @@ def _exact(row: Row) -> Row:
 
 def _floats(row: Row) -> list[float]:
     return [] if row["confidence"] is None else [row["confidence"], *(best["confidence"] for best in row["top_k"])]
+
+
+def relabelled(row: Row, labels: dict[str, str], model: str) -> Row:
+    """What a model says of a photo that gives each of the labels another name."""
+    if row["label"] is None:
+        return {**row, "model": model}
+    top_k = [{**best, "label": labels[best["label"]]} for best in row["top_k"]]
+    return {**row, "label": labels[row["label"]], "top_k": top_k, "model": model}
+
+
+def label_here(storage: Storage, catalogue: Catalogue, model: Path, options: JobOptions = USUAL_OPTIONS) -> Job:
+    """Create a job, open it again, and label it in this process, 32 rows at a time; it is not finished."""
+    create_job(storage, catalogue, verified_pin(model, AUTO), options, chunk_rows=32)
+    job, classifier = open_job(open_storage(storage.place)), load(model)
+    assert job
+    for chunk in job.missing_chunks():
+        assert run_chunk(job, chunk, classifier)
+        assert not run_chunk(job, chunk, classifier)
+    return job
 
 
 @dataclass(frozen=True)
@@ -84,6 +110,10 @@ class QueuedJob:
     def wait_for_end(self, within_s: float = 45.0) -> Receipt:
         """Wait for the receipt, which comes last."""
         return until(lambda: finished_receipt(self.job), f"{self.name} has a receipt", within_s)
+
+    def wait_for_all_answers(self, within_s: float = 45.0) -> JobReceipt:
+        """The same, whether it has one model or several questions."""
+        return until(lambda: job_receipt(self.job), f"{self.name} has a receipt", within_s)
 
     def rows(self) -> list[Row]:
         """The result."""

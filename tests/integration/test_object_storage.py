@@ -9,25 +9,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.classifier import load
 from models.errors import JobError
 from models.manifest import AUTO
 from models.storage.object_storage import ObjectStorage
 from models.storage.storage import FolderStorage, Storage, open_storage
-from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job
 from trainer.corrections.audit import record_audit
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job
-from worker.job import Job, JobOptions, open_job
+from worker.job import Job, JobOptions
 from worker.job_writer import create_job
 from worker.model import verified_pin
 from worker.receipt import GROUPS_FILE, REVIEW_FILE, finished_receipt, read_audit
 from worker.results import part_bytes, part_key
 from worker.sources.catalogue import open_catalogue
 
+from .jobs import label_here
 from .s3_server import Fault, Kind, S3Server
 
 
@@ -207,15 +206,8 @@ def test_votes_and_doubtful_rows_of_a_job_in_s3_are_there_too(
 
 
 def whole_job(storage: Storage, catalogue: Path, bundle: Path) -> pa.Table:
-    """The result of a job that is created, opened again, labelled and finished."""
-    classifier = load(bundle)
-    create_job(storage, open_catalogue(catalogue), verified_pin(bundle, AUTO), JobOptions(), chunk_rows=32)
-    job = open_job(open_storage(storage.place))
-    assert job
-    for chunk in job.missing_chunks():
-        assert run_chunk(job, chunk, classifier)
-        assert not run_chunk(job, chunk, classifier)
-    check_finished(job)
+    """The result of a job that is created, labelled and finished."""
+    check_finished(label_here(storage, open_catalogue(catalogue), bundle))
     return pq.read_table(storage.source(RESULT_FILE))
 
 

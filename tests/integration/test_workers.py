@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import onnx
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,7 +23,7 @@ from worker.receipt import finished_receipt
 from worker.results import part_work
 
 from .cluster import Cluster
-from .jobs import QueuedJob, Row, assert_same, photo_names, write_list
+from .jobs import QueuedJob, assert_same, photo_names, relabelled, write_list
 from .processes import WorkerProcess, with_bad_formats
 
 
@@ -117,32 +116,6 @@ def test_a_chunk_that_takes_longer_than_the_grace_time_is_handed_back(
 
 SMALL_CHUNKS_S = 100.0
 """A time limit for a photo with which ``submit`` makes chunks of 32 rows."""
-
-
-@pytest.fixture
-def other_labels(bundle: Path) -> dict[str, str]:
-    """Label of the small model → that of the other one."""
-    labels = load(bundle).labels
-    return dict(zip(labels, reversed(labels), strict=True))
-
-
-@pytest.fixture
-def other_model(tmp_path: Path, bundle: Path, other_labels: dict[str, str]) -> Path:
-    """A lone ONNX file that gives the same photos other labels."""
-    model = onnx.load(bundle / "model.onnx")
-    (entry,) = (entry for entry in model.metadata_props if entry.key == "hangtag")
-    metadata = json.loads(entry.value)
-    entry.value = json.dumps({**metadata, "name": "other", "labels": list(other_labels.values())})
-    path = tmp_path / "other.onnx"
-    onnx.save(model, path)
-    return path
-
-
-def relabelled(row: Row, labels: dict[str, str], model: str) -> Row:
-    if row["label"] is None:
-        return {**row, "model": model}
-    top_k = [{**best, "label": labels[best["label"]]} for best in row["top_k"]]
-    return {**row, "label": labels[row["label"]], "top_k": top_k, "model": model}
 
 
 def test_two_models_in_turn_give_each_job_its_own_labels(
