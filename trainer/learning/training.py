@@ -167,6 +167,7 @@ class Training:
         if not args.cv or outcome.interrupted:
             return outcome
         # A few validation photos choose by chance: an early epoch may be the best on thirty of them.
+        self.run.forget_judgement()  # if somebody stopped it before, that epoch was judged
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, last_is_best=True)
 

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from models.preprocess import PreprocessSpec
-from tests.unit.trainer.run_files import ARGS
+from tests.unit.trainer.run_files import ARGS, Diary, at, press_ctrl_c, same_weights
 from trainer.learning.training import in_quicker_format, new_network, speeds_here, train_head
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights
@@ -118,3 +120,18 @@ def test_timing_leaves_nothing_behind():
     before = new_network(LONG).get_weights()
     assert set(speeds_here(LONG) or ()) in (set(), {"float32", "bfloat16"}), "none where there is no bfloat16"
     assert all(np.array_equal(one, other) for one, other in zip(before, new_network(LONG).get_weights(), strict=True))
+
+
+def test_the_judgement_of_an_early_epoch_goes_when_a_cross_validated_training_takes_the_last(make_training, diary):
+    """Validation photos under other labels: the first epoch stays the best on them, and Ctrl-C has it judged."""
+    training = make_training(epochs=6, patience=9, cv=True)
+    others = {"a": "b", "b": "c", "c": "a"}
+    training = replace(training, held=[replace(photo, label=others[photo.label]) for photo in training.held])
+    run = training.run
+    assert training.train(new_network(training.args), None, Diary(on_epoch=at(2, press_ctrl_c))).interrupted
+    run.confidence.write_text("of the first epoch")
+    outcome = training.train(new_network(training.args, begun=True), None, diary)
+    assert [row.best for row in diary.epochs] == [False] * 4
+    assert outcome.best_epoch == 6
+    assert same_weights(run.best, run.last)
+    assert not run.confidence.exists()
