@@ -101,6 +101,7 @@ class Quantizer:
     Attributes:
         body: names of the nodes that can be quantized, in the order of the graph.
         layers: those of them with weights.
+        photos: how many photos the ranges are found on.
 
     Raises:
         QuantizeError: ONNX Runtime's tools cannot read the model.
@@ -109,6 +110,7 @@ class Quantizer:
     def __init__(self, model: onnx.ModelProto, pixels: Pixels, weight_bits: Literal[7, 8], scratch: Path) -> None:
         self._scratch = scratch
         self._pixels = pixels[: max(_AT_ONCE, len(pixels) // _AT_ONCE * _AT_ONCE)]
+        self.photos = len(self._pixels)
         self._weight_bits = weight_bits
         self._folded = scratch / "folded.onnx"
         plain = scratch / "plain.onnx"
@@ -160,7 +162,7 @@ class Quantizer:
             calibration_cache_path=self._scratch / "ranges.json",
             extra_options={
                 "CalibPercentile": _PERCENTILE,
-                "CalibStridedMinMax": min(_AT_ONCE, len(self._pixels)),
+                "CalibStridedMinMax": min(_AT_ONCE, self.photos),
                 "TensorQuantOverrides": {weights: [_EIGHT_BITS] for weights in _depthwise_weights(self.folded)},
             },
         )

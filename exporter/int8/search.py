@@ -99,7 +99,7 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
         raise failures[0]
     passed = [one for one in made if one[0].drop.too_much(options.max_drop) is None and one[0].gain > min_gain]
     chosen, model = max(passed, key=lambda one: one[0].gain) if passed else (None, None)
-    return Int8Search(model, chosen, tuple(attempt for attempt, _ in made), len(training[::2]))
+    return Int8Search(model, chosen, tuple(attempt for attempt, _ in made), quantizer.photos)
 
 
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:

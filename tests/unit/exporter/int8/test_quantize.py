@@ -46,6 +46,11 @@ def test_a_quantized_network_says_nearly_the_same(quantizer, to_logits, trained,
     assert got.unknown.shape == expected.unknown.shape
 
 
+def test_photos_that_give_no_ranges_are_not_counted(to_logits, training, tmp_path):
+    """They are used eight at a time."""
+    assert Quantizer(to_logits, training[:22], 7, tmp_path).photos == 16
+
+
 def test_every_convolution_has_a_scale_for_each_channel(quantizer, bits):
     model = quantizer.quantize()
     arrays = weights(model)
