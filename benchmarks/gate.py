@@ -27,7 +27,7 @@ from rich.table import Table
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from models.statistics.thresholds import proved_rows
+from models.statistics.fixed_sequence import proved_rows
 from trainer.data.dataset import Split
 from trainer.retrain.compare_predictions import ModelPredictions, compare_calibration, compare_predictions
 from trainer.retrain.config import ClassMap, GateSettings

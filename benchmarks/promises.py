@@ -12,12 +12,14 @@ the same draws.
 """
 
 import argparse
-import importlib.util
+import importlib
+import io
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,28 +126,31 @@ def main() -> None:
 
 
 def _earlier(revision: str) -> Any:  # noqa: ANN401 - a module
-    source = subprocess.run(
-        ["git", "show", f"{revision}:models/statistics/thresholds.py"],  # noqa: S607 - the git of whoever runs this
-        check=True, capture_output=True, text=True, cwd=Path(__file__).parent,
+    """``thresholds.py`` of a revision, with all of its statistics."""
+    package = "earlier_statistics"
+    archive = subprocess.run(
+        ["git", "archive", revision, "models/statistics"],  # noqa: S607 - the git of whoever runs this
+        check=True, capture_output=True, cwd=Path(__file__).parents[1],
     ).stdout  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "earlier_thresholds.py"
-        path.write_text(source)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None:
-            msg = f"Expected a module in {path}, it cannot be read; name another revision."
-            raise ImportError(msg)
-        module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return module
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
+        for path in (Path(folder) / "models" / "statistics").rename(Path(folder) / package).iterdir():
+            path.write_text(path.read_text().replace("models.statistics", package))
+        sys.path.insert(0, folder)
+        return importlib.import_module(f"{package}.thresholds")
 
 
 def draw_world(rng: np.random.Generator, networks: Networks, classes: int) -> World:
     """A population with a long tail of classes."""
     tail = -np.log(np.arange(1, classes + 1))
     truth = rng.normal(0, SPREAD[classes], (POPULATION, classes)) + tail - tail.mean()
+    return world_of(rng, truth, networks)
+
+
+def world_of(rng: np.random.Generator, truth: np.ndarray, networks: Networks) -> World:
+    """A population with these true logits ``(n, classes)``, as the networks see it."""
     chances = calibrated(truth, 1.0).astype(np.float64)
-    chances = (1 - networks.wrong_labels) * chances + networks.wrong_labels / classes
+    chances = (1 - networks.wrong_labels) * chances + networks.wrong_labels / truth.shape[1]
     own = _seen(rng, truth, networks, networks.heat, networks.uneven, networks.noise)
     folds = tuple(
         _seen(rng, truth, networks, networks.fold_heat, networks.fold_uneven, networks.fold_noise) for _ in range(2)
@@ -185,14 +190,9 @@ def _draw(
     found: Tallies,
 ) -> None:
     """Draw rows once, find the thresholds, and count what became of the promises."""
-    own, others = size
-    judged = [world.logits] * bool(own) + [*world.folds] * bool(others)
-    counts = [own] * bool(own) + [others // len(world.folds)] * (len(world.folds) * bool(others))
-    held = [_held_out(rng, world, logits, count, fixed) for logits, count in zip(judged, counts, strict=True)]
-    empty = _held_out(rng, world, world.logits, 0, fixed)
-    validation, folds = (held[0], held[1:]) if own else (empty, held)
-    if not own and code is not thresholds:  # an earlier version knows no rows without a network of their own
-        validation, folds = _joined(held), []
+    validation, folds = draw_held(world, size, lambda logits, count: draw_rows(rng, world, logits, count, fixed))
+    if not size[0] and code is not thresholds:  # an earlier version knows no rows without a network of their own
+        validation, folds = _joined(folds), []
     confidence = code.fit_confidence(validation, None, folds)
     said = calibrated(world.logits, confidence.temperature)
     guesses, known = said.argmax(axis=1), np.ones(len(said), np.bool_)
@@ -214,9 +214,19 @@ def _draw(
             tally.best += best / len(above)
 
 
-def _held_out(
+def draw_held(
+    world: World, size: tuple[int, int], draw: Callable[[np.ndarray, int], HeldOutLogits]
+) -> tuple[HeldOutLogits, list[HeldOutLogits]]:
+    """Rows of the network itself, and of each fold that has any; ``draw`` draws so many of a network's logits."""
+    own, others = size
+    validation = draw(world.logits, own)
+    return validation, [draw(logits, others // len(world.folds)) for logits in world.folds] if others else []
+
+
+def draw_rows(
     rng: np.random.Generator, world: World, logits: np.ndarray, count: int, fixed: float | None
 ) -> HeldOutLogits:
+    """Rows of a network whose logits of the population are given; ``fixed``: how often each is right, if all alike."""
     places = rng.integers(0, len(logits), count)
     seen = logits[places]
     labels = (rng.random((count, 1)) > world.chances[places].cumsum(axis=1)).sum(axis=1).clip(max=logits.shape[1] - 1)

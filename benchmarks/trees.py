@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from promises import NETWORKS, Networks, World, _held_out, _seen
+from promises import FIXED, NETWORKS, POPULATION, Networks, World, draw_held, draw_rows, world_of
 from rich.console import Console
 from rich.table import Table
 
@@ -30,7 +30,6 @@ from models.statistics.intervals import wilson_interval
 from models.statistics.thresholds import HeldOutLogits, fit_confidence, label_levels
 from models.taxonomy import REVIEW, Taxonomy
 
-POPULATION = 5000
 SIZES = ((340, 0), (340, 2700), (1500, 0), (0, 1500), (3000, 0))
 """Rows of the network itself, and of its folds together."""
 APART = {3: (5.0, 3.0), 10: (7.0, 3.0), 80: (5.0, 4.0)}
@@ -63,13 +62,7 @@ def draw_world(rng: np.random.Generator, networks: Networks, tree: Taxonomy) -> 
         own = np.where(tree.above[:, level] < 0, len(tree.nodes) + np.arange(count), tree.above[:, level])
         spread = far if level == tree.top - 1 else near
         truth += rng.normal(0, spread, (POPULATION, len(tree.nodes) + count))[:, own]
-    chances = calibrated(truth, 1.0).astype(np.float64)
-    chances = (1 - networks.wrong_labels) * chances + networks.wrong_labels / count
-    own_logits = _seen(rng, truth, networks, networks.heat, networks.uneven, networks.noise)
-    folds = tuple(
-        _seen(rng, truth, networks, networks.fold_heat, networks.fold_uneven, networks.fold_noise) for _ in range(2)
-    )
-    return World(chances, own_logits, folds)
+    return world_of(rng, truth, networks)
 
 
 @dataclass
@@ -94,7 +87,7 @@ def simulate(draws: int, seed: int) -> dict[tuple[str, float], Tally]:
             world = draw_world(rng, networks, tree)
             for size in SIZES:
                 for turn in range(draws):
-                    fixed = TARGETS[turn % len(TARGETS)] - 0.001 if networks.fixed else None
+                    fixed = TARGETS[turn % len(TARGETS)] - FIXED if networks.fixed else None
                     _draw(rng, world, tree, size, fixed, [found[networks.name, target] for target in TARGETS])
     return found
 
@@ -107,17 +100,12 @@ def _draw(
     fixed: float | None,
     tallies: list[Tally],
 ) -> None:
-    own, others = size
-    judged = [world.logits] * bool(own) + [*world.folds] * bool(others)
-    counts = [own] * bool(own) + [others // len(world.folds)] * (len(world.folds) * bool(others))
-    held = [_drawn(rng, world, tree, logits, count, fixed) for logits, count in zip(judged, counts, strict=True)]
-    empty = _drawn(rng, world, tree, world.logits, 0, fixed)
-    validation, folds = (held[0], held[1:]) if own else (empty, held)
+    validation, folds = draw_held(world, size, lambda logits, count: _drawn(rng, world, tree, logits, count, fixed))
     with_tree, alone = (fit_confidence(validation, None, folds, tree=one) for one in (tree, None))
     said = calibrated(world.logits, with_tree.temperature)
     guesses, known = said.argmax(axis=1), np.ones(len(said), np.bool_)
     for target, plain, tally in zip(with_tree.targets, alone.targets, tallies, strict=True):
-        if fixed is not None and fixed + 0.001 != target.precision:
+        if fixed is not None and fixed + FIXED != target.precision:
             continue
         levels = label_levels(said, known, target.thresholds, target.nodes, tree)
         truth = _chances(world.chances, guesses, tree) if fixed is None else np.full((tree.top + 1, len(said)), fixed)
@@ -139,7 +127,7 @@ def _drawn(
     rng: np.random.Generator, world: World, tree: Taxonomy, logits: np.ndarray, count: int, fixed: float | None
 ) -> HeldOutLogits:
     """Rows as in ``promises.py``; where every row is right just too rarely, the others are right at no level."""
-    held = _held_out(rng, world, logits, count, fixed)
+    held = draw_rows(rng, world, logits, count, fixed)
     if fixed is None:
         return held
     stranger = np.array(

@@ -1,42 +1,29 @@
 """From "I want 98% precision" to a threshold for each class, proved on photos that the network has not learned from.
 
-What is proved: of the rows that a target's thresholds let through, the target's share is right, and in at most 5% of
-data sets that is not so (MISTRUST). The rows that count are those within the limit of the unknown score, the surest
-first. The sets of the surest rows are tested in a fixed order, from a small one to all, each with an exact binomial
-test, and the walk stops at the first that fails. The largest set that passed is proved, however many sets there are
-(Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052, fixed sequence testing). To look for
-the largest set whose bound holds is to look many times: that broke the promise in up to 28 of 100 data sets.
+The promise: of the rows that a target's thresholds let through, the target's share is right. It is broken in at most 5%
+of data sets (MISTRUST). Rows beyond the limit of the unknown score go to review. The others are sorted by confidence,
+and the largest set of the surest that passes an exact test gives the threshold: :mod:`models.statistics.fixed_sequence`
+has the proof. A target may take the set of a stricter one.
 
-Where a walk begins is chosen by confidences alone: at the size at which the test would pass most likely, were each row
-right as often as its confidence says. No label has a part in it, so that the order of the sets is still fixed when the
-labels are looked at, and the choice costs nothing. (The confidences rest on one fitted number, the temperature, as the
-order of the rows always has.) A confidence that is wrong costs coverage, never the promise.
+Classes may be leaves of a tree. A row whose class is not sure enough gets the lowest node above it that is. Levels are
+proved one after the other, from the classes up. The rows of a level are those within the unknown limit that no lower
+level labels; they are sorted by the probability of the node above their likeliest class, are right if that node is
+above their true class, and are tested as classes are. Half of the 5% is for the classes, the other half for the levels
+above, in equal parts. By Bonferroni's inequality one level or more breaks the promise in at most 5% of data sets; where
+none does, all labels together keep it.
 
-A target may take the set of a stricter one. Its own walk then errs, or a stricter walk passed a set in which less than
-the target is right. Of such a set with n rows that passes is less likely the larger n is, and n is at least the fewest
-rows that prove the stricter target, of which all must be right: at most ``target ** fewest_rows(stricter)``. By
-Bonferroni's inequality a walk gets what these, and the refusals of classes, leave of the 5% (``_budgets``).
-
-Classes may be leaves of a tree. A row whose class is not sure enough gets the lowest node above it that is, and each
-level keeps the promise by itself: so the whole does. Levels are walked in turn, from the classes up. The rows of a
-level are those within the unknown limit that no lower level labels; they are ordered by the probability of the node
-above their likeliest class, right if that node is above their true class, and tested as above. Half of the 5% goes to
-the classes, the other half to the levels above, in equal parts; by Bonferroni's inequality one level or more breaks the
-promise in at most 5% of data sets.
-
-That the labels of the level below chose where a level begins costs nothing. With confidences given, a walk below ends
-where it does because the rows that it labels were right often enough, which tells nothing of the others, and the next
-ones were not. Rows that are wrong below are not righter above: what is known of them makes a pass less likely, never
-more (Harris's inequality, 1960: an event that more right rows favour and one that fewer favour are not positively
+The labels of the level below choose where a level begins, and that costs nothing. With confidences given, a walk below
+ends where it does because the rows that it labels were right often enough, which tells nothing of the others, and the
+next ones were not. Rows that are wrong below are not more often right above: to know of them makes a pass less likely,
+never more (Harris's inequality, 1960: an event that right rows favour and one that wrong rows favour are not positively
 correlated). Rows of a refused class are the exception: they were among those that passed, and go up. That they were
-refused says more against them.
+refused speaks against them all the more.
 
-``benchmarks/promises.py`` shows how often promises are broken, and what they cover; ``benchmarks/trees.py`` the same of
+``benchmarks/promises.py`` shows how often promises are broken, and what they cover; ``benchmarks/trees.py`` does it for
 trees.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -45,8 +32,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.statistics.calibration import calibrated, fit_temperature
-from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, Thresholds, UnknownLimit
-from models.statistics.intervals import MISTRUST
+from models.statistics.confidence import Confidence, PrecisionTarget, Thresholds, UnknownLimit
+from models.statistics.fixed_sequence import OWN_MISTRUST, budgets, fewest, proved_rows, refused
 from models.statistics.out_of_distribution import expected_within
 from models.taxonomy import REVIEW, Taxonomy
 
@@ -60,23 +47,12 @@ __all__ = [
     "fit_confidence",
     "label_levels",
     "precision_targets",
-    "proved_rows",
     "ruling_thresholds",
 ]
 
 _DEFAULT: Final = 0.95
-_STEPS: Final = 20
-"""The sets that are tested differ by a twentieth of the rows."""
-_WRONG_LABELS: Final = 0.25
-"""What share of the errors that a target allows are taken for wrong labels, of which no confidence tells, where a walk
-begins: so that one of them does not end it."""
-_REFUSALS: Final = 0.001
-"""How likely a class may be refused that is as right as the target, over all classes, sets and walks together."""
-_OWN_MISTRUST: Final = 0.3
-"""How likely the network's own rows may be wrong about a set that is proved on the rows of other networks, too."""
-
 _OF_CLASSES: Final = 0.5
-"""Of a tree, what share of the mistrust is that of its classes; the rest is that of all levels above them."""
+"""Of a tree, the share of the mistrust that is for its classes; the rest is for all levels above them."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -128,10 +104,10 @@ def fit_confidence(
 ) -> Confidence:
     """Fit the temperature, and find the thresholds of every target.
 
-    It rests on what the network itself said of ``validation``, and on what networks said of ``folds`` that were trained
-    without these photos; each of them has a temperature of its own. With ``cv`` the folds are full trainings: all rows
-    together stand for the network's own, with one temperature. Coverages reckon with what the network's own limit,
-    ``unknown``, is expected to send away of new photos: it was set on the ``validation`` rows, each fold's on its own.
+    It rests on what the network itself said of ``validation``, and on what other networks said of ``folds``, which they
+    were trained without; each network has a temperature of its own. With ``cv`` the folds are full trainings: all rows
+    together stand for the network's own, with one temperature. Coverages allow for the new photos that ``unknown``, the
+    network's own limit, is expected to send to review: it was set on the ``validation`` rows, each fold's on its own.
     """
     within = expected_within(len(validation.labels)) if unknown else None
     out_of_fold = sum(len(fold.labels) for fold in folds)
@@ -165,28 +141,26 @@ def precision_targets(
     ``within`` is the share of new known rows that is expected within the limit of the unknown score. Of rows that the
     limit was set on, more are: to count them would promise too much coverage. None takes the share of the own rows.
 
-    All classes share a threshold, but for those that are refused: a class of which the rows above it show that it is
-    not as right as the target goes to review, so that the rows of large and easy classes do not vouch for it. Of a
-    class by itself nothing is promised. A target covers no less than a stricter one. The nodes of each level of a
-    ``tree`` do the same.
+    All classes share a threshold. A class is refused, and all of its rows go to review, if those above the threshold
+    show that it is right less often than the target: rows of large and easy classes must not vouch for it. Nothing is
+    promised of a class by itself. A target covers no less than a stricter one. The nodes of each level of a ``tree`` do
+    the same.
 
     Where other networks have judged rows as well (trained like it, on fewer photos or for a shorter time), the proof
-    rests on all rows together, and so on the calibration of the other networks: that a row of which they are sure by so
-    much is right as often as one of which the network itself is. The network's own rows must bear it out, each set's by
-    themselves, with a mistrust of 30%. Where a network was far surer of wrong rows than its folds, 0.98 was broken in
-    14% of simulated data sets then, and in 25% with a mistrust of 50%; where it was surer, in 2% and in 5%.
+    rests on all rows together, and so on their calibration: rows of which they are sure must be right as often as rows
+    of which the network itself is as sure. The network's own rows must bear out each set by themselves, with a mistrust
+    of 30%. In simulated data sets 0.98 was broken in 14% where a network was far surer of wrong rows than its folds (in
+    25% with a mistrust of 50%), and in 2% where it was somewhat surer (in 5%).
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
     sizes: list[int] = []
     found: list[PrecisionTarget] = []
-    for precision, mistrust in _budgets(share):
+    for precision, mistrust in budgets(share):
         sizes.append(leaves.proved(precision, mistrust, begin_by_own=False))
-        choices = []
-        for rows in sorted(set(sizes), reverse=True):
-            thresholds = leaves.thresholds(rows, precision, classes, share)
-            choices.append(_target(own, precision, thresholds, len(leaves.right), within))
-        best = max(choices, key=lambda target: target.coverage)
+        choices = (leaves.thresholds(rows, precision, classes, share) for rows in sorted(set(sizes), reverse=True))
+        targets = (_target(own, precision, thresholds, len(leaves.right), within) for thresholds in choices)
+        best = max(targets, key=lambda target: target.coverage)
         if tree is not None:
             best = _with_nodes(best, own, pool, tree, within)
             if found and _reach(found[-1]) > _reach(best):
@@ -196,13 +170,13 @@ def precision_targets(
 
 
 def _reach(target: PrecisionTarget) -> tuple[float, float]:
-    """What the better of two targets has more of: labels at any level, then labels of classes."""
+    """What the better of two targets has more of: labels at any level; if equal, labels that are classes."""
     return target.coverage, target.level_coverage[0]
 
 
 @dataclass(frozen=True)
 class _Pool:
-    """The rows of all networks within their unknown limits; ``own``: which are the network's, None if all are."""
+    """The rows of all networks within their unknown limits; ``own``: which the network itself judged, None if all."""
 
     rows: HeldOutRows
     own: Chosen | None
@@ -221,10 +195,10 @@ class _Level:
     """The rows that may be labelled at one level, the surest first.
 
     Attributes:
-        kinds: the index of the class or node that each would be labelled with, ``(n,)``.
-        right: whether that is true of it.
-        confidence: its probability.
-        own: whether it is the network's own row; None if all are.
+        kinds: the index of the class or node that a row would be labelled with, ``(n,)``.
+        right: whether that label is true.
+        confidence: the label's probability.
+        own: whether the network itself judged it; None if it judged all.
     """
 
     kinds: Counts
@@ -239,8 +213,8 @@ class _Level:
     def thresholds(self, rows: int, precision: float, kinds: int, share: float) -> Thresholds:
         """Of each class or node: the last confidence of the rows that prove the precision, unless it is refused."""
         limit = min(1.0, float(self.confidence[rows - 1])) if rows else None
-        refused = _refused(self.kinds[:rows], self.right[:rows], precision, kinds, share)
-        return tuple(None if no else limit for no in refused)
+        out = refused(self.kinds[:rows], self.right[:rows], precision, kinds, share)
+        return tuple(None if no else limit for no in out)
 
 
 def _sorted_level(
@@ -263,7 +237,7 @@ def _with_nodes(
 ) -> PrecisionTarget:
     """The target with thresholds of the nodes above the classes as well, found level by level."""
     rows, guesses = pool.rows, pool.rows.probabilities.argmax(axis=1)
-    share, budget = _shares(tree)[1], dict(_budgets(_shares(tree)[1]))[target.precision]
+    share, budget = _shares(tree)[1], dict(budgets(_shares(tree)[1]))[target.precision]
     nodes: dict[str, float | None] = {}
     for level in range(1, tree.top + 1):
         above = tree.above[guesses, level - 1]
@@ -327,98 +301,18 @@ def ruling_thresholds(confidence: Confidence, classes: int) -> Thresholds:
 
 
 def fewest_rows(precision: float, *, tree: bool = False) -> int:
-    """How many rows prove a target if all of them are right: 152 for 0.98, or 185 of classes that have a ``tree``."""
-    return _fewest(precision, dict(_budgets(_OF_CLASSES if tree else 1.0))[precision])
+    """How many rows prove a target if all of them are right: 152 for 0.98, or 185 for classes that have a ``tree``."""
+    return fewest(precision, dict(budgets(_OF_CLASSES if tree else 1.0))[precision])
 
 
 def fewest_own_rows(precision: float) -> int:
-    """How many rows of the network itself bear out what is proved with rows of others, if all of them are right."""
-    return _fewest(precision, _OWN_MISTRUST)
-
-
-def proved_rows(
-    falling: npt.NDArray[np.floating],
-    right: Chosen,
-    precision: float,
-    mistrust: float = MISTRUST,
-    own: Chosen | None = None,
-    *,
-    begin_by_own: bool = False,
-) -> int:
-    """How many of the surest rows prove a precision: 0 if none do.
-
-    Args:
-        falling: the confidence of each row, the surest first, ``(n,)``.
-        right: whether the row's likeliest class is the true one, ``(n,)``.
-        precision: what is to be proved.
-        mistrust: how often the promise may be broken.
-        own: which rows the network itself judged, ``(n,)``: they must prove the precision by themselves, with a
-            mistrust of 30%. None if no rows are of other networks.
-        begin_by_own: whether the walk begins where both tests would pass most likely, and not that of all rows only. Of
-            the rows that classes leave, few may be the network's own: the first sets could not pass.
-
-    Returns:
-        The size of the largest set that is proved. Rows of one confidence are in it or out of it together.
-    """
-    from scipy.stats import binom
-
-    sizes = _sizes(falling, precision, mistrust, own if begin_by_own else None)
-    if not len(sizes):
-        return 0
-    passed = np.logical_and.accumulate(binom.sf(np.cumsum(right)[sizes - 1] - 1, sizes, precision) <= mistrust)
-    if own is not None:
-        hits, count = (np.cumsum(which)[sizes - 1] for which in (right & own, own))
-        passed &= binom.sf(hits - 1, count, precision) <= _OWN_MISTRUST
-    return int(sizes[passed].max(initial=0))
-
-
-def _sizes(falling: npt.NDArray[np.floating], precision: float, mistrust: float, own: Chosen | None) -> Counts:
-    """The sizes of the sets that are tested, in rising order: chosen by confidences, and by which rows are ``own``."""
-    from scipy.stats import binom
-
-    total, fewest = len(falling), _fewest(precision, mistrust)
-    if total < fewest:
-        return np.zeros(0, np.intp)
-    sizes = np.arange(fewest, total + 1)
-    share = falling.cumsum(dtype=np.float64)[sizes - 1] / sizes
-    expected = share.clip(max=1.0) * (1 - _WRONG_LABELS * (1 - precision))
-    power = binom.sf(binom.isf(mistrust, sizes, precision), sizes, expected)
-    if own is not None:
-        count = np.cumsum(own)[sizes - 1]
-        power *= binom.sf(binom.isf(_OWN_MISTRUST, count, precision), count, expected)
-    start = int(sizes[power.argmax()])
-    sizes = np.append(np.arange(start, total, max(1, total // _STEPS)), total)
-    return np.unique(np.searchsorted(-falling, -falling[sizes - 1], side="right"))
+    """How many of the network's own rows bear out what other networks' rows prove, if all of them are right."""
+    return fewest(precision, OWN_MISTRUST)
 
 
 def _shares(tree: Taxonomy | None) -> tuple[float, float]:
-    """What share of the mistrust is that of the classes, and of each level above them."""
+    """The shares of the mistrust that are for the classes, and for each level above them."""
     return (_OF_CLASSES, (1 - _OF_CLASSES) / tree.top) if tree else (1.0, 0.0)
-
-
-def _budgets(share: float) -> Iterator[tuple[float, float]]:
-    """Each target with the mistrust of its walk, which has a share of the whole; the strictest first."""
-    found: dict[float, float] = {}
-    for precision in reversed(TARGETS):
-        stricter = sum(precision ** _fewest(other, mistrust) for other, mistrust in found.items())
-        found[precision] = share * (MISTRUST - _REFUSALS) - stricter
-        yield precision, found[precision]
-
-
-def _fewest(precision: float, mistrust: float) -> int:
-    return math.ceil(math.log(mistrust) / math.log(precision))
-
-
-def _refused(guesses: Counts, right: Chosen, precision: float, classes: int, share: float) -> Chosen:
-    """Which classes or nodes, of rows above the threshold, are not as right as the target, ``bool (classes,)``.
-
-    What is left of a proved set without them is as right as the whole, unless a class was refused that is as right as
-    the target, which happens in a ``share`` of _REFUSALS of the data sets at most.
-    """
-    from scipy.stats import binom
-
-    hits, counts = (np.bincount(found, minlength=classes) for found in (guesses[right], guesses))
-    return np.asarray(binom.cdf(hits, counts, precision) < share * _REFUSALS / (classes * (_STEPS + 2) * len(TARGETS)))
 
 
 def _target(
@@ -430,25 +324,26 @@ def _target(
     nodes: Mapping[str, float | None] = MappingProxyType({}),
     tree: Taxonomy | None = None,
 ) -> PrecisionTarget:
-    """What share of rows like the network's own the thresholds cover, of which ``within`` keep the unknown limit."""
+    """A target with its coverage of rows like the network's own, of which a share ``within`` is within the limit."""
     classes, known = len(thresholds), float(own.known.mean()) if own.known.any() else 1.0
     times = 1.0 if within is None else within / known
     guesses = own.probabilities.argmax(axis=1)
     levels = label_levels(own.probabilities, own.known, thresholds, nodes, tree)
-    chosen = levels != REVIEW
-    counts, covered = (np.bincount(found, minlength=classes) for found in (guesses, guesses[chosen]))
+    counts, covered = (np.bincount(found, minlength=classes) for found in (guesses, guesses[levels != REVIEW]))
+
+    def expected(rows: int, among: int) -> float:
+        return min(1.0, rows / among * times) if among else 0.0
+
     return PrecisionTarget(
         precision=precision,
         thresholds=thresholds,
-        coverage=min(1.0, float(chosen.mean()) * times) if len(chosen) else 0.0,
+        coverage=expected(int(covered.sum()), len(levels)),
         class_coverage=tuple(
-            min(1.0, c / n * times) if n else None for c, n in zip(covered.tolist(), counts.tolist(), strict=True)
+            expected(c, n) if n else None for c, n in zip(covered.tolist(), counts.tolist(), strict=True)
         ),
         rows=(proved_on,) * classes,
         nodes=dict(nodes),
-        level_coverage=tuple(
-            min(1.0, float((levels == level).mean()) * times) if len(levels) else 0.0 for level in range(tree.top + 1)
-        )
+        level_coverage=tuple(expected(int((levels == level).sum()), len(levels)) for level in range(tree.top + 1))
         if tree
         else (),
     )

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from models.statistics.confidence import TARGETS
+from models.statistics.fixed_sequence import proved_rows
+from models.statistics.intervals import lower_bound
+from models.statistics.thresholds import fewest_rows
+
+rows = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=400)
+
+
+def test_it_stops_where_the_errors_begin():
+    falling = np.linspace(1, 0, 1000)
+    assert 450 < proved_rows(falling, falling > 0.5, 0.95) < 600
+
+
+def test_one_wrong_label_among_the_surest_of_many_does_not_end_it():
+    right = np.ones(3000, bool)
+    right[5] = False
+    assert proved_rows(np.linspace(1, 0.97, 3000), right, 0.98) == 3000
+
+
+def test_rows_of_the_network_itself_must_bear_out_what_others_prove():
+    falling, own = np.linspace(1, 0.97, 3000), np.arange(3000) % 10 == 0
+    right = np.ones(3000, bool)
+    assert proved_rows(falling, right, 0.98, own=own) == 3000
+    right[own & (np.arange(3000) > 1500) & (np.arange(3000) % 100 == 50)] = False  # one in ten of its less sure rows
+    assert proved_rows(falling, right, 0.98) == 3000
+    assert 1400 < proved_rows(falling, right, 0.98, own=own) < 2000
+
+
+def falling_of(pairs):
+    pairs = sorted(pairs, key=lambda pair: -pair[0])
+    return np.array([score for score, _ in pairs], np.float32) / 40, np.array([hit for _, hit in pairs], bool)
+
+
+@given(rows, st.sampled_from(TARGETS))
+def test_what_is_proved_proves_the_precision_and_splits_no_rows_of_one_confidence(pairs, precision):
+    confidence, right = falling_of(pairs)
+    found = proved_rows(confidence, right, precision)
+    if found:
+        assert lower_bound(int(right[:found].sum()), found) >= precision
+        assert not (confidence[found:] >= confidence[found - 1]).any()
+
+
+@given(rows, st.sampled_from(TARGETS), st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_does_not_matter(pairs, precision, random):
+    shuffled = pairs.copy()
+    random.shuffle(shuffled)
+    first, second = (proved_rows(*falling_of(table), precision) for table in (pairs, shuffled))
+    assert first == second
+
+
+@pytest.mark.parametrize("precision", [0.9, 0.95, 0.98])
+@pytest.mark.parametrize("rows", [340, 3400])
+def test_where_every_confidence_is_a_little_too_bad_the_promise_is_broken_in_about_one_of_twenty_sets(rows, precision):
+    """The hardest case: confidence tells nothing, and the truth is just below the target. Chance has some room."""
+    rng = np.random.default_rng(5)
+    falling = np.linspace(1, 0, rows)
+    broken = sum(proved_rows(falling, rng.random(rows) < precision - 0.001, precision) > 0 for _ in range(300))
+    assert broken / 300 < 0.085
+
+
+@pytest.mark.parametrize("stricter", TARGETS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_stricter_walk_errs_for_a_target_most_likely_at_its_fewest_rows(target, stricter):
+    """What a walk leaves of its budget to those of stricter targets: see the module's docstring."""
+    if target >= stricter:
+        return
+    sizes = np.arange(fewest_rows(stricter), 6000)
+    mistrust = stricter ** (fewest_rows(stricter) - 0.5)  # rounded down: so many rows prove it, one fewer do not
+    passes = binom.sf(binom.isf(mistrust, sizes, stricter), sizes, target)
+    assert passes.max() <= target ** fewest_rows(stricter) * (1 + 1e-9)
