@@ -1,7 +1,6 @@
 """One training, from labelled photos to a run folder."""
 
 import hashlib
-import itertools
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -144,10 +143,15 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         prepared = Prepared(photos, read_excluded(run.excluded), args.classes, run.notes())
         view.prepared(prepared, args)
         run.write_args(args)
-        folds = (read_history(run.fold(number).history) for number in range(1, args.folds + 1))
-        began = time.monotonic() - sum(row.seconds for row in itertools.chain(history, *folds))
+        began = time.monotonic() - _seconds_of(run, args.folds) - _seconds_of(run.student, args.folds)
         network = new_network(args, begun=run.state.is_file())
         return _train(_training(run, args, store, prepared), prepared, network, began, view)
+
+
+def _seconds_of(run: Run, folds: int) -> float:
+    """What all epochs of a network and of its folds have taken."""
+    parts = (run, *(run.fold(number) for number in range(1, folds + 1)))
+    return sum(row.seconds for part in parts for row in read_history(part.history))
 
 
 def _candidates(run: Run) -> list[AssignedPhoto]:

@@ -1,5 +1,6 @@
 """Trainings that learn from photos without labels, too, on drawn photos."""
 
+import itertools
 import shutil
 from dataclasses import replace
 from html import escape
@@ -14,7 +15,7 @@ from trainer.data.photo_files import file_sha256
 from trainer.judging.measure import measure
 from trainer.judging.self_training import read_self_training
 from trainer.request import Arch, UnlabelledSource
-from trainer.run import Run, RunState
+from trainer.run import Run, RunState, read_history, write_history
 from trainer.splits.unlabelled import Fate, read_unlabelled
 from trainer.train import resume, train
 
@@ -138,3 +139,14 @@ def test_a_time_limit_holds_for_both_networks(ask, tmp_path, diary):
     result = train(ask(tmp_path / "run", epochs=None, time_limit_s=20.0), diary)
     assert result.args.state is RunState.COMPLETE
     assert result.self_training is not None
+
+
+def test_a_time_limit_counts_the_epochs_of_a_second_network_that_was_stopped(ask, tmp_path, diary):
+    run, calls = Run(tmp_path / "run"), itertools.count(1)
+    stop = Diary(on_advance=lambda what: what == LEARNING and next(calls) == 20 and press_ctrl_c())
+    train(ask(run.path, folds=0, time_limit_s=600.0), stop)
+    rows = read_history(run.student.history)
+    write_history(run.student.history, [replace(row, seconds=1_000.0) for row in rows])
+    resume(run, ask(run.path).cache, diary)
+    steps = [step for step in diary.advanced if step[0] == LEARNING]
+    assert len(steps) == steps[0][2] // 30, "one epoch more, the last"
