@@ -1,11 +1,17 @@
-"""Options that commands of several rooms share."""
+"""Options that commands of several rooms share, and commands whose options are the fields of a record."""
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-__all__ = ["ModelOption", "RegistryOption", "ThresholdOption"]
+__all__ = ["ModelOption", "RegistryOption", "ThresholdOption", "takes"]
+
+Answer = TypeVar("Answer")
 
 ModelOption = Annotated[
     Path,
@@ -32,3 +38,28 @@ RegistryOption = Annotated[
         help="The registry that names such as shop@champion are looked up in: a folder, or an s3:// URL.",
     ),
 ]
+
+
+def takes(**records: type) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Let Typer see the fields of dataclasses as options of a command, which gets each record under its name.
+
+    The options stand where the record stands among the command's keyword-only parameters, else behind the others.
+    """
+
+    def decorate(command: Callable[..., Answer]) -> Callable[..., Answer]:
+        signature = inspect.signature(command)
+        fields = {name: inspect.signature(record).parameters for name, record in records.items()}
+        options = chain.from_iterable(
+            fields[name].values() if name in fields else [parameter] for name, parameter in signature.parameters.items()
+        )
+
+        @wraps(command)
+        def call(**given: Any) -> Answer:  # noqa: ANN401 - each is what its option says
+            made = {name: record(**{one: given.pop(one) for one in fields[name]}) for name, record in records.items()}
+            return command(**made, **given)
+
+        by_kind = sorted(options, key=lambda parameter: parameter.kind)
+        call.__signature__ = signature.replace(parameters=by_kind)  # type: ignore[attr-defined]
+        return call
+
+    return decorate

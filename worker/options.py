@@ -1,16 +1,14 @@
 """The options that ``hangtag label`` and ``hangtag submit`` share; a command's help loads nothing else."""
 
-import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models.options import RegistryOption, ThresholdOption
+from models.options import RegistryOption, ThresholdOption, takes
 from models.reference import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:
@@ -26,7 +24,6 @@ __all__ = [
     "takes_shared_options",
 ]
 
-Answer = TypeVar("Answer")
 MAX_TIMEOUT_S = 1000.0
 MAX_DOWNLOAD_S = 3600.0
 """Seconds; low enough that a queued chunk ends within its time limit even if every photo takes that long."""
@@ -158,15 +155,5 @@ def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
     return named
 
 
-def takes_shared_options(command: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Let Typer see the fields of :class:`SharedOptions` as options of a command, which gets them as ``shared``."""
-    signature = inspect.signature(command)
-    own = [parameter for name, parameter in signature.parameters.items() if name != "shared"]
-    theirs = inspect.signature(SharedOptions).parameters
-
-    @wraps(command)
-    def call(**given: Any) -> Answer:  # noqa: ANN401 - each is what its option says
-        return command(shared=SharedOptions(**{name: given.pop(name) for name in theirs}), **given)
-
-    call.__signature__ = signature.replace(parameters=[*own, *theirs.values()])  # type: ignore[attr-defined]
-    return call
+takes_shared_options = takes(shared=SharedOptions)
+"""Lets Typer see the fields of :class:`SharedOptions` as options of a command, which gets them as ``shared``."""

@@ -6,9 +6,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.commands import MAX_SEED
 from trainer.learning.batches import Batches, PseudoLabelled, augmented, one_hot, resized
 from trainer.learning.recipe import Augmentation
+from trainer.options import MAX_SEED
 
 PHOTOS = 10
 
