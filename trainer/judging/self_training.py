@@ -81,7 +81,7 @@ class SelfTraining(BaseModel):
         teacher, student: how many of these each was right about.
         gain: the student's accuracy less the teacher's, in parts of one, with its interval.
         kept: whether the student is the run's network.
-        unproven: whether the teacher can promise no precision, so that many of its labels may be wrong.
+        unproven: whether the teacher can promise no precision, in which case many of its labels may be wrong.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -146,7 +146,7 @@ def self_train(
     """Train a student and its folds, decide which network is kept, and keep it.
 
     The teacher is trained, and so are its ``folds``. ``deadline`` is by :func:`time.monotonic`; ``advance`` is told
-    (what, done, total). What was done before a stop is taken up.
+    (what, done, total). Work that was done before a stop is not done again.
 
     Returns:
         Whether it came to its end; false if somebody stopped it.
@@ -186,14 +186,14 @@ def _write_pseudo_labels(
 ) -> None:
     """Write what each student learns from; that of the run's own student comes last, and says that all are there.
 
-    The temperature of a fold's teacher is fitted without the photos that this fold holds back, since its student will
-    be judged on them.
+    The temperature of a teacher is fitted without the photos that its student will be judged on: those that its fold
+    holds back, or those of validation. Only where nothing is cross-validated, validation has to serve for both.
     """
-    own = [validation] if teacher.args.cv or not folds else []
+    own = [validation] if teacher.args.cv else []
     for number in range(1, len(folds) + 1):
         others = [*(fold for other, fold in enumerate(folds, 1) if other != number), *own] or [validation]
         _write_one(teacher, teacher.run.fold(number), student.fold(number), others)
-    _write_one(teacher, teacher.run, student, [*folds, validation] if teacher.args.cv else [validation])
+    _write_one(teacher, teacher.run, student, (teacher.args.cv and folds) or [validation])
 
 
 def _write_one(teacher: Training, asked: Run, student: Run, known: Sequence[HeldOutLogits]) -> None:

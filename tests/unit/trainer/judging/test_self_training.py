@@ -8,6 +8,7 @@ import pytest
 
 from models.arrays import read_arrays
 from models.errors import InputError
+from models.statistics.calibration import calibrated, fit_temperature
 from tests.unit.trainer.run_files import Diary, Killed, at, kill, press_ctrl_c, same_weights
 from trainer.judging.folds import train_folds
 from trainer.judging.self_training import (
@@ -141,16 +142,20 @@ def test_a_network_that_is_sure_of_nothing_teaches_nothing(make_teacher, diary):
 
 def test_each_folds_student_learns_from_labels_of_a_network_that_has_not_seen_its_photos(make_teacher):
     teacher, folds = make_teacher(folds=2, cv=True)
-    run, seen = teacher.run, {}
+    run, seen, guesses = teacher.run, {}, []
 
     def note(what):
         for path in run.student.path.rglob("unlabelled.csv"):
             seen.setdefault(path.parent.name, read_unlabelled(path))
+        guesses[:] = guesses or [read_arrays(run.guesses, "guesses", "logits")["logits"]]
 
     said = {n: read_arrays(run.fold(n).guesses, "guesses", "logits")["logits"].argmax(axis=1) for n in (1, 2)}
     assert self_train(teacher, folds, None, Diary(on_advance=note).advance)
     for number in (1, 2):
         assert [photo.label for photo in seen[str(number)]] == [CLASSES[label] for label in said[number]]
+    temperature = fit_temperature(*(np.concatenate([getattr(fold, n) for fold in folds]) for n in ("logits", "labels")))
+    expected = calibrated(guesses[0], temperature).max(axis=1)
+    assert [photo.confidence for photo in seen["student"]] == pytest.approx(expected, abs=1e-5), "not of validation"
     found = read_self_training(run)
     assert (found.cv, found.photos) == (True, 12 + 9)
     assert found.teacher == sum(int((fold.logits.argmax(axis=1) == fold.labels).sum()) for fold in folds) + _right(
