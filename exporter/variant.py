@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from exporter.cost import Drop, Float32, speed_gain
@@ -169,26 +170,32 @@ def _made(
     quantization: Quantization | None = None,
 ) -> MadeVariant | Refusal:
     """A variant with a temperature, thresholds and a limit of its own."""
-    run, before, now = float32.run, float32.scores.unknown, onnx_scores(model.SerializeToString(), float32.photos)
+    run, scores = float32.run, onnx_scores(model.SerializeToString(), float32.photos)
     known = len(run.labels)
-    validation = Scores(now.probabilities[:known], None if now.unknown is None else now.unknown[:known])
+    validation = Scores(scores.probabilities[:known], None if scores.unknown is None else scores.unknown[:known])
     confidence = _confidence(validation, run, run.folds if cost.agreement >= _SAME_LABELS else ())
-    agreement = None
-    if before is not None and now.unknown is not None and run.confidence.unknown and confidence.unknown:
-        crossed = (before <= run.confidence.unknown.limit) != (now.unknown <= confidence.unknown.limit)
-        agreement, at_least = float(1 - crossed.mean()), lower_bound(int(crossed.sum()), len(crossed))
-        if at_least > _CROSSED:
-            reason = (
-                f"it and float32 disagree on whether a photo is unknown: on {crossed.mean():.1%} of {len(crossed)} "
-                f"validation and training photos, {at_least:.1%} at least; {_CROSSED:.0%} are allowed"
-            )
-            return Refusal(name, reason)
+    crossed = _crossed(float32, scores, confidence)
+    if crossed is not None and (at_least := lower_bound(int(crossed.sum()), len(crossed))) > _CROSSED:
+        reason = (
+            f"it and float32 disagree on whether a photo is unknown: on {crossed.mean():.1%} of {len(crossed)} "
+            f"validation and training photos, {at_least:.1%} at least; {_CROSSED:.0%} are allowed"
+        )
+        return Refusal(name, reason)
+    agreement = None if crossed is None else float(1 - crossed.mean())
     metadata = metadata_of(run, name, float32.version, confidence)
     return MadeVariant(metadata, finished(model, metadata), cost.accuracy, cost, gain, agreement, quantization)
 
 
+def _crossed(float32: Float32, scores: Scores, confidence: Confidence) -> npt.NDArray[np.bool_] | None:
+    """Of each compared photo, whether a variant and float32 disagree that it is unknown; None without such a score."""
+    before, was, limit = float32.scores.unknown, float32.run.confidence.unknown, confidence.unknown
+    if before is None or scores.unknown is None or was is None or limit is None:
+        return None
+    return np.asarray((before <= was.limit) != (scores.unknown <= limit.limit))
+
+
 def _confidence(scores: Scores, run: TrainingRun, folds: Sequence[HeldOutLogits]) -> Confidence:
-    """The thresholds that a variant's scores of the validation photos prove for it, with those of ``folds``."""
+    """What a variant's scores of the validation photos, with logits for probabilities, and ``folds`` prove for it."""
     limit = run.confidence.unknown
     known = np.ones(len(run.labels), np.bool_)
     if limit is not None and scores.unknown is not None:

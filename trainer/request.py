@@ -56,7 +56,7 @@ class Arch(StrEnum):
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """The width multipliers that have ImageNet weights; None if the architecture has one width only."""
+        """The width multipliers that have ImageNet weights; empty if the architecture has one width only."""
         return _ALPHAS.get(self, ())
 
     @property

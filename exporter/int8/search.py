@@ -75,7 +75,7 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
         InputError: the run's training photos cannot be read.
         QuantizeError: there are too few of them, or the model cannot be quantized in any of these ways.
     """
-    training, reference = float32.run.training_pixels(), float32.model.SerializeToString()
+    training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
         msg = f"it takes {_FEWEST_PHOTOS} training photos to quantize with, and the run keeps {len(training)}"
         raise QuantizeError(msg)
@@ -92,14 +92,19 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
                 failures.append(error)
                 continue
             check_plain(model)
-            data = model.SerializeToString()
-            cost, gain = float32.drop(onnx_scores(data, float32.photos)), speed_gain(reference, data, float32.photos)
-            made.append((Attempt(tuple(quantizer.layers[:count]), cost, gain), model))
+            made.append((_measured(float32, model, quantizer.layers[:count]), model))
     if failures and not made:
         raise failures[0]
     passed = [one for one in made if one[0].drop.too_much(options.max_drop) is None and one[0].gain > min_gain]
     chosen, model = max(passed, key=lambda one: one[0].gain) if passed else (None, None)
     return Int8Search(model, chosen, tuple(attempt for attempt, _ in made), quantizer.photos)
+
+
+def _measured(float32: Float32, model: onnx.ModelProto, float_layers: Sequence[str]) -> Attempt:
+    data = model.SerializeToString()
+    cost = float32.drop(onnx_scores(data, float32.photos))
+    gain = speed_gain(float32.model.SerializeToString(), data, float32.photos)
+    return Attempt(tuple(float_layers), cost, gain)
 
 
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:

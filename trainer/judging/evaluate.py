@@ -61,7 +61,7 @@ T = TypeVar("T")
 
 
 class Judged(StrEnum):
-    """The photos that figures are of."""
+    """The photos that figures are of, by their field in ``evaluation.json``."""
 
     VAL = "val"
     CV = "cv"
@@ -86,7 +86,8 @@ class PerSplit(_Record, Generic[T]):
 
     def of(self, judged: Judged) -> T | None:
         """The value for some photos; None if there are none."""
-        return {Judged.VAL: self.val, Judged.CV: self.cv, Judged.TEST: self.test}[judged]
+        found: T | None = getattr(self, judged)
+        return found
 
 
 class UnknownFigures(_Record):
@@ -158,8 +159,8 @@ class Evaluation(_Record):
         ece_before: the calibration error without that.
         coverage_at_precision: target (``"0.98"``) → what it achieves.
         label_errors: how good ``label_issues.csv`` is; None if labels could not be judged, or none is doubted.
-        distances: of a tree of labels, edges from the true class up to the first node that the likeliest class is
-            under, too → photos; 0 where it is right. None without a tree; then it is not written.
+        distances: of a tree of labels, edges from the true class up to the first node that is also above the likeliest
+            class → photos; 0 where that is right. None without a tree; then it is not written.
     """
 
     val: Figures | None
@@ -186,11 +187,11 @@ class Evaluation(_Record):
 
     @property
     def folds_may_prove(self) -> bool:
-        """Whether validation has enough photos to bear out what other networks' rows prove, at the lowest target."""
+        """Whether validation has photos enough to bear out what folds prove, at the lowest target at least."""
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
-        """Targets that label nothing → why, for a person; ``pooled``: rows out of fold count as the network's own."""
+        """Targets that label nothing → why, for a person; ``pooled``: out-of-fold rows count as the network's own."""
         own = self.cv if pooled else self.val
         return {one.precision: _why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
@@ -206,7 +207,8 @@ class Evaluation(_Record):
 
     def figures_of(self, judged: Judged) -> Figures | None:
         """The figures of some photos; None if there are none."""
-        return {Judged.VAL: self.val, Judged.CV: self.cv, Judged.TEST: self.test}[judged]
+        found: Figures | None = getattr(self, judged)
+        return found
 
 
 def _why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
@@ -251,7 +253,7 @@ class CalibratedPredictions:
     Attributes:
         out_of_fold: predictions for all photos but test photos, by networks that were trained without them; None
             without folds. Cross-validated, they are in ``judged``, too.
-        outliers: figures of the photos that show no product; None if there are none but those that were learned from.
+        outliers: figures of photos that show no product; None if the score has learned from all that there are.
     """
 
     judged: Mapping[Judged, SplitPredictions]

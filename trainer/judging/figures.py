@@ -277,7 +277,7 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_]) -> Ac
 
 
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
-    """Edges between the true class and what it shares with the likeliest one → photos."""
+    """Edges from the true class up to the first node that is above the likeliest, too → photos; 0 where it is right."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
 
 
@@ -292,7 +292,7 @@ def levels_text(achieved: AchievedPrecision) -> str:
 
 
 def distances_text(away: Mapping[int, int]) -> str:
-    """How far off the likeliest classes are, such as ``Wrong likeliest classes: 44 share the parent, 5 …``."""
+    """How far off wrong classes are, such as ``Likeliest classes that are wrong, by …: 44 by 1 edge, 5 by 2 edges``."""
     wrong = {edges: count for edges, count in away.items() if edges}
     if not wrong:
         return "No likeliest class is wrong"

@@ -1,5 +1,6 @@
 """Label errors: photos whose label is likely wrong, by what is predicted for them without it."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -116,14 +117,14 @@ def find_label_errors(network: keras.Model, training: Training, unseen: SplitPre
     ``unseen`` is what networks that were trained without these photos say of them; it counts as one more classifier.
 
     In trials 3% of the photos are given a wrong label, and the list is judged by those that it shows. Nothing but the
-    small classifiers of the trial learns from them.
+    small classifiers of a trial learns from these labels.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     said = dict(zip(unseen.photos, unseen.probabilities, strict=True)) if unseen else {}
     order = np.random.default_rng(seed).permutation(len(photos))
     issues: list[LabelIssue] = []
     planted: Planted | None = None
-    parts = np.array_split(order, -(-len(photos) // _TOGETHER))
+    parts = np.array_split(order, math.ceil(len(photos) / _TOGETHER))
     for places in parts:
         part = [photos[place] for place in np.sort(places)]
         labels = labels_of(part, classes)
@@ -179,21 +180,28 @@ def plant(ask: Callable[[Indices], Floats], labels: Indices, guesses: Floats, se
     that the photo resembles, drawn by its ``guesses`` ``(n, classes)``: people mistake what looks alike, and that is
     harder to find. ``ask`` gives out-of-fold probabilities for labels.
     """
-    rng, half = np.random.default_rng(seed), -(-round(_PLANTED * len(labels)) // 2) or 1
-    common = np.bincount(labels, minlength=guesses.shape[1]) / len(labels)
+    rng, half = np.random.default_rng(seed), math.ceil(round(_PLANTED * len(labels)) / 2) or 1
     ranks, leading = [], []
-    for _ in range(min(_MOST_TRIALS, -(-_ENOUGH_PLANTED // (2 * half)))):
+    for _ in range(min(_MOST_TRIALS, math.ceil(_ENOUGH_PLANTED / (2 * half)))):
         places, given = rng.permutation(len(labels))[: 2 * half], labels.copy()
-        chances = np.concatenate([np.tile(common, (half, 1)), guesses[places[half:]]]) + _LEAST
-        chances[np.arange(2 * half), labels[places]] = 0
-        chances = chances.cumsum(axis=1)
-        given[places] = (chances > rng.random((2 * half, 1)) * chances[:, -1:]).argmax(axis=1)
+        given[places] = _wrong_labels(places, labels, guesses, rng)
         probabilities = ask(given)
         odds = _odds(probabilities, given)
         ranks.append(np.searchsorted(np.sort(-_odds(probabilities, labels)), -odds[places]))
         leading.append(np.isin(np.argsort(-odds, kind="stable")[:_BLOCK], places).sum())
     mixed_up, alike = np.hstack([rank.reshape(2, half) for rank in ranks])
     return Planted(mixed_up, alike, float(np.mean(leading)), len(ranks))
+
+
+def _wrong_labels(places: Indices, labels: Indices, guesses: Floats, rng: np.random.Generator) -> Indices:
+    """Another label for each place ``(2k,)``: drawn by how common classes are for the first half, else by guesses."""
+    half = len(places) // 2
+    common = np.bincount(labels, minlength=guesses.shape[1]) / len(labels)
+    chances = np.concatenate([np.tile(common, (half, 1)), guesses[places[half:]]]) + _LEAST
+    chances[np.arange(len(places)), labels[places]] = 0
+    chances = chances.cumsum(axis=1)
+    drawn: Indices = (chances > rng.random((len(places), 1)) * chances[:, -1:]).argmax(axis=1)
+    return drawn
 
 
 def _judged(issues: Sequence[LabelIssue], planted: Planted | None, parts: int) -> LabelErrors:

@@ -14,6 +14,7 @@ from models.classifier import BATCH, load
 from models.decision import Scores
 from models.errors import DataError, InputError
 from models.preprocess import Pixels, PreprocessSpec
+from models.statistics.calibration import calibrated, class_logits
 from models.statistics.confidence import PrecisionTarget, UnknownLimit
 from models.statistics.out_of_distribution import DistanceHead
 from models.taxonomy import Taxonomy
@@ -32,6 +33,7 @@ from trainer.judging.figures import (
     score,
 )
 from trainer.request import USUAL_COLUMNS, TableOptions
+from trainer.run import Run, open_run
 from trainer.splits.assigned import read_splits
 from trainer.splits.prepare import decode_all
 from trainer.splits.unlabelled import Fate, read_unlabelled
@@ -55,14 +57,14 @@ class Measurement:
     """Figures, and the photos that they describe.
 
     Attributes:
-        left_out: photos that could not be had or read, and why.
+        left_out: photos that could not be fetched or read, and why.
         learned_from: photos left out because the run saw them in training or validation; None for a bundle, which does
             not know them.
         whole: whether every photo counted, since the data has no test split.
         outliers: of photos that show no product, which are in no other figure; None if there are none, or no limit.
         table: how the photos were found in a table; None in a folder, or in a CSV whose columns nobody named.
-        coverage_at_precision: of a model with a tree of labels, target (``"0.98"``) → what it achieves at each level.
-        distances: of one, edges from the true class to what it shares with the likeliest → photos; 0 if it is right.
+        coverage_at_precision: target (``"0.98"``) → what it achieves at each level of a tree of labels; empty without.
+        distances: :func:`trainer.judging.figures.distances` in that tree; empty without.
     """
 
     figures: Figures
@@ -76,7 +78,7 @@ class Measurement:
 
     @property
     def unread(self) -> int:
-        """How many photos could not be had or read."""
+        """How many photos could not be fetched or read."""
         return len(self.left_out)
 
 
@@ -103,8 +105,7 @@ def measure(
     dataset = read_dataset(data, asked)
     test = tuple(photo for photo in dataset.photos if photo.split is Split.TEST)
     dataset = replace(dataset, photos=test or dataset.photos)
-    unknown = sorted({photo.label for photo in dataset.photos} - {*model.classes, NONE})
-    if unknown:
+    if unknown := sorted({photo.label for photo in dataset.photos} - {*model.classes, NONE}):
         msg = f"{model_path} does not know {', '.join(unknown)}; it knows {', '.join(model.classes)}."
         raise DataError(msg)
     store = PixelStore(cache, model.spec)
@@ -119,13 +120,20 @@ def measure(
     truths = np.array([model.classes.index(photo.label) for photo, _ in known], np.intp)
     figures = score(scores.probabilities, truths, model.classes)
     learned_from = None if model.learned_from is None else len(readable) - len(fresh)
-    outliers = [sha256 for photo, sha256 in fresh if photo.label == NONE]
-    strange = _scores(model, store, outliers, partial(advance, "Measuring _none")).unknown if outliers else None
-    found = None
-    if model.limit is not None and strange is not None and scores.unknown is not None:
-        found = outlier_figures(strange, scores.unknown, model.limit.limit)
-    measured = Measurement(figures, tuple(unread), learned_from, not test, found, dataset.table)
+    none = [sha256 for photo, sha256 in fresh if photo.label == NONE]
+    outliers = _outliers(model, store, none, scores, partial(advance, "Measuring _none")) if none else None
+    measured = Measurement(figures, tuple(unread), learned_from, not test, outliers, dataset.table)
     return _in_tree(measured, model.tree, model, scores, truths) if model.tree else measured
+
+
+def _outliers(
+    model: _Model, store: PixelStore, sha256s: Sequence[str], known: Scores, advance: Callable[[int, int], None]
+) -> OutlierFigures | None:
+    """Compare photos of no product, at least one, with ``known`` scores; None if the model has no limit."""
+    strange = _scores(model, store, sha256s, advance)
+    if model.limit is None or strange.unknown is None or known.unknown is None:
+        return None
+    return outlier_figures(strange.unknown, known.unknown, model.limit.limit)
 
 
 def _in_tree(
@@ -153,24 +161,26 @@ def _scores(model: _Model, store: PixelStore, sha256s: Sequence[str], advance: C
 
 
 def _open_model(path: Path) -> _Model:
-    if not (path / "args.json").is_file():
-        if not path.is_file() and not (path / MANIFEST_FILE).is_file():
-            msg = (
-                f"Expected a run (a folder with args.json), a bundle (a folder with {MANIFEST_FILE}) or an .onnx file "
-                f"at {path}, found none of them; check the path."
-            )
-            raise InputError(msg)
-        classifier = load(path)
-        rules = classifier.metadata
-        told = rules.unknown, rules.targets, rules.tree
-        return _Model(classifier.score, rules.preprocess, classifier.labels, *told, None)
+    if (path / "args.json").is_file():
+        return _open_run(path)
+    if not path.is_file() and not (path / MANIFEST_FILE).is_file():
+        msg = (
+            f"Expected a run (a folder with args.json), a bundle (a folder with {MANIFEST_FILE}) or an .onnx file "
+            f"at {path}, found none of them; check the path."
+        )
+        raise InputError(msg)
+    classifier = load(path)
+    told = classifier.metadata
+    return _Model(
+        classifier.score, told.preprocess, classifier.labels, told.unknown, told.targets, told.tree, learned_from=None
+    )
+
+
+def _open_run(path: Path) -> _Model:
     from exporter.load_tensorflow import load_tensorflow
 
     load_tensorflow()
     import keras
-
-    from models.statistics.calibration import calibrated, class_logits
-    from trainer.run import open_run
 
     run = open_run(path)
     if not run.confidence.is_file():
@@ -178,20 +188,21 @@ def _open_model(path: Path) -> _Model:
         raise InputError(msg)
     network = keras.saving.load_model(run.best, compile=False)
     ends = keras.Model(network.inputs, [network.get_layer(name).output for name in ("logits", "features")])
-    sure = run.read_confidence()
-    head = None
+    args, sure, head = run.args(), run.read_confidence(), None
     if run.unknown.is_file():  # runs of early versions have none
         with run.unknown.open("rb") as file:
             head = DistanceHead.read(file)
 
     def scores(pixels: Pixels) -> Scores:
         logits, features = ends.predict_on_batch(pixels)
-        return Scores(
-            calibrated(class_logits(logits), sure.temperature), None if head is None else head.score(features)
-        )
+        probabilities = calibrated(class_logits(logits), sure.temperature)
+        return Scores(probabilities, None if head is None else head.score(features))
 
-    args = run.args()
-    learned_from = frozenset(
-        photo.sha256 for photo in read_splits(run.splits) if photo.present and photo.split is not Split.TEST
-    ) | {photo.sha256 for photo in read_unlabelled(run.unlabelled) if photo.fate is Fate.LEARNED}
+    learned_from = _learned_from(run)
     return _Model(scores, args.preprocess, args.classes, sure.unknown, sure.targets, args.tree, learned_from)
+
+
+def _learned_from(run: Run) -> frozenset[str]:
+    """SHA-256s of the photos that a run has seen in training or validation, with labels or without."""
+    labelled = {one.sha256 for one in read_splits(run.splits) if one.present and one.split is not Split.TEST}
+    return frozenset(labelled | {one.sha256 for one in read_unlabelled(run.unlabelled) if one.fate is Fate.LEARNED})

@@ -71,6 +71,7 @@ class Recipe:
 
     Attributes:
         size: side S of the input in pixels.
+        epochs: the fewest passes over the photos.
         batch: photos in a step.
         rate: the highest learning rate.
         weight_decay: of AdamW (Loshchilov & Hutter 2019).
@@ -79,12 +80,12 @@ class Recipe:
         average: time constant of the running average of the weights, as a share of the training; 0 for none.
         augmentation: None leaves photos as they are.
         stages: stages with smaller photos, in order; the rest of the training has full size.
-        steps: the fewest steps; with few photos, more epochs than ``epochs`` are needed for them.
+        steps: the fewest steps; few photos take more than ``epochs`` for them.
         head_first: whether the head learns alone on the frozen body's features, before the whole is fine-tuned.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
         keep_norms: whether batch norms keep the statistics that they came with.
-        bfloat16: whether it may learn in bfloat16, which a training does only where that is quicker; it gains
-            depthwise convolutions nothing.
+        bfloat16: whether it may learn in bfloat16, which a training does only where that is quicker; depthwise
+            convolutions gain nothing by it.
     """
 
     size: int
@@ -104,7 +105,7 @@ class Recipe:
     bfloat16: bool = False
 
     def epochs_of(self, photos: int, batch: int) -> int:
-        """How many epochs to train with that many photos, unless a person says."""
+        """How many epochs a training on this many photos has, unless a person says."""
         return max(self.epochs, math.ceil(self.steps / max(1, photos // min(batch, photos))))
 
 

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -32,7 +32,7 @@ __all__ = ["Fate", "Unlabelled", "UnlabelledPhoto", "find_unlabelled", "read_unl
 MOST_ROWS: Final = 20_000
 """At most this many rows of a catalogue are looked at, drawn at random: more would take longer than they teach."""
 _SPARE: Final = 2
-"""How many times the photos that may be learned from are looked at, since the network is not sure of all."""
+"""How many times as many photos are looked at as may be learned from, since the network is not sure of all."""
 _LONGEST: Final = 2000
 _NAMED: Final = 3
 _COLUMNS: Final = ("row", "image", "sha256", "fate", "label", "confidence", "message")
@@ -41,12 +41,12 @@ _COLUMNS: Final = ("row", "image", "sha256", "fate", "label", "confidence", "mes
 class Fate(StrEnum):
     """What became of a photo without a label.
 
-    ``candidate``: it may be learned from, and the network has not been asked yet. ``learned``: it was learned from
-    under the label that the network gave it. ``refused``: it was, and that network is not kept. ``unsure`` and
-    ``unknown``: the network's confidence is too low, or the photo is too unlike the labelled ones. ``over_quota``:
-    enough photos of its class are surer. The others were left out from the beginning: the file cannot be read, or the
-    picture is that of a validation or test photo (``judged``), of another labelled one (``labelled``), or of an earlier
-    row (``repeat``).
+    ``candidate``: it may be learned from, and the network has not been asked yet. ``learned``: a network learned from
+    it, under the label that the first network gave it. ``refused``: the same, but that network is not kept. ``unsure``:
+    the first network's confidence is too low. ``unknown``: the photo is too unlike the labelled ones. ``over_quota``:
+    enough photos of its class are surer. The others are left out from the beginning: the file cannot be read
+    (``unreadable``), or the picture is that of a validation or test photo (``judged``), of another labelled photo
+    (``labelled``), or of an earlier row (``repeat``).
     """
 
     CANDIDATE = "candidate"
@@ -123,33 +123,21 @@ def find_unlabelled(
 ) -> Unlabelled:
     """Read and decode photos without labels, of which ``budget`` may be learned from.
 
-    Left out is what shows the picture of a labelled photo: of a validation or test photo, since the network would have
-    learned from what it is judged on; of a training photo, since a fold may be judged on that. One photo of each other
-    picture stays. ``labelled`` holds the photos of the training, also absent ones of an earlier training.
+    A photo is left out if it shows the picture of a labelled one: of a validation or test photo, since the network
+    would learn from what it is judged on; of a training photo, since a fold may be judged on it. Of every other picture
+    one photo stays. ``labelled`` holds the photos of the training, and absent ones of an earlier training.
 
     Raises:
         InputError: the catalogue cannot be used.
         JobError: it is remote and cannot be fetched.
         DataError: none of its photos can be learned from.
     """
-    pixels, statistics = stores
     with TemporaryDirectory() as folder:
         options = SampleOptions(wanted.image_column, wanted.image_root, wanted.encoding, wanted.allow_hosts, seed=seed)
         sample = draw_sample(wanted.source, Path(folder), min(MOST_ROWS, _SPARE * budget), options)
         photos, paths = _brought(sample, wanted.allow_hosts, Path(folder), partial(advance, "Fetching"))
-        files = [LabeledPhoto(path, "") for path in dict.fromkeys(paths.values())]
-        scanned = scan_photos(files, statistics, advance)
-        readable, undecoded = decode(list(zip(scanned.photos, scanned.sha256s, strict=True)), pixels, advance)
-    faults = {one.photo.path: one.fault.message for one in scanned.faulty}
-    faults |= {one.path: one.message for one in undecoded}
-    sha256s = {photo.path: sha256 for photo, sha256 in readable}
-    for place, photo in enumerate(photos):
-        path = paths.get(photo.row)
-        if path in sha256s:
-            photos[place] = replace(photo, sha256=sha256s[path])
-        elif path is not None:
-            photos[place] = replace(photo, fate=Fate.UNREADABLE, message=faults[path])
-    photos = _without_known(photos, labelled, statistics, partial(advance, "Comparing"))
+        photos = _decoded(photos, paths, stores, advance)
+    photos = _without_known(photos, labelled, stores[1], partial(advance, "Comparing"))
     found = Unlabelled(sample.source, sample.rows_in_source, photos)
     if not any(photo.fate is Fate.CANDIDATE for photo in photos):
         first = next((f" ({one.message})" for one in photos if one.message), "")
@@ -182,6 +170,31 @@ def _brought(
             else:
                 found[row] = replace(found[row], fate=Fate.UNREADABLE, message=failure(photos, photo))
     return list(found.values()), paths
+
+
+def _decoded(
+    photos: Sequence[UnlabelledPhoto],
+    paths: Mapping[int, Path],
+    stores: tuple[PixelStore, StatisticsStore],
+    advance: Advance,
+) -> list[UnlabelledPhoto]:
+    """The rows with the SHA-256 of the file that each has in ``paths``, or with the reason why it cannot be read."""
+    pixels, statistics = stores
+    scanned = scan_photos([LabeledPhoto(path, "") for path in dict.fromkeys(paths.values())], statistics, advance)
+    readable, undecoded = decode(list(zip(scanned.photos, scanned.sha256s, strict=True)), pixels, advance)
+    faults = {one.photo.path: one.fault.message for one in scanned.faulty}
+    faults |= {one.path: one.message for one in undecoded}
+    sha256s = {photo.path: sha256 for photo, sha256 in readable}
+
+    def found(photo: UnlabelledPhoto) -> UnlabelledPhoto:
+        path = paths.get(photo.row)
+        if path is None:
+            return photo
+        if path in sha256s:
+            return replace(photo, sha256=sha256s[path])
+        return replace(photo, fate=Fate.UNREADABLE, message=faults[path])
+
+    return [found(photo) for photo in photos]
 
 
 def _cell(cell: str | None) -> str:
