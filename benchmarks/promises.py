@@ -57,6 +57,7 @@ class Networks:
         bad_class: how much too sure of its largest class each network is, in logits.
         fixed: every row is right just less often than the target (FIXED), whatever its confidence.
         unlike: what the folds say of themselves does not hold for the network; left out of the table by rows.
+        repeats: how often each picture comes, under the same label.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Networks:
     bad_class: float = 0.0
     fixed: bool = False
     unlike: bool = False
+    repeats: int = 1
 
 
 NETWORKS = (
@@ -84,16 +86,22 @@ NETWORKS = (
     Networks("network surer of wrong rows", uneven=0.35, unlike=True),
     Networks("network far surer of wrong rows", uneven=0.7, unlike=True),
     Networks("right just too rarely", fixed=True, unlike=True),
+    Networks("each picture twice", noise=0.5, unlike=True, repeats=2),
+    Networks("each picture four times", noise=0.5, unlike=True, repeats=4),
 )
 
 
 @dataclass(frozen=True)
 class World:
-    """A population ``(n, classes)`` each: chances of the labels, and the logits of the network and of its folds."""
+    """A population ``(n, classes)`` each: chances of the labels, and the logits of the network and of its folds.
+
+    Where rows are drawn from it, each comes ``repeats`` times.
+    """
 
     chances: np.ndarray
     logits: np.ndarray
     folds: tuple[np.ndarray, ...]
+    repeats: int = 1
 
 
 @dataclass
@@ -155,7 +163,7 @@ def world_of(rng: np.random.Generator, truth: np.ndarray, networks: Networks) ->
     folds = tuple(
         _seen(rng, truth, networks, networks.fold_heat, networks.fold_uneven, networks.fold_noise) for _ in range(2)
     )
-    return World(chances, own, folds)
+    return World(chances, own, folds, networks.repeats)
 
 
 def _seen(
@@ -227,9 +235,10 @@ def draw_rows(
     rng: np.random.Generator, world: World, logits: np.ndarray, count: int, fixed: float | None
 ) -> HeldOutLogits:
     """Rows of a network whose logits of the population are given; ``fixed``: how often each is right, if all alike."""
-    places = rng.integers(0, len(logits), count)
-    seen = logits[places]
-    labels = (rng.random((count, 1)) > world.chances[places].cumsum(axis=1)).sum(axis=1).clip(max=logits.shape[1] - 1)
+    pictures = rng.integers(0, len(logits), -(-count // world.repeats))
+    labels = (rng.random((len(pictures), 1)) > world.chances[pictures].cumsum(axis=1)).sum(axis=1)
+    places = np.repeat(pictures, world.repeats)[:count]
+    seen, labels = logits[places], np.repeat(labels, world.repeats)[:count].clip(max=logits.shape[1] - 1)
     if fixed is not None:
         guesses = seen.argmax(axis=1)
         labels = np.where(rng.random(count) < fixed, guesses, (guesses + 1) % logits.shape[1])

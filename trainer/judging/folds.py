@@ -54,7 +54,7 @@ _ENOUGH_HELD: Final = 1_500
 an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
 _FOLDS: Final = 2
 _FEWEST_EPOCHS: Final = 12
-"""In fewer, and in a third of them, networks learn too little to prove anything."""
+"""With fewer epochs folds learn too little to prove anything, above all in a third of them."""
 
 
 def is_cross_validated(photos: int, epochs: int) -> bool:
@@ -65,13 +65,13 @@ def is_cross_validated(photos: int, epochs: int) -> bool:
 def choose_folds(held: int, learned: int, epochs: int) -> int:
     """How many folds to train if a person names no number.
 
-    2 where validation is small, the folds add more photos than it has, and they can learn something; else 0.
+    2 if validation is small, the folds add more photos than it has, and there are epochs enough to learn in; else 0.
     """
     return _FOLDS if held < min(_ENOUGH_HELD, learned) and epochs >= _FEWEST_EPOCHS else 0
 
 
 def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
-    """When the network itself must be trained so that its folds are by ``end``; by :func:`time.monotonic`.
+    """By when the network itself must be trained so that its folds can be until ``end``; by :func:`time.monotonic`.
 
     Each of k folds learns from (k - 1) / k of the photos, for a third of the epochs, or for all with ``cv``.
     """
