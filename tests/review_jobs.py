@@ -3,17 +3,18 @@
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
 from models.decision import ReviewReason
+from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
-from worker.job import Job, JobOptions, ModelPin
+from worker.job import QUESTIONS, Job, JobOptions, ModelPin, Question
 from worker.job_writer import create_job
-from worker.results import RowResult, Status, part_bytes, part_key
+from worker.results import RowResult, Status, failed_row, part_bytes, part_key
 from worker.sources.catalogue import open_catalogue
 
 MODEL = "shop/1/float32@aaaaaaaaaaaa"
@@ -58,9 +59,17 @@ def sha256_of(number: int) -> str:
 
 
 def labelled_job(
-    folder: Path, rows: Sequence[Row], options: JobOptions | None = None, chunk_rows: int = 16, pin: ModelPin = PIN
+    folder: Path,
+    rows: Sequence[Row],
+    options: JobOptions | None = None,
+    chunk_rows: int = 16,
+    pin: ModelPin = PIN,
+    **questions: Sequence[Row],
 ) -> Path:
-    """The place of a result whose job is beside it, with all of its parts."""
+    """The place of a result whose job is beside it, with all of its parts.
+
+    With ``questions``, named models, each has made something else of the photos of ``rows``.
+    """
     (folder / "photos").mkdir(parents=True)
     for number in {row.photo for row in rows}:
         (folder / "photos" / f"{number}.png").write_bytes(photo_bytes(number))
@@ -72,20 +81,30 @@ def labelled_job(
     result = folder / "labels.parquet"
     catalogue = open_catalogue(folder / "shop.csv", image_root=folder / "photos")
     storage = FolderStorage(result.with_name("labels.parquet.job"))
-    job = create_job(storage, catalogue, pin, options or JobOptions(), chunk_rows=chunk_rows)
-    commit_parts(job, rows)
+    for name in questions:  # a run keeps notes on its model there
+        Path(storage.child(f"{QUESTIONS}/{name}").place).mkdir(parents=True)
+    asked = tuple(Question(name=name, model=pin) for name in questions)
+    job = create_job(storage, catalogue, pin, options or JobOptions(), chunk_rows=chunk_rows, questions=asked)
+    commit_parts(job, questions or rows)
     return result
 
 
-def commit_parts(job: Job, rows: Sequence[Row]) -> None:
-    """Write what the model made of the rows."""
+def commit_parts(job: Job, rows: Sequence[Row] | Mapping[str, Sequence[Row]]) -> None:
+    """Write what the model made of the rows, or each of several."""
     size = job.spec.chunk_rows
     for chunk in range(job.spec.chunks):
-        results = [_result(row) for row in rows[chunk * size : (chunk + 1) * size]]
+        part = slice(chunk * size, (chunk + 1) * size)
+        results: list[RowResult] | dict[str, list[RowResult]]
+        if isinstance(rows, Mapping):
+            results = {name: list(map(_result, own[part])) for name, own in rows.items()}
+        else:
+            results = list(map(_result, rows[part]))
         job.storage.commit(part_key(chunk), part_bytes(results, job.spec.id, "shop-7:42", 0.5, 0))
 
 
 def _result(row: Row) -> RowResult:
+    if row.status is Status.FAILED:
+        return failed_row(ImageError("too large", ImageFault.TOO_LARGE), sha256_of(row.photo), MODEL)
     others = [name for name in CLASSES if name != row.label]
     rest = (1 - row.confidence) / len(others)
     best = ((row.label, row.confidence), *((name, rest) for name in others))

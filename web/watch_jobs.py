@@ -19,7 +19,7 @@ from web.run_jobs import JobRunner
 from worker.job import RETRYABLE, Job
 from worker.merging.merge import worst_results
 from worker.progress import JobProgress, JobState, ProgressReader
-from worker.receipt import ErrorExample, JobReceipt, QuestionsReceipt, Receipt, job_receipt
+from worker.receipt import ErrorExample, JobReceipt, Receipt, job_receipt
 from worker.results import latest_parts, part_key, part_work
 
 __all__ = ["JobBoard", "JobCounts", "JobView"]
@@ -75,7 +75,8 @@ class JobView:
         counts: a copy; nobody changes it.
         receipt: of a finished job with one model, or of a question.
         remarks: what stands in its way.
-        left: rows of a finished job that a person should look at, and nobody has; of all its questions together.
+        left: rows of a finished job that a person should look at, and nobody has; a row counts once, however many
+            questions doubt it.
         questions: of a job with named models.
     """
 
@@ -136,7 +137,7 @@ class _JobReader:
     def __init__(self, found: WebJob, answered: Callable[[Job], Answered]) -> None:
         self.found = found
         self._questions = [_JobReader(one, answered) for one in found.questions]
-        self._left = RowsLeft(found.job, answered(found.job))
+        self._left = RowsLeft(found.job, answered)
         self.lock = threading.Lock()
         self._progress = ProgressReader(found.job)
         self._counted: dict[int, int] = {}
@@ -148,11 +149,9 @@ class _JobReader:
             receipt = job_receipt(self.found.job)
             progress = self._progress.read()
             questions = tuple(one.read(runner) for one in self._questions)
-            if isinstance(receipt, QuestionsReceipt):
-                left = sum(view.left for view in questions)
-                return JobView(self.found, progress, JobCounts.of(receipt), left=left, questions=questions)
             if receipt:
-                return JobView(self.found, progress, JobCounts.of(receipt), receipt, left=self._left.count(receipt))
+                own, left = receipt if isinstance(receipt, Receipt) else None, self._left.count(receipt)
+                return JobView(self.found, progress, JobCounts.of(receipt), own, left=left, questions=questions)
             self._count()
             if progress.state is JobState.WAITING and runner.local.is_running(self.found.whole.id):
                 progress = JobProgress(**{**vars(progress), "state": JobState.RUNNING})

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,9 +63,9 @@ class CorrectedResult:
         output: the corrected copy: its path, or its URL.
         rows: in the result, and so in the copy.
         changed: rows that have another label now, ``confirmed`` rows whose label a reviewer gave, too.
-        remarked: rows that reviewers gave a remark instead of a label. Of a job with named models, a row counts for
-            each of its questions in all but ``rows``.
-        in_conflict: rows on which reviewers do not agree, left as they were.
+        remarked: rows that reviewers gave a remark instead of a label.
+        in_conflict: rows on which reviewers do not agree, left as they were. Of a job with named models, a row counts
+            for each of its questions here and in the three before.
         left: rows to review on which nobody has spoken.
         audit: of labeled rows drawn at random; None if nobody has asked for one.
     """
@@ -195,20 +196,26 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
         replacing(output) as temporary,
         open_writer(temporary, output.suffix.lower(), schema, harmless) as write,
     ):
+        left = 0
         tables = in_runs(pa.Table.from_batches([batch]) for batch in reader.batches)
         for table in tables:
             corrected = table
             for step in steps:
                 corrected = step.corrected(corrected)
+            waits = reduce(pc.or_, (step.waits for step in steps))
+            if worst:
+                corrected = worst.again(corrected)
+                waits = pc.and_(waits, worst.is_review(corrected))
+            left += pc.sum(waits).as_py() or 0
             try:
-                write(worst.again(corrected) if worst else corrected)
+                write(corrected)
             except UNWRITABLE as error:
                 msg = f"Expected cells that {output.suffix} can hold, got {str(error)[:200]}; name a .parquet --out."
                 raise InputError(msg) from error
     counts = sum((step.counts for step in steps), Counter[str]())
     rows = steps[0].counts["rows"]
     spoken = (counts["changed"], counts["confirmed"], counts["remarked"], counts["in_conflict"])
-    return CorrectedResult(str(output), rows, *spoken, counts["left"])
+    return CorrectedResult(str(output), rows, *spoken, left)
 
 
 def copy_of(result: Path) -> Path:
@@ -235,6 +242,7 @@ class _Correcting:
         schema: of the copy.
         harmless: columns whose cells start no formula in a CSV.
         counts: rows so far, by what became of them.
+        waits: of the rows corrected last, which wait for a person who speaks of them.
     """
 
     def __init__(self, verdicts: dict[str, Verdict], schema: pa.Schema, result: Path, job: Job | None) -> None:
@@ -249,6 +257,7 @@ class _Correcting:
         self.schema = pa.schema([*schema, *(pa.field(name, pa.string()) for name in self._added)])
         self.harmless = frozenset({*(self._prefix + name for name in result_schema(tree=True).names), *self._added})
         self.counts: Counter[str] = Counter()
+        self.waits: pa.ChunkedArray = pa.chunked_array([], pa.bool_())
         self._as_read = unguarded if result.suffix.lower() == ".csv" else str
         self._verdicts = _VerdictColumns(verdicts)
         self._image = job.spec.image_column if job and job.spec.image_column in schema.names else None
@@ -303,7 +312,7 @@ class _Correcting:
         silent = pc.and_(pc.invert(said.agreed), pc.invert(said.in_conflict))
         doubtful = pc.equal(table.column(self._status).cast(pa.string()), Status.REVIEW.value)
         self.counts["in_conflict"] += pc.sum(said.in_conflict).as_py() or 0
-        self.counts["left"] += pc.sum(pc.and_(silent, pc.fill_null(doubtful, False))).as_py() or 0
+        self.waits = pc.and_(silent, pc.fill_null(doubtful, False))
 
 
 class _WorstStatus:
@@ -318,6 +327,10 @@ class _WorstStatus:
         statuses = worst_status([table.column(name).cast(pa.string()) for name in self._questions])
         field = table.schema.field(self._place)
         return table.set_column(self._place, field, statuses.cast(field.type))
+
+    def is_review(self, table: pa.Table) -> pa.ChunkedArray:
+        """Whether that column sends a row to review."""
+        return pc.equal(table.column(self._place).cast(pa.string()), Status.REVIEW.value)
 
 
 @dataclass(frozen=True)

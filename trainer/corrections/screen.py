@@ -126,14 +126,14 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
     console = Console()
     table = Table(title=number_of(done.rows, "row"), title_justify="left")
     table.add_column("")
-    table.add_column("rows", justify="right")
+    table.add_column("labels" if len(stores) > 1 else "rows", justify="right")
     counts = {
         "reviewed": done.reviewed,
         "  label changed": done.changed,
         "  label confirmed": done.confirmed,
         "  no label: not a product, or more than one": done.remarked,
         "reviewers disagree: left as they were": done.in_conflict,
-        "to review, nobody has spoken yet": done.left,
+        f"{'rows ' if len(stores) > 1 else ''}to review, nobody has spoken yet": done.left,
     }
     for what, count in counts.items():
         table.add_row(what, f"{count:,}")

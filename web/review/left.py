@@ -1,8 +1,9 @@
 """How many rows of finished jobs wait for a person: those that went to review, and that nobody has answered yet."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -12,13 +13,14 @@ from models.errors import InputError
 from trainer.corrections.store import CorrectionStore
 from web.review.questions import doubtful_photos
 from worker.job import Job
-from worker.receipt import Receipt
+from worker.receipt import JobReceipt
 from worker.results import Status
 
 __all__ = ["Answered", "RowsLeft"]
 
 _DIGITS: Final = 16
 """Of a SHA-256, which are enough to tell photos apart: a number of 64 bits."""
+_NOT_IN_DOUBT: Final = 0
 Photos = npt.NDArray[np.uint64]
 
 
@@ -52,33 +54,39 @@ class RowsLeft:
     """What is left of one job, whose rows are read once for each of its receipts.
 
     Args:
-        job: that is finished.
-        answered: photos of any job.
+        job: that is finished; with named models, a row waits until each question that doubts it has an answer.
+        answered: gives the photos, of any job, that have an answer to a question.
     """
 
-    def __init__(self, job: Job, answered: Answered) -> None:
-        self._job, self._answered = job, answered
+    def __init__(self, job: Job, answered: Callable[[Job], Answered]) -> None:
+        self._job = job
+        self._answered = [answered(question) for question in job.questions]
         self._receipt: object = None
         self._doubtful = _numbers(())
-        self._counted: tuple[Photos | None, int] = (None, 0)
+        self._counted: tuple[list[Photos], int] = ([], 0)
 
-    def count(self, receipt: Receipt) -> int:
-        """Rows to review on whose photo nobody has spoken; a photo that is known by its path only does not count.
+    def count(self, receipt: JobReceipt) -> int:
+        """Rows to review that still wait for an answer; a photo that is known by its path only never has one.
 
         Raises:
             JobError: a part is damaged.
         """
-        rows = receipt.by_status.get(Status.REVIEW, 0)
-        if not rows:
+        if not receipt.by_status.get(Status.REVIEW, 0):
             return 0
         if self._receipt != (receipt.job, receipt.retry):
-            self._doubtful, self._receipt = _numbers(doubtful_photos(self._job)), (receipt.job, receipt.retry)
-            self._counted = (None, 0)
-        answered = self._answered.photos()
-        if self._counted[0] is not answered:
-            self._counted = (answered, int(np.isin(self._doubtful, answered).sum()))
-        return rows - self._counted[1]
+            photos = _numbers(chain.from_iterable(doubtful_photos(self._job)))
+            self._doubtful, self._receipt = photos.reshape(-1, len(self._answered)), (receipt.job, receipt.retry)
+            self._counted = ([], 0)
+        answered = [one.photos() for one in self._answered]
+        if list(map(id, answered)) != list(map(id, self._counted[0])):
+            asked = zip(self._doubtful.T, answered, strict=True)
+            waits = [(photos != _NOT_IN_DOUBT) & ~np.isin(photos, said) for photos, said in asked]
+            self._counted = (answered, int(np.any(waits, axis=0).sum()))
+        return self._counted[1]
 
 
-def _numbers(photos: Iterable[str]) -> Photos:
-    return np.array([int(sha256[:_DIGITS], 16) for sha256 in photos], np.uint64)
+def _numbers(photos: Iterable[str | None]) -> Photos:
+    """What :func:`doubtful_photos` gives, as numbers; no SHA-256 at all is 1, which nobody answers."""
+    return np.fromiter(
+        (_NOT_IN_DOUBT if photo is None else int(photo[:_DIGITS] or "1", 16) for photo in photos), np.uint64
+    )

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -145,18 +145,25 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
     return Questions(table, classes, examples.best(), claim.column, bundle, parents)
 
 
-def doubtful_photos(job: Job) -> Iterator[str]:
-    """The SHA-256 of each row that went to review, in the order of the catalogue; repeats come again.
+def doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
+    """For each row whose worst status is review, in the catalogue's order, the photo to review of each question.
+
+    It is a SHA-256; empty if the photo is known by its path only; None if the question does not doubt the row.
 
     Raises:
         JobError: a part is damaged.
     """
-    listed = _listed(job)
+    listed = [_listed(question) for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):
-        part = job.part(chunk, key, ["status", "sha256"])
-        numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
-        mine = pc.or_(pc.equal(part.column("status"), Status.REVIEW), pa.array(np.isin(numbers, listed)))
-        yield from part.column("sha256").filter(mine).drop_null().to_pylist()
+        parts = [question.part(chunk, key, ["status", "sha256"]) for question in job.questions]
+        numbers = np.arange(parts[0].num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
+        failed = reduce(pc.or_, (pc.equal(part.column("status"), Status.FAILED) for part in parts))
+        photos = []
+        for part, mine in zip(parts, listed, strict=True):
+            doubted = pc.or_(pc.equal(part.column("status"), Status.REVIEW), pa.array(np.isin(numbers, mine)))
+            doubted = pc.and_not(doubted, failed)
+            photos.append(pc.if_else(doubted, pc.fill_null(part.column("sha256"), ""), None).to_pylist())
+        yield from (row for row in zip(*photos, strict=True) if any(photo is not None for photo in row))
 
 
 def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from urllib.parse import urljoin
@@ -13,26 +14,35 @@ from starlette.testclient import TestClient
 
 from models.storage.storage import FolderStorage
 from models.text import is_name
+from tests.review_jobs import Row, labelled_job, sha256_of
 from tests.until import until
+from trainer.corrections.store import CorrectionStore
+from trainer.corrections.votes import Vote
 from web.app import create_app
 from web.jobs import JobIndex
 from web.local_queue import label_command
 from web.settings import WebSettings
-from worker.job import JobOptions, ModelPin, Question
+from worker.finish import RESULT_FILE, finish_job
+from worker.job import JobOptions, ModelPin, Question, open_job
 from worker.job_writer import create_job
-from worker.label import label
+from worker.label import job_folder, label
 from worker.receipt import OF_QUESTIONS, job_receipt
 from worker.request import LabelRequest
+from worker.results import Status
 from worker.sources.catalogue import open_catalogue
 
 BROWSER = {"accept": "text/html"}
 
 
+def client_of(settings: WebSettings) -> TestClient:
+    client = TestClient(create_app(settings), base_url="http://127.0.0.1:8800")
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return client
+
+
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[TestClient]:
-    settings = WebSettings(jobs=str(tmp_path / "jobs"), corrections=tmp_path / "corrections.csv")
-    with TestClient(create_app(settings), base_url="http://127.0.0.1:8800") as client:
-        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    with client_of(WebSettings(jobs=str(tmp_path / "jobs"), corrections=tmp_path / "corrections.csv")) as client:
         yield client
 
 
@@ -107,6 +117,38 @@ def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(
     assert client.post("/v1/jobs/spring~colour/retry-failed").status_code == 200
     until(lambda: (found := job_receipt(job)) and found.retry == 1, "the retry is merged", 90)
     assert state.board.view("spring~category").receipt.retry == 1
+
+
+def test_a_row_that_two_questions_doubt_counts_once(tmp_path: Path) -> None:
+    sure, failed = ({"confidence": 0.99, "status": status} for status in (Status.LABELED, Status.FAILED))
+    category = [Row(0), Row(1), Row(2, **sure), Row(3, **sure), Row(4), Row(1), Row(5, **failed)]
+    colour = [Row(0), Row(1, **sure), Row(2), Row(3, **sure), Row(4, **failed), Row(1, **sure), Row(5, **failed)]
+    result = labelled_job(tmp_path / "shop", category, chunk_rows=3, category=category, colour=colour)
+    finish_job(open_job(FolderStorage(job_folder(result))))
+    (job_folder(result) / RESULT_FILE).rename(result)
+    settings = WebSettings(jobs=str(tmp_path / "jobs"), corrections=tmp_path / "said.csv", results=(result,))
+    with client_of(settings) as client:
+        board, store = client.app.state.hangtag.board, CorrectionStore(tmp_path / "said.csv")
+        id = board.look()[0][0].found.id
+
+        def left() -> list[int]:
+            return [board.view(place).left for place in (id, f"{id}~category", f"{id}~colour")]
+
+        def say(question: str, photo: int) -> None:
+            store.of_question(question).append([Vote(datetime.now(UTC), "anna", sha256_of(photo), "", "hats")])
+
+        assert board.view(id).counts.by_status == {"labeled": 1, "review": 4, "failed": 2}
+        assert left() == [4, 4, 2], "a row that one question failed on is failed, though the other doubts it"
+        assert "4 rows to review" in text(client, "/jobs")
+        for photo, rows in ((0, [4, 3, 2]), (1, [2, 1, 2])):
+            say("category", photo)
+            assert left() == rows, "a row waits until each question that doubts it has an answer"
+        say("colour", 0)
+        assert left() == [1, 1, 1]
+        assert "; 1 row still to review." in client.post(f"/jobs/{id}/apply").json()["said"]
+        say("colour", 2)
+        assert left() == [0, 1, 0]
+        assert "still to review" not in client.post(f"/jobs/{id}/apply").json()["said"]
 
 
 def test_no_job_can_be_called_as_a_question_is(tmp_path: Path) -> None:
