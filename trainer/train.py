@@ -21,7 +21,7 @@ from trainer.data.csv_files import cell_path
 from trainer.data.dataset import NONE, Split, read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import PixelStore, StatisticsStore
-from trainer.data.taxonomy import taxonomy_of
+from trainer.data.taxonomy import lookalike_notes, taxonomy_of
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import CV_FOLDS, choose_folds, deadline_of_main, is_cross_validated, train_folds
 from trainer.judging.self_training import BUDGET, TEACHER_SHARE, SelfTraining, read_self_training, self_train, settle
@@ -107,7 +107,8 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     store = PixelStore(request.cache, request.preprocess)
     prepared = prepare(dataset, scanned, store, statistics, options, view.advance)
     balanced = balance_note(_counts(prepared), request.balance)
-    prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
+    lookalikes = lookalike_notes(dataset, request.parents)
+    prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced)), *lookalikes))
     found = None
     if request.unlabelled is not None:
         budget, stores = BUDGET * len(prepared.of(Split.TRAIN)), (store, statistics)

@@ -1,14 +1,18 @@
 """A tree of labels as a person writes it: rows of ``label,parent``, or labels like ``shoes > boots``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from models.errors import DataError, InputError
 from models.taxonomy import PATH_MARK, Taxonomy
 from trainer.data.dataset import NONE, Dataset
 from worker.sources.readers import read_delimited
 
-__all__ = ["read_parents", "taxonomy_of"]
+__all__ = ["lookalike_notes", "read_parents", "taxonomy_of"]
+
+_SHORTEST: Final = 4
+"""Letters of names that a slip is looked for in; shorter ones, as ``men`` and ``hen``, are alike by chance."""
 
 
 def read_parents(path: Path) -> dict[str, str]:
@@ -18,7 +22,8 @@ def read_parents(path: Path) -> dict[str, str]:
 
     Raises:
         InputError: it cannot be read, or lacks a column.
-        DataError: a cell is empty that may not be, or a label has two parents.
+        DataError: a cell is empty that may not be, a label has two parents, or a parent without a row of its own seems
+            to be a slip of the pen.
     """
     if not path.is_file():
         msg = f"Expected a CSV with the columns label and parent at {path}, found none; check --taxonomy."
@@ -44,7 +49,50 @@ def read_parents(path: Path) -> dict[str, str]:
             said = " and ".join(f"{one!r}" if one else "nothing" for one in (known, parent))
             msg = f"Expected one parent of each label in {path}, {label!r} is under {said}; give them different names."
             raise DataError(msg)
+    for slip, child, meant in _lookalikes(found_parents):
+        if slip not in found_parents and meant in found_parents:
+            msg = (
+                f"Expected a row in {path} for each parent, {slip!r}, the parent of {child!r} only, has none and is "
+                f"nearly {meant!r}; write {meant!r}, or add the row {f'{slip},'!r} if it is a label of its own."
+            )
+            raise DataError(msg)
     return found_parents
+
+
+def lookalike_notes(dataset: Dataset, asked: Mapping[str, str] | None) -> tuple[str, ...]:
+    """A sentence for each node that may be a slip of the pen; one with a row of its own in a file is meant."""
+    return tuple(
+        f"{slip!r} is above {child!r} only, and nearly {meant!r}; if it should be that one, mend the tree"
+        for slip, child, meant in _lookalikes(asked or dataset.parents)
+        if slip not in (asked or ())
+    )
+
+
+def _lookalikes(parents: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Each node above one label only that is nearly another one above labels: it, its label, the other."""
+    nodes = dict.fromkeys(filter(None, parents.values()))
+    for node in nodes:
+        below = [label for label, parent in parents.items() if parent == node]
+        near = next((other for other in nodes if other != node and _are_alike(node, other)), None)
+        if len(below) == 1 and near is not None:
+            yield node, below[0], near
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether one letter added, left out or changed, or two that change places, make one name of the other.
+
+    Capitals count as small letters, and numbers are meant.
+    """
+    one, other = one.casefold(), other.casefold()
+    numbers = ["".join(filter(str.isdigit, name)) for name in (one, other)]
+    if min(len(one), len(other)) < _SHORTEST or numbers[0] != numbers[1]:
+        return one == other
+    for at in range(max(len(one), len(other))):
+        less, less_of_other = (name[:at] + name[at + 1 :] for name in (one, other))
+        swapped = one[:at] + one[at : at + 2][::-1] + one[at + 2 :]
+        if less in (less_of_other, other) or less_of_other == one or swapped == other:
+            return True
+    return False
 
 
 def taxonomy_of(dataset: Dataset, asked: Mapping[str, str] | None) -> Taxonomy | None:

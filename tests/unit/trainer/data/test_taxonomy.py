@@ -4,7 +4,7 @@ import pytest
 
 from models.errors import DataError, InputError
 from trainer.data.dataset import read_dataset
-from trainer.data.taxonomy import read_parents, taxonomy_of
+from trainer.data.taxonomy import lookalike_notes, read_parents, taxonomy_of
 from trainer.request import TableOptions
 
 
@@ -101,6 +101,44 @@ def test_a_file_gives_each_label_its_parent(tmp_path, shop):
 def test_a_file_that_is_no_tree_of_the_classes_is_refused(tmp_path, shop, rows, said):
     with pytest.raises(DataError, match=re.escape(said)):
         taxonomy_of(read_dataset(shop("boots", "hat")), read_parents(written(tmp_path, *rows)))
+
+
+SHOES = ("boots,shoes", "sandals,shoes", "cap,hats", "beret,hats")
+DECLARED = ("shoes,", "hats,")
+
+
+@pytest.mark.parametrize("slip", ["shose", "shoess", "hoes", "shoez", "Shoes"])
+def test_a_mistyped_parent_is_refused_and_the_one_that_is_meant_named(tmp_path, slip):
+    said = (
+        f"{slip!r}, the parent of 'clogs' only, has none and is nearly 'shoes'; write 'shoes', or add the row '{slip},'"
+    )
+    with pytest.raises(DataError, match=re.escape(said)):
+        read_parents(written(tmp_path, *SHOES, f"clogs,{slip}", *DECLARED))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("clogs,shose", "shose,"),  # a row of its own: it is meant
+        ("clogs,shose", "mules,shose"),  # two labels are under it
+        ("clogs,slippers",),
+        ("clogs,shoes 2", "mules,shoes 3"),
+        ("clogs,clog",),  # of parents only: a class is no parent
+    ],
+)
+def test_a_parent_that_may_be_meant_is_taken(tmp_path, shop, rows):
+    parents = read_parents(written(tmp_path, *SHOES, *DECLARED, *rows))
+    dataset = read_dataset(shop("boots", "sandals", "cap", "beret", "clogs", *["mules"] * (len(rows) > 1)))
+    assert parents["clogs"] == rows[0].partition(",")[2]
+    assert lookalike_notes(dataset, parents) == ()
+
+
+def test_a_parent_that_may_be_a_slip_is_named_where_no_row_says_which_are_meant(tmp_path, shop):
+    said = ("'shose' is above 'clogs' only, and nearly 'shoes'; if it should be that one, mend the tree",)
+    of_file = read_parents(written(tmp_path, *SHOES, "clogs,shose"))
+    assert lookalike_notes(read_dataset(shop("boots", "sandals", "cap", "beret", "clogs")), of_file) == said
+    labels = ("shoes > boots", "shoes > sandals", "hats > cap", "shose > clogs")
+    assert lookalike_notes(read_dataset(shop(*labels)), None) == said
 
 
 def test_two_trees_at_once_are_refused(shop):
