@@ -5,7 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
+from itertools import combinations, count
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -30,6 +30,7 @@ from .server import WebServer
 ROWS = 50
 DOUBTFUL = 40
 numbers = count(step=100)
+CLIPPED = "element => getComputedStyle(element).clipPath"
 
 
 @dataclass(frozen=True)
@@ -427,3 +428,24 @@ def test_the_review_of_a_job_that_still_runs_says_that_it_is_not_finished(
     page.goto(f"/review/{folder.name}")
     expect(page.locator("#end-title")).to_have_text("This job is not finished yet")
     expect(page.locator("#end").get_by_role("button", name="Apply corrections")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [360, 800, 1024, 1280, 1440, 1920])
+def test_long_counts_lie_under_nothing_else(job: DrawnJob, open_page: OpenPage, width: int) -> None:
+    page = open_page(job.server.url, viewport={"width": width, "height": 800})
+
+    def with_long_counts(route: Route) -> None:
+        answer = route.fetch()
+        said = answer.json()
+        said["progress"] |= {"questions": 12_345, "done": 11_234, "rows": 23_456, "rows_done": 12_222}
+        route.fulfill(response=answer, json=said)
+
+    page.route("**/questions?*", with_long_counts)
+    ReviewPage(page).open(job.id)
+    expect(page.locator("#counts")).to_have_attribute("title", "11,234 of 12,345 photos (12,222 of 23,456 rows)")
+    shown = page.locator("#counts, .head h1, .wishes select, .views, #saved, #keys-button, .menu").all()
+    boxes = [box for one in shown if (box := one.bounding_box()) and "inset" not in one.evaluate(CLIPPED)]
+    for one, other in combinations(boxes, 2):
+        aside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+        assert aside or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)

@@ -198,7 +198,10 @@ function showProgress(progress) {
   $("done").max = Math.max(progress.questions, 1);
   $("done").value = progress.done;
   const rows = progress.rows > progress.questions ? ` (${progress.rows_done.toLocaleString()} of ${numberOf(progress.rows, "row")})` : "";
-  $("counts").textContent = `${progress.done.toLocaleString()} of ${numberOf(progress.questions, "photo")}${rows}`;
+  const [count, noun] = numberOf(progress.questions, "photo").split(" ");
+  const parted = [element("span", ` ${noun}`), element("span", rows)]; // a narrow page shows the numbers of photos only
+  $("counts").replaceChildren(`${progress.done.toLocaleString()} of ${count}`, ...parted);
+  $("counts").title = $("counts").textContent;
   const parts = [`You have answered ${progress.mine.toLocaleString()}`];
   if (progress.an_hour) parts.push(`${progress.an_hour.toLocaleString()} an hour`, `${duration(progress.seconds_left)} left`);
   if (progress.right !== null) parts.push(`${percent(progress.right)} of the guesses were right`);
