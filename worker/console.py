@@ -9,26 +9,31 @@ from rich.table import Table
 from rich.text import Text
 
 from models.decision import UNMEASURED
-from models.errors import StoppedError
+from models.errors import ImageFault, JobError, StoppedError
+from models.storage.storage import FolderStorage
 from models.terminal import Console, RateColumn, rate_text
 from models.text import number_of
-from worker.job import RETRYABLE, ModelPin
-from worker.label import label
+from worker.job import RETRYABLE, Job, ModelPin, open_job
+from worker.label import job_folder, label
 from worker.labelling.process_pool import ProcessPool
 from worker.model import rule_words
+from worker.places import is_elsewhere
 from worker.receipt import JobReceipt, QuestionsReceipt, Receipt
 from worker.request import LabelRequest
 from worker.results import Status, photos_text
 
-__all__ = ["label_with_progress", "print_receipt", "say_rule"]
+__all__ = ["label_with_progress", "print_receipt", "say_rule", "unfound_words"]
 
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 
 
-def label_with_progress(request: LabelRequest, *, as_json: bool, processes: ProcessPool | None = None) -> JobReceipt:
+def label_with_progress(request: LabelRequest, *, as_json: bool, processes: ProcessPool | None = None) -> None:
     """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON.
 
     ``processes``: those of :func:`worker.label.label`.
+
+    Raises:
+        JobError: no photo at all could be labelled; see :func:`worker.label.label` for more.
     """
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
@@ -51,12 +56,37 @@ def label_with_progress(request: LabelRequest, *, as_json: bool, processes: Proc
         print(receipt.model_dump_json(indent=1))
     else:
         print_receipt(receipt, Console(), promise=bar.earlier is None)  # else it was said when work began
+    unfound = unfound_words(receipt, open_job(FolderStorage(job_folder(request.output))))
     passing = sum(found.count for fault, found in receipt.errors.items() if fault in RETRYABLE)
-    if passing:
+    if passing and not unfound:
         rows = number_of(passing, "failed row")
         text = f"{rows} may succeed another time; the same command with --retry-failed tries again."
         errors.print(text, style="yellow", highlight=False, soft_wrap=True)
-    return receipt
+    if not receipt.by_label:
+        said = "The only photo could not" if receipt.rows == 1 else f"None of the {receipt.rows:,} photos could"
+        why = (
+            f": {unfound}, and add --restart; or add --retry-failed once the photos are there"
+            if unfound
+            else f"; see error_message in {request.output}"
+        )
+        msg = f"{said} be labelled{why}."
+        raise JobError(msg)
+
+
+def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
+    """Where relative paths start, and what to do, if no photo of a job was found; else empty."""
+    missing = receipt.errors.get(ImageFault.MISSING)
+    if job is None or missing is None or missing.count < receipt.rows:
+        return ""
+    images = (one.image for one in missing.examples if one.image)
+    path = next((image for image in images if not is_elsewhere(image) and not Path(image).is_absolute()), None)
+    if path is None:
+        return ""
+    root, others = job.spec.image_root, ", nor at the other paths" if receipt.rows > 1 else ""
+    return (
+        f"nothing is at {root}/{path}{others}. Relative paths start at {root}, which --image-root sets (default: the "
+        "catalogue's folder). If they start elsewhere, name that folder or URL with --image-root"
+    )
 
 
 def say_rule(model: ModelPin, console: Console, path: Path | None = None, question: str = "") -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.command import HANGTAG, clean_environment, run_hangtag
+from tests.command import HANGTAG, clean_environment, one_line, run_hangtag
 from tests.integration.processes import with_bad_formats
 
 RESULTS = ("image", "label", "confidence", "status", "error", "sha256")
@@ -146,7 +146,11 @@ def test_a_catalogue_of_which_no_photo_is_there_fails_until_one_is(
     (tmp_path / "a.txt").write_text("a.jpg\nb.jpg\n")
     done = run(tmp_path / "a.txt", bundle, tmp_path / "labels.csv")
     assert done.returncode == 1
-    assert "None of the 2 photos could be labelled" in done.stderr
+    said = one_line(done.stderr)
+    assert f"None of the 2 photos could be labelled: nothing is at {tmp_path}/a.jpg, nor at the other paths." in said
+    assert f"Relative paths start at {tmp_path}, which --image-root sets (default: the catalogue's folder)." in said
+    assert "name that folder or URL with --image-root, and add --restart; or add --retry-failed once the photos" in said
+    assert "may succeed another time" not in said, "the advice above says when"
     assert "row 1, a.jpg" in done.stdout
     shutil.copy(next(catalogue.rglob("*.png")), tmp_path / "a.jpg")
     again = run(tmp_path / "a.txt", bundle, tmp_path / "labels.csv", "--retry-failed")

@@ -8,7 +8,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from models.errors import JobError, StoppedError
 from models.terminal import Console
 from models.text import number_of
-from worker.console import print_receipt, say_rule
+from worker.console import print_receipt, say_rule, unfound_words
 from worker.finish import PAGE_FILE
 from worker.job import CANCELLED, begin_retry
 from worker.model import check_promise
@@ -169,4 +169,6 @@ def show_receipt(name: str, settings: QueueSettings, *, as_json: bool) -> None:
         print(receipt.model_dump_json(indent=1))
         return
     print_receipt(receipt, Console())
+    if unfound := unfound_words(receipt, job):
+        Console().say(f"Not one photo was found: {unfound}, and submit the job under another name.", "yellow")
     Console().print(f"Page: [bold]{escape(job.storage.place)}/{PAGE_FILE}[/bold]", highlight=False, soft_wrap=True)

@@ -1,15 +1,23 @@
 import re
 from io import StringIO
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from models.errors import ImageError, ImageFault
 from models.manifest import AUTO
+from models.storage.storage import FolderStorage
 from models.terminal import Console
-from tests.unit.worker.answers import failed, sure, unsure
-from worker.console import print_receipt, say_rule
+from tests.review_jobs import PIN
+from tests.unit.worker.answers import MODEL, failed, sure, unsure
+from worker.console import print_receipt, say_rule, unfound_words
 from worker.finish import finish_job
 from worker.job import JobOptions
+from worker.job_writer import create_job
 from worker.model import verified_pin
+from worker.results import RowResult, failed_row, part_bytes, part_key
+from worker.sources.catalogue import open_catalogue
 
 
 class _Terminal(StringIO):
@@ -21,6 +29,35 @@ def said(job) -> list[str]:
     console = Console(file=StringIO(), width=400)
     print_receipt(finish_job(job), console)
     return console.file.getvalue().splitlines()
+
+
+def missing(path: str) -> RowResult:
+    return failed_row(ImageError(f"Expected a photo at {path}, found nothing.", ImageFault.MISSING), None, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("answers", "images", "words"),
+    [
+        ([missing("a.jpg")] * 2, ["a.jpg", "b.jpg"], "nothing is at {root}/a.jpg, nor at the other paths. Relative"),
+        (
+            [missing("a.jpg")],
+            ["a.jpg"],
+            "nothing is at {root}/a.jpg. Relative paths start at {root}, which --image-root",
+        ),
+        ([missing("")] * 2, [None, "sub/b.jpg"], "nothing is at {root}/sub/b.jpg, nor"),
+        ([missing("a.jpg"), failed()], ["a.jpg", "b.jpg"], ""),
+        ([missing("a.jpg"), sure("shoe")], ["a.jpg", "b.jpg"], ""),
+        ([missing("/a.jpg")] * 2, ["/a.jpg", "https://shop.example/b.jpg"], ""),
+    ],
+)
+def test_where_no_photo_was_found_it_says_where_paths_start(tmp_path, answers, images, words) -> None:
+    source = tmp_path / "shop.parquet"
+    pq.write_table(pa.table({"image": images}), source)
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, JobOptions())
+    job.storage.commit(part_key(0), part_bytes(answers, job.spec.id, "host:1", 0.1, 0))
+    said = unfound_words(finish_job(job), job)
+    assert words.format(root=tmp_path) in said
+    assert bool(said) == bool(words)
 
 
 def test_numbers_agree_with_their_nouns(answered_job) -> None:
