@@ -2,20 +2,23 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from models.errors import ExitCode, ImageError
-from models.options import ModelOption, RegistryOption, ThresholdOption
-from models.reference import DEFAULT_REGISTRY, find_model
+from models.options import ModelsOption, RegistryOption, ThresholdOption
+from models.reference import DEFAULT_REGISTRY, find_model, models_given
 from models.text import printable
 
 if TYPE_CHECKING:
     from models.classifier import Classifier, Prediction
 
 __all__ = ["classify_and_show", "register"]
+
+_BY_SEVERITY: Final = ("labeled", "review", "failed")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def classify_command(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photos to label.")],
-    model: ModelOption,
+    model: ModelsOption,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     variant: Annotated[
         str, typer.Option(help="Which of the bundle's models, such as float32. auto: the bundle's default.")
@@ -54,16 +57,19 @@ def classify_command(
       hangtag classify shoe.jpg --model bundles/shop --precision 0.98
 
       hangtag classify shoe.jpg --model shop@champion
+
+      hangtag classify shoe.jpg --model category=shop@champion --model colour=colours@champion
     """
-    shown = classify_and_show(
-        images, find_model(model, registry), variant, top_k, precision=precision, threshold=threshold, as_json=as_json
-    )
+    given = models_given(model)
+    named = given if isinstance(given, dict) else {"": given}
+    models = {name: find_model(one, registry) for name, one in named.items()}
+    shown = classify_and_show(images, models, variant, top_k, precision=precision, threshold=threshold, as_json=as_json)
     raise typer.Exit(shown)
 
 
 def classify_and_show(
     images: list[Path],
-    model: Path,
+    models: Mapping[str, Path],
     variant: str | None,
     top_k: int,
     *,
@@ -71,16 +77,26 @@ def classify_and_show(
     precision: float | None = None,
     threshold: float | None = None,
 ) -> ExitCode:
-    """Print a line a photo, and on stderr the rule; an unreadable photo does not stop the others."""
+    """Print a line a photo and model, or a JSON object a photo, and on stderr the rule of each model.
+
+    An unreadable photo does not stop the others. ``models``: name → path; an only model may have the empty name.
+    """
     from models.classifier import load
 
-    classifier = load(model, variant, precision=precision, threshold=threshold)
-    print(classifier.rule, file=sys.stderr)
+    classifiers = {
+        name: load(model, variant, precision=precision, threshold=threshold) for name, model in models.items()
+    }
+    for name, classifier in classifiers.items():
+        print(f"{name}: {classifier.rule}" if name else classifier.rule, file=sys.stderr)
     failed = False
     for image in images:
-        answer = _classify(classifier, image, top_k)
-        failed |= isinstance(answer, ImageError)
-        print(_json_line(image, answer) if as_json else printable(_line(image, answer)))
+        answers = {name: _classify(classifier, image, top_k) for name, classifier in classifiers.items()}
+        failed |= any(isinstance(answer, ImageError) for answer in answers.values())
+        if as_json:
+            print(json.dumps({"image": str(image), **_said(answers)}))
+            continue
+        for name, answer in answers.items():
+            print(printable(f"{image}  {f'{name}: ' if name else ''}{_words(answer)}"))
     return ExitCode.FAILURE if failed else ExitCode.OK
 
 
@@ -93,24 +109,34 @@ def _classify(classifier: "Classifier", image: Path, top_k: int) -> "Prediction 
         return error
 
 
-def _json_line(image: Path, answer: "Prediction | ImageError") -> str:
+def _said(answers: Mapping[str, "Prediction | ImageError"]) -> dict[str, Any]:
+    """What is said of a photo; of named models as in a row of ``hangtag label``, with the worst status last."""
+    if "" in answers:
+        return _fields(answers[""])
+    named = {name: _fields(answer) for name, answer in answers.items()}
+    worst = max((fields["status"] for fields in named.values()), key=_BY_SEVERITY.index)
+    return {f"{name}_{key}": value for name, fields in named.items() for key, value in fields.items()} | {
+        "status": worst
+    }
+
+
+def _fields(answer: "Prediction | ImageError") -> dict[str, Any]:
     if isinstance(answer, ImageError):
-        failure = {"image": str(image), "status": "failed", "error": answer.fault, "error_message": str(answer)}
-        return json.dumps(failure)
+        return {"status": "failed", "error": answer.fault, "error_message": str(answer)}
     best = [{"label": label, "confidence": round(confidence, 6)} for label, confidence in answer.top_k]
     status = "review" if answer.review else "labeled"
     said = {"label": answer.label, "confidence": round(answer.confidence, 6)}
     tree = {"label_level": answer.label_level, "leaf_guess": answer.leaf_guess} if answer.leaf_guess else {}
-    return json.dumps({"image": str(image), "status": status, "reason": answer.reason, **said, **tree, "top_k": best})
+    return {"status": status, "reason": answer.reason, **said, **tree, "top_k": best}
 
 
-def _line(path: Path, answer: "Prediction | ImageError") -> str:
+def _words(answer: "Prediction | ImageError") -> str:
     if isinstance(answer, ImageError):
-        return f"{path}  failed ({answer.fault}): {answer}"
+        return f"failed ({answer.fault}): {answer}"
     less_likely = answer.top_k if answer.label_level else answer.top_k[1:]
     others = ", ".join(f"{label} {confidence:.1%}" for label, confidence in less_likely)
     doubt = f"  (a person should look: {answer.reason.words})" if answer.reason else ""
-    return f"{path}  {answer.label} {answer.confidence:.1%}{f'  [{others}]' if others else ''}{doubt}"
+    return f"{answer.label} {answer.confidence:.1%}{f'  [{others}]' if others else ''}{doubt}"
 
 
 def verify_command(

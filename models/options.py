@@ -4,20 +4,21 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from itertools import chain
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-__all__ = ["ModelOption", "RegistryOption", "ThresholdOption", "takes"]
+__all__ = ["ModelsOption", "RegistryOption", "ThresholdOption", "takes"]
 
 Answer = TypeVar("Answer")
 
-ModelOption = Annotated[
-    Path,
+ModelsOption = Annotated[
+    list[str],
     typer.Option(
-        metavar="MODEL",
-        help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, as shop@champion or shop@3.",
+        "--model",
+        metavar="[NAME=]MODEL",
+        help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, as shop@champion or shop@3. "
+        "May be given again, for several models in one pass, each with a name for its columns: category=shop@champion.",
     ),
 ]
 

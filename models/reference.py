@@ -3,17 +3,20 @@
 ``hangtag classify`` reads this, so a registry is loaded only where one is asked for.
 """
 
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from models.errors import RegistryError
+from models.errors import InputError, RegistryError
 from models.text import is_name, printable
 
-__all__ = ["DEFAULT_REGISTRY", "ModelReference", "find_model", "resolve_model", "version_of"]
+__all__ = ["DEFAULT_REGISTRY", "ModelReference", "find_model", "models_given", "resolve_model", "version_of"]
 
 DEFAULT_REGISTRY: Final = "registry"
+_NAMED: Final = re.compile(r"([A-Za-z0-9_-]+)=(.+)")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,28 @@ def version_of(model: ModelReference, digest: str) -> ModelReference | None:
         if state.digest == digest:
             return ModelReference(opened.path(name, version), f"{name}@{version}", model.asked, model.registry)
     return None
+
+
+def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
+    """The model of ``--model``, or several by their names. A path that exists is taken as it is.
+
+    Raises:
+        InputError: one of several has no name, or two are alike.
+    """
+    if len(texts) == 1 and (Path(texts[0]).exists() or not _NAMED.fullmatch(texts[0])):
+        return Path(texts[0])
+    named: dict[str, str] = {}
+    for text in texts:
+        found = _NAMED.fullmatch(text)
+        if found is None or found[1] in named:
+            why = "has no name" if found is None else "has the name of another"
+            msg = (
+                "Expected a name of its own for each of several models, as in --model category=shop@champion; "
+                f"{text} {why}."
+            )
+            raise InputError(msg)
+        named[found[1]] = found[2]
+    return named
 
 
 def find_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> Path:

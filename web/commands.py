@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.options import RegistryOption
-from models.reference import DEFAULT_REGISTRY
+from models.reference import DEFAULT_REGISTRY, models_given
 
 if TYPE_CHECKING:
     from web.settings import WebSettings
@@ -32,7 +32,7 @@ RedisOption = Annotated[
     ),
 ]
 ModelOption = Annotated[
-    str | None,
+    list[str] | None,  # so that a second one is seen, and refused
     typer.Option(
         metavar="MODEL",
         help="The model to try. Default: the champion of the registry's only model.",
@@ -131,7 +131,7 @@ def web_command(
         host=host,
         port=port,
         registry=registry,
-        model=model,
+        model=_one_model(model or []),
         corrections=corrections,
         results=open_results(results or []),
         names=tuple(name or ()),
@@ -179,6 +179,18 @@ def review_command(
     places = {"registry": registry, "corrections": corrections, "results": results}
     settings = _settings(jobs, redis, token_file, host=host, port=port, **places)
     open_review(settings, job, audit, browser=browser)
+
+
+def _one_model(texts: list[str]) -> str | None:
+    from models.errors import InputError
+
+    if len(texts) > 1 or any(isinstance(models_given([text]), dict) for text in texts):
+        msg = (
+            f"Expected one --model without a name, since the page tries photos with one, got {', '.join(texts)}; give "
+            "one of them. A new job on the page takes several models, each with a name, and so does hangtag label."
+        )
+        raise InputError(msg)
+    return texts[0] if texts else None
 
 
 def _settings(jobs: str | None, redis: str | None, token_file: Path | None, **given: Any) -> "WebSettings":  # noqa: ANN401

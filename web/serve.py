@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import InputError
 from models.terminal import Console
+from models.text import number_of
 from web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -77,14 +78,28 @@ def places_words(settings: WebSettings) -> str:
     """What it serves, and where it keeps what people do: a wrong option shows at once."""
     from worker.queue.settings import url_name
 
-    known = "://" in settings.registry or Path(settings.registry).is_dir()
-    champion = "the champion of the only model in" if known else "no registry yet at"
-    model = settings.model or f"{champion} {settings.registry}"
+    model = settings.model or _champion_words(settings.registry)
     jobs = settings.jobs
     if "://" not in jobs:
         jobs = str(Path(jobs).absolute()) + ("" if Path(jobs).is_dir() else " (not there yet)")
     queue = f", queued at {url_name(settings.redis_url)}" if settings.redis_url else ""
     return f"Model: {model}. Jobs: {jobs}{queue}. Corrections: {settings.corrections.absolute()}."
+
+
+def _champion_words(registry: str) -> str:
+    """Which model is tried if none is named."""
+    from models.registry.history import CHAMPION
+    from models.registry.registry import open_registry
+
+    if "://" in registry:  # the start waits for no other machine
+        return f"the champion of the only model in {registry}"
+    if not Path(registry).is_dir():
+        return f"no registry yet at {registry}"
+    names = open_registry(registry).names()
+    if len(names) == 1:
+        return f"{names[0]}@{CHAMPION} of {registry}"
+    many = f"; name one with --model, as in {names[0]}@{CHAMPION}" if names else ""
+    return f"none, since {registry} has {number_of(len(names), 'model')}{many}"
 
 
 def _server(uvicorn: Any, config: Any, board: "JobBoard") -> Any:  # noqa: ANN401 - the module, and what is of it

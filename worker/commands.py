@@ -5,9 +5,9 @@ from typing import Annotated, Final
 
 import typer
 
-from models.options import RegistryOption
-from models.reference import DEFAULT_REGISTRY
-from worker.options import ModelsOption, SharedOptions, models_given, takes_shared_options
+from models.options import ModelsOption, RegistryOption
+from models.reference import DEFAULT_REGISTRY, models_given
+from worker.options import SharedOptions, takes_shared_options
 from worker.queue.commands import register as register_queue
 from worker.queue.options import JobsOption, RedisOption
 from worker.registry.commands import register as register_registry

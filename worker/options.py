@@ -1,9 +1,6 @@
 """The options that ``hangtag label`` and ``hangtag submit`` share; a command's help loads nothing else."""
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,9 +15,7 @@ __all__ = [
     "AllowHostOption",
     "EncodingOption",
     "ImageColumnOption",
-    "ModelsOption",
     "SharedOptions",
-    "models_given",
     "takes_shared_options",
 ]
 
@@ -31,17 +26,6 @@ MAX_DOWNLOAD_S = 3600.0
 ImageColumnOption = Annotated[
     str | None, typer.Option(help="Column with the photo's path, URL or data URI. Default: the obvious one.")
 ]
-ModelsOption = Annotated[
-    list[str],
-    typer.Option(
-        "--model",
-        metavar="[NAME=]MODEL",
-        help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, as shop@champion or shop@3. "
-        "May be given again, for several models in one pass, each with a name for its columns: category=shop@champion.",
-    ),
-]
-_NAMED = re.compile(r"([A-Za-z0-9_-]+)=(.+)")
-
 EncodingOption = Annotated[
     str | None,
     typer.Option(help="Encoding of a text catalogue, such as cp1252. Default: UTF-8, or what its first bytes say."),
@@ -129,30 +113,6 @@ class SharedOptions:
             download_timeout_s=self.download_timeout,
             excel_safe=excel_safe or None,
         )
-
-
-def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
-    """The model of ``--model``, or several by their names. A path that exists is taken as it is.
-
-    Raises:
-        InputError: one of several has no name, or two are alike.
-    """
-    from models.errors import InputError
-
-    if len(texts) == 1 and (Path(texts[0]).exists() or not _NAMED.fullmatch(texts[0])):
-        return Path(texts[0])
-    named: dict[str, str] = {}
-    for text in texts:
-        found = _NAMED.fullmatch(text)
-        if found is None or found[1] in named:
-            why = "has no name" if found is None else "has the name of another"
-            msg = (
-                "Expected a name of its own for each of several models, as in --model category=shop@champion; "
-                f"{text} {why}."
-            )
-            raise InputError(msg)
-        named[found[1]] = found[2]
-    return named
 
 
 takes_shared_options = takes(shared=SharedOptions)

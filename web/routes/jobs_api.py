@@ -13,13 +13,13 @@ from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
+from models.reference import models_given
 from models.text import one_line
 from web.documents import BEARER, problems
 from web.problems import Problem
 from web.run_jobs import WantedJob
 from web.state import State, WebState
 from web.watch_jobs import JobView
-from worker.options import models_given
 from worker.priority import Priority
 
 __all__ = ["router"]

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from models.errors import HangtagError, ImageFault, InputError, RegistryError
+from models.reference import models_given
 from models.registry.registry import open_registry
 from models.storage.storage import Storage
 from models.text import number_of
@@ -27,7 +28,6 @@ from web.views import page, stored_page
 from web.watch_jobs import JobView
 from worker.finish import PAGE_FILE, RESULT_FILE
 from worker.job import QUESTIONS
-from worker.options import models_given
 from worker.priority import Priority
 from worker.receipt import GROUPS_FILE, OF_QUESTIONS, RECEIPT_FILE, REVIEW_FILE
 from worker.receipt_page import FAULTS

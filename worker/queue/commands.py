@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from models.errors import ExitCode
+from models.options import ModelsOption
 from models.process import usable_cores
-from worker.options import ModelsOption, SharedOptions, models_given, takes_shared_options
+from models.reference import models_given
+from worker.options import SharedOptions, takes_shared_options
 from worker.priority import Priority
 from worker.queue.jobs_commands import register as register_jobs
 from worker.queue.options import (

@@ -1,10 +1,14 @@
 """What the command says when it starts, and what it refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from hangtag.cli import make_app
 from models.errors import InputError
+from models.registry.registry import open_registry
 from web.serve import open_results, open_review, places_words
 from web.settings import WebSettings
 
@@ -38,7 +42,33 @@ def test_the_start_names_model_jobs_queue_and_corrections(tmp_path: Path) -> Non
     without = WebSettings(jobs="s3://shop/jobs", registry=str(tmp_path / "registry"))
     assert f"Model: no registry yet at {tmp_path / 'registry'}. Jobs: s3://shop/jobs. " in places_words(without)
     (tmp_path / "registry").mkdir()
-    assert f"Model: the champion of the only model in {tmp_path / 'registry'}. " in places_words(without)
+    assert f"Model: none, since {tmp_path / 'registry'} has 0 models. " in places_words(without)
+    in_s3 = replace(without, registry="s3://shop/registry")
+    assert "Model: the champion of the only model in s3://shop/registry. " in places_words(in_s3)
+
+
+def test_the_start_says_whose_champion_it_serves_and_that_two_models_need_a_choice(
+    tmp_path: Path, bundle: Path
+) -> None:
+    place = str(tmp_path / "registry")
+    settings, registry = WebSettings(jobs=str(tmp_path), registry=place), open_registry(place)
+    registry.publish("shop", bundle, "the first")
+    assert f"Model: shop@champion of {place}. " in places_words(settings)
+    registry.publish("colours", bundle, "the first")
+    assert f"Model: none, since {place} has 2 models; name one with --model, as in colours@champion. " in places_words(
+        settings
+    )
+
+
+@pytest.mark.parametrize("models", [["a.onnx", "b.onnx"], ["colour=bundles/shop"]])
+def test_the_page_tries_one_model_and_refuses_several(models: list[str]) -> None:
+    words = ["web", *(word for model in models for word in ("--model", model))]
+    refused = CliRunner().invoke(make_app(), words).exception
+    assert isinstance(refused, InputError)
+    assert (
+        f"Expected one --model without a name, since the page tries photos with one, got {', '.join(models)};"
+        in str(refused)
+    )
 
 
 def test_a_jobs_folder_in_the_place_of_its_result_is_refused(tmp_path: Path) -> None:
