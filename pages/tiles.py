@@ -17,6 +17,8 @@ from models.preprocess import Decode, Fit, PreprocessSpec, preprocess
 __all__ = ["LabelledPhoto", "data_uri", "failed_last", "jpeg_uri", "photo_uri", "thumbnail"]
 
 _SIDE: Final = 200
+_SMALL_SIDE: Final = 112
+_SMALL_BYTES: Final = 3_000
 _QUALITIES: Final = (80, 60, 40, 20, 5)
 
 
@@ -40,6 +42,11 @@ class LabelledPhoto:
     def uri(self) -> str | None:
         """The photo as a JPEG of about 8 kB."""
         return photo_uri(self.photo, _SIDE) if self.photo else None
+
+    @property
+    def small_uri(self) -> str | None:
+        """The photo as a JPEG of 3 kB at most."""
+        return photo_uri(self.photo, _SMALL_SIDE, _SMALL_BYTES) if self.photo else None
 
 
 def failed_last(photos: Sequence[LabelledPhoto]) -> list[LabelledPhoto]:

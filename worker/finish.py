@@ -132,14 +132,15 @@ def _pages(job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged]) -> l
 
 def _shown(merged: Merged) -> Iterator[SampleRow]:
     yield from (*merged.tally.sample, *merged.tally.failed_sample)
-    for product in merged.disagreeing:
-        yield from product.rows
+    for rows in (*merged.doubtful.values(), *(product.rows for product in merged.disagreeing)):
+        yield from rows
 
 
 def _page(receipt: Receipt, merged: Merged, photos: Mapping[str, bytes], question: str) -> str:
     products = [_product_photos(product, photos) for product in merged.disagreeing]
     rows = [sheet_photo(row, photos) for row in (*merged.tally.sample, *merged.tally.failed_sample)]
-    return receipt_page(receipt, {}, rows, products, question)
+    doubtful = {label: [sheet_photo(row, photos) for row in some] for label, some in merged.doubtful.items()}
+    return receipt_page(receipt, {}, rows, products, question, doubtful)
 
 
 def _product_photos(found: DisagreeingProduct, photos: Mapping[str, bytes]) -> ProductPhotos:

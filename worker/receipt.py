@@ -209,6 +209,7 @@ class Receipt(_Record):
         retry: number of the latest retry of failed rows; 0 if there was none.
         images_per_s: rows a second in the last run.
         by_level: of a model with a tree of labels, level → rows labeled there; empty without one, and then not written.
+        review_by_label: label → rows that went to review; empty in old receipts.
         review_reasons: reason → rows that went to review; old parts, which have no reasons, do not count.
         groups: None if no group column was named.
         review_file: where ``review.csv`` is; None in old receipts.
@@ -232,6 +233,7 @@ class Receipt(_Record):
     run: RunFigures
     images_per_s: float
     by_level: dict[int, int] = Field(default_factory=dict)
+    review_by_label: dict[str, int] = Field(default_factory=dict)
     review_reasons: dict[ReviewReason, int] = Field(default_factory=dict)
     photos: PhotoWork = NO_PHOTO_WORK
     groups: GroupCounts | None = None

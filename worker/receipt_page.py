@@ -51,6 +51,7 @@ def receipt_page(
     photos: Sequence[LabelledPhoto] = (),
     products: Sequence[ProductPhotos] = (),
     question: str = "",
+    doubtful: Mapping[str, Sequence[LabelledPhoto]] = MappingProxyType({}),
 ) -> str:
     """A page with all that is in a receipt.
 
@@ -60,6 +61,7 @@ def receipt_page(
         photos: some of the labelled photos.
         products: some of the products whose photos disagree.
         question: whose receipt it is, if the job has named models.
+        doubtful: label → some rows to review, the least sure first.
     """
     return render(
         "receipt.html",
@@ -74,6 +76,7 @@ def receipt_page(
         photos=failed_last(photos),
         products=products,
         question=question,
+        doubtful=doubtful,
     )
 
 

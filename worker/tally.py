@@ -1,6 +1,7 @@
 """Counts over the parts of a job, which become its receipt; memory does not grow with the rows."""
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from models.decision import ReviewReason
 from models.reference_answers import BINS, ReferenceAnswers, answers_of, confidence_histogram
 from worker.drift import compared
-from worker.job import Job
+from worker.job import Job, images_of
 from worker.model import read_note
 from worker.places import scheme_of
 from worker.receipt import (
@@ -31,7 +32,7 @@ from worker.receipt import (
 )
 from worker.results import PhotoWork, Status, part_work, photo_work, with_leaves
 
-__all__ = ["DistinctPhotos", "Tally"]
+__all__ = ["DistinctPhotos", "LeastSure", "Tally"]
 
 MOST: Final = 20_000
 _HIGHEST: Final = "g"
@@ -40,6 +41,8 @@ _EXAMPLES: Final = 5
 _SAMPLE: Final = 48
 _SAMPLE_FAILED: Final = 8
 _LONGEST_URI: Final = 64
+_MOST_LABELS: Final = 12
+_EACH: Final = 6
 
 
 class DistinctPhotos:
@@ -75,6 +78,67 @@ class DistinctPhotos:
         return answers_of((label for label, _ in self._kept.values()), [sure for _, sure in self._kept.values()])
 
 
+class LeastSure:
+    """Counts the rows to review by label, and keeps of each label those that the model is least sure of.
+
+    Memory grows with the labels, not with the rows.
+
+    Attributes:
+        counts: label → rows.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._kept: defaultdict[str, list[tuple[float, int, str]]] = defaultdict(list)
+
+    def add(self, part: pa.Table, first: int) -> None:
+        """Take in the results of a chunk, whose first row has this number in the catalogue, from 0."""
+        doubtful = pc.equal(part.column("status"), Status.REVIEW)
+        numbers = (pc.indices_nonzero(doubtful).to_numpy() + first).tolist()
+        found = part.filter(doubtful)
+        reasons = found.column("reason").to_pylist() if "reason" in found.column_names else [None] * len(numbers)
+        columns = (found.column(name).to_pylist() for name in ("label", "confidence"))
+        for number, reason, label, confidence in zip(numbers, reasons, *columns, strict=True):
+            if label is not None:
+                self.counts[label] += 1
+                self._keep(label, (-1.0 if math.isnan(confidence) else confidence, number, reason or ""))
+
+    def _keep(self, label: str, row: tuple[float, int, str]) -> None:
+        kept = self._kept[label]
+        kept.append(row)
+        if len(kept) > 4 * _EACH:
+            kept.sort()
+            del kept[_EACH:]
+
+    def shown(self, job: Job) -> dict[str, tuple[SampleRow, ...]]:
+        """Six rows at most of each of the twelve labels with most rows to review; the least sure first."""
+        rows = {label: sorted(self._kept[label])[:_EACH] for label, _ in self.counts.most_common(_MOST_LABELS)}
+        images = _images_at(job, [number for kept in rows.values() for _, number, _ in kept])
+        return {
+            label: tuple(
+                _doubtful_row(label, confidence, reason, images[number]) for confidence, number, reason in kept
+            )
+            for label, kept in rows.items()
+        }
+
+
+def _images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
+    """Number of a row, from 0 → its image cell; each chunk is read once."""
+    chunks: defaultdict[int, list[int]] = defaultdict(list)
+    for number in numbers:
+        chunks[number // job.spec.chunk_rows].append(number)
+    found: dict[int, str | None] = {}
+    for chunk, wanted in chunks.items():
+        images = images_of(job, job.chunk_table(chunk, [job.spec.image_column]))
+        found |= {number: images[number % job.spec.chunk_rows] for number in wanted}
+    return found
+
+
+def _doubtful_row(label: str, confidence: float, reason: str, image: str | None) -> SampleRow:
+    why = ReviewReason(reason) if reason else None
+    return SampleRow(image, Status.REVIEW, label, max(0.0, confidence), None, why)
+
+
 @dataclass
 class Tally:
     """Counts over a job's parts, a part at a time; memory does not grow with the rows.
@@ -83,6 +147,7 @@ class Tally:
         sample: rows that did not fail, each as likely as any other.
         failed_sample: the first failed rows.
         distinct: distinct photos, to measure drift by.
+        least_sure: rows to review.
     """
 
     rows: int = 0
@@ -102,6 +167,7 @@ class Tally:
     busy_s: float = 0.0
     photos: Counter[str] = field(default_factory=Counter)
     distinct: DistinctPhotos = field(default_factory=DistinctPhotos)
+    least_sure: LeastSure = field(default_factory=LeastSure)
     _readable: int = 0
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
 
@@ -118,6 +184,7 @@ class Tally:
         confidence = part.column("confidence").drop_null().to_numpy()
         self.histogram += confidence_histogram(confidence)
         self.distinct.add(part)
+        self.least_sure.add(part, self.rows)
         faults = zip(part.column("error").to_pylist(), part.column("error_message").to_pylist(), strict=True)
         for number, (kind, message) in enumerate(faults):
             if kind is None:
@@ -159,6 +226,7 @@ class Tally:
             model=job.model,
             by_label=dict(self.by_label.most_common()),
             by_level=dict(sorted(self.by_level.items())),
+            review_by_label=dict(self.least_sure.counts.most_common()),
             confidence_histogram=tuple(self.histogram.tolist()),
             review_reasons={reason: self.reasons[reason] for reason in ReviewReason if self.reasons[reason]},
             groups=groups,

@@ -1,9 +1,9 @@
 """Merges a job's parts into what people get: the result in the catalogue's order, the doubtful rows, the products."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from worker.merging.output import Write, open_writer
 from worker.merging.review_list import ReviewList
 from worker.products.by_group import DisagreeingProduct, Disagreements, product_names, write_by_group
 from worker.products.vote import ProductStore
-from worker.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts
+from worker.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
 from worker.results import SEVERITY, WORST, Status, result_schema
 from worker.scratch import scratch_database
 from worker.tally import Tally
@@ -49,12 +49,14 @@ class Merged:
         tally: of the rows.
         groups: of the products; None if no group column was named.
         disagreeing: some products to look at.
+        doubtful: label → some rows to review.
         questions: the same of each question, if the job has named models; ``tally`` has the rows' worst status then.
     """
 
     tally: Tally
     groups: GroupCounts | None = None
     disagreeing: tuple[DisagreeingProduct, ...] = ()
+    doubtful: Mapping[str, tuple[SampleRow, ...]] = field(default_factory=dict)
     questions: tuple["Merged", ...] = ()
 
 
@@ -101,7 +103,7 @@ class _Merging:
         """What was counted; the list of doubtful rows is written."""
         self._review.write(self._folder / REVIEW_FILE)
         disagreeing = self._disagreements.shown() if self._disagreements else ()
-        return Merged(self._tally, self._groups, disagreeing)
+        return Merged(self._tally, self._groups, disagreeing, self._tally.least_sure.shown(self._question))
 
 
 def _folder_of(question: Job, folder: Path) -> Path:

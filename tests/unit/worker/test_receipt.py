@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.reference_answers import ReferenceAnswers
 from worker.receipt import Receipt, RunFigures
 from worker.results import NO_PHOTO_WORK, PART_SCHEMA, PhotoWork, part_bytes, results_of
-from worker.tally import DistinctPhotos, Tally
+from worker.tally import DistinctPhotos, LeastSure, Tally
 
 RECEIPT = {
     "job": "0123456789ab", "source": "/srv/products.csv", "output": "/srv/jobs/spring/labels.parquet",
@@ -28,7 +28,7 @@ RECEIPT = {
     "confidence_histogram": [0] * 18 + [1, 1], "left_out": {".heic": 2}, "retry": 1,
     "work": {"hosts": {"shop-7": 3}, "processes": 2, "deaths": 1, "busy_s": 1.5},
     "run": {"images": 1, "seconds": 0.5, "workers": 2, "restarts": 1}, "images_per_s": 2.0,
-    "review_reasons": {"unknown": 1},
+    "review_by_label": {"shoe": 1}, "review_reasons": {"unknown": 1},
     "photos": {
         "downloaded": 2, "unchanged": 0, "bytes": 56000, "decoded": 1, "repeated": 1, "carried": 0,
         "download_s": 0.4, "decode_s": 0.0, "inference_s": 0.1,
@@ -90,12 +90,18 @@ def test_the_format_on_disk_is_this_one() -> None:
 
 def test_a_receipt_from_before_there_were_precisions_still_loads() -> None:
     older = json.loads(RECEIPT_JSON)
-    del older["review_reasons"], older["photos"], older["model"]["precision"], older["model"]["all_to_review"]
+    del (
+        older["review_by_label"],
+        older["review_reasons"],
+        older["photos"],
+        older["model"]["precision"],
+        older["model"]["all_to_review"],
+    )
     del older["model"]["threshold"], older["groups"], older["groups_file"]
     del older["review_file"], older["named"], older["drift"]
     receipt = Receipt.model_validate_json(json.dumps(older))
     assert (receipt.review_reasons, receipt.model.precision) == ({}, None)
-    assert (receipt.groups, receipt.review_file) == (None, None)
+    assert (receipt.groups, receipt.review_file, receipt.review_by_label) == (None, None, {})
     assert (receipt.named, receipt.drift) == (None, None)
 
 
@@ -122,6 +128,32 @@ def test_the_reasons_for_review_are_counted(make_job, catalogue) -> None:
     receipt = tally.receipt(make_job(catalogue), "out.csv", figures)
     assert receipt.by_status["review"] == 4
     assert receipt.review_reasons == {"threshold": 2, "unknown": 1}
+
+
+def test_rows_to_review_are_counted_by_label_and_the_least_sure_of_each_are_shown(make_job, catalogue) -> None:
+    job = make_job(catalogue, chunk_rows=10)
+    found, sure = LeastSure(), ("shoe", 0.1, "labeled", None)
+    for first in range(0, 60, 10):
+        doubtful = [("shoe" if row % 3 else "hat", row / 100, "review", None) for row in range(first, first + 8)]
+        failed = (None, None, "failed", "missing")
+        found.add(part(sure, *doubtful, failed, reasons=(None, *["unknown"] * 8, None)), first)
+    assert found.counts == {"shoe": 32, "hat": 16}
+    shown = found.shown(job)
+    assert list(shown) == ["shoe", "hat"]
+    assert [round(row.confidence or 0, 2) for row in shown["shoe"]] == [0.01, 0.02, 0.04, 0.05, 0.07, 0.1]
+    assert [row.image for row in shown["hat"][:3]] == [job.chunk_images(0)[at] for at in (1, 4, 7)]
+    assert {row.reason for row in shown["hat"]} == {"unknown"}
+
+
+def test_of_many_labels_those_with_most_rows_to_review_are_shown_and_few_rows_are_kept(make_job, catalogue) -> None:
+    found = LeastSure()
+    for number in range(30):
+        found.add(part(*[(f"label {number}", float("nan"), "review", None)] * (number + 40)), 0)
+    assert sum(found.counts.values()) == 1635
+    shown = found.shown(make_job(catalogue, chunk_rows=100))
+    assert list(shown) == [f"label {number}" for number in range(29, 17, -1)]
+    assert {len(rows) for rows in shown.values()} == {6}
+    assert {row.confidence for rows in shown.values() for row in rows} == {0.0}, "not a number is the least sure"
 
 
 def test_the_work_is_added_up_over_parts() -> None:

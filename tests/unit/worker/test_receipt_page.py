@@ -256,6 +256,32 @@ def test_pictures_and_photos_are_in_the_page_failed_ones_last(photo: Path) -> No
     assert "Some of the photos" not in text_of()
 
 
+def test_labels_are_stacked_by_what_became_of_their_rows() -> None:
+    html = receipt_page(receipt(review_by_label={"shoes": 50, "hats": 10}))
+    text = Page(html).text
+    assert "label rows share to review shoes 700 70.0% 50 hats 260 26.0% 10 no label 40 4.0%" in text
+    bars = re.findall(r'<div class="stack" style="width: ([\d.]+)%">(.*?)</div>', html, re.DOTALL)
+    assert [width for width, _ in bars] == ["37.1", "5.7"], "of the widest, which fills its cell"
+    assert re.findall(r'class="(\w+)" style="flex-grow: (\d+)', bars[0][1]) == [("labeled", "250"), ("review", "10")]
+    assert "to review" not in Page(receipt_page(receipt())).text, "an old receipt does not know"
+
+
+def test_rows_to_review_are_shown_by_label_in_few_bytes(photo: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    Image.fromarray(noise).save(photo)
+    some = [LabelledPhoto(photo, Status.REVIEW, "shoes", "review 12.3%", "not sure enough")] * 6
+    doubtful = {f"label {number}": some for number in range(12)}
+    counts = {**dict.fromkeys(doubtful, 9), NASTY: 1}
+    without, html = (receipt_page(receipt(review_by_label=counts), doubtful=of) for of in ({}, doubtful))
+    check_harmless(html)
+    assert html.count("data:image/jpeg;base64,") == 72
+    assert len(html) - len(without) < 72 * 4_500
+    text = Page(html).text
+    assert "To review · 60 Of the 12 labels with most of them, the rows that the model is least sure of." in text
+    assert "label 0 · 9 rows 12.3% not sure enough" in text
+    assert "To review" not in Page(without).text
+
+
 def test_products_are_counted_and_those_that_disagree_shown(photo: Path) -> None:
     html = receipt_page(receipt(groups=GROUPS), {}, [], [product("A-1", photo), product("A-2", photo)])
     text = Page(html).text
