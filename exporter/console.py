@@ -14,6 +14,7 @@ from rich.table import Table
 from exporter.load_tensorflow import load_tensorflow
 from models.errors import StoppedError
 from models.terminal import Console
+from pages.links import add_links
 
 if TYPE_CHECKING:
     from exporter.export import ExportResult
@@ -41,6 +42,7 @@ def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json
     try:
         with _progress() as advance:
             result = export_run(run, place, options, advance)
+        add_links(run / "report.html", {"Bundle": place / "README.md"})
     except DisprovedError as error:
         if as_json:
             print(json.dumps({"bundle": None, **error.proof.as_json()}, indent=1))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from markupsafe import escape
 
 from models.errors import ExitCode, HangtagError, InputError, JobError
+from models.text import without_file_links
 from pages.render import render
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ class _WithPage(_Made):
 
     def _repr_html_(self) -> str:
         """The page, for a notebook."""
-        return render("notebook_page.html", page=escape(self.page.read_text(encoding="utf-8")), title=str(self.page))
+        return render(
+            "notebook_page.html", page=escape(without_file_links(self.page.read_bytes()).decode()), title=str(self.page)
+        )
 
 
 class CheckReport(_WithPage):

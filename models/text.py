@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["is_name", "name_expected", "number_of", "numbered", "one_line", "printable"]
+__all__ = ["is_name", "name_expected", "number_of", "numbered", "one_line", "printable", "without_file_links"]
 
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -13,6 +13,7 @@ _UNPRINTABLE: Final = re.compile(
 _ESCAPED_BYTES: Final = range(0xDC80, 0xDD00)
 """The surrogates that stand for a path's bytes that are not UTF-8 (PEP 383)."""
 _MOST_DIGITS: Final = 18
+_FILE_LINK: Final = re.compile(rb'(<a class="file") href="[^"]*"')
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -62,3 +63,8 @@ def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
     stems = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
     digits = (stem for stem in stems if stem.isascii() and stem.isdecimal() and len(stem) <= _MOST_DIGITS)
     return sorted(int(stem) for stem in digits if f"{int(stem):0{width}d}" == stem)
+
+
+def without_file_links(page: bytes) -> bytes:
+    """A report's page whose links to files near it are plain text, for a place where those files do not lie."""
+    return _FILE_LINK.sub(rb"\1", page)

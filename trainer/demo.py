@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import shlex
 import shutil
 import sys
@@ -26,6 +25,7 @@ from models.storage.storage import FolderStorage
 from models.terminal import Console
 from models.whole_file import replace_file
 from pages.contact_sheet import draw_contact_sheet
+from pages.links import add_links, near
 from pages.render import render
 from pages.tiles import LabelledPhoto, data_uri, failed_last
 from trainer.check.screen import check_and_show
@@ -34,7 +34,7 @@ from trainer.request import Arch, TableOptions, TrainRequest
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress
 from worker.finish import PAGE_FILE, RESULT_FILE, sheet_photo
-from worker.job import Job, JobOptions
+from worker.job import QUESTIONS, Job, JobOptions
 from worker.jobs import Jobs
 from worker.label import earlier_job
 from worker.receipt import REVIEW_FILE, SampleRow
@@ -46,7 +46,7 @@ __all__ = ["command", "run_demo"]
 NEW_PHOTOS: Final = 300
 IMAGE_SIZE: Final = 64
 COLOUR_SIZE: Final = 32
-EPOCHS: Final = 25
+EPOCHS: Final = 20
 SHEET_PHOTOS: Final = 48
 SHEET_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"
@@ -55,10 +55,10 @@ _MARKER: Final = ".hangtag-demo"
 def run_demo(
     out: Path, photos: int, seed: int, *, queued: bool, new_photos: int = NEW_PHOTOS, epochs: int = EPOCHS
 ) -> None:
-    """Draw photos, train two models, export them, label photos they have never seen in one pass, and leave a page.
+    """Draw photos, train two models, export them, label photos they have never seen in one pass, and leave pages.
 
-    One model says what a photo shows, the other which colour that is. The truth is in ``products.csv`` and
-    ``new-products.csv``.
+    One model says what a photo shows, the other which colour that is; only the first is tried in int8. The truth
+    is in ``products.csv`` and ``new-products.csv``.
 
     ``photos`` are drawn for training, ``new_photos`` for labelling: with ``queued`` by Celery workers fed from a
     private Redis, else in this command's own processes. InputError where ``out`` holds what no demo made.
@@ -80,8 +80,9 @@ def run_demo(
     _train(replace(colours, table=TableOptions(label_column="colour")))
     console.rule("5. Export and prove")
     bundles = {name: out / "bundles" / name for name in runs}
+    thorough = {"category": ExportOptions(int8=True, effort=BRIEF)}
     for name, run in runs.items():
-        export_and_show(run, bundles[name], ExportOptions(int8=True, effort=BRIEF), as_json=False)
+        export_and_show(run, bundles[name], thorough.get(name, ExportOptions()), as_json=False)
     console.rule("6. Label photos they have never seen, both in one pass")
     if queued:
         job, output = _label_on_a_queue(console, out, bundles)
@@ -94,28 +95,65 @@ def run_demo(
     sheet, page = out / "contact_sheet.png", out / "index.html"
     draw_contact_sheet(shown, sheet)
     matrices = {f"{name}: truth against guess": run / "confusion_matrix.png" for name, run in runs.items()}
-    links = {
-        "What was wrong with the labelled photos": out / "check" / "check.html",
-        **{f"How good the model of {name} is": run / "report.html" for name, run in runs.items()},
-        "The receipt: what was labelled, and what is promised": Path(job.storage.place) / PAGE_FILE,
-    }
-    replace_file(page, demo_page(links, out, matrices, shown).encode())
+    called = f"new-photos --jobs {shlex.quote(str(out / 'jobs'))}" if queued else shlex.quote(str(output))
+    review = f"{command()} review {called}"
+    replace_file(page, demo_page(page, _steps(out, job, output), review, matrices, shown).encode())
+    _link_pages(page, runs, bundles, Path(job.storage.place))
     console.rule("Look at")
     console.print(f"  {page}\n  {sheet}\n  {output}", highlight=False, markup=False)
-    called = f"new-photos --jobs {shlex.quote(str(out / 'jobs'))}" if queued else shlex.quote(str(output))
-    console.say(f"Review the doubtful rows in your browser with: {command()} review {called}")
+    console.say(f"Review the doubtful rows in your browser with: {review}")
 
 
 def demo_page(
-    links: Mapping[str, Path], root: Path, pictures: Mapping[str, Path], photos: Sequence[LabelledPhoto]
+    page: Path,
+    steps: Mapping[str, Mapping[str, Path]],
+    review: str,
+    pictures: Mapping[str, Path],
+    photos: Sequence[LabelledPhoto],
 ) -> str:
-    """The page to begin with: links to the others, some labelled photos, and pictures (what it shows → a PNG)."""
+    """The page to begin with, an index of the others: it links to what is there.
+
+    ``steps``: step → words → a file; ``review``: the command; ``pictures``: what it shows → a PNG.
+    """
     return render(
         "demo.html",
-        links={words: os.path.relpath(path, root) for words, path in links.items()},
+        steps={step: near(page, files) for step, files in steps.items()},
+        review=review,
         pictures={words: data_uri(path.read_bytes(), "png") for words, path in pictures.items()},
         photos=failed_last(photos),
     )
+
+
+def _steps(out: Path, job: Job, output: Path) -> dict[str, dict[str, Path]]:
+    names = [question.name for question in job.questions]
+    return {
+        "Photos": {
+            "Labelled photos": out / "photos",
+            "what they show (CSV)": out / "products.csv",
+            "new photos": out / "new-photos",
+            "what those show (CSV)": out / "new-products.csv",
+        },
+        "Check": {"What was wrong with the labelled photos": out / "check" / "check.html"},
+        "Train": {f"How good the model of {name} is": out / "runs" / name / "report.html" for name in names},
+        "Export": {f"The card of the bundle of {name}": out / "bundles" / name / "README.md" for name in names},
+        "Label": {
+            "The receipt: what was labelled, and what is promised": Path(job.storage.place) / PAGE_FILE,
+            **{f"of {question.name}": Path(question.storage.place) / PAGE_FILE for question in job.questions},
+            "the result": output,
+            "contact sheet": out / "contact_sheet.png",
+        },
+    }
+
+
+def _link_pages(index: Path, runs: Mapping[str, Path], bundles: Mapping[str, Path], job: Path) -> None:
+    """Link the pages to each other, now that all of them are there."""
+    out = index.parent
+    reports = {f"Model of {name}": run / "report.html" for name, run in runs.items()}
+    pages = {"Index": index, "Check": out / "check" / "check.html", **reports, "Receipt": job / PAGE_FILE}
+    for name, page in [*pages.items(), *((name, job / QUESTIONS / name / PAGE_FILE) for name in runs)]:
+        others = {words: other for words, other in pages.items() if words != name}
+        card = {"Bundle": bundles[page.parent.name] / "README.md"} if page in reports.values() else {}
+        add_links(page, others | card)
 
 
 def _train(request: TrainRequest) -> None:

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
+from models.text import without_file_links
 from pages.render import render
 
 __all__ = ["REVIEWER_COOKIE", "page", "reviewer_of", "stored_page"]
@@ -43,7 +44,8 @@ def page(request: Request, template: str, **values: object) -> str:
 def stored_page(html: bytes) -> HTMLResponse:
     """A whole page that was stored, such as a report: it may run nothing and load nothing, from here or elsewhere."""
     return HTMLResponse(
-        _SCRIPT.sub(b"", html), headers={"content-security-policy": _STORED_CSP, "cache-control": "no-store"}
+        _SCRIPT.sub(b"", without_file_links(html)),
+        headers={"content-security-policy": _STORED_CSP, "cache-control": "no-store"},
     )
 
 

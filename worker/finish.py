@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import HangtagError, JobError
-from models.storage.storage import open_storage
+from models.registry.publish import TRAINING
+from models.storage.storage import FolderStorage, open_storage
+from pages.links import near
 from pages.tiles import LabelledPhoto
 from worker.earlier.results import forget_local_cache
 from worker.job import QUESTIONS, Job, Retry
@@ -20,7 +22,16 @@ from worker.merging.merge import Merged, merge_job, upload_lists
 from worker.model import check_promise
 from worker.places import scheme_of
 from worker.products.by_group import DisagreeingProduct
-from worker.receipt import RECEIPT_FILE, JobReceipt, Receipt, RunFigures, SampleRow, job_receipt
+from worker.receipt import (
+    GROUPS_FILE,
+    RECEIPT_FILE,
+    REVIEW_FILE,
+    JobReceipt,
+    Receipt,
+    RunFigures,
+    SampleRow,
+    job_receipt,
+)
 from worker.receipt_page import ProductPhotos, brought, questions_page, receipt_page
 from worker.results import Status, latest_parts, part_key, read_work
 from worker.scratch import scratch_folder
@@ -77,7 +88,7 @@ def end_job(job: Job, output: str, run: RunFigures, merged: Merged, retry: int) 
     named = {question.name: receipt for question, receipt in zip(job.questions, receipts, strict=True)}
     whole = merged.tally.questions_receipt(job, output, run, retry, named)
     links = {name: f"{QUESTIONS}/{name}/{PAGE_FILE}" for name in named}
-    _write_receipt(job, questions_page(whole, links), whole)
+    _write_receipt(job, questions_page(whole, links, _links(job, whole)), whole)
     return whole
 
 
@@ -113,17 +124,21 @@ def _pages(job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged]) -> l
 
     Without photos if drawing them has killed a process before, which a photo changed since may do.
     """
-    marker, names = job.storage.scratch / _DRAWING, [question.name for question in job.questions]
+    marker = job.storage.scratch / _DRAWING
     if marker.exists():
         marker.unlink(missing_ok=True)
-        return [receipt_page(receipt, question=name) for receipt, name in zip(receipts, names, strict=True)]
+        return [
+            receipt_page(receipt, question=question.name, links=_links(question, receipt))
+            for receipt, question in zip(receipts, job.questions, strict=True)
+        ]
     marker.touch()
     signal.setitimer(signal.ITIMER_REAL, _DRAWING_S)  # by default the process ends, with the marker left
     try:
         shown = [row for merged in merges for row in _shown(merged)]
         photos = brought(job, (row.image for row in shown if row.status is not Status.FAILED))
         return [
-            _page(receipt, merged, photos, name) for receipt, merged, name in zip(receipts, merges, names, strict=True)
+            _page(receipt, merged, photos, question)
+            for receipt, merged, question in zip(receipts, merges, job.questions, strict=True)
         ]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -136,11 +151,29 @@ def _shown(merged: Merged) -> Iterator[SampleRow]:
         yield from rows
 
 
-def _page(receipt: Receipt, merged: Merged, photos: Mapping[str, bytes], question: str) -> str:
+def _page(receipt: Receipt, merged: Merged, photos: Mapping[str, bytes], question: Job) -> str:
     products = [_product_photos(product, photos) for product in merged.disagreeing]
     rows = [sheet_photo(row, photos) for row in (*merged.tally.sample, *merged.tally.failed_sample)]
     doubtful = {label: [sheet_photo(row, photos) for row in some] for label, some in merged.doubtful.items()}
-    return receipt_page(receipt, {}, rows, products, question, doubtful)
+    links = _links(question, receipt)
+    return receipt_page(receipt, {}, rows, products, question.name, doubtful, links)
+
+
+def _links(job: Job, receipt: JobReceipt) -> dict[str, str]:
+    """Words → an address near the page of a job in a folder; none from a bucket, whose pages are seen elsewhere."""
+    if not isinstance(job.storage, FolderStorage):
+        return {}
+    page, wanted = Path(job.storage.place) / PAGE_FILE, {"Result": Path(receipt.output)}
+    if isinstance(receipt, Receipt):
+        model = Path(receipt.model.path)
+        wanted |= {
+            "Rows to review": page.with_name(REVIEW_FILE),
+            "Products": page.with_name(GROUPS_FILE),
+            "Model": model / "README.md",
+            "Its training": model.parent / TRAINING / model.name / "report.html",
+        }
+    whole = {"All questions": f"../../{PAGE_FILE}"} if job.name else {}
+    return whole | near(page, wanted)
 
 
 def _product_photos(found: DisagreeingProduct, photos: Mapping[str, bytes]) -> ProductPhotos:

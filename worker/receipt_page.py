@@ -52,6 +52,7 @@ def receipt_page(
     products: Sequence[ProductPhotos] = (),
     question: str = "",
     doubtful: Mapping[str, Sequence[LabelledPhoto]] = MappingProxyType({}),
+    links: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """A page with all that is in a receipt.
 
@@ -62,6 +63,7 @@ def receipt_page(
         products: some of the products whose photos disagree.
         question: whose receipt it is, if the job has named models.
         doubtful: label → some rows to review, the least sure first.
+        links: words → an address near the page.
     """
     return render(
         "receipt.html",
@@ -77,10 +79,13 @@ def receipt_page(
         products=products,
         question=question,
         doubtful=doubtful,
+        links=links,
     )
 
 
-def questions_page(receipt: QuestionsReceipt, pages: Mapping[str, str]) -> str:
+def questions_page(
+    receipt: QuestionsReceipt, pages: Mapping[str, str], links: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """A page with the receipt of a job with named models; ``pages``: question → where its page is."""
     return render(
         "questions.html",
@@ -89,6 +94,7 @@ def questions_page(receipt: QuestionsReceipt, pages: Mapping[str, str]) -> str:
         faults=FAULTS,
         photo_work=photos_text(receipt.photos),
         pages=pages,
+        links=links,
     )
 
 

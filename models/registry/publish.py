@@ -11,7 +11,7 @@ from typing import Final
 from models.bundle import Bundle, keep_bundle
 from models.registry.state import State
 from models.storage.storage import Storage
-from models.text import numbered
+from models.text import numbered, without_file_links
 
 __all__ = ["REPORT_FILES", "TRAINING", "claim_number", "copy_version", "remove_deleted", "report_files"]
 
@@ -59,7 +59,8 @@ def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mappi
     """
     keep_bundle(storage.child(str(version)), bundle)
     for file, path in training.items():
-        storage.commit(f"{TRAINING}/{version}/{file}", path.read_bytes())
+        data = path.read_bytes()
+        storage.commit(f"{TRAINING}/{version}/{file}", without_file_links(data) if file == "report.html" else data)
 
 
 def report_files(run: Path) -> dict[str, Path]:

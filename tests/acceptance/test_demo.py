@@ -1,7 +1,9 @@
 """``hangtag demo``, small: the whole path, here and on a queue, ends with a picture and a page."""
 
 import csv
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 import pytest
@@ -27,9 +29,24 @@ def test_the_demo_ends_with_a_picture_a_page_and_how_to_review(
     assert (out / "labels.parquet").is_file()
     last = one_line(capsys.readouterr().out)[-200:].replace(" ", "")
     assert last.endswith(f"hangtagreview{out / 'labels.parquet'}")
-    for place in ("check/check.html", "runs/colour/report.html", "labels.parquet.job/receipt.html"):
-        assert f'href="{place}"' in page
-        assert (out / place).is_file()
+    assert f"review {out / 'labels.parquet'}" in page
+    places = [
+        "check/check.html",
+        "runs/colour/report.html",
+        "labels.parquet.job/receipt.html",
+        "bundles/colour/README.md",
+    ]
+    assert [place for place in places if f'href="{place}"' not in page] == []
+    assert 'href="../../bundles/category/README.md"' in (out / "runs/category/report.html").read_text()
+    moved = out.rename(tmp_path / "moved")
+    dead = [
+        (page.relative_to(moved), link)
+        for page in moved.rglob("*.html")
+        for link in re.findall(r'<a (?:class="file" )?href="([^"#]+)"', page.read_text())
+        if not (page.parent / unquote(link)).exists()
+    ]
+    assert dead == []
+    out = moved
     rows = pq.read_table(out / "labels.parquet")
     with (out / "new-products.csv").open(newline="") as file:
         truth = list(csv.DictReader(file))

@@ -1,9 +1,10 @@
 """What a check found, as one page to look at."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -46,8 +47,10 @@ _Tile = tuple[int, str, list[Any]]
 """The place of a photo, a title (its class if there is none), and some lines."""
 
 
-def check_page(checkup: Checkup) -> str:
+def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})) -> str:
     """A page with all that was found, and photos of it; about three megabytes at most.
+
+    ``links``: words → an address beside the page.
 
     Usable photos are opened; one that is gone is a tile without a picture. Faulty ones are not: decoding one may crash.
     """
@@ -68,6 +71,7 @@ def check_page(checkup: Checkup) -> str:
     return render(
         "check.html",
         checkup=checkup,
+        links=links,
         photo=photo,
         folder=checkup.dataset.source.name,
         images=len(photos) + len(checkup.scanned.faulty),

@@ -17,6 +17,7 @@ from models.process import default_cache
 from models.terminal import Console, RateColumn
 from models.text import number_of
 from models.whole_file import replace_file
+from pages.links import near
 from trainer.check.check_reports import (
     MEANINGS,
     check_summary,
@@ -62,7 +63,8 @@ def check_and_show(
     summary = check_summary(checkup, data, time.monotonic() - started)
     write_check_csv(out / "check.csv", checkup)
     replace_file(out / "check.json", json_of(summary).encode())
-    replace_file(out / "check.html", check_page(checkup).encode())
+    links = near(out / "check.html", {"Every image (CSV)": out / "check.csv", "All figures (JSON)": out / "check.json"})
+    replace_file(out / "check.html", check_page(checkup, links).encode())
     if as_json:
         print(json_of(summary))
     else:

@@ -1,7 +1,8 @@
 """The report of a training, as one page."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -41,8 +42,12 @@ _Values = dict[str, object]
 """The template's values for one section."""
 
 
-def report_page(material: ReportMaterial) -> str:
+def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProxyType({})) -> str:
     """The page of a training, with its figures and some photos; at least one epoch was completed.
+
+    Args:
+        material: of the training.
+        links: words → an address beside the page.
 
     Returns:
         HTML of about two megabytes at most, however many classes there are.
@@ -52,6 +57,7 @@ def report_page(material: ReportMaterial) -> str:
     return render(
         "training.html",
         material=material,
+        links=links,
         ece_before=ece_before,
         thresholds=_thresholds(material),
         away=distances_text(away.of(material.split) or {}) if (away := material.evaluation.distances) else "",

@@ -16,6 +16,7 @@ from models.photo import evenly, read_photo
 from models.process import usable_cores
 from models.statistics.thresholds import HeldOutLogits
 from models.whole_file import replace_file
+from pages.links import near
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import (
     CalibratedPredictions,
@@ -86,8 +87,16 @@ def write_report(
     plot_confusion(matrix, args.classes, f"{args.name}: {material.split}", run.path / "confusion_matrix.png")
     plot_history(history, material.best, run.path / "results.png")
     advance("Writing the report", 3, _PARTS)
-    replace_file(run.report, report_page(material).encode())
     replace_file(run.model_card, model_card(material).encode())
+    links = {
+        "Model card": run.model_card,
+        "Predictions": run.predictions,
+        "Label errors": run.label_issues,
+        "Classes": run.path / "classes.csv",
+        "Splits": run.splits,
+        "Figures (JSON)": run.evaluation,
+    }
+    replace_file(run.report, report_page(material, near(run.report, links)).encode())
     return evaluation
 
 

@@ -122,7 +122,7 @@ def test_a_job_that_cannot_be_read_is_named_and_hides_no_other(client, id, tmp_p
 def test_a_finished_jobs_page_shows_its_receipt_and_what_failed(client, id):
     text = page_text(client, f"/jobs/{id}")
     assert "missing" in text
-    assert "there is no photo there" in text
+    assert "There is no photo there." in text
     assert '<td class="photo"><span>missing</span></td>' in text, "and is not asked for"
     assert EVIL not in text
     assert "&lt;img src=x onerror=alert(1)&gt;.jpg" in text

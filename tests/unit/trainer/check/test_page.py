@@ -116,7 +116,7 @@ def test_every_issue_is_linked_to_its_section_those_first_that_matter_most(shop,
     sections = [attributes["id"] for tag, attributes in page.elements if tag == "section" and "id" in attributes]
     found = [issue for issue in MEANINGS if shop.count(issue)]
     assert sections == found
-    assert links == [f"#{issue}" for issue in found]
+    assert [link for link in links if link.startswith("#")] == [f"#{issue}" for issue in found]
     absent = re.findall(r"Looked for and not found: ([^.]+)\.", page.text)[0]
     assert len(absent.split(", ")) == len(MEANINGS) - len(found)
 
