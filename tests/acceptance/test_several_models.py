@@ -123,6 +123,9 @@ def test_answers_to_each_question_are_applied_without_a_file_of_all(tmp_path: Pa
     done = run_hangtag("corrections", "apply", output, "--file", said, "--json")
     same = sum(one["colour_sha256"] == row["colour_sha256"] for one in rows)
     assert json.loads(done.stdout)["changed"] == same, done.stderr
+    table = run_hangtag("corrections", "apply", output, "--file", said).stdout
+    assert " labels " in table
+    assert "rows to review, nobody has spoken yet" in table
     with (tmp_path / "labels.corrected.csv").open(newline="") as file:
         assert next(row for row in csv.DictReader(file) if row["colour_reviewed_by"])["colour_label"] == other
 
