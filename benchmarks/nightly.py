@@ -32,6 +32,7 @@ from material import (
 WORKERS = 2
 PHOTOS = "photos"
 FLOAT_TOLERANCE = 1e-5
+FLOATS = {"confidence", "confidence_2", "unknown", "top_k"}
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _compare(nightly: Run, full: Run) -> None:
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    exact = all(one[name] == other[name] for name in one if name not in {"confidence", "top_k"})
+    exact = all(one[name] == other[name] for name in one if name not in FLOATS)
     return exact and all(
         label == expected and abs(share - sure) < FLOAT_TOLERANCE
         for (label, share), (expected, sure) in zip(_shares(one), _shares(other), strict=True)

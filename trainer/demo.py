@@ -1,7 +1,5 @@
 """``hangtag demo``: the whole path, on a catalogue that Hangtag draws itself."""
 
-import csv
-import io
 import shlex
 import shutil
 import sys
@@ -37,7 +35,7 @@ from worker.finish import PAGE_FILE, RESULT_FILE, sheet_photo
 from worker.job import QUESTIONS, Job, JobOptions
 from worker.jobs import Jobs
 from worker.label import earlier_job
-from worker.receipt import REVIEW_FILE, SampleRow
+from worker.receipt import SampleRow
 from worker.request import LabelRequest
 from worker.results import Status
 
@@ -216,16 +214,8 @@ def _draw(console: Console, folder: Path, table: Path, count: int, seed: int) ->
 
 
 def _sheet_photos(job: Job, labels: Path, root: Path) -> list[LabelledPhoto]:
-    """Evenly spread rows of a result, and some failed ones at the end.
-
-    Why rows go to review is in each question's ``review.csv``.
-    """
+    """Evenly spread rows of a result, and some failed ones at the end."""
     names = [question.name for question in job.questions]
-    reasons: dict[str, ReviewReason] = {}
-    for question in job.questions:
-        text = question.storage.read(REVIEW_FILE).decode() if question.storage.exists(REVIEW_FILE) else ""
-        listed = csv.DictReader(io.StringIO(text, newline=""))
-        reasons |= {row["image"]: ReviewReason(row[f"{question.name}_reason"]) for row in listed}
     rows = pq.read_table(labels).to_pylist()
     failed = [row for row in rows if row["status"] == Status.FAILED][:SHEET_FAILED]
     others = [row for row in rows if row["status"] != Status.FAILED]
@@ -238,7 +228,7 @@ def _sheet_photos(job: Job, labels: Path, root: Path) -> list[LabelledPhoto]:
             label=", ".join(filter(None, (row[f"{name}_label"] for name in names))),
             confidence=min((row[f"{name}_confidence"] or 0.0 for name in names), default=0.0),
             error=next(filter(None, (row[f"{name}_error"] for name in names)), None),
-            reason=reasons.get(row["image"]),
+            reason=next((ReviewReason(why) for name in names if (why := row[f"{name}_reason"])), None),
         )
         for row in [*spread, *failed]
     )

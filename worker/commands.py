@@ -48,7 +48,11 @@ def label_command(
         typer.Option(help="An earlier result of hangtag label: rows whose photo it knows are taken from there."),
     ] = None,
     excel_safe: Annotated[
-        bool, typer.Option("--excel-safe", help="Keep every cell of a .csv result from starting a spreadsheet formula.")
+        bool,
+        typer.Option(
+            "--excel-safe",
+            help="Write a .csv result for spreadsheets: no cell starts a formula, and a byte order mark says UTF-8.",
+        ),
     ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw an earlier run's work away and start again.")

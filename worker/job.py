@@ -196,7 +196,8 @@ class JobOptions(_Record):
         group_column: says which rows are photos of one product.
         allow_hosts: ``HOST:PORT`` of hosts from which photos may be fetched though their addresses are not public.
         download_timeout_s: seconds that one photo's download may take, tries and waits included.
-        excel_safe: whether no cell of a CSV result may start a spreadsheet formula, not even one of the catalogue's.
+        excel_safe: whether a CSV result is for spreadsheets: no cell starts a formula, not even one of the catalogue's,
+            and it has a byte order mark, as ``review.csv`` then.
         threshold: the confidence that was asked for in place of a promised precision.
     """
 

@@ -77,7 +77,7 @@ def label(
     begun = None if request.restart else open_job(FolderStorage(folder))
     models = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
     trees = [one.name for one in models if one.pin.taxonomy]
-    catalogue = request.catalogue(request.output.suffix.lower(), trees=trees)
+    catalogue = request.catalogue(request.output.suffix.lower(), trees=trees, begun=begun is not None)
     if catalogue.column_words:
         say(catalogue.column_words)
     _check_places(request, folder)

@@ -71,11 +71,18 @@ class JobRequest:
         return self.model
 
     def catalogue(
-        self, ending: str, *, trees: Collection[str] = (), confined: bool = False, given: Catalogue | None = None
+        self,
+        ending: str,
+        *,
+        trees: Collection[str] = (),
+        confined: bool = False,
+        given: Catalogue | None = None,
+        begun: bool = False,
     ) -> Catalogue:
         """Open the source, or take the ``given`` rows, as a result with this ending can hold them.
 
-        ``trees``: names of the questions whose models have a tree of labels, and so add more columns.
+        ``trees``: names of the questions whose models have a tree of labels, and so add more columns. ``begun``: there
+        is a job already, perhaps of an earlier version, which added fewer columns.
 
         Raises:
             InputError: the source or an option cannot be used.
@@ -93,7 +100,8 @@ class JobRequest:
         catalogue.check_column(options.group_column, "--group-column")
         for name in self.models:
             own = options.of_question(name)
-            check_no_clash(catalogue.schema.names, own.prefix, tree=name in trees)
+            if not begun:
+                check_no_clash(catalogue.schema.names, own.prefix, tree=name in trees)
             check_group_column(catalogue.schema, own.group_column, own.prefix)
             check_review_columns(catalogue.image_column, own)
         if isinstance(self.model, Mapping):

@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -38,6 +38,7 @@ __all__ = [
     "photos_text",
     "read_part",
     "read_work",
+    "result_columns",
     "result_schema",
     "results_of",
     "results_table",
@@ -50,6 +51,11 @@ RESULT_SCHEMA: Final = pa.schema(
         ("label", pa.string()),
         ("confidence", pa.float32()),
         ("status", pa.string()),
+        ("reason", pa.string()),
+        ("accepted_label", pa.string()),
+        ("label_2", pa.string()),
+        ("confidence_2", pa.float32()),
+        ("unknown", pa.float32()),
         ("error", pa.string()),
         ("error_message", pa.string()),
         ("top_k", pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.float32())]))),
@@ -57,10 +63,14 @@ RESULT_SCHEMA: Final = pa.schema(
         ("model", pa.string()),
     ]
 )
+_DERIVED: Final = ("accepted_label", "label_2", "confidence_2")
+"""Columns of the result that follow from others."""
 _TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess", pa.string()))
-PART_SCHEMA: Final = pa.schema([*RESULT_SCHEMA, ("reason", pa.string()), ("etag", pa.string()), *_TREE_FIELDS])
-"""Columns of a part that the result lacks: why a row went to review, and the host's ETag of the photo's bytes; and what
-the result has where the model has a tree of labels."""
+PART_SCHEMA: Final = pa.schema(
+    [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *_TREE_FIELDS]
+)
+"""Columns of a part: those of the result that do not follow from others, with a tree of labels or without, and the
+host's ETag of the photo's bytes."""
 WORST: Final = "status"
 """The result's column, of a job with named models, that says the worst status of each row."""
 _LONGEST_MESSAGE: Final = 2000
@@ -98,6 +108,7 @@ class RowResult:
     etag: str | None = None
     label_level: int | None = None
     leaf_guess: str | None = None
+    unknown: float | None = None
 
 
 def result_schema(*, tree: bool) -> pa.Schema:
@@ -108,8 +119,8 @@ def result_schema(*, tree: bool) -> pa.Schema:
 def labeled_row(said: Prediction, sha256: str, model: str) -> RowResult:
     """The result of a photo that the model has seen."""
     status = Status.REVIEW if said.review else Status.LABELED
-    row = RowResult(said.label, said.confidence, status, None, None, said.top_k, sha256, model, said.reason)
-    return row if said.leaf_guess is None else replace(row, label_level=said.label_level, leaf_guess=said.leaf_guess)
+    cells = (said.label, said.confidence, status, None, None, said.top_k, sha256, model, said.reason)
+    return RowResult(*cells, None, said.label_level, said.leaf_guess, said.unknown)
 
 
 def failed_row(error: ImageError, sha256: str | None, model: str) -> RowResult:
@@ -146,7 +157,7 @@ def results_table(rows: Sequence[RowResult]) -> pa.Table:
 
 
 def results_of(table: pa.Table) -> list[RowResult]:
-    """The inverse of :func:`results_table`; old parts have no reasons or ETags, and no levels."""
+    """The inverse of :func:`results_table`; old parts have no reasons, ETags, levels or unknown scores."""
     names = [name for name in PART_SCHEMA.names if name in table.column_names]
     results = []
     for row in table.select(names).to_pylist():
@@ -155,6 +166,19 @@ def results_of(table: pa.Table) -> list[RowResult]:
         reason = ReviewReason(row["reason"]) if row.get("reason") else None
         results.append(RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k, "reason": reason}))
     return results
+
+
+def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray]:
+    """Columns of the result, from those of a part; what an old part lacks is null."""
+    second = pc.list_element(pc.list_slice(part.column("top_k"), 1, 2, return_fixed_size_list=True), 0)
+    labeled = pc.equal(part.column("status"), Status.LABELED)
+    derived = {
+        "accepted_label": pc.if_else(labeled, part.column("label"), pa.scalar(None, pa.string())),
+        "label_2": pc.struct_field(second, "label"),
+        "confidence_2": pc.struct_field(second, "confidence"),
+    }
+    known = derived | dict(zip(part.column_names, part.columns, strict=True))
+    return [known[name] if name in known else pa.nulls(len(part), PART_SCHEMA.field(name).type) for name in names]
 
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
@@ -279,11 +303,13 @@ def read_part(
         JobError: it is damaged, another job's (then it is removed), or has another number of rows.
     """
     data = storage.read(key)
-    if question:
-        columns = columns or PART_SCHEMA.names
     try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        if question and not columns:  # old parts have fewer
+            held = set(file.schema_arrow.names)
+            columns = [name for name in PART_SCHEMA.names if _in_part(question, name) in held]
         wanted = [_in_part(question, column) for column in columns] if columns else None
-        table = pq.ParquetFile(io.BytesIO(data)).read(wanted, use_threads=False)  # so small that threads cost more
+        table = file.read(wanted, use_threads=False)  # so small that threads cost more
         table = table.select(wanted or table.column_names)
     except (pa.ArrowException, OSError, KeyError) as error:
         msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."

@@ -243,10 +243,10 @@ def test_products_get_a_vote_and_doubtful_rows_a_list(tmp_path: Path, shop: Path
     votes = pq.read_table(folder / "by_group.parquet")
     assert votes.column("sku").to_pylist() == [f"SKU-{number}" for number in range(8)]
     assert votes.column("photos").to_pylist() == [4] * 8
-    with output.open(newline="") as file:
+    with output.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert {(row["'=note"], row["sku"][:4]) for row in rows} == {("'@home", "SKU-")}
-    with (folder / "review.csv").open(newline="") as file:
+    with (folder / "review.csv").open(newline="", encoding="utf-8-sig") as file:
         doubtful = list(csv.DictReader(file))
     assert {int(row["row"]) for row in doubtful} == {n for n, row in enumerate(rows, 1) if row["status"] == "review"}
     confidences = [float(row["confidence"]) for row in doubtful]

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ from worker.merging.merge import in_runs, worst_status
 from worker.merging.output import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer
 from worker.places import cell_texts, is_elsewhere, is_url
 from worker.receipt import Audit, job_receipt
-from worker.results import RESULT_SCHEMA, WORST, Status, result_schema
+from worker.results import WORST, Status, result_schema
 from worker.scratch import scratch_folder
 from worker.sources.parquet import read_parquet
 from worker.sources.readers import Reader, read_delimited, read_jsonl
@@ -40,6 +41,7 @@ _ADDED: Final = ("reviewed_by", "was", "remark")
 _COPY: Final = ".corrected"
 _APART: Final = "hangtag_"
 _JOINED: Final = "; "
+_OF_ALL_VERSIONS: Final = ("label", "confidence", "status", "error", "error_message", "top_k", "model")
 
 
 @dataclass(frozen=True)
@@ -160,11 +162,12 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
     """Write a copy of a result with what reviewers say; every row, in its order, with all its columns.
 
     A row's photo is known by its ``sha256``, else by its path. Where all who spoke agree on a label, the row gets that
-    label and the status ``labeled``; where they agree on a remark, it gets no label and the status ``review``. Such
-    rows have who said so in the column ``reviewed_by``, the label before in ``was``, and the remark in ``remark``; all
-    others are as they were, with these columns empty. Memory does not grow with the rows.
+    label, which is accepted, and the status ``labeled``; where they agree on a remark, it gets no label and the status
+    ``review``. Such rows have who said so in the column ``reviewed_by``, the label before in ``was``, and the remark in
+    ``remark``; all others are as they were, with these columns empty. Memory does not grow with the rows.
 
-    Of a job with named models each question has columns and a store of its own, and ``status`` is the worst again.
+    Of a job with named models each question has columns and a store of its own, and ``status`` is the worst again. The
+    copy has a byte order mark if the result has one, and both are CSV files.
 
     Args:
         result: a .parquet, .csv or .jsonl file of ``hangtag label`` or of a queued job.
@@ -194,7 +197,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
                 raise InputError(msg)
     with (
         replacing(output) as temporary,
-        open_writer(temporary, output.suffix.lower(), schema, harmless) as write,
+        open_writer(temporary, output.suffix.lower(), schema, harmless, mark=_has_mark(result)) as write,
     ):
         left = 0
         tables = in_runs(pa.Table.from_batches([batch]) for batch in reader.batches)
@@ -235,6 +238,12 @@ def _reader(result: Path) -> Reader:
     raise InputError(msg)
 
 
+def _has_mark(result: Path) -> bool:
+    """Whether a result is a CSV with a byte order mark, as ``--excel-safe`` writes it."""
+    with result.open("rb") as file:
+        return file.read(len(BOM_UTF8)) == BOM_UTF8
+
+
 class _Correcting:
     """Gives the rows of one result what reviewers say.
 
@@ -248,14 +257,15 @@ class _Correcting:
     def __init__(self, verdicts: dict[str, Verdict], schema: pa.Schema, result: Path, job: Job | None) -> None:
         self._prefix = job.spec.options.prefix if job else _prefix_of(schema.names, result)
         self._label, self._status, self._sha256 = (self._prefix + name for name in ("label", "status", "sha256"))
-        self._level = self._prefix + "label_level"
         missing = {self._label, self._status, self._sha256} - set(schema.names)
         if missing:
             msg = f"Expected the columns that hangtag label adds in {result}, it lacks {', '.join(sorted(missing))}."
             raise InputError(msg)
         self._added = [_free_name(self._prefix + name, schema.names) for name in _ADDED]
         self.schema = pa.schema([*schema, *(pa.field(name, pa.string()) for name in self._added)])
-        self.harmless = frozenset({*(self._prefix + name for name in result_schema(tree=True).names), *self._added})
+        own, theirs = result_schema(tree=True).names, job.chunk_table(0).schema.names if job else ()
+        self._own = {self._prefix + name: name for name in own if self._prefix + name not in theirs}
+        self.harmless = frozenset({*self._own, *self._added})
         self.counts: Counter[str] = Counter()
         self.waits: pa.ChunkedArray = pa.chunked_array([], pa.bool_())
         self._as_read = unguarded if result.suffix.lower() == ".csv" else str
@@ -272,18 +282,14 @@ class _Correcting:
             return pa.Table.from_arrays([*table.columns, empty, empty, empty], schema=self.schema)
         before = table.column(self._label)
         status = pc.if_else(pc.is_valid(said.remark), Status.REVIEW.value, Status.LABELED.value)
-        changed = {
-            self._label: pc.if_else(said.agreed, said.label, before.cast(pa.string())),
-            self._status: pc.if_else(said.agreed, status, table.column(self._status).cast(pa.string())),
-        }
-        if self._level in table.column_names:  # reviewers give classes
-            level = table.column(self._level)
-            changed[self._level] = pc.if_else(said.agreed, pa.scalar(0).cast(level.type), level)
         nothing = pa.scalar(None, pa.string())
+        changed = {"label": said.label, "status": status, "accepted_label": said.label, "reason": nothing}
+        changed["label_level"] = pa.scalar("0")  # reviewers give classes
         was = pc.if_else(said.agreed, before.cast(pa.string()), nothing)
+        given = (changed.get(self._own.get(name, "")) for name in table.column_names)
         columns = [
-            changed[name].cast(column.type) if name in changed else column
-            for name, column in zip(table.column_names, table.columns, strict=True)
+            column if cells is None else pc.if_else(said.agreed, cells.cast(column.type), column)
+            for cells, column in zip(given, table.columns, strict=True)
         ]
         added = (said.names, was, said.remark)
         columns += [pc.if_else(said.agreed, column, nothing) for column in added]
@@ -396,7 +402,7 @@ def _prefix_of(names: Sequence[str], result: Path) -> str:
 def _prefixes(names: Sequence[str], known: set[str]) -> Iterator[str]:
     for name in names:
         prefix = name.removesuffix("sha256")
-        if name.endswith("sha256") and {prefix + column for column in RESULT_SCHEMA.names} <= known:
+        if name.endswith("sha256") and {prefix + column for column in _OF_ALL_VERSIONS} <= known:
             yield prefix
 
 

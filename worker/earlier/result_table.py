@@ -70,21 +70,22 @@ def _key(url: str) -> bytes:
 
 
 def _text(result: RowResult) -> str:
-    cells = (result.label, result.confidence, result.status, result.error, result.error_message)
-    tree = () if result.leaf_guess is None else (result.label_level, result.leaf_guess)
-    return json.dumps((*cells, result.top_k, result.reason, *tree), ensure_ascii=False, separators=(",", ":"))
+    cells = (result.label, result.confidence, result.status, result.error, result.error_message, result.top_k)
+    more = (result.reason, result.label_level, result.leaf_guess, result.unknown)
+    return json.dumps((*cells, *more), ensure_ascii=False, separators=(",", ":"))
 
 
 def _result(text: str, sha256: str, model: str) -> RowResult:
-    """The inverse of :func:`_text`; raises ``ValueError`` if the text is not one of its results."""
-    label, confidence, status, error, error_message, best, reason, *tree = json.loads(text)
+    """The inverse of :func:`_text`; raises ``ValueError`` if the text is not one of its results.
+
+    Earlier versions wrote no unknown score, and what is of a tree only with one.
+    """
+    label, confidence, status, error, error_message, best, reason, *more = json.loads(text)
     top_k = None if best is None else tuple((name, value) for name, value in best)
     why = None if reason is None else ReviewReason(reason)
-    row = RowResult(label, confidence, Status(status), error, error_message, top_k, sha256, model, why)
-    if not tree:
-        return row
-    label_level, leaf_guess = tree
-    return replace(row, label_level=label_level, leaf_guess=leaf_guess)
+    level, leaf, unknown = more + [None] * (3 - len(more))
+    cells = (label, confidence, Status(status), error, error_message, top_k, sha256, model, why)
+    return RowResult(*cells, label_level=level, leaf_guess=leaf, unknown=unknown)
 
 
 class ResultTable:

@@ -16,6 +16,7 @@ from worker.results import RESULT_SCHEMA
 __all__ = ["CsvRows", "inert", "json_cells", "json_text", "short", "text_cells"]
 
 _BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
 _NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 
 
@@ -33,7 +34,7 @@ def json_text(value: object) -> str:
     Raises:
         ValueError: it holds NaN or an infinite number.
     """
-    return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    return _JSON.encode(value)
 
 
 def json_cells(column: pa.ChunkedArray, *, nested: bool) -> list[Any]:
@@ -53,9 +54,9 @@ def _plain_cells(column: pa.ChunkedArray) -> list[Any]:
     column = column.cast(_plain(column.type))
     if pa.types.is_string(column.type):
         return cell_texts(column)
-    cells: list[Any] = column.to_pylist()
     if pa.types.is_float32(column.type):
-        return [None if cell is None else short(cell) for cell in cells]
+        return [None if text is None else float(text) for text in column.cast(pa.string()).to_pylist()]
+    cells: list[Any] = column.to_pylist()
     if column.type == RESULT_SCHEMA.field("top_k").type:
         return [
             cell and [{**best, "confidence": _finite(short(best["confidence"]))} for best in cell] for cell in cells

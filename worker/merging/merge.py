@@ -18,12 +18,13 @@ from worker.merging.review_list import ReviewList
 from worker.products.by_group import DisagreeingProduct, Disagreements, product_names, write_by_group
 from worker.products.vote import ProductStore
 from worker.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
-from worker.results import SEVERITY, WORST, Status, result_schema
+from worker.results import SEVERITY, WORST, Status, result_columns, result_schema
 from worker.scratch import scratch_database
 from worker.tally import Tally
 
 __all__ = [
     "Merged",
+    "added_fields",
     "in_runs",
     "merge_job",
     "merge_parts",
@@ -182,32 +183,44 @@ def merge_parts(
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
     options = job.spec.options
-    schemas = [result_schema(tree=question.model.taxonomy is not None) for question in job.questions]
-    prefixes = [question.spec.options.prefix for question in job.questions]
-    added = [
-        field.with_name(prefix + field.name) for prefix, own in zip(prefixes, schemas, strict=True) for field in own
-    ]
+    catalogue = job.chunk_table(0).schema
+    fields = [added_fields(question, catalogue.names) for question in job.questions]
+    added = [field.with_name(name) for own in fields for name, field in own.items()]
     if job.spec.questions:
         added.append(pa.field(options.prefix + WORST, pa.string()))
-    schema = pa.schema([*job.chunk_table(0).schema, *added])
+    schema = pa.schema([*catalogue, *added])
     harmless = frozenset(schema.names if options.excel_safe else schema.names[-len(added) :])
 
     def joined() -> Iterator[pa.Table]:
         for parts, rows in _read_all(job):
             taken = [take(part, rows) for take, part in zip(takes, parts, strict=True)] if takes else parts
             count(taken, rows)
-            written = (part.select(own.names) for part, own in zip(taken, schemas, strict=True))
-            columns = [column for part in written for column in part.columns]
+            columns = [
+                column
+                for part, own in zip(taken, fields, strict=True)
+                for column in result_columns(part, [field.name for field in own.values()])
+            ]
             if job.spec.questions:
                 columns.append(worst_status([part.column("status") for part in taken]))
             yield pa.Table.from_arrays([*rows.columns, *columns], schema=schema)
 
     with replacing(output) as temporary:
-        with open_writer(temporary, output.suffix.lower(), schema, harmless) as write:
+        with open_writer(temporary, output.suffix.lower(), schema, harmless, mark=bool(options.excel_safe)) as write:
             rows = _write_rows(joined(), write)
         if rows != job.spec.rows:
             msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
             raise JobError(msg)
+
+
+def added_fields(question: Job, catalogue: Sequence[str]) -> dict[str, pa.Field]:
+    """Name in the result → the column that labelling adds.
+
+    A job that an earlier version began may have a catalogue with the name of a column that came later: that one is left
+    out. A new job is refused then.
+    """
+    prefix, tree = question.spec.options.prefix, question.model.taxonomy is not None
+    named = {prefix + field.name: field for field in result_schema(tree=tree)}
+    return {name: field for name, field in named.items() if name not in catalogue}
 
 
 def _write_rows(tables: Iterator[pa.Table], write: Write) -> int:

@@ -92,13 +92,19 @@ def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
 
 
 @contextmanager
-def open_writer(path: Path, suffix: str, schema: pa.Schema, harmless: frozenset[str]) -> Iterator[Write]:
-    """A new file, and what writes the next rows into it; cells of ``harmless`` columns start no formula in a CSV."""
+def open_writer(
+    path: Path, suffix: str, schema: pa.Schema, harmless: frozenset[str], *, mark: bool = False
+) -> Iterator[Write]:
+    """A new file, and what writes the next rows into it.
+
+    Cells of ``harmless`` columns start no formula in a CSV; with ``mark`` it has a byte order mark, by which
+    spreadsheets know UTF-8.
+    """
     if suffix == ".parquet":
         with path.open("xb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
             yield writer.write_table
         return
-    with path.open("x", encoding="utf-8", newline="") as text:
+    with path.open("x", encoding="utf-8-sig" if mark and suffix == ".csv" else "utf-8", newline="") as text:
         yield _csv_writer(text, schema, harmless) if suffix == ".csv" else _jsonl_writer(text, schema)
 
 

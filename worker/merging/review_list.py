@@ -81,7 +81,8 @@ class ReviewList:
         prefix = self._job.spec.options.prefix
         ours = ([prefix + name for name in names] for names in (_FIRST, _LAST))
         first, last = ours
-        with file.open("w", encoding="utf-8", newline="") as out:
+        encoding = "utf-8-sig" if self._job.spec.options.excel_safe else "utf-8"
+        with file.open("w", encoding=encoding, newline="") as out:
             out.write(_line([*self._kept(first), *self._names.values(), *last]))
             out.writelines(
                 line for (line,) in self._database.execute("SELECT line FROM doubt ORDER BY confidence, row")

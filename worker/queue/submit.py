@@ -96,7 +96,7 @@ def submit(
     models = tuple(_verified(request, asked, model, earlier, words.append) for asked, model in request.models.items())
     first, questions = models[0], questions_of(models)
     trees = [one.name for one in models if one.pin.taxonomy]
-    catalogue = request.catalogue(".parquet", trees=trees, confined=True, given=catalogue)
+    catalogue = request.catalogue(".parquet", trees=trees, confined=True, given=catalogue, begun=earlier is not None)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
     for one in models:
         jobs.bundles.put(one.found.path, one.pin.digest)

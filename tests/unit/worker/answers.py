@@ -1,5 +1,7 @@
 """Results of photos, as a model would give them."""
 
+from dataclasses import replace
+
 from models.decision import ReviewReason
 from models.errors import ImageError, ImageFault
 from worker.results import RowResult, Status, failed_row
@@ -15,10 +17,14 @@ def sure(label: str, confidence: float = 0.75, *others: tuple[str, float]) -> Ro
 
 
 def unsure(
-    label: str, confidence: float = 0.5, *others: tuple[str, float], reason: ReviewReason = ReviewReason.THRESHOLD
+    label: str,
+    confidence: float = 0.5,
+    *others: tuple[str, float],
+    reason: ReviewReason = ReviewReason.THRESHOLD,
+    unknown: float | None = None,
 ) -> RowResult:
     """A photo that goes to review by itself."""
-    return _result(label, confidence, others, reason)
+    return replace(_result(label, confidence, others, reason), unknown=unknown)
 
 
 def failed(message: str = "It is no image.") -> RowResult:

@@ -13,7 +13,6 @@ from models.errors import ImageError, ImageFault, InputError, JobError
 from models.storage.storage import FolderStorage
 from worker.results import (
     PART_SCHEMA,
-    RESULT_SCHEMA,
     PhotoWork,
     RowResult,
     Status,
@@ -31,11 +30,12 @@ from worker.results import (
 
 FLOAT = st.floats(0.0, 1.0, width=32)
 TEXT = st.none() | st.text()
+OF_ALL_VERSIONS = ["label", "confidence", "status", "error", "error_message", "top_k", "sha256", "model"]
 RESULTS = st.builds(
     RowResult, label=TEXT, confidence=st.none() | FLOAT, status=st.sampled_from(Status),
     error=st.none() | st.sampled_from([fault.value for fault in ImageFault]), error_message=TEXT,
     top_k=st.none() | st.lists(st.tuples(st.text(), FLOAT), max_size=4).map(tuple), sha256=TEXT,
-    model=st.text(), reason=st.none() | st.sampled_from(ReviewReason),
+    model=st.text(), reason=st.none() | st.sampled_from(ReviewReason), unknown=st.none() | FLOAT,
 )  # fmt: skip
 
 
@@ -57,8 +57,8 @@ def test_results_are_read_from_a_table_as_they_were(rows: list[RowResult]) -> No
     table = results_table(rows)
     assert table.schema == PART_SCHEMA
     assert results_of(table) == rows
-    older = table.select(RESULT_SCHEMA.names)
-    assert results_of(older) == [replace(row, reason=None) for row in rows]
+    older = table.select(OF_ALL_VERSIONS)
+    assert results_of(older) == [replace(row, reason=None, unknown=None) for row in rows]
 
 
 def test_a_label_above_classes_gives_way_to_the_likeliest_class() -> None:
@@ -76,6 +76,13 @@ def test_a_column_of_a_tree_is_refused_where_the_model_has_one() -> None:
     check_no_clash(["image", "leaf_guess"], "")
     with pytest.raises(InputError, match="leaf_guess, which"):
         check_no_clash(["image", "leaf_guess"], "", tree=True)
+
+
+@pytest.mark.parametrize("prefix", ["", "ht_", "category_"])
+def test_a_column_that_came_later_is_refused_too(prefix: str) -> None:
+    for name in ("accepted_label", "reason", "unknown", "label_2", "confidence_2"):
+        with pytest.raises(InputError, match=f"has {prefix}{name}, which"):
+            check_no_clash(["image", prefix + name], prefix)
 
 
 def test_a_column_of_ours_in_the_catalogue_is_refused_naming_prefix() -> None:
@@ -137,6 +144,17 @@ def test_a_part_that_is_not_the_jobs_is_removed(tmp_path: Path, data: bytes | No
     with pytest.raises(JobError, match="left by another job and has been removed"):
         read_part(storage, part_key(0), "cafe", 1)
     assert not storage.exists(part_key(0))
+
+
+def test_what_an_old_part_of_several_questions_lacks_is_left_out(tmp_path: Path) -> None:
+    data = part_bytes({"colour": [ROW], "kind": [FAILED]}, "cafe", "shop-7:42", 1.0, 0)
+    table = pq.read_table(io.BytesIO(data))
+    buffer = io.BytesIO()
+    pq.write_table(table.drop_columns(["colour_unknown", "kind_unknown"]), buffer)
+    storage = written(tmp_path, buffer.getvalue())
+    part = read_part(storage, part_key(0), "cafe", 1, question="colour")
+    assert part.column_names == [name for name in PART_SCHEMA.names if name != "unknown"]
+    assert results_of(part) == [ROW]
 
 
 DATA = part_of(*[ROW, FAILED] * 50)

@@ -1,6 +1,8 @@
 """What reviewers say comes back into a copy of a result, and into the figures of an audit."""
 
 import json
+import shutil
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -111,10 +113,13 @@ def test_a_copy_has_what_reviewers_agree_on_and_all_else_as_it_was(tmp_path: Pat
     confirmed, remarked = ("anna", "hats", None), ("anna", "hats", "not_a_product")
     assert added == [changed, empty, confirmed, remarked, empty, empty, changed, empty]
     expected = [dict(row) for row in before]
-    for number, label, status in ((0, "=hats", "labeled"), (2, "hats", "labeled"), (3, None, "review")):
-        expected[number] |= {"label": label, "status": status}
-    expected[6] |= {"label": "=hats", "status": "labeled"}
+    words = ((0, "=hats", "labeled"), (2, "hats", "labeled"), (3, None, "review"), (6, "=hats", "labeled"))
+    for number, label, status in words:
+        expected[number] |= {"label": label, "status": status, "accepted_label": label, "reason": None}
     assert after == expected
+    accepted = ["=hats", "boots", "hats", None, None, None, "=hats", "hats"]
+    assert [row["accepted_label"] for row in after] == accepted, "of what nobody answered only what was labeled"
+    assert [row["reason"] for row in after] == [None, None, None, None, "threshold", "threshold", None, None]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
@@ -135,6 +140,58 @@ def test_a_copy_is_of_the_results_own_format(tmp_path: Path, store: CorrectionSt
     first = rows_of(done.output)[0]
     assert first["label"] == ("'=hats" if suffix == ".csv" else "=hats"), "no cell starts a formula"
     assert (first["reviewed_by"], first["was"]) == ("anna; bob", "boots")
+
+
+LATER = ["reason", "accepted_label", "label_2", "confidence_2", "unknown"]
+
+
+def test_the_result_of_an_earlier_version_is_corrected_without_later_columns(
+    tmp_path: Path, store: CorrectionStore
+) -> None:
+    labels = finished(tmp_path)
+    assert labels.result is not None
+    earlier = pq.read_table(labels.result).drop_columns(LATER)
+    pq.write_table(earlier, labels.result)
+    speak(store)
+    for known in (labels.job, None):
+        done = apply_corrections(labels.result, store, tmp_path / "copy.parquet", known)
+        assert counts(done) == COUNTS
+        assert pq.read_schema(done.output).names == [*earlier.column_names, "reviewed_by", "was", "remark"]
+
+
+def test_the_catalogues_own_column_of_a_later_name_is_left_alone(tmp_path: Path, store: CorrectionStore) -> None:
+    labels = finished(tmp_path)
+    assert labels.job is not None
+    assert labels.result is not None
+    key = "rows/00000.parquet"
+    rows = labels.job.storage.root / key
+    table = pq.read_table(rows).append_column("accepted_label", pa.array(["ours"] * 8))
+    pq.write_table(table, rows, row_group_size=3)
+    job = open_job(FolderStorage(Path(shutil.copytree(labels.job.storage.root, tmp_path / "old.parquet.job"))))
+    assert job is not None
+    merge_job(job, tmp_path / "old.parquet", tmp_path / "shop")
+    speak(store)
+    done = apply_corrections(tmp_path / "old.parquet", store, tmp_path / "copy.parquet", job)
+    assert counts(done) == COUNTS
+    assert {row["accepted_label"] for row in rows_of(done.output)} == {"ours"}
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_a_copy_has_a_byte_order_mark_if_the_result_has_one(
+    tmp_path: Path, store: CorrectionStore, *, mark: bool
+) -> None:
+    labels = finished(tmp_path)
+    assert labels.result is not None
+    table, file = pq.read_table(labels.result), tmp_path / "labels.csv"
+    with open_writer(file, ".csv", table.schema, frozenset(), mark=mark) as write:
+        write(table)
+    speak(store)
+    done = apply_corrections(file, store, tmp_path / "copy.csv", labels.job)
+    assert counts(done) == COUNTS
+    assert Path(done.output).read_bytes().startswith(BOM_UTF8) == mark
+    assert next(iter(rows_of(done.output)[0])) == "sku"
+    copy = apply_corrections(file, store, tmp_path / "copy.jsonl", labels.job).output
+    assert Path(copy).read_text().startswith('{"sku"')
 
 
 def test_a_formula_that_was_a_label_before_is_confirmed_as_it_is(tmp_path: Path, store: CorrectionStore) -> None:

@@ -36,13 +36,15 @@ _SHARE = st.floats(0.0, 1.0)
 _SHA256 = st.binary(min_size=32, max_size=32).map(bytes.hex)
 _BEST = st.lists(st.tuples(_TEXT, _SHARE), min_size=1, max_size=3).map(tuple)
 _LABELED = st.builds(
-    lambda best, sha256, reason: RowResult(
+    lambda best, sha256, reason, unknown: RowResult(
         *(best[0][0], best[0][1], Status.REVIEW if reason else Status.LABELED),
         *(None, None, best, sha256, MODEL, reason),
+        unknown=unknown,
     ),
     _BEST,
     _SHA256,
     st.sampled_from([None, ReviewReason.THRESHOLD, ReviewReason.UNKNOWN]),
+    st.none() | st.floats(0.0, 100.0),
 )
 _FAILED = st.builds(
     lambda fault, message, sha256: RowResult(None, None, Status.FAILED, fault, message, None, sha256, MODEL),

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from worker.earlier.result_table import EarlierResult, LabelledRow
 from worker.earlier.results import EarlierResults, forget_local_cache, open_earlier_results
 from worker.job import Job
 from worker.receipt import RECEIPT_FILE
-from worker.results import RowResult
+from worker.results import RowResult, Status
 
-from .rows import failed, labelled, results, sha256_of
+from .rows import MODEL, failed, labelled, results, sha256_of
 
 Open = Callable[[Job], EarlierResults]
 WEEK_S = 7 * 24 * 3600
@@ -59,6 +60,35 @@ def test_what_is_added_is_found_as_it_was(opened: Open, job: Job, rows: list[Row
     known.add([LabelledRow(row, None) for row in rows])
     assert [known.find(row.sha256) for row in rows] == [EarlierResult(row, carried=False) for row in rows]
     known.close()
+
+
+BEST = (("boots", 0.5), ("shoes", 0.25))
+OLD = RowResult("boots", 0.5, Status.LABELED, None, None, BEST, sha256_of(1), MODEL)
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ('["boots",0.5,"labeled",null,null,[["boots",0.5],["shoes",0.25]],null]', OLD),
+        (
+            '["boots",0.5,"labeled",null,null,[["boots",0.5],["shoes",0.25]],null,0,"boots"]',
+            replace(OLD, label_level=0, leaf_guess="boots"),
+        ),
+        (
+            '["boots",0.5,"labeled",null,null,[["boots",0.5],["shoes",0.25]],null,null,null,2.5]',
+            replace(OLD, unknown=2.5),
+        ),
+        ('["boots",0.5,"labeled",null,null,null,null,null,null,2.5,"of a later version"]', None),
+    ],
+    ids=["of an earlier version", "with a tree", "with an unknown score", "of a later version"],
+)
+def test_what_an_earlier_version_added_is_known(opened: Open, job: Job, text: str, result: RowResult | None) -> None:
+    opened(job).close()
+    with closing(sqlite3.connect(file_of(job), isolation_level=None)) as connection:
+        connection.execute("INSERT INTO photo VALUES (?, ?)", (bytes.fromhex(sha256_of(1)), text))
+    found = open_earlier_results(job)
+    assert found.find(sha256_of(1)) == (result and EarlierResult(result, carried=False))
+    found.close()
 
 
 def test_what_another_job_added_is_not_known(opened: Open, job: Job, paper_job) -> None:

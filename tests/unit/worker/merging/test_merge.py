@@ -7,13 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.classifier import load
+from models.decision import ReviewReason
 from models.errors import JobError
 from tests.label_chunk import run_chunk
-from tests.unit.worker.answers import failed, sure
+from tests.unit.worker.answers import failed, sure, unsure
 from worker.job import JobOptions
-from worker.merging.merge import merge_parts
+from worker.merging.merge import merge_job, merge_parts
 from worker.merging.output import OUTPUT_SUFFIXES, open_writer
 from worker.results import PART_SCHEMA, RESULT_SCHEMA
+from worker.sources.readers import read_delimited
 
 
 @pytest.fixture
@@ -66,10 +68,47 @@ def test_parquet_adds_the_result_columns(done_job, tmp_path: Path) -> None:
 def test_parts_from_before_there_were_reasons_are_merged(done_job, tmp_path: Path) -> None:
     job, _ = done_job
     merge_parts(job, tmp_path / "new.parquet")
+    later = ["reason", "unknown"]
     for key in job.part_keys().values():
-        pq.write_table(pq.read_table(job.storage.source(key)).drop_columns(["reason"]), job.storage.root / key)
+        pq.write_table(pq.read_table(job.storage.source(key)).drop_columns(later), job.storage.root / key)
     merge_parts(job, tmp_path / "old.parquet")
-    assert pq.read_table(tmp_path / "old.parquet").equals(pq.read_table(tmp_path / "new.parquet"))
+    old, new = (pq.read_table(tmp_path / name) for name in ("old.parquet", "new.parquet"))
+    assert old.schema == new.schema
+    assert old.drop_columns(later).equals(new.drop_columns(later))
+    assert [old.column(name).null_count for name in later] == [len(old)] * 2
+
+
+LATER = ("status", "reason", "accepted_label", "label_2", "confidence_2", "unknown")
+
+
+def test_what_a_query_publishes_is_accepted_and_the_second_likeliest_class_has_columns(
+    answered_job, tmp_path: Path
+) -> None:
+    answers = [
+        sure("shoe", 0.75, ("hat", 0.25)),
+        unsure("hat", 0.5, ("shoe", 0.25), ("bag", 0.25), reason=ReviewReason.UNKNOWN, unknown=12.5),
+        sure("bag"),
+        failed(),
+        sure("hat", 0.75, ("bag", 0.125)),
+    ]
+    job = answered_job(answers, ["A", "B", "C", "C", "A"], JobOptions(group_column="sku"))
+    merge_job(job, tmp_path / "out.jsonl", tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [tuple(row[name] for name in LATER) for row in rows] == [
+        ("review", "disagreement", None, "hat", 0.25, None),
+        ("review", "unknown", None, "shoe", 0.25, 12.5),
+        ("labeled", None, "bag", None, None, None),
+        ("failed", None, None, None, None, None),
+        ("review", "disagreement", None, "bag", 0.125, None),
+    ]
+
+
+def test_a_catalogues_column_stays_where_an_earlier_version_began_the_job(answered_job, tmp_path: Path) -> None:
+    job = answered_job([sure("hat"), unsure("hat")], ["A", "B"], columns={"reason": ["sale", "new"]})
+    merge_parts(job, tmp_path / "out.parquet")
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column("reason").to_pylist() == ["sale", "new"]
+    assert table.column_names == ["image", "sku", "reason", *(name for name in RESULT_SCHEMA.names if name != "reason")]
 
 
 @pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
@@ -143,7 +182,7 @@ def dangerous_job(answered_job):
 
 def csv_records(job, folder: Path) -> list[list[str]]:
     merge_parts(job, folder / "out.csv")
-    with (folder / "out.csv").open(newline="") as file:
+    with (folder / "out.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.reader(file))
 
 
@@ -160,7 +199,8 @@ def test_what_labelling_writes_into_a_csv_starts_no_formula(dangerous_job, tmp_p
 
 def test_no_cell_of_an_excel_safe_csv_starts_a_formula(dangerous_job, tmp_path: Path) -> None:
     records = csv_records(dangerous_job(True), tmp_path)
-    assert records[0][:4] == ["image", "sku", "'+text", "weight"]
+    assert records[0][:4] == ["\ufeffimage", "sku", "'+text", "weight"], "a byte order mark says UTF-8"
+    assert read_delimited(tmp_path / "out.csv").schema.names[:2] == ["image", "sku"]
     assert [record[1:4] for record in records[1:]] == [
         [f"'{COMMAND}", f"'{COMMAND}", "-5.5"],
         ["+3.2", "-5", ""],

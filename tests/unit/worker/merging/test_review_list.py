@@ -15,6 +15,7 @@ from worker.job import Job, JobOptions
 from worker.merging.merge import read_chunks
 from worker.merging.review_list import ReviewList, check_review_columns
 from worker.scratch import scratch_database
+from worker.sources.readers import read_delimited
 
 UNKNOWN = ReviewReason.UNKNOWN
 NAN = float("nan")
@@ -55,6 +56,13 @@ def test_without_doubtful_rows_there_is_a_header(answered_job, tmp_path: Path) -
     ours = ["row", "correct_label", "label", "confidence", "reason", "top_k", "thumbnail"]
     header = [*(f"our_{name}" for name in ours), "image", "sku", "our_sha256", "our_model"]
     assert written(job, tmp_path) == ",".join(header) + "\n"
+
+
+def test_an_excel_safe_list_says_utf_8(answered_job, tmp_path: Path) -> None:
+    text = written(answered_job([unsure("hüte")], ["Ä"], JobOptions(excel_safe=True)), tmp_path)
+    assert text.startswith("\ufeffrow,correct_label,label")
+    rows = [row for batch in read_delimited(tmp_path / "review.csv").batches for row in batch.to_pylist()]
+    assert [(row["row"], row["label"], row["sku"]) for row in rows] == [("1", "hüte", "Ä")]
 
 
 def read(job: Job, folder: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from tests.unit.worker.sources.scripted_server import Answer, open_scripted_serv
 from tests.variants import falsify
 from worker.earlier.previous import PREVIOUS_FILE, open_previous
 from worker.job import JobOptions
+from worker.job_writer import create_job
 from worker.jobs import Jobs, check_name
 from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
@@ -267,3 +268,15 @@ def test_a_column_whose_name_is_taken_is_refused(
         submit(replace(request_of, options=JobOptions(group_column=group)), jobs)
     assert not jobs.names()
     assert submit(replace(request_of, options=JobOptions(group_column=group, prefix="our_")), jobs).new
+
+
+def test_a_job_that_an_earlier_version_took_stays_though_a_column_has_a_later_name(
+    request_of: SubmitRequest, jobs: Jobs
+) -> None:
+    spec, old = submit(request_of, jobs).job.spec, replace(request_of, name="old")
+    request_of.source.write_text("image,reason\na.jpg,A\n")
+    with pytest.raises(InputError, match="has reason, which"):
+        submit(old, jobs)
+    catalogue = old.catalogue(".parquet", confined=True, begun=True)
+    create_job(jobs.storage("old"), catalogue, spec.model, spec.options, fallback=spec.fallback, confined=True)
+    assert not submit(old, jobs).new
