@@ -151,6 +151,8 @@ class Run:
     """A row an epoch."""
     evaluation = _Inside("evaluation.json")
     """Figures on validation and test."""
+    class_figures = _Inside("classes.csv")
+    """The figures of each class, as a table."""
     confidence = _Inside("confidence.json")
     """Temperature, thresholds and limits: :class:`models.statistics.confidence.Confidence`."""
     unknown = _Inside("export/unknown.npz")
@@ -195,8 +197,8 @@ class Run:
 
     def forget_judgement(self) -> None:
         """Remove the judgement of a network that is no longer the best."""
-        judged = (self.confidence, self.evaluation, self.predictions, self.label_issues, self.report, self.model_card)
-        for path in judged:
+        figures = (self.confidence, self.evaluation, self.class_figures, self.predictions, self.label_issues)
+        for path in (*figures, self.report, self.model_card):
             path.unlink(missing_ok=True)
 
     @property

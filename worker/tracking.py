@@ -31,7 +31,7 @@ _BUNDLE: Final = "bundle"
 _AT_ONCE: Final = 500  # MLflow takes 1,000 numbers in a request
 _EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 _NOT_ASKED: Final = {"schema_version", "classes", "preprocess", "made_with", "state", "epochs_done", "best_epoch"}
-_OF_A_RUN: Final = ("args.json", "results.csv", "evaluation.json", "report.html", "model_card.md")
+_OF_A_RUN: Final = ("args.json", "results.csv", "evaluation.json", "classes.csv", "report.html", "model_card.md")
 # Not cycle.json, whose settings may hold a password.
 _OF_A_CYCLE: Final = ("report.html", "collected.json", "comparison.json", "catalogue.json", "verdict.json")
 _ALWAYS: Final = {

@@ -1,7 +1,8 @@
 """Figures of a model on labelled photos."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from models.statistics.intervals import Interval, bootstrap_interval, proportion
 from models.statistics.thresholds import label_levels
 from models.taxonomy import REVIEW, Taxonomy, level_name
 from models.text import number_of
+from trainer.data.csv_files import write_rows
 
 __all__ = [
     "AchievedPrecision",
@@ -29,9 +31,11 @@ __all__ = [
     "outlier_figures",
     "realised",
     "score",
+    "write_classes",
 ]
 
 _TOP: Final = 5
+_CLASS_COLUMNS: Final = tuple(name + end for name in ("precision", "recall", "f1") for end in ("", "_low", "_high"))
 
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.integer]
@@ -151,6 +155,19 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str]) 
         ece_95=_interval_of_ece(probabilities, labels),
         classes=per_class,
     )
+
+
+def write_classes(path: Path, judged: Mapping[str, Figures | None]) -> None:
+    """Write ``classes.csv``: a row a class, of each split; figures are empty where the split has no photo of it."""
+    write_rows(path, ("split", "label", "photos", *_CLASS_COLUMNS), _class_rows(judged))
+
+
+def _class_rows(judged: Mapping[str, Figures | None]) -> Iterator[Sequence[object]]:
+    for split, figures in judged.items():
+        for label, one in figures.classes.items() if figures else ():
+            rates = ((one.precision, one.precision_95), (one.recall, one.recall_95), (one.f1, one.f1_95))
+            cells = [f"{value:.6f}" for rate, interval in rates for value in (rate, *interval)]
+            yield split, label, one.support, *(cells if one.support else [""] * len(cells))
 
 
 def confusion(probabilities: Probabilities, labels: Labels, classes: int) -> Counts:

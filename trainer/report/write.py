@@ -21,12 +21,13 @@ from trainer.data.dataset import Split
 from trainer.judging.evaluate import (
     CalibratedPredictions,
     Evaluation,
+    Judged,
     PlantedErrors,
     evaluate,
     judge,
     write_predictions,
 )
-from trainer.judging.figures import confusion
+from trainer.judging.figures import confusion, write_classes
 from trainer.judging.label_errors import find_label_errors, write_label_issues
 from trainer.judging.self_training import read_self_training
 from trainer.learning.predictions import images_per_s
@@ -111,6 +112,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, plante
     )
     evaluation = evaluation.model_copy(update={"label_errors": planted})
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
+    write_classes(run.class_figures, {one.value: evaluation.figures_of(one) for one in Judged})
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )

@@ -291,6 +291,12 @@ def report(state: State, name: str, which: str) -> Response:
     return stored_page(_kept(state, name, which, "report.html"))
 
 
+@router.get("/models/{name}/{which}/classes.csv")
+def classes(state: State, name: str, which: str) -> Response:
+    """The figures of each class, to which the stored report links; it may show them, and download nothing."""
+    return Response(_kept(state, name, which, "classes.csv"), media_type="text/plain; charset=utf-8")
+
+
 @router.get("/models/{name}/{which}/confusion.png")
 def confusion(state: State, name: str, which: str) -> Response:
     """The confusion matrix of a version, as its training drew it."""

@@ -13,7 +13,7 @@ from models.statistics.calibration import calibrated
 from models.statistics.out_of_distribution import DistanceHead
 from tests.unit.trainer.run_files import CLASSES, FILES, arrays, best_logits, files_of, splits_of, table
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Evaluation
+from trainer.judging.evaluate import Evaluation, Judged
 from trainer.judging.figures import ClassFigures, Figures
 from trainer.run import read_history
 from trainer.splits.assigned import read_splits
@@ -37,6 +37,17 @@ def test_evaluation_json_has_figures_of_both_splits_and_of_every_class(trained):
         counts = Counter(photo.label for photo in splits_of(trained.run, Split(split)))
         assert {name: row["support"] for name, row in figures["classes"].items()} == counts
         assert figures["n"] == counts.total()
+
+
+def test_classes_csv_has_the_figures_of_every_class_on_each_split(trained):
+    rows, evaluation = table(trained.run.class_figures), trained.evaluation
+    assert [(row["split"], row["label"]) for row in rows] == [(s, c) for s in ("val", "test") for c in CLASSES]
+    for row in rows:
+        one = evaluation.figures_of(Judged(row["split"])).classes[row["label"]]
+        assert int(row["photos"]) == one.support
+        for name in ("precision", "recall", "f1"):
+            found = [float(row[name + end]) for end in ("", "_low", "_high")]
+            assert found == pytest.approx([getattr(one, name), *getattr(one, f"{name}_95")], abs=1e-6)
 
 
 def test_best_keras_is_the_network_of_the_last_row_once_the_rate_has_fallen(trained):

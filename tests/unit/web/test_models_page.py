@@ -137,7 +137,7 @@ class TestOneModel:
 class TestReport:
     @pytest.fixture
     def reported(self, registry: Registry, tmp_path: Path) -> TestClient:
-        files = {"report.html": REPORT, "confusion_matrix.png": PNG}
+        files = {"report.html": REPORT, "confusion_matrix.png": PNG, "classes.csv": b"split,label\n"}
         for name, data in files.items():
             (tmp_path / name).write_bytes(data)
         registry.publish("shop", tmp_path / "1", "", training={name: tmp_path / name for name in files})
@@ -149,6 +149,11 @@ class TestReport:
         rules = answer.headers["content-security-policy"]
         assert rules.startswith("sandbox; default-src 'none';")
         assert "script" not in rules
+
+    def test_the_figures_of_each_class_are_text(self, reported: TestClient) -> None:
+        answer = reported.get("/models/shop/1/classes.csv")
+        assert (answer.text, answer.headers["content-type"]) == ("split,label\n", "text/plain; charset=utf-8")
+        assert reported.get("/models/shop/2/classes.csv").status_code == 404
 
     def test_the_confusion_matrix_is_a_picture_and_nothing_else(self, reported: TestClient, tmp_path: Path) -> None:
         assert reported.get("/models/shop/1/confusion.png").content == PNG

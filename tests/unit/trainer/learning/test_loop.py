@@ -128,7 +128,8 @@ def test_best_and_last_are_the_networks_of_their_epochs(fit_once, run):
 
 def test_a_better_epoch_alone_takes_away_what_was_known_of_the_best_network(fit_once, run):
     run.path.mkdir()
-    judged = (run.confidence, run.evaluation, run.predictions, run.label_issues, run.report, run.model_card)
+    figures = (run.confidence, run.evaluation, run.class_figures, run.predictions, run.label_issues)
+    judged = (*figures, run.report, run.model_card)
     for path in judged:
         path.write_text("of another network")
     fit_once(epochs=1, rate=0.0)

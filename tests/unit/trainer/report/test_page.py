@@ -263,7 +263,8 @@ def test_where_the_time_limit_ended_a_training_the_advice_names_it_first() -> No
 
 def test_a_class_without_test_photos_says_so() -> None:
     html = report_page(made(("dress", "hat", "vase"), untested=1))
-    assert said(html, "classes").endswith("vase 0 no photo to measure it on")
+    assert "vase 0 no photo to measure it on" in said(html, "classes")
+    assert 'href="classes.csv"' in html
     assert "vase" not in said(html, "precision-recall")
 
 

@@ -88,7 +88,7 @@ def test_what_is_published_was_verified_and_is_told(tmp_path: Path, bundle: Path
     assert "hangtag models promote shop@1" in done.stdout
     assert registry.state("shop").aliases == {}
     kept = {"splits.csv": "splits.csv", "best.keras": "weights/best.keras", "args.json": "args.json"}
-    kept |= {name: name for name in ("report.html", "confusion_matrix.png")}
+    kept |= {name: name for name in ("report.html", "confusion_matrix.png", "classes.csv")}
     for name, place in kept.items():
         assert registry.training("shop", 1, name).read_bytes() == (small_run / place).read_bytes()
     again = asked(registry, "publish", str(bundle), "--name", "shop", "--promote", "--why", "first")
