@@ -55,7 +55,9 @@ def check_command(
     undo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Move back what an earlier --quarantine DIR has moved.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print check.json on stdout instead of a table.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print check.json instead of a table; with --undo, what came back.")
+    ] = False,
 ) -> Path:
     """Look at labelled photos before learning from them: faults, duplicates, leaks, shortcuts.
 
@@ -80,7 +82,7 @@ def check_command(
         raise MissingExtraError(msg) from error
     if undo is not None and data is None:
         _check_alone(context, "undo", "to take back a quarantine, nothing else is needed")
-        raise typer.Exit(bring_back_and_show(undo))
+        raise typer.Exit(bring_back_and_show(undo, as_json=as_json))
     if undo is not None or data is None:
         msg = "give either DATA to check, or --undo DIR to take back a quarantine"
         raise typer.BadParameter(msg)
@@ -126,6 +128,9 @@ def train_command(
     table: TableColumns,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),
     resume: Annotated[Path | None, typer.Option(help="Go on with this run instead of starting one.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON instead of tables; the progress goes to stderr.")
+    ] = False,
 ) -> Path:
     """Train a network on labelled photos, and learn how sure it may be.
 
@@ -179,15 +184,15 @@ def train_command(
 
     if resume is not None:
         _check_alone(context, "resume", "a resumed run keeps what it was started with")
-        return _made(resume, resume_and_show(resume))
+        return _made(resume, resume_and_show(resume, as_json=as_json))
     if data is None:
         msg = "give DATA to start a run, or --resume RUN to go on with one"
         raise typer.BadParameter(msg)
-    request = _request(data, out, given, table.asked)
-    return _made(request.run, train_and_show(request))
+    request = _request(data, out, given, table.asked, as_json=as_json)
+    return _made(request.run, train_and_show(request, as_json=as_json))
 
 
-def _request(data: Path, out: Path, given: TrainOptions, asked: TableOptions) -> TrainRequest:
+def _request(data: Path, out: Path, given: TrainOptions, asked: TableOptions, *, as_json: bool) -> TrainRequest:
     """What the options ask for, with the network that they leave open chosen."""
     from models.preprocess import PreprocessSpec
     from models.process import default_cache
@@ -200,7 +205,7 @@ def _request(data: Path, out: Path, given: TrainOptions, asked: TableOptions) ->
     run = out / (given.name or (stem if given.arch is None else f"{stem}-{given.arch}"))
     time_limit_s = None if given.time_limit is None else parse_duration(given.time_limit)
     parents = None if given.taxonomy is None else read_parents(given.taxonomy)
-    start = choose_and_show(given.network, data, table, parents, run)
+    start = choose_and_show(given.network, data, table, parents, run, as_json=as_json)
     return TrainRequest(
         data=data,
         run=run,
@@ -230,7 +235,7 @@ def _request(data: Path, out: Path, given: TrainOptions, asked: TableOptions) ->
 
 def _check_alone(context: typer.Context, option: str, why: str) -> None:
     """Refuse an option that is given together with others."""
-    sources = {name: context.get_parameter_source(name) for name in context.params if name != option}
+    sources = {name: context.get_parameter_source(name) for name in context.params if name not in {option, "as_json"}}
     given = [
         one.opts[0] if one.opts[0].startswith("-") else one.metavar or one.opts[0]
         for one in context.command.params

@@ -12,6 +12,7 @@ from statistics import mean
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from pydantic_core import to_jsonable_python
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -147,7 +148,13 @@ class TrainingScreen:
 
 
 def choose_and_show(
-    options: NetworkOptions, data: Path, asked: TableOptions, parents: Mapping[str, str] | None, run: Path
+    options: NetworkOptions,
+    data: Path,
+    asked: TableOptions,
+    parents: Mapping[str, str] | None,
+    run: Path,
+    *,
+    as_json: bool,
 ) -> "Start":
     """Choose the network for a training, and say in a line which and why where Hangtag chose its architecture.
 
@@ -156,7 +163,7 @@ def choose_and_show(
     check_free(run)
     if options.arch is None:
         taxonomy_of(read_dataset(data, asked), parents)
-    console = Console()
+    console = Console(stderr=as_json)
     _load(console)
     from trainer.networks.build import choose_start, weights_file
 
@@ -174,20 +181,22 @@ def choose_and_show(
     return start
 
 
-def train_and_show(request: TrainRequest) -> ExitCode:
-    """Train, show the figures, say what to do next."""
-    console = Console()
+def train_and_show(request: TrainRequest, *, as_json: bool = False) -> ExitCode:
+    """Train, show the figures, say what to do next; or all of that on stderr, and the figures as JSON on stdout."""
+    console = Console(stderr=as_json)
     _load(console)
     from trainer.train import train
 
     with _resumable(request.run), TrainingScreen(console) as screen:
         result = train(request, screen)
+    if as_json:
+        print(json.dumps(_result_record(result), indent=1))
     return _show_result(result, console)
 
 
-def resume_and_show(path: Path) -> ExitCode:
-    """Go on with a run, show the figures, say what to do next."""
-    console = Console()
+def resume_and_show(path: Path, *, as_json: bool) -> ExitCode:
+    """Go on with a run, show the figures, say what to do next; with JSON as :func:`train_and_show`."""
+    console = Console(stderr=as_json)
     _load(console)
     from trainer.run import RunState, open_run
     from trainer.train import resume
@@ -199,6 +208,8 @@ def resume_and_show(path: Path) -> ExitCode:
         console.print(f"The run is complete: {args.epochs_done} of at most {epochs}, patience {args.patience}.")
     with _resumable(path), TrainingScreen(console) as screen:
         result = resume(run, default_cache(), screen)
+    if as_json:
+        print(json.dumps(_result_record(result), indent=1))
     return _show_result(result, console)
 
 
@@ -237,6 +248,22 @@ def _show_result(result: "TrainResult", console: Console) -> ExitCode:
     for line in lines:  # each in one piece, however long its path is: it is there to be copied
         console.print(line, highlight=False, soft_wrap=True)
     return ExitCode.INTERRUPTED if result.interrupted else ExitCode.OK
+
+
+def _result_record(result: "TrainResult") -> dict[str, Any]:
+    run, args = result.run, result.args
+    found = {
+        "run": run.path,
+        "state": args.state,
+        "arch": args.arch,
+        "epochs": args.epochs_done,
+        "best_epoch": args.best_epoch,
+        "report": run.report if result.evaluation else None,
+        "evaluation": result.evaluation,
+        "self_training": result.self_training,
+    }
+    shown: dict[str, Any] = to_jsonable_python(found, inf_nan_mode="null")
+    return shown
 
 
 def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console) -> None:

@@ -1,5 +1,6 @@
 """How a check looks on a terminal."""
 
+import json
 import os
 import shlex
 import time
@@ -80,9 +81,12 @@ def check_and_show(
     return ExitCode.DATA_REFUSED
 
 
-def bring_back_and_show(folder: Path) -> ExitCode:
+def bring_back_and_show(folder: Path, *, as_json: bool) -> ExitCode:
     """Undo a quarantine, and say how many files came back."""
-    console, back = Console(), bring_back(folder)
+    console, back = Console(stderr=as_json), bring_back(folder)
+    if as_json:
+        places = {"renamed": list(map(str, back.renamed)), "lost": list(map(str, back.lost))}
+        print(json.dumps({"moved": back.moved, **places}, indent=1))
     console.print(f"{number_of(back.moved, 'file is', 'files are')} back.", highlight=False)
     for path in back.renamed:
         console.print(f"Two files had one name; one is {escape(str(path))} now.", style="yellow", highlight=False)

@@ -1,5 +1,6 @@
 """What the queue's commands do and print."""
 
+import json
 import shlex
 
 from rich.markup import escape
@@ -10,10 +11,10 @@ from models.terminal import Console
 from models.text import number_of
 from worker.console import print_receipt, say_rule, unfound_words
 from worker.finish import PAGE_FILE
-from worker.job import CANCELLED, begin_retry
+from worker.job import CANCELLED, Job, begin_retry
 from worker.model import check_promise
-from worker.progress import JobState
-from worker.queue.console import print_job, print_jobs, read_rows, remarks, watch_with_progress
+from worker.progress import JobState, ProgressReader
+from worker.queue.console import job_record, print_job, print_jobs, read_rows, remarks, watch_with_progress
 from worker.queue.control import Control, look_around, open_control
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import Submitted, submit
@@ -96,7 +97,7 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
         print_job(name, control.jobs.find(name), control.state, as_json=as_json)
 
 
-def watch_job(name: str, settings: QueueSettings) -> None:
+def watch_job(name: str, settings: QueueSettings, *, as_json: bool = False) -> None:
     """Follow a job to its end, then print its receipt."""
     with open_control(settings) as control:
         progress = watch_with_progress(name, control.jobs.find(name), control)
@@ -104,24 +105,26 @@ def watch_job(name: str, settings: QueueSettings) -> None:
         rows, resume = number_of(progress.done, "row"), _command("resume", name, settings)
         msg = f"The job is cancelled, with {rows} done; {resume} goes on."
         raise JobError(msg)
-    show_receipt(name, settings, as_json=False)
+    show_receipt(name, settings, as_json=as_json)
 
 
-def resume_job(name: str, settings: QueueSettings) -> None:
+def resume_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
     """Take a cancellation back, and queue what is missing."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
         if job_receipt(job):
-            Console().say(f"{name} is finished; {_command('receipt', name, settings)} shows it.")
+            words = f"{name} is finished; {_command('receipt', name, settings)} shows it."
+            _tell(name, job, words, as_json=as_json)
             return
         control.check_redis()
         job.storage.delete(CANCELLED)
         missing = sum(map(job.rows_in_chunk, job.missing_chunks()))
-        Console().say(f"{name} goes on: {missing:,} of {job.spec.rows:,} rows are to be done.")
+        words = f"{name} goes on: {missing:,} of {job.spec.rows:,} rows are to be done."
+        _tell(name, job, words, as_json=as_json)
         _supply(control, name)
 
 
-def cancel_job(name: str, settings: QueueSettings) -> None:
+def cancel_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
     """Mark a job as cancelled; workers look for the mark."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
@@ -133,10 +136,10 @@ def cancel_job(name: str, settings: QueueSettings) -> None:
             job.storage.delete(CANCELLED)
         done = job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))
         kept = f"Cancelled with {done:,} of {number_of(job.spec.rows, 'row')} done, which are kept"
-        Console().say(f"{kept}; {_command('resume', name, settings)} goes on.")
+        _tell(name, job, f"{kept}; {_command('resume', name, settings)} goes on.", as_json=as_json)
 
 
-def retry_job(name: str, settings: QueueSettings) -> None:
+def retry_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
     """Begin a retry."""
     with open_control(settings) as control:
         control.check_redis()
@@ -148,13 +151,21 @@ def retry_job(name: str, settings: QueueSettings) -> None:
         for question in job.questions:
             check_promise(question.model)
         kinds = begin_retry(job, receipt.retry + 1)
-        if not kinds:
-            Console().say("It has no failed rows that may succeed another time.")
-            return
         counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         watch = _command("watch", name, settings)
-        Console().say(f"Trying {number_of(kinds.total(), 'row')} again: {counts}. Watch it with: {watch}")
-        _supply(control, name)
+        words = f"Trying {number_of(kinds.total(), 'row')} again: {counts}. Watch it with: {watch}"
+        nothing = "It has no failed rows that may succeed another time."
+        _tell(name, job, words if kinds else nothing, as_json=as_json, retrying=dict(kinds))
+        if kinds:
+            _supply(control, name)
+
+
+def _tell(name: str, job: Job, words: str, *, as_json: bool, **more: object) -> None:
+    """Say what was done to a job, or print how it stands now as JSON."""
+    if as_json:
+        print(json.dumps({**job_record(name, job, ProgressReader(job).read()), **more}, indent=1))
+    else:
+        Console().say(words)
 
 
 def show_receipt(name: str, settings: QueueSettings, *, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.control import Control, QueueStatus, look_around, watch
 from worker.queue.redis_state import RedisState
 
-__all__ = ["print_job", "print_jobs", "read_rows", "remarks", "watch_with_progress"]
+__all__ = ["job_record", "print_job", "print_jobs", "read_rows", "remarks", "watch_with_progress"]
 
 _COLOURS = {
     JobState.WAITING: "yellow",
@@ -48,7 +48,7 @@ def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
 def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
     """Print a table with a job a row, or a JSON list."""
     if as_json:
-        print(json.dumps([_record(*row) for row in rows], indent=1))
+        print(json.dumps([job_record(*row) for row in rows], indent=1))
         return
     console = Console()
     if not rows:
@@ -78,7 +78,7 @@ def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
     if as_json:
         found = {"redis_error": status.redis_error, "trouble": status.trouble}
         workers = [asdict(worker) for worker in status.workers]
-        print(json.dumps({**_record(name, job, progress), **found, "workers": workers}, indent=1))
+        print(json.dumps({**job_record(name, job, progress), **found, "workers": workers}, indent=1))
         return
     console = Console()
     print_jobs([(name, job, progress)], "", as_json=False)
@@ -123,7 +123,8 @@ def _of_model(question: Job) -> dict[str, str]:
     return facts
 
 
-def _record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
+def job_record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
+    """A job as in ``--json``."""
     left = progress.seconds_left
     models = {
         question.name: {"model": question.model.reference, "rule": question.model.rule} for question in job.questions

@@ -9,6 +9,10 @@ from worker.queue.options import JobsOption, JsonOption, RedisOption, queue_sett
 __all__ = ["register"]
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, as hangtag jobs shows it.")]
+JobJsonOption = Annotated[bool, typer.Option("--json", help="Print how the job stands now as JSON instead.")]
+ReceiptJsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the receipt as JSON instead of a table; the progress goes to stderr.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +60,9 @@ def show_command(
     show_job(job, settings, as_json=as_json)
 
 
-def watch_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
+def watch_command(
+    job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None, as_json: ReceiptJsonOption = False
+) -> None:
     """Follow a job to its end, and queue what is missing meanwhile. Ctrl-C stops the watching, not the job.
 
     Examples:
@@ -65,10 +71,12 @@ def watch_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption 
     settings = queue_settings(redis, jobs)
     from worker.queue.actions import watch_job
 
-    watch_job(job, settings)
+    watch_job(job, settings, as_json=as_json)
 
 
-def resume_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
+def resume_command(
+    job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None, as_json: JobJsonOption = False
+) -> None:
     """Go on with a cancelled job, or queue at once what is missing of a running one.
 
     Workers and hangtag jobs watch do the latter by themselves once a second.
@@ -79,10 +87,10 @@ def resume_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption
     settings = queue_settings(redis, jobs)
     from worker.queue.actions import resume_job
 
-    resume_job(job, settings)
+    resume_job(job, settings, as_json=as_json)
 
 
-def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
+def cancel_command(job: JobArgument, jobs: JobsOption = None, as_json: JobJsonOption = False) -> None:
     """Stop a job within seconds; what is done is kept, and hangtag jobs resume goes on from there.
 
     Examples:
@@ -91,10 +99,12 @@ def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
     settings = queue_settings(None, jobs)
     from worker.queue.actions import cancel_job
 
-    cancel_job(job, settings)
+    cancel_job(job, settings, as_json=as_json)
 
 
-def retry_failed_command(job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None) -> None:
+def retry_failed_command(
+    job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None, as_json: JobJsonOption = False
+) -> None:
     """Try again those failed rows of a finished job that may work another time: download, timeout, crashed, missing.
 
     All other rows stay as they are. The result and the receipt are written again.
@@ -105,7 +115,7 @@ def retry_failed_command(job: JobArgument, jobs: JobsOption = None, redis: Redis
     settings = queue_settings(redis, jobs)
     from worker.queue.actions import retry_job
 
-    retry_job(job, settings)
+    retry_job(job, settings, as_json=as_json)
 
 
 def receipt_command(job: JobArgument, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
