@@ -1,5 +1,6 @@
 """The one command. Each room owns its commands; this gathers them, and renders every error once."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -45,6 +46,8 @@ MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_work
 """Modules that a room's command needs from a room that it may not import: name → module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter"})
 """Rooms whose libraries leave temporary files behind when they are killed."""
+_COMPLETION: Final = "_HANGTAG_COMPLETE"
+"""What a shell sets that asks how to complete a command line."""
 
 
 def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
@@ -124,7 +127,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     try:
         command = get_command(make_app(rooms_for(words)))
         if asks_for_help(words):
-            arrange(command, words, every=ALL in words)
+            arrange(command, words, every=ALL in words or _COMPLETION in os.environ)
             words = ["--help" if word == ALL else word for word in words]
         command(words)
     except HangtagError as error:

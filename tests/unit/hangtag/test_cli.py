@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from hangtag.cli import make_app
-from tests.command import run_hangtag
+from tests.command import clean_environment, run_hangtag
 
 COMMANDS = typer.main.get_command(make_app()).commands
 NESTED = {f"{name} {sub}": c for name, group in COMMANDS.items() for sub, c in getattr(group, "commands", {}).items()}
@@ -72,6 +72,27 @@ def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_pa
     assert done.returncode == 2
     assert line.startswith("hangtag: Expected ")
     assert "none" in line
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("be", ["benchmark"]),  # and not beat, an earlier name
+        ("jobs re", ["receipt", "resume", "retry-failed"]),
+        ("label --pre", ["--precision", "--prefix", "--previous"]),
+        ("label --per-h", ["--per-host"]),
+        ("label --outp", []),
+        ("train --preset b", ["best"]),
+    ],
+)
+def test_a_shell_completes_commands_options_and_choices(typed: str, completed: list[str]) -> None:
+    words = f"hangtag {typed}"
+    asked = {"_HANGTAG_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    called = "import sys; from hangtag.cli import main; sys.argv[0] = 'hangtag'; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", called], env=clean_environment(**asked), capture_output=True, text=True, check=True
+    )
+    assert sorted(done.stdout.split()) == completed
 
 
 def test_help_loads_nothing_heavy() -> None:
