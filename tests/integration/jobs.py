@@ -24,6 +24,7 @@ from worker.receipt import JobReceipt, Receipt, finished_receipt, job_receipt
 from worker.sources.catalogue import Catalogue
 
 Row = dict[str, Any]
+_FLOATS = ("confidence", "confidence_2", "unknown")
 _FLOAT_TOLERANCE = 1e-5
 _EARLY_ROW = 128
 
@@ -50,11 +51,12 @@ def assert_same(found: list[Row], expected: list[Row]) -> None:
 
 def _exact(row: Row) -> Row:
     labels = row["top_k"] and [entry["label"] for entry in row["top_k"]]
-    return {**row, "confidence": row["confidence"] is None, "top_k": labels}
+    return {**row, **{name: row[name] is None for name in _FLOATS}, "top_k": labels}
 
 
 def _floats(row: Row) -> list[float]:
-    return [] if row["confidence"] is None else [row["confidence"], *(best["confidence"] for best in row["top_k"])]
+    best = [entry["confidence"] for entry in row["top_k"] or ()]
+    return [row[name] for name in _FLOATS if row[name] is not None] + best
 
 
 def relabelled(row: Row, labels: dict[str, str], model: str) -> Row:
@@ -62,7 +64,8 @@ def relabelled(row: Row, labels: dict[str, str], model: str) -> Row:
     if row["label"] is None:
         return {**row, "model": model}
     top_k = [{**best, "label": labels[best["label"]]} for best in row["top_k"]]
-    return {**row, "label": labels[row["label"]], "top_k": top_k, "model": model}
+    renamed = {name: labels.get(row[name]) for name in ("label", "accepted_label", "label_2")}
+    return {**row, **renamed, "top_k": top_k, "model": model}
 
 
 def label_here(storage: Storage, catalogue: Catalogue, model: Path, options: JobOptions = USUAL_OPTIONS) -> Job:
