@@ -7,7 +7,18 @@ from markupsafe import Markup
 
 from models.statistics.intervals import Interval
 
-__all__ = ["between", "duration", "isolated", "percent", "rounded", "sentence", "share", "target_name", "visible"]
+__all__ = [
+    "between",
+    "duration",
+    "isolated",
+    "percent",
+    "rough_duration",
+    "rounded",
+    "sentence",
+    "share",
+    "target_name",
+    "visible",
+]
 
 _LONGEST: Final = 300
 _HOUR_S: Final = 3600.0
@@ -59,6 +70,13 @@ def duration(seconds: float) -> str:
     if seconds >= _MINUTE_S:
         return f"{seconds / _MINUTE_S:.1f} minutes"
     return f"{seconds:.1f} seconds"
+
+
+def rough_duration(seconds: float) -> str:
+    """``50 s``, ``8 min`` or ``2.5 h``."""
+    if seconds < _MINUTE_S:
+        return f"{seconds:.0f} s"
+    return f"{seconds / _HOUR_S:.1f} h" if seconds >= 2 * _HOUR_S else f"{seconds / _MINUTE_S:.0f} min"
 
 
 def percent(rate: float) -> str:

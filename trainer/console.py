@@ -31,7 +31,7 @@ from models.errors import ExitCode, MissingExtraError, StoppedError
 from models.process import default_cache
 from models.terminal import Console
 from models.text import number_of
-from pages.text import rounded
+from pages.text import rough_duration, rounded
 from trainer.data.dataset import NONE, Split, read_dataset
 from trainer.data.taxonomy import taxonomy_of
 from trainer.request import USUAL_COLUMNS, NetworkOptions, TableOptions, TrainRequest
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 __all__ = ["TrainingScreen", "choose_and_show", "measure_and_show", "resume_and_show", "train_and_show"]
 
 _MOST_NAMED: Final = 3
+_TIMED: Final = 2
+"""Epochs after which the time of all networks is told: the first also compiles the network."""
 _LONG_S: Final = 10.0
 """A step that lasts longer is named in a line where no bar shows it."""
 _PAIR: Final = f"{'loss':>5} {'right':>5}"
@@ -113,6 +115,11 @@ class TrainingScreen:
         self._console.print(_HEADINGS, style="dim", highlight=False)
         self._args, self._epochs_done, self._best = args, args.epochs_done, args.epochs_done
 
+    def note(self, text: str) -> None:
+        """Something that a person should know at once."""
+        self._clear()
+        self._console.print(escape(text), style="yellow", highlight=False)
+
     def step(self, done: int, total: int) -> None:
         """Steps of the running epoch."""
         self._show(f"Epoch {self._epochs_done + 1}", done, total)
@@ -133,6 +140,8 @@ class TrainingScreen:
         )
         self._best = figures.epoch if figures.best else self._best
         args = self._args
+        if args and args.folds and len(self._seconds) == _TIMED and epochs > figures.epoch:
+            self._say_total(args, min(self._seconds) * epochs)
         if args and figures.epoch == epochs < args.epochs and epochs - self._best >= args.patience:
             self._console.print(
                 f"Ended after {epochs} of {args.epochs} epochs: the last {epochs - self._best} were no better "
@@ -140,6 +149,15 @@ class TrainingScreen:
                 style="dim",
                 highlight=False,
             )
+
+    def _say_total(self, args: "RunArgs", own: float) -> None:
+        from trainer.judging.folds import seconds_of_all
+
+        networks = f"{args.folds + 1} networks of about {rough_duration(own)} each"
+        if not args.cv:
+            networks = f"This network takes about {rough_duration(own)}, its {args.folds} folds a third of that each"
+        whole = rough_duration(seconds_of_all(args, own))
+        self._console.print(f"{networks}, {whole} in all", style="dim", highlight=False)
 
     def _clear(self) -> None:
         if self._task is not None:
@@ -367,7 +385,11 @@ def _plan(args: "RunArgs") -> str:
     size = args.preprocess.size
     began = {"none": "random weights", "imagenet": "ImageNet weights"}.get(args.weights, f"weights of {args.weights}")
     width = f" {args.alpha:g}" if args.alpha else ""
-    limit = f"{args.time_limit_s:.0f} s in all" if args.time_limit_s else f"at most {number_of(args.epochs, 'epoch')}"
+    limit = (
+        f"{rough_duration(args.time_limit_s)} in all"
+        if args.time_limit_s
+        else f"at most {number_of(args.epochs, 'epoch')}"
+    )
     folds = f", {args.folds}-fold cross-validation" if args.cv else f", {args.folds} folds" if args.folds else ""
     number = "bfloat16" if args.bfloat16 else "float32"
     quicker = f", in {number}, the quicker here" if args.photos_per_s else ""

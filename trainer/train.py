@@ -1,12 +1,14 @@
 """One training, from labelled photos to a run folder."""
 
 import hashlib
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from statistics import mean
 from typing import Final, Protocol
 
 import keras
@@ -15,7 +17,10 @@ import pyarrow as pa
 
 from models.errors import InputError
 from models.fit import Fit
+from models.statistics.thresholds import HeldOutLogits
+from models.text import number_of
 from models.whole_file import replace_file
+from pages.text import rough_duration
 from trainer.check.checkup import scan_photos
 from trainer.data.csv_files import cell_path
 from trainer.data.dataset import NONE, Split, read_dataset
@@ -23,10 +28,18 @@ from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.taxonomy import lookalike_notes, taxonomy_of
 from trainer.judging.evaluate import Evaluation
-from trainer.judging.folds import CV_FOLDS, choose_folds, deadline_of_main, is_cross_validated, train_folds
+from trainer.judging.folds import (
+    CV_FOLDS,
+    choose_folds,
+    deadline_of_main,
+    fewest_epochs,
+    is_cross_validated,
+    seconds_of_all,
+    train_folds,
+)
 from trainer.judging.self_training import BUDGET, TEACHER_SHARE, SelfTraining, read_self_training, self_train, settle
 from trainer.learning.balance import balance_note, choose_balance
-from trainer.learning.loop import FitView, TensorBoardView
+from trainer.learning.loop import FitOutcome, FitView, TensorBoardView
 from trainer.learning.recipe import recipe_for
 from trainer.learning.training import Training, in_quicker_format, new_network
 from trainer.learning.training_step import has_bfloat16
@@ -296,12 +309,18 @@ def _train(
     if end is not None and teaches:
         now = time.monotonic()
         end = now + (end - now) * TEACHER_SHARE
-    until = deadline_of_main(args, end)
-    outcome = training.train(network, until, TensorBoardView(view, run.tensorboard) if args.tensorboard else view)
-    folds = None if outcome.interrupted else train_folds(training, args.folds, end, view.advance)
-    stopped = folds is None
-    if folds is not None and teaches:
-        stopped = not self_train(training, folds, deadline, view.advance)
+    until, fewest = deadline_of_main(args, end), fewest_epochs(training) if args.folds and end else 0
+    shown = TensorBoardView(view, run.tensorboard) if args.tensorboard else view
+    outcome = training.train(network, until, shown, fewest, end)
+    folds: list[HeldOutLogits] | None = [] if outcome.lacked_time else None
+    if not outcome.lacked_time and not outcome.interrupted:
+        folds = train_folds(training, args.folds, end, view.advance, fewest=fewest, note=view.note)
+    if fewest and folds == [] and not outcome.interrupted:
+        training, prepared = _without_folds(training, prepared, outcome, view)
+        args = training.args
+    stopped = folds is None or outcome.interrupted
+    if folds is not None and not stopped and teaches:
+        stopped = not self_train(training, folds, deadline, view.advance, view.note)
         if not stopped:  # whichever network is kept: it is complete, and is judged
             training = replace(training)  # without the labels of other photos that it knew before
             replace_file(run.train_batch, first_batch(training))
@@ -316,3 +335,25 @@ def _train(
         evaluation = write_report(replace(training, args=args), prepared, folds or [], seconds, view.advance)
     run.write_args(args)
     return TrainResult(run, args, evaluation, read_self_training(run))
+
+
+def _without_folds(
+    training: Training, prepared: Prepared, outcome: FitOutcome, view: TrainingView
+) -> tuple[Training, Prepared]:
+    """The training whose folds are given up for want of time; a note says so, on the terminal and in the report."""
+    run, args = training.run, training.args
+    own = mean(row.seconds for row in outcome.history) * fewest_epochs(training)
+    needed = (seconds_of_all(args, own) + _AFTERWARDS_S) / (1 - _AFTERWARDS)
+    limit, what = args.time_limit_s or 0, f"{args.folds} folds{' of full trainings' if args.cv else ''}"
+    take = f" (about {rough_duration(needed)} are enough here)" if needed > limit else ""
+    note = (
+        f"{rough_duration(limit)} are too few for {what}{take}: any promise rests on "
+        f"{number_of(len(training.held), 'validation photo')} alone"
+    )
+    view.note(note)
+    prepared = replace(prepared, notes=(*prepared.notes, note))
+    run.write_notes(prepared.notes)
+    args = args.model_copy(update={"folds": 0, "cv": False})
+    run.write_args(args)
+    shutil.rmtree(run.path / "folds", ignore_errors=True)
+    return replace(training, args=args), prepared

@@ -29,9 +29,11 @@ __all__ = [
     "candidates_of",
     "choose_folds",
     "deadline_of_main",
+    "fewest_epochs",
     "held_out",
     "held_photos",
     "is_cross_validated",
+    "seconds_of_all",
     "train_folds",
     "write_guesses",
 ]
@@ -79,17 +81,39 @@ def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
     return None if end is None else now + (end - now) / (1 + folds)
 
 
+def fewest_epochs(training: Training) -> int:
+    """How many epochs a network gets at least before there is time for its folds: half of what suits it, or 12."""
+    args = training.args
+    recipe = recipe_for(args.arch, pretrained=args.weights != NamedWeights.NONE)
+    return min(args.epochs, max(_FEWEST_EPOCHS, recipe.epochs_of(len(training.photos), args.batch) // 2))
+
+
+def seconds_of_all(args: RunArgs, own: float) -> float:
+    """Seconds that a network and its folds take, if it takes ``own`` by itself."""
+    return own * (1 + max(0, args.folds - 1) * _share_of_epochs(args))
+
+
 def train_folds(
-    training: Training, count: int, deadline: float | None, advance: Advance, what: str = ""
+    training: Training,
+    count: int,
+    deadline: float | None,
+    advance: Advance,
+    what: str = "",
+    fewest: int = 0,
+    note: Callable[[str], None] = lambda text: None,
 ) -> list[HeldOutLogits] | None:
     """Train a network for each of ``count`` folds, and keep what it predicts for the photos it has not learned from.
 
     Predictions that an earlier run has made are taken from disk. ``deadline``, for all folds, is by
     :func:`time.monotonic`; ``advance`` is told (what, done, total) of the running fold's epochs. Each network is asked
-    about the candidates among the training's photos without labels, too (:func:`write_guesses`).
+    about the candidates among the training's photos without labels, too (:func:`write_guesses`). ``note`` is told what
+    a person should know at once.
+
+    With ``fewest``, all folds are given up where one has time for fewer epochs than half of that share of them which a
+    fold gets.
 
     Returns:
-        The predictions of each fold; None if somebody stopped it.
+        The predictions of each fold, none if they were given up; None if somebody stopped it.
     """
     folds, parts = [], _divide(training, count)
     args, asked = _args_of_a_fold(training.args), candidates_of(training)
@@ -99,10 +123,20 @@ def train_folds(
         until = None if deadline is None else now + (deadline - now) / (len(parts) - number + 1)
         name = "cross-validation, network" if args.cv else "fold"
         words = f"{what}{name} {number} of {len(parts)}"
-        view = FoldView(advance, f"{words[0].upper()}{words[1:]}", args.epochs, len(read_history(part.run.history)))
-        predictions = _kept(part) or _train(part, asked, until, view)
+        done = len(read_history(part.run.history))
+        view = FoldView(advance, f"{words[0].upper()}{words[1:]}", args.epochs, done, note)
+        enough = max(1, round(fewest * _share_of_epochs(args) / 2)) if fewest else 0
+        predictions = _kept(part)
         if predictions is None:
-            return None
+            if fewest and deadline is not None and now >= deadline:
+                return []
+            network = new_network(part.args, begun=part.run.state.is_file())
+            outcome = part.train(network, until, view, enough)
+            if outcome.interrupted:
+                return None
+            if outcome.lacked_time:
+                return []
+            predictions = _predict(network, part, asked)
         shutil.rmtree(part.run.best.parent, ignore_errors=True)  # its predictions are all that is needed of it
         folds.append(predictions)
     return folds
@@ -193,10 +227,7 @@ def _divide(training: Training, count: int) -> list[tuple[list[AssignedPhoto], l
     return [(learned, held) for learned, held in parts if learned and held]
 
 
-def _train(part: Training, asked: Sequence[str], deadline: float | None, view: "FoldView") -> HeldOutLogits | None:
-    network = new_network(part.args, begun=part.run.state.is_file())
-    if part.train(network, deadline, view).interrupted:
-        return None
+def _predict(network: keras.Model, part: Training, asked: Sequence[str]) -> HeldOutLogits:
     # The last epoch predicts: to take its best by these very photos would flatter it.
     predictions = predict(network, [photo.sha256 for photo in part.held], part.store)
     held, score = held_out(network, part, part.held, predictions)
@@ -215,8 +246,11 @@ def _kept(part: Training) -> HeldOutLogits | None:
 class FoldView:
     """Shows the epochs of a network as one piece of work, of which ``done`` were done before."""
 
-    def __init__(self, advance: Advance, what: str, epochs: int, done: int) -> None:
+    def __init__(
+        self, advance: Advance, what: str, epochs: int, done: int, note: Callable[[str], None] = lambda text: None
+    ) -> None:
         self._advance = advance
+        self._note = note
         self._what = what
         self._epochs = epochs
         self._done = done
@@ -228,3 +262,7 @@ class FoldView:
     def epoch(self, figures: EpochFigures, epochs: int) -> None:
         """An epoch is done."""
         self._done, self._epochs = figures.epoch, epochs
+
+    def note(self, text: str) -> None:
+        """Something that a person should know at once."""
+        self._note(text)

@@ -142,11 +142,12 @@ def self_train(
     folds: Sequence[HeldOutLogits],
     deadline: float | None,
     advance: Callable[[str, int, int], None],
+    note: Callable[[str], None] = lambda text: None,
 ) -> bool:
     """Train a student and its folds, decide which network is kept, and keep it.
 
     The teacher is trained, and so are its ``folds``. ``deadline`` is by :func:`time.monotonic`; ``advance`` is told
-    (what, done, total). Work that was done before a stop is not done again.
+    (what, done, total), ``note`` what a person should know at once. Work that was done before a stop is not done again.
 
     Returns:
         Whether it came to its end; false if somebody stopped it.
@@ -159,10 +160,10 @@ def self_train(
     if student.pseudo is None:
         return _decide(teacher, [], [], unproven=unproven)
     args, until = student.args, deadline_of_main(student.args, deadline)
-    view = FoldView(advance, _WORDS, args.epochs, len(read_history(student.run.history)))
+    view = FoldView(advance, _WORDS, args.epochs, len(read_history(student.run.history)), note)
     if student.train(new_network(args, begun=student.run.state.is_file()), until, view).interrupted:
         return False
-    student_folds = train_folds(student, args.folds, deadline, advance, f"{_WORDS}: ")
+    student_folds = train_folds(student, args.folds, deadline, advance, f"{_WORDS}: ", note=note)
     if student_folds is None:
         return False
     advance("Comparing both networks", 0, 1)

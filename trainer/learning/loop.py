@@ -26,6 +26,7 @@ from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, wr
 __all__ = ["FitOutcome", "FitView", "Limits", "TensorBoardView", "ValidationPhotos", "fit"]
 
 _REHEARSED: Final = 4
+_STOPPING: Final = "Stopping; the running epoch is not kept. Press Ctrl-C again to quit without a report."
 _HELD_CHUNK: Final = 1024
 _MULTIPLE: Final = 16
 """Sides of smaller photos are multiples of this, so that no stride leaves a remainder."""
@@ -44,12 +45,15 @@ class Limits:
     Patience counts once a cosine's rate has fallen: before, a plateau says little.
 
     The deadline is a time of the clock, in seconds; the schedule is planned so that the last epoch ends before it.
+    If fewer than ``fewest`` epochs fit, the ``latest`` deadline counts instead; without one, nothing is trained.
     """
 
     epochs: int
     patience: int
     deadline: float | None = None
     clock: Callable[[], float] = time.monotonic
+    fewest: int = 0
+    latest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,17 @@ class ValidationPhotos:
 
 @dataclass(frozen=True)
 class FitOutcome:
-    """How a training ended; ``last_is_best`` where no epoch was chosen by validation."""
+    """How a training ended.
+
+    Attributes:
+        last_is_best: no epoch was chosen by validation.
+        lacked_time: fewer than the fewest epochs fitted before the first deadline.
+    """
 
     history: list[EpochFigures]
     interrupted: bool
     last_is_best: bool = False
+    lacked_time: bool = False
 
     @property
     def best_epoch(self) -> int | None:
@@ -87,6 +97,9 @@ class FitView(Protocol):
 
     def epoch(self, figures: EpochFigures, epochs: int) -> None:
         """An epoch is done; ``epochs`` is how many there will be, as far as one can tell."""
+
+    def note(self, text: str) -> None:
+        """Something that a person should know at once."""
 
 
 class TensorBoardView:
@@ -117,6 +130,10 @@ class TensorBoardView:
         self._writer.flush()
         self._view.epoch(figures, epochs)
 
+    def note(self, text: str) -> None:
+        """Something that a person should know at once."""
+        self._view.note(text)
+
 
 def fit(
     learner: Learner, recipe: Recipe, batches: Batches, held: ValidationPhotos, run: Run, limits: Limits, view: FitView
@@ -134,7 +151,7 @@ def fit(
     learner.use_average()
     if loop.history:
         save_network(learner.network, run.last)
-    return FitOutcome(loop.history, loop.interrupted, last_is_best=loop.is_through())
+    return FitOutcome(loop.history, loop.interrupted, loop.is_through(), loop.lacks_time)
 
 
 @dataclass
@@ -148,6 +165,7 @@ class _Loop:
     view: FitView
     history: list[EpochFigures] = field(default_factory=list)
     interrupted: bool = False
+    lacks_time: bool = False
     progress: float = 0.0
     """Of the whole training, from 0 to 1."""
     full_epoch_s: float = 0.0
@@ -161,10 +179,14 @@ class _Loop:
     def interrupt(self) -> None:
         """Stop after the running step; the running epoch is not kept."""
         self.interrupted = True
+        self.view.note(_STOPPING)
 
     def go(self) -> None:
         if self.limits.deadline is not None and not self.ended():
             self.rehearse()
+            self.check_time()
+        if self.lacks_time and self.limits.latest is None:
+            return
         while not self.ended():
             figures = self.epoch()
             if figures is None:
@@ -211,6 +233,12 @@ class _Loop:
             seconds.append(self.clock() - begin)
         self.learner.restore(state)
         self.full_epoch_s = min(seconds) * self.batches.steps / self.share_of_full(size)
+
+    def check_time(self) -> None:
+        """Go by the latest deadline if too few epochs fit before the first."""
+        self.lacks_time = len(self.history) + self.epochs_left() < self.limits.fewest
+        if self.lacks_time:
+            self.limits = replace(self.limits, deadline=self.limits.latest)
 
     def size(self) -> int:
         """Side of the photos of the next epoch."""

@@ -147,10 +147,18 @@ class Training:
             pseudo=self.pseudo,
         )
 
-    def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
+    def train(
+        self,
+        network: keras.Model,
+        deadline: float | None,
+        view: FitView,
+        fewest: int = 0,
+        latest: float | None = None,
+    ) -> FitOutcome:
         """Train a network, as :func:`new_network` made it, in place; what was learned before a stop is taken up.
 
-        ``deadline`` is by :func:`time.monotonic`; None if time does not matter.
+        ``deadline`` is by :func:`time.monotonic`; None if time does not matter. ``fewest`` and ``latest`` are as in
+        :class:`Limits`.
         """
         args, recipe = self.args, self._recipe()
         if recipe.head_first and not self.run.state.is_file():
@@ -162,7 +170,7 @@ class Training:
         held = ValidationPhotos(
             lambda start, end: self.store.take(names[start:end]), labels_of(self.held, args.classes)
         )
-        limits = Limits(args.epochs, args.patience, deadline)
+        limits = Limits(args.epochs, args.patience, deadline, fewest=fewest, latest=latest)
         outcome = fit(learner, recipe, self.batches(), held, self.run, limits, view)
         if not args.cv or outcome.interrupted:
             return outcome

@@ -50,6 +50,7 @@ class Diary:
     steps: list = field(default_factory=list)
     epochs: list = field(default_factory=list)
     expected: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
 
     def prepared(self, prepared, args):
         self.on_prepared(prepared, args)
@@ -66,6 +67,9 @@ class Diary:
         self.epochs.append(figures)
         self.expected.append(epochs)
         self.on_epoch(figures.epoch)
+
+    def note(self, text):
+        self.notes.append(text)
 
     @property
     def advanced_with(self):

@@ -61,6 +61,24 @@ def test_an_epoch_is_a_line_and_the_best_have_a_star(console) -> None:
     assert [line.split()[-1] for line in said] == ["448:30", "447:00"]
 
 
+@pytest.mark.parametrize(
+    ("cv", "said"),
+    [
+        (True, "6 networks of about 2 min each, 9 min in all"),
+        (False, "This network takes about 2 min, its 5 folds a third of that each, 4 min in all"),
+    ],
+)
+def test_with_folds_the_time_of_all_networks_is_said_once_epochs_were_timed(console, cv, said) -> None:
+    args = ARGS.model_copy(update={"folds": 5, "cv": cv, "time_limit_s": 480.0})
+    with TrainingScreen(console) as screen:
+        screen.prepared(Prepared([], [], ("dress", "hat"), ()), args)
+        for number, seconds in enumerate((60, 11, 11), 1):
+            screen.epoch(replace(epoch(number), seconds=seconds), 10)
+    text = lines(console)
+    assert text.count(said) == 1
+    assert "8 min in all" in " ".join(text)
+
+
 def test_the_data_is_summed_up_with_its_notes(console) -> None:
     splits = [Split.TRAIN] * 8 + [Split.VAL, Split.TEST]
     photos = [AssignedPhoto(Path(f"{i}.jpg"), "ab"[i % 2], split, str(i), str(i)) for i, split in enumerate(splits)]

@@ -156,6 +156,18 @@ def test_a_training_with_a_time_limit_ends_with_its_schedule_at_the_end(binary, 
     assert diary.epochs[-1].lr == pytest.approx(0, abs=1e-9)
 
 
+def test_folds_that_a_time_limit_has_no_room_for_are_given_up_and_it_is_said(binary, diary):
+    result = train(replace(binary, cv=2, epochs=30, time_limit_s=2.0), diary)
+    assert result.args.state is RunState.COMPLETE
+    assert (result.args.folds, result.args.cv, result.evaluation.cv) == (0, False, None)
+    assert not (result.run.path / "folds").exists()
+    (note,) = diary.notes
+    assert note.startswith("2 s are too few for 2 folds of full trainings")
+    assert note.endswith(f"any promise rests on {result.evaluation.val.n} validation photos alone")
+    assert note in result.run.report.read_text()
+    assert result.run.args() == result.args
+
+
 def test_a_short_time_limit_leaves_no_time_for_folds(binary, tmp_path):
     told = []
 

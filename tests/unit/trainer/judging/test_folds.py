@@ -17,12 +17,14 @@ from trainer.judging.folds import (
     assign_folds,
     choose_folds,
     deadline_of_main,
+    fewest_epochs,
     held_out,
     held_photos,
     is_cross_validated,
     train_folds,
 )
 from trainer.learning.predictions import predict
+from trainer.learning.recipe import recipe_for
 from trainer.learning.training import Training, labels_of
 from trainer.request import Arch
 from trainer.run import read_history
@@ -130,6 +132,27 @@ def test_ctrl_c_gives_none_and_keeps_the_folds_that_are_done(make_training):
     assert answers(training, 1).is_file()
     assert not answers(training, 2).exists()
     assert diary.advanced_with == ["Fold 1 of 3", "Fold 2 of 3"]
+
+
+def test_ctrl_c_in_a_fold_is_acknowledged(make_training):
+    training, diary = make_training(epochs=1), Diary(on_advance=at("Fold 1 of 3", press_ctrl_c))
+    train_folds(training, FOLDS, None, diary.advance, note=diary.note)
+    assert diary.notes == ["Stopping; the running epoch is not kept. Press Ctrl-C again to quit without a report."]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 5.0])
+def test_folds_are_given_up_where_their_time_is_over_or_allows_too_few_epochs(make_training, diary, seconds):
+    """A network of 10,000 epochs has a half of them at least, and of that a fold without cross-validation a third."""
+    training = make_training(epochs=100_000)
+    assert train_folds(training, FOLDS, time.monotonic() + seconds, diary.advance, fewest=10_000) == []
+    assert not list(training.run.path.glob("folds/*/answers.npz"))
+
+
+def test_a_network_gets_half_of_what_suits_it_before_its_folds_get_any(make_training):
+    assert fewest_epochs(make_training(epochs=5)) == 5
+    long = make_training(epochs=500)
+    suits = recipe_for(long.args.arch, pretrained=False).epochs_of(len(long.photos), long.args.batch)
+    assert fewest_epochs(long) == max(12, suits // 2)
 
 
 @pytest.mark.parametrize("keep", [0, 50, -10])

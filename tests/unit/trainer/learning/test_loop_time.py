@@ -116,6 +116,25 @@ def test_a_deadline_that_has_passed_leaves_one_epoch_with_the_whole_schedule(run
     assert puppet.rates[-1] == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize(("latest", "epochs"), [(64.0, 6), (None, 0)])
+def test_where_too_few_epochs_fit_the_latest_deadline_counts_or_nothing_is_trained(run, latest, epochs):
+    clock = Clock()
+    puppet = Puppet(clock, 32, steps=10, full_step_s=1)
+    limits = Limits(50, 50, 24.0, clock, fewest=3, latest=latest)
+    outcome = fit(puppet, replace(STEADY, cosine=True), puppet, NOTHING, run, limits, Diary())
+    assert outcome.lacked_time
+    assert len(outcome.history) == epochs
+
+
+def test_where_enough_epochs_fit_the_first_deadline_counts(run):
+    clock = Clock()
+    puppet = Puppet(clock, 32, steps=10, full_step_s=1)
+    limits = Limits(50, 50, 34.0, clock, fewest=3, latest=640.0)
+    outcome = fit(puppet, replace(STEADY, cosine=True), puppet, NOTHING, run, limits, Diary())
+    assert not outcome.lacked_time
+    assert len(outcome.history) == 3
+
+
 def test_epochs_and_patience_end_a_training_before_its_deadline(run):
     clock = Clock()
     puppet = Puppet(clock, 32, steps=2, full_step_s=1)
