@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["export_and_show", "print_proof"]
 
 _SHOWN: Final = 8
+_TOO_FEW: Final = "[yellow]?[/yellow]"
+_TELLING: Final = 20.0
+"""An interval of more points between its ends tells nothing of what a lighter model costs."""
 
 
 def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
@@ -116,13 +119,16 @@ def _keras(proof: "Proof") -> Table:
 def _lighter(variants: Sequence["MadeVariant"]) -> Table:
     headings = ("accuracy", "points\nlost", "95%", "same\nlabels", "times as fast\n(with decoding)")
     caption = "Times as fast: the network alone, and with decoding from a photo's file; on one thread."
+    if any(one.cost and one.cost.points_95[1] - one.cost.points_95[0] > _TELLING for one in variants):
+        caption = f"{caption}\n{_TOO_FEW}: too few photos to tell what it costs."
     table = _table("Lighter models against float32", caption, *headings)
     for variant in variants:
         if variant.cost is not None and variant.gain is not None:
             cost, (low, high) = variant.cost, variant.cost.points_95
             points = (f"{cost.accuracy:.3f}", f"{cost.points:.2f}", f"{low:.2f} to {high:.2f}", f"{cost.agreement:.1%}")
             whole = "" if variant.whole_gain is None else f" ({variant.whole_gain:.2f})"
-            table.add_row(variant.name, *points, f"{variant.gain:.2f}{whole}", _mark(passed=True))
+            mark = _TOO_FEW if high - low > _TELLING else _mark(passed=True)
+            table.add_row(variant.name, *points, f"{variant.gain:.2f}{whole}", mark)
     return table
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from models.errors import ExitCode, MissingExtraError
+from models.errors import ExitCode, InputError, MissingExtraError
 from models.fit import Fit
 from models.options import RegistryOption, takes
 from models.reference import DEFAULT_REGISTRY, find_model
@@ -201,6 +201,9 @@ def _request(data: Path, out: Path, given: TrainOptions, asked: TableOptions, *,
 
     given.check()
     table, source = _with_unlabelled(data, asked, given.unlabelled)
+    if source is not None and "://" not in source.source and not Path(source.source).exists():
+        msg = f"Expected photos without labels in {source.source}, there is no such file or folder; check --unlabelled."
+        raise InputError(msg)
     stem = data.resolve().stem
     run = out / (given.name or (stem if given.arch is None else f"{stem}-{given.arch}"))
     time_limit_s = None if given.time_limit is None else parse_duration(given.time_limit)

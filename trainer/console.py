@@ -24,22 +24,21 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
 from models.errors import ExitCode, MissingExtraError, StoppedError
 from models.process import default_cache
 from models.terminal import Console
 from models.text import number_of
-from pages.text import rough_duration, rounded
-from trainer.data.dataset import NONE, Split, read_dataset
+from pages.text import rough_duration
+from trainer.data.dataset import Split, read_dataset
 from trainer.data.taxonomy import taxonomy_of
+from trainer.figures_console import accuracy_text, figures_table, show_evaluation, show_outliers
+from trainer.networks.choice import check_signature, parse_weights
 from trainer.request import USUAL_COLUMNS, NetworkOptions, TableOptions, TrainRequest
 from trainer.run import check_free
 
 if TYPE_CHECKING:
-    from trainer.judging.evaluate import Evaluation, Judged
-    from trainer.judging.figures import ClassFigures, Figures, OutlierFigures
     from trainer.judging.measure import Measurement
     from trainer.networks.build import Start
     from trainer.run import EpochFigures, RunArgs
@@ -179,6 +178,8 @@ def choose_and_show(
     Nothing is downloaded for a run that exists already, or for data that nothing can be learned from.
     """
     check_free(run)
+    if options.weights:
+        check_signature(parse_weights(options.weights))
     if options.arch is None:
         taxonomy_of(read_dataset(data, asked), parents)
     console = Console(stderr=as_json)
@@ -254,7 +255,8 @@ def _show_result(result: "TrainResult", console: Console) -> ExitCode:
     run, quoted = result.run, escape(shlex.quote(str(result.run.path)))
     lines = [f"Run: [bold]{escape(str(run.path))}[/bold]"]
     if result.evaluation:
-        _show_evaluation(result.evaluation, result.args, console)
+        missing = sum(not run.fold(number).answers.is_file() for number in range(1, result.args.folds + 1))
+        show_evaluation(result.evaluation, result.args, console, missing if result.interrupted else 0)
         lines.append(f"Look at: {escape(str(run.report))}")
     if result.self_training:
         colour = "green" if result.self_training.kept and not result.self_training.unproven else "yellow"
@@ -284,102 +286,6 @@ def _result_record(result: "TrainResult") -> dict[str, Any]:
     return shown
 
 
-def _show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console) -> None:
-    from trainer.judging.evaluate import Judged
-    from trainer.judging.figures import distances_text, levels_text
-
-    split = evaluation.shown
-    figures = evaluation.figures_of(split)
-    if figures is None:
-        return
-    what = f"{args.folds} folds" if figures is evaluation.cv else f"Epoch {args.best_epoch}"
-    console.print(_figures_table(figures, f"{what}, on {number_of(figures.n, f'{split.word} photo')}"))
-    console.print()
-    console.print(_precisions(evaluation, args, split), highlight=False)
-    tested = Judged.TEST if evaluation.test else split
-    for target in evaluation.thresholds:
-        achieved = evaluation.coverage_at_precision[f"{target.precision:.2f}"].of(tested)
-        if achieved and achieved.levels and target.coverage:
-            console.print(f"{target.precision:.2f} on {tested.word}: {levels_text(achieved)}", highlight=False)
-    if evaluation.distances and (away := evaluation.distances.of(tested)):
-        console.print(distances_text(away), highlight=False)
-    console.print()
-    before = evaluation.ece_before.of(split)
-    was = "" if before is None else f"{before:.3f} → "
-    console.print(f"{_accuracy(figures, split.word)}, calibration error {was}{figures.ece:.3f}", highlight=False)
-    if evaluation.test and figures is not evaluation.test:
-        photos = number_of(evaluation.test.n, "photo")
-        console.print(f"{_accuracy(evaluation.test, 'test')}, {photos}", highlight=False)
-    last = ", the last" if args.best_epoch == args.epochs_done else ""
-    console.print(f"Kept: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
-    if evaluation.unknown and (outliers := evaluation.unknown.outliers):
-        _show_outliers(outliers, console)
-    if evaluation.label_errors:
-        listed = evaluation.label_errors.rows[-1]
-        low, high = sorted((listed.alike, listed.mixed_up))
-        console.print(
-            f"{number_of(listed.rows, 'likely label error')}: look at label_issues.csv, and correct what is wrong\n"
-            f"(such a list shows {100 * low:.0f} to {100 * high:.0f}% of labels that were made wrong for a trial)",
-            highlight=False,
-        )
-
-
-def _accuracy(figures: "Figures", of: str) -> str:
-    low, high = figures.accuracy_95
-    return f"{of} accuracy [bold]{figures.accuracy:.4f}[/bold] (95%: {low:.3f}–{high:.3f})"
-
-
-def _show_outliers(outliers: "OutlierFigures", console: Console) -> None:
-    low, high = outliers.caught_95
-    console.print(
-        f"{number_of(outliers.n, 'photo')} of no product ({NONE}): [bold]{outliers.caught:.0%}[/bold] are unknown "
-        f"(95%: {low:.3f}–{high:.3f}) and go to a person",
-        highlight=False,
-    )
-
-
-def _precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged") -> Table | str:
-    """A table of the precisions that can be asked for and what each costs, or a line that none can.
-
-    What they came to is of test photos where there are any: on the others the thresholds were chosen.
-    """
-    from models.statistics.thresholds import default_precision
-    from trainer.judging.evaluate import Judged
-    from trainer.run import RunState
-
-    if not any(target.coverage for target in evaluation.thresholds):
-        otherwise = ", or train with --folds 2" if not args.folds and evaluation.folds_may_prove else ""
-        advice = f"label more photos{otherwise}"
-        if args.state is RunState.INTERRUPTED:
-            advice = "label more photos, or go on with the training"
-        elif args.ended_by_time:
-            fitted = number_of(args.epochs_done, "epoch")
-            advice = f"allow more time ({fitted} fitted into --time-limit),\nor label more photos"
-        return (
-            "No precision can be promised: the photos are too few, or too often wrong.\n"
-            "Every photo goes to a person, unless --threshold asks for labels all the same.\n"
-            f"For a promise, {advice}."
-        )
-    split = Judged.TEST if evaluation.test else split
-    ruling = default_precision(evaluation.thresholds)
-    table = Table(title="Share of photos that need no person, by the precision asked for", title_justify="left")
-    for heading in ("--precision", "expected", f"on {split.word}", "right", "95%", "wrong"):
-        table.add_column(heading, justify="right")
-    for target in evaluation.thresholds:
-        found = evaluation.coverage_at_precision[f"{target.precision:.2f}"].of(split)
-        cells = [rounded(found.coverage) if found else "–", "–", "–", "–"]
-        if found and found.precision is not None:
-            low, high = found.precision_95
-            cells[1:] = f"{found.precision:.3f}", f"{low:.3f}–{high:.3f}", f"{found.wrong:,}"
-        style = "bold" if target.precision == ruling else None
-        table.add_row(f"{target.precision:.2f}", rounded(target.coverage), *cells, style=style)
-    own = "every photo goes to a person" if ruling is None else f"{ruling:.2f} rules"
-    reasons = (f"{one:.2f} {why}" for one, why in evaluation.unproved(pooled=args.pools_folds).items())
-    table.caption = "\n".join((f"{own} if none is asked for", *reasons))
-    table.caption_justify = "left"
-    return table
-
-
 def _plan(args: "RunArgs") -> str:
     """In a line: what will be trained."""
     size = args.preprocess.size
@@ -401,26 +307,10 @@ def _loss(loss: float) -> str:
     return f"{loss:.3f}"[:5].rstrip(".").rjust(5)
 
 
-def _figures_table(figures: "Figures", title: str) -> Table:
-    """A row a class, and one for all."""
-    table = Table("class", title=title, title_justify="left")
-    for heading in ("precision", "recall", "F1", "photos"):
-        table.add_column(heading, justify="right")
-
-    def cells(row: "Figures | ClassFigures") -> tuple[str, str, str]:
-        return f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}"
-
-    for name, row in figures.classes.items():
-        table.add_row(escape(name), *(cells(row) if row.support else ("–",) * 3), f"{row.support:,}")
-    table.add_section()
-    table.add_row("mean", *cells(figures), f"{figures.n:,}", style="bold")
-    return table
-
-
 def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMNS, *, as_json: bool) -> "Measurement":
     """Measure, and print a table or JSON on stdout."""
     try:
-        from trainer.judging.figures import distances_text, levels_text
+        from trainer.judging.figures import achieved_text, distances_text, levels_text
         from trainer.judging.measure import measure
     except ImportError as error:
         msg = f"Evaluating needs SciPy ({error}); pip install 'hangtag[train]'."
@@ -434,14 +324,16 @@ def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMN
     console, figures = Console(), measurement.figures
     for note in measurement.table.notes if measurement.table else ():
         console.print(escape(note), style="dim", highlight=False)
-    console.print(_figures_table(figures, escape(f"{model} on {number_of(figures.n, 'photo')} of {data}")))
-    console.print(f"accuracy [bold]{figures.accuracy:.4f}[/bold]", highlight=False)
+    console.print(figures_table(figures, escape(f"{model} on {number_of(figures.n, 'photo')} of {data}")))
+    console.print(accuracy_text(figures), highlight=False)
+    if measurement.precision is not None and measurement.achieved:
+        console.say(achieved_text(measurement.precision, measurement.achieved))
     for precision, achieved in measurement.coverage_at_precision.items():
         console.print(f"{precision}: {levels_text(achieved)}", highlight=False)
     if measurement.distances:
         console.print(distances_text(measurement.distances), highlight=False)
     if measurement.outliers:
-        _show_outliers(measurement.outliers, console)
+        show_outliers(measurement.outliers, console)
     _show_left_out(measurement, console)
     if measurement.whole and measurement.learned_from is None:
         console.print("These are all the photos; if some trained this model, the figures flatter it", style="yellow")
@@ -451,6 +343,8 @@ def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMN
 def _as_json(measurement: "Measurement") -> dict[str, Any]:
     """The figures; where there are any, photos of no product, how a table was read, and what was left out."""
     found = measurement.figures.model_dump(mode="json")
+    if measurement.achieved:
+        found["achieved"] = {"asked": measurement.precision, **measurement.achieved.model_dump(mode="json")}
     if measurement.outliers:
         found["outliers"] = measurement.outliers.model_dump(mode="json")
     if measurement.distances:

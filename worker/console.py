@@ -1,5 +1,7 @@
 """How labelling looks on a terminal."""
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -103,6 +105,14 @@ def say_rule(model: ModelPin, console: Console, path: Path | None = None, questi
     console.print(said, soft_wrap=not console.is_terminal)
 
 
+def _is_one_output() -> bool:
+    """Whether stdout and stderr lead to one file, such as a log, which has what was said when work began."""
+    try:
+        return os.path.samestat(os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
 def _is_promised(model: ModelPin) -> bool:
     return model.precision is not None and not model.all_to_review
 
@@ -165,7 +175,7 @@ def print_receipt(receipt: JobReceipt, console: Console, *, promise: bool = True
     for name, own in {"": receipt}.items() if isinstance(receipt, Receipt) else receipt.questions.items():
         if name:
             console.print(f"[bold]{escape(name)}[/bold]", highlight=False)
-        seen = console.is_terminal or _is_promised(own.model)
+        seen = console.is_terminal or _is_promised(own.model) or _is_one_output()
         _print_model(own, console, rule=promise or not seen)
         _print_lists(own, console)
     if isinstance(receipt, QuestionsReceipt):
@@ -181,7 +191,8 @@ def _print_levels(receipt: Receipt, console: Console) -> None:
 def _counts(receipt: JobReceipt, title: str, by_label: Mapping[str, int]) -> Table:
     """Rows by label, then by status, with the reasons and the errors."""
     table = Table(title=escape(title), title_justify="left")
-    table.add_column("label" if isinstance(receipt, Receipt) else "worst status")
+    label = "label" if receipt.by_status[Status.LABELED] else "likeliest label"
+    table.add_column(label if isinstance(receipt, Receipt) else "worst status")
     table.add_column("rows", justify="right")
     table.add_column("share", justify="right")
     for name, count in by_label.items():

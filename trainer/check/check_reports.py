@@ -19,6 +19,7 @@ from trainer.data.dataset import NONE, LabeledPhoto, Split
 
 __all__ = [
     "MEANINGS",
+    "SHORTCUT_ADVICE",
     "check_summary",
     "doubt_sentences",
     "json_of",
@@ -144,6 +145,12 @@ def property_sentences(checkup: Checkup) -> list[str]:
         f"{label}: {', '.join(f'{issue} ({share:.0%})' for issue, share in issues.items())}"
         for label, issues in checkup.photo_issues.properties.items()
     ]
+
+
+SHORTCUT_ADVICE: Final = (
+    "Against a shortcut: bring photos of each class from the same sources, or save all photos alike (size, format, "
+    "background); then train, and evaluate on photos of another source."
+)
 
 
 def shortcut_sentences(checkup: Checkup) -> list[str]:

@@ -14,7 +14,7 @@ from models.text import number_of
 from pages.render import render
 from pages.text import isolated, sentence
 from pages.tiles import photo_uri
-from trainer.check.check_reports import MEANINGS, leak_sentences, shortcut_sentences
+from trainer.check.check_reports import MEANINGS, SHORTCUT_ADVICE, leak_sentences, shortcut_sentences
 from trainer.check.checkup import GRAVE, Checkup
 from trainer.check.issues import LIMITS, Issue
 from trainer.check.relations import LeakKind
@@ -80,6 +80,7 @@ def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})
         meanings=MEANINGS,
         limits=LIMITS,
         duplicates=int((checkup.flags[Issue.EXACT_DUPLICATE] | checkup.flags[Issue.NEAR_DUPLICATE]).sum()),
+        advice=SHORTCUT_ADVICE,
         shortcuts=[sentence(text) for text in shortcut_sentences(checkup)],
         leaks=[f"{text}." for text in leak_sentences(checkup)],
         calm=_calm(checkup, counts),

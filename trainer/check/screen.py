@@ -21,6 +21,7 @@ from models.whole_file import replace_file
 from pages.links import near
 from trainer.check.check_reports import (
     MEANINGS,
+    SHORTCUT_ADVICE,
     check_summary,
     doubt_sentences,
     json_of,
@@ -122,7 +123,13 @@ def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> Non
     console.print(f"[bold]{images}[/bold] of {classes}{outliers}{splits}; {summary['seconds']:.0f} s", highlight=False)
     for line in checkup.dataset.notes:
         console.print(f"  {escape(line)}", style="yellow", highlight=False)
-    console.print(_issue_table(checkup) if any(summary["issues"].values()) else "[green]No issue found.[/green]")
+    shortcuts = shortcut_sentences(checkup)
+    none = (
+        "No issue found in a photo, but what tells the classes apart:"
+        if shortcuts
+        else "[green]No issue found.[/green]"
+    )
+    console.print(_issue_table(checkup) if any(summary["issues"].values()) else none)
     if strays := checkup.ignored:
         example = os.path.join(*strays[0].path.parts[-2:])  # noqa: PTH118 - of names, not of a place
         console.say(f"Left out: {number_of(len(strays), 'file')}, such as {example}: {strays[0].message}", "yellow")
@@ -130,8 +137,10 @@ def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> Non
         console.print(f"Leaks: {escape(line)}", style="red", highlight=False)
     for line in doubt_sentences(checkup):
         console.print(f"Mind: {escape(line)}", style="yellow", highlight=False)
-    for line in _first(shortcut_sentences(checkup)):
+    for line in _first(shortcuts):
         console.print(f"Shortcut: {escape(line)}", style="yellow", highlight=False)
+    if shortcuts:
+        console.print(SHORTCUT_ADVICE, style="dim", highlight=False)
     for line in _first(property_sentences(checkup)):
         console.print(f"Most of {escape(line)}", style="dim", highlight=False)
 

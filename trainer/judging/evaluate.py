@@ -19,7 +19,6 @@ from models.statistics.out_of_distribution import OutOfDistribution
 from models.statistics.thresholds import (
     HeldOutLogits,
     fewest_own_rows,
-    fewest_rows,
     fit_confidence,
     ruling_thresholds,
 )
@@ -30,12 +29,15 @@ from trainer.judging.figures import (
     AchievedPrecision,
     Figures,
     OutlierFigures,
+    SurestPhotos,
     distances,
     outlier_figures,
     realised,
     score,
+    surest_photos,
 )
 from trainer.judging.folds import held_out, held_photos
+from trainer.judging.unpromised import unpromised_sentences, why_unproved
 from trainer.learning.predictions import Predictions, predict
 from trainer.learning.training import Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
@@ -159,6 +161,9 @@ class Evaluation(_Record):
         ece_before: the calibration error without that.
         coverage_at_precision: target (``"0.98"``) → what it achieves.
         label_errors: how good ``label_issues.csv`` is; None if labels could not be judged, or none is doubted.
+        surest: how the surest photos did, of all out of fold or of validation; None where a precision is promised. Then
+            it is not written.
+        unlisted: why ``label_issues.csv`` is empty though labels may be wrong; None, and not written, if it is not.
         distances: of a tree of labels, edges from the true class up to the first node that is also above the likeliest
             class → photos; 0 where that is right. None without a tree; then it is not written.
     """
@@ -173,17 +178,27 @@ class Evaluation(_Record):
     unknown: UnknownFigures | None
     label_errors: PlantedErrors | None = None
     distances: PerSplit[dict[int, int]] | None = None
+    surest: SurestPhotos | None = None
+    unlisted: str | None = None
 
     @model_serializer(mode="wrap")
-    def _without_tree(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_empty(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         said: dict[str, Any] = write(self)
-        return {key: value for key, value in said.items() if key != "distances" or value is not None}
+        return {
+            key: value
+            for key, value in said.items()
+            if key not in {"distances", "surest", "unlisted"} or value is not None
+        }
 
     @property
     def shown(self) -> Judged:
         """What to show a person first: test, or all photos out of fold if these are more; else validation."""
         counts = {one: figures.n for one in Judged if (figures := self.figures_of(one))}
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
+
+    def unpromised(self, *, pooled: bool) -> list[str]:
+        """Sentences for a person where no precision can be promised: why, how the surest photos did, weak classes."""
+        return unpromised_sentences(self.thresholds[0], (self.cv if pooled else None) or self.val, self.surest)
 
     @property
     def folds_may_prove(self) -> bool:
@@ -193,7 +208,7 @@ class Evaluation(_Record):
     def unproved(self, *, pooled: bool) -> dict[float, str]:
         """Targets that label nothing → why, for a person; ``pooled``: out-of-fold rows count as the network's own."""
         own = self.cv if pooled else self.val
-        return {one.precision: _why_unproved(one, own) for one in self.thresholds if not one.coverage}
+        return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
     def by_level(self, judged: Judged) -> list[LevelRow]:
         """What each target that labels anything comes to at each level of a tree; empty without one."""
@@ -209,21 +224,6 @@ class Evaluation(_Record):
         """The figures of some photos; None if there are none."""
         found: Figures | None = getattr(self, judged)
         return found
-
-
-def _why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
-    """``own`` is of the network's own rows."""
-    rows, fewest_own = target.rows[0], fewest_own_rows(target.precision)
-    fewest = fewest_rows(target.precision, tree=bool(target.nodes))
-    if rows < fewest:
-        return f"takes {fewest:,} photos without a mistake, there are {rows:,}"
-    if own is not None and own.n >= rows:
-        wrong = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,}"
-    elif own is not None and own.n < fewest_own:
-        return f"takes {fewest_own:,} validation photos without a mistake, there are {own.n:,}"
-    else:
-        wrong = f"too many of {rows:,}"
-    return f"takes the surest {fewest:,} photos without a mistake, or more with few; {wrong} are wrong"
 
 
 @dataclass(frozen=True)
@@ -350,6 +350,9 @@ def evaluate(
         unknown = UnknownFigures(
             score=limit.score, limit=limit.limit, kept=limit.kept, review=review, outliers=outliers
         )
+    own, surest = judged.get(Judged.CV) or judged.get(Judged.VAL), None
+    if own is not None and confidence.precision is None:
+        surest = surest_photos(own.probabilities, own.labels, known(own))
     figures = of_splits(lambda split: score(split.probabilities, split.labels, classes))
     return Evaluation(
         val=figures.val,
@@ -362,6 +365,7 @@ def evaluate(
             f"{target.precision:.2f}": of_splits(realised_of(target)) for target in confidence.targets
         },
         unknown=unknown,
+        surest=surest,
         distances=of_splits(lambda split: distances(split.probabilities, split.labels, tree)) if tree else None,
     )
 

@@ -24,6 +24,8 @@ __all__ = [
     "ClassFigures",
     "Figures",
     "OutlierFigures",
+    "SurestPhotos",
+    "achieved_text",
     "confusion",
     "distances",
     "distances_text",
@@ -31,11 +33,14 @@ __all__ = [
     "outlier_figures",
     "realised",
     "score",
+    "surest_photos",
     "write_classes",
 ]
 
 _TOP: Final = 5
 _CLASS_COLUMNS: Final = tuple(name + end for name in ("precision", "recall", "f1") for end in ("", "_low", "_high"))
+_FEWEST_SURE: Final = 10
+_SHARES_RIGHT: Final = (0.95, 0.9, 0.8)
 
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.integer]
@@ -126,6 +131,17 @@ class OutlierFigures(BaseModel):
     caught: float
     caught_95: Interval
     auroc: float
+
+
+class SurestPhotos(BaseModel):
+    """How the surest of ``of`` photos did: those whose confidence is ``threshold`` or more. It proves nothing."""
+
+    model_config = ConfigDict(frozen=True)
+
+    threshold: float
+    photos: int
+    right: int
+    of: int
 
 
 def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str]) -> Figures:
@@ -315,3 +331,32 @@ def distances_text(away: Mapping[int, int]) -> str:
         return "No likeliest class is wrong"
     told = (f"{count:,} by {number_of(edges, 'edge')}" for edges, count in sorted(wrong.items()))
     return f"Likeliest classes that are wrong, by the edges from the true one to what both share: {', '.join(told)}"
+
+
+def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
+    """What a promised precision came to, such as ``At 0.95: 61% of the photos labelled, 98 of 100 right (…)``."""
+    if achieved.precision is None:
+        return f"At {precision:.2f}: no photo is labelled without a person"
+    low, high = achieved.precision_95
+    return (
+        f"At {precision:.2f}: {achieved.coverage:.1%} of the photos labelled without a person, "
+        f"{achieved.automatic - achieved.wrong:,} of these {achieved.automatic:,} right: "
+        f"{achieved.precision:.3f} (95%: {low:.3f}–{high:.3f})"
+    )
+
+
+def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
+    """The most photos, 10 at least, of which 95% are right, or else 90% or 80%; None if there are no such.
+
+    They are those that a threshold of two decimals lets through, within the limit of the unknown score (``known``).
+    """
+    confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
+    found = []
+    for threshold in (hundredth / 100 for hundredth in range(1, 100)):
+        chosen = known & (confidence >= threshold)
+        found.append(
+            SurestPhotos(threshold=threshold, photos=int(chosen.sum()), right=int(right[chosen].sum()), of=len(labels))
+        )
+    sure = [one for one in found if one.photos >= _FEWEST_SURE]
+    kept = (one for share in _SHARES_RIGHT for one in sure if one.right >= share * one.photos)
+    return next(kept, None)

@@ -61,6 +61,8 @@ _BLOCK: Final = 50
 """Rows that a person looks at in one go: a list has as many, or goes on while it is worth it."""
 _WORTH_IT: Final = 1 / 3
 """How many of the wrong labels that the first rows show as many further rows must show."""
+_WORTH_SHOWING: Final = 0.25
+"""A list that shows a smaller share of planted labels, of just any other class, is not shown."""
 _ROWS: Final = (25, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 _LEAST: Final = np.finfo(np.float32).tiny
 _NEVER: Final = -1e6
@@ -91,6 +93,8 @@ class LabelErrors:
 
     issues: Sequence[LabelIssue]
     planted: PlantedErrors | None = None
+    unlisted: str | None = None
+    """Why there is no list, though labels may be wrong."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,10 @@ def find_label_errors(network: keras.Model, training: Training, unseen: SplitPre
     order = np.random.default_rng(seed).permutation(len(photos))
     issues: list[LabelIssue] = []
     planted: Planted | None = None
+    counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
+    if counts[counts > 0].max(initial=0) < FOLDS:
+        why = f"no class has {FOLDS} photos, and the classifiers that judge labels need as many"
+        return LabelErrors([], unlisted=why)
     parts = np.array_split(order, math.ceil(len(photos) / _TOGETHER))
     for places in parts:
         part = [photos[place] for place in np.sort(places)]
@@ -221,6 +229,9 @@ def _judged(issues: Sequence[LabelIssue], planted: Planted | None, parts: int) -
         for count in [*(one for one in _ROWS if one < length), length]
     )
     count = len(mixed_up) + len(alike)
+    if rows[-1].mixed_up < _WORTH_SHOWING:
+        why = f"wrong labels that were planted for a trial were hardly found: {rows[-1].mixed_up:.0%} of them"
+        return LabelErrors([], unlisted=f"{why}. More photos make such a list possible")
     return LabelErrors(
         issues[:length], PlantedErrors(planted=count, trials=planted.trials, leading=planted.leading, rows=rows)
     )

@@ -48,6 +48,7 @@ class _Model:
     classes: tuple[str, ...]
     limit: UnknownLimit | None
     targets: tuple[PrecisionTarget, ...]
+    precision: float | None
     tree: Taxonomy | None
     learned_from: frozenset[str] | None
 
@@ -65,6 +66,8 @@ class Measurement:
         table: how the photos were found in a table; None in a folder, or in a CSV whose columns nobody named.
         coverage_at_precision: target (``"0.98"``) → what it achieves at each level of a tree of labels; empty without.
         distances: :func:`trainer.judging.figures.distances` in that tree; empty without.
+        precision: that the model promises by default; None if it promises none.
+        achieved: what that came to on these photos.
     """
 
     figures: Figures
@@ -75,6 +78,8 @@ class Measurement:
     table: TableRead | None
     coverage_at_precision: Mapping[str, AchievedPrecision] = field(default_factory=dict)
     distances: Mapping[int, int] = field(default_factory=dict)
+    precision: float | None = None
+    achieved: AchievedPrecision | None = None
 
     @property
     def unread(self) -> int:
@@ -123,7 +128,7 @@ def measure(
     none = [sha256 for photo, sha256 in fresh if photo.label == NONE]
     outliers = _outliers(model, store, none, scores, partial(advance, "Measuring _none")) if none else None
     measured = Measurement(figures, tuple(unread), learned_from, not test, outliers, dataset.table)
-    return _in_tree(measured, model.tree, model, scores, truths) if model.tree else measured
+    return _with_promises(measured, model, scores, truths)
 
 
 def _outliers(
@@ -136,17 +141,20 @@ def _outliers(
     return outlier_figures(strange.unknown, known.unknown, model.limit.limit)
 
 
-def _in_tree(
-    measured: Measurement, tree: Taxonomy, model: _Model, scores: Scores, truths: npt.NDArray[np.intp]
-) -> Measurement:
+def _with_promises(measured: Measurement, model: _Model, scores: Scores, truths: npt.NDArray[np.intp]) -> Measurement:
     inside = np.ones(len(truths), np.bool_)
     if model.limit is not None and scores.unknown is not None:
         inside = np.asarray(scores.unknown <= model.limit.limit)
     achieved = {
-        f"{target.precision:.2f}": realised(scores.probabilities, truths, inside, target, tree)
+        f"{target.precision:.2f}": realised(scores.probabilities, truths, inside, target, model.tree)
         for target in model.targets
     }
-    away = distances(scores.probabilities, truths, tree)
+    if model.precision is not None:
+        own = achieved.get(f"{model.precision:.2f}")
+        measured = replace(measured, precision=model.precision, achieved=own)
+    if model.tree is None:
+        return measured
+    away = distances(scores.probabilities, truths, model.tree)
     return replace(measured, coverage_at_precision=achieved, distances=away)
 
 
@@ -171,9 +179,8 @@ def _open_model(path: Path) -> _Model:
         raise InputError(msg)
     classifier = load(path)
     told = classifier.metadata
-    return _Model(
-        classifier.score, told.preprocess, classifier.labels, told.unknown, told.targets, told.tree, learned_from=None
-    )
+    rules = told.unknown, told.targets, told.precision, told.tree
+    return _Model(classifier.score, told.preprocess, classifier.labels, *rules, learned_from=None)
 
 
 def _open_run(path: Path) -> _Model:
@@ -199,7 +206,9 @@ def _open_run(path: Path) -> _Model:
         return Scores(probabilities, None if head is None else head.score(features))
 
     learned_from = _learned_from(run)
-    return _Model(scores, args.preprocess, args.classes, sure.unknown, sure.targets, args.tree, learned_from)
+    return _Model(
+        scores, args.preprocess, args.classes, sure.unknown, sure.targets, sure.precision, args.tree, learned_from
+    )
 
 
 def _learned_from(run: Run) -> frozenset[str]:

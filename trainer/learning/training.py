@@ -172,7 +172,7 @@ class Training:
         )
         limits = Limits(args.epochs, args.patience, deadline, fewest=fewest, latest=latest)
         outcome = fit(learner, recipe, self.batches(), held, self.run, limits, view)
-        if not args.cv or outcome.interrupted:
+        if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
         # A few validation photos choose by chance: an early epoch may be the best on thirty of them.
         self.run.forget_judgement()  # if somebody stopped it before, that epoch was judged

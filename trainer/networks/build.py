@@ -315,4 +315,6 @@ def _begun(start: Start, where: str) -> Start:
 
 def _from_nothing(reason: str, plan: Plan, options: NetworkOptions) -> Start:
     why = f"Begin with cnn, from nothing: {reason}"
+    if options.weights is None:
+        why = f"{why}. From nothing, few photos teach far less: --weights FILE or HANGTAG_WEIGHTS names pretrained ones"
     return replace(_start(Arch.CNN, NamedWeights.NONE, plan, options), why=why)

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from models.errors import InputError
 from trainer.request import Arch
 
-__all__ = ["NamedWeights", "NetworkChoice", "Weights", "default_weights", "parse_weights"]
+__all__ = ["NamedWeights", "NetworkChoice", "Weights", "check_signature", "default_weights", "parse_weights"]
 
 _MIN_ALPHA: Final = 0.1
 """The narrowest width: below it, the first layers of a mobilenet would have a channel or two, or none."""
@@ -42,6 +42,17 @@ def parse_weights(text: str) -> Weights:
         msg = f"Expected imagenet, none or a file of weights, got {text}, and there is no such file."
         raise InputError(msg)
     return path
+
+
+def check_signature(weights: Weights) -> None:
+    """Check that a file of weights begins as one does: that costs nothing; InputError if it does not."""
+    if isinstance(weights, NamedWeights):
+        return
+    with weights.open("rb") as file:
+        begins = file.read(8)
+    if not begins.startswith((b"PK", b"\x89HDF")):
+        msg = f"Expected a file of weights (HDF5 or .keras), {weights} is damaged or not one; get it again."
+        raise InputError(msg)
 
 
 def default_weights(arch: Arch) -> NamedWeights:

@@ -21,9 +21,8 @@ from trainer.judging.label_errors import LabelIssue
 from trainer.judging.self_training import SelfTraining
 from trainer.run import EpochFigures, RunArgs
 
-__all__ = ["ReportMaterial", "Speed", "weakest"]
+__all__ = ["ReportMaterial", "Speed"]
 
-_WEAK: Final = 5
 _SAID_ELSEWHERE: Final = frozenset(
     {"schema_version", "name", "classes", "made_with", "table", "taxonomy", "state", "epochs_done", "best_epoch"}
 )
@@ -116,9 +115,10 @@ class ReportMaterial:
         if self.split is Judged.TEST:
             return ""
         if self.split is Judged.CV:
+            rests = "The promise rests" if self.ruling else "These figures rest"
             return (
                 f"{self.args.folds}-fold cross-validation, n = {len(self.shown.labels):,}: each photo was judged by a "
-                "network that had not learned from it. The promise rests on these photos."
+                f"network that had not learned from it. {rests} on these photos."
             )
         chosen = "thresholds" if self.args.best_epoch == self.args.epochs_done else "best epoch and the thresholds"
         return (
@@ -147,12 +147,10 @@ class ReportMaterial:
     @property
     def promise(self) -> str:
         """What a shop may expect, in a sentence of plain text."""
-        target, rows = self.ruling, self.confidence.rows
+        target = self.ruling
         if target is None:
-            return (
-                f"No precision can be promised: {rows:,} photos are too few, or too often wrong, to prove one. Every "
-                "photo goes to a person, unless labels without a promise are asked for with --threshold."
-            )
+            why, *others = self.evaluation.unpromised(pooled=self.args.pools_folds)
+            return " ".join((why, "Every photo goes to a person.", *others))
         interval = between(self._interval_of(target.coverage))
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your "
@@ -238,12 +236,6 @@ def _kept(asked: float, found: AchievedPrecision) -> str:
     if found.precision_95 and found.precision_95[1] < asked:
         return ", which is less than was asked for"
     return ", which is less than was asked for, but within chance"
-
-
-def weakest(figures: Figures, most: int = _WEAK) -> list[str]:
-    """The classes that are found least often, worst first; those that are always found are not among them."""
-    missed = [(one.recall, name) for name, one in figures.classes.items() if one.support and one.recall < 1.0]
-    return [name for _, name in sorted(missed)[:most]]
 
 
 def _shown(value: object) -> str:

@@ -15,7 +15,8 @@ from pages.text import between, percent, rounded, target_name
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Judged
 from trainer.judging.figures import ClassFigures, Figures, distances_text
-from trainer.report.material import ReportMaterial, weakest
+from trainer.judging.unpromised import weakest
+from trainer.report.material import ReportMaterial
 
 __all__ = ["model_card"]
 

@@ -22,13 +22,12 @@ from trainer.judging.evaluate import (
     CalibratedPredictions,
     Evaluation,
     Judged,
-    PlantedErrors,
     evaluate,
     judge,
     write_predictions,
 )
 from trainer.judging.figures import confusion, write_classes
-from trainer.judging.label_errors import find_label_errors, write_label_issues
+from trainer.judging.label_errors import LabelErrors, find_label_errors, write_label_issues
 from trainer.judging.self_training import read_self_training
 from trainer.learning.predictions import images_per_s
 from trainer.learning.training import Training, labels_of
@@ -66,7 +65,7 @@ def write_report(
     advance("Looking for wrong labels", 1, _PARTS)
     errors = find_label_errors(network, training, calibrated.out_of_fold)
     write_label_issues(run.label_issues, errors.issues, Path(args.data))
-    evaluation = _write_figures(training, calibrated, errors.planted)
+    evaluation = _write_figures(training, calibrated, errors)
     advance("Drawing", 2, _PARTS)
     material = ReportMaterial(
         args=args,
@@ -101,7 +100,7 @@ def write_report(
     return evaluation
 
 
-def _write_figures(training: Training, calibrated: CalibratedPredictions, planted: PlantedErrors | None) -> Evaluation:
+def _write_figures(training: Training, calibrated: CalibratedPredictions, errors: LabelErrors) -> Evaluation:
     run, classes = training.run, training.args.classes
     head = BytesIO()
     calibrated.out_of_distribution.head.write(head)
@@ -110,7 +109,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, plante
     evaluation = evaluate(
         classes, calibrated.confidence, calibrated.judged, training.args.folds, calibrated.outliers, tree
     )
-    evaluation = evaluation.model_copy(update={"label_errors": planted})
+    evaluation = evaluation.model_copy(update={"label_errors": errors.planted, "unlisted": errors.unlisted})
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
     write_classes(run.class_figures, {one.value: evaluation.figures_of(one) for one in Judged})
     write_predictions(

@@ -56,6 +56,19 @@ def test_tables_break_no_cell_at_80_columns(show) -> None:
         assert any(words in line for line in lines), words
 
 
+@pytest.mark.parametrize(("points_95", "mark"), [((-33.0, 33.0), "?"), ((-3.0, 3.0), "✓")])
+def test_a_variant_that_few_photos_tell_nothing_of_is_not_ticked(show, points_95, mark) -> None:
+    from exporter.cost import Drop
+    from exporter.variant import MadeVariant
+
+    cost = Drop(4, 0.75, 0.75, 0.0, points_95, 4, 1.0, 0.0)
+    variant = MadeVariant(metadata_of(3, variant="int8"), b"", 0.75, cost, 1.5, None, None, b"", None, None)
+    text = show[0](KERAS, variants=[variant])
+    (row,) = (line for line in text.splitlines() if "int8" in line)
+    assert mark in row
+    assert ("?: too few photos to tell what it costs." in text) == (mark == "?")
+
+
 def test_flips_are_crossed_and_counted_by_class(show):
     text = show[0](OTHER)
     assert "✗" in text

@@ -16,6 +16,7 @@ from models.fit import Decode, Fit
 from models.preprocess import PreprocessSpec
 from tests.command import HANGTAG
 from trainer.commands import register
+from trainer.networks.choice import NamedWeights, check_signature
 from trainer.request import Arch, Balance
 from trainer.run import RunState, open_run, read_history
 
@@ -103,6 +104,26 @@ def test_what_cannot_be_is_refused_before_any_work(invoke, tmp_path, options, sa
     assert isinstance(result.exception, InputError)
     assert said in str(result.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--unlabelled", "there is no such file or folder; check --unlabelled"), ("--weights", "there is no such file")],
+)
+def test_files_that_are_not_there_are_refused_before_any_work(invoke, catalogue, tmp_path, option, said):
+    result = invoke("train", catalogue, "--out", tmp_path, option, tmp_path / "gone.h5")
+    assert isinstance(result.exception, InputError)
+    assert said in str(result.exception)
+
+
+def test_a_file_that_holds_no_weights_is_refused_by_its_first_bytes(tmp_path):
+    bad, good = tmp_path / "bad.h5", tmp_path / "good.keras"
+    bad.write_bytes(b"<html>")
+    good.write_bytes(b"PK\x03\x04")
+    check_signature(good)
+    check_signature(NamedWeights.NONE)
+    with pytest.raises(InputError, match=r"bad\.h5 is damaged or not one; get it again"):
+        check_signature(bad)
 
 
 def test_what_is_asked_for_is_what_args_json_says(invoke, catalogue, tmp_path):

@@ -12,8 +12,9 @@ from rich.console import Console
 from models.errors import ExitCode
 from tests.unit.trainer.report.materials import made, with_outcome
 from tests.unit.trainer.run_files import ARGS
-from trainer.console import TrainingScreen, _show_evaluation, _show_result
+from trainer.console import TrainingScreen, _show_result
 from trainer.data.dataset import Split
+from trainer.figures_console import show_evaluation
 from trainer.judging.evaluate import CrossValidated
 from trainer.report.material import ReportMaterial
 from trainer.run import EpochFigures, Run, RunState
@@ -34,7 +35,7 @@ def lines(console: Console) -> list[str]:
 
 
 def evaluated(material: ReportMaterial, console: Console) -> list[str]:
-    _show_evaluation(material.evaluation, material.args, console)
+    show_evaluation(material.evaluation, material.args, console)
     return lines(console)
 
 
@@ -169,7 +170,7 @@ def test_figures_out_of_fold_are_of_no_epoch(console) -> None:
     material = made(test=False)
     cv = CrossValidated(**dict(material.evaluation.val.model_copy(update={"n": 900})), folds=5)
     args = material.args.model_copy(update={"folds": 5, "cv": True})
-    _show_evaluation(material.evaluation.model_copy(update={"cv": cv}), args, console)
+    show_evaluation(material.evaluation.model_copy(update={"cv": cv}), args, console)
     assert lines(console)[0] == "5 folds, on 900 out-of-fold photos"
 
 
@@ -178,9 +179,10 @@ def test_beside_figures_out_of_fold_those_of_the_few_test_photos_are_said(consol
     cv = CrossValidated(**dict(material.evaluation.val.model_copy(update={"n": 900})), folds=5)
     test = material.evaluation.test.model_copy(update={"n": 24, "accuracy": 22 / 24, "accuracy_95": (0.73, 0.99)})
     evaluation = material.evaluation.model_copy(update={"cv": cv, "test": test})
-    _show_evaluation(evaluation, material.args.model_copy(update={"folds": 5, "cv": True}), console)
+    show_evaluation(evaluation, material.args.model_copy(update={"folds": 5, "cv": True}), console)
     said = lines(console)
     assert "test accuracy 0.9167 (95%: 0.730–0.990), 24 photos" in said
+    assert "(believe the one of 900 photos: the more photos, the less is chance)" in said
     assert any("on test" in line for line in said if "--precision" in line)
     assert "Kept: epoch 5, with averaged weights" in said
 
@@ -221,6 +223,33 @@ def test_it_is_said_why_a_precision_labels_nothing(console) -> None:
 def evaluated_with(material, targets, console):
     evaluation = material.evaluation.model_copy(update={"thresholds": targets})
     return evaluated(replace(material, evaluation=evaluation), console)
+
+
+def test_where_nothing_can_be_promised_it_is_said_why_and_how_the_surest_photos_did(console) -> None:
+    text = " ".join(evaluated(made(ruling=None, noise_level=2.5), console))
+    assert "No precision can be promised: the network is too often wrong. 0.90, the lowest, takes the surest 29" in text
+    assert re.search(r"Of the surest \d+ of 90 photos, confidence 0\.\d\d and above, \d+ were right: \d+%\.", text)
+    assert re.search(r"not proved: --threshold 0\.\d\d labels like that without a promise", text)
+    assert "Found least often: dress (" in text
+
+
+def test_after_interrupted_folds_the_missing_ones_are_named(console) -> None:
+    material = made(ruling=None, state=RunState.INTERRUPTED)
+    show_evaluation(material.evaluation, material.args, console, missing_folds=3)
+    assert "go on with the training: 3 folds are missing" in " ".join(lines(console))
+
+
+def test_where_no_label_errors_are_listed_it_is_said_why(console) -> None:
+    evaluation = made(issues=0).evaluation.model_copy(update={"unlisted": "no class has 5 photos"})
+    show_evaluation(evaluation, ARGS, console)
+    assert "No list of likely label errors: no class has 5 photos" in lines(console)
+
+
+def test_why_the_last_epoch_is_kept_is_said(console) -> None:
+    material = made()
+    last = material.args.model_copy(update={"best_epoch": material.args.epochs_done})
+    show_evaluation(material.evaluation, last, console)
+    assert "(by then the learning rate has fallen; an earlier ★ is better by chance)" in lines(console)
 
 
 def test_where_nothing_can_be_promised_it_is_said_instead_of_a_table(console) -> None:

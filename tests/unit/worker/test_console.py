@@ -87,6 +87,25 @@ def test_the_promise_is_said_unless_it_was_when_work_began(answered_job) -> None
         assert texts == [True, precision is None], "that nothing is promised is always said"
 
 
+def test_where_nothing_is_labeled_the_table_is_of_likeliest_labels(answered_job) -> None:
+    assert any("likeliest label" in line for line in said(answered_job([unsure("shoe")], ["A"])))
+    assert not any("likeliest label" in line for line in said(answered_job([sure("shoe")], [None])))
+
+
+def test_in_one_output_what_was_said_when_work_began_is_not_said_again(answered_job, monkeypatch, tmp_path) -> None:
+    receipt = finish_job(answered_job([sure("shoe")], ["A"]))
+    model = receipt.model.model_copy(update={"precision": None, "all_to_review": True})
+    receipt, counts = receipt.model_copy(update={"model": model}), []
+    with (tmp_path / "log").open("w") as log, (tmp_path / "other").open("w") as other:
+        for errors in (log, other):
+            monkeypatch.setattr("sys.stdout", log)
+            monkeypatch.setattr("sys.stderr", errors)
+            console = Console(file=StringIO(), width=400)
+            print_receipt(receipt, console, promise=False)
+            counts.append(console.file.getvalue().count("promises no precision"))
+    assert counts == [0, 1]
+
+
 def test_on_a_terminal_a_rule_is_said_once_and_wraps_between_words(answered_job) -> None:
     receipt = finish_job(answered_job([sure("shoe")], ["A"]))
     model = receipt.model.model_copy(update={"precision": None, "all_to_review": True})

@@ -308,6 +308,22 @@ def test_fold_networks_are_asked_where_they_know_every_photo(make_training, logi
     assert issues(len(both)) == []  # a quarter of the opinions now says that the label is right
 
 
+def test_where_no_class_has_enough_photos_there_is_no_list_and_it_is_said_why(make_training, logits_network):
+    errors = find_label_errors(logits_network(), make_training(labels=(0, 1) * 3, held=(0, 1)), None)
+    assert (errors.issues, errors.planted) == ([], None)
+    assert errors.unlisted == "no class has 5 photos, and the classifiers that judge labels need as many"
+
+
+@pytest.mark.parametrize(("rank", "listed"), [(0, True), (500, False)])
+def test_a_list_that_shows_next_to_no_planted_labels_is_not_shown(rank, listed):
+    photo = AssignedPhoto(Path("1.jpg"), "a", Split.TRAIN, "1", "1")
+    planted = Planted(np.full(20, rank), np.full(20, rank), 1.0, 10)
+    errors = _judged([LabelIssue(photo, "b", 0.01, 0.9)], planted, 1)
+    assert bool(errors.issues) == listed
+    assert listed == (errors.unlisted is None)
+    assert listed or "hardly found: 0% of them" in errors.unlisted
+
+
 def test_who_is_right_about_few_labels_doubts_none(make_training, logits_network):
     training = make_training(labels=(0, 1) * 12, held=(0, 1) * 4)
     random = np.random.default_rng(0)
