@@ -161,9 +161,8 @@ class Evaluation(_Record):
         ece_before: the calibration error without that.
         coverage_at_precision: target (``"0.98"``) → what it achieves.
         label_errors: how good ``label_issues.csv`` is; None if labels could not be judged, or none is doubted.
-        surest: how the surest photos did, of all out of fold or of validation; None where a precision is promised. Then
-            it is not written.
-        unlisted: why ``label_issues.csv`` is empty though labels may be wrong; None, and not written, if it is not.
+        surest: how the surest photos did where no precision is promised; else None, and not written.
+        unlisted: why ``label_issues.csv`` is empty though labels may be wrong; else None, and not written.
         distances: of a tree of labels, edges from the true class up to the first node that is also above the likeliest
             class → photos; 0 where that is right. None without a tree; then it is not written.
     """
@@ -184,11 +183,8 @@ class Evaluation(_Record):
     @model_serializer(mode="wrap")
     def _without_empty(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         said: dict[str, Any] = write(self)
-        return {
-            key: value
-            for key, value in said.items()
-            if key not in {"distances", "surest", "unlisted"} or value is not None
-        }
+        seldom = {"distances", "surest", "unlisted"}
+        return {key: value for key, value in said.items() if key not in seldom or value is not None}
 
     @property
     def shown(self) -> Judged:
@@ -198,7 +194,8 @@ class Evaluation(_Record):
 
     def unpromised(self, *, pooled: bool) -> list[str]:
         """Sentences for a person where no precision can be promised: why, how the surest photos did, weak classes."""
-        return unpromised_sentences(self.thresholds[0], (self.cv if pooled else None) or self.val, self.surest)
+        own, word = (self.cv if pooled else None) or self.val, (Judged.CV if self.cv else Judged.VAL).word
+        return unpromised_sentences(self.thresholds[0], own, self.surest, word)
 
     @property
     def folds_may_prove(self) -> bool:
@@ -350,9 +347,7 @@ def evaluate(
         unknown = UnknownFigures(
             score=limit.score, limit=limit.limit, kept=limit.kept, review=review, outliers=outliers
         )
-    own, surest = judged.get(Judged.CV) or judged.get(Judged.VAL), None
-    if own is not None and confidence.precision is None:
-        surest = surest_photos(own.probabilities, own.labels, known(own))
+    own = None if confidence.precision else judged.get(Judged.CV) or judged.get(Judged.VAL)
     figures = of_splits(lambda split: score(split.probabilities, split.labels, classes))
     return Evaluation(
         val=figures.val,
@@ -365,7 +360,7 @@ def evaluate(
             f"{target.precision:.2f}": of_splits(realised_of(target)) for target in confidence.targets
         },
         unknown=unknown,
-        surest=surest,
+        surest=surest_photos(own.probabilities, own.labels, known(own)) if own else None,
         distances=of_splits(lambda split: distances(split.probabilities, split.labels, tree)) if tree else None,
     )
 

@@ -25,18 +25,20 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
     return f"takes the surest {fewest:,} photos without a mistake, or more with few; {wrong} are wrong"
 
 
-def unpromised_sentences(lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None) -> list[str]:
+def unpromised_sentences(
+    lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str
+) -> list[str]:
     """Why not even the ``lowest`` target is promised, how the surest photos did, and the classes found least often."""
     few = lowest.rows[0] < _fewest(lowest) or (own is not None and own.n < fewest_own_rows(lowest.precision))
-    said = "the photos are too few" if few else "the network is too often wrong"
+    said = "there are too few photos to prove one" if few else "too many photos are wrong to prove one"
     sentences = [
         f"No precision can be promised: {said}. {lowest.precision:.2f}, the lowest, {why_unproved(lowest, own)}."
     ]
     if surest:
         sentences.append(
-            f"Of the surest {surest.photos:,} of {number_of(surest.of, 'photo')}, confidence {surest.threshold:.2f} "
-            f"and above, {surest.right:,} were right: {surest.right / surest.photos:.0%}. That is not proved: "
-            f"--threshold {surest.threshold:.2f} labels like that without a promise."
+            f"Of the surest {surest.photos:,} of {number_of(surest.of, f'{word} photo')}, confidence "
+            f"{surest.threshold:.2f} and above, {surest.right:,} were right: {surest.right / surest.photos:.0%}. "
+            f"That is not proved: --threshold {surest.threshold:.2f} labels like that without a promise."
         )
     if own and (weak := weakest(own)):
         sentences.append(f"Found least often: {', '.join(f'{one} ({own.classes[one].recall:.0%})' for one in weak)}.")

@@ -149,14 +149,23 @@ class ReportMaterial:
         """What a shop may expect, in a sentence of plain text."""
         target = self.ruling
         if target is None:
-            why, *others = self.evaluation.unpromised(pooled=self.args.pools_folds)
-            return " ".join((why, "Every photo goes to a person.", *others))
+            unless = "unless labels without a promise are asked for with --threshold"
+            return f"{self._unpromised[0]} Every photo goes to a person, {unless}."
         interval = between(self._interval_of(target.coverage))
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your "
             f"photos by itself ({interval} with 95% confidence) and sends the others to a person."
             f"{self._in_tree(target)}"
         )
+
+    @property
+    def instead(self) -> list[str]:
+        """Where nothing is promised, sentences on how the surest photos did, and which classes are weak; else empty."""
+        return [] if self.ruling else self._unpromised[1:]
+
+    @property
+    def _unpromised(self) -> list[str]:
+        return self.evaluation.unpromised(pooled=self.args.pools_folds)
 
     @staticmethod
     def _in_tree(target: PrecisionTarget) -> str:

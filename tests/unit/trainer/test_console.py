@@ -227,8 +227,13 @@ def evaluated_with(material, targets, console):
 
 def test_where_nothing_can_be_promised_it_is_said_why_and_how_the_surest_photos_did(console) -> None:
     text = " ".join(evaluated(made(ruling=None, noise_level=2.5), console))
-    assert "No precision can be promised: the network is too often wrong. 0.90, the lowest, takes the surest 29" in text
-    assert re.search(r"Of the surest \d+ of 90 photos, confidence 0\.\d\d and above, \d+ were right: \d+%\.", text)
+    assert (
+        "No precision can be promised: too many photos are wrong to prove one. 0.90, the lowest, takes the surest 29"
+        in text
+    )
+    assert re.search(
+        r"Of the surest \d+ of 90 validation photos, confidence 0\.\d\d and above, \d+ were right: \d+%\.", text
+    )
     assert re.search(r"not proved: --threshold 0\.\d\d labels like that without a promise", text)
     assert "Found least often: dress (" in text
 

@@ -15,6 +15,8 @@ from trainer.judging.label_errors import (
     FOLDS,
     LEAST_ODDS,
     LabelIssue,
+    Planted,
+    _judged,
     find_label_errors,
     find_label_issues,
     list_length,

@@ -170,6 +170,20 @@ def test_the_table_says_what_does_not_count_and_what_may_flatter(trained, export
     assert "flatter" not in shown
 
 
+def test_what_the_promised_precision_came_to_is_said_with_intervals(sure_run, exported, some_photos, measured, capsys):
+    for model in (sure_run, exported):
+        found = measured(model, some_photos)
+        assert found.precision is not None
+        assert 0 <= found.achieved.wrong <= found.achieved.automatic <= found.figures.n
+    measure_and_show(exported, some_photos, as_json=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    low, high = found.figures.accuracy_95
+    assert f"accuracy {found.figures.accuracy:.4f} (95%: {low:.3f}–{high:.3f})" in shown
+    assert f"At {found.precision:.2f}: " in shown
+    measure_and_show(exported, some_photos, as_json=True)
+    assert json.loads(capsys.readouterr().out)["achieved"]["asked"] == found.precision
+
+
 def test_photos_without_a_product_are_in_no_figure_but_their_own(sure_run, exported, some_photos, measured, capsys):
     plain = measured(exported, some_photos)
     draw_charts(some_photos / NONE, 12, seed=4)

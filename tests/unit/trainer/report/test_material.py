@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from models.decision import UNMEASURED
 from pages.text import between, percent, rounded, target_name
 from tests.unit.trainer.report.materials import made, with_outcome
-from trainer.judging.evaluate import Judged
+from trainer.judging.evaluate import CrossValidated, Judged
 from trainer.judging.figures import OutlierFigures
 from trainer.judging.unpromised import weakest
 from trainer.report.model_card import model_card
@@ -37,11 +37,27 @@ def test_a_promise_that_rests_on_all_rows_out_of_fold_has_the_interval_of_so_man
 
 def test_where_nothing_can_be_promised_nothing_is() -> None:
     material = made(ruling=None)
-    assert material.promise.startswith("No precision can be promised: 90 photos")
+    assert material.promise.startswith(
+        "No precision can be promised: too many photos are wrong to prove one. 0.90, the"
+    )
+    assert material.promise.count(" of 90 are wrong.") == 1
     assert material.promise.endswith(
         "Every photo goes to a person, unless labels without a promise are asked for with --threshold."
     )
     assert material.outcome == ""
+    surest, weak = material.instead
+    assert surest.startswith("Of the surest ")
+    assert weak.startswith("Found least often: ")
+    assert made().instead == []
+
+
+def test_figures_out_of_fold_are_no_promise_where_there_is_none() -> None:
+    for ruling, words in ((None, "These figures rest on these photos."), (0.98, "The promise rests on these photos.")):
+        material = made(ruling=ruling, test=False)
+        cv = CrossValidated(**dict(material.evaluation.val.model_copy(update={"n": 900})), folds=5)
+        judged = {**material.judged, Judged.CV: material.judged[Judged.VAL]}
+        material = replace(material, judged=judged, evaluation=material.evaluation.model_copy(update={"cv": cv}))
+        assert material.caveat.endswith(words)
 
 
 @pytest.mark.parametrize(
