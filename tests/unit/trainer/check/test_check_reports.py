@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import os
 from dataclasses import replace
@@ -6,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from models.terminal import Console
 from trainer.check.check_reports import (
     MEANINGS,
+    SHORTCUT_ADVICE,
     check_summary,
     doubt_sentences,
     json_of,
@@ -20,6 +23,7 @@ from trainer.check.check_reports import (
 from trainer.check.checkup import Faulty, ScannedPhotos
 from trainer.check.issues import Issue, PhotoIssues
 from trainer.check.relations import Leak, LeakKind
+from trainer.check.screen import _show
 from trainer.data.dataset import NONE, LabeledPhoto, Split
 from trainer.data.photo_files import FaultKind, PhotoFault
 
@@ -206,6 +210,16 @@ def test_properties_and_only_true_shortcuts_are_said(checkup):
     assert shortcut_sentences(checkup) == [
         "width alone tells hat from shoe in 93%, by chance 58%: the network may learn it instead of the product"
     ]
+
+
+def test_a_shortcut_is_an_issue_and_it_is_said_what_to_do(checkup):
+    summary = {**check_summary(checkup, Path("/shop"), 1.0), "issues": {}}
+    console = Console(file=io.StringIO(), width=400)
+    _show(console, checkup, summary)
+    said = console.file.getvalue()
+    assert "No issue found." not in said
+    assert said.index("No issue found in a photo, but what tells the classes apart:") < said.index("Shortcut: width")
+    assert SHORTCUT_ADVICE in said
 
 
 def test_photos_without_a_product_are_counted_and_make_no_class(checkup):

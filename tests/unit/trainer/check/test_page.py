@@ -209,6 +209,7 @@ def test_shortcuts_are_told_and_every_guess_is_listed(shop) -> None:
     assert "1 shortcut accidents that tell the class" in text
     assert "Width alone guesses the class of 93% of the photos, by chance 58%, and " in text
     assert f"tells dress from {NASTY} in 97%, by chance 60%: the network may learn it instead of the product." in text
+    assert "Against a shortcut: bring photos of each class from the same sources" in text
     assert "height 0.60 0.58" in text
     assert "0.61 against 0.60" not in text
     assert html.count('<tr class="shortcut">') == 1
