@@ -4,6 +4,8 @@ A benchmark's bare process imports this too, so nothing but ONNX Runtime and Num
 """
 
 import os
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from models.errors import BundleError
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from models.manifest import ModelMetadata
 
-__all__ = ["bare_session", "open_session", "read_metadata", "refuse_telemetry"]
+__all__ = ["bare_session", "load_runtime", "open_session", "read_metadata", "refuse_telemetry"]
 
 _QUIET: Final = 3
 
@@ -27,11 +29,15 @@ def refuse_telemetry() -> None:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
+def load_runtime() -> ModuleType:
+    """ONNX Runtime, imported without its telemetry."""
+    refuse_telemetry()
+    return import_module("onnxruntime")
+
+
 def bare_session(data: bytes, threads: int) -> "ort.InferenceSession":
     """Load an ONNX (or ``.ort``) file for calls on ``threads`` threads; ONNX Runtime's own errors are let through."""
-    refuse_telemetry()
-    import onnxruntime as ort
-
+    ort = load_runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -91,13 +91,15 @@ def label_command(
       hangtag label shop.csv --model category=shop@champion --model colour=colours@champion --out labels.parquet
     """
     from models.process import usable_cores
+    from models.session import load_runtime
+    from worker.console import label_with_progress
+    from worker.labelling.local import main
     from worker.labelling.process_pool import LABELLING, ProcessPool
+    from worker.request import LabelRequest
 
+    load_runtime()
     with ProcessPool(LABELLING, workers or usable_cores()) as processes:
-        processes.start_early(_EARLY)
-        from worker.console import label_with_progress
-        from worker.request import LabelRequest
-
+        processes.fork(main, _EARLY)
         request = LabelRequest(
             source=source,
             model=models_given(model),

@@ -7,18 +7,24 @@ it has in hand says ``{"more": true}``, and names the line that it answers under
 gets a line for each time that it says so, and none for its answers: what it has no use for yet is work for others.
 """
 
+import fcntl
+import gc
 import json
 import os
 import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple, Self, TextIO, cast
+from typing import IO, Any, Final, NamedTuple, NoReturn, Self, TextIO, cast
 
 from models.errors import ExitCode, JobError
 from models.process import python_command, python_environment
@@ -26,10 +32,12 @@ from models.process import python_command, python_environment
 __all__ = ["LABELLING", "Death", "ProcessPool", "take_streams"]
 
 LABELLING: Final = ("worker.labelling.local",)
-"""What labelling processes run; here, since a command starts them before it imports all that labelling takes."""
+"""What labelling processes run."""
 
 _MAX_FALSE_STARTS: Final = 3
 _LOG_TAIL: Final = 2000
+_FORKS_WITH_US: Final = "jemalloc_bg_thd"
+"""The thread of pyarrow's allocator, which prepares itself for forks."""
 _PIECE: Final = 65_536
 
 
@@ -47,15 +55,80 @@ class Death(NamedTuple):
     log: str
 
 
+class _Fork:
+    """A copy of this process that runs ``main``; what is used of it is used of ``Popen``, too.
+
+    Nothing that is open here stays open there: a pipe whose other end somebody else holds would never close.
+    """
+
+    def __init__(self, main: Callable[[], int], log: IO[bytes]) -> None:
+        given, self.stdin = _pipe()
+        self.stdout, answers = _pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 and newer: jemalloc's is a thread
+            self.pid = os.fork()
+        if self.pid == 0:
+            _become(main, (given.fileno(), answers.fileno(), log.fileno()))
+        given.close()
+        answers.close()
+        self._status: int | None = None
+
+    def kill(self) -> None:
+        """End it, if it still runs."""
+        with suppress(ProcessLookupError):
+            if self._status is None:
+                os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended; minus the signal's number where a signal ended it."""
+        if self._status is None:
+            self._status = 0
+            with suppress(ChildProcessError):  # where SIGCHLD is ignored, the system keeps no status
+                self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._status
+
+
+def _may_fork() -> bool:
+    """Whether this is Linux, and a process without threads, which a fork could catch in the middle of their work."""
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        return False
+    others = [task for task in tasks.iterdir() if task.name != str(os.getpid())]
+    return all((task / "comm").read_text().strip() == _FORKS_WITH_US for task in others)
+
+
+def _pipe() -> tuple[IO[bytes], IO[bytes]]:
+    """The end to read from, and the end to write to."""
+    read, write = os.pipe()
+    return os.fdopen(read, "rb", buffering=0), os.fdopen(write, "wb", buffering=0)
+
+
+def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
+    """Be a process that runs ``main``, with new standard streams, and end with its status; called in a fork."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        above = [fcntl.fcntl(stream, fcntl.F_DUPFD, len(streams)) for stream in streams]  # none in another's place
+        for place, stream in enumerate(above):
+            os.dup2(stream, place)
+        os.closerange(len(streams), os.sysconf("SC_OPEN_MAX"))
+        sys.stdin = os.fdopen(0, closefd=False)
+        status = main()
+    except BaseException:  # noqa: BLE001 - the command's own handlers are not this process's
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(status)
+
+
 class _Child:
     """A running process, and the lines it has in hand; ``number`` tells it from the others of its pool."""
 
-    def __init__(self, command: list[str], number: int) -> None:
+    def __init__(self, start: Callable[[IO[bytes]], "subprocess.Popen[bytes] | _Fork"], number: int) -> None:
         self.lines: list[str] = []
         self.number = number
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        pipe, environment = subprocess.PIPE, python_environment()
-        self.process = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=self.log, env=environment)
+        self.process = start(self.log)
         self._text = b""
         self._input = cast("IO[bytes]", self.process.stdin)
         self.replies = cast("IO[bytes]", self.process.stdout)
@@ -141,10 +214,21 @@ class ProcessPool:
             self._children.pop().end(self._logs)
         self._selector.close()
 
-    def start_early(self, most: int) -> None:
-        """Start processes, ``most`` at most, before their lines are known: they import what they need meanwhile."""
-        for _ in range(min(self._workers, most)):
-            self._start()
+    def fork(self, main: Callable[[], int], most: int) -> None:
+        """Start processes, ``most`` at most, before their lines are known, as copies of this one that run ``main``.
+
+        They need not import what is imported here. Where :func:`_may_fork` says no, :meth:`run` starts all of them.
+        """
+        if not _may_fork():
+            return
+        gc.freeze()  # a collection writes to all objects, and memory that is written to is not shared any more
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until a fork is another process than this
+        try:
+            for _ in range(min(self._workers, most)):
+                self._start(partial(_Fork, main))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            gc.unfreeze()
 
     def run(
         self,
@@ -179,8 +263,12 @@ class ProcessPool:
             for key, _ in self._selector.select():
                 self._listen(key.data)
 
-    def _start(self) -> _Child:
-        child = _Child(self._command, self._started)
+    def _open(self, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+        pipe, environment = subprocess.PIPE, python_environment()
+        return subprocess.Popen(self._command, bufsize=0, stdin=pipe, stdout=pipe, stderr=log, env=environment)
+
+    def _start(self, start: "Callable[[IO[bytes]], _Fork] | None" = None) -> _Child:
+        child = _Child(start or self._open, self._started)
         self._started += 1
         self._children.append(child)
         self._selector.register(child.replies, selectors.EVENT_READ, child)

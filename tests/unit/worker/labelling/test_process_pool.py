@@ -1,11 +1,18 @@
 import json
+import os
+import runpy
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
 
 from models.errors import JobError
+from models.process import python_environment
 from tests.until import until
+from worker.labelling import process_pool
 from worker.labelling.process_pool import Death, ProcessPool
 
 ECHO = """
@@ -177,13 +184,20 @@ for line in sys.stdin:
 """
 
 
-def test_processes_that_start_early_learn_what_to_do_later_and_so_do_those_that_take_their_place(
+def greeted() -> int:
+    """What the processes of the pool run, in a fork."""
+    runpy.run_path("pool_child.py")
+    return 0
+
+
+def test_forks_learn_what_to_do_later_and_processes_that_take_their_place_as_well(
     pool_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(process_pool, "_may_fork", lambda: True)
     greetings: list[tuple[str, str]] = []
     with pool_of(GREETED) as pool:
-        pool.start_early(1)
+        pool.fork(greeted, 1)
         until(lambda: len(list(tmp_path.glob("started-*"))) == 1, "one has started")
         pool.run(
             ["1", "2", "die"],
@@ -196,15 +210,98 @@ def test_processes_that_start_early_learn_what_to_do_later_and_so_do_those_that_
 
 
 @pytest.mark.parametrize("lines", [None, [], ["1"]])
-def test_no_process_that_started_early_for_nothing_is_left(pool_of, tmp_path: Path, monkeypatch, lines) -> None:
+def test_no_fork_that_is_not_needed_is_left(pool_of, tmp_path: Path, monkeypatch, lines) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(process_pool, "_may_fork", lambda: True)
     with pool_of(GREETED) as pool:
-        pool.start_early(2)
+        pool.fork(greeted, 2)
         until(lambda: len(list(tmp_path.glob("started-*"))) == 2, "two have started")
         if lines is not None:
             pool.run(lines, lambda *_: None, lambda _: True, "label this")
     pids = [int(file.name.removeprefix("started-")) for file in tmp_path.glob("started-*")]
     assert [pid for pid in pids if psutil.pid_exists(pid)] == []
+
+
+FORKING = """
+import os, pathlib, sys, time
+from worker.labelling.process_pool import ProcessPool
+print("printed", end="")
+def main():
+    sys.stdin.read()
+    pathlib.Path(f"ended-{os.getpid()}").touch()
+    return 0
+with ProcessPool(("no_such_module",), 2) as pool:
+    pool.fork(main, 2)
+    pathlib.Path("forked").touch()
+    time.sleep(60)
+"""
+
+
+def test_forks_end_when_their_command_is_killed_and_print_nothing_twice(tmp_path: Path) -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-c", FORKING], cwd=tmp_path, stdout=subprocess.PIPE, env=python_environment()
+    )
+    until((tmp_path / "forked").exists, "the forks are there")
+    assert len(psutil.Process(command.pid).children()) == 2
+    command.kill()
+    assert command.communicate()[0].count(b"printed") <= 1
+    until(lambda: len(list(tmp_path.glob("ended-*"))) == 2, "both have seen their input end")
+
+
+CLOSED = """
+import os
+from worker.labelling import process_pool
+for stream in range(3):
+    os.close(stream)
+process_pool._may_fork = lambda: True
+def main():
+    os.write(1, b'{"ready": true}\\n')
+    os.write(1, os.read(0, 100).replace(b"word", b'{"echo": 1}'))
+    return 0
+answers = []
+with process_pool.ProcessPool(("no_such_module",), 1) as pool:
+    pool.fork(main, 1)
+    pool.run(["word"], lambda line, reply: answers.append(reply), lambda death: os._exit(2))
+os._exit(answers != [{"echo": 1}])
+"""
+
+
+def test_a_fork_of_a_command_without_standard_streams_has_its_own() -> None:
+    command = [sys.executable, "-c", CLOSED]
+    assert subprocess.run(command, env=python_environment(), timeout=60, check=False).returncode == 0
+
+
+def test_a_fork_whose_program_fails_says_why(pool_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_pool, "_may_fork", lambda: True)
+
+    def fails() -> int:
+        msg = "no luck"
+        raise RuntimeError(msg)
+
+    with pool_of("raise SystemExit('no luck either')") as pool:
+        pool.fork(fails, 1)
+        log = pool._children[0].log
+        until(lambda: os.fstat(log.fileno()).st_size > 0, "it has said so")
+        log.seek(0)
+        assert b"RuntimeError: no luck" in log.read()
+        with pytest.raises(JobError, match="no luck either"):
+            pool.run(["1"], lambda *_: None, lambda _: True)
+
+
+def test_a_process_with_threads_is_not_copied(pool_of) -> None:
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    answers: list[str] = []
+    try:
+        with pool_of(ECHO) as pool:
+            pool.fork(greeted, 2)
+            assert pool._children == []
+            pool.run(["1"], lambda line, _: answers.append(line), lambda _: True)
+    finally:
+        end.set()
+        thread.join()
+    assert answers == ["1"]
 
 
 def test_a_log_that_cannot_be_kept_fails_no_run_hides_no_error_and_leaves_no_process(
