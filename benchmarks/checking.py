@@ -4,7 +4,7 @@
 
 The photos that there are come back again and again with small edits, all of them different files: saved again, smaller,
 with a little cut off, lighter. Each check starts with an empty cache. ``python benchmarks/bench.py --only checking``
-makes one of them beside cleanvision's.
+makes one of them beside those of cleanvision and imagededup.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,9 @@ from trainer.sample import draw_catalogue
 DRAWN = 2000
 QUALITY = 88
 BESIDE = 10_000
-"""Photos that both programs check; a run each."""
+"""Photos that all programs check; a run each."""
+OTHERS = ("cleanvision", "imagededup")
+"""An environment each, and a script, ``peers/NAME_check.py``."""
 
 
 def main() -> None:
@@ -100,24 +101,22 @@ def _check(data: Path, out: Path) -> tuple[Ran, list[tuple[str, str]]]:
 
 
 def measure(material: Material, show: Callable[[str], None]) -> dict[str, Any]:
-    """``hangtag check`` and cleanvision, on edited copies of the photos that the network has learned from."""
-    python = peer_python("cleanvision", show)
+    """``hangtag check`` and the others, on edited copies of the photos that the network has learned from."""
+    pythons = {name: peer_python(name, show) for name in OTHERS}
     with tempfile.TemporaryDirectory() as scratch:
         data = _edited(material.originals, Path(scratch) / "data", BESIDE)
         originals = len(photo_list(material.originals))
         show("hangtag check")
-        ours, pairs = _check(data, Path(scratch) / "out")
-        show("cleanvision")
-        theirs = run([python, "-P", PEERS / "cleanvision_check.py", data, cores()], {"PYTHONPATH": ""})
-        sets = json.loads(theirs.said.splitlines()[-1])
+        contestants = {"hangtag check": _found(*_check(data, Path(scratch) / "out"), originals)}
+        for name, python in pythons.items():
+            show(name)
+            ran = run([python, "-P", PEERS / f"{name}_check.py", data, cores()], {"PYTHONPATH": ""})
+            contestants[name] = _found(ran, json.loads(ran.said.splitlines()[-1]), originals)
     return {
         "photos": material.said(),
         "edited": BESIDE,
         "with_a_twin": sum(n >= originals or n + originals < BESIDE for n in range(BESIDE)),
-        "contestants": {
-            "hangtag check": _found(ours, pairs, originals),
-            "cleanvision": _found(theirs, (pair for names in sets for pair in combinations(names, 2)), originals),
-        },
+        "contestants": contestants,
     }
 
 

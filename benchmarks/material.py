@@ -229,6 +229,6 @@ def peer_python(name: str, show: Callable[[str], None]) -> Path:
         show(f"installing {name} into an environment of its own")
         shutil.rmtree(place, ignore_errors=True)
         venv.create(place, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", pins], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--requirement", pins], check=True)
         shutil.copy(pins, installed)
     return python

@@ -22,11 +22,17 @@ from models.classifier import load
 from models.preprocess import preprocess
 
 PHOTOS = 300
+CALIBRATION = 100
 CONVERT = """
-import sys, keras, tensorflow as tf
-network = keras.saving.load_model(sys.argv[1], compile=False)
-open(sys.argv[2], "wb").write(tf.lite.TFLiteConverter.from_keras_model(network).convert())
+import sys, keras, numpy as np, tensorflow as tf
+model, photos, as_it_is, quantized = sys.argv[1:]
+converter = tf.lite.TFLiteConverter.from_keras_model(keras.saving.load_model(model, compile=False))
+open(as_it_is, "wb").write(converter.convert())
+converter.optimizations = [tf.lite.Optimize.DEFAULT]
+converter.representative_dataset = lambda: ([photo[None].astype("float32")] for photo in np.load(photos))
+open(quantized, "wb").write(converter.convert())
 """
+"""As LiteRT's page "Post-training integer quantization" does it, with float in- and outputs and photos of the shop."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +49,19 @@ def measure(material: Material, count: int, show: Callable[[str], None]) -> dict
     """Each file of the bundle, and LiteRT's."""
     pythons = {name: peer_python(name, show) for name in ("onnxruntime", "litert")}
     with tempfile.TemporaryDirectory() as scratch:
-        one, all_of_them, lite = (Path(scratch) / name for name in ("one.npy", "all.npy", "model.tflite"))
+        one, all_of_them, seen = (Path(scratch) / name for name in ("one.npy", "all.npy", "seen.npy"))
+        lite, lite_int8 = (Path(scratch) / name for name in ("model.tflite", "model.int8.tflite"))
         spec = load(material.bundle, "float32").metadata.preprocess
-        pixels = np.stack([preprocess(Path(name).read_bytes(), spec) for name in material.names[:PHOTOS]])
+        names = material.names[: PHOTOS + CALIBRATION]
+        pixels = np.stack([preprocess(Path(name).read_bytes(), spec) for name in names])
         np.save(one, pixels[:1])
-        np.save(all_of_them, pixels)
-        run([sys.executable, "-c", CONVERT, material.for_peers / "model.keras", lite])
+        np.save(all_of_them, pixels[:PHOTOS])
+        np.save(seen, pixels[-CALIBRATION:])
+        run([sys.executable, "-c", CONVERT, material.for_peers / "model.keras", seen, lite, lite_int8])
         files = {
             f"ONNX Runtime, {name}": ("onnxruntime", material.bundle / one_of["file"])
             for name, one_of in material.manifest["variants"].items()
-        } | {"LiteRT, float32": ("litert", lite)}
+        } | {"LiteRT, float32": ("litert", lite), "LiteRT, int8": ("litert", lite_int8)}
 
         def ask(runtime: str, file: Path) -> Asked:
             command = [pythons[runtime], "-P", PEERS / "one_photo.py", runtime, file]

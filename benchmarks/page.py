@@ -18,12 +18,13 @@ IMAGES = _ROOT / "docs" / "images"
 _HEAD = """# Benchmarks
 
 Hangtag beside what people would use instead. `make bench` measures it all and writes this page from
-`benchmarks/results.json`.
+`benchmarks/results.json`, after each part; `make bench ONLY=bulk,guard` measures two parts, which is also the way to go
+on with a run that was stopped.
 
 Contestants take turns in one run, so that a machine whose speed drifts slows all of them; the first turn warms caches
 and does not count. A figure is the median of the turns, with the lowest and the highest behind it; a ratio is the
 median of each turn's own. Compare ratios, not seconds: these belong to the machine that is named. The other programs
-are in `benchmarks/peers/`, with why they are tuned as they are, and their versions; each is
+are in `benchmarks/peers/`, with the pages of their makers that they follow, and their versions; each is
 installed into an environment of its own. PyTorch is missing: what `pip install torch torchvision` installs from PyPI
 brings 15 packages for NVIDIA's GPUs, and its builds for CPUs alone are on another index.
 """
@@ -228,8 +229,8 @@ def _checking(part: Mapping[str, Any]) -> list[str]:
         "## Checking\n",
         _measured(part),
         f"{part['edited']:,} copies of their originals with small edits (a little cut off, smaller, lighter, saved "
-        "again), with an empty cache; one run each, all checks that each makes by default. imagededup is missing: it "
-        "needs PyTorch.\n",
+        "again), with an empty cache; one run each, all checks that each makes by default; "
+        "imagededup compares hashes, and looks for nothing else.\n",
         _table(
             [{"name": name, "of": part["with_a_twin"]} | one for name, one in part["contestants"].items()],
             {

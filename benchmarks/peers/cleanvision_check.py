@@ -1,10 +1,12 @@
 """cleanvision's checks of a folder, all that it makes by default: ``cleanvision_check.py DATA CORES``.
 
-Prints its sets of near and of exact duplicates.
+As the quick start in cleanvision's README does it, with a process a core, which is its default, too. Prints the pairs
+of its sets of near duplicates (the same 64 bits of a perceptual hash) and of exact ones.
 """
 
 import json
 import sys
+from itertools import combinations
 
 from cleanvision import Imagelab
 
@@ -14,7 +16,8 @@ def main() -> None:
     data, cores = sys.argv[1:]
     lab = Imagelab(data_path=data, verbose=False)
     lab.find_issues(n_jobs=int(cores), verbose=False)
-    print(json.dumps([names for kind in ("near_duplicates", "exact_duplicates") for names in lab.info[kind]["sets"]]))
+    sets = [names for kind in ("near_duplicates", "exact_duplicates") for names in lab.info[kind]["sets"]]
+    print(json.dumps([pair for names in sets for pair in combinations(names, 2)]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """One photo after the other on one thread: ``one_photo.py onnxruntime|litert MODEL PIXELS.npy SIZE``.
 
-Prints the milliseconds of each photo and its likeliest class; the first photo is not among the times.
+As ONNX Runtime's page "Thread management" and LiteRT's ``Interpreter`` set one thread; LiteRT computes with XNNPACK,
+its default. Prints the milliseconds of each photo and its likeliest class; the first photo is not among the times.
 """
 
 import json

@@ -2,8 +2,11 @@
 
 What a person would write in an hour who knows both. A process a core with one thread each, since decoding holds the
 GIL in part and a network of this size gains nothing from threads of its own; JPEGs are decoded no larger than the
-network needs (draft mode); photos go through the network sixteen at a time. OpenVINO computes in the precision that it
-chooses for the processor, which is its default.
+network needs (draft mode); photos go through the network sixteen at a time. ONNX Runtime's page "Thread management"
+sets its threads so. OpenVINO has the hint that its page "High-level Performance Hints" names for many photos, and
+computes in the precision that it chooses for the processor, which is its default. It binds a thread to a core, and the
+threads of two processes to the same one; Intel's article "OpenVINO inference time increases when running multiple
+processes" says to switch that off, and so it is.
 """
 
 import csv
@@ -34,7 +37,7 @@ def network(runtime: str, model: str) -> Callable[[Any], Any]:
         return lambda pixels: session.run(["probabilities"], {"image": pixels})[0]
     import openvino
 
-    settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "THROUGHPUT"}
+    settings = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "THROUGHPUT", "ENABLE_CPU_PINNING": False}
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
     return lambda pixels: request.infer({"image": pixels})["probabilities"]
 

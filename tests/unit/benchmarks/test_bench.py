@@ -140,7 +140,11 @@ def test_peers_are_pinned_and_name_no_index(pins: Path) -> None:
 
 def test_make_runs_both_and_only_the_nightly_workflow_runs_the_guard() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    assert re.search(r"^bench: install\n(\t.*\n)*\t.*benchmarks/bench\.py\n", makefile, re.MULTILINE)
+    assert re.search(
+        r"^bench: install\n(\t.*\n)*\t.*benchmarks/bench\.py \$\(if \$\(ONLY\),--only \$\(ONLY\)\)\n",
+        makefile,
+        re.MULTILINE,
+    )
     assert re.search(r"^bench-quick: install\n(\t.*\n)*\t.*benchmarks/bench\.py --quick\n", makefile, re.MULTILINE)
     nightly = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())
     assert {"run": "make bench-quick"} in nightly["jobs"]["bench-quick"]["steps"]
