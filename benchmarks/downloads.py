@@ -214,11 +214,11 @@ def _everything(photo: bytes, model: Path, folder: Path) -> int:
     for case, row in zip(cases, rows, strict=True):
         good = row["error"] in case.ends
         wrong += not good
-        ends = " or ".join(sorted(kind or "labelled" for kind in case.ends))
-        print(f"{'ok   ' if good else 'WRONG'} {case.what}: {row['error'] or 'labelled'} (expected {ends})")
+        ends = " or ".join(sorted(kind or "labeled" for kind in case.ends))
+        print(f"{'ok   ' if good else 'WRONG'} {case.what}: {row['error'] or 'labeled'} (expected {ends})")
         if row["error"]:
             print(f"        {row['error_message']}")
-    kinds = Counter(row["error"] or "labelled" for row in rows)
+    kinds = Counter(row["error"] or "labeled" for row in rows)
     print(f"{len(rows)} rows, {wrong} wrong: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}")
     return wrong
 

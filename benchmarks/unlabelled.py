@@ -1,6 +1,6 @@
 """What photos without labels bring: some labelled photos alone, with the others without labels, and with all labels.
 
-    python benchmarks/unlabelled.py PHOTOS --labelled 300 --draws 5 [--skip-all] -- --arch mobilenet ... --folds 0
+    python benchmarks/unlabelled.py PHOTOS --labeled 300 --draws 5 [--skip-all] -- --arch mobilenet ... --folds 0
 
 ``PHOTOS`` has the folders train and test, each with a folder a class. Each draw takes so many photos of train, whatever
 their classes, and leaves the others without labels; ``--each`` takes the same number of each class. The accuracy is on
@@ -42,8 +42,8 @@ def main() -> None:
     own, _, options = " ".join(sys.argv[1:]).partition(" -- ")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--labelled", type=int, default=300)
-    parser.add_argument("--each", type=int, help="labelled photos of each class, instead of --labelled")
+    parser.add_argument("--labeled", type=int, default=300)
+    parser.add_argument("--each", type=int, help="labelled photos of each class, instead of --labeled")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="number of the first draw, which is its seed, too")
     parser.add_argument("--skip-all", action="store_true", help="train with no labels but the drawn ones")
@@ -51,8 +51,8 @@ def main() -> None:
     every, test = _photos(asked.photos / "train"), _photos(asked.photos / "test")
     found: dict[str, list[Trained]] = {}
     for draw in range(asked.first, asked.first + asked.draws):
-        labelled, others = _draw(every, asked.labelled, asked.each, draw)
-        kinds = {"labelled alone": (labelled, []), "--unlabelled": (labelled, others)}
+        labelled, others = _draw(every, asked.labeled, asked.each, draw)
+        kinds = {"labelled alone": (labelled, []), "--unlabeled": (labelled, others)}
         for kind, (known, unknown) in kinds.items() if asked.skip_all else {**kinds, "all labels": (every, [])}.items():
             trained = _train(known, unknown, test, draw, options.split())
             found.setdefault(kind, []).append(trained)
@@ -85,7 +85,7 @@ def _train(known: Photos, unknown: Photos, test: Photos, seed: int, options: Seq
             Path(folder, "draw.csv"), [("image", "label", "split"), *((path.resolve(), *rest) for path, *rest in rows)]
         )
         _write(Path(folder, "others.csv"), [("image",), *((path.resolve(),) for path, _ in unknown)])
-        others = ("--unlabelled", "others.csv") if unknown else ()
+        others = ("--unlabeled", "others.csv") if unknown else ()
         command = [sys.executable, "-m", "hangtag", "train", "draw.csv", "--out", folder, "--name", "run", *others]
         environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
         begin = time.monotonic()
@@ -111,7 +111,7 @@ def _summarize(found: dict[str, list[Trained]]) -> None:
     for kind, runs in found.items():
         accuracies, seconds = [run.accuracy for run in runs], mean(run.seconds for run in runs)
         print(f"{kind:15} {mean(accuracies):.4f} ± {pstdev(accuracies):.4f}, {seconds:.0f} s")
-    alone, taught = found["labelled alone"], found["--unlabelled"]
+    alone, taught = found["labelled alone"], found["--unlabeled"]
     gains = [other.accuracy - one.accuracy for one, other in zip(alone, taught, strict=True)]
     print(f"gain by draw: {', '.join(f'{100 * gain:+.1f}' for gain in gains)}; mean {100 * mean(gains):+.2f} points")
     said = [f"{100 * run.said['gain']:+.1f}{'' if run.said['kept'] else ' (refused)'}" for run in taught]

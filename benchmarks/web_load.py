@@ -59,8 +59,8 @@ def main() -> None:
         photos, model = make_material(arguments.photos, arguments.model, Path(scratch))
         originals = readable_photos(photo_list(photos))
         few, many = Path(scratch) / "few", Path(scratch) / "many"
-        write_distinct(few, originals, range(arguments.labelled // 8))
-        write_distinct(many, originals, range(arguments.labelled))
+        write_distinct(few, originals, range(arguments.labeled // 8))
+        write_distinct(many, originals, range(arguments.labeled))
         before = _label(few, many, model)
         with _server(model, Path(scratch)) as server:
             _report_load(server, originals, arguments, before)
@@ -72,7 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser = material_parser(__doc__)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--labelled", type=int, default=6000)
+    parser.add_argument("--labeled", type=int, default=6000)
     parser.add_argument("--each", type=int, default=1, help="photos in a request")
     parser.add_argument("--body", choices=("image", "form"), default="image")
     arguments = parser.parse_args()

@@ -29,7 +29,7 @@ _ALIKE: Final = {
 }
 _PANELS: Final = {
     "Input": "image-column label-column group-column where taxonomy image-root encoding allow-host allow-unsized "
-    "unlabelled splits fix-leaks per-host download-timeout decode-timeout",
+    "unlabeled splits fix-leaks per-host download-timeout decode-timeout",
     "Model": "model variant precision threshold top-k registry default-variant int8 edge ort fp16 vnni atol max-drop",
     "Network": "arch preset weights alpha image-size fit decode",
     "Training": "epochs time-limit batch-size patience balance folds cv seed resume",
@@ -40,7 +40,7 @@ _RARE: Final = (
     "allow-unsized alpha atol batch-size decode default-variant download-timeout folds heartbeat log metrics-host ort "
     "patience per-host prefix requests-per-minute root-path seed settle tensorboard decode-timeout vnni"
 )
-EARLIER: Final = frozenset({"--output", "--concurrency", "--batch", "--timeout", "--in"})
+EARLIER: Final = frozenset({"--output", "--concurrency", "--batch", "--timeout", "--in", "--unlabelled"})
 """Names that options had before; they are taken for a version."""
 _EARLIER_COMMANDS: Final = {"beat": "schedule"}
 _WATCH: Final = "--watch"

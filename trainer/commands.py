@@ -98,24 +98,24 @@ def _made(place: Path, status: ExitCode) -> Path:
 
 
 def _with_unlabelled(
-    data: Path, asked: TableOptions, unlabelled: str | None
+    data: Path, asked: TableOptions, unlabeled: str | None
 ) -> tuple[TableOptions, UnlabelledSource | None]:
     """The options of DATA, and the source of photos without labels.
 
     What both can have is the source's alone, unless an option that the source cannot have shows that DATA is meant too.
     """
     names_data = bool(asked.label_column or asked.group_column or asked.where)
-    if unlabelled is None:
+    if unlabeled is None:
         if asked != USUAL_COLUMNS and not names_data and data.suffix.lower() not in TABLE_SUFFIXES:
             msg = (
-                "--image-column, --image-root, --encoding and --allow-host need --unlabelled, or a table as DATA; "
+                "--image-column, --image-root, --encoding and --allow-host need --unlabeled, or a table as DATA; "
                 "give it, or leave them out"
             )
             raise typer.BadParameter(msg)
         return asked, None
-    if names_data and Path(unlabelled).is_dir():
-        return asked, UnlabelledSource(unlabelled)
-    source = UnlabelledSource(unlabelled, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts)
+    if names_data and Path(unlabeled).is_dir():
+        return asked, UnlabelledSource(unlabeled)
+    source = UnlabelledSource(unlabeled, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts)
     return (asked if names_data else USUAL_COLUMNS), source
 
 
@@ -166,7 +166,7 @@ def train_command(
 
       Few photos have labels, and the whole catalogue helps:
 
-        hangtag train photos/ --unlabelled catalogue.csv
+        hangtag train photos/ --unlabeled catalogue.csv
 
       The colours of all dresses, from a table of products:
 
@@ -200,9 +200,9 @@ def _request(data: Path, out: Path, given: TrainOptions, asked: TableOptions, *,
     from trainer.data.taxonomy import read_parents
 
     given.check()
-    table, source = _with_unlabelled(data, asked, given.unlabelled)
+    table, source = _with_unlabelled(data, asked, given.unlabeled)
     if source is not None and "://" not in source.source and not Path(source.source).exists():
-        msg = f"Expected photos without labels in {source.source}, there is no such file or folder; check --unlabelled."
+        msg = f"Expected photos without labels in {source.source}, there is no such file or folder; check --unlabeled."
         raise InputError(msg)
     stem = data.resolve().stem
     run = out / (given.name or (stem if given.arch is None else f"{stem}-{given.arch}"))
@@ -230,7 +230,7 @@ def _request(data: Path, out: Path, given: TrainOptions, asked: TableOptions, *,
         folds=given.folds,
         cv=given.cv,
         tensorboard=given.tensorboard,
-        unlabelled=source,
+        unlabeled=source,
         table=table,
         parents=parents,
     )

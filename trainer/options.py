@@ -201,9 +201,11 @@ class TrainOptions:
         typer.Option("--fix-leaks", help="Set aside training photos whose picture is in test (or validation) as well."),
     ] = False
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Leave logs for TensorBoard in the run.")] = False
-    unlabelled: Annotated[
+    unlabeled: Annotated[
         str | None,
         typer.Option(
+            "--unlabeled",
+            "--unlabelled",
             metavar="SOURCE",
             help="Photos without labels to learn from, too: any source that hangtag label takes. The network labels "
             "those that it is sure of, and a second one learns from both; it is kept if it is right more often on "

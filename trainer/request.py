@@ -190,7 +190,7 @@ class TrainRequest:
         fold_weights: what the folds' networks begin with where the network itself begins with that of a run, which
             may have learned from these photos: ``imagenet``, ``none`` or a file; None for random ones.
         name: of the model; None for that of the run's folder.
-        unlabelled: photos that the network gives labels to and learns from once more; None for labelled ones alone.
+        unlabeled: photos that the network gives labels to and learns from once more; None for labelled ones alone.
         table: how labelled photos are found in ``data`` where that is a table.
         parents: of a tree of labels, label → its parent, empty at the top; None for the labels' own, or none.
     """
@@ -217,7 +217,7 @@ class TrainRequest:
     fold_weights: str | None = None
     name: str | None = None
     auto_fit: bool = False
-    unlabelled: UnlabelledSource | None = None
+    unlabeled: UnlabelledSource | None = None
     table: TableOptions = USUAL_COLUMNS
     parents: Mapping[str, str] | None = None
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from models.arrays import write_arrays
 from models.errors import InputError
@@ -65,7 +65,7 @@ class RunArgs(BaseModel):
         bfloat16: whether it learned in bfloat16; it is always judged in float32.
         photos_per_s: number format (``float32``, ``bfloat16``) → photos a second, where both were timed before the
             training.
-        unlabelled: where photos without labels came from, as a receipt names a catalogue; None without such photos.
+        unlabeled: where photos without labels came from, as a receipt names a catalogue; None without such photos.
         table: how ``data`` was read, where that is a table whose columns were named; None else.
         taxonomy: of a tree of labels, label → its parent; None without a tree.
         best_epoch: the epoch behind ``weights/best.keras``, from 1; None before the first has ended.
@@ -97,7 +97,10 @@ class RunArgs(BaseModel):
     seed: int
     splits: str | None = None
     fix_leaks: bool = False
-    unlabelled: str | None = None
+    unlabeled: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("unlabeled", "unlabelled"),  # as an earlier Hangtag spelled it
+    )
     table: TableRead | None = None
     taxonomy: dict[str, str] | None = None
     state: RunState = Field(default=RunState.TRAINING, strict=False)
@@ -122,12 +125,14 @@ class RunArgs(BaseModel):
 
 
 class _Inside:
-    """A path within a run's folder."""
+    """A path within a run's folder; the ``earlier`` one where an earlier Hangtag left that."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, earlier: str | None = None) -> None:
+        self._path, self._earlier = path, earlier
 
     def __get__(self, run: "Run", owner: type["Run"]) -> Path:
+        if self._earlier and (run.path / self._earlier).exists():
+            return run.path / self._earlier
         return run.path / self._path
 
 
@@ -169,7 +174,7 @@ class Run:
     """The first batch that the network saw."""
     answers = _Inside("answers.npz")
     """A fold's predictions for the photos that its network was trained without."""
-    unlabelled = _Inside("unlabelled.csv")
+    unlabeled = _Inside("unlabeled.csv", earlier="unlabelled.csv")
     """Photos without labels: what became of each, and which label the network learned it under."""
     soft_labels = _Inside("soft_labels.npy")
     """The probabilities of each class, for each photo without a label that was learned from."""

@@ -123,9 +123,9 @@ def train(request: TrainRequest, view: TrainingView) -> TrainResult:
     lookalikes = lookalike_notes(dataset, request.parents)
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced)), *lookalikes))
     found = None
-    if request.unlabelled is not None:
+    if request.unlabeled is not None:
         budget, stores = BUDGET * len(prepared.of(Split.TRAIN)), (store, statistics)
-        found = find_unlabelled(request.unlabelled, prepared.photos, budget, stores, request.seed, view.advance)
+        found = find_unlabelled(request.unlabeled, prepared.photos, budget, stores, request.seed, view.advance)
         prepared = replace(prepared, notes=(*prepared.notes, found.note))
     run, args = Run(request.run), _args(request, prepared, weights, found.source if found else None)
     kept = tree.limited_to(args.classes) if tree else None  # classes without enough photos have gone
@@ -170,7 +170,7 @@ def _seconds_of(run: Run, folds: int) -> float:
 
 def _candidates(run: Run) -> list[AssignedPhoto]:
     """The photos without labels that are yet to be learned from."""
-    photos = (photo for photo in read_unlabelled(run.unlabelled) if photo.fate is Fate.CANDIDATE)
+    photos = (photo for photo in read_unlabelled(run.unlabeled) if photo.fate is Fate.CANDIDATE)
     return [AssignedPhoto(cell_path(one.image), "", Split.TRAIN, one.sha256, "") for one in photos]
 
 
@@ -190,7 +190,7 @@ def _begin(run: Run, prepared: Prepared, args: RunArgs, found: Unlabelled | None
     write_splits(run.splits, prepared.photos)
     write_excluded(run.excluded, prepared.excluded)
     if found is not None:
-        write_unlabelled(run.unlabelled, found.photos)
+        write_unlabelled(run.unlabeled, found.photos)
     run.write_args(args)
 
 
@@ -259,7 +259,7 @@ def _args(request: TrainRequest, prepared: Prepared, weights: str, unlabelled: s
         seed=request.seed,
         splits=str(request.splits.resolve()) if request.splits else None,
         fix_leaks=request.fix_leaks,
-        unlabelled=unlabelled,
+        unlabeled=unlabelled,
         weights_sha256=_sha256(request, weights),
         made_with={package: version(package) for package in _PACKAGES},
     )
@@ -305,7 +305,7 @@ def _train(
     if not run.train_batch.is_file():
         replace_file(run.train_batch, first_batch(training))
     end = deadline
-    teaches = args.unlabelled is not None and read_self_training(run) is None
+    teaches = args.unlabeled is not None and read_self_training(run) is None
     if end is not None and teaches:
         now = time.monotonic()
         end = now + (end - now) * TEACHER_SHARE

@@ -159,7 +159,7 @@ def held_out(
 
 def candidates_of(training: Training) -> list[str]:
     """SHA-256s of the photos without labels that no network has been asked about yet."""
-    photos = read_unlabelled(training.run.unlabelled)
+    photos = read_unlabelled(training.run.unlabeled)
     return [photo.sha256 for photo in photos if photo.fate is Fate.CANDIDATE]
 
 

@@ -214,4 +214,4 @@ def _open_run(path: Path) -> _Model:
 def _learned_from(run: Run) -> frozenset[str]:
     """SHA-256s of the photos that a run has seen in training or validation, with labels or without."""
     labelled = {one.sha256 for one in read_splits(run.splits) if one.present and one.split is not Split.TEST}
-    return frozenset(labelled | {one.sha256 for one in read_unlabelled(run.unlabelled) if one.fate is Fate.LEARNED})
+    return frozenset(labelled | {one.sha256 for one in read_unlabelled(run.unlabeled) if one.fate is Fate.LEARNED})

@@ -62,11 +62,11 @@ _FATES: Final = {
     Fate.OVER_QUOTA: "more than its class needs",
     Fate.UNREADABLE: "unreadable",
     Fate.JUDGED: "in validation or test",
-    Fate.LABELLED: "labelled already",
+    Fate.LABELED: "labelled already",
     Fate.REPEAT: "repeated",
 }
 """Why photos were not learned from, for a person."""
-_MOVED: Final = ("weights", "results.csv", "folds", "soft_labels.npy", "unlabelled.csv")
+_MOVED: Final = ("weights", "results.csv", "folds", "soft_labels.npy", "unlabeled.csv", "unlabelled.csv")
 """What a student's run has that becomes the run's own."""
 
 
@@ -106,7 +106,7 @@ class SelfTraining(BaseModel):
     def sentences(self) -> tuple[str, ...]:
         """Which network is kept, and what the second one learned from."""
         if not self.photos:
-            return ("--unlabelled brought nothing: the network is sure of no photo without a label.",)
+            return ("--unlabeled brought nothing: the network is sure of no photo without a label.",)
         low, high = (100 * end for end in self.gain_95)
         which = (
             "second network, with photos without labels," if self.kept else "first network, of labelled photos alone,"
@@ -122,7 +122,7 @@ class SelfTraining(BaseModel):
             f"The {which} is kept: {right:,} of {number_of(self.photos, f'{where} photo')} right{surer}, the "
             f"{'first' if self.kept else 'second'} {other:,} ({chance}95%: {low:+.1f} to {high:+.1f} points).",
             f"The second learned from labels that the first gave to {taught:,} of {sum(self.fates.values()):,} photos"
-            f"{f' (the others: {others})' if others else ''}: unlabelled.csv{doubt}.",
+            f"{f' (the others: {others})' if others else ''}: unlabeled.csv{doubt}.",
         )
 
 
@@ -155,7 +155,7 @@ def self_train(
     validation = _ask(teacher)
     unproven = fit_confidence(validation, None, folds, cv=teacher.args.pools_folds).precision is None
     student = replace(teacher, run=teacher.run.student)
-    if not student.run.unlabelled.is_file():
+    if not student.run.unlabeled.is_file():
         _write_pseudo_labels(teacher, student.run, folds, validation)
     if student.pseudo is None:
         return _decide(teacher, [], [], unproven=unproven)
@@ -209,9 +209,9 @@ def _write_one(teacher: Training, asked: Run, student: Run, known: Sequence[Held
     student.path.mkdir(parents=True, exist_ok=True)
     replace_file(student.soft_labels, buffer.getvalue())
     answers = iter(zip(fates, probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist(), strict=True))
-    photos = read_unlabelled(teacher.run.unlabelled)
+    photos = read_unlabelled(teacher.run.unlabeled)
     told = [_told(one, next(answers), teacher.args.classes) if one.fate is Fate.CANDIDATE else one for one in photos]
-    write_unlabelled(student.unlabelled, told)
+    write_unlabelled(student.unlabeled, told)
 
 
 def _told(photo: UnlabelledPhoto, answer: tuple[Fate, int, float], classes: Sequence[str]) -> UnlabelledPhoto:
@@ -247,9 +247,9 @@ def _decide(
     one, other = (np.concatenate([np.zeros(0, bool), *(_right(part) for part in parts)]) for parts in (before, after))
     more, less, count = int((other & ~one).sum()), int((one & ~other).sum()), len(one)
     kept = more > less or (more == less and _surprise(after) < _surprise(before))
-    fates = Counter(photo.fate for photo in _settled(read_unlabelled(run.student.unlabelled), kept=kept))
+    fates = Counter(photo.fate for photo in _settled(read_unlabelled(run.student.unlabeled), kept=kept))
     found = SelfTraining(
-        source=teacher.args.unlabelled or "",
+        source=teacher.args.unlabeled or "",
         fates=dict(fates),
         cv=len(before) > 1,
         photos=count,
@@ -286,10 +286,10 @@ def settle(run: Run) -> None:
             if (run.student.path / name).exists():
                 _remove(run.path / name)
                 (run.student.path / name).rename(run.path / name)
-    elif run.student.unlabelled.is_file():
-        write_unlabelled(run.unlabelled, _settled(read_unlabelled(run.student.unlabelled), kept=False))
+    elif run.student.unlabeled.is_file():
+        write_unlabelled(run.unlabeled, _settled(read_unlabelled(run.student.unlabeled), kept=False))
     run.guesses.unlink(missing_ok=True)
-    for path in (run.guesses, run.unlabelled, run.soft_labels):
+    for path in (run.guesses, run.unlabeled, run.soft_labels):
         for left in run.path.glob(f"folds/*/{path.name}"):
             left.unlink(missing_ok=True)
     shutil.rmtree(run.student.path)

@@ -123,13 +123,13 @@ class Training:
         Raises:
             InputError: the files are damaged.
         """
-        chosen = [photo.sha256 for photo in read_unlabelled(self.run.unlabelled) if photo.fate is Fate.LEARNED]
+        chosen = [photo.sha256 for photo in read_unlabelled(self.run.unlabeled) if photo.fate is Fate.LEARNED]
         if not chosen:
             return None
         try:
             probabilities = np.load(self.run.soft_labels, allow_pickle=False)
         except (OSError, EOFError, ValueError) as error:
-            msg = f"Expected labels of {self.run.unlabelled} in {self.run.soft_labels}, got {error}; train again."
+            msg = f"Expected labels of {self.run.unlabeled} in {self.run.soft_labels}, got {error}; train again."
             raise InputError(msg) from error
         return PseudoLabelled(chosen, probabilities, STRONG)
 

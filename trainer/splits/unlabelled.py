@@ -1,4 +1,4 @@
-"""Photos of a catalogue that nobody has labelled, and ``unlabelled.csv``, which says what became of each."""
+"""Photos of a catalogue that nobody has labelled, and ``unlabeled.csv``, which says what became of each."""
 
 import csv
 from collections import Counter
@@ -46,7 +46,7 @@ class Fate(StrEnum):
     the first network's confidence is too low. ``unknown``: the photo is too unlike the labelled ones. ``over_quota``:
     enough photos of its class are surer. The others are left out from the beginning: the file cannot be read
     (``unreadable``), or the picture is that of a validation or test photo (``judged``), of another labelled photo
-    (``labelled``), or of an earlier row (``repeat``).
+    (``labeled``), or of an earlier row (``repeat``).
     """
 
     CANDIDATE = "candidate"
@@ -57,13 +57,17 @@ class Fate(StrEnum):
     OVER_QUOTA = "over_quota"
     UNREADABLE = "unreadable"
     JUDGED = "judged"
-    LABELLED = "labelled"
+    LABELED = "labeled"
     REPEAT = "repeat"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Fate | None":
+        return cls.LABELED if value == "labelled" else None  # as an earlier Hangtag wrote it
 
 
 _LEFT_OUT: Final = {
     Fate.JUDGED: "with the picture of a validation or test photo",
-    Fate.LABELLED: "with the picture of another labelled photo",
+    Fate.LABELED: "with the picture of another labelled photo",
     Fate.REPEAT: "with the picture of another row",
 }
 
@@ -106,7 +110,7 @@ class Unlabelled:
         unread = [f"row {one.row:,} ({_name(one.image)})" for one in self.photos if one.fate is Fate.UNREADABLE]
         words = {**_LEFT_OUT, Fate.UNREADABLE: f"cannot be read, such as {', '.join(unread[:_NAMED])}"}
         parts = [f"{counts[fate]:,} {why}" for fate, why in words.items() if counts[fate]]
-        left = f"; left out: {'; '.join(parts)}: see unlabelled.csv" if parts else ""
+        left = f"; left out: {'; '.join(parts)}: see unlabeled.csv" if parts else ""
         return (
             f"{number_of(counts[Fate.CANDIDATE], 'photo')} without labels to learn from, of {looked}"
             f"{number_of(self.rows, 'row')} of {_name(self.source)}{left}"
@@ -217,7 +221,7 @@ def _without_known(
     fates: dict[int | str, Fate] = {}  # of an earlier training's photo that is not in the cache, its bytes alone count
     for split in (Split.TRAIN, Split.VAL, Split.TEST):
         pictures = (picture_of.setdefault(one.sha256, one.sha256) for one in labelled if one.split is split)
-        fates.update(dict.fromkeys(pictures, Fate.LABELLED if split is Split.TRAIN else Fate.JUDGED))
+        fates.update(dict.fromkeys(pictures, Fate.LABELED if split is Split.TRAIN else Fate.JUDGED))
     found = []
     for photo in photos:
         picture = picture_of.get(photo.sha256)
@@ -232,7 +236,7 @@ def _name(place: str) -> str:
 
 
 def write_unlabelled(path: Path, photos: Sequence[UnlabelledPhoto]) -> None:
-    """Write ``unlabelled.csv``."""
+    """Write ``unlabeled.csv``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = (
         (p.row, p.image, p.sha256, p.fate, p.label, "" if p.confidence is None else f"{p.confidence:.6f}", p.message)
@@ -242,7 +246,7 @@ def write_unlabelled(path: Path, photos: Sequence[UnlabelledPhoto]) -> None:
 
 
 def read_unlabelled(path: Path) -> list[UnlabelledPhoto]:
-    """Read ``unlabelled.csv``; none where there is no such file.
+    """Read ``unlabeled.csv``; none where there is no such file.
 
     Raises:
         InputError: it is not as :func:`write_unlabelled` wrote it.

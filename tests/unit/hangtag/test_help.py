@@ -63,7 +63,13 @@ def test_help_that_is_arranged_has_the_same_options():
 
 
 def test_the_earlier_names_of_options_are_taken_and_not_shown(capsys, monkeypatch):
-    named = {("label", "--output"), ("worker", "--concurrency"), ("train", "--batch"), ("submit", "--timeout")}
+    named = {
+        ("label", "--output"),
+        ("worker", "--concurrency"),
+        ("train", "--batch"),
+        ("train", "--unlabelled"),
+        ("submit", "--timeout"),
+    }
     for command, earlier in named:
         assert earlier in {word for param in _group().commands[command].params for word in param.opts}
         assert f" {earlier} " not in help_of(capsys, monkeypatch, command, "--help-all")

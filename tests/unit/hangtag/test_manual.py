@@ -1,8 +1,10 @@
 """The manual is whole: what can be typed, read or set is in its reference, and each command in it can be typed."""
 
+import ast
 import importlib.util
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
@@ -13,6 +15,7 @@ from pydantic import BaseModel
 
 import hangtag
 from hangtag.help import EARLIER
+from hangtag.layout import ROOMS
 from models.classifier import Classifier, Prediction
 from models.decision import ReviewReason
 from models.errors import ExitCode, ImageFault
@@ -105,6 +108,28 @@ def test_each_column_of_the_lists_beside_it_is_described() -> None:
 
     assert set(_FIRST + _LAST) <= _in_code(_text("formats.md", "### `review.csv`"))
     assert {reason.value for reason in ReviewReason} <= _in_code(_text("formats.md", "### `review.csv`"))
+
+
+def _names_in_classes(source: Path) -> Iterator[str]:
+    """Fields of records, and the values of enums."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        for line in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(line, ast.AnnAssign):
+                yield ast.unparse(line.target)
+            elif isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant):
+                yield str(line.value.value)
+
+
+def test_what_programs_read_and_people_type_is_spelled_labeled() -> None:
+    """Sentences say ``labelled``; options, columns, keys, statuses and files never do, but for earlier names."""
+    sources = [path for room in (*ROOMS, "pages", "hangtag") for path in (ROOT / room).rglob("*.py")]
+    named = {name for source in sources for name in _names_in_classes(source)}
+    params = [param for _, command in _script(DOCS / "commands.py").walk(APP) for param in command.params]
+    typed = {word for param in params for word in param.opts} - EARLIER
+    told = {code for page in PAGES for code in _in_code(page.read_text()) if re.fullmatch(r"(?!test_)[\w.-]+", code)}
+    assert "labeled" in named & told
+    assert "--unlabeled" in typed & told
+    assert {word for word in named | typed | told | set(hangtag.__all__) if "labelled" in word.lower()} == set()
 
 
 def test_each_exit_status_is_described() -> None:

@@ -108,7 +108,7 @@ def test_what_cannot_be_is_refused_before_any_work(invoke, tmp_path, options, sa
 
 @pytest.mark.parametrize(
     ("option", "said"),
-    [("--unlabelled", "there is no such file or folder; check --unlabelled"), ("--weights", "there is no such file")],
+    [("--unlabeled", "there is no such file or folder; check --unlabeled"), ("--weights", "there is no such file")],
 )
 def test_files_that_are_not_there_are_refused_before_any_work(invoke, catalogue, tmp_path, option, said):
     result = invoke("train", catalogue, "--out", tmp_path, option, tmp_path / "gone.h5")
@@ -132,19 +132,19 @@ def test_what_is_asked_for_is_what_args_json_says(invoke, catalogue, tmp_path):
     options = ("--arch", "simple", "--image-size", 16, "--fit", "stretch", "--decode", "full", "--epochs", 1)
     more = ("--batch-size", 8, "--balance", "sample", "--folds", 2, "--time-limit", "1h", "--tensorboard", "--seed", 5)
     (tmp_path / "all.csv").write_text(f"shot,sku\n{next((catalogue / 'lamp').glob('*.png')).name},7\ngone.png,8\n")
-    source = ("--unlabelled", tmp_path / "all.csv", "--image-column", "shot", "--image-root", catalogue / "lamp")
+    source = ("--unlabeled", tmp_path / "all.csv", "--image-column", "shot", "--image-root", catalogue / "lamp")
     result = invoke("train", tmp_path / "photos", "--out", tmp_path, *options, *more, *source)
     assert result.exit_code == ExitCode.OK, result.output
     args = open_run(tmp_path / "photos-simple").args()
     assert args.preprocess == PreprocessSpec(size=16, fit=Fit.STRETCH, decode=Decode.FULL)
     assert (args.balance, args.folds, args.time_limit_s, args.tensorboard) == (Balance.SAMPLE, 2, 3600.0, True)
     assert (args.epochs, args.batch, args.seed, args.weights) == (1, 8, 5, "none")
-    assert args.unlabelled == str(tmp_path / "all.csv")
+    assert args.unlabeled == str(tmp_path / "all.csv")
     said = " ".join(result.output.split())
     assert (
         "1 photo without labels to learn from, of 2 rows of all.csv; left out: 1 cannot be read, such as row 2" in said
     )
-    assert "--unlabelled brought nothing: " in said
+    assert "--unlabeled brought nothing: " in said
     assert "report.html" in result.output
 
 
@@ -152,7 +152,7 @@ def test_options_of_photos_without_labels_are_refused_without_such(invoke):
     for option in (("--image-column", "a"), ("--image-root", "."), ("--encoding", "utf-8"), ("--allow-host", "h:80")):
         result = invoke("train", "photos", *option)
         assert result.exit_code == ExitCode.USAGE
-        assert "need --unlabelled" in " ".join(result.output.replace("│", " ").split())
+        assert "need --unlabeled" in " ".join(result.output.replace("│", " ").split())
 
 
 def test_a_table_and_photos_without_labels_share_their_columns_once_a_label_column_is_named(
@@ -166,17 +166,17 @@ def test_a_table_and_photos_without_labels_share_their_columns_once_a_label_colu
     table.write_text("".join(["shot,kind\n", *rows]))
     options = ("--arch", "simple", "--image-size", 16, "--epochs", 1, "--folds", 0, "--out", tmp_path / "runs")
     named = ("--image-column", "shot", "--label-column", "kind", "--image-root", catalogue)
-    result = invoke("train", table, *options, *named, "--unlabelled", table)
+    result = invoke("train", table, *options, *named, "--unlabeled", table)
     assert result.exit_code == ExitCode.OK, result.output
     args = open_run(tmp_path / "runs" / "products-simple").args()
-    assert (args.unlabelled, args.data) == (str(table), str(table))
+    assert (args.unlabeled, args.data) == (str(table), str(table))
     assert (args.table.image_column, args.table.label_column, args.table.image_root) == ("shot", "kind", str(catalogue))
     without = sum(row.endswith(",\n") for row in rows)
     assert (args.table.rows, args.table.rows_without_label) == (len(rows), without)
     said = " ".join(result.output.split())
     assert f"{without} rows have no label and are left out" in said
     assert f"{len(rows)} rows of products.csv" in said
-    result = invoke("train", tmp_path, *options, "--label-column", "kind", "--unlabelled", table)
+    result = invoke("train", tmp_path, *options, "--label-column", "kind", "--unlabeled", table)
     assert "whose columns the options name" in str(result.exception)
 
 

@@ -59,7 +59,7 @@ ARGS_JSON = """{
  "seed": 7,
  "splits": null,
  "fix_leaks": false,
- "unlabelled": null,
+ "unlabeled": null,
  "state": "interrupted",
  "epochs_done": 3,
  "best_epoch": 2,
@@ -81,6 +81,15 @@ def test_args_json_is_as_documented_and_replaced_whole(run):
     run.write_args(ARGS.model_copy(update={"epochs_done": 4}))
     assert run.args().epochs_done == 4
     assert [path.name for path in run.path.iterdir()] == ["args.json"]
+
+
+def test_what_an_earlier_version_spelled_otherwise_is_read(run):
+    run.path.mkdir()
+    assert run.unlabeled.name == "unlabeled.csv"
+    (run.path / "unlabelled.csv").touch()
+    assert run.unlabeled.name == "unlabelled.csv"
+    (run.path / "args.json").write_text(ARGS_JSON.replace('"unlabeled": null', '"unlabelled": "/shop.csv"'))
+    assert run.args().unlabeled == "/shop.csv"
 
 
 @pytest.mark.parametrize(

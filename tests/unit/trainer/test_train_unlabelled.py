@@ -20,7 +20,7 @@ from trainer.splits.unlabelled import Fate, read_unlabelled
 from trainer.train import resume, train
 
 LEARNING = "Second network, with photos without labels"
-OWN = {"unlabelled.csv", "self_training.json"}
+OWN = {"unlabeled.csv", "self_training.json"}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def ask(few, session_cache):
 
     def asked(run, **changes):
         source = UnlabelledSource(str(few / "all"))
-        own = {"arch": Arch.SIMPLE, "epochs": 30, "batch": 8, "unlabelled": source} | changes
+        own = {"arch": Arch.SIMPLE, "epochs": 30, "batch": 8, "unlabeled": source} | changes
         return replace(small_request(run, few / "photos", session_cache), **own)
 
     return asked
@@ -63,7 +63,7 @@ def test_the_catalogue_teaches_and_what_it_brought_stands_in_record_report_and_c
     assert (found.cv, found.source) == (True, str(few / "all"))
     photos = [photo for photo in splits_of(run, Split.TRAIN) + splits_of(run, Split.VAL) if photo.present]
     assert found.photos == len(photos)
-    rows = read_unlabelled(run.unlabelled)
+    rows = read_unlabelled(run.unlabeled)
     assert len(rows) == len(list((few / "all").iterdir()))
     by_fate = {fate: sum(row.fate is fate for row in rows) for fate in {row.fate for row in rows}}
     assert by_fate == found.fates
@@ -88,15 +88,15 @@ def test_a_training_that_was_killed_at_any_point_ends_with_the_same_network_and_
     with pytest.raises(Killed):
         train(killed, Diary(on_epoch=at(3, kill)))
     run = Run(killed.run)
-    assert Fate.CANDIDATE in {row.fate for row in read_unlabelled(run.unlabelled)}
+    assert Fate.CANDIDATE in {row.fate for row in read_unlabelled(run.unlabeled)}
     result = resume(run, killed.cache, Diary(on_advance=at(LEARNING, press_ctrl_c)))
     assert (result.interrupted, result.self_training) == (True, None)
     assert result.evaluation is not None  # of the network of the labelled photos alone
-    told = read_unlabelled(run.student.unlabelled)
+    told = read_unlabelled(run.student.unlabeled)
     result = resume(run, killed.cache, Diary())
     assert result.self_training == whole.self_training
-    assert run.unlabelled.read_bytes() == whole.run.unlabelled.read_bytes()
-    rows = read_unlabelled(run.unlabelled)
+    assert run.unlabeled.read_bytes() == whole.run.unlabeled.read_bytes()
+    rows = read_unlabelled(run.unlabeled)
     assert [replace(one, fate=Fate.LEARNED) if one.fate is Fate.REFUSED else one for one in rows] == told
     assert figures_of(run) == figures_of(whole.run)
     assert run.evaluation.read_bytes() == whole.run.evaluation.read_bytes()
@@ -119,7 +119,7 @@ def test_a_complete_run_is_judged_again_without_photos_that_had_no_label(ask, wh
 
 
 def test_photos_that_were_learned_from_measure_nothing(ask, whole, few, tmp_path):
-    learned = {row.sha256 for row in read_unlabelled(whole.run.unlabelled) if row.fate is Fate.LEARNED}
+    learned = {row.sha256 for row in read_unlabelled(whole.run.unlabeled) if row.fate is Fate.LEARNED}
     own = {photo.sha256 for split in (Split.TRAIN, Split.VAL) for photo in splits_of(whole.run, split)}
     for photo in (few / "all").glob("[hv]*"):
         place = tmp_path / "own" / photo.name.partition("-")[0] / photo.name
@@ -131,7 +131,7 @@ def test_photos_that_were_learned_from_measure_nothing(ask, whole, few, tmp_path
 
 def test_a_source_that_cannot_be_used_leaves_no_run(ask, tmp_path, diary):
     with pytest.raises(InputError, match="found nothing; check the path"):
-        train(ask(tmp_path / "run", unlabelled=UnlabelledSource(str(tmp_path / "gone.csv"))), diary)
+        train(ask(tmp_path / "run", unlabeled=UnlabelledSource(str(tmp_path / "gone.csv"))), diary)
     assert not (tmp_path / "run").exists()
 
 

@@ -63,10 +63,10 @@ def make_teacher(make_training, diary):
 
     def make(*, epochs=30, folds=0, cv=False):
         whole = make_training(labels=(0, 1, 2) * 12, held=(0, 1, 2) * 3, epochs=epochs, folds=folds, cv=cv)
-        args = whole.args.model_copy(update={"unlabelled": "/shop.csv"})
+        args = whole.args.model_copy(update={"unlabeled": "/shop.csv"})
         teacher = replace(whole, args=args, photos=whole.photos[:12])
         others = [UnlabelledPhoto(n, str(one.path), one.sha256) for n, one in enumerate(whole.photos[12:], 1)]
-        write_unlabelled(teacher.run.unlabelled, others)
+        write_unlabelled(teacher.run.unlabeled, others)
         teacher.train(new_network(teacher.args), None, diary)
         return teacher, train_folds(teacher, folds, None, diary.advance)
 
@@ -75,10 +75,10 @@ def make_teacher(make_training, diary):
 
 def tell(teacher, wrong=0):
     """Let a student learn the true labels, or wrong ones: those of another class."""
-    photos = read_unlabelled(teacher.run.unlabelled)
+    photos = read_unlabelled(teacher.run.unlabeled)
     labels = [teacher.args.classes[(int(photo.sha256) + wrong) % 3] for photo in photos]
     told = [replace(one, fate=Fate.LEARNED, label=label) for one, label in zip(photos, labels, strict=True)]
-    write_unlabelled(teacher.run.student.unlabelled, told)
+    write_unlabelled(teacher.run.student.unlabeled, told)
     indices = np.array([teacher.args.classes.index(label) for label in labels])
     np.save(teacher.run.student.soft_labels, one_hot(indices, len(teacher.args.classes)))
 
@@ -131,12 +131,12 @@ def test_a_student_that_is_no_better_is_refused_and_nothing_of_the_network_chang
 
 def test_a_network_that_is_sure_of_nothing_teaches_nothing(make_teacher, diary):
     teacher, folds = make_teacher(epochs=1)
-    unsure = [replace(one, fate=Fate.UNSURE) for one in read_unlabelled(teacher.run.unlabelled)]
-    write_unlabelled(teacher.run.student.unlabelled, unsure)
+    unsure = [replace(one, fate=Fate.UNSURE) for one in read_unlabelled(teacher.run.unlabeled)]
+    write_unlabelled(teacher.run.student.unlabeled, unsure)
     assert self_train(teacher, folds, None, diary.advance)
     found = read_self_training(teacher.run)
     assert (found.kept, found.photos, found.fates) == (False, 0, {Fate.UNSURE: 24})
-    assert found.sentence == "--unlabelled brought nothing: the network is sure of no photo without a label."
+    assert found.sentence == "--unlabeled brought nothing: the network is sure of no photo without a label."
     assert diary.advanced_with == []
 
 
@@ -145,7 +145,7 @@ def test_each_folds_student_learns_from_labels_of_a_network_that_has_not_seen_it
     run, seen, guesses = teacher.run, {}, []
 
     def note(what):
-        for path in run.student.path.rglob("unlabelled.csv"):
+        for path in run.student.path.rglob("unlabeled.csv"):
             seen.setdefault(path.parent.name, read_unlabelled(path))
         guesses[:] = guesses or [read_arrays(run.guesses, "guesses", "logits")["logits"]]
 
@@ -174,14 +174,14 @@ def test_a_student_that_was_stopped_goes_on_with_the_same_labels(make_teacher, d
     teacher, folds = make_teacher()
     with pytest.raises(Killed):
         self_train(teacher, folds, None, Diary(on_advance=at(LEARNING, kill)).advance)
-    told = teacher.run.student.unlabelled.read_bytes()
+    told = teacher.run.student.unlabeled.read_bytes()
     teacher.run.guesses.unlink()  # nobody is asked again
     teacher.run.guesses.write_bytes(b"")
     assert not self_train(replace(teacher), folds, None, Diary(on_advance=at(LEARNING, press_ctrl_c)).advance)
     assert read_self_training(teacher.run) is None
-    assert teacher.run.student.unlabelled.read_bytes() == told
+    assert teacher.run.student.unlabeled.read_bytes() == told
     assert self_train(replace(teacher), folds, None, diary.advance)
-    after = read_unlabelled(teacher.run.unlabelled)
+    after = read_unlabelled(teacher.run.unlabeled)
     learned = [replace(one, fate=Fate.LEARNED) if one.fate is Fate.REFUSED else one for one in after]
     write_unlabelled(teacher.run.path / "again.csv", learned)
     assert (teacher.run.path / "again.csv").read_bytes() == told
@@ -189,16 +189,16 @@ def test_a_student_that_was_stopped_goes_on_with_the_same_labels(make_teacher, d
 
 @pytest.mark.parametrize("moved", [0, 1, 2, 3, 4])
 def test_a_kill_between_the_files_of_a_student_that_is_kept_leaves_no_mixture(tmp_path, taught, moved):
-    names = ("weights", "results.csv", "folds", "soft_labels.npy", "unlabelled.csv")
+    names = ("weights", "results.csv", "folds", "soft_labels.npy", "unlabeled.csv")
     run = Run(tmp_path)
     for place, who in ((run.path, "teacher"), (run.student.path, "student")):
         for name in ("weights", "folds"):
             (place / name).mkdir(parents=True)
             (place / name / "file").write_text(who)
-        for name in ("answers.npz", "soft_labels.npy", "unlabelled.csv"):
+        for name in ("answers.npz", "soft_labels.npy", "unlabeled.csv"):
             (place / "folds" / "1").mkdir(exist_ok=True)
             (place / "folds" / "1" / name).write_text(who)
-        for name in ("results.csv", "soft_labels.npy", "unlabelled.csv"):
+        for name in ("results.csv", "soft_labels.npy", "unlabeled.csv"):
             (place / name).write_text(who)
     run.self_training.write_text(taught(kept=True).model_dump_json())
     for name in names[:moved]:
@@ -232,12 +232,12 @@ def test_a_person_is_told_what_it_brought_and_how_sure_that_is(taught):
     assert taught(kept=True).sentence == (
         "The second network, with photos without labels, is kept: 219 of 300 out-of-fold photos right, the first 210 "
         "(this may be chance, 95%: -1.2 to +7.0 points). The second learned from labels that the first gave to 1,204 "
-        "of 1,204 photos: unlabelled.csv."
+        "of 1,204 photos: unlabeled.csv."
     )
     assert taught(kept=False).sentence == (
         "The first network, of labelled photos alone, is kept: 210 of 300 out-of-fold photos right, the second 207 "
         "(this may be chance, 95%: -5.0 to +3.1 points). The second learned from labels that the first gave to 1,204 "
-        "of 1,204 photos: unlabelled.csv."
+        "of 1,204 photos: unlabeled.csv."
     )
 
 
@@ -246,6 +246,6 @@ def test_a_person_is_told_what_was_not_learned_from_and_that_labels_may_be_wrong
     found = taught(kept=True).model_copy(update={"fates": fates, "unproven": True, "gain_95": (0.01, 0.07)})
     assert "(95%: +1.0 to +7.0 points)" in found.sentence
     assert found.sentence.endswith(
-        "to 379 of 400 photos (the others: 14 too unsure, 7 unlike the classes): unlabelled.csv; the first can promise "
+        "to 379 of 400 photos (the others: 14 too unsure, 7 unlike the classes): unlabeled.csv; the first can promise "
         "no precision, so that many of its labels may be wrong."
     )

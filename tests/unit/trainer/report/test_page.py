@@ -374,7 +374,7 @@ def test_what_photos_without_labels_brought_is_said_in_the_colour_of_its_outcome
         found = taught(kept=kept)
         said = "".join(f"<p>{sentence}</p>" for sentence in found.sentences)
         assert f'<div class="said {colour}">{said}' in report_page(replace(shop, self_training=found))
-    assert "--unlabelled" not in report_page(shop)
+    assert "--unlabeled" not in report_page(shop)
 
 
 def test_of_a_tree_each_level_and_how_far_off_errors_are_is_told() -> None:

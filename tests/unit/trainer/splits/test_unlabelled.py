@@ -77,7 +77,7 @@ def test_no_photo_shows_the_picture_of_a_labelled_one_and_each_other_picture_com
         "like-test.jpg": Fate.JUDGED,
         "test.png": Fate.JUDGED,
         "like-val.jpg": Fate.JUDGED,
-        "like-train.jpg": Fate.LABELLED,
+        "like-train.jpg": Fate.LABELED,
         "new-again.jpg": Fate.CANDIDATE,
         "new.png": Fate.REPEAT,
         "other.png": Fate.CANDIDATE,
@@ -148,12 +148,15 @@ def test_what_is_written_is_read_again_and_nothing_else(tmp_path):
         UnlabelledPhoto(1, "/photos/a,b.jpg", "ab", Fate.LEARNED, "hat", 0.9),
         UnlabelledPhoto(7, "https://host/x.jpg", fate=Fate.UNREADABLE, message="gone;\ntry later"),
     ]
-    path = tmp_path / "run" / "unlabelled.csv"
+    photos.append(UnlabelledPhoto(9, "/photos/c.jpg", "cd", Fate.LABELED))
+    path = tmp_path / "run" / "unlabeled.csv"
     assert read_unlabelled(path) == []
     write_unlabelled(path, photos)
     assert read_unlabelled(path) == photos
+    path.write_text(path.read_text().replace("labeled", "labelled"))  # as an earlier Hangtag spelled it
+    assert read_unlabelled(path) == photos
     path.write_text(path.read_text().replace("learned", "eaten"))
-    with pytest.raises(InputError, match=r"unlabelled\.csv, it is damaged"):
+    with pytest.raises(InputError, match=r"unlabeled\.csv, it is damaged"):
         read_unlabelled(path)
 
 
