@@ -23,7 +23,7 @@ from models.storage.storage import Storage
 from models.text import numbered
 from worker.places import cell_texts
 from worker.priority import Priority
-from worker.results import latest_parts, part_key, read_part
+from worker.results import latest_parts, part_key, read_answers, read_part
 
 __all__ = [
     "CANCELLED",
@@ -100,9 +100,7 @@ def begin_retry(job: "Job", number: int) -> Counter[str]:
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
     for chunk, key in sorted(job.part_keys().items()):
-        rows = zip(
-            *(question.part(chunk, key, ["error"]).column(0).to_pylist() for question in job.questions), strict=True
-        )
+        rows = zip(*(part.column(0).to_pylist() for part in job.answers(chunk, key, ["error"])), strict=True)
         failed = (next((error for error in errors if error in RETRYABLE), None) for errors in rows)
         found = [error for error in failed if error]
         kinds.update(found)
@@ -362,6 +360,11 @@ class Job:
             JobError: see :func:`worker.results.read_part`.
         """
         return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk), columns, self.name)
+
+    def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
+        """:meth:`part` of each of its :attr:`questions`, in one reading."""
+        names = [question.name for question in self.spec.questions] or [self.name]
+        return read_answers(self.home, key, self._whole_id, self.rows_in_chunk(chunk), columns, names)
 
     def part_keys(self) -> dict[int, str]:
         """Chunk → key of its part, the latest retry's, for every chunk that has one."""

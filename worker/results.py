@@ -36,6 +36,7 @@ __all__ = [
     "part_work",
     "photo_work",
     "photos_text",
+    "read_answers",
     "read_part",
     "read_work",
     "result_columns",
@@ -302,15 +303,21 @@ def read_part(
     Raises:
         JobError: it is damaged, another job's (then it is removed), or has another number of rows.
     """
+    return read_answers(storage, key, job, rows, columns, [question])[0]
+
+
+def read_answers(
+    storage: Storage, key: str, job: str, rows: int, columns: list[str] | None, questions: Sequence[str]
+) -> list[pa.Table]:
+    """:func:`read_part` for several questions of a job, in one reading."""
     data = storage.read(key)
     try:
         file = pq.ParquetFile(io.BytesIO(data))
-        if question and not columns:  # old parts have fewer
-            held = set(file.schema_arrow.names)
-            columns = [name for name in PART_SCHEMA.names if _in_part(question, name) in held]
-        wanted = [_in_part(question, column) for column in columns] if columns else None
-        table = file.read(wanted, use_threads=False)  # so small that threads cost more
-        table = table.select(wanted or table.column_names)
+        held = set(file.schema_arrow.names)  # old parts have fewer columns
+        names = columns or [name for name in PART_SCHEMA.names if _in_part(questions[0], name) in held]
+        wanted = [[_in_part(question, name) for name in names] for question in questions]
+        table = file.read([name for each in wanted for name in each], use_threads=False)  # too small for threads
+        answers = [table.select(each) for each in wanted]
     except (pa.ArrowException, OSError, KeyError) as error:
         msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."
         raise JobError(msg) from error
@@ -322,9 +329,7 @@ def read_part(
         rows_held = number_of(table.num_rows, "row")
         msg = f"{key} in {storage.place} holds {rows_held}, but its chunk has {rows}; delete it and go on."
         raise JobError(msg)
-    if question:
-        return table.select(wanted).rename_columns(columns).replace_schema_metadata(table.schema.metadata)
-    return table
+    return [answer.rename_columns(names).replace_schema_metadata(table.schema.metadata) for answer in answers]
 
 
 def part_work(schema: pa.Schema) -> PartWork:

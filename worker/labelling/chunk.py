@@ -162,7 +162,7 @@ def _rows_to_keep(job: Job, chunk: int, retry: int) -> dict[int, tuple[RowResult
     latest = next(filter(job.storage.exists, keys), None)
     if latest is None:
         return {}
-    rows = zip(*(results_of(question.part(chunk, latest)) for question in job.questions), strict=True)
+    rows = zip(*map(results_of, job.answers(chunk, latest)), strict=True)
     return {number: row for number, row in enumerate(rows) if not any(one.error in RETRYABLE for one in row)}
 
 

@@ -1,6 +1,5 @@
 """Merges a job's parts into what people get: the result in the catalogue's order, the doubtful rows, the products."""
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from worker.merging.review_list import ReviewList
 from worker.products.by_group import DisagreeingProduct, Disagreements, product_names, write_by_group
 from worker.products.vote import ProductStore
 from worker.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
-from worker.results import SEVERITY, WORST, Status, result_columns, result_schema
+from worker.results import SEVERITY, WORST, result_columns, result_schema
 from worker.scratch import scratch_database
 from worker.tally import Tally
 
@@ -68,7 +67,11 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
     with ExitStack() as files:
-        merging = [_Merging(question, _folder_of(question, folder), files) for question in job.questions]
+        folders = [_folder_of(question, folder) for question in job.questions]
+        merging = [
+            _Merging(question, place, store, files)
+            for question, place, store in zip(job.questions, folders, _gathered(job, folders, files), strict=True)
+        ]
         whole = Tally()
 
         def count(parts: Sequence[pa.Table], rows: pa.Table) -> None:
@@ -82,14 +85,13 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
 class _Merging:
     """What becomes of one question's results, while the parts are read."""
 
-    def __init__(self, question: Job, folder: Path, files: ExitStack) -> None:
+    def __init__(self, question: Job, folder: Path, store: ProductStore | None, files: ExitStack) -> None:
         self._question, self._folder, self._tally = question, folder, Tally()
         self._review = ReviewList(files.enter_context(scratch_database(folder)), question)
         self._groups: GroupCounts | None = None
         self._disagreements: Disagreements | None = None
         column = question.spec.options.group_column
-        if column is not None:
-            store = _gathered(question, column, files.enter_context(scratch_database(folder)))
+        if column is not None and store is not None:
             self._disagreements = Disagreements(question, column, store)
             self._groups = write_by_group(question, column, store, folder / GROUPS_FILE, self._disagreements.note)
 
@@ -133,25 +135,31 @@ def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
 
 def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
     """The worst status of each row, of those of its questions."""
-    rows = zip(*(column.to_pylist() for column in columns), strict=True)
-    worst = [max(statuses, key=lambda status: SEVERITY[Status(status)]) for statuses in rows]
-    return pa.chunked_array([worst], pa.string())
+    names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
+    ranks = [pc.index_in(column, value_set=names) for column in columns]
+    return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
 
 
-def _gathered(job: Job, column: str, database: sqlite3.Connection) -> ProductStore:
-    """The votes of all rows, gathered several chunks at a time."""
-    parents = job.model.taxonomy or {}
-    store, votes = ProductStore(database, parents), [*_VOTES, *(["label_level"] if parents else [])]
-    held: list[tuple[pa.Table, pa.Table]] = []
+def _gathered(job: Job, folders: Sequence[Path], files: ExitStack) -> Sequence[ProductStore | None]:
+    """The votes of all rows for each question, gathered several chunks at a time; None without a group column."""
+    column = job.spec.options.group_column
+    if column is None:
+        return [None] * len(folders)
+    trees = [question.model.taxonomy or {} for question in job.questions]
+    databases = [files.enter_context(scratch_database(folder)) for folder in folders]
+    stores = [ProductStore(database, parents) for database, parents in zip(databases, trees, strict=True)]
+    held: list[tuple[list[pa.Table], pa.Table]] = []
     count = 0
-    for chunk, (part, rows) in enumerate(read_chunks(job, votes, [column]), start=1):
-        held.append((part, rows))
+    votes = [*_VOTES, *(["label_level"] if any(trees) else [])]
+    for chunk, (parts, rows) in enumerate(_read_all(job, votes, [column]), start=1):
+        held.append((parts, rows))
         count += len(rows)
         if count >= BATCH_ROWS or chunk == job.spec.chunks:
-            parts, catalogue = zip(*held, strict=True)
-            store.add(pa.concat_tables(parts), product_names(pa.concat_tables(catalogue), column))
+            names = product_names(pa.concat_tables([rows for _, rows in held]), column)
+            for place, store in enumerate(stores):
+                store.add(pa.concat_tables([parts[place] for parts, _ in held]), names)
             held, count = [], 0
-    return store
+    return stores
 
 
 def upload_lists(job: Job, folder: Path) -> None:
@@ -263,10 +271,9 @@ def read_chunks(
 def _read_all(
     job: Job, results: list[str] | None = None, columns: list[str] | None = None
 ) -> Iterator[tuple[list[pa.Table], pa.Table]]:
-    keys, questions = job.part_keys(), job.questions
+    keys = job.part_keys()
     for chunk in range(job.spec.chunks):
         if chunk not in keys:
             msg = f"Chunk {chunk} has no part; run the same command again."
             raise JobError(msg)
-        parts = [question.part(chunk, keys[chunk], results) for question in questions]
-        yield parts, job.chunk_table(chunk, columns)
+        yield job.answers(chunk, keys[chunk], results), job.chunk_table(chunk, columns)

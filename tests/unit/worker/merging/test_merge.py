@@ -1,5 +1,6 @@
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,12 +10,15 @@ import pytest
 from models.classifier import load
 from models.decision import ReviewReason
 from models.errors import JobError
+from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.job import JobOptions
+from worker.job import JobOptions, ModelPin, Question
+from worker.job_writer import create_job
 from worker.merging.merge import merge_job, merge_parts
 from worker.merging.output import OUTPUT_SUFFIXES, open_writer
-from worker.results import PART_SCHEMA, RESULT_SCHEMA
+from worker.results import PART_SCHEMA, RESULT_SCHEMA, part_bytes, part_key
+from worker.sources.catalogue import open_catalogue
 from worker.sources.readers import read_delimited
 
 
@@ -109,6 +113,38 @@ def test_a_catalogues_column_stays_where_an_earlier_version_began_the_job(answer
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.column("reason").to_pylist() == ["sale", "new"]
     assert table.column_names == ["image", "sku", "reason", *(name for name in RESULT_SCHEMA.names if name != "reason")]
+
+
+class CountedReads(FolderStorage):
+    """A folder that notes what is read."""
+
+    def read(self, key: str) -> bytes:
+        reads[key] += 1
+        return super().read(key)
+
+
+reads: Counter[str] = Counter()
+
+
+def test_a_part_is_read_once_for_all_questions_and_once_for_their_votes(tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_text("image,sku\na.jpg,A\nb.jpg,A\nc.jpg,B\n")
+    pin = ModelPin(path="/m", reference="shop/1", variant="float32", digest="a" * 64, precision=0.9)
+    questions = tuple(Question(name=name, model=pin) for name in ("colour", "kind", "size"))
+    storage, options = CountedReads(tmp_path / "job"), JobOptions(group_column="sku")
+    job = create_job(storage, open_catalogue(source), pin, options, 2, questions=questions)
+    answers = {"colour": ["red", "red", "red"], "kind": ["hat", "shoe", "hat"], "size": ["s", "s", None]}
+    for chunk, rows in enumerate((slice(0, 2), slice(2, 3))):
+        found = {name: [sure(label) if label else failed() for label in said[rows]] for name, said in answers.items()}
+        storage.commit(part_key(chunk), part_bytes(found, job.spec.id, "shop-7:42", 0.5, 0))
+    reads.clear()
+    (tmp_path / "lists").mkdir()
+    merged = merge_job(job, tmp_path / "out.parquet", tmp_path / "lists")
+    assert reads == {part_key(0): 2, part_key(1): 2}
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert {name: table.column(f"{name}_label").to_pylist() for name in answers} == answers
+    assert table.column("status").to_pylist() == ["review", "review", "failed"], "of kind two sure photos disagree"
+    assert [one.groups.disagreeing for one in merged.questions if one.groups] == [0, 1, 0]
 
 
 @pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
