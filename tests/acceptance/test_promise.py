@@ -156,7 +156,7 @@ def test_rows_under_their_thresholds_or_beyond_the_limit_go_to_review_and_no_oth
     assert receipt["model"]["precision"] == 0.98
     assert receipt["review_reasons"] == {why: expected.count(why) for why in ("threshold", "unknown")}
     assert sum(receipt["review_reasons"].values()) == receipt["by_status"]["review"]
-    assert "reason" not in pq.read_schema(tmp_path / "labels.parquet").names
+    assert [row["reason"] for row in rows] == [None if why == "labeled" else why for why in expected]
 
 
 def test_the_table_says_which_precision_rules(label: Label, sure_bundle: Path) -> None:

@@ -14,6 +14,8 @@ from .conftest import OpenPage
 
 LABELS = 45
 """Of which a receipt shows 40, and a row for the others."""
+REST = ["and 5 more", "no label"]
+"""Rows that stay at the end, however the table is sorted."""
 
 
 @pytest.fixture
@@ -37,16 +39,16 @@ def test_a_page_from_the_disk_sorts_its_tables_by_keyboard(open_page: OpenPage, 
     page.goto(receipt.as_uri())
     table = page.get_by_role("table").filter(has_text="label 0").first
     before = column(table)
-    assert before[-1] == "and 5 more"
+    assert before[-2:] == REST
     head = table.get_by_role("columnheader", name="label")
     head.get_by_role("button").focus()
     page.keyboard.press("Enter")
     expect(head).to_have_attribute("aria-sort", "ascending")
-    assert column(table) == [*(f"label {number}" for number in range(40)), "and 5 more"]
+    assert column(table) == [*(f"label {number}" for number in range(40)), *REST]
     page.keyboard.press("Enter")
     expect(head).to_have_attribute("aria-sort", "descending")
     assert column(table)[:2] == ["label 39", "label 38"], "numbers in names count as numbers"
-    assert column(table)[-1] == "and 5 more"
+    assert column(table)[-2:] == REST
     rows = table.get_by_role("columnheader", name="rows")
     rows.get_by_role("button").click()
     expect(rows).to_have_attribute("aria-sort", "ascending")
@@ -66,7 +68,7 @@ def test_a_long_table_is_filtered_and_says_how_much_is_left(open_page: OpenPage,
     expect(page.get_by_role("status").filter(has_text="of 40")).to_have_text("11 of 40")
     assert column(table)[:2] == ["label 3", "label 30"]
     page.get_by_label("Filter labels").fill("")
-    assert len(column(table)) == 41
+    assert len(column(table)) == 40 + len(REST)
     faults = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     assert [fault["id"] for fault in faults if fault["impact"] in {"serious", "critical"}] == []
 

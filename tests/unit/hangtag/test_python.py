@@ -149,7 +149,7 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(drawn, small_run, tmp
     (tmp_path / "photos").symlink_to(drawn)
     trained = []
 
-    def copy_run(request):
+    def copy_run(request, *, as_json):
         trained.append(request)
         shutil.copytree(small_run, request.run)
         return ExitCode.OK
