@@ -225,7 +225,7 @@ def _draw(
 def draw_held(
     world: World, size: tuple[int, int], draw: Callable[[np.ndarray, int], HeldOutLogits]
 ) -> tuple[HeldOutLogits, list[HeldOutLogits]]:
-    """Rows of the network itself, and of each fold that has any; ``draw`` draws so many of a network's logits."""
+    """Rows of the network itself and of each fold that has rows; ``draw(logits, n)`` draws ``n`` rows of it."""
     own, others = size
     validation = draw(world.logits, own)
     return validation, [draw(logits, others // len(world.folds)) for logits in world.folds] if others else []

@@ -71,6 +71,6 @@ def test_a_stricter_walk_errs_for_a_target_most_likely_at_its_fewest_rows(target
     if target >= stricter:
         return
     sizes = np.arange(fewest_rows(stricter), 6000)
-    mistrust = stricter ** (fewest_rows(stricter) - 0.5)  # rounded down: so many rows prove it, one fewer do not
+    mistrust = stricter ** (fewest_rows(stricter) - 0.5)  # the fewest rows prove it, one row less does not
     passes = binom.sf(binom.isf(mistrust, sizes, stricter), sizes, target)
     assert passes.max() <= target ** fewest_rows(stricter) * (1 + 1e-9)
