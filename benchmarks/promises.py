@@ -242,7 +242,8 @@ def draw_rows(
     if fixed is not None:
         guesses = seen.argmax(axis=1)
         labels = np.where(rng.random(count) < fixed, guesses, (guesses + 1) % logits.shape[1])
-    return HeldOutLogits(seen, labels, np.ones(count, np.bool_))
+    groups = np.repeat(np.arange(len(pictures)), world.repeats)[:count]
+    return HeldOutLogits(seen, labels, np.ones(count, np.bool_), groups)
 
 
 def _joined(parts: Sequence[HeldOutLogits]) -> HeldOutLogits:
@@ -250,6 +251,7 @@ def _joined(parts: Sequence[HeldOutLogits]) -> HeldOutLogits:
         np.concatenate([part.logits for part in parts]),
         np.concatenate([part.labels for part in parts]),
         np.concatenate([part.known for part in parts]),
+        np.arange(sum(len(part.labels) for part in parts)),
     )
 
 

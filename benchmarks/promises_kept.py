@@ -227,7 +227,7 @@ class _Head:
 
 
 def _held_out(logits: Features, labels: Labels) -> HeldOutLogits:
-    return HeldOutLogits(logits, labels, np.ones(len(labels), np.bool_))
+    return HeldOutLogits(logits, labels, np.ones(len(labels), np.bool_), np.arange(len(labels)))
 
 
 def _show(kept: dict[float, Kept], accuracies: list[float], monotone: int) -> None:

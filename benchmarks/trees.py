@@ -15,7 +15,7 @@ to is counted on the test photos, with the tree and without.
 
 import argparse
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +137,7 @@ def _drawn(
         ]
     )
     guesses = held.logits.argmax(axis=1)
-    return HeldOutLogits(held.logits, np.where(held.labels == guesses, guesses, stranger[guesses]), held.known)
+    return replace(held, labels=np.where(held.labels == guesses, guesses, stranger[guesses]))
 
 
 def _strangers(tree: Taxonomy, one: int, other: int) -> bool:
@@ -190,7 +190,7 @@ def measure_run(path: Path) -> None:
     from trainer.data.dataset import Split
     from trainer.judging.figures import AchievedPrecision, distances, realised
     from trainer.run import open_run
-    from trainer.splits.assigned import read_splits
+    from trainer.splits.assigned import group_numbers, read_splits
 
     run = open_run(path)
     args, before, limit = run.args(), run.read_confidence(), run.read_confidence().unknown
@@ -206,13 +206,11 @@ def measure_run(path: Path) -> None:
         pixels = np.stack([preprocess(photo.path.read_bytes(), args.preprocess) for photo in photos])
         logits, features = ends.predict(pixels, batch_size=32, verbose=0)
         known = np.ones(len(photos), np.bool_) if limit is None else head.score(features) <= limit.limit
-        return HeldOutLogits(class_logits(logits), np.array([args.classes.index(one.label) for one in photos]), known)
+        labels = np.array([args.classes.index(one.label) for one in photos])
+        return HeldOutLogits(class_logits(logits), labels, known, group_numbers(photos))
 
     validation, test = held_out(Split.VAL), held_out(Split.TEST)
-    folds = []
-    for file in sorted(path.glob("folds/*/answers.npz")):
-        with np.load(file) as kept:
-            folds.append(HeldOutLogits(kept["logits"], kept["labels"], kept["known"]))
+    folds = [HeldOutLogits.read(file) for file in sorted(path.glob("folds/*/answers.npz"))]
     table = Table(
         f"{path.name}: asked for",
         "without a tree",

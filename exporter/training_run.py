@@ -56,6 +56,7 @@ class TrainingRun:
         network: the Keras model of the epoch that was kept.
         pixels: validation pixels, ``uint8 (n, S, S, 3)``.
         labels: their class indices, ``(n,)``.
+        groups: numbers of their groups, ``(n,)``: photos of one picture or product share one.
         sample: file of pixels of some training photos.
         originals: validation photos as they were.
         test_accuracy: on the test split, if there was one.
@@ -75,6 +76,7 @@ class TrainingRun:
     network: Path
     pixels: Pixels
     labels: npt.NDArray[np.intp]
+    groups: npt.NDArray[np.intp]
     sample: Path
     originals: list[Path]
     test_accuracy: float | None
@@ -108,7 +110,7 @@ def read_training_run(path: Path) -> TrainingRun:
         if not file.is_file():
             msg = f"Expected {file}, the run has not ended; finish it with hangtag train --resume {quote(str(path))}."
             raise InputError(msg)
-    pixels, labels = _read_pixels(kept)
+    pixels, labels, groups = _read_pixels(kept)
     if not len(pixels):
         msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train again."
         raise InputError(msg)
@@ -123,6 +125,7 @@ def read_training_run(path: Path) -> TrainingRun:
         network=network,
         pixels=pixels,
         labels=labels,
+        groups=groups,
         sample=path / "export" / "train_sample.npz",
         originals=sorted((path / "export" / "originals").glob("[0-9]*")),
         test_accuracy=accuracy,
@@ -130,7 +133,9 @@ def read_training_run(path: Path) -> TrainingRun:
         measured=measured,
         confidence=confidence,
         unknown_head=_read_head(path / "export" / "unknown.npz") if confidence.unknown else None,
-        folds=tuple(map(_read_fold, sorted(path.glob("folds/*/answers.npz")))) if confidence.out_of_fold else (),
+        folds=tuple(map(HeldOutLogits.read, sorted(path.glob("folds/*/answers.npz"))))
+        if confidence.out_of_fold
+        else (),
         pools_folds=args.cv and args.fold_weights is None,
         tree=tree,
     )
@@ -148,13 +153,9 @@ def _read_args(path: Path) -> _Args:
         raise InputError(msg) from error
 
 
-def _read_pixels(file: Path) -> tuple[Pixels, npt.NDArray[np.intp]]:
-    arrays = read_arrays(file, "pixels and labels", "pixels", "labels")
-    return arrays["pixels"], arrays["labels"].astype(np.intp)
-
-
-def _read_fold(file: Path) -> HeldOutLogits:
-    return HeldOutLogits(**read_arrays(file, "the predictions of a fold's network", "logits", "labels", "known"))
+def _read_pixels(file: Path) -> tuple[Pixels, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    arrays = read_arrays(file, "pixels, labels and groups", "pixels", "labels", "groups")
+    return arrays["pixels"], arrays["labels"].astype(np.intp), arrays["groups"].astype(np.intp)
 
 
 def _evaluation(file: Path) -> tuple[float | None, int, Measured | None]:

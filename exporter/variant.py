@@ -202,7 +202,11 @@ def _confidence(scores: Scores, run: TrainingRun, folds: Sequence[HeldOutLogits]
         limit = limit.model_copy(update={"limit": unknown_limit(scores.unknown)})
         known = scores.unknown <= limit.limit
     return fit_confidence(
-        HeldOutLogits(scores.probabilities, run.labels, known), limit, folds, cv=run.pools_folds, tree=run.tree
+        HeldOutLogits(scores.probabilities, run.labels, known, run.groups),
+        limit,
+        folds,
+        cv=run.pools_folds,
+        tree=run.tree,
     )
 
 

@@ -246,9 +246,11 @@ class Run:
         without = {name for name in ("table", "taxonomy") if getattr(args, name) is None}
         replace_file(self.path / "args.json", args.model_dump_json(indent=1, exclude=without).encode())
 
-    def write_pixels(self, name: str, pixels: Pixels, labels: "np.ndarray[Any, Any]") -> None:
-        """Keep pixels ``uint8 (n, S, S, 3)`` and class indices ``(n,)`` for the export."""
-        write_arrays(self.path / "export" / f"{name}.npz", pixels=pixels, labels=labels)
+    def write_pixels(
+        self, name: str, pixels: Pixels, labels: "np.ndarray[Any, Any]", groups: "np.ndarray[Any, Any]"
+    ) -> None:
+        """Keep pixels ``uint8 (n, S, S, 3)``, class indices ``(n,)`` and numbers of groups ``(n,)`` for the export."""
+        write_arrays(self.path / "export" / f"{name}.npz", pixels=pixels, labels=labels, groups=groups)
 
 
 def open_run(path: Path) -> Run:

@@ -32,7 +32,8 @@ class PrecisionTarget(_Record):
         thresholds: of each class.
         coverage: expected share of all rows that are labelled without review.
         class_coverage: for each class, the same share of the rows whose likeliest class it is; None without rows.
-        rows: how many rows each class's threshold was found on.
+        rows: how many independent rows each class's threshold was found on; photos of one picture or product together
+            count about once.
         nodes: of a tree of labels, node above the classes → the summed probability of its classes from which a row that
             no node below it is sure enough of is labelled with it; None never. Empty without a tree; then it is not
             written.

@@ -5,6 +5,11 @@ walk stops at the first set that fails, and the largest set that passed is prove
 (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). To look for the largest set whose
 bound holds instead is to look many times: that broke the promise in up to 28 of 100 data sets.
 
+Photos of one picture or product form a group. A network that errs on one of them likely errs on the others, so a set is
+worth fewer rows than it has. The test takes the worst case, in which all rows of a group are right or all are wrong:
+a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey Sampling", 1965), and as large a
+share of these is right. Without repeats that is the number of rows.
+
 Confidences alone choose where a walk begins: at the size at which the test would pass most likely if each row were
 right as often as its confidence says. Labels have no part in it. So the order of the sets is fixed before anybody looks
 at a label, and the choice costs nothing. (Confidences rest on one number that was fitted to labels, the temperature, as
@@ -27,7 +32,7 @@ import numpy.typing as npt
 from models.statistics.confidence import TARGETS
 from models.statistics.intervals import MISTRUST
 
-__all__ = ["OWN_MISTRUST", "budgets", "fewest", "proved_rows", "refused"]
+__all__ = ["OWN_MISTRUST", "budgets", "fewest", "proved_rows", "refused", "worth"]
 
 OWN_MISTRUST: Final = 0.3
 """How often the network's own rows may be wrong about a set that is proved on the rows of other networks, too."""
@@ -41,6 +46,7 @@ _REFUSALS: Final = 0.001
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
+Rows = npt.NDArray[np.float64]
 
 
 def proved_rows(
@@ -50,6 +56,7 @@ def proved_rows(
     mistrust: float = MISTRUST,
     own: Chosen | None = None,
     *,
+    groups: Counts | None = None,
     begin_by_own: bool = False,
 ) -> int:
     """How many of the surest rows prove a precision: 0 if none do.
@@ -61,47 +68,73 @@ def proved_rows(
         mistrust: how often the promise may be broken.
         own: which rows the network itself judged, ``(n,)``: they must prove the precision by themselves, with a
             mistrust of 30%. None if no rows are of other networks.
+        groups: the number of each row's group, ``(n,)``. None if no two rows show one picture or product.
         begin_by_own: whether the walk begins where both tests would pass most likely, and not only that of all rows.
             Of the rows that classes leave, few may be the network's own: the first sets could not pass.
 
     Returns:
         The size of the largest set that is proved. Rows of one confidence are in it or out of it together.
     """
-    from scipy.stats import binom
-
-    sizes = _sizes(falling, precision, mistrust, own if begin_by_own else None)
+    groups = np.arange(len(falling)) if groups is None else groups
+    of_all = worth(groups, np.ones(len(falling), np.bool_))
+    of_own = None if own is None else worth(groups, own)
+    sizes = _sizes(falling, precision, mistrust, of_all, of_own if begin_by_own else None)
     if not len(sizes):
         return 0
-    passed = np.logical_and.accumulate(binom.sf(np.cumsum(right)[sizes - 1] - 1, sizes, precision) <= mistrust)
-    if own is not None:
-        hits, count = (np.cumsum(which)[sizes - 1] for which in (right & own, own))
-        passed &= binom.sf(hits - 1, count, precision) <= OWN_MISTRUST
+    hits = right.cumsum()[sizes - 1] / sizes
+    passed = np.logical_and.accumulate(_chance(hits, of_all[sizes - 1], precision) <= mistrust)
+    if own is not None and of_own is not None:
+        hits, count = (which.cumsum()[sizes - 1] for which in (right & own, own))
+        passed &= _chance(hits / count.clip(min=1), of_own[sizes - 1], precision) <= OWN_MISTRUST
     return int(sizes[passed].max(initial=0))
 
 
-def _sizes(falling: npt.NDArray[np.floating], precision: float, mistrust: float, own: Chosen | None) -> Counts:
-    """The sizes of the sets that are tested, in rising order: chosen by confidences, and by which rows are ``own``."""
-    total, least = len(falling), fewest(precision, mistrust)
-    if total < least:
-        return np.zeros(0, np.intp)
-    sizes = np.arange(least, total + 1)
+def worth(groups: Counts, chosen: Chosen) -> Rows:
+    """How many independent rows the ``chosen`` ones among the first 1, 2, ... n rows are worth, ``float64 (n,)``."""
+    among = groups[chosen]
+    order = np.argsort(among, kind="stable")
+    _, first, place = np.unique(among[order], return_index=True, return_inverse=True)
+    earlier = np.empty(len(among), np.intp)
+    earlier[order] = np.arange(len(among)) - first[place]
+    counts = np.arange(1, len(among) + 1)
+    found = np.append(0.0, counts**2 / (2 * earlier + 1).cumsum())
+    return np.asarray(found[chosen.cumsum()])
+
+
+def _sizes(
+    falling: npt.NDArray[np.floating], precision: float, mistrust: float, of_all: Rows, of_own: Rows | None
+) -> Counts:
+    """The sizes of the sets that are tested, in rising order: chosen by confidences, and by what each set is worth."""
+    total = len(falling)
+    sizes = np.flatnonzero(of_all >= fewest(precision, mistrust)) + 1
+    if not len(sizes):
+        return sizes
     share = falling.cumsum(dtype=np.float64)[sizes - 1] / sizes
     expected = share.clip(max=1.0) * (1 - _WRONG_LABELS * (1 - precision))
-    power = _power(sizes, precision, mistrust, expected)
-    if own is not None:
-        power *= _power(np.cumsum(own, dtype=np.intp)[sizes - 1], precision, OWN_MISTRUST, expected)
+    power = _power(of_all[sizes - 1], precision, mistrust, expected)
+    if of_own is not None:
+        power *= _power(of_own[sizes - 1], precision, OWN_MISTRUST, expected)
     start = int(sizes[power.argmax()])
     sizes = np.append(np.arange(start, total, max(1, total // _STEPS)), total)
     return np.unique(np.searchsorted(-falling, -falling[sizes - 1], side="right"))
 
 
-def _power(
-    sizes: Counts, precision: float, mistrust: float, expected: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """How likely sets of these sizes pass the test if the ``expected`` share of each is right, ``(sizes,)``."""
+def _power(rows: Rows, precision: float, mistrust: float, expected: Rows) -> Rows:
+    """How likely sets worth so many rows pass the test if the ``expected`` share of each is right, ``(sizes,)``."""
     from scipy.stats import binom
 
-    return np.asarray(binom.sf(binom.isf(mistrust, sizes, precision), sizes, expected))
+    whole = np.floor(rows)
+    return np.asarray(binom.sf(binom.isf(mistrust, whole, precision), whole, expected))
+
+
+def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
+    """How likely this ``share`` of rows or more is right if each is with probability ``precision``.
+
+    It is the binomial distribution's upper tail, written for parts of rows.
+    """
+    from scipy.special import betainc
+
+    return np.asarray(betainc(share * rows, (1 - share) * rows + 1, precision))
 
 
 def budgets(share: float) -> Iterator[tuple[float, float]]:
@@ -118,13 +151,14 @@ def fewest(precision: float, mistrust: float) -> int:
     return math.ceil(math.log(mistrust) / math.log(precision))
 
 
-def refused(guesses: Counts, right: Chosen, precision: float, classes: int, share: float) -> Chosen:
+def refused(guesses: Counts, right: Chosen, groups: Counts, precision: float, classes: int, share: float) -> Chosen:
     """Which classes or nodes, by the rows of a proved set, are not as right as the target, ``bool (classes,)``.
 
     Without them what is left of the set is as right as the whole, unless a class was refused that is as right as the
     target. That happens in a ``share`` of 0.1% of the data sets at most.
     """
-    from scipy.stats import binom
-
-    hits, counts = (np.bincount(found, minlength=classes) for found in (guesses[right], guesses))
-    return np.asarray(binom.cdf(hits, counts, precision) < share * _REFUSALS / (classes * (_STEPS + 2) * len(TARGETS)))
+    wrong, counts = (np.bincount(found, minlength=classes) for found in (guesses[~right], guesses))
+    (kinds, _), sizes = np.unique(np.stack([guesses, groups]), axis=1, return_counts=True)
+    rows = counts**2 / np.bincount(kinds, sizes**2, minlength=classes).clip(min=1)
+    chance = _chance(wrong / counts.clip(min=1), rows, 1 - precision)
+    return np.asarray(chance < share * _REFUSALS / (classes * (_STEPS + 2) * len(TARGETS)))

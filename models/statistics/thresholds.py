@@ -24,16 +24,18 @@ trees.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from models.arrays import read_arrays
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.confidence import Confidence, PrecisionTarget, Thresholds, UnknownLimit
-from models.statistics.fixed_sequence import OWN_MISTRUST, budgets, fewest, proved_rows, refused
+from models.statistics.fixed_sequence import OWN_MISTRUST, budgets, fewest, proved_rows, refused, worth
 from models.statistics.out_of_distribution import expected_within
 from models.taxonomy import REVIEW, Taxonomy
 
@@ -66,16 +68,24 @@ class HeldOutLogits:
         logits: class logits, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
         known: whether the unknown score is within its limit, ``bool (n,)``.
+        groups: a number below n for each row, ``(n,)``; photos of one picture or product share it.
     """
 
     logits: npt.NDArray[np.float32]
     labels: npt.NDArray[np.intp]
     known: Chosen
+    groups: Counts
+
+    @classmethod
+    def read(cls, path: Path, advice: str = "train again") -> Self:
+        """Read what :func:`models.arrays.write_arrays` wrote of it; InputError, with ``advice``, if it is damaged."""
+        names = (field.name for field in fields(cls))
+        return cls(**read_arrays(path, "the predictions of a fold's network", *names, advice=advice))
 
     def fitted(self) -> "tuple[float, HeldOutRows]":
         """The temperature that fits these rows, and the rows with probabilities at it."""
         temperature = fit_temperature(self.logits, self.labels)
-        return temperature, HeldOutRows(calibrated(self.logits, temperature), self.labels, self.known)
+        return temperature, HeldOutRows(calibrated(self.logits, temperature), self.labels, self.known, self.groups)
 
 
 @dataclass(frozen=True)
@@ -87,11 +97,13 @@ class HeldOutRows:
         labels: class indices ``(n,)``.
         known: whether the row's unknown score is within the limit, ``bool (n,)``. The others go to review whatever
             their confidence is: they count for coverage, and nowhere else.
+        groups: a number below n for each row, ``(n,)``; photos of one picture or product share it.
     """
 
     probabilities: npt.NDArray[np.float32]
     labels: npt.NDArray[np.integer]
     known: Chosen
+    groups: Counts
 
 
 def fit_confidence(
@@ -117,7 +129,7 @@ def fit_confidence(
         logits, labels, known = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "labels", "known")
         )
-        validation, folds = HeldOutLogits(logits, labels, known), ()
+        validation, folds = HeldOutLogits(logits, labels, known, _joined_groups(parts)), ()
     temperature, own = validation.fitted()
     targets = precision_targets(own, [fold.fitted()[1] for fold in folds], within, tree)
     return Confidence(
@@ -159,7 +171,7 @@ def precision_targets(
     for precision, mistrust in budgets(share):
         sizes.append(leaves.proved(precision, mistrust, begin_by_own=False))
         choices = (leaves.thresholds(rows, precision, classes, share) for rows in sorted(set(sizes), reverse=True))
-        targets = (_target(own, precision, thresholds, len(leaves.right), within) for thresholds in choices)
+        targets = (_target(own, precision, thresholds, leaves.worth, within) for thresholds in choices)
         best = max(targets, key=lambda target: target.coverage)
         if tree is not None:
             best = _with_nodes(best, own, pool, tree, within)
@@ -167,6 +179,12 @@ def precision_targets(
                 best = found[-1].model_copy(update={"precision": precision})
         found.append(best)
     return tuple(reversed(found))
+
+
+def _joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
+    """Groups of all parts, none of which is in two: groups are kept whole where photos are split."""
+    first = np.cumsum([0, *(len(part.groups) for part in parts)])
+    return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
 
 
 def _reach(target: PrecisionTarget) -> tuple[float, float]:
@@ -186,8 +204,9 @@ def _pooled(own: HeldOutRows, others: Sequence[HeldOutRows]) -> _Pool:
     parts = (own, *others)
     probabilities = np.concatenate([part.probabilities[part.known] for part in parts])
     labels = np.concatenate([part.labels[part.known] for part in parts])
+    groups = _joined_groups(parts)[np.concatenate([part.known for part in parts])]
     is_own = np.arange(len(labels)) < int(own.known.sum()) if others else None
-    return _Pool(HeldOutRows(probabilities, labels, np.ones(len(labels), np.bool_)), is_own)
+    return _Pool(HeldOutRows(probabilities, labels, np.ones(len(labels), np.bool_), groups), is_own)
 
 
 @dataclass(frozen=True)
@@ -198,22 +217,31 @@ class _Level:
         kinds: the index of the class or node that a row would be labelled with, ``(n,)``.
         right: whether that label is true.
         confidence: the label's probability.
+        groups: of its photo: see :class:`HeldOutRows`.
         own: whether the network itself judged it; None if it judged all.
     """
 
     kinds: Counts
     right: Chosen
     confidence: npt.NDArray[np.float32]
+    groups: Counts
     own: Chosen | None
+
+    @property
+    def worth(self) -> int:
+        """How many independent rows all of them are worth."""
+        return int(worth(self.groups, np.ones(len(self.groups), np.bool_))[-1]) if len(self.groups) else 0
 
     def proved(self, precision: float, mistrust: float, *, begin_by_own: bool) -> int:
         """How many of them prove a precision; see :func:`proved_rows`."""
-        return proved_rows(self.confidence, self.right, precision, mistrust, self.own, begin_by_own=begin_by_own)
+        return proved_rows(
+            self.confidence, self.right, precision, mistrust, self.own, groups=self.groups, begin_by_own=begin_by_own
+        )
 
     def thresholds(self, rows: int, precision: float, kinds: int, share: float) -> Thresholds:
         """Of each class or node: the last confidence of the rows that prove the precision, unless it is refused."""
         limit = min(1.0, float(self.confidence[rows - 1])) if rows else None
-        out = refused(self.kinds[:rows], self.right[:rows], precision, kinds, share)
+        out = refused(self.kinds[:rows], self.right[:rows], self.groups[:rows], precision, kinds, share)
         return tuple(None if no else limit for no in out)
 
 
@@ -223,7 +251,7 @@ def _sorted_level(
     """``chosen`` rows of the pool, with what they would be labelled with; sorted by confidence."""
     order = np.argsort(-confidence, kind="stable")
     own = None if pool.own is None else pool.own[chosen][order]
-    return _Level(kinds[order], right[order], confidence[order], own)
+    return _Level(kinds[order], right[order], confidence[order], pool.rows.groups[chosen][order], own)
 
 
 def _of_classes(pool: _Pool) -> _Level:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from models.arrays import read_arrays, write_arrays
+from models.arrays import write_arrays
 from models.statistics.out_of_distribution import OutOfDistribution, fit_out_of_distribution
 from models.statistics.thresholds import HeldOutLogits
 from trainer.learning.predictions import Predictions, features_of, predict
@@ -19,7 +19,7 @@ from trainer.learning.recipe import recipe_for
 from trainer.learning.training import Training, labels_of, new_network
 from trainer.networks.choice import NamedWeights
 from trainer.run import EpochFigures, RunArgs, read_history
-from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.unlabelled import Fate, read_unlabelled
 
 __all__ = [
@@ -154,7 +154,8 @@ def held_out(
     outliers = predict(network, [training.outliers[i].sha256 for i in others], training.store).features
     score = fit_out_of_distribution(features, training.labels[chosen], predictions.features, outliers)
     known = score.head.score(predictions.features) <= score.limit
-    return HeldOutLogits(predictions.logits, labels_of(photos, training.args.classes), known), score
+    labels = labels_of(photos, training.args.classes)
+    return HeldOutLogits(predictions.logits, labels, known, group_numbers(photos)), score
 
 
 def candidates_of(training: Training) -> list[str]:
@@ -232,15 +233,14 @@ def _predict(network: keras.Model, part: Training, asked: Sequence[str]) -> Held
     predictions = predict(network, [photo.sha256 for photo in part.held], part.store)
     held, score = held_out(network, part, part.held, predictions)
     write_guesses(network, part, asked, score)
-    write_arrays(part.run.answers, logits=held.logits, labels=held.labels, known=held.known)
+    write_arrays(part.run.answers, **vars(held))
     return held
 
 
 def _kept(part: Training) -> HeldOutLogits | None:
     if not part.run.answers.is_file():
         return None
-    what, names = "the predictions of a fold's network", ("logits", "labels", "known")
-    return HeldOutLogits(**read_arrays(part.run.answers, what, *names, advice="delete it"))
+    return HeldOutLogits.read(part.run.answers, advice="delete it")
 
 
 class FoldView:

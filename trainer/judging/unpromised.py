@@ -15,7 +15,7 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
     rows, fewest_own = target.rows[0], fewest_own_rows(target.precision)
     fewest = _fewest(target)
     if rows < fewest:
-        return f"takes {fewest:,} photos without a mistake, there are {rows:,}"
+        return f"takes {fewest:,} photos of different products without a mistake, there are {rows:,}"
     if own is not None and own.n >= rows:
         wrong = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,}"
     elif own is not None and own.n < fewest_own:

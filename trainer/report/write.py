@@ -36,7 +36,7 @@ from trainer.report.model_card import model_card
 from trainer.report.page import report_page
 from trainer.report.pictures import heat_maps, plot_confusion, plot_history
 from trainer.run import EpochFigures, read_history
-from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.prepare import Prepared
 
 __all__ = ["keep_for_export", "write_report"]
@@ -142,7 +142,7 @@ def keep_for_export(training: Training) -> None:
     samples = {"val": held, "train_sample": [training.photos[i] for i in chosen]}
     for name, photos in samples.items():
         pixels = training.store.take([photo.sha256 for photo in photos])
-        run.write_pixels(name, pixels, labels_of(photos, training.args.classes))
+        run.write_pixels(name, pixels, labels_of(photos, training.args.classes), group_numbers(photos))
     run.originals.mkdir(parents=True, exist_ok=True)
     for number, photo in enumerate(held[i] for i in evenly(len(held), ORIGINALS)):
         data = _bytes_of(photo)

@@ -24,7 +24,7 @@ from trainer.retrain.records import (
     PairedAccuracy,
     TestChange,
 )
-from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.assigned import AssignedPhoto, group_numbers
 
 __all__ = [
     "MOST_CHANGES",
@@ -128,7 +128,7 @@ def compare_predictions(
         InputError: the map contradicts itself, or names what nobody knows.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
-    groups = np.unique([photo.group for photo in photos], return_inverse=True)[1].reshape(-1)
+    groups = group_numbers(photos)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
     names = sorted({*challenger.labels, *truths.tolist()})
     alone = Comparison(

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from models.errors import DataError
 from trainer.data.csv_files import write_rows
 from trainer.data.dataset import Exclusion, Split
 
-__all__ = ["AssignedPhoto", "Assignment", "Candidate", "read_splits", "write_splits"]
+__all__ = ["AssignedPhoto", "Assignment", "Candidate", "group_numbers", "read_splits", "write_splits"]
 
 _COLUMNS: Final = ("image", "label", "split", "sha256", "group", "product", "present")
 _PRESENT: Final = {"true": True, "false": False}
@@ -79,6 +82,11 @@ class Assignment:
     photos: list[AssignedPhoto]
     set_aside: list[Exclusion]
     notes: tuple[str, ...]
+
+
+def group_numbers(photos: Sequence[AssignedPhoto]) -> npt.NDArray[np.intp]:
+    """A number for each photo's group, from 0, ``(n,)``."""
+    return np.unique([photo.group for photo in photos], return_inverse=True)[1].reshape(-1)
 
 
 def write_splits(path: Path, photos: Sequence[AssignedPhoto]) -> None:

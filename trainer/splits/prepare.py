@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from models.errors import DataError
 from models.process import usable_cores
 from models.text import number_of
@@ -25,7 +23,7 @@ from trainer.data.dataset import NONE, Dataset, Exclusion, LabeledPhoto, Split
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import hash_photos, holds
 from trainer.splits.assign import assign_splits
-from trainer.splits.assigned import AssignedPhoto, Candidate
+from trainer.splits.assigned import AssignedPhoto, Candidate, group_numbers
 from trainer.splits.earlier import match_earlier
 from trainer.splits.set_aside import count_leaks, find_unlearnable
 
@@ -163,7 +161,7 @@ def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, advan
         statistics.statistics([photo.sha256 for photo in used]),
         [photo.path for photo in used],
         [photo.label for photo in used],
-        np.unique([photo.group for photo in used], return_inverse=True)[1],
+        group_numbers(used),
         partial(advance, "Guessing"),
     )
     return [guess for guess in guesses if guess.is_shortcut]

@@ -141,7 +141,12 @@ def without_originals(run):
 
 def without_validation_photos_or_originals(run):
     without_originals(run)
-    np.savez(run / "export" / "val.npz", pixels=np.zeros((0, 32, 32, 3), np.uint8), labels=np.zeros(0, int))
+    np.savez(
+        run / "export" / "val.npz",
+        pixels=np.zeros((0, 32, 32, 3), np.uint8),
+        labels=np.zeros(0, int),
+        groups=np.zeros(0, int),
+    )
 
 
 def with_damaged_weights(run):

@@ -119,7 +119,9 @@ def test_folds_prove_nothing_of_a_variant_that_labels_otherwise(float32, trained
     from models.statistics.thresholds import HeldOutLogits
 
     labels = np.arange(500) % len(trained.classes)
-    sure = HeldOutLogits(10 * np.eye(len(trained.classes), dtype=np.float32)[labels], labels, np.ones(500, np.bool_))
+    sure = HeldOutLogits(
+        10 * np.eye(len(trained.classes), dtype=np.float32)[labels], labels, np.ones(500, np.bool_), np.arange(500)
+    )
     scores, run = float32.scores, replace(trained, folds=(sure,))
     other = replace(scores, probabilities=np.roll(scores.probabilities, 1, axis=1))
     rows = [
@@ -129,12 +131,21 @@ def test_folds_prove_nothing_of_a_variant_that_labels_otherwise(float32, trained
     assert rows[0] == rows[1] + 500
 
 
+def test_photos_of_one_product_prove_about_as_much_as_one_photo(float16, trained):
+    together = replace(trained, groups=np.zeros(len(trained.labels), np.intp))
+    each, one = (float16(run, max_drop=100.0).metadata.targets[0].rows[0] for run in (trained, together))
+    assert each > 20
+    assert one == 1
+
+
 def test_rows_out_of_fold_count_as_a_variants_own_where_they_count_as_float32s(float16, trained):
     """Else one coverage would be of 300 rows and the other of 30, and chance would choose the default."""
     from models.statistics.thresholds import HeldOutLogits
 
     labels = np.arange(5000) % len(trained.classes)
-    sure = HeldOutLogits(10 * np.eye(len(trained.classes), dtype=np.float32)[labels], labels, np.ones(5000, np.bool_))
+    sure = HeldOutLogits(
+        10 * np.eye(len(trained.classes), dtype=np.float32)[labels], labels, np.ones(5000, np.bool_), np.arange(5000)
+    )
     run = replace(trained, folds=(sure,))
     alone, pooled = (float16(replace(run, pools_folds=pools), max_drop=100.0).metadata for pools in (False, True))
     assert alone.targets[0].coverage < 0.9
@@ -153,7 +164,9 @@ def test_drift_is_measured_against_the_photos_that_the_promise_rests_on(float16,
     from models.statistics.thresholds import HeldOutLogits
 
     labels = np.zeros(500, np.intp)
-    sure = HeldOutLogits(10 * np.eye(len(trained.classes), dtype=np.float32)[labels], labels, np.ones(500, np.bool_))
+    sure = HeldOutLogits(
+        10 * np.eye(len(trained.classes), dtype=np.float32)[labels], labels, np.ones(500, np.bool_), np.arange(500)
+    )
     run = replace(trained, folds=(sure,), outliers=7)
     short, full = (reference_of(float16(one, max_drop=100.0), one) for one in (run, replace(run, pools_folds=True)))
     assert short.photos == len(np.unique(trained.pixels, axis=0)), "short trainings are less sure than the network"

@@ -131,7 +131,7 @@ def test_what_is_in_the_way_of_a_new_run_is_said_as_a_shell_reads_it(tmp_path, s
 
 def test_pixels_are_kept_without_pickle(run):
     pixels, labels = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3), np.array([1, 0])
-    run.write_pixels("val", pixels, labels)
+    run.write_pixels("val", pixels, labels, np.array([0, 0]))
     assert all(map(np.array_equal, run_files.arrays(run.path / "export" / "val.npz"), (pixels, labels)))
 
 

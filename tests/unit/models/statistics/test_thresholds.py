@@ -38,8 +38,9 @@ def products(rows, seed, boast=1.0, classes=6, wrong_labels=0.0):
     return calibrated(logits * boast, 1.0), labels
 
 
-def rows_of(probabilities, labels, known=None):
-    return HeldOutRows(probabilities, labels, np.ones(len(labels), bool) if known is None else known)
+def rows_of(probabilities, labels, known=None, groups=None):
+    known = np.ones(len(labels), bool) if known is None else known
+    return HeldOutRows(probabilities, labels, known, np.arange(len(labels)) if groups is None else groups)
 
 
 def targets_of(probabilities, labels, known=None):
@@ -115,6 +116,34 @@ def test_where_anything_is_promised_there_is_a_default():
         defaults.append(default_precision(targets))
         assert (defaults[-1] is not None) == any(covered(targets))
     assert defaults.count(None) <= 10
+
+
+def test_repeats_of_a_picture_prove_nothing_more():
+    guesses = np.zeros(440, np.intp)
+    probabilities = sure(guesses, np.linspace(0.9999, 0.99, 440))
+    once, four_times = (
+        precision_targets(rows_of(probabilities, guesses, groups=np.arange(440) // times)) for times in (1, 4)
+    )
+    assert [target.rows[0] for target in (*once, *four_times)] == [440] * 5 + [110] * 5
+    assert covered(once) == [1.0] * 5
+    assert covered(four_times) == [1.0, 1.0, 1.0, 0.0, 0.0]  # it takes 152 pictures to prove 0.98
+
+
+def test_a_class_is_not_refused_for_one_picture_that_comes_often():
+    guesses = np.repeat([0, 1], [3000, 40])
+    labels = with_errors(guesses, slice(3000, 3030), 0)
+    one = np.append(np.arange(3000), np.full(40, 3000))
+    each, together = (
+        at(precision_targets(rows_of(sure(guesses, 0.9), labels, groups=groups)), 0.9)
+        for groups in (np.arange(3040), one)
+    )
+    assert each.thresholds[1] is None
+    assert together.thresholds[1] is not None
+
+
+def test_groups_of_two_folds_are_not_taken_for_one():
+    found = fit_confidence(held_out(100), None, [held_out(100, 1.0, seed) for seed in range(4)], cv=True)
+    assert [target.rows[0] for target in found.targets] == [500] * 5
 
 
 def test_rows_of_one_confidence_are_in_or_out_together():
@@ -252,7 +281,7 @@ def held_out(count, heat=1.0, seed=0):
     logits = rng.normal(0, 2, (count, CLASSES))
     chances = calibrated(logits, 1.0).astype(np.float64)
     labels = (chances.cumsum(axis=1) < rng.random((count, 1))).sum(axis=1).clip(max=CLASSES - 1)
-    return HeldOutLogits((logits * heat).astype(np.float32), labels, np.ones(count, np.bool_))
+    return HeldOutLogits((logits * heat).astype(np.float32), labels, np.ones(count, np.bool_), np.arange(count))
 
 
 def features(count, seed=0, spread=0.1):
@@ -275,7 +304,9 @@ def test_folds_join_the_rows_each_at_a_temperature_of_its_own():
     assert (found.rows, found.out_of_fold) == (1200, 900)
     assert found.temperature == fit_confidence(validation, PRODUCTS.unknown, []).temperature
     own, *others = (
-        HeldOutRows(calibrated(part.logits, fit_temperature(part.logits, part.labels)), part.labels, part.known)
+        HeldOutRows(
+            calibrated(part.logits, fit_temperature(part.logits, part.labels)), part.labels, part.known, part.groups
+        )
         for part in (validation, *folds)
     )
     assert found.targets == precision_targets(own, others, 286 / 301)
@@ -292,7 +323,9 @@ def test_cross_validated_the_rows_of_all_folds_stand_for_the_networks_own():
 def sure_rows(scores):
     """Rows of which a network is sure, and right, whose limit was set on their own unknown scores."""
     labels = np.arange(len(scores)) % CLASSES
-    return HeldOutLogits(9 * np.eye(CLASSES, dtype=np.float32)[labels], labels, scores <= unknown_limit(scores))
+    return HeldOutLogits(
+        9 * np.eye(CLASSES, dtype=np.float32)[labels], labels, scores <= unknown_limit(scores), np.arange(len(labels))
+    )
 
 
 @pytest.mark.parametrize("cv", [True, False])

@@ -25,7 +25,9 @@ def rows(count, seed, boast=1.0, wrong_labels=0.0, near=2.0):
     labels = (rng.random((count, 1)) > chances.cumsum(axis=1)).sum(axis=1).clip(max=5)
     mixed = rng.random(count) < wrong_labels
     labels[mixed] = rng.integers(0, 6, mixed.sum())
-    return HeldOutRows(calibrated((logits * boast).astype(np.float32), 1.0), labels, np.ones(count, bool))
+    return HeldOutRows(
+        calibrated((logits * boast).astype(np.float32), 1.0), labels, np.ones(count, bool), np.arange(count)
+    )
 
 
 def levels_of(held, target):
@@ -77,7 +79,9 @@ def test_a_node_that_is_not_as_right_as_the_others_gets_no_threshold():
     pairs = np.where(guesses[:, None] == 0, [[0.49, 0.48, 0, 0, 0.03, 0]], [[0, 0, 0.49, 0.48, 0.03, 0]])
     labels = np.where(np.arange(4400) % 2, guesses, guesses + 1)
     labels[:100] = 4
-    target = precision_targets(HeldOutRows(pairs.astype(np.float32), labels, np.ones(4400, bool)), tree=TREE)[1]
+    target = precision_targets(
+        HeldOutRows(pairs.astype(np.float32), labels, np.ones(4400, bool), np.arange(4400)), tree=TREE
+    )[1]
     assert target.nodes["ab"] is None
     assert target.nodes["cd"] == pytest.approx(0.97)
 
@@ -101,7 +105,7 @@ def test_promises_hold_on_photos_never_seen_at_each_level_and_of_all(boast, wron
 
 def test_rows_beyond_the_unknown_limit_are_labelled_at_no_level():
     held = rows(2000, 3)
-    some = HeldOutRows(held.probabilities, held.labels, np.arange(2000) % 2 == 0)
+    some = HeldOutRows(held.probabilities, held.labels, np.arange(2000) % 2 == 0, held.groups)
     target = precision_targets(some, tree=TREE)[0]
     assert (levels_of(some, target)[1::2] == REVIEW).all()
     assert 0.3 < target.coverage <= 0.5
@@ -111,7 +115,7 @@ def test_networks_own_rows_must_bear_out_a_level_too():
     own, others = rows(200, 5, near=0.5), [rows(3000, 6, near=0.5)]
     proved = precision_targets(own, others, tree=TREE)[TARGETS.index(0.95)]
     assert proved.level_coverage[1] > 0.3
-    wrong = HeldOutRows(own.probabilities, (own.labels + 2) % 6, own.known)
+    wrong = HeldOutRows(own.probabilities, (own.labels + 2) % 6, own.known, own.groups)
     assert precision_targets(wrong, others, tree=TREE)[0].coverage == 0
 
 
@@ -119,7 +123,10 @@ def test_half_of_the_mistrust_is_the_classes():
     assert [fewest_rows(target, tree=True) for target in TARGETS] == [36, 74, 127, 185, 370]
     for count, covered in ((185, 1.0), (184, 0.0)):
         held = HeldOutRows(
-            np.tile(np.float32([0.99, 0.01, 0, 0, 0, 0]), (count, 1)), np.zeros(count, int), np.ones(count, bool)
+            np.tile(np.float32([0.99, 0.01, 0, 0, 0, 0]), (count, 1)),
+            np.zeros(count, int),
+            np.ones(count, bool),
+            np.arange(count),
         )
         assert precision_targets(held, tree=TREE)[TARGETS.index(0.98)].level_coverage[0] == covered
 

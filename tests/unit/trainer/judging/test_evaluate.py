@@ -78,7 +78,7 @@ def test_what_a_target_came_to(report):
 @pytest.mark.parametrize(
     ("rows", "own", "why"),
     [
-        (31, 31, "takes 152 photos without a mistake, there are 31"),
+        (31, 31, "takes 152 photos of different products without a mistake, there are 31"),
         (600, 31, "takes 60 validation photos without a mistake, there are 31"),
         (600, 70, "takes the surest 152 photos without a mistake, or more with few; too many of 600 are wrong"),
         (600, 610, "takes the surest 152 photos without a mistake, or more with few; 61 of 610 are wrong"),

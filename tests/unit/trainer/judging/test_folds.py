@@ -28,7 +28,7 @@ from trainer.learning.recipe import recipe_for
 from trainer.learning.training import Training, labels_of
 from trainer.request import Arch
 from trainer.run import read_history
-from trainer.splits.assigned import AssignedPhoto, read_splits
+from trainer.splits.assigned import AssignedPhoto, group_numbers, read_splits
 from trainer.splits.prepare import decode_all, restore
 
 FOLDS = 3
@@ -66,7 +66,9 @@ def answers(training, number):
 
 
 def same(one, other):
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("logits", "labels", "known"))
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name)) for name in ("logits", "labels", "known", "groups")
+    )
 
 
 def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_nor_its_group(make_training, diary):
@@ -80,6 +82,7 @@ def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_
         assert names(held) in watched.taken[number]
         assert learned == set(names(training.photos)) - set(names(held))
         assert not {p.group for p in held} & {p.group for p in training.photos if p.sha256 in learned}
+        assert folds[number].groups.tolist() == group_numbers(held).tolist()
 
 
 def test_what_a_fold_says_is_of_its_photos_in_their_order(make_training, diary):

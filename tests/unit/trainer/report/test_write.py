@@ -5,6 +5,7 @@ import numpy as np
 
 from tests.unit.trainer.run_files import arrays
 from trainer.report.write import keep_for_export
+from trainer.splits.assigned import group_numbers
 
 
 def with_files(training, folder, suffix=".PNG"):
@@ -26,6 +27,8 @@ def test_pixels_are_kept_with_their_labels(make_training):
     pixels, labels = arrays(training.run.path / "export" / "val.npz")
     assert np.array_equal(pixels, training.store.take([photo.sha256 for photo in training.held]))
     assert [training.args.classes[i] for i in labels] == [photo.label for photo in training.held]
+    with np.load(training.run.path / "export" / "val.npz") as kept:
+        assert kept["groups"].tolist() == group_numbers(training.held).tolist()
     learned, labels = arrays(training.run.path / "export" / "train_sample.npz")
     assert {(photo.tobytes(), training.args.classes[i]) for photo, i in zip(learned, labels, strict=True)} == {
         (training.store.pixels[photo.sha256].tobytes(), photo.label) for photo in training.photos
