@@ -78,16 +78,7 @@ def export_command(
     from exporter.console import export_and_show
     from exporter.options import ExportOptions
     from models.benchmark.measure import BRIEF
-    from models.errors import InputError
-    from models.manifest import AUTO, FLOAT32
 
-    if vnni and not int8:
-        msg = "Expected int8 with --vnni, got --no-int8; leave out one of them."
-        raise InputError(msg)
-    made = [AUTO, FLOAT32, *["int8"] * int8, *["float16"] * float16]
-    if default_variant not in made:
-        msg = f"Expected one of {', '.join(made)} as --default-variant, got {default_variant}."
-        raise InputError(msg)
     options = ExportOptions(
         int8=int8,
         float16=float16,
@@ -99,6 +90,7 @@ def export_command(
         default_variant=default_variant,
         effort=BRIEF,
     )
+    options.check()
     place = out or Path("bundles") / run.resolve().name
     export_and_show(run, place, options, as_json=as_json)
     return place

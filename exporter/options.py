@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from models.benchmark.measure import Effort
-from models.manifest import AUTO
+from models.errors import InputError
+from models.manifest import AUTO, FLOAT32
 
 __all__ = ["TOLERANCE", "Advance", "ExportOptions"]
 
@@ -44,6 +45,16 @@ class ExportOptions:
     max_drop: float = 0.5
     default_variant: str = AUTO
     effort: Effort = _SKETCH
+
+    def check(self) -> None:
+        """Raise an InputError where options make no sense together."""
+        if self.vnni and not self.int8:
+            msg = "Expected int8 with --vnni, got --no-int8; leave out one of them."
+            raise InputError(msg)
+        made = [AUTO, FLOAT32, *["int8"] * self.int8, *["float16"] * self.float16]
+        if self.default_variant not in made:
+            msg = f"Expected one of {', '.join(made)} as --default-variant, got {self.default_variant}."
+            raise InputError(msg)
 
     @property
     def weight_bits(self) -> Literal[7, 8]:

@@ -5,11 +5,11 @@ from typing import Annotated, Final
 
 import typer
 
-from models.options import ModelsOption, RegistryOption
-from models.reference import DEFAULT_REGISTRY, models_given
-from worker.options import SharedOptions, takes_shared_options
+from models.options import ModelsOption, RegistryOption, takes
+from models.reference import DEFAULT_REGISTRY
+from worker.options import SharedOptions, SourceArgument
 from worker.queue.commands import register as register_queue
-from worker.queue.options import JobsOption, RedisOption
+from worker.queue.options import JobsOption, JsonOption, RedisOption
 from worker.registry.commands import register as register_registry
 
 __all__ = ["register"]
@@ -26,23 +26,12 @@ def register(app: typer.Typer) -> None:
     register_registry(app)
 
 
-@takes_shared_options
+@takes(shared=SharedOptions)
 def label_command(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="INPUT",
-            help="Folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file; a path, or an s3:// or http(s):// "
-            "URL.",
-        ),
-    ],
+    source: SourceArgument,
     model: ModelsOption,
     output: Annotated[Path, typer.Option("--out", "--output", help="The result: ends in .parquet, .csv or .jsonl.")],
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
-    image_root: Annotated[
-        str | None,
-        typer.Option(help="Where relative paths start: a folder or a URL. Default: the catalogue's folder."),
-    ] = None,
     previous: Annotated[
         Path | None,
         typer.Option(help="An earlier result of hangtag label: rows whose photo it knows are taken from there."),
@@ -100,23 +89,8 @@ def label_command(
     load_runtime()
     with ProcessPool(LABELLING, workers or usable_cores()) as processes:
         processes.fork(main, _EARLY)
-        request = LabelRequest(
-            source=source,
-            model=models_given(model),
-            output=output,
-            options=shared.job_options(excel_safe=excel_safe),
-            variant=shared.variant,
-            image_column=shared.image_column,
-            image_root=image_root,
-            encoding=shared.encoding,
-            allow_unsized=shared.allow_unsized,
-            per_host=shared.per_host,
-            previous=previous,
-            workers=workers,
-            restart=restart,
-            retry_failed=retry,
-            registry=shared.registry,
-        )
+        own = {"output": output, "previous": previous, "workers": workers, "restart": restart, "retry_failed": retry}
+        request = shared.request(LabelRequest, source, model, excel_safe=excel_safe, **own)
         label_with_progress(request, as_json=as_json, processes=processes)
     return output
 
@@ -125,7 +99,7 @@ def doctor_command(
     redis: RedisOption = None,
     jobs: JobsOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what this machine has, what is missing, and what to do about it.
 

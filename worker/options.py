@@ -1,28 +1,31 @@
-"""The options that ``hangtag label`` and ``hangtag submit`` share; a command's help loads nothing else."""
+"""The options that commands which label a catalogue share; a command's help loads nothing else."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from models.options import RegistryOption, ThresholdOption, takes
-from models.reference import DEFAULT_REGISTRY
+from models.options import RegistryOption, ThresholdOption
+from models.reference import DEFAULT_REGISTRY, models_given
 
 if TYPE_CHECKING:
-    from worker.job import JobOptions
+    from worker.request import JobRequest
 
-__all__ = [
-    "AllowHostOption",
-    "EncodingOption",
-    "ImageColumnOption",
-    "SharedOptions",
-    "takes_shared_options",
-]
+__all__ = ["AllowHostOption", "EncodingOption", "ImageColumnOption", "SharedOptions", "SourceArgument"]
+
+Request = TypeVar("Request", bound="JobRequest")
 
 MAX_TIMEOUT_S = 1000.0
 MAX_DOWNLOAD_S = 3600.0
 """Seconds; low enough that a queued chunk ends within its time limit even if every photo takes that long."""
 
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="INPUT",
+        help="Folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file; a path, or an s3:// or http(s):// URL.",
+    ),
+]
 ImageColumnOption = Annotated[
     str | None, typer.Option(help="Column with the photo's path, URL or data URI. Default: the obvious one.")
 ]
@@ -42,9 +45,15 @@ AllowHostOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class SharedOptions:
-    """The options of both commands, as a person gave them."""
+    """The options of ``hangtag label``, ``submit`` and ``watch``, as a person gave them."""
 
     image_column: ImageColumnOption = None
+    image_root: Annotated[
+        str | None,
+        typer.Option(
+            help="Where relative paths start, for every worker: a folder or a URL. Default: the catalogue's folder."
+        ),
+    ] = None
     encoding: EncodingOption = None
     group_column: Annotated[
         str | None,
@@ -98,11 +107,19 @@ class SharedOptions:
     ] = None
     registry: RegistryOption = DEFAULT_REGISTRY
 
-    def job_options(self, *, excel_safe: bool = False) -> "JobOptions":
-        """The options that change the results."""
+    def request(
+        self,
+        kind: type[Request],
+        source: str,
+        model: list[str],
+        *,
+        excel_safe: bool = False,
+        **own: Any,  # noqa: ANN401 - each is a field of the kind
+    ) -> Request:
+        """The request of this kind that the options make; ``own`` are the fields that the kind alone has."""
         from worker.job import JobOptions
 
-        return JobOptions(
+        options = JobOptions(
             prefix=self.prefix,
             top_k=self.top_k,
             timeout_s=self.timeout,
@@ -113,7 +130,16 @@ class SharedOptions:
             download_timeout_s=self.download_timeout,
             excel_safe=excel_safe or None,
         )
-
-
-takes_shared_options = takes(shared=SharedOptions)
-"""Lets Typer see the fields of :class:`SharedOptions` as options of a command, which gets them as ``shared``."""
+        return kind(
+            source=source,
+            model=models_given(model),
+            options=options,
+            variant=self.variant,
+            image_column=self.image_column,
+            image_root=self.image_root,
+            encoding=self.encoding,
+            allow_unsized=self.allow_unsized,
+            per_host=self.per_host,
+            registry=self.registry,
+            **own,
+        )

@@ -2,19 +2,17 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from models.errors import ExitCode
-from models.options import ModelsOption
+from models.options import ModelsOption, takes
 from models.process import usable_cores
-from models.reference import models_given
-from worker.options import SharedOptions, takes_shared_options
+from worker.options import SharedOptions, SourceArgument
 from worker.priority import Priority
 from worker.queue.jobs_commands import register as register_jobs
 from worker.queue.options import (
@@ -30,20 +28,11 @@ from worker.queue.options import (
     queue_settings,
 )
 
-if TYPE_CHECKING:
-    from worker.request import SubmitRequest
-
 __all__ = ["register"]
 
 MAX_WAIT_S = 86_400.0
 
 PriorityOption = Annotated[Priority, typer.Option(help="Whose chunks workers take first.")]
-ImageRootOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Where relative paths start, on every worker: a folder or a URL. Default: the catalogue's folder."
-    ),
-]
 
 _TRAIN_WORKER: Final = "train_worker"
 """Key of the context's object, filled in by :mod:`hangtag.cli`, for the module of another room that runs cycles."""
@@ -64,24 +53,16 @@ def register(app: typer.Typer) -> None:
     register_jobs(app)
 
 
-@takes_shared_options
+@takes(shared=SharedOptions)
 def submit_command(
     model: ModelsOption,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="INPUT",
-            help="Folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file; a path, or an s3:// or http(s):// "
-            "URL.",
-        ),
-    ],
+    source: SourceArgument,
     job: Annotated[
         str | None, typer.Option(help="Name of the job. Default: the source's, with the time.", show_default=False)
     ] = None,
     jobs: JobsOption = None,
     redis: RedisOption = None,
     priority: PriorityOption = Priority.NORMAL,
-    image_root: ImageRootOption = None,
     previous: Annotated[
         str | None,
         typer.Option(metavar="JOB", help="An earlier job: rows whose photo it knows are taken from there."),
@@ -111,13 +92,14 @@ def submit_command(
     settings = queue_settings(redis, jobs)
     from worker.queue.actions import submit_and_show
     from worker.queue.submit import new_name
+    from worker.request import SubmitRequest
 
-    each = _each_job(shared, model, priority, image_root, previous)
-    request = replace(each, source=source, name=new_name(source) if job is None else job)
+    name = new_name(source) if job is None else job
+    request = shared.request(SubmitRequest, source, model, name=name, previous=previous, priority=priority)
     submit_and_show(request, settings, as_json=as_json)
 
 
-@takes_shared_options
+@takes(shared=SharedOptions)
 def watch_command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New files of this folder become jobs, each once.")],
     model: ModelsOption,
@@ -132,7 +114,6 @@ def watch_command(
     jobs: JobsOption = None,
     redis: RedisOption = None,
     priority: PriorityOption = Priority.NORMAL,
-    image_root: ImageRootOption = None,
     previous: Annotated[
         str | None,
         typer.Option(
@@ -162,35 +143,12 @@ def watch_command(
     settings = queue_settings(redis, jobs)
     from worker.queue.inbox.actions import submit_what_comes
     from worker.queue.inbox.request import InboxRequest
-
-    inbox = InboxRequest(
-        folder.resolve(), _each_job(shared, model, priority, image_root, previous), settle, every, only
-    )
-    if not submit_what_comes(inbox, settings, once=once, as_json=as_json):
-        raise typer.Exit(ExitCode.FAILURE)
-
-
-def _each_job(
-    shared: SharedOptions, model: list[str], priority: Priority, image_root: str | None, previous: str | None
-) -> "SubmitRequest":
-    """The request for a job, without its source and its name."""
     from worker.request import SubmitRequest
 
-    return SubmitRequest(
-        source="",
-        model=models_given(model),
-        options=shared.job_options(),
-        name="",
-        variant=shared.variant,
-        image_column=shared.image_column,
-        image_root=image_root,
-        encoding=shared.encoding,
-        allow_unsized=shared.allow_unsized,
-        per_host=shared.per_host,
-        previous=previous,
-        priority=priority,
-        registry=shared.registry,
-    )
+    each = shared.request(SubmitRequest, "", model, name="", previous=previous, priority=priority)
+    inbox = InboxRequest(folder.resolve(), each, settle, every, only)
+    if not submit_what_comes(inbox, settings, once=once, as_json=as_json):
+        raise typer.Exit(ExitCode.FAILURE)
 
 
 def worker_command(
