@@ -1,12 +1,14 @@
 """``hangtag web`` and ``hangtag review``."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.options import RegistryOption
+from models.options import RegistryOption, takes
 from models.reference import DEFAULT_REGISTRY, models_given
 
 if TYPE_CHECKING:
@@ -14,38 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-HostOption = Annotated[
-    str, typer.Option(help="The address to listen at. Any but a loopback address needs --token-file.")
-]
-PortOption = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")]
-JobsOption = Annotated[
-    str | None,
-    typer.Option(help="The folder of jobs, or an s3:// URL. Default: HANGTAG_JOBS, or jobs.", show_default=False),
-]
-RedisOption = Annotated[
-    str | None,
-    typer.Option(
-        "--redis",
-        metavar="URL",
-        help="Where jobs are queued. Default: HANGTAG_REDIS_URL; without either, jobs run on this machine.",
-        show_default=False,
-    ),
-]
 ModelOption = Annotated[
     list[str] | None,  # so that a second one is seen, and refused
     typer.Option(
         metavar="MODEL",
         help="The model to try. Default: the champion of the registry's only model.",
         show_default=False,
-    ),
-]
-CorrectionsOption = Annotated[
-    Path, typer.Option(metavar="FILE", help="Where the reviewers' answers are kept: what hangtag retrain reads.")
-]
-TokenOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="A file with the token that browsers and programs must show.", show_default=False
     ),
 ]
 NameOption = Annotated[
@@ -80,12 +56,62 @@ RateOption = Annotated[
 OpenOption = Annotated[bool, typer.Option("--open/--no-open", help="Open it in this machine's browser.")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """The options of both commands, as a person gave them."""
+
+    host: Annotated[
+        str, typer.Option(help="The address to listen at. Any but a loopback address needs --token-file.")
+    ] = "127.0.0.1"
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 8800
+    jobs: Annotated[
+        str | None,
+        typer.Option(help="The folder of jobs, or an s3:// URL. Default: HANGTAG_JOBS, or jobs.", show_default=False),
+    ] = None
+    registry: RegistryOption = DEFAULT_REGISTRY
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            "--redis",
+            metavar="URL",
+            help="Where jobs are queued. Default: HANGTAG_REDIS_URL; without either, jobs run on this machine.",
+            show_default=False,
+        ),
+    ] = None
+    corrections: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the reviewers' answers are kept: what hangtag retrain reads.")
+    ] = Path("corrections.csv")
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A file with the token that browsers and programs must show.", show_default=False
+        ),
+    ] = None
+
+    def settings(self, results: Sequence[Path], **own: Any) -> "WebSettings":  # noqa: ANN401 - each is a setting
+        """The settings; what was not given for the queue comes from the environment."""
+        from web.settings import WebSettings, read_token
+
+        return WebSettings(
+            host=self.host,
+            port=self.port,
+            jobs=self.jobs or os.environ.get("HANGTAG_JOBS") or "jobs",
+            registry=self.registry,
+            redis_url=self.redis or os.environ.get("HANGTAG_REDIS_URL"),
+            corrections=self.corrections,
+            token=read_token(self.token_file) if self.token_file else None,
+            results=tuple(results),
+            **own,
+        )
+
+
 def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command line."""
     app.command("web")(web_command)
     app.command("review")(review_command)
 
 
+@takes(server=ServerOptions)
 def web_command(
     results: Annotated[
         list[Path] | None,
@@ -93,14 +119,9 @@ def web_command(
             metavar="[RESULT]...", help="Results of hangtag label whose jobs to show too.", show_default=False
         ),
     ] = None,
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 8800,
-    jobs: JobsOption = None,
-    registry: RegistryOption = DEFAULT_REGISTRY,
-    redis: RedisOption = None,
+    *,
+    server: ServerOptions,
     model: ModelOption = None,
-    corrections: CorrectionsOption = Path("corrections.csv"),
-    token_file: TokenOption = None,
     name: NameOption = None,
     root_path: RootPathOption = "",
     data: DataOption = None,
@@ -124,16 +145,9 @@ def web_command(
     from worker.photos.address import check_allow_hosts
 
     check_allow_hosts(allow_host or ())
-    settings = _settings(
-        jobs,
-        redis,
-        token_file,
-        host=host,
-        port=port,
-        registry=registry,
+    settings = server.settings(
+        open_results(results or []),
         model=_one_model(model or []),
-        corrections=corrections,
-        results=open_results(results or []),
         names=tuple(name or ()),
         root_path=root_path.rstrip("/"),
         data=tuple(data or ()),
@@ -143,6 +157,7 @@ def web_command(
     serve(settings, browser=browser)
 
 
+@takes(server=ServerOptions)
 def review_command(
     job: Annotated[str, typer.Argument(metavar="JOB", help="A result of hangtag label, or the name of a queued job.")],
     audit: Annotated[
@@ -154,13 +169,8 @@ def review_command(
             show_default=False,
         ),
     ] = None,
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 8800,
-    jobs: JobsOption = None,
-    registry: RegistryOption = DEFAULT_REGISTRY,
-    redis: RedisOption = None,
-    corrections: CorrectionsOption = Path("corrections.csv"),
-    token_file: TokenOption = None,
+    *,
+    server: ServerOptions,
     browser: OpenOption = True,
 ) -> None:
     """Open a job's doubtful rows in the browser; start the server if it does not run.
@@ -175,10 +185,8 @@ def review_command(
     """
     from web.serve import open_review
 
-    results = (Path(job),) if Path(job).exists() else ()
-    places = {"registry": registry, "corrections": corrections, "results": results}
-    settings = _settings(jobs, redis, token_file, host=host, port=port, **places)
-    open_review(settings, job, audit, browser=browser)
+    results = [Path(job)] if Path(job).exists() else []
+    open_review(server.settings(results), job, audit, browser=browser)
 
 
 def _one_model(texts: list[str]) -> str | None:
@@ -191,15 +199,3 @@ def _one_model(texts: list[str]) -> str | None:
         )
         raise InputError(msg)
     return texts[0] if texts else None
-
-
-def _settings(jobs: str | None, redis: str | None, token_file: Path | None, **given: Any) -> "WebSettings":  # noqa: ANN401
-    """The settings; what was not given for the queue comes from the environment."""
-    from web.settings import WebSettings, read_token
-
-    return WebSettings(
-        jobs=jobs or os.environ.get("HANGTAG_JOBS") or "jobs",
-        redis_url=redis or os.environ.get("HANGTAG_REDIS_URL"),
-        token=read_token(token_file) if token_file else None,
-        **given,
-    )
