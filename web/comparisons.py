@@ -128,7 +128,7 @@ class Comparisons:
             paths = [str(registry.path(*version).resolve()) for version in (before, after)]
             with tempfile.TemporaryDirectory(prefix="hangtag-compare-") as folder:
                 words = (job.storage.place, *paths, folder, str(_ROWS))
-                self._follow(found, python_command("worker.catalogue_diff.on_job", *words))
+                self._follow(found, python_command("worker.catalogue_diff.diff", *words))
         except (HangtagError, OSError) as error:
             found.trouble = found.trouble or str(error)
 

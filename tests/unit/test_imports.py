@@ -54,7 +54,7 @@ def test_labelling_on_this_machine_needs_no_queue() -> None:
 
 def test_only_workers_load_celery() -> None:
     """Who submits, watches or keeps a schedule only pushes messages, and starts sooner without it."""
-    modules = ["worker.queue.actions", "worker.queue.inbox.actions", "trainer.schedule.scheduler"]
+    modules = ["worker.queue.actions", "worker.queue.inbox.inbox", "trainer.schedule.scheduler"]
     assert loaded(modules, ("celery", "kombu")) == []
 
 

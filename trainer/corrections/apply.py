@@ -17,10 +17,9 @@ import pyarrow.compute as pc
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
 from models.whole_file import open_lock, replacing
-from trainer.corrections.audit import record_audit
 from trainer.corrections.rows_file import unguarded
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.verdicts import Verdict, read_verdicts
+from trainer.corrections.verdicts import Verdict, read_verdicts, record_audit
 from worker.finish import RESULT_FILE
 from worker.job import Job, open_job
 from worker.jobs import Jobs

@@ -1,14 +1,19 @@
-"""What the words of all reviewers on a photo come to: a label, a remark, or a conflict."""
+"""What the words of all reviewers come to: of a photo a label, a remark, or a conflict; of an audit, the precision."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from models.statistics.intervals import exact_interval
+from models.taxonomy import ancestors
 from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote, resolve
+from worker.audit import AuditRow, audit_sample, write_audit
+from worker.job import Job
+from worker.receipt import Audit, read_audit
 
-__all__ = ["Verdict", "read_verdicts", "verdicts_of"]
+__all__ = ["Verdict", "audit_figures", "read_verdicts", "record_audit", "verdicts_of"]
 
 
 @dataclass(frozen=True)
@@ -56,3 +61,55 @@ def verdicts_of(votes: Iterable[Vote], remarks: Iterable[Remark]) -> dict[str, V
         names = tuple(sorted({remark.reviewer for remark in words}))
         found[photo] = Verdict(None, words[0].kind if len(kinds) == 1 else None, names)
     return found
+
+
+def record_audit(job: Job, store: CorrectionStore, rows: int = 0) -> Audit | None:
+    """Count what is answered of a job's audit, and note it in ``audit.json`` and on the receipt.
+
+    Args:
+        job: that is finished.
+        store: what reviewers said.
+        rows: how many labeled rows to draw; never fewer than were drawn before.
+
+    Returns:
+        The figures; ``None`` if nobody has ever asked for an audit of this job.
+
+    Raises:
+        InputError: the corrections cannot be read.
+        JobError: a part is missing or damaged.
+    """
+    noted = read_audit(job, of_any_retry=True)
+    asked = max(rows, noted.figures.asked if noted else 0)
+    if not asked:
+        return None
+    sample = audit_sample(job, asked)
+    figures = audit_figures(job, sample, read_verdicts(store), asked)
+    write_audit(job, sample, figures)
+    return figures
+
+
+def audit_figures(job: Job, sample: Sequence[AuditRow], verdicts: Mapping[str, Verdict], asked: int = 0) -> Audit:
+    """Count right labels among the answered rows of a sample.
+
+    A row is right if all reviewers who spoke of its photo say its label, or a class under it; a remark, such as "not a
+    product", counts as wrong. Rows on which reviewers disagree are not counted, and told apart. The interval is Clopper
+    and Pearson's at 95%; it is on the safe side here, since rows are drawn without putting them back.
+    """
+    said = [(row, verdicts[row.sha256]) for row in sample if row.sha256 in verdicts]
+    settled = [(row, verdict) for row, verdict in said if not verdict.in_conflict]
+    parents = job.model.taxonomy or {}
+    right = sum(
+        verdict.label is not None and row.label in {verdict.label, *ancestors(parents, verdict.label)}
+        for row, verdict in settled
+    )
+    low, high = exact_interval(right, len(settled))
+    return Audit(
+        asked=max(asked, len(sample)),
+        drawn=len(sample),
+        answered=len(settled),
+        right=right,
+        disputed=len(said) - len(settled),
+        low=low,
+        high=high,
+        promised=job.model.precision,
+    )

@@ -17,9 +17,9 @@ from pydantic import Field
 from models.errors import HangtagError, InputError
 from models.golden import golden_labels
 from models.taxonomy import PATH_MARK
-from trainer.corrections.audit import record_audit
 from trainer.corrections.remarks import Remark, RemarkKind, parse_remark
 from trainer.corrections.store import CorrectionStore
+from trainer.corrections.verdicts import record_audit
 from trainer.corrections.votes import Vote, parse_vote
 from web.jobs import JobIndex, WebJob
 from web.photos import CatalogueRows

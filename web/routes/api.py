@@ -1,23 +1,24 @@
-"""What programs ask: label photos."""
+"""What programs ask: label photos. And the page that shows all that they can ask."""
 
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from models.errors import ImageError, InputError
 from models.text import one_line
 from web.classify import Answer
-from web.documents import BEARER, problems
 from web.photo_body import MAX_PHOTOS, Given
-from web.problems import Problem
+from web.problems import API, BEARER, Problem, problems
 from web.state import State, WebState
+from web.views import page
 
-__all__ = ["router"]
+__all__ = ["page_router", "router"]
 
 _LONGEST_MESSAGE: Final = 2000
 
@@ -37,6 +38,7 @@ class _Route(APIRoute):
 
 
 router = APIRouter(prefix="/v1", tags=["photos"], dependencies=[BEARER], route_class=_Route)
+page_router = APIRouter(include_in_schema=False)
 
 
 class Likely(BaseModel):
@@ -189,3 +191,34 @@ def _failed(photo: Given, state: WebState) -> dict[str, Any]:
     error = photo.data
     state.classifier.figures.note_lost(error.fault)
     return {**_of(photo, Answer("", "", None, error.fault, str(error))), "sha256": None, "model": None}
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """A route as the page shows it: ``words`` are paragraphs, ``curl`` is an example."""
+
+    method: str
+    path: str
+    words: tuple[str, ...]
+    curl: str
+
+
+@page_router.get("/api")
+def api_page(request: Request, state: State) -> HTMLResponse:
+    """The routes that have an example."""
+    base = str(request.base_url).rstrip("/")
+    header = "-H 'Authorization: Bearer TOKEN' " if state.settings.token else ""
+    described = request.app.openapi()["paths"]
+    operations = [
+        _operation(method, path, operation, base, header)
+        for path, methods in sorted(described.items(), key=lambda item: not item[0].startswith(API))
+        for method, operation in methods.items()
+        if "x-curl" in operation
+    ]
+    return HTMLResponse(page(request, "web/api.html", operations=operations, model=state.classifier.model, base=base))
+
+
+def _operation(method: str, path: str, told: dict[str, Any], base: str, header: str) -> _Operation:
+    curl = told["x-curl"].replace("{base}", base).replace("curl ", f"curl {header}", 1)
+    paragraphs = tuple(" ".join(paragraph.split()) for paragraph in told["description"].split("\n\n"))
+    return _Operation(method.upper(), path, paragraphs, curl)

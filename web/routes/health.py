@@ -8,8 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from web.classify import NoModelError
-from web.documents import BEARER, problems
-from web.problems import Problem
+from web.problems import BEARER, Problem, problems
 from web.state import State
 
 __all__ = ["router"]

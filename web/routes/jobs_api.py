@@ -15,8 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from models.reference import models_given
 from models.text import one_line
-from web.documents import BEARER, problems
-from web.problems import Problem
+from web.problems import BEARER, Problem, problems
 from web.run_jobs import WantedJob
 from web.state import State, WebState
 from web.watch_jobs import JobView

@@ -13,10 +13,9 @@ from models.decision import ReviewReason
 from models.errors import InputError
 from trainer.corrections.apply import CorrectedResult, Labels, apply_to_job
 from trainer.corrections.votes import Vote
-from web.documents import problems
 from web.jobs import WebJob
 from web.photos import SIDES, drawn_picture
-from web.problems import Problem
+from web.problems import Problem, problems
 from web.review.desk import Answer, Review, Stored
 from web.review.queue import Order, Progress, Wish
 from web.state import State, WebState

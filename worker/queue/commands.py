@@ -141,7 +141,7 @@ def watch_command(
       hangtag watch /mnt/inbox --model shop@champion --once --json
     """
     settings = queue_settings(redis, jobs)
-    from worker.queue.inbox.actions import submit_what_comes
+    from worker.queue.inbox.inbox import submit_what_comes
     from worker.queue.inbox.request import InboxRequest
     from worker.request import SubmitRequest
 

@@ -18,10 +18,9 @@ from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
 from tests.review_jobs import Row, labelled_job, sha256_of
 from trainer.corrections.apply import CorrectedResult, Labels, apply_corrections, apply_to_job, find_labels
-from trainer.corrections.audit import audit_figures, record_audit
 from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.verdicts import read_verdicts
+from trainer.corrections.verdicts import audit_figures, read_verdicts, record_audit
 from trainer.corrections.votes import Vote
 from worker.audit import audit_sample
 from worker.finish import finish_job
