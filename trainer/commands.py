@@ -1,28 +1,26 @@
-"""``hangtag check``, ``train``, ``evaluate`` and ``demo``; other files of this room add theirs."""
+"""``hangtag check``, ``train``, ``evaluate``, ``retrain``, ``schedule`` and ``demo``."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from models.errors import ExitCode, InputError, MissingExtraError
-from models.fit import Fit
+from models.errors import ExitCode, MissingExtraError
 from models.options import RegistryOption, takes
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
 from trainer.options import DATA_HELP, MAX_SEED, TableColumns, TrainOptions
-from trainer.request import (
-    TABLE_SUFFIXES,
-    USUAL_COLUMNS,
-    TableOptions,
-    TrainRequest,
-    UnlabelledSource,
-    parse_duration,
-)
-from trainer.retrain.commands import retrain_command
-from trainer.schedule.commands import register as register_schedule
+from worker.queue.options import HeartbeatOption, LogOption, RedisOption, logs_json, queue_settings
 
 __all__ = ["register"]
+
+
+class When(StrEnum):
+    """What lets a cycle begin."""
+
+    DATA = "data"
+    DRIFT = "drift"
 
 
 def register(app: typer.Typer) -> None:
@@ -32,8 +30,8 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train_command)
     app.command("evaluate")(evaluate_command)
     app.command("retrain")(retrain_command)
+    app.command("schedule")(schedule_command)
     register_corrections(app, _corrections_of)
-    register_schedule(app)
 
 
 @takes(table=TableColumns)
@@ -95,28 +93,6 @@ def _made(place: Path, status: ExitCode) -> Path:
     if status is not ExitCode.OK:
         raise typer.Exit(status)
     return place
-
-
-def _with_unlabelled(
-    data: Path, asked: TableOptions, unlabeled: str | None
-) -> tuple[TableOptions, UnlabelledSource | None]:
-    """The options of DATA, and the source of photos without labels.
-
-    What both can have is the source's alone, unless an option that the source cannot have shows that DATA is meant too.
-    """
-    names_data = bool(asked.label_column or asked.group_column or asked.where)
-    if unlabeled is None:
-        if asked != USUAL_COLUMNS and not names_data and data.suffix.lower() not in TABLE_SUFFIXES:
-            msg = (
-                "--image-column, --image-root, --encoding and --allow-host need --unlabeled, or a table as DATA; "
-                "give it, or leave them out"
-            )
-            raise typer.BadParameter(msg)
-        return asked, None
-    if names_data and Path(unlabeled).is_dir():
-        return asked, UnlabelledSource(unlabeled)
-    source = UnlabelledSource(unlabeled, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts)
-    return (asked if names_data else USUAL_COLUMNS), source
 
 
 @takes(given=TrainOptions, table=TableColumns)
@@ -188,52 +164,8 @@ def train_command(
     if data is None:
         msg = "give DATA to start a run, or --resume RUN to go on with one"
         raise typer.BadParameter(msg)
-    request = _request(data, out, given, table.asked, as_json=as_json)
+    request = given.request(data, out, table.asked, as_json=as_json)
     return _made(request.run, train_and_show(request, as_json=as_json))
-
-
-def _request(data: Path, out: Path, given: TrainOptions, asked: TableOptions, *, as_json: bool) -> TrainRequest:
-    """What the options ask for, with the network that they leave open chosen."""
-    from models.preprocess import PreprocessSpec
-    from models.process import default_cache
-    from trainer.console import choose_and_show
-    from trainer.data.taxonomy import read_parents
-
-    given.check()
-    table, source = _with_unlabelled(data, asked, given.unlabeled)
-    if source is not None and "://" not in source.source and not Path(source.source).exists():
-        msg = f"Expected photos without labels in {source.source}, there is no such file or folder; check --unlabeled."
-        raise InputError(msg)
-    stem = data.resolve().stem
-    run = out / (given.name or (stem if given.arch is None else f"{stem}-{given.arch}"))
-    time_limit_s = None if given.time_limit is None else parse_duration(given.time_limit)
-    parents = None if given.taxonomy is None else read_parents(given.taxonomy)
-    start = choose_and_show(given.network, data, table, parents, run, as_json=as_json)
-    return TrainRequest(
-        data=data,
-        run=run,
-        arch=start.choice.arch,
-        preprocess=PreprocessSpec(size=start.choice.size, fit=given.fit or Fit.PAD, decode=given.decode),
-        auto_fit=given.fit is None,
-        seed=given.seed,
-        cache=default_cache(),
-        epochs=given.epochs,
-        batch=given.batch,
-        patience=given.patience,
-        splits=given.splits,
-        fix_leaks=given.fix_leaks,
-        weights=str(start.choice.weights),
-        alpha=start.choice.alpha,
-        balance=given.balance,
-        time_limit_s=time_limit_s,
-        length=start.length,
-        folds=given.folds,
-        cv=given.cv,
-        tensorboard=given.tensorboard,
-        unlabeled=source,
-        table=table,
-        parents=parents,
-    )
 
 
 def _check_alone(context: typer.Context, option: str, why: str) -> None:
@@ -279,6 +211,97 @@ def evaluate_command(
     from trainer.console import measure_and_show
 
     return measure_and_show(find_model(model, registry), data, table.asked, as_json=as_json)
+
+
+def retrain_command(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings: see docs/retraining.md.")],
+    when: Annotated[
+        When,
+        typer.Option(help="data: whenever there is something new. drift: only if a job of the champion drifted, too."),
+    ] = When.DATA,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote the challenger though the gate refuses it; --why must say why.")
+    ] = False,
+    why: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why the gate is overruled, for the registry's history.")
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Abandon a cycle that was stopped, and begin again with today's settings.")
+    ] = False,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Log the cycle to this MLflow server, in place of the settings' own."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the outcome as JSON on stdout; the progress goes to stderr.")
+    ] = False,
+) -> None:
+    """Train a challenger on what is new, and make it the champion if it is no worse.
+
+    Photos and corrections are collected, the splits extended (nothing moves), a challenger trained, exported and held
+    against the champion on the same test photos; a gate promotes or refuses it. Stopped or killed, the same command
+    goes on. The first model of a name is trained from nothing.
+
+    Statuses: 0 promoted, 3 refused, 4 nothing new, 6 another cycle of this model runs, 130 stopped; 1, 2 and 5 as
+    everywhere.
+
+    Examples:
+
+      hangtag retrain shop.toml
+
+      From cron, with the outcome in a file:
+
+        hangtag retrain /srv/shop.toml --json > outcome.json
+
+      Only if the champion's jobs have drifted:
+
+        hangtag retrain shop.toml --when drift
+
+      Though the gate refuses:
+
+        hangtag retrain shop.toml --force --why "shoes matter more"
+    """
+    if force and not (why or "").strip():
+        msg = "--force overrules the gate: say why, with --why TEXT"
+        raise typer.BadParameter(msg)
+    if why is not None and not force:
+        msg = "--why says why the gate is overruled: it goes with --force"
+        raise typer.BadParameter(msg)
+    try:
+        from trainer.retrain.screen import retrain_and_show
+    except ImportError as error:
+        msg = f"hangtag retrain needs the packages that train ({error}); pip install 'hangtag[train]'."
+        raise MissingExtraError(msg) from error
+
+    raise typer.Exit(
+        retrain_and_show(config, when=when.value, force=why, restart=restart, mlflow=mlflow, as_json=as_json)
+    )
+
+
+def schedule_command(
+    configs: Annotated[
+        list[Path], typer.Argument(metavar="CONFIG", help="Settings of retrainings (TOML), each with a schedule.")
+    ],
+    redis: RedisOption = None,
+    heartbeat: HeartbeatOption = None,
+    log: LogOption = None,
+) -> None:
+    """Let retrainings run by their schedule, until told to stop; hangtag worker --queue train does the work.
+
+    Any number of these may run: each slot is claimed by one of them, and its cycle runs once. A cycle that died is
+    started again. What was missed while none ran, runs once. Redis may lose everything. A config may be edited while it
+    runs.
+
+    Examples:
+
+      hangtag schedule retrain.toml
+
+      hangtag schedule shop.toml shoes.toml --redis redis://queue:6379/0
+    """
+    settings = queue_settings(redis, heartbeat=heartbeat)
+    from trainer.schedule.scheduler import schedule_until_told
+
+    schedule_until_told(configs, settings, as_json=logs_json(log))
 
 
 def _corrections_of(config: Path) -> Path | None:

@@ -9,8 +9,20 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
+from models.errors import InputError
 from models.fit import Decode, Fit
-from trainer.request import Arch, Balance, NetworkOptions, Preset, TableOptions
+from trainer.request import (
+    TABLE_SUFFIXES,
+    USUAL_COLUMNS,
+    Arch,
+    Balance,
+    NetworkOptions,
+    Preset,
+    TableOptions,
+    TrainRequest,
+    UnlabelledSource,
+    parse_duration,
+)
 from worker.options import AllowHostOption
 
 __all__ = ["DATA_HELP", "MAX_SEED", "TableColumns", "TrainOptions"]
@@ -244,3 +256,68 @@ class TrainOptions:
         return NetworkOptions(
             self.arch, self.preset, self.weights, self.alpha, self.image_size, Path(place) if place else None
         )
+
+    def request(self, data: Path, out: Path, asked: TableOptions, *, as_json: bool) -> TrainRequest:
+        """What the options ask for, with the network that they leave open chosen."""
+        from models.preprocess import PreprocessSpec
+        from models.process import default_cache
+        from trainer.console import choose_and_show
+        from trainer.data.taxonomy import read_parents
+
+        self.check()
+        table, source = _with_unlabelled(data, asked, self.unlabeled)
+        stem = data.resolve().stem
+        run = out / (self.name or (stem if self.arch is None else f"{stem}-{self.arch}"))
+        time_limit_s = None if self.time_limit is None else parse_duration(self.time_limit)
+        parents = None if self.taxonomy is None else read_parents(self.taxonomy)
+        start = choose_and_show(self.network, data, table, parents, run, as_json=as_json)
+        return TrainRequest(
+            data=data,
+            run=run,
+            arch=start.choice.arch,
+            preprocess=PreprocessSpec(size=start.choice.size, fit=self.fit or Fit.PAD, decode=self.decode),
+            auto_fit=self.fit is None,
+            seed=self.seed,
+            cache=default_cache(),
+            epochs=self.epochs,
+            batch=self.batch,
+            patience=self.patience,
+            splits=self.splits,
+            fix_leaks=self.fix_leaks,
+            weights=str(start.choice.weights),
+            alpha=start.choice.alpha,
+            balance=self.balance,
+            time_limit_s=time_limit_s,
+            length=start.length,
+            folds=self.folds,
+            cv=self.cv,
+            tensorboard=self.tensorboard,
+            unlabeled=source,
+            table=table,
+            parents=parents,
+        )
+
+
+def _with_unlabelled(
+    data: Path, asked: TableOptions, unlabeled: str | None
+) -> tuple[TableOptions, UnlabelledSource | None]:
+    """The options of DATA, and the source of photos without labels.
+
+    What both can have is the source's alone, unless an option that the source cannot have shows that DATA is meant too.
+    """
+    names_data = bool(asked.label_column or asked.group_column or asked.where)
+    if unlabeled is None:
+        if asked != USUAL_COLUMNS and not names_data and data.suffix.lower() not in TABLE_SUFFIXES:
+            msg = (
+                "--image-column, --image-root, --encoding and --allow-host need --unlabeled, or a table as DATA; "
+                "give it, or leave them out"
+            )
+            raise typer.BadParameter(msg)
+        return asked, None
+    if "://" not in unlabeled and not Path(unlabeled).exists():
+        msg = f"Expected photos without labels in {unlabeled}, there is no such file or folder; check --unlabeled."
+        raise InputError(msg)
+    if names_data and Path(unlabeled).is_dir():
+        return asked, UnlabelledSource(unlabeled)
+    source = UnlabelledSource(unlabeled, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts)
+    return (asked if names_data else USUAL_COLUMNS), source
