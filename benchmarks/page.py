@@ -1,6 +1,6 @@
 """docs/benchmarks.md and its plots, made of benchmarks/results.json and of nothing else.
 
-``python benchmarks/page.py`` writes them again. All sentences about who is quicker are computed.
+``python benchmarks/page.py`` writes them again. All sentences about which is faster are computed.
 """
 
 import json
@@ -17,15 +17,15 @@ PAGE = _ROOT / "docs" / "benchmarks.md"
 IMAGES = _ROOT / "docs" / "images"
 _HEAD = """# Benchmarks
 
-Hangtag beside what people would use instead. `make bench` measures it all and writes this page from
-`benchmarks/results.json`, after each part; `make bench ONLY=bulk,guard` measures two parts, which is also the way to go
-on with a run that was stopped.
+Hangtag compared with what people would use instead. `make bench` measures everything and writes this page from
+`benchmarks/results.json`, after each part. `make bench ONLY=bulk,guard` measures two parts; use it to continue a run
+that was stopped, too.
 
 Contestants take turns in one run, so that a machine whose speed drifts slows all of them; the first turn warms caches
-and does not count. A figure is the median of the turns, with the lowest and the highest behind it; a ratio is the
-median of each turn's own. Compare ratios, not seconds: these belong to the machine that is named. The other programs
-are in `benchmarks/peers/`, with the pages of their makers that they follow, and their versions; each is
-installed into an environment of its own. PyTorch is missing: what `pip install torch torchvision` installs from PyPI
+and does not count. A figure is the median of the turns, followed by the lowest and the highest. A ratio is the median
+of the ratios of each turn. Compare ratios, not seconds, which belong to the named machine. The other programs are in
+`benchmarks/peers/`, with their versions and the pages of their makers that they follow; each is installed into its
+own environment. PyTorch is missing: what `pip install torch torchvision` installs from PyPI
 brings 15 packages for NVIDIA's GPUs, and its builds for CPUs alone are on another index.
 """
 _GOALS = {
@@ -37,12 +37,12 @@ _GOALS = {
 }
 """Ratios of images a second that we aim at, of the default variant."""
 _BETTER = {
-    "quicker": ("images_per_s", -1),
-    "quicker after its start": ("images_per_s_after_start", -1),
-    "thriftier with the processor": ("processor_ms_per_photo", 1),
-    "thriftier with memory": ("memory_mb", 1),
+    "faster": ("images_per_s", -1),
+    "faster after the start": ("images_per_s_after_start", -1),
+    "less processor time": ("processor_ms_per_photo", 1),
+    "less memory": ("memory_mb", 1),
 }
-_BETTER_ALONE = {"sooner there": ("cold_ms", 1), "quicker": ("p50_ms", 1), "thriftier with memory": ("memory_mb", 1)}
+_BETTER_ALONE = {"faster cold start": ("cold_ms", 1), "faster": ("p50_ms", 1), "less memory": ("memory_mb", 1)}
 _OURS = ("hangtag", "bare loop", "ONNX Runtime")
 _COLOURS = {"hangtag": "#2563a8", "bare": "#8a8f98"}
 _OTHERS = "#c8641b"
@@ -112,11 +112,12 @@ def _bulk(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Bulk labelling\n",
         _measured(part),
-        "Memory is the most that all of a contestant's processes had together, shared pages counted once; of `submit`, "
-        "that of the worker and Redis. Same labels: as `hangtag label` gives with float32. A bare loop decodes as "
-        "Hangtag does, runs the same ONNX file and writes nothing: the limit. –: not measured. After its start: "
-        f"Hangtag from the moment at which the job is written, the other programs without imports, {_bare(part)}. "
-        "`hangtag label before` is Hangtag before it chose the quickest variant. Other programs read the float32 file. "
+        "Memory: the highest sum over all processes of a contestant, with shared pages counted once; for `submit`, over "
+        "the worker and Redis. Same labels: the share of labels that are the same as from `hangtag label` with "
+        "float32. A bare loop decodes like Hangtag, runs the same ONNX file and writes nothing: nothing can be much "
+        "faster. –: not measured. After the start: "
+        f"Hangtag from the moment when the job is written, the other programs without imports, {_bare(part)}. "
+        "`hangtag label before` is Hangtag before it chose the fastest variant. Other programs read the float32 file. "
         f"The bundle's default variant is {part['default_variant']}"
         f"{part['default_because'] and ': ' + part['default_because']}.\n",
         "![Images a second, processor time and memory of each contestant](images/benchmark-bulk.svg)\n",
@@ -125,7 +126,7 @@ def _bulk(part: Mapping[str, Any]) -> list[str]:
             {
                 "": "{name}",
                 "images/s, whole command": _range("images_per_s"),
-                "after its start": _range("images_per_s_after_start"),
+                "after the start": _range("images_per_s_after_start"),
                 "processor ms a photo": "{processor}",
                 "memory, MB": _range("memory_mb"),
                 "same labels": "{same}",
@@ -136,7 +137,7 @@ def _bulk(part: Mapping[str, Any]) -> list[str]:
             for name in part["contestants"]
             if name.startswith("hangtag label, ")
         ),
-        f"Processor time of the process that `hangtag label` starts as, a photo: {own}.\n",
+        f"Processor time for a photo in the main process of `hangtag label` alone: {own}.\n",
         _table(_judged(part), {"ratio of images/s": "{name}", "median": _range("ratio", 2), "goal": "{goal}"}),
     ]
 
@@ -144,7 +145,7 @@ def _bulk(part: Mapping[str, Any]) -> list[str]:
 def _bare(part: Mapping[str, Any]) -> str:
     one = part["contestants"]["bare loop, float32"]
     if one["images_per_s_after_start"] == one["images_per_s"]:
-        return "the bare loop with all of it, so that these ratios flatter Hangtag"
+        return "the bare loop with its start, so these ratios flatter Hangtag"
     return "the bare loop without imports and loading"
 
 
@@ -162,7 +163,7 @@ def _judged(part: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
 
 
 def _winners(contestants: Mapping[str, Any], name: str, better: Mapping[str, tuple[str, int]]) -> str:
-    """Which of the other programs do better than one of ours, in what."""
+    """Which of the other programs do better than one of ours, and in what."""
     others = {name: one for name, one in contestants.items() if not name.startswith(_OURS)}
     said = []
     for what, (field, sign) in better.items():
@@ -176,9 +177,9 @@ def _one_photo(part: Mapping[str, Any]) -> list[str]:
     return [
         "## One photo at a time\n",
         _measured(part),
-        "The network alone, on one thread, for photos that are decoded already: as a till or a phone asks. Cold start: "
-        "a whole process for one photo, imports and loading included. Memory: the process at most, after 300 photos. "
-        "Same labels: as ONNX Runtime gives with float32.\n",
+        "The network alone, on one thread, for one photo at a time that is decoded already, as on a till or a phone. "
+        "Cold start: a whole process for one photo, with imports and loading. Memory: the most that the process had, "
+        "after 300 photos. Same labels: the share of labels that are the same as from ONNX Runtime with float32.\n",
         _table(
             [{"name": name} | one for name, one in part["contestants"].items()],
             {
@@ -204,12 +205,12 @@ def _training(part: Mapping[str, Any]) -> list[str]:
     ]
     return [
         "## Training\n",
-        f"{counts['train']:,} photos ({photos['source'].removeprefix('copies of ')}), {counts['validation']:,} to "
-        f"watch it by; {counts['test']:,} test photos that are looked at once, at the end. Measured "
+        f"{counts['train']:,} photos ({photos['source'].removeprefix('copies of ')}), {counts['validation']:,} "
+        f"validation photos; {counts['test']:,} test photos that are used once, at the end. Measured "
         f"{machine['measured_at']} on {machine['processor']}, {machine['cores']} cores; the machine: "
         f"{machine['note']} (load before: {machine['load_before']}). One run each, seed 0, with empty caches, whole "
         f"commands. `hangtag train` had `--time-limit {part['limit']}`; its folds, thresholds, label errors and report "
-        "are part of it. Keras's are what its own guides write; they tell nothing of how sure a network is. fastai and "
+        "are part of it. Keras's recipes are those of its own guides; they do not say how sure a network is. fastai and "
         "AutoGluon are missing: they need PyTorch.\n",
         _table(
             rows,
@@ -228,9 +229,8 @@ def _checking(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Checking\n",
         _measured(part),
-        f"{part['edited']:,} copies of their originals with small edits (a little cut off, smaller, lighter, saved "
-        "again), with an empty cache; one run each, all checks that each makes by default; "
-        "imagededup compares hashes, and looks for nothing else.\n",
+        f"{part['edited']:,} copies with small edits (a little cropped, smaller, lighter, saved again), with an empty "
+        "cache; one run each, with all checks that each program makes by default; imagededup only compares hashes.\n",
         _table(
             [{"name": name, "of": part["with_a_twin"]} | one for name, one in part["contestants"].items()],
             {
@@ -238,7 +238,7 @@ def _checking(part: Mapping[str, Any]) -> list[str]:
                 "seconds": "{seconds:,.0f}",
                 "processor s": "{processor_s:,.0f}",
                 "memory, MB": "{memory_mb:,.0f}",
-                "copies with a twin that is named": "{found:,} of {of:,}",
+                "copies whose original is found": "{found:,} of {of:,}",
                 "wrong pairs": "{wrong_pairs:,}",
             },
         ),
@@ -260,10 +260,11 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Growth\n",
         _measured(part),
-        f"{part['distinct_photos']} photos again and again, each of which is decoded once: what is left is what "
-        "Hangtag does for every row but decoding and the network. `hangtag submit` to a worker with a slot a core that "
-        f"has the model; one run each. Processor time a row against that at {first:,} rows: {flat or 'not measured'} "
-        f"(goal: within 5%). The start is part of it; each further row takes {further or 'not measured'}.\n",
+        f"The same {part['distinct_photos']} photos again and again. Each is decoded once, so the rest is what "
+        "Hangtag does for every row besides decoding and the network. `hangtag submit` to a worker that has one slot "
+        "for each core and has loaded the model; one run each. Change of processor time for each row, compared with "
+        f"{first:,} rows: {flat or 'not measured'} (goal: within 5%). These include the start; each further row takes "
+        f"{further or 'not measured'}.\n",
         "![Microseconds a row and memory by rows](images/benchmark-growth.svg)\n",
         _table(
             on_disk,
@@ -278,15 +279,15 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
                 "bytes a row": "{bytes_per_row:,.0f}",
             },
         ),
-        "The folder of jobs in S3 (a server on the same machine; requests count there, time does not):\n",
+        "The folder of jobs in S3 (a server on the same machine, so only the number of requests counts, not the time):\n",
         _table(
             of_s3,
             {
                 "rows": "{rows:,}",
                 "chunks": "{chunks:,}",
                 "requests a row": "{requests_per_row:.4f}",
-                "a chunk": "{requests_per_chunk:.2f}",
-                "of these a chunk": "{methods}",
+                "requests a chunk": "{requests_per_chunk:.2f}",
+                "by method": "{methods}",
             },
         ),
     ]
@@ -304,14 +305,14 @@ def _scale_out(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Scale-out\n",
         _measured(part),
-        "Labelling processes of `hangtag label` with float32, images a second after its start:\n",
+        "Images a second after the start, by the number of labelling processes of `hangtag label` with float32:\n",
         _table(
             [{"name": name, "rate": rate} for name, rate in part["images_per_s"].items()],
             {"processes": "{name}", "images/s": _range("rate")},
         ),
-        "Simulated processes label in no time, and do all else through Hangtag's own code, against a real Redis and a "
-        "folder on disk. On these cores they share the processor with Redis and with each other, so chunks a second "
-        "are a lower limit; what a chunk costs is not. A pass of the reconciler, once a second, queues at most "
+        "Simulated processes take no time to label, and do everything else with Hangtag's own code, a real Redis and a "
+        "folder on disk. They share these cores with Redis and with each other, so chunks a second are a lower limit; "
+        "the cost of a chunk is not affected. A pass of the reconciler, once a second, queues at most "
         f"{part['window_per_process']} chunks a process.\n",
         _table(
             part["simulated"],
@@ -328,11 +329,11 @@ def _scale_out(part: Mapping[str, Any]) -> list[str]:
             },
         ),
         f"The model: a process labels {model['chunks_per_s_of_a_process']:.2g} chunks of {model['chunk_rows']} rows a "
-        "second, as measured above, and each chunk takes its share of what all of them use. 100% is all there is. "
+        "second, as measured above, and each chunk takes a share of each common resource. 100% is all of it. "
         f"**The first bottleneck: {first}, full with {full[first]:,} processes.** With one request after the other "
         f"it would be full with {model['full_with_one_request_at_once']:,}. The model takes one request a chunk; where "
-        "growth has more, S3 is full sooner in proportion.\n",
-        _table(shares, {"taken": "{name}", **modelled, "full at": "{full:,}"}),
+        "`Growth` shows more, S3 is full sooner in proportion.\n",
+        _table(shares, {"resource, share in use": "{name}", **modelled, "full at": "{full:,}"}),
     ]
 
 
@@ -340,9 +341,9 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The guard\n",
         _measured(part),
-        "`make bench-quick` measures these six again, and fails where one has lost 15% with all of its turns below the "
-        "median here. The known rows and the first, third and fourth ratio are against a plain script with Pillow and "
-        "ONNX Runtime, the others against a bare loop and against bare imports; above 1, Hangtag is better.\n",
+        "`make bench-quick` measures these six ratios again. It fails if one of them has lost 15% and all of its turns "
+        "are below the median here. The known rows and the first, third and fourth ratio compare with a plain script "
+        "with Pillow and ONNX Runtime, the others with a bare loop and with bare imports; above 1, Hangtag is better.\n",
         _table(
             [{"name": name, "ratio": ratio} for name, ratio in part["ratios"].items()],
             {"ratio": "{name}", "median": _range("ratio", 3)},
