@@ -112,8 +112,8 @@ def _bulk(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Bulk labelling\n",
         _measured(part),
-        "Memory: the highest sum over all processes of a contestant, with shared pages counted once; for `submit`, over "
-        "the worker and Redis. Same labels: the share of labels that are the same as from `hangtag label` with "
+        "Memory: the highest sum over all processes of a contestant, with shared pages counted once; for `submit`, "
+        "over the worker and Redis. Same labels: the share of labels that are the same as from `hangtag label` with "
         "float32. A bare loop decodes like Hangtag, runs the same ONNX file and writes nothing: nothing can be much "
         "faster. –: not measured. After the start: "
         f"Hangtag from the moment when the job is written, the other programs without imports, {_bare(part)}. "
@@ -210,8 +210,8 @@ def _training(part: Mapping[str, Any]) -> list[str]:
         f"{machine['measured_at']} on {machine['processor']}, {machine['cores']} cores; the machine: "
         f"{machine['note']} (load before: {machine['load_before']}). One run each, seed 0, with empty caches, whole "
         f"commands. `hangtag train` had `--time-limit {part['limit']}`; its folds, thresholds, label errors and report "
-        "are part of it. Keras's recipes are those of its own guides; they do not say how sure a network is. fastai and "
-        "AutoGluon are missing: they need PyTorch.\n",
+        "are part of it. Keras's recipes are those of its own guides; they do not say how sure a network is. fastai "
+        "and AutoGluon are missing: they need PyTorch.\n",
         _table(
             rows,
             {
@@ -279,7 +279,7 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
                 "bytes a row": "{bytes_per_row:,.0f}",
             },
         ),
-        "The folder of jobs in S3 (a server on the same machine, so only the number of requests counts, not the time):\n",
+        "The folder of jobs in S3 (a server on the same machine, so only requests count, not the time):\n",
         _table(
             of_s3,
             {
@@ -342,8 +342,9 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
         "## The guard\n",
         _measured(part),
         "`make bench-quick` measures these six ratios again. It fails if one of them has lost 15% and all of its turns "
-        "are below the median here. The known rows and the first, third and fourth ratio compare with a plain script "
-        "with Pillow and ONNX Runtime, the others with a bare loop and with bare imports; above 1, Hangtag is better.\n",
+        "are below the median here. The known rows and the first, third and fourth ratio compare with a plain "
+        "script with Pillow and ONNX Runtime, the others with a bare loop and with bare imports; above 1, Hangtag "
+        "is better.\n",
         _table(
             [{"name": name, "ratio": ratio} for name, ratio in part["ratios"].items()],
             {"ratio": "{name}", "median": _range("ratio", 3)},

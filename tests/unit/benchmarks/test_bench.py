@@ -127,7 +127,7 @@ def test_the_page_says_who_wins(results: dict[str, Any]) -> None:
         "high": 1e9,
     }
     assert re.search(
-        r"Other programs against `hangtag label, float32`: quicker: [^;]*Keras predict, float32", render(results)
+        r"Other programs against `hangtag label, float32`: faster: [^;]*Keras predict, float32", render(results)
     )
 
 
@@ -162,4 +162,4 @@ def test_the_page_tells_accuracy_against_minutes(results: dict[str, Any]) -> Non
     }
     page = render({"parts": {"training": part}})
     assert "| hangtag train --arch cnn | 5.0 | 9.1 | 900 | 0.806 (0.763 to 0.844) |" in page
-    assert "3,068 photos (a folder called shop/train), 341 to watch it by; 372 test photos" in page
+    assert "3,068 photos (a folder called shop/train), 341 validation photos; 372 test photos" in page
