@@ -199,9 +199,7 @@ def _draw(
 ) -> None:
     """Draw rows once, find the thresholds, and count what became of the promises."""
     validation, folds = draw_held(world, size, lambda logits, count: draw_rows(rng, world, logits, count, fixed))
-    if not size[0] and code is not thresholds:  # an earlier version knows no rows without a network of their own
-        validation, folds = _joined(folds), []
-    confidence = code.fit_confidence(validation, None, folds)
+    confidence = code.fit_confidence(validation, None, folds, cv=not size[0])
     said = calibrated(world.logits, confidence.temperature)
     guesses, known = said.argmax(axis=1), np.ones(len(said), np.bool_)
     truth = world.chances[np.arange(len(said)), guesses] if fixed is None else np.full(len(said), fixed)
@@ -244,15 +242,6 @@ def draw_rows(
         labels = np.where(rng.random(count) < fixed, guesses, (guesses + 1) % logits.shape[1])
     groups = np.repeat(np.arange(len(pictures)), world.repeats)[:count]
     return HeldOutLogits(seen, labels, np.ones(count, np.bool_), groups)
-
-
-def _joined(parts: Sequence[HeldOutLogits]) -> HeldOutLogits:
-    return HeldOutLogits(
-        np.concatenate([part.logits for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.known for part in parts]),
-        np.arange(sum(len(part.labels) for part in parts)),
-    )
 
 
 def _rows_text(size: tuple[int, int]) -> str:

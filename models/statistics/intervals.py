@@ -131,6 +131,7 @@ def bootstrap_interval(
     figure: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]],
     seed: int = 0,
     resamples: int = RESAMPLES,
+    effect: float = 1.0,
 ) -> list[Interval]:
     """The 95% intervals of figures between 0 and 1, by drawing the rows again with replacement.
 
@@ -142,13 +143,14 @@ def bootstrap_interval(
         figure: the figures ``(draws, figures)`` of counts ``(draws, kinds)``.
         seed: of the draws.
         resamples: how many draws.
+        effect: how many rows count as one independent row; so many fewer are drawn.
     """
     measured = figure(counts[None].astype(np.int64))[0]
     rng = np.random.default_rng(seed)
-    total = counts.sum()
+    total, chances = round(counts.sum() / effect), counts / counts.sum()
     at_once = max(1, min(resamples, _CELLS_AT_ONCE // len(counts)))
     parts = [
-        figure(rng.multinomial(total, counts / total, size=min(at_once, resamples - start)))
+        figure(rng.multinomial(total, chances, size=min(at_once, resamples - start)))
         for start in range(0, resamples, at_once)
     ]
     drawn = np.concatenate(parts)

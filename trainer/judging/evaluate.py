@@ -1,29 +1,21 @@
 """Judging the best network of a training on validation and test: its predictions, how sure it may be, its figures."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import keras
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from models.decision import Rules, Scores
 from models.statistics.calibration import calibrated, expected_calibration_error
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
 from models.statistics.intervals import Interval
 from models.statistics.out_of_distribution import OutOfDistribution
-from models.statistics.thresholds import (
-    HeldOutLogits,
-    fewest_own_rows,
-    fit_confidence,
-    ruling_thresholds,
-)
+from models.statistics.thresholds import HeldOutLogits, fewest_own_rows, fit_confidence
 from models.taxonomy import Taxonomy, level_name
-from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
 from trainer.judging.figures import (
     AchievedPrecision,
@@ -31,6 +23,7 @@ from trainer.judging.figures import (
     OutlierFigures,
     SurestPhotos,
     distances,
+    group_effect,
     outlier_figures,
     realised,
     score,
@@ -40,7 +33,7 @@ from trainer.judging.folds import held_out, held_photos
 from trainer.judging.unpromised import unpromised_sentences, why_unproved
 from trainer.learning.predictions import Predictions, predict
 from trainer.learning.training import Training, labels_of
-from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.prepare import Prepared
 
 __all__ = [
@@ -54,10 +47,7 @@ __all__ = [
     "SplitPredictions",
     "evaluate",
     "judge",
-    "write_predictions",
 ]
-
-_COLUMNS: Final = ("image", "split", "label", "predicted", "confidence", "unknown", "status")
 
 T = TypeVar("T")
 
@@ -242,6 +232,11 @@ class SplitPredictions:
     unknown: npt.NDArray[np.float32] | None
     known: npt.NDArray[np.bool_] | None = None
 
+    @property
+    def effect(self) -> float:
+        """How many of the photos count as one independent photo."""
+        return group_effect(self.probabilities, self.labels, group_numbers(self.photos))
+
 
 @dataclass(frozen=True)
 class CalibratedPredictions:
@@ -339,7 +334,7 @@ def evaluate(
         return PerSplit(val=found.get("val"), test=found.get("test"), cv=found.get("cv"))
 
     def realised_of(target: PrecisionTarget) -> Callable[[SplitPredictions], AchievedPrecision]:
-        return lambda split: realised(split.probabilities, split.labels, known(split), target, tree)
+        return lambda split: realised(split.probabilities, split.labels, known(split), target, tree, split.effect)
 
     limit, unknown = confidence.unknown, None
     if limit is not None:
@@ -348,7 +343,7 @@ def evaluate(
             score=limit.score, limit=limit.limit, kept=limit.kept, review=review, outliers=outliers
         )
     own = None if confidence.precision else judged.get(Judged.CV) or judged.get(Judged.VAL)
-    figures = of_splits(lambda split: score(split.probabilities, split.labels, classes))
+    figures = of_splits(lambda split: score(split.probabilities, split.labels, classes, split.effect))
     return Evaluation(
         val=figures.val,
         test=figures.test,
@@ -363,36 +358,3 @@ def evaluate(
         surest=surest_photos(own.probabilities, own.labels, known(own)) if own else None,
         distances=of_splits(lambda split: distances(split.probabilities, split.labels, tree)) if tree else None,
     )
-
-
-def write_predictions(
-    path: Path,
-    judged: Mapping[Judged, SplitPredictions],
-    confidence: Confidence,
-    classes: Sequence[str],
-    data: Path,
-    tree: Taxonomy | None = None,
-) -> None:
-    """Write ``predictions.csv``: a row for each photo of validation and test, its path relative to the data.
-
-    ``status`` is what labelling would say at the model's default precision, and so are ``answer`` and its level, which
-    are there with a tree only.
-    """
-    limit = confidence.unknown.limit if confidence.unknown else None
-    nodes = next((one.nodes for one in confidence.targets if one.precision == confidence.precision), {})
-    rules = Rules(tuple(classes), ruling_thresholds(confidence, len(classes)), limit, tree, nodes)
-    write_rows(
-        path,
-        (*_COLUMNS, *(("answer", "label_level") if tree else ())),
-        (row for part in (Judged.VAL, Judged.TEST) if part in judged for row in _rows(part, judged[part], rules, data)),
-    )
-
-
-def _rows(split: Judged, judged: SplitPredictions, rules: Rules, data: Path) -> Iterator[Sequence[object]]:
-    decided = rules.decide(Scores(judged.probabilities, judged.unknown), top_k=1)
-    for photo, found in zip(judged.photos, decided, strict=True):
-        image, unknown = path_in(data, photo.path), "" if found.unknown is None else f"{found.unknown:.6g}"
-        status = "review" if found.review else "labeled"
-        guess, confidence = found.top_k[0]
-        answer = () if found.leaf_guess is None else (found.label, found.label_level)
-        yield image, split.value, photo.label, guess, f"{confidence:.6f}", unknown, status, *answer

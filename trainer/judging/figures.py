@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 from models.statistics.calibration import expected_calibration_error, mass_bins
 from models.statistics.confidence import PrecisionTarget
 from models.statistics.intervals import Interval, bootstrap_interval, proportion_interval
+from models.statistics.paired import design_effect
 from models.statistics.thresholds import label_levels
 from models.taxonomy import REVIEW, Taxonomy, level_name
 from models.text import number_of
@@ -29,6 +30,7 @@ __all__ = [
     "confusion",
     "distances",
     "distances_text",
+    "group_effect",
     "levels_text",
     "outlier_figures",
     "realised",
@@ -62,7 +64,7 @@ class ClassFigures(BaseModel):
 
 
 class Figures(BaseModel):
-    """The figures of one split, with 95% intervals.
+    """The figures of one split, with 95% intervals, which count photos of one picture or product for less than one each.
 
     Precision, recall and F1 are means over the classes that occur in it.
 
@@ -144,17 +146,21 @@ class SurestPhotos(BaseModel):
     of: int
 
 
-def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str]) -> Figures:
-    """Compare probabilities ``float32 (n, classes)`` with class indices ``(n,)`` of at least one photo."""
+def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], effect: float = 1.0) -> Figures:
+    """Compare probabilities ``float32 (n, classes)`` with class indices ``(n,)`` of at least one photo.
+
+    ``effect``: how many photos count as one independent photo in the intervals; see :func:`group_effect`.
+    """
     guesses = probabilities.argmax(axis=1)
-    per_class = _per_class(guesses, labels, classes)
+    per_class = _per_class(guesses, labels, classes, effect)
     present = [figures for figures in per_class.values() if figures.support]
     hits = int((guesses == labels).sum())
-    accuracy_95 = proportion_interval(hits, len(labels))
+    accuracy_95 = proportion_interval(hits / effect, len(labels) / effect)
     # Where no photo is wrong, or all are, no draw of them differs: then the means are as doubtful as the accuracy.
-    means = _intervals_of_means(guesses, labels, len(classes)) if 0 < hits < len(labels) else [accuracy_95] * 3
+    alike = hits in {0, len(labels)}
+    means = [accuracy_95] * 3 if alike else _intervals_of_means(guesses, labels, len(classes), effect)
     precision_95, recall_95, f1_95 = means
-    top5, top5_95 = _top5(probabilities, labels)
+    top5, top5_95 = _top5(probabilities, labels, effect)
     return Figures(
         n=len(labels),
         accuracy=hits / len(labels),
@@ -168,9 +174,17 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str]) 
         f1=float(np.mean([f.f1 for f in present])),
         f1_95=f1_95,
         ece=expected_calibration_error(probabilities, labels),
-        ece_95=_interval_of_ece(probabilities, labels),
+        ece_95=_interval_of_ece(probabilities, labels, effect),
         classes=per_class,
     )
+
+
+def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
+    """How many photos count as one independent photo: 1 where no two are of one picture or product.
+
+    ``groups`` has the number of each photo's picture or product ``(n,)``.
+    """
+    return design_effect((probabilities.argmax(axis=1) == labels).astype(np.float64), groups)
 
 
 def write_classes(path: Path, judged: Mapping[str, Figures | None]) -> None:
@@ -192,29 +206,30 @@ def confusion(probabilities: Probabilities, labels: Labels, classes: int) -> Cou
     return np.bincount(kinds, minlength=classes**2).reshape(classes, classes)
 
 
-def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str]) -> dict[str, ClassFigures]:
+def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str], effect: float) -> dict[str, ClassFigures]:
     hits, guessed, support = (
         np.bincount(found, minlength=len(classes)).tolist() for found in (labels[guesses == labels], guesses, labels)
     )
-    return {name: _class_figures(*counts) for name, *counts in zip(classes, hits, guessed, support, strict=True)}
+    counts = zip(classes, hits, guessed, support, strict=True)
+    return {name: _class_figures(*of_class, effect=effect) for name, *of_class in counts}
 
 
-def _class_figures(hits: int, guessed: int, support: int) -> ClassFigures:
+def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> ClassFigures:
     """F1 is 2J / (1 + J), where J is the share of hits among the rows that are of the class or guessed to be."""
     either = guessed + support - hits
-    low, high = (2 * j / (1 + j) for j in proportion_interval(hits, either))
+    low, high = (2 * j / (1 + j) for j in proportion_interval(hits / effect, either / effect))
     return ClassFigures(
         precision=hits / max(1, guessed),
-        precision_95=proportion_interval(hits, guessed),
+        precision_95=proportion_interval(hits / effect, guessed / effect),
         recall=hits / max(1, support),
-        recall_95=proportion_interval(hits, support),
+        recall_95=proportion_interval(hits / effect, support / effect),
         f1=2 * hits / max(1, guessed + support),
         f1_95=(low, high),
         support=support,
     )
 
 
-def _top5(probabilities: Probabilities, labels: Labels) -> tuple[float, Interval] | tuple[None, None]:
+def _top5(probabilities: Probabilities, labels: Labels, effect: float) -> tuple[float, Interval] | tuple[None, None]:
     """Rows whose true class is among the five likeliest, with the interval; of equals the first is the likelier."""
     if probabilities.shape[1] <= _TOP:
         return None, None
@@ -222,10 +237,10 @@ def _top5(probabilities: Probabilities, labels: Labels) -> tuple[float, Interval
     before = np.arange(probabilities.shape[1]) < labels[:, None]
     ahead = (probabilities > truths) | ((probabilities == truths) & before)
     hits = int((ahead.sum(axis=1) < _TOP).sum())
-    return hits / len(labels), proportion_interval(hits, len(labels))
+    return hits / len(labels), proportion_interval(hits / effect, len(labels) / effect)
 
 
-def _intervals_of_means(guesses: Labels, labels: Labels, classes: int) -> list[Interval]:
+def _intervals_of_means(guesses: Labels, labels: Labels, classes: int, effect: float) -> list[Interval]:
     """The intervals of mean precision, recall and F1, over the classes that occur."""
     kinds, counts = np.unique(labels.astype(np.int64) * classes + guesses, return_counts=True)
     truth, guess = _columns(kinds // classes, classes), _columns(kinds % classes, classes)
@@ -241,19 +256,19 @@ def _intervals_of_means(guesses: Labels, labels: Labels, classes: int) -> list[I
         )
         return np.stack([(share * occur).sum(axis=1) / occur.sum(axis=1) for share in shares], axis=1)
 
-    return bootstrap_interval(counts, means)
+    return bootstrap_interval(counts, means, effect=effect)
 
 
-def _interval_of_ece(probabilities: Probabilities, labels: Labels) -> Interval:
+def _interval_of_ece(probabilities: Probabilities, labels: Labels, effect: float) -> Interval:
     """The bins stay those of the rows themselves."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     members = mass_bins(confidence)
     gaps = _columns(members, int(members.max()) + 1, confidence - (probabilities.argmax(axis=1) == labels))
 
     def error(drawn: Counts) -> npt.NDArray[np.float64]:
-        return np.asarray(np.abs(drawn @ gaps).sum(axis=1, keepdims=True) / len(labels))
+        return np.asarray(np.abs(drawn @ gaps).sum(axis=1, keepdims=True) / drawn.sum(axis=1, keepdims=True))
 
-    return bootstrap_interval(np.ones(len(labels), np.int64), error)[0]
+    return bootstrap_interval(np.ones(len(labels), np.int64), error, effect=effect)[0]
 
 
 def _columns(columns: Labels, count: int, values: npt.NDArray[Any] | float = 1.0) -> Any:  # noqa: ANN401 - SciPy has no types
@@ -286,26 +301,30 @@ def realised(
     known: npt.NDArray[np.bool_],
     target: PrecisionTarget,
     tree: Taxonomy | None,
+    effect: float = 1.0,
 ) -> AchievedPrecision:
-    """What a target achieves on photos: calibrated probabilities, and class indices ``(n,)`` of at least one."""
+    """What a target achieves on photos: calibrated probabilities, and class indices ``(n,)`` of at least one.
+
+    ``effect``: how many photos count as one independent photo in the intervals.
+    """
     levels = label_levels(probabilities, known, target.thresholds, target.nodes, tree)
     guesses = probabilities.argmax(axis=1)
     right = guesses == labels
     if tree:
         for level in range(1, tree.top + 1):
             right = np.where(levels == level, tree.is_right(guesses, labels, level), right)
-    of_levels = [_achieved(right, levels == level) for level in range(tree.top + 1)] if tree else []
-    return _achieved(right, levels != REVIEW).model_copy(update={"levels": tuple(of_levels)})
+    of_levels = [_achieved(right, levels == level, effect) for level in range(tree.top + 1)] if tree else []
+    return _achieved(right, levels != REVIEW, effect).model_copy(update={"levels": tuple(of_levels)})
 
 
-def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_]) -> AchievedPrecision:
+def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effect: float) -> AchievedPrecision:
     count, hits = int(chosen.sum()), int((right & chosen).sum())
     return AchievedPrecision(
         coverage=count / len(chosen),
         automatic=count,
         wrong=count - hits,
         precision=hits / count if count else None,
-        precision_95=proportion_interval(hits, count),
+        precision_95=proportion_interval(hits / effect, count / effect),
     )
 
 

@@ -28,6 +28,7 @@ from trainer.judging.figures import (
     Figures,
     OutlierFigures,
     distances,
+    group_effect,
     outlier_figures,
     realised,
     score,
@@ -123,12 +124,14 @@ def measure(
         raise DataError(msg)
     scores = _scores(model, store, [sha256 for _, sha256 in known], partial(advance, "Measuring"))
     truths = np.array([model.classes.index(photo.label) for photo, _ in known], np.intp)
-    figures = score(scores.probabilities, truths, model.classes)
+    products = [photo.product or sha256 for photo, sha256 in known]
+    effect = group_effect(scores.probabilities, truths, np.unique(products, return_inverse=True)[1].reshape(-1))
+    figures = score(scores.probabilities, truths, model.classes, effect)
     learned_from = None if model.learned_from is None else len(readable) - len(fresh)
     none = [sha256 for photo, sha256 in fresh if photo.label == NONE]
     outliers = _outliers(model, store, none, scores, partial(advance, "Measuring _none")) if none else None
     measured = Measurement(figures, tuple(unread), learned_from, not test, outliers, dataset.table)
-    return _with_promises(measured, model, scores, truths)
+    return _with_promises(measured, model, scores, truths, effect)
 
 
 def _outliers(
@@ -141,12 +144,14 @@ def _outliers(
     return outlier_figures(strange.unknown, known.unknown, model.limit.limit)
 
 
-def _with_promises(measured: Measurement, model: _Model, scores: Scores, truths: npt.NDArray[np.intp]) -> Measurement:
+def _with_promises(
+    measured: Measurement, model: _Model, scores: Scores, truths: npt.NDArray[np.intp], effect: float
+) -> Measurement:
     inside = np.ones(len(truths), np.bool_)
     if model.limit is not None and scores.unknown is not None:
         inside = np.asarray(scores.unknown <= model.limit.limit)
     achieved = {
-        f"{target.precision:.2f}": realised(scores.probabilities, truths, inside, target, model.tree)
+        f"{target.precision:.2f}": realised(scores.probabilities, truths, inside, target, model.tree, effect)
         for target in model.targets
     }
     if model.precision is not None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -11,21 +11,18 @@ import keras
 import numpy as np
 
 from exporter.training_run import ORIGINALS
+from models.decision import Rules, Scores
 from models.errors import ImageError
 from models.photo import evenly, read_photo
 from models.process import usable_cores
-from models.statistics.thresholds import HeldOutLogits
+from models.statistics.confidence import Confidence
+from models.statistics.thresholds import HeldOutLogits, ruling_thresholds
+from models.taxonomy import Taxonomy
 from models.whole_file import replace_file
 from pages.links import near
+from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import (
-    CalibratedPredictions,
-    Evaluation,
-    Judged,
-    evaluate,
-    judge,
-    write_predictions,
-)
+from trainer.judging.evaluate import CalibratedPredictions, Evaluation, Judged, SplitPredictions, evaluate, judge
 from trainer.judging.figures import confusion, write_classes
 from trainer.judging.label_errors import LabelErrors, find_label_errors, write_label_issues
 from trainer.judging.self_training import read_self_training
@@ -39,8 +36,9 @@ from trainer.run import EpochFigures, read_history
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.prepare import Prepared
 
-__all__ = ["keep_for_export", "write_report"]
+__all__ = ["keep_for_export", "write_predictions", "write_report"]
 
+_COLUMNS: Final = ("image", "split", "label", "predicted", "confidence", "unknown", "status")
 _PARTS: Final = 4
 _TRAIN_SAMPLE: Final = 512
 _VAL_SAMPLE: Final = 5_000
@@ -118,6 +116,39 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     # Last: an export needs it, and only then is all of this of best.keras.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
+
+
+def write_predictions(
+    path: Path,
+    judged: Mapping[Judged, SplitPredictions],
+    confidence: Confidence,
+    classes: Sequence[str],
+    data: Path,
+    tree: Taxonomy | None = None,
+) -> None:
+    """Write ``predictions.csv``: a row for each photo of validation and test, its path relative to the data.
+
+    ``status`` is what labelling would say at the model's default precision, and so are ``answer`` and its level, which
+    are there with a tree only.
+    """
+    limit = confidence.unknown.limit if confidence.unknown else None
+    nodes = next((one.nodes for one in confidence.targets if one.precision == confidence.precision), {})
+    rules = Rules(tuple(classes), ruling_thresholds(confidence, len(classes)), limit, tree, nodes)
+    write_rows(
+        path,
+        (*_COLUMNS, *(("answer", "label_level") if tree else ())),
+        (row for part in (Judged.VAL, Judged.TEST) if part in judged for row in _rows(part, judged[part], rules, data)),
+    )
+
+
+def _rows(split: Judged, judged: SplitPredictions, rules: Rules, data: Path) -> Iterator[Sequence[object]]:
+    decided = rules.decide(Scores(judged.probabilities, judged.unknown), top_k=1)
+    for photo, found in zip(judged.photos, decided, strict=True):
+        image, unknown = path_in(data, photo.path), "" if found.unknown is None else f"{found.unknown:.6g}"
+        status = "review" if found.review else "labeled"
+        guess, confidence = found.top_k[0]
+        answer = () if found.leaf_guess is None else (found.label, found.label_level)
+        yield image, split.value, photo.label, guess, f"{confidence:.6f}", unknown, status, *answer
 
 
 def _speed(network: keras.Model, training: Training, history: Sequence[EpochFigures], seconds: float) -> Speed:

@@ -8,8 +8,10 @@ import pytest
 from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.intervals import proportion_interval
+from trainer.data.dataset import Split
 from trainer.judging.evaluate import Evaluation, Judged, PlantedErrors, ShownByRows, SplitPredictions, evaluate
 from trainer.judging.figures import outlier_figures, score
+from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = ("clock", "hat")
 GOLDEN = Path(__file__).with_name("evaluation.json")
@@ -22,7 +24,10 @@ TEMPERATURE = 2.0
 
 def judged(rows=6):
     logits = LOGITS[:rows]
-    return SplitPredictions([], LABELS[:rows], logits, calibrated(logits, TEMPERATURE), STRANGE[:rows])
+    photos = [
+        AssignedPhoto(Path(f"{row}.jpg"), CLASSES[LABELS[row]], Split.VAL, str(row), str(row)) for row in range(rows)
+    ]
+    return SplitPredictions(photos, LABELS[:rows], logits, calibrated(logits, TEMPERATURE), STRANGE[:rows])
 
 
 VAL, TEST = judged(), judged(4)

@@ -4,7 +4,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.statistics.intervals import proportion_interval
-from trainer.judging.figures import confusion, outlier_figures, score, surest_photos
+from trainer.judging.figures import confusion, group_effect, outlier_figures, score, surest_photos
 
 CLASSES = ("clock", "hat", "lamp", "vase")
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -101,6 +101,20 @@ def test_more_photos_narrow_the_intervals():
     few, many = random_figures(100), random_figures(2500)
     for name in ("accuracy_95", "precision_95", "recall_95", "f1_95", "ece_95"):
         assert np.ptp(getattr(many, name)) < 0.45 * np.ptp(getattr(few, name))
+
+
+def test_photos_of_one_product_narrow_no_interval():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 4, 200)
+    guess = np.where(rng.random(200) < 0.7, truth, (truth + 1) % 4)
+    groups, often = np.repeat(np.arange(200), 4), sure(np.repeat(guess, 4))
+    effect = group_effect(often, np.repeat(truth, 4), groups)
+    assert effect == 4
+    assert group_effect(often, np.repeat(truth, 4), np.arange(800)) == 1
+    once, repeated = score(sure(guess), truth, CLASSES), score(often, np.repeat(truth, 4), CLASSES, effect)
+    for name in ("accuracy_95", "precision_95", "recall_95", "f1_95", "ece_95"):
+        assert getattr(repeated, name) == pytest.approx(getattr(once, name), abs=0.02)
+    assert repeated.classes["clock"].recall_95 == pytest.approx(once.classes["clock"].recall_95)
 
 
 def test_intervals_of_means_hold_the_truth_about_as_often_as_they_say():

@@ -47,6 +47,15 @@ def test_a_run_its_bundle_and_the_lone_onnx_file_agree(sure_run, exported, some_
     assert agree(figures[1], figures[2])
 
 
+def test_the_same_photo_twice_narrows_no_interval(exported, some_photos, measured, tmp_path):
+    twice = shutil.copytree(some_photos, tmp_path / "twice")
+    for photo in sorted(twice.rglob("*.*")):
+        shutil.copy(photo, photo.with_stem(f"{photo.stem}-again"))
+    once, again = (measured(exported, photos).figures for photos in (some_photos, twice))
+    assert again.n == 2 * once.n
+    assert again.accuracy_95 == pytest.approx(once.accuracy_95)
+
+
 def test_a_run_is_measured_on_photos_that_it_has_not_learned_from(trained, catalogue, measured):
     splits = [photo.split for photo in read_splits(trained.run.splits)]
     found = measured(trained.path, catalogue)

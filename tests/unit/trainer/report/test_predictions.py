@@ -8,7 +8,8 @@ from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.thresholds import automatic
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Judged, SplitPredictions, write_predictions
+from trainer.judging.evaluate import Judged, SplitPredictions
+from trainer.report.write import write_predictions
 from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = ("hat", "lamp", "vase")
