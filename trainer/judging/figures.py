@@ -64,7 +64,7 @@ class ClassFigures(BaseModel):
 
 
 class Figures(BaseModel):
-    """The figures of one split, with 95% intervals, which count photos of one picture or product for less than one each.
+    """The figures of one split, with 95% intervals, for which photos of one product count less than one each.
 
     Precision, recall and F1 are means over the classes that occur in it.
 
