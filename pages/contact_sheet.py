@@ -51,7 +51,7 @@ def _draw_tile(sheet: Image.Image, photo: LabelledPhoto, left: int, top: int) ->
     colour, failed = _COLOURS[photo.status], photo.status == "failed"
     right, middle, bottom = left + _TILE - 1, top + _TILE, top + _TILE + _CAPTION - 1
     draw.rectangle((left, top, right, bottom), fill=_FAILED_CARD if failed else _CARD)
-    picture = thumbnail(photo.photo, _TILE) if photo.photo else None
+    picture = thumbnail(photo.photo.source, _TILE) if photo.photo else None
     if picture is None:
         centre = (left + _TILE // 2, top + _TILE // 2)
         draw.text(centre, "no picture", fill=_FAINT, font=_font(14), anchor="mm")

@@ -5,6 +5,7 @@ import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from models.errors import ImageError
 from models.photo import read_photo
 from models.preprocess import Decode, Fit, PreprocessSpec, preprocess
 
-__all__ = ["LabelledPhoto", "data_uri", "failed_last", "jpeg_uri", "photo_uri", "thumbnail"]
+__all__ = ["LabelledPhoto", "PagePhoto", "data_uri", "failed_last", "jpeg_uri", "photo_uri", "thumbnail"]
 
 _SIDE: Final = 200
 _SMALL_SIDE: Final = 112
@@ -22,17 +23,38 @@ _SMALL_BYTES: Final = 3_000
 _QUALITIES: Final = (80, 60, 40, 20, 5)
 
 
+@dataclass(frozen=True, eq=False)
+class PagePhoto:
+    """A photo of a page, which is encoded once, however often pages show it.
+
+    Attributes:
+        source: its path or its bytes.
+    """
+
+    source: Path | bytes
+
+    @cached_property
+    def uri(self) -> str | None:
+        """The photo as a JPEG of about 8 kB; None if it cannot be read."""
+        return photo_uri(self.source, _SIDE)
+
+    @cached_property
+    def small_uri(self) -> str | None:
+        """The photo as a JPEG of 3 kB at most; None if it cannot be read."""
+        return photo_uri(self.source, _SMALL_SIDE, _SMALL_BYTES)
+
+
 @dataclass(frozen=True)
 class LabelledPhoto:
     """A photo and its result; the other fields are the lines of its caption.
 
     Attributes:
-        photo: its path or its bytes; None is shown as "no picture".
+        photo: None is shown as "no picture".
         status: ``labeled``, ``review`` or ``failed``.
         why: the reason for review; may be empty.
     """
 
-    photo: Path | bytes | None
+    photo: PagePhoto | None
     status: str
     title: str
     detail: str
@@ -40,13 +62,13 @@ class LabelledPhoto:
 
     @property
     def uri(self) -> str | None:
-        """The photo as a JPEG of about 8 kB."""
-        return photo_uri(self.photo, _SIDE) if self.photo else None
+        """See :attr:`PagePhoto.uri`."""
+        return self.photo.uri if self.photo else None
 
     @property
     def small_uri(self) -> str | None:
-        """The photo as a JPEG of 3 kB at most."""
-        return photo_uri(self.photo, _SMALL_SIDE, _SMALL_BYTES) if self.photo else None
+        """See :attr:`PagePhoto.small_uri`."""
+        return self.photo.small_uri if self.photo else None
 
 
 def failed_last(photos: Sequence[LabelledPhoto]) -> list[LabelledPhoto]:

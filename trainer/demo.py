@@ -25,7 +25,7 @@ from models.whole_file import replace_file
 from pages.contact_sheet import draw_contact_sheet
 from pages.links import add_links, near
 from pages.render import render
-from pages.tiles import LabelledPhoto, data_uri, failed_last
+from pages.tiles import LabelledPhoto, PagePhoto, data_uri, failed_last
 from trainer.check.screen import check_and_show
 from trainer.console import train_and_show
 from trainer.request import Arch, TableOptions, TrainRequest
@@ -232,4 +232,4 @@ def _sheet_photos(job: Job, labels: Path, root: Path) -> list[LabelledPhoto]:
         )
         for row in [*spread, *failed]
     )
-    return [sheet_photo(row, {row.image or "": root / (row.image or "")}) for row in shown]
+    return [sheet_photo(row, {row.image or "": PagePhoto(root / (row.image or ""))}) for row in shown]

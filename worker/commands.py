@@ -85,13 +85,16 @@ def label_command(
     from worker.labelling.local import main
     from worker.labelling.process_pool import LABELLING, ProcessPool
     from worker.request import LabelRequest
+    from worker.thumbnails import DRAWING
+    from worker.thumbnails import main as draw
 
     load_runtime()
-    with ProcessPool(LABELLING, workers or usable_cores()) as processes:
+    with ProcessPool(LABELLING, workers or usable_cores()) as processes, ProcessPool(DRAWING, 1) as drawing:
         processes.fork(main, _EARLY)
+        drawing.fork(draw, 1)
         own = {"output": output, "previous": previous, "workers": workers, "restart": restart, "retry_failed": retry}
         request = shared.request(LabelRequest, source, model, excel_safe=excel_safe, **own)
-        label_with_progress(request, as_json=as_json, processes=processes)
+        label_with_progress(request, as_json=as_json, processes=processes, drawing=drawing)
     return output
 
 

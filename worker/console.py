@@ -29,10 +29,16 @@ __all__ = ["label_with_progress", "print_receipt", "say_rule", "unfound_words"]
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 
 
-def label_with_progress(request: LabelRequest, *, as_json: bool, processes: ProcessPool | None = None) -> None:
+def label_with_progress(
+    request: LabelRequest,
+    *,
+    as_json: bool,
+    processes: ProcessPool | None = None,
+    drawing: ProcessPool | None = None,
+) -> None:
     """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON.
 
-    ``processes``: those of :func:`worker.label.label`.
+    ``processes`` and ``drawing``: those of :func:`worker.label.label`.
 
     Raises:
         JobError: no photo at all could be labelled; see :func:`worker.label.label` for more.
@@ -43,7 +49,7 @@ def label_with_progress(request: LabelRequest, *, as_json: bool, processes: Proc
     bar = _Bar(progress, "" if request.retry_failed else "images/s")  # of a chunk a retry does a few rows only
     try:
         receipt = label(
-            request, bar.show, lambda model: say_rule(model, errors, Path(model.path)), errors.say, processes
+            request, bar.show, lambda model: say_rule(model, errors, Path(model.path)), errors.say, processes, drawing
         )
     except KeyboardInterrupt as stopped:
         msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."

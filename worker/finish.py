@@ -3,7 +3,6 @@
 ``python -P -m worker.finish JOBS NAME`` ends a queued job in a process of its own.
 """
 
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,10 +13,11 @@ from models.errors import HangtagError, JobError
 from models.registry.publish import TRAINING
 from models.storage.storage import FolderStorage, open_storage
 from pages.links import near
-from pages.tiles import LabelledPhoto
+from pages.tiles import LabelledPhoto, PagePhoto
 from worker.earlier.results import forget_local_cache
 from worker.job import QUESTIONS, Job, Retry
 from worker.jobs import Jobs
+from worker.labelling.process_pool import ProcessPool
 from worker.merging.merge import Merged, merge_job, upload_lists
 from worker.model import check_promise
 from worker.places import scheme_of
@@ -41,8 +41,6 @@ __all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "end_job", "finish_job", "she
 
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
-_DRAWING: Final = ".drawing"
-_DRAWING_S: Final = 120.0
 
 
 def finish_job(job: Job) -> JobReceipt:
@@ -72,14 +70,19 @@ def finish_job(job: Job) -> JobReceipt:
     return end_job(job, f"{job.storage.place}/{RESULT_FILE}", run, merged, retry.number)
 
 
-def end_job(job: Job, output: str, run: RunFigures, merged: Merged, retry: int) -> JobReceipt:
-    """Write the receipts of a job that is merged into ``output``, the whole job's last, and forget its cache."""
+def end_job(
+    job: Job, output: str, run: RunFigures, merged: Merged, retry: int, drawing: ProcessPool | None = None
+) -> JobReceipt:
+    """Write the receipts of a job that is merged into ``output``, the whole job's last, and forget its cache.
+
+    ``drawing``: see :func:`worker.receipt_page.brought`.
+    """
     merges = merged.questions or (merged,)
     receipts = [
         own.tally.receipt(question, output, run, retry, own.groups)
         for question, own in zip(job.questions, merges, strict=True)
     ]
-    pages = _pages(job, receipts, merges)
+    pages = _pages(job, receipts, merges, drawing)
     for question, receipt, page in zip(job.questions, receipts, pages, strict=True):
         _write_receipt(question, page, receipt)
         forget_local_cache(question)
@@ -119,30 +122,14 @@ def _write_receipt(job: Job, page: str, receipt: JobReceipt) -> None:
     job.storage.replace(RECEIPT_FILE, receipt.model_dump_json(indent=1).encode())
 
 
-def _pages(job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged]) -> list[str]:
-    """The page of each question, whose photos are fetched once for all.
-
-    Without photos if drawing them has killed a process before, which a photo changed since may do.
-    """
-    marker = job.storage.scratch / _DRAWING
-    if marker.exists():
-        marker.unlink(missing_ok=True)
-        return [
-            receipt_page(receipt, question=question.name, links=_links(question, receipt))
-            for receipt, question in zip(receipts, job.questions, strict=True)
-        ]
-    marker.touch()
-    signal.setitimer(signal.ITIMER_REAL, _DRAWING_S)  # by default the process ends, with the marker left
-    try:
-        shown = [row for merged in merges for row in _shown(merged)]
-        photos = brought(job, (row.image for row in shown if row.status is not Status.FAILED))
-        return [
-            _page(receipt, merged, photos, question)
-            for receipt, merged, question in zip(receipts, merges, job.questions, strict=True)
-        ]
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        marker.unlink(missing_ok=True)
+def _pages(job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged], drawing: ProcessPool | None) -> list[str]:
+    """The page of each question, whose photos are fetched and drawn once for all."""
+    shown = [row for merged in merges for row in _shown(merged)]
+    photos = brought(job, (row.image for row in shown if row.status is not Status.FAILED), drawing)
+    return [
+        _page(receipt, merged, photos, question)
+        for receipt, merged, question in zip(receipts, merges, job.questions, strict=True)
+    ]
 
 
 def _shown(merged: Merged) -> Iterator[SampleRow]:
@@ -151,7 +138,7 @@ def _shown(merged: Merged) -> Iterator[SampleRow]:
         yield from rows
 
 
-def _page(receipt: Receipt, merged: Merged, photos: Mapping[str, bytes], question: Job) -> str:
+def _page(receipt: Receipt, merged: Merged, photos: Mapping[str, PagePhoto], question: Job) -> str:
     products = [_product_photos(product, photos) for product in merged.disagreeing]
     rows = [sheet_photo(row, photos) for row in (*merged.tally.sample, *merged.tally.failed_sample)]
     doubtful = {label: [sheet_photo(row, photos) for row in some] for label, some in merged.doubtful.items()}
@@ -176,11 +163,11 @@ def _links(job: Job, receipt: JobReceipt) -> dict[str, str]:
     return whole | near(page, wanted)
 
 
-def _product_photos(found: DisagreeingProduct, photos: Mapping[str, bytes]) -> ProductPhotos:
+def _product_photos(found: DisagreeingProduct, photos: Mapping[str, PagePhoto]) -> ProductPhotos:
     return ProductPhotos(found.product, found.verdict, tuple(sheet_photo(row, photos) for row in found.rows))
 
 
-def sheet_photo(row: SampleRow, photos: Mapping[str, Path | bytes]) -> LabelledPhoto:
+def sheet_photo(row: SampleRow, photos: Mapping[str, PagePhoto]) -> LabelledPhoto:
     """A row to show on a page: its photo, as the catalogue names it, and its result."""
     if row.status is Status.FAILED:
         return LabelledPhoto(None, row.status, _called(row.image), f"{row.status}: {row.error}")

@@ -51,6 +51,7 @@ def label(
     on_model: Callable[[ModelPin], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
     processes: ProcessPool | None = None,
+    drawing: ProcessPool | None = None,
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
@@ -61,6 +62,7 @@ def label(
         say: called with sentences for a person: the version, the variant and the image column that were chosen, if the
             request names none, and what is taken over from an earlier result.
         processes: those that label, which may have been started early; default: started when there is work for them.
+        drawing: see :func:`worker.thumbnails.draw_apart`.
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.
@@ -104,7 +106,7 @@ def label(
         if job.spec.questions:
             say(OF_QUESTIONS)
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
-            return _run(job, request, [one.found.path for one in models], on_progress, ready)
+            return _run(job, request, [one.found.path for one in models], on_progress, ready, drawing)
 
 
 def job_folder(output: Path) -> Path:
@@ -231,7 +233,12 @@ def _workers(request: LabelRequest) -> int:
 
 
 def _run(
-    job: Job, request: LabelRequest, models: Sequence[Path], on_progress: Progress, processes: ProcessPool
+    job: Job,
+    request: LabelRequest,
+    models: Sequence[Path],
+    on_progress: Progress,
+    processes: ProcessPool,
+    drawing: ProcessPool | None,
 ) -> JobReceipt:
     waiting = job.missing_chunks()
     to_do = sum(map(job.rows_in_chunk, waiting))
@@ -250,4 +257,4 @@ def _run(
     with scratch_folder(job.storage) as scratch:
         merged = merge_job(job, request.output, scratch)
         upload_lists(job, scratch)
-    return end_job(job, str(request.output), run, merged, retry.number)
+    return end_job(job, str(request.output), run, merged, retry.number, drawing)

@@ -1,8 +1,7 @@
 """A job's receipt as a page, with some of its photos."""
 
-import io
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path, PurePath
 from types import MappingProxyType
@@ -12,13 +11,16 @@ from models.decision import UNMEASURED, precision_text
 from models.errors import HangtagError, ImageFault
 from pages.render import render
 from pages.text import share
-from pages.tiles import LabelledPhoto, data_uri, failed_last, thumbnail
+from pages.tiles import LabelledPhoto, PagePhoto, data_uri, failed_last
 from worker.job import Job, ModelPin
+from worker.labelling.process_pool import ProcessPool
 from worker.photos.photo import Wanted
 from worker.photos.source import photos_of
 from worker.products.vote import Product, Verdict
 from worker.receipt import QuestionsReceipt, Receipt
 from worker.results import Status, photos_text
+from worker.scratch import scratch_folder
+from worker.thumbnails import draw_apart
 
 __all__ = ["FAULTS", "ProductPhotos", "brought", "questions_page", "receipt_page"]
 
@@ -122,15 +124,32 @@ def _most_moved(receipt: Receipt) -> list[tuple[str, str, str]]:
     return [(name, share(here.get(name, 0), whole), share(there.get(name, 0), usual)) for name in names]
 
 
-def brought(job: Job, cells: Iterable[str | None], within_s: float = _WITHIN_S) -> Mapping[str, bytes]:
-    """Read some photos of a job, from the same places as labelling and no others.
+def brought(
+    job: Job, cells: Iterable[str | None], drawing: ProcessPool | None = None, within_s: float = _WITHIN_S
+) -> Mapping[str, PagePhoto]:
+    """Read some photos of a job, from the same places as labelling and no others, and make them small.
+
+    Args:
+        job: whose photos they are.
+        cells: what names them; empty ones are left out.
+        drawing: see :func:`worker.thumbnails.draw_apart`, which leaves some out, too.
+        within_s: seconds; photos that do not arrive within them are left out.
 
     Returns:
-        Cell → the photo inside a white square, as a BMP, which is made and read in no time. Photos that cannot be read,
-        or do not arrive within ``within_s`` seconds, are left out.
+        Cell → the photo inside a white square.
     """
+    cell_of: dict[Path, str] = {}
+    with scratch_folder(job.storage) as folder:
+        for number, (cell, data) in enumerate(_fetched(job, cells, within_s)):
+            file = folder / str(number)
+            file.write_bytes(data)
+            cell_of[file] = cell
+        drawn = draw_apart(cell_of, job.spec.options.timeout_s, drawing)
+        return {cell_of[file]: PagePhoto(file.read_bytes()) for file in drawn}
+
+
+def _fetched(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator[tuple[str, bytes]]:
     wanted = [Wanted(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
-    found: dict[str, bytes] = {}
     until = time.monotonic() + within_s
     with suppress(HangtagError), closing(photos_of(job)) as photos:  # such as credentials that this machine lacks
         photos.want(wanted, {})
@@ -139,9 +158,5 @@ def brought(job: Job, cells: Iterable[str | None], within_s: float = _WITHIN_S) 
             photo = photos.take(left_s) if left_s > 0 else None  # a slow disk's are read when they are taken
             if photo is None:
                 break
-            picture = thumbnail(photo.outcome, _SIDE) if isinstance(photo.outcome, bytes) else None
-            if picture and photo.wanted.cell:
-                buffer = io.BytesIO()
-                picture.save(buffer, "BMP")
-                found[photo.wanted.cell] = buffer.getvalue()
-    return found
+            if photo.wanted.cell and isinstance(photo.outcome, bytes):
+                yield photo.wanted.cell, photo.outcome

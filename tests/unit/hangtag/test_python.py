@@ -2,6 +2,8 @@ import html
 import json
 import os
 import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,27 @@ def test_several_models_are_named(bundle, few):
 
     assert made.table()["kind_label"].equals(made.table()["colour_label"])
     assert {name: own.rows for name, own in made.receipt.questions.items()} == {"kind": 6, "colour": 6}
+
+
+def test_a_timer_of_the_caller_goes_on(bundle, few):
+    fired = []
+    before = signal.signal(signal.SIGALRM, lambda *_: fired.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    try:
+        hangtag.label(few, bundle, "out.parquet", workers=1)
+        hangtag.label(few, {"kind": bundle, "colour": bundle}, "two.parquet", workers=1)
+        assert fired
+        assert signal.getitimer(signal.ITIMER_REAL)[1] == pytest.approx(0.02, abs=0.001)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_any_thread_may_label(bundle, few):
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda name: hangtag.label(few, bundle, name, workers=1), ["a.csv", "b.csv"]))
+    assert [one.receipt.rows for one in made] == [6, 6]
+    assert all("data:image/jpeg;base64," in one.page.read_text(encoding="utf-8") for one in made)
 
 
 def test_a_run_is_measured_as_the_command_measures_it(small_run, few, capsys):

@@ -1,4 +1,5 @@
 import json
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,17 @@ import pytest
 
 from models.classifier import load
 from models.errors import ImageFault, JobError
+from models.process import python_command, python_environment
 from models.storage.storage import FolderStorage
+from pages.tiles import PagePhoto
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, sheet_photo
 from worker.job import CANCELLED, Job, JobOptions, begin_retry, commit_retry
 from worker.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE, GroupCounts, SampleRow, finished_receipt
 from worker.results import Status, part_bytes, part_key
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
 
 
 def result(job: Job) -> list[dict]:
@@ -206,3 +211,27 @@ def test_a_retry_that_somebody_else_has_begun_is_told(finished) -> None:
     with pytest.raises(JobError, match="Somebody else has just begun a retry"):
         begin_retry(finished, 1)
     assert finished.retry().number == 1
+
+
+def test_photos_that_end_or_hang_their_decoder_are_left_out_of_the_page_and_end_nothing_else(
+    answered_job, drawn, monkeypatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
+    job = answered_job([sure("shoe")] * 5, ["A"] * 5, JobOptions(timeout_s=0.5))
+    good = next(drawn.rglob("*.jpg")).read_bytes()
+    for row, data in enumerate((b"BOOM", b"HANG", good, b"QUIT", good[::-1])):
+        (Path(job.spec.image_root) / f"{row}.jpg").write_bytes(data)
+    command = python_command("worker.finish", str(job.storage.root.parent), job.storage.root.name)
+    subprocess.run(command, env=python_environment(), check=True)
+    page = job.storage.read(PAGE_FILE).decode()
+    assert (page.count("data:image/jpeg;base64,"), page.count("no picture")) == (1, 4)
+    assert not [entry for entry in job.storage.root.iterdir() if entry.name.startswith(".")]
+
+
+def test_a_photo_that_several_questions_show_is_encoded_once(drawn) -> None:
+    photos = {"a.jpg": PagePhoto(next(drawn.rglob("*.jpg")))}
+    rows = [SampleRow("a.jpg", Status.LABELED, label, 0.9, None) for label in ("shoe", "red")]
+    kind, colour = (sheet_photo(row, photos) for row in rows)
+    assert kind.uri
+    assert kind.uri is colour.uri
+    assert kind.small_uri is colour.small_uri

@@ -10,7 +10,7 @@ from PIL import Image
 
 from models.decision import UNMEASURED, ReviewReason
 from models.reference_answers import ReferenceAnswers
-from pages.tiles import LabelledPhoto
+from pages.tiles import LabelledPhoto, PagePhoto
 from tests.html_page import NASTY, Page, check_harmless
 from tests.photo_jobs import photo_job
 from worker.finish import PAGE_FILE, finish_job
@@ -60,7 +60,9 @@ def drifted(warning: str | None, label: str = "shoes") -> Drift:
 
 def product(name: str, photo: Path | None, label: str = "shoe") -> ProductPhotos:
     verdict = Verdict(label, 0.612, Status.REVIEW, ReviewReason.DISAGREEMENT, 0.5)
-    photos = tuple(LabelledPhoto(photo, Status.REVIEW, title, "review 98.0%") for title in (label, "hat"))
+    photos = tuple(
+        LabelledPhoto(photo and PagePhoto(photo), Status.REVIEW, title, "review 98.0%") for title in (label, "hat")
+    )
     return ProductPhotos(Product(name, 5, 4, {}), verdict, photos)
 
 
@@ -245,7 +247,7 @@ def test_a_finished_job_leaves_a_page_with_its_photos(make_job, bundle, tmp_path
 def test_pictures_and_photos_are_in_the_page_failed_ones_last(photo: Path) -> None:
     photos = [
         LabelledPhoto(None, Status.FAILED, "gone.jpg", "failed: missing"),
-        LabelledPhoto(photo, Status.REVIEW, "кеды", "review 98.0%", "unlike what the model knows"),
+        LabelledPhoto(photo and PagePhoto(photo), Status.REVIEW, "кеды", "review 98.0%", "unlike what the model knows"),
     ]
     html = receipt_page(receipt(), {"First & best": photo, "2": photo}, photos)
     assert html.count("data:image/png;base64,") == 2
@@ -269,7 +271,7 @@ def test_labels_are_stacked_by_what_became_of_their_rows() -> None:
 def test_rows_to_review_are_shown_by_label_in_few_bytes(photo: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     Image.fromarray(noise).save(photo)
-    some = [LabelledPhoto(photo, Status.REVIEW, "shoes", "review 12.3%", "not sure enough")] * 6
+    some = [LabelledPhoto(photo and PagePhoto(photo), Status.REVIEW, "shoes", "review 12.3%", "not sure enough")] * 6
     doubtful = {f"label {number}": some for number in range(12)}
     counts = {**dict.fromkeys(doubtful, 9), NASTY: 1}
     without, html = (receipt_page(receipt(review_by_label=counts), doubtful=of) for of in ({}, doubtful))
@@ -303,7 +305,7 @@ def test_photos_come_small_and_those_that_cannot_be_read_not_at_all(photo: Path)
     (photo.parent / "damaged.jpg").write_bytes(b"no photo")
     found = brought(photo_job(photo.parent), [photo.name, None, "", photo.name, "damaged.jpg", "gone.jpg"])
     assert list(found) == [photo.name]
-    assert Image.open(io.BytesIO(found[photo.name])).size == (200, 200)
+    assert Image.open(io.BytesIO(found[photo.name].source)).size == (200, 200)
 
 
 @pytest.mark.parametrize("confined", [True, False])
@@ -318,10 +320,10 @@ def test_of_a_confined_job_nothing_outside_its_root_is_shown(photo: Path, *, con
     assert set(found) == ({"inside.png"} if confined else {"inside.png", "link.png", "../blue.png", str(outside)})
 
 
-def test_an_address_that_is_not_public_is_not_asked_for_a_page() -> None:
+def test_an_address_that_is_not_public_is_not_asked_for_a_page(tmp_path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert brought(photo_job("/nowhere"), [f"http://127.0.0.1:{port}/a.jpg"]) == {}
+        assert brought(photo_job(tmp_path), [f"http://127.0.0.1:{port}/a.jpg"]) == {}
         server.settimeout(0.0)
         with pytest.raises(BlockingIOError):
             server.accept()
@@ -332,6 +334,6 @@ def test_hosts_that_stay_silent_delay_a_page_no_longer_than_said(photo: Path) ->
         place = f"127.0.0.1:{server.getsockname()[1]}"
         job = photo_job(photo.parent, allow_hosts=(place,))
         start = time.monotonic()
-        found = brought(job, [*(f"http://{place}/{number}.jpg" for number in range(40)), photo.name], WITHIN_S)
+        found = brought(job, [*(f"http://{place}/{number}.jpg" for number in range(40)), photo.name], within_s=WITHIN_S)
         assert time.monotonic() - start < WITHIN_S + SOON_S
     assert list(found) == [photo.name]
