@@ -22,8 +22,8 @@ def read_parents(path: Path) -> dict[str, str]:
 
     Raises:
         InputError: it cannot be read, or lacks a column.
-        DataError: a cell is empty that may not be, a label has two parents, or a parent without a row of its own seems
-            to be a slip of the pen.
+        DataError: a cell is empty that may not be, a label has two parents, or the only parent without a row of its own
+            seems to be a slip of the pen.
     """
     if not path.is_file():
         msg = f"Expected a CSV with the columns label and parent at {path}, found none; check --taxonomy."
@@ -49,20 +49,34 @@ def read_parents(path: Path) -> dict[str, str]:
             said = " and ".join(f"{one!r}" if one else "nothing" for one in (known, parent))
             msg = f"Expected one parent of each label in {path}, {label!r} is under {said}; give them different names."
             raise DataError(msg)
-    for slip, child, meant in _lookalikes(found_parents):
-        if slip not in found_parents and meant in found_parents:
+    _refuse_slip(found_parents, path)
+    return found_parents
+
+
+def _refuse_slip(parents: Mapping[str, str], path: Path) -> None:
+    """Refuse a parent that is nearly another one and has no row, where all others have one.
+
+    Not if another letter stands in the place of one: ``caps`` and ``cups`` are both words. :func:`lookalike_notes`
+    names it.
+    """
+    undeclared = {*filter(None, parents.values())} - parents.keys()
+    slips = [found for found in _lookalikes(parents) if found[0] in undeclared and found[2] in parents]
+    if undeclared - {slip for slip, _, _ in slips}:
+        return  # not every parent has a row
+    for slip, child, meant in slips:
+        if len(slip) != len(meant) or sorted(slip.casefold()) == sorted(meant.casefold()):
             msg = (
                 f"Expected a row in {path} for each parent, {slip!r}, the parent of {child!r} only, has none and is "
                 f"nearly {meant!r}; write {meant!r}, or add the row {f'{slip},'!r} if it is a label of its own."
             )
             raise DataError(msg)
-    return found_parents
 
 
 def lookalike_notes(dataset: Dataset, asked: Mapping[str, str] | None) -> tuple[str, ...]:
     """A sentence for each node that may be a slip of the pen; one with a row of its own in a file is meant."""
     return tuple(
         f"{slip!r} is above {child!r} only, and nearly {meant!r}; if it should be that one, mend the tree"
+        + (f", else add the row {f'{slip},'!r}" if asked else "")
         for slip, child, meant in _lookalikes(asked or dataset.parents)
         if slip not in (asked or ())
     )
