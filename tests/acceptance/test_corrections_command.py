@@ -98,9 +98,10 @@ def test_what_reviewers_disagree_on_is_shown_until_they_agree(tmp_path: Path) ->
     within = ("--file", str(tmp_path / "corrections.csv"))
     listed = json.loads(run_hangtag("corrections", "list", *within, "--json").stdout)
     assert [(one["label"], one["reviewers"]) for one in listed["agreed"]] == [("=hats", ["anna", "bob"])]
+    assert (listed["votes"], [vote["reviewer"] for vote in listed["agreed"][0]["votes"]]) == (3, ["anna", "bob"])
     assert "=hats" in run_hangtag("corrections", *within).stdout
     shown = run_hangtag("corrections", "show", "0" * 64, *within, "--json")
-    assert [word["reviewer"] for word in json.loads(shown.stdout)] == ["anna", "bob", "anna"]
+    assert [vote["reviewer"] for vote in json.loads(shown.stdout)] == ["anna", "bob", "anna"]
 
 
 def test_a_file_with_a_bad_row_is_refused_as_a_whole(tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def test_a_retraining_says_where_its_corrections_are(tmp_path: Path) -> None:
     config = ("--config", str(tmp_path / "retrain.toml"))
     assert run_hangtag("corrections", "import", str(tmp_path / "anna.csv"), *config).returncode == 0
     assert len(stored(tmp_path / "kept")) == 3
-    assert json.loads(run_hangtag("corrections", *config, "--json").stdout)["words"] == 3
+    assert json.loads(run_hangtag("corrections", *config, "--json").stdout)["votes"] == 3
     both = run_hangtag("corrections", "list", *config, "--file", "other.csv")
     assert both.returncode == 2
     (tmp_path / "retrain.toml").write_text('name = "shop"\ndata = "photos"\n')
@@ -150,7 +151,7 @@ def test_paths_to_no_file_are_warned_of(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").write_bytes(b"one")
     right = run_hangtag(*command, *into, "--image-root", str(tmp_path / "photos"))
-    assert (json.loads(right.stdout)["mended"], right.stderr) == (1, "")
+    assert (json.loads(right.stdout)["repaired"], right.stderr) == (1, "")
 
 
 def test_a_review_list_without_answers_says_so_and_ends_with_status_4(tmp_path: Path) -> None:

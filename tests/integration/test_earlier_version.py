@@ -136,7 +136,7 @@ def test_the_champion_of_a_registry_moves_and_moves_back(run: Hangtag, earlier: 
 
 def test_a_retraining_goes_on_from_registry_splits_corrections_and_caches(run: Hangtag, earlier: Path) -> None:
     listed = run("corrections", "list", "--in", earlier / "corrections.csv", "--json")
-    assert json.loads(listed.stdout)["words"] == 3
+    assert json.loads(listed.stdout)["votes"] == 3
     with (earlier / "registry" / "shop" / "training" / "2" / "splits.csv").open(newline="") as file:
         splits = {row["sha256"]: row["split"] for row in csv.DictReader(file)}
     kept = {file for file in (earlier / "cache" / "hangtag").rglob("*") if file.is_file()}

@@ -150,7 +150,7 @@ def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
     _warn_of_ahead(store)
     if as_json:
         remarks = [dict(zip(REMARK_COLUMNS, remark_cells(remark), strict=True)) for remark in store.remarks.remarks()]
-        _print_json({"file": str(store.path), "words": len(votes), **_resolved_json(resolved), "remarks": remarks})
+        _print_json({"file": str(store.path), "votes": len(votes), **_resolved_json(resolved), "remarks": remarks})
         return
     console = Console()
     _print_remarks(console, store)
@@ -252,7 +252,7 @@ def _vote_json(vote: Vote) -> dict[str, str]:
 
 
 def _photo_json(one: PhotoVotes) -> dict[str, Any]:
-    return {"photo": one.votes[0].photo, "words": [_vote_json(vote) for vote in one.votes]}
+    return {"photo": one.votes[0].photo, "votes": [_vote_json(vote) for vote in one.votes]}
 
 
 def _resolved_json(resolved: Resolved) -> dict[str, Any]:
@@ -267,14 +267,14 @@ def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str
         "rows": done.file.rows,
         "new": len(done.added.votes),
         "known": done.added.known,
-        "mended": done.added.repaired,
-        "silent": done.file.silent,
+        "repaired": done.added.repaired,
+        "without_answer": done.file.silent,
         "image_root": str(done.root) if done.root else None,
         "without_file": len(done.lost),
         "first_without_file": done.lost[0] if done.lost else None,
         "without_sha256": done.pathbound,
         "labels": done.by_label,
-        "words": len(done.added.all),
+        "votes": len(done.added.all),
         "photos": len(done.resolved.agreed) + len(done.resolved.conflicts),
         "conflicts": _resolved_json(done.resolved)["conflicts"],
     }
