@@ -1,7 +1,7 @@
 """Write a catalogue into the folder of jobs, for workers to label."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from models.bundle import read_manifest
 from models.errors import InputError, JobError
 from models.manifest import AUTO
 from models.reference import resolve_model
@@ -26,13 +27,13 @@ from worker.queue.settings import TIME_LIMIT_S
 from worker.request import SubmitRequest
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["Submitted", "chunk_rows", "name_part", "new_name", "previous_job", "submit"]
+__all__ = ["Submitted", "chunk_rows", "decodings_of", "name_part", "new_name", "previous_job", "submit"]
 
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
 _TRIES: Final = 2
 _START_S: Final = 1.0
-"""What a photo that hangs costs at most: so many tries in throw-away processes, and seconds to start each."""
+"""What a decoding that hangs costs at most: the tries in throw-away processes, and the seconds to start them."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,8 @@ def submit(
         return Submitted(name, earlier, new=False, models=models, column_words=catalogue.column_words)
     storage = jobs.storage(name)
     carried = " ".join(_carried(previous, storage, one, options) for one in models) if previous else ""
-    times = len(models)  # each may decode a photo in its own way, or have it time out
-    rows = chunk_rows(times * options.timeout_s, options.download_timeout_s, request.per_host)
+    decodings = decodings_of([one.found.path for one in models])
+    rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host, decodings)
     note_models(storage, models)
     job = create_job(
         storage,
@@ -163,17 +164,29 @@ def previous_job(name: str | None, jobs: Jobs) -> Job | None:
     return job
 
 
-def chunk_rows(timeout_s: float, download_timeout_s: float | None = None, per_host: int | None = None) -> int:
+def decodings_of(models: Sequence[Path]) -> int:
+    """How often a photo may be decoded, and time out: once for all models with the same preprocessing.
+
+    Of a lone file nothing is known here, so each counts.
+    """
+    return len({read_manifest(model).manifest.preprocess if model.is_dir() else model for model in models})
+
+
+def chunk_rows(
+    timeout_s: float, download_timeout_s: float | None = None, per_host: int | None = None, decodings: int = 1
+) -> int:
     """How many rows a chunk has: so few that it ends within a task's time limit even if every photo times out.
 
     Args:
         timeout_s: that decoding a photo may take; photos are decoded one at a time.
         download_timeout_s: that downloading one may take; photos are decoded while others of their host come.
         per_host: downloads from one host at once.
+        decodings: of one photo, each of which may take its time.
     """
     limits = Limits()
+    decode_s = decodings * (_TRIES * timeout_s + _START_S)
     download_s = (download_timeout_s or limits.total_s) / (per_host or limits.per_host)
-    return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / max(_TRIES * timeout_s + _START_S, download_s))))
+    return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / max(decode_s, download_s))))
 
 
 def new_name(source: Path | str) -> str:
