@@ -1,5 +1,6 @@
 """A run in, a bundle out: published only when ONNX Runtime has agreed with Keras on the run's own photos."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,12 +91,7 @@ def export_run(
     source = Float32(model, compared, onnx_scores(model.SerializeToString(), compared), run, version)
     accuracy = float((source.scores.probabilities[: len(run.labels)].argmax(axis=1) == run.labels).mean())
     float32 = MadeVariant(metadata, data, accuracy)
-    lighter: list[MadeVariant | Refusal] = []
-    if options.int8:
-        lighter.append(make_int8(source, options, advance))
-    if options.float16:
-        advance("Halving weights", 0, 1)
-        lighter.append(make_float16(source, options))
+    lighter = list(_lighter(source, options, advance))
     proof = replace(proof, refusals=tuple(one for one in lighter if isinstance(one, Refusal)))
     made = [float32, *(_timed(one, float32, run) for one in lighter if isinstance(one, MadeVariant))]
     default = choose_default(made, options, this_machine().cpu)
@@ -109,6 +105,15 @@ def export_run(
     publish(place, files, manifest, _check_itself)
     sizes = {name: len(data) for variant in made for name, data in variant.files.items()}
     return ExportResult(place, proof, sizes, open_bundle(place).digest)
+
+
+def _lighter(source: Float32, options: ExportOptions, advance: Advance) -> Iterator[MadeVariant | Refusal]:
+    """The variants that were asked for, or why they are refused."""
+    if options.int8:
+        yield make_int8(source, options, advance)
+    if options.float16:
+        advance("Halving weights", 0, 1)
+        yield make_float16(source, options)
 
 
 def _golden(run: TrainingRun, run_path: Path) -> GoldenPhotos:

@@ -39,6 +39,15 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console,
     if evaluation.distances and (away := evaluation.distances.of(tested)):
         console.print(distances_text(away), highlight=False)
     console.print()
+    _show_accuracy(evaluation, args, split, figures, console)
+    if evaluation.unknown and (outliers := evaluation.unknown.outliers):
+        show_outliers(outliers, console)
+    _show_label_errors(evaluation, console)
+
+
+def _show_accuracy(
+    evaluation: "Evaluation", args: "RunArgs", split: "Judged", figures: "Figures", console: Console
+) -> None:
     before = evaluation.ece_before.of(split)
     was = "" if before is None else f"{before:.3f} → "
     console.print(f"{accuracy_text(figures, split.word)}, calibration error {was}{figures.ece:.3f}", highlight=False)
@@ -50,8 +59,9 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console,
     console.print(f"Kept: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
     if last and args.epochs_done > 1:
         console.print("(by then the learning rate has fallen; an earlier ★ is better by chance)", style="dim")
-    if evaluation.unknown and (outliers := evaluation.unknown.outliers):
-        show_outliers(outliers, console)
+
+
+def _show_label_errors(evaluation: "Evaluation", console: Console) -> None:
     if evaluation.unlisted:
         console.print(f"No list of likely label errors: {evaluation.unlisted}", highlight=False)
     if evaluation.label_errors:

@@ -64,7 +64,12 @@ def label_with_progress(
         print(receipt.model_dump_json(indent=1))
     else:
         print_receipt(receipt, Console(), promise=bar.earlier is None)  # else it was said when work began
-    unfound = unfound_words(receipt, open_job(FolderStorage(job_folder(request.output))))
+    _advise(receipt, request.output, errors)
+
+
+def _advise(receipt: JobReceipt, output: Path, errors: Console) -> None:
+    """Say what to do about failed rows; raise a JobError if no row could be labelled."""
+    unfound = unfound_words(receipt, open_job(FolderStorage(job_folder(output))))
     passing = sum(found.count for fault, found in receipt.errors.items() if fault in RETRYABLE)
     if passing and not unfound:
         rows = number_of(passing, "failed row")
@@ -75,7 +80,7 @@ def label_with_progress(
         why = (
             f": {unfound}, and add --restart; or add --retry-failed once the photos are there"
             if unfound
-            else f"; see error_message in {request.output}"
+            else f"; see error_message in {output}"
         )
         msg = f"{said} be labelled{why}."
         raise JobError(msg)

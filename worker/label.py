@@ -96,17 +96,28 @@ def label(
         if receipt and not begin_retry(job, receipt.retry + 1):
             return receipt
         _check_preprocessing(job)
-        for question, one in zip(job.questions, models, strict=True):
-            if one.name:
-                say(f"{one.name}: {one.pin.reference}")
-            on_model(one.pin)
-            if previous and job.missing_chunks():
-                terms = terms_of(question.model, question.spec.options)
-                say(carry_over(previous, question.storage, terms, question.name))
-        if job.spec.questions:
-            say(OF_QUESTIONS)
+        _announce(job, models, previous, on_model, say)
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
             return _run(job, request, [one.found.path for one in models], on_progress, ready, drawing)
+
+
+def _announce(
+    job: Job,
+    models: Sequence[JobModel],
+    previous: Job | None,
+    on_model: Callable[[ModelPin], None],
+    say: Callable[[str], None],
+) -> None:
+    """Say what labels, and take over what the previous job knows."""
+    for question, one in zip(job.questions, models, strict=True):
+        if one.name:
+            say(f"{one.name}: {one.pin.reference}")
+        on_model(one.pin)
+        if previous and job.missing_chunks():
+            terms = terms_of(question.model, question.spec.options)
+            say(carry_over(previous, question.storage, terms, question.name))
+    if job.spec.questions:
+        say(OF_QUESTIONS)
 
 
 def job_folder(output: Path) -> Path:

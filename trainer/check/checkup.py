@@ -3,7 +3,7 @@
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Final
 
@@ -150,6 +150,26 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
         InputError: the cache cannot be written to.
     """
     scanned = scan_photos(dataset.photos, store, advance)
+    _check_usable(dataset, scanned)
+    strays, ignored = _strays(dataset)
+    scanned = replace(scanned, faulty=(*scanned.faulty, *strays))
+    statistics = store.statistics(scanned.sha256s)
+    paths, labels = [photo.path for photo in scanned.photos], [photo.label for photo in scanned.photos]
+    relations = relate(scanned.photos, scanned.sha256s, store, partial(advance, "Comparing"))
+    shown = [place for place, label in enumerate(labels) if label != NONE]  # accidents of other photos tell no class
+    guesses = guess_from_accidents(
+        statistics.take(pa.array(shown, pa.int64())),  # there may be none
+        [paths[place] for place in shown],
+        [labels[place] for place in shown],
+        relations.families[shown],
+        partial(advance, "Guessing"),
+    )
+    photo_issues = judge(statistics, paths, labels)
+    return Checkup(dataset, scanned, tuple(ignored), statistics, photo_issues, relations, tuple(guesses))
+
+
+def _check_usable(dataset: Dataset, scanned: ScannedPhotos) -> None:
+    """Raise a DataError if no photo can be used."""
     missing = [one for one in scanned.faulty if one.fault.kind is FaultKind.MISSING]
     if len(missing) == len(dataset.photos):
         root = dataset.table.image_root if dataset.table else "the folder of the CSV"
@@ -164,27 +184,18 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
         first, number = scanned.faulty[0].fault.message, len(scanned.faulty)
         msg = f"Expected photos that can be used in {dataset.source}, found none among {number:,}: {first}"
         raise DataError(msg)
-    faulty, ignored = list(scanned.faulty), []
-    for stray in dataset.excluded:  # files whose names say no image may be photos all the same, or be meant to be
+
+
+def _strays(dataset: Dataset) -> tuple[list[Faulty], list[Exclusion]]:
+    """Files whose names say no image: those that are photos all the same, or meant to be, and the others."""
+    faulty, ignored = [], []
+    for stray in dataset.excluded:
         fault = stray_fault(stray.path) if stray.reason == "not_an_image" else None
         if fault is None:
             ignored.append(stray)
         else:
             faulty.append(Faulty(LabeledPhoto(stray.path, stray.label, stray.split), fault))
-    scanned = ScannedPhotos(scanned.photos, scanned.sha256s, tuple(faulty))
-    statistics = store.statistics(scanned.sha256s)
-    paths, labels = [photo.path for photo in scanned.photos], [photo.label for photo in scanned.photos]
-    relations = relate(scanned.photos, scanned.sha256s, store, partial(advance, "Comparing"))
-    shown = [place for place, label in enumerate(labels) if label != NONE]  # accidents of other photos tell no class
-    guesses = guess_from_accidents(
-        statistics.take(pa.array(shown, pa.int64())),  # there may be none
-        [paths[place] for place in shown],
-        [labels[place] for place in shown],
-        relations.families[shown],
-        partial(advance, "Guessing"),
-    )
-    photo_issues = judge(statistics, paths, labels)
-    return Checkup(dataset, scanned, tuple(ignored), statistics, photo_issues, relations, tuple(guesses))
+    return faulty, ignored
 
 
 def scan_photos(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance: Advance) -> ScannedPhotos:

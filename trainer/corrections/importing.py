@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -255,14 +255,18 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
             hint = "; pass --reviewer NAME" if "expected a reviewer" in str(error) else ""
             wrong.append((number, f"{error}{hint}"))
             continue
-        if vote.label in options.above_classes:
-            wrong.append((number, f"expected a class, {vote.label!r} is a label above classes"))
-        if vote.is_ahead(now):
-            wrong.append((number, f"expected a time in the past, got {vote.at.isoformat()} in at"))
+        wrong += ((number, fault) for fault in _faults(vote, options, now))
         (timed if "at" in given else untimed).append(vote)
     if wrong:
         raise refuse_rows(path, wrong, "none was imported, so correct them and import the file again")
     return ReviewFile(number, tuple(timed), tuple(untimed), frozenset(named))
+
+
+def _faults(vote: Vote, options: ImportOptions, now: datetime) -> Iterator[str]:
+    if vote.label in options.above_classes:
+        yield f"expected a class, {vote.label!r} is a label above classes"
+    if vote.is_ahead(now):
+        yield f"expected a time in the past, got {vote.at.isoformat()} in at"
 
 
 def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[str, str]:

@@ -101,17 +101,7 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
     columns = {"label": label_column, **_own_columns(catalogue, label_column, asked.group_column)}
     for name in {*columns.values(), *(column for column, _ in conditions)}:
         _check_plain(catalogue, name)
-    kept: list[TableRow] = []
-    chosen, number, values = 0, 0, {column: Counter[str]() for column, _ in conditions}
-    for number, (image, row) in enumerate(_rows(catalogue, {*columns.values(), *values}), start=1):
-        for column, counter in values.items():
-            counter[row[column]] += 1
-        if all(row[column] == value for column, value in conditions):
-            chosen += 1
-            if row[label_column]:
-                kept.append(TableRow(number, image, **{name: row[column] for name, column in columns.items()}))
-    if not chosen:
-        raise _no_row(catalogue, conditions, values, number)
+    kept, chosen, rows = _chosen_rows(catalogue, columns, conditions)
     if not kept:
         msg = (
             f"Expected labels in the column {label_column!r} of {catalogue.source}, none of "
@@ -127,10 +117,28 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
         image_root=catalogue.image_root,
         encoding=asked.encoding,
         allow_hosts=asked.allow_hosts,
-        rows=number,
+        rows=rows,
         rows_chosen=chosen,
         rows_without_label=chosen - len(kept),
     )
+
+
+def _chosen_rows(
+    catalogue: Catalogue, columns: Mapping[str, str], conditions: Sequence[tuple[str, str]]
+) -> tuple[list[TableRow], int, int]:
+    """The rows that have a label and meet all conditions; how many meet them; and how many there are."""
+    kept: list[TableRow] = []
+    chosen, number, values = 0, 0, {column: Counter[str]() for column, _ in conditions}
+    for number, (image, row) in enumerate(_rows(catalogue, {*columns.values(), *values}), start=1):
+        for column, counter in values.items():
+            counter[row[column]] += 1
+        if all(row[column] == value for column, value in conditions):
+            chosen += 1
+            if row[columns["label"]]:
+                kept.append(TableRow(number, image, **{name: row[column] for name, column in columns.items()}))
+    if not chosen:
+        raise _no_row(catalogue, conditions, values, number)
+    return kept, chosen, number
 
 
 def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:

@@ -32,7 +32,7 @@ from trainer.report.material import ReportMaterial, Speed
 from trainer.report.model_card import model_card
 from trainer.report.page import report_page
 from trainer.report.pictures import heat_maps, plot_confusion, plot_history
-from trainer.run import EpochFigures, read_history
+from trainer.run import EpochFigures, Run, read_history
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.prepare import Prepared
 
@@ -85,6 +85,11 @@ def write_report(
     plot_confusion(matrix, args.classes, f"{args.name}: {material.split}", run.path / "confusion_matrix.png")
     plot_history(history, material.best, run.path / "results.png")
     advance("Writing the report", 3, _PARTS)
+    _write_pages(run, material)
+    return evaluation
+
+
+def _write_pages(run: Run, material: ReportMaterial) -> None:
     replace_file(run.model_card, model_card(material).encode())
     links = {
         "Model card": run.model_card,
@@ -95,7 +100,6 @@ def write_report(
         "Figures (JSON)": run.evaluation,
     }
     replace_file(run.report, report_page(material, near(run.report, links)).encode())
-    return evaluation
 
 
 def _write_figures(training: Training, calibrated: CalibratedPredictions, errors: LabelErrors) -> Evaluation:

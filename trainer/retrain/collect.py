@@ -66,8 +66,7 @@ def collect(
     classes, asked = config.classes, config.train.table
     dataset = fetch_photos(read_dataset(config.data, asked), asked.allow_hosts, cache, partial(advance, "Fetching"))
     _check_hosts(config, dataset.photos)
-    store = CorrectionStore(config.corrections) if config.corrections else None
-    votes, ahead = (_votes(*store.words()), store.ahead()) if store else ((), ())
+    votes, ahead = _said(config)
     hashes = PhotoHashes(config.folder / _HASHES_FILE)
     found = hashes.of((photo.path for photo in dataset.photos), partial(advance, "Reading"))
     # the bytes that were labelled; the training leaves a photo out if its file has others by now
@@ -82,20 +81,16 @@ def collect(
     if not kept:
         msg = f"Expected photos in {config.data}, all are of classes that [classes] drop names; name fewer."
         raise DataError(msg)
-    now = _labels((photo.sha256, photo.label) for photo in kept)
-    before, present = _before(earlier, known, classes)
     counts = Counter(photo.label for photo in kept)
     outliers = counts.pop(NONE, 0)
     collected = Collected(
         fingerprint=_fingerprint(kept),
         photos=dict(sorted(counts.items())),
         outliers=outliers,
-        new=len(now.keys() - before.keys()),
-        gone=len(present - now.keys()),
-        relabeled=sum(not labels & before[sha256] for sha256, labels in now.items() if sha256 in before),
+        **_changes(kept, *_before(earlier, known, classes)),
         corrections=corrections,
         dropped=dict(sorted(Counter(photo.label for photo in labelled if photo.label in classes.drop).items())),
-        ahead=ahead_sentence(ahead, store.path) if store and ahead else "",
+        ahead=ahead,
         notes=_table_notes(dataset),
         parents=_parents(dataset, [*counts], classes),
     )
@@ -103,6 +98,22 @@ def collect(
     write_rows(cycle.dataset, _COLUMNS, _rows(kept))
     cycle.write(cycle.collected, collected)
     return collected
+
+
+def _said(config: RetrainConfig) -> tuple[Sequence[Vote], str]:
+    """The votes that count, and a sentence on those that are dated ahead."""
+    if config.corrections is None:
+        return (), ""
+    store = CorrectionStore(config.corrections)
+    votes, ahead = _votes(*store.words()), store.ahead()
+    return votes, ahead_sentence(ahead, store.path) if ahead else ""
+
+
+def _changes(kept: Iterable[LabeledPhoto], before: _Labels, present: set[str]) -> dict[str, int]:
+    """How many photos are new, gone and relabeled since the data before."""
+    now = _labels((photo.sha256, photo.label) for photo in kept)
+    relabeled = sum(not labels & before[sha256] for sha256, labels in now.items() if sha256 in before)
+    return {"new": len(now.keys() - before.keys()), "gone": len(present - now.keys()), "relabeled": relabeled}
 
 
 def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:

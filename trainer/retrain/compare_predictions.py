@@ -5,7 +5,7 @@ Photos of one group are worth less than one each: see :mod:`models.statistics.pa
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -128,10 +128,17 @@ def compare_predictions(
         InputError: the map contradicts itself, or names what nobody knows.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
-    groups = group_numbers(photos)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
-    names = sorted({*challenger.labels, *truths.tolist()})
-    alone = Comparison(
+    alone = _challenger_alone(after, truths, group_numbers(photos), unread)
+    if champion is None:
+        return alone
+    classes.check(champion.labels)
+    return alone.model_copy(update=_against(champion, photos, truths, after, classes, chosen_on, alone.classes))
+
+
+def _challenger_alone(after: ModelAnswers, truths: npt.NDArray[np.str_], groups: Groups, unread: int) -> Comparison:
+    challenger, names = after.model, sorted({*after.model.labels, *truths.tolist()})
+    return Comparison(
         challenger=challenger.name,
         photos=len(truths),
         challenger_accuracy=_share(after.right),
@@ -142,9 +149,19 @@ def compare_predictions(
         challenger_footprint=challenger.footprint,
         unread=unread,
     )
-    if champion is None:
-        return alone
-    classes.check(champion.labels)
+
+
+def _against(
+    champion: ModelPredictions,
+    photos: Sequence[AssignedPhoto],
+    truths: npt.NDArray[np.str_],
+    after: ModelAnswers,
+    classes: ClassMap,
+    chosen_on: Collection[str] | None,
+    alone: Mapping[str, PairedAccuracy],
+) -> dict[str, Any]:
+    """The figures that a champion adds, or changes; ``alone`` are those of each class without one."""
+    groups, labels = group_numbers(photos), after.model.labels
     today = {label: classes.name_of(label) for label in champion.labels}
     known = set(today.values())
     before, common = champion.answers(today, truths), np.isin(truths, list(known))
@@ -152,25 +169,20 @@ def compare_predictions(
     whole = compare_pairs(before.right[common], after.right[common], groups[common])
     figures = asdict(whole) if whole else {"photos": 0, "champion": None, "challenger": 0.0}
     accuracies = {f"{one}_accuracy": figures.pop(one) for one in ("champion", "challenger")}
-    return alone.model_copy(
-        update=figures
-        | accuracies
-        | {
-            "champion": champion.name,
-            "brier": compare_brier(before.brier[common], after.brier[common], groups[common]),
-            "newer": None if chosen_on is None else _pairs(newer, before, after, groups),
-            "classes": alone.classes
-            | {name: _pairs(truths == name, before, after, groups) for name in known & {*names}},
-            "new_classes": tuple(label for label in challenger.labels if label not in known),
-            "vanished": tuple(
-                old for old, new in today.items() if new not in challenger.labels and old not in classes.drop
-            ),
-            "calibration": compare_calibration(_surety(before, common), _surety(after, common), groups[common]),
-            "automation": _automation(before, after, common, groups),
-            "champion_footprint": champion.footprint,
-            "changes": _changes(photos, before, after, common),
-        }
-    )
+    return {
+        **figures,
+        **accuracies,
+        "champion": champion.name,
+        "brier": compare_brier(before.brier[common], after.brier[common], groups[common]),
+        "newer": None if chosen_on is None else _pairs(newer, before, after, groups),
+        "classes": {**alone, **{name: _pairs(truths == name, before, after, groups) for name in known & {*alone}}},
+        "new_classes": tuple(label for label in labels if label not in known),
+        "vanished": tuple(old for old, new in today.items() if new not in labels and old not in classes.drop),
+        "calibration": compare_calibration(_surety(before, common), _surety(after, common), groups[common]),
+        "automation": _automation(before, after, common, groups),
+        "champion_footprint": champion.footprint,
+        "changes": _changes(photos, before, after, common),
+    }
 
 
 def _share(right: Mask) -> float:
