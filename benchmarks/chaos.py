@@ -24,15 +24,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import redis
-from material import (
-    distinct_name,
-    hangtag,
-    make_material,
-    material_parser,
-    photo_list,
-    readable_photos,
-    write_distinct,
-)
+from material import distinct_name, hangtag, make_material, material_parser, readable_photos, write_distinct
 from workers import Workers
 
 from worker.queue.private_redis import PrivateRedis
@@ -52,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         photos, model = make_material(arguments.photos, arguments.model, arguments.material or folder)
-        write_distinct(folder / "photos", readable_photos(photo_list(photos)), range(min(arguments.rows, DISTINCT)))
+        write_distinct(folder / "photos", readable_photos(photos), range(min(arguments.rows, DISTINCT)))
         expected = _expected(folder, folder / "photos", model)
         catalogue, bad = _write_catalogue(folder, arguments.rows, random.Random(arguments.seed))
         calm = _run(folder / "calm", catalogue, model, None, arguments.limit)[0] if arguments.calm else None

@@ -113,14 +113,22 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
             f"Hangtag, its epochs at {size} px": lambda epoch, size=size: batches.epoch(epoch, size) for size in smaller
         },
     }
+    learners = {name: exact if name == _IN_FLOAT32 else learner for name in feeds}
+    _print(_timed(feeds, learners, batches.steps, asked.epochs), len(readable), decoded)
+
+
+def _timed(
+    feeds: dict[str, Callable[[int], Any]], learners: dict[str, Any], steps: int, epochs: int
+) -> dict[str, list[float]]:
+    """Seconds of each epoch of each feed, in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in feeds}
-    for epoch in range(asked.epochs):
+    for epoch in range(epochs):
         for name, feed in feeds.items():
             began = time.monotonic()
-            waited = sum(_steps(exact if name == _IN_FLOAT32 else learner, feed(epoch), batches.steps))
+            waited = sum(_steps(learners[name], feed(epoch), steps))
             seconds[name].append(time.monotonic() - began)
             print(f"epoch {epoch + 1}: {name} {seconds[name][-1]:.2f} s, waited {waited:.2f} s", file=sys.stderr)
-    _print(seconds, len(readable), decoded)
+    return seconds
 
 
 def _from_directory(photos: Path, size: int, batch: int, change: Change) -> Any:  # noqa: ANN401 - tf.data has no types

@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
+
+if TYPE_CHECKING:
+    from trainer.judging.label_errors import LabelErrors
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.intp]
@@ -105,7 +109,7 @@ def _show(name: str, path: Path) -> None:
     from trainer.data.dataset import Split
     from trainer.data.photo_cache import PixelStore
     from trainer.judging.evaluate import judge
-    from trainer.judging.label_errors import LEAST_ODDS, find_label_errors, out_of_fold
+    from trainer.judging.label_errors import find_label_errors, out_of_fold
     from trainer.learning.predictions import features_of
     from trainer.learning.training import Training, labels_of
     from trainer.run import open_run
@@ -129,8 +133,16 @@ def _show(name: str, path: Path) -> None:
         row_of = dict(zip(unseen.photos, unseen.probabilities, strict=True))
         folds = np.stack([row_of[photo] for photo in photos])
         said |= {"fold networks": folds, "mean of all four": ask(folds)}
+    _show_found(name, said, labels, wrong)
+    for who, others in [("mean of the three", None)] + [("mean of all four", unseen)] * bool(unseen):
+        _show_planted(f"{name}, {who}", find_label_errors(network, training, others), int(wrong.sum()))
+
+
+def _show_found(name: str, said: dict[str, Floats], labels: Labels, wrong: npt.NDArray[np.bool_]) -> None:
+    from trainer.judging.label_errors import LEAST_ODDS
+
     title = (
-        f"{name}: {len(photos):,} photos, {wrong.sum()} labels wrong; odds of {LEAST_ODDS:g}; precision of the first"
+        f"{name}: {len(labels):,} photos, {wrong.sum()} labels wrong; odds of {LEAST_ODDS:g}; precision of the first"
     )
     table = Table("judged by", "listed", "right", "found", *map(str, SHOWN), "average precision", title=title)
     for who, probabilities in said.items():
@@ -141,18 +153,19 @@ def _show(name: str, path: Path) -> None:
         figures.insert(1, wrong[listed].sum() / max(1, wrong.sum()))
         table.add_row(who, f"{listed.sum()}", *(f"{figure:.2f}" for figure in figures))
     console.print(table)
-    for who, others in [("mean of the three", None)] + [("mean of all four", unseen)] * bool(unseen):
-        errors = find_label_errors(network, training, others)
-        ranked = np.array([issue.photo.label != issue.photo.path.parent.name for issue in errors.issues], bool)
-        title = f"{name}, {who}: {len(ranked)} rows listed, {ranked.sum()} of {wrong.sum()} wrong labels among them"
-        table = Table("first rows", "of any class", "95%", "alike", "95%", "true share", title=title)
-        for row in errors.planted.rows if errors.planted else ():
-            truth = ranked[: row.rows].sum() / max(1, wrong.sum())
-            intervals = [f"{low:.2f} to {high:.2f}" for low, high in (row.mixed_up_95, row.alike_95)]
-            cells = f"{row.mixed_up:.2f}", intervals[0], f"{row.alike:.2f}", intervals[1], f"{truth:.2f}"
-            table.add_row(str(row.rows), *cells)
-        table.caption = f"of the first 50 {errors.planted.leading:.0f} planted ones" if errors.planted else None
-        console.print(table)
+
+
+def _show_planted(name: str, errors: "LabelErrors", wrong: int) -> None:
+    ranked = np.array([issue.photo.label != issue.photo.path.parent.name for issue in errors.issues], bool)
+    title = f"{name}: {len(ranked)} rows listed, {ranked.sum()} of {wrong} wrong labels among them"
+    table = Table("first rows", "of any class", "95%", "alike", "95%", "true share", title=title)
+    for row in errors.planted.rows if errors.planted else ():
+        truth = ranked[: row.rows].sum() / max(1, wrong)
+        intervals = [f"{low:.2f} to {high:.2f}" for low, high in (row.mixed_up_95, row.alike_95)]
+        cells = f"{row.mixed_up:.2f}", intervals[0], f"{row.alike:.2f}", intervals[1], f"{truth:.2f}"
+        table.add_row(str(row.rows), *cells)
+    table.caption = f"of the first 50 {errors.planted.leading:.0f} planted ones" if errors.planted else None
+    console.print(table)
 
 
 def _alone(features: Floats, labels: Labels, groups: Sequence[str], seed: int) -> dict[str, Floats]:

@@ -65,10 +65,10 @@ def photo_list(photos: Path) -> list[str]:
     return [str(path.resolve()) for path in sorted(photos.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
-def readable_photos(names: Sequence[str]) -> list[bytes]:
-    """Photos that can be decoded: a broken one could break in another way with bytes after its end."""
+def readable_photos(photos: Path) -> list[bytes]:
+    """Photos of a folder that can be decoded: a broken one could break in another way with bytes after its end."""
     readable = []
-    for name in names[:ORIGINALS]:
+    for name in photo_list(photos)[:ORIGINALS]:
         data = Path(name).read_bytes()
         try:
             preprocess(data, PreprocessSpec(size=32))
@@ -177,7 +177,7 @@ def _key(*parts: object) -> str:
 
 
 def _copy(originals: Path, count: int, folder: Path) -> None:
-    write_distinct(folder, readable_photos(photo_list(originals)), range(count))
+    write_distinct(folder, readable_photos(originals), range(count))
 
 
 def _once(folder: Path, make: Callable[[Path], None], show: Callable[[str], None], what: str) -> None:

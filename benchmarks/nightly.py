@@ -19,15 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from material import (
-    distinct_name,
-    hangtag,
-    make_material,
-    material_parser,
-    photo_list,
-    readable_photos,
-    write_distinct,
-)
+from material import distinct_name, hangtag, make_material, material_parser, readable_photos, write_distinct
 
 WORKERS = 2
 PHOTOS = "photos"
@@ -67,7 +59,7 @@ def main() -> None:
         scratch = Path(folder)
         photos, model = make_material(arguments.photos, arguments.model, scratch)
         numbers = sorted({*night.yesterday, *night.tonight})
-        write_distinct(scratch / PHOTOS, readable_photos(photo_list(photos)), numbers)
+        write_distinct(scratch / PHOTOS, readable_photos(photos), numbers)
         yesterday = _label(_catalogue(scratch, "yesterday", night.yesterday), model)
         nightly = _label(_catalogue(scratch, "nightly", night.tonight), model, yesterday.output)
         full = _label(_catalogue(scratch, "full", night.tonight), model)

@@ -17,6 +17,7 @@ import argparse
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from promises import FIXED, NETWORKS, POPULATION, Networks, World, draw_held, draw_rows, world_of
@@ -29,6 +30,12 @@ from models.statistics.confidence import TARGETS
 from models.statistics.intervals import wilson_interval
 from models.statistics.thresholds import HeldOutLogits, fit_confidence, label_levels
 from models.taxonomy import REVIEW, Taxonomy
+
+if TYPE_CHECKING:
+    from models.statistics.confidence import Confidence
+    from trainer.data.dataset import Split
+    from trainer.judging.figures import AchievedPrecision
+    from trainer.run import Run
 
 SIZES = ((340, 0), (340, 2700), (1500, 0), (0, 1500), (3000, 0))
 """Rows of the network itself, and of its folds together."""
@@ -184,69 +191,76 @@ def measure_run(path: Path) -> None:
     from exporter.load_tensorflow import load_tensorflow
 
     load_tensorflow()
+    from trainer.data.dataset import Split
+    from trainer.judging.figures import distances
+    from trainer.run import open_run
+
+    run = open_run(path)
+    args, before = run.args(), run.read_confidence()
+    tree = Taxonomy(args.classes, CLOTHING)
+    validation, test = _held_out(run, Split.VAL, Split.TEST)
+    folds = [HeldOutLogits.read(file) for file in sorted(path.glob("folds/*/answers.npz"))]
+    alone, inside = (
+        fit_confidence(validation, before.unknown, folds, cv=args.pools_folds, tree=one) for one in (None, tree)
+    )
+    if abs(alone.temperature / before.temperature - 1) > 0.01:
+        msg = f"Expected what {path} was judged by, its photos or its network have changed."
+        raise SystemExit(msg)
+    said = calibrated(test.logits, alone.temperature)
+    console = Console(width=200)
+    console.print(_achieved(path.name, said, test, alone, inside, tree))
+    away = distances(said, test.labels, tree)
+    console.print(
+        f"accuracy {np.mean(said.argmax(axis=1) == test.labels):.3f} of {len(test.labels)}; errors by distance: {away}"
+    )
+
+
+def _held_out(run: "Run", *splits: "Split") -> list[HeldOutLogits]:
+    """What the network of a run says of the photos of some splits."""
     import keras
 
     from models.statistics.out_of_distribution import DistanceHead
-    from trainer.data.dataset import Split
-    from trainer.judging.figures import AchievedPrecision, distances, realised
-    from trainer.run import open_run
     from trainer.splits.assigned import group_numbers, read_splits
 
-    run = open_run(path)
-    args, before, limit = run.args(), run.read_confidence(), run.read_confidence().unknown
-    tree = Taxonomy(args.classes, CLOTHING)
+    args, limit = run.args(), run.read_confidence().unknown
     network = keras.saving.load_model(run.best, compile=False)
     ends = keras.Model(network.inputs, [network.get_layer(name).output for name in ("logits", "features")])
     with run.unknown.open("rb") as file:
         head = DistanceHead.read(file)
-
-    def held_out(split: Split) -> HeldOutLogits:
+    found = []
+    for split in splits:
         photos = [photo for photo in read_splits(run.splits) if photo.split is split and photo.present]
         photos = [photo for photo in photos if photo.label in args.classes]
         pixels = np.stack([preprocess(photo.path.read_bytes(), args.preprocess) for photo in photos])
         logits, features = ends.predict(pixels, batch_size=32, verbose=0)
         known = np.ones(len(photos), np.bool_) if limit is None else head.score(features) <= limit.limit
         labels = np.array([args.classes.index(one.label) for one in photos])
-        return HeldOutLogits(class_logits(logits), labels, known, group_numbers(photos))
+        found.append(HeldOutLogits(class_logits(logits), labels, known, group_numbers(photos)))
+    return found
 
-    validation, test = held_out(Split.VAL), held_out(Split.TEST)
-    folds = [HeldOutLogits.read(file) for file in sorted(path.glob("folds/*/answers.npz"))]
-    table = Table(
-        f"{path.name}: asked for",
-        "without a tree",
-        "with it",
-        "of these at the class",
-        "above it",
-        "all",
-        title_justify="left",
-    )
-    alone, inside = (fit_confidence(validation, limit, folds, cv=args.pools_folds, tree=one) for one in (None, tree))
-    if abs(alone.temperature / before.temperature - 1) > 0.01:
-        msg = f"Expected what {path} was judged by, its photos or its network have changed."
-        raise SystemExit(msg)
-    said = calibrated(test.logits, alone.temperature)
+
+def _achieved(
+    name: str, said: np.ndarray, test: HeldOutLogits, alone: "Confidence", inside: "Confidence", tree: Taxonomy
+) -> Table:
+    """What each target came to on the test photos, without the tree and with it."""
+    from trainer.judging.figures import realised
+
+    heads = ("without a tree", "with it", "of these at the class", "above it", "all")
+    table = Table(f"{name}: asked for", *heads, title_justify="left")
     for plain, target in zip(alone.targets, inside.targets, strict=True):
-        flat, found = (
-            realised(said, test.labels, test.known, plain, None),
-            realised(said, test.labels, test.known, target, tree),
-        )
+        flat = realised(said, test.labels, test.known, plain, None)
+        found = realised(said, test.labels, test.known, target, tree)
+        levels = map(_words, found.levels)
+        table.add_row(f"{target.precision}", _words(flat), f"{found.coverage:.1%}", *levels, _words(found))
+    return table
 
-        def words(found: AchievedPrecision) -> str:
-            if found.precision is None:
-                return "none"
-            low, high = found.precision_95
-            right = found.automatic - found.wrong
-            return f"{found.coverage:.1%}: {right} of {found.automatic}, {found.precision:.3f} ({low:.3f}-{high:.3f})"
 
-        table.add_row(
-            f"{target.precision}", words(flat), f"{found.coverage:.1%}", *map(words, found.levels), words(found)
-        )
-    console = Console(width=200)
-    console.print(table)
-    away = distances(said, test.labels, tree)
-    console.print(
-        f"accuracy {np.mean(said.argmax(axis=1) == test.labels):.3f} of {len(test.labels)}; errors by distance: {away}"
-    )
+def _words(found: "AchievedPrecision") -> str:
+    if found.precision is None:
+        return "none"
+    low, high = found.precision_95
+    right = found.automatic - found.wrong
+    return f"{found.coverage:.1%}: {right} of {found.automatic}, {found.precision:.3f} ({low:.3f}-{high:.3f})"
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ def main() -> None:
     arguments = _arguments()
     with tempfile.TemporaryDirectory() as scratch:
         photos, model = make_material(arguments.photos, arguments.model, Path(scratch))
-        originals = readable_photos(photo_list(photos))
+        originals = readable_photos(photos)
         few, many = Path(scratch) / "few", Path(scratch) / "many"
         write_distinct(few, originals, range(arguments.labeled // 8))
         write_distinct(many, originals, range(arguments.labeled))

@@ -12,15 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import psutil
-from material import (
-    distinct_name,
-    hangtag,
-    make_material,
-    material_parser,
-    photo_list,
-    readable_photos,
-    write_distinct,
-)
+from material import distinct_name, hangtag, make_material, material_parser, readable_photos, write_distinct
 from workers import Workers
 
 from worker.queue.private_redis import PrivateRedis
@@ -36,7 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         photos, model = make_material(arguments.photos, arguments.model, folder)
-        write_distinct(folder, readable_photos(photo_list(photos)), range(min(arguments.rows, DISTINCT)))
+        write_distinct(folder, readable_photos(photos), range(min(arguments.rows, DISTINCT)))
         catalogue = folder / "catalogue.txt"
         catalogue.write_text("".join(f"{distinct_name(row % DISTINCT)}\n" for row in range(arguments.rows)))
         with PrivateRedis(folder / "redis") as server:

@@ -10,14 +10,7 @@ from models.statistics.intervals import MISTRUST, Interval, difference_interval,
 from models.text import number_of
 from pages.text import between, percent
 from trainer.retrain.config import GateSettings
-from trainer.retrain.records import (
-    AutomaticLabels,
-    CatalogueDiff,
-    Check,
-    Comparison,
-    PairedAccuracy,
-    Verdict,
-)
+from trainer.retrain.records import AutomaticLabels, CatalogueDiff, Check, Comparison, PairedAccuracy, Verdict
 
 __all__ = ["judge", "points_between"]
 

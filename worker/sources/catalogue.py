@@ -28,15 +28,7 @@ from worker.places import (
 )
 from worker.sources.fetched import UnnamedFile, bucket_images, fetch_object
 from worker.sources.parquet import read_parquet
-from worker.sources.readers import (
-    JSON_FIELD,
-    Reader,
-    read_delimited,
-    read_folder,
-    read_jsonl,
-    read_list,
-    read_names,
-)
+from worker.sources.readers import JSON_FIELD, Reader, read_delimited, read_folder, read_jsonl, read_list, read_names
 from worker.sources.text_file import text_file
 
 __all__ = ["IMAGE_COLUMNS", "Catalogue", "NoImageColumnError", "check_kind", "open_catalogue"]

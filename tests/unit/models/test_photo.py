@@ -13,15 +13,7 @@ from PIL import Image
 
 from models.errors import ImageError, ImageFault
 from models.photo import read_photo
-from models.preprocess import (
-    MAX_BYTES,
-    PreprocessSpec,
-    opened,
-    orientation_of,
-    preprocess,
-    preprocess_image,
-    whole_rgb,
-)
+from models.preprocess import MAX_BYTES, PreprocessSpec, opened, orientation_of, preprocess, preprocess_image, whole_rgb
 from tests.unit.models.pictures import PAD, STORED, distance, encoded, sixteen_bit
 
 

@@ -3,16 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InputError
-from worker.places import (
-    checked_root,
-    checked_url,
-    folder_of,
-    is_elsewhere,
-    is_url,
-    shown,
-    stem_of,
-    suffix_of,
-)
+from worker.places import checked_root, checked_url, folder_of, is_elsewhere, is_url, shown, stem_of, suffix_of
 
 URLS = {
     "https://shop.example/feeds/spring.CSV": ("https://shop.example/feeds", ".csv", "spring"),

@@ -11,14 +11,7 @@ from models.errors import InputError
 from models.statistics.calibration import calibrated, fit_temperature
 from tests.unit.trainer.run_files import Diary, Killed, at, kill, press_ctrl_c, same_weights
 from trainer.judging.folds import train_folds
-from trainer.judging.self_training import (
-    BUDGET,
-    SURE,
-    choose_pseudo_labels,
-    read_self_training,
-    self_train,
-    settle,
-)
+from trainer.judging.self_training import BUDGET, SURE, choose_pseudo_labels, read_self_training, self_train, settle
 from trainer.learning.batches import one_hot
 from trainer.learning.predictions import predict
 from trainer.learning.training import labels_of, new_network

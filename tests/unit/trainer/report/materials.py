@@ -14,14 +14,7 @@ from models.preprocess import PreprocessSpec
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import (
-    Judged,
-    PerSplit,
-    PlantedErrors,
-    ShownByRows,
-    SplitPredictions,
-    evaluate,
-)
+from trainer.judging.evaluate import Judged, PerSplit, PlantedErrors, ShownByRows, SplitPredictions, evaluate
 from trainer.judging.label_errors import LabelIssue
 from trainer.report.material import ReportMaterial, Speed
 from trainer.run import EpochFigures, RunState

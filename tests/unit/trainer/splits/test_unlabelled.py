@@ -17,13 +17,7 @@ from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import file_sha256
 from trainer.request import UnlabelledSource
 from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.unlabelled import (
-    Fate,
-    UnlabelledPhoto,
-    find_unlabelled,
-    read_unlabelled,
-    write_unlabelled,
-)
+from trainer.splits.unlabelled import Fate, UnlabelledPhoto, find_unlabelled, read_unlabelled, write_unlabelled
 
 
 def nothing(*_): ...
