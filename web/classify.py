@@ -11,12 +11,10 @@ import logging
 import math
 import signal
 import time
-from asyncio import Future, Task
-from collections import Counter, deque
+from asyncio import Task
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from models.bundle import read_manifest
 from models.classifier import BATCH
@@ -26,203 +24,23 @@ from models.process import usable_cores
 from models.reference import ModelReference, resolve_model
 from models.registry.registry import open_registry
 from models.registry.state import CHAMPION
-from models.text import number_of
 from web.classify_process import ClassifierProcess, Died, ServedModel
+from web.classify_queue import Answer, AskedPhotos, Limits, PhotoQueue, PoolFigures, WaitingPhoto
 from web.problems import Problem
 from worker.events import log_event
-from worker.results import Status
 
-__all__ = ["Answer", "ClassifierPool", "Limits", "NoModelError", "PoolFigures", "ServedModel"]
+__all__ = ["ClassifierPool", "NoModelError"]
 
 _IN_HAND: Final = 2
 """Batches that a process has at most: one that it labels, and the next."""
 _DEATHS: Final = 2
-_BATCH_BYTES: Final = 64 * 1024 * 1024
 _AGAIN_S: Final = 60.0
 """After this time a model that was refused is tried again."""
 _SMOOTHING: Final = 0.1
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What the pool takes.
-
-    Attributes:
-        photos: that may wait at once, of all requests together.
-        bytes: that they may have.
-        decode_s: seconds that decoding one photo may take.
-        wait_s: seconds after which a request is given up.
-        look_s: seconds between two looks at which version the model's alias means.
-    """
-
-    photos: int = 512
-    bytes: int = 512 * 1024 * 1024
-    decode_s: float = 10.0
-    wait_s: float = 120.0
-    look_s: float = 3.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What became of one photo: a prediction, or a fault.
-
-    Attributes:
-        sha256: of its bytes; empty where it was not looked at.
-        model: the reference of the model that was asked.
-        prediction: none if it could not be read.
-        fault: why it could not; none if it could.
-        message: the same in a sentence.
-        threshold: the confidence from which its label needs no review; None if that class always needs one.
-        rule: what decides which photos need no review, in a sentence.
-        decode_ms: milliseconds of decoding it.
-        inference_ms: its share of the milliseconds of its batch.
-    """
-
-    sha256: str
-    model: str
-    prediction: Prediction | None
-    fault: ImageFault | None = None
-    message: str | None = None
-    threshold: float | None = None
-    rule: str | None = None
-    decode_ms: float = 0.0
-    inference_ms: float = 0.0
-
-    @property
-    def status(self) -> Status:
-        """As in results."""
-        if self.prediction is None:
-            return Status.FAILED
-        return Status.REVIEW if self.prediction.review else Status.LABELED
-
-
 class NoModelError(InputError):
     """No model is named, and the registry does not have just one."""
-
-
-class PoolFigures:
-    """What a pool has done since it started.
-
-    Attributes:
-        photos: by status and fault.
-        batches: by how many photos they had.
-        deaths: processes that ended with photos in hand.
-        decode_s: seconds of decoding, of all processes.
-        inference_s: seconds of running the network.
-    """
-
-    def __init__(self) -> None:
-        self.photos: Counter[tuple[str, str]] = Counter()
-        self.batches: Counter[int] = Counter()
-        self.deaths = 0
-        self.decode_s = 0.0
-        self.inference_s = 0.0
-
-    def note(self, answers: Sequence[dict[str, Any]]) -> float:
-        """A batch is done; the seconds that it took."""
-        decode_s: float = sum(answer["decode_ms"] for answer in answers) / 1000
-        inference_s: float = sum(answer.get("inference_ms", 0.0) for answer in answers) / 1000
-        self.batches[len(answers)] += 1
-        self.photos.update(map(_outcome, answers))
-        self.decode_s += decode_s
-        self.inference_s += inference_s
-        return decode_s + inference_s
-
-    def note_lost(self, fault: ImageFault) -> None:
-        """A photo has ended its process twice, or has not come."""
-        self.photos[Status.FAILED, fault] += 1
-
-
-def _outcome(answer: dict[str, Any]) -> tuple[str, str]:
-    if "fault" in answer:
-        return Status.FAILED, answer["fault"]
-    return (Status.REVIEW if answer.get("reason") else Status.LABELED), ""
-
-
-class _Request:
-    """The photos of one call, answered when the last of them is."""
-
-    def __init__(self, photos: int) -> None:
-        self.done: Future[list[Answer]] = asyncio.get_running_loop().create_future()
-        self._answers: list[Answer | None] = [None] * photos
-        self._left = photos
-
-    def answer(self, place: int, answer: Answer) -> None:
-        self._answers[place] = answer
-        self._left -= 1
-        if not self._left and not self.done.done():
-            self.done.set_result(cast("list[Answer]", self._answers))
-
-    def fail(self, error: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-
-
-@dataclass(eq=False)
-class _Waiting:
-    """A photo that waits for a process."""
-
-    photo: bytes
-    ask: dict[str, Any]
-    request: _Request
-    place: int
-    deaths: int = 0
-
-
-class _Queue:
-    """Photos that wait; it never grows beyond its limits."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._photos: deque[_Waiting] = deque()
-        self._bytes = 0
-        self.photo_s = 0.0
-        """Seconds that a photo takes of all processes together, of late."""
-
-    def __len__(self) -> int:
-        return len(self._photos)
-
-    def put(self, photos: list[_Waiting]) -> None:
-        """Let all of them wait, or none.
-
-        Raises:
-            Problem: 413 where they are more than ever fit, 429 while they do not fit.
-        """
-        size = sum(len(waiting.photo) for waiting in photos)
-        if len(photos) > self._limits.photos or size > self._limits.bytes:
-            raise Problem(413, f"Expected at most {self._limits.photos} photos at once, got {len(photos)}; send fewer.")
-        if len(self._photos) + len(photos) > self._limits.photos or self._bytes + size > self._limits.bytes:
-            seconds = max(1, min(60, math.ceil(len(self._photos) * self.photo_s)))
-            message = f"Too many photos wait ({len(self._photos)}); try again in {number_of(seconds, 'second')}."
-            raise Problem(429, message, {"retry-after": str(seconds)})
-        self._photos.extend(photos)
-        self._bytes += size
-
-    def give_back(self, photos: list[_Waiting]) -> None:
-        """Put photos whose process died in front of all others."""
-        self._photos.extendleft(reversed(photos))
-        self._bytes += sum(len(waiting.photo) for waiting in photos)
-
-    def take(self, most: int) -> list[_Waiting]:
-        """The next batch; a photo that was in hand at a death is alone in it."""
-        batch: list[_Waiting] = []
-        size = 0
-        while self._photos and len(batch) < most and not (batch and (size > _BATCH_BYTES or self._photos[0].deaths)):
-            waiting = self._photos.popleft()
-            self._bytes -= len(waiting.photo)
-            if waiting.request.done.done():  # given up meanwhile
-                continue
-            batch.append(waiting)
-            size += len(waiting.photo)
-            if waiting.deaths:
-                break
-        return batch
-
-    def fail_all(self, error: Exception) -> None:
-        """Answer all that wait with an error."""
-        while self._photos:
-            self._photos.popleft().request.fail(error)
-        self._bytes = 0
 
 
 class ClassifierPool:
@@ -249,7 +67,7 @@ class ClassifierPool:
         self._registry = registry
         self.limits = limits or Limits()
         self.processes = processes or usable_cores()
-        self._queue = _Queue(self.limits)
+        self._queue = PhotoQueue(self.limits)
         self._children: list[ClassifierProcess] = []
         self._tasks: set[Task[None]] = set()
         self._hands_out = False
@@ -307,8 +125,8 @@ class ClassifierPool:
         self.start()
         if self.trouble and not self.model:
             raise _no_model(self.trouble)
-        request, ask = _Request(len(photos)), {"top_k": top_k, "precision": precision, "threshold": threshold}
-        self._queue.put([_Waiting(photo, ask, request, place) for place, photo in enumerate(photos)])
+        request, ask = AskedPhotos(len(photos)), {"top_k": top_k, "precision": precision, "threshold": threshold}
+        self._queue.put([WaitingPhoto(photo, ask, request, place) for place, photo in enumerate(photos)])
         self._hand_out_soon()
         try:
             async with asyncio.timeout(self.limits.wait_s):
@@ -347,7 +165,7 @@ class ClassifierPool:
         idle = sum(not child.batches for child in self._children)
         return min(BATCH, math.ceil(waiting / idle))
 
-    async def _serve(self, child: ClassifierProcess, batch: list[_Waiting]) -> None:
+    async def _serve(self, child: ClassifierProcess, batch: list[WaitingPhoto]) -> None:
         try:
             answers = await child.ask([waiting.ask for waiting in batch], [waiting.photo for waiting in batch])
         except asyncio.CancelledError:
@@ -364,7 +182,7 @@ class ClassifierPool:
             child.end()
         self._hand_out_soon()
 
-    def _answer(self, model: str, batch: list[_Waiting], answers: list[dict[str, Any]]) -> None:
+    def _answer(self, model: str, batch: list[WaitingPhoto], answers: list[dict[str, Any]]) -> None:
         photo_s = self.figures.note(answers) / len(batch) / self.processes
         self._queue.photo_s += _SMOOTHING * (photo_s - self._queue.photo_s) if self._queue.photo_s else photo_s
         for waiting, said in zip(batch, answers, strict=True):
@@ -373,7 +191,7 @@ class ClassifierPool:
             else:
                 waiting.request.answer(waiting.place, _answer(model, said))
 
-    def _bury(self, child: ClassifierProcess, batch: list[_Waiting], status: int | None) -> None:
+    def _bury(self, child: ClassifierProcess, batch: list[WaitingPhoto], status: int | None) -> None:
         """Give the photos of a dead process to others, but for one that was alone in a batch, at its second death."""
         if status is None:  # it died at a batch before
             self._queue.give_back(batch)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from models.errors import ImageError, InputError
 from models.text import one_line
-from web.classify import Answer
+from web.classify_queue import Answer
 from web.photo_body import MAX_PHOTOS, Given
 from web.problems import API, BEARER, Problem, problems
 from web.state import State, WebState

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from models.bundle import Bundle, open_bundle, read_manifest
 from models.errors import HangtagError, ImageError
-from web.classify import ServedModel
+from web.classify_process import ServedModel
 from web.heat_map import GRID, PATCH
 from web.problems import Problem
 from web.state import State, WebState

@@ -22,7 +22,8 @@ from starlette.testclient import TestClient
 from models.classifier import load
 from models.preprocess import MAX_BYTES
 from web.app import create_app
-from web.classify import ClassifierPool, Limits
+from web.classify import ClassifierPool
+from web.classify_queue import Limits
 from web.photo_body import MAX_PHOTOS
 from web.routes.api import Classified
 from web.settings import WebSettings

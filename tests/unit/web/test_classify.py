@@ -14,7 +14,8 @@ from models.classifier import load
 from models.errors import ImageFault, InputError
 from models.registry.registry import open_registry
 from tests.until import until
-from web.classify import Answer, ClassifierPool, Limits
+from web.classify import ClassifierPool
+from web.classify_queue import Answer, Limits
 from web.problems import Problem
 
 PLUGINS = Path(__file__).parents[2] / "plugins"

@@ -19,7 +19,8 @@ from models.classifier import load
 from models.decision import Prediction
 from tests.until import until
 from web.app import create_app
-from web.classify import Answer, ClassifierPool
+from web.classify import ClassifierPool
+from web.classify_queue import Answer
 from web.heat_map import GRID, HeatMaps, patches
 from web.problems import Problem
 from web.settings import WebSettings
