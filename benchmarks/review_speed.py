@@ -29,7 +29,7 @@ from benchmarks.example_runs.chromium import chromium_binary
 from models.decision import ReviewReason
 from models.storage.storage import FolderStorage
 from web.jobs import JobIndex
-from worker.job import JobOptions, ModelPin
+from worker.job_spec import JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.results import RowResult, Status, part_bytes, part_key
 from worker.sources.catalogue import open_catalogue

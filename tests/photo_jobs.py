@@ -5,7 +5,8 @@ from contextlib import closing
 
 from models.errors import ImageError
 from models.storage.storage import FolderStorage
-from worker.job import Job, JobOptions, JobSpec, ModelPin
+from worker.job import Job
+from worker.job_spec import JobOptions, JobSpec, ModelPin
 from worker.photos.photo import Photo, Wanted
 from worker.photos.source import Photos, photos_of
 from worker.priority import Priority

@@ -12,7 +12,8 @@ from PIL import Image
 from models.decision import ReviewReason
 from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
-from worker.job import QUESTIONS, Job, JobOptions, ModelPin, Question
+from worker.job import QUESTIONS, Job
+from worker.job_spec import JobOptions, ModelPin, Question
 from worker.job_writer import create_job
 from worker.results import RowResult, Status, failed_row, part_bytes, part_key
 from worker.sources.catalogue import open_catalogue

@@ -32,7 +32,8 @@ from trainer.request import Arch, TableOptions, TrainRequest
 from trainer.sample import draw_catalogue
 from worker.console import label_with_progress
 from worker.finish import PAGE_FILE, RESULT_FILE, sheet_photo
-from worker.job import QUESTIONS, Job, JobOptions
+from worker.job import QUESTIONS, Job
+from worker.job_spec import JobOptions
 from worker.jobs import Jobs
 from worker.label import earlier_job
 from worker.receipt import SampleRow

@@ -12,7 +12,8 @@ from web.catalogues import Places, Uploads
 from web.jobs import JobIndex, WebJob
 from web.local_queue import LocalQueue, is_at_work, label_command
 from web.settings import WebSettings
-from worker.job import CANCELLED, RETRYABLE, JobOptions, begin_retry
+from worker.job import CANCELLED, RETRYABLE, begin_retry
+from worker.job_spec import JobOptions
 from worker.model import check_promise
 from worker.priority import Priority
 from worker.queue.console import remarks

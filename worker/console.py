@@ -15,7 +15,8 @@ from models.errors import ImageFault, JobError, StoppedError
 from models.storage.storage import FolderStorage
 from models.terminal import Console, RateColumn, rate_text
 from models.text import number_of
-from worker.job import RETRYABLE, Job, ModelPin, open_job
+from worker.job import RETRYABLE, Job, open_job
+from worker.job_spec import ModelPin
 from worker.label import job_folder, label
 from worker.labelling.process_pool import ProcessPool
 from worker.model import rule_words

@@ -19,7 +19,8 @@ from models.errors import InputError, JobError
 from models.manifest import AUTO
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.storage.storage import Storage
-from worker.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobOptions, JobSpec, ModelPin, Question, rows_key
+from worker.job import JOB_FILE, Job, rows_key
+from worker.job_spec import CHUNKS_PER_FILE, JobOptions, JobSpec, ModelPin, Question
 from worker.places import ELSEWHERE, is_url
 from worker.priority import Priority
 from worker.sources.catalogue import Catalogue

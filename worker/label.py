@@ -15,7 +15,8 @@ from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
 from worker.earlier.previous import carry_over, check_done, terms_of
 from worker.finish import RESULT_FILE, end_job
-from worker.job import Job, ModelPin, begin_retry, open_job
+from worker.job import Job, begin_retry, open_job
+from worker.job_spec import ModelPin
 from worker.job_writer import create_job, differences
 from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool

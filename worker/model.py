@@ -16,7 +16,8 @@ from models.manifest import AUTO, FLOAT32
 from models.reference import ModelReference, resolve_model, version_of
 from models.reference_answers import ReferenceAnswers, read_reference
 from models.storage.storage import Storage
-from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin, Question, question_storage
+from worker.job import Job, question_storage
+from worker.job_spec import USUAL_OPTIONS, JobOptions, ModelPin, Question
 from worker.receipt import ModelName
 
 __all__ = [

@@ -10,7 +10,8 @@ from models.decision import ReviewReason, precision_text
 from models.errors import JobError
 from models.reference_answers import BINS, ReferenceAnswers
 from models.text import number_of
-from worker.job import Job, ModelPin
+from worker.job import Job
+from worker.job_spec import ModelPin
 from worker.results import NO_PHOTO_WORK, PhotoWork, Status
 
 __all__ = [

@@ -12,7 +12,8 @@ from models.errors import HangtagError, ImageFault
 from pages.render import render
 from pages.text import share
 from pages.tiles import LabelledPhoto, PagePhoto, data_uri, failed_last
-from worker.job import Job, ModelPin
+from worker.job import Job
+from worker.job_spec import ModelPin
 from worker.labelling.process_pool import ProcessPool
 from worker.photos.photo import Wanted
 from worker.photos.source import photos_of

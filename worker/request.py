@@ -9,7 +9,7 @@ from typing import Final
 from models.errors import InputError
 from models.manifest import AUTO
 from models.reference import DEFAULT_REGISTRY
-from worker.job import QUESTION_NAME, JobOptions
+from worker.job_spec import QUESTION_NAME, JobOptions
 from worker.merging.output import writable
 from worker.merging.review_list import check_review_columns
 from worker.priority import Priority

@@ -16,7 +16,8 @@ from models.manifest import AUTO
 from models.storage.storage import Storage, open_storage
 from tests.label_chunk import run_chunk
 from tests.until import until
-from worker.job import USUAL_OPTIONS, Job, JobOptions, open_job
+from worker.job import Job, open_job
+from worker.job_spec import USUAL_OPTIONS, JobOptions
 from worker.job_writer import create_job
 from worker.model import verified_pin
 from worker.owner import Owner

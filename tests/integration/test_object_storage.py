@@ -19,7 +19,8 @@ from trainer.corrections.store import CorrectionStore
 from trainer.corrections.verdicts import record_audit
 from trainer.corrections.votes import Vote
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job
-from worker.job import Job, JobOptions
+from worker.job import Job
+from worker.job_spec import JobOptions
 from worker.job_writer import create_job
 from worker.model import verified_pin
 from worker.receipt import GROUPS_FILE, REVIEW_FILE, finished_receipt, read_audit

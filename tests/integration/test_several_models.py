@@ -13,7 +13,8 @@ from models.storage.object_storage import ObjectStorage
 from models.storage.storage import FolderStorage, Storage
 from tests.until import until
 from worker.finish import RESULT_FILE, finish_job
-from worker.job import Job, JobOptions, open_job, question_storage
+from worker.job import Job, open_job, question_storage
+from worker.job_spec import JobOptions
 from worker.receipt import GROUPS_FILE, QuestionsReceipt, job_receipt
 from worker.results import RESULT_SCHEMA, Status
 from worker.sources.catalogue import open_catalogue

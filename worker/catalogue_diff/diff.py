@@ -20,7 +20,8 @@ from models.manifest import AUTO
 from models.storage.storage import open_storage
 from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel, counted
 from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, bring_job_here, draw_job_sample, draw_sample
-from worker.job import Job, JobOptions, ModelPin, open_job
+from worker.job import Job, open_job
+from worker.job_spec import JobOptions, ModelPin
 from worker.label import label
 from worker.model import verified_pin
 from worker.places import is_url

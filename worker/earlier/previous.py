@@ -13,7 +13,8 @@ from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.storage.storage import Storage
 from worker.earlier.result_table import LabelledRow, ResultTable, put_results
 from worker.events import log_event
-from worker.job import Job, JobOptions, ModelPin
+from worker.job import Job
+from worker.job_spec import JobOptions, ModelPin
 from worker.photos.cells import Cells
 from worker.results import results_of
 from worker.scratch import temporary_folder

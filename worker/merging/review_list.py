@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from models.errors import InputError
 from models.whole_file import sync_file
-from worker.job import Job, JobOptions, images_of
+from worker.job import Job, images_of
+from worker.job_spec import JobOptions
 from worker.merging.cells import CsvRows, inert, short, text_cells
 from worker.merging.output import UNWRITABLE, holds_bytes
 from worker.photos.cells import Cells

@@ -22,7 +22,8 @@ from prometheus_client.registry import Collector
 from models.errors import HangtagError, InputError
 from models.storage.storage import open_storage
 from worker.events import log_event
-from worker.job import Job, ModelPin
+from worker.job import Job
+from worker.job_spec import ModelPin
 from worker.jobs import Jobs
 from worker.queue.messages import QUEUES
 from worker.queue.metrics import CHUNK_BOUNDS_S, CHUNK_SECONDS, CHUNK_SECONDS_SUM, COUNTERS, Metrics

@@ -20,7 +20,8 @@ from models.process import python_command, python_environment
 from models.storage.storage import open_storage
 from worker.earlier.results import EarlierResults, open_earlier_results
 from worker.events import log_event
-from worker.job import USUAL_OPTIONS, Job, JobOptions, ModelPin
+from worker.job import Job
+from worker.job_spec import USUAL_OPTIONS, JobOptions, ModelPin
 from worker.jobs import BundleStore, Jobs
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forget_attempts
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks

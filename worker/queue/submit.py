@@ -16,7 +16,8 @@ from models.reference import resolve_model
 from models.storage.storage import Storage
 from models.text import number_of
 from worker.earlier.previous import carry_over, check_done, terms_of
-from worker.job import Job, JobOptions, question_storage
+from worker.job import Job, question_storage
+from worker.job_spec import JobOptions
 from worker.job_writer import create_job, differences
 from worker.jobs import Jobs, check_name
 from worker.model import JobModel, fallback_pin, moved_words, note_models, questions_of, verified_pin

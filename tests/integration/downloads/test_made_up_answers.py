@@ -13,7 +13,8 @@ from models.storage.storage import FolderStorage
 from tests.integration.made_up_answers import made_up_answers
 from tests.integration.s3_server import lead_to
 from tests.label_chunk import PaperModel
-from worker.job import Job, JobOptions, ModelPin
+from worker.job import Job
+from worker.job_spec import JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Asked, Labeller, run_chunks

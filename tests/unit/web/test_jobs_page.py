@@ -28,7 +28,7 @@ from web.broadcast import Broadcast
 from web.catalogues import ENCODINGS
 from web.routes.jobs_page import _rows, job_events
 from web.settings import WebSettings
-from worker.job import JobOptions
+from worker.job_spec import JobOptions
 from worker.label import label
 from worker.receipt import finished_receipt
 from worker.request import LabelRequest

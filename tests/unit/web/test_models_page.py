@@ -391,7 +391,7 @@ def finished_job(folder: Path, bundle: Path) -> Path:
     """Six photos and a row without one, labelled."""
     from PIL import Image
 
-    from worker.job import JobOptions
+    from worker.job_spec import JobOptions
     from worker.label import label
     from worker.request import LabelRequest
 

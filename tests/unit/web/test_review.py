@@ -17,7 +17,8 @@ from web.photos import CatalogueRows
 from web.review.desk import Answer, AnswerKind, Reviews
 from web.review.questions import Questions, load_questions
 from web.review.queue import LEASE_S, Order, ReviewQueue, Wish
-from worker.job import Job, JobOptions, open_job
+from worker.job import Job, open_job
+from worker.job_spec import JobOptions
 from worker.results import Status
 
 USUAL = Wish()

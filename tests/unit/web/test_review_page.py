@@ -19,7 +19,8 @@ from web.app import create_app
 from web.jobs import JobIndex
 from web.settings import WebSettings
 from worker.finish import finish_job
-from worker.job import ModelPin, open_job
+from worker.job import open_job
+from worker.job_spec import ModelPin
 from worker.results import Status
 
 ADDRESS = "http://127.0.0.1:8800"

@@ -13,7 +13,7 @@ from web.jobs import JobIndex, NoSuchJobError
 from web.local_queue import LocalQueue
 from web.run_jobs import JobRunner, WantedJob
 from web.settings import WebSettings
-from worker.job import JobOptions
+from worker.job_spec import JobOptions
 from worker.label import label
 from worker.receipt import finished_receipt
 from worker.request import LabelRequest

@@ -23,7 +23,8 @@ from web.jobs import JobIndex
 from web.local_queue import label_command
 from web.settings import WebSettings
 from worker.finish import RESULT_FILE, finish_job
-from worker.job import JobOptions, ModelPin, Question, open_job
+from worker.job import open_job
+from worker.job_spec import JobOptions, ModelPin, Question
 from worker.job_writer import create_job
 from worker.label import job_folder, label
 from worker.receipt import OF_QUESTIONS, job_receipt

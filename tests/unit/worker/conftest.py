@@ -12,7 +12,8 @@ from PIL import Image, ImageFile
 from models.errors import ImageError, ImageFault
 from models.manifest import AUTO
 from models.storage.storage import FolderStorage
-from worker.job import Job, JobOptions, ModelPin
+from worker.job import Job
+from worker.job_spec import JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.jobs import Jobs
 from worker.model import verified_pin

@@ -13,7 +13,7 @@ from tests.review_jobs import PIN
 from tests.unit.worker.answers import MODEL, failed, sure, unsure
 from worker.console import print_receipt, say_rule, unfound_words
 from worker.finish import finish_job
-from worker.job import JobOptions
+from worker.job_spec import JobOptions
 from worker.job_writer import create_job
 from worker.model import verified_pin
 from worker.results import RowResult, failed_row, part_bytes, part_key

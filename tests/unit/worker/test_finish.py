@@ -15,7 +15,8 @@ from pages.tiles import PagePhoto
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.finish import PAGE_FILE, RESULT_FILE, finish_job, sheet_photo
-from worker.job import CANCELLED, Job, JobOptions, begin_retry, commit_retry
+from worker.job import CANCELLED, Job, begin_retry, commit_retry
+from worker.job_spec import JobOptions
 from worker.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE, GroupCounts, SampleRow, finished_receipt
 from worker.results import Status, part_bytes, part_key
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
-from worker.job import Choice, Job, JobOptions, JobSpec, ModelPin, Question, open_job
+from worker.job import Job, open_job
+from worker.job_spec import Choice, JobOptions, JobSpec, ModelPin, Question
 from worker.job_writer import create_job, differences
 from worker.priority import Priority
 from worker.sources.catalogue import open_catalogue

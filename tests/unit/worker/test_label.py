@@ -13,7 +13,8 @@ from tests.variants import falsify
 from worker.earlier.local_cache import cache_folder
 from worker.earlier.results import open_earlier_results
 from worker.finish import RESULT_FILE
-from worker.job import Job, JobOptions, open_job
+from worker.job import Job, open_job
+from worker.job_spec import JobOptions
 from worker.label import earlier_job, job_folder, label
 from worker.receipt import Receipt
 from worker.request import LabelRequest

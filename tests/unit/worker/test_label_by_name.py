@@ -10,7 +10,7 @@ from models.classifier import load
 from models.errors import JobError
 from models.registry.registry import Registry
 from tests.paper_bundle import shop_registry
-from worker.job import JobOptions
+from worker.job_spec import JobOptions
 from worker.label import job_folder, label
 from worker.receipt import Receipt
 from worker.request import LabelRequest

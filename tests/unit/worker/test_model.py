@@ -11,7 +11,8 @@ from models.manifest import AUTO
 from models.reference import ModelReference
 from models.storage.storage import FolderStorage
 from tests.variants import falsify
-from worker.job import Job, JobOptions, ModelPin
+from worker.job import Job
+from worker.job_spec import JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.model import JobModel, fallback_pin, load_job_model, load_pinned, note_models, read_note, verified_pin
 from worker.sources.catalogue import open_catalogue

@@ -14,7 +14,7 @@ from pages.tiles import LabelledPhoto, PagePhoto
 from tests.html_page import NASTY, Page, check_harmless
 from tests.photo_jobs import photo_job
 from worker.finish import PAGE_FILE, finish_job
-from worker.job import ModelPin
+from worker.job_spec import ModelPin
 from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.products.vote import Product, Verdict

@@ -24,7 +24,8 @@ from trainer.corrections.verdicts import audit_figures, read_verdicts, record_au
 from trainer.corrections.votes import Vote
 from worker.audit import audit_sample
 from worker.finish import finish_job
-from worker.job import Job, JobOptions, open_job
+from worker.job import Job, open_job
+from worker.job_spec import JobOptions
 from worker.merging.merge import merge_job
 from worker.merging.output import open_writer
 from worker.receipt import finished_receipt

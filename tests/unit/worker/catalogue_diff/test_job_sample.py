@@ -11,7 +11,8 @@ from models.errors import JobError
 from models.storage.storage import FolderStorage
 from tests.review_jobs import PIN, photo_bytes
 from worker.catalogue_diff.sample import bring_job_here, draw_job_sample
-from worker.job import Job, JobOptions
+from worker.job import Job
+from worker.job_spec import JobOptions
 from worker.job_writer import create_job
 from worker.sources.catalogue import open_catalogue
 

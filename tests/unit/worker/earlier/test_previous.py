@@ -12,7 +12,8 @@ from models.storage.storage import FolderStorage
 from worker.earlier.previous import PREVIOUS_FILE, carry_over, terms_of
 from worker.earlier.result_table import EarlierResult, LabelledRow
 from worker.earlier.results import forget_local_cache, open_earlier_results
-from worker.job import Job, JobOptions, ModelPin
+from worker.job import Job
+from worker.job_spec import JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.jobs import Jobs
 from worker.results import Status, part_bytes, part_key

@@ -8,7 +8,8 @@ from models.classifier import load
 from models.errors import ImageFault
 from models.storage.storage import FolderStorage
 from tests.label_chunk import PaperModel, run_chunk
-from worker.job import JobOptions, ModelPin, commit_retry
+from worker.job import commit_retry
+from worker.job_spec import JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.labelling.chunk import attempt_on, earlier_attempts, forget_attempts
 from worker.labelling.labeller import Guard

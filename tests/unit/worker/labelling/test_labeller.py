@@ -22,7 +22,8 @@ from models.preprocess import Pixels
 from models.storage.storage import FolderStorage
 from worker.earlier.result_table import EarlierResult, LabelledRow
 from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
-from worker.job import Job, JobOptions
+from worker.job import Job
+from worker.job_spec import JobOptions
 from worker.job_writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks

@@ -17,7 +17,8 @@ from models.storage.storage import FolderStorage
 from tests.unit.worker.labelling.test_labeller import Chunks, Memory, Post, result_of
 from worker.earlier.result_table import EarlierResult
 from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
-from worker.job import Job, JobOptions, ModelPin, Question, commit_retry
+from worker.job import Job, commit_retry
+from worker.job_spec import JobOptions, ModelPin, Question
 from worker.job_writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Asked, Labeller, run_chunks

@@ -13,7 +13,7 @@ from models.errors import JobError
 from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.job import JobOptions, ModelPin, Question
+from worker.job_spec import JobOptions, ModelPin, Question
 from worker.job_writer import create_job
 from worker.merging.merge import merge_job, merge_parts
 from worker.merging.output import OUTPUT_SUFFIXES, open_writer

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from models.decision import ReviewReason
 from models.errors import InputError
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.job import Job, JobOptions
+from worker.job import Job
+from worker.job_spec import JobOptions
 from worker.merging.merge import read_chunks
 from worker.merging.review_list import ReviewList, check_review_columns
 from worker.scratch import scratch_database

@@ -16,7 +16,8 @@ from models.errors import ImageFault, InputError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import take_all
 from tests.unit.worker.answers import sure
-from worker.job import Job, JobOptions, ModelPin
+from worker.job import Job
+from worker.job_spec import JobOptions, ModelPin
 from worker.job_writer import create_job
 from worker.merging.merge import merge_parts
 from worker.merging.output import writable

@@ -7,7 +7,7 @@ import pytest
 
 from models.errors import ImageError, ImageFault, InputError
 from tests.photo_jobs import outcome_of
-from worker.job import JobOptions
+from worker.job_spec import JobOptions
 from worker.label import label
 from worker.photos.address import Addresses, check_allow_hosts, is_public
 from worker.photos.cells import parse_url

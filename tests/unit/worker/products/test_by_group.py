@@ -7,7 +7,7 @@ import pytest
 
 from models.errors import InputError
 from tests.unit.worker.answers import MODEL, failed, sure, unsure
-from worker.job import JobOptions
+from worker.job_spec import JobOptions
 from worker.merging.merge import merge_job
 from worker.products.by_group import check_group_column, product_names
 from worker.receipt import GROUPS_FILE, GroupCounts

@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 from models.errors import ImageFault, InputError
 from tests.until import until
 from worker.finish import finish_job
-from worker.job import CANCELLED, ModelPin
+from worker.job import CANCELLED
+from worker.job_spec import ModelPin
 from worker.jobs import Jobs
 from worker.priority import Priority
 from worker.queue.exposition import JobFigures, MetricsServer, Overview, OverviewReader, check_port, worker_metrics

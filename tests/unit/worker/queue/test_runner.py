@@ -14,7 +14,8 @@ from models.classifier import Classifier, load
 from models.errors import DisagreementError, JobError
 from models.manifest import AUTO
 from worker.finish import RESULT_FILE
-from worker.job import CANCELLED, USUAL_OPTIONS, Job, JobOptions, ModelPin
+from worker.job import CANCELLED, Job
+from worker.job_spec import USUAL_OPTIONS, JobOptions, ModelPin
 from worker.jobs import Jobs
 from worker.labelling.chunk import MAX_STRIKES
 from worker.owner import Owner

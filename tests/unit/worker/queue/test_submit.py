@@ -14,7 +14,7 @@ from models.errors import HangtagError, InputError, JobError
 from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
 from tests.variants import falsify
 from worker.earlier.previous import PREVIOUS_FILE, open_previous
-from worker.job import JobOptions
+from worker.job_spec import JobOptions
 from worker.job_writer import create_job
 from worker.jobs import Jobs, check_name
 from worker.priority import Priority
