@@ -15,8 +15,7 @@ import tempfile
 from pathlib import Path
 
 from example_runs.page import build, open_page
-from example_runs.programs import install, node_says, python_says
-from example_runs.said import Said, hangtag_says
+from example_runs.programs import Said, hangtag_says, install, node_says, python_says
 from material import photo_list
 
 from models.classifier import load

@@ -10,8 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from .chromium import Tab, open_chromium
-from .programs import run_program
-from .said import Said
+from .programs import Said, run_program
 
 CARDS = """JSON.stringify([...document.querySelectorAll(".card")].map((card) => ({
     file: card.querySelector(".file").textContent, text: card.innerText, state: card.dataset.state,

@@ -15,8 +15,7 @@ from PIL import Image, ImageCms
 
 from benchmarks.example_runs.chromium import chromium_binary
 from benchmarks.example_runs.page import Page, build, open_page
-from benchmarks.example_runs.programs import install, node_says, python_says, run_program
-from benchmarks.example_runs.said import Said, hangtag_says
+from benchmarks.example_runs.programs import Said, hangtag_says, install, node_says, python_says, run_program
 from models.classifier import load
 from models.decision import Prediction, Rules, Scores, thresholds_for
 from models.edge import load_edge

@@ -16,9 +16,8 @@ from trainer.check.issues import Flags, Issue, PhotoIssues, Scores, judge
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import Guess, guess_from_accidents
 from trainer.data.dataset import NONE, Dataset, Exclusion, LabeledPhoto
-from trainer.data.file_faults import stray_fault
 from trainer.data.photo_cache import StatisticsStore
-from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos
+from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos, stray_fault
 
 __all__ = ["GRAVE", "UNUSABLE", "Advance", "Checkup", "Faulty", "ScannedPhotos", "check_up", "scan_photos"]
 

@@ -14,8 +14,7 @@ from PIL import Image, ImageChops, ImageFilter, ImageStat, UnidentifiedImageErro
 from models.errors import ImageError, ImageFault
 from models.file_kinds import ENDS_EARLY
 from models.preprocess import Pixels, opened, orientation_of, whole_rgb
-from trainer.data.file_faults import unsupported_fault
-from trainer.data.photo_files import FaultKind, PhotoFault
+from trainer.data.photo_files import FaultKind, PhotoFault, unsupported_fault
 
 __all__ = ["COPY_SIDE", "ImageStatistics", "fault_of", "measure_photo"]
 

@@ -3,8 +3,7 @@ import os
 import pytest
 from PIL import Image
 
-from trainer.data.file_faults import stray_fault, unsupported_fault
-from trainer.data.photo_files import FaultKind, PhotoFault
+from trainer.data.photo_files import FaultKind, PhotoFault, stray_fault, unsupported_fault
 
 SAVE = "save it as JPEG, PNG or WebP."
 PAGE = "It is a web page; fetch the photo itself."
