@@ -17,7 +17,7 @@ from worker.job_spec import JobOptions
 from worker.model import check_promise
 from worker.priority import Priority
 from worker.queue.console import remarks
-from worker.queue.control import Control, QueueStatus, look_around, open_control
+from worker.queue.control import Control, look_around, open_control
 from worker.queue.settings import read_settings
 from worker.queue.submit import new_name, submit
 from worker.receipt import job_receipt
@@ -164,13 +164,6 @@ class JobRunner:
         if is_at_work(found.job):
             return []
         return ["Nothing labels this job at the moment. Resume it: what is done is kept."]
-
-    def situation(self, found: WebJob) -> QueueStatus | None:
-        """The workers that may label a queued job, and what keeps them from it; none of a job of this machine."""
-        if not self._by_workers(found):
-            return None
-        with self._control() as control:
-            return look_around(found.whole.id, control.state)
 
     def close(self) -> None:
         """Stop what runs on this machine, and remove what was sent."""

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -155,18 +156,7 @@ class _JobReader:
             self._count()
             if progress.state is JobState.WAITING and runner.local.is_running(self.found.whole.id):
                 progress = JobProgress(**{**vars(progress), "state": JobState.RUNNING})
-            return JobView(self.found, progress, self._copy(), questions=questions)
-
-    def _copy(self) -> JobCounts:
-        mine = self._counts
-        return JobCounts(
-            mine.rows,
-            mine.by_status.copy(),
-            mine.by_label.copy(),
-            mine.errors.copy(),
-            {kind: list(some) for kind, some in mine.examples.items()},
-            mine.machines.copy(),
-        )
+            return JobView(self.found, progress, deepcopy(self._counts), questions=questions)
 
     def _count(self) -> None:
         """Count the parts that are new, as many as a second allows; the others have their turn next time."""

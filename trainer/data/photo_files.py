@@ -1,4 +1,4 @@
-"""Photos' files: the SHA-256 that each is known by, whatever it is called, and the faults of files that are no photos."""
+"""Photos' files: the SHA-256 that each is known by whatever its name, and the faults of those that are no photo."""
 
 import hashlib
 import io

@@ -151,7 +151,7 @@ def _gathered(job: Job, folders: Sequence[Path], files: ExitStack) -> Sequence[P
     held: list[tuple[list[pa.Table], pa.Table]] = []
     count = 0
     votes = [*_VOTES, *(["label_level"] if any(trees) else [])]
-    for chunk, (parts, rows) in enumerate(_read_all(job, votes, [column]), start=1):
+    for chunk, (parts, rows) in enumerate(read_chunks(job, votes, [column]), start=1):
         held.append((parts, rows))
         count += len(rows)
         if count >= BATCH_ROWS or chunk == job.spec.chunks:
@@ -200,7 +200,7 @@ def merge_parts(
     harmless = frozenset(schema.names if options.excel_safe else schema.names[-len(added) :])
 
     def joined() -> Iterator[pa.Table]:
-        for parts, rows in _read_all(job):
+        for parts, rows in read_chunks(job):
             taken = [take(part, rows) for take, part in zip(takes, parts, strict=True)] if takes else parts
             count(taken, rows)
             columns = [
@@ -258,19 +258,12 @@ def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 def read_chunks(
     job: Job, results: list[str] | None = None, columns: list[str] | None = None
-) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """The results of each chunk, of one model or question, and its catalogue rows, in order.
+) -> Iterator[tuple[list[pa.Table], pa.Table]]:
+    """The results of each chunk, a table for each of the job's questions, and its catalogue rows; in order.
 
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
-    for (part,), rows in _read_all(job, results, columns):
-        yield part, rows
-
-
-def _read_all(
-    job: Job, results: list[str] | None = None, columns: list[str] | None = None
-) -> Iterator[tuple[list[pa.Table], pa.Table]]:
     keys = job.part_keys()
     for chunk in range(job.spec.chunks):
         if chunk not in keys:

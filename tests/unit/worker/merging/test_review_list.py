@@ -33,7 +33,7 @@ row,correct_label,label,confidence,reason,top_k,thumbnail,image,sku,sha256,model
 def written(job: Job, folder: Path) -> str:
     with scratch_database(folder) as database:
         review = ReviewList(database, job)
-        for part, rows in read_chunks(job):
+        for (part,), rows in read_chunks(job):
             review.add(part, rows)
         review.write(folder / "review.csv")
     return (folder / "review.csv").read_text(encoding="utf-8")
