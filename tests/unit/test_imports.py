@@ -1,6 +1,9 @@
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +63,22 @@ def test_only_workers_load_celery() -> None:
 
 def test_these_packages_would_be_found() -> None:
     assert loaded(["worker.celery"], QUEUE_PACKAGES) == list(QUEUE_PACKAGES)
+
+
+def test_the_page_needs_no_package_that_its_extra_lacks() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+
+    def names(requirements: list[str]) -> set[str]:
+        found = {match[0].lower() for one in requirements if (match := re.match(r"[\w.-]+(\[\w+\])?", one))}
+        inner = {name.partition("[")[2].rstrip("]") for name in found if name.startswith("hangtag[")}
+        return {name.partition("[")[0] for name in found}.union(*(names(extras[extra]) for extra in inner))
+
+    asked = [one for extra, some in extras.items() if extra != "dev" for one in some]
+    others = names(asked) - names(project["dependencies"] + extras["web"])
+    tops = [top for top, of in packages_distributions().items() if {name.lower() for name in of} & others]
+    assert {"tensorflow", "s3fs"} <= {*tops}
+    assert loaded(modules_of("web"), tuple(tops)) == []
 
 
 def test_a_queue_is_imported_without_side_effects(tmp_path: Path) -> None:

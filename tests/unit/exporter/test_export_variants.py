@@ -178,7 +178,8 @@ def test_float32_ships_alone_where_there_is_too_little_to_quantize_with(small_ru
     from exporter.export import export_run
 
     run = shutil.copytree(small_run, tmp_path / "run")
-    np.savez(run / "export" / "train_sample.npz", pixels=np.zeros((3, 32, 32, 3), np.uint8), labels=np.zeros(3, int))
+    pixels, zeros = np.zeros((3, 32, 32, 3), np.uint8), np.zeros(3, int)
+    np.savez(run / "export" / "train_sample.npz", pixels=pixels, labels=zeros, groups=zeros)
     result = export_run(run, tmp_path / "bundle", ExportOptions(int8=True))
     (refusal,) = result.proof.refusals
     assert refusal.reason == "it takes 16 training photos to quantize with, and the run keeps 3"

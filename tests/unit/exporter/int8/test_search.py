@@ -18,7 +18,7 @@ def keep(trained, to_logits, training, says, tmp_path_factory):
 
     def keeping(count):
         file = tmp_path_factory.mktemp("sample") / "train_sample.npz"
-        np.savez(file, pixels=training[:count], labels=np.zeros(count, int))
+        np.savez(file, pixels=training[:count], labels=np.zeros(count, int), groups=np.arange(count))
         run = replace(trained, sample=file)
         photos = run.compared_pixels()
         return Float32(to_logits, photos, says(to_logits, photos), run, "20261121T000000Z")
