@@ -17,11 +17,13 @@ def export_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that hangtag train left.")],
     out: Annotated[Path | None, typer.Option(help="The bundle to make. Default: bundles/<name of the run>.")] = None,
     int8: Annotated[
-        bool, typer.Option(help="Also make a model in 8-bit integers, if it loses next to nothing and is quicker.")
+        bool, typer.Option(help="Also make a model in 8-bit integers, if it loses almost no accuracy and is faster.")
     ] = True,
     edge: Annotated[
         bool,
-        typer.Option("--edge", help="Also make graphs that take one photo of any size, for phones, browsers, tills."),
+        typer.Option(
+            "--edge", help="Also make graphs that take one photo of any size, for phones, browsers and tills."
+        ),
     ] = False,
     ort: Annotated[
         bool, typer.Option("--ort", help="Also convert the models (not float16) for ONNX Runtime Mobile.")
@@ -31,31 +33,34 @@ def export_command(
     ] = False,
     vnni: Annotated[
         bool,
-        typer.Option("--vnni", help="int8 weights of 8 bits, not 7; right only on processors with VNNI or the like."),
+        typer.Option("--vnni", help="int8 weights of 8 bits, not 7; correct only on processors with VNNI or similar."),
     ] = False,
     atol: Annotated[
-        float, typer.Option(min=0.0, max=0.01, help="The largest difference from Keras's probabilities that passes.")
+        float,
+        typer.Option(min=0.0, max=0.01, help="The largest difference from Keras's probabilities that is allowed."),
     ] = 1e-4,
     max_drop: Annotated[
         float,
         typer.Option(
-            min=0.0, max=100.0, help="Points of accuracy that int8 and float16 may lose, edge graphs beyond chance."
+            min=0.0,
+            max=100.0,
+            help="Points of accuracy that int8 and float16 may lose; edge graphs may lose as much beyond chance.",
         ),
     ] = 0.5,
     default_variant: Annotated[
         str,
         typer.Option(
             metavar="auto|float32|int8|float16",
-            help="Which of the models is used where nobody names one. auto: of those that are as good as float32, the "
-            "quickest from file to label, as measured here.",
+            help="Which of the models is used if nobody names one. auto: of those that are as good as float32, the "
+            "fastest from file to label, as measured here.",
         ),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON instead of tables.")] = False,
 ) -> Path:
-    """Convert a run to ONNX and prove that it says what Keras said; nothing is published otherwise.
+    """Convert a run to ONNX and prove that it agrees with Keras; otherwise nothing is published.
 
-    Exit status 1 when ONNX Runtime and Keras disagree; the figures are shown all the same. An int8 model that costs
-    too much accuracy, or is no quicker here, is left out with the reason.
+    Exit status 1 if ONNX Runtime and Keras disagree; the figures are shown all the same. An int8 model that loses too
+    much accuracy, or is not faster here, is left out with the reason.
 
     Examples:
 
@@ -67,11 +72,11 @@ def export_command(
 
         hangtag export runs/train/shop --edge --ort --out bundles/shop-v2
 
-      int8 may cost a point, not half a one:
+      int8 may lose a point of accuracy, not half a point:
 
         hangtag export runs/train/shop --max-drop 1
 
-      The same default whatever is measured, for exports that can be repeated:
+      The same default variant in every export, whatever is measured:
 
         hangtag export runs/train/shop --default-variant float32
     """

@@ -45,7 +45,7 @@ def classify_command(
 ) -> None:
     """Label a few photos.
 
-    Photos need no review under a promised precision, or at the --threshold that is asked for. Exit status 1 when a
+    A photo needs no review if it is sure enough for the promised precision, or for --threshold. Exit status 1 if a
     photo could not be read; the others are labelled all the same.
 
     Examples:
@@ -150,14 +150,14 @@ def verify_command(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON instead of a table.")] = False,
 ) -> None:
-    """Prove on this machine that a bundle is as it was exported.
+    """Prove on this machine that a bundle is the same as when it was exported.
 
-    Looks at the SHA-256 of every file, at labels.txt, at what each model says of itself, and runs the golden samples
-    through each. Of a lone file it looks at what it says of itself, and whether it answers. Everything that is wrong is
-    shown; exit status 5 if anything is. Needs no training package.
+    Checks the SHA-256 of every file, labels.txt and each model's metadata, and runs the golden samples through each
+    model. For a lone file, checks its metadata, and that it answers. Shows everything that is wrong; exit status 5 if
+    anything is. Needs no training package.
 
-    The manifest vouches for every other file, and nothing here for the manifest (its default variant and accuracies,
-    say): compare the SHA-256 that is printed last with that which the export printed.
+    The manifest proves every other file, but nothing here proves the manifest (such as its default variant and
+    accuracies): compare the SHA-256 that is printed last with the one that the export printed.
 
     Examples:
 
@@ -185,9 +185,9 @@ def benchmark_command(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Class folders of photos to judge the models by; without class folders only their agreement is "
-            "measured. At most 2,000 photos are looked at. Default: the bundle's golden photos, and its accuracies at "
-            "export.",
+            help="Class folders of photos to judge the models with; without class folders, only the agreement of the "
+            "models is measured. At most 2,000 photos are used. Default: the bundle's golden photos, and its "
+            "accuracies at export.",
         ),
     ] = None,
     plot: Annotated[

@@ -36,7 +36,7 @@ RegistryOption = Annotated[
     typer.Option(
         envvar="HANGTAG_REGISTRY",
         metavar="DIR",
-        help="The registry that names such as shop@champion are looked up in: a folder, or an s3:// URL.",
+        help="The registry where names such as shop@champion are looked up: a folder, or an s3:// URL.",
     ),
 ]
 

@@ -59,7 +59,7 @@ def check_command(
 ) -> Path:
     """Look at labelled photos before learning from them: faults, duplicates, leaks, shortcuts.
 
-    Leaves check.html to look at, check.csv (a row an image) and check.json. Nothing is moved unless asked.
+    Writes the page check.html, check.csv (a row for each image) and check.json. Moves nothing without --quarantine.
 
     Examples:
 
@@ -103,20 +103,20 @@ def train_command(
     given: TrainOptions,
     table: TableColumns,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run instead of starting one.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue this run instead of starting one.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as JSON instead of tables; the progress goes to stderr.")
     ] = False,
 ) -> Path:
     """Train a network on labelled photos, and learn how sure it may be.
 
-    Leaves a run with report.html to look at, README.md (a model card), and thresholds for a precision that you can ask
-    for. Ctrl-C leaves a usable run. Photos that cannot be learned from (unreadable, placeholders, one picture under
-    two labels) are set aside and listed in excluded.csv; duplicates stay in one split. See hangtag check.
+    Writes a run with the page report.html, README.md (a model card), and thresholds for each precision that you can ask
+    for. Ctrl-C leaves a usable run. Photos that cannot be learned from (unreadable, placeholders, one picture under two
+    labels) are set aside and listed in excluded.csv; duplicates stay in one split. See hangtag check.
 
     Examples:
 
-      A folder for each class, and the network that suits:
+      A folder for each class; Hangtag chooses the network:
 
         hangtag train photos/
 
@@ -124,23 +124,23 @@ def train_command(
 
         hangtag train photos/ --preset best
 
-      From nothing, and nothing is downloaded:
+      With random weights, without a download:
 
         hangtag train photos/ --arch cnn
 
-      To be done in a quarter of an hour:
+      To finish in a quarter of an hour:
 
         hangtag train products.csv --name shop --time-limit 15m
 
-      A small network that has learned from ImageNet, whose weights lie here:
+      A small network that has learned from ImageNet, with weights from a file:
 
         hangtag train photos/ --arch mobilenet --alpha 0.25 --weights w.h5
 
-      With new photos: those of May stay in their splits, rare classes count more:
+      With new photos: those of May stay in their splits, and rare classes count more:
 
         hangtag train photos/ --splits runs/train/may/splits.csv --balance weights
 
-      Few photos have labels, and the whole catalogue helps:
+      Few photos have labels, and the others help:
 
         hangtag train photos/ --unlabeled catalogue.csv
 
@@ -148,11 +148,11 @@ def train_command(
 
         hangtag train products.csv --image-column main_photo --label-column colour --where "category=dress"
 
-      Boots and sandals are shoes, and a photo of which only that is sure is labelled so:
+      With a tree of labels: a photo that may show boots or sandals is labelled shoes:
 
         hangtag train photos/ --taxonomy tree.csv
 
-      Go on with a training that was stopped:
+      Continue a training that was stopped:
 
         hangtag train --resume runs/train/shop
     """
@@ -194,7 +194,7 @@ def evaluate_command(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of a table.")] = False,
 ) -> object:
-    """Measure a model on labelled photos: on their test split where there is one, else on all of them.
+    """Measure a model on labelled photos: on their test split if there is one, else on all of them.
 
     Photos that a run has learned from are left out. A bundle does not know which those were: give it others.
 
@@ -220,7 +220,8 @@ def retrain_command(
         typer.Option(help="data: whenever there is something new. drift: only if a job of the champion drifted, too."),
     ] = When.DATA,
     force: Annotated[
-        bool, typer.Option("--force", help="Promote the challenger though the gate refuses it; --why must say why.")
+        bool,
+        typer.Option("--force", help="Promote the challenger even if the gate refuses it; --why must give the reason."),
     ] = False,
     why: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Why the gate is overruled, for the registry's history.")
@@ -230,20 +231,20 @@ def retrain_command(
     ] = False,
     mlflow: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="Log the cycle to this MLflow server, in place of the settings' own."),
+        typer.Option(metavar="URI", help="Log the cycle to this MLflow server instead of the one in the settings."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the outcome as JSON on stdout; the progress goes to stderr.")
     ] = False,
 ) -> None:
-    """Train a challenger on what is new, and make it the champion if it is no worse.
+    """Train a challenger with what is new, and make it the champion if it passes the gate.
 
-    Photos and corrections are collected, the splits extended (nothing moves), a challenger trained, exported and held
-    against the champion on the same test photos; a gate promotes or refuses it. Stopped or killed, the same command
-    goes on. The first model of a name is trained from nothing.
+    Collects photos and corrections, extends the splits (no photo moves), trains and exports a challenger, and compares
+    it with the champion on the same test photos; a gate promotes or refuses it. After a stop or a kill, the same
+    command continues. Without a champion, it trains the first model.
 
-    Statuses: 0 promoted, 3 refused, 4 nothing new, 6 another cycle of this model runs, 130 stopped; 1, 2 and 5 as
-    everywhere.
+    Statuses: 0 promoted, 3 refused, 4 nothing new, 6 another cycle of this model runs, 130 stopped; 1, 2 and 5 as for
+    all commands.
 
     Examples:
 
@@ -257,7 +258,7 @@ def retrain_command(
 
         hangtag retrain shop.toml --when drift
 
-      Though the gate refuses:
+      Even if the gate refuses it:
 
         hangtag retrain shop.toml --force --why "shoes matter more"
     """
@@ -286,11 +287,11 @@ def schedule_command(
     heartbeat: HeartbeatOption = None,
     log: LogOption = None,
 ) -> None:
-    """Let retrainings run by their schedule, until told to stop; hangtag worker --queue train does the work.
+    """Start retrainings by their schedule, until told to stop; hangtag worker --queue train runs them.
 
-    Any number of these may run: each slot is claimed by one of them, and its cycle runs once. A cycle that died is
-    started again. What was missed while none ran, runs once. Redis may lose everything. A config may be edited while it
-    runs.
+    Any number of schedulers may run: one of them claims each due time (slot), and its cycle runs once. A cycle that
+    died is started again. If no scheduler ran for a time, the latest missed cycle runs. Redis may lose everything. You
+    may edit a config while a scheduler runs.
 
     Examples:
 
@@ -320,7 +321,7 @@ def demo_command(
         bool, typer.Option("--queued", help="Label on two Celery workers, fed from a Redis started for it.")
     ] = False,
 ) -> None:
-    """The whole path on a drawn catalogue: photos, training, export, labels, and a picture to look at.
+    """Show the whole way on a drawn catalogue: photos, training, export, labels, and a picture of the result.
 
     Examples:
 

@@ -32,8 +32,8 @@ AUTO: Final = "auto"
 Choice = TypeVar("Choice", bound=StrEnum)
 
 DATA_HELP: Final = (
-    "Class folders; or train, val and test folders of class folders; or a CSV with image,label[,split][,group]: "
-    "rows of one group (a SKU, say) show one product; or a table (.csv, .tsv, .jsonl, .parquet) with other columns."
+    "Class folders; or train, val and test folders of class folders; or a CSV with image,label[,split][,group]: rows "
+    "of one group (such as a SKU) show one product; or a table (.csv, .tsv, .jsonl, .parquet) with other columns."
 )
 
 
@@ -60,7 +60,8 @@ class TableColumns:
         list[str] | None,
         typer.Option(
             metavar="COLUMN=VALUE",
-            help="Of a table: only rows whose cell is this. May be given again; rows meet all conditions.",
+            help="Of a table: only rows with this value in that column. May be given again; rows must meet all "
+            "conditions.",
         ),
     ] = None
     image_root: Annotated[
@@ -112,9 +113,10 @@ class TrainOptions:
             metavar="ARCH",
             parser=_auto_or(Arch),
             show_default=AUTO,
-            help="auto: the preset's pretrained network, if its weights are here or can be downloaded, else cnn. cnn: "
-            "our efficient network, from nothing. simple: the classic three blocks. These have learned from ImageNet "
-            f"and are fine-tuned: {', '.join(arch for arch in Arch if arch.is_transfer)}.",
+            help="auto: the preset's pretrained network, if its weights are here or can be downloaded, else cnn. "
+            "cnn: Hangtag's efficient network, with random weights. simple: the classic three blocks. The "
+            "others have learned from ImageNet and are fine-tuned: "
+            f"{', '.join(arch for arch in Arch if arch.is_transfer)}.",
         ),
     ] = None
     preset: Annotated[
@@ -128,9 +130,9 @@ class TrainOptions:
         str | None,
         typer.Option(
             metavar="imagenet|none|FILE",
-            help="The weights to begin with; with --arch auto, a file chooses the architecture that it is of, and "
-            "HANGTAG_WEIGHTS (a file or a folder) is looked at. Default: imagenet if the architecture has them, else "
-            "none (random).",
+            help="The weights to begin with. With --arch auto, a file also chooses its architecture, and "
+            "HANGTAG_WEIGHTS (a file or a folder) counts, too. Default: imagenet if the architecture has them, "
+            "else none (random).",
         ),
     ] = None
     alpha: Annotated[float | None, typer.Option(help="Width of a mobilenet, as a share of the usual width.")] = None
@@ -146,8 +148,8 @@ class TrainOptions:
             metavar="|".join((AUTO, *Fit)),
             parser=_auto_or(Fit),
             show_default=AUTO,
-            help="How a photo fills the square; pad pads with white. auto: stretch where nearly all photos have one "
-            "shape that is no square, else pad.",
+            help="How a photo fills the square; pad pads with white. auto: stretch if nearly all photos have the "
+            "same shape and that is not a square, else pad.",
         ),
     ] = None
     decode: Annotated[
@@ -160,7 +162,7 @@ class TrainOptions:
     time_limit: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Such as 10m or 1h30m: the schedule is planned to end in time, report included."
+            metavar="TIME", help="Such as 10m or 1h30m: the schedule is planned to end in time, with the report."
         ),
     ] = None
     batch: Annotated[
@@ -171,15 +173,15 @@ class TrainOptions:
         int | None,
         typer.Option(
             min=1,
-            help="Stop after this many epochs without a better one, once the rate has fallen. Default: a third of the "
-            "epochs, 10 at least.",
+            help="Stop after this many epochs without improvement, once the learning rate has fallen. Default: a "
+            "third of the epochs, at least 10.",
         ),
     ] = None
     balance: Annotated[
         Balance | None,
         typer.Option(
-            help="Rare classes: weights lets their photos count more, sample shows them more often. Default: none up "
-            "to a ratio of 3 between the largest and the smallest class, then weights."
+            help="Rare classes: weights makes their photos count more, sample shows them more often. Default: none "
+            "up to a ratio of 3 between the largest and the smallest class, then weights."
         ),
     ] = None
     folds: Annotated[
@@ -188,8 +190,8 @@ class TrainOptions:
             min=0,
             max=10,
             help="Train this many more networks, each without a part of the photos and for a third of the epochs: "
-            "thresholds then rest on all of them. Default, without --cv: 2 (a third more time) where validation has "
-            "fewer than 1,500 photos and there are 12 epochs or more, else 0.",
+            "thresholds then rest on all networks. Default without --cv: 2 (a third more time) if validation "
+            "has fewer than 1,500 photos and there are 12 epochs or more, else 0.",
         ),
     ] = None
     cv: Annotated[
@@ -197,8 +199,9 @@ class TrainOptions:
         typer.Option(
             min=0,
             max=10,
-            help="Cross-validate: train this many more networks in full, so that all but test photos are judged by a "
-            "network that has not seen them. Default: 5 for fewer than 1,500 photos and 12 epochs or more, else 0.",
+            help="Cross-validate: train this many more networks in full, so that every photo except test photos is "
+            "judged by a network that has not seen it. Default: 5 for fewer than 1,500 photos and 12 epochs or "
+            "more, else 0.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0
@@ -220,19 +223,19 @@ class TrainOptions:
             "--unlabelled",
             metavar="SOURCE",
             help="Photos without labels to learn from, too: any source that hangtag label takes. The network labels "
-            "those that it is sure of, and a second one learns from both; it is kept if it is right more often on "
-            "labelled photos that it has not seen. Takes up to three times as long. --image-column, --image-root, "
-            "--encoding and --allow-host are its, and of DATA too with --label-column, --group-column or --where. "
-            "Default: none.",
+            "those that it is sure of, and a second network learns from both. The second is kept if it is right "
+            "more often on labelled photos that it has not seen. Takes up to three times as long. "
+            "--image-column, --image-root, --encoding and --allow-host apply to this source; with "
+            "--label-column, --group-column or --where, to DATA, too. Default: none.",
         ),
     ] = None
     taxonomy: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A CSV with label,parent: a tree that the classes are the leaves of. A photo whose class is not sure "
-            "enough gets the lowest label above it that is. Default: what labels like 'shoes > boots' of a table say, "
-            "else none.",
+            help="A CSV with label,parent: a tree whose leaves are the classes. If a photo's class is not sure "
+            "enough, it gets the lowest label above that is sure enough. Default: the tree in labels like "
+            "'shoes > boots' of a table, else none.",
         ),
     ] = None
 

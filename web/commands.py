@@ -37,8 +37,8 @@ DataOption = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="DIR",
-        help="A folder that jobs may be made of. May be given again. Default: all that this user may read; with "
-        "--token-file nothing.",
+        help="A folder from which people may start jobs. May be given again. Default: everything that this user may "
+        "read; with --token-file nothing.",
         show_default=False,
     ),
 ]
@@ -46,7 +46,7 @@ AllowHostOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="A host that URLs of /v1/classify and of jobs may name though its address is private. May be given again.",
+        help="A host with a private address that URLs of /v1/classify and of jobs may name. May be given again.",
         show_default=False,
     ),
 ]
@@ -61,9 +61,9 @@ class ServerOptions:
     """The options of both commands, as a person gave them."""
 
     host: Annotated[
-        str, typer.Option(help="The address to listen at. Any but a loopback address needs --token-file.")
+        str, typer.Option(help="The address to listen on. Every address but a loopback address needs --token-file.")
     ] = "127.0.0.1"
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 8800
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8800
     jobs: Annotated[
         str | None,
         typer.Option(help="The folder of jobs, or an s3:// URL. Default: HANGTAG_JOBS, or jobs.", show_default=False),
@@ -116,7 +116,7 @@ def web_command(
     results: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[RESULT]...", help="Results of hangtag label whose jobs to show too.", show_default=False
+            metavar="[RESULT]...", help="Results of hangtag label, whose jobs are shown, too.", show_default=False
         ),
     ] = None,
     *,
@@ -131,7 +131,7 @@ def web_command(
 ) -> None:
     """Serve the page: try a model, watch jobs, review doubtful rows.
 
-    Nobody logs in on this machine itself. Under another address a token is needed.
+    On this machine itself, nobody needs to log in. Any other address needs a token.
 
     Examples:
 

@@ -34,7 +34,7 @@ def label_command(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
     previous: Annotated[
         Path | None,
-        typer.Option(help="An earlier result of hangtag label: rows whose photo it knows are taken from there."),
+        typer.Option(help="An earlier result of hangtag label: rows whose photo it knows are taken from it."),
     ] = None,
     excel_safe: Annotated[
         bool,
@@ -44,7 +44,7 @@ def label_command(
         ),
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Throw an earlier run's work away and start again.")
+        bool, typer.Option("--restart", help="Throw away the work of an earlier run, and start again.")
     ] = False,
     retry: Annotated[
         bool,
@@ -56,10 +56,9 @@ def label_command(
 ) -> Path:
     """Label a catalogue: one row in, one row out, in the same order.
 
-    Rows are labeled under a promised precision, or at the --threshold that is asked for; a model that promises nothing
-    sends every row to review. A run that was stopped, even by kill -9, goes on where it was when the same command is
-    given again. Failed rows are not tried again; --restart labels everything anew. Exit status 1 when no photo at all
-    could be labelled.
+    Rows are labeled if they are sure enough for the promised precision, or for --threshold; a model that promises
+    nothing sends every row to review. After a stop, even by kill -9, the same command continues where it was. Failed
+    rows are not tried again; --restart labels everything again. Exit status 1 if no photo at all could be labelled.
 
     Examples:
 
@@ -106,8 +105,8 @@ def doctor_command(
 ) -> None:
     """Say what this machine has, what is missing, and what to do about it.
 
-    Looks at the processor, the extras that are installed, Redis and its workers, and the folders. Exit status 1 when
-    something is wrong; what only some commands need may be missing.
+    Looks at the processor, the extras that are installed, Redis and its workers, and the folders. Exit status 1 if
+    something is wrong; packages that only some commands need may be missing.
 
     Examples:
 

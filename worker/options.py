@@ -38,7 +38,7 @@ AllowHostOption = Annotated[
     typer.Option(
         "--allow-host",
         metavar="HOST:PORT",
-        help="Fetch photos from this host too, though its address is not public. May be given again.",
+        help="Fetch photos from this host, too, even if its address is not public. May be given again.",
     ),
 ]
 
@@ -64,8 +64,8 @@ class SharedOptions:
     variant: Annotated[
         str,
         typer.Option(
-            help="Which of the bundle's models, such as float32. auto: the bundle's default; float32 where that one's "
-            "golden samples disagree."
+            help="Which of the bundle's models, such as float32. auto: the bundle's default; float32 if that variant "
+            "disagrees with its golden samples."
         ),
     ] = "auto"
     precision: Annotated[
@@ -76,7 +76,7 @@ class SharedOptions:
         ),
     ] = None
     threshold: ThresholdOption = None
-    prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = ""
+    prefix: Annotated[str, typer.Option(help="A text before the names of all columns that are added.")] = ""
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")] = 3
     timeout: Annotated[
         float,
@@ -97,12 +97,14 @@ class SharedOptions:
         ),
     ] = False
     per_host: Annotated[
-        int | None, typer.Option(min=1, help="Downloads from one host at once, of each process. Default: 8.")
+        int | None, typer.Option(min=1, help="Downloads from one host at a time, for each process. Default: 8.")
     ] = None
     download_timeout: Annotated[
         float | None,
         typer.Option(
-            min=0.1, max=MAX_DOWNLOAD_S, help="Seconds that one photo's download may take, tries included. Default: 60."
+            min=0.1,
+            max=MAX_DOWNLOAD_S,
+            help="Seconds that one photo's download may take, with all tries. Default: 60.",
         ),
     ] = None
     registry: RegistryOption = DEFAULT_REGISTRY

@@ -57,7 +57,8 @@ def import_command(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A CSV: a job's review.csv with labels in its column correct_label, or rows like the store's.",
+            help="A CSV: a job's review.csv with labels in its column correct_label, or rows like those of the "
+            "corrections.",
         ),
     ],
     into: Annotated[
@@ -66,7 +67,7 @@ def import_command(
     ] = None,
     config: ConfigOption = None,
     reviewer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The reviewer of rows that name nobody.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="The reviewer of rows without a reviewer.", show_default=False)
     ] = None,
     image_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column that names the photos.", show_default=False)
@@ -74,7 +75,7 @@ def import_command(
     image_root: Annotated[
         Path | None,
         typer.Option(
-            help="Where relative paths start. Default: as the job or run beside FILE says, else its folder.",
+            help="Where relative paths start. Default: as in the job or run beside FILE, else the file's folder.",
             show_default=False,
         ),
     ] = None,
@@ -83,7 +84,7 @@ def import_command(
         list[str] | None,
         typer.Option(
             metavar="LABEL",
-            help="A label that is new on purpose, though it looks like a known one. Repeat it for several.",
+            help="A new label that is meant, even if it looks like a known one. Repeat it for several.",
             show_default=False,
         ),
     ] = None,
@@ -91,11 +92,11 @@ def import_command(
 ) -> None:
     """Import a reviewer's labels: the whole file, or nothing if one of its rows cannot be used.
 
-    The exit status is 4 where nobody has answered in any row.
+    The exit status is 4 if no row has an answer.
 
     A new label that looks like a typing error of a known one is refused, unless --new-label names it.
 
-    Every vote is kept. Where reviewers disagree on a photo, it is shown, and left out of training until they agree.
+    Every vote is kept. A photo on which reviewers disagree is shown, and left out of training until they agree.
 
     Examples:
 
@@ -144,9 +145,9 @@ def apply_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a copy of a result with the labels on which reviewers agree; the original is left alone.
+    """Write a copy of a result with the labels on which reviewers agree; the original is not changed.
 
-    The copy has every row in its order and three columns more: reviewed_by, was (the label before) and remark.
+    The copy has every row in the same order, and three more columns: reviewed_by, was (the label before) and remark.
 
     Examples:
 

@@ -32,7 +32,7 @@ __all__ = ["register"]
 
 MAX_WAIT_S = 86_400.0
 
-PriorityOption = Annotated[Priority, typer.Option(help="Whose chunks workers take first.")]
+PriorityOption = Annotated[Priority, typer.Option(help="Workers take chunks of urgent jobs first.")]
 
 _TRAIN_WORKER: Final = "train_worker"
 """Key of the context's object, filled in by :mod:`hangtag.cli`, for the module of another room that runs cycles."""
@@ -58,14 +58,15 @@ def submit_command(
     model: ModelsOption,
     source: SourceArgument,
     job: Annotated[
-        str | None, typer.Option(help="Name of the job. Default: the source's, with the time.", show_default=False)
+        str | None,
+        typer.Option(help="Name of the job. Default: the name of the source, with the time.", show_default=False),
     ] = None,
     jobs: JobsOption = None,
     redis: RedisOption = None,
     priority: PriorityOption = Priority.NORMAL,
     previous: Annotated[
         str | None,
-        typer.Option(metavar="JOB", help="An earlier job: rows whose photo it knows are taken from there."),
+        typer.Option(metavar="JOB", help="An earlier job: rows whose photo it knows are taken from it."),
     ] = None,
     as_json: JsonOption = False,
     *,
@@ -75,7 +76,7 @@ def submit_command(
 
     The catalogue and the model are copied into the folder of jobs; the photos stay where they are: at URLs, or under a
     folder that every worker must have at the same path. The result is labels.parquet in the job's folder. A job keeps
-    its model: shop@champion is looked up when the job is made.
+    its model: shop@champion is looked up once, when the job is made.
 
     Examples:
 
@@ -107,7 +108,7 @@ def watch_command(
         Only | None, typer.Option(help="Which files become jobs. Default: both.", show_default=False)
     ] = None,
     settle: Annotated[
-        float, typer.Option(min=0.0, max=MAX_WAIT_S, help="Seconds that a file stays the same before it is taken.")
+        float, typer.Option(min=0.0, max=MAX_WAIT_S, help="Seconds that a file must stay the same before it is taken.")
     ] = SETTLE_S,
     every: Annotated[float, typer.Option(min=0.1, max=MAX_WAIT_S, help="Seconds between looks.")] = EVERY_S,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end; for cron.")] = False,
@@ -118,19 +119,19 @@ def watch_command(
         str | None,
         typer.Option(
             metavar="JOB|last",
-            help="An earlier job: rows whose photo it knows are taken from there. last: the last finished job of the "
+            help="An earlier job: rows whose photo it knows are taken from it. last: the last finished job of the "
             "same file.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line: an event each.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")] = False,
     *,
     shared: SharedOptions,
 ) -> None:
-    """Submit whatever comes into a folder: each new catalogue becomes a job, and so do new photos together.
+    """Submit new files of a folder: each new catalogue becomes a job, and new photos become a job together.
 
-    The jobs are those of hangtag submit; shop@champion is looked up for each. Several may watch one folder: each file
-    is taken once. After a stop the same command goes on. To follow one job: hangtag jobs watch. Exit status 1 when
-    --once sees a file that could not become part of a job.
+    The jobs are those of hangtag submit; shop@champion is looked up for each. Several commands may watch one folder:
+    each file is taken once. After a stop, the same command continues. To follow one job: hangtag jobs watch. With
+    --once, exit status 1 if a file could not become part of a job.
 
     Examples:
 
@@ -163,7 +164,9 @@ def worker_command(
     ] = None,
     queue: Annotated[
         WorkerQueue,
-        typer.Option(help="label: chunks of jobs. train: cycles that hangtag schedule asks for, where TensorFlow is."),
+        typer.Option(
+            help="label: chunks of jobs. train: cycles that hangtag schedule asks for; this needs TensorFlow."
+        ),
     ] = WorkerQueue.LABEL,
     concurrency: Annotated[
         int | None,
@@ -192,11 +195,11 @@ def worker_command(
     heartbeat: HeartbeatOption = None,
     log: LogOption = None,
 ) -> None:
-    """Label what is submitted, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
+    """Label submitted jobs, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
 
     SIGTERM: chunks in hand are finished within HANGTAG_GRACE_S (10) seconds, or handed back. Ctrl-C: they are finished.
     celery -A worker worker does the same with HANGTAG_REDIS_URL and HANGTAG_JOBS. With --queue train it runs retraining
-    cycles, one at a time, and takes no chunks; one that is stopped goes on when a worker is there again.
+    cycles, one at a time, and takes no chunks; a cycle that was stopped continues when a worker is there again.
 
     Examples:
 

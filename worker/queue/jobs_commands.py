@@ -9,7 +9,7 @@ from worker.queue.options import JobsOption, JsonOption, RedisOption, queue_sett
 __all__ = ["register"]
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, as hangtag jobs shows it.")]
-JobJsonOption = Annotated[bool, typer.Option("--json", help="Print how the job stands now as JSON instead.")]
+JobJsonOption = Annotated[bool, typer.Option("--json", help="Print the job's state as JSON instead.")]
 ReceiptJsonOption = Annotated[
     bool, typer.Option("--json", help="Print the receipt as JSON instead of a table; the progress goes to stderr.")
 ]
@@ -49,7 +49,7 @@ def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonO
 def show_command(
     job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show all there is to know of a job, and who works on it.
+    """Show everything about a job, and who works on it.
 
     Examples:
       hangtag jobs show spring-2026
@@ -77,9 +77,9 @@ def watch_command(
 def resume_command(
     job: JobArgument, jobs: JobsOption = None, redis: RedisOption = None, as_json: JobJsonOption = False
 ) -> None:
-    """Go on with a cancelled job, or queue at once what is missing of a running one.
+    """Continue a cancelled job, or queue missing chunks of a running job at once.
 
-    Workers and hangtag jobs watch do the latter by themselves once a second.
+    Workers and hangtag jobs watch queue missing chunks once a second anyway.
 
     Examples:
       hangtag jobs resume spring-2026

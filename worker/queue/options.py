@@ -51,7 +51,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 HeartbeatOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Touched every second as long as the process works. Default: HANGTAG_HEARTBEAT, or none."
+        metavar="FILE",
+        help="A file that is touched every second as long as the process works. Default: HANGTAG_HEARTBEAT, or none.",
     ),
 ]
 

@@ -94,7 +94,7 @@ def publish_command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="The run behind it: its splits.csv, best.keras and args.json are kept for a retraining.",
+            help="The run of the bundle: its splits.csv, best.keras and args.json are kept for a retraining.",
         ),
     ] = None,
     why: WhyOption = "published by hand",
@@ -110,8 +110,8 @@ def publish_command(
 ) -> None:
     """Keep a bundle as a new version of a model, whole or not at all; no version is ever overwritten.
 
-    It is verified before, as by hangtag verify. The same bundle has one version only: publishing it again, or after a
-    kill, finds that. No version becomes the champion by itself.
+    The bundle is verified first, as by hangtag verify. A bundle has only one version: if you publish it again, or after
+    a kill, you get the same version. No version becomes the champion unless you say so.
 
     Examples:
 
@@ -136,13 +136,13 @@ def promote_command(
     model: VersionArgument,
     why: WhyOption = "",
     force: Annotated[
-        bool, typer.Option("--force", help="Promote it although a gate refused it; --why must say why.")
+        bool, typer.Option("--force", help="Promote it although a gate refused it; --why must give the reason.")
     ] = False,
     mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a version the champion. Jobs that run keep theirs; what is submitted from then on takes it.
+    """Make a version the champion. Running jobs keep their version; later jobs take this one.
 
     Examples:
 
@@ -164,7 +164,7 @@ def rollback_command(
 ) -> None:
     """Restore the previous champion. It takes effect with the next job.
 
-    Given again, it goes back one more. Deleted versions are passed over.
+    Given again, it goes back one more version. Deleted versions are skipped.
 
     Examples:
 
@@ -196,14 +196,17 @@ def history_command(
 def diff_command(
     context: typer.Context,
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version, such as shop@champion.")],
-    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another, such as shop@4.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another version, such as shop@4.")],
     catalogue: Annotated[
         str | None,
         typer.Option(
-            help="Label rows of this catalogue with both and say which labels would change; as INPUT of hangtag label."
+            help="Label rows of this catalogue with both versions, and say which labels would change. Any source "
+            "that hangtag label takes."
         ),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="The most rows of the catalogue, drawn at random.")] = 2000,
+    rows: Annotated[
+        int, typer.Option(min=1, help="How many rows of the catalogue are drawn at random, at most.")
+    ] = 2000,
     html: Annotated[Path | None, typer.Option(help="Write a page with photos of rows that would change.")] = None,
     image_column: ImageColumnOption = None,
     image_root: Annotated[
@@ -214,9 +217,9 @@ def diff_command(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell two versions apart: labels, accuracies, sizes, preprocessing, thresholds, and what happened between.
+    """Compare two versions: labels, accuracies, sizes, preprocessing, thresholds, and what happened between them.
 
-    With --catalogue it also tells what of it would be labelled otherwise; --json then prints that alone.
+    With --catalogue, it also says which rows of the catalogue would get another label; --json then prints only that.
 
     Examples:
 
@@ -249,14 +252,16 @@ def diff_command(
 
 def alias_command(
     model: VersionArgument,
-    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="Any name but champion: hangtag models promote.")],
+    alias: Annotated[
+        str, typer.Argument(metavar="ALIAS", help="Any name but champion (for that: hangtag models promote).")
+    ],
     why: WhyOption = "",
     remove: Annotated[bool, typer.Option("--remove", help="Remove the alias from that version.")] = False,
     mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Let an alias mean a version, or take it away.
+    """Give an alias to a version, or remove it.
 
     Examples:
 
@@ -275,7 +280,7 @@ def delete_command(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a version that no alias means, with its files; its number is never given again. The history stays.
+    """Delete a version that has no alias, with its files; its number is never used again. The history stays.
 
     Examples:
 
