@@ -51,7 +51,7 @@ def choose_default(made: Sequence[MadeVariant], options: ExportOptions, cpu: str
         return Default(options.default_variant, "it was asked for")
     if options.default_variant != AUTO:
         msg = (
-            f"Expected {options.default_variant} as the default variant, and it does not ship: the bundle would have "
+            f"Expected {options.default_variant} as the default variant, but the bundle would not have it, only "
             f"{', '.join(by_name)}. Nothing was published; leave out --default-variant, or raise --max-drop."
         )
         raise InputError(msg)
@@ -69,7 +69,7 @@ def _no_default(variant: MadeVariant, float32: MadeVariant, max_drop: float) -> 
     if variant.quantization and variant.quantization.weight_bits > _EVERYWHERE_BITS:
         return "is right only on processors with VNNI or the like"
     if min(variant.speed, variant.gain or 1.0) < _QUICKER:
-        return f"is {variant.pace}, and {_QUICKER} times is asked"
+        return f"is {variant.pace}, and {_QUICKER} times is needed"
     if cost and cost.points_95[0] > 0.0 and cost.points_95[1] > max_drop:
         low, high = cost.points_95
         return (

@@ -40,7 +40,7 @@ _NO_PROMISE: Final = (
 
 
 UNMEASURED: Final = (
-    "Nobody has measured how often it notices photos of things that you do not sell: put some into a folder "
+    "Nobody has measured how often this model notices photos of things that you do not sell: put some into a folder "
     f"{NONE} beside the training photos, and train again."
 )
 

@@ -51,7 +51,7 @@ def _one_file_each(files: dict[str, str]) -> dict[str, str]:
     for name in files:
         other = alone.setdefault(normalize("NFC", name).casefold(), name)
         if other != name:
-            msg = f"expected names that every disk tells apart, got {other!r} and {name!r}"
+            msg = f"expected names that differ on every disk, got {other!r} and {name!r}"
             raise ValueError(msg)
     return files
 

@@ -81,8 +81,8 @@ class Taxonomy:
             raise DataError(msg)
         for node in sorted(set.intersection(*(set(self.ancestors(label)) for label in self.classes))):
             msg = (
-                f"Expected nodes that say something of a photo, all classes are under {node!r}, which is right of "
-                "any photo; leave out the rows that name it as a parent."
+                f"Expected labels that distinguish photos, but all classes are under {node!r}, which is right for any "
+                "photo; leave out the rows that name it as a parent."
             )
             raise DataError(msg)
 

@@ -94,9 +94,9 @@ def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
         if error.errno not in _NO_LINKS:
             raise
         msg = (
-            f"Expected a file system with hard links under {final.parent}, by which the first of several writers wins; "
-            f"the system answered: {error.strerror}. exFAT, FAT and some network mounts have none: move that folder to "
-            "a disk that has them (ext4, XFS, NFS), or to S3."
+            f"Expected a file system with hard links under {final.parent}, which let only the first of several "
+            f"writers win; the system answered: {error.strerror}. exFAT, FAT and some network mounts have none: move "
+            "that folder to a disk that has them (ext4, XFS, NFS), or to S3."
         )
         raise InputError(msg) from error
     return True

@@ -159,7 +159,7 @@ def train_command(
     from trainer.console import resume_and_show, train_and_show
 
     if resume is not None:
-        _check_alone(context, "resume", "a resumed run keeps what it was started with")
+        _check_alone(context, "resume", "a resumed run keeps the options that it was started with")
         return _made(resume, resume_and_show(resume, as_json=as_json))
     if data is None:
         msg = "give DATA to start a run, or --resume RUN to go on with one"
@@ -266,7 +266,7 @@ def retrain_command(
         msg = "--force overrules the gate: say why, with --why TEXT"
         raise typer.BadParameter(msg)
     if why is not None and not force:
-        msg = "--why says why the gate is overruled: it goes with --force"
+        msg = "--why is the reason to overrule the gate: it needs --force"
         raise typer.BadParameter(msg)
     try:
         from trainer.retrain.screen import retrain_and_show

@@ -239,7 +239,7 @@ def _resumable(run: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stopped:
         if not run.exists():
-            msg = "Stopped before the training began; nothing was written but the cache."
+            msg = "Stopped before the training began; only the cache was written."
             raise StoppedError(msg) from stopped
         so_far = "before all was written" if (run / "weights" / "state.npz").is_file() else "before an epoch had ended"
         msg = f"Stopped {so_far}; go on with: hangtag train --resume {shlex.quote(str(run))}"
@@ -298,7 +298,7 @@ def _plan(args: "RunArgs") -> str:
     )
     folds = f", {args.folds}-fold cross-validation" if args.cv else f", {args.folds} folds" if args.folds else ""
     number = "bfloat16" if args.bfloat16 else "float32"
-    quicker = f", in {number}, the quicker here" if args.photos_per_s else ""
+    quicker = f", in {number}, which is faster here" if args.photos_per_s else ""
     return f"{args.arch}{width} at {size}×{size} px, {escape(began)}, {limit}, batch {args.batch}{folds}{quicker}"
 
 
@@ -336,7 +336,9 @@ def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMN
         show_outliers(measurement.outliers, console)
     _show_left_out(measurement, console)
     if measurement.whole and measurement.learned_from is None:
-        console.print("These are all the photos; if some trained this model, the figures flatter it", style="yellow")
+        console.print(
+            "All photos were used; if the model has learned from some of them, the figures flatter it", style="yellow"
+        )
     return measurement
 
 

@@ -111,7 +111,7 @@ class NetworkOptions:
 
     def __post_init__(self) -> None:
         if self.alpha is not None and self.arch is None:
-            msg = f"--alpha is of one architecture; pass --arch too, one of {', '.join(a for a in Arch if a.alphas)}."
+            msg = f"--alpha needs an architecture; pass --arch, too, one of {', '.join(a for a in Arch if a.alphas)}."
             raise InputError(msg)
 
 

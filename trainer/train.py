@@ -347,7 +347,7 @@ def _without_folds(
     limit, what = args.time_limit_s or 0, f"{args.folds} folds{' of full trainings' if args.cv else ''}"
     take = f" (about {rough_duration(needed)} are enough here)" if needed > limit else ""
     note = (
-        f"{rough_duration(limit)} are too few for {what}{take}: any promise rests on "
+        f"{rough_duration(limit)} are too little time for {what}{take}: any promise rests on "
         f"{number_of(len(training.held), 'validation photo')} alone"
     )
     view.note(note)

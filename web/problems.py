@@ -143,5 +143,5 @@ def _problem(status: int) -> dict[str, Any]:
     return described
 
 
-BEARER: Final = Depends(HTTPBearer(auto_error=False, description="What --token-file holds; none on loopback."))
+BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; none on loopback."))
 """That routes want the token; it is checked before any route is asked."""

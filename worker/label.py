@@ -144,7 +144,7 @@ def earlier_job(result: Path) -> Job:
             return job
     msg = (
         f"Expected an earlier result of hangtag label as --previous, with its job folder {result}.job beside it, "
-        "found none there; a result whose job folder is gone cannot be carried over from."
+        "found none there; nothing can be carried over from a result without its job folder."
     )
     raise InputError(msg)
 

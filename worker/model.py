@@ -221,7 +221,7 @@ def load_verified(
         if variant != AUTO or own == FLOAT32 or FLOAT32 not in bundle.manifest.variants:
             raise
         classifier = load_verified(path, FLOAT32, options)
-        say(f"{gethostname()} takes float32 in the place of {own}: {error}")
+        say(f"{gethostname()} uses float32 instead of {own}: {error}")
     return classifier
 
 

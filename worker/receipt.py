@@ -296,7 +296,7 @@ class QuestionsReceipt(_Record):
 JobReceipt = Receipt | QuestionsReceipt
 _Kind = TypeVar("_Kind", Receipt, QuestionsReceipt)
 OF_QUESTIONS: Final = (
-    "Each question has its own promise. Nothing is promised of how often several labels of a row are right together."
+    "Each question has its own promise. How often several labels of a row are right together is not promised."
 )
 
 

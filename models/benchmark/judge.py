@@ -139,8 +139,8 @@ def find_photos(folder: Path, labels: tuple[str, ...], limit: int = PHOTOS) -> P
         raise InputError(msg)
     if strange := [name for name in classes if name not in labels]:
         msg = (
-            f"Expected the folders in {folder} to be named as the model's labels are ({_listed(labels)}), "
-            f"but found {_listed(strange)} as well; rename them, or name the folder that holds the class folders."
+            f"Expected the folders in {folder} to have the names of the model's labels ({_listed(labels)}), but found "
+            f"{_listed(strange)} as well; rename them, or name the folder that holds the class folders."
         )
         raise InputError(msg)
     found = [(path, labels.index(name)) for name in classes for path in walk_files(folder / name) if _is_photo(path)]
@@ -208,7 +208,10 @@ def judge(lineup: Lineup, photos: PhotoSet, show: Callable[[int, int], None]) ->
     labels = np.array(rows, np.int64).reshape(-1, len(lineup.contestants))
     seen = labels[:, 0] != _UNREAD
     if not seen.any():
-        msg = f"Expected photos to judge by, none of {len(labels):,} could be read; name others with --images."
+        msg = (
+            f"Expected photos to judge the models with, none of {len(labels):,} could be read; name others with "
+            "--images."
+        )
         raise InputError(msg)
     predicted = list(zip(lineup.contestants, labels[seen].T, strict=True))
     right = None if photos.truths is None else np.asarray(photos.truths, np.int64)[seen]

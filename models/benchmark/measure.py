@@ -120,8 +120,8 @@ def take_turn(turn: Turn) -> Figures:
         why = f"status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
         why = ": ".join([why, *done.stderr.strip().splitlines()[-1:]])
         msg = (
-            f"Expected to measure {turn.file}, the process that did ended with {why}; "
-            "check it with hangtag verify, or export it again."
+            f"Expected to measure {turn.file}, but the process for it ended with {why}; check it with hangtag verify, "
+            "or export it again."
         )
         raise BundleError(msg)
     return Figures.model_validate_json(done.stdout)

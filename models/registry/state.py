@@ -170,9 +170,9 @@ class VersionRules:
             way_out = (
                 f"promote another first, or go back: hangtag models rollback {self.name}."
                 if names[0] == CHAMPION
-                else f"take it away first: hangtag models alias {self.name}@{version} {names[0]} --remove."
+                else f"remove it first: hangtag models alias {self.name}@{version} {names[0]} --remove."
             )
-            msg = f"Expected a version that no alias means, {self.name}@{version} is {', '.join(names)}; {way_out}"
+            msg = f"Expected a version without an alias, {self.name}@{version} is {', '.join(names)}; {way_out}"
             raise RegistryError(msg)
         there = {number: what for number, what in state.versions.items() if number != version}
         deleted = tuple(sorted({*state.deleted, version}))
@@ -181,7 +181,7 @@ class VersionRules:
 
 def _check_not_champion(alias: str) -> None:
     if alias == CHAMPION:
-        msg = f"Expected an alias other than {CHAMPION}, which promotions and rollbacks move: hangtag models promote."
+        msg = f"Expected an alias other than {CHAMPION}; to change the champion, use hangtag models promote."
         raise RegistryError(msg)
 
 

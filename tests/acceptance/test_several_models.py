@@ -79,7 +79,7 @@ def test_each_question_has_the_columns_and_lists_of_a_run_alone(tmp_path: Path, 
     counts = {status: table.column("status").to_pylist().count(status) for status in Status}
     assert receipt["by_status"] == counts
     assert counts["failed"] == 2
-    assert "Nothing is promised of how often several labels" in receipt["promise"]
+    assert "How often several labels" in receipt["promise"]
     page = (tmp_path / "labels.parquet.job" / "receipt.html").read_text()
     assert all(f'href="questions/{name}/receipt.html"' in page for name in models)
     assert receipt["promise"] in page
@@ -99,7 +99,7 @@ def test_text_formats_and_the_terminal(tmp_path: Path, shop: Path, models: Model
         "failed",
     )
     assert all(name in done.stdout for name in ("category", "colour", "24 rows", "worst status"))
-    assert "Nothing is promised of how often several labels of a row are right together." in one_line(done.stdout)
+    assert "How often several labels of a row are right together is not promised." in one_line(done.stdout)
     again = run(shop, two, tmp_path / "labels.csv")
     assert "done already" in again.stderr
     assert run(shop, two, tmp_path / "labels.jsonl").returncode == 0

@@ -35,10 +35,10 @@ MEANINGS: Final = {
     Issue.MISSING: "no file has this name",
     Issue.UNREADABLE: "it is not an image, is damaged, or cannot be read",
     Issue.TRUNCATED: "the file ends too early",
-    Issue.UNSUPPORTED: "a file, but none of the formats that Hangtag reads",
+    Issue.UNSUPPORTED: "a file in none of the formats that Hangtag reads",
     Issue.WRONG_EXTENSION: "its name says another format than its content",
     Issue.LEAK: "the same picture or product is in a split that is learned from",
-    Issue.LABEL_CONFLICT: "the same picture stands under two labels",
+    Issue.LABEL_CONFLICT: "the same picture has two labels",
     Issue.PLACEHOLDER: "one picture under many rows: an 'image not available'",
     Issue.EXACT_DUPLICATE: "the same pixels as another photo",
     Issue.NEAR_DUPLICATE: "another photo saved again, resized or cropped a little",
@@ -116,7 +116,7 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
     if empty:
         doubts.append(f"no usable photo of {listed(empty)}: a model will not know it")
     if single:
-        doubts.append(f"one photo only of {listed(single)}: it can be trained on, and not tested")
+        doubts.append(f"only one photo of {listed(single)}: it can be trained on, but not tested")
     if 0 < without < len(photos):
         have = "photos has" if without == 1 else "photos have"
         doubts.append(f"{without:,} of {len(photos):,} {have} no split: hangtag train wants one for all or for none")

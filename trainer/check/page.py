@@ -97,9 +97,9 @@ def _calm(checkup: Checkup, counts: dict[Issue, int]) -> str:
     """What was checked and found good; empty if something serious was found."""
     if any(guess.is_shortcut for guess in checkup.guesses) or any(map(counts.get, GRAVE)):
         return ""
-    said = ["Every file can be used", "no picture stands under two labels"]
+    said = ["Every file can be used", "no picture has two labels"]
     if any(photo.split for photo in checkup.scanned.photos):
-        said.append("none is both learned from and tested on")
+        said.append("no photo is both learned from and tested on")
     if checkup.guesses:
         said.append("no accident gives a class away")
     rest = " What is listed below may be worth a look." if any(counts.values()) else ""

@@ -92,7 +92,7 @@ def bring_back_and_show(folder: Path, *, as_json: bool) -> ExitCode:
     for path in back.renamed:
         console.print(f"Two files had one name; one is {escape(str(path))} now.", style="yellow", highlight=False)
     for path in back.lost:
-        console.print(f"In neither place any more: {escape(str(path))}", style="red", highlight=False)
+        console.print(f"In neither its old nor its new place: {escape(str(path))}", style="red", highlight=False)
     return ExitCode.FAILURE if back.lost else ExitCode.OK
 
 
@@ -112,7 +112,7 @@ def _check(dataset: Dataset, allow_hosts: Sequence[str]) -> Checkup:
             here = fetch_photos(dataset, allow_hosts, default_cache(), partial(advance, "Fetching"))
             return check_up(here, StatisticsStore(default_cache()), advance)
     except KeyboardInterrupt as stopped:
-        msg = "Stopped, and nothing is written but the cache; the same command goes on where it was."
+        msg = "Stopped; only the cache was written. The same command continues where it was."
         raise StoppedError(msg) from stopped
 
 
@@ -125,7 +125,7 @@ def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> Non
         console.print(f"  {escape(line)}", style="yellow", highlight=False)
     shortcuts = shortcut_sentences(checkup)
     none = (
-        "No issue found in a photo, but what tells the classes apart:"
+        "No issue found in a photo, but in what distinguishes the classes:"
         if shortcuts
         else "[green]No issue found.[/green]"
     )

@@ -88,7 +88,7 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported, *, as_json:
     if labels:
         _say(console, f"Labels of the new ones: {labels}")
     if done.pathbound:
-        _say(console, f"{done.pathbound:,} name a photo that is not there; they are known by its path alone", "yellow")
+        _say(console, f"{done.pathbound:,} name a photo that is not there; only its path identifies it", "yellow")
     _print_conflicts(console, resolved)
     photos = number_of(len(resolved.agreed) + len(resolved.conflicts), "photo")
     _say(console, f"Kept in {store.path}: {number_of(len(added.all), 'vote')} on {photos}")
@@ -133,7 +133,7 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
         "  label confirmed": done.confirmed,
         "  no label: not a product, or more than one": done.remarked,
         "reviewers disagree: left as they were": done.in_conflict,
-        f"{'rows ' if len(stores) > 1 else ''}to review, nobody has spoken yet": done.left,
+        f"{'rows ' if len(stores) > 1 else ''}to review, without an answer yet": done.left,
     }
     for what, count in counts.items():
         table.add_row(what, f"{count:,}")

@@ -163,7 +163,7 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
             for parent, label in pairwise(way):
                 if parents.setdefault(label, parent) != parent and not notes:
                     one = f"{label!r} is under {parents[label]!r} and {parent!r}"
-                    notes.append(f"labels are taken whole, as {row.label!r}, and give no tree: {one}")
+                    notes.append(f"labels are taken whole, such as {row.label!r}, and give no tree: {one}")
             leaves[row.label] = way[-1]
     if notes:
         return found, {}, tuple(notes)
@@ -241,7 +241,7 @@ def _no_row(
     """The error for conditions that no row meets; it names what the column holds."""
     asked = " and ".join(f"{column}={value}" for column, value in conditions)
     unmet = next((column for column, value in conditions if not values[column][value]), None)
-    found = "each is met by some rows, and all by none"
+    found = "some rows meet each condition, but no row meets all"
     if unmet is not None:
         common = values[unmet].most_common(_NAMED)
         more = f" and {len(values[unmet]) - _NAMED:,} others" if len(values[unmet]) > _NAMED else ""

@@ -67,7 +67,7 @@ def _refuse_slip(parents: Mapping[str, str], path: Path) -> None:
         if len(slip) != len(meant) or sorted(slip.casefold()) == sorted(meant.casefold()):
             msg = (
                 f"Expected a row in {path} for each parent, {slip!r}, the parent of {child!r} only, has none and is "
-                f"nearly {meant!r}; write {meant!r}, or add the row {f'{slip},'!r} if it is a label of its own."
+                f"almost {meant!r}; write {meant!r}, or add the row {f'{slip},'!r} if it is a label of its own."
             )
             raise DataError(msg)
 

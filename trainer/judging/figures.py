@@ -349,7 +349,10 @@ def distances_text(away: Mapping[int, int]) -> str:
     if not wrong:
         return "No likeliest class is wrong"
     told = (f"{count:,} by {number_of(edges, 'edge')}" for edges, count in sorted(wrong.items()))
-    return f"Likeliest classes that are wrong, by the edges from the true one to what both share: {', '.join(told)}"
+    return (
+        "Wrong likeliest classes, by the steps from the true class up to the first label that both share: "
+        f"{', '.join(told)}"
+    )
 
 
 def achieved_text(precision: float, achieved: AchievedPrecision) -> str:

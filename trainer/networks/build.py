@@ -147,10 +147,10 @@ def _shapes_in(path: Path) -> Shapes:
 def _check_name(path: Path, *, legacy: bool) -> None:
     """Check that the file's name fits its format: Keras tells its formats apart by the name alone."""
     if legacy and path.name.endswith(".weights.h5"):
-        msg = f"{path} is of Keras's legacy format, and named like the new one; rename it to {path.stem[:-8]}.h5."
+        msg = f"{path} has Keras's legacy format, but a name of the new one; rename it to {path.stem[:-8]}.h5."
         raise InputError(msg)
     if not legacy and not path.name.endswith(".weights.h5"):
-        msg = f"{path} is of Keras's new format, and named like the legacy one; rename it to {path.stem}.weights.h5."
+        msg = f"{path} has Keras's new format, but a name of the legacy one; rename it to {path.stem}.weights.h5."
         raise InputError(msg)
 
 
@@ -296,7 +296,10 @@ def network_of(file: Path) -> tuple[Arch, float | None]:
                 break  # nor of another width, which has as many arrays
             if body <= found:
                 return arch, alpha
-    msg = f"Expected weights of {', '.join(archs)} in {file}, they are of none of a published width; pass their --arch."
+    msg = (
+        f"Expected weights of {', '.join(archs)} in {file}, they fit none of these in a published width; pass their "
+        "--arch."
+    )
     raise InputError(msg)
 
 
@@ -309,12 +312,15 @@ def _start(arch: Arch, weights: Weights, plan: Plan, options: NetworkOptions) ->
 
 def _begun(start: Start, where: str) -> Start:
     width = f" {start.choice.alpha:g}" if start.choice.alpha else ""
-    why = f"Begin with {start.choice.arch}{width}, pretrained: {where}. For a network from nothing: --arch cnn"
+    why = f"Begin with {start.choice.arch}{width}, pretrained: {where}. For a network with random weights: --arch cnn"
     return replace(start, why=why)
 
 
 def _from_nothing(reason: str, plan: Plan, options: NetworkOptions) -> Start:
-    why = f"Begin with cnn, from nothing: {reason}"
+    why = f"Begin with cnn, with random weights: {reason}"
     if options.weights is None:
-        why = f"{why}. From nothing, few photos teach far less: --weights FILE or HANGTAG_WEIGHTS names pretrained ones"
+        why = (
+            f"{why}. With random weights, few photos teach far less; name pretrained ones with --weights FILE or "
+            "HANGTAG_WEIGHTS"
+        )
     return replace(_start(Arch.CNN, NamedWeights.NONE, plan, options), why=why)

@@ -206,9 +206,9 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
     if seen:
         msg = (
             f"Expected test photos that {name}@{champion} has not learned from, it has learned from {len(seen):,} of "
-            f"{len(test):,}, such as {seen[0].path}: it was trained with other splits. Promote a version of these "
-            f"splits, train it again with hangtag train --splits, or go on with its own: set another folder in the "
-            f"settings, and --restart if a cycle is unfinished."
+            f"{len(test):,}, such as {seen[0].path}: it was trained with other splits. Promote a version that was "
+            "trained with these splits, train it again with hangtag train --splits, or use its own splits: set "
+            "another folder in the settings, and --restart if a cycle is unfinished."
         )
         raise InputError(msg)
 

@@ -122,7 +122,7 @@ class _Cycle:
         self._view.note(f"Goes on with cycle {folder.path.name}, begun at {start.started}.")
         if start.config != self._config.model_dump(mode="json"):
             self._view.note(
-                "The settings have changed since it began; it keeps to those it began with (--restart abandons it)."
+                "The settings have changed since the cycle began; it keeps the earlier ones (--restart abandons it)."
             )
         return folder
 
@@ -202,8 +202,8 @@ def _settings_of(folder: CycleFolder) -> RetrainConfig:
         return RetrainConfig.model_validate(folder.read(folder.start, CycleStart).config)
     except ValidationError as error:
         msg = (
-            f"Expected settings in {folder.start} that this Hangtag knows, found others: another version has begun the "
-            "cycle. Go on with that one, or abandon the cycle with --restart."
+            f"Expected settings in {folder.start} that this Hangtag knows, found others: another version has begun "
+            "the cycle. Continue with that version, or abandon the cycle with --restart."
         )
         raise InputError(msg) from error
 

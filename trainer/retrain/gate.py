@@ -136,7 +136,7 @@ def _recall(settings: GateSettings, comparison: Comparison) -> Finding | None:
     if lost:
         return Finding(False, f"More than {limit} is lost: {'; '.join(lost)}.")
     none = f"None of the {len(compared):,} classes" if len(compared) > 1 else "The one class has not"
-    told = f"{none} lost more than {limit}; the least lucky: {_loss(*order[0])}."
+    told = f"{none} lost more than {limit}; the largest loss: {_loss(*order[0])}."
     known = {name: found for name, found in comparison.classes.items() if name not in comparison.new_classes}
     blind = {name: found.photos for name, found in known.items() if _is_blind(found, most, mistrust)}
     if blind:

@@ -43,8 +43,8 @@ def assign_splits(
     without = [candidate.path for candidate in candidates if candidate.split is None and not candidate.open]
     if without and not _is_extended(candidates) and any(candidate.split for candidate in candidates):
         msg = (
-            f"Expected a split for every photo or for none, got none for {without[0]}; where Hangtag is to choose it, "
-            "say open."
+            f"Expected a split for every photo or for none, got none for {without[0]}; write open where Hangtag "
+            "should choose it."
         )
         raise DataError(msg)
     groups, bridges = group_photos(candidates, links)

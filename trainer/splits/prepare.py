@@ -250,7 +250,7 @@ def _notes(
     if repeats := len(used) - len({photo.group for photo in used}):
         yield f"{number_of(repeats, 'photo repeats', 'photos repeat')} the picture or the product of another"
     if disputed:
-        yield f"{disputed:,} validation and test photos show a picture that stands under two labels: see hangtag check"
+        yield f"{disputed:,} validation and test photos show a picture that has two labels: see hangtag check"
     if outliers := Counter(photo.split for photo in used if photo.label == NONE):
         yield _note_on_outliers(outliers[Split.TRAIN], outliers.total())
     yield from _notes_on_earlier(candidates)
@@ -260,7 +260,8 @@ def _notes(
         whole = sum(photo.split is split for photo in used)
         yield (
             f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) show a picture or a "
-            "product that is also learned from, which flatters their figures; --fix-leaks drops the twins"
+            "product that is also learned from, which flatters their figures; --fix-leaks drops the copies from "
+            "training"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
     told = {candidate.label for candidate in candidates if candidate.path in untrained}  # where splits are given
@@ -277,7 +278,7 @@ def _note_on_outliers(learned: int, every: int) -> str:
         f"{show} no product ({NONE}): the unknown score learns from {learned:,} and is measured on {held:,}; no class "
         "is made of them"
     )
-    few = f"; more of them, {_FEW_OUTLIERS} to learn from at least, would do much better"
+    few = f"; more of them, {_FEW_OUTLIERS} to learn from at least, would help much more"
     return said + (few if learned < _FEW_OUTLIERS else "")
 
 
@@ -306,4 +307,4 @@ def _notes_on_cuts(candidates: Sequence[Candidate], used: Sequence[AssignedPhoto
     moved = Counter(photo.split for photo in used if (photo.path, photo.label) in given)
     for split, count in moved.items():
         if split is not Split.TRAIN and split not in splits:
-            yield f"{count:,} of the training photos serve for {split.word}, for which there are none"
+            yield f"{count:,} of the training photos are used for {split.word}, which has none"

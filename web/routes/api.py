@@ -52,14 +52,14 @@ class ClassifiedPhoto(BaseModel):
     """What became of one photo. The names are those of a result's columns, as docs/formats.md has them."""
 
     photo: str = Field(description="The file's name, or the URL.")
-    sha256: str | None = Field(description="Of the bytes that were read; null where there were none.")
+    sha256: str | None = Field(description="Of the bytes that were read; null if there were none.")
     model: str | None = Field(description="name/version/variant@digest of the model that was asked.")
     status: str = Field(description="labeled, review or failed.")
     label: str | None
     confidence: float | None
     reason: str | None = Field(description="Why it goes to review: threshold or unknown.")
     threshold: float | None = Field(description="The confidence from which this label needs no review.")
-    unknown: float | None = Field(description="The out-of-distribution score, where the model has one.")
+    unknown: float | None = Field(description="The out-of-distribution score, if the model has one.")
     top_k: list[Likely] | None
     error: str | None = Field(description="missing, refused, download, timeout, too_large, unreadable or crashed.")
     error_message: str | None
@@ -145,7 +145,7 @@ async def classify(
     ] = None,
     threshold: Annotated[
         float | None,
-        Query(gt=0, le=1, description="The confidence from which photos are labeled, in place of a precision."),
+        Query(gt=0, le=1, description="The confidence from which photos are labeled, instead of a precision."),
     ] = None,
 ) -> Response:
     """Label photos.

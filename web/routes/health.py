@@ -27,7 +27,7 @@ class Ready(BaseModel):
 
     status: str = Field("ready", examples=["ready"])
     model: str | None = Field(description="The model that labels photos; null without one.", examples=["shop@3"])
-    note: str | None = Field(description="Why there is none, or why it is not the one that is meant.", examples=[None])
+    note: str | None = Field(description="Why no model is loaded, or why it is not the current one.", examples=[None])
 
 
 @router.get("/healthz", responses=problems(), openapi_extra={"x-curl": "curl {base}/healthz"})

@@ -76,7 +76,7 @@ class JobState(BaseModel):
     done: int
     failed: int
     rate: float = Field(description="Rows a second.")
-    seconds_left: float | None = Field(description="At the rate of the last minute; null where nobody can tell.")
+    seconds_left: float | None = Field(description="At the rate of the last minute; null if unknown.")
     remarks: list[str] = Field(description="What stands in its way.")
     links: Links
 

@@ -44,7 +44,7 @@ def _wish(
     label: Annotated[
         str | None, Query(max_length=200, description="Photos that the model takes for this class.")
     ] = None,
-    second: Annotated[float, Query(ge=0, le=1, description="Share of photos that two people are asked.")] = 0.0,
+    second: Annotated[float, Query(ge=0, le=1, description="Share of photos about which two people are asked.")] = 0.0,
 ) -> Wish:
     return Wish(order, label, second)
 
@@ -184,7 +184,11 @@ def photo(
     row: int,
     side: Annotated[int, Query(ge=1, le=SIDES[-1])] = 400,
     sha256: Annotated[
-        str, Query(pattern="^[0-9a-f]{0,64}$", description="First digits of the photo's: another one is not shown.")
+        str,
+        Query(
+            pattern="^[0-9a-f]{0,64}$",
+            description="First digits of the photo's SHA-256: a photo with another one is not shown.",
+        ),
     ] = "",
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:

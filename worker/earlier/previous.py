@@ -68,7 +68,7 @@ def check_done(job: Job, name: str) -> None:
     if waiting:
         msg = (
             f"Expected {name}, the job to carry over from, to be finished; {waiting:,} of its {job.spec.rows:,} rows "
-            "are not done. Let it end first, or go without --previous."
+            "are not done. Let it end first, or leave out --previous."
         )
         raise JobError(msg)
 
@@ -134,7 +134,7 @@ def _chunks(job: Job) -> Iterator[list[LabelledRow]]:
         except (KeyError, FileNotFoundError, JobError) as error:
             msg = (
                 f"Expected all results of {job.storage.place}, the job to carry over from, those of chunk {chunk} are "
-                f"gone or damaged ({error}); go without --previous."
+                f"gone or damaged ({error}); leave out --previous."
             )
             raise JobError(msg) from error
         images = job.chunk_images(chunk) if any(result.etag for result in results) else [None] * len(results)

@@ -86,7 +86,7 @@ def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
-            msg = f"The column {field.name} holds bytes, which {suffix} cannot; name a .parquet --out."
+            msg = f"The column {field.name} holds bytes, which {suffix} files cannot; name a .parquet --out."
             raise InputError(msg)
     return replace(catalogue, batches=_tried_batches(catalogue, suffix))
 

@@ -119,7 +119,7 @@ def resume_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
         control.check_redis()
         job.storage.delete(CANCELLED)
         missing = sum(map(job.rows_in_chunk, job.missing_chunks()))
-        words = f"{name} goes on: {missing:,} of {job.spec.rows:,} rows are to be done."
+        words = f"{name} goes on: {missing:,} of {job.spec.rows:,} rows are left to do."
         _tell(name, job, words, as_json=as_json)
         _supply(control, name)
 

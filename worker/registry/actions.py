@@ -145,7 +145,7 @@ def promoted_words(registry: Registry, version: VersionName) -> str:
 def restored_words(registry: Registry, version: VersionName) -> str:
     """The result of a rollback, for people."""
     promise = _promise(registry, version)
-    return f"{version} is the champion again; what is submitted from now on takes it. {promise}"
+    return f"{version} is the champion again; later jobs take it. {promise}"
 
 
 def move_alias(

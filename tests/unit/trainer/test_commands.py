@@ -93,7 +93,7 @@ def test_a_run_is_named_after_its_data_and_architecture_unless_a_name_is_given(
     ("options", "said"),
     [
         (("--arch", "cnn", "--alpha", 0.5), "cnn has no alpha"),
-        (("--alpha", 0.5), "--alpha is of one architecture; pass --arch too"),
+        (("--alpha", 0.5), "--alpha needs an architecture; pass --arch, too"),
         (("--arch", "mobilenet", "--weights", "none", "--alpha", 0), "Expected an alpha from 0.1 to 2"),
         (("--time-limit", "soon"), "Expected a time such as 90s, 10m or 1h30m"),
     ],
@@ -190,7 +190,7 @@ def test_without_an_architecture_weights_decide_and_it_is_said_in_a_line(
     options = ("--preset", "quick", "--image-size", 32, "--epochs", 1, "--folds", 0)
     result = invoke("train", tmp_path / "photos", "--out", tmp_path / "runs", *options)
     assert result.exit_code == ExitCode.OK, result.output
-    where = f"its weights are {mobilenet_file}. For a network from nothing: --arch cnn"
+    where = f"its weights are {mobilenet_file}. For a network with random weights: --arch cnn"
     assert f"Begin with mobilenet 0.25, pretrained: {where}" in result.output.splitlines()
     args = open_run(tmp_path / "runs" / "photos").args()
     assert (args.arch, args.alpha, args.weights) == (Arch.MOBILENET, 0.25, str(mobilenet_file))

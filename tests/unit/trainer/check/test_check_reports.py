@@ -144,7 +144,7 @@ def test_products_under_several_labels_and_classes_of_one_photo_are_counted(chec
     photos += [LabeledPhoto(Path("x.jpg"), "hat", None, "sku9"), LabeledPhoto(Path("y.jpg"), "hat", None, "sku9")]
     dataset = replace(checkup.dataset, classes=(*names, "hat", "shoe"))
     assert doubt_sentences(replace(checkup, scanned=ScannedPhotos(tuple(photos), ("",) * 20, ()), dataset=dataset)) == [
-        f"one photo only of {', '.join(names[:10])} and 2 more: it can be trained on, and not tested",
+        f"only one photo of {', '.join(names[:10])} and 2 more: it can be trained on, but not tested",
         "3 products (column group) stand under several labels, such as sku0",
     ]
 
@@ -218,7 +218,9 @@ def test_a_shortcut_is_an_issue_and_it_is_said_what_to_do(checkup):
     _show(console, checkup, summary)
     said = console.file.getvalue()
     assert "No issue found." not in said
-    assert said.index("No issue found in a photo, but what tells the classes apart:") < said.index("Shortcut: width")
+    assert said.index("No issue found in a photo, but in what distinguishes the classes:") < said.index(
+        "Shortcut: width"
+    )
     assert SHORTCUT_ADVICE in said
 
 

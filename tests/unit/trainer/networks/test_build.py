@@ -206,7 +206,9 @@ def test_a_preset_begins_with_its_backbone_where_its_weights_are(keras_home, pre
     start = choose_start(NetworkOptions(preset=preset), there)
     assert chosen(start) == (plan.backbone, plan.pretrained_size, NamedWeights.IMAGENET, None, plan.length)
     where = f"its weights are in {keras_home / 'models'}"
-    assert start.why == f"Begin with {plan.backbone}, pretrained: {where}. For a network from nothing: --arch cnn"
+    assert (
+        start.why == f"Begin with {plan.backbone}, pretrained: {where}. For a network with random weights: --arch cnn"
+    )
 
 
 def test_weights_that_are_not_here_are_downloaded_and_it_is_said(keras_home):
@@ -229,7 +231,11 @@ def test_offline_a_training_begins_from_nothing_and_says_which_file_would_help(k
     assert chosen(start) == (Arch.CNN, 128, NamedWeights.NONE, None, 1.0)
     assert len(asked) == 1, "it waits for an answer once"
     (choice,) = asked
-    for part in ("Begin with cnn, from nothing", "(timed out: no answer within 10 s)", imagenet_file(choice).url):
+    for part in (
+        "Begin with cnn, with random weights",
+        "(timed out: no answer within 10 s)",
+        imagenet_file(choice).url,
+    ):
         assert part in start.why
     assert len(start.why.splitlines()) == 1
 

@@ -385,7 +385,7 @@ def test_of_a_tree_each_level_and_how_far_off_errors_are_is_told() -> None:
     assert all(one.automatic for one in achieved)
     assert f"{achieved[1].automatic} photos, " in levels
     assert levels.count("level 1") == levels.count("leaf") == 5
-    assert "by the edges from the true one to what both share: " in levels
+    assert "by the steps from the true class up to the first label that both share: " in levels
     assert "With a class it labels about 50%, the rest of these with a label above." in section
     assert "By level of the tree" not in report_page(made())
 

@@ -21,7 +21,7 @@ def invoke(*arguments: object):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(["--force"], "say why"), (["--force", "--why", " "], "say why"), (["--why", "so"], "goes with --force")],
+    [(["--force"], "say why"), (["--force", "--why", " "], "say why"), (["--why", "so"], "needs --force")],
 )
 def test_force_and_why_go_together(tmp_path: Path, options: list[str], said: str) -> None:
     done = invoke(tmp_path / "shop.toml", *options)
