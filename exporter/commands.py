@@ -44,7 +44,8 @@ def export_command(
         typer.Option(
             min=0.0,
             max=100.0,
-            help="Points of accuracy that int8 and float16 may lose; edge graphs may lose as much beyond chance.",
+            help="Points of accuracy that int8 and float16 may lose. An edge graph is refused only if its loss "
+            "exceeds both this and chance.",
         ),
     ] = 0.5,
     default_variant: Annotated[

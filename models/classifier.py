@@ -265,7 +265,7 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
     session = open_session(data, str(path), threads)
     metadata = read_metadata(session, str(path))
     if variant not in {None, AUTO, metadata.variant}:
-        msg = f"Expected {path} to be {variant}, it is {metadata.variant}; name another file, or the bundle."
+        msg = f"Expected {path} to be {variant}, but it is {metadata.variant}; name another file, or the bundle."
         raise InputError(msg)
     return session, metadata, hashlib.sha256(data).hexdigest()
 

@@ -135,7 +135,10 @@ def find_photos(folder: Path, labels: tuple[str, ...], limit: int = PHOTOS) -> P
     classes = [name for name in names if name in labels or name != NONE]
     loose = sorted(entry for entry in folder.iterdir() if entry.is_file() and _is_photo(entry))
     if classes and loose:
-        msg = f"Expected class folders or photos in {folder}, found both ({loose[0].name}); put it into its folder."
+        msg = (
+            f"Expected class folders or photos in {folder}, found both; put {loose[0].name} into the folder of its "
+            "class."
+        )
         raise InputError(msg)
     if strange := [name for name in classes if name not in labels]:
         msg = (

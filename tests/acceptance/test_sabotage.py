@@ -169,7 +169,7 @@ SABOTAGE = [
     (climb_out, r"expected a plain path inside the bundle, got '\.\./model\.onnx'"),
     (link_out, r"model\.onnx in the bundle \S+ leads out of it, to \S+; refuse it"),
     (link_the_manifest_out, r"manifest\.json in the bundle \S+ leads out of it, to \S+; refuse it"),
-    (list_a_file_twice_by_case, r"expected names that every disk tells apart, got 'model\.onnx' and 'Model\.ONNX'"),
+    (list_a_file_twice_by_case, r"expected names that differ on every disk, got 'model\.onnx' and 'Model\.ONNX'"),
     (state_the_labels_twice, r"Expected JSON in \S+, got something else \('labels' comes twice\)"),
     (swell_the_manifest, r"Expected at most 67,108,864 bytes in manifest\.json .* found 1,073,741,824"),
     (swell_the_model, r"Expected at most 2,147,483,648 bytes in model\.onnx .* found 3,221,225,472"),

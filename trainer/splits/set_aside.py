@@ -137,8 +137,9 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
         raise DataError(msg)
     if not any(photo.split is Split.VAL and photo.label in trained for photo in products):
         msg = (
-            f"Expected validation photos, found none and none to spare: each of {', '.join(sorted(trained))} has one "
-            f"picture or product in training, or all of them are in another split, too; add photos."
+            "Expected validation photos, found none, and no training photos can take their place: each of "
+            f"{', '.join(sorted(trained))} has only one picture or product in training, or all of them are in another "
+            "split, too; add photos."
         )
         raise DataError(msg)
     notes = [

@@ -182,7 +182,7 @@ def test_beside_figures_out_of_fold_those_of_the_few_test_photos_are_said(consol
     show_evaluation(evaluation, material.args.model_copy(update={"folds": 5, "cv": True}), console)
     said = lines(console)
     assert "test accuracy 0.9167 (95%: 0.730–0.990), 24 photos" in said
-    assert "(believe the one of 900 photos: the more photos, the less is chance)" in said
+    assert "(rely on the figure from 900 photos: with more photos, less is chance)" in said
     assert any("on test" in line for line in said if "--precision" in line)
     assert "Kept: epoch 5, with averaged weights" in said
 

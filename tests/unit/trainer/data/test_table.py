@@ -88,7 +88,10 @@ def test_only_rows_that_meet_all_conditions_count(table, tmp_path):
             {"where": ("category=dres",)},
             r"category=dres \(--where\) in .*, none of 6 is one; .* 'category' holds 'dress' \(5\), 'hat' \(1\)",
         ),
-        ({"where": ("category=hat", "colour=blue")}, "none of 6 is one; each is met by some rows, and all by none"),
+        (
+            {"where": ("category=hat", "colour=blue")},
+            "none of 6 is one; some rows meet each condition, but no row meets all",
+        ),
         ({"where": ("sku=C",)}, "labels in the column 'colour' of .*, none of 1 row has one"),
         ({"label_column": "main_photo"}, "another --label-column than that of the photos, got 'main_photo' for both"),
         ({"group_column": "colour"}, "another --group-column than that of the labels, got 'colour' for both"),

@@ -85,8 +85,17 @@ def test_what_a_target_came_to(report):
     [
         (31, 31, "takes 152 photos of different products without a mistake, there are 31"),
         (600, 31, "takes 60 validation photos without a mistake, there are 31"),
-        (600, 70, "takes the surest 152 photos without a mistake, or more with few; too many of 600 are wrong"),
-        (600, 610, "takes the surest 152 photos without a mistake, or more with few; 61 of 610 are wrong"),
+        (
+            600,
+            70,
+            "takes the surest 152 photos without a mistake, or more photos with few mistakes; too many of 600 are "
+            "wrong",
+        ),
+        (
+            600,
+            610,
+            "takes the surest 152 photos without a mistake, or more photos with few mistakes; 61 of 610 are wrong",
+        ),
     ],
 )
 @pytest.mark.parametrize("pooled", [False, True])

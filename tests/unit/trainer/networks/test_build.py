@@ -308,5 +308,5 @@ def test_weights_of_no_network_are_refused(tmp_path):
     narrow(include_top=False, input_tensor=None).save_weights(tmp_path / "a.weights.h5")
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save_weights(tmp_path / "b.weights.h5")
     assert network_of(tmp_path / "a.weights.h5") == (Arch.MOBILENET, 0.25)
-    with pytest.raises(InputError, match=r"b\.weights\.h5, they are of none"):
+    with pytest.raises(InputError, match=r"b\.weights\.h5, they fit none of these"):
         network_of(tmp_path / "b.weights.h5")

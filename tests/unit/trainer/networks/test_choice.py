@@ -70,5 +70,5 @@ def test_of_a_run_its_best_network_is_named(tmp_path):
 
 
 def test_a_width_without_an_architecture_is_refused():
-    with pytest.raises(InputError, match="--alpha is of one architecture; pass --arch too, one of mobilenet, "):
+    with pytest.raises(InputError, match="--alpha needs an architecture; pass --arch, too, one of mobilenet, "):
         NetworkOptions(alpha=0.5)

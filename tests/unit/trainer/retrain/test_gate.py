@@ -97,7 +97,7 @@ def test_a_class_that_loses_beyond_noise_is_refused_by_name():
 def test_a_loss_within_noise_passes_and_is_told():
     verdict = judged(comparison(classes={"hat": a_class(1.0), "dress": a_class(-15, 16)}))
     assert verdict.passed
-    assert "the least lucky: dress −15.0 points" in sentence(verdict, "recall")
+    assert "the largest loss: dress −15.0 points" in sentence(verdict, "recall")
 
 
 def test_of_more_classes_each_needs_a_surer_loss():
@@ -123,7 +123,7 @@ def test_what_the_photos_could_not_have_shown_is_no_tick():
     found = named(judged(comparison(classes=classes), max_class_loss_points=3), "recall")
     assert (found.passed, found.doubtful, found.unsure) == (True, False, True)
     assert found.sentence == (
-        "None of the 2 classes lost more than 3.0 points of recall beyond noise; the least lucky: outwear −25.0 "
+        "None of the 2 classes lost more than 3.0 points of recall beyond noise; the largest loss: outwear −25.0 "
         "points, from 75.0% to 50.0% (95% −56.6 to 6.6, 8 photos). 8 photos are too few to see a loss of 3 points: "
         "outwear, hat."
     )

@@ -204,7 +204,7 @@ def test_a_given_split_that_leaks_is_said_and_fix_leaks_drops_the_training_twin(
     folder = given(photos, tmp_path / "given")
     shutil.copyfile(photos / "hat" / "0.png", folder / "test" / "hat" / "copy.png")
     leaking = prepared(folder, cache)
-    assert "2 of the training photos serve for validation, for which there are none" in leaking.notes
+    assert "2 of the training photos are used for validation, which has none" in leaking.notes
     assert [p.path.name for p in leaking.of(Split.TEST)] == ["copy.png"]
     said = "1 of 1 test photos (100.0%) show a picture or a product that is also learned from"
     assert any(note.startswith(said) for note in leaking.notes)
@@ -327,7 +327,7 @@ def test_photos_without_a_product_get_splits_and_make_no_class(photos, cache):
 
 def test_few_photos_without_a_product_are_used_with_a_word(photos, cache):
     said = "10 photos show no product (_none): the unknown score learns from 8 and is measured on 2; "
-    few = "; more of them, 10 to learn from at least, would do much better"
+    few = "; more of them, 10 to learn from at least, would help much more"
     assert prepared(with_outliers(photos), cache).notes == (f"{said}no class is made of them{few}",)
     for seed in range(200, 220):
         draw(photos / NONE / f"{seed}.png", seed)
