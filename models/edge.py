@@ -91,15 +91,15 @@ class EdgeModel:
         if answer.label != likeliest or not abs(answer.confidence - probability) <= _ROUNDING:
             msg = (
                 f"Expected label {likeliest} with confidence {probability:.6f} of the edge graph of "
-                f"{self.metadata.variant}, as its probabilities say, got label {answer.label} with "
+                f"{self.metadata.variant}, by its probabilities, got label {answer.label} with "
                 f"{answer.confidence:.6f}; export it again."
             )
             raise BundleError(msg)
         (decided,) = self._rules.decide(answer.as_scores(), top_k=1)
         if answer.review != decided.review:
             msg = (
-                f"Expected review to be {not answer.review} where the edge graph of {self.metadata.variant} says label "
-                f"{answer.label} with {answer.confidence:.6f}, as its thresholds do; export it again."
+                f"Expected review to be {not answer.review} where the edge graph of {self.metadata.variant} says "
+                f"label {answer.label} with {answer.confidence:.6f}, by its thresholds; export it again."
             )
             raise BundleError(msg)
 

@@ -120,7 +120,7 @@ def taxonomy_of(dataset: Dataset, asked: Mapping[str, str] | None) -> Taxonomy |
     if dataset.parents:
         label = next(iter(dataset.parents))
         msg = (
-            f"Expected one tree, the labels of {dataset.source} have parents themselves "
+            f"Expected one tree, but the labels of {dataset.source} contain parents, too "
             f"({dataset.parents[label]}{PATH_MARK}{label}); leave out --taxonomy."
         )
         raise DataError(msg)

@@ -205,8 +205,8 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
     seen = [photo for photo in test if photo.sha256 in learned]
     if seen:
         msg = (
-            f"Expected test photos that {name}@{champion} has not learned from, it has learned from {len(seen):,} of "
-            f"{len(test):,}, such as {seen[0].path}: it was trained with other splits. Promote a version that was "
+            f"Expected test photos that {name}@{champion} has not learned from, but it has learned from {len(seen):,} "
+            f"of {len(test):,}, such as {seen[0].path}: it was trained with other splits. Promote a version that was "
             "trained with these splits, train it again with hangtag train --splits, or use its own splits: set "
             "another folder in the settings, and --restart if a cycle is unfinished."
         )

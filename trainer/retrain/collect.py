@@ -79,7 +79,7 @@ def collect(
     labelled, corrections = _corrected(photos, resolved, elsewhere, classes)
     kept = [photo for photo in labelled if photo.label not in classes.drop]
     if not kept:
-        msg = f"Expected photos in {config.data}, all are of classes that [classes] drop names; name fewer."
+        msg = f"Expected photos in {config.data}, but [classes] drop names all of their classes; name fewer."
         raise DataError(msg)
     counts = Counter(photo.label for photo in kept)
     outliers = counts.pop(NONE, 0)

@@ -114,8 +114,8 @@ class CycleLock:
         last = self._last_number()
         if last > self.number:
             msg = (
-                f"Expected to hold {_FOLDER}/{self.number:06d} in {self._storage.place}, another process took the lock "
-                f"with number {last} while this one was silent; what is done is kept, and it goes on from there."
+                f"Expected to hold {_FOLDER}/{self.number:06d} in {self._storage.place}, but another process took the "
+                f"lock with number {last} while this one was silent; what is done is kept, and it goes on from there."
             )
             raise BusyError(msg)
 

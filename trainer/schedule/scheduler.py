@@ -126,8 +126,8 @@ def check_models_differ(watched: Sequence[WatchedConfig]) -> None:
         model = (one.config.registry, one.config.name)
         if model in seen:
             msg = (
-                f"Expected each config to be of a model of its own, {seen[model]} and {one.path} are both of "
-                f"{model[1]} in {model[0]}; leave one of them out."
+                f"Expected each config to name another model, but {seen[model]} and {one.path} both name {model[1]} "
+                f"in {model[0]}; leave one of them out."
             )
             raise InputError(msg)
         seen[model] = one.path

@@ -133,8 +133,8 @@ def _chunks(job: Job) -> Iterator[list[LabelledRow]]:
             results = results_of(job.part(chunk, keys[chunk]))
         except (KeyError, FileNotFoundError, JobError) as error:
             msg = (
-                f"Expected all results of {job.storage.place}, the job to carry over from, those of chunk {chunk} are "
-                f"gone or damaged ({error}); leave out --previous."
+                f"Expected all results of {job.storage.place}, the job to carry over from, but those of chunk {chunk} "
+                f"are gone or damaged ({error}); leave out --previous."
             )
             raise JobError(msg) from error
         images = job.chunk_images(chunk) if any(result.etag for result in results) else [None] * len(results)

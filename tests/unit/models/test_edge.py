@@ -63,7 +63,7 @@ def claim_no_number(graph: onnx.GraphProto) -> None:
 
 
 LIES = [take_the_least_likely, claim_half_the_confidence, claim_no_number]
-LIE = r"Expected label \d with confidence 0\.\d+ of the edge graph of float32, as its probabilities say, got label \d"
+LIE = r"Expected label \d with confidence 0\.\d+ of the edge graph of float32, by its probabilities, got label \d"
 
 
 @pytest.mark.parametrize("lie", LIES, ids=[lie.__name__ for lie in LIES])
@@ -76,7 +76,7 @@ def test_a_label_that_its_probabilities_do_not_bear_out_is_refused(lie, tmp_path
         prove_edge(edge, classifier_of(MODEL, METADATA), [photo_file(30, 20)], None)
     (tmp_path / "edge.onnx").write_bytes(data)
     (fault,) = verify(tmp_path / "edge.onnx").faults
-    assert "as its probabilities say" in fault.detail
+    assert "by its probabilities" in fault.detail
 
 
 def test_of_equal_classes_only_the_first_may_be_the_label():

@@ -67,7 +67,7 @@ def test_a_champion_that_has_learned_from_test_photos_is_refused(shop: PaperShop
     moved = [replace(photo, split=Split.TRAIN) for photo in read_splits(shop.cycle() / "splits.csv")]
     shop.publish_champion(901, photos=moved)
     shop.put(photo_rows(0, 36))
-    with pytest.raises(InputError, match=r"shop@3 has not learned from, it has learned from 11 of 11"):
+    with pytest.raises(InputError, match=r"shop@3 has not learned from, but it has learned from 11 of 11"):
         shop.run()
     assert not shop.cycle(2).exists()
 

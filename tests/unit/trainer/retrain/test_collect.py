@@ -222,7 +222,7 @@ def test_a_merge_ends_a_conflict_between_the_merged_names(shop: Shop) -> None:
 
 
 def test_a_data_set_of_which_nothing_is_left_is_refused(shop: Shop) -> None:
-    with pytest.raises(DataError, match=r"all are of classes that \[classes\] drop names"):
+    with pytest.raises(DataError, match=r"but \[classes\] drop names all of their classes"):
         shop.collect(ClassMap(drop=("boots", "hats")))
 
 
