@@ -54,11 +54,11 @@ def _show_accuracy(
     if evaluation.test and figures is not evaluation.test:
         photos = number_of(evaluation.test.n, "photo")
         console.print(f"{accuracy_text(evaluation.test, 'test')}, {photos}", highlight=False)
-        console.print(f"(believe the one of {figures.n:,} photos: the more photos, the less is chance)", style="dim")
+        console.print(f"(rely on the figure from {figures.n:,} photos: with more photos, less is chance)", style="dim")
     last = ", the last" if args.best_epoch == args.epochs_done else ""
     console.print(f"Kept: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
     if last and args.epochs_done > 1:
-        console.print("(by then the learning rate has fallen; an earlier ★ is better by chance)", style="dim")
+        console.print("(by then the learning rate has fallen; an earlier ★ is better only by chance)", style="dim")
 
 
 def _show_label_errors(evaluation: "Evaluation", console: Console) -> None:

@@ -113,7 +113,7 @@ def test_a_job_is_cancelled_and_goes_on(cluster: Cluster, few) -> None:
     assert "The job is cancelled, with 0 rows done; hangtag jobs resume paused goes on." in watched.stderr
     assert json.loads(cluster.hangtag("jobs", "show", "paused", "--json").stdout)["state"] == "cancelled"
     assert not (cluster.jobs / "paused" / "parts").exists()
-    assert cluster.must("jobs", "resume", "paused") == "paused goes on: 4 of 4 rows are to be done."
+    assert cluster.must("jobs", "resume", "paused") == "paused goes on: 4 of 4 rows are left to do."
     cluster.must("jobs", "watch", "paused")
     assert len(cluster.job("paused").rows()) == 4
     assert cluster.must("jobs", "resume", "paused").startswith("paused is finished; hangtag jobs receipt paused")

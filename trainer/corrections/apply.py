@@ -204,7 +204,7 @@ def _check_copy(output: Path, result: Path) -> None:
     """Raise an InputError if the copy of a result cannot be written there."""
     check_output(output)
     if output.exists() and output.samefile(result):
-        msg = f"Expected another --out than {result} itself, which is left as it is; name another file."
+        msg = f"Expected another --out than {result} itself, which is never changed; name another file."
         raise InputError(msg)
 
 
@@ -212,7 +212,7 @@ def _check_bytes(schema: pa.Schema, output: Path) -> None:
     if output.suffix.lower() != ".parquet":
         for field in schema:
             if holds_bytes(field.type):
-                msg = f"The column {field.name} holds bytes, which {output.suffix} cannot; name a .parquet --out."
+                msg = f"The column {field.name} holds bytes, which {output.suffix} files cannot; name a .parquet --out."
                 raise InputError(msg)
 
 

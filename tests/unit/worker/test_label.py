@@ -77,7 +77,7 @@ def test_where_the_default_disagrees_float32_labels_all_rows_and_that_is_said(
     copy = shutil.copytree(lighter.model, tmp_path / "false")
     falsify(copy, "int8")
     receipt, said = run(replace(lighter, model=copy))
-    assert [words for words in said if "takes float32 in the place of int8" in words]
+    assert [words for words in said if "uses float32 instead of int8" in words]
     assert receipt.model.variant == "float32"
     assert models_of(lighter.output) == {"float32"}
     with pytest.raises(DisagreementError):

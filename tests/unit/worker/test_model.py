@@ -59,7 +59,7 @@ def test_where_the_default_disagrees_float32_is_taken_and_that_is_said(false_int
     pin = verified_pin(false_int8, AUTO, say=said.append)
     assert (pin.variant, "/float32@" in pin.reference) == ("float32", True)
     (words,) = said
-    assert "takes float32 in the place of int8: " in words
+    assert "uses float32 instead of int8: " in words
     assert "probabilities differ by" in words
 
 

@@ -218,7 +218,7 @@ def test_shortcuts_are_told_and_every_guess_is_listed(shop) -> None:
 
 def test_where_nothing_is_wrong_the_page_says_so(few) -> None:
     page = Page(check_page(few))
-    assert "Every file can be used, and no picture stands under two labels. Issues Looked for" in page.text
+    assert "Every file can be used, and no picture has two labels. Issues Looked for" in page.text
     assert "– leaks no splits given" in page.text
     assert "– shortcuts too few images to tell" in page.text
     assert "12 images of few" in page.text

@@ -62,7 +62,7 @@ def test_labels_with_a_name_under_two_parents_are_taken_whole(shop, column):
     dataset = read_dataset(path, TableOptions(label_column=None if column == "label" else column))
     assert dataset.classes == ("men > hats", "men > shoes", "women > shoes")
     assert taxonomy_of(dataset, None) is None
-    said = "labels are taken whole, as 'women > shoes', and give no tree: 'shoes' is under 'men' and 'women'"
+    said = "labels are taken whole, such as 'women > shoes', and give no tree: 'shoes' is under 'men' and 'women'"
     assert dataset.notes[-1] == said
 
 
@@ -110,7 +110,7 @@ DECLARED = ("shoes,", "hats,")
 @pytest.mark.parametrize("slip", ["shose", "shoess", "hoes", "Shoes"])
 def test_a_mistyped_parent_is_refused_and_the_one_that_is_meant_named(tmp_path, slip):
     said = (
-        f"{slip!r}, the parent of 'clogs' only, has none and is nearly 'shoes'; write 'shoes', or add the row '{slip},'"
+        f"{slip!r}, the parent of 'clogs' only, has none and is almost 'shoes'; write 'shoes', or add the row '{slip},'"
     )
     with pytest.raises(DataError, match=re.escape(said)):
         read_parents(written(tmp_path, *SHOES, f"clogs,{slip}", *DECLARED))

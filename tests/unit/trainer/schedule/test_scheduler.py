@@ -180,7 +180,7 @@ def test_a_slot_is_queued_with_the_config_that_claimed_it(machine: Machine, due:
 def test_two_configs_of_one_model_are_refused(config: Path) -> None:
     other = config.with_name("shop2.toml")
     other.write_text(config.read_text().replace("1h", "2h"))
-    with pytest.raises(InputError, match=r"shop\.toml and .*shop2\.toml are both of shop in"):
+    with pytest.raises(InputError, match=r"shop\.toml and .*shop2\.toml both name shop in"):
         check_models_differ([WatchedConfig(config), WatchedConfig(other)])
     other.write_text(other.read_text().replace('"shop"', '"shoes"'))
     check_models_differ([WatchedConfig(config), WatchedConfig(other)])

@@ -151,7 +151,7 @@ def test_a_submitter_whose_machine_disagrees_submits_float32_and_says_so(
     falsify(shutil.copytree(int8_bundle, tmp_path / "false"), "int8")
     submitted = submit(replace(request_of, model=tmp_path / "false"), jobs)
     assert (submitted.job.spec.model.variant, submitted.job.spec.fallback) == ("float32", None)
-    assert "takes float32 in the place of int8" in submitted.variant_words
+    assert "uses float32 instead of int8" in submitted.variant_words
 
 
 def test_of_a_job_that_fell_back_nothing_is_carried_over_into_one_of_int8(
