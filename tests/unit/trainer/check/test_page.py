@@ -226,7 +226,7 @@ def test_where_nothing_is_wrong_the_page_says_so(few) -> None:
     assert not [tag for tag, _ in page.elements if tag in {"img", "a"}]
     assert check_page(few).count('class="labeled"') == 3
     text = Page(check_page(flagged(few, Issue.BLURRY))).text
-    assert "under two labels. What is listed below may be worth a look." in text
+    assert "has two labels. What is listed below may be worth a look." in text
 
 
 def test_no_data_set_makes_a_large_page(tmp_path, cache) -> None:
