@@ -220,9 +220,8 @@ def _prepared_job(
         note_models(storage, models)
         return create_job(storage, catalogue, first.pin, options, questions=questions, processes=_workers(request))
     if other := differences(job.spec, catalogue, first.pin, options, questions=questions):
-        moved = "".join(moved_words(was, one.found) for one in models if (was := job.question(one.name)))
         msg = (
-            f"{storage.root} holds another job: {other}.{moved} Name another --out, or pass "
+            f"{storage.root} holds another job: {other}.{moved_words(job, models)} Name another --out, or pass "
             "--restart to throw that job away."
         )
         raise JobError(msg)

@@ -1,6 +1,6 @@
 """The model of a job: chosen by path or name, pinned by digest, verified before anything is labelled, noted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +78,14 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
     return begun, words
 
 
-def moved_words(job: Job, model: ModelReference) -> str:
-    """A sentence if the job has another version than the one asked for now; empty if it has the same."""
-    before = version_of(model, job.spec.model.digest)
+def moved_words(job: Job, models: Iterable[JobModel]) -> str:
+    """A sentence for each question of which the job has another version than the one asked for now."""
+    asked = ((job.question(one.name), one.found) for one in models)
+    return "".join(_moved(was.spec.model, found) for was, found in asked if was)
+
+
+def _moved(pin: ModelPin, model: ModelReference) -> str:
+    before = version_of(model, pin.digest)
     if before is None or before.said == model.said:
         return ""
     moved = f", and {model.asked} is {model.said} by now" if model.by_alias else f", and not of {model.said}"

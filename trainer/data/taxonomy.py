@@ -25,17 +25,28 @@ def read_parents(path: Path) -> dict[str, str]:
         DataError: a cell is empty that may not be, a label has two parents, or the only parent without a row of its own
             seems to be a slip of the pen.
     """
+    found: dict[str, str] = {}
+    for label, parent in _rows(path):
+        known = found.setdefault(label, parent)
+        if known != parent:
+            said = " and ".join(f"{one!r}" if one else "nothing" for one in (known, parent))
+            msg = f"Expected one parent of each label in {path}, {label!r} is under {said}; give them different names."
+            raise DataError(msg)
+    _refuse_slip(found, path)
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str]]:
+    """Each row's label and parent."""
     if not path.is_file():
         msg = f"Expected a CSV with the columns label and parent at {path}, found none; check --taxonomy."
         raise InputError(msg)
     reader = read_delimited(path)
-    missing = {"label", "parent"} - {*reader.schema.names}
-    if missing:
-        found = ", ".join(reader.schema.names)
-        msg = f"Expected the columns label and parent in {path}, found {found}; name them so."
+    if not {"label", "parent"} <= {*reader.schema.names}:
+        names = ", ".join(reader.schema.names)
+        msg = f"Expected the columns label and parent in {path}, found {names}; name them so."
         raise InputError(msg)
     cells = (row for batch in reader.batches for row in batch.select(["label", "parent"]).to_pylist())
-    found_parents: dict[str, str] = {}
     for number, row in enumerate(cells, start=1):
         label, parent = row["label"].strip(), row["parent"].strip()
         if not label:
@@ -44,13 +55,7 @@ def read_parents(path: Path) -> dict[str, str]:
         if NONE in {label, parent}:
             msg = f"Expected labels of products in row {number} of {path}, got {NONE}, the label of no product."
             raise DataError(msg)
-        known = found_parents.setdefault(label, parent)
-        if known != parent:
-            said = " and ".join(f"{one!r}" if one else "nothing" for one in (known, parent))
-            msg = f"Expected one parent of each label in {path}, {label!r} is under {said}; give them different names."
-            raise DataError(msg)
-    _refuse_slip(found_parents, path)
-    return found_parents
+        yield label, parent
 
 
 def _refuse_slip(parents: Mapping[str, str], path: Path) -> None:

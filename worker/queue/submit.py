@@ -94,26 +94,39 @@ def submit(
         msg = f"The job {name} cannot be carried over from itself; name another --job than --previous."
         raise InputError(msg)
     previous = previous_job(request.previous, jobs)
-    words, options, earlier = list[str](), request.options, jobs.get(name)
+    words, earlier = list[str](), jobs.get(name)
     models = tuple(_verified(request, asked, model, earlier, words.append) for asked, model in request.models.items())
-    first, questions = models[0], questions_of(models)
     trees = [one.name for one in models if one.pin.taxonomy]
     catalogue = request.catalogue(".parquet", trees=trees, confined=True, given=catalogue, begun=earlier is not None)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
     for one in models:
         jobs.bundles.put(one.found.path, one.pin.digest)
     if earlier is not None:
-        if other := differences(earlier.spec, catalogue, first.pin, options, first.fallback, questions):
-            moved = "".join(moved_words(was, one.found) for one in models if (was := earlier.question(one.name)))
-            msg = f"There is a job {name} already, and it is not this one: {other}.{moved} Pass another --job."
-            raise JobError(msg)
+        _check_same(request, earlier, catalogue, models)
         return Submitted(name, earlier, new=False, models=models, column_words=catalogue.column_words)
     storage = jobs.storage(name)
-    carried = " ".join(_carried(previous, storage, one, options) for one in models) if previous else ""
+    carried = " ".join(_carried(previous, storage, one, request.options) for one in models) if previous else ""
+    job = _written(request, storage, catalogue, models)
+    said = " ".join(words)
+    return Submitted(
+        name, job, new=True, carried=carried, models=models, column_words=catalogue.column_words, variant_words=said
+    )
+
+
+def _check_same(request: SubmitRequest, earlier: Job, catalogue: Catalogue, models: Sequence[JobModel]) -> None:
+    first, questions = models[0], questions_of(models)
+    if other := differences(earlier.spec, catalogue, first.pin, request.options, first.fallback, questions):
+        moved = moved_words(earlier, models)
+        msg = f"There is a job {request.name} already, and it is not this one: {other}.{moved} Pass another --job."
+        raise JobError(msg)
+
+
+def _written(request: SubmitRequest, storage: Storage, catalogue: Catalogue, models: Sequence[JobModel]) -> Job:
+    first, questions, options = models[0], questions_of(models), request.options
     decodings = decodings_of([one.found.path for one in models])
     rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host, decodings)
     note_models(storage, models)
-    job = create_job(
+    return create_job(
         storage,
         catalogue,
         first.pin,
@@ -124,10 +137,6 @@ def submit(
         questions=questions,
         confined=True,
         per_host=request.per_host,
-    )
-    said = " ".join(words)
-    return Submitted(
-        name, job, new=True, carried=carried, models=models, column_words=catalogue.column_words, variant_words=said
     )
 
 
