@@ -176,7 +176,10 @@ def _prefix_of(names: Sequence[str], result: Path) -> str:
     prefixes = list(_prefixes(names, known))
     if len(prefixes) != 1:
         what = "none" if not prefixes else f"those of {len(prefixes)} labellings"
-        msg = f"Expected the columns that one hangtag label adds in {result}, found {what}; put its .job folder there."
+        msg = (
+            f"Expected the columns of one run of hangtag label in {result}, found {what}; put the result's .job "
+            "folder beside it."
+        )
         raise InputError(msg)
     return prefixes[0]
 

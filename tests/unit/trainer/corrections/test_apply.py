@@ -267,7 +267,7 @@ def test_what_cannot_be_used_is_refused_and_leaves_no_copy(tmp_path: Path, store
     with pytest.raises(InputError, match="found none; check the path"):
         find_labels(str(tmp_path / "none.parquet"), "jobs")
     pq.write_table(pa.table({"image": ["1.jpg"]}), tmp_path / "other.parquet")
-    with pytest.raises(InputError, match="found none; put its"):
+    with pytest.raises(InputError, match="found none; put the result's"):
         apply_corrections(tmp_path / "other.parquet", store, tmp_path / "copy.parquet")
     store.path.write_text("image,label\n")
     with pytest.raises(InputError, match="Expected the columns"):
