@@ -165,8 +165,8 @@ def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch
                 row, why = _first_unwritable(batch.column(name), attempt) or (1, error)
                 msg = (
                     f"Expected cells that {suffix} can hold in the column {name!r} of {catalogue.source}, "
-                    f"row {rows + row:,} has another ({str(why)[:200]}); write it as text in UTF-8, or leave the "
-                    "column out."
+                    f"but the cell in row {rows + row:,} is not one ({str(why)[:200]}); write it as text in UTF-8, "
+                    "or leave the column out."
                 )
                 raise InputError(msg) from error
         rows += batch.num_rows

@@ -85,7 +85,7 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
     found = {name: run / place for name, place in _TRAINING_FILES.items()}
     missing = [str(path) for path in found.values() if not path.is_file()]
     if missing:
-        msg = f"Expected the run that {bundle} was exported from at {run}, found no {missing[0]}."
+        msg = f"Expected the run behind {bundle} at {run}, found no {missing[0]}."
         raise InputError(msg)
     manifest = read_manifest(bundle).manifest
     try:
@@ -96,8 +96,8 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
         raise InputError(msg) from error
     if of_run != (manifest.arch, list(manifest.labels), manifest.preprocess.size):
         msg = (
-            f"Expected the run that {bundle} was exported from, {run} has another architecture, other classes or "
-            "another image size."
+            f"Expected the run behind {bundle}, but {run} has another architecture, other classes or another image "
+            "size."
         )
         raise InputError(msg)
     return found | report_files(run)

@@ -58,13 +58,13 @@ def strict_json(text: str) -> object:
 
 
 REFUSED = {
-    "bytes in text": (text_of([b"a", b"\xff"]), SUFFIXES, "row 2 has another .*UTF-?8"),
-    "bytes in a list of texts": (pa.ListArray.from_arrays([0, 1, 2], text_of([b"a", b"\xff"])), SUFFIXES, "row 2 has"),
-    "bytes in a dictionary": (text_of([b"a", b"\xff"]).dictionary_encode(), SUFFIXES, "row 2 has"),
-    "no such time zone": (pa.array([None, 1], pa.timestamp("ns", "Mars/X")), SUFFIXES[1:], "has another .*Mars"),
+    "bytes in text": (text_of([b"a", b"\xff"]), SUFFIXES, "row 2 is not one .*UTF-?8"),
+    "bytes in a list of texts": (pa.ListArray.from_arrays([0, 1, 2], text_of([b"a", b"\xff"])), SUFFIXES, "row 2 is not"),
+    "bytes in a dictionary": (text_of([b"a", b"\xff"]).dictionary_encode(), SUFFIXES, "row 2 is not"),
+    "no such time zone": (pa.array([None, 1], pa.timestamp("ns", "Mars/X")), SUFFIXES[1:], "is not one .*Mars"),
     "bytes of one size": (pa.array([b"ab", b"cd"], pa.binary(2)), SUFFIXES[1:], r"holds bytes.* name a \.parquet"),
     "a list of bytes": (pa.array([[b"ab"], []], pa.list_(pa.binary())), SUFFIXES[1:], "holds bytes"),
-    "what says it is JSON": (pa.array(["{}", "{"]), SUFFIXES[2:], "row 2 has another"),
+    "what says it is JSON": (pa.array(["{}", "{"]), SUFFIXES[2:], "row 2 is not"),
 }
 
 
@@ -86,7 +86,7 @@ def test_what_cannot_be_written_is_refused_before_the_first_photo(tmp_path: Path
 def test_the_row_is_that_of_the_catalogue(tmp_path: Path) -> None:
     rows = 10_000
     table = pa.table({"image": ["a.jpg"] * rows, "title": text_of([b"x"] * (rows - 1) + [b"\xe9"])})
-    with pytest.raises(InputError, match=r"'title' of .*rows\.parquet, row 10,000 has another"):
+    with pytest.raises(InputError, match=r"'title' of .*rows\.parquet, but the cell in row 10,000 is not one"):
         made_job(table, tmp_path, ".parquet")
 
 
