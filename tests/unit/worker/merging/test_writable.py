@@ -59,7 +59,11 @@ def strict_json(text: str) -> object:
 
 REFUSED = {
     "bytes in text": (text_of([b"a", b"\xff"]), SUFFIXES, "row 2 is not one .*UTF-?8"),
-    "bytes in a list of texts": (pa.ListArray.from_arrays([0, 1, 2], text_of([b"a", b"\xff"])), SUFFIXES, "row 2 is not"),
+    "bytes in a list of texts": (
+        pa.ListArray.from_arrays([0, 1, 2], text_of([b"a", b"\xff"])),
+        SUFFIXES,
+        "row 2 is not",
+    ),
     "bytes in a dictionary": (text_of([b"a", b"\xff"]).dictionary_encode(), SUFFIXES, "row 2 is not"),
     "no such time zone": (pa.array([None, 1], pa.timestamp("ns", "Mars/X")), SUFFIXES[1:], "is not one .*Mars"),
     "bytes of one size": (pa.array([b"ab", b"cd"], pa.binary(2)), SUFFIXES[1:], r"holds bytes.* name a \.parquet"),
