@@ -47,7 +47,7 @@ def label_with_progress(
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
-    bar = _Bar(progress, "" if request.retry_failed else "images/s")  # of a chunk a retry does a few rows only
+    bar = _Bar(progress)
     try:
         receipt = label(
             request, bar.show, lambda model: say_rule(model, errors, Path(model.path)), errors.say, processes, drawing
@@ -137,9 +137,8 @@ class _Bar:
         earlier: rows that an earlier run had done; None before anything was shown.
     """
 
-    def __init__(self, progress: Progress, unit: str) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._unit = unit
         self.done = 0
         self.earlier: int | None = None
 
@@ -147,7 +146,7 @@ class _Bar:
         """Rows done, of all."""
         if self.earlier is None:
             self.earlier = done
-            self._task = self._progress.add_task("label", total=total, completed=done, earlier=done, unit=self._unit)
+            self._task = self._progress.add_task("label", total=total, completed=done, earlier=done, unit="images/s")
             self._progress.start()
         self.done = done
         self._progress.update(self._task, completed=done)
@@ -176,14 +175,7 @@ def print_receipt(receipt: JobReceipt, console: Console, *, promise: bool = True
         console.print(
             f"Left out, since their names do not end like an image's: {escape(kinds)}", style="yellow", highlight=False
         )
-    run = receipt.run
-    if run.images:
-        processes = number_of(run.workers, "process", "processes")
-        images = f"{number_of(run.images, 'image')} in {run.seconds:,.1f} s"
-        rate = f"{images}: {rate_text(run.images_per_s)} images/s, {processes}"
-        console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
-    if photos_text(receipt.photos):
-        console.print(photos_text(receipt.photos), highlight=False)
+    _print_work(receipt, console)
     for name, own in {"": receipt}.items() if isinstance(receipt, Receipt) else receipt.questions.items():
         if name:
             console.print(f"[bold]{escape(name)}[/bold]", highlight=False)
@@ -193,6 +185,19 @@ def print_receipt(receipt: JobReceipt, console: Console, *, promise: bool = True
     if isinstance(receipt, QuestionsReceipt):
         console.say(receipt.promise)
     console.print(f"Results: [bold]{escape(receipt.output)}[/bold]", highlight=False, soft_wrap=True)
+
+
+def _print_work(receipt: JobReceipt, console: Console) -> None:
+    """The last run's rate, and what the photos of the whole job took; each says so if the two differ."""
+    run = receipt.run
+    last, whole = ("Last run: ", "Whole job: ") if run.images < receipt.rows else ("", "")
+    if run.images:
+        processes = number_of(run.workers, "process", "processes")
+        images = f"{last}{number_of(run.images, 'image')} in {run.seconds:,.1f} s"
+        rate = f"{images}: {rate_text(run.images_per_s)} images/s, {processes}"
+        console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
+    if photos_text(receipt.photos):
+        console.print(whole + photos_text(receipt.photos), highlight=False)
 
 
 def _print_levels(receipt: Receipt, console: Console) -> None:

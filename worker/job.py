@@ -90,9 +90,7 @@ def begin_retry(job: "Job", number: int) -> Counter[str]:
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
     for chunk, key in sorted(job.part_keys().items()):
-        rows = zip(*(part.column(0).to_pylist() for part in job.answers(chunk, key, ["error"])), strict=True)
-        failed = (next((error for error in errors if error in RETRYABLE), None) for errors in rows)
-        found = [error for error in failed if error]
+        found = _passing(job, chunk, key)
         kinds.update(found)
         chunks += [chunk] if found else []
     if chunks:
@@ -101,6 +99,13 @@ def begin_retry(job: "Job", number: int) -> Counter[str]:
             msg = "Somebody else has just begun a retry of this job; watch it with hangtag jobs watch."
             raise JobError(msg)
     return kinds
+
+
+def _passing(job: "Job", chunk: int, key: str) -> list[str]:
+    """The fault of each row in a part that may succeed another time."""
+    rows = zip(*(part.column(0).to_pylist() for part in job.answers(chunk, key, ["error"])), strict=True)
+    failed = (next((error for error in errors if error in RETRYABLE), None) for errors in rows)
+    return [error for error in failed if error]
 
 
 def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) -> bool:
@@ -235,6 +240,16 @@ class Job:
     def missing_from(self, parts: dict[int, int], retry: Retry) -> list[int]:
         """:meth:`missing_chunks`, given the parts and the retry."""
         return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.wanted(chunk)]
+
+    def rows_left(self, chunk: int, retry: Retry) -> int:
+        """How many rows of a missing chunk are to be labelled: all, or those that the retry tries again."""
+        earlier = self.earlier_part(chunk, retry.wanted(chunk))
+        return len(_passing(self, chunk, earlier)) if earlier else self.rows_in_chunk(chunk)
+
+    def earlier_part(self, chunk: int, retry: int) -> str | None:
+        """Key of the latest part of a chunk before a retry; None if there is none, or a person has deleted it."""
+        keys = (part_key(chunk, number) for number in reversed(range(retry)))
+        return next(filter(self.home.exists, keys), None)
 
     @property
     def cancelled(self) -> bool:

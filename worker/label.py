@@ -251,20 +251,21 @@ def _run(
     processes: ProcessPool,
     drawing: ProcessPool | None,
 ) -> JobReceipt:
-    waiting = job.missing_chunks()
-    to_do = sum(map(job.rows_in_chunk, waiting))
+    retry = job.retry()
+    left = {chunk: job.rows_left(chunk, retry) for chunk in job.missing_chunks()}
+    to_do = sum(left.values())
     done = job.spec.rows - to_do
     on_progress(done, job.spec.rows)
 
     def advance(chunk: int) -> None:
         nonlocal done
-        done += job.rows_in_chunk(chunk)
+        done += left[chunk]
         on_progress(done, job.spec.rows)
 
     start = time.monotonic()
     restarts = run_pool(job, models, processes, advance, verified=True)
-    seconds, retry = time.monotonic() - start, job.retry()
-    run = RunFigures(images=retry.rows or to_do, seconds=seconds, workers=_workers(request), restarts=restarts)
+    seconds = time.monotonic() - start
+    run = RunFigures(images=to_do, seconds=seconds, workers=_workers(request), restarts=restarts)
     with scratch_folder(job.storage) as scratch:
         merged = merge_job(job, request.output, scratch)
         upload_lists(job, scratch)

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -221,8 +222,8 @@ class PhotoWork(BaseModel, frozen=True, extra="ignore"):
         downloaded: rows whose photo was fetched over a network for them.
         unchanged: rows whose host said, by its ETag, that their photo has not changed.
         bytes: that came over a network.
-        decoded: photos that were decoded.
-        repeated: rows that took the result of the same bytes in this job.
+        decoded: rows whose photo was decoded; two processes that meet the same bytes at the same time both decode them.
+        repeated: rows that took the result that this job had of the same bytes, also from a run that was stopped.
         carried: rows that took the result of the same bytes in the job named by ``--previous``.
         download_s: seconds of all downloads, added up; they overlap.
         decode_s: seconds of decoding.
@@ -238,6 +239,12 @@ class PhotoWork(BaseModel, frozen=True, extra="ignore"):
     download_s: float = 0.0
     decode_s: float = 0.0
     inference_s: float = 0.0
+
+    def plus(self, other: "PhotoWork") -> "PhotoWork":
+        """Both works together."""
+        total = Counter(self.model_dump())
+        total.update(other.model_dump())
+        return PhotoWork.model_validate({name: round(value, 4) for name, value in total.items()})
 
 
 NO_PHOTO_WORK: Final = PhotoWork()
@@ -365,7 +372,7 @@ def photos_text(work: PhotoWork) -> str:
     result = "carried over from the previous result"
     said = {
         number_of(work.carried, f"row {result}", f"rows {result}"): work.carried,
-        number_of(work.repeated, "repeat of another row's photo", "repeats of other rows' photos"): work.repeated,
+        number_of(work.repeated, "row with a photo labelled before", "rows with photos labelled before"): work.repeated,
         number_of(work.unchanged, "photo unchanged at its host", "photos unchanged at their hosts"): work.unchanged,
         number_of(work.downloaded, f"photo downloaded {megabytes}", f"photos downloaded {megabytes}"): work.downloaded,
     }

@@ -12,13 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import pyarrow as pa
+
 from models.errors import ImageError, ImageFault
 from models.preprocess import EncodedPhoto, Pixels, PreprocessSpec
 from models.storage.storage import Storage
 from worker.job import RETRYABLE, Job
 from worker.labelling.sandbox import decode_in_sandbox
 from worker.photos.photo import Wanted, fails_its_photo
-from worker.results import PhotoWork, RowResult, part_bytes, part_key, results_of, worst_of
+from worker.results import (
+    NO_PHOTO_WORK,
+    PhotoWork,
+    RowResult,
+    part_bytes,
+    part_key,
+    photo_work,
+    results_of,
+    worst_of,
+)
 
 __all__ = ["MAX_STRIKES", "Finished", "OpenChunk", "attempt_on", "earlier_attempts", "forget_attempts", "is_done"]
 
@@ -95,7 +106,8 @@ class Finished:
 class OpenChunk:
     """A chunk in hand: the results of its rows so far, of each question.
 
-    In a retry, only its failed rows that may pass another time are labelled again, for all questions.
+    In a retry, only its failed rows that may pass another time are labelled again, for all questions. The new part counts
+    the work behind the earlier part, too.
 
     Attributes:
         effort: what its photos took; the names are those of :class:`worker.results.PhotoWork`.
@@ -108,7 +120,10 @@ class OpenChunk:
         retry = job.retry().wanted(number)
         self._key = part_key(number, retry)
         images = job.chunk_images(number)
-        kept = _rows_to_keep(job, number, retry) if retry else {}
+        earlier = job.earlier_part(number, retry)
+        answers = job.answers(number, earlier) if earlier else []
+        kept = _rows_to_keep(answers)
+        self._before = photo_work(answers[0].schema) if answers else NO_PHOTO_WORK
         self._rows: list[dict[int, RowResult]] = [
             {row: results[place] for row, results in kept.items()} for place in range(len(job.questions))
         ]
@@ -142,7 +157,8 @@ class OpenChunk:
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
         with self._open:  # its marker goes, whatever happens
-            data = part_bytes(named, self._job.spec.id, worker, seconds, self._earlier.deaths, photos)
+            work = self._before.plus(photos)
+            data = part_bytes(named, self._job.spec.id, worker, seconds, self._earlier.deaths, work)
             committed = self._job.storage.commit(self._key, data)
         forget_attempts(self._job.storage, self.number)
         rows = tuple(map(worst_of, zip(*answers, strict=True)))
@@ -153,16 +169,9 @@ class OpenChunk:
         self._open.close()
 
 
-def _rows_to_keep(job: Job, chunk: int, retry: int) -> dict[int, tuple[RowResult, ...]]:
-    """The rows of the chunk's latest part that a retry keeps, with the result of each question.
-
-    Empty if a person has deleted that part.
-    """
-    keys = (part_key(chunk, number) for number in reversed(range(retry)))
-    latest = next(filter(job.storage.exists, keys), None)
-    if latest is None:
-        return {}
-    rows = zip(*map(results_of, job.answers(chunk, latest)), strict=True)
+def _rows_to_keep(answers: Iterable[pa.Table]) -> dict[int, tuple[RowResult, ...]]:
+    """The rows of the chunk's earlier part that a retry keeps, with the result of each question."""
+    rows = zip(*map(results_of, answers), strict=True)
     return {number: row for number, row in enumerate(rows) if not any(one.error in RETRYABLE for one in row)}
 
 

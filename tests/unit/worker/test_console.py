@@ -16,7 +16,7 @@ from worker.finish import finish_job
 from worker.job_spec import JobOptions
 from worker.job_writer import create_job
 from worker.model import verified_pin
-from worker.results import RowResult, failed_row, part_bytes, part_key
+from worker.results import PhotoWork, RowResult, failed_row, part_bytes, part_key
 from worker.sources.catalogue import open_catalogue
 
 
@@ -64,6 +64,18 @@ def test_numbers_agree_with_their_nouns(answered_job) -> None:
     lines = said(answered_job([sure("shoe")], ["A"]))
     assert lines[0].strip() == "1 row"
     assert any(line.startswith("1 image in ") and line.endswith(", 1 process") for line in lines)
+
+
+def test_what_a_later_run_did_is_told_apart_from_the_whole_job(answered_job) -> None:
+    receipt = finish_job(answered_job([sure("shoe")] * 3, ["A"] * 3))
+    receipt = receipt.model_copy(update={"photos": PhotoWork(decoded=2, repeated=1)})
+    for images, last, whole in ((3, "", ""), (1, "Last run: ", "Whole job: ")):
+        console = Console(file=StringIO(), width=400)
+        run = receipt.run.model_copy(update={"images": images})
+        print_receipt(receipt.model_copy(update={"run": run}), console)
+        lines = console.file.getvalue().splitlines()
+        assert any(line.startswith(f"{last}{images} image") for line in lines)
+        assert f"{whole}1 row with a photo labelled before; 2 photos decoded" in lines
 
 
 def test_products_and_doubtful_rows_have_a_line(answered_job) -> None:

@@ -145,6 +145,18 @@ def test_failed_rows_that_may_pass_are_tried_again_and_no_others(yesterday: Labe
     assert run(again)[0] == receipt
 
 
+def test_a_retry_counts_its_own_rows_and_the_photos_of_the_whole_job(yesterday: LabelRequest, tmp_path: Path) -> None:
+    late = tmp_path / "late.png"
+    yesterday.source.write_text(f"{late}\n" + yesterday.source.read_text())
+    first = run(yesterday)[0].photos
+    late.write_bytes(b"no photo either")
+    shown: list[tuple[int, int]] = []
+    receipt = label(replace(yesterday, retry_failed=True), lambda *rows: shown.append(rows))
+    assert shown == [(40, 41), (41, 41)]
+    assert (receipt.run.images, receipt.photos.decoded) == (1, first.decoded + 1)
+    assert receipt.photos.repeated == first.repeated
+
+
 @pytest.fixture
 def done_job(paper_job, commit_part) -> Job:
     job = paper_job(3)
