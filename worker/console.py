@@ -25,7 +25,7 @@ from worker.receipt import JobReceipt, QuestionsReceipt, Receipt
 from worker.request import LabelRequest
 from worker.results import Status, photos_text
 
-__all__ = ["label_with_progress", "print_receipt", "say_rule", "unfound_words"]
+__all__ = ["label_with_progress", "print_receipt", "retry_words", "say_rule", "unfound_words"]
 
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 
@@ -65,17 +65,31 @@ def label_with_progress(
         print(receipt.model_dump_json(indent=1))
     else:
         print_receipt(receipt, Console(), promise=bar.earlier is None)  # else it was said when work began
-    _advise(receipt, request.output, errors)
+    unfound = unfound_words(receipt, open_job(FolderStorage(job_folder(request.output))))
+    tried = (receipt.run.images if receipt.retry else None) if bar.earlier is not None else 0
+    said = retry_words(receipt, tried if request.retry_failed or tried else None)
+    if said and not unfound:
+        errors.say(said, "yellow")
+    _check_any_label(receipt, request.output, unfound)
 
 
-def _advise(receipt: JobReceipt, output: Path, errors: Console) -> None:
-    """Say what to do about failed rows; raise a JobError if no row could be labelled."""
-    unfound = unfound_words(receipt, open_job(FolderStorage(job_folder(output))))
+def retry_words(receipt: JobReceipt, tried: int | None = None) -> str:
+    """What ``--retry-failed`` may do, or has done; empty if no failed row may succeed another time.
+
+    ``tried``: how many failed rows this run tried again; None if it was no retry.
+    """
     passing = sum(found.count for fault, found in receipt.errors.items() if fault in RETRYABLE)
-    if passing and not unfound:
-        rows = number_of(passing, "failed row")
-        text = f"{rows} may succeed another time; the same command with --retry-failed tries again."
-        errors.print(text, style="yellow", highlight=False, soft_wrap=True)
+    if tried == 0:
+        return "No failed row may succeed another time; nothing was tried again."
+    if tried and passing <= tried:  # more: an earlier run that was stopped tried the others
+        again = {0: "none failed again", tried: "all failed again"}.get(passing, f"{passing:,} failed again")
+        return f"{number_of(tried, 'failed row')} tried again: {again}."
+    rows = number_of(passing, "failed row")
+    return f"{rows} may succeed another time; the same command with --retry-failed tries again." if passing else ""
+
+
+def _check_any_label(receipt: JobReceipt, output: Path, unfound: str) -> None:
+    """Raise a JobError if no row could be labelled."""
     if not receipt.by_label:
         said = "The only photo could not" if receipt.rows == 1 else f"None of the {receipt.rows:,} photos could"
         why = (
@@ -89,8 +103,8 @@ def _advise(receipt: JobReceipt, output: Path, errors: Console) -> None:
 
 def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     """Where relative paths start, and what to do, if no photo of a job was found; else empty."""
-    missing = receipt.errors.get(ImageFault.MISSING)
-    if job is None or missing is None or missing.count < receipt.rows:
+    missing, empty = (receipt.errors.get(fault) for fault in (ImageFault.MISSING, ImageFault.EMPTY))
+    if job is None or missing is None or missing.count + (empty.count if empty else 0) < receipt.rows:
         return ""
     images = (one.image for one in missing.examples if one.image)
     path = next((image for image in images if not is_elsewhere(image) and not Path(image).is_absolute()), None)

@@ -106,8 +106,8 @@ class Finished:
 class OpenChunk:
     """A chunk in hand: the results of its rows so far, of each question.
 
-    In a retry, only its failed rows that may pass another time are labelled again, for all questions. The new part counts
-    the work behind the earlier part, too.
+    In a retry, only its failed rows that may pass another time are labelled again, for all questions. The new part
+    counts the work behind the earlier part, too.
 
     Attributes:
         effort: what its photos took; the names are those of :class:`worker.results.PhotoWork`.

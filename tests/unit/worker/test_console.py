@@ -11,7 +11,7 @@ from models.storage.storage import FolderStorage
 from models.terminal import Console
 from tests.review_jobs import PIN
 from tests.unit.worker.answers import MODEL, failed, sure, unsure
-from worker.console import print_receipt, say_rule, unfound_words
+from worker.console import print_receipt, retry_words, say_rule, unfound_words
 from worker.finish import finish_job
 from worker.job_spec import JobOptions
 from worker.job_writer import create_job
@@ -44,7 +44,11 @@ def missing(path: str) -> RowResult:
             ["a.jpg"],
             "nothing is at {root}/a.jpg. Relative paths start at {root}, which --image-root",
         ),
-        ([missing("")] * 2, [None, "sub/b.jpg"], "nothing is at {root}/sub/b.jpg, nor"),
+        (
+            [failed_row(ImageError("", ImageFault.EMPTY), None, MODEL), missing("")],
+            [None, "sub/b.jpg"],
+            "nothing is at {root}/sub/b.jpg, nor",
+        ),
         ([missing("a.jpg"), failed()], ["a.jpg", "b.jpg"], ""),
         ([missing("a.jpg"), sure("shoe")], ["a.jpg", "b.jpg"], ""),
         ([missing("/a.jpg")] * 2, ["/a.jpg", "https://shop.example/b.jpg"], ""),
@@ -76,6 +80,18 @@ def test_what_a_later_run_did_is_told_apart_from_the_whole_job(answered_job) -> 
         lines = console.file.getvalue().splitlines()
         assert any(line.startswith(f"{last}{images} image") for line in lines)
         assert f"{whole}1 row with a photo labelled before; 2 photos decoded" in lines
+
+
+def test_only_rows_whose_fault_may_pass_are_worth_another_try(answered_job) -> None:
+    empty = failed_row(ImageError("The cell is empty.", ImageFault.EMPTY), None, MODEL)
+    receipt = finish_job(answered_job([missing("a.jpg"), missing("b.jpg"), empty, failed()], ["A"] * 4))
+    assert retry_words(receipt).startswith("2 failed rows may succeed another time; the same command with --retry-f")
+    assert retry_words(receipt, 2) == "2 failed rows tried again: all failed again."
+    assert retry_words(receipt, 5) == "5 failed rows tried again: 2 failed again."
+    assert retry_words(receipt, 0) == "No failed row may succeed another time; nothing was tried again."
+    passed = finish_job(answered_job([sure("shoe"), empty], ["A", "A"]))
+    assert retry_words(passed, 1) == "1 failed row tried again: none failed again."
+    assert retry_words(passed) == ""
 
 
 def test_products_and_doubtful_rows_have_a_line(answered_job) -> None:
