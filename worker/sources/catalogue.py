@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path, PurePath
 from shlex import quote
@@ -47,6 +48,7 @@ IMAGE_COLUMNS: Final = (
 )
 MAX_COLUMNS: Final = 10_000
 _LONGEST_LIST: Final = 1000
+_ALIKE: Final = 0.8
 _SNIFFED_ROWS: Final = 20
 _PARQUET: Final = ".parquet"
 _KINDS: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", _PARQUET, ".txt"})
@@ -93,7 +95,7 @@ class Catalogue:
             InputError: there is no such column.
         """
         if name is not None and name not in self.schema.names:
-            msg = f"Expected the column {name!r} ({option}) in {self.source}, found {_listed(self.schema)}."
+            msg = f"Expected the column {name!r} ({option}) in {self.source}, {_found(self.schema, name)}"
             raise InputError(msg)
 
 
@@ -138,7 +140,7 @@ def open_catalogue(
     opened = _open_url(place, encoding, allow_hosts, unsized) if is_url(place) else _open_path(Path(source), encoding)
     name, reader, root = opened
     _check_names(name, reader.schema)
-    column = _image_column(name, reader.schema, image_column)
+    column = _image_column(name, reader, image_column)
     _check_text(name, reader.schema.field(column))
     if image_root is not None:
         root = _image_root(str(image_root))
@@ -255,11 +257,12 @@ def _image_root(place: str) -> str:
     return str(Path(place).resolve())
 
 
-def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
+def _image_column(source: str, reader: Reader, wanted: str | None) -> str:
+    schema = reader.schema
     if wanted is not None:
         if wanted in schema.names:
             return wanted
-        msg = f"Expected a column {wanted!r} in {source}, found {_listed(schema)}."
+        msg = f"Expected a column {wanted!r} in {source}, {_found(schema, wanted)}"
         raise InputError(msg)
     if len(schema.names) == 1:
         return str(schema.names[0])
@@ -267,8 +270,36 @@ def _image_column(source: str, schema: pa.Schema, wanted: str | None) -> str:
     for known in IMAGE_COLUMNS:
         if known in by_name:
             return str(by_name[known])
-    msg = f"Which column of {source} names the photo? Pass --image-column, one of: {_listed(schema)}."
+    likely = _likely_column(reader)
+    hint = f" Only the cells of {likely[:200]!r} end like images." if likely else ""
+    msg = f"Which column of {source} names the photo? Pass --image-column, one of: {_listed(schema)}.{hint}"
     raise NoImageColumnError(msg, list(schema.names))
+
+
+def _likely_column(reader: Reader) -> str | None:
+    """The only column of which most of the first cells end like images; None if there are several, or none."""
+    first = next(iter(reader.batches), None)
+    if first is None:
+        return None
+    texts = {
+        name: [cell for cell in cell_texts(column[:_SNIFFED_ROWS]) if cell]
+        for name, column in zip(first.schema.names, first.columns, strict=True)
+        if pa.types.is_string(column.type)
+    }
+    likely = [name for name, cells in texts.items() if 2 * sum(map(_ends_like_an_image, cells)) > len(cells)]
+    return likely[0] if len(likely) == 1 else None
+
+
+def _ends_like_an_image(cell: str) -> bool:
+    suffix = suffix_of(cell) if is_url(cell) else PurePath(cell).suffix.lower()
+    return suffix in IMAGE_SUFFIXES
+
+
+def _found(schema: pa.Schema, wanted: str) -> str:
+    """The columns that there are, and the one that was meant if it differs in a letter or in case only."""
+    folded = {name.casefold(): name for name in schema.names}
+    near = get_close_matches(wanted.casefold(), folded, n=1, cutoff=_ALIKE)
+    return f"found {_listed(schema)}{f'; do you mean {folded[near[0]]!r}?' if near else '.'}"
 
 
 def _listed(schema: pa.Schema) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from models.errors import InputError
 from models.photo import walk_files
 from models.preprocess import IMAGE_SUFFIXES
+from models.text import number_of
 from worker.sources.text_file import TextFile, text_file
 
 __all__ = [
@@ -93,13 +94,20 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
     """A CSV or TSV file with a header; every cell stays a string.
 
     Raises:
-        InputError: there is no header, a name is in it twice, or a row has more or fewer cells.
+        InputError: there is no header, it is separated by ``|``, a name is in it twice, or a row has another number of
+            cells.
     """
     text = _text(file)
     records = _records(text, delimiter or _delimiter(text))
     header = next(records, None)
     if not header:
         msg = f"Expected a header with column names in {text.name}, found an empty file."
+        raise InputError(msg)
+    if len(header) == 1 and "|" in header[0]:
+        msg = (
+            f"Expected column names separated by , ; or tabs in {text.name}, got {header[0][:200]!r}; is it separated "
+            "by |? Save it with one of the others."
+        )
         raise InputError(msg)
     repeated = {name for name, count in Counter(header).items() if count > 1}
     if repeated:
@@ -133,8 +141,8 @@ def _records(text: TextFile, delimiter: str) -> Iterator[list[str]]:
             width = width or len(cells)
             if cells and len(cells) != width:
                 msg = (
-                    f"Expected {width} cells in the record that ends at line {rows.line_num} of {text.name}, "
-                    f"got {len(cells)}; quote cells that hold {delimiter!r}."
+                    f"Expected {number_of(width, 'cell')} in the record that ends at line {rows.line_num} of "
+                    f"{text.name}, got {len(cells)}; quote cells that hold {delimiter!r}."
                 )
                 raise InputError(msg)
             if cells:

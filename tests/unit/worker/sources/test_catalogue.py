@@ -268,3 +268,32 @@ def test_a_file_without_a_header_loses_no_photo_without_a_word(tmp_path: Path, f
     file = write(tmp_path / "a.csv", f"{first}\n{first}\n")
     with pytest.raises(InputError, match="add a line with names"):
         open_catalogue(file, image_column=first.replace(";", ",").split(",")[-1])
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"), [("b/{}.JPG", True), ("https://shop.example/{}.png?w=9", True), ("{}", False)]
+)
+def test_the_only_column_whose_cells_end_like_images_is_offered(tmp_path: Path, cell: str, hint: bool) -> None:
+    file = tmp_path / "shop.csv"
+    cells = [cell.format(number) for number in (1, 2, 3)]
+    file.write_text("Nr,Haupt bild,Shop\n" + "".join(f"7,{each},de\n" for each in [*cells, ""]))
+    with pytest.raises(NoImageColumnError) as caught:
+        open_catalogue(file)
+    said = " Only the cells of 'Haupt bild' end like images." if hint else ""
+    assert str(caught.value).endswith(f"Pass --image-column, one of: Nr, Haupt bild, Shop.{said}")
+
+
+def test_of_two_columns_with_images_none_is_offered(tmp_path: Path) -> None:
+    file = tmp_path / "shop.csv"
+    file.write_text("vorn,hinten\na.jpg,b.jpg\n")
+    with pytest.raises(NoImageColumnError, match=r"Pass --image-column, one of: vorn, hinten\.$"):
+        open_catalogue(file)
+
+
+@pytest.mark.parametrize(("wanted", "end"), [("hauptbild", "; do you mean 'Hauptbild'?"), ("zzz", "Hauptbild.")])
+def test_a_column_that_was_nearly_named_is_asked_for(tmp_path: Path, wanted: str, end: str) -> None:
+    file = tmp_path / "shop.csv"
+    file.write_text("Nr,Hauptbild\n7,a.jpg\n")
+    with pytest.raises(InputError) as caught:
+        open_catalogue(file, image_column=wanted)
+    assert str(caught.value).endswith(end)

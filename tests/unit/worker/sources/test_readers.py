@@ -32,6 +32,14 @@ def test_what_is_quoted_in_the_header_is_no_delimiter(tmp_path: Path, header: st
     assert read_delimited(file).schema.names == names
 
 
+@pytest.mark.parametrize("row", ["7|Schuh, rot|a.jpg", "7|Schuh|a.jpg"])
+def test_a_file_that_is_separated_by_another_character_is_said_to_be(tmp_path: Path, row: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f"Artikelnr|Bezeichnung|Hauptbild\n{row}\n")
+    with pytest.raises(InputError, match=r"separated by , ; or tabs in .*'Artikelnr\|.*; is it separated by \|\?"):
+        read_delimited(file)
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_batches_of_large_rows_are_small(tmp_path: Path, kind: str) -> None:
     file, cell = tmp_path / f"a.{kind}", "data:image/jpeg;base64," + "A" * 1_000_000
