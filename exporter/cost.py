@@ -17,6 +17,7 @@ from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.session import open_session
 from models.statistics.calibration import calibrated
 from models.statistics.intervals import Interval, difference_interval
+from models.statistics.paired import design_effect
 
 __all__ = ["Drop", "Float32", "drop", "expected_loss", "speed_gain", "whole_gain"]
 
@@ -96,7 +97,7 @@ class Float32:
         """What a variant loses, by its scores of the photos."""
         labels, temperature = self.run.labels, self.run.confidence.temperature
         before, after = self.scores.probabilities / temperature, variant.probabilities / temperature
-        return drop(before, after, labels, expected_loss(before, after, before[: len(labels)]))
+        return drop(before, after, labels, expected_loss(before, after, before[: len(labels)]), self.run.groups)
 
 
 def drop(
@@ -104,6 +105,7 @@ def drop(
     got: npt.NDArray[np.floating],
     labels: npt.NDArray[np.integer],
     expected: float | None = None,
+    groups: npt.NDArray[np.intp] | None = None,
 ) -> Drop:
     """Compare a variant with float32.
 
@@ -116,12 +118,15 @@ def drop(
         labels: class indices ``(n,)``; those of the m photos behind them are not known.
         expected: share of photos that the variant is expected to lose, by :func:`expected_loss`; None: the estimate is
             what these photos say.
+        groups: numbers of the groups of the n photos, ``(n,)``, for the interval; None: no two belong together.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
     known = len(labels)
     right_before, right_after = before[:known] == labels, after[:known] == labels
     lost, won = int((right_before & ~right_after).sum()), int((~right_before & right_after).sum())
-    low, high = difference_interval(lost, won, known)
+    groups = np.arange(known) if groups is None else groups
+    effect = design_effect(right_before.astype(np.float64) - right_after, groups)
+    low, high = difference_interval(lost / effect, won / effect, known / effect)
     further = 0 if expected is None else _WORTH
     return Drop(
         photos=known,

@@ -95,7 +95,7 @@ class TrainingRun:
 
     def training_pixels(self) -> Pixels:
         """Pixels of some training photos, ``uint8 (n, S, S, 3)``; InputError if they are gone or damaged."""
-        return _read_pixels(self.sample)[0]
+        return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
         """Validation pixels, then those of every second training photo; int8's ranges are found on the others."""
@@ -110,7 +110,8 @@ def read_training_run(path: Path) -> TrainingRun:
         if not file.is_file():
             msg = f"Expected {file}, the run has not ended; finish it with hangtag train --resume {quote(str(path))}."
             raise InputError(msg)
-    pixels, labels, groups = _read_pixels(kept)
+    arrays = read_arrays(kept, "pixels, labels and groups", "pixels", "labels", "groups")
+    pixels, labels, groups = arrays["pixels"], arrays["labels"].astype(np.intp), arrays["groups"].astype(np.intp)
     if not len(pixels):
         msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train again."
         raise InputError(msg)
@@ -151,11 +152,6 @@ def _read_args(path: Path) -> _Args:
     except ValidationError as error:
         msg = f"{path / 'args.json'} is damaged or of another version of Hangtag; train again."
         raise InputError(msg) from error
-
-
-def _read_pixels(file: Path) -> tuple[Pixels, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    arrays = read_arrays(file, "pixels, labels and groups", "pixels", "labels", "groups")
-    return arrays["pixels"], arrays["labels"].astype(np.intp), arrays["groups"].astype(np.intp)
 
 
 def _evaluation(file: Path) -> tuple[float | None, int, Measured | None]:

@@ -51,7 +51,7 @@ class SharedOptions:
     image_root: Annotated[
         str | None,
         typer.Option(
-            help="Where relative paths start, for every worker: a folder or a URL. Default: the catalogue's folder."
+            help="Where relative paths start, on each machine: a folder or a URL. Default: the catalogue's folder."
         ),
     ] = None
     encoding: EncodingOption = None

@@ -142,10 +142,11 @@ def brought(
     """
     cell_of: dict[Path, str] = {}
     with scratch_folder(job.storage) as folder:
-        for number, (cell, data) in enumerate(_fetched(job, cells, within_s)):
-            file = folder / str(number)
-            file.write_bytes(data)
-            cell_of[file] = cell
+        with suppress(OSError):  # a full disk costs pictures, not the receipt
+            for number, (cell, data) in enumerate(_fetched(job, cells, within_s)):
+                file = folder / str(number)
+                file.write_bytes(data)
+                cell_of[file] = cell
         drawn = draw_apart(cell_of, job.spec.options.timeout_s, drawing)
         return {cell_of[file]: PagePhoto(file.read_bytes()) for file in drawn}
 

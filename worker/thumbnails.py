@@ -23,6 +23,8 @@ DRAWING: Final = ("worker.thumbnails",)
 """What drawing processes run."""
 _SIDE: Final = 200
 _ALL_S: Final = 60.0
+_ONE_S: Final = 10.0
+"""At most: a page waits for one photo that hangs after the others are done."""
 
 
 def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None = None) -> list[Path]:
@@ -30,7 +32,7 @@ def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool |
 
     Args:
         files: they are overwritten.
-        timeout_s: seconds that one photo may take.
+        timeout_s: seconds that one photo may take, 10 at most.
         processes: one that runs :data:`DRAWING` and may have been started early; default: started when it is needed.
 
     Returns:
@@ -51,8 +53,8 @@ def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool |
             drawn.append(Path(json.loads(line)[0]))
         go_on()
 
-    with suppress(JobError), processes or ProcessPool(DRAWING, 1) as ready:
-        ready.run([json.dumps([str(file), timeout_s]) for file in files], note, go_on)
+    with suppress(JobError, OSError), processes or ProcessPool(DRAWING, 1) as ready:
+        ready.run([json.dumps([str(file), min(timeout_s, _ONE_S)]) for file in files], note, go_on)
     return drawn
 
 

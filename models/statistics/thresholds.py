@@ -47,6 +47,7 @@ __all__ = [
     "fewest_own_rows",
     "fewest_rows",
     "fit_confidence",
+    "joined_groups",
     "label_levels",
     "precision_targets",
     "ruling_thresholds",
@@ -129,7 +130,7 @@ def fit_confidence(
         logits, labels, known = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "labels", "known")
         )
-        validation, folds = HeldOutLogits(logits, labels, known, _joined_groups(parts)), ()
+        validation, folds = HeldOutLogits(logits, labels, known, joined_groups(parts)), ()
     temperature, own = validation.fitted()
     targets = precision_targets(own, [fold.fitted()[1] for fold in folds], within, tree)
     return Confidence(
@@ -181,7 +182,7 @@ def precision_targets(
     return tuple(reversed(found))
 
 
-def _joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
+def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
     """Groups of all parts, none of which is in two: groups are kept whole where photos are split."""
     first = np.cumsum([0, *(len(part.groups) for part in parts)])
     return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
@@ -204,7 +205,7 @@ def _pooled(own: HeldOutRows, others: Sequence[HeldOutRows]) -> _Pool:
     parts = (own, *others)
     probabilities = np.concatenate([part.probabilities[part.known] for part in parts])
     labels = np.concatenate([part.labels[part.known] for part in parts])
-    groups = _joined_groups(parts)[np.concatenate([part.known for part in parts])]
+    groups = joined_groups(parts)[np.concatenate([part.known for part in parts])]
     is_own = np.arange(len(labels)) < int(own.known.sum()) if others else None
     return _Pool(HeldOutRows(probabilities, labels, np.ones(len(labels), np.bool_), groups), is_own)
 

@@ -22,8 +22,8 @@ def read_parents(path: Path) -> dict[str, str]:
 
     Raises:
         InputError: it cannot be read, or lacks a column.
-        DataError: a cell is empty that may not be, a label has two parents, or the only parent without a row of its own
-            seems to be a slip of the pen.
+        DataError: a cell is empty that may not be, a label has two parents, or a parent without a row of its own seems
+            to be a slip of the pen, where all others have one or seem to be slips, too.
     """
     found: dict[str, str] = {}
     for label, parent in _rows(path):

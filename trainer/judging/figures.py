@@ -182,9 +182,12 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
     """How many photos count as one independent photo: 1 where no two are of one picture or product.
 
-    ``groups`` has the number of each photo's picture or product ``(n,)``.
+    ``groups`` has the number of each photo's picture or product ``(n,)``. Few photos are wrong, and fewer groups: one
+    more group of a usual size, all of it wrong, keeps chance from making them look independent.
     """
-    return design_effect((probabilities.argmax(axis=1) == labels).astype(np.float64), groups)
+    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    usual = round(len(groups) / len(np.unique(groups)))
+    return design_effect(np.append(right, np.zeros(usual)), np.append(groups, np.full(usual, groups.max() + 1)))
 
 
 def write_classes(path: Path, judged: Mapping[str, Figures | None]) -> None:

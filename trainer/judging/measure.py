@@ -98,6 +98,7 @@ def measure(
     """Measure a run, a bundle or a lone ONNX file.
 
     The test split of the data counts where there is one, else all photos. Those that a run has learned from do not.
+    For the intervals, files of the same bytes and photos of one product belong together; near duplicates do not.
     ``asked`` says how labelled photos are found where the data is a table; ``advance`` is told (step, done, of all).
 
     Raises:

@@ -29,7 +29,8 @@ from models.arrays import read_arrays
 from models.errors import InputError
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.intervals import Interval, difference_interval
-from models.statistics.thresholds import HeldOutLogits, fit_confidence
+from models.statistics.paired import design_effect
+from models.statistics.thresholds import HeldOutLogits, fit_confidence, joined_groups
 from models.text import number_of
 from models.whole_file import replace_file
 from trainer.judging.folds import FoldView, candidates_of, deadline_of_main, held_out, train_folds, write_guesses
@@ -246,6 +247,7 @@ def _decide(
     run = teacher.run
     one, other = (np.concatenate([np.zeros(0, bool), *(_right(part) for part in parts)]) for parts in (before, after))
     more, less, count = int((other & ~one).sum()), int((one & ~other).sum()), len(one)
+    effect = _effect(other.astype(np.float64) - one, before)
     kept = more > less or (more == less and _surprise(after) < _surprise(before))
     fates = Counter(photo.fate for photo in _settled(read_unlabelled(run.student.unlabeled), kept=kept))
     found = SelfTraining(
@@ -256,13 +258,18 @@ def _decide(
         teacher=int(one.sum()),
         student=int(other.sum()),
         gain=(more - less) / max(1, count),
-        gain_95=difference_interval(more, less, max(1, count)),
+        gain_95=difference_interval(more / effect, less / effect, max(1, count) / effect),
         kept=kept,
         unproven=unproven,
     )
     replace_file(run.self_training, found.model_dump_json(indent=1).encode())
     settle(run)
     return True
+
+
+def _effect(differences: npt.NDArray[np.float64], parts: Sequence[HeldOutLogits]) -> float:
+    """How many photos count as one independent photo where two networks differ."""
+    return design_effect(differences, joined_groups(parts)) if len(differences) else 1.0
 
 
 def _surprise(parts: Sequence[HeldOutLogits]) -> float:

@@ -109,12 +109,26 @@ def test_photos_of_one_product_narrow_no_interval():
     guess = np.where(rng.random(200) < 0.7, truth, (truth + 1) % 4)
     groups, often = np.repeat(np.arange(200), 4), sure(np.repeat(guess, 4))
     effect = group_effect(often, np.repeat(truth, 4), groups)
-    assert effect == 4
+    assert effect == pytest.approx(4)
     assert group_effect(often, np.repeat(truth, 4), np.arange(800)) == 1
     once, repeated = score(sure(guess), truth, CLASSES), score(often, np.repeat(truth, 4), CLASSES, effect)
     for name in ("accuracy_95", "precision_95", "recall_95", "f1_95", "ece_95"):
         assert getattr(repeated, name) == pytest.approx(getattr(once, name), abs=0.02)
     assert repeated.classes["clock"].recall_95 == pytest.approx(once.classes["clock"].recall_95)
+
+
+@pytest.mark.parametrize(("count", "size", "accuracy"), [(40, 10, 0.97), (10, 20, 0.9), (5, 40, 0.9), (200, 1, 0.9)])
+def test_intervals_hold_the_truth_where_photos_of_a_product_err_together(count, size, accuracy):
+    """The correlation of errors within a product is 0.3; 5% of the intervals may miss."""
+    rng, held = np.random.default_rng(3), 0
+    groups, truth = np.repeat(np.arange(count), size), np.zeros(count * size, np.intp)
+    for _ in range(200):
+        share = rng.beta(accuracy * 7 / 3, (1 - accuracy) * 7 / 3, count) if size > 1 else np.full(count, accuracy)
+        guess = (rng.random(count * size) > share[groups]).astype(np.intp)
+        effect = group_effect(sure(guess), truth, groups)
+        low, high = proportion_interval(int((guess == 0).sum()) / effect, count * size / effect)
+        held += low <= accuracy <= high
+    assert held >= 184
 
 
 def test_intervals_of_means_hold_the_truth_about_as_often_as_they_say():

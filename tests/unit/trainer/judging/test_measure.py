@@ -166,7 +166,7 @@ def test_each_step_of_a_measurement_is_told(exported, some_photos, tmp_path):
 
 def test_the_table_says_what_does_not_count_and_what_may_flatter(trained, exported, catalogue, measured, capsys):
     measure_and_show(exported, catalogue, as_json=False)
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
     for part in (
         "Not counted: 2 photos that could not be read",
         "the figures flatter it",
