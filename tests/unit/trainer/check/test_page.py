@@ -101,7 +101,7 @@ def pictures(html: str) -> int:
 def test_the_page_counts_what_was_found(html) -> None:
     text = Page(html).text
     for said in (
-        *("139 images of shop <2026>", "2 classes; train 112, test 11.", "139 images 2 classes"),
+        *("139 images in shop <2026>", "2 classes; train 112, test 11.", "139 images 2 classes"),
         *("16 cannot be used 11.5%", "6 duplicates 4 exact, 2 near", "2 label conflicts 1 picture under two labels"),
         "1 leak also in a split that is learned from",
         "1 exact leak: 9% of your test images were seen in training.",
@@ -214,6 +214,8 @@ def test_shortcuts_are_told_and_every_guess_is_listed(shop) -> None:
     assert "0.61 against 0.60" not in text
     assert html.count('<tr class="shortcut">') == 1
     assert "Height alone" not in text
+    assert "tells apart best" in text
+    assert "tells apart best" not in Page(check_page(replace(shop, guesses=(other,)))).text, "its column is empty"
 
 
 def test_where_nothing_is_wrong_the_page_says_so(few) -> None:
@@ -221,7 +223,7 @@ def test_where_nothing_is_wrong_the_page_says_so(few) -> None:
     assert "Every file can be used, and no picture has two labels. Issues Looked for" in page.text
     assert "– leaks no splits given" in page.text
     assert "– shortcuts too few images to tell" in page.text
-    assert "12 images of few" in page.text
+    assert "12 images in few" in page.text
     assert "class images issues unusable dress 6 0 0 hat 6 0 0" in page.text
     assert not [tag for tag, _ in page.elements if tag in {"img", "a"}]
     assert check_page(few).count('class="labeled"') == 3
