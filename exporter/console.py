@@ -119,9 +119,11 @@ def _keras(proof: "Proof") -> Table:
 def _lighter(variants: Sequence["MadeVariant"]) -> Table:
     headings = ("accuracy", "points\nlost", "95%", "same\nlabels", "times as fast\n(with decoding)")
     caption = "Times as fast: the network alone, and with decoding from a photo's file; on one thread."
-    if any(one.cost and one.cost.points_95[1] - one.cost.points_95[0] > _TELLING for one in variants):
+    costs = [one.cost for one in variants if one.cost]
+    if any(one.points_95[1] - one.points_95[0] > _TELLING for one in costs):
         caption = f"{caption}\n{_TOO_FEW}: too few photos to tell what it costs."
     table = _table("Lighter models against float32", caption, *headings)
+    table.add_row("float32", f"{costs[0].reference:.3f}")
     for variant in variants:
         if variant.cost is not None and variant.gain is not None:
             cost, (low, high) = variant.cost, variant.cost.points_95

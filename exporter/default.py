@@ -1,5 +1,6 @@
 """The choice of a bundle's default variant, by what was measured."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -68,8 +69,8 @@ def _no_default(variant: MadeVariant, float32: MadeVariant, max_drop: float) -> 
     cost, promise, wanted = variant.cost, variant.metadata.precision, float32.metadata.precision
     if variant.quantization and variant.quantization.weight_bits > _EVERYWHERE_BITS:
         return "is right only on processors with VNNI or the like"
-    if min(variant.speed, variant.gain or 1.0) < _QUICKER:
-        return f"is {variant.pace}, and {_QUICKER} times is needed"
+    if (slower := min(variant.speed, variant.gain or 1.0)) < _QUICKER:
+        return f"is {variant.pace}: {math.floor(slower * 1000) / 1000:.3f} is less than the {_QUICKER} times needed"
     if cost and cost.points_95[0] > 0.0 and cost.points_95[1] > max_drop:
         low, high = cost.points_95
         return (

@@ -84,9 +84,10 @@ def test_without_photos_to_decode_the_network_alone_counts(choose, made, lighter
 
 
 NO_DEFAULT = [
-    ({"whole_gain": 1.11}, "1.11 times with decoding included, and 1.12 times is needed"),
+    ({"whole_gain": 1.11}, "1.11 times with decoding included: 1.110 is less than the 1.12 times needed"),
+    ({"whole_gain": 1.1199}, "1.12 times with decoding included: 1.119 is less than the 1.12 times needed"),
     ({"gain": 1.11, "whole_gain": 1.13}, "1.11 times as fast in the network"),
-    ({"whole_gain": None, "gain": 1.11}, "1.11 times as fast in the network, and 1.12"),
+    ({"whole_gain": None, "gain": 1.11}, "1.11 times as fast in the network: 1.110 is less than the 1.12"),
     ({"precision": 0.9}, "promises a precision of 0.90, and float32 0.95"),
     ({"precision": None}, "promises a precision of none, and float32 0.95"),
     ({"coverage": 0.57}, "labels 57.0% of the rows by itself, and float32 60.0%"),

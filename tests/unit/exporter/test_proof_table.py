@@ -50,6 +50,7 @@ def test_tables_break_no_cell_at_80_columns(show) -> None:
         "probabilities, one by one",
         "edge.float16.onnx",
         "13.31 (11.77)",
+        "float32 │    0.874",
         "-12.35 to 13.42",
         "-12.3 to 13.4",
     ):
