@@ -93,19 +93,12 @@ def show_outliers(outliers: "OutlierFigures", console: Console) -> None:
 
 def _unpromised(evaluation: "Evaluation", args: "RunArgs", missing_folds: int) -> list[str]:
     """Why no precision can be promised, how the surest photos did all the same, and what to do."""
-    from trainer.run import RunState
+    from trainer.judging.unpromised import advice_for_promise
 
-    otherwise = ", or train with --folds 2" if not args.folds and evaluation.folds_may_prove else ""
-    advice = f"label more photos{otherwise}"
-    if args.state is RunState.INTERRUPTED:
-        missing = f": {number_of(missing_folds, 'fold')} are missing" if missing_folds else ""
-        advice = f"go on with the training{missing}, or label more photos"
-    elif args.ended_by_time:
-        fitted = number_of(args.epochs_done, "epoch")
-        advice = f"allow more time ({fitted} fitted into --time-limit), or label more photos"
+    advice = advice_for_promise(args, folds_may_prove=evaluation.folds_may_prove, missing_folds=missing_folds)
     why, *others = evaluation.unpromised(pooled=args.pools_folds)
     unless = "Every photo goes to a person, unless --threshold asks for labels all the same."
-    return [why, unless, *others, f"For a promise, {advice}."]
+    return [why, unless, *others, advice]
 
 
 def _show_precisions(

@@ -184,8 +184,9 @@ class Evaluation(_Record):
 
     def unpromised(self, *, pooled: bool) -> list[str]:
         """Sentences for a person where no precision can be promised: why, how the surest photos did, weak classes."""
-        own, word = (self.cv if pooled else None) or self.val, (Judged.CV if self.cv else Judged.VAL).word
-        return unpromised_sentences(self.thresholds[0], own, self.surest, word)
+        word = (Judged.CV if self.cv else Judged.VAL).word
+        own, own_word = (self.cv, word) if pooled and self.cv else (self.val, Judged.VAL.word)
+        return unpromised_sentences(self.thresholds[0], own, self.surest, word, own_word)
 
     @property
     def folds_may_prove(self) -> bool:

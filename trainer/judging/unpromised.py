@@ -1,11 +1,12 @@
-"""What is said of targets that label nothing: why, what a proof takes, and how the surest photos did."""
+"""What is said of targets that label nothing: why, what a proof takes, how the surest photos did, and what to do."""
 
 from models.statistics.confidence import PrecisionTarget
 from models.statistics.thresholds import fewest_own_rows, fewest_rows
 from models.text import number_of
 from trainer.judging.figures import Figures, SurestPhotos
+from trainer.run import RunArgs, RunState
 
-__all__ = ["unpromised_sentences", "weakest", "why_unproved"]
+__all__ = ["advice_for_promise", "unpromised_sentences", "weakest", "why_unproved"]
 
 _WEAK = 5
 
@@ -26,9 +27,12 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
 
 
 def unpromised_sentences(
-    lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str
+    lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str, own_word: str
 ) -> list[str]:
-    """Why not even the ``lowest`` target is promised, how the surest photos did, and the classes found least often."""
+    """Why not even the ``lowest`` target is promised, how the surest photos did, and the classes found least often.
+
+    ``word`` and ``own_word`` name the photos of ``surest`` and of ``own``.
+    """
     few = lowest.rows[0] < _fewest(lowest) or (own is not None and own.n < fewest_own_rows(lowest.precision))
     said = "there are too few photos to prove one" if few else "too many photos are wrong to prove one"
     sentences = [
@@ -41,8 +45,23 @@ def unpromised_sentences(
             f"That is not proved: --threshold {surest.threshold:.2f} labels like that without a promise."
         )
     if own and (weak := weakest(own)):
-        sentences.append(f"Found least often: {', '.join(f'{one} ({own.classes[one].recall:.0%})' for one in weak)}.")
+        found = ", ".join(f"{one} ({own.classes[one].recall:.0%})" for one in weak)
+        sentences.append(f"Found least often, of the {own_word} photos: {found}.")
     return sentences
+
+
+def advice_for_promise(args: RunArgs, *, folds_may_prove: bool, missing_folds: int = 0) -> str:
+    """What to do for a promise; ``missing_folds``: how many somebody's stop has left out."""
+    ways = ["label more photos"]
+    if args.state is RunState.INTERRUPTED:
+        missing = f": {number_of(missing_folds, 'fold')} are missing" if missing_folds else ""
+        ways.insert(0, f"go on with the training{missing}")
+    elif args.ended_by_time:
+        ways.insert(0, f"allow more time ({number_of(args.epochs_done, 'epoch')} fitted into --time-limit)")
+    if args.state is not RunState.INTERRUPTED and not args.folds and folds_may_prove:
+        ways.append("train with --folds 2, which proves it on more")
+    *others, last = ways
+    return f"For a promise, {', '.join(others)}{', or ' if others else ''}{last}."
 
 
 def weakest(figures: Figures, most: int = _WEAK) -> list[str]:

@@ -19,6 +19,7 @@ from trainer.judging.evaluate import AchievedPrecision, Evaluation, Judged, Spli
 from trainer.judging.figures import Figures
 from trainer.judging.label_errors import LabelIssue
 from trainer.judging.self_training import SelfTraining
+from trainer.judging.unpromised import advice_for_promise
 from trainer.run import EpochFigures, RunArgs
 
 __all__ = ["ReportMaterial", "Speed"]
@@ -162,6 +163,11 @@ class ReportMaterial:
     def instead(self) -> list[str]:
         """Where nothing is promised, sentences on how the surest photos did, and which classes are weak; else empty."""
         return [] if self.ruling else self._unpromised[1:]
+
+    @property
+    def advice(self) -> str:
+        """Where nothing is promised, what may bring a promise."""
+        return advice_for_promise(self.args, folds_may_prove=self.evaluation.folds_may_prove)
 
     @property
     def _unpromised(self) -> list[str]:

@@ -47,7 +47,7 @@ def test_where_nothing_can_be_promised_nothing_is() -> None:
     assert material.outcome == ""
     surest, weak = material.instead
     assert surest.startswith("Of the surest ")
-    assert weak.startswith("Found least often: ")
+    assert weak.startswith("Found least often, of the validation photos: ")
     assert made().instead == []
 
 
