@@ -73,6 +73,7 @@ class TrainingScreen:
         self._epochs_done = 0
         self._args: RunArgs | None = None
         self._best = 0
+        self._noted = False
 
     def __enter__(self) -> Self:
         if self._console.is_interactive:  # elsewhere a bar is an empty line
@@ -115,8 +116,9 @@ class TrainingScreen:
         self._args, self._epochs_done, self._best = args, args.epochs_done, args.epochs_done
 
     def note(self, text: str) -> None:
-        """Something that a person should know at once."""
+        """Something that a person should know at once, such as that folds are given up."""
         self._clear()
+        self._noted = True
         self._console.print(escape(text), style="yellow", highlight=False)
 
     def step(self, done: int, total: int) -> None:
@@ -139,7 +141,7 @@ class TrainingScreen:
         )
         self._best = figures.epoch if figures.best else self._best
         args = self._args
-        if args and args.folds and len(self._seconds) == _TIMED and epochs > figures.epoch:
+        if args and args.folds and not self._noted and len(self._seconds) == _TIMED and epochs > figures.epoch:
             self._say_total(args, min(self._seconds) * epochs)
         if args and figures.epoch == epochs < args.epochs and epochs - self._best >= args.patience:
             self._console.print(
@@ -155,8 +157,9 @@ class TrainingScreen:
         networks = f"{args.folds + 1} networks of about {rough_duration(own)} each"
         if not args.cv:
             networks = f"This network takes about {rough_duration(own)}, its {args.folds} folds a third of that each"
-        whole = rough_duration(seconds_of_all(args, own))
-        self._console.print(f"{networks}, {whole} in all", style="dim", highlight=False)
+        whole = seconds_of_all(args, own)
+        if args.time_limit_s is None or whole <= args.time_limit_s:
+            self._console.print(f"{networks}, {rough_duration(whole)} in all", style="dim", highlight=False)
 
     def _clear(self) -> None:
         if self._task is not None:
@@ -223,8 +226,10 @@ def resume_and_show(path: Path, *, as_json: bool) -> ExitCode:
     run = open_run(path)
     args = run.args()
     if args.state is RunState.COMPLETE:
-        epochs = number_of(args.epochs, "epoch")
-        console.print(f"The run is complete: {args.epochs_done} of at most {epochs}, patience {args.patience}.")
+        epochs = f"{args.epochs_done} of at most {number_of(args.epochs, 'epoch')}, patience {args.patience}"
+        if args.ended_by_time:
+            epochs = f"{number_of(args.epochs_done, 'epoch')}, as its time limit allowed"
+        console.print(f"The run is complete: {epochs}.")
     with _resumable(path), TrainingScreen(console) as screen:
         result = resume(run, default_cache(), screen)
     if as_json:

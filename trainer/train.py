@@ -1,6 +1,7 @@
 """One training, from labelled photos to a run folder."""
 
 import hashlib
+import math
 import shutil
 import time
 from collections import Counter
@@ -17,7 +18,8 @@ import pyarrow as pa
 
 from models.errors import InputError
 from models.fit import Fit
-from models.statistics.thresholds import HeldOutLogits
+from models.statistics.confidence import TARGETS
+from models.statistics.thresholds import HeldOutLogits, fewest_own_rows
 from models.text import number_of
 from models.whole_file import replace_file
 from pages.text import rough_duration
@@ -39,7 +41,7 @@ from trainer.judging.folds import (
 )
 from trainer.judging.self_training import BUDGET, TEACHER_SHARE, SelfTraining, read_self_training, self_train, settle
 from trainer.learning.balance import balance_note, choose_balance
-from trainer.learning.loop import FitOutcome, FitView, TensorBoardView
+from trainer.learning.loop import FitView, TensorBoardView
 from trainer.learning.recipe import recipe_for
 from trainer.learning.training import Training, in_quicker_format, new_network
 from trainer.learning.training_step import has_bfloat16
@@ -61,6 +63,9 @@ _AFTERWARDS_S: Final = 8.0
 """Kept of a time limit, as a share or in seconds, to judge the network and to write the report."""
 _TIME_FOR_FOLDS_S: Final = 120
 """With less time, folds would learn next to nothing."""
+_FEWER_FOLDS: Final = 2
+"""The folds to try where there is no time for more."""
+_MINUTE_S: Final = 60
 _ONE_SHAPE: Final = 0.1
 """Photos whose width by height differs from the median by at most this share have one shape."""
 _NEARLY_ALL: Final = 0.9
@@ -311,12 +316,21 @@ def _train(
         end = now + (end - now) * TEACHER_SHARE
     until, fewest = deadline_of_main(args, end), fewest_epochs(training) if args.folds and end else 0
     shown = TensorBoardView(view, run.tensorboard) if args.tensorboard else view
-    outcome = training.train(network, until, shown, fewest, end)
+    lack, prepared_s = "", time.monotonic() - began
+
+    def lacks(seconds: float) -> None:
+        nonlocal lack
+        lack = _too_few(training, prepared_s, seconds)
+        view.note(lack)
+
+    outcome = training.train(network, until, shown, fewest, end, lacks)
     folds: list[HeldOutLogits] | None = [] if outcome.lacked_time else None
     if not outcome.lacked_time and not outcome.interrupted:
         folds = train_folds(training, args.folds, end, view.advance, fewest=fewest, note=view.note)
-    if fewest and folds == [] and not outcome.interrupted:
-        training, prepared = _without_folds(training, prepared, outcome, view)
+        if fewest and folds == []:
+            lacks(mean(row.seconds for row in outcome.history) * fewest)
+    if lack and not outcome.interrupted:
+        training, prepared = _without_folds(training, prepared, lack)
         args = training.args
     stopped = folds is None or outcome.interrupted
     if folds is not None and not stopped and teaches:
@@ -337,20 +351,36 @@ def _train(
     return TrainResult(run, args, evaluation, read_self_training(run))
 
 
-def _without_folds(
-    training: Training, prepared: Prepared, outcome: FitOutcome, view: TrainingView
-) -> tuple[Training, Prepared]:
-    """The training whose folds are given up for want of time; a note says so, on the terminal and in the report."""
-    run, args = training.run, training.args
-    own = mean(row.seconds for row in outcome.history) * fewest_epochs(training)
-    needed = (seconds_of_all(args, own) + _AFTERWARDS_S) / (1 - _AFTERWARDS)
-    limit, what = args.time_limit_s or 0, f"{args.folds} folds{' of full trainings' if args.cv else ''}"
-    take = f" (about {rough_duration(needed)} are enough here)" if needed > limit else ""
-    note = (
-        f"{rough_duration(limit)} are too little time for {what}{take}: any promise rests on "
-        f"{number_of(len(training.held), 'validation photo')} alone"
+def _too_few(training: Training, prepared_s: float, own: float) -> str:
+    """What to say of folds that the time limit has no room for: why, and what would help.
+
+    ``own`` are the seconds that the network takes for its fewest epochs, ``prepared_s`` those that passed before.
+    """
+    args, held = training.args, len(training.held)
+    limit = args.time_limit_s or 0
+    share = 1.0 if args.unlabeled is None else TEACHER_SHARE
+
+    def needed(args: RunArgs) -> float:
+        return (prepared_s + seconds_of_all(args, own) / share + _AFTERWARDS_S) / (1 - _AFTERWARDS)
+
+    full = held < fewest_own_rows(TARGETS[0])  # so few bear nothing out: that takes folds of full trainings
+    fewer = args.model_copy(update={"folds": _FEWER_FOLDS, "cv": full})
+    would_do = []
+    if needed(args) > limit:
+        would_do.append(f"--time-limit {math.ceil(needed(args) / _MINUTE_S)}m")
+    if needed(fewer) <= limit and needed(fewer) < needed(args):
+        would_do.append(f"--{'cv' if full else 'folds'} {_FEWER_FOLDS}")
+    advice = f" ({' or '.join(would_do)} would do)" if would_do else ""
+    what = f"{args.folds} folds{' of full trainings' if args.cv else ''}"
+    return (
+        f"{rough_duration(limit)} are too little time for {what}{advice}: any promise rests on "
+        f"{number_of(held, 'validation photo')} alone"
     )
-    view.note(note)
+
+
+def _without_folds(training: Training, prepared: Prepared, note: str) -> tuple[Training, Prepared]:
+    """The training whose folds are given up for want of time; a note says so in the report, too."""
+    run, args = training.run, training.args
     prepared = replace(prepared, notes=(*prepared.notes, note))
     run.write_notes(prepared.notes)
     args = args.model_copy(update={"folds": 0, "cv": False})

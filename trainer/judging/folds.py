@@ -109,14 +109,16 @@ def train_folds(
     about the candidates among the training's photos without labels, too (:func:`write_guesses`). ``note`` is told what
     a person should know at once.
 
-    With ``fewest``, all folds are given up where one has time for fewer epochs than half of that share of them which a
-    fold gets.
+    With a deadline, each gets its share of the epochs that the training's own network had, and of the time that is
+    left. With ``fewest``, all folds are given up where one has time for fewer epochs than half of that share of them
+    which a fold gets.
 
     Returns:
         The predictions of each fold, none if they were given up; None if somebody stopped it.
     """
     folds, parts = [], _divide(training, count)
-    args, asked = _args_of_a_fold(training.args), candidates_of(training)
+    args, asked = _args_of_a_fold(training, deadline), candidates_of(training)
+    enough = max(1, round(min(fewest * _share_of_epochs(args), args.epochs) / 2)) if fewest else 0
     for number, (learned, held) in enumerate(parts, 1):
         part = replace(training, args=args, photos=learned, held=held, run=training.run.fold(number))
         now = time.monotonic()
@@ -125,7 +127,6 @@ def train_folds(
         words = f"{what}{name} {number} of {len(parts)}"
         done = len(read_history(part.run.history))
         view = FoldView(advance, f"{words[0].upper()}{words[1:]}", args.epochs, done, note)
-        enough = max(1, round(fewest * _share_of_epochs(args) / 2)) if fewest else 0
         predictions = _kept(part)
         if predictions is None:
             if fewest and deadline is not None and now >= deadline:
@@ -203,9 +204,15 @@ def held_photos(training: Training) -> list[AssignedPhoto]:
     return [photo for _, held in _divide(training, training.args.folds) for photo in held]
 
 
-def _args_of_a_fold(args: RunArgs) -> RunArgs:
-    """A fold's weights and epochs: a third, or all with ``cv``. Other weights may need more, as their recipe says."""
+def _args_of_a_fold(training: Training, deadline: float | None) -> RunArgs:
+    """A fold's weights and epochs: a third, or all with ``cv``. Other weights may need more, as their recipe says.
+
+    With a deadline, all are those that the network itself had.
+    """
+    args = training.args
     epochs, weights = args.epochs, args.fold_weights or args.weights
+    if deadline is not None:
+        epochs = len(read_history(training.run.history)) or epochs
     if args.fold_weights is not None:
         epochs = max(epochs, recipe_for(args.arch, pretrained=args.fold_weights != NamedWeights.NONE).epochs)
     return args.model_copy(update={"epochs": max(1, round(epochs * _share_of_epochs(args))), "weights": weights})

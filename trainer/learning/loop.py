@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
+from itertools import chain, count, pairwise
 from pathlib import Path
+from statistics import mean
 from types import FrameType
 from typing import Final, Protocol
 
@@ -19,7 +20,7 @@ from models.arrays import read_arrays, write_arrays
 from models.errors import DataError
 from models.statistics.calibration import class_logits
 from trainer.learning.batches import Batches
-from trainer.learning.recipe import Recipe, epochs_left_in, has_fallen, rate_at, scale_at
+from trainer.learning.recipe import Recipe, epochs_left_in, has_fallen, mean_cost, rate_at, scale_at
 from trainer.learning.training_step import Learner, save_network
 from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
@@ -45,7 +46,8 @@ class Limits:
     Patience counts once a cosine's rate has fallen: before, a plateau says little.
 
     The deadline is a time of the clock, in seconds; the schedule is planned so that the last epoch ends before it.
-    If fewer than ``fewest`` epochs fit, the ``latest`` deadline counts instead; without one, nothing is trained.
+    If fewer than ``fewest`` epochs fit, by a few steps or by the first epoch, ``lacks`` is told how many seconds these
+    would take, and the ``latest`` deadline counts instead; without one, the training ends.
     """
 
     epochs: int
@@ -54,6 +56,7 @@ class Limits:
     clock: Callable[[], float] = time.monotonic
     fewest: int = 0
     latest: float | None = None
+    lacks: Callable[[float], None] = lambda seconds: None
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,14 @@ class _Loop:
     progress: float = 0.0
     """Of the whole training, from 0 to 1."""
     full_epoch_s: float = 0.0
-    """Seconds that an epoch with photos of full size takes."""
+    """Seconds that the steps of an epoch with photos of full size take."""
+    rests: list[float] = field(default_factory=list)
+    """Seconds that each epoch takes after its steps: to validate, and to write what was learned; first the rehearsal's.
+    """
+    compile_s: float = 0.0
+    """Seconds to compile the network for another size of photos."""
+    compiled: float = 1.0
+    """The scale of the photos that it was last compiled for."""
 
     def __post_init__(self) -> None:
         self.clock = self.limits.clock
@@ -185,14 +195,16 @@ class _Loop:
         if self.limits.deadline is not None and not self.ended():
             self.rehearse()
             self.check_time()
-        if self.lacks_time and self.limits.latest is None:
-            return
+        timed = self.limits.deadline is None
         while not self.ended():
             figures = self.epoch()
             if figures is None:
                 self.restore()  # not the steps since
                 return
             self.keep(figures)
+            if not timed and not self.ended():
+                self.check_time()
+            timed = True
             self.view.epoch(figures, len(self.history) + (0 if self.ended() else self.epochs_left()))
 
     def restore(self) -> None:
@@ -208,7 +220,8 @@ class _Loop:
         over = self.progress >= 1.0 or len(self.history) >= self.limits.epochs
         waited = self.history[-1].epoch - best_of(self.history).epoch if self.history else 0
         impatient = waited >= self.limits.patience and has_fallen(self.progress, self.recipe)
-        return over or self.interrupted or impatient
+        given_up = self.lacks_time and self.limits.latest is None
+        return over or self.interrupted or impatient or given_up
 
     def is_through(self) -> bool:
         """Whether the rate has fallen to nothing."""
@@ -218,8 +231,17 @@ class _Loop:
         left = self.limits.epochs - len(self.history)
         if self.limits.deadline is None:
             return left
-        seconds = self.limits.deadline - self.clock()
-        return min(left, epochs_left_in(seconds, self.progress, self.full_epoch_s, self.stages))
+        seconds = self.limits.deadline - self.clock() - self.compile_s * self.sizes_left()
+        return min(left, epochs_left_in(seconds, self.progress, self.full_epoch_s, self.stages, self.rest_s))
+
+    def sizes_left(self) -> int:
+        """How many times the network is still to be compiled for another size of photos."""
+        later = (stage.scale for stage in self.stages if stage.until > self.progress)
+        return sum(one != other for one, other in pairwise([self.compiled, *later, 1.0]))
+
+    @property
+    def rest_s(self) -> float:
+        return mean(self.rests[1:] or self.rests)
 
     def rehearse(self) -> None:
         """A few steps to see how fast they are, which leave nothing behind."""
@@ -232,13 +254,22 @@ class _Loop:
             float(loss)  # waits for it
             seconds.append(self.clock() - begin)
         self.learner.restore(state)
+        self.compile_s, self.compiled = seconds[0] - min(seconds), scale_at(self.progress, self.stages)
         self.full_epoch_s = min(seconds) * self.batches.steps / self.share_of_full(size)
+        self.validate(_HELD_CHUNK)  # compiles
+        begin = self.clock()
+        self.validate(_HELD_CHUNK)
+        held = len(self.held.labels)
+        self.rests = [(self.clock() - begin) * held / min(held, _HELD_CHUNK)]
 
     def check_time(self) -> None:
         """Go by the latest deadline if too few epochs fit before the first."""
-        self.lacks_time = len(self.history) + self.epochs_left() < self.limits.fewest
-        if self.lacks_time:
-            self.limits = replace(self.limits, deadline=self.limits.latest)
+        if self.lacks_time or len(self.history) + self.epochs_left() >= self.limits.fewest:
+            return
+        self.lacks_time = True
+        epoch_s = self.full_epoch_s * mean_cost(0.0, self.stages) + self.rest_s
+        self.limits.lacks(self.limits.fewest * epoch_s + self.compile_s * (self.sizes_left() + 1))
+        self.limits = replace(self.limits, deadline=self.limits.latest)
 
     def size(self) -> int:
         """Side of the photos of the next epoch."""
@@ -254,11 +285,12 @@ class _Loop:
         steps = self.steps(size, end)
         if steps is None:
             return None
-        self.progress = end
+        self.compiled, self.progress = scale_at(self.progress, self.stages), end
         trained = self.clock() - begin
         val_loss, val_accuracy = self.validate()
         seconds = self.clock() - begin
-        self.full_epoch_s = (seconds - trained + steps.steady_s) / self.share_of_full(size)
+        self.full_epoch_s = steps.steady_s / self.share_of_full(size)
+        self.rests.append(seconds - trained)
         figures = EpochFigures(
             epoch=len(self.history) + 1,
             train_loss=float(np.mean(steps.losses)),
@@ -294,9 +326,9 @@ class _Loop:
                 return None
         return taken
 
-    def validate(self) -> tuple[float, float]:
-        """Cross-entropy and accuracy of the averaged network on the photos that are held back."""
-        labels, losses, right = self.held.labels, 0.0, 0
+    def validate(self, most: int | None = None) -> tuple[float, float]:
+        """Cross-entropy and accuracy of the averaged network on the photos that are held back, or the first of them."""
+        labels, losses, right = self.held.labels[:most], 0.0, 0
         with self.learner.averaged():
             for start in range(0, len(labels), _HELD_CHUNK):
                 truth = labels[start : start + _HELD_CHUNK]
@@ -308,6 +340,7 @@ class _Loop:
         return losses / len(labels), right / len(labels)
 
     def keep(self, figures: EpochFigures) -> None:
+        begin = self.clock()
         self.history.append(figures)
         if figures.best:
             self.run.forget_judgement()
@@ -316,6 +349,7 @@ class _Loop:
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
         write_arrays(self.run.state, **state)  # comes last: what is not in it is trained again
+        self.rests[-1] += self.clock() - begin
 
 
 @dataclass

@@ -14,6 +14,7 @@ __all__ = [
     "Stage",
     "epochs_left_in",
     "has_fallen",
+    "mean_cost",
     "rate_at",
     "recipe_for",
     "scale_at",
@@ -172,15 +173,18 @@ def scale_at(progress: float, stages: Sequence[Stage]) -> float:
     return next((stage.scale for stage in stages if progress < stage.until), 1.0)
 
 
-def epochs_left_in(seconds: float, progress: float, full_epoch_s: float, stages: Sequence[Stage]) -> int:
+def epochs_left_in(
+    seconds: float, progress: float, full_epoch_s: float, stages: Sequence[Stage], rest_s: float = 0.0
+) -> int:
     """How many epochs fit into the seconds that are left; at least one.
 
-    An epoch takes ``full_epoch_s`` with photos of full size, and less in proportion to the area with smaller ones.
+    An epoch's steps take ``full_epoch_s`` with photos of full size, and less in proportion to the area with smaller
+    ones; what follows them takes ``rest_s``.
     """
-    return max(1, int(seconds / (full_epoch_s * _mean_cost(progress, stages))))
+    return max(1, int(seconds / (full_epoch_s * mean_cost(progress, stages) + rest_s)))
 
 
-def _mean_cost(progress: float, stages: Sequence[Stage]) -> float:
+def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
     """The mean cost of the epochs that are left; an epoch of photos of full size costs 1."""
     cost, begin = 0.0, progress
     for stage in (*stages, Stage(1.0, 1.0)):

@@ -154,11 +154,12 @@ class Training:
         view: FitView,
         fewest: int = 0,
         latest: float | None = None,
+        lacks: Callable[[float], None] = lambda seconds: None,
     ) -> FitOutcome:
         """Train a network, as :func:`new_network` made it, in place; what was learned before a stop is taken up.
 
-        ``deadline`` is by :func:`time.monotonic`; None if time does not matter. ``fewest`` and ``latest`` are as in
-        :class:`Limits`.
+        ``deadline`` is by :func:`time.monotonic`; None if time does not matter. ``fewest``, ``latest`` and ``lacks``
+        are as in :class:`Limits`.
         """
         args, recipe = self.args, self._recipe()
         if recipe.head_first and not self.run.state.is_file():
@@ -170,7 +171,7 @@ class Training:
         held = ValidationPhotos(
             lambda start, end: self.store.take(names[start:end]), labels_of(self.held, args.classes)
         )
-        limits = Limits(args.epochs, args.patience, deadline, fewest=fewest, latest=latest)
+        limits = Limits(args.epochs, args.patience, deadline, fewest=fewest, latest=latest, lacks=lacks)
         outcome = fit(learner, recipe, self.batches(), held, self.run, limits, view)
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome

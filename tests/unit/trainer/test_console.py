@@ -63,21 +63,33 @@ def test_an_epoch_is_a_line_and_the_best_have_a_star(console) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cv", "said"),
+    ("cv", "minutes", "said", "times"),
     [
-        (True, "6 networks of about 2 min each, 9 min in all"),
-        (False, "This network takes about 2 min, its 5 folds a third of that each, 4 min in all"),
+        (True, 10, "6 networks of about 2 min each, 9 min in all", 1),
+        (True, 8, "6 networks", 0),
+        (False, 8, "This network takes about 2 min, its 5 folds a third of that each, 4 min in all", 1),
     ],
 )
-def test_with_folds_the_time_of_all_networks_is_said_once_epochs_were_timed(console, cv, said) -> None:
-    args = ARGS.model_copy(update={"folds": 5, "cv": cv, "time_limit_s": 480.0})
+def test_with_folds_the_time_of_all_networks_is_said_if_it_is_within_the_limit(
+    console, cv, minutes, said, times
+) -> None:
+    args = ARGS.model_copy(update={"folds": 5, "cv": cv, "time_limit_s": 60.0 * minutes})
     with TrainingScreen(console) as screen:
         screen.prepared(Prepared([], [], ("dress", "hat"), ()), args)
         for number, seconds in enumerate((60, 11, 11), 1):
             screen.epoch(replace(epoch(number), seconds=seconds), 10)
     text = lines(console)
-    assert text.count(said) == 1
-    assert "8 min in all" in " ".join(text)
+    assert "\n".join(text).count(said) == times
+    assert f"{minutes} min in all" in " ".join(text)
+
+
+def test_what_all_networks_take_is_not_said_once_folds_are_given_up(console) -> None:
+    with TrainingScreen(console) as screen:
+        screen.prepared(Prepared([], [], ("dress", "hat"), ()), ARGS.model_copy(update={"folds": 5, "cv": True}))
+        screen.note("8 min are too little time for 5 folds")
+        for number in (1, 2, 3):
+            screen.epoch(epoch(number), 10)
+    assert "6 networks" not in " ".join(lines(console))
 
 
 def test_the_data_is_summed_up_with_its_notes(console) -> None:
@@ -235,7 +247,7 @@ def test_where_nothing_can_be_promised_it_is_said_why_and_how_the_surest_photos_
         r"Of the surest \d+ of 90 validation photos, confidence 0\.\d\d and above, \d+ were right: \d+%\.", text
     )
     assert re.search(r"not proved: --threshold 0\.\d\d labels like that without a promise", text)
-    assert "Found least often: dress (" in text
+    assert "Found least often, of the validation photos: dress (" in text
 
 
 def test_after_interrupted_folds_the_missing_ones_are_named(console) -> None:
@@ -273,7 +285,9 @@ def test_where_the_time_limit_ended_a_training_the_advice_names_it_first(console
     cut = material.args.model_copy(update={"time_limit_s": 300.0, "epochs": 300, "epochs_done": 3})
     said = evaluated(replace(material, args=cut), console)
     text = " ".join(said)
-    assert "For a promise, allow more time (3 epochs fitted into --time-limit), or label more photos." in text
+    assert (
+        "For a promise, allow more time (3 epochs fitted into --time-limit), label more photos, or train with" in text
+    )
     assert max(map(len, said)) <= WIDTH
 
 

@@ -157,14 +157,19 @@ def test_a_training_with_a_time_limit_ends_with_its_schedule_at_the_end(binary, 
 
 
 def test_folds_that_a_time_limit_has_no_room_for_are_given_up_and_it_is_said(binary, diary):
+    told = []
+    diary.on_epoch = lambda _: told.extend(diary.notes[:1])
     result = train(replace(binary, cv=2, epochs=30, time_limit_s=2.0), diary)
     assert result.args.state is RunState.COMPLETE
     assert (result.args.folds, result.args.cv, result.evaluation.cv) == (0, False, None)
     assert not (result.run.path / "folds").exists()
     (note,) = diary.notes
-    assert note.startswith("2 s are too few for 2 folds of full trainings")
+    assert told == [note] * len(diary.epochs), "said while one can still stop it"
+    assert note.startswith("2 s are too little time for 2 folds of full trainings (--time-limit 1m would do)")
     assert note.endswith(f"any promise rests on {result.evaluation.val.n} validation photos alone")
-    assert note in result.run.report.read_text()
+    page = result.run.report.read_text()
+    assert note in page
+    assert f"{len(diary.epochs)} epochs, as the time limit allowed" in page.replace("1 epoch,", "1 epochs,")
     assert result.run.args() == result.args
 
 

@@ -25,7 +25,7 @@ from trainer.judging.folds import (
 )
 from trainer.learning.predictions import predict
 from trainer.learning.recipe import recipe_for
-from trainer.learning.training import Training, labels_of
+from trainer.learning.training import Training, labels_of, new_network
 from trainer.request import Arch
 from trainer.run import read_history
 from trainer.splits.assigned import AssignedPhoto, group_numbers, read_splits
@@ -229,6 +229,16 @@ def test_a_fold_does_not_begin_with_weights_that_know_its_photos(make_training, 
     folds = train_folds(replace(training, args=training.args.model_copy(update=known)), 2, None, diary.advance)
     assert sum(len(fold.labels) for fold in folds) == len(training.photos)
     assert len(read_history(training.run.fold(1).history)) == 5, "a third of the recipe's"
+
+
+@pytest.mark.parametrize(("cv", "epochs"), [(True, 3), (False, 1)])
+def test_within_a_time_limit_folds_have_no_more_epochs_than_the_network_had(make_training, diary, cv, epochs):
+    training = make_training(epochs=3, cv=cv, folds=2)
+    training.train(new_network(training.args), None, diary)
+    planned = training.args.model_copy(update={"epochs": 600, "patience": 200})
+    train_folds(replace(training, args=planned), 2, time.monotonic() + 10_000, diary.advance, fewest=2)
+    assert [len(read_history(training.run.fold(n).history)) for n in (1, 2)] == [epochs, epochs]
+    assert len({(what, total) for what, _, total in diary.advanced}) == 2, "the total is steady"
 
 
 def test_a_deadline_that_has_passed_leaves_an_epoch_a_fold(make_training, diary):

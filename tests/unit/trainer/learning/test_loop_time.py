@@ -126,6 +126,54 @@ def test_where_too_few_epochs_fit_the_latest_deadline_counts_or_nothing_is_train
     assert len(outcome.history) == epochs
 
 
+def test_an_epoch_that_takes_longer_than_its_steps_tells_that_too_few_fit(run):
+    """Weights that take a minute to write are not rehearsed."""
+    clock, told = Clock(), []
+    puppet = Puppet(clock, 32, steps=10, full_step_s=1)
+
+    def write_slowly(path):
+        clock.now += 60
+        Path(path).write_bytes(b"")
+
+    puppet.save = write_slowly
+    limits = Limits(50, 50, 64.0, clock, fewest=6, lacks=told.append)
+    outcome = fit(puppet, replace(STEADY, cosine=True), puppet, NOTHING, run, limits, Diary())
+    assert outcome.lacked_time
+    assert len(outcome.history) == 1
+    assert told == [6 * (10 + 60)]
+
+
+def test_the_planned_epochs_are_steady_where_validation_takes_longer_than_learning(run):
+    clock, view = Clock(), Diary()
+    puppet = Puppet(clock, 32, steps=3, full_step_s=1)
+
+    def held(start, end):
+        clock.now += 7
+        return np.zeros((end - start, 1))
+
+    limits = Limits(50, 50, 4 + 2 * 7 + 8 * 10 + 1, clock)
+    fit(puppet, replace(STEADY, cosine=True), puppet, ValidationPhotos(held, np.array([0])), run, limits, view)
+    assert view.expected == [8] * 8
+
+
+def test_to_compile_the_network_for_each_size_of_photos_is_foreseen(run):
+    """Two of the three stages have one size."""
+    clock, view, sizes = Clock(), Diary(), set()
+    puppet = Puppet(clock, 64, steps=4, full_step_s=1)
+    epoch = puppet.epoch
+
+    def compile_first(number, size):
+        clock.now += 0 if size in sizes else 40
+        sizes.add(size)
+        return epoch(number, size)
+
+    puppet.epoch = compile_first
+    recipe = replace(STEADY, cosine=True, stages=(Stage(0.25, 0.5), Stage(0.5, 0.5)))
+    fit(puppet, recipe, puppet, NOTHING, run, Limits(50, 50, 40 + 1 + 40 + 8 * 2.5 + 1, clock), view)
+    assert sizes == {32, 64}
+    assert view.expected == [8] * 8
+
+
 def test_where_enough_epochs_fit_the_first_deadline_counts(run):
     clock = Clock()
     puppet = Puppet(clock, 32, steps=10, full_step_s=1)
