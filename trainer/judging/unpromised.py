@@ -15,8 +15,11 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
     """Why a target labels nothing; ``own`` is of the network's own rows."""
     rows, fewest_own = target.rows[0], fewest_own_rows(target.precision)
     fewest = _fewest(target)
+    repeats = " (photos of one product count about once)" if own is not None and own.n > rows else ""
     if rows < fewest:
-        return f"takes {fewest:,} photos of different products without a mistake, there are {rows:,}"
+        return f"takes {fewest:,} independent photos without a mistake, there are {rows:,}{repeats}"
+    if own is not None and own.accuracy == 1.0 and own.n >= fewest_own:
+        return f"takes {fewest_own:,} independent validation photos without a mistake; photos of one product count once"
     if own is not None and own.n >= rows:
         wrong = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,}"
     elif own is not None and own.n < fewest_own:
@@ -33,7 +36,9 @@ def unpromised_sentences(
 
     ``word`` and ``own_word`` name the photos of ``surest`` and of ``own``.
     """
-    few = lowest.rows[0] < _fewest(lowest) or (own is not None and own.n < fewest_own_rows(lowest.precision))
+    few = lowest.rows[0] < _fewest(lowest)
+    if own is not None:
+        few |= own.accuracy == 1.0 or own.n < fewest_own_rows(lowest.precision)
     said = "there are too few photos to prove one" if few else "too many photos are wrong to prove one"
     sentences = [
         f"No precision can be promised: {said}. {lowest.precision:.2f}, the lowest, {why_unproved(lowest, own)}."

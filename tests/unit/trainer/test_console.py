@@ -228,8 +228,8 @@ def test_it_is_said_why_a_precision_labels_nothing(console) -> None:
         for one in material.evaluation.thresholds
     )
     said = " ".join(evaluated_with(material, targets, console))
-    assert "0.98 takes 152 photos of different products without a mistake, there are 90" in said
-    assert "0.99 takes 301 photos of different products without a mistake, there are 90" in said
+    assert "0.98 takes 152 independent photos without a mistake, there are 90" in said
+    assert "0.99 takes 301 independent photos without a mistake, there are 90" in said
 
 
 def evaluated_with(material, targets, console):

@@ -11,6 +11,7 @@ from models.statistics.intervals import proportion_interval
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Evaluation, Judged, PlantedErrors, ShownByRows, SplitPredictions, evaluate
 from trainer.judging.figures import outlier_figures, score
+from trainer.judging.unpromised import unpromised_sentences, why_unproved
 from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = ("clock", "hat")
@@ -83,7 +84,7 @@ def test_what_a_target_came_to(report):
 @pytest.mark.parametrize(
     ("rows", "own", "why"),
     [
-        (31, 31, "takes 152 photos of different products without a mistake, there are 31"),
+        (31, 31, "takes 152 independent photos without a mistake, there are 31"),
         (600, 31, "takes 60 validation photos without a mistake, there are 31"),
         (
             600,
@@ -115,6 +116,17 @@ def test_where_no_row_is_automatic_there_is_no_precision():
     realised = found.coverage_at_precision["0.90"].test
     assert (realised.coverage, realised.automatic, realised.precision) == (0.0, 0, None)
     assert realised.precision_95 == (0.0, 1.0)
+
+
+def test_where_every_own_photo_is_right_they_are_too_few_and_not_wrong(report):
+    target = next(target for target in CONFIDENCE.targets if target.precision == 0.98)
+    target = target.model_copy(update={"rows": (600, 600), "coverage": 0.0})
+    own = report.val.model_copy(update={"n": 100, "accuracy": 1.0})
+    assert why_unproved(target, own).startswith("takes 60 independent validation photos without a mistake; photos of")
+    assert "too few photos" in unpromised_sentences(target, own, None, "validation", "validation")[0]
+    repeated = target.model_copy(update={"rows": (50, 50)})
+    said = "takes 152 independent photos without a mistake, there are 50 (photos of one product count about once)"
+    assert why_unproved(repeated, own) == said
 
 
 def test_the_share_of_unknown_rows_is_said_and_a_score_at_the_limit_is_within(report):

@@ -329,7 +329,7 @@ def test_a_precision_that_labels_nothing_says_why(shop) -> None:
     )
     evaluation = shop.evaluation.model_copy(update={"thresholds": targets})
     text = said(report_page(replace(shop, evaluation=evaluation)), "thresholds")
-    assert "99% takes 301 photos of different products without a mistake, there are 90." in text
+    assert "99% takes 301 independent photos without a mistake, there are 90." in text
 
 
 def test_a_mistake_for_which_no_place_spoke_says_so(shop) -> None:
