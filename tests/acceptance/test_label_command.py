@@ -155,7 +155,7 @@ def test_a_catalogue_of_which_no_photo_is_there_fails_until_one_is(
     shutil.copy(next(catalogue.rglob("*.png")), tmp_path / "a.jpg")
     again = run(tmp_path / "a.txt", bundle, tmp_path / "labels.csv", "--retry-failed")
     assert again.returncode == 0
-    assert "1 failed row may succeed another time" in again.stderr
+    assert "2 failed rows tried again: 1 failed again." in again.stderr
 
 
 def test_no_catalogue_and_no_file_of_others_is_overwritten(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
