@@ -65,7 +65,8 @@ def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json
 @contextmanager
 def _progress() -> Iterator["Advance"]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as progress:
         task = progress.add_task("", total=None)
         yield lambda what, done, total: progress.update(
             task, description=what, completed=done, total=total if total > 1 else None

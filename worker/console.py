@@ -56,7 +56,8 @@ def label_with_progress(
         msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."
         raise StoppedError(msg) from stopped
     finally:
-        progress.stop()
+        if bar.earlier is not None:  # elsewhere than on a terminal, Rich ends a bar that never began by an empty line
+            progress.stop()
     if bar.earlier is None:
         errors.print(f"This was done already, and {escape(str(request.output))} is left as it is.", style="dim")
     elif bar.earlier:
@@ -207,8 +208,10 @@ def _print_work(receipt: JobReceipt, console: Console) -> None:
     last, whole = ("Last run: ", "Whole job: ") if run.images < receipt.rows else ("", "")
     if run.images:
         processes = number_of(run.workers, "process", "processes")
-        images = f"{last}{number_of(run.images, 'image')} in {run.seconds:,.1f} s"
-        rate = f"{images}: {rate_text(run.images_per_s)} images/s, {processes}"
+        rate = f"{last}{number_of(run.images, 'row')} in {run.seconds:,.1f} s, {processes}"
+        if receipt.images_per_s:
+            images = f"{last}{number_of(run.images, 'image')} in {run.seconds:,.1f} s"
+            rate = f"{images}: {rate_text(run.images_per_s)} images/s, {processes}"
         console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
     if photos_text(receipt.photos):
         console.print(whole + photos_text(receipt.photos), highlight=False)

@@ -208,7 +208,7 @@ class Receipt(_Record):
 
     Attributes:
         retry: number of the latest retry of failed rows; 0 if there was none.
-        images_per_s: rows a second in the last run.
+        images_per_s: rows a second in the last run; 0 if as many rows or more have no photo that could be had.
         by_level: of a model with a tree of labels, level → rows labeled there; empty without one, and then not written.
         review_by_label: label → rows that went to review; empty in old receipts.
         review_reasons: reason → rows that went to review; old parts, which have no reasons, do not count.

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.decision import ReviewReason
+from models.errors import ImageFault
 from models.reference_answers import BINS, ReferenceAnswers, answers_of, confidence_histogram
 from worker.drift import compared
 from worker.job import Job, images_of
@@ -243,6 +244,11 @@ class Tally:
         common = self._common(job, output, run, retry)
         return QuestionsReceipt(**common, promise=OF_QUESTIONS, questions=questions)
 
+    @property
+    def _unread(self) -> int:
+        """Rows whose photo could not be had at all."""
+        return sum(self.errors[fault] for fault in (ImageFault.EMPTY, ImageFault.MISSING, ImageFault.REFUSED))
+
     def _common(self, job: Job, output: str, run: RunFigures, retry: int) -> dict[str, Any]:
         """The fields of both kinds of receipts."""
         errors = {
@@ -261,7 +267,7 @@ class Tally:
             "retry": retry,
             "work": WorkFigures(hosts=hosts, processes=len(self.processes), deaths=self.deaths, busy_s=busy_s),
             "run": run,
-            "images_per_s": round(run.images_per_s, 1),
+            "images_per_s": 0.0 if self._unread >= run.images else round(run.images_per_s, 1),
             "photos": PhotoWork.model_validate({name: round(value, 1) for name, value in self.photos.items()}),
         }
 

@@ -9,6 +9,7 @@ from models.errors import ImageError, ImageFault
 from models.manifest import AUTO
 from models.storage.storage import FolderStorage
 from models.terminal import Console
+from tests.command import run_hangtag
 from tests.review_jobs import PIN
 from tests.unit.worker.answers import MODEL, failed, sure, unsure
 from worker.console import print_receipt, retry_words, say_rule, unfound_words
@@ -92,6 +93,22 @@ def test_only_rows_whose_fault_may_pass_are_worth_another_try(answered_job) -> N
     passed = finish_job(answered_job([sure("shoe"), empty], ["A", "A"]))
     assert retry_words(passed, 1) == "1 failed row tried again: none failed again."
     assert retry_words(passed) == ""
+
+
+def test_where_no_photo_was_there_no_rate_of_images_is_told(answered_job) -> None:
+    lines = said(answered_job([missing("a.jpg"), missing("b.jpg")], ["A"] * 2))
+    assert not any("images/s" in line for line in lines)
+    assert any(line.startswith("2 rows in ") and line.endswith(", 1 process") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "command", [("label", "{0}/a.csv", "--model", "{0}/none", "--out", "{0}/b.csv"), ("export", "{0}/none")]
+)
+def test_no_empty_line_comes_before_an_error(tmp_path, command) -> None:
+    (tmp_path / "a.csv").write_text("image\na.jpg\n")
+    done = run_hangtag(*(word.format(tmp_path) for word in command))
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("hangtag: Expected a ")
 
 
 def test_products_and_doubtful_rows_have_a_line(answered_job) -> None:
