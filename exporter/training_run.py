@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.arrays import read_arrays
+from models.arrays import read_arrays, read_grouped
 from models.bundle import MANIFEST_FILE
 from models.errors import InputError
 from models.manifest import Measured
@@ -110,7 +110,7 @@ def read_training_run(path: Path) -> TrainingRun:
         if not file.is_file():
             msg = f"Expected {file}, the run has not ended; finish it with hangtag train --resume {quote(str(path))}."
             raise InputError(msg)
-    arrays = read_arrays(kept, "pixels, labels and groups", "pixels", "labels", "groups")
+    arrays = read_grouped(kept, "pixels and labels", "pixels", "labels")
     pixels, labels, groups = arrays["pixels"], arrays["labels"].astype(np.intp), arrays["groups"].astype(np.intp)
     if not len(pixels):
         msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train again."

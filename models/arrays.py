@@ -11,7 +11,7 @@ import numpy.typing as npt
 from models.errors import InputError
 from models.whole_file import replace_file
 
-__all__ = ["read_arrays", "write_arrays"]
+__all__ = ["read_arrays", "read_grouped", "write_arrays"]
 
 
 def write_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
@@ -31,5 +31,16 @@ def read_arrays(path: Path, what: str, *names: str, advice: str = "train again")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in names or arrays.files}
     except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, BadZipFile) as error:
-        msg = f"Expected {what} in {path}, it is damaged, gone, or of an earlier Hangtag ({error!r}); {advice}."
+        msg = f"Expected {what} in {path}, it is damaged or gone ({error!r}); {advice}."
         raise InputError(msg) from error
+
+
+def read_grouped(path: Path, what: str, *names: str, advice: str = "train again") -> dict[str, npt.NDArray[Any]]:
+    """The same of rows with ``labels``, and their ``groups``, which say what shows one picture or product.
+
+    Earlier versions wrote no groups: then each row is taken for an independent one, as it was.
+    """
+    found = read_arrays(path, what, *names, advice=advice)
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        alone = np.arange(len(found["labels"]))
+        return {**found, "groups": arrays["groups"] if "groups" in arrays.files else alone}

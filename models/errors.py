@@ -112,7 +112,6 @@ class StoppedError(HangtagError):
 class ImageFault(StrEnum):
     """Why a catalogue row has no label: the values of the ``error`` column."""
 
-    EMPTY = "empty"
     MISSING = "missing"
     REFUSED = "refused"
     DOWNLOAD = "download"

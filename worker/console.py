@@ -104,8 +104,8 @@ def _check_any_label(receipt: JobReceipt, output: Path, unfound: str) -> None:
 
 def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     """Where relative paths start, and what to do, if no photo of a job was found; else empty."""
-    missing, empty = (receipt.errors.get(fault) for fault in (ImageFault.MISSING, ImageFault.EMPTY))
-    if job is None or missing is None or missing.count + (empty.count if empty else 0) < receipt.rows:
+    missing = receipt.errors.get(ImageFault.MISSING)
+    if job is None or missing is None or missing.count < receipt.rows:
         return ""
     images = (one.image for one in missing.examples if one.image)
     path = next((image for image in images if not is_elsewhere(image) and not Path(image).is_absolute()), None)

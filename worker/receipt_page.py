@@ -29,7 +29,6 @@ _SIDE: Final = 200
 _WITHIN_S: Final = 15.0
 _MOST_MOVED: Final = 8
 FAULTS: Final = {
-    ImageFault.EMPTY: "the cell names no photo",
     ImageFault.MISSING: "there is no photo there",
     ImageFault.REFUSED: "it may not be read, or its host may not be asked",
     ImageFault.DOWNLOAD: "it could not be fetched",

@@ -247,7 +247,7 @@ class Tally:
     @property
     def _unread(self) -> int:
         """Rows whose photo could not be had at all."""
-        return sum(self.errors[fault] for fault in (ImageFault.EMPTY, ImageFault.MISSING, ImageFault.REFUSED))
+        return sum(self.errors[fault] for fault in (ImageFault.MISSING, ImageFault.REFUSED))
 
     def _common(self, job: Job, output: str, run: RunFigures, retry: int) -> dict[str, Any]:
         """The fields of both kinds of receipts."""

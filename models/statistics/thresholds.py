@@ -24,7 +24,7 @@ trees.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
@@ -32,7 +32,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from models.arrays import read_arrays
+from models.arrays import read_grouped
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.confidence import Confidence, PrecisionTarget, Thresholds, UnknownLimit
 from models.statistics.fixed_sequence import OWN_MISTRUST, budgets, fewest, proved_rows, refused, worth
@@ -80,8 +80,8 @@ class HeldOutLogits:
     @classmethod
     def read(cls, path: Path, advice: str = "train again") -> Self:
         """Read what :func:`models.arrays.write_arrays` wrote of it; InputError, with ``advice``, if it is damaged."""
-        names = (field.name for field in fields(cls))
-        return cls(**read_arrays(path, "the predictions of a fold's network", *names, advice=advice))
+        what = "the predictions of a fold's network"
+        return cls(**read_grouped(path, what, "logits", "labels", "known", advice=advice))
 
     def fitted(self) -> "tuple[float, HeldOutRows]":
         """The temperature that fits these rows, and the rows with probabilities at it."""

@@ -114,12 +114,12 @@ class Cells:
         """Where a cell's photo is.
 
         Raises:
-            ImageError: ``empty`` (the cell) or ``refused`` (a URL that is malformed, or of another scheme,
+            ImageError: ``missing`` (the cell is empty) or ``refused`` (a URL that is malformed, or of another scheme,
                 or bytes that are no text).
         """
         if not cell:
             msg = "Expected the path or the URL of a photo, the cell is empty."
-            raise ImageError(msg, ImageFault.EMPTY)
+            raise ImageError(msg, ImageFault.MISSING)
         with fails_its_photo(ImageFault.REFUSED, repr(cell[:200])):
             return self._place(cell)
 

@@ -47,7 +47,7 @@ def test_what_cannot_be_read_is_refused_with_what_to_do(path, spoil):
     spoil(path)
     with pytest.raises(
         InputError,
-        match=r"Expected the pixels in .*kept\.npz, it is damaged, gone, or of an earlier Hangtag .*; fetch it\.",
+        match=r"Expected the pixels in .*kept\.npz, it is damaged or gone .*; fetch it\.",
     ):
         read_arrays(path, "the pixels", "pixels", advice="fetch it")
 

@@ -46,7 +46,7 @@ def missing(path: str) -> RowResult:
             "nothing is at {root}/a.jpg. Relative paths start at {root}, which --image-root",
         ),
         (
-            [failed_row(ImageError("", ImageFault.EMPTY), None, MODEL), missing("")],
+            [missing("")] * 2,
             [None, "sub/b.jpg"],
             "nothing is at {root}/sub/b.jpg, nor",
         ),
@@ -84,13 +84,13 @@ def test_what_a_later_run_did_is_told_apart_from_the_whole_job(answered_job) -> 
 
 
 def test_only_rows_whose_fault_may_pass_are_worth_another_try(answered_job) -> None:
-    empty = failed_row(ImageError("The cell is empty.", ImageFault.EMPTY), None, MODEL)
-    receipt = finish_job(answered_job([missing("a.jpg"), missing("b.jpg"), empty, failed()], ["A"] * 4))
+    broken = failed()
+    receipt = finish_job(answered_job([missing("a.jpg"), missing("b.jpg"), broken, failed()], ["A"] * 4))
     assert retry_words(receipt).startswith("2 failed rows may succeed another time; the same command with --retry-f")
     assert retry_words(receipt, 2) == "2 failed rows tried again: all failed again."
     assert retry_words(receipt, 5) == "5 failed rows tried again: 2 failed again."
     assert retry_words(receipt, 0) == "No failed row may succeed another time; nothing was tried again."
-    passed = finish_job(answered_job([sure("shoe"), empty], ["A", "A"]))
+    passed = finish_job(answered_job([sure("shoe"), broken], ["A", "A"]))
     assert retry_words(passed, 1) == "1 failed row tried again: none failed again."
     assert retry_words(passed) == ""
 

@@ -53,5 +53,5 @@ def test_only_the_chunks_of_a_retry_need_a_new_part(chunk: int, chunks: frozense
 
 @pytest.mark.parametrize("fault", ImageFault)
 def test_faults_that_are_in_the_file_or_the_cell_itself_are_not_worth_another_try(fault: ImageFault) -> None:
-    in_the_file = {ImageFault.EMPTY, ImageFault.REFUSED, ImageFault.TOO_LARGE, ImageFault.UNREADABLE}
+    in_the_file = {ImageFault.REFUSED, ImageFault.TOO_LARGE, ImageFault.UNREADABLE}
     assert (fault in RETRYABLE) == (fault not in in_the_file)

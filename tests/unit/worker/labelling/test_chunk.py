@@ -46,7 +46,7 @@ def test_every_kind_of_bad_cell_is_a_failed_row(make_job, tmp_path: Path, catalo
     run_chunk(job, 0, load(bundle))
     rows = read_part(job, 0)
     assert [row["error"] for row in rows] == [
-        None, ImageFault.MISSING, ImageFault.UNREADABLE, ImageFault.UNREADABLE, ImageFault.EMPTY,
+        None, ImageFault.MISSING, ImageFault.UNREADABLE, ImageFault.UNREADABLE, ImageFault.MISSING,
         ImageFault.REFUSED, ImageFault.MISSING,
     ]  # fmt: skip
     assert all(row["error_message"] for row in rows[1:])

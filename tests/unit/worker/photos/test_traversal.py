@@ -78,5 +78,5 @@ def test_a_pipe_in_the_folder_blocks_nobody(root):
 
 
 @pytest.mark.parametrize("cell", [None, ""])
-def test_an_empty_cell_is_no_missing_photo(root, cell):
-    assert outcome_of(root, cell).fault is ImageFault.EMPTY
+def test_an_empty_cell_is_missing(root, cell):
+    assert outcome_of(root, cell).fault is ImageFault.MISSING
