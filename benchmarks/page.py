@@ -260,8 +260,8 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Growth\n",
         _measured(part),
-        f"The same {part['distinct_photos']} photos again and again. Each is decoded once, so the rest is what "
-        "Hangtag does for every row besides decoding and the network. `hangtag submit` to a worker that has one slot "
+        f"The same {part['distinct_photos']} photos again and again. Each is decoded once, so what is measured is "
+        "the work for a row without decoding and network. `hangtag submit` to a worker that has one slot "
         "for each core and has loaded the model; one run each. Change of processor time for each row, compared with "
         f"{first:,} rows: {flat or 'not measured'} (goal: within 5%). These include the start; each further row takes "
         f"{further or 'not measured'}.\n",

@@ -36,9 +36,12 @@ def read_arrays(path: Path, what: str, *names: str, advice: str = "train again")
 
 
 def read_grouped(path: Path, what: str, *names: str, advice: str = "train again") -> dict[str, npt.NDArray[Any]]:
-    """The same of rows with ``labels``, and their ``groups``, which say what shows one picture or product.
+    """Read arrays of rows, ``labels`` among them, and their ``groups``: rows of one picture or product share a number.
 
-    Earlier versions wrote no groups: then each row is taken for an independent one, as it was.
+    Where a file has no groups, as in runs of earlier versions, each row is a group by itself.
+
+    Raises:
+        InputError: as :func:`read_arrays`.
     """
     found = read_arrays(path, what, *names, advice=advice)
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

@@ -34,7 +34,7 @@ def label_command(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
     previous: Annotated[
         Path | None,
-        typer.Option(help="An earlier result of hangtag label: rows whose photo it knows are taken from it."),
+        typer.Option(help="An earlier result of hangtag label. A photo that is in it keeps its answer."),
     ] = None,
     excel_safe: Annotated[
         bool,

@@ -66,7 +66,7 @@ def submit_command(
     priority: PriorityOption = Priority.NORMAL,
     previous: Annotated[
         str | None,
-        typer.Option(metavar="JOB", help="An earlier job: rows whose photo it knows are taken from it."),
+        typer.Option(metavar="JOB", help="An earlier job. A photo that is in it keeps its answer."),
     ] = None,
     as_json: JsonOption = False,
     *,
@@ -119,7 +119,7 @@ def watch_command(
         str | None,
         typer.Option(
             metavar="JOB|last",
-            help="An earlier job: rows whose photo it knows are taken from it. last: the last finished job of the "
+            help="An earlier job. A photo that is in it keeps its answer. last: the last finished job of the "
             "same file.",
         ),
     ] = None,

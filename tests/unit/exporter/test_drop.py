@@ -23,6 +23,15 @@ def test_points_are_of_the_photos_that_are_no_longer_right():
     assert low < 25.0 < high
 
 
+def test_photos_of_one_product_do_not_narrow_the_interval():
+    before, after, labels = says(*[0] * 30), says(*[0] * 29, 1), np.zeros(30, np.intp)
+    once = drop(before, after, labels)
+    repeated = (np.repeat(one, 4, axis=0) for one in (before, after, labels))
+    four_times = drop(*repeated, groups=np.repeat(np.arange(30), 4))
+    assert four_times.points == once.points
+    assert four_times.points_95 == pytest.approx(once.points_95)
+
+
 def test_a_model_that_is_more_often_right_loses_less_than_nothing():
     assert drop(says(0, 0), says(0, 1), np.array([0, 1])).points == -50.0
 

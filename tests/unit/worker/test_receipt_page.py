@@ -1,4 +1,5 @@
 import io
+import json
 import re
 import socket
 import time
@@ -21,6 +22,7 @@ from worker.products.vote import Product, Verdict
 from worker.receipt import Drift, ErrorCount, ErrorExample, GroupCounts, ModelName, Receipt, RunFigures, WorkFigures
 from worker.receipt_page import ProductPhotos, brought, receipt_page
 from worker.results import PhotoWork, Status
+from worker.thumbnails import draw_apart
 
 WITHIN_S = 0.5
 SOON_S = 5.0
@@ -337,3 +339,22 @@ def test_hosts_that_stay_silent_delay_a_page_no_longer_than_said(photo: Path) ->
         found = brought(job, [*(f"http://{place}/{number}.jpg" for number in range(40)), photo.name], within_s=WITHIN_S)
         assert time.monotonic() - start < WITHIN_S + SOON_S
     assert list(found) == [photo.name]
+
+
+class _FullDisk:
+    """A pool of processes that is told what to draw, and cannot."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_): ...
+
+    def run(self, lines, note, go_on):
+        self.lines = [json.loads(line) for line in lines]
+        raise OSError(28, "No space left on device")
+
+
+def test_a_picture_may_take_ten_seconds_and_a_full_disk_costs_pictures_only(tmp_path):
+    pool = _FullDisk()
+    assert draw_apart([tmp_path / "a.jpg", tmp_path / "b.jpg"], 1000.0, pool) == []
+    assert pool.lines == [[str(tmp_path / name), 10.0] for name in ("a.jpg", "b.jpg")]
