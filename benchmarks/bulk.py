@@ -37,6 +37,7 @@ PEER_SCRIPTS: dict[str, tuple[str, list[str]]] = {
     POOL: ("onnxruntime", ["process_pool.py", "onnxruntime"]),
     "Pillow + OpenVINO, process pool": ("openvino", ["process_pool.py", "openvino"]),
     "Keras predict": ("keras", ["keras_predict.py"]),
+    "PyTorch DataLoader": ("torch", ["torch_predict.py"]),
     "Ray Data map_batches": ("ray", ["ray_data.py"]),
 }
 """Name → the environment of its own (``peers/*.txt``), and its script with what comes first on its command line."""

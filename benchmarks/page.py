@@ -25,8 +25,7 @@ Contestants take turns in one run, so that a machine whose speed drifts slows al
 and does not count. A figure is the median of the turns, followed by the lowest and the highest. A ratio is the median
 of the ratios of each turn. Compare ratios, not seconds, which belong to the named machine. The other programs are in
 `benchmarks/peers/`, with their versions and the pages of their makers that they follow; each is installed into its
-own environment. PyTorch is missing: what `pip install torch torchvision` installs from PyPI
-brings 15 packages for NVIDIA's GPUs, and its builds for CPUs alone are on another index.
+own environment. PyTorch decodes with Pillow, since torchvision's build on PyPI needs a PyTorch for NVIDIA's GPUs.
 """
 _GOALS = {
     ("hangtag label", "bare loop"): 0.97,
@@ -211,7 +210,7 @@ def _training(part: Mapping[str, Any]) -> list[str]:
         f"{machine['note']} (load before: {machine['load_before']}). One run each, seed 0, with empty caches, whole "
         f"commands. `hangtag train` had `--time-limit {part['limit']}`; its folds, thresholds, label errors and report "
         "are part of it. Keras's recipes are those of its own guides; they do not say how sure a network is. fastai "
-        "and AutoGluon are missing: they need PyTorch.\n",
+        "and AutoGluon are missing: they need torchvision, whose build on PyPI is for GPUs.\n",
         _table(
             rows,
             {

@@ -9,6 +9,7 @@ import pytest
 from models.arrays import read_arrays
 from models.errors import InputError
 from models.statistics.calibration import calibrated, fit_temperature
+from models.statistics.intervals import difference_interval
 from tests.unit.trainer.run_files import Diary, Killed, at, kill, press_ctrl_c, same_weights
 from trainer.judging.folds import train_folds
 from trainer.judging.self_training import BUDGET, SURE, choose_pseudo_labels, read_self_training, self_train, settle
@@ -98,6 +99,8 @@ def test_a_student_that_is_right_more_often_becomes_the_network(make_teacher, di
     assert (found.kept, found.cv, found.photos) == (True, False, 9)
     assert found.student > found.teacher
     assert found.gain == pytest.approx((found.student - found.teacher) / 9)
+    low, high = difference_interval(found.student - found.teacher, 0, 9)
+    assert found.gain_95[0] < low < high < found.gain_95[1], "six of the nine photos are pairs of one group"
     assert found.fates == {Fate.LEARNED: 24}
     assert found.sentence.startswith("The second network, with photos without labels, is kept: ")
     assert found.unproven
