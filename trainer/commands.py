@@ -312,14 +312,13 @@ def _corrections_of(config: Path) -> Path | None:
 
 
 def demo_command(
-    out: Annotated[
-        Path, typer.Option(help="Folder for everything the demo makes; an earlier demo is replaced.")
-    ] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
     photos: Annotated[int, typer.Option(min=200, help="Photos to draw for training.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the drawing and the training.")] = 7,
     queued: Annotated[
         bool, typer.Option("--queued", help="Label on two Celery workers, fed from a Redis started for it.")
     ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Replace a finished demo.")] = False,
 ) -> None:
     """Show the whole way on a drawn catalogue: photos, training, export, labels, and a picture of the result.
 
@@ -333,4 +332,4 @@ def demo_command(
     """
     from trainer.demo import run_demo
 
-    run_demo(out, photos, seed, queued=queued)
+    run_demo(out, photos, seed, queued=queued, restart=restart)

@@ -49,10 +49,19 @@ EPOCHS: Final = 25
 SHEET_PHOTOS: Final = 48
 SHEET_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"
+_INDEX: Final = "index.html"
+"""The last of a demo's files."""
 
 
 def run_demo(
-    out: Path, photos: int, seed: int, *, queued: bool, new_photos: int = NEW_PHOTOS, epochs: int = EPOCHS
+    out: Path,
+    photos: int,
+    seed: int,
+    *,
+    queued: bool,
+    restart: bool = False,
+    new_photos: int = NEW_PHOTOS,
+    epochs: int = EPOCHS,
 ) -> None:
     """Draw photos, train two models, export them, label photos they have never seen in one pass, and leave pages.
 
@@ -60,12 +69,13 @@ def run_demo(
     is in ``products.csv`` and ``new-products.csv``.
 
     ``photos`` are drawn for training, ``new_photos`` for labelling: with ``queued`` by Celery workers fed from a
-    private Redis, else in this command's own processes. InputError where ``out`` holds what no demo made.
+    private Redis, else in this command's own processes. InputError where ``out`` holds what no demo made, or, without
+    ``restart``, a finished demo.
     """
     console = Console()
+    _make_room(out, restart=restart)
     with console.status("Loading TensorFlow"):
         load_tensorflow()
-    _make_room(out)
     console.rule("1. Draw a catalogue")
     _draw(console, out / "photos", out / "products.csv", photos, seed)
     _draw(console, out / "new-photos", out / "new-products.csv", new_photos, seed + 1)
@@ -91,7 +101,7 @@ def run_demo(
         label_with_progress(request, as_json=False)
         job = earlier_job(output)
     shown = _sheet_photos(job, output, out / "new-photos")
-    sheet, page = out / "contact_sheet.png", out / "index.html"
+    sheet, page = out / "contact_sheet.png", out / _INDEX
     draw_contact_sheet(shown, sheet)
     matrices = {f"{name}: truth against guess": run / "confusion_matrix.png" for name, run in runs.items()}
     called = f"new-photos --jobs {shlex.quote(str(out / 'jobs'))}" if queued else shlex.quote(str(output))
@@ -196,10 +206,16 @@ def _label_on_a_queue(console: Console, out: Path, bundles: Mapping[str, Path]) 
     return Jobs(FolderStorage(jobs)).find("new-photos"), jobs / "new-photos" / RESULT_FILE
 
 
-def _make_room(out: Path) -> None:
+def _make_room(out: Path, *, restart: bool) -> None:
     if out.exists():
         if any(out.iterdir()) and not (out / _MARKER).exists():
             msg = f"{out} holds files that no demo made; pass another --out."
+            raise InputError(msg)
+        if (out / _INDEX).exists() and not restart:
+            msg = (
+                f"A demo is in {out} already: open {out / _INDEX}. hangtag demo --restart replaces it; or pass another "
+                "--out."
+            )
             raise InputError(msg)
         shutil.rmtree(out)
     out.mkdir(parents=True)

@@ -37,8 +37,8 @@ def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | No
         for test in (has_drifted, differs)
     )
     warning = (
-        f"Drift: these photos are unlike those that the model was proved on: {large}. Look at some of them; the model "
-        "may need to learn from such photos."
+        f"Drift: these photos are unlike those that the model was proved on: {large}. What it "
+        "promises need not hold for them. Look at some of them; the model may need to learn from such photos."
     )
     if large:
         finding = warning
