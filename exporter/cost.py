@@ -68,9 +68,10 @@ class Drop:
         if self.estimate <= allowed:
             return None
         low, high = self.points_95
+        seen = f"{abs(self.points):.2f} {'gained' if self.points < 0 else 'lost'}"
         return (
-            f"it {self.words}, and {allowed:g} are allowed ({self.points:.2f} lost on {self.photos} validation photos, "
-            f"95%: {low:.2f} to {high:.2f}; of {self.compared} photos {1 - self.agreement:.1%} change their label)"
+            f"it {self.words}, and {allowed:g} are allowed ({1 - self.agreement:.1%} of {self.compared} photos change "
+            f"their label; {seen} on {self.photos} validation photos, 95% of the loss: {low:.2f} to {high:.2f})"
         )
 
 

@@ -1,6 +1,7 @@
 """How labelling looks on a terminal."""
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,12 +67,24 @@ def label_with_progress(
         print(receipt.model_dump_json(indent=1))
     else:
         print_receipt(receipt, Console(), promise=bar.earlier is None)  # else it was said when work began
+        _print_next(receipt, request, Console())
     unfound = unfound_words(receipt, open_job(FolderStorage(job_folder(request.output))))
     tried = (receipt.run.images if receipt.retry else None) if bar.earlier is not None else 0
     said = retry_words(receipt, tried if request.retry_failed or tried else None)
     if said and not unfound:
         errors.say(said, "yellow")
     _check_any_label(receipt, request.output, unfound)
+
+
+def _print_next(receipt: JobReceipt, request: LabelRequest, console: Console) -> None:
+    """What may be published, and how to review the rest."""
+    sure, doubtful = (receipt.by_status[status] for status in (Status.LABELED, Status.REVIEW))
+    if sure and isinstance(receipt, Receipt):
+        column = escape(f"{request.options.prefix}accepted_label")
+        console.print(f"Publish: [bold]{column}[/bold] ({number_of(sure, 'row')})", highlight=False)
+    if doubtful:
+        command = escape(f"hangtag review {shlex.quote(str(request.output))}")
+        console.print(f"Review the doubtful rows: {command}", highlight=False, soft_wrap=True)
 
 
 def retry_words(receipt: JobReceipt, tried: int | None = None) -> str:
@@ -223,16 +236,19 @@ def _print_levels(receipt: Receipt, console: Console) -> None:
 
 
 def _counts(receipt: JobReceipt, title: str, by_label: Mapping[str, int]) -> Table:
-    """Rows by label, then by status, with the reasons and the errors."""
+    """Rows by label and how many of them are labeled, then rows by status, with the reasons and the errors."""
+    reasons, doubtful = (receipt.review_reasons, receipt.review_by_label) if isinstance(receipt, Receipt) else ({}, {})
+    reviewed = receipt.by_status[Status.REVIEW]
+    split = 0 < reviewed == sum(doubtful.values())  # an old receipt does not say whose rows went to review
     table = Table(title=escape(title), title_justify="left")
-    label = "label" if receipt.by_status[Status.LABELED] else "likeliest label"
+    label = "likeliest label" if reviewed else "label"
     table.add_column(label if isinstance(receipt, Receipt) else "worst status")
-    table.add_column("rows", justify="right")
-    table.add_column("share", justify="right")
+    for heading in ("rows", "share", "labeled")[: 3 if split else 2]:
+        table.add_column(heading, justify="right")
     for name, count in by_label.items():
-        table.add_row(escape(name), f"{count:,}", f"{count / receipt.rows:.1%}")
+        sure = [f"{count - doubtful.get(name, 0):,}"] if split else []
+        table.add_row(escape(name), f"{count:,}", f"{count / receipt.rows:.1%}", *sure)
     table.add_section()
-    reasons = receipt.review_reasons if isinstance(receipt, Receipt) else {}
     for status, count in receipt.by_status.items():
         table.add_row(Text(status.value, style=_COLOURS[status]), f"{count:,}", f"{count / receipt.rows:.1%}")
         for reason, reviews in reasons.items() if status is Status.REVIEW else ():

@@ -12,6 +12,7 @@ from models.bundle import open_bundle
 from models.errors import BundleError, InputError, RegistryError
 from models.registry.history import CHAMPION
 from models.registry.registry import Registry
+from models.text import number_of
 from models.whole_file import sync_folder
 from trainer.data.dataset import Split
 from trainer.request import Arch
@@ -25,9 +26,28 @@ from trainer.splits.assigned import AssignedPhoto, read_splits
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
-__all__ = ["SPLITS_FILE", "NewCycle", "champion_of", "check_unseen"]
+__all__ = ["SPLITS_FILE", "NewCycle", "champion_of", "check_unseen", "few_test_words"]
 
 SPLITS_FILE: Final = "splits.csv"
+_DISCORDANT: Final = 0.1
+
+
+def few_test_words(known: Sequence[AssignedPhoto]) -> str:
+    """What so few test photos can show of a challenger, before hours of training; empty if they are enough.
+
+    Two trainings of one network judge about one photo in ten differently (``docs/measurements.md``).
+    """
+    from models.statistics.paired import smallest_difference
+    from trainer.retrain.gate import COARSE_POINTS
+
+    photos = sum(photo.present and photo.split is Split.TEST for photo in known)
+    smallest = 100 * smallest_difference(photos, _DISCORDANT * photos)
+    if not photos or smallest <= COARSE_POINTS:
+        return ""
+    return (
+        f"{number_of(photos, 'test photo')}: the gate will mostly refuse a challenger that gains less than about "
+        f"{smallest:.0f} points. Add labelled photos: one in ten becomes a test photo."
+    )
 
 
 def champion_of(registry: Registry, name: str) -> int:
@@ -95,8 +115,8 @@ class NewCycle:
                 self.note(line)
             if _nothing_new(collected, last, config, known=bool(champion)):
                 return None
-            if not champion:
-                self.note(self._first_words())
+            if note := few_test_words(known) if champion else self._first_words():
+                self.note(note)
             if champion and config.catalogue:
                 self.tools.draw_rows(config.catalogue, folder.rows)
             return self._make(folder, splits, champion, why)

@@ -12,9 +12,9 @@ from pages.text import between, percent
 from trainer.retrain.config import GateSettings
 from trainer.retrain.records import AutomaticLabels, CatalogueDiff, Check, Comparison, PairedAccuracy, Verdict
 
-__all__ = ["judge", "points_between"]
+__all__ = ["COARSE_POINTS", "judge", "points_between"]
 
-_COARSE_POINTS: Final = 5.0
+COARSE_POINTS: Final = 5.0
 """Points; a test that could not find a smaller difference than this is called small."""
 _NO_WORSE: Final = 0.2
 """How often accuracy may have fallen by more than asked although `interval` passes, of challengers on that limit.
@@ -59,7 +59,7 @@ def _test_photos(settings: GateSettings, comparison: Comparison) -> Finding:
         told = f"There are no test photos{of}, so nothing can be said of the challenger; add labelled photos.{gone}"
         return Finding(False, told)
     told = f"Judged on {comparison.photos:,} test photos."
-    if comparison.smallest_points is not None and comparison.smallest_points > _COARSE_POINTS:
+    if comparison.smallest_points is not None and comparison.smallest_points > COARSE_POINTS:
         smallest = _signed(comparison.smallest_points)
         told += f" These are few: accuracy alone would mostly show no difference below {smallest} points."
     if unread <= max(bool(most), most * (photos + unread)):  # of few photos one may always be lost

@@ -137,6 +137,15 @@ def test_where_nothing_is_labeled_the_table_is_of_likeliest_labels(answered_job)
     assert not any("likeliest label" in line for line in said(answered_job([sure("shoe")], [None])))
 
 
+def test_each_label_says_how_many_of_its_rows_need_no_person(answered_job) -> None:
+    lines = said(answered_job([sure("shoe"), unsure("shoe"), unsure("hat"), failed()], ["A", "B", "C", "D"]))
+    cells = [line.split()[1::2] for line in lines]
+    assert [one for one in cells if one and one[0] in {"shoe", "hat"}] == [
+        ["shoe", "2", "50.0%", "1"],
+        ["hat", "1", "25.0%", "0"],
+    ]
+
+
 def test_in_one_output_what_was_said_when_work_began_is_not_said_again(answered_job, monkeypatch, tmp_path) -> None:
     receipt = finish_job(answered_job([sure("shoe")], ["A"]))
     model = receipt.model.model_copy(update={"precision": None, "all_to_review": True})
