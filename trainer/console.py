@@ -154,9 +154,8 @@ class TrainingScreen:
     def _say_total(self, args: "RunArgs", own: float) -> None:
         from trainer.judging.folds import seconds_of_all
 
-        networks = f"{args.folds + 1} networks of about {rough_duration(own)} each"
-        if not args.cv:
-            networks = f"This network takes about {rough_duration(own)}, its {args.folds} folds a third of that each"
+        share = "a little less" if args.cv else "a third of that"
+        networks = f"This network takes about {rough_duration(own)}, its {args.folds} folds {share} each"
         whole = seconds_of_all(args, own)
         if args.time_limit_s is None or whole <= args.time_limit_s:
             self._console.print(f"{networks}, {rough_duration(whole)} in all", style="dim", highlight=False)

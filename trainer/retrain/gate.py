@@ -83,14 +83,18 @@ def _accuracy(settings: GateSettings, comparison: Comparison) -> Finding | None:
     gained, chance = points > settings.min_gain_points, float(norm.sf(brier.z))
     better = chance < MISTRUST
     moved = f"{'rose' if points > 0 else 'fell'} by {abs(points):.1f} points" if points else "stayed the same"
+    odds = (
+        f"A challenger that is no better scores as well in {percent(chance)} of such tests; less than "
+        f"{percent(MISTRUST)} is asked."
+    )
     told = (
         f"Accuracy {moved}, from {percent(before)} to {percent(comparison.challenger_accuracy)} of "
         f"{number_of(comparison.photos, 'photo')} ({comparison.won:,} won, {comparison.lost:,} lost): "
         f"{'more' if gained else 'not more'} than {_signed(settings.min_gain_points)} as asked. Its probabilities "
         f"{'are better' if better else 'may be better by chance' if brier.z > 0 else 'are not better'}: Brier score "
-        f"{brier.challenger:.3f}, before {brier.champion:.3f} (lower is better). A challenger that is no better scores "
-        f"as well in {percent(chance)} of such tests; less than {percent(MISTRUST)} is asked."
+        f"{brier.challenger:.3f}, before {brier.champion:.3f} (lower is better)."
     )
+    told = f"{told} {odds}" if better or not gained else f"Not beyond chance. {odds} {told}"  # what decides comes first
     if gained and not better and brier.z > 0:
         enough = comparison.photos * (norm.isf(MISTRUST) / brier.z) ** 2  # noise goes as 1/√n
         told += f" Too few test photos to be sure: a gain like this would pass with some {float(f'{enough:.1e}'):,.0f}."

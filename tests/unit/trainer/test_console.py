@@ -65,8 +65,8 @@ def test_an_epoch_is_a_line_and_the_best_have_a_star(console) -> None:
 @pytest.mark.parametrize(
     ("cv", "minutes", "said", "times"),
     [
-        (True, 10, "6 networks of about 2 min each, 9 min in all", 1),
-        (True, 8, "6 networks", 0),
+        (True, 10, "This network takes about 2 min, its 5 folds a little less each, 9 min in all", 1),
+        (True, 8, "This network", 0),
         (False, 8, "This network takes about 2 min, its 5 folds a third of that each, 4 min in all", 1),
     ],
 )
@@ -89,7 +89,7 @@ def test_what_all_networks_take_is_not_said_once_folds_are_given_up(console) -> 
         screen.note("8 min are too little time for 5 folds")
         for number in (1, 2, 3):
             screen.epoch(epoch(number), 10)
-    assert "6 networks" not in " ".join(lines(console))
+    assert "This network" not in " ".join(lines(console))
 
 
 def test_the_data_is_summed_up_with_its_notes(console) -> None:

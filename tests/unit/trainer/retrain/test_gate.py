@@ -52,10 +52,14 @@ def test_no_gain_is_refused():
 def test_a_rise_that_may_be_chance_is_refused_and_it_says_how_many_photos_would_do():
     verdict = judged(comparison(brier=brier(0.9)))
     assert failing(verdict) == ["accuracy"]
-    assert sentence(verdict, "accuracy").endswith(
-        "Its probabilities may be better by chance: Brier score 0.291, before 0.300 (lower is better). A challenger "
-        "that is no better scores as well in 18.4% of such tests; less than 5.0% is asked. Too few test photos to be "
-        "sure: a gain like this would pass with some 1,200."
+    said = sentence(verdict, "accuracy")
+    assert said.startswith(
+        "Not beyond chance. A challenger that is no better scores as well in 18.4% of such tests; less than 5.0% is "
+        "asked. Accuracy rose by 2.1 points,"
+    )
+    assert said.endswith(
+        "Its probabilities may be better by chance: Brier score 0.291, before 0.300 (lower is better). Too few test "
+        "photos to be sure: a gain like this would pass with some 1,200."
     )
     assert "Its probabilities are not better:" in sentence(judged(comparison(brier=brier(-0.9))), "accuracy")
     assert "Too few" not in sentence(judged(comparison(brier=brier(-0.9))), "accuracy")
