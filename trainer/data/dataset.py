@@ -129,6 +129,9 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
         InputError: a table cannot be read, or a column is not there.
     """
     path = path.absolute()
+    if not path.exists():
+        msg = f"Expected labelled photos (a folder of class folders, or a table) at {path}, found nothing; check the path."
+        raise DataError(msg)
     if path.is_dir() and asked == USUAL_COLUMNS:
         dataset = _read_folder(path)
     elif path.is_dir():
@@ -140,7 +143,7 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
     else:
         msg = (
             "Expected a folder of class folders, or a CSV with image and label, or another table (.tsv, .jsonl, "
-            f".parquet), at {path}; found none of them."
+            f".parquet), at {path}; found none of them, pass one."
         )
         raise DataError(msg)
     _check_any(path, dataset)

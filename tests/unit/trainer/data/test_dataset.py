@@ -123,10 +123,16 @@ def test_one_class_is_not_enough_to_tell_apart(lay):
         read_dataset(lay("hat/1.jpg", "hat/2.jpg"))
 
 
-@pytest.mark.parametrize("name", ["nowhere", "photos.zip"])
-def test_what_is_neither_folder_nor_csv_is_refused_as_a_wrong_option(lay, name):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere", r"at .*nowhere, found nothing; check the path\."),
+        ("photos.zip", "Expected a folder of class folders, or a CSV"),
+    ],
+)
+def test_what_is_neither_folder_nor_csv_is_refused_as_a_wrong_option(lay, name, said):
     root = lay("photos.zip")
-    with pytest.raises(DataError, match="Expected a folder of class folders, or a CSV") as caught:
+    with pytest.raises(DataError, match=said) as caught:
         read_dataset(root / name)
     assert caught.value.exit_code == ExitCode.USAGE
 
