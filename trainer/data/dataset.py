@@ -130,7 +130,7 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
     """
     path = path.absolute()
     if not path.exists():
-        msg = f"Expected labelled photos (a folder of class folders, or a table) at {path}, found nothing; check the path."
+        msg = f"Expected a folder of class folders, or a table, at {path}, found nothing; check the path."
         raise DataError(msg)
     if path.is_dir() and asked == USUAL_COLUMNS:
         dataset = _read_folder(path)
