@@ -70,7 +70,7 @@ def _show_label_errors(evaluation: "Evaluation", console: Console) -> None:
         shown = low if low == high else f"{low[:-1]} to {high}"
         console.print(
             f"{number_of(listed.rows, 'likely label error')}: look at label_issues.csv, and correct what is wrong\n"
-            f"(such a list shows {shown} of labels that were made wrong for a trial)",
+            f"(in a trial, such a list showed {shown} of the labels that were made wrong)",
             highlight=False,
         )
 

@@ -26,7 +26,7 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
         return f"takes {fewest_own:,} validation photos without a mistake, there are {own.n:,}"
     else:
         wrong = f"too many of {rows:,}"
-    return f"takes the surest {fewest:,} photos without a mistake, or more photos with few mistakes; {wrong} are wrong"
+    return f"needs the surest {fewest:,} photos to be right, or nearly all of more photos; {wrong} are wrong"
 
 
 def unpromised_sentences(

@@ -175,7 +175,7 @@ def test_all_that_is_said_fits_80_columns_unwrapped(console, test) -> None:
 def test_the_label_errors_are_counted_with_what_such_a_list_shows(console) -> None:
     said = evaluated(made(), console)
     assert "60 likely label errors: look at label_issues.csv, and correct what is wrong" in said
-    assert "(such a list shows 62 to 88% of labels that were made wrong for a trial)" in said
+    assert "(in a trial, such a list showed 62 to 88% of the labels that were made wrong)" in said
 
 
 def test_figures_out_of_fold_are_of_no_epoch(console) -> None:
@@ -240,7 +240,7 @@ def evaluated_with(material, targets, console):
 def test_where_nothing_can_be_promised_it_is_said_why_and_how_the_surest_photos_did(console) -> None:
     text = " ".join(evaluated(made(ruling=None, noise_level=2.5), console))
     assert (
-        "No precision can be promised: too many photos are wrong to prove one. 0.90, the lowest, takes the surest 29"
+        "No precision can be promised: too many photos are wrong to prove one. 0.90, the lowest, needs the surest 29"
         in text
     )
     assert re.search(

@@ -89,13 +89,12 @@ def test_what_a_target_came_to(report):
         (
             600,
             70,
-            "takes the surest 152 photos without a mistake, or more photos with few mistakes; too many of 600 are "
-            "wrong",
+            "needs the surest 152 photos to be right, or nearly all of more photos; too many of 600 are wrong",
         ),
         (
             600,
             610,
-            "takes the surest 152 photos without a mistake, or more photos with few mistakes; 61 of 610 are wrong",
+            "needs the surest 152 photos to be right, or nearly all of more photos; 61 of 610 are wrong",
         ),
     ],
 )
