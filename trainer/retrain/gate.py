@@ -59,9 +59,8 @@ def _test_photos(settings: GateSettings, comparison: Comparison) -> Finding:
         told = f"There are no test photos{of}, so nothing can be said of the challenger; add labelled photos.{gone}"
         return Finding(False, told)
     told = f"Judged on {comparison.photos:,} test photos."
-    if comparison.smallest_points is not None and comparison.smallest_points > COARSE_POINTS:
-        smallest = _signed(comparison.smallest_points)
-        told += f" These are few: accuracy alone would mostly show no difference below {smallest} points."
+    if (smallest := comparison.smallest_points or 0.0) > COARSE_POINTS:
+        told += f" These are few: accuracy alone would mostly show no difference below {_signed(smallest)} points."
     if unread <= max(bool(most), most * (photos + unread)):  # of few photos one may always be lost
         return Finding(True, told + gone)
     lost = f"Of {photos + unread:,} test photos {unread:,} are gone, changed or unreadable by now, and at most "
