@@ -5,9 +5,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from hangtag.help import ALL, arrange, as_now, asks_for_help
@@ -55,10 +56,21 @@ def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
     return [COMMANDS[word] for word in arguments[:1] if word in COMMANDS] or ROOMS
 
 
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer keeps its own copy of Click, without types
+        """See Typer's; a wrong choice is refused without the words that Pydantic puts before the reason."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 def make_app(rooms: Sequence[str] = ROOMS) -> typer.Typer:
     """The command line with the commands of some rooms."""
     app = typer.Typer(
         name="hangtag",
+        cls=_Commands,
         help="Train on your labelled product photos, prove the ONNX model, label millions on plain CPUs.",
         epilog="Start with: hangtag demo",
         no_args_is_help=True,

@@ -19,10 +19,9 @@ from models.errors import HangtagError, ImageError, ImageFault, InputError
 from models.text import one_line
 from pages.tiles import photo_uri
 from web.settings import WebSettings
-from worker.photos.photo import Limits, Wanted
+from worker.photos.photo import Limits, Wanted, fault_words
 from worker.photos.source import open_photos
 from worker.places import cell_texts, is_elsewhere, is_url
-from worker.receipt_page import FAULTS
 from worker.sources.catalogue import NoImageColumnError, check_kind, open_catalogue
 from worker.sources.text_file import EncodingError
 
@@ -204,8 +203,7 @@ class Preview:
     @property
     def faults(self) -> str:
         """Why those without are without, each reason once."""
-        faults = dict.fromkeys(photo.fault for photo in self.photos if isinstance(photo, ImageError))
-        return "; ".join(f"{fault.replace('_', ' ')} ({FAULTS[fault]})" for fault in faults)
+        return fault_words(photo for photo in self.photos if isinstance(photo, ImageError))
 
 
 def look_into(

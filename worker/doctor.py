@@ -4,12 +4,12 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.markup import escape
 from rich.table import Table
@@ -22,6 +22,9 @@ from models.terminal import Console
 from models.text import number_of
 from worker.places import is_url
 from worker.queue.options import queue_settings
+
+if TYPE_CHECKING:
+    from worker.queue.redis_state import Presence
 
 __all__ = ["Finding", "Health", "examine", "print_findings"]
 
@@ -138,8 +141,13 @@ def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
     state = RedisState(connect(settings))
     try:
         state.ping()
-        workers = number_of(len(state.workers()), "worker")
-        yield Finding("Redis", Health.FINE, f"{settings.redis_name} answers; {workers} there")
+        workers = state.workers()
+        found = f"{settings.redis_name} answers; {number_of(len(workers), 'worker')} there"
+        if elsewhere := _elsewhere(workers, settings.jobs):
+            wrong = Health.WRONG if jobs is not None or "HANGTAG_JOBS" in os.environ else Health.MISSING
+            yield Finding("Redis", wrong, f"{found}, {elsewhere}", "Share one folder, see --jobs")
+        else:
+            yield Finding("Redis", Health.FINE, found)
     except RedisError as error:
         do = "Start redis-server, or name one by --redis or HANGTAG_REDIS_URL; only queued labelling needs it"
         found = f"{settings.redis_name} does not answer: {str(error).removesuffix('.')}"
@@ -147,6 +155,21 @@ def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
     finally:
         state.close()
     yield _folder("Jobs", settings.jobs, "HANGTAG_JOBS")
+
+
+def _elsewhere(workers: "Sequence[Presence]", place: str) -> str:
+    """Where workers look for jobs, if that is another folder than this one; buckets are not asked."""
+    if is_url(place):
+        return ""
+    from models.storage.storage import open_storage
+    from worker.jobs import Jobs
+
+    jobs = Jobs(open_storage(place))
+    here = jobs.known_identity()
+    folders = [worker.jobs for worker in workers if worker.jobs_id != here]
+    named = ", ".join(sorted({*folders}))
+    look = number_of(len(folders), "looks", "look")
+    return f"of which {look} for jobs in {named}, another folder than {jobs.place} here" if folders else ""
 
 
 def _folder(what: str, place: str | Callable[[], Path], variable: str) -> Finding:

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -25,7 +25,7 @@ from worker.places import ELSEWHERE, is_url
 from worker.priority import Priority
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["CHUNK_ROWS", "create_job", "differences"]
+__all__ = ["CHUNK_ROWS", "changes", "create_job", "differences", "options_told"]
 
 CHUNK_ROWS: Final = 128
 CHUNK_BYTES: Final = 32 * 1024 * 1024
@@ -176,18 +176,14 @@ def differences(
     was, now = _pins(job.model, job.fallback, job.questions), _pins(model, fallback, questions)
     same = [name for name in now if name in was and was[name][0].digest == now[name][0].digest]
     other_variant = [name for name in same if _variant(was[name]) != _variant(now[name])]
-    told = {
+    told: dict[str, tuple[object, object]] = {
         "--image-column": (job.image_column, catalogue.image_column),
         "--image-root": (job.image_root, catalogue.image_root),
         "--model": (_named(was), _named({**now, **{name: was[name] for name in same}})),
-        "--variant": tuple(
-            " ".join(dict.fromkeys(_variant(one[name]) for name in other_variant)) for one in (was, now)
-        ),
-        **{_flag(name): (getattr(job.options, name), value) for name, value in options},
+        "--variant": (_variants(was, other_variant), _variants(now, other_variant)),
+        **options_told(job.options, options),
     }
-    found = [
-        f"{what} was {_value(before)}, is {_value(after)}" for what, (before, after) in told.items() if before != after
-    ]
+    found = changes(told)
     alike = [name for name in now if name in was and was[name][0].reference == now[name][0].reference]
     if {*alike} - {*same}:
         found.append("the model's files have changed")
@@ -195,6 +191,18 @@ def differences(
         changed = f"the rows of {job.source} have changed"
         found.insert(0, changed if job.source == catalogue.source else f"it is of {job.source}, not {catalogue.source}")
     return "; ".join(found or ["an earlier Hangtag began it"])
+
+
+def options_told(before: JobOptions, after: JobOptions) -> dict[str, tuple[object, object]]:
+    """The flag of each option → what it was, and what it is."""
+    return {_flag(name): (getattr(before, name), value) for name, value in after}
+
+
+def changes(told: Mapping[str, tuple[object, object]]) -> list[str]:
+    """Those of some options that differ: ``--top-k was 3, is 1``."""
+    return [
+        f"{what} was {_value(before)}, is {_value(after)}" for what, (before, after) in told.items() if before != after
+    ]
 
 
 def _flag(option: str) -> str:
@@ -246,6 +254,10 @@ def _variant(pins: tuple[ModelPin, ModelPin | None]) -> str:
     """``--variant`` of a model: with a fallback nobody named one."""
     pin, fallback = pins
     return AUTO if fallback else pin.variant
+
+
+def _variants(pins: _Pins, names: Sequence[str]) -> str:
+    return " ".join(dict.fromkeys(_variant(pins[name]) for name in names))
 
 
 def _named(pins: _Pins) -> str:

@@ -2,18 +2,18 @@
 
 import hashlib
 import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from models.bundle import bring, bring_bundle, is_whole, keep, keep_bundle, open_bundle
 from models.errors import BundleError, InputError
-from models.storage.storage import Storage
+from models.storage.storage import Storage, open_storage
 from models.text import is_name, name_expected
 from worker.job import JOB_FILE, Job, open_job
+from worker.places import is_url
 from worker.receipt import job_receipt
 
-__all__ = ["BundleStore", "Jobs", "check_name"]
+__all__ = ["BundleStore", "Jobs", "check_name", "open_jobs"]
 
 _LONE_FILE: Final = "lone.onnx"
 _IDENTITY: Final = "_jobs.id"
@@ -88,10 +88,17 @@ class Jobs:
 
     def identity(self) -> str:
         """An id that tells this folder from every other, wherever it is mounted; made on first use."""
-        with suppress(FileNotFoundError):
-            return self._storage.read(_IDENTITY).decode()
+        if known := self.known_identity():
+            return known
         self._storage.commit(_IDENTITY, uuid.uuid4().hex.encode())
         return self._storage.read(_IDENTITY).decode()
+
+    def known_identity(self) -> str:
+        """The same, without making one; empty if there is none yet."""
+        try:
+            return self._storage.read(_IDENTITY).decode()
+        except FileNotFoundError:
+            return ""
 
     def names(self) -> list[str]:
         """Names of the folders that may hold a job, in order; one that is just being submitted holds none yet."""
@@ -128,6 +135,21 @@ class Jobs:
             msg = f"Expected {JOB_FILE} of job {name} in {self.place}, found none; jobs there: {there}. Check --jobs."
             raise InputError(msg)
         return job
+
+
+def open_jobs(place: str) -> Jobs:
+    """The folder of jobs at a path or an ``s3://`` URL; a folder is made when something is first written.
+
+    Raises:
+        InputError: it is neither, or the folder that it would be made in is not there: that may be a share that is not
+            mounted, and jobs must not be written to the disk below.
+    """
+    jobs = Jobs(open_storage(place))
+    parent = None if is_url(place) else Path(place).resolve().parent
+    if parent and not parent.is_dir():
+        msg = f"Expected the folder {parent}, in which --jobs {place} is, found none; mount its disk, or make it."
+        raise InputError(msg)
+    return jobs
 
 
 def check_name(name: str) -> None:

@@ -8,14 +8,14 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from models.decision import UNMEASURED, precision_text
-from models.errors import HangtagError, ImageFault
+from models.errors import HangtagError
 from pages.render import render
 from pages.text import share
 from pages.tiles import LabelledPhoto, PagePhoto, data_uri, failed_last
 from worker.job import Job
 from worker.job_spec import ModelPin
 from worker.labelling.process_pool import ProcessPool
-from worker.photos.photo import Wanted
+from worker.photos.photo import FAULTS, Wanted
 from worker.photos.source import photos_of
 from worker.products.vote import Product, Verdict
 from worker.receipt import QuestionsReceipt, Receipt
@@ -23,21 +23,11 @@ from worker.results import Status, photos_text
 from worker.scratch import scratch_folder
 from worker.thumbnails import draw_apart
 
-__all__ = ["FAULTS", "ProductPhotos", "brought", "questions_page", "receipt_page"]
+__all__ = ["ProductPhotos", "brought", "questions_page", "receipt_page"]
 
 _SIDE: Final = 200
 _WITHIN_S: Final = 15.0
 _MOST_MOVED: Final = 8
-FAULTS: Final = {
-    ImageFault.MISSING: "there is no photo there",
-    ImageFault.REFUSED: "it may not be read, or its host may not be asked",
-    ImageFault.DOWNLOAD: "it could not be fetched",
-    ImageFault.TIMEOUT: "decoding it took too long",
-    ImageFault.TOO_LARGE: "it has more bytes or pixels than are accepted",
-    ImageFault.UNREADABLE: "it is not an image, or is damaged",
-    ImageFault.CRASHED: "it crashed the decoder twice",
-}
-"""What each kind of failed rows means."""
 
 
 class ProductPhotos(NamedTuple):

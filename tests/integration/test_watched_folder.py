@@ -84,15 +84,17 @@ def test_files_of_a_folder_are_labelled(cluster: Cluster, inbox: Path, watch: Wa
     assert watching.process.wait(30) == 0
 
 
-def test_a_file_that_grows_is_taken_when_it_is_whole(cluster: Cluster, inbox: Path, watch: Watch) -> None:
+def test_a_file_that_grows_is_taken_when_it_is_whole(
+    cluster: Cluster, inbox: Path, watch: Watch, catalogue: Path
+) -> None:
     watching = watch("1.5")
     until(lambda: watching.events("watching"), "the folder is watched")
     with (inbox / "growing.txt").open("w") as file:
-        rows = iter(range(300))
+        rows = iter([*photo_names(catalogue, 1), *(f"{row}.jpg" for row in range(300))])
 
         def all_written() -> bool:
             row = next(rows, None)
-            print(f"{row}.jpg", file=file, flush=True)
+            print(row or "last.jpg", file=file, flush=True)
             return row is None
 
         until(all_written, "all rows are written")
@@ -101,11 +103,19 @@ def test_a_file_that_grows_is_taken_when_it_is_whole(cluster: Cluster, inbox: Pa
     assert len(rows_of(cluster)) == told["rows"]
 
 
-def test_two_that_watch_one_folder_take_each_file_once(cluster: Cluster, inbox: Path, watch: Watch) -> None:
+def rows_to_drop(catalogue: Path, files: int) -> list[str]:
+    """A hundred rows a file, of which the first alone is there to be labelled."""
+    there = photo_names(catalogue, files)
+    return [f"{number}-{row}.jpg" if row else there[number] for number in range(files) for row in range(100)]
+
+
+def test_two_that_watch_one_folder_take_each_file_once(
+    cluster: Cluster, inbox: Path, watch: Watch, catalogue: Path
+) -> None:
     watching = [watch("0"), watch("0")]
     for one in watching:
         until(lambda one=one: one.events("watching"), "the folder is watched")
-    rows = [f"{number}-{row}.jpg" for number in range(8) for row in range(100)]
+    rows = rows_to_drop(catalogue, 8)
     for number in range(8):
         drop(inbox / f"{number}.txt", rows[100 * number : 100 * (number + 1)])
         (inbox / f"photo-{number}.png").touch()
@@ -120,9 +130,9 @@ def test_two_that_watch_one_folder_take_each_file_once(cluster: Cluster, inbox: 
 
 
 def test_a_watch_that_is_killed_again_and_again_takes_each_file_once(
-    cluster: Cluster, inbox: Path, watch: Watch
+    cluster: Cluster, inbox: Path, watch: Watch, catalogue: Path
 ) -> None:
-    rows = [f"{number}-{row}.jpg" for number in range(6) for row in range(100)]
+    rows = rows_to_drop(catalogue, 6)
     for number in range(6):
         drop(inbox / f"{number}.txt", rows[100 * number : 100 * (number + 1)])
         (inbox / f"photo-{number}.png").touch()
@@ -157,9 +167,13 @@ def test_without_redis_the_jobs_are_there_all_the_same(
     assert_same(pq.read_table(cluster.jobs / told["job"] / "labels.parquet").to_pylist(), expected(names))
 
 
-def test_one_look_ends_by_itself_and_says_whether_all_went_well(cluster: Cluster, inbox: Path, bundle: Path) -> None:
+def test_one_look_ends_by_itself_and_says_whether_all_went_well(
+    cluster: Cluster, inbox: Path, bundle: Path, tmp_path: Path
+) -> None:
     command = ("watch", str(inbox), "--model", str(bundle), "--once", "--settle", "0.1", "--json")
+    (tmp_path / "1.jpg").touch()
     (inbox / "a.csv").write_text("image\n1.jpg\n")
+    command += ("--image-root", str(tmp_path))
     first = cluster.hangtag(*command)
     assert first.returncode == 0, first.stderr
     assert [json.loads(line)["event"] for line in first.stdout.splitlines()] == ["submitted", "remark"]
@@ -171,6 +185,9 @@ def test_one_look_ends_by_itself_and_says_whether_all_went_well(cluster: Cluster
     assert (third.returncode, third.stdout) == (0, "")
     os.utime(inbox / "a.csv", (1, 1))
     assert cluster.hangtag(*command).stdout == ""
+    fourth = cluster.hangtag(*command, "--top-k", "1")
+    (told,) = map(json.loads, fourth.stdout.splitlines())
+    assert (told["event"], told["file"], told["reason"]) == ("skipped", "a.csv", "--top-k was 3, is 1")
 
 
 def test_notes_are_kept_in_s3_where_the_jobs_are(cluster: Cluster, inbox: Path, bundle: Path, bucket: str) -> None:

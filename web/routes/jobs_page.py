@@ -28,9 +28,9 @@ from web.views import page, stored_page
 from web.watch_jobs import JobView
 from worker.finish import PAGE_FILE, RESULT_FILE
 from worker.job import QUESTIONS
+from worker.photos.photo import FAULTS
 from worker.priority import Priority
 from worker.receipt import GROUPS_FILE, OF_QUESTIONS, RECEIPT_FILE, REVIEW_FILE
-from worker.receipt_page import FAULTS
 
 __all__ = ["router"]
 

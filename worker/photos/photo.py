@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,18 @@ from models.preprocess import MAX_BYTES
 from models.text import one_line
 from worker.events import log_event
 
-__all__ = ["Limits", "Photo", "Wanted", "fails_its_photo"]
+__all__ = ["FAULTS", "Limits", "Photo", "Wanted", "fails_its_photo", "fault_words"]
+
+FAULTS: Final = {
+    ImageFault.MISSING: "there is no photo there",
+    ImageFault.REFUSED: "it may not be read, or its host may not be asked",
+    ImageFault.DOWNLOAD: "it could not be fetched",
+    ImageFault.TIMEOUT: "decoding it took too long",
+    ImageFault.TOO_LARGE: "it has more bytes or pixels than are accepted",
+    ImageFault.UNREADABLE: "it is not an image, or is damaged",
+    ImageFault.CRASHED: "it crashed the decoder twice",
+}
+"""What each kind of failed rows means."""
 
 _NOT_OF_THE_PHOTO: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
 """With cancelled tasks, errors that fail no row: those of this machine, and those that end the work."""
@@ -76,6 +87,12 @@ class Limits:
     patience_s: float = 180.0  # that a host that has given photos and falls silent is waited for
     longest_after_s: float = 120.0  # that ``Retry-After`` may put off a host, or one photo in all before its last try
     names_s: int = 30  # that a host's addresses are kept
+
+
+def fault_words(errors: Iterable[ImageError]) -> str:
+    """Why photos cannot be had, each reason once: ``missing (there is no photo there)``."""
+    faults = dict.fromkeys(error.fault for error in errors)
+    return "; ".join(f"{fault.replace('_', ' ')} ({FAULTS[fault]})" for fault in faults)
 
 
 @contextmanager

@@ -42,15 +42,26 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
             Console().print_json(data=submitted.record)
         else:
             what = "Submitted" if submitted.new else "Was submitted before"
-            Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {submitted.size}")
+            state = "" if submitted.new else f"; {_state_words(submitted.job)}"
+            Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {submitted.size}{state}")
             models = (one.found.words for one in submitted.models)
             said = (*models, submitted.variant_words, submitted.column_words, submitted.carried)
             for words in filter(None, said):
                 Console().say(words)
             Console().say(f"Watch it with: {_command('watch', submitted.name, settings)}")
+        if submitted.unseen_words:
+            Console(stderr=True).say(submitted.unseen_words, "yellow")
         for question, one in zip(submitted.job.questions, submitted.models, strict=True):
             say_rule(question.model, Console(stderr=True), one.found.path, question.name)
         _supply(control, submitted.name)
+
+
+def _state_words(job: Job) -> str:
+    """How a job stands: ``finished, 3 rows failed``, or ``running, 128 of 600 rows done``."""
+    now = ProgressReader(job).read()
+    if now.state is JobState.FINISHED:
+        return f"finished, {number_of(now.failed, 'row')} failed" if now.failed else "finished"
+    return f"{now.state}, {now.done:,} of {number_of(now.rows, 'row')} done"
 
 
 def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted:

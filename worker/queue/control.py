@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from models.errors import JobError
-from models.storage.storage import open_storage
 from worker.finish import finish_job
 from worker.job import Job
-from worker.jobs import Jobs
+from worker.jobs import Jobs, open_jobs
 from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.leases import HeldLeases
 from worker.queue.messages import FINISH
@@ -42,8 +41,12 @@ class Control:
 
 @contextmanager
 def open_control(settings: QueueSettings) -> Iterator[Control]:
-    """Open the queue; Redis is not asked for anything yet."""
-    jobs, state = Jobs(open_storage(settings.jobs)), RedisState(connect(settings))
+    """Open the queue; Redis is not asked for anything yet.
+
+    Raises:
+        InputError: there is no place for the folder of jobs.
+    """
+    jobs, state = open_jobs(settings.jobs), RedisState(connect(settings))
     try:
         yield Control(settings, jobs, state, Reconciler(jobs, state))
     finally:

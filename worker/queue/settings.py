@@ -35,7 +35,7 @@ class QueueSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern=r"^rediss?://", repr=False)
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     redis_password_file: Path | None = None
     jobs: str = Field(default="jobs", min_length=1)
     grace_s: float = Field(default=10.0, gt=0.0)
@@ -48,6 +48,9 @@ class QueueSettings(BaseSettings):
     @classmethod
     def _leads_somewhere(cls, url: str) -> str:
         """Refuse a URL that redis-py and kombu would read differently."""
+        if not url.startswith(("redis://", "rediss://")):
+            msg = "must begin with redis:// or rediss://"
+            raise ValueError(msg)
         parse_url(url)  # type: ignore[no-untyped-call]
         parts = urlsplit(url)
         if not re.fullmatch(r"(/\d*)?", parts.path):
@@ -111,7 +114,8 @@ def read_settings(
         wrong = error.errors()[0]
         name = str(wrong["loc"][0])
         value = "" if name == "redis_url" else f", got {wrong['input']!r}"  # it may hold a password
-        msg = f"HANGTAG_{name.upper()} or its option is wrong ({wrong['msg']}){value}; see hangtag worker --help."
+        why = wrong["msg"].removeprefix("Value error, ")
+        msg = f"HANGTAG_{name.upper()} or its option is wrong ({why}){value}; see hangtag worker --help."
         raise InputError(msg) from error
     return _with_password(settings, settings.redis_password_file) if settings.redis_password_file else settings
 

@@ -31,7 +31,7 @@ from models.errors import ExitCode, JobError
 from models.process import reuse_memory, use_own_temporary_folder
 from models.storage.storage import open_storage
 from worker.events import log_event, start_logging
-from worker.jobs import Jobs
+from worker.jobs import Jobs, open_jobs
 from worker.owner import Owner
 from worker.queue.app import HangtagCelery, make_app
 from worker.queue.metrics import DIED
@@ -53,6 +53,7 @@ __all__ = [
 
 _PAUSE_S: Final = 0.05
 _TICK_EVERY_S: Final = 1.0
+_NO_JOBS_YET: Final = "is it the folder of jobs that hangtag submit was given? Compare --jobs or HANGTAG_JOBS there"
 
 
 def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) -> int:
@@ -62,7 +63,7 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
 
     Raises:
         JobError: the folder of jobs cannot be used.
-        InputError: the heartbeat file or the metrics port cannot be used.
+        InputError: the heartbeat file or the metrics port cannot be used, or the folder of jobs has no parent.
     """
     Heartbeat(settings.heartbeat).check()
     if settings.metrics_port is not None:
@@ -70,7 +71,7 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
 
         check_port(settings.metrics_host, settings.metrics_port)
     prepare_worker(as_json=as_json)
-    jobs = Jobs(open_storage(settings.jobs))
+    jobs = open_jobs(settings.jobs)
     _check_jobs(jobs)
     log_event("worker_starts", redis=settings.redis_name, jobs=jobs.place, slots=concurrency)
     return run_worker(make_app(settings), concurrency)
@@ -79,7 +80,7 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
 def _check_jobs(jobs: Jobs) -> None:
     try:
         if not jobs.names():
-            log_event("no_jobs_yet", logging.WARNING, jobs=jobs.place)
+            log_event("no_jobs_yet", logging.WARNING, jobs=jobs.place, hint=_NO_JOBS_YET)
         jobs.identity()
     except OSError as error:
         msg = f"Expected a folder of jobs at {jobs.place} that can be written to, the system answered {error}."

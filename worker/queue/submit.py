@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
 from models.bundle import read_manifest
-from models.errors import InputError, JobError
+from models.errors import ImageError, ImageFault, InputError, JobError
 from models.manifest import AUTO
+from models.photo import evenly
 from models.reference import resolve_model
 from models.storage.storage import Storage
 from models.text import number_of
@@ -22,27 +25,45 @@ from worker.job_writer import create_job, differences
 from worker.jobs import Jobs, check_name
 from worker.model import JobModel, fallback_pin, moved_words, note_models, questions_of, verified_pin
 from worker.photos.address import check_allow_hosts
-from worker.photos.photo import Limits
-from worker.places import is_url, stem_of
+from worker.photos.cells import Cells, Target
+from worker.photos.photo import Limits, fault_words
+from worker.places import cell_texts, is_url, stem_of
 from worker.queue.settings import TIME_LIMIT_S
 from worker.request import SubmitRequest
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["Submitted", "chunk_rows", "decodings_of", "name_part", "new_name", "previous_job", "submit"]
+__all__ = [
+    "NoPhotosError",
+    "Submitted",
+    "chunk_rows",
+    "decodings_of",
+    "name_part",
+    "new_name",
+    "previous_job",
+    "submit",
+]
 
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
 _TRIES: Final = 2
 _START_S: Final = 1.0
 """What a decoding that hangs costs at most: the tries in throw-away processes, and the seconds to start them."""
+_LOOKED_AT: Final = 12
+"""Photos that are looked for among the first rows that are read at once, and as many spread over all of these rows."""
+_HELD_BYTES: Final = 256 * 1024 * 1024
+"""Bytes of rows that are held while no photo is found; a catalogue whose first photo is there holds next to none."""
+
+
+class NoPhotosError(InputError):
+    """Not one of the photos that were looked for is there: a wrong column or image root, or they are yet to come."""
 
 
 @dataclass(frozen=True)
 class Submitted:
     """A job in the folder of jobs; ``new`` if this call wrote it, since it may have been submitted before.
 
-    It also says what may be taken over from an earlier job, which models and variants were found, and which column
-    names the photos.
+    It also says what may be taken over from an earlier job, which models and variants were found, which column names
+    the photos, and why the photos could not be looked at from here.
     """
 
     name: str
@@ -52,6 +73,7 @@ class Submitted:
     models: tuple[JobModel, ...] = ()
     column_words: str = ""
     variant_words: str = ""
+    unseen_words: str = ""
 
     @property
     def record(self) -> dict[str, object]:
@@ -79,10 +101,11 @@ def submit(
         request: what to label, with what.
         jobs: where the job goes.
         on_rows: called with the number of rows read so far, before those that have just been read are written.
-        catalogue: the rows, unless they are to be read from the source.
+        catalogue: the rows, unless they are to be read from the source; their photos are known to be there.
 
     Raises:
         InputError: the source or an option cannot be used.
+        NoPhotosError: of a new job's photos on disk not one is there.
         BundleError: the model is damaged or disagrees with itself on this machine.
         JobError: another job has that name, or the job to carry over from is not done.
         RegistryError: the registry has no such model, version or alias.
@@ -97,7 +120,10 @@ def submit(
     words, earlier = list[str](), jobs.get(name)
     models = tuple(_verified(request, asked, model, earlier, words.append) for asked, model in request.models.items())
     trees = [one.name for one in models if one.pin.taxonomy]
-    catalogue = request.catalogue(".parquet", trees=trees, confined=True, given=catalogue, begun=earlier is not None)
+    given, unseen_words = catalogue, ""
+    catalogue = request.catalogue(".parquet", trees=trees, confined=True, given=given, begun=earlier is not None)
+    if earlier is None and given is None:
+        catalogue, unseen_words = _with_photos(catalogue)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
     for one in models:
         jobs.bundles.put(one.found.path, one.pin.digest)
@@ -107,10 +133,81 @@ def submit(
     storage = jobs.storage(name)
     carried = " ".join(_carried(previous, storage, one, request.options) for one in models) if previous else ""
     job = _written(request, storage, catalogue, models)
-    said = " ".join(words)
     return Submitted(
-        name, job, new=True, carried=carried, models=models, column_words=catalogue.column_words, variant_words=said
+        name,
+        job,
+        new=True,
+        carried=carried,
+        models=models,
+        column_words=catalogue.column_words,
+        variant_words=" ".join(words),
+        unseen_words=unseen_words,
     )
+
+
+def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
+    """Look for some photos where workers will: if not one is there, every row would fail.
+
+    Photos at URLs, in S3 and in cells are not asked for; a catalogue that names one among these rows is taken.
+
+    Returns:
+        The catalogue with all of its rows; and a sentence if its photos lie under an empty folder, which is what a
+        machine has where a share is not mounted.
+
+    Raises:
+        NoPhotosError: the sentence says where they were looked for.
+    """
+    if is_url(catalogue.image_root):
+        return catalogue, ""
+    places, size, missing = Cells(catalogue.image_root, confined=True), 0, dict[str, ImageError]()
+    held: list[pa.RecordBatch] = []
+    for batch in catalogue.batches:
+        held.append(batch)
+        size += batch.nbytes
+        for cell in _some(batch.column(catalogue.image_column)):
+            fault = _missing(places, cell)
+            if fault is None:
+                return replace(catalogue, batches=chain(held, catalogue.batches)), ""
+            missing[cell or ""] = fault
+        if size > _HELD_BYTES:
+            break
+    root, first = Path(catalogue.image_root), next(filter(None, missing), "")
+    if first and (empty := _empty_folder(root / first)):
+        words = f"The photos could not be looked at from here: {empty} is empty. Workers must have them there."
+        return replace(catalogue, batches=chain(held, catalogue.batches)), words
+    such = f"such as {first[:200]!r}" if first else "the cells are empty"
+    msg = (
+        f"None of these photos can be read: {fault_words(missing.values())}, {such} in the column "
+        f"{catalogue.image_column!r} of {catalogue.source}. Relative paths start at {root}; pass another --image-root "
+        "if they lie elsewhere, or another --image-column. If only the workers have their folder, make an empty one "
+        "at its path here."
+    )
+    raise NoPhotosError(msg)
+
+
+def _some(column: pa.Array) -> list[str | None]:
+    """The first cells, and some that are spread evenly over all."""
+    rows = sorted({*range(min(_LOOKED_AT, len(column))), *evenly(len(column), _LOOKED_AT)})
+    return cell_texts(column.take(pa.array(rows)), "surrogateescape")
+
+
+def _missing(places: Cells, cell: str | None) -> ImageError | None:
+    """Why a photo is not there; None if something is, or its place is not looked at."""
+    try:
+        place = places.place(cell)
+        if not isinstance(place, Target):
+            place()
+    except ImageError as error:
+        return error if error.fault is ImageFault.MISSING else None
+    return None
+
+
+def _empty_folder(photo: Path) -> Path | None:
+    """The nearest folder above a photo that is there, if it is empty."""
+    with suppress(OSError, ValueError):  # a name that no file can have, or a folder that we may not look into
+        nearest = next(folder for folder in photo.parents if folder.is_dir())
+        return None if any(nearest.iterdir()) else nearest
+    return None
 
 
 def _check_same(request: SubmitRequest, earlier: Job, catalogue: Catalogue, models: Sequence[JobModel]) -> None:

@@ -32,7 +32,7 @@ from worker.sources.parquet import read_parquet
 from worker.sources.readers import JSON_FIELD, Reader, read_delimited, read_folder, read_jsonl, read_list, read_names
 from worker.sources.text_file import text_file
 
-__all__ = ["IMAGE_COLUMNS", "Catalogue", "NoImageColumnError", "check_kind", "open_catalogue"]
+__all__ = ["IMAGE_COLUMNS", "UNSEEN_ROOT", "Catalogue", "NoImageColumnError", "check_kind", "open_catalogue"]
 
 IMAGE_COLUMNS: Final = (
     "image",
@@ -47,6 +47,8 @@ IMAGE_COLUMNS: Final = (
     "url",
 )
 MAX_COLUMNS: Final = 10_000
+UNSEEN_ROOT: Final = "; if only the workers have it, make an empty one there"
+"""What to do on a machine that hands in photos which it does not see."""
 _LONGEST_LIST: Final = 1000
 _ALIKE: Final = 0.8
 _SNIFFED_ROWS: Final = 20
@@ -143,7 +145,7 @@ def open_catalogue(
     column = _image_column(name, reader, image_column)
     _check_text(name, reader.schema.field(column))
     if image_root is not None:
-        root = _image_root(str(image_root))
+        root = _image_root(str(image_root), UNSEEN_ROOT if confined else "")
     batches = iter(reader.batches)
     first = next(batches, None)
     if first is None:
@@ -248,11 +250,11 @@ def _check_no_encoding(name: str, encoding: str | None) -> None:
         raise InputError(msg)
 
 
-def _image_root(place: str) -> str:
+def _image_root(place: str, hint: str) -> str:
     if is_url(place):
         return checked_root(place)
     if not _is_there(Path(place), Path.is_dir):
-        msg = f"Expected a folder or a URL as --image-root, found no folder at {place[:200]}."
+        msg = f"Expected a folder or a URL as --image-root, found no folder at {place[:200]}{hint}."
         raise InputError(msg)
     return str(Path(place).resolve())
 

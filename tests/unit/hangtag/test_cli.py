@@ -38,6 +38,13 @@ def test_a_group_has_these_commands(group: str, verbs: list[str]) -> None:
     assert sorted(name for name in NESTED if name.startswith(f"{group} ")) == [f"{group} {verb}" for verb in verbs]
 
 
+def test_a_wrong_choice_is_refused_with_those_there_are_and_no_words_of_pydantic() -> None:
+    words = ["submit", "a.csv", "--model", "shop", "--priority", "urgent"]
+    done = CliRunner().invoke(make_app(["worker"]), words, env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "Invalid value for '--priority': 'urgent' is not one of 'high', 'normal', 'low'." in done.output
+
+
 def test_every_option_is_explained() -> None:
     assert [f"{name} {option.name}" for name, command in ALL for option in command.params if not option.help] == []
 

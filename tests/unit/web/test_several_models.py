@@ -168,7 +168,8 @@ def test_no_job_can_be_called_as_a_question_is(tmp_path: Path) -> None:
 
 def test_the_form_takes_several_models_each_with_a_name(client: TestClient, tmp_path: Path, bundle: Path) -> None:
     source = tmp_path / "list.txt"
-    source.write_text("gone.jpg\n")
+    source.write_text("there.jpg\n")
+    (tmp_path / "there.jpg").touch()
     form = {"source": str(source), "image_root": str(tmp_path), "name": "spring"}
     assert '<textarea id="models" name="models"' in text(client, "/jobs")
     assert "Expected a model, or several" in client.post("/jobs/_start", data={**form, "models": " "}).text

@@ -6,6 +6,8 @@ name. Of two marks the first one committed counts.
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,10 +18,10 @@ from models.errors import HangtagError, InputError, JobError
 from worker.jobs import Jobs
 from worker.queue.inbox.files import FoundFile
 from worker.queue.inbox.request import InboxRequest, check_options, make_job
-from worker.queue.submit import Submitted, name_part
+from worker.queue.submit import NoPhotosError, Submitted, name_part
 from worker.receipt import job_receipt
 
-__all__ = ["Catalogues", "last_finished"]
+__all__ = ["Catalogues", "Skipped", "last_finished"]
 
 _TAKEN: Final = ".json"
 _REFUSED: Final = ".refused.json"
@@ -29,6 +31,26 @@ _NAME_DIGITS: Final = 12
 
 class _ChangedError(Exception):
     """The file changed after its content was looked at; it must settle again."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file whose content was submitted or refused before.
+
+    Attributes:
+        place: its path.
+        job: what it became, empty if the note of it is damaged; None if it was refused.
+        why: it was refused; or how the job's options differ from those of now.
+    """
+
+    place: Path
+    job: str | None = None
+    why: str = ""
+
+    @property
+    def other_options(self) -> bool:
+        """Whether it became a job with other options."""
+        return self.job is not None and bool(self.why)
 
 
 class Catalogues:
@@ -44,11 +66,11 @@ class Catalogues:
         """Whether this process has taken or refused a file, and it has not changed since."""
         return self._done.get(file.path) == file
 
-    def take(self, file: FoundFile) -> Submitted | str | None:
+    def take(self, file: FoundFile) -> Submitted | Skipped | str | None:
         """Make a file's job, unless it has been made or refused before.
 
         Returns:
-            The job; or why no job can be made of it, if that was not reported before.
+            The job; or why no job can be made of it, if that was not reported before; or what became of it before.
 
         Raises:
             HangtagError, OSError: it failed for a reason that may pass.
@@ -59,14 +81,39 @@ class Catalogues:
             sha256 = _sha256(place)
             _check_same(place, file)
             key = f"{self._key(file)}/{sha256[:_DIGITS]}"
-            known = any(self._jobs.watched.exists(key + ending) for ending in (_TAKEN, self._refused))
-            outcome = None if known else self._make(file, sha256, key)
+            outcome = self._known(place, key) or self._make(file, sha256, key)
         except _ChangedError:
             return None
         self._done[file.path] = file
         return outcome
 
-    def _make(self, file: FoundFile, sha256: str, key: str) -> Submitted | str | None:
+    def _known(self, place: Path, key: str) -> Skipped | None:
+        """What became of a content before."""
+        if (taken := self._mark(key + _TAKEN)) is not None:
+            name = str(taken.get("job", ""))
+            return Skipped(place, name, self._other_settings(name))
+        refused = self._mark(key + self._refused)
+        return None if refused is None else Skipped(place, why=str(refused.get("reason", "")))
+
+    def _mark(self, key: str) -> Mapping[str, object] | None:
+        """A mark, empty if it is damaged; None if there is none."""
+        try:
+            mark = json.loads(self._jobs.watched.read(key))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return {}
+        return mark if isinstance(mark, dict) else {}
+
+    def _other_settings(self, name: str) -> str:
+        """How the options of a job differ from those of now; empty too if the job is not there, or damaged."""
+        try:
+            job = self._jobs.get(name) if name else None
+        except HangtagError:
+            return ""
+        return self._request.other_settings(job) if job else ""
+
+    def _make(self, file: FoundFile, sha256: str, key: str) -> Submitted | Skipped | str | None:
         folder, place = str(self._request.folder), self._request.folder / file.path
         mark = {"file": file.path, "sha256": sha256}
         name = f"{name_part(Path(file.path).stem)}-{_digest(folder, file.path, sha256)[:_NAME_DIGITS]}"
@@ -77,9 +124,12 @@ class Catalogues:
         except (InputError, pa.ArrowInvalid) as error:
             _check_same(place, file)
             check_options(self._request.each)
+            if isinstance(error, NoPhotosError):  # they may be on their way
+                raise
             return str(error) if self._commit(key + self._refused, {**mark, "reason": str(error)}) else None
         self._commit(key + _TAKEN, {"folder": folder, **mark, "job": name})
-        return submitted
+        other = "" if submitted.new else self._request.other_settings(submitted.job)
+        return Skipped(place, name, other) if other else submitted
 
     def _earlier_jobs(self, file: FoundFile) -> list[str]:
         """Names of the jobs of all contents that a file has had, the latest first."""

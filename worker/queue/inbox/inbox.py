@@ -13,7 +13,7 @@ from models.text import number_of
 from worker.jobs import Jobs
 from worker.queue.console import remarks
 from worker.queue.control import look_around, open_control
-from worker.queue.inbox.catalogues import Catalogues
+from worker.queue.inbox.catalogues import Catalogues, Skipped
 from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.files import Backoff, FileKind, FoundFile, Gathering, Settling, look_into, why_left_out
 from worker.queue.inbox.photos import PhotoLog
@@ -60,7 +60,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 def _submit(request: InboxRequest, settings: QueueSettings, *, once: bool, as_json: bool) -> bool:
     _check(request, settings)
-    view = InboxView(as_json=as_json)
+    view = InboxView(as_json=as_json, once=once)
     with open_control(settings) as control:
         previous_job(request.previous, control.jobs)
         jobs_id, said = control.jobs.identity(), set[str]()
@@ -133,6 +133,8 @@ class Inbox:
         self._gathering = Gathering()
         self._backoff = Backoff()
         self._left_out: set[str] = set()
+        self._skipped: list[Skipped] = []
+        self._looks = 0
         self._unreadable: Mapping[str, str] = {}
         self.faults = 0
 
@@ -151,6 +153,7 @@ class Inbox:
             elif file.kind is FileKind.OTHER and (reason := why_left_out(file)) not in self._left_out:
                 self._left_out.add(reason)
                 self._view.left_out(file.path, reason)
+        self._tell_skipped(found.files)
         photos = [file for file in settled if file.kind is FileKind.PHOTO]
         coming = sum(file.kind is FileKind.PHOTO for file in new) - len(photos)
         ripe = self._gathering.is_ripe(len(photos), coming if gather else 0, now)
@@ -169,6 +172,8 @@ class Inbox:
         match self._catalogues.take(file):
             case Submitted() as submitted:
                 self._made(file.path, submitted)
+            case Skipped() as skipped:
+                self._skipped.append(skipped)
             case str(reason):
                 self.faults += 1
                 self._view.refused(file.path, reason)
@@ -185,6 +190,17 @@ class Inbox:
     def _made(self, what: str, submitted: Submitted) -> None:
         self._view.submitted(what, submitted)
         self._supply(submitted.name)
+
+    def _tell_skipped(self, files: Sequence[FoundFile]) -> None:
+        """Report the catalogues that were known before, and at the first look how many photos were."""
+        if self._skipped:
+            self._view.skipped(self._skipped)
+            self._skipped = []
+        if not self._looks and self._request.only is not Only.CATALOGUES:
+            known = sum(file.kind is FileKind.PHOTO and self._photos.knows(file) for file in files)
+            if known:
+                self._view.skipped_photos(known)
+        self._looks += 1
 
     def _tell_unreadable(self, folders: Mapping[str, str]) -> None:
         """Report each sub-folder that cannot be opened once, and again if the reason changes."""

@@ -6,15 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.errors import InputError, JobError
+from models.manifest import AUTO
 from models.reference import resolve_model
+from worker.job import Job
+from worker.job_writer import changes, options_told
 from worker.jobs import Jobs
-from worker.model import verified_pin
+from worker.model import read_note, verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.places import checked_root, is_url
 from worker.queue.options import EVERY_S, SETTLE_S, Only
 from worker.queue.submit import Submitted, submit
 from worker.request import SubmitRequest
-from worker.sources.catalogue import Catalogue
+from worker.sources.catalogue import UNSEEN_ROOT, Catalogue
 from worker.sources.text_file import check_encoding
 
 __all__ = ["InboxRequest", "check_options", "make_job"]
@@ -56,6 +59,29 @@ class InboxRequest:
         names = [list(each.models)] if isinstance(each.model, Mapping) else []
         return json.dumps([each.image_column, str(each.image_root), each.encoding, *options, *names])
 
+    def other_settings(self, job: Job) -> str:
+        """Which options a file's job has not, as in ``--image-root was /a, is /b``; empty if it has all of them.
+
+        A model counts as it is asked for: a version that an alias means by now is no other option.
+        """
+        each, spec = self.each, job.spec
+        variants = {AUTO if one.spec.fallback else one.spec.model.variant for one in job.questions}
+        asks_variant = each.variant != AUTO and variants != {each.variant}
+        told: dict[str, tuple[object, object]] = {
+            "--image-column": (spec.image_column, each.image_column or spec.image_column),
+            "--image-root": (spec.image_root, self._root),
+            "--model": (_models({one.name: _asked_model(one) for one in job.questions}), _models(each.models)),
+            "--variant": (" ".join(sorted(variants)), each.variant) if asks_variant else ("", ""),
+            **options_told(spec.options, each.options),
+        }
+        return "; ".join(changes(told))
+
+    @property
+    def _root(self) -> str:
+        """Where relative paths of a catalogue start, as its job has it."""
+        root = self.folder if self.each.image_root is None else self.each.image_root
+        return checked_root(str(root)) if is_url(str(root)) else str(Path(root).resolve())
+
     def of_catalogue(self, source: Path, name: str, previous: str | None) -> SubmitRequest:
         """The request for a file's job; only text files have an encoding."""
         encoding = None if source.suffix.lower() == ".parquet" else self.each.encoding
@@ -65,6 +91,17 @@ class InboxRequest:
         """The request for a job of photos, which have no column of products."""
         options = self.each.options.model_copy(update={"group_column": None})
         return replace(self.each, source=self.folder, name=name, previous=self.previous, options=options)
+
+
+def _asked_model(question: Job) -> str:
+    named = read_note(question).named
+    return named.asked if named else question.spec.model.path
+
+
+def _models(models: Mapping[str, Path | str]) -> str:
+    """Models as a person gives them: names of a registry, or absolute paths."""
+    told = {name: str(Path(model).resolve()) if Path(model).exists() else str(model) for name, model in models.items()}
+    return " ".join(f"{name}={model}" if name else model for name, model in told.items())
 
 
 def check_options(each: SubmitRequest) -> None:
@@ -82,7 +119,7 @@ def check_options(each: SubmitRequest) -> None:
     if root is not None and is_url(str(root)):
         checked_root(str(root))
     elif root is not None and not Path(root).is_dir():
-        msg = f"Expected a folder or a URL as --image-root, found no folder at {root}."
+        msg = f"Expected a folder or a URL as --image-root, found no folder at {root}{UNSEEN_ROOT}."
         raise InputError(msg)
     for model in each.models.values():
         verified_pin(resolve_model(model, each.registry).path, each.variant, each.options)

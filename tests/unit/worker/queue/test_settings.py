@@ -72,6 +72,12 @@ def test_a_wrong_setting_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch,
         read_settings()
 
 
+@pytest.mark.parametrize("url", ["http://queue", "unix:///run/redis.sock"])
+def test_a_url_of_another_kind_is_told_how_to_begin(url: str) -> None:
+    with pytest.raises(InputError, match=r"is wrong \(must begin with redis:// or rediss://\); see"):
+        read_settings(url)
+
+
 @pytest.mark.parametrize(
     ("url", "name"),
     [

@@ -10,11 +10,12 @@ from billiard.exceptions import WorkerLostError
 from kombu.asynchronous import Hub, set_event_loop
 
 from models.errors import InputError
+from worker.jobs import Jobs
 from worker.queue.app import make_app
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK
 from worker.queue.metrics import DIED
 from worker.queue.settings import QueueSettings
-from worker.queue.start_worker import LoggedRequest, start_worker
+from worker.queue.start_worker import LoggedRequest, _check_jobs, start_worker
 
 
 def refused_at_the_start(**asked: object) -> str:
@@ -32,6 +33,22 @@ def test_a_port_for_metrics_that_somebody_has_is_refused_at_the_start() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         said = refused_at_the_start(metrics_host="127.0.0.1", metrics_port=taken.getsockname()[1])
     assert "choose another --metrics-port" in said
+
+
+def test_a_folder_of_jobs_whose_parent_is_away_is_refused_and_not_made(tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    with pytest.raises(InputError, match=f"^Expected the folder {share}, in which --jobs {share}/jobs is, found none"):
+        start_worker(QueueSettings(jobs=f"{share}/jobs"), 1, as_json=False)
+    assert not share.exists()
+
+
+def test_an_empty_folder_of_jobs_is_a_line_that_says_what_to_compare(
+    jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    _check_jobs(jobs)
+    (record,) = caplog.records
+    assert (record.event, record.fields["jobs"]) == ("no_jobs_yet", jobs.place)
+    assert "Compare --jobs or HANGTAG_JOBS" in record.fields["hint"]
 
 
 class Message:

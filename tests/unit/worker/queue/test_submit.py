@@ -19,7 +19,7 @@ from worker.job_writer import create_job
 from worker.jobs import Jobs, check_name
 from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
-from worker.queue.submit import CHUNK_ROWS, chunk_rows, decodings_of, new_name, submit
+from worker.queue.submit import CHUNK_ROWS, NoPhotosError, chunk_rows, decodings_of, new_name, submit
 from worker.request import SubmitRequest
 
 ROWS = 600
@@ -27,8 +27,10 @@ ROWS = 600
 
 @pytest.fixture
 def request_of(tmp_path: Path, bundle: Path) -> SubmitRequest:
-    """Rows whose photos need not be there."""
+    """Rows; only the first of their photos is there."""
     source = tmp_path / "spring.csv"
+    for name in ("0.jpg", "a.jpg"):
+        (tmp_path / name).touch()
     source.write_text("image,sku\n" + "".join(f"{row}.jpg,{row:05}\n" for row in range(ROWS)))
     return SubmitRequest(source, bundle, JobOptions(), name="spring")
 
@@ -69,6 +71,55 @@ def test_another_job_of_the_same_name_is_refused(request_of: SubmitRequest, jobs
     with pytest.raises(JobError, match=rf"^{said}.* Pass another --job"):
         submit(request_of, jobs)
     assert jobs.find("spring") == first.job
+
+
+def list_photos(request: SubmitRequest, cells: list[str]) -> SubmitRequest:
+    request.source.write_text("image,sku\n" + "".join(f'"{cell}",{row}\n' for row, cell in enumerate(cells)))
+    return request
+
+
+@pytest.mark.parametrize(
+    ("changes", "example"), [({}, "such as 'lost-0.jpg'"), ({"image_column": "sku"}, "such as '0' in the column 'sku'")]
+)
+def test_a_catalogue_of_which_no_photo_is_there_is_refused(
+    request_of: SubmitRequest, jobs: Jobs, changes: dict[str, str], example: str
+) -> None:
+    lost = list_photos(request_of, [f"lost-{row}.jpg" for row in range(ROWS)])
+    with pytest.raises(NoPhotosError, match=r"^None of these photos can be read: missing") as refusal:
+        submit(replace(lost, **changes), jobs)
+    said = str(refusal.value)
+    assert example in said
+    assert f"Relative paths start at {request_of.source.parent}; pass another --image-root" in said
+    assert refusal.value.exit_code == 2
+    assert not Path(jobs.place).exists()
+
+
+def test_cells_that_are_all_empty_are_no_photos(request_of: SubmitRequest, jobs: Jobs) -> None:
+    with pytest.raises(NoPhotosError, match="the cells are empty in the column 'image'"):
+        submit(list_photos(request_of, [""] * ROWS), jobs)
+
+
+@pytest.mark.parametrize("there", ["0.jpg", "https://photos.invalid/1.jpg", "s3://shop/1.jpg", "data:,photo"])
+def test_one_photo_that_is_there_or_elsewhere_is_enough(request_of: SubmitRequest, jobs: Jobs, there: str) -> None:
+    late = list_photos(request_of, [f"lost-{row}.jpg" for row in range(5000)] + [there] * 4000)
+    job = submit(late, jobs).job
+    assert job.spec.rows == 9000, "the rows that were read to find it are in the job"
+    assert job.chunk_images(0)[0] == "lost-0.jpg"
+    (request_of.source.parent / "0.jpg").unlink()
+    assert not submit(late, jobs).new, "a job that is there is not looked at again"
+
+
+@pytest.mark.parametrize("nearest", ["", "of/2026"])
+def test_a_machine_that_does_not_see_the_photos_can_submit(
+    request_of: SubmitRequest, jobs: Jobs, tmp_path: Path, nearest: str
+) -> None:
+    share = tmp_path / "share"
+    (share / nearest).mkdir(parents=True)
+    unseen = replace(list_photos(request_of, ["of/2026/1.jpg"]), image_root=share)
+    said = submit(unseen, jobs).unseen_words
+    assert said.startswith(f"The photos could not be looked at from here: {share / nearest} is empty.")
+    with pytest.raises(InputError, match="if only the workers have it, make an empty one there"):
+        submit(replace(unseen, name="other", image_root=tmp_path / "none"), jobs)
 
 
 class _KilledError(Exception):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from hangtag.cli import make_app
 from models.errors import HangtagError, InputError
 from worker.job_spec import JobOptions
+from worker.queue.inbox.catalogues import Skipped
 from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.inbox import submit_what_comes
 from worker.queue.settings import QueueSettings
@@ -67,7 +68,7 @@ def test_people_see_jobs_and_on_stderr_what_is_wrong(paper_job, capsys: pytest.C
     out, err = capsys.readouterr()
     assert out == "[b]nightly[/b].csv → nightly-1, 9 rows in 5 chunks\n"
     assert err.splitlines() == [
-        "Watching /mnt/inbox for /mnt/jobs; Ctrl-C ends it.",
+        "Watching /mnt/inbox; jobs go to /mnt/jobs. Ctrl-C ends it.",
         "bad.csv was refused: It is empty.",
         "a.csv: The disk is away. It is tried again.",
         "a.xlsx is left out, and all others like it: .xlsx says nothing.",
@@ -99,3 +100,39 @@ def test_machines_see_a_line_an_event(paper_job, capsys: pytest.CaptureFixture[s
         "chunks": 5,
     }
     assert err == ""
+
+
+SKIPPED = [
+    *(Skipped(Path(f"/mnt/in box/{night}.csv"), f"{night}-4e42") for night in range(7)),
+    Skipped(Path("/mnt/in box/old.csv"), "old-17", "--image-root was /a, is /b"),
+    Skipped(Path("/mnt/in box/bad.csv"), None, "It is empty."),
+]
+
+
+def test_people_see_which_files_are_skipped_and_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    view = InboxView(as_json=False)
+    view.skipped(SKIPPED)
+    view.skipped_photos(1200)
+    assert capsys.readouterr().err.splitlines() == [
+        "Skipped, since submitted before: 0.csv (job 0-4e42), 1.csv (job 1-4e42), 2.csv (job 2-4e42), 3.csv (job "
+        "3-4e42), 4.csv (job 4-4e42) and 2 more. To have one labelled again, rename it: mv '/mnt/in box/0.csv' "
+        "'/mnt/in box/0-again.csv'",
+        "Skipped, since submitted before with other options (--image-root was /a, is /b): old.csv (job old-17). To "
+        "have one labelled again with those of now, rename it: mv '/mnt/in box/old.csv' '/mnt/in box/old-again.csv'",
+        "Skipped, since refused before: bad.csv: It is empty. Change the file, or the options.",
+        "Skipped, since submitted before: 1,200 photos. To have one labelled again, touch it.",
+    ]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_cron_hears_only_of_files_whose_options_changed(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
+    view = InboxView(as_json=as_json, once=True)
+    view.skipped(SKIPPED)
+    view.skipped_photos(1200)
+    out, err = capsys.readouterr()
+    (line,) = (out or err).splitlines()
+    if as_json:
+        told = {"file": "old.csv", "job": "old-17", "reason": "--image-root was /a, is /b"}
+        assert json.loads(line) == {"event": "skipped", **told}
+    else:
+        assert "old.csv (job old-17)" in line

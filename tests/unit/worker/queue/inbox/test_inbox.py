@@ -14,7 +14,7 @@ from tests.paper_bundle import shop_registry
 from worker.job_spec import JobOptions
 from worker.queue.options import Only
 
-from .watched_place import Watched, rows_of
+from .watched_place import Fate, KilledError, MortalStorage, Watched, rows_of
 
 
 def test_a_file_that_has_settled_becomes_a_job_once(place: Watched) -> None:
@@ -29,7 +29,7 @@ def test_a_file_that_has_settled_becomes_a_job_once(place: Watched) -> None:
     assert file == "nightly.csv"
     assert name.startswith("nightly-")
     spec = place.jobs.find(name).spec
-    assert (spec.rows, spec.source, spec.image_root) == (2, str(place.folder / file), str(place.folder))
+    assert (spec.rows, spec.source, spec.image_root) == (2, str(place.folder / file), str(place.root / "photos"))
     assert not inbox.faults
 
 
@@ -109,6 +109,7 @@ def test_a_damaged_parquet_file_is_refused(place: Watched) -> None:
 
 def test_a_refusal_holds_for_the_options_that_it_was_made_with(place: Watched) -> None:
     place.write("bad.csv", "image,label\na.jpg,shoe\n")
+    place.bring("a.jpg")
     place.settle(place.inbox())
     place.settle(place.inbox())
     other = place.each(options=JobOptions(prefix="ht_"))
@@ -136,14 +137,14 @@ def test_a_model_that_is_gone_refuses_no_file(place: Watched, tmp_path: Path, bu
 
 
 def test_an_image_root_that_is_away_refuses_no_file(place: Watched, tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    rooted = place.each(image_root=tmp_path / "photos")
+    (tmp_path / "share").mkdir()
+    rooted = place.each(image_root=tmp_path / "share")
     inbox = rooted.inbox()
-    (tmp_path / "photos").rmdir()
-    place.list("a.csv", "a.jpg")
+    rooted.list("a.csv", "a.jpg")
+    away = (tmp_path / "share").rename(tmp_path / "away")
     rooted.settle(inbox)
     assert not place.heard.refusals
-    (tmp_path / "photos").mkdir()
+    away.rename(tmp_path / "share")
     rooted.settle(inbox, looks=1)
     assert [file for file, _ in place.heard.new] == ["a.csv"]
 
@@ -242,6 +243,8 @@ def test_what_cannot_be_said_to_be_a_name_is_left_out(place: Watched) -> None:
 
 def test_an_encoding_is_of_the_files_that_have_one(place: Watched) -> None:
     cp1252 = place.each(encoding="cp1252")
+    for photo in ("café.jpg", "b.jpg"):
+        place.bring(photo)
     (place.folder / "a.csv").write_bytes("image\ncafé.jpg\n".encode("cp1252"))
     pq.write_table(pa.table({"image": ["b.jpg"]}), place.folder / "b.parquet")
     cp1252.settle(cp1252.inbox())
@@ -277,3 +280,100 @@ def test_each_job_takes_the_champion_of_its_time(place: Watched, tmp_path: Path,
         place.settle(inbox)
     digests = [place.jobs.find(name).spec.model.digest for _, name in place.heard.new]
     assert digests == [open_bundle(shelf.path("shop", version)).digest for version in (1, 2, 1)]
+
+
+def test_a_catalogue_of_which_no_photo_is_there_waits_for_them(place: Watched) -> None:
+    place.list("late.csv", "late.jpg")
+    place.list("good.csv", "a.jpg")
+    (place.root / "photos" / "late.jpg").unlink()
+    inbox = place.inbox()
+    place.settle(inbox, looks=4)
+    ((what, reason),) = place.heard.troubles
+    assert what == "late.csv"
+    assert reason.startswith("None of these photos can be read: missing")
+    assert [file for file, _ in place.heard.new] == ["good.csv"]
+    place.bring("late.jpg")
+    place.settle(inbox, looks=1)
+    assert [file for file, _ in place.heard.new] == ["good.csv", "late.csv"]
+    assert not place.heard.refusals
+
+
+def test_photos_that_went_away_before_their_job_was_made_hold_up_no_others(place: Watched) -> None:
+    def die() -> None:
+        raise KilledError
+
+    place.write("1.jpg", "")
+    with pytest.raises(KilledError):
+        place.settle(place.inbox(MortalStorage(place.root / "jobs", Fate(2, die))))
+    (place.folder / "1.jpg").unlink()
+    place.write("2.jpg", "")
+    place.settle(place.inbox())
+    assert rows_of(place.jobs) == {"1.jpg": 1, "2.jpg": 1}
+    assert not place.heard.troubles
+
+
+def test_what_was_submitted_or_refused_before_is_told_at_the_start(place: Watched) -> None:
+    place.list("a.csv", "a.jpg")
+    place.write("bad.csv", "")
+    place.write("cam/1.jpg", "")
+    place.settle(place.inbox(), looks=3)
+    assert (place.heard.known, place.heard.photos) == ([], [])
+    job = dict(place.heard.new)["a.csv"]
+    place.settle(place.inbox(), looks=3)
+    ((_, reason),) = place.heard.refusals
+    assert place.heard.known == [("a.csv", job, ""), ("bad.csv", None, reason)]
+    assert place.heard.photos == [1]
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_file_whose_job_has_other_options_is_told_with_them(place: Watched, tmp_path: Path, noted: bool) -> None:
+    """Also if its note was deleted, or if the process that made the job was killed before it wrote one."""
+    place.list("a.csv", "a.jpg")
+    place.settle(place.inbox())
+    ((_, job),) = place.heard.new
+    (mark,) = (place.root / "jobs" / "_watched").rglob("*.json")
+    if not noted:
+        mark.unlink()
+    (tmp_path / "other").mkdir()
+    other = place.each(image_root=tmp_path / "other", options=JobOptions(top_k=1), variant="float32")
+    other.list("b.csv", "b.jpg")
+    other.settle(other.inbox())
+    told = f"--image-root was {tmp_path}/photos, is {tmp_path}/other; --top-k was 3, is 1"
+    assert place.heard.known == [("a.csv", job, told)]
+    assert [file for file, _ in place.heard.new] == ["a.csv", "b.csv"]
+    assert not place.heard.old
+    assert mark.exists()
+
+
+def test_a_file_that_is_renamed_is_labelled_again_with_the_options_of_now(place: Watched, tmp_path: Path) -> None:
+    place.list("a.csv", "a.jpg")
+    place.settle(place.inbox())
+    (tmp_path / "other").mkdir()
+    other = place.each(image_root=tmp_path / "other")
+    other.bring("a.jpg")
+    inbox = other.inbox()
+    other.settle(inbox)
+    (place.folder / "a.csv").rename(place.folder / "a-again.csv")
+    other.settle(inbox)
+    (_, job) = place.heard.new[1]
+    assert place.jobs.find(job).spec.image_root == str(tmp_path / "other")
+
+
+def test_another_model_is_another_option_and_an_alias_that_moved_is_none(
+    place: Watched, tmp_path: Path, bundle: Path
+) -> None:
+    shelf = shop_registry(tmp_path, bundle)
+    first = place.each(model="shop@champion", registry=shelf.place)
+    first.list("a.csv", "a.jpg")
+    first.settle(first.inbox())
+    shelf.promote("shop", 2, "better")
+    first.settle(first.inbox())
+    assert [why for _, _, why in place.heard.known] == [""]
+    second = first.each(model="shop@2")
+    second.settle(second.inbox())
+    place.settle(place.inbox())
+    here = place.request.each.model
+    assert [why for _, _, why in place.heard.known][1:] == [
+        "--model was shop@champion, is shop@2",
+        f"--model was shop@champion, is {here.resolve()}",
+    ]

@@ -1,12 +1,13 @@
 """A folder, what is asked of its files, and what became of them; time passes when a test says so."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.storage.storage import FolderStorage, Storage
 from worker.jobs import Jobs
+from worker.queue.inbox.catalogues import Skipped
 from worker.queue.inbox.inbox import Inbox
 from worker.queue.inbox.request import InboxRequest
 from worker.queue.submit import Submitted
@@ -27,6 +28,8 @@ class Heard:
         refusals: file and reason, each time.
         troubles: what failed and the reason, each time.
         others: file and reason, of what was left out.
+        known: file, job and reason, of what was submitted or refused before.
+        photos: how many were submitted before, each time.
     """
 
     new: list[tuple[str, str]] = field(default_factory=list)
@@ -34,6 +37,8 @@ class Heard:
     refusals: list[tuple[str, str]] = field(default_factory=list)
     troubles: list[tuple[str, str]] = field(default_factory=list)
     others: list[tuple[str, str]] = field(default_factory=list)
+    known: list[tuple[str, str | None, str]] = field(default_factory=list)
+    photos: list[int] = field(default_factory=list)
 
     def begins(self, folder: str, jobs: str) -> None: ...
 
@@ -48,6 +53,12 @@ class Heard:
 
     def left_out(self, file: str, reason: str) -> None:
         self.others.append((file, reason))
+
+    def skipped(self, files: Sequence[Skipped]) -> None:
+        self.known += [(one.place.name, one.job, one.why) for one in files]
+
+    def skipped_photos(self, count: int) -> None:
+        self.photos.append(count)
 
     def remark(self, line: str) -> None:
         raise AssertionError(line)
@@ -82,8 +93,14 @@ class Watched:
         (self.folder / path).write_text(text)
 
     def list(self, path: str, *photos: str) -> None:
-        """Write a catalogue of some photos."""
+        """Write a catalogue of some photos, and the first of them."""
+        if photos:
+            self.bring(photos[0])
         self.write(path, "".join(f"{photo}\n" for photo in ("image", *photos)))
+
+    def bring(self, photo: str) -> None:
+        """Write an empty photo, where paths of catalogues start."""
+        (Path(self.request.each.image_root or self.folder) / photo).touch()
 
     def inbox(self, storage: Storage | None = None) -> Inbox:
         """A process that begins to watch."""
