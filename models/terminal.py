@@ -1,21 +1,28 @@
-"""The terminal: the only console that prints, and the rate of every progress bar."""
+"""The terminal: the only console that prints, its tables, and the rate of every progress bar."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final
 
 import rich.console
 from rich.console import ConsoleOptions, RenderableType
+from rich.measure import measure_renderables
 from rich.progress import ProgressColumn, Task
 from rich.segment import Segment
+from rich.table import Column, Table
 from rich.text import Text
 
 from models.text import printable
 
-__all__ = ["FIRST_RATE_S", "Console", "RateColumn", "rate_text"]
+__all__ = ["FIRST_RATE_S", "Console", "RateColumn", "print_table", "rate_text"]
 
 FIRST_RATE_S: Final = 3.0
 """Seconds before a rate is shown: earlier ones say more about the start than about the work."""
 _WHOLE: Final = 10
+_PIPED: Final = 10_000
+"""Width of a file or a pipe: nothing is wrapped there, so that a program finds names whole."""
+_LEAST: Final = 12
+"""Characters that a column of text keeps at least."""
 
 
 class Console(rich.console.Console):  # noqa: TID251 - the only one
@@ -23,6 +30,8 @@ class Console(rich.console.Console):  # noqa: TID251 - the only one
 
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> None:
         super().__init__(stderr=stderr, file=file, width=width, emoji=False)
+        if width is None and not self.is_terminal and "COLUMNS" not in os.environ:
+            self.width = _PIPED
 
     def say(self, text: str, style: str = "") -> None:
         """Print a line for a person, however long; nothing in it is markup."""
@@ -37,6 +46,49 @@ class Console(rich.console.Console):  # noqa: TID251 - the only one
         for segment in super().render(renderable, options):
             safe = segment.control or segment.text.isprintable()
             yield segment if safe else Segment(printable(segment.text), segment.style)
+
+
+def print_table(table: Table, console: Console, *, spare: Sequence[str] = (), style: str = "") -> None:
+    """Print a table without cropping a cell, however narrow the terminal is.
+
+    Columns aligned to the right hold figures, which are never folded, nor are columns with ``no_wrap``. All other text
+    is folded. A table that is still too wide runs over the terminal's edge, which wraps its lines.
+
+    Args:
+        table: whose columns are changed.
+        console: where it is printed.
+        spare: headings of columns that are shown whole, or left out if they are empty or there is no room, the first
+            ones first.
+        style: of the whole table.
+    """
+    for column in table.columns:
+        column.overflow = "fold"
+        figures = column.justify == "right" and not _folds_heading(column, console)
+        column.no_wrap = column.no_wrap or figures or column.header in spare
+    table.columns = [one for one in table.columns if one.header not in spare or any(map(str, one.cells))]
+    for heading in spare:
+        if _least_width(table, console) > console.width:
+            table.columns = [one for one in table.columns if one.header != heading]
+    least = _least_width(table, console)
+    if least > console.width:
+        table.width = least
+    console.print(table, style=style, crop=False)
+
+
+def _folds_heading(column: Column, console: Console) -> bool:
+    """Whether only its heading is too long for the least width of a text."""
+    return _width(console, *column.cells) <= _LEAST < _width(console, column.header)
+
+
+def _least_width(table: Table, console: Console) -> int:
+    """The width of a table whose texts are folded as far as they may be."""
+    texts = [_width(console, column.header, *column.cells) for column in table.columns if not column.no_wrap]
+    return _width(console, table) - sum(max(0, text - _LEAST) for text in texts)
+
+
+def _width(console: Console, *shown: RenderableType) -> int:
+    """Of the widest one, where there is room for it."""
+    return measure_renderables(console, console.options.update(width=_PIPED), shown).maximum
 
 
 class RateColumn(ProgressColumn):

@@ -19,7 +19,7 @@ from models.edge import EdgeModel
 from models.errors import BundleError, ExitCode
 from models.golden import check_golden
 from models.manifest import Variant
-from models.terminal import Console
+from models.terminal import Console, print_table
 from models.text import number_of
 
 __all__ = ["Aspect", "Check", "Verification", "verify", "verify_and_show", "verify_with_spinner"]
@@ -279,11 +279,11 @@ def _run(file: str, ask: Callable[[], _Answer]) -> _Answer:
 def _show(found: Verification, console: Console) -> None:
     table = Table(title=escape(found.model or str(found.path)), title_justify="left")
     for heading in ("", "check", "of", "found"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     for check in found.checks:
         said = "wrong, see below" if check.sound is False else check.detail
         table.add_row(_MARKS[check.sound], check.aspect, escape(check.subject), escape(said))
-    console.print(table)
+    print_table(table, console)
     for fault in found.faults:
         console.print(
             f"{_MARKS[False]} {escape(fault.subject)}: {escape(fault.detail)}", highlight=False, soft_wrap=True

@@ -28,7 +28,7 @@ from rich.progress import (
 from exporter.load_tensorflow import load_tensorflow
 from models.errors import ExitCode, MissingExtraError, StoppedError
 from models.process import default_cache
-from models.terminal import Console
+from models.terminal import Console, print_table
 from models.text import number_of
 from pages.text import rough_duration
 from trainer.data.dataset import Split, read_dataset
@@ -328,7 +328,7 @@ def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMN
     console, figures = Console(), measurement.figures
     for note in measurement.table.notes if measurement.table else ():
         console.print(escape(note), style="dim", highlight=False)
-    console.print(figures_table(figures, escape(f"{model} on {number_of(figures.n, 'photo')} of {data}")))
+    print_table(figures_table(figures, escape(f"{model} on {number_of(figures.n, 'photo')} of {data}")), console)
     console.print(accuracy_text(figures), highlight=False)
     if measurement.precision is not None and measurement.achieved:
         console.say(achieved_text(measurement.precision, measurement.achieved))

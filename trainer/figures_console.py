@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from models.terminal import Console
+from models.terminal import Console, print_table
 from models.text import number_of
 from pages.text import rounded
 from trainer.data.dataset import NONE
@@ -28,7 +28,7 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console,
     if figures is None:
         return
     what = f"{args.folds} folds" if figures is evaluation.cv else f"Epoch {args.best_epoch}"
-    console.print(figures_table(figures, f"{what}, on {number_of(figures.n, f'{split.word} photo')}"))
+    print_table(figures_table(figures, f"{what}, on {number_of(figures.n, f'{split.word} photo')}"), console)
     console.print()
     _show_precisions(evaluation, args, split, missing_folds, console)
     tested = Judged.TEST if evaluation.test else split
@@ -132,7 +132,7 @@ def _show_precisions(
     reasons = (f"{one:.2f} {why}" for one, why in evaluation.unproved(pooled=args.pools_folds).items())
     table.caption = "\n".join((f"{own} if none is asked for", *reasons))
     table.caption_justify = "left"
-    console.print(table, highlight=False)
+    print_table(table, console)
 
 
 def figures_table(figures: "Figures", title: str) -> Table:

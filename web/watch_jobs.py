@@ -17,7 +17,7 @@ from web.broadcast import Broadcasts
 from web.jobs import JobIndex, NoSuchJobError, WebJob
 from web.review.left import Answered, RowsLeft
 from web.run_jobs import JobRunner
-from worker.job import RETRYABLE, Job
+from worker.job import NO_RETRY, RETRYABLE, Job
 from worker.merging.merge import worst_results
 from worker.progress import JobProgress, JobState, ProgressReader
 from worker.receipt import ErrorExample, JobReceipt, Receipt, job_receipt
@@ -102,7 +102,7 @@ class JobView:
     @property
     def is_over(self) -> bool:
         """Whether nothing more happens by itself."""
-        return self.state in {JobState.FINISHED, JobState.CANCELLED}
+        return self.progress.is_over
 
     @property
     def model(self) -> str:
@@ -141,7 +141,8 @@ class _JobReader:
         self._left = RowsLeft(found.job, answered)
         self.lock = threading.Lock()
         self._progress = ProgressReader(found.job)
-        self._counted: dict[int, int] = {}
+        self._retry = NO_RETRY
+        self._counted: set[int] = set()
         self._counts = JobCounts()
 
     def read(self, runner: JobRunner) -> JobView:
@@ -159,31 +160,32 @@ class _JobReader:
             return JobView(self.found, progress, deepcopy(self._counts), questions=questions)
 
     def _count(self) -> None:
-        """Count the parts that are new, as many as a second allows; the others have their turn next time."""
-        until = time.monotonic() + _BUDGET_S
-        for chunk, retry in sorted(latest_parts(self.found.job.home.names("parts")).items()):
-            before = self._counted.get(chunk)
-            if before == retry:
+        """Count the parts that are new, as many as a second allows; the others have their turn next time.
+
+        A retry sets back the chunks that it does again, so all is counted from the start then.
+        """
+        until, retry = time.monotonic() + _BUDGET_S, self.found.job.retry()
+        if retry.number != self._retry.number:
+            self._retry, self._counted, self._counts = retry, set(), JobCounts()
+        for chunk, number in sorted(latest_parts(self.found.job.home.names("parts")).items()):
+            if chunk in self._counted or number < retry.wanted(chunk):
                 continue
-            if before is not None:
-                self._add(chunk, before, -1)
-            self._add(chunk, retry, 1)
-            self._counted[chunk] = retry
+            self._add(chunk, number)
+            self._counted.add(chunk)
             if time.monotonic() > until:
                 return
 
-    def _add(self, chunk: int, retry: int, sign: int) -> None:
+    def _add(self, chunk: int, retry: int) -> None:
         job, counts = self.found.job, self._counts
         parts = [question.part(chunk, part_key(chunk, retry), _COLUMNS) for question in job.questions]
         part = worst_results(parts) if job.spec.questions else parts[0]
         columns = [(counts.by_status, "status"), (counts.by_label, "label"), (counts.errors, "error")]
         for counter, name in columns:
             for value, count in Counter(part.column(name).drop_null().to_pylist()).items():
-                counter[value] += sign * count
-        counts.rows += sign * part.num_rows
-        counts.machines[part_work(part.schema).worker.rpartition(":")[0]] += sign * part.num_rows
-        if sign > 0:
-            self._keep_examples(chunk, part)
+                counter[value] += count
+        counts.rows += part.num_rows
+        counts.machines[part_work(part.schema).worker.rpartition(":")[0]] += part.num_rows
+        self._keep_examples(chunk, part)
 
     def _keep_examples(self, chunk: int, part: pa.Table) -> None:
         """The first failed rows of each kind, as the receipt shows them."""

@@ -14,7 +14,7 @@ from rich.text import Text
 from models.decision import UNMEASURED
 from models.errors import ImageFault, JobError, StoppedError
 from models.storage.storage import FolderStorage
-from models.terminal import Console, RateColumn, rate_text
+from models.terminal import Console, RateColumn, print_table, rate_text
 from models.text import number_of
 from worker.job import RETRYABLE, Job, open_job
 from worker.job_spec import ModelPin
@@ -22,11 +22,11 @@ from worker.label import job_folder, label
 from worker.labelling.process_pool import ProcessPool
 from worker.model import rule_words
 from worker.places import is_elsewhere
-from worker.receipt import JobReceipt, QuestionsReceipt, Receipt
+from worker.receipt import JobReceipt, QuestionsReceipt, Receipt, died_words
 from worker.request import LabelRequest
 from worker.results import Status, photos_text
 
-__all__ = ["label_with_progress", "print_receipt", "retry_words", "say_rule", "unfound_words"]
+__all__ = ["label_with_progress", "print_receipt", "retry_words", "say_rule", "unfound_words", "unlabelled_words"]
 
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 
@@ -73,7 +73,9 @@ def label_with_progress(
     said = retry_words(receipt, tried if request.retry_failed or tried else None)
     if said and not unfound:
         errors.say(said, "yellow")
-    _check_any_label(receipt, request.output, unfound)
+    instead = f"{unfound}, and add --restart; or add --retry-failed once the photos are there" if unfound else ""
+    if words := unlabelled_words(receipt, instead or f"see error_message in {request.output}"):
+        raise JobError(words)
 
 
 def _print_next(receipt: JobReceipt, request: LabelRequest, console: Console) -> None:
@@ -102,17 +104,12 @@ def retry_words(receipt: JobReceipt, tried: int | None = None) -> str:
     return f"{rows} may succeed another time; the same command with --retry-failed tries again." if passing else ""
 
 
-def _check_any_label(receipt: JobReceipt, output: Path, unfound: str) -> None:
-    """Raise a JobError if no row could be labelled."""
-    if not receipt.by_label:
-        said = "The only photo could not" if receipt.rows == 1 else f"None of the {receipt.rows:,} photos could"
-        why = (
-            f": {unfound}, and add --restart; or add --retry-failed once the photos are there"
-            if unfound
-            else f"; see error_message in {output}"
-        )
-        msg = f"{said} be labelled{why}."
-        raise JobError(msg)
+def unlabelled_words(receipt: JobReceipt, why: str) -> str:
+    """That no row could be labelled, and ``why`` or where to look; empty if one could be."""
+    if receipt.by_label:
+        return ""
+    said = "The only photo could not" if receipt.rows == 1 else f"None of the {receipt.rows:,} photos could"
+    return f"{said} be labelled: {why}."
 
 
 def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
@@ -187,13 +184,13 @@ def print_receipt(receipt: JobReceipt, console: Console, *, promise: bool = True
     """
     title = number_of(receipt.rows, "row")
     if isinstance(receipt, Receipt):
-        console.print(_counts(receipt, title, receipt.by_label))
+        print_table(_counts(receipt, title, receipt.by_label), console)
         _print_levels(receipt, console)
     else:
         for name, own in receipt.questions.items():
-            console.print(_counts(own, name, own.by_label))
+            print_table(_counts(own, name, own.by_label), console)
             _print_levels(own, console)
-        console.print(_counts(receipt, title, {}))
+        print_table(_counts(receipt, title, {}), console)
     for kind, errors in receipt.errors.items():
         example = errors.examples[0]
         where = f"row {example.row}, {example.image or 'an empty cell'}"
@@ -225,7 +222,7 @@ def _print_work(receipt: JobReceipt, console: Console) -> None:
         if receipt.images_per_s:
             images = f"{last}{number_of(run.images, 'image')} in {run.seconds:,.1f} s"
             rate = f"{images}: {rate_text(run.images_per_s)} images/s, {processes}"
-        console.print(rate + (f", {run.restarts} of which had to be replaced" if run.restarts else ""))
+        console.print(rate + (f"; {died_words(run.restarts)}" if run.restarts else ""))
     if photos_text(receipt.photos):
         console.print(whole + photos_text(receipt.photos), highlight=False)
 

@@ -18,7 +18,7 @@ from models.benchmark.record import Machine, this_machine
 from models.errors import HangtagError, MissingExtraError
 from models.process import default_cache
 from models.reference import DEFAULT_REGISTRY
-from models.terminal import Console
+from models.terminal import Console, print_table
 from models.text import number_of
 from worker.places import is_url
 from worker.queue.options import queue_settings
@@ -89,10 +89,10 @@ def print_findings(findings: list[Finding], console: Console) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     for _ in ("mark", "what"):
         table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table.add_column()
     for one in findings:
         table.add_row(marks[one.health], one.what, escape(f"{one.found}. {one.do}".removesuffix(". ")))
-    console.print(table)
+    print_table(table, console)
 
 
 def _processor(machine: Machine) -> Finding:

@@ -36,7 +36,7 @@ class JobProgress:
 
     Attributes:
         state: ``waiting`` when nothing was done within the last minute.
-        done: rows in chunks that are done; ``failed`` are among them.
+        done: rows in chunks that are done, in the latest retry too; ``failed`` are among them.
         deaths: tries at these chunks that ended with their process.
         rate: rows a second since a worker took the first chunk, as on the receipt; 0 in the first seconds.
         recent_rate: rows a second over the last minute.
@@ -54,6 +54,16 @@ class JobProgress:
     def seconds_left(self) -> float | None:
         """Seconds left at the rate of the last minute; None if nothing moves or nothing is left."""
         return (self.rows - self.done) / self.recent_rate if self.recent_rate and self.done < self.rows else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.state in {JobState.FINISHED, JobState.CANCELLED}
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether it is finished, and every row failed."""
+        return self.state is JobState.FINISHED and self.failed == self.rows
 
 
 class _Part(NamedTuple):
@@ -82,9 +92,9 @@ class ProgressReader:
         latest = latest_parts(written)
         keys = {chunk: part_key(chunk, retry) for chunk, retry in latest.items()}
         self._open([key for key in keys.values() if key not in self._parts])
-        parts = [self._parts[key] for key in keys.values()]
         retry = job.retry()
         missing = job.missing_from(latest, retry)
+        parts = [self._parts[keys[chunk]] for chunk in keys.keys() - missing]
         moments = {chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()}
         recent = self._recent(moments)
         first = min((chunk for chunk in keys if latest[chunk] == retry.number), key=moments.__getitem__, default=None)

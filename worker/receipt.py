@@ -30,6 +30,7 @@ __all__ = [
     "Receipt",
     "RunFigures",
     "SampleRow",
+    "died_words",
     "finished_receipt",
     "job_receipt",
     "read_audit",
@@ -310,6 +311,13 @@ class SampleRow:
     confidence: float | None
     error: str | None
     reason: ReviewReason | None = None
+
+
+def died_words(deaths: int) -> str:
+    """How many processes died while they labelled, and what became of their rows."""
+    return number_of(
+        deaths, "process died, and another did its rows again", "processes died, and others did their rows again"
+    )
 
 
 def job_receipt(job: Job) -> JobReceipt | None:

@@ -61,7 +61,7 @@ def test_jobs_are_a_table(cluster: Cluster, spring) -> None:
     (line,) = [line for line in cluster.hangtag("jobs").stdout.splitlines() if "spring" in line]
     cells = [cell.strip() for cell in line.split("│")[1:-1]]
     assert cells[:4] == ["spring", "finished", "600 / 600", "100%"]
-    assert cells[7] == cluster.job("spring").rows()[0]["model"]
+    assert cells[-1] == cluster.job("spring").rows()[0]["model"].partition("/")[0]
 
 
 def test_jobs_are_json(cluster: Cluster, spring) -> None:
@@ -86,10 +86,14 @@ def test_a_place_without_jobs_says_how_to_make_one(cluster: Cluster, tmp_path: P
     assert json.loads(cluster.hangtag("jobs", "--jobs", tmp_path, "--json").stdout) == []
 
 
-def test_a_job_and_its_workers_are_shown(cluster: Cluster, spring, products: Path, catalogue: Path) -> None:
+def test_a_job_and_its_workers_are_shown(cluster: Cluster, spring, few, products: Path, catalogue: Path) -> None:
     text = cluster.must("jobs", "show", "spring")
     assert f"Catalogue: {products}, column image, photos under {catalogue}" in text
     assert "Chunks: 3 of 256 rows" in text
+    assert "Worker" not in text, "it is finished"
+    with cluster.workers[0].stopped():
+        cluster.must(*few("shown"))
+        text = cluster.must("jobs", "show", "shown")
     assert f"Worker: {os.uname().nodename}, process {cluster.workers[0].pid}, slots: 2" in text
     record = json.loads(cluster.hangtag("jobs", "show", "spring", "--json").stdout)
     assert (record["job"], record["redis_error"], record["trouble"]) == ("spring", None, {})
@@ -111,7 +115,7 @@ def test_a_job_is_cancelled_and_goes_on(cluster: Cluster, few) -> None:
         assert cluster.must("jobs", "cancel", "paused") == f"{kept}; hangtag jobs resume paused goes on."
     watched = cluster.hangtag("jobs", "watch", "paused")
     assert watched.returncode == 1
-    assert "The job is cancelled, with 0 rows done; hangtag jobs resume paused goes on." in watched.stderr
+    assert "paused is cancelled, with 0 rows done; hangtag jobs resume paused goes on." in watched.stderr
     assert json.loads(cluster.hangtag("jobs", "show", "paused", "--json").stdout)["state"] == "cancelled"
     assert not (cluster.jobs / "paused" / "parts").exists()
     assert cluster.must("jobs", "resume", "paused") == "paused goes on: 4 of 4 rows are left to do."

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from models.errors import ExitCode, InputError, StoppedError
 from models.process import default_cache
-from models.terminal import Console, RateColumn
+from models.terminal import Console, RateColumn, print_table
 from models.text import number_of
 from models.whole_file import replace_file
 from pages.links import near
@@ -124,12 +124,11 @@ def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> Non
     for line in checkup.dataset.notes:
         console.print(f"  {escape(line)}", style="yellow", highlight=False)
     shortcuts = shortcut_sentences(checkup)
-    none = (
-        "No issue found in a photo, but in what distinguishes the classes:"
-        if shortcuts
-        else "[green]No issue found.[/green]"
-    )
-    console.print(_issue_table(checkup) if any(summary["issues"].values()) else none)
+    if any(summary["issues"].values()):
+        print_table(_issue_table(checkup), console)
+    else:
+        in_classes = "No issue found in a photo, but in what distinguishes the classes:"
+        console.print(in_classes if shortcuts else "[green]No issue found.[/green]")
     if strays := checkup.ignored:
         example = os.path.join(*strays[0].path.parts[-2:])  # noqa: PTH118 - of names, not of a place
         console.say(f"Left out: {number_of(len(strays), 'file')}, such as {example}: {strays[0].message}", "yellow")
@@ -156,7 +155,7 @@ def _issue_table(checkup: Checkup) -> Table:
     table.add_column("issue")
     table.add_column("images", justify="right")
     table.add_column("what it means")
-    table.add_column("for example", overflow="fold", style="dim")
+    table.add_column("for example", style="dim")
     for issue, meaning in MEANINGS.items():
         if count := checkup.count(issue):
             places = checkup.places(issue)

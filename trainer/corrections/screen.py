@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.errors import InputError, NothingNewError
-from models.terminal import Console
+from models.terminal import Console, print_table
 from models.text import number_of
 from trainer.corrections.apply import apply_to_job, find_labels
 from trainer.corrections.importing import Imported, ImportOptions, import_corrections
@@ -24,8 +24,6 @@ __all__ = ["apply_and_show", "chosen_store", "import_and_show", "list_correction
 _DEFAULT: Final = Path("corrections.csv")
 _MOST_ROWS: Final = 30
 _FEW_DIGITS: Final = 12
-_MOST_WIDTH: Final = 20
-_LEAST_WIDTH: Final = 24
 
 
 def chosen_store(
@@ -137,7 +135,7 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
     }
     for what, count in counts.items():
         table.add_row(what, f"{count:,}")
-    console.print(table)
+    print_table(table, console)
     if done.audit:
         _say(console, f"Audit: {done.audit.words}")
     _say(console, f"Corrected copy: {done.output}")
@@ -158,12 +156,13 @@ def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
         _say(console, f"No corrections in {store.path}; import some: hangtag corrections import review.csv")
         return
     latest = sorted(resolved.agreed, key=lambda agreed: agreed.votes[0], reverse=True)
-    table = _table(f"Photos with a correction: {len(latest):,}", ("photo", "label", "reviewers, at"))
+    title = f"Photos with a correction: {len(latest):,}"
+    table = Table("photo", "label", "reviewers, at", title=title, title_justify="left")
     for agreed in latest[:_MOST_ROWS]:
         first = agreed.votes[0]
         cells = (_photo(first), _label(first), f"{', '.join(agreed.reviewers)}\n{_minute(first)}")
         table.add_row(*map(escape, cells))
-    console.print(table)
+    print_table(table, console)
     if len(latest) > _MOST_ROWS:
         _say(console, f"and {len(latest) - _MOST_ROWS:,} earlier ones: --json prints all")
     _print_conflicts(console, resolved)
@@ -195,11 +194,11 @@ def show_photo(store: CorrectionStore, photo: str, *, as_json: bool) -> None:
     if as_json:
         _print_json([_vote_json(vote) for vote in votes])
         return
-    table = _table(f"Votes: {len(votes):,}", ("photo", "label", "reviewer, at, model"))
+    table = Table("photo", "label", "reviewer, at, model", title=f"Votes: {len(votes):,}", title_justify="left")
     for vote in votes:
         said = "\n".join(filter(None, [vote.reviewer, _minute(vote), vote.model]))
         table.add_row(*map(escape, (_photo(vote), _label(vote), said)))
-    Console().print(table)
+    print_table(table, Console())
 
 
 def _print_conflicts(console: Console, resolved: Resolved) -> None:
@@ -207,24 +206,15 @@ def _print_conflicts(console: Console, resolved: Resolved) -> None:
         return
     count = len(resolved.conflicts)
     title = f"{number_of(count, 'photo')} on which reviewers disagree: left out until they agree"
-    table = _table(title, ("photo", "label", "reviewer, at"))
+    table = Table("photo", "label", "reviewer, at", title=title, title_justify="left")
     for conflict in resolved.conflicts[:_MOST_ROWS]:
         for place, vote in enumerate(conflict.votes):
             cells = ("" if place else _photo(vote), vote.label, f"{vote.reviewer}\n{_minute(vote)}")
             table.add_row(*map(escape, cells))
         table.add_section()
-    console.print(table, style="yellow")
+    print_table(table, console, style="yellow")
     if count > _MOST_ROWS:
         _say(console, f"and {count - _MOST_ROWS:,} more: hangtag corrections list --json prints all", "yellow")
-
-
-def _table(title: str, columns: Sequence[str]) -> Table:
-    """Readable on 80 columns: the first, of paths, gets what the others leave."""
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold", max_width=None if column == columns[0] else _MOST_WIDTH)
-    table.columns[0].min_width = _LEAST_WIDTH
-    return table
 
 
 def _label(vote: Vote) -> str:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.errors import ExitCode, StoppedError
-from models.terminal import Console
+from models.terminal import Console, print_table
 from trainer.console import TrainingScreen
 from trainer.retrain.config import MlflowSettings, RetrainConfig, read_config
 from trainer.retrain.cycle import CycleOptions, retrain
@@ -68,8 +68,8 @@ def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> N
         return
     folder = CycleFolder(config.folder / f"{outcome.number:06d}")
     console.print()
-    console.print(_figures(outcome, folder.read(folder.comparison, Comparison)))
-    console.print(_checks(folder.read(folder.verdict, Verdict)))
+    print_table(_figures(outcome, folder.read(folder.comparison, Comparison)), console)
+    print_table(_checks(folder.read(folder.verdict, Verdict)), console)
     challenger = escape(str(outcome.challenger))
     if outcome.status is CycleStatus.PROMOTED:
         forced = ", although the gate refused it" if outcome.forced else ""

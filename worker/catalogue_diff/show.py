@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from models.errors import InputError
 from models.statistics.intervals import Interval, wilson_interval
-from models.terminal import Console
+from models.terminal import Console, print_table
 from models.text import number_of
 from models.whole_file import replace_file
 from pages.render import render
@@ -91,7 +91,7 @@ def _print(
         for flow in figures.flows[:_MOST_FLOWS]:
             cells = (escape(flow.before), escape(flow.after), f"{flow.rows:,}", f"{flow.rows / figures.rows:.1%}")
             table.add_row(*cells)
-        console.print(table)
+        print_table(table, console)
     left = figures.flows[_MOST_FLOWS:]
     if left:
         console.print(

@@ -9,16 +9,16 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from models.errors import JobError, StoppedError
 from models.terminal import Console
 from models.text import number_of
-from worker.console import print_receipt, say_rule, unfound_words
+from worker.console import print_receipt, say_rule, unfound_words, unlabelled_words
 from worker.finish import PAGE_FILE
 from worker.job import CANCELLED, Job, begin_retry
 from worker.model import check_promise
-from worker.progress import JobState, ProgressReader
+from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.console import job_record, print_job, print_jobs, read_rows, remarks, watch_with_progress
 from worker.queue.control import Control, look_around, open_control
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import Submitted, submit
-from worker.receipt import job_receipt
+from worker.receipt import JobReceipt, job_receipt
 from worker.request import SubmitRequest
 
 __all__ = [
@@ -109,14 +109,23 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
 
 
 def watch_job(name: str, settings: QueueSettings, *, as_json: bool = False) -> None:
-    """Follow a job to its end, then print its receipt."""
+    """Follow a job to its end, then print its receipt.
+
+    Raises:
+        JobError: it is cancelled, or no photo at all could be labelled.
+    """
     with open_control(settings) as control:
-        progress = watch_with_progress(name, control.jobs.find(name), control)
+        progress = watch_with_progress(name, job := control.jobs.find(name), control)
     if progress.state is JobState.CANCELLED:
-        rows, resume = number_of(progress.done, "row"), _command("resume", name, settings)
-        msg = f"The job is cancelled, with {rows} done; {resume} goes on."
-        raise JobError(msg)
-    show_receipt(name, settings, as_json=as_json)
+        raise _cancelled(name, progress, settings)
+    receipt = _print_receipt(name, job, settings, as_json=as_json)
+    if words := _unlabelled(name, job, receipt, settings):
+        raise JobError(words)
+
+
+def _cancelled(name: str, progress: JobProgress, settings: QueueSettings) -> JobError:
+    rows, resume = number_of(progress.done, "row"), _command("resume", name, settings)
+    return JobError(f"{name} is cancelled, with {rows} done; {resume} goes on.")
 
 
 def resume_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
@@ -183,14 +192,29 @@ def show_receipt(name: str, settings: QueueSettings, *, as_json: bool) -> None:
     """A finished job's receipt."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
+    receipt = _print_receipt(name, job, settings, as_json=as_json)
+    if words := _unlabelled(name, job, receipt, settings):
+        Console(stderr=True).say(words, "yellow")
+
+
+def _print_receipt(name: str, job: Job, settings: QueueSettings, *, as_json: bool) -> JobReceipt:
     receipt = job_receipt(job)
+    if receipt is None and job.cancelled:
+        raise _cancelled(name, ProgressReader(job).read(), settings)
     if receipt is None:
         msg = f"{name} is not finished yet; watch it with {_command('watch', name, settings)}"
         raise JobError(msg)
     if as_json:
         print(receipt.model_dump_json(indent=1))
-        return
-    print_receipt(receipt, Console())
-    if unfound := unfound_words(receipt, job):
-        Console().say(f"Not one photo was found: {unfound}, and submit the job under another name.", "yellow")
-    Console().print(f"Page: [bold]{escape(job.storage.place)}/{PAGE_FILE}[/bold]", highlight=False, soft_wrap=True)
+    else:
+        print_receipt(receipt, Console())
+        page = f"{escape(job.storage.place)}/{PAGE_FILE}"
+        Console().print(f"Page: [bold]{page}[/bold]", highlight=False, soft_wrap=True)
+    return receipt
+
+
+def _unlabelled(name: str, job: Job, receipt: JobReceipt, settings: QueueSettings) -> str:
+    """That no row could be labelled, and what to do; empty if one could be."""
+    unfound, retry = unfound_words(receipt, job), _command("retry-failed", name, settings)
+    instead = f"{unfound}, and submit the job under another name; or {retry} once the photos are there"
+    return unlabelled_words(receipt, instead if unfound else f"see error_message in {receipt.output}")

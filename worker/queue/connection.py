@@ -103,6 +103,10 @@ class _FastRetryConnection(Connection):
         """See kombu's ``Connection.get_transport_cls``; every URL that our settings allow leads to a Redis."""
         return _FilteredTransport
 
+    def as_uri(self, include_password: bool = False, mask: str = "**") -> str:
+        """See kombu's ``Connection.as_uri``, which shows a mask where there is no password, too."""
+        return str(super().as_uri(include_password, mask if self.password else ""))
+
     def ensure_connection(self, errback: Any = None, *arguments: Any, **options: Any) -> Connection:  # noqa: ANN401
         """See kombu's ``Connection.ensure_connection``, which has no types."""
         tell = self.outage.away if self.outage else errback

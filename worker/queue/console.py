@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.errors import HangtagError, StoppedError
-from models.terminal import Console, rate_text
+from models.terminal import Console, print_table, rate_text
 from models.text import number_of
 from worker.job import Job
 from worker.jobs import Jobs
@@ -18,6 +18,7 @@ from worker.model import read_note
 from worker.progress import JobProgress, JobState, ProgressReader
 from worker.queue.control import Control, QueueStatus, look_around, watch
 from worker.queue.redis_state import RedisState
+from worker.receipt import died_words
 
 __all__ = ["job_record", "print_job", "print_jobs", "read_rows", "remarks", "watch_with_progress"]
 
@@ -46,7 +47,7 @@ def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
 
 
 def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
-    """Print a table with a job a row, or a JSON list."""
+    """Print a table with a job a row, the newest first, or a JSON list, the oldest first."""
     if as_json:
         print(json.dumps([job_record(*row) for row in rows], indent=1))
         return
@@ -55,21 +56,23 @@ def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
         console.print(f"No jobs in {escape(place)}; hangtag submit makes one.", highlight=False)
         return
     table = Table()
-    for title in ("job", "state", "rows done", "", "rows/s", "time left", "failed", "model"):
-        right = title in {"rows done", "", "rows/s", "time left", "failed"}
-        table.add_column(title, justify="right" if right else "left", no_wrap=title != "model", overflow="fold")
-    for name, job, progress in rows:
+    table.add_column("job")
+    table.add_column("state", no_wrap=True)
+    for title in ("rows done", "", "rows/s", "time left", "failed"):
+        table.add_column(title, justify="right")
+    table.add_column("model")
+    for name, job, progress in reversed(rows):
         table.add_row(
             escape(name),
-            Text(progress.state.value, style=_COLOURS[progress.state]),
+            Text(progress.state.value, style="red" if progress.all_failed else _COLOURS[progress.state]),
             f"{progress.done:,} / {progress.rows:,}",
             f"{progress.done / progress.rows:.0%}",
             rate_text(progress.rate) if progress.rate else "",
             _duration(progress.seconds_left),
             f"{progress.failed:,}",
-            escape("\n".join(map(_called, job.questions))),
+            escape(", ".join(map(_called, job.questions))),
         )
-    console.print(table)
+    print_table(table, console, spare=("model", "rows/s", "time left"))
 
 
 def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
@@ -91,14 +94,16 @@ def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
         "Folder": job.storage.place,
     }
     if progress.deaths:
-        facts["Deaths"] = f"{number_of(progress.deaths, 'try', 'tries')} at chunks ended with the process"
+        facts["Crashes"] = died_words(progress.deaths)
     if job.retry().number:
         facts["Retries"] = f"{job.retry().number} of failed rows"
     for title, fact in facts.items():
         console.print(f"[bold]{title}[/bold]: {escape(fact)}", highlight=False, soft_wrap=True)
     if status.redis_error:
         console.print(f"Redis cannot be used: {escape(status.redis_error)}", style="yellow", highlight=False)
-    elif not status.workers:
+    if progress.is_over:
+        return
+    if not status.redis_error and not status.workers:
         console.print("No worker is there; start one with hangtag worker.", style="yellow", highlight=False)
     for worker in status.workers:
         text = f"{worker.owner.host}, process {worker.owner.pid}, slots: {worker.slots}, Hangtag {worker.version}"
@@ -108,8 +113,9 @@ def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
 
 
 def _called(question: Job) -> str:
-    """The model of a job, or of a question with its name."""
-    return f"{question.name}: {question.model.reference}" if question.name else question.model.reference
+    """The model of a job or a question, as its page names it."""
+    named = read_note(question).named
+    return named.version if named else question.model.reference.partition("/")[0]
 
 
 def _of_model(question: Job) -> dict[str, str]:
@@ -149,7 +155,7 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
     """
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        bar := BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}", style="cyan"),
         TextColumn("{task.fields[left]}"),
@@ -160,6 +166,7 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
         jobs_id, said = control.jobs.identity(), set[str]()
 
         def show(progress: JobProgress, status: QueueStatus) -> None:
+            bar.finished_style = "red" if progress.all_failed else "bar.finished"
             bars.update(
                 task,
                 description=f"{name}: {progress.state}",
@@ -169,7 +176,7 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
                 left=_duration(progress.seconds_left),
                 failed=f"{progress.failed:,} failed" if progress.failed else "",
             )
-            if progress.state in {JobState.RUNNING, JobState.WAITING, JobState.MERGING}:
+            if not progress.is_over:
                 for line in remarks(status, jobs_id):
                     if line not in said:
                         said.add(line)

@@ -81,7 +81,7 @@ def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, Qu
         status = look_around(name, control.state, control.reconciler.tick)
         progress = reader.read()
         show(progress, status)
-        if progress.state in {JobState.FINISHED, JobState.CANCELLED}:
+        if progress.is_over:
             return progress
         if progress.state is JobState.MERGING and all(worker.jobs_id != jobs_id for worker in status.workers):
             with HeldLeases(control.state, name) as leases:

@@ -224,7 +224,7 @@ class OverviewReader:
                 return None
             parts = latest_parts(job.storage.names("parts"))
             missing = job.missing_from(parts, job.retry())
-            failed = self._failed_rows(name, job, [part_key(chunk, retry) for chunk, retry in parts.items()])
+            failed = self._failed_rows(name, job, [part_key(chunk, parts[chunk]) for chunk in parts.keys() - missing])
         except (HangtagError, OSError, ValueError):  # the reconciler says so
             return None
         done = job.spec.rows - sum(map(job.rows_in_chunk, missing))

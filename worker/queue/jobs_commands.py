@@ -65,6 +65,8 @@ def watch_command(
 ) -> None:
     """Follow a job to its end, and queue what is missing meanwhile. Ctrl-C stops the watching, not the job.
 
+    Exit status 1 if no photo at all could be labelled, or the job is cancelled.
+
     Examples:
       hangtag jobs watch spring-2026
     """

@@ -15,7 +15,7 @@ from models.errors import HangtagError
 from models.manifest import Measured, Variant
 from models.registry.history import CHAMPION, Event, What
 from models.registry.registry import Registry
-from models.terminal import Console
+from models.terminal import Console, print_table
 from models.text import number_of
 
 __all__ = [
@@ -35,8 +35,6 @@ __all__ = [
 ]
 
 _MEGABYTE: Final = 1_000_000
-_WHO: Final = 24
-"""Widths of the columns "when" and "who" on a terminal of 80 columns; the reasons have the rest."""
 _UNITS: Final = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3600), ("minute", 60))
 
 
@@ -88,7 +86,7 @@ def print_versions(registry: Registry, *, as_json: bool) -> None:
             ago(one["published_at"], now),
             "[red]refused[/red]" if one["refused"] else "",
         )
-    Console().print(table)
+    print_table(table, Console(), spare=("size", "published", "gate"))
 
 
 def versions_of(registry: Registry, name: str) -> list[dict[str, Any]]:
@@ -125,9 +123,8 @@ def print_events(events: Sequence[Event], *, as_json: bool) -> None:
             str(event.version),
             escape("\n".join(filter(None, (event.why, numbers)))),
         )
-    table.columns[0].max_width = _WHO
     table.columns[1].no_wrap = True
-    Console().print(table)
+    print_table(table, Console())
 
 
 def done_words(event: Event) -> str:
@@ -211,7 +208,7 @@ def print_diff(registry: Registry, before: VersionName, after: VersionName, *, a
     for name, a, b in diff.different:
         table.add_row(escape(name), escape(value_words(name, a)), escape(value_words(name, b)))
     if table.rows:
-        Console().print(table)
+        print_table(table, Console())
     Console().say(f"The same in both: {', '.join(diff.same) or 'nothing'}")
     if diff.between:
         Console().say("What happened between:")
@@ -261,8 +258,7 @@ def _between(registry: Registry, before: VersionName, after: VersionName) -> lis
 def _table(*titles: str) -> Table:
     table = Table()
     for title in titles:
-        right = title in {"version", "accuracy", "precision", "size"}
-        table.add_column(title, justify="right" if right else "left", overflow="fold")
+        table.add_column(title, justify="right" if title in {"version", "precision", "size"} else "left")
     return table
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.errors import ExitCode
-from models.terminal import Console, RateColumn
+from models.terminal import Console, RateColumn, print_table
 
 EVIL = "\x1b[31mred\x1b]8;;http://evil\x07\u202e\x9b2J"
 
@@ -45,6 +45,41 @@ def test_a_table_stays_straight_around_an_escape() -> None:
     table.add_row(EVIL)
     table.add_row("plain")
     assert len({len(line) for line in printed(table).splitlines()}) == 1
+
+
+def wide_table() -> Table:
+    table = Table("name", "a heading longer than its figures")
+    table.add_column("a state", no_wrap=True)
+    table.add_column("spare")
+    table.columns[1].justify = "right"
+    table.add_row("n" * 60, "30,000", "in a state", "s" * 30)
+    return table
+
+
+@pytest.mark.parametrize(("width", "spare"), [(160, ["s" * 30]), (80, ["s" * 30]), (50, []), (30, [])])
+def test_a_table_crops_no_figure_state_or_name(width: int, spare: list[str]) -> None:
+    console = Console(file=StringIO(), width=width)
+    print_table(wide_table(), console, spare=["spare"])
+    rows = [line.split("│")[1:-1] for line in console.file.getvalue().splitlines() if "│" in line]
+    assert [cell.strip() for cell in rows[0][1:]] == ["30,000", "in a state", *spare]
+    assert "".join(row[0].strip() for row in rows) == "n" * 60
+
+
+def test_a_column_that_may_be_spared_is_not_shown_empty() -> None:
+    table = Table("a", "b")
+    table.add_row("x", "")
+    console = Console(file=StringIO(), width=200)
+    print_table(table, console, spare=["b"])
+    assert "b" not in console.file.getvalue()
+
+
+def test_nothing_is_wrapped_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    Console().print("word " * 100)
+    print_table(wide_table(), Console(), spare=["spare"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].count("word") == 100
+    assert "n" * 60 in lines[4]
 
 
 def test_the_bar_says_no_escape_of_others() -> None:

@@ -28,6 +28,7 @@ from web.broadcast import Broadcast
 from web.catalogues import ENCODINGS
 from web.routes.jobs_page import _rows, job_events
 from web.settings import WebSettings
+from worker.job import CANCELLED, commit_retry
 from worker.job_spec import JobOptions
 from worker.label import label
 from worker.receipt import finished_receipt
@@ -457,3 +458,17 @@ def test_counts_follow_a_retry(client, id, tmp_path, bundle, drawn):
     (job.storage.root / "receipt.json").unlink()
     view = state.board.view("late")
     assert (view.counts.errors.total(), view.counts.rows, view.counts.by_status.total()) == (0, 3, 3)
+    commit_retry(job.storage, 2, [0], 1)
+    job.storage.commit(CANCELLED, b"")
+    view = state.board.view("late")
+    assert (view.progress.done, view.progress.failed) == (0, 0)
+    assert (view.counts.rows, view.counts.by_status.total()) == (0, 0), "the earlier part is to be done again"
+
+
+def test_the_state_of_a_job_whose_rows_all_failed_is_not_green(client, tmp_path, bundle):
+    (tmp_path / "list.txt").write_text("gone.jpg\n")
+    form = {"source": str(tmp_path / "list.txt"), "model": str(bundle), "name": "futile"}
+    assert client.post("/jobs/_start", data=form).status_code == 201
+    until(lambda: finished_receipt(client.app.state.hangtag.jobs.find("futile").job), "the job is finished", 60)
+    for path in ("/jobs", "/jobs/futile"):
+        assert '<span class="state finished futile">finished</span>' in page_text(client, path)

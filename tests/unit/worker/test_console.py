@@ -71,6 +71,15 @@ def test_numbers_agree_with_their_nouns(answered_job) -> None:
     assert any(line.startswith("1 image in ") and line.endswith(", 1 process") for line in lines)
 
 
+@pytest.mark.parametrize(("deaths", "words"), [(1, "1 process died, and another did"), (2, "2 processes died")])
+def test_it_says_what_became_of_processes_that_died(answered_job, deaths: int, words: str) -> None:
+    receipt = finish_job(answered_job([sure("shoe")], ["A"]))
+    console = Console(file=StringIO(), width=400)
+    run = receipt.run.model_copy(update={"restarts": deaths})
+    print_receipt(receipt.model_copy(update={"run": run}), console)
+    assert f", 1 process; {words}" in console.file.getvalue()
+
+
 def test_what_a_later_run_did_is_told_apart_from_the_whole_job(answered_job) -> None:
     receipt = finish_job(answered_job([sure("shoe")] * 3, ["A"] * 3))
     receipt = receipt.model_copy(update={"photos": PhotoWork(decoded=2, repeated=1)})

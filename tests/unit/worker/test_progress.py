@@ -109,9 +109,21 @@ def test_a_retry_sets_a_finished_job_back(paper_job, commit_part) -> None:
     finish_job(job)
     commit_retry(job.storage, 1, [1], 1)
     reader = ProgressReader(job)
-    assert (reader.read().state, reader.read().done, reader.read().failed) == (JobState.RUNNING, 3, 1)
+    assert (reader.read().state, reader.read().done, reader.read().failed) == (JobState.RUNNING, 3, 0)
     commit_part(job, 1, retry=1)
     assert (reader.read().state, reader.read().done, reader.read().failed) == (JobState.MERGING, 5, 0)
+
+
+def test_of_a_retry_that_is_cancelled_only_rows_that_are_done_again_count_as_failed(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    for chunk in range(5):
+        commit_part(job, chunk, faults=dict.fromkeys(range(2), ImageFault.MISSING), deaths=1)
+    assert finish_job(job).by_status["failed"] == 9
+    commit_retry(job.storage, 1, [0, 1, 2, 3, 4], 9)
+    commit_part(job, 0, retry=1, faults={0: ImageFault.MISSING})
+    job.storage.commit(CANCELLED, b"")
+    progress = ProgressReader(job).read()
+    assert (progress.state, progress.done, progress.failed, progress.deaths) == (JobState.CANCELLED, 2, 1, 0)
 
 
 def test_each_part_is_opened_once(paper_job, commit_part) -> None:

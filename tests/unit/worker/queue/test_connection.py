@@ -44,6 +44,12 @@ def take(app: Celery) -> list[list[Any]]:
     return taken
 
 
+@pytest.mark.parametrize(("user", "shown"), [("", ""), (":secret@", ":**@"), ("shop:secret@", "shop:**@")])
+def test_a_mask_stands_only_for_a_password(user: str, shown: str) -> None:
+    connection = make_app(QueueSettings(redis_url=f"redis://{user}127.0.0.1:7391/0", jobs="jobs")).connection_for_read()
+    assert connection.as_uri() == f"redis://{shown}127.0.0.1:7391/0"
+
+
 FORGED = {
     "no JSON": "}{",
     "no UTF-8": b"\xff\xfe\x00",

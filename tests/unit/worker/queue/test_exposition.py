@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from models.errors import ImageFault, InputError
 from tests.until import until
 from worker.finish import finish_job
-from worker.job import CANCELLED
+from worker.job import CANCELLED, commit_retry
 from worker.job_spec import ModelPin
 from worker.jobs import Jobs
 from worker.priority import Priority
@@ -151,6 +151,16 @@ def test_a_running_job_is_followed(reader: OverviewReader, paper_job, commit_par
     commit_part(job, 1, faults={0: ImageFault.MISSING, 1: ImageFault.MISSING})
     assert seen(reader) == [("job", 9, 5, 3)]
     assert reader.read().jobs[0].models == (job.spec.model,)
+
+
+def test_failed_rows_that_a_retry_does_again_are_not_counted(reader: OverviewReader, paper_job, commit_part) -> None:
+    job = paper_job(2)
+    commit_part(job, 0, 1, faults={0: ImageFault.MISSING})
+    assert seen(reader) == [("job", 3, 3, 2)]
+    commit_retry(job.storage, 1, [0, 1], 2)
+    assert seen(reader) == [("job", 3, 0, 0)]
+    commit_part(job, 1, retry=1, faults={0: ImageFault.MISSING})
+    assert seen(reader) == [("job", 3, 1, 1)]
 
 
 def test_one_that_has_looked_at_jobs_rests(jobs: Jobs, state: RedisState, paper_job, commit_part) -> None:
