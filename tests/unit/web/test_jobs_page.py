@@ -466,7 +466,8 @@ def test_counts_follow_a_retry(client, id, tmp_path, bundle, drawn):
 
 
 def test_the_state_of_a_job_whose_rows_all_failed_is_not_green(client, tmp_path, bundle):
-    (tmp_path / "list.txt").write_text("gone.jpg\n")
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    (tmp_path / "list.txt").write_text("broken.jpg\n")
     form = {"source": str(tmp_path / "list.txt"), "model": str(bundle), "name": "futile"}
     assert client.post("/jobs/_start", data=form).status_code == 201
     until(lambda: finished_receipt(client.app.state.hangtag.jobs.find("futile").job), "the job is finished", 60)
