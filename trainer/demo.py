@@ -10,6 +10,7 @@ from typing import Final
 
 import pyarrow.parquet as pq
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.rule import Rule
 
 from exporter.console import export_and_show
 from exporter.load_tensorflow import load_tensorflow
@@ -40,7 +41,7 @@ from worker.receipt import SampleRow
 from worker.request import LabelRequest
 from worker.results import Status
 
-__all__ = ["command", "run_demo"]
+__all__ = ["command", "run_demo", "show_heading"]
 
 NEW_PHOTOS: Final = 300
 IMAGE_SIZE: Final = 64
@@ -49,6 +50,7 @@ EPOCHS: Final = 25
 SHEET_PHOTOS: Final = 48
 SHEET_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"
+_LINE: Final = 80
 _INDEX: Final = "index.html"
 """The last of a demo's files."""
 
@@ -76,23 +78,23 @@ def run_demo(
     _make_room(out, restart=restart)
     with console.status("Loading TensorFlow"):
         load_tensorflow()
-    console.rule("1. Draw a catalogue")
+    show_heading(console, "1. Draw a catalogue")
     _draw(console, out / "photos", out / "products.csv", photos, seed)
     _draw(console, out / "new-photos", out / "new-products.csv", new_photos, seed + 1)
-    console.rule("2. Look at it before learning from it")
+    show_heading(console, "2. Look at it before learning from it")
     check_and_show(out / "photos", out / "check", None, strict=False, as_json=False)
     runs = {name: out / "runs" / name for name in ("category", "colour")}
-    console.rule("3. Train, from folders: what does a photo show?")
+    show_heading(console, "3. Train, from folders: what does a photo show?")
     _train(_request(out / "photos", runs["category"], seed, epochs, IMAGE_SIZE))
-    console.rule("4. Train, from a column of a table: which colour is it?")
+    show_heading(console, "4. Train, from a column of a table: which colour is it?")
     colours = _request(out / "products.csv", runs["colour"], seed, epochs, COLOUR_SIZE)
     _train(replace(colours, table=TableOptions(label_column="colour")))
-    console.rule("5. Export and prove")
+    show_heading(console, "5. Export and prove")
     bundles = {name: out / "bundles" / name for name in runs}
     thorough = {"category": ExportOptions(int8=True, effort=BRIEF)}
     for name, run in runs.items():
         export_and_show(run, bundles[name], thorough.get(name, ExportOptions()), as_json=False)
-    console.rule("6. Label photos they have never seen, both in one pass")
+    show_heading(console, "6. Label photos they have never seen, both in one pass")
     if queued:
         job, output = _label_on_a_queue(console, out, bundles)
     else:
@@ -108,9 +110,14 @@ def run_demo(
     review = f"{command()} review {called}"
     replace_file(page, demo_page(page, _steps(out, job, output), review, matrices, shown).encode())
     _link_pages(page, runs, bundles, Path(job.storage.place))
-    console.rule("Look at")
+    show_heading(console, "Look at")
     console.print(f"  {page}\n  {sheet}\n  {output}", highlight=False, markup=False)
     console.say(f"Review the doubtful rows in your browser with: {review}")
+
+
+def show_heading(console: Console, title: str) -> None:
+    """A heading across the terminal; in a file no longer than a line."""
+    console.print(Rule(title), width=min(console.width, _LINE))
 
 
 def demo_page(
