@@ -1,10 +1,26 @@
-"""The review page, used by its keys as a person does."""
+"""The review page, used by its keys as a person does, and jobs to review that are drawn in no time."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Locator, Page, expect
+
+from models.storage.storage import FolderStorage
+from tests.review_jobs import sha256_of
+from trainer.corrections.store import CorrectionStore
+from trainer.corrections.votes import Vote
+from worker.finish import RESULT_FILE, finish_job
+from worker.job import open_job
+from worker.label import job_folder
+
+from .server import WebServer
+
+numbers = count(step=100)
+"""The first photo of each drawn job: no two jobs have the same photos."""
 
 
 @dataclass
@@ -77,3 +93,43 @@ class ReviewPage:
         self.page.get_by_label("Reviewer").fill(name)
         self.page.keyboard.press("Enter")
         expect(self.page.get_by_label("Reviewer")).to_be_hidden()
+
+
+@dataclass(frozen=True)
+class DrawnJob:
+    """A job that is drawn in no time, of photos that no other job has.
+
+    Attributes:
+        server: shows it, and others.
+        id: in addresses.
+        photos: the SHA-256 of those that a reviewer is asked about, the least sure first.
+    """
+
+    server: WebServer
+    id: str
+    photos: tuple[str, ...]
+
+    def votes(self) -> list[Vote]:
+        """What reviewers said of its photos."""
+        votes = CorrectionStore(self.server.corrections).votes()
+        return [vote for vote in votes if vote.sha256 in self.photos]
+
+    def labels(self) -> dict[str, str]:
+        """Photo → the label that its latest vote gives it."""
+        return {vote.sha256: vote.label for vote in self.votes()}
+
+
+def shown(server: WebServer, result: Path, first: int, doubtful: int) -> DrawnJob:
+    """Let a server show a job, whose doubtful photos have numbers from ``first`` on."""
+    server.jobs.mkdir(exist_ok=True)
+    finish(result)
+    folder = job_folder(result).rename(server.jobs / f"shop-{first}")
+    return DrawnJob(server, folder.name, tuple(map(sha256_of, range(first, first + doubtful))))
+
+
+def finish(result: Path) -> Path:
+    """Write a drawn job's result and receipt; gives the result."""
+    job = open_job(FolderStorage(job_folder(result)))
+    assert job
+    finish_job(job)
+    return Path(shutil.copy(job_folder(result) / RESULT_FILE, result))

@@ -215,6 +215,14 @@ class ReviewQueue:
             if self._leases.get(question, ("", 0.0))[1] <= now:
                 self._leases[question] = (seat, now + LEASE_S)
 
+    def elsewhere(self, reviewer: str, seat: str, wish: Wish) -> int:
+        """How many questions this reviewer could be asked if other pages did not hold them."""
+        with self._lock:
+            now = self._clock()
+            askable = self._askable(reviewer, wish)
+            leases = self._leases.items()
+            return sum(bool(askable[place]) for place, (holder, until) in leases if holder != seat and until > now)
+
     def skip(self, question: int, reviewer: str) -> None:
         """Ask this reviewer the question after all others."""
         with self._lock:

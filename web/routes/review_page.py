@@ -100,12 +100,14 @@ class QuestionList(BaseModel):
 
     Attributes:
         finished: whether the job is; more photos may come to review where it is not.
+        elsewhere: questions that are not given since another seat holds them.
     """
 
     questions: list[Question]
     progress: Progress
     reviewer: str
     finished: bool
+    elsewhere: int
 
 
 class GivenAnswers(BaseModel):
@@ -236,7 +238,8 @@ def questions(
     asked = [_question(state, id, desk, place, name) for place in places]
     state.pictures.fetch_ahead(desk.job, [question.row - 1 for question in asked])
     progress = desk.queue.progress(name, wish)
-    return QuestionList(questions=asked, progress=progress, reviewer=name, finished=desk.finished)
+    elsewhere = desk.queue.elsewhere(name, seat or name, wish)
+    return QuestionList(questions=asked, progress=progress, reviewer=name, finished=desk.finished, elsewhere=elsewhere)
 
 
 @router.post("/v1/jobs/{id}/answers", responses=problems(507))

@@ -1,5 +1,7 @@
 // Review: the next photos are loaded ahead, answers are sent in the background and kept here until the server has them.
 import { Outbox } from "./outbox.js";
+import { Letters } from "./review_keys.js";
+import { randomId, Seat } from "./seat.js";
 
 const { root, send, toast } = window.hangtag;
 const $ = (id) => document.getElementById(id);
@@ -7,11 +9,12 @@ const desk = $("desk");
 const job = encodeURIComponent(desk.dataset.job);
 const AHEAD = 12;
 const GRID = 40;
+const LARGE = 3; // guesses with examples, where all classes are offered
+const PLACES = 9; // keys 1 to 9
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5000;
 const REMARKS = { not_a_product: "not a product", more_than_one: "more than one", skip: "skipped; it comes again at the end" };
 
-const seat = (sessionStorage.hangtagSeat ??= randomId());
 let reviewer = desk.dataset.reviewer;
 let ahead = []; // questions that this page holds; the first is shown
 let done = []; // lists of [question, answer], the latest last; what a grid confirms is one
@@ -19,6 +22,7 @@ let classes = [];
 let tiles = []; // questions of the grid
 let fetching = false;
 let exhausted = false;
+let elsewhere = 0; // photos that other pages hold
 let finished = true; // the job; more photos may come to review where it is not
 let gridOn = false;
 let labelBefore = ""; // the class that was chosen before the grid chose one
@@ -36,6 +40,10 @@ function inTurn(ask) {
   return asked;
 }
 
+/** Others may be asked what a page held. */
+const letGo = (seat) => fetch(root + path("questions", { n: 0, seat, fresh: true }), { keepalive: true });
+
+const seat = new Seat(`hangtag.seat.${desk.dataset.audit}.${desk.dataset.job}.`, letGo);
 const outbox = new Outbox(`hangtag.answers.${desk.dataset.audit}.${desk.dataset.job}`, deliver, showSaved);
 
 // ---- Asking
@@ -62,9 +70,10 @@ async function refill() {
 
 /** A page that holds no question lets go of all that the server has kept for it: answers of the server may be lost. */
 async function askFor(n, label) {
-  const query = { n, seat, fresh: n > 0 && ahead.length === 0 && tiles.length === 0, ...wish(label) };
+  const query = { n, seat: seat.id, fresh: n > 0 && ahead.length === 0 && tiles.length === 0, ...wish(label) };
   const answer = await inTurn(async () => (await send(path("questions", query))).json());
   finished = answer.finished;
+  elsewhere = answer.elsewhere;
   for (const button of document.querySelectorAll("[data-do=apply]")) button.hidden = !finished;
   showProgress(answer.progress);
   return answer.questions;
@@ -157,23 +166,40 @@ function showAgain(question) {
   $("again").replaceChildren(heading, ...question.again.map((one) => element("li", `${one.reviewer}: ${one.says}`)));
 }
 
+/** The likeliest classes; all, where each has a key. */
+function offered({ guesses }) {
+  const known = new Set(guesses.map(({ label }) => label));
+  const others = hasKeys() ? classes.filter(({ label }) => !known.has(label)) : [];
+  return [...guesses, ...others.map(({ label }) => ({ label, confidence: null }))].slice(0, PLACES);
+}
+
+const hasKeys = () => classes.length <= PLACES;
+
 function showGuesses(question) {
-  const rows = question.guesses.slice(0, 9).map((guess, place) => {
-    const row = $("guess-row").content.firstElementChild.cloneNode(true);
-    const button = row.querySelector("button");
-    button.dataset.place = place;
-    button.classList.toggle("first", place === 0);
-    row.querySelector("kbd").textContent = place + 1;
-    row.querySelector(".name").textContent = guess.label;
-    row.querySelector(".percent").textContent = percent(guess.confidence);
-    const meter = row.querySelector("meter");
-    meter.value = guess.confidence ?? 0;
-    meter.classList.toggle("hidden", guess.confidence === null);
-    meter.setAttribute("aria-label", `Confidence of ${guess.label}`);
-    row.querySelector(".examples").replaceChildren(...examplesOf(guess.label));
-    return row;
-  });
+  const rows = offered(question).map((guess, place) => (hasKeys() && place >= LARGE ? briefGuess(guess, place) : largeGuess(guess, place)));
   $("guesses").replaceChildren(...rows);
+}
+
+function largeGuess(guess, place) {
+  const row = guessRow("guess-row", guess, place);
+  const meter = row.querySelector("meter");
+  row.querySelector("button").classList.toggle("first", place === 0);
+  row.querySelector(".percent").textContent = percent(guess.confidence);
+  meter.value = guess.confidence ?? 0;
+  meter.classList.toggle("hidden", guess.confidence === null);
+  meter.setAttribute("aria-label", `Confidence of ${guess.label}`);
+  row.querySelector(".examples").replaceChildren(...examplesOf(guess.label));
+  return row;
+}
+
+const briefGuess = (guess, place) => guessRow("brief-guess", guess, place);
+
+function guessRow(template, guess, place) {
+  const row = $(template).content.firstElementChild.cloneNode(true);
+  row.querySelector("button").dataset.place = place;
+  row.querySelector("kbd").textContent = place + 1;
+  row.querySelector(".name").textContent = guess.label;
+  return row;
 }
 
 function examplesOf(label) {
@@ -206,10 +232,14 @@ function showProgress(progress) {
   if (progress.an_hour) parts.push(`${progress.an_hour.toLocaleString()} an hour`, `${duration(progress.seconds_left)} left`);
   if (progress.right !== null) parts.push(`${percent(progress.right)} of the guesses were right`);
   if (progress.twice) parts.push(`reviewers agree on ${percent(progress.agreed / progress.twice)} of ${numberOf(progress.twice, "photo")} that two have seen`);
+  if (elsewhere) parts.push(`${numberOf(elsewhere, "photo")} open on another page`);
   if (progress.disputed) parts.push(`${progress.disputed} in dispute`);
   $("speed").textContent = `${parts.join(" · ")}.`;
   showProgress.last = progress;
 }
+
+const elsewhereWords = () =>
+  `${numberOf(elsewhere, "photo")} ${elsewhere === 1 ? "is" : "are"} open on another page. What it leaves comes here: at once if it is closed, within five minutes if it crashed.`;
 
 const numberOf = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 
@@ -256,7 +286,7 @@ function showSaved({ waiting, away, problem }) {
 // ---- Answering
 
 async function deliver(answers) {
-  const body = JSON.stringify({ answers: answers.map(({ by, ...answer }) => answer), reviewer: answers[0].by || null, seat });
+  const body = JSON.stringify({ answers: answers.map(({ by, ...answer }) => answer), reviewer: answers[0].by || null, seat: seat.id });
   const stored = await inTurn(() => outbox.post(root + path("answers", wish()), body));
   showProgress(stored.progress);
   for (const [id, why] of Object.entries(stored.refused)) comeBack(id, why);
@@ -372,7 +402,7 @@ function ranked(wanted) {
   const rank = (label) => {
     const text = label.toLowerCase();
     if (text.startsWith(wanted)) return 0;
-    if (text.split(/[\s_/-]+/).some((word) => word.startsWith(wanted))) return 1;
+    if (wordsOf(text).some((words) => words.startsWith(wanted))) return 1;
     if (text.includes(wanted)) return 2;
     return [...wanted].reduce((from, letter) => (from < 0 ? -1 : text.indexOf(letter, from) + 1 || -1), 0) < 0 ? -1 : 3;
   };
@@ -380,6 +410,12 @@ function ranked(wanted) {
     .map((one) => ({ ...one, rank: rank(one.label) }))
     .filter((one) => one.rank >= 0)
     .sort((one, other) => one.rank - other.rank || one.label.localeCompare(other.label));
+}
+
+/** A name from each of its words on. */
+function wordsOf(label) {
+  const text = label.toLowerCase();
+  return [text, ...[...text.matchAll(/[\s_/-]+/g)].map((gap) => text.slice(gap.index + gap[0].length))];
 }
 
 /** The class that a typing error may have meant: a letter more, fewer or other in every four. */
@@ -431,6 +467,7 @@ function takeMatch() {
     return;
   }
   $("search").close();
+  letters.note("Enter");
   if (match.isNew) classes.push({ label: match.label, pictures: [], doubtful: 0 });
   give("label", { label: match.label, new: match.isNew });
 }
@@ -484,7 +521,7 @@ async function showGrid() {
   }
   if (!gridOn) return;
   if (tiles.length === 0) {
-    toast(`No doubtful photo of ${label} is left.`);
+    toast(elsewhere ? `No doubtful photo of ${label} is free: ${elsewhereWords()}` : `No doubtful photo of ${label} is left.`);
     return toggleGrid(false);
   }
   showTiles();
@@ -590,20 +627,40 @@ function showViews() {
 // ---- Keys and clicks
 
 const GRID_KEYS = { ArrowRight: () => 1, ArrowLeft: () => -1, ArrowDown: columns, ArrowUp: () => -columns() };
-const LETTERS = { n: "not_a_product", m: "more_than_one", s: "skip", u: "undo", c: "note", "/": "search" };
+const SHORTCUTS = { n: "not_a_product", m: "more_than_one", s: "skip", u: "undo", c: "note" };
+
+const letters = new Letters({
+  shortcuts: { ...Object.fromEntries(Object.entries(SHORTCUTS).map(([letter, name]) => [letter, actions[name]])), g: () => toggleGrid(!gridOn) },
+  begins: (text) => !gridOn && classes.some(({ label }) => wordsOf(label).some((words) => words.startsWith(text))),
+  shown: () => ahead[0],
+  isCommand: (key) => /^(Enter|[1-9/? ])$/.test(key) || (gridOn && key === "x"),
+  search: (text) => openSearch(text),
+  tell: () => toast("What was typed while the photo changed was left out. Undo (u), or type the name again."),
+});
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (document.querySelector("dialog[open]") || event.target.closest("input, select, textarea, .menu[open]")) return;
-  if (event.key === "?") return taken(event, () => $("keys").showModal());
-  if (event.key === "g") return taken(event, () => toggleGrid(!gridOn));
+  if (!event.repeat && letters.takes(event.key)) return event.preventDefault();
+  if (event.key === "?") return taken(event, showKeys);
+  if (event.key === "g") return taken(event, letters.shortcuts.g);
   if (gridOn) return gridKey(event);
   const isButton = event.target.closest("button, a, summary");
   if ((event.key === "Enter" || event.key === " ") && !isButton) return taken(event, actions.confirm);
   if (/^[1-9]$/.test(event.key)) return taken(event, () => pick(Number(event.key) - 1));
-  if (LETTERS[event.key]) return taken(event, actions[LETTERS[event.key]]);
+  if (event.key === "/") return taken(event, actions.search);
+  if (letters.shortcuts[event.key]) return taken(event, letters.shortcuts[event.key]);
   if (/^\p{L}$/u.test(event.key)) return taken(event, () => openSearch(event.key));
 });
+
+function showKeys() {
+  const waiting = Object.keys(letters.shortcuts).filter(letters.begins);
+  $("keys-wait").hidden = waiting.length === 0;
+  $("keys-wait").textContent =
+    `Names of classes begin with ${waiting.join(", ")}. After such a letter, the page waits 0.4 seconds: ` +
+    "if another letter comes, it searches a class; else the letter does what stands above.";
+  $("keys").showModal();
+}
 
 function gridKey(event) {
   if (GRID_KEYS[event.key]) return taken(event, () => moveInGrid(GRID_KEYS[event.key]()));
@@ -619,7 +676,7 @@ function taken(event, act) {
 }
 
 function pick(place) {
-  const guess = ahead[0]?.guesses[place];
+  const guess = ahead[0] && offered(ahead[0])[place];
   if (guess) give("label", { label: guess.label });
 }
 
@@ -640,7 +697,7 @@ function afterClick(act) {
 $("grid-confirm").addEventListener("click", confirmGrid);
 $("grid-view").addEventListener("click", () => toggleGrid(true));
 $("single-view").addEventListener("click", () => toggleGrid(false));
-$("keys-button").addEventListener("click", () => $("keys").showModal());
+$("keys-button").addEventListener("click", showKeys);
 $("end-again").addEventListener("click", () => (isNarrowed() ? seeOthers() : restart()));
 for (const id of ["order", "label", "second"]) {
   $(id).addEventListener("change", () => {
@@ -683,10 +740,6 @@ function key(name) {
   return element("kbd", name);
 }
 
-function randomId() {
-  return [...crypto.getRandomValues(new Uint8Array(9))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
 async function loadClasses() {
   const found = await (await send(path("classes"))).json();
   classes = found.classes.map((one) => ({ ...one, pictures: one.examples.map((path) => example(path, one.label)) }));
@@ -707,18 +760,15 @@ function example(path, label) {
   return picture;
 }
 
-/** Others may be asked what this page held. */
-function letGo() {
-  fetch(root + path("questions", { n: 0, seat, fresh: true }), { keepalive: true }).catch(() => {});
-}
-
 async function begin() {
   if (!reviewer) await askName();
   outbox.begin();
+  await seat.take();
   await loadClasses();
   await refill();
+  if (elsewhere) toast(elsewhereWords());
   setInterval(() => askFor(0).catch(() => {}), RENEW_MS);
-  addEventListener("pagehide", letGo);
+  addEventListener("pagehide", () => seat.end());
   addEventListener("beforeunload", (event) => outbox.size && event.preventDefault());
 }
 

@@ -94,6 +94,13 @@ class TestQuestions:
         theirs = {question["sha256"] for question in shop.ask(4, seat="b", reviewer="ben")}
         assert len(mine | theirs) == len(mine) + len(theirs) == 6
 
+    def test_it_is_said_how_many_photos_other_pages_hold(self, shop: Shop) -> None:
+        shop.ask(4, seat="a")
+        given = shop.client.get(f"/v1/jobs/{shop.id}/questions", params={"n": 9, "seat": "b", "reviewer": "anna"})
+        assert (len(given.json()["questions"]), given.json()["elsewhere"]) == (2, 4)
+        shop.answer(label(0, "hats"))
+        assert shop.client.get(f"/v1/jobs/{shop.id}/questions?n=0&seat=b&reviewer=anna").json()["elsewhere"] == 3
+
     def test_a_job_that_is_not_there(self, shop: Shop) -> None:
         answer = shop.client.get("/v1/jobs/nowhere/questions")
         assert answer.status_code == 404
@@ -275,6 +282,7 @@ class TestComingBack:
         finished.answer(label(0, "hats"), {"id": "n", "sha256": sha256_of(1), "kind": "not_a_product"})
         finished.answer({"id": "c", "sha256": sha256_of(2), "kind": "note", "note": "a sock?"})
         assert button() == "Review 2 doubtful rows"
+        assert "<b>2</b>to review<span>4 doubtful (16.7%), 2 answered" in visitor.get(f"/jobs/{finished.id}").text
         assert "2 rows to review" in visitor.get("/jobs").text
         assert '<td class="n">2</td>' in visitor.get("/review").text
         finished.answer(label(2, "hats", "2"), label(3, "hats"))

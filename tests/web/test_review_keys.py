@@ -1,0 +1,206 @@
+"""Letters and numbers on the review page: what each does, and to which photo; and the photos that a page holds."""
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Error, Page, Route, expect
+
+from tests.review_jobs import Row, labelled_job
+from trainer.corrections.store import CorrectionStore
+from worker.results import Status
+
+from .conftest import OpenPage
+from .review_page import DrawnJob, ReviewPage, numbers, shown
+from .server import WebServer
+
+FIVE = ("boots", "hats", "shoes", "skirt", "mittens")
+TEN = (*FIVE, "belts", "bags", "tops", "watches", "dresses")
+PHOTOS = 20
+TYPE_ONCE_IT_CHANGES = """keys => new MutationObserver((_, observer) => {
+    observer.disconnect();
+    for (const key of keys) {
+        document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+    }
+}).observe(document.getElementById("photo"), { childList: true })"""
+MakeJob = Callable[..., DrawnJob]
+
+
+@pytest.fixture
+def make_job(server: WebServer, tmp_path: Path) -> MakeJob:
+    """Makes a job with doubtful photos of boots, the first of them the least sure, and a labeled row of each class."""
+
+    def make(classes: tuple[str, ...] = FIVE, photos: int = PHOTOS) -> DrawnJob:
+        first = next(numbers)
+        rows = [Row(first + n, "boots", 0.4 + n / 100) for n in range(photos)]
+        sure = [Row(first + photos + n, name, 0.99, Status.LABELED) for n, name in enumerate(classes)]
+        return shown(server, labelled_job(tmp_path / "shop", [*rows, *sure]), first, photos)
+
+    return make
+
+
+@pytest.fixture
+def job(make_job: MakeJob) -> DrawnJob:
+    """A job of five classes."""
+    return make_job()
+
+
+@pytest.fixture
+def reviewer(open_page: OpenPage, job: DrawnJob) -> ReviewPage:
+    """A page that asks the first question."""
+    return ReviewPage(open_page(job.server.url)).open(job.id)
+
+
+def is_asked_about(page: Page, photo: str) -> None:
+    """Wait until a photo is on the screen."""
+    expect(page.locator(f"#photo img[src*='sha256={photo[:16]}']")).to_be_visible()
+
+
+@pytest.mark.parametrize("delay_ms", [0, 50])
+def test_a_name_that_begins_with_a_shortcut_is_given_to_the_photo_on_the_screen(
+    reviewer: ReviewPage, job: DrawnJob, delay_ms: int
+) -> None:
+    reviewer.page.keyboard.type("skirt", delay=delay_ms)
+    is_asked_about(reviewer.page, job.photos[0])
+    expect(reviewer.page.locator("#query")).to_have_value("skirt")
+    reviewer.page.keyboard.press("Enter")
+    is_asked_about(reviewer.page, job.photos[1])
+    reviewer.is_saved()
+    assert job.labels() == {job.photos[0]: "skirt"}
+    seen = {reviewer.answer("Enter") for _ in job.photos[1:]}
+    assert seen == {photo[:16] for photo in job.photos[1:]}, "none was skipped"
+
+
+def test_a_shortcut_with_which_a_name_begins_still_acts_by_itself(reviewer: ReviewPage, job: DrawnJob) -> None:
+    reviewer.page.keyboard.press("s")
+    is_asked_about(reviewer.page, job.photos[1])
+    expect(reviewer.page.locator("#last")).to_contain_text("skipped; it comes again")
+
+
+def test_enter_after_such_a_shortcut_answers_no_photo_that_was_not_seen(reviewer: ReviewPage, job: DrawnJob) -> None:
+    reviewer.page.keyboard.press("m")
+    reviewer.page.keyboard.press("Enter")
+    is_asked_about(reviewer.page, job.photos[1])
+    reviewer.is_saved()
+    assert job.labels() == {}
+    (said,) = CorrectionStore(job.server.corrections).standing_remarks()
+    assert (said.sha256, said.kind.value) == (job.photos[0], "more_than_one")
+
+
+def test_the_rest_of_a_name_goes_to_no_photo_that_was_not_seen(reviewer: ReviewPage, job: DrawnJob) -> None:
+    """No class begins with n: it acts at once, and what follows would be about the next photo."""
+    page = reviewer.page
+    page.keyboard.type("nun habit\n")
+    is_asked_about(page, job.photos[0])
+    expect(page.locator("#toast")).to_contain_text("typed while the photo changed was left out")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    reviewer.is_saved()
+    assert job.labels() == {}
+
+
+def test_letters_that_come_after_the_wait_go_to_no_search_of_the_next_photo(
+    reviewer: ReviewPage, job: DrawnJob
+) -> None:
+    page = reviewer.page
+    page.evaluate(TYPE_ONCE_IT_CHANGES, [*"kirt", "Enter"])
+    page.keyboard.press("s")
+    expect(page.locator("#toast")).to_contain_text("typed while the photo changed was left out")
+    is_asked_about(page, job.photos[1])
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    reviewer.is_saved()
+    assert job.labels() == {}
+
+
+def test_a_name_right_after_an_answer_goes_to_no_photo_that_was_not_seen(reviewer: ReviewPage, job: DrawnJob) -> None:
+    reviewer.page.keyboard.type("skirt\nshoes\n")
+    is_asked_about(reviewer.page, job.photos[1])
+    expect(reviewer.page.get_by_role("dialog")).to_be_hidden()
+    reviewer.is_saved()
+    assert job.labels() == {job.photos[0]: "skirt"}
+
+
+def test_the_keys_say_which_letters_wait(make_job: MakeJob, open_page: OpenPage) -> None:
+    page = ReviewPage(open_page((job := make_job()).server.url)).open(job.id).page
+    page.keyboard.press("?")
+    expect(page.locator("#keys-wait")).to_contain_text(re.compile("begin with m, s.*waits 0.4 seconds"))
+
+
+def test_the_keys_say_nothing_of_waiting_where_no_letter_does(make_job: MakeJob, open_page: OpenPage) -> None:
+    page = ReviewPage(open_page((job := make_job()).server.url)).page
+
+    def without_classes(route: Route) -> None:
+        answer = route.fetch()
+        said = answer.json()
+        said["classes"] = [one for one in said["classes"] if one["label"] in {"boots", "hats"}]
+        route.fulfill(response=answer, json=said)
+
+    page.route("**/classes?*", without_classes)
+    ReviewPage(page).open(job.id)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    expect(page.locator("#keys-wait")).to_be_hidden()
+
+
+def test_up_to_nine_classes_have_a_key_each(reviewer: ReviewPage, job: DrawnJob) -> None:
+    assert reviewer.guesses() == ["boots", "hats", "shoes", "mittens", "skirt"]
+    reviewer.answer("5")
+    reviewer.answer("4")
+    reviewer.is_saved()
+    assert job.labels() == {job.photos[0]: "skirt", job.photos[1]: "mittens"}
+
+
+def test_of_more_than_nine_classes_the_likeliest_are_offered(make_job: MakeJob, open_page: OpenPage) -> None:
+    job = make_job(TEN)
+    reviewer = ReviewPage(open_page(job.server.url)).open(job.id)
+    assert reviewer.guesses() == ["boots", "hats", "shoes"]
+    reviewer.page.keyboard.press("4")
+    assert reviewer.shown() == job.photos[0][:16]
+
+
+def test_nine_classes_lie_in_sight_on_a_phone(make_job: MakeJob, open_page: OpenPage) -> None:
+    job = make_job(TEN[:9])
+    reviewer = ReviewPage(open_page(job.server.url, viewport={"width": 400, "height": 800})).open(job.id)
+    bar = reviewer.page.locator("#single .thumb-bar").bounding_box()
+    assert bar
+    buttons = [button.bounding_box() for button in reviewer.page.locator(".guess").all()]
+    assert len(buttons) == 9
+    assert all(box and box["height"] >= 44 and box["y"] + box["height"] <= bar["y"] for box in buttons)
+
+
+def crash(page: Page) -> None:
+    """End a page as a killed browser does: it says nothing to the server."""
+    with suppress(Error):
+        page.goto("chrome://crash")
+    page.close()
+
+
+def test_photos_of_a_page_that_crashed_come_to_the_next_page_of_the_browser(
+    reviewer: ReviewPage, job: DrawnJob
+) -> None:
+    again = reviewer.page.context.new_page()
+    crash(reviewer.page)
+    ReviewPage(again).open(job.id)
+    is_asked_about(again, job.photos[0])
+    expect(again.locator("#speed")).not_to_contain_text("open on another page")
+
+
+def test_a_tab_that_was_duplicated_shows_other_photos(reviewer: ReviewPage, job: DrawnJob) -> None:
+    seat = reviewer.page.evaluate("sessionStorage.hangtagSeat")
+    tab = reviewer.page.context.new_page()
+    tab.add_init_script(f"if (location.protocol === 'http:') sessionStorage.hangtagSeat = '{seat}'")
+    other = ReviewPage(tab).open(job.id)
+    assert other.shown() not in {photo[:16] for photo in job.photos[:13]}
+    expect(tab.locator("#toast")).to_contain_text("13 photos are open on another page")
+    expect(tab.locator("#speed")).to_contain_text("13 photos open on another page")
+
+
+def test_a_grid_of_which_another_page_holds_all_photos_says_so(make_job: MakeJob, open_page: OpenPage) -> None:
+    job = make_job(photos=3)
+    ReviewPage(open_page(job.server.url)).open(job.id)
+    page = open_page(job.server.url)
+    page.goto(f"/review/{job.id}")
+    expect(page.locator("#end-title")).to_have_text("3 photos left, open on another page")
+    page.keyboard.press("g")
+    expect(page.locator("#toast")).to_contain_text("No doubtful photo of boots is free: 3 photos are open on another")
