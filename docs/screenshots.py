@@ -3,7 +3,6 @@
 The pages are those of a server of its own, with a copy of the demo's result, in the system's Chromium.
 """
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -46,7 +45,8 @@ def main(demo: Path) -> None:
 
 def draw_all(browser: Browser, server: WebServer, photos: list[Path]) -> None:
     """Each page in light; the review in the dark and on a phone, too."""
-    IMAGES.mkdir(exist_ok=True)
+    for old in IMAGES.glob("web-*.png"):
+        old.unlink()
     job = server.job_id()
     for name, path, prepare in (
         ("review", f"/review/{job}", answer_some),
@@ -118,5 +118,4 @@ def choose(page: Page, photos: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    shutil.rmtree(IMAGES, ignore_errors=True)
     main(Path(sys.argv[1]))
