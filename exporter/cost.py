@@ -71,7 +71,8 @@ class Drop:
         seen = f"{abs(self.points):.2f} {'gained' if self.points < 0 else 'lost'}"
         return (
             f"it {self.words}, and {allowed:g} are allowed ({1 - self.agreement:.1%} of {self.compared} photos change "
-            f"their label; {seen} on {self.photos} validation photos, 95% of the loss: {low:.2f} to {high:.2f})"
+            f"their label; {seen} on {self.photos} validation photos, 95% interval of the loss: {low:.2f} to "
+            f"{high:.2f})"
         )
 
 

@@ -220,8 +220,7 @@ def _make_room(out: Path, *, restart: bool) -> None:
             raise InputError(msg)
         if (out / _INDEX).exists() and not restart:
             msg = (
-                f"A demo is in {out} already: open {out / _INDEX}. hangtag demo --restart replaces it; or pass another "
-                "--out."
+                f"A demo is in {out} already: open {out / _INDEX}. Add --restart to replace it, or pass another --out."
             )
             raise InputError(msg)
         shutil.rmtree(out)

@@ -159,13 +159,16 @@ def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
 
 def _elsewhere(workers: "Sequence[Presence]", place: str) -> str:
     """Where workers look for jobs, if that is another folder than this one; buckets are not asked."""
-    if is_url(place):
+    if is_url(place) or not workers:
         return ""
     from models.storage.storage import open_storage
     from worker.jobs import Jobs
 
     jobs = Jobs(open_storage(place))
-    here = jobs.known_identity()
+    try:
+        here = jobs.known_identity()
+    except OSError:  # which is told of the folder itself
+        return ""
     folders = [worker.jobs for worker in workers if worker.jobs_id != here]
     named = ", ".join(sorted({*folders}))
     look = number_of(len(folders), "looks", "look")

@@ -143,7 +143,7 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
     else:
         msg = (
             "Expected a folder of class folders, or a CSV with image and label, or another table (.tsv, .jsonl, "
-            f".parquet), at {path}; found none of them, pass one."
+            f".parquet), at {path}, which is none of them; pass one."
         )
         raise DataError(msg)
     _check_any(path, dataset)

@@ -33,7 +33,7 @@ _DISCORDANT: Final = 0.1
 
 
 def few_test_words(known: Sequence[AssignedPhoto]) -> str:
-    """What so few test photos can show of a challenger, before hours of training; empty if they are enough.
+    """That so few test photos show no small gain, before hours of training; empty if they are enough.
 
     Two trainings of one network judge about one photo in ten differently (``docs/measurements.md``).
     """
@@ -45,8 +45,8 @@ def few_test_words(known: Sequence[AssignedPhoto]) -> str:
     if not photos or smallest <= COARSE_POINTS:
         return ""
     return (
-        f"{number_of(photos, 'test photo')}: the gate will mostly refuse a challenger that gains less than about "
-        f"{smallest:.0f} points. Add labelled photos: one in ten becomes a test photo."
+        f"{number_of(photos, 'test photo')}: these are few, and the gate takes a small gain for chance. Add labelled "
+        "photos: one in ten becomes a test photo."
     )
 
 

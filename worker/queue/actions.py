@@ -3,10 +3,11 @@
 import json
 import shlex
 
+import pyarrow as pa
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from models.errors import JobError, StoppedError
+from models.errors import HangtagError, JobError, StoppedError
 from models.terminal import Console
 from models.text import number_of
 from worker.console import print_receipt, say_rule, unfound_words, unlabelled_words
@@ -58,7 +59,10 @@ def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json:
 
 def _state_words(job: Job) -> str:
     """How a job stands: ``finished, 3 rows failed``, or ``running, 128 of 600 rows done``."""
-    now = ProgressReader(job).read()
+    try:
+        now = ProgressReader(job).read()
+    except (HangtagError, OSError, pa.ArrowException):  # what supplies it says so
+        return "it cannot be read"
     if now.state is JobState.FINISHED:
         return f"finished, {number_of(now.failed, 'row')} failed" if now.failed else "finished"
     return f"{now.state}, {now.done:,} of {number_of(now.rows, 'row')} done"

@@ -1,8 +1,7 @@
 """Write a catalogue into the folder of jobs, for workers to label."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -26,7 +25,7 @@ from worker.jobs import Jobs, check_name
 from worker.model import JobModel, fallback_pin, moved_words, note_models, questions_of, verified_pin
 from worker.photos.address import check_allow_hosts
 from worker.photos.cells import Cells, Target
-from worker.photos.photo import Limits, fault_words
+from worker.photos.photo import FAULTS, Limits
 from worker.places import cell_texts, is_url, stem_of
 from worker.queue.settings import TIME_LIMIT_S
 from worker.request import SubmitRequest
@@ -146,43 +145,65 @@ def submit(
 
 
 def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
-    """Look for some photos where workers will: if not one is there, every row would fail.
+    """Look for photos where workers will: if not one is there, every row would fail.
 
-    Photos at URLs, in S3 and in cells are not asked for; a catalogue that names one among these rows is taken.
+    Some of each batch are looked for first, which is enough for nearly every catalogue; then all. Photos at URLs, in S3
+    and in cells are not asked for; a catalogue that names one is taken.
 
     Returns:
-        The catalogue with all of its rows; and a sentence if its photos lie under an empty folder, which is what a
-        machine has where a share is not mounted.
+        The catalogue with all of its rows; and a sentence if its image root is an empty folder, which is what a machine
+        has where a share is not mounted.
 
     Raises:
         NoPhotosError: the sentence says where they were looked for.
     """
     if is_url(catalogue.image_root):
         return catalogue, ""
-    places, size, missing = Cells(catalogue.image_root, confined=True), 0, dict[str, ImageError]()
-    held: list[pa.RecordBatch] = []
+    root, column = Path(catalogue.image_root), catalogue.image_column
+    if _is_empty(root):
+        return catalogue, f"The photos could not be looked at from here: {root} is empty. Workers must have them there."
+    look, held, size = _Look(Cells(catalogue.image_root, confined=True)), list[pa.RecordBatch](), 0
     for batch in catalogue.batches:
         held.append(batch)
         size += batch.nbytes
-        for cell in _some(batch.column(catalogue.image_column)):
-            fault = _missing(places, cell)
-            if fault is None:
-                return replace(catalogue, batches=chain(held, catalogue.batches)), ""
-            missing[cell or ""] = fault
+        if look.finds(_some(batch.column(column))):
+            return replace(catalogue, batches=chain(held, catalogue.batches)), ""
         if size > _HELD_BYTES:
             break
-    root, first = Path(catalogue.image_root), next(filter(None, missing), "")
-    if first and (empty := _empty_folder(root / first)):
-        words = f"The photos could not be looked at from here: {empty} is empty. Workers must have them there."
-        return replace(catalogue, batches=chain(held, catalogue.batches)), words
-    such = f"such as {first[:200]!r}" if first else "the cells are empty"
+    if any(look.finds(cell_texts(one.column(column), "surrogateescape")) for one in held):
+        return replace(catalogue, batches=chain(held, catalogue.batches)), ""
+    such = f"such as {look.lost[:200]!r}" if look.lost else "the cells are empty"
     msg = (
-        f"None of these photos can be read: {fault_words(missing.values())}, {such} in the column "
-        f"{catalogue.image_column!r} of {catalogue.source}. Relative paths start at {root}; pass another --image-root "
-        "if they lie elsewhere, or another --image-column. If only the workers have their folder, make an empty one "
-        "at its path here."
+        f"None of these photos can be read: missing ({FAULTS[ImageFault.MISSING]}), {such} in the column {column!r} of "
+        f"{catalogue.source}. Relative paths start at {root}; pass another --image-root if they lie elsewhere, or "
+        "another --image-column. If only the workers have their folder, make an empty one at its path here."
     )
     raise NoPhotosError(msg)
+
+
+class _Look:
+    """Looks for photos; ``lost``: the first one that is not there."""
+
+    def __init__(self, places: Cells) -> None:
+        self._places = places
+        self.lost = ""
+
+    def finds(self, cells: Iterable[str | None]) -> bool:
+        """Whether one is there, or is not looked for."""
+        for cell in cells:
+            if not self._is_missing(cell):
+                return True
+            self.lost = self.lost or cell or ""
+        return False
+
+    def _is_missing(self, cell: str | None) -> bool:
+        try:
+            place = self._places.place(cell)
+            if not isinstance(place, Target):
+                place()
+        except ImageError as error:
+            return error.fault is ImageFault.MISSING
+        return False
 
 
 def _some(column: pa.Array) -> list[str | None]:
@@ -191,23 +212,11 @@ def _some(column: pa.Array) -> list[str | None]:
     return cell_texts(column.take(pa.array(rows)), "surrogateescape")
 
 
-def _missing(places: Cells, cell: str | None) -> ImageError | None:
-    """Why a photo is not there; None if something is, or its place is not looked at."""
+def _is_empty(folder: Path) -> bool:
     try:
-        place = places.place(cell)
-        if not isinstance(place, Target):
-            place()
-    except ImageError as error:
-        return error if error.fault is ImageFault.MISSING else None
-    return None
-
-
-def _empty_folder(photo: Path) -> Path | None:
-    """The nearest folder above a photo that is there, if it is empty."""
-    with suppress(OSError, ValueError):  # a name that no file can have, or a folder that we may not look into
-        nearest = next(folder for folder in photo.parents if folder.is_dir())
-        return None if any(nearest.iterdir()) else nearest
-    return None
+        return not any(folder.iterdir())
+    except OSError:  # a folder that we may not look into
+        return False
 
 
 def _check_same(request: SubmitRequest, earlier: Job, catalogue: Catalogue, models: Sequence[JobModel]) -> None:

@@ -18,7 +18,7 @@ def test_a_folder_that_no_demo_made_is_refused_and_left_alone(tmp_path):
 def test_a_finished_demo_is_kept_unless_another_is_asked_for(tmp_path):
     (tmp_path / ".hangtag-demo").touch()
     (tmp_path / "index.html").write_text("finished")
-    with pytest.raises(InputError, match=r"A demo is in .* already: open .*index.html. hangtag demo --restart"):
+    with pytest.raises(InputError, match=r"A demo is in .* already: open .*index.html. Add --restart to"):
         run_demo(tmp_path, 200, 0, queued=False)
     assert (tmp_path / "index.html").read_text() == "finished"
 

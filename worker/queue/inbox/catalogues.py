@@ -123,9 +123,9 @@ class Catalogues:
             submitted = make_job(request, self._jobs, lambda _: _check_same(place, file))
         except (InputError, pa.ArrowInvalid) as error:
             _check_same(place, file)
-            check_options(self._request.each)
             if isinstance(error, NoPhotosError):  # they may be on their way
                 raise
+            check_options(self._request.each)
             return str(error) if self._commit(key + self._refused, {**mark, "reason": str(error)}) else None
         self._commit(key + _TAKEN, {"folder": folder, **mark, "job": name})
         other = "" if submitted.new else self._request.other_settings(submitted.job)

@@ -97,7 +97,7 @@ def _taken_line(files: Sequence[Skipped]) -> str:
     first = files[0]
     options, those = (f" with other options ({first.why})", " with those of now") if first.why else ("", "")
     again = first.place.with_stem(f"{first.place.stem}-again")
-    move = f"mv {quote(str(first.place))} {quote(str(again))}"
+    move = f"mv -n {quote(str(first.place))} {quote(str(again))}"
     told = f"Skipped, since submitted before{options}: {_listed(files)}."
     return f"{told} To have one labelled again{those}, rename it: {move}"
 

@@ -134,7 +134,7 @@ class Inbox:
         self._backoff = Backoff()
         self._left_out: set[str] = set()
         self._skipped: list[Skipped] = []
-        self._looks = 0
+        self._at_first: frozenset[str] | None = None
         self._unreadable: Mapping[str, str] = {}
         self.faults = 0
 
@@ -145,6 +145,9 @@ class Inbox:
         if not found:
             return
         self._tell_unreadable(found.unreadable)
+        is_first = self._at_first is None
+        if self._at_first is None:
+            self._at_first = frozenset(file.path for file in found.files)
         new = [file for file in found.files if self._is_new(file)]
         settled = self._settling.settled(new, now)
         for file in settled:
@@ -153,7 +156,7 @@ class Inbox:
             elif file.kind is FileKind.OTHER and (reason := why_left_out(file)) not in self._left_out:
                 self._left_out.add(reason)
                 self._view.left_out(file.path, reason)
-        self._tell_skipped(found.files)
+        self._tell_skipped(found.files if is_first else ())
         photos = [file for file in settled if file.kind is FileKind.PHOTO]
         coming = sum(file.kind is FileKind.PHOTO for file in new) - len(photos)
         ripe = self._gathering.is_ripe(len(photos), coming if gather else 0, now)
@@ -172,8 +175,8 @@ class Inbox:
         match self._catalogues.take(file):
             case Submitted() as submitted:
                 self._made(file.path, submitted)
-            case Skipped() as skipped:
-                self._skipped.append(skipped)
+            case Skipped() as skipped if skipped.other_options or file.path in (self._at_first or ()):
+                self._skipped.append(skipped)  # what comes later may be what another watch has taken
             case str(reason):
                 self.faults += 1
                 self._view.refused(file.path, reason)
@@ -192,15 +195,14 @@ class Inbox:
         self._supply(submitted.name)
 
     def _tell_skipped(self, files: Sequence[FoundFile]) -> None:
-        """Report the catalogues that were known before, and at the first look how many photos were."""
+        """Report the catalogues that were known before, and how many of these files are photos that were."""
         if self._skipped:
             self._view.skipped(self._skipped)
             self._skipped = []
-        if not self._looks and self._request.only is not Only.CATALOGUES:
+        if self._request.only is not Only.CATALOGUES:
             known = sum(file.kind is FileKind.PHOTO and self._photos.knows(file) for file in files)
             if known:
                 self._view.skipped_photos(known)
-        self._looks += 1
 
     def _tell_unreadable(self, folders: Mapping[str, str]) -> None:
         """Report each sub-folder that cannot be opened once, and again if the reason changes."""

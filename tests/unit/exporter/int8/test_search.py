@@ -105,7 +105,7 @@ def attempt(estimate, gain, *layers):
 
 LOSES = (
     "it loses about {} points of accuracy, and 0.5 are allowed (5.0% of 500 photos change their label; 3.00 lost on "
-    "200 validation photos, 95% of the loss: 2.00 to 4.00); it is {} times as fast as float32 in the network"
+    "200 validation photos, 95% interval of the loss: 2.00 to 4.00); it is {} times as fast as float32 in the network"
 )
 
 

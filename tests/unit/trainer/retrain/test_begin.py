@@ -25,14 +25,18 @@ def test_nothing_new_leaves_no_folder(shop: PaperShop) -> None:
     assert [path.name for path in (shop.root / "cycles").iterdir()] == ["000001"]
 
 
-def test_before_a_training_it_says_what_so_few_test_photos_can_show() -> None:
+def test_before_a_training_it_says_what_so_few_test_photos_can_show(shop: PaperShop) -> None:
     def known(count: int) -> list[AssignedPhoto]:
         return [AssignedPhoto(Path(f"{n}.jpg"), "hat", Split.TEST, str(n), f"g{n}") for n in range(count)]
 
     assert few_test_words(known(42)) == (
-        "42 test photos: the gate will mostly refuse a challenger that gains less than about 18 points. Add labelled "
-        "photos: one in ten becomes a test photo."
+        "42 test photos: these are few, and the gate takes a small gain for chance. Add labelled photos: one in ten "
+        "becomes a test photo."
     )
+    shop.put(photo_rows(0, 36))
+    view = PaperView()
+    shop.run(view=view)
+    assert view.warned
     assert few_test_words([replace(photo, split=Split.TRAIN) for photo in known(42)]) == ""
     assert few_test_words(known(372)) == ""
 

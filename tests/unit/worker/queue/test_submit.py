@@ -109,15 +109,25 @@ def test_one_photo_that_is_there_or_elsewhere_is_enough(request_of: SubmitReques
     assert not submit(late, jobs).new, "a job that is there is not looked at again"
 
 
-@pytest.mark.parametrize("nearest", ["", "of/2026"])
+def test_a_single_photo_in_the_middle_is_found(request_of: SubmitRequest, jobs: Jobs) -> None:
+    for there in ("0.jpg", "https://photos.invalid/1.jpg"):
+        cells = [f"lost-{row}.jpg" for row in range(ROWS)]
+        cells[307] = there
+        one = replace(list_photos(request_of, cells), name=f"of-{len(there)}")
+        assert submit(one, jobs).job.chunk_images(0)[0] == "lost-0.jpg"
+
+
 def test_a_machine_that_does_not_see_the_photos_can_submit(
-    request_of: SubmitRequest, jobs: Jobs, tmp_path: Path, nearest: str
+    request_of: SubmitRequest, jobs: Jobs, tmp_path: Path
 ) -> None:
     share = tmp_path / "share"
-    (share / nearest).mkdir(parents=True)
+    share.mkdir()
     unseen = replace(list_photos(request_of, ["of/2026/1.jpg"]), image_root=share)
     said = submit(unseen, jobs).unseen_words
-    assert said.startswith(f"The photos could not be looked at from here: {share / nearest} is empty.")
+    assert said.startswith(f"The photos could not be looked at from here: {share} is empty.")
+    (share / "of/2026").mkdir(parents=True)
+    with pytest.raises(NoPhotosError):  # the share is there, and the photos are still to come
+        submit(replace(unseen, name="early"), jobs)
     with pytest.raises(InputError, match="if only the workers have it, make an empty one there"):
         submit(replace(unseen, name="other", image_root=tmp_path / "none"), jobs)
 

@@ -115,10 +115,10 @@ def test_people_see_which_files_are_skipped_and_what_to_type(capsys: pytest.Capt
     view.skipped_photos(1200)
     assert capsys.readouterr().err.splitlines() == [
         "Skipped, since submitted before: 0.csv (job 0-4e42), 1.csv (job 1-4e42), 2.csv (job 2-4e42), 3.csv (job "
-        "3-4e42), 4.csv (job 4-4e42) and 2 more. To have one labelled again, rename it: mv '/mnt/in box/0.csv' "
+        "3-4e42), 4.csv (job 4-4e42) and 2 more. To have one labelled again, rename it: mv -n '/mnt/in box/0.csv' "
         "'/mnt/in box/0-again.csv'",
         "Skipped, since submitted before with other options (--image-root was /a, is /b): old.csv (job old-17). To "
-        "have one labelled again with those of now, rename it: mv '/mnt/in box/old.csv' '/mnt/in box/old-again.csv'",
+        "have one labelled again with those of now, rename it: mv -n '/mnt/in box/old.csv' '/mnt/in box/old-again.csv'",
         "Skipped, since refused before: bad.csv: It is empty. Change the file, or the options.",
         "Skipped, since submitted before: 1,200 photos. To have one labelled again, touch it.",
     ]
