@@ -51,7 +51,8 @@ def test_of_many_at_once_one_gets_it(storage: Storage) -> None:
         return True
 
     with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(got, range(8))) == 1
+        (won,) = [attempt for attempt, entered in zip(attempts, pool.map(got, range(8)), strict=True) if entered]
+    won.__exit__(None, None, None)  # left to the garbage collector, it would write to S3 wherever that runs
 
 
 def test_a_slot_is_claimed_and_ended_once(storage: Storage) -> None:

@@ -654,11 +654,6 @@ document.addEventListener("keydown", (event) => {
 });
 
 function showKeys() {
-  const waiting = Object.keys(letters.shortcuts).filter(letters.begins);
-  $("keys-wait").hidden = waiting.length === 0;
-  $("keys-wait").textContent =
-    `Names of classes begin with ${waiting.join(", ")}. After such a letter, the page waits 0.4 seconds: ` +
-    "if another letter comes, it searches a class; else the letter does what stands above.";
   $("keys").showModal();
 }
 

@@ -48,26 +48,30 @@ export class Letters {
   }
 
   hold(key) {
-    if (!this.shortcuts[key] || !this.begins(key)) return false;
+    if (!this.shortcuts[key]) return false;
     this.held = { key, on: this.shown(), timer: setTimeout(() => this.fire(), SECOND_MS) };
     return true;
   }
 
   /** A second letter makes it a search. Another key does no more than end the wait: the next photo is not seen yet. */
   goOn(key) {
-    const text = this.held.key + key;
-    if (this.isCommand(key) && !this.begins(text)) this.fire();
-    else {
-      this.drop();
-      this.search(text);
+    const first = this.held.key;
+    if (key === first) {
+      this.fire();
+      return this.hold(key);
     }
+    if (isLetter(key) || !this.isCommand(key)) {
+      this.drop();
+      this.search(first + key);
+    } else this.fire();
     return true;
   }
 
   fire() {
     const { key, on } = this.held;
     this.drop();
-    if (on !== this.shown() || document.querySelector("dialog[open]")) return;
+    const isMoot = on !== this.shown() && key !== "g"; // the grid is about no one photo
+    if (isMoot || document.querySelector("dialog[open]")) return;
     this.note(key);
     this.shortcuts[key]();
   }

@@ -70,8 +70,8 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
         from worker.queue.exposition import check_port
 
         check_port(settings.metrics_host, settings.metrics_port)
-    prepare_worker(as_json=as_json)
     jobs = open_jobs(settings.jobs)
+    prepare_worker(as_json=as_json)
     _check_jobs(jobs)
     log_event("worker_starts", redis=settings.redis_name, jobs=jobs.place, slots=concurrency)
     return run_worker(make_app(settings), concurrency)
