@@ -17,7 +17,7 @@ export class Letters {
   constructor({ shortcuts, begins, shown, isCommand, search, tell }) {
     Object.assign(this, { shortcuts, begins, shown, isCommand, search, tell });
     this.held = null; // a shortcut that waits for the next letter
-    this.note("");
+    this.last = { key: "", leftOut: false, on: undefined, at: -Infinity }; // no name was begun before the page
   }
 
   /** Remember a key, and which photo it was about. */
