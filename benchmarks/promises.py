@@ -259,8 +259,8 @@ def _table(kind: str, title: str, tallies: Sequence[Tallies]) -> Table:
 
 def _cell(tally: Tally) -> str:
     low, high = wilson_interval(tally.broken, tally.draws)
-    covered = f"{tally.coverage / tally.best:.0%}" if tally.best / tally.draws > 0.001 else "none possible"
-    return f"{tally.broken / tally.draws:.1%} ({low:.0%}-{high:.0%}); {covered}"
+    covered = f"{tally.coverage / tally.best:.0%}" if tally.best > 0.001 * tally.draws else "none possible"
+    return f"{tally.broken / max(1, tally.draws):.1%} ({low:.0%}-{high:.0%}); {covered}"
 
 
 if __name__ == "__main__":
