@@ -105,6 +105,17 @@ def test_a_new_name_that_begins_with_a_shortcut_is_searched_for(reviewer: Review
     assert not {one.sha256 for one in CorrectionStore(job.server.corrections).standing_remarks()} & set(job.photos)
 
 
+def test_in_the_grid_letters_answer_nothing(reviewer: ReviewPage, job: DrawnJob) -> None:
+    page = reviewer.page
+    page.keyboard.press("g")
+    expect(page.locator("#tiles img").first).to_be_visible()
+    page.evaluate(AT_ONCE, [*"nm", "c", "s"])
+    assert page.locator("dialog[open]").count() == 0
+    page.evaluate(AT_ONCE, ["g"])
+    is_asked_about(page, job.photos[0])
+    assert job.labels() == {}
+
+
 def test_letters_that_come_after_the_wait_go_to_no_search_of_the_next_photo(
     reviewer: ReviewPage, job: DrawnJob
 ) -> None:

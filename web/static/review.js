@@ -631,6 +631,7 @@ const SHORTCUTS = { n: "not_a_product", m: "more_than_one", s: "skip", u: "undo"
 
 const letters = new Letters({
   shortcuts: { ...Object.fromEntries(Object.entries(SHORTCUTS).map(([letter, name]) => [letter, actions[name]])), g: () => toggleGrid(!gridOn) },
+  waits: () => !gridOn,
   begins: (text) => !gridOn && classes.some(({ label }) => wordsOf(label).some((words) => words.startsWith(text))),
   shown: () => ahead[0],
   isCommand: (key) => /^(Enter|[1-9/? ])$/.test(key) || (gridOn && key === "x"),
@@ -642,7 +643,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (document.querySelector("dialog[open]") || event.target.closest("input, select, textarea, .menu[open]")) return;
   if (!event.repeat && letters.takes(event.key)) return event.preventDefault();
-  if (event.key === "?") return taken(event, showKeys);
+  if (event.key === "?") return taken(event, () => $("keys").showModal());
   if (event.key === "g") return taken(event, letters.shortcuts.g);
   if (gridOn) return gridKey(event);
   const isButton = event.target.closest("button, a, summary");
@@ -652,10 +653,6 @@ document.addEventListener("keydown", (event) => {
   if (letters.shortcuts[event.key]) return taken(event, letters.shortcuts[event.key]);
   if (/^\p{L}$/u.test(event.key)) return taken(event, () => openSearch(event.key));
 });
-
-function showKeys() {
-  $("keys").showModal();
-}
 
 function gridKey(event) {
   if (GRID_KEYS[event.key]) return taken(event, () => moveInGrid(GRID_KEYS[event.key]()));
@@ -692,7 +689,7 @@ function afterClick(act) {
 $("grid-confirm").addEventListener("click", confirmGrid);
 $("grid-view").addEventListener("click", () => toggleGrid(true));
 $("single-view").addEventListener("click", () => toggleGrid(false));
-$("keys-button").addEventListener("click", showKeys);
+$("keys-button").addEventListener("click", () => $("keys").showModal());
 $("end-again").addEventListener("click", () => (isNarrowed() ? seeOthers() : restart()));
 for (const id of ["order", "label", "second"]) {
   $(id).addEventListener("change", () => {

@@ -8,14 +8,15 @@ const isLetter = (key) => /^\p{L}$/u.test(key);
 export class Letters {
   /**
    * @param {Record<string, () => void>} shortcuts what a letter does by itself
+   * @param {() => boolean} waits whether a shortcut may be the first letter of a name: not in the grid
    * @param {(text: string) => boolean} begins whether the name of a class may begin so
    * @param {() => object | undefined} shown the question on the screen
    * @param {(key: string) => boolean} isCommand whether a key acts at once and is no part of a name
    * @param {(text: string) => void} search begins a search with these letters
    * @param {() => void} tell says that letters were left out
    */
-  constructor({ shortcuts, begins, shown, isCommand, search, tell }) {
-    Object.assign(this, { shortcuts, begins, shown, isCommand, search, tell });
+  constructor({ shortcuts, waits, begins, shown, isCommand, search, tell }) {
+    Object.assign(this, { shortcuts, waits, begins, shown, isCommand, search, tell });
     this.held = null; // a shortcut that waits for the next letter
     this.last = { key: "", leftOut: false, on: undefined, at: -Infinity }; // no name was begun before the page
   }
@@ -48,7 +49,7 @@ export class Letters {
   }
 
   hold(key) {
-    if (!this.shortcuts[key]) return false;
+    if (!this.shortcuts[key] || !this.waits()) return false;
     this.held = { key, on: this.shown(), timer: setTimeout(() => this.fire(), SECOND_MS) };
     return true;
   }
