@@ -2,9 +2,9 @@
 
 As PyTorch's pages "Datasets & DataLoaders" and "Performance Tuning Guide" do it: a worker process a core decodes and
 resizes photos with Pillow, which decodes JPEGs no larger than the network needs (draft mode), and the network runs in
-inference mode on batches of 64. torchvision's build on PyPI needs a PyTorch for NVIDIA's GPUs. It is the Keras network itself, by Keras's PyTorch backend. Traced and frozen, or
-compiled, it took a seventh more processor time or more. ``torch.txt`` names no build: an index that has torch for
-NVIDIA's GPUs alone needs their libraries beside it.
+inference mode on batches of 64. torchvision's build on PyPI needs a PyTorch for NVIDIA's GPUs. It is the Keras network
+itself, by Keras's PyTorch backend. Traced and frozen, or compiled, it took a seventh more processor time or more.
+``torch.txt`` names no build: an index that has torch for NVIDIA's GPUs alone needs their libraries beside it.
 """
 
 import csv
