@@ -36,6 +36,8 @@ from worker.receipt_page import ProductPhotos, brought, questions_page, receipt_
 from worker.results import Status, latest_parts, part_key, read_work
 from worker.scratch import scratch_folder
 from worker.tally import Tally
+from worker.thumbnails import DRAWING
+from worker.thumbnails import main as draw
 
 __all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "end_job", "finish_job", "sheet_photo"]
 
@@ -43,8 +45,10 @@ RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
 
 
-def finish_job(job: Job) -> JobReceipt:
+def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
     """Merge a queued job in its own folder; harmless when it is done twice, even at once.
+
+    ``drawing``: see :func:`worker.thumbnails.draw_apart`.
 
     Returns:
         The receipt, which is written last: a job that has one of its latest retry is finished.
@@ -67,7 +71,7 @@ def finish_job(job: Job) -> JobReceipt:
         job.storage.upload(RESULT_FILE, folder / RESULT_FILE)
         upload_lists(job, folder)
     run = _run_figures(job, retry, merged.tally)
-    return end_job(job, f"{job.storage.place}/{RESULT_FILE}", run, merged, retry.number)
+    return end_job(job, f"{job.storage.place}/{RESULT_FILE}", run, merged, retry.number, drawing)
 
 
 def end_job(
@@ -75,7 +79,7 @@ def end_job(
 ) -> JobReceipt:
     """Write the receipts of a job that is merged into ``output``, the whole job's last, and forget its cache.
 
-    ``drawing``: see :func:`worker.receipt_page.brought`.
+    ``drawing``: see :func:`worker.thumbnails.draw_apart`.
     """
     merges = merged.questions or (merged,)
     receipts = [
@@ -185,9 +189,11 @@ def _called(image: str | None) -> str:
 def main(jobs: str, name: str) -> int:
     """Finish a job if all its chunks are done and it is not finished; errors go to stderr."""
     try:
-        job = Jobs(open_storage(jobs)).find(name)
-        if not (job.cancelled or job.missing_chunks() or job_receipt(job)):
-            finish_job(job)
+        with ProcessPool(DRAWING, 1) as drawing:
+            drawing.fork(draw, 1)  # it need not import what is imported here
+            job = Jobs(open_storage(jobs)).find(name)
+            if not (job.cancelled or job.missing_chunks() or job_receipt(job)):
+                finish_job(job, drawing)
     except (HangtagError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -17,7 +17,7 @@ from worker.queue.messages import FINISH, QUEUES, job_call, parse_message
 from worker.queue.redis_state import RedisError, RedisState
 from worker.results import part_key
 
-__all__ = ["JobPoller", "Reconciler"]
+__all__ = ["JobPoller", "Reconciler", "send_finish"]
 
 MIN_WINDOW: Final = 32
 WINDOW_PER_SLOT: Final = 16
@@ -149,7 +149,7 @@ class Reconciler:
         most = 1 if failures else window - len(waiting)
         sent = 0
         for chunk in self._candidates(name, job, missing, waiting, most, until):
-            sent += self._send(name, chunk, job)
+            sent += _send(self._redis, name, chunk, job)
             if sent >= most:
                 break
         return sent
@@ -178,15 +178,28 @@ class Reconciler:
                     return
 
     def _send_finish(self, name: str, job: Job, waiting: set[int]) -> int:
-        if FINISH in waiting or self._redis.leased(name, [FINISH]):
-            return 0
-        return 0 if job.cancelled or job.missing_chunks() else self._send(name, FINISH, job)  # since the last look
+        return 0 if FINISH in waiting else send_finish(self._redis, name, job)
 
-    def _send(self, name: str, chunk: int, job: Job) -> int:
-        if not self._redis.mark_sent(name, chunk):
-            return 0
-        self._redis.send(QUEUES[job.spec.priority], job_call(name, chunk))
-        return 1
+
+def send_finish(state: RedisState, name: str, job: Job) -> int:
+    """Queue the end of a job whose chunks are all done, unless somebody has just done so, or is at it.
+
+    Returns:
+        How many messages were queued.
+
+    Raises:
+        RedisError: Redis cannot be reached.
+    """
+    if job.cancelled or job.missing_chunks() or state.leased(name, [FINISH]):
+        return 0
+    return _send(state, name, FINISH, job)
+
+
+def _send(state: RedisState, name: str, chunk: int, job: Job) -> int:
+    if not state.mark_sent(name, chunk):
+        return 0
+    state.send(QUEUES[job.spec.priority], job_call(name, chunk))
+    return 1
 
 
 def _log_unusable(name: str, error: Exception) -> None:

@@ -30,6 +30,7 @@ from worker.photos.source import Photos, photos_of
 from worker.queue.leases import ExtraChunks, HeldLeases
 from worker.queue.messages import FINISH
 from worker.queue.metrics import CHUNKS, DROPPED, Metrics
+from worker.queue.reconciler import send_finish
 from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BusyProcesses
@@ -42,6 +43,9 @@ _LOOK_S: Final = 1.0
 _TROUBLE_PAUSE_S: Final = 1.0
 _HOPELESS: Final = 8
 """After this many failures without a chunk done, all machines seem to have the trouble."""
+_LAST: Final = 64
+"""Chunks at the end of a job after which its merging is queued at once if nothing is missing. Chunks begin in order, so
+one of them is nearly always the last; after another one, the reconciler's next tick does it."""
 
 
 class _CancelledError(HangtagError):
@@ -103,12 +107,20 @@ class Runner:
                 _report_chunk(self._metrics, name, done)
                 with suppress(RedisError):
                     self._redis.reset_backoff(name)
+                self._finish_after(done.chunk, name, job)
 
         feed = ExtraChunks(name, job, chunk, leases, self._redis, self._busy)
         with self.tools.of(job) as (photos, known):
             asked = list(map(Asked, models, known))
             with Labeller(job, asked, photos, finished, _JobCheck(job)) as labeller:
                 run_chunks(labeller, feed)
+
+    def _finish_after(self, chunk: int, name: str, job: Job) -> None:
+        """Queue a job's end if this was its last chunk; where that cannot be found out, the reconciler does it."""
+        last = range(max(0, job.spec.chunks - _LAST), job.spec.chunks)
+        with suppress(RedisError, HangtagError, OSError):
+            if chunk in last and not self._redis.leased(name, list(last)):  # before the storage is asked
+                send_finish(self._redis, name, job)
 
     def _usable_job(self, name: str) -> Job:
         """A job that is not cancelled and that this machine can label; checked again after some seconds."""

@@ -30,6 +30,8 @@ from worker.receipt import QuestionsReceipt, finished_receipt, job_receipt
 from worker.request import SubmitRequest
 from worker.results import part_key
 
+from .recorder import waiting
+
 NewJob = Callable[..., Job]
 
 
@@ -106,7 +108,40 @@ def test_a_chunk_is_labelled_and_its_lease_given_back(runner: Runner, client: re
     rows = pq.read_table(job.storage.source(part_key(0))).to_pylist()
     assert len(rows) == 256
     assert {row["status"] for row in rows} <= {"labeled", "review"}
-    assert not client.keys("hangtag:*")
+    assert client.keys("hangtag:*") == [f"hangtag:sent:job:{FINISH}"]
+
+
+def test_the_merging_is_queued_with_the_last_chunk(runner: Runner, state: RedisState, new_job: NewJob) -> None:
+    new_job(600)
+    runner.label_chunk("job", 2)
+    runner.label_chunk("job", 0)
+    assert waiting(state) == []
+    runner.label_chunk("job", 1)
+    assert waiting(state) == [FINISH]
+
+
+def test_while_a_chunk_is_worked_on_elsewhere_the_storage_is_not_asked_for_parts(
+    runner: Runner, state: RedisState, new_job: NewJob, living_process: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_job(300)
+    state.take_lease("job", 1, living_process)
+    asked = list[str]()
+    monkeypatch.setattr("worker.queue.runner.send_finish", lambda _state, name, _job: asked.append(name))
+    runner.label_chunk("job", 0)
+    assert asked == []
+
+
+def test_a_storage_that_fails_after_the_last_chunk_fails_no_chunk(
+    runner: Runner, state: RedisState, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = new_job()
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("worker.queue.runner.send_finish", broken)
+    runner.label_chunk("job", 0)
+    assert (parts(job), state.trouble("job"), waiting(state)) == (["000000.r0.parquet"], {}, [])
 
 
 @pytest.fixture
