@@ -6,10 +6,10 @@
 
 Without ``--photos``, class folders of JPEGs, it draws a catalogue; ``--count`` copies of the photos are labelled. Parts
 that are not asked for stay in results.json as they were; each says on which machine it was measured. ``--before`` is a
-checkout of an earlier version, which the part bulk then measures, too; ``--weights`` are those from which the part
-training starts, a MobileNet 0.25 without its top. ``--quick`` measures six ratios, writes nothing,
-and exits with status 1 where one has lost 15% against results.json. Photos, networks and the peers' environments are
-kept in ``.bench/``.
+checkout of an earlier version, which the part bulk then measures, too; ``--weights``, of a MobileNet 0.25 without its
+top, are those from which the part training starts, and the default network of the part bulk. ``--quick`` measures six
+ratios, writes nothing, and exits with status 1 where one has lost 15% against results.json. Photos, networks and the
+peers' environments are kept in ``.bench/``.
 """
 
 import argparse
@@ -18,7 +18,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,16 @@ import guard
 import one_photo
 import scale_out
 import training
-from material import shop_material
+from material import Material, shop_material, with_default_network
 from measuring import lost, machine
-from page import IMAGES, PAGE, RESULTS, draw, render
+from page import IMAGES, PAGE, RESULTS, render
+from plots import draw
 
 PHOTOS = 5000
 TURNS = 5
-PARTS = ("bulk", "one_photo", "guard", "growth", "scale_out", "checking", "training")
+LONGER = 4
+"""How many times the photos of the part long are those of the others."""
+PARTS = ("bulk", "long", "one_photo", "guard", "growth", "scale_out", "checking", "training")
 
 
 def main() -> None:
@@ -70,7 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--rows", type=int, nargs="+", default=growth.ROWS, help="of the part growth")
     parser.add_argument("--before", type=Path, help="a checkout of an earlier version")
-    parser.add_argument("--weights", type=Path, help="of the part training")
+    parser.add_argument("--weights", type=Path, help="of the parts training and bulk")
     parser.add_argument("--note", default="quiet", help="what else the machine did")
     parser.add_argument("--quick", action="store_true", help="compare six ratios with results.json")
     return parser.parse_args()
@@ -88,11 +90,14 @@ def _parts(text: str) -> list[str]:
 def _measure(
     part: str, arguments: argparse.Namespace, measured: dict[str, Any], show: Callable[[str], None]
 ) -> dict[str, Any]:
-    shop = partial(shop_material, arguments.photos, arguments.count, show)
+    def shop(times: int = 1) -> Material:
+        return shop_material(arguments.photos, times * arguments.count, show)
+
     if part == "scale_out" and "growth" not in measured:
         sys.exit("Expected the part growth in results.json, from which requests come; measure it first.")
     parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "bulk": lambda: bulk.measure(shop(), arguments.turns, arguments.before, show),
+        "bulk": lambda: _bulk(shop(), arguments, show),
+        "long": lambda: bulk.measure_long(shop(LONGER), arguments.turns, show),
         "one_photo": lambda: one_photo.measure(shop(), arguments.turns, show),
         "training": lambda: training.measure(shop(), arguments.weights, show),
         "checking": lambda: checking.measure(shop(), show),
@@ -101,6 +106,11 @@ def _measure(
         "guard": lambda: guard.measure(show),
     }
     return parts[part]()
+
+
+def _bulk(shop: Material, arguments: argparse.Namespace, show: Callable[[str], None]) -> dict[str, Any]:
+    default = with_default_network(shop, arguments.weights, show) if arguments.weights else None
+    return bulk.measure(shop, arguments.turns, arguments.before, default, show)
 
 
 def _quick(show: Callable[[str], None]) -> int:

@@ -33,6 +33,7 @@ WARM = 64
 LABEL, QUEUE, BARE = "hangtag label", "hangtag submit, workers waiting", "bare loop"
 POOL = "Pillow + ONNX Runtime, process pool"
 BEFORE = "hangtag label before"
+DEFAULT = "default network"
 PEER_SCRIPTS: dict[str, tuple[str, list[str]]] = {
     POOL: ("onnxruntime", ["process_pool.py", "onnxruntime"]),
     "Pillow + OpenVINO, process pool": ("openvino", ["process_pool.py", "openvino"]),
@@ -74,31 +75,59 @@ class Labelled:
     labels: Mapping[str, str]
 
 
-def measure(material: Material, count: int, before: Path | None, show: Callable[[str], None]) -> dict[str, Any]:
-    """All contestants; ``count`` turns each. ``before`` is a checkout of an earlier version, to compare with."""
+def measure(
+    material: Material, count: int, before: Path | None, default: Material | None, show: Callable[[str], None]
+) -> dict[str, Any]:
+    """All contestants; ``count`` turns each.
+
+    ``before`` is a checkout of an earlier version, to compare with, and ``default`` the same photos with the network
+    that Hangtag chooses by itself.
+    """
     variants = [name for name in ("float32", "int8") if name in material.manifest["variants"]]
-    default = material.manifest["default_variant"]
     pythons = {name: peer_python(environment, show) for name, (environment, _) in PEER_SCRIPTS.items()}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         contestants: dict[str, Callable[[], Labelled]] = {}
         for variant in variants:
-            contestants[f"{LABEL}, {variant}"] = partial(label, material, variant, folder)
-            contestants[f"{QUEUE}, {variant}"] = partial(queue, material, variant, folder)
-            contestants[f"{BARE}, {variant}"] = partial(bare_loop, material, variant, folder)
+            contestants |= _own(material, variant, folder)
+        if default:
+            contestants[f"{LABEL}, {DEFAULT}"] = lambda: replace(label(default, "auto", folder), labels={})
         if before:
             known = _without_reason(material, folder)
             contestants[f"{BEFORE}, float32"] = partial(label, known, "float32", folder, before.resolve())
         for name, (_, script) in PEER_SCRIPTS.items():
             contestants[f"{name}, float32"] = partial(peer, material, pythons[name], script, folder)
         found = turns(contestants, count, show)
-    images = len(material.names)
+    return _said(material, count, found, "float32", variants)
+
+
+def measure_long(material: Material, count: int, show: Callable[[str], None]) -> dict[str, Any]:
+    """Hangtag and the bare loop with the default variant; ``count`` turns each."""
+    variant = material.manifest["default_variant"]
+    with tempfile.TemporaryDirectory() as scratch:
+        found = turns(_own(material, variant, Path(scratch)), count, show)
+    return _said(material, count, found, variant, [variant])
+
+
+def _own(material: Material, variant: str, folder: Path) -> dict[str, Callable[[], Labelled]]:
+    return {
+        f"{LABEL}, {variant}": partial(label, material, variant, folder),
+        f"{QUEUE}, {variant}": partial(queue, material, variant, folder),
+        f"{BARE}, {variant}": partial(bare_loop, material, variant, folder),
+    }
+
+
+def _said(
+    material: Material, count: int, found: Mapping[str, list[Labelled]], expected: str, variants: Sequence[str]
+) -> dict[str, Any]:
+    """For results.json; labels are compared with those of the variant that is ``expected``."""
+    images, labels = len(material.names), found[f"{LABEL}, {expected}"][0].labels
     return {
         "photos": material.said(),
-        "default_variant": default,
+        "default_variant": material.manifest["default_variant"],
         "default_because": material.manifest.get("default_because", ""),
         "turns": count,
-        "contestants": {name: _figures(found[name], images, found[f"{LABEL}, float32"][0].labels) for name in found},
+        "contestants": {name: _figures(found[name], images, labels) for name in found},
         "ratios": _ratios(found, variants),
     }
 
@@ -125,9 +154,10 @@ def _ratios(found: Mapping[str, list[Labelled]], variants: Sequence[str]) -> dic
             compared[f"{name} / {bare}"] = ratios(seconds[bare], seconds[name])
         after = [[one.labelling_s for one in found[f"{name}, {variant}"]] for name in (BARE, LABEL)]
         compared[f"{LABEL}, {variant} / {BARE}, {variant}, both after their start"] = ratios(*after)
-        for other in (f"{name}, float32" for name in (*PEER_SCRIPTS, BEFORE)):
-            if other in found:
-                compared[f"{LABEL}, {variant} / {other}"] = ratios(seconds[other], seconds[f"{LABEL}, {variant}"])
+    for name in (f"{LABEL}, {variant}" for variant in (*variants, DEFAULT)):
+        for other in (f"{other}, float32" for other in (*PEER_SCRIPTS, BEFORE)):
+            if name in found and other in found:
+                compared[f"{name} / {other}"] = ratios(seconds[other], seconds[name])
     return compared
 
 

@@ -9,7 +9,7 @@ import sys
 import venv
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import cycle
 from pathlib import Path
@@ -34,6 +34,7 @@ SHOP_SIZE = (600, 800)
 GRAIN = 4.0
 QUALITY = 85
 DRAWN = 500
+DEFAULT_EPOCHS = 5
 
 
 def material_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -167,9 +168,19 @@ def shop_material(
     copies = KEPT / f"photos-{_key(learned, count)}"
     _once(copies, partial(_copy, originals, count), show, f"copying {count:,} photos")
     model = KEPT / f"model-{_key(learned, content_of(*_TRAINED_BY), size, epochs, int8)}"
-    train = partial(_train, originals, size=size, epochs=epochs, int8=int8)
-    _once(model, train, show, "training and exporting a network")
+    train = ("--arch", "cnn", "--fit", "stretch", "--image-size", size, "--epochs", epochs)
+    export = ("--int8" if int8 else "--no-int8",)
+    _once(model, partial(_train, originals, train, export), show, "training and exporting a network")
     return Material(source, copies, originals, size, model / "run", model / "bundle")
+
+
+def with_default_network(material: Material, weights: Path, show: Callable[[str], None]) -> Material:
+    """The same photos, with the network that ``hangtag train`` chooses for them and these weights of ImageNet."""
+    made_from = (content_of(material.originals), content_of(weights), content_of(*_TRAINED_BY))
+    model = KEPT / f"default-{_key(*made_from)}"
+    train = partial(_train, material.originals, ("--weights", weights, "--epochs", DEFAULT_EPOCHS), ())
+    _once(model, train, show, "training and exporting the default network")
+    return replace(material, run=model / "run", bundle=model / "bundle")
 
 
 def _key(*parts: object) -> str:
@@ -213,10 +224,10 @@ def _draw_one(folder: Path, products: Sequence[str], number: int) -> None:
     Image.fromarray(pixels).save(folder / product / f"{number:06}.jpg", quality=QUALITY)
 
 
-def _train(photos: Path, place: Path, *, size: int, epochs: int, int8: bool) -> None:
-    learned = ("--image-size", size, "--epochs", epochs, "--folds", 0, "--cv", 0, "--seed", 0)
-    hangtag("train", photos, "--arch", "cnn", "--fit", "stretch", *learned, "--out", place, "--name", "run")
-    hangtag("export", place / "run", "--out", place / "bundle", "--int8" if int8 else "--no-int8")
+def _train(photos: Path, train: Sequence[object], export: Sequence[object], place: Path) -> None:
+    learned = ("--folds", 0, "--cv", 0, "--seed", 0)
+    hangtag("train", photos, *train, *learned, "--out", place, "--name", "run")
+    hangtag("export", place / "run", "--out", place / "bundle", *export)
 
 
 def peer_python(name: str, show: Callable[[str], None]) -> Path:
