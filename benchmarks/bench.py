@@ -6,8 +6,8 @@
 
 Without ``--photos``, class folders of JPEGs, it draws a catalogue; ``--count`` copies of the photos are labelled. Parts
 that are not asked for stay in results.json as they were; each says on which machine it was measured. ``--before`` is a
-checkout of an earlier version, which the part bulk then measures, too; ``--weights``, of a MobileNet 0.25 without its
-top, are those from which the part training starts, and the default network of the part bulk. ``--quick`` measures six
+checkout of an earlier version, which the part bulk then measures, too; ``--weights`` is the file of a MobileNet
+0.25 without its top: the part training and the default network of the part bulk start from it. ``--quick`` measures six
 ratios, writes nothing, and exits with status 1 where one has lost 15% against results.json. Photos, networks and the
 peers' environments are kept in ``.bench/``.
 """
@@ -36,7 +36,7 @@ from plots import draw
 PHOTOS = 5000
 TURNS = 5
 LONGER = 4
-"""How many times the photos of the part long are those of the others."""
+"""The part long labels this many times as many photos as the other parts."""
 PARTS = ("bulk", "long", "one_photo", "guard", "growth", "scale_out", "checking", "training")
 
 
@@ -108,9 +108,9 @@ def _measure(
     return parts[part]()
 
 
-def _bulk(shop: Material, arguments: argparse.Namespace, show: Callable[[str], None]) -> dict[str, Any]:
-    default = with_default_network(shop, arguments.weights, show) if arguments.weights else None
-    return bulk.measure(shop, arguments.turns, arguments.before, default, show)
+def _bulk(material: Material, arguments: argparse.Namespace, show: Callable[[str], None]) -> dict[str, Any]:
+    default = with_default_network(material, arguments.weights, show) if arguments.weights else None
+    return bulk.measure(material, arguments.turns, arguments.before, default, show)
 
 
 def _quick(show: Callable[[str], None]) -> int:

@@ -120,7 +120,7 @@ def _own(material: Material, variant: str, folder: Path) -> dict[str, Callable[[
 def _said(
     material: Material, count: int, found: Mapping[str, list[Labelled]], expected: str, variants: Sequence[str]
 ) -> dict[str, Any]:
-    """For results.json; labels are compared with those of the variant that is ``expected``."""
+    """What results.json keeps; "same labels" compares with ``hangtag label`` in the variant ``expected``."""
     images, labels = len(material.names), found[f"{LABEL}, {expected}"][0].labels
     return {
         "photos": material.said(),

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from page import fastest_first
-
 __all__ = ["draw"]
 
 _COLOURS = {"hangtag": "#2563a8", "bare": "#8a8f98"}
@@ -28,7 +26,8 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
 def _draw_bulk(part: Mapping[str, Any]) -> Any:  # noqa: ANN401
     from matplotlib import pyplot as plt
 
-    names, found = zip(*reversed(fastest_first(part)), strict=True)
+    slowest_first = sorted(part["contestants"].items(), key=lambda pair: pair[1]["images_per_s"]["median"])
+    names, found = zip(*slowest_first, strict=True)
     colours = [_COLOURS.get(name.split()[0], _OTHERS) for name in names]
     titles = ("images a second, whole command", "processor time a photo, ms", "memory of all processes, MB")
     figure, panels = plt.subplots(1, 3, figsize=(13, 0.36 * len(names) + 1.2), sharey=True, layout="constrained")

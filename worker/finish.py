@@ -190,7 +190,7 @@ def main(jobs: str, name: str) -> int:
     """Finish a job if all its chunks are done and it is not finished; errors go to stderr."""
     try:
         with ProcessPool(DRAWING, 1) as drawing:
-            drawing.fork(draw, 1)  # it need not import what is imported here
+            drawing.fork(draw, 1)  # before merging starts threads, which a fork must not copy
             job = Jobs(open_storage(jobs)).find(name)
             if not (job.cancelled or job.missing_chunks() or job_receipt(job)):
                 finish_job(job, drawing)

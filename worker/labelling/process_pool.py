@@ -217,15 +217,17 @@ class ProcessPool:
     def fork(self, main: Callable[[], int], most: int) -> None:
         """Start processes, ``most`` at most, before their lines are known, as copies of this one that run ``main``.
 
-        They need not import what is imported here. Where :func:`_may_fork` says no, :meth:`run` starts all of them.
+        They need not import what is imported here. Where :func:`_may_fork` or the system says no, :meth:`run` starts
+        those that are missing.
         """
         if not _may_fork():
             return
         gc.freeze()  # a collection writes to all objects, and memory that is written to is not shared any more
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until a fork is another process than this
         try:
-            for _ in range(min(self._workers, most)):
-                self._start(partial(_Fork, main))
+            with suppress(OSError):
+                for _ in range(min(self._workers, most)):
+                    self._start(partial(_Fork, main))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
             gc.unfreeze()

@@ -182,13 +182,14 @@ class Reconciler:
 
 
 def send_finish(state: RedisState, name: str, job: Job) -> int:
-    """Queue the end of a job whose chunks are all done, unless somebody has just done so, or is at it.
+    """Queue a job's merging if all its chunks are done, unless it was queued seconds ago or is under way.
 
     Returns:
-        How many messages were queued.
+        How many messages were queued: 0 or 1.
 
     Raises:
         RedisError: Redis cannot be reached.
+        HangtagError, OSError: the job's folder cannot be read.
     """
     if job.cancelled or job.missing_chunks() or state.leased(name, [FINISH]):
         return 0

@@ -44,8 +44,8 @@ _TROUBLE_PAUSE_S: Final = 1.0
 _HOPELESS: Final = 8
 """After this many failures without a chunk done, all machines seem to have the trouble."""
 _LAST: Final = 64
-"""Chunks at the end of a job after which its merging is queued at once if nothing is missing. Chunks begin in order, so
-one of them is nearly always the last; after another one, the reconciler's next tick does it."""
+"""Only the last chunks of a job queue its merging when they end. Messages come in order, so one of these is usually the
+last to be done. After downloads or a retry it may be another one; then the reconciler queues the merging."""
 
 
 class _CancelledError(HangtagError):
@@ -105,9 +105,9 @@ class Runner:
             leases.end(done.chunk)
             if done.committed:
                 _report_chunk(self._metrics, name, done)
-                with suppress(RedisError):
+                with suppress(RedisError):  # where it does not answer once, it is not waited for again
                     self._redis.reset_backoff(name)
-                self._finish_after(done.chunk, name, job)
+                    self._finish_after(done.chunk, name, job)
 
         feed = ExtraChunks(name, job, chunk, leases, self._redis, self._busy)
         with self.tools.of(job) as (photos, known):
@@ -116,10 +116,10 @@ class Runner:
                 run_chunks(labeller, feed)
 
     def _finish_after(self, chunk: int, name: str, job: Job) -> None:
-        """Queue a job's end if this was its last chunk; where that cannot be found out, the reconciler does it."""
-        last = range(max(0, job.spec.chunks - _LAST), job.spec.chunks)
-        with suppress(RedisError, HangtagError, OSError):
-            if chunk in last and not self._redis.leased(name, list(last)):  # before the storage is asked
+        """Queue a job's merging if this was its last chunk; if the storage cannot tell, the reconciler does it."""
+        last = list(range(max(0, job.spec.chunks - _LAST), job.spec.chunks))
+        with suppress(HangtagError, OSError):
+            if chunk in last and not self._redis.leased(name, last):  # before the storage is asked
                 send_finish(self._redis, name, job)
 
     def _usable_job(self, name: str) -> Job:

@@ -21,6 +21,7 @@ from worker.labelling.chunk import MAX_STRIKES
 from worker.owner import Owner
 from worker.queue.messages import FINISH
 from worker.queue.metrics import CHUNKS, IMAGES, Metrics
+from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import RedisState
 from worker.queue.runner import JobResources, LoadedModels, Runner
 from worker.queue.settings import QueueSettings
@@ -117,6 +118,18 @@ def test_the_merging_is_queued_with_the_last_chunk(runner: Runner, state: RedisS
     runner.label_chunk("job", 0)
     assert waiting(state) == []
     runner.label_chunk("job", 1)
+    assert waiting(state) == [FINISH]
+
+
+def test_after_a_chunk_that_is_none_of_the_last_the_reconciler_queues_the_merging(
+    runner: Runner, jobs: Jobs, state: RedisState, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.queue.runner._LAST", 1)
+    new_job(300)
+    runner.label_chunk("job", 1)
+    runner.label_chunk("job", 0)
+    assert waiting(state) == []
+    Reconciler(jobs, state).tick()
     assert waiting(state) == [FINISH]
 
 
