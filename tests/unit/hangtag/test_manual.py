@@ -185,18 +185,17 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_readmes_speeds_are_those_of_the_benchmarks() -> None:
-    told = re.search(
-        r"label (\d+) photos a second.*?: ([\d.]+) times.*?, and ([\d.]+) times", README.read_text(), re.DOTALL
-    )
+    told = re.search(r"label (\d+) photos a second(.*?)\n- ", README.read_text(), re.DOTALL)
     assert told
     measured = _text("benchmarks.md", "## Bulk labelling")
     speed = re.search(r"^\| hangtag label, int8 \| ([\d,]+) ", measured, re.MULTILINE)
     ratios = [
         re.search(rf"^\| hangtag label, int8 / {other}[^|]*\| ([\d.]+) ", measured, re.MULTILINE)
-        for other in ("Pillow \\+ ONNX Runtime", "Ray Data")
+        for other in ("Pillow \\+ OpenVINO", "Pillow \\+ ONNX Runtime", "Keras predict", "Ray Data")
     ]
     assert speed
-    assert [told[1], told[2], told[3]] == [speed[1].replace(",", ""), *(f"{float(it[1]):.1f}" for it in ratios if it)]
+    assert told[1] == speed[1].replace(",", "")
+    assert re.findall(r"([\d.]+) times", told[2]) == [f"{float(it[1]):.1f}" for it in ratios if it]
 
 
 def test_the_citation_names_this_version() -> None:
