@@ -25,7 +25,7 @@ Contestants take turns in one run, so that a machine whose speed drifts slows al
 and does not count. A figure is the median of the turns, followed by the lowest and the highest. A ratio is the median
 of the ratios of each turn. Compare ratios, not seconds, which belong to the named machine. The other programs are in
 `benchmarks/peers/`, with their versions and the pages of their makers that they follow; each is installed into its
-own environment.
+own environment. PyTorch decodes with Pillow, since torchvision's build on PyPI needs a PyTorch for NVIDIA's GPUs.
 """
 _GOALS = {
     ("hangtag label", "bare loop"): 0.97,

@@ -66,7 +66,12 @@ class _Fork:
         self.stdout, answers = _pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 and newer: jemalloc's is a thread
-            self.pid = os.fork()
+            try:
+                self.pid = os.fork()
+            except OSError:
+                for end in (given, self.stdin, self.stdout, answers):
+                    end.close()
+                raise
         if self.pid == 0:
             _become(main, (given.fileno(), answers.fileno(), log.fileno()))
         given.close()
@@ -128,7 +133,11 @@ class _Child:
         self.lines: list[str] = []
         self.number = number
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        self.process = start(self.log)
+        try:
+            self.process = start(self.log)
+        except OSError:
+            self.log.close()
+            raise
         self._text = b""
         self._input = cast("IO[bytes]", self.process.stdin)
         self.replies = cast("IO[bytes]", self.process.stdout)

@@ -198,6 +198,17 @@ def test_the_readmes_speeds_are_those_of_the_benchmarks() -> None:
     assert re.findall(r"([\d.]+) times", told[2]) == [f"{float(it[1]):.1f}" for it in ratios if it]
 
 
+def test_the_readmes_accuracies_are_those_of_the_benchmarks() -> None:
+    told = re.search(r"ImageNet weights, ([\d.]+)% of 372.*?reaches ([\d.]+)%", README.read_text(), re.DOTALL)
+    measured = re.findall(
+        r"^\| (?:hangtag train|Keras, transfer guide), MobileNet.* \| (0\.\d+) ",
+        _text("benchmarks.md", "## Training"),
+        re.MULTILINE,
+    )
+    assert told
+    assert [f"{float(one) / 100:.3f}" for one in told.groups()] == measured
+
+
 def test_the_citation_names_this_version() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     with (ROOT / "pyproject.toml").open("rb") as file:

@@ -39,7 +39,7 @@ class Skipped:
 
     Attributes:
         place: its path.
-        job: the name of its job, empty if unknown; None if the file was refused.
+        job: the name of its job, or an empty text if nobody knows it. None if the file was refused.
         why: it was refused; or how the job's options differ from those of now.
     """
 
@@ -96,7 +96,7 @@ class Catalogues:
         return None if refused is None else Skipped(place, why=str(refused.get("reason", "")))
 
     def _mark(self, key: str) -> Mapping[str, object] | None:
-        """Read a mark. A damaged one is empty; None if no mark is there."""
+        """Read a mark: an empty mapping if it is damaged, None if there is none."""
         try:
             mark = json.loads(self._jobs.watched.read(key))
         except FileNotFoundError:

@@ -209,6 +209,22 @@ def test_forks_learn_what_to_do_later_and_processes_that_take_their_place_as_wel
     assert pool.deaths == 1
 
 
+def test_where_the_system_refuses_a_fork_the_work_is_done_by_new_processes(
+    pool_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(process_pool, "_may_fork", lambda: True)
+    monkeypatch.setattr(process_pool.os, "fork", refused)
+    answered = list[str]()
+    with pool_of(GREETED) as pool:
+        pool.fork(greeted, 1)
+        pool.run(["1", "2"], lambda line, _: answered.append(line), lambda _: True, "label this")
+    assert sorted(answered) == ["1", "2"]
+
+
 @pytest.mark.parametrize("lines", [None, [], ["1"]])
 def test_no_fork_that_is_not_needed_is_left(pool_of, tmp_path: Path, monkeypatch, lines) -> None:
     monkeypatch.chdir(tmp_path)

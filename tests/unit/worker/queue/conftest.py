@@ -1,18 +1,28 @@
 """A real Redis for the tests of what relies on one."""
 
+import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from models.manifest import AUTO
+from worker.job import Job
+from worker.job_spec import JobOptions
 from worker.jobs import Jobs
+from worker.queue.metrics import Metrics
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import RedisState, connect
+from worker.queue.runner import Runner
 from worker.queue.settings import QueueSettings
+from worker.queue.submit import submit
+from worker.queue.worker_state import BusyProcesses
+from worker.request import SubmitRequest
 
-from .recorder import Recorder
+from .recorder import NewJob, Recorder
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +72,50 @@ def sent(settings: QueueSettings) -> Iterator[Recorder]:
 def reconciler(jobs: Jobs, sent: Recorder) -> Reconciler:
     """Sends to the recorder."""
     return Reconciler(jobs, sent)
+
+
+@pytest.fixture
+def usual_alarm() -> Iterator[None]:
+    """A runner sets what SIGALRM does."""
+    before = signal.getsignal(signal.SIGALRM)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, catalogue: Path) -> Path:
+    """Eight of the drawn ones, in a folder of their own."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, photo in enumerate(sorted(catalogue.rglob("*.png"))[:8]):
+        shutil.copyfile(photo, folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def new_job(tmp_path: Path, jobs: Jobs, photos: Path, bundle: Path) -> NewJob:
+    """Submit rows of these photos, as the job called ``job``."""
+
+    def make(rows: int = 8, *, distinct: int = 8, model: Path | dict[str, Path] = bundle, variant: str = AUTO) -> Job:
+        source = tmp_path / "list.txt"
+        source.write_text("".join(f"{row % distinct}.png\n" for row in range(rows)))
+        return submit(SubmitRequest(source, model, JobOptions(), variant, name="job", image_root=photos), jobs).job
+
+    return make
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def runner(settings: QueueSettings, metrics: Metrics, pauses: list[float], usual_alarm: None) -> Iterator[Runner]:
+    runner = Runner(settings, BusyProcesses(), metrics, pauses.append)
+    yield runner
+    runner.tools.close()

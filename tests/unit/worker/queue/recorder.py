@@ -1,12 +1,17 @@
-"""What the tests of the reconciler share: who takes its messages, and how time goes by in Redis."""
+"""What the tests of the queue share: who takes its messages, and how time goes by in Redis."""
+
+from collections.abc import Callable
 
 import redis
 
+from worker.job import Job
 from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, TaskCall, parse_message
 from worker.queue.redis_state import RedisState
 
-__all__ = ["Recorder", "a_moment_later", "next_second", "waiting"]
+__all__ = ["NewJob", "Recorder", "a_moment_later", "next_second", "waiting"]
+
+NewJob = Callable[..., Job]
 
 
 class Recorder(RedisState):

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import pytest
 import redis
 
 from models.classifier import Classifier, load
-from models.errors import DisagreementError, JobError
-from models.manifest import AUTO
+from models.errors import DisagreementError
 from worker.finish import RESULT_FILE
 from worker.job import CANCELLED, Job
 from worker.job_spec import USUAL_OPTIONS, JobOptions, ModelPin
@@ -21,48 +19,14 @@ from worker.labelling.chunk import MAX_STRIKES
 from worker.owner import Owner
 from worker.queue.messages import FINISH
 from worker.queue.metrics import CHUNKS, IMAGES, Metrics
-from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import RedisState
-from worker.queue.runner import JobResources, LoadedModels, Runner
+from worker.queue.runner import LoadedModels, Runner
 from worker.queue.settings import QueueSettings
-from worker.queue.submit import submit
 from worker.queue.worker_state import BusyProcesses
 from worker.receipt import QuestionsReceipt, finished_receipt, job_receipt
-from worker.request import SubmitRequest
 from worker.results import part_key
 
-from .recorder import waiting
-
-NewJob = Callable[..., Job]
-
-
-@pytest.fixture(autouse=True)
-def _alarm() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGALRM)
-    yield
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.fixture
-def photos(tmp_path: Path, catalogue: Path) -> Path:
-    """Eight of the drawn ones, in a folder of their own."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number, photo in enumerate(sorted(catalogue.rglob("*.png"))[:8]):
-        shutil.copyfile(photo, folder / f"{number}.png")
-    return folder
-
-
-@pytest.fixture
-def new_job(tmp_path: Path, jobs: Jobs, photos: Path, bundle: Path) -> NewJob:
-    """Submit rows of these photos, as the job called ``job``."""
-
-    def make(rows: int = 8, *, distinct: int = 8, model: Path | dict[str, Path] = bundle, variant: str = AUTO) -> Job:
-        source = tmp_path / "list.txt"
-        source.write_text("".join(f"{row % distinct}.png\n" for row in range(rows)))
-        return submit(SubmitRequest(source, model, JobOptions(), variant, name="job", image_root=photos), jobs).job
-
-    return make
+from .recorder import NewJob
 
 
 class DisagreesOnInt8(LoadedModels):
@@ -80,23 +44,6 @@ def variants_of(job: Job, chunk: int) -> set[str]:
     return {row["model"].rpartition("/")[2].partition("@")[0] for row in rows}
 
 
-@pytest.fixture
-def pauses() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
-def runner(settings: QueueSettings, metrics: Metrics, pauses: list[float]) -> Iterator[Runner]:
-    runner = Runner(settings, BusyProcesses(), metrics, pauses.append)
-    yield runner
-    runner.tools.close()
-
-
 def parts(job: Job) -> list[str]:
     return sorted(job.storage.names("parts"))
 
@@ -110,51 +57,6 @@ def test_a_chunk_is_labelled_and_its_lease_given_back(runner: Runner, client: re
     assert len(rows) == 256
     assert {row["status"] for row in rows} <= {"labeled", "review"}
     assert client.keys("hangtag:*") == [f"hangtag:sent:job:{FINISH}"]
-
-
-def test_the_merging_is_queued_with_the_last_chunk(runner: Runner, state: RedisState, new_job: NewJob) -> None:
-    new_job(600)
-    runner.label_chunk("job", 2)
-    runner.label_chunk("job", 0)
-    assert waiting(state) == []
-    runner.label_chunk("job", 1)
-    assert waiting(state) == [FINISH]
-
-
-def test_after_a_chunk_that_is_none_of_the_last_the_reconciler_queues_the_merging(
-    runner: Runner, jobs: Jobs, state: RedisState, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("worker.queue.runner._LAST", 1)
-    new_job(300)
-    runner.label_chunk("job", 1)
-    runner.label_chunk("job", 0)
-    assert waiting(state) == []
-    Reconciler(jobs, state).tick()
-    assert waiting(state) == [FINISH]
-
-
-def test_while_a_chunk_is_worked_on_elsewhere_the_storage_is_not_asked_for_parts(
-    runner: Runner, state: RedisState, new_job: NewJob, living_process: Owner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    new_job(300)
-    state.take_lease("job", 1, living_process)
-    asked = list[str]()
-    monkeypatch.setattr("worker.queue.runner.send_finish", lambda _state, name, _job: asked.append(name))
-    runner.label_chunk("job", 0)
-    assert asked == []
-
-
-def test_a_storage_that_fails_after_the_last_chunk_fails_no_chunk(
-    runner: Runner, state: RedisState, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = new_job()
-
-    def broken(*_: object) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr("worker.queue.runner.send_finish", broken)
-    runner.label_chunk("job", 0)
-    assert (parts(job), state.trouble("job"), waiting(state)) == (["000000.r0.parquet"], {}, [])
 
 
 @pytest.fixture
@@ -431,26 +333,3 @@ def test_all_models_of_a_job_stay_loaded(jobs: Jobs, new_job: NewJob, sure_bundl
     first = models.of(job, lambda *_: None)
     assert [model.digest for model in first] == [question.spec.model.digest for question in job.questions]
     assert all(one is other for one, other in zip(first, models.of(job, lambda *_: None), strict=True))
-
-
-@pytest.fixture
-def tools() -> Iterator[JobResources]:
-    tools = JobResources()
-    yield tools
-    tools.close()
-
-
-def test_the_next_task_of_a_job_finds_what_the_last_one_left(tools: JobResources, paper_job) -> None:
-    job: Job = paper_job(2)
-    with tools.of(job) as first:
-        pass
-    with tools.of(job) as second:
-        assert second is first
-
-
-def test_after_an_error_all_is_opened_anew(tools: JobResources, paper_job) -> None:
-    job: Job = paper_job(2)
-    with pytest.raises(JobError, match="no credentials"), tools.of(job) as first:
-        raise JobError("no credentials")  # noqa: EM101
-    with tools.of(job) as second:
-        assert second is not first
