@@ -12,10 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from models.storage.object_storage import ObjectStorage
-from tests.until import until
 from web.app import create_app
 from web.settings import WebSettings
-from worker.finish import finish_job
 
 from .cluster import Cluster
 
@@ -64,10 +62,10 @@ def test_without_redis_the_page_says_what_is_wrong_and_nothing_is_submitted(clus
 def jobs_in_s3(cluster: Cluster, catalogue: Path, names: list[str], bundle: Path, bucket: str) -> str:
     """A folder of jobs in S3 with a finished one of three chunks."""
     cluster.submit(names[:600], bundle, "done", root=catalogue)
-    cluster.worker()
+    worker = cluster.worker()
     job = cluster.job("done")
-    until(lambda: not job.job.missing_chunks(), "all chunks are done", 45)
-    finish_job(job.job)
+    job.wait_for_end()
+    worker.kill_all()  # else the folder might change while it is read
     place = f"s3://{bucket}/jobs"
     storage = ObjectStorage(f"{place}/done")
     for file in job.folder.rglob("[!.]*"):
