@@ -15,7 +15,7 @@ from pages.text import between, duration, isolated, percent, rounded, sentence, 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render", "style_sheet", "table_script"]
+__all__ = ["prepare", "render", "style_sheet", "table_script"]
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -30,6 +30,11 @@ def render(template: str, **values: object) -> str:
         values: what the template names.
     """
     return _environment().get_template(template).render(values)
+
+
+def prepare(template: str) -> None:
+    """Compile a template ahead of :func:`render`, while something else is waited for; any thread may do so."""
+    _environment().get_template(template)
 
 
 def style_sheet() -> str:

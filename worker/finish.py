@@ -5,6 +5,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from models.errors import HangtagError, JobError
 from models.registry.publish import TRAINING
 from models.storage.storage import FolderStorage, open_storage
 from pages.links import near
+from pages.render import prepare
 from pages.tiles import LabelledPhoto, PagePhoto
 from worker.earlier.results import forget_local_cache
 from worker.job import QUESTIONS, Job, Retry
@@ -32,7 +34,7 @@ from worker.receipt import (
     SampleRow,
     job_receipt,
 )
-from worker.receipt_page import ProductPhotos, brought, questions_page, receipt_page
+from worker.receipt_page import RECEIPT_TEMPLATE, ProductPhotos, brought, questions_page, receipt_page
 from worker.results import Status, latest_parts, part_key, read_work
 from worker.scratch import scratch_folder
 from worker.tally import Tally
@@ -129,7 +131,9 @@ def _write_receipt(job: Job, page: str, receipt: JobReceipt) -> None:
 def _pages(job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged], drawing: ProcessPool | None) -> list[str]:
     """The page of each question, whose photos are fetched and drawn once for all."""
     shown = [row for merged in merges for row in _shown(merged)]
-    photos = brought(job, (row.image for row in shown if row.status is not Status.FAILED), drawing)
+    with ThreadPoolExecutor(1) as meanwhile:
+        meanwhile.submit(prepare, RECEIPT_TEMPLATE)  # another process draws the photos
+        photos = brought(job, (row.image for row in shown if row.status is not Status.FAILED), drawing)
     return [
         _page(receipt, merged, photos, question)
         for receipt, merged, question in zip(receipts, merges, job.questions, strict=True)

@@ -23,9 +23,9 @@ from worker.results import Status, photos_text
 from worker.scratch import scratch_folder
 from worker.thumbnails import draw_apart
 
-__all__ = ["ProductPhotos", "brought", "questions_page", "receipt_page"]
+__all__ = ["RECEIPT_TEMPLATE", "ProductPhotos", "brought", "questions_page", "receipt_page"]
 
-_SIDE: Final = 200
+RECEIPT_TEMPLATE: Final = "receipt.html"
 _WITHIN_S: Final = 15.0
 _MOST_MOVED: Final = 8
 
@@ -59,7 +59,7 @@ def receipt_page(
         links: words → an address near the page.
     """
     return render(
-        "receipt.html",
+        RECEIPT_TEMPLATE,
         receipt=receipt,
         source=PurePath(receipt.source).name,
         meanings=_meanings(receipt.model),
