@@ -187,8 +187,11 @@ def keep_bundle(storage: "Storage", bundle: Bundle) -> None:
 
 
 def keep(storage: "Storage", key: str, data: bytes) -> None:
-    """Write a file, unless it is there and right already."""
-    if not storage.commit(key, data) and storage.read(key) != data:
+    """Write a file, unless it is there and right already, as a model is that was sent before."""
+    with suppress(FileNotFoundError):
+        if storage.read(key) == data:
+            return
+    if not storage.commit(key, data):
         storage.replace(key, data)
 
 

@@ -1,3 +1,4 @@
+import errno
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,14 @@ def test_a_bundle_is_fetched_as_it_was_put(store: BundleStore, bundle: Path, dig
     assert load(path).digest == digest
     assert contents(path).items() <= contents(bundle).items()
     assert store.fetch(digest) == path
+
+
+def test_a_bundle_that_is_there_is_not_written_again(tmp_path: Path, bundle: Path, digest: str) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    BundleStore(FolderStorage(tmp_path)).put(bundle, digest)
+    BundleStore(FolderStorage(tmp_path, link=refuse)).put(bundle, digest)
 
 
 def test_a_lone_file_is_fetched_as_it_was_put(store: BundleStore, bundle: Path) -> None:
