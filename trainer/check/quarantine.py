@@ -20,7 +20,7 @@ from trainer.check.relations import label_count
 from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import OPEN, LabeledPhoto
 from trainer.data.photo_files import FaultKind
-from worker.merging.cells import CsvRows
+from worker.merging.cells import csv_lines
 from worker.photos.cells import joined
 from worker.places import scheme_of
 from worker.sources.readers import read_delimited
@@ -154,10 +154,9 @@ def _free(place: Path) -> Path:
 def _log(folder: Path, moves: Iterable[tuple[Path, Path, Issue]]) -> None:
     """Write down what is going to be moved, and wait until that is on the disk."""
     with (folder / LOG).open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        log = CsvRows(file)
         if file.tell() == 0:
-            log.write([_COLUMNS])
-        log.write(moves)
+            file.writelines(csv_lines([_COLUMNS]))
+        file.writelines(csv_lines(moves))
         file.flush()
         os.fsync(file.fileno())
 

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, Generic, TextIO, TypeVar
 from models.errors import InputError
 from models.whole_file import open_lock, replace_file
 from trainer.data.csv_files import write_rows
-from worker.merging.cells import CsvRows, inert
+from worker.merging.cells import csv_lines, inert
 from worker.sources.readers import Reader, read_delimited
 from worker.sources.text_file import TextFile, text_file
 
@@ -232,9 +232,7 @@ class _Snapshot(TextFile):
 
 
 def _csv_line(cells: Iterable[str]) -> bytes:
-    text = io.StringIO(newline="")
-    CsvRows(text).write([tuple(cells)])
-    return text.getvalue().encode()
+    return "".join(csv_lines([tuple(cells)])).encode()
 
 
 def _last_line(file: BinaryIO | io.FileIO) -> tuple[int, bytes]:

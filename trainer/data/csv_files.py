@@ -1,15 +1,15 @@
 """The small CSV files of a run, whole or absent; file names that are no UTF-8 keep their bytes."""
 
-import io
 import os
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from models.whole_file import replace_file
 from trainer.request import TABLE_SUFFIXES
-from worker.merging.cells import CsvRows, inert
+from worker.merging.cells import csv_lines, inert
 
 __all__ = ["cell_path", "data_folder", "path_cell", "path_in", "write_rows"]
 
@@ -18,11 +18,8 @@ _QUOTED: Final = "file:///"
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a header and rows."""
-    text = io.StringIO(newline="")
-    writer = CsvRows(text)
-    writer.write([header])
-    writer.write(rows)
-    replace_file(path, text.getvalue().encode(errors="surrogateescape"))
+    text = "".join(csv_lines(chain([header], rows)))
+    replace_file(path, text.encode(errors="surrogateescape"))
 
 
 def path_cell(path: Path) -> str:

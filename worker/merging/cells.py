@@ -4,8 +4,9 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, TextIO
+from collections.abc import Iterable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow as pa
 from worker.places import cell_texts
 from worker.results import RESULT_SCHEMA
 
-__all__ = ["CsvRows", "inert", "json_cells", "json_text", "short", "text_cells"]
+__all__ = ["csv_lines", "inert", "json_cells", "json_text", "short", "text_cells"]
 
 _BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
@@ -90,21 +91,22 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever a cell holds
     return value
 
 
-class CsvRows:
-    """Writes records, a line feed after each (RFC 4180 but for the carriage return, which Unix tools stumble over).
+def csv_lines(records: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Records as CSV, a line feed after each (RFC 4180 but for the carriage return, which Unix tools stumble over).
 
     Before Python 3.13 the csv module leaves a lone carriage return unquoted, and readers take it for the record's end.
     """
-
-    def __init__(self, file: TextIO) -> None:
-        self._plain = csv.writer(file, lineterminator="\n")
-        self._quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-
-    def write(self, records: Iterable[Sequence[object]]) -> None:
-        """Write records, in order."""
-        for record in records:
-            awkward = any("\r" in str(cell) for cell in record)
-            (self._quoted if awkward else self._plain).writerow(record)
+    written: list[str] = []
+    file = SimpleNamespace(write=written.append)
+    plain = csv.writer(file, lineterminator="\n")
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for record in records:
+        plain.writerow(record)
+        line = written.pop()
+        if "\r" in line:
+            quoted.writerow(record)
+            line = written.pop()
+        yield line
 
 
 def inert(cell: object) -> object:

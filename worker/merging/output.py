@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import InputError
-from worker.merging.cells import CsvRows, inert, json_cells, json_text, text_cells
+from worker.merging.cells import csv_lines, inert, json_cells, json_text, text_cells
 from worker.sources.catalogue import Catalogue
 from worker.sources.readers import JSON_FIELD
 
@@ -109,16 +109,14 @@ def open_writer(
 
 
 def _csv_writer(file: TextIO, schema: pa.Schema, harmless: frozenset[str]) -> Write:
-    rows = CsvRows(file)
-
     def shown(name: str, cells: list[object]) -> list[object]:
         return list(map(inert, cells)) if name in harmless else cells
 
     def write(table: pa.Table) -> None:
         columns = (shown(name, text_cells(table.column(name))) for name in table.column_names)
-        rows.write(zip(*columns, strict=True))
+        file.writelines(csv_lines(zip(*columns, strict=True)))
 
-    rows.write([[cell for name in schema.names for cell in shown(name, [name])]])
+    file.writelines(csv_lines([[cell for name in schema.names for cell in shown(name, [name])]]))
     return write
 
 

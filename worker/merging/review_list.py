@@ -1,12 +1,10 @@
 """``review.csv``: the rows that a person should look at, least sure first, with room for the right label."""
 
-import io
-import math
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +13,7 @@ from models.errors import InputError
 from models.whole_file import sync_file
 from worker.job import Job, images_of
 from worker.job_spec import JobOptions
-from worker.merging.cells import CsvRows, inert, short, text_cells
+from worker.merging.cells import csv_lines, inert, text_cells
 from worker.merging.output import UNWRITABLE, holds_bytes
 from worker.photos.cells import Cells
 from worker.places import is_url, scheme_of
@@ -31,11 +29,11 @@ THUMBNAIL: Final = "thumbnail"
 """The column that says where the photo is, whatever its cell in the catalogue is relative to."""
 _FIRST: Final = ("row", CORRECT_LABEL, "label", "confidence", "reason", "top_k", THUMBNAIL)
 _LAST: Final = ("sha256", "model")
-_RESULTS: Final = ("label", "confidence", "reason", "top_k", "sha256", "model")
 _SAID_ELSEWHERE: Final = ("was", "reviewer", "at")
 """Columns that an import would take for a reviewer's words."""
 _LONGEST_CELL: Final = 2000
 _LONGEST_URI: Final = 64
+_T = TypeVar("_T")
 
 
 def check_review_columns(image_column: str, options: JobOptions) -> None:
@@ -71,41 +69,55 @@ class ReviewList:
         """Take the doubtful rows of a chunk; chunks come in order."""
         doubtful = pc.equal(part.column("status"), Status.REVIEW)
         if pc.any(doubtful).as_py():
-            numbers = pc.indices_nonzero(doubtful).to_numpy() + (self._rows + 1)
-            results = part.filter(doubtful).select([name for name in _RESULTS if name in part.column_names])
-            found = zip(numbers.tolist(), *self._shown(rows.filter(doubtful)), results.to_pylist(), strict=True)
-            self._database.executemany("INSERT INTO doubt VALUES (?, ?, ?)", map(self._entry, found))
+            numbers = (pc.indices_nonzero(doubtful).to_numpy() + (self._rows + 1)).tolist()
+            results = part.filter(doubtful)
+            lines = self._lines(numbers, results, rows.filter(doubtful))
+            confidence = results.column("confidence")  # one that is no number comes first, as the least sure
+            order = pc.if_else(pc.is_nan(confidence), -1.0, confidence).to_pylist()
+            doubts = zip(order, numbers, lines, strict=True)
+            self._database.executemany("INSERT INTO doubt VALUES (?, ?, ?)", doubts)
         self._rows += part.num_rows
 
     def write(self, file: Path) -> None:
         """Write all doubtful rows into a new file."""
         prefix = self._job.spec.options.prefix
-        ours = ([prefix + name for name in names] for names in (_FIRST, _LAST))
-        first, last = ours
+        first, last = ([prefix + name for name in names] for names in (_FIRST, _LAST))
         encoding = "utf-8-sig" if self._job.spec.options.excel_safe else "utf-8"
         with file.open("w", encoding=encoding, newline="") as out:
-            out.write(_line([*self._kept(first), *self._names.values(), *last]))
+            header = [*self._kept(first), *self._names.values(), *last]
+            out.writelines(csv_lines([list(map(inert, header))]))
             out.writelines(
                 line for (line,) in self._database.execute("SELECT line FROM doubt ORDER BY confidence, row")
             )
         sync_file(file)
 
-    def _kept(self, first: Sequence[object]) -> Sequence[object]:
+    def _kept(self, first: Sequence[_T]) -> Sequence[_T]:
         """The cells before the catalogue's; without the photo's place if its column is called as the image column."""
         clash = self._job.spec.options.prefix + THUMBNAIL == self._job.spec.image_column
         return first[:-1] if clash else first
 
-    def _shown(self, rows: pa.Table) -> Iterator[Sequence[Any]]:
-        """The photos' places, and the catalogue's cells."""
-        images = images_of(self._job, rows)
-        yield [self._place(image) for image in images]
-        columns = [
-            [_shortened_uri(image) for image in images]
-            if name == self._job.spec.image_column
-            else _texts(rows.column(name))
-            for name in self._names
+    def _lines(self, numbers: Sequence[int], results: pa.Table, rows: pa.Table) -> Iterator[str]:
+        """The lines of some doubtful rows: their numbers, results and catalogue rows."""
+        label, confidence, reason, sha256, model = (
+            text_cells(results.column(name)) if name in results.column_names else [None] * len(numbers)
+            for name in ("label", "confidence", "reason", "sha256", "model")  # parts of an early version have no reason
+        )
+        best = [
+            "; ".join(f"{entry['label']} {entry['confidence']:.2f}" for entry in top_k)
+            for top_k in results.column("top_k").to_pylist()
         ]
-        yield list(zip(*columns, strict=True))
+        images = images_of(self._job, rows)
+        places, unanswered = list(map(self._place, images)), [None] * len(numbers)
+        first: Sequence[Sequence[object]] = (numbers, unanswered, label, confidence, reason, best, places)
+        columns = (*self._kept(first), *self._catalogue_cells(images, rows), sha256, model)
+        return csv_lines(zip(*(map(inert, column) for column in columns), strict=True))
+
+    def _catalogue_cells(self, images: Sequence[str | None], rows: pa.Table) -> Iterator[Sequence[object]]:
+        for name in self._names:
+            if name == self._job.spec.image_column:
+                yield list(map(_shortened_uri, images))
+            else:
+                yield _texts(rows.column(name))
 
     def _place(self, image: str | None) -> str | None:
         """Where a browser or a viewer finds the photo; none where the cell holds it."""
@@ -113,15 +125,6 @@ class ReviewList:
         if url or not image or scheme_of(image) or is_url(root):
             return url
         return os.path.join(root, image)  # noqa: PTH118 - once a row, of a string
-
-    def _entry(self, found: tuple[int, str | None, Sequence[object], dict[str, Any]]) -> tuple[float, int, str]:
-        """Sort a confidence that is not a number first, as the least sure."""
-        row, place, own, result = found
-        confidence = short(result["confidence"])
-        best = "; ".join(f"{entry['label']} {entry['confidence']:.2f}" for entry in result["top_k"])
-        first = self._kept((row, None, result["label"], confidence, result.get("reason"), best, place))
-        cells = (*first, *own, result["sha256"], result["model"])
-        return (-1.0 if math.isnan(confidence) else confidence, row, _line(cells))
 
 
 def _catalogue_names(job: Job) -> dict[str, str]:
@@ -165,9 +168,3 @@ def _shortened_uri(image: str | None) -> str | None:
     if image and len(image) > _LONGEST_URI and scheme_of(image) == "data":
         return f"{image[:_LONGEST_URI]}…"
     return image
-
-
-def _line(cells: Sequence[object]) -> str:
-    buffer = io.StringIO(newline="")
-    CsvRows(buffer).write([list(map(inert, cells))])
-    return buffer.getvalue()
