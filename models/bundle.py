@@ -187,7 +187,7 @@ def keep_bundle(storage: "Storage", bundle: Bundle) -> None:
 
 
 def keep(storage: "Storage", key: str, data: bytes) -> None:
-    """Write a file, unless it is there and right already, as a model is that was sent before."""
+    """Write a file, unless the same bytes are there already."""
     with suppress(FileNotFoundError):
         if storage.read(key) == data:
             return

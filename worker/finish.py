@@ -132,7 +132,7 @@ def _pages(job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged], draw
     """The page of each question, whose photos are fetched and drawn once for all."""
     shown = [row for merged in merges for row in _shown(merged)]
     with ThreadPoolExecutor(1) as meanwhile:
-        meanwhile.submit(prepare, RECEIPT_TEMPLATE)  # another process draws the photos
+        meanwhile.submit(prepare, RECEIPT_TEMPLATE)  # while photos are fetched and drawn
         photos = brought(job, (row.image for row in shown if row.status is not Status.FAILED), drawing)
     return [
         _page(receipt, merged, photos, question)

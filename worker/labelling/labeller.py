@@ -155,6 +155,9 @@ class Labeller:
         for chunk in chunks.values():
             chunk.give_up()  # before what may raise: a marker that stays tells of a photo that ended its process
         self._committer.shutdown()
+        for commit in self._commits:
+            if not commit.exception():
+                self._on_finished(commit.result())
         for number in chunks:
             self._photos.forget(number)
         for question in self._questions:
@@ -169,7 +172,7 @@ class Labeller:
     def wants_more(self) -> bool:
         """Whether to begin another chunk: there is room for it, and its photos would be fetched at once."""
         if not self._open:
-            return True
+            return len(self._commits) < _MOST_CHUNKS
         if self._photos.on_disk and self._awaited < BATCH:
             return len(self._open) + len(self._commits) < _MOST_CHUNKS
         return self._photos.wants_more and self._rows < _MOST_ROWS and self._awaited < self._most_awaited

@@ -14,7 +14,7 @@ import pyarrow as pa
 from worker.places import cell_texts
 from worker.results import RESULT_SCHEMA
 
-__all__ = ["csv_lines", "inert", "json_cells", "json_text", "short", "text_cells"]
+__all__ = ["csv_lines", "inert", "json_cells", "json_text", "text_cells"]
 
 _BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
@@ -46,7 +46,7 @@ def json_cells(column: pa.ChunkedArray, *, nested: bool) -> list[Any]:
     return [_finite(cell) for cell in cells] if pa.types.is_floating(column.type) else cells
 
 
-def short(value: float) -> float:
+def _short(value: float) -> float:
     """The shortest decimal that is the same float32."""
     return float(str(np.float32(value)))
 
@@ -60,7 +60,7 @@ def _plain_cells(column: pa.ChunkedArray) -> list[Any]:
     cells: list[Any] = column.to_pylist()
     if column.type == RESULT_SCHEMA.field("top_k").type:
         return [
-            cell and [{**best, "confidence": _finite(short(best["confidence"]))} for best in cell] for cell in cells
+            cell and [{**best, "confidence": _finite(_short(best["confidence"]))} for best in cell] for cell in cells
         ]
     return [_finite(cell) for cell in cells] if pa.types.is_nested(column.type) else cells
 

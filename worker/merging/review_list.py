@@ -73,7 +73,7 @@ class ReviewList:
             results = part.filter(doubtful)
             lines = self._lines(numbers, results, rows.filter(doubtful))
             confidence = results.column("confidence")  # one that is no number comes first, as the least sure
-            order = pc.if_else(pc.is_nan(confidence), -1.0, confidence).to_pylist()
+            order = pc.if_else(pc.is_null(confidence, nan_is_null=True), -1.0, confidence).to_pylist()
             doubts = zip(order, numbers, lines, strict=True)
             self._database.executemany("INSERT INTO doubt VALUES (?, ?, ?)", doubts)
         self._rows += part.num_rows

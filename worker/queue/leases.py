@@ -27,7 +27,7 @@ BEGIN_S: Final = 20.0
 _LOOK_S: Final = 0.5
 _BLOCK: Final = 16
 _TRIES: Final = 3
-"""Messages that are looked at for one chunk; another worker may be quicker to take them."""
+"""Messages that are tried for one chunk: another worker may take one first, or its chunk may be done."""
 
 
 class HeldLeases:

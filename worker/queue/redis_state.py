@@ -161,7 +161,7 @@ class RedisState:
         def take(together: "redis.client.Pipeline") -> None:
             if together.lrange(queue, -1, -1) == [text]:
                 together.multi()
-                together.brpop([queue])  # within a transaction it waits for nothing
+                together.brpop([queue])  # users.acl allows no RPOP; within a transaction this waits for nothing
 
         return bool(self._redis.transaction(take, queue))
 

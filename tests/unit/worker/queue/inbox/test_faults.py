@@ -6,7 +6,7 @@ from worker.queue.inbox.inbox import Inbox
 
 from .watched_place import Fate, KilledError, MortalStorage, Watched, rows_of
 
-STEPS = 11
+STEPS = 10
 EACH_ONCE = {"a.jpg": 1, "1.png": 1, "cam/2.png": 1}
 
 
