@@ -41,10 +41,10 @@ def of_old(old: Path) -> dict[str, str]:
 
 
 def worker(cluster: Cluster, env: dict[str, str] | None = None) -> WorkerProcess:
-    """With one slot, by the earlier name of that option, which both know."""
-    worker = cluster.early_worker(None, "--concurrency", "1", "--jobs", str(cluster.jobs), env=env)
-    worker.wait_until_ready()
-    return worker
+    """One with a slot; ``--concurrency`` is what the old version calls ``--workers``, and both know it."""
+    started = cluster.early_worker(None, "--concurrency", "1", "--jobs", str(cluster.jobs), env=env)
+    started.wait_until_ready()
+    return started
 
 
 def submit(
@@ -81,9 +81,9 @@ def test_old_and_new_workers_do_a_job_of_the_old_version_together(
     assert all(one.events("chunk_done") for one in workers), "each did some of it"
     assert not any(one.events("chunk_failed") for one in workers)
     assert receipt.rows == len(names)
-    their_own_words = {"error_message": None}  # of each version
-    found = [row | their_own_words for row in job.rows()]
-    assert_same(found, [{"image": name, **truth[name], **their_own_words} for name in names])
+    without = {"error_message": None}  # each version words it in its own way
+    found = [row | without for row in job.rows()]
+    assert_same(found, [{"image": name, **truth[name], **without} for name in names])
     assert len(job.parts()) == job.chunks
 
 

@@ -122,8 +122,8 @@ class Labeller:
     """Has chunks of one job in hand, and labels their photos; used in a ``with`` block, which gives up what is left.
 
     Each photo is fetched and hashed once for all questions of the job, ``asked`` in their order. Those that do not know
-    its bytes have it decoded together. It wants a chunk whose photos lie on disk before the last photos of another are
-    labelled, so that batches are full across chunks and parts are committed meanwhile.
+    its bytes have it decoded together. With ``ahead`` it wants a chunk whose photos lie on disk before the last photos
+    of another are labelled, so that batches are full across chunks and parts are committed meanwhile.
     """
 
     def __init__(
@@ -133,12 +133,15 @@ class Labeller:
         photos: Photos,
         on_finished: Callable[[Finished], None],
         guard: Guard | None = None,
+        *,
+        ahead: bool = False,
     ) -> None:
         self._job = job
         self._questions = [_Question(place, one, job.spec.options.top_k) for place, one in enumerate(asked)]
         self._photos = photos
         self._on_finished = on_finished
         self._guard = guard or Guard()
+        self._ahead = ahead
         self._open: dict[int, OpenChunk] = {}
         self._commits: set[Future[Finished]] = set()
         self._committer = ThreadPoolExecutor(1)  # while a part is synced to its disk, other photos are labelled
@@ -172,8 +175,8 @@ class Labeller:
     def wants_more(self) -> bool:
         """Whether to begin another chunk: there is room for it, and its photos would be fetched at once."""
         if not self._open:
-            return len(self._commits) < _MOST_CHUNKS
-        if self._photos.on_disk and self._awaited < BATCH:
+            return self._ahead or not self._commits
+        if self._ahead and self._photos.on_disk and self._awaited < BATCH:
             return len(self._open) + len(self._commits) < _MOST_CHUNKS
         return self._photos.wants_more and self._rows < _MOST_ROWS and self._awaited < self._most_awaited
 

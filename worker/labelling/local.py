@@ -137,7 +137,7 @@ def _serve(job: Job, classifiers: Sequence[Classifier], replies: TextIO) -> None
         photos = tools.enter_context(closing(photos_of(job)))
         known = [tools.enter_context(closing(open_earlier_results(question))) for question in job.questions]
         asked = list(map(Asked, classifiers, known))
-        run_chunks(tools.enter_context(Labeller(job, asked, photos, done)), feed)
+        run_chunks(tools.enter_context(Labeller(job, asked, photos, done, ahead=True)), feed)
 
 
 def _say(replies: TextIO, message: dict[str, object]) -> None:

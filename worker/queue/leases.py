@@ -1,4 +1,4 @@
-"""The leases of the chunks that a task works on, and the extra chunks that it takes so that its process never waits."""
+"""The leases of the chunks that a task works on, and the extra chunks that it takes while downloads leave it idle."""
 
 import random
 import time
@@ -9,8 +9,6 @@ from typing import Final, Self
 from worker.job import Job
 from worker.labelling.chunk import earlier_attempts, is_done
 from worker.owner import Owner
-from worker.photos.source import Photos
-from worker.queue.messages import FINISH, QUEUES, parse_message
 from worker.queue.redis_state import RedisError, RedisState
 from worker.queue.worker_state import BusyProcesses
 
@@ -26,8 +24,6 @@ BEGIN_S: Final = 20.0
 
 _LOOK_S: Final = 0.5
 _BLOCK: Final = 16
-_TRIES: Final = 3
-"""Messages that are tried for one chunk: another worker may take one first, or its chunk may be done."""
 
 
 class HeldLeases:
@@ -85,28 +81,19 @@ class HeldLeases:
 
 
 class ExtraChunks:
-    """The feed of a queued task: the chunk of its message, and others before the processor is idle.
+    """The feed of a queued task: the chunk of its message, and others while downloads leave the processor idle.
 
-    Another is that of the message that a worker would take next, if that is of this job, so that jobs keep their turns.
-    While downloads leave the processor idle, it may be any chunk of the job. A message only says that a chunk might be
-    worth a look; the part and the lease say whether it is. A chunk that a dead process had in hand is left to a task of
-    its own, which takes no others: a photo that kills processes must not end the work on other chunks. No others are
-    taken while the job has setbacks either: a fault of one would end the work on all.
+    A message only says that a chunk might be worth a look; the part and the lease say whether it is. A chunk that a
+    dead process had in hand is left to a task of its own, which takes no others: a photo that kills processes must not
+    end the work on other chunks. No others are taken while the job has setbacks either: a fault of one would end the
+    work on all.
     """
 
     def __init__(
-        self,
-        name: str,
-        job: Job,
-        first: int,
-        photos: Photos,
-        leases: HeldLeases,
-        state: RedisState,
-        busy: BusyProcesses,
+        self, name: str, job: Job, first: int, leases: HeldLeases, state: RedisState, busy: BusyProcesses
     ) -> None:
         self._name = name
         self._job = job
-        self._photos = photos
         self._leases = leases
         self._redis = state
         self._busy = busy
@@ -124,12 +111,7 @@ class ExtraChunks:
         now = time.monotonic()
         if wait or self._busy.stops or self._begun >= MOST or now >= self._until or now < self._again_at:
             return None
-        try:
-            chunk = self._next_in_queue()
-            if chunk is None and not self._photos.on_disk:
-                chunk = self._another()
-        except RedisError:  # nobody can say who works on what
-            chunk = None
+        chunk = self._another()
         if chunk is None:
             self._again_at = time.monotonic() + _LOOK_S
         else:
@@ -142,28 +124,17 @@ class ExtraChunks:
         except RedisError:
             return True
 
-    def _next_in_queue(self) -> int | None:
-        """The chunk of the message that is next, if it is of this job; the message is taken."""
-        for _ in range(_TRIES):
-            found = self._redis.next_message(list(QUEUES.values()))
-            name, chunk = (found and parse_message(found[1])) or ("", FINISH)
-            if not found or name != self._name or not 0 <= chunk < self._job.spec.chunks:
-                return None
-            if earlier_attempts(self._job.storage, chunk).deaths:
-                return None
-            if self._redis.take_message(*found) and self._takes(chunk):
-                return chunk
-        return None
-
     def _another(self) -> int | None:
-        """A chunk that nobody works on, whether a message of it waits or not."""
         if self._candidates is None:  # from a random place on: processes should not all want the same chunk
             missing = self._job.missing_chunks()
             start = random.randrange(len(missing)) if missing else 0  # noqa: S311 - no secret
             self._candidates = missing[start:] + missing[:start]
         while self._candidates:
             block, self._candidates = self._candidates[:_BLOCK], self._candidates[_BLOCK:]
-            taken = self._redis.leased(self._name, block)
+            try:
+                taken = self._redis.leased(self._name, block)
+            except RedisError:  # nobody can say who works on what
+                return None
             free = [chunk for chunk in block if chunk not in taken]
             for place, chunk in enumerate(free):
                 if self._takes(chunk):

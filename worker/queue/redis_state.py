@@ -147,24 +147,6 @@ class RedisState:
         """Put a task into a queue, for a Celery worker to take."""
         self._redis.lpush(queue, call.envelope(queue))
 
-    def next_message(self, queues: Sequence[str]) -> tuple[str, str] | None:
-        """The message that a worker takes next, and the queue where it waits; ``queues``: the most urgent first."""
-        with self._redis.pipeline(transaction=False) as together:
-            for queue in queues:
-                together.lrange(queue, -1, -1)
-            answers = together.execute()
-        return next(((queue, str(found[0])) for queue, found in zip(queues, answers, strict=True) if found), None)
-
-    def take_message(self, queue: str, text: str) -> bool:
-        """Take a queue's next message, unless that is another one by now."""
-
-        def take(together: "redis.client.Pipeline") -> None:
-            if together.lrange(queue, -1, -1) == [text]:
-                together.multi()
-                together.brpop([queue])  # users.acl allows no RPOP; within a transaction this waits for nothing
-
-        return bool(self._redis.transaction(take, queue))
-
     def waiting(self, queue: str) -> int:
         """How many messages wait in a queue."""
         return int(self._redis.llen(queue))

@@ -109,9 +109,9 @@ class Runner:
                     self._redis.reset_backoff(name)
                     self._finish_after(done.chunk, name, job)
 
+        feed = ExtraChunks(name, job, chunk, leases, self._redis, self._busy)
         with self.tools.of(job) as (photos, known):
             asked = list(map(Asked, models, known))
-            feed = ExtraChunks(name, job, chunk, photos, leases, self._redis, self._busy)
             with Labeller(job, asked, photos, finished, _JobCheck(job)) as labeller:
                 run_chunks(labeller, feed)
 

@@ -274,11 +274,14 @@ def on_disk(bring: Mapping[str, bytes | ImageError]) -> Post:
     return post
 
 
-def test_batches_are_full_across_chunks(job_of, model, many) -> None:
+@pytest.mark.parametrize(("ahead", "sizes"), [(True, [8, 8, 8, 8, 7]), (False, [8, 7, 8, 8, 8])])
+def test_batches_are_full_across_chunks_where_the_next_is_asked_for_ahead(
+    job_of, model, many, *, ahead: bool, sizes: list[int]
+) -> None:
     job, noted, finished, memory = job_of(list(many)), Batches(model), [], Memory()
-    with Labeller(job, [Asked(noted, memory)], on_disk(many), finished.append) as labeller:
+    with Labeller(job, [Asked(noted, memory)], on_disk(many), finished.append, ahead=ahead) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
-    assert noted.sizes == [8, 8, 8, 8, 7]
+    assert noted.sizes == sizes
     assert sorted(done.chunk for done in finished) == [0, 1, 2]
     expected = [None if isinstance(data, ImageError) else model.classify(data).label for data in many.values()]
     assert [row["label"] for row in rows_of(job)] == expected
@@ -300,7 +303,7 @@ def test_while_a_part_is_committed_the_next_photos_are_labelled(job_of, model, m
 
     job = job_of(list(many))
     job = replace(job, storage=FolderStorage(job.storage.root, link=slow_link))
-    with Labeller(job, [Asked(Announcing(model))], on_disk(many), finished.append) as labeller:
+    with Labeller(job, [Asked(Announcing(model))], on_disk(many), finished.append, ahead=True) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     assert sorted(done.chunk for done in finished) == [0, 1, 2]
     assert len(rows_of(job)) == 40
@@ -321,7 +324,7 @@ def test_a_part_that_is_being_written_when_the_work_ends_is_told_of(job_of, mode
 
     job = job_of(list(many))
     job = replace(job, storage=FolderStorage(job.storage.root, link=slow_link))
-    labeller = Labeller(job, [Asked(model)], on_disk(many), finished.append, Ending())
+    labeller = Labeller(job, [Asked(model)], on_disk(many), finished.append, Ending(), ahead=True)
     with pytest.raises(JobError, match="Cancelled"), labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     assert {done.chunk for done in finished} == set(job.part_keys()) == {0}
@@ -335,7 +338,7 @@ def test_a_part_that_cannot_be_written_ends_the_work_and_leaves_no_marker(job_of
     job = replace(job, storage=FolderStorage(job.storage.root, link=full))
     with (
         pytest.raises(OSError, match="No space"),
-        Labeller(job, [Asked(model)], on_disk(many), lambda _: None) as labeller,
+        Labeller(job, [Asked(model)], on_disk(many), lambda _: None, ahead=True) as labeller,
     ):
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     assert not job.part_keys()

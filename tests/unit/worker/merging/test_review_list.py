@@ -52,6 +52,12 @@ def test_the_format_on_disk_is_this_one(answered_job, tmp_path: Path) -> None:
     assert written(job, tmp_path).replace(job.spec.image_root, "/photos") == GOLDEN
 
 
+def test_a_row_without_a_confidence_comes_first(answered_job, tmp_path: Path) -> None:
+    job = answered_job([unsure("hat", 0.1), replace(unsure("hat", 0.4), confidence=None)], ["A", "B"])
+    rows = csv.DictReader(written(job, tmp_path).splitlines())
+    assert [(row["row"], row["confidence"]) for row in rows] == [("2", ""), ("1", "0.1")]
+
+
 def test_without_doubtful_rows_there_is_a_header(answered_job, tmp_path: Path) -> None:
     job = answered_job([sure("hat"), failed()], [1, 2], JobOptions(prefix="our_"))
     ours = ["row", "correct_label", "label", "confidence", "reason", "top_k", "thumbnail"]

@@ -11,16 +11,11 @@ import redis
 from tests.until import until
 from worker.job import Job
 from worker.owner import Owner
-from worker.photos.source import Photos
-from worker.priority import Priority
 from worker.queue.leases import MOST, ExtraChunks, HeldLeases
-from worker.queue.messages import FINISH, QUEUES, job_call
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BusyProcesses
-
-from .recorder import waiting
 
 LEASE = "hangtag:lease:spring:3"
 
@@ -88,24 +83,12 @@ def job(paper_job) -> Job:
     return paper_job(6)
 
 
-class Somewhere(Photos):
-    """Photos that lie on this machine's disk, or have to be fetched."""
-
-    on_disk = False  # no property here
-
-    def __init__(self, *, on_disk: bool) -> None:
-        self.on_disk = on_disk
-
-
 @contextmanager
-def feed_of(
-    state: RedisState, job: Job, first: int, busy: BusyProcesses | None = None, *, on_disk: bool = False
-) -> Iterator[ExtraChunks]:
+def feed_of(state: RedisState, job: Job, first: int, busy: BusyProcesses | None = None) -> Iterator[ExtraChunks]:
     """The feed of a task whose message is of a chunk."""
     with HeldLeases(state, "job") as leases:
         leases.take(first)
-        busy = BusyProcesses() if busy is None else busy
-        yield ExtraChunks("job", job, first, Somewhere(on_disk=on_disk), leases, state, busy)
+        yield ExtraChunks("job", job, first, leases, state, BusyProcesses() if busy is None else busy)
 
 
 def all_of(feed: ExtraChunks, most: int = 100) -> list[int]:
@@ -172,76 +155,6 @@ def test_it_ends_when_there_is_nothing_else_in_hand(state: RedisState, job: Job)
 def test_there_is_a_limit(state: RedisState, paper_job) -> None:
     with feed_of(state, paper_job(MOST + 5, chunk_rows=1), 0) as feed:
         assert len(all_of(feed)) == MOST + 1
-
-
-def send(state: RedisState, *chunks: int, job: str = "job", priority: Priority = Priority.NORMAL) -> None:
-    for chunk in chunks:
-        state.send(QUEUES[priority], job_call(job, chunk))
-
-
-def test_photos_on_disk_have_their_next_chunk_from_the_queue(state: RedisState, job: Job) -> None:
-    send(state, 2, 4)
-    with feed_of(state, job, 0, on_disk=True) as feed:
-        assert all_of(feed) == [0, 2, 4], "and no chunk of which no message waits"
-        assert state.leased("job", [0, 2, 4]) == {0, 2, 4}
-    assert waiting(state) == []
-
-
-@pytest.mark.parametrize(
-    ("priority", "taken"), [(Priority.HIGH, [0]), (Priority.NORMAL, [0]), (Priority.LOW, [0, 2])], ids=str
-)
-def test_another_job_keeps_its_turn(state: RedisState, job: Job, priority: Priority, taken: list[int]) -> None:
-    send(state, 1, job="another", priority=priority)
-    send(state, 2)
-    with feed_of(state, job, 0, on_disk=True) as feed:
-        assert all_of(feed) == taken
-
-
-@pytest.mark.parametrize("chunk", [FINISH, 6])
-def test_a_message_that_is_of_no_chunk_is_left_in_the_queue(state: RedisState, job: Job, chunk: int) -> None:
-    send(state, chunk, 2)
-    with feed_of(state, job, 0, on_disk=True) as feed:
-        assert all_of(feed) == [0]
-    assert waiting(state) == [chunk, 2]
-
-
-def test_the_message_of_a_chunk_that_ended_its_process_is_left_to_a_task_of_its_own(
-    state: RedisState, job: Job
-) -> None:
-    inhand = job.storage.scratch / "inhand"
-    inhand.mkdir()
-    (inhand / "000002.00000000dead").write_text("1")
-    send(state, 2, 3)
-    with feed_of(state, job, 0, on_disk=True) as feed:
-        assert all_of(feed) == [0]
-    assert waiting(state) == [2, 3]
-
-
-def test_what_is_done_or_in_other_hands_is_dropped_from_the_queue(
-    state: RedisState, job: Job, commit_part, living_process
-) -> None:
-    commit_part(job, 1)
-    state.take_lease("job", 2, living_process)
-    send(state, 1, 2, 3)
-    with feed_of(state, job, 0, on_disk=True) as feed:
-        assert all_of(feed) == [0, 3]
-
-
-def test_each_message_goes_to_one_task(state: RedisState, client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    send(state, 1, 2)
-    found = state.next_message(list(QUEUES.values()))
-    assert found
-    looked_at = redis.client.Pipeline.lrange
-
-    def another_is_quicker(self: redis.client.Pipeline, *arguments: object) -> object:
-        answer = looked_at(self, *arguments)
-        if len(waiting(state)) > 1:
-            client.rpop(found[0])
-        return answer
-
-    monkeypatch.setattr(redis.client.Pipeline, "lrange", another_is_quicker)
-    assert not state.take_message(*found)
-    assert waiting(state) == [2]
 
 
 def test_without_redis_it_takes_no_others(away: QueueSettings, job: Job) -> None:

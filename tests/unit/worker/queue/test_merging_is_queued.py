@@ -4,8 +4,7 @@ import pytest
 
 from worker.jobs import Jobs
 from worker.owner import Owner
-from worker.priority import Priority
-from worker.queue.messages import FINISH, QUEUES, job_call
+from worker.queue.messages import FINISH
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import RedisState
 from worker.queue.runner import Runner
@@ -19,17 +18,6 @@ def test_the_merging_is_queued_with_the_last_chunk(runner: Runner, state: RedisS
     runner.label_chunk("job", 0)
     assert waiting(state) == []
     runner.label_chunk("job", 1)
-    assert waiting(state) == [FINISH]
-
-
-def test_a_task_goes_on_with_the_job_s_next_messages_up_to_the_merging(
-    runner: Runner, state: RedisState, new_job: NewJob
-) -> None:
-    job = new_job(600)
-    for chunk in (1, 2):
-        state.send(QUEUES[Priority.NORMAL], job_call("job", chunk))
-    runner.label_chunk("job", 0)
-    assert job.missing_chunks() == []
     assert waiting(state) == [FINISH]
 
 
