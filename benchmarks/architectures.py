@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trainer.request import Arch
-from trainer.sample import draw_catalogue
+from trainer.sample.catalogue import draw_catalogue
 
 PHOTOS = 240
 

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.preprocess import IMAGE_SUFFIXES
-from trainer.sample import draw_catalogue
+from trainer.sample.catalogue import draw_catalogue
 
 DRAWN = 2000
 QUALITY = 88

@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _drawn(folder: Path) -> Path:
-    from trainer.sample import draw_catalogue
+    from trainer.sample.catalogue import draw_catalogue
 
     draw_catalogue(folder, 1000, seed=3)
     for broken in (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".jpg"):

@@ -26,20 +26,6 @@ from typing import Any, Self, TypeVar
 
 import psutil
 
-__all__ = [
-    "PeakMemory",
-    "Ran",
-    "content_of",
-    "cores",
-    "lost",
-    "machine",
-    "ratios",
-    "run",
-    "spread",
-    "turns",
-    "wait_for",
-]
-
 T = TypeVar("T")
 Spread = dict[str, float]
 """``median``, ``low`` and ``high`` of the turns."""

@@ -9,8 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-__all__ = ["IMAGES", "PAGE", "RESULTS", "render"]
-
 _ROOT = Path(__file__).parents[1]
 RESULTS = _ROOT / "benchmarks" / "results.json"
 PAGE = _ROOT / "docs" / "benchmarks.md"

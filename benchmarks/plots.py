@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["draw"]
-
 _COLOURS = {"hangtag": "#2563a8", "bare": "#8a8f98"}
 _OTHERS = "#c8641b"
 

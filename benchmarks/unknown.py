@@ -24,7 +24,7 @@ from typing import Any
 from material import hangtag
 
 from exporter.load_tensorflow import load_tensorflow
-from trainer.data.dataset import NONE
+from models.photo import NONE
 
 
 def main() -> None:

@@ -37,8 +37,6 @@ from models.preprocess import Pixels, PreprocessSpec, preprocess, whole_pixels
 from models.reference_answers import REFERENCE_FILE, ReferenceAnswers, answers_of_probabilities, dump_reference
 from models.statistics.calibration import calibrated
 
-__all__ = ["OPERATORS_FILE", "GoldenPhotos", "assemble", "golden_photos", "reference_of", "to_ort"]
-
 PHOTOS: Final = 8
 _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from exporter.proof import Proof
     from exporter.variant import MadeVariant
 
-__all__ = ["export_and_show", "print_proof"]
-
 _SHOWN: Final = 8
 _TOO_FEW: Final = "[yellow]?[/yellow]"
 _TELLING: Final = 20.0

@@ -19,8 +19,6 @@ from models.statistics.calibration import calibrated
 from models.statistics.intervals import Interval, difference_interval
 from models.statistics.paired import design_effect
 
-__all__ = ["Drop", "Float32", "drop", "expected_loss", "speed_gain", "whole_gain"]
-
 _PHOTOS: Final = 32
 _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3

@@ -11,8 +11,6 @@ from models.decision import precision_text, promise_text
 from models.errors import InputError
 from models.manifest import AUTO, FLOAT32
 
-__all__ = ["Default", "choose_default"]
-
 _EVERYWHERE_BITS: Final = 7
 """Weights of more bits want instructions like VNNI; see :class:`models.manifest.Quantization`."""
 _QUICKER: Final = 1.12

@@ -32,8 +32,6 @@ from models.photo import read_photo
 from models.preprocess import preprocess
 from models.session import open_session
 
-__all__ = ["ExportResult", "export_run"]
-
 
 @dataclass(frozen=True)
 class ExportResult:

@@ -16,16 +16,6 @@ from models.errors import ParityError
 from models.manifest import METADATA_KEY, ModelMetadata
 from models.statistics.out_of_distribution import SHORTEST, DistanceHead
 
-__all__ = [
-    "OPSET",
-    "add_metadata",
-    "check_plain",
-    "network_ends",
-    "to_logits",
-    "with_half_weights",
-    "with_probabilities",
-]
-
 OPSET: Final = 18
 _DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _WORTH_HALVING: Final = 4096

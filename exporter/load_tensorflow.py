@@ -7,8 +7,6 @@ from pathlib import Path
 
 from models.errors import MissingExtraError
 
-__all__ = ["load_tensorflow", "silent_stderr"]
-
 
 def load_tensorflow() -> None:
     """Import TensorFlow, tf2onnx and onnx quietly; a GPU is used if there is one.

@@ -8,8 +8,6 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-__all__ = ["code", "plain", "render_markdown"]
-
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]|~<>&$@]|^[-+#=]|:(?=[/\w])|(?<=\bwww)\.)")
 _NUMBERED: Final = re.compile(r"^(\d+)([.)])(?= |$)")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")

@@ -8,8 +8,6 @@ from models.benchmark.measure import Effort
 from models.errors import InputError
 from models.manifest import AUTO, FLOAT32
 
-__all__ = ["TOLERANCE", "Advance", "ExportOptions"]
-
 Advance = Callable[[str, int, int], None]
 """Called with (what is being done, done, of all)."""
 

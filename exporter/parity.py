@@ -19,8 +19,6 @@ from models.session import open_session
 from models.statistics.calibration import calibrated, class_logits
 from models.statistics.out_of_distribution import DistanceHead, relative_difference
 
-__all__ = ["KerasOutputs", "NearTie", "Parity", "UnknownParity", "compare", "keras_outputs", "onnx_scores", "prove"]
-
 UNKNOWN_TOLERANCE: Final = 1e-2
 """The largest relative difference of out-of-distribution scores, the same as golden samples allow. They are differences
 of sums of as many squares as there are features. Trained networks agree to 1e-4; one that has hardly learned, and whose

@@ -13,8 +13,6 @@ from exporter.variant import MadeVariant, Refusal
 from models.errors import ParityError
 from models.manifest import Measured
 
-__all__ = ["DisprovedError", "Proof"]
-
 
 @dataclass(frozen=True)
 class Proof:

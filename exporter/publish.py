@@ -11,8 +11,6 @@ from models.errors import InputError
 from models.manifest import Manifest
 from models.whole_file import write_synced
 
-__all__ = ["check_free", "check_place", "publish", "sha256_of"]
-
 
 def check_free(place: Path) -> None:
     """Raise InputError if something is there: a bundle is never written over."""

@@ -23,8 +23,6 @@ from models.statistics.out_of_distribution import DistanceHead
 from models.statistics.thresholds import HeldOutLogits
 from models.taxonomy import Taxonomy
 
-__all__ = ["ORIGINALS", "TrainingRun", "read_training_run"]
-
 ORIGINALS: Final = 256
 """The most validation photos whose files are kept, evenly spread over those whose pixels are kept."""
 _SPLITS: Final[Mapping[str, Literal["validation", "out-of-fold", "test"]]] = MappingProxyType(

@@ -23,17 +23,6 @@ from models.statistics.intervals import lower_bound
 from models.statistics.out_of_distribution import unknown_limit
 from models.statistics.thresholds import HeldOutLogits, fit_confidence, ruling_thresholds
 
-__all__ = [
-    "FLOAT16",
-    "INT8",
-    "MadeVariant",
-    "Refusal",
-    "finished",
-    "make_float16",
-    "make_int8",
-    "metadata_of",
-]
-
 FLOAT16: Final = "float16"
 INT8: Final = "int8"
 _CROSSED: Final = 0.03

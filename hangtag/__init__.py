@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hangtag.python import check, evaluate, export, label, train
-    from models.classifier import Classifier, Prediction, load
+    from models.classifier import Classifier, load
+    from models.decision import Prediction
     from models.errors import HangtagError, ImageError
 
 __all__ = [
@@ -35,7 +36,7 @@ _HOMES = {
     "Classifier": "models.classifier",
     "HangtagError": "models.errors",
     "ImageError": "models.errors",
-    "Prediction": "models.classifier",
+    "Prediction": "models.decision",
     "load": "models.classifier",
     **dict.fromkeys(("check", "evaluate", "export", "label", "train"), "hangtag.python"),
 }

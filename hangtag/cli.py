@@ -15,8 +15,6 @@ from hangtag.help import ALL, arrange, as_now, asks_for_help
 from hangtag.layout import ROOMS, check_layout
 from hangtag.quick import begin_quickly, end_quickly
 
-__all__ = ["COMMANDS", "main", "make_app", "rooms_for", "run"]
-
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "classify": "models",

@@ -7,8 +7,6 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final
 
-__all__ = ["ALL", "EARLIER", "TASKS", "arrange", "as_now", "asks_for_help"]
-
 ALL: Final = "--help-all"
 TASKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {

@@ -4,8 +4,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ROOMS", "check_layout", "find_misplaced"]
-
 ROOMS: Final = ("models", "trainer", "exporter", "worker", "web")
 """The rooms that have commands."""
 _ALL: Final = (*ROOMS, "pages")

@@ -29,19 +29,6 @@ if TYPE_CHECKING:
     from trainer.judging.measure import Measurement
     from worker.receipt import JobReceipt
 
-__all__ = [
-    "CheckReport",
-    "ExportedBundle",
-    "LabeledCatalogue",
-    "MeasuredModel",
-    "TrainedRun",
-    "check",
-    "evaluate",
-    "export",
-    "label",
-    "train",
-]
-
 PathLike = str | os.PathLike[str]
 Answer = TypeVar("Answer")
 

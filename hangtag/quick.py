@@ -11,8 +11,6 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
-__all__ = ["begin_quickly", "end_quickly"]
-
 _FIRST_COLLECTION: Final = 200_000
 """How many new objects trigger a search for reference cycles: the objects that imports make stay anyway."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from models.errors import InputError
 from models.whole_file import replace_file
 
-__all__ = ["read_arrays", "read_grouped", "write_arrays"]
-
 
 def write_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
     """Write arrays under their names."""

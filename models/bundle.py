@@ -17,22 +17,6 @@ from models.whole_file import write_synced
 if TYPE_CHECKING:
     from models.storage.storage import Storage
 
-__all__ = [
-    "LABELS_FILE",
-    "MANIFEST_FILE",
-    "PARITY_FILE",
-    "Bundle",
-    "bring",
-    "bring_bundle",
-    "is_whole",
-    "keep",
-    "keep_bundle",
-    "labels_text",
-    "open_bundle",
-    "read_file",
-    "read_manifest",
-]
-
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
 PARITY_FILE: Final = "parity.json"

@@ -30,8 +30,6 @@ from models.statistics.confidence import Thresholds
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["BATCH", "Classifier", "ImageInput", "Prediction", "Probabilities", "Scores", "load", "load_network"]
-
 ImageInput = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
 BATCH: Final = 8

@@ -14,9 +14,8 @@ from models.reference import DEFAULT_REGISTRY, find_model, models_given
 from models.text import printable
 
 if TYPE_CHECKING:
-    from models.classifier import Classifier, Prediction
-
-__all__ = ["classify_and_show", "register"]
+    from models.classifier import Classifier
+    from models.decision import Prediction
 
 _BY_SEVERITY: Final = ("labeled", "review", "failed")
 

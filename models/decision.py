@@ -16,21 +16,6 @@ from models.taxonomy import Taxonomy
 if TYPE_CHECKING:
     from models.manifest import ModelMetadata
 
-__all__ = [
-    "UNMEASURED",
-    "Prediction",
-    "Probabilities",
-    "ReviewReason",
-    "Rules",
-    "Scores",
-    "can_promise_text",
-    "node_thresholds_for",
-    "precision_text",
-    "promise_text",
-    "rule_text",
-    "thresholds_for",
-]
-
 Probabilities = npt.NDArray[np.float32]
 
 _NO_PROMISE: Final = (

@@ -14,8 +14,6 @@ from models.session import open_session, read_metadata
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["EdgeAnswer", "EdgeModel", "edge_model", "is_edge", "load_edge"]
-
 _EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities", "review")
 """The outputs that every graph has; ``unknown`` is a further one if the metadata has a limit for it."""
 _PHOTO_AXES: Final = 3

@@ -6,25 +6,6 @@ traceback and leaves with the error's ``exit_code``.
 
 from enum import IntEnum, StrEnum, unique
 
-__all__ = [
-    "BundleError",
-    "BusyError",
-    "DataError",
-    "DisagreementError",
-    "ExitCode",
-    "HangtagError",
-    "ImageError",
-    "ImageFault",
-    "InputError",
-    "JobError",
-    "MissingExtraError",
-    "NothingNewError",
-    "ParityError",
-    "RegistryError",
-    "StoppedError",
-    "TrackingError",
-]
-
 
 @unique
 class ExitCode(IntEnum):

@@ -9,17 +9,6 @@ from typing import Final
 
 from PIL import UnidentifiedImageError
 
-__all__ = [
-    "ENDS_EARLY",
-    "FIRST_BYTES",
-    "ends_early",
-    "is_text",
-    "other_kind",
-    "photo_format",
-    "to_save",
-    "unreadable_words",
-]
-
 ENDS_EARLY: Final = "The file ends too early; fetch it again."
 FIRST_BYTES: Final = 1024
 """How many first bytes tell what a file is."""

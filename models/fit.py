@@ -2,8 +2,6 @@
 
 from enum import StrEnum
 
-__all__ = ["Decode", "Fit"]
-
 
 class Fit(StrEnum):
     """How a photo of any shape fills a square."""

@@ -14,8 +14,6 @@ from models.preprocess import preprocess, whole_pixels
 from models.statistics.out_of_distribution import relative_difference
 from models.text import number_of
 
-__all__ = ["GOLDEN_FILE", "GoldenSample", "check_golden", "dump_golden", "golden_labels"]
-
 GOLDEN_FILE: Final = "golden/expected.json"
 FLOAT32_TOLERANCE: Final = 1e-3
 INT8_TOLERANCE: Final = 0.05

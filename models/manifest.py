@@ -12,19 +12,6 @@ from models.preprocess import PreprocessSpec
 from models.statistics.confidence import PrecisionTarget, Probability, Thresholds, UnknownLimit
 from models.taxonomy import Taxonomy
 
-__all__ = [
-    "AUTO",
-    "FLOAT32",
-    "METADATA_KEY",
-    "Manifest",
-    "Measured",
-    "ModelMetadata",
-    "Quantization",
-    "Variant",
-    "parse_manifest",
-    "parse_metadata",
-]
-
 SCHEMA_VERSION: Final = 1
 AUTO: Final = "auto"
 """Asks for the default variant."""

@@ -8,8 +8,6 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-__all__ = ["ModelsOption", "RegistryOption", "ThresholdOption", "takes"]
-
 Answer = TypeVar("Answer")
 
 ModelsOption = Annotated[

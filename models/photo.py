@@ -9,8 +9,6 @@ from typing import Final
 from models.errors import ImageError, ImageFault, InputError
 from models.preprocess import MAX_BYTES
 
-__all__ = ["NONE", "evenly", "read_photo", "walk_files"]
-
 NONE: Final = "_none"
 """The label of photos that show no product (hands, logos, size charts), and the folder they lie in: never a class."""
 

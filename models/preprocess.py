@@ -30,26 +30,6 @@ if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "MAX_BYTES",
-    "MAX_PIXELS",
-    "Decode",
-    "EncodedPhoto",
-    "Fit",
-    "Pixels",
-    "PreprocessSpec",
-    "accepted_formats",
-    "fingerprint",
-    "opened",
-    "orientation_of",
-    "preprocess",
-    "preprocess_image",
-    "whole_pixels",
-    "whole_rgb",
-]
-
-
 Pixels = npt.NDArray[np.uint8]
 
 VERSION: Final = "1"

@@ -10,15 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = [
-    "default_cache",
-    "python_command",
-    "python_environment",
-    "reuse_memory",
-    "usable_cores",
-    "use_own_temporary_folder",
-]
-
 _PREFIX: Final = "hangtag-process-"
 _TRIM, _MAP = -1, -3
 """``M_TRIM_THRESHOLD`` and ``M_MMAP_THRESHOLD`` of glibc's ``mallopt(3)``."""

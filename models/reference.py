@@ -13,8 +13,6 @@ from typing import Final
 from models.errors import InputError, RegistryError
 from models.text import is_name, printable
 
-__all__ = ["DEFAULT_REGISTRY", "ModelReference", "find_model", "models_given", "resolve_model", "version_of"]
-
 DEFAULT_REGISTRY: Final = "registry"
 _NAMED: Final = re.compile(r"([A-Za-z0-9_-]+)=(.+)")
 

@@ -14,17 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 from models.bundle import Bundle
 from models.errors import BundleError
 
-__all__ = [
-    "BINS",
-    "REFERENCE_FILE",
-    "ReferenceAnswers",
-    "answers_of",
-    "answers_of_probabilities",
-    "confidence_histogram",
-    "dump_reference",
-    "read_reference",
-]
-
 REFERENCE_FILE: Final = "reference.json"
 BINS: Final = 20
 

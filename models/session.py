@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from models.manifest import ModelMetadata
 
-__all__ = ["bare_session", "load_runtime", "open_session", "read_metadata", "refuse_telemetry"]
-
 _QUIET: Final = 3
 
 

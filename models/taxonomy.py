@@ -16,8 +16,6 @@ import numpy.typing as npt
 
 from models.errors import DataError
 
-__all__ = ["PATH_MARK", "REVIEW", "Taxonomy", "ancestors", "level_name"]
-
 PATH_MARK: Final = " > "
 """Between the nodes of a path: ``clothing > shoes > boots``."""
 REVIEW: Final = -1

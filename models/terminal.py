@@ -14,8 +14,6 @@ from rich.text import Text
 
 from models.text import printable
 
-__all__ = ["FIRST_RATE_S", "Console", "RateColumn", "print_table", "rate_text"]
-
 FIRST_RATE_S: Final = 3.0
 """Seconds before a rate is shown: earlier ones say more about the start than about the work."""
 _WHOLE: Final = 10

@@ -22,8 +22,6 @@ from models.manifest import Variant
 from models.terminal import Console, print_table
 from models.text import number_of
 
-__all__ = ["Aspect", "Check", "Verification", "verify", "verify_and_show", "verify_with_spinner"]
-
 Progress = Callable[[str], None]
 """Called with what is checked next."""
 

@@ -11,18 +11,6 @@ from typing import Final, TextIO
 
 from models.errors import InputError
 
-__all__ = [
-    "Link",
-    "link_new",
-    "open_lock",
-    "replace_file",
-    "replacing",
-    "sync_file",
-    "sync_folder",
-    "write_beside",
-    "write_synced",
-]
-
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file beside its place and rename it into it: readers see the old one or the new one, whole."""

@@ -15,16 +15,6 @@ from models.text import number_of
 from pages.text import visible
 from pages.tiles import data_uri
 
-__all__ = [
-    "confidence_histogram",
-    "learning_curve",
-    "matrix_blocks",
-    "matrix_uri",
-    "precision_recall_curve",
-    "reliability_diagram",
-    "score_histogram",
-]
-
 _TOP: Final = 10.0
 _RIGHT: Final = 14.0
 _BOTTOM: Final = 40.0

@@ -9,8 +9,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pages.tiles import LabelledPhoto, failed_last, thumbnail
 
-__all__ = ["draw_contact_sheet"]
-
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _TILE: Final = 160

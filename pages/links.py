@@ -12,8 +12,6 @@ from markupsafe import Markup
 from models.whole_file import replace_file
 from pages.text import visible
 
-__all__ = ["add_links", "near"]
-
 _MOST_UP: Final = 3
 _LATER: Final = re.compile(r"(<!--links-->).*?(<!--/links-->)", re.DOTALL)
 

@@ -15,8 +15,6 @@ from pages.text import between, duration, isolated, percent, rounded, sentence, 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["prepare", "render", "style_sheet", "table_script"]
-
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 

@@ -7,19 +7,6 @@ from markupsafe import Markup
 
 from models.statistics.intervals import Interval
 
-__all__ = [
-    "between",
-    "duration",
-    "isolated",
-    "percent",
-    "rough_duration",
-    "rounded",
-    "sentence",
-    "share",
-    "target_name",
-    "visible",
-]
-
 _LONGEST: Final = 300
 _HOUR_S: Final = 3600.0
 _MINUTE_S: Final = 60.0

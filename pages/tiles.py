@@ -12,10 +12,9 @@ from typing import Final
 from PIL import Image
 
 from models.errors import ImageError
+from models.fit import Decode, Fit
 from models.photo import read_photo
-from models.preprocess import Decode, Fit, PreprocessSpec, preprocess
-
-__all__ = ["LabelledPhoto", "PagePhoto", "data_uri", "failed_last", "jpeg_uri", "photo_uri", "thumbnail"]
+from models.preprocess import PreprocessSpec, preprocess
 
 _SIDE: Final = 200
 _SMALL_SIDE: Final = 112

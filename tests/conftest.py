@@ -109,7 +109,7 @@ def catalogue(drawn: Path) -> Path:
 @pytest.fixture(scope="session")
 def drawn(golden: Golden) -> Path:
     """240 drawn photos in class folders, with their faults; not to be changed. ``products.csv`` beside is the truth."""
-    from trainer.sample import draw_catalogue
+    from trainer.sample.catalogue import draw_catalogue
 
     def draw(folder: Path) -> None:
         draw_catalogue(folder, 240, seed=3, table=folder.with_name("products.csv"))

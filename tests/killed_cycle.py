@@ -13,10 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.bundle import open_bundle
-from models.registry.history import CHAMPION, What
+from models.registry.history import What
+from models.registry.state import CHAMPION
 from tests.paper_cycle import PaperShop, photo_rows
-
-__all__ = ["kill_at", "main"]
 
 _CHANGES = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir"}
 

@@ -10,8 +10,8 @@ import pytest
 
 from models.errors import StoppedError
 from models.preprocess import PreprocessSpec
-from models.registry.history import CHAMPION
 from models.registry.registry import open_registry
+from models.registry.state import CHAMPION
 from models.whole_file import replace_file
 from tests.paper_bundle import write_paper_bundle
 from trainer.data.dataset import Split
@@ -23,8 +23,6 @@ from trainer.retrain.records import CatalogueDiff, Check, Collected, Comparison,
 from trainer.retrain.tools import CycleTools
 from trainer.run import Run, RunArgs, RunState
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
-
-__all__ = ["PAPER_ARGS", "PaperShop", "PaperView", "photo_rows"]
 
 PAPER_ARGS = RunArgs(
     schema_version=2,

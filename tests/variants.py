@@ -7,8 +7,6 @@ from pathlib import Path
 from models.bundle import open_bundle
 from tests.unit.models.full_bundle import list_anew, restated
 
-__all__ = ["BECAUSE", "falsify", "with_int8"]
-
 BECAUSE = "int8 is 1.42 times as fast as float32"
 _EXPECTED = "golden/expected.json"
 _REFERENCE = "reference.json"

@@ -13,8 +13,6 @@ from trainer.corrections.commands import register as register_corrections
 from trainer.options import DATA_HELP, MAX_SEED, TableColumns, TrainOptions
 from worker.queue.options import HeartbeatOption, LogOption, RedisOption, logs_json, queue_settings
 
-__all__ = ["register"]
-
 
 class When(StrEnum):
     """What lets a cycle begin."""

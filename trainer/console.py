@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from trainer.splits.prepare import Prepared
     from trainer.train import TrainResult
 
-__all__ = ["TrainingScreen", "choose_and_show", "measure_and_show", "resume_and_show", "train_and_show"]
-
 _MOST_NAMED: Final = 3
 _TIMED: Final = 2
 """Epochs after which the time of all networks is told: the first also compiles the network."""

@@ -30,7 +30,7 @@ from pages.tiles import LabelledPhoto, PagePhoto, data_uri, failed_last
 from trainer.check.screen import check_and_show
 from trainer.console import train_and_show
 from trainer.request import Arch, TableOptions, TrainRequest
-from trainer.sample import draw_catalogue
+from trainer.sample.catalogue import draw_catalogue
 from worker.console import label_with_progress
 from worker.finish import PAGE_FILE, RESULT_FILE, sheet_photo
 from worker.job import QUESTIONS, Job
@@ -40,8 +40,6 @@ from worker.label import earlier_job
 from worker.receipt import SampleRow
 from worker.request import LabelRequest
 from worker.results import Status
-
-__all__ = ["command", "run_demo", "show_heading"]
 
 NEW_PHOTOS: Final = 300
 IMAGE_SIZE: Final = 64

@@ -5,17 +5,15 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from models.photo import NONE
 from models.terminal import Console, print_table
 from models.text import number_of
 from pages.text import rounded
-from trainer.data.dataset import NONE
 
 if TYPE_CHECKING:
     from trainer.judging.evaluate import Evaluation, Judged
     from trainer.judging.figures import ClassFigures, Figures, OutlierFigures
     from trainer.run import RunArgs
-
-__all__ = ["accuracy_text", "figures_table", "show_evaluation", "show_outliers"]
 
 
 def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console, missing_folds: int = 0) -> None:

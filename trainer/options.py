@@ -25,8 +25,6 @@ from trainer.request import (
 )
 from worker.options import AllowHostOption
 
-__all__ = ["DATA_HELP", "MAX_SEED", "TableColumns", "TrainOptions"]
-
 MAX_SEED: Final = 2**31 - 1
 AUTO: Final = "auto"
 Choice = TypeVar("Choice", bound=StrEnum)

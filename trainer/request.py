@@ -13,19 +13,6 @@ from models.errors import InputError
 if TYPE_CHECKING:
     from models.preprocess import PreprocessSpec
 
-__all__ = [
-    "TABLE_SUFFIXES",
-    "USUAL_COLUMNS",
-    "Arch",
-    "Balance",
-    "NetworkOptions",
-    "Preset",
-    "TableOptions",
-    "TrainRequest",
-    "UnlabelledSource",
-    "parse_duration",
-]
-
 TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
 """Endings of files that labelled photos are read from."""
 _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")

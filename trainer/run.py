@@ -28,19 +28,6 @@ from trainer.data.csv_files import write_rows
 from trainer.data.table import TableRead
 from trainer.request import Arch, Balance
 
-__all__ = [
-    "EpochFigures",
-    "Run",
-    "RunArgs",
-    "RunState",
-    "best_of",
-    "check_free",
-    "epoch_rank",
-    "open_run",
-    "read_history",
-    "write_history",
-]
-
 
 class RunState(StrEnum):
     """How far a training has come."""

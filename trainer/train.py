@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from models.errors import InputError
 from models.fit import Fit
+from models.photo import NONE
 from models.statistics.confidence import TARGETS
 from models.statistics.thresholds import HeldOutLogits, fewest_own_rows
 from models.text import number_of
@@ -25,7 +26,7 @@ from models.whole_file import replace_file
 from pages.text import rough_duration
 from trainer.check.checkup import scan_photos
 from trainer.data.csv_files import cell_path
-from trainer.data.dataset import NONE, Split, read_dataset
+from trainer.data.dataset import Split, read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.taxonomy import lookalike_notes, taxonomy_of
@@ -54,8 +55,6 @@ from trainer.run import Run, RunArgs, RunState, check_free, read_history
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
 from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_excluded, restore, write_excluded
 from trainer.splits.unlabelled import Fate, Unlabelled, find_unlabelled, read_unlabelled, write_unlabelled
-
-__all__ = ["TrainResult", "TrainingView", "resume", "train"]
 
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _AFTERWARDS: Final = 0.06

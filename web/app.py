@@ -18,8 +18,6 @@ from web.security import Gate
 from web.settings import WebSettings
 from web.state import make_state
 
-__all__ = ["create_app"]
-
 _STATIC = Path(__file__).parent / "static"
 _router = APIRouter(include_in_schema=False)
 

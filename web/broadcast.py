@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
-__all__ = ["Broadcast", "Broadcasts"]
-
 T = TypeVar("T")
 
 

@@ -25,8 +25,6 @@ from worker.places import cell_texts, is_elsewhere, is_url
 from worker.sources.catalogue import NoImageColumnError, check_kind, open_catalogue
 from worker.sources.text_file import EncodingError
 
-__all__ = ["ENCODINGS", "Places", "Preview", "Uploads", "form_words", "in_words_of_the_form", "look_into"]
-
 _WEB: Final = ("http://", "https://")
 _PREFIX: Final = "hangtag-uploads-"
 _KEPT_S: Final = 6 * 3600.0

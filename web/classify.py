@@ -29,8 +29,6 @@ from web.classify_queue import Answer, AskedPhotos, Limits, PhotoQueue, PoolFigu
 from web.problems import Problem
 from worker.events import log_event
 
-__all__ = ["ClassifierPool", "NoModelError"]
-
 _IN_HAND: Final = 2
 """Batches that a process has at most: one that it labels, and the next."""
 _DEATHS: Final = 2

@@ -33,8 +33,6 @@ from models.text import printable
 from worker.labelling.process_pool import take_streams
 from worker.model import load_verified
 
-__all__ = ["ClassifierProcess", "Died", "ServedModel"]
-
 _START_S: Final = 120.0
 _LATE_S: Final = 30.0
 """How much longer than its photos may take a process may stay silent before it is killed."""

@@ -14,8 +14,6 @@ from models.text import number_of
 from web.problems import Problem
 from worker.results import Status
 
-__all__ = ["Answer", "AskedPhotos", "Limits", "PhotoQueue", "PoolFigures", "WaitingPhoto"]
-
 _BATCH_BYTES: Final = 64 * 1024 * 1024
 
 

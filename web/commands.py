@@ -14,8 +14,6 @@ from models.reference import DEFAULT_REGISTRY, models_given
 if TYPE_CHECKING:
     from web.settings import WebSettings
 
-__all__ = ["register"]
-
 ModelOption = Annotated[
     list[str] | None,  # so that a second one is seen, and refused
     typer.Option(

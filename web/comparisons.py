@@ -15,8 +15,6 @@ from worker.catalogue_diff.figures import CatalogueFigures
 from worker.job import Job
 from worker.registry.console import VersionName
 
-__all__ = ["Comparison", "ComparisonKey", "Comparisons"]
-
 _ROWS: Final = 400
 _KEPT: Final = 32
 _END_S: Final = 10.0

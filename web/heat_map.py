@@ -18,8 +18,6 @@ from models.preprocess import opened, whole_rgb
 from web.classify import ClassifierPool
 from web.problems import Problem
 
-__all__ = ["GRID", "PATCH", "HeatMap", "HeatMaps"]
-
 GRID: Final = 8
 """Patches a side."""
 PATCH: Final = 1.5

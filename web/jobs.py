@@ -14,8 +14,6 @@ from worker.job import Job, open_job
 from worker.jobs import Jobs
 from worker.label import job_folder
 
-__all__ = ["JobIndex", "NoSuchJobError", "WebJob"]
-
 _AT_ONCE: Final = 16
 _OF: Final = "~"
 """Between a job's id and the name of its question; no name of a job or a result has it in its id."""

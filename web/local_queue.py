@@ -11,8 +11,6 @@ from models.whole_file import open_lock
 from worker.job import Job
 from worker.label import LOCK_FILE
 
-__all__ = ["LocalQueue", "is_at_work", "label_command"]
-
 _END_S: Final = 10.0
 _SAID: Final = 600
 

@@ -17,8 +17,6 @@ from models.errors import BundleError
 from models.manifest import Variant
 from models.reference_answers import ReferenceAnswers, read_reference
 
-__all__ = ["ClassRule", "ModelCard", "VariantRow", "card_html", "card_of"]
-
 _CARD_FILE: Final = "README.md"
 _MOST_BYTES: Final = 512 * 1024
 _MOST_CLASSES: Final = 40

@@ -22,8 +22,6 @@ from worker.photos.cells import Scheme, parse_url
 from worker.photos.photo import Limits, Wanted
 from worker.photos.source import open_photos
 
-__all__ = ["MAX_PHOTOS", "Given", "PhotoBodies"]
-
 MAX_PHOTOS: Final = 256
 _HELD: Final = 2 * MAX_BODY
 _BODY_S: Final = 120.0

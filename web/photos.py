@@ -24,8 +24,6 @@ from worker.job import Job, images_of
 from worker.photos.photo import Wanted
 from worker.photos.source import Photos, photos_of
 
-__all__ = ["SIDES", "CatalogueRows", "Picture", "Pictures", "drawn_picture"]
-
 SIDES: Final = (96, 200, 400, 800, 1600)
 """Of pictures, in pixels: the longer side is at most one of these."""
 _QUALITY: Final = 85

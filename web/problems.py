@@ -16,8 +16,6 @@ from models.errors import BundleError, BusyError, HangtagError, InputError, JobE
 from web.jobs import NoSuchJobError
 from web.views import page
 
-__all__ = ["API", "BEARER", "Problem", "add_problem_handlers", "answer", "problem_response", "problems"]
-
 _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPStatus]] = {
     NoSuchJobError: HTTPStatus.NOT_FOUND,
     (BusyError, JobError, BundleError, RegistryError): HTTPStatus.CONFLICT,

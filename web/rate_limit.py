@@ -9,8 +9,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from web.problems import problem_response
 
-__all__ = ["Allowance", "RateLimit"]
-
 _BURST_S: Final = 10.0
 _ADDRESSES: Final = 10_000
 """Whose requests are counted; the one that has been silent longest is forgotten."""

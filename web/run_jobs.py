@@ -24,8 +24,6 @@ from worker.receipt import job_receipt
 from worker.request import SubmitRequest
 from worker.sources.catalogue import Catalogue, open_catalogue
 
-__all__ = ["JobRunner", "WantedJob"]
-
 
 @dataclass(frozen=True)
 class WantedJob:

@@ -23,8 +23,6 @@ from starlette.websockets import WebSocketClose
 from web.problems import API, answer, problem_response
 from web.settings import WebSettings
 
-__all__ = ["CSRF_HEADER", "SESSION_COOKIE", "SESSION_S", "TOO_MANY_TRIES", "Gate", "Sessions"]
-
 SESSION_COOKIE: Final = "hangtag_session"
 SEAT_COOKIE: Final = "hangtag_seat"
 """Tells browsers apart: the CSRF token of their pages is made of it."""

@@ -21,8 +21,6 @@ from web.settings import WebSettings
 if TYPE_CHECKING:
     from web.watch_jobs import JobBoard
 
-__all__ = ["open_results", "open_review", "places_words", "serve"]
-
 _ASK_S = 1.0
 _PORTS = 20
 
@@ -88,8 +86,8 @@ def places_words(settings: WebSettings) -> str:
 
 def _champion_words(registry: str) -> str:
     """Which model is tried if none is named."""
-    from models.registry.history import CHAMPION
     from models.registry.registry import open_registry
+    from models.registry.state import CHAMPION
 
     if "://" in registry:  # the start waits for no other machine
         return f"the champion of the only model in {registry}"

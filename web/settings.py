@@ -7,8 +7,6 @@ from pathlib import Path
 from models.errors import InputError
 from models.reference import DEFAULT_REGISTRY
 
-__all__ = ["WebSettings", "read_token"]
-
 _SHORTEST_TOKEN = 16
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token is needed
 """Addresses that mean all of this machine's, and can be opened by none → one that can."""

@@ -18,8 +18,6 @@ from web.security import Sessions
 from web.settings import WebSettings
 from web.watch_jobs import JobBoard
 
-__all__ = ["State", "WebState", "make_state"]
-
 
 @dataclass(frozen=True)
 class WebState:

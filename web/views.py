@@ -9,8 +9,6 @@ from fastapi.responses import HTMLResponse
 from models.text import without_file_links
 from pages.render import render
 
-__all__ = ["REVIEWER_COOKIE", "page", "reviewer_of", "stored_page"]
-
 REVIEWER_COOKIE = "hangtag_reviewer"
 _STORED_CSP = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'none'"

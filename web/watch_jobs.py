@@ -23,8 +23,6 @@ from worker.progress import JobProgress, JobState, ProgressReader
 from worker.receipt import ErrorExample, JobReceipt, Receipt, job_receipt
 from worker.results import latest_parts, part_key, part_work
 
-__all__ = ["JobBoard", "JobCounts", "JobView"]
-
 _AT_ONCE: Final = 16
 _BUDGET_S: Final = 1.0
 _FRESH_S: Final = 0.9

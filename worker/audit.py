@@ -24,8 +24,6 @@ from worker.results import Status
 from worker.scratch import scratch_folder
 from worker.sources.readers import read_delimited
 
-__all__ = ["AuditRow", "audit_sample", "write_audit"]
-
 _Numbers = npt.NDArray[np.uint64]
 _ON_PAGE: Final = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
 

@@ -3,6 +3,4 @@
 from worker.queue.app import make_app
 from worker.queue.settings import read_settings
 
-__all__ = ["app"]
-
 app = make_app(read_settings())

@@ -12,8 +12,6 @@ from worker.queue.commands import register as register_queue
 from worker.queue.options import JobsOption, JsonOption, RedisOption
 from worker.registry.commands import register as register_registry
 
-__all__ = ["register"]
-
 _EARLY: Final = 4
 """How many labelling processes start while the catalogue is still read; a small one has no use for more."""
 

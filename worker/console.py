@@ -26,8 +26,6 @@ from worker.receipt import JobReceipt, QuestionsReceipt, Receipt, died_words
 from worker.request import LabelRequest
 from worker.results import Status, photos_text
 
-__all__ = ["label_with_progress", "print_receipt", "retry_words", "say_rule", "unfound_words", "unlabelled_words"]
-
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 
 

@@ -26,8 +26,6 @@ from worker.queue.options import queue_settings
 if TYPE_CHECKING:
     from worker.queue.redis_state import Presence
 
-__all__ = ["Finding", "Health", "examine", "print_findings"]
-
 _EXTRAS: Final = {
     "train": "check, train, evaluate, export, retrain",
     "worker": "submit, worker, jobs, and the schedule of retrainings",

@@ -18,8 +18,6 @@ from models.storage.storage import Storage, open_storage
 from models.text import number_of
 from worker.receipt import RECEIPT_FILE, Drift, Receipt
 
-__all__ = ["compared", "drifted_jobs"]
-
 Note = Callable[[str], None]
 
 

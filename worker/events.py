@@ -10,8 +10,6 @@ from typing import Final
 
 from models.text import printable
 
-__all__ = ["log_event", "start_logging"]
-
 _LOGGER: Final = logging.getLogger("hangtag")
 _REPEAT_S: Final = 10.0
 

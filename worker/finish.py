@@ -41,8 +41,6 @@ from worker.tally import Tally
 from worker.thumbnails import DRAWING
 from worker.thumbnails import main as draw
 
-__all__ = ["PAGE_FILE", "RESULT_FILE", "begun_at", "end_job", "finish_job", "sheet_photo"]
-
 RESULT_FILE: Final = "labels.parquet"
 PAGE_FILE: Final = "receipt.html"
 

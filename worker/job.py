@@ -24,24 +24,6 @@ from worker.job_spec import Choice, JobSpec, ModelPin, Question
 from worker.places import cell_texts
 from worker.results import latest_parts, part_key, read_answers, read_part
 
-__all__ = [
-    "CANCELLED",
-    "JOB_FILE",
-    "NO_RETRY",
-    "QUESTIONS",
-    "RETRYABLE",
-    "Job",
-    "Retry",
-    "begin_retry",
-    "commit_retry",
-    "images_of",
-    "latest_retry",
-    "open_job",
-    "question_storage",
-    "read_retry",
-    "rows_key",
-]
-
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
 """Faults that may pass; the others lie in the file itself."""
 _WIDTH: Final = 5

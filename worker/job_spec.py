@@ -7,17 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from models.decision import rule_text
 from worker.priority import Priority
 
-__all__ = [
-    "CHUNKS_PER_FILE",
-    "QUESTION_NAME",
-    "USUAL_OPTIONS",
-    "Choice",
-    "JobOptions",
-    "JobSpec",
-    "ModelPin",
-    "Question",
-]
-
 QUESTION_NAME: Final = "^[A-Za-z0-9_-]{1,40}$"
 CHUNKS_PER_FILE: Final = 256
 

@@ -25,8 +25,6 @@ from worker.places import ELSEWHERE, is_url
 from worker.priority import Priority
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["CHUNK_ROWS", "changes", "create_job", "differences", "options_told"]
-
 CHUNK_ROWS: Final = 128
 CHUNK_BYTES: Final = 32 * 1024 * 1024
 """Bytes of the rows in one chunk, estimated from the first rows: a labelling process holds them all in memory."""

@@ -13,8 +13,6 @@ from worker.job import JOB_FILE, Job, open_job
 from worker.places import is_url
 from worker.receipt import job_receipt
 
-__all__ = ["BundleStore", "Jobs", "check_name", "open_jobs"]
-
 _LONE_FILE: Final = "lone.onnx"
 _IDENTITY: Final = "_jobs.id"
 _NAMED: Final = 10

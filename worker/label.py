@@ -39,8 +39,6 @@ from worker.request import LabelRequest
 from worker.scratch import scratch_folder
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["Progress", "earlier_job", "job_folder", "label", "only_run"]
-
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
 LOCK_FILE: Final = "lock"

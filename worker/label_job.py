@@ -12,8 +12,6 @@ from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.receipt import JobReceipt, job_receipt
 
-__all__ = ["label_job"]
-
 
 def label_job(jobs: Jobs, name: str) -> JobReceipt:
     """Label what is missing of a job of the folder of jobs, and merge it; somebody who cancels it stops it.

@@ -20,23 +20,6 @@ from worker.job import Job, question_storage
 from worker.job_spec import USUAL_OPTIONS, JobOptions, ModelPin, Question
 from worker.receipt import ModelName
 
-__all__ = [
-    "JobModel",
-    "begun_variant",
-    "check_promise",
-    "choose_model",
-    "fallback_pin",
-    "load_job_model",
-    "load_pinned",
-    "load_verified",
-    "moved_words",
-    "note_models",
-    "questions_of",
-    "read_note",
-    "rule_words",
-    "verified_pin",
-]
-
 
 @dataclass(frozen=True)
 class JobModel:

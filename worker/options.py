@@ -11,8 +11,6 @@ from models.reference import DEFAULT_REGISTRY, models_given
 if TYPE_CHECKING:
     from worker.request import JobRequest
 
-__all__ = ["AllowHostOption", "EncodingOption", "ImageColumnOption", "SharedOptions", "SourceArgument"]
-
 Request = TypeVar("Request", bound="JobRequest")
 
 MAX_TIMEOUT_S = 1000.0

@@ -13,8 +13,6 @@ from typing import Final, Self
 
 from pydantic import TypeAdapter
 
-__all__ = ["Owner", "boot_id"]
-
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:

@@ -9,21 +9,6 @@ import pyarrow as pa
 
 from models.errors import InputError
 
-__all__ = [
-    "ELSEWHERE",
-    "S3_SCHEME",
-    "cell_texts",
-    "checked_root",
-    "checked_url",
-    "folder_of",
-    "is_elsewhere",
-    "is_url",
-    "scheme_of",
-    "shown",
-    "stem_of",
-    "suffix_of",
-]
-
 S3_SCHEME: Final = "s3://"
 SCHEMES: Final = (S3_SCHEME, "http://", "https://")
 ELSEWHERE: Final = r"(?i)^([a-z][a-z0-9+.-]*://|data:)"

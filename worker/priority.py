@@ -2,8 +2,6 @@
 
 from enum import StrEnum
 
-__all__ = ["Priority"]
-
 
 class Priority(StrEnum):
     """Which jobs' chunks are taken first, where several wait."""

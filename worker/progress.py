@@ -13,8 +13,6 @@ from worker.job import Job
 from worker.receipt import job_receipt
 from worker.results import Status, latest_parts, part_key, read_work
 
-__all__ = ["JobProgress", "JobState", "ProgressReader"]
-
 _RECENT_S: Final = 60.0
 _AT_ONCE: Final = 16
 _BLOCK: Final = 1024

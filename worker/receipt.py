@@ -14,28 +14,6 @@ from worker.job import Job
 from worker.job_spec import ModelPin
 from worker.results import NO_PHOTO_WORK, PhotoWork, Status
 
-__all__ = [
-    "AUDIT_FILE",
-    "GROUPS_FILE",
-    "OF_QUESTIONS",
-    "RECEIPT_FILE",
-    "REVIEW_FILE",
-    "Audit",
-    "AuditFile",
-    "Drift",
-    "GroupCounts",
-    "JobReceipt",
-    "ModelName",
-    "QuestionsReceipt",
-    "Receipt",
-    "RunFigures",
-    "SampleRow",
-    "died_words",
-    "finished_receipt",
-    "job_receipt",
-    "read_audit",
-]
-
 RECEIPT_FILE: Final = "receipt.json"
 REVIEW_FILE: Final = "review.csv"
 AUDIT_FILE: Final = "audit.json"

@@ -23,8 +23,6 @@ from worker.results import Status, photos_text
 from worker.scratch import scratch_folder
 from worker.thumbnails import draw_apart
 
-__all__ = ["RECEIPT_TEMPLATE", "ProductPhotos", "brought", "questions_page", "receipt_page"]
-
 RECEIPT_TEMPLATE: Final = "receipt.html"
 _WITHIN_S: Final = 15.0
 _MOST_MOVED: Final = 8

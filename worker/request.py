@@ -17,8 +17,6 @@ from worker.products.by_group import check_group_column
 from worker.results import check_no_clash
 from worker.sources.catalogue import Catalogue, open_catalogue
 
-__all__ = ["JobRequest", "LabelRequest", "SubmitRequest"]
-
 _NAME: Final = re.compile(QUESTION_NAME)
 
 

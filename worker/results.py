@@ -18,36 +18,6 @@ from models.errors import ImageError, InputError, JobError
 from models.storage.storage import Storage
 from models.text import number_of, one_line
 
-__all__ = [
-    "NO_PHOTO_WORK",
-    "PART_SCHEMA",
-    "RESULT_SCHEMA",
-    "SEVERITY",
-    "WORST",
-    "PartWork",
-    "PhotoWork",
-    "RowResult",
-    "Status",
-    "check_no_clash",
-    "failed_row",
-    "labeled_row",
-    "latest_parts",
-    "part_bytes",
-    "part_key",
-    "part_work",
-    "photo_work",
-    "photos_text",
-    "read_answers",
-    "read_part",
-    "read_work",
-    "result_columns",
-    "result_schema",
-    "results_of",
-    "results_table",
-    "with_leaves",
-    "worst_of",
-]
-
 RESULT_SCHEMA: Final = pa.schema(
     [
         ("label", pa.string()),

@@ -12,8 +12,6 @@ from typing import Final
 from models.errors import JobError
 from models.storage.storage import Storage
 
-__all__ = ["scratch_database", "scratch_folder", "temporary_folder"]
-
 _OLD_S: Final = 3600.0
 _PREFIX: Final = ".finish-"
 _CACHE_KIB: Final = 16 * 1024

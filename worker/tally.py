@@ -33,8 +33,6 @@ from worker.receipt import (
 )
 from worker.results import PhotoWork, Status, part_work, photo_work, with_leaves
 
-__all__ = ["DistinctPhotos", "LeastSure", "Tally"]
-
 MOST: Final = 20_000
 _HIGHEST: Final = "g"
 """Sorts after every hexadecimal number."""

@@ -17,8 +17,6 @@ from models.errors import JobError
 from pages.tiles import thumbnail
 from worker.labelling.process_pool import Death, ProcessPool, take_streams
 
-__all__ = ["DRAWING", "draw_apart"]
-
 DRAWING: Final = ("worker.thumbnails",)
 """What drawing processes run."""
 _SIDE: Final = 200

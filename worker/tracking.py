@@ -17,14 +17,12 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from models.bundle import MANIFEST_FILE, open_bundle
 from models.errors import HangtagError, InputError, MissingExtraError, TrackingError
-from models.registry.history import CHALLENGER, CHAMPION
+from models.registry.state import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
-
-__all__ = ["log_cycle", "mlflow_client", "point_aliases", "publish_bundle", "server_name"]
 
 _EXPERIMENT: Final = "hangtag"
 _BUNDLE: Final = "bundle"

@@ -13,8 +13,6 @@ from models.fit import Fit
 from models.manifest import METADATA_KEY, ModelMetadata, parse_metadata
 from models.preprocess import PreprocessSpec
 
-__all__ = ["OPSET", "PIXELS", "edge_graph", "fit_graph"]
-
 OPSET: Final = 18
 _IR_VERSION: Final = 10
 _PREFIX: Final = "fit/"

@@ -15,8 +15,6 @@ from models.errors import ImageError
 from models.fit import Decode
 from models.preprocess import preprocess, whole_pixels
 
-__all__ = ["EdgeParity", "Flip", "prove_edge"]
-
 _NEAR_TIE: Final = 0.02
 """Two classes whose probabilities are this close may change places."""
 _FEW: Final = 500

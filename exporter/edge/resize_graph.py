@@ -23,9 +23,6 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["Axis", "Nodes", "resized"]
-
-
 _INT64: Final = onnx.TensorProto.INT64
 
 

@@ -22,8 +22,6 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from models.errors import ParityError
 from models.preprocess import Pixels
 
-__all__ = ["QuantizeError", "Quantizer", "body_nodes"]
-
 _WEIGHTY: Final = frozenset({"Conv", "MatMul", "Gemm"})
 _QUANTIZED: Final = (
     *("Conv", "MatMul", "Gemm", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat"),

@@ -15,8 +15,6 @@ from exporter.options import Advance, ExportOptions
 from exporter.parity import onnx_scores
 from models.text import number_of
 
-__all__ = ["Attempt", "Int8Search", "find_int8", "why_refused"]
-
 _FEWEST_PHOTOS: Final = 16
 _FLOAT_LAYERS: Final = (0, 1, 2)
 """How many of the first layers stay in floating point: of three colours a convolution with integers is hardly quicker,

@@ -21,8 +21,6 @@ from models.process import usable_cores
 from models.terminal import Console, rate_text
 from models.text import number_of
 
-__all__ = ["Show", "benchmark", "benchmark_and_show", "open_and_find", "print_record"]
-
 Show = Callable[[str, int, int], None]
 """Called with (what is being done, done, of all)."""
 _Cells = dict[str, list[str]]

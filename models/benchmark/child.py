@@ -21,8 +21,6 @@ from models.session import bare_session, refuse_telemetry
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ["BATCH", "EDGE_PHOTO", "Turn", "photo_like", "take"]
-
 BATCH: Final = 32
 """Photos in a call, when throughput is measured."""
 EDGE_PHOTO: Final = (640, 480)

@@ -21,18 +21,6 @@ from models.photo import NONE, evenly, read_photo, walk_files
 from models.preprocess import IMAGE_SUFFIXES, preprocess, whole_pixels
 from models.statistics.confidence import Probability
 
-__all__ = [
-    "Contestant",
-    "Judged",
-    "Judging",
-    "Lineup",
-    "PhotoSet",
-    "find_photos",
-    "golden_photos",
-    "judge",
-    "open_lineup",
-]
-
 PHOTOS: Final = 2000
 """The most photos that are used."""
 _REFERENCE: Final = "float32"

@@ -14,8 +14,6 @@ from models.benchmark.child import EDGE_PHOTO, Turn
 from models.errors import BundleError
 from models.process import python_command, python_environment, usable_cores
 
-__all__ = ["BRIEF", "THOROUGH", "Effort", "Figures", "Measured", "Record", "Speed", "measure", "take_turn"]
-
 Figure = Annotated[float, Field(gt=0.0)]
 
 

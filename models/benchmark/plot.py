@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["check_matplotlib", "draw_record", "plot_record"]
-
 _COLOURS: Final = {"float32": "#1f77b4", "int8": "#d62728", "float16": "#2ca02c"}
 _OTHER: Final = "#555555"
 _ABOVE_ALL: Final = 1.0001

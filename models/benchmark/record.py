@@ -14,8 +14,6 @@ from models.benchmark.judge import Judging
 from models.benchmark.measure import Measured, Record
 from models.process import usable_cores
 
-__all__ = ["BENCHMARK_FILE", "BenchmarkRecord", "Machine", "dump_record", "new_record", "this_machine"]
-
 BENCHMARK_FILE: Final = "benchmark.json"
 _CPUINFO: Final = Path("/proc/cpuinfo")
 _BOARD: Final = Path("/proc/device-tree/model")

@@ -12,11 +12,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from models.errors import RegistryError
-from models.registry.state import CHALLENGER, CHAMPION, Change, Record, State, VersionState
+from models.registry.state import Change, Record, State
 from models.storage.storage import Storage
 from models.text import numbered
-
-__all__ = ["CHALLENGER", "CHAMPION", "Event", "History", "State", "VersionState", "What"]
 
 _FOLDER: Final = "history"
 _MIRROR: Final = "history.jsonl"

@@ -13,8 +13,6 @@ from models.registry.state import State
 from models.storage.storage import Storage
 from models.text import numbered, without_file_links
 
-__all__ = ["REPORT_FILES", "TRAINING", "claim_number", "copy_version", "remove_deleted", "report_files"]
-
 TRAINING: Final = "training"
 REPORT_FILES: Final = ("report.html", "confusion_matrix.png", "classes.csv")
 """What a run has for people to look at; kept beside a version's bundle where the run is named."""

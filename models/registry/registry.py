@@ -29,8 +29,6 @@ from models.registry.state import CHAMPION, State, VersionRules, VersionState
 from models.storage.storage import Storage, open_storage
 from models.text import is_name, name_expected
 
-__all__ = ["Published", "Registry", "check_model_name", "open_registry"]
-
 
 @dataclass(frozen=True)
 class Published:

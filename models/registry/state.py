@@ -9,8 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from models.errors import RegistryError
 from models.manifest import Measured
 
-__all__ = ["CHALLENGER", "CHAMPION", "Change", "Changed", "Record", "State", "VersionRules", "VersionState"]
-
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 

@@ -11,19 +11,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "BINS",
-    "COLDEST",
-    "HOTTEST",
-    "ReliabilityBin",
-    "calibrated",
-    "class_logits",
-    "expected_calibration_error",
-    "fit_temperature",
-    "mass_bins",
-    "reliability",
-]
-
 BINS: Final = 15
 COLDEST: Final = 0.05
 HOTTEST: Final = 20.0

@@ -7,8 +7,6 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-__all__ = ["TARGETS", "Confidence", "PrecisionTarget", "Probability", "Thresholds", "UnknownLimit"]
-
 TARGETS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
 """The precisions that a person can ask for."""
 

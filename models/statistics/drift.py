@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["chance_limit", "differs", "has_drifted", "is_blind", "join_rare_bins", "psi"]
-
 _LARGE: Final = 0.2
 """A large change, by the convention of credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
 _LEAST_PHOTOS: Final = 30

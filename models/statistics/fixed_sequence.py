@@ -32,8 +32,6 @@ import numpy.typing as npt
 from models.statistics.confidence import TARGETS
 from models.statistics.intervals import MISTRUST
 
-__all__ = ["OWN_MISTRUST", "budgets", "fewest", "proved_rows", "refused", "worth"]
-
 OWN_MISTRUST: Final = 0.3
 """How often the network's own rows may be wrong about a set that is proved on the rows of other networks, too."""
 _STEPS: Final = 20

@@ -15,20 +15,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "MISTRUST",
-    "RESAMPLES",
-    "Interval",
-    "bootstrap_interval",
-    "difference_interval",
-    "exact_interval",
-    "lower_bound",
-    "product_interval",
-    "proportion_interval",
-    "upper_bound",
-    "wilson_interval",
-]
-
 Interval = tuple[float, float]
 
 MISTRUST: Final = 0.05

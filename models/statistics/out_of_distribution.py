@@ -22,17 +22,6 @@ import numpy.typing as npt
 from models.errors import InputError
 from models.statistics.confidence import UnknownLimit
 
-__all__ = [
-    "SHORTEST",
-    "DistanceHead",
-    "OutOfDistribution",
-    "expected_within",
-    "fit_distance",
-    "fit_out_of_distribution",
-    "relative_difference",
-    "unknown_limit",
-]
-
 KEPT: Final = 0.95
 """Share of known rows within the limit."""
 _DIRECTIONS: Final = 512

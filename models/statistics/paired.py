@@ -17,8 +17,6 @@ import numpy.typing as npt
 
 from models.statistics.intervals import MISTRUST, Interval, difference_interval
 
-__all__ = ["Paired", "compare_pairs", "design_effect", "smallest_difference"]
-
 _SURE: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
 _FOUND: Final = NormalDist().inv_cdf(0.8)
 

@@ -39,20 +39,6 @@ from models.statistics.fixed_sequence import OWN_MISTRUST, budgets, fewest, prov
 from models.statistics.out_of_distribution import expected_within
 from models.taxonomy import REVIEW, Taxonomy
 
-__all__ = [
-    "HeldOutLogits",
-    "HeldOutRows",
-    "automatic",
-    "default_precision",
-    "fewest_own_rows",
-    "fewest_rows",
-    "fit_confidence",
-    "joined_groups",
-    "label_levels",
-    "precision_targets",
-    "ruling_thresholds",
-]
-
 _DEFAULT: Final = 0.95
 _OF_CLASSES: Final = 0.5
 """Of a tree, the share of the mistrust that is for its classes; the rest is for all levels above them."""

@@ -21,8 +21,6 @@ from models.errors import InputError, JobError
 from models.process import default_cache
 from models.storage.storage import Entry
 
-__all__ = ["ObjectStorage"]
-
 CONNECT_TIMEOUT_S: Final = 5
 READ_TIMEOUT_S: Final = 20
 ATTEMPTS: Final = 5

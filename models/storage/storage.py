@@ -10,8 +10,6 @@ from typing import BinaryIO, Final, Protocol
 from models.errors import InputError, MissingExtraError
 from models.whole_file import Link, link_new, replace_file, sync_folder, write_beside
 
-__all__ = ["Entry", "FolderStorage", "Storage", "open_storage"]
-
 _MEANWHILE: Final = (errno.ENOENT, errno.ENOTEMPTY)
 
 

@@ -23,7 +23,7 @@ ROWS = 600
 @pytest.fixture(scope="module")
 def proved(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Path:
     """A bundle of a small network that has learned from drawn photos."""
-    from trainer.sample import draw_catalogue
+    from trainer.sample.catalogue import draw_catalogue
 
     folder = tmp_path_factory.mktemp("proved")
     draw_catalogue(folder / "photos", LEARNED, seed=3)
@@ -36,7 +36,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Pat
 @pytest.fixture(scope="module")
 def new_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos of the same kind as those that were learned from, and none of them."""
-    from trainer.sample import draw_catalogue
+    from trainer.sample.catalogue import draw_catalogue
 
     folder = tmp_path_factory.mktemp("new") / "photos"
     draw_catalogue(folder, ROWS, seed=4)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from models.photo import NONE
 from tests.charts import draw_charts
 from tests.command import clean_environment, one_line, run_hangtag
-from trainer.data.dataset import NONE
 
 LEARNED, HELD = 30, 20
 QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 10, "--batch-size", 16, "--folds", 0, "--seed", 1)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from models.errors import ExitCode
-from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import Registry, open_registry
+from models.registry.state import CHALLENGER, CHAMPION
 from tests.command import HANGTAG, clean_environment, run_hangtag
 from tests.until import until
 
@@ -87,7 +87,7 @@ class Shop:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
     """60 of each class: a third of them for test, a sixth for validation."""
-    from trainer.sample import draw_catalogue
+    from trainer.sample.catalogue import draw_catalogue
 
     folder = tmp_path_factory.mktemp("drawn") / "photos"
     draw_catalogue(folder, 480, seed=3)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.registry.history import CHAMPION
 from models.registry.registry import open_registry
+from models.registry.state import CHAMPION
 from tests.command import HANGTAG
 from tests.integration.scheduled_model import ScheduledModel
 from tests.until import until
@@ -29,7 +29,7 @@ FEW = 6
 
 @pytest.mark.proof
 def test_new_photos_become_a_better_champion_by_themselves(tmp_path: Path, server: PrivateRedis) -> None:
-    from trainer.sample import draw_catalogue
+    from trainer.sample.catalogue import draw_catalogue
 
     model = ScheduledModel(tmp_path, server, "20s")
     model.schedule("20s", SETTINGS.format(epochs=4))

@@ -6,8 +6,6 @@ from random import Random
 
 from tests.integration.nasty_server import Answer, Request
 
-__all__ = ["made_up_answers"]
-
 _STATUSES = (200, 200, 200, 203, 204, 206, 301, 302, 303, 304, 307, 308, 400, 403, 404, 410, 408, 425, 429, 500, 503)
 _ODD_STATUSES = (b"", b"0", b"-1", b"99999", b"2OO", b"200.5", b"1e3", "٢٠٠".encode(), b"100", b"101", b"199", b"999")
 _VERSIONS = (b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2", b"HTTP/9.9", b"ICY", b"http/1.1", b"")

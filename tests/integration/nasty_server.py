@@ -12,20 +12,6 @@ from dataclasses import dataclass, field
 from itertools import chain, repeat
 from threading import Event, Thread
 
-__all__ = [
-    "NastyServer",
-    "Request",
-    "chunked_and_cut",
-    "cut",
-    "dead_port",
-    "endless",
-    "open_nasty_server",
-    "redirect",
-    "says",
-    "silence",
-    "whole",
-]
-
 
 @dataclass(frozen=True)
 class Request:

@@ -18,8 +18,6 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-__all__ = ["PAGE_KEYS", "Fault", "Kind", "S3Server", "lead_to", "open_s3_server"]
-
 PAGE_KEYS = 5
 _FAULTS = "/_faults"
 

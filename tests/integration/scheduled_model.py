@@ -14,8 +14,6 @@ from worker.queue.private_redis import PrivateRedis
 
 from .processes import Processes, WorkerProcess
 
-__all__ = ["ScheduledModel"]
-
 
 class ScheduledModel(Processes):
     """Starts schedulers and train workers, and ends those that are left at the end of a test.

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from hangtag.cli import make_app
 from models.bundle import open_bundle
 from models.errors import InputError, TrackingError
-from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import open_registry
+from models.registry.state import CHALLENGER, CHAMPION
 from tests.missing import skip_outside_ci
 from worker.tracking import log_cycle, mlflow_client, point_aliases, publish_bundle
 

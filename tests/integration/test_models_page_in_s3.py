@@ -4,8 +4,8 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from models.registry.history import CHAMPION
 from models.registry.registry import open_registry
+from models.registry.state import CHAMPION
 from tests.paper_bundle import write_paper_bundle
 from web.app import create_app
 from web.settings import WebSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from models.registry.history import CHAMPION
+from models.registry.state import CHAMPION
 
 from .browser import Complaints
 from .conftest import OpenPage

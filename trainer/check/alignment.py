@@ -10,8 +10,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "PairFit", "fit_pairs", "shrunk"]
-
 Floats = npt.NDArray[np.float32]
 
 _STEPS: Final = 5

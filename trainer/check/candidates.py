@@ -15,18 +15,6 @@ from models.preprocess import Pixels
 from trainer.check.alignment import Floats
 from trainer.data.image_statistics import COPY_SIDE
 
-__all__ = [
-    "BOXES",
-    "NEIGHBOURS",
-    "Candidates",
-    "Places",
-    "Take",
-    "best_of_each",
-    "chunks",
-    "find_candidates",
-    "rank_within",
-]
-
 Places = npt.NDArray[np.intp]
 Take = Callable[[Places], Pixels]
 NEIGHBOURS: Final = 5

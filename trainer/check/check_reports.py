@@ -9,27 +9,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+from models.photo import NONE
 from models.text import number_of
 from trainer.check.checkup import UNUSABLE, Checkup
 from trainer.check.issues import Issue
 from trainer.check.near import NearPair
 from trainer.check.relations import Leak, LeakKind, label_count
 from trainer.data.csv_files import path_in, write_rows
-from trainer.data.dataset import NONE, LabeledPhoto, Split
-
-__all__ = [
-    "MEANINGS",
-    "SHORTCUT_ADVICE",
-    "check_summary",
-    "doubt_sentences",
-    "json_of",
-    "leak_sentences",
-    "listed",
-    "property_sentences",
-    "shortcut_sentences",
-    "strict_faults",
-    "write_check_csv",
-]
+from trainer.data.dataset import LabeledPhoto, Split
 
 MEANINGS: Final = {
     Issue.MISSING: "no file has this name",

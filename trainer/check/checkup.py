@@ -11,15 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import DataError
+from models.photo import NONE
 from models.process import usable_cores
 from trainer.check.issues import Flags, Issue, PhotoIssues, Scores, judge
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import Guess, guess_from_accidents
-from trainer.data.dataset import NONE, Dataset, Exclusion, LabeledPhoto
+from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto
 from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos, stray_fault
-
-__all__ = ["GRAVE", "UNUSABLE", "Advance", "Checkup", "Faulty", "ScannedPhotos", "check_up", "scan_photos"]
 
 UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
 """Issues of files that have no picture to show."""

@@ -11,8 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
-__all__ = ["LIMITS", "Flags", "Issue", "PhotoIssues", "Scores", "judge"]
-
 SMALLEST_SIDE: Final = 64
 """Pixels of the longer side; a smaller photo shows too little for a network of 128 pixels."""
 

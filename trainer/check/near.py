@@ -27,8 +27,6 @@ from trainer.check.candidates import (
     rank_within,
 )
 
-__all__ = ["NearPair", "find_near", "joined", "links_of"]
-
 LEAST_LIKENESS: Final = 0.96
 LARGEST_DIFFERENCE: Final = 8.0
 WORST_IN_PLACE: Final = 14.0

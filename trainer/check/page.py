@@ -21,8 +21,6 @@ from trainer.check.relations import LeakKind
 from trainer.data.csv_files import data_folder
 from trainer.data.dataset import Split
 
-__all__ = ["check_page"]
-
 _MOST_TILES: Final = 24
 _MOST_LABELS: Final = 3
 _LONGEST_LABEL: Final = 60

@@ -25,8 +25,6 @@ from worker.photos.cells import joined
 from worker.places import scheme_of
 from worker.sources.readers import read_delimited
 
-__all__ = ["BroughtBack", "Quarantined", "bring_back", "check_quarantine", "quarantine", "worth_moving"]
-
 LOG: Final = "quarantine.csv"
 _COLUMNS: Final = ("from", "to", "reason")
 

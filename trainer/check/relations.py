@@ -13,8 +13,6 @@ from trainer.check.near import NearPair, find_near, joined, links_of
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.data.photo_cache import StatisticsStore
 
-__all__ = ["Leak", "LeakKind", "Relations", "is_placeholder", "label_count", "relate"]
-
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
 """From this many rows on, one picture (under several labels, or under one) stands for a missing photo."""

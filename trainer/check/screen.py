@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from models.errors import ExitCode, InputError, StoppedError
+from models.photo import NONE
 from models.process import default_cache
 from models.terminal import Console, RateColumn, print_table
 from models.text import number_of
@@ -35,12 +36,10 @@ from trainer.check.checkup import GRAVE, Checkup, check_up
 from trainer.check.issues import Issue
 from trainer.check.page import check_page
 from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
-from trainer.data.dataset import NONE, Dataset, read_dataset
+from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import StatisticsStore
 from trainer.request import USUAL_COLUMNS, TableOptions
-
-__all__ = ["bring_back_and_show", "check_and_show"]
 
 _MOST_LINES: Final = 10
 _UNITS: Final = {"Fetching": "images/s", "Looking": "images/s"}

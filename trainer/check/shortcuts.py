@@ -20,8 +20,6 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
-__all__ = ["TOGETHER", "Guess", "guess_from_accidents"]
-
 TOGETHER: Final = "file properties together (size, shape, format, border)"
 MOST_PHOTOS: Final = 20_000
 FOLDS: Final = 5

@@ -31,8 +31,6 @@ from worker.scratch import scratch_folder
 from worker.sources.parquet import read_parquet
 from worker.sources.readers import Reader, read_delimited, read_jsonl
 
-__all__ = ["CORRECTED_FILE", "CorrectedResult", "Labels", "apply_corrections", "apply_to_job", "copy_of", "find_labels"]
-
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _COPY: Final = ".corrected"
 

@@ -18,8 +18,6 @@ from worker.merging.merge import worst_status
 from worker.places import cell_texts, is_elsewhere, is_url
 from worker.results import WORST, Status, result_schema
 
-__all__ = ["Correcting", "WorstStatus"]
-
 _ADDED: Final = ("reviewed_by", "was", "remark")
 _APART: Final = "hangtag_"
 _JOINED: Final = "; "

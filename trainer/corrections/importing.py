@@ -26,8 +26,6 @@ from worker.places import is_url
 from worker.sources.catalogue import IMAGE_COLUMNS
 from worker.sources.readers import read_delimited
 
-__all__ = ["ImportOptions", "Imported", "import_corrections", "question_of", "read_review"]
-
 _CORRECTED: Final = "corrected"
 """What people called the column before there was one for them."""
 _ANSWERS: Final = (CORRECT_LABEL, _CORRECTED)

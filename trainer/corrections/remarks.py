@@ -10,8 +10,6 @@ from typing import Final
 from trainer.corrections.rows_file import RowsFile
 from trainer.corrections.votes import Said, Vote, at_cell, image_cell, parse_said
 
-__all__ = ["REMARK_COLUMNS", "Remark", "RemarkKind", "RemarkStore", "heard", "parse_remark", "remark_cells"]
-
 REMARK_COLUMNS: Final = ("image", "sha256", "remark", "note", "reviewer", "model", "at")
 
 

@@ -18,8 +18,6 @@ from worker.merging.cells import csv_lines, inert
 from worker.sources.readers import Reader, read_delimited
 from worker.sources.text_file import TextFile, text_file
 
-__all__ = ["RowsFile", "guarded", "refuse_rows", "unguarded"]
-
 _MOST_LINES: Final = 20
 _TAIL_BYTES: Final = 4096
 _Row = TypeVar("_Row")

@@ -19,8 +19,6 @@ from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import COLUMNS, PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
 from worker.merging.review_list import CORRECT_LABEL
 
-__all__ = ["apply_and_show", "chosen_store", "import_and_show", "list_corrections", "show_photo"]
-
 _DEFAULT: Final = Path("corrections.csv")
 _MOST_ROWS: Final = 30
 _FEW_DIGITS: Final = 12

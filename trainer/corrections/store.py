@@ -12,8 +12,6 @@ from trainer.corrections.rows_file import RowsFile
 from trainer.corrections.votes import COLUMNS, Vote, parse_vote, vote_cells
 from trainer.data.photo_files import holds
 
-__all__ = ["Added", "CorrectionStore"]
-
 
 @dataclass(frozen=True)
 class Added:

@@ -13,8 +13,6 @@ from worker.audit import AuditRow, audit_sample, write_audit
 from worker.job import Job
 from worker.receipt import Audit, read_audit
 
-__all__ = ["Verdict", "audit_figures", "read_verdicts", "record_audit", "verdicts_of"]
-
 
 @dataclass(frozen=True)
 class Verdict:

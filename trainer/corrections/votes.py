@@ -13,21 +13,6 @@ from typing import Final
 from models.text import number_of
 from trainer.data.csv_files import cell_path, path_cell
 
-__all__ = [
-    "COLUMNS",
-    "PhotoVotes",
-    "Resolved",
-    "Said",
-    "Vote",
-    "ahead_sentence",
-    "at_cell",
-    "image_cell",
-    "parse_said",
-    "parse_vote",
-    "resolve",
-    "vote_cells",
-]
-
 COLUMNS: Final = ("image", "sha256", "label", "was", "reviewer", "model", "at")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _ELSEWHERE: Final = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]*://")

@@ -11,8 +11,6 @@ from models.whole_file import replace_file
 from trainer.request import TABLE_SUFFIXES
 from worker.merging.cells import csv_lines, inert
 
-__all__ = ["cell_path", "data_folder", "path_cell", "path_in", "write_rows"]
-
 _QUOTED: Final = "file:///"
 
 

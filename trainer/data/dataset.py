@@ -16,8 +16,6 @@ from trainer.request import TABLE_SUFFIXES, USUAL_COLUMNS, TableOptions
 from worker.places import is_url, scheme_of
 from worker.sources.readers import read_delimited
 
-__all__ = ["NONE", "OPEN", "Dataset", "Exclusion", "LabeledPhoto", "Split", "read_dataset"]
-
 
 class Split(StrEnum):
     """What a photo is used for, in order: a network learns most from the first, and nothing from the last."""

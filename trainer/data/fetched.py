@@ -17,8 +17,6 @@ from worker.photos.photo import Photo, Wanted
 from worker.photos.source import Photos, open_photos
 from worker.places import scheme_of, shown
 
-__all__ = ["failure", "fetch_photos"]
-
 _CUT: Final = 300
 """Characters of a URL that a message of its download shows."""
 _LONGEST: Final = 2000

@@ -16,8 +16,6 @@ from models.file_kinds import ENDS_EARLY
 from models.preprocess import Pixels, opened, orientation_of, whole_rgb
 from trainer.data.photo_files import FaultKind, PhotoFault, unsupported_fault
 
-__all__ = ["COPY_SIDE", "ImageStatistics", "fault_of", "measure_photo"]
-
 COPY_SIDE: Final = 64
 """Side of the small copy, into which a photo of any shape is stretched."""
 SAMPLED: Final = 1 << 19

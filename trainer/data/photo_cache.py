@@ -29,8 +29,6 @@ from trainer.data.image_statistics import COPY_SIDE, ImageStatistics
 from trainer.data.photo_files import FaultKind, PhotoFault, changed, holds
 from worker.labelling.process_pool import Death, ProcessPool
 
-__all__ = ["PixelStore", "StatisticsStore"]
-
 STATISTICS_VERSION: Final = "1"
 """Raised whenever the statistics of the same bytes change."""
 

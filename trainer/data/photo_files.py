@@ -19,17 +19,6 @@ from models.photo import read_photo
 if TYPE_CHECKING:  # it loads PyArrow, which would take memory from the processes that decode
     from trainer.data.dataset import LabeledPhoto
 
-__all__ = [
-    "FaultKind",
-    "PhotoFault",
-    "changed",
-    "file_sha256",
-    "hash_photos",
-    "holds",
-    "stray_fault",
-    "unsupported_fault",
-]
-
 _THREADS: Final = 8
 _AT_A_TIME: Final = 1024
 _SUFFIXES: Final = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "TIFF": ".tif", "WebP": ".webp", "AVIF": ".avif"}

@@ -18,8 +18,6 @@ from worker.places import cell_texts
 from worker.sources.catalogue import Catalogue, open_catalogue
 from worker.sources.readers import JSON_FIELD
 
-__all__ = ["TableRead", "TableRow", "read_table", "with_leaves"]
-
 LABEL: Final = "label"
 _GROUP: Final = "group"
 _MOST_CLASSES: Final = 1000

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import DataError, InputError
+from models.photo import NONE
 from models.taxonomy import PATH_MARK, Taxonomy
-from trainer.data.dataset import NONE, Dataset
+from trainer.data.dataset import Dataset
 from worker.sources.readers import read_delimited
-
-__all__ = ["lookalike_notes", "read_parents", "taxonomy_of"]
 
 _SHORTEST: Final = 4
 """Letters of names that a slip is looked for in; shorter ones, as ``men`` and ``hen``, are alike by chance."""

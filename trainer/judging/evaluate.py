@@ -36,19 +36,6 @@ from trainer.learning.training import Training, labels_of
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.prepare import Prepared
 
-__all__ = [
-    "AchievedPrecision",
-    "CalibratedPredictions",
-    "Evaluation",
-    "Judged",
-    "PerSplit",
-    "PlantedErrors",
-    "ShownByRows",
-    "SplitPredictions",
-    "evaluate",
-    "judge",
-]
-
 T = TypeVar("T")
 
 

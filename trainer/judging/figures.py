@@ -20,25 +20,6 @@ from models.taxonomy import REVIEW, Taxonomy, level_name
 from models.text import number_of
 from trainer.data.csv_files import write_rows
 
-__all__ = [
-    "AchievedPrecision",
-    "ClassFigures",
-    "Figures",
-    "OutlierFigures",
-    "SurestPhotos",
-    "achieved_text",
-    "confusion",
-    "distances",
-    "distances_text",
-    "group_effect",
-    "levels_text",
-    "outlier_figures",
-    "realised",
-    "score",
-    "surest_photos",
-    "write_classes",
-]
-
 _TOP: Final = 5
 _CLASS_COLUMNS: Final = tuple(name + end for name in ("precision", "recall", "f1") for end in ("", "_low", "_high"))
 _FEWEST_SURE: Final = 10

@@ -22,22 +22,6 @@ from trainer.run import EpochFigures, RunArgs, read_history
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.unlabelled import Fate, read_unlabelled
 
-__all__ = [
-    "CV_FOLDS",
-    "FoldView",
-    "assign_folds",
-    "candidates_of",
-    "choose_folds",
-    "deadline_of_main",
-    "fewest_epochs",
-    "held_out",
-    "held_photos",
-    "is_cross_validated",
-    "seconds_of_all",
-    "train_folds",
-    "write_guesses",
-]
-
 Advance = Callable[[str, int, int], None]
 Indices = npt.NDArray[np.intp]
 

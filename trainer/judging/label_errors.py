@@ -25,20 +25,6 @@ from trainer.learning.predictions import features_of
 from trainer.learning.training import Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = [
-    "FOLDS",
-    "LEAST_ODDS",
-    "LabelErrors",
-    "LabelIssue",
-    "Planted",
-    "find_label_errors",
-    "find_label_issues",
-    "list_length",
-    "out_of_fold",
-    "plant",
-    "write_label_issues",
-]
-
 LEAST_ODDS: Final = 9.0
 """How many times as likely as the label another class must be."""
 FOLDS: Final = 5

@@ -13,13 +13,14 @@ from models.bundle import MANIFEST_FILE
 from models.classifier import BATCH, load
 from models.decision import Scores
 from models.errors import DataError, InputError
+from models.photo import NONE
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.calibration import calibrated, class_logits
 from models.statistics.confidence import PrecisionTarget, UnknownLimit
 from models.statistics.out_of_distribution import DistanceHead
 from models.taxonomy import Taxonomy
 from trainer.check.checkup import Advance
-from trainer.data.dataset import NONE, Exclusion, Split, read_dataset
+from trainer.data.dataset import Exclusion, Split, read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import PixelStore
 from trainer.data.table import TableRead
@@ -38,8 +39,6 @@ from trainer.run import Run, open_run
 from trainer.splits.assigned import read_splits
 from trainer.splits.prepare import decode_all
 from trainer.splits.unlabelled import Fate, read_unlabelled
-
-__all__ = ["Measurement", "measure"]
 
 
 @dataclass(frozen=True)

@@ -39,17 +39,6 @@ from trainer.learning.training import Training, new_network
 from trainer.run import Run, read_history
 from trainer.splits.unlabelled import Fate, UnlabelledPhoto, read_unlabelled, write_unlabelled
 
-__all__ = [
-    "BUDGET",
-    "SURE",
-    "TEACHER_SHARE",
-    "SelfTraining",
-    "choose_pseudo_labels",
-    "read_self_training",
-    "self_train",
-    "settle",
-]
-
 SURE: Final = 0.5
 """The calibrated confidence from which a photo without a label is learned from."""
 BUDGET: Final = 10

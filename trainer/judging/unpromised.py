@@ -6,8 +6,6 @@ from models.text import number_of
 from trainer.judging.figures import Figures, SurestPhotos
 from trainer.run import RunArgs, RunState
 
-__all__ = ["advice_for_promise", "unpromised_sentences", "weakest", "why_unproved"]
-
 _WEAK = 5
 
 

@@ -8,8 +8,6 @@ import numpy.typing as npt
 
 from trainer.request import Balance
 
-__all__ = ["MOST_WEIGHT", "balance_note", "choose_balance", "class_weights", "sampling_order"]
-
 _MOST_EVEN: Final = 3.0
 """Up to this ratio between the largest and the smallest class nothing is done, unless a person says so."""
 MOST_WEIGHT: Final = 20.0

@@ -15,8 +15,6 @@ from trainer.data.photo_cache import PixelStore
 from trainer.learning.balance import sampling_order
 from trainer.learning.recipe import Augmentation
 
-__all__ = ["Batches", "PseudoLabelled", "augmented", "one_hot", "resized"]
-
 _SEEDS: Final = 1_000_003
 """Keeps the epochs of one seed apart from those of the next."""
 _OTHER_STREAMS: Final = np.array([0, 500_009])

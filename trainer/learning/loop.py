@@ -24,8 +24,6 @@ from trainer.learning.recipe import Recipe, epochs_left_in, has_fallen, mean_cos
 from trainer.learning.training_step import Learner, save_network
 from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
-__all__ = ["FitOutcome", "FitView", "Limits", "TensorBoardView", "ValidationPhotos", "fit"]
-
 _REHEARSED: Final = 4
 _STOPPING: Final = "Stopping; the running epoch is not kept. Press Ctrl-C again to quit without a report."
 _HELD_CHUNK: Final = 1024

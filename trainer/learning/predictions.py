@@ -13,8 +13,6 @@ import tensorflow as tf
 from models.statistics.calibration import class_logits
 from trainer.data.photo_cache import PixelStore
 
-__all__ = ["Predictions", "features_of", "images_per_s", "predict"]
-
 _CHUNK: Final = 128
 _TIMED: Final = 3
 

@@ -7,19 +7,6 @@ from typing import Final
 
 from trainer.request import Arch
 
-__all__ = [
-    "STRONG",
-    "Augmentation",
-    "Recipe",
-    "Stage",
-    "epochs_left_in",
-    "has_fallen",
-    "mean_cost",
-    "rate_at",
-    "recipe_for",
-    "scale_at",
-]
-
 _WARM_UP: Final = 0.1
 """Share of the training in which the rate rises."""
 _FALLEN: Final = 0.1

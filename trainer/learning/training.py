@@ -30,17 +30,6 @@ from trainer.run import Run, RunArgs
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.unlabelled import Fate, read_unlabelled
 
-__all__ = [
-    "Training",
-    "depth_groups",
-    "freeze_norms",
-    "in_quicker_format",
-    "labels_of",
-    "new_network",
-    "speeds_here",
-    "train_head",
-]
-
 _HEAD_PHOTOS: Final = 20_000
 """At most this many photos train the head alone: their features are held in memory."""
 _WORTH_TIMING: Final = 500

@@ -17,15 +17,6 @@ from models.errors import InputError
 from models.whole_file import replacing
 from trainer.learning.recipe import Recipe
 
-__all__ = [
-    "Learner",
-    "State",
-    "has_bfloat16",
-    "in_bfloat16",
-    "save_network",
-    "speeds_of_formats",
-]
-
 State = dict[str, npt.NDArray[Any]]
 """All that a training needs to resume as if it had never stopped."""
 _CHUNK: Final = 128

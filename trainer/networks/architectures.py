@@ -14,8 +14,6 @@ from keras import applications, layers, ops
 
 from trainer.request import Arch, Preset
 
-__all__ = ["PRESETS", "Plan", "cnn", "published_body", "simple", "transfer"]
-
 _DROPOUT: Final = 0.2
 
 

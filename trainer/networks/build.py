@@ -17,8 +17,6 @@ from trainer.networks.choice import NamedWeights, NetworkChoice, Weights, defaul
 from trainer.networks.imagenet import Downloaded, NotDownloadedError, fetch, imagenet_file, models_folder
 from trainer.request import Arch, NetworkOptions, Preset
 
-__all__ = ["Start", "build_network", "choose_start", "features_model", "network_of", "weights_file"]
-
 _HEAD_ARRAYS: Final = 4
 """At most this many arrays of a whole model are its head's."""
 

@@ -8,8 +8,6 @@ from typing import Final, TypeAlias
 from models.errors import InputError
 from trainer.request import Arch
 
-__all__ = ["NamedWeights", "NetworkChoice", "Weights", "check_signature", "default_weights", "parse_weights"]
-
 _MIN_ALPHA: Final = 0.1
 """The narrowest width: below it, the first layers of a mobilenet would have a channel or two, or none."""
 _MAX_ALPHA: Final = 2.0

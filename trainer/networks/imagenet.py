@@ -26,8 +26,6 @@ from models.whole_file import replace_file
 from trainer.networks.choice import NetworkChoice
 from trainer.request import Arch
 
-__all__ = ["Downloaded", "ImageNetFile", "NotDownloadedError", "fetch", "imagenet_file", "models_folder"]
-
 Downloaded: TypeAlias = Callable[[int, int | None], None]
 """Gets the bytes that have come and how many there will be; None where the server does not say."""
 _KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"

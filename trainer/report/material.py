@@ -8,21 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.decision import UNMEASURED
+from models.photo import NONE
 from models.preprocess import Pixels
 from models.statistics.confidence import Confidence, PrecisionTarget
 from models.statistics.intervals import Interval, product_interval, proportion_interval
 from models.statistics.out_of_distribution import expected_within
 from models.text import number_of
 from pages.text import between, duration, percent, rounded, target_name
-from trainer.data.dataset import NONE, Exclusion, Split
-from trainer.judging.evaluate import AchievedPrecision, Evaluation, Judged, SplitPredictions
-from trainer.judging.figures import Figures
+from trainer.data.dataset import Exclusion, Split
+from trainer.judging.evaluate import Evaluation, Judged, SplitPredictions
+from trainer.judging.figures import AchievedPrecision, Figures
 from trainer.judging.label_errors import LabelIssue
 from trainer.judging.self_training import SelfTraining
 from trainer.judging.unpromised import advice_for_promise
 from trainer.run import EpochFigures, RunArgs
-
-__all__ = ["ReportMaterial", "Speed"]
 
 _SAID_ELSEWHERE: Final = frozenset(
     {"schema_version", "name", "classes", "made_with", "table", "taxonomy", "state", "epochs_done", "best_epoch"}

@@ -18,8 +18,6 @@ from trainer.judging.figures import ClassFigures, Figures, distances_text
 from trainer.judging.unpromised import weakest
 from trainer.report.material import ReportMaterial
 
-__all__ = ["model_card"]
-
 _FEW_PHOTOS: Final = 30
 _TEMPLATE: Final = Path(__file__).with_name("model_card.md")
 

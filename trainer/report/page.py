@@ -21,8 +21,6 @@ from trainer.judging.evaluate import Judged, SplitPredictions
 from trainer.judging.figures import ClassFigures, Figures, confusion, distances_text
 from trainer.report.material import ReportMaterial
 
-__all__ = ["average_precision", "overlay", "report_page"]
-
 _MOST_CLASSES: Final = 30
 _MOST_TILES: Final = 24
 _MOST_PAIRS: Final = 10

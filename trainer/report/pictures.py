@@ -18,8 +18,6 @@ from models.preprocess import Pixels
 from trainer.learning.training import Training
 from trainer.run import EpochFigures
 
-__all__ = ["first_batch", "heat_maps", "last_spatial_layer", "plot_confusion", "plot_history", "train_batch_jpeg"]
-
 _NAMED_CELLS: Final = 20
 _NAMED_CLASSES: Final = 100
 _MOST: Final = 36

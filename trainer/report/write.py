@@ -36,8 +36,6 @@ from trainer.run import EpochFigures, Run, read_history
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.prepare import Prepared
 
-__all__ = ["keep_for_export", "write_predictions", "write_report"]
-
 _COLUMNS: Final = ("image", "split", "label", "predicted", "confidence", "unknown", "status")
 _PARTS: Final = 4
 _TRAIN_SAMPLE: Final = 512

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from models.bundle import open_bundle
 from models.errors import BundleError, InputError, RegistryError
-from models.registry.history import CHAMPION
 from models.registry.registry import Registry
+from models.registry.state import CHAMPION
 from models.text import number_of
 from models.whole_file import sync_folder
 from trainer.data.dataset import Split
@@ -25,8 +25,6 @@ from trainer.splits.assigned import AssignedPhoto, read_splits
 
 if TYPE_CHECKING:
     from trainer.train import TrainingView
-
-__all__ = ["SPLITS_FILE", "NewCycle", "champion_of", "check_unseen", "few_test_words"]
 
 SPLITS_FILE: Final = "splits.csv"
 _DISCORDANT: Final = 0.1

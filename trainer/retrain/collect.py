@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import DataError
+from models.photo import NONE
 from models.taxonomy import Taxonomy
 from models.text import number_of
 from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
 from trainer.data.csv_files import path_cell, write_rows
-from trainer.data.dataset import NONE, OPEN, Dataset, LabeledPhoto, read_dataset
+from trainer.data.dataset import OPEN, Dataset, LabeledPhoto, read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder
 from trainer.retrain.photo_hashes import PhotoHashes
 from trainer.retrain.records import Collected, Correction
 from trainer.splits.assigned import AssignedPhoto
-
-__all__ = ["collect", "collected_notes"]
 
 _HASHES_FILE: Final = "hashes.json"
 _COLUMNS: Final = ("image", "label", "split", "group", "sha256")

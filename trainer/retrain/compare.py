@@ -14,16 +14,15 @@ from models.bundle import open_bundle
 from models.classifier import BATCH, Classifier, load
 from models.errors import BundleError
 from models.manifest import FLOAT32
+from models.photo import NONE
 from models.process import usable_cores
 from models.session import open_session
-from trainer.data.dataset import NONE, Split
+from trainer.data.dataset import Split
 from trainer.data.photo_cache import PixelStore
 from trainer.retrain.compare_predictions import ModelPredictions, compare_predictions
 from trainer.retrain.config import ClassMap
 from trainer.retrain.records import Comparison, Footprint
 from trainer.splits.assigned import AssignedPhoto, read_splits
-
-__all__ = ["Contestant", "compare", "measure_footprints", "quickest", "read_frozen_photos"]
 
 _ROUNDS: Final = 60
 _FEWEST: Final = 5

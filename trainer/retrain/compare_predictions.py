@@ -26,15 +26,6 @@ from trainer.retrain.records import (
 )
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 
-__all__ = [
-    "MOST_CHANGES",
-    "ModelAnswers",
-    "ModelPredictions",
-    "compare_brier",
-    "compare_calibration",
-    "compare_predictions",
-]
-
 MOST_CHANGES: Final = 200
 _SEED: Final = 0
 

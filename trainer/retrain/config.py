@@ -21,18 +21,6 @@ from models.fit import Decode, Fit
 from models.registry.registry import check_model_name
 from trainer.request import Arch, Balance, TableOptions, parse_duration
 
-__all__ = [
-    "CatalogueSettings",
-    "ClassMap",
-    "DriftSettings",
-    "GateSettings",
-    "MlflowSettings",
-    "RetrainConfig",
-    "ScheduleSettings",
-    "TrainSettings",
-    "read_config",
-]
-
 _CRON_FIELDS: Final = 5
 _UNQUOTED: Final = {
     "int_type": "a whole number without quotes",

@@ -27,8 +27,6 @@ from trainer.retrain.tools import CycleTools, RunningCycle
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
-__all__ = ["CycleOptions", "CycleView", "retrain"]
-
 
 class CycleView(Protocol):
     """Shows the progress of a cycle."""

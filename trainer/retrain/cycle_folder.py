@@ -13,8 +13,6 @@ from models.errors import ExitCode, InputError
 from models.text import numbered
 from models.whole_file import replace_file
 
-__all__ = ["COLLECTING", "CycleFolder", "CycleRecord", "CycleStart", "CycleStatus", "Cycles", "Outcome", "now_text"]
-
 COLLECTING: Final = ".collecting"
 """The folder in which photos are collected before we know whether any are new."""
 

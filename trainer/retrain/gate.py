@@ -12,8 +12,6 @@ from pages.text import between, percent
 from trainer.retrain.config import GateSettings
 from trainer.retrain.records import AutomaticLabels, CatalogueDiff, Check, Comparison, PairedAccuracy, Verdict
 
-__all__ = ["COARSE_POINTS", "judge", "points_between"]
-
 COARSE_POINTS: Final = 5.0
 """Points; a test that could not find a smaller difference than this is called small."""
 _NO_WORSE: Final = 0.2

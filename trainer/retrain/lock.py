@@ -23,8 +23,6 @@ from models.text import numbered
 from trainer.retrain.cycle_folder import now_text
 from worker.owner import Owner
 
-__all__ = ["CycleLock"]
-
 _BEAT_S: Final = 5.0
 _LEASE_S: Final = 30.0
 _FOLDER: Final = "cycle"

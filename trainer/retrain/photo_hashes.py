@@ -13,8 +13,6 @@ from typing import Final
 
 from models.whole_file import replace_file
 
-__all__ = ["NO_FILE", "PhotoHashes"]
-
 NO_FILE: Final = ""
 """Stands for the SHA-256 of a file that is missing or unreadable."""
 

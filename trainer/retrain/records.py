@@ -9,22 +9,6 @@ from models.statistics.intervals import Interval
 from trainer.retrain.cycle_folder import CycleRecord
 from worker.catalogue_diff.figures import CatalogueFigures
 
-__all__ = [
-    "AutomaticLabels",
-    "Automation",
-    "Brier",
-    "Calibration",
-    "CatalogueDiff",
-    "Check",
-    "Collected",
-    "Comparison",
-    "Correction",
-    "Footprint",
-    "PairedAccuracy",
-    "TestChange",
-    "Verdict",
-]
-
 
 class Correction(CycleRecord):
     """What became of a reviewer's correction in this cycle.

@@ -30,8 +30,6 @@ from trainer.retrain.records import (
 )
 from trainer.splits.assigned import AssignedPhoto, read_splits
 
-__all__ = ["CycleMaterial", "cycle_page", "write_report"]
-
 _MOST_CLASSES: Final = 40
 _MOST_CORRECTIONS: Final = 60
 _MOST_CHANGES: Final = 18

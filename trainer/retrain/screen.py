@@ -18,8 +18,6 @@ from trainer.retrain.cycle import CycleOptions, retrain
 from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, Outcome
 from trainer.retrain.records import Comparison, PairedAccuracy, Verdict
 
-__all__ = ["CycleScreen", "retrain_and_show", "show_outcome"]
-
 
 def retrain_and_show(
     path: Path, *, when: Literal["data", "drift"], force: str | None, restart: bool, mlflow: str | None, as_json: bool

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from exporter.options import ExportOptions
 from models.bundle import MANIFEST_FILE
 from models.errors import HangtagError, RegistryError
-from models.registry.history import CHALLENGER, What
+from models.registry.history import What
 from models.registry.publish import report_files
+from models.registry.state import CHALLENGER
 from models.whole_file import replace_file
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import Contestant
@@ -26,8 +27,6 @@ from worker.tracking import server_name
 
 if TYPE_CHECKING:
     from trainer.train import TrainingView
-
-__all__ = ["LOG", "STEPS", "Step"]
 
 _MOST_CHAMPIONS: Final = 3
 """How often the comparison is repeated because another version became champion meanwhile."""

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from trainer.request import TrainRequest
     from trainer.train import TrainingView
 
-__all__ = ["CycleTools", "RunningCycle"]
-
 
 class CycleTools:
     """The functions that do a cycle's work: plain ones, so that a test can pass others."""

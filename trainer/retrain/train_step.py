@@ -20,8 +20,6 @@ from trainer.run import Run, RunArgs, RunState
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
-__all__ = ["train"]
-
 
 def train(work: RunningCycle, view: "TrainingView") -> None:
     """Train the challenger, or go on with its training; the splits are kept beside the run, which they outlive."""

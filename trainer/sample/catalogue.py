@@ -19,8 +19,6 @@ from trainer.sample.photo import Photo, draw_photo
 from trainer.sample.products import DEPARTMENTS, PRODUCTS
 from trainer.sample.surfaces import colour_name
 
-__all__ = ["Storage", "draw_catalogue", "encode"]
-
 COLUMNS = ("image", "category", "department", "colour", "pattern")
 _COPIES = 4
 _TEXT = b"<html><body><h1>404 Not Found</h1></body></html>\n"

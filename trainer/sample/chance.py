@@ -6,8 +6,6 @@ from typing import TypeVar
 
 import numpy as np
 
-__all__ = ["Stream", "deal", "pick", "stream"]
-
 T = TypeVar("T")
 
 

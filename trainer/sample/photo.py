@@ -21,8 +21,6 @@ from trainer.sample.surfaces import (
     paint_backdrop,
 )
 
-__all__ = ["Photo", "choose_pose", "draw_photo"]
-
 LightField = NDArray[np.float64]
 _LONG_SIDE_PX = (190, 421)
 _SHORT_SIDE_PX = 160

@@ -21,8 +21,6 @@ from trainer.sample.shapes import (
     smooth,
 )
 
-__all__ = ["DEPARTMENTS", "PRODUCTS"]
-
 
 def _t_shirt(rng: np.random.Generator) -> Parts:
     """A shirt with short sleeves, a round or pointed neck, and now and then a print on the chest."""

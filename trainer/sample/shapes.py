@@ -12,23 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw
 
-__all__ = [
-    "Ink",
-    "InkMap",
-    "Outline",
-    "Part",
-    "Parts",
-    "both_sides",
-    "box",
-    "ellipse",
-    "line",
-    "mirrored",
-    "print_parts",
-    "ribbon",
-    "rotation",
-    "smooth",
-]
-
 Outline = NDArray[np.float64]
 Point = tuple[float, float]
 _TURN = 2 * np.pi

@@ -9,20 +9,6 @@ from PIL import Image, ImageDraw
 
 from trainer.sample.chance import pick
 
-__all__ = [
-    "PAPER",
-    "Colour",
-    "Colourway",
-    "blend",
-    "choose_backdrop",
-    "choose_colourway",
-    "choose_pattern",
-    "colour_name",
-    "cover_body",
-    "lightness",
-    "paint_backdrop",
-]
-
 Colour = tuple[int, int, int]
 Field = NDArray[np.float32]
 Size = tuple[int, int]

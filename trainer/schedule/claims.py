@@ -19,8 +19,6 @@ from models.text import numbered
 from trainer.retrain.cycle_folder import CycleRecord, CycleStatus
 from trainer.schedule.due_times import stamp_of, time_of
 
-__all__ = ["FOLDER", "SKEW", "Claim", "ClaimStore", "Claims", "SlotEnd", "Try"]
-
 FOLDER: Final = "schedule"
 _PLANS: Final = f"{FOLDER}/plan"
 SKEW: Final = timedelta(minutes=5)

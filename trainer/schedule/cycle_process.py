@@ -13,8 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-__all__ = ["CycleEnd", "run_cycle"]
-
 _PAUSE_S: Final = 0.1
 _SET_DEATH_SIGNAL: Final = 1
 """``PR_SET_PDEATHSIG`` of prctl(2); it outlives execve(2)."""

@@ -12,8 +12,6 @@ from cronsim import CronSim
 from trainer.request import parse_duration
 from trainer.retrain.config import ScheduleSettings
 
-__all__ = ["Schedule", "schedule_of", "stamp_of", "time_of"]
-
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DOUBLED: Final = timedelta(hours=2)

@@ -13,8 +13,6 @@ from trainer.schedule.due_times import time_of
 from worker.queue.messages import TaskCall, read_call
 from worker.queue.redis_state import RedisState
 
-__all__ = ["QUEUE", "RETRAIN_TASK", "CycleMessage", "CycleQueue", "cycle_call"]
-
 QUEUE: Final = "hangtag.train"
 RETRAIN_TASK: Final = "hangtag.retrain"
 _SENT_S: Final = 10

@@ -24,8 +24,6 @@ from worker.queue.redis_state import RedisError, RedisOutage, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import Heartbeat
 
-__all__ = ["MOST_OPEN", "ModelScheduler", "WatchedConfig", "check_models_differ", "schedule_until_told"]
-
 MOST_OPEN: Final = 8
 """Open due times of a model: claimed and not done. If cycles take longer than their interval, others are skipped."""
 

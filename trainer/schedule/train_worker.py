@@ -28,8 +28,6 @@ from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
 from worker.queue.worker_state import BusyProcesses, Heartbeat
 
-__all__ = ["MOST_TRIES", "CycleTask", "check_training", "start_train_worker"]
-
 MOST_TRIES: Final = 3
 _RETRY_S: Final = 60
 _LEAVE_S: Final = 4.0

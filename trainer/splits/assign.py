@@ -13,8 +13,6 @@ from trainer.splits.assigned import AssignedPhoto, Assignment, Candidate
 from trainer.splits.groups import group_name, group_photos
 from trainer.splits.set_aside import drop_training_twins, keep_trained
 
-__all__ = ["assign_splits", "share_out"]
-
 HELD_OUT: Final = 10
 """One in this many photos of a class goes to validation, and one to test."""
 

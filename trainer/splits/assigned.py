@@ -13,8 +13,6 @@ from models.errors import DataError
 from trainer.data.csv_files import write_rows
 from trainer.data.dataset import Exclusion, Split
 
-__all__ = ["AssignedPhoto", "Assignment", "Candidate", "group_numbers", "read_splits", "write_splits"]
-
 _COLUMNS: Final = ("image", "label", "split", "sha256", "group", "product", "present")
 _PRESENT: Final = {"true": True, "false": False}
 

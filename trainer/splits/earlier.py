@@ -8,8 +8,6 @@ from models.errors import DataError
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.splits.assigned import AssignedPhoto, Candidate
 
-__all__ = ["match_earlier"]
-
 
 def match_earlier(
     photos: Sequence[LabeledPhoto], sha256s: Sequence[str], earlier: Sequence[AssignedPhoto]

@@ -12,8 +12,6 @@ from trainer.check.near import joined, links_of
 from trainer.data.dataset import Split
 from trainer.splits.assigned import Candidate
 
-__all__ = ["group_name", "group_photos"]
-
 _NAME_DIGITS: Final = 16
 
 Bridges = dict[int, tuple[int, int]]

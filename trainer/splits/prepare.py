@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from models.errors import DataError
+from models.photo import NONE
 from models.process import usable_cores
 from models.text import number_of
 from trainer.check.check_reports import listed
@@ -19,15 +20,13 @@ from trainer.check.near import links_of
 from trainer.check.relations import Relations, relate
 from trainer.check.shortcuts import TOGETHER, Guess, guess_from_accidents
 from trainer.data.csv_files import write_rows
-from trainer.data.dataset import NONE, Dataset, Exclusion, LabeledPhoto, Split
+from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import hash_photos, holds
 from trainer.splits.assign import assign_splits
 from trainer.splits.assigned import AssignedPhoto, Candidate, group_numbers
 from trainer.splits.earlier import match_earlier
 from trainer.splits.set_aside import count_leaks, find_unlearnable
-
-__all__ = ["Prepared", "SplitOptions", "decode", "decode_all", "prepare", "read_excluded", "restore", "write_excluded"]
 
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3

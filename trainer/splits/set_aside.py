@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Final
 
 from models.errors import DataError
+from models.photo import NONE
 from models.text import number_of
 from trainer.check.relations import Relations, is_placeholder
-from trainer.data.dataset import NONE, Exclusion, Split
+from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, Assignment, Candidate
-
-__all__ = ["count_leaks", "drop_training_twins", "find_unlearnable", "keep_trained"]
 
 LISTED: Final = 3
 """More classes than this share one note."""

@@ -27,8 +27,6 @@ from worker.photos.photo import Wanted
 from worker.photos.source import open_photos
 from worker.places import is_url, scheme_of, shown
 
-__all__ = ["Fate", "Unlabelled", "UnlabelledPhoto", "find_unlabelled", "read_unlabelled", "write_unlabelled"]
-
 MOST_ROWS: Final = 20_000
 """At most this many rows of a catalogue are looked at, drawn at random: more would take longer than they teach."""
 _SPARE: Final = 2

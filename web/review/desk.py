@@ -31,8 +31,6 @@ from worker.job import Job
 from worker.photos.cells import Cells
 from worker.receipt import RECEIPT_FILE, REVIEW_FILE, finished_receipt
 
-__all__ = ["Answer", "AnswerKind", "Review", "Reviews", "Stored"]
-
 _MOST_REVIEWS: Final = 6
 _FOUND_S: Final = 5.0
 _ANSWERS: Final = 20_000

@@ -16,8 +16,6 @@ from worker.job import Job
 from worker.receipt import JobReceipt
 from worker.results import Status
 
-__all__ = ["Answered", "RowsLeft"]
-
 _DIGITS: Final = 16
 """Of a SHA-256, which are enough to tell photos apart: a number of 64 bits."""
 _NOT_IN_DOUBT: Final = 0

@@ -22,8 +22,6 @@ from worker.job import Job, images_of
 from worker.receipt import REVIEW_FILE
 from worker.results import Status, with_leaves
 
-__all__ = ["Questions", "doubtful_photos", "load_questions"]
-
 Rows = npt.NDArray[np.int64]
 
 _RESULTS: Final = ("label", "confidence", "top_k", "sha256", "model", "reason")

@@ -16,8 +16,6 @@ from trainer.corrections.remarks import Remark
 from trainer.corrections.votes import Vote
 from web.review.questions import Questions
 
-__all__ = ["LEASE_S", "Order", "Progress", "ReviewQueue", "Statement", "Wish", "in_order", "verdict_of"]
-
 LEASE_S: Final = 300.0
 _PAUSE_S: Final = 120.0
 """A longer time between two answers is a pause, and does not count into the speed."""

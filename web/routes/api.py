@@ -18,8 +18,6 @@ from web.problems import API, BEARER, Problem, problems
 from web.state import State, WebState
 from web.views import page
 
-__all__ = ["page_router", "router"]
-
 _LONGEST_MESSAGE: Final = 2000
 
 

@@ -11,8 +11,6 @@ from web.classify import NoModelError
 from web.problems import BEARER, Problem, problems
 from web.state import State
 
-__all__ = ["router"]
-
 router = APIRouter(tags=["health"])
 
 

@@ -21,8 +21,6 @@ from web.state import State, WebState
 from web.watch_jobs import JobView
 from worker.priority import Priority
 
-__all__ = ["router"]
-
 _PIECE: Final = 1 << 20
 _LONGEST_JSON: Final = 1024 * 1024
 _FIELDS: Final = 20

@@ -32,8 +32,6 @@ from worker.photos.photo import FAULTS
 from worker.priority import Priority
 from worker.receipt import GROUPS_FILE, OF_QUESTIONS, RECEIPT_FILE, REVIEW_FILE
 
-__all__ = ["router"]
-
 router = APIRouter(include_in_schema=False)
 PRECISIONS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
 _PIECE: Final = 1 << 20

@@ -11,8 +11,6 @@ from web.security import SESSION_COOKIE, SESSION_S, TOO_MANY_TRIES
 from web.state import State
 from web.views import page
 
-__all__ = ["router"]
-
 _OWN_PLACE = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 """A path here: ``//host`` and ``/\\host`` lead to another host."""
 

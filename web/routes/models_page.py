@@ -13,9 +13,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from models.bundle import read_manifest
 from models.errors import HangtagError, InputError, RegistryError
-from models.registry.history import CHAMPION, Event, What
+from models.registry.history import Event, What
 from models.registry.publish import REPORT_FILES
 from models.registry.registry import Registry, open_registry
+from models.registry.state import CHAMPION
 from models.statistics.intervals import wilson_interval
 from web.comparisons import ComparisonKey
 from web.jobs import WebJob
@@ -35,8 +36,6 @@ from worker.registry.console import (
     value_words,
     versions_of,
 )
-
-__all__ = ["router"]
 
 router = APIRouter(include_in_schema=False)
 

@@ -21,8 +21,6 @@ from web.review.queue import Order, Progress, Wish
 from web.state import State, WebState
 from web.views import REVIEWER_COOKIE, page, reviewer_of
 
-__all__ = ["router"]
-
 router = APIRouter(tags=["review"])
 
 _A_YEAR_S = 365 * 24 * 3600

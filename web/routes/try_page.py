@@ -16,8 +16,6 @@ from web.problems import Problem
 from web.state import State, WebState
 from web.views import page
 
-__all__ = ["router"]
-
 _WORKER: Final = Path(__file__).parents[1] / "static" / "edge_worker.js"
 _WORKER_CSP: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
 """The browser's model is WebAssembly: of all that this server sends, only this script may compile it."""

@@ -28,8 +28,6 @@ from worker.places import is_url
 from worker.request import LabelRequest
 from worker.results import Status, with_leaves
 
-__all__ = ["Advance", "diff_catalogue", "diff_job", "row_labels"]
-
 Advance = Callable[[str, int, int], None]
 """Called with the step that is running, how much of it is done, and how much there is."""
 

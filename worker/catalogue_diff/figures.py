@@ -13,8 +13,6 @@ from pages.tiles import photo_uri
 from worker.photos.cells import photo_in
 from worker.places import is_elsewhere
 
-__all__ = ["CatalogueChange", "CatalogueFigures", "ChangedRow", "Pair", "RowLabel", "counted"]
-
 _FLOWS_SHOWN: Final = 8
 _ROWS_OF_A_FLOW: Final = 6
 _ROWS_SHOWN: Final = 24

@@ -22,16 +22,6 @@ from worker.photos.source import Photos, open_photos, photos_of
 from worker.places import cell_texts
 from worker.sources.catalogue import open_catalogue
 
-__all__ = [
-    "SAMPLE_FILE",
-    "Sample",
-    "SampleOptions",
-    "bring_here",
-    "bring_job_here",
-    "draw_job_sample",
-    "draw_sample",
-]
-
 SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])

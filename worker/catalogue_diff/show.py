@@ -20,8 +20,6 @@ from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.figures import CatalogueFigures
 from worker.catalogue_diff.sample import SampleOptions
 
-__all__ = ["diff_and_show"]
-
 _MOST_FLOWS: Final = 15
 
 

@@ -16,8 +16,6 @@ from models.whole_file import open_lock
 from worker.earlier.result_table import ResultTable
 from worker.owner import boot_id
 
-__all__ = ["CACHE_FILE", "CacheFolder", "cache_folder", "open_local_cache"]
-
 CACHE_FILE: Final = "photos.sqlite"
 _TABLES: Final = """
 PRAGMA synchronous=OFF;

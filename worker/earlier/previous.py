@@ -19,8 +19,6 @@ from worker.photos.cells import Cells
 from worker.results import results_of
 from worker.scratch import temporary_folder
 
-__all__ = ["PREVIOUS_FILE", "carry_over", "check_done", "open_previous", "terms_of"]
-
 PREVIOUS_FILE: Final = "previous.sqlite"
 _TEMPORARY: Final = ".previous-"
 _BEGIN: Final = """

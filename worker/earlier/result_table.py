@@ -14,8 +14,6 @@ from worker.events import log_event
 from worker.job import RETRYABLE
 from worker.results import RowResult, Status
 
-__all__ = ["EarlierResult", "LabelledRow", "ResultTable", "put_results"]
-
 _FIND: Final = "SELECT result FROM photo WHERE sha256 = ?"
 _AT: Final = "SELECT hex(sha256), result FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ?"
 _PUT_PHOTO: Final = "INSERT OR IGNORE INTO photo VALUES (?, ?)"

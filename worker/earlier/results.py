@@ -15,8 +15,6 @@ from worker.job import Job
 from worker.receipt import RECEIPT_FILE
 from worker.results import RowResult
 
-__all__ = ["NO_EARLIER_RESULTS", "EarlierResults", "forget_local_cache", "open_earlier_results"]
-
 
 class EarlierResults:
     """Results by the SHA-256 of photos; a photo that is not found is labelled again, so all of them may be lost.

@@ -31,8 +31,6 @@ from worker.results import (
     worst_of,
 )
 
-__all__ = ["MAX_STRIKES", "Finished", "OpenChunk", "attempt_on", "earlier_attempts", "forget_attempts", "is_done"]
-
 _FOLDER: Final = "inhand"
 _WIDTH: Final = 12
 MAX_STRIKES: Final = 4

@@ -21,8 +21,6 @@ from worker.photos.photo import Photo
 from worker.photos.source import Photos
 from worker.results import NO_PHOTO_WORK, RowResult, failed_row, labeled_row
 
-__all__ = ["Asked", "Feed", "Guard", "Labeller", "run_chunks"]
-
 _LINGER_S: Final = 0.01
 """How long a batch that is not full waits for another photo."""
 

@@ -30,8 +30,6 @@ from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.model import load_job_model, load_pinned
 from worker.photos.source import photos_of
 
-__all__ = ["LineFeed", "run_pool"]
-
 _PIECE: Final = 65_536
 
 

@@ -29,8 +29,6 @@ from typing import IO, Any, Final, NamedTuple, NoReturn, Self, TextIO, cast
 from models.errors import ExitCode, JobError
 from models.process import python_command, python_environment
 
-__all__ = ["LABELLING", "Death", "ProcessPool", "take_streams"]
-
 LABELLING: Final = ("worker.labelling.local",)
 """What labelling processes run."""
 

@@ -20,8 +20,6 @@ from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.process import python_command, python_environment
 from worker.labelling.process_pool import take_streams
 
-__all__ = ["decode_in_sandbox"]
-
 REFUSED = 3
 MEMORY_BYTES: Final = 2 * 1024**3
 MAX_TRIES: Final = 4

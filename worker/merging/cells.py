@@ -14,8 +14,6 @@ import pyarrow as pa
 from worker.places import cell_texts
 from worker.results import RESULT_SCHEMA
 
-__all__ = ["csv_lines", "inert", "json_cells", "json_text", "text_cells"]
-
 _BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
 _NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")

@@ -21,18 +21,6 @@ from worker.results import SEVERITY, WORST, result_columns, result_schema
 from worker.scratch import scratch_database
 from worker.tally import Tally
 
-__all__ = [
-    "Merged",
-    "added_fields",
-    "in_runs",
-    "merge_job",
-    "merge_parts",
-    "read_chunks",
-    "upload_lists",
-    "worst_results",
-    "worst_status",
-]
-
 ROW_GROUP: Final = 65_536
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
 Take = Callable[[pa.Table, pa.Table], pa.Table]

@@ -17,8 +17,6 @@ from worker.merging.cells import csv_lines, inert, json_cells, json_text, text_c
 from worker.sources.catalogue import Catalogue
 from worker.sources.readers import JSON_FIELD
 
-__all__ = ["OUTPUT_SUFFIXES", "UNWRITABLE", "Write", "check_output", "holds_bytes", "open_writer", "writable"]
-
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
 """Bytes of a file name: names beside it are longer, and file systems allow 255."""

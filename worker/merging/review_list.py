@@ -21,8 +21,6 @@ from worker.receipt import REVIEW_FILE
 from worker.results import Status
 from worker.sources.catalogue import IMAGE_COLUMNS
 
-__all__ = ["CORRECT_LABEL", "THUMBNAIL", "ReviewList", "check_review_columns"]
-
 CORRECT_LABEL: Final = "correct_label"
 """The column that a person types into."""
 THUMBNAIL: Final = "thumbnail"

@@ -7,8 +7,6 @@ from typing import Final
 from models.errors import ImageError, ImageFault, InputError
 from worker.photos.cells import AUTHORITY, Target, canonical_host, place_of
 
-__all__ = ["Addresses", "check_allow_hosts", "is_public"]
-
 
 def _networks(*lines: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(network) for line in lines for network in line.split())

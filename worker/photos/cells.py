@@ -17,19 +17,6 @@ from models.preprocess import MAX_BYTES
 from worker.photos.photo import fails_its_photo
 from worker.places import scheme_of
 
-__all__ = [
-    "AUTHORITY",
-    "Cells",
-    "ReadPhoto",
-    "Scheme",
-    "Target",
-    "canonical_host",
-    "joined",
-    "parse_url",
-    "photo_in",
-    "place_of",
-]
-
 _MAX_URL: Final = 8000
 """Characters; hosts refuse longer ones."""
 AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\x00-\x1f\x7f\[\]@:/?#\\%<>^`{|}\"]+))(?::(\d{1,5}))?")

@@ -21,8 +21,6 @@ from worker.photos.photo import Limits
 if TYPE_CHECKING:
     from worker.photos.over_s3 import S3Client
 
-__all__ = ["Clients"]
-
 _HEADERS: Final = {"User-Agent": "hangtag", "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
 _WHOLE: Final = frozenset({200, 203})
 _UNCHANGED: Final = 304

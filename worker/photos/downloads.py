@@ -20,8 +20,6 @@ from worker.photos.photo import Limits, fails_its_photo
 if TYPE_CHECKING:
     from worker.photos.clients import Clients
 
-__all__ = ["Arrival", "Download", "Downloads"]
-
 _IN_ALL: Final = 512
 """The most downloads at once, including slow ones that bring next to nothing, such as those from dead hosts."""
 _SLOW_RATE: Final = 4096

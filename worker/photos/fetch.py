@@ -9,8 +9,6 @@ from models.errors import ImageError, ImageFault
 from worker.photos.cells import Target
 from worker.photos.photo import Limits
 
-__all__ = ["Came", "Fetch", "MemoryBudget", "Moved", "Outcome", "Trouble", "download_error", "strong"]
-
 _FREE: Final = 256 * 1024
 """Bytes that each photo may take without waiting for memory; most are no larger."""
 _TO_BLAME: Final = 2

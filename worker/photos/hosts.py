@@ -9,8 +9,6 @@ from typing import Final
 from worker.photos.fetch import Trouble, download_error
 from worker.photos.photo import Limits
 
-__all__ = ["Host"]
-
 _SILENCES: Final = 5
 """Tries in a row without an answer that open the circuit breaker, if they took long enough."""
 _BLIP: Final = 0.1

@@ -14,8 +14,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from models.errors import ImageError, ImageFault, JobError
 from worker.photos.address import Addresses
 
-__all__ = ["CheckedNames", "Lookup", "checked_socket", "system_lookup"]
-
 Lookup = Callable[[str], list[str]]
 """Host name → IP addresses; raises ``OSError`` if there are none. May block."""
 

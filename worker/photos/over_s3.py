@@ -23,8 +23,6 @@ from models.text import one_line
 from worker.photos.fetch import Came, Fetch, Outcome, Trouble, download_error, strong
 from worker.photos.photo import Limits
 
-__all__ = ["S3Client"]
-
 _PIECE: Final = 256 * 1024
 _UNCHANGED: Final = "304"
 _NO_OBJECT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})

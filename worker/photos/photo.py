@@ -12,8 +12,6 @@ from models.preprocess import MAX_BYTES
 from models.text import one_line
 from worker.events import log_event
 
-__all__ = ["FAULTS", "Limits", "Photo", "Wanted", "fails_its_photo", "fault_words"]
-
 FAULTS: Final = {
     ImageFault.MISSING: "there is no photo there",
     ImageFault.REFUSED: "it may not be read, or its host may not be asked",

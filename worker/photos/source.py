@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from worker.photos.downloads import Download, Downloads
     from worker.photos.names import Lookup
 
-__all__ = ["Photos", "limits_of", "open_photos", "photos_of"]
-
 _BACKLOG: Final = 512
 """How many photos on disk may be waiting while more URLs are requested."""
 _WAIT_S: Final = 1.0

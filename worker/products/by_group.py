@@ -19,8 +19,6 @@ from worker.receipt import GroupCounts, SampleRow
 from worker.results import Status, with_leaves
 from worker.sources.readers import JSON_FIELD
 
-__all__ = ["DisagreeingProduct", "Disagreements", "check_group_column", "product_names", "write_by_group"]
-
 ROW_GROUP: Final = 65_536
 _SHOWN: Final = 6
 _PHOTOS: Final = 4

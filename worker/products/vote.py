@@ -15,8 +15,6 @@ from models.decision import ReviewReason
 from models.taxonomy import ancestors
 from worker.results import Status
 
-__all__ = ["ClassShare", "Product", "ProductStore", "Verdict", "decide"]
-
 _UNIT: Final = 2**32
 """Probabilities are added up as multiples of this unit, so that the order of rows never changes the sum."""
 _TABLES: Final = """

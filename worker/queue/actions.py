@@ -22,17 +22,6 @@ from worker.queue.submit import Submitted, submit
 from worker.receipt import JobReceipt, job_receipt
 from worker.request import SubmitRequest
 
-__all__ = [
-    "cancel_job",
-    "list_jobs",
-    "resume_job",
-    "retry_job",
-    "show_job",
-    "show_receipt",
-    "submit_and_show",
-    "watch_job",
-]
-
 
 def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json: bool) -> None:
     """Write a job, queue its first chunks, and say how to go on."""

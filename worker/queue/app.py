@@ -19,8 +19,6 @@ from worker.queue.worker_state import BusyProcesses, Heartbeat
 if TYPE_CHECKING:
     from worker.queue.start_worker import GracefulWorker
 
-__all__ = ["HangtagCelery", "make_app"]
-
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0

@@ -28,8 +28,6 @@ from worker.queue.options import (
     queue_settings,
 )
 
-__all__ = ["register"]
-
 MAX_WAIT_S = 86_400.0
 
 PriorityOption = Annotated[Priority, typer.Option(help="Workers take chunks of urgent jobs first.")]

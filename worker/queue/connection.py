@@ -20,8 +20,6 @@ from worker.events import log_event
 from worker.queue.messages import TaskCall
 from worker.queue.redis_state import RedisOutage
 
-__all__ = ["FastRetryAmqp", "MessageFilter"]
-
 _DROPPED_REPEAT_S: Final = 10.0
 _SHOWN: Final = 80
 

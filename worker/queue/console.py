@@ -20,8 +20,6 @@ from worker.queue.control import Control, QueueStatus, look_around, watch
 from worker.queue.redis_state import RedisState
 from worker.receipt import died_words
 
-__all__ = ["job_record", "print_job", "print_jobs", "read_rows", "remarks", "watch_with_progress"]
-
 _COLOURS = {
     JobState.WAITING: "yellow",
     JobState.RUNNING: "cyan",

@@ -17,8 +17,6 @@ from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import Presence, RedisError, RedisState, connect, redis_expected
 from worker.queue.settings import QueueSettings
 
-__all__ = ["Control", "QueueStatus", "look_around", "open_control", "watch"]
-
 PERIOD_S: Final = 1.0
 
 

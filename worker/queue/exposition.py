@@ -32,8 +32,6 @@ from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.results import latest_parts, part_key, part_work
 
-__all__ = ["JobFigures", "MetricsServer", "Overview", "OverviewReader", "check_port", "worker_metrics"]
-
 _PERIOD_S: Final = 2.0
 _STALE_S: Final = 60.0
 _TURN_S: Final = 1.0

@@ -6,8 +6,6 @@ import typer
 
 from worker.queue.options import JobsOption, JsonOption, RedisOption, queue_settings
 
-__all__ = ["register"]
-
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, as hangtag jobs shows it.")]
 JobJsonOption = Annotated[bool, typer.Option("--json", help="Print the job's state as JSON instead.")]
 ReceiptJsonOption = Annotated[

@@ -12,8 +12,6 @@ from worker.owner import Owner
 from worker.queue.redis_state import RedisError, RedisState
 from worker.queue.worker_state import BusyProcesses
 
-__all__ = ["ExtraChunks", "HeldLeases"]
-
 RENEW_S: Final = 3.0
 
 MOST: Final = 64

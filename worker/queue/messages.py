@@ -9,18 +9,6 @@ from uuid import uuid4
 from models.text import is_name
 from worker.priority import Priority
 
-__all__ = [
-    "CHUNK_TASK",
-    "FINISH",
-    "FINISH_TASK",
-    "QUEUES",
-    "TaskCall",
-    "chunk_call",
-    "job_call",
-    "parse_message",
-    "read_call",
-]
-
 CHUNK_TASK: Final = "hangtag.label_chunk"
 FINISH_TASK: Final = "hangtag.finish_job"
 QUEUES: Final = {

@@ -17,21 +17,6 @@ from models.errors import ImageFault
 from worker.events import log_event
 from worker.results import PhotoWork, Status
 
-__all__ = [
-    "BYTES",
-    "CHUNKS",
-    "CHUNK_BOUNDS_S",
-    "CHUNK_SECONDS",
-    "CHUNK_SECONDS_SUM",
-    "COUNTERS",
-    "DIED",
-    "DROPPED",
-    "IMAGES",
-    "PHOTOS",
-    "Metrics",
-    "SharedCounts",
-]
-
 
 class Family(NamedTuple):
     """The numbers of one metric, as in Prometheus: its name, its HELP text, and its labels."""

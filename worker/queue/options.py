@@ -11,19 +11,6 @@ import typer
 if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
-__all__ = [
-    "EVERY_S",
-    "SETTLE_S",
-    "HeartbeatOption",
-    "JobsOption",
-    "JsonOption",
-    "LogOption",
-    "Only",
-    "RedisOption",
-    "logs_json",
-    "queue_settings",
-]
-
 SETTLE_S: Final = 5.0
 """Seconds that a file of a watched folder stays the same before it is taken."""
 EVERY_S: Final = 2.0

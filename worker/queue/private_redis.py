@@ -17,8 +17,6 @@ from models.process import python_command, python_environment
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings, read_settings
 
-__all__ = ["PrivateRedis", "private_queue", "redis_binary"]
-
 _START_S: Final = 10.0
 _WORKERS_START_S: Final = 60.0
 _READY: Final = "Ready to accept connections"

@@ -17,8 +17,6 @@ from worker.queue.messages import FINISH, QUEUES, job_call, parse_message
 from worker.queue.redis_state import RedisError, RedisState
 from worker.results import part_key
 
-__all__ = ["JobPoller", "Reconciler", "send_finish"]
-
 MIN_WINDOW: Final = 32
 WINDOW_PER_SLOT: Final = 16
 """Waiting chunks for each slot: a tick comes once a second, and a chunk of small photos takes a tenth of that."""

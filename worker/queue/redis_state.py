@@ -26,8 +26,6 @@ from worker.owner import Owner
 from worker.queue.messages import TaskCall
 from worker.queue.settings import QueueSettings
 
-__all__ = ["LEASE_S", "Presence", "RedisError", "RedisOutage", "RedisState", "connect", "redis_expected"]
-
 LEASE_S: Final = 10
 SENT_S: Final = 5
 TICK_S: Final = 0.9

@@ -37,8 +37,6 @@ from worker.queue.worker_state import BusyProcesses
 from worker.receipt import job_receipt
 from worker.results import Status
 
-__all__ = ["JobResources", "LoadedModels", "Runner"]
-
 _LOOK_S: Final = 1.0
 _TROUBLE_PAUSE_S: Final = 1.0
 _HOPELESS: Final = 8

@@ -11,8 +11,6 @@ from redis.connection import parse_url
 
 from models.errors import InputError
 
-__all__ = ["TIME_LIMIT_S", "QueueSettings", "read_settings", "url_name"]
-
 TIME_LIMIT_S: Final = 7200
 """Seconds after which Celery ends a task; no chunk takes that long, since ``submit`` makes them small enough."""
 

@@ -40,17 +40,6 @@ from worker.queue.redis_state import Presence, RedisOutage, RedisState, connect
 from worker.queue.settings import QueueSettings, url_name
 from worker.queue.worker_state import BEAT_S, Heartbeat
 
-__all__ = [
-    "GracefulWorker",
-    "HangtagConsumer",
-    "HeartStep",
-    "LoggedRequest",
-    "ServiceStep",
-    "prepare_worker",
-    "run_worker",
-    "start_worker",
-]
-
 _PAUSE_S: Final = 0.05
 _TICK_EVERY_S: Final = 1.0
 _NO_JOBS_YET: Final = "is it the folder of jobs that hangtag submit was given? Compare --jobs or HANGTAG_JOBS there"

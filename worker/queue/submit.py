@@ -31,17 +31,6 @@ from worker.queue.settings import TIME_LIMIT_S
 from worker.request import SubmitRequest
 from worker.sources.catalogue import Catalogue
 
-__all__ = [
-    "NoPhotosError",
-    "Submitted",
-    "chunk_rows",
-    "decodings_of",
-    "name_part",
-    "new_name",
-    "previous_job",
-    "submit",
-]
-
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
 _TRIES: Final = 2

@@ -14,8 +14,6 @@ from billiard.process import current_process
 from models.errors import InputError
 from worker.events import log_event
 
-__all__ = ["BEAT_S", "BusyProcesses", "Heartbeat"]
-
 BEAT_S: Final = 1.0
 _STUCK_S: Final = 600.0
 """Seconds; no turn of the reconciler takes longer: if S3 falls silent, all tries of a request take two minutes."""

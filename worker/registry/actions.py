@@ -9,23 +9,13 @@ from typing import Final
 from models.bundle import read_manifest
 from models.decision import promise_text
 from models.errors import BundleError, HangtagError, InputError, MissingExtraError
-from models.registry.history import CHALLENGER, CHAMPION, Event
+from models.registry.history import Event
 from models.registry.publish import report_files
 from models.registry.registry import Registry
+from models.registry.state import CHALLENGER, CHAMPION
 from models.terminal import Console
 from models.verify import verify_with_spinner
 from worker.registry.console import VersionName, event_record
-
-__all__ = [
-    "delete_version",
-    "look_up",
-    "move_alias",
-    "promote_version",
-    "promoted_words",
-    "publish_bundle",
-    "restored_words",
-    "roll_back",
-]
 
 _TRAINING_FILES: Final = {"splits.csv": "splits.csv", "best.keras": "weights/best.keras", "args.json": "args.json"}
 """Name in the registry → place in the run's folder."""

@@ -14,8 +14,6 @@ from worker.options import AllowHostOption, EncodingOption, ImageColumnOption
 if TYPE_CHECKING:
     from models.registry.registry import Registry
 
-__all__ = ["register"]
-
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text or a table.")]
 WhyOption = Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the history.", show_default=False)]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as hangtag models shows it.")]

@@ -13,26 +13,11 @@ from models.bundle import Bundle, read_manifest
 from models.decision import promise_text, thresholds_for
 from models.errors import HangtagError
 from models.manifest import Measured, Variant
-from models.registry.history import CHAMPION, Event, What
+from models.registry.history import Event, What
 from models.registry.registry import Registry
+from models.registry.state import CHAMPION
 from models.terminal import Console, print_table
 from models.text import number_of
-
-__all__ = [
-    "VersionDiff",
-    "VersionName",
-    "accuracy_words",
-    "ago",
-    "compare_versions",
-    "done_words",
-    "event_record",
-    "numbers_words",
-    "print_diff",
-    "print_events",
-    "print_versions",
-    "value_words",
-    "versions_of",
-]
 
 _MEGABYTE: Final = 1_000_000
 _UNITS: Final = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3600), ("minute", 60))

@@ -32,8 +32,6 @@ from worker.sources.parquet import read_parquet
 from worker.sources.readers import JSON_FIELD, Reader, read_delimited, read_folder, read_jsonl, read_list, read_names
 from worker.sources.text_file import text_file
 
-__all__ = ["IMAGE_COLUMNS", "UNSEEN_ROOT", "Catalogue", "NoImageColumnError", "check_kind", "open_catalogue"]
-
 IMAGE_COLUMNS: Final = (
     "image",
     "image_path",

@@ -13,8 +13,6 @@ from models.preprocess import IMAGE_SUFFIXES
 if TYPE_CHECKING:
     from models.storage.object_storage import ObjectStorage
 
-__all__ = ["UnnamedFile", "bucket_images", "fetch_object"]
-
 
 def fetch_object(url: str, file: Path) -> None:
     """Write the object at an ``s3://`` URL into a file, a piece at a time.

@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 from models.errors import InputError
 from worker.sources.readers import BATCH_CHARACTERS, BATCH_ROWS, Reader
 
-__all__ = ["read_parquet"]
-
 PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
 """Bytes of a batch of Parquet, once its repeated values are expanded."""

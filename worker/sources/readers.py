@@ -17,18 +17,6 @@ from models.preprocess import IMAGE_SUFFIXES
 from models.text import number_of
 from worker.sources.text_file import TextFile, text_file
 
-__all__ = [
-    "BATCH_CHARACTERS",
-    "BATCH_ROWS",
-    "JSON_FIELD",
-    "Reader",
-    "read_delimited",
-    "read_folder",
-    "read_jsonl",
-    "read_list",
-    "read_names",
-]
-
 BATCH_ROWS: Final = 4096
 BATCH_CHARACTERS: Final = 8 * 1024 * 1024
 JSON_FIELD: Final = {b"hangtag": b"json"}

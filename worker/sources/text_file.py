@@ -10,8 +10,6 @@ from typing import Final, NamedTuple, TextIO
 
 from models.errors import InputError
 
-__all__ = ["LIKELY_ENCODINGS", "BadByte", "EncodingError", "TextFile", "check_encoding", "first_bad_byte", "text_file"]
-
 _MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # before UTF-16's, with which it begins
     (codecs.BOM_UTF32_BE, "utf-32", "utf-32-be"),

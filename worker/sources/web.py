@@ -17,8 +17,6 @@ from worker.photos.cells import parse_url
 from worker.photos.names import CheckedNames, checked_socket, system_lookup
 from worker.places import shown
 
-__all__ = ["WebLimits", "download"]
-
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 30.0
 MAX_PAUSE_S: Final = 30.0

@@ -16,8 +16,8 @@ from pydantic import BaseModel
 import hangtag
 from hangtag.help import EARLIER
 from hangtag.layout import ROOMS
-from models.classifier import Classifier, Prediction
-from models.decision import ReviewReason
+from models.classifier import Classifier
+from models.decision import Prediction, ReviewReason
 from models.errors import ExitCode, ImageFault
 from tests.manual import APP, PAGES, README, ROOT, find_command, page_commands, parse, snippets
 from trainer.retrain.config import RetrainConfig

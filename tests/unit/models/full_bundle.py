@@ -14,8 +14,6 @@ from models.edge import EdgeAnswer, load_edge
 from models.manifest import Manifest
 from models.preprocess import whole_pixels
 
-__all__ = ["FILES", "complete", "list_anew", "restated"]
-
 EXPECTED = "golden/expected.json"
 FILES = {
     "float32": {"file": "model.onnx", "edge": "edge.onnx", "ort": "model.ort", "edge_ort": "edge.ort"},

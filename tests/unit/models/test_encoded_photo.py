@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from models.errors import ImageError
-from models.preprocess import Decode, EncodedPhoto, Fit, PreprocessSpec, preprocess
+from models.fit import Decode, Fit
+from models.preprocess import EncodedPhoto, PreprocessSpec, preprocess
 from tests.unit.models.pictures import RED_IS_BLUE, STORED, encoded, sixteen_bit
 
 SPECS = [

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import BundleError
+from models.fit import Decode, Fit
 from models.manifest import Manifest, Quantization, Variant, parse_manifest, parse_metadata
-from models.preprocess import Decode, Fit, PreprocessSpec
+from models.preprocess import PreprocessSpec
 from models.statistics.confidence import PrecisionTarget, UnknownLimit
 
 SHA = "0" * 64

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.errors import ImageError
-from models.preprocess import Fit, PreprocessSpec, preprocess, preprocess_image
+from models.fit import Fit
+from models.preprocess import PreprocessSpec, preprocess, preprocess_image
 from tests.unit.models.pictures import PAD, RED_IS_BLUE, SIZE, SRGB, STORED, distance, encoded, sixteen_bit
 
 STRETCH = PreprocessSpec(size=SIZE, fit=Fit.STRETCH)

@@ -8,7 +8,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from models.errors import ImageError, ImageFault
-from models.preprocess import MAX_BYTES, Decode, Fit, PreprocessSpec, _draft_size, opened, preprocess
+from models.fit import Decode, Fit
+from models.preprocess import MAX_BYTES, PreprocessSpec, _draft_size, opened, preprocess
 from tests.unit.models.pictures import PAD, SIZE, distance, encoded
 
 

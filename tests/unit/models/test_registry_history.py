@@ -2,8 +2,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from models.registry.history import Event, History, State, What
-from models.registry.state import Change
+from models.registry.history import Event, History, What
+from models.registry.state import Change, State
 from models.storage.storage import FolderStorage
 
 

@@ -16,7 +16,7 @@ from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights
 from trainer.request import Arch, Balance
 from trainer.run import Run, RunState
-from trainer.sample import draw_catalogue
+from trainer.sample.catalogue import draw_catalogue
 from trainer.splits.assigned import read_splits
 from trainer.train import train
 

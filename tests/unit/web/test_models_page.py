@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from models.errors import BusyError
-from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import Registry, open_registry
+from models.registry.state import CHALLENGER, CHAMPION
 from models.storage.storage import FolderStorage
 from tests.paper_bundle import write_paper_bundle
 from tests.review_jobs import doubtful, labelled_job

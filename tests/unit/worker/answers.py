@@ -6,8 +6,6 @@ from models.decision import ReviewReason
 from models.errors import ImageError, ImageFault
 from worker.results import RowResult, Status, failed_row
 
-__all__ = ["MODEL", "failed", "sure", "unsure"]
-
 MODEL = "shop/1/float32@aaaaaaaaaaaa"
 
 

@@ -21,8 +21,6 @@ from worker.queue.inbox.request import InboxRequest, check_options, make_job
 from worker.queue.submit import NoPhotosError, Submitted, name_part
 from worker.receipt import job_receipt
 
-__all__ = ["Catalogues", "Skipped", "last_finished"]
-
 _TAKEN: Final = ".json"
 _REFUSED: Final = ".refused.json"
 _DIGITS: Final = 32

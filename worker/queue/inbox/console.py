@@ -12,8 +12,6 @@ from models.text import number_of
 from worker.queue.inbox.catalogues import Skipped
 from worker.queue.submit import Submitted
 
-__all__ = ["InboxView"]
-
 _LISTED: Final = 5
 """Names of files in a line."""
 

@@ -10,8 +10,6 @@ from typing import Final
 
 from models.preprocess import IMAGE_SUFFIXES
 
-__all__ = ["Backoff", "FileKind", "FolderListing", "FoundFile", "Gathering", "Settling", "look_into", "why_left_out"]
-
 CATALOGUE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"})
 _UNFINISHED: Final = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", "~")
 """Names that copying and downloading programs give to unfinished files."""

@@ -22,8 +22,6 @@ from worker.queue.options import Only
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import Submitted, previous_job
 
-__all__ = ["Inbox", "look_once", "submit_what_comes", "watch_folder"]
-
 T = TypeVar("T")
 
 _EFFORT: Final = 0.2

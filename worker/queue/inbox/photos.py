@@ -20,8 +20,6 @@ from worker.queue.inbox.files import FoundFile
 from worker.queue.submit import name_part
 from worker.sources.catalogue import Catalogue
 
-__all__ = ["Batch", "PhotoLog"]
-
 BATCH_PHOTOS: Final = 100_000
 _SCHEMA: Final = pa.schema([("image", pa.string())])
 _ARROW_ROWS: Final = 4096

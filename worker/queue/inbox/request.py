@@ -20,8 +20,6 @@ from worker.request import SubmitRequest
 from worker.sources.catalogue import UNSEEN_ROOT, Catalogue
 from worker.sources.text_file import check_encoding
 
-__all__ = ["InboxRequest", "check_options", "make_job"]
-
 
 @dataclass(frozen=True)
 class InboxRequest:

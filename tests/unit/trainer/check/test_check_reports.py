@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from models.photo import NONE
 from models.terminal import Console
 from trainer.check.check_reports import (
     MEANINGS,
@@ -24,7 +25,7 @@ from trainer.check.checkup import Faulty, ScannedPhotos
 from trainer.check.issues import Issue, PhotoIssues
 from trainer.check.relations import Leak, LeakKind
 from trainer.check.screen import _show
-from trainer.data.dataset import NONE, LabeledPhoto, Split
+from trainer.data.dataset import LabeledPhoto, Split
 from trainer.data.photo_files import FaultKind, PhotoFault
 
 GOLDEN = Path(__file__).with_name("check.json")

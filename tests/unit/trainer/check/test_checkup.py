@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from models.errors import DataError, ImageError, ImageFault
+from models.photo import NONE
 from trainer.check.checkup import UNUSABLE, Faulty, ScannedPhotos, check_up
 from trainer.check.issues import Issue, judge
 from trainer.check.near import NearPair
 from trainer.check.page import check_page
 from trainer.check.relations import Relations
-from trainer.data.dataset import NONE, LabeledPhoto, read_dataset
+from trainer.data.dataset import LabeledPhoto, read_dataset
 from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault
 

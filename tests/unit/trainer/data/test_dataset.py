@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import DataError, ExitCode, InputError
-from trainer.data.dataset import NONE, LabeledPhoto, Split, read_dataset
+from models.photo import NONE
+from trainer.data.dataset import LabeledPhoto, Split, read_dataset
 
 
 @pytest.fixture

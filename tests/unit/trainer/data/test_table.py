@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import DataError, ImageFault, InputError
-from trainer.data.dataset import NONE, Split, read_dataset
+from models.photo import NONE
+from trainer.data.dataset import Split, read_dataset
 from trainer.data.table import TableRow, read_table
 from trainer.request import TableOptions
 

@@ -8,9 +8,10 @@ import pytest
 
 from models.arrays import write_arrays
 from models.errors import InputError
+from models.photo import NONE
 from tests.charts import draw_charts
 from tests.unit.trainer.run_files import Diary, Killed, at, files_of, kill, press_ctrl_c
-from trainer.data.dataset import NONE, LabeledPhoto, Split
+from trainer.data.dataset import LabeledPhoto, Split
 from trainer.data.photo_cache import PixelStore
 from trainer.judging.figures import outlier_figures
 from trainer.judging.folds import (

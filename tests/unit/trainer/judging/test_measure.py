@@ -4,9 +4,10 @@ import shutil
 import pytest
 
 from models.errors import DataError, InputError
+from models.photo import NONE
 from tests.charts import draw_charts
 from trainer.console import measure_and_show
-from trainer.data.dataset import NONE, Split
+from trainer.data.dataset import Split
 from trainer.judging.measure import measure
 from trainer.request import TableOptions
 from trainer.splits.assigned import read_splits

@@ -20,8 +20,6 @@ from trainer.report.material import ReportMaterial, Speed
 from trainer.run import EpochFigures, RunState
 from trainer.splits.assigned import AssignedPhoto
 
-__all__ = ["SIDE", "hot_corner", "in_tree", "judge", "made", "noise", "target_of", "with_outcome"]
-
 SIDE = 48
 TEMPERATURE = 1.5
 PLANTED = PlantedErrors(

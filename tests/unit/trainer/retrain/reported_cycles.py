@@ -22,8 +22,6 @@ from trainer.retrain.report import CycleMaterial
 from trainer.splits.assigned import AssignedPhoto
 from worker.catalogue_diff.figures import CatalogueChange, ChangedRow
 
-__all__ = ["PIXEL", "first", "outcome", "promoted", "refused"]
-
 PIXEL = "data:image/jpeg;base64,/9j/AA=="
 REASON = "shoes loses 12.4 points of recall: more than 5.0 as asked."
 SIZE = Footprint(bytes=4_200_000, images_per_s=400.0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import BundleError, InputError, JobError, RegistryError
-from models.registry.history import CHAMPION
+from models.registry.state import CHAMPION
 from tests.paper_bundle import write_paper_bundle
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split

@@ -10,9 +10,10 @@ from PIL import Image
 from exporter.export import export_run
 from models.bundle import open_bundle
 from models.errors import DataError, InputError
+from models.photo import NONE
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import Confidence
-from trainer.data.dataset import NONE, Split
+from trainer.data.dataset import Split
 from trainer.data.photo_cache import PixelStore
 from trainer.data.photo_files import file_sha256
 from trainer.retrain.compare import Contestant, compare, measure_footprints, quickest, read_frozen_photos

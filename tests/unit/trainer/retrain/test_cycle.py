@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import BusyError, DataError, InputError, RegistryError, StoppedError
-from models.registry.history import CHAMPION, What
+from models.registry.history import What
+from models.registry.state import CHAMPION
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.retrain.config import CatalogueSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions

@@ -1,7 +1,8 @@
 import pytest
 
 from models.errors import MissingExtraError, RegistryError
-from models.registry.history import CHALLENGER, CHAMPION, What
+from models.registry.history import What
+from models.registry.state import CHALLENGER, CHAMPION
 from tests.paper_cycle import PaperShop, PaperView
 from trainer.retrain.config import DriftSettings, MlflowSettings
 from trainer.retrain.cycle import CycleOptions

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.sample import draw_catalogue
+from trainer.sample.catalogue import draw_catalogue
 
 COUNT = 300
 SEED = 7

@@ -9,8 +9,7 @@ from PIL import Image, ImageOps
 from models.errors import InputError
 from trainer.data.dataset import read_dataset
 from trainer.request import TableOptions
-from trainer.sample import draw_catalogue
-from trainer.sample.catalogue import STORAGE_DECK, Storage, encode
+from trainer.sample.catalogue import STORAGE_DECK, Storage, draw_catalogue, encode
 from trainer.sample.photo import Photo, draw_photo
 from trainer.sample.products import DEPARTMENTS
 from trainer.sample.surfaces import colour_name

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from models.errors import DataError
+from models.photo import NONE
 from models.preprocess import PreprocessSpec
 from trainer.check.checkup import scan_photos
-from trainer.data.dataset import NONE, Exclusion, Split, read_dataset
+from trainer.data.dataset import Exclusion, Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, file_sha256
 from trainer.request import TableOptions

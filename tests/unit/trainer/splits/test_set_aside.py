@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import DataError
+from models.photo import NONE
 from trainer.check.relations import Relations
-from trainer.data.dataset import NONE, Exclusion, Split
+from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, Candidate
 from trainer.splits.set_aside import count_leaks, drop_training_twins, find_unlearnable, keep_trained
 

@@ -10,8 +10,6 @@ from worker.earlier.result_table import LabelledRow
 from worker.job import RETRYABLE
 from worker.results import RowResult, Status
 
-__all__ = ["MODEL", "failed", "labelled", "results", "sha256_of"]
-
 MODEL = "shop/1/float32@aaaaaaaaaaaa"
 
 

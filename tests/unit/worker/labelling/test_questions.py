@@ -12,7 +12,8 @@ from PIL import Image
 
 from models.decision import Prediction
 from models.errors import ImageFault
-from models.preprocess import Fit, Pixels, PreprocessSpec, preprocess
+from models.fit import Fit
+from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.storage.storage import FolderStorage
 from tests.unit.worker.labelling.test_labeller import Chunks, Memory, Post, result_of
 from worker.earlier.result_table import EarlierResult

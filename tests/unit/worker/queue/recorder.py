@@ -9,8 +9,6 @@ from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, TaskCall, parse_message
 from worker.queue.redis_state import RedisState
 
-__all__ = ["NewJob", "Recorder", "a_moment_later", "next_second", "waiting"]
-
 NewJob = Callable[..., Job]
 
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from hangtag.cli import make_app
 from models.errors import BundleError, HangtagError, InputError, RegistryError
-from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import Registry, open_registry
+from models.registry.state import CHALLENGER, CHAMPION
 from models.text import without_file_links
 from tests.paper_bundle import write_paper_bundle
 from worker.registry.console import ago

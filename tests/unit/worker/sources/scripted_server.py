@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-__all__ = ["Answer", "ScriptedServer", "open_scripted_server"]
-
 
 @dataclass(frozen=True)
 class Answer:

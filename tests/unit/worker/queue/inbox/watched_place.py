@@ -12,9 +12,6 @@ from worker.queue.inbox.inbox import Inbox
 from worker.queue.inbox.request import InboxRequest
 from worker.queue.submit import Submitted
 
-__all__ = ["Fate", "Heard", "KilledError", "MortalStorage", "Watched", "rows_of"]
-
-
 LONG_S = 1000.0
 
 
