@@ -23,10 +23,10 @@ from material import Material, peer_python
 from measuring import PeakMemory, Ran, cores, processor_s, ratios, run, spread, turns, wait_for
 from workers import Workers
 
-from worker.finish import RESULT_FILE
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import read_settings
+from worker.results.finish import RESULT_FILE
 
 PEERS = Path(__file__).parent / "peers"
 WARM = 64

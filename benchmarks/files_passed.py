@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("hangtag", "models", "trainer", "exporter", "worker", "pages")
+ROOMS = ("hangtag", "models", "catalogue", "trainer", "exporter", "worker", "pages")
 CHUNK = "worker.queue.runner"
 CYCLE = "trainer.retrain.cycle"
 OPTIMIZED = 1

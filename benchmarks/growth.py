@@ -27,8 +27,8 @@ from measuring import PeakMemory, processor_s, run, wait_for
 from redis import Redis
 
 from models.storage.storage import open_storage
-from worker.jobs import Jobs
-from worker.receipt import finished_receipt
+from worker.job.jobs import Jobs
+from worker.job.receipt import finished_receipt
 
 ROWS = (1_000, 10_000, 100_000, 1_000_000)
 S3_ROWS = (1_000, 10_000, 50_000)

@@ -35,9 +35,9 @@ from material import hangtag, make_material, material_parser, photo_list
 from prometheus_client.parser import text_string_to_metric_families
 from workers import Workers
 
+from models.process_identity import Owner
 from models.storage.storage import FolderStorage
-from worker.jobs import Jobs
-from worker.owner import Owner
+from worker.job.jobs import Jobs
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.redis_state import connect
 from worker.queue.settings import QueueSettings

@@ -22,16 +22,16 @@ from material import Material, hangtag
 from measuring import processor_s, run, spread, turns
 from redis import Redis
 
+from models.process_identity import Owner
 from models.storage.storage import FolderStorage
-from worker.jobs import Jobs
-from worker.owner import Owner
+from worker.job.jobs import Jobs
+from worker.job.parts import part_key
 from worker.queue.messages import QUEUES, parse_message
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.reconciler import AT_ONCE, WINDOW_PER_SLOT, Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import CHUNK_ROWS
-from worker.results import part_key
 
 PROCESSES = (1, 2, 4)
 TURNS = 3

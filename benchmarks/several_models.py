@@ -28,7 +28,7 @@ from material import photo_list, shop_material
 from measuring import Ran, machine, ratios, run, spread, turns
 from rich.console import Console
 
-from worker.results import RESULT_SCHEMA
+from worker.job.parts import RESULT_SCHEMA
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY hangtag hangtag
 COPY models models
+COPY catalogue catalogue
 COPY pages pages
 COPY trainer trainer
 COPY exporter exporter

@@ -6,7 +6,7 @@ from typing import Final
 
 ROOMS: Final = ("models", "trainer", "exporter", "worker", "web")
 """The rooms that have commands."""
-_ALL: Final = (*ROOMS, "pages")
+_ALL: Final = (*ROOMS, "catalogue", "pages")
 
 
 def find_misplaced(home: Path) -> str | None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trainer.judging.evaluate import Evaluation
     from trainer.judging.figures import Figures
     from trainer.judging.measure import Measurement
-    from worker.receipt import JobReceipt
+    from worker.job.receipt import JobReceipt
 
 PathLike = str | os.PathLike[str]
 Answer = TypeVar("Answer")
@@ -147,8 +147,8 @@ class LabeledCatalogue(_WithPage):
             JobError: the job's folder is gone, or a retry of its failed rows has not ended.
         """
         from models.storage.storage import FolderStorage
-        from worker.job import open_job
-        from worker.receipt import job_receipt
+        from worker.job.job import open_job
+        from worker.job.receipt import job_receipt
 
         job = open_job(FolderStorage(self._job))
         receipt = job_receipt(job) if job else None
@@ -176,7 +176,7 @@ class LabeledCatalogue(_WithPage):
         import pyarrow.json
         import pyarrow.parquet
 
-        from worker.sources.readers import read_delimited
+        from catalogue.readers import read_delimited
 
         match self.path.suffix.lower():
             case ".parquet":

@@ -9,11 +9,11 @@ import numpy as np
 from models.classifier import Classifier
 from models.decision import Prediction
 from models.preprocess import Pixels, PreprocessSpec
-from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
-from worker.job import Job
+from worker.job.job import Job
+from worker.job.photos import photos_of
 from worker.labelling.chunk import Finished
+from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResults
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
-from worker.photos.source import photos_of
 
 
 class OneChunk:

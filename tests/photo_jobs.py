@@ -3,12 +3,13 @@
 import time
 from contextlib import closing
 
+from catalogue.photo import Photo, Wanted
+from catalogue.photos import Photos
 from models.errors import ImageError
 from models.storage.storage import FolderStorage
-from worker.job import Job
-from worker.job_spec import JobOptions, JobSpec, ModelPin
-from worker.photos.photo import Photo, Wanted
-from worker.photos.source import Photos, photos_of
+from worker.job.job import Job
+from worker.job.photos import photos_of
+from worker.job.spec import JobOptions, JobSpec, ModelPin
 from worker.priority import Priority
 
 _PIN = ModelPin(

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from catalogue.catalogue import open_catalogue
 from models.decision import ReviewReason
 from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
-from worker.job import QUESTIONS, Job
-from worker.job_spec import JobOptions, ModelPin, Question
-from worker.job_writer import create_job
-from worker.results import RowResult, Status, failed_row, part_bytes, part_key
-from worker.sources.catalogue import open_catalogue
+from worker.job.job import QUESTIONS, Job
+from worker.job.parts import RowResult, Status, failed_row, part_bytes, part_key
+from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.writer import create_job
 
 MODEL = "shop/1/float32@aaaaaaaaaaaa"
 PIN = ModelPin(path="/nowhere/shop", reference=MODEL, variant="float32", digest="a" * 64, precision=0.95)

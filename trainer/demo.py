@@ -32,14 +32,14 @@ from trainer.console import train_and_show
 from trainer.request import Arch, TableOptions, TrainRequest
 from trainer.sample.catalogue import draw_catalogue
 from worker.console import label_with_progress
-from worker.finish import PAGE_FILE, RESULT_FILE, sheet_photo
-from worker.job import QUESTIONS, Job
-from worker.job_spec import JobOptions
-from worker.jobs import Jobs
+from worker.job.job import QUESTIONS, Job
+from worker.job.jobs import Jobs
+from worker.job.parts import Status
+from worker.job.receipt import SampleRow
+from worker.job.spec import JobOptions
 from worker.label import earlier_job
-from worker.receipt import SampleRow
 from worker.request import LabelRequest
-from worker.results import Status
+from worker.results.finish import PAGE_FILE, RESULT_FILE, sheet_photo
 
 NEW_PHOTOS: Final = 300
 IMAGE_SIZE: Final = 64

@@ -15,15 +15,15 @@ from typing import Final
 
 import pyarrow as pa
 
+from catalogue.catalogue import NoImageColumnError, check_kind, open_catalogue
+from catalogue.photo import Limits, Wanted, fault_words
+from catalogue.photos import open_photos
+from catalogue.text_file import EncodingError
+from catalogue.urls import cell_texts, is_elsewhere, is_url
 from models.errors import HangtagError, ImageError, ImageFault, InputError
 from models.text import one_line
 from pages.tiles import photo_uri
 from web.settings import WebSettings
-from worker.photos.photo import Limits, Wanted, fault_words
-from worker.photos.source import open_photos
-from worker.places import cell_texts, is_elsewhere, is_url
-from worker.sources.catalogue import NoImageColumnError, check_kind, open_catalogue
-from worker.sources.text_file import EncodingError
 
 _WEB: Final = ("http://", "https://")
 _PREFIX: Final = "hangtag-uploads-"

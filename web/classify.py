@@ -20,6 +20,7 @@ from models.bundle import read_manifest
 from models.classifier import BATCH
 from models.decision import Prediction, ReviewReason
 from models.errors import HangtagError, ImageFault, InputError
+from models.events import log_event
 from models.process import usable_cores
 from models.reference import ModelReference, resolve_model
 from models.registry.registry import open_registry
@@ -27,7 +28,6 @@ from models.registry.state import CHAMPION
 from web.classify_process import ClassifierProcess, Died, ServedModel
 from web.classify_queue import Answer, AskedPhotos, Limits, PhotoQueue, PoolFigures, WaitingPhoto
 from web.problems import Problem
-from worker.events import log_event
 
 _IN_HAND: Final = 2
 """Batches that a process has at most: one that it labels, and the next."""

@@ -30,8 +30,8 @@ from models.preprocess import Pixels, preprocess
 from models.process import python_command, python_environment, reuse_memory
 from models.reference import ModelReference
 from models.text import printable
+from worker.job.model import load_verified
 from worker.labelling.process_pool import take_streams
-from worker.model import load_verified
 
 _START_S: Final = 120.0
 _LATE_S: Final = 30.0

@@ -12,7 +12,7 @@ from models.decision import Prediction
 from models.errors import ImageFault
 from models.text import number_of
 from web.problems import Problem
-from worker.results import Status
+from worker.job.parts import Status
 
 _BATCH_BYTES: Final = 64 * 1024 * 1024
 

@@ -139,8 +139,8 @@ def web_command(
 
       hangtag web --host 0.0.0.0 --token-file token.txt --name shop.example --redis redis://queue/0 --jobs /mnt/jobs
     """
+    from catalogue.addresses import check_allow_hosts
     from web.serve import open_results, serve
-    from worker.photos.address import check_allow_hosts
 
     check_allow_hosts(allow_host or ())
     settings = server.settings(

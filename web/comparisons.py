@@ -12,7 +12,7 @@ from models.errors import BusyError, HangtagError
 from models.process import python_command, python_environment
 from models.registry.registry import Registry
 from worker.catalogue_diff.figures import CatalogueFigures
-from worker.job import Job
+from worker.job.job import Job
 from worker.registry.console import VersionName
 
 _ROWS: Final = 400

@@ -10,8 +10,8 @@ from typing import Final
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
 from models.text import is_name
-from worker.job import Job, open_job
-from worker.jobs import Jobs
+from worker.job.job import Job, open_job
+from worker.job.jobs import Jobs
 from worker.label import job_folder
 
 _AT_ONCE: Final = 16

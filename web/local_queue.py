@@ -8,7 +8,7 @@ from typing import Final
 
 from models.process import python_command, python_environment
 from models.whole_file import open_lock
-from worker.job import Job
+from worker.job.job import Job
 from worker.label import LOCK_FILE
 
 _END_S: Final = 10.0

@@ -13,14 +13,14 @@ from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
+from catalogue.cells import Scheme, parse_url
+from catalogue.photo import Limits, Wanted
+from catalogue.photos import open_photos
 from models.errors import ImageError, ImageFault
 from models.preprocess import MAX_BYTES
 from models.text import one_line
 from web.problems import Problem
 from web.security import MAX_BODY
-from worker.photos.cells import Scheme, parse_url
-from worker.photos.photo import Limits, Wanted
-from worker.photos.source import open_photos
 
 MAX_PHOTOS: Final = 256
 _HELD: Final = 2 * MAX_BODY

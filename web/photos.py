@@ -18,11 +18,12 @@ import pyarrow as pa
 from markupsafe import escape
 from PIL import Image
 
+from catalogue.photo import Wanted
+from catalogue.photos import Photos
 from models.errors import HangtagError, ImageError, ImageFault
 from models.preprocess import opened, whole_rgb
-from worker.job import Job, images_of
-from worker.photos.photo import Wanted
-from worker.photos.source import Photos, photos_of
+from worker.job.job import Job, images_of
+from worker.job.photos import photos_of
 
 SIDES: Final = (96, 200, 400, 800, 1600)
 """Of pictures, in pixels: the longer side is at most one of these."""

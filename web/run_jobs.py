@@ -6,23 +6,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from catalogue.catalogue import Catalogue, open_catalogue
 from models.errors import InputError, JobError
 from models.process import python_command
 from web.catalogues import Places, Uploads
 from web.jobs import JobIndex, WebJob
 from web.local_queue import LocalQueue, is_at_work, label_command
 from web.settings import WebSettings
-from worker.job import CANCELLED, RETRYABLE, begin_retry
-from worker.job_spec import JobOptions
-from worker.model import check_promise
+from worker.job.job import CANCELLED, RETRYABLE, begin_retry
+from worker.job.model import check_promise
+from worker.job.receipt import job_receipt
+from worker.job.spec import JobOptions
 from worker.priority import Priority
 from worker.queue.console import remarks
 from worker.queue.control import Control, look_around, open_control
 from worker.queue.settings import read_settings
 from worker.queue.submit import new_name, submit
-from worker.receipt import job_receipt
 from worker.request import SubmitRequest
-from worker.sources.catalogue import Catalogue, open_catalogue
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from web.broadcast import Broadcasts
 from web.jobs import JobIndex, NoSuchJobError, WebJob
 from web.review.left import Answered, RowsLeft
 from web.run_jobs import JobRunner
-from worker.job import NO_RETRY, RETRYABLE, Job
-from worker.merging.merge import worst_results
-from worker.progress import JobProgress, JobState, ProgressReader
-from worker.receipt import ErrorExample, JobReceipt, Receipt, job_receipt
-from worker.results import latest_parts, part_key, part_work
+from worker.job.job import NO_RETRY, RETRYABLE, Job
+from worker.job.parts import latest_parts, part_key, part_work
+from worker.job.receipt import ErrorExample, JobReceipt, Receipt, job_receipt
+from worker.results.merge import worst_results
+from worker.results.progress import JobProgress, JobState, ProgressReader
 
 _AT_ONCE: Final = 16
 _BUDGET_S: Final = 1.0

@@ -82,8 +82,8 @@ def label_command(
     from worker.labelling.local import main
     from worker.labelling.process_pool import LABELLING, ProcessPool
     from worker.request import LabelRequest
-    from worker.thumbnails import DRAWING
-    from worker.thumbnails import main as draw
+    from worker.results.thumbnails import DRAWING
+    from worker.results.thumbnails import main as draw
 
     load_runtime()
     with ProcessPool(LABELLING, workers or usable_cores()) as processes, ProcessPool(DRAWING, 1) as drawing:

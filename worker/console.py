@@ -11,20 +11,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from catalogue.urls import is_elsewhere
 from models.decision import UNMEASURED
 from models.errors import ImageFault, JobError, StoppedError
 from models.storage.storage import FolderStorage
 from models.terminal import Console, RateColumn, print_table, rate_text
 from models.text import number_of
-from worker.job import RETRYABLE, Job, open_job
-from worker.job_spec import ModelPin
+from worker.job.job import RETRYABLE, Job, open_job
+from worker.job.model import rule_words
+from worker.job.parts import Status, photos_text
+from worker.job.receipt import JobReceipt, QuestionsReceipt, Receipt, died_words
+from worker.job.spec import ModelPin
 from worker.label import job_folder, label
 from worker.labelling.process_pool import ProcessPool
-from worker.model import rule_words
-from worker.places import is_elsewhere
-from worker.receipt import JobReceipt, QuestionsReceipt, Receipt, died_words
 from worker.request import LabelRequest
-from worker.results import Status, photos_text
 
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 

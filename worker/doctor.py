@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 from rich.markup import escape
 from rich.table import Table
 
+from catalogue.urls import is_url
 from models.benchmark.record import Machine, this_machine
 from models.errors import HangtagError, MissingExtraError
 from models.process import default_cache
 from models.reference import DEFAULT_REGISTRY
 from models.terminal import Console, print_table
 from models.text import number_of
-from worker.places import is_url
 from worker.queue.options import queue_settings
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _elsewhere(workers: "Sequence[Presence]", place: str) -> str:
     if is_url(place) or not workers:
         return ""
     from models.storage.storage import open_storage
-    from worker.jobs import Jobs
+    from worker.job.jobs import Jobs
 
     jobs = Jobs(open_storage(place))
     try:

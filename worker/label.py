@@ -8,21 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from catalogue.addresses import check_allow_hosts
+from catalogue.catalogue import Catalogue
+from catalogue.urls import is_url
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import usable_cores
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
-from worker.earlier.previous import carry_over, check_done, terms_of
-from worker.finish import RESULT_FILE, end_job
-from worker.job import Job, begin_retry, open_job
-from worker.job_spec import ModelPin
-from worker.job_writer import create_job, differences
-from worker.labelling.local import run_pool
-from worker.labelling.process_pool import LABELLING, ProcessPool
-from worker.merging.merge import merge_job, upload_lists
-from worker.merging.output import check_output
-from worker.model import (
+from worker.job.job import Job, begin_retry, open_job
+from worker.job.model import (
     JobModel,
     begun_variant,
     check_promise,
@@ -32,12 +27,17 @@ from worker.model import (
     questions_of,
     verified_pin,
 )
-from worker.photos.address import check_allow_hosts
-from worker.places import is_url
-from worker.receipt import OF_QUESTIONS, JobReceipt, RunFigures, job_receipt
+from worker.job.receipt import OF_QUESTIONS, JobReceipt, RunFigures, job_receipt
+from worker.job.scratch import scratch_folder
+from worker.job.spec import ModelPin
+from worker.job.writer import create_job, differences
+from worker.labelling.local import run_pool
+from worker.labelling.previous import carry_over, check_done, terms_of
+from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.request import LabelRequest
-from worker.scratch import scratch_folder
-from worker.sources.catalogue import Catalogue
+from worker.results.finish import RESULT_FILE, end_job
+from worker.results.merge import merge_job, upload_lists
+from worker.results.output import check_output
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
@@ -61,7 +61,7 @@ def label(
         say: called with sentences for a person: the version, the variant and the image column that were chosen, if the
             request names none, and what is taken over from an earlier result.
         processes: those that label, which may have been started early; default: started when there is work for them.
-        drawing: see :func:`worker.thumbnails.draw_apart`.
+        drawing: see :func:`worker.results.thumbnails.draw_apart`.
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.

@@ -5,12 +5,12 @@ import sys
 from models.errors import HangtagError, JobError, StoppedError
 from models.process import usable_cores
 from models.storage.storage import open_storage
-from worker.finish import finish_job
-from worker.jobs import Jobs
+from worker.job.jobs import Jobs
+from worker.job.receipt import JobReceipt, job_receipt
 from worker.label import only_run
 from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
-from worker.receipt import JobReceipt, job_receipt
+from worker.results.finish import finish_job
 
 
 def label_job(jobs: Jobs, name: str) -> JobReceipt:

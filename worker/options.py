@@ -117,7 +117,7 @@ class SharedOptions:
         **own: Any,  # noqa: ANN401 - each is a field of the kind
     ) -> Request:
         """The request of this kind that the options make; ``own`` are the fields that the kind alone has."""
-        from worker.job_spec import JobOptions
+        from worker.job.spec import JobOptions
 
         options = JobOptions(
             prefix=self.prefix,

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from catalogue.catalogue import Catalogue, open_catalogue
 from models.errors import InputError
 from models.manifest import AUTO
 from models.reference import DEFAULT_REGISTRY
-from worker.job_spec import QUESTION_NAME, JobOptions
-from worker.merging.output import writable
-from worker.merging.review_list import check_review_columns
+from worker.job.parts import check_no_clash
+from worker.job.spec import QUESTION_NAME, JobOptions
 from worker.priority import Priority
-from worker.products.by_group import check_group_column
-from worker.results import check_no_clash
-from worker.sources.catalogue import Catalogue, open_catalogue
+from worker.results.by_group import check_group_column
+from worker.results.output import writable
+from worker.results.review_list import check_review_columns
 
 _NAME: Final = re.compile(QUESTION_NAME)
 

@@ -17,10 +17,10 @@ from models.storage.storage import FolderStorage
 from tests.command import HANGTAG, clean_environment, run_hangtag
 from tests.review_jobs import Row, doubtful, labelled_job
 from tests.until import until
-from worker.finish import finish_job
-from worker.job import open_job
-from worker.merging.merge import merge_job
-from worker.results import Status
+from worker.job.job import open_job
+from worker.job.parts import Status
+from worker.results.finish import finish_job
+from worker.results.merge import merge_job
 
 HEAD = "image,sha256,label,was,reviewer,model,at\n"
 LOCK = ".corrections.csv.lock"

@@ -11,8 +11,8 @@ from PIL import Image
 
 from tests.command import clean_environment, one_line, run_hangtag
 from trainer.demo import run_demo
+from worker.job.receipt import QuestionsReceipt
 from worker.queue.private_redis import PrivateRedis
-from worker.receipt import QuestionsReceipt
 
 
 def test_the_demo_ends_with_a_picture_a_page_and_how_to_review(

@@ -11,7 +11,7 @@ from models.bundle import open_bundle
 from models.reference_answers import REFERENCE_FILE
 from tests.command import run_hangtag
 from tests.conftest import train_small
-from worker.drift import drifted_jobs
+from worker.results.drift import drifted_jobs
 
 pytestmark = pytest.mark.proof
 

@@ -14,8 +14,8 @@ from tests.command import HANGTAG, one_line
 from tests.integration.cluster import Cluster
 from tests.integration.jobs import assert_same
 from tests.until import until
+from worker.job.receipt import Receipt
 from worker.queue.private_redis import PrivateRedis
-from worker.receipt import Receipt
 
 
 def test_a_job_is_submitted_watched_and_shown(cluster: Cluster, spring: tuple[str, str]) -> None:

@@ -15,7 +15,7 @@ from tests.command import HANGTAG, clean_environment, one_line, run_hangtag
 from tests.integration.processes import with_bad_formats
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote
-from worker.results import RESULT_SCHEMA, SEVERITY, Status
+from worker.job.parts import RESULT_SCHEMA, SEVERITY, Status
 
 Models = dict[str, Path]
 

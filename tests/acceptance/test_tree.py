@@ -14,8 +14,8 @@ from models.statistics.confidence import Confidence, PrecisionTarget
 from models.storage.storage import FolderStorage
 from tests.command import one_line, run_hangtag
 from trainer.sample.products import DEPARTMENTS
-from worker.job_spec import JobOptions
-from worker.jobs import Jobs
+from worker.job.jobs import Jobs
+from worker.job.spec import JobOptions
 from worker.queue.submit import submit
 from worker.request import SubmitRequest
 

@@ -8,8 +8,8 @@ import redis
 
 from models.storage.storage import FolderStorage
 from tests.command import HANGTAG
-from worker.job import open_job
-from worker.job_spec import JobOptions
+from worker.job.job import open_job
+from worker.job.spec import JobOptions
 from worker.priority import Priority
 from worker.queue.control import open_control
 from worker.queue.messages import QUEUES

@@ -13,7 +13,7 @@ import pytest
 from models.classifier import load
 from models.storage.object_storage import ObjectStorage
 from tests.conftest import Golden
-from worker.job_spec import JobOptions
+from worker.job.spec import JobOptions
 from worker.label import label
 from worker.queue.private_redis import PrivateRedis
 from worker.request import LabelRequest

@@ -11,18 +11,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import redis
 
+from catalogue.catalogue import Catalogue
 from models.classifier import load
 from models.manifest import AUTO
+from models.process_identity import Owner
 from models.storage.storage import Storage, open_storage
 from tests.label_chunk import run_chunk
 from tests.until import until
-from worker.job import Job, open_job
-from worker.job_spec import USUAL_OPTIONS, JobOptions
-from worker.job_writer import create_job
-from worker.model import verified_pin
-from worker.owner import Owner
-from worker.receipt import JobReceipt, Receipt, finished_receipt, job_receipt
-from worker.sources.catalogue import Catalogue
+from worker.job.job import Job, open_job
+from worker.job.model import verified_pin
+from worker.job.receipt import JobReceipt, Receipt, finished_receipt, job_receipt
+from worker.job.spec import USUAL_OPTIONS, JobOptions
+from worker.job.writer import create_job
 
 Row = dict[str, Any]
 _FLOATS = ("confidence", "confidence_2", "unknown")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalogue.catalogue import open_catalogue
 from models.errors import JobError
 from models.manifest import AUTO
 from models.storage.object_storage import ObjectStorage
@@ -18,14 +19,13 @@ from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.verdicts import record_audit
 from trainer.corrections.votes import Vote
-from worker.finish import PAGE_FILE, RESULT_FILE, finish_job
-from worker.job import Job
-from worker.job_spec import JobOptions
-from worker.job_writer import create_job
-from worker.model import verified_pin
-from worker.receipt import GROUPS_FILE, REVIEW_FILE, finished_receipt, read_audit
-from worker.results import part_bytes, part_key
-from worker.sources.catalogue import open_catalogue
+from worker.job.job import Job
+from worker.job.model import verified_pin
+from worker.job.parts import part_bytes, part_key
+from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, finished_receipt, read_audit
+from worker.job.spec import JobOptions
+from worker.job.writer import create_job
+from worker.results.finish import PAGE_FILE, RESULT_FILE, finish_job
 
 from .jobs import label_here
 from .s3_server import Fault, Kind, S3Server

@@ -13,7 +13,7 @@ import redis
 
 from tests.command import clean_environment, run_hangtag
 from tests.until import until
-from worker.receipt import finished_receipt
+from worker.job.receipt import finished_receipt
 
 from .cluster import Cluster
 from .guarded_redis import PASSWORD, ROOM, GuardedRedis

@@ -9,16 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalogue.catalogue import Catalogue, open_catalogue
+from catalogue.photo import Limits
+from catalogue.photos import Photos
 from models.errors import ImageFault, InputError, JobError
 from models.storage.object_storage import ObjectStorage
 from tests.photo_jobs import photo_job, take_all, wanted
 from tests.until import until
-from worker.finish import RESULT_FILE
-from worker.job import open_job
-from worker.photos.photo import Limits
-from worker.photos.source import Photos, photos_of
-from worker.receipt import finished_receipt
-from worker.sources.catalogue import Catalogue, open_catalogue
+from worker.job.job import open_job
+from worker.job.photos import photos_of
+from worker.job.receipt import finished_receipt
+from worker.results.finish import RESULT_FILE
 
 from .cluster import Cluster
 from .jobs import assert_same, photo_names, write_list
@@ -178,7 +179,7 @@ def test_a_machine_whose_credentials_are_not_good_fails_no_row(code, source, s3,
 
 
 def test_a_machine_without_the_packages_fails_no_row(source, monkeypatch):
-    monkeypatch.setitem(sys.modules, "worker.photos.over_s3", None)  # as if what it imports were not installed
+    monkeypatch.setitem(sys.modules, "catalogue.s3", None)  # as if what it imports were not installed
     source.want(wanted("s3://bucket/a.jpg"), {})
     with pytest.raises(JobError, match=r"pip install 'hangtag\[s3\]'"):
         source.take(20.0)

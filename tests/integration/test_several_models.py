@@ -8,16 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalogue.catalogue import open_catalogue
 from models.classifier import load
 from models.storage.object_storage import ObjectStorage
 from models.storage.storage import FolderStorage, Storage
 from tests.until import until
-from worker.finish import RESULT_FILE, finish_job
-from worker.job import Job, open_job, question_storage
-from worker.job_spec import JobOptions
-from worker.receipt import GROUPS_FILE, QuestionsReceipt, job_receipt
-from worker.results import RESULT_SCHEMA, Status
-from worker.sources.catalogue import open_catalogue
+from worker.job.job import Job, open_job, question_storage
+from worker.job.parts import RESULT_SCHEMA, Status
+from worker.job.receipt import GROUPS_FILE, QuestionsReceipt, job_receipt
+from worker.job.spec import JobOptions
+from worker.results.finish import RESULT_FILE, finish_job
 
 from .cluster import Cluster
 from .jobs import Row, assert_same, label_here, photo_names, relabelled

@@ -64,7 +64,7 @@ def version_of(job: QueuedJob) -> int:
 
 
 def test_the_old_one_is_the_one_that_runs(old: Path) -> None:
-    command = (sys.executable, "-c", "import worker.job; print(worker.job.__file__)")
+    command = (sys.executable, "-c", "import worker.job.job; print(worker.job.job.__file__)")
     environment = clean_environment(**of_old(old))
     said = subprocess.run(command, env=environment, cwd=old, capture_output=True, text=True, check=True).stdout
     assert said.startswith(str(old))

@@ -14,8 +14,8 @@ import pytest
 from models.storage.storage import FolderStorage
 from tests.command import HANGTAG
 from tests.until import until
-from worker.jobs import Jobs
-from worker.receipt import finished_receipt
+from worker.job.jobs import Jobs
+from worker.job.receipt import finished_receipt
 
 from .cluster import Cluster
 from .jobs import assert_same, photo_names

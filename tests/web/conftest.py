@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from benchmarks.example_runs.chromium import chromium_binary
 from tests.conftest import Golden
 from tests.missing import skip_outside_ci
-from worker.job_spec import JobOptions
+from worker.job.spec import JobOptions
 from worker.label import label
 from worker.request import LabelRequest
 

@@ -10,7 +10,7 @@ import onnx
 
 from models.bundle import labels_text
 from models.manifest import METADATA_KEY
-from worker.job_spec import JobOptions
+from worker.job.spec import JobOptions
 from worker.label import label
 from worker.request import LabelRequest
 

@@ -13,9 +13,9 @@ from models.storage.storage import FolderStorage
 from tests.review_jobs import sha256_of
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote
-from worker.finish import RESULT_FILE, finish_job
-from worker.job import open_job
+from worker.job.job import open_job
 from worker.label import job_folder
+from worker.results.finish import RESULT_FILE, finish_job
 
 from .server import WebServer
 

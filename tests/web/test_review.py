@@ -13,8 +13,8 @@ from playwright.sync_api import Page, Request, Route, expect
 from tests.review_jobs import Row, doubtful, labelled_job
 from tests.until import until
 from trainer.corrections.store import CorrectionStore
+from worker.job.parts import Status
 from worker.label import job_folder
-from worker.results import Status
 
 from .browser import Complaints
 from .conftest import OpenPage, StartServer

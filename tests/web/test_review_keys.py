@@ -9,7 +9,7 @@ from playwright.sync_api import Error, Page, expect
 
 from tests.review_jobs import Row, labelled_job
 from trainer.corrections.store import CorrectionStore
-from worker.results import Status
+from worker.job.parts import Status
 
 from .conftest import OpenPage
 from .review_page import DrawnJob, ReviewPage, numbers, shown

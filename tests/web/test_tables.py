@@ -6,9 +6,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
+from worker.job.receipt import finished_receipt
 from worker.label import earlier_job
-from worker.receipt import finished_receipt
-from worker.receipt_page import receipt_page
+from worker.results.receipt_page import receipt_page
 
 from .conftest import OpenPage
 

@@ -14,22 +14,22 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalogue.parquet import read_parquet
+from catalogue.readers import Reader, read_delimited, read_jsonl
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
 from models.whole_file import open_lock, replacing
 from trainer.corrections.corrected_rows import Correcting, WorstStatus
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.verdicts import read_verdicts, record_audit
-from worker.finish import RESULT_FILE
-from worker.job import Job, open_job
-from worker.jobs import Jobs
+from worker.job.job import Job, open_job
+from worker.job.jobs import Jobs
+from worker.job.receipt import Audit, job_receipt
+from worker.job.scratch import scratch_folder
 from worker.label import job_folder
-from worker.merging.merge import in_runs
-from worker.merging.output import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer
-from worker.receipt import Audit, job_receipt
-from worker.scratch import scratch_folder
-from worker.sources.parquet import read_parquet
-from worker.sources.readers import Reader, read_delimited, read_jsonl
+from worker.results.finish import RESULT_FILE
+from worker.results.merge import in_runs
+from worker.results.output import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _COPY: Final = ".corrected"

@@ -10,13 +10,13 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalogue.urls import cell_texts, is_elsewhere, is_url
 from models.errors import InputError
 from trainer.corrections.rows_file import unguarded
 from trainer.corrections.verdicts import Verdict
-from worker.job import Job
-from worker.merging.merge import worst_status
-from worker.places import cell_texts, is_elsewhere, is_url
-from worker.results import WORST, Status, result_schema
+from worker.job.job import Job
+from worker.job.parts import WORST, Status, result_schema
+from worker.results.merge import worst_status
 
 _ADDED: Final = ("reviewed_by", "was", "remark")
 _APART: Final = "hangtag_"

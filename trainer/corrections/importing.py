@@ -11,6 +11,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from catalogue.catalogue import IMAGE_COLUMNS
+from catalogue.readers import read_delimited
+from catalogue.urls import is_url
 from models.errors import ImageError, InputError, JobError
 from models.storage.storage import FolderStorage
 from models.taxonomy import PATH_MARK
@@ -20,11 +23,8 @@ from trainer.corrections.votes import COLUMNS, Resolved, Vote, parse_vote, resol
 from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256
 from trainer.run import Run
-from worker.job import QUESTIONS, Job, open_job
-from worker.merging.review_list import CORRECT_LABEL, THUMBNAIL
-from worker.places import is_url
-from worker.sources.catalogue import IMAGE_COLUMNS
-from worker.sources.readers import read_delimited
+from worker.job.job import QUESTIONS, Job, open_job
+from worker.results.review_list import CORRECT_LABEL, THUMBNAIL
 
 _CORRECTED: Final = "corrected"
 """What people called the column before there was one for them."""

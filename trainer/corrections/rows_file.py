@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Generic, TextIO, TypeVar
 
+from catalogue.readers import Reader, read_delimited
+from catalogue.text_file import TextFile, text_file
 from models.errors import InputError
 from models.whole_file import open_lock, replace_file
 from trainer.data.csv_files import write_rows
-from worker.merging.cells import csv_lines, inert
-from worker.sources.readers import Reader, read_delimited
-from worker.sources.text_file import TextFile, text_file
+from worker.results.cells import csv_lines, inert
 
 _MOST_LINES: Final = 20
 _TAIL_BYTES: Final = 4096

@@ -9,9 +9,9 @@ from models.taxonomy import ancestors
 from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote, resolve
-from worker.audit import AuditRow, audit_sample, write_audit
-from worker.job import Job
-from worker.receipt import Audit, read_audit
+from worker.job.job import Job
+from worker.job.receipt import Audit, read_audit
+from worker.results.audit import AuditRow, audit_sample, write_audit
 
 
 @dataclass(frozen=True)

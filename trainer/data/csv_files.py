@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from models.whole_file import replace_file
 from trainer.request import TABLE_SUFFIXES
-from worker.merging.cells import csv_lines, inert
+from worker.results.cells import csv_lines, inert
 
 _QUOTED: Final = "file:///"
 

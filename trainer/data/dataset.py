@@ -7,14 +7,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from catalogue.readers import read_delimited
+from catalogue.urls import is_url, scheme_of
 from models.errors import DataError, ImageError, ImageFault
 from models.photo import NONE, walk_files
 from models.preprocess import IMAGE_SUFFIXES
 from trainer.data.csv_files import cell_path
 from trainer.data.table import TableRead, TableRow, read_table, with_leaves
 from trainer.request import TABLE_SUFFIXES, USUAL_COLUMNS, TableOptions
-from worker.places import is_url, scheme_of
-from worker.sources.readers import read_delimited
 
 
 class Split(StrEnum):

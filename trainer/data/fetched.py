@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from catalogue.photo import Photo, Wanted
+from catalogue.photos import Photos, open_photos
+from catalogue.urls import scheme_of, shown
 from models.errors import ImageError, InputError
 from models.file_kinds import FIRST_BYTES, is_text
 from models.text import one_line
 from models.whole_file import write_beside
 from trainer.data.dataset import Dataset, LabeledPhoto
-from worker.photos.photo import Photo, Wanted
-from worker.photos.source import Photos, open_photos
-from worker.places import scheme_of, shown
 
 _CUT: Final = 300
 """Characters of a URL that a message of its download shows."""

@@ -9,14 +9,14 @@ from typing import Final
 
 import pyarrow as pa
 
+from catalogue.catalogue import Catalogue, open_catalogue
+from catalogue.readers import JSON_FIELD
+from catalogue.urls import cell_texts
 from models.errors import DataError, InputError
 from models.photo import NONE
 from models.taxonomy import PATH_MARK
 from models.text import number_of, one_line
 from trainer.request import TableOptions
-from worker.places import cell_texts
-from worker.sources.catalogue import Catalogue, open_catalogue
-from worker.sources.readers import JSON_FIELD
 
 LABEL: Final = "label"
 _GROUP: Final = "group"

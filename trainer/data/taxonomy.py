@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from catalogue.readers import read_delimited
 from models.errors import DataError, InputError
 from models.photo import NONE
 from models.taxonomy import PATH_MARK, Taxonomy
 from trainer.data.dataset import Dataset
-from worker.sources.readers import read_delimited
 
 _SHORTEST: Final = 4
 """Letters of names that a slip is looked for in; shorter ones, as ``men`` and ``hen``, are alike by chance."""

@@ -18,10 +18,10 @@ from threading import Event, Thread
 from typing import Final, Self
 
 from models.errors import BusyError, HangtagError
+from models.process_identity import Owner
 from models.storage.storage import Storage
 from models.text import numbered
 from trainer.retrain.cycle_folder import now_text
-from worker.owner import Owner
 
 _BEAT_S: Final = 5.0
 _LEASE_S: Final = 30.0

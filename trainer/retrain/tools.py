@@ -22,7 +22,7 @@ from trainer.retrain.records import CatalogueDiff, Comparison
 from trainer.retrain.report import write_report
 from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.sample import SampleOptions, draw_sample
-from worker.drift import drifted_jobs
+from worker.results.drift import drifted_jobs
 from worker.tracking import log_cycle
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from types import FrameType
 from typing import Final
 
 from models.errors import HangtagError, InputError
+from models.events import log_event, start_logging
 from models.storage.storage import open_storage
 from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.lock import CycleLock
 from trainer.schedule.claims import FOLDER, SKEW, Claim, Claims, ClaimStore
 from trainer.schedule.due_times import Schedule, schedule_of, stamp_of
 from trainer.schedule.queue import CycleMessage, CycleQueue
-from worker.events import log_event, start_logging
 from worker.queue.redis_state import RedisError, RedisOutage, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import Heartbeat

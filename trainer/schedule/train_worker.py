@@ -14,6 +14,7 @@ from typing import Any, Final
 from kombu import Queue
 
 from models.errors import BusyError, ExitCode, HangtagError, InputError, MissingExtraError
+from models.events import log_event
 from models.storage.storage import open_storage
 from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.cycle_folder import CycleStatus, now_text
@@ -21,7 +22,6 @@ from trainer.retrain.lock import CycleLock
 from trainer.schedule.claims import FOLDER, ClaimStore, SlotEnd, Try
 from trainer.schedule.cycle_process import CycleEnd, run_cycle
 from trainer.schedule.queue import QUEUE, RETRAIN_TASK, CycleMessage, CycleQueue, cycle_call
-from worker.events import log_event
 from worker.queue.app import HangtagCelery
 from worker.queue.redis_state import RedisError, connect
 from worker.queue.settings import QueueSettings

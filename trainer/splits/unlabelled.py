@@ -11,6 +11,9 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from catalogue.photo import Wanted
+from catalogue.photos import open_photos
+from catalogue.urls import is_url, scheme_of, shown
 from models.errors import DataError, InputError
 from models.text import number_of, one_line
 from trainer.check.checkup import Advance, scan_photos
@@ -23,9 +26,6 @@ from trainer.request import UnlabelledSource
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import decode
 from worker.catalogue_diff.sample import Sample, SampleOptions, draw_sample
-from worker.photos.photo import Wanted
-from worker.photos.source import open_photos
-from worker.places import is_url, scheme_of, shown
 
 MOST_ROWS: Final = 20_000
 """At most this many rows of a catalogue are looked at, drawn at random: more would take longer than they teach."""

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from catalogue.cells import Cells
 from models.errors import HangtagError, InputError
 from models.golden import golden_labels
 from models.taxonomy import PATH_MARK
@@ -26,10 +27,9 @@ from web.photos import CatalogueRows
 from web.review.left import Answered
 from web.review.questions import Questions, load_questions
 from web.review.queue import Progress, ReviewQueue, Statement, Wish, in_order, verdict_of
-from worker.audit import audit_sample
-from worker.job import Job
-from worker.photos.cells import Cells
-from worker.receipt import RECEIPT_FILE, REVIEW_FILE, finished_receipt
+from worker.job.job import Job
+from worker.job.receipt import RECEIPT_FILE, REVIEW_FILE, finished_receipt
+from worker.results.audit import audit_sample
 
 _MOST_REVIEWS: Final = 6
 _FOUND_S: Final = 5.0

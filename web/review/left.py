@@ -12,9 +12,9 @@ import numpy.typing as npt
 from models.errors import InputError
 from trainer.corrections.store import CorrectionStore
 from web.review.questions import doubtful_photos
-from worker.job import Job
-from worker.receipt import JobReceipt
-from worker.results import Status
+from worker.job.job import Job
+from worker.job.parts import Status
+from worker.job.receipt import JobReceipt
 
 _DIGITS: Final = 16
 """Of a SHA-256, which are enough to tell photos apart: a number of 64 bits."""

@@ -18,9 +18,9 @@ from models.bundle import Bundle, read_manifest
 from models.decision import ReviewReason
 from models.errors import HangtagError
 from models.taxonomy import ancestors
-from worker.job import Job, images_of
-from worker.receipt import REVIEW_FILE
-from worker.results import Status, with_leaves
+from worker.job.job import Job, images_of
+from worker.job.parts import Status, with_leaves
+from worker.job.receipt import REVIEW_FILE
 
 Rows = npt.NDArray[np.int64]
 

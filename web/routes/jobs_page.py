@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from catalogue.photo import FAULTS
 from models.errors import HangtagError, ImageFault, InputError, RegistryError
 from models.reference import models_given
 from models.registry.registry import open_registry
@@ -26,11 +27,10 @@ from web.run_jobs import WantedJob
 from web.state import State, WebState
 from web.views import page, stored_page
 from web.watch_jobs import JobView
-from worker.finish import PAGE_FILE, RESULT_FILE
-from worker.job import QUESTIONS
-from worker.photos.photo import FAULTS
+from worker.job.job import QUESTIONS
+from worker.job.receipt import GROUPS_FILE, OF_QUESTIONS, RECEIPT_FILE, REVIEW_FILE
 from worker.priority import Priority
-from worker.receipt import GROUPS_FILE, OF_QUESTIONS, RECEIPT_FILE, REVIEW_FILE
+from worker.results.finish import PAGE_FILE, RESULT_FILE
 
 router = APIRouter(include_in_schema=False)
 PRECISIONS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)

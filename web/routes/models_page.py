@@ -24,7 +24,7 @@ from web.model_card import card_of
 from web.problems import Problem
 from web.state import State, WebState
 from web.views import page, reviewer_of, stored_page
-from worker.receipt import job_receipt
+from worker.job.receipt import job_receipt
 from worker.registry.actions import look_up, promoted_words, restored_words
 from worker.registry.console import (
     VersionName,

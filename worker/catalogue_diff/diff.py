@@ -15,18 +15,18 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
+from catalogue.urls import is_url
 from models.errors import HangtagError, JobError
 from models.manifest import AUTO
 from models.storage.storage import open_storage
 from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel, counted
 from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, bring_job_here, draw_job_sample, draw_sample
-from worker.job import Job, open_job
-from worker.job_spec import JobOptions, ModelPin
+from worker.job.job import Job, open_job
+from worker.job.model import verified_pin
+from worker.job.parts import Status, with_leaves
+from worker.job.spec import JobOptions, ModelPin
 from worker.label import label
-from worker.model import verified_pin
-from worker.places import is_url
 from worker.request import LabelRequest
-from worker.results import Status, with_leaves
 
 Advance = Callable[[str, int, int], None]
 """Called with the step that is running, how much of it is done, and how much there is."""

@@ -8,10 +8,10 @@ from typing import Annotated, Final, NamedTuple
 
 from pydantic import BaseModel, Field
 
+from catalogue.cells import photo_in
+from catalogue.urls import is_elsewhere
 from models.errors import ImageError
 from pages.tiles import photo_uri
-from worker.photos.cells import photo_in
-from worker.places import is_elsewhere
 
 _FLOWS_SHOWN: Final = 8
 _ROWS_OF_A_FLOW: Final = 6

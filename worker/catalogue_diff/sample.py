@@ -14,13 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalogue.catalogue import open_catalogue
+from catalogue.photo import Wanted
+from catalogue.photos import Photos, open_photos
+from catalogue.urls import cell_texts
 from models.errors import JobError
 from models.whole_file import replace_file, write_beside
-from worker.job import Job, images_of
-from worker.photos.photo import Wanted
-from worker.photos.source import Photos, open_photos, photos_of
-from worker.places import cell_texts
-from worker.sources.catalogue import open_catalogue
+from worker.job.job import Job, images_of
+from worker.job.photos import photos_of
 
 SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"

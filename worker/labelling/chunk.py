@@ -14,13 +14,12 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
+from catalogue.photo import Wanted, fails_its_photo
 from models.errors import ImageError, ImageFault
 from models.preprocess import EncodedPhoto, Pixels, PreprocessSpec
 from models.storage.storage import Storage
-from worker.job import RETRYABLE, Job
-from worker.labelling.sandbox import decode_in_sandbox
-from worker.photos.photo import Wanted, fails_its_photo
-from worker.results import (
+from worker.job.job import RETRYABLE, Job
+from worker.job.parts import (
     NO_PHOTO_WORK,
     PhotoWork,
     RowResult,
@@ -30,6 +29,7 @@ from worker.results import (
     results_of,
     worst_of,
 )
+from worker.labelling.sandbox import decode_in_sandbox
 
 _FOLDER: Final = "inhand"
 _WIDTH: Final = 12
@@ -108,7 +108,7 @@ class OpenChunk:
     counts the work behind the earlier part, too.
 
     Attributes:
-        effort: what its photos took; the names are those of :class:`worker.results.PhotoWork`.
+        effort: what its photos took; the names are those of :class:`worker.job.parts.PhotoWork`.
     """
 
     def __init__(self, job: Job, number: int) -> None:

@@ -10,16 +10,16 @@ from typing import Final, Protocol, Self
 
 import numpy as np
 
+from catalogue.photo import Photo
+from catalogue.photos import Photos
 from models.classifier import BATCH, Classifier
 from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels, PreprocessSpec
-from worker.earlier.result_table import EarlierResult, LabelledRow
-from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
-from worker.job import RETRYABLE, Job
+from worker.job.job import RETRYABLE, Job
+from worker.job.parts import NO_PHOTO_WORK, RowResult, failed_row, labeled_row
 from worker.labelling.chunk import Finished, OpenChunk, is_done
-from worker.photos.photo import Photo
-from worker.photos.source import Photos
-from worker.results import NO_PHOTO_WORK, RowResult, failed_row, labeled_row
+from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResults
+from worker.labelling.result_table import EarlierResult, LabelledRow
 
 _LINGER_S: Final = 0.01
 """How long a batch that is not full waits for another photo."""

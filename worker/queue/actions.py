@@ -11,16 +11,16 @@ from models.errors import HangtagError, JobError, StoppedError
 from models.terminal import Console
 from models.text import number_of
 from worker.console import print_receipt, say_rule, unfound_words, unlabelled_words
-from worker.finish import PAGE_FILE
-from worker.job import CANCELLED, Job, begin_retry
-from worker.model import check_promise
-from worker.progress import JobProgress, JobState, ProgressReader
+from worker.job.job import CANCELLED, Job, begin_retry
+from worker.job.model import check_promise
+from worker.job.receipt import JobReceipt, job_receipt
 from worker.queue.console import job_record, print_job, print_jobs, read_rows, remarks, watch_with_progress
 from worker.queue.control import Control, look_around, open_control
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import Submitted, submit
-from worker.receipt import JobReceipt, job_receipt
 from worker.request import SubmitRequest
+from worker.results.finish import PAGE_FILE
+from worker.results.progress import JobProgress, JobState, ProgressReader
 
 
 def submit_and_show(request: SubmitRequest, settings: QueueSettings, *, as_json: bool) -> None:

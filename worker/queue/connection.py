@@ -16,7 +16,7 @@ from celery.app.amqp import AMQP
 from kombu import Connection
 from kombu.transport.redis import Channel, QoS, Transport
 
-from worker.events import log_event
+from models.events import log_event
 from worker.queue.messages import TaskCall
 from worker.queue.redis_state import RedisOutage
 

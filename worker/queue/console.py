@@ -12,13 +12,13 @@ from rich.text import Text
 from models.errors import HangtagError, StoppedError
 from models.terminal import Console, print_table, rate_text
 from models.text import number_of
-from worker.job import Job
-from worker.jobs import Jobs
-from worker.model import read_note
-from worker.progress import JobProgress, JobState, ProgressReader
+from worker.job.job import Job
+from worker.job.jobs import Jobs
+from worker.job.model import read_note
+from worker.job.receipt import died_words
 from worker.queue.control import Control, QueueStatus, look_around, watch
 from worker.queue.redis_state import RedisState
-from worker.receipt import died_words
+from worker.results.progress import JobProgress, JobState, ProgressReader
 
 _COLOURS = {
     JobState.WAITING: "yellow",

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from models.errors import JobError
-from worker.finish import finish_job
-from worker.job import Job
-from worker.jobs import Jobs, open_jobs
-from worker.progress import JobProgress, JobState, ProgressReader
+from worker.job.job import Job
+from worker.job.jobs import Jobs, open_jobs
 from worker.queue.leases import HeldLeases
 from worker.queue.messages import FINISH
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import Presence, RedisError, RedisState, connect, redis_expected
 from worker.queue.settings import QueueSettings
+from worker.results.finish import finish_job
+from worker.results.progress import JobProgress, JobState, ProgressReader
 
 PERIOD_S: Final = 1.0
 

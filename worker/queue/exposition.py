@@ -20,17 +20,17 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from models.errors import HangtagError, InputError
+from models.events import log_event
 from models.storage.storage import open_storage
-from worker.events import log_event
-from worker.job import Job
-from worker.job_spec import ModelPin
-from worker.jobs import Jobs
+from worker.job.job import Job
+from worker.job.jobs import Jobs
+from worker.job.parts import latest_parts, part_key, part_work
+from worker.job.spec import ModelPin
 from worker.queue.messages import QUEUES
 from worker.queue.metrics import CHUNK_BOUNDS_S, CHUNK_SECONDS, CHUNK_SECONDS_SUM, COUNTERS, Metrics
 from worker.queue.reconciler import JobPoller
 from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
-from worker.results import latest_parts, part_key, part_work
 
 _PERIOD_S: Final = 2.0
 _STALE_S: Final = 60.0

@@ -6,9 +6,9 @@ from contextlib import suppress
 from threading import Event, Thread
 from typing import Final, Self
 
-from worker.job import Job
+from models.process_identity import Owner
+from worker.job.job import Job
 from worker.labelling.chunk import earlier_attempts, is_done
-from worker.owner import Owner
 from worker.queue.redis_state import RedisError, RedisState
 from worker.queue.worker_state import BusyProcesses
 

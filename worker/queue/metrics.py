@@ -14,8 +14,8 @@ from billiard.process import current_process
 from numpy.typing import NDArray
 
 from models.errors import ImageFault
-from worker.events import log_event
-from worker.results import PhotoWork, Status
+from models.events import log_event
+from worker.job.parts import PhotoWork, Status
 
 
 class Family(NamedTuple):

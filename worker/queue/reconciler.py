@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
 
-from worker.events import log_event
-from worker.job import Job
-from worker.jobs import Jobs
+from models.events import log_event
+from worker.job.job import Job
+from worker.job.jobs import Jobs
+from worker.job.parts import part_key
 from worker.queue.messages import FINISH, QUEUES, job_call, parse_message
 from worker.queue.redis_state import RedisError, RedisState
-from worker.results import part_key
 
 MIN_WINDOW: Final = 32
 WINDOW_PER_SLOT: Final = 16

@@ -21,8 +21,8 @@ from typing import Annotated, Final
 import redis
 from pydantic import Field, TypeAdapter
 
-from worker.events import log_event
-from worker.owner import Owner
+from models.events import log_event
+from models.process_identity import Owner
 from worker.queue.messages import TaskCall
 from worker.queue.settings import QueueSettings
 

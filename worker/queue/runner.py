@@ -13,20 +13,23 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
+from catalogue.photos import Photos
 from models.classifier import Classifier
 from models.errors import HangtagError, JobError
+from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import python_command, python_environment
 from models.storage.storage import open_storage
-from worker.earlier.results import EarlierResults, open_earlier_results
-from worker.events import log_event
-from worker.job import Job
-from worker.job_spec import USUAL_OPTIONS, JobOptions, ModelPin
-from worker.jobs import BundleStore, Jobs
+from worker.job.job import Job
+from worker.job.jobs import BundleStore, Jobs
+from worker.job.model import load_job_model, load_pinned
+from worker.job.parts import Status
+from worker.job.photos import photos_of
+from worker.job.receipt import job_receipt
+from worker.job.spec import USUAL_OPTIONS, JobOptions, ModelPin
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forget_attempts
+from worker.labelling.earlier_results import EarlierResults, open_earlier_results
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
-from worker.model import load_job_model, load_pinned
-from worker.photos.source import Photos, photos_of
 from worker.queue.leases import ExtraChunks, HeldLeases
 from worker.queue.messages import FINISH
 from worker.queue.metrics import CHUNKS, DROPPED, Metrics
@@ -34,8 +37,6 @@ from worker.queue.reconciler import send_finish
 from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BusyProcesses
-from worker.receipt import job_receipt
-from worker.results import Status
 
 _LOOK_S: Final = 1.0
 _TROUBLE_PAUSE_S: Final = 1.0
@@ -134,7 +135,7 @@ class Runner:
         with self._busy.taken(), self._reported(job, FINISH), HeldLeases(self._redis, job) as leases:
             if not leases.take(FINISH):
                 return
-            command = python_command("worker.finish", self._settings.jobs, job)
+            command = python_command("worker.results.finish", self._settings.jobs, job)
             done = subprocess.run(command, env=python_environment(), capture_output=True, text=True, check=False)
             if done.returncode:
                 msg = done.stderr.strip() or f"Merging ended with status {done.returncode}."
@@ -255,7 +256,7 @@ class LoadedModels:
         self._loaded: OrderedDict[tuple[str, str, float | None, float | None], Classifier] = OrderedDict()
 
     def of(self, job: Job, tell: Callable[[Job, str], None]) -> list[Classifier]:
-        """The model of each of a job's questions; see :func:`worker.model.load_job_model`."""
+        """The model of each of a job's questions; see :func:`worker.job.model.load_job_model`."""
         self._asked = len(job.questions)
         return [load_job_model(question, self.get, partial(tell, question)) for question in job.questions]
 

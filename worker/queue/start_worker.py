@@ -28,11 +28,11 @@ from kombu import Connection
 from kombu.asynchronous import get_event_loop
 
 from models.errors import ExitCode, JobError
+from models.events import log_event, start_logging
 from models.process import reuse_memory, use_own_temporary_folder
+from models.process_identity import Owner
 from models.storage.storage import open_storage
-from worker.events import log_event, start_logging
-from worker.jobs import Jobs, open_jobs
-from worker.owner import Owner
+from worker.job.jobs import Jobs, open_jobs
 from worker.queue.app import HangtagCelery, make_app
 from worker.queue.metrics import DIED
 from worker.queue.reconciler import Reconciler

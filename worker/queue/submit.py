@@ -10,6 +10,11 @@ from typing import Final
 
 import pyarrow as pa
 
+from catalogue.addresses import check_allow_hosts
+from catalogue.catalogue import Catalogue
+from catalogue.cells import Cells, Target
+from catalogue.photo import FAULTS, Limits
+from catalogue.urls import cell_texts, is_url, stem_of
 from models.bundle import read_manifest
 from models.errors import ImageError, ImageFault, InputError, JobError
 from models.manifest import AUTO
@@ -17,19 +22,14 @@ from models.photo import evenly
 from models.reference import resolve_model
 from models.storage.storage import Storage
 from models.text import number_of
-from worker.earlier.previous import carry_over, check_done, terms_of
-from worker.job import Job, question_storage
-from worker.job_spec import JobOptions
-from worker.job_writer import create_job, differences
-from worker.jobs import Jobs, check_name
-from worker.model import JobModel, fallback_pin, moved_words, note_models, questions_of, verified_pin
-from worker.photos.address import check_allow_hosts
-from worker.photos.cells import Cells, Target
-from worker.photos.photo import FAULTS, Limits
-from worker.places import cell_texts, is_url, stem_of
+from worker.job.job import Job, question_storage
+from worker.job.jobs import Jobs, check_name
+from worker.job.model import JobModel, fallback_pin, moved_words, note_models, questions_of, verified_pin
+from worker.job.spec import JobOptions
+from worker.job.writer import create_job, differences
+from worker.labelling.previous import carry_over, check_done, terms_of
 from worker.queue.settings import TIME_LIMIT_S
 from worker.request import SubmitRequest
-from worker.sources.catalogue import Catalogue
 
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9

@@ -12,7 +12,7 @@ from typing import Final
 from billiard.process import current_process
 
 from models.errors import InputError
-from worker.events import log_event
+from models.events import log_event
 
 BEAT_S: Final = 1.0
 _STUCK_S: Final = 600.0

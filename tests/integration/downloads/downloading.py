@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from catalogue.photo import Limits, Photo
+from catalogue.photos import Photos
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.photos.photo import Limits, Photo
-from worker.photos.source import Photos, photos_of
+from worker.job.photos import photos_of
 
 HASTY = Limits(
     connect_s=0.2,

@@ -8,19 +8,19 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from catalogue.catalogue import open_catalogue
+from catalogue.photo import Limits
 from models.errors import ImageFault
 from models.storage.storage import FolderStorage
 from tests.integration.made_up_answers import made_up_answers
 from tests.integration.s3_server import lead_to
 from tests.label_chunk import PaperModel
-from worker.job import Job
-from worker.job_spec import JobOptions, ModelPin
-from worker.job_writer import create_job
+from worker.job.job import Job
+from worker.job.photos import photos_of
+from worker.job.spec import JobOptions, ModelPin
+from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Asked, Labeller, run_chunks
-from worker.photos.photo import Limits
-from worker.photos.source import photos_of
-from worker.sources.catalogue import open_catalogue
 
 LIMITS = Limits(
     connect_s=10.0,

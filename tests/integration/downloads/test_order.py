@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from catalogue.photo import Limits
 from models.errors import ImageFault
 from tests.integration.downloads.downloading import HASTY, fault_of, fetched, photos
 from tests.integration.nasty_server import silence, whole
 from tests.photo_jobs import photo_job, take_all, wanted
 from tests.until import until
-from worker.photos.photo import Limits
-from worker.photos.source import limits_of
+from worker.job.photos import limits_of
 
 
 def test_a_host_with_one_photo_keeps_no_connection(tmp_path, server):
@@ -161,7 +161,7 @@ def test_photos_on_disk_need_no_thread_and_no_http(tmp_path):
     code = (
         "import sys, threading; from pathlib import Path\n"
         "from tests.photo_jobs import photo_job, take_all, wanted\n"
-        "from worker.photos.source import photos_of\n"
+        "from worker.job.photos import photos_of\n"
         f"source = photos_of(photo_job({str(tmp_path)!r})); source.want(wanted('a.jpg'), {{}})\n"
         "print(take_all(source, 1)[0].outcome, 'aiohttp' in sys.modules, threading.active_count())"
     )

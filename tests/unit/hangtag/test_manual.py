@@ -21,8 +21,8 @@ from models.decision import Prediction, ReviewReason
 from models.errors import ExitCode, ImageFault
 from tests.manual import APP, PAGES, README, ROOT, find_command, page_commands, parse, snippets
 from trainer.retrain.config import RetrainConfig
+from worker.job.parts import RESULT_SCHEMA
 from worker.queue.settings import QueueSettings
-from worker.results import RESULT_SCHEMA
 
 DOCS = ROOT / "docs"
 MOST_WORDS, LONGEST_LINE = 630, 160
@@ -104,7 +104,7 @@ def test_each_column_of_a_result_is_described() -> None:
 
 
 def test_each_column_of_the_lists_beside_it_is_described() -> None:
-    from worker.merging.review_list import _FIRST, _LAST
+    from worker.results.review_list import _FIRST, _LAST
 
     assert set(_FIRST + _LAST) <= _in_code(_text("formats.md", "### `review.csv`"))
     assert {reason.value for reason in ReviewReason} <= _in_code(_text("formats.md", "### `review.csv`"))

@@ -33,7 +33,7 @@ def test_a_value_that_a_template_lacks_is_an_error() -> None:
 
 def test_a_receipt_s_page_needs_nothing_heavy() -> None:
     heavy = {"tensorflow", "keras", "sklearn", "matplotlib", "scipy", "onnxruntime", "trainer", "jinja2"}
-    code = "import sys, pages.contact_sheet, worker.receipt_page; print(*sys.modules)"
+    code = "import sys, pages.contact_sheet, worker.results.receipt_page; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pages.charts" in done.stdout
     assert heavy.isdisjoint(done.stdout.split())

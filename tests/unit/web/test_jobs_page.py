@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
+from catalogue.text_file import LIKELY_ENCODINGS
 from models.errors import JobError
 from models.registry.registry import open_registry
 from tests.until import until
@@ -28,12 +29,11 @@ from web.broadcast import Broadcast
 from web.catalogues import ENCODINGS
 from web.routes.jobs_page import _rows, job_events
 from web.settings import WebSettings
-from worker.job import CANCELLED, commit_retry
-from worker.job_spec import JobOptions
+from worker.job.job import CANCELLED, commit_retry
+from worker.job.receipt import finished_receipt
+from worker.job.spec import JobOptions
 from worker.label import label
-from worker.receipt import finished_receipt
 from worker.request import LabelRequest
-from worker.sources.text_file import LIKELY_ENCODINGS
 
 EVIL = "<img src=x onerror=alert(1)>.jpg"
 BROWSER = {"accept": "text/html"}

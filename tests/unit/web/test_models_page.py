@@ -22,7 +22,7 @@ from web.app import create_app
 from web.comparisons import ComparisonKey, Comparisons
 from web.model_card import card_html
 from web.settings import WebSettings
-from worker.job import Job, open_job
+from worker.job.job import Job, open_job
 from worker.registry.console import VersionName
 
 ADDRESS = "http://127.0.0.1:8800"
@@ -391,7 +391,7 @@ def finished_job(folder: Path, bundle: Path) -> Path:
     """Six photos and a row without one, labelled."""
     from PIL import Image
 
-    from worker.job_spec import JobOptions
+    from worker.job.spec import JobOptions
     from worker.label import label
     from worker.request import LabelRequest
 

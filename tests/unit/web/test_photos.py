@@ -12,7 +12,7 @@ from PIL import Image
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import photo_job
 from web.photos import CatalogueRows, Picture, Pictures, drawn_picture
-from worker.job import Job
+from worker.job.job import Job
 
 
 class OneCell(CatalogueRows):

@@ -17,9 +17,9 @@ from web.photos import CatalogueRows
 from web.review.desk import Answer, AnswerKind, Reviews
 from web.review.questions import Questions, load_questions
 from web.review.queue import LEASE_S, Order, ReviewQueue, Wish
-from worker.job import Job, open_job
-from worker.job_spec import JobOptions
-from worker.results import Status
+from worker.job.job import Job, open_job
+from worker.job.parts import Status
+from worker.job.spec import JobOptions
 
 USUAL = Wish()
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp()

@@ -18,10 +18,10 @@ from tests.review_jobs import CLASSES, PIN, Row, doubtful, labelled_job, photo_b
 from web.app import create_app
 from web.jobs import JobIndex
 from web.settings import WebSettings
-from worker.finish import finish_job
-from worker.job import open_job
-from worker.job_spec import ModelPin
-from worker.results import Status
+from worker.job.job import open_job
+from worker.job.parts import Status
+from worker.job.spec import ModelPin
+from worker.results.finish import finish_job
 
 ADDRESS = "http://127.0.0.1:8800"
 

@@ -13,9 +13,9 @@ from web.jobs import JobIndex, NoSuchJobError
 from web.local_queue import LocalQueue
 from web.run_jobs import JobRunner, WantedJob
 from web.settings import WebSettings
-from worker.job_spec import JobOptions
+from worker.job.receipt import finished_receipt
+from worker.job.spec import JobOptions
 from worker.label import label
-from worker.receipt import finished_receipt
 from worker.request import LabelRequest
 
 WAIT = [sys.executable, "-c", "import time; time.sleep(60)"]

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
+from catalogue.catalogue import open_catalogue
 from models.storage.storage import FolderStorage
 from models.text import is_name
 from tests.review_jobs import Row, labelled_job, sha256_of
@@ -22,15 +23,14 @@ from web.app import create_app
 from web.jobs import JobIndex
 from web.local_queue import label_command
 from web.settings import WebSettings
-from worker.finish import RESULT_FILE, finish_job
-from worker.job import open_job
-from worker.job_spec import JobOptions, ModelPin, Question
-from worker.job_writer import create_job
+from worker.job.job import open_job
+from worker.job.parts import Status
+from worker.job.receipt import OF_QUESTIONS, job_receipt
+from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.writer import create_job
 from worker.label import job_folder, label
-from worker.receipt import OF_QUESTIONS, job_receipt
 from worker.request import LabelRequest
-from worker.results import Status
-from worker.sources.catalogue import open_catalogue
+from worker.results.finish import RESULT_FILE, finish_job
 
 BROWSER = {"accept": "text/html"}
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from models.decision import ReviewReason
 from models.errors import ImageError, ImageFault
-from worker.results import RowResult, Status, failed_row
+from worker.job.parts import RowResult, Status, failed_row
 
 MODEL = "shop/1/float32@aaaaaaaaaaaa"
 

@@ -9,17 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageFile
 
+from catalogue.catalogue import open_catalogue
 from models.errors import ImageError, ImageFault
 from models.manifest import AUTO
 from models.storage.storage import FolderStorage
-from worker.job import Job
-from worker.job_spec import JobOptions, ModelPin
-from worker.job_writer import create_job
-from worker.jobs import Jobs
-from worker.model import verified_pin
+from worker.job.job import Job
+from worker.job.jobs import Jobs
+from worker.job.model import verified_pin
+from worker.job.parts import RowResult, Status, failed_row, part_bytes, part_key
+from worker.job.spec import JobOptions, ModelPin
+from worker.job.writer import create_job
 from worker.priority import Priority
-from worker.results import RowResult, Status, failed_row, part_bytes, part_key
-from worker.sources.catalogue import open_catalogue
 
 FORMAT = "HANGTAGPANIC"
 MakeJob = Callable[..., Job]

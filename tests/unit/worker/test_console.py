@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalogue.catalogue import open_catalogue
 from models.errors import ImageError, ImageFault
 from models.manifest import AUTO
 from models.storage.storage import FolderStorage
@@ -13,12 +14,11 @@ from tests.command import run_hangtag
 from tests.review_jobs import PIN
 from tests.unit.worker.answers import MODEL, failed, sure, unsure
 from worker.console import print_receipt, retry_words, say_rule, unfound_words
-from worker.finish import finish_job
-from worker.job_spec import JobOptions
-from worker.job_writer import create_job
-from worker.model import verified_pin
-from worker.results import PhotoWork, RowResult, failed_row, part_bytes, part_key
-from worker.sources.catalogue import open_catalogue
+from worker.job.model import verified_pin
+from worker.job.parts import PhotoWork, RowResult, failed_row, part_bytes, part_key
+from worker.job.spec import JobOptions
+from worker.job.writer import create_job
+from worker.results.finish import finish_job
 
 
 class _Terminal(StringIO):

@@ -6,11 +6,11 @@ from typer.testing import CliRunner
 
 from hangtag.cli import make_app
 from models.benchmark.record import this_machine
+from models.process_identity import Owner
 from models.storage.storage import FolderStorage
 from worker import doctor
 from worker.doctor import Health, examine
-from worker.jobs import Jobs
-from worker.owner import Owner
+from worker.job.jobs import Jobs
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.settings import QueueSettings

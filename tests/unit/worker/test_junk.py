@@ -13,10 +13,10 @@ from models.storage.storage import FolderStorage
 from trainer.retrain.cycle_folder import Cycles, CycleStatus
 from trainer.retrain.lock import CycleLock
 from trainer.schedule.claims import Claim, ClaimStore, SlotEnd, Try
-from worker.job import commit_retry, latest_retry
-from worker.jobs import Jobs
+from worker.job.job import commit_retry, latest_retry
+from worker.job.jobs import Jobs
+from worker.job.parts import latest_parts, part_key
 from worker.labelling.chunk import attempt_on, earlier_attempts
-from worker.results import latest_parts, part_key
 
 SLOT = "20261122T030000Z"
 NOW = datetime(2026, 11, 22, 3, 30, tzinfo=UTC)

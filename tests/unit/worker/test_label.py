@@ -10,14 +10,14 @@ import pytest
 from models.errors import DisagreementError, InputError, JobError
 from models.storage.storage import FolderStorage
 from tests.variants import falsify
-from worker.earlier.local_cache import cache_folder
-from worker.earlier.results import open_earlier_results
-from worker.finish import RESULT_FILE
-from worker.job import Job, open_job
-from worker.job_spec import JobOptions
+from worker.job.job import Job, open_job
+from worker.job.receipt import Receipt
+from worker.job.spec import JobOptions
 from worker.label import earlier_job, job_folder, label
-from worker.receipt import Receipt
+from worker.labelling.earlier_results import open_earlier_results
+from worker.labelling.local_cache import cache_folder
 from worker.request import LabelRequest
+from worker.results.finish import RESULT_FILE
 
 
 def run(request: LabelRequest) -> tuple[Receipt, list[str]]:

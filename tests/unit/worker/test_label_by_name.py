@@ -10,9 +10,9 @@ from models.classifier import load
 from models.errors import JobError
 from models.registry.registry import Registry
 from tests.paper_bundle import shop_registry
-from worker.job_spec import JobOptions
+from worker.job.receipt import Receipt
+from worker.job.spec import JobOptions
 from worker.label import job_folder, label
-from worker.receipt import Receipt
 from worker.request import LabelRequest
 
 ASKED = "shop@champion"

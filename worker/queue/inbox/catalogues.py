@@ -15,11 +15,11 @@ from typing import Final
 import pyarrow as pa
 
 from models.errors import HangtagError, InputError, JobError
-from worker.jobs import Jobs
+from worker.job.jobs import Jobs
+from worker.job.receipt import job_receipt
 from worker.queue.inbox.files import FoundFile
 from worker.queue.inbox.request import InboxRequest, check_options, make_job
 from worker.queue.submit import NoPhotosError, Submitted, name_part
-from worker.receipt import job_receipt
 
 _TAKEN: Final = ".json"
 _REFUSED: Final = ".refused.json"

@@ -10,7 +10,7 @@ from typing import Final, NoReturn, TypeVar
 
 from models.errors import InputError, StoppedError
 from models.text import number_of
-from worker.jobs import Jobs
+from worker.job.jobs import Jobs
 from worker.queue.console import remarks
 from worker.queue.control import look_around, open_control
 from worker.queue.inbox.catalogues import Catalogues, Skipped

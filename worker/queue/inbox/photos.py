@@ -14,11 +14,11 @@ from typing import Final
 
 import pyarrow as pa
 
+from catalogue.catalogue import Catalogue
 from models.errors import JobError
 from models.storage.storage import Storage
 from worker.queue.inbox.files import FoundFile
 from worker.queue.submit import name_part
-from worker.sources.catalogue import Catalogue
 
 BATCH_PHOTOS: Final = 100_000
 _SCHEMA: Final = pa.schema([("image", pa.string())])

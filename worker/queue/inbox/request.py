@@ -5,20 +5,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from catalogue.addresses import check_allow_hosts
+from catalogue.catalogue import UNSEEN_ROOT, Catalogue
+from catalogue.text_file import check_encoding
+from catalogue.urls import checked_root, is_url
 from models.errors import InputError, JobError
 from models.manifest import AUTO
 from models.reference import resolve_model
-from worker.job import Job
-from worker.job_writer import changes, options_told
-from worker.jobs import Jobs
-from worker.model import read_note, verified_pin
-from worker.photos.address import check_allow_hosts
-from worker.places import checked_root, is_url
+from worker.job.job import Job
+from worker.job.jobs import Jobs
+from worker.job.model import read_note, verified_pin
+from worker.job.writer import changes, options_told
 from worker.queue.options import EVERY_S, SETTLE_S, Only
 from worker.queue.submit import Submitted, submit
 from worker.request import SubmitRequest
-from worker.sources.catalogue import UNSEEN_ROOT, Catalogue
-from worker.sources.text_file import check_encoding
 
 
 @dataclass(frozen=True)

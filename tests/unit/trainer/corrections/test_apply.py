@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalogue.readers import read_delimited, read_jsonl
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
 from tests.review_jobs import Row, labelled_job, sha256_of
@@ -22,15 +23,14 @@ from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.verdicts import audit_figures, read_verdicts, record_audit
 from trainer.corrections.votes import Vote
-from worker.audit import audit_sample
-from worker.finish import finish_job
-from worker.job import Job, open_job
-from worker.job_spec import JobOptions
-from worker.merging.merge import merge_job
-from worker.merging.output import open_writer
-from worker.receipt import finished_receipt
-from worker.results import Status
-from worker.sources.readers import read_delimited, read_jsonl
+from worker.job.job import Job, open_job
+from worker.job.parts import Status
+from worker.job.receipt import finished_receipt
+from worker.job.spec import JobOptions
+from worker.results.audit import audit_sample
+from worker.results.finish import finish_job
+from worker.results.merge import merge_job
+from worker.results.output import open_writer
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LABELED = Status.LABELED

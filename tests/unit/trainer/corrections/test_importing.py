@@ -11,12 +11,12 @@ import pytest
 
 from models.errors import InputError
 from tests.unit.trainer.test_run import ARGS
-from tests.unit.worker.test_job import SPEC
+from tests.unit.worker.job.test_job import SPEC
 from trainer.corrections.commands import import_command
 from trainer.corrections.importing import ImportOptions, import_corrections, read_review
 from trainer.corrections.store import CorrectionStore
 from trainer.run import Run
-from worker.job_spec import Question
+from worker.job.spec import Question
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 A, B, C = "a" * 64, "b" * 64, "c" * 64

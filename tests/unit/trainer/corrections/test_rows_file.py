@@ -14,7 +14,7 @@ from tests.until import until
 from trainer.corrections.rows_file import guarded, unguarded
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote
-from worker.merging.cells import inert
+from worker.results.cells import inert
 
 FIRST = vote(0, "shoes", image="/photos/1.jpg", was="boots")
 SECOND = vote(1, "Schnürschuhe, hoch", 'Bob "jr"', 1, image="/photos/bérets.jpg", model="shop@3")

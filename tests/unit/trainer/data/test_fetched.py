@@ -6,7 +6,7 @@ import json
 import pytest
 
 from models.errors import ImageFault, InputError
-from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
+from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from trainer.data.dataset import read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.data.photo_files import FaultKind, hash_photos

@@ -7,7 +7,7 @@ import pytest
 
 from models.errors import DataError
 from tests.paper_cycle import PaperShop, PaperView, photo_rows
-from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
+from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from trainer.data.dataset import Split, read_dataset
 from trainer.retrain.collect import collect, collected_notes
 from trainer.retrain.config import ClassMap, GateSettings, RetrainConfig, TrainSettings

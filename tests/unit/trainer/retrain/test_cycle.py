@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import BusyError, DataError, InputError, RegistryError, StoppedError
+from models.process_identity import Owner
 from models.registry.history import What
 from models.registry.state import CHAMPION
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
@@ -13,7 +14,6 @@ from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.lock import CycleLock
 from trainer.run import Run
-from worker.owner import Owner
 
 
 def test_a_better_challenger_is_promoted(shop: PaperShop) -> None:

@@ -8,10 +8,10 @@ from threading import Event
 import pytest
 
 from models.errors import BusyError, ExitCode
+from models.process_identity import Owner
 from models.storage.storage import FolderStorage
 from tests.until import until
 from trainer.retrain.lock import CycleLock
-from worker.owner import Owner
 
 LEASE_S = 30.0
 ELSEWHERE = replace(Owner.this(), host="trainer2", machine="another boot/pid:[1]")

@@ -200,7 +200,7 @@ def test_a_machine_without_what_trains_takes_no_cycles() -> None:
 
 LOSES_THE_LOCK = """
 from models.storage.storage import FolderStorage
-from worker.owner import Owner
+from models.process_identity import Owner
 holder = json.dumps({"owner": json.loads(Owner.this().to_json()) | {"machine": "elsewhere"}, "since": ""})
 assert FolderStorage(REGISTRY).commit("schedule/cycle/000002.json", holder.encode())
 """

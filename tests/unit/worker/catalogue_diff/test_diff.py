@@ -14,11 +14,11 @@ import pytest
 
 from models.classifier import load
 from models.errors import BundleError, ImageError, JobError
-from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
+from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from worker.catalogue_diff.diff import diff_catalogue, row_labels
 from worker.catalogue_diff.figures import CatalogueFigures
 from worker.catalogue_diff.sample import SampleOptions
-from worker.results import RowResult, Status, results_table
+from worker.job.parts import RowResult, Status, results_table
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
 BROKEN = {"broken.jpg": b"no photo", "boom.jpg": b"BOOM"}

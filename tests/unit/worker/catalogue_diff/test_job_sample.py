@@ -7,14 +7,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from catalogue.catalogue import open_catalogue
 from models.errors import JobError
 from models.storage.storage import FolderStorage
 from tests.review_jobs import PIN, photo_bytes
 from worker.catalogue_diff.sample import bring_job_here, draw_job_sample
-from worker.job import Job
-from worker.job_spec import JobOptions
-from worker.job_writer import create_job
-from worker.sources.catalogue import open_catalogue
+from worker.job.job import Job
+from worker.job.spec import JobOptions
+from worker.job.writer import create_job
 
 
 def job_of(folder: Path, cells: Sequence[str], *, confined: bool = False) -> Job:

@@ -4,16 +4,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from catalogue.catalogue import open_catalogue
 from models.classifier import load
 from models.errors import ImageFault
 from models.storage.storage import FolderStorage
 from tests.label_chunk import PaperModel, run_chunk
-from worker.job import commit_retry
-from worker.job_spec import JobOptions, ModelPin
-from worker.job_writer import create_job
+from worker.job.job import commit_retry
+from worker.job.spec import JobOptions, ModelPin
+from worker.job.writer import create_job
 from worker.labelling.chunk import attempt_on, earlier_attempts, forget_attempts
 from worker.labelling.labeller import Guard
-from worker.sources.catalogue import open_catalogue
 
 PIN = ModelPin(path="/models/shop", reference=PaperModel.reference, variant="float32", digest="a" * 64)
 

@@ -14,23 +14,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from catalogue.catalogue import open_catalogue
+from catalogue.photo import Photo, Wanted
 from models.classifier import Classifier, load
 from models.decision import Scores
 from models.errors import ImageError, ImageFault, JobError
 from models.manifest import AUTO
 from models.preprocess import Pixels
 from models.storage.storage import FolderStorage
-from worker.earlier.result_table import EarlierResult, LabelledRow
-from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
-from worker.job import Job
-from worker.job_spec import JobOptions
-from worker.job_writer import create_job
+from worker.job.job import Job
+from worker.job.model import verified_pin
+from worker.job.parts import RowResult, Status, part_key, photo_work
+from worker.job.spec import JobOptions
+from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
+from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResults
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
-from worker.model import verified_pin
-from worker.photos.photo import Photo, Wanted
-from worker.results import RowResult, Status, part_key, photo_work
-from worker.sources.catalogue import open_catalogue
+from worker.labelling.result_table import EarlierResult, LabelledRow
 
 
 class Post:

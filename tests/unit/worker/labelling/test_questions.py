@@ -10,22 +10,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from catalogue.catalogue import open_catalogue
+from catalogue.photos import Photos
 from models.decision import Prediction
 from models.errors import ImageFault
 from models.fit import Fit
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.storage.storage import FolderStorage
 from tests.unit.worker.labelling.test_labeller import Chunks, Memory, Post, result_of
-from worker.earlier.result_table import EarlierResult
-from worker.earlier.results import NO_EARLIER_RESULTS, EarlierResults
-from worker.job import Job, commit_retry
-from worker.job_spec import JobOptions, ModelPin, Question
-from worker.job_writer import create_job
+from worker.job.job import Job, commit_retry
+from worker.job.parts import Status, part_key
+from worker.job.photos import photos_of
+from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
+from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResults
 from worker.labelling.labeller import Asked, Labeller, run_chunks
-from worker.photos.source import Photos, photos_of
-from worker.results import Status, part_key
-from worker.sources.catalogue import open_catalogue
+from worker.labelling.result_table import EarlierResult
 
 SPECS = {
     "small": PreprocessSpec(size=16),

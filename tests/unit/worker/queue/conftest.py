@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from models.manifest import AUTO
-from worker.job import Job
-from worker.job_spec import JobOptions
-from worker.jobs import Jobs
+from worker.job.job import Job
+from worker.job.jobs import Jobs
+from worker.job.spec import JobOptions
 from worker.queue.metrics import Metrics
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.reconciler import Reconciler

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import redis
 
-from worker.job import Job
+from worker.job.job import Job
 from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, TaskCall, parse_message
 from worker.queue.redis_state import RedisState

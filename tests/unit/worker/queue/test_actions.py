@@ -5,7 +5,7 @@ import json
 import pytest
 
 from models.errors import ImageFault, JobError
-from worker.job import CANCELLED
+from worker.job.job import CANCELLED
 from worker.queue.actions import show_receipt, watch_job
 from worker.queue.settings import QueueSettings
 

@@ -5,13 +5,13 @@ import pytest
 import redis
 from rich.console import Console
 
-from worker.finish import finish_job
-from worker.job import CANCELLED
-from worker.jobs import Jobs
-from worker.owner import Owner
-from worker.progress import JobProgress, JobState
+from models.process_identity import Owner
+from worker.job.job import CANCELLED
+from worker.job.jobs import Jobs
 from worker.queue.console import print_job, print_jobs, read_rows
 from worker.queue.redis_state import Presence, RedisState
+from worker.results.finish import finish_job
+from worker.results.progress import JobProgress, JobState
 
 
 def test_one_job_that_cannot_be_read_hides_no_other(jobs: Jobs, paper_job) -> None:

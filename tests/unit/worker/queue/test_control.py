@@ -3,14 +3,14 @@ from dataclasses import replace
 import pytest
 import redis
 
-from worker.job import CANCELLED
-from worker.owner import Owner
-from worker.progress import JobProgress, JobState
+from models.process_identity import Owner
+from worker.job.job import CANCELLED
+from worker.job.receipt import finished_receipt
 from worker.queue.control import Control, QueueStatus, look_around, open_control, watch
 from worker.queue.messages import FINISH, QUEUES
 from worker.queue.redis_state import Presence
 from worker.queue.settings import QueueSettings
-from worker.receipt import finished_receipt
+from worker.results.progress import JobProgress, JobState
 
 PRESENCE = Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from models.errors import JobError
-from worker.job import Job
+from worker.job.job import Job
 from worker.queue.runner import JobResources
 
 

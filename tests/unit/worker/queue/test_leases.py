@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from models.process_identity import Owner
 from tests.until import until
-from worker.job import Job
-from worker.owner import Owner
+from worker.job.job import Job
 from worker.queue.leases import MOST, ExtraChunks, HeldLeases
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.redis_state import RedisState, connect

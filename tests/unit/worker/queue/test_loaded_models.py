@@ -7,9 +7,9 @@ import pytest
 from models.errors import BundleError, JobError
 from models.manifest import AUTO
 from models.storage.storage import FolderStorage
-from worker.job_spec import JobOptions, ModelPin
-from worker.jobs import BundleStore
-from worker.model import verified_pin
+from worker.job.jobs import BundleStore
+from worker.job.model import verified_pin
+from worker.job.spec import JobOptions, ModelPin
 from worker.queue.runner import LoadedModels
 
 

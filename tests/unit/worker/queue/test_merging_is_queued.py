@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker.jobs import Jobs
-from worker.owner import Owner
+from models.process_identity import Owner
+from worker.job.jobs import Jobs
 from worker.queue.messages import FINISH
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import RedisState

@@ -10,6 +10,7 @@ from billiard.context import ForkContext, ForkProcess
 
 from models.errors import ImageFault
 from tests.until import until
+from worker.job.parts import PhotoWork, Status
 from worker.queue.metrics import (
     BYTES,
     CHUNK_SECONDS,
@@ -21,7 +22,6 @@ from worker.queue.metrics import (
     Metrics,
     SharedCounts,
 )
-from worker.results import PhotoWork, Status
 
 WORK = PhotoWork(downloaded=5, repeated=2, bytes=1000, decoded=3, download_s=2.5, decode_s=0.5, inference_s=0.25)
 

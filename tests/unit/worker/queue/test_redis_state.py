@@ -7,7 +7,7 @@ import pytest
 import redis
 from redis.client import Pipeline
 
-from worker.owner import Owner
+from models.process_identity import Owner
 from worker.queue.redis_state import LEASE_S, Presence, RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 

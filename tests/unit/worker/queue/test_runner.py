@@ -11,20 +11,20 @@ import redis
 
 from models.classifier import Classifier, load
 from models.errors import DisagreementError
-from worker.finish import RESULT_FILE
-from worker.job import CANCELLED, Job
-from worker.job_spec import USUAL_OPTIONS, JobOptions, ModelPin
-from worker.jobs import Jobs
+from models.process_identity import Owner
+from worker.job.job import CANCELLED, Job
+from worker.job.jobs import Jobs
+from worker.job.parts import part_key
+from worker.job.receipt import QuestionsReceipt, finished_receipt, job_receipt
+from worker.job.spec import USUAL_OPTIONS, JobOptions, ModelPin
 from worker.labelling.chunk import MAX_STRIKES
-from worker.owner import Owner
 from worker.queue.messages import FINISH
 from worker.queue.metrics import CHUNKS, IMAGES, Metrics
 from worker.queue.redis_state import RedisState
 from worker.queue.runner import LoadedModels, Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BusyProcesses
-from worker.receipt import QuestionsReceipt, finished_receipt, job_receipt
-from worker.results import part_key
+from worker.results.finish import RESULT_FILE
 
 from .recorder import NewJob
 

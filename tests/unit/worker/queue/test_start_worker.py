@@ -10,7 +10,7 @@ from billiard.exceptions import WorkerLostError
 from kombu.asynchronous import Hub, set_event_loop
 
 from models.errors import InputError
-from worker.jobs import Jobs
+from worker.job.jobs import Jobs
 from worker.queue.app import make_app
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK
 from worker.queue.metrics import DIED

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from models.classifier import load
 from models.errors import HangtagError, InputError, JobError
-from tests.unit.worker.sources.scripted_server import Answer, open_scripted_server
+from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from tests.variants import falsify
-from worker.earlier.previous import PREVIOUS_FILE, open_previous
-from worker.job_spec import JobOptions
-from worker.job_writer import create_job
-from worker.jobs import Jobs, check_name
+from worker.job.jobs import Jobs, check_name
+from worker.job.spec import JobOptions
+from worker.job.writer import create_job
+from worker.labelling.previous import PREVIOUS_FILE, open_previous
 from worker.priority import Priority
 from worker.queue.settings import TIME_LIMIT_S
 from worker.queue.submit import CHUNK_ROWS, NoPhotosError, chunk_rows, decodings_of, new_name, submit

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.job_spec import JobOptions
+from worker.job.spec import JobOptions
 from worker.queue.inbox.request import InboxRequest
 from worker.request import SubmitRequest
 

@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from worker.finish import finish_job
-from worker.jobs import Jobs, check_name
+from worker.job.jobs import Jobs, check_name
 from worker.queue.inbox.catalogues import last_finished
+from worker.results.finish import finish_job
 
 from .watched_place import Watched
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from hangtag.cli import make_app
 from models.errors import HangtagError, InputError
-from worker.job_spec import JobOptions
+from worker.job.spec import JobOptions
 from worker.queue.inbox.catalogues import Skipped
 from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.inbox import submit_what_comes

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.storage.storage import FolderStorage, Storage
-from worker.jobs import Jobs
+from worker.job.jobs import Jobs
 from worker.queue.inbox.catalogues import Skipped
 from worker.queue.inbox.inbox import Inbox
 from worker.queue.inbox.request import InboxRequest

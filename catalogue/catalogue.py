@@ -1,0 +1,393 @@
+"""The rows to label: where they come from, and which column names the photo."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import chain
+from pathlib import Path, PurePath
+from shlex import quote
+from shutil import disk_usage
+from tempfile import gettempdir
+from typing import Final
+
+import pyarrow as pa
+
+from catalogue.fetched import UnnamedFile, bucket_images, fetch_object
+from catalogue.parquet import read_parquet
+from catalogue.readers import JSON_FIELD, Reader, read_delimited, read_folder, read_jsonl, read_list, read_names
+from catalogue.text_file import text_file
+from catalogue.urls import (
+    S3_SCHEME,
+    cell_texts,
+    checked_root,
+    checked_url,
+    folder_of,
+    is_elsewhere,
+    is_url,
+    shown,
+    suffix_of,
+)
+from models.errors import InputError, JobError
+from models.preprocess import IMAGE_SUFFIXES
+
+IMAGE_COLUMNS: Final = (
+    "image",
+    "image_path",
+    "path",
+    "file",
+    "filename",
+    "photo",
+    "picture",
+    "img",
+    "image_url",
+    "url",
+)
+MAX_COLUMNS: Final = 10_000
+UNSEEN_ROOT: Final = "; if only the workers have it, make an empty one there"
+"""What to do on a machine that hands in photos which it does not see."""
+_LONGEST_LIST: Final = 1000
+_ALIKE: Final = 0.8
+_SNIFFED_ROWS: Final = 20
+_PARQUET: Final = ".parquet"
+_KINDS: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", _PARQUET, ".txt"})
+_SPREADSHEETS: Final = frozenset({".xlsx", ".xls", ".ods"})
+_OF_A_KIND: Final = "of a .csv, .tsv, .jsonl, .parquet or .txt"
+
+
+class NoImageColumnError(InputError):
+    """No column is obvious as the one that names the photos.
+
+    Attributes:
+        columns: from which a person may choose.
+    """
+
+    def __init__(self, message: str, columns: list[str]) -> None:
+        super().__init__(message)
+        self.columns = columns
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A catalogue that is ready to be read once.
+
+    Attributes:
+        source: the source, as an absolute path, or as a URL without user, password, query and fragment.
+        image_column: the column that names each row's photo.
+        image_root: where relative paths in it start: an absolute path, or a URL without a slash at its end.
+        left_out: ending → how many files of a folder were left out by their names; complete once the batches are read.
+        column_words: a sentence that names the image column that was chosen, if the person named none.
+    """
+
+    source: str
+    schema: pa.Schema
+    image_column: str
+    image_root: str
+    batches: Iterator[pa.RecordBatch]
+    left_out: Counter[str]
+    column_words: str = ""
+
+    def check_column(self, name: str | None, option: str) -> None:
+        """Refuse the name of a column that is not there.
+
+        Raises:
+            InputError: there is no such column.
+        """
+        if name is not None and name not in self.schema.names:
+            msg = f"Expected the column {name!r} ({option}) in {self.source}, {_found(self.schema, name)}"
+            raise InputError(msg)
+
+
+_Opened = tuple[str, Reader, str]
+"""The source's name, its rows, and where its relative paths start by default."""
+
+
+def open_catalogue(
+    source: Path | str,
+    image_column: str | None = None,
+    image_root: Path | str | None = None,
+    encoding: str | None = None,
+    allow_hosts: Sequence[str] | None = None,
+    *,
+    confined: bool = False,
+    unsized: bool = False,
+) -> Catalogue:
+    """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
+
+    A file at a URL is fetched first, into a file without a name in the system's folder for temporary files
+    (``TMPDIR``); it is removed when all rows are read, or when the process ends.
+
+    Args:
+        source: the folder or file, by its path or its ``s3://`` or ``http(s)://`` URL; the kind is told by the ending.
+        image_column: the column with the paths. Default: the obvious one.
+        image_root: where relative paths start, a folder or a URL. Default: the source's own folder.
+        encoding: of a text file. Default: UTF-8, or what its byte order mark says.
+        allow_hosts: ``HOST:PORT`` of hosts that a catalogue may come from though their addresses are not public.
+        confined: whether photos on disk are read from under ``image_root`` only.
+        unsized: whether to take a text file whose host gives no length; Parquet files know their own.
+
+    Raises:
+        InputError: it is missing, of another kind or encoding, has no rows or no obvious image column, its first photos
+            all lie where they may not be read, or its host gives no length.
+        JobError: it is remote and cannot be fetched.
+        MissingExtraError: it is in S3, and the packages for S3 are not installed.
+    """
+    place = str(source)
+    if not place:
+        msg = "Expected a folder or a catalogue file, got an empty name; name one, or . for the current folder."
+        raise InputError(msg)
+    opened = _open_url(place, encoding, allow_hosts, unsized) if is_url(place) else _open_path(Path(source), encoding)
+    name, reader, root = opened
+    _check_names(name, reader.schema)
+    column = _image_column(name, reader, image_column)
+    _check_text(name, reader.schema.field(column))
+    if image_root is not None:
+        root = _image_root(str(image_root), UNSEEN_ROOT if confined else "")
+    batches = iter(reader.batches)
+    first = next(batches, None)
+    if first is None:
+        msg = f"Expected {reader.holds} in {name}, found none."
+        raise InputError(msg)
+    if not is_url(root):
+        cells = [cell for cell in cell_texts(first.column(column)[:_SNIFFED_ROWS]) if cell]
+        if confined:
+            _check_within(name, Path(root), cells)
+        if image_root is None:
+            _check_root(name, Path(root), cells)
+        if image_column is None and len(reader.schema.names) == 1:
+            _check_only_column(name, column, Path(root), cells)
+    words = "" if image_column is not None else _column_words(reader.schema.names, column)
+    return Catalogue(name, reader.schema, column, root, chain([first], batches), reader.left_out, words)
+
+
+def _open_path(path: Path, encoding: str | None) -> _Opened:
+    try:
+        name, is_folder, is_file = str(path.resolve()), path.is_dir(), path.is_file()
+    except (OSError, ValueError) as error:  # a name that no file can have, or a folder that we may not look into
+        msg = f"Expected a folder or a catalogue file at {str(path)[:200]!r}, got {error}; check the path."
+        raise InputError(msg) from error
+    if is_folder:
+        _check_no_encoding(name, encoding)
+        return name, read_folder(path), name
+    if not is_file:
+        msg = f"Expected a folder or a catalogue file at {path}, found nothing; check the path."
+        raise InputError(msg)
+    return name, _file_reader(path, str(path), path.suffix.lower(), encoding), str(path.resolve().parent)
+
+
+def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str] | None, unsized: bool) -> _Opened:
+    url = checked_url(place)
+    name, suffix = shown(url), suffix_of(url)
+    if suffix in _KINDS:
+        file = _fetched(url, allow_hosts, unsized or suffix == _PARQUET)
+        reader = _file_reader(file.path, name, suffix, encoding)
+        reader.batches = _closing(reader.batches, file)
+        return name, reader, folder_of(url)
+    if not url.startswith(S3_SCHEME):
+        msg = f"Expected the URL {_OF_A_KIND} file, or of a folder in S3, got {name}."
+        raise InputError(msg)
+    _check_no_encoding(name, encoding)
+    left_out: Counter[str] = Counter()
+    root = checked_root(url)
+    return root, read_names(bucket_images(root, left_out), left_out), root
+
+
+def _fetched(url: str, allow_hosts: Sequence[str] | None, unsized: bool) -> UnnamedFile:
+    file = UnnamedFile()
+    try:
+        if url.startswith(S3_SCHEME):
+            fetch_object(url, file.path)
+        else:
+            from catalogue.web import WebLimits, download  # aiohttp takes a while to import
+
+            room = disk_usage(gettempdir()).free // 2
+            limits = WebLimits(max_bytes=min(WebLimits.max_bytes, room))
+            download(url, file.file, allow_hosts, limits, unsized=unsized)
+    except OSError as error:
+        msg = f"Expected to keep {shown(url)} in {gettempdir()}, got {error}; set TMPDIR to a folder with room."
+        raise JobError(msg) from error
+    return file
+
+
+def _closing(batches: Iterable[pa.RecordBatch], file: UnnamedFile) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    finally:
+        file.close()
+
+
+def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Reader:
+    """The reader of a file that is on this machine."""
+    check_kind(suffix, name)
+    if suffix == _PARQUET:
+        _check_no_encoding(name, encoding)
+        return read_parquet(path, name)
+    text = text_file(path, name, encoding, option=True)
+    if suffix in {".csv", ".tsv"}:
+        return read_delimited(text, "\t" if suffix == ".tsv" else None)
+    return read_list(text) if suffix == ".txt" else read_jsonl(text)
+
+
+def check_kind(suffix: str, name: str) -> None:
+    """Refuse a file of which no catalogue can be read, as its ending tells.
+
+    Raises:
+        InputError: it is of another kind.
+    """
+    if suffix not in _KINDS:
+        photo = "; hangtag classify labels single photos" if suffix in IMAGE_SUFFIXES else ""
+        sheet = "; save the sheet as CSV" if suffix in _SPREADSHEETS else ""
+        msg = f"Expected a folder or {_OF_A_KIND.removeprefix('of ')} file, got {name}{photo}{sheet}."
+        raise InputError(msg)
+
+
+def _check_no_encoding(name: str, encoding: str | None) -> None:
+    if encoding is not None:
+        msg = f"Expected no --encoding for {name}, which is no text file; leave it out."
+        raise InputError(msg)
+
+
+def _image_root(place: str, hint: str) -> str:
+    if is_url(place):
+        return checked_root(place)
+    if not _is_there(Path(place), Path.is_dir):
+        msg = f"Expected a folder or a URL as --image-root, found no folder at {place[:200]}{hint}."
+        raise InputError(msg)
+    return str(Path(place).resolve())
+
+
+def _image_column(source: str, reader: Reader, wanted: str | None) -> str:
+    schema = reader.schema
+    if wanted is not None:
+        if wanted in schema.names:
+            return wanted
+        msg = f"Expected a column {wanted!r} in {source}, {_found(schema, wanted)}"
+        raise InputError(msg)
+    if len(schema.names) == 1:
+        return str(schema.names[0])
+    by_name = {name.lower(): name for name in reversed(schema.names)}
+    for known in IMAGE_COLUMNS:
+        if known in by_name:
+            return str(by_name[known])
+    likely = _likely_column(reader)
+    hint = f" Only the cells of {likely[:200]!r} end like images." if likely else ""
+    msg = f"Which column of {source} names the photo? Pass --image-column, one of: {_listed(schema)}.{hint}"
+    raise NoImageColumnError(msg, list(schema.names))
+
+
+def _likely_column(reader: Reader) -> str | None:
+    """The only column of which most of the first cells end like images; None if there are several, or none."""
+    first = next(iter(reader.batches), None)
+    if first is None:
+        return None
+    texts = {
+        name: [cell for cell in cell_texts(column[:_SNIFFED_ROWS]) if cell]
+        for name, column in zip(first.schema.names, first.columns, strict=True)
+        if pa.types.is_string(column.type)
+    }
+    likely = [name for name, cells in texts.items() if 2 * sum(map(_ends_like_an_image, cells)) > len(cells)]
+    return likely[0] if len(likely) == 1 else None
+
+
+def _ends_like_an_image(cell: str) -> bool:
+    suffix = suffix_of(cell) if is_url(cell) else PurePath(cell).suffix.lower()
+    return suffix in IMAGE_SUFFIXES
+
+
+def _found(schema: pa.Schema, wanted: str) -> str:
+    """The columns that there are, and the one that was meant if it differs in a letter or in case only."""
+    folded = {name.casefold(): name for name in schema.names}
+    near = get_close_matches(wanted.casefold(), folded, n=1, cutoff=_ALIKE)
+    return f"found {_listed(schema)}{f'; do you mean {folded[near[0]]!r}?' if near else '.'}"
+
+
+def _listed(schema: pa.Schema) -> str:
+    """The names of columns, cut to what a message can show."""
+    names = ", ".join(schema.names)
+    return names if len(names) <= _LONGEST_LIST else f"{names[:_LONGEST_LIST]}…"
+
+
+def _column_words(names: list[str], column: str) -> str:
+    if len(names) == 1 and column.lower() in IMAGE_COLUMNS:
+        return ""
+    others = [repr(name[:100]) for name in names if name != column and name.lower() in IMAGE_COLUMNS]
+    choice = f", and not in {', '.join(others)} (name another with --image-column)" if others else ""
+    return f"Photos are in the column {column[:100]!r}{choice}."
+
+
+def _check_only_column(source: str, column: str, root: Path, cells: list[str]) -> None:
+    """Refuse an only column if neither its name nor its first cells speak of photos: all rows would be missing."""
+    named = column.lower() in IMAGE_COLUMNS or not cells
+    if named or any(is_elsewhere(cell) or PurePath(cell).suffix.lower() in IMAGE_SUFFIXES for cell in cells):
+        return
+    if not any(_is_there(root / cell) for cell in cells):
+        msg = (
+            f"Expected a column of photos in {source}, found only {column[:200]!r}, and its first cell, "
+            f"{cells[0][:200]!r}, is no file under {root}; add a column of paths or URLs, or pass --image-column "
+            f"{quote(column[:200])} if these are paths."
+        )
+        raise NoImageColumnError(msg, [column])
+
+
+def _check_names(source: str, schema: pa.Schema) -> None:
+    if len(schema.names) > MAX_COLUMNS:
+        msg = f"Expected at most {MAX_COLUMNS:,} columns in {source}, found {len(schema.names):,}; leave some out."
+        raise InputError(msg)
+    repeated = sorted(name for name, count in Counter(schema.names).items() if count > 1)
+    if repeated:
+        msg = f"Expected each column once in {source}, found {', '.join(repeated)[:200]} twice; rename one."
+        raise InputError(msg)
+    photos = (name for name in schema.names if is_elsewhere(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
+    photo = next(photos, None)
+    if photo is not None:  # the header is a row, whose photo would be lost without a word
+        msg = f"Expected column names in the first line of {source}, got {photo[:200]!r}; add a line with names."
+        raise InputError(msg)
+
+
+def _check_text(source: str, field: pa.Field) -> None:
+    if field.metadata == JSON_FIELD:
+        msg = (
+            f"Expected a path in every cell of the column {field.name} of {source}, some hold numbers or lists; mend "
+            "them, or name another --image-column."
+        )
+        raise InputError(msg)
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        msg = (
+            f"Expected paths in the column {field.name} of {source}, it holds {field.type}; "
+            "name another --image-column."
+        )
+        raise InputError(msg)
+
+
+def _check_within(source: str, root: Path, cells: list[str]) -> None:
+    """Refuse a list of paths that all lead out of the root: workers would refuse each of them."""
+    paths = [cell for cell in cells if not is_elsewhere(cell)]
+    outside = [cell for cell in paths if not Path(os.path.normpath(root / cell)).is_relative_to(root)]
+    if outside and len(outside) == len(cells):
+        msg = (
+            f"Expected photos under {root}, where workers may read them, got {outside[0]!r} in {source}; pass the "
+            "folder that they are in as --image-root."
+        )
+        raise InputError(msg)
+
+
+def _check_root(source: str, root: Path, cells: list[str]) -> None:
+    """Refuse a list whose paths start in the current folder instead of the list's: all of them would be missing."""
+    names = [cell for cell in cells if not is_elsewhere(cell)]
+    if any(_is_there(root / name) for name in names):
+        return
+    if any(_is_there(Path(name)) for name in names):
+        msg = (
+            f"The paths in {source} are not relative to {root} but to the current folder; "
+            "pass --image-root . to say so."
+        )
+        raise InputError(msg)
+
+
+def _is_there(path: Path, check: Callable[[Path], bool] = Path.exists) -> bool:
+    try:
+        return check(path)
+    except (OSError, ValueError):  # a name that no file can have
+        return False

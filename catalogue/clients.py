@@ -1,0 +1,179 @@
+"""The clients that fetch photos: aiohttp's for web servers, one try at a time, and S3's. No size is taken on trust."""
+
+import socket
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin
+
+import aiohttp
+from yarl import URL
+
+from catalogue.addresses import Addresses
+from catalogue.cells import Scheme, Target, parse_url
+from catalogue.fetch import Came, Fetch, Moved, Outcome, Trouble, download_error, strong
+from catalogue.host_names import CheckedNames, Lookup, checked_socket
+from catalogue.photo import Limits
+from models.errors import ImageError, ImageFault, JobError
+from models.text import one_line
+
+if TYPE_CHECKING:
+    from catalogue.s3 import S3Client
+
+_HEADERS: Final = {"User-Agent": "hangtag", "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
+_WHOLE: Final = frozenset({200, 203})
+_UNCHANGED: Final = 304
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_GONE: Final = frozenset({404, 410})
+_PASSING: Final = frozenset({408, 425, 429})
+_SERVER_FAULT: Final = 500
+_BUFFER: Final = 256 * 1024
+_LONGEST_AFTER_S: Final = 1e9
+"""Seconds; the most that a ``Retry-After`` counts for: hundreds of digits would overflow."""
+_NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
+
+
+class Clients:
+    """A client for web servers, and one for S3 once it is asked for; made within the event loop."""
+
+    def __init__(self, limits: Limits, addresses: Addresses, lookup: Lookup) -> None:
+        self._limits = limits
+        self._addresses = addresses
+        names = CheckedNames(addresses, lookup, limits.connect_s)
+        self._keeping = _session(limits, names, addresses, keep=True)
+        self._brief = _session(limits, names, addresses, keep=False)
+        self._s3: S3Client | None = None
+
+    async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
+        """Try once; the bytes go to ``fetch``. ``keep`` the connection if the host is likely to be asked again soon.
+
+        Raises:
+            ImageError: another try would not change it.
+            HangtagError: this machine lacks something.
+        """
+        if fetch.target.scheme is not Scheme.S3:
+            return await self._ask_web(fetch, self._keeping if keep else self._brief)
+        if self._s3 is None:
+            try:
+                from catalogue.s3 import S3Client
+            except ImportError as error:
+                msg = "Expected aiobotocore for photos in S3, it is not installed; pip install 'hangtag[s3]' here."
+                raise JobError(msg) from error
+            self._s3 = S3Client(self._limits)
+        return await self._s3.ask(fetch)
+
+    async def _ask_web(self, fetch: Fetch, session: aiohttp.ClientSession) -> Outcome:
+        self._addresses.check_literal(fetch.target)
+        headers = {"If-None-Match": fetch.known_as} if fetch.known_as else None
+        silent = True
+        try:
+            url = URL(fetch.target.text, encoded=True)
+            async with session.get(url, headers=headers, allow_redirects=False) as answer:
+                silent = False
+                return await _read(fetch, answer)
+        except (aiohttp.ClientError, OSError) as error:  # timeouts are among these
+            return _trouble(fetch, error, silent=silent)
+        except ValueError:  # of a header that is nonsense
+            return Trouble("answered with something other than HTTP")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._keeping.close()
+        await self._brief.close()
+        if self._s3:
+            await self._s3.close()
+
+
+def _session(limits: Limits, names: CheckedNames, addresses: Addresses, *, keep: bool) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        resolver=names,
+        ttl_dns_cache=limits.names_s,
+        limit=0,  # whoever calls counts, host by host
+        force_close=not keep,
+        socket_factory=partial(checked_socket, addresses),
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=_HEADERS,
+        auto_decompress=False,
+        trust_env=False,
+        read_bufsize=_BUFFER,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s, sock_read=limits.idle_s),
+    )
+
+
+async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
+    status = answer.status
+    if status in _WHOLE:
+        return await _body(fetch, answer)
+    if status == _UNCHANGED and fetch.known_as:
+        return Came(None, fetch.known_as)
+    if status in _REDIRECTS and "Location" in answer.headers:
+        return _moved(fetch.target, answer.headers["Location"])
+    said = f"answered {status} {one_line(answer.reason or '', 60)}".rstrip()
+    if status in _PASSING or status >= _SERVER_FAULT:
+        after_s = _retry_after(answer.headers.get("Retry-After", ""))
+        wish = "" if after_s is None else f", come again in {after_s:,.0f} s"
+        return Trouble(said + wish, after_s=after_s)
+    if status in _GONE:
+        msg = f"Expected a photo at {fetch.url[:300]}, its host {said}; check the URL."
+        raise ImageError(msg, ImageFault.MISSING)
+    raise download_error(fetch.url, f"its host {said}; see that it can be fetched without signing in")
+
+
+async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Came:
+    coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in {"identity", ""}:
+        sent = f"its host sent it compressed ({one_line(coding, 60)})"
+        raise download_error(fetch.url, f"{sent}, which was not asked for; let it send photos as they are")
+    if answer.content_length:
+        fetch.check(answer.content_length)
+    while chunk := await answer.content.readany():
+        await fetch.add(chunk)
+    return Came(fetch.whole(), strong(answer.headers.get("ETag")))
+
+
+def _moved(target: Target, location: str) -> Moved:
+    there = parse_url(urljoin(target.text, location.strip()))
+    if there.scheme is Scheme.S3 or (target.scheme is Scheme.HTTPS and there.scheme is Scheme.HTTP):
+        msg = f"Expected {target.text[:200]} to redirect to https, it leads to {there.text[:200]}; name another URL."
+        raise ImageError(msg, ImageFault.REFUSED)
+    return Moved(there)
+
+
+def _retry_after(said: str) -> float | None:
+    """Seconds to wait (RFC 9110, 10.2.3: a number or a date); ``None`` for anything else."""
+    said = said.strip()
+    if said.isascii() and said.isdecimal():
+        return min(float(said), _LONGEST_AFTER_S)
+    try:
+        when = parsedate_to_datetime(said)
+    except (ValueError, OverflowError):
+        return None
+    seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(0.0, seconds), _LONGEST_AFTER_S)
+
+
+def _trouble(fetch: Fetch, error: Exception, *, silent: bool) -> Trouble:
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            raise download_error(
+                fetch.url, f"its host's certificate does not prove who it is: {error}; mend its certificate"
+            ) from error
+        case aiohttp.InvalidURL():
+            msg = f"Expected a URL, got {fetch.url[:300]}; correct it."
+            raise ImageError(msg, ImageFault.REFUSED) from error
+        case aiohttp.ClientConnectorDNSError(os_error=reason):
+            lasting = isinstance(reason, socket.gaierror) and reason.errno in _NO_SUCH_NAME
+            return Trouble(f"has no address ({reason.strerror})", silent=True, lasting=lasting)
+        case aiohttp.ClientResponseError(message=message):
+            return Trouble(f"answered with something other than HTTP ({one_line(message, 60)})")
+        case aiohttp.ClientConnectorError(os_error=reason):
+            why = f"cannot be reached ({reason.strerror})"
+        case _ if not silent:
+            why = "broke off in the middle of it"
+        case _:
+            why = "does not answer" if isinstance(error, TimeoutError) else "hung up"
+    return Trouble(why, silent=silent)

@@ -1,0 +1,308 @@
+"""Downloads, many at once: a task for each photo, in an event loop of its own."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Final
+
+from catalogue.cells import Scheme, Target
+from catalogue.fetch import Came, Fetch, MemoryBudget, Moved, Outcome, Trouble, download_error
+from catalogue.hosts import Host
+from catalogue.photo import Limits, fails_its_photo
+from models.errors import ImageError, ImageFault
+
+if TYPE_CHECKING:
+    from catalogue.clients import Clients
+
+_IN_ALL: Final = 512
+"""The most downloads at once, including slow ones that bring next to nothing, such as those from dead hosts."""
+_SLOW_RATE: Final = 4096
+"""Bytes a second; a slower download leaves its place to others."""
+_SILENT_TRIES: Final = 2
+"""Tries of a photo whose host stays silent for long."""
+_REDIRECTS: Final = 5
+_TICK_S: Final = 0.25
+_HOSTS_KEPT: Final = 4096
+_SMOOTHING: Final = 0.02
+"""Weight of one photo in the running average, in which about the last fifty count."""
+_LEAST_FREE_SHARE: Final = 0.05
+_PROBE_S: Final = 2.0
+_READY: Final = 256
+"""How many photos may wait to be taken before no more are requested."""
+_JOIN_S: Final = 10.0
+
+Download = tuple[Target, str | None]
+"""Where a photo is, and the ETag to send to its host."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A finished download; the fields are those of :class:`catalogue.photo.Photo`."""
+
+    download: Download
+    outcome: bytes | ImageError | None
+    etag: str | None
+    seconds: float
+    downloaded: int
+
+
+class Downloads:
+    """Downloads in a thread of its own, which begins at once.
+
+    One other thread calls the public methods; those whose names begin with an underscore run in the event loop.
+    """
+
+    def __init__(self, limits: Limits, make_client: "Callable[[], Clients]") -> None:
+        self._limits = limits
+        self._budget = MemoryBudget(limits.room)
+        self._all = asyncio.Semaphore(_IN_ALL)
+        self._places = asyncio.Semaphore(limits.at_once)
+        self._hosts: dict[str, Host] = {}
+        self._tasks: dict[Download, asyncio.Task[None]] = {}
+        self._began: dict[Fetch, float] = {}
+        self._quick: set[Fetch] = set()
+        self._free_share = 1.0
+        self._probe_at = 0.0
+        self._arrivals: SimpleQueue[Arrival | BaseException] = SimpleQueue()
+        self._wants = self._wants_begun = 0
+        self._end = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        started: Future[Clients] = Future()
+        self._thread = Thread(target=self._run, args=(make_client, started), name="hangtag-photos", daemon=True)
+        self._thread.start()
+        self._client = started.result()
+
+    def want(self, downloads: Sequence[Download]) -> None:
+        """Begin to download photos that are not under way yet."""
+        self._wants += 1
+        self._call(self._begin, downloads)
+
+    def forget(self, downloads: Sequence[Download]) -> None:
+        """Stop downloads that nobody wants any more; one of them may still arrive."""
+        self._call(self._cancel, downloads)
+
+    def take(self, timeout_s: float) -> Arrival | None:
+        """A finished download; None if none finishes in time.
+
+        Raises:
+            Exception: a fault of this machine.
+        """
+        try:
+            arrival = self._arrivals.get(block=timeout_s > 0, timeout=max(timeout_s, 0.0))
+        except Empty:
+            return None
+        if isinstance(arrival, BaseException):
+            raise arrival
+        if isinstance(arrival.outcome, bytes):
+            self._call(self._budget.release, len(arrival.outcome))
+        return arrival
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether more downloads could begin at once than have been requested.
+
+        A chunk in hand is kept from other processes. So no more are wanted while nearly all photos would wait for busy
+        hosts, judged by the photos that were requested last. Every few seconds more are wanted all the same: the next
+        chunk may have other hosts.
+        """
+        if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
+            return False
+        if len(self._quick) >= self._limits.at_once or not self._budget.free:
+            return False
+        few_wait = len(self._tasks) - len(self._began) < self._limits.at_once
+        return few_wait or self._free_share > _LEAST_FREE_SHARE or time.monotonic() >= self._probe_at
+
+    def close(self) -> None:
+        """Stop all downloads, and the thread."""
+        self._call(self._end.set)
+        self._thread.join(_JOIN_S)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the thread has ended
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _run(self, make_client: "Callable[[], Clients]", started: "Future[Clients]") -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve(make_client, started))
+        except BaseException as error:  # noqa: BLE001 - the other thread raises it
+            if started.done():
+                self._arrivals.put(error)
+            else:
+                started.set_exception(error)
+
+    async def _serve(self, make_client: "Callable[[], Clients]", started: "Future[Clients]") -> None:
+        client = make_client()
+        started.set_result(client)
+        watch = asyncio.create_task(self._watch())
+        await self._end.wait()
+        watch.cancel()
+        self._cancel(list(self._tasks))
+        await client.close()
+
+    def _begin(self, downloads: Sequence[Download]) -> None:
+        for download in downloads:
+            self._tasks[download] = self._loop.create_task(self._download(download))
+        self._loop.call_soon(self._note_begun)  # once these have begun
+
+    def _note_begun(self) -> None:
+        self._wants_begun += 1
+
+    def _cancel(self, downloads: Sequence[Download]) -> None:
+        for download in downloads:
+            if task := self._tasks.pop(download, None):
+                task.cancel()
+
+    async def _download(self, download: Download) -> None:
+        fetch = Fetch(*download, self._limits, self._budget)
+        arrival: Arrival | BaseException
+        try:
+            with fails_its_photo(ImageFault.DOWNLOAD, fetch.url):
+                came = await self._bring(fetch)
+            etag = None if fetch.redirects else came.etag  # another host's word
+            arrival = Arrival(download, came.data, etag, fetch.seconds, fetch.came)
+            fetch.end_try(ready=True)
+        except ImageError as error:
+            arrival = Arrival(download, error, None, fetch.seconds, fetch.came)
+        except Exception as error:  # noqa: BLE001 - of this machine: whoever takes photos raises it
+            arrival = error
+        finally:
+            fetch.end_try()
+        self._tasks.pop(download, None)
+        self._arrivals.put(arrival)
+
+    async def _bring(self, fetch: Fetch) -> Came:
+        """Try until the photo has come, waiting for the host's turn each time.
+
+        Raises:
+            ImageError: it cannot be fetched, or that was the last try.
+        """
+        first = False
+        while True:
+            host = self._host(fetch.target)
+            self._free_share += _SMOOTHING * ((host.load < host.per_host) - self._free_share)
+            self._probe_at = time.monotonic() + _PROBE_S
+            async with host.turn(fetch.url, first=first) as keep, self._place(fetch):
+                if not host.may_ask(self._loop.time()):
+                    first = True
+                    continue
+                outcome = await self._try(fetch, host, keep=keep)
+            if isinstance(outcome, Came):
+                return outcome
+            fetch.end_try()
+            if isinstance(outcome, Moved):
+                _follow(fetch, outcome.target)
+                first = True
+            else:
+                first = await self._pause(fetch, host, outcome)
+
+    def _host(self, target: Target) -> Host:
+        if target.place not in self._hosts:
+            for place in list(self._hosts)[: max(0, len(self._hosts) - _HOSTS_KEPT)]:
+                if not self._hosts[place].load:
+                    del self._hosts[place]
+            per_host = self._limits.per_bucket if target.scheme is Scheme.S3 else self._limits.per_host
+            self._hosts[target.place] = Host(target.place, self._limits, per_host)
+        return self._hosts[target.place]
+
+    @asynccontextmanager
+    async def _place(self, fetch: Fetch) -> AsyncIterator[None]:
+        """Wait for a place among the downloads; one that brings next to nothing leaves its place to others."""
+        async with self._all:
+            await self._places.acquire()
+            self._quick.add(fetch)
+            try:
+                await self._budget.room()
+                self._began[fetch] = self._loop.time()
+                yield
+            finally:
+                self._began.pop(fetch, None)
+                self._leave_place(fetch)
+
+    def _leave_place(self, fetch: Fetch) -> None:
+        if fetch in self._quick:
+            self._quick.remove(fetch)
+            self._places.release()
+
+    async def _watch(self) -> None:
+        """Let others begin in the places of downloads that bring next to nothing."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = self._loop.time()
+            for fetch, began in self._began.items():
+                lasted = now - began
+                if lasted > self._limits.slow_s and fetch.size < lasted * _SLOW_RATE:
+                    self._leave_place(fetch)
+
+    async def _try(self, fetch: Fetch, host: Host, *, keep: bool) -> Outcome:
+        began = self._loop.time()
+        try:
+            async with asyncio.timeout(fetch.left_s) as fetch.clock:
+                outcome = await self._client.ask(fetch, keep=keep)
+        except ImageError as error:
+            host.answered(self._loop.time())
+            if not fetch.redirects or error.fault is not ImageFault.REFUSED:
+                raise
+            place = fetch.target.place  # no advice: whoever trusts the host need not trust where it leads
+            msg = f"Expected a photo at {fetch.url}, its host redirects to {place}, which may not be asked; see why."
+            raise ImageError(msg, ImageFault.REFUSED) from error
+        except TimeoutError:
+            outcome = Trouble(f"took longer than {self._limits.total_s:g} s", silent=not fetch.came)
+        finally:
+            now = self._loop.time()
+            fetch.seconds += now - began
+            fetch.left_s = (fetch.clock.when() or now) - now
+        if isinstance(outcome, Trouble):
+            _troubled(fetch, host, outcome, began, now)
+        else:
+            host.answered(now)
+        return outcome
+
+    async def _pause(self, fetch: Fetch, host: Host, trouble: Trouble) -> bool:
+        """Wait before the next try; returns whether that try goes before all others at the host.
+
+        Raises:
+            ImageError: there is no next try.
+        """
+        now = self._loop.time()
+        if why := host.refusal(now):
+            raise download_error(fetch.url, why)
+        if host.is_waited_for(now) and not fetch.is_to_blame:
+            fetch.start_over()
+            return False  # it may be this photo at which its host breaks off each time
+        pause_s = self._limits.pause_s * 2 ** (fetch.tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
+        if self._was_last(fetch, trouble) or pause_s >= fetch.left_s:
+            tries = "" if fetch.tries == 1 else f", the last of {fetch.tries} tries"
+            raise download_error(fetch.url, f"its host {trouble.why}{tries}; see that it is up, and try again")
+        if trouble.after_s is not None:
+            fetch.put_off_s += trouble.after_s
+            return True  # its host gives no turn before
+        fetch.left_s -= pause_s
+        await asyncio.sleep(pause_s)
+        return not fetch.is_to_blame  # others say sooner whether its host is back
+
+    def _was_last(self, fetch: Fetch, trouble: Trouble) -> bool:
+        put_off = trouble.after_s is not None and fetch.put_off_s >= self._limits.longest_after_s
+        in_vain = fetch.tries >= self._limits.tries or fetch.silences >= _SILENT_TRIES
+        return trouble.lasting or in_vain or put_off
+
+
+def _troubled(fetch: Fetch, host: Host, trouble: Trouble, began: float, now: float) -> None:
+    fetch.tries += 1
+    if trouble.silent:
+        fetch.met_silence(began, now, host.answered_at)
+    if not (trouble.silent and fetch.is_to_blame):  # that says nothing of its host
+        host.troubled(trouble, began, now)
+
+
+def _follow(fetch: Fetch, target: Target) -> None:
+    fetch.redirects += 1
+    if fetch.redirects > _REDIRECTS:
+        raise download_error(fetch.url, f"its host redirects more than {_REDIRECTS} times")
+    fetch.target = target

@@ -1,0 +1,164 @@
+"""Brings a process its photos: from disk as it takes them, over networks ahead of time, in a thread."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from catalogue.addresses import Addresses
+from catalogue.cells import Cells, ReadPhoto, Target
+from catalogue.photo import Limits, Photo, Wanted, fails_its_photo
+from models.errors import ImageError, ImageFault
+
+if TYPE_CHECKING:
+    from catalogue.downloads import Download, Downloads
+    from catalogue.host_names import Lookup
+
+_BACKLOG: Final = 512
+"""How many photos on disk may be waiting while more URLs are requested."""
+_WAIT_S: Final = 1.0
+
+
+def open_photos(
+    root: str,
+    allow_hosts: Sequence[str] = (),
+    limits: Limits | None = None,
+    lookup: "Lookup | None" = None,
+    *,
+    confined: bool = False,
+) -> "Photos":
+    """Everything a process needs to bring photos. No thread begins before a URL is wanted; none goes through a fork.
+
+    Args:
+        root: where relative paths start: a folder or a URL.
+        allow_hosts: ``HOST:PORT`` of the hosts that may be asked though their addresses are not public.
+        limits: of downloading.
+        lookup: resolves host names. Default: the system's.
+        confined: whether photos on disk may be read from under ``root`` only.
+
+    Raises:
+        InputError: one of ``allow_hosts`` is not ``HOST:PORT``.
+        JobError: paths start at a URL that nothing can be joined to.
+    """
+    addresses, some = Addresses(allow_hosts), limits or Limits()
+
+    def downloads() -> "Downloads":
+        from catalogue.clients import Clients
+        from catalogue.downloads import Downloads
+        from catalogue.host_names import system_lookup
+
+        return Downloads(some, lambda: Clients(some, addresses, lookup or system_lookup))
+
+    return Photos(Cells(root, confined=confined), downloads)
+
+
+class Photos:
+    """Brings photos: from this machine's disk as they are taken; over networks many at once, ahead of time.
+
+    All methods are called by one thread.
+    """
+
+    def __init__(self, cells: Cells, start_downloads: "Callable[[], Downloads]") -> None:
+        self._cells = cells
+        self._start_downloads = start_downloads
+        self._downloads: Downloads | None = None
+        self._here: deque[tuple[Wanted, ReadPhoto]] = deque()
+        self._rows: dict[Download, list[Wanted]] = {}
+        self._came: deque[Photo] = deque()
+
+    def want(self, photos: Sequence[Wanted], etags: Mapping[str, str]) -> None:
+        """Ask for photos.
+
+        Args:
+            photos: in the order of preference.
+            etags: URL → the ETag of bytes that are known already and need not be sent again.
+        """
+        asked: list[Download] = []
+        for wanted in photos:
+            try:
+                place = self._cells.place(wanted.cell)
+            except ImageError as error:
+                self._came.append(Photo(wanted, error))
+                continue
+            if not isinstance(place, Target):
+                self._here.append((wanted, place))
+                continue
+            download = (place, etags.get(place.text))
+            if download not in self._rows:
+                self._rows[download] = []
+                asked.append(download)
+            self._rows[download].append(wanted)
+        if asked:
+            self._downloads = self._downloads or self._start_downloads()
+            self._downloads.want(asked)
+
+    def take(self, timeout_s: float) -> Photo | None:
+        """The next photo that has come, each once, in any order; None if none comes within ``timeout_s``.
+
+        A photo on disk is read now, by this thread, when no other has come.
+
+        Raises:
+            JobError: this machine lacks what S3 asks for.
+        """
+        return self._downloaded(0.0) or self._read_next() or self._downloaded(timeout_s)
+
+    def bring(self, photos: Sequence[Wanted], advance: Callable[[int, int], None]) -> Iterator[Photo]:
+        """Ask for photos, and give each as it comes; ``advance`` is told (done, total), at least once a second."""
+        self.want(photos, {})
+        done = 0
+        while done < len(photos):
+            photo = self.take(_WAIT_S)
+            done += photo is not None
+            advance(done, len(photos))
+            if photo:
+                yield photo
+
+    def _downloaded(self, timeout_s: float) -> Photo | None:
+        deadline = time.monotonic() + timeout_s
+        while not self._came:
+            arrival = self._downloads.take(deadline - time.monotonic()) if self._downloads and self._rows else None
+            if arrival is None:
+                return None
+            took = (arrival.seconds, arrival.downloaded)  # by the first of the rows that want it
+            for row in self._rows.pop(arrival.download, ()):
+                self._came.append(Photo(row, arrival.outcome, arrival.download[0].text, arrival.etag, *took))
+                took = (0.0, 0)
+        return self._came.popleft()
+
+    def _read_next(self) -> Photo | None:
+        if not self._here:
+            return None
+        wanted, read = self._here.popleft()
+        try:
+            with fails_its_photo(ImageFault.UNREADABLE, wanted.cell or ""):
+                return Photo(wanted, read())
+        except ImageError as error:
+            return Photo(wanted, error)
+
+    def forget(self, chunk: int) -> None:
+        """Drop all photos of a chunk that was given up; :meth:`take` returns none of them any more."""
+        self._here = deque(entry for entry in self._here if entry[0].chunk != chunk)
+        self._came = deque(photo for photo in self._came if photo.wanted.chunk != chunk)
+        left = {download: [row for row in rows if row.chunk != chunk] for download, rows in self._rows.items()}
+        self._rows = {download: rows for download, rows in left.items() if rows}
+        if self._downloads and len(self._rows) < len(left):
+            self._downloads.forget([download for download, rows in left.items() if not rows])
+
+    def url_of(self, cell: str | None) -> str | None:
+        """The URL that a cell's photo is fetched from; None if it does not come over a network."""
+        return self._cells.url(cell)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether it could fetch more photos at once than were requested; false if all lie on disk."""
+        return self._downloads is not None and self._downloads.wants_more and len(self._here) < _BACKLOG
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether all photos that were asked for lie on disk."""
+        return self._downloads is None
+
+    def close(self) -> None:
+        """Stop all downloads."""
+        if self._downloads:
+            self._downloads.close()

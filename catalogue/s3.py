@@ -1,0 +1,138 @@
+"""Photos in S3: one try at a time, with aiobotocore; credentials and address come from the environment."""
+
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from aiohttp import ClientError as ConnectionFault
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointProviderError,
+    HTTPClientError,
+    IncompleteReadError,
+    ParamValidationError,
+    ResponseStreamingError,
+)
+from botocore.exceptions import ConnectionError as NoConnection
+from botocore.parsers import ResponseParserError
+
+from catalogue.fetch import Came, Fetch, Outcome, Trouble, download_error, strong
+from catalogue.photo import Limits
+from models.errors import ImageError, ImageFault, JobError
+from models.text import one_line
+
+_PIECE: Final = 256 * 1024
+_UNCHANGED: Final = "304"
+_NO_OBJECT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
+_PASSING: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "429"})
+_NOBODY: Final = frozenset(
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
+)
+"""S3's error codes for bad credentials, as opposed to missing rights."""
+_SERVER_FAULT: Final = 500
+_PASSING_FAULTS: Final = (
+    NoConnection,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+    ConnectionFault,
+    OSError,
+)
+_NONSENSE: Final = (ResponseParserError, ValueError, RuntimeError, OverflowError)
+"""Raised by botocore's parsers at a malformed answer, such as a bad date; not by settings, which were read before."""
+
+
+class S3Client:
+    """A client of S3; it connects on first use."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._open = AsyncExitStack()
+        self._client: Any = None
+
+    async def ask(self, fetch: Fetch) -> Outcome:
+        """See :meth:`catalogue.clients.Clients.ask`.
+
+        Raises:
+            JobError: this machine has no credentials, S3 does not know them, or its settings are invalid.
+        """
+        try:
+            return await self._get(fetch)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _NOBODY:
+                raise _trouble_here(fetch, error) from error
+            return _refusal(fetch, error)
+        except _PASSING_FAULTS as error:
+            return Trouble(f"cannot be reached ({type(error).__name__})", silent=not fetch.size)
+        except _NONSENSE:
+            return Trouble("answered with something other than S3")
+        except (EndpointProviderError, ParamValidationError) as error:
+            if await self._finds_other_buckets():
+                msg = f"Expected a bucket of S3 in {fetch.url[:300]}, got {error}; check its name."
+                raise ImageError(msg, ImageFault.REFUSED) from error
+            raise _trouble_here(fetch, error) from error
+        except BotoCoreError as error:
+            raise _trouble_here(fetch, error) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._open.aclose()
+
+    async def _get(self, fetch: Fetch) -> Outcome:
+        known = {"IfNoneMatch": fetch.known_as} if fetch.known_as else {}
+        client = self._client or await self._connected(fetch)
+        answer = await client.get_object(Bucket=fetch.target.host, Key=fetch.target.key, **known)
+        async with answer["Body"] as body:
+            fetch.check(answer.get("ContentLength", 0))
+            while chunk := await body.read(_PIECE):
+                await fetch.add(chunk)
+        return Came(fetch.whole(), strong(answer.get("ETag")))
+
+    async def _finds_other_buckets(self) -> bool:
+        """Whether the settings work for a bucket with a plain name; nothing is sent."""
+        try:
+            await self._client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "photo"})
+        except BotoCoreError:
+            return False
+        return True
+
+    async def _connected(self, fetch: Fetch) -> Any:  # noqa: ANN401 - botocore makes its clients' classes as it goes
+        config = AioConfig(
+            connect_timeout=self._limits.connect_s,
+            read_timeout=self._limits.idle_s,
+            max_pool_connections=self._limits.per_bucket,
+            retries={"total_max_attempts": 1},  # whoever calls tries again
+            response_checksum_validation="when_required",  # who labels these bytes notes their SHA-256
+        )
+        try:
+            made = await self._open.enter_async_context(AioSession().create_client("s3", config=config))
+        except (BotoCoreError, ValueError) as error:
+            raise _trouble_here(fetch, error) from error
+        self._client = self._client or made
+        return self._client
+
+
+def _trouble_here(fetch: Fetch, error: Exception) -> JobError:
+    msg = (
+        f"Expected to ask S3 for {fetch.url[:300]}, got {type(error).__name__}: {error}; check the credentials "
+        "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL on this machine."
+    )
+    return JobError(msg)
+
+
+def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
+    said = error.response.get("Error", {})
+    code = one_line(str(said.get("Code", "")), 60)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code == _UNCHANGED and fetch.known_as:
+        return Came(None, fetch.known_as)
+    if code in _NO_OBJECT:
+        msg = f"Expected a photo at {fetch.url[:300]}, S3 answered {code}; check bucket and key."
+        raise ImageError(msg, ImageFault.MISSING)
+    if code in _PASSING or status >= _SERVER_FAULT:
+        return Trouble(f"answered {status} {code}")
+    why = one_line(str(said.get("Message", "")), 300).rstrip(".")
+    came = f"S3 answered {code}: {why}; check what these credentials may read"
+    raise download_error(fetch.url, came)

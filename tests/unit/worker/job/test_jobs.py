@@ -1,0 +1,173 @@
+import errno
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.classifier import load
+from models.errors import BundleError, InputError
+from models.storage.storage import FolderStorage
+from worker.job.jobs import BundleStore, Jobs, check_name
+
+ROOT = FolderStorage(Path("/srv/jobs"))
+BAD = ["", ".", "..", "-a", "_a", ".a", "a b", "a/b", "../a", "a\n", "ä", "x" * 65, "a:b", "a\x00", "٣"]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_another_name_is_refused_and_the_rule_told(name: str) -> None:
+    with pytest.raises(InputError, match=r"letters, digits, '\.', '_' and '-' \(at most 64"):
+        check_name(name)
+
+
+@given(st.text(max_size=70))
+def test_no_name_that_is_taken_leads_elsewhere(name: str) -> None:
+    try:
+        check_name(name)
+    except InputError:
+        return
+    root = ROOT.child(name).root
+    assert root.parent == ROOT.root
+    assert root.name == name
+
+
+def test_a_job_is_found_by_name(jobs: Jobs, paper_job) -> None:
+    job = paper_job(name="spring")
+    assert jobs.find("spring") == jobs.get("spring") == job
+    assert jobs.get("autumn") is None
+
+
+def test_a_job_that_is_not_there_is_told_with_those_that_are(jobs: Jobs, paper_job) -> None:
+    with pytest.raises(InputError, match="jobs there: none"):
+        jobs.find("spring")
+    paper_job(name="autumn")
+    with pytest.raises(InputError, match=r"job spring in \S+, found none; jobs there: autumn. Check --jobs"):
+        jobs.find("spring")
+
+
+def test_names_are_those_of_jobs_in_order(jobs: Jobs, paper_job) -> None:
+    for name in ("b", "a", "c"):
+        paper_job(1, name=name)
+    jobs.identity()
+    jobs.storage("_bundles").commit("cafe/manifest.json", b"")
+    assert jobs.names() == ["a", "b", "c"]
+
+
+def test_a_folder_has_one_identity_wherever_it_is_mounted(tmp_path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").symlink_to(tmp_path / "here")
+    here, there, other = (Jobs(FolderStorage(tmp_path / name)) for name in ("here", "there", "other"))
+    assert here.identity() == there.identity() == here.identity()
+    assert other.identity() != here.identity()
+
+
+@dataclass(frozen=True)
+class _FarStorage(FolderStorage):
+    """A storage that is not on this machine: what is read of it must be brought here."""
+
+    machine: Path
+
+    @property
+    def scratch(self) -> Path:
+        return self.machine
+
+
+@pytest.fixture
+def digest(bundle: Path) -> str:
+    return load(bundle).digest
+
+
+@pytest.fixture(params=["near", "far"])
+def store(request, tmp_path: Path) -> BundleStore:
+    root = tmp_path / "_bundles"
+    return BundleStore(FolderStorage(root) if request.param == "near" else _FarStorage(root, tmp_path / "machine"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_bundle_is_fetched_as_it_was_put(store: BundleStore, bundle: Path, digest: str) -> None:
+    store.put(bundle, digest)
+    path = store.fetch(digest)
+    assert load(path).digest == digest
+    assert contents(path).items() <= contents(bundle).items()
+    assert store.fetch(digest) == path
+
+
+def test_a_bundle_that_is_there_is_not_written_again(tmp_path: Path, bundle: Path, digest: str) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    BundleStore(FolderStorage(tmp_path)).put(bundle, digest)
+    BundleStore(FolderStorage(tmp_path, link=refuse)).put(bundle, digest)
+
+
+def test_a_lone_file_is_fetched_as_it_was_put(store: BundleStore, bundle: Path) -> None:
+    model = bundle / "model.onnx"
+    store.put(model, load(model).digest)
+    path = store.fetch(load(model).digest)
+    assert path.suffix == ".onnx"
+    assert path.read_bytes() == model.read_bytes()
+
+
+def test_a_bundle_that_is_kept_stays_when_the_original_goes(store, tmp_path: Path, bundle: Path, digest: str) -> None:
+    shutil.copytree(bundle, tmp_path / "original")
+    store.put(tmp_path / "original", digest)
+    shutil.rmtree(tmp_path / "original")
+    assert load(store.fetch(digest)).digest == digest
+
+
+def test_a_model_that_is_gone_is_told(store: BundleStore, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"Expected the model dddddddddddd in .*_bundles, it is gone"):
+        store.fetch("d" * 64)
+    assert not [path for path in tmp_path.rglob("*") if "d" * 64 in path.name]
+
+
+def test_what_is_wrong_in_what_is_kept_is_mended(store: BundleStore, tmp_path: Path, bundle: Path, digest: str) -> None:
+    store.put(bundle, digest)
+    (tmp_path / "_bundles" / digest / "model.onnx").write_bytes(b"no model")
+    store.put(bundle, digest)
+    assert load(store.fetch(digest)).digest == digest
+
+
+@pytest.mark.parametrize("name", [".", "model.onnx"])
+def test_a_model_that_was_replaced_meanwhile_is_not_kept(
+    store: BundleStore, tmp_path: Path, bundle: Path, name: str
+) -> None:
+    with pytest.raises(BundleError, match="was replaced while the job was being submitted"):
+        store.put(bundle / name, "d" * 64)
+    assert not (tmp_path / "_bundles").exists()
+
+
+def test_a_damaged_bundle_is_not_kept(store: BundleStore, tmp_path: Path, bundle: Path, digest: str) -> None:
+    shutil.copytree(bundle, tmp_path / "copy")
+    (tmp_path / "copy" / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(BundleError):
+        store.put(tmp_path / "copy", digest)
+    with pytest.raises(BundleError):
+        load(store.fetch(digest))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "labels.txt"])
+def test_what_a_cleaner_takes_of_a_bundle_is_brought_again(
+    tmp_path: Path, bundle: Path, digest: str, name: str
+) -> None:
+    far = BundleStore(_FarStorage(tmp_path / "far", tmp_path / "machine"))
+    far.put(bundle, digest)
+    path = far.fetch(digest)
+    (path / name).unlink()
+    assert load(far.fetch(digest)).digest == digest
+    assert contents(path) == contents(tmp_path / "far" / digest)
+    assert [folder.name for folder in (tmp_path / "machine").iterdir()] == [digest]
+
+
+def test_a_bundle_that_cannot_be_brought_whole_is_not_brought(tmp_path: Path, bundle: Path, digest: str) -> None:
+    far = BundleStore(_FarStorage(tmp_path / "far", tmp_path / "machine"))
+    far.put(bundle, digest)
+    (tmp_path / "far" / digest / "labels.txt").unlink()
+    with pytest.raises(BundleError, match="it is gone"):
+        far.fetch(digest)
+    assert not list((tmp_path / "machine").iterdir())

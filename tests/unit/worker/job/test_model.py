@@ -1,0 +1,236 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from catalogue.catalogue import open_catalogue
+from models.classifier import Classifier, load
+from models.errors import BundleError, DisagreementError, JobError
+from models.manifest import AUTO
+from models.reference import ModelReference
+from models.storage.storage import FolderStorage
+from tests.variants import falsify
+from worker.job.job import Job
+from worker.job.model import JobModel, fallback_pin, load_job_model, load_pinned, note_models, read_note, verified_pin
+from worker.job.spec import JobOptions, ModelPin
+from worker.job.writer import create_job
+
+
+def test_a_pin_names_the_model_for_ever(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = load(bundle)
+    monkeypatch.chdir(bundle.parent)
+    assert verified_pin(Path(bundle.name), AUTO) == ModelPin(
+        path=str(bundle.resolve()),
+        reference=classifier.reference,
+        variant="float32",
+        digest=classifier.digest,
+        precision=0.90,
+    )
+
+
+def test_a_bundle_whose_golden_samples_disagree_is_refused(tmp_path: Path, bundle: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    (copy / "golden" / "exif-rotated.jpg").write_bytes((copy / "golden" / "non-square.jpg").read_bytes())
+    assert load(copy).digest == load(bundle).digest, "loading alone does not look at golden samples"
+    with pytest.raises(BundleError, match=r"exif-rotated\.jpg"):
+        verified_pin(copy, AUTO)
+
+
+@pytest.fixture
+def false_int8(tmp_path: Path, int8_bundle: Path) -> Path:
+    """The golden samples of its default are not repeated here."""
+    copy = shutil.copytree(int8_bundle, tmp_path / "false")
+    falsify(copy, "int8")
+    return copy
+
+
+def test_the_bundles_default_is_taken_where_its_golden_samples_agree(int8_bundle: Path) -> None:
+    said: list[str] = []
+    assert verified_pin(int8_bundle, AUTO, say=said.append).variant == "int8"
+    assert verified_pin(int8_bundle, "float32", say=said.append).variant == "float32"
+    assert said == []
+
+
+def test_where_the_default_disagrees_float32_is_taken_and_that_is_said(false_int8: Path) -> None:
+    said: list[str] = []
+    pin = verified_pin(false_int8, AUTO, say=said.append)
+    assert (pin.variant, "/float32@" in pin.reference) == ("float32", True)
+    (words,) = said
+    assert "uses float32 instead of int8: " in words
+    assert "probabilities differ by" in words
+
+
+def test_a_variant_that_was_named_is_refused_where_it_disagrees(false_int8: Path) -> None:
+    with pytest.raises(DisagreementError, match="probabilities differ by"):
+        verified_pin(false_int8, "int8")
+
+
+def test_float32_is_no_way_out_where_it_disagrees_too(false_int8: Path) -> None:
+    falsify(false_int8, "float32")
+    with pytest.raises(DisagreementError, match="probabilities differ by"):
+        verified_pin(false_int8, AUTO)
+
+
+@pytest.mark.parametrize("file", ["model.int8.onnx", "golden/exif-rotated.jpg"])
+def test_damage_is_no_disagreement(tmp_path: Path, int8_bundle: Path, file: str) -> None:
+    copy = shutil.copytree(int8_bundle, tmp_path / "copy")
+    (copy / file).write_bytes((copy / file).read_bytes()[:-1])
+    with pytest.raises(BundleError, match="is not the file that was exported") as caught:
+        verified_pin(copy, AUTO)
+    assert not isinstance(caught.value, DisagreementError)
+
+
+def test_a_pin_names_the_precision_that_rules(sure_bundle: Path) -> None:
+    pins = [verified_pin(sure_bundle, AUTO, JobOptions(precision=asked)) for asked in (None, 0.98, 0.99)]
+    assert [(pin.precision, pin.all_to_review) for pin in pins] == [(0.90, False), (0.98, False), (0.99, True)]
+
+
+def test_a_pinned_model_is_loaded_with_the_jobs_precision(sure_bundle: Path) -> None:
+    asked = JobOptions(precision=0.98)
+    pin = verified_pin(sure_bundle, AUTO, asked)
+    assert load_pinned(sure_bundle, pin, asked).precision == 0.98
+    assert load_pinned(sure_bundle, pin).precision == 0.90
+
+
+def test_a_pin_names_the_threshold_that_rules_in_the_place_of_a_promise(unsure_bundle: Path) -> None:
+    asked = JobOptions(threshold=0.4)
+    none, pin = verified_pin(unsure_bundle, AUTO), verified_pin(unsure_bundle, AUTO, asked)
+    assert [(one.precision, one.threshold, one.all_to_review) for one in (none, pin)] == [
+        (None, None, True),
+        (None, 0.4, False),
+    ]
+    assert load_pinned(unsure_bundle, pin, asked).threshold == 0.4
+    assert load_pinned(unsure_bundle, none).all_to_review
+
+
+def test_a_job_that_an_earlier_hangtag_labels_without_a_promise_is_not_gone_on_with(
+    unsure_bundle: Path, bundle: Path
+) -> None:
+    before = verified_pin(unsure_bundle, AUTO).model_copy(update={"all_to_review": False})
+    with pytest.raises(JobError, match=r"promises no precision, and labeled rows all the same\. Start again"):
+        load_pinned(unsure_bundle, before)
+    assert load_pinned(bundle, verified_pin(bundle, AUTO)).precision == 0.90
+
+
+class Machine:
+    """A worker's machine, where the ``wrong`` variants disagree; ``meanwhile`` is what others do as it loads one."""
+
+    def __init__(self, bundle: Path, *wrong: str, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self._bundle = bundle
+        self._wrong = wrong
+        self._meanwhile = meanwhile
+        self.said: list[str] = []
+
+    def load(self, pin: ModelPin, options: JobOptions) -> Classifier:
+        self._meanwhile()
+        if pin.variant in self._wrong:
+            msg = f"probabilities of {pin.variant} differ"
+            raise DisagreementError(msg)
+        return load_pinned(self._bundle, pin, options)
+
+    def model(self, job: Job) -> str:
+        """The variant that it labels the job with."""
+        return load_job_model(job, self.load, self.said.append).metadata.variant
+
+
+@pytest.fixture
+def undecided(tmp_path: Path, int8_bundle: Path) -> Job:
+    """A job of a bundle whose default is int8; nobody named a variant."""
+    source, options = tmp_path / "list.txt", JobOptions()
+    source.write_text("a.jpg\n")
+    pin = verified_pin(int8_bundle, AUTO)
+    fallback = fallback_pin(int8_bundle, pin, AUTO, options)
+    storage = FolderStorage(tmp_path / "job")
+    note_models(storage, [JobModel("", ModelReference(int8_bundle, "shop"), pin, fallback)])
+    return create_job(storage, open_catalogue(source), pin, options, fallback=fallback)
+
+
+def test_the_first_worker_that_agrees_chooses_for_all(undecided: Job, int8_bundle: Path) -> None:
+    first, second, third = Machine(int8_bundle), Machine(int8_bundle, "int8"), Machine(int8_bundle)
+    assert first.model(undecided) == "int8"
+    with pytest.raises(DisagreementError, match="probabilities of int8 differ"):
+        second.model(undecided)
+    assert third.model(undecided) == undecided.model.variant == "int8"
+    assert first.said == second.said == []
+
+
+def test_the_first_worker_that_disagrees_chooses_for_all_and_says_why(undecided: Job, int8_bundle: Path) -> None:
+    first, second = Machine(int8_bundle, "int8"), Machine(int8_bundle)
+    assert first.model(undecided) == "float32"
+    assert second.model(undecided) == undecided.model.variant == "float32"
+    (said,) = first.said
+    assert said.endswith(": probabilities of int8 differ")
+    assert (second.said, undecided.choice.because) == ([], said)
+
+
+def test_of_two_that_choose_at_once_the_later_takes_what_the_earlier_chose(undecided: Job, int8_bundle: Path) -> None:
+    disagrees = Machine(int8_bundle, "int8")
+    agrees = Machine(int8_bundle, meanwhile=lambda: undecided.choice or disagrees.model(undecided))
+    assert agrees.model(undecided) == "float32"
+
+
+def test_one_that_disagrees_and_comes_too_late_leaves_the_job_to_others(undecided: Job, int8_bundle: Path) -> None:
+    agrees = Machine(int8_bundle)
+    disagrees = Machine(int8_bundle, "int8", meanwhile=lambda: undecided.choice or agrees.model(undecided))
+    with pytest.raises(DisagreementError):
+        disagrees.model(undecided)
+    assert (undecided.model.variant, disagrees.said) == ("int8", [])
+
+
+class _KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("wrong", [(), ("int8",)])
+def test_a_kill_at_any_step_leaves_no_choice_or_one_that_holds(
+    undecided: Job, int8_bundle: Path, wrong: tuple[str, ...]
+) -> None:
+    def die() -> None:
+        raise _KilledError
+
+    with pytest.raises(_KilledError):
+        Machine(int8_bundle, *wrong, meanwhile=die).model(undecided)
+    assert undecided.choice is None
+
+    def die_after_choosing(_words: str) -> None:
+        raise _KilledError
+
+    if wrong:
+        with pytest.raises(_KilledError):
+            load_job_model(undecided, Machine(int8_bundle, *wrong).load, die_after_choosing)
+        assert undecided.choice
+    assert Machine(int8_bundle).model(undecided) == ("float32" if wrong else "int8")
+
+
+def test_where_both_disagree_nothing_is_chosen(undecided: Job, int8_bundle: Path) -> None:
+    with pytest.raises(DisagreementError, match="float32 differ"):
+        Machine(int8_bundle, "int8", "float32").model(undecided)
+    assert undecided.choice is None
+
+
+def test_damage_chooses_nothing(undecided: Job, tmp_path: Path, int8_bundle: Path) -> None:
+    copy = shutil.copytree(int8_bundle, tmp_path / "copy")
+    (copy / "model.int8.onnx").write_bytes(b"")
+    with pytest.raises(BundleError, match="is not the file that was exported"):
+        Machine(copy).model(undecided)
+    assert undecided.choice is None
+
+
+def test_drift_is_measured_against_what_the_chosen_model_was_proved_on(undecided: Job, tmp_path: Path) -> None:
+    (name,) = undecided.storage.names("model")
+    note = json.loads(undecided.storage.read(f"model/{name}"))
+    assert note["fallback"]
+    note["fallback"] = None
+    undecided.storage.replace(f"model/{name}", json.dumps(note).encode())
+    assert read_note(undecided).reference
+    undecided.choose(undecided.spec.fallback)
+    assert read_note(undecided).reference is None
+
+
+@pytest.mark.parametrize(("asked", "model"), [("int8", ""), ("float32", ""), (AUTO, "model.int8.onnx")])
+def test_who_names_a_variant_or_a_lone_file_gets_no_other(int8_bundle: Path, asked: str, model: str) -> None:
+    place = int8_bundle / model
+    assert fallback_pin(place, verified_pin(place, asked), asked, JobOptions()) is None

@@ -1,0 +1,175 @@
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.decision import ReviewReason
+from models.errors import ImageError, ImageFault, InputError, JobError
+from models.storage.storage import FolderStorage
+from worker.job.parts import (
+    PART_SCHEMA,
+    PhotoWork,
+    RowResult,
+    Status,
+    check_no_clash,
+    failed_row,
+    latest_parts,
+    part_bytes,
+    part_key,
+    photo_work,
+    read_part,
+    results_of,
+    results_table,
+    with_leaves,
+)
+
+FLOAT = st.floats(0.0, 1.0, width=32)
+TEXT = st.none() | st.text()
+OF_ALL_VERSIONS = ["label", "confidence", "status", "error", "error_message", "top_k", "sha256", "model"]
+RESULTS = st.builds(
+    RowResult, label=TEXT, confidence=st.none() | FLOAT, status=st.sampled_from(Status),
+    error=st.none() | st.sampled_from([fault.value for fault in ImageFault]), error_message=TEXT,
+    top_k=st.none() | st.lists(st.tuples(st.text(), FLOAT), max_size=4).map(tuple), sha256=TEXT,
+    model=st.text(), reason=st.none() | st.sampled_from(ReviewReason), unknown=st.none() | FLOAT,
+)  # fmt: skip
+
+
+@given(st.text())
+def test_the_message_of_a_failed_row_can_be_written_and_shown(text: str) -> None:
+    """Paths, cells and hosts may put terminal escapes into it, and halves of characters, which no file can hold."""
+    for message in (text, f"Expected a photo at \x1b[2J{text}\ud800\x9b\n"):
+        row = failed_row(ImageError(message), None, "shop/1")
+        assert (row.error_message or "").isprintable()
+        results_table([row])
+
+
+def test_a_message_that_quotes_an_enormous_cell_is_cut() -> None:
+    assert len(failed_row(ImageError("a" * 10_000_000), None, "shop/1").error_message or "") == 2000
+
+
+@given(st.lists(RESULTS, max_size=6))
+def test_results_are_read_from_a_table_as_they_were(rows: list[RowResult]) -> None:
+    table = results_table(rows)
+    assert table.schema == PART_SCHEMA
+    assert results_of(table) == rows
+    older = table.select(OF_ALL_VERSIONS)
+    assert results_of(older) == [replace(row, reason=None, unknown=None) for row in rows]
+
+
+def test_a_label_above_classes_gives_way_to_the_likeliest_class() -> None:
+    above = replace(ROW, label="worn", confidence=0.875, label_level=1, leaf_guess="shoe")
+    leaf = replace(ROW, label_level=0, leaf_guess="shoe")
+    table = results_table([above, leaf, FAILED])
+    assert results_of(table) == [above, leaf, FAILED]
+    assert results_of(with_leaves(table)) == [leaf, leaf, FAILED]
+    assert results_of(with_leaves(table, pa.chunked_array([[False, True, True]]))) == [above, leaf, FAILED]
+    flat = results_table([ROW, FAILED])
+    assert with_leaves(flat) is flat
+
+
+def test_a_column_of_a_tree_is_refused_where_the_model_has_one() -> None:
+    check_no_clash(["image", "leaf_guess"], "")
+    with pytest.raises(InputError, match="leaf_guess, which"):
+        check_no_clash(["image", "leaf_guess"], "", tree=True)
+
+
+@pytest.mark.parametrize("prefix", ["", "ht_", "category_"])
+def test_a_column_that_came_later_is_refused_too(prefix: str) -> None:
+    for name in ("accepted_label", "reason", "unknown", "label_2", "confidence_2"):
+        with pytest.raises(InputError, match=f"has {prefix}{name}, which"):
+            check_no_clash(["image", prefix + name], prefix)
+
+
+def test_a_column_of_ours_in_the_catalogue_is_refused_naming_prefix() -> None:
+    with pytest.raises(InputError, match=r"label, which .* --prefix"):
+        check_no_clash(["image", "label"], "")
+
+
+ROW = RowResult("shoe", 0.5, Status.LABELED, None, None, (("shoe", 0.5),), "5" * 64, "shop/1/float32@abc")
+FAILED = RowResult(None, None, Status.FAILED, "missing", "It is gone.", None, None, "shop/1/float32@abc")
+
+
+def part_of(*rows: RowResult, job: str = "cafe") -> bytes:
+    return part_bytes(list(rows), job, "shop-7:42", 1.23456, 2, PhotoWork(decoded=3, decode_s=0.25))
+
+
+def written(folder: Path, data: bytes) -> FolderStorage:
+    storage = FolderStorage(folder)
+    storage.commit(part_key(0), data)
+    return storage
+
+
+@given(st.dictionaries(st.integers(0, 2_000_000), st.sets(st.integers(0, 12), min_size=1), max_size=20))
+def test_of_each_chunk_the_highest_retry_counts(retries: dict[int, set[int]]) -> None:
+    names = [part_key(chunk, n).removeprefix("parts/") for chunk, numbers in retries.items() for n in numbers]
+    assert latest_parts(names) == {chunk: max(numbers) for chunk, numbers in retries.items()}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "17.r0.parquet", "000017.parquet", "000017.r.parquet", "000017.r0.parquet.tmp", ".000017.r0.parquet"]
+)
+def test_what_is_no_part_does_not_count(name: str) -> None:
+    assert latest_parts([name, "000003.r0.parquet"]) == {3: 0}
+
+
+def test_the_format_on_disk_is_this_one() -> None:
+    schema = pq.read_schema(io.BytesIO(part_of(ROW, FAILED, ROW)))
+    assert schema.remove_metadata() == PART_SCHEMA
+    assert schema.metadata == {
+        b"hangtag.job": b"cafe",
+        b"hangtag.work": b'{"worker":"shop-7:42","seconds":1.235,"deaths":2,"rows":3,"failed":1}',
+        b"hangtag.photos": b'{"downloaded":0,"unchanged":0,"bytes":0,"decoded":3,"repeated":0,"carried":0,'
+        b'"download_s":0.0,"decode_s":0.25,"inference_s":0.0}',
+    }
+    assert part_key(17) == "parts/000017.r0.parquet"
+    assert part_key(1_234_567, 3) == "parts/1234567.r3.parquet"
+
+
+def test_a_part_from_before_photos_were_counted_says_nothing_of_them() -> None:
+    assert photo_work(PART_SCHEMA) == PhotoWork()
+
+
+@pytest.mark.parametrize("data", [part_of(ROW, job="beef"), None], ids=["of another job", "of no job"])
+def test_a_part_that_is_not_the_jobs_is_removed(tmp_path: Path, data: bytes | None) -> None:
+    if data is None:
+        buffer = io.BytesIO()
+        pq.write_table(pa.table({"label": ["shoe"]}), buffer)
+        data = buffer.getvalue()
+    storage = written(tmp_path, data)
+    with pytest.raises(JobError, match="left by another job and has been removed"):
+        read_part(storage, part_key(0), "cafe", 1)
+    assert not storage.exists(part_key(0))
+
+
+def test_what_an_old_part_of_several_questions_lacks_is_left_out(tmp_path: Path) -> None:
+    data = part_bytes({"colour": [ROW], "kind": [FAILED]}, "cafe", "shop-7:42", 1.0, 0)
+    table = pq.read_table(io.BytesIO(data))
+    buffer = io.BytesIO()
+    pq.write_table(table.drop_columns(["colour_unknown", "kind_unknown"]), buffer)
+    storage = written(tmp_path, buffer.getvalue())
+    part = read_part(storage, part_key(0), "cafe", 1, question="colour")
+    assert part.column_names == [name for name in PART_SCHEMA.names if name != "unknown"]
+    assert results_of(part) == [ROW]
+
+
+DATA = part_of(*[ROW, FAILED] * 50)
+CUT = st.integers(0, len(DATA) - 1).map(lambda end: DATA[:end])
+SPOILT = st.tuples(st.integers(0, len(DATA) - 33), st.binary(min_size=32, max_size=32)).map(
+    lambda spoilt: DATA[: spoilt[0]] + spoilt[1] + DATA[spoilt[0] + 32 :]
+)
+
+
+@given(CUT | SPOILT)
+def test_a_damaged_part_raises_job_errors_only(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    storage = written(tmp_path_factory.mktemp("part"), data)
+    try:
+        table = read_part(storage, part_key(0), "cafe", 100)
+    except JobError:
+        pass
+    else:
+        assert table.num_rows == 100, "damage that no reader can see"

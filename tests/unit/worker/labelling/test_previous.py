@@ -1,0 +1,227 @@
+import resource
+import tracemalloc
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from catalogue.catalogue import open_catalogue
+from models.decision import ReviewReason
+from models.errors import ImageFault, JobError
+from models.storage.storage import FolderStorage
+from worker.job.job import Job
+from worker.job.jobs import Jobs
+from worker.job.parts import Status, part_bytes, part_key
+from worker.job.spec import JobOptions, ModelPin
+from worker.job.writer import create_job
+from worker.labelling.earlier_results import forget_local_cache, open_earlier_results
+from worker.labelling.previous import PREVIOUS_FILE, carry_over, terms_of
+from worker.labelling.result_table import EarlierResult, LabelledRow
+
+from .rows import MODEL, failed, labelled, sha256_of
+
+PIN = ModelPin(path="/models/shop", reference=MODEL, variant="float32", digest="a" * 64, precision=0.98)
+DoneJob = Callable[..., Job]
+
+
+@pytest.fixture
+def new_job(tmp_path: Path, jobs: Jobs) -> DoneJob:
+    """A job of as many rows as asked for, with none of them done."""
+
+    def make(name: str, rows: int = 5, pin: ModelPin = PIN, top_k: int = 3, chunk_rows: int = 2) -> Job:
+        source = tmp_path / f"{name}.csv"
+        source.write_text("image\n" + "".join(f"http://shop.example/{row}.jpg\n" for row in range(rows)))
+        options = JobOptions(top_k=top_k)
+        return create_job(jobs.storage(name), open_catalogue(source), pin, options, chunk_rows)
+
+    return make
+
+
+def finish(job: Job, rows: Sequence[LabelledRow]) -> Job:
+    for chunk in range(job.spec.chunks):
+        start = chunk * job.spec.chunk_rows
+        own = [row.result for row in rows[start : start + job.rows_in_chunk(chunk)]]
+        assert job.storage.commit(part_key(chunk), part_bytes(own, job.spec.id, "shop-7:42", 0.5, 0))
+    return job
+
+
+def found(job: Job, *numbers: int) -> list[EarlierResult | None]:
+    known = open_earlier_results(job)
+    try:
+        return [known.find(sha256_of(number)) for number in numbers]
+    finally:
+        known.close()
+        forget_local_cache(job)
+
+
+def terms(job: Job) -> dict[str, object]:
+    return terms_of(job.spec.model, job.spec.options)
+
+
+def test_what_an_earlier_job_labelled_is_carried_over(new_job: DoneJob) -> None:
+    rows = [labelled(number) for number in range(4)] + [failed(4, ImageFault.UNREADABLE)]
+    earlier, job = finish(new_job("earlier"), rows), new_job("job")
+    assert f"one of the 5 of {earlier.storage.place} are" in carry_over(earlier, job.storage, terms(job))
+    assert found(job, *range(6)) == [EarlierResult(row.result, carried=True) for row in rows] + [None]
+
+
+def test_whether_a_row_is_carried_does_not_depend_on_the_rows_before_it(new_job: DoneJob) -> None:
+    earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
+    carry_over(earlier, job.storage, terms(job))
+    known = open_earlier_results(job)
+    known.add([labelled(1), labelled(2)])
+    assert [known.find(sha256_of(number)).carried for number in (1, 2)] == [True, False]
+    known.close()
+    forget_local_cache(job)
+
+
+def test_what_was_carried_over_is_carried_on(new_job: DoneJob) -> None:
+    first, second, third = (new_job(name) for name in ("first", "second", "third"))
+    finish(first, [labelled(number) for number in range(5)])
+    carry_over(first, second.storage, terms(second))
+    finish(second, [LabelledRow(known.result, None) for known in found(second, *range(5)) if known])
+    carry_over(second, third.storage, terms(third))
+    assert found(third, *range(5)) == found(second, *range(5))
+    assert None not in found(third, *range(5))
+
+
+CHANGES = {
+    "the model": {"pin": PIN.model_copy(update={"digest": "b" * 64})},
+    "--variant": {"pin": PIN.model_copy(update={"variant": "int8"})},
+    "--precision": {"pin": PIN.model_copy(update={"precision": 0.99})},
+    "--threshold": {"pin": PIN.model_copy(update={"threshold": 0.5})},
+    "--top-k": {"top_k": 2},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_where_a_result_could_differ_nothing_is_carried(new_job: DoneJob, change: str) -> None:
+    earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job", **CHANGES[change])
+    carried = carry_over(earlier, job.storage, terms(job))
+    assert f"{change} changed; every row is labelled again" in carried
+    assert not job.storage.exists(PREVIOUS_FILE)
+    assert found(job, 1) == [None]
+
+
+def test_where_nothing_is_carried_what_another_run_carried_is_not_used(new_job: DoneJob) -> None:
+    rows = [labelled(1)] * 5
+    same, another = finish(new_job("same"), rows), finish(new_job("another", **CHANGES["--top-k"]), rows)
+    job = new_job("job")
+    assert "one of the 5 of" in carry_over(same, job.storage, terms(job))
+    assert "Nothing is carried over" in carry_over(another, job.storage, terms(job))
+    assert found(job, 1) == [None]
+
+
+def test_what_an_earlier_hangtag_labeled_without_a_promise_is_not_carried(new_job: DoneJob) -> None:
+    unpromised = PIN.model_copy(update={"precision": None})
+    earlier = finish(new_job("earlier", pin=unpromised), [labelled(1)] * 5)
+    job = new_job("job", pin=unpromised.model_copy(update={"all_to_review": True}))
+    said = carry_over(earlier, job.storage, terms(job))
+    assert "what is labeled without a promise changed; every row is labelled again" in said
+    assert found(job, 1) == [None]
+
+
+def test_another_preprocessing_carries_nothing(new_job: DoneJob) -> None:
+    earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
+    now = terms(job) | {"preprocess_version": "another"}
+    assert ": preprocessing changed" in carry_over(earlier, job.storage, now)
+
+
+def test_what_a_killed_submit_of_another_model_left_is_not_used(new_job: DoneJob) -> None:
+    earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job", **CHANGES["the model"])
+    carry_over(earlier, job.storage, terms(earlier))
+    assert found(job, 1) == [None]
+
+
+@pytest.mark.parametrize("fault", [ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING])
+def test_a_failure_that_may_be_gone_is_not_carried(new_job: DoneJob, fault: ImageFault) -> None:
+    earlier, job = finish(new_job("earlier"), [failed(1, fault)] * 5), new_job("job")
+    assert "one of the 0 of" in carry_over(earlier, job.storage, terms(job))
+    assert found(job, 1) == [None]
+
+
+def test_a_review_is_carried_with_its_reason_or_not_at_all(new_job: DoneJob) -> None:
+    told, untold = (
+        LabelledRow(replace(labelled(number).result, status=Status.REVIEW, reason=reason), None)
+        for number, reason in ((1, ReviewReason.UNKNOWN), (2, None))
+    )
+    earlier, job = finish(new_job("earlier"), [told, untold] * 2 + [told]), new_job("job")
+    carry_over(earlier, job.storage, terms(job))
+    assert found(job, 1, 2) == [EarlierResult(told.result, carried=True), None]
+
+
+def test_photos_are_carried_by_what_their_host_called_them(new_job: DoneJob) -> None:
+    rows = [labelled(number, etag=f'"{number}"') for number in range(4)] + [labelled(4)]
+    earlier, job = finish(new_job("earlier"), rows), new_job("job")
+    carry_over(earlier, job.storage, terms(job))
+    known = open_earlier_results(job)
+    urls = [f"http://shop.example/{number}.jpg" for number in range(6)]
+    assert known.etags(urls) == {url: f'"{number}"' for number, url in enumerate(urls[:4])}
+    assert known.at(urls[2], '"2"') == EarlierResult(rows[2].result, carried=True)
+    known.add([labelled(7, urls[2], '"new"')])
+    assert known.etags(urls[2:3]) == {urls[2]: '"new"'}
+    known.close()
+    forget_local_cache(job)
+
+
+def test_a_damaged_part_is_told_and_nothing_is_left(new_job: DoneJob) -> None:
+    earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
+    earlier.storage.replace(part_key(1), b"no part")
+    with pytest.raises(JobError, match=r"earlier, the job to carry over from, but those of chunk 1 are gone"):
+        carry_over(earlier, job.storage, terms(job))
+    assert sorted(path.name for path in Path(job.storage.place).iterdir()) == ["job.json", "rows"]
+
+
+def test_a_disk_without_room_for_it_is_told(new_job: DoneJob) -> None:
+    earlier, job = finish(new_job("earlier", 2_000, chunk_rows=500), list(map(labelled, range(2_000)))), new_job("job")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(JobError, match=r"Expected to copy the results of .*earlier.* make room there"):
+            carry_over(earlier, job.storage, terms(job))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.name for path in Path(job.storage.place).iterdir()) == ["job.json", "rows"]
+
+
+@pytest.mark.parametrize("data", [b"", b"no database" * 1_000])
+def test_a_damaged_copy_is_not_known_and_stops_nothing(new_job: DoneJob, data: bytes, caplog) -> None:
+    earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
+    carry_over(earlier, job.storage, terms(job))
+    job.storage.replace(PREVIOUS_FILE, data)
+    assert found(job, 1) == [None]
+    assert [record.event for record in caplog.records] == ["known_photos_lost"]
+
+
+class _FarStorage(FolderStorage):
+    """A storage that is not on this machine: what never changes is copied here."""
+
+    def local(self, key: str, folder: Path) -> Path:
+        here = folder / key
+        if not here.exists():
+            here.write_bytes(self.read(key))
+        return here
+
+
+def test_from_afar_it_is_brought_here_and_goes_with_the_job(new_job: DoneJob) -> None:
+    earlier, near = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
+    carry_over(earlier, near.storage, terms(near))
+    far = Job(near.spec, _FarStorage(near.storage.root))
+    known = open_earlier_results(far)
+    near.storage.delete(PREVIOUS_FILE)
+    assert known.find(sha256_of(1)) == EarlierResult(labelled(1).result, carried=True)
+    known.close()
+    assert found(far, 1) == [None]
+
+
+def test_memory_does_not_grow_with_the_rows(new_job: DoneJob) -> None:
+    peaks = []
+    for rows in (500, 4_000):
+        earlier = finish(new_job(f"of-{rows}", rows, chunk_rows=50), list(map(labelled, range(rows))))
+        job = new_job(f"after-{rows}")
+        tracemalloc.start()
+        carry_over(earlier, job.storage, terms(job))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]

@@ -1,0 +1,203 @@
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.errors import InputError
+from models.reference_answers import ReferenceAnswers, answers_of
+from models.statistics.drift import chance_limit, psi
+from worker.job.job import Job
+from worker.job.receipt import RECEIPT_FILE, Drift, RunFigures
+from worker.results.drift import compared, drifted_jobs
+from worker.results.tally import Tally
+
+LABELS = ("boots", "hats", "shoes", "bags", "coats")
+histograms = st.integers(2, 30).flatmap(
+    lambda bins: st.tuples(*[st.lists(st.integers(0, 5_000), min_size=bins, max_size=bins)] * 2)
+)
+
+
+def drawn(
+    random: np.random.Generator, photos: int, shares: Sequence[float] = (0.2,) * 5, sure: float = 8.0
+) -> ReferenceAnswers:
+    """Answers of a model that is usually sure; the lower ``sure``, the less."""
+    return answers_of(random.choice(LABELS, photos, p=shares), random.beta(sure, 1.0, photos))
+
+
+def resampled(random: np.random.Generator, of: ReferenceAnswers, photos: int) -> ReferenceAnswers:
+    """As many answers, drawn as those of ``of`` are distributed."""
+    counts, histogram = np.array(list(of.by_label.values())), np.array(of.confidence_histogram)
+    labels = random.multinomial(photos, counts / counts.sum()).tolist()
+    bins = random.multinomial(photos, histogram / histogram.sum()).tolist()
+    return ReferenceAnswers(confidence_histogram=tuple(bins), by_label=dict(zip(of.by_label, labels, strict=True)))
+
+
+@given(histograms, st.randoms(use_true_random=False))
+def test_an_index_is_never_below_nothing_and_no_order_of_bins_changes_it(
+    pair: tuple[list[int], list[int]], random
+) -> None:
+    assert psi(*pair) >= 0.0 == psi(pair[0], pair[0])
+    mixed = list(zip(*pair, strict=True))
+    random.shuffle(mixed)
+    assert psi(*zip(*mixed, strict=True)) == pytest.approx(psi(*pair), rel=1e-9, abs=1e-12)
+
+
+def test_an_index_is_what_the_book_says() -> None:
+    many = 10**9
+    assert psi([many, many], [many, 3 * many]) == pytest.approx(0.25 * math.log(2) + 0.25 * math.log(1.5))
+
+
+@pytest.mark.parametrize(("bins", "quantile"), [(2, 10.828), (5, 18.467), (20, 43.820), (101, 149.449)])
+def test_the_limit_of_chance_is_that_of_chi_squared(bins: int, quantile: float) -> None:
+    assert chance_limit(bins, 100, 50) == pytest.approx((1 / 100 + 1 / 50) * quantile, rel=0.035)
+
+
+@pytest.mark.parametrize(("photos", "reference"), [(30, 30), (100, 100), (50, 1_000), (20_000, 40), (2_000, 500)])
+def test_of_a_thousand_jobs_without_drift_next_to_none_is_warned_of(photos: int, reference: int) -> None:
+    """Both were drawn from the same; two in a thousand are promised, and seven would be chance once in 200 times."""
+    random, warned = np.random.default_rng(1), 0
+    everything = drawn(random, 100_000, (0.4, 0.3, 0.2, 0.08, 0.02))
+    for _ in range(1_000):
+        known, found = (resampled(random, everything, size) for size in (reference, photos))
+        drift = compared(found, known)
+        assert drift is not None
+        warned += drift.warning is not None
+    assert warned <= 6
+
+
+def test_photos_of_one_class_are_warned_of() -> None:
+    random = np.random.default_rng(3)
+    drift = compared(drawn(random, 400, (0.9, 0.1, 0, 0, 0)), drawn(random, 300))
+    assert drift.warning is not None
+    assert "% of them are boots, and " in drift.warning
+    assert f"PSI {drift.label_psi:.2f}" in drift.warning
+    assert "confidence" not in drift.warning
+    assert (drift.rows, drift.reference_rows) == (400, 300)
+
+
+def test_photos_that_the_model_is_unsure_of_are_warned_of() -> None:
+    random = np.random.default_rng(4)
+    drift = compared(drawn(random, 400, sure=2.0), drawn(random, 300))
+    assert drift.warning is not None
+    assert drift.warning.startswith("Drift: ")
+    assert "its confidence is 0.6" in drift.warning
+    assert "are boots" not in drift.warning
+
+
+def test_a_small_change_of_many_photos_is_no_drift() -> None:
+    random = np.random.default_rng(5)
+    drift = compared(drawn(random, 20_000, (0.25, 0.15, 0.2, 0.2, 0.2)), drawn(random, 20_000))
+    assert 0.0 < drift.label_psi < 0.2, "chance does not explain it, and it is small"
+    assert drift.label_psi > chance_limit(5, 20_000, 20_000)
+    assert drift.warning is None
+    assert drift.finding.startswith("These photos differ from those that the model was proved on, by more than chance")
+
+
+@pytest.mark.parametrize("photos", [1, 5, 29])
+def test_of_few_photos_nothing_is_said(photos: int) -> None:
+    random = np.random.default_rng(6)
+    drift = compared(drawn(random, photos, (1, 0, 0, 0, 0), sure=1.0), drawn(random, 1_000))
+    assert drift.warning is None
+    assert drift.finding.endswith("too few to tell whether they are like those of the proof.")
+
+
+def test_few_photos_of_the_proof_are_not_called_alike() -> None:
+    """54.8% pants against 33.3% was said to be alike, as far as 24 photos can tell."""
+    found, known = (answers_of(["pants"] * a + ["hats"] * b, [0.9] * (a + b)) for a, b in ((219, 181), (8, 16)))
+    assert compared(found, known).finding == "24 photos are too few to tell whether yours are alike."
+    tenfold = answers_of(["pants"] * 80 + ["hats"] * 160, [0.9] * 240)
+    assert "55% of them are pants, and 33% were (PSI 0.19)" in compared(found, tenfold).finding
+    random = np.random.default_rng(8)
+    assert compared(drawn(random, 400), drawn(random, 400)).finding == (
+        "These photos are like those that the model was proved on, as far as chance can tell."
+    )
+
+
+def test_without_photos_nothing_is_compared() -> None:
+    some, none = drawn(np.random.default_rng(7), 50), answers_of([], [])
+    assert compared(none, some) is None
+    assert compared(some, none) is None
+
+
+DIGEST = "a" * 64
+DRIFT = Drift(
+    confidence_psi=0.6,
+    label_psi=0.1,
+    rows=400,
+    reference_rows=300,
+    warning="Drift: the photos are dark.",
+    reference=answers_of(["shoe"], [0.9]),
+)
+
+
+@pytest.fixture
+def finished(paper_job):
+    """Write the receipt of a new job."""
+
+    def finish(name: str, at: str, drift: Drift | None = DRIFT, digest: str = DIGEST) -> Job:
+        job: Job = paper_job(1, name=name)
+        receipt = Tally().receipt(job, "out", RunFigures(images=1, seconds=1.0, workers=1, restarts=0))
+        model = receipt.model.model_copy(update={"digest": digest})
+        changed = receipt.model_copy(update={"finished_at": at, "drift": drift, "model": model})
+        job.storage.replace(RECEIPT_FILE, changed.model_dump_json().encode())
+        return job
+
+    return finish
+
+
+def test_jobs_of_the_model_that_are_warned_of_are_found(finished, jobs) -> None:
+    late, early = finished("late", "2026-11-22T05:00:00+00:00"), finished("early", "2026-11-21T05:00:00+01:00")
+    finished("calm", "2026-11-21T05:00:00+00:00", DRIFT.model_copy(update={"warning": None}))
+    finished("old", "2026-11-21T05:00:00+00:00", None)
+    finished("other", "2026-11-21T05:00:00+00:00", digest="b" * 64)
+    assert drifted_jobs([jobs.place], DIGEST) == [early.storage.place, late.storage.place]
+
+
+@pytest.mark.parametrize(
+    ("since", "names"),
+    [
+        (None, ["one", "two"]),
+        ("2026-11-21T03:59:59+00:00", ["one", "two"]),
+        ("2026-11-21T05:00:00+01:00", ["two"]),
+        ("2026-11-21T04:00:00", ["two"]),
+        ("2027-01-01", []),
+    ],
+)
+def test_what_was_finished_before_does_not_count(finished, jobs, since: str | None, names: list[str]) -> None:
+    finished("one", "2026-11-21T05:00:00+01:00")
+    finished("two", "2026-11-22T05:00:00+00:00")
+    assert [Path(job).name for job in drifted_jobs([jobs.place], DIGEST, since)] == names
+
+
+def test_a_jobs_own_folder_will_do_and_none_counts_twice(finished, jobs) -> None:
+    job = finished("one", "2026-11-21T05:00:00+00:00")
+    finished("two", "2026-11-21T05:00:00+00:00")
+    assert drifted_jobs([job.storage.place], DIGEST) == [job.storage.place]
+    assert len(drifted_jobs([job.storage.place, jobs.place, jobs.place], DIGEST)) == 2
+
+
+def test_a_damaged_receipt_is_named_and_passed_over(finished, jobs) -> None:
+    finished("good", "2026-11-21T05:00:00+00:00")
+    half, timeless = finished("half", "2026-11-21T05:00:00+00:00"), finished("timeless", "some day")
+    half.storage.replace(RECEIPT_FILE, half.storage.read(RECEIPT_FILE)[:100])
+    notes: list[str] = []
+    assert len(drifted_jobs([jobs.place], DIGEST, note=notes.append)) == 1
+    assert [note.split(" is damaged")[0] for note in notes] == [
+        f"receipt.json in {job.storage.place}" for job in (half, timeless)
+    ]
+
+
+def test_a_folder_that_is_misspelt_is_no_folder_without_drift(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("jbos", "file"):
+        with pytest.raises(InputError, match=f"Expected a folder of jobs at {tmp_path / name}, found none"):
+            drifted_jobs([str(tmp_path), str(tmp_path / name)], DIGEST)
+
+
+def test_a_place_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="ftp://shop"):
+        drifted_jobs(["ftp://shop/jobs"], DIGEST)

@@ -1,0 +1,246 @@
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from catalogue.catalogue import open_catalogue
+from catalogue.readers import read_delimited
+from models.classifier import load
+from models.decision import ReviewReason
+from models.errors import JobError
+from models.storage.storage import FolderStorage
+from tests.label_chunk import run_chunk
+from tests.unit.worker.answers import failed, sure, unsure
+from worker.job.parts import PART_SCHEMA, RESULT_SCHEMA, part_bytes, part_key
+from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.writer import create_job
+from worker.results.merge import merge_job, merge_parts
+from worker.results.output import OUTPUT_SUFFIXES, open_writer
+
+
+@pytest.fixture
+def done_job(make_job, tmp_path: Path, catalogue: Path, bundle: Path):
+    """A job whose every chunk is done, over rows with awkward cells."""
+    photos = sorted(catalogue.rglob("*.png"))[:5]
+    lines = [
+        {"image": str(photo), "sku": f"00{i}", "text": 'a "b",\nc\rd', "tags": ["x", i]}
+        for i, photo in enumerate(photos)
+    ]
+    lines.append({"image": "gone.jpg", "sku": None, "text": "", "tags": None})
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    job = make_job(source, chunk_rows=2)
+    for chunk in range(job.spec.chunks):
+        run_chunk(job, chunk, load(bundle))
+    return job, lines
+
+
+def test_jsonl_gives_back_every_cell(done_job, tmp_path: Path) -> None:
+    job, lines = done_job
+    merge_parts(job, tmp_path / "out.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [{name: row[name] for name in lines[0]} for row in rows] == lines
+    assert [row["status"] == "failed" for row in rows] == [False] * 5 + [True]
+    assert rows[0]["top_k"][0]["label"] == rows[0]["label"]
+
+
+def test_csv_gives_back_every_cell(done_job, tmp_path: Path) -> None:
+    job, lines = done_job
+    merge_parts(job, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["text"] for row in rows] == [line["text"] for line in lines]
+    assert [row["sku"] for row in rows] == [line["sku"] or "" for line in lines]
+    assert json.loads(rows[0]["top_k"])[0]["confidence"] == float(rows[0]["confidence"])
+
+
+def test_parquet_adds_the_result_columns(done_job, tmp_path: Path) -> None:
+    job, lines = done_job
+    parts: list[pa.Table] = []
+    merge_parts(job, tmp_path / "out.parquet", count=lambda found, _: parts.extend(found))
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column_names[: len(lines[0])] == list(lines[0])
+    assert table.column_names[len(lines[0]) :] == RESULT_SCHEMA.names
+    assert table.num_rows == len(lines)
+    assert pa.concat_tables(parts).column_names == PART_SCHEMA.names
+
+
+def test_parts_from_before_there_were_reasons_are_merged(done_job, tmp_path: Path) -> None:
+    job, _ = done_job
+    merge_parts(job, tmp_path / "new.parquet")
+    later = ["reason", "unknown"]
+    for key in job.part_keys().values():
+        pq.write_table(pq.read_table(job.storage.source(key)).drop_columns(later), job.storage.root / key)
+    merge_parts(job, tmp_path / "old.parquet")
+    old, new = (pq.read_table(tmp_path / name) for name in ("old.parquet", "new.parquet"))
+    assert old.schema == new.schema
+    assert old.drop_columns(later).equals(new.drop_columns(later))
+    assert [old.column(name).null_count for name in later] == [len(old)] * 2
+
+
+LATER = ("status", "reason", "accepted_label", "label_2", "confidence_2", "unknown")
+
+
+def test_what_a_query_publishes_is_accepted_and_the_second_likeliest_class_has_columns(
+    answered_job, tmp_path: Path
+) -> None:
+    answers = [
+        sure("shoe", 0.75, ("hat", 0.25)),
+        unsure("hat", 0.5, ("shoe", 0.25), ("bag", 0.25), reason=ReviewReason.UNKNOWN, unknown=12.5),
+        sure("bag"),
+        failed(),
+        sure("hat", 0.75, ("bag", 0.125)),
+    ]
+    job = answered_job(answers, ["A", "B", "C", "C", "A"], JobOptions(group_column="sku"))
+    merge_job(job, tmp_path / "out.jsonl", tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [tuple(row[name] for name in LATER) for row in rows] == [
+        ("review", "disagreement", None, "hat", 0.25, None),
+        ("review", "unknown", None, "shoe", 0.25, 12.5),
+        ("labeled", None, "bag", None, None, None),
+        ("failed", None, None, None, None, None),
+        ("review", "disagreement", None, "bag", 0.125, None),
+    ]
+
+
+def test_a_catalogues_column_stays_where_an_earlier_version_began_the_job(answered_job, tmp_path: Path) -> None:
+    job = answered_job([sure("hat"), unsure("hat")], ["A", "B"], columns={"reason": ["sale", "new"]})
+    merge_parts(job, tmp_path / "out.parquet")
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column("reason").to_pylist() == ["sale", "new"]
+    assert table.column_names == ["image", "sku", "reason", *(name for name in RESULT_SCHEMA.names if name != "reason")]
+
+
+class CountedReads(FolderStorage):
+    """A folder that notes what is read."""
+
+    def read(self, key: str) -> bytes:
+        reads[key] += 1
+        return super().read(key)
+
+
+reads: Counter[str] = Counter()
+
+
+def test_a_part_is_read_once_for_all_questions_and_once_for_their_votes(tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_text("image,sku\na.jpg,A\nb.jpg,A\nc.jpg,B\n")
+    pin = ModelPin(path="/m", reference="shop/1", variant="float32", digest="a" * 64, precision=0.9)
+    questions = tuple(Question(name=name, model=pin) for name in ("colour", "kind", "size"))
+    storage, options = CountedReads(tmp_path / "job"), JobOptions(group_column="sku")
+    job = create_job(storage, open_catalogue(source), pin, options, 2, questions=questions)
+    answers = {"colour": ["red", "red", "red"], "kind": ["hat", "shoe", "hat"], "size": ["s", "s", None]}
+    for chunk, rows in enumerate((slice(0, 2), slice(2, 3))):
+        found = {name: [sure(label) if label else failed() for label in said[rows]] for name, said in answers.items()}
+        storage.commit(part_key(chunk), part_bytes(found, job.spec.id, "shop-7:42", 0.5, 0))
+    reads.clear()
+    (tmp_path / "lists").mkdir()
+    merged = merge_job(job, tmp_path / "out.parquet", tmp_path / "lists")
+    assert reads == {part_key(0): 2, part_key(1): 2}
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert {name: table.column(f"{name}_label").to_pylist() for name in answers} == answers
+    assert table.column("status").to_pylist() == ["review", "review", "failed"], "of kind two sure photos disagree"
+    assert [one.groups.disagreeing for one in merged.questions if one.groups] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
+def test_no_link_that_lies_in_wait_is_followed(done_job, tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "victim").write_text("precious")
+    output = tmp_path / f"out{suffix}"
+    for name in (f".{output.name}.tmp", f".{output.name}.1.tmp", output.name):
+        (tmp_path / name).symlink_to(tmp_path / "victim")
+    with pytest.raises(FileExistsError), open_writer(output, suffix, RESULT_SCHEMA, frozenset()):
+        pass
+    merge_parts(done_job[0], output)
+    assert (tmp_path / "victim").read_text() == "precious"
+    assert not output.is_symlink()
+    (tmp_path / "usual").touch()
+    assert output.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_missing_part_is_an_error_and_leaves_no_output(done_job, tmp_path: Path) -> None:
+    job, _ = done_job
+    (job.storage.root / job.part_keys()[1]).unlink()
+    with pytest.raises(JobError, match="Chunk 1 has no part"):
+        merge_parts(job, tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_part_with_a_row_too_few_is_an_error(done_job, tmp_path: Path) -> None:
+    job, _ = done_job
+    part = job.storage.root / job.part_keys()[1]
+    pq.write_table(pq.read_table(part).slice(1), part)
+    with pytest.raises(JobError, match="holds 1 row, but its chunk has 2"):
+        merge_parts(job, tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_typed_columns_become_text_that_says_the_same(make_job, tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    photo = str(next(catalogue.rglob("*.png")))
+    table = pa.table(
+        {
+            "image": [photo, photo],
+            "when": pa.array([1, None], pa.timestamp("ns")),
+            "weight": [float("nan"), 1.5],
+            "day": pa.array([0, 1], pa.date32()),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    job = make_job(tmp_path / "a.parquet")
+    run_chunk(job, 0, load(bundle))
+    merge_parts(job, tmp_path / "out.jsonl")
+    merge_parts(job, tmp_path / "out.csv")
+    first, second = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    assert (first["when"], first["weight"], first["day"]) == ("1970-01-01 00:00:00.000000001", None, "1970-01-01")
+    assert (second["when"], second["weight"], second["day"]) == (None, 1.5, "1970-01-02")
+    assert "1970-01-01 00:00:00.000000001" in (tmp_path / "out.csv").read_text()
+
+
+COMMAND = "=cmd|' /C calc'!A0"
+
+
+@pytest.fixture
+def dangerous_job(answered_job):
+    """Cells, labels and names that a spreadsheet would compute."""
+
+    def make(excel_safe: bool | None):
+        answers = [sure(COMMAND), failed(COMMAND), sure("-5")]
+        columns = {"+text": [COMMAND, "-5", "- wool"], "weight": [-5.5, None, 1.0]}
+        options = JobOptions(prefix="@", excel_safe=excel_safe)
+        return answered_job(answers, [COMMAND, "+3.2", "\n=1"], options, columns=columns)
+
+    return make
+
+
+def csv_records(job, folder: Path) -> list[list[str]]:
+    merge_parts(job, folder / "out.csv")
+    with (folder / "out.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_what_labelling_writes_into_a_csv_starts_no_formula(dangerous_job, tmp_path: Path) -> None:
+    header, first, second, third = csv_records(dangerous_job(None), tmp_path)
+    assert header[:4] == ["image", "sku", "+text", "weight"]
+    assert header[4:] == [f"'@{name}" for name in RESULT_SCHEMA.names]
+    assert (first[1], first[2], second[1], third[1]) == (COMMAND, COMMAND, "+3.2", "\n=1"), "the catalogue's own"
+    assert first[header.index("'@label")] == f"'{COMMAND}"
+    assert json.loads(first[header.index("'@top_k")])[0]["label"] == COMMAND
+    assert second[header.index("'@error_message")] == f"'{COMMAND}"
+    assert third[header.index("'@label")] == "-5"
+
+
+def test_no_cell_of_an_excel_safe_csv_starts_a_formula(dangerous_job, tmp_path: Path) -> None:
+    records = csv_records(dangerous_job(True), tmp_path)
+    assert records[0][:4] == ["\ufeffimage", "sku", "'+text", "weight"], "a byte order mark says UTF-8"
+    assert read_delimited(tmp_path / "out.csv").schema.names[:2] == ["image", "sku"]
+    assert [record[1:4] for record in records[1:]] == [
+        [f"'{COMMAND}", f"'{COMMAND}", "-5.5"],
+        ["+3.2", "-5", ""],
+        ["'\n=1", "'- wool", "1.0"],
+    ]
+    numbers = {"+3.2", "-5", "-5.5"}
+    assert not [cell for record in records for cell in record if cell[:1] in tuple("=+-@\n") and cell not in numbers]

@@ -1,0 +1,135 @@
+import os
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from models.errors import ImageFault
+from worker.job.job import CANCELLED, Job, commit_retry
+from worker.job.parts import part_key
+from worker.results.finish import finish_job
+from worker.results.progress import JobProgress, JobState, ProgressReader
+
+
+def date_part(job: Job, chunk: int, seconds_ago: float, retry: int = 0) -> None:
+    moment = time.time() - seconds_ago
+    os.utime(job.storage.root / part_key(chunk, retry), (moment, moment))
+
+
+def begun(job: Job, seconds_ago: float) -> Job:
+    """The same job, submitted some time ago."""
+    then = (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat()
+    return replace(job, spec=job.spec.model_copy(update={"created_at": then}))
+
+
+def test_parts_are_progress(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 0, faults={0: ImageFault.MISSING}, deaths=2)
+    commit_part(job, 4, deaths=1)
+    progress = ProgressReader(job).read()
+    assert (progress.state, progress.rows, progress.done) == (JobState.RUNNING, 9, 3)
+    assert (progress.failed, progress.deaths) == (1, 3)
+    assert progress.recent_rate > 0
+    assert progress.seconds_left == pytest.approx(6 / progress.recent_rate)
+
+
+def test_the_rate_is_that_of_the_receipt_and_waiting_for_a_worker_is_not_in_it(paper_job, commit_part) -> None:
+    job = begun(paper_job(5), 3000.0)
+    commit_part(job, 0, 1, 2, 3, 4)
+    date_part(job, 0, 600.0)
+    assert ProgressReader(job).read().rate == pytest.approx(9 / 600, rel=0.1)
+    assert finish_job(job).run.images_per_s == pytest.approx(9 / 600, rel=0.1)
+
+
+def test_a_job_that_a_worker_has_just_begun_has_no_rate_yet(paper_job, commit_part) -> None:
+    job = begun(paper_job(5), 600.0)
+    commit_part(job, 0)
+    assert ProgressReader(job).read().rate == 0.0
+
+
+def test_the_rate_of_a_retry_is_of_the_rows_that_are_tried_again(paper_job, commit_part) -> None:
+    job = paper_job(3)
+    commit_part(job, 0, 2)
+    commit_part(job, 1, faults={0: ImageFault.MISSING})
+    began = (datetime.now(UTC) - timedelta(seconds=100.0)).isoformat()
+    job.storage.commit("retries/00001.json", f'{{"begun_at": "{began}", "rows": 1, "chunks": [1]}}'.encode())
+    commit_part(job, 1, retry=1)
+    date_part(job, 1, 50.0, retry=1)
+    assert ProgressReader(job).read().rate == pytest.approx(1 / 50, rel=0.1)
+
+
+def test_the_recent_rate_is_of_the_last_minute(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 0, 1, 2)
+    for chunk, seconds_ago in ((0, 600.0), (1, 30.0), (2, 10.0)):
+        date_part(job, chunk, seconds_ago)
+    assert ProgressReader(job).read().recent_rate == pytest.approx(4 / 60, rel=0.01)
+
+
+def test_the_recent_rate_of_a_job_younger_than_a_minute_is_since_its_first_part(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 1, 2)
+    date_part(job, 1, 30.0)
+    date_part(job, 2, 10.0)
+    assert ProgressReader(job).read().recent_rate == pytest.approx(4 / 31, rel=0.05)
+
+
+def test_a_job_without_a_part_in_the_last_minute_waits(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 0)
+    date_part(job, 0, 61.0)
+    progress = ProgressReader(job).read()
+    assert (progress.state, progress.done, progress.rate, progress.seconds_left) == (JobState.WAITING, 2, 0.0, None)
+
+
+def test_a_cancelled_job_keeps_what_is_done(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    commit_part(job, 0)
+    job.storage.commit(CANCELLED, b"")
+    progress = ProgressReader(job).read()
+    assert (progress.state, progress.done) == (JobState.CANCELLED, 2)
+
+
+def test_a_job_whose_chunks_are_all_done_is_merged_and_then_finished(paper_job, commit_part) -> None:
+    job = paper_job(2)
+    commit_part(job, 0, deaths=1)
+    commit_part(job, 1, faults={0: ImageFault.MISSING})
+    reader = ProgressReader(job)
+    merging = reader.read()
+    assert (merging.state, merging.done, merging.seconds_left) == (JobState.MERGING, 3, None)
+    finish_job(job)
+    assert reader.read() == JobProgress(JobState.FINISHED, 3, 3, 1, 1, 0.0, 0.0)
+
+
+def test_a_retry_sets_a_finished_job_back(paper_job, commit_part) -> None:
+    job = paper_job(3)
+    commit_part(job, 0, 2)
+    commit_part(job, 1, faults={0: ImageFault.MISSING})
+    finish_job(job)
+    commit_retry(job.storage, 1, [1], 1)
+    reader = ProgressReader(job)
+    assert (reader.read().state, reader.read().done, reader.read().failed) == (JobState.RUNNING, 3, 0)
+    commit_part(job, 1, retry=1)
+    assert (reader.read().state, reader.read().done, reader.read().failed) == (JobState.MERGING, 5, 0)
+
+
+def test_of_a_retry_that_is_cancelled_only_rows_that_are_done_again_count_as_failed(paper_job, commit_part) -> None:
+    job = paper_job(5)
+    for chunk in range(5):
+        commit_part(job, chunk, faults=dict.fromkeys(range(2), ImageFault.MISSING), deaths=1)
+    assert finish_job(job).by_status["failed"] == 9
+    commit_retry(job.storage, 1, [0, 1, 2, 3, 4], 9)
+    commit_part(job, 0, retry=1, faults={0: ImageFault.MISSING})
+    job.storage.commit(CANCELLED, b"")
+    progress = ProgressReader(job).read()
+    assert (progress.state, progress.done, progress.failed, progress.deaths) == (JobState.CANCELLED, 2, 1, 0)
+
+
+def test_each_part_is_opened_once(paper_job, commit_part) -> None:
+    job = paper_job(3)
+    commit_part(job, 0, deaths=1)
+    reader = ProgressReader(job)
+    assert reader.read().deaths == 1
+    (job.storage.root / part_key(0)).write_bytes(b"no part any more")
+    assert reader.read().deaths == 1

@@ -1,0 +1,296 @@
+"""A job: the labelling of one catalogue, as a folder that says all there is to know, retries too.
+
+A job with several models has a question for each. :attr:`Job.questions` are jobs like those with one model, over the
+same rows, with the same parts: what is done with the results of one model is done with the results of a question.
+"""
+
+import json
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from threading import Lock
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from catalogue.urls import cell_texts
+from models.errors import ImageFault, InputError, JobError
+from models.storage.storage import Storage
+from models.text import numbered
+from worker.job.parts import latest_parts, part_key, read_answers, read_part
+from worker.job.spec import Choice, JobSpec, ModelPin, Question
+
+RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
+"""Faults that may pass; the others lie in the file itself."""
+_WIDTH: Final = 5
+"""Digits of a retry's number in its key."""
+JOB_FILE: Final = "job.json"
+CANCELLED: Final = "cancelled"
+QUESTIONS: Final = "questions"
+"""The folder of a job's questions; each has a folder of its name."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """One retry of a job.
+
+    Attributes:
+        number: 1 for the first; its parts end in ``.r1.parquet``. 0 if there is none.
+        chunks: which chunks hold rows to try again.
+        rows: how many such rows there are.
+        begun_at: when somebody asked for it, in ISO 8601; empty if there is none.
+    """
+
+    number: int
+    chunks: frozenset[int]
+    rows: int
+    begun_at: str
+
+    def wanted(self, chunk: int) -> int:
+        """The lowest retry number that a chunk's part must have for the chunk to be done."""
+        return self.number if chunk in self.chunks else 0
+
+
+NO_RETRY: Final = Retry(0, frozenset(), 0, "")
+
+
+def begin_retry(job: "Job", number: int) -> Counter[str]:
+    """Begin a retry of a finished job's failed rows that may succeed now; all others keep their results.
+
+    A row on which one question failed is tried again for all of them, so that they speak of the same bytes.
+
+    Returns:
+        Fault → how many rows will be tried again; empty if there are none.
+
+    Raises:
+        JobError: somebody else has begun a retry of that number.
+    """
+    kinds: Counter[str] = Counter()
+    chunks: list[int] = []
+    for chunk, key in sorted(job.part_keys().items()):
+        found = _passing(job, chunk, key)
+        kinds.update(found)
+        chunks += [chunk] if found else []
+    if chunks:
+        job.storage.delete(CANCELLED)  # it came too late to stop anything
+        if not commit_retry(job.storage, number, chunks, kinds.total()):
+            msg = "Somebody else has just begun a retry of this job; watch it with hangtag jobs watch."
+            raise JobError(msg)
+    return kinds
+
+
+def _passing(job: "Job", chunk: int, key: str) -> list[str]:
+    """The fault of each row in a part that may succeed another time."""
+    rows = zip(*(part.column(0).to_pylist() for part in job.answers(chunk, key, ["error"])), strict=True)
+    failed = (next((error for error in errors if error in RETRYABLE), None) for errors in rows)
+    return [error for error in failed if error]
+
+
+def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) -> bool:
+    """Write a retry down; ``False`` when somebody has begun one of that number already."""
+    record = {"begun_at": datetime.now(UTC).isoformat(), "rows": rows, "chunks": chunks}
+    return storage.commit(_retry_key(number), json.dumps(record).encode())
+
+
+def latest_retry(storage: Storage) -> int:
+    """Number of the latest retry; 0 where there was none."""
+    return max(numbered(storage.names("retries"), ".json", width=_WIDTH), default=0)
+
+
+@lru_cache(maxsize=8)
+def read_retry(storage: Storage, number: int, _job: str) -> Retry:
+    """A retry as it was committed; the job's id tells apart successive jobs in one folder."""
+    record = json.loads(storage.read(_retry_key(number)))
+    return Retry(number, frozenset(record["chunks"]), record["rows"], record["begun_at"])
+
+
+def _retry_key(number: int) -> str:
+    return f"retries/{number:0{_WIDTH}d}.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job on disk: what was asked, and where its rows and parts are.
+
+    Attributes:
+        storage: where a question has what is its own: notes on its model, its receipt and its lists.
+        name: of a question; empty for a whole job.
+        whole: the job that a question is of; it has the rows, the parts and the retries.
+    """
+
+    spec: JobSpec
+    storage: Storage
+    name: str = ""
+    whole: "Job | None" = None
+
+    @property
+    def home(self) -> Storage:
+        """Where its rows, parts and retries are: those of a question are the whole job's."""
+        return self.whole.storage if self.whole else self.storage
+
+    @property
+    def _whole_id(self) -> str:
+        return self.whole.spec.id if self.whole else self.spec.id
+
+    @property
+    def questions(self) -> "tuple[Job, ...]":
+        """A job for each of its named models; itself if it has none, or is a question."""
+        return tuple(map(self._question, self.spec.questions)) or (self,)
+
+    def question(self, name: str) -> "Job | None":
+        """Its question of that name, which is empty for the only model of a job; None if it has none."""
+        return next((one for one in self.questions if one.name == name), None)
+
+    def _question(self, asked: Question) -> "Job":
+        changes = {
+            "id": f"{self.spec.id}.{asked.name}",
+            "model": asked.model,
+            "fallback": asked.fallback,
+            "options": self.spec.options.of_question(asked.name),
+            "questions": (),
+        }
+        storage = question_storage(self.storage, asked.name)
+        return Job(self.spec.model_copy(update=changes), storage, asked.name, self)
+
+    @property
+    def model(self) -> ModelPin:
+        """The model that all of its results are of; before a choice between two, the submitted one."""
+        fallback, choice = self.spec.fallback, self.choice
+        return fallback if fallback and choice and choice.variant == fallback.variant else self.spec.model
+
+    @property
+    def choice(self) -> Choice | None:
+        """The choice between its two models; None before it is made, and if there is only one."""
+        if self.spec.fallback is None:
+            return None
+        with suppress(FileNotFoundError):
+            return _read_choice(self.storage, self._choice_key)
+        return None
+
+    def choose(self, pin: ModelPin, because: str = "") -> bool:
+        """Choose one of its two models for good; False if somebody has chosen before, perhaps the other one."""
+        data = Choice(variant=pin.variant, because=because).model_dump_json().encode()
+        return self.storage.commit(self._choice_key, data)
+
+    @property
+    def _choice_key(self) -> str:
+        return f"model/{self.spec.id}.choice.json"
+
+    def chunk_images(self, chunk: int) -> list[str | None]:
+        """Each row's image cell, as the catalogue gives it; bytes that are not UTF-8 appear as surrogates."""
+        column = self.chunk_table(chunk, [self.spec.image_column]).column(0)
+        return cell_texts(column, "surrogateescape")
+
+    def chunk_table(self, chunk: int, columns: list[str] | None = None) -> pa.Table:
+        """The catalogue rows of a chunk."""
+        number, group = divmod(chunk, self.spec.chunks_per_file)
+        file, reading = _rows_file(self.home, rows_key(number), self._whole_id)
+        with reading:
+            return file.read_row_group(group, columns, use_threads=False)
+
+    def part(self, chunk: int, key: str, columns: list[str] | None = None) -> pa.Table:
+        """The results in a part, or some columns of them; of a job with named models only its questions have results.
+
+        Raises:
+            JobError: see :func:`worker.job.parts.read_part`.
+        """
+        return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk), columns, self.name)
+
+    def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
+        """:meth:`part` of each of its :attr:`questions`, in one reading."""
+        names = [question.name for question in self.spec.questions] or [self.name]
+        return read_answers(self.home, key, self._whole_id, self.rows_in_chunk(chunk), columns, names)
+
+    def part_keys(self) -> dict[int, str]:
+        """Chunk → key of its part, the latest retry's, for every chunk that has one."""
+        names = self.home.names("parts")
+        return {chunk: part_key(chunk, retry) for chunk, retry in latest_parts(names).items()}
+
+    def retry(self) -> Retry:
+        """The latest retry of failed rows; number 0 where there was none."""
+        number = latest_retry(self.home)
+        return read_retry(self.home, number, self._whole_id) if number else NO_RETRY
+
+    def missing_chunks(self) -> list[int]:
+        """Chunks that have no part yet, or none of the latest retry that they belong to, in order."""
+        return self.missing_from(latest_parts(self.home.names("parts")), self.retry())
+
+    def missing_from(self, parts: dict[int, int], retry: Retry) -> list[int]:
+        """:meth:`missing_chunks`, given the parts and the retry."""
+        return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.wanted(chunk)]
+
+    def rows_left(self, chunk: int, retry: Retry) -> int:
+        """How many rows of a missing chunk are to be labelled: all, or those that the retry tries again."""
+        earlier = self.earlier_part(chunk, retry.wanted(chunk))
+        return len(_passing(self, chunk, earlier)) if earlier else self.rows_in_chunk(chunk)
+
+    def earlier_part(self, chunk: int, retry: int) -> str | None:
+        """Key of the latest part of a chunk before a retry; None if there is none, or a person has deleted it."""
+        keys = (part_key(chunk, number) for number in reversed(range(retry)))
+        return next(filter(self.home.exists, keys), None)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has cancelled it; what is done is kept."""
+        return self.home.exists(CANCELLED)
+
+    def rows_in_chunk(self, chunk: int) -> int:
+        """How many rows a chunk has; the last one may have fewer."""
+        return min(self.spec.chunk_rows, self.spec.rows - chunk * self.spec.chunk_rows)
+
+
+def images_of(job: Job, table: pa.Table) -> list[str | None]:
+    r"""Each row's image cell, to be shown: bytes that are not UTF-8 appear as ``\xff``."""
+    return cell_texts(table.column(job.spec.image_column))
+
+
+def open_job(storage: Storage) -> Job | None:
+    """The job in a folder, if ``job.json`` was ever completed.
+
+    Raises:
+        JobError: ``job.json`` is of another version, or damaged.
+    """
+    if not storage.exists(JOB_FILE):
+        return None
+    try:
+        return Job(JobSpec.model_validate_json(storage.read(JOB_FILE)), storage)
+    except ValidationError as error:
+        msg = (
+            f"{JOB_FILE} in {storage.place} is damaged, or of another version of Hangtag than this one; "
+            "use the version that made it, or start again with --restart or another name."
+        )
+        raise JobError(msg) from error
+
+
+def question_storage(storage: Storage, name: str) -> Storage:
+    """Where a question has what is its own, in the folder of its job."""
+    return storage.child(f"{QUESTIONS}/{name}") if name else storage
+
+
+def rows_key(number: int) -> str:
+    """Key of a file with rows."""
+    return f"rows/{number:05d}.parquet"
+
+
+@lru_cache(maxsize=1024)
+def _read_choice(storage: Storage, key: str) -> Choice:
+    """A choice as it was committed, for good; one that is not made yet is looked for again."""
+    try:
+        return Choice.model_validate_json(storage.read(key))
+    except ValidationError as error:
+        msg = f"{key} in {storage.place} is damaged; submit the job again under another name."
+        raise JobError(msg) from error
+
+
+@lru_cache(maxsize=2)
+def _rows_file(storage: Storage, key: str, job: str) -> tuple[pq.ParquetFile, Lock]:
+    """The open file, which one thread may read at a time; ``job`` tells apart successive jobs in one folder."""
+    try:
+        return pq.ParquetFile(storage.source(key)), Lock()
+    except FileNotFoundError as error:
+        msg = f"Expected rows of job {job} at {key} in {storage.place}, they are gone; start it again."
+        raise InputError(msg) from error

@@ -1,0 +1,160 @@
+"""A folder of jobs, on a shared disk or in S3, and the models that they are pinned to."""
+
+import hashlib
+import uuid
+from pathlib import Path
+from typing import Final
+
+from catalogue.urls import is_url
+from models.bundle import bring, bring_bundle, is_whole, keep, keep_bundle, open_bundle
+from models.errors import BundleError, InputError
+from models.storage.storage import Storage, open_storage
+from models.text import is_name, name_expected
+from worker.job.job import JOB_FILE, Job, open_job
+from worker.job.receipt import job_receipt
+
+_LONE_FILE: Final = "lone.onnx"
+_IDENTITY: Final = "_jobs.id"
+_NAMED: Final = 10
+
+
+class BundleStore:
+    """Bundles and lone ONNX files, in a folder each that is named by its digest."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def put(self, model: Path, digest: str) -> None:
+        """Keep a bundle, or a lone ``.onnx`` file; a copy that is there is checked, and repaired if it is damaged.
+
+        Raises:
+            BundleError: its digest is another, or one of its files has changed since the export.
+        """
+        place = self._storage.child(digest)
+        if model.is_file():
+            data = model.read_bytes()
+            _check_digest(model, hashlib.sha256(data).hexdigest(), digest)
+            keep(place, _LONE_FILE, data)
+            return
+        bundle = open_bundle(model)
+        _check_digest(model, bundle.digest, digest)
+        keep_bundle(place, bundle)
+
+    def fetch(self, digest: str) -> Path:
+        """The path of a bundle or a lone file on this machine; a remote one is copied here first.
+
+        Raises:
+            BundleError: it is not kept here.
+        """
+        here = self._storage.scratch / digest
+        lone = here / _LONE_FILE
+        is_copy = here != self._storage.child(digest).on_disk("")
+        if not here.is_dir() or (is_copy and not (lone.is_file() or is_whole(here))):
+            self._bring(digest, here)
+        return lone if lone.is_file() else here
+
+    def _bring(self, digest: str, here: Path) -> None:
+        place = self._storage.child(digest)
+        try:
+            if place.exists(_LONE_FILE):
+                bring([(_LONE_FILE, place.read(_LONE_FILE))], here)
+            else:
+                bring_bundle(place, here)
+        except FileNotFoundError as error:
+            msg = f"Expected the model {digest[:12]} in {self._storage.place}, it is gone; submit the job again."
+            raise BundleError(msg) from error
+
+
+def _check_digest(model: Path, found: str, expected: str) -> None:
+    if found != expected:
+        msg = f"{model} was replaced while the job was being submitted; submit it again."
+        raise BundleError(msg)
+
+
+class Jobs:
+    """Jobs by name; each has a folder of its own. Their models, and notes on watched folders, lie beside them."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.bundles = BundleStore(storage.child("_bundles"))
+        self.watched = storage.child("_watched")
+
+    @property
+    def place(self) -> str:
+        """Where it is, as a person would write it."""
+        return self._storage.place
+
+    def identity(self) -> str:
+        """An id that tells this folder from every other, wherever it is mounted; made on first use."""
+        if known := self.known_identity():
+            return known
+        self._storage.commit(_IDENTITY, uuid.uuid4().hex.encode())
+        return self._storage.read(_IDENTITY).decode()
+
+    def known_identity(self) -> str:
+        """The same, without making one; empty if there is none yet."""
+        try:
+            return self._storage.read(_IDENTITY).decode()
+        except FileNotFoundError:
+            return ""
+
+    def names(self) -> list[str]:
+        """Names of the folders that may hold a job, in order; one that is just being submitted holds none yet."""
+        return [name for name in self._storage.folders() if is_name(name)]
+
+    def storage(self, name: str) -> Storage:
+        """Where a job of that name is, or will be."""
+        return self._storage.child(name)
+
+    def get(self, name: str) -> Job | None:
+        """The job of that name, if it is there and whole.
+
+        Raises:
+            JobError: it is damaged, or of another version.
+        """
+        return open_job(self.storage(name))
+
+    def unfinished(self, name: str) -> Job | None:
+        """The job of that name, if it is neither cancelled nor finished."""
+        job = self.get(name)
+        return None if job is None or job.cancelled or job_receipt(job) else job
+
+    def find(self, name: str) -> Job:
+        """The job of that name.
+
+        Raises:
+            InputError: there is none; the message names those that are there.
+        """
+        check_name(name)
+        job = self.get(name)
+        if job is None:
+            names = self.names()
+            there = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "") or "none"
+            msg = f"Expected {JOB_FILE} of job {name} in {self.place}, found none; jobs there: {there}. Check --jobs."
+            raise InputError(msg)
+        return job
+
+
+def open_jobs(place: str) -> Jobs:
+    """The folder of jobs at a path or an ``s3://`` URL; a folder is made when something is first written.
+
+    Raises:
+        InputError: it is neither, or the folder that it would be made in is not there: that may be a share that is not
+            mounted, and jobs must not be written to the disk below.
+    """
+    jobs = Jobs(open_storage(place))
+    parent = None if is_url(place) else Path(place).resolve().parent
+    if parent and not parent.is_dir():
+        msg = f"Expected the folder {parent}, in which --jobs {place} is, found none; mount its disk, or make it."
+        raise InputError(msg)
+    return jobs
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no job can have.
+
+    Raises:
+        InputError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is too long.
+    """
+    if not is_name(name):
+        raise InputError(name_expected("a job", name))

@@ -1,0 +1,281 @@
+"""The model of a job: chosen by path or name, pinned by digest, verified before anything is labelled, noted."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from socket import gethostname
+
+from pydantic import BaseModel, ValidationError
+
+from models.bundle import open_bundle, read_manifest
+from models.classifier import Classifier, load
+from models.errors import DisagreementError, JobError
+from models.golden import check_golden
+from models.manifest import AUTO, FLOAT32
+from models.reference import ModelReference, resolve_model, version_of
+from models.reference_answers import ReferenceAnswers, read_reference
+from models.storage.storage import Storage
+from worker.job.job import Job, question_storage
+from worker.job.receipt import ModelName
+from worker.job.spec import USUAL_OPTIONS, JobOptions, ModelPin, Question
+
+
+@dataclass(frozen=True)
+class JobModel:
+    """A model of a job that is begun: its question's name, where it was found, and what the job is pinned to."""
+
+    name: str
+    found: ModelReference
+    pin: ModelPin
+    fallback: ModelPin | None = None
+
+
+def questions_of(models: Sequence[JobModel]) -> tuple[Question, ...]:
+    """The questions of a job; none if its only model has no name."""
+    return tuple(Question(name=one.name, model=one.pin, fallback=one.fallback) for one in models if one.name)
+
+
+def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
+    """Look a model up. A job that is not done keeps its version, though the alias has moved since.
+
+    Args:
+        model: a path, or a name of the registry.
+        registry: where names are looked up.
+        unfinished: the job that is continued; None for a new or a finished one.
+
+    Returns:
+        The model, and a sentence on why it was chosen; None if there is nothing to tell.
+
+    Raises:
+        RegistryError: the registry has no such model, version or alias.
+    """
+    found = resolve_model(model, registry)
+    begun = version_of(found, unfinished.spec.model.digest) if unfinished and found.by_alias else None
+    if begun is None or begun.said == found.said:
+        return found, found.words
+    words = (
+        f"{found.asked} is {found.said} by now; this job was begun with {begun.said} and goes on with it (--restart "
+        f"starts again with {found.said})."
+    )
+    return begun, words
+
+
+def moved_words(job: Job, models: Iterable[JobModel]) -> str:
+    """A sentence for each question of which the job has another version than the one asked for now."""
+    asked = ((job.question(one.name), one.found) for one in models)
+    return "".join(_moved(was.spec.model, found) for was, found in asked if was)
+
+
+def _moved(pin: ModelPin, model: ModelReference) -> str:
+    before = version_of(model, pin.digest)
+    if before is None or before.said == model.said:
+        return ""
+    moved = f", and {model.asked} is {model.said} by now" if model.by_alias else f", and not of {model.said}"
+    return f" It is of {before.said}{moved}."
+
+
+def begun_variant(asked: str, begun: Job | None, model: Path) -> str:
+    """The variant of a job of this bundle that is there already, where nobody names one: a job never mixes variants."""
+    pin = begun.spec.model if begun and asked == AUTO and model.is_dir() else None
+    return pin.variant if pin and read_manifest(model).digest == pin.digest else asked
+
+
+def verified_pin(
+    model: Path, variant: str, options: JobOptions = USUAL_OPTIONS, say: Callable[[str], None] = lambda _: None
+) -> ModelPin:
+    """Load a model, run its golden samples where it has some, and pin it by its digest.
+
+    Args:
+        model: a bundle, or a lone ``.onnx`` file.
+        variant: which of the bundle's models. ``auto``: the bundle's default, or float32 if that one disagrees with its
+            golden samples on this machine, and float32 does not.
+        options: the precision or the threshold that is asked for. Default: the model's own promise.
+        say: called with a sentence if float32 takes the place of the default.
+
+    Raises:
+        InputError: there is no such variant, the model's table has no such precision, or the threshold is out of range.
+        BundleError: it is damaged, or disagrees with itself on this machine.
+    """
+    return _pin(model, load_verified(model, variant, options, say))
+
+
+def rule_words(pin: ModelPin, model: Path) -> str:
+    """What decides which rows are labeled; and what ``model``, which is pinned, can promise if it cannot what is asked.
+
+    Raises:
+        BundleError: it is damaged.
+    """
+    unkept = pin.all_to_review and pin.precision is not None
+    return load(model, pin.variant, precision=pin.precision).rule if unkept else pin.rule
+
+
+def fallback_pin(model: Path, pin: ModelPin, asked: str, options: JobOptions) -> ModelPin | None:
+    """float32's pin, where nobody named the lighter variant of ``pin``; whoever takes it runs its golden samples.
+
+    Raises:
+        InputError: its table has no such precision.
+        BundleError: it is damaged.
+    """
+    if asked != AUTO or pin.variant == FLOAT32 or not model.is_dir():
+        return None
+    if FLOAT32 not in read_manifest(model).manifest.variants:
+        return None
+    return _pin(model, load(model, FLOAT32, precision=options.precision, threshold=options.threshold))
+
+
+def _pin(model: Path, classifier: Classifier) -> ModelPin:
+    return ModelPin(
+        path=str(model.resolve()),
+        reference=classifier.reference,
+        variant=classifier.metadata.variant,
+        digest=classifier.digest,
+        precision=classifier.precision,
+        all_to_review=classifier.all_to_review,
+        threshold=classifier.threshold,
+        taxonomy=classifier.metadata.taxonomy,
+    )
+
+
+def load_job_model(
+    job: Job, load: Callable[[ModelPin, JobOptions], Classifier], tell: Callable[[str], None] = lambda _: None
+) -> Classifier:
+    """The model that labels a job, of which all of its results are, whoever labels them.
+
+    Of a job with two models the first who wants to label chooses: the submitted one if its golden samples agree here,
+    else the fallback. From then on that one labels, here too; where it disagrees, others must label.
+
+    Args:
+        job: of any state.
+        load: loads a pinned model and runs its golden samples.
+        tell: called with the reason if the fallback was chosen here.
+
+    Raises:
+        BundleError: the model is missing, damaged, or disagrees with itself on this machine.
+        JobError: another model is there, or the choice is damaged.
+    """
+    fallback, options = job.spec.fallback, job.spec.options
+    if fallback is None or job.choice:
+        return load(job.model, options)
+    chosen, because = job.spec.model, ""
+    try:
+        classifier = load(chosen, options)
+    except DisagreementError as error:
+        chosen, because = fallback, f"{gethostname()}: {error}"
+        classifier = load(chosen, options)
+    if job.choose(chosen, because) and because:
+        tell(because)
+    return classifier if job.model == chosen else load(job.model, options)
+
+
+def load_pinned(
+    path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS, *, verified: bool = False
+) -> Classifier:
+    """Load the model that a job is pinned to, from where it is now, and run its golden samples.
+
+    ``verified``: whether they have agreed on this machine a moment ago, and need not be run again.
+
+    Raises:
+        BundleError: it is damaged, or disagrees with itself on this machine.
+        JobError: another model is there, or an earlier Hangtag began the job without a promise.
+    """
+    check_promise(pin)
+    if verified:
+        classifier = load(path, pin.variant, precision=options.precision, threshold=options.threshold)
+    else:
+        classifier = load_verified(path, pin.variant, options)
+    if classifier.digest != pin.digest:
+        msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; start it again."
+        raise JobError(msg)
+    return classifier
+
+
+def load_verified(
+    path: Path, variant: str = AUTO, options: JobOptions = USUAL_OPTIONS, say: Callable[[str], None] = lambda _: None
+) -> Classifier:
+    """Load a model, and run its golden samples where it has some; the arguments are those of :func:`verified_pin`.
+
+    Raises:
+        InputError: there is no such variant, the model's table has no such precision, or the threshold is out of range.
+        BundleError: it is damaged, or disagrees with itself on this machine.
+    """
+    classifier = load(path, variant, precision=options.precision, threshold=options.threshold)
+    if not path.is_dir():
+        return classifier
+    bundle, own = open_bundle(path), classifier.metadata.variant
+    try:
+        check_golden(bundle, classifier)
+    except DisagreementError as error:
+        if variant != AUTO or own == FLOAT32 or FLOAT32 not in bundle.manifest.variants:
+            raise
+        classifier = load_verified(path, FLOAT32, options)
+        say(f"{gethostname()} uses float32 instead of {own}: {error}")
+    return classifier
+
+
+def check_promise(pin: ModelPin) -> None:
+    """Refuse to go on with a job whose rows were labeled without a promise, and without anybody asking for that.
+
+    Raises:
+        JobError: an earlier Hangtag began it.
+    """
+    if pin.unpromised:
+        msg = (
+            f"An earlier Hangtag began this job with {pin.reference}, which promises no precision, and labeled rows "
+            "all the same. Start again with --restart, or under another name; all rows then go to review unless you "
+            "pass --threshold."
+        )
+        raise JobError(msg)
+
+
+class ModelNote(BaseModel, frozen=True):
+    """What is known of a job's model.
+
+    Attributes:
+        named: its name in a registry; None if a path was given.
+        reference: its answers on the photos that it was proved on; None for a lone file, or a bundle without them.
+        fallback: those of the job's second model, if it has one.
+    """
+
+    variant: str = ""
+    named: ModelName | None = None
+    reference: ReferenceAnswers | None = None
+    fallback: ReferenceAnswers | None = None
+
+
+NO_NOTE = ModelNote()
+
+
+def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
+    """Write what is known of a job's models into the job's folder, before the job itself.
+
+    Raises:
+        BundleError: a bundle is damaged.
+    """
+    for one in models:
+        _note_model(question_storage(storage, one.name), one.pin, one.found, one.fallback)
+
+
+def _note_model(storage: Storage, pin: ModelPin, model: ModelReference, fallback: ModelPin | None) -> None:
+    named = ModelName(asked=model.asked, version=model.said) if model.asked else None
+    bundle = open_bundle(model.path) if model.path.is_dir() else None
+    first, second = (read_reference(bundle, one.variant) if bundle and one else None for one in (pin, fallback))
+    note = ModelNote(variant=pin.variant, named=named, reference=first, fallback=second)
+    storage.replace(_key(pin), note.model_dump_json().encode())
+
+
+def read_note(job: Job) -> ModelNote:
+    """What is known of a job's model; nothing in jobs from before there were notes.
+
+    A note that cannot be read is passed over: it holds nothing that a result rests on.
+    """
+    pin, chosen = job.spec.model, job.model
+    with suppress(FileNotFoundError, ValidationError):
+        note = ModelNote.model_validate_json(job.storage.read(_key(pin)))
+        if note.variant == pin.variant:
+            return note if chosen == pin else note.model_copy(update={"reference": note.fallback})
+    return NO_NOTE
+
+
+def _key(pin: ModelPin) -> str:
+    return f"model/{pin.digest}.json"

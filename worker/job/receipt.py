@@ -1,0 +1,341 @@
+"""A job's receipt: counts, model, errors by kind with examples, speed."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+
+from models.decision import ReviewReason, precision_text
+from models.errors import JobError
+from models.reference_answers import BINS, ReferenceAnswers
+from models.text import number_of
+from worker.job.job import Job
+from worker.job.parts import NO_PHOTO_WORK, PhotoWork, Status
+from worker.job.spec import ModelPin
+
+RECEIPT_FILE: Final = "receipt.json"
+REVIEW_FILE: Final = "review.csv"
+AUDIT_FILE: Final = "audit.json"
+GROUPS_FILE: Final = "by_group.parquet"
+
+
+class _Record(BaseModel):
+    """Fields of a later version are ignored, so that its receipts can be read during an upgrade."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ErrorExample(_Record):
+    """A failed row: its number in the catalogue, from 1, its photo, and the error message.
+
+    If the cell holds the photo itself, ``image`` is the beginning of the cell.
+    """
+
+    row: int
+    image: str | None
+    message: str
+
+
+class ErrorCount(_Record):
+    """How often an error happened, and its first rows."""
+
+    count: int
+    examples: tuple[ErrorExample, ...]
+
+
+class RunFigures(_Record):
+    """Figures of the last run that labelled rows of the job.
+
+    Attributes:
+        images: rows labelled in it (a run that goes on from an earlier one labels fewer than the job has).
+        seconds: from starting its processes to their end.
+        restarts: processes that died and were replaced.
+    """
+
+    images: int
+    seconds: float
+    workers: int
+    restarts: int
+
+    @property
+    def images_per_s(self) -> float:
+        """Rows a second; 0 for a run that had nothing left to do."""
+        return self.images / self.seconds if self.images and self.seconds else 0.0
+
+
+class WorkFigures(_Record):
+    """The work of labelling the job's rows, summed over its parts.
+
+    Attributes:
+        hosts: machine → rows it labelled.
+        deaths: tries at a chunk that ended with their process.
+        busy_s: seconds that processes worked on chunks, added up.
+    """
+
+    hosts: dict[str, int]
+    processes: int
+    deaths: int
+    busy_s: float
+
+
+class GroupCounts(_Record):
+    """Counts of products by status; ``disagreeing``: their sure photos have different labels."""
+
+    products: int
+    labeled: int
+    review: int
+    failed: int
+    disagreeing: int
+
+
+class ModelName(_Record):
+    """What a registry calls a model.
+
+    Attributes:
+        asked: what was asked for: ``shop@champion``.
+        version: the version that this stood for then: ``shop@3``.
+    """
+
+    asked: str
+    version: str
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        return self.asked if self.asked == self.version else f"{self.asked}, which was {self.version}"
+
+
+class Drift(_Record):
+    """How much a job's photos differ from those that its model was proved on.
+
+    Attributes:
+        confidence_psi: population stability index of the confidences, in 20 bins.
+        label_psi: the same of the likeliest classes.
+        rows: distinct photos of the job that were compared.
+        reference_rows: those that the model was proved on.
+        warning: for a person; None if the difference is small, or chance may explain it.
+        finding: what the comparison says, warning or not; empty in receipts from before.
+    """
+
+    confidence_psi: float
+    label_psi: float
+    rows: int
+    reference_rows: int
+    warning: str | None
+    reference: ReferenceAnswers
+    finding: str = ""
+
+
+class Audit(_Record):
+    """What reviewers found in labeled rows that were drawn at random.
+
+    Attributes:
+        asked: rows that somebody wanted; ``drawn``, those that there are.
+        answered: drawn rows on which all reviewers who spoke agree; ``right`` ones have the label that they say.
+        disputed: drawn rows on which they do not agree; these do not count.
+        low: and ``high``, the 95% interval of the precision.
+        promised: the precision that ruled; none where none was promised.
+    """
+
+    asked: int
+    drawn: int
+    answered: int
+    right: int
+    disputed: int
+    low: float
+    high: float
+    promised: float | None
+
+    @property
+    def precision(self) -> float | None:
+        """The share of right labels; none where nothing is answered."""
+        return self.right / self.answered if self.answered else None
+
+    @property
+    def words(self) -> str:
+        """Such as ``0.98 promised, 0.985 found (0.96 to 0.996) in 300 rows``."""
+        promised = "no precision promised" if self.promised is None else f"{precision_text(self.promised)} promised"
+        if self.precision is None:
+            return f"{promised}; {number_of(self.drawn, 'row')} drawn to check it, none answered yet"
+        low, high, found = (round(value, 3) for value in (self.low, self.high, self.precision))
+        rows = (
+            number_of(self.answered, "row")
+            if self.answered == self.drawn
+            else f"{self.answered:,} of {self.drawn:,} rows"
+        )
+        disputed = f"; reviewers disagree on {self.disputed:,}" if self.disputed else ""
+        return f"{promised}, {found:g} found ({low:g} to {high:g}) in {rows}{disputed}"
+
+
+class AuditFile(_Record):
+    """The contents of ``audit.json``.
+
+    Attributes:
+        retry: the number of the retry of failed rows after which the rows were drawn.
+        sample: numbers of the rows, from 1, in the order in which they were drawn.
+    """
+
+    job: str
+    retry: int
+    sample: tuple[int, ...]
+    figures: Audit
+
+
+class Receipt(_Record):
+    """The contents of ``receipt.json``.
+
+    Attributes:
+        retry: number of the latest retry of failed rows; 0 if there was none.
+        images_per_s: rows a second in the last run; 0 if as many rows or more have no photo that could be had.
+        by_level: of a model with a tree of labels, level → rows labeled there; empty without one, and then not written.
+        review_by_label: label → rows that went to review; empty in old receipts.
+        review_reasons: reason → rows that went to review; old parts, which have no reasons, do not count.
+        groups: None if no group column was named.
+        review_file: where ``review.csv`` is; None in old receipts.
+        named: the model's name in a registry; None if a path was given.
+        drift: None if the model's bundle has no reference.
+    """
+
+    job: str
+    source: str
+    output: str
+    finished_at: str
+    model: ModelPin
+    rows: int
+    by_status: dict[Status, int]
+    by_label: dict[str, int]
+    errors: dict[str, ErrorCount]
+    confidence_histogram: Annotated[tuple[int, ...], Field(min_length=BINS, max_length=BINS)]
+    left_out: dict[str, int]
+    retry: int
+    work: WorkFigures
+    run: RunFigures
+    images_per_s: float
+    by_level: dict[int, int] = Field(default_factory=dict)
+    review_by_label: dict[str, int] = Field(default_factory=dict)
+    review_reasons: dict[ReviewReason, int] = Field(default_factory=dict)
+    photos: PhotoWork = NO_PHOTO_WORK
+    groups: GroupCounts | None = None
+    groups_file: str | None = None
+    review_file: str | None = None
+    named: ModelName | None = None
+    drift: Drift | None = None
+    audit: Audit | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_tree(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said: dict[str, Any] = write(self)
+        return {key: value for key, value in said.items() if key != "by_level" or value}
+
+    @property
+    def level_words(self) -> str:
+        """Such as ``71.0% labeled with a class, 94.2% with a class or a label above it``; empty without a tree."""
+        if not self.by_level:
+            return ""
+        leaves, whole = self.by_level.get(0, 0), sum(self.by_level.values())
+        shares = (f"{count / self.rows:.1%}" for count in (leaves, whole))
+        return "{} labeled with a class, {} with a class or a label above it".format(*shares)
+
+
+class QuestionsReceipt(_Record):
+    """The contents of ``receipt.json`` of a job with named models.
+
+    Attributes:
+        by_status: rows by the worst status of their questions; ``errors``: by the first error of them.
+        promise: what is promised of several questions together, for a person.
+        questions: name → the receipt of the question, which is also in its folder.
+    """
+
+    job: str
+    source: str
+    output: str
+    finished_at: str
+    rows: int
+    by_status: dict[Status, int]
+    errors: dict[str, ErrorCount]
+    left_out: dict[str, int]
+    retry: int
+    work: WorkFigures
+    run: RunFigures
+    images_per_s: float
+    photos: PhotoWork
+    promise: str
+    questions: dict[str, Receipt]
+
+    @property
+    def by_label(self) -> dict[str, int]:
+        """Rows by label, added up over all questions, each of which counts a row; empty if no row has a label."""
+        counts: Counter[str] = Counter()
+        for receipt in self.questions.values():
+            counts.update(receipt.by_label)
+        return dict(counts)
+
+
+JobReceipt = Receipt | QuestionsReceipt
+_Kind = TypeVar("_Kind", Receipt, QuestionsReceipt)
+OF_QUESTIONS: Final = (
+    "Each question has its own promise. How often several labels of a row are right together is not promised."
+)
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """A row to show on a page: its photo and its result."""
+
+    image: str | None
+    status: Status
+    label: str | None
+    confidence: float | None
+    error: str | None
+    reason: ReviewReason | None = None
+
+
+def died_words(deaths: int) -> str:
+    """How many processes died while they labelled, and what became of their rows."""
+    return number_of(
+        deaths, "process died, and another did its rows again", "processes died, and others did their rows again"
+    )
+
+
+def job_receipt(job: Job) -> JobReceipt | None:
+    """The receipt of a job that is finished, its latest retry included, however many models it has."""
+    if not job.spec.questions:
+        return finished_receipt(job)
+    receipt = _finished(job, QuestionsReceipt)
+    if receipt is None:
+        return None
+    audits = {one.name: noted.figures for one in job.questions if (noted := read_audit(one))}
+    audited = {name: own.model_copy(update={"audit": audits.get(name)}) for name, own in receipt.questions.items()}
+    return receipt.model_copy(update={"questions": audited})
+
+
+def finished_receipt(job: Job) -> Receipt | None:
+    """The same of a job with one model, or of a question."""
+    receipt = _finished(job, Receipt)
+    audit = read_audit(job) if receipt else None
+    return receipt.model_copy(update={"audit": audit.figures}) if receipt and audit else receipt
+
+
+def _finished(job: Job, kind: type[_Kind]) -> _Kind | None:
+    if not job.storage.exists(RECEIPT_FILE):
+        return None
+    try:
+        receipt = kind.model_validate_json(job.storage.read(RECEIPT_FILE))
+    except ValidationError as error:
+        msg = (
+            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version of Hangtag than this one; delete "
+            "it, and it is written again."
+        )
+        raise JobError(msg) from error
+    return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None
+
+
+def read_audit(job: Job, *, of_any_retry: bool = False) -> AuditFile | None:
+    """The job's ``audit.json``; none if it is of the job before its last retry, unless ``of_any_retry``."""
+    try:
+        noted = AuditFile.model_validate_json(job.storage.read(AUDIT_FILE))
+    except (FileNotFoundError, ValidationError):  # a damaged one is drawn again, as it was
+        return None
+    current = of_any_retry or noted.retry == job.retry().number
+    return noted if noted.job == job.spec.id and current else None

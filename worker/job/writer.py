@@ -1,0 +1,314 @@
+"""Writes a catalogue into a job folder."""
+
+import hashlib
+import io
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import chain, islice
+from math import ceil
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from catalogue.catalogue import Catalogue
+from catalogue.urls import ELSEWHERE, is_url
+from models.errors import InputError, JobError
+from models.manifest import AUTO
+from models.preprocess import VERSION as PREPROCESS_VERSION
+from models.storage.storage import Storage
+from worker.job.job import JOB_FILE, Job, rows_key
+from worker.job.spec import CHUNKS_PER_FILE, JobOptions, JobSpec, ModelPin, Question
+from worker.priority import Priority
+
+CHUNK_ROWS: Final = 128
+CHUNK_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of the rows in one chunk, estimated from the first rows: a labelling process holds them all in memory."""
+MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
+"""The most bytes of a chunk whose rows turn out larger than the first ones."""
+_FEWEST_ROWS: Final = 16
+"""Rows of a chunk where few are shared out among many processes."""
+FILE_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of rows in one file, which is built in memory; more if a later chunk is larger than earlier ones."""
+
+
+def create_job(
+    storage: Storage,
+    catalogue: Catalogue,
+    model: ModelPin,
+    options: JobOptions,
+    chunk_rows: int = CHUNK_ROWS,
+    priority: Priority = Priority.NORMAL,
+    *,
+    fallback: ModelPin | None = None,
+    questions: tuple[Question, ...] = (),
+    confined: bool = False,
+    per_host: int | None = None,
+    processes: int | None = None,
+) -> Job:
+    """Write a catalogue into a job folder; ``job.json`` comes last, so that a job is whole or absent.
+
+    ``questions``: named models, if it has some; ``model`` is the first one's then.
+
+    Row files that a killed run left are used again if they are the same.
+
+    The catalogue is read to its end. A chunk has at most ``chunk_rows`` rows, and fewer where rows are large. Where it
+    is known how many ``processes`` label, each gets as many chunks of a small catalogue, so that all end at once.
+
+    Raises:
+        JobError: the folder holds a job, or other rows.
+        InputError: rows are so large that a chunk of them would fill the memory.
+    """
+    catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
+    written = _write_rows(storage, catalogue, chunk_rows)
+    spec = JobSpec(
+        schema_version=6 if questions else 5,
+        id=uuid.uuid4().hex[:12],
+        created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        source=catalogue.source,
+        image_column=catalogue.image_column,
+        image_root=catalogue.image_root,
+        rows=written.rows,
+        chunk_rows=chunk_rows,
+        chunks=written.chunks,
+        rows_digest=written.digest,
+        left_out=dict(catalogue.left_out),
+        priority=priority,
+        preprocess_version=PREPROCESS_VERSION,
+        model=model,
+        options=options,
+        digest=_digest(written.digest, catalogue, model, options, fallback, questions),
+        confined=confined,
+        per_host=per_host,
+        needs_root=written.has_paths and not is_url(catalogue.image_root),
+        chunks_per_file=written.chunks_per_file,
+        fallback=fallback,
+        questions=questions,
+    )
+    _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
+    return Job(spec, storage)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What the row files hold; ``has_paths``: whether some cells are paths on a disk."""
+
+    rows: int
+    chunks: int
+    digest: str
+    has_paths: bool
+    chunks_per_file: int
+
+
+def _write_rows(storage: Storage, catalogue: Catalogue, chunk_rows: int) -> _Written:
+    hasher = _RowsHasher(catalogue.schema)
+    rows = chunks = 0
+    has_paths = False
+    tables = _chunk_tables(catalogue, chunk_rows)
+    first = next(tables)
+    chunks_per_file = max(1, min(CHUNKS_PER_FILE, FILE_BYTES // max(1, first.nbytes)))
+    for number, file_chunks in enumerate(_groups(chain([first], tables), chunks_per_file)):
+        buffer = io.BytesIO()
+        with pq.ParquetWriter(buffer, catalogue.schema, compression="zstd") as writer:
+            for table in file_chunks:
+                writer.write_table(table, row_group_size=chunk_rows)
+                hasher.update(table)
+                rows += table.num_rows
+                chunks += 1
+                has_paths = has_paths or _names_paths(table.column(catalogue.image_column))
+        _commit_new(storage, rows_key(number), buffer.getvalue())
+    return _Written(rows, chunks, hasher.digest(), has_paths, chunks_per_file)
+
+
+def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple[Catalogue, int]:
+    """A catalogue, and how many of its rows make a chunk, by the size of the first."""
+    held = [next(catalogue.batches)]
+    row_bytes = held[0].nbytes // max(1, held[0].num_rows)
+    rows = max(1, min(most_rows, CHUNK_BYTES // max(1, row_bytes)))
+    while processes and sum(batch.nbytes for batch in held) < CHUNK_BYTES:
+        batch = next(catalogue.batches, None)
+        if batch is None:  # these are all, so that they can be shared out evenly
+            counted = sum(batch.num_rows for batch in held)
+            each = ceil(counted / (rows * processes))
+            rows = min(rows, max(_FEWEST_ROWS, ceil(counted / (each * processes))))
+            break
+        held.append(batch)
+    return replace(catalogue, batches=chain(held, catalogue.batches)), rows
+
+
+def _names_paths(cells: pa.ChunkedArray) -> bool:
+    """Whether some cells are paths on a disk, and not empty, URLs or data URIs."""
+    text = cells.cast(pa.string()).cast(pa.binary())  # which need not be UTF-8
+    paths = pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring_regex(text, ELSEWHERE)))
+    return bool(pc.any(paths).as_py())
+
+
+def _commit_new(storage: Storage, key: str, data: bytes) -> None:
+    if not storage.commit(key, data) and storage.read(key) != data:
+        msg = f"Expected no {key} in {storage.place} yet, found another job's; name another place, or delete that one."
+        raise JobError(msg)
+
+
+def differences(
+    job: JobSpec,
+    catalogue: Catalogue,
+    model: ModelPin,
+    options: JobOptions,
+    fallback: ModelPin | None = None,
+    questions: tuple[Question, ...] = (),
+) -> str:
+    """How a job of this catalogue, model and options would differ from one that is there; empty if it would not.
+
+    Such as ``--precision was 0.95, is 0.9``. The catalogue is read to its end.
+    """
+    hasher = _RowsHasher(catalogue.schema)
+    for table in _chunk_tables(catalogue, job.chunk_rows):
+        hasher.update(table)
+    rows = hasher.digest()
+    if _digest(rows, catalogue, model, options, fallback, questions) == job.digest:
+        return ""
+    was, now = _pins(job.model, job.fallback, job.questions), _pins(model, fallback, questions)
+    same = [name for name in now if name in was and was[name][0].digest == now[name][0].digest]
+    other_variant = [name for name in same if _variant(was[name]) != _variant(now[name])]
+    told: dict[str, tuple[object, object]] = {
+        "--image-column": (job.image_column, catalogue.image_column),
+        "--image-root": (job.image_root, catalogue.image_root),
+        "--model": (_named(was), _named({**now, **{name: was[name] for name in same}})),
+        "--variant": (_variants(was, other_variant), _variants(now, other_variant)),
+        **options_told(job.options, options),
+    }
+    found = changes(told)
+    alike = [name for name in now if name in was and was[name][0].reference == now[name][0].reference]
+    if {*alike} - {*same}:
+        found.append("the model's files have changed")
+    if rows != job.rows_digest:
+        changed = f"the rows of {job.source} have changed"
+        found.insert(0, changed if job.source == catalogue.source else f"it is of {job.source}, not {catalogue.source}")
+    return "; ".join(found or ["an earlier Hangtag began it"])
+
+
+def options_told(before: JobOptions, after: JobOptions) -> dict[str, tuple[object, object]]:
+    """The flag of each option → what it was, and what it is."""
+    return {_flag(name): (getattr(before, name), value) for name, value in after}
+
+
+def changes(told: Mapping[str, tuple[object, object]]) -> list[str]:
+    """Those of some options that differ: ``--top-k was 3, is 1``."""
+    return [
+        f"{what} was {_value(before)}, is {_value(after)}" for what, (before, after) in told.items() if before != after
+    ]
+
+
+def _flag(option: str) -> str:
+    """The flag of a field of :class:`JobOptions`: ``--decode-timeout`` of ``timeout_s``."""
+    named = {"allow_hosts": "--allow-host", "timeout_s": "--decode-timeout"}
+    return named.get(option, f"--{option.removesuffix('_s').replace('_', '-')}")
+
+
+def _value(given: object) -> str:
+    """The value of an option, as people give it."""
+    if given is True:
+        return "given"
+    return (" ".join(given) if isinstance(given, tuple) else "" if given is None else str(given)) or "not given"
+
+
+def _digest(
+    rows_digest: str,
+    catalogue: Catalogue,
+    model: ModelPin,
+    options: JobOptions,
+    fallback: ModelPin | None,
+    questions: tuple[Question, ...],
+) -> str:
+    asked: dict[str, object] = {
+        "rows": rows_digest,
+        "image_column": catalogue.image_column,
+        "image_root": catalogue.image_root,
+        "model": _identity(model, fallback),
+        "options": options.model_dump(mode="json", exclude_none=True),  # so that jobs from before an option keep theirs
+    }
+    if questions:
+        asked["model"] = [[one.name, *_identity(one.model, one.fallback)] for one in questions]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _identity(model: ModelPin, fallback: ModelPin | None) -> list[str]:
+    return [model.digest, model.variant, *([fallback.variant] if fallback else [])]
+
+
+_Pins = Mapping[str, tuple[ModelPin, ModelPin | None]]
+"""Name of a question, which is empty for the only model of a job → its model, and the fallback if it has one."""
+
+
+def _pins(model: ModelPin, fallback: ModelPin | None, questions: tuple[Question, ...]) -> _Pins:
+    return {one.name: (one.model, one.fallback) for one in questions} or {"": (model, fallback)}
+
+
+def _variant(pins: tuple[ModelPin, ModelPin | None]) -> str:
+    """``--variant`` of a model: with a fallback nobody named one."""
+    pin, fallback = pins
+    return AUTO if fallback else pin.variant
+
+
+def _variants(pins: _Pins, names: Sequence[str]) -> str:
+    return " ".join(dict.fromkeys(_variant(pins[name]) for name in names))
+
+
+def _named(pins: _Pins) -> str:
+    """Models as a person gives them; the order of the columns is theirs."""
+    return " ".join(f"{name}={pin.reference}" if name else pin.reference for name, (pin, _) in pins.items())
+
+
+def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
+    """The catalogue's rows in tables of exactly ``chunk_rows``, but for the last."""
+    held: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in catalogue.batches:
+        held.append(batch)
+        count += batch.num_rows
+        if count < chunk_rows:
+            size += batch.nbytes
+            if size > MOST_CHUNK_BYTES:
+                msg = (
+                    f"Expected {chunk_rows} consecutive rows to have at most {MOST_CHUNK_BYTES:,} bytes, "
+                    "some have more; save the photos in their cells as files, and name these."
+                )
+                raise InputError(msg)
+            continue
+        table = pa.Table.from_batches(held, catalogue.schema).combine_chunks()
+        whole = count - count % chunk_rows
+        for start in range(0, whole, chunk_rows):
+            yield table.slice(start, chunk_rows)
+        held, count, size = table.slice(whole).to_batches(), count - whole, 0
+    if count:
+        yield pa.Table.from_batches(held, catalogue.schema).combine_chunks()
+
+
+def _groups(tables: Iterator[pa.Table], size: int) -> Iterator[Iterator[pa.Table]]:
+    """Runs of ``size`` tables; each run must be read to its end before the next."""
+    for first in tables:
+        yield chain([first], islice(tables, size - 1))
+
+
+class _RowsHasher:
+    """SHA-256 of rows as an Arrow stream, so that nested and dictionary columns count too."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._sha256 = hashlib.sha256()
+        self._buffer = io.BytesIO()
+        self._writer = pa.ipc.new_stream(self._buffer, schema)
+
+    def update(self, table: pa.Table) -> None:
+        self._writer.write_table(table)
+        self._sha256.update(self._buffer.getvalue())
+        self._buffer.seek(0)
+        self._buffer.truncate()
+
+    def digest(self) -> str:
+        self._writer.close()
+        self._sha256.update(self._buffer.getvalue())
+        return self._sha256.hexdigest()

@@ -1,1 +1,0 @@
-"""Photos of one product: what they say together."""

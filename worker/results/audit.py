@@ -1,0 +1,121 @@
+"""An audit: labeled rows drawn at random, which people look at to measure the promise on the shop's own catalogue.
+
+A row is drawn if its number's hash, salted with the job's id, is among the smallest: each row is as likely as any
+other, the same number of rows asked again gives the same rows, and a larger one adds to them. Source: "bottom-k"
+samples, Cohen and Kaplan, "Summarizing data using bottom-k sketches" (PODC 2007).
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+from markupsafe import escape
+
+from catalogue.readers import read_delimited
+from models.decision import ReviewReason
+from worker.job.job import Job
+from worker.job.parts import Status
+from worker.job.receipt import AUDIT_FILE, REVIEW_FILE, Audit, AuditFile, read_audit
+from worker.job.scratch import scratch_folder
+from worker.results.finish import PAGE_FILE
+
+_Numbers = npt.NDArray[np.uint64]
+_ON_PAGE: Final = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """A labeled row to look at.
+
+    Attributes:
+        row: its number in the catalogue, from 1.
+        image: its photo's cell, as :meth:`worker.job.job.Job.chunk_images` gives it.
+    """
+
+    row: int
+    image: str | None
+    sha256: str
+    label: str
+    confidence: float
+    model: str
+
+
+def audit_sample(job: Job, rows: int) -> list[AuditRow]:
+    """Draw labeled rows of a finished job, in a random order; all of them where there are fewer than ``rows``.
+
+    Whoever answers only some should take the first: they are a sample, too.
+
+    Raises:
+        JobError: a part is missing or damaged.
+    """
+    noted = read_audit(job)
+    numbers = list(noted.sample[:rows]) if noted and len(noted.sample) >= rows else _drawn(job, rows)
+    by_chunk: dict[int, list[int]] = {}
+    for number in numbers:
+        by_chunk.setdefault((number - 1) // job.spec.chunk_rows, []).append(number)
+    keys, found = job.part_keys(), dict[int, AuditRow]()
+    for chunk, wanted in by_chunk.items():
+        columns = ["label", "confidence", "sha256", "model"]
+        part = job.part(chunk, keys[chunk], columns)
+        images = job.chunk_images(chunk)
+        for number in wanted:
+            place = (number - 1) % job.spec.chunk_rows
+            found[number] = AuditRow(number, images[place], **part.slice(place, 1).to_pylist()[0])
+    return [found[number] for number in numbers]
+
+
+def _drawn(job: Job, rows: int) -> list[int]:
+    seed = np.uint64(int.from_bytes(hashlib.sha256(job.spec.id.encode()).digest()[:8]))
+    doubtful = _sent_to_review_by_products(job)
+    kept = np.empty(0, np.uint64)
+    for chunk, key in sorted(job.part_keys().items()):
+        part = job.part(chunk, key, ["status"])
+        labeled = pc.indices_nonzero(pc.equal(part.column("status"), Status.LABELED)).to_numpy()
+        numbers = labeled.astype(np.uint64) + np.uint64(chunk * job.spec.chunk_rows + 1)
+        kept = _smallest(np.concatenate([kept, numbers[~np.isin(numbers, doubtful)]]), seed, rows)
+    order = np.argsort(_hashed(kept, seed), kind="stable")
+    return [int(number) for number in kept[order]]
+
+
+def _smallest(numbers: _Numbers, seed: np.uint64, rows: int) -> _Numbers:
+    if len(numbers) <= rows:
+        return numbers
+    return numbers[np.argpartition(_hashed(numbers, seed), rows)[:rows]] if rows else numbers[:0]
+
+
+def _hashed(numbers: _Numbers, seed: np.uint64) -> _Numbers:
+    """SplitMix64, which gives no two numbers the same. Source: Steele, Lea and Flood (OOPSLA 2014)."""
+    mixed = numbers * np.uint64(0x9E3779B97F4A7C15) + seed
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _sent_to_review_by_products(job: Job) -> _Numbers:
+    """Rows that are labeled by themselves, and in review since their product's photos disagree."""
+    if job.spec.options.group_column is None or not job.storage.exists(REVIEW_FILE):
+        return np.empty(0, np.uint64)
+    prefix = job.spec.options.prefix
+    with scratch_folder(job.storage) as folder:
+        found: list[npt.NDArray[np.uint64]] = [np.empty(0, np.uint64)]
+        for batch in read_delimited(job.storage.local(REVIEW_FILE, folder)).batches:
+            disagreeing = pc.equal(batch.column(f"{prefix}reason"), ReviewReason.DISAGREEMENT.value)
+            rows = batch.column(f"{prefix}row").filter(disagreeing).to_pylist()
+            found.append(np.array(rows, np.uint64))
+    return np.concatenate(found)
+
+
+def write_audit(job: Job, sample: Sequence[AuditRow], figures: Audit) -> None:
+    """Write ``audit.json`` into the job's place, and the figures into the receipt's page."""
+    numbers = tuple(row.row for row in sample)
+    noted = AuditFile(job=job.spec.id, retry=job.retry().number, sample=numbers, figures=figures)
+    job.storage.replace(AUDIT_FILE, noted.model_dump_json(indent=1).encode())
+    if job.storage.exists(PAGE_FILE):
+        page = job.storage.read(PAGE_FILE).decode()
+        text = f"\\g<1>Audit: {escape(figures.words)}.\\g<2>"
+        job.storage.replace(PAGE_FILE, _ON_PAGE.sub(text, page, count=1).encode())

@@ -1,0 +1,134 @@
+"""Drift: how unlike a job's photos are to those that its model was proved on, and which finished jobs have drifted.
+
+The model's labels and confidences on both are compared by the population stability index. Each distinct
+photo counts once, and rows that failed do not count.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from operator import mul
+
+from pydantic import ValidationError
+
+from models.errors import InputError
+from models.reference_answers import BINS, ReferenceAnswers
+from models.statistics.drift import differs, has_drifted, is_blind, join_rare_bins, psi
+from models.storage.storage import Storage, open_storage
+from models.text import number_of
+from worker.job.receipt import RECEIPT_FILE, Drift, Receipt
+
+Note = Callable[[str], None]
+
+
+def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | None:
+    """Compare a job's answers with those on the photos that its model was proved on; None if either has no photos."""
+    if not found.photos or not reference.photos:
+        return None
+    both = (found, reference)
+    confidences = join_rare_bins(found.confidence_histogram, reference.confidence_histogram)
+    names = sorted(found.by_label.keys() | reference.by_label.keys())
+    labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in both))
+    words = {_confidence_words(*both): confidences, _label_words(*both): labels}
+    large, any_size = (
+        ", and ".join(f"{what} (PSI {psi(*pair):.2f})" for what, pair in words.items() if test(*pair))
+        for test in (has_drifted, differs)
+    )
+    warning = (
+        f"Drift: these photos are unlike those that the model was proved on: {large}. What it "
+        "promises need not hold for them. Look at some of them; the model may need to learn from such photos."
+    )
+    if large:
+        finding = warning
+    elif any_size:
+        told = "by more than chance, though not enough for a warning"
+        finding = f"These photos differ from those that the model was proved on, {told}: {any_size}."
+    elif is_blind(*confidences) or is_blind(*labels):
+        few = number_of(min(found.photos, reference.photos), "photo is", "photos are")
+        like = "yours are alike" if reference.photos < found.photos else "they are like those of the proof"
+        finding = f"{few} too few to tell whether {like}."
+    else:
+        finding = "These photos are like those that the model was proved on, as far as chance can tell."
+    return Drift(
+        confidence_psi=round(psi(*confidences), 4),
+        label_psi=round(psi(*labels), 4),
+        rows=found.photos,
+        reference_rows=reference.photos,
+        warning=warning if large else None,
+        finding=finding,
+        reference=reference,
+    )
+
+
+def _confidence_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
+    """The mean confidences, estimated from the middles of the bins."""
+    middles = [(number + 0.5) / BINS for number in range(BINS)]
+    here, there = (
+        sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (found, reference)
+    )
+    return f"its confidence is {here:.2f} on average, and was {there:.2f}"
+
+
+def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
+    """The class whose share has moved most."""
+
+    def share(answers: ReferenceAnswers, name: str) -> float:
+        return answers.by_label.get(name, 0) / answers.photos
+
+    names = sorted(found.by_label.keys() | reference.by_label.keys())
+    name = max(names, key=lambda name: abs(share(found, name) - share(reference, name)))
+    return f"{share(found, name):.0%} of them are {name}, and {share(reference, name):.0%} were"
+
+
+def drifted_jobs(
+    places: Sequence[str], digest: str, since: str | None = None, note: Note = lambda _: None
+) -> list[str]:
+    """The folders of finished jobs whose receipts warn of drift, the earliest first.
+
+    Args:
+        places: folders of jobs, job folders (``<output>.job``), and folders that hold such; paths or ``s3://`` URLs.
+        digest: of the model's bundle.
+        since: jobs that finished then or before do not count; ISO 8601, UTC if it names no zone.
+        note: called with each damaged receipt, which is then skipped.
+
+    Raises:
+        InputError: a place is neither a path nor an ``s3://`` URL, or a folder that is not there.
+        MissingExtraError: it is in S3, and the packages for S3 are not installed.
+    """
+    after = _moment(since) if since else datetime.min.replace(tzinfo=UTC)
+    drifted: dict[str, datetime] = {}
+    for place in places:
+        for folder, receipt in _receipts(_opened(place), note):
+            moment = _moment(receipt.finished_at)
+            if receipt.model.digest == digest and moment > after and receipt.drift and receipt.drift.warning:
+                drifted[folder] = moment
+    return sorted(drifted, key=drifted.__getitem__)
+
+
+def _opened(place: str) -> Storage:
+    """Open a folder of jobs; a missing one is refused, since a misspelt name would hide all drift."""
+    storage = open_storage(place)
+    folder = storage.on_disk("")
+    if folder is not None and not folder.is_dir():
+        msg = f"Expected a folder of jobs at {place}, found none; check jobs under [drift], or make the folder."
+        raise InputError(msg)
+    return storage
+
+
+def _receipts(storage: Storage, note: Note) -> Iterator[tuple[str, Receipt]]:
+    """The receipt of a job's own folder, and those of the folders in it."""
+    for folder in (storage, *map(storage.child, storage.folders())):
+        with suppress(FileNotFoundError):
+            data = folder.read(RECEIPT_FILE)
+            try:
+                receipt = Receipt.model_validate_json(data)
+                _moment(receipt.finished_at)
+            except (ValidationError, ValueError):
+                note(f"{RECEIPT_FILE} in {folder.place} is damaged, or of another version of Hangtag; it is skipped.")
+            else:
+                yield folder.place, receipt
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

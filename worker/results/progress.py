@@ -1,0 +1,136 @@
+"""A job's progress, read from its folder."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from models.terminal import FIRST_RATE_S
+from worker.job.job import Job
+from worker.job.parts import Status, latest_parts, part_key, read_work
+from worker.job.receipt import job_receipt
+from worker.results.finish import begun_at
+
+_RECENT_S: Final = 60.0
+_AT_ONCE: Final = 16
+_BLOCK: Final = 1024
+
+
+class JobState(StrEnum):
+    """The state of a job."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    MERGING = "merging"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a job is.
+
+    Attributes:
+        state: ``waiting`` when nothing was done within the last minute.
+        done: rows in chunks that are done, in the latest retry too; ``failed`` are among them.
+        deaths: tries at these chunks that ended with their process.
+        rate: rows a second since a worker took the first chunk, as on the receipt; 0 in the first seconds.
+        recent_rate: rows a second over the last minute.
+    """
+
+    state: JobState
+    rows: int
+    done: int
+    failed: int
+    deaths: int
+    rate: float
+    recent_rate: float
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds left at the rate of the last minute; None if nothing moves or nothing is left."""
+        return (self.rows - self.done) / self.recent_rate if self.recent_rate and self.done < self.rows else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.state in {JobState.FINISHED, JobState.CANCELLED}
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether it is finished, and every row failed."""
+        return self.state is JobState.FINISHED and self.failed == self.rows
+
+
+class _Part(NamedTuple):
+    """What is kept of a part: a job has up to 100,000."""
+
+    failed: int
+    deaths: int
+    seconds: float
+
+
+class ProgressReader:
+    """Reads a job's progress again and again; each part is opened once."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._parts: dict[str, _Part] = {}
+
+    def read(self) -> JobProgress:
+        """Read the job's progress as it is now."""
+        job = self._job
+        receipt = job_receipt(job)
+        if receipt:
+            failed = receipt.by_status[Status.FAILED]
+            return JobProgress(JobState.FINISHED, receipt.rows, receipt.rows, failed, receipt.work.deaths, 0.0, 0.0)
+        written = {entry.name: entry.modified for entry in job.home.entries("parts")}
+        latest = latest_parts(written)
+        keys = {chunk: part_key(chunk, retry) for chunk, retry in latest.items()}
+        self._open([key for key in keys.values() if key not in self._parts])
+        retry = job.retry()
+        missing = job.missing_from(latest, retry)
+        parts = [self._parts[keys[chunk]] for chunk in keys.keys() - missing]
+        moments = {chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()}
+        recent = self._recent(moments)
+        first = min((chunk for chunk in keys if latest[chunk] == retry.number), key=moments.__getitem__, default=None)
+        begun = None if first is None else begun_at(job, retry, moments[first], self._parts[keys[first]].seconds)
+        state = JobState.RUNNING if recent else JobState.WAITING
+        if job.cancelled:
+            state, recent = JobState.CANCELLED, 0.0
+        elif not missing:
+            state = JobState.MERGING
+        done = job.spec.rows - sum(map(job.rows_in_chunk, missing))
+        rated = float(done)  # rows that are done of the job, or of its latest retry
+        if retry.chunks:
+            rated = retry.rows * len(retry.chunks.difference(missing)) / len(retry.chunks)
+        failed, deaths = sum(part.failed for part in parts), sum(part.deaths for part in parts)
+        rate = _rate(rated, begun) if begun and recent else 0.0
+        return JobProgress(state, job.spec.rows, done, failed, deaths, rate, recent)
+
+    def _open(self, keys: Sequence[str]) -> None:
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            for start in range(0, len(keys), _BLOCK):
+                block = keys[start : start + _BLOCK]
+                self._parts |= zip(block, threads.map(self._part, block), strict=True)
+
+    def _part(self, key: str) -> _Part:
+        work = read_work(self._job.home, key)
+        return _Part(work.failed, work.deaths, work.seconds)
+
+    def _recent(self, written: dict[int, float]) -> float:
+        """Rows a second in the parts of the last minute, or since the first of them."""
+        now = time.time()
+        recent = sorted((modified, chunk) for chunk, modified in written.items() if modified > now - _RECENT_S)
+        if not recent:
+            return 0.0
+        since = now - _RECENT_S if len(recent) < len(written) else recent[0][0] - 1.0
+        return sum(self._job.rows_in_chunk(chunk) for _, chunk in recent) / max(1.0, now - since)  # clocks differ
+
+
+def _rate(rows: float, begun: float) -> float:
+    """Rows a second since work on them began; 0 in the first seconds."""
+    seconds = time.time() - begun
+    return rows / seconds if seconds >= FIRST_RATE_S else 0.0

@@ -1,1 +1,0 @@
-"""Where catalogues come from: files of many kinds and encodings, folders, S3, and the web."""
