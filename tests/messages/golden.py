@@ -1,0 +1,31 @@
+"""What a command says, compared with one file: ``HANGTAG_WRITE_GOLDEN=1 pytest tests/messages`` writes the files anew.
+
+A test runs a command in each way that should fail, or warn, and passes all outputs here together. Read the diff of the
+file before you commit it: these are the sentences that people see.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def check_messages(command: str, outputs: Mapping[str, str], places: Mapping[object, str]) -> None:
+    """Compare outputs with ``tests/messages/COMMAND.txt``.
+
+    Args:
+        command: its name, with ``-`` for a space.
+        outputs: title → what the command printed, wrapped or not.
+        places: text that differs from run to run, such as a temporary folder → what stands for it in the file.
+    """
+    parts = []
+    for title, output in outputs.items():
+        text = " ".join(output.split())
+        for place, name in places.items():
+            text = text.replace(str(place), name)
+        parts.append(f"# {title}\n{text}\n")
+    file, text = HERE / f"{command}.txt", "\n".join(parts)
+    if os.environ.get("HANGTAG_WRITE_GOLDEN"):
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8")
