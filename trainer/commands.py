@@ -11,7 +11,7 @@ from models.options import RegistryOption, takes
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
 from trainer.options import DATA_HELP, MAX_SEED, TableColumns, TrainOptions
-from worker.queue.options import HeartbeatOption, LogOption, RedisOption, logs_json, queue_settings
+from worker.queue.options import LogOption, RedisOption, logs_json, queue_settings
 
 
 class When(StrEnum):
@@ -282,14 +282,12 @@ def schedule_command(
         list[Path], typer.Argument(metavar="CONFIG", help="Settings of retrainings (TOML), each with a schedule.")
     ],
     redis: RedisOption = None,
-    heartbeat: HeartbeatOption = None,
     log: LogOption = None,
 ) -> None:
     """Start retrainings by their schedule, until told to stop; hangtag worker --queue train runs them.
 
-    Any number of schedulers may run: one of them claims each due time (slot), and its cycle runs once. A cycle that
-    died is started again. If no scheduler ran for a time, the latest missed cycle runs. Redis may lose everything. You
-    may edit a config while a scheduler runs.
+    This is Celery's beat: run one, with all configs. It reads their schedules once, so restart it after an edit.
+    Missed due times run once, when it is there again.
 
     Examples:
 
@@ -297,10 +295,10 @@ def schedule_command(
 
       hangtag schedule shop.toml shoes.toml --redis redis://queue:6379/0
     """
-    settings = queue_settings(redis, heartbeat=heartbeat)
-    from trainer.schedule.scheduler import schedule_until_told
+    settings = queue_settings(redis)
+    from trainer.schedule import run_beat
 
-    schedule_until_told(configs, settings, as_json=logs_json(log))
+    run_beat(configs, settings, as_json=logs_json(log))
 
 
 def _corrections_of(config: Path) -> Path | None:
