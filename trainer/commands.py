@@ -227,10 +227,6 @@ def retrain_command(
     restart: Annotated[
         bool, typer.Option("--restart", help="Abandon a cycle that was stopped, and begin again with today's settings.")
     ] = False,
-    mlflow: Annotated[
-        str | None,
-        typer.Option(metavar="URI", help="Log the cycle to this MLflow server instead of the one in the settings."),
-    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the outcome as JSON on stdout; the progress goes to stderr.")
     ] = False,
@@ -272,9 +268,7 @@ def retrain_command(
         msg = f"hangtag retrain needs the packages that train ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
 
-    raise typer.Exit(
-        retrain_and_show(config, when=when.value, force=why, restart=restart, mlflow=mlflow, as_json=as_json)
-    )
+    raise typer.Exit(retrain_and_show(config, when=when.value, force=why, restart=restart, as_json=as_json))
 
 
 def schedule_command(

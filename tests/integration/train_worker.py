@@ -10,7 +10,7 @@ WORKER = (sys.executable, "-P", __file__)
 
 
 def run_cycle(config: Path) -> int:
-    """Append lines to ``runs.jsonl`` beside the config; ``orders.json`` there says how long it takes and how it ends."""
+    """Append lines to ``runs.jsonl`` beside the config; ``orders.json`` there says how long to take and how to end."""
     log, orders = config.with_name("runs.jsonl"), config.with_name("orders.json")
     order = json.loads(orders.read_text()) if orders.exists() else {}
     write(log, "begin")

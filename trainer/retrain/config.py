@@ -5,6 +5,7 @@ docs/reference/toml.md says what each key means. Those of ``[train]`` and ``[exp
 """
 
 import json
+import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -33,6 +34,12 @@ def _check_zone(name: str) -> None:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         msg = f"Expected one such as Europe/Zurich or UTC, got {name!r}"
         raise InputError(msg) from error
+
+
+def _check_uri(uri: str) -> None:
+    if not uri.strip():
+        msg = "Expected a tracking URI such as http://mlflow:5000, here or in MLFLOW_TRACKING_URI"
+        raise InputError(msg)
 
 
 def _checked_by(check: Callable[[str], object]) -> AfterValidator:
@@ -229,9 +236,11 @@ class ScheduleSettings(_Record):
 
 
 class MlflowSettings(_Record):
-    """``[mlflow]``: a tracking server that is told of each cycle as well."""
+    """``[mlflow]``: where each cycle is logged, too; ``uri`` is that of ``MLFLOW_TRACKING_URI`` unless it is given."""
 
-    uri: str
+    uri: Annotated[str, _checked_by(_check_uri)] = Field(
+        default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", ""), validate_default=True
+    )
     experiment: str = "hangtag"
 
 

@@ -23,7 +23,7 @@ from models.whole_file import open_lock, replace_file
 from trainer.retrain.begin import NewCycle, champion_of
 from trainer.retrain.config import RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder, Cycles, CycleStart, CycleStatus, Outcome, now_text
-from trainer.retrain.steps import LOG, STEPS
+from trainer.retrain.steps import STEPS
 from trainer.retrain.tools import CycleTools, RunningCycle
 
 if TYPE_CHECKING:
@@ -190,7 +190,6 @@ class _Cycle:
             self._view.note(f"Cycle {folder.path.name} goes on from here at the next call; --restart abandons it.")
 
     def _nothing(self, why: str) -> Outcome:
-        self._tell_late()
         now, name = now_text(), self._config.name
         champion = champion_of(self._registry, name)
         return Outcome(
@@ -202,13 +201,6 @@ class _Cycle:
             started=now,
             finished=now,
         )
-
-    def _tell_late(self) -> None:
-        """Log the last cycle to MLflow if its server was away then, as long as the cycle's files are there."""
-        last = next(reversed(self._cycles.finished()), None) if self._config.mlflow else None
-        if last is not None and last.bundle.is_dir() and not LOG.done(work := self._work(last, self._config)):
-            with self._view.step(LOG.name, LOG.title) as view:
-                LOG.do(work, view)
 
 
 def _settings_of(folder: CycleFolder) -> RetrainConfig:
