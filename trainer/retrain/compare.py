@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from models.benchmark.child import photo_like
 from models.bundle import open_bundle
 from models.classifier import BATCH, Classifier, load
 from models.errors import BundleError
@@ -167,7 +166,8 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
         variant = manifest.default_variant if alike or FLOAT32 not in manifest.variants else FLOAT32
         model = (bundle / manifest.variants[variant].file).read_bytes()
         session = open_session(model, str(bundle), threads=1)
-        pixels = photo_like(BATCH, (manifest.preprocess.size, manifest.preprocess.size))
+        shape = (BATCH, manifest.preprocess.size, manifest.preprocess.size, 3)
+        pixels = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
         sizes.append(len(model))
         tasks.append(partial(session.run, ["probabilities"], {"image": pixels}))
     times = quickest(tasks, _ROUNDS, on_round, time.thread_time)

@@ -131,9 +131,7 @@ class ExportSettings(_Record):
     """``[export]``."""
 
     int8: Flag = True
-    fp16: Flag = False
     edge: Flag = False
-    ort: Flag = False
     default_variant: Literal["auto", "float32"] = "auto"
 
 
@@ -294,8 +292,8 @@ def read_config(path: Path) -> RetrainConfig:
 
 
 def _fault(path: Path, error: ValidationError) -> str:
-    """A sentence on the first fault; a misspelt key is named before the missing one."""
-    first = min(error.errors(), key=lambda fault: fault["type"] == "missing")
+    """A sentence on one fault; a misspelt key is named before what is missing without it."""
+    first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     kind, place, value = first["type"], first["loc"], first["input"]
     key = ".".join(map(str, place)) or "the file"
     if kind == "extra_forbidden":

@@ -1,5 +1,6 @@
 """The folders of cycles: ``<folder>/000003/`` holds all that a cycle was given and all that it made."""
 
+import json
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ def now_text() -> str:
 
 
 class CycleStatus(StrEnum):
-    """What came of a cycle.
+    """How a cycle ended.
 
     ``failed``: abandoned, by ``--restart`` or since it could not succeed. A cycle that another error stopped has no
     outcome yet and goes on.
@@ -38,7 +39,7 @@ class CycleStatus(StrEnum):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What ``hangtag retrain`` leaves with."""
+        """The exit status of ``hangtag retrain``."""
         return {
             CycleStatus.PROMOTED: ExitCode.OK,
             CycleStatus.REFUSED: ExitCode.GATE_REFUSED,
@@ -48,9 +49,9 @@ class CycleStatus(StrEnum):
 
 
 class CycleRecord(BaseModel):
-    """A JSON file of a cycle. Keys that a later version of Hangtag adds are left out."""
+    """A JSON file of a cycle."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True)
 
 
 class CycleStart(CycleRecord):
@@ -73,7 +74,7 @@ class CycleStart(CycleRecord):
 
 
 class Outcome(CycleRecord):
-    """What came of a cycle (``outcome.json``).
+    """How a cycle ended (``outcome.json``).
 
     Attributes:
         number: of the cycle; 0 if none was begun.
@@ -143,12 +144,16 @@ class CycleFolder:
         try:
             return kind.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
-            msg = f"{path} is missing, damaged or of another version of Hangtag; begin again: hangtag retrain "
-            raise InputError(msg + "CONFIG --restart.") from error
+            msg = f"{path} is missing or damaged; begin again: hangtag retrain CONFIG --restart."
+            raise InputError(msg) from error
 
     def find(self, path: Path, kind: type[R]) -> R | None:
         """A record, if its step has left one."""
         return self.read(path, kind) if path.is_file() else None
+
+    def step_seconds(self) -> dict[str, float]:
+        """Step → how long it took until now."""
+        return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:
         """End the cycle without a decision; its number is not used again."""
@@ -162,13 +167,6 @@ class CycleFolder:
             finished=now_text(),
         )
         self.write(self.outcome, outcome)
-
-    def lighten(self) -> None:
-        """Remove photos, weights and bundle; records, report and splits stay."""
-        for folder in (self.run, self.bundle, self.rows):
-            shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.dataset, self.earlier):
-            file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -193,8 +191,14 @@ class Cycles:
         return [cycle for cycle in over if cycle.read(cycle.outcome, Outcome).status in decided]
 
     def lighten(self, keep: int) -> None:
-        """Remove the large files of old cycles: of all but the latest ``keep`` finished ones and the latest of all."""
+        """Remove the large files of old cycles: of all but the latest ``keep`` finished ones and the latest of all.
+
+        Records, report and splits stay.
+        """
         stay = {cycle.path for cycle in [*self.finished()[-keep:], *self.all()[-1:]]}
         for cycle in self.all():
-            if cycle.outcome.is_file() and cycle.path not in stay:
-                cycle.lighten()
+            if cycle.path not in stay:
+                for folder in (cycle.run, cycle.bundle, cycle.rows):
+                    shutil.rmtree(folder, ignore_errors=True)
+                for file in (cycle.dataset, cycle.earlier):
+                    file.unlink(missing_ok=True)

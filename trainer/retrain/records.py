@@ -194,12 +194,16 @@ class Check(CycleRecord):
     """One check of the gate; docs/retraining.md lists all of them.
 
     Attributes:
-        sentence: what was measured and what the limit is, for people.
+        figure: what was measured; None if nothing could be.
+        limit: of the figure; None if there is none.
+        sentence: both for people, with the figures behind them.
         doubtful: whether a person should look although the check passed; the sentence says why.
         unsure: whether the photos were too few to show what the check looks for; it means something if it passed.
     """
 
     name: str
+    figure: float | None = None
+    limit: float | None = None
     passed: bool
     sentence: str
     doubtful: bool = False

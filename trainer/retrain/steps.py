@@ -27,9 +27,6 @@ from trainer.splits.assigned import read_splits
 if TYPE_CHECKING:
     from trainer.train import TrainingView
 
-_MOST_CHAMPIONS: Final = 3
-"""How often the comparison is repeated because another version became champion meanwhile."""
-
 
 @dataclass(frozen=True)
 class Step:
@@ -42,10 +39,8 @@ class Step:
 
 
 def _export(work: RunningCycle, view: "TrainingView") -> None:
-    asked = work.config.export
-    options = ExportOptions(
-        int8=asked.int8, float16=asked.fp16, edge=asked.edge, ort=asked.ort, default_variant=asked.default_variant
-    )
+    settings = work.config.export
+    options = ExportOptions(int8=settings.int8, edge=settings.edge, default_variant=settings.default_variant)
     work.tools.export(work.folder.run, work.folder.bundle, options, view.advance)
 
 
@@ -89,12 +84,11 @@ def _gate(work: RunningCycle, view: "TrainingView") -> None:
 def _publish(work: RunningCycle, view: "TrainingView") -> None:
     """Add the challenger to the registry, under the alias ``challenger`` only, so that no job takes it."""
     run = Run(work.folder.run)
-    numbers = _numbers(work.comparison)
     published = work.registry.publish(
         work.start.name,
         work.folder.bundle,
         f"retraining cycle {work.cycle_id}",
-        numbers=numbers,
+        numbers=_numbers(work.comparison),
         training={
             SPLITS_FILE: run.splits,
             "best.keras": run.best,
@@ -120,22 +114,13 @@ def _decided(work: RunningCycle) -> bool:
 
 
 def _decide(work: RunningCycle, view: "TrainingView") -> None:
-    folder = work.folder
-    for _ in range(_MOST_CHAMPIONS):
-        if _settle(work):
-            return
-        work.note(f"Another version of {work.start.name} is champion by now; the challenger is compared with that one.")
-        # the last first, so that what is there always fits together; the catalogue's rows and their labels stay
-        for file in (folder.verdict, folder.catalogue, folder.comparison):
-            file.unlink(missing_ok=True)
-        for step in _COMPARING:
-            if not step.done(work):
-                step.do(work, view)
-    msg = (
-        f"Expected {work.start.name} to have one champion while a challenger is compared with it, others came "
-        f"{_MOST_CHAMPIONS} times; run hangtag retrain again when nobody promotes."
-    )
-    raise RegistryError(msg)
+    """Promote or refuse the challenger; if another version became champion, let it be compared with that one first."""
+    if _settle(work):
+        return
+    work.note(f"Another version of {work.start.name} is champion by now; the challenger is compared with that one.")
+    # the last first, so that what is there always fits together; the catalogue's rows and their labels stay
+    for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
+        file.unlink(missing_ok=True)
 
 
 def _settle(work: RunningCycle) -> bool:
@@ -144,22 +129,16 @@ def _settle(work: RunningCycle) -> bool:
     if champion_of(work.registry, name) != before:
         return False
     verdict, numbers = work.folder.read(work.folder.verdict, Verdict), _numbers(work.comparison)
-    if verdict.passed:
-        why = work.force or "passed the gate"
-    else:
+    why = work.force or "passed the gate"
+    if not verdict.passed:
         work.registry.refuse(name, work.version, verdict.reasons, numbers, work.cycle_id)
         if work.force is None:
             return True
         why = f"{work.force} (although: {'; '.join(verdict.reasons)})"
+    forced = work.force is not None  # this cycle may have refused it against another champion
     try:
         work.registry.promote(
-            name,
-            work.version,
-            why,
-            numbers=numbers,
-            cycle=work.cycle_id,
-            instead_of=before,
-            force=work.force is not None,  # this cycle may have refused it against another champion
+            name, work.version, why, numbers=numbers, cycle=work.cycle_id, instead_of=before, force=forced
         )
     except RegistryError:
         if champion_of(work.registry, name) != before:
@@ -172,18 +151,15 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
     work.tools.write_report(work.folder.path, _outcome(work))
 
 
-def _log(work: RunningCycle, view: "TrainingView") -> None:
-    """Log the cycle to MLflow; if that fails, a note says so, and the cycle ends without it."""
-    mlflow = work.config.mlflow
-    assert mlflow is not None  # noqa: S101 - the step is done where there is none
-    try:
-        work.tools.log_cycle(mlflow.uri, mlflow.experiment, work.folder, _outcome(work))
-    except HangtagError as error:
-        work.note(f"Not logged: {error}")
-
-
 def _end(work: RunningCycle, view: "TrainingView") -> None:
-    work.folder.write(work.folder.outcome, _outcome(work))
+    """Log the cycle to MLflow, if the settings say so, and write its outcome; without the former a note says why."""
+    mlflow, outcome = work.config.mlflow, _outcome(work)
+    if mlflow is not None:
+        try:
+            work.tools.log_cycle(mlflow.uri, mlflow.experiment, work.folder, outcome)
+        except HangtagError as error:
+            work.note(f"Not logged: {error}")
+    work.folder.write(work.folder.outcome, outcome)
 
 
 def _outcome(work: RunningCycle) -> Outcome:
@@ -200,7 +176,7 @@ def _outcome(work: RunningCycle) -> Outcome:
         started=work.start.started,
         finished=now_text(),
         forced=event is not None and event.forced,
-        seconds=json.loads(folder.seconds.read_bytes()) if folder.seconds.is_file() else {},
+        seconds=folder.step_seconds(),
     )
 
 
@@ -209,18 +185,14 @@ def _leaves(file: str) -> Callable[[RunningCycle], bool]:
     return lambda work: (work.folder.path / file).exists()
 
 
-_COMPARING: Final = (
-    Step("compare", "Champion and challenger on the same test photos", _leaves("comparison.json"), _compare),
-    Step("catalogue", "Champion and challenger on real rows", _catalogue_done, _catalogue),
-    Step("gate", "May the challenger become the champion?", _leaves("verdict.json"), _gate),
-)
 STEPS: Final = (
     Step("train", "Train the challenger", _leaves("splits.csv"), train),
     Step("export", "Make a bundle of it, with its proof", _leaves(f"bundle/{MANIFEST_FILE}"), _export),
-    *_COMPARING,
+    Step("compare", "Champion and challenger on the same test photos", _leaves("comparison.json"), _compare),
+    Step("catalogue", "Champion and challenger on real rows", _catalogue_done, _catalogue),
+    Step("gate", "May the challenger become the champion?", _leaves("verdict.json"), _gate),
     Step("publish", "Add it to the registry", _leaves("published.json"), _publish),
     Step("decide", "Promote or refuse it", _decided, _decide),
     Step("report", "Write the report", _leaves("report.html"), _report),
-    Step("log", "Log it to MLflow", lambda work: work.config.mlflow is None, _log),
     Step("end", "Write the outcome", _leaves("outcome.json"), _end),
 )

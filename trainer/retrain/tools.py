@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from trainer.request import TrainRequest
     from trainer.train import TrainingView
 
+_Advance = Callable[[str, int, int], None]
+
 
 class CycleTools:
     """The functions that do a cycle's work: plain ones, so that a test can pass others."""
@@ -60,7 +62,7 @@ class CycleTools:
 
     @staticmethod
     def misfit(weights: Path, request: "TrainRequest") -> str | None:
-        """Why weights do not fit the network that is asked for; None if they fit."""
+        """Why weights do not fit the network of a request; None if they fit."""
         load_tensorflow()
         from trainer.networks.build import build_network
 
@@ -71,7 +73,7 @@ class CycleTools:
         return None
 
     @staticmethod
-    def export(run: Path, place: Path, options: ExportOptions, advance: Callable[[str, int, int], None]) -> None:
+    def export(run: Path, place: Path, options: ExportOptions, advance: _Advance) -> None:
         """Make a bundle of a run, or raise."""
         load_tensorflow()
         from exporter.export import export_run
@@ -90,7 +92,7 @@ class CycleTools:
         challenger: Path,
         folder: Path,
         renamed: Mapping[str, str],
-        advance: Callable[[str, int, int], None],
+        advance: _Advance,
     ) -> CatalogueDiff:
         """Compare two bundles on the rows in a folder, the champion's labels by today's names; goes on after a kill."""
         options = _sample_options(settings, renamed)

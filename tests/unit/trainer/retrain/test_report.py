@@ -182,5 +182,5 @@ def test_the_page_is_made_of_the_files_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "run" / "splits.csv").unlink()
     assert "run/report.html" not in write_report(tmp_path, shop.outcome).read_text()
     (tmp_path / "verdict.json").write_text("{")
-    with pytest.raises(InputError, match=r"verdict\.json is missing, damaged"):
+    with pytest.raises(InputError, match=r"verdict\.json"):
         write_report(tmp_path, shop.outcome)
