@@ -4,14 +4,13 @@ docs/reference/toml.md says what each key means. Those of ``[train]`` and ``[exp
 ``hangtag train`` and ``hangtag export``, those of ``[catalogue]`` options of ``hangtag label``.
 """
 
-import json
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
@@ -20,12 +19,6 @@ from models.errors import HangtagError, InputError
 from models.fit import Decode, Fit
 from models.registry.registry import check_model_name
 from trainer.request import Arch, Balance, TableOptions, parse_duration
-
-_UNQUOTED: Final = {
-    "int_type": "a whole number without quotes",
-    "float_type": "a number without quotes",
-    "bool_type": "true or false without quotes",
-}
 
 
 def _check_zone(name: str) -> None:
@@ -294,27 +287,21 @@ def read_config(path: Path) -> RetrainConfig:
 def _fault(path: Path, error: ValidationError) -> str:
     """A sentence on one fault; a misspelt key is named before what is missing without it."""
     first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    kind, place, value = first["type"], first["loc"], first["input"]
-    key = ".".join(map(str, place)) or "the file"
-    if kind == "extra_forbidden":
-        return f"{path}: {key} is not a key here{_instead(place)}; see docs/reference/toml.md."
-    if kind == "tuple_type":
-        expected = f"a list such as [{json.dumps(value if isinstance(value, str) else 'vase', ensure_ascii=False)}]"
-    elif kind == "missing":
-        expected = "it must be given"
-    else:
-        expected = _UNQUOTED.get(kind, first["msg"].removeprefix("Value error, ").rstrip("."))
-    told = kind == "missing" or isinstance(value, dict) or repr(value) in expected
-    got = "" if told else f", got {value!r}"
-    return f"{path}: {key} is invalid ({expected}){got}; see docs/reference/toml.md."
+    key, value = ".".join(map(str, first["loc"])) or "the file", first["input"]
+    if first["type"] == "extra_forbidden":
+        known = {name for settings in _all_settings(RetrainConfig) for name in settings.model_fields}
+        near = get_close_matches(str(first["loc"][-1]), sorted(known), n=1)
+        hint = f": is {near[0]} meant?" if near else "."
+        return f"{path}: {key} is no key of a retraining's settings{hint} See docs/reference/toml.md."
+    reason = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list in brackets").rstrip(".")
+    got = "" if isinstance(value, dict) or repr(value) in reason else f", got {value!r}"
+    return f"{path}: {key} is invalid ({reason}){got}; see docs/reference/toml.md."
 
 
-def _instead(place: Sequence[int | str]) -> str:
-    """The most similar key of the table, or all of its keys."""
-    settings: type[BaseModel] = RetrainConfig
-    for part in place[:-1]:
-        kind: Any = settings.model_fields[str(part)].annotation
-        kinds = (kind, *get_args(kind))
-        settings = next(one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel))
-    near = get_close_matches(str(place[-1]), settings.model_fields, n=1)
-    return f": is {near[0]} meant?" if near else f"; there are {', '.join(settings.model_fields)}"
+def _all_settings(settings: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """The settings and all tables in them."""
+    yield settings
+    for field in settings.model_fields.values():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _all_settings(kind)

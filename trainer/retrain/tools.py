@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from exporter.load_tensorflow import load_tensorflow
 from exporter.options import ExportOptions
-from models.errors import InputError
 from models.process import default_cache
 from models.registry.history import Event, What
 from models.registry.registry import Registry
@@ -59,18 +58,6 @@ class CycleTools:
         from trainer.train import resume
 
         resume(open_run(run), cache, view)
-
-    @staticmethod
-    def misfit(weights: Path, request: "TrainRequest") -> str | None:
-        """Why weights do not fit the network of a request; None if they fit."""
-        load_tensorflow()
-        from trainer.networks.build import build_network
-
-        try:
-            build_network(request.arch, request.preprocess.size, 2, weights=weights, alpha=request.alpha)
-        except InputError as error:
-            return str(error)
-        return None
 
     @staticmethod
     def export(run: Path, place: Path, options: ExportOptions, advance: _Advance) -> None:

@@ -1,7 +1,6 @@
-"""The challenger's training: with the champion's architecture and from its weights, unless told otherwise."""
+"""The challenger's training: with the champion's architecture and weights, unless the settings say otherwise."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ def train(work: RunningCycle, view: "TrainingView") -> None:
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
         shutil.rmtree(run.path, ignore_errors=True)  # of a process that was killed before it was a run
-        work.tools.train(_with_fitting_weights(work, _request(work)), view)
+        work.tools.train(_request(work), view)
     elif run.args().state is not RunState.COMPLETE:
         work.tools.resume(run.path, work.tools.cache(), view)
     if run.args().state is not RunState.COMPLETE:
@@ -37,38 +36,53 @@ def train(work: RunningCycle, view: "TrainingView") -> None:
 
 def _request(work: RunningCycle) -> TrainRequest:
     """The training request; settings that are left open are the champion's, or the architecture's defaults."""
-    asked = work.config.train
+    settings = work.config.train
     args = _of_champion(work, "args.json")
-    before = Run(args.parent).args() if args else None
-    arch = asked.arch or (before.arch if before else Arch.CNN)
-    same = before if before is not None and before.arch is arch else None
-    alpha = asked.alpha if asked.alpha is not None or same is None else same.alpha
-    weights = asked.weights
-    if weights is None and asked.warm_start and same is not None and same.alpha == alpha:
-        best = _of_champion(work, "best.keras")
-        weights = str(best) if best else None
+    champion = Run(args.parent).args() if args else None
+    arch = settings.arch or (champion.arch if champion else Arch.CNN)
+    same = champion if champion is not None and champion.arch is arch else None
+    alpha = settings.alpha if settings.alpha is not None or same is None else same.alpha
+    weights = _weights(work, fits=same is not None and same.alpha == alpha)
     return TrainRequest(
         data=work.folder.dataset,
         run=work.folder.run,
         arch=arch,
         preprocess=_preprocess(work, arch, same, weights),
-        seed=asked.seed,
+        seed=settings.seed,
         cache=work.tools.cache(),
-        epochs=asked.epochs,
-        batch=asked.batch,
-        patience=asked.patience,
+        epochs=settings.epochs,
+        batch=settings.batch,
+        patience=settings.patience,
         splits=work.folder.earlier if work.folder.earlier.is_file() else None,
         weights=weights,
         fold_weights=None if same is None else _weights_of_nobody(same),
         name=work.start.name,
-        auto_fit=asked.fit is None and same is None,
+        auto_fit=settings.fit is None and same is None,
         alpha=alpha,
-        balance=asked.balance,
-        time_limit_s=None if asked.time_limit is None else parse_duration(asked.time_limit),
-        folds=asked.folds,
-        cv=asked.cv,
-        parents=read_parents(asked.taxonomy) if asked.taxonomy else _parents_of(work, before),
+        balance=settings.balance,
+        time_limit_s=None if settings.time_limit is None else parse_duration(settings.time_limit),
+        folds=settings.folds,
+        cv=settings.cv,
+        parents=read_parents(settings.taxonomy) if settings.taxonomy else _parents_of(work, champion),
     )
+
+
+def _weights(work: RunningCycle, *, fits: bool) -> str | None:
+    """The challenger's first weights: those of the settings, else the champion's if they ``fit`` its network.
+
+    A note says why a warm start is none.
+    """
+    settings, best = work.config.train, _of_champion(work, "best.keras")
+    if settings.weights is not None:
+        why = f"[train] weights is {settings.weights}, which overrides warm_start" if best else ""
+    elif best and fits and settings.warm_start:
+        return str(best)
+    else:
+        why = "the registry does not hold them, or they are of another architecture"
+    if why and settings.warm_start and work.start.champion_version:
+        champion = f"{work.start.name}@{work.start.champion_version}"
+        work.note(f"The challenger does not begin with the weights of {champion}: {why}.")
+    return settings.weights
 
 
 def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
@@ -98,33 +112,14 @@ def _weights_of_nobody(champion: RunArgs) -> str | None:
 
 
 def _preprocess(work: RunningCycle, arch: Arch, same: RunArgs | None, weights: str | None) -> PreprocessSpec:
-    asked = work.config.train
+    settings = work.config.train
     if same is None:
         pretrained = arch.is_transfer and weights != "none"
         spec = PreprocessSpec(size=recipe_for(arch, pretrained=pretrained).size)
     else:
         spec = same.preprocess
-    given = {"size": asked.image_size, "fit": asked.fit, "decode": asked.decode}
-    return spec.model_copy(update={key: value for key, value in given.items() if value is not None})
-
-
-def _with_fitting_weights(work: RunningCycle, request: TrainRequest) -> TrainRequest:
-    """The request, without the champion's weights if they fit another network only; a note then says why."""
-    asked = work.config.train
-    if not asked.warm_start or not work.start.champion_version:
-        return request
-    if asked.weights is not None:
-        held = _of_champion(work, "best.keras")
-        why = f"[train] weights is {asked.weights}, which overrides warm_start" if held else None
-    elif request.weights is None:
-        why = "the registry does not hold them, or they are of another architecture"
-    else:
-        why = work.tools.misfit(Path(request.weights), request)
-        request = request if why is None else replace(request, weights=None)
-    if why is not None:
-        champion = f"{work.start.name}@{work.start.champion_version}"
-        work.note(f"The challenger does not begin with the weights of {champion}: {why}.")
-    return request
+    changes = {"size": settings.image_size, "fit": settings.fit, "decode": settings.decode}
+    return spec.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
 def _of_champion(work: RunningCycle, file: str) -> Path | None:

@@ -1,4 +1,3 @@
-
 from models.errors import MissingExtraError
 from models.registry.history import What
 from models.registry.state import CHALLENGER, CHAMPION
