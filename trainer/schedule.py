@@ -96,7 +96,8 @@ def beat_schedule(settings: ScheduleSettings) -> BaseSchedule:
         minute, hour, day, month, weekday = settings.cron.split()
         due = crontab(minute, hour, weekday, day, month)
     except (ValueError, ParseException) as error:
-        msg = f'Expected five fields in cron, such as "0 3 * * 0" for Sundays at 3, got {settings.cron!r}: {str(error).rstrip(".")}.'
+        why = str(error).rstrip(".")
+        msg = f'Expected five fields in cron, such as "0 3 * * 0" for Sundays at 3, got {settings.cron!r}: {why}.'
         raise InputError(msg) from error
     due.tz = ZoneInfo(settings.timezone)
     return due
