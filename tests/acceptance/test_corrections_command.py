@@ -102,20 +102,6 @@ def test_what_reviewers_disagree_on_is_shown_until_they_agree(tmp_path: Path) ->
     assert [vote["reviewer"] for vote in json.loads(shown.stdout)] == ["anna", "bob", "anna"]
 
 
-@pytest.mark.parametrize("others", [(), ("hats",)])
-def test_corrections_can_be_read_on_80_columns(tmp_path: Path, others: tuple[str, ...]) -> None:
-    place = "/srv/photos/of/this/winter/" + "a-long-folder/" * 6 + "0001.png"
-    lines = [f"{place},{'a' * 64},rubber boots,sandals,anna,,2026-05-01T12:00:00Z\n"]
-    lines += [f"{place},{'a' * 64},{label},,bob,,2026-05-01T12:00:00Z\n" for label in others]
-    (tmp_path / "corrections.csv").write_text(HEAD + "".join(lines))
-    done = run_hangtag(
-        "corrections", "list", "--corrections", str(tmp_path / "corrections.csv"), env=clean_environment(COLUMNS="80")
-    )
-    assert done.returncode == 0
-    assert all(text in done.stdout for text in ("rubber boots", "2026-05-01 12:00", "/srv/photos/of/this/win"))
-    assert max(map(len, done.stdout.splitlines())) <= 80
-
-
 def test_a_file_with_a_bad_row_is_refused_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text(rows("anna", 2) + ",abc,hats,,anna,,2026-05-01\n")
     done = run_hangtag(

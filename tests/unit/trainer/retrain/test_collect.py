@@ -80,13 +80,6 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 
-def test_what_is_remembered_of_files_is_kept_up_to_date(shop: Shop) -> None:
-    """Files that were only just written are read again the next time, and those of before are no photos any more."""
-    remembered = shop.put("cycles/hashes.json", b'{"/gone.jpg": ["1:1:1:1", "cafe"]}')
-    shop.collect()
-    assert remembered.read_bytes() == b"{}"
-
-
 def test_the_same_photos_have_the_same_fingerprint_wherever_they_are(shop: Shop) -> None:
     first = shop.collect()
     (shop.folder / "photos" / "boots" / "1.jpg").rename(shop.folder / "photos" / "boots" / "9.jpg")
@@ -168,13 +161,6 @@ def test_a_reviewed_photo_that_the_data_lack_is_added(shop: Shop) -> None:
     assert (shop.labels["catalogue/8.jpg"], collected.new) == ("hats", 4)
 
 
-def test_a_correction_that_names_a_path_alone_is_added_though_a_photo_of_the_data_is_gone(shop: Shop) -> None:
-    (shop.folder / "shop.csv").write_text("image,label\nphotos/boots/1.jpg,boots\nphotos/none.jpg,hats\n")
-    shop.put("catalogue/8.jpg")
-    shop.correct("catalogue/8.jpg,,hats,,anna,,2026-05-01")
-    assert outcomes(shop.collect(data="shop.csv")) == [("added", "hats", None, "anna")]
-
-
 def test_a_correction_to_a_class_that_is_dropped_is_not_learned_from_and_says_so(shop: Shop) -> None:
     shop.put("photos/misc/7.jpg")
     photo = shop.put("catalogue/8.jpg")
@@ -210,11 +196,6 @@ def test_classes_are_renamed_merged_and_dropped(shop: Shop) -> None:
     collected = shop.collect(ClassMap(rename={"boots": "shoes", "caps": "hats"}, drop=("misc",)))
     assert (collected.photos, collected.dropped) == ({"hats": 1, "shoes": 3}, {"misc": 1})
     assert outcomes(collected) == [("agrees", "hats", "hats", "anna"), ("applied", "shoes", "misc", "anna")]
-
-
-def test_a_rename_alone_relabels_no_photo_that_is_known(shop: Shop) -> None:
-    shop.collect()
-    assert shop.collect(ClassMap(rename={"boots": "shoes"})).relabeled == 0
 
 
 def test_a_merge_ends_a_conflict_between_the_merged_names(shop: Shop) -> None:
@@ -429,6 +410,19 @@ def test_a_host_that_is_away_ends_the_cycle_unless_it_has_few_of_the_photos(
         assert collected().notes[0].startswith("2 photos could not be had")
 
 
+def test_the_tree_that_labels_of_a_table_state_is_kept_under_todays_names(shop: Shop) -> None:
+    rows = ("boots/1.jpg,worn > shoes > boots", "boots/2.jpg,worn > shoes > sandals", "hats/3.jpg,hats")
+    (shop.folder / "shop.csv").write_text("\n".join(["image,label", *(f"photos/{row}" for row in rows)]))
+    collected = shop.collect(ClassMap(rename={"boots": "boot", "shoes": "footwear"}), data="shop.csv")
+    assert collected.photos == {"boot": 1, "hats": 1, "sandals": 1}
+    assert collected.parents == {"boot": "footwear", "sandals": "footwear", "footwear": "worn"}
+
+
+def test_a_rename_alone_relabels_no_photo_that_is_known(shop: Shop) -> None:
+    shop.collect()
+    assert shop.collect(ClassMap(rename={"boots": "shoes"})).relabeled == 0
+
+
 def test_of_few_photos_one_may_be_away_as_in_the_gate(shop: Shop) -> None:
     (shop.folder / "shop.csv").write_text(
         "image,label\nphotos/boots/1.jpg,boots\nphotos/hats/3.jpg,hats\nhttp://127.0.0.1:9/a.jpg,hats\n"
@@ -441,11 +435,3 @@ def test_a_class_keeps_a_name_that_reads_as_a_path(shop: Shop) -> None:
     shop.correct(f",{sha256('photos/boots/2.jpg')},Hats > Caps,,anna,,2026-05-01")
     shop.collect()
     assert set(shop.labels.values()) == {"boots", "hats", "Coats > Parkas", "Hats > Caps"}
-
-
-def test_the_tree_that_labels_of_a_table_state_is_kept_under_todays_names(shop: Shop) -> None:
-    rows = ("boots/1.jpg,worn > shoes > boots", "boots/2.jpg,worn > shoes > sandals", "hats/3.jpg,hats")
-    (shop.folder / "shop.csv").write_text("\n".join(["image,label", *(f"photos/{row}" for row in rows)]))
-    collected = shop.collect(ClassMap(rename={"boots": "boot", "shoes": "footwear"}), data="shop.csv")
-    assert collected.photos == {"boot": 1, "hats": 1, "sandals": 1}
-    assert collected.parents == {"boot": "footwear", "sandals": "footwear", "footwear": "worn"}

@@ -86,13 +86,6 @@ def test_without_a_cache_that_can_be_read_files_are_read(cache: Path, photo: Pat
     assert hashed(cache, photo) == ([sha256(b"one")], 0)
 
 
-def test_progress_is_told_to_the_end(cache: Path, photo: Path) -> None:
-    told: list[tuple[int, int]] = []
-    paths = [photo, photo.with_name("none"), photo]
-    PhotoHashes(cache, later).of(paths, lambda done, total: told.append((done, total)))
-    assert told == [(1, 2), (2, 2)]
-
-
 class Files:
     """Three files that are written, exchanged and removed, each change at a time of its own, as the system tells it."""
 
