@@ -39,11 +39,11 @@ _COPY: Final = ".corrected"
 
 @dataclass(frozen=True)
 class Labels:
-    """A result that corrections are for.
+    """A result to correct.
 
     Attributes:
-        job: that made it; none where its folder is gone.
-        result: the file of ``hangtag label``; none where the result lies in a queued job's own place.
+        job: that made it; None if its folder is gone.
+        result: the file of ``hangtag label``; None if the result lies in a queued job's own place.
     """
 
     job: Job | None
@@ -59,10 +59,10 @@ class CorrectedResult:
         rows: in the result, and so in the copy.
         changed: rows that have another label now, ``confirmed`` rows whose label a reviewer gave, too.
         remarked: rows that reviewers gave a remark instead of a label.
-        in_conflict: rows on which reviewers do not agree, left as they were. Of a job with named models, a row counts
+        in_conflict: rows on which reviewers disagree, which are unchanged. Of a job with named models, a row counts
             for each of its questions here and in the three before.
-        left: rows to review on which nobody has spoken.
-        audit: of labeled rows drawn at random; None if nobody has asked for one.
+        left: rows to review without a vote.
+        audit: of labeled rows drawn at random; None without an audit.
     """
 
     output: str

@@ -20,7 +20,7 @@ def record_audit(job: Job, store: CorrectionStore, rows: int = 0) -> Audit | Non
         rows: how many labeled rows to draw; never fewer than were drawn before.
 
     Returns:
-        The figures; None if nobody has ever asked for an audit of this job.
+        The figures; None if this job has no audit.
 
     Raises:
         InputError: the corrections cannot be read.

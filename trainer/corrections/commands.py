@@ -33,10 +33,10 @@ def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) ->
     app.add_typer(group, name="corrections")
 
 
-def corrections_command(context: typer.Context) -> None:
-    """A table of all corrections, when no command follows."""
+def corrections_command(context: typer.Context, as_json: JsonOption = False) -> None:
+    """A table of the corrections in corrections.csv, when no command follows."""
     if context.invoked_subcommand is None:
-        list_command(context)
+        list_command(context, as_json=as_json)
 
 
 def import_command(

@@ -28,7 +28,7 @@ class Correcting:
         schema: of the copy.
         harmless: columns whose cells start no formula in a CSV.
         counts: rows so far: ``rows``, ``changed``, ``confirmed``, ``remarked``, ``in_conflict``.
-        waits: of the rows corrected last, whether they are to be reviewed and nobody has voted.
+        waits: whether each of the rows corrected last is to be reviewed and has no vote.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job | None) -> None:
@@ -95,7 +95,7 @@ class Correcting:
 
 
 def correct_worst(table: pa.Table, job: Job) -> pa.Table:
-    """The rows with the worst status of all questions again, after those of questions were corrected."""
+    """The rows with the worst status of all questions, computed again from the corrected ones."""
     names = [f"{question.spec.options.prefix}status" for question in job.questions]
     statuses = worst_status([table.column(name).cast(pa.string()) for name in names])
     place = table.schema.get_field_index(job.spec.options.prefix + WORST)

@@ -75,7 +75,7 @@ class ReviewFile:
         return (*self.timed, *self.untimed)
 
     def check_answered(self, file: Path) -> None:
-        """Refuse a file in which nobody has answered.
+        """Refuse a file without an answer.
 
         Raises:
             NothingNewError: there is no vote.
@@ -93,7 +93,7 @@ class Imported:
     """What an import did.
 
     Attributes:
-        file: what the file said; ``added`` is what was new of it.
+        file: the file's votes; ``added`` are the new ones.
         resolved: what reviewers agree on now, photo by photo.
         lost: paths that lead to no file, each once, in the file's order.
         root: where relative paths start, as the job or the run beside the file says; None if neither says it, or if
@@ -142,7 +142,7 @@ def _check_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant:
     new = {vote.label for vote in review.votes} - {*meant, ""} - known
     if path := next((label for label in sorted(new) if PATH_MARK in label), None):
         msg = (
-            f"Expected names of classes in {file}, {path!r} reads as a path in a tree; none was imported, so give the "
+            f"Expected names of classes in {file}, {path!r} reads as a path in a tree; the file was not imported, so give the "
             f"class's own name, or say --new-label {shlex.quote(path)} if that is its name."
         )
         raise InputError(msg)
@@ -150,7 +150,7 @@ def _check_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant:
         on_purpose = " ".join(f"--new-label {shlex.quote(label)}" for label in near)
         questions = "\n  ".join(f"{label}: do you mean {likely}?" for label, likely in near.items())
         msg = (
-            f"Expected labels in {file} that are known, or new on purpose; none was imported, so correct these and "
+            f"Expected labels in {file} that are known, or new on purpose; the file was not imported, so correct these and "
             f"import the file again, or say {on_purpose}.\n  {questions}"
         )
         raise InputError(msg)
@@ -187,7 +187,7 @@ def _completed(file: Path, options: ImportOptions) -> ImportOptions:
 
 
 def _job_of(folder: Path) -> Job | None:
-    """The job in a folder, or the question that the folder is of: ``labels.parquet.job/questions/colour``."""
+    """The job in a folder, or the question of a folder such as ``labels.parquet.job/questions/colour``."""
     if (job := open_job(FolderStorage(folder))) is None and folder.parent.name == QUESTIONS:
         whole = open_job(FolderStorage(folder.parent.parent))
         return whole.question(folder.name) if whole else None
@@ -195,7 +195,7 @@ def _job_of(folder: Path) -> Job | None:
 
 
 def question_of(file: Path) -> str:
-    """The question whose folder a file lies in; an empty name if it is of none."""
+    """The question to whose folder a file belongs; an empty name if it is none."""
     job = _job_of(file.absolute().parent)
     return job.name if job else ""
 
@@ -243,7 +243,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
         answer = _answer(cells)
         if answer is None:
             continue
-        if options.image_root is None and CORRECT_LABEL in columns:  # it is one of our lists, wherever it was moved
+        if options.image_root is None and CORRECT_LABEL in columns:  # a list for review, which may have been moved
             answer["image"] = unguarded(row.get(f"{options.prefix}{THUMBNAIL}", "")).strip() or answer.get("image", "")
         filled = {name: text for name, text in answer.items() if text.strip()}
         try:
@@ -255,7 +255,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
         faults += ((number, fault) for fault in _faults(vote, options, now))
         (timed if "at" in filled else untimed).append(vote)
     if faults:
-        raise refuse_rows(path, faults, "none was imported, so correct them and import the file again")
+        raise refuse_rows(path, faults, "the file was not imported, so correct them and import the file again")
     return ReviewFile(number, tuple(timed), tuple(untimed), frozenset(named))
 
 

@@ -49,7 +49,7 @@ def import_and_show(
     """Import a file and show the result; warnings go to stderr, so that ``--json`` stays JSON.
 
     Raises:
-        NothingNewError: nobody has answered in any of its rows.
+        NothingNewError: none of its rows has an answer.
     """
     store, question = open_store(corrections, corrections_of), question_of(file)
     one_models = corrections is not None and corrections.suffix.lower() == _CONFIG_SUFFIX

@@ -1,4 +1,4 @@
-"""``corrections.csv``: every vote of every reviewer. It grows by whole rows, whoever is killed while writing."""
+"""``corrections.csv``: every vote of every reviewer. It grows by whole rows, even if a writer is killed."""
 
 import csv
 import errno
@@ -42,7 +42,7 @@ class Added:
 
 
 class CorrectionStore:
-    """The file that reviewers' votes are kept in. It only grows, but for what a reviewer takes back.
+    """The file of reviewers' votes. It only grows, except that a reviewer may take back a vote.
 
     What a killed writer left of its last row is no row: readers leave it out, and the next row takes its place. People
     may save the file with other columns or separators; the next vote makes it ours again.
@@ -85,7 +85,7 @@ class CorrectionStore:
         return {sha256.lower() for sha256, *decision in rows if sha256 and any(decision)}
 
     def stamp(self) -> object:
-        """What is equal as long as nobody writes into the file; never None."""
+        """Changes when somebody writes into the file; never None."""
         try:
             status = os.stat(self.path)  # noqa: PTH116 - may be called twice a photo
         except OSError:
@@ -103,7 +103,7 @@ class CorrectionStore:
                 self.path.open("r+b").close()
 
     def append(self, votes: Sequence[Vote]) -> None:
-        """Add votes as they are; they are on the disk when this returns, which takes as long however many are there."""
+        """Add votes at the end; they are on the disk when this returns, which takes no longer if there are many."""
         lines = b"".join(map(self._line, votes))
         with self._alone():
             if self._is_ours():
@@ -112,7 +112,7 @@ class CorrectionStore:
                 self._write([*self._rows(), *votes])
 
     def withdraw(self, vote: Vote) -> bool:
-        """Take back a vote, and say whether it was there, exactly as it is; the file is replaced as a whole."""
+        """Take back a vote; False if the file has no equal one. The file is replaced as a whole."""
         with self._alone():
             votes = list(self._rows())
             if vote in votes:
@@ -145,13 +145,13 @@ class CorrectionStore:
             return Added(new, len({*timed, *untimed}) - len(new), votes)
 
     def _read(self) -> tuple[tuple[Vote, ...], tuple[Vote, ...]]:
-        """The votes that count, and those that are dated ahead."""
+        """The votes that count, and the votes that are dated ahead."""
         votes, now = sorted(set(self._rows())), self._now()
         return tuple(v for v in votes if not v.is_ahead(now)), tuple(v for v in votes if v.is_ahead(now))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One writer at a time; the lock goes with the process, however it ends."""
+        """Let one writer in at a time; a killed process leaves no lock."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open_lock(self.path.with_name(f".{self.path.name}.lock")) as lock:
@@ -182,7 +182,7 @@ class CorrectionStore:
             raise refuse_rows(self.path, faults, "correct them, or take the file from a backup")
 
     def _reader(self) -> Reader | None:
-        """Of what the file holds now; None if that is no row."""
+        """A reader of the file's rows; None if there are none."""
         data = self._data()
         if _HEADER.startswith(data):
             return None
@@ -264,7 +264,7 @@ class CorrectionStore:
 
 @dataclass(frozen=True)
 class _Snapshot(TextFile):
-    """A text file as it was when it was read: others may be writing."""
+    """The bytes of a text file at one moment: others may be writing."""
 
     data: bytes = b""
 

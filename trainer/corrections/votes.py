@@ -80,7 +80,7 @@ class PhotoVotes:
 
     @property
     def in_conflict(self) -> bool:
-        """Whether reviewers disagree: then nobody knows who is right."""
+        """Whether reviewers disagree."""
         return len({vote.decision for vote in self.votes}) > 1
 
     @property
@@ -186,8 +186,8 @@ def vote_cells(vote: Vote) -> tuple[str, ...]:
     """The cells of a vote, in the order of ``COLUMNS``."""
     image = str(path_cell(vote.path)) if vote.path else vote.image
     at = vote.at.isoformat().replace("+00:00", "Z")
-    said = (vote.label, vote.remark.value, vote.note, vote.was)
-    return (image, vote.sha256, *said, vote.reviewer, vote.model, at)
+    decision = (vote.label, vote.remark.value, vote.note, vote.was)
+    return (image, vote.sha256, *decision, vote.reviewer, vote.model, at)
 
 
 def guarded(text: str) -> str:

@@ -31,7 +31,7 @@ _DISCORDANT: Final = 0.1
 
 
 def few_test_words(known: Sequence[AssignedPhoto]) -> str:
-    """That so few test photos show no small gain, before hours of training; empty if they are enough.
+    """A warning that a small gain cannot be shown with few test photos; empty if they are enough.
 
     Two trainings of one network judge about one photo in ten differently (``docs/measurements.md``).
     """
@@ -83,14 +83,14 @@ class NewCycle:
         return None if drifted else f"no job of {name}@{champion} has drifted since {since}"
 
     def begin(self, why: str, note: Callable[[str], None], view: "TrainingView") -> CycleFolder | None:
-        """Collect the photos and make a cycle's folder; None if nothing is new.
+        """Collect the photos and make a cycle's folder; None if there is no news.
 
-        The folder comes into its place by one rename, with all that a cycle begins with. It keeps its settings from
-        then on, so those that would fail only after hours of training are checked first.
+        The folder comes into its place whole, by one rename. Its settings stay, so settings that would fail only after
+        hours of training are checked first.
 
         Raises:
             InputError: photos, corrections, the splits to extend or the catalogue cannot be read, or ``[classes]``
-                names what nobody knows.
+                names an unknown class.
             JobError: the catalogue is remote and cannot be fetched.
             RegistryError: the champion was deleted meanwhile.
             BundleError: it is damaged.
@@ -135,8 +135,8 @@ class NewCycle:
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
         """The splits whose photos stay where they are; None for a first model without any.
 
-        They are those of the latest finished cycle here, unless the champion's own hold all of these and more: another
-        machine has gone on meanwhile. Without a cycle they are the champion's own, and at last those of the settings.
+        The latest finished cycle here has them, unless the champion's own splits hold all of these and more: another
+        machine has gone on meanwhile. Without a cycle the champion's own are taken, and without these the settings'.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None
@@ -178,7 +178,7 @@ class NewCycle:
         elsewhere = (int(event.cycle) for event in history.events() if event.cycle and event.cycle.isdecimal())
         number = max([0, *here, *elsewhere]) + 1
         try:
-            if splits:  # copied, since those of a champion are deleted with its version
+            if splits:  # copied, since a champion's files are deleted with its version
                 shutil.copyfile(splits, folder.earlier)
             gone = champion not in {0, *history.state().versions}
         except FileNotFoundError:
@@ -205,10 +205,9 @@ def _assignments(splits: Path) -> set[tuple[str, Split]]:
 
 
 def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
-    """Refuse to test a champion with photos that it has learned from: it would know the answers.
+    """Refuse to test a champion on its own training photos: it would know the answers.
 
-    ``own`` are the splits that the champion was trained with, None if unknown; ``photos`` have the splits that both
-    will be tested with.
+    ``own`` are the splits of the champion's training, None if unknown; ``photos`` have the splits of the test.
 
     Raises:
         InputError: the champion has learned from some of the test photos.

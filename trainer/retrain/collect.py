@@ -51,7 +51,7 @@ def collect(
     Args:
         config: of the retraining; SHA-256s of files that have not changed are kept in its folder of cycles.
         folder: of the cycle.
-        earlier: folder of the last finished cycle, to be compared with; none for a first one.
+        earlier: folder of the last finished cycle, whose photos are compared; None for a first one.
         known: photos of the splits that are extended, to be compared with where there is no earlier cycle.
         cache: photos from elsewhere are put into it.
         advance: told (``Fetching`` or ``Reading``, done, of all).
@@ -112,7 +112,7 @@ def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
 
 
 def _parents(dataset: Dataset, today: Sequence[str], classes: ClassMap) -> dict[str, str]:
-    """The tree that the data's labels state, of today's classes; those that it lacks are at the top."""
+    """The tree that the data's labels state, of today's classes; other classes are at the top."""
     if not dataset.parents or not today:
         return {}
     tree = Taxonomy(dataset.classes, dataset.parents).limited_to(today, classes.rename)
@@ -157,7 +157,7 @@ def _label_of(vote: Vote) -> str:
 def _corrected(
     photos: Sequence[LabeledPhoto], resolved: Sequence[PhotoVotes], elsewhere: Mapping[Path, str], classes: ClassMap
 ) -> tuple[list[LabeledPhoto], tuple[Correction, ...]]:
-    """The photos with the labels that reviewers agree on, then those that only reviewers have labelled.
+    """The photos with the labels that reviewers agree on, then photos that only reviewers have labelled.
 
     It also returns each correction's outcome. ``elsewhere`` has the SHA-256s of files outside the data that votes name.
     """
@@ -222,7 +222,7 @@ def _changes(kept: Iterable[LabeledPhoto], before: _Labels, present: set[str]) -
 
 
 def _photos_before(earlier: Path | None, known: Sequence[AssignedPhoto], classes: ClassMap) -> tuple[_Labels, set[str]]:
-    """The data of the cycle before: the labels of each known photo, and the SHA-256s of those that were present."""
+    """The data of the cycle before: the labels of each known photo, and the SHA-256s of present photos."""
     if earlier is None:
         rows = [(photo.sha256, photo.label, photo.present) for photo in known]
     else:
@@ -250,7 +250,7 @@ def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
 
 
 def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
-    """The rows of ``dataset.csv``. If some photos have a split, those of corrections without one are marked as open."""
+    """The rows of ``dataset.csv``. If some photos have a split, corrected photos without one are marked as open."""
     some_given = any(photo.split for photo in photos)
     for photo in photos:
         split = photo.split or (OPEN if some_given and photo.open else "")

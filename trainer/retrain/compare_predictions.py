@@ -113,10 +113,10 @@ def compare_predictions(
         challenger: the model that may replace it.
         classes: what became of the champion's classes.
         unread: test photos that are left out, of both.
-        chosen_on: SHA-256 of the test photos that the champion was chosen on; None if nobody knows.
+        chosen_on: SHA-256 of the test photos that chose the champion; None if they are unknown.
 
     Raises:
-        InputError: the map contradicts itself, or names what nobody knows.
+        InputError: the map contradicts itself, or names an unknown class.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -151,7 +151,7 @@ def _against(
     chosen_on: Collection[str] | None,
     alone: Mapping[str, PairedAccuracy],
 ) -> dict[str, Any]:
-    """The figures that a champion adds, or changes; ``alone`` are those of each class without one."""
+    """The figures that a champion adds, or changes; ``alone`` are the figures of each class without a champion."""
     groups, labels = group_numbers(photos), after.model.labels
     today = {label: classes.name_of(label) for label in champion.labels}
     known = set(today.values())

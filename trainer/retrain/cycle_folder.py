@@ -78,7 +78,7 @@ class Outcome(CycleRecord):
 
     Attributes:
         number: of the cycle; 0 if none was begun.
-        champion: the one that the challenger was compared with, such as ``shop@3``, or that stays if nothing was done.
+        champion: the challenger's opponent, such as ``shop@3``; or the model in use, if there was nothing to do.
         challenger: such as ``shop@4``; ``version`` is its number.
         reasons: why it was refused, a sentence each; or why nothing was done. Kept of a forced promotion too.
         started, finished: in UTC.

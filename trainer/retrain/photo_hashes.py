@@ -61,7 +61,7 @@ class PhotoHashes:
         return hashes
 
     def save(self) -> None:
-        """Remember the files that were asked for, and forget all others."""
+        """Remember the files that were hashed, and forget all others."""
         if self._used != self._known:
             replace_file(self._file, json.dumps(self._used).encode())
 

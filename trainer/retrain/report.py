@@ -128,9 +128,9 @@ def _difference(comparison: Comparison) -> str:
         return f"{right} (95% {100 * low:.1f} to {100 * high:.1f}%)"
     shown = f"{abs(comparison.points):.1f}"
     better = "better" if comparison.points > 0 else "worse"
-    said = "as good" if shown == "0.0" else f"{shown} {'point' if shown == '1.0' else 'points'} {better}"
+    gain = "as good" if shown == "0.0" else f"{shown} {'point' if shown == '1.0' else 'points'} {better}"
     band = f" ({points_between(comparison.points_95)})" if comparison.points_95 else ""
-    return f"{said} on {number_of(comparison.photos, 'test photo')}{band}"
+    return f"{gain} on {number_of(comparison.photos, 'test photo')}{band}"
 
 
 def _accuracy_95(comparison: Comparison) -> Interval:
