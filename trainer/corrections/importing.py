@@ -142,16 +142,16 @@ def _check_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant:
     new = {vote.label for vote in review.votes} - {*meant, ""} - known
     if path := next((label for label in sorted(new) if PATH_MARK in label), None):
         msg = (
-            f"Expected names of classes in {file}, {path!r} reads as a path in a tree; the file was not imported, so give the "
-            f"class's own name, or say --new-label {shlex.quote(path)} if that is its name."
+            f"Expected names of classes in {file}, {path!r} reads as a path in a tree; the file was not imported, so "
+            f"give the class's own name, or say --new-label {shlex.quote(path)} if that is its name."
         )
         raise InputError(msg)
     if near := _near_labels(new, known - {""}):
         on_purpose = " ".join(f"--new-label {shlex.quote(label)}" for label in near)
         questions = "\n  ".join(f"{label}: do you mean {likely}?" for label, likely in near.items())
         msg = (
-            f"Expected labels in {file} that are known, or new on purpose; the file was not imported, so correct these and "
-            f"import the file again, or say {on_purpose}.\n  {questions}"
+            f"Expected labels in {file} that are known, or new on purpose; the file was not imported, so correct these "
+            f"and import the file again, or say {on_purpose}.\n  {questions}"
         )
         raise InputError(msg)
 
