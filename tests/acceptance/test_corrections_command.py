@@ -2,7 +2,6 @@
 
 import csv
 import fcntl
-import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
@@ -134,21 +133,6 @@ def test_a_vote_that_is_dated_in_the_future_is_told_and_stops_nothing(tmp_path: 
         "corrections", "import", str(tmp_path / "more.csv"), "--corrections", str(tmp_path / "corrections.csv")
     )
     assert (refused.returncode, "row 1: " in refused.stderr) == (2, True)
-
-
-def test_paths_to_no_file_are_warned_of(tmp_path: Path) -> None:
-    sha256 = hashlib.sha256(b"one").hexdigest()
-    (tmp_path / "review.csv").write_text(f"image,sha256,top_k,label,correct_label\n1.jpg,{sha256},hat 0.50,hat,cap\n")
-    command = ("corrections", "import", str(tmp_path / "review.csv"), "--reviewer", "anna", "--json")
-    into = ("--corrections", str(tmp_path / "corrections.csv"))
-    wrong = run_hangtag(*command, *into)
-    assert str(tmp_path / "1.jpg") in wrong.stderr
-    told = json.loads(wrong.stdout)
-    assert (told["without_file"], told["first_without_file"]) == (1, str(tmp_path / "1.jpg"))
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "1.jpg").write_bytes(b"one")
-    right = run_hangtag(*command, *into, "--image-root", str(tmp_path / "photos"))
-    assert (json.loads(right.stdout)["new"], right.stderr) == (1, "")
 
 
 def test_a_review_list_without_answers_says_so_and_ends_with_status_4(tmp_path: Path) -> None:

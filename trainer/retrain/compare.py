@@ -133,10 +133,9 @@ def _predictions(
 def read_frozen_photos(
     photos: Sequence[AssignedPhoto], stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
 ) -> list[AssignedPhoto]:
-    """Decode what the stores lack, and leave out photos whose file is gone, changed or cannot be read.
+    """Decode photos that a store lacks; leave out those that one store cannot decode, so that the comparison is paired.
 
-    A photo that one store cannot decode is left out of both, so that the comparison stays paired; the gate refuses a
-    challenger where these are many. ``on_photo`` is told (decoded, to decode).
+    The gate refuses a challenger if these are many. ``on_photo`` is told (decoded, to decode).
     """
     lacking = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, lacking))
@@ -148,16 +147,9 @@ def read_frozen_photos(
 def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], None]) -> list[Footprint]:
     """Measure the bundles' default models on one thread, batch by batch in turns, each at its own size of photos.
 
-    Where their defaults are of different variants, float32 of each is measured: a network is not larger or slower
-    because its int8 may not be the default.
-
-    Speed is that of each model's quickest batch in the thread's own CPU time, so that what else the machine does
-    matters little.
-
-    ``on_round`` is told (done, of all) after each round.
-
-    Raises:
-        BundleError: one of them is not a bundle, or is damaged.
+    If their defaults are different variants, float32 of each is measured: a network is not larger or slower because its
+    int8 may not be the default. The quickest batch counts, in the thread's own CPU time, so that other work on the
+    machine matters little. ``on_round`` is told (done, of all).
     """
     tasks, sizes = [], []
     manifests = [open_bundle(bundle).manifest for bundle in bundles]

@@ -61,8 +61,8 @@ class ModelPredictions:
     def answers(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> "ModelAnswers":
         """The label of each photo, as it would be written today.
 
-        The likeliest class is the one that the model would have labelled, and then gets its name of today; the
-        confidence is the sum of all columns that have this name. So a merge changes no decision of the model's.
+        The likeliest class gets its name of today; the confidence is the sum of all columns with this name. So a merge
+        changes no decision of the model's.
 
         Args:
             today: a name for each label; several may have the same.
@@ -190,10 +190,9 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 
 
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
-    """Compare Brier scores ``(n,)`` of the same photos; None with fewer than two.
+    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test; None with fewer than two.
 
-    A paired z-test. It sees more than who is right: a model that learned more is also surer where it is right and less
-    sure where it is wrong, on all photos and not only on the few whose label changes.
+    It sees more than accuracy: a model that learned more is surer on all photos, not only where a label changes.
     """
     photos, gained = len(groups), champion - challenger
     if photos < 2:  # noqa: PLR2004 - one photo has no spread

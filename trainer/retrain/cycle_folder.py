@@ -59,7 +59,6 @@ class CycleStart(CycleRecord):
 
     Attributes:
         number: its folder's name, in six digits.
-        started: in UTC.
         why: ``data``, or ``drift`` if a job has drifted.
         config: the settings, with absolute paths.
         champion_version: 0 if there was no champion.
@@ -80,9 +79,7 @@ class Outcome(CycleRecord):
         number: of the cycle; 0 if none was begun.
         champion: the challenger's opponent, such as ``shop@3``; or the model in use, if there was nothing to do.
         challenger: such as ``shop@4``; ``version`` is its number.
-        reasons: why it was refused, a sentence each; or why nothing was done. Kept of a forced promotion too.
-        started, finished: in UTC.
-        forced: whether a refusal was overruled.
+        reasons: why it was refused, a sentence each, also if that was overruled (``forced``); or why nothing was done.
         seconds: step → how long it took, of all processes that worked on it.
     """
 
