@@ -173,7 +173,6 @@ class PaperShop:
             collect=self._collect,
             train=self._train,
             resume=self._resume,
-            misfit=lambda weights, request: None,
             export=self._export,
             compare=self._compare,
             judge=self._judge,

@@ -111,7 +111,7 @@ def test_text_formats_and_the_terminal(tmp_path: Path, shop: Path, models: Model
 def test_answers_to_each_question_are_applied_without_a_file_of_all(tmp_path: Path, shop: Path, models: Models) -> None:
     output, said = tmp_path / "labels.csv", tmp_path / "corrections.csv"
     assert run(shop, {name: models[name] for name in ("category", "colour")}, output).returncode == 0
-    none = run_hangtag("corrections", "apply", output, "--file", said)
+    none = run_hangtag("corrections", "apply", output, "--corrections", said)
     assert none.returncode == 2
     assert "corrections-category.csv or" in one_line(none.stderr)
     with output.open(newline="") as file:
@@ -120,10 +120,10 @@ def test_answers_to_each_question_are_applied_without_a_file_of_all(tmp_path: Pa
     other = "boots" if row["colour_label"] != "boots" else "hats"
     answers = CorrectionStore(said).of_question("colour")
     answers.append([Vote(datetime.now(UTC), "anna", row["colour_sha256"], "", other)])
-    done = run_hangtag("corrections", "apply", output, "--file", said, "--json")
+    done = run_hangtag("corrections", "apply", output, "--corrections", said, "--json")
     same = sum(one["colour_sha256"] == row["colour_sha256"] for one in rows)
     assert json.loads(done.stdout)["changed"] == same, done.stderr
-    table = run_hangtag("corrections", "apply", output, "--file", said).stdout
+    table = run_hangtag("corrections", "apply", output, "--corrections", said).stdout
     assert " labels " in table
     assert "rows to review, without an answer yet" in table
     with (tmp_path / "labels.corrected.csv").open(newline="") as file:

@@ -16,8 +16,8 @@ from models.storage.object_storage import ObjectStorage
 from models.storage.storage import FolderStorage, Storage, open_storage
 from tests.unit.worker.answers import failed, sure, unsure
 from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job
+from trainer.corrections.audit import record_audit
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.verdicts import record_audit
 from trainer.corrections.votes import Vote
 from worker.job.job import Job
 from worker.job.model import verified_pin

@@ -116,7 +116,7 @@ class DrawnJob:
 
     def labels(self) -> dict[str, str]:
         """Photo → the label that its latest vote gives it."""
-        return {vote.sha256: vote.label for vote in self.votes()}
+        return {vote.sha256: vote.label for vote in self.votes() if vote.label}
 
 
 def shown(server: WebServer, result: Path, first: int, doubtful: int) -> DrawnJob:

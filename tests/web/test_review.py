@@ -187,8 +187,8 @@ def test_what_is_no_product_or_several_is_kept_as_a_remark(reviewer: ReviewPage,
     reviewer.answer("m")
     reviewer.is_saved()
     assert set(job.labels()) == {job.photos[1]}
-    said = {remark.sha256: remark.kind for remark in CorrectionStore(job.server.corrections).standing_remarks()}
-    assert [said[photo].value for photo in job.photos[:3:2]] == ["not_a_product", "more_than_one"]
+    remarks = {vote.sha256: vote.remark for vote in CorrectionStore(job.server.corrections).votes()}
+    assert [remarks[photo].value for photo in job.photos[:3:2]] == ["not_a_product", "more_than_one"]
 
 
 def test_what_is_skipped_comes_again(reviewer: ReviewPage) -> None:

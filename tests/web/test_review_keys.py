@@ -91,9 +91,9 @@ def test_enter_after_such_a_shortcut_answers_no_photo_that_was_not_seen(reviewer
     is_asked_about(reviewer.page, job.photos[1])
     reviewer.is_saved()
     assert job.labels() == {}
-    remarks = CorrectionStore(job.server.corrections).standing_remarks()
-    said = [(one.sha256, one.kind.value) for one in remarks if one.sha256 in job.photos]
-    assert said == [(job.photos[0], "more_than_one")]
+    votes = CorrectionStore(job.server.corrections).votes()
+    remarks = [(vote.sha256, vote.remark.value) for vote in votes if vote.sha256 in job.photos]
+    assert remarks == [(job.photos[0], "more_than_one")]
 
 
 @pytest.mark.parametrize("name", ["gloves", "necklace", "umbrella", "cap", "scarf", "mugs"])
@@ -103,7 +103,7 @@ def test_a_new_name_that_begins_with_a_shortcut_is_searched_for(reviewer: Review
     is_asked_about(reviewer.page, job.photos[0])
     expect(reviewer.page.locator("#query")).to_have_value(name)
     assert job.labels() == {}
-    assert not {one.sha256 for one in CorrectionStore(job.server.corrections).standing_remarks()} & set(job.photos)
+    assert not {vote.sha256 for vote in CorrectionStore(job.server.corrections).votes()} & set(job.photos)
 
 
 def test_in_the_grid_letters_answer_nothing(reviewer: ReviewPage, job: DrawnJob) -> None:

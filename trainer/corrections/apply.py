@@ -19,11 +19,13 @@ from catalogue.readers import Reader, read_delimited, read_jsonl
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
 from models.whole_file import open_lock, replacing
-from trainer.corrections.corrected_rows import Correcting, WorstStatus
+from trainer.corrections.audit import record_audit
+from trainer.corrections.corrected_rows import Correcting, correct_worst
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.verdicts import read_verdicts, record_audit
+from trainer.corrections.votes import resolve
 from worker.job.job import Job, open_job
 from worker.job.jobs import Jobs
+from worker.job.parts import WORST, Status
 from worker.job.receipt import Audit, job_receipt
 from worker.job.scratch import scratch_folder
 from worker.label import job_folder
@@ -37,11 +39,11 @@ _COPY: Final = ".corrected"
 
 @dataclass(frozen=True)
 class Labels:
-    """A result that corrections are for.
+    """A result to correct.
 
     Attributes:
-        job: that made it; none where its folder is gone.
-        result: the file of ``hangtag label``; none where the result lies in a queued job's own place.
+        job: that made it; None if its folder is gone.
+        result: the file of ``hangtag label``; None if the result lies in a queued job's own place.
     """
 
     job: Job | None
@@ -57,10 +59,10 @@ class CorrectedResult:
         rows: in the result, and so in the copy.
         changed: rows that have another label now, ``confirmed`` rows whose label a reviewer gave, too.
         remarked: rows that reviewers gave a remark instead of a label.
-        in_conflict: rows on which reviewers do not agree, left as they were. Of a job with named models, a row counts
+        in_conflict: rows on which reviewers disagree, which are unchanged. Of a job with named models, a row counts
             for each of its questions here and in the three before.
-        left: rows to review on which nobody has spoken.
-        audit: of labeled rows drawn at random; None if nobody has asked for one.
+        left: rows to review without a vote.
+        audit: of labeled rows drawn at random; None without an audit.
     """
 
     output: str
@@ -173,19 +175,18 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
     reader = _reader(result)
     schema, steps = reader.schema, list[Correcting]()
     for question in job.questions if job else (None,):
-        said = read_verdicts(store.of_question(question.name) if question else store)
-        steps.append(Correcting(said, schema, result, question))
+        votes = (store.of_question(question.name) if question else store).votes()
+        steps.append(Correcting(resolve(votes), schema, result, question))
         schema = steps[-1].schema
-    worst = WorstStatus(job, schema) if job and job.spec.questions else None
     harmless = frozenset[str]().union(*(step.harmless for step in steps))
     _check_bytes(reader.schema, output)
+    left = 0
     with (
         replacing(output) as temporary,
         open_writer(temporary, output.suffix.lower(), schema, harmless, mark=_has_mark(result)) as write,
     ):
-        left = 0
         for table in in_runs(pa.Table.from_batches([batch]) for batch in reader.batches):
-            corrected, waits = _corrected(table, steps, worst)
+            corrected, waits = _corrected(table, steps, job)
             left += waits
             try:
                 write(corrected)
@@ -193,9 +194,15 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
                 msg = f"Expected cells that {output.suffix} can hold, got {str(error)[:200]}; name a .parquet --out."
                 raise InputError(msg) from error
     counts = sum((step.counts for step in steps), Counter[str]())
-    rows = steps[0].counts["rows"]
-    spoken = (counts["changed"], counts["confirmed"], counts["remarked"], counts["in_conflict"])
-    return CorrectedResult(str(output), rows, *spoken, left)
+    return CorrectedResult(
+        str(output),
+        steps[0].counts["rows"],
+        counts["changed"],
+        counts["confirmed"],
+        counts["remarked"],
+        counts["in_conflict"],
+        left,
+    )
 
 
 def _check_copy(output: Path, result: Path) -> None:
@@ -214,14 +221,15 @@ def _check_bytes(schema: pa.Schema, output: Path) -> None:
                 raise InputError(msg)
 
 
-def _corrected(table: pa.Table, steps: Sequence[Correcting], worst: WorstStatus | None) -> tuple[pa.Table, int]:
+def _corrected(table: pa.Table, steps: Sequence[Correcting], job: Job | None) -> tuple[pa.Table, int]:
     """Some rows of the copy, and how many of them still wait for a person."""
     for step in steps:
         table = step.corrected(table)
     waits = reduce(pc.or_, (step.waits for step in steps))
-    if worst:
-        table = worst.again(table)
-        waits = pc.and_(waits, worst.is_review(table))
+    if job and job.spec.questions:
+        table = correct_worst(table, job)
+        worst = table.column(job.spec.options.prefix + WORST).cast(pa.string())
+        waits = pc.and_(waits, pc.equal(worst, Status.REVIEW.value))
     return table, pc.sum(waits).as_py() or 0
 
 

@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
-InOption = Annotated[
+CorrectionsOption = Annotated[
     Path | None,
     typer.Option(
-        "--file", "--in", metavar="FILE", help="The corrections. Default: corrections.csv.", show_default=False
+        "--corrections",
+        metavar="FILE",
+        help="The corrections, or the TOML of the retraining that reads them. Default: corrections.csv.",
+        show_default=False,
     ),
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="The corrections that this retraining reads.", show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
@@ -22,9 +21,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) -> None:
     """Add the group to the one command line; ``corrections_of`` finds the file that a retraining's config names."""
     group = typer.Typer(
-        help="The labels that reviewers gave, for the next retraining. Without a command: a table of them.\n\n"
-        "Examples:\n\n  hangtag corrections\n\n  hangtag corrections import review.csv --reviewer anna\n\n"
-        "  hangtag corrections apply labels.parquet\n\n  hangtag corrections list --json",
+        help="The labels that reviewers gave, for the next retraining. Without a command: a table of them.",
         invoke_without_command=True,
         context_settings={"obj": corrections_of},
         rich_markup_mode="rich",
@@ -33,20 +30,13 @@ def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) ->
     group.command("import")(import_command)
     group.command("apply")(apply_command)
     group.command("list")(list_command)
-    group.command("show")(show_command)
     app.add_typer(group, name="corrections")
 
 
-def corrections_command(
-    context: typer.Context, store: InOption = None, config: ConfigOption = None, as_json: JsonOption = False
-) -> None:
-    """A table of all corrections, when no command follows."""
+def corrections_command(context: typer.Context, as_json: JsonOption = False) -> None:
+    """A table of the corrections in corrections.csv, when no command follows."""
     if context.invoked_subcommand is None:
-        list_command(context, store, config, as_json)
-    elif store is not None or config is not None or as_json:
-        name = context.invoked_subcommand
-        msg = f"options of {name} stand after it: hangtag corrections {name} …"
-        raise typer.BadParameter(msg)
+        list_command(context, as_json=as_json)
 
 
 def import_command(
@@ -59,11 +49,7 @@ def import_command(
             "corrections.",
         ),
     ],
-    into: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Where corrections are kept. Default: corrections.csv.", show_default=False),
-    ] = None,
-    config: ConfigOption = None,
+    corrections: CorrectionsOption = None,
     reviewer: Annotated[
         str | None, typer.Option(metavar="NAME", help="The reviewer of rows without a reviewer.", show_default=False)
     ] = None,
@@ -100,21 +86,17 @@ def import_command(
 
       hangtag corrections import labels.parquet.job/review.csv --reviewer anna --image-root photos/
 
-      hangtag corrections import corrected.csv --config retrain.toml
+      hangtag corrections import corrected.csv --corrections retrain.toml
 
-      hangtag corrections import corrected.csv --into shared/corrections.csv --json
+      hangtag corrections import corrected.csv --corrections shared/corrections.csv --json
 
       hangtag corrections import corrected.csv --new-label hats
     """
-    from trainer.corrections.importing import ImportOptions, question_of
-    from trainer.corrections.screen import chosen_store, import_and_show
+    from trainer.corrections.importing import ImportOptions
+    from trainer.corrections.screen import import_and_show
 
     options = ImportOptions(reviewer, image_column, image_root, prefix, tuple(new_label or ()))
-    store = chosen_store(into, config, context.obj)
-    question = question_of(file)
-    if config is None and not store.path.stem.endswith(f"-{question}"):  # what a config names is one model's already
-        store = store.of_question(question)
-    import_and_show(file, store, options, as_json=as_json)
+    import_and_show(file, corrections, context.obj, options, as_json=as_json)
 
 
 def apply_command(
@@ -122,8 +104,7 @@ def apply_command(
     labels: Annotated[
         str, typer.Argument(metavar="JOB|FILE", help="A result of hangtag label, or the name of a queued job.")
     ],
-    store: InOption = None,
-    config: ConfigOption = None,
+    corrections: CorrectionsOption = None,
     jobs: Annotated[
         str,
         typer.Option(
@@ -151,17 +132,27 @@ def apply_command(
 
       hangtag corrections apply labels.parquet
 
-      hangtag corrections apply spring-2026 --jobs /mnt/jobs --file shared/corrections.csv
+      hangtag corrections apply spring-2026 --jobs /mnt/jobs --corrections shared/corrections.csv
 
       hangtag corrections apply labels.csv --out corrected.csv --json
     """
-    from trainer.corrections.screen import apply_and_show, chosen_store
+    from trainer.corrections.screen import apply_and_show, open_store
 
-    apply_and_show(labels, jobs, chosen_store(store, config, context.obj), output, as_json=as_json)
+    apply_and_show(labels, jobs, open_store(corrections, context.obj), output, as_json=as_json)
 
 
 def list_command(
-    context: typer.Context, store: InOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    context: typer.Context,
+    photo: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PHOTO]",
+            help="Show every vote on this photo: its path, its URL, or 12 or more digits of its SHA-256.",
+            show_default=False,
+        ),
+    ] = None,
+    corrections: CorrectionsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what reviewers agree on, the latest first, and the photos on which they do not.
 
@@ -169,28 +160,14 @@ def list_command(
 
       hangtag corrections list
 
-      hangtag corrections list --config retrain.toml --json
+      hangtag corrections list photos/boots/17.jpg
+
+      hangtag corrections list --corrections retrain.toml --json
     """
-    from trainer.corrections.screen import chosen_store, list_corrections
+    from trainer.corrections.screen import list_corrections, list_votes, open_store
 
-    list_corrections(chosen_store(store, config, context.obj), as_json=as_json)
-
-
-def show_command(
-    context: typer.Context,
-    photo: Annotated[
-        str, typer.Argument(metavar="PHOTO", help="Its path, its URL, or 12 or more digits of its SHA-256.")
-    ],
-    store: InOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show every vote on one photo, in order.
-
-    Examples:
-
-      hangtag corrections show photos/boots/17.jpg
-    """
-    from trainer.corrections.screen import chosen_store, show_photo
-
-    show_photo(chosen_store(store, config, context.obj), photo, as_json=as_json)
+    store = open_store(corrections, context.obj)
+    if photo is None:
+        list_corrections(store, as_json=as_json)
+    else:
+        list_votes(store, photo, as_json=as_json)

@@ -14,21 +14,18 @@ from typing import Final
 from catalogue.catalogue import IMAGE_COLUMNS
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url
-from models.errors import ImageError, InputError, JobError
+from models.errors import ImageError, InputError, NothingNewError
 from models.storage.storage import FolderStorage
 from models.taxonomy import PATH_MARK
-from trainer.corrections.rows_file import refuse_rows, unguarded
-from trainer.corrections.store import Added, CorrectionStore
-from trainer.corrections.votes import COLUMNS, Resolved, Vote, parse_vote, resolve
+from models.text import number_of
+from trainer.corrections.store import Added, CorrectionStore, refuse_rows
+from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, parse_vote, resolve, unguarded
 from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256
 from trainer.run import Run
 from worker.job.job import QUESTIONS, Job, open_job
 from worker.results.review_list import CORRECT_LABEL, THUMBNAIL
 
-_CORRECTED: Final = "corrected"
-"""What people called the column before there was one for them."""
-_ANSWERS: Final = (CORRECT_LABEL, _CORRECTED)
 _TOP_K: Final = "top_k"
 _BEST: Final = re.compile(r"(.+?) [0-9]\.[0-9]{2}(?:; |$)")
 """A label that ``review.csv`` names, the likeliest one first."""
@@ -73,9 +70,22 @@ class ReviewFile:
     named: frozenset[str]
 
     @property
-    def silent(self) -> int:
-        """Rows in which nobody has said anything."""
-        return self.rows - len(self.timed) - len(self.untimed)
+    def votes(self) -> tuple[Vote, ...]:
+        """All of them."""
+        return (*self.timed, *self.untimed)
+
+    def check_answered(self, file: Path) -> None:
+        """Refuse a file without an answer.
+
+        Raises:
+            NothingNewError: there is no vote.
+        """
+        if not self.votes:
+            msg = (
+                f"Expected an answer in {file}, found none in {number_of(self.rows, 'row')}; write the right label "
+                f"into the column {CORRECT_LABEL}, also where the model was right, and import the file again."
+            )
+            raise NothingNewError(msg)
 
 
 @dataclass(frozen=True)
@@ -83,26 +93,26 @@ class Imported:
     """What an import did.
 
     Attributes:
-        file: what the file said; ``added`` is what was new of it.
-        resolved: what came of all votes that are there now.
+        file: the file's votes; ``added`` are the new ones.
+        resolved: what reviewers agree on now, photo by photo.
         lost: paths that lead to no file, each once, in the file's order.
-        root: where relative paths start, as the job or the run beside the file says; ``None`` if neither says it, or
-            if nobody asked.
+        root: where relative paths start, as the job or the run beside the file says; None if neither says it, or if
+            the options did.
     """
 
     file: ReviewFile
     added: Added
-    resolved: Resolved
+    resolved: dict[str, PhotoVotes]
     lost: tuple[str, ...]
     root: Path | None
 
     @property
     def by_label(self) -> dict[str, int]:
         """How many of the new votes say each label, the commonest first."""
-        return dict(Counter(vote.label for vote in self.added.votes).most_common())
+        return dict(Counter(vote.label for vote in self.added.votes if vote.label).most_common())
 
     @property
-    def pathbound(self) -> int:
+    def without_sha256(self) -> int:
         """How many of the new votes name their photo by its path only, since no file is there."""
         return sum(not vote.sha256 for vote in self.added.votes)
 
@@ -116,49 +126,52 @@ def import_corrections(
         InputError: the file or the store cannot be used, or a new label looks like a typing error of a known one, or
             like a path in a tree.
     """
-    asked = options
-    options = _as_the_files_beside_say(file.absolute(), asked)
-    review = read_review(file, options, now())
-    votes = (*review.timed, *review.untimed)
-    before = store.votes()
-    known = {vote.label for vote in before} | {vote.was for vote in (*before, *votes) if vote.was} | review.named
-    new = {vote.label for vote in votes} - set(options.new_labels)
-    if path := next((label for label in sorted(new - known) if PATH_MARK in label), None):
-        msg = (
-            f"Expected names of classes in {file}, {path!r} reads as a path in a tree; none was imported, so give the "
-            f"class's own name, or say --new-label {shlex.quote(path)} if that is its name."
-        )
-        raise InputError(msg)
-    near = _near_labels(new, known)
-    if near:
-        on_purpose = " ".join(f"--new-label {shlex.quote(label)}" for label in near)
-        questions = "\n  ".join(f"{label}: do you mean {meant}?" for label, meant in near.items())
-        msg = (
-            f"Expected labels in {file} that are known, or new on purpose; none was imported, so correct these and "
-            f"import the file again, or say {on_purpose}.\n  {questions}"
-        )
-        raise InputError(msg)
+    completed = _completed(file.absolute(), options)
+    review = read_review(file, completed, now())
+    _check_labels(file, review, store.votes(), options.new_labels)
     added = store.add(list(map(_hashed, review.timed)), list(map(_hashed, review.untimed)))
-    places = dict.fromkeys(vote.image for vote in votes if vote.path is not None)
+    places = dict.fromkeys(vote.image for vote in review.votes if vote.path is not None)
     lost = tuple(place for place in places if not os.path.isfile(place))  # noqa: PTH113 - a path's own raises errors
-    root = None if asked.image_root else options.image_root
+    root = None if options.image_root else completed.image_root
     return Imported(review, added, resolve(added.all), lost, root)
 
 
-def _as_the_files_beside_say(file: Path, options: ImportOptions) -> ImportOptions:
-    """The options, with what nobody said as the job or the run says whose files lie in the same folder.
+def _check_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant: Sequence[str]) -> None:
+    """Refuse labels that are new by mistake: one such label would be a new class."""
+    known = {vote.label for vote in before} | {vote.was for vote in (*before, *review.votes)} | review.named
+    new = {vote.label for vote in review.votes} - {*meant, ""} - known
+    if path := next((label for label in sorted(new) if PATH_MARK in label), None):
+        msg = (
+            f"Expected names of classes in {file}, {path!r} reads as a path in a tree; the file was not imported, so "
+            f"give the class's own name, or say --new-label {shlex.quote(path)} if that is its name."
+        )
+        raise InputError(msg)
+    if near := _near_labels(new, known - {""}):
+        on_purpose = " ".join(f"--new-label {shlex.quote(label)}" for label in near)
+        questions = "\n  ".join(f"{label}: do you mean {likely}?" for label, likely in near.items())
+        msg = (
+            f"Expected labels in {file} that are known, or new on purpose; the file was not imported, so correct these "
+            f"and import the file again, or say {on_purpose}.\n  {questions}"
+        )
+        raise InputError(msg)
+
+
+def _near_labels(new: set[str], known: set[str]) -> dict[str, str]:
+    """New label → the known one that it resembles most; upper and lower case count as the same."""
+    by_folded = {label.casefold(): label for label in sorted(known, reverse=True)}
+    matches = {label: get_close_matches(label.casefold(), by_folded, n=1, cutoff=_ALIKE) for label in sorted(new)}
+    return {label: by_folded[closest[0]] for label, closest in matches.items() if closest}
+
+
+def _completed(file: Path, options: ImportOptions) -> ImportOptions:
+    """The options, completed by the job or the run whose files lie in the same folder.
 
     A folder of photos counts if it is on this machine, and a column if the file has it.
     """
-    folder = file.parent
-    try:
-        return replace(options, image_root=options.image_root or _there(data_folder(Path(Run(folder).args().data))))
-    except (OSError, InputError):  # no run, or of another version: as if it were not there
-        pass
-    try:
-        job = _job_of(folder)
-    except JobError:  # of another version
-        return options
+    run = Run(file.parent)
+    if (run.path / "args.json").is_file():
+        return replace(options, image_root=options.image_root or _there(data_folder(Path(run.args().data))))
+    job = _job_of(file.parent)
     if job is None:
         return options
     root = None if is_url(job.spec.image_root) else _there(Path(job.spec.image_root))
@@ -174,7 +187,7 @@ def _as_the_files_beside_say(file: Path, options: ImportOptions) -> ImportOption
 
 
 def _job_of(folder: Path) -> Job | None:
-    """The job in a folder, or the question that the folder is of: ``labels.parquet.job/questions/colour``."""
+    """The job in a folder, or the question of a folder such as ``labels.parquet.job/questions/colour``."""
     if (job := open_job(FolderStorage(folder))) is None and folder.parent.name == QUESTIONS:
         whole = open_job(FolderStorage(folder.parent.parent))
         return whole.question(folder.name) if whole else None
@@ -182,11 +195,8 @@ def _job_of(folder: Path) -> Job | None:
 
 
 def question_of(file: Path) -> str:
-    """The question whose folder a file lies in; an empty name if it is of none."""
-    try:
-        job = _job_of(file.absolute().parent)
-    except JobError:  # of another version
-        return ""
+    """The question to whose folder a file belongs; an empty name if it is none."""
+    job = _job_of(file.absolute().parent)
     return job.name if job else ""
 
 
@@ -204,22 +214,11 @@ def _hashed(vote: Vote) -> Vote:
         return vote
 
 
-def _near_labels(labels: set[str], known: set[str]) -> dict[str, str]:
-    """New label → the known one that it resembles most; upper and lower case count as the same."""
-    by_folded = {label.casefold(): label for label in sorted(known, reverse=True)}
-    near: dict[str, str] = {}
-    for label in sorted(labels - known):
-        found = get_close_matches(label.casefold(), by_folded, n=1, cutoff=_ALIKE)
-        if found:
-            near[label] = by_folded[found[0]]
-    return near
-
-
 def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile:
     """Read a file row by row; it is used as a whole, or not at all.
 
-    A row is a vote if its cell under ``correct_label`` or ``corrected`` is filled; without a column ``corrected``, also
-    if ``label`` differs from the first of ``top_k``; without any of these three, always.
+    A row is a vote if its cell under ``correct_label`` is filled, or if its ``label`` differs from the first of
+    ``top_k``; without both columns, always.
 
     Raises:
         InputError: it is missing or no CSV, a column is missing, or rows cannot be used: each is named with its reason.
@@ -234,29 +233,29 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
     defaults = {"reviewer": options.reviewer or "", "at": own_time.isoformat()}
     timed: list[Vote] = []
     untimed: list[Vote] = []
-    wrong: list[tuple[int, str]] = []
+    faults: list[tuple[int, str]] = []
     named: set[str] = set()
     number = 0
     rows = (row for batch in reader.batches for row in batch.to_pylist())
     for number, row in enumerate(rows, start=1):
         cells = {column: unguarded(row[name]) for column, name in columns.items()}
         named.update(_BEST.findall(cells.get(_TOP_K, "")))
-        said = _said(cells)
-        if said is None:
+        answer = _answer(cells)
+        if answer is None:
             continue
-        if options.image_root is None and CORRECT_LABEL in columns:  # it is one of our lists, wherever it was moved
-            said["image"] = unguarded(row.get(f"{options.prefix}{THUMBNAIL}", "")).strip() or said.get("image", "")
-        given = {name: text for name, text in said.items() if text.strip()}
+        if options.image_root is None and CORRECT_LABEL in columns:  # a list for review, which may have been moved
+            answer["image"] = unguarded(row.get(f"{options.prefix}{THUMBNAIL}", "")).strip() or answer.get("image", "")
+        filled = {name: text for name, text in answer.items() if text.strip()}
         try:
-            vote = parse_vote({**defaults, **given}, folder)
+            vote = parse_vote({**defaults, **filled}, folder)
         except ValueError as error:
             hint = "; pass --reviewer NAME" if "expected a reviewer" in str(error) else ""
-            wrong.append((number, f"{error}{hint}"))
+            faults.append((number, f"{error}{hint}"))
             continue
-        wrong += ((number, fault) for fault in _faults(vote, options, now))
-        (timed if "at" in given else untimed).append(vote)
-    if wrong:
-        raise refuse_rows(path, wrong, "none was imported, so correct them and import the file again")
+        faults += ((number, fault) for fault in _faults(vote, options, now))
+        (timed if "at" in filled else untimed).append(vote)
+    if faults:
+        raise refuse_rows(path, faults, "the file was not imported, so correct them and import the file again")
     return ReviewFile(number, tuple(timed), tuple(untimed), frozenset(named))
 
 
@@ -268,36 +267,32 @@ def _faults(vote: Vote, options: ImportOptions, now: datetime) -> Iterator[str]:
 
 
 def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[str, str]:
-    """What is known of a row → the column that says it."""
-    wanted = {name: f"{options.prefix}{name}" for name in (*COLUMNS, _TOP_K, CORRECT_LABEL) if name != "image"}
-    found = {name: column for name, column in wanted.items() if column in names}
+    """A vote's column → the file's; a list for review has a catalogue's columns, which may be called ``note``."""
+    is_list = f"{options.prefix}{CORRECT_LABEL}" in names
+    own = {*COLUMNS, _TOP_K, CORRECT_LABEL} - {"image"} - ({"remark", "note"} if is_list else set())
+    columns = {name: f"{options.prefix}{name}" for name in own if f"{options.prefix}{name}" in names}
     if options.image_column is not None and options.image_column not in names:
         msg = f"Expected a column {options.image_column!r} in {path}, found {', '.join(names)}."
         raise InputError(msg)
     by_name = {name.lower(): name for name in reversed(names)}
     image = options.image_column or next((by_name[known] for known in IMAGE_COLUMNS if known in by_name), None)
-    if image is not None and image not in found.values():
-        found["image"] = image
-    if _CORRECTED in names:
-        found[_CORRECTED] = _CORRECTED
-    lacks_label = not {"label", *_ANSWERS} & set(found)
-    if lacks_label or not {"image", "sha256"} & set(found):
-        what = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or one that names the photos"
-        msg = f"Expected {what} in {path}, found {', '.join(names)}; name it so, or pass --prefix or --image-column."
+    if image is not None and image not in columns.values():
+        columns["image"] = image
+    lacks_label = not {"label", CORRECT_LABEL} & set(columns)
+    if lacks_label or not {"image", "sha256"} & set(columns):
+        lacks = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or one that names the photos"
+        msg = f"Expected {lacks} in {path}, found {', '.join(names)}; name it so, or pass --prefix or --image-column."
         raise InputError(msg)
-    return found
+    return columns
 
 
-def _said(cells: Mapping[str, str]) -> dict[str, str] | None:
-    """What a row says, its label under ``label`` and the one before under ``was``; ``None`` where it is silent."""
+def _answer(cells: Mapping[str, str]) -> dict[str, str] | None:
+    """A row's cells with the reviewer's label under ``label`` and the one before under ``was``; None without one."""
     best = _BEST.match(cells.get(_TOP_K, ""))
     before = cells.get("was") or (best[1] if best else "")
-    answer = next((text for name in _ANSWERS if (text := cells.get(name, "").strip())), "")
-    if answer:
+    if answer := cells.get(CORRECT_LABEL, "").strip():
         return {**cells, "label": answer, "was": before or cells.get("label", "")}
-    if _CORRECTED in cells:
-        return None
-    edited = cells.get("label", "").strip() != before.strip()
-    if _TOP_K in cells or CORRECT_LABEL in cells:
-        return {**cells, "was": before} if _TOP_K in cells and edited else None
-    return {**cells, "was": before}
+    edited = _TOP_K in cells and cells.get("label", "").strip() != before.strip()
+    if edited or not {_TOP_K, CORRECT_LABEL} & set(cells):
+        return {**cells, "was": before}
+    return None

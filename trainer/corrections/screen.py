@@ -2,178 +2,179 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from rich.markup import escape
 from rich.table import Table
 
-from models.errors import InputError, NothingNewError
+from models.errors import InputError
 from models.terminal import Console, print_table
 from models.text import number_of
 from trainer.corrections.apply import apply_to_job, find_labels
-from trainer.corrections.importing import Imported, ImportOptions, import_corrections
-from trainer.corrections.remarks import REMARK_COLUMNS, remark_cells
-from trainer.corrections.store import CorrectionStore
-from trainer.corrections.votes import COLUMNS, PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
-from worker.results.review_list import CORRECT_LABEL
+from trainer.corrections.importing import Imported, ImportOptions, import_corrections, question_of
+from trainer.corrections.store import CorrectionStore, ahead_sentence
+from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, resolve, vote_cells
 
 _DEFAULT: Final = Path("corrections.csv")
+_CONFIG_SUFFIX: Final = ".toml"
 _MOST_ROWS: Final = 30
 _FEW_DIGITS: Final = 12
 
 
-def chosen_store(
-    path: Path | None, config: Path | None, corrections_of: Callable[[Path], Path | None]
-) -> CorrectionStore:
-    """The store that a person names, or that a retraining reads (``corrections_of`` its config).
+def open_store(path: Path | None, corrections_of: Callable[[Path], Path | None]) -> CorrectionStore:
+    """The store at a path, or the one that a retraining reads (``corrections_of`` its config).
 
     Raises:
-        InputError: both are named, or the retraining reads none.
+        InputError: the config cannot be used, or names no corrections.
     """
-    if config is None:
+    if path is None or path.suffix.lower() != _CONFIG_SUFFIX:
         return CorrectionStore(path or _DEFAULT)
-    if path is not None:
-        msg = f"Expected {path} or --config {config}, got both; the config names a file of its own."
-        raise InputError(msg)
-    corrections = corrections_of(config)
+    corrections = corrections_of(path)
     if corrections is None:
-        msg = f'{config} names no corrections; add corrections = "corrections.csv" to it.'
+        msg = f'{path} names no corrections; add corrections = "corrections.csv" to it.'
         raise InputError(msg)
     return CorrectionStore(corrections)
 
 
-def import_and_show(file: Path, store: CorrectionStore, options: ImportOptions, *, as_json: bool) -> None:
-    """Import a file, and say what came of it; warnings go to stderr, so that ``--json`` stays JSON.
+def import_and_show(
+    file: Path,
+    corrections: Path | None,
+    corrections_of: Callable[[Path], Path | None],
+    options: ImportOptions,
+    *,
+    as_json: bool,
+) -> None:
+    """Import a file and show the result; warnings go to stderr, so that ``--json`` stays JSON.
 
     Raises:
-        NothingNewError: nobody has answered in any of its rows.
+        NothingNewError: none of its rows has an answer.
     """
+    store, question = open_store(corrections, corrections_of), question_of(file)
+    one_models = corrections is not None and corrections.suffix.lower() == _CONFIG_SUFFIX
+    if not one_models and not store.path.stem.endswith(f"-{question}"):
+        store = store.of_question(question)
     done = import_corrections(file, store, options)
-    _show_import(file, store, done, as_json=as_json)
-    if done.file.silent == done.file.rows:
-        msg = (
-            f"Expected an answer in {file}, found none in {number_of(done.file.rows, 'row')}; write the right label "
-            f"into the column {CORRECT_LABEL}, also where the model was right, and import the file again."
-        )
-        raise NothingNewError(msg)
-
-
-def _show_import(file: Path, store: CorrectionStore, done: Imported, *, as_json: bool) -> None:
     if done.lost:
         lead = "1 path leads" if len(done.lost) == 1 else f"{len(done.lost):,} paths lead"
-        _warn(
-            f"{lead} to no file, the first is {done.lost[0]}. Photos that only reviewers have labelled cannot "
-            "be learned from without their files: say where the photos are with --image-root, and import again."
+        Console(stderr=True).say(
+            f"Warning: {lead} to no file, the first is {done.lost[0]}. Photos that only reviewers have labelled cannot "
+            "be learned from without their files: say where the photos are with --image-root, and import again.",
+            "yellow",
         )
     _warn_of_ahead(store)
     if as_json:
         _print_json(_import_json(file, store, done))
-        return
-    console, added, resolved = Console(), done.added, done.resolved
-    silent = f", {done.file.silent:,} without a correction" if done.file.silent else ""
-    labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
+    else:
+        _show_import(file, store, done)
+    done.file.check_answered(file)
+
+
+def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
+    console, added = Console(), done.added
+    silent = done.file.rows - len(done.file.votes)
     if done.root:
-        _say(console, f"Relative paths start at {done.root}, as the job or the run beside {file.name} says")
-    _say(
-        console, f"{number_of(done.file.rows, 'row')}: {len(added.votes):,} new, {added.known:,} known already{silent}"
+        console.say(f"Relative paths start at {done.root}, as the job or the run beside {file.name} says")
+    counts = f"{len(added.votes):,} new, {added.known:,} known already"
+    console.say(
+        f"{number_of(done.file.rows, 'row')}: {counts}{f', {silent:,} without a correction' if silent else ''}",
     )
-    if added.repaired:
-        _say(console, f"{added.repaired:,} repaired: their paths lead to their photos now")
-    if labels:
-        _say(console, f"Labels of the new ones: {labels}")
-    if done.pathbound:
-        _say(console, f"{done.pathbound:,} name a photo that is not there; only its path identifies it", "yellow")
-    _print_conflicts(console, resolved)
-    photos = number_of(len(resolved.agreed) + len(resolved.conflicts), "photo")
-    _say(console, f"Kept in {store.path}: {number_of(len(added.all), 'vote')} on {photos}")
+    if done.by_label:
+        labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
+        console.say(f"Labels of the new ones: {labels}")
+    if done.without_sha256:
+        console.say(f"{done.without_sha256:,} name a photo that is not there; only its path identifies it", "yellow")
+    _print_conflicts(console, done.resolved)
+    photos = number_of(len(done.resolved), "photo")
+    console.say(f"Kept in {store.path}: {number_of(len(added.all), 'vote')} on {photos}")
 
 
-def _warn(text: str) -> None:
-    _say(Console(stderr=True), f"Warning: {text}", "yellow")
-
-
-def _warn_of_ahead(store: CorrectionStore) -> None:
-    if ahead := store.ahead():
-        _warn(ahead_sentence(ahead, store.path))
+def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "into": str(store.path),
+        "rows": done.file.rows,
+        "new": len(done.added.votes),
+        "known": done.added.known,
+        "without_answer": done.file.rows - len(done.file.votes),
+        "image_root": str(done.root) if done.root else None,
+        "without_file": len(done.lost),
+        "first_without_file": done.lost[0] if done.lost else None,
+        "without_sha256": done.without_sha256,
+        "labels": done.by_label,
+        "votes": len(done.added.all),
+        "photos": len(done.resolved),
+        "conflicts": [_photo_json(votes) for votes in done.resolved.values() if votes.in_conflict],
+    }
 
 
 def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path | None, *, as_json: bool) -> None:
-    """Write the corrected copy of a result, and say what became of its rows.
+    """Write the corrected copy of a result, and show how many of its rows changed.
 
     Raises:
-        InputError: there is no file of corrections or remarks.
+        InputError: there is no file of corrections.
     """
-    found = find_labels(labels, jobs)
-    stores = [store.of_question(one.name) for one in found.job.questions] if found.job else [store]
-    if not any(one.path.exists() or one.remarks.path.exists() for one in stores):
+    result = find_labels(labels, jobs)
+    stores = [store.of_question(one.name) for one in result.job.questions] if result.job else [store]
+    if not any(one.path.exists() for one in stores):
         places = " or ".join(str(one.path) for one in stores)
-        msg = f"Expected corrections in {places}, found none; name their file with --file, or import some first."
+        msg = f"Expected corrections in {places}, found none; name their file with --corrections, or import some first."
         if len(stores) > 1:
-            msg += f" Each question has a file of its own beside that of --file, {store.path}."
+            msg += f" Each question has a file of its own beside {store.path}."
         raise InputError(msg)
-    done = apply_to_job(found, store, output)
+    done = apply_to_job(result, store, output)
     _warn_of_ahead(store)
     if as_json:
         audit = done.audit and done.audit.model_dump()
         _print_json({**vars(done), "reviewed": done.reviewed, "audit": audit})
         return
-    console = Console()
-    table = Table(title=number_of(done.rows, "row"), title_justify="left")
-    table.add_column("")
-    table.add_column("labels" if len(stores) > 1 else "rows", justify="right")
-    counts = {
-        "reviewed": done.reviewed,
-        "  label changed": done.changed,
-        "  label confirmed": done.confirmed,
-        "  no label: not a product, or more than one": done.remarked,
-        "reviewers disagree: left as they were": done.in_conflict,
-        f"{'rows ' if len(stores) > 1 else ''}to review, without an answer yet": done.left,
-    }
-    for what, count in counts.items():
-        table.add_row(what, f"{count:,}")
+    console, several = Console(), len(stores) > 1
+    table = Table("", title=number_of(done.rows, "row"), title_justify="left")
+    table.add_column("labels" if several else "rows", justify="right")
+    table.add_row("reviewed", f"{done.reviewed:,}")
+    table.add_row("  label changed", f"{done.changed:,}")
+    table.add_row("  label confirmed", f"{done.confirmed:,}")
+    table.add_row("  no label: not a product, or more than one", f"{done.remarked:,}")
+    table.add_row("reviewers disagree: left as they were", f"{done.in_conflict:,}")
+    table.add_row(f"{'rows ' if several else ''}to review, without an answer yet", f"{done.left:,}")
     print_table(table, console)
     if done.audit:
-        _say(console, f"Audit: {done.audit.words}")
-    _say(console, f"Corrected copy: {done.output}")
+        console.say(f"Audit: {done.audit.words}")
+    console.say(f"Corrected copy: {done.output}")
 
 
 def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
     """Show what reviewers agree on, the latest first, and on which photos they do not."""
     votes = store.votes()
     resolved = resolve(votes)
+    agreed = [one for one in resolved.values() if not one.in_conflict]
     _warn_of_ahead(store)
     if as_json:
-        remarks = [dict(zip(REMARK_COLUMNS, remark_cells(remark), strict=True)) for remark in store.remarks.remarks()]
-        _print_json({"file": str(store.path), "votes": len(votes), **_resolved_json(resolved), "remarks": remarks})
+        conflicts = [_photo_json(one) for one in resolved.values() if one.in_conflict]
+        decided = [{**_photo_json(one), "label": one.label, "remark": one.remark} for one in agreed]
+        _print_json({"file": str(store.path), "votes": len(votes), "agreed": decided, "conflicts": conflicts})
         return
     console = Console()
-    _print_remarks(console, store)
     if not votes:
-        _say(console, f"No corrections in {store.path}; import some: hangtag corrections import review.csv")
+        console.say(f"No corrections in {store.path}; import some: hangtag corrections import review.csv")
         return
-    latest = sorted(resolved.agreed, key=lambda agreed: agreed.votes[0], reverse=True)
-    title = f"Photos with a correction: {len(latest):,}"
-    table = Table("photo", "label", "reviewers, at", title=title, title_justify="left")
-    for agreed in latest[:_MOST_ROWS]:
-        first = agreed.votes[0]
-        cells = (_photo(first), _label(first), f"{', '.join(agreed.reviewers)}\n{_minute(first)}")
+    if remarks := Counter(one.remark.replace("_", " ") for one in agreed if one.remark):
+        counts = ", ".join(f"{remark} {count:,}" for remark, count in remarks.most_common())
+        console.say(f"Photos without a label: {counts}")
+    table = Table("photo", "label", "reviewers, at", title=f"Photos with a correction: {len(agreed):,}")
+    table.title_justify = "left"
+    for one in sorted(agreed, key=lambda one: one.votes[0], reverse=True)[:_MOST_ROWS]:
+        first = one.votes[0]
+        cells = (_photo(first), _decision(first), f"{', '.join(one.reviewers)}\n{_minute(first)}")
         table.add_row(*map(escape, cells))
     print_table(table, console)
-    if len(latest) > _MOST_ROWS:
-        _say(console, f"and {len(latest) - _MOST_ROWS:,} earlier ones: --json prints all")
+    if len(agreed) > _MOST_ROWS:
+        console.say(f"and {len(agreed) - _MOST_ROWS:,} earlier ones: --json prints all")
     _print_conflicts(console, resolved)
 
 
-def _print_remarks(console: Console, store: CorrectionStore) -> None:
-    kinds = Counter(remark.kind for remark in store.standing_remarks())
-    if kinds:
-        counts = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in kinds.most_common())
-        _say(console, f"Remarks, which are no labels: {counts} (in {store.remarks.path.name})")
-
-
-def show_photo(store: CorrectionStore, photo: str, *, as_json: bool) -> None:
+def list_votes(store: CorrectionStore, photo: str, *, as_json: bool) -> None:
     """Show every vote on a photo, in order.
 
     Raises:
@@ -192,43 +193,46 @@ def show_photo(store: CorrectionStore, photo: str, *, as_json: bool) -> None:
     if as_json:
         _print_json([_vote_json(vote) for vote in votes])
         return
-    table = Table("photo", "label", "reviewer, at, model", title=f"Votes: {len(votes):,}", title_justify="left")
+    table = Table("photo", "label", "reviewer, at, model, note", title=f"Votes: {len(votes):,}", title_justify="left")
     for vote in votes:
-        said = "\n".join(filter(None, [vote.reviewer, _minute(vote), vote.model]))
-        table.add_row(*map(escape, (_photo(vote), _label(vote), said)))
+        about = "\n".join(filter(None, [vote.reviewer, _minute(vote), vote.model, vote.note]))
+        table.add_row(*map(escape, (_photo(vote), _decision(vote), about)))
     print_table(table, Console())
 
 
-def _print_conflicts(console: Console, resolved: Resolved) -> None:
-    if not resolved.conflicts:
+def _print_conflicts(console: Console, resolved: Mapping[str, PhotoVotes]) -> None:
+    conflicts = [votes for votes in resolved.values() if votes.in_conflict]
+    if not conflicts:
         return
-    count = len(resolved.conflicts)
-    title = f"{number_of(count, 'photo')} on which reviewers disagree: left out until they agree"
+    title = f"{number_of(len(conflicts), 'photo')} on which reviewers disagree: left out until they agree"
     table = Table("photo", "label", "reviewer, at", title=title, title_justify="left")
-    for conflict in resolved.conflicts[:_MOST_ROWS]:
+    for conflict in conflicts[:_MOST_ROWS]:
         for place, vote in enumerate(conflict.votes):
-            cells = ("" if place else _photo(vote), vote.label, f"{vote.reviewer}\n{_minute(vote)}")
+            cells = ("" if place else _photo(vote), _decision(vote), f"{vote.reviewer}\n{_minute(vote)}")
             table.add_row(*map(escape, cells))
         table.add_section()
     print_table(table, console, style="yellow")
-    if count > _MOST_ROWS:
-        _say(console, f"and {count - _MOST_ROWS:,} more: hangtag corrections list --json prints all", "yellow")
+    if len(conflicts) > _MOST_ROWS:
+        more = f"and {len(conflicts) - _MOST_ROWS:,} more: hangtag corrections list --json prints all"
+        console.say(more, "yellow")
 
 
-def _label(vote: Vote) -> str:
-    return f"{vote.label}\nwas {vote.was}" if vote.was else vote.label
+def _warn_of_ahead(store: CorrectionStore) -> None:
+    if ahead := store.ahead():
+        Console(stderr=True).say(f"Warning: {ahead_sentence(ahead, store.path)}", "yellow")
 
 
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_json(found: object) -> None:
-    print(json.dumps(found, ensure_ascii=False, indent=1))
+def _print_json(record: object) -> None:
+    print(json.dumps(record, ensure_ascii=False, indent=1))
 
 
 def _photo(vote: Vote) -> str:
     return vote_cells(vote)[0] or f"{vote.sha256[:_FEW_DIGITS]}…"
+
+
+def _decision(vote: Vote) -> str:
+    decision = vote.label or vote.remark.replace("_", " ")
+    return f"{decision}\nwas {vote.was}" if vote.was else decision
 
 
 def _minute(vote: Vote) -> str:
@@ -239,30 +243,6 @@ def _vote_json(vote: Vote) -> dict[str, str]:
     return dict(zip(COLUMNS, vote_cells(vote), strict=True))
 
 
-def _photo_json(one: PhotoVotes) -> dict[str, Any]:
-    return {"photo": one.votes[0].photo, "votes": [_vote_json(vote) for vote in one.votes]}
-
-
-def _resolved_json(resolved: Resolved) -> dict[str, Any]:
-    agreed = [{**_photo_json(one), "label": one.label, "reviewers": one.reviewers} for one in resolved.agreed]
-    return {"agreed": agreed, "conflicts": [_photo_json(one) for one in resolved.conflicts]}
-
-
-def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str, Any]:
-    return {
-        "file": str(file),
-        "into": str(store.path),
-        "rows": done.file.rows,
-        "new": len(done.added.votes),
-        "known": done.added.known,
-        "repaired": done.added.repaired,
-        "without_answer": done.file.silent,
-        "image_root": str(done.root) if done.root else None,
-        "without_file": len(done.lost),
-        "first_without_file": done.lost[0] if done.lost else None,
-        "without_sha256": done.pathbound,
-        "labels": done.by_label,
-        "votes": len(done.added.all),
-        "photos": len(done.resolved.agreed) + len(done.resolved.conflicts),
-        "conflicts": _resolved_json(done.resolved)["conflicts"],
-    }
+def _photo_json(votes: PhotoVotes) -> dict[str, Any]:
+    first = votes.votes[0]
+    return {"photo": first.photo, "reviewers": votes.reviewers, "votes": [_vote_json(vote) for vote in votes.votes]}

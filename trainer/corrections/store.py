@@ -1,16 +1,30 @@
-"""``corrections.csv``: every vote of every reviewer."""
+"""``corrections.csv``: every vote of every reviewer. It grows by whole rows, even if a writer is killed."""
 
+import csv
+import errno
+import fcntl
+import io
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO, Final, TextIO
 
-from trainer.corrections.remarks import Remark, RemarkStore, heard
-from trainer.corrections.rows_file import RowsFile
-from trainer.corrections.votes import COLUMNS, Vote, parse_vote, vote_cells
+from catalogue.readers import Reader, read_delimited
+from catalogue.text_file import TextFile, text_file
+from models.errors import InputError
+from models.text import number_of
+from models.whole_file import open_lock
+from trainer.corrections.votes import COLUMNS, Vote, guarded, parse_vote, unguarded, vote_cells
+from trainer.data.csv_files import write_rows
 from trainer.data.photo_files import holds
+from worker.results.cells import csv_lines
+
+_NEEDED: Final = frozenset({"label", "reviewer", "at"})
+_MOST_LINES: Final = 20
+_TAIL_BYTES: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -20,33 +34,29 @@ class Added:
     Attributes:
         votes: those that are new; ``known`` counts the others.
         all: every vote that counts now.
-        repaired: how many older votes have got a path that leads to their photo.
     """
 
     votes: tuple[Vote, ...]
     known: int
     all: tuple[Vote, ...]
-    repaired: int
 
 
 class CorrectionStore:
-    """The file that reviewers' votes are kept in, and beside it that of their remarks.
+    """The file of reviewers' votes. It only grows, except that a reviewer may take back a vote.
 
-    It only grows, but for what a reviewer takes back; and only paths in it are ever repaired.
+    What a killed writer left of its last row is no row: readers leave it out, and the next row takes its place. People
+    may save the file with other columns or separators; the next vote makes it ours again.
+
+    Every method raises InputError if the file cannot be read, and names each bad row; nothing is written then.
 
     Args:
         path: of the file; one that is not there yet holds no votes.
         now: the time. Votes that are dated later than tomorrow, by a wrong clock, stay in the file and do not count.
-
-    Attributes:
-        remarks: in ``corrections.remarks.csv`` for ``corrections.csv``.
     """
 
     def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.path = path.absolute()
-        self.remarks = RemarkStore(self.path.with_name(f"{self.path.stem}.remarks{self.path.suffix}"))
         self._now = now
-        self._file = RowsFile(self.path, COLUMNS, frozenset({"label", "reviewer", "at"}), parse_vote, vote_cells)
 
     def of_question(self, name: str) -> "CorrectionStore":
         """Where answers to a question of a job with named models are: ``corrections-colour.csv`` for ``colour``.
@@ -57,135 +67,242 @@ class CorrectionStore:
         return CorrectionStore(place, self._now) if name else self
 
     def votes(self) -> tuple[Vote, ...]:
-        """All votes that count, in the order of their times; one that a later remark overrules does not.
-
-        Raises:
-            InputError: it is not as :meth:`add` and :meth:`append` left it; each bad row is named.
-        """
-        return tuple(self.words()[0])
+        """All votes that count, each once, in the order of their times."""
+        return self._read()[0]
 
     def ahead(self) -> tuple[Vote, ...]:
-        """The votes that are dated later than tomorrow, in order; raises as :meth:`votes` does."""
+        """The votes that are dated later than tomorrow, in order."""
         return self._read()[1]
 
-    def standing_remarks(self) -> tuple[Remark, ...]:
-        """The last word of those reviewers who gave a photo a remark and no label after it; raises as :meth:`votes`."""
-        return tuple(self.words()[1])
-
-    def words(self) -> tuple[list[Vote], list[Remark]]:
-        """:meth:`votes` and :meth:`standing_remarks`, read once."""
-        return heard(self._read()[0], self._past_remarks())
-
     def photos(self) -> set[str]:
-        """SHA-256 of photos that somebody has given a label or a remark.
-
-        Raises:
-            InputError: the files cannot be read; their rows are not checked.
-        """
-        return {sha256.lower() for (sha256,) in self._file.cells_of("sha256") if sha256} | self.remarks.photos()
+        """SHA-256 of photos that somebody has given a label or a remark; quick, since rows are not checked."""
+        reader = self._reader()
+        if reader is None or "sha256" not in reader.schema.names:
+            return set()
+        names = ["sha256", *(name for name in ("label", "remark") if name in reader.schema.names)]
+        tables = ([batch.column(name).to_pylist() for name in names] for batch in reader.batches)
+        rows = (row for columns in tables for row in zip(*columns, strict=True))
+        return {sha256.lower() for sha256, *decision in rows if sha256 and any(decision)}
 
     def stamp(self) -> object:
-        """What is equal as long as nobody writes into the files."""
-        return tuple(_stamp(path) for path in (self.path, self.remarks.path))
+        """Changes when somebody writes into the file; never None."""
+        try:
+            status = os.stat(self.path)  # noqa: PTH116 - may be called twice a photo
+        except OSError:
+            return ()
+        return (status.st_ino, status.st_size, status.st_mtime_ns)
 
     def check(self) -> None:
-        """Find out whether votes and remarks could be written.
+        """Find out whether votes could be written.
 
         Raises:
             InputError: the system does not let it write; the message names the file, and says why.
         """
-        self._file.check()
-        self.remarks.check()
+        with self._alone():
+            if self.path.exists():
+                self.path.open("r+b").close()
 
     def append(self, votes: Sequence[Vote]) -> None:
-        """Add votes as they are; they are on the disk when this returns, which takes as long however many are there.
-
-        Raises:
-            InputError: one could not be read back, or the file cannot be read; nothing is written then.
-        """
-        self._file.append(votes)
+        """Add votes at the end; they are on the disk when this returns, which takes no longer if there are many."""
+        lines = b"".join(map(self._line, votes))
+        with self._alone():
+            if self._is_ours():
+                self._extend(lines)
+            else:
+                self._write([*self._rows(), *votes])
 
     def withdraw(self, vote: Vote) -> bool:
-        """Take back a vote; the file is replaced as a whole.
-
-        Returns:
-            Whether it was there, exactly as it is.
-
-        Raises:
-            InputError: the file cannot be read; nothing is written then.
-        """
-        return self._file.withdraw(vote)
-
-    def _read(self) -> tuple[tuple[Vote, ...], tuple[Vote, ...]]:
-        votes, now = sorted(set(self._file.rows())), self._now()
-        return tuple(v for v in votes if not v.is_ahead(now)), tuple(v for v in votes if v.is_ahead(now))
-
-    def _past_remarks(self) -> list[Remark]:
-        now = self._now()
-        return [remark for remark in self.remarks.remarks() if not remark.is_ahead(now)]
-
-    def _heard(self, votes: Iterable[Vote]) -> list[Vote]:
-        return heard(votes, self._past_remarks())[0]
+        """Take back a vote; False if the file has no equal one. The file is replaced as a whole."""
+        with self._alone():
+            votes = list(self._rows())
+            if vote in votes:
+                self._write(other for other in votes if other != vote)
+            return vote in votes
 
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes; the file is replaced as a whole, and only one process does so at a time.
 
         Args:
             timed: votes with a time of their own.
-            untimed: their time is that of their file; one that repeats its reviewer's last vote on the photo is not
-                added.
-
-        Raises:
-            InputError: what is there cannot be read; nothing is written then.
+            untimed: their time is that of their file. One that repeats its reviewer's last vote on the photo is added
+                only if it says where the photo is, and no vote did.
         """
-        with self._file.alone():
-            kept, ahead = self._read()
-            better = _repaired_votes(kept, (*timed, *untimed))
-            before, timed, untimed = (
-                tuple(better.get(vote, vote) for vote in votes) for votes in (kept, timed, untimed)
-            )
-            repaired = sum(vote in better for vote in kept)
+        with self._alone():
+            before, ahead = self._read()
             known = {*before, *timed}
-            last = {(vote.photo, vote.reviewer): vote.label for vote in self._heard(sorted(known))}
-            fresh = {vote for vote in untimed if last.get((vote.photo, vote.reviewer)) != vote.label}
+            last = {(vote.photo, vote.reviewer): vote.decision for vote in sorted(known) if vote.decision}
+            places = {(vote.photo, vote.image) for vote in known}
+            fresh = {
+                vote
+                for vote in untimed
+                if last.get((vote.photo, vote.reviewer)) != vote.decision
+                or ((vote.photo, vote.image) not in places and vote.path and holds(vote.path, vote.sha256))
+            }
             votes = tuple(sorted(known | fresh))
             new = tuple(sorted((known | fresh) - set(before)))
-            if new or repaired:
-                self._file.write((*votes, *ahead))
-            return Added(new, len({*timed, *untimed}) - len(new), tuple(self._heard(votes)), repaired)
+            if new:
+                self._write((*votes, *ahead))
+            return Added(new, len({*timed, *untimed}) - len(new), votes)
+
+    def _read(self) -> tuple[tuple[Vote, ...], tuple[Vote, ...]]:
+        """The votes that count, and the votes that are dated ahead."""
+        votes, now = sorted(set(self._rows())), self._now()
+        return tuple(v for v in votes if not v.is_ahead(now)), tuple(v for v in votes if v.is_ahead(now))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one writer in at a time; a killed process leaves no lock."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open_lock(self.path.with_name(f".{self.path.name}.lock")) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            why = error.strerror or error
+            msg = f"{self.path} cannot be written: {why}. Let this user write there, or name another file."
+            raise InputError(msg) from error
+
+    def _rows(self) -> Iterator[Vote]:
+        """All rows, in the file's order. They may be read while others append."""
+        reader = self._reader()
+        if reader is None:
+            return
+        names = set(reader.schema.names)
+        if _NEEDED - names or not {"image", "sha256"} & names:
+            msg = f"Expected the columns {','.join(COLUMNS)} in {self.path}, found {','.join(reader.schema.names)}."
+            raise InputError(msg)
+        faults: list[tuple[int, str]] = []
+        rows = (row for batch in reader.batches for row in batch.to_pylist())
+        for number, row in enumerate(rows, start=1):
+            try:
+                yield self._parsed(row)
+            except ValueError as error:
+                faults.append((number, str(error)))
+        if faults:
+            raise refuse_rows(self.path, faults, "correct them, or take the file from a backup")
+
+    def _reader(self) -> Reader | None:
+        """A reader of the file's rows; None if there are none."""
+        data = self._data()
+        if _HEADER.startswith(data):
+            return None
+        text = text_file(self.path)
+        return read_delimited(_Snapshot(text.path, text.name, text.codec, data=data))
+
+    def _data(self) -> bytes:
+        """What the file holds now, without what is left of a row."""
+        try:
+            if not self.path.exists():
+                return b""
+            data = self.path.read_bytes() if self.path.is_file() else None
+        except OSError as error:
+            msg = f"{self.path} cannot be read: {error.strerror or error}. Let this user read it."
+            raise InputError(msg) from error
+        if data is None:
+            msg = f"Expected corrections in a CSV file at {self.path}, found something else; give the file."
+            raise InputError(msg)
+        end = data.rfind(b"\n") + 1
+        return data[:end] if data.startswith(_HEADER) and self._is_torn(data[end:]) else data
+
+    def _is_ours(self) -> bool:
+        if not self.path.is_file():
+            return False
+        with self.path.open("rb") as file:
+            return file.read(len(_HEADER)) == _HEADER
+
+    def _extend(self, lines: bytes) -> None:
+        """Write behind the last whole row, all or nothing."""
+        with self.path.open("r+b", buffering=0) as file:
+            end, last = _last_line(file)
+            torn = self._is_torn(last)
+            size = end - len(last) if torn else end
+            lead = b"\n" if last and not torn else b""
+            try:
+                file.truncate(size)
+                file.seek(size)
+                if file.write(lead + lines) != len(lead + lines):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)
+                raise
+
+    def _write(self, votes: Iterable[Vote]) -> None:
+        """Replace the file as a whole, and clear away what killed writers left."""
+        rows = [tuple(map(guarded, vote_cells(vote))) for vote in votes]
+        for left in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+            left.unlink(missing_ok=True)
+        write_rows(self.path, COLUMNS, rows)
+
+    def _is_torn(self, last: bytes) -> bool:
+        """Whether a last line without its end is no row; one that a person's editor left may be whole."""
+        try:
+            cells = next(csv.reader([last.decode()], strict=True), [])
+            if cells:
+                self._parsed(dict(zip(COLUMNS, cells, strict=True)))
+        except (ValueError, csv.Error):
+            return True
+        return False
+
+    def _parsed(self, cells: Mapping[str, str]) -> Vote:
+        return parse_vote({name: unguarded(cell) for name, cell in cells.items()}, self.path.parent)
+
+    def _line(self, vote: Vote) -> bytes:
+        """A vote's line of the file, from which it can be read back."""
+        cells = vote_cells(vote)
+        try:
+            line = _csv_line(map(guarded, cells))
+            parse_vote(dict(zip(COLUMNS, cells, strict=True)), self.path.parent)
+            if line.count(b"\n") > 1:
+                msg = "expected it on one line"
+                raise ValueError(msg)
+        except ValueError as error:
+            msg = f"Expected a row that {self.path} can hold: {error}."
+            raise InputError(msg) from error
+        return line
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - may be asked twice a photo
-    except OSError:
-        return None
-    return (found.st_ino, found.st_size, found.st_mtime_ns)
+@dataclass(frozen=True)
+class _Snapshot(TextFile):
+    """The bytes of a text file at one moment: others may be writing."""
+
+    data: bytes = b""
+
+    def opened(self, newline: str) -> TextIO:
+        return io.TextIOWrapper(io.BytesIO(self.data), self.codec, newline=newline)
 
 
-def _repaired_votes(before: Iterable[Vote], said: Sequence[Vote]) -> dict[Vote, Vote]:
-    """Vote → the same with a better path, from another vote of the same reviewer, photo and label.
+def _csv_line(cells: Iterable[str]) -> bytes:
+    return "".join(csv_lines([tuple(cells)])).encode()
 
-    A path that leads to the photo's bytes takes the place of one that does not, whichever came first; of several,
-    the first in alphabetical order. URLs stay as they are. Files are looked at only where paths differ, and only of
-    photos on which something is ``said`` now.
-    """
 
-    def about(vote: Vote) -> tuple[str, str, str] | None:
-        movable = vote.sha256 and (vote.path is not None or not vote.image)
-        return (vote.reviewer, vote.sha256, vote.label) if movable else None
+_HEADER: Final = _csv_line(COLUMNS)
 
-    wanted = set(map(about, said)) - {None}
-    by_photo: defaultdict[object, set[Vote]] = defaultdict(set)
-    for vote in (*before, *said):
-        if (key := about(vote)) in wanted:
-            by_photo[key].add(vote)
-    repaired: dict[Vote, Vote] = {}
-    for votes in by_photo.values():
-        places = {vote.image: vote.path for vote in votes}
-        if len(places) > 1:
-            sha256 = next(iter(votes)).sha256
-            alive = {image for image, path in places.items() if path is not None and holds(path, sha256)}
-            if alive:
-                repaired |= {vote: replace(vote, image=min(alive)) for vote in votes if vote.image not in alive}
-    return repaired
+
+def _last_line(file: BinaryIO | io.FileIO) -> tuple[int, bytes]:
+    """A file's size, and what follows its last line feed."""
+    size, tail = file.seek(0, os.SEEK_END), b""
+    while b"\n" not in tail and len(tail) < size:
+        start = max(0, size - max(_TAIL_BYTES, 2 * len(tail)))
+        file.seek(start)
+        tail = file.read(size - start) or b""
+    return size, tail.rpartition(b"\n")[2]
+
+
+def refuse_rows(path: Path, faults: Iterable[tuple[int, str]], to_do: str) -> InputError:
+    """The error for rows that cannot be used; a fault is (row's number from 1 without the header, reason)."""
+    lines = [f"row {number}: {reason}" for number, reason in faults]
+    more = [f"and {len(lines) - _MOST_LINES:,} more"] if len(lines) > _MOST_LINES else []
+    shown = "\n  ".join([*lines[:_MOST_LINES], *more])
+    rows = "a row" if len(lines) == 1 else f"{len(lines):,} rows"
+    return InputError(f"Expected corrections in {path}, {rows} cannot be used: {to_do}.\n  {shown}")
+
+
+def ahead_sentence(ahead: Sequence[Vote], path: Path) -> str:
+    """Tell people which votes (one at least) of a file do not count, since a clock was wrong when they were cast."""
+    votes = number_of(len(ahead), "vote is dated in the future and does", "votes are dated in the future and do")
+    first, photo = ahead[0], vote_cells(ahead[0])[0] or ahead[0].sha256
+    return (
+        f"{votes} not count, the first by {first.reviewer} at {first.at.isoformat()} on {photo}; correct its time "
+        f"(the column at) in {path}."
+    )

@@ -1,39 +1,56 @@
-"""Votes: what one reviewer said, at one time, that one photo shows; and what reviewers agree on."""
+"""Votes: what one reviewer said of one photo, at one time; and what all reviewers agree on."""
 
 import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from models.text import number_of
 from trainer.data.csv_files import cell_path, path_cell
+from worker.results.cells import inert
 
-COLUMNS: Final = ("image", "sha256", "label", "was", "reviewer", "model", "at")
+COLUMNS: Final = ("image", "sha256", "label", "remark", "note", "was", "reviewer", "model", "at")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _ELSEWHERE: Final = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]*://")
 _FAST_CLOCK: Final = timedelta(days=1)
 
 
+class Remark(StrEnum):
+    """Why a reviewer gives a photo no label."""
+
+    NONE = ""
+    NOT_A_PRODUCT = "not_a_product"
+    MORE_THAN_ONE = "more_than_one"
+
+
 @dataclass(frozen=True, order=True)
-class Said:
-    """That a reviewer said something of a photo.
+class Vote:
+    """What a reviewer said of a photo: a label, a remark in its place, or a note alone.
 
     Attributes:
         at: when, in UTC.
-        reviewer: who.
         sha256: of the photo's bytes, in lower-case hex; empty if unknown.
         image: the photo's absolute path, or its URL; empty if only its SHA-256 is known.
+        label: what it shows; empty if there is a remark, or only a note.
+        note: in the reviewer's own words; it changes nothing.
+        was: its label before; empty if unknown.
+        model: name and version of the model that gave that label; empty if unknown.
     """
 
     at: datetime
     reviewer: str
     sha256: str
     image: str
+    label: str = ""
+    remark: Remark = Remark.NONE
+    note: str = ""
+    was: str = ""
+    model: str = ""
 
     @property
     def photo(self) -> str:
@@ -45,24 +62,14 @@ class Said:
         """Where its photo is on this machine, if anywhere."""
         return Path(self.image) if self.image and not _ELSEWHERE.match(self.image) else None
 
+    @property
+    def decision(self) -> tuple[str, Remark] | None:
+        """The label or the remark, the same for votes that agree; None for a note alone."""
+        return (self.label, self.remark) if self.label or self.remark else None
+
     def is_ahead(self, now: datetime) -> bool:
         """Whether it is dated later than tomorrow, by a wrong clock: it would stay its photo's last vote."""
         return self.at > now + _FAST_CLOCK
-
-
-@dataclass(frozen=True, order=True)
-class Vote(Said):
-    """What a reviewer said that a photo shows.
-
-    Attributes:
-        label: what it shows.
-        was: its label before; empty if unknown.
-        model: name and version of the model that gave that label; empty if unknown.
-    """
-
-    label: str
-    was: str = ""
-    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,19 @@ class PhotoVotes:
     votes: tuple[Vote, ...]
 
     @property
-    def label(self) -> str:
-        """What the photo shows, where all agree."""
-        return self.votes[0].label
+    def in_conflict(self) -> bool:
+        """Whether reviewers disagree."""
+        return len({vote.decision for vote in self.votes}) > 1
+
+    @property
+    def label(self) -> str | None:
+        """What the photo shows, if all agree on a label."""
+        return None if self.in_conflict else self.votes[0].label or None
+
+    @property
+    def remark(self) -> Remark | None:
+        """Why it has no label, if all agree on that."""
+        return None if self.in_conflict else self.votes[0].remark or None
 
     @property
     def reviewers(self) -> tuple[str, ...]:
@@ -82,81 +99,77 @@ class PhotoVotes:
         return tuple(sorted({vote.reviewer for vote in self.votes}))
 
 
-@dataclass(frozen=True)
-class Resolved:
-    """What came of reviewers' votes, in the order of their photos.
-
-    Attributes:
-        agreed: photos on which all reviewers agree.
-        conflicts: photos on which they differ; nobody knows who is right, so they are left out.
-    """
-
-    agreed: tuple[PhotoVotes, ...]
-    conflicts: tuple[PhotoVotes, ...]
-
-
-def resolve(votes: Iterable[Vote]) -> Resolved:
-    """Let each reviewer's last vote on a photo count, and all reviewers alike.
+def resolve(votes: Iterable[Vote]) -> dict[str, PhotoVotes]:
+    """Let each reviewer's last label or remark on a photo count, and all reviewers alike.
 
     A conflict is over when a later vote of one of them makes all of them say the same. Neither the order of votes nor
     a vote that comes twice makes a difference.
+
+    Returns:
+        Photo (see :attr:`Vote.photo`) → its votes, in the order of the photos. Notes alone do not count.
     """
     by_photo: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in sorted(set(votes), reverse=True):
-        by_photo[vote.photo].append(vote)
-    agreed: list[PhotoVotes] = []
-    conflicts: list[PhotoVotes] = []
-    for _, said in sorted(by_photo.items()):
-        when = {vote.reviewer: vote.at for vote in reversed(said)}
-        last = tuple(vote for vote in said if vote.at == when[vote.reviewer])
-        (agreed if len({vote.label for vote in last}) == 1 else conflicts).append(PhotoVotes(last))
-    return Resolved(tuple(agreed), tuple(conflicts))
+        if vote.decision:
+            by_photo[vote.photo].append(vote)
+    return {photo: PhotoVotes(_last(by_photo[photo])) for photo in sorted(by_photo)}
+
+
+def _last(votes: list[Vote]) -> tuple[Vote, ...]:
+    when = {vote.reviewer: vote.at for vote in reversed(votes)}
+    return tuple(vote for vote in votes if vote.at == when[vote.reviewer])
 
 
 def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
     """A row of a CSV as a vote; a column that is missing is like an empty one, relative paths start at ``folder``.
 
     Raises:
-        ValueError: it says no photo, no label, no reviewer or no time; the message says which.
+        ValueError: a cell is not what it should be; the message says which.
     """
-    label, said = _line(cells, "label"), parse_said(cells, folder)
-    return Vote(**vars(said), label=label, was=cells.get("was", "").strip(), model=cells.get("model", "").strip())
-
-
-def parse_said(cells: Mapping[str, str], folder: Path) -> Said:
-    """Who says something in a row of a CSV, when, and of which photo.
-
-    Raises:
-        ValueError: it says no photo, no reviewer or no time; the message says which.
-    """
-    sha256 = cells.get("sha256", "").strip().lower()
+    line = {name: cells.get(name, "").strip() for name in COLUMNS}
+    _check_line("reviewer", line["reviewer"])
+    if line["remark"] not in list(Remark):
+        msg = f"expected {Remark.NOT_A_PRODUCT} or {Remark.MORE_THAN_ONE} in remark, got {line['remark'][:80]!r}"
+        raise ValueError(msg)
+    if not line["remark"] and (line["label"] or not line["note"]):
+        _check_line("label", line["label"])
+    if line["remark"] and line["label"]:
+        msg = f"expected a label or a remark, got {line['label'][:80]!r} and {line['remark']}"
+        raise ValueError(msg)
+    sha256 = line["sha256"].lower()
     if sha256 and not _SHA256.fullmatch(sha256):
         msg = f"expected a SHA-256 of 64 hexadecimal digits, got {sha256[:80]!r}"
         raise ValueError(msg)
-    image = cells.get("image", "").strip()
-    if image.startswith("data:"):  # a photo that its cell holds is known by its bytes
+    image, at, remark = _place(line["image"], sha256, folder), _time(line["at"]), Remark(line["remark"])
+    note, was, model = (_flat(line[name]) for name in ("note", "was", "model"))
+    return Vote(at, line["reviewer"], sha256, image, line["label"], remark, note, was, model)
+
+
+def _place(image: str, sha256: str, folder: Path) -> str:
+    """Where a photo is: an absolute path or a URL; empty if its cell holds it, or only its SHA-256 is known."""
+    if image.startswith("data:"):
         if not sha256:
             msg = "expected the sha256 of a photo that its cell holds, got none"
             raise ValueError(msg)
-        image = ""
-    elif image and not _ELSEWHERE.match(image):
-        image = os.path.normpath(folder / cell_path(image))
+        return ""
     if not image and not sha256:
         msg = "expected a photo, got neither image nor sha256"
         raise ValueError(msg)
-    reviewer = _line(cells, "reviewer")
-    return Said(_time(cells.get("at", "").strip()), reviewer, sha256, image)
+    return os.path.normpath(folder / cell_path(image)) if image and not _ELSEWHERE.match(image) else image
 
 
-def _line(cells: Mapping[str, str], column: str) -> str:
-    text = cells.get(column, "").strip()
+def _check_line(column: str, text: str) -> None:
     if not text:
         msg = f"expected a {column}, got none"
         raise ValueError(msg)
     if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
         msg = f"expected a {column} of characters on one line, got {text[:80]!r}"
         raise ValueError(msg)
-    return text
+
+
+def _flat(text: str) -> str:
+    """On one line, so that each row of the file is one."""
+    return " ".join(text.splitlines())
 
 
 def _time(text: str) -> datetime:
@@ -171,24 +184,19 @@ def _time(text: str) -> datetime:
 
 def vote_cells(vote: Vote) -> tuple[str, ...]:
     """The cells of a vote, in the order of ``COLUMNS``."""
-    return (image_cell(vote), vote.sha256, vote.label, vote.was, vote.reviewer, vote.model, at_cell(vote))
+    image = str(path_cell(vote.path)) if vote.path else vote.image
+    at = vote.at.isoformat().replace("+00:00", "Z")
+    decision = (vote.label, vote.remark.value, vote.note, vote.was)
+    return (image, vote.sha256, *decision, vote.reviewer, vote.model, at)
 
 
-def image_cell(said: Said) -> str:
-    """Where its photo is, as a cell of a CSV."""
-    return str(path_cell(said.path)) if said.path else said.image
+def guarded(text: str) -> str:
+    """The text, behind an apostrophe where a spreadsheet would compute it, or where it would lose one when read."""
+    bare = text.lstrip("'")
+    return text if inert(bare) == bare else f"'{text}"
 
 
-def at_cell(said: Said) -> str:
-    """When it was said, as a cell of a CSV."""
-    return said.at.isoformat().replace("+00:00", "Z")
-
-
-def ahead_sentence(ahead: Sequence[Vote], path: Path) -> str:
-    """Tell people which votes (one at least) of a file do not count, since a clock was wrong when they were cast."""
-    votes = number_of(len(ahead), "vote is dated in the future and does", "votes are dated in the future and do")
-    first, photo = ahead[0], vote_cells(ahead[0])[0] or ahead[0].sha256
-    return (
-        f"{votes} not count, the first by {first.reviewer} at {first.at.isoformat()} on {photo}; correct its time "
-        f"(the column at) in {path}."
-    )
+def unguarded(cell: str) -> str:
+    """The inverse of :func:`guarded`; it also takes off the apostrophe that a ``review.csv`` has before a formula."""
+    bare = cell.lstrip("'")
+    return cell if bare == cell or inert(bare) == bare else cell[1:]

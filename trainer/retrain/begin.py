@@ -17,7 +17,7 @@ from models.whole_file import sync_folder
 from trainer.data.dataset import Split
 from trainer.request import Arch
 from trainer.retrain.collect import collected_notes
-from trainer.retrain.config import RetrainConfig, TrainSettings
+from trainer.retrain.config import RetrainConfig
 from trainer.retrain.cycle_folder import COLLECTING, CycleFolder, Cycles, CycleStart, now_text
 from trainer.retrain.records import Collected
 from trainer.retrain.tools import CycleTools
@@ -31,7 +31,7 @@ _DISCORDANT: Final = 0.1
 
 
 def few_test_words(known: Sequence[AssignedPhoto]) -> str:
-    """That so few test photos show no small gain, before hours of training; empty if they are enough.
+    """A warning that a small gain cannot be shown with few test photos; empty if they are enough.
 
     Two trainings of one network judge about one photo in ten differently (``docs/measurements.md``).
     """
@@ -55,15 +55,14 @@ def champion_of(registry: Registry, name: str) -> int:
 
 @dataclass(frozen=True)
 class NewCycle:
-    """A cycle that is to begin; ``note`` is called with each remark for a person."""
+    """A cycle that is to begin. A ``note`` below is called with each remark for a person."""
 
     config: RetrainConfig
     registry: Registry
     cycles: Cycles
     tools: CycleTools
-    note: Callable[[str], None]
 
-    def undrifted(self) -> str | None:
+    def undrifted(self, note: Callable[[str], None]) -> str | None:
         """Why there is no reason to retrain; None if a job has drifted since the champion was promoted.
 
         Raises:
@@ -80,19 +79,18 @@ class NewCycle:
         digest = history.state().versions[champion].digest
         reign = takewhile(lambda event: event.after.aliases.get(CHAMPION) == champion, reversed(history.events()))
         since = list(reign)[-1].at
-        if self.tools.drifted_jobs(jobs, digest, since, self.note):
-            return None
-        return f"no job of {name}@{champion} has drifted since {since}"
+        drifted = self.tools.drifted_jobs(jobs, digest, since, note)
+        return None if drifted else f"no job of {name}@{champion} has drifted since {since}"
 
-    def begin(self, why: str, view: "TrainingView") -> CycleFolder | None:
-        """Collect the photos and make a cycle's folder; None if nothing is new.
+    def begin(self, why: str, note: Callable[[str], None], view: "TrainingView") -> CycleFolder | None:
+        """Collect the photos and make a cycle's folder; None if there is no news.
 
-        The folder comes into its place by one rename, with all that a cycle begins with. It keeps its settings from
-        then on, so those that would fail only after hours of training are checked first.
+        The folder comes into its place whole, by one rename. Its settings stay, so settings that would fail only after
+        hours of training are checked first.
 
         Raises:
             InputError: photos, corrections, the splits to extend or the catalogue cannot be read, or ``[classes]``
-                names what nobody knows.
+                names an unknown class.
             JobError: the catalogue is remote and cannot be fetched.
             RegistryError: the champion was deleted meanwhile.
             BundleError: it is damaged.
@@ -108,13 +106,13 @@ class NewCycle:
             earlier = last.path if last else None
             collected = self.tools.collect(config, folder.path, earlier, known, self.tools.cache(), view.advance)
             photos = last.read(last.collected, Collected).photos if last else ()
-            had = {*labels, *photos, *(photo.label for photo in known)}
-            for line in collected_notes(collected, {config.classes.name_of(label) for label in had}):
-                self.note(line)
+            before = {*labels, *photos, *(photo.label for photo in known)}
+            for line in collected_notes(collected, {config.classes.name_of(label) for label in before}):
+                note(line)
             if _nothing_new(collected, last, config, known=bool(champion)):
                 return None
-            if note := few_test_words(known) if champion else self._first_words():
-                self.note(note)
+            if words := few_test_words(known) if champion else self._first_words():
+                note(words)
             if champion and config.catalogue:
                 self.tools.draw_rows(config.catalogue, folder.rows)
             return self._make(folder, splits, champion, why)
@@ -135,32 +133,27 @@ class NewCycle:
         )
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
-        """The splits whose photos stay where they are; None for a first model that was given none.
+        """The splits whose photos stay where they are; None for a first model without any.
 
-        They are those of the latest finished cycle here, unless the champion's own hold all of these and more: another
-        machine has gone on meanwhile. Without a cycle they are the champion's own, and at last those of the settings.
-
-        Raises:
-            InputError: the champion's training photos are unknown, or some of them are test photos now.
+        The latest finished cycle here has them, unless the champion's own splits hold all of these and more: another
+        machine has gone on meanwhile. Without a cycle the champion's own are taken, and without these the settings'.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None
-        cycle = next((one.splits for one in reversed(finished) if one.splits.is_file()), None)
-        if cycle is not None and own is not None:
-            theirs = {(photo.sha256, photo.split) for photo in read_splits(own)}
-            if all((photo.sha256, photo.split) in theirs for photo in read_splits(cycle)):
-                return own
-        found = cycle or own or self.config.splits
-        if found is None and champion:
+        here = next((cycle.splits for cycle in reversed(finished) if cycle.splits.is_file()), None)
+        if here is not None and own is not None and _assignments(here) <= _assignments(own):
+            return own
+        splits = here or own or self.config.splits
+        if splits is None and champion:
             msg = (
                 f"Expected to know which photos {name}@{champion} has learned from, the registry holds no "
                 'splits.csv of it; give it as splits = "runs/train/NAME/splits.csv" in the settings, or publish its '
                 "run with it: hangtag models publish BUNDLE --run RUN."
             )
             raise InputError(msg)
-        if found is not None:
-            check_unseen(name, champion, own, read_splits(found))
-        return found
+        if splits is not None:
+            check_unseen(name, champion, own, read_splits(splits))
+        return splits
 
     def _labels_of(self, champion: int) -> tuple[str, ...]:
         """The champion's labels. Its bundle is read in full: damage is found now and not hours later."""
@@ -185,7 +178,7 @@ class NewCycle:
         elsewhere = (int(event.cycle) for event in history.events() if event.cycle and event.cycle.isdecimal())
         number = max([0, *here, *elsewhere]) + 1
         try:
-            if splits:  # copied, since those of a champion are deleted with its version
+            if splits:  # copied, since a champion's files are deleted with its version
                 shutil.copyfile(splits, folder.earlier)
             gone = champion not in {0, *history.state().versions}
         except FileNotFoundError:
@@ -207,11 +200,14 @@ class NewCycle:
         return CycleFolder(place)
 
 
-def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
-    """Refuse to test a champion with photos that it has learned from: it would know the answers.
+def _assignments(splits: Path) -> set[tuple[str, Split]]:
+    return {(photo.sha256, photo.split) for photo in read_splits(splits)}
 
-    ``own`` are the splits that the champion was trained with, None if unknown; ``photos`` have the splits that both
-    will be tested with.
+
+def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
+    """Refuse to test a champion on its own training photos: it would know the answers.
+
+    ``own`` are the splits of the champion's training, None if unknown; ``photos`` have the splits of the test.
 
     Raises:
         InputError: the champion has learned from some of the test photos.
@@ -234,7 +230,6 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
 def _nothing_new(collected: Collected, last: CycleFolder | None, config: RetrainConfig, *, known: bool) -> bool:
     """Whether both the photos and the settings of ``[train]`` are unchanged."""
     if last is not None:
-        before = last.read(last.collected, Collected)
-        asked = TrainSettings().model_dump(mode="json") | last.read(last.start, CycleStart).config["train"]
-        return before.fingerprint == collected.fingerprint and asked == config.train.model_dump(mode="json")
+        before, train = last.read(last.collected, Collected), last.read(last.start, CycleStart).config["train"]
+        return before.fingerprint == collected.fingerprint and train == config.train.model_dump(mode="json")
     return known and not (collected.new or collected.gone or collected.relabeled)

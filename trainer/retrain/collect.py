@@ -1,4 +1,4 @@
-"""A cycle's first step: the photos that it learns from, with what reviewers have said of them."""
+"""A cycle's first step: the photos that it learns from, with the labels that reviewers gave them."""
 
 import csv
 import hashlib
@@ -13,9 +13,8 @@ from models.errors import DataError
 from models.photo import NONE
 from models.taxonomy import Taxonomy
 from models.text import number_of
-from trainer.corrections.remarks import Remark, RemarkKind
-from trainer.corrections.store import CorrectionStore
-from trainer.corrections.votes import PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
+from trainer.corrections.store import CorrectionStore, ahead_sentence
+from trainer.corrections.votes import PhotoVotes, Remark, Vote, resolve, vote_cells
 from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import OPEN, Dataset, LabeledPhoto, read_dataset
 from trainer.data.fetched import fetch_photos
@@ -28,7 +27,7 @@ from trainer.splits.assigned import AssignedPhoto
 _HASHES_FILE: Final = "hashes.json"
 _COLUMNS: Final = ("image", "label", "split", "group", "sha256")
 _OUTCOMES: Final = ("applied", "added", "agrees", "dropped", "not_found")
-_FIRST: Final = 3
+_MOST_NAMES: Final = 3
 
 _Labels = Mapping[str, set[str]]
 """SHA-256 → the labels that a photo has in the data."""
@@ -44,7 +43,7 @@ def collect(
 ) -> Collected:
     """Bring together the labelled photos and what reviewers agree on; leave ``dataset.csv``, then ``collected.json``.
 
-    That a photo is not a product is a correction to ``_none``.
+    That a photo is not a product is a correction to ``_none``; that it shows several changes nothing.
 
     A correction holds for every photo with its SHA-256. If the data lack that photo, it is added from the path that the
     correction names, provided that the file still has that SHA-256.
@@ -52,7 +51,7 @@ def collect(
     Args:
         config: of the retraining; SHA-256s of files that have not changed are kept in its folder of cycles.
         folder: of the cycle.
-        earlier: folder of the last finished cycle, to be compared with; none for a first one.
+        earlier: folder of the last finished cycle, whose photos are compared; None for a first one.
         known: photos of the splits that are extended, to be compared with where there is no earlier cycle.
         cache: photos from elsewhere are put into it.
         advance: told (``Fetching`` or ``Reading``, done, of all).
@@ -62,18 +61,19 @@ def collect(
         DataError: no photo is left, or the hosts of more than ``max_unread_share`` of the photos did not give them.
         JobError: photos are in S3, and this machine lacks what S3 asks for.
     """
-    classes, asked = config.classes, config.train.table
-    dataset = fetch_photos(read_dataset(config.data, asked), asked.allow_hosts, cache, partial(advance, "Fetching"))
+    classes, table = config.classes, config.train.table
+    dataset = fetch_photos(read_dataset(config.data, table), table.allow_hosts, cache, partial(advance, "Fetching"))
     _check_hosts(config, dataset.photos)
-    votes, ahead = _said(config)
+    store = CorrectionStore(config.corrections) if config.corrections else None
+    votes, ahead = (store.votes(), store.ahead()) if store else ((), ())
     hashes = PhotoHashes(config.folder / _HASHES_FILE)
-    found = hashes.of((photo.path for photo in dataset.photos), partial(advance, "Reading"))
+    sha256 = hashes.of((photo.path for photo in dataset.photos), partial(advance, "Reading"))
     # the bytes that were labelled; the training leaves a photo out if its file has others by now
     photos = [
-        replace(photo, label=photo.label.strip(), sha256=found[photo.path] and (photo.sha256 or found[photo.path]))
+        replace(photo, label=photo.label.strip(), sha256=sha256[photo.path] and (photo.sha256 or sha256[photo.path]))
         for photo in dataset.photos
     ]
-    resolved, elsewhere = _resolve(votes, photos, classes, hashes)
+    resolved, elsewhere = _resolved_by_bytes(votes, photos, classes, hashes)
     hashes.save()
     labelled, corrections = _corrected(photos, resolved, elsewhere, classes)
     kept = [photo for photo in labelled if photo.label not in classes.drop]
@@ -86,10 +86,10 @@ def collect(
         fingerprint=_fingerprint(kept),
         photos=dict(sorted(counts.items())),
         outliers=outliers,
-        **_changes(kept, *_before(earlier, known, classes)),
+        **_changes(kept, *_photos_before(earlier, known, classes)),
         corrections=corrections,
         dropped=dict(sorted(Counter(photo.label for photo in labelled if photo.label in classes.drop).items())),
-        ahead=ahead,
+        ahead=ahead_sentence(ahead, store.path) if store and ahead else "",
         notes=_table_notes(dataset),
         parents=_parents(dataset, [*counts], classes),
     )
@@ -99,24 +99,8 @@ def collect(
     return collected
 
 
-def _said(config: RetrainConfig) -> tuple[Sequence[Vote], str]:
-    """The votes that count, and a sentence on those that are dated ahead."""
-    if config.corrections is None:
-        return (), ""
-    store = CorrectionStore(config.corrections)
-    votes, ahead = _votes(*store.words()), store.ahead()
-    return votes, ahead_sentence(ahead, store.path) if ahead else ""
-
-
-def _changes(kept: Iterable[LabeledPhoto], before: _Labels, present: set[str]) -> dict[str, int]:
-    """How many photos are new, gone and relabeled since the data before."""
-    now = _labels((photo.sha256, photo.label) for photo in kept)
-    relabeled = sum(not labels & before[sha256] for sha256, labels in now.items() if sha256 in before)
-    return {"new": len(now.keys() - before.keys()), "gone": len(present - now.keys()), "relabeled": relabeled}
-
-
 def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
-    """Refuse photos of which many did not come this time: a model of the others would take its place meanwhile."""
+    """Stop if many photos are missing: training on the rest would replace a better model."""
     away, most = [photo for photo in photos if photo.is_away], config.gate.max_unread_share
     if len(away) > max(bool(most), most * len(photos)):  # one may always be, as the gate counts test photos
         why = str(away[0].error).rstrip(".")
@@ -128,7 +112,7 @@ def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
 
 
 def _parents(dataset: Dataset, today: Sequence[str], classes: ClassMap) -> dict[str, str]:
-    """The tree that the data's labels state, of today's classes; those that it lacks are at the top."""
+    """The tree that the data's labels state, of today's classes; other classes are at the top."""
     if not dataset.parents or not today:
         return {}
     tree = Taxonomy(dataset.classes, dataset.parents).limited_to(today, classes.rename)
@@ -141,20 +125,9 @@ def _table_notes(dataset: Dataset) -> tuple[str, ...]:
     return (*dataset.notes, *lost)
 
 
-def _votes(votes: Sequence[Vote], remarks: Sequence[Remark]) -> list[Vote]:
-    """The votes, and the remarks that a photo is not a product as votes for ``_none``, unless it shows several."""
-    several = {one.photo for one in remarks if one.kind is RemarkKind.MORE_THAN_ONE}
-    nones = [
-        Vote(one.at, one.reviewer, one.sha256, one.image, NONE, model=one.model)
-        for one in remarks
-        if one.kind is RemarkKind.NOT_A_PRODUCT and one.photo not in several
-    ]
-    return sorted([*votes, *nones])
-
-
-def _resolve(
+def _resolved_by_bytes(
     votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap, hashes: PhotoHashes
-) -> tuple[Resolved, dict[Path, str]]:
+) -> tuple[list[PhotoVotes], dict[Path, str]]:
     """The votes resolved by photos' bytes, and the SHA-256 of the files outside the data that votes name.
 
     Votes get today's names of classes: reviewers who said ``boots`` and ``shoes`` agree once both are one.
@@ -172,13 +145,19 @@ def _resolve(
         )
         for vote in votes
     ]
-    return resolve(by_bytes), elsewhere
+    resolved = resolve(by_bytes).values()
+    return [one for one in resolved if one.remark is not Remark.MORE_THAN_ONE], elsewhere
+
+
+def _label_of(vote: Vote) -> str:
+    """The label that a vote gives its photo in the data; that it shows several products is no label."""
+    return NONE if vote.remark is Remark.NOT_A_PRODUCT else vote.label or vote.remark
 
 
 def _corrected(
-    photos: Sequence[LabeledPhoto], resolved: Resolved, elsewhere: Mapping[Path, str], classes: ClassMap
+    photos: Sequence[LabeledPhoto], resolved: Sequence[PhotoVotes], elsewhere: Mapping[Path, str], classes: ClassMap
 ) -> tuple[list[LabeledPhoto], tuple[Correction, ...]]:
-    """The photos with the labels that reviewers agree on, then those that only reviewers have labelled.
+    """The photos with the labels that reviewers agree on, then photos that only reviewers have labelled.
 
     It also returns each correction's outcome. ``elsewhere`` has the SHA-256s of files outside the data that votes name.
     """
@@ -186,19 +165,25 @@ def _corrected(
     for photo in photos:
         by_sha256[photo.sha256 or ""].append(photo)
     by_sha256.pop("", None)
-    said = {agreed.votes[0].sha256: agreed.label for agreed in resolved.agreed if agreed.votes[0].sha256}
-    added, corrections = [], []
-    for agreed in resolved.agreed:
-        same = by_sha256.get(agreed.votes[0].sha256, ())
-        place = None if same else _place(agreed, elsewhere)
+    labels: dict[str, str] = {}
+    added: list[LabeledPhoto] = []
+    corrections: list[Correction] = []
+    for one in resolved:
+        vote = one.votes[0]
+        same = by_sha256.get(vote.sha256, [])
+        if one.in_conflict:
+            was = same[0].label if same else None
+            corrections += [_correction(other, other.reviewer, "conflict", same[:1], was) for other in one.votes]
+            continue
+        labels[vote.sha256] = _label_of(vote)
+        place = None if same else _place(one, elsewhere)
         if place is not None:
-            added.append(LabeledPhoto(place, agreed.label, open=True, sha256=agreed.votes[0].sha256))
-        corrections.append(_outcome(agreed, same, place, classes))
-    for conflict in resolved.conflicts:
-        same = by_sha256.get(conflict.votes[0].sha256, ())
-        was = same[0].label if same else None
-        corrections += [_correction(vote, vote.reviewer, "conflict", same[:1], was) for vote in conflict.votes]
-    relabeled = [replace(photo, label=said.get(photo.sha256 or "") or classes.name_of(photo.label)) for photo in photos]
+            added.append(LabeledPhoto(place, _label_of(vote), open=True, sha256=vote.sha256))
+        corrections.append(_outcome(one, same, place, classes))
+    labels.pop("", None)
+    relabeled = [
+        replace(photo, label=labels.get(photo.sha256 or "") or classes.name_of(photo.label)) for photo in photos
+    ]
     return [*relabeled, *sorted(added, key=lambda photo: photo.path)], tuple(corrections)
 
 
@@ -209,10 +194,11 @@ def _place(agreed: PhotoVotes, elsewhere: Mapping[Path, str]) -> Path | None:
 
 
 def _outcome(agreed: PhotoVotes, photos: Sequence[LabeledPhoto], place: Path | None, classes: ClassMap) -> Correction:
-    others = [photo for photo in photos if classes.name_of(photo.label) != agreed.label]
+    label = _label_of(agreed.votes[0])
+    others = [photo for photo in photos if classes.name_of(photo.label) != label]
     if not photos and place is None:
         outcome = "not_found"
-    elif agreed.label in classes.drop:
+    elif label in classes.drop:
         outcome = "dropped"
     elif not photos:
         outcome = "added"
@@ -225,11 +211,18 @@ def _outcome(agreed: PhotoVotes, photos: Sequence[LabeledPhoto], place: Path | N
 
 def _correction(vote: Vote, reviewer: str, outcome: str, shown: Sequence[LabeledPhoto], was: str | None) -> Correction:
     image = path_cell(shown[0].path) if shown else vote_cells(vote)[0] or vote.sha256
-    return Correction(image=image, label=vote.label, was=was, reviewer=reviewer, outcome=outcome)
+    return Correction(image=image, label=_label_of(vote), was=was, reviewer=reviewer, outcome=outcome)
 
 
-def _before(earlier: Path | None, known: Sequence[AssignedPhoto], classes: ClassMap) -> tuple[_Labels, set[str]]:
-    """The data of the cycle before: the labels of each known photo, and the SHA-256s of those that were present."""
+def _changes(kept: Iterable[LabeledPhoto], before: _Labels, present: set[str]) -> dict[str, int]:
+    """How many photos are new, gone and relabeled since the data before."""
+    now = _labels((photo.sha256, photo.label) for photo in kept)
+    relabeled = sum(not labels & before[sha256] for sha256, labels in now.items() if sha256 in before)
+    return {"new": len(now.keys() - before.keys()), "gone": len(present - now.keys()), "relabeled": relabeled}
+
+
+def _photos_before(earlier: Path | None, known: Sequence[AssignedPhoto], classes: ClassMap) -> tuple[_Labels, set[str]]:
+    """The data of the cycle before: the labels of each known photo, and the SHA-256s of present photos."""
     if earlier is None:
         rows = [(photo.sha256, photo.label, photo.present) for photo in known]
     else:
@@ -257,7 +250,7 @@ def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
 
 
 def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
-    """The rows of ``dataset.csv``. If some photos have a split, those of corrections without one are marked as open."""
+    """The rows of ``dataset.csv``. If some photos have a split, corrected photos without one are marked as open."""
     some_given = any(photo.split for photo in photos)
     for photo in photos:
         split = photo.split or (OPEN if some_given and photo.open else "")
@@ -265,33 +258,30 @@ def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
 
 
 def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
-    """Lines for the console: how a table was read, what became of corrections, which classes nobody has known.
+    """Lines for the console: how a table was read, what became of corrections, which classes are new.
 
     Args:
         collected: what the cycle learns from.
         before: classes of the champion and of earlier data, by today's names; none for a first model, whose classes
             are all new.
     """
-    lines = list(collected.notes)
-    if collected.corrections:
-        counts = Counter(correction.outcome for correction in collected.corrections if correction.outcome != "conflict")
-        said = ", ".join(f"{name.replace('_', ' ')} {counts[name]:,}" for name in _OUTCOMES if counts[name])
-        lines += [f"Corrections: {said}"] if said else []
-    if disputed := [one for one in collected.corrections if one.outcome == "conflict"]:
+    lines, corrections = list(collected.notes), collected.corrections
+    counts = Counter(correction.outcome for correction in corrections)
+    if shown := [f"{name.replace('_', ' ')} {counts[name]:,}" for name in _OUTCOMES if counts[name]]:
+        lines.append(f"Corrections: {', '.join(shown)}")
+    if disputed := [one for one in corrections if one.outcome == "conflict"]:
         photos = number_of(len({one.image for one in disputed}), "photo")
         labels = ", ".join(sorted({one.label for one in disputed}))
         lines.append(f"Left out until reviewers agree: {photos} ({labels})")
-    lost = list(dict.fromkeys(one.image for one in collected.corrections if one.outcome == "not_found"))
-    if lost:
-        more = f" and {len(lost) - _FIRST:,} more" if len(lost) > _FIRST else ""
+    if lost := list(dict.fromkeys(one.image for one in corrections if one.outcome == "not_found")):
+        more = f" and {len(lost) - _MOST_NAMES:,} more" if len(lost) > _MOST_NAMES else ""
         lines.append(
-            f"Not found: {', '.join(lost[:_FIRST])}{more}. Put them among the data, or import the corrections again "
-            "with the right --image-root."
+            f"Not found: {', '.join(lost[:_MOST_NAMES])}{more}. Put them among the data, or import the corrections "
+            "again with the right --image-root."
         )
     if collected.ahead:
         lines.append(f"Corrections: {collected.ahead}")
-    new = {label: count for label, count in collected.photos.items() if before and label not in before}
-    if new:
+    if new := {label: count for label, count in collected.photos.items() if before and label not in before}:
         listed = ", ".join(f"{label} ({number_of(count, 'photo')})" for label, count in new.items())
         lines.append(f"New class{'es' * (len(new) > 1)}: {listed}")
     return lines

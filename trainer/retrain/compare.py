@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from models.benchmark.child import photo_like
 from models.bundle import open_bundle
 from models.classifier import BATCH, Classifier, load
 from models.errors import BundleError
@@ -47,10 +46,10 @@ def compare(
 
     Args:
         challenger: its splits hold the frozen test split.
-        champion: None for a first model; its splits tell which test photos it was chosen on.
+        champion: None for a first model; its splits tell which test photos chose it.
         classes: what became of the champion's classes.
         cache: where decoded photos are kept.
-        advance: called as the work goes on.
+        advance: told (name of the work, done, of all).
 
     Returns:
         The figures. Photos that are gone or cannot be read any more count for neither; ``unread`` says how many.
@@ -58,7 +57,7 @@ def compare(
     Raises:
         BundleError: a bundle is damaged, or gives no probabilities.
         DataError: there are no splits.
-        InputError: the map contradicts itself, or names what nobody knows.
+        InputError: the map contradicts itself, or names an unknown class.
     """
     both = [challenger, champion] if champion else [challenger]
     models = [load(one.bundle) for one in both]
@@ -82,9 +81,9 @@ def compare(
     for one, model, cost in zip(both, models, costs, strict=True):
         known = {target.precision for target in model.metadata.targets}
         # both keep the champion's precision: to label more by promising less would be no gain
-        asked = load(one.bundle, precision=kept) if kept in known else model
+        same_promise = load(one.bundle, precision=kept) if kept in known else model
         store = stores[model.metadata.preprocess]
-        predictions.append(_predictions(one.name, model, asked, store, photos, cost, advance))
+        predictions.append(_predictions(one.name, model, same_promise, store, photos, cost, advance))
     return compare_predictions(
         photos,
         predictions[1] if champion else None,
@@ -104,13 +103,13 @@ def _test_photos(splits: Path | None) -> list[AssignedPhoto]:
 def _predictions(
     name: str,
     model: Classifier,
-    asked: Classifier,
+    same_promise: Classifier,
     store: PixelStore,
     photos: Sequence[AssignedPhoto],
     footprint: Footprint,
     advance: Advance,
 ) -> ModelPredictions:
-    """A model's predictions, and which photos it labels without review: at its own precision, and at ``asked``.
+    """A model's predictions, and which photos it labels without review: by its own promise, and by ``same_promise``.
 
     Labels of a tree's nodes do not count: both models are compared by their classes.
     """
@@ -121,27 +120,26 @@ def _predictions(
         scores = model.score(store.take([photo.sha256 for photo in photos[batch]]))
         probabilities[batch] = scores.probabilities
         own_sure[batch] = [not (found.review or found.label_level) for found in model.decide(scores, top_k=1)]
-        sure[batch] = [not (found.review or found.label_level) for found in asked.decide(scores, top_k=1)]
+        sure[batch] = [not (found.review or found.label_level) for found in same_promise.decide(scores, top_k=1)]
         advance(f"Asking {model.reference}", batch.stop, len(photos))
     if not np.isfinite(probabilities).all():
         msg = f"Expected probabilities from {model.reference}, got NaN; export the model again."
         raise BundleError(msg)
     return ModelPredictions(
-        name, model.labels, probabilities, sure, asked.precision, own_sure, model.precision, footprint
+        name, model.labels, probabilities, sure, same_promise.precision, own_sure, model.precision, footprint
     )
 
 
 def read_frozen_photos(
     photos: Sequence[AssignedPhoto], stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
 ) -> list[AssignedPhoto]:
-    """Decode what the stores lack, and leave out photos whose file is gone, changed or cannot be read.
+    """Decode photos that a store lacks; leave out those that one store cannot decode, so that the comparison is paired.
 
-    A photo that one store cannot decode is left out of both, so that the comparison stays paired; the gate refuses a
-    challenger where these are many. ``on_photo`` is told (decoded, to decode).
+    The gate refuses a challenger if these are many. ``on_photo`` is told (decoded, to decode).
     """
-    wanted = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
-    done, total = count(1), sum(map(len, wanted))
-    for store, files in zip(stores, wanted, strict=True):
+    lacking = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
+    done, total = count(1), sum(map(len, lacking))
+    for store, files in zip(stores, lacking, strict=True):
         store.add(files, usable_cores(), lambda: on_photo(next(done), total))
     return [photo for photo in photos if not any(store.fault(photo.sha256) for store in stores)]
 
@@ -149,16 +147,9 @@ def read_frozen_photos(
 def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], None]) -> list[Footprint]:
     """Measure the bundles' default models on one thread, batch by batch in turns, each at its own size of photos.
 
-    Where their defaults are of different variants, float32 of each is measured: a network is not larger or slower
-    because its int8 may not be the default.
-
-    Speed is that of each model's quickest batch in the thread's own CPU time, so that what else the machine does
-    matters little.
-
-    ``on_round`` is told (done, of all) after each round.
-
-    Raises:
-        BundleError: one of them is not a bundle, or is damaged.
+    If their defaults are different variants, float32 of each is measured: a network is not larger or slower because its
+    int8 may not be the default. The quickest batch counts, in the thread's own CPU time, so that other work on the
+    machine matters little. ``on_round`` is told (done, of all).
     """
     tasks, sizes = [], []
     manifests = [open_bundle(bundle).manifest for bundle in bundles]
@@ -167,7 +158,8 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
         variant = manifest.default_variant if alike or FLOAT32 not in manifest.variants else FLOAT32
         model = (bundle / manifest.variants[variant].file).read_bytes()
         session = open_session(model, str(bundle), threads=1)
-        pixels = photo_like(BATCH, (manifest.preprocess.size, manifest.preprocess.size))
+        shape = (BATCH, manifest.preprocess.size, manifest.preprocess.size, 3)
+        pixels = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
         sizes.append(len(model))
         tasks.append(partial(session.run, ["probabilities"], {"image": pixels}))
     times = quickest(tasks, _ROUNDS, on_round, time.thread_time)

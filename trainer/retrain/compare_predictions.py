@@ -61,8 +61,8 @@ class ModelPredictions:
     def answers(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> "ModelAnswers":
         """The label of each photo, as it would be written today.
 
-        The likeliest class is the one that the model would have labelled, and then gets its name of today; the
-        confidence is the sum of all columns that have this name. So a merge changes no decision of the model's.
+        The likeliest class gets its name of today; the confidence is the sum of all columns with this name. So a merge
+        changes no decision of the model's.
 
         Args:
             today: a name for each label; several may have the same.
@@ -113,10 +113,10 @@ def compare_predictions(
         challenger: the model that may replace it.
         classes: what became of the champion's classes.
         unread: test photos that are left out, of both.
-        chosen_on: SHA-256 of the test photos that the champion was chosen on; None if nobody knows.
+        chosen_on: SHA-256 of the test photos that chose the champion; None if they are unknown.
 
     Raises:
-        InputError: the map contradicts itself, or names what nobody knows.
+        InputError: the map contradicts itself, or names an unknown class.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -151,7 +151,7 @@ def _against(
     chosen_on: Collection[str] | None,
     alone: Mapping[str, PairedAccuracy],
 ) -> dict[str, Any]:
-    """The figures that a champion adds, or changes; ``alone`` are those of each class without one."""
+    """The figures that a champion adds, or changes; ``alone`` are the figures of each class without a champion."""
     groups, labels = group_numbers(photos), after.model.labels
     today = {label: classes.name_of(label) for label in champion.labels}
     known = set(today.values())
@@ -190,10 +190,9 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 
 
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
-    """Compare Brier scores ``(n,)`` of the same photos; None with fewer than two.
+    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test; None with fewer than two.
 
-    A paired z-test. It sees more than who is right: a model that learned more is also surer where it is right and less
-    sure where it is wrong, on all photos and not only on the few whose label changes.
+    It sees more than accuracy: a model that learned more is surer on all photos, not only where a label changes.
     """
     photos, gained = len(groups), champion - challenger
     if photos < 2:  # noqa: PLR2004 - one photo has no spread

@@ -4,14 +4,13 @@ docs/reference/toml.md says what each key means. Those of ``[train]`` and ``[exp
 ``hangtag train`` and ``hangtag export``, those of ``[catalogue]`` options of ``hangtag label``.
 """
 
-import json
+import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
@@ -20,13 +19,6 @@ from models.errors import HangtagError, InputError
 from models.fit import Decode, Fit
 from models.registry.registry import check_model_name
 from trainer.request import Arch, Balance, TableOptions, parse_duration
-
-_CRON_FIELDS: Final = 5
-_UNQUOTED: Final = {
-    "int_type": "a whole number without quotes",
-    "float_type": "a number without quotes",
-    "bool_type": "true or false without quotes",
-}
 
 
 def _check_zone(name: str) -> None:
@@ -37,16 +29,9 @@ def _check_zone(name: str) -> None:
         raise InputError(msg) from error
 
 
-def _check_cron(text: str) -> None:
-    """Refuse a schedule that has not five fields, is not as in crontab(5), or never comes due."""
-    from cronsim import CronSim, CronSimError  # few settings have a schedule
-
-    try:
-        wrong = len(text.split()) != _CRON_FIELDS or next(CronSim(text, datetime.now(UTC)), None) is None
-    except CronSimError:
-        wrong = True
-    if wrong:
-        msg = f'Expected five fields as in crontab(5), such as "0 3 * * 0" for Sundays at 3, got {text!r}'
+def _check_uri(uri: str) -> None:
+    if not uri.strip():
+        msg = "Expected a tracking URI such as http://mlflow:5000, here or in MLFLOW_TRACKING_URI"
         raise InputError(msg)
 
 
@@ -139,9 +124,7 @@ class ExportSettings(_Record):
     """``[export]``."""
 
     int8: Flag = True
-    fp16: Flag = False
     edge: Flag = False
-    ort: Flag = False
     default_variant: Literal["auto", "float32"] = "auto"
 
 
@@ -224,13 +207,13 @@ class ScheduleSettings(_Record):
     """``[schedule]``: when ``hangtag schedule`` lets the cycle run; one of ``cron`` and ``every``.
 
     Attributes:
-        cron: five fields, as in crontab(5).
-        every: such as ``6h``; due times are multiples of it since 1970.
+        cron: five fields, as in crontab(5); ``hangtag schedule`` checks them.
+        every: such as ``6h``.
         timezone: of the fields of ``cron``, such as ``Europe/Zurich``.
         when: ``data``: whenever there is something new; ``drift``: only when a job has drifted.
     """
 
-    cron: Annotated[str, _checked_by(_check_cron)] | None = None
+    cron: str | None = None
     every: Duration | None = None
     timezone: Annotated[str, _checked_by(_check_zone)] = "UTC"
     when: Literal["data", "drift"] = "data"
@@ -244,9 +227,11 @@ class ScheduleSettings(_Record):
 
 
 class MlflowSettings(_Record):
-    """``[mlflow]``: a tracking server that is told of each cycle as well."""
+    """``[mlflow]``: where each cycle is logged, too; ``uri`` is that of ``MLFLOW_TRACKING_URI`` unless it is given."""
 
-    uri: str
+    uri: Annotated[str, _checked_by(_check_uri)] = Field(
+        default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", ""), validate_default=True
+    )
     experiment: str = "hangtag"
 
 
@@ -300,29 +285,23 @@ def read_config(path: Path) -> RetrainConfig:
 
 
 def _fault(path: Path, error: ValidationError) -> str:
-    """A sentence on the first fault; a misspelt key is named before the missing one."""
-    first = min(error.errors(), key=lambda fault: fault["type"] == "missing")
-    kind, place, value = first["type"], first["loc"], first["input"]
-    key = ".".join(map(str, place)) or "the file"
-    if kind == "extra_forbidden":
-        return f"{path}: {key} is not a key here{_instead(place)}; see docs/reference/toml.md."
-    if kind == "tuple_type":
-        expected = f"a list such as [{json.dumps(value if isinstance(value, str) else 'vase', ensure_ascii=False)}]"
-    elif kind == "missing":
-        expected = "it must be given"
-    else:
-        expected = _UNQUOTED.get(kind, first["msg"].removeprefix("Value error, ").rstrip("."))
-    told = kind == "missing" or isinstance(value, dict) or repr(value) in expected
-    got = "" if told else f", got {value!r}"
-    return f"{path}: {key} is invalid ({expected}){got}; see docs/reference/toml.md."
+    """A sentence on one fault; a misspelt key is named before what is missing without it."""
+    first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    key, value = ".".join(map(str, first["loc"])) or "the file", first["input"]
+    if first["type"] == "extra_forbidden":
+        known = {name for settings in _all_settings(RetrainConfig) for name in settings.model_fields}
+        near = get_close_matches(str(first["loc"][-1]), sorted(known), n=1)
+        hint = f": is {near[0]} meant?" if near else "."
+        return f"{path}: {key} is no key of a retraining's settings{hint} See docs/reference/toml.md."
+    reason = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list in brackets").rstrip(".")
+    got = "" if isinstance(value, dict) or repr(value) in reason else f", got {value!r}"
+    return f"{path}: {key} is invalid ({reason}){got}; see docs/reference/toml.md."
 
 
-def _instead(place: Sequence[int | str]) -> str:
-    """The most similar key of the table, or all of its keys."""
-    settings: type[BaseModel] = RetrainConfig
-    for part in place[:-1]:
-        kind: Any = settings.model_fields[str(part)].annotation
-        kinds = (kind, *get_args(kind))
-        settings = next(one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel))
-    near = get_close_matches(str(place[-1]), settings.model_fields, n=1)
-    return f": is {near[0]} meant?" if near else f"; there are {', '.join(settings.model_fields)}"
+def _all_settings(settings: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """The settings and all tables in them."""
+    yield settings
+    for field in settings.model_fields.values():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _all_settings(kind)

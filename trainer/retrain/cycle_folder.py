@@ -1,5 +1,6 @@
 """The folders of cycles: ``<folder>/000003/`` holds all that a cycle was given and all that it made."""
 
+import json
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ def now_text() -> str:
 
 
 class CycleStatus(StrEnum):
-    """What came of a cycle.
+    """How a cycle ended.
 
     ``failed``: abandoned, by ``--restart`` or since it could not succeed. A cycle that another error stopped has no
     outcome yet and goes on.
@@ -38,7 +39,7 @@ class CycleStatus(StrEnum):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What ``hangtag retrain`` leaves with."""
+        """The exit status of ``hangtag retrain``."""
         return {
             CycleStatus.PROMOTED: ExitCode.OK,
             CycleStatus.REFUSED: ExitCode.GATE_REFUSED,
@@ -48,9 +49,9 @@ class CycleStatus(StrEnum):
 
 
 class CycleRecord(BaseModel):
-    """A JSON file of a cycle. Keys that a later version of Hangtag adds are left out."""
+    """A JSON file of a cycle."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True)
 
 
 class CycleStart(CycleRecord):
@@ -58,7 +59,6 @@ class CycleStart(CycleRecord):
 
     Attributes:
         number: its folder's name, in six digits.
-        started: in UTC.
         why: ``data``, or ``drift`` if a job has drifted.
         config: the settings, with absolute paths.
         champion_version: 0 if there was no champion.
@@ -73,15 +73,13 @@ class CycleStart(CycleRecord):
 
 
 class Outcome(CycleRecord):
-    """What came of a cycle (``outcome.json``).
+    """How a cycle ended (``outcome.json``).
 
     Attributes:
         number: of the cycle; 0 if none was begun.
-        champion: the one that the challenger was compared with, such as ``shop@3``, or that stays if nothing was done.
+        champion: the challenger's opponent, such as ``shop@3``; or the model in use, if there was nothing to do.
         challenger: such as ``shop@4``; ``version`` is its number.
-        reasons: why it was refused, a sentence each; or why nothing was done. Kept of a forced promotion too.
-        started, finished: in UTC.
-        forced: whether a refusal was overruled.
+        reasons: why it was refused, a sentence each, also if that was overruled (``forced``); or why nothing was done.
         seconds: step → how long it took, of all processes that worked on it.
     """
 
@@ -127,7 +125,6 @@ class CycleFolder:
     verdict = _File("verdict.json")  # records.Verdict
     published = _File("published.json")  # the challenger's version
     seconds = _File("seconds.json")  # how long each step took
-    mlflow = _File("mlflow.json")  # the run's id on the tracking server
     report = _File("report.html")
     outcome = _File("outcome.json")  # the last file: a cycle with it is over
 
@@ -144,12 +141,16 @@ class CycleFolder:
         try:
             return kind.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
-            msg = f"{path} is missing, damaged or of another version of Hangtag; begin again: hangtag retrain "
-            raise InputError(msg + "CONFIG --restart.") from error
+            msg = f"{path} is missing or damaged; begin again: hangtag retrain CONFIG --restart."
+            raise InputError(msg) from error
 
     def find(self, path: Path, kind: type[R]) -> R | None:
         """A record, if its step has left one."""
         return self.read(path, kind) if path.is_file() else None
+
+    def step_seconds(self) -> dict[str, float]:
+        """Step → how long it took until now."""
+        return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:
         """End the cycle without a decision; its number is not used again."""
@@ -163,13 +164,6 @@ class CycleFolder:
             finished=now_text(),
         )
         self.write(self.outcome, outcome)
-
-    def lighten(self) -> None:
-        """Remove photos, weights and bundle; records, report and splits stay."""
-        for folder in (self.run, self.bundle, self.rows):
-            shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.dataset, self.earlier):
-            file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -194,8 +188,14 @@ class Cycles:
         return [cycle for cycle in over if cycle.read(cycle.outcome, Outcome).status in decided]
 
     def lighten(self, keep: int) -> None:
-        """Remove the large files of old cycles: of all but the latest ``keep`` finished ones and the latest of all."""
+        """Remove the large files of old cycles: of all but the latest ``keep`` finished ones and the latest of all.
+
+        Records, report and splits stay.
+        """
         stay = {cycle.path for cycle in [*self.finished()[-keep:], *self.all()[-1:]]}
         for cycle in self.all():
-            if cycle.outcome.is_file() and cycle.path not in stay:
-                cycle.lighten()
+            if cycle.path not in stay:
+                for folder in (cycle.run, cycle.bundle, cycle.rows):
+                    shutil.rmtree(folder, ignore_errors=True)
+                for file in (cycle.dataset, cycle.earlier):
+                    file.unlink(missing_ok=True)

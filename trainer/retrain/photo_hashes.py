@@ -1,4 +1,4 @@
-"""The SHA-256 of photos' files, read again only where a file may have changed."""
+"""The SHA-256 of photos' files, read again only if a file may have changed."""
 
 import hashlib
 import json
@@ -18,7 +18,6 @@ NO_FILE: Final = ""
 
 _THREADS: Final = 8
 _AT_A_TIME: Final = 512
-_TRIES: Final = 3
 _FRESH_NS: Final = 2_000_000_000
 """A file that was written more recently may be written again with the same times: FAT counts in steps of 2 s."""
 
@@ -39,7 +38,7 @@ class PhotoHashes:
         self._file = file
         self._clock = clock
         self._known: dict[str, tuple[str, str]] = {}
-        self._asked: dict[str, tuple[str, str]] = {}
+        self._used: dict[str, tuple[str, str]] = {}
         self.read = 0
         with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
             self._known = {path: (stamp, sha256) for path, (stamp, sha256) in json.loads(file.read_bytes()).items()}
@@ -52,58 +51,44 @@ class PhotoHashes:
             on_photo: told (done, of all).
         """
         distinct = list(dict.fromkeys(paths))
-        found: dict[Path, str] = {}
-        try:
-            with ThreadPoolExecutor(_THREADS) as pool:
-                for start in range(0, len(distinct), _AT_A_TIME):  # a pool keeps a record of all that it is given
-                    some = distinct[start : start + _AT_A_TIME]
-                    for path, sha256 in zip(some, pool.map(self._hash, some), strict=True):
-                        found[path] = sha256
-                        on_photo(len(found), len(distinct))
-        except BaseException:  # such as Ctrl-C: what was read need not be read again
-            self._asked = self._known | self._asked
-            with suppress(OSError):
-                self.save()
-            raise
-        return found
+        hashes: dict[Path, str] = {}
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for start in range(0, len(distinct), _AT_A_TIME):  # a pool keeps a record of all that it is given
+                some = distinct[start : start + _AT_A_TIME]
+                for path, sha256 in zip(some, pool.map(self._hash, some), strict=True):
+                    hashes[path] = sha256
+                    on_photo(len(hashes), len(distinct))
+        return hashes
 
     def save(self) -> None:
-        """Remember the files that were asked for, and forget all others."""
-        if self._asked != self._known:
-            replace_file(self._file, json.dumps(self._asked).encode())
+        """Remember the files that were hashed, and forget all others."""
+        if self._used != self._known:
+            replace_file(self._file, json.dumps(self._used).encode())
 
     def _hash(self, path: Path) -> str:
-        stamp, sha256 = self._known.get(str(path), ("", NO_FILE))
+        known = self._known.get(str(path), ("", NO_FILE))
         try:
-            if not stamp or _stamp(os.stat(path)) != stamp:  # noqa: PTH116 - a hundred thousand times
-                stamp, sha256 = self._read(path)
-            found = sha256
+            status = os.stat(path)  # noqa: PTH116 - a hundred thousand times
+            if not stat.S_ISREG(status.st_mode):
+                return NO_FILE
+            if _stamp(status) != known[0]:
+                known = self._read(path)
+            sha256 = known[1]
         except (OSError, ValueError):
-            found = NO_FILE  # but what is known of it stays: a disk may be away for a while
-        if stamp:
-            self._asked[str(path)] = stamp, sha256
-        return found
+            sha256 = NO_FILE  # but what is known of it stays: a disk may be away for a while
+        if known[0]:
+            self._used[str(path)] = known
+        return sha256
 
     def _read(self, path: Path) -> tuple[str, str]:
         """The stamp and the SHA-256 of a file; no stamp if it must be read again the next time."""
         self.read += 1
-        sha256 = NO_FILE
-        with open(path, "rb", opener=_open_at_once) as file:
-            for _ in range(_TRIES):
-                before, began = os.fstat(file.fileno()), self._clock()
-                if not stat.S_ISREG(before.st_mode):
-                    break
-                file.seek(0)
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                if _stamp(os.fstat(file.fileno())) == _stamp(before):
-                    age = min(abs(began - before.st_mtime_ns), abs(began - before.st_ctime_ns))
-                    return "" if age < _FRESH_NS else _stamp(before), sha256
-        return "", sha256
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file without waiting for a pipe that nobody writes to."""
-    return os.open(path, flags | os.O_NONBLOCK)
+        with path.open("rb") as file:
+            before, began = os.fstat(file.fileno()), self._clock()
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            after = os.fstat(file.fileno())
+        age = min(abs(began - before.st_mtime_ns), abs(began - before.st_ctime_ns))
+        return _stamp(before) if _stamp(after) == _stamp(before) and age >= _FRESH_NS else "", sha256
 
 
 def _stamp(status: os.stat_result) -> str:

@@ -34,12 +34,11 @@ class Collected(CycleRecord):
         fingerprint: of all photos, labels and products; if it is the same, nothing is new.
         photos: how many, by class.
         outliers: how many show no product.
-        new, gone, relabeled: photos that the cycle before did not know, that are not there any more, or whose label was
-            another.
+        new, gone, relabeled: photos compared with the cycle before.
         dropped: photos left out, since their class is labelled no more, by class.
-        ahead: a sentence on votes that do not count, since they are dated in the future; mostly empty.
+        ahead: a sentence on votes that are dated in the future; mostly empty.
         notes: sentences on how a table was read, and on photos that could not be had; mostly none.
-        parents: what labels like ``shoes > boots`` of a table say: label → its parent, under today's names.
+        parents: label → its parent, under today's names, as labels like ``shoes > boots`` of a table say.
     """
 
     fingerprint: str
@@ -58,11 +57,8 @@ class Collected(CycleRecord):
 class PairedAccuracy(CycleRecord):
     """How often both are right on the same test photos, of one class (its recall) or newer ones.
 
-    Of a new class, and without photos, there is only the challenger's.
-
-    Attributes:
-        won, lost: photos that only the challenger, or only the champion, labels right.
-        points: challenger's share less the champion's.
+    Of a new class, and without photos, there is only the challenger's. ``won`` photos only the challenger labels right,
+    ``lost`` ones only the champion.
     """
 
     photos: int
@@ -77,8 +73,7 @@ class PairedAccuracy(CycleRecord):
 class Brier(CycleRecord):
     """Mean Brier scores on the photos that both know, from 0 to 2; the lower, the better the probabilities.
 
-    Attributes:
-        z: champion's less challenger's, in standard errors of that difference; above 0 the challenger is better.
+    ``z`` is their difference in its standard errors; above 0 the challenger is better.
     """
 
     champion: float
@@ -106,13 +101,12 @@ class Automation(CycleRecord):
     """How many photos each model labels without review.
 
     Attributes:
-        champion_precision: the precision that the champion promises by default; None if it promises nothing, and for a
-            first model.
-        challenger_precision: what the champion promises, where the challenger can promise that too.
-        own_precision: the precision that the challenger promises by default, for jobs that name none.
-        champion, challenger, own: on photos of classes that both know; ``own`` is the challenger at its own precision.
+        champion_precision: what the champion promises by default; None for nothing, and for a first model.
+        challenger_precision: the same of the challenger, if it can promise that.
+        own_precision: what the challenger promises by default.
+        champion, challenger, own: on photos of classes that both know, ``own`` by ``own_precision``.
         everywhere: the challenger on all test photos, those of new classes too.
-        surest: the challenger's surest photos, as many as the champion labels, whatever its own thresholds say.
+        surest: the challenger's surest photos, as many as the champion labels.
         points: share of photos that the challenger labels without review, less the champion's.
     """
 
@@ -156,13 +150,10 @@ class Comparison(CycleRecord):
         champion_accuracy, challenger_accuracy, won, lost, points: on these; see :class:`PairedAccuracy`.
         smallest_points: the smallest difference that a test of this many photos would find in four of five cases.
         challenger_all, all_photos: challenger's accuracy on all test photos, those of new classes too.
-        newer: on those of these photos that were not there when the champion was chosen; None if nobody knows which.
-        new_classes: names that the champion does not know.
+        newer: on photos that did not choose the champion; None if these are unknown.
         vanished: names that the champion knows, the photos do not have, and the map does not explain.
-        automation: None without photos.
         changes: the most confident errors first; at most 200.
-        unread: test photos that count for neither model, since they are gone, changed or unreadable; they include those
-            that the champion was tested with and the data no longer has.
+        unread: test photos of either model that are gone, changed or unreadable; they count for neither.
     """
 
     champion: str | None = None
@@ -194,12 +185,16 @@ class Check(CycleRecord):
     """One check of the gate; docs/retraining.md lists all of them.
 
     Attributes:
-        sentence: what was measured and what the limit is, for people.
+        figure: what was measured; None if nothing could be.
+        limit: of the figure; None if there is none.
+        sentence: both for people, with the figures behind them.
         doubtful: whether a person should look although the check passed; the sentence says why.
         unsure: whether the photos were too few to show what the check looks for; it means something if it passed.
     """
 
     name: str
+    figure: float | None = None
+    limit: float | None = None
     passed: bool
     sentence: str
     doubtful: bool = False

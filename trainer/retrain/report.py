@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -56,63 +55,32 @@ _LINKS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class CycleMaterial:
-    """What a cycle's steps have left; None or empty if a step was not reached, or an old cycle's file is gone."""
-
-    folder: Path
-    outcome: Outcome
-    start: CycleStart | None = None
-    collected: Collected | None = None
-    comparison: Comparison | None = None
-    catalogue: CatalogueDiff | None = None
-    verdict: Verdict | None = None
-    photos: Sequence[AssignedPhoto] = ()
-
-
 def write_report(folder: Path, outcome: Outcome) -> Path:
     """Write ``report.html`` into a cycle's folder, whole; one that is there is replaced.
-
-    Args:
-        folder: of the cycle; its photos are shown if they are still there.
-        outcome: of the cycle.
 
     Raises:
         InputError: a file that a step left is damaged.
     """
     cycle = CycleFolder(folder)
-    comparison = cycle.find(cycle.comparison, Comparison)
-    if comparison and outcome.challenger:  # it was compared before it had a number
-        comparison = comparison.model_copy(update={"challenger": outcome.challenger})
-    material = CycleMaterial(
-        folder,
-        outcome,
-        cycle.find(cycle.start, CycleStart),
-        cycle.find(cycle.collected, Collected),
-        comparison,
-        cycle.find(cycle.catalogue, CatalogueDiff),
-        cycle.find(cycle.verdict, Verdict),
-        _photos(cycle),
-    )
-    replace_file(cycle.report, cycle_page(material).encode())
+    replace_file(cycle.report, cycle_page(cycle, outcome).encode())
     return cycle.report
 
 
-def _photos(cycle: CycleFolder) -> list[AssignedPhoto]:
-    """The splits; a cycle's own folder may keep them when its run is gone."""
-    try:
-        return read_splits(cycle.splits if cycle.splits.is_file() else cycle.run / "splits.csv")
-    except DataError:  # a page about a cycle may lack where its photos stand
-        return []
-
-
-def cycle_page(material: CycleMaterial) -> str:
+def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
     """The page of a cycle, with its figures and some photos; less than a megabyte.
 
     Args:
-        material: of a cycle that is over; what it lacks has no section.
+        cycle: that is over. A step that was not reached has no section; photos are shown if they are still there.
+        outcome: of the cycle.
     """
-    outcome, comparison, verdict = material.outcome, material.comparison, material.verdict
+    comparison = cycle.find(cycle.comparison, Comparison)
+    if comparison and outcome.challenger:  # it was compared before it had a number
+        comparison = comparison.model_copy(update={"challenger": outcome.challenger})
+    collected, verdict, photos = (
+        cycle.find(cycle.collected, Collected),
+        cycle.find(cycle.verdict, Verdict),
+        _photos(cycle),
+    )
     checks = sorted(verdict.checks, key=lambda check: (check.passed, not check.doubtful)) if verdict else ()
     return render(
         "cycle.html",
@@ -120,22 +88,30 @@ def cycle_page(material: CycleMaterial) -> str:
         difference=_difference(comparison) if comparison else "",
         began=_moment(outcome.started),
         ended=_moment(outcome.finished),
-        start=material.start,
+        start=cycle.find(cycle.start, CycleStart),
         comparison=comparison,
         accuracy_95=_accuracy_95(comparison) if comparison else None,
         newer_95=_newer_95(comparison.newer) if comparison and comparison.newer else (),
         points=_points,
         points_between=points_between,
         precision_text=precision_text,
-        catalogue=material.catalogue,
-        collected=material.collected,
+        catalogue=cycle.find(cycle.catalogue, CatalogueDiff),
+        collected=collected,
         checks=checks,
         classes=_classes(comparison) if comparison else [],
         changes=_changes(comparison) if comparison else [],
-        learned=_learned(material.collected, material.photos) if material.collected else {},
-        corrections=_corrections(material.collected, material.photos) if material.collected else {"count": 0},
-        links={place: what for place, what in _LINKS.items() if (material.folder / place).is_file()},
+        learned=_learned(collected, photos) if collected else {},
+        corrections=_corrections(collected, photos) if collected else {"count": 0},
+        links={place: what for place, what in _LINKS.items() if (cycle.path / place).is_file()},
     )
+
+
+def _photos(cycle: CycleFolder) -> list[AssignedPhoto]:
+    """The cycle's splits; none if they are gone or damaged."""
+    try:
+        return read_splits(cycle.splits)
+    except DataError:
+        return []
 
 
 def _points(value: float) -> str:
@@ -152,9 +128,9 @@ def _difference(comparison: Comparison) -> str:
         return f"{right} (95% {100 * low:.1f} to {100 * high:.1f}%)"
     shown = f"{abs(comparison.points):.1f}"
     better = "better" if comparison.points > 0 else "worse"
-    said = "as good" if shown == "0.0" else f"{shown} {'point' if shown == '1.0' else 'points'} {better}"
+    gain = "as good" if shown == "0.0" else f"{shown} {'point' if shown == '1.0' else 'points'} {better}"
     band = f" ({points_between(comparison.points_95)})" if comparison.points_95 else ""
-    return f"{said} on {number_of(comparison.photos, 'test photo')}{band}"
+    return f"{gain} on {number_of(comparison.photos, 'test photo')}{band}"
 
 
 def _accuracy_95(comparison: Comparison) -> Interval:

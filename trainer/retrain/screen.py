@@ -13,20 +13,17 @@ from rich.table import Table
 from models.errors import ExitCode, StoppedError
 from models.terminal import Console, print_table
 from trainer.console import TrainingScreen
-from trainer.retrain.config import MlflowSettings, RetrainConfig, read_config
+from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.cycle import CycleOptions, retrain
 from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, Outcome
-from trainer.retrain.records import Comparison, PairedAccuracy, Verdict
+from trainer.retrain.records import Verdict
 
 
 def retrain_and_show(
-    path: Path, *, when: Literal["data", "drift"], force: str | None, restart: bool, mlflow: str | None, as_json: bool
+    path: Path, *, when: Literal["data", "drift"], force: str | None, restart: bool, as_json: bool
 ) -> ExitCode:
     """Run a cycle, show it, and say how it ended."""
     config = read_config(path)
-    if mlflow is not None:
-        settings = config.mlflow.model_copy(update={"uri": mlflow}) if config.mlflow else MlflowSettings(uri=mlflow)
-        config = config.model_copy(update={"mlflow": settings})
     console = Console(stderr=as_json)
     try:
         outcome = retrain(config, CycleOptions(when=when, force=force, restart=restart), CycleScreen(console))
@@ -66,7 +63,6 @@ def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> N
         return
     folder = CycleFolder(config.folder / f"{outcome.number:06d}")
     console.print()
-    print_table(_figures(outcome, folder.read(folder.comparison, Comparison)), console)
     print_table(_checks(folder.read(folder.verdict, Verdict)), console)
     challenger = escape(str(outcome.challenger))
     if outcome.status is CycleStatus.PROMOTED:
@@ -77,31 +73,6 @@ def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> N
         console.print(f"[bold red]{challenger} was refused; {escape(stays)}.[/bold red]", highlight=False)
     for line in _next(outcome, config, folder):
         console.print(line, highlight=False, soft_wrap=True)
-
-
-def _figures(outcome: Outcome, comparison: Comparison) -> Table:
-    nobody = "neither has" if outcome.champion else "it has not"
-    table = Table(title=f"{comparison.photos:,} test photos that {nobody} learned from", title_justify="left")
-    for heading in ("", outcome.champion or "no champion", outcome.challenger or "challenger", "points", "95%"):
-        table.add_column(escape(heading), justify="left" if not heading else "right")
-
-    whole = PairedAccuracy(
-        photos=comparison.photos,
-        champion=comparison.champion_accuracy,
-        challenger=comparison.challenger_accuracy,
-        points=comparison.points,
-        points_95=comparison.points_95,
-    )
-    for name, row in (("accuracy", whole), *comparison.classes.items()):
-        shares = (row.champion, row.challenger if row.photos else None)
-        table.add_row(
-            escape(name),
-            *("–" if share is None else f"{share:.4f}" for share in shares),
-            "–" if row.points is None else f"{row.points:+.1f}",
-            "–" if row.points_95 is None else f"{row.points_95[0]:+.1f} to {row.points_95[1]:+.1f}",
-            style="bold" if row is whole else None,
-        )
-    return table
 
 
 def _checks(verdict: Verdict) -> Table:

@@ -4,32 +4,35 @@ The registry's history decides whether a challenger was promoted or refused: wha
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.options import ExportOptions
 from models.bundle import MANIFEST_FILE
-from models.errors import HangtagError, RegistryError
+from models.errors import HangtagError, RegistryError, StoppedError
+from models.preprocess import PreprocessSpec
 from models.registry.history import What
 from models.registry.publish import report_files
 from models.registry.state import CHALLENGER
 from models.whole_file import replace_file
+from trainer.data.dataset import read_dataset
+from trainer.data.taxonomy import read_parents
+from trainer.learning.recipe import recipe_for
+from trainer.networks.choice import NamedWeights
+from trainer.request import Arch, TrainRequest, parse_duration
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import Contestant
 from trainer.retrain.cycle_folder import CycleStatus, Outcome, now_text
-from trainer.retrain.records import CatalogueDiff, Comparison, Verdict
+from trainer.retrain.records import CatalogueDiff, Collected, Comparison, Verdict
 from trainer.retrain.tools import RunningCycle
-from trainer.retrain.train_step import train
-from trainer.run import Run
+from trainer.run import Run, RunArgs, RunState
 from trainer.splits.assigned import read_splits
-from worker.tracking import server_name
 
 if TYPE_CHECKING:
     from trainer.train import TrainingView
-
-_MOST_CHAMPIONS: Final = 3
-"""How often the comparison is repeated because another version became champion meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,116 @@ class Step:
     do: "Callable[[RunningCycle, TrainingView], None]"
 
 
-def _export(work: RunningCycle, view: "TrainingView") -> None:
-    asked = work.config.export
-    options = ExportOptions(
-        int8=asked.int8, float16=asked.fp16, edge=asked.edge, ort=asked.ort, default_variant=asked.default_variant
+def _train(work: RunningCycle, view: "TrainingView") -> None:
+    """Train the challenger, or go on with its training; the splits are kept beside the run, which they outlive."""
+    run = Run(work.folder.run)
+    if not (run.path / "args.json").is_file():
+        shutil.rmtree(run.path, ignore_errors=True)  # of a process that was killed before it was a run
+        work.tools.train(_train_request(work), view)
+    elif run.args().state is not RunState.COMPLETE:
+        work.tools.resume(run.path, work.tools.cache(), view)
+    if run.args().state is not RunState.COMPLETE:
+        msg = f"Stopped while the challenger was learning; what it has learned is kept in {run.path}."
+        raise StoppedError(msg)
+    replace_file(work.folder.splits, run.splits.read_bytes())
+
+
+def _train_request(work: RunningCycle) -> TrainRequest:
+    """The training request; settings that are left open are the champion's, or the architecture's defaults."""
+    settings = work.config.train
+    args = _of_champion(work, "args.json")
+    champion = Run(args.parent).args() if args else None
+    arch = settings.arch or (champion.arch if champion else Arch.CNN)
+    same = champion if champion is not None and champion.arch is arch else None
+    alpha = settings.alpha if settings.alpha is not None or same is None else same.alpha
+    weights = _weights(work, fits=same is not None and same.alpha == alpha)
+    return TrainRequest(
+        data=work.folder.dataset,
+        run=work.folder.run,
+        arch=arch,
+        preprocess=_preprocess(work, arch, same, weights),
+        seed=settings.seed,
+        cache=work.tools.cache(),
+        epochs=settings.epochs,
+        batch=settings.batch,
+        patience=settings.patience,
+        splits=work.folder.earlier if work.folder.earlier.is_file() else None,
+        weights=weights,
+        fold_weights=None if same is None else _weights_of_nobody(same),
+        name=work.start.name,
+        auto_fit=settings.fit is None and same is None,
+        alpha=alpha,
+        balance=settings.balance,
+        time_limit_s=None if settings.time_limit is None else parse_duration(settings.time_limit),
+        folds=settings.folds,
+        cv=settings.cv,
+        parents=read_parents(settings.taxonomy) if settings.taxonomy else _parents_of(work, champion),
     )
+
+
+def _weights(work: RunningCycle, *, fits: bool) -> str | None:
+    """The challenger's first weights: those of the settings, else the champion's if they ``fit`` its network.
+
+    A note says why a warm start is none.
+    """
+    settings, best = work.config.train, _of_champion(work, "best.keras")
+    if settings.weights is not None:
+        why = f"[train] weights is {settings.weights}, which overrides warm_start" if best else ""
+    elif best and fits and settings.warm_start:
+        return str(best)
+    else:
+        why = "the registry does not hold them, or they are of another architecture"
+    if why and settings.warm_start and work.start.champion_version:
+        champion = f"{work.start.name}@{work.start.champion_version}"
+        work.note(f"The challenger does not begin with the weights of {champion}: {why}.")
+    return settings.weights
+
+
+def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
+    """The tree that the data's labels state, else the champion's, for today's classes; None without one.
+
+    The champion's has their new names. New classes are at the top.
+    """
+    parents = work.folder.read(work.folder.collected, Collected).parents
+    before = champion.tree if champion else None
+    if not parents and before is None:
+        return None
+    classes = read_dataset(work.folder.dataset).classes
+    if before is not None and not parents:
+        tree = before.limited_to(classes, work.config.classes.rename)
+        parents = dict(tree.parents) if tree else {}
+    return {**dict.fromkeys(classes, ""), **parents} if parents else None
+
+
+def _weights_of_nobody(champion: RunArgs) -> str | None:
+    """The weights that the first champion began with, which have seen none of the photos; ``none`` if they are gone.
+
+    Folds that began with the champion's weights would have seen the photos that they are judged on.
+    """
+    weights = champion.fold_weights or champion.weights
+    there = weights in set(NamedWeights) or (Path(weights).suffix != ".keras" and Path(weights).is_file())
+    return weights if there else None
+
+
+def _preprocess(work: RunningCycle, arch: Arch, same: RunArgs | None, weights: str | None) -> PreprocessSpec:
+    settings = work.config.train
+    if same is None:
+        pretrained = arch.is_transfer and weights != "none"
+        spec = PreprocessSpec(size=recipe_for(arch, pretrained=pretrained).size)
+    else:
+        spec = same.preprocess
+    changes = {"size": settings.image_size, "fit": settings.fit, "decode": settings.decode}
+    return spec.model_copy(update={key: value for key, value in changes.items() if value is not None})
+
+
+def _of_champion(work: RunningCycle, file: str) -> Path | None:
+    version = work.start.champion_version
+    return work.registry.training(work.start.name, version, file) if version else None
+
+
+def _export(work: RunningCycle, view: "TrainingView") -> None:
+    settings = work.config.export
+    options = ExportOptions(int8=settings.int8, edge=settings.edge, default_variant=settings.default_variant)
     work.tools.export(work.folder.run, work.folder.bundle, options, view.advance)
 
 
@@ -90,12 +198,11 @@ def _gate(work: RunningCycle, view: "TrainingView") -> None:
 def _publish(work: RunningCycle, view: "TrainingView") -> None:
     """Add the challenger to the registry, under the alias ``challenger`` only, so that no job takes it."""
     run = Run(work.folder.run)
-    numbers = _numbers(work.comparison)
     published = work.registry.publish(
         work.start.name,
         work.folder.bundle,
         f"retraining cycle {work.cycle_id}",
-        numbers=numbers,
+        numbers=_numbers(work.comparison),
         training={
             SPLITS_FILE: run.splits,
             "best.keras": run.best,
@@ -121,22 +228,13 @@ def _decided(work: RunningCycle) -> bool:
 
 
 def _decide(work: RunningCycle, view: "TrainingView") -> None:
-    folder = work.folder
-    for _ in range(_MOST_CHAMPIONS):
-        if _settle(work):
-            return
-        work.note(f"Another version of {work.start.name} is champion by now; the challenger is compared with that one.")
-        # the last first, so that what is there always fits together; the catalogue's rows and their labels stay
-        for file in (folder.verdict, folder.catalogue, folder.comparison):
-            file.unlink(missing_ok=True)
-        for step in _COMPARING:
-            if not step.done(work):
-                step.do(work, view)
-    msg = (
-        f"Expected {work.start.name} to have one champion while a challenger is compared with it, others came "
-        f"{_MOST_CHAMPIONS} times; run hangtag retrain again when nobody promotes."
-    )
-    raise RegistryError(msg)
+    """Promote or refuse the challenger; if another version became champion, let it be compared with that one first."""
+    if _settle(work):
+        return
+    work.note(f"Another version of {work.start.name} is champion by now; the challenger is compared with that one.")
+    # the last first, so that what is there always fits together; the catalogue's rows and their labels stay
+    for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
+        file.unlink(missing_ok=True)
 
 
 def _settle(work: RunningCycle) -> bool:
@@ -145,22 +243,16 @@ def _settle(work: RunningCycle) -> bool:
     if champion_of(work.registry, name) != before:
         return False
     verdict, numbers = work.folder.read(work.folder.verdict, Verdict), _numbers(work.comparison)
-    if verdict.passed:
-        why = work.force or "passed the gate"
-    else:
+    why = work.force or "passed the gate"
+    if not verdict.passed:
         work.registry.refuse(name, work.version, verdict.reasons, numbers, work.cycle_id)
         if work.force is None:
             return True
         why = f"{work.force} (although: {'; '.join(verdict.reasons)})"
+    forced = work.force is not None  # this cycle may have refused it against another champion
     try:
         work.registry.promote(
-            name,
-            work.version,
-            why,
-            numbers=numbers,
-            cycle=work.cycle_id,
-            instead_of=before,
-            force=work.force is not None,  # this cycle may have refused it against another champion
+            name, work.version, why, numbers=numbers, cycle=work.cycle_id, instead_of=before, force=forced
         )
     except RegistryError:
         if champion_of(work.registry, name) != before:
@@ -173,21 +265,15 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
     work.tools.write_report(work.folder.path, _outcome(work))
 
 
-def _log(work: RunningCycle, view: "TrainingView") -> None:
-    """Log the cycle to MLflow; a server that is away is reported, and the cycle ends without it."""
-    mlflow, name, folder = work.config.mlflow, work.start.name, work.folder.path
-    assert mlflow is not None  # noqa: S101 - the step is done where there is none
-    promoted, aliases = _outcome(work).status is CycleStatus.PROMOTED, work.registry.state(name).aliases
-    try:
-        run = work.tools.log_cycle(mlflow.uri, mlflow.experiment, folder, name, work.version, promoted, aliases)
-    except HangtagError as error:
-        work.note(f"Not logged to {server_name(mlflow.uri)}: {error}")  # a URI may hold a password
-        return
-    replace_file(work.folder.mlflow, json.dumps({"run": run}).encode())
-
-
 def _end(work: RunningCycle, view: "TrainingView") -> None:
-    work.folder.write(work.folder.outcome, _outcome(work))
+    """Log the cycle to MLflow, if the settings say so, and write its outcome; without the former a note says why."""
+    mlflow, outcome = work.config.mlflow, _outcome(work)
+    if mlflow is not None:
+        try:
+            work.tools.log_cycle(mlflow.uri, mlflow.experiment, work.folder, outcome)
+        except HangtagError as error:
+            work.note(f"Not logged: {error}")
+    work.folder.write(work.folder.outcome, outcome)
 
 
 def _outcome(work: RunningCycle) -> Outcome:
@@ -204,7 +290,7 @@ def _outcome(work: RunningCycle) -> Outcome:
         started=work.start.started,
         finished=now_text(),
         forced=event is not None and event.forced,
-        seconds=json.loads(folder.seconds.read_bytes()) if folder.seconds.is_file() else {},
+        seconds=folder.step_seconds(),
     )
 
 
@@ -213,21 +299,14 @@ def _leaves(file: str) -> Callable[[RunningCycle], bool]:
     return lambda work: (work.folder.path / file).exists()
 
 
-_COMPARING: Final = (
+STEPS: Final = (
+    Step("train", "Train the challenger", _leaves("splits.csv"), _train),
+    Step("export", "Make a bundle of it, with its proof", _leaves(f"bundle/{MANIFEST_FILE}"), _export),
     Step("compare", "Champion and challenger on the same test photos", _leaves("comparison.json"), _compare),
     Step("catalogue", "Champion and challenger on real rows", _catalogue_done, _catalogue),
     Step("gate", "May the challenger become the champion?", _leaves("verdict.json"), _gate),
-)
-LOG: Final = Step(
-    "log", "Tell the tracking server", lambda work: work.config.mlflow is None or work.folder.mlflow.is_file(), _log
-)
-STEPS: Final = (
-    Step("train", "Train the challenger", _leaves("splits.csv"), train),
-    Step("export", "Make a bundle of it, with its proof", _leaves(f"bundle/{MANIFEST_FILE}"), _export),
-    *_COMPARING,
     Step("publish", "Add it to the registry", _leaves("published.json"), _publish),
     Step("decide", "Promote or refuse it", _decided, _decide),
     Step("report", "Write the report", _leaves("report.html"), _report),
-    LOG,
     Step("end", "Write the outcome", _leaves("outcome.json"), _end),
 )

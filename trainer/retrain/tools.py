@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from exporter.load_tensorflow import load_tensorflow
 from exporter.options import ExportOptions
-from models.errors import InputError
 from models.process import default_cache
 from models.registry.history import Event, What
 from models.registry.registry import Registry
@@ -20,14 +19,16 @@ from trainer.retrain.cycle_folder import CycleFolder, CycleStart
 from trainer.retrain.gate import judge
 from trainer.retrain.records import CatalogueDiff, Comparison
 from trainer.retrain.report import write_report
+from trainer.retrain.tracking import log_cycle
 from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.sample import SampleOptions, draw_sample
 from worker.results.drift import drifted_jobs
-from worker.tracking import log_cycle
 
 if TYPE_CHECKING:
     from trainer.request import TrainRequest
     from trainer.train import TrainingView
+
+_Advance = Callable[[str, int, int], None]
 
 
 class CycleTools:
@@ -59,19 +60,7 @@ class CycleTools:
         resume(open_run(run), cache, view)
 
     @staticmethod
-    def misfit(weights: Path, request: "TrainRequest") -> str | None:
-        """Why weights do not fit the network that is asked for; None if they fit."""
-        load_tensorflow()
-        from trainer.networks.build import build_network
-
-        try:
-            build_network(request.arch, request.preprocess.size, 2, weights=weights, alpha=request.alpha)
-        except InputError as error:
-            return str(error)
-        return None
-
-    @staticmethod
-    def export(run: Path, place: Path, options: ExportOptions, advance: Callable[[str, int, int], None]) -> None:
+    def export(run: Path, place: Path, options: ExportOptions, advance: _Advance) -> None:
         """Make a bundle of a run, or raise."""
         load_tensorflow()
         from exporter.export import export_run
@@ -90,7 +79,7 @@ class CycleTools:
         challenger: Path,
         folder: Path,
         renamed: Mapping[str, str],
-        advance: Callable[[str, int, int], None],
+        advance: _Advance,
     ) -> CatalogueDiff:
         """Compare two bundles on the rows in a folder, the champion's labels by today's names; goes on after a kill."""
         options = _sample_options(settings, renamed)

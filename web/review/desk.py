@@ -18,15 +18,14 @@ from catalogue.cells import Cells
 from models.errors import HangtagError, InputError
 from models.golden import golden_labels
 from models.taxonomy import PATH_MARK
-from trainer.corrections.remarks import Remark, RemarkKind, parse_remark
+from trainer.corrections.audit import record_audit
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.verdicts import record_audit
 from trainer.corrections.votes import Vote, parse_vote
 from web.jobs import JobIndex, WebJob
 from web.photos import CatalogueRows
 from web.review.left import Answered
 from web.review.questions import Questions, load_questions
-from web.review.queue import Progress, ReviewQueue, Statement, Wish, in_order, verdict_of
+from web.review.queue import Progress, ReviewQueue, Wish
 from worker.job.job import Job
 from worker.job.receipt import RECEIPT_FILE, REVIEW_FILE, finished_receipt
 from worker.results.audit import audit_sample
@@ -149,7 +148,7 @@ class Review:
             self._read_again()
             stored: list[str] = []
             refused: dict[str, str] = {}
-            waiting: list[Statement] = []
+            waiting: list[Vote] = []
             for answer in answers:
                 if self._known.get(answer.id) != reviewer:
                     try:
@@ -164,7 +163,7 @@ class Review:
                 self._known.popitem(last=False)
             return Stored(tuple(stored), refused, self.queue.progress(reviewer, wish))
 
-    def _take_answer(self, reviewer: str, seat: str, answer: Answer, waiting: list[Statement]) -> None:
+    def _take_answer(self, reviewer: str, seat: str, answer: Answer, waiting: list[Vote]) -> None:
         question = self.questions.by_sha256.get(answer.sha256)
         if question is None:
             msg = f"Expected the SHA-256 of a photo of this review, got {answer.sha256[:64]!r}; load the page again."
@@ -180,7 +179,7 @@ class Review:
         else:
             self._say(question, reviewer, answer, waiting)
 
-    def _say(self, question: int, reviewer: str, answer: Answer, waiting: list[Statement]) -> None:
+    def _say(self, question: int, reviewer: str, answer: Answer, waiting: list[Vote]) -> None:
         """Add what is said, unless it is what this reviewer has said last, and nobody has contradicted."""
         if answer.kind is AnswerKind.LABEL and answer.label not in self._labels and not answer.new:
             msg = f"Expected one of the {len(self._labels):,} classes, got {answer.label[:80]!r}; say that it is new."
@@ -194,27 +193,28 @@ class Review:
         statement = self._statement(question, reviewer, answer)
         said = self.queue.said(question)
         last = said.get(reviewer)
-        asked_again = len({verdict_of(other) for other in said.values()}) > 1
-        if last is None or asked_again or verdict_of(last) != verdict_of(statement):
+        asked_again = len({other.decision for other in said.values()}) > 1
+        if last is None or asked_again or last.decision != statement.decision:
             self._labels |= {answer.label} if answer.kind is AnswerKind.LABEL else set()
             waiting.append(statement)
             self.queue.say(statement)
 
-    def _note(self, question: int, reviewer: str, answer: Answer, waiting: list[Statement]) -> None:
-        if self._notes.get((answer.sha256, reviewer)) != answer.note.strip():
-            waiting.append(self._statement(question, reviewer, answer))
-            self._notes[answer.sha256, reviewer] = answer.note.strip()
+    def _note(self, question: int, reviewer: str, answer: Answer, waiting: list[Vote]) -> None:
+        statement = self._statement(question, reviewer, answer)
+        if self._notes.get((answer.sha256, reviewer)) != statement.note:
+            waiting.append(statement)
+            self._notes[answer.sha256, reviewer] = statement.note
 
     def _undo(self, question: int, reviewer: str) -> None:
         if self.queue.unskip(question, reviewer):
             return
         last = self.queue.said(question).get(reviewer)
         if last is not None:
-            taken = self._store.withdraw(last) if isinstance(last, Vote) else self._store.remarks.withdraw(last)
+            taken = self._store.withdraw(last)
             self.queue.unsay(last)
             self._seen = self._store.stamp() if taken else None
 
-    def _statement(self, question: int, reviewer: str, answer: Answer) -> Statement:
+    def _statement(self, question: int, reviewer: str, answer: Answer) -> Vote:
         """As a row of the file; ValueError where it cannot be one."""
         about = self.questions.get(question)
         cells = {
@@ -227,8 +227,8 @@ class Review:
         root = Path(self.job.spec.image_root if "://" not in self.job.spec.image_root else "/")
         if answer.kind is AnswerKind.LABEL:
             return parse_vote({**cells, "label": answer.label, "was": about["label"]}, root)
-        kind = RemarkKind.NOTE if answer.kind is AnswerKind.NOTE else RemarkKind(answer.kind.value)
-        return parse_remark({**cells, "remark": kind.value, "note": answer.note.strip()}, root)
+        remark = "" if answer.kind is AnswerKind.NOTE else answer.kind.value
+        return parse_vote({**cells, "remark": remark, "note": answer.note}, root)
 
     def _place(self, row: int) -> str:
         """A row's photo as corrections name it: a path or a URL; nothing where the cell holds the photo."""
@@ -241,31 +241,28 @@ class Review:
         self._last = max(now, self._last + timedelta(microseconds=1))
         return self._last
 
-    def _write(self, waiting: list[Statement]) -> None:
-        votes = [statement for statement in waiting if isinstance(statement, Vote)]
-        remarks = [statement for statement in waiting if isinstance(statement, Remark)]
+    def _write(self, waiting: list[Vote]) -> None:
+        votes = [*waiting]
         waiting.clear()
+        if not votes:
+            return
         try:
-            if votes:
-                self._store.append(votes)
-            if remarks:
-                self._store.remarks.append(remarks)
+            self._store.append(votes)
         except BaseException:
             self._seen = None  # what is counted is not stored: all is read again
             raise
-        if votes or remarks:
-            self._seen = self._store.stamp()
+        self._seen = self._store.stamp()
 
     def _read_again(self) -> None:
         """Take what the files say now, if others have written into them."""
         with self._lock:
             signature = self._store.stamp()
             if signature != self._seen:
-                votes, remarks = self._store.votes(), self._store.remarks.remarks()
-                self.queue.restore(in_order(votes, self._store.standing_remarks()))
-                self._notes = {(remark.sha256, remark.reviewer): remark.note for remark in remarks if remark.note}
-                mine = self.questions.by_sha256
-                self._labels = {*self.questions.classes, *(vote.label for vote in votes if vote.sha256 in mine)}
+                votes, mine = self._store.votes(), self.questions.by_sha256
+                self.queue.restore(vote for vote in votes if vote.decision)
+                self._notes = {(vote.sha256, vote.reviewer): vote.note for vote in votes if vote.note}
+                labels = {vote.label for vote in votes if vote.label and vote.sha256 in mine}
+                self._labels = {*self.questions.classes, *labels}
                 self._seen = signature
 
 

@@ -5,14 +5,12 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from trainer.corrections.remarks import Remark
 from trainer.corrections.votes import Vote
 from web.review.questions import Questions
 
@@ -21,8 +19,6 @@ _PAUSE_S: Final = 120.0
 """A longer time between two answers is a pause, and does not count into the speed."""
 _RECENT: Final = 200
 
-Statement = Vote | Remark
-"""What a reviewer said of a photo: a label, or a remark in its place."""
 _Mask = npt.NDArray[np.bool_]
 
 
@@ -80,11 +76,6 @@ class Progress:
     disputed: int
 
 
-def verdict_of(statement: Statement) -> tuple[str, str]:
-    """What two statements have in common that say the same: (label, "") or ("", kind of remark)."""
-    return (statement.label, "") if isinstance(statement, Vote) else ("", statement.kind.value)
-
-
 def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], ...]:
     """What an order sorts by, the most important last."""
     match order:
@@ -116,11 +107,11 @@ class ReviewQueue:
         self._orders: dict[Order, npt.NDArray[np.intp]] = {}
         self.restore(())
 
-    def restore(self, statements: Iterable[Statement]) -> None:
+    def restore(self, statements: Iterable[Vote]) -> None:
         """Forget what was said, and take these statements in its place, in the order of their times; leases stay."""
         with self._lock:
             count = len(self._questions)
-            self._said: defaultdict[int, dict[str, list[Statement]]] = defaultdict(dict)
+            self._said: defaultdict[int, dict[str, list[Vote]]] = defaultdict(dict)
             self._times: defaultdict[str, npt.NDArray[np.int16]] = defaultdict(lambda: np.zeros(count, np.int16))
             self._recent: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
             self._voters = np.zeros(count, np.int16)
@@ -235,7 +226,7 @@ class ReviewQueue:
             self._skipped[reviewer].pop(question, None)
             return skipped
 
-    def say(self, statement: Statement) -> None:
+    def say(self, statement: Vote) -> None:
         """Take note of what a reviewer said; of a photo of another job nothing."""
         place = self._questions.by_sha256.get(statement.sha256)
         if place is None:
@@ -247,7 +238,7 @@ class ReviewQueue:
             self._leases.pop(place, None)
             self._count(place, statement.reviewer)
 
-    def unsay(self, statement: Statement) -> None:
+    def unsay(self, statement: Vote) -> None:
         """Forget a statement that was withdrawn."""
         place = self._questions.by_sha256[statement.sha256]
         with self._lock:
@@ -260,13 +251,14 @@ class ReviewQueue:
 
     def _count(self, place: int, reviewer: str) -> None:
         said = self._said[place]
-        last = {verdict_of(statements[-1]) for statements in said.values()}
+        last = {statements[-1].decision for statements in said.values()}
         self._times[reviewer][place] = len(said.get(reviewer, ()))
         self._voters[place] = len(said)
         self._differ[place] = len(last) > 1
-        self._right[place] = len(last) == 1 and self._questions.is_right(place, next(iter(last))[0])
+        label = next(iter(said.values()))[-1].label if said else ""
+        self._right[place] = len(last) == 1 and self._questions.is_right(place, label)
 
-    def said(self, question: int) -> dict[str, Statement]:
+    def said(self, question: int) -> dict[str, Vote]:
         """Reviewer → the last thing that was said of a question."""
         with self._lock:
             return {reviewer: statements[-1] for reviewer, statements in self._said[question].items()}
@@ -279,7 +271,7 @@ class ReviewQueue:
             answered = int((self._voters > 0).sum())
             an_hour = self._speed(reviewer)
             firsts = [
-                {verdict_of(statements[0]) for statements in said.values()}
+                {statements[0].decision for statements in said.values()}
                 for said in (self._said[int(place)] for place in np.flatnonzero(self._voters > 1))
             ]
             return Progress(
@@ -302,12 +294,3 @@ class ReviewQueue:
         gaps = np.diff(times)
         worked = gaps[gaps < _PAUSE_S]
         return round(len(worked) * 3600 / worked.sum()) if len(worked) > 1 and worked.sum() > 0 else None
-
-
-def in_order(votes: Iterable[Vote], remarks: Iterable[Remark]) -> list[Statement]:
-    """Votes and remarks, the earliest first."""
-
-    def when(statement: Statement) -> datetime:
-        return statement.at
-
-    return sorted([*votes, *remarks], key=when)

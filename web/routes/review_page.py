@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field
 from models.decision import ReviewReason
 from models.errors import InputError
 from trainer.corrections.apply import CorrectedResult, Labels, apply_to_job
-from trainer.corrections.votes import Vote
 from web.jobs import WebJob
 from web.photos import SIDES, drawn_picture
 from web.problems import Problem, problems
@@ -328,10 +327,7 @@ def _name_cookie(answer: Response, request: Request, name: str) -> None:
 def _question(state: WebState, id: str, desk: Review, place: int, reviewer: str) -> Question:
     about = desk.questions.get(place)
     said = desk.queue.said(place)
-    others = [
-        OtherAnswer(reviewer=name, says=one.label if isinstance(one, Vote) else one.kind.value.replace("_", " "))
-        for name, one in said.items()
-    ]
+    others = [OtherAnswer(reviewer=name, says=one.label or one.remark.replace("_", " ")) for name, one in said.items()]
     row = about["row"] + 1
     guesses = [Guess(**guess) for guess in about["top_k"] or ()]
     if about["said"] and about["said"] not in {guess.label for guess in guesses}:

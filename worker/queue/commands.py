@@ -156,7 +156,7 @@ def worker_command(
         list[Path] | None,
         typer.Argument(
             metavar="[CONFIG]...",
-            help="With --queue train: run cycles of these settings only. Default: all that hangtag schedule asks for.",
+            help="With --queue train: the settings whose cycles it runs.",
             show_default=False,
         ),
     ] = None,
@@ -197,7 +197,7 @@ def worker_command(
 
     SIGTERM: chunks in hand are finished within HANGTAG_GRACE_S (10) seconds, or handed back. Ctrl-C: they are finished.
     celery -A worker worker does the same with HANGTAG_REDIS_URL and HANGTAG_JOBS. With --queue train it runs retraining
-    cycles, one at a time, and takes no chunks; a cycle that was stopped continues when a worker is there again.
+    cycles of its CONFIGs, one at a time, and takes no chunks; the next worker continues a cycle that was stopped.
 
     Examples:
 

@@ -74,7 +74,7 @@ def queue_settings(
         MissingExtraError: the queue's packages are not installed.
         InputError: a setting is invalid.
     """
-    needed = ("celery", "cronsim", "redis", "pydantic_settings", "prometheus_client")
+    needed = ("celery", "redis", "pydantic_settings", "prometheus_client")
     missing = [package for package in needed if find_spec(package) is None]
     if missing:
         from models.errors import MissingExtraError

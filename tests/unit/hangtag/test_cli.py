@@ -29,7 +29,7 @@ def test_every_command_of_a_group_teaches_by_example(name: str) -> None:
 @pytest.mark.parametrize(
     ("group", "verbs"),
     [
-        ("corrections", ["apply", "import", "list", "show"]),
+        ("corrections", ["apply", "import", "list"]),
         ("jobs", ["cancel", "receipt", "resume", "retry-failed", "show", "watch"]),
         ("models", ["alias", "delete", "diff", "history", "promote", "publish", "rollback"]),
     ],

@@ -10,8 +10,7 @@ import pytest
 
 from models.storage.storage import FolderStorage
 from tests.review_jobs import CLASSES, PIN, Row, doubtful, labelled_job, sha256_of
-from trainer.corrections.remarks import Remark, RemarkKind
-from trainer.corrections.votes import Vote
+from trainer.corrections.votes import Remark, Vote
 from web.jobs import JobIndex
 from web.photos import CatalogueRows
 from web.review.desk import Answer, AnswerKind, Reviews
@@ -193,8 +192,7 @@ class TestAnswers:
 
     def test_a_remark_is_an_answer(self, make_queue: Callable[[list[Row]], ReviewQueue], clock: Clock) -> None:
         queue = make_queue(doubtful(2))
-        said = vote(clock, 0, "")
-        queue.say(Remark(said.at, "anna", said.sha256, "", RemarkKind.NOT_A_PRODUCT))
+        queue.say(replace(vote(clock, 0, ""), remark=Remark.NOT_A_PRODUCT))
         assert queue.take("ben", "b", USUAL, 2) == [1]
 
     def test_a_second_person_is_asked_some_questions(

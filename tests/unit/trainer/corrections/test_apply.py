@@ -1,12 +1,7 @@
 """What reviewers say comes back into a copy of a result, and into the figures of an audit."""
 
-import json
-import shutil
 from codecs import BOM_UTF8
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,60 +12,13 @@ import pytest
 from catalogue.readers import read_delimited, read_jsonl
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
-from tests.review_jobs import Row, labelled_job, sha256_of
+from tests.review_jobs import Row, labelled_job
+from tests.unit.trainer.corrections.some_results import ROWS, finished, remark, say
 from trainer.corrections.apply import CorrectedResult, Labels, apply_corrections, apply_to_job, find_labels
-from trainer.corrections.remarks import Remark, RemarkKind
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.verdicts import audit_figures, read_verdicts, record_audit
-from trainer.corrections.votes import Vote
-from worker.job.job import Job, open_job
-from worker.job.parts import Status
-from worker.job.receipt import finished_receipt
+from worker.job.job import open_job
 from worker.job.spec import JobOptions
-from worker.results.audit import audit_sample
-from worker.results.finish import finish_job
-from worker.results.merge import merge_job
 from worker.results.output import open_writer
-
-NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-LABELED = Status.LABELED
-ROWS = [
-    Row(0, "boots", 0.5),
-    Row(1, "boots", 0.99, LABELED),
-    Row(2, "hats", 0.4),
-    Row(3, "hats", 0.45),
-    Row(4, "shoes", 0.3),
-    Row(5, "shoes", 0.35),
-    Row(0, "boots", 0.5),
-    Row(6, "hats", 0.98, LABELED),
-]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> CorrectionStore:
-    return CorrectionStore(tmp_path / "corrections.csv", now=lambda: NOW + timedelta(days=1))
-
-
-def say(
-    store: CorrectionStore, photo: int, label: str, reviewer: str = "anna", minute: int = 0, image: str = ""
-) -> None:
-    sha256 = "" if image else sha256_of(photo)
-    store.append([Vote(NOW + timedelta(minutes=minute), reviewer, sha256, image, label)])
-
-
-def remark(store: CorrectionStore, photo: int, kind: str, reviewer: str = "anna", minute: int = 0) -> None:
-    at = NOW + timedelta(minutes=minute)
-    store.remarks.append([Remark(at, reviewer, sha256_of(photo), "", RemarkKind(kind))])
-
-
-def finished(folder: Path, rows: Sequence[Row] = ROWS, options: JobOptions | None = None) -> Labels:
-    """A job as the queue leaves it, and its result as a file of a person's."""
-    place = labelled_job(folder / "shop", rows, options, chunk_rows=3)
-    job = open_job(FolderStorage(place.with_name(f"{place.name}.job")))
-    assert job is not None
-    finish_job(job)
-    merge_job(job, place, folder)
-    return Labels(job, place)
 
 
 def rows_of(output: str | Path) -> list[dict[str, Any]]:
@@ -140,40 +88,6 @@ def test_a_copy_is_of_the_results_own_format(tmp_path: Path, store: CorrectionSt
     first = rows_of(done.output)[0]
     assert first["label"] == ("'=hats" if suffix == ".csv" else "=hats"), "no cell starts a formula"
     assert (first["reviewed_by"], first["was"]) == ("anna; bob", "boots")
-
-
-LATER = ["reason", "accepted_label", "label_2", "confidence_2", "unknown"]
-
-
-def test_the_result_of_an_earlier_version_is_corrected_without_later_columns(
-    tmp_path: Path, store: CorrectionStore
-) -> None:
-    labels = finished(tmp_path)
-    assert labels.result is not None
-    earlier = pq.read_table(labels.result).drop_columns(LATER)
-    pq.write_table(earlier, labels.result)
-    speak(store)
-    for known in (labels.job, None):
-        done = apply_corrections(labels.result, store, tmp_path / "copy.parquet", known)
-        assert counts(done) == COUNTS
-        assert pq.read_schema(done.output).names == [*earlier.column_names, "reviewed_by", "was", "remark"]
-
-
-def test_the_catalogues_own_column_of_a_later_name_is_left_alone(tmp_path: Path, store: CorrectionStore) -> None:
-    labels = finished(tmp_path)
-    assert labels.job is not None
-    assert labels.result is not None
-    key = "rows/00000.parquet"
-    rows = labels.job.storage.root / key
-    table = pq.read_table(rows).append_column("accepted_label", pa.array(["ours"] * 8))
-    pq.write_table(table, rows, row_group_size=3)
-    job = open_job(FolderStorage(Path(shutil.copytree(labels.job.storage.root, tmp_path / "old.parquet.job"))))
-    assert job is not None
-    merge_job(job, tmp_path / "old.parquet", tmp_path / "shop")
-    speak(store)
-    done = apply_corrections(tmp_path / "old.parquet", store, tmp_path / "copy.parquet", job)
-    assert counts(done) == COUNTS
-    assert {row["accepted_label"] for row in rows_of(done.output)} == {"ours"}
 
 
 @pytest.mark.parametrize("mark", [True, False])
@@ -262,15 +176,15 @@ def test_a_type_that_another_program_gave_the_labels_stays(tmp_path: Path, store
 def test_what_cannot_be_used_is_refused_and_leaves_no_copy(tmp_path: Path, store: CorrectionStore) -> None:
     labels = finished(tmp_path)
     assert labels.result is not None
-    with pytest.raises(InputError, match="another --out than"):
+    with pytest.raises(InputError, match="labels"):
         apply_to_job(labels, store, labels.result)
-    with pytest.raises(InputError, match="found none; check the path"):
+    with pytest.raises(InputError, match="none"):
         find_labels(str(tmp_path / "none.parquet"), "jobs")
     pq.write_table(pa.table({"image": ["1.jpg"]}), tmp_path / "other.parquet")
-    with pytest.raises(InputError, match="found none; put the result's"):
+    with pytest.raises(InputError, match="other"):
         apply_corrections(tmp_path / "other.parquet", store, tmp_path / "copy.parquet")
     store.path.write_text("image,label\n")
-    with pytest.raises(InputError, match="Expected the columns"):
+    with pytest.raises(InputError, match="image,label"):
         apply_to_job(labels, store)
     assert not list(tmp_path.rglob("*.corrected.*"))
     assert not list(tmp_path.rglob("copy.parquet*"))
@@ -279,98 +193,12 @@ def test_what_cannot_be_used_is_refused_and_leaves_no_copy(tmp_path: Path, store
 def test_a_corrected_copy_is_not_corrected_again(tmp_path: Path) -> None:
     for name in ("labels.csv", "labels.corrected.csv"):
         (tmp_path / name).write_text("image,label,status\n")
-    with pytest.raises(InputError, match=r"got the corrected copy of one; give .*/labels.csv\."):
+    with pytest.raises(InputError, match=r"/labels\.csv"):
         find_labels(str(tmp_path / "labels.corrected.csv"), "jobs")
 
 
 def test_a_job_that_is_not_finished_is_refused(tmp_path: Path, store: CorrectionStore) -> None:
     place = labelled_job(tmp_path / "shop", ROWS)
     job = open_job(FolderStorage(place.with_name(f"{place.name}.job")))
-    with pytest.raises(JobError, match="not finished yet"):
+    with pytest.raises(JobError, match="labels"):
         apply_to_job(Labels(job, None), store)
-
-
-def many(count: int, wrong: int = 0) -> list[Row]:
-    return [Row(n, "boots" if n < wrong else "hats", 0.99, LABELED) for n in range(count)] + [Row(count, "hats", 0.3)]
-
-
-def job_of(labels: Labels) -> Job:
-    assert labels.job is not None
-    return labels.job
-
-
-def test_the_same_rows_are_drawn_again_and_more_rows_begin_with_them(tmp_path: Path) -> None:
-    job = job_of(finished(tmp_path, many(60)))
-    twenty = audit_sample(job, 20)
-    assert audit_sample(job, 20) == twenty
-    assert audit_sample(job, 40)[:20] == twenty
-    everything = audit_sample(job, 1000)
-    assert sorted(row.row for row in everything) == list(range(1, 61)), "labeled rows only, each once"
-    first = everything[0]
-    assert (first.sha256, first.image) == (sha256_of(first.row - 1), f"{first.row - 1}.png")
-    assert [row.row for row in everything] != sorted(row.row for row in everything)
-
-
-def test_each_labeled_row_is_as_likely_as_any_other(tmp_path: Path) -> None:
-    drawn = [0] * 12
-    for number in range(40):
-        place = labelled_job(tmp_path / str(number), [Row(0, "hats", 0.99, LABELED)] * 12)
-        job = open_job(FolderStorage(place.with_name(f"{place.name}.job")))
-        assert job is not None
-        for row in audit_sample(job, 3):
-            drawn[row.row - 1] += 1
-    assert sum(drawn) == 120
-    assert max(drawn) < 25, "a row is drawn 10 times on average, and 25 times in a million tries"
-    assert min(drawn) > 0
-
-
-def test_rows_that_their_products_sent_to_review_are_not_drawn(tmp_path: Path) -> None:
-    rows = [Row(n, ("hats", "boots")[n % 2], 0.99, LABELED, product="P" if n < 4 else str(n)) for n in range(10)]
-    job = job_of(finished(tmp_path, rows, JobOptions(group_column="product")))
-    assert sorted(row.row for row in audit_sample(job, 100)) == [5, 6, 7, 8, 9, 10]
-
-
-def test_the_promise_is_measured_on_the_answered_rows(tmp_path: Path, store: CorrectionStore) -> None:
-    labels = finished(tmp_path, many(40, wrong=40))
-    job = job_of(labels)
-    assert record_audit(job, store) is None, "nobody has asked for one"
-    sample = audit_sample(job, 20)
-    asked = record_audit(job, store, 20)
-    assert asked is not None
-    assert asked.words == "0.95 promised; 20 rows drawn to check it, none answered yet"
-    for row in sample[:14]:
-        say(store, row.row - 1, "boots")
-    remark(store, sample[14].row - 1, "more_than_one")
-    say(store, sample[15].row - 1, "hats")
-    for reviewer, label in (("anna", "boots"), ("bob", "hats")):
-        say(store, sample[16].row - 1, label, reviewer)
-    audit = apply_to_job(labels, store).audit
-    assert audit is not None
-    assert (audit.asked, audit.answered, audit.right, audit.disputed, audit.promised) == (20, 16, 14, 1, 0.95)
-    assert audit.words == "0.95 promised, 0.875 found (0.617 to 0.984) in 16 of 20 rows; reviewers disagree on 1"
-    receipt = finished_receipt(job)
-    assert receipt is not None
-    assert receipt.audit == audit
-    assert audit.words in job.storage.read("receipt.html").decode()
-    assert json.loads(job.storage.read("audit.json"))["sample"] == [row.row for row in sample]
-    assert record_audit(job, store, 5) == audit, "what was drawn stays drawn"
-
-
-def test_an_audit_of_all_rows_counts_each_repeat_of_a_photo(tmp_path: Path, store: CorrectionStore) -> None:
-    rows = [Row(0, "boots", 0.99, LABELED)] * 3 + [Row(1, "hats", 0.99, LABELED)]
-    job = job_of(finished(tmp_path, rows))
-    say(store, 0, "boots")
-    say(store, 1, "boots")
-    audit = audit_figures(job, audit_sample(job, 10), read_verdicts(store))
-    assert (audit.right, audit.answered, audit.precision) == (3, 4, 0.75)
-
-
-def test_a_label_above_what_reviewers_say_is_right(tmp_path: Path, store: CorrectionStore) -> None:
-    job = job_of(finished(tmp_path, many(40, wrong=40)))
-    pin = job.spec.model.model_copy(update={"taxonomy": {"sandals": "boots", "hats": "worn"}})
-    in_tree = replace(job, spec=job.spec.model_copy(update={"model": pin}))
-    sample = audit_sample(job, 10)
-    for row, label in zip(sample, ("boots", "sandals", "hats"), strict=False):
-        say(store, row.row - 1, label)
-    assert audit_figures(in_tree, sample, read_verdicts(store)).right == 2
-    assert audit_figures(job, sample, read_verdicts(store)).right == 1

@@ -1,30 +1,49 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.trainer.corrections.some_votes import vote, votes
-from trainer.corrections.votes import resolve
+from tests.unit.trainer.corrections.some_votes import PHOTOS, remark, vote, votes
+from trainer.corrections.votes import PhotoVotes, Remark, Vote, guarded, resolve, unguarded
+from worker.results.cells import inert
+
+
+def resolved(*said: Vote) -> PhotoVotes:
+    (one,) = resolve(said).values()
+    return one
 
 
 def test_the_last_vote_of_a_reviewer_counts() -> None:
-    agreed = resolve([vote(label="hats", minute=2), vote(label="boots")]).agreed
-    assert [(one.label, one.reviewers) for one in agreed] == [("hats", ("anna",))]
+    one = resolved(vote(label="hats", minute=2), vote(label="boots"))
+    assert (one.label, one.remark, one.reviewers) == ("hats", None, ("anna",))
 
 
 def test_reviewers_who_differ_are_in_conflict_and_one_of_them_can_end_it() -> None:
     said = [vote(label="hats"), vote(label="boots", reviewer="bob", minute=1)]
-    assert [one.reviewers for one in resolve(said).conflicts] == [("anna", "bob")]
-    assert resolve(said).agreed == ()
-    later = resolve([*said, vote(label="boots", minute=2)])
-    assert later.conflicts == ()
-    assert [(one.label, one.reviewers) for one in later.agreed] == [("boots", ("anna", "bob"))]
+    one = resolved(*said)
+    assert (one.in_conflict, one.label, one.reviewers) == (True, None, ("anna", "bob"))
+    later = resolved(*said, vote(label="boots", minute=2))
+    assert (later.in_conflict, later.label, later.reviewers) == (False, "boots", ("anna", "bob"))
 
 
 def test_two_things_said_at_the_same_moment_are_a_conflict() -> None:
-    assert len(resolve([vote(label="hats"), vote(label="boots")]).conflicts) == 1
+    assert resolved(vote(label="hats"), vote(label="boots")).in_conflict
 
 
-def test_without_votes_nothing_is_resolved() -> None:
-    assert resolve([]).agreed == resolve([]).conflicts == ()
+def test_a_remark_is_no_label_and_overrules_its_reviewers_earlier_one() -> None:
+    one = resolved(vote(label="boots"), remark(minute=1))
+    assert (one.label, one.remark, one.in_conflict) == (None, Remark.NOT_A_PRODUCT, False)
+    assert resolved(remark(), vote(label="boots", minute=1)).label == "boots"
+
+
+@pytest.mark.parametrize("other", [vote(reviewer="bob"), remark(0, "more_than_one", "bob")])
+def test_who_says_something_else_than_a_remark_disagrees(other: Vote) -> None:
+    assert resolved(remark(), other).in_conflict
+
+
+def test_a_note_alone_changes_nothing() -> None:
+    note = vote(label="", minute=1, note="worn")
+    assert resolved(vote(), note).label == "boots"
+    assert resolve([note]) == {}
 
 
 @given(st.lists(votes), st.randoms())
@@ -32,18 +51,24 @@ def test_neither_order_nor_repetition_makes_a_difference(said, random) -> None:
     again = [*said, *said[:2]]
     random.shuffle(again)
     assert resolve(again) == resolve(said)
-
-
-@given(st.lists(votes))
-def test_every_photo_is_either_agreed_on_or_in_conflict(said) -> None:
-    resolved = resolve(said)
-    photos = [one.votes[0].photo for one in (*resolved.agreed, *resolved.conflicts)]
-    assert sorted(photos) == sorted({each.photo for each in said})
+    assert set(resolve(said)) == {each.photo for each in said}
 
 
 @given(st.lists(votes, min_size=1))
 def test_once_all_say_the_same_again_nothing_is_in_conflict(said) -> None:
     last = [vote(photo, "shoes", reviewer, 9) for photo in range(3) for reviewer in ("anna", "bob")]
-    resolved = resolve([*said, *last])
-    assert resolved.conflicts == ()
-    assert {one.label for one in resolved.agreed} == {"shoes"}
+    assert {photo: one.label for photo, one in resolve([*said, *last]).items()} == dict.fromkeys(PHOTOS, "shoes")
+
+
+texts = st.text() | st.from_regex(r"'{0,3}[ \t]?[=+@-][0-9a-z]*", fullmatch=True)
+
+
+@given(texts)
+def test_a_cell_comes_back_as_it_was_and_starts_no_formula(text: str) -> None:
+    assert unguarded(guarded(text)) == text
+    assert inert(guarded(text)) == guarded(text)
+
+
+@pytest.mark.parametrize("text", ["=SUM(A1)", "@home", "-wool", "\tboots", "boots", "-5", "o'clock", "'quoted'"])
+def test_what_a_review_csv_put_behind_an_apostrophe_comes_back(text: str) -> None:
+    assert unguarded(str(inert(text))) == text

@@ -26,6 +26,10 @@ def new_class(recall, photos=10):
     return PairedAccuracy(photos=photos, challenger=recall)
 
 
+def brier(z):
+    return Brier(champion=0.3, challenger=0.3 - z / 100, z=z)
+
+
 def automatic(photos, wrong, high=1.0):
     """Labels without a person; ``high``: the upper end of the interval of the share that is right."""
     return AutomaticLabels(photos=photos, wrong=wrong, right_95=(0.0, high))
@@ -84,7 +88,3 @@ def failing(verdict: Verdict) -> list[str]:
 def named(verdict: Verdict, name: str) -> Check:
     [found] = [check for check in verdict.checks if check.name == name]
     return found
-
-
-def sentence(verdict: Verdict, name: str) -> str:
-    return named(verdict, name).sentence

@@ -1,11 +1,12 @@
 """Made-up cycles."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.unit.trainer.retrain.made_up import automatic, automation, catalogue, comparison, new_class
 from trainer.data.dataset import Split
-from trainer.retrain.cycle_folder import CycleStart, CycleStatus, Outcome
+from trainer.retrain.cycle_folder import CycleFolder, CycleStart, CycleStatus, Outcome
 from trainer.retrain.records import (
     Calibration,
     CatalogueDiff,
@@ -18,13 +19,39 @@ from trainer.retrain.records import (
     TestChange,
     Verdict,
 )
-from trainer.retrain.report import CycleMaterial
-from trainer.splits.assigned import AssignedPhoto
+from trainer.retrain.report import cycle_page
+from trainer.splits.assigned import AssignedPhoto, write_splits
 from worker.catalogue_diff.figures import CatalogueChange, ChangedRow
 
 PIXEL = "data:image/jpeg;base64,/9j/AA=="
 REASON = "shoes loses 12.4 points of recall: more than 5.0 as asked."
 SIZE = Footprint(bytes=4_200_000, images_per_s=400.0)
+
+
+@dataclass(frozen=True)
+class ReportedCycle:
+    """What a cycle's steps have left in its folder; None or empty if a step was not reached."""
+
+    folder: Path
+    outcome: Outcome
+    start: CycleStart | None = None
+    collected: Collected | None = None
+    comparison: Comparison | None = None
+    catalogue: CatalogueDiff | None = None
+    verdict: Verdict | None = None
+    photos: Sequence[AssignedPhoto] = ()
+
+    def page(self) -> str:
+        """The cycle's page, made of its files."""
+        cycle = CycleFolder(self.folder)
+        for name in ("start", "collected", "comparison", "catalogue", "verdict"):
+            file, record = getattr(cycle, name), getattr(self, name)
+            file.unlink(missing_ok=True)
+            if record:
+                cycle.write(file, record)
+        if self.photos:
+            write_splits(cycle.splits, list(self.photos))
+        return cycle_page(cycle, self.outcome)
 
 
 def outcome(status: CycleStatus = CycleStatus.PROMOTED, **changes: object) -> Outcome:
@@ -36,14 +63,14 @@ def outcome(status: CycleStatus = CycleStatus.PROMOTED, **changes: object) -> Ou
     return said.model_copy(update=changes)
 
 
-def promoted(folder: Path, label: str = "shoes", photo: str = "gone.jpg") -> CycleMaterial:
+def promoted(folder: Path, label: str = "shoes", photo: str = "gone.jpg") -> ReportedCycle:
     """A cycle that has everything; ``label`` and ``photo`` are people's words, wherever such stand."""
     photos = [
         AssignedPhoto(Path("/shop/1.jpg"), label, Split.TRAIN, "1" * 64, "a"),
         AssignedPhoto(Path("/shop", photo), label, Split.TEST, "2" * 64, "b"),
         AssignedPhoto(Path("/shop/old.jpg"), "hats", Split.TRAIN, "3" * 64, "c", present=False),
     ]
-    return CycleMaterial(
+    return ReportedCycle(
         folder,
         outcome(),
         CycleStart(number=4, name="shop", started="", why="drift"),
@@ -55,13 +82,13 @@ def promoted(folder: Path, label: str = "shoes", photo: str = "gone.jpg") -> Cyc
     )
 
 
-def refused(folder: Path) -> CycleMaterial:
+def refused(folder: Path) -> ReportedCycle:
     verdict = Verdict(checks=(_check("accuracy"), Check(name="recall", passed=False, sentence=REASON)))
     said = outcome(CycleStatus.REFUSED, reasons=verdict.reasons)
     return replace(promoted(folder), outcome=said, verdict=verdict)
 
 
-def first(folder: Path) -> CycleMaterial:
+def first(folder: Path) -> ReportedCycle:
     """Of a model that had no champion."""
     alone = Comparison(
         challenger="shop@1", photos=0, challenger_accuracy=0.9, challenger_all=0.9, all_photos=100,

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from exporter.export import export_run
-from models.bundle import open_bundle
 from models.errors import DataError, InputError
 from models.photo import NONE
 from models.preprocess import PreprocessSpec
@@ -151,19 +150,14 @@ def test_photos_that_cannot_be_read_any_more_count_for_neither(four, tmp_path):
     assert readable(one_new)[0] == []
 
 
-def test_a_model_is_about_as_quick_as_itself(bundle):
-    manifest, told = open_bundle(bundle).manifest, []
-    one, other = measure_footprints([bundle, bundle], lambda *at: told.append(at))
-    assert one.bytes == other.bytes == (bundle / manifest.variants[manifest.default_variant].file).stat().st_size
-    assert 0.5 < one.images_per_s / other.images_per_s < 2
-    assert told[-1] == (60, 60)
-
-
 def test_size_and_speed_are_of_one_variant(bundle, int8_bundle):
-    files = [(int8_bundle / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")]
+    told, files = [], [(int8_bundle / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")]
     assert files[0] != files[1]
     for both, size in (((bundle, int8_bundle), files[0]), ((int8_bundle, int8_bundle), files[1])):
-        assert [one.bytes for one in measure_footprints(both, lambda *_: None)] == [size, size]
+        footprints = measure_footprints(both, lambda *at: told.append(at))
+        assert [one.bytes for one in footprints] == [size, size]
+        assert min(one.images_per_s for one in footprints) > 0
+        assert told[-1] == (60, 60)
 
 
 def test_tasks_are_done_in_turns_and_the_first_round_does_not_count():

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -7,24 +8,25 @@ from trainer.request import TableOptions
 from trainer.retrain.config import RetrainConfig, read_config
 
 CASES = [
-    ('[schedule]\ncron = "0 3 * *"', r"five fields as in crontab\(5\).*got '0 3 \* \*'"),
-    ('[schedule]\ncron = "0 3 * * *"\ntimezone = "Europe/Zurch"', "timezone .*got 'Europe/Zurch'"),
-    ('[schedule]\nevery = "0s"', r"schedule\.every is invalid \(Expected a time"),
-    ("[schedule]\nwhen = 'data'", r'either cron = "0 3 \* \* 0"'),
-    ("tain = 1", r"tain is not a key here: is train meant\?"),
-    ("[drift]\nxyz = 1", r"drift\.xyz is not a key here; there are jobs"),
-    ("[catalogue]\nsource = 'a.csv'\nrow = 3", r"catalogue\.row is not a key here: is rows meant\?"),
-    ('[classes]\ndrop = "vase"', r'classes\.drop .*a list such as \["vase"\]'),
-    ('[train]\nepochs = "3"', r"train\.epochs .*a whole number without quotes\), got '3'"),
-    ('[gate]\nmin_accuracy = "0.5"', r"gate\.min_accuracy .*a number without quotes"),
-    ('[export]\nint8 = "yes"', r"export\.int8 .*true or false without quotes"),
-    ("[train]\nfolds = 2\ncv = 5", r"train is invalid \(give either folds or cv"),
-    ("[train]\ncv = 1", r"train is invalid \(give either folds or cv, and 0 or 2 to 10 of them"),
-    ('[train]\ntime_limit = "soon"', r"train\.time_limit .*Expected a time.*got 'soon'[^,]*; see"),
-    ("[mlflow]\nurl = 'x'", r"mlflow\.url is not a key here: is uri meant\?"),
-    ("[mlflow]", r"mlflow\.uri is invalid \(it must be given\); see"),
-    ('[schedule]\nevery = "6h"\nwhen = "drift"', r'\(when = "drift" .* jobs = \["jobs"\] under \[drift\]\); see'),
+    ('[schedule]\ncron = "0 3 * * *"\ntimezone = "Europe/Zurch"', "schedule.timezone"),
+    ('[schedule]\nevery = "0s"', "schedule.every"),
+    ("[schedule]\nwhen = 'data'", "schedule"),
+    ("tain = 1", "tain"),
+    ("[drift]\nxyz = 1", "drift.xyz"),
+    ("[catalogue]\nsource = 'a.csv'\nrow = 3", "catalogue.row"),
+    ('[classes]\ndrop = "vase"', "classes.drop"),
+    ('[train]\nepochs = "3"', "train.epochs"),
+    ('[gate]\nmin_accuracy = "0.5"', "gate.min_accuracy"),
+    ('[export]\nint8 = "yes"', "export.int8"),
+    ("[train]\nfolds = 2\ncv = 5", "train"),
+    ("[train]\ncv = 1", "train"),
+    ('[train]\ntime_limit = "soon"', "train.time_limit"),
+    ("[mlflow]\nurl = 'x'", "mlflow.url"),
+    ("[mlflow]", "mlflow.uri"),
+    ('[schedule]\nevery = "6h"\nwhen = "drift"', "the file"),
+    ("x = " + "[" * 10_000 + "]" * 10_000, "shop.toml"),
 ]
+"""Settings that cannot be used, and the key that the message names; ``tests/messages`` has the messages."""
 
 
 def written(folder: Path, more: str, name: str = "shop") -> Path:
@@ -33,32 +35,30 @@ def written(folder: Path, more: str, name: str = "shop") -> Path:
     return file
 
 
-@pytest.mark.parametrize(("more", "said"), CASES)
-def test_what_is_wrong_is_said_with_file_and_key(tmp_path: Path, more: str, said: str) -> None:
-    with pytest.raises(InputError, match=rf"shop\.toml: .*{said}"):
+@pytest.mark.parametrize(("more", "key"), CASES)
+def test_what_cannot_be_used_is_refused_by_file_and_key(tmp_path: Path, more: str, key: str) -> None:
+    with pytest.raises(InputError, match=re.escape(key)):
         read_config(written(tmp_path, more))
 
 
-def test_a_name_that_no_model_can_have_is_said_with_file_and_key(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"shop\.toml: name is invalid .*letters, digits.*'\.\./x'"):
+def test_a_name_that_no_model_can_have_and_a_file_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\.\./x"):
         read_config(written(tmp_path, "", "../x"))
-
-
-def test_a_file_that_is_not_there_is_said_with_its_path(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"settings at \S+gone\.toml, the system answered No such file or directory;"):
+    with pytest.raises(InputError, match=r"gone\.toml"):
         read_config(tmp_path / "gone.toml")
-
-
-def test_settings_within_settings_without_end_are_refused(tmp_path: Path) -> None:
-    """A message on the queue may name any file."""
-    with pytest.raises(InputError, match=r"in TOML at \S+shop\.toml, could not read them: maximum recursion"):
-        read_config(written(tmp_path, f"x = {'[' * 10_000}{']' * 10_000}"))
 
 
 def test_what_is_right_is_read(tmp_path: Path) -> None:
     more = '[gate]\nmin_accuracy = 1\n[schedule]\ncron = "0 3 * * 0"\ntimezone = "Europe/Zurich"'
     config = read_config(written(tmp_path, more))
     assert (config.gate.min_accuracy, config.schedule.timezone) == (1.0, "Europe/Zurich")
+
+
+def test_the_tracking_uri_may_be_that_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    config = read_config(written(tmp_path, "[mlflow]"))
+    assert config.mlflow
+    assert (config.mlflow.uri, config.mlflow.experiment) == ("http://mlflow:5000", "hangtag")
 
 
 PLACES = """

@@ -1,0 +1,105 @@
+"""Labeled rows that were drawn at random, and what reviewers say of them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from models.storage.storage import FolderStorage
+from tests.review_jobs import Row, labelled_job, sha256_of
+from tests.unit.trainer.corrections.some_results import finished, remark, say
+from trainer.corrections.apply import Labels, apply_to_job
+from trainer.corrections.audit import audit_figures, record_audit
+from trainer.corrections.store import CorrectionStore
+from trainer.corrections.votes import resolve
+from worker.job.job import Job, open_job
+from worker.job.parts import Status
+from worker.job.receipt import finished_receipt
+from worker.job.spec import JobOptions
+from worker.results.audit import audit_sample
+
+
+def many(count: int, wrong: int = 0) -> list[Row]:
+    labeled = [Row(n, "boots" if n < wrong else "hats", 0.99, Status.LABELED) for n in range(count)]
+    return [*labeled, Row(count, "hats", 0.3)]
+
+
+def job_of(labels: Labels) -> Job:
+    assert labels.job is not None
+    return labels.job
+
+
+def test_the_same_rows_are_drawn_again_and_more_rows_begin_with_them(tmp_path: Path) -> None:
+    job = job_of(finished(tmp_path, many(60)))
+    twenty = audit_sample(job, 20)
+    assert audit_sample(job, 20) == twenty
+    assert audit_sample(job, 40)[:20] == twenty
+    everything = audit_sample(job, 1000)
+    assert sorted(row.row for row in everything) == list(range(1, 61)), "labeled rows only, each once"
+    first = everything[0]
+    assert (first.sha256, first.image) == (sha256_of(first.row - 1), f"{first.row - 1}.png")
+    assert [row.row for row in everything] != sorted(row.row for row in everything)
+
+
+def test_each_labeled_row_is_as_likely_as_any_other(tmp_path: Path) -> None:
+    drawn = [0] * 12
+    for number in range(40):
+        place = labelled_job(tmp_path / str(number), [Row(0, "hats", 0.99, Status.LABELED)] * 12)
+        job = open_job(FolderStorage(place.with_name(f"{place.name}.job")))
+        assert job is not None
+        for row in audit_sample(job, 3):
+            drawn[row.row - 1] += 1
+    assert sum(drawn) == 120
+    assert max(drawn) < 25, "a row is drawn 10 times on average, and 25 times in a million tries"
+    assert min(drawn) > 0
+
+
+def test_rows_that_their_products_sent_to_review_are_not_drawn(tmp_path: Path) -> None:
+    rows = [Row(n, ("hats", "boots")[n % 2], 0.99, Status.LABELED, product="P" if n < 4 else str(n)) for n in range(10)]
+    job = job_of(finished(tmp_path, rows, JobOptions(group_column="product")))
+    assert sorted(row.row for row in audit_sample(job, 100)) == [5, 6, 7, 8, 9, 10]
+
+
+def test_the_promise_is_measured_on_the_answered_rows(tmp_path: Path, store: CorrectionStore) -> None:
+    labels = finished(tmp_path, many(40, wrong=40))
+    job = job_of(labels)
+    assert record_audit(job, store) is None, "nobody has asked for one"
+    sample = audit_sample(job, 20)
+    asked = record_audit(job, store, 20)
+    assert asked is not None
+    assert asked.words == "0.95 promised; 20 rows drawn to check it, none answered yet"
+    for row in sample[:14]:
+        say(store, row.row - 1, "boots")
+    remark(store, sample[14].row - 1, "more_than_one")
+    say(store, sample[15].row - 1, "hats")
+    for reviewer, label in (("anna", "boots"), ("bob", "hats")):
+        say(store, sample[16].row - 1, label, reviewer)
+    audit = apply_to_job(labels, store).audit
+    assert audit is not None
+    assert (audit.asked, audit.answered, audit.right, audit.disputed, audit.promised) == (20, 16, 14, 1, 0.95)
+    assert audit.words == "0.95 promised, 0.875 found (0.617 to 0.984) in 16 of 20 rows; reviewers disagree on 1"
+    receipt = finished_receipt(job)
+    assert receipt is not None
+    assert receipt.audit == audit
+    assert audit.words in job.storage.read("receipt.html").decode()
+    assert json.loads(job.storage.read("audit.json"))["sample"] == [row.row for row in sample]
+    assert record_audit(job, store, 5) == audit, "what was drawn stays drawn"
+
+
+def test_an_audit_of_all_rows_counts_each_repeat_of_a_photo(tmp_path: Path, store: CorrectionStore) -> None:
+    rows = [Row(0, "boots", 0.99, Status.LABELED)] * 3 + [Row(1, "hats", 0.99, Status.LABELED)]
+    job = job_of(finished(tmp_path, rows))
+    say(store, 0, "boots")
+    say(store, 1, "boots")
+    audit = audit_figures(job, audit_sample(job, 10), resolve(store.votes()))
+    assert (audit.right, audit.answered, audit.precision) == (3, 4, 0.75)
+
+
+def test_a_label_above_what_reviewers_say_is_right(tmp_path: Path, store: CorrectionStore) -> None:
+    job = job_of(finished(tmp_path, many(40, wrong=40)))
+    pin = job.spec.model.model_copy(update={"taxonomy": {"sandals": "boots", "hats": "worn"}})
+    in_tree = replace(job, spec=job.spec.model_copy(update={"model": pin}))
+    sample = audit_sample(job, 10)
+    for row, label in zip(sample, ("boots", "sandals", "hats"), strict=False):
+        say(store, row.row - 1, label)
+    assert audit_figures(in_tree, sample, resolve(store.votes())).right == 2
+    assert audit_figures(job, sample, resolve(store.votes())).right == 1

@@ -1,0 +1,63 @@
+"""What reviewers found in an audit: labeled rows that were drawn at random to check the promised precision."""
+
+from collections.abc import Mapping, Sequence
+
+from models.statistics.intervals import exact_interval
+from models.taxonomy import ancestors
+from trainer.corrections.store import CorrectionStore
+from trainer.corrections.votes import PhotoVotes, resolve
+from worker.job.job import Job
+from worker.job.receipt import Audit, read_audit
+from worker.results.audit import AuditRow, audit_sample, write_audit
+
+
+def record_audit(job: Job, store: CorrectionStore, rows: int = 0) -> Audit | None:
+    """Count what is answered of a job's audit, and note it in ``audit.json`` and on the receipt.
+
+    Args:
+        job: that is finished.
+        store: what reviewers said.
+        rows: how many labeled rows to draw; never fewer than were drawn before.
+
+    Returns:
+        The figures; None if this job has no audit.
+
+    Raises:
+        InputError: the corrections cannot be read.
+        JobError: a part is missing or damaged.
+    """
+    noted = read_audit(job, of_any_retry=True)
+    rows = max(rows, noted.figures.asked if noted else 0)
+    if not rows:
+        return None
+    sample = audit_sample(job, rows)
+    figures = audit_figures(job, sample, resolve(store.votes()), rows)
+    write_audit(job, sample, figures)
+    return figures
+
+
+def audit_figures(job: Job, sample: Sequence[AuditRow], resolved: Mapping[str, PhotoVotes], rows: int = 0) -> Audit:
+    """Count right labels among the answered rows of a sample.
+
+    A row is right if all reviewers of its photo say its label, or a class under it; a remark, such as "not a product",
+    counts as wrong. Rows on which reviewers disagree are counted apart. The interval is Clopper and Pearson's at 95%;
+    it is on the safe side here, since rows are drawn without putting them back.
+    """
+    answered = [(row, resolved[row.sha256]) for row in sample if row.sha256 in resolved]
+    settled = [(row, votes) for row, votes in answered if not votes.in_conflict]
+    parents = job.model.taxonomy or {}
+    right = sum(
+        votes.label is not None and row.label in {votes.label, *ancestors(parents, votes.label)}
+        for row, votes in settled
+    )
+    low, high = exact_interval(right, len(settled))
+    return Audit(
+        asked=max(rows, len(sample)),
+        drawn=len(sample),
+        answered=len(settled),
+        right=right,
+        disputed=len(answered) - len(settled),
+        low=low,
+        high=high,
+        promised=job.model.precision,
+    )
