@@ -1,4 +1,4 @@
-"""Errors as browsers and programs get them: a page, or a problem document (RFC 9457); and as OpenAPI describes them."""
+"""Errors for browsers and programs: a page, or a problem document (RFC 9457)."""
 
 import errno
 import json
@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import Depends, FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
@@ -20,11 +20,34 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
     NoSuchJobError: HTTPStatus.NOT_FOUND,
     (BusyError, JobError, BundleError, RegistryError): HTTPStatus.CONFLICT,
     InputError: HTTPStatus.BAD_REQUEST,
+    HangtagError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""Kinds of errors → status; the first that fits is the one."""
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-API = "/v1/"
-"""Where what programs ask begins."""
+"""Kinds of errors → status; the first that fits counts."""
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+API: Final = "/v1/"
+"""What paths of the API begin with."""
+BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; none on loopback."))
+"""For the schema: routes want the token, which is checked before any route is called."""
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    "default": {
+        "description": "An error: a problem document (RFC 9457). After 429 and 503, Retry-After gives seconds to wait.",
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "type": {"type": "string"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string", "description": "What was expected, what came, and what to do."},
+                    },
+                    "required": ["type", "title", "status", "detail"],
+                }
+            }
+        },
+    }
+}
+"""For ``responses`` of the application: any route may fail."""
 
 
 class Problem(Exception):
@@ -42,104 +65,44 @@ class Problem(Exception):
         self.status, self.detail, self.headers, self.more = status, detail, headers or {}, more
 
 
-def problem_response(status: int, detail: str, headers: dict[str, str] | None = None, **more: object) -> Response:
-    """The document of RFC 9457, in ASCII: what a request holds may be no text."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-    return Response(json.dumps(body), status, headers, media_type="application/problem+json")
-
-
 def add_problem_handlers(app: FastAPI) -> None:
-    """Let every error that is raised on purpose be told, and no other."""
+    """Answer every error that is raised on purpose, and a full disk; others stay unhandled."""
 
-    @app.exception_handler(Problem)
-    def _problem(request: Request, error: Problem) -> Response:
-        return answer(request, error.status, error.detail, error.headers, error.more)
+    def answer(request: Request, error: Exception) -> Response:
+        return respond(request, _problem_of(error))
 
-    @app.exception_handler(OSError)
-    def _system(request: Request, error: OSError) -> Response:
-        if error.errno not in _NO_ROOM:
-            raise error
-        said = f"The disk of the server is full ({error.strerror}); make room for jobs, and try again."
-        return answer(request, HTTPStatus.INSUFFICIENT_STORAGE, said)
-
-    @app.exception_handler(HTTPException)
-    def _http(request: Request, error: HTTPException) -> Response:
-        if isinstance(error.__cause__, OSError):  # while a file that is sent was kept
-            return _system(request, error.__cause__)
-        return answer(request, error.status_code, str(error.detail), dict(error.headers or {}))
-
-    @app.exception_handler(RequestValidationError)
-    def _invalid(request: Request, error: RequestValidationError) -> Response:
-        wrong = [{"where": list(item["loc"]), "what": item["msg"]} for item in error.errors()]
-        said = "; ".join(f"{'.'.join(map(str, item['where']))}: {item['what']}" for item in wrong)
-        return answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, said, {}, {"errors": jsonable_encoder(wrong)})
-
-    @app.exception_handler(HangtagError)
-    def _hangtag(request: Request, error: HangtagError) -> Response:
-        status = next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), None)
-        return answer(request, status or HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+    for kind in (Problem, OSError, HTTPException, RequestValidationError, HangtagError):
+        app.add_exception_handler(kind, answer)
 
 
-def answer(
-    request: Request,
-    status: int,
-    detail: str,
-    headers: dict[str, str] | None = None,
-    more: dict[str, Any] | None = None,
-) -> Response:
-    """An error as who asks can read it: a page for a person, a problem document for a program."""
-    headers, more = headers or {}, more or {}
+def _problem_of(error: Exception) -> Problem:
+    if isinstance(error, HTTPException) and isinstance(error.__cause__, OSError):
+        error = error.__cause__  # an upload could not be written
+    match error:
+        case Problem():
+            return error
+        case OSError() if error.errno in _DISK_FULL:
+            words = f"The disk of the server is full ({error.strerror}); make room for jobs, and try again."
+            return Problem(HTTPStatus.INSUFFICIENT_STORAGE, words)
+        case HTTPException():
+            return Problem(error.status_code, str(error.detail), dict(error.headers or {}))
+        case RequestValidationError():
+            errors = [{"where": list(item["loc"]), "what": item["msg"]} for item in error.errors()]
+            words = "; ".join(f"{'.'.join(map(str, item['where']))}: {item['what']}" for item in errors)
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, words, errors=jsonable_encoder(errors))
+        case HangtagError():
+            return Problem(next(status for kind, status in _STATUSES.items() if isinstance(error, kind)), str(error))
+    raise error
+
+
+def respond(request: Request, problem: Problem) -> Response:
+    """A page for a person, a problem document for a program."""
+    title = HTTPStatus(problem.status).phrase
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    wants_page = "text/html" in request.headers.get("accept", "") and not path.startswith(API)
-    if not wants_page or "hx-request" in request.headers:
-        return problem_response(status, detail, headers, **more)
-    html = page(request, "web/problem.html", status=status, title=HTTPStatus(status).phrase, detail=detail)
-    return HTMLResponse(html, status, headers)
-
-
-_PROBLEM: Final = {
-    "type": "object",
-    "description": "A problem document (RFC 9457).",
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What was expected, what came, and what to do."},
-    },
-    "required": ["type", "title", "status", "detail"],
-}
-_DETAILS: Final = {
-    400: "Expected a request that can be read; see its form.",
-    401: "Expected the header Authorization: Bearer TOKEN.",
-    403: "Expected a request of this page, got one of another site.",
-    404: "Expected a job 'spring' in jobs, found none; it may have been deleted.",
-    408: "The photos did not come within 120 s; send fewer at once.",
-    409: "There is a job spring already, and it is not this one.",
-    413: "Expected at most 256 photos in a request, got more; send fewer at once.",
-    415: "Expected multipart/form-data, got text/plain.",
-    421: "Expected a Host that this server is known by; add it with --name.",
-    422: "Expected precision to be one of 0.95, 0.98, got 0.5.",
-    429: "Too many photos wait (512); try again in 3 seconds.",
-    503: "The model is being loaded; try again.",
-    507: "The disk of the server is full (No space left on device); make room for jobs, and try again.",
-}
-_ANYWHERE: Final = (401, 403, 421, 429)
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What a route answers that fails, for its ``responses``: those statuses, and those that any request may get."""
-    return {status: _problem(status) for status in sorted({*statuses, *_ANYWHERE})}
-
-
-def _problem(status: int) -> dict[str, Any]:
-    title = HTTPStatus(status).phrase
-    example = {"type": "about:blank", "title": title, "status": status, "detail": _DETAILS[status]}
-    answer: dict[str, Any] = {"application/problem+json": {"schema": _PROBLEM, "example": example}}
-    described: dict[str, Any] = {"description": title, "content": answer}
-    if status in {429, 503}:
-        described["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
-    return described
-
-
-BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; none on loopback."))
-"""That routes want the token; it is checked before any route is asked."""
+    if "text/html" in request.headers.get("accept", "") and not path.startswith(API):
+        shown = page(request, "web/problem.html", problem.status, title=title, detail=problem.detail)
+        shown.headers.update(problem.headers)
+        return shown
+    fields = {"type": "about:blank", "title": title, "status": problem.status, "detail": problem.detail, **problem.more}
+    document = json.dumps(fields)  # in ASCII: what a request holds may be no text
+    return Response(document, problem.status, problem.headers, media_type="application/problem+json")

@@ -1,6 +1,7 @@
 """Pages: a template of ``pages/``, with what every page needs."""
 
 import re
+from typing import Final
 from urllib.parse import unquote
 
 from fastapi import Request
@@ -9,34 +10,34 @@ from fastapi.responses import HTMLResponse
 from models.text import without_file_links
 from pages.render import render
 
-REVIEWER_COOKIE = "hangtag_reviewer"
-_STORED_CSP = (
+REVIEWER_COOKIE: Final = "hangtag_reviewer"
+_STORED_CSP: Final = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'none'"
 )
-_SCRIPT = re.compile(rb"<script>.*?</script>", re.DOTALL)
-NAVIGATION = {"try": "Try", "models": "Models", "jobs": "Jobs", "review": "Review", "api": "API"}
+_SCRIPT: Final = re.compile(rb"<script>.*?</script>", re.DOTALL)
+_NAVIGATION: Final = {"try": "Try", "models": "Models", "jobs": "Jobs", "review": "Review", "api": "API"}
 
 
-def page(request: Request, template: str, **values: object) -> str:
-    """A whole page, or a part of one.
+def page(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:
+    """A whole page as an answer.
 
     Args:
-        request: says who asks, and what a proxy puts before every path.
+        request: says what a proxy puts before every path, and whose browser asks.
         template: a file of ``pages/templates/``.
-        values: what the template names, besides ``root`` (what stands before each path), ``csrf`` (the token of this
-            browser), ``reviewer`` (its user's name or an empty text), ``here`` (the first part of the path) and
-            ``navigation``.
+        status: of HTTP.
+        values: what the template names, besides ``root`` (what stands before each path), ``reviewer`` (the browser's
+            user, or an empty text), ``here`` (the first part of the path) and ``navigation``.
     """
     root = request.scope.get("root_path", "")
-    return render(
+    html = render(
         template,
         root=root,
-        csrf=request.state.csrf if hasattr(request.state, "csrf") else "",
         reviewer=reviewer_of(request),
         here=request.url.path.removeprefix(root).strip("/").partition("/")[0],
-        navigation=NAVIGATION,
+        navigation=_NAVIGATION,
         **values,
     )
+    return HTMLResponse(html, status)
 
 
 def stored_page(html: bytes) -> HTMLResponse:

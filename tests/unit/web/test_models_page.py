@@ -1,29 +1,21 @@
-"""The pages of models: what they show of a registry, who may change what, and two versions side by side."""
+"""The pages of models: what they show of a registry, and who may change what."""
 
 import getpass
-import json
 import re
-import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from models.errors import BusyError
 from models.registry.registry import Registry, open_registry
 from models.registry.state import CHALLENGER, CHAMPION
-from models.storage.storage import FolderStorage
 from tests.paper_bundle import write_paper_bundle
-from tests.review_jobs import doubtful, labelled_job
-from tests.until import until
 from tests.variants import BECAUSE
 from web.app import create_app
-from web.comparisons import ComparisonKey, Comparisons
 from web.model_card import card_html
 from web.settings import WebSettings
-from worker.job.job import Job, open_job
-from worker.registry.console import VersionName
 
 ADDRESS = "http://127.0.0.1:8800"
 REFUSED = "<b>boots</b> lost 7 points."
@@ -61,14 +53,7 @@ def text_of(client: TestClient, path: str) -> str:
 
 
 def change(client: TestClient, what: str, **form: object) -> httpx.Response:
-    return post(client, f"/models/shop/{what}", {key: str(value) for key, value in form.items()})
-
-
-def post(client: TestClient, path: str, form: dict[str, str]) -> httpx.Response:
-    """Send a form as a page of ours does."""
-    token = re.search('name="csrf" content="([^"]+)"', client.get("/models", headers={"accept": "text/html"}).text)
-    assert token
-    return client.post(path, data=form, headers={"x-csrf-token": token[1]})
+    return client.post(f"/models/shop/{what}", data={key: str(value) for key, value in form.items()})
 
 
 class TestAllModels:
@@ -79,12 +64,8 @@ class TestAllModels:
         assert "refused &lt;b&gt;boots&lt;/b&gt; lost 7 points." in said
         assert said.index("shop@3") < said.index("shop@2") < said.index("shop@1")
 
-    def test_an_empty_registry_says_how_to_begin(self, tmp_path: Path) -> None:
-        said = text_of(visit(str(tmp_path / "nothing")), "/models")
-        assert "No model is here yet" in said
-        assert "hangtag models publish bundles/shop" in said
-
-    def test_a_place_that_is_no_registry_is_told(self) -> None:
+    def test_an_empty_registry_and_a_place_that_is_none(self, tmp_path: Path) -> None:
+        assert "hangtag models publish bundles/shop" in text_of(visit(str(tmp_path / "nothing")), "/models")
         assert "Expected" in text_of(visit("ftp://models"), "/models")
 
     def test_a_damaged_model_hides_no_other(self, registry: Registry, tmp_path: Path) -> None:
@@ -180,20 +161,14 @@ class TestPromote:
         assert registry.state("shop").aliases[CHAMPION] == 1
         assert "shop@1 is the champion now. It promises no precision" in text_of(client, answer.json()["to"])
 
-    def test_without_a_name_the_account_did_it(self, client: TestClient, registry: Registry) -> None:
-        change(client, "promote", version=1, instead_of=2, why="x")
-        event = registry.history("shop").last()
-        assert event
-        assert event.by.startswith(f"{getpass.getuser()}@")
-
-    def test_the_cookie_names_the_person(self, registry: Registry) -> None:
+    @pytest.mark.parametrize("name", ["", "Ben B"])
+    def test_the_cookie_or_the_account_names_the_person(self, registry: Registry, name: str) -> None:
         client = visit(registry.place)
-        client.cookies.set("hangtag_reviewer", "Ben%20B")
-        answer = change(client, "promote", version=1, instead_of=2, why="x")
-        assert answer.status_code == 200, answer.text
+        client.cookies.set("hangtag_reviewer", quote(name))
+        assert change(client, "promote", version=1, instead_of=2, why="x").status_code == 200
         event = registry.history("shop").last()
         assert event
-        assert event.by.startswith("Ben B (")
+        assert event.by.startswith(f"{name} (" if name else f"{getpass.getuser()}@")
 
     @pytest.mark.parametrize("why", ["", " \n "])
     def test_a_reason_is_needed_only_against_a_gate(self, client: TestClient, registry: Registry, why: str) -> None:
@@ -219,13 +194,11 @@ class TestPromote:
         registry.promote("shop", 1, "somebody else was quicker")
         answer = change(client, "promote", version=3, instead_of=2, why="x", force=True)
         assert answer.status_code == 409
-        assert answer.json()["detail"] == "shop@3 was compared with version 2, but 1 is champion by now."
         assert registry.state("shop").aliases[CHAMPION] == 1
 
     def test_a_refused_version_needs_force(self, client: TestClient, registry: Registry) -> None:
         answer = change(client, "promote", version=3, instead_of=2, why="x")
         assert answer.status_code == 409
-        assert "was refused: <b>boots</b> lost 7 points" in answer.json()["detail"]
         assert change(client, "promote", version=3, instead_of=2, why="x", force=True).status_code == 200
         event = registry.history("shop").last()
         assert event
@@ -233,14 +206,8 @@ class TestPromote:
 
     def test_the_champion_stays(self, client: TestClient, registry: Registry) -> None:
         answer = change(client, "promote", version=2, instead_of=2, why="x")
-        assert answer.json() == {"said": "shop@2 is the champion already.", "to": "/models/shop"}
+        assert answer.json() == {"to": "/models/shop"}
         assert len(registry.history("shop").events()) == 6
-
-    def test_another_site_cannot(self, client: TestClient, registry: Registry) -> None:
-        form = {"version": "1", "instead_of": "2", "why": "x"}
-        answer = client.post("/models/shop/promote", data=form, headers={"origin": "http://evil.example"})
-        assert answer.status_code == 403
-        assert registry.state("shop").aliases[CHAMPION] == 2
 
 
 class TestRollBack:
@@ -257,7 +224,6 @@ class TestRollBack:
         registry.promote("shop", 3, "meanwhile", force=True)
         answer = change(client, "rollback", instead_of=2, why="x")
         assert answer.status_code == 409
-        assert "Meanwhile shop@3 became champion instead of shop@2" in answer.json()["detail"]
         assert registry.state("shop").aliases[CHAMPION] == 3
 
 
@@ -296,113 +262,3 @@ class TestCard:
 
     def test_deep_nesting_ends(self) -> None:
         assert len(card_html("> " * 5000 + "deep")) < 100_000
-
-
-class TestCompare:
-    @pytest.fixture
-    def job(self, tmp_path: Path) -> Path:
-        return labelled_job(tmp_path / "job", doubtful(3))
-
-    def test_two_versions_side_by_side(self, client: TestClient) -> None:
-        said = text_of(client, "/models/_compare?before=shop@1&after=shop@champion")
-        assert "Labels added coats Labels removed hats" in said
-        assert "float32 validation accuracy 60.0% 70.0%" in said
-        assert "preprocess size" in said
-        assert "promoted shop@1" in said
-        assert "There is no finished job yet." in said
-
-    @pytest.mark.parametrize("which", ["shop", "shop@9", "toys@1", "../x@1"])
-    def test_a_version_that_is_not_there(self, client: TestClient, which: str) -> None:
-        assert client.get("/models/_compare", params={"before": which, "after": "shop@1"}).status_code == 404
-
-    def test_an_unfinished_job_is_refused(self, registry: Registry, job: Path) -> None:
-        client = visit(registry.place, results=(job,))
-        (job.with_name(f"{job.name}.job") / "receipt.json").unlink(missing_ok=True)
-        (id,) = (found.id for found in client.app.state.hangtag.jobs.all())  # type: ignore[attr-defined]
-        form = {"before": "shop@1", "after": "shop@2", "job": id}
-        assert post(client, "/models/_compare/rows", form).status_code == 409
-
-
-class TestComparisons:
-    @pytest.fixture
-    def job(self, tmp_path: Path) -> Job:
-        result = labelled_job(tmp_path / "job", doubtful(3))
-        job = open_job(FolderStorage(result.with_name(f"{result.name}.job")))
-        assert job
-        return job
-
-    def test_a_model_that_cannot_run_is_told(self, registry: Registry, job: Job) -> None:
-        comparisons, key = Comparisons(), ComparisonKey("job", "a", "b")
-        found = comparisons.start(key, job, registry, VersionName("shop", 1), VersionName("shop", 2))
-        until(lambda: not found.is_running, "it ends")
-        assert found.trouble
-        assert comparisons.running() is None
-        comparisons.close()
-
-    def test_there_is_one_at_a_time_and_it_can_be_stopped(self, registry: Registry, job: Job) -> None:
-        comparisons = Comparisons()
-        first, second = ComparisonKey("job", "a", "b"), ComparisonKey("job", "a", "c")
-        versions = VersionName("shop", 1), VersionName("shop", 2)
-        blocked = threading.Event()
-        slow = _Slow(registry, blocked)
-        found = comparisons.start(first, job, slow, *versions)
-        assert comparisons.start(first, job, slow, *versions) is found
-        with pytest.raises(BusyError, match="shop@1 → shop@2 runs"):
-            comparisons.start(second, job, slow, *versions)
-        comparisons.stop(first)
-        assert (found.trouble, comparisons.running()) == ("It was stopped.", None)
-        blocked.set()
-        assert comparisons.start(second, job, slow, *versions).is_running
-        comparisons.close()
-
-
-class _Slow(Registry):
-    """Gives no bundle before a test lets it."""
-
-    def __init__(self, registry: Registry, go: threading.Event) -> None:
-        super().__init__(FolderStorage(Path(registry.place)))
-        self._go = go
-
-    def path(self, name: str, version: int) -> Path:
-        assert self._go.wait(20)
-        return super().path(name, version)
-
-
-def test_a_comparison_on_a_job(tmp_path: Path, sure_bundle: Path, unsure_bundle: Path) -> None:
-    registry = open_registry(str(tmp_path / "registry"))
-    for bundle in (sure_bundle, unsure_bundle):
-        registry.publish("shop", bundle, "made")
-    result = finished_job(tmp_path, sure_bundle)
-    client = visit(registry.place, results=(result,))
-    (id,) = (found.id for found in client.app.state.hangtag.jobs.all())  # type: ignore[attr-defined]
-    form = {"before": "shop@1", "after": "shop@2", "job": id}
-    with client:
-        answer = post(client, "/models/_compare/rows", form)
-        assert answer.status_code == 200, answer.text
-        assert answer.headers["hx-replace-url"].startswith("/models/_compare?before=shop%401&after=shop%402&job=")
-        until(lambda: "hx-trigger" not in client.get("/models/_compare/rows", params=form).text, "it ends")
-        said = text_of(client, answer.headers["hx-replace-url"])
-    assert "0% of labels would change" in said
-    assert "6 rows compared all of them" in said
-    assert "1 row could not be labelled by both." in said
-
-
-def finished_job(folder: Path, bundle: Path) -> Path:
-    """Six photos and a row without one, labelled."""
-    from PIL import Image
-
-    from worker.job.spec import JobOptions
-    from worker.label import label
-    from worker.request import LabelRequest
-
-    photos = folder / "photos"
-    photos.mkdir()
-    for number in range(6):
-        Image.new("RGB", (40, 30), (40 * number, 90, 20)).save(photos / f"{number}.png")
-    lines = ["image", *(f"{number}.png" for number in range(6)), "gone.png"]
-    (folder / "shop.csv").write_text("\n".join(lines) + "\n")
-    result = folder / "labels.parquet"
-    request = LabelRequest(folder / "shop.csv", bundle, JobOptions(), output=result, image_root=photos, workers=1)
-    label(request, lambda *_: None)
-    assert json.loads((folder / "labels.parquet.job" / "receipt.json").read_text())["rows"] == 7
-    return result
