@@ -397,7 +397,7 @@ def test_long_counts_lie_under_nothing_else(job: DrawnJob, open_page: OpenPage, 
     page.route("**/questions?*", with_long_counts)
     ReviewPage(page).open(job.id)
     expect(page.locator("#counts")).to_have_attribute("title", "11,234 of 12,345 photos (12,222 of 23,456 rows)")
-    shown = page.locator("#counts, .head h1, .wishes select, .views, #saved, #keys-button, .menu").all()
+    shown = page.locator("#counts, .head h1, .choices select, .views, #saved, #keys-button, .menu").all()
     boxes = [box for one in shown if (box := one.bounding_box()) and "inset" not in one.evaluate(CLIPPED)]
     for one, other in combinations(boxes, 2):
         aside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]

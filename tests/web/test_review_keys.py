@@ -186,9 +186,9 @@ def test_photos_of_a_page_that_crashed_come_to_the_next_page_of_the_browser(
 
 
 def test_a_tab_that_was_duplicated_shows_other_photos(reviewer: ReviewPage, job: DrawnJob) -> None:
-    seat = reviewer.page.evaluate("sessionStorage.hangtagSeat")
+    tab_id = reviewer.page.evaluate("sessionStorage.hangtagTab")
     tab = reviewer.page.context.new_page()
-    tab.add_init_script(f"if (location.protocol === 'http:') sessionStorage.hangtagSeat = '{seat}'")
+    tab.add_init_script(f"if (location.protocol === 'http:') sessionStorage.hangtagTab = '{tab_id}'")
     other = ReviewPage(tab).open(job.id)
     assert other.shown() not in {photo[:16] for photo in job.photos[:13]}
     expect(tab.locator("#toast")).to_contain_text("13 photos are open on another page")
