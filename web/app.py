@@ -18,12 +18,11 @@ from pydantic import BaseModel, Field
 
 from pages.render import style_sheet, table_script
 from web.metrics import Meter
-from web.problems import BEARER, PROBLEMS, Problem, add_problem_handlers
+from web.responses import BEARER, PROBLEMS, Problem, add_problem_handlers, page
 from web.routes import api, jobs_api, jobs_page, models_page, review_page, try_page
 from web.security import LOGGED_IN, Gate, Sessions, client_of
 from web.settings import WebSettings
 from web.state import State, WebState, make_state
-from web.views import page
 
 _STATIC: Final = Path(__file__).parent / "static"
 _AN_HOUR: Final = {"cache-control": "max-age=3600"}

@@ -236,7 +236,6 @@ def preview(
 
 
 def _texts(column: pa.Array) -> list[str]:
-    """Cells to be shown; of any type that a Parquet file may have."""
     try:
         cells = cell_texts(column)
     except (pa.ArrowException, UnicodeDecodeError):
@@ -245,12 +244,11 @@ def _texts(column: pa.Array) -> list[str]:
 
 
 def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> tuple[str | ImageError, ...]:
-    """Small photos of some rows, read from the same places as a job's, and no others."""
     try:
-        photos = fetch_photos(cells, root, allow_hosts, Limits(total_s=_WITHIN_S), _WITHIN_S)
+        photos = dict(fetch_photos(dict(enumerate(cells)), root, allow_hosts, Limits(total_s=_WITHIN_S), _WITHIN_S))
     except HangtagError as error:  # such as credentials that this machine lacks
         return (ImageError(str(error), ImageFault.DOWNLOAD),) * len(cells)
-    return tuple(_small(photo) if isinstance(photo, bytes) else photo for photo in photos)
+    return tuple(_small(photo) if isinstance(photo, bytes) else photo for _, photo in sorted(photos.items()))
 
 
 def _small(photo: bytes) -> str | ImageError:

@@ -30,7 +30,7 @@ from models.text import number_of
 from web.classifier_process import Ask, ClassifiedPhoto, ClassifierProcess, ProcessDied, ServedModel
 from web.heat_map import GRID, HeatMap
 from web.metrics import WebMetrics
-from web.problems import Problem
+from web.responses import Problem
 
 _MOST_DEATHS: Final = 2
 _SMOOTHING: Final = 0.1
@@ -176,7 +176,6 @@ class ClassifierPool:
         return HeatMap(label, whole, tuple(tuple(drops[start : start + GRID]) for start in cells[::GRID]))
 
     async def _confidences(self, photo: bytes, label: str, cells: list[int]) -> list[float]:
-        """The probability of a class, once for each cell that is covered."""
         (answer,) = await self._ask([photo], {"cells": cells, "label": label})
         if not answer.get("confidences"):
             words = answer.get("error_message") or "The model was replaced meanwhile; try again."
@@ -299,7 +298,6 @@ class ClassifierPool:
         return dead
 
     async def _watch(self) -> None:
-        """Load the current model, and look again and again whether it is another one."""
         while True:
             pause_s = self._limits.look_s
             try:
@@ -321,7 +319,6 @@ class ClassifierPool:
             self._fail_all(_no_model(trouble))
 
     async def _look(self) -> None:
-        """Load the current model if it is another one than before; the earlier one answers until then."""
         reference, fingerprint = await asyncio.to_thread(self._find)
         if (reference.said, fingerprint) != self._loaded:
             await self._load(reference)

@@ -222,7 +222,6 @@ class _Labeller:
         return answers
 
     def _opened(self, ask: Ask, photo: bytes) -> dict[str, Any]:
-        """A photo's pixels, or what is wrong with it."""
         start = time.perf_counter()
         answer: dict[str, Any] = {"sha256": hashlib.sha256(photo).hexdigest(), "model": self._classifier.reference}
         signal.setitimer(signal.ITIMER_REAL, self._timeout_s)

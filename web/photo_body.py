@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Final
@@ -20,7 +20,7 @@ from models.errors import ImageError, ImageFault
 from models.preprocess import MAX_BYTES
 from models.text import one_line
 from web.pictures import fetch_photos
-from web.problems import Problem
+from web.responses import Problem
 from web.security import MAX_BODY
 
 MAX_PHOTOS: Final = 256
@@ -47,15 +47,14 @@ class SentPhoto:
     data: bytes | ImageError | None = None
 
 
-class Held:
-    """Counts the bytes of one request."""
+class _Held:
+    """Counts the bytes of one request; ``hold`` counts those of all, and raises a Problem if they are too many."""
 
     def __init__(self, hold: Callable[[int], None]) -> None:
         self._hold = hold
         self.size = 0
 
     def add(self, size: int) -> None:
-        """Count some more; raises a Problem, 429, if all requests together hold too many."""
         self._hold(size)
         self.size += size
 
@@ -64,7 +63,7 @@ class PhotoBodies:
     """Reads the photos of requests; the bytes that all of them hold at once are limited.
 
     Args:
-        allow_hosts: ``HOST:PORT`` of the hosts that may be asked for photos though their addresses are not public.
+        allow_hosts: ``HOST:PORT`` of hosts that may be asked for photos though their addresses are private.
     """
 
     def __init__(self, allow_hosts: Sequence[str] = ()) -> None:
@@ -73,12 +72,19 @@ class PhotoBodies:
         self._fetching = 0
         self._lock = Lock()
 
-    @contextmanager
-    def open(self) -> Iterator[Held]:
-        """Count the bytes of a request until the block ends."""
-        held = Held(self._hold)
+    @asynccontextmanager
+    async def photos(self, request: Request) -> AsyncIterator[list[SentPhoto]]:
+        """The photos of a request, in order, which are held until the block ends.
+
+        Raises:
+            Problem: 408, 413, 415, 422 or 429.
+        """
+        held = _Held(self._hold)
         try:
-            yield held
+            photos = await _read_in_time(request, held)
+            if not photos:
+                raise Problem(422, "Expected at least one photo, got none; send files, or name urls.")
+            yield await self._with_fetched(photos, held)
         finally:
             self._hold(-held.size)
 
@@ -88,22 +94,7 @@ class PhotoBodies:
                 raise Problem(429, "Too many photos are being sent at once; try again.", {"retry-after": "2"})
             self._held += size
 
-    async def read(self, request: Request, held: Held) -> list[SentPhoto]:
-        """The photos of a request, in order.
-
-        Raises:
-            Problem: 408, 413, 415, 422 or 429.
-        """
-        try:
-            async with asyncio.timeout(_BODY_S):
-                photos = await _read(request, held)
-        except TimeoutError:
-            raise Problem(408, f"The photos did not come within {_BODY_S:g} s; send fewer at once.") from None
-        if not photos:
-            raise Problem(422, "Expected at least one photo, got none; send files, or name urls.")
-        return await self._with_fetched(photos, held)
-
-    async def _with_fetched(self, photos: list[SentPhoto], held: Held) -> list[SentPhoto]:
+    async def _with_fetched(self, photos: list[SentPhoto], held: _Held) -> list[SentPhoto]:
         urls = [photo.name for photo in photos if photo.data is None]
         if not urls:
             return photos
@@ -116,12 +107,21 @@ class PhotoBodies:
             self._fetching -= 1
         return [replace(photo, data=next(fetched)) if photo.data is None else photo for photo in photos]
 
-    def _fetch(self, urls: list[str], held: Held) -> list[bytes | ImageError]:
+    def _fetch(self, urls: list[str], held: _Held) -> list[bytes | ImageError]:
         """Photos at URLs, as the worker fetches them: private addresses are blocked, also behind redirects."""
-        refused = [_refusal(url) for url in urls]
-        allowed = [url for url, refusal in zip(urls, refused, strict=True) if refusal is None]
-        photos = iter(fetch_photos(allowed, "/", self._allow_hosts, _DOWNLOADS, _FETCH_S))
-        return [refusal or _held(next(photos), held) for refusal in refused]
+        refused = {place: error for place, url in enumerate(urls) if (error := _refusal(url))}
+        cells = {place: url for place, url in enumerate(urls) if place not in refused}
+        photos: dict[int, bytes | ImageError] = {**refused}
+        for place, photo in fetch_photos(cells, "/", self._allow_hosts, _DOWNLOADS, _FETCH_S):
+            photos[place] = photo
+            if isinstance(photo, ImageError):
+                continue
+            if held.size + len(photo) > MAX_BODY:
+                msg = f"Expected at most {MAX_BODY:,} bytes of all photos of a request; name fewer URLs."
+                photos[place] = ImageError(msg, ImageFault.TOO_LARGE)
+            else:
+                held.add(len(photo))
+        return [photos[place] for place in range(len(urls))]
 
 
 def _refusal(url: str) -> ImageError | None:
@@ -134,17 +134,15 @@ def _refusal(url: str) -> ImageError | None:
     return ImageError(msg, ImageFault.REFUSED)
 
 
-def _held(photo: bytes | ImageError, held: Held) -> bytes | ImageError:
-    if isinstance(photo, ImageError):
-        return photo
-    if held.size + len(photo) > MAX_BODY:
-        msg = f"Expected at most {MAX_BODY:,} bytes of all photos of a request; name fewer URLs."
-        return ImageError(msg, ImageFault.TOO_LARGE)
-    held.add(len(photo))
-    return photo
+async def _read_in_time(request: Request, held: _Held) -> list[SentPhoto]:
+    try:
+        async with asyncio.timeout(_BODY_S):
+            return await _read(request, held)
+    except TimeoutError:
+        raise Problem(408, f"The photos did not come within {_BODY_S:g} s; send fewer at once.") from None
 
 
-async def _read(request: Request, held: Held) -> list[SentPhoto]:
+async def _read(request: Request, held: _Held) -> list[SentPhoto]:
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"multipart/form-data":
         return await _form(request, held)
@@ -155,11 +153,11 @@ async def _read(request: Request, held: Held) -> list[SentPhoto]:
     raise Problem(415, f"Expected {_KINDS}, got {one_line(kind.decode('latin-1'), 60) or 'no Content-Type'}.")
 
 
-async def _whole(request: Request, held: Held, most: int) -> bytes:
+async def _whole(request: Request, held: _Held, most: int) -> bytes:
     return b"".join([piece async for piece in _pieces(request, held, most)])
 
 
-async def _pieces(request: Request, held: Held, most: int) -> AsyncGenerator[bytes, None]:
+async def _pieces(request: Request, held: _Held, most: int) -> AsyncGenerator[bytes, None]:
     before = held.size
     async for piece in request.stream():
         held.add(len(piece))
@@ -193,8 +191,7 @@ def _file(name: str, data: bytes) -> SentPhoto:
     return SentPhoto(name, data)
 
 
-async def _form(request: Request, held: Held) -> list[SentPhoto]:
-    """The photos of a form: each file, and each text field ``urls``."""
+async def _form(request: Request, held: _Held) -> list[SentPhoto]:
     parser = _FormParser(request.headers, _pieces(request, held, MAX_BODY), max_files=MAX_PHOTOS, max_fields=MAX_PHOTOS)
     try:
         form = await parser.parse()
@@ -218,8 +215,6 @@ async def _part(name: str, value: UploadFile | str) -> SentPhoto:
 
 
 class _FormParser(MultiPartParser):
-    """Starlette's, which keeps the photos in memory."""
-
     spool_max_size = MAX_BODY
     is_whole = False
 

@@ -10,7 +10,7 @@ import textwrap
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ class Pictures:
 
     Args:
         rows: of catalogues.
-        most_bytes: of pictures that are kept; as many again of photos from which others may be made.
+        most_bytes: of kept pictures; as many again of kept photos, from which others may be made.
     """
 
     def __init__(self, rows: CatalogueRows, most_bytes: int = 128 * 1024 * 1024) -> None:
@@ -194,30 +194,34 @@ def _drawing(svg: str, fault: ImageFault) -> Picture:
 
 
 def fetch_photos(
-    cells: Sequence[str | None], root: str, allow_hosts: Sequence[str], limits: Limits, within_s: float
-) -> list[bytes | ImageError]:
-    """The photos of cells of a catalogue, each its bytes or why there are none, from where labelling reads them.
+    cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: Limits, within_s: float
+) -> Iterator[tuple[int, bytes | ImageError]]:
+    """The photos of cells of a catalogue, as they come, from where labelling reads them.
 
     Args:
-        cells: paths, URLs or data URIs.
+        cells: place → a path, a URL or a data URI.
         root: where relative paths start; photos on disk are read from under it only.
         allow_hosts: ``HOST:PORT`` of hosts that may be asked though their addresses are private.
         limits: of downloading.
         within_s: seconds for all of them.
 
+    Yields:
+        Each place, and its photo's bytes or why there are none.
+
     Raises:
         HangtagError: the root cannot be used, or this machine lacks credentials.
     """
-    outcomes: dict[int, bytes | ImageError] = {}
+    missing = set(cells)
     until = time.monotonic() + within_s
     with closing(open_photos(root, allow_hosts, limits, confined=True)) as photos:
-        photos.want([Wanted(0, place, cell) for place, cell in enumerate(cells)], {})
-        while len(outcomes) < len(cells) and (left_s := until - time.monotonic()) > 0:
+        photos.want([Wanted(0, place, cell) for place, cell in cells.items()], {})
+        while missing and (left_s := until - time.monotonic()) > 0:
             photo = photos.take(left_s)
             if photo and photo.outcome is not None:
-                outcomes[photo.wanted.row] = photo.outcome
+                missing.remove(photo.wanted.row)
+                yield photo.wanted.row, photo.outcome
     late = ImageError(f"It did not come within {within_s:g} s; try again.", ImageFault.DOWNLOAD)
-    return [outcomes.get(place, late) for place in range(len(cells))]
+    yield from ((place, late) for place in missing)
 
 
 class _Kept:
@@ -287,7 +291,6 @@ class _Reader:
                 self._fail(waiting, error)
 
     def _fetch_all(self, photos: Photos, waiting: _Waiting) -> None:
-        """Fetch photos until the reader is closed."""
         for number in count(1):
             try:
                 entry = self._queue.get(block=not waiting)

@@ -147,12 +147,7 @@ class LocalQueue:
 
 
 class JobRunner:
-    """Does with jobs what the commands do.
-
-    Args:
-        settings: of the server.
-        jobs: that are shown.
-    """
+    """Does with jobs what the commands do."""
 
     def __init__(self, settings: WebSettings, jobs: JobIndex) -> None:
         self._settings = settings
@@ -286,7 +281,6 @@ class JobRunner:
             raise InputError(msg)
 
     def _label(self, job: WebJob) -> None:
-        """Queue the missing chunks, or have this machine label them."""
         if self._by_workers(job):
             with self._control() as control:
                 look_around(job.id, control.state, lambda: control.reconciler.supply(job.id))
@@ -325,7 +319,6 @@ def _uploaded_catalogue(request: SubmitRequest) -> Catalogue:
 
 
 def _is_being_labelled(job: Job) -> bool:
-    """Whether a process of this machine, of whatever command, labels a job in a folder."""
     folder = job.storage.on_disk("")
     if folder is None or not (folder / LOCK_FILE).exists():
         return False

@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from web.problems import Problem, respond
+from web.responses import Problem, respond
 from web.settings import WebSettings
 
 SESSION_COOKIE: Final = "hangtag_session"
@@ -90,10 +90,7 @@ class Access:
 class Sessions:
     """The middleware of sessions: Starlette's, whose cookies are for HTTPS alone where the page came by HTTPS.
 
-    Args:
-        app: the application behind it.
-        token: signs the cookies: a restart ends no session, another token ends all.
-        root: what stands before every path.
+    The token signs the cookies: a restart ends no session, another token ends all.
     """
 
     def __init__(self, app: ASGIApp, token: str, root: str) -> None:
@@ -109,13 +106,7 @@ class Sessions:
 
 
 class Gate:
-    """The middleware that checks requests.
-
-    Args:
-        app: the application behind it.
-        settings: of the server.
-        access: checks tokens.
-    """
+    """The middleware that checks requests."""
 
     def __init__(self, app: ASGIApp, settings: WebSettings, access: Access) -> None:
         self._app = app
@@ -200,7 +191,6 @@ def client_of(request: Request) -> str:
 
 
 def _name(host: str) -> str:
-    """A host header without its port."""
     return host[1:].partition("]")[0] if host.startswith("[") else host.lower().partition(":")[0]
 
 
@@ -219,7 +209,6 @@ def _is_of_another_site(request: Request) -> bool:
 
 
 def _limited(receive: Receive, most: int) -> Receive:
-    """The same body, refused where it grows too large without having said so."""
     size = 0
 
     async def counted() -> Message:

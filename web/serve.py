@@ -76,7 +76,6 @@ def _check_results(results: Iterable[Path]) -> None:
 
 
 def _places(settings: WebSettings) -> str:
-    """What the server reads and writes: a wrong option shows at once."""
     from worker.queue.settings import url_name
 
     model = settings.model or f"the champion of the only model in {settings.registry}"
@@ -118,7 +117,6 @@ def open_review(settings: ReviewSettings, job: str, audit: int | None, *, browse
 
 
 def _shows_job(settings: WebSettings, id: str) -> bool:
-    """Whether a Hangtag at that address shows the job."""
     address = f"{settings.url}/v1/jobs/{urllib.parse.quote(id)}"
     try:
         with urllib.request.urlopen(address, timeout=_ANSWER_S) as answer:  # noqa: S310 - http, and ours

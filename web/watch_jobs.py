@@ -132,12 +132,7 @@ class JobView:
 
 
 class Broadcast(Generic[T]):
-    """Reads in a thread every second as long as browsers listen (by server-sent events), once for all of them.
-
-    Args:
-        read: called in a thread.
-        every_s: seconds between its calls.
-    """
+    """Reads in a thread every second as long as browsers listen (by server-sent events), once for all of them."""
 
     def __init__(self, read: Callable[[], T], every_s: float = 1.0) -> None:
         self._read = read
@@ -262,7 +257,6 @@ class _JobReader:
         self._keep_examples(chunk, part)
 
     def _keep_examples(self, chunk: int, part: pa.Table) -> None:
-        """The first failed rows of each kind, as the receipt shows them."""
         job, examples = self.found.job, self._counts.examples
         images: list[str | None] = []
         for number, kind in enumerate(part.column("error").to_pylist()):
@@ -277,11 +271,6 @@ class _JobReader:
 
 class JobBoard:
     """All jobs, as pages show them. A finished job is read again every ten seconds, others at each look.
-
-    Args:
-        jobs: that are shown.
-        runner: knows which jobs are labelled on this machine.
-        answered: gives the photos that have an answer to a job's question.
 
     Attributes:
         tables: the table of jobs, as browsers follow it: job → its row; and the line above.

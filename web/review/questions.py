@@ -139,7 +139,6 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
 
 
 def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
-    """Chunk and results, one after the other."""
     for chunk, key in sorted(job.part_keys().items()):
         part = job.part(chunk, key)
         names = [name for name in (*_RESULTS, "status") if name in part.column_names]
@@ -201,7 +200,6 @@ def _chosen(
 
 
 def _distinct(table: pa.Table) -> pa.Table:
-    """A row a photo, with how many rows and products have it."""
     placed = table.append_column("place", pa.array(np.arange(table.num_rows)))
     counts = placed.group_by("sha256", use_threads=False).aggregate(
         [("place", "min"), ("place", "count"), ("product", "count_distinct")]
@@ -227,7 +225,6 @@ def _bundle(job: Job) -> Bundle | None:
 
 
 def _named_classes(job: Job) -> tuple[str, ...]:
-    """The classes that the results name."""
     named: set[str] = set()
     for chunk, key in job.part_keys().items():
         part = job.part(chunk, key, ["top_k"])

@@ -86,7 +86,6 @@ def verdict_of(statement: Statement) -> tuple[str, str]:
 
 
 def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], ...]:
-    """The sort keys of an order, the most important last."""
     match order:
         case Order.LEAST_SURE:
             return (questions.confidence,)
@@ -103,9 +102,7 @@ def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], 
 class ReviewQueue:
     """The questions of one job, their leases and the statements on them. Any thread may call it.
 
-    Args:
-        questions: of the job.
-        clock: seconds since 1970.
+    ``clock`` gives seconds since 1970.
     """
 
     def __init__(self, questions: Questions, clock: Callable[[], float] = time.time) -> None:
@@ -171,7 +168,6 @@ class ReviewQueue:
         return mask
 
     def _open(self, second: float) -> _Mask:
-        """Questions that wait for an answer, or for another one."""
         twice = (self._voters == 1) & (self._questions.draw < second)
         return np.asarray((self._voters == 0) | twice | self._differ)
 

@@ -55,8 +55,6 @@ class Answer:
     Attributes:
         id: chosen by the sender; the same when it is sent again.
         sha256: of the photo.
-        label: of an answer that is a label.
-        note: in the reviewer's own words.
         new: whether the label may be a new class.
     """
 
@@ -84,15 +82,7 @@ class Stored:
 
 
 class Review:
-    """One job's questions and answers. Any thread may call it.
-
-    Args:
-        job: labelled, at least in part.
-        questions: of the job.
-        store: keeps the answers.
-        rows: of catalogues.
-        clock: seconds since 1970.
-    """
+    """One job's questions and answers. Any thread may call it. ``clock`` gives seconds since 1970."""
 
     def __init__(
         self, job: Job, questions: Questions, store: CorrectionStore, rows: CatalogueRows, clock: Callable[[], float]
@@ -220,7 +210,6 @@ class Review:
             self._stamp = self._store.stamp() if withdrawn else None
 
     def _statement(self, question: int, reviewer: str, answer: Answer) -> Statement:
-        """A row of the corrections; raises a ValueError if it cannot be one."""
         about = self.questions.get(question)
         cells = {
             "image": self._place(int(about["row"])),
@@ -262,7 +251,6 @@ class Review:
             self._stamp = self._store.stamp()
 
     def _read_again(self) -> None:
-        """Read the files again if somebody else has written to them."""
         with self._lock:
             stamp = self._store.stamp()
             if stamp != self._stamp:
@@ -276,14 +264,7 @@ class Review:
 
 
 class Reviews:
-    """The reviews of a server.
-
-    Args:
-        jobs: that are shown.
-        corrections: the file that answers are kept in.
-        rows: of catalogues.
-        clock: seconds since 1970.
-    """
+    """The reviews of a server, whose answers are in the file ``corrections``."""
 
     def __init__(
         self, jobs: JobIndex, corrections: Path, rows: CatalogueRows, clock: Callable[[], float] = time.time

@@ -26,11 +26,7 @@ Photos = npt.NDArray[np.uint64]
 
 
 class AnsweredPhotos:
-    """The photos that have an answer, whatever their job; none if the answers cannot be read. Any thread may ask.
-
-    Args:
-        store: of the answers; read again when its files have changed.
-    """
+    """The photos that have an answer, whatever their job; none if the answers cannot be read. Any thread may ask."""
 
     def __init__(self, store: CorrectionStore) -> None:
         self._store = store

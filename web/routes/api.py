@@ -11,9 +11,8 @@ from models.errors import ImageError, InputError
 from models.text import one_line
 from web.classifier_process import ClassifiedPhoto
 from web.photo_body import MAX_PHOTOS, SentPhoto
-from web.problems import API, BEARER, Problem
+from web.responses import API, BEARER, Problem, page
 from web.state import State, WebState
-from web.views import page
 from worker.job.parts import Status
 
 _LONGEST_MESSAGE: Final = 2000
@@ -84,8 +83,7 @@ async def classify(
     Each photo has an answer or an error in its place: one bad photo fails no other. URLs are fetched as in a catalogue:
     private addresses are refused, also behind DNS names and redirects. A full queue answers 429 with Retry-After.
     """
-    with state.bodies.open() as held:
-        sent = await state.bodies.read(request, held)
+    async with state.bodies.photos(request) as sent:
         whole = [photo.data for photo in sent if isinstance(photo.data, bytes)]
         try:
             labelled = iter(await state.classifier.classify(whole, top_k, precision, threshold))
@@ -97,7 +95,6 @@ async def classify(
 
 
 def _failed(photo: SentPhoto, state: WebState) -> ClassifiedPhoto:
-    """The answer for a photo whose bytes are not there."""
     assert isinstance(photo.data, ImageError)  # noqa: S101 - for type checkers
     error = photo.data
     state.metrics.photos.labels(Status.FAILED, error.fault).inc()

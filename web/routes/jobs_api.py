@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from models.text import one_line
-from web.problems import BEARER, Problem
+from web.responses import BEARER, Problem
 from web.run_jobs import NewJob
 from web.state import State, WebState
 from web.watch_jobs import JobView
@@ -99,8 +99,7 @@ async def submit(request: Request, state: State) -> JSONResponse:
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json":
-        new = _checked(_object(await _whole(request)))
-        started = await run_in_threadpool(_start, state, new, None)
+        started = await run_in_threadpool(_start, state, _checked(_object(await request.body())), None)
     elif kind == b"multipart/form-data":
         async with request.form(max_files=1, max_fields=_FIELDS, max_part_size=_LONGEST_JSON) as form:
             started = await run_in_threadpool(_start_upload, state, form)
@@ -108,15 +107,6 @@ async def submit(request: Request, state: State) -> JSONResponse:
         shown = one_line(kind.decode("latin-1"), 60) or "no Content-Type"
         raise Problem(415, f"Expected application/json, or multipart/form-data with a file, got {shown}.")
     return JSONResponse(started.model_dump(), 201, {"location": started.links.self})
-
-
-async def _whole(request: Request) -> bytes:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _LONGEST_JSON:
-            raise Problem(413, f"Expected at most {_LONGEST_JSON:,} bytes; send the catalogue as a file.")
-    return body
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -130,7 +120,6 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _start_upload(state: WebState, form: FormData) -> JobState:
-    """A job of a file that was sent, with options in the form's other fields."""
     file = form.get("catalogue")
     fields: dict[str, Any] = {name: value for name, value in form.multi_items() if name != "catalogue" and value != ""}
     models = form.getlist("model")

@@ -22,10 +22,9 @@ from pages.render import render
 from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job, copy_of
 from web.catalogues import ENCODINGS, form_words, in_words_of_the_form, preview
 from web.jobs import WebJob
-from web.problems import Problem
+from web.responses import Problem, page, stored_page
 from web.run_jobs import NewJob
 from web.state import State, WebState
-from web.views import page, stored_page
 from web.watch_jobs import JobView
 from worker.job.job import QUESTIONS
 from worker.job.receipt import GROUPS_FILE, OF_QUESTIONS, RECEIPT_FILE, REVIEW_FILE
@@ -118,7 +117,6 @@ def _summary(views: list[JobView]) -> str:
 
 
 def _models(state: WebState, views: list[JobView]) -> dict[str, str]:
-    """Models of the registry, then the paths of earlier jobs → their names for people."""
     found: dict[str, str] = {}
     known: set[Path] = set()
     with suppress(RegistryError, InputError, OSError):
@@ -226,7 +224,6 @@ def job_page(request: Request, state: State, id: str) -> HTMLResponse:
 
 
 def _files(view: JobView) -> dict[str, str]:
-    """The files of a finished job → their names for people."""
     receipt = view.receipt
     if not view.is_finished:
         return {}
@@ -264,7 +261,6 @@ async def job_events(found: Found, state: State) -> AsyncIterator[ServerSentEven
 
 
 def _regions(state: WebState, view: JobView) -> dict[str, str]:
-    """The parts of a job's page that change while it is labelled."""
     values = _values(state, view)
     return {name: render(f"web/job_{name}.html", root=state.settings.root, **values) for name in _REGIONS}
 
@@ -333,7 +329,6 @@ def _file(path: Path, name: str) -> Response:
 
 
 def _pieces(storage: Storage, key: str) -> Iterator[bytes]:
-    """A file in S3, a piece at a time."""
     source = storage.source(key)
     with source.open("rb") if isinstance(source, Path) else source as file:
         yield from iter(lambda: file.read(_PIECE), b"")

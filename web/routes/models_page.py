@@ -18,9 +18,8 @@ from models.registry.publish import REPORT_FILES
 from models.registry.registry import Registry, open_registry
 from models.registry.state import CHAMPION
 from web.model_card import card_of
-from web.problems import Problem
+from web.responses import Problem, page, reviewer_of, stored_page
 from web.state import State, WebState
-from web.views import page, reviewer_of, stored_page
 from worker.registry.actions import look_up, promoted_words, restored_words
 from worker.registry.console import VersionName, accuracy_words, ago, done_words, numbers_words, versions_of
 
@@ -65,7 +64,6 @@ def models_page(request: Request, state: State) -> HTMLResponse:
 
 
 def _versions(registry: Registry, name: str) -> list[dict[str, Any]]:
-    """The versions of a model as the command lists them, the newest first, each with its age."""
     now = datetime.now(UTC)
     versions = reversed(versions_of(registry, name))
     return [{**one, "accuracy_words": accuracy_words(one), "ago": ago(one["published_at"], now)} for one in versions]
@@ -133,7 +131,6 @@ def _champion(registry: Registry, name: str) -> int:
 
 
 def _events(events: Sequence[Event]) -> list[dict[str, Any]]:
-    """Events for people."""
     now = datetime.now(UTC)
     return [
         {"event": event, "done": done_words(event), "numbers": numbers_words(event), "ago": ago(event.at, now)}
@@ -239,7 +236,6 @@ def roll_back(
 
 
 def _person(request: Request, who: str) -> str | None:
-    """The name of the person who asks, if one was given."""
     name = who.strip() or reviewer_of(request)
     if not name.isprintable():
         raise Problem(422, "Expected a name of printable characters on one line.")

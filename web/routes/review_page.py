@@ -13,11 +13,10 @@ from models.decision import ReviewReason
 from models.errors import InputError
 from trainer.corrections.apply import CorrectedResult, Labels, apply_to_job
 from web.pictures import SIDES, drawn_picture
-from web.problems import Problem
+from web.responses import REVIEWER_COOKIE, Problem, page, reviewer_of
 from web.review.queue import Choice, Order, Progress, verdict_of
 from web.review.reviews import Answer, Review, Stored
 from web.state import State, WebState
-from web.views import REVIEWER_COOKIE, page, reviewer_of
 
 router = APIRouter(tags=["review"])
 
@@ -340,7 +339,6 @@ def _question(state: WebState, id: str, review: Review, place: int, reviewer: st
 
 
 def _cells(state: WebState, review: Review, row: int) -> list[tuple[str, str]]:
-    """A row of the catalogue for a person, without photos in cells and empty ones."""
     cells = state.rows.row(review.job, row).to_pylist()[0]
     return [
         (name, str(value)[:_LONGEST_CELL])

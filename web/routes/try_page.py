@@ -12,9 +12,8 @@ from models.bundle import Bundle, open_bundle, read_manifest
 from models.errors import HangtagError, ImageError
 from web.classifier_process import ServedModel
 from web.heat_map import GRID, PATCH
-from web.problems import Problem
+from web.responses import Problem, page
 from web.state import State, WebState
-from web.views import page
 
 _WORKER: Final = Path(__file__).parents[1] / "static" / "edge_worker.js"
 _WORKER_CSP: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
@@ -86,11 +85,10 @@ async def heat_map(request: Request, state: State) -> dict[str, Any]:
 
 
 async def _only_photo(request: Request, state: WebState) -> bytes:
-    with state.bodies.open() as held:
-        photos = await state.bodies.read(request, held)
-    if len(photos) != 1:
-        raise Problem(422, f"Expected one photo, got {len(photos)}.")
-    data = photos[0].data
+    async with state.bodies.photos(request) as photos:
+        if len(photos) != 1:
+            raise Problem(422, f"Expected one photo, got {len(photos)}.")
+        data = photos[0].data
     if isinstance(data, ImageError):
         raise Problem(422, str(data), error=data.fault)
     assert data is not None  # noqa: S101 - for type checkers
@@ -98,7 +96,6 @@ async def _only_photo(request: Request, state: WebState) -> bytes:
 
 
 def _edge_rules(served: ServedModel) -> dict[str, Any]:
-    """The meaning of the edge graph's answers; or why there is no graph."""
     try:
         bundle, name = _edge_of(served)
     except (HangtagError, Problem) as error:

@@ -18,7 +18,7 @@ from web.classifier_pool import ClassifierPool, Limits
 from web.classifier_process import ClassifiedPhoto
 from web.heat_map import GRID
 from web.metrics import WebMetrics
-from web.problems import Problem
+from web.responses import Problem
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from models.errors import InputError
 from web.app import create_app
-from web.problems import add_problem_handlers
+from web.responses import add_problem_handlers
 from web.security import MAX_BODY, MAX_LOGIN_BODY, SESSION_COOKIE, SESSION_S, Access, Gate
 from web.settings import WebSettings
 
