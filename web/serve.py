@@ -1,6 +1,7 @@
 """Starts the server, or finds the one that runs, and opens a browser."""
 
 import json
+import os
 import signal
 import socket
 import threading
@@ -15,6 +16,7 @@ from types import FrameType
 
 from catalogue.addresses import check_allow_hosts
 from models.errors import InputError, MissingExtraError
+from models.reference import models_given
 from models.terminal import Console
 from web.settings import ReviewSettings, WebSettings
 
@@ -40,6 +42,9 @@ def serve(settings: WebSettings, path: str = "", *, browser: bool = False, any_p
 
     check_allow_hosts(settings.allow_host or ())
     _check_results(settings.results or ())
+    if settings.model and isinstance(models_given([settings.model]), dict):
+        msg = f"Expected a model without a name, since the page tries photos with one, got --model {settings.model}."
+        raise InputError(msg)
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
         read_manifest(Path(settings.model))  # an alias may come to be while the server runs, a path is a slip
     server = create_server(settings)
@@ -133,7 +138,7 @@ def _listener(settings: WebSettings, *, any_port: bool) -> socket.socket:
         if any_port:
             return socket.create_server((settings.host, 0), family=family)
         msg = (
-            f"Expected to listen at {settings.host}:{settings.port}, the system answered {error.strerror}; "
+            f"Expected to listen at {settings.host}:{settings.port}, the system answered {os.strerror(error.errno or 0)}; "
             "name another --port."
         )
         raise InputError(msg) from error

@@ -70,17 +70,13 @@ def _versions(registry: Registry, name: str) -> list[dict[str, Any]]:
 
 
 def _served(state: WebState) -> _Served:
-    model, place = state.settings.model, state.settings.registry
-    if model and Path(model).exists():
-        return _Served(path=Path(model))
     try:
-        if model and "@" not in model:
+        model = state.classifier.model_name()
+        if Path(model).exists():
+            return _Served(path=Path(model))
+        if "@" not in model:
             read_manifest(Path(model))  # raises that nothing is there
-        registry = open_registry(place)
-        names = registry.names()
-        if model is None and len(names) != 1:
-            return _Served(trouble="" if not names else "No model is named with --model, and there are several here.")
-        return _Served(version=str(look_up(model or f"{names[0]}@{CHAMPION}", registry)))
+        return _Served(version=str(look_up(model, open_registry(state.settings.registry))))
     except (HangtagError, OSError) as error:
         return _Served(trouble=str(error))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
+from tests.command import run_hangtag
 from web.serve import open_review
 from web.settings import ReviewSettings, WebSettings
 
@@ -26,3 +27,17 @@ def test_the_address_that_is_said_can_be_opened(host: str, url: str, token_file:
 def test_a_result_that_is_not_there_is_called_a_result(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nix\.parquet"):
         open_review(ReviewSettings(jobs=str(tmp_path)), str(tmp_path / "nix.parquet"), None, browser=False)
+
+
+def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:
+    done = run_hangtag("web", "--model", tmp_path / "no-such-bundle")
+    assert (done.returncode, done.stdout) == (InputError.exit_code, "")
+    assert str(tmp_path / "no-such-bundle") in done.stderr
+
+
+def test_corrections_that_cannot_be_written_are_named_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    corrections = tmp_path / "a file" / "corrections.csv"
+    done = run_hangtag("web", "--corrections", corrections)
+    assert (done.returncode, done.stdout) == (InputError.exit_code, "")
+    assert str(corrections) in done.stderr
