@@ -43,12 +43,6 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
         server.stop()
 
 
-@pytest.fixture
-def own_server(start_server: StartServer, finished: Path, tmp_path: Path) -> WebServer:
-    """A server of this test's own with a finished job of its own: answers may be given."""
-    return start_server(copy_job(finished, tmp_path / "result"))
-
-
 @pytest.fixture(scope="session")
 def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """A server with a finished job, for tests that only look, or that review a job of their own."""
