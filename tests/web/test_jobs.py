@@ -152,12 +152,3 @@ def test_the_form_asks_for_what_it_cannot_guess_and_says_when_nobody_answers(
     expect(page.locator("#toast")).to_have_text("The server does not answer; the page goes on when it does.")
     start.click()
     expect(form.get_by_role("alert")).to_have_text("The server does not answer.")
-
-
-def test_without_a_queue_it_is_labelled_here(
-    local: WebServer, photos: list[str], drawn: Path, open_page: OpenPage, tmp_path: Path
-) -> None:
-    page = open_page(local.url)
-    hand_in(page, write_catalogue(tmp_path / "shop.csv", [*photos[:20], "gone.jpg"]), drawn, "here")
-    expect(page.locator(".how")).to_contain_text("finished", timeout=PATIENCE_MS)
-    expect(page.get_by_role("heading", name="Errors")).to_contain_text("1 row")

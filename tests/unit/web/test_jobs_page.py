@@ -17,16 +17,20 @@ import pytest
 from starlette.testclient import TestClient
 
 from models.registry.registry import open_registry
-from tests.until import until
+from models.storage.storage import FolderStorage
+from tests.review_jobs import Row, labelled_job
 from trainer.corrections.votes import Vote
 from web.app import create_app
 from web.jobs import result_id
 from web.routes.jobs_page import _rows, job_events
 from web.settings import WebSettings
+from worker.job.job import open_job
+from worker.job.parts import Status
 from worker.job.receipt import finished_receipt
 from worker.job.spec import JobOptions
-from worker.label import label
+from worker.label import job_folder, label
 from worker.request import LabelRequest
+from worker.results.finish import finish_job
 
 from .conftest import ADDRESS, Serve
 
@@ -146,12 +150,6 @@ def test_other_files_of_a_job_cannot_be_downloaded(shown: TestClient, id: str, w
 def test_a_job_that_is_not_there_is_said_to_be_missing(shown: TestClient, path: str) -> None:
     answer = shown.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
-
-
-def test_what_a_job_cannot_do_is_refused(shown: TestClient, id: str) -> None:
-    assert shown.post(f"/v1/jobs/{id}/cancel").status_code == 409
-    assert shown.post(f"/v1/jobs/{id}/resume").status_code == 409
-    assert shown.post(f"/v1/jobs/{id}/dance").status_code == 404
 
 
 # The form for a new job
@@ -340,12 +338,9 @@ def test_corrections_are_applied_by_a_button_and_the_copy_is_downloaded(
     assert "Corrected result" in page_text(client, f"/jobs/{id}")
 
 
-def test_the_state_of_a_job_whose_rows_all_failed_is_not_green(serve: Serve, tmp_path: Path, bundle: Path) -> None:
-    (tmp_path / "broken.jpg").write_bytes(b"no photo")
-    (tmp_path / "list.txt").write_text("broken.jpg\n")
-    client = serve()
-    form = {"source": str(tmp_path / "list.txt"), "model": str(bundle), "name": "futile"}
-    assert client.post("/jobs/_start", data=form).status_code == 201
-    until(lambda: finished_receipt(client.app.state.hangtag.jobs.find("futile").job), "the job is finished", 60)
-    for path in ("/jobs", "/jobs/futile"):
+def test_the_state_of_a_job_whose_rows_all_failed_is_not_green(serve: Serve, tmp_path: Path) -> None:
+    failed = labelled_job(tmp_path / "shop", [Row(0, status=Status.FAILED)])
+    finish_job(open_job(FolderStorage(job_folder(failed))))
+    client = serve(results=[failed])
+    for path in ("/jobs", f"/jobs/{result_id(failed)}"):
         assert '<span class="state finished futile">finished</span>' in page_text(client, path)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,19 +104,6 @@ def test_with_a_token_the_server_answers_under_any_name_and_shows_nothing_withou
 def test_another_host_without_a_token_refuses_to_start(host: str) -> None:
     with pytest.raises(InputError, match="--token-file"):
         WebSettings(host=host)
-
-
-@pytest.mark.parametrize("text", ["short", "two\nlines of a token of many letters", "\N{SNOWMAN}" * 20])
-def test_a_token_is_one_long_line(tmp_path: Path, text: str) -> None:
-    (tmp_path / "token").write_text(text)
-    with pytest.raises(InputError, match="token"):
-        WebSettings(token_file=tmp_path / "token")
-
-
-def test_a_program_without_the_token_is_told_what_to_send(public: TestClient) -> None:
-    answer = public.get("/jobs")
-    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-    assert answer.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE"])
