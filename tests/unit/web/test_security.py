@@ -1,11 +1,11 @@
 """Who may ask, tried as somebody would who should not."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, UploadFile, WebSocket
+from fastapi import WebSocket
 from fastapi.responses import StreamingResponse
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.testclient import TestClient
@@ -13,60 +13,38 @@ from starlette.websockets import WebSocketDisconnect
 
 from models.errors import InputError
 from web.app import create_app
-from web.responses import add_problem_handlers
-from web.security import MAX_BODY, MAX_LOGIN_BODY, SESSION_COOKIE, SESSION_S, Access, Gate
+from web.security import MAX_BODY, MAX_LOGIN_BODY, SESSION_COOKIE, SESSION_S
 from web.settings import WebSettings
 
 from .conftest import ADDRESS, TOKEN, Serve
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PAGE = {"Accept": "text/html"}
+CHANGE = "/v1/jobs/none/cancel"
+"""A change that passes is answered with 404."""
 ALWAYS = ("content-security-policy", "x-content-type-options", "referrer-policy", "x-frame-options", "cache-control")
-Client = Callable[..., TestClient]
 
 
-def probe() -> FastAPI:
-    """An application with a page, a change, an upload, and a fault."""
-    app = FastAPI()
-    add_problem_handlers(app)
-
-    @app.get("/page")
-    def show() -> str:
-        return "page"
-
-    @app.post("/change")
-    def change() -> str:
-        return "changed"
-
-    @app.post("/upload")
-    @app.post("/login")
-    def upload(photo: UploadFile) -> int:
-        return photo.size
-
-    @app.websocket("/socket")
-    async def socket(socket: WebSocket) -> None:
-        await socket.accept()
-
-    @app.get("/half")
-    def half() -> StreamingResponse:
-        return StreamingResponse(half_an_answer())
-
-    @app.get("/fault")
-    def fault() -> None:
-        raise ZeroDivisionError
-
-    return app
-
-
-def half_an_answer() -> Iterator[str]:
-    yield "begun"
+def fault() -> None:
     raise ZeroDivisionError
 
 
+def half() -> StreamingResponse:
+    def pieces() -> Iterator[str]:
+        yield "begun"
+        fault()
+
+    return StreamingResponse(pieces())
+
+
 @pytest.fixture
-def local() -> TestClient:
-    """Of a server on a loopback address."""
-    return TestClient(Gate(probe(), WebSettings(), Access(None)), ADDRESS, raise_server_exceptions=False)
+def local(serve: Serve) -> TestClient:
+    """Of a server on a loopback address, with a web socket and two routes that fail."""
+    app = serve().app
+    app.add_api_websocket_route("/socket", WebSocket.accept)
+    for route in (fault, half):
+        app.add_api_route(f"/{route.__name__}", route, response_model=None)
+    return TestClient(app, ADDRESS, raise_server_exceptions=False)
 
 
 @pytest.fixture
@@ -82,13 +60,13 @@ def public(with_token: dict[str, Any], serve: Serve) -> TestClient:
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8800", "127.0.0.1.evil.example", "0.0.0.0:8800", ""])
 def test_a_host_that_leads_here_by_rebinding_is_refused(local: TestClient, host: str) -> None:
-    assert local.get("/page", headers={"Host": host}).status_code == 421
-    assert local.post("/change", headers={"Host": host}).status_code == 421
+    assert local.get("/jobs", headers={"Host": host}).status_code == 421
+    assert local.post(CHANGE, headers={"Host": host}).status_code == 421
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8800", "localhost:8800", "LOCALHOST", "[::1]:8800"])
 def test_this_machines_own_names_are_known(local: TestClient, host: str) -> None:
-    assert local.get("/page", headers={"Host": host}).status_code == 200
+    assert local.get("/jobs", headers={"Host": host}).status_code == 200
 
 
 def test_with_a_token_the_server_answers_under_any_name_and_shows_nothing_without_it(public: TestClient) -> None:
@@ -201,7 +179,7 @@ def test_a_forged_session_is_none(public: TestClient) -> None:
     real = public.cookies[SESSION_COOKIE].strip('"')
     public.cookies.clear()
     data, at, signature = real.rsplit(".", 2)
-    other = SessionMiddleware(probe(), "another-token-of-ours").signer.sign(data.encode()).decode()
+    other = SessionMiddleware(public.app, "another-token-of-ours").signer.sign(data.encode()).decode()
     for session in (f"{data}.{at}.", f"{data}.{signature}", data, "", f"x{real}", f"{real}x", other, "x.y.z"):
         header = f"{SESSION_COOKIE}={session}".encode()
         assert public.get("/jobs", headers={"Cookie": header}).status_code == 401, session
@@ -214,8 +192,8 @@ def test_a_forged_session_is_none(public: TestClient) -> None:
 
 def test_a_page_of_ours_may_change_things(local: TestClient) -> None:
     ours = {"Origin": ADDRESS, "Sec-Fetch-Site": "same-origin"}
-    assert local.post("/change", headers=ours).json() == "changed"
-    assert local.post("/change", headers={"Origin": ADDRESS}).json() == "changed"  # by plain HTTP
+    assert local.post(CHANGE, headers=ours).status_code == 404
+    assert local.post(CHANGE, headers={"Origin": ADDRESS}).status_code == 404  # by plain HTTP
 
 
 @pytest.mark.parametrize(
@@ -234,7 +212,7 @@ def test_a_page_of_ours_may_change_things(local: TestClient) -> None:
 )
 def test_another_sites_page_changes_nothing(local: TestClient, theirs: dict[str, str]) -> None:
     ours = {"Origin": ADDRESS} if "Sec-Fetch-Site" in theirs else {}
-    assert local.post("/change", headers=ours | theirs).status_code == 403
+    assert local.post(CHANGE, headers=ours | theirs).status_code == 403
 
 
 def test_another_sites_page_changes_nothing_in_a_browser_that_has_logged_in(public: TestClient) -> None:
@@ -247,12 +225,12 @@ def test_another_sites_page_changes_nothing_in_a_browser_that_has_logged_in(publ
 def test_another_sites_page_loads_nothing_of_ours(local: TestClient, dest: str) -> None:
     mode = "navigate" if dest in {"iframe", "object"} else "no-cors"
     theirs = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
-    assert local.get("/page", headers=theirs).status_code == 403
+    assert local.get("/jobs", headers=theirs).status_code == 403
 
 
 def test_a_link_from_a_chat_opens(local: TestClient) -> None:
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    assert local.get("/page", headers=link).status_code == 200
+    assert local.get("/jobs", headers=link).status_code == 200
 
 
 def test_no_web_socket_opens(local: TestClient) -> None:
@@ -265,7 +243,7 @@ def test_no_web_socket_opens(local: TestClient) -> None:
 
 @pytest.mark.parametrize("length", [str(MAX_BODY + 1), "9" * 30, "-1", "1e9", "0x10", "²", ""])
 def test_a_body_that_says_that_it_is_too_large_is_refused_unread(local: TestClient, length: str) -> None:
-    assert local.post("/change", headers={"Content-Length": length.encode("latin-1")}).status_code == 413
+    assert local.post(CHANGE, headers={"Content-Length": length.encode("latin-1")}).status_code == 413
 
 
 def chunks(total: int) -> Iterator[bytes]:
@@ -284,7 +262,7 @@ def test_a_visitor_without_the_token_fills_no_disk(public: TestClient) -> None:
 def test_a_body_that_grows_too_large_is_refused(local: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("web.security.MAX_BODY", 2**20)
     form = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert local.post("/upload", content=chunks(2**20), headers=form).status_code == 413
+    assert local.post("/v1/jobs", content=chunks(2**20), headers=form).status_code == 413
 
 
 # Every answer
@@ -293,12 +271,12 @@ def test_a_body_that_grows_too_large_is_refused(local: TestClient, monkeypatch: 
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
-        ("/page", {}, 200),
-        ("/page", {"Sec-Fetch-Site": "cross-site"}, 403),
+        ("/jobs", {}, 200),
+        ("/jobs", {"Sec-Fetch-Site": "cross-site"}, 403),
         ("/none", {}, 404),
         ("/none", PAGE, 404),
-        ("/change", {}, 405),
-        ("/page", {"Host": "evil.example"}, 421),
+        (CHANGE, {}, 405),
+        ("/jobs", {"Host": "evil.example"}, 421),
         ("/fault", {}, 500),
         ("/fault", PAGE, 500),
     ],
