@@ -101,7 +101,8 @@ def _run(photos: Path, model: Path) -> tuple[int, float, float]:
 @contextmanager
 def _server(model: Path, scratch: Path) -> Iterator[psutil.Process]:
     command = [sys.executable, "-m", "hangtag", "web", "--port", str(PORT), "--model", str(model)]
-    with subprocess.Popen([*command, "--jobs", str(scratch / "jobs")], stdout=subprocess.DEVNULL) as process:
+    places = ["--jobs", str(scratch / "jobs"), "--corrections", str(scratch / "corrections.csv")]
+    with subprocess.Popen([*command, *places], stdout=subprocess.DEVNULL) as process:
         try:
             while not _is_ready():
                 time.sleep(0.2)

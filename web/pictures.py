@@ -59,11 +59,6 @@ class Picture:
     kind: str = "image/jpeg"
     fault: ImageFault | None = None
 
-    @property
-    def etag(self) -> str:
-        """Another one for each picture."""
-        return f'"{hashlib.sha256(self.data).hexdigest()[:20]}"'
-
 
 class CatalogueRows:
     """Reads rows of jobs' catalogues, a chunk at a time; any thread may ask."""

@@ -5,7 +5,7 @@ import unicodedata
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from pydantic import BaseModel, Field
 
@@ -182,7 +182,6 @@ def photo(
             description="First digits of the photo's SHA-256: a photo with another one is not shown.",
         ),
     ] = "",
-    if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Show the photo of a row (from 1) as a JPEG; if there is none, a drawing that says why."""
     job = state.reviews.find(id).job
@@ -190,11 +189,9 @@ def photo(
         raise Problem(404, f"Expected a row from 1 to {job.spec.rows:,}, got {row}.")
     picture = state.pictures.picture(job, row - 1, side, sha256)
     kept = f"private, max-age={_A_YEAR_S}, immutable" if sha256 else "private, max-age=600"
-    headers = {"cache-control": "no-store" if picture.fault else kept, "etag": picture.etag}
+    headers = {"cache-control": kept}
     if picture.fault:
-        headers["x-hangtag-fault"] = picture.fault.value
-    if if_none_match == picture.etag:
-        return Response(status_code=304, headers=headers)
+        headers = {"cache-control": "no-store", "x-hangtag-fault": picture.fault.value}
     return Response(picture.data, media_type=picture.kind, headers=headers)
 
 
