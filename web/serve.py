@@ -137,10 +137,8 @@ def _listener(settings: WebSettings, *, any_port: bool) -> socket.socket:
     except OSError as error:
         if any_port:
             return socket.create_server((settings.host, 0), family=family)
-        msg = (
-            f"Expected to listen at {settings.host}:{settings.port}, the system answered {os.strerror(error.errno or 0)}; "
-            "name another --port."
-        )
+        reason = os.strerror(error.errno or 0)
+        msg = f"Expected to listen at {settings.host}:{settings.port}, got: {reason}. Name another --port."
         raise InputError(msg) from error
 
 
