@@ -47,8 +47,8 @@ def serve(settings: WebSettings, path: str = "", *, browser: bool = False, any_p
         raise InputError(msg)
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
         read_manifest(Path(settings.model))  # an alias may come to be while the server runs, a path is a slip
-    server = create_server(settings)
     with closing(_listener(settings, any_port=any_port)) as listener:
+        server = create_server(settings)
         settings = replace(settings, port=listener.getsockname()[1])
         signal.signal(signal.SIGTERM, _end)  # the server puts it back, and calls it once it has ended
         Console().say(f"Hangtag is at {settings.url}{path}")
