@@ -91,7 +91,7 @@ def _run(photos: Path, model: Path) -> tuple[int, float, float]:
     """How many photos a labelling had, its seconds of the CPU, and its photos a second."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = photos.with_name(f"{time.time_ns()}.parquet")
-    command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model), "--output", str(output)]
+    command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model), "--out", str(output)]
     said = json.loads(subprocess.run([*command, "--json"], stdout=subprocess.PIPE, check=True).stdout)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -101,7 +101,8 @@ def _run(photos: Path, model: Path) -> tuple[int, float, float]:
 @contextmanager
 def _server(model: Path, scratch: Path) -> Iterator[psutil.Process]:
     command = [sys.executable, "-m", "hangtag", "web", "--port", str(PORT), "--model", str(model)]
-    with subprocess.Popen([*command, "--jobs", str(scratch / "jobs")], stdout=subprocess.DEVNULL) as process:
+    places = ["--jobs", str(scratch / "jobs"), "--corrections", str(scratch / "corrections.csv")]
+    with subprocess.Popen([*command, *places], stdout=subprocess.DEVNULL) as process:
         try:
             while not _is_ready():
                 time.sleep(0.2)

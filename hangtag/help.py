@@ -36,7 +36,7 @@ _PANELS: Final = {
 }
 _RARE: Final = (
     "allow-unsized alpha atol batch-size decode default-variant download-timeout folds heartbeat log metrics-host ort "
-    "patience per-host prefix requests-per-minute root-path seed settle tensorboard decode-timeout vnni"
+    "patience per-host prefix root-path seed settle tensorboard decode-timeout vnni"
 )
 EARLIER: Final = frozenset({"--output", "--concurrency", "--batch", "--timeout", "--in", "--unlabelled"})
 """Names that options had before; they are taken for a version."""

@@ -1,25 +1,36 @@
-"""The application: routes, what they share, and what stands before them; the first page and the style of all."""
+"""The application: routes, what they share, what stands before them; and the routes that belong to no page."""
 
+import asyncio
+import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated, Final
 
-from fastapi import APIRouter, FastAPI, Request
+import uvicorn
+from fastapi import APIRouter, FastAPI, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
 
 from pages.render import style_sheet, table_script
 from web.metrics import Meter
-from web.problems import add_problem_handlers, problems
-from web.rate_limit import RateLimit
-from web.routes import api, health, jobs_api, jobs_page, login, models_page, review_page, try_page
-from web.security import Gate
+from web.responses import BEARER, PROBLEMS, Problem, add_problem_handlers, page
+from web.routes import api, jobs_api, jobs_page, models_page, review_page, try_page
+from web.security import LOGGED_IN, Gate, Sessions, client_of
 from web.settings import WebSettings
-from web.state import make_state
+from web.state import State, WebState, make_state
 
-_STATIC = Path(__file__).parent / "static"
+_STATIC: Final = Path(__file__).parent / "static"
+_AN_HOUR: Final = {"cache-control": "max-age=3600"}
+_OWN_PATH: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
+r"""A path here: ``//host`` and ``/\host`` lead to another host."""
+_METRICS: Final = {"text/plain": {"schema": {"type": "string"}, "example": "hangtag_web_waiting_photos 3.0\n"}}
 _router = APIRouter(include_in_schema=False)
+_health = APIRouter(tags=["health"])
 
 
 def create_app(settings: WebSettings) -> FastAPI:
@@ -29,10 +40,7 @@ def create_app(settings: WebSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        state.classifier.close()
-        state.runner.close()
-        state.pictures.close()
-        state.comparisons.close()
+        await state.close()
 
     app = FastAPI(
         title="Hangtag",
@@ -41,18 +49,38 @@ def create_app(settings: WebSettings) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        responses=problems(400, 404, 409, 413, 422),
+        responses=PROBLEMS,
     )
     app.state.hangtag = state
     add_problem_handlers(app)
-    with_routes = (api, jobs_api, login, health, jobs_page, models_page, review_page, try_page)
-    for router in (_router, api.page_router, *(module.router for module in with_routes)):
+    pages = (api.page_router, api.router, jobs_api.router, jobs_page.router, models_page.router, review_page.router)
+    for router in (_router, _health, *pages, try_page.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    app.add_middleware(RateLimit, per_minute=settings.requests_per_minute)
-    app.add_middleware(Gate, settings=settings, sessions=state.sessions)
+    app.add_middleware(Gate, settings=settings, access=state.access)
+    if settings.token:
+        app.add_middleware(Sessions, token=settings.token, root=settings.root)
     app.add_middleware(Meter, metrics=state.metrics)
     return app
+
+
+class _Server(uvicorn.Server):
+    """A server that ends at once, though browsers follow jobs."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3))
+        self._state: WebState = app.state.hangtag
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._state.board.end()
+        await super().shutdown(sockets)
+
+
+def create_server(settings: WebSettings) -> uvicorn.Server:
+    """A server that is not started yet; raises an InputError if it could not store corrections."""
+    app = create_app(settings)
+    app.state.hangtag.reviews.store.check()
+    return _Server(app)
 
 
 @_router.get("/")
@@ -64,10 +92,73 @@ def home(request: Request) -> Response:
 @_router.get("/static/pages.css")
 def style() -> Response:
     """The style that the receipt and the reports have."""
-    return Response(style_sheet(), media_type="text/css", headers={"cache-control": "max-age=3600"})
+    return Response(style_sheet(), media_type="text/css", headers=_AN_HOUR)
 
 
 @_router.get("/static/tables.js")
 def script() -> Response:
     """The script that sorts and filters tables, as in the receipt and the reports."""
-    return Response(table_script(), media_type="text/javascript", headers={"cache-control": "max-age=3600"})
+    return Response(table_script(), media_type="text/javascript", headers=_AN_HOUR)
+
+
+@_router.get("/login")
+def login_page(request: Request, to: str = "/") -> Response:
+    """The form for the token."""
+    return page(request, "web/login.html", wrong=False, to=to)
+
+
+@_router.post("/login")
+async def log_in(
+    request: Request, state: State, token: Annotated[str, Form(max_length=4096)], to: str = "/"
+) -> Response:
+    """Let a browser in that knows the token, and lead it to where it was going."""
+    if not state.access.is_token(client_of(request), token.strip()):
+        return page(request, "web/login.html", 403, wrong=True, to=to)
+    request.session[LOGGED_IN] = True
+    return RedirectResponse(state.settings.root + (to if _OWN_PATH.fullmatch(to) else "/"), 303)
+
+
+class Health(BaseModel):
+    """That the server answers."""
+
+    status: str = Field("ok", examples=["ok"])
+
+
+class Ready(BaseModel):
+    """What the server is ready for."""
+
+    status: str = Field("ready", examples=["ready"])
+    model: str | None = Field(description="The model that labels photos; null without one.", examples=["shop@3"])
+    note: str | None = Field(description="Why no model is loaded, or why it is not the current one.", examples=[None])
+
+
+@_health.get("/healthz", openapi_extra={"x-curl": "curl {base}/healthz"})
+async def healthz() -> Health:
+    """Say that the process answers."""
+    return Health(status="ok")
+
+
+@_health.get("/readyz", openapi_extra={"x-curl": "curl {base}/readyz"})
+async def readyz(state: State) -> Ready:
+    """Say whether the folder of jobs can be read and the model answers; the first request has the model loaded.
+
+    A server is ready without a model if none is named and its registry does not hold exactly one.
+    """
+    await asyncio.to_thread(state.jobs.queued.names)
+    pool = state.classifier
+    pool.start()
+    if pool.model is None and not pool.absent:
+        raise Problem(503, pool.trouble or "The model is being loaded; try again.", {"retry-after": "1"})
+    return Ready(status="ready", model=pool.model.name if pool.model else None, note=pool.trouble)
+
+
+@_health.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"description": "Prometheus's text format.", "content": _METRICS}},
+    dependencies=[BEARER],
+    openapi_extra={"x-curl": "curl {base}/metrics"},
+)
+async def metrics(state: State) -> Response:
+    """Tell the server's numbers; docs/metrics.md says what they mean."""
+    return Response(state.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""Catalogues that a person hands in: files that are sent, places on the server, and what their first rows hold."""
+"""Catalogues for new jobs: uploads, places on the server, and previews of their first rows."""
 
 import os
 import re
@@ -7,8 +7,8 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,13 +16,13 @@ from typing import Final
 import pyarrow as pa
 
 from catalogue.catalogue import NoImageColumnError, check_kind, open_catalogue
-from catalogue.photo import Limits, Wanted, fault_words
-from catalogue.photos import open_photos
+from catalogue.photo import Limits, fault_words
 from catalogue.text_file import EncodingError
 from catalogue.urls import cell_texts, is_elsewhere, is_url
 from models.errors import HangtagError, ImageError, ImageFault, InputError
 from models.text import one_line
-from pages.tiles import photo_uri
+from pages.tiles import data_uri
+from web.pictures import drawn_picture, fetch_photos
 from web.settings import WebSettings
 
 _WEB: Final = ("http://", "https://")
@@ -66,16 +66,20 @@ ENCODINGS: Final = {
 
 
 class Places:
-    """Which places of the server people may name.
+    """The places of the server that people may name.
 
-    Without a token and ``--data`` all that the server's user may read, since only this machine can ask; otherwise what
-    is under ``--data``, links followed. URLs of the web are fetched as the worker fetches them, from public addresses.
+    Without a token and ``--data`` everything that the server's user may read, since only this machine can ask;
+    otherwise the folders of ``--data``, links followed. URLs of the web are fetched as the worker fetches them.
+
+    Attributes:
+        roots: the folders.
+        open: whether people may name every place.
     """
 
     def __init__(self, settings: WebSettings) -> None:
-        self.roots = tuple(folder.resolve() for folder in settings.data)
+        self.roots = tuple(folder.resolve() for folder in settings.data or ())
         self._model = settings.model
-        self.open = settings.token is None and not settings.data
+        self.open = settings.is_personal and not settings.data
 
     def checked(self, place: str, what: str) -> str:
         """A place that may be read.
@@ -99,13 +103,13 @@ class Places:
 
 
 class Uploads:
-    """Files that people have sent, until a job is made of them: in the folder for temporary files, for some hours."""
+    """Uploaded catalogues, kept for some hours in the folder for temporary files until a job is made of them."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
 
     def keep(self, name: str, pieces: Iterable[bytes]) -> str:
-        """Write a file, and say what to call it; of its name only harmless characters are kept.
+        """Write a file, and give its token; of its name only harmless characters are kept.
 
         Raises:
             InputError: no catalogue has such an ending.
@@ -148,18 +152,15 @@ class Uploads:
 
 
 def _forget_old() -> None:
-    """Remove what was sent hours ago, also to servers of this user that were killed."""
+    """Remove uploads of hours ago, also those of servers of this user that were killed."""
+    before = time.time() - _KEPT_S
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):
             found = folder.lstat()  # a link, or a folder of somebody else, may lead anywhere
-            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
-                _remove_old([*folder.iterdir(), folder])
-
-
-def _remove_old(folders: list[Path]) -> None:
-    before = time.time() - _KEPT_S
-    for folder in [folder for folder in folders if folder.lstat().st_mtime < before]:
-        shutil.rmtree(folder, ignore_errors=True)
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+                continue
+            for old in [one for one in (*folder.iterdir(), folder) if one.lstat().st_mtime < before]:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _safe_name(name: str) -> str:
@@ -171,16 +172,14 @@ def _safe_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a job would read.
+    """The first rows that a job would read.
 
     Attributes:
-        source: as it is called.
-        columns: of the catalogue.
-        image_column: that names the photos; empty if nobody has said which.
+        image_column: the column with the photos; empty if a person must choose it.
         image_root: where relative paths start.
-        rows: the first ones, cells as text, cut where they are long.
+        rows: cells as text, cut if they are long.
         photos: of these rows, as small ``data:`` URIs, or why there is none.
-        relative: whether one of them is named by a relative path.
+        relative: whether a photo is named by a relative path.
         refused: what a person must choose before there are rows.
     """
 
@@ -195,21 +194,21 @@ class Preview:
 
     @property
     def has_photos(self) -> bool:
-        """Whether one can be shown."""
+        """Whether a photo can be shown."""
         return any(isinstance(photo, str) for photo in self.photos)
 
     @property
     def faults(self) -> str:
-        """Why those without are without, each reason once."""
+        """Why rows have no photo, each reason once."""
         return fault_words(photo for photo in self.photos if isinstance(photo, ImageError))
 
 
-def look_into(
+def preview(
     source: str,
     image_column: str | None = None,
     image_root: str | None = None,
     encoding: str | None = None,
-    allow_hosts: tuple[str, ...] = (),
+    allow_hosts: Sequence[str] = (),
 ) -> Preview:
     """Read the first rows and their photos, as labelling would; ``allow_hosts`` may be asked though they are private.
 
@@ -237,7 +236,6 @@ def look_into(
 
 
 def _texts(column: pa.Array) -> list[str]:
-    """Cells to be shown; of any type that a Parquet file may have."""
     try:
         cells = cell_texts(column)
     except (pa.ArrowException, UnicodeDecodeError):
@@ -245,30 +243,24 @@ def _texts(column: pa.Array) -> list[str]:
     return [one_line(cell or "", _LONGEST_CELL) for cell in cells]
 
 
-def _photos(root: str, cells: list[str | None], hosts: tuple[str, ...]) -> tuple[str | ImageError, ...]:
-    """Small photos of some rows, read from the same places as a job's, and no others."""
-    wanted = [Wanted(0, row, cell) for row, cell in enumerate(cells)]
-    found: dict[int, str | ImageError] = {}
-    until = time.monotonic() + _WITHIN_S
-    limits = Limits(total_s=_WITHIN_S)
-    with suppress(HangtagError), closing(open_photos(root, hosts, limits, confined=True)) as photos:
-        photos.want(wanted, {})
-        for _ in wanted:
-            left_s = until - time.monotonic()
-            photo = photos.take(left_s) if left_s > 0 else None
-            if photo is None:
-                break
-            if isinstance(photo.outcome, bytes):
-                found[photo.wanted.row] = photo_uri(photo.outcome, _SIDE) or ImageError("It cannot be decoded.")
-            elif photo.outcome:
-                found[photo.wanted.row] = photo.outcome
-    late = ImageError(f"It did not come in {_WITHIN_S:.0f} seconds.", ImageFault.DOWNLOAD)
-    return tuple(found.get(row, late) for row in range(len(cells)))
+def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> tuple[str | ImageError, ...]:
+    try:
+        photos = dict(fetch_photos(dict(enumerate(cells)), root, allow_hosts, Limits(total_s=_WITHIN_S), _WITHIN_S))
+    except HangtagError as error:  # such as credentials that this machine lacks
+        return (ImageError(str(error), ImageFault.DOWNLOAD),) * len(cells)
+    return tuple(_small(photo) if isinstance(photo, bytes) else photo for _, photo in sorted(photos.items()))
+
+
+def _small(photo: bytes) -> str | ImageError:
+    try:
+        return data_uri(drawn_picture(photo, _SIDE), "jpeg")
+    except ImageError as error:
+        return error
 
 
 @contextmanager
 def in_words_of_the_form(upload: Path | None = None) -> Iterator[None]:
-    """Let errors name fields in place of options, and a file that was sent by its name alone."""
+    """Let errors name fields of the form instead of options, and an upload by its name alone."""
     try:
         yield
     except HangtagError as error:
@@ -277,7 +269,7 @@ def in_words_of_the_form(upload: Path | None = None) -> Iterator[None]:
 
 
 def form_words(text: str, upload: Path | None = None) -> str:
-    """A message of the commands, for a person who has the form before them."""
+    """A message of the commands, for a person who sees the form."""
     for place in {upload, upload.resolve()} if upload else ():
         text = text.replace(str(place), place.name).replace(str(place.parent), "the image root")
     options = "|".join(_FIELDS)

@@ -1,22 +1,29 @@
 """Starts, cancels, resumes and retries jobs: on the queue, or without Redis on this machine, one after another."""
 
+import fcntl
+import subprocess
+import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from catalogue.catalogue import Catalogue, open_catalogue
 from models.errors import InputError, JobError
-from models.process import python_command
+from models.process import python_command, python_environment
+from models.reference import models_given
+from models.whole_file import open_lock
 from web.catalogues import Places, Uploads
 from web.jobs import JobIndex, WebJob
-from web.local_queue import LocalQueue, is_at_work, label_command
 from web.settings import WebSettings
-from worker.job.job import CANCELLED, RETRYABLE, begin_retry
-from worker.job.model import check_promise
+from worker.job.job import CANCELLED, Job, begin_retry
 from worker.job.receipt import job_receipt
 from worker.job.spec import JobOptions
+from worker.label import LOCK_FILE
 from worker.priority import Priority
 from worker.queue.console import remarks
 from worker.queue.control import Control, look_around, open_control
@@ -24,37 +31,123 @@ from worker.queue.settings import read_settings
 from worker.queue.submit import new_name, submit
 from worker.request import SubmitRequest
 
+_END_S: Final = 10.0
+_LONGEST_REASON: Final = 600
 
-@dataclass(frozen=True)
-class WantedJob:
-    """What a person asks for.
+Text = Annotated[str, Field(min_length=1, max_length=8000)]
+Place = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)]
 
-    Attributes:
-        source: a catalogue or a folder of photos, on the server or at a URL; empty with ``upload``.
-        model: a bundle's path, or a name of the registry such as ``shop@champion``; of several, each by its name.
-        upload: what :meth:`web.catalogues.Uploads.keep` has called a file that was sent.
-        name: of the job; the source's and the time where it is not given.
-    """
 
-    source: str
-    model: str | Mapping[str, str]
-    upload: str | None = None
-    name: str | None = None
-    image_column: str | None = None
-    image_root: str | None = None
-    encoding: str | None = None
-    group_column: str | None = None
-    precision: float | None = None
+class NewJob(BaseModel):
+    """A catalogue to label. The options are those of ``hangtag submit``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Place | None = Field(None, description="A catalogue or a folder on the server, or a URL of a catalogue.")
+    model: Text | list[Text] | None = Field(
+        None,
+        description="shop@champion, or a bundle's path; by default the one that is served. For several models a list: "
+        "category=shop@champion, colour=colours@champion.",
+    )
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = Field(
+        None, description="Of the job."
+    )
+    image_column: Text | None = Field(None, description="The column with the photos; the obvious one by default.")
+    image_root: Place | None = Field(None, description="Where relative paths start: a folder on the server, or a URL.")
+    encoding: Text | None = Field(None, description="Of a text catalogue.")
+    group_column: Text | None = Field(None, description="Says which rows are photos of one product.")
+    precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="One of the model's table.")
     priority: Priority = Priority.NORMAL
 
 
-class JobRunner:
-    """Does with jobs what the commands do.
+class LocalQueue:
+    """Runs commands on this machine, one after another, each in a process of its own."""
 
-    Args:
-        settings: of the server.
-        jobs: that are shown.
-    """
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[str]] = {}
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._failed: dict[str, str] = {}
+        self._stopped: set[str] = set()
+        self._closed = False
+
+    def add(self, id: str, command: list[str]) -> None:
+        """Have a job labelled by a command when its turn comes; again if it runs, which may be about to end."""
+        with self._lock:
+            if not self._closed:
+                self._failed.pop(id, None)
+                self._waiting[id] = command
+        self._start_next()
+
+    def stop(self, id: str) -> None:
+        """Take a job out of the queue, or interrupt the process that labels it."""
+        with self._lock:
+            self._waiting.pop(id, None)
+            if process := self._running.get(id):
+                self._stopped.add(id)
+                process.send_signal(2)
+
+    def knows(self, id: str) -> bool:
+        """Whether a job waits or is being labelled here."""
+        with self._lock:
+            return id in self._waiting or id in self._running
+
+    def is_running(self, id: str) -> bool:
+        """Whether a job is being labelled here."""
+        with self._lock:
+            return id in self._running
+
+    def remark(self, id: str) -> str | None:
+        """Why a job is not being labelled; an empty text while it runs; None if the queue does not know it."""
+        with self._lock:
+            if id in self._running:
+                return ""
+            if id in self._waiting:
+                return "It waits until another job of this machine is done."
+            return f"Labelling stopped: {self._failed[id]}" if id in self._failed else None
+
+    def close(self) -> None:
+        """Interrupt the running process, and wait until it has ended."""
+        with self._lock:
+            self._closed = True
+            self._waiting.clear()
+            running = list(self._running.values())
+        for process in running:
+            process.send_signal(2)
+            try:
+                process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def _start_next(self) -> None:
+        with self._lock:
+            if self._running or not self._waiting:
+                return
+            id = next(iter(self._waiting))
+            process = subprocess.Popen(
+                self._waiting.pop(id),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                env=python_environment(),
+            )
+            self._running[id] = process
+        threading.Thread(target=self._wait, args=(id, process), daemon=True, name=f"label {id}").start()
+
+    def _wait(self, id: str, process: "subprocess.Popen[str]") -> None:
+        reason = process.communicate()[1].strip()
+        with self._lock:
+            del self._running[id]
+            if process.returncode and id not in self._stopped:
+                self._failed[id] = reason[-_LONGEST_REASON:] or f"its process ended with status {process.returncode}"
+            self._stopped.discard(id)
+        self._start_next()
+
+
+class JobRunner:
+    """Does with jobs what the commands do."""
 
     def __init__(self, settings: WebSettings, jobs: JobIndex) -> None:
         self._settings = settings
@@ -66,64 +159,68 @@ class JobRunner:
     @property
     def queued(self) -> bool:
         """Whether workers label the jobs, and not this machine's own processes."""
-        return self._settings.redis_url is not None
+        return self._settings.redis is not None
 
-    def start_job(self, wanted: WantedJob) -> WebJob:
+    def start_job(self, new: NewJob, model: str | list[str], upload: str | None = None) -> WebJob:
         """Write a job, and have it labelled.
+
+        Args:
+            new: the catalogue and its options.
+            model: a path or a name of the registry; or several, each with its name, as ``category=shop@champion``.
+            upload: the token of an uploaded catalogue, in place of ``new.source``.
 
         Raises:
             InputError: the source or an option cannot be used, or the place may not be read.
             JobError: Redis cannot be reached, or another job has that name.
             BundleError, RegistryError: the model cannot be used.
         """
-        request = self._request(wanted)
-        given = _given(request) if wanted.upload else None
+        request = self._request(new, model, upload)
+        catalogue = _uploaded_catalogue(request) if upload else None
         if self.queued:
             with self._control() as control:
                 control.check_redis()
-                name = submit(request, control.jobs, catalogue=given).name
-                look_around(name, control.state, lambda: control.reconciler.supply(name))
+                name = submit(request, control.jobs, catalogue=catalogue).name
         else:
             self._check_local()
-            name = submit(request, self._jobs.queued, catalogue=given).name
-        found = self._jobs.find(name)
-        self._label(found)
-        return found
+            name = submit(request, self._jobs.queued, catalogue=catalogue).name
+        job = self._jobs.find(name)
+        self._label(job)
+        return job
 
-    def cancel_job(self, found: WebJob) -> None:
+    def cancel_job(self, job: WebJob) -> None:
         """Stop a job; what is done is kept.
 
         Raises:
             JobError: it is finished, or a command in a terminal labels it.
         """
-        found, job = found.whole, found.whole.job
-        if job_receipt(job):
-            msg = f"{found.title} is finished, there is nothing to cancel."
+        whole = job.whole
+        if job_receipt(whole.job):
+            msg = f"{whole.title} is finished, there is nothing to cancel."
             raise JobError(msg)
-        if found.result and not self.local.knows(found.id):
-            msg = f"A command labels {found.title}; end it where it was started, with Ctrl-C."
+        if whole.result and not self.local.knows(whole.id):
+            msg = f"A command labels {whole.title}; end it where it was started, with Ctrl-C."
             raise JobError(msg)
-        if found.result is None:
-            job.storage.commit(CANCELLED, b"")
-            if job_receipt(job):  # it was being merged at that moment
-                job.storage.delete(CANCELLED)
-        self.local.stop(found.id)
+        if whole.result is None:
+            whole.job.storage.commit(CANCELLED, b"")
+            if job_receipt(whole.job):  # it was being merged at that moment
+                whole.job.storage.delete(CANCELLED)
+        self.local.stop(whole.id)
 
-    def resume_job(self, found: WebJob) -> None:
+    def resume_job(self, job: WebJob) -> None:
         """Go on with a job that was cancelled, or that nothing labels any more.
 
         Raises:
             JobError: it is finished, or Redis cannot be reached.
         """
-        found = found.whole
-        if job_receipt(found.job):
-            msg = f"{found.title} is finished, there is nothing to resume."
+        whole = job.whole
+        if job_receipt(whole.job):
+            msg = f"{whole.title} is finished, there is nothing to resume."
             raise JobError(msg)
-        self._check_workers(found)
-        found.job.storage.delete(CANCELLED)
-        self._label(found)
+        self._check_workers(whole)
+        whole.job.storage.delete(CANCELLED)
+        self._label(whole)
 
-    def retry_job(self, found: WebJob) -> Counter[str]:
+    def retry_job(self, job: WebJob) -> Counter[str]:
         """Try those failed rows of a finished job again that may pass.
 
         Returns:
@@ -132,55 +229,50 @@ class JobRunner:
         Raises:
             JobError: it is not finished, no failed row may pass, or Redis cannot be reached.
         """
-        found = found.whole
-        receipt = job_receipt(found.job)
+        whole = job.whole
+        receipt = job_receipt(whole.job)
         if receipt is None:
-            msg = f"Expected a finished job, {found.title} is not; wait for it, or resume it."
+            msg = f"Expected a finished job, {whole.title} is not; wait for it, or resume it."
             raise JobError(msg)
-        self._check_workers(found)
-        for question in found.job.questions:
-            check_promise(question.model)
-        if found.result:
-            kinds = Counter({kind: errors.count for kind, errors in receipt.errors.items() if kind in RETRYABLE})
-        else:
-            kinds = begin_retry(found.job, receipt.retry + 1)
-        if not kinds:
-            msg = f"No failed row of {found.title} may pass at another try; correct its photos or its catalogue."
+        self._check_workers(whole)
+        faults = begin_retry(whole.job, receipt.retry + 1)
+        if not faults:
+            msg = f"No failed row of {whole.title} may pass at another try; correct its photos or its catalogue."
             raise JobError(msg)
-        self._label(found, "--retry-failed")
-        return kinds
+        self._label(whole)
+        return faults
 
-    def remarks(self, found: WebJob) -> list[str]:
+    def remarks(self, job: WebJob) -> list[str]:
         """What stands in an unfinished job's way, a line each."""
-        found = found.whole
-        if self._by_workers(found):
+        whole = job.whole
+        if self._by_workers(whole):
             with self._control() as control:
-                return remarks(look_around(found.id, control.state), control.jobs.identity())
-        said = self.local.words(found.id)
-        if said is not None:
-            return [said] if said else []
-        if is_at_work(found.job):
+                return remarks(look_around(whole.id, control.state), control.jobs.identity())
+        remark = self.local.remark(whole.id)
+        if remark is not None:
+            return [remark] if remark else []
+        if _is_being_labelled(whole.job):
             return []
         return ["Nothing labels this job at the moment. Resume it: what is done is kept."]
 
     def close(self) -> None:
-        """Stop what runs on this machine, and remove what was sent."""
+        """Stop the labelling on this machine, and remove uploads."""
         self.local.close()
         self.uploads.close()
 
-    def _by_workers(self, found: WebJob) -> bool:
-        return self.queued and found.result is None
+    def _by_workers(self, job: WebJob) -> bool:
+        return self.queued and job.result is None
 
     @contextmanager
     def _control(self) -> Iterator[Control]:
-        with open_control(read_settings(self._settings.redis_url, self._settings.jobs)) as control:
+        with open_control(read_settings(self._settings.redis, self._settings.jobs)) as control:
             yield control
 
-    def _check_workers(self, found: WebJob) -> None:
-        if self._by_workers(found):
+    def _check_workers(self, job: WebJob) -> None:
+        if self._by_workers(job):
             with self._control() as control:
                 control.check_redis()
-        elif found.result is None:
+        elif job.result is None:
             self._check_local()
 
     def _check_local(self) -> None:
@@ -188,43 +280,51 @@ class JobRunner:
             msg = f"Expected --redis with jobs in {self._jobs.queued.place}; start hangtag web with it."
             raise InputError(msg)
 
-    def _label(self, found: WebJob, *more: str) -> None:
-        """Queue what is missing, or have this machine label it."""
-        if self._by_workers(found):
+    def _label(self, job: WebJob) -> None:
+        if self._by_workers(job):
             with self._control() as control:
-                look_around(found.id, control.state, lambda: control.reconciler.supply(found.id))
-        elif found.result:
-            self.local.add(found.id, label_command(found.job, found.result, *more))
-        elif not found.job.cancelled and job_receipt(found.job) is None:
-            self.local.add(found.id, python_command("worker.label_job", self._jobs.queued.place, found.id))
+                look_around(job.id, control.state, lambda: control.reconciler.supply(job.id))
+        elif job.result:
+            self.local.add(job.id, python_command("worker.label_job", str(job.result)))
+        else:
+            self.local.add(job.id, python_command("worker.label_job", self._jobs.queued.place, job.id))
 
-    def _model(self, wanted: str | Mapping[str, str]) -> str | dict[str, Path | str]:
-        if isinstance(wanted, str):
-            return self.places.checked_model(wanted)
-        return {name: self.places.checked_model(model) for name, model in wanted.items()}
-
-    def _request(self, wanted: WantedJob) -> SubmitRequest:
-        upload = wanted.upload
-        source = str(self.uploads.path(upload)) if upload else self.places.checked(wanted.source, "the catalogue")
-        root = wanted.image_root
+    def _request(self, new: NewJob, model: str | list[str], upload: str | None) -> SubmitRequest:
+        source = str(self.uploads.path(upload)) if upload else self.places.checked(new.source or "", "the catalogue")
+        models = models_given(model if isinstance(model, list) else [model])
+        check = self.places.checked_model
         return SubmitRequest(
             source=source,
-            model=self._model(wanted.model),
+            model={name: check(str(one)) for name, one in models.items()}
+            if isinstance(models, dict)
+            else check(str(models)),
             options=JobOptions(
-                precision=wanted.precision,
-                group_column=wanted.group_column or None,
-                allow_hosts=self._settings.allow_hosts or None,
+                precision=new.precision,
+                group_column=new.group_column,
+                allow_hosts=tuple(self._settings.allow_host) if self._settings.allow_host else None,
             ),
-            name=wanted.name or new_name(source),
-            image_column=wanted.image_column or None,
-            image_root=self.places.checked(root, "the image root") if root else None,
-            encoding=wanted.encoding or None,
-            priority=wanted.priority,
+            name=new.name or new_name(source),
+            image_column=new.image_column,
+            image_root=self.places.checked(new.image_root, "the image root") if new.image_root else None,
+            encoding=new.encoding,
+            priority=new.priority,
             registry=self._settings.registry,
         )
 
 
-def _given(request: SubmitRequest) -> Catalogue:
-    """The catalogue that was sent, which a job calls by its name alone."""
+def _uploaded_catalogue(request: SubmitRequest) -> Catalogue:
+    """An uploaded catalogue, which its job calls by its name alone."""
     place, column, root = request.source, request.image_column, request.image_root
     return replace(open_catalogue(place, column, root, request.encoding, confined=True), source=Path(place).name)
+
+
+def _is_being_labelled(job: Job) -> bool:
+    folder = job.storage.on_disk("")
+    if folder is None or not (folder / LOCK_FILE).exists():
+        return False
+    with open_lock(folder / LOCK_FILE) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

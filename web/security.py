@@ -1,45 +1,42 @@
-"""Who may ask: a check of host, size, origin and token before any route sees a request, and headers on every answer.
+"""Who may ask: a check of host, size, origin and token before any route, and security headers on every answer.
 
-Written to ASGI itself, since a request of the API passes here fifty times a second and more.
+Another site's page is recognized by ``Sec-Fetch-Site``, which browsers send over HTTPS and to loopback addresses, and
+by ``Origin``, which they send with every change; no token in a page is needed (OWASP, Cross-Site Request Forgery
+Prevention Cheat Sheet, "Fetch Metadata headers").
 """
 
-import base64
 import hashlib
 import hmac
-import secrets
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request, cookie_parser
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from web.problems import API, answer, problem_response
+from web.responses import Problem, respond
 from web.settings import WebSettings
 
 SESSION_COOKIE: Final = "hangtag_session"
-SEAT_COOKIE: Final = "hangtag_seat"
-"""Tells browsers apart: the CSRF token of their pages is made of it."""
-CSRF_HEADER: Final = "x-csrf-token"
 SESSION_S: Final = 12 * 3600
+LOGGED_IN: Final = "logged_in"
+"""The session's key that says that its browser has shown the token."""
 MAX_BODY: Final = 256 * 1024 * 1024
 MAX_LOGIN_BODY: Final = 16 * 1024
-"""Of those who have not shown the token yet."""
+"""Of clients that have not shown the token yet."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
-"""What needs no token; neither does what lies under ``/static/``."""
+"""Paths that need no token; nor do those under ``/static/``."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-"""Names that no other site's page can have."""
 _WRONG_TOKENS: Final = 10
 _WRONG_TOKENS_S: Final = 60.0
 _CLIENTS: Final = 10_000
-TOO_MANY_TRIES: Final = "Expected at most ten wrong tokens a minute; wait a minute."
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -56,284 +53,162 @@ _HEADERS: Final = {
 }
 
 
-class Sessions:
-    """Signs the session's cookie with a key that comes of the token: a restart ends no session, another token all.
+class Access:
+    """Checks tokens, at most ten different wrong ones a minute of each client.
+
+    A program that repeats an old token guesses nothing, and is not counted again.
 
     Args:
-        token: what a client must know; none on a loopback address.
+        token: that a client must show; None on a loopback address.
     """
 
     def __init__(self, token: str | None) -> None:
         self._token = token
-        self._key = hashlib.sha256(f"hangtag web {token}".encode()).digest() if token else secrets.token_bytes(32)
-        self.tries = _Tries()
+        self._wrong: OrderedDict[str, dict[str, float]] = OrderedDict()
 
     @property
     def needs_token(self) -> bool:
-        """Whether a client must show one."""
+        """Whether a client must show a token."""
         return self._token is not None
 
-    def is_token(self, given: str) -> bool:
-        """Whether a client knows the token."""
-        return self._token is not None and hmac.compare_digest(given.encode(), self._token.encode())
-
-    def cookie(self) -> str:
-        """The value of the session's cookie for somebody who has shown the token."""
-        until = str(int(time.time()) + SESSION_S)
-        return f"{until}.{self._signed(until)}"
-
-    def is_session(self, cookie: str) -> bool:
-        """Whether a cookie is one of ours, and not too old."""
-        until, _, signature = cookie.partition(".")
-        mine = hmac.compare_digest(signature.encode(), self._signed(until).encode())
-        return mine and int(until) > time.time()
-
-    def _signed(self, until: str) -> str:
-        return _text_of(hmac.new(self._key, f"session {until}".encode(), hashlib.sha256).digest())
-
-
-def csrf_token(seat: str, session: str) -> str:
-    """What pages of one browser send back: only who can read its cookies can tell.
-
-    No key of the server goes into it: it outlives a restart, and tells a visitor without the token nothing of that.
-    """
-    return _text_of(hashlib.sha256(f"csrf {seat} {session}".encode()).digest())
-
-
-def _text_of(digest: bytes) -> str:
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
-
-
-class _Tries:
-    """Counts the different wrong tokens of a client; a program that repeats an old token guesses nothing."""
-
-    def __init__(self) -> None:
-        self._wrong: OrderedDict[str, dict[str, float]] = OrderedDict()
-
-    def wait_s(self, client: str) -> int:
-        """How long a client must wait before it may show a token: ten wrong ones a minute are allowed."""
-        recent = self._recent(client)
-        if len(recent) < _WRONG_TOKENS:
-            return 0
-        return int(min(recent.values()) + _WRONG_TOKENS_S - time.monotonic()) + 1
-
-    def note(self, client: str, wrong: str) -> None:
-        """A client has shown a wrong token."""
-        digest = hashlib.sha256(wrong.encode()).hexdigest()
-        self._wrong[client] = {digest: time.monotonic(), **self._recent(client)}
+    def is_token(self, client: str, shown: str) -> bool:
+        """Whether a client has shown the token; raises a Problem, 429, after too many wrong ones."""
+        now = time.monotonic()
+        recent = {token: at for token, at in self._wrong.get(client, {}).items() if at > now - _WRONG_TOKENS_S}
+        if len(recent) >= _WRONG_TOKENS:
+            again = {"retry-after": str(int(min(recent.values()) + _WRONG_TOKENS_S - now) + 1)}
+            raise Problem(429, "Expected at most ten wrong tokens a minute; wait a minute.", again)
+        if self._token is not None and hmac.compare_digest(shown.encode(), self._token.encode()):
+            return True
+        self._wrong[client] = {**recent, hashlib.sha256(shown.encode()).hexdigest(): now}
         self._wrong.move_to_end(client)
         if len(self._wrong) > _CLIENTS:
             self._wrong.popitem(last=False)
-
-    def _recent(self, client: str) -> dict[str, float]:
-        since = time.monotonic() - _WRONG_TOKENS_S
-        return {digest: at for digest, at in self._wrong.get(client, {}).items() if at > since}
+        return False
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What a request says.
+class Sessions:
+    """The middleware of sessions: Starlette's, whose cookies are for HTTPS alone where the page came by HTTPS.
 
-    Attributes:
-        method: of HTTP.
-        path: as routes have it, without what a proxy puts before it.
-        query: what follows the path.
-        client: the address that it comes from.
-        headers: of HTTP.
-        cookies: name → value.
+    The token signs the cookies: a restart ends no session, another token ends all.
     """
 
-    method: str
-    path: str
-    query: str
-    client: str
-    headers: Headers
-    cookies: dict[str, str]
+    def __init__(self, app: ASGIApp, token: str, root: str) -> None:
+        def signed(*, https_only: bool) -> SessionMiddleware:
+            path = root or "/"
+            return SessionMiddleware(app, token, SESSION_COOKIE, SESSION_S, path, https_only=https_only)
 
-    @classmethod
-    def of(cls, scope: Scope) -> "_Asked":
-        path, query, client = _route_path(scope), scope["query_string"].decode("latin-1"), scope.get("client")
-        headers = Headers(scope=scope)
-        cookies = cookie_parser(headers.get("cookie", ""))
-        return cls(scope["method"], path, query, client[0] if client else "", headers, cookies)
+        self._http, self._https = signed(https_only=False), signed(https_only=True)
 
-    @property
-    def host(self) -> str:
-        return self.headers.get("host", "").lower()
-
-    @property
-    def session(self) -> str:
-        return self.cookies.get(SESSION_COOKIE, "")
-
-    @property
-    def bearer(self) -> str:
-        kind, _, token = self.headers.get("authorization", "").partition(" ")
-        return token.strip() if kind.lower() == "bearer" else ""
-
-    @property
-    def is_open(self) -> bool:
-        return self.path in _OPEN or self.path.startswith("/static/")
-
-    @property
-    def is_safe(self) -> bool:
-        return self.method in _SAFE
-
-    @property
-    def is_link(self) -> bool:
-        """Whether somebody followed a link to a page that opens by itself, in no frame."""
-        said = [self.headers.get(f"sec-fetch-{what}") for what in ("mode", "dest")]
-        return self.is_safe and said == ["navigate", "document"]
-
-    @property
-    def is_of_a_browser(self) -> bool:
-        """Other programs send none of these."""
-        return any(name in self.headers for name in ("origin", "sec-fetch-site", "cookie"))
-
-    @property
-    def is_of_a_program(self) -> bool:
-        """Whether a program asks the API: it gets no page, so it needs no token of one, which takes time to draw."""
-        return self.path.startswith(API) and not self.is_of_a_browser
-
-    @property
-    def is_of_another_site(self) -> bool:
-        """Whether another site's page had a browser send it; another port is another site."""
-        if self.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
-            return not self.is_link
-        origin = self.headers.get("origin", f"://{self.host}").lower().partition("://")[2]
-        return not self.is_safe and origin != self.host
-
-    @property
-    def most_bytes(self) -> int:
-        return MAX_LOGIN_BODY if self.is_open else MAX_BODY
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        await (self._https if scope.get("scheme") == "https" else self._http)(scope, receive, send)
 
 
 class Gate:
-    """The middleware.
+    """The middleware that checks requests."""
 
-    Args:
-        app: what it stands before.
-        settings: the addresses and names by which this server may be asked for.
-        sessions: who is let in.
-    """
-
-    def __init__(self, app: ASGIApp, settings: WebSettings, sessions: Sessions) -> None:
+    def __init__(self, app: ASGIApp, settings: WebSettings, access: Access) -> None:
         self._app = app
-        self._sessions = sessions
-        self._root = settings.root_path
-        self._no_seat = secrets.token_urlsafe(16)
-        self._hosts = _LOOPBACK | {settings.host.lower(), *(name.lower() for name in settings.names)}
-        self._any_host = settings.host in {"0.0.0.0", "::"} and not settings.names  # noqa: S104 - a token is needed
+        self._access = access
+        self._root = settings.root
+        self._hosts = {*_LOOPBACK, settings.host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request pass, or answer it here."""
+        """See ASGI."""
         if scope["type"] == "websocket":
-            await WebSocketClose()(scope, receive, send)  # no page uses one, and nobody would check who opens it
+            await WebSocketClose()(scope, receive, send)  # no page uses one
         elif scope["type"] == "http":
             await self._answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["root_path"] = self._root
-        scope["path"] = self._root + _route_path(scope)  # some proxies take their part off, some do not
-        asked = _Asked.of(scope)
-        known = asked.cookies.get(SEAT_COOKIE) or (self._no_seat if asked.is_of_a_program else None)
-        seat = known or secrets.token_urlsafe(16)
-        scope.setdefault("state", {})["csrf"] = csrf = csrf_token(seat, asked.session)
-        new_seat = None if known else _cookie(SEAT_COOKIE, seat, scope)
-        sender = _Sender(send, new_seat)
-        refusal = self._refusal(asked, csrf)
+        path = scope["path"].removeprefix(self._root)  # some proxies take their part off, some do not
+        scope["root_path"], scope["path"] = self._root, self._root + path
+        request = Request(scope)
+        sender = _Sender(send)
+        most_bytes = MAX_LOGIN_BODY if _is_open(path) else MAX_BODY
         try:
-            await (refusal or self._app)(scope, _limited(receive, asked.most_bytes), sender)
+            answer = self._refusal(request, path, most_bytes) or self._app
+        except Problem as problem:
+            answer = respond(request, problem)
+        try:
+            await answer(scope, _limited(receive, most_bytes), sender)
         except Exception:
             if not sender.has_begun:
-                said = "Something went wrong here; the log of the server says what."
-                await answer(Request(scope), 500, said)(scope, receive, sender)
+                fault = Problem(500, "Something went wrong here; the log of the server says what.")
+                await respond(request, fault)(scope, receive, sender)
             raise
 
-    def _refusal(self, asked: _Asked, csrf: str) -> Response | None:
-        """What to answer in place of the route, if anything."""
-        if not self._is_own_host(asked.host):
-            return problem_response(421, "Expected a Host that this server is known by; add it with --name.")
-        length = asked.headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > asked.most_bytes:
-            return problem_response(413, _too_large(asked.most_bytes))
-        if asked.is_of_another_site:
-            return problem_response(403, "Expected a request of this page, got one of another site.")
-        if self._sessions.needs_token and not asked.is_open and not self._sessions.is_session(asked.session):
-            return self._without_session(asked)
-        return self._without_csrf(asked, csrf)
-
-    def _without_session(self, asked: _Asked) -> Response | None:
-        """Ask for the token, unless it comes along."""
-        if not asked.bearer:
-            return _ask_for_token(asked, self._root)
-        wait_s = self._sessions.tries.wait_s(asked.client)
-        if wait_s:
-            return problem_response(429, TOO_MANY_TRIES, {"retry-after": str(wait_s)})
-        if self._sessions.is_token(asked.bearer):
+    def _refusal(self, request: Request, path: str, most_bytes: int) -> Response | None:
+        """A redirect to the login; None if the request may pass. Raises a Problem if it may not."""
+        if not self._access.needs_token and _name(request.headers.get("host", "")) not in self._hosts:
+            raise Problem(421, f"Expected a Host of {', '.join(sorted(self._hosts))}; other hosts need --token-file.")
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > most_bytes:
+            raise Problem(413, _too_large(most_bytes))
+        if _is_of_another_site(request):
+            raise Problem(403, "Expected a request of this page, got one of another site.")
+        if not self._access.needs_token or _is_open(path) or request.session.get(LOGGED_IN):
             return None
-        self._sessions.tries.note(asked.client, asked.bearer)
-        return _ask_for_token(asked, self._root)
+        return self._without_session(request, path)
 
-    def _without_csrf(self, asked: _Asked, csrf: str) -> Response | None:
-        """Refuse a change that a browser asks for without a page of ours; with the token itself none is needed."""
-        if asked.is_safe or asked.path == "/login" or not asked.is_of_a_browser:
+    def _without_session(self, request: Request, path: str) -> Response | None:
+        """Lead people to the login, and back to where they were going; ask programs for the token."""
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        shows_token = kind.lower() == "bearer" and bool(token.strip())
+        if shows_token and self._access.is_token(client_of(request), token.strip()):
             return None
-        given = asked.headers.get(CSRF_HEADER, "")
-        if hmac.compare_digest(given.encode(), csrf.encode()) or self._sessions.is_token(asked.bearer):
-            return None
-        return problem_response(403, "Expected the token of this page; load the page again.")
-
-    def _is_own_host(self, host: str) -> bool:
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-        return name in self._hosts or (self._any_host and name != "")
+        if "text/html" in request.headers.get("accept", ""):
+            place = f"{path}?{request.url.query}" if request.url.query else path
+            return RedirectResponse(f"{self._root}/login?{urlencode({'to': place})}", 303)
+        expected = "Expected the header Authorization: Bearer TOKEN."
+        if shows_token:
+            expected = "Expected the token of this server, got another one; it is the text in its --token-file."
+        raise Problem(401, expected, {"www-authenticate": "Bearer"})
 
 
 class _Sender:
-    """Sends an answer with the headers that every answer has.
+    """Sends an answer with the headers that every answer has."""
 
-    Args:
-        send: where it goes.
-        new_seat: the cookie for a browser that has none, with its first page.
-    """
-
-    def __init__(self, send: Send, new_seat: str | None) -> None:
+    def __init__(self, send: Send) -> None:
         self._send = send
-        self._new_seat = new_seat
         self.has_begun = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_begun = True
             headers = MutableHeaders(scope=message)
-            if self._new_seat and headers.get("content-type", "").startswith("text/html"):
-                headers.append("set-cookie", self._new_seat)
-                headers["cache-control"] = "no-store"
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
 
 
-def _ask_for_token(asked: _Asked, root: str) -> Response:
-    """Lead people to the form, and back to where they were going; tell programs."""
-    if "text/html" in asked.headers.get("accept", ""):
-        place = f"{asked.path}?{asked.query}" if asked.query else asked.path
-        return RedirectResponse(f"{root}/login?{urlencode({'to': place})}", 303)
-    said = "Expected the header Authorization: Bearer TOKEN."
-    if asked.bearer:
-        said = "Expected the token of this server, got another one; it is the text in the file of --token-file."
-    return problem_response(401, said, {"www-authenticate": "Bearer"})
+def client_of(request: Request) -> str:
+    """The address that a request comes from."""
+    return request.client.host if request.client else ""
 
 
-def _route_path(scope: Scope) -> str:
-    """The path as routes have it, whether a proxy takes its own part off or not."""
-    path: str = scope["path"]
-    return path.removeprefix(scope["root_path"])
+def _name(host: str) -> str:
+    return host[1:].partition("]")[0] if host.startswith("[") else host.lower().partition(":")[0]
+
+
+def _is_open(path: str) -> bool:
+    return path in _OPEN or path.startswith("/static/")
+
+
+def _is_of_another_site(request: Request) -> bool:
+    """Whether another site's page had a browser send it, other than by a link; another port is another site."""
+    headers, is_safe = request.headers, request.method in _SAFE
+    if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+        is_link = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+        return not (is_safe and is_link)
+    host = headers.get("host", "").lower()
+    return not is_safe and headers.get("origin", f"://{host}").lower().partition("://")[2] != host
 
 
 def _limited(receive: Receive, most: int) -> Receive:
-    """The same body, refused where it grows too large without having said so."""
     size = 0
 
     async def counted() -> Message:
@@ -350,9 +225,3 @@ def _limited(receive: Receive, most: int) -> Receive:
 def _too_large(most: int) -> str:
     instead = "send fewer photos at once, or a catalogue as a file on the server or at a URL"
     return f"Expected a body of at most {most:,} bytes that says its length; {instead}."
-
-
-def _cookie(name: str, value: str, scope: Scope) -> str:
-    """A cookie that comes along, too, when somebody follows a link in a chat or a mail: pages change nothing."""
-    secure = "; Secure" if scope.get("scheme") == "https" else ""
-    return f"{name}={value}; Path={scope['root_path'] or '/'}; HttpOnly; SameSite=Lax{secure}"

@@ -1,58 +1,101 @@
-"""What ``hangtag web`` was started with."""
+"""A server's settings: the fields of these records are the options of ``hangtag web`` and ``hangtag review``."""
 
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from models.errors import InputError
+from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY
 
 _SHORTEST_TOKEN = 16
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token is needed
-"""Addresses that mean all of this machine's, and can be opened by none → one that can."""
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token is needed
+"""Addresses to listen on that no browser can open → the loopback address that it can."""
 
 
-@dataclass(frozen=True)
-class WebSettings:
-    """The options of the server.
+@dataclass(frozen=True, kw_only=True)
+class ReviewSettings:
+    """The options of both commands."""
+
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8800
+    jobs: Annotated[
+        str, typer.Option(envvar="HANGTAG_JOBS", metavar="DIR", help="The folder of jobs, or an s3:// URL.")
+    ] = "jobs"
+    registry: RegistryOption = DEFAULT_REGISTRY
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HANGTAG_REDIS_URL",
+            metavar="URL",
+            help="Where jobs are queued. Default: jobs run on this machine.",
+            show_default=False,
+        ),
+    ] = None
+    corrections: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where the reviewers' answers are kept: what hangtag retrain reads.")
+    ] = Path("corrections.csv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSettings(ReviewSettings):
+    """The options of ``hangtag web``.
 
     Attributes:
-        host: the address that it listens at.
-        jobs: the folder of queued jobs, or an ``s3://`` URL; jobs that the page starts without Redis lie there too.
-        redis_url: where jobs are queued; none if Redis is not used.
-        results: results of ``hangtag label`` whose jobs are shown as well.
-        model: for photos that somebody tries; the champion of the only model of the registry where it is not named.
-        corrections: the file that answers of reviewers are kept in.
-        token: what a client must know; none on a loopback address.
-        names: host names that browsers may ask for, as well as its address.
-        root_path: what a proxy puts before every path, as ``/hangtag``.
-        data: folders of this machine that jobs may be made of; none lets it be all that its user may read, but with a
-            token nothing.
-        allow_hosts: ``HOST:PORT`` of the hosts that photos of the API may come from though their addresses are private.
-        requests_per_minute: that one address may send, after a burst of as many as in ten seconds.
+        token: the text in ``token_file``; None without one.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8800
-    jobs: str = "jobs"
-    registry: str = DEFAULT_REGISTRY
-    redis_url: str | None = None
-    results: tuple[Path, ...] = ()
-    model: str | None = None
-    corrections: Path = Path("corrections.csv")
-    token: str | None = field(default=None, repr=False)
-    names: tuple[str, ...] = ()
-    root_path: str = ""
-    data: tuple[Path, ...] = ()
-    allow_hosts: tuple[str, ...] = ()
-    requests_per_minute: int = 60_000
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[RESULT]...", help="Results of hangtag label, whose jobs are shown, too.", show_default=False
+        ),
+    ] = None
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The model to try. Default: the champion of the registry's only model.",
+            show_default=False,
+        ),
+    ] = None
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. Every address but a loopback address needs --token-file.")
+    ] = "127.0.0.1"
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A file with the token that browsers and programs must show.", show_default=False
+        ),
+    ] = None
+    root_path: Annotated[
+        str,
+        typer.Option(metavar="PATH", help="What a proxy puts before every path, such as /hangtag.", show_default=False),
+    ] = ""
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="A folder from which people may start jobs. May be given again. Default: everything that this user "
+            "may read; with --token-file nothing.",
+            show_default=False,
+        ),
+    ] = None
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="A host with a private address that URLs of /v1/classify and of jobs may name. May be given again.",
+            show_default=False,
+        ),
+    ] = None
+    token: str | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse to serve other machines without a token.
-
-        Raises:
-            InputError: the host is no loopback address, and there is no token.
-        """
+        """Read the token, and refuse to serve other machines without one."""
+        object.__setattr__(self, "token", _read_token(self.token_file) if self.token_file else None)
         if not self.is_loopback and self.token is None:
             msg = (
                 f"Expected --token-file with --host {self.host}, since other machines can reach that address; "
@@ -62,7 +105,7 @@ class WebSettings:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether only this machine can reach the address."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -70,28 +113,23 @@ class WebSettings:
 
     @property
     def is_personal(self) -> bool:
-        """Whether its user is this machine's: with a token, it is others who come through a proxy."""
-        return self.is_loopback and self.token is None
+        """Whether only this machine's user is served: with a token, others may come through a proxy."""
+        return self.token is None
 
     @property
-    def results_absolute(self) -> tuple[Path, ...]:
-        """The results, wherever a process stands."""
-        return tuple(result.absolute() for result in self.results)
+    def root(self) -> str:
+        """What stands before every path: ``/hangtag``, or nothing."""
+        return self.root_path.rstrip("/")
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds it."""
-        host = _ANY.get(self.host, self.host)
+        """The address for a browser on this machine."""
+        host = _EVERY_ADDRESS.get(self.host, self.host)
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self.port}{self.root_path}"
+        return f"http://{host}:{self.port}{self.root}"
 
 
-def read_token(file: Path) -> str:
-    """The token in a file.
-
-    Raises:
-        InputError: the file cannot be read, or holds no token that is long enough.
-    """
+def _read_token(file: Path) -> str:
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -5,42 +5,31 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from web.classify import ClassifierPool
-from web.comparisons import Comparisons
-from web.heat_map import HeatMaps
+from web.classifier_pool import ClassifierPool
 from web.jobs import JobIndex
 from web.metrics import WebMetrics
 from web.photo_body import PhotoBodies
-from web.photos import CatalogueRows, Pictures
-from web.review.desk import Reviews
+from web.pictures import CatalogueRows, Pictures
+from web.review.reviews import Reviews
 from web.run_jobs import JobRunner
-from web.security import Sessions
+from web.security import Access
 from web.settings import WebSettings
 from web.watch_jobs import JobBoard
 
 
 @dataclass(frozen=True)
 class WebState:
-    """One server's.
+    """The services of one server.
 
     Attributes:
-        settings: what it was started with.
-        sessions: who is let in.
-        jobs: that are shown.
-        classifier: labels photos of requests.
-        runner: starts jobs, and stops them.
-        rows: of their catalogues.
-        pictures: of their photos.
-        reviews: of their doubtful rows.
+        rows: of the jobs' catalogues.
+        pictures: of the rows' photos.
         bodies: reads photos from requests.
-        metrics: of the server.
-        board: how far jobs are.
-        comparisons: of two models on a job's rows.
-        heat_maps: of photos that somebody tries.
+        board: the progress of jobs.
     """
 
     settings: WebSettings
-    sessions: Sessions
+    access: Access
     jobs: JobIndex
     classifier: ClassifierPool
     runner: JobRunner
@@ -50,29 +39,30 @@ class WebState:
     bodies: PhotoBodies
     metrics: WebMetrics
     board: JobBoard
-    comparisons: Comparisons
-    heat_maps: HeatMaps
+
+    async def close(self) -> None:
+        """End all processes and threads."""
+        await self.classifier.close()
+        self.runner.close()
+        self.pictures.close()
 
 
 def make_state(settings: WebSettings) -> WebState:
-    """What a server needs; nothing is loaded or started yet."""
-    jobs, rows = JobIndex(settings.jobs, settings.results), CatalogueRows()
-    classifier, runner = ClassifierPool(settings.model, settings.registry), JobRunner(settings, jobs)
-    reviews = Reviews(jobs, settings.corrections, rows)
+    """The services of a server; nothing is loaded or started yet."""
+    jobs, rows = JobIndex(settings.jobs, settings.results or ()), CatalogueRows()
+    runner, reviews, metrics = JobRunner(settings, jobs), Reviews(jobs, settings.corrections, rows), WebMetrics()
     return WebState(
-        settings,
-        Sessions(settings.token),
-        jobs,
-        classifier,
-        runner,
-        rows,
-        Pictures(rows),
-        reviews,
-        PhotoBodies(settings.allow_hosts),
-        WebMetrics(classifier),
-        JobBoard(jobs, runner, reviews.answered),
-        Comparisons(),
-        HeatMaps(classifier),
+        settings=settings,
+        access=Access(settings.token),
+        jobs=jobs,
+        classifier=ClassifierPool(settings.model, settings.registry, metrics),
+        runner=runner,
+        rows=rows,
+        pictures=Pictures(rows),
+        reviews=reviews,
+        bodies=PhotoBodies(settings.allow_host or ()),
+        metrics=metrics,
+        board=JobBoard(jobs, runner, reviews.answered),
     )
 
 

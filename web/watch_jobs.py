@@ -1,21 +1,21 @@
-"""How far jobs are, and what has come of their rows so far; read once, however many browsers look."""
+"""The progress of jobs and the results of their rows so far; read once, however many browsers look."""
 
+import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import pyarrow as pa
 
 from models.errors import HangtagError
 from models.text import one_line
-from web.broadcast import Broadcasts
 from web.jobs import JobIndex, NoSuchJobError, WebJob
-from web.review.left import Answered, RowsLeft
+from web.review.unanswered import AnsweredPhotos, UnansweredRows
 from web.run_jobs import JobRunner
 from worker.job.job import NO_RETRY, RETRYABLE, Job
 from worker.job.parts import latest_parts, part_key, part_work
@@ -30,14 +30,15 @@ _FINISHED_S: Final = 10.0
 _EXAMPLES: Final = 5
 _LONGEST_NAME: Final = 120
 _COLUMNS: Final = ["status", "label", "error", "error_message"]
+T = TypeVar("T")
 
 
 @dataclass
 class JobCounts:
-    """What has come of the rows that are done.
+    """The results of the rows that are done.
 
     Attributes:
-        rows: that are counted; a little fewer than are done where many come at once.
+        rows: counted rows; a few less than are done if many are done at once.
         machines: host → rows.
     """
 
@@ -62,7 +63,7 @@ class JobCounts:
 
     @property
     def retryable(self) -> int:
-        """Failed rows that may pass at another time."""
+        """Failed rows that may pass at another try."""
         return sum(count for kind, count in self.errors.items() if kind in RETRYABLE)
 
 
@@ -130,13 +131,83 @@ class JobView:
         return self.found.job.spec.created_at[:16].replace("T", " ")
 
 
+class Broadcast(Generic[T]):
+    """Reads in a thread every second as long as browsers listen (by server-sent events), once for all of them."""
+
+    def __init__(self, read: Callable[[], T], every_s: float = 1.0) -> None:
+        self._read = read
+        self._every_s = every_s
+        self._listeners: set[asyncio.Queue[T | Exception | None]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody listens and nothing is read."""
+        return not self._listeners and (self._task is None or self._task.done())
+
+    async def listen(self) -> AsyncIterator[T]:
+        """The values that are read from now on, until the broadcast ends; a slow listener gets the newest only.
+
+        Raises:
+            Exception: reading has raised it.
+        """
+        queue: asyncio.Queue[T | Exception | None] = asyncio.Queue(maxsize=1)
+        self._listeners.add(queue)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        try:
+            while (value := await queue.get()) is not None:
+                if isinstance(value, Exception):
+                    raise value
+                yield value
+        finally:
+            self._listeners.discard(queue)
+
+    def end(self) -> None:
+        """Let all listeners go."""
+        self._send(None)
+        self._listeners.clear()
+
+    async def _run(self) -> None:
+        while self._listeners:
+            try:
+                self._send(await asyncio.to_thread(self._read))
+            except Exception as error:  # noqa: BLE001 - all listeners raise it
+                self._send(error)
+            await asyncio.sleep(self._every_s)
+
+    def _send(self, value: T | Exception | None) -> None:
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(value)
+
+
+class Broadcasts(Generic[T]):
+    """The broadcasts that browsers listen to, by name. All methods are called on the event loop."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Broadcast[T]] = {}
+
+    def listen(self, name: str, read: Callable[[], T]) -> AsyncIterator[T]:
+        """Join a broadcast, or begin it."""
+        for idle in [name for name, open_one in self._open.items() if open_one.is_idle]:
+            del self._open[idle]
+        return self._open.setdefault(name, Broadcast(read)).listen()
+
+    def end(self) -> None:
+        """End all of them: the server ends, and would wait for its listeners."""
+        for broadcast in self._open.values():
+            broadcast.end()
+
+
 class _JobReader:
     """Reads one job again and again; each part is opened once."""
 
-    def __init__(self, found: WebJob, answered: Callable[[Job], Answered]) -> None:
+    def __init__(self, found: WebJob, answered: Callable[[Job], AnsweredPhotos]) -> None:
         self.found = found
         self._questions = [_JobReader(one, answered) for one in found.questions]
-        self._left = RowsLeft(found.job, answered)
+        self._left = UnansweredRows(found.job, answered)
         self.lock = threading.Lock()
         self._progress = ProgressReader(found.job)
         self._retry = NO_RETRY
@@ -144,7 +215,7 @@ class _JobReader:
         self._counts = JobCounts()
 
     def read(self, runner: JobRunner) -> JobView:
-        """How far it is now."""
+        """The job as it is now."""
         with self.lock:
             receipt = job_receipt(self.found.job)
             progress = self._progress.read()
@@ -154,13 +225,13 @@ class _JobReader:
                 return JobView(self.found, progress, JobCounts.of(receipt), own, left=left, questions=questions)
             self._count()
             if progress.state is JobState.WAITING and runner.local.is_running(self.found.whole.id):
-                progress = JobProgress(**{**vars(progress), "state": JobState.RUNNING})
+                progress = replace(progress, state=JobState.RUNNING)
             return JobView(self.found, progress, deepcopy(self._counts), questions=questions)
 
     def _count(self) -> None:
-        """Count the parts that are new, as many as a second allows; the others have their turn next time.
+        """Count the new parts, as many as a second allows; the others follow at the next call.
 
-        A retry sets back the chunks that it does again, so all is counted from the start then.
+        After a retry has begun, all parts are counted anew: some of its chunks are not done any more.
         """
         until, retry = time.monotonic() + _BUDGET_S, self.found.job.retry()
         if retry.number != self._retry.number:
@@ -186,7 +257,6 @@ class _JobReader:
         self._keep_examples(chunk, part)
 
     def _keep_examples(self, chunk: int, part: pa.Table) -> None:
-        """The first failed rows of each kind, as the receipt shows them."""
         job, examples = self.found.job, self._counts.examples
         images: list[str | None] = []
         for number, kind in enumerate(part.column("error").to_pylist()):
@@ -200,19 +270,14 @@ class _JobReader:
 
 
 class JobBoard:
-    """All jobs, as pages show them. A finished job is read again every ten seconds only, another at each look.
-
-    Args:
-        jobs: that are shown.
-        runner: knows what is labelled on this machine.
-        answered: the photos whose rows no longer wait for a person, of a job.
+    """All jobs, as pages show them. A finished job is read again every ten seconds, others at each look.
 
     Attributes:
         tables: the table of jobs, as browsers follow it: job → its row; and the line above.
         pages: the parts of a job's page, as browsers follow them; and whether nothing more happens.
     """
 
-    def __init__(self, jobs: JobIndex, runner: JobRunner, answered: Callable[[Job], Answered]) -> None:
+    def __init__(self, jobs: JobIndex, runner: JobRunner, answered: Callable[[Job], AnsweredPhotos]) -> None:
         self._jobs, self._runner, self._answered = jobs, runner, answered
         self.tables: Broadcasts[tuple[dict[str, str], str]] = Broadcasts()
         self.pages: Broadcasts[tuple[dict[str, str], bool]] = Broadcasts()
@@ -221,7 +286,7 @@ class JobBoard:
         self._views: dict[str, tuple[float, JobView | str]] = {}
 
     def end(self) -> None:
-        """Let go of browsers that follow jobs: the server ends, and would wait for them. Called on the event loop."""
+        """Let the browsers go that follow jobs: the server ends, and would wait for them. Called on the event loop."""
         self.tables.end()
         self.pages.end()
 
@@ -258,7 +323,7 @@ class JobBoard:
         return not at or time.monotonic() - at > (_FINISHED_S if over else _FRESH_S)
 
     def _seen(self, id: str) -> JobView | str:
-        """A job; or what is wrong with it, which is nothing where it is not there."""
+        """A job; or what is wrong with it; an empty text if it is not there any more."""
         try:
             return self._reader(self._jobs.find(id)).read(self._runner)
         except NoSuchJobError:
@@ -267,7 +332,7 @@ class JobBoard:
             return str(error)
 
     def _reader(self, found: WebJob) -> _JobReader:
-        """The one that has read the job before, unless another job has its name by now."""
+        """The reader that has read the job before, unless another job has its name by now."""
         reader = self._readers.get(found.id)
         if reader is None or reader.found != found:
             reader = self._readers[found.id] = _JobReader(found, self._answered)

@@ -97,7 +97,8 @@ def label(
         _check_preprocessing(job)
         _announce(job, models, previous, on_model, say)
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
-            return _run(job, request, [one.found.path for one in models], on_progress, ready, drawing)
+            paths = [one.found.path for one in models]
+            return run_job(job, request.output, paths, ready, _workers(request), on_progress, drawing, verified=True)
 
 
 def _announce(
@@ -241,14 +242,32 @@ def _workers(request: LabelRequest) -> int:
     return request.workers or usable_cores()
 
 
-def _run(
+def run_job(
     job: Job,
-    request: LabelRequest,
+    output: Path,
     models: Sequence[Path],
-    on_progress: Progress,
     processes: ProcessPool,
-    drawing: ProcessPool | None,
+    workers: int,
+    on_progress: Progress = lambda *_: None,
+    drawing: ProcessPool | None = None,
+    *,
+    verified: bool = False,
 ) -> JobReceipt:
+    """Label the missing chunks of a job of ``hangtag label``, and write its result.
+
+    Args:
+        job: whose folder is held by :func:`only_run`.
+        output: the result.
+        models: where the bundle or the lone file of each question is now.
+        processes: label; ``workers`` of them.
+        workers: for the receipt.
+        on_progress: called as rows are done.
+        drawing: see :func:`worker.results.thumbnails.draw_apart`.
+        verified: whether golden samples have agreed on this machine, just now.
+
+    Raises:
+        JobError: a process cannot start, or keeps dying for a reason that is not in a photo.
+    """
     retry = job.retry()
     left = {chunk: job.rows_left(chunk, retry) for chunk in job.missing_chunks()}
     to_do = sum(left.values())
@@ -261,10 +280,10 @@ def _run(
         on_progress(done, job.spec.rows)
 
     start = time.monotonic()
-    restarts = run_pool(job, models, processes, advance, verified=True)
+    restarts = run_pool(job, models, processes, advance, verified=verified)
     seconds = time.monotonic() - start
-    run = RunFigures(images=to_do, seconds=seconds, workers=_workers(request), restarts=restarts)
+    run = RunFigures(images=to_do, seconds=seconds, workers=workers, restarts=restarts)
     with scratch_folder(job.storage) as scratch:
-        merged = merge_job(job, request.output, scratch)
+        merged = merge_job(job, output, scratch)
         upload_lists(job, scratch)
-    return end_job(job, str(request.output), run, merged, retry.number, drawing)
+    return end_job(job, str(output), run, merged, retry.number, drawing)

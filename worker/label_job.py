@@ -1,13 +1,19 @@
-"""Labels a submitted job on this machine, without a queue: ``python -P -m worker.label_job JOBS NAME``."""
+"""Labels a job that is written already, on this machine, without a queue.
+
+``python -P -m worker.label_job JOBS NAME`` labels a submitted job, ``python -P -m worker.label_job RESULT`` the rest of
+the job of a result of ``hangtag label``.
+"""
 
 import sys
+from pathlib import Path
 
 from models.errors import HangtagError, JobError, StoppedError
 from models.process import usable_cores
-from models.storage.storage import open_storage
+from models.storage.storage import FolderStorage, open_storage
+from worker.job.job import open_job
 from worker.job.jobs import Jobs
 from worker.job.receipt import JobReceipt, job_receipt
-from worker.label import only_run
+from worker.label import job_folder, only_run, run_job
 from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.results.finish import finish_job
@@ -38,10 +44,30 @@ def label_job(jobs: Jobs, name: str) -> JobReceipt:
         return job_receipt(job) or finish_job(job)
 
 
-def main(jobs: str, name: str) -> int:
+def label_rest(output: Path) -> JobReceipt:
+    """Label the missing rows of the job of a result of ``hangtag label``, with its models, and write the result again.
+
+    Raises:
+        JobError: there is no such job, another process is at work on it, or its processes keep dying.
+        BundleError: a model is gone, damaged, or disagrees with itself on this machine.
+    """
+    folder = job_folder(output)
+    job = open_job(FolderStorage(folder))
+    if job is None:
+        msg = f"Expected the job of {output} in {folder}, found none; it may have been deleted."
+        raise JobError(msg)
+    models, workers = [Path(question.model.path) for question in job.questions], usable_cores()
+    with only_run(folder), ProcessPool(LABELLING, workers) as processes:
+        return run_job(job, output, models, processes, workers)
+
+
+def main(place: str, name: str | None = None) -> int:
     """Label a job; errors go to stderr."""
     try:
-        label_job(Jobs(open_storage(jobs)), name)
+        if name is None:
+            label_rest(Path(place))
+        else:
+            label_job(Jobs(open_storage(place)), name)
     except (HangtagError, OSError) as error:
         print(error, file=sys.stderr)
         return int(getattr(error, "exit_code", 1))

@@ -80,7 +80,5 @@
     own.wanted?.addEventListener("input", () => apply(body));
     observer.observe(body, { childList: true, subtree: true });
   }
-  const enhanceIn = (place) => place.querySelectorAll("table[data-sort]").forEach(enhance);
-  enhanceIn(document);
-  document.addEventListener("htmx:load", (event) => enhanceIn(event.target));
+  document.querySelectorAll("table[data-sort]").forEach(enhance);
 })();

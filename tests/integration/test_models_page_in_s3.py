@@ -25,4 +25,3 @@ def test_cards_reports_and_promotions(bucket: str, tmp_path: Path) -> None:
     assert "shop@2" in client.get("/models").text
     assert "boots, hats" in client.get("/models/shop/2").text
     assert client.get("/models/shop/champion/report").text == "<h1>Report</h1>"
-    assert "shop@1" in client.get("/models/_compare?before=shop@1&after=shop@2").text

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import time
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,7 @@ from .cluster import Cluster
 
 
 def client_of(settings: WebSettings) -> TestClient:
-    """A program that keeps no cookies."""
-    client = TestClient(create_app(settings), base_url="http://127.0.0.1:8800")
-    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return client
+    return TestClient(create_app(settings), base_url="http://127.0.0.1:8800")
 
 
 def test_a_catalogue_that_is_sent_is_labelled_by_workers_while_a_browser_watches(
@@ -30,7 +26,7 @@ def test_a_catalogue_that_is_sent_is_labelled_by_workers_while_a_browser_watches
 ) -> None:
     text = io.StringIO(newline="")
     csv.writer(text).writerows([["photo", "sku"], *([name, n // 3] for n, name in enumerate(names[:500]))])
-    settings = WebSettings(jobs=str(cluster.jobs), redis_url=cluster.server.url)
+    settings = WebSettings(jobs=str(cluster.jobs), redis=cluster.server.url)
     with client_of(settings) as client:
         sent = {"file": ("autumn.csv", text.getvalue().encode(), "text/csv")}
         seen = client.post("/jobs/_preview", files=sent, data={"image_root": str(catalogue)})
@@ -51,7 +47,7 @@ def test_a_catalogue_that_is_sent_is_labelled_by_workers_while_a_browser_watches
 
 
 def test_without_redis_the_page_says_what_is_wrong_and_nothing_is_submitted(cluster: Cluster, bundle: Path) -> None:
-    settings = WebSettings(jobs=str(cluster.jobs), redis_url="redis://127.0.0.1:1/0")
+    settings = WebSettings(jobs=str(cluster.jobs), redis="redis://127.0.0.1:1/0")
     with client_of(settings) as client:
         answer = client.post("/jobs/_start", data={"source": str(bundle), "model": str(bundle)})
     assert (answer.status_code, "Redis" in answer.json()["detail"]) == (409, True)

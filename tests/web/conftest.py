@@ -1,6 +1,5 @@
-"""What tests of the whole page share: a labelled catalogue, a server that shows its job, and a Chromium."""
+"""What tests of the whole page share: a finished job, servers, and a Chromium."""
 
-import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,11 +9,11 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from benchmarks.example_runs.chromium import chromium_binary
 from tests.conftest import Golden
 from tests.missing import skip_outside_ci
-from worker.job.spec import JobOptions
-from worker.label import label
-from worker.request import LabelRequest
+from tests.review_jobs import Row, doubtful, labelled_job
+from worker.job.parts import Status
 
 from .browser import FLAGS, WAIT_MS, Complaints, Visitors
+from .review_page import finish
 from .server import WebServer, copy_job
 
 StartServer = Callable[..., WebServer]
@@ -22,33 +21,10 @@ OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def shop_csv(golden: Golden, drawn: Path) -> Path:
-    """A catalogue with a title and a price beside each of the drawn photos; not to be changed."""
-    return golden.get("shop", lambda folder: write_catalogue(folder, drawn)) / "shop.csv"
-
-
-def write_catalogue(folder: Path, photos: Path) -> None:
-    """Write ``shop.csv`` into a new folder: a row a photo."""
-    folder.mkdir()
-    with (folder / "shop.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["sku", "image", "title", "price"])
-        for n, photo in enumerate(sorted(photos.rglob("*.*"))):
-            writer.writerow([f"S{n:04d}", photo.relative_to(photos), f"Product {n}", f"{n}.90"])
-
-
-@pytest.fixture(scope="session")
-def finished(golden: Golden, shop_csv: Path, drawn: Path, sure_bundle: Path) -> Path:
-    """The result of ``hangtag label`` beside its job; about a third of 247 rows is for review. Not to be changed."""
-    return golden.get("labelled", lambda folder: label_shop(folder, shop_csv, drawn, sure_bundle)) / "labels.parquet"
-
-
-def label_shop(folder: Path, catalogue: Path, photos: Path, bundle: Path) -> None:
-    """Label a catalogue as ``hangtag label`` does."""
-    folder.mkdir()
-    output = folder / "labels.parquet"
-    request = LabelRequest(catalogue, bundle, JobOptions(), output=output, image_root=photos, workers=2)
-    label(request, lambda *_: None)
+def finished(golden: Golden) -> Path:
+    """The result of a drawn job, beside the job: 60 rows for review, a labeled and a failed one. Not to be changed."""
+    rows = [*doubtful(60, 800), Row(900, "boots", 0.99, Status.LABELED), Row(901, status=Status.FAILED)]
+    return golden.get("finished", lambda folder: finish(labelled_job(folder, rows))) / "labels.parquet"
 
 
 @pytest.fixture
@@ -65,12 +41,6 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     yield start
     for server in servers:
         server.stop()
-
-
-@pytest.fixture
-def own_server(start_server: StartServer, finished: Path, tmp_path: Path) -> WebServer:
-    """A server of this test's own with a finished job of its own: answers may be given."""
-    return start_server(copy_job(finished, tmp_path / "result"))
 
 
 @pytest.fixture(scope="session")

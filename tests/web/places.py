@@ -112,7 +112,6 @@ PLACES = (
     Place("model", "/models/shop"),
     Place("version", "/models/shop/2"),
     Place("promote", "/models/shop/2", _promote),
-    Place("comparison", "/models/_compare?before=shop@1&after=shop@2"),
     Place("reviews", "/review"),
     Place("question", "/review/{job}", _question),
     Place("search", "/review/{job}", _after_key("/", "#search")),

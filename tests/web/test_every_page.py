@@ -47,8 +47,8 @@ FOCUSABLE = """() => {
         .filter((it) => it.type !== 'radio' || it.checked)
         .map((it) => [window.pathOf(it), it.outerHTML.slice(0, 120)]);
 }"""
-CLICKABLE = """() => [...document.querySelectorAll('[onclick], [hx-get], [hx-post], [hx-delete], [hx-put]')]
-    .filter((it) => !it.matches('a[href], button, input, select, textarea, summary, form, [hx-trigger]'))
+CLICKABLE = """() => [...document.querySelectorAll('[onclick], [data-act], [data-open]')]
+    .filter((it) => !it.matches('a[href], button, input, select, textarea, summary, form'))
     .map((it) => it.outerHTML.slice(0, 120))"""
 
 

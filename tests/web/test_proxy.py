@@ -79,7 +79,7 @@ def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("proxy")
     token = folder / "token.txt"
     token.write_text(f"{TOKEN}\n")
-    words = ("--token-file", token, "--root-path", ROOT, "--name", "shop.example")
+    words = ("--token-file", token, "--root-path", ROOT)
     with WebServer(folder, copy_job(finished, folder / "result"), *words) as server:
         yield server
 
@@ -119,7 +119,6 @@ def test_the_lines_for_nginx_in_the_docs_do(server: WebServer, finished: Path, t
         httpx.Client(base_url=f"{address}{ROOT}", headers=headers, timeout=30) as client,
     ):
         assert client.get("/login", headers={"Host": "shop.example"}).is_success
-        assert client.get("/login", headers={"Host": "elsewhere.example"}).status_code == 421
         with client.stream("GET", "/jobs/_events") as events:
             assert b"event:" in next(events.iter_bytes()), "though the answer goes on"
         job = client.get("/v1/jobs").json()["jobs"][0]

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from worker.job.parts import Status
 from worker.label import job_folder
 
 from .browser import Complaints
-from .conftest import OpenPage, StartServer
-from .review_page import DrawnJob, ReviewPage, finish, numbers, shown
+from .conftest import OpenPage
+from .review_page import DrawnJob, ReviewPage, numbers, shown
 from .server import WebServer
 
-ROWS = 50
+ROWS = 30
 DOUBTFUL = 40
 CLIPPED = "element => getComputedStyle(element).clipPath"
 
@@ -47,15 +47,25 @@ def reviewer(open_review: Callable[..., ReviewPage]) -> ReviewPage:
     return open_review()
 
 
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """A server that tests kill, and start again."""
+    with WebServer(tmp_path_factory.mktemp("mortal")) as server:
+        yield server
+
+
 @pytest.fixture
-def own_reviewer(own_server: WebServer, open_page: OpenPage) -> ReviewPage:
-    """The same of the job on a server of the test's own, which may be killed."""
-    return ReviewPage(open_page(own_server.url)).open(own_server.job_id())
+def mortal_job(mortal: WebServer, tmp_path: Path) -> DrawnJob:
+    """A job of this test's own on that server."""
+    first = next(numbers)
+    return shown(mortal, labelled_job(tmp_path / "mortal", doubtful(18, first)), first, 18)
 
 
-def labels_in(corrections: Path) -> dict[str, str]:
-    """First digits of a photo's SHA-256 → the label that its latest vote gives it."""
-    return {vote.sha256[:16]: vote.label for vote in CorrectionStore(corrections).votes()}
+@pytest.fixture
+def mortal_reviewer(mortal_job: DrawnJob, open_page: OpenPage, complaints: Complaints) -> ReviewPage:
+    """A page that asks the first question of it."""
+    complaints.expect("net::ERR_")
+    return ReviewPage(open_page(mortal_job.server.url)).open(mortal_job.id)
 
 
 def labels_in_corrected(page: Page) -> dict[str, str]:
@@ -70,47 +80,61 @@ def labels_in_corrected(page: Page) -> dict[str, str]:
     return {row["sha256"][:16]: row["label"] for row in rows if row["reviewed_by"]}
 
 
-def test_fifty_rows_by_keyboard_and_one_undone_are_in_the_corrections_and_in_the_result(
-    own_reviewer: ReviewPage, own_server: WebServer
+def test_rows_by_keyboard_and_one_undone_are_in_the_corrections_and_in_the_result(
+    reviewer: ReviewPage, job: DrawnJob
 ) -> None:
     expected: dict[str, str] = {}
     for n in range(ROWS):
         place = 1 if n % 5 == 3 else 0
-        label = own_reviewer.guesses()[place]
-        expected[own_reviewer.answer("2" if place else "Enter")] = label
+        label = reviewer.guesses()[place]
+        expected[reviewer.answer("2" if place else "Enter")] = label
     undone = list(expected)[-1]
-    own_reviewer.page.keyboard.press("u")
-    expect(own_reviewer.page.locator(f"#photo img[src*='sha256={undone}']")).to_be_visible()
-    expected[undone] = own_reviewer.guesses()[2]
-    assert own_reviewer.answer("3") == undone
-    own_reviewer.is_saved()
-    assert len(expected) == ROWS
-    assert labels_in(own_server.corrections) == expected
-    assert labels_in_corrected(own_reviewer.page) == expected
-
-
-def test_the_end_counts_the_last_answers_too(reviewer: ReviewPage) -> None:
-    while not reviewer.is_over():
-        reviewer.answer("Enter")
-    reviewer.is_saved()
-    expect(reviewer.page.locator("#end-title")).to_have_text("Nothing is left to ask you", timeout=2000)
-    expect(reviewer.page.locator("#end-text")).to_have_text(re.compile(r"^(\d+) of \1 photos are done, \1 by you"))
-
-
-def test_what_is_undone_and_not_answered_again_has_no_label(reviewer: ReviewPage, job: DrawnJob) -> None:
-    _, second = reviewer.answers(2)
-    reviewer.is_saved()
     reviewer.page.keyboard.press("u")
-    expect(reviewer.page.locator(f"#photo img[src*='sha256={second}']")).to_be_visible()
+    expect(reviewer.page.locator(f"#photo img[src*='sha256={undone}']")).to_be_visible()
+    expected[undone] = reviewer.guesses()[2]
+    assert reviewer.answer("3") == undone
     reviewer.is_saved()
-    assert set(job.labels()) == {job.photos[0]}
+    assert len(expected) == ROWS
+    assert {photo[:16]: label for photo, label in job.labels().items()} == expected
+    assert labels_in_corrected(reviewer.page) == expected
 
 
-def test_any_class_is_found_by_its_letters(reviewer: ReviewPage, job: DrawnJob) -> None:
-    wanted = max(reviewer.guesses())
-    reviewer.answer("/", *wanted, "Enter")
+def test_each_key_does_what_the_manual_says(reviewer: ReviewPage, job: DrawnJob) -> None:
+    page = reviewer.page
+    last = page.locator("#last")
+    page.keyboard.press("2")
+    expect(last).to_have_text("Your last answer: hats")
+    reviewer.answer("n")
+    expect(last).to_have_text("Your last answer: not a product")
+    page.get_by_role("button", name="Skip").press("Enter")
+    expect(last).to_contain_text("skipped; it comes again")
+    for words in ("Your last answer: not a product", "Your last answer: hats", ""):
+        page.keyboard.press("u")
+        expect(last).to_have_text(words)
+    expect(page.locator("#counts")).to_have_text("0 of 40 photos")
+    assert reviewer.answer("s") == job.photos[0][:16]
+    reviewer.answer("/", *"shoes", "Enter")
+    reviewer.answer("m")
+    page.keyboard.press("b")
+    page.keyboard.type("oats")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Search a class")
+    expect(dialog).to_contain_text(re.compile("Press Enter again .*new class “boats”.* Do you mean “boots”"))
+    page.keyboard.press("Enter")
+    page.locator("summary", has_text="More").click()
+    expect(page.get_by_label("Ask a second person")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#stage")).to_be_focused()
+    page.keyboard.press("n")
+    while not reviewer.is_over():
+        about = reviewer.answer("Enter")
+    assert about == job.photos[0][:16], "what was skipped comes again at the end"
     reviewer.is_saved()
-    assert job.labels() == {job.photos[0]: wanted}
+    expect(page.locator("#end-title")).to_have_text("Nothing is left to ask you", timeout=2000)
+    expect(page.locator("#end-text")).to_have_text(re.compile(r"^(\d+) of \1 photos are done, \1 by you"))
+    assert [job.labels().get(photo) for photo in job.photos[1:5]] == ["shoes", None, "boats", None]
+    remarks = {vote.sha256: vote.remark for vote in CorrectionStore(job.server.corrections).votes()}
+    assert [remarks[photo].value for photo in job.photos[2:5:2]] == ["more_than_one", "not_a_product"]
 
 
 def test_one_request_follows_the_other_so_that_no_older_count_is_shown(reviewer: ReviewPage) -> None:
@@ -130,23 +154,6 @@ def test_one_request_follows_the_other_so_that_no_older_count_is_shown(reviewer:
         expect(page.locator("#counts")).to_have_text(f"{n + 1} of 40 photos")
     reviewer.is_saved()
     assert set(most) == {1}
-
-
-def test_the_last_answer_stands_there_until_it_is_taken_back(reviewer: ReviewPage) -> None:
-    page = reviewer.page
-    last = page.locator("#last")
-    page.keyboard.press("2")
-    expect(last).to_have_text("Your last answer: hats")
-    page.keyboard.press("n")
-    expect(last).to_have_text("Your last answer: not a product")
-    page.get_by_role("button", name="Skip").press("Enter")
-    expect(last).to_contain_text("skipped; it comes again")
-    page.keyboard.press("u")
-    page.keyboard.press("u")
-    expect(last).to_have_text("Your last answer: hats")
-    page.keyboard.press("u")
-    expect(last).to_have_text("")
-    expect(page.locator("#counts")).to_have_text("0 of 40 photos")
 
 
 def test_whatever_a_thousand_classes_are_called_each_can_be_given(
@@ -169,35 +176,6 @@ def test_whatever_a_thousand_classes_are_called_each_can_be_given(
     assert job.labels() == dict(zip(job.photos, (*names[:-1], "class 0177"), strict=True))
 
 
-def test_a_new_class_takes_two_enters(reviewer: ReviewPage, job: DrawnJob) -> None:
-    page = reviewer.page
-    page.keyboard.press("b")
-    page.keyboard.type("oats")
-    page.keyboard.press("Enter")
-    dialog = page.get_by_role("dialog", name="Search a class")
-    expect(dialog).to_contain_text(re.compile("Press Enter again .*new class “boats”.* Do you mean “boots”"))
-    assert job.labels() == {}
-    page.keyboard.press("Enter")
-    until(lambda: job.labels() == {job.photos[0]: "boats"}, "the new class is stored")
-
-
-def test_what_is_no_product_or_several_is_kept_as_a_remark(reviewer: ReviewPage, job: DrawnJob) -> None:
-    reviewer.answer("n")
-    reviewer.answer("Enter")  # "m" right after "n" would be the rest of a name
-    reviewer.answer("m")
-    reviewer.is_saved()
-    assert set(job.labels()) == {job.photos[1]}
-    remarks = {vote.sha256: vote.remark for vote in CorrectionStore(job.server.corrections).votes()}
-    assert [remarks[photo].value for photo in job.photos[:3:2]] == ["not_a_product", "more_than_one"]
-
-
-def test_what_is_skipped_comes_again(reviewer: ReviewPage) -> None:
-    skipped = reviewer.answer("s")
-    while not reviewer.is_over() and reviewer.shown() != skipped:
-        reviewer.answer("Enter")
-    assert reviewer.shown() == skipped
-
-
 def test_two_people_and_a_second_tab_get_no_row_twice(
     open_review: Callable[..., ReviewPage], reviewer: ReviewPage, job: DrawnJob
 ) -> None:
@@ -212,35 +190,21 @@ def test_two_people_and_a_second_tab_get_no_row_twice(
     assert Counter(vote.reviewer for vote in job.votes()) == {"Ada": 24, "Bo": 12}
 
 
-def test_a_grid_confirms_all_but_those_that_are_marked(reviewer: ReviewPage, job: DrawnJob) -> None:
+def test_a_grid_confirms_all_but_those_that_are_marked_and_one_undo_takes_it_back(
+    reviewer: ReviewPage, job: DrawnJob
+) -> None:
     page = reviewer.page
     page.get_by_label("Class", exact=True).select_option("hats")
     page.keyboard.press("g")
     expect(page.get_by_role("heading", name="Are all these 20 “hats”? Mark those that are not.")).to_be_visible()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("x")
-    tiles = page.get_by_role("list", name="Photos").get_by_role("button")
-    expect(tiles.nth(1)).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_role("button", name="Confirm 19 as hats, look at 1")).to_be_visible()
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Is it “hats”?")).to_be_visible()
-    reviewer.is_saved()
-    assert list(job.labels().values()) == ["hats"] * 19
-    assert reviewer.shown() == job.photos[3][:16], "what was marked comes next"
-    page.keyboard.press("1")
-    until(lambda: set(job.labels()) == set(job.photos[1::2]), "all are stored")
-
-
-def test_one_undo_takes_back_all_that_a_grid_confirmed(reviewer: ReviewPage, job: DrawnJob) -> None:
-    page = reviewer.page
-    page.get_by_label("Class", exact=True).select_option("hats")
-    page.keyboard.press("g")
-    expect(page.locator("#tiles img")).to_have_count(20)
-    page.keyboard.press("x")
     page.keyboard.press("Enter")
     expect(page.locator("#last")).to_have_text("Your last answer: 19 times hats")
     reviewer.is_saved()
     assert list(job.labels().values()) == ["hats"] * 19
+    assert reviewer.shown() == job.photos[3][:16], "the marked photo comes next"
     page.keyboard.press("u")
     expect(page.get_by_role("heading", name="Are all these 19 “hats”? Mark those that are not.")).to_be_visible()
     until(lambda: job.labels() == {}, "all are taken back")
@@ -260,67 +224,46 @@ def test_photos_of_a_grid_that_was_left_come_one_by_one(reviewer: ReviewPage, jo
     expect(page.locator("#end-title")).to_have_text("Nothing is left to ask you")
 
 
-def test_keys_answer_again_once_the_menu_is_closed(reviewer: ReviewPage, job: DrawnJob) -> None:
-    page = reviewer.page
-    page.locator("summary", has_text="More").click()
-    expect(page.get_by_label("Ask a second person")).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(page.locator("#stage")).to_be_focused()
-    page.keyboard.press("2")
-    until(lambda: job.labels() == {job.photos[0]: "hats"}, "the key answers")
+def test_a_killed_server_loses_no_answer(mortal_reviewer: ReviewPage, mortal_job: DrawnJob) -> None:
+    reviewer, server = mortal_reviewer, mortal_job.server
 
+    def stored() -> Counter[str]:
+        return Counter(vote.sha256[:16] for vote in mortal_job.votes())
 
-def test_the_page_fits_its_window(reviewer: ReviewPage) -> None:
-    for width, height in ((1280, 720), (360, 740), (3840, 2160)):
-        reviewer.page.set_viewport_size({"width": width, "height": height})
-        assert reviewer.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, width
-        expect(reviewer.page.get_by_role("button", name="Yes, boots")).to_be_in_viewport()
-
-
-def test_a_killed_server_loses_no_answer(
-    own_reviewer: ReviewPage, own_server: WebServer, complaints: Complaints
-) -> None:
-    complaints.expect("net::ERR_")
-    answered = list(own_reviewer.answers(4))
-    own_reviewer.is_saved()
-    own_server.kill()
-    assert set(labels_in(own_server.corrections)) == set(answered), "what the page calls saved is in the file"
-    answered += list(own_reviewer.answers(4))
-    expect(own_reviewer.page.locator("#saved")).to_have_text(re.compile(r"\d+ not saved yet"))
-    expect(own_reviewer.page.locator("#trouble")).to_have_text(re.compile("The server is away.*kept in this browser"))
-    own_server.start()
-    own_reviewer.is_saved()
-    assert set(labels_in(own_server.corrections)) == set(answered)
-    answered += list(own_reviewer.answers(2))
-    own_reviewer.is_saved()
-    assert Counter(vote.sha256[:16] for vote in CorrectionStore(own_server.corrections).votes()) == Counter(answered)
+    answered = list(reviewer.answers(4))
+    reviewer.is_saved()
+    server.kill()
+    assert stored() == Counter(answered), "what the page calls saved is in the file"
+    answered += list(reviewer.answers(4))
+    expect(reviewer.page.locator("#saved")).to_have_text(re.compile(r"\d+ not saved yet"))
+    expect(reviewer.page.locator("#trouble")).to_have_text(re.compile("The server is away.*kept in this browser"))
+    server.start()
+    answered += list(reviewer.answers(2))
+    reviewer.is_saved()
+    assert stored() == Counter(answered)
 
 
 def test_answers_outlive_a_browser_that_is_closed_while_the_server_is_away(
-    own_reviewer: ReviewPage, own_server: WebServer, complaints: Complaints
+    mortal_reviewer: ReviewPage, mortal_job: DrawnJob
 ) -> None:
-    complaints.expect("net::ERR_")
-    job = own_server.job_id()
-    own_server.kill()
-    answered = list(own_reviewer.answers(3))
-    own_reviewer.page.close(run_before_unload=False)
-    own_server.start()
-    again = ReviewPage(own_reviewer.page.context.new_page()).open(job)
+    mortal_job.server.kill()
+    answered = list(mortal_reviewer.answers(3))
+    mortal_reviewer.page.close(run_before_unload=False)
+    mortal_job.server.start()
+    again = ReviewPage(mortal_reviewer.page.context.new_page()).open(mortal_job.id)
     again.is_saved()
-    assert set(labels_in(own_server.corrections)) == set(answered)
+    assert {photo[:16] for photo in mortal_job.labels()} == set(answered)
 
 
 def test_who_answered_on_while_the_server_was_away_is_asked_all_the_others(
-    start_server: StartServer, open_page: OpenPage, tmp_path: Path, complaints: Complaints
+    mortal_reviewer: ReviewPage, mortal_job: DrawnJob
 ) -> None:
-    complaints.expect("net::ERR_")
-    server = start_server(finish(labelled_job(tmp_path / "shop", doubtful(18))))
-    reviewer = ReviewPage(open_page(server.url)).open(server.job_id())
+    reviewer = mortal_reviewer
     reviewer.answer("Enter")
     reviewer.is_saved()
-    server.kill()
+    mortal_job.server.kill()
     list(reviewer.answers(4))
-    server.start()
+    mortal_job.server.start()
     over = reviewer.page.locator("#end:not(.hidden) #end-title", has_text="Nothing is left to ask you")
     while not over.is_visible():
         expect(reviewer.photo.or_(over)).to_be_visible()
@@ -384,22 +327,25 @@ def test_the_review_of_a_job_that_still_runs_says_that_it_is_not_finished(
     expect(page.locator("#end").get_by_role("button", name="Apply corrections")).to_be_hidden()
 
 
-@pytest.mark.parametrize("width", [360, 800, 1024, 1280, 1440, 1920])
-def test_long_counts_lie_under_nothing_else(job: DrawnJob, open_page: OpenPage, width: int) -> None:
-    page = open_page(job.server.url, viewport={"width": width, "height": 800})
+def test_the_page_fits_its_window_and_long_counts_lie_under_nothing_else(job: DrawnJob, open_page: OpenPage) -> None:
+    page = open_page(job.server.url)
 
     def with_long_counts(route: Route) -> None:
         answer = route.fetch()
-        said = answer.json()
-        said["progress"] |= {"questions": 12_345, "done": 11_234, "rows": 23_456, "rows_done": 12_222}
-        route.fulfill(response=answer, json=said)
+        document = answer.json()
+        document["progress"] |= {"questions": 12_345, "done": 11_234, "rows": 23_456, "rows_done": 12_222}
+        route.fulfill(response=answer, json=document)
 
     page.route("**/questions?*", with_long_counts)
     ReviewPage(page).open(job.id)
     expect(page.locator("#counts")).to_have_attribute("title", "11,234 of 12,345 photos (12,222 of 23,456 rows)")
-    shown = page.locator("#counts, .head h1, .wishes select, .views, #saved, #keys-button, .menu").all()
-    boxes = [box for one in shown if (box := one.bounding_box()) and "inset" not in one.evaluate(CLIPPED)]
-    for one, other in combinations(boxes, 2):
-        aside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
-        assert aside or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
-    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    shown = page.locator("#counts, .head h1, .choices select, .views, #saved, #keys-button, .menu").all()
+    for width in (360, 800, 1024, 1280, 1440, 1920, 3840):
+        page.set_viewport_size({"width": width, "height": 740})
+        boxes = [box for one in shown if (box := one.bounding_box()) and "inset" not in one.evaluate(CLIPPED)]
+        for one, other in combinations(boxes, 2):
+            aside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+            assert aside or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"], width
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes), width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        expect(page.get_by_role("button", name="Yes, boots")).to_be_in_viewport()

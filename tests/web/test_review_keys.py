@@ -43,7 +43,7 @@ def make_job(server: WebServer, tmp_path: Path) -> MakeJob:
         first = next(numbers)
         rows = [Row(first + n, "boots", 0.4 + n / 100) for n in range(photos)]
         sure = [Row(first + photos + n, name, 0.99, Status.LABELED) for n, name in enumerate(classes)]
-        return shown(server, labelled_job(tmp_path / "shop", [*rows, *sure]), first, photos)
+        return shown(server, labelled_job(tmp_path / f"shop-{first}", [*rows, *sure]), first, photos)
 
     return make
 
@@ -80,12 +80,6 @@ def test_a_name_that_begins_with_a_shortcut_is_given_to_the_photo_on_the_screen(
     assert seen == {photo[:16] for photo in job.photos[1:]}, "none was skipped"
 
 
-def test_a_shortcut_with_which_a_name_begins_still_acts_by_itself(reviewer: ReviewPage, job: DrawnJob) -> None:
-    reviewer.page.keyboard.press("s")
-    is_asked_about(reviewer.page, job.photos[1])
-    expect(reviewer.page.locator("#last")).to_contain_text("skipped; it comes again")
-
-
 def test_enter_after_such_a_shortcut_answers_no_photo_that_was_not_seen(reviewer: ReviewPage, job: DrawnJob) -> None:
     reviewer.page.evaluate(AT_ONCE, ["m", "Enter"])
     is_asked_about(reviewer.page, job.photos[1])
@@ -96,7 +90,7 @@ def test_enter_after_such_a_shortcut_answers_no_photo_that_was_not_seen(reviewer
     assert remarks == [(job.photos[0], "more_than_one")]
 
 
-@pytest.mark.parametrize("name", ["gloves", "necklace", "umbrella", "cap", "scarf", "mugs"])
+@pytest.mark.parametrize("name", ["gloves", "umbrella", "scarf"])
 def test_a_new_name_that_begins_with_a_shortcut_is_searched_for(reviewer: ReviewPage, job: DrawnJob, name: str) -> None:
     reviewer.page.evaluate(AT_ONCE, [*name[:2]])
     reviewer.page.keyboard.type(name[2:])
@@ -142,20 +136,18 @@ def test_a_name_right_after_an_answer_goes_to_no_photo_that_was_not_seen(reviewe
     assert job.labels() == {job.photos[0]: "skirt"}
 
 
-def test_up_to_nine_classes_have_a_key_each(reviewer: ReviewPage, job: DrawnJob) -> None:
+def test_up_to_nine_classes_have_a_key_each_and_of_more_the_likeliest(
+    reviewer: ReviewPage, job: DrawnJob, make_job: MakeJob, open_page: OpenPage
+) -> None:
     assert reviewer.guesses() == ["boots", "hats", "shoes", "mittens", "skirt"]
     reviewer.answer("5")
-    reviewer.answer("4")
     reviewer.is_saved()
-    assert job.labels() == {job.photos[0]: "skirt", job.photos[1]: "mittens"}
-
-
-def test_of_more_than_nine_classes_the_likeliest_are_offered(make_job: MakeJob, open_page: OpenPage) -> None:
-    job = make_job(TEN)
-    reviewer = ReviewPage(open_page(job.server.url)).open(job.id)
+    assert job.labels() == {job.photos[0]: "skirt"}
+    other = make_job(TEN)
+    reviewer = ReviewPage(open_page(other.server.url)).open(other.id)
     assert reviewer.guesses() == ["boots", "hats", "shoes"]
     reviewer.page.keyboard.press("4")
-    assert reviewer.shown() == job.photos[0][:16]
+    assert reviewer.shown() == other.photos[0][:16]
 
 
 def test_nine_classes_lie_in_sight_on_a_phone(make_job: MakeJob, open_page: OpenPage) -> None:
@@ -186,9 +178,9 @@ def test_photos_of_a_page_that_crashed_come_to_the_next_page_of_the_browser(
 
 
 def test_a_tab_that_was_duplicated_shows_other_photos(reviewer: ReviewPage, job: DrawnJob) -> None:
-    seat = reviewer.page.evaluate("sessionStorage.hangtagSeat")
+    tab_id = reviewer.page.evaluate("sessionStorage.hangtagTab")
     tab = reviewer.page.context.new_page()
-    tab.add_init_script(f"if (location.protocol === 'http:') sessionStorage.hangtagSeat = '{seat}'")
+    tab.add_init_script(f"if (location.protocol === 'http:') sessionStorage.hangtagTab = '{tab_id}'")
     other = ReviewPage(tab).open(job.id)
     assert other.shown() not in {photo[:16] for photo in job.photos[:13]}
     expect(tab.locator("#toast")).to_contain_text("13 photos are open on another page")

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.until import until
 from web.app import create_app
+from web.jobs import result_id
 from web.settings import WebSettings
 
 from .server import copy_job
@@ -41,21 +42,21 @@ def api(bundle: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("schema")
     result = copy_job(finished, folder / "result")
     places = {"jobs": str(folder / "jobs"), "registry": str(folder / "none"), "corrections": folder / "corrections.csv"}
-    app = create_app(WebSettings(**places, model=str(bundle), results=(result,), data=(folder,), names=("testserver",)))
+    app = create_app(WebSettings(**places, model=str(bundle), results=[result], data=[folder]))
     with asgi.get_client(app) as client:
-        until(lambda: client.get("http://testserver/readyz").ok, "the model answers")
-        job = app.state.hangtag.jobs.all()[0].id
+        until(lambda: client.get("http://127.0.0.1/readyz").ok, "the model answers")
         described = schemathesis.openapi.from_asgi("/openapi.json", _running(app))
-        described.hook("map_path_parameters")(lambda _context, given: _of_job(given, job))
+        described.hook("map_path_parameters")(lambda _context, given: _of_job(given, result_id(result)))
         yield described, client
 
 
 def _running(app: ASGIApp) -> ASGIApp:
-    """The application, which starts and ends with the fixture: to read its description, schemathesis starts it anew."""
+    """The application under its own name, which starts and ends with the fixture: schemathesis starts it anew."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
-            await app(scope, receive, send)
+            headers = [(name, b"127.0.0.1" if name == b"host" else value) for name, value in scope["headers"]]
+            await app({**scope, "headers": headers}, receive, send)
             return
         for _ in ("startup", "shutdown"):
             message = await receive()

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -35,8 +35,8 @@ _SCHEMA: Final = pa.schema(
         ("reason", pa.string()),
         ("row", pa.int64()),
         ("product", pa.string()),
-        ("said", pa.string()),
-        ("given", pa.string()),
+        ("catalogue_class", pa.string()),
+        ("row_label", pa.string()),
     ]
 )
 _MOSTLY: Final = 0.5
@@ -49,19 +49,19 @@ class Questions:
 
     Attributes:
         table: a row a question: the result, ``row`` (the first with that photo, from 0), ``rows``, ``products``,
-            ``said`` (the class that the catalogue itself names) and ``given`` (the row's label). ``label`` is the
-            likeliest class where a tree gave the row a label above it: reviewers give classes.
-        classes: that a photo may be given: the model's, in its order.
+            ``catalogue_class`` (which the catalogue itself names) and ``row_label``. ``label`` is a class, even if
+            ``row_label`` is above the classes in a tree: reviewers give classes.
+        classes: of the model, in its order.
         examples: class → rows that were labeled as it, the surest first.
+        catalogue_column: the column of the catalogue that names classes, or ``folder``; None without one.
         bundle: the model's, if it is here.
-        said_by: the column of the catalogue that names classes; none if there is none.
         parents: of the model's tree of labels, label → the one above it; empty without one.
     """
 
     table: pa.Table
     classes: tuple[str, ...]
     examples: dict[str, tuple[int, ...]]
-    said_by: str | None
+    catalogue_column: str | None
     bundle: Bundle | None = None
     parents: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,8 +70,8 @@ class Questions:
 
     def get(self, question: int) -> dict[str, Any]:
         """All columns of a question."""
-        found: dict[str, Any] = self.table.slice(question, 1).to_pylist()[0]
-        return found
+        columns: dict[str, Any] = self.table.slice(question, 1).to_pylist()[0]
+        return columns
 
     @cached_property
     def by_sha256(self) -> dict[str, int]:
@@ -80,23 +80,18 @@ class Questions:
 
     @cached_property
     def labels(self) -> npt.NDArray[np.object_]:
-        """What the model guessed."""
+        """The class that the model took each photo for."""
         return np.array(self.table.column("label").to_pylist(), dtype=object)
-
-    @cached_property
-    def given(self) -> npt.NDArray[np.object_]:
-        """The label that each row was given."""
-        return np.array(self.table.column("given").to_pylist(), dtype=object)
 
     def is_right(self, question: int, label: str) -> bool:
         """Whether a row's label is the class that a reviewer gave, or above it."""
-        return self.given[question] in {label, *ancestors(self.parents, label)}
+        return self.table.column("row_label")[question].as_py() in {label, *ancestors(self.parents, label)}
 
     @cached_property
     def confidence(self) -> npt.NDArray[np.float32]:
-        """How sure it was; what is not a number counts as least sure."""
-        found = self.table.column("confidence").fill_null(-1.0).to_numpy()
-        return np.asarray(np.nan_to_num(found, nan=-1.0), np.float32)
+        """The model's confidence; null and NaN count as least sure."""
+        confidence = self.table.column("confidence").fill_null(-1.0).to_numpy()
+        return np.asarray(np.nan_to_num(confidence, nan=-1.0), np.float32)
 
     @cached_property
     def rows(self) -> Rows:
@@ -105,14 +100,14 @@ class Questions:
 
     @cached_property
     def products(self) -> Rows:
-        """How many products have it; 0 where no column names products."""
+        """How many products have it; 0 if no column names products."""
         return np.asarray(self.table.column("products").to_numpy())
 
     @cached_property
     def contradicted(self) -> npt.NDArray[np.bool_]:
         """Whether the catalogue itself names another class than the model."""
-        said = self.table.column("said")
-        return np.asarray(pc.fill_null(pc.not_equal(said, self.table.column("label")), False).to_numpy())
+        differs = pc.not_equal(self.table.column("catalogue_class"), self.table.column("label"))
+        return np.asarray(pc.fill_null(differs, False).to_numpy())
 
     @cached_property
     def draw(self) -> npt.NDArray[np.float64]:
@@ -121,59 +116,37 @@ class Questions:
 
 
 def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
-    """Read what a job has labelled up to now.
+    """Read the results of a job up to now.
 
     Args:
         job: it may still run.
-        rows: to ask about (from 0), whatever became of them, but failed ones. Default: all that went to review.
+        rows: to ask about (from 0), unless they failed. Default: all that went to review.
 
     Raises:
         JobError: a part is damaged.
     """
     bundle = _bundle(job)
     classes = bundle.manifest.labels if bundle else _named_classes(job)
-    claim = _Claim(job, classes)
-    wanted = _listed(job) if rows is None else np.array(sorted(rows), np.int64)
-    found = [_SCHEMA.empty_table()]
+    names = _CatalogueClasses(job, classes)
+    chosen = listed_rows(job) if rows is None else np.array(sorted(rows), np.int64)
+    tables = [_SCHEMA.empty_table()]
     examples = _Examples()
     for chunk, part in _parts(job):
-        found.append(_doubtful(job, chunk, part, wanted, claim, all=rows is not None))
+        tables.append(_chosen(job, chunk, part, chosen, names, only_chosen=rows is not None))
         examples.add(chunk * job.spec.chunk_rows, part)
-    table, parents = _distinct(pa.concat_tables(found)), job.model.taxonomy or {}
-    return Questions(table, classes, examples.best(), claim.column, bundle, parents)
-
-
-def doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
-    """For each row whose worst status is review, in the catalogue's order, the photo to review of each question.
-
-    It is a SHA-256; empty if the photo is known by its path only; None if the question does not doubt the row.
-
-    Raises:
-        JobError: a part is damaged.
-    """
-    listed = [_listed(question) for question in job.questions]
-    for chunk, key in sorted(job.part_keys().items()):
-        parts = [question.part(chunk, key, ["status", "sha256"]) for question in job.questions]
-        numbers = np.arange(parts[0].num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
-        failed = reduce(pc.or_, (pc.equal(part.column("status"), Status.FAILED) for part in parts))
-        photos = []
-        for part, mine in zip(parts, listed, strict=True):
-            doubted = pc.or_(pc.equal(part.column("status"), Status.REVIEW), pa.array(np.isin(numbers, mine)))
-            doubted = pc.and_not(doubted, failed)
-            photos.append(pc.if_else(doubted, pc.fill_null(part.column("sha256"), ""), None).to_pylist())
-        yield from (row for row in zip(*photos, strict=True) if any(photo is not None for photo in row))
+    table, parents = _distinct(pa.concat_tables(tables)), job.model.taxonomy or {}
+    return Questions(table, classes, examples.best(), names.column, bundle, parents)
 
 
 def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
-    """Chunk and results, one after the other."""
     for chunk, key in sorted(job.part_keys().items()):
         part = job.part(chunk, key)
         names = [name for name in (*_RESULTS, "status") if name in part.column_names]
-        yield chunk, with_leaves(part).select(names).append_column("given", part.column("label"))
+        yield chunk, with_leaves(part).select(names).append_column("row_label", part.column("label"))
 
 
-def _listed(job: Job) -> Rows:
-    """Rows that went to review since their product's photos disagree: the list of doubtful rows tells, parts do not."""
+def listed_rows(job: Job) -> Rows:
+    """The rows, from 0, that went to review since their product's photos disagree: parts do not say so."""
     nothing = np.array([], np.int64)
     if job.spec.options.group_column is None or not job.storage.exists(REVIEW_FILE):
         return nothing
@@ -190,40 +163,43 @@ def _listed(job: Job) -> Rows:
     return np.sort(listed.column(0).filter(of_products).to_numpy()) - 1
 
 
-def _doubtful(job: Job, chunk: int, part: pa.Table, wanted: Rows, claim: "_Claim", *, all: bool) -> pa.Table:
-    """The questions of a chunk, repeats of a photo among them."""
+def _chosen(
+    job: Job, chunk: int, part: pa.Table, chosen: Rows, names: "_CatalogueClasses", *, only_chosen: bool
+) -> pa.Table:
+    """The rows of a chunk to ask about, repeats of a photo among them: the chosen ones, and doubtful ones."""
     numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
-    listed = np.isin(numbers, wanted, assume_unique=True)
-    status = part.column("status")
-    mine = pa.array(listed) if all else pc.or_(pc.equal(status, Status.REVIEW), pa.array(listed))
-    mine = pc.and_(mine, pc.is_valid(part.column("sha256")))
-    mine = pc.and_(mine, pc.is_valid(part.column("label")))
-    chosen = part.filter(mine)
-    if not chosen.num_rows:
+    is_chosen = np.isin(numbers, chosen, assume_unique=True)
+    mask = (
+        pa.array(is_chosen)
+        if only_chosen
+        else pc.or_(pc.equal(part.column("status"), Status.REVIEW), pa.array(is_chosen))
+    )
+    mask = pc.and_(pc.and_(mask, pc.is_valid(part.column("sha256"))), pc.is_valid(part.column("label")))
+    results = part.filter(mask)
+    if not results.num_rows:
         return _SCHEMA.empty_table()
-    kept = np.asarray(pc.indices_nonzero(mine).to_numpy(), np.int64)
-    reason = chosen.column("reason") if "reason" in chosen.column_names else pa.nulls(len(kept), pa.string())
-    if not all:
-        reason = pc.if_else(pa.array(listed[kept]), ReviewReason.DISAGREEMENT.value, reason)
+    places = np.asarray(pc.indices_nonzero(mask).to_numpy(), np.int64)
+    nothing = pa.nulls(len(places), pa.string())
+    reason = results.column("reason") if "reason" in results.column_names else nothing
+    if not only_chosen:
+        reason = pc.if_else(pa.array(is_chosen[places]), ReviewReason.DISAGREEMENT.value, reason)
     group = job.spec.options.group_column
-    columns = list(dict.fromkeys(filter(None, (group, claim.reads))))
-    catalogue = job.chunk_table(chunk, columns).take(kept) if columns else None
-    nothing = pa.nulls(len(kept), pa.string())
+    columns = list(dict.fromkeys(filter(None, (group, names.reads))))
+    catalogue = job.chunk_table(chunk, columns).take(places) if columns else None
     return pa.table(
         {
-            **{name: chosen.column(name) for name in _RESULTS[:-1]},
+            **{name: results.column(name) for name in _RESULTS[:-1]},
             "reason": reason,
-            "row": pa.array(numbers[kept]),
+            "row": pa.array(numbers[places]),
             "product": catalogue.column(group).cast(pa.string()) if catalogue is not None and group else nothing,
-            "said": claim.classes_of(catalogue) if catalogue is not None and claim.reads else nothing,
-            "given": chosen.column("given"),
+            "catalogue_class": names.of(catalogue) if catalogue is not None and names.reads else nothing,
+            "row_label": results.column("row_label"),
         },
         schema=_SCHEMA,
     )
 
 
 def _distinct(table: pa.Table) -> pa.Table:
-    """A row a photo, with how many rows and products have it."""
     placed = table.append_column("place", pa.array(np.arange(table.num_rows)))
     counts = placed.group_by("sha256", use_threads=False).aggregate(
         [("place", "min"), ("place", "count"), ("product", "count_distinct")]
@@ -249,7 +225,6 @@ def _bundle(job: Job) -> Bundle | None:
 
 
 def _named_classes(job: Job) -> tuple[str, ...]:
-    """The classes that the results name."""
     named: set[str] = set()
     for chunk, key in job.part_keys().items():
         part = job.part(chunk, key, ["top_k"])
@@ -259,10 +234,10 @@ def _named_classes(job: Job) -> tuple[str, ...]:
 
 
 class _Examples:
-    """Some labeled rows of each class, the surest; equal photos are equally sure, and only one of them counts."""
+    """The surest labeled rows of each class; equal photos are equally sure, and only one of them counts."""
 
     def __init__(self) -> None:
-        self._found: dict[str, dict[float, int]] = {}
+        self._best: dict[str, dict[float, int]] = {}
 
     def add(self, first: int, part: pa.Table) -> None:
         """Take the labeled rows of a part whose first row is ``first``."""
@@ -270,7 +245,7 @@ class _Examples:
         sure = part.select(["label", "confidence"]).filter(labeled)
         rows = pc.indices_nonzero(labeled).to_pylist()
         for row, label, confidence in zip(rows, *(column.to_pylist() for column in sure.columns), strict=True):
-            best = self._found.setdefault(label, {})
+            best = self._best.setdefault(label, {})
             if len(best) < _EXAMPLES or confidence > min(best):
                 best.setdefault(confidence, first + row)
                 if len(best) > _EXAMPLES:
@@ -278,41 +253,41 @@ class _Examples:
 
     def best(self) -> dict[str, tuple[int, ...]]:
         """Class → rows, the surest first."""
-        return {label: tuple(rows[sure] for sure in sorted(rows, reverse=True)) for label, rows in self._found.items()}
+        return {label: tuple(rows[sure] for sure in sorted(rows, reverse=True)) for label, rows in self._best.items()}
 
 
-class _Claim:
-    """Finds what the catalogue itself says that a photo shows: a column of class names, or the photo's folder.
+class _CatalogueClasses:
+    """The classes that the catalogue itself names: in a column, or as names of the photos' folders.
 
     Args:
-        job: whose first chunk tells which column it is.
+        job: its first chunk decides which column it is.
         classes: of the model.
     """
 
     def __init__(self, job: Job, classes: Sequence[str]) -> None:
         self._job = job
-        self._known = {name.casefold(): name for name in reversed(classes)}
-        self._folder = False
+        self._classes = {name.casefold(): name for name in reversed(classes)}
+        self._by_folder = False
         self.reads: str | None = None
         self.column: str | None = None
         if not job.spec.chunks:
             return
         first = job.chunk_table(0)
         for name in (*first.column_names, None):
-            self._folder = name is None
+            self._by_folder = name is None
             self.reads = name or job.spec.image_column
-            if self.classes_of(first).null_count < _MOSTLY * first.num_rows:
+            if self.of(first).null_count < _MOSTLY * first.num_rows:
                 self.column = name or "folder"
                 return
         self.reads = None
 
-    def classes_of(self, table: pa.Table) -> pa.Array:
-        """The class that each row names; null where it names none."""
+    def of(self, table: pa.Table) -> pa.Array:
+        """The class that each row names; null if it names none."""
         column = table.column(self.reads)
-        if self._folder:
+        if self._by_folder:
             cells = [PurePosixPath(cell or "").parent.name for cell in images_of(self._job, table)]
         elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             cells = column.to_pylist()
         else:
             return pa.nulls(table.num_rows, pa.string())
-        return pa.array([self._known.get(cell.strip().casefold()) if cell else None for cell in cells], pa.string())
+        return pa.array([self._classes.get(cell.strip().casefold()) if cell else None for cell in cells], pa.string())

@@ -1,4 +1,4 @@
-"""Who is asked which question: orders, leases, second opinions, and what is settled."""
+"""Gives questions to reviewers: orders, leases, second opinions, progress."""
 
 import threading
 import time
@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain, islice
 from typing import Final
 
 import numpy as np
@@ -23,7 +24,7 @@ _Mask = npt.NDArray[np.bool_]
 
 
 class Order(StrEnum):
-    """Which questions come first."""
+    """The order of questions."""
 
     LEAST_SURE = "least_sure"
     MOST_VALUABLE = "most_valuable"
@@ -33,8 +34,8 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a reviewer wants to be asked.
+class Choice:
+    """The questions that a reviewer has chosen.
 
     Attributes:
         label: only photos that the model takes for this class.
@@ -48,11 +49,11 @@ class Wish:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a review is.
+    """The progress of a review.
 
     Attributes:
-        questions: distinct photos, and ``rows`` of the catalogue that they stand for.
-        done: questions that are settled, and ``rows_done``.
+        questions: distinct photos; ``rows`` of the catalogue have these photos.
+        done: questions that are settled; ``rows_done`` of the catalogue have their photos.
         left: questions that this reviewer can be asked.
         mine: answers of this reviewer.
         an_hour: answers at this reviewer's latest speed; none before the third.
@@ -77,7 +78,6 @@ class Progress:
 
 
 def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], ...]:
-    """What an order sorts by, the most important last."""
     match order:
         case Order.LEAST_SURE:
             return (questions.confidence,)
@@ -92,11 +92,9 @@ def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], 
 
 
 class ReviewQueue:
-    """The questions of one job, and what was said of them. Any thread may ask.
+    """The questions of one job, their leases and the statements on them. Any thread may call it.
 
-    Args:
-        questions: of the job.
-        clock: seconds since 1970.
+    ``clock`` gives seconds since 1970.
     """
 
     def __init__(self, questions: Questions, clock: Callable[[], float] = time.time) -> None:
@@ -108,17 +106,17 @@ class ReviewQueue:
         self.restore(())
 
     def restore(self, statements: Iterable[Vote]) -> None:
-        """Forget what was said, and take these statements in its place, in the order of their times; leases stay."""
+        """Replace all statements by these, which are in the order of their times; leases stay."""
         with self._lock:
             count = len(self._questions)
-            self._said: defaultdict[int, dict[str, list[Vote]]] = defaultdict(dict)
+            self._statements: defaultdict[int, dict[str, list[Vote]]] = defaultdict(dict)
             self._times: defaultdict[str, npt.NDArray[np.int16]] = defaultdict(lambda: np.zeros(count, np.int16))
             self._recent: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
             self._voters = np.zeros(count, np.int16)
             self._differ = np.zeros(count, np.bool_)
             self._right = np.zeros(count, np.bool_)
             for statement in statements:
-                self.say(statement)
+                self.add(statement)
 
     def inherit(self, before: "ReviewQueue") -> None:
         """Take over leases and skips of the queue that the same job had when fewer of its rows were labelled."""
@@ -129,51 +127,39 @@ class ReviewQueue:
             for reviewer, skipped in before._skipped.items():
                 self._skipped[reviewer] = {places[place]: None for place in skipped if place in places}
 
-    def take(self, reviewer: str, seat: str, wish: Wish, most: int) -> list[int]:
-        """The next questions, which nobody else is asked until their leases end.
+    def take(self, reviewer: str, tab: str, choice: Choice, most: int) -> list[int]:
+        """The next questions, with leases: nobody else is asked them until the leases end.
 
         Args:
-            reviewer: who answers; is asked nothing twice, but once again where others say something else.
-            seat: the page that shows them: each has leases of its own, and is given none twice.
-            wish: order and choice.
+            reviewer: is asked nothing twice, except once more about a photo on which others disagree.
+            tab: the browser tab that shows them: it has leases of its own, and gets none twice.
+            choice: of the reviewer.
             most: how many.
         """
         with self._lock:
             now = self._clock()
             self._leases = {place: lease for place, lease in self._leases.items() if lease[1] > now}
-            order = self._order(wish.order)
-            mine = order[self._askable(reviewer, wish)[order]]
+            order = self._order(choice.order)
+            mine = order[self._askable(reviewer, choice)[order]]
             skipped = self._skipped[reviewer]
-            free = self._free(mine, skipped, most)
-            if len(free) < most:
-                wanted = set(mine.tolist())
-                free += [place for place in skipped if place in wanted and place not in self._leases][
-                    : most - len(free)
-                ]
-            self._leases |= dict.fromkeys(free, (seat, now + LEASE_S))
-            return free
+            askable = set(mine.tolist()) if skipped else set()
+            rest = (place for place in map(int, mine) if place not in skipped)
+            places = chain(rest, (place for place in skipped if place in askable))
+            taken = list(islice((place for place in places if place not in self._leases), most))
+            self._leases |= dict.fromkeys(taken, (tab, now + LEASE_S))
+            return taken
 
-    def _free(self, places: npt.NDArray[np.intp], skipped: dict[int, None], most: int) -> list[int]:
-        found: list[int] = []
-        for place in map(int, places):
-            if len(found) == most:
-                break
-            if place not in self._leases and place not in skipped:
-                found.append(place)
-        return found
-
-    def _askable(self, reviewer: str, wish: Wish) -> _Mask:
-        mask = self._open(wish.second)
+    def _askable(self, reviewer: str, choice: Choice) -> _Mask:
+        mask = self._open(choice.second)
         times = self._times[reviewer]
         mask &= (times == 0) | (self._differ & (times == 1))
-        if wish.label is not None:
-            mask &= self._questions.labels == wish.label
-        if wish.order is Order.CONTRADICTED:
+        if choice.label is not None:
+            mask &= self._questions.labels == choice.label
+        if choice.order is Order.CONTRADICTED:
             mask &= self._questions.contradicted
         return mask
 
     def _open(self, second: float) -> _Mask:
-        """Questions that wait for an answer, or for another."""
         twice = (self._voters == 1) & (self._questions.draw < second)
         return np.asarray((self._voters == 0) | twice | self._differ)
 
@@ -182,35 +168,35 @@ class ReviewQueue:
             self._orders[order] = np.lexsort(_keys(self._questions, order))
         return self._orders[order]
 
-    def renew(self, seat: str) -> None:
-        """The page is still open: its leases last longer."""
+    def renew(self, tab: str) -> None:
+        """Extend the leases of a tab, which is still open."""
         with self._lock:
             now = self._clock()
             self._leases |= {
                 place: (holder, now + LEASE_S)
                 for place, (holder, until) in self._leases.items()
-                if holder == seat and until > now
+                if holder == tab and until > now
             }
 
-    def release(self, seat: str) -> None:
-        """The page shows none of its questions any more."""
+    def release(self, tab: str) -> None:
+        """End the leases of a tab, which shows no question any more."""
         with self._lock:
-            self._leases = {place: lease for place, lease in self._leases.items() if lease[0] != seat}
+            self._leases = {place: lease for place, lease in self._leases.items() if lease[0] != tab}
 
-    def hold(self, question: int, seat: str) -> None:
-        """Give a page the lease of a question that it shows again, unless another has it."""
+    def hold(self, question: int, tab: str) -> None:
+        """Give a tab the lease of a question that it shows again, unless another tab has it."""
         with self._lock:
             now = self._clock()
             if self._leases.get(question, ("", 0.0))[1] <= now:
-                self._leases[question] = (seat, now + LEASE_S)
+                self._leases[question] = (tab, now + LEASE_S)
 
-    def elsewhere(self, reviewer: str, seat: str, wish: Wish) -> int:
-        """How many questions this reviewer could be asked if other pages did not hold them."""
+    def elsewhere(self, reviewer: str, tab: str, choice: Choice) -> int:
+        """How many questions this reviewer could be asked if other tabs had no lease of them."""
         with self._lock:
             now = self._clock()
-            askable = self._askable(reviewer, wish)
+            askable = self._askable(reviewer, choice)
             leases = self._leases.items()
-            return sum(bool(askable[place]) for place, (holder, until) in leases if holder != seat and until > now)
+            return sum(bool(askable[place]) for place, (holder, until) in leases if holder != tab and until > now)
 
     def skip(self, question: int, reviewer: str) -> None:
         """Ask this reviewer the question after all others."""
@@ -220,59 +206,59 @@ class ReviewQueue:
             self._leases.pop(question, None)
 
     def unskip(self, question: int, reviewer: str) -> bool:
-        """Whether the last that this reviewer did with the question was to skip it; it is skipped no more."""
+        """Take back a skip; False if this reviewer has not skipped the question since answering it."""
         with self._lock:
             skipped = question in self._skipped[reviewer]
             self._skipped[reviewer].pop(question, None)
             return skipped
 
-    def say(self, statement: Vote) -> None:
-        """Take note of what a reviewer said; of a photo of another job nothing."""
+    def add(self, statement: Vote) -> None:
+        """Add a reviewer's statement; one on a photo of another job is left out."""
         place = self._questions.by_sha256.get(statement.sha256)
         if place is None:
             return
         with self._lock:
-            self._said[place].setdefault(statement.reviewer, []).append(statement)
+            self._statements[place].setdefault(statement.reviewer, []).append(statement)
             self._recent[statement.reviewer].append(statement.at.timestamp())
             self._skipped[statement.reviewer].pop(place, None)
             self._leases.pop(place, None)
             self._count(place, statement.reviewer)
 
-    def unsay(self, statement: Vote) -> None:
-        """Forget a statement that was withdrawn."""
+    def remove(self, statement: Vote) -> None:
+        """Remove a statement that was withdrawn."""
         place = self._questions.by_sha256[statement.sha256]
         with self._lock:
-            said = self._said[place].get(statement.reviewer, [])
-            if statement in said:
-                said.remove(statement)
-            if not said:
-                self._said[place].pop(statement.reviewer, None)
+            own = self._statements[place].get(statement.reviewer, [])
+            if statement in own:
+                own.remove(statement)
+            if not own:
+                self._statements[place].pop(statement.reviewer, None)
             self._count(place, statement.reviewer)
 
     def _count(self, place: int, reviewer: str) -> None:
-        said = self._said[place]
-        last = {statements[-1].decision for statements in said.values()}
-        self._times[reviewer][place] = len(said.get(reviewer, ()))
-        self._voters[place] = len(said)
+        by_reviewer = self._statements[place]
+        last = {statements[-1].decision for statements in by_reviewer.values()}
+        self._times[reviewer][place] = len(by_reviewer.get(reviewer, ()))
+        self._voters[place] = len(by_reviewer)
         self._differ[place] = len(last) > 1
-        label = next(iter(said.values()))[-1].label if said else ""
+        label = next(iter(by_reviewer.values()))[-1].label if by_reviewer else ""
         self._right[place] = len(last) == 1 and self._questions.is_right(place, label)
 
-    def said(self, question: int) -> dict[str, Vote]:
-        """Reviewer → the last thing that was said of a question."""
+    def statements(self, question: int) -> dict[str, Vote]:
+        """Reviewer → the latest statement on a question."""
         with self._lock:
-            return {reviewer: statements[-1] for reviewer, statements in self._said[question].items()}
+            return {reviewer: statements[-1] for reviewer, statements in self._statements[question].items()}
 
-    def progress(self, reviewer: str, wish: Wish) -> Progress:
-        """How far it is, as this reviewer sees it."""
+    def progress(self, reviewer: str, choice: Choice) -> Progress:
+        """The progress of the review for this reviewer."""
         with self._lock:
-            done = ~self._open(wish.second)
-            left = int(self._askable(reviewer, wish).sum())
+            done = ~self._open(choice.second)
+            left = int(self._askable(reviewer, choice).sum())
             answered = int((self._voters > 0).sum())
             an_hour = self._speed(reviewer)
             firsts = [
-                {statements[0].decision for statements in said.values()}
-                for said in (self._said[int(place)] for place in np.flatnonzero(self._voters > 1))
+                {statements[0].decision for statements in self._statements[int(place)].values()}
+                for place in np.flatnonzero(self._voters > 1)
             ]
             return Progress(
                 questions=len(self._questions),

@@ -1,31 +1,30 @@
-"""The jobs: a table of all, one job, and what starts, stops and downloads them."""
+"""The jobs: a table of all, the form for a new one, one job, and its files."""
 
 import json
 import mimetypes
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, Form, Request, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from catalogue.photo import FAULTS
 from models.errors import HangtagError, ImageFault, InputError, RegistryError
-from models.reference import models_given
 from models.registry.registry import open_registry
 from models.storage.storage import Storage
 from models.text import number_of
 from pages.render import render
 from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job, copy_of
-from web.catalogues import ENCODINGS, form_words, in_words_of_the_form, look_into
+from web.catalogues import ENCODINGS, form_words, in_words_of_the_form, preview
 from web.jobs import WebJob
-from web.problems import Problem
-from web.run_jobs import WantedJob
+from web.responses import Problem, page, stored_page
+from web.run_jobs import NewJob
 from web.state import State, WebState
-from web.views import page, stored_page
 from web.watch_jobs import JobView
 from worker.job.job import QUESTIONS
 from worker.job.receipt import GROUPS_FILE, OF_QUESTIONS, RECEIPT_FILE, REVIEW_FILE
@@ -49,7 +48,6 @@ _FAULT_WORDS: Final = {fault.value: words for fault, words in FAULTS.items()}
 _SEEN: Final = (ImageFault.UNREADABLE, ImageFault.TOO_LARGE)
 """Kinds of failed rows whose photos may be shown: they are there, and did not harm the process that decoded them."""
 _REGIONS: Final = ("progress", "actions", "counts", "labels", "errors")
-_LONGEST: Final = 200_000
 
 
 def _job(id: str, state: State) -> WebJob:
@@ -63,12 +61,12 @@ Found = Annotated[WebJob, Depends(_job)]
 @router.get("/jobs")
 def jobs_page(request: Request, state: State) -> HTMLResponse:
     """All jobs, and the form for a new one."""
-    views, wrong = state.board.look()
-    shown = page(
+    views, damaged = state.board.look()
+    return page(
         request,
         "web/jobs.html",
         views=views,
-        wrong=wrong,
+        damaged=damaged,
         summary=_summary(views),
         models=_models(state, views),
         chosen=state.settings.model,
@@ -76,7 +74,6 @@ def jobs_page(request: Request, state: State) -> HTMLResponse:
         priorities=list(Priority) if state.runner.queued else [],
         places=state.runner.places,
     )
-    return HTMLResponse(shown)
 
 
 @router.get("/jobs/_events", response_class=EventSourceResponse)
@@ -105,7 +102,7 @@ def _rows(state: WebState) -> Callable[[], tuple[dict[str, str], str]]:
         views, _ = state.board.look()
         for view in views:
             if view.found.id not in kept or kept[view.found.id][0] != view:
-                html = render("web/jobs_row.html", view=view, root=state.settings.root_path)
+                html = render("web/jobs_row.html", view=view, root=state.settings.root)
                 kept[view.found.id] = (view, html)
         return {view.found.id: kept[view.found.id][1] for view in views}, _summary(views)
 
@@ -120,7 +117,6 @@ def _summary(views: list[JobView]) -> str:
 
 
 def _models(state: WebState, views: list[JobView]) -> dict[str, str]:
-    """What a job may be labelled with → what a person reads: of the registry first, then the paths of earlier jobs."""
     found: dict[str, str] = {}
     known: set[Path] = set()
     with suppress(RegistryError, InputError, OSError):
@@ -140,100 +136,94 @@ def _models(state: WebState, views: list[JobView]) -> dict[str, str]:
     return found
 
 
-@router.post("/jobs/_preview")
-def preview(
-    request: Request,
-    state: State,
-    source: Annotated[str, Form(max_length=8000)] = "",
-    urls: Annotated[str, Form(max_length=_LONGEST)] = "",
-    upload: Annotated[str, Form(max_length=64)] = "",
-    image_column: Annotated[str, Form(max_length=1000)] = "",
-    image_root: Annotated[str, Form(max_length=8000)] = "",
-    encoding: Annotated[str, Form(max_length=100)] = "",
-    instead: Annotated[str, Form(max_length=64)] = "",
-    file: Annotated[UploadFile | None, File()] = None,
-) -> HTMLResponse:
-    """The first rows of a catalogue: which columns it has, which of them names the photo, and some photos.
+class PreviewForm(BaseModel):
+    """The fields of the form for a new job that a preview rests on.
 
-    ``instead`` is a file that was sent earlier and is not needed any more.
+    Attributes:
+        upload: the token of a file that was sent before; ``instead``, of one that is not needed any more.
     """
-    runner = state.runner
-    runner.uploads.forget(instead)
+
+    source: Annotated[str, StringConstraints(strip_whitespace=True, max_length=8000)] = ""
+    urls: Annotated[str, Field(max_length=200_000)] = ""
+    upload: Annotated[str, Field(max_length=64)] = ""
+    instead: Annotated[str, Field(max_length=64)] = ""
+    image_column: Annotated[str, Field(max_length=1000)] = ""
+    image_root: Annotated[str, StringConstraints(strip_whitespace=True, max_length=8000)] = ""
+    encoding: Annotated[str, Field(max_length=100)] = ""
+    file: UploadFile | None = None
+
+
+@router.post("/jobs/_preview")
+def show_preview(request: Request, state: State, form: Annotated[PreviewForm, Form()]) -> HTMLResponse:
+    """The first rows of a catalogue: its columns, the one with the photos, and some photos."""
+    runner, file = state.runner, form.file
+    runner.uploads.forget(form.instead)
+    upload = form.upload
     if file and file.filename:
         upload = runner.uploads.keep(file.filename, iter(lambda: file.file.read(_PIECE), b""))
-    elif urls.strip():
-        upload = runner.uploads.keep("pasted.txt", [urls.strip().replace("\r", "").encode() + b"\n"])
+    elif form.urls.strip():
+        upload = runner.uploads.keep("pasted.txt", [form.urls.strip().replace("\r", "").encode() + b"\n"])
     sent = runner.uploads.path(upload) if upload else None
-    place = str(sent or runner.places.checked(source.strip(), "the catalogue"))
+    place = str(sent or runner.places.checked(form.source, "the catalogue"))
+    root = form.image_root or None
     try:
         with in_words_of_the_form(sent):
-            root = runner.places.checked(image_root.strip(), "the image root") if image_root.strip() else None
-            seen = look_into(place, image_column or None, root, encoding or None, state.settings.allow_hosts)
+            root = runner.places.checked(root, "the image root") if root else None
+            shown = preview(
+                place, form.image_column or None, root, form.encoding or None, state.settings.allow_host or ()
+            )
     except HangtagError:
         runner.uploads.forget(upload)
         raise
-    shown = page(
+    return page(
         request,
         "web/jobs_preview.html",
-        seen=seen,
-        refused=form_words(seen.refused, sent),
+        preview=shown,
+        refused=form_words(shown.refused, sent),
         upload=upload,
         name=Path(place).name,
         encodings={} if place.lower().endswith(".parquet") or Path(place).is_dir() else ENCODINGS,
-        encoding=encoding,
+        encoding=form.encoding,
         no_root=sent is not None and root is None,
     )
-    return HTMLResponse(shown)
+
+
+class StartForm(NewJob):
+    """The form for a new job.
+
+    Attributes:
+        models: several with their names, one a line, instead of ``model``.
+        upload: the token of the file that was sent, instead of ``source``.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    models: Annotated[str, Field(max_length=4096)] = ""
+    upload: Annotated[str, Field(max_length=64)] = ""
 
 
 @router.post("/jobs/_start")
-def start(
-    state: State,
-    model: Annotated[str, Form(max_length=4096)] = "",
-    models: Annotated[str, Form(max_length=4096)] = "",
-    source: Annotated[str, Form(max_length=8000)] = "",
-    upload: Annotated[str, Form(max_length=64)] = "",
-    name: Annotated[str, Form(max_length=200)] = "",
-    image_column: Annotated[str, Form(max_length=1000)] = "",
-    image_root: Annotated[str, Form(max_length=8000)] = "",
-    group_column: Annotated[str, Form(max_length=1000)] = "",
-    encoding: Annotated[str, Form(max_length=100)] = "",
-    precision: Annotated[str, Form(max_length=8)] = "",
-    priority: Annotated[Priority, Form()] = Priority.NORMAL,
-) -> JSONResponse:
-    """Make a job, and say where it is shown. ``models``: several with their names, one a line, instead of one."""
-    lines = [line.strip() for line in models.splitlines() if line.strip()]
-    if not lines and not model.strip():
+def start(state: State, form: Annotated[StartForm, Form()]) -> JSONResponse:
+    """Make a job, and give its id."""
+    model = [line.strip() for line in form.models.splitlines() if line.strip()] or form.model
+    if not model:
         msg = "Expected a model, or several with a name each; fill in one of the two fields."
         raise InputError(msg)
-    named = models_given(lines) if lines else None
-    wanted = WantedJob(
-        source=source.strip(),
-        model=named if isinstance(named, dict) else str(named or model.strip()),
-        upload=upload or None,
-        name=name.strip() or None,
-        image_column=image_column or None,
-        image_root=image_root.strip() or None,
-        group_column=group_column or None,
-        encoding=encoding or None,
-        precision=float(precision) if precision in map(str, PRECISIONS) else None,
-        priority=priority,
-    )
-    with in_words_of_the_form(state.runner.uploads.path(upload) if upload else None):
-        found = state.runner.start_job(wanted)
-    state.runner.uploads.forget(upload)
-    return JSONResponse({"id": found.id}, 201)
+    uploads = state.runner.uploads
+    with in_words_of_the_form(uploads.path(form.upload) if form.upload else None):
+        job = state.runner.start_job(form, model, form.upload or None)
+    uploads.forget(form.upload)
+    return JSONResponse({"id": job.id}, 201)
 
 
 @router.get("/jobs/{id}")
 def job_page(request: Request, state: State, id: str) -> HTMLResponse:
     """One job."""
     view = state.board.view(id)
-    return HTMLResponse(page(request, "web/job.html", files=_files(view), **_given(state, view)))
+    return page(request, "web/job.html", files=_files(view), **_values(state, view))
 
 
 def _files(view: JobView) -> dict[str, str]:
-    """What can be downloaded of a finished job → what a person reads."""
     receipt = view.receipt
     if not view.is_finished:
         return {}
@@ -241,13 +231,11 @@ def _files(view: JobView) -> dict[str, str]:
         "review": receipt and receipt.review_file and "Rows to review",
         "by_group": receipt and receipt.groups_file and "Products",
     }
-    there = {what: words for what, words in lists.items() if words}
-    corrected = {"corrected": "Corrected result"} if _is_corrected(view.found) else {}
+    there = {file: words for file, words in lists.items() if words}
+    job, result = view.found.job, view.found.result
+    is_corrected = copy_of(result).is_file() if result else job.home.exists(CORRECTED_FILE)
+    corrected = {"corrected": "Corrected result"} if is_corrected else {}
     return {"result": "Result", **corrected, **there, "receipt": "Receipt (JSON)", "page": "Receipt (HTML)"}
-
-
-def _is_corrected(found: WebJob) -> bool:
-    return copy_of(found.result).is_file() if found.result else found.job.home.exists(CORRECTED_FILE)
 
 
 @router.get("/jobs/{id}/events", response_class=EventSourceResponse)
@@ -273,12 +261,11 @@ async def job_events(found: Found, state: State) -> AsyncIterator[ServerSentEven
 
 
 def _regions(state: WebState, view: JobView) -> dict[str, str]:
-    """The parts of a job's page that change while it is labelled."""
-    given = _given(state, view)
-    return {name: render(f"web/job_{name}.html", root=state.settings.root_path, **given) for name in _REGIONS}
+    values = _values(state, view)
+    return {name: render(f"web/job_{name}.html", root=state.settings.root, **values) for name in _REGIONS}
 
 
-def _given(state: WebState, view: JobView) -> dict[str, object]:
+def _values(state: WebState, view: JobView) -> dict[str, Any]:
     questions = view.found.questions or [view.found]
     corrections = any(state.reviews.store_of(one.job).path.is_file() for one in questions)
     return {
@@ -293,13 +280,13 @@ def _given(state: WebState, view: JobView) -> dict[str, object]:
 
 @router.post("/jobs/{id}/apply")
 def apply(found: Found, state: State) -> JSONResponse:
-    """Write the corrected copy, and say what became of the rows."""
+    """Write the corrected copy, and count its rows."""
     whole = found.whole
     done = apply_to_job(Labels(whole.job, whole.result), state.reviews.store_of(whole.job))
     counts = {"changed": done.changed, "confirmed": done.confirmed, "with a remark": done.remarked}
-    said = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count) or "no row has an answer yet"
+    rows = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count) or "no row has an answer yet"
     left = f"; {number_of(done.left, 'row')} still to review" if done.left else ""
-    return JSONResponse({"said": f"The corrected result is written: {said}{left}."})
+    return JSONResponse({"message": f"The corrected result is written: {rows}{left}."})
 
 
 @router.get("/jobs/{id}/receipt")
@@ -315,35 +302,33 @@ def receipt_page(found: Found) -> Response:
     return stored_page(html)
 
 
-@router.get("/jobs/{id}/files/{what}")
-def download(found: Found, what: str) -> Response:
+@router.get("/jobs/{id}/files/{file}")
+def download(found: Found, file: str) -> Response:
     """A file of a finished job."""
-    if what == "result" and found.result:
-        return _sent(found.result, f"{found.result.name}")
-    if what == "corrected" and found.result:
-        return _sent(copy_of(found.result), copy_of(found.result).name)
-    key = _FILES.get(what)
+    key = _FILES.get(file)
     if key is None:
-        raise Problem(404, f"Expected one of {', '.join(_FILES)}, got {what[:40]}.")
+        raise Problem(404, f"Expected one of {', '.join(_FILES)}, got {file[:40]}.")
+    if found.result and file in _OF_ALL:
+        path = found.result if file == "result" else copy_of(found.result)
+        return _file(path, path.name)
     name = f"{found.id}-{key}"
-    storage = found.job.home if what in _OF_ALL else found.job.storage
+    storage = found.job.home if file in _OF_ALL else found.job.storage
     folder = storage.on_disk("")
     if folder is not None:
-        return _sent(folder / key, name)
+        return _file(folder / key, name)
     if not storage.exists(key):
         raise _no_file(key)
     head = {"content-disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(_pieces(storage, key), media_type=_media_type(name), headers=head)
 
 
-def _sent(path: Path, name: str) -> Response:
+def _file(path: Path, name: str) -> Response:
     if not path.is_file():
         raise _no_file(name)
     return FileResponse(path, filename=name, media_type=_media_type(name))
 
 
 def _pieces(storage: Storage, key: str) -> Iterator[bytes]:
-    """A file in S3, a piece at a time."""
     source = storage.source(key)
     with source.open("rb") if isinstance(source, Path) else source as file:
         yield from iter(lambda: file.read(_PIECE), b"")

@@ -1,48 +1,33 @@
-"""The models: all versions, one model, one version, and two side by side."""
+"""The models: all versions, one model, one version; promoting and rolling back."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from typing import Annotated, Any, Final
+from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from models.bundle import read_manifest
-from models.errors import HangtagError, InputError, RegistryError
+from models.errors import HangtagError, RegistryError
 from models.registry.history import Event, What
 from models.registry.publish import REPORT_FILES
 from models.registry.registry import Registry, open_registry
 from models.registry.state import CHAMPION
-from models.statistics.intervals import wilson_interval
-from web.comparisons import ComparisonKey
-from web.jobs import WebJob
 from web.model_card import card_of
-from web.problems import Problem
+from web.responses import Problem, page, reviewer_of, stored_page
 from web.state import State, WebState
-from web.views import page, reviewer_of, stored_page
-from worker.job.receipt import job_receipt
 from worker.registry.actions import look_up, promoted_words, restored_words
-from worker.registry.console import (
-    VersionName,
-    accuracy_words,
-    ago,
-    compare_versions,
-    done_words,
-    numbers_words,
-    value_words,
-    versions_of,
-)
+from worker.registry.console import VersionName, accuracy_words, ago, done_words, numbers_words, versions_of
 
 router = APIRouter(include_in_schema=False)
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
 Why = Annotated[str, Form(max_length=2000)]
 Who = Annotated[str, Form(max_length=64)]
-NameQuery = Annotated[str, Query(max_length=200)]
 
 
 @dataclass(frozen=True)
@@ -50,7 +35,7 @@ class _Served:
     """The model that this server tries.
 
     Attributes:
-        version: such as ``shop@3``; None if it is a path, or none can be found.
+        version: such as ``shop@3``; None if it is a path, or there is none.
         path: of a bundle, or of a lone file; None if it is a version.
         trouble: why there is none, if so.
     """
@@ -65,46 +50,33 @@ def models_page(request: Request, state: State) -> HTMLResponse:
     """All versions of all models."""
     models: dict[str, list[dict[str, Any]]] = {}
     faults: dict[str, str] = {}
+    place = state.settings.registry
     try:
-        registry = open_registry(state.settings.registry)
+        registry = open_registry(place)
         for name in registry.names():
             try:
                 models[name] = _versions(registry, name)
             except (HangtagError, OSError) as error:
                 faults[name] = str(error)
     except (HangtagError, OSError) as error:
-        faults[state.settings.registry] = str(error)
-    shown = page(
-        request,
-        "web/models.html",
-        models=models,
-        faults=faults,
-        registry=state.settings.registry,
-        served=_served(state),
-    )
-    return HTMLResponse(shown)
+        faults[place] = str(error)
+    return page(request, "web/models.html", models=models, faults=faults, registry=place, served=_served(state))
 
 
 def _versions(registry: Registry, name: str) -> list[dict[str, Any]]:
-    """The versions of a model as the command lists them, the newest first, each with its age."""
     now = datetime.now(UTC)
-    found = reversed(versions_of(registry, name))
-    return [{**one, "accuracy_words": accuracy_words(one), "ago": ago(one["published_at"], now)} for one in found]
+    versions = reversed(versions_of(registry, name))
+    return [{**one, "accuracy_words": accuracy_words(one), "ago": ago(one["published_at"], now)} for one in versions]
 
 
 def _served(state: WebState) -> _Served:
-    """The model that photos are tried with, or would be."""
-    model, place = state.settings.model, state.settings.registry
-    if model and Path(model).exists():
-        return _Served(path=Path(model))
     try:
-        if model and "@" not in model:
-            read_manifest(Path(model))  # says that nothing is there
-        registry = open_registry(place)
-        names = registry.names()
-        if model is None and len(names) != 1:
-            return _Served(trouble="" if not names else "No model is named with --model, and there are several here.")
-        return _Served(version=str(look_up(model or f"{names[0]}@{CHAMPION}", registry)))
+        model = state.classifier.model_name()
+        if Path(model).exists():
+            return _Served(path=Path(model))
+        if "@" not in model:
+            read_manifest(Path(model))  # raises that nothing is there
+        return _Served(version=str(look_up(model, open_registry(state.settings.registry))))
     except (HangtagError, OSError) as error:
         return _Served(trouble=str(error))
 
@@ -116,102 +88,18 @@ def served_page(request: Request, state: State) -> HTMLResponse:
     if path is None:
         raise Problem(404, "Expected a bundle's path after --model, this server takes its model from the registry.")
     card = card_of(read_manifest(path))
-    return HTMLResponse(page(request, "web/model_card.html", card=card, title=path.name, place=path, version=None))
-
-
-@router.get("/models/_compare")
-def compare_page(
-    request: Request, state: State, before: NameQuery, after: NameQuery, job: NameQuery = ""
-) -> HTMLResponse:
-    """Two versions side by side, and on the rows of a job."""
-    registry = open_registry(state.settings.registry)
-    old, new = _named(registry, before), _named(registry, after)
-    jobs = [found for found in state.jobs.all() if job_receipt(found.job)]
-    chosen = next((found for found in jobs if found.id == job), None)
-    diff = compare_versions(registry, old, new)
-    shown = page(
-        request,
-        "web/models_compare.html",
-        before=old,
-        after=new,
-        diff=diff,
-        events=_events(diff.between),
-        value_words=value_words,
-        jobs=jobs,
-        **_rows_values(state, registry, old, new, chosen),
-    )
-    return HTMLResponse(shown)
-
-
-@router.get("/models/_compare/rows")
-def compared_rows(request: Request, state: State, before: NameQuery, after: NameQuery, job: NameQuery) -> HTMLResponse:
-    """How far the comparison on a job's rows is, or what came of it."""
-    return _rows(request, state, before, after, state.jobs.find(job))
-
-
-@router.post("/models/_compare/rows")
-def compare_rows(
-    request: Request,
-    state: State,
-    before: Annotated[str, Form(max_length=200)],
-    after: Annotated[str, Form(max_length=200)],
-    job: Annotated[str, Form(max_length=200)],
-    stop: Annotated[bool, Form()] = False,
-) -> HTMLResponse:
-    """Label some rows of a job with both, or end that."""
-    registry = open_registry(state.settings.registry)
-    old, new = _named(registry, before), _named(registry, after)
-    found = state.jobs.find(job)
-    if job_receipt(found.job) is None:
-        raise Problem(409, f"Expected a finished job, {found.title} is not; wait for it, or choose another.")
-    key = _key(registry, found, old, new)
-    if stop:
-        state.comparisons.stop(key)
-    else:
-        state.comparisons.start(key, found.job, registry, old, new)
-    answer = _rows(request, state, before, after, found)
-    query = urlencode({"before": str(old), "after": str(new), "job": found.id})
-    answer.headers["hx-replace-url"] = f"{request.scope.get('root_path', '')}/models/_compare?{query}"
-    return answer
-
-
-def _rows(request: Request, state: WebState, before: str, after: str, found: WebJob) -> HTMLResponse:
-    registry = open_registry(state.settings.registry)
-    old, new = _named(registry, before), _named(registry, after)
-    values = _rows_values(state, registry, old, new, found)
-    return HTMLResponse(page(request, "web/models_rows.html", before=old, after=new, **values))
-
-
-def _rows_values(
-    state: WebState, registry: Registry, before: VersionName, after: VersionName, found: WebJob | None
-) -> dict[str, Any]:
-    compared = state.comparisons.find(_key(registry, found, before, after)) if found else None
-    figures = compared.figures if compared else None
-    interval = wilson_interval(figures.changed, figures.rows) if figures else None
-    return {"job": found, "compared": compared, "figures": figures, "interval": interval}
-
-
-def _key(registry: Registry, found: WebJob, before: VersionName, after: VersionName) -> ComparisonKey:
-    digests = (registry.state(name).versions[version].digest for name, version in (before, after))
-    return ComparisonKey(found.job.spec.id, *digests)
-
-
-def _named(registry: Registry, which: str) -> VersionName:
-    try:
-        return look_up(which, registry)
-    except (RegistryError, InputError) as error:
-        raise Problem(404, str(error)) from error
+    return page(request, "web/model_card.html", card=card, title=path.name, place=path, version=None)
 
 
 @router.get("/models/{name}")
 def model_page(request: Request, state: State, name: str, event: int = 0) -> HTMLResponse:
-    """One model: its versions, and who did what to it."""
+    """One model: its versions and its history."""
     registry = open_registry(state.settings.registry)
     with _missing_is_404():
         events = registry.history(name).events()
         versions = _versions(registry, name)
         previous = registry.previous_champion(name)
-    shown = page(
+    return page(
         request,
         "web/model.html",
         name=name,
@@ -220,10 +108,9 @@ def model_page(request: Request, state: State, name: str, event: int = 0) -> HTM
         champion=_champion(registry, name),
         previous=previous,
         events=_events(events)[::-1],
-        said=_said(registry, name, events, event),
+        outcome=_outcome(registry, name, events, event),
         served=_served(state),
     )
-    return HTMLResponse(shown)
 
 
 @contextmanager
@@ -240,7 +127,6 @@ def _champion(registry: Registry, name: str) -> int:
 
 
 def _events(events: Sequence[Event]) -> list[dict[str, Any]]:
-    """Events as people read them."""
     now = datetime.now(UTC)
     return [
         {"event": event, "done": done_words(event), "numbers": numbers_words(event), "ago": ago(event.at, now)}
@@ -248,8 +134,8 @@ def _events(events: Sequence[Event]) -> list[dict[str, Any]]:
     ]
 
 
-def _said(registry: Registry, name: str, events: Sequence[Event], number: int) -> str:
-    """The outcome of a change that this page has just been led to by; empty without one."""
+def _outcome(registry: Registry, name: str, events: Sequence[Event], number: int) -> str:
+    """The outcome of the change that has just led to this page; empty without one."""
     event = next((event for event in events if event.number == number), None)
     if event is None or event.version not in event.after.versions or event is not events[-1]:
         return ""
@@ -259,12 +145,11 @@ def _said(registry: Registry, name: str, events: Sequence[Event], number: int) -
 
 @router.get("/models/{name}/{which}")
 def version_page(request: Request, state: State, name: str, which: str) -> HTMLResponse:
-    """One version: its card, and what can be done with it."""
+    """One version: its card, and its promotion."""
     registry = open_registry(state.settings.registry)
     version = _version(registry, name, which)
-    now = registry.state(name)
     kept = {file: registry.training(*version, file) is not None for file in REPORT_FILES}
-    shown = page(
+    return page(
         request,
         "web/model_card.html",
         card=card_of(read_manifest(registry.path(*version))),
@@ -272,11 +157,9 @@ def version_page(request: Request, state: State, name: str, which: str) -> HTMLR
         place=registry.place,
         version=next(one for one in _versions(registry, name) if one["version"] == version.version),
         champion=_champion(registry, name),
-        others=sorted((other for other in now.versions if other != version.version), reverse=True),
         has_report=kept["report.html"],
         has_confusion=kept["confusion_matrix.png"],
     )
-    return HTMLResponse(shown)
 
 
 def _version(registry: Registry, name: str, which: str) -> VersionName:
@@ -325,10 +208,12 @@ def promote(
     force: Annotated[bool, Form()] = False,
 ) -> JSONResponse:
     """Make a version the champion, if the champion is still the one that the page showed."""
+    if force and not why.strip():
+        raise Problem(422, "Expected a reason to promote what a gate refused, for the history, got none.")
     registry = open_registry(state.settings.registry)
-    by = _by(request, who)
-    event = registry.promote(name, version, _reason(why, needed=force), instead_of=instead_of, force=force, by=by)
-    return _done(name, event, f"{name}@{version} is the champion already.")
+    by = _person(request, who)
+    event = registry.promote(name, version, why.strip(), instead_of=instead_of, force=force, by=by)
+    return _done(name, event)
 
 
 @router.post("/models/{name}/rollback")
@@ -342,24 +227,17 @@ def roll_back(
 ) -> JSONResponse:
     """Restore the previous champion, if the champion is still the one that the page showed."""
     registry = open_registry(state.settings.registry)
-    event = registry.rollback(name, why.strip(), instead_of=instead_of, by=_by(request, who))
-    return _done(name, event, "")
+    event = registry.rollback(name, why.strip(), instead_of=instead_of, by=_person(request, who))
+    return _done(name, event)
 
 
-def _reason(why: str, *, needed: bool) -> str:
-    if needed and not why.strip():
-        raise Problem(422, "Expected a reason to promote what a gate refused, for the history, got none.")
-    return why.strip()
-
-
-def _by(request: Request, who: str) -> str | None:
-    """The name of the person who asks, where one was given."""
+def _person(request: Request, who: str) -> str | None:
     name = who.strip() or reviewer_of(request)
     if not name.isprintable():
         raise Problem(422, "Expected a name of printable characters on one line.")
     return name or None
 
 
-def _done(name: str, event: Event | None, before: str) -> JSONResponse:
+def _done(name: str, event: Event | None) -> JSONResponse:
     path = f"/models/{quote(name)}"
-    return JSONResponse({"said": "" if event else before, "to": f"{path}?event={event.number}" if event else path})
+    return JSONResponse({"to": f"{path}?event={event.number}" if event else path})

@@ -1,4 +1,4 @@
-"""The page to try the model on photos, and what it asks for in addition to ``/v1/classify``."""
+"""The page to try the model on photos, and its own requests besides ``/v1/classify``."""
 
 import asyncio
 import time
@@ -10,11 +10,10 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from models.bundle import Bundle, open_bundle, read_manifest
 from models.errors import HangtagError, ImageError
-from web.classify_process import ServedModel
+from web.classifier_process import ServedModel
 from web.heat_map import GRID, PATCH
-from web.problems import Problem
+from web.responses import Problem, page
 from web.state import State, WebState
-from web.views import page
 
 _WORKER: Final = Path(__file__).parents[1] / "static" / "edge_worker.js"
 _WORKER_CSP: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
@@ -27,17 +26,17 @@ router = APIRouter(include_in_schema=False, prefix="/try")
 async def show(request: Request, state: State) -> HTMLResponse:
     """The page; the model begins to load."""
     state.classifier.start()
-    return HTMLResponse(page(request, "web/try.html"))
+    return page(request, "web/try.html")
 
 
 @router.get("/model")
 async def model(state: State) -> dict[str, Any]:
-    """Which model answers, and what a browser must know to label photos by itself."""
+    """The model that answers, and what a browser must know to label photos by itself."""
     state.classifier.start()
     served = state.classifier.model
     if served is None:
         return {"trouble": state.classifier.trouble}
-    said = {
+    shown = {
         "name": served.name,
         "reference": served.reference,
         "precision": served.precision,
@@ -45,13 +44,15 @@ async def model(state: State) -> dict[str, Any]:
         "classes": len(served.labels),
         "unknown_limit": served.unknown_limit,
     }
-    return {"model": said, **await asyncio.to_thread(_edge_rules, served)}
+    return {"model": shown, **await asyncio.to_thread(_edge_rules, served)}
 
 
 @router.get("/edge.onnx")
 def edge_graph(state: State, if_none_match: str = Header("")) -> Response:
     """The graph that a browser runs, named by the model's digest."""
-    served = _served(state)
+    served = state.classifier.model
+    if served is None:
+        raise Problem(503, f"No model can answer: {state.classifier.trouble}", {"retry-after": "5"})
     etag = f'"{served.digest}"'
     if etag in if_none_match:
         return Response(status_code=304, headers={"etag": etag})
@@ -70,36 +71,31 @@ def edge_worker() -> FileResponse:
 @router.post("/photo")
 async def photo(request: Request, state: State) -> Response:
     """The photo at a URL, as the worker fetches it: the page shows it, and then asks about it as about any other."""
-    with state.bodies.open() as held:
-        given = await state.bodies.read(request, held)
-    if len(given) != 1 or given[0].data is None:
-        raise Problem(422, f"Expected one URL, got {len(given)}.")
-    if isinstance(given[0].data, ImageError):
-        raise Problem(422, str(given[0].data), error=given[0].data.fault)
-    return Response(given[0].data, media_type="application/octet-stream")
+    return Response(await _only_photo(request, state), media_type="application/octet-stream")
 
 
 @router.post("/heat-map")
 async def heat_map(request: Request, state: State) -> dict[str, Any]:
-    """What covering each part of a photo does to its label; the photo is the body."""
-    with state.bodies.open() as held:
-        given = await state.bodies.read(request, held)
-        if len(given) != 1 or not isinstance(given[0].data, bytes):
-            raise Problem(422, "Expected one photo.")
-        start = time.perf_counter()
-        made = await state.heat_maps.make(given[0].data)
+    """The effect of covering each part of a photo on its label; the photo is the body."""
+    data = await _only_photo(request, state)
+    start = time.perf_counter()
+    made = await state.classifier.heat_map(data)
     milliseconds = (time.perf_counter() - start) * 1000
     return {"label": made.label, "confidence": made.confidence, "drops": made.drops, "milliseconds": milliseconds}
 
 
-def _served(state: WebState) -> ServedModel:
-    if state.classifier.model is None:
-        raise Problem(503, f"No model can answer: {state.classifier.trouble}", {"retry-after": "5"})
-    return state.classifier.model
+async def _only_photo(request: Request, state: WebState) -> bytes:
+    async with state.bodies.photos(request) as photos:
+        if len(photos) != 1:
+            raise Problem(422, f"Expected one photo, got {len(photos)}.")
+        data = photos[0].data
+    if isinstance(data, ImageError):
+        raise Problem(422, str(data), error=data.fault)
+    assert data is not None  # noqa: S101 - for type checkers
+    return data
 
 
 def _edge_rules(served: ServedModel) -> dict[str, Any]:
-    """What the edge graph's answers mean; or why there is no graph."""
     try:
         bundle, name = _edge_of(served)
     except (HangtagError, Problem) as error:
@@ -119,7 +115,7 @@ def _edge_rules(served: ServedModel) -> dict[str, Any]:
 
 
 def _edge_of(served: ServedModel) -> tuple[Bundle, str]:
-    """The bundle, and the variant whose edge graph a browser runs: the one that the server runs, where it has one."""
+    """The bundle, and the variant whose edge graph a browser runs: the served one, if it has a graph."""
     if not served.path.is_dir():
         raise Problem(404, f"{served.name} is a lone ONNX file: a browser needs a bundle with edge.onnx.")
     bundle = read_manifest(served.path)

@@ -86,8 +86,8 @@ async function act(button) {
   if (button.dataset.ask && !(await ask(button.dataset.ask))) return;
   button.disabled = true;
   try {
-    const { said } = await (await send(button.dataset.act, { method: "POST" })).json();
-    if (said) sessionStorage.setItem("said", said);
+    const { message } = await (await send(button.dataset.act, { method: "POST" })).json();
+    if (message) sessionStorage.setItem("message", message);
     location.reload();
   } catch (error) {
     button.disabled = false;
@@ -229,6 +229,6 @@ if (rows) {
 }
 const live = byId("live");
 if (live?.dataset.events) followJob(live);
-const said = sessionStorage.getItem("said");
-if (said) toast(said);
-sessionStorage.removeItem("said");
+const message = sessionStorage.getItem("message");
+if (message) toast(message);
+sessionStorage.removeItem("message");

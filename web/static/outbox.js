@@ -17,7 +17,6 @@ export class Outbox {
     this.sending = new Set();
     this.tries = 0;
     this.error = null; // of the last try
-    this.csrf = window.hangtag.csrf;
   }
 
   /** Take over what an earlier page could not send: an answer that is sent twice is stored once. */
@@ -95,22 +94,12 @@ export class Outbox {
     this.tell({ waiting: this.waiting.length, away: Boolean(this.error), problem: this.error?.detail });
   }
 
-  /** Post as JSON; a server that was started again has other tokens, which its page tells. */
+  /** Post as JSON; an Error has the detail of a problem document. */
   async post(url, body) {
-    const answer = await fetch(url, {
-      method: "POST",
-      body,
-      headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": this.csrf },
-    });
+    const headers = { "Content-Type": "application/json", Accept: "application/json" };
+    const answer = await fetch(url, { method: "POST", body, headers });
     if (answer.ok) return answer.json();
     const { detail } = await answer.json().catch(() => ({}));
-    if (answer.status === 403) await this.renewToken();
-    throw Object.assign(new Error(detail ?? "The server refused."), { detail: answer.status === 403 ? "" : detail });
-  }
-
-  async renewToken() {
-    const page = await fetch(location.href, { headers: { Accept: "text/html" } });
-    const parsed = new DOMParser().parseFromString(await page.text(), "text/html");
-    this.csrf = parsed.querySelector("meta[name=csrf]")?.content ?? this.csrf;
+    throw Object.assign(new Error(detail ?? "The server refused."), { detail });
   }
 }

@@ -1,12 +1,12 @@
 // Review: the next photos are loaded ahead, answers are sent in the background and kept here until the server has them.
 import { Outbox } from "./outbox.js";
 import { Letters } from "./review_keys.js";
-import { randomId, Seat } from "./seat.js";
+import { BrowserTab, randomId } from "./tab.js";
 
 const { root, send, toast } = window.hangtag;
 const $ = (id) => document.getElementById(id);
-const desk = $("desk");
-const job = encodeURIComponent(desk.dataset.job);
+const review = $("review").dataset;
+const job = encodeURIComponent(review.job);
 const AHEAD = 12;
 const GRID = 40;
 const LARGE = 3; // guesses with examples, where all classes are offered
@@ -15,7 +15,7 @@ const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5000;
 const REMARKS = { not_a_product: "not a product", more_than_one: "more than one", skip: "skipped; it comes again at the end" };
 
-let reviewer = desk.dataset.reviewer;
+let reviewer = review.reviewer;
 let ahead = []; // questions that this page holds; the first is shown
 let done = []; // lists of [question, answer], the latest last; what a grid confirms is one
 let classes = [];
@@ -30,8 +30,8 @@ let round = 0; // what was asked for in an earlier round is not wanted any more
 let turn = Promise.resolve();
 
 /** Of the interface of this review. */
-const path = (name, query = {}) => `/v1/jobs/${job}/${name}?${new URLSearchParams({ audit: desk.dataset.audit, ...query })}`;
-const wish = (label = $("label").value) => ({ order: $("order").value, second: $("second").value, ...(label && { label }) });
+const path = (name, query = {}) => `/v1/jobs/${job}/${name}?${new URLSearchParams({ audit: review.audit, ...query })}`;
+const choice = (label = $("label").value) => ({ order: $("order").value, second: $("second").value, ...(label && { label }) });
 
 /** One request after the other: progress that comes later is newer. */
 function inTurn(ask) {
@@ -40,11 +40,11 @@ function inTurn(ask) {
   return asked;
 }
 
-/** Others may be asked what a page held. */
-const letGo = (seat) => fetch(root + path("questions", { n: 0, seat, fresh: true }), { keepalive: true });
+/** Others may be asked the questions that a tab held. */
+const letGo = (tab) => fetch(root + path("questions", { n: 0, tab, fresh: true }), { keepalive: true });
 
-const seat = new Seat(`hangtag.seat.${desk.dataset.audit}.${desk.dataset.job}.`, letGo);
-const outbox = new Outbox(`hangtag.answers.${desk.dataset.audit}.${desk.dataset.job}`, deliver, showSaved);
+const tab = new BrowserTab(`hangtag.tab.${review.audit}.${review.job}.`, letGo);
+const outbox = new Outbox(`hangtag.answers.${review.audit}.${review.job}`, deliver, showSaved);
 
 // ---- Asking
 
@@ -70,7 +70,7 @@ async function refill() {
 
 /** A page that holds no question lets go of all that the server has kept for it: answers of the server may be lost. */
 async function askFor(n, label) {
-  const query = { n, seat: seat.id, fresh: n > 0 && ahead.length === 0 && tiles.length === 0, ...wish(label) };
+  const query = { n, tab: tab.id, fresh: n > 0 && ahead.length === 0 && tiles.length === 0, ...choice(label) };
   const answer = await inTurn(async () => (await send(path("questions", query))).json());
   finished = answer.finished;
   elsewhere = answer.elsewhere;
@@ -153,9 +153,11 @@ const captionOf = ({ row, rows, products }) =>
   (rows > 1 ? ` · the answer counts for ${rows.toLocaleString()} rows` : "") +
   (products > 1 ? ` of ${products.toLocaleString()} products` : "");
 
-const whyOf = ({ reason, confidence, said, said_by, label }) =>
-  `The model is ${percent(confidence)} sure. ${Number(desk.dataset.audit) ? "It was" : "Reason for review:"} ${reason}.` +
-  (said && said !== label ? ` ${said_by === "folder" ? "The photo’s folder" : `The column ${said_by}`} says ${named(said)}.` : "");
+const whyOf = ({ reason, confidence, catalogue_class, catalogue_column, label }) =>
+  `The model is ${percent(confidence)} sure. ${Number(review.audit) ? "It was" : "Reason for review:"} ${reason}.` +
+  (catalogue_class && catalogue_class !== label ? ` ${placeOf(catalogue_column)} says ${named(catalogue_class)}.` : "");
+
+const placeOf = (column) => (column === "folder" ? "The photo’s folder" : `The column ${column}`);
 
 const named = (label) => `“${label}”`;
 const percent = (share) => (share === null ? "–" : share >= 0.9995 && share < 1 ? ">99.9%" : `${(100 * share).toFixed(share > 0.995 && share < 1 ? 1 : 0)}%`);
@@ -207,7 +209,7 @@ function examplesOf(label) {
   return (known?.pictures ?? []).map((picture) => picture.cloneNode());
 }
 
-/** What was said last, and may be taken back. */
+/** The last answer, which may be taken back. */
 function showLast() {
   const last = done.at(-1) ?? [];
   const [, answer] = last[0] ?? [];
@@ -252,7 +254,7 @@ function showEnd() {
   const { mine = 0, done: settled = 0, questions = 0, right = null } = showProgress.last ?? {};
   const saving = outbox.size > 0; // what is left then is told once they are saved
   const others = saving ? 0 : (showProgress.last?.left ?? 0);
-  const nothing = Number(desk.dataset.audit) ? "No row of this job was labeled" : "No photo of this job needs a person";
+  const nothing = Number(review.audit) ? "No row of this job was labeled" : "No photo of this job needs a person";
   const over = questions ? leftNothing() : nothing;
   $("end-title").textContent = saving ? "Saving your last answers" : others ? `${numberOf(others, "photo")} left, open on another page` : finished ? over : "This job is not finished yet";
   clearTimeout(showEnd.timer);
@@ -286,14 +288,14 @@ function showSaved({ waiting, away, problem }) {
 // ---- Answering
 
 async function deliver(answers) {
-  const body = JSON.stringify({ answers: answers.map(({ by, ...answer }) => answer), reviewer: answers[0].by || null, seat: seat.id });
-  const stored = await inTurn(() => outbox.post(root + path("answers", wish()), body));
+  const body = JSON.stringify({ answers: answers.map(({ by, ...answer }) => answer), reviewer: answers[0].by || null, tab: tab.id });
+  const stored = await inTurn(() => outbox.post(root + path("answers", choice()), body));
   showProgress(stored.progress);
   for (const [id, why] of Object.entries(stored.refused)) comeBack(id, why);
   return [...stored.stored, ...Object.keys(stored.refused)];
 }
 
-/** A refused answer is said, and its question asked again. */
+/** Show why an answer was refused, and ask its question again. */
 function comeBack(id, why) {
   toast(why);
   const step = done.find((pairs) => pairs.some(([, answer]) => answer.id === id));
@@ -739,8 +741,8 @@ async function loadClasses() {
   $("label").append(...doubtful.map((one) => new Option(`${one.label} (${one.doubtful.toLocaleString()} in all)`, one.label)));
   const errors = $("order").querySelector("[value=contradicted]");
   if (!errors) return; // an audit has an order of its own
-  errors.disabled = !found.said_by;
-  errors.textContent = found.said_by ? `Suspected label errors (by ${found.said_by})` : "Suspected label errors: the catalogue names no class";
+  errors.disabled = !found.catalogue_column;
+  errors.textContent = found.catalogue_column ? `Suspected label errors (by ${found.catalogue_column})` : "Suspected label errors: the catalogue names no class";
 }
 
 function example(path, label) {
@@ -755,12 +757,12 @@ function example(path, label) {
 async function begin() {
   if (!reviewer) await askName();
   outbox.begin();
-  await seat.take();
+  await tab.begin();
   await loadClasses();
   await refill();
   if (elsewhere) toast(elsewhereWords());
   setInterval(() => askFor(0).catch(() => {}), RENEW_MS);
-  addEventListener("pagehide", () => seat.end());
+  addEventListener("pagehide", () => tab.end());
   addEventListener("beforeunload", (event) => outbox.size && event.preventDefault());
 }
 

@@ -1,13 +1,5 @@
-"""Two models on the same rows of a catalogue, or of a job.
+"""Two models on the same rows of a catalogue."""
 
-``python -P -m worker.catalogue_diff.diff JOB BEFORE AFTER FOLDER ROWS`` compares them on rows of a job. Each line on
-stdout is a JSON object: ``step``, ``done`` and ``of`` while it works; in the end ``figures``, or ``refused`` with the
-reason. The folder is the caller's, and holds what is needed meanwhile.
-"""
-
-import json
-import signal
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,12 +8,10 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from catalogue.urls import is_url
-from models.errors import HangtagError, JobError
+from models.errors import JobError
 from models.manifest import AUTO
-from models.storage.storage import open_storage
 from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel, counted
-from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, bring_job_here, draw_job_sample, draw_sample
-from worker.job.job import Job, open_job
+from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, draw_sample
 from worker.job.model import verified_pin
 from worker.job.parts import Status, with_leaves
 from worker.job.spec import JobOptions, ModelPin
@@ -52,19 +42,6 @@ def diff_catalogue(
     sample = draw_sample(source, folder, rows, options)
     here = bring_here(sample, options, partial(advance, "Fetching photos"))
     return _compared(pins, sample, here, options, advance)
-
-
-def diff_job(before: Path, after: Path, job: Job, folder: Path, rows: int, advance: Advance) -> CatalogueFigures:
-    """Label some rows of a job with two models, and say what differs; photos are read as the job reads them.
-
-    Raises:
-        BundleError: a bundle is damaged or disagrees with itself on this machine.
-        JobError: no photo came, or both models together could label no row.
-    """
-    pins = [verified_pin(model, AUTO) for model in (before, after)]
-    sample = draw_job_sample(job, folder, rows)
-    here = bring_job_here(sample, job, partial(advance, "Fetching photos"))
-    return _compared(pins, sample, here, SampleOptions(), advance)
 
 
 def _compared(
@@ -128,32 +105,3 @@ def row_labels(output: Path) -> tuple[dict[int, RowLabel], str | None]:
         if row["status"] != Status.FAILED
     }
     return labels, next((row["error_message"] for row in rows if row["status"] == Status.FAILED), None)
-
-
-def main(place: str, before: str, after: str, folder: str, rows: str) -> int:
-    """Compare two models on rows of a job, and tell how far it is."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this process
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and with it those that label
-    try:
-        job = open_job(open_storage(place))
-        if job is None:
-            msg = f"Expected a job in {place}, found none; it may have been deleted."
-            raise JobError(msg)
-        figures = diff_job(Path(before), Path(after), job, Path(folder), int(rows), _tell)
-    except HangtagError as error:
-        _say({"refused": str(error)})
-        return int(error.exit_code)
-    _say({"figures": figures.model_dump(mode="json")})
-    return 0
-
-
-def _tell(step: str, done: int, of: int) -> None:
-    _say({"step": step, "done": done, "of": of})
-
-
-def _say(message: dict[str, object]) -> None:
-    print(json.dumps(message), flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +19,6 @@ from catalogue.photos import Photos, open_photos
 from catalogue.urls import cell_texts
 from models.errors import JobError
 from models.whole_file import replace_file, write_beside
-from worker.job.job import Job, images_of
-from worker.job.photos import photos_of
 
 SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
@@ -87,18 +84,6 @@ def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) ->
     return Sample(place, table.replace_schema_metadata(), **json.loads(table.schema.metadata[_ABOUT_KEY]))
 
 
-def draw_job_sample(job: Job, folder: Path, rows: int, seed: int = 0) -> Sample:
-    """Draw at most ``rows`` rows of a job, each as likely as any other; the same ones each time."""
-    spec = job.spec
-    drawn = np.sort(np.random.default_rng(seed).choice(spec.rows, min(rows, spec.rows), replace=False)).tolist()
-    cells: list[str | None] = []
-    for chunk, places in groupby(drawn, key=lambda row: row // spec.chunk_rows):
-        images = images_of(job, job.chunk_table(chunk, [spec.image_column]))
-        cells += [images[place % spec.chunk_rows] for place in places]
-    table = pa.table([[row + 1 for row in drawn], cells], schema=_SCHEMA)
-    return Sample(folder, table, spec.source, str(folder), spec.rows)
-
-
 def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
     catalogue = open_catalogue(
         source, options.image_column, options.image_root, options.encoding, options.allow_hosts or None
@@ -148,27 +133,13 @@ def bring_here(sample: Sample, options: SampleOptions, advance: Callable[[int, i
     file = sample.folder / _HERE_FILE
     if not file.exists():
         with closing(open_photos(sample.image_root, options.allow_hosts)) as photos:
-            _write(file, _with_photos(sample, photos, lambda cell: photos.url_of(cell) is not None, advance))
+            _write(file, _with_photos(sample, photos, advance))
     return file
 
 
-def bring_job_here(sample: Sample, job: Job, advance: Callable[[int, int], None]) -> Path:
-    """As :func:`bring_here`; all photos are copied, so that a job that is confined to its image root stays so.
-
-    Raises:
-        JobError: none of several photos could be read.
-    """
-    file = sample.folder / _HERE_FILE
-    with closing(photos_of(job)) as photos:
-        _write(file, _with_photos(sample, photos, lambda _: True, advance))
-    return file
-
-
-def _with_photos(
-    sample: Sample, photos: Photos, is_copied: Callable[[str | None], bool], advance: Callable[[int, int], None]
-) -> pa.Table:
+def _with_photos(sample: Sample, photos: Photos, advance: Callable[[int, int], None]) -> pa.Table:
     cells: list[str | None] = sample.table.column("image").to_pylist()
-    copied = [place for place, cell in enumerate(cells) if is_copied(cell)]
+    copied = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
     paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in copied}
     asked = [Wanted(0, place, cells[place]) for place in copied if not paths[place].exists()]
     failures = _fetch(photos, asked, paths, advance)

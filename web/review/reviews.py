@@ -22,10 +22,10 @@ from trainer.corrections.audit import record_audit
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote, parse_vote
 from web.jobs import JobIndex, WebJob
-from web.photos import CatalogueRows
-from web.review.left import Answered
+from web.pictures import CatalogueRows
 from web.review.questions import Questions, load_questions
-from web.review.queue import Progress, ReviewQueue, Wish
+from web.review.queue import Choice, Progress, ReviewQueue
+from web.review.unanswered import AnsweredPhotos
 from worker.job.job import Job
 from worker.job.receipt import RECEIPT_FILE, REVIEW_FILE, finished_receipt
 from worker.results.audit import audit_sample
@@ -37,7 +37,7 @@ _ANSWERS: Final = 20_000
 
 
 class AnswerKind(StrEnum):
-    """What an answer does."""
+    """The effect of an answer."""
 
     LABEL = "label"
     NOT_A_PRODUCT = "not_a_product"
@@ -49,13 +49,11 @@ class AnswerKind(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a reviewer says of a question.
+    """A reviewer's answer to a question.
 
     Attributes:
-        id: chosen by who sends it; the same when it is sent again.
+        id: chosen by the sender; the same when it is sent again.
         sha256: of the photo.
-        label: what it shows, if it is a label.
-        note: in the reviewer's own words.
         new: whether the label may be a new class.
     """
 
@@ -69,11 +67,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Stored:
-    """What became of answers.
+    """The outcome of answers.
 
     Attributes:
-        stored: ids of those that are on the disk (or need not be).
-        refused: id → why it cannot be used.
+        stored: ids of answers that are on the disk, or need not be.
+        refused: id → why the answer cannot be used.
         progress: with these answers.
     """
 
@@ -83,15 +81,7 @@ class Stored:
 
 
 class Review:
-    """One job's questions and answers. Any thread may ask.
-
-    Args:
-        job: that was labelled.
-        questions: of it.
-        store: where answers are kept.
-        rows: of catalogues.
-        clock: seconds since 1970.
-    """
+    """One job's questions and answers. Any thread may call it. ``clock`` gives seconds since 1970."""
 
     def __init__(
         self, job: Job, questions: Questions, store: CorrectionStore, rows: CatalogueRows, clock: Callable[[], float]
@@ -102,22 +92,22 @@ class Review:
         self._store, self._rows, self._clock = store, rows, clock
         self._cells = Cells(job.spec.image_root, confined=job.spec.confined)
         self._lock = threading.RLock()
-        self._known: OrderedDict[str, str] = OrderedDict()
+        self._stored: OrderedDict[str, str] = OrderedDict()
         self._notes: dict[tuple[str, str], str] = {}
         self._labels = set(questions.classes)
-        self._seen: object = None
-        self._last = datetime.min.replace(tzinfo=UTC)
+        self._stamp: object = None
+        self._latest = datetime.min.replace(tzinfo=UTC)
 
-    def take(self, reviewer: str, seat: str, wish: Wish, most: int, *, fresh: bool) -> list[int]:
-        """The next questions; a ``fresh`` page has none yet."""
+    def take(self, reviewer: str, tab: str, choice: Choice, most: int, *, fresh: bool) -> list[int]:
+        """The next questions; ``fresh``: the tab shows none any more."""
         self._read_again()
         if fresh:
-            self.queue.release(seat)
-        self.queue.renew(seat)
-        return self.queue.take(reviewer, seat, wish, most) if most else []
+            self.queue.release(tab)
+        self.queue.renew(tab)
+        return self.queue.take(reviewer, tab, choice, most) if most else []
 
     def note_of(self, question: int, reviewer: str) -> str:
-        """What this reviewer has noted on a photo."""
+        """This reviewer's note on a photo, or an empty text."""
         return self._notes.get((self.questions.get(question)["sha256"], reviewer), "")
 
     @property
@@ -138,7 +128,7 @@ class Review:
         """Class that the model guessed → questions."""
         return dict(Counter(self.questions.labels.tolist()))
 
-    def answer(self, reviewer: str, seat: str, wish: Wish, answers: Sequence[Answer]) -> Stored:
+    def answer(self, reviewer: str, tab: str, choice: Choice, answers: Sequence[Answer]) -> Stored:
         """Store answers in their order: they are on the disk when this returns.
 
         Raises:
@@ -148,22 +138,22 @@ class Review:
             self._read_again()
             stored: list[str] = []
             refused: dict[str, str] = {}
-            waiting: list[Vote] = []
+            unwritten: list[Vote] = []
             for answer in answers:
-                if self._known.get(answer.id) != reviewer:
+                if self._stored.get(answer.id) != reviewer:
                     try:
-                        self._take_answer(reviewer, seat, answer, waiting)
+                        self._take_answer(reviewer, tab, answer, unwritten)
                     except ValueError as error:
                         refused[answer.id] = str(error)
                         continue
                 stored.append(answer.id)
-            self._write(waiting)
-            self._known |= dict.fromkeys(stored, reviewer)
-            while len(self._known) > _ANSWERS:
-                self._known.popitem(last=False)
-            return Stored(tuple(stored), refused, self.queue.progress(reviewer, wish))
+            self._write(unwritten)
+            self._stored |= dict.fromkeys(stored, reviewer)
+            while len(self._stored) > _ANSWERS:
+                self._stored.popitem(last=False)
+            return Stored(tuple(stored), refused, self.queue.progress(reviewer, choice))
 
-    def _take_answer(self, reviewer: str, seat: str, answer: Answer, waiting: list[Vote]) -> None:
+    def _take_answer(self, reviewer: str, tab: str, answer: Answer, unwritten: list[Vote]) -> None:
         question = self.questions.by_sha256.get(answer.sha256)
         if question is None:
             msg = f"Expected the SHA-256 of a photo of this review, got {answer.sha256[:64]!r}; load the page again."
@@ -171,51 +161,55 @@ class Review:
         if answer.kind is AnswerKind.SKIP:
             self.queue.skip(question, reviewer)
         elif answer.kind is AnswerKind.UNDO:
-            self._write(waiting)
+            self._write(unwritten)
             self._undo(question, reviewer)
-            self.queue.hold(question, seat)
+            self.queue.hold(question, tab)
         elif answer.kind is AnswerKind.NOTE:
-            self._note(question, reviewer, answer, waiting)
+            self._note(question, reviewer, answer, unwritten)
         else:
-            self._say(question, reviewer, answer, waiting)
+            self._add(question, reviewer, answer, unwritten)
 
-    def _say(self, question: int, reviewer: str, answer: Answer, waiting: list[Vote]) -> None:
-        """Add what is said, unless it is what this reviewer has said last, and nobody has contradicted."""
-        if answer.kind is AnswerKind.LABEL and answer.label not in self._labels and not answer.new:
-            msg = f"Expected one of the {len(self._labels):,} classes, got {answer.label[:80]!r}; say that it is new."
-            raise ValueError(msg)
-        if answer.kind is AnswerKind.LABEL and answer.label not in self._labels and PATH_MARK in answer.label:
-            msg = f"Expected a name without {PATH_MARK!r} for a new class, got {answer.label[:80]!r}; leave it out."
-            raise ValueError(msg)
-        if answer.kind is AnswerKind.LABEL and answer.label in self.questions.parents.values():
-            msg = f"Expected a class, {answer.label[:80]!r} is a label above classes; give one of those under it."
-            raise ValueError(msg)
+    def _add(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
+        """Add a statement, unless it repeats this reviewer's last one, and nobody has contradicted."""
+        if answer.kind is AnswerKind.LABEL:
+            self._check_label(answer)
         statement = self._statement(question, reviewer, answer)
-        said = self.queue.said(question)
-        last = said.get(reviewer)
-        asked_again = len({other.decision for other in said.values()}) > 1
-        if last is None or asked_again or last.decision != statement.decision:
+        latest = self.queue.statements(question)
+        own = latest.get(reviewer)
+        disputed = len({vote.decision for vote in latest.values()}) > 1
+        if own is None or disputed or own.decision != statement.decision:
             self._labels |= {answer.label} if answer.kind is AnswerKind.LABEL else set()
-            waiting.append(statement)
-            self.queue.say(statement)
+            unwritten.append(statement)
+            self.queue.add(statement)
 
-    def _note(self, question: int, reviewer: str, answer: Answer, waiting: list[Vote]) -> None:
+    def _check_label(self, answer: Answer) -> None:
+        shown, is_known = repr(answer.label[:80]), answer.label in self._labels
+        if not is_known and not answer.new:
+            msg = f"Expected one of the {len(self._labels):,} classes, got {shown}; say that it is new."
+            raise ValueError(msg)
+        if not is_known and PATH_MARK in answer.label:
+            msg = f"Expected a name without {PATH_MARK!r} for a new class, got {shown}; leave it out."
+            raise ValueError(msg)
+        if answer.label in self.questions.parents.values():
+            msg = f"Expected a class, {shown} is a label above classes; give one of those under it."
+            raise ValueError(msg)
+
+    def _note(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
         statement = self._statement(question, reviewer, answer)
         if self._notes.get((answer.sha256, reviewer)) != statement.note:
-            waiting.append(statement)
+            unwritten.append(statement)
             self._notes[answer.sha256, reviewer] = statement.note
 
     def _undo(self, question: int, reviewer: str) -> None:
         if self.queue.unskip(question, reviewer):
             return
-        last = self.queue.said(question).get(reviewer)
-        if last is not None:
-            taken = self._store.withdraw(last)
-            self.queue.unsay(last)
-            self._seen = self._store.stamp() if taken else None
+        own = self.queue.statements(question).get(reviewer)
+        if own is not None:
+            withdrawn = self._store.withdraw(own)
+            self.queue.remove(own)
+            self._stamp = self._store.stamp() if withdrawn else None
 
     def _statement(self, question: int, reviewer: str, answer: Answer) -> Vote:
-        """As a row of the file; ValueError where it cannot be one."""
         about = self.questions.get(question)
         cells = {
             "image": self._place(int(about["row"])),
@@ -238,67 +232,59 @@ class Review:
     def _now(self) -> datetime:
         """The time, later than that of every answer before."""
         now = datetime.fromtimestamp(self._clock(), UTC)
-        self._last = max(now, self._last + timedelta(microseconds=1))
-        return self._last
+        self._latest = max(now, self._latest + timedelta(microseconds=1))
+        return self._latest
 
-    def _write(self, waiting: list[Vote]) -> None:
-        votes = [*waiting]
-        waiting.clear()
+    def _write(self, unwritten: list[Vote]) -> None:
+        votes = [*unwritten]
+        unwritten.clear()
         if not votes:
             return
         try:
             self._store.append(votes)
         except BaseException:
-            self._seen = None  # what is counted is not stored: all is read again
+            self._stamp = None  # the counts are ahead of the file, which is read again
             raise
-        self._seen = self._store.stamp()
+        self._stamp = self._store.stamp()
 
     def _read_again(self) -> None:
-        """Take what the files say now, if others have written into them."""
         with self._lock:
-            signature = self._store.stamp()
-            if signature != self._seen:
+            stamp = self._store.stamp()
+            if stamp != self._stamp:
                 votes, mine = self._store.votes(), self.questions.by_sha256
                 self.queue.restore(vote for vote in votes if vote.decision)
                 self._notes = {(vote.sha256, vote.reviewer): vote.note for vote in votes if vote.note}
                 labels = {vote.label for vote in votes if vote.label and vote.sha256 in mine}
                 self._labels = {*self.questions.classes, *labels}
-                self._seen = signature
+                self._stamp = stamp
 
 
 class Reviews:
-    """The reviews of a server.
-
-    Args:
-        jobs: that there are.
-        corrections: the file that answers are kept in.
-        rows: of catalogues.
-        clock: seconds since 1970.
-    """
+    """The reviews of a server, whose answers are in the file ``corrections``."""
 
     def __init__(
         self, jobs: JobIndex, corrections: Path, rows: CatalogueRows, clock: Callable[[], float] = time.time
     ) -> None:
         self.store = CorrectionStore(corrections)
-        self._answered: dict[str, Answered] = {}
+        self._answered: dict[str, AnsweredPhotos] = {}
         self._jobs, self._rows, self._clock = jobs, rows, clock
-        self._open: OrderedDict[tuple[str, int], tuple[object, Review]] = OrderedDict()
+        self._open: OrderedDict[tuple[str, int], tuple[object, Review | None]] = OrderedDict()
         self._found: dict[str, tuple[float, WebJob]] = {}
         self._lock = threading.Lock()
 
     def store_of(self, job: Job) -> CorrectionStore:
-        """Where answers to a job's question are."""
+        """The answers to a job's question."""
         return self.store.of_question(job.name)
 
-    def answered(self, job: Job) -> Answered:
+    def answered(self, job: Job) -> AnsweredPhotos:
         """The photos that have an answer to the same question."""
-        return self._answered.setdefault(job.name, Answered(self.store_of(job)))
+        return self._answered.setdefault(job.name, AnsweredPhotos(self.store_of(job)))
 
     def find(self, id: str) -> WebJob:
-        """The job of that id, looked for at most every few seconds.
+        """The job of that id, read at most every few seconds.
 
         Raises:
-            InputError: there is none.
+            NoSuchJobError: there is none.
         """
         now = self._clock()
         known = self._found.get(id)
@@ -308,15 +294,15 @@ class Reviews:
         return known[1]
 
     def open(self, id: str, audit: int = 0, *, again: bool = False) -> Review:
-        """The review of a job, loaded when it is first asked for.
+        """The review of a job, loaded at the first call.
 
         Args:
             id: of the job.
+            audit: how many labeled rows, drawn at random, to ask about instead of the doubtful ones; 0 for no audit.
             again: whether to load it anew if the job has gone on since.
-            audit: how many labeled rows, drawn at random, to ask about in the place of the doubtful ones; 0 for none.
 
         Raises:
-            InputError: there is no such job, or it is to be audited and is not finished.
+            InputError: there is no such job, or the audited job is not finished.
             JobError: one of its parts is damaged.
         """
         found = self.find(id)
@@ -326,29 +312,31 @@ class Reviews:
             msg = f"{found.title} asks several questions, which are reviewed one by one: {names}."
             raise InputError(msg)
         with self._lock:
-            known = self._open.pop((id, audit), None)
-            state = _state(job) if known is None or again or known[1].job.spec.id != job.spec.id else known[0]
-            if known is None or known[0] != state:
-                questions = load_questions(job, self._drawn(job, audit) if audit else None)
-                review = Review(job, questions, self.store_of(job), self._rows, self._clock)
-                if known is not None and known[1].job.spec.id == job.spec.id:
-                    review.queue.inherit(known[1].queue)
-                known = (state, review)
-            self._open[id, audit] = known
+            state, review = self._open.pop((id, audit), (None, None))
+            before = review if review and review.job.spec.id == job.spec.id else None
+            now = _state(job) if before is None or again else state
+            if before is None or now != state:
+                review = Review(job, self._questions(job, audit), self.store_of(job), self._rows, self._clock)
+                if before:
+                    review.queue.inherit(before.queue)
+            assert review  # noqa: S101 - for type checkers
+            self._open[id, audit] = (now, review)
             while len(self._open) > _MOST_REVIEWS:
                 self._open.popitem(last=False)
-            return known[1]
+            return review
 
-    def _drawn(self, job: Job, audit: int) -> list[int]:
-        """Rows of an audit (from 0), which is noted as asked for."""
+    def _questions(self, job: Job, audit: int) -> Questions:
+        """The doubtful rows, or those of an audit, which is noted as begun."""
+        if not audit:
+            return load_questions(job)
         if finished_receipt(job) is None:
             msg = f"{job.storage.place} is not finished yet; audit it when it is."
             raise InputError(msg)
         record_audit(job, self.store_of(job), audit)
-        return [row.row - 1 for row in audit_sample(job, audit)]
+        return load_questions(job, [row.row - 1 for row in audit_sample(job, audit)])
 
 
 def _state(job: Job) -> object:
-    """What changes when a job goes on."""
+    """Changes when a job goes on."""
     written = tuple(job.storage.exists(file) for file in (REVIEW_FILE, RECEIPT_FILE))
     return (job.spec.id, tuple(sorted(job.part_keys().items())), written)

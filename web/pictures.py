@@ -1,12 +1,16 @@
-"""The photos of a job's rows as pictures for a page: read as labelling reads them, upright, small, kept for a while."""
+"""Photos as pictures for a page: read as labelling reads them, upright, small, kept for a while.
+
+:func:`drawn_picture` alone decodes photos in the server; labels and heat maps are made in processes.
+"""
 
 import hashlib
 import io
 import os
 import textwrap
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -18,8 +22,8 @@ import pyarrow as pa
 from markupsafe import escape
 from PIL import Image
 
-from catalogue.photo import Wanted
-from catalogue.photos import Photos
+from catalogue.photo import Limits, Wanted
+from catalogue.photos import Photos, open_photos
 from models.errors import HangtagError, ImageError, ImageFault
 from models.preprocess import opened, whole_rgb
 from worker.job.job import Job, images_of
@@ -55,11 +59,6 @@ class Picture:
     kind: str = "image/jpeg"
     fault: ImageFault | None = None
 
-    @property
-    def etag(self) -> str:
-        """What tells it from others."""
-        return f'"{hashlib.sha256(self.data).hexdigest()[:20]}"'
-
 
 class CatalogueRows:
     """Reads rows of jobs' catalogues, a chunk at a time; any thread may ask."""
@@ -94,7 +93,7 @@ class Pictures:
 
     Args:
         rows: of catalogues.
-        most_bytes: of pictures that are kept; as many again of photos from which others may be made.
+        most_bytes: of kept pictures; as many again of kept photos, from which others may be made.
     """
 
     def __init__(self, rows: CatalogueRows, most_bytes: int = 128 * 1024 * 1024) -> None:
@@ -108,8 +107,8 @@ class Pictures:
     def picture(self, job: Job, row: int, side: int, sha256: str = "") -> Picture:
         """The photo of a row (from 0), at most as large as the first of :data:`SIDES` that has ``side`` pixels.
 
-        A photo that cannot be shown, or whose SHA-256 begins with other digits than those that are asked for, gives a
-        placeholder with the reason; it is not kept.
+        A photo that cannot be shown, or whose SHA-256 does not begin with ``sha256``, gives a placeholder with the
+        reason; it is not kept.
         """
         side = next((known for known in SIDES if known >= side), SIDES[-1])
         key, photo = f"{job.spec.id} {row} {side} {sha256}", b""
@@ -119,7 +118,8 @@ class Pictures:
                 photo = self._fetch(job, row).result(_PATIENCE_S)
                 if not hashlib.sha256(photo).hexdigest().startswith(sha256):
                     return placeholder(ImageFault.MISSING, "It was replaced since it was labelled; skip it.", side)
-                data = self._drawn(photo, side)
+                with self._decoders:
+                    data = drawn_picture(photo, side)
             except ImageError as error:
                 return _damaged(photo, error.fault) or placeholder(error.fault, str(error), side)
             except (HangtagError, TimeoutError) as error:
@@ -128,12 +128,12 @@ class Pictures:
         return Picture(data)
 
     def fetch_ahead(self, job: Job, rows: Iterable[int]) -> None:
-        """Begin to fetch the photos of rows that will be asked for soon."""
+        """Begin to fetch the photos of rows that the page will show soon."""
         for row in rows:
             self._fetch(job, row)
 
     def close(self) -> None:
-        """End what is under way."""
+        """End the threads."""
         with self._lock:
             while self._readers:
                 self._readers.popitem()[1].close()
@@ -146,10 +146,6 @@ class Pictures:
             while len(self._readers) > _MOST_JOBS:
                 self._readers.popitem(last=False)[1].close()
             return reader.fetch(cell)
-
-    def _drawn(self, data: bytes, side: int) -> bytes:
-        with self._decoders:
-            return drawn_picture(data, side)
 
 
 def drawn_picture(data: bytes, side: int) -> bytes:
@@ -192,6 +188,37 @@ def _drawing(svg: str, fault: ImageFault) -> Picture:
     return Picture(svg.encode("utf-8", "replace"), "image/svg+xml", fault)
 
 
+def fetch_photos(
+    cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: Limits, within_s: float
+) -> Iterator[tuple[int, bytes | ImageError]]:
+    """The photos of cells of a catalogue, as they come, from where labelling reads them.
+
+    Args:
+        cells: place → a path, a URL or a data URI.
+        root: where relative paths start; photos on disk are read from under it only.
+        allow_hosts: ``HOST:PORT`` of hosts that may be asked though their addresses are private.
+        limits: of downloading.
+        within_s: seconds for all of them.
+
+    Yields:
+        Each place, and its photo's bytes or why there are none.
+
+    Raises:
+        HangtagError: the root cannot be used, or this machine lacks credentials.
+    """
+    missing = set(cells)
+    until = time.monotonic() + within_s
+    with closing(open_photos(root, allow_hosts, limits, confined=True)) as photos:
+        photos.want([Wanted(0, place, cell) for place, cell in cells.items()], {})
+        while missing and (left_s := until - time.monotonic()) > 0:
+            photo = photos.take(left_s)
+            if photo and photo.outcome is not None:
+                missing.remove(photo.wanted.row)
+                yield photo.wanted.row, photo.outcome
+    late = ImageError(f"It did not come within {within_s:g} s; try again.", ImageFault.DOWNLOAD)
+    yield from ((place, late) for place in missing)
+
+
 class _Kept:
     """The latest byte strings, up to a sum of their sizes."""
 
@@ -215,76 +242,72 @@ class _Kept:
 
 
 _Waiting = dict[int, tuple[str, Future[bytes]]]
-"""Number of a photo that is asked for → its cell, and what waits for it."""
+"""Number of a photo that is being fetched → its cell, and its future."""
 
 
 class _Reader:
-    """A thread that brings photos of one job: many at once from a network, from a disk one after the other."""
+    """A thread that fetches photos of one job: many at once from a network, from a disk one after the other."""
 
     def __init__(self, job: Job, kept: _Kept) -> None:
         self._job, self._kept = job, kept
-        self._asked: SimpleQueue[tuple[str, Future[bytes]] | None] = SimpleQueue()
-        self._coming: dict[str, Future[bytes]] = {}
+        self._queue: SimpleQueue[tuple[str, Future[bytes]] | None] = SimpleQueue()
+        self._fetching: dict[str, Future[bytes]] = {}
         self._lock = threading.Lock()
         threading.Thread(target=self._run, name="photos", daemon=True).start()
 
     def fetch(self, cell: str | None) -> "Future[bytes]":
-        """The bytes of a photo, once they come."""
+        """The bytes of a photo, once they are here."""
         key = cell or ""
         with self._lock:
-            if future := self._coming.get(key):
+            if future := self._fetching.get(key):
                 return future
             future = Future()
             if (data := self._kept.get(key)) is not None:
                 future.set_result(data)
                 return future
-            self._coming[key] = future
-        self._asked.put((key, future))
+            self._fetching[key] = future
+        self._queue.put((key, future))
         return future
 
     def close(self) -> None:
         """End the thread."""
-        self._asked.put(None)
+        self._queue.put(None)
 
     def _run(self) -> None:
-        while (first := self._asked.get()) is not None:
+        while (first := self._queue.get()) is not None:
             waiting: _Waiting = {0: first}
             try:
                 with closing(photos_of(self._job)) as photos:
                     photos.want([Wanted(0, 0, first[0] or None)], {})
-                    self._bring(photos, waiting)
+                    self._fetch_all(photos, waiting)
                 self._fail(waiting, ImageError("The server ends.", ImageFault.DOWNLOAD))
                 return
             except HangtagError as error:  # such as credentials that this machine lacks
                 self._fail(waiting, error)
 
-    def _bring(self, photos: Photos, waiting: _Waiting) -> None:
-        """Bring what is asked for until the end."""
+    def _fetch_all(self, photos: Photos, waiting: _Waiting) -> None:
         for number in count(1):
             try:
-                asked = self._asked.get(block=not waiting)
-                if asked is None:
+                entry = self._queue.get(block=not waiting)
+                if entry is None:
                     return
-                waiting[number] = asked
-                photos.want([Wanted(0, number, asked[0] or None)], {})
+                waiting[number] = entry
+                photos.want([Wanted(0, number, entry[0] or None)], {})
             except Empty:
                 pass
             if photo := photos.take(_TICK_S):
-                self._came(*waiting.pop(photo.wanted.row), photo.outcome)
-
-    def _came(self, key: str, future: "Future[bytes]", outcome: bytes | ImageError | None) -> None:
-        with self._lock:
-            self._coming.pop(key, None)
-            if isinstance(outcome, bytes):
-                self._kept.put(key, outcome)
-        if isinstance(outcome, bytes):
-            future.set_result(outcome)
-        else:
-            future.set_exception(outcome or ImageError("The host gave nothing.", ImageFault.DOWNLOAD))
+                key, future = waiting.pop(photo.wanted.row)
+                with self._lock:
+                    self._fetching.pop(key, None)
+                    if isinstance(photo.outcome, bytes):
+                        self._kept.put(key, photo.outcome)
+                if isinstance(photo.outcome, bytes):
+                    future.set_result(photo.outcome)
+                else:
+                    future.set_exception(photo.outcome or ImageError("The host gave nothing.", ImageFault.DOWNLOAD))
 
     def _fail(self, waiting: _Waiting, error: HangtagError) -> None:
         for key, future in waiting.values():
             with self._lock:
-                self._coming.pop(key, None)
+                self._fetching.pop(key, None)
             future.set_exception(error)
-        waiting.clear()

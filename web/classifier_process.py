@@ -1,0 +1,310 @@
+"""A process that labels photos for the page: decoding a photo may end it, and then only that photo is lost.
+
+:class:`ClassifierProcess` is the server's end of it. The process runs ``python -P -m web.classifier_process MODEL
+TIMEOUT_S``. First it writes a JSON line: the model that it serves (``{"model": {…}}``), or why it serves none
+(``{"refused": message}``). Then it reads batches, each a JSON line ``{"asks": [{"size": bytes, …}]}`` and the bytes of
+those photos, and answers each with the JSON line ``{"answers": [{…}]}``, in the same order. It ends when stdin closes.
+"""
+
+import asyncio
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NotRequired, Self, TypedDict, cast
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from models.classifier import Classifier
+from models.decision import Scores
+from models.errors import HangtagError, ImageError, ImageFault, InputError
+from models.preprocess import Pixels, preprocess
+from models.process import python_command, python_environment, reuse_memory
+from models.reference import ModelReference
+from models.text import printable
+from web.heat_map import covered_pixels
+from worker.job.model import load_verified
+from worker.job.parts import Status
+from worker.labelling.process_pool import take_streams
+
+_START_S: Final = 120.0
+_LATE_S: Final = 30.0
+"""How much longer than its photos may take a process may stay silent before it is killed."""
+_LONGEST_LINE: Final = 64 * 1024 * 1024
+_RULES_KEPT: Final = 32
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """The model that answers.
+
+    Attributes:
+        name: for people: ``shop@3``, or a path.
+        path: its bundle, or a lone ``.onnx`` file.
+        reference: ``name/version/variant@digest``.
+        digest: SHA-256 of the bundle's manifest, or of the lone file.
+        size: side of the square that photos are fitted into, in pixels.
+        precision: the promised precision of photos that need no review, if any.
+        rule: what decides which photos need no review, in a sentence.
+        unknown_limit: a photo with a higher out-of-distribution score goes to review; None without such a score.
+    """
+
+    name: str
+    path: Path
+    reference: str
+    variant: str
+    digest: str
+    labels: tuple[str, ...]
+    size: int
+    precision: float | None
+    rule: str
+    unknown_limit: float | None
+
+
+class Likely(BaseModel):
+    """One of the likeliest classes."""
+
+    label: str
+    confidence: float
+
+
+class ClassifiedPhoto(BaseModel, frozen=True):
+    """The answer for one photo. The names are those of a result's columns, as docs/formats.md has them."""
+
+    photo: str = Field(default="", description="The file's name, or the URL.")
+    sha256: str | None = Field(default=None, description="Of the bytes that were read; null if there were none.")
+    model: str | None = Field(default=None, description="name/version/variant@digest of the model.")
+    status: Status = Field(default=Status.FAILED, description="labeled, review or failed.")
+    label: str | None = None
+    confidence: float | None = None
+    label_level: int | None = Field(default=None, description="Of a label in a tree of labels: 0 for a class.")
+    leaf_guess: str | None = Field(default=None, description="The likeliest class, if the model has a tree of labels.")
+    reason: str | None = Field(default=None, description="Why it goes to review: threshold or unknown.")
+    threshold: float | None = Field(default=None, description="The confidence from which this label needs no review.")
+    unknown: float | None = Field(default=None, description="The out-of-distribution score, if the model has one.")
+    top_k: list[Likely] | None = None
+    error: ImageFault | None = None
+    error_message: str | None = None
+    decode_ms: float = 0.0
+    inference_ms: float = 0.0
+
+
+class Ask(TypedDict):
+    """What a process is asked about a photo: a label; or with ``cells``, the probability of a class in a heat map."""
+
+    top_k: NotRequired[int]
+    precision: NotRequired[float | None]
+    threshold: NotRequired[float | None]
+    cells: NotRequired[list[int]]
+    label: NotRequired[str]
+
+
+class ProcessDied(Exception):
+    """A process ended; ``status`` is negative if a signal ended it, as :class:`subprocess.Popen` has it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class ClassifierProcess:
+    """The server's end of a process that labels photos with one model.
+
+    Args:
+        process: just started.
+        reference: of the model.
+        decode_s: seconds that decoding one photo may take.
+
+    Attributes:
+        model: the model that it serves, once it is started.
+    """
+
+    model: ServedModel
+
+    def __init__(self, process: Process, reference: ModelReference, decode_s: float) -> None:
+        self._process, self._reference, self._decode_s = process, reference, decode_s
+        self._stdin, self._stdout = (
+            cast(asyncio.StreamWriter, process.stdin),
+            cast(asyncio.StreamReader, process.stdout),
+        )
+
+    @classmethod
+    async def start(cls, reference: ModelReference, decode_s: float) -> Self:
+        """Start a process, and wait until it has loaded the model; raises a HangtagError if it cannot."""
+        process = await asyncio.create_subprocess_exec(
+            *python_command("web.classifier_process", str(reference.path.resolve()), str(decode_s)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=python_environment(),
+            limit=_LONGEST_LINE,
+        )
+        started = cls(process, reference, decode_s)
+        try:
+            await started._load()
+        except BaseException:
+            await started.end()
+            raise
+        return started
+
+    async def _load(self) -> None:
+        try:
+            reply = await self._reply(_START_S)
+        except ProcessDied as died:
+            msg = f"A process that labels photos ended as it started (status {died.status}); see the server's output."
+            raise HangtagError(msg) from died
+        if "refused" in reply:
+            raise HangtagError(str(reply["refused"]))
+        fields = {**reply["model"], "labels": tuple(reply["model"]["labels"])}
+        self.model = ServedModel(name=self._reference.said, path=self._reference.path, **fields)
+
+    async def ask(self, asks: Sequence[Ask], photos: Sequence[bytes]) -> list[dict[str, Any]]:
+        """An answer for each photo of a batch, in order; raises ProcessDied if the process ends."""
+        sized = [{"size": len(photo), **ask} for ask, photo in zip(asks, photos, strict=True)]
+        self._stdin.writelines([json.dumps({"asks": sized}).encode() + b"\n", *photos])
+        return cast("list[dict[str, Any]]", (await self._reply(self._decode_s * len(photos) + _LATE_S))["answers"])
+
+    async def _reply(self, timeout_s: float) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(timeout_s):
+                line = await self._stdout.readline()
+        except TimeoutError:
+            await self.end()
+            raise ProcessDied(-signal.SIGALRM) from None
+        if not line.endswith(b"\n"):
+            raise ProcessDied(await self._process.wait())
+        return cast("dict[str, Any]", json.loads(line))
+
+    async def end(self) -> None:
+        """Kill it if it still runs, and wait until it is gone."""
+        if self._process.returncode is None:
+            self._process.kill()
+        self._stdin.close()
+        await self._process.wait()
+
+
+class _Labeller:
+    """Answers batches with one model.
+
+    Args:
+        classifier: the model, verified.
+        timeout_s: seconds that decoding one photo may take; more end the process, as SIGALRM does.
+    """
+
+    def __init__(self, classifier: Classifier, timeout_s: float) -> None:
+        self._classifier = classifier
+        self._timeout_s = timeout_s
+        self._with_rule = lru_cache(_RULES_KEPT)(classifier.asking)
+
+    def answers(self, asks: list[Ask], photos: list[bytes]) -> list[dict[str, Any]]:
+        """One answer for each photo, in order."""
+        answers = [self._opened(ask, photo) for ask, photo in zip(asks, photos, strict=True)]
+        whole = [
+            (ask, answer, answer.pop("pixels")) for ask, answer in zip(asks, answers, strict=True) if "pixels" in answer
+        ]
+        if not whole:
+            return answers
+        start = time.perf_counter()
+        scores = self._classifier.score(np.concatenate([pixels for *_, pixels in whole]))
+        inference_ms = _ms_since(start) / len(whole)
+        first = 0
+        for ask, answer, pixels in whole:
+            own = slice(first, first := first + len(pixels))
+            unknown = None if scores.unknown is None else scores.unknown[own]
+            answer |= {"inference_ms": inference_ms, **self._decided(ask, Scores(scores.probabilities[own], unknown))}
+        return answers
+
+    def _opened(self, ask: Ask, photo: bytes) -> dict[str, Any]:
+        start = time.perf_counter()
+        answer: dict[str, Any] = {"sha256": hashlib.sha256(photo).hexdigest(), "model": self._classifier.reference}
+        signal.setitimer(signal.ITIMER_REAL, self._timeout_s)
+        try:
+            answer["pixels"] = self._pixels(ask, photo)
+        except ImageError as error:
+            answer |= {"status": Status.FAILED, "error": error.fault, "error_message": str(error)}
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return {**answer, "decode_ms": _ms_since(start)}
+
+    def _pixels(self, ask: Ask, photo: bytes) -> Pixels:
+        if not photo:
+            msg = "Expected a photo, got no bytes; check that the upload is whole."
+            raise ImageError(msg, ImageFault.UNREADABLE)
+        spec = self._classifier.metadata.preprocess
+        return covered_pixels(photo, ask["cells"], spec) if "cells" in ask else preprocess(photo, spec)[np.newaxis]
+
+    def _decided(self, ask: Ask, scores: Scores) -> dict[str, Any]:
+        if "cells" in ask:
+            place = self._classifier.labels.index(ask["label"]) if ask["label"] in self._classifier.labels else None
+            return {"confidences": None if place is None else scores.probabilities[:, place].tolist()}
+        try:
+            classifier = self._with_rule(ask["precision"], ask["threshold"])
+        except InputError as error:
+            return {"refused": str(error).replace("--", "")}  # a request has fields, not options
+        prediction = classifier.decide(scores, ask["top_k"])[0]
+        return {
+            "status": Status.REVIEW if prediction.review else Status.LABELED,
+            "label": prediction.label,
+            "confidence": prediction.confidence,
+            "label_level": prediction.label_level,
+            "leaf_guess": prediction.leaf_guess,
+            "reason": prediction.reason,
+            "threshold": classifier.threshold_of(prediction.label),
+            "unknown": prediction.unknown,
+            "top_k": [{"label": label, "confidence": confidence} for label, confidence in prediction.top_k],
+        }
+
+
+def _ms_since(start: float) -> float:
+    return round((time.perf_counter() - start) * 1000, 3)
+
+
+def _described(classifier: Classifier) -> dict[str, Any]:
+    metadata = classifier.metadata
+    return {
+        "reference": classifier.reference,
+        "variant": metadata.variant,
+        "digest": classifier.digest,
+        "labels": classifier.labels,
+        "size": metadata.preprocess.size,
+        "precision": classifier.precision,
+        "rule": classifier.rule,
+        "unknown_limit": metadata.unknown.limit if metadata.unknown else None,
+    }
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        sys.exit(0)  # the server has ended within a batch
+    return data
+
+
+def main(model: str, timeout_s: str) -> None:
+    """Load and verify the model, and answer batches until stdin closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the server, which ends its processes
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
+    reuse_memory()
+    with take_streams() as replies:
+        try:
+            classifier = load_verified(Path(model), say=lambda words: print(printable(words), file=sys.stderr))
+        except HangtagError as error:
+            replies.write(json.dumps({"refused": str(error)}) + "\n")
+            return
+        replies.write(json.dumps({"model": _described(classifier)}) + "\n")
+        labeller, stdin = _Labeller(classifier, float(timeout_s)), sys.stdin.buffer
+        while line := stdin.readline():
+            asks = json.loads(line)["asks"]
+            photos = [_read(stdin, ask["size"]) for ask in asks]
+            replies.write(json.dumps({"answers": labeller.answers(asks, photos)}) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,105 @@
+"""The rows of finished jobs that still wait for a person: they went to review, and nobody has answered them yet."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import reduce
+from itertools import chain
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.errors import InputError
+from trainer.corrections.store import CorrectionStore
+from web.review.questions import listed_rows
+from worker.job.job import Job
+from worker.job.parts import Status
+from worker.job.receipt import JobReceipt
+
+_DIGITS: Final = 16
+"""Of a SHA-256, which are enough to tell photos apart: a number of 64 bits."""
+_NOT_IN_DOUBT: Final = 0
+Photos = npt.NDArray[np.uint64]
+
+
+class AnsweredPhotos:
+    """The photos that have an answer, whatever their job; none if the answers cannot be read. Any thread may ask."""
+
+    def __init__(self, store: CorrectionStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._seen: object = None
+        self._photos = _numbers(())
+
+    def photos(self) -> Photos:
+        """Their numbers, ``uint64``; the same array until somebody answers."""
+        with self._lock:
+            stamp = self._store.stamp()
+            if stamp != self._seen:
+                self._photos, self._seen = _numbers(()), stamp
+                with suppress(InputError):
+                    self._photos = _numbers(self._store.photos())
+            return self._photos
+
+
+class UnansweredRows:
+    """Counts the unanswered rows of one job, whose parts are read once for each of its receipts.
+
+    Args:
+        job: finished; with named models, a row waits until each question that doubts it has an answer.
+        answered: gives the photos, of any job, that have an answer to a question.
+    """
+
+    def __init__(self, job: Job, answered: Callable[[Job], AnsweredPhotos]) -> None:
+        self._job = job
+        self._answered = [answered(question) for question in job.questions]
+        self._receipt: object = None
+        self._doubtful = _numbers(())
+        self._counted: tuple[list[Photos], int] = ([], 0)
+
+    def count(self, receipt: JobReceipt) -> int:
+        """Rows to review without an answer; a photo that is known by its path only never has one.
+
+        Raises:
+            JobError: a part is damaged.
+        """
+        if not receipt.by_status.get(Status.REVIEW, 0):
+            return 0
+        if self._receipt != (receipt.job, receipt.retry):
+            photos = _numbers(chain.from_iterable(_doubtful_photos(self._job)))
+            self._doubtful, self._receipt = photos.reshape(-1, len(self._answered)), (receipt.job, receipt.retry)
+            self._counted = ([], 0)
+        answered = [one.photos() for one in self._answered]
+        if list(map(id, answered)) != list(map(id, self._counted[0])):
+            questions = zip(self._doubtful.T, answered, strict=True)
+            waits = [(photos != _NOT_IN_DOUBT) & ~np.isin(photos, known) for photos, known in questions]
+            self._counted = (answered, int(np.any(waits, axis=0).sum()))
+        return self._counted[1]
+
+
+def _numbers(photos: Iterable[str | None]) -> Photos:
+    """Photos of :func:`_doubtful_photos` as numbers; 1, which nobody answers, for a photo without SHA-256."""
+    return np.fromiter(
+        (_NOT_IN_DOUBT if photo is None else int(photo[:_DIGITS] or "1", 16) for photo in photos), np.uint64
+    )
+
+
+def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
+    """The photos to review, a tuple for each row whose worst status is review, with a photo for each question.
+
+    A photo is its SHA-256; empty if it is known by its path only; None if the question does not doubt the row.
+    """
+    listed = [listed_rows(question) for question in job.questions]
+    for chunk, key in sorted(job.part_keys().items()):
+        parts = [question.part(chunk, key, ["status", "sha256"]) for question in job.questions]
+        numbers = np.arange(parts[0].num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
+        failed = reduce(pc.or_, (pc.equal(part.column("status"), Status.FAILED) for part in parts))
+        photos = []
+        for part, mine in zip(parts, listed, strict=True):
+            doubted = pc.or_(pc.equal(part.column("status"), Status.REVIEW), pa.array(np.isin(numbers, mine)))
+            doubted = pc.and_not(doubted, failed)
+            photos.append(pc.if_else(doubted, pc.fill_null(part.column("sha256"), ""), None).to_pylist())
+        yield from (row for row in zip(*photos, strict=True) if any(photo is not None for photo in row))
