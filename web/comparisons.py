@@ -13,7 +13,7 @@ from models.process import python_command, python_environment
 from models.registry.registry import Registry
 from worker.catalogue_diff.figures import CatalogueFigures
 from worker.job.job import Job
-from worker.registry.console import VersionName
+from worker.registry.show import VersionName
 
 _ROWS: Final = 400
 _KEPT: Final = 32

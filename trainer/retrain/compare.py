@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from models.benchmark.child import photo_like
+from models.benchmark import photo_like
 from models.bundle import open_bundle
 from models.classifier import BATCH, Classifier, load
 from models.errors import BundleError

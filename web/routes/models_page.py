@@ -25,14 +25,16 @@ from web.problems import Problem
 from web.state import State, WebState
 from web.views import page, reviewer_of, stored_page
 from worker.job.receipt import job_receipt
-from worker.registry.actions import look_up, promoted_words, restored_words
-from worker.registry.console import (
+from worker.registry.show import (
     VersionName,
     accuracy_words,
     ago,
     compare_versions,
     done_words,
+    look_up,
     numbers_words,
+    promoted_words,
+    restored_words,
     value_words,
     versions_of,
 )

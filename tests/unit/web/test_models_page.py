@@ -23,7 +23,7 @@ from web.comparisons import ComparisonKey, Comparisons
 from web.model_card import card_html
 from web.settings import WebSettings
 from worker.job.job import Job, open_job
-from worker.registry.console import VersionName
+from worker.registry.show import VersionName
 
 ADDRESS = "http://127.0.0.1:8800"
 REFUSED = "<b>boots</b> lost 7 points."

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hangtag.cli import make_app
-from models.benchmark.record import this_machine
+from models.machine import this_machine
 from models.process_identity import Owner
 from models.storage.storage import FolderStorage
 from worker import doctor

@@ -15,7 +15,7 @@ from models.registry.registry import Registry, open_registry
 from models.registry.state import CHALLENGER, CHAMPION
 from models.text import without_file_links
 from tests.paper_bundle import write_paper_bundle
-from worker.registry.console import ago
+from worker.registry.show import ago
 
 
 @pytest.fixture
