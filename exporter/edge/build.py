@@ -10,7 +10,7 @@ from onnx import TensorProto, compose, helper
 from exporter.edge.resize_graph import Axis, Nodes, resized
 from models.errors import ParityError
 from models.fit import Fit
-from models.manifest import METADATA_KEY, ModelMetadata, parse_metadata
+from models.manifest import METADATA_KEY, ModelMetadata, parse_file
 from models.preprocess import PreprocessSpec
 
 OPSET: Final = 18
@@ -154,7 +154,7 @@ def _rules_of(model: onnx.ModelProto) -> ModelMetadata:
     if METADATA_KEY not in told:
         msg = f"Expected a model that carries {METADATA_KEY} metadata, with the thresholds of its classes; it has none."
         raise ParityError(msg)
-    return parse_metadata(told[METADATA_KEY], "the model")
+    return parse_file(ModelMetadata, told[METADATA_KEY], "the model")
 
 
 def _shape(value: onnx.ValueInfoProto) -> list[int | str]:

@@ -35,30 +35,35 @@ class Attempt:
     drop: Drop
     gain: float
 
-    @property
-    def times(self) -> str:
-        """The gain in speed, in words."""
-        return f"{self.gain:.2f} times as fast as float32 in the network"
+    def passes(self, max_drop: float, min_gain: float) -> bool:
+        """Whether it may ship."""
+        return self.drop.too_much(max_drop) is None and self.gain > min_gain
 
 
 @dataclass(frozen=True)
-class Int8Search:
-    """The result of a search.
+class Choice:
+    """The quantized model that may ship.
 
     Attributes:
-        model: the model that passed, ending in ``logits``; None if none did.
-        chosen: what it is; None if none passed.
-        attempts: all that were made; empty if there was nothing to quantize.
+        model: ends in ``logits``.
+        attempt: its costs and gain.
         photos: how many training photos the ranges were found on.
     """
 
-    model: onnx.ModelProto | None
-    chosen: Attempt | None
-    attempts: tuple[Attempt, ...]
+    model: onnx.ModelProto
+    attempt: Attempt
     photos: int
 
 
-def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Int8Search:
+@dataclass(frozen=True)
+class Refusal:
+    """Why int8 may not ship, for a person; ``attempts`` are the models that were tried."""
+
+    reason: str
+    attempts: tuple[Attempt, ...] = ()
+
+
+def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Choice | Refusal:
     """Quantize a model with none, one or two of its first layers left in floating point; the quickest that passes wins.
 
     Half of the training photos give the ranges. Validation photos and the other half judge.
@@ -71,31 +76,35 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
 
     Raises:
         InputError: the run's training photos cannot be read.
-        QuantizeError: there are too few of them, or the model cannot be quantized in any of these ways.
     """
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
-        msg = f"it takes {_FEWEST_PHOTOS} training photos to quantize with, and the run keeps {len(training)}"
-        raise QuantizeError(msg)
-    made: list[tuple[Attempt, onnx.ModelProto]] = []
-    failures: list[QuantizeError] = []
+        return Refusal(f"it takes {_FEWEST_PHOTOS} training photos to quantize with, and the run keeps {len(training)}")
+    candidates: list[Choice] = []
+    failures: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
-        quantizer = Quantizer(float32.model, training[::2], options.weight_bits, Path(scratch))
+        try:
+            quantizer = Quantizer(float32.model, training[::2], options.weight_bits, Path(scratch))
+        except QuantizeError as error:
+            return Refusal(str(error))
         counts = [count for count in _FLOAT_LAYERS if count < len(quantizer.layers)]
         for number, count in enumerate(counts):
             advance("Quantizing", number, len(counts))
             try:
                 model = with_half_weights(quantizer.quantize(count))
             except QuantizeError as error:  # where a block is cut in two, ONNX Runtime quantizes its beginning as well
-                failures.append(error)
+                failures.append(str(error))
                 continue
             check_plain(model)
-            made.append((_measured(float32, model, quantizer.layers[:count]), model))
-    if failures and not made:
-        raise failures[0]
-    passed = [one for one in made if one[0].drop.too_much(options.max_drop) is None and one[0].gain > min_gain]
-    chosen, model = max(passed, key=lambda one: one[0].gain) if passed else (None, None)
-    return Int8Search(model, chosen, tuple(attempt for attempt, _ in made), quantizer.photos)
+            attempt = _measured(float32, model, quantizer.layers[:count])
+            candidates.append(Choice(model, attempt, quantizer.photos))
+    if failures and not candidates:
+        return Refusal(failures[0])
+    passed = [one for one in candidates if one.attempt.passes(options.max_drop, min_gain)]
+    if passed:
+        return max(passed, key=lambda one: one.attempt.gain)
+    attempts = tuple(one.attempt for one in candidates)
+    return Refusal(why_refused(attempts, options.max_drop), attempts)
 
 
 def _measured(float32: Float32, model: onnx.ModelProto, float_layers: Sequence[str]) -> Attempt:
@@ -106,10 +115,10 @@ def _measured(float32: Float32, model: onnx.ModelProto, float_layers: Sequence[s
 
 
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
-    """Why a search found no model, for a person; ``allowed`` is how many points of accuracy it may lose."""
+    """Why no model passed, for a person; ``allowed`` is how many points of accuracy it may lose."""
     if not attempts:
         return "it has no layers that would be quicker with integers"
     best = min(attempts, key=lambda attempt: (max(attempt.drop.estimate, allowed), -attempt.gain))
     loses = best.drop.too_much(allowed) or f"it {best.drop.words}"
     layers = f", with {number_of(len(best.float_layers), 'layer')} in floating point" if best.float_layers else ""
-    return f"{loses}; it is {best.times}{layers}"
+    return f"{loses}; it is {best.gain:.2f} times as fast as float32 in the network{layers}"

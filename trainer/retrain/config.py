@@ -139,9 +139,7 @@ class ExportSettings(_Record):
     """``[export]``."""
 
     int8: Flag = True
-    fp16: Flag = False
     edge: Flag = False
-    ort: Flag = False
     default_variant: Literal["auto", "float32"] = "auto"
 
 

@@ -44,9 +44,7 @@ class Step:
 
 def _export(work: RunningCycle, view: "TrainingView") -> None:
     asked = work.config.export
-    options = ExportOptions(
-        int8=asked.int8, float16=asked.fp16, edge=asked.edge, ort=asked.ort, default_variant=asked.default_variant
-    )
+    options = ExportOptions(int8=asked.int8, edge=asked.edge, default_variant=asked.default_variant)
     work.tools.export(work.folder.run, work.folder.bundle, options, view.advance)
 
 
