@@ -106,11 +106,11 @@ def _keras(proof: "Proof") -> Table:
     caption = f"Of these photos {proof.golden} are golden samples: the bundle carries them."
     table = _table("ONNX Runtime against Keras", caption, *headings)
     for name, parity in (("batches", proof.many), ("one by one", proof.one)):
-        figures = (f"{parity.largest:.1e}", str(len(parity.flips)), str(len(parity.near_ties)))
+        figures = (f"{parity.largest:.1e}", str(len(parity.flips)), str(parity.near_ties))
         mark = _mark(passed=parity.probabilities_passed)
         table.add_row(f"probabilities, {name}", f"{parity.photos:,}", *figures, mark)
         if unknown := parity.unknown:
-            figures = (f"{unknown.largest:.1%}", str(len(unknown.crossed)), str(len(unknown.near_limit)))
+            figures = (f"{unknown.largest:.1%}", str(unknown.crossed), str(unknown.near_limit))
             mark = _mark(passed=unknown.passed)
             table.add_row(f"unknown score, {name}", f"{parity.photos:,}", *figures, mark)
     return table

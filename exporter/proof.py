@@ -48,7 +48,7 @@ class Proof:
 
     def flips_by_class(self, parity: Parity) -> dict[str, int]:
         """How many photos went from one label to another, as ``bag → hat``, the most frequent first."""
-        counts = Counter(f"{self.labels[expected]} → {self.labels[got]}" for expected, got in parity.changed)
+        counts = Counter(f"{self.labels[expected]} → {self.labels[got]}" for expected, got in parity.flips)
         return dict(counts.most_common())
 
     def as_json(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _of_keras(parity: Parity, batches: str) -> str:
     else:
         what = (
             f"unknown scores differ by up to {parity.unknown.largest:.2g} of their size (at most "
-            f"{parity.unknown.tolerance:.0e} passes), and {len(parity.unknown.crossed)} of {parity.photos} photos "
+            f"{parity.unknown.tolerance:.0e} passes), and {parity.unknown.crossed} of {parity.photos} photos "
             "change sides of the limit."
         )
     return (

@@ -98,9 +98,9 @@ class TrainingRun:
                 yield b""
 
     @property
-    def taxonomy(self) -> dict[str, str]:
-        """Label → its parent; empty without a tree."""
-        return dict(self.tree.parents) if self.tree else {}
+    def taxonomy(self) -> dict[str, str] | None:
+        """Label → its parent; None without a tree."""
+        return dict(self.tree.parents) if self.tree else None
 
     def training_pixels(self) -> Pixels:
         """Pixels of some training photos, ``uint8 (n, S, S, 3)``; InputError if they are gone or damaged."""

@@ -117,7 +117,7 @@ class _Described(Record):
         version: the UTC time at which the bundle was made, ``YYYYMMDDTHHMMSSZ``.
         labels: class names; the position is the column of ``probabilities``.
         preprocess: what turns a photo into the model's input.
-        taxonomy: of a tree that the labels are the leaves of, label → its parent; empty without one.
+        taxonomy: of a tree that the labels are the leaves of, label → its parent; None without one.
     """
 
     schema_version: Literal[1]
@@ -125,7 +125,7 @@ class _Described(Record):
     version: str
     labels: Labels
     preprocess: PreprocessSpec
-    taxonomy: dict[Label, Label]
+    taxonomy: dict[Label, Label] | None
 
     @property
     def tree(self) -> Taxonomy | None:
