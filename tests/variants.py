@@ -3,8 +3,9 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +24,7 @@ from models.statistics.confidence import Calibration, PrecisionTarget
 
 GOLDEN = Path(__file__).parent / "data" / "bundle"
 BECAUSE = "int8 is 1.42 times as fast as float32"
-UNSURE = Calibration(temperature=1.0, precision=None, targets=(), unknown=None)
+UNSURE = Calibration(temperature=3.0, precision=None, targets=(), unknown=None)
 SPEC = PreprocessSpec(size=32)
 
 
@@ -31,7 +32,7 @@ def half_sure(classes: int) -> Calibration:
     """0.90 from a confidence of 0.5, which is made up, so that rows are labeled."""
     half = (0.5,) * classes
     target = PrecisionTarget(precision=0.90, thresholds=half, coverage=0.5, class_coverage=half, rows=(9,) * classes)
-    return Calibration(temperature=1.0, precision=0.90, targets=(target,), unknown=None)
+    return Calibration(temperature=3.0, precision=0.90, targets=(target,), unknown=None)
 
 
 def derive(
@@ -92,36 +93,45 @@ def restated(model: bytes, metadata: ModelMetadata) -> bytes:
 
 def list_anew(bundle: Path, *names: str) -> None:
     """Put the SHA-256 that some files have now into the manifest."""
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["files"] |= {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in names}
-    (bundle / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    digests = {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in names}
+    rewrite(bundle, "manifest.json", lambda manifest: manifest["files"].update(digests))
+
+
+def rewrite(bundle: Path, name: str, change: Callable[[Any], object]) -> None:
+    """Change one of a bundle's JSON files in place, and list it anew unless it is the manifest."""
+    contents = json.loads((bundle / name).read_text())
+    change(contents)
+    (bundle / name).write_text(json.dumps(contents))
+    if name != "manifest.json":
+        list_anew(bundle, name)
 
 
 def falsify(bundle: Path, *variants: str) -> None:
     """Give the next class each probability of some variants' golden samples: no machine repeats them."""
-    expected = json.loads((bundle / GOLDEN_FILE).read_text())
-    for sample in expected["samples"]:
-        for variant in variants:
-            answer = sample["answers"]["model.onnx" if variant == "float32" else f"model.{variant}.onnx"]
-            answer["probabilities"] = [*answer["probabilities"][-1:], *answer["probabilities"][:-1]]
-    (bundle / GOLDEN_FILE).write_text(json.dumps(expected))
-    list_anew(bundle, GOLDEN_FILE)
+
+    def turn(expected: Any) -> None:
+        for sample in expected["samples"]:
+            for variant in variants:
+                answer = sample["answers"]["model.onnx" if variant == "float32" else f"model.{variant}.onnx"]
+                answer["probabilities"] = [*answer["probabilities"][-1:], *answer["probabilities"][:-1]]
+
+    rewrite(bundle, GOLDEN_FILE, turn)
 
 
 def _answer_anew(bundle: Path, models: dict[str, bytes]) -> None:
-    expected = json.loads((bundle / GOLDEN_FILE).read_text())
-    for sample in expected["samples"]:
-        data, sample["answers"] = (bundle / sample["file"]).read_bytes(), {}
-        for name, model in models.items():
-            network = load_network(model, name)
-            if isinstance(network, EdgeModel):
-                scores = network.run(whole_pixels(data)).as_scores()
-            else:
-                scores = network.score(preprocess(data, SPEC)[np.newaxis])
-            unknown = None if scores.unknown is None else float(scores.unknown[0])
-            sample["answers"][name] = {"probabilities": scores.probabilities[0].tolist(), "unknown": unknown}
-    (bundle / GOLDEN_FILE).write_text(json.dumps(expected))
-    list_anew(bundle, GOLDEN_FILE)
+    def answer(expected: Any) -> None:
+        for sample in expected["samples"]:
+            data, sample["answers"] = (bundle / sample["file"]).read_bytes(), {}
+            for name, model in models.items():
+                network = load_network(model, name)
+                if isinstance(network, EdgeModel):
+                    scores = network.run(whole_pixels(data)).as_scores()
+                else:
+                    scores = network.score(preprocess(data, SPEC)[np.newaxis])
+                unknown = None if scores.unknown is None else float(scores.unknown[0])
+                sample["answers"][name] = {"probabilities": scores.probabilities[0].tolist(), "unknown": unknown}
+
+    rewrite(bundle, GOLDEN_FILE, answer)
 
 
 def _refer_anew(bundle: Path, photos: Sequence[Path]) -> None:
