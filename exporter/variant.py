@@ -11,7 +11,7 @@ import onnx
 from exporter.cost import Drop, Float32, whole_gain
 from exporter.edge.prove import EdgeParity
 from exporter.graph import add_metadata, with_probabilities
-from exporter.int8.search import Refusal, find_int8
+from exporter.int8.search import Choice, Refusal, find_int8
 from exporter.options import Advance, ExportOptions
 from exporter.parity import onnx_scores
 from exporter.training_run import TrainingRun
@@ -123,30 +123,35 @@ class MadeVariant:
 def make_int8(float32: Float32, options: ExportOptions, advance: Advance) -> MadeVariant | Refusal:
     """Quantize a model; a refusal if it loses too much or is not quicker.
 
-    The variant has a temperature, thresholds and a limit of its own. InputError if training photos cannot be read.
+    Raises:
+        InputError: the run's training photos cannot be read.
     """
     choice = find_int8(float32, options, advance)
-    if isinstance(choice, Refusal):
-        return choice
-    run, data = float32.run, choice.model.SerializeToString()
+    return choice if isinstance(choice, Refusal) else variant_of(float32, choice, options)
+
+
+def variant_of(float32: Float32, choice: Choice, options: ExportOptions) -> MadeVariant | Refusal:
+    """A quantized model with a temperature, thresholds and a limit of its own.
+
+    A refusal if it and float32 find too many other photos unknown.
+    """
+    run, data, attempt = float32.run, choice.model.SerializeToString(), choice.attempt
     scores, known = onnx_scores(data, float32.photos), len(run.labels)
     validation = Scores(scores.probabilities[:known], None if scores.unknown is None else scores.unknown[:known])
-    folds = run.folds if choice.attempt.drop.agreement >= _SAME_LABELS else ()
-    confidence = _confidence(validation, run, folds)
+    confidence = _confidence(validation, run, run.folds if attempt.drop.agreement >= _SAME_LABELS else ())
     crossed = _crossed(float32, scores, confidence)
     if crossed is not None and (at_least := lower_bound(int(crossed.sum()), len(crossed))) > _CROSSED:
         return Refusal(
             f"it and float32 disagree on whether a photo is unknown: on {crossed.mean():.1%} of {len(crossed)} "
             f"validation and training photos, {at_least:.1%} at least; {_CROSSED:.0%} are allowed"
         )
+    bits = options.weight_bits
     facts = Int8Facts(
-        cost=choice.attempt.drop,
-        gain=choice.attempt.gain,
+        cost=attempt.drop,
+        gain=attempt.gain,
         whole_gain=whole_gain(float32.model.SerializeToString(), data, run.original_bytes(), run.preprocess),
         unknown_agreement=None if crossed is None else float(1 - crossed.mean()),
-        quantization=Quantization(
-            weight_bits=options.weight_bits, float_layers=choice.attempt.float_layers, photos=choice.photos
-        ),
+        quantization=Quantization(weight_bits=bits, float_layers=attempt.float_layers, photos=choice.photos),
     )
     metadata = metadata_of(run, INT8, float32.version, confidence)
     return MadeVariant(metadata, finished(choice.model, metadata), facts.cost.accuracy, facts)

@@ -92,14 +92,14 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
     for sample, answer, score in zip(samples, answers, scores, strict=True):
         got, expected = score.probabilities[0], np.asarray(answer.probabilities, np.float32)
         if not _agrees(got, expected, variant):
-            raise _differs(bundle, sample, f"probabilities of {file}", f"{np.abs(got - expected).max():.2g}")
+            raise _differs(bundle, sample, file, "probabilities", f"{np.abs(got - expected).max():.2g}")
     if limit := model.metadata.unknown:
         expected = np.array([np.nan if answer.unknown is None else answer.unknown for answer in answers])
         given = np.concatenate([score.unknown for score in scores if score.unknown is not None])
         differences = relative_difference(expected, given, limit.limit)
         for sample, difference in zip(samples, differences, strict=True):
             if difference > UNKNOWN_TOLERANCE[variant]:
-                raise _differs(bundle, sample, f"unknown scores of {file}", f"{difference:.2g} of their size")
+                raise _differs(bundle, sample, file, "unknown scores", f"{difference:.2g} of their size")
     return len(samples)
 
 
@@ -132,10 +132,10 @@ def _agrees(got: Probabilities, expected: Probabilities, variant: str) -> bool:
     return difference <= _INT8_TOLERANCE and (same_top or first - second <= _INT8_MARGIN)
 
 
-def _differs(bundle: Bundle, sample: GoldenSample, what: str, by: str) -> DisagreementError:
+def _differs(bundle: Bundle, sample: GoldenSample, file: str, what: str, by: str) -> DisagreementError:
     return DisagreementError(
-        f"{bundle.path / sample.file} ({sample.kind}): this machine's {what} differ by {by} from those in the bundle; "
-        "install the pinned versions of Pillow and onnxruntime, or export the bundle again."
+        f"{bundle.path / file}, {sample.file} ({sample.kind}): this machine's {what} differ by {by} from those in the "
+        "bundle; install the pinned versions of Pillow and onnxruntime, or export the bundle again."
     )
 
 

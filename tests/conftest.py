@@ -190,6 +190,14 @@ def sure_run(golden: Golden, small_run: Path) -> Path:
     return golden.get("sure-run", lambda run: _with_confidence(small_run, run, _made_up_confidence(small_run)))
 
 
+@pytest.fixture(scope="session")
+def sure_export(golden: Golden, sure_run: Path) -> Path:
+    """A bundle of it, exported by the real command; not to be changed."""
+    from exporter.export import export_run
+
+    return golden.get("sure-export", lambda place: export_run(sure_run, place))
+
+
 def _made_up_confidence(run: Path) -> Confidence:
     from exporter.load_tensorflow import load_tensorflow
 

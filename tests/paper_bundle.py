@@ -8,6 +8,7 @@ from pathlib import Path
 from models.bundle import labels_text
 from models.manifest import Manifest, Measured, Variant
 from models.preprocess import PreprocessSpec
+from models.reference_answers import Reference, ReferenceAnswers
 from models.registry.registry import Registry, open_registry
 
 
@@ -15,7 +16,13 @@ def write_paper_bundle(
     folder: Path, seed: int, *, labels: Sequence[str] = ("boots", "hats"), accuracy: float = 0.5
 ) -> Path:
     """A bundle whose digest depends on a number; no network is in it."""
-    files = {"model.onnx": f"network {seed}".encode(), "labels.txt": labels_text(tuple(labels)), "golden/a.jpg": b"a"}
+    answers = ReferenceAnswers(confidence_histogram=(0,) * 20, by_label={}, outliers=0)
+    files = {
+        "model.onnx": f"network {seed}".encode(),
+        "labels.txt": labels_text(tuple(labels)),
+        "golden/a.jpg": b"a",
+        "reference.json": Reference(variants={"float32": answers}).model_dump_json().encode(),
+    }
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)

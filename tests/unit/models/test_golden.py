@@ -53,7 +53,7 @@ def test_each_model_has_the_tolerance_of_its_variant(copy, file, by, agrees):
     if agrees:
         assert check(copy, file) == 9
     else:
-        with pytest.raises(DisagreementError, match=f"probabilities of {file}"):
+        with pytest.raises(DisagreementError, match=f"{file}, .* probabilities"):
             check(copy, file)
 
 
@@ -69,7 +69,7 @@ def test_unknown_scores_may_be_off_by_a_part_of_their_size(copy, file, by, agree
     if agrees:
         assert check(copy, file) == 9
     else:
-        with pytest.raises(DisagreementError, match=f"unknown scores of {file}"):
+        with pytest.raises(DisagreementError, match=f"{file}, .* unknown scores"):
             check(copy, file)
 
 

@@ -12,7 +12,7 @@ from tests.until import until
 from web.app import create_app
 from web.settings import WebSettings
 
-LARGE = 100_000
+LARGE = 20_000
 JSON = {"content-type": "application/json"}
 
 
@@ -37,7 +37,7 @@ def rows(tmp_path: Path, catalogue: Path) -> Path:
 
 @pytest.fixture
 def full_disk(client: TestClient) -> Iterator[None]:
-    """A file can have 100 kB."""
+    """A file can have 20 kB."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGE, limits[1]))
     yield

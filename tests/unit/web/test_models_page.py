@@ -74,8 +74,8 @@ def post(client: TestClient, path: str, form: dict[str, str]) -> httpx.Response:
 class TestAllModels:
     def test_each_version_is_there_with_what_the_command_says(self, client: TestClient) -> None:
         said = text_of(client, "/models")
-        assert "shop@2 champion tried here 70.0% (validation) none 0.00 MB just now" in said
-        assert "shop@3 challenger 80.0% (validation) none 0.00 MB just now refused" in said
+        assert "shop@2 champion tried here 70.0% (100 validation) none 0.00 MB just now" in said
+        assert "shop@3 challenger 80.0% (100 validation) none 0.00 MB just now refused" in said
         assert "refused &lt;b&gt;boots&lt;/b&gt; lost 7 points." in said
         assert said.index("shop@3") < said.index("shop@2") < said.index("shop@1")
 
@@ -265,7 +265,7 @@ class TestCard:
     def test_a_real_bundle(self, tmp_path: Path, sure_bundle: Path) -> None:
         open_registry(str(tmp_path)).publish("shop", sure_bundle, "first")
         said = text_of(visit(str(tmp_path)), "/models/shop/1")
-        for part in ("90% precision promised", "By class, at 90%", "found on", "float32 default", "photos/s", "Proof"):
+        for part in ("90% precision promised", "By class, at 90%", "found on", "float32 default", "Proof"):
             assert part in said
         assert "98% 50% 50%" in said
         assert "99% 50% 50% never" in said
