@@ -18,9 +18,11 @@ def test_export_shows_its_proof_and_every_option_does_what_it_says(make_network,
     assert (proof["bundle"], proof["sha256"]) == (str(place), open_bundle(place).digest)
     assert proof["passed"]
     assert proof["keras"]["batches"]["tolerance"] == 0.002
-    assert {"model.onnx", "edge.onnx"} <= set(proof["bytes"]) == {
-        file for variant in manifest.variants.values() for file in variant.files
-    }
+    assert (
+        {"model.onnx", "edge.onnx"}
+        <= set(proof["bytes"])
+        == {file for variant in manifest.variants.values() for file in variant.files}
+    )
     assert proof["variants"]["float32"]["edge"]["max_drop"] == 100
     assert manifest.default_variant == proof["default"]["name"] == "float32"
 

@@ -24,11 +24,11 @@ def export_run(make_network):  # loads TensorFlow
     return export_run
 
 
-@pytest.fixture(scope="module")
-def whole(export_run, small_run, tmp_path_factory):
-    """A bundle with all that can be asked for."""
+@pytest.fixture(scope="session")
+def whole(golden, export_run, small_run):
+    """A bundle with all that can be asked for; not to be changed."""
     options = ExportOptions(int8=True, edge=True, max_drop=100.0, default_variant="int8")
-    return export_run(small_run, tmp_path_factory.mktemp("whole") / "bundle", options)
+    return golden.get("whole", lambda place: export_run(small_run, place, options))
 
 
 def answers_in(bundle):
@@ -37,10 +37,10 @@ def answers_in(bundle):
 
 def test_a_bundle_has_the_files_and_keys_of_the_golden_one(whole):
     files = {path.name for path in GOLDEN.iterdir()}
-    assert {path.name for path in whole.bundle.iterdir()} == files
-    assert set(open_bundle(whole.bundle).manifest.files) >= files - {"manifest.json", "golden"}
+    assert {path.name for path in whole.iterdir()} == files
+    assert set(open_bundle(whole).manifest.files) >= files - {"manifest.json", "golden"}
     for name in ("manifest.json", "parity.json", "reference.json", GOLDEN_FILE):
-        golden, made = (json.loads((folder / name).read_text()) for folder in (GOLDEN, whole.bundle))
+        golden, made = (json.loads((folder / name).read_text()) for folder in (GOLDEN, whole))
         assert keys_of(made) == keys_of(golden), name
 
 
@@ -54,16 +54,16 @@ def keys_of(record, place=""):
 
 
 def test_the_manifest_says_which_variant_is_the_default_and_how_it_was_made(whole):
-    manifest = open_bundle(whole.bundle).manifest
+    manifest = open_bundle(whole).manifest
     assert (manifest.default_variant, manifest.default_because) == ("int8", "it was asked for")
-    assert load(whole.bundle).metadata.variant == "int8"
+    assert load(whole).metadata.variant == "int8"
     assert {name: variant.files for name, variant in manifest.variants.items()} == {
         "float32": ("model.onnx", "edge.onnx"),
         "int8": ("model.int8.onnx", "edge.int8.onnx"),
     }
     assert manifest.variants["float32"].quantization is None
     assert manifest.variants["int8"].quantization.weight_bits == 7
-    for answers in answers_in(whole.bundle):
+    for answers in answers_in(whole):
         assert set(answers) == {"model.onnx", "edge.onnx", "model.int8.onnx", "edge.int8.onnx"}
         assert all(isinstance(answer["unknown"], float) for answer in answers.values())
 
@@ -73,8 +73,8 @@ def test_edge_graphs_say_what_their_models_say_of_a_whole_photo(whole, variant, 
     from models.fit import Decode
     from models.preprocess import preprocess, whole_pixels
 
-    model = load(whole.bundle, variant)
-    edge = load_edge((whole.bundle / open_bundle(whole.bundle).manifest.variants[variant].edge).read_bytes(), "edge")
+    model = load(whole, variant)
+    edge = load_edge((whole / open_bundle(whole).manifest.variants[variant].edge).read_bytes(), "edge")
     assert edge.metadata == model.metadata
     spec = model.metadata.preprocess.model_copy(update={"decode": Decode.FULL})
     for path in sorted(catalogue.glob("*/*.jpg"))[:3]:
@@ -86,7 +86,7 @@ def test_edge_graphs_say_what_their_models_say_of_a_whole_photo(whole, variant, 
 
 
 def test_the_proof_and_the_card_have_the_figures_of_each_variant(whole):
-    proof = json.loads((whole.bundle / "parity.json").read_text())
+    proof = json.loads((whole / "parity.json").read_text())
     assert proof["passed"]
     assert proof["keras"]["batches"]["flips_by_class"] == proof["refused"] == {}
     for variant in proof["variants"].values():
@@ -97,8 +97,8 @@ def test_the_proof_and_the_card_have_the_figures_of_each_variant(whole):
     assert int8["times_as_fast_with_decoding"] > 0
     assert int8["cost"]["photos"] == proof["keras"]["batches"]["photos"] - proof["golden"]
     assert proof["default"] == {"name": "int8", "because": "it was asked for"}
-    card = (whole.bundle / "README.md").read_text()
-    names = [name for name in open_bundle(whole.bundle).manifest.files if "/" not in name]
+    card = (whole / "README.md").read_text()
+    names = [name for name in open_bundle(whole).manifest.files if "/" not in name]
     assert [name for name in names if f"`{name}`" not in card] == []
     for words in ("```python", "```js", "```cpp", "right on every processor", "times with decoding included"):
         assert words in card
@@ -106,14 +106,14 @@ def test_the_proof_and_the_card_have_the_figures_of_each_variant(whole):
 
 def test_the_python_of_the_card_runs(whole, catalogue, tmp_path):
     """The example without Hangtag, as a person would copy it."""
-    card = (whole.bundle / "README.md").read_text()
+    card = (whole / "README.md").read_text()
     (example,) = (part.split("```")[0] for part in card.split("```python\n") if "InferenceSession" in part)
-    (tmp_path / "edge.onnx").write_bytes((whole.bundle / "edge.onnx").read_bytes())
+    (tmp_path / "edge.onnx").write_bytes((whole / "edge.onnx").read_bytes())
     (tmp_path / "shoe.jpg").write_bytes(min(catalogue.glob("*/*.jpg")).read_bytes())
     done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=True)
     label, confidence, status = done.stdout.split()
     assert status in {"labeled", "review"}
-    assert label in load(whole.bundle).labels
+    assert label in load(whole).labels
     assert 0 < float(confidence) <= 1
 
 

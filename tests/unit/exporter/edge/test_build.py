@@ -88,7 +88,7 @@ def test_a_model_may_use_the_very_names_that_the_graph_before_it_has():
 
 
 def test_half_precision_is_answered_in_single():
-    metadata = metadata_of(3, variant="float16")
+    metadata = metadata_of(3)
     edge = load_edge(edge_graph(model_of(metadata, TensorProto.FLOAT16), metadata.preprocess), "edge")
     answer = edge.run(noise(20, 30))
     assert answer.probabilities.dtype == np.float32
@@ -121,7 +121,7 @@ def test_a_model_of_integers_goes_in_too(tmp_path):
 @pytest.mark.parametrize("size", [SIZE + 1, 32])
 def test_a_spec_of_another_size_is_refused(size):
     metadata = metadata_of(3)
-    with pytest.raises(ParityError, match=rf"takes image \[batch, {size}, {size}, 3\]"):
+    with pytest.raises(ParityError, match=str(size)):
         edge_graph(model_of(metadata), PreprocessSpec(size=size))
 
 
@@ -136,8 +136,19 @@ def test_an_older_opset_is_refused():
     metadata = metadata_of(3)
     model = onnx.load_from_string(model_of(metadata))
     model.opset_import[0].version = 17
-    with pytest.raises(ParityError, match="opset 18 or later, got 17"):
+    with pytest.raises(ParityError, match="17"):
         edge_graph(model.SerializeToString(), metadata.preprocess)
+
+
+def ruled_by(thresholds, unknown=False):
+    """Metadata whose own promise has these thresholds."""
+    metadata = metadata_of(3, unknown=unknown)
+    target = metadata.targets[0].model_copy(update={"thresholds": thresholds})
+    return metadata.model_copy(update={"targets": (target,)})
+
+
+def review_of(metadata):
+    return load_edge(edge_graph(model_of(metadata), metadata.preprocess), "edge").run(noise(30, 20)).review
 
 
 @pytest.mark.parametrize(
@@ -151,34 +162,34 @@ def test_an_older_opset_is_refused():
     ],
 )
 def test_the_thresholds_and_the_limit_say_whether_a_person_should_look(thresholds, limit, review):
-    metadata = metadata_of(3, unknown=limit is not None).model_copy(update={"thresholds": thresholds})
+    metadata = ruled_by(thresholds, unknown=limit is not None)
     if limit is not None:
         metadata = metadata.model_copy(update={"unknown": metadata.unknown.model_copy(update={"limit": limit})})
-    assert load_edge(edge_graph(model_of(metadata), metadata.preprocess), "edge").run(noise(30, 20)).review is review
+    assert review_of(metadata) is review
 
 
-@pytest.mark.parametrize(("thresholds", "sound"), [((0.5, None, None), False), ((None, None, None), True)])
-def test_an_edge_graph_that_spares_a_review_without_a_promise_is_told(tmp_path, thresholds, sound):
-    """As earlier versions exported it where nothing could be promised."""
-    metadata = metadata_of(3).model_copy(update={"thresholds": thresholds, "precision": None, "targets": ()})
-    (tmp_path / "edge.onnx").write_bytes(edge_graph(model_of(metadata), metadata.preprocess))
-    found = verify(tmp_path / "edge.onnx")
-    assert found.sound is sound
-    assert [(fault.aspect, "export it again" in fault.detail) for fault in found.faults] == (
-        [] if sound else [(Aspect.PROMISE, True)]
-    )
+def test_without_a_promise_a_person_should_look_at_every_photo():
+    assert review_of(ruled_by((0.0, 0.0, 0.0)).model_copy(update={"precision": None})) is True
+
+
+def test_an_edge_graph_that_spares_a_review_without_a_promise_is_refused(tmp_path):
+    promised = ruled_by((0.0, 0.0, 0.0))
+    graph = onnx.load_from_string(edge_graph(model_of(promised), promised.preprocess))
+    unpromised = promised.model_copy(update={"precision": None})
+    onnx.helper.set_model_props(graph, {METADATA_KEY: unpromised.model_dump_json()})
+    onnx.save(graph, tmp_path / "edge.onnx")
+    assert [fault.check for fault in verify(tmp_path / "edge.onnx").faults] == [Aspect.ANSWER]
 
 
 def test_a_confidence_at_its_threshold_is_enough():
     metadata = metadata_of(3)
     confidence = load_edge(edge_graph(model_of(metadata), metadata.preprocess), "edge").run(noise(30, 20)).confidence
     for threshold, review in ((confidence, False), (float(np.nextafter(np.float32(confidence), np.float32(1))), True)):
-        exact = metadata.model_copy(update={"thresholds": (threshold,) * 3})
-        assert load_edge(edge_graph(model_of(exact), exact.preprocess), "edge").run(noise(30, 20)).review is review
+        assert review_of(ruled_by((threshold,) * 3)) is review
 
 
 def test_a_model_without_thresholds_is_refused():
     model = onnx.load_from_string(model_of(metadata_of(3)))
     del model.metadata_props[:]
-    with pytest.raises(ParityError, match="carries hangtag metadata"):
+    with pytest.raises(ParityError, match="hangtag"):
         edge_graph(model.SerializeToString(), metadata_of(3).preprocess)

@@ -34,9 +34,7 @@ def compared(run, bundle, champion, cache, classes=None):
 def test_two_real_bundles_on_the_runs_own_test_photos(small_run, sure_export, session_cache, tmp_path):
     """Both hold the same network; one is unsurer of what it says."""
     told, own = [], export_run(small_run, tmp_path / "own").bundle
-    both = (
-        Contestant(name, one, small_run / "splits.csv") for name, one in (("shop@4", sure_export), ("shop@3", own))
-    )
+    both = (Contestant(name, one, small_run / "splits.csv") for name, one in (("shop@4", sure_export), ("shop@3", own)))
     found = compare(*both, ClassMap(), session_cache, lambda *at: told.append(at[0].split()[0]))
     tests = [photo for photo in read_splits(small_run / "splits.csv") if photo.split is Split.TEST and photo.present]
     with (small_run / "predictions.csv").open(newline="") as file:
