@@ -42,6 +42,7 @@ def derive(
     calibration: Calibration | None = None,
     *,
     edge: bool = False,
+    change: Callable[[onnx.GraphProto], object] = lambda graph: None,
 ) -> Path:
     """Make a bundle of the golden one's float32, under each of these variants' names; the last is the default.
 
@@ -51,6 +52,7 @@ def derive(
         variants: names.
         calibration: what it promises; None: the same as the golden bundle.
         edge: whether each variant has its edge graph.
+        change: of the network, in place.
     """
     golden = open_bundle(GOLDEN)
     shutil.copytree(GOLDEN, place, ignore=shutil.ignore_patterns("*.onnx"))
@@ -61,7 +63,9 @@ def derive(
     for name in variants:
         ending = "onnx" if name == "float32" else f"{name}.onnx"
         metadata = golden.manifest.metadata("float32").model_copy(update={"variant": name, **promise})
-        models[f"model.{ending}"] = restated(golden.read("model.onnx"), metadata)
+        network = onnx.load_from_string(golden.read("model.onnx"))
+        change(network.graph)
+        models[f"model.{ending}"] = restated(network.SerializeToString(), metadata)
         if edge:
             models[f"edge.{ending}"] = edge_graph(models[f"model.{ending}"], SPEC)
         listed = {"file": f"model.{ending}", "edge": f"edge.{ending}" if edge else None, "quantization": None}
