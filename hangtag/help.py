@@ -31,7 +31,7 @@ _PANELS: Final = {
     "Model": "model variant precision threshold top-k registry default-variant int8 edge vnni atol max-drop",
     "Network": "arch preset weights alpha image-size fit decode",
     "Training": "epochs time-limit batch-size patience balance folds cv seed resume",
-    "Output": "out json prefix excel-safe html plot tensorboard",
+    "Output": "out json prefix excel-safe html tensorboard",
     "Job": "workers restart retry-failed previous priority jobs job redis every once settle only",
 }
 _RARE: Final = (

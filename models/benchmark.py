@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from models.machine import Machine
 
-_ROUNDS: Final = 5
+_ROUNDS: Final = 3
 _CALLS: Final = 100
 _BATCH: Final = 8
 """Photos in a call, as ``hangtag label`` makes them."""
