@@ -17,7 +17,7 @@ from benchmarks.example_runs.chromium import chromium_binary
 from benchmarks.example_runs.page import Page, build, open_page
 from benchmarks.example_runs.programs import Said, hangtag_says, install, node_says, python_says, run_program
 from models.classifier import load
-from models.decision import Prediction, Rules, Scores, thresholds_for
+from models.decision import Prediction, Scores, rules_of
 from models.edge import load_edge
 from models.errors import ImageError
 from models.preprocess import IMAGE_SUFFIXES, Pixels, whole_pixels
@@ -39,7 +39,7 @@ def ordinary(drawn: Path, edge_bundle: Path) -> list[Path]:
     for photo in readable[:: len(readable) // 24]:
         answer = edge.run(whole_pixels(photo.read_bytes()))
         limits = [known.unknown.limit - answer.unknown]
-        limits += [t - max(answer.probabilities) for t in thresholds_for(known, None) if t is not None]
+        limits += [t - max(answer.probabilities) for t in known.thresholds if t is not None]
         clear += [photo] if min(map(abs, limits)) > NEAR else []
     return clear[:12]
 
@@ -81,8 +81,7 @@ def _red_is_green() -> bytes:
 def edge_says(edge_bundle: Path) -> EdgeSays:
     """What the edge graph says of photos that Hangtag decoded, and whether a person should look."""
     edge = load_edge((edge_bundle / "edge.onnx").read_bytes(), str(edge_bundle))
-    known = edge.metadata
-    rules = Rules(known.labels, thresholds_for(known, None), known.unknown.limit if known.unknown else None)
+    rules = rules_of(edge.metadata)
 
     def says(photos: list[Path]) -> list[Prediction]:
         answers = [edge.run(whole_pixels(photo.read_bytes())) for photo in photos]

@@ -77,7 +77,6 @@ def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: A
         labels=tuple(map(str, range(classes))),
         preprocess=PreprocessSpec(size=SIZE),
         temperature=1.0,
-        thresholds=(0.5,) * classes,
     )
     model = add_metadata(with_probabilities(converted, 1.0), metadata)
     expected = keras_outputs(network, photos).scores(1.0, None)

@@ -134,7 +134,7 @@ def write_predictions(
     are there with a tree only.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
-    nodes = next((one.nodes for one in confidence.targets if one.precision == confidence.precision), {})
+    nodes = confidence.ruling.nodes if confidence.ruling else {}
     rules = Rules(tuple(classes), confidence.ruling_thresholds(len(classes)), limit, tree, nodes)
     write_rows(
         path,
