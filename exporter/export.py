@@ -133,7 +133,7 @@ def _load_network(run: TrainingRun) -> keras.Model:
 
 
 def _with_edge(variant: MadeVariant, run: TrainingRun, max_drop: float) -> MadeVariant:
-    edge = edge_graph(variant.model, run.preprocess)
+    edge = edge_graph(variant.model, variant.metadata)
     classifier = Classifier(open_session(variant.model, "the model", threads=1), variant.metadata, "")
     labels = run.original_labels()
     parity = prove_edge(load_edge(edge, "the edge graph"), classifier, run.original_bytes(), labels, max_drop)

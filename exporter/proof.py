@@ -60,7 +60,7 @@ class Proof:
             "golden": self.golden,
             "default": self.default,
             "variants": {variant.name: _variant(variant) for variant in self.variants},
-            "refused": {INT8: self.refusal} if self.refusal else {},
+            "refused": {INT8: self.refusal.reason} if self.refusal else {},
         }
         jsonable: dict[str, Any] = to_jsonable_python(record, inf_nan_mode="null")
         return jsonable

@@ -11,7 +11,7 @@ import onnx
 from exporter.cost import Drop, Float32, whole_gain
 from exporter.edge.prove import EdgeParity
 from exporter.graph import add_metadata, with_probabilities
-from exporter.int8.search import Choice, Refusal, find_int8
+from exporter.int8.search import Attempt, Refusal, find_int8
 from exporter.options import Advance, ExportOptions
 from exporter.parity import onnx_scores
 from exporter.training_run import TrainingRun
@@ -126,16 +126,16 @@ def make_int8(float32: Float32, options: ExportOptions, advance: Advance) -> Mad
     Raises:
         InputError: the run's training photos cannot be read.
     """
-    choice = find_int8(float32, options, advance)
-    return choice if isinstance(choice, Refusal) else variant_of(float32, choice, options)
+    found = find_int8(float32, options, advance)
+    return found if isinstance(found, Refusal) else variant_of(float32, found, options)
 
 
-def variant_of(float32: Float32, choice: Choice, options: ExportOptions) -> MadeVariant | Refusal:
+def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> MadeVariant | Refusal:
     """A quantized model with a temperature, thresholds and a limit of its own.
 
     A refusal if it and float32 find too many other photos unknown.
     """
-    run, data, attempt = float32.run, choice.model.SerializeToString(), choice.attempt
+    run, data = float32.run, attempt.model.SerializeToString()
     scores, known = onnx_scores(data, float32.photos), len(run.labels)
     validation = Scores(scores.probabilities[:known], None if scores.unknown is None else scores.unknown[:known])
     confidence = _confidence(validation, run, run.folds if attempt.drop.agreement >= _SAME_LABELS else ())
@@ -151,10 +151,10 @@ def variant_of(float32: Float32, choice: Choice, options: ExportOptions) -> Made
         gain=attempt.gain,
         whole_gain=whole_gain(float32.model.SerializeToString(), data, run.original_bytes(), run.preprocess),
         unknown_agreement=None if crossed is None else float(1 - crossed.mean()),
-        quantization=Quantization(weight_bits=bits, float_layers=attempt.float_layers, photos=choice.photos),
+        quantization=Quantization(weight_bits=bits, float_layers=attempt.float_layers, photos=attempt.photos),
     )
     metadata = metadata_of(run, INT8, float32.version, confidence)
-    return MadeVariant(metadata, finished(choice.model, metadata), facts.cost.accuracy, facts)
+    return MadeVariant(metadata, finished(attempt.model, metadata), facts.cost.accuracy, facts)
 
 
 def _crossed(float32: Float32, scores: Scores, confidence: Confidence) -> npt.NDArray[np.bool_] | None:

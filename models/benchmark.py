@@ -44,7 +44,7 @@ _Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Measured:
+class ModelFigures:
     """One of a bundle's models on one thread; times are without decoding.
 
     Attributes:
@@ -78,7 +78,9 @@ def benchmark_and_show(path: Path, *, as_json: bool) -> None:
         _print(measured, machine)
 
 
-def benchmark(path: Path, on_turn: Callable[[str, int, int], None] = lambda file, turn, turns: None) -> list[Measured]:
+def benchmark(
+    path: Path, on_turn: Callable[[str, int, int], None] = lambda file, turn, turns: None
+) -> list[ModelFigures]:
     """Measure a bundle's models, or a lone ONNX file; BundleError if one is damaged or cannot run.
 
     The files take turns, each turn in a fresh process: what slows the machine for a while slows all alike.
@@ -112,9 +114,9 @@ def _files(path: Path) -> dict[Path, tuple[str, int]]:
     return files
 
 
-def _measured(variant: str, file: Path, turns: "list[_Turn]") -> Measured:
+def _measured(variant: str, file: Path, turns: "list[_Turn]") -> ModelFigures:
     times_ms = [time_ms for turn in turns for time_ms in turn.times_ms]
-    return Measured(
+    return ModelFigures(
         variant=variant,
         file=file.name,
         bytes=file.stat().st_size,
@@ -125,7 +127,7 @@ def _measured(variant: str, file: Path, turns: "list[_Turn]") -> Measured:
     )
 
 
-def _print(measured: list[Measured], machine: "Machine") -> None:
+def _print(measured: list[ModelFigures], machine: "Machine") -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 

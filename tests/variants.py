@@ -67,7 +67,7 @@ def derive(
         change(network.graph)
         models[f"model.{ending}"] = restated(network.SerializeToString(), metadata)
         if edge:
-            models[f"edge.{ending}"] = edge_graph(models[f"model.{ending}"], SPEC)
+            models[f"edge.{ending}"] = edge_graph(models[f"model.{ending}"], metadata)
         listed = {"file": f"model.{ending}", "edge": f"edge.{ending}" if edge else None, "quantization": None}
         manifest["variants"][name] = Variant(accuracy=0.5, **listed, **promise).model_dump(mode="json")
     manifest["variants"] = {name: manifest["variants"][name] for name in variants}

@@ -26,44 +26,28 @@ class Attempt:
     """One quantized model.
 
     Attributes:
+        model: ends in ``logits``.
         float_layers: nodes with weights that still compute in floating point.
+        photos: how many training photos the ranges were found on.
         drop: what it costs.
         gain: how many times as fast as float32 it is on one thread.
     """
 
+    model: onnx.ModelProto
     float_layers: tuple[str, ...]
+    photos: int
     drop: Drop
     gain: float
-
-    def passes(self, max_drop: float, min_gain: float) -> bool:
-        """Whether it may ship."""
-        return self.drop.too_much(max_drop) is None and self.gain > min_gain
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The quantized model that may ship.
-
-    Attributes:
-        model: ends in ``logits``.
-        attempt: its costs and gain.
-        photos: how many training photos the ranges were found on.
-    """
-
-    model: onnx.ModelProto
-    attempt: Attempt
-    photos: int
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why int8 may not ship, for a person; ``attempts`` are the models that were tried."""
+    """Why int8 may not ship, for a person."""
 
     reason: str
-    attempts: tuple[Attempt, ...] = ()
 
 
-def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Choice | Refusal:
+def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Attempt | Refusal:
     """Quantize a model with none, one or two of its first layers left in floating point; the quickest that passes wins.
 
     Half of the training photos give the ranges. Validation photos and the other half judge.
@@ -80,7 +64,7 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
         return Refusal(f"it takes {_FEWEST_PHOTOS} training photos to quantize with, and the run keeps {len(training)}")
-    candidates: list[Choice] = []
+    attempts: list[Attempt] = []
     failures: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -91,27 +75,22 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
         for number, count in enumerate(counts):
             advance("Quantizing", number, len(counts))
             try:
-                model = with_half_weights(quantizer.quantize(count))
+                attempts.append(_attempt(float32, quantizer, count))
             except QuantizeError as error:  # where a block is cut in two, ONNX Runtime quantizes its beginning as well
                 failures.append(str(error))
-                continue
-            check_plain(model)
-            attempt = _measured(float32, model, quantizer.layers[:count])
-            candidates.append(Choice(model, attempt, quantizer.photos))
-    if failures and not candidates:
+    if failures and not attempts:
         return Refusal(failures[0])
-    passed = [one for one in candidates if one.attempt.passes(options.max_drop, min_gain)]
-    if passed:
-        return max(passed, key=lambda one: one.attempt.gain)
-    attempts = tuple(one.attempt for one in candidates)
-    return Refusal(why_refused(attempts, options.max_drop), attempts)
+    passed = [one for one in attempts if one.drop.too_much(options.max_drop) is None and one.gain > min_gain]
+    return max(passed, key=lambda one: one.gain) if passed else Refusal(why_refused(attempts, options.max_drop))
 
 
-def _measured(float32: Float32, model: onnx.ModelProto, float_layers: Sequence[str]) -> Attempt:
+def _attempt(float32: Float32, quantizer: Quantizer, float_layers: int) -> Attempt:
+    model = with_half_weights(quantizer.quantize(float_layers))
+    check_plain(model)
     data = model.SerializeToString()
     cost = float32.drop(onnx_scores(data, float32.photos))
     gain = speed_gain(float32.model.SerializeToString(), data, float32.photos)
-    return Attempt(tuple(float_layers), cost, gain)
+    return Attempt(model, tuple(quantizer.layers[:float_layers]), quantizer.photos, cost, gain)
 
 
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:

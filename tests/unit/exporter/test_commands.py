@@ -48,21 +48,6 @@ def test_a_network_that_cannot_be_proved_shows_why_and_leaves_with_1(make_networ
         assert "✓" not in done.stdout
 
 
-NONSENSE = [
-    ("--no-int8", "--vnni"),
-    ("--atol", "1"),
-    ("--max-drop", "-1"),
-    ("--max-drop", "101"),
-    ("--no-int8", "--default-variant", "int8"),
-    ("--default-variant", "best"),
-]
-
-
-@pytest.mark.parametrize("options", NONSENSE, ids=" ".join)
-def test_options_that_make_no_sense_are_refused(tmp_path, options):
-    assert run_hangtag("export", tmp_path / "run", "--out", tmp_path / "bundle", *options).returncode == 2
-
-
 def test_ctrl_c_leaves_nothing_and_says_so(make_network, make_run, tmp_path, monkeypatch):
     from exporter import export as exporting
     from models.errors import StoppedError

@@ -198,11 +198,3 @@ def test_another_unknown_score_is_no_proof(parity, make_network, pixels):
     elsewhere = replace(head, centres=head.centres + np.float32(1.0))
     many, _ = parity.prove(network, model, pixels, metadata(1.0, 5.0), elsewhere)
     assert (many.probabilities_passed, many.unknown.passed, many.passed) == (True, False, False)
-
-
-def test_keras_is_asked_for_all_three_ends(parity, make_network, pixels):
-    found = parity.keras_outputs(make_network("cnn", 2), pixels)
-    assert (found.features.shape, found.logits.shape, found.probabilities.shape) == ((5, 320), (5, 2), (5, 1))
-    scores = found.scores(1.0, None)
-    assert scores.probabilities[:, 1] == pytest.approx(found.probabilities[:, 0], abs=1e-6)
-    assert scores.unknown is None

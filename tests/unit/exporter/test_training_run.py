@@ -125,12 +125,6 @@ def test_a_distance_without_its_arrays_says_how_to_make_them(run):
         read_training_run(run)
 
 
-@pytest.mark.parametrize("place", ["nowhere", "."])
-def test_what_is_no_run_is_refused_with_the_way_to_one(tmp_path, place):
-    with pytest.raises(InputError, match="hangtag train"):
-        read_training_run(tmp_path / place)
-
-
 @pytest.mark.parametrize("file", ["weights/best.keras", "export/val.npz"])
 def test_a_run_that_has_not_ended_is_refused_with_the_way_on(run, file):
     (run / file).unlink()

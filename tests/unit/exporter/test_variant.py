@@ -33,7 +33,7 @@ def int8(float32):
 def variant(float32):
     """A variant that is quickly made: the same network with rounded weights, compared with what is given."""
     from exporter.graph import with_half_weights
-    from exporter.int8.search import Attempt, Choice
+    from exporter.int8.search import Attempt
     from exporter.parity import onnx_scores
     from exporter.variant import variant_of
 
@@ -41,7 +41,7 @@ def variant(float32):
         source = replace(source, run=run)
         rounded = with_half_weights(source.model)
         drop = source.drop(onnx_scores(rounded.SerializeToString(), source.photos))
-        return variant_of(source, Choice(rounded, Attempt((), drop, 2.0), 9), LENIENT)
+        return variant_of(source, Attempt(rounded, (), 9, drop, 2.0), LENIENT)
 
     return make
 

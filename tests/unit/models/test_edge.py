@@ -21,7 +21,7 @@ from tests.unit.exporter.edge.materials import classifier_of, metadata_of, model
 
 METADATA = metadata_of(3)
 MODEL = model_of(METADATA)
-EDGE = edge_graph(MODEL, METADATA.preprocess)
+EDGE = edge_graph(MODEL, METADATA)
 PHOTO = np.random.default_rng(1).integers(0, 256, (30, 20, 3), dtype=np.uint8)
 
 

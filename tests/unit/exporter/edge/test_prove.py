@@ -18,8 +18,8 @@ def parts(fit=Fit.PAD, unknown=False, graph_fit=None):
     """A classifier, and an edge graph of its model that fits photos as ``graph_fit`` says."""
     metadata = metadata_of(3, fit, unknown)
     model = model_of(metadata)
-    spec = metadata.preprocess.model_copy(update={"fit": graph_fit or fit})
-    return load_edge(edge_graph(model, spec), "edge"), classifier_of(model, metadata)
+    graph = edge_graph(model, metadata_of(3, graph_fit or fit, unknown))
+    return load_edge(graph, "edge"), classifier_of(model, metadata)
 
 
 @pytest.mark.parametrize("unknown", [False, True])
@@ -107,7 +107,7 @@ def test_the_models_own_decoding_is_compared_besides():
     spec = plain.preprocess.model_copy(update={"decode": Decode.DCT})
     metadata = plain.model_copy(update={"preprocess": spec})
     model = model_of(metadata)
-    edge, classifier = load_edge(edge_graph(model, spec), "edge"), classifier_of(model, metadata)
+    edge, classifier = load_edge(edge_graph(model, metadata), "edge"), classifier_of(model, metadata)
     photos = [photo_file(400, 300 + seed, seed, "JPEG") for seed in range(20)]
     parity = prove_edge(edge, classifier, photos, None)
     assert parity.largest < 1e-6
