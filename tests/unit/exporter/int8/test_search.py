@@ -57,9 +57,11 @@ def test_one_that_passes_is_taken_and_progress_ends_before_its_total(passed, ste
     assert steps == [("Quantizing", 0, 3), ("Quantizing", 1, 3), ("Quantizing", 2, 3)]
 
 
-def test_a_model_that_costs_too_much_is_refused(search):
+def test_a_model_that_costs_too_much_is_refused_whatever_stays_in_floating_point(search):
     """Nobody loses less than all there is to lose."""
-    assert isinstance(search(-101.0), Refusal)
+    tried = []
+    assert isinstance(search(-101.0, lambda *step: tried.append(step)), Refusal)
+    assert tried == [("Quantizing", 0, 3), ("Quantizing", 1, 3), ("Quantizing", 2, 3)]
 
 
 def test_a_model_that_is_no_quicker_is_refused_however_right_it_is(search):
