@@ -70,8 +70,8 @@ def _edge_bytes(model: Path) -> bytes:
         variant = bundle.manifest.variants[bundle.manifest.default_variant]
         if variant.edge:
             return bundle.read(variant.edge)
-        return edge_graph(bundle.read(variant.file), bundle.manifest.preprocess)
-    return edge_graph(model.read_bytes(), load(model).metadata.preprocess)
+        return edge_graph(bundle.read(variant.file), bundle.manifest.metadata(bundle.manifest.default_variant))
+    return edge_graph(model.read_bytes(), load(model).metadata)
 
 
 def _agreement(edge: EdgeModel, classifier: Classifier, files: dict[Path, bytes]) -> dict[str, Any]:

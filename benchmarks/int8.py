@@ -66,12 +66,12 @@ def _row(run: Path, judge: Path, place: Path) -> tuple[str, ...]:
     proof = export_run(run, place, ExportOptions(int8=True)).proof
     bundle = open_bundle(place)
     name, size = bundle.manifest.arch, str(bundle.manifest.preprocess.size)
-    if proof.refusals:
-        return name, size, "", proof.refusals[0].reason, *[""] * 6
-    made = proof.variants[1]
-    cost, judged = made.cost, _judged(bundle, judge)
-    if cost is None or made.quantization is None:
-        raise AssertionError(made.name)
+    if proof.refusal:
+        return name, size, "", proof.refusal.reason, *[""] * 6
+    made, judged = proof.variants[1].facts, _judged(bundle, judge)
+    if made is None:
+        raise AssertionError(proof.variants[1].name)
+    cost = made.cost
     bytes_of = [len(variant.model) / 1e6 for variant in proof.variants]
     return (
         *(name, size, f"{judged.reference:.3f} of {judged.photos:,}"),

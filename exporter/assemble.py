@@ -1,46 +1,39 @@
 """The files of a bundle, and the manifest that lists them."""
 
-import contextlib
 import hashlib
 import io
-import tempfile
-import warnings
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 from PIL import Image
 
 from exporter.default import Default
-from exporter.load_tensorflow import silent_stderr
 from exporter.markdown import render_markdown
-from exporter.options import ExportOptions
 from exporter.parity import onnx_scores
 from exporter.proof import Proof
 from exporter.publish import sha256_of
 from exporter.training_run import TrainingRun
-from exporter.variant import FLOAT16, MadeVariant
-from models.benchmark.measure import Effort, measure
-from models.benchmark.record import BENCHMARK_FILE, BenchmarkRecord, dump_record, new_record
-from models.bundle import LABELS_FILE, PARITY_FILE, labels_text
-from models.decision import precision_text
+from exporter.variant import MadeVariant
+from models.bundle import LABELS_FILE, labels_text
+from models.decision import Probabilities, precision_text
 from models.edge import load_edge
 from models.errors import ImageError
-from models.golden import GOLDEN_FILE, GoldenSample, dump_golden
+from models.golden import GOLDEN_FILE, GoldenAnswer, GoldenSample, GoldenSamples
 from models.manifest import Manifest
 from models.photo import evenly, read_photo
 from models.preprocess import Pixels, PreprocessSpec, preprocess, whole_pixels
-from models.reference_answers import REFERENCE_FILE, ReferenceAnswers, answers_of_probabilities, dump_reference
+from models.reference_answers import REFERENCE_FILE, Reference, ReferenceAnswers, answers_of_probabilities
 from models.statistics.calibration import calibrated
 
 PHOTOS: Final = 8
 _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
-OPERATORS_FILE: Final = "required_operators.config"
+_PARITY_FILE: Final = "parity.json"
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6
@@ -109,96 +102,39 @@ def _encoded(image: Image.Image, kind: str, exif: Image.Exif | None = None) -> b
 
 
 def assemble(
-    run: TrainingRun,
-    made: Sequence[MadeVariant],
-    default: Default,
-    photos: GoldenPhotos,
-    proof: Proof,
-    options: ExportOptions,
+    run: TrainingRun, variants: Sequence[MadeVariant], default: Default, photos: GoldenPhotos, proof: Proof
 ) -> tuple[dict[str, bytes], Manifest]:
     """Collect the files of a bundle of a run's variants, float32 first.
 
     Returns:
         File name → contents, without the manifest; and the manifest.
     """
-    # ONNX Runtime's own format holds what its optimizer made, and that has widened float16's weights.
-    in_ort = [variant for variant in made if options.ort and variant.name != FLOAT16]
-    record = _measured(run, made, options.effort)
+    reference = Reference(variants={variant.name: reference_of(variant, run) for variant in variants})
     files = {
-        **{name: data for variant in made for name, data in variant.files.items()},
-        **(to_ort({name: data for variant in in_ort for name, data in variant.files.items()}) if in_ort else {}),
+        **{name: data for variant in variants for name, data in variant.files.items()},
         LABELS_FILE: labels_text(run.classes),
-        PARITY_FILE: proof.dump(run.measured),
-        BENCHMARK_FILE: dump_record(record),
-        REFERENCE_FILE: dump_reference({variant.name: reference_of(variant, run) for variant in made}),
-        **_golden_files(made, photos),
+        _PARITY_FILE: json.dumps(proof.as_json(), indent=1, allow_nan=False).encode(),
+        REFERENCE_FILE: reference.model_dump_json(indent=1).encode(),
+        **_golden_files(variants, photos),
     }
     manifest = Manifest(
         schema_version=1,
         name=run.name,
-        version=made[0].metadata.version,
+        version=variants[0].metadata.version,
         arch=run.arch,
         labels=run.classes,
         preprocess=run.preprocess,
+        taxonomy=run.taxonomy,
         default_variant=default.name,
-        default_because=default.because if len(made) > 1 else None,
-        variants={variant.name: variant.listed(ort=variant in in_ort) for variant in made},
+        default_because=default.because if len(variants) > 1 else None,
+        variants={variant.name: variant.listed for variant in variants},
         files=sha256_of(files),
-        accuracy=run.test_accuracy,
+        measured=run.measured,
         made_with={package: version(package) for package in _PACKAGES},
-        taxonomy=dict(run.tree.parents) if run.tree else None,
     )
-    files[_CARD_FILE] = _card(manifest, record, proof).encode()
+    card = render_markdown(_CARD, manifest=manifest, tree=manifest.tree, proof=proof, precision_text=precision_text)
+    files[_CARD_FILE] = card.encode()
     return files, manifest.model_copy(update={"files": sha256_of(files)})
-
-
-def _card(manifest: Manifest, record: BenchmarkRecord, proof: Proof) -> str:
-    """The bundle's card: what the model is, what was proved of it, and how to use it."""
-    mobile = [name for variant in manifest.variants.values() for name in (variant.ort, variant.edge_ort) if name]
-    return render_markdown(
-        _CARD,
-        manifest=manifest,
-        tree=manifest.tree,
-        record=record,
-        proof=proof,
-        ort_files=mobile,
-        operators_file=OPERATORS_FILE,
-        precision_text=precision_text,
-    )
-
-
-def to_ort(models: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Convert ONNX files (``model.onnx`` → contents) for ONNX Runtime's mobile build, with its own tool.
-
-    Returns:
-        ``model.ort`` and so on → contents, and ``OPERATORS_FILE``: the operators that they need, for
-        ``--include_ops_by_config`` when ONNX Runtime is built.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        source, target = Path(scratch, "onnx"), Path(scratch, "ort")
-        source.mkdir()
-        for name, data in models.items():
-            (source / name).write_bytes(data)
-        with contextlib.redirect_stdout(io.StringIO()), silent_stderr(), warnings.catch_warnings(action="ignore"):
-            convert_onnx_models_to_ort(source, target, [OptimizationStyle.Fixed])
-        made = {f"{Path(name).stem}.ort": (target / f"{Path(name).stem}.ort").read_bytes() for name in models}
-        (operators,) = target.glob("*.config")
-        lines = operators.read_bytes().splitlines(keepends=True)  # comments name the folder of the conversion
-        return {**made, OPERATORS_FILE: b"".join(line for line in lines if not line.startswith(b"#"))}
-
-
-def _measured(run: TrainingRun, made: Sequence[MadeVariant], effort: Effort) -> BenchmarkRecord:
-    with tempfile.TemporaryDirectory() as scratch:
-        for variant in made:
-            for name, data in variant.files.items():
-                Path(scratch, name).write_bytes(data)
-        measured = measure(
-            {variant.name: Path(scratch, variant.file("model")) for variant in made},
-            run.preprocess.size,
-            {variant.name: Path(scratch, variant.file("edge")) for variant in made if variant.edge},
-            effort,
-        )
-    return new_record(made[0].metadata.name, made[0].metadata.version, measured, None)
 
 
 def reference_of(variant: MadeVariant, run: TrainingRun) -> ReferenceAnswers:
@@ -208,28 +144,33 @@ def reference_of(variant: MadeVariant, run: TrainingRun) -> ReferenceAnswers:
     """
     first = {hashlib.sha256(pixels.tobytes()).digest(): number for number, pixels in enumerate(run.pixels)}
     own = onnx_scores(variant.model, run.pixels[sorted(first.values())]).probabilities
-    folds = run.folds if run.pools_folds and variant.has_folds else ()
+    speak_for_it = variant.facts is None or variant.facts.has_folds
+    folds = run.folds if run.pools_folds and speak_for_it else ()
     probabilities = np.concatenate([own, *(calibrated(fold.logits, variant.metadata.temperature) for fold in folds)])
     answers = answers_of_probabilities(probabilities, run.classes)
     return answers.model_copy(update={"outliers": run.outliers})
 
 
-def _golden_files(made: Sequence[MadeVariant], photos: GoldenPhotos) -> dict[str, bytes]:
-    scores = {variant.name: onnx_scores(variant.model, photos.pixels) for variant in made}
-    edges = {variant.name: load_edge(variant.edge, "the edge graph") for variant in made if variant.edge}
-    samples = []
-    for number, (name, (kind, data)) in enumerate(photos.raw.items()):
-        whole = whole_pixels(data)
-        answers = {of: edge.run(whole) for of, edge in edges.items()}
-        samples.append(
-            GoldenSample(
-                file=f"golden/{name}",
-                kind=kind,
-                probabilities={of: tuple(map(float, given.probabilities[number])) for of, given in scores.items()},
-                unknown={of: float(given.unknown[number]) for of, given in scores.items() if given.unknown is not None},
-                edge={of: tuple(map(float, answer.probabilities)) for of, answer in answers.items()},
-                edge_unknown={of: answer.unknown for of, answer in answers.items() if answer.unknown is not None},
-            )
+def _golden_files(variants: Sequence[MadeVariant], photos: GoldenPhotos) -> dict[str, bytes]:
+    answers: list[dict[str, GoldenAnswer]] = [{} for _ in photos.raw]
+    for variant in variants:
+        scores = onnx_scores(variant.model, photos.pixels)
+        edge = load_edge(variant.edge, "the edge graph") if variant.edge else None
+        for number, (_, data) in enumerate(photos.raw.values()):
+            unknown = None if scores.unknown is None else float(scores.unknown[number])
+            answers[number][variant.file("model")] = _answer(scores.probabilities[number], unknown)
+            if edge:
+                whole = edge.run(whole_pixels(data))
+                answers[number][variant.file("edge")] = _answer(whole.probabilities, whole.unknown)
+    samples = GoldenSamples(
+        samples=tuple(
+            GoldenSample(file=f"golden/{name}", kind=kind, answers=given)
+            for (name, (kind, _)), given in zip(photos.raw.items(), answers, strict=True)
         )
+    )
     raw = {f"golden/{name}": data for name, (_, data) in photos.raw.items()}
-    return {**raw, GOLDEN_FILE: dump_golden(tuple(samples))}
+    return {**raw, GOLDEN_FILE: samples.model_dump_json(indent=1).encode()}
+
+
+def _answer(probabilities: Probabilities, unknown: float | None) -> GoldenAnswer:
+    return GoldenAnswer(probabilities=tuple(map(float, probabilities)), unknown=unknown)

@@ -23,12 +23,6 @@ def export_command(
             "--edge", help="Also make graphs that take one photo of any size, for phones, browsers and tills."
         ),
     ] = False,
-    ort: Annotated[
-        bool, typer.Option("--ort", help="Also convert the models (not float16) for ONNX Runtime Mobile.")
-    ] = False,
-    float16: Annotated[
-        bool, typer.Option("--fp16", help="Also make a model whose weights take half the space.")
-    ] = False,
     vnni: Annotated[
         bool,
         typer.Option("--vnni", help="int8 weights of 8 bits, not 7; correct only on processors with VNNI or similar."),
@@ -42,16 +36,16 @@ def export_command(
         typer.Option(
             min=0.0,
             max=100.0,
-            help="Points of accuracy that int8 and float16 may lose. An edge graph is refused only if its loss "
+            help="Points of accuracy that int8 may lose. An edge graph is refused only if its loss "
             "exceeds both this and chance.",
         ),
     ] = 0.5,
     default_variant: Annotated[
         str,
         typer.Option(
-            metavar="auto|float32|int8|float16",
-            help="Which of the models is used if nobody names one. auto: of those that are as good as float32, the "
-            "fastest from file to label, as measured here.",
+            metavar="auto|float32|int8",
+            help="Which of the models is used if nobody names one. auto: int8 if it is as good as float32, and faster "
+            "from file to label, as measured here.",
         ),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON instead of tables.")] = False,
@@ -69,7 +63,7 @@ def export_command(
 
       For phones and browsers: a photo of any size in, a label out:
 
-        hangtag export runs/train/shop --edge --ort --out bundles/shop-v2
+        hangtag export runs/train/shop --edge --out bundles/shop-v2
 
       int8 may lose a point of accuracy, not half a point:
 
@@ -81,20 +75,10 @@ def export_command(
     """
     from exporter.console import export_and_show
     from exporter.options import ExportOptions
-    from models.benchmark.measure import BRIEF
 
     options = ExportOptions(
-        int8=int8,
-        float16=float16,
-        edge=edge,
-        ort=ort,
-        vnni=vnni,
-        atol=atol,
-        max_drop=max_drop,
-        default_variant=default_variant,
-        effort=BRIEF,
+        int8=int8, edge=edge, vnni=vnni, atol=atol, max_drop=max_drop, default_variant=default_variant
     )
-    options.check()
     place = out or Path("bundles") / run.resolve().name
     export_and_show(run, place, options, as_json=as_json)
     return place

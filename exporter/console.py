@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from exporter.export import ExportResult
     from exporter.options import Advance, ExportOptions
     from exporter.proof import Proof
-    from exporter.variant import MadeVariant
+    from exporter.variant import Int8Facts, MadeVariant
 
 _SHOWN: Final = 8
 _TOO_FEW: Final = "[yellow]?[/yellow]"
 _TELLING: Final = 20.0
-"""An interval of more points between its ends tells nothing of what a lighter model costs."""
+"""An interval of more points between its ends tells nothing of what int8 costs."""
 
 
 def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
@@ -86,18 +86,19 @@ def print_proof(proof: "Proof", console: Console) -> None:
     console.print(_keras(proof))
     for change, count in proof.flips_by_class(proof.many).items():
         console.print(f"  {escape(change)}: {count}", highlight=False)
-    if any(variant.cost for variant in proof.variants):
-        console.print(_lighter(proof.variants))
+    int8 = proof.variants[1] if proof.variants[1:] else None
+    if int8 and int8.facts:
+        console.print(_int8(int8.facts))
     if any(variant.edge_parity for variant in proof.variants):
         console.print(_edges(proof.variants))
         for variant in proof.variants:
             _print_edge_flips(variant, console)
-    if proof.default and len(proof.variants) > 1:
-        others = " or ".join(f"--variant {one.name}" for one in proof.variants if one.name != proof.default.name)
-        said = f"{escape(proof.default.because)}. {others} takes another."
-        console.print(f"[green]{proof.default.name} is the default:[/green] {said}", highlight=False)
-    for refusal in proof.refusals:
-        console.print(f"[yellow]{refusal.name} is left out:[/yellow] {escape(refusal.reason)}.", highlight=False)
+    if proof.default and int8:
+        (other,) = (one.name for one in proof.variants if one.name != proof.default.name)
+        reason = f"{escape(proof.default.because)}. --variant {other} takes the other."
+        console.print(f"[green]{proof.default.name} is the default:[/green] {reason}", highlight=False)
+    if proof.refusal:
+        console.print(f"[yellow]int8 is left out:[/yellow] {escape(proof.refusal.reason)}.", highlight=False)
 
 
 def _keras(proof: "Proof") -> Table:
@@ -105,31 +106,28 @@ def _keras(proof: "Proof") -> Table:
     caption = f"Of these photos {proof.golden} are golden samples: the bundle carries them."
     table = _table("ONNX Runtime against Keras", caption, *headings)
     for name, parity in (("batches", proof.many), ("one by one", proof.one)):
-        figures = (f"{parity.largest:.1e}", str(len(parity.flips)), str(len(parity.near_ties)))
+        figures = (f"{parity.largest:.1e}", str(len(parity.flips)), str(parity.near_ties))
         mark = _mark(passed=parity.probabilities_passed)
         table.add_row(f"probabilities, {name}", f"{parity.photos:,}", *figures, mark)
         if unknown := parity.unknown:
-            figures = (f"{unknown.largest:.1%}", str(len(unknown.crossed)), str(len(unknown.near_limit)))
+            figures = (f"{unknown.largest:.1%}", str(unknown.crossed), str(unknown.near_limit))
             mark = _mark(passed=unknown.passed)
             table.add_row(f"unknown score, {name}", f"{parity.photos:,}", *figures, mark)
     return table
 
 
-def _lighter(variants: Sequence["MadeVariant"]) -> Table:
+def _int8(facts: "Int8Facts") -> Table:
     headings = ("accuracy", "points\nlost", "95%", "same\nlabels", "times as fast\n(with decoding)")
     caption = "Times as fast: the network alone, and with decoding from a photo's file; on one thread."
-    costs = [one.cost for one in variants if one.cost]
-    if any(one.points_95[1] - one.points_95[0] > _TELLING for one in costs):
-        caption = f"{caption}\n{_TOO_FEW}: too few photos to tell what it costs."
-    table = _table("Lighter models against float32", caption, *headings)
-    table.add_row("float32", f"{costs[0].reference:.3f}")
-    for variant in variants:
-        if variant.cost is not None and variant.gain is not None:
-            cost, (low, high) = variant.cost, variant.cost.points_95
-            points = (f"{cost.accuracy:.3f}", f"{cost.points:.2f}", f"{low:.2f} to {high:.2f}", f"{cost.agreement:.1%}")
-            whole = "" if variant.whole_gain is None else f" ({variant.whole_gain:.2f})"
-            mark = _TOO_FEW if high - low > _TELLING else _mark(passed=True)
-            table.add_row(variant.name, *points, f"{variant.gain:.2f}{whole}", mark)
+    cost, (low, high) = facts.cost, facts.cost.points_95
+    mark = _mark(passed=True)
+    if high - low > _TELLING:
+        caption, mark = f"{caption}\n{_TOO_FEW}: too few photos to tell what it costs.", _TOO_FEW
+    table = _table("int8 against float32", caption, *headings)
+    table.add_row("float32", f"{cost.reference:.3f}")
+    points = (f"{cost.accuracy:.3f}", f"{cost.points:.2f}", f"{low:.2f} to {high:.2f}", f"{cost.agreement:.1%}")
+    whole = "" if facts.whole_gain is None else f" ({facts.whole_gain:.2f})"
+    table.add_row("int8", *points, f"{facts.gain:.2f}{whole}", mark)
     return table
 
 

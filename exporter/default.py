@@ -1,15 +1,14 @@
 """The choice of a bundle's default variant, by what was measured."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from exporter.options import ExportOptions
-from exporter.variant import MadeVariant
+from exporter.variant import Int8Facts, MadeVariant
 from models.decision import precision_text, promise_text
 from models.errors import InputError
-from models.manifest import AUTO, FLOAT32
+from models.manifest import AUTO, FLOAT32, INT8
 
 _EVERYWHERE_BITS: Final = 7
 """Weights of more bits want instructions like VNNI; see :class:`models.manifest.Quantization`."""
@@ -28,72 +27,67 @@ class Default:
     because: str
 
 
-def choose_default(made: Sequence[MadeVariant], options: ExportOptions, cpu: str) -> Default:
-    """The quickest variant that is as good as float32, unless a person has asked for one.
+def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: ExportOptions, cpu: str) -> Default:
+    """int8 if it is as good as float32, unless a person has asked for one of them.
 
-    That is a lighter one that is right on every processor, at least 1.12 times as fast as float32 in the network and
-    from file to label, whose measured loss of accuracy chance can explain or is surely within ``max_drop`` (by its 95%
-    interval), and that promises no lower precision and sends at most 2% more of the rows to review. float32 if there is
-    none.
+    It must be right on every processor, at least 1.12 times as fast as float32 in the network and from file to label;
+    chance must explain its measured loss of accuracy, or the loss be surely within ``max_drop`` (by its 95% interval);
+    and it must promise no lower precision and send at most 2% more of the rows to review.
 
     Args:
-        made: the variants that ship, float32 first.
+        float32: the first variant.
+        int8: the second one, if it ships.
         options: which one is asked for, if any, and how many points of accuracy may be lost.
-        cpu: the processor that their speeds were measured on.
+        cpu: the processor that speeds were measured on.
 
     Raises:
-        InputError: the variant that is asked for does not ship.
+        InputError: int8 is asked for and does not ship.
     """
-    float32, *lighter = made
-    by_name = {variant.name: variant for variant in made}
-    if options.default_variant in by_name:
-        return Default(options.default_variant, "it was asked for")
-    if options.default_variant != AUTO:
+    if options.default_variant == INT8 and int8 is None:
         msg = (
-            f"Expected {options.default_variant} as the default variant, but the bundle would not have it, only "
-            f"{', '.join(by_name)}. Nothing was published; leave out --default-variant, or raise --max-drop."
+            "Expected int8 as the default variant, but the bundle would not have it. Nothing was published; leave out "
+            "--default-variant, or raise --max-drop."
         )
         raise InputError(msg)
-    judged = [(variant, _no_default(variant, float32, options.max_drop)) for variant in lighter]
-    if good := [variant for variant, reason in judged if reason is None]:
-        best = max(good, key=lambda variant: variant.speed)
-        return Default(best.name, _praise(best, float32, cpu))
-    why = "; ".join(f"{variant.name} {reason}" for variant, reason in judged)
-    return Default(FLOAT32, f"{why} (measured on {cpu})" if why else "no other variant ships")
+    if options.default_variant != AUTO:
+        return Default(options.default_variant, "it was asked for")
+    if int8 is None or int8.facts is None:
+        return Default(FLOAT32, "no other variant ships")
+    if reason := _no_default(int8, int8.facts, float32, options.max_drop):
+        return Default(FLOAT32, f"int8 {reason} (measured on {cpu})")
+    return Default(INT8, _praise(int8, int8.facts, float32, cpu))
 
 
-def _no_default(variant: MadeVariant, float32: MadeVariant, max_drop: float) -> str | None:
-    """Why a variant that ships is no better a default than float32; None if it is."""
-    cost, promise, wanted = variant.cost, variant.metadata.precision, float32.metadata.precision
-    if variant.quantization and variant.quantization.weight_bits > _EVERYWHERE_BITS:
+def _no_default(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, max_drop: float) -> str | None:
+    """Why int8 is no better a default than float32; None if it is."""
+    own, other = int8.metadata.precision, float32.metadata.precision
+    low, high = facts.cost.points_95
+    if facts.quantization.weight_bits > _EVERYWHERE_BITS:
         return "is right only on processors with VNNI or the like"
-    if (slower := min(variant.speed, variant.gain or 1.0)) < _QUICKER:
-        return f"is {variant.pace}: {math.floor(slower * 1000) / 1000:.3f} is less than the {_QUICKER} times needed"
-    if cost and cost.points_95[0] > 0.0 and cost.points_95[1] > max_drop:
-        low, high = cost.points_95
+    if (slower := min(facts.speed, facts.gain)) < _QUICKER:
+        return f"is {facts.pace}: {math.floor(slower * 1000) / 1000:.3f} is less than the {_QUICKER} times needed"
+    if low > 0.0 and high > max_drop:
         return (
-            f"loses {cost.points:.2f} points of accuracy on {cost.photos} validation photos, more than chance (95%: "
-            f"{low:.2f} to {high:.2f}), and {max_drop:g} are allowed"
+            f"loses {facts.cost.points:.2f} points of accuracy on {facts.cost.photos} validation photos, more than "
+            f"chance (95%: {low:.2f} to {high:.2f}), and {max_drop:g} are allowed"
         )
-    if (promise or 0.0) < (wanted or 0.0):
-        return f"promises a precision of {promise_text(promise)}, and float32 {promise_text(wanted)}"
-    if variant.coverage < float32.coverage - _MORE_REVIEW:
-        return f"labels {variant.coverage:.1%} of the rows by itself, and float32 {float32.coverage:.1%}"
+    if (own or 0.0) < (other or 0.0):
+        return f"promises a precision of {promise_text(own)}, and float32 {promise_text(other)}"
+    if int8.coverage < float32.coverage - _MORE_REVIEW:
+        return f"labels {int8.coverage:.1%} of the rows by itself, and float32 {float32.coverage:.1%}"
     return None
 
 
-def _praise(variant: MadeVariant, float32: MadeVariant, cpu: str) -> str:
-    way = "in the network" if variant.whole_gain is None else "from file to label"
-    said = f"{variant.name} is {variant.speed:.2f} times as fast as float32 {way} on {cpu}"
-    if cost := variant.cost:
-        low, high = cost.points_95
-        said += (
-            f", and {cost.words} ({cost.points:.2f} lost on {cost.photos} validation photos, 95%: {low:.2f} to "
-            f"{high:.2f})"
-        )
-    if promise := variant.metadata.precision:
-        said += (
-            f"; at the precision of {precision_text(promise)} that it promises it labels {variant.coverage:.1%} of the "
+def _praise(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, cpu: str) -> str:
+    way = "in the network" if facts.whole_gain is None else "from file to label"
+    cost, (low, high) = facts.cost, facts.cost.points_95
+    praise = (
+        f"int8 is {facts.speed:.2f} times as fast as float32 {way} on {cpu}, and {cost.words} ({cost.points:.2f} lost "
+        f"on {cost.photos} validation photos, 95%: {low:.2f} to {high:.2f})"
+    )
+    if promise := int8.metadata.precision:
+        praise += (
+            f"; at the precision of {precision_text(promise)} that it promises it labels {int8.coverage:.1%} of the "
             f"rows by itself, and float32 {float32.coverage:.1%}"
         )
-    return said
+    return praise

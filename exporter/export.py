@@ -1,6 +1,5 @@
 """A run in, a bundle out: published only when ONNX Runtime has agreed with Keras on the run's own photos."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,25 +9,25 @@ import keras
 import numpy as np
 
 from exporter.assemble import GoldenPhotos, assemble, golden_photos
-from exporter.cost import Float32, whole_gain
+from exporter.cost import Float32
 from exporter.default import choose_default
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
 from exporter.graph import network_ends, to_logits
+from exporter.int8.search import Refusal
 from exporter.options import Advance, ExportOptions
 from exporter.parity import onnx_scores, prove
 from exporter.proof import Proof
 from exporter.publish import check_free, publish
 from exporter.training_run import TrainingRun, read_training_run
-from exporter.variant import MadeVariant, Refusal, finished, make_float16, make_int8, metadata_of
-from models.benchmark.record import this_machine
+from exporter.variant import MadeVariant, finished, make_int8, metadata_of
 from models.bundle import open_bundle
 from models.classifier import Classifier, load
 from models.edge import load_edge
-from models.errors import BundleError, ImageError, InputError, ParityError
+from models.errors import BundleError, InputError, ParityError
 from models.golden import check_golden
+from models.machine import this_machine
 from models.manifest import FLOAT32
-from models.photo import read_photo
 from models.preprocess import preprocess
 from models.session import open_session
 
@@ -85,33 +84,24 @@ def export_run(
     many, one = prove(network, data, pixels, metadata, run.unknown_head, options.atol)
     proof = Proof(run.classes, many, one, len(photos.raw))
     proof.check()
-    compared = run.compared_pixels() if options.int8 or options.float16 else run.pixels
+    compared = run.compared_pixels() if options.int8 else run.pixels
     source = Float32(model, compared, onnx_scores(model.SerializeToString(), compared), run, version)
     accuracy = float((source.scores.probabilities[: len(run.labels)].argmax(axis=1) == run.labels).mean())
     float32 = MadeVariant(metadata, data, accuracy)
-    lighter = list(_lighter(source, options, advance))
-    proof = replace(proof, refusals=tuple(one for one in lighter if isinstance(one, Refusal)))
-    made = [float32, *(_timed(one, float32, run) for one in lighter if isinstance(one, MadeVariant))]
-    default = choose_default(made, options, this_machine().cpu)
+    made = make_int8(source, options, advance) if options.int8 else None
+    int8 = made if isinstance(made, MadeVariant) else None
+    default = choose_default(float32, int8, options, this_machine().cpu)
+    variants = [float32, *([int8] if int8 else [])]
     if options.edge:
         advance("Comparing edge graphs", 0, 1)
-        made = [_with_edge(variant, run, options.max_drop) for variant in made]
-    proof = replace(proof, variants=tuple(made), default=default)
+        variants = [_with_edge(variant, run, options.max_drop) for variant in variants]
+    refusal = made if isinstance(made, Refusal) else None
+    proof = replace(proof, variants=tuple(variants), refusal=refusal, default=default)
     proof.check()
-    advance("Measuring speed", 0, 1)
-    files, manifest = assemble(run, made, default, photos, proof, options)
+    files, manifest = assemble(run, variants, default, photos, proof)
     publish(place, files, manifest, _check_itself)
-    sizes = {name: len(data) for variant in made for name, data in variant.files.items()}
+    sizes = {name: len(data) for variant in variants for name, data in variant.files.items()}
     return ExportResult(place, proof, sizes, open_bundle(place).digest)
-
-
-def _lighter(source: Float32, options: ExportOptions, advance: Advance) -> Iterator[MadeVariant | Refusal]:
-    """The variants that were asked for, or why they are refused."""
-    if options.int8:
-        yield make_int8(source, options, advance)
-    if options.float16:
-        advance("Halving weights", 0, 1)
-        yield make_float16(source, options)
 
 
 def _golden(run: TrainingRun, run_path: Path) -> GoldenPhotos:
@@ -142,26 +132,12 @@ def _load_network(run: TrainingRun) -> keras.Model:
     return network
 
 
-def _timed(variant: MadeVariant, float32: MadeVariant, run: TrainingRun) -> MadeVariant:
-    """A variant, with how much faster than float32 it is from a photo's file to its label."""
-    photos = map(_bytes_of, run.originals)
-    return replace(variant, whole_gain=whole_gain(float32.model, variant.model, photos, run.preprocess))
-
-
 def _with_edge(variant: MadeVariant, run: TrainingRun, max_drop: float) -> MadeVariant:
-    edge = edge_graph(variant.model, run.preprocess)
+    edge = edge_graph(variant.model, variant.metadata)
     classifier = Classifier(open_session(variant.model, "the model", threads=1), variant.metadata, "")
-    photos = map(_bytes_of, run.originals)
-    parity = prove_edge(load_edge(edge, "the edge graph"), classifier, photos, run.original_labels(), max_drop)
+    labels = run.original_labels()
+    parity = prove_edge(load_edge(edge, "the edge graph"), classifier, run.original_bytes(), labels, max_drop)
     return replace(variant, edge=edge, edge_parity=parity)
-
-
-def _bytes_of(path: Path) -> bytes:
-    """The bytes of a photo; empty if it can no longer be read, so that it is passed over like a damaged one."""
-    try:
-        return read_photo(path)
-    except ImageError:
-        return b""
 
 
 def _check_itself(place: Path) -> None:
@@ -169,11 +145,8 @@ def _check_itself(place: Path) -> None:
         bundle = open_bundle(place)
         for name, variant in bundle.manifest.variants.items():
             check_golden(bundle, load(bundle.path, name))
-            for file in filter(None, (variant.edge, variant.edge_ort)):
-                check_golden(bundle, load_edge(bundle.read(file), file))
-            if variant.ort:
-                session = open_session(bundle.read(variant.ort), variant.ort, threads=1)
-                check_golden(bundle, Classifier(session, bundle.manifest.metadata(name), ""))
+            if variant.edge:
+                check_golden(bundle, load_edge(bundle.read(variant.edge), variant.edge))
     except BundleError as error:
         msg = f"The bundle does not repeat its own golden samples: {error} Nothing was published."
         raise ParityError(msg) from error

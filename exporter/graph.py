@@ -191,6 +191,6 @@ def _can_be_half(array: onnx.TensorProto) -> bool:
 
 def add_metadata(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:
     """The ONNX file with its metadata, so that the lone file is enough on a device."""
-    helper.set_model_props(model, {METADATA_KEY: metadata.dump()})
+    helper.set_model_props(model, {METADATA_KEY: metadata.model_dump_json()})
     model.producer_name = "hangtag"
     return bytes(model.SerializeToString())

@@ -71,27 +71,19 @@ def onnx_scores(model: bytes, pixels: Pixels, batch: int = _BATCH) -> Scores:
 
 
 @dataclass(frozen=True)
-class NearTie:
-    """A photo whose two likeliest classes are so close in Keras itself that either may win."""
-
-    index: int
-    margin: float
-
-
-@dataclass(frozen=True)
 class UnknownParity:
     """How far two sets of out-of-distribution scores agree.
 
     Attributes:
         largest: largest difference, as a part of the score's size (:func:`relative_difference`).
-        crossed: photos that are on the other side of the limit though they are not near it.
+        crossed: how many photos are on the other side of the limit though they are not near it.
         near_limit: photos whose score in Keras is within twice the tolerance of the limit, so that either side will do.
         tolerance: the largest difference that passes.
     """
 
     largest: float
-    crossed: tuple[int, ...]
-    near_limit: tuple[int, ...]
+    crossed: int
+    near_limit: int
     tolerance: float
 
     @property
@@ -108,9 +100,9 @@ class Parity:
         photos: how many were compared.
         largest: largest absolute difference of a probability.
         mean: mean absolute difference.
-        flips: photos whose top label differs though they are no near-ties.
-        changed: for each flip the class index that Keras gives, and the other one.
-        near_ties: photos whose margin in Keras is within twice the tolerance.
+        flips: the class index that Keras gives, and the other one, of each photo whose top label differs though it is
+            no near-tie.
+        near_ties: photos whose two likeliest classes are within twice the tolerance in Keras, so that either may win.
         tolerance: the largest difference that passes.
         unknown: how far the out-of-distribution scores agree; None if there are none.
     """
@@ -118,9 +110,8 @@ class Parity:
     photos: int
     largest: float
     mean: float
-    flips: tuple[int, ...]
-    changed: tuple[tuple[int, int], ...]
-    near_ties: tuple[NearTie, ...]
+    flips: tuple[tuple[int, int], ...]
+    near_ties: int
     tolerance: float
     unknown: UnknownParity | None = None
 
@@ -186,24 +177,22 @@ def compare(expected: Scores, got: Scores, limit: float | None = None, tolerance
 
     Probabilities may differ by ``tolerance``; a photo with an out-of-distribution score above ``limit`` goes to review.
     """
-    wanted = expected.probabilities
-    difference = np.abs(wanted - got.probabilities)
-    ranked = np.sort(wanted, axis=1)
-    margins = ranked[:, -1] - ranked[:, -2]
-    ties = margins <= 2 * tolerance
-    before, after = wanted.argmax(axis=1), got.probabilities.argmax(axis=1)
+    reference = expected.probabilities
+    difference = np.abs(reference - got.probabilities)
+    ranked = np.sort(reference, axis=1)
+    ties = ranked[:, -1] - ranked[:, -2] <= 2 * tolerance
+    before, after = reference.argmax(axis=1), got.probabilities.argmax(axis=1)
     flips = (before != after) & ~ties
     largest = float(difference.max(initial=0.0))
     unknown = None
     if limit is not None and expected.unknown is not None and got.unknown is not None:
         unknown = _compare_unknown(expected.unknown, got.unknown, limit)
     return Parity(
-        photos=len(wanted),
+        photos=len(reference),
         largest=largest if np.isfinite(largest) else float("inf"),
         mean=float(difference.mean()) if difference.size else 0.0,
-        flips=tuple(np.flatnonzero(flips).tolist()),
-        changed=tuple(zip(before[flips].tolist(), after[flips].tolist(), strict=True)),
-        near_ties=tuple(NearTie(int(i), float(margins[i])) for i in np.flatnonzero(ties)),
+        flips=tuple(zip(before[flips].tolist(), after[flips].tolist(), strict=True)),
+        near_ties=int(ties.sum()),
         tolerance=tolerance,
         unknown=unknown,
     )
@@ -214,7 +203,7 @@ def _compare_unknown(expected: npt.NDArray[np.float32], got: npt.NDArray[np.floa
     crossed = ((expected <= limit) != (got <= limit)) & ~near
     return UnknownParity(
         largest=float(relative_difference(expected, got, limit).max(initial=0.0)),
-        crossed=tuple(np.flatnonzero(crossed).tolist()),
-        near_limit=tuple(np.flatnonzero(near).tolist()),
+        crossed=int(crossed.sum()),
+        near_limit=int(near.sum()),
         tolerance=UNKNOWN_TOLERANCE,
     )

@@ -1,6 +1,5 @@
 """The proof of an export: all that was compared before a bundle was published."""
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,10 +7,11 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from exporter.default import Default
+from exporter.int8.search import Refusal
 from exporter.parity import Parity
-from exporter.variant import MadeVariant, Refusal
+from exporter.variant import MadeVariant
 from models.errors import ParityError
-from models.manifest import Measured
+from models.manifest import INT8
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Proof:
         labels: class names, in the order of the probabilities.
         many, one: float32 with Keras, in batches of many photos and of one.
         golden: how many golden samples the bundle carries.
-        variants: float32 and the lighter ones, each with its own figures.
-        refusals: lighter variants that were asked for and may not ship.
+        variants: float32, and int8 if it ships, each with its own figures.
+        refusal: why int8 does not ship, if it was asked for.
         default: which of the variants is the bundle's default; None before it is chosen.
     """
 
@@ -32,7 +32,7 @@ class Proof:
     one: Parity
     golden: int
     variants: tuple[MadeVariant, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
+    refusal: Refusal | None = None
     default: Default | None = None
 
     @property
@@ -48,27 +48,22 @@ class Proof:
 
     def flips_by_class(self, parity: Parity) -> dict[str, int]:
         """How many photos went from one label to another, as ``bag → hat``, the most frequent first."""
-        counts = Counter(f"{self.labels[expected]} → {self.labels[got]}" for expected, got in parity.changed)
+        counts = Counter(f"{self.labels[expected]} → {self.labels[got]}" for expected, got in parity.flips)
         return dict(counts.most_common())
 
     def as_json(self) -> dict[str, Any]:
-        """The record behind ``parity.json``; infinity and NaN become null."""
-        found = {
+        """The contents of ``parity.json``; infinity and NaN become null."""
+        record = {
             "schema_version": 1,
             "passed": self.passed,
             "keras": {"batches": self._shown(self.many), "one_by_one": self._shown(self.one)},
             "golden": self.golden,
             "default": self.default,
             "variants": {variant.name: _variant(variant) for variant in self.variants},
-            "refused": {refusal.name: refusal for refusal in self.refusals},
+            "refused": {INT8: self.refusal.reason} if self.refusal else {},
         }
-        shown: dict[str, Any] = to_jsonable_python(found, inf_nan_mode="null")
-        return shown
-
-    def dump(self, measured: Measured | None) -> bytes:
-        """The contents of ``parity.json``, with the figure that the run's report leads with."""
-        figure = None if measured is None else measured.model_dump()
-        return json.dumps({**self.as_json(), "measured": figure}, indent=1, allow_nan=False).encode()
+        jsonable: dict[str, Any] = to_jsonable_python(record, inf_nan_mode="null")
+        return jsonable
 
     def _shown(self, parity: Parity) -> dict[str, Any]:
         return {**asdict(parity), "flips_by_class": self.flips_by_class(parity), "passed": parity.passed}
@@ -77,8 +72,8 @@ class Proof:
         for parity, batches in ((self.many, "in batches"), (self.one, "one by one")):
             if not parity.passed:
                 return _of_keras(parity, batches)
-        found = [(v.name, v.edge_parity.reasons) for v in self.variants if v.edge_parity and not v.edge_parity.passed]
-        name, reasons = found[0]
+        wrong = [(v.name, v.edge_parity.reasons) for v in self.variants if v.edge_parity and not v.edge_parity.passed]
+        name, reasons = wrong[0]
         return f"The edge graph of {name} and its model disagree: {'; '.join(reasons)}. Nothing was published."
 
 
@@ -91,13 +86,13 @@ class DisprovedError(ParityError):
 
 
 def _variant(variant: MadeVariant) -> dict[str, Any]:
-    edge = variant.edge_parity
+    edge, facts = variant.edge_parity, variant.facts
     return {
         "accuracy": variant.accuracy,
-        "cost": variant.cost,
-        "times_as_fast": variant.gain,
-        "times_as_fast_with_decoding": variant.whole_gain,
-        "unknown_agreement": variant.unknown_agreement,
+        "cost": facts and facts.cost,
+        "times_as_fast": facts and facts.gain,
+        "times_as_fast_with_decoding": facts and facts.whole_gain,
+        "unknown_agreement": facts and facts.unknown_agreement,
         "edge": None if edge is None else {**asdict(edge), "passed": edge.passed},
     }
 
@@ -111,7 +106,7 @@ def _of_keras(parity: Parity, batches: str) -> str:
     else:
         what = (
             f"unknown scores differ by up to {parity.unknown.largest:.2g} of their size (at most "
-            f"{parity.unknown.tolerance:.0e} passes), and {len(parity.unknown.crossed)} of {parity.photos} photos "
+            f"{parity.unknown.tolerance:.0e} passes), and {parity.unknown.crossed} of {parity.photos} photos "
             "change sides of the limit."
         )
     return (

@@ -49,7 +49,7 @@ def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: 
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".bundle.", dir=place.parent, ignore_cleanup_errors=True) as beside:
             whole = Path(beside) / "bundle"
-            for name, data in {**files, MANIFEST_FILE: manifest.dump()}.items():
+            for name, data in {**files, MANIFEST_FILE: manifest.model_dump_json(indent=1).encode()}.items():
                 (whole / name).parent.mkdir(parents=True, exist_ok=True)
                 write_synced(whole / name, data)
             check(whole)

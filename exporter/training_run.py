@@ -1,7 +1,7 @@
 """What the exporter reads of a run folder. The trainer writes it; neither room imports the other for it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.arrays import read_arrays, read_grouped
+from models.arrays import read_arrays
 from models.bundle import MANIFEST_FILE
-from models.errors import InputError
+from models.errors import ImageError, InputError
 from models.manifest import Measured
-from models.photo import evenly
+from models.photo import evenly, read_photo
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import DistanceHead
@@ -57,14 +57,13 @@ class TrainingRun:
         groups: numbers of their groups, ``(n,)``: photos of one picture or product share one.
         sample: file of pixels of some training photos.
         originals: validation photos as they were.
-        test_accuracy: on the test split, if there was one.
         outliers: photos of no product that the unknown score was measured on.
-        measured: the figure that its report leads with; None if nothing was measured.
-        tree: that the classes are the leaves of; None without one.
+        measured: the figure that its report leads with.
         confidence: how sure it is.
         unknown_head: the arrays of the out-of-distribution score; None if it could not be learned.
         folds: for each fold, the predictions of the network that was trained without it; may be empty.
         pools_folds: whether these count as the network's own: each fold is a training like its own.
+        tree: that the classes are the leaves of; None without one.
     """
 
     name: str
@@ -77,19 +76,31 @@ class TrainingRun:
     groups: npt.NDArray[np.intp]
     sample: Path
     originals: list[Path]
-    test_accuracy: float | None
     outliers: int
+    measured: Measured
     confidence: Confidence
     unknown_head: DistanceHead | None
     folds: tuple[HeldOutLogits, ...]
-    pools_folds: bool = False
-    measured: Measured | None = None
-    tree: Taxonomy | None = None
+    pools_folds: bool
+    tree: Taxonomy | None
 
     def original_labels(self) -> list[int]:
         """The class index of each original; the file's name is the number of the validation photo."""
         places = evenly(len(self.pixels), ORIGINALS)
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
+
+    def original_bytes(self) -> Iterator[bytes]:
+        """The bytes of each original; none of one that can no longer be read: it is passed over like a damaged one."""
+        for path in self.originals:
+            try:
+                yield read_photo(path)
+            except ImageError:
+                yield b""
+
+    @property
+    def taxonomy(self) -> dict[str, str] | None:
+        """Label → its parent; None without a tree."""
+        return dict(self.tree.parents) if self.tree else None
 
     def training_pixels(self) -> Pixels:
         """Pixels of some training photos, ``uint8 (n, S, S, 3)``; InputError if they are gone or damaged."""
@@ -108,14 +119,14 @@ def read_training_run(path: Path) -> TrainingRun:
         if not file.is_file():
             msg = f"Expected {file}, the run has not ended; finish it with hangtag train --resume {quote(str(path))}."
             raise InputError(msg)
-    arrays = read_grouped(kept, "pixels and labels", "pixels", "labels")
+    arrays = read_arrays(kept, "pixels and labels", "pixels", "labels", "groups")
     pixels, labels, groups = arrays["pixels"], arrays["labels"].astype(np.intp), arrays["groups"].astype(np.intp)
     if not len(pixels):
         msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train again."
         raise InputError(msg)
     tree = Taxonomy(args.classes, args.taxonomy) if args.taxonomy else None
     confidence = _read_confidence(path, len(args.classes), tree)
-    accuracy, outliers, measured = _evaluation(path / "evaluation.json")
+    outliers, measured = _evaluation(path / "evaluation.json")
     return TrainingRun(
         name=args.name,
         arch=args.arch,
@@ -127,7 +138,6 @@ def read_training_run(path: Path) -> TrainingRun:
         groups=groups,
         sample=path / "export" / "train_sample.npz",
         originals=sorted((path / "export" / "originals").glob("[0-9]*")),
-        test_accuracy=accuracy,
         outliers=outliers,
         measured=measured,
         confidence=confidence,
@@ -148,25 +158,24 @@ def _read_args(path: Path) -> _Args:
         msg = f"Expected a run (a folder with args.json) at {path}, found {found}; make one with hangtag train."
         raise InputError(msg) from error
     except ValidationError as error:
-        msg = f"{path / 'args.json'} is damaged or of another version of Hangtag; train again."
+        msg = f"{path / 'args.json'} is damaged or of another version; train again."
         raise InputError(msg) from error
 
 
-def _evaluation(file: Path) -> tuple[float | None, int, Measured | None]:
-    """The accuracy on test photos, how many photos of no product there were, the figure that the report leads with."""
+def _evaluation(file: Path) -> tuple[int, Measured]:
+    """How many photos of no product there were, and the figure that the report leads with."""
     try:
-        figures = json.loads(file.read_bytes()) if file.is_file() else {}
+        figures = json.loads(file.read_bytes())
         outliers = (figures.get("unknown") or {}).get("outliers")
-        found = [
+        measured = [
             Measured(accuracy=float(figures[name]["accuracy"]), photos=int(figures[name]["n"]), split=split)
             for name, split in _SPLITS.items()
             if figures.get(name)
         ]
-        test = next((one.accuracy for one in found if one.split == "test"), None)
-        leading = max(found, key=lambda one: (one.split != "validation", one.photos), default=None)
-        return test, int(outliers["n"]) if outliers else 0, leading
+        leading = max(measured, key=lambda one: (one.split != "validation", one.photos))
+        return int(outliers["n"]) if outliers else 0, leading
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        msg = f"Expected the figures of a run in {file}, it is damaged ({error!r}); train again."
+        msg = f"Expected the figures of a run in {file}, it is gone or damaged ({error!r}); train again."
         raise InputError(msg) from error
 
 
@@ -175,23 +184,13 @@ def _read_confidence(path: Path, classes: int, tree: Taxonomy | None) -> Confide
     again = f"hangtag train --resume {quote(str(path))} evaluates the run again, and writes it."
     try:
         confidence = Confidence.model_validate_json(file.read_bytes())
+        confidence.check_targets(classes, frozenset(tree.nodes) if tree else frozenset())
     except OSError as error:
         msg = f"Expected {file}, there is none; {again}"
         raise InputError(msg) from error
-    except ValidationError as error:
-        msg = f"{file} is damaged or of another version of Hangtag; {again}"
+    except ValueError as error:
+        msg = f"{file} is damaged, or disagrees with the {classes} classes of the run; {again}"
         raise InputError(msg) from error
-    if confidence.unknown is not None and confidence.unknown.score != "distance":
-        msg = f"{file} has an unknown score by {confidence.unknown.score}, which can no longer be exported; {again}"
-        raise InputError(msg)
-    precisions = [target.precision for target in confidence.targets]
-    sound = len(set(precisions)) == len(precisions) and confidence.precision in {None, *precisions}
-    nodes = set(tree.nodes) if tree else set()
-    if not sound or any(
-        len(target.thresholds) != classes or target.nodes.keys() != nodes for target in confidence.targets
-    ):
-        msg = f"{file} disagrees with itself, or with the {classes} classes of the run; {again}"
-        raise InputError(msg)
     return confidence
 
 

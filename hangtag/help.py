@@ -28,14 +28,14 @@ _ALIKE: Final = {
 _PANELS: Final = {
     "Input": "image-column label-column group-column where taxonomy image-root encoding allow-host allow-unsized "
     "unlabeled splits fix-leaks per-host download-timeout decode-timeout",
-    "Model": "model variant precision threshold top-k registry default-variant int8 edge ort fp16 vnni atol max-drop",
+    "Model": "model variant precision threshold top-k registry default-variant int8 edge vnni atol max-drop",
     "Network": "arch preset weights alpha image-size fit decode",
     "Training": "epochs time-limit batch-size patience balance folds cv seed resume",
-    "Output": "out json prefix excel-safe html plot tensorboard",
+    "Output": "out json prefix excel-safe html tensorboard",
     "Job": "workers restart retry-failed previous priority jobs job redis every once settle only",
 }
 _RARE: Final = (
-    "allow-unsized alpha atol batch-size decode default-variant download-timeout folds heartbeat log metrics-host ort "
+    "allow-unsized alpha atol batch-size decode default-variant download-timeout folds heartbeat log metrics-host "
     "patience per-host prefix root-path seed settle tensorboard decode-timeout vnni"
 )
 EARLIER: Final = frozenset({"--output", "--concurrency", "--batch", "--timeout", "--in", "--unlabelled"})

@@ -31,17 +31,3 @@ def read_arrays(path: Path, what: str, *names: str, advice: str = "train again")
     except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, BadZipFile) as error:
         msg = f"Expected {what} in {path}, it is damaged or gone ({error!r}); {advice}."
         raise InputError(msg) from error
-
-
-def read_grouped(path: Path, what: str, *names: str, advice: str = "train again") -> dict[str, npt.NDArray[Any]]:
-    """Read arrays of rows, ``labels`` among them, and their ``groups``: rows of one picture or product share a number.
-
-    Where a file has no groups, as in runs of earlier versions, each row is a group by itself.
-
-    Raises:
-        InputError: as :func:`read_arrays`.
-    """
-    found = read_arrays(path, what, *names, advice=advice)
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        alone = np.arange(len(found["labels"]))
-        return {**found, "groups": arrays["groups"] if "groups" in arrays.files else alone}

@@ -11,7 +11,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from models.errors import BundleError, InputError
-from models.manifest import Manifest, ModelMetadata, parse_manifest
+from models.manifest import Manifest, ModelMetadata, parse_file
 from models.whole_file import write_synced
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
-PARITY_FILE: Final = "parity.json"
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
 """Bytes of a manifest; one with a hundred thousand classes has fewer."""
 MAX_FILE_BYTES: Final = 2 * 1024**3
@@ -119,7 +118,7 @@ def read_manifest(path: Path) -> Bundle:
         raise InputError(msg)
     _check_place(path.resolve(), MANIFEST_FILE, MAX_MANIFEST_BYTES)
     text = read_file(place)
-    return Bundle(path, parse_manifest(text, str(place)), hashlib.sha256(text).hexdigest())
+    return Bundle(path, parse_file(Manifest, text, str(place)), hashlib.sha256(text).hexdigest())
 
 
 def read_file(place: Path) -> bytes:
@@ -183,7 +182,7 @@ def is_whole(here: Path) -> bool:
     """Whether a bundle that was copied to this machine still has all its files: cleaners may remove some."""
     try:
         manifest = (here / MANIFEST_FILE).read_bytes()
-        return all((here / name).is_file() for name in parse_manifest(manifest, str(here)).files)
+        return all((here / name).is_file() for name in parse_file(Manifest, manifest, str(here)).files)
     except (OSError, BundleError):
         return False
 
@@ -229,7 +228,7 @@ def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
 
 def _files(storage: "Storage") -> Iterator[tuple[str, bytes]]:
     manifest = storage.read(MANIFEST_FILE)
-    for name, digest in parse_manifest(manifest, f"{storage.place}/{MANIFEST_FILE}").files.items():
+    for name, digest in parse_file(Manifest, manifest, f"{storage.place}/{MANIFEST_FILE}").files.items():
         data = storage.read(name)
         if hashlib.sha256(data).hexdigest() != digest:
             msg = f"{storage.place}/{name} is not the file that was exported; put the bundle there again."

@@ -9,16 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from models.bundle import open_bundle, read_file
-from models.decision import (
-    Prediction,
-    Probabilities,
-    Rules,
-    Scores,
-    can_promise_text,
-    node_thresholds_for,
-    rule_text,
-    thresholds_for,
-)
+from models.decision import Prediction, Probabilities, Scores, can_promise_text, rule_text, rules_of
 from models.edge import EdgeModel, edge_model, is_edge
 from models.errors import BundleError, ImageError, InputError
 from models.manifest import AUTO, ModelMetadata
@@ -63,10 +54,8 @@ class Classifier:
         precision: float | None = None,
         threshold: float | None = None,
     ) -> None:
-        limit = metadata.unknown.limit if metadata.unknown else None
         self._session = session
-        rules = thresholds_for(metadata, precision, threshold), limit, metadata.tree
-        self._rules = Rules(metadata.labels, *rules, node_thresholds_for(metadata, precision, threshold))
+        self._rules = rules_of(metadata, precision, threshold)
         self.metadata = metadata
         self.digest = digest
         own = metadata.precision if threshold is None else None
@@ -106,12 +95,8 @@ class Classifier:
     def rule(self) -> str:
         """What decides which photos need no review, in a sentence."""
         rule = rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
-        return f"{rule} {can_promise_text(self.metadata)}" if self.asks_too_much else rule
-
-    @property
-    def asks_too_much(self) -> bool:
-        """Whether a precision was asked for that can be promised for no class."""
-        return self.all_to_review and self.precision not in {None, self.metadata.precision}
+        too_much = self.all_to_review and self.precision not in {None, self.metadata.precision}
+        return f"{rule} {can_promise_text(self.metadata)}" if too_much else rule
 
     def predict(self, pixels: Pixels) -> Probabilities:
         """The probabilities of :meth:`score`, ``float32 (batch, classes)``."""
@@ -269,7 +254,7 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
 
 
 def load_network(data: bytes, source: str, threads: int = 1) -> Classifier | EdgeModel:
-    """Load an ONNX (or ``.ort``) file of either kind, without a bundle; ``source`` is its path, for messages.
+    """Load an ONNX file of either kind, without a bundle; ``source`` is its path, for messages.
 
     Raises:
         BundleError: it is no model that Hangtag exported.

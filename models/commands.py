@@ -59,32 +59,24 @@ def classify_command(
 
       hangtag classify shoe.jpg --model category=shop@champion --model colour=colours@champion
     """
-    given = models_given(model)
-    named = given if isinstance(given, dict) else {"": given}
-    models = {name: find_model(one, registry) for name, one in named.items()}
-    shown = classify_and_show(images, models, variant, top_k, precision=precision, threshold=threshold, as_json=as_json)
-    raise typer.Exit(shown)
+    from models.classifier import load
+
+    models = models_given(model)
+    named = models if isinstance(models, dict) else {"": models}
+    classifiers = {
+        name: load(find_model(one, registry), variant, precision=precision, threshold=threshold)
+        for name, one in named.items()
+    }
+    raise typer.Exit(_classify_and_show(images, classifiers, top_k, as_json=as_json))
 
 
-def classify_and_show(
-    images: list[Path],
-    models: Mapping[str, Path],
-    variant: str | None,
-    top_k: int,
-    *,
-    as_json: bool,
-    precision: float | None = None,
-    threshold: float | None = None,
+def _classify_and_show(
+    images: list[Path], classifiers: Mapping[str, "Classifier"], top_k: int, *, as_json: bool
 ) -> ExitCode:
     """Print a line a photo and model, or a JSON object a photo, and on stderr the rule of each model.
 
-    An unreadable photo does not stop the others. ``models``: name → path; an only model may have the empty name.
+    An unreadable photo does not stop the others. ``classifiers``: name → model; an only model has the empty name.
     """
-    from models.classifier import load
-
-    classifiers = {
-        name: load(model, variant, precision=precision, threshold=threshold) for name, model in models.items()
-    }
     for name, classifier in classifiers.items():
         print(f"{name}: {classifier.rule}" if name else classifier.rule, file=sys.stderr)
     failed = False
@@ -92,7 +84,7 @@ def classify_and_show(
         answers = {name: _classify(classifier, image, top_k) for name, classifier in classifiers.items()}
         failed |= any(isinstance(answer, ImageError) for answer in answers.values())
         if as_json:
-            print(json.dumps({"image": str(image), **_said(answers)}))
+            print(json.dumps({"image": str(image), **_record(answers)}))
             continue
         for name, answer in answers.items():
             print(printable(f"{image}  {f'{name}: ' if name else ''}{_words(answer)}"))
@@ -108,8 +100,8 @@ def _classify(classifier: "Classifier", image: Path, top_k: int) -> "Prediction 
         return error
 
 
-def _said(answers: Mapping[str, "Prediction | ImageError"]) -> dict[str, Any]:
-    """What is said of a photo; of named models as in a row of ``hangtag label``, with the worst status last."""
+def _record(answers: Mapping[str, "Prediction | ImageError"]) -> dict[str, Any]:
+    """A photo's answers as JSON; of named models as in a row of ``hangtag label``, with the worst status last."""
     if "" in answers:
         return _fields(answers[""])
     named = {name: _fields(answer) for name, answer in answers.items()}
@@ -124,9 +116,9 @@ def _fields(answer: "Prediction | ImageError") -> dict[str, Any]:
         return {"status": "failed", "error": answer.fault, "error_message": str(answer)}
     best = [{"label": label, "confidence": round(confidence, 6)} for label, confidence in answer.top_k]
     status = "review" if answer.review else "labeled"
-    said = {"label": answer.label, "confidence": round(answer.confidence, 6)}
+    likeliest = {"label": answer.label, "confidence": round(answer.confidence, 6)}
     tree = {"label_level": answer.label_level, "leaf_guess": answer.leaf_guess} if answer.leaf_guess else {}
-    return {"status": status, "reason": answer.reason, **said, **tree, "top_k": best}
+    return {"status": status, "reason": answer.reason, **likeliest, **tree, "top_k": best}
 
 
 def _words(answer: "Prediction | ImageError") -> str:
@@ -147,7 +139,7 @@ def verify_command(
         ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Prove on this machine that a bundle is the same as when it was exported.
 
@@ -180,33 +172,19 @@ def benchmark_command(
             metavar="BUNDLE", help="A bundle, a lone .onnx file, or a model of a registry, as shop@champion."
         ),
     ],
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Class folders of photos to judge the models with; without class folders, only the agreement of the "
-            "models is measured. At most 2,000 photos are used. Default: the bundle's golden photos, and its "
-            "accuracies at export.",
-        ),
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw accuracy against speed (needs matplotlib).")
-    ] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Measure each of a bundle's models on this machine: size, accuracy, speed, memory, load time.
+    """Measure each of a bundle's models on one thread of this machine: size, milliseconds, photos a second, memory.
 
-    Each turn loads one model in a fresh process, and the models take turns; figures are medians.
+    The models take turns, each turn in a fresh process.
 
     Examples:
 
       hangtag benchmark bundles/shop
 
-      hangtag benchmark bundles/shop --images photos/test --plot speed.png
-
       hangtag benchmark model.int8.onnx --json
     """
-    from models.benchmark.benchmark import benchmark_and_show
+    from models.benchmark import benchmark_and_show
 
-    benchmark_and_show(find_model(bundle, registry), images, plot, as_json=as_json)
+    benchmark_and_show(find_model(bundle, registry), as_json=as_json)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from models.errors import InputError
 from models.photo import NONE
-from models.statistics.confidence import Thresholds
+from models.statistics.confidence import PrecisionTarget, Thresholds
 from models.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -22,10 +22,8 @@ _NO_PROMISE: Final = (
     "This model promises no precision: every photo goes to review. Train longer or with more photos, or ask for labels "
     "without a promise with --threshold."
 )
-
-
 UNMEASURED: Final = (
-    "Nobody has measured how often this model notices photos of things that you do not sell: put some into a folder "
+    "How often this model notices photos of things that you do not sell was not measured: put some into a folder "
     f"{NONE} beside the training photos, and train again."
 )
 
@@ -118,17 +116,14 @@ class Rules:
 
     def decide(self, scores: Scores, top_k: int) -> list[Prediction]:
         """A prediction for each photo; of equal probabilities the earlier class's wins."""
-        found = self._of_classes(scores, top_k)
-        if self.tree is None:
-            return found
-        sums = self.tree.probabilities(scores.probabilities)
-        return [self._in_tree(self.tree, said, row) for said, row in zip(found, sums, strict=True)]
-
-    def _of_classes(self, scores: Scores, top_k: int) -> list[Prediction]:
         order = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :top_k]
         best = np.take_along_axis(scores.probabilities, order, axis=1).tolist()
         unknown = [None] * len(order) if scores.unknown is None else scores.unknown.tolist()
-        return [self._prediction(*row) for row in zip(order.tolist(), best, unknown, strict=True)]
+        predictions = [self._prediction(*row) for row in zip(order.tolist(), best, unknown, strict=True)]
+        if self.tree is None:
+            return predictions
+        sums = self.tree.probabilities(scores.probabilities)
+        return [self._in_tree(self.tree, *pair) for pair in zip(predictions, sums, strict=True)]
 
     def _prediction(self, classes: list[int], best: list[float], unknown: float | None) -> Prediction:
         """A prediction of the likeliest classes, best first, and their probabilities."""
@@ -140,17 +135,17 @@ class Rules:
             unknown=unknown,
         )
 
-    def _in_tree(self, tree: Taxonomy, said: Prediction, sums: Probabilities) -> Prediction:
-        """The prediction, with the lowest node above its class that is sure enough; ``sums`` are those of the nodes."""
-        guess = said.label
-        said = replace(said, label_level=0, leaf_guess=guess)
-        if said.reason is not ReviewReason.THRESHOLD:
-            return said
+    def _in_tree(self, tree: Taxonomy, prediction: Prediction, sums: Probabilities) -> Prediction:
+        """The lowest node above the class that is sure enough; ``sums`` are those of the nodes."""
+        guess = prediction.label
+        prediction = replace(prediction, label_level=0, leaf_guess=guess)
+        if prediction.reason is not ReviewReason.THRESHOLD:
+            return prediction
         for node in tree.ancestors(guess):
             confidence = float(sums[tree.nodes.index(node)])
             if self._reason(confidence, self.nodes.get(node), None) is None:
-                return replace(said, label=node, confidence=confidence, reason=None, label_level=tree.level[node])
-        return said
+                return replace(prediction, label=node, confidence=confidence, reason=None, label_level=tree.level[node])
+        return prediction
 
     def _reason(self, confidence: float, threshold: float | None, unknown: float | None) -> ReviewReason | None:
         """Why a person should look, if at all. A score or confidence that is NaN always goes to review."""
@@ -160,38 +155,45 @@ class Rules:
         return None if sure else ReviewReason.THRESHOLD
 
 
-def thresholds_for(metadata: "ModelMetadata", precision: float | None, threshold: float | None = None) -> Thresholds:
-    """The thresholds to label by: those of a promised precision, or the one that was asked for instead.
+def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshold: float | None = None) -> Rules:
+    """The rules to label by: those of a promised precision, or a threshold instead, which promises nothing.
 
     Args:
         metadata: of the model.
-        precision: a target of the model's table; the model's own choice where it is not given.
-        threshold: of every class, in the place of a promise.
-
-    Returns:
-        One for each class. Each is None if nothing is promised and no threshold was asked for, even if the model has
-        thresholds: earlier versions exported 0.5 in that case, which promises nothing.
+        precision: a target of the model's table; None: the model's own choice, and without one every photo goes to
+            review.
+        threshold: of every class and node, in the place of a promise.
 
     Raises:
         InputError: the model's table does not name this precision, or there is none; the threshold is not above 0 and
             at most 1; or both are given.
     """
-    none: Thresholds = (None,) * len(metadata.labels)
+    tree, limit = metadata.tree, metadata.unknown.limit if metadata.unknown else None
     if threshold is not None:
-        if precision is not None:
-            msg = "Expected --precision or --threshold, got both; a threshold promises no precision, so leave one out."
-            raise InputError(msg)
-        if not 0 < threshold <= 1:
-            msg = f"Expected --threshold to be above 0 and at most 1, got {threshold}."
-            raise InputError(msg)
-        return (threshold,) * len(none)
-    if precision is None:
-        return metadata.thresholds if metadata.precision is not None else none
-    table = {target.precision: target.thresholds for target in metadata.targets}
+        _check_threshold(precision, threshold)
+        nodes = dict.fromkeys(tree.nodes if tree else (), threshold)
+        return Rules(metadata.labels, (threshold,) * len(metadata.labels), limit, tree, nodes)
+    target = metadata.ruling if precision is None else _target(metadata, precision)
+    if target is None:
+        return Rules(metadata.labels, metadata.thresholds, limit, tree)
+    return Rules(metadata.labels, target.thresholds, limit, tree, target.nodes)
+
+
+def _check_threshold(precision: float | None, threshold: float) -> None:
+    if precision is not None:
+        msg = "Expected --precision or --threshold, got both; a threshold promises no precision, so leave one out."
+        raise InputError(msg)
+    if not 0 < threshold <= 1:
+        msg = f"Expected --threshold to be above 0 and at most 1, got {threshold}."
+        raise InputError(msg)
+
+
+def _target(metadata: "ModelMetadata", precision: float) -> PrecisionTarget:
+    table = {target.precision: target for target in metadata.targets}
     if not table:
         msg = (
             f"Expected a table of precisions in the model {metadata.name} for --precision {precision}, it has none; "
-            "export it again, of a run that has one, or leave out --precision."
+            "leave out --precision, or train again with more photos."
         )
         raise InputError(msg)
     if precision not in table:
@@ -199,21 +201,6 @@ def thresholds_for(metadata: "ModelMetadata", precision: float | None, threshold
         msg = f"Expected --precision to be one of {choices}, got {precision}."
         raise InputError(msg)
     return table[precision]
-
-
-def node_thresholds_for(
-    metadata: "ModelMetadata", precision: float | None, threshold: float | None = None
-) -> Mapping[str, float | None]:
-    """Node of the model's tree → its threshold, as :func:`thresholds_for` has those of classes; empty without a tree.
-
-    A threshold that was asked for holds for all nodes; nothing is promised of them then, either.
-    """
-    if metadata.tree is None:
-        return {}
-    if threshold is not None:
-        return dict.fromkeys(metadata.tree.nodes, threshold)
-    wanted = metadata.precision if precision is None else precision
-    return next((target.nodes for target in metadata.targets if target.precision == wanted), {})
 
 
 def precision_text(precision: float) -> str:
@@ -229,9 +216,9 @@ def promise_text(precision: float | None) -> str:
 def can_promise_text(metadata: "ModelMetadata") -> str:
     """A sentence on the precisions that a model promises of any class: ``This model can promise 0.90, 0.95.``."""
     reached = [
-        found.precision
-        for found in metadata.targets
-        if any(limit is not None for limit in (*found.thresholds, *found.nodes.values()))
+        target.precision
+        for target in metadata.targets
+        if any(limit is not None for limit in (*target.thresholds, *target.nodes.values()))
     ]
     return f"This model can promise {', '.join(map(precision_text, reached)) or 'no precision'}."
 
@@ -243,10 +230,8 @@ def rule_text(precision: float | None, threshold: float | None, *, all_to_review
     """
     if threshold is not None:
         return f"Threshold {threshold}, asked for by --threshold: no precision is promised."
-    if precision is not None and all_to_review:
-        return f"Precision {precision_text(precision)} can be promised for no class: every photo goes to review."
-    if precision is not None:
-        return f"At least {100 * precision:g}% of the labels that the model gives without a person should be right."
-    if all_to_review:
+    if precision is None:
         return _NO_PROMISE
-    return "No precision was promised: an earlier Hangtag labeled photos by the model's own thresholds all the same."
+    if all_to_review:
+        return f"Precision {precision_text(precision)} can be promised for no class: every photo goes to review."
+    return f"At least {100 * precision:g}% of the labels that the model gives without a person should be right."

@@ -109,7 +109,7 @@ def is_edge(session: "ort.InferenceSession") -> bool:
 
 
 def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
-    """Load an edge graph from the bytes of an ONNX (or ``.ort``) file; ``source`` is its path, for messages.
+    """Load an edge graph from the bytes of an ONNX file; ``source`` is its path, for messages.
 
     Raises:
         BundleError: Hangtag did not export it, or it is not an edge graph.

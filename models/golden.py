@@ -1,56 +1,60 @@
-"""Golden samples: raw photos in a bundle with the probabilities that the exported model gave for them."""
+"""Golden samples: raw photos in a bundle with the scores that each of its exported models gave for them."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from models.bundle import Bundle
 from models.classifier import Classifier
 from models.decision import Probabilities, Scores
 from models.edge import EdgeModel
 from models.errors import BundleError, DisagreementError, ImageError
+from models.manifest import INT8, parse_file
 from models.preprocess import preprocess, whole_pixels
+from models.statistics.confidence import Record
 from models.statistics.out_of_distribution import relative_difference
-from models.text import number_of
 
 GOLDEN_FILE: Final = "golden/expected.json"
-FLOAT32_TOLERANCE: Final = 1e-3
-INT8_TOLERANCE: Final = 0.05
-INT8_MARGIN: Final = 0.1
+_TOLERANCE: Final = 1e-3
+_INT8_TOLERANCE: Final = 0.05
+_INT8_MARGIN: Final = 0.1
 UNKNOWN_TOLERANCE: Final = {"float32": 0.01, "int8": 0.1}
 """The largest relative error of an out-of-distribution score (:func:`relative_difference`)."""
 
 
-class GoldenSample(BaseModel):
-    """One photo and each variant's scores for it.
+class GoldenAnswer(Record):
+    """What a model gave for a photo.
+
+    Attributes:
+        probabilities: one a class, in label order.
+        unknown: the out-of-distribution score; None if the model has none.
+    """
+
+    probabilities: Annotated[tuple[float, ...], Field(strict=False)]
+    unknown: float | None
+
+
+class GoldenSample(Record):
+    """One photo, and each model's answer.
 
     Attributes:
         file: name of the photo inside the bundle.
-        kind: why it is there (``photo``, ``non_square``, ``exif_rotated``, ``transparent`` …).
-        probabilities: variant → one probability a class, in label order.
-        unknown: variant → the out-of-distribution score; without the variants that have none.
-        edge: variant → the probabilities that its edge graph gave for the whole photo
-            (:func:`models.preprocess.whole_pixels`); without the variants that have no such graph.
-        edge_unknown: variant → the out-of-distribution score that it gave; empty in old bundles.
+        kind: why it is there (``photo``, ``non_square``, ``exif_rotated``, ``transparent``).
+        answers: ONNX file → its answer; that of an edge graph for the whole photo
+            (:func:`models.preprocess.whole_pixels`).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     file: str
     kind: str
-    probabilities: dict[str, Annotated[tuple[float, ...], Field(strict=False)]]
-    unknown: dict[str, float] = Field(default_factory=dict)
-    edge: dict[str, Annotated[tuple[float, ...], Field(strict=False)]] = Field(default_factory=dict)
-    edge_unknown: dict[str, float] = Field(default_factory=dict)
+    answers: dict[str, GoldenAnswer]
 
 
-_SAMPLES: Final = TypeAdapter(tuple[GoldenSample, ...])
-
-
-def dump_golden(samples: tuple[GoldenSample, ...]) -> bytes:
+class GoldenSamples(Record):
     """The contents of ``golden/expected.json``."""
-    return _SAMPLES.dump_json(samples, indent=1)
+
+    schema_version: Literal[1] = 1
+    samples: Annotated[tuple[GoldenSample, ...], Field(min_length=1, strict=False)]
 
 
 def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
@@ -59,16 +63,15 @@ def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
     Raises:
         BundleError: the samples are missing or damaged.
     """
-    thresholds = bundle.manifest.variants[variant].thresholds
-    found: dict[str, str] = {}
-    for sample in _read_samples(bundle):
-        scores = sample.probabilities.get(variant, ())
-        if sample.kind == "photo" and len(scores) == len(thresholds):
-            best = int(np.argmax(scores))
-            limit = thresholds[best]
-            if limit is not None and scores[best] >= limit:
-                found[sample.file] = bundle.manifest.labels[best]
-    return found
+    file, thresholds = bundle.manifest.variants[variant].file, bundle.manifest.metadata(variant).thresholds
+    labels: dict[str, str] = {}
+    for sample in (sample for sample in _read_samples(bundle) if sample.kind == "photo"):
+        scores = _answer(bundle, sample, file, len(thresholds)).probabilities
+        best = int(np.argmax(scores))
+        limit = thresholds[best]
+        if limit is not None and scores[best] >= limit:
+            labels[sample.file] = bundle.manifest.labels[best]
+    return labels
 
 
 def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
@@ -81,30 +84,31 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
         BundleError: there are none, or they are damaged.
         DisagreementError: one disagrees.
     """
-    samples = _read_samples(bundle)
+    samples, variant = _read_samples(bundle), model.metadata.variant
+    listed = bundle.manifest.variants[variant]
+    file = (listed.edge or "") if isinstance(model, EdgeModel) else listed.file
+    answers = [_answer(bundle, sample, file, len(model.metadata.labels)) for sample in samples]
     scores = [_scores(bundle, sample, model) for sample in samples]
-    edge, variant = isinstance(model, EdgeModel), model.metadata.variant
-    kind = "edge " if edge else ""
-    for sample, score in zip(samples, scores, strict=True):
-        expected = (sample.edge if edge else sample.probabilities).get(variant, ())
-        got, wanted = score.probabilities[0], np.asarray(expected, dtype=np.float32)
-        if wanted.shape != got.shape:
-            raise _lacks(bundle, sample, f"{kind}probabilities of {variant}")
-        if not _agrees(got, wanted, variant):
-            raise _differs(bundle, sample, f"{kind}probabilities", f"{np.abs(got - wanted).max():.2g}")
-    known = [sample.edge_unknown if edge else sample.unknown for sample in samples]
-    limit = model.metadata.unknown
-    if limit is None or (edge and not any(known)):
-        return len(samples)
-    for sample, of in zip(samples, known, strict=True):
-        if variant not in of:
-            raise _lacks(bundle, sample, f"the {kind}unknown score of {variant}")
-    given = np.concatenate([score.unknown for score in scores if score.unknown is not None])
-    differences = relative_difference(np.array([of[variant] for of in known]), given, limit.limit)
-    for sample, difference in zip(samples, differences, strict=True):
-        if difference > UNKNOWN_TOLERANCE.get(variant, UNKNOWN_TOLERANCE["float32"]):
-            raise _differs(bundle, sample, f"{kind}unknown scores", f"{difference:.2g} of their size")
+    for sample, answer, score in zip(samples, answers, scores, strict=True):
+        got, expected = score.probabilities[0], np.asarray(answer.probabilities, np.float32)
+        if not _agrees(got, expected, variant):
+            raise _differs(bundle, sample, file, "probabilities", f"{np.abs(got - expected).max():.2g}")
+    if limit := model.metadata.unknown:
+        expected = np.array([np.nan if answer.unknown is None else answer.unknown for answer in answers])
+        given = np.concatenate([score.unknown for score in scores if score.unknown is not None])
+        differences = relative_difference(expected, given, limit.limit)
+        for sample, difference in zip(samples, differences, strict=True):
+            if difference > UNKNOWN_TOLERANCE[variant]:
+                raise _differs(bundle, sample, file, "unknown scores", f"{difference:.2g} of their size")
     return len(samples)
+
+
+def _answer(bundle: Bundle, sample: GoldenSample, file: str, classes: int) -> GoldenAnswer:
+    answer = sample.answers.get(file)
+    if answer is None or len(answer.probabilities) != classes:
+        msg = f"{bundle.path / GOLDEN_FILE} lacks probabilities of {file} for {sample.file}; export it again."
+        raise BundleError(msg)
+    return answer
 
 
 def _scores(bundle: Bundle, sample: GoldenSample, model: Classifier | EdgeModel) -> Scores:
@@ -121,32 +125,19 @@ def _scores(bundle: Bundle, sample: GoldenSample, model: Classifier | EdgeModel)
 
 def _agrees(got: Probabilities, expected: Probabilities, variant: str) -> bool:
     difference = float(np.abs(got - expected).max())
-    if variant != "int8":
-        return difference <= FLOAT32_TOLERANCE
+    if variant != INT8:
+        return difference <= _TOLERANCE
     second, first = np.sort(expected)[-2:]
     same_top = int(got.argmax()) == int(expected.argmax())
-    return difference <= INT8_TOLERANCE and (same_top or first - second <= INT8_MARGIN)
+    return difference <= _INT8_TOLERANCE and (same_top or first - second <= _INT8_MARGIN)
 
 
-def _lacks(bundle: Bundle, sample: GoldenSample, what: str) -> BundleError:
-    return BundleError(f"{bundle.path / GOLDEN_FILE} lacks {what} for {sample.file}; export it again.")
-
-
-def _differs(bundle: Bundle, sample: GoldenSample, what: str, by: str) -> DisagreementError:
+def _differs(bundle: Bundle, sample: GoldenSample, file: str, what: str, by: str) -> DisagreementError:
     return DisagreementError(
-        f"{bundle.path / sample.file} ({sample.kind}): this machine's {what} differ by {by} from those in the bundle; "
-        "install the pinned versions of Pillow and onnxruntime, or export the bundle again."
+        f"{bundle.path / file}, {sample.file} ({sample.kind}): this machine's {what} differ by {by} from those in the "
+        "bundle; install the pinned versions of Pillow and onnxruntime, or export the bundle again."
     )
 
 
 def _read_samples(bundle: Bundle) -> tuple[GoldenSample, ...]:
-    try:
-        samples = _SAMPLES.validate_json(bundle.read(GOLDEN_FILE))
-    except ValidationError as error:
-        faults = number_of(error.error_count(), "fault")
-        msg = f"{bundle.path / GOLDEN_FILE} is not as it should be ({faults}); export it again."
-        raise BundleError(msg) from error
-    if not samples:
-        msg = f"Expected golden samples in {bundle.path}, found none; export the bundle again."
-        raise BundleError(msg)
-    return samples
+    return parse_file(GoldenSamples, bundle.read(GOLDEN_FILE), str(bundle.path / GOLDEN_FILE)).samples

@@ -1,39 +1,34 @@
 """``reference.json`` of a bundle: its models' answers on the photos that they were proved on.
 
-Answers on a catalogue are compared with these. It is a file of its own, and not in the manifest, so that an older
-Hangtag can still label with the bundle.
+Answers on a catalogue are compared with these.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, field_validator
+from pydantic import Field, NonNegativeInt, field_validator
 
 from models.bundle import Bundle
 from models.errors import BundleError
+from models.manifest import parse_file
+from models.statistics.confidence import Record
 
 REFERENCE_FILE: Final = "reference.json"
 BINS: Final = 20
 
 
-class _Record(BaseModel):
-    """Fields that a later version adds are left out, so that an upgrade refuses no bundle."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class ReferenceAnswers(_Record):
+class ReferenceAnswers(Record):
     """A model's answers on some photos, each distinct one counted once.
 
     Attributes:
         confidence_histogram: photos in each of 20 bins of equal width from 0 to 1, by their confidence.
         by_label: likeliest class → photos.
-        outliers: photos of no product that it was measured on how many are found; None where nobody noted that.
+        outliers: photos of no product that the unknown score was measured on; None of photos of a catalogue.
     """
 
-    confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS)]
+    confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS, strict=False)]
     by_label: dict[str, NonNegativeInt]
     outliers: NonNegativeInt | None = None
 
@@ -43,8 +38,10 @@ class ReferenceAnswers(_Record):
         return sum(self.by_label.values())
 
 
-class _Contents(_Record):
-    schema_version: Literal[1]
+class Reference(Record):
+    """The contents of ``reference.json``: variant → its answers."""
+
+    schema_version: Literal[1] = 1
     variants: dict[str, ReferenceAnswers]
 
     @field_validator("variants")
@@ -78,22 +75,11 @@ def answers_of_probabilities(probabilities: npt.NDArray[np.float32], labels: Seq
     return answers_of((labels[best] for best in probabilities.argmax(axis=1)), probabilities.max(axis=1))
 
 
-def dump_reference(variants: Mapping[str, ReferenceAnswers]) -> bytes:
-    """The contents of ``reference.json``: variant → its answers."""
-    return _Contents(schema_version=1, variants=dict(variants)).model_dump_json(indent=1).encode()
-
-
-def read_reference(bundle: Bundle, variant: str) -> ReferenceAnswers | None:
-    """A variant's answers on the photos that it was proved on; None if an older Hangtag made the bundle.
-
-    Raises:
-        BundleError: the file has changed since the export, or is from another version of Hangtag.
-    """
-    if REFERENCE_FILE not in bundle.manifest.files:
-        return None
-    try:
-        return _Contents.model_validate_json(bundle.read(REFERENCE_FILE)).variants.get(variant)
-    except ValidationError as error:
-        file = bundle.path / REFERENCE_FILE
-        msg = f"{file} is damaged, or of a later Hangtag; upgrade Hangtag, or export the bundle again."
-        raise BundleError(msg) from error
+def read_reference(bundle: Bundle, variant: str) -> ReferenceAnswers:
+    """A variant's answers on the photos that it was proved on; BundleError if the file is damaged or lacks them."""
+    file = bundle.path / REFERENCE_FILE
+    answers = parse_file(Reference, bundle.read(REFERENCE_FILE), str(file)).variants.get(variant)
+    if answers is None:
+        msg = f"Expected answers of {variant} in {file}, found none; export the bundle again."
+        raise BundleError(msg)
+    return answers

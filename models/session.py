@@ -34,7 +34,7 @@ def load_runtime() -> ModuleType:
 
 
 def bare_session(data: bytes, threads: int) -> "ort.InferenceSession":
-    """Load an ONNX (or ``.ort``) file for calls on ``threads`` threads; ONNX Runtime's own errors are let through."""
+    """Load an ONNX file for calls on ``threads`` threads; ONNX Runtime's own errors are let through."""
     ort = load_runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -47,7 +47,7 @@ def bare_session(data: bytes, threads: int) -> "ort.InferenceSession":
 
 
 def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSession":
-    """Load an ONNX (or ``.ort``) file; ``source`` is its path, for messages.
+    """Load an ONNX file; ``source`` is its path, for messages.
 
     Raises:
         BundleError: it is no model.
@@ -65,13 +65,13 @@ def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadat
     Raises:
         BundleError: Hangtag did not export it, or it disagrees with itself.
     """
-    from models.manifest import METADATA_KEY, parse_metadata  # not in a bare process
+    from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # not in a bare process
 
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
         msg = f"Expected a model that Hangtag exported in {source}, it carries no {METADATA_KEY} metadata."
         raise BundleError(msg)
-    metadata = parse_metadata(text, source)
+    metadata = parse_file(ModelMetadata, text, source)
     _check_input(session, metadata.preprocess.size, source)
     outputs = {output.name: output.shape for output in session.get_outputs()}
     columns = (outputs.get("probabilities") or [0])[-1]  # a lone number has no columns

@@ -2,7 +2,6 @@
 
 import fcntl
 import gc
-import json
 import os
 import re
 import shutil
@@ -124,33 +123,61 @@ def small_run(golden: Golden, drawn: Path, session_cache: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle(golden: Golden, small_run: Path) -> Path:
-    """A bundle of it, exported by the real commands; not to be changed.
+def golden_bundle() -> Path:
+    """The committed bundle: float32 and int8, each with its edge graph; not to be changed."""
+    from tests.variants import GOLDEN
 
-    It says that it keeps a precision of 0.90 from a confidence of 0.5, which is made up, so that rows are labeled.
-    """
-    half = (0.5,) * len(json.loads((small_run / "args.json").read_text())["classes"])
-    sure = Confidence(temperature=1.0, precision=0.90, targets=(_target(0.90, half),), unknown=None, rows=0)
-    return golden.get(
-        "small", lambda place: _export(_with_confidence(small_run, golden.folder / "half-sure", sure), place)
-    )
+    return GOLDEN
 
 
 @pytest.fixture(scope="session")
-def int8_bundle(golden: Golden, bundle: Path) -> Path:
-    """The bundle with the same network again as ``int8``, its default; not to be changed."""
-    from tests.variants import with_int8
+def bundle(golden: Golden, reference_photos: list[Path]) -> Path:
+    """Its network as float32 alone, sure of half; not to be changed."""
+    from tests.variants import derive, half_sure
 
-    return golden.get("int8", lambda place: with_int8(bundle, place))
+    return golden.get("half-sure", lambda place: derive(place, reference_photos, calibration=half_sure(8)))
 
 
 @pytest.fixture(scope="session")
-def unsure_bundle(golden: Golden, small_run: Path) -> Path:
+def int8_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
+    """The same with that network again as ``int8``, its default; not to be changed."""
+    from tests.variants import derive, half_sure
+
+    both = ("float32", "int8")
+    return golden.get("int8", lambda place: derive(place, reference_photos, both, half_sure(8)))
+
+
+@pytest.fixture(scope="session")
+def unsure_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
     """The same network in a bundle that promises no precision; not to be changed."""
-    unsure = Confidence(temperature=1.0, precision=None, targets=(), unknown=None, rows=0)
-    return golden.get(
-        "unsure", lambda place: _export(_with_confidence(small_run, golden.folder / "no-promise", unsure), place)
-    )
+    from tests.variants import UNSURE, derive
+
+    return golden.get("unsure", lambda place: derive(place, reference_photos, calibration=UNSURE))
+
+
+@pytest.fixture(scope="session")
+def sure_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
+    """The same network with a table of precisions and an unknown limit; not to be changed.
+
+    0.90, its own, sends some rows to review, 0.98 more, and all of the first class; 0.99 can be promised for no class.
+    """
+    from tests.variants import derive
+
+    return golden.get("sure", lambda place: derive(place, reference_photos))
+
+
+@pytest.fixture(scope="session")
+def edge_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
+    """The same bundle, with ``edge.onnx``; not to be changed."""
+    from tests.variants import derive
+
+    return golden.get("edge", lambda place: derive(place, reference_photos, edge=True))
+
+
+@pytest.fixture(scope="session")
+def reference_photos(drawn: Path) -> list[Path]:
+    """Every fourth of the drawn photos."""
+    return sorted(drawn.glob("*/*"))[::4]
 
 
 @pytest.fixture(scope="session")
@@ -164,15 +191,11 @@ def sure_run(golden: Golden, small_run: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sure_bundle(golden: Golden, sure_run: Path) -> Path:
-    """A bundle of it; not to be changed."""
-    return golden.get("sure", lambda place: _export(sure_run, place))
+def sure_export(golden: Golden, sure_run: Path) -> Path:
+    """A bundle of it, exported by the real command; not to be changed."""
+    from exporter.export import export_run
 
-
-@pytest.fixture(scope="session")
-def edge_bundle(golden: Golden, sure_run: Path) -> Path:
-    """The same bundle, with ``edge.onnx``; not to be changed."""
-    return golden.get("edge", lambda place: _export(sure_run, place, edge=True))
+    return golden.get("sure-export", lambda place: export_run(sure_run, place))
 
 
 def _made_up_confidence(run: Path) -> Confidence:
@@ -227,13 +250,6 @@ def _with_confidence(run: Path, copy: Path, confidence: Confidence) -> Path:
     shutil.copytree(run, copy)
     (copy / "confidence.json").write_text(confidence.model_dump_json())
     return copy
-
-
-def _export(run: Path, place: Path, *, edge: bool = False) -> None:
-    from exporter.export import export_run
-    from exporter.options import ExportOptions
-
-    export_run(run, place, ExportOptions(edge=edge))
 
 
 @pytest.fixture(scope="session")

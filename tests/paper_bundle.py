@@ -1,44 +1,57 @@
 """Bundles for a registry, which runs none: a manifest, and files that it lists."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from models.bundle import labels_text
+from models.manifest import Manifest, Measured, Variant
 from models.preprocess import PreprocessSpec
+from models.reference_answers import Reference, ReferenceAnswers
 from models.registry.registry import Registry, open_registry
 
 
 def write_paper_bundle(
-    folder: Path, seed: int, *, labels: Sequence[str] = ("boots", "hats"), accuracy: float | None = 0.5
+    folder: Path, seed: int, *, labels: Sequence[str] = ("boots", "hats"), accuracy: float = 0.5
 ) -> Path:
     """A bundle whose digest depends on a number; no network is in it."""
-    files = {"model.onnx": f"network {seed}".encode(), "labels.txt": labels_text(tuple(labels)), "golden/a.jpg": b"a"}
+    answers = ReferenceAnswers(confidence_histogram=(0,) * 20, by_label={}, outliers=0)
+    files = {
+        "model.onnx": f"network {seed}".encode(),
+        "labels.txt": labels_text(tuple(labels)),
+        "golden/a.jpg": b"a",
+        "reference.json": Reference(variants={"float32": answers}).model_dump_json().encode(),
+    }
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-    variant = {
-        "file": "model.onnx",
-        "accuracy": accuracy,
-        "temperature": 1.0,
-        "thresholds": [None] * len(labels),
-    }
-    manifest = {
-        "schema_version": 1,
-        "name": "shop",
-        "version": f"20261122T{seed:06d}Z",
-        "arch": "cnn",
-        "labels": list(labels),
-        "preprocess": PreprocessSpec(size=32).model_dump(mode="json"),
-        "default_variant": "float32",
-        "variants": {"float32": variant},
-        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-        "accuracy": None,
-        "made_with": {},
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    variant = Variant(
+        file="model.onnx",
+        edge=None,
+        quantization=None,
+        accuracy=accuracy,
+        temperature=1.0,
+        precision=None,
+        targets=(),
+        unknown=None,
+    )
+    manifest = Manifest(
+        schema_version=1,
+        name="shop",
+        version=f"20261122T{seed:06d}Z",
+        arch="cnn",
+        labels=tuple(labels),
+        preprocess=PreprocessSpec(size=32),
+        taxonomy=None,
+        default_variant="float32",
+        default_because=None,
+        variants={"float32": variant},
+        files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        measured=Measured(accuracy=accuracy, photos=100, split="validation"),
+        made_with={},
+    )
+    (folder / "manifest.json").write_text(manifest.model_dump_json())
     return folder
 
 

@@ -1,39 +1,156 @@
-"""Bundles with a lighter variant as their default, and golden samples that this machine does not repeat."""
+"""Bundles of the network in ``tests/data/bundle``: with another promise, with other variants, with false answers."""
 
+import hashlib
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from exporter.edge.build import edge_graph
 from models.bundle import open_bundle
-from tests.unit.models.full_bundle import list_anew, restated
+from models.classifier import load, load_network
+from models.edge import EdgeModel
+from models.errors import ImageError
+from models.golden import GOLDEN_FILE
+from models.manifest import METADATA_KEY, ModelMetadata, Variant
+from models.preprocess import PreprocessSpec, preprocess, whole_pixels
+from models.reference_answers import REFERENCE_FILE, Reference, answers_of_probabilities
+from models.statistics.confidence import Calibration, PrecisionTarget
 
+GOLDEN = Path(__file__).parent / "data" / "bundle"
 BECAUSE = "int8 is 1.42 times as fast as float32"
-_EXPECTED = "golden/expected.json"
-_REFERENCE = "reference.json"
+UNSURE = Calibration(temperature=3.0, precision=None, targets=(), unknown=None)
+SPEC = PreprocessSpec(size=32)
 
 
-def with_int8(bundle: Path, place: Path) -> None:
-    """Copy a bundle and add ``int8``, its default from then on: the same network under that name."""
-    shutil.copytree(bundle, place)
-    model = restated(open_bundle(bundle).manifest, "int8", (bundle / "model.onnx").read_bytes())
-    (place / "model.int8.onnx").write_bytes(model)
-    samples, answers = (json.loads((place / name).read_text()) for name in (_EXPECTED, _REFERENCE))
-    for said in [*(sample[what] for sample in samples for what in ("probabilities", "unknown")), answers["variants"]]:
-        if "float32" in said:
-            said["int8"] = said["float32"]
-    (place / _EXPECTED).write_text(json.dumps(samples))
-    (place / _REFERENCE).write_text(json.dumps(answers))
+def half_sure(classes: int) -> Calibration:
+    """0.90 from a confidence of 0.5, which is made up, so that rows are labeled."""
+    half = (0.5,) * classes
+    target = PrecisionTarget(precision=0.90, thresholds=half, coverage=0.5, class_coverage=half, rows=(9,) * classes)
+    return Calibration(temperature=3.0, precision=0.90, targets=(target,), unknown=None)
+
+
+def derive(
+    place: Path,
+    photos: Sequence[Path],
+    variants: Sequence[str] = ("float32",),
+    calibration: Calibration | None = None,
+    *,
+    edge: bool = False,
+    change: Callable[[onnx.GraphProto], object] = lambda graph: None,
+) -> Path:
+    """Make a bundle of the golden one's float32, under each of these variants' names; the last is the default.
+
+    Args:
+        place: where.
+        photos: its reference, as far as they can be read.
+        variants: names.
+        calibration: what it promises; None: the same as the golden bundle.
+        edge: whether each variant has its edge graph.
+        change: of the network, in place.
+    """
+    golden = open_bundle(GOLDEN)
+    shutil.copytree(GOLDEN, place, ignore=shutil.ignore_patterns("*.onnx"))
     manifest = json.loads((place / "manifest.json").read_text())
-    manifest["variants"]["int8"] = manifest["variants"]["float32"] | {"file": "model.int8.onnx"}
-    manifest |= {"default_variant": "int8", "default_because": BECAUSE}
-    (place / "manifest.json").write_text(json.dumps(manifest))
-    list_anew(place, "model.int8.onnx", _EXPECTED, _REFERENCE)
+    rules = calibration or golden.manifest.variants["float32"]
+    promise = {field: getattr(rules, field) for field in Calibration.model_fields}
+    models: dict[str, bytes] = {}
+    for name in variants:
+        ending = "onnx" if name == "float32" else f"{name}.onnx"
+        metadata = golden.manifest.metadata("float32").model_copy(update={"variant": name, **promise})
+        network = onnx.load_from_string(golden.read("model.onnx"))
+        change(network.graph)
+        models[f"model.{ending}"] = restated(network.SerializeToString(), metadata)
+        if edge:
+            models[f"edge.{ending}"] = edge_graph(models[f"model.{ending}"], metadata)
+        listed = {"file": f"model.{ending}", "edge": f"edge.{ending}" if edge else None, "quantization": None}
+        manifest["variants"][name] = Variant(accuracy=0.5, **listed, **promise).model_dump(mode="json")
+    manifest["variants"] = {name: manifest["variants"][name] for name in variants}
+    manifest |= {"default_variant": variants[-1], "default_because": BECAUSE if variants[1:] else None}
+    manifest["files"] = {name: digest for name, digest in manifest["files"].items() if not name.endswith(".onnx")}
+    (place / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    for name, data in models.items():
+        (place / name).write_bytes(data)
+    _answer_anew(place, models)
+    list_anew(place, *models)
+    _refer_anew(place, photos)
+    return place
+
+
+def restated(model: bytes, metadata: ModelMetadata) -> bytes:
+    """A model whose temperature and metadata are others, without the output ``unknown`` where these name no limit."""
+    graph = onnx.load_from_string(model)
+    temperature = next(array for array in graph.graph.initializer if array.name == "temperature")
+    temperature.CopyFrom(numpy_helper.from_array(np.array(metadata.temperature, np.float32), "temperature"))
+    if metadata.unknown is None:
+        kept = [output for output in graph.graph.output if output.name != "unknown"]
+        del graph.graph.output[:]
+        graph.graph.output.extend(kept)
+    helper.set_model_props(graph, {METADATA_KEY: metadata.model_dump_json()})
+    return bytes(graph.SerializeToString())
+
+
+def list_anew(bundle: Path, *names: str) -> None:
+    """Put the SHA-256 that some files have now into the manifest."""
+    digests = {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in names}
+    rewrite(bundle, "manifest.json", lambda manifest: manifest["files"].update(digests))
+
+
+def rewrite(bundle: Path, name: str, change: Callable[[Any], object]) -> None:
+    """Change one of a bundle's JSON files in place, and list it anew unless it is the manifest."""
+    contents = json.loads((bundle / name).read_text())
+    change(contents)
+    (bundle / name).write_text(json.dumps(contents))
+    if name != "manifest.json":
+        list_anew(bundle, name)
 
 
 def falsify(bundle: Path, *variants: str) -> None:
     """Give the next class each probability of some variants' golden samples: no machine repeats them."""
-    samples = json.loads((bundle / _EXPECTED).read_text())
-    for said in (sample["probabilities"] for sample in samples):
-        said |= {variant: [*said[variant][-1:], *said[variant][:-1]] for variant in variants}
-    (bundle / _EXPECTED).write_text(json.dumps(samples))
-    list_anew(bundle, _EXPECTED)
+
+    def turn(expected: Any) -> None:
+        for sample in expected["samples"]:
+            for variant in variants:
+                answer = sample["answers"]["model.onnx" if variant == "float32" else f"model.{variant}.onnx"]
+                answer["probabilities"] = [*answer["probabilities"][-1:], *answer["probabilities"][:-1]]
+
+    rewrite(bundle, GOLDEN_FILE, turn)
+
+
+def _answer_anew(bundle: Path, models: dict[str, bytes]) -> None:
+    def answer(expected: Any) -> None:
+        for sample in expected["samples"]:
+            data, sample["answers"] = (bundle / sample["file"]).read_bytes(), {}
+            for name, model in models.items():
+                network = load_network(model, name)
+                if isinstance(network, EdgeModel):
+                    scores = network.run(whole_pixels(data)).as_scores()
+                else:
+                    scores = network.score(preprocess(data, SPEC)[np.newaxis])
+                unknown = None if scores.unknown is None else float(scores.unknown[0])
+                sample["answers"][name] = {"probabilities": scores.probabilities[0].tolist(), "unknown": unknown}
+
+    rewrite(bundle, GOLDEN_FILE, answer)
+
+
+def _refer_anew(bundle: Path, photos: Sequence[Path]) -> None:
+    pixels = np.stack([one for one in map(_pixels, photos) if one is not None])
+    classifiers = {name: load(bundle, name) for name in open_bundle(bundle).manifest.variants}
+    answers = {
+        name: answers_of_probabilities(one.predict(pixels), one.labels).model_copy(update={"outliers": 0})
+        for name, one in classifiers.items()
+    }
+    (bundle / REFERENCE_FILE).write_text(Reference(variants=answers).model_dump_json(indent=1))
+    list_anew(bundle, REFERENCE_FILE)
+
+
+def _pixels(photo: Path) -> np.ndarray | None:
+    try:
+        return preprocess(photo.read_bytes(), SPEC)
+    except (ImageError, OSError):
+        return None

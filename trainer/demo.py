@@ -15,7 +15,6 @@ from rich.rule import Rule
 from exporter.console import export_and_show
 from exporter.load_tensorflow import load_tensorflow
 from exporter.options import ExportOptions
-from models.benchmark.measure import BRIEF
 from models.decision import ReviewReason
 from models.errors import InputError, StoppedError
 from models.preprocess import PreprocessSpec
@@ -89,9 +88,8 @@ def run_demo(
     _train(replace(colours, table=TableOptions(label_column="colour")))
     show_heading(console, "5. Export and prove")
     bundles = {name: out / "bundles" / name for name in runs}
-    thorough = {"category": ExportOptions(int8=True, effort=BRIEF)}
     for name, run in runs.items():
-        export_and_show(run, bundles[name], thorough.get(name, ExportOptions()), as_json=False)
+        export_and_show(run, bundles[name], ExportOptions(int8=name == "category"), as_json=False)
     show_heading(console, "6. Label photos they have never seen, both in one pass")
     if queued:
         job, output = _label_on_a_queue(console, out, bundles)

@@ -8,12 +8,8 @@ from typing import Final, NamedTuple
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
-from pydantic import ValidationError
 
-from models.benchmark.measure import Measured
-from models.benchmark.record import BENCHMARK_FILE, BenchmarkRecord
 from models.bundle import Bundle
-from models.errors import BundleError
 from models.manifest import Variant
 from models.reference_answers import ReferenceAnswers, read_reference
 
@@ -24,12 +20,11 @@ _NUMBER: Final = re.compile(r"text-align:\s*right")
 
 
 class VariantRow(NamedTuple):
-    """One of a bundle's models, with what was measured of it where it was made."""
+    """One of a bundle's models."""
 
     name: str
     variant: Variant
     bytes: int
-    measured: Measured | None
 
 
 class ClassRule(NamedTuple):
@@ -50,8 +45,7 @@ class ModelCard:
         default: the variant that is used when none is asked for.
         variants: all of them.
         classes: by the share that needs no review, the least first; empty where no precision rules.
-        reference: the model's answers on the photos that it was proved on, if the bundle has them.
-        machine: where it was measured; empty if it was not.
+        reference: the model's answers on the photos that it was proved on.
         readme: the card that the bundle brings along, rendered; none if it has none.
     """
 
@@ -59,8 +53,7 @@ class ModelCard:
     default: Variant
     variants: tuple[VariantRow, ...]
     classes: tuple[ClassRule, ...]
-    reference: ReferenceAnswers | None
-    machine: str
+    reference: ReferenceAnswers
     readme: Markup | None
 
 
@@ -71,38 +64,25 @@ def card_of(bundle: Bundle) -> ModelCard:
         BundleError: a file of it has changed, or is missing.
     """
     manifest = bundle.manifest
-    record = _benchmark(bundle)
-    measured = {one.file: one for one in record.measured} if record else {}
     return ModelCard(
         bundle,
         manifest.variants[manifest.default_variant],
         tuple(
-            VariantRow(name, variant, (bundle.path / variant.file).stat().st_size, measured.get(variant.file))
+            VariantRow(name, variant, (bundle.path / variant.file).stat().st_size)
             for name, variant in sorted(manifest.variants.items(), key=lambda one: one[0] != manifest.default_variant)
         ),
         _class_rules(manifest.labels, manifest.variants[manifest.default_variant]),
         read_reference(bundle, manifest.default_variant),
-        f"{record.machine.cpu}, {record.machine.cores} cores" if record else "",
         _readme(bundle),
     )
 
 
 def _class_rules(labels: Sequence[str], variant: Variant) -> tuple[ClassRule, ...]:
-    ruling = next((target for target in variant.targets if target.precision == variant.precision), None)
+    ruling = variant.ruling
     if ruling is None:
         return ()
     rules = map(ClassRule, labels, ruling.thresholds, ruling.class_coverage, ruling.rows)
     return tuple(sorted(rules, key=lambda rule: (rule.coverage or 0.0, rule.label))[:_MOST_CLASSES])
-
-
-def _benchmark(bundle: Bundle) -> BenchmarkRecord | None:
-    if BENCHMARK_FILE not in bundle.manifest.files:
-        return None
-    try:
-        return BenchmarkRecord.model_validate_json(bundle.read(BENCHMARK_FILE))
-    except ValidationError as error:
-        msg = f"{bundle.path / BENCHMARK_FILE} is damaged, or of another version of Hangtag; export the bundle again."
-        raise BundleError(msg) from error
 
 
 def _readme(bundle: Bundle) -> Markup | None:

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from catalogue.urls import is_url
-from models.benchmark.record import Machine, this_machine
 from models.errors import HangtagError, MissingExtraError
+from models.machine import Machine, this_machine
 from models.process import default_cache
 from models.reference import DEFAULT_REGISTRY
 from models.terminal import Console, print_table

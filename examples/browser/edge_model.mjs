@@ -27,8 +27,9 @@ async function classify(session, labels, rules, { rgb, width, height }) {
   const { label, confidence, unknown } = await session.run({ image });
   const milliseconds = performance.now() - start;
   const index = Number(label.data[0]);
-  // Without a promised precision a person looks at every photo, whatever thresholds an early Hangtag wrote down.
-  const threshold = rules.precision == null ? null : rules.thresholds[index];
+  // Without a promised precision a person looks at every photo.
+  const promised = rules.targets.find((target) => target.precision === rules.precision);
+  const threshold = promised?.thresholds[index] ?? null;
   const said = { label: labels[index], confidence: confidence.data[0], threshold, milliseconds };
   return { ...said, doubt: doubt(said, unknown?.data[0], rules.unknown) };
 }

@@ -10,7 +10,7 @@ from onnx import TensorProto, compose, helper
 from exporter.edge.resize_graph import Axis, Nodes, resized
 from models.errors import ParityError
 from models.fit import Fit
-from models.manifest import METADATA_KEY, ModelMetadata, parse_metadata
+from models.manifest import ModelMetadata
 from models.preprocess import PreprocessSpec
 
 OPSET: Final = 18
@@ -105,73 +105,47 @@ def _middle(nodes: Nodes, height: str, width: str, side: str) -> tuple[str, Axis
     return image, axes[0], axes[1]
 
 
-def edge_graph(model: bytes, spec: PreprocessSpec) -> bytes:
+def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
     """Put resizing and fitting before a model, and the answer after it.
 
     Args:
         model: an ONNX file; input ``image``, ``uint8 [batch, S, S, 3]``; outputs ``probabilities``, ``[batch,
-            classes]``, and maybe ``unknown``, ``[batch]``. It may compute with integers or with half precision.
-        spec: the model's; its thresholds are in the file's metadata.
+            classes]``, and maybe ``unknown``, ``[batch]``. It may compute with integers.
+        metadata: of the model: its size, fit and thresholds.
 
     Returns:
-        An ONNX file as :class:`models.edge.EdgeModel` takes it, with the model's metadata.
+        An ONNX file as :class:`models.edge.EdgeModel` takes it, with all that the model says of itself.
 
     Raises:
-        ParityError: it is not such a model, or the resulting graph is not valid ONNX.
+        ParityError: the resulting graph is not valid ONNX.
     """
-    inner = onnx.load_from_string(model)
-    _check_fits(inner, spec)
-    inner = compose.add_prefix(inner, _MODEL)
-    fit = fit_graph(spec).graph
+    inner = compose.add_prefix(onnx.load_from_string(model), _MODEL)
+    fit = fit_graph(metadata.preprocess).graph
     answer = Nodes("answer/")
-    outputs = _answer(answer, inner.graph, _rules_of(inner))
+    outputs = _answer(answer, inner.graph, metadata)
     graph = helper.make_graph(
         [*fit.node, helper.make_node("Identity", [PIXELS], [f"{_MODEL}image"]), *inner.graph.node, *answer.nodes],
         inner.graph.name,
         fit.input,
         outputs,
         [*fit.initializer, *inner.graph.initializer, *answer.constants],
-        sparse_initializer=inner.graph.sparse_initializer,
     )
     graph.quantization_annotation.extend(inner.graph.quantization_annotation)
     return _checked(inner, graph)
 
 
-def _check_fits(model: onnx.ModelProto, spec: PreprocessSpec) -> None:
-    shapes = {value.name: _shape(value) for value in model.graph.input}
-    wanted = [spec.size, spec.size, 3]
-    if list(shapes) != ["image"] or shapes["image"][1:] != wanted:
-        msg = f"Expected a model that takes image [batch, {', '.join(map(str, wanted))}], got {shapes}."
-        raise ParityError(msg)
-    opset = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 0)
-    if opset < OPSET:
-        msg = f"Expected a model of ONNX opset {OPSET} or later, got {opset}; export it again."
-        raise ParityError(msg)
-
-
-def _rules_of(model: onnx.ModelProto) -> ModelMetadata:
-    told = {entry.key: entry.value for entry in model.metadata_props}
-    if METADATA_KEY not in told:
-        msg = f"Expected a model that carries {METADATA_KEY} metadata, with the thresholds of its classes; it has none."
-        raise ParityError(msg)
-    return parse_metadata(told[METADATA_KEY], "the model")
-
-
-def _shape(value: onnx.ValueInfoProto) -> list[int | str]:
-    return [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
-
-
 def _answer(nodes: Nodes, graph: onnx.GraphProto, rules: ModelMetadata) -> list[onnx.ValueInfoProto]:
     """Make an answer of the outputs that a model has for a batch of one photo; ``nodes`` are added to."""
     given = {value.name.removeprefix(_MODEL): value for value in graph.output}
-    probabilities = _squeezed(nodes, given["probabilities"])
+    classes = given["probabilities"].type.tensor_type.shape.dim[1].dim_value
+    probabilities = nodes.add("Squeeze", given["probabilities"].name, nodes.ints(0))
     label = nodes.add("ArgMax", probabilities, axis=0, keepdims=0, select_last_index=0)
     confidence = nodes.add("Gather", probabilities, label, axis=0)
-    unknown = _squeezed(nodes, given["unknown"]) if "unknown" in given else None
+    unknown = nodes.add("Squeeze", given["unknown"].name, nodes.ints(0)) if "unknown" in given else None
     outputs = {
         "label": (label, TensorProto.INT64, []),
         "confidence": (confidence, TensorProto.FLOAT, []),
-        "probabilities": (probabilities, TensorProto.FLOAT, _shape(given["probabilities"])[1:]),
+        "probabilities": (probabilities, TensorProto.FLOAT, [classes]),
         **({} if unknown is None else {"unknown": (unknown, TensorProto.FLOAT, [])}),
         "review": (_review(nodes, label, confidence, unknown, rules), TensorProto.BOOL, []),
     }
@@ -191,19 +165,12 @@ def _review(nodes: Nodes, label: str, confidence: str, unknown: str | None, rule
     return nodes.add("Not", sure)
 
 
-def _squeezed(nodes: Nodes, value: onnx.ValueInfoProto) -> str:
-    one = nodes.add("Squeeze", value.name, nodes.ints(0))
-    is_float = value.type.tensor_type.elem_type == TensorProto.FLOAT
-    return one if is_float else nodes.cast(one, TensorProto.FLOAT)
-
-
 def _checked(inner: onnx.ModelProto, graph: onnx.GraphProto) -> bytes:
     edge = helper.make_model(
         graph,
         producer_name="hangtag",
         opset_imports=inner.opset_import,
         ir_version=inner.ir_version,
-        functions=inner.functions,
     )
     helper.set_model_props(edge, {entry.key: entry.value for entry in inner.metadata_props})
     try:

@@ -51,26 +51,26 @@ class EdgeParity:
         photos: how many were compared.
         passed_over: photos that cannot be decoded.
         largest, mean: absolute difference of a probability, against ``decode=full``; not finite if a value is NaN.
-        near_ties: photos whose two likeliest classes are within 0.02 with ``decode=full``.
+        near_ties: how many photos' two likeliest classes are within 0.02 with ``decode=full``.
         flips: against ``decode=full``.
         own_flips: against the model's own spec, which usually scales JPEGs while it decodes them.
         sure: photos that need no review, with the model's own spec or by the edge graph's scores.
         sure_flips: those of ``own_flips`` that are among them.
-        crossed: photos whose unknown score is on another side of the limit than with ``decode=full``.
+        crossed: how many unknown scores are on another side of the limit than with ``decode=full``.
         cost: what that costs against the model with its own spec; None without labels.
         max_drop: how many points of accuracy the edge graph may lose against the model with its own spec.
     """
 
     photos: int
-    passed_over: tuple[int, ...]
+    passed_over: int
     largest: float
     mean: float
-    near_ties: tuple[int, ...]
+    near_ties: int
     flips: tuple[Flip, ...]
     own_flips: tuple[Flip, ...]
     sure: int
     sure_flips: tuple[Flip, ...]
-    crossed: tuple[int, ...]
+    crossed: int
     cost: Drop | None
     max_drop: float
 
@@ -114,7 +114,7 @@ class EdgeParity:
             f"probabilities differ by {self.mean:.2g} in the mean": self.photos > 0 and self.mean > _MEAN,
             f"{len(self.flips)} of {self.photos} labels differ from decode=full": self.agreement < _LABELS
             and not one_tie,
-            f"{len(self.crossed)} of {self.photos} unknown scores cross the limit": len(self.crossed) > few_crossed,
+            f"{self.crossed} of {self.photos} unknown scores cross the limit": self.crossed > few_crossed,
             f"{len(self.sure_flips)} of {self.sure} labels without review differ": self.sure_agreement < _SURE
             and len(self.sure_flips) > 1,
             too_much: low > self.max_drop,
@@ -143,10 +143,9 @@ def prove_edge(
         max_drop: how many points of accuracy the edge graph may lose against the model with its own spec.
     """
     tried = [_scores(edge, classifier, data) for data in photos]
-    passed_over = tuple(index for index, scores in enumerate(tried) if scores is None)
     indices = [index for index, scores in enumerate(tried) if scores is not None]
     if not indices:
-        return EdgeParity(0, passed_over, np.inf, np.inf, (), (), (), 0, (), (), None, max_drop)
+        return EdgeParity(0, len(tried), np.inf, np.inf, 0, (), (), 0, (), 0, None, max_drop)
     whole, full, own = (_joined(scores) for scores in zip(*filter(None, tried), strict=True))
     difference = np.abs(whole.probabilities - full.probabilities).astype(np.float64)
     own_flips = _flips(indices, own, whole, classifier.labels)
@@ -159,15 +158,15 @@ def prove_edge(
     right = None if labels is None else np.array([labels[i] for i in indices])
     return EdgeParity(
         photos=len(indices),
-        passed_over=passed_over,
+        passed_over=len(tried) - len(indices),
         largest=float(difference.max()),
         mean=float(difference.mean()),
-        near_ties=tuple(index for index, margin in zip(indices, _margins(full), strict=True) if margin <= _NEAR_TIE),
+        near_ties=int((_margins(full) <= _NEAR_TIE).sum()),
         flips=_flips(indices, full, whole, classifier.labels),
         own_flips=own_flips,
         sure=len(sure),
         sure_flips=tuple(flip for flip in own_flips if flip.index in sure),
-        crossed=_crossed(indices, full, whole, classifier),
+        crossed=_crossed(full, whole, classifier),
         cost=None if right is None else drop(own.probabilities, whole.probabilities, right),
         max_drop=max_drop,
     )
@@ -202,9 +201,8 @@ def _margins(scores: Scores) -> npt.NDArray[np.float32]:
     return ranked[:, -1] - ranked[:, -2]
 
 
-def _crossed(indices: list[int], expected: Scores, got: Scores, classifier: Classifier) -> tuple[int, ...]:
+def _crossed(expected: Scores, got: Scores, classifier: Classifier) -> int:
     limit = classifier.metadata.unknown
     if limit is None or expected.unknown is None or got.unknown is None:
-        return ()
-    crossed = (expected.unknown <= limit.limit) != (got.unknown <= limit.limit)
-    return tuple(index for index, other_side in zip(indices, crossed, strict=True) if other_side)
+        return 0
+    return int(((expected.unknown <= limit.limit) != (got.unknown <= limit.limit)).sum())

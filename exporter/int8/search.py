@@ -26,39 +26,28 @@ class Attempt:
     """One quantized model.
 
     Attributes:
+        model: ends in ``logits``.
         float_layers: nodes with weights that still compute in floating point.
+        photos: how many training photos the ranges were found on.
         drop: what it costs.
         gain: how many times as fast as float32 it is on one thread.
     """
 
+    model: onnx.ModelProto
     float_layers: tuple[str, ...]
+    photos: int
     drop: Drop
     gain: float
 
-    @property
-    def times(self) -> str:
-        """The gain in speed, in words."""
-        return f"{self.gain:.2f} times as fast as float32 in the network"
-
 
 @dataclass(frozen=True)
-class Int8Search:
-    """The result of a search.
+class Refusal:
+    """Why int8 may not ship, for a person."""
 
-    Attributes:
-        model: the model that passed, ending in ``logits``; None if none did.
-        chosen: what it is; None if none passed.
-        attempts: all that were made; empty if there was nothing to quantize.
-        photos: how many training photos the ranges were found on.
-    """
-
-    model: onnx.ModelProto | None
-    chosen: Attempt | None
-    attempts: tuple[Attempt, ...]
-    photos: int
+    reason: str
 
 
-def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Int8Search:
+def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Attempt | Refusal:
     """Quantize a model with none, one or two of its first layers left in floating point; the quickest that passes wins.
 
     Half of the training photos give the ranges. Validation photos and the other half judge.
@@ -71,45 +60,44 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
 
     Raises:
         InputError: the run's training photos cannot be read.
-        QuantizeError: there are too few of them, or the model cannot be quantized in any of these ways.
     """
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
-        msg = f"it takes {_FEWEST_PHOTOS} training photos to quantize with, and the run keeps {len(training)}"
-        raise QuantizeError(msg)
-    made: list[tuple[Attempt, onnx.ModelProto]] = []
-    failures: list[QuantizeError] = []
+        return Refusal(f"it takes {_FEWEST_PHOTOS} training photos to quantize with, and the run keeps {len(training)}")
+    attempts: list[Attempt] = []
+    failures: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
-        quantizer = Quantizer(float32.model, training[::2], options.weight_bits, Path(scratch))
+        try:
+            quantizer = Quantizer(float32.model, training[::2], options.weight_bits, Path(scratch))
+        except QuantizeError as error:
+            return Refusal(str(error))
         counts = [count for count in _FLOAT_LAYERS if count < len(quantizer.layers)]
         for number, count in enumerate(counts):
             advance("Quantizing", number, len(counts))
             try:
-                model = with_half_weights(quantizer.quantize(count))
+                attempts.append(_attempt(float32, quantizer, count))
             except QuantizeError as error:  # where a block is cut in two, ONNX Runtime quantizes its beginning as well
-                failures.append(error)
-                continue
-            check_plain(model)
-            made.append((_measured(float32, model, quantizer.layers[:count]), model))
-    if failures and not made:
-        raise failures[0]
-    passed = [one for one in made if one[0].drop.too_much(options.max_drop) is None and one[0].gain > min_gain]
-    chosen, model = max(passed, key=lambda one: one[0].gain) if passed else (None, None)
-    return Int8Search(model, chosen, tuple(attempt for attempt, _ in made), quantizer.photos)
+                failures.append(str(error))
+    if failures and not attempts:
+        return Refusal(failures[0])
+    passed = [one for one in attempts if one.drop.too_much(options.max_drop) is None and one.gain > min_gain]
+    return max(passed, key=lambda one: one.gain) if passed else Refusal(why_refused(attempts, options.max_drop))
 
 
-def _measured(float32: Float32, model: onnx.ModelProto, float_layers: Sequence[str]) -> Attempt:
+def _attempt(float32: Float32, quantizer: Quantizer, float_layers: int) -> Attempt:
+    model = with_half_weights(quantizer.quantize(float_layers))
+    check_plain(model)
     data = model.SerializeToString()
     cost = float32.drop(onnx_scores(data, float32.photos))
     gain = speed_gain(float32.model.SerializeToString(), data, float32.photos)
-    return Attempt(tuple(float_layers), cost, gain)
+    return Attempt(model, tuple(quantizer.layers[:float_layers]), quantizer.photos, cost, gain)
 
 
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
-    """Why a search found no model, for a person; ``allowed`` is how many points of accuracy it may lose."""
+    """Why no model passed, for a person; ``allowed`` is how many points of accuracy it may lose."""
     if not attempts:
         return "it has no layers that would be quicker with integers"
     best = min(attempts, key=lambda attempt: (max(attempt.drop.estimate, allowed), -attempt.gain))
     loses = best.drop.too_much(allowed) or f"it {best.drop.words}"
     layers = f", with {number_of(len(best.float_layers), 'layer')} in floating point" if best.float_layers else ""
-    return f"{loses}; it is {best.times}{layers}"
+    return f"{loses}; it is {best.gain:.2f} times as fast as float32 in the network{layers}"

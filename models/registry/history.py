@@ -1,7 +1,6 @@
 """The history of a model's versions, in order: the only source of which exist and what their aliases are."""
 
 import getpass
-import json
 import os
 import socket
 from collections.abc import Mapping
@@ -12,13 +11,12 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from models.errors import RegistryError
-from models.registry.state import Change, Record, State
+from models.registry.state import Change, State
+from models.statistics.confidence import Record
 from models.storage.storage import Storage
 from models.text import numbered
 
 _FOLDER: Final = "history"
-_MIRROR: Final = "history.jsonl"
-_ALIASES: Final = "aliases.json"
 
 
 class What(StrEnum):
@@ -48,16 +46,16 @@ class Event(Record):
         after: the state from then on.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1]
     number: Annotated[int, Field(ge=1)]
     at: str
     by: str
     what: What
     version: int
     why: str
-    numbers: dict[str, Any] = Field(default_factory=dict)
-    cycle: str | None = None
-    forced: bool = False
+    numbers: dict[str, Any]
+    cycle: str | None
+    forced: bool
     after: State
 
 
@@ -90,9 +88,7 @@ class History:
         try:
             return Event.model_validate_json(self._storage.read(key))
         except ValidationError as error:
-            msg = (
-                f"{key} in {self._storage.place} is damaged, or of another version of Hangtag; restore it from a copy."
-            )
+            msg = f"{key} in {self._storage.place} is damaged, or of another version; restore it from a copy."
             raise RegistryError(msg) from error
 
     def append(
@@ -118,10 +114,10 @@ class History:
             before = last.after if last else State()
             changed = change(before)
             if changed is None:
-                self._mirror()
                 return None
             version, after = changed
             event = Event(
+                schema_version=1,
                 number=last.number + 1 if last else 1,
                 at=datetime.now(UTC).isoformat(timespec="seconds"),
                 by=f"{by} ({account})" if by else account,
@@ -134,27 +130,7 @@ class History:
                 after=after,
             )
             if self._storage.commit(_key(event.number), event.model_dump_json(indent=1).encode()):
-                self._mirror()
                 return event
-
-    def _mirror(self) -> None:
-        """Write ``history.jsonl`` and ``aliases.json``, for people and other tools; nothing here rests on them.
-
-        Every writer checks them again afterwards, so that the last one leaves them right; so does a writer that finds
-        nothing to do, since a killed process may have left them out of date.
-        """
-        try:
-            text = self._storage.read(_MIRROR).decode()
-            lines = {int(json.loads(line)["number"]): line for line in text.split("\n") if line}
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            lines = {}
-        while (numbers := self.numbers()) and numbers != list(lines):
-            last = self._event(numbers[-1])
-            new = {number: self._event(number) for number in numbers if number not in lines}
-            told = {number: event.model_dump_json(exclude={"after"}) for number, event in new.items()}
-            lines = {number: told.get(number) or lines[number] for number in numbers}
-            self._storage.replace(_ALIASES, last.after.model_dump_json(include={"aliases"}, indent=1).encode())
-            self._storage.replace(_MIRROR, "".join(f"{line}\n" for line in lines.values()).encode())
 
 
 def _key(number: int) -> str:

@@ -4,13 +4,11 @@
     <registry>/<name>/training/<version>/ what a retraining starts from: splits.csv, best.keras, args.json; the report
     <registry>/<name>/claims/000004.json  which bundle a version's number is for
     <registry>/<name>/history/000007.json what happened, an event a file: the truth
-    <registry>/<name>/history.jsonl       the same to read, and aliases.json
 
 A version is there when the history says so, and the history says so when the bundle is whole. Any number of processes
 may write at once: each event is written by one of them.
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,10 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models.bundle import PARITY_FILE, Bundle, bring_bundle, is_whole, open_bundle, read_manifest
+from models.bundle import Bundle, bring_bundle, is_whole, open_bundle, read_manifest
 from models.decision import promise_text
 from models.errors import BundleError, HangtagError, RegistryError
-from models.manifest import Measured
 from models.registry.history import Event, History, What
 from models.registry.publish import TRAINING, claim_number, copy_version, remove_deleted
 from models.registry.state import CHAMPION, State, VersionRules, VersionState
@@ -292,24 +289,10 @@ def _described(bundle: Bundle) -> VersionState:
     return VersionState(
         digest=bundle.digest,
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        accuracy=variant.accuracy,
         bytes=(bundle.path / variant.file).stat().st_size,
+        measured=bundle.manifest.measured,
         promise=promise_text(variant.precision),
-        measured=_measured(bundle),
     )
-
-
-def _measured(bundle: Bundle) -> Measured | None:
-    """The figure that the report of its training leads with; None if the bundle, an early one for example, has none."""
-    file = bundle.path / PARITY_FILE
-    try:
-        found = json.loads(file.read_bytes()).get("measured")
-        return None if found is None else Measured.model_validate(found)
-    except FileNotFoundError:
-        return None
-    except (ValueError, AttributeError) as error:
-        msg = f"Expected the figures of a proof in {file}, it is damaged; export the bundle again."
-        raise BundleError(msg) from error
 
 
 def open_registry(place: str) -> Registry:

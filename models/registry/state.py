@@ -2,21 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
 from models.errors import RegistryError
 from models.manifest import Measured
+from models.statistics.confidence import Record
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
-
-
-class Record(BaseModel):
-    """Fields that a later version of Hangtag adds are left out, so that a registry outlives an upgrade."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class VersionState(Record):
@@ -26,25 +21,17 @@ class VersionState(Record):
         digest: of its bundle.
         published_at: in UTC.
         refused: why a gate refused it; empty if none did.
-        accuracy: of its default variant, on the validation photos of its training; None if it was not measured.
-        bytes: of the default variant's ONNX file; None if an early Hangtag published it.
-        measured: the figure that its training's report leads with; None of early bundles.
-        promise: the precision that it promises by default, ``0.95`` or ``none``; None if an early Hangtag published it.
+        bytes: of the default variant's ONNX file.
+        measured: the figure that its training's report leads with.
+        promise: the precision that it promises by default, ``0.95`` or ``none``.
     """
 
     digest: str
     published_at: str
-    refused: tuple[str, ...] = ()
-    accuracy: float | None = None
-    bytes: int | None = None
-    promise: str | None = None
-    measured: Measured | None = None
-
-    @field_validator("measured", mode="before")
-    @classmethod
-    def _figures_only(cls, found: object) -> object:
-        """Leave out the sentence that a Hangtag between two commits kept in the place of the figures."""
-        return None if isinstance(found, str) else found
+    refused: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    bytes: int
+    measured: Measured
+    promise: str
 
 
 class State(Record):
@@ -60,9 +47,9 @@ class State(Record):
 
     aliases: dict[str, int] = Field(default_factory=dict)
     versions: dict[int, VersionState] = Field(default_factory=dict)
-    champions: tuple[int, ...] = ()
+    champions: Annotated[tuple[int, ...], Field(strict=False)] = ()
     last_version: int = 0
-    deleted: tuple[int, ...] = ()
+    deleted: Annotated[tuple[int, ...], Field(strict=False)] = ()
 
 
 Changed = tuple[int, State] | None

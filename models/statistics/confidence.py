@@ -3,9 +3,9 @@
 It travels in the run and in the bundle.
 """
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 TARGETS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
 """The precisions that a person can ask for."""
@@ -15,11 +15,13 @@ Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
 """For each class, in label order, the confidence under which a row goes to review; None sends all its rows there."""
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """A part of a file: no field is unknown, none is converted, and no number is infinite or NaN."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class PrecisionTarget(_Record):
+class PrecisionTarget(Record):
     """The thresholds at which rows that are labelled without review are right this often.
 
     A row is labelled without review if its confidence reaches the threshold of its likeliest class and its
@@ -33,8 +35,7 @@ class PrecisionTarget(_Record):
         rows: how many independent rows each class's threshold was found on; photos of one picture or product together
             count about once.
         nodes: of a tree of labels, node above the classes → the summed probability of its classes from which a row that
-            no node below it is sure enough of is labelled with it; None never. Empty without a tree; then it is not
-            written.
+            no node below it is sure enough of is labelled with it; None never. Empty without a tree.
         level_coverage: expected share of all rows that are labelled at each level, classes first; together they are the
             coverage. Empty without a tree.
     """
@@ -47,12 +48,6 @@ class PrecisionTarget(_Record):
     nodes: dict[str, Probability | None] = Field(default_factory=dict)
     level_coverage: Annotated[tuple[Probability, ...], Field(strict=False)] = ()
 
-    @model_serializer(mode="wrap")
-    def _without_tree(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a tree nothing is said of one, so that earlier versions can read it."""
-        said: dict[str, Any] = write(self)
-        return said if self.nodes else {key: said[key] for key in said if key not in {"nodes", "level_coverage"}}
-
     @model_validator(mode="after")
     def _as_long_as_each_other(self) -> Self:
         if not len(self.thresholds) == len(self.class_coverage) == len(self.rows):
@@ -61,36 +56,75 @@ class PrecisionTarget(_Record):
         return self
 
 
-class UnknownLimit(_Record):
+class UnknownLimit(Record):
     """Where "not one of my products" begins.
 
     Attributes:
         score: which score the ONNX file's output ``unknown`` (``float32 [batch]``) is; a higher one is less like the
-            products. ``energy`` is in old bundles only.
+            products.
         limit: a row whose score is above goes to review.
         kept: share of known rows within the limit.
     """
 
-    score: Literal["energy", "distance"]
+    score: Literal["distance"]
     limit: float
     kept: Probability
 
 
-class Confidence(_Record):
-    """The contents of a run's ``confidence.json``; a bundle has one for each variant.
+class Calibration(Record):
+    """How sure a network is, and what may be promised of its labels.
 
     Attributes:
         temperature: what the logits are divided by.
         precision: the default target, used if a person names none; None if no target can be promised.
         targets: a row for each target that can be asked for, in rising order.
         unknown: None if it could not be learned.
-        rows: how many photos it was fitted on.
-        out_of_fold: how many of these rows were of the training split, predicted by networks that had not seen them.
     """
 
     temperature: float = Field(gt=0.0)
     precision: Probability | None
     targets: Annotated[tuple[PrecisionTarget, ...], Field(strict=False)]
     unknown: UnknownLimit | None
+
+    @model_validator(mode="after")
+    def _each_precision_once(self) -> Self:
+        precisions = [target.precision for target in self.targets]
+        if len(set(precisions)) != len(precisions):
+            msg = f"targets: expected each precision once, got {precisions}"
+            raise ValueError(msg)
+        if self.precision not in {None, *precisions}:
+            msg = f"precision: expected one of {precisions}, got {self.precision}"
+            raise ValueError(msg)
+        return self
+
+    def check_targets(self, classes: int, nodes: frozenset[str]) -> None:
+        """Raise ValueError if a target does not fit so many classes and these nodes above them."""
+        for number, target in enumerate(self.targets):
+            if len(target.thresholds) != classes:
+                msg = f"targets.{number}.thresholds: expected {classes}, got {len(target.thresholds)}"
+                raise ValueError(msg)
+            if target.nodes.keys() != nodes:
+                listed = ", ".join(target.nodes) or "none"
+                msg = f"targets.{number}.nodes: expected those of the taxonomy, got {listed}"
+                raise ValueError(msg)
+
+    @property
+    def ruling(self) -> PrecisionTarget | None:
+        """The default target; None if no target can be promised."""
+        return next((target for target in self.targets if target.precision == self.precision), None)
+
+    def ruling_thresholds(self, classes: int) -> Thresholds:
+        """The default target's thresholds; without a promise each is None: every photo goes to review."""
+        return self.ruling.thresholds if self.ruling else (None,) * classes
+
+
+class Confidence(Calibration):
+    """The contents of a run's ``confidence.json``.
+
+    Attributes:
+        rows: how many photos it was fitted on.
+        out_of_fold: how many of these rows were of the training split, predicted by networks that had not seen them.
+    """
+
     rows: int
     out_of_fold: int = 0

@@ -32,7 +32,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from models.arrays import read_grouped
+from models.arrays import read_arrays
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.confidence import Confidence, PrecisionTarget, Thresholds, UnknownLimit
 from models.statistics.fixed_sequence import OWN_MISTRUST, budgets, fewest, proved_rows, refused, worth
@@ -67,7 +67,7 @@ class HeldOutLogits:
     def read(cls, path: Path, advice: str = "train again") -> Self:
         """Read what :func:`models.arrays.write_arrays` wrote of it; InputError, with ``advice``, if it is damaged."""
         what = "the predictions of a fold's network"
-        return cls(**read_grouped(path, what, "logits", "labels", "known", advice=advice))
+        return cls(**read_arrays(path, what, "logits", "labels", "known", "groups", advice=advice))
 
     def fitted(self) -> "tuple[float, HeldOutRows]":
         """The temperature that fits these rows, and the rows with probabilities at it."""
@@ -307,12 +307,6 @@ def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
     """The default target: 0.95, or the highest below it that any row reaches, if any."""
     reached = [row.precision for row in targets if row.coverage > 0 and row.precision <= _DEFAULT]
     return max(reached, default=None)
-
-
-def ruling_thresholds(confidence: Confidence, classes: int) -> Thresholds:
-    """The thresholds of the model's own target; without a promise each is ``None``: every photo goes to review."""
-    own = {row.precision: row.thresholds for row in confidence.targets}
-    return (None,) * classes if confidence.precision is None else own[confidence.precision]
 
 
 def fewest_rows(precision: float, *, tree: bool = False) -> int:

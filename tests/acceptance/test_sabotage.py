@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import hangtag
 from hangtag.cli import make_app
 from models.errors import BundleError
-from tests.unit.models.full_bundle import list_anew
+from tests.variants import list_anew
 
 GIGABYTE = 1024**3
 

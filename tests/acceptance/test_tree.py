@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import InputError
-from models.manifest import parse_manifest
+from models.manifest import Manifest, parse_file
 from models.statistics.confidence import Confidence, PrecisionTarget
 from models.storage.storage import FolderStorage
 from tests.command import one_line, run_hangtag
@@ -51,7 +51,7 @@ def shop(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_tree_is_kept_in_run_and_bundle(shop: Path) -> None:
     assert json.loads((shop / "run" / "args.json").read_text())["taxonomy"] == dict(DEPARTMENTS)
-    manifest = parse_manifest((shop / "bundle" / "manifest.json").read_bytes(), "manifest.json")
+    manifest = parse_file(Manifest, (shop / "bundle" / "manifest.json").read_bytes(), "manifest.json")
     assert manifest.taxonomy == dict(DEPARTMENTS)
     assert manifest.metadata("float32").tree.path("hat") == "clothing > hat"
     for card in ("run", "bundle"):

@@ -17,7 +17,7 @@ from benchmarks.example_runs.chromium import chromium_binary
 from benchmarks.example_runs.page import Page, build, open_page
 from benchmarks.example_runs.programs import Said, hangtag_says, install, node_says, python_says, run_program
 from models.classifier import load
-from models.decision import Prediction, Rules, Scores, thresholds_for
+from models.decision import Prediction, Scores, rules_of
 from models.edge import load_edge
 from models.errors import ImageError
 from models.preprocess import IMAGE_SUFFIXES, Pixels, whole_pixels
@@ -27,6 +27,8 @@ from tests.missing import skip_outside_ci
 EdgeSays = Callable[[list[Path]], list[Prediction]]
 NODE = (20, 9)
 NEAR = 0.01
+ODD = 0.03
+"""Where a photo is see-through, sharp cuts off what Hangtag rounds: its pixels may be one darker."""
 NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH")
 
 
@@ -39,7 +41,7 @@ def ordinary(drawn: Path, edge_bundle: Path) -> list[Path]:
     for photo in readable[:: len(readable) // 24]:
         answer = edge.run(whole_pixels(photo.read_bytes()))
         limits = [known.unknown.limit - answer.unknown]
-        limits += [t - max(answer.probabilities) for t in thresholds_for(known, None) if t is not None]
+        limits += [t - max(answer.probabilities) for t in known.thresholds if t is not None]
         clear += [photo] if min(map(abs, limits)) > NEAR else []
     return clear[:12]
 
@@ -81,8 +83,7 @@ def _red_is_green() -> bytes:
 def edge_says(edge_bundle: Path) -> EdgeSays:
     """What the edge graph says of photos that Hangtag decoded, and whether a person should look."""
     edge = load_edge((edge_bundle / "edge.onnx").read_bytes(), str(edge_bundle))
-    known = edge.metadata
-    rules = Rules(known.labels, thresholds_for(known, None), known.unknown.limit if known.unknown else None)
+    rules = rules_of(edge.metadata)
 
     def says(photos: list[Path]) -> list[Prediction]:
         answers = [edge.run(whole_pixels(photo.read_bytes())) for photo in photos]
@@ -159,7 +160,7 @@ def test_the_labels_are_hangtags(example: Example, edge_bundle: Path, ordinary: 
 def test_odd_photos_are_read_as_hangtag_reads_them(example: Example, edge_says: EdgeSays, odd: list[Path]) -> None:
     said, expected = example(odd), edge_says(odd)
     assert [answer.label for answer in said] == [answer.label for answer in expected]
-    assert [answer.confidence for answer in said] == pytest.approx([e.confidence for e in expected], abs=0.01)
+    assert [answer.confidence for answer in said] == pytest.approx([e.confidence for e in expected], abs=ODD)
 
 
 def test_a_lone_file_is_enough_for_python(edge_bundle: Path, ordinary: list[Path], tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_the_examples_of_the_card_say_what_hangtag_says(
     odd = [photo for photo in odd if photo.stem in {"turned", "see-through", "grey"}]
     said, expected = card_example(odd), edge_says(odd)
     assert [answer.label for answer in said] == [answer.label for answer in expected]
-    assert [answer.confidence for answer in said] == pytest.approx([e.confidence for e in expected], abs=0.01)
+    assert [answer.confidence for answer in said] == pytest.approx([e.confidence for e in expected], abs=ODD)
 
 
 READ_PHOTO = """(async (data) => {{

@@ -76,8 +76,11 @@ def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: A
         variant="float32",
         labels=tuple(map(str, range(classes))),
         preprocess=PreprocessSpec(size=SIZE),
+        taxonomy=None,
         temperature=1.0,
-        thresholds=(0.5,) * classes,
+        precision=None,
+        targets=(),
+        unknown=None,
     )
     model = add_metadata(with_probabilities(converted, 1.0), metadata)
     expected = keras_outputs(network, photos).scores(1.0, None)
@@ -85,7 +88,7 @@ def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: A
     for batch in (1, 5):
         parity = compare(expected, onnx_scores(model, photos, batch))
         assert parity.passed, parity
-    edge = load_edge(edge_graph(model, metadata.preprocess), "edge.onnx")
+    edge = load_edge(edge_graph(model, metadata), "edge.onnx")
     assert edge.run(photos[0]).probabilities == pytest.approx(expected.probabilities[0], abs=1e-4)
 
 

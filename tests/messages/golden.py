@@ -5,6 +5,7 @@ file before you commit it: these are the sentences that people see.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,3 +30,10 @@ def check_messages(command: str, outputs: Mapping[str, str], places: Mapping[obj
     if os.environ.get("HANGTAG_WRITE_GOLDEN"):
         file.write_text(text, encoding="utf-8")
     assert text == file.read_text(encoding="utf-8")
+
+
+def without_frames(output: str) -> str:
+    """What a command printed beside tables, and within the frame around an error; without its usage."""
+    lines = (line for line in output.splitlines() if not line.startswith(("┏", "┃", "┡", "└", "│ ✓", "│ ✗", "│ –")))
+    text = re.sub(r"Usage: .*?--help' for help\.", "", "\n".join(lines), flags=re.DOTALL)
+    return re.sub("[╭╮╰╯│─]+", " ", text)

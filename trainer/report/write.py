@@ -16,7 +16,7 @@ from models.errors import ImageError
 from models.photo import evenly, read_photo
 from models.process import usable_cores
 from models.statistics.confidence import Confidence
-from models.statistics.thresholds import HeldOutLogits, ruling_thresholds
+from models.statistics.thresholds import HeldOutLogits
 from models.taxonomy import Taxonomy
 from models.whole_file import replace_file
 from pages.links import near
@@ -134,8 +134,8 @@ def write_predictions(
     are there with a tree only.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
-    nodes = next((one.nodes for one in confidence.targets if one.precision == confidence.precision), {})
-    rules = Rules(tuple(classes), ruling_thresholds(confidence, len(classes)), limit, tree, nodes)
+    nodes = confidence.ruling.nodes if confidence.ruling else {}
+    rules = Rules(tuple(classes), confidence.ruling_thresholds(len(classes)), limit, tree, nodes)
     write_rows(
         path,
         (*_COLUMNS, *(("answer", "label_level") if tree else ())),

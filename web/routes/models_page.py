@@ -20,8 +20,17 @@ from models.registry.state import CHAMPION
 from web.model_card import card_of
 from web.responses import Problem, page, reviewer_of, stored_page
 from web.state import State, WebState
-from worker.registry.actions import look_up, promoted_words, restored_words
-from worker.registry.console import VersionName, accuracy_words, ago, done_words, numbers_words, versions_of
+from worker.registry.show import (
+    VersionName,
+    accuracy_words,
+    ago,
+    done_words,
+    look_up,
+    numbers_words,
+    promoted_words,
+    restored_words,
+    versions_of,
+)
 
 router = APIRouter(include_in_schema=False)
 

@@ -105,7 +105,7 @@ def _edge_rules(served: ServedModel) -> dict[str, Any]:
         "digest": served.digest,
         "reference": f"{manifest.name}/{manifest.version}/{name}@{served.digest[:12]}",
         "labels": served.labels,
-        "thresholds": variant.thresholds if variant.precision is not None else [None] * len(served.labels),
+        "thresholds": variant.ruling_thresholds(len(served.labels)),
         "unknown_limit": variant.unknown.limit if variant.unknown else None,
         "size": served.size,
         "grid": GRID,

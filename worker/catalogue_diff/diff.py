@@ -75,8 +75,7 @@ def _labels(
     Returns:
         Row → the model's answer, for each row that it could label; and why one of the others failed.
     """
-    unpromised = "-to-review" if pin.all_to_review else ""  # not in the job that an earlier Hangtag labeled otherwise
-    output = sample.folder / f"labels-{pin.digest[:12]}{unpromised}.parquet"
+    output = sample.folder / f"labels-{pin.digest[:12]}.parquet"
     request = LabelRequest(
         source=here,
         model=Path(pin.path),

@@ -1,11 +1,10 @@
 """``hangtag models``."""
 
-from difflib import get_close_matches
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY
@@ -22,25 +21,12 @@ VersionArgument = Annotated[
 ]
 
 
-class _ModelsGroup(TyperGroup):
-    """Says how to show one model if its name is given instead of a command."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:  # noqa: ANN401 - typer has its own click
-        word = args[0]
-        if word in self.commands or word.startswith("-") or get_close_matches(word, self.commands):
-            return super().resolve_command(ctx, args)
-        name = word.partition("@")[0]
-        message = f"No such command {word!r}. If it is a model: hangtag models history {name}"
-        raise ctx.fail(message)
-
-
 def register(app: typer.Typer) -> None:
     """Add the group to the one command line."""
     models = typer.Typer(
         help="Models by name and version, and which is the champion. Without a command: a table.\n\nExamples:\n\n"
         "  hangtag models\n\n  hangtag models publish bundles/shop --name shop --promote\n\n"
         "  hangtag models rollback shop --why 'boots are wrong'",
-        cls=_ModelsGroup,
         invoke_without_command=True,
         rich_markup_mode="rich",
     )
@@ -65,7 +51,7 @@ def models_command(
             msg = f"options of {verb} stand after it: hangtag models {verb} …"
             raise typer.BadParameter(msg)
         return
-    from worker.registry.console import print_versions
+    from worker.registry.show import print_versions
 
     print_versions(_opened(registry), as_json=as_json)
 
@@ -81,6 +67,12 @@ def _was_typed(context: typer.Context, option: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
+def _say(text: str) -> None:
+    from models.terminal import Console
+
+    Console().say(text)
+
+
 def publish_command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that hangtag export made.")],
     name: Annotated[str, typer.Option(help="The model's name; a new one begins with version 1.")],
@@ -92,12 +84,7 @@ def publish_command(
         ),
     ] = None,
     why: WhyOption = "published by hand",
-    alias: Annotated[
-        str | None, typer.Option(help="An alias for this version from now on.", show_default=False)
-    ] = None,
-    promote: Annotated[
-        bool, typer.Option("--promote", help="Make it the champion, too: the same as --alias champion.")
-    ] = False,
+    promote: Annotated[bool, typer.Option("--promote", help="Make it the champion, too.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -112,15 +99,20 @@ def publish_command(
 
       hangtag models publish bundles/shop --name shop --promote --why "first model"
 
-      hangtag models publish bundles/shop --name shop --alias staging --registry s3://models/registry
+      hangtag models publish bundles/shop --name shop --registry s3://models/registry
     """
-    if promote and alias not in {None, "champion"}:
-        msg = f"--promote makes it the champion, and --alias {alias} gives it another alias: leave one of them out"
-        raise typer.BadParameter(msg)
-    from worker.registry.actions import publish_bundle
+    from worker.registry.publish import publish_verified
+    from worker.registry.show import VersionName, published_words
 
-    alias = "champion" if promote else alias
-    publish_bundle(_opened(registry), bundle, name, run, why, alias, as_json=as_json)
+    opened = _opened(registry)
+    published = publish_verified(opened, bundle, name, run, why)
+    version = VersionName(name, published.version)
+    if promote:
+        opened.promote(*version, why)
+    if as_json:
+        print(json.dumps({"model": name, "version": version.version, "new": published.new}, indent=1))
+    else:
+        _say(published_words(opened, version, new=published.new))
 
 
 def promote_command(
@@ -130,7 +122,6 @@ def promote_command(
         bool, typer.Option("--force", help="Promote it although a gate refused it; --why must give the reason.")
     ] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: JsonOption = False,
 ) -> None:
     """Make a version the champion. Running jobs keep their version; later jobs take this one.
 
@@ -140,17 +131,15 @@ def promote_command(
 
       hangtag models promote shop@challenger --force --why "boots are sold no more"
     """
-    from worker.registry.actions import promote_version
+    from worker.registry.show import look_up, promoted_words
 
-    promote_version(_opened(registry), model, why, force=force, as_json=as_json)
+    opened = _opened(registry)
+    version = look_up(model, opened)
+    event = opened.promote(*version, why, force=force)
+    _say(promoted_words(opened, version) if event else f"{version} is the champion already.")
 
 
-def rollback_command(
-    name: NameArgument,
-    why: WhyOption = "",
-    registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: JsonOption = False,
-) -> None:
+def rollback_command(name: NameArgument, why: WhyOption = "", registry: RegistryOption = DEFAULT_REGISTRY) -> None:
     """Restore the previous champion. It takes effect with the next job.
 
     Given again, it goes back one more version. Deleted versions are skipped.
@@ -159,9 +148,10 @@ def rollback_command(
 
       hangtag models rollback shop --why "sandals come out as boots"
     """
-    from worker.registry.actions import roll_back
+    from worker.registry.show import VersionName, restored_words
 
-    roll_back(_opened(registry), name, why, as_json=as_json)
+    opened = _opened(registry)
+    _say(restored_words(opened, VersionName(name, opened.rollback(name, why).version)))
 
 
 def history_command(
@@ -175,11 +165,11 @@ def history_command(
 
       hangtag models history shop --json
     """
-    from worker.registry.console import print_events
+    from worker.registry.show import print_events
 
-    found = _opened(registry)
-    found.state(name)  # which refuses a model that is not there
-    print_events(found.history(name).events(), as_json=as_json)
+    opened = _opened(registry)
+    opened.state(name)  # which refuses a model that is not there
+    print_events(opened.history(name).events(), as_json=as_json)
 
 
 def diff_command(
@@ -218,24 +208,23 @@ def diff_command(
 
       hangtag models diff shop@1 shop@2 --catalogue products.csv --html diff.html
     """
-    from worker.registry.actions import look_up
-    from worker.registry.console import print_diff
+    from worker.registry.show import look_up, print_diff
 
     if catalogue is None:
         for option in ("rows", "html", "image_column", "image_root", "encoding", "allow_host"):
             if _was_typed(context, option):
                 msg = f"--{option.replace('_', '-')} needs --catalogue, whose rows are labelled with both"
                 raise typer.BadParameter(msg)
-    found = _opened(registry)
-    old, new = look_up(before, found), look_up(after, found)
+    opened = _opened(registry)
+    old, new = look_up(before, opened), look_up(after, opened)
     if catalogue is None or not as_json:
-        print_diff(found, old, new, as_json=as_json)
+        print_diff(opened, old, new, as_json=as_json)
     if catalogue is not None:
         from worker.catalogue_diff.sample import SampleOptions
         from worker.catalogue_diff.show import diff_and_show  # what labels takes a while to import
 
         options = SampleOptions(image_column, image_root, encoding, tuple(allow_host or ()))
-        paths, names = (found.path(*old), found.path(*new)), (str(old), str(new))
+        paths, names = (opened.path(*old), opened.path(*new)), (str(old), str(new))
         diff_and_show(*paths, names, catalogue, rows, options, html, as_json=as_json)
 
 
@@ -244,29 +233,33 @@ def alias_command(
     alias: Annotated[
         str, typer.Argument(metavar="ALIAS", help="Any name but champion (for that: hangtag models promote).")
     ],
-    why: WhyOption = "",
     remove: Annotated[bool, typer.Option("--remove", help="Remove the alias from that version.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: JsonOption = False,
 ) -> None:
     """Give an alias to a version, or remove it.
 
     Examples:
 
-      hangtag models alias shop@4 staging --why "on trial in the warehouse"
+      hangtag models alias shop@4 staging
 
       hangtag models alias shop@4 staging --remove
     """
-    from worker.registry.actions import move_alias
+    from worker.registry.show import look_up
 
-    move_alias(_opened(registry), model, alias, why, remove=remove, as_json=as_json)
+    opened = _opened(registry)
+    version = look_up(model, opened)
+    if remove:
+        opened.remove_alias(*version, alias, "")
+        _say(f"{version.model} has no alias {alias} any more.")
+    else:
+        event = opened.alias(*version, alias, "")
+        _say(f"{alias} means {version} {'now' if event else 'already'}.")
 
 
 def delete_command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A version by its number, such as shop@2.")],
     why: WhyOption,
     registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: JsonOption = False,
 ) -> None:
     """Delete a version that has no alias, with its files; its number is never used again. The history stays.
 
@@ -274,6 +267,12 @@ def delete_command(
 
       hangtag models delete shop@2 --why "customer photos were among its training photos"
     """
-    from worker.registry.actions import delete_version
+    from worker.registry.show import VersionName, deleted_words
 
-    delete_version(_opened(registry), model, why, as_json=as_json)
+    name, _, number = model.rpartition("@")
+    if not name or not number.isdecimal():
+        msg = f"expected a version by its number, such as shop@2, got {model}: an alias may move at any moment"
+        raise typer.BadParameter(msg)
+    version = VersionName(name, int(number))
+    event = _opened(registry).delete(*version, why)
+    _say(deleted_words(version, event.after) if event else f"{version} was deleted before.")

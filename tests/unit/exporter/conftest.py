@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.manifest import Manifest, Variant
+from models.bundle import open_bundle
+from models.manifest import Manifest
 from models.preprocess import PreprocessSpec, preprocess
 from models.statistics.confidence import Confidence
 
@@ -77,23 +78,23 @@ def make_run(tmp_path: Path, originals: list[Path]) -> Callable[..., Path]:
         (run / "export" / "originals").mkdir(parents=True)
         (run / "weights").mkdir()
         network.save(run / "weights" / "best.keras")
-        for photo in originals:
-            shutil.copy(photo, run / "export" / "originals")
+        for number, photo in enumerate(originals):
+            shutil.copy(photo, run / "export" / "originals" / f"{number:03}{photo.suffix}")
         seen = np.stack([preprocess(photo.read_bytes(), spec) for photo in originals])
         np.savez(run / "export" / "val.npz", pixels=seen, labels=np.zeros(len(seen), int), groups=np.arange(len(seen)))
+        np.savez(run / "export" / "train_sample.npz", pixels=np.repeat(seen, 6, axis=0))
         args = {"schema_version": 2, "name": "shop", "arch": network.name, "classes": list(classes)}
         (run / "args.json").write_text(json.dumps({**args, "preprocess": spec.model_dump()}))
         (run / "confidence.json").write_text(confidence.model_dump_json())
+        (run / "evaluation.json").write_text('{"val": {"accuracy": 0.5, "n": 6}}')
         return run
 
     return make
 
 
 @pytest.fixture
-def manifest() -> Manifest:
-    return Manifest(
-        schema_version=1, name="shop", version="20261121T000000Z", arch="cnn",
-        labels=("bag", "shoe"), preprocess=PreprocessSpec(size=32), default_variant="float32",
-        variants={"float32": Variant(file="model.onnx", temperature=1.0, thresholds=(0.5, 0.5))},
-        files={"model.onnx": "0" * 64}, accuracy=None, made_with={},
-    )  # fmt: skip
+def manifest(golden_bundle: Path) -> Manifest:
+    """One that lists its models only."""
+    made = open_bundle(golden_bundle).manifest
+    listed = {name: digest for name, digest in made.files.items() if name.endswith(".onnx")}
+    return made.model_copy(update={"files": listed})

@@ -54,7 +54,7 @@ def moved(by, photo=0, label=0):
 def test_equals_agree(compare):
     found = compare(KERAS, KERAS.copy())
     assert found.passed
-    assert (found.photos, found.largest, found.mean, found.flips, found.near_ties) == (3, 0.0, 0.0, (), ())
+    assert (found.photos, found.largest, found.mean, found.flips, found.near_ties) == (3, 0.0, 0.0, (), 0)
     assert not compare(KERAS[:0], KERAS[:0]).passed
 
 
@@ -79,17 +79,14 @@ def test_what_is_no_number_never_passes(compare, compare_unknown, wrong):
 def test_a_changed_label_is_a_flip(compare):
     got = KERAS[:, [1, 0, 2]]
     found = compare(KERAS, got, 0.01)
-    assert found.flips == (0, 1, 2)
-    assert found.changed == tuple(zip(KERAS.argmax(axis=1).tolist(), got.argmax(axis=1).tolist(), strict=True))
+    assert found.flips == tuple(zip(KERAS.argmax(axis=1).tolist(), got.argmax(axis=1).tolist(), strict=True))
     assert not compare(KERAS[:1], np.array([[0.3, 0.6, 0.1]], np.float32), 0.2).passed
 
 
 def test_a_near_tie_is_within_twice_the_tolerance_in_keras_and_may_go_either_way(compare):
     keras = np.array([[0.40009, 0.3999, 0.2], [0.40011, 0.39989, 0.2]], np.float64)
     found = compare(keras, keras[:, [1, 0, 2]], 1e-4)
-    assert [tie.index for tie in found.near_ties] == [0]
-    assert found.near_ties[0].margin == pytest.approx(1.9e-4)
-    assert found.flips == (1,)
+    assert (found.near_ties, found.flips) == (1, ((0, 1),))
 
 
 @given(st.data())
@@ -98,10 +95,10 @@ def test_a_flip_is_never_a_near_tie_and_always_a_changed_label(compare, data):
     pairs = data.draw(st.lists(st.tuples(rows, rows), min_size=1, max_size=8))
     expected, got = np.array(pairs, np.float32).swapaxes(0, 1)
     found = compare(expected, got, data.draw(st.floats(1e-6, 1.0)))
-    ties = {tie.index for tie in found.near_ties}
-    changed = set(np.flatnonzero(expected.argmax(axis=1) != got.argmax(axis=1)))
-    assert set(found.flips) == changed - ties
-    assert not (found.passed and changed - ties)
+    changed = [(a, b) for a, b in zip(expected.argmax(axis=1), got.argmax(axis=1), strict=True) if a != b]
+    assert set(found.flips) <= set(changed)
+    assert len(changed) - found.near_ties <= len(found.flips) <= len(changed)
+    assert not (found.passed and found.flips)
 
 
 @pytest.mark.parametrize(("part", "passed"), [(0.0, True), (0.9e-2, True), (-0.9e-2, True), (1.1e-2, False)])
@@ -114,9 +111,9 @@ def test_an_unknown_score_may_be_off_by_a_hundredth_of_its_size(compare_unknown,
 def test_photos_that_cross_the_limit_are_named_unless_they_are_near_it(compare_unknown):
     expected = np.array([10.0, 20.0, 15.2, -20.0], np.float32)
     found = compare_unknown(expected, np.array([16.0, 14.0, 14.9, -20.0], np.float32), limit=15.0)
-    assert (found.crossed, found.near_limit, found.passed) == ((0, 1), (2,), False)
+    assert (found.crossed, found.near_limit, found.passed) == (2, 1, False)
     found = compare_unknown(expected[2:], np.array([14.9999, -20.0], np.float32) + 0.1, limit=15.0)
-    assert (found.crossed, found.near_limit) == ((), (0,))
+    assert (found.crossed, found.near_limit) == (0, 1)
 
 
 @given(st.data())
@@ -126,8 +123,8 @@ def test_a_photo_that_crosses_is_never_near_and_always_on_the_other_side(compare
     got = np.array(data.draw(st.lists(st.floats(-100, 100, width=32), min_size=len(expected), max_size=len(expected))))
     limit = data.draw(st.floats(-100, 100, width=32))
     found = compare_unknown(expected, got.astype(np.float32), limit)
-    other_side = set(np.flatnonzero((expected <= limit) != (got <= limit)))
-    assert set(found.crossed) == other_side - set(found.near_limit)
+    other_side = int(((expected <= limit) != (got <= limit)).sum())
+    assert other_side - found.near_limit <= found.crossed <= other_side
     assert not (found.passed and found.crossed)
 
 
@@ -177,7 +174,7 @@ def test_photos_are_run_in_batches_and_answered_in_order(parity, counting_model,
 def metadata(temperature=1.0, limit=None):
     return ModelMetadata(
         schema_version=1, name="shop", version="20261121T000000Z", variant="float32", labels=("bag", "hat", "shoe"),
-        preprocess=PreprocessSpec(size=32), temperature=temperature, thresholds=(0.5, 0.5, 0.5),
+        preprocess=PreprocessSpec(size=32), temperature=temperature, taxonomy=None, precision=None, targets=(),
         unknown=None if limit is None else UnknownLimit(score="distance", limit=limit, kept=0.95),
     )  # fmt: skip
 
@@ -201,11 +198,3 @@ def test_another_unknown_score_is_no_proof(parity, make_network, pixels):
     elsewhere = replace(head, centres=head.centres + np.float32(1.0))
     many, _ = parity.prove(network, model, pixels, metadata(1.0, 5.0), elsewhere)
     assert (many.probabilities_passed, many.unknown.passed, many.passed) == (True, False, False)
-
-
-def test_keras_is_asked_for_all_three_ends(parity, make_network, pixels):
-    found = parity.keras_outputs(make_network("cnn", 2), pixels)
-    assert (found.features.shape, found.logits.shape, found.probabilities.shape) == ((5, 320), (5, 2), (5, 1))
-    scores = found.scores(1.0, None)
-    assert scores.probabilities[:, 1] == pytest.approx(found.probabilities[:, 0], abs=1e-6)
-    assert scores.unknown is None

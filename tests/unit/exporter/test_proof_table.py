@@ -6,6 +6,7 @@ from rich.console import Console
 
 from exporter.markdown import code, plain, render_markdown
 from models.decision import Scores
+from models.manifest import Quantization
 
 from .edge.materials import metadata_of
 
@@ -15,40 +16,49 @@ def show(make_network):  # loads TensorFlow, which the records import
     from exporter.console import print_proof
     from exporter.parity import compare
     from exporter.proof import Proof
-    from exporter.variant import Refusal
 
-    def shown(got, *refusals, width=160, **more):
+    def shown(got, width=160, **more):
         many = compare(Scores(KERAS, None), Scores(got, None))
         console = Console(width=width, record=True, file=io.StringIO())
-        print_proof(Proof(("bag", "hat", "shoe"), many, many, 3, refusals=refusals, **more), console)
+        print_proof(Proof(("bag", "hat", "shoe"), many, many, 3, **more), console)
         return console.export_text()
 
-    return shown, Refusal
+    return shown
+
+
+@pytest.fixture
+def made(make_network):
+    """float32 and int8, whose loss has this interval."""
+    from exporter.cost import Drop
+    from exporter.edge.prove import EdgeParity
+    from exporter.variant import Int8Facts, MadeVariant
+
+    def make(*points_95):
+        cost = Drop(1_000, 0.871, 0.874, 0.27, points_95, 2_000, 0.987, 0.27)
+        parity = EdgeParity(256, 0, 1e-3, 1e-4, 0, (), (), 200, (), 0, cost, 0.5)
+        facts = Int8Facts(cost, 13.31, 11.77, None, Quantization(weight_bits=7, float_layers=(), photos=9))
+        int8 = MadeVariant(metadata_of(3, variant="int8"), b"", 0.871, facts, b"", parity)
+        return MadeVariant(metadata_of(3), b"", 0.874), int8
+
+    return make
 
 
 KERAS = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]], np.float32)
 OTHER = np.array([[0.2, 0.7, 0.1], [0.3, 0.6, 0.1], [0.1, 0.1, 0.8]], np.float32)
 
 
-def test_what_passed_is_ticked(show):
-    text = show[0](KERAS)
-    assert "✓" in text
-    assert "✗" not in text
+def test_what_passed_is_ticked_and_flips_are_crossed_and_counted_by_class(show):
+    assert ("✓" in show(KERAS), "✗" in show(KERAS)) == (True, False)
+    assert ("✓" in show(OTHER), "✗" in show(OTHER)) == (False, True)
+    assert "bag → hat: 2" in show(OTHER)
 
 
-def test_tables_break_no_cell_at_80_columns(show) -> None:
-    from exporter.cost import Drop
-    from exporter.edge.prove import EdgeParity
-    from exporter.variant import MadeVariant
-
-    cost = Drop(1_000, 0.871, 0.874, 0.27, (-12.35, 13.42), 2_000, 0.987, 0.27)
-    parity = EdgeParity(256, (), 1e-3, 1e-4, (), (), (), 200, (), (), cost, 0.5)
-    variant = MadeVariant(metadata_of(3, variant="float16"), b"", 0.871, cost, 13.31, None, None, b"", parity, 11.77)
-    lines = show[0](KERAS, width=80, variants=[variant]).splitlines()
+def test_tables_break_no_cell_at_80_columns(show, made) -> None:
+    lines = show(KERAS, width=80, variants=made(-12.35, 13.42)).splitlines()
     assert max(map(len, lines)) <= 80
     for words in (
         "probabilities, one by one",
-        "edge.float16.onnx",
+        "edge.int8.onnx",
         "13.31 (11.77)",
         "float32 │    0.874",
         "-12.35 to 13.42",
@@ -58,39 +68,19 @@ def test_tables_break_no_cell_at_80_columns(show) -> None:
 
 
 @pytest.mark.parametrize(("points_95", "mark"), [((-33.0, 33.0), "?"), ((-3.0, 3.0), "✓")])
-def test_a_variant_that_few_photos_tell_nothing_of_is_not_ticked(show, points_95, mark) -> None:
-    from exporter.cost import Drop
-    from exporter.variant import MadeVariant
-
-    cost = Drop(4, 0.75, 0.75, 0.0, points_95, 4, 1.0, 0.0)
-    variant = MadeVariant(metadata_of(3, variant="int8"), b"", 0.75, cost, 1.5, None, None, b"", None, None)
-    text = show[0](KERAS, variants=[variant])
-    (row,) = (line for line in text.splitlines() if "int8" in line)
+def test_a_variant_that_few_photos_tell_nothing_of_is_not_ticked(show, made, points_95, mark) -> None:
+    (row,) = (line for line in show(KERAS, variants=made(*points_95)).splitlines() if line.startswith("│ int8 "))
     assert mark in row
-    assert ("?: too few photos to tell what it costs." in text) == (mark == "?")
 
 
-def test_flips_are_crossed_and_counted_by_class(show):
-    text = show[0](OTHER)
-    assert "✗" in text
-    assert "✓" not in text
-    assert "bag → hat: 2" in text
-
-
-def test_the_default_is_named_with_its_reason_where_there_is_a_choice(show):
+def test_the_default_and_a_refusal_come_with_their_reasons(show, made):
     from exporter.default import Default
-    from exporter.variant import MadeVariant
+    from exporter.int8.search import Refusal
 
-    default = Default("int8", "it is [quick]")
-    both = [MadeVariant(metadata_of(3, variant=name), b"", 0.9) for name in ("float32", "int8")]
-    said = "int8 is the default: it is [quick]. --variant float32 takes another."
-    assert said in show[0](KERAS, variants=both, default=default)
-    assert "the default" not in show[0](KERAS, variants=both[:1], default=Default("float32", "no other variant ships"))
-
-
-def test_what_was_refused_is_said_with_the_reason(show):
-    shown, refusal = show
-    assert "int8 is left out: it is [slow]." in shown(KERAS, refusal("int8", "it is [slow]"))
+    both = made(-3.0, 3.0)
+    assert "int8 is the default: it is [quick]." in show(KERAS, variants=both, default=Default("int8", "it is [quick]"))
+    assert "the default" not in show(KERAS, variants=both[:1], default=Default("float32", "no other variant ships"))
+    assert "it is [slow]." in show(KERAS, refusal=Refusal("it is [slow]"))
 
 
 @pytest.mark.parametrize(

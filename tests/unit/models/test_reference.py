@@ -1,18 +1,14 @@
-import hashlib
-import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from hangtag.cli import make_app
 from models.bundle import open_bundle
-from models.errors import BundleError, RegistryError
+from models.errors import RegistryError
 from models.reference import ModelReference, resolve_model, version_of
-from models.reference_answers import REFERENCE_FILE, answers_of, dump_reference, read_reference
 from models.registry.registry import Registry
-from tests.paper_bundle import shop_registry, write_paper_bundle
+from tests.command import clean_environment, run_hangtag
+from tests.paper_bundle import shop_registry
 
 
 @pytest.fixture
@@ -50,17 +46,15 @@ def test_what_no_registry_could_hold_is_a_path(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "there"),
-    [("hats@champion", "models there: shop"), ("shop@best", "found champion, 1, 2 of shop"), ("shop@9", "1, 2")],
+    [("hats@champion", "shop"), ("shop@best", "champion, 1, 2"), ("shop@9", "1, 2")],
 )
 def test_what_is_not_there_is_told_with_what_is(shelf: Registry, asked: str, there: str) -> None:
-    with pytest.raises(RegistryError, match=there) as error:
+    with pytest.raises(RegistryError, match=there):
         resolve_model(asked, shelf.place)
-    assert shelf.place in str(error.value)
-    assert "--registry" in str(error.value)
 
 
 def test_a_registry_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RegistryError, match=r"found none; models there: none\. .*--registry or HANGTAG_REGISTRY"):
+    with pytest.raises(RegistryError, match="HANGTAG_REGISTRY"):
         resolve_model("shop@champion", str(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 
@@ -73,57 +67,13 @@ def test_the_version_of_a_digest_is_found_whatever_is_champion(shelf: Registry, 
     assert version_of(ModelReference(bundle, "a path"), open_bundle(bundle).digest) is None
 
 
-@pytest.mark.parametrize(
-    "command", [("classify", "PHOTO", "--model", "shop@champion"), ("verify", "shop@champion")], ids=lambda c: c[0]
-)
-def test_commands_say_which_version_they_took(shelf: Registry, tmp_path: Path, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("command", ["classify", "verify"])
+def test_commands_say_which_version_they_took(shelf: Registry, tmp_path: Path, command: str) -> None:
     Image.linear_gradient("L").save(tmp_path / "photo.png")
-    words = [str(tmp_path / "photo.png") if word == "PHOTO" else word for word in command]
-    environment = {"HANGTAG_REGISTRY": shelf.place, "COLUMNS": "300"}
-    done = CliRunner().invoke(make_app(), [*words, "--json"], env=environment)
-    assert done.exit_code == 0, done.output
-    assert f"shop@champion is shop@1 of the registry at {shelf.place}." in done.stderr
-    elsewhere = CliRunner().invoke(make_app(), [*words, "--registry", str(tmp_path / "none")], env=environment)
-    assert isinstance(elsewhere.exception, RegistryError), "the option wins over the environment"
-
-
-ANSWERS = answers_of(["boots", "hats", "boots"], [0.5, 1.0, 0.0])
-
-
-def with_reference(folder: Path, data: bytes) -> Path:
-    """A bundle that lists such a file."""
-    bundle = write_paper_bundle(folder, 1)
-    (bundle / REFERENCE_FILE).write_bytes(data)
-    manifest = json.loads((bundle / "manifest.json").read_bytes())
-    manifest["files"][REFERENCE_FILE] = hashlib.sha256(data).hexdigest()
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
-    return bundle
-
-
-def test_what_was_written_is_read(tmp_path: Path) -> None:
-    bundle = open_bundle(with_reference(tmp_path, dump_reference({"float32": ANSWERS})))
-    assert read_reference(bundle, "float32") == ANSWERS
-    assert read_reference(bundle, "int8") is None
-    assert ANSWERS.by_label == {"boots": 2, "hats": 1}
-    assert {place: count for place, count in enumerate(ANSWERS.confidence_histogram) if count} == {0: 1, 10: 1, 19: 1}
-
-
-def test_a_bundle_from_before_has_none(tmp_path: Path) -> None:
-    assert read_reference(open_bundle(write_paper_bundle(tmp_path, 1)), "float32") is None
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"by_label": {"boots": 3, "hats": -1, "caps": 1}},
-        {"by_label": {"boots": 9}},
-        {"confidence_histogram": [0] * 20},
-        {"confidence_histogram": [3]},
-    ],
-)
-def test_what_cannot_be_compared_with_is_refused_before_a_job(tmp_path: Path, wrong: dict[str, object]) -> None:
-    whole = json.loads(dump_reference({"float32": ANSWERS}))
-    whole["variants"]["float32"] |= wrong
-    bundle = open_bundle(with_reference(tmp_path, json.dumps(whole).encode()))
-    with pytest.raises(BundleError, match=r"reference\.json is damaged, or of a later Hangtag"):
-        read_reference(bundle, "float32")
+    photo = [tmp_path / "photo.png", "--model"] if command == "classify" else []
+    words, environment = (command, *photo, "shop@champion"), clean_environment(HANGTAG_REGISTRY=shelf.place)
+    done = run_hangtag(*words, env=environment)
+    assert done.returncode == 0
+    assert "shop@champion is shop@1" in done.stderr
+    elsewhere = run_hangtag(*words, "--registry", tmp_path / "none", env=environment)
+    assert elsewhere.returncode == RegistryError.exit_code, "the option wins over the environment"

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import RegistryError
+from models.manifest import Measured
 from models.registry.registry import Registry, open_registry
 from models.registry.state import CHALLENGER, CHAMPION, Changed, State, VersionRules, VersionState
 from tests.paper_bundle import write_paper_bundle
@@ -26,7 +27,10 @@ RULES = VersionRules("shop", "registry")
 
 
 def changed_by(state: State, operation: str, version, detail) -> Changed:
-    what = VersionState(digest=f"{version or 0:064d}", published_at="2026-11-22T03:00:00+00:00")
+    measured = Measured(accuracy=0.5, photos=9, split="test")
+    what = VersionState(
+        digest=f"{version or 0:064d}", published_at="2026-11-22", bytes=9, measured=measured, promise="none"
+    )
     makers = {
         "publish": lambda: RULES.published(state, version, what, detail),
         "promote": lambda: RULES.promoted(state, version, None, force=detail),

@@ -127,5 +127,5 @@ def test_validation_pixels_are_those_of_preprocess(trained):
 def test_the_exporter_can_read_what_the_trainer_left(trained):
     read = read_training_run(trained.path)
     assert (read.name, read.classes, read.preprocess) == ("cnn", CLASSES, trained.request.preprocess)
-    assert read.test_accuracy == trained.evaluation.test.accuracy
+    assert read.measured.accuracy == trained.evaluation.test.accuracy
     assert len(read.originals) == len(list(trained.run.originals.iterdir()))

@@ -17,7 +17,7 @@ from worker.results.finish import finish_job
 
 from .conftest import Serve
 
-LARGE = 100_000
+LARGE = 20_000
 JSON = {"content-type": "application/json"}
 
 
@@ -39,7 +39,7 @@ def rows(tmp_path: Path, catalogue: Path) -> Path:
 
 @pytest.fixture
 def full_disk(client: TestClient) -> Iterator[None]:
-    """A file can have 100 kB."""
+    """A file can have 20 kB."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGE, limits[1]))
     yield

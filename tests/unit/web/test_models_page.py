@@ -63,8 +63,8 @@ def change(client: TestClient, what: str, **form: object) -> httpx.Response:
 
 def test_each_version_is_there_with_what_the_command_says(client: TestClient) -> None:
     said = text_of(client, "/models")
-    assert "shop@2 champion tried here 70.0% (validation) none 0.00 MB just now" in said
-    assert "shop@3 challenger 80.0% (validation) none 0.00 MB just now refused" in said
+    assert "shop@2 champion tried here 70.0% (100 validation) none 0.00 MB just now" in said
+    assert "shop@3 challenger 80.0% (100 validation) none 0.00 MB just now refused" in said
     assert "refused &lt;b&gt;boots&lt;/b&gt; lost 7 points." in said
     assert said.index("shop@3") < said.index("shop@2") < said.index("shop@1")
 

@@ -131,7 +131,7 @@ def test_products_and_doubtful_rows_have_a_line(answered_job) -> None:
 
 def test_the_promise_is_said_unless_it_was_when_work_began(answered_job) -> None:
     receipt = finish_job(answered_job([sure("shoe")], ["A"]))
-    for precision, rule in ((0.95, "At least 95% of the labels"), (None, "No precision was promised")):
+    for precision, rule in ((0.95, "At least 95% of the labels"), (None, "This model promises no precision")):
         ruled = receipt.model_copy(update={"model": receipt.model.model_copy(update={"precision": precision})})
         texts = []
         for promise in (True, False):

@@ -1,11 +1,12 @@
 import json
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from hangtag.cli import make_app
-from models.benchmark.record import this_machine
+from models.machine import this_machine
 from models.process_identity import Owner
 from models.storage.storage import FolderStorage
 from worker import doctor
@@ -121,7 +122,7 @@ def test_a_bucket_is_not_asked():
 
 @pytest.mark.parametrize(("instructions", "said"), [(("avx2", "avx_vnni"), "quick"), (("avx2",), "little")])
 def test_the_processor_says_what_int8_gains(monkeypatch, instructions, said):
-    machine = this_machine().model_copy(update={"instructions": instructions})
+    machine = replace(this_machine(), instructions=instructions)
     monkeypatch.setattr(doctor, "this_machine", lambda: machine)
     assert said in finding("Processor").found
 

@@ -24,7 +24,7 @@ def metadata_of(classes: int, fit: Fit = Fit.PAD, unknown: bool = False, variant
     return ModelMetadata(
         schema_version=1, name="shop", version="20261121T000000Z", variant=variant, labels=labels,
         preprocess=PreprocessSpec(size=SIZE, fit=fit, decode=Decode.FULL), temperature=1.0,
-        thresholds=half, precision=0.9,
+        taxonomy=None, precision=0.9,
         targets=(
             PrecisionTarget(precision=0.9, thresholds=half, coverage=0.5, class_coverage=half, rows=(9,) * classes),
         ),

@@ -18,8 +18,8 @@ def parts(fit=Fit.PAD, unknown=False, graph_fit=None):
     """A classifier, and an edge graph of its model that fits photos as ``graph_fit`` says."""
     metadata = metadata_of(3, fit, unknown)
     model = model_of(metadata)
-    spec = metadata.preprocess.model_copy(update={"fit": graph_fit or fit})
-    return load_edge(edge_graph(model, spec), "edge"), classifier_of(model, metadata)
+    graph = edge_graph(model, metadata_of(3, graph_fit or fit, unknown))
+    return load_edge(graph, "edge"), classifier_of(model, metadata)
 
 
 @pytest.mark.parametrize("unknown", [False, True])
@@ -27,7 +27,7 @@ def parts(fit=Fit.PAD, unknown=False, graph_fit=None):
 def test_a_true_graph_passes(fit, unknown):
     parity = prove_edge(*parts(fit, unknown), PHOTOS, None)
     assert parity.passed
-    assert (parity.photos, parity.passed_over, parity.flips, parity.own_flips) == (20, (), (), ())
+    assert (parity.photos, parity.passed_over, parity.flips, parity.own_flips) == (20, 0, (), ())
     assert parity.largest < 1e-6
     assert (parity.agreement, parity.own_agreement, parity.sure_agreement) == (1.0, 1.0, 1.0)
     assert parity.cost is None
@@ -38,7 +38,6 @@ def test_a_graph_that_fits_otherwise_is_refused(fit, wrong):
     parity = prove_edge(*parts(fit, graph_fit=wrong), PHOTOS, None)
     assert not parity.passed
     assert len(parity.flips) > 1
-    assert any("labels differ from decode=full" in reason for reason in parity.reasons)
 
 
 class Wrong:
@@ -63,15 +62,13 @@ def test_what_is_no_number_is_refused():
     wrong = Wrong(edge, lambda answer: replace(answer, probabilities=answer.probabilities * np.nan))
     parity = prove_edge(wrong, classifier, PHOTOS, None)
     assert not parity.passed
-    assert "a probability is not a number" in parity.reasons
 
 
 def test_unknown_scores_on_the_other_side_of_the_limit_are_refused():
     edge, classifier = parts(unknown=True)
     wrong = Wrong(edge, lambda answer: replace(answer, unknown=9.0), times=2)
     parity = prove_edge(wrong, classifier, PHOTOS, None)
-    assert parity.crossed == (0, 1)
-    assert parity.reasons == ("2 of 20 unknown scores cross the limit",)
+    assert (parity.crossed, parity.passed) == (2, False)
 
 
 def test_a_flip_is_named_with_its_labels_and_its_margin():
@@ -95,15 +92,14 @@ def test_photos_that_cannot_be_decoded_are_passed_over_and_keep_their_places():
     photos = [b"no photo", PHOTOS[0], PHOTOS[1][:200], PHOTOS[2]]
     tops = [edge.run(decoded(data)).label for data in (PHOTOS[0], PHOTOS[2])]
     parity = prove_edge(Wrong(edge, turned), classifier, photos, [9, tops[0], 9, tops[1]])
-    assert (parity.photos, parity.passed_over) == (2, (0, 2))
+    assert (parity.photos, parity.passed_over) == (2, 2)
     assert [flip.index for flip in parity.flips] == [1]
     assert (parity.cost.accuracy, parity.cost.reference) == (1 / parity.photos, 2 / parity.photos)
 
 
 def test_without_a_photo_nothing_is_proved():
     parity = prove_edge(*parts(), [b"no photo"], None)
-    assert (parity.photos, parity.passed_over) == (0, (0,))
-    assert parity.reasons == ("no photo could be decoded",)
+    assert (parity.photos, parity.passed_over, parity.passed) == (0, 1, False)
 
 
 def test_the_models_own_decoding_is_compared_besides():
@@ -111,7 +107,7 @@ def test_the_models_own_decoding_is_compared_besides():
     spec = plain.preprocess.model_copy(update={"decode": Decode.DCT})
     metadata = plain.model_copy(update={"preprocess": spec})
     model = model_of(metadata)
-    edge, classifier = load_edge(edge_graph(model, spec), "edge"), classifier_of(model, metadata)
+    edge, classifier = load_edge(edge_graph(model, metadata), "edge"), classifier_of(model, metadata)
     photos = [photo_file(400, 300 + seed, seed, "JPEG") for seed in range(20)]
     parity = prove_edge(edge, classifier, photos, None)
     assert parity.largest < 1e-6
@@ -129,7 +125,7 @@ def test_photos_that_need_no_review_count_by_themselves():
     assert {flip.index for flip in parity.sure_flips} == sure
 
 
-FAIR = EdgeParity(1000, (), 0.01, 0.001, (), (), (), 800, (), (), None, 0.5)
+FAIR = EdgeParity(1000, 0, 0.01, 0.001, 0, (), (), 800, (), 0, None, 0.5)
 
 
 def cost(lost, won, photos=1000):
@@ -167,9 +163,9 @@ def flips(count, margin=0.5):
         ({"cost": cost(0, 100)}, True),
         ({"cost": cost(6, 1, 256)}, True),
         ({"cost": cost(12, 1, 256)}, False),
-        ({"crossed": (1, 2)}, True),
-        ({"crossed": (1, 2, 3)}, False),
-        ({"photos": 50, "crossed": (1,)}, True),
+        ({"crossed": 2}, True),
+        ({"crossed": 3}, False),
+        ({"photos": 50, "crossed": 1}, True),
         ({"mean": 0.005}, True),
         ({"mean": 0.0051}, False),
         ({"largest": float("nan")}, False),

@@ -26,6 +26,16 @@ def depthwise(make_network, training, tmp_path_factory):
     return Quantizer(model, training, 7, tmp_path_factory.mktemp("scratch"))
 
 
+@pytest.fixture(scope="module")
+def quantized(quantizer):
+    return quantizer.quantize()
+
+
+@pytest.fixture(scope="module")
+def quantized_depthwise(depthwise):
+    return depthwise.quantize()
+
+
 def operators(model):
     return [node.op_type for node in model.graph.node]
 
@@ -38,9 +48,8 @@ def weights(model):
     }
 
 
-def test_a_quantized_network_says_nearly_the_same(quantizer, to_logits, trained, says):
-    model = quantizer.quantize()
-    expected, got = says(to_logits, trained.pixels), says(model, trained.pixels)
+def test_a_quantized_network_says_nearly_the_same(quantized, to_logits, trained, says):
+    expected, got = says(to_logits, trained.pixels), says(quantized, trained.pixels)
     scale = np.ptp(expected.probabilities)
     assert 0 < np.abs(got.probabilities - expected.probabilities).mean() < 0.05 * scale
     assert got.unknown.shape == expected.unknown.shape
@@ -51,29 +60,30 @@ def test_photos_that_give_no_ranges_are_not_counted(to_logits, training, tmp_pat
     assert Quantizer(to_logits, training[:22], 7, tmp_path).photos == 16
 
 
-def test_every_convolution_has_a_scale_for_each_channel(quantizer, bits):
-    model = quantizer.quantize()
-    arrays = weights(model)
+def test_every_convolution_has_a_scale_for_each_channel(quantized, bits):
+    arrays = weights(quantized)
     assert len(arrays) == 9
     largest = max(np.abs(array).max() for array in arrays.values())
     assert largest == {7: 64, 8: 127}[bits] or largest == {7: 63, 8: 128}[bits]
-    constants = {array.name: array for array in model.graph.initializer}
-    for node in model.graph.node:
+    constants = {array.name: array for array in quantized.graph.initializer}
+    for node in quantized.graph.node:
         if node.op_type == "DequantizeLinear" and len(constants.get(node.input[0], onnx.TensorProto()).dims) == 4:
             assert list(constants[node.input[1]].dims) == list(constants[node.input[0]].dims[:1])
 
 
-def test_only_depthwise_convolutions_have_eight_bits_where_seven_are_asked_for(depthwise):
+def test_only_depthwise_convolutions_have_eight_bits_where_seven_are_asked_for(quantized_depthwise):
     largest = {(True, 127): 0, (False, 64): 0}
-    for array in weights(depthwise.quantize()).values():
+    for array in weights(quantized_depthwise).values():
         largest[array.shape[1] == 1, int(np.abs(array).max())] += 1
     assert largest == {(True, 127): 13, (False, 64): 14}
 
 
-def test_what_follows_a_quantized_layer_and_cuts_its_values_is_left_to_its_range(quantizer, depthwise):
-    assert "Relu" not in operators(quantizer.quantize())
+def test_what_follows_a_quantized_layer_and_cuts_its_values_is_left_to_its_range(
+    quantized, depthwise, quantized_depthwise
+):
+    assert "Relu" not in operators(quantized)
     assert "Clip" in operators(depthwise.folded)
-    assert "Clip" not in operators(depthwise.quantize())
+    assert "Clip" not in operators(quantized_depthwise)
 
 
 def optimized(model, tmp_path):
@@ -99,7 +109,7 @@ def test_a_convolution_that_onnx_runtime_quantizes_by_itself_is_an_error(depthwi
     try:
         depthwise.layers = [victim, *(name for name in layers if name != victim)]
         depthwise.body = [victim, *(name for name in body if name != victim)]
-        with pytest.raises(QuantizeError, match=f"ONNX Runtime quantizes {victim}, which should stay in floating"):
+        with pytest.raises(QuantizeError, match=victim):
             depthwise.quantize(1)
     finally:
         depthwise.body, depthwise.layers = body, layers
@@ -113,15 +123,11 @@ def test_all_layers_may_stay_as_they_are(quantizer, to_logits, trained, says):
     )
 
 
-def test_nothing_but_standard_operators_and_the_same_ends(quantizer, to_logits):
+def test_nothing_but_standard_operators_and_the_same_ends(quantizer, quantized, to_logits):
     from exporter.graph import check_plain
 
-    model = quantizer.quantize()
-    check_plain(model)
-    assert [value.name for value in model.graph.output] == [value.name for value in to_logits.graph.output]
-
-
-def test_no_batch_norm_is_left(quantizer):
+    check_plain(quantized)
+    assert [value.name for value in quantized.graph.output] == [value.name for value in to_logits.graph.output]
     assert "BatchNormalization" not in operators(quantizer.folded)
 
 
@@ -132,7 +138,7 @@ def test_the_tools_say_nothing(quantizer, capfd):
 
 def test_what_the_tools_cannot_do_is_an_error_with_their_words(to_logits, tmp_path):
     quantizer = Quantizer(to_logits, np.zeros((16, 3, 3, 3), np.uint8), 7, tmp_path)
-    with pytest.raises(QuantizeError, match=r"ONNX Runtime's tools cannot quantize it \(InvalidArgument: "):
+    with pytest.raises(QuantizeError, match="InvalidArgument"):
         quantizer.quantize()
 
 
@@ -172,23 +178,13 @@ def test_the_largest_weights_are_added_up_exactly_on_this_processor(channels, gr
     assert np.abs(got.astype(int) - np.clip(np.rint(exact / scale), 0, 255)).max() <= 1
 
 
-@pytest.fixture(scope="module")
-def folded(to_logits, training, tmp_path_factory):
-    """As quantization sees it."""
-    return Quantizer(to_logits, training, 7, tmp_path_factory.mktemp("scratch"))
-
-
-def test_a_body_begins_with_the_first_convolution_and_ends_with_the_features(folded):
-    kinds = {node.name: node.op_type for node in folded.folded.graph.node}
-    body = folded.body
+def test_a_body_begins_with_the_first_convolution_and_ends_with_the_features(quantizer):
+    kinds = {node.name: node.op_type for node in quantizer.folded.graph.node}
+    body = quantizer.body
     assert kinds[body[0]] == "Conv"
     assert [kinds[name] for name in body].count("Conv") == list(kinds.values()).count("Conv") == 9
     assert not {"Softmax", "ArgMin", "MatMul", "Gemm", "Cast"} & {kinds[name] for name in body}
-
-
-def test_the_layers_are_those_with_weights(folded):
-    kinds = {node.name: node.op_type for node in folded.folded.graph.node}
-    assert [kinds[name] for name in folded.layers] == ["Conv"] * 9
+    assert [kinds[name] for name in quantizer.layers] == ["Conv"] * 9
 
 
 def graph(*nodes):
@@ -246,5 +242,5 @@ def test_an_activation_that_is_all_but_constant_is_an_error_and_no_reason_for_ot
     graph = helper.make_graph(nodes, "flat", [image], [logits], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     pixels = np.random.default_rng(0).integers(0, 256, (16, 4, 4, 3), dtype=np.uint8)
-    with pytest.raises(QuantizeError, match=r"ONNX Runtime's tools cannot quantize it \(ValueError: "):
+    with pytest.raises(QuantizeError, match="ValueError"):
         Quantizer(model, pixels, 7, tmp_path).quantize()

@@ -17,7 +17,6 @@ from models.statistics.thresholds import (
     fewest_rows,
     fit_confidence,
     precision_targets,
-    ruling_thresholds,
 )
 
 
@@ -223,7 +222,7 @@ def test_the_default_is_95_percent_or_the_next_that_any_row_reaches(coverage, pr
 @pytest.mark.parametrize(("precision", "thresholds"), [(0.98, (0.98, None)), (None, (None, None))])
 def test_the_target_that_rules_gives_the_thresholds(precision, thresholds):
     confidence = confidence_of(targets_covering(1, 1, 1, 1, 1)).model_copy(update={"precision": precision})
-    assert ruling_thresholds(confidence, 2) == thresholds
+    assert confidence.ruling_thresholds(2) == thresholds
 
 
 def held(rows, seed, boast=1.0, wrong_labels=0.0):

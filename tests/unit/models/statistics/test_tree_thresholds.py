@@ -1,7 +1,5 @@
 """Thresholds of a tree: each level keeps the promise by itself, and so does the whole."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,14 +127,3 @@ def test_half_of_the_mistrust_is_the_classes():
             np.arange(count),
         )
         assert precision_targets(held, tree=TREE)[TARGETS.index(0.98)].level_coverage[0] == covered
-
-
-def test_without_a_tree_nothing_is_written_of_one():
-    target = precision_targets(rows(300, 1))[0]
-    assert json.loads(target.model_dump_json()).keys() == {
-        "precision",
-        "thresholds",
-        "coverage",
-        "class_coverage",
-        "rows",
-    }

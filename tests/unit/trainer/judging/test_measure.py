@@ -14,9 +14,9 @@ from trainer.splits.assigned import read_splits
 
 
 @pytest.fixture(scope="module")
-def exported(sure_bundle):
+def exported(sure_export):
     """The trained network as a bundle, with the temperature of ``sure_run``; not to be changed."""
-    return sure_bundle
+    return sure_export
 
 
 @pytest.fixture

@@ -30,12 +30,10 @@ def compared(run, bundle, champion, cache, classes=None):
     return compare(*both, classes or ClassMap(), cache, silent)
 
 
-def test_two_real_bundles_on_the_runs_own_test_photos(small_run, bundle, sure_bundle, session_cache):
+def test_two_real_bundles_on_the_runs_own_test_photos(small_run, sure_export, session_cache, tmp_path):
     """Both hold the same network; one is unsurer of what it says."""
-    told = []
-    both = (
-        Contestant(name, one, small_run / "splits.csv") for name, one in (("shop@4", sure_bundle), ("shop@3", bundle))
-    )
+    told, own = [], export_run(small_run, tmp_path / "own").bundle
+    both = (Contestant(name, one, small_run / "splits.csv") for name, one in (("shop@4", sure_export), ("shop@3", own)))
     found = compare(*both, ClassMap(), session_cache, lambda *at: told.append(at[0].split()[0]))
     tests = [photo for photo in read_splits(small_run / "splits.csv") if photo.split is Split.TEST and photo.present]
     with (small_run / "predictions.csv").open(newline="") as file:
@@ -51,7 +49,7 @@ def test_two_real_bundles_on_the_runs_own_test_photos(small_run, bundle, sure_bu
 
 
 def test_both_are_asked_for_the_precision_that_the_champion_keeps(
-    small_run, unsure_bundle, sure_run, sure_bundle, session_cache, tmp_path
+    small_run, unsure_bundle, sure_run, sure_export, session_cache, tmp_path
 ):
     """The same network twice: one keeps 0.90 by its own choice, the other 0.98."""
     run = tmp_path / "run"
@@ -59,10 +57,10 @@ def test_both_are_asked_for_the_precision_that_the_champion_keeps(
     confidence = Confidence.model_validate_json((run / "confidence.json").read_bytes())
     (run / "confidence.json").write_text(confidence.model_copy(update={"precision": 0.98}).model_dump_json())
     surer = export_run(run, tmp_path / "surer").bundle
-    found = compared(small_run, surer, sure_bundle, session_cache).automation
+    found = compared(small_run, surer, sure_export, session_cache).automation
     assert (found.champion_precision, found.challenger_precision, found.own_precision) == (0.90, 0.90, 0.98)
     assert found.champion.photos == found.challenger.photos > found.own.photos
-    alone = compared(small_run, sure_bundle, unsure_bundle, session_cache).automation
+    alone = compared(small_run, sure_export, unsure_bundle, session_cache).automation
     assert (alone.champion_precision, alone.challenger_precision) == (None, 0.90)
     assert alone.champion.photos == 0 < alone.challenger.photos, "who promises nothing labels nothing by itself"
 

@@ -2,25 +2,13 @@ import json
 from pathlib import Path
 
 import pytest
-from scipy.stats import binomtest
 
 from models.errors import InputError
-from models.statistics.intervals import wilson_interval
 from pages.render import render
 from tests.html_page import NASTY, Page, check_harmless
 from worker.catalogue_diff.figures import CatalogueChange, CatalogueFigures, ChangedRow
 from worker.catalogue_diff.sample import SampleOptions
 from worker.catalogue_diff.show import diff_and_show
-
-
-@pytest.mark.parametrize(("hits", "rows"), [(0, 10), (3, 100), (62, 2000), (10, 10)])
-def test_the_interval_is_wilsons(hits: int, rows: int) -> None:
-    expected = binomtest(hits, rows).proportion_ci(method="wilson")
-    assert wilson_interval(hits, rows) == pytest.approx((expected.low, expected.high), abs=1e-6)
-
-
-def test_nothing_is_known_of_no_rows() -> None:
-    assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
 def test_of_many_flows_the_largest_are_shown_and_the_others_counted() -> None:

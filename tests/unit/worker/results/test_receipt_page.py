@@ -54,7 +54,7 @@ def receipt(**changes: object) -> Receipt:
 
 
 def drifted(warning: str | None, label: str = "shoes") -> Drift:
-    usual = ReferenceAnswers(photos=96, by_label={label: 96}, confidence_histogram=(0,) * 19 + (96,))
+    usual = ReferenceAnswers(by_label={label: 96}, confidence_histogram=(0,) * 19 + (96,))
     finding = warning or "96 photos are too few."
     psi = {"confidence_psi": 0.5, "label_psi": 0.25}
     return Drift(**psi, rows=960, reference_rows=96, warning=warning, finding=finding, reference=usual)
@@ -113,7 +113,6 @@ def test_a_page_says_where_nothing_is_promised() -> None:
             "Threshold 0.5, asked for by --threshold: no precision is promised.",
             "at least 0.5 sure, as asked for; no precision is promised",
         ),
-        PIN: ("No precision was promised: an earlier Hangtag", "no precision is promised"),
     }
     for model, (rule, labeled) in said.items():
         text = text_of(model=model)
@@ -241,7 +240,8 @@ def test_a_finished_job_leaves_a_page_with_its_photos(make_job, bundle, tmp_path
     assert done.errors["unreadable"].count == 12
     assert "72 rows of photos" in page.text
     assert "<i>broken 00<_i>.jpg It is text, not a photo; fetch the photo itself." in page.text
-    assert html.count("data:image/jpeg;base64,") == 48 + 6, "six are to review"
+    doubtful = sum(min(6, count) for count in done.review_by_label.values())
+    assert html.count("data:image/jpeg;base64,") == 48 + doubtful > 48
     assert html.count("status failed") == html.count("no picture") == 8
     assert len(html) < 1_500_000, "even of pictures that are hard to compress"
 
@@ -267,7 +267,6 @@ def test_labels_are_stacked_by_what_became_of_their_rows() -> None:
     bars = re.findall(r'<div class="stack" style="width: ([\d.]+)%">(.*?)</div>', html, re.DOTALL)
     assert [width for width, _ in bars] == ["37.1", "5.7"], "of the widest, which fills its cell"
     assert re.findall(r'class="(\w+)" style="flex-grow: (\d+)', bars[0][1]) == [("labeled", "250"), ("review", "10")]
-    assert "to review" not in Page(receipt_page(receipt())).text, "an old receipt does not know"
 
 
 def test_rows_to_review_are_shown_by_label_in_few_bytes(photo: Path) -> None:

@@ -1,4 +1,4 @@
-"""How models look on a terminal: the table of versions, the history, two versions side by side."""
+"""How models look on a terminal: the table of versions, the history, two versions side by side, what a change did."""
 
 import json
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.bundle import Bundle, read_manifest
-from models.decision import promise_text, thresholds_for
-from models.errors import HangtagError
+from models.decision import promise_text
+from models.errors import HangtagError, InputError
 from models.manifest import Measured, Variant
 from models.registry.history import Event, What
 from models.registry.registry import Registry
-from models.registry.state import CHAMPION
+from models.registry.state import CHAMPION, State
 from models.terminal import Console, print_table
 from models.text import number_of
 
@@ -32,6 +32,55 @@ class VersionName(NamedTuple):
     def __str__(self) -> str:
         """As people say it."""
         return f"{self.model}@{self.version}"
+
+
+def look_up(model: str, registry: Registry) -> VersionName:
+    """The version that a person names, by its number or an alias, such as ``shop@champion``.
+
+    Raises:
+        InputError: no version is named.
+        RegistryError: there is no such model, version or alias.
+    """
+    name, _, which = model.rpartition("@")
+    if not name or not which:
+        msg = f"Expected a model's name and a version or an alias, such as shop@4 or shop@champion, got {model!r}."
+        raise InputError(msg)
+    return VersionName(name, registry.resolve(name, which))
+
+
+def published_words(registry: Registry, version: VersionName, *, new: bool) -> str:
+    """The result of publishing, for people."""
+    names = [alias for alias, to in registry.state(version.model).aliases.items() if to == version.version]
+    listed = f" ({', '.join(names)})" if names else ""
+    place = f"{version}{listed}, in {registry.place}"
+    advice = "" if CHAMPION in names else f"\nMake it the champion with: hangtag models promote {version}"
+    return f"{'Published' if new else 'Was published before'}: {place}\n{promise_of(registry, version)}{advice}"
+
+
+def promoted_words(registry: Registry, version: VersionName) -> str:
+    """The result of a promotion, for people."""
+    return f"{version} is the champion now. {promise_of(registry, version)}"
+
+
+def restored_words(registry: Registry, version: VersionName) -> str:
+    """The result of a rollback, for people."""
+    return f"{version} is the champion again; later jobs take it. {promise_of(registry, version)}"
+
+
+def promise_of(registry: Registry, version: VersionName) -> str:
+    """A sentence on the precision that a version promises by default."""
+    promise = registry.state(version.model).versions[version.version].promise
+    if promise == promise_text(None):
+        return "It promises no precision: all rows go to review, unless --threshold is asked for."
+    return f"It promises precision {promise}."
+
+
+def deleted_words(version: VersionName, state: State) -> str:
+    """The result of a deletion, for people; ``state`` is the one after it."""
+    way_back = set(state.champions) & set(state.versions) - {state.aliases.get(CHAMPION)}
+    lost = version.version in state.champions and not way_back
+    last = " It was the last that hangtag models rollback could go back to." if lost else ""
+    return f"{version} is gone.{last}"
 
 
 def ago(then: str, now: datetime) -> str:
@@ -66,8 +115,8 @@ def print_versions(registry: Registry, *, as_json: bool) -> None:
             str(one["version"]),
             f"[green]{aliases}[/green]" if CHAMPION in one["aliases"] else aliases,
             accuracy_words(one),
-            one["promise"] or "",
-            "" if one["bytes"] is None else f"{one['bytes'] / _MEGABYTE:,.2f} MB",
+            one["promise"],
+            f"{one['bytes'] / _MEGABYTE:,.2f} MB",
             ago(one["published_at"], now),
             "[red]refused[/red]" if one["refused"] else "",
         )
@@ -87,10 +136,8 @@ def versions_of(registry: Registry, name: str) -> list[dict[str, Any]]:
 
 
 def accuracy_words(version: dict[str, Any]) -> str:
-    """How right a version of :func:`versions_of` was, and on what: ``97.7% (216 out-of-fold)``; empty if not known."""
-    if version["measured"]:
-        return str(Measured.model_validate(version["measured"]))
-    return "" if version["accuracy"] is None else f"{version['accuracy']:.1%} (validation)"
+    """How right a version of :func:`versions_of` was, and on what: ``97.7% (216 out-of-fold)``."""
+    return str(Measured.model_validate(version["measured"]))
 
 
 def print_events(events: Sequence[Event], *, as_json: bool) -> None:
@@ -162,12 +209,12 @@ def compare_versions(registry: Registry, before: VersionName, after: VersionName
         BundleError: one of them is damaged.
     """
     first, second = (read_manifest(registry.path(*name)) for name in (before, after))
-    old, new = first.manifest.labels, second.manifest.labels
-    was, is_now = _settings(first), _settings(second)
+    old_labels, new_labels = first.manifest.labels, second.manifest.labels
+    old, new = _settings(first), _settings(second)
     return VersionDiff(
-        labels_added=tuple(label for label in new if label not in old),
-        labels_removed=tuple(label for label in old if label not in new),
-        settings=tuple((name, was.get(name), is_now.get(name)) for name in dict.fromkeys([*was, *is_now])),
+        labels_added=tuple(label for label in new_labels if label not in old_labels),
+        labels_removed=tuple(label for label in old_labels if label not in new_labels),
+        settings=tuple((name, old.get(name), new.get(name)) for name in dict.fromkeys([*old, *new])),
         between=tuple(_between(registry, before, after)),
     )
 
@@ -181,10 +228,10 @@ def print_diff(registry: Registry, before: VersionName, after: VersionName, *, a
     """
     diff = compare_versions(registry, before, after)
     if as_json:
-        told = [{"name": name, "before": a, "after": b} for name, a, b in diff.settings]
         record: dict[str, Any] = {"before": str(before), "after": str(after)}
         record |= {"labels_added": diff.labels_added, "labels_removed": diff.labels_removed}
-        record |= {"settings": told, "between": [event_record(event) for event in diff.between]}
+        record["settings"] = [{"name": name, "before": a, "after": b} for name, a, b in diff.settings]
+        record["between"] = [event_record(event) for event in diff.between]
         print(json.dumps(record, indent=1))
         return
     Console().say(f"Labels added: {', '.join(diff.labels_added) or 'none'}")
@@ -202,22 +249,22 @@ def print_diff(registry: Registry, before: VersionName, after: VersionName, *, a
 
 def _settings(bundle: Bundle) -> dict[str, Any]:
     manifest = bundle.manifest
-    found: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "architecture": manifest.arch,
         "labels": len(manifest.labels),
-        "test accuracy": manifest.accuracy,
+        "accuracy": str(manifest.measured),
         "default variant": manifest.default_variant,
         "default because": manifest.default_because,
         "variants": ", ".join(sorted(manifest.variants)),
         **{f"preprocess {name}": value for name, value in manifest.preprocess.model_dump(mode="json").items()},
     }
     for name, variant in sorted(manifest.variants.items()):
-        found |= {f"{name} {what}": value for what, value in _of_variant(bundle, name, variant).items()}
-    return found
+        settings |= {f"{name} {what}": value for what, value in _of_variant(bundle, variant).items()}
+    return settings
 
 
-def _of_variant(bundle: Bundle, name: str, variant: Variant) -> dict[str, Any]:
-    ruling = thresholds_for(bundle.manifest.metadata(name), None)
+def _of_variant(bundle: Bundle, variant: Variant) -> dict[str, Any]:
+    ruling = variant.ruling.thresholds if variant.ruling else ()
     thresholds = [threshold for threshold in ruling if threshold is not None]
     return {
         "validation accuracy": variant.accuracy,
