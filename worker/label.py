@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from catalogue.addresses import check_allow_hosts
 from catalogue.catalogue import Catalogue
-from catalogue.urls import is_url
+from catalogue.urls import check_allow_hosts, is_url
+from catalogue.writers import check_output
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import usable_cores
@@ -37,7 +37,6 @@ from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.request import LabelRequest
 from worker.results.finish import RESULT_FILE, end_job
 from worker.results.merge import merge_job, upload_lists
-from worker.results.output import check_output
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.catalogue import Catalogue, open_catalogue
+from catalogue.writers import writable
 from models.errors import InputError
 from models.manifest import AUTO
 from models.reference import DEFAULT_REGISTRY
@@ -14,7 +15,6 @@ from worker.job.parts import check_no_clash
 from worker.job.spec import QUESTION_NAME, JobOptions
 from worker.priority import Priority
 from worker.results.by_group import check_group_column
-from worker.results.output import writable
 from worker.results.review_list import check_review_columns
 
 _NAME: Final = re.compile(QUESTION_NAME)

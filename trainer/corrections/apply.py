@@ -14,8 +14,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.parquet import read_parquet
-from catalogue.readers import Reader, read_delimited, read_jsonl
+from catalogue.readers import Reader, read_delimited, read_jsonl, read_parquet
+from catalogue.writers import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
 from models.whole_file import open_lock, replacing
@@ -29,7 +29,6 @@ from worker.job.scratch import scratch_folder
 from worker.label import job_folder
 from worker.results.finish import RESULT_FILE
 from worker.results.merge import in_runs
-from worker.results.output import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _COPY: Final = ".corrected"

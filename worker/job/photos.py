@@ -8,7 +8,7 @@ from catalogue.photos import Photos, open_photos
 from worker.job.job import Job
 
 if TYPE_CHECKING:
-    from catalogue.host_names import Lookup
+    from catalogue.addresses import Lookup
 
 
 def photos_of(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = None) -> Photos:

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from catalogue.cells import Cells
+from catalogue.photo import Cells
 from models.errors import HangtagError, JobError
 from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION

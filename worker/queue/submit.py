@@ -10,11 +10,9 @@ from typing import Final
 
 import pyarrow as pa
 
-from catalogue.addresses import check_allow_hosts
 from catalogue.catalogue import Catalogue
-from catalogue.cells import Cells, Target
-from catalogue.photo import FAULTS, Limits
-from catalogue.urls import cell_texts, is_url, stem_of
+from catalogue.photo import FAULTS, Cells, Limits
+from catalogue.urls import Target, cell_texts, check_allow_hosts, is_url, stem_of
 from models.bundle import read_manifest
 from models.errors import ImageError, ImageFault, InputError, JobError
 from models.manifest import AUTO

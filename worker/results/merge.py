@@ -9,6 +9,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalogue.writers import Write, open_writer
 from models.errors import JobError
 from models.whole_file import replacing
 from worker.job.job import Job, images_of
@@ -16,7 +17,6 @@ from worker.job.parts import SEVERITY, WORST, result_columns, result_schema
 from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
 from worker.job.scratch import scratch_database
 from worker.results.by_group import DisagreeingProduct, Disagreements, product_names, write_by_group
-from worker.results.output import Write, open_writer
 from worker.results.review_list import ReviewList
 from worker.results.tally import Tally
 from worker.results.vote import ProductStore

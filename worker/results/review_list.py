@@ -10,16 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalogue.catalogue import IMAGE_COLUMNS
-from catalogue.cells import Cells
+from catalogue.photo import Cells
 from catalogue.urls import is_url, scheme_of
+from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, inert, text_cells
 from models.errors import InputError
 from models.whole_file import sync_file
 from worker.job.job import Job, images_of
 from worker.job.parts import Status
 from worker.job.receipt import REVIEW_FILE
 from worker.job.spec import JobOptions
-from worker.results.cells import csv_lines, inert, text_cells
-from worker.results.output import UNWRITABLE, holds_bytes
 
 CORRECT_LABEL: Final = "correct_label"
 """The column that a person types into."""

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from catalogue.cells import Cells
 from catalogue.downloads import Downloads
 from catalogue.fetch import Came, Fetch, Outcome, Trouble
-from catalogue.photo import Limits
+from catalogue.photo import Cells, Limits
 from catalogue.photos import Photos
 from models.errors import ImageFault, JobError
 from tests.photo_jobs import photo_job, take_all, wanted

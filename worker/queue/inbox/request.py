@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from catalogue.addresses import check_allow_hosts
 from catalogue.catalogue import UNSEEN_ROOT, Catalogue
 from catalogue.text_file import check_encoding
-from catalogue.urls import checked_root, is_url
+from catalogue.urls import check_allow_hosts, checked_root, is_url
 from models.errors import InputError, JobError
 from models.manifest import AUTO
 from models.reference import resolve_model
