@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.until import until
-from worker.priority import Priority
 from worker.queue.messages import CHUNK_TASK, QUEUES, job_call
 from worker.queue.redis_state import RedisState
+from worker.request import Priority
 
 from .cluster import Cluster
 from .jobs import InHand, QueuedJob, Row, assert_same, photo_names

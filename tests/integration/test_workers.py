@@ -18,9 +18,9 @@ from tests.paper_bundle import shop_registry
 from tests.until import until
 from worker.job.parts import part_work
 from worker.job.receipt import finished_receipt
-from worker.priority import Priority
 from worker.queue.messages import QUEUES, job_call, parse_message
 from worker.queue.redis_state import RedisState
+from worker.request import Priority
 
 from .cluster import Cluster
 from .jobs import QueuedJob, assert_same, photo_names, relabelled, write_list

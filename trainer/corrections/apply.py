@@ -22,10 +22,9 @@ from models.whole_file import open_lock, replacing
 from trainer.corrections.corrected_rows import Correcting, WorstStatus
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.verdicts import read_verdicts, record_audit
-from worker.job.job import Job, open_job
+from worker.job.job import Job, open_job, scratch_folder
 from worker.job.jobs import Jobs
 from worker.job.receipt import Audit, job_receipt
-from worker.job.scratch import scratch_folder
 from worker.label import job_folder
 from worker.results.finish import RESULT_FILE
 from worker.results.merge import in_runs
@@ -125,7 +124,7 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
         else:
             done = apply_corrections(result, store, output or copy_of(result), job)
         audits = [record_audit(question, store.of_question(question.name)) for question in job.questions]
-        return done if job.spec.questions else replace(done, audit=audits[0])
+        return done if job.spec.named else replace(done, audit=audits[0])
 
 
 @contextmanager
@@ -175,7 +174,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
         said = read_verdicts(store.of_question(question.name) if question else store)
         steps.append(Correcting(said, schema, result, question))
         schema = steps[-1].schema
-    worst = WorstStatus(job, schema) if job and job.spec.questions else None
+    worst = WorstStatus(job, schema) if job and job.spec.named else None
     harmless = frozenset[str]().union(*(step.harmless for step in steps))
     _check_bytes(reader.schema, output)
     with (

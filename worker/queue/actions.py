@@ -12,14 +12,12 @@ from models.terminal import Console
 from models.text import number_of
 from worker.console import print_receipt, say_rule, unfound_words, unlabelled_words
 from worker.job.job import CANCELLED, Job, begin_retry
-from worker.job.model import check_promise
-from worker.job.receipt import JobReceipt, job_receipt
+from worker.job.receipt import PAGE_FILE, JobReceipt, job_receipt
 from worker.queue.console import job_record, print_job, print_jobs, read_rows, remarks, watch_with_progress
 from worker.queue.control import Control, look_around, open_control
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import Submitted, submit
 from worker.request import SubmitRequest
-from worker.results.finish import PAGE_FILE
 from worker.results.progress import JobProgress, JobState, ProgressReader
 
 
@@ -161,8 +159,6 @@ def retry_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
         if receipt is None:
             msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."
             raise JobError(msg)
-        for question in job.questions:
-            check_promise(question.model)
         kinds = begin_retry(job, receipt.retry + 1)
         counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         watch = _command("watch", name, settings)

@@ -8,13 +8,13 @@ from celery import Celery, Task
 from kombu import Queue
 
 from models.process import usable_cores
-from worker.priority import Priority
 from worker.queue.connection import MessageFilter
 from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, TaskCall, chunk_call
 from worker.queue.metrics import DROPPED, Metrics
 from worker.queue.runner import Runner
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
 from worker.queue.worker_state import BusyProcesses, Heartbeat
+from worker.request import Priority
 
 if TYPE_CHECKING:
     from worker.queue.start_worker import GracefulWorker

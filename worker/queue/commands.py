@@ -12,8 +12,7 @@ import typer
 from models.errors import ExitCode
 from models.options import ModelsOption, takes
 from models.process import usable_cores
-from worker.options import SharedOptions, SourceArgument
-from worker.priority import Priority
+from models.reference import models_given
 from worker.queue.jobs_commands import register as register_jobs
 from worker.queue.options import (
     EVERY_S,
@@ -27,6 +26,7 @@ from worker.queue.options import (
     logs_json,
     queue_settings,
 )
+from worker.request import JobOptions, Priority, SourceArgument, SubmitRequest
 
 MAX_WAIT_S = 86_400.0
 
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
     register_jobs(app)
 
 
-@takes(shared=SharedOptions)
+@takes(options=JobOptions)
 def submit_command(
     model: ModelsOption,
     source: SourceArgument,
@@ -68,7 +68,7 @@ def submit_command(
     ] = None,
     as_json: JsonOption = False,
     *,
-    shared: SharedOptions,
+    options: JobOptions,
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
 
@@ -91,14 +91,13 @@ def submit_command(
     settings = queue_settings(redis, jobs)
     from worker.queue.actions import submit_and_show
     from worker.queue.submit import new_name
-    from worker.request import SubmitRequest
 
     name = new_name(source) if job is None else job
-    request = shared.request(SubmitRequest, source, model, name=name, previous=previous, priority=priority)
+    request = SubmitRequest(source, models_given(model), options, name=name, previous=previous, priority=priority)
     submit_and_show(request, settings, as_json=as_json)
 
 
-@takes(shared=SharedOptions)
+@takes(options=JobOptions)
 def watch_command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New files of this folder become jobs, each once.")],
     model: ModelsOption,
@@ -123,7 +122,7 @@ def watch_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")] = False,
     *,
-    shared: SharedOptions,
+    options: JobOptions,
 ) -> None:
     """Submit new files of a folder: each new catalogue becomes a job, and new photos become a job together.
 
@@ -142,9 +141,8 @@ def watch_command(
     settings = queue_settings(redis, jobs)
     from worker.queue.inbox.inbox import submit_what_comes
     from worker.queue.inbox.request import InboxRequest
-    from worker.request import SubmitRequest
 
-    each = shared.request(SubmitRequest, "", model, name="", previous=previous, priority=priority)
+    each = SubmitRequest("", models_given(model), options, name="", previous=previous, priority=priority)
     inbox = InboxRequest(folder.resolve(), each, settle, every, only)
     if not submit_what_comes(inbox, settings, once=once, as_json=as_json):
         raise typer.Exit(ExitCode.FAILURE)

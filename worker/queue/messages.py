@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from models.text import is_name
-from worker.priority import Priority
+from worker.request import Priority
 
 CHUNK_TASK: Final = "hangtag.label_chunk"
 FINISH_TASK: Final = "hangtag.finish_job"

@@ -20,14 +20,15 @@ from models.photo import evenly
 from models.reference import resolve_model
 from models.storage.storage import Storage
 from models.text import number_of
+from worker.job.columns import requested_catalogue
 from worker.job.job import Job, question_storage
 from worker.job.jobs import Jobs, check_name
 from worker.job.model import JobModel, fallback_pin, moved_words, note_models, questions_of, verified_pin
-from worker.job.spec import JobOptions
 from worker.job.writer import create_job, differences
-from worker.labelling.previous import carry_over, check_done, terms_of
+from worker.labelling.earlier_results import terms_of
+from worker.labelling.previous import carry_over, check_done
 from worker.queue.settings import TIME_LIMIT_S
-from worker.request import SubmitRequest
+from worker.request import JobOptions, SubmitRequest
 
 CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
@@ -107,7 +108,7 @@ def submit(
     models = tuple(_verified(request, asked, model, earlier, words.append) for asked, model in request.models.items())
     trees = [one.name for one in models if one.pin.taxonomy]
     given, unseen_words = catalogue, ""
-    catalogue = request.catalogue(".parquet", trees=trees, confined=True, given=given, begun=earlier is not None)
+    catalogue = requested_catalogue(request, ".parquet", trees, given, confined=True)
     if earlier is None and given is None:
         catalogue, unseen_words = _with_photos(catalogue)
     catalogue = replace(catalogue, batches=_counted(catalogue.batches, on_rows))
@@ -207,41 +208,29 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _check_same(request: SubmitRequest, earlier: Job, catalogue: Catalogue, models: Sequence[JobModel]) -> None:
-    first, questions = models[0], questions_of(models)
-    if other := differences(earlier.spec, catalogue, first.pin, request.options, first.fallback, questions):
+    if other := differences(earlier.spec, catalogue, questions_of(models), request.options):
         moved = moved_words(earlier, models)
         msg = f"There is a job {request.name} already, and it is not this one: {other}.{moved} Pass another --job."
         raise JobError(msg)
 
 
 def _written(request: SubmitRequest, storage: Storage, catalogue: Catalogue, models: Sequence[JobModel]) -> Job:
-    first, questions, options = models[0], questions_of(models), request.options
+    options = request.options
     decodings = decodings_of([one.found.path for one in models])
-    rows = chunk_rows(options.timeout_s, options.download_timeout_s, request.per_host, decodings)
+    rows = chunk_rows(options.timeout_s, options.per_host, decodings)
     note_models(storage, models)
-    return create_job(
-        storage,
-        catalogue,
-        first.pin,
-        options,
-        rows,
-        request.priority,
-        fallback=None if questions else first.fallback,
-        questions=questions,
-        confined=True,
-        per_host=request.per_host,
-    )
+    return create_job(storage, catalogue, questions_of(models), options, rows, request.priority, confined=True)
 
 
 def _verified(
     request: SubmitRequest, name: str, model: Path | str, earlier: Job | None, say: Callable[[str], None]
 ) -> JobModel:
     """Look a model up and verify it; a job that is there goes on with the variants that it was submitted with."""
-    found = resolve_model(model, request.registry)
-    pin = verified_pin(found.path, request.variant, request.options, say)
-    fallback = fallback_pin(found.path, pin, request.variant, request.options)
+    found = resolve_model(model, request.options.registry)
+    pin = verified_pin(found.path, request.options, say)
+    fallback = fallback_pin(found.path, pin, request.options)
     was = earlier.question(name) if earlier else None
-    if was and request.variant == AUTO and was.spec.model.digest == pin.digest:
+    if was and request.options.variant == AUTO and was.spec.model.digest == pin.digest:
         pin, fallback = was.spec.model, was.spec.fallback
     return JobModel(name, found, pin, fallback)
 
@@ -275,20 +264,17 @@ def decodings_of(models: Sequence[Path]) -> int:
     return len({read_manifest(model).manifest.preprocess if model.is_dir() else model for model in models})
 
 
-def chunk_rows(
-    timeout_s: float, download_timeout_s: float | None = None, per_host: int | None = None, decodings: int = 1
-) -> int:
+def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
     """How many rows a chunk has: so few that it ends within a task's time limit even if every photo times out.
 
     Args:
         timeout_s: that decoding a photo may take; photos are decoded one at a time.
-        download_timeout_s: that downloading one may take; photos are decoded while others of their host come.
         per_host: downloads from one host at once.
         decodings: of one photo, each of which may take its time.
     """
     limits = Limits()
     decode_s = decodings * (_TRIES * timeout_s + _START_S)
-    download_s = (download_timeout_s or limits.total_s) / (per_host or limits.per_host)
+    download_s = limits.total_s / (per_host or limits.per_host)  # photos are decoded while others of their host come
     return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / max(decode_s, download_s))))
 
 

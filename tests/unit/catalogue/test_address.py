@@ -9,9 +9,8 @@ from catalogue.addresses import Addresses, checked_socket, is_public
 from catalogue.urls import check_allow_hosts, parse_url
 from models.errors import ImageError, ImageFault, InputError
 from tests.photo_jobs import outcome_of
-from worker.job.spec import JobOptions
 from worker.label import label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 
 @pytest.mark.parametrize(

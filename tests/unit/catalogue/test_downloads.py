@@ -14,7 +14,7 @@ from catalogue.photos import Photos
 from models.errors import ImageFault, JobError
 from tests.photo_jobs import photo_job, take_all, wanted
 from tests.until import until
-from worker.job.photos import photos_of
+from worker.job.job import photos_of
 
 
 class Panic(BaseException):

@@ -14,7 +14,7 @@ from models.reference import resolve_model
 from worker.job.job import Job
 from worker.job.jobs import Jobs
 from worker.job.model import read_note, verified_pin
-from worker.job.writer import changes, options_told
+from worker.job.writer import _DECISIVE, _flag, _text
 from worker.queue.options import EVERY_S, SETTLE_S, Only
 from worker.queue.submit import Submitted, submit
 from worker.request import SubmitRequest
@@ -54,7 +54,9 @@ class InboxRequest:
         each = self.each
         options = (each.options.prefix, each.options.group_column)
         names = [list(each.models)] if isinstance(each.model, Mapping) else []
-        return json.dumps([each.image_column, str(each.image_root), each.encoding, *options, *names])
+        return json.dumps(
+            [each.options.image_column, str(each.options.image_root), each.options.encoding, *options, *names]
+        )
 
     def other_settings(self, job: Job) -> str:
         """Which options a file's job has not, as in ``--image-root was /a, is /b``; empty if it has all of them.
@@ -63,30 +65,31 @@ class InboxRequest:
         """
         each, spec = self.each, job.spec
         variants = {AUTO if one.spec.fallback else one.spec.model.variant for one in job.questions}
-        asks_variant = each.variant != AUTO and variants != {each.variant}
+        asks_variant = each.options.variant != AUTO and variants != {each.options.variant}
         told: dict[str, tuple[object, object]] = {
-            "--image-column": (spec.image_column, each.image_column or spec.image_column),
+            "--image-column": (spec.image_column, each.options.image_column or spec.image_column),
             "--image-root": (spec.image_root, self._root),
             "--model": (_models({one.name: _asked_model(one) for one in job.questions}), _models(each.models)),
-            "--variant": (" ".join(sorted(variants)), each.variant) if asks_variant else ("", ""),
-            **options_told(spec.options, each.options),
+            "--variant": (" ".join(sorted(variants)), each.options.variant) if asks_variant else ("", ""),
+            **{_flag(name): (getattr(spec.options, name), getattr(each.options, name)) for name in _DECISIVE},
         }
-        return "; ".join(changes(told))
+        return "; ".join(f"{flag} was {_text(was)}, is {_text(now)}" for flag, (was, now) in told.items() if was != now)
 
     @property
     def _root(self) -> str:
         """Where relative paths of a catalogue start, as its job has it."""
-        root = self.folder if self.each.image_root is None else self.each.image_root
+        root = self.folder if self.each.options.image_root is None else self.each.options.image_root
         return checked_root(str(root)) if is_url(str(root)) else str(Path(root).resolve())
 
     def of_catalogue(self, source: Path, name: str, previous: str | None) -> SubmitRequest:
         """The request for a file's job; only text files have an encoding."""
-        encoding = None if source.suffix.lower() == ".parquet" else self.each.encoding
-        return replace(self.each, source=source, name=name, previous=previous or self.previous, encoding=encoding)
+        encoding = None if source.suffix.lower() == ".parquet" else self.each.options.encoding
+        options = replace(self.each.options, encoding=encoding)
+        return replace(self.each, source=source, name=name, previous=previous or self.previous, options=options)
 
     def of_photos(self, name: str) -> SubmitRequest:
         """The request for a job of photos, which have no column of products."""
-        options = self.each.options.model_copy(update={"group_column": None})
+        options = replace(self.each.options, group_column=None)
         return replace(self.each, source=self.folder, name=name, previous=self.previous, options=options)
 
 
@@ -110,16 +113,16 @@ def check_options(each: SubmitRequest) -> None:
         RegistryError: the registry has no such model, version or alias.
     """
     check_allow_hosts(each.options.allow_hosts or ())
-    if each.encoding is not None:
-        check_encoding(each.encoding)
-    root = each.image_root
+    if each.options.encoding is not None:
+        check_encoding(each.options.encoding)
+    root = each.options.image_root
     if root is not None and is_url(str(root)):
         checked_root(str(root))
     elif root is not None and not Path(root).is_dir():
         msg = f"Expected a folder or a URL as --image-root, found no folder at {root}{UNSEEN_ROOT}."
         raise InputError(msg)
     for model in each.models.values():
-        verified_pin(resolve_model(model, each.registry).path, each.variant, each.options)
+        verified_pin(resolve_model(model, each.options.registry).path, each.options)
 
 
 def make_job(

@@ -17,8 +17,9 @@ from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.parts import PART_SCHEMA, RESULT_SCHEMA, part_bytes, part_key
-from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.spec import ModelPin, Question
 from worker.job.writer import create_job
+from worker.request import JobOptions
 from worker.results.merge import merge_job, merge_parts
 
 

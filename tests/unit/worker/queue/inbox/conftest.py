@@ -2,9 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.job.spec import JobOptions
 from worker.queue.inbox.request import InboxRequest
-from worker.request import SubmitRequest
+from worker.request import JobOptions, SubmitRequest
 
 from .watched_place import Watched
 

@@ -9,12 +9,12 @@ from typer.testing import CliRunner
 
 from hangtag.cli import make_app
 from models.errors import HangtagError, InputError
-from worker.job.spec import JobOptions
 from worker.queue.inbox.catalogues import Skipped
 from worker.queue.inbox.console import InboxView
 from worker.queue.inbox.inbox import submit_what_comes
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import Submitted
+from worker.request import JobOptions
 
 from .watched_place import Watched
 

@@ -11,8 +11,8 @@ import pytest
 from models.bundle import open_bundle
 from models.errors import HangtagError
 from tests.paper_bundle import shop_registry
-from worker.job.spec import JobOptions
 from worker.queue.options import Only
+from worker.request import JobOptions
 
 from .watched_place import Fate, KilledError, MortalStorage, Watched, rows_of
 
