@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from models.errors import BundleError, JobError
-from models.manifest import AUTO
 from models.storage.storage import FolderStorage
 from worker.job.jobs import BundleStore
 from worker.job.model import verified_pin
