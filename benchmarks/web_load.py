@@ -91,7 +91,7 @@ def _run(photos: Path, model: Path) -> tuple[int, float, float]:
     """How many photos a labelling had, its seconds of the CPU, and its photos a second."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = photos.with_name(f"{time.time_ns()}.parquet")
-    command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model), "--output", str(output)]
+    command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model), "--out", str(output)]
     said = json.loads(subprocess.run([*command, "--json"], stdout=subprocess.PIPE, check=True).stdout)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -8,15 +8,20 @@ from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path, PurePath
 from shlex import quote
-from shutil import disk_usage
-from tempfile import gettempdir
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from catalogue.fetched import UnnamedFile, bucket_images, fetch_object
-from catalogue.parquet import read_parquet
-from catalogue.readers import JSON_FIELD, Reader, read_delimited, read_folder, read_jsonl, read_list, read_names
+from catalogue.readers import (
+    JSON_FIELD,
+    Reader,
+    read_delimited,
+    read_folder,
+    read_jsonl,
+    read_list,
+    read_names,
+    read_parquet,
+)
 from catalogue.text_file import text_file
 from catalogue.urls import (
     S3_SCHEME,
@@ -29,8 +34,11 @@ from catalogue.urls import (
     shown,
     suffix_of,
 )
-from models.errors import InputError, JobError
+from models.errors import InputError
 from models.preprocess import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from catalogue.remote import UnnamedFile
 
 IMAGE_COLUMNS: Final = (
     "image",
@@ -111,7 +119,6 @@ def open_catalogue(
     allow_hosts: Sequence[str] | None = None,
     *,
     confined: bool = False,
-    unsized: bool = False,
 ) -> Catalogue:
     """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
 
@@ -125,7 +132,6 @@ def open_catalogue(
         encoding: of a text file. Default: UTF-8, or what its byte order mark says.
         allow_hosts: ``HOST:PORT`` of hosts that a catalogue may come from though their addresses are not public.
         confined: whether photos on disk are read from under ``image_root`` only.
-        unsized: whether to take a text file whose host gives no length; Parquet files know their own.
 
     Raises:
         InputError: it is missing, of another kind or encoding, has no rows or no obvious image column, its first photos
@@ -137,7 +143,7 @@ def open_catalogue(
     if not place:
         msg = "Expected a folder or a catalogue file, got an empty name; name one, or . for the current folder."
         raise InputError(msg)
-    opened = _open_url(place, encoding, allow_hosts, unsized) if is_url(place) else _open_path(Path(source), encoding)
+    opened = _open_url(place, encoding, allow_hosts or ()) if is_url(place) else _open_path(Path(source), encoding)
     name, reader, root = opened
     _check_names(name, reader.schema)
     column = _image_column(name, reader, image_column)
@@ -176,11 +182,13 @@ def _open_path(path: Path, encoding: str | None) -> _Opened:
     return name, _file_reader(path, str(path), path.suffix.lower(), encoding), str(path.resolve().parent)
 
 
-def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str] | None, unsized: bool) -> _Opened:
+def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str]) -> _Opened:
+    from catalogue.remote import bucket_images, fetch_catalogue  # aiohttp takes a while to import
+
     url = checked_url(place)
     name, suffix = shown(url), suffix_of(url)
     if suffix in _KINDS:
-        file = _fetched(url, allow_hosts, unsized or suffix == _PARQUET)
+        file = fetch_catalogue(url, allow_hosts)
         reader = _file_reader(file.path, name, suffix, encoding)
         reader.batches = _closing(reader.batches, file)
         return name, reader, folder_of(url)
@@ -193,24 +201,7 @@ def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str] | Non
     return root, read_names(bucket_images(root, left_out), left_out), root
 
 
-def _fetched(url: str, allow_hosts: Sequence[str] | None, unsized: bool) -> UnnamedFile:
-    file = UnnamedFile()
-    try:
-        if url.startswith(S3_SCHEME):
-            fetch_object(url, file.path)
-        else:
-            from catalogue.web import WebLimits, download  # aiohttp takes a while to import
-
-            room = disk_usage(gettempdir()).free // 2
-            limits = WebLimits(max_bytes=min(WebLimits.max_bytes, room))
-            download(url, file.file, allow_hosts, limits, unsized=unsized)
-    except OSError as error:
-        msg = f"Expected to keep {shown(url)} in {gettempdir()}, got {error}; set TMPDIR to a folder with room."
-        raise JobError(msg) from error
-    return file
-
-
-def _closing(batches: Iterable[pa.RecordBatch], file: UnnamedFile) -> Iterator[pa.RecordBatch]:
+def _closing(batches: Iterable[pa.RecordBatch], file: "UnnamedFile") -> Iterator[pa.RecordBatch]:
     try:
         yield from batches
     finally:

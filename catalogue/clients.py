@@ -10,11 +10,10 @@ from urllib.parse import urljoin
 import aiohttp
 from yarl import URL
 
-from catalogue.addresses import Addresses
-from catalogue.cells import Scheme, Target, parse_url
+from catalogue.addresses import Addresses, CheckedNames, Lookup, checked_socket
 from catalogue.fetch import Came, Fetch, Moved, Outcome, Trouble, download_error, strong
-from catalogue.host_names import CheckedNames, Lookup, checked_socket
 from catalogue.photo import Limits
+from catalogue.urls import Scheme, Target, parse_url
 from models.errors import ImageError, ImageFault, JobError
 from models.text import one_line
 

@@ -11,10 +11,9 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from catalogue.cells import Scheme, Target
-from catalogue.fetch import Came, Fetch, MemoryBudget, Moved, Outcome, Trouble, download_error
-from catalogue.hosts import Host
+from catalogue.fetch import Came, Fetch, Host, MemoryBudget, Moved, Outcome, Trouble, download_error
 from catalogue.photo import Limits, fails_its_photo
+from catalogue.urls import Scheme, Target
 from models.errors import ImageError, ImageFault
 
 if TYPE_CHECKING:

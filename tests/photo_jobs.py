@@ -7,10 +7,9 @@ from catalogue.photo import Photo, Wanted
 from catalogue.photos import Photos
 from models.errors import ImageError
 from models.storage.storage import FolderStorage
-from worker.job.job import Job
-from worker.job.photos import photos_of
-from worker.job.spec import JobOptions, JobSpec, ModelPin
-from worker.priority import Priority
+from worker.job.job import Job, photos_of
+from worker.job.spec import JobSpec, ModelPin
+from worker.request import JobOptions, Priority
 
 _PIN = ModelPin(
     path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64, precision=0.95

@@ -15,8 +15,9 @@ from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
 from worker.job.job import QUESTIONS, Job
 from worker.job.parts import RowResult, Status, failed_row, part_bytes, part_key
-from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.spec import ModelPin, Question
 from worker.job.writer import create_job
+from worker.request import JobOptions
 
 MODEL = "shop/1/float32@aaaaaaaaaaaa"
 PIN = ModelPin(path="/nowhere/shop", reference=MODEL, variant="float32", digest="a" * 64, precision=0.95)

@@ -35,11 +35,11 @@ from worker.console import label_with_progress
 from worker.job.job import QUESTIONS, Job
 from worker.job.jobs import Jobs
 from worker.job.parts import Status
-from worker.job.receipt import SampleRow
-from worker.job.spec import JobOptions
+from worker.job.receipt import PAGE_FILE, SampleRow
 from worker.label import earlier_job
-from worker.request import LabelRequest
-from worker.results.finish import PAGE_FILE, RESULT_FILE, sheet_photo
+from worker.request import JobOptions, LabelRequest
+from worker.results.finish import RESULT_FILE
+from worker.results.receipt_page import sheet_photo
 
 NEW_PHOTOS: Final = 300
 IMAGE_SIZE: Final = 64

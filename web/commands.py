@@ -139,7 +139,7 @@ def web_command(
 
       hangtag web --host 0.0.0.0 --token-file token.txt --name shop.example --redis redis://queue/0 --jobs /mnt/jobs
     """
-    from catalogue.addresses import check_allow_hosts
+    from catalogue.urls import check_allow_hosts
     from web.serve import open_results, serve
 
     check_allow_hosts(allow_host or ())

@@ -111,7 +111,7 @@ def label_command(job: Job, result: Path, *more: str) -> list[str]:
     """The command that goes on with a job of ``hangtag label``, as its folder tells it."""
     spec, options = job.spec, job.spec.options
     given = {
-        "--variant": None if spec.questions else job.model.variant,  # each question goes on with its own
+        "--variant": None if spec.named else job.model.variant,  # each question goes on with its own
         "--out": str(result),
         "--image-column": spec.image_column,
         "--image-root": spec.image_root,
@@ -121,8 +121,7 @@ def label_command(job: Job, result: Path, *more: str) -> list[str]:
         "--prefix": options.prefix or None,
         "--top-k": options.top_k,
         "--decode-timeout": options.timeout_s,
-        "--download-timeout": options.download_timeout_s,
-        "--per-host": spec.per_host,
+        "--per-host": options.per_host,
     }
     models = [f"{one.name}={one.model.path}" if one.name else one.model.path for one in job.questions]
     words = [word for model in models for word in ("--model", model)]

@@ -13,9 +13,9 @@ from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from catalogue.cells import Scheme, parse_url
 from catalogue.photo import Limits, Wanted
 from catalogue.photos import open_photos
+from catalogue.urls import Scheme, parse_url
 from models.errors import ImageError, ImageFault
 from models.preprocess import MAX_BYTES
 from models.text import one_line

@@ -14,15 +14,12 @@ from web.jobs import JobIndex, WebJob
 from web.local_queue import LocalQueue, is_at_work, label_command
 from web.settings import WebSettings
 from worker.job.job import CANCELLED, RETRYABLE, begin_retry
-from worker.job.model import check_promise
 from worker.job.receipt import job_receipt
-from worker.job.spec import JobOptions
-from worker.priority import Priority
 from worker.queue.console import remarks
 from worker.queue.control import Control, look_around, open_control
 from worker.queue.settings import read_settings
 from worker.queue.submit import new_name, submit
-from worker.request import SubmitRequest
+from worker.request import JobOptions, Priority, SubmitRequest
 
 
 @dataclass(frozen=True)
@@ -138,8 +135,6 @@ class JobRunner:
             msg = f"Expected a finished job, {found.title} is not; wait for it, or resume it."
             raise JobError(msg)
         self._check_workers(found)
-        for question in found.job.questions:
-            check_promise(question.model)
         if found.result:
             kinds = Counter({kind: errors.count for kind, errors in receipt.errors.items() if kind in RETRYABLE})
         else:
@@ -213,18 +208,19 @@ class JobRunner:
             options=JobOptions(
                 precision=wanted.precision,
                 group_column=wanted.group_column or None,
-                allow_hosts=self._settings.allow_hosts or None,
+                allow_hosts=list(self._settings.allow_hosts or ()) or None,
+                image_column=wanted.image_column or None,
+                image_root=self.places.checked(root, "the image root") if root else None,
+                encoding=wanted.encoding or None,
+                registry=self._settings.registry,
             ),
             name=wanted.name or new_name(source),
-            image_column=wanted.image_column or None,
-            image_root=self.places.checked(root, "the image root") if root else None,
-            encoding=wanted.encoding or None,
             priority=wanted.priority,
-            registry=self._settings.registry,
         )
 
 
 def _given(request: SubmitRequest) -> Catalogue:
     """The catalogue that was sent, which a job calls by its name alone."""
-    place, column, root = request.source, request.image_column, request.image_root
-    return replace(open_catalogue(place, column, root, request.encoding, confined=True), source=Path(place).name)
+    place, options = request.source, request.options
+    opened = open_catalogue(place, options.image_column, options.image_root, options.encoding, confined=True)
+    return replace(opened, source=Path(place).name)

@@ -121,8 +121,8 @@ def open_review(settings: WebSettings, job: str, audit: int | None, *, browser: 
     Raises:
         InputError: there is no such job.
     """
+    from catalogue.writers import OUTPUT_SUFFIXES
     from web.jobs import JobIndex
-    from worker.results.output import OUTPUT_SUFFIXES
 
     if not settings.results and Path(job).suffix.lower() in OUTPUT_SUFFIXES:
         msg = f"Expected a result of hangtag label at {job}, found none; check the path."

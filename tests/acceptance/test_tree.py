@@ -15,9 +15,8 @@ from models.storage.storage import FolderStorage
 from tests.command import one_line, run_hangtag
 from trainer.sample.products import DEPARTMENTS
 from worker.job.jobs import Jobs
-from worker.job.spec import JobOptions
 from worker.queue.submit import submit
-from worker.request import SubmitRequest
+from worker.request import JobOptions, SubmitRequest
 
 QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 6, "--batch-size", 16, "--folds", 0, "--cv", 0, "--seed", 1)
 COLUMNS = ("--image-column", "image", "--label-column", "category")

@@ -9,14 +9,12 @@ import redis
 from models.storage.storage import FolderStorage
 from tests.command import HANGTAG
 from worker.job.job import open_job
-from worker.job.spec import JobOptions
-from worker.priority import Priority
 from worker.queue.control import open_control
-from worker.queue.messages import QUEUES
 from worker.queue.private_redis import PrivateRedis
+from worker.queue.redis_state import QUEUES
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import submit
-from worker.request import SubmitRequest
+from worker.request import JobOptions, Priority, SubmitRequest
 
 from .jobs import QueuedJob, write_list
 from .processes import Processes, WorkerProcess

@@ -13,10 +13,9 @@ import pytest
 from models.classifier import load
 from models.storage.object_storage import ObjectStorage
 from tests.conftest import Golden
-from worker.job.spec import JobOptions
 from worker.label import label
 from worker.queue.private_redis import PrivateRedis
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 from .cluster import Cluster
 from .jobs import QueuedJob, Row, photo_names, write_list

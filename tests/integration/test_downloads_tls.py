@@ -10,7 +10,7 @@ import pytest
 
 from models.errors import ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.job.photos import photos_of
+from worker.job.job import photos_of
 
 from .certificates import Authority
 from .nasty_server import open_nasty_server, redirect

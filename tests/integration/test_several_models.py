@@ -16,7 +16,7 @@ from tests.until import until
 from worker.job.job import Job, open_job, question_storage
 from worker.job.parts import RESULT_SCHEMA, Status
 from worker.job.receipt import GROUPS_FILE, QuestionsReceipt, job_receipt
-from worker.job.spec import JobOptions
+from worker.request import JobOptions
 from worker.results.finish import RESULT_FILE, finish_job
 
 from .cluster import Cluster

@@ -10,9 +10,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from benchmarks.example_runs.chromium import chromium_binary
 from tests.conftest import Golden
 from tests.missing import skip_outside_ci
-from worker.job.spec import JobOptions
 from worker.label import label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 from .browser import FLAGS, WAIT_MS, Complaints, Visitors
 from .server import WebServer, copy_job

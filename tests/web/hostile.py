@@ -10,9 +10,8 @@ import onnx
 
 from models.bundle import labels_text
 from models.manifest import METADATA_KEY
-from worker.job.spec import JobOptions
 from worker.label import label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 MARKUP = "<img src=x onerror=alert(1)>"
 SHAPES = (

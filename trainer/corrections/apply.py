@@ -14,22 +14,20 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.parquet import read_parquet
-from catalogue.readers import Reader, read_delimited, read_jsonl
+from catalogue.readers import Reader, read_delimited, read_jsonl, read_parquet
+from catalogue.writers import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
 from models.whole_file import open_lock, replacing
 from trainer.corrections.corrected_rows import Correcting, WorstStatus
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.verdicts import read_verdicts, record_audit
-from worker.job.job import Job, open_job
+from worker.job.job import Job, open_job, scratch_folder
 from worker.job.jobs import Jobs
 from worker.job.receipt import Audit, job_receipt
-from worker.job.scratch import scratch_folder
 from worker.label import job_folder
 from worker.results.finish import RESULT_FILE
 from worker.results.merge import in_runs
-from worker.results.output import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _COPY: Final = ".corrected"
@@ -126,7 +124,7 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
         else:
             done = apply_corrections(result, store, output or copy_of(result), job)
         audits = [record_audit(question, store.of_question(question.name)) for question in job.questions]
-        return done if job.spec.questions else replace(done, audit=audits[0])
+        return done if job.spec.named else replace(done, audit=audits[0])
 
 
 @contextmanager
@@ -176,7 +174,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
         said = read_verdicts(store.of_question(question.name) if question else store)
         steps.append(Correcting(said, schema, result, question))
         schema = steps[-1].schema
-    worst = WorstStatus(job, schema) if job and job.spec.questions else None
+    worst = WorstStatus(job, schema) if job and job.spec.named else None
     harmless = frozenset[str]().union(*(step.harmless for step in steps))
     _check_bytes(reader.schema, output)
     with (

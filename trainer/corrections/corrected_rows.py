@@ -14,8 +14,9 @@ from catalogue.urls import cell_texts, is_elsewhere, is_url
 from models.errors import InputError
 from trainer.corrections.rows_file import unguarded
 from trainer.corrections.verdicts import Verdict
+from worker.job.columns import WORST, result_schema
 from worker.job.job import Job
-from worker.job.parts import WORST, Status, result_schema
+from worker.job.parts import Status
 from worker.results.merge import worst_status
 
 _ADDED: Final = ("reviewed_by", "was", "remark")

@@ -23,8 +23,8 @@ from trainer.corrections.votes import COLUMNS, Resolved, Vote, parse_vote, resol
 from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256
 from trainer.run import Run
+from worker.job.columns import CORRECT_LABEL, THUMBNAIL
 from worker.job.job import QUESTIONS, Job, open_job
-from worker.results.review_list import CORRECT_LABEL, THUMBNAIL
 
 _CORRECTED: Final = "corrected"
 """What people called the column before there was one for them."""

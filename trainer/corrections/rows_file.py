@@ -13,10 +13,10 @@ from typing import BinaryIO, Final, Generic, TextIO, TypeVar
 
 from catalogue.readers import Reader, read_delimited
 from catalogue.text_file import TextFile, text_file
+from catalogue.writers import csv_lines, inert
 from models.errors import InputError
 from models.whole_file import open_lock, replace_file
 from trainer.data.csv_files import write_rows
-from worker.results.cells import csv_lines, inert
 
 _MOST_LINES: Final = 20
 _TAIL_BYTES: Final = 4096

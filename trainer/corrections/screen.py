@@ -17,7 +17,7 @@ from trainer.corrections.importing import Imported, ImportOptions, import_correc
 from trainer.corrections.remarks import REMARK_COLUMNS, remark_cells
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import COLUMNS, PhotoVotes, Resolved, Vote, ahead_sentence, resolve, vote_cells
-from worker.results.review_list import CORRECT_LABEL
+from worker.job.columns import CORRECT_LABEL
 
 _DEFAULT: Final = Path("corrections.csv")
 _MOST_ROWS: Final = 30

@@ -19,7 +19,7 @@ from web.problems import BEARER, Problem, problems
 from web.run_jobs import WantedJob
 from web.state import State, WebState
 from web.watch_jobs import JobView
-from worker.priority import Priority
+from worker.request import Priority
 
 _PIECE: Final = 1 << 20
 _LONGEST_JSON: Final = 1024 * 1024

@@ -17,16 +17,15 @@ import pyarrow.parquet as pq
 
 from catalogue.urls import is_url
 from models.errors import HangtagError, JobError
-from models.manifest import AUTO
 from models.storage.storage import open_storage
 from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel, counted
 from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, bring_job_here, draw_job_sample, draw_sample
 from worker.job.job import Job, open_job
 from worker.job.model import verified_pin
 from worker.job.parts import Status, with_leaves
-from worker.job.spec import JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.label import label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 Advance = Callable[[str, int, int], None]
 """Called with the step that is running, how much of it is done, and how much there is."""
@@ -48,7 +47,7 @@ def diff_catalogue(
         BundleError: a bundle is damaged or disagrees with itself on this machine.
         JobError: the catalogue cannot be fetched, or both models together could label no row.
     """
-    pins = [verified_pin(model, AUTO) for model in (before, after)]  # a damaged one is named before photos are fetched
+    pins = [verified_pin(model) for model in (before, after)]  # a damaged one is named before photos are fetched
     sample = draw_sample(source, folder, rows, options)
     here = bring_here(sample, options, partial(advance, "Fetching photos"))
     return _compared(pins, sample, here, options, advance)
@@ -61,7 +60,7 @@ def diff_job(before: Path, after: Path, job: Job, folder: Path, rows: int, advan
         BundleError: a bundle is damaged or disagrees with itself on this machine.
         JobError: no photo came, or both models together could label no row.
     """
-    pins = [verified_pin(model, AUTO) for model in (before, after)]
+    pins = [verified_pin(model) for model in (before, after)]
     sample = draw_job_sample(job, folder, rows)
     here = bring_job_here(sample, job, partial(advance, "Fetching photos"))
     return _compared(pins, sample, here, SampleOptions(), advance)
@@ -98,15 +97,12 @@ def _labels(
     Returns:
         Row → the model's answer, for each row that it could label; and why one of the others failed.
     """
-    unpromised = "-to-review" if pin.all_to_review else ""  # not in the job that an earlier Hangtag labeled otherwise
-    output = sample.folder / f"labels-{pin.digest[:12]}{unpromised}.parquet"
+    output = sample.folder / f"labels-{pin.digest[:12]}.parquet"
     request = LabelRequest(
         source=here,
         model=Path(pin.path),
         output=output,
-        options=JobOptions(top_k=1),
-        image_column="image",
-        image_root=_root(sample),
+        options=JobOptions(top_k=1, image_column="image", image_root=str(_root(sample))),
         workers=options.workers,
         retry_failed=True,
     )

@@ -20,8 +20,7 @@ from catalogue.photos import Photos, open_photos
 from catalogue.urls import cell_texts
 from models.errors import JobError
 from models.whole_file import replace_file, write_beside
-from worker.job.job import Job, images_of
-from worker.job.photos import photos_of
+from worker.job.job import Job, images_of, photos_of
 
 SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"

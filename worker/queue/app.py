@@ -12,9 +12,9 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from models.process import usable_cores
-from worker.priority import Priority
 from worker.queue.redis_state import FINISH, QUEUES, RedisError
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
+from worker.request import Priority
 
 if TYPE_CHECKING:
     from worker.queue.start_worker import GracefulWorker

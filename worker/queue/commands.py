@@ -11,8 +11,7 @@ import typer
 
 from models.options import ModelsOption, takes
 from models.process import usable_cores, use_own_temporary_folder
-from worker.options import SharedOptions, SourceArgument
-from worker.priority import Priority
+from models.reference import models_given
 from worker.queue.options import (
     JobsOption,
     JsonOption,
@@ -22,6 +21,7 @@ from worker.queue.options import (
     logs_json,
     queue_settings,
 )
+from worker.request import JobOptions, Priority, SourceArgument, SubmitRequest
 
 _TRAIN_WORKER: Final = "train_worker"
 """Key of the context's object, filled in by :mod:`hangtag.cli`, for the module of another room that runs cycles."""
@@ -58,7 +58,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(jobs, name="jobs")
 
 
-@takes(shared=SharedOptions, queue=QueueOptions)
+@takes(options=JobOptions, queue=QueueOptions)
 def submit_command(
     model: ModelsOption,
     source: SourceArgument,
@@ -66,17 +66,15 @@ def submit_command(
         str | None,
         typer.Option(help="Name of the job. Default: the name of the source, with the time.", show_default=False),
     ] = None,
-    priority: Annotated[
-        Priority, typer.Option(help="Workers take chunks of urgent jobs first.")
-    ] = Priority.NORMAL,
+    priority: Annotated[Priority, typer.Option(help="Workers take chunks of urgent jobs first.")] = Priority.NORMAL,
     previous: Annotated[
         str | None,
         typer.Option(metavar="JOB", help="An earlier job. A photo that is in it keeps its answer."),
     ] = None,
     as_json: JsonOption = False,
     *,
+    options: JobOptions,
     queue: QueueOptions,
-    shared: SharedOptions,
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
 
@@ -99,10 +97,9 @@ def submit_command(
     settings = queue.settings()
     from worker.queue.console import submit_job
     from worker.queue.submit import new_name
-    from worker.request import SubmitRequest
 
     name = new_name(source) if job is None else job
-    request = shared.request(SubmitRequest, source, model, name=name, previous=previous, priority=priority)
+    request = SubmitRequest(source, models_given(model), options, name=name, previous=previous, priority=priority)
     submit_job(request, settings, as_json=as_json)
 
 

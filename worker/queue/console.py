@@ -18,12 +18,11 @@ from worker.console import print_receipt, say_rule, unfound_words, unlabelled_wo
 from worker.job.job import Job
 from worker.job.jobs import Jobs
 from worker.job.model import read_note
-from worker.job.receipt import JobReceipt, died_words, job_receipt
+from worker.job.receipt import PAGE_FILE, JobReceipt, died_words, job_receipt
 from worker.queue.control import Control, QueueStatus, cancel, look_around, open_control, resume, retry, watch
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import Submitted, submit
 from worker.request import SubmitRequest
-from worker.results.finish import PAGE_FILE
 from worker.results.progress import JobProgress, JobState, ProgressReader
 
 _COLOURS: Final = {

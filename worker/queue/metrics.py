@@ -7,7 +7,7 @@ That mode is chosen by ``PROMETHEUS_MULTIPROC_DIR``, which must be set before th
 import logging
 import os
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from threading import Lock
@@ -103,7 +103,7 @@ def serve_metrics(settings: QueueSettings, slots: int) -> None:
     for work in _PHOTO_WORK:
         PHOTOS.labels(work)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, os.environ[DIRECTORY])
+    MultiProcessCollector(registry, os.environ[DIRECTORY])  # type: ignore[no-untyped-call]
     registry.register(StateCollector(settings, slots))
     try:
         start_http_server(settings.metrics_port or 0, settings.metrics_host, registry)
@@ -128,17 +128,16 @@ class StateCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See prometheus_client's."""
-        yield _gauge("hangtag_worker_info", "The worker's version of Hangtag.", {(self._version,): 1}, "version")
-        yield _gauge("hangtag_slots", "Chunks that this worker works on at once.", {(): self._slots})
-        waiting: dict[str, int] = {}
+        yield _gauge("hangtag_worker_info", "The worker's version of Hangtag.", ["version"], [((self._version,), 1)])
+        yield _gauge("hangtag_slots", "Chunks that this worker works on at once.", [], [((), self._slots)])
+        lengths: dict[str, int] = {}
         with suppress(RedisError):
-            waiting = self._redis.queue_lengths()
-        yield _gauge("hangtag_redis_up", "Whether Redis answers this worker.", {(): bool(waiting)})
-        lengths = {(queue,): count for queue, count in waiting.items()}
-        yield _gauge("hangtag_queue_messages", "Messages that wait in a queue.", lengths, "queue")
-        with suppress(OSError), self._lock:  # Prometheus shows that a folder of jobs is away by missing numbers
-            running = self._poller.poll(self._jobs.names(), _LOOK_S)
-            yield from _of_jobs(running)
+            lengths = self._redis.queue_lengths()
+        yield _gauge("hangtag_redis_up", "Whether Redis answers this worker.", [], [((), bool(lengths))])
+        waiting = [((queue,), length) for queue, length in lengths.items()]
+        yield _gauge("hangtag_queue_messages", "Messages that wait in a queue.", ["queue"], waiting)
+        with suppress(OSError), self._lock:  # no numbers of jobs tell that their folder is away
+            yield from _of_jobs(self._poller.poll(self._jobs.names(), _LOOK_S))
 
     def _figures(self, name: str) -> JobFigures | None:
         try:
@@ -148,18 +147,20 @@ class StateCollector(Collector):
             return None
 
 
-def _of_jobs(running: dict[str, JobFigures]) -> Iterator[Metric]:
-    rows = {(name,): job.spec.rows for name, (job, _) in running.items()}
-    done = {(name,): count for name, (_, count) in running.items()}
-    models = [question.model for job, _ in running.values() for question in job.questions]
-    info = {(model.reference, model.variant, model.digest): 1 for model in models}
-    yield _gauge("hangtag_job_rows", "Rows of a running job's catalogue.", rows, "name")
-    yield _gauge("hangtag_job_rows_done", "Rows of a running job in chunks that are done.", done, "name")
-    yield _gauge("hangtag_model_info", "The models of running jobs.", info, "model", "variant", "digest")
+def _of_jobs(running: Mapping[str, JobFigures]) -> Iterator[Metric]:
+    rows = [((name,), job.spec.rows) for name, (job, _) in running.items()]
+    done = [((name,), count) for name, (_, count) in running.items()]
+    pins = [question.model for job, _ in running.values() for question in job.questions]
+    models = [(names, 1) for names in sorted({(pin.reference, pin.variant, pin.digest) for pin in pins})]
+    yield _gauge("hangtag_job_rows", "Rows of a running job's catalogue.", ["name"], rows)
+    yield _gauge("hangtag_job_rows_done", "Rows of a running job in chunks that are done.", ["name"], done)
+    yield _gauge("hangtag_model_info", "The models of running jobs.", ["model", "variant", "digest"], models)
 
 
-def _gauge(name: str, meaning: str, values: dict[tuple[str, ...], int] | dict[tuple[()], int], *labels: str) -> Metric:
+def _gauge(
+    name: str, meaning: str, labels: Sequence[str], values: Iterable[tuple[Sequence[str], float]]
+) -> GaugeMetricFamily:
     gauge = GaugeMetricFamily(name, meaning, labels=labels)
-    for key, value in values.items():
-        gauge.add_metric(key, value)
+    for names, value in values:
+        gauge.add_metric(names, value)
     return gauge

@@ -61,9 +61,7 @@ def logs_json(log: LogFormat | None) -> bool:
     return log is LogFormat.JSON if log else not os.isatty(2)
 
 
-def queue_settings(
-    redis: str | None, jobs: str | None = None, metrics_port: int | None = None
-) -> "QueueSettings":
+def queue_settings(redis: str | None, jobs: str | None = None, metrics_port: int | None = None) -> "QueueSettings":
     """The environment's settings, overruled by options.
 
     Raises:

@@ -13,8 +13,8 @@ from models.events import log_event
 from worker.job.job import Job
 from worker.job.jobs import Jobs
 from worker.job.parts import part_key
-from worker.priority import Priority
 from worker.queue.redis_state import FINISH, RedisError, RedisState
+from worker.request import Priority
 
 MIN_WINDOW: Final = 32
 WINDOW_PER_SLOT: Final = 16

@@ -1,9 +1,14 @@
 """What Redis knows of jobs and workers. All of it may be lost at any time, and is made again from the jobs' folders.
 
-Hangtag's keys, each of which expires: ``hangtag:lease:JOB:CHUNK`` a process works on a chunk; ``hangtag:sent:JOB:CHUNK``
-it was queued a moment ago; ``hangtag:worker:…`` a worker runs; ``hangtag:trouble:JOB:HOST`` why chunks fail there;
-``hangtag:setbacks:JOB`` how many failed since one was done; ``hangtag:trial:JOB`` the job was tried a moment ago;
-``hangtag:tick`` a reconciler is at work.
+Each of these keys expires:
+
+    hangtag:lease:JOB:CHUNK           a process works on the chunk
+    hangtag:sent:JOB:CHUNK            the chunk was queued a moment ago
+    hangtag:worker:HOST:PID:STARTED   a worker runs
+    hangtag:trouble:JOB:HOST          why chunks fail there
+    hangtag:setbacks:JOB              how many chunks failed since one was done
+    hangtag:trial:JOB                 a job with setbacks was tried a moment ago
+    hangtag:tick                      a reconciler is at work
 """
 
 import json
@@ -17,8 +22,8 @@ import redis
 from pydantic import TypeAdapter
 
 from models.process_identity import Owner
-from worker.priority import Priority
 from worker.queue.settings import QueueSettings
+from worker.request import Priority
 
 QUEUES: Final = {
     Priority.HIGH: "hangtag.1.high",

@@ -20,13 +20,12 @@ from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import python_command, python_environment
 from models.storage.storage import open_storage
-from worker.job.job import Job
+from worker.job.job import Job, photos_of
 from worker.job.jobs import BundleStore, Jobs
 from worker.job.model import load_job_model, load_pinned
 from worker.job.parts import Status
-from worker.job.photos import photos_of
 from worker.job.receipt import job_receipt
-from worker.job.spec import USUAL_OPTIONS, JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forget_attempts
 from worker.labelling.earlier_results import EarlierResults, open_earlier_results
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
@@ -36,6 +35,7 @@ from worker.queue.metrics import count_chunk, count_outcome
 from worker.queue.reconciler import send_finish
 from worker.queue.redis_state import FINISH, RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
+from worker.request import USUAL_OPTIONS, JobOptions
 
 _LOOK_S: Final = 1.0
 _TROUBLE_PAUSE_S: Final = 1.0
@@ -288,7 +288,7 @@ class JobResources:
 
     @contextmanager
     def of(self, job: Job) -> Iterator[tuple[Photos, list[EarlierResults]]]:
-        """A job's photos, and each question's earlier results, while the block runs; those of another job are closed."""
+        """A job's photos, and each question's earlier results, while the block runs; closes those of another job."""
         if self._open is None or job.spec.id != self._job:
             self.close()
             self._job = job.spec.id

@@ -93,12 +93,10 @@ def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
 
 def _check_heartbeat(file: Path | None) -> None:
     try:
-        if file and file.is_dir():
-            raise IsADirectoryError(file)  # noqa: TRY301 - told as the system tells it of other files
         if file:
-            file.touch()
+            file.open("a").close()
     except OSError as error:
-        msg = f"Expected to touch the heartbeat file {file}, the system answered {error}; choose another."
+        msg = f"Expected to write the heartbeat file {file}, the system answered {error}; choose another."
         raise InputError(msg) from error
 
 

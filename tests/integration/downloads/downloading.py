@@ -7,7 +7,7 @@ from catalogue.photo import Limits, Photo
 from catalogue.photos import Photos
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.job.photos import photos_of
+from worker.job.job import photos_of
 
 HASTY = Limits(
     connect_s=0.2,

@@ -15,12 +15,12 @@ from models.storage.storage import FolderStorage
 from tests.integration.made_up_answers import made_up_answers
 from tests.integration.s3_server import lead_to
 from tests.label_chunk import PaperModel
-from worker.job.job import Job
-from worker.job.photos import photos_of
-from worker.job.spec import JobOptions, ModelPin
+from worker.job.job import Job, photos_of
+from worker.job.spec import ModelPin
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Asked, Labeller, run_chunks
+from worker.request import JobOptions
 
 LIMITS = Limits(
     connect_s=10.0,

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from worker.job.photos import limits_of
 
 from catalogue.photo import Limits
 from models.errors import ImageFault
@@ -14,7 +15,6 @@ from tests.integration.downloads.downloading import HASTY, fault_of, fetched, ph
 from tests.integration.nasty_server import silence, whole
 from tests.photo_jobs import photo_job, take_all, wanted
 from tests.until import until
-from worker.job.photos import limits_of
 
 
 def test_a_host_with_one_photo_keeps_no_connection(tmp_path, server):

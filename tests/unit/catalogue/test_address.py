@@ -5,14 +5,12 @@ import socket
 
 import pytest
 
-from catalogue.addresses import Addresses, check_allow_hosts, is_public
-from catalogue.cells import parse_url
-from catalogue.host_names import checked_socket
+from catalogue.addresses import Addresses, checked_socket, is_public
+from catalogue.urls import check_allow_hosts, parse_url
 from models.errors import ImageError, ImageFault, InputError
 from tests.photo_jobs import outcome_of
-from worker.job.spec import JobOptions
 from worker.label import label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalogue.cells import Cells, Scheme, Target, joined, parse_url, photo_in
-from catalogue.urls import scheme_of
+from catalogue.photo import Cells, photo_in
+from catalogue.urls import Scheme, Target, joined, parse_url, scheme_of
 from models.errors import ImageError, ImageFault
 
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from catalogue.cells import parse_url
 from catalogue.fetch import Fetch, MemoryBudget
 from catalogue.photo import Limits
+from catalogue.urls import parse_url
 from models.errors import ImageError, ImageFault
 
 LARGE = 300_000

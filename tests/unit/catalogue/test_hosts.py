@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from catalogue.fetch import Trouble
-from catalogue.hosts import Host
+from catalogue.fetch import Host, Trouble
 from catalogue.photo import Limits
 from models.errors import ImageError
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalogue import parquet
-from catalogue.parquet import read_parquet
+from catalogue.readers import read_parquet
 from models.errors import InputError
 
 

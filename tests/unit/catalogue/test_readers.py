@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalogue.parquet import read_parquet
-from catalogue.readers import JSON_FIELD, read_delimited, read_folder, read_jsonl, read_list
+from catalogue.readers import JSON_FIELD, read_delimited, read_folder, read_jsonl, read_list, read_parquet
 from models.errors import InputError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from catalogue.fetched import UnnamedFile
+from catalogue.remote import UnnamedFile
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from catalogue.web import WebLimits, download
+from catalogue.remote import WebLimits, download
 from models.errors import InputError, JobError
 from tests.unit.catalogue.scripted_server import Answer, ScriptedServer, open_scripted_server
 

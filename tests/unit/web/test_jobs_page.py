@@ -31,9 +31,8 @@ from web.routes.jobs_page import _rows, job_events
 from web.settings import WebSettings
 from worker.job.job import CANCELLED, commit_retry
 from worker.job.receipt import finished_receipt
-from worker.job.spec import JobOptions
 from worker.label import label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 EVIL = "<img src=x onerror=alert(1)>.jpg"
 BROWSER = {"accept": "text/html"}

@@ -391,9 +391,8 @@ def finished_job(folder: Path, bundle: Path) -> Path:
     """Six photos and a row without one, labelled."""
     from PIL import Image
 
-    from worker.job.spec import JobOptions
     from worker.label import label
-    from worker.request import LabelRequest
+    from worker.request import JobOptions, LabelRequest
 
     photos = folder / "photos"
     photos.mkdir()

@@ -19,7 +19,7 @@ from web.review.questions import Questions, load_questions
 from web.review.queue import LEASE_S, Order, ReviewQueue, Wish
 from worker.job.job import Job, open_job
 from worker.job.parts import Status
-from worker.job.spec import JobOptions
+from worker.request import JobOptions
 
 USUAL = Wish()
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp()

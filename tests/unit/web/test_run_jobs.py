@@ -14,9 +14,8 @@ from web.local_queue import LocalQueue
 from web.run_jobs import JobRunner, WantedJob
 from web.settings import WebSettings
 from worker.job.receipt import finished_receipt
-from worker.job.spec import JobOptions
 from worker.label import label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 WAIT = [sys.executable, "-c", "import time; time.sleep(60)"]
 

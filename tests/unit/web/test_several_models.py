@@ -26,10 +26,10 @@ from web.settings import WebSettings
 from worker.job.job import open_job
 from worker.job.parts import Status
 from worker.job.receipt import OF_QUESTIONS, job_receipt
-from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.spec import ModelPin, Question
 from worker.job.writer import create_job
 from worker.label import job_folder, label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 from worker.results.finish import RESULT_FILE, finish_job
 
 BROWSER = {"accept": "text/html"}

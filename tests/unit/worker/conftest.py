@@ -17,9 +17,9 @@ from worker.job.job import Job
 from worker.job.jobs import Jobs
 from worker.job.model import verified_pin
 from worker.job.parts import RowResult, Status, failed_row, part_bytes, part_key
-from worker.job.spec import JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.job.writer import create_job
-from worker.priority import Priority
+from worker.request import JobOptions, Priority
 
 FORMAT = "HANGTAGPANIC"
 MakeJob = Callable[..., Job]
@@ -62,7 +62,7 @@ def make_job(tmp_path: Path, bundle: Path) -> MakeJob:
     def make(source: Path, *, chunk_rows: int = 16, timeout_s: float = 10.0, prefix: str = "") -> Job:
         options = JobOptions(timeout_s=timeout_s, prefix=prefix)
         storage = FolderStorage(tmp_path / "result.parquet.job")
-        return create_job(storage, open_catalogue(source), verified_pin(bundle, AUTO), options, chunk_rows)
+        return create_job(storage, open_catalogue(source), verified_pin(bundle), options, chunk_rows)
 
     return make
 

@@ -16,8 +16,8 @@ from tests.unit.worker.answers import MODEL, failed, sure, unsure
 from worker.console import print_receipt, retry_words, say_rule, unfound_words
 from worker.job.model import verified_pin
 from worker.job.parts import PhotoWork, RowResult, failed_row, part_bytes, part_key
-from worker.job.spec import JobOptions
 from worker.job.writer import create_job
+from worker.request import JobOptions
 from worker.results.finish import finish_job
 
 
@@ -186,7 +186,7 @@ def test_what_a_model_can_promise_is_said_after_what_it_cannot(sure_bundle) -> N
     told = []
     for precision in (0.99, 0.98):
         console = Console(file=StringIO(), width=400)
-        say_rule(verified_pin(sure_bundle, AUTO, JobOptions(precision=precision)), console, sure_bundle)
+        say_rule(verified_pin(sure_bundle, JobOptions(precision=precision)), console, sure_bundle)
         told.append(console.file.getvalue().strip())
     assert told == [
         "Precision 0.99 can be promised for no class: every photo goes to review. This model can promise 0.90, 0.98.",

@@ -12,11 +12,9 @@ from models.storage.storage import FolderStorage
 from tests.variants import falsify
 from worker.job.job import Job, open_job
 from worker.job.receipt import Receipt
-from worker.job.spec import JobOptions
 from worker.label import earlier_job, job_folder, label
-from worker.labelling.earlier_results import open_earlier_results
-from worker.labelling.local_cache import cache_folder
-from worker.request import LabelRequest
+from worker.labelling.earlier_results import cache_folder, open_earlier_results
+from worker.request import JobOptions, LabelRequest
 from worker.results.finish import RESULT_FILE
 
 

@@ -11,9 +11,8 @@ from models.errors import JobError
 from models.registry.registry import Registry
 from tests.paper_bundle import shop_registry
 from worker.job.receipt import Receipt
-from worker.job.spec import JobOptions
 from worker.label import job_folder, label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 ASKED = "shop@champion"
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalogue.readers import read_delimited, read_jsonl
+from catalogue.writers import open_writer
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
 from tests.review_jobs import Row, labelled_job, sha256_of
@@ -26,11 +27,10 @@ from trainer.corrections.votes import Vote
 from worker.job.job import Job, open_job
 from worker.job.parts import Status
 from worker.job.receipt import finished_receipt
-from worker.job.spec import JobOptions
+from worker.request import JobOptions
 from worker.results.audit import audit_sample
 from worker.results.finish import finish_job
 from worker.results.merge import merge_job
-from worker.results.output import open_writer
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LABELED = Status.LABELED

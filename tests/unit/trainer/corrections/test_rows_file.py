@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalogue.writers import inert
 from models.errors import InputError
 from tests.unit.trainer.corrections.some_votes import vote
 from tests.until import until
 from trainer.corrections.rows_file import guarded, unguarded
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote
-from worker.results.cells import inert
 
 FIRST = vote(0, "shoes", image="/photos/1.jpg", was="boots")
 SECOND = vote(1, "Schnürschuhe, hoch", 'Bob "jr"', 1, image="/photos/bérets.jpg", model="shop@3")

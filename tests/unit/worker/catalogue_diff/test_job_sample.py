@@ -13,8 +13,8 @@ from models.storage.storage import FolderStorage
 from tests.review_jobs import PIN, photo_bytes
 from worker.catalogue_diff.sample import bring_job_here, draw_job_sample
 from worker.job.job import Job
-from worker.job.spec import JobOptions
 from worker.job.writer import create_job
+from worker.request import JobOptions
 
 
 def job_of(folder: Path, cells: Sequence[str], *, confined: bool = False) -> Job:

@@ -14,9 +14,9 @@ from catalogue.catalogue import open_catalogue
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
 from worker.job.job import Job, open_job
-from worker.job.spec import Choice, JobOptions, JobSpec, ModelPin, Question
+from worker.job.spec import Choice, JobSpec, ModelPin, Question
 from worker.job.writer import create_job, differences
-from worker.priority import Priority
+from worker.request import JobOptions, Priority
 
 PIN = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
 

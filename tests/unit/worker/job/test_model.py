@@ -14,14 +14,15 @@ from models.storage.storage import FolderStorage
 from tests.variants import falsify
 from worker.job.job import Job
 from worker.job.model import JobModel, fallback_pin, load_job_model, load_pinned, note_models, read_note, verified_pin
-from worker.job.spec import JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.job.writer import create_job
+from worker.request import JobOptions
 
 
 def test_a_pin_names_the_model_for_ever(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = load(bundle)
     monkeypatch.chdir(bundle.parent)
-    assert verified_pin(Path(bundle.name), AUTO) == ModelPin(
+    assert verified_pin(Path(bundle.name)) == ModelPin(
         path=str(bundle.resolve()),
         reference=classifier.reference,
         variant="float32",
@@ -36,7 +37,7 @@ def test_a_bundle_whose_golden_samples_disagree_is_refused(tmp_path: Path, bundl
     (copy / "golden" / "exif-rotated.jpg").write_bytes((copy / "golden" / "non-square.jpg").read_bytes())
     assert load(copy).digest == load(bundle).digest, "loading alone does not look at golden samples"
     with pytest.raises(BundleError, match=r"exif-rotated\.jpg"):
-        verified_pin(copy, AUTO)
+        verified_pin(copy)
 
 
 @pytest.fixture
@@ -49,14 +50,14 @@ def false_int8(tmp_path: Path, int8_bundle: Path) -> Path:
 
 def test_the_bundles_default_is_taken_where_its_golden_samples_agree(int8_bundle: Path) -> None:
     said: list[str] = []
-    assert verified_pin(int8_bundle, AUTO, say=said.append).variant == "int8"
-    assert verified_pin(int8_bundle, "float32", say=said.append).variant == "float32"
+    assert verified_pin(int8_bundle, say=said.append).variant == "int8"
+    assert verified_pin(int8_bundle, JobOptions(variant="float32"), say=said.append).variant == "float32"
     assert said == []
 
 
 def test_where_the_default_disagrees_float32_is_taken_and_that_is_said(false_int8: Path) -> None:
     said: list[str] = []
-    pin = verified_pin(false_int8, AUTO, say=said.append)
+    pin = verified_pin(false_int8, say=said.append)
     assert (pin.variant, "/float32@" in pin.reference) == ("float32", True)
     (words,) = said
     assert "uses float32 instead of int8: " in words
@@ -65,13 +66,13 @@ def test_where_the_default_disagrees_float32_is_taken_and_that_is_said(false_int
 
 def test_a_variant_that_was_named_is_refused_where_it_disagrees(false_int8: Path) -> None:
     with pytest.raises(DisagreementError, match="probabilities differ by"):
-        verified_pin(false_int8, "int8")
+        verified_pin(false_int8, JobOptions(variant="int8"))
 
 
 def test_float32_is_no_way_out_where_it_disagrees_too(false_int8: Path) -> None:
     falsify(false_int8, "float32")
     with pytest.raises(DisagreementError, match="probabilities differ by"):
-        verified_pin(false_int8, AUTO)
+        verified_pin(false_int8)
 
 
 @pytest.mark.parametrize("file", ["model.int8.onnx", "golden/exif-rotated.jpg"])
@@ -79,25 +80,25 @@ def test_damage_is_no_disagreement(tmp_path: Path, int8_bundle: Path, file: str)
     copy = shutil.copytree(int8_bundle, tmp_path / "copy")
     (copy / file).write_bytes((copy / file).read_bytes()[:-1])
     with pytest.raises(BundleError, match="is not the file that was exported") as caught:
-        verified_pin(copy, AUTO)
+        verified_pin(copy)
     assert not isinstance(caught.value, DisagreementError)
 
 
 def test_a_pin_names_the_precision_that_rules(sure_bundle: Path) -> None:
-    pins = [verified_pin(sure_bundle, AUTO, JobOptions(precision=asked)) for asked in (None, 0.98, 0.99)]
+    pins = [verified_pin(sure_bundle, JobOptions(precision=asked)) for asked in (None, 0.98, 0.99)]
     assert [(pin.precision, pin.all_to_review) for pin in pins] == [(0.90, False), (0.98, False), (0.99, True)]
 
 
 def test_a_pinned_model_is_loaded_with_the_jobs_precision(sure_bundle: Path) -> None:
     asked = JobOptions(precision=0.98)
-    pin = verified_pin(sure_bundle, AUTO, asked)
+    pin = verified_pin(sure_bundle, asked)
     assert load_pinned(sure_bundle, pin, asked).precision == 0.98
     assert load_pinned(sure_bundle, pin).precision == 0.90
 
 
 def test_a_pin_names_the_threshold_that_rules_in_the_place_of_a_promise(unsure_bundle: Path) -> None:
     asked = JobOptions(threshold=0.4)
-    none, pin = verified_pin(unsure_bundle, AUTO), verified_pin(unsure_bundle, AUTO, asked)
+    none, pin = verified_pin(unsure_bundle), verified_pin(unsure_bundle, asked)
     assert [(one.precision, one.threshold, one.all_to_review) for one in (none, pin)] == [
         (None, None, True),
         (None, 0.4, False),
@@ -109,10 +110,10 @@ def test_a_pin_names_the_threshold_that_rules_in_the_place_of_a_promise(unsure_b
 def test_a_job_that_an_earlier_hangtag_labels_without_a_promise_is_not_gone_on_with(
     unsure_bundle: Path, bundle: Path
 ) -> None:
-    before = verified_pin(unsure_bundle, AUTO).model_copy(update={"all_to_review": False})
+    before = verified_pin(unsure_bundle).model_copy(update={"all_to_review": False})
     with pytest.raises(JobError, match=r"promises no precision, and labeled rows all the same\. Start again"):
         load_pinned(unsure_bundle, before)
-    assert load_pinned(bundle, verified_pin(bundle, AUTO)).precision == 0.90
+    assert load_pinned(bundle, verified_pin(bundle)).precision == 0.90
 
 
 class Machine:
@@ -141,7 +142,7 @@ def undecided(tmp_path: Path, int8_bundle: Path) -> Job:
     """A job of a bundle whose default is int8; nobody named a variant."""
     source, options = tmp_path / "list.txt", JobOptions()
     source.write_text("a.jpg\n")
-    pin = verified_pin(int8_bundle, AUTO)
+    pin = verified_pin(int8_bundle)
     fallback = fallback_pin(int8_bundle, pin, AUTO, options)
     storage = FolderStorage(tmp_path / "job")
     note_models(storage, [JobModel("", ModelReference(int8_bundle, "shop"), pin, fallback)])

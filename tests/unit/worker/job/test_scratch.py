@@ -8,7 +8,8 @@ import pytest
 
 from models.errors import JobError
 from models.storage.storage import FolderStorage
-from worker.job.scratch import scratch_database, scratch_folder
+from worker.job.job import scratch_folder
+from worker.results.merge import scratch_database
 
 
 def test_a_disk_without_room_is_told(tmp_path: Path) -> None:

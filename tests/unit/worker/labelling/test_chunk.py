@@ -10,10 +10,11 @@ from models.errors import ImageFault
 from models.storage.storage import FolderStorage
 from tests.label_chunk import PaperModel, run_chunk
 from worker.job.job import commit_retry
-from worker.job.spec import JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.job.writer import create_job
 from worker.labelling.chunk import attempt_on, earlier_attempts, forget_attempts
 from worker.labelling.labeller import Guard
+from worker.request import JobOptions
 
 PIN = ModelPin(path="/models/shop", reference=PaperModel.reference, variant="float32", digest="a" * 64)
 

@@ -17,9 +17,16 @@ from models.errors import ImageFault
 from worker.job.job import Job
 from worker.job.parts import RowResult, Status
 from worker.job.receipt import RECEIPT_FILE
-from worker.labelling.earlier_results import EarlierResults, forget_local_cache, open_earlier_results
-from worker.labelling.local_cache import CACHE_FILE, CacheFolder, cache_folder
-from worker.labelling.result_table import EarlierResult, LabelledRow
+from worker.labelling.earlier_results import (
+    CACHE_FILE,
+    CacheFolder,
+    EarlierResult,
+    EarlierResults,
+    LabelledRow,
+    cache_folder,
+    forget_local_cache,
+    open_earlier_results,
+)
 
 from .rows import MODEL, failed, labelled, results, sha256_of
 

@@ -25,12 +25,11 @@ from models.storage.storage import FolderStorage
 from worker.job.job import Job
 from worker.job.model import verified_pin
 from worker.job.parts import RowResult, Status, part_key, photo_work
-from worker.job.spec import JobOptions
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
-from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResults
+from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults, LabelledRow
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
-from worker.labelling.result_table import EarlierResult, LabelledRow
+from worker.request import JobOptions
 
 
 class Post:
@@ -133,7 +132,7 @@ def photos(catalogue: Path) -> Photos:
 @pytest.fixture
 def job_of(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[str]], Job]:
     """A job of such cells, 16 in a chunk, in a folder of its own."""
-    pin = verified_pin(bundle, AUTO)
+    pin = verified_pin(bundle)
 
     def make(cells: Sequence[str]) -> Job:
         folder = tmp_path_factory.mktemp("job")

@@ -2,7 +2,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from worker.labelling.local_cache import CACHE_FILE, CacheFolder, open_local_cache
+from worker.labelling.earlier_results import CACHE_FILE, CacheFolder, open_local_cache
 
 from .rows import MODEL, labelled, sha256_of
 

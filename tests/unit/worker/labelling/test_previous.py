@@ -13,11 +13,18 @@ from models.storage.storage import FolderStorage
 from worker.job.job import Job
 from worker.job.jobs import Jobs
 from worker.job.parts import Status, part_bytes, part_key
-from worker.job.spec import JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.job.writer import create_job
-from worker.labelling.earlier_results import forget_local_cache, open_earlier_results
-from worker.labelling.previous import PREVIOUS_FILE, carry_over, terms_of
-from worker.labelling.result_table import EarlierResult, LabelledRow
+from worker.labelling.earlier_results import (
+    PREVIOUS_FILE,
+    EarlierResult,
+    LabelledRow,
+    forget_local_cache,
+    open_earlier_results,
+    terms_of,
+)
+from worker.labelling.previous import carry_over
+from worker.request import JobOptions
 
 from .rows import MODEL, failed, labelled, sha256_of
 

@@ -18,15 +18,14 @@ from models.fit import Fit
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.storage.storage import FolderStorage
 from tests.unit.worker.labelling.test_labeller import Chunks, Memory, Post, result_of
-from worker.job.job import Job, commit_retry
+from worker.job.job import Job, commit_retry, photos_of
 from worker.job.parts import Status, part_key
-from worker.job.photos import photos_of
-from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.spec import ModelPin, Question
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
-from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResults
+from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults
 from worker.labelling.labeller import Asked, Labeller, run_chunks
-from worker.labelling.result_table import EarlierResult
+from worker.request import JobOptions
 
 SPECS = {
     "small": PreprocessSpec(size=16),

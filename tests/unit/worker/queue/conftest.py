@@ -11,7 +11,6 @@ import redis
 from models.manifest import AUTO
 from worker.job.job import Job
 from worker.job.jobs import Jobs
-from worker.job.spec import JobOptions
 from worker.queue.metrics import Metrics
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.reconciler import Reconciler
@@ -20,7 +19,7 @@ from worker.queue.runner import Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import submit
 from worker.queue.worker_state import BusyProcesses
-from worker.request import SubmitRequest
+from worker.request import JobOptions, SubmitRequest
 
 from .recorder import NewJob, Recorder
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import redis
 
 from worker.job.job import Job
-from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, TaskCall, parse_message
 from worker.queue.redis_state import RedisState
+from worker.request import Priority
 
 NewJob = Callable[..., Job]
 

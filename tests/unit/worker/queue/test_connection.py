@@ -9,11 +9,11 @@ import redis
 from celery import Celery
 from kombu import Consumer
 
-from worker.priority import Priority
 from worker.queue.app import HangtagCelery, make_app
 from worker.queue.messages import CHUNK_TASK, QUEUES, TaskCall
 from worker.queue.metrics import DROPPED
 from worker.queue.settings import QueueSettings
+from worker.request import Priority
 
 QUEUE = QUEUES[Priority.NORMAL]
 GOOD = json.loads(TaskCall(CHUNK_TASK, ["spring", 17]).envelope(QUEUE))

@@ -16,12 +16,12 @@ from worker.job.job import CANCELLED, commit_retry
 from worker.job.jobs import Jobs
 from worker.job.parts import PhotoWork, Status, part_key
 from worker.job.spec import ModelPin
-from worker.priority import Priority
 from worker.queue.exposition import JobFigures, MetricsServer, Overview, OverviewReader, check_port, worker_metrics
 from worker.queue.messages import QUEUES, job_call
 from worker.queue.metrics import Metrics
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
+from worker.request import Priority
 from worker.results.finish import finish_job
 
 PIN = ModelPin(path="/models/shop", reference="shop/1/int8@aaaa", variant="int8", digest="a" * 64)

@@ -9,8 +9,9 @@ from models.manifest import AUTO
 from models.storage.storage import FolderStorage
 from worker.job.jobs import BundleStore
 from worker.job.model import verified_pin
-from worker.job.spec import JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.queue.runner import LoadedModels
+from worker.request import JobOptions
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def pins(store: BundleStore, tmp_path: Path, bundle: Path) -> list[ModelPin]:
     manifest = tmp_path / "copy" / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text())))
     models = [bundle, bundle / "model.onnx", tmp_path / "copy"]
-    pins = [verified_pin(model, AUTO) for model in models]
+    pins = [verified_pin(model) for model in models]
     for model, pin in zip(models, pins, strict=True):
         store.put(model, pin.digest)
     assert len({pin.digest for pin in pins}) == 3
@@ -41,7 +42,7 @@ def test_a_model_is_loaded_once(store: BundleStore, pins: list[ModelPin]) -> Non
 
 def test_each_precision_and_each_threshold_has_a_model_of_its_own(store: BundleStore, sure_bundle: Path) -> None:
     options = [JobOptions(precision=0.98), JobOptions(), JobOptions(threshold=0.5), JobOptions(threshold=0.6)]
-    pin = verified_pin(sure_bundle, AUTO, options[0])
+    pin = verified_pin(sure_bundle, options[0])
     store.put(sure_bundle, pin.digest)
     models = LoadedModels(store, kept=4)
     loaded = [models.get(pin, asked) for asked in options]

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.priority import Priority
 from worker.queue.messages import CHUNK_TASK, FINISH, FINISH_TASK, QUEUES, job_call, parse_message, read_call
 from worker.queue.redis_state import RedisState
+from worker.request import Priority
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -16,11 +16,11 @@ from models.process_identity import Owner
 from models.storage.storage import FolderStorage
 from worker.job.job import CANCELLED, commit_retry
 from worker.job.jobs import Jobs
-from worker.priority import Priority
 from worker.queue.messages import FINISH, QUEUES, TaskCall, job_call, parse_message
 from worker.queue.reconciler import MIN_WINDOW, TICK_S, WINDOW_PER_SLOT, Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect
 from worker.queue.settings import QueueSettings
+from worker.request import Priority
 from worker.results.finish import finish_job
 
 from .recorder import Recorder, a_moment_later, next_second, waiting

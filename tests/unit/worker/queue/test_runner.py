@@ -16,7 +16,7 @@ from worker.job.job import CANCELLED, Job
 from worker.job.jobs import Jobs
 from worker.job.parts import part_key
 from worker.job.receipt import QuestionsReceipt, finished_receipt, job_receipt
-from worker.job.spec import USUAL_OPTIONS, JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.labelling.chunk import MAX_STRIKES
 from worker.queue.messages import FINISH
 from worker.queue.metrics import CHUNKS, IMAGES, Metrics
@@ -24,6 +24,7 @@ from worker.queue.redis_state import RedisState
 from worker.queue.runner import LoadedModels, Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.worker_state import BusyProcesses
+from worker.request import USUAL_OPTIONS, JobOptions
 from worker.results.finish import RESULT_FILE
 
 from .recorder import NewJob

@@ -14,13 +14,12 @@ from models.errors import HangtagError, InputError, JobError
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from tests.variants import falsify
 from worker.job.jobs import Jobs, check_name
-from worker.job.spec import JobOptions
 from worker.job.writer import create_job
-from worker.labelling.previous import PREVIOUS_FILE, open_previous
-from worker.priority import Priority
+from worker.labelling.earlier_results import PREVIOUS_FILE
+from worker.labelling.previous import open_previous
 from worker.queue.settings import TIME_LIMIT_S
 from worker.queue.submit import CHUNK_ROWS, NoPhotosError, chunk_rows, decodings_of, new_name, submit
-from worker.request import SubmitRequest
+from worker.request import JobOptions, Priority, SubmitRequest
 
 ROWS = 600
 

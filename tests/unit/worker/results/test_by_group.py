@@ -9,9 +9,9 @@ from catalogue.readers import JSON_FIELD
 from models.errors import InputError
 from tests.unit.worker.answers import MODEL, failed, sure, unsure
 from worker.job.receipt import GROUPS_FILE, GroupCounts
-from worker.job.spec import JobOptions
-from worker.results.by_group import check_group_column, product_names
+from worker.request import JobOptions
 from worker.results.merge import merge_job
+from worker.results.products import check_group_column, product_names
 
 ANSWERS = [
     sure("shoe", 0.75, ("hat", 0.25)), unsure("hat", 0.5, ("shoe", 0.25)), failed(),

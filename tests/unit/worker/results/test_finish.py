@@ -16,9 +16,18 @@ from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.job import CANCELLED, Job, begin_retry, commit_retry
 from worker.job.parts import Status, part_bytes, part_key
-from worker.job.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE, GroupCounts, SampleRow, finished_receipt
-from worker.job.spec import JobOptions
-from worker.results.finish import PAGE_FILE, RESULT_FILE, finish_job, sheet_photo
+from worker.job.receipt import (
+    GROUPS_FILE,
+    PAGE_FILE,
+    RECEIPT_FILE,
+    REVIEW_FILE,
+    GroupCounts,
+    SampleRow,
+    finished_receipt,
+)
+from worker.request import JobOptions
+from worker.results.finish import RESULT_FILE, finish_job
+from worker.results.receipt_page import sheet_photo
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 

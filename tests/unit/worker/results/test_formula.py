@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from worker.results.cells import csv_lines, inert
+from catalogue.writers import csv_lines, inert
 
 DANGEROUS = (
     "=1+1", "=cmd|' /C calc'!A0", "@SUM(1+1)*cmd|' /C calc'!A0", "+cmd|' /C calc'!A0",

@@ -9,6 +9,7 @@ import pytest
 
 from catalogue.catalogue import open_catalogue
 from catalogue.readers import read_delimited
+from catalogue.writers import OUTPUT_SUFFIXES, open_writer
 from models.classifier import load
 from models.decision import ReviewReason
 from models.errors import JobError
@@ -16,10 +17,10 @@ from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.parts import PART_SCHEMA, RESULT_SCHEMA, part_bytes, part_key
-from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.spec import ModelPin, Question
 from worker.job.writer import create_job
+from worker.request import JobOptions
 from worker.results.merge import merge_job, merge_parts
-from worker.results.output import OUTPUT_SUFFIXES, open_writer
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from catalogue.writers import check_output
 from models.errors import InputError
-from worker.results.output import check_output
 
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out", "nowhere/out.csv", f"{'é' * 99}.csv"])

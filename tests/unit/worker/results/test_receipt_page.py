@@ -15,14 +15,23 @@ from pages.tiles import LabelledPhoto, PagePhoto
 from tests.html_page import NASTY, Page, check_harmless
 from tests.photo_jobs import photo_job
 from worker.job.parts import PhotoWork, Status
-from worker.job.receipt import Drift, ErrorCount, ErrorExample, GroupCounts, ModelName, Receipt, RunFigures, WorkFigures
+from worker.job.receipt import (
+    PAGE_FILE,
+    Drift,
+    ErrorCount,
+    ErrorExample,
+    GroupCounts,
+    ModelName,
+    Receipt,
+    RunFigures,
+    WorkFigures,
+)
 from worker.job.spec import ModelPin
 from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
-from worker.results.finish import PAGE_FILE, finish_job
-from worker.results.receipt_page import ProductPhotos, brought, receipt_page
-from worker.results.thumbnails import draw_apart
-from worker.results.vote import Product, Verdict
+from worker.results.finish import finish_job
+from worker.results.products import Product, Verdict
+from worker.results.receipt_page import ProductPhotos, draw_apart, receipt_page, small_photos
 
 WITHIN_S = 0.5
 SOON_S = 5.0

@@ -13,9 +13,8 @@ from models.decision import ReviewReason
 from models.errors import InputError
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.job import Job
-from worker.job.scratch import scratch_database
-from worker.job.spec import JobOptions
-from worker.results.merge import read_chunks
+from worker.request import JobOptions
+from worker.results.merge import read_chunks, scratch_database
 from worker.results.review_list import ReviewList, check_review_columns
 
 UNKNOWN = ReviewReason.UNKNOWN

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from models.decision import ReviewReason
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.parts import RowResult, results_table
-from worker.job.scratch import scratch_database
-from worker.results.vote import ClassShare, Product, ProductStore, decide
+from worker.results.merge import scratch_database
+from worker.results.products import ClassShare, Product, ProductStore, decide
 
 Rows = Sequence[tuple[str | None, RowResult]]
 

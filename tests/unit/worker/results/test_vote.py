@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from models.decision import ReviewReason
 from worker.job.parts import Status
-from worker.results.vote import ClassShare, Product, Verdict, decide
+from worker.results.products import ClassShare, Product, Verdict, decide
 
 THRESHOLD, UNKNOWN = ReviewReason.THRESHOLD, ReviewReason.UNKNOWN
 

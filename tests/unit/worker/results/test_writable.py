@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from catalogue.catalogue import open_catalogue
 from catalogue.photo import Wanted
 from catalogue.urls import cell_texts
+from catalogue.writers import writable
 from models.errors import ImageFault, InputError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import take_all
 from tests.unit.worker.answers import sure
-from worker.job.job import Job
+from worker.job.job import Job, photos_of
 from worker.job.parts import part_bytes, part_key
-from worker.job.photos import photos_of
-from worker.job.spec import JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.job.writer import create_job
+from worker.request import JobOptions
 from worker.results.merge import merge_parts
-from worker.results.output import writable
 
 PIN = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
 SUFFIXES = (".parquet", ".csv", ".jsonl")

@@ -1,8 +1,13 @@
-"""What the photos of one product say together, gathered from its rows; memory does not grow with the products."""
+"""What the photos of one product say together: ``by_group.parquet``, and the rows that disagreement sends to review.
+
+Memory does not grow with the products.
+"""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -10,11 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from models.decision import ReviewReason
 from models.taxonomy import ancestors
-from worker.job.parts import Status
+from models.whole_file import sync_file
+from worker.job.columns import PRODUCT_SCHEMA, without_dictionary
+from worker.job.job import Job, images_of
+from worker.job.parts import Status, with_leaves
+from worker.job.receipt import GroupCounts, SampleRow
 
+ROW_GROUP: Final = 65_536
+_SHOWN: Final = 6
+_PHOTOS: Final = 4
+_ALIKE: Final = 2
 _UNIT: Final = 2**32
 """Probabilities are added up as multiples of this unit, so that the order of rows never changes the sum."""
 _TABLES: Final = """
@@ -136,8 +150,7 @@ class ProductStore:
         places = encoded.indices.to_numpy().astype(np.int64)
         ids = self._count(results, encoded.dictionary.to_pylist(), places)
         self._database.executemany(_SHARE, _shares(results, ids[places]))
-        if "label_level" in results.column_names:
-            self._database.executemany(_SHARE, _above_classes(results, ids[places]))
+        self._database.executemany(_SHARE, _above_classes(results, ids[places]))
 
     def _count(self, results: pa.Table, names: list[str], places: _Numbers) -> _Numbers:
         """Count the rows of each name; returns name → its id."""
@@ -148,8 +161,8 @@ class ProductStore:
             _is(results, "reason", ReviewReason.UNKNOWN),
         )
         columns = [np.bincount(places[mask], minlength=len(names)).tolist() for mask in masks]
-        found = (self._database.execute(_COUNT, row).fetchone()[0] for row in zip(names, *columns, strict=True))
-        return np.fromiter(found, np.int64, len(names))
+        ids = (self._database.execute(_COUNT, row).fetchone()[0] for row in zip(names, *columns, strict=True))
+        return np.fromiter(ids, np.int64, len(names))
 
     def disagreeing(self, names: Iterable[str]) -> set[str]:
         """The products among ``names`` that have sure photos with different labels."""
@@ -195,6 +208,98 @@ def _above_classes(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any,
 
 
 def _is(results: pa.Table, column: str, value: str) -> npt.NDArray[np.bool_]:
-    """SQL for a column that equals a value, which may be null."""
     same: npt.NDArray[np.bool_] = pc.fill_null(pc.equal(results.column(column), value), False).to_numpy()
     return same
+
+
+def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
+    """The product of each row, as text; null if the cell is empty or blank."""
+    cells = rows.column(column)
+    names = cells.cast(without_dictionary(cells.type)).cast(pa.string())
+    return pa.chunked_array([[name if name and name.strip() else None for name in names.to_pylist()]], pa.string())
+
+
+def write_by_group(
+    job: Job, column: str, store: ProductStore, file: Path, on_product: Callable[[Product, Verdict], None]
+) -> GroupCounts:
+    """Write a row for each product, in order of first appearance.
+
+    A dictionary column is written as its values. The columns that we add have the result's prefix.
+    """
+    kind = without_dictionary(job.chunk_table(0, [column]).schema.field(column).type)
+    added = [field.with_name(job.spec.options.prefix + field.name) for field in PRODUCT_SCHEMA]
+    schema, counts = pa.schema([pa.field(column, kind), *added]), Counter[str]()
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        rows = _rows(job, store, counts, on_product)
+        while batch := list(islice(rows, ROW_GROUP)):
+            names, *columns = zip(*batch, strict=True)
+            arrays = [pa.array(cells, field.type) for cells, field in zip(columns, PRODUCT_SCHEMA, strict=True)]
+            named = pa.array(names, pa.string()).cast(kind)
+            writer.write_table(pa.Table.from_arrays([named, *arrays], schema=schema))
+    sync_file(file)
+    return GroupCounts.model_validate({name: counts[name] for name in GroupCounts.model_fields})
+
+
+def _rows(
+    job: Job, store: ProductStore, counts: Counter[str], on_product: Callable[[Product, Verdict], None]
+) -> Iterator[tuple[Any, ...]]:
+    model = job.model.reference
+    for product, shares in store.products():
+        vote = decide(product, shares, job.model.taxonomy or {})
+        on_product(product, vote)
+        counts.update(("products", vote.status.value))
+        counts["disagreeing"] += vote.reason is ReviewReason.DISAGREEMENT
+        sizes = (product.photos, product.readable)
+        yield product.name, vote.label, vote.confidence, vote.status, vote.reason, *sizes, vote.agreement, model
+
+
+class DisagreeingProduct(NamedTuple):
+    """A product to look at: its vote, and some of the rows that disagree, at most two of each label."""
+
+    product: Product
+    verdict: Verdict
+    rows: tuple[SampleRow, ...]
+
+
+class Disagreements:
+    """Sends sure rows to review if another sure photo of their product has another label."""
+
+    def __init__(self, job: Job, column: str, store: ProductStore) -> None:
+        self._job, self._column, self._store = job, column, store
+        self._rows: dict[str, list[SampleRow]] = {name: [] for name in store.first_disagreeing(_SHOWN)}
+        self._verdicts: dict[str, tuple[Product, Verdict]] = {}
+
+    def amended(self, part: pa.Table, rows: pa.Table) -> pa.Table:
+        """The results of a chunk, with labeled rows of disagreeing products sent to review."""
+        if not self._rows:
+            return part
+        names = product_names(rows, self._column)
+        labeled = pc.equal(part.column("status"), Status.LABELED)
+        disagreeing = self._store.disagreeing(set(names.filter(labeled).drop_null().to_pylist()))
+        if not disagreeing:
+            return part
+        doubtful = pc.and_(labeled, pc.is_in(names, value_set=pa.array(sorted(disagreeing), pa.string())))
+        self._consider(names.filter(doubtful).to_pylist(), part.filter(doubtful), rows.filter(doubtful))
+        changed = {"status": Status.REVIEW, "reason": ReviewReason.DISAGREEMENT}
+        for column, value in changed.items():
+            cells = pc.if_else(doubtful, pa.scalar(value.value), part.column(column))
+            part = part.set_column(part.schema.get_field_index(column), part.schema.field(column), cells)
+        return with_leaves(part, doubtful)
+
+    def _consider(self, names: list[str], part: pa.Table, rows: pa.Table) -> None:
+        results = part.select(["label", "confidence"]).to_pylist()
+        for name, result, image in zip(names, results, images_of(self._job, rows), strict=True):
+            shown = self._rows.get(name)
+            if shown is None or len(shown) == _PHOTOS or sum(row.label == result["label"] for row in shown) == _ALIKE:
+                continue
+            doubt = (result["label"], result["confidence"], None, ReviewReason.DISAGREEMENT)
+            shown.append(SampleRow(image, Status.REVIEW, *doubt))
+
+    def note(self, product: Product, verdict: Verdict) -> None:
+        """Keep the vote on a product, if it is one to show."""
+        if product.name in self._rows:
+            self._verdicts[product.name] = (product, verdict)
+
+    def shown(self) -> tuple[DisagreeingProduct, ...]:
+        """The first disagreeing products, once all rows have been amended and all products noted."""
+        return tuple(DisagreeingProduct(*self._verdicts[name], tuple(rows)) for name, rows in self._rows.items())
