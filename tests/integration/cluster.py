@@ -47,8 +47,8 @@ class Cluster(Processes):
     ) -> QueuedJob:
         """Write a job of some photos or of a catalogue, and queue its first chunks, as ``hangtag submit`` does."""
         source = names if isinstance(names, Path) else write_list(self.folder / f"{name}.txt", names)
-        options = JobOptions(timeout_s=timeout_s)
-        request = SubmitRequest(source, model, options, name=name, image_root=root, priority=priority)
+        options = JobOptions(timeout_s=timeout_s, image_root=root and str(root))
+        request = SubmitRequest(source, model, options, name=name, priority=priority)
         with open_control(self.settings) as control:
             submit(request, control.jobs)
             control.reconciler.supply(name)

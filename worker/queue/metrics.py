@@ -63,8 +63,8 @@ JobFigures = tuple[Job, int]
 def _fails_no_chunk() -> Iterator[None]:
     try:
         yield
-    except OSError as error:  # the folder is gone, or its disk is full
-        log_event("not_counted", logging.WARNING, error=str(error))
+    except Exception as error:  # noqa: BLE001 - the folder is gone or its disk full, and then anything may follow
+        log_event("not_counted", logging.WARNING, error=f"{type(error).__name__}: {error}")
 
 
 def count_outcome(outcome: str) -> None:

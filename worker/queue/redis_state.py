@@ -87,6 +87,15 @@ def redis_expected(name: str, error: object) -> str:
     return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."
 
 
+def parse_message(text: str | bytes) -> tuple[str, int]:
+    """The job and the chunk, or :data:`FINISH`, of a message as Celery lays it out on Redis.
+
+    Source: https://docs.celeryq.dev/en/stable/internals/protocol.html
+    """
+    (job, *chunk), *_ = json.loads(b64decode(json.loads(text)["body"]))
+    return job, chunk[0] if chunk else FINISH
+
+
 class RedisState:
     """Leases, marks and presences in Redis; every method raises :data:`RedisError` if Redis cannot be reached."""
 
@@ -109,8 +118,8 @@ class RedisState:
         chunks: dict[str, set[int]] = defaultdict(set)
         for queue in QUEUES.values():
             for text in self._redis.lrange(queue, 0, -1):
-                (job, *chunk), *_ = json.loads(b64decode(json.loads(text)["body"]))
-                chunks[job].add(chunk[0] if chunk else FINISH)
+                job, chunk = parse_message(text)
+                chunks[job].add(chunk)
         return chunks
 
     def queue_lengths(self) -> dict[str, int]:
