@@ -41,7 +41,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Command → the room that owns it, so that a command imports no other room's options."""
 
-MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule.train_worker"})
+MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
 """Modules that a room's command needs from a room that it may not import: name → module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter"})
 """Rooms whose libraries leave temporary files behind when they are killed."""

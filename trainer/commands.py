@@ -11,7 +11,7 @@ from models.options import RegistryOption, takes
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
 from trainer.options import DATA_HELP, MAX_SEED, TableColumns, TrainOptions
-from worker.queue.options import HeartbeatOption, LogOption, RedisOption, logs_json, queue_settings
+from worker.queue.options import LogOption, RedisOption, logs_json, queue_settings
 
 
 class When(StrEnum):
@@ -227,10 +227,6 @@ def retrain_command(
     restart: Annotated[
         bool, typer.Option("--restart", help="Abandon a cycle that was stopped, and begin again with today's settings.")
     ] = False,
-    mlflow: Annotated[
-        str | None,
-        typer.Option(metavar="URI", help="Log the cycle to this MLflow server instead of the one in the settings."),
-    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the outcome as JSON on stdout; the progress goes to stderr.")
     ] = False,
@@ -272,9 +268,7 @@ def retrain_command(
         msg = f"hangtag retrain needs the packages that train ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
 
-    raise typer.Exit(
-        retrain_and_show(config, when=when.value, force=why, restart=restart, mlflow=mlflow, as_json=as_json)
-    )
+    raise typer.Exit(retrain_and_show(config, when=when.value, force=why, restart=restart, as_json=as_json))
 
 
 def schedule_command(
@@ -282,14 +276,12 @@ def schedule_command(
         list[Path], typer.Argument(metavar="CONFIG", help="Settings of retrainings (TOML), each with a schedule.")
     ],
     redis: RedisOption = None,
-    heartbeat: HeartbeatOption = None,
     log: LogOption = None,
 ) -> None:
     """Start retrainings by their schedule, until told to stop; hangtag worker --queue train runs them.
 
-    Any number of schedulers may run: one of them claims each due time (slot), and its cycle runs once. A cycle that
-    died is started again. If no scheduler ran for a time, the latest missed cycle runs. Redis may lose everything. You
-    may edit a config while a scheduler runs.
+    This is Celery's beat: run one, with all configs. It reads their schedules once, so restart it after an edit.
+    Missed due times run once, when it is there again.
 
     Examples:
 
@@ -297,10 +289,10 @@ def schedule_command(
 
       hangtag schedule shop.toml shoes.toml --redis redis://queue:6379/0
     """
-    settings = queue_settings(redis, heartbeat=heartbeat)
-    from trainer.schedule.scheduler import schedule_until_told
+    settings = queue_settings(redis)
+    from trainer.schedule import run_beat
 
-    schedule_until_told(configs, settings, as_json=logs_json(log))
+    run_beat(configs, settings, as_json=logs_json(log))
 
 
 def _corrections_of(config: Path) -> Path | None:

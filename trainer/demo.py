@@ -197,7 +197,7 @@ def _request(photos: Path, run: Path, seed: int, epochs: int, size: int) -> Trai
 
 
 def _label_on_a_queue(console: Console, out: Path, bundles: Mapping[str, Path]) -> tuple[Job, Path]:
-    from worker.queue.actions import submit_and_show, watch_job
+    from worker.queue.console import submit_job, watch_job
     from worker.queue.private_redis import private_queue
     from worker.request import SubmitRequest
 
@@ -206,7 +206,7 @@ def _label_on_a_queue(console: Console, out: Path, bundles: Mapping[str, Path]) 
         workers = f"Redis at {settings.redis_url}, two workers; their logs are in {out / 'queue'}"
         console.print(workers, highlight=False, markup=False)
         request = SubmitRequest(source=out / "new-photos", model=bundles, options=JobOptions(), name="new-photos")
-        submit_and_show(request, settings, as_json=False)
+        submit_job(request, settings, as_json=False)
         watch_job("new-photos", settings)
     return Jobs(FolderStorage(jobs)).find("new-photos"), jobs / "new-photos" / RESULT_FILE
 

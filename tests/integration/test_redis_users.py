@@ -115,17 +115,13 @@ def test_a_scheduler_and_a_train_worker_need_no_other_rights(
     guarded: GuardedRedis, admin: redis.Redis, tmp_path: Path
 ) -> None:
     (tmp_path / "retraining").mkdir()
-    model = ScheduledModel(tmp_path / "retraining", guarded, "2s", guarded.environment)
+    model = ScheduledModel(tmp_path / "retraining", guarded, guarded.environment)
     try:
-        model.order(status=1)  # which is held back
-        worker = model.worker()
-        model.scheduler()
-        until(lambda: worker.events("cycle_later"), "a cycle fails")
-        model.order(status=0)
-        model.wait_for(2)
-        model.end_beats()
-        worker.terminate()
-        worker.process.wait(15)
+        worker, beat = model.worker(), model.beat()
+        model.wait_for_another()
+        for process in (beat, worker):
+            process.terminate()
+            process.process.wait(15)
     finally:
         model.close()
     assert admin.acl_log() == []

@@ -1,20 +1,41 @@
-"""``hangtag worker --queue train`` whose cycles are those of ``fake_retrain.py``; tries again after a second."""
+"""A train worker whose cycles train nothing: ``train_worker.py CONFIG``. With ``cycle CONFIG`` it is such a cycle."""
 
+import json
 import os
 import sys
+import time
 from pathlib import Path
 
+WORKER = (sys.executable, "-P", __file__)
 
-def main() -> int:
+
+def run_cycle(config: Path) -> int:
+    """Append lines to ``runs.jsonl`` beside the config; ``orders.json`` there says how long to take and how to end."""
+    log, orders = config.with_name("runs.jsonl"), config.with_name("orders.json")
+    order = json.loads(orders.read_text()) if orders.exists() else {}
+    write(log, "begin")
+    time.sleep(order.get("seconds", 0))
+    write(log, "end")
+    print("the cycle's own words")
+    return int(order.get("status", 0))
+
+
+def write(log: Path, what: str) -> None:
+    """One line, whole."""
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"what": what, "pid": os.getpid()}) + "\n")
+
+
+def start_worker(config: Path) -> int:
     """Take tasks until told to stop."""
     os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # read when Celery is imported
-    from trainer.schedule.train_worker import CycleTask, start_train_worker
+    from trainer.schedule import start_train_worker
     from worker.queue.settings import read_settings
 
-    settings = read_settings()
-    command = (sys.executable, "-P", str(Path(__file__).with_name("fake_retrain.py")))
-    return start_train_worker(settings, as_json=True, task=CycleTask(settings, command, retry_s=1))
+    return start_train_worker(read_settings(), [config], as_json=True, command=(*WORKER, "cycle"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1] == "cycle":
+        sys.exit(run_cycle(Path(sys.argv[2])))
+    sys.exit(start_worker(Path(sys.argv[1])))

@@ -39,9 +39,7 @@ def test_labelling_never_loads_what_trains() -> None:
 
 def test_a_scheduler_never_loads_what_trains() -> None:
     """It runs in the image of workers."""
-    modules = [name for name in modules_of("trainer") if name.startswith("trainer.schedule.")]
-    assert "trainer.schedule.scheduler" in modules
-    assert loaded(modules, (*TRAINING_PACKAGES, "faiss", "scipy", "h5py")) == []
+    assert loaded(["trainer.schedule"], (*TRAINING_PACKAGES, "faiss", "scipy", "h5py")) == []
 
 
 def test_a_cycle_loads_what_trains_only_when_it_trains() -> None:
@@ -56,8 +54,8 @@ def test_labelling_on_this_machine_needs_no_queue() -> None:
 
 
 def test_only_workers_load_celery() -> None:
-    """Who submits, watches or keeps a schedule only pushes messages, and starts sooner without it."""
-    modules = ["worker.queue.actions", "worker.queue.inbox.inbox", "trainer.schedule.scheduler"]
+    """Who submits or watches only pushes messages, and starts sooner without it."""
+    modules = ["worker.queue.actions", "worker.queue.inbox.inbox"]
     assert loaded(modules, ("celery", "kombu")) == []
 
 

@@ -5,10 +5,10 @@ docs/reference/toml.md says what each key means. Those of ``[train]`` and ``[exp
 """
 
 import json
+import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
@@ -21,7 +21,6 @@ from models.fit import Decode, Fit
 from models.registry.registry import check_model_name
 from trainer.request import Arch, Balance, TableOptions, parse_duration
 
-_CRON_FIELDS: Final = 5
 _UNQUOTED: Final = {
     "int_type": "a whole number without quotes",
     "float_type": "a number without quotes",
@@ -37,16 +36,9 @@ def _check_zone(name: str) -> None:
         raise InputError(msg) from error
 
 
-def _check_cron(text: str) -> None:
-    """Refuse a schedule that has not five fields, is not as in crontab(5), or never comes due."""
-    from cronsim import CronSim, CronSimError  # few settings have a schedule
-
-    try:
-        wrong = len(text.split()) != _CRON_FIELDS or next(CronSim(text, datetime.now(UTC)), None) is None
-    except CronSimError:
-        wrong = True
-    if wrong:
-        msg = f'Expected five fields as in crontab(5), such as "0 3 * * 0" for Sundays at 3, got {text!r}'
+def _check_uri(uri: str) -> None:
+    if not uri.strip():
+        msg = "Expected a tracking URI such as http://mlflow:5000, here or in MLFLOW_TRACKING_URI"
         raise InputError(msg)
 
 
@@ -224,13 +216,13 @@ class ScheduleSettings(_Record):
     """``[schedule]``: when ``hangtag schedule`` lets the cycle run; one of ``cron`` and ``every``.
 
     Attributes:
-        cron: five fields, as in crontab(5).
-        every: such as ``6h``; due times are multiples of it since 1970.
+        cron: five fields, as in crontab(5); ``hangtag schedule`` checks them.
+        every: such as ``6h``.
         timezone: of the fields of ``cron``, such as ``Europe/Zurich``.
         when: ``data``: whenever there is something new; ``drift``: only when a job has drifted.
     """
 
-    cron: Annotated[str, _checked_by(_check_cron)] | None = None
+    cron: str | None = None
     every: Duration | None = None
     timezone: Annotated[str, _checked_by(_check_zone)] = "UTC"
     when: Literal["data", "drift"] = "data"
@@ -244,9 +236,11 @@ class ScheduleSettings(_Record):
 
 
 class MlflowSettings(_Record):
-    """``[mlflow]``: a tracking server that is told of each cycle as well."""
+    """``[mlflow]``: where each cycle is logged, too; ``uri`` is that of ``MLFLOW_TRACKING_URI`` unless it is given."""
 
-    uri: str
+    uri: Annotated[str, _checked_by(_check_uri)] = Field(
+        default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", ""), validate_default=True
+    )
     experiment: str = "hangtag"
 
 

@@ -4,28 +4,33 @@ Whatever kills it, it goes on where it was: a step whose file is there is done, 
 decided. One cycle of a model runs at a time.
 """
 
+import fcntl
 import json
 import os
-import signal
+import socket
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from pydantic import ValidationError
 
-from models.errors import DataError, HangtagError, InputError, ParityError, StoppedError
+from models.errors import BusyError, DataError, HangtagError, InputError, ParityError
 from models.registry.registry import open_registry
-from models.whole_file import replace_file
+from models.storage.storage import Storage
+from models.whole_file import open_lock, replace_file
 from trainer.retrain.begin import NewCycle, champion_of
 from trainer.retrain.config import RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder, Cycles, CycleStart, CycleStatus, Outcome, now_text
-from trainer.retrain.lock import CycleLock
-from trainer.retrain.steps import LOG, STEPS
+from trainer.retrain.steps import STEPS
 from trainer.retrain.tools import CycleTools, RunningCycle
 
 if TYPE_CHECKING:
     from trainer.train import TrainingView
+
+
+_LOCK: Final = ".cycle.lock"
 
 
 class CycleView(Protocol):
@@ -57,31 +62,46 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
     """Run a cycle to its end, or go on with one that was stopped.
 
     Raises:
-        BusyError: another process runs a cycle of this model, or has taken this one over.
+        BusyError: another process runs a cycle of this model.
         InputError: the settings, the photos or the splits cannot be used; if no training can begin with them, the cycle
             ends, so that the next one reads them again.
         ParityError: the challenger's export disagreed with it; the cycle is over.
         StoppedError: somebody pressed Ctrl-C; the same call goes on.
     """
     storage = open_registry(config.registry).model_storage(config.name)
-    # a step takes hours: it is stopped as by Ctrl-C when another process goes on with its cycle
-    with CycleLock(storage).held(lost=lambda: os.kill(os.getpid(), signal.SIGINT)) as held:
+    with only_cycle(storage):
+        return _Cycle(config, options, view, tools or CycleTools()).run()
+
+
+@contextmanager
+def only_cycle(model: Storage) -> Iterator[None]:
+    """Hold the lock of a model; the kernel takes it back when this process ends, however that is.
+
+    It is a POSIX record lock, since children of this process would inherit one of ``flock``. It lies beside the model's
+    versions: machines that share that disk by NFS exclude each other, too.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    model.scratch.mkdir(parents=True, exist_ok=True)
+    with open_lock(model.scratch / _LOCK) as file:
         try:
-            return _Cycle(config, options, view, tools or CycleTools(), held).run()
-        except (KeyboardInterrupt, StoppedError):
-            held.check()
-            raise
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            msg = f"The model in {model.place} is being retrained by {file.read()}; wait for its end, or end it there."
+            raise BusyError(msg) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {now_text()}")
+        file.flush()
+        yield
 
 
 class _Cycle:
-    def __init__(
-        self, config: RetrainConfig, options: CycleOptions, view: CycleView, tools: CycleTools, held: CycleLock
-    ) -> None:
+    def __init__(self, config: RetrainConfig, options: CycleOptions, view: CycleView, tools: CycleTools) -> None:
         self._config = config
         self._options = options
         self._view = view
         self._tools = tools
-        self._held = held
         self._registry = open_registry(config.registry)
         self._cycles = Cycles(config.folder)
 
@@ -142,7 +162,6 @@ class _Cycle:
     def _worked(self, work: RunningCycle) -> Outcome:
         """Do all steps that are left."""
         for step in STEPS:
-            self._held.check()
             if step.done(work):
                 continue
             began = time.monotonic()
@@ -150,8 +169,6 @@ class _Cycle:
                 with self._view.step(step.name, step.title) as view:
                     step.do(work, view)
             except (KeyboardInterrupt, HangtagError) as error:
-                if isinstance(error, KeyboardInterrupt | StoppedError):
-                    self._held.check()  # another process may have stopped it, and goes on in this folder
                 _took(work.folder, step.name, began)
                 if isinstance(error, HangtagError):
                     self._failed(work.folder, error)
@@ -173,7 +190,6 @@ class _Cycle:
             self._view.note(f"Cycle {folder.path.name} goes on from here at the next call; --restart abandons it.")
 
     def _nothing(self, why: str) -> Outcome:
-        self._tell_late()
         now, name = now_text(), self._config.name
         champion = champion_of(self._registry, name)
         return Outcome(
@@ -185,13 +201,6 @@ class _Cycle:
             started=now,
             finished=now,
         )
-
-    def _tell_late(self) -> None:
-        """Log the last cycle to MLflow if its server was away then, as long as the cycle's files are there."""
-        last = next(reversed(self._cycles.finished()), None) if self._config.mlflow else None
-        if last is not None and last.bundle.is_dir() and not LOG.done(work := self._work(last, self._config)):
-            with self._view.step(LOG.name, LOG.title) as view:
-                LOG.do(work, view)
 
 
 def _settings_of(folder: CycleFolder) -> RetrainConfig:

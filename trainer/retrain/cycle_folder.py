@@ -127,7 +127,6 @@ class CycleFolder:
     verdict = _File("verdict.json")  # records.Verdict
     published = _File("published.json")  # the challenger's version
     seconds = _File("seconds.json")  # how long each step took
-    mlflow = _File("mlflow.json")  # the run's id on the tracking server
     report = _File("report.html")
     outcome = _File("outcome.json")  # the last file: a cycle with it is over
 

@@ -13,20 +13,17 @@ from rich.table import Table
 from models.errors import ExitCode, StoppedError
 from models.terminal import Console, print_table
 from trainer.console import TrainingScreen
-from trainer.retrain.config import MlflowSettings, RetrainConfig, read_config
+from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.cycle import CycleOptions, retrain
 from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, Outcome
 from trainer.retrain.records import Comparison, PairedAccuracy, Verdict
 
 
 def retrain_and_show(
-    path: Path, *, when: Literal["data", "drift"], force: str | None, restart: bool, mlflow: str | None, as_json: bool
+    path: Path, *, when: Literal["data", "drift"], force: str | None, restart: bool, as_json: bool
 ) -> ExitCode:
     """Run a cycle, show it, and say how it ended."""
     config = read_config(path)
-    if mlflow is not None:
-        settings = config.mlflow.model_copy(update={"uri": mlflow}) if config.mlflow else MlflowSettings(uri=mlflow)
-        config = config.model_copy(update={"mlflow": settings})
     console = Console(stderr=as_json)
     try:
         outcome = retrain(config, CycleOptions(when=when, force=force, restart=restart), CycleScreen(console))

@@ -23,7 +23,6 @@ from trainer.retrain.tools import RunningCycle
 from trainer.retrain.train_step import train
 from trainer.run import Run
 from trainer.splits.assigned import read_splits
-from worker.tracking import server_name
 
 if TYPE_CHECKING:
     from trainer.train import TrainingView
@@ -174,16 +173,13 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _log(work: RunningCycle, view: "TrainingView") -> None:
-    """Log the cycle to MLflow; a server that is away is reported, and the cycle ends without it."""
-    mlflow, name, folder = work.config.mlflow, work.start.name, work.folder.path
+    """Log the cycle to MLflow; if that fails, a note says so, and the cycle ends without it."""
+    mlflow = work.config.mlflow
     assert mlflow is not None  # noqa: S101 - the step is done where there is none
-    promoted, aliases = _outcome(work).status is CycleStatus.PROMOTED, work.registry.state(name).aliases
     try:
-        run = work.tools.log_cycle(mlflow.uri, mlflow.experiment, folder, name, work.version, promoted, aliases)
+        work.tools.log_cycle(mlflow.uri, mlflow.experiment, work.folder, _outcome(work))
     except HangtagError as error:
-        work.note(f"Not logged to {server_name(mlflow.uri)}: {error}")  # a URI may hold a password
-        return
-    replace_file(work.folder.mlflow, json.dumps({"run": run}).encode())
+        work.note(f"Not logged: {error}")
 
 
 def _end(work: RunningCycle, view: "TrainingView") -> None:
@@ -218,9 +214,6 @@ _COMPARING: Final = (
     Step("catalogue", "Champion and challenger on real rows", _catalogue_done, _catalogue),
     Step("gate", "May the challenger become the champion?", _leaves("verdict.json"), _gate),
 )
-LOG: Final = Step(
-    "log", "Tell the tracking server", lambda work: work.config.mlflow is None or work.folder.mlflow.is_file(), _log
-)
 STEPS: Final = (
     Step("train", "Train the challenger", _leaves("splits.csv"), train),
     Step("export", "Make a bundle of it, with its proof", _leaves(f"bundle/{MANIFEST_FILE}"), _export),
@@ -228,6 +221,6 @@ STEPS: Final = (
     Step("publish", "Add it to the registry", _leaves("published.json"), _publish),
     Step("decide", "Promote or refuse it", _decided, _decide),
     Step("report", "Write the report", _leaves("report.html"), _report),
-    LOG,
+    Step("log", "Log it to MLflow", lambda work: work.config.mlflow is None, _log),
     Step("end", "Write the outcome", _leaves("outcome.json"), _end),
 )

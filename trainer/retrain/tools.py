@@ -20,10 +20,10 @@ from trainer.retrain.cycle_folder import CycleFolder, CycleStart
 from trainer.retrain.gate import judge
 from trainer.retrain.records import CatalogueDiff, Comparison
 from trainer.retrain.report import write_report
+from trainer.retrain.tracking import log_cycle
 from worker.catalogue_diff.diff import diff_catalogue
 from worker.catalogue_diff.sample import SampleOptions, draw_sample
 from worker.results.drift import drifted_jobs
-from worker.tracking import log_cycle
 
 if TYPE_CHECKING:
     from trainer.request import TrainRequest

@@ -44,7 +44,7 @@ class QueueSettings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _leads_somewhere(cls, url: str) -> str:
+    def _is_read_alike(cls, url: str) -> str:
         """Refuse a URL that redis-py and kombu would read differently."""
         if not url.startswith(("redis://", "rediss://")):
             msg = "must begin with redis:// or rediss://"
@@ -92,22 +92,16 @@ def url_name(url: str) -> str:
 
 
 def read_settings(
-    redis_url: str | None = None,
-    jobs: str | None = None,
-    *,
-    metrics_port: int | None = None,
-    metrics_host: str | None = None,
-    heartbeat: Path | None = None,
+    redis_url: str | None = None, jobs: str | None = None, metrics_port: int | None = None
 ) -> QueueSettings:
     """The environment's settings, overruled by the command line's options, with Redis's password in its URL.
 
     Raises:
         InputError: one of them is invalid.
     """
-    given: dict[str, object] = {"redis_url": redis_url, "jobs": jobs, "heartbeat": heartbeat}
-    given |= {"metrics_port": metrics_port, "metrics_host": metrics_host}
+    options: dict[str, object] = {"redis_url": redis_url, "jobs": jobs, "metrics_port": metrics_port}
     try:
-        settings = QueueSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        settings = QueueSettings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         wrong = error.errors()[0]
         name = str(wrong["loc"][0])
@@ -130,8 +124,7 @@ def _with_password(settings: QueueSettings, file: Path) -> QueueSettings:
         msg = f"Expected the password of Redis in {file}, {_NAMED}, got: {why}."
         raise InputError(msg) from None
     if not password or "\n" in password:
-        found = "more than one line" if password else "nothing"
-        msg = f"Expected one line in {file}, {_NAMED}: Redis's password; found {found}."
+        msg = f"Expected the password of Redis in {file}, {_NAMED}, as its only line."
         raise InputError(msg)
     user, _, host = parts.netloc.rpartition("@")
     url = urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))

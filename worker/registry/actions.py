@@ -1,18 +1,17 @@
 """What the commands of ``hangtag models`` do and print."""
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 from typing import Final
 
 from models.bundle import read_manifest
 from models.decision import promise_text
-from models.errors import BundleError, HangtagError, InputError, MissingExtraError
+from models.errors import BundleError, InputError
 from models.registry.history import Event
 from models.registry.publish import report_files
 from models.registry.registry import Registry
-from models.registry.state import CHALLENGER, CHAMPION
+from models.registry.state import CHAMPION
 from models.terminal import Console
 from models.verify import verify_with_spinner
 from worker.registry.console import VersionName, event_record
@@ -28,16 +27,13 @@ def publish_bundle(
     run: Path | None,
     why: str,
     alias: str | None,
-    mlflow: str | None,
     *,
     as_json: bool,
 ) -> None:
     """Verify a bundle, publish it under ``alias``, and say how to go on.
 
-    The files that a retraining starts from are copied from ``run``, the bundle's training. The version is also logged
-    to the MLflow server at ``mlflow``.
+    The files that a retraining starts from are copied from ``run``, the bundle's training.
     """
-    _check_tracking(mlflow)
     training = _training_files(run, bundle) if run else {}
     found = verify_with_spinner(bundle)
     if not found.sound:
@@ -56,13 +52,6 @@ def publish_bundle(
     if alias == CHAMPION:
         registry.promote(*version, why)
     _tell_published(registry, version, new=published.new, as_json=as_json)
-    if mlflow is not None:
-        from worker.tracking import publish_bundle as tell_mlflow  # Hangtag does without MLflow otherwise
-
-        try:
-            tell_mlflow(mlflow, bundle, name, run, version.version, _aliases(registry, name))
-        except HangtagError as error:
-            _say_untold(error, "Give the same command again")
 
 
 def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
@@ -107,24 +96,18 @@ def _tell_published(registry: Registry, version: VersionName, *, new: bool, as_j
         Console().say(f"Make it the champion with: hangtag models promote {version}")
 
 
-def promote_version(
-    registry: Registry, model: str, why: str, mlflow: str | None, *, force: bool, as_json: bool
-) -> None:
+def promote_version(registry: Registry, model: str, why: str, *, force: bool, as_json: bool) -> None:
     """Make a version the champion."""
-    _check_tracking(mlflow)
     version = look_up(model, registry)
     event = registry.promote(*version, why, force=force)
     _tell(event, promoted_words(registry, version), f"{version} is the champion already.", as_json=as_json)
-    _track_aliases(mlflow, registry, version.model)
 
 
-def roll_back(registry: Registry, name: str, why: str, mlflow: str | None, *, as_json: bool) -> None:
+def roll_back(registry: Registry, name: str, why: str, *, as_json: bool) -> None:
     """Restore the previous champion."""
-    _check_tracking(mlflow)
     event = registry.rollback(name, why)
     version = VersionName(name, event.version)
     _tell(event, restored_words(registry, version), "", as_json=as_json)
-    _track_aliases(mlflow, registry, name)
 
 
 def promoted_words(registry: Registry, version: VersionName) -> str:
@@ -138,17 +121,13 @@ def restored_words(registry: Registry, version: VersionName) -> str:
     return f"{version} is the champion again; later jobs take it. {promise}"
 
 
-def move_alias(
-    registry: Registry, model: str, alias: str, why: str, mlflow: str | None, *, remove: bool, as_json: bool
-) -> None:
+def move_alias(registry: Registry, model: str, alias: str, why: str, *, remove: bool, as_json: bool) -> None:
     """Point an alias at a version, or remove it."""
-    _check_tracking(mlflow)
     version = look_up(model, registry)
     act = registry.remove_alias if remove else registry.alias
     event = act(*version, alias, why)
     done = f"{version.model} has no alias {alias} any more." if remove else f"{alias} means {version} now."
     _tell(event, done, f"{alias} means {version} already.", as_json=as_json)
-    _track_aliases(mlflow, registry, version.model, alias if remove else None)
 
 
 def delete_version(registry: Registry, model: str, why: str, *, as_json: bool) -> None:
@@ -195,42 +174,3 @@ def _tell(event: Event | None, done: str, before: str, *, as_json: bool) -> None
         print(json.dumps(event_record(event) if event else None, indent=1))
     else:
         Console().say(done if event else before)
-
-
-def _check_tracking(uri: str | None) -> None:
-    """Refuse an MLflow server that cannot be used, before anything is changed.
-
-    Raises:
-        InputError: the URI is empty.
-        MissingExtraError: MLflow's client is not installed.
-    """
-    if uri is None:
-        return
-    if not uri.strip():
-        msg = "Expected the URI of an MLflow server after --mlflow, such as http://mlflow:5000, got nothing."
-        raise InputError(msg)
-    if find_spec("mlflow") is None:
-        msg = "Logging to MLflow needs its client; pip install 'hangtag[mlflow]'."
-        raise MissingExtraError(msg)
-
-
-def _track_aliases(uri: str | None, registry: Registry, name: str, removed: str | None = None) -> None:
-    """Set a model's aliases on a server as in the registry; ``removed`` may still be there."""
-    if uri is None:
-        return
-    from worker.tracking import point_aliases
-
-    try:
-        point_aliases(uri, name, {**({removed: None} if removed else {}), **_aliases(registry, name)})
-    except HangtagError as error:
-        _say_untold(error, f"Repeat it with hangtag models promote {name}@{CHAMPION} --mlflow URI")
-
-
-def _aliases(registry: Registry, name: str) -> dict[str, int | None]:
-    """The model's aliases; champion and challenger are None if unset."""
-    return {CHAMPION: None, CHALLENGER: None, **registry.state(name).aliases}
-
-
-def _say_untold(error: HangtagError, advice: str) -> None:
-    text = f"The registry has changed, but that was not logged to MLflow. {error} {advice} when that is mended."
-    Console(stderr=True).say(text, "yellow")

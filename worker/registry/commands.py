@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text or a table.")]
 WhyOption = Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the history.", show_default=False)]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as hangtag models shows it.")]
-MlflowOption = Annotated[
-    str | None,
-    typer.Option("--mlflow", metavar="URI", help="Log it to this MLflow server as well.", show_default=False),
-]
 VersionArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A version of a model, such as shop@4 or shop@challenger.")
 ]
@@ -102,7 +98,6 @@ def publish_command(
     promote: Annotated[
         bool, typer.Option("--promote", help="Make it the champion, too: the same as --alias champion.")
     ] = False,
-    mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -118,8 +113,6 @@ def publish_command(
       hangtag models publish bundles/shop --name shop --promote --why "first model"
 
       hangtag models publish bundles/shop --name shop --alias staging --registry s3://models/registry
-
-      hangtag models publish bundles/shop --name shop --run runs/train/shop --mlflow http://mlflow:5000
     """
     if promote and alias not in {None, "champion"}:
         msg = f"--promote makes it the champion, and --alias {alias} gives it another alias: leave one of them out"
@@ -127,7 +120,7 @@ def publish_command(
     from worker.registry.actions import publish_bundle
 
     alias = "champion" if promote else alias
-    publish_bundle(_opened(registry), bundle, name, run, why, alias, mlflow, as_json=as_json)
+    publish_bundle(_opened(registry), bundle, name, run, why, alias, as_json=as_json)
 
 
 def promote_command(
@@ -136,7 +129,6 @@ def promote_command(
     force: Annotated[
         bool, typer.Option("--force", help="Promote it although a gate refused it; --why must give the reason.")
     ] = False,
-    mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -150,13 +142,12 @@ def promote_command(
     """
     from worker.registry.actions import promote_version
 
-    promote_version(_opened(registry), model, why, mlflow, force=force, as_json=as_json)
+    promote_version(_opened(registry), model, why, force=force, as_json=as_json)
 
 
 def rollback_command(
     name: NameArgument,
     why: WhyOption = "",
-    mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -170,7 +161,7 @@ def rollback_command(
     """
     from worker.registry.actions import roll_back
 
-    roll_back(_opened(registry), name, why, mlflow, as_json=as_json)
+    roll_back(_opened(registry), name, why, as_json=as_json)
 
 
 def history_command(
@@ -255,7 +246,6 @@ def alias_command(
     ],
     why: WhyOption = "",
     remove: Annotated[bool, typer.Option("--remove", help="Remove the alias from that version.")] = False,
-    mlflow: MlflowOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
@@ -269,7 +259,7 @@ def alias_command(
     """
     from worker.registry.actions import move_alias
 
-    move_alias(_opened(registry), model, alias, why, mlflow, remove=remove, as_json=as_json)
+    move_alias(_opened(registry), model, alias, why, remove=remove, as_json=as_json)
 
 
 def delete_command(

@@ -96,9 +96,8 @@ def test_no_password_is_kept_beside_it() -> None:
     assert COMPOSE["secrets"]["redis_password"]["file"].endswith("./secrets/redis_password}")
 
 
-@pytest.mark.parametrize("name", ["worker", "trainer"])
-def test_a_worker_has_time_to_end_what_it_has_in_hand(name: str) -> None:
-    worker = SERVICES[name]
+def test_a_worker_has_time_to_end_what_it_has_in_hand() -> None:
+    worker = SERVICES["worker"]
     assert float(worker["stop_grace_period"].removesuffix("s")) >= float(worker["environment"]["HANGTAG_GRACE_S"]) + 10
 
 

@@ -64,9 +64,8 @@ def settings(name: str) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["hangtag-worker.service", "hangtag-trainer.service"])
-def test_a_worker_has_time_to_end_what_it_has_in_hand_and_is_started_again(name: str) -> None:
-    worker = settings(name)
+def test_a_worker_has_time_to_end_what_it_has_in_hand_and_is_started_again() -> None:
+    worker = settings("hangtag-worker.service")
     environment = dict(pair.split("=", 1) for pair in worker["Environment"])
     assert float(worker["TimeoutStopSec"][0]) >= float(environment["HANGTAG_GRACE_S"]) + 10
     assert (worker["KillMode"], worker["KillSignal"]) == (["mixed"], ["SIGTERM"])

@@ -1,7 +1,6 @@
 """What people and editors leave in folders that are listed: it is nobody's, and nothing ends by it."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,19 +9,15 @@ from models.registry.history import History
 from models.registry.publish import claim_number
 from models.registry.state import State
 from models.storage.storage import FolderStorage
-from trainer.retrain.cycle_folder import Cycles, CycleStatus
-from trainer.retrain.lock import CycleLock
-from trainer.schedule.claims import Claim, ClaimStore, SlotEnd, Try
+from trainer.retrain.cycle_folder import Cycles
 from worker.job.job import commit_retry, latest_retry
 from worker.job.jobs import Jobs
 from worker.job.parts import latest_parts, part_key
 from worker.labelling.chunk import attempt_on, earlier_attempts
 
-SLOT = "20261122T030000Z"
-NOW = datetime(2026, 11, 22, 3, 30, tzinfo=UTC)
-STEMS = ("000001", "000009", "00001", "00009", "1", "٠٠٠٠٠٩", "0000009", SLOT, "20271122T030000Z", "2027112T30000Z")
-ENDS = ("", ".json~", ".json.bak", "-backup", " (copy).json", ".JSON", ".jso", ".txt", ".try1.json~", ".done.json~")
-ALSO = ("9.json", "٠٠٠٠٠٩.json", "0000009.json", "notes.txt", "Thumbs.db", "~$claims", f"{SLOT}.tryx.json", "\udcff")
+STEMS = ("000001", "000009", "00001", "00009", "1", "٠٠٠٠٠٩", "0000009")
+ENDS = ("", ".json~", ".json.bak", "-backup", " (copy).json", ".JSON", ".jso", ".txt")
+ALSO = ("9.json", "٠٠٠٠٠٩.json", "0000009.json", "notes.txt", "Thumbs.db", "~$claims", "\udcff")
 PARTS = ("0000004.r0.parquet", "000005.r00.parquet", "000006.r0.parquet~", "٠٠٠٠٠٧.r0.parquet")
 JUNK = sorted({f"{stem}{end}" for stem in STEMS for end in ENDS} | {*ALSO, *PARTS})
 
@@ -44,33 +39,12 @@ def cycles(root: Path) -> object:
     return [int(cycle.path.name) for cycle in Cycles(root).all()]
 
 
-def lock(root: Path) -> object:
-    for _ in range(12):  # so that what is old is tidied away
-        with CycleLock(FolderStorage(root.parent)).held() as held:
-            held.check()
-    return CycleLock(FolderStorage(root.parent)).holder()
-
-
 def claims(root: Path) -> object:
     return claim_number(FolderStorage(root.parent), State(), "cafe")
 
 
 def history(root: Path) -> object:
     return History(FolderStorage(root.parent)).numbers(), History(FolderStorage(root.parent)).last()
-
-
-def plan(root: Path) -> object:
-    return ClaimStore(FolderStorage(root.parents[1])).plan("every 1h", NOW)
-
-
-def slots(root: Path) -> object:
-    book = ClaimStore(FolderStorage(root.parent))
-    book.claim(Claim(slot=SLOT, config="", schedule="", skipped=0, at="", by=""))
-    book.write_try(SLOT, Try(number=1, at="", by=""))
-    tries = book.tries(SLOT)
-    book.end(SlotEnd(slot=SLOT, status=CycleStatus.FAILED, tries=1, at=""))
-    book.tidy(NOW)
-    return book.look(), tries
 
 
 def retries(root: Path) -> object:
@@ -97,8 +71,7 @@ def jobs(root: Path) -> object:
 
 
 FOLDERS: dict[str, Callable[[Path], object]] = {
-    "cycles": cycles, "shop/cycle": lock, "shop/claims": claims, "shop/history": history,
-    "shop/schedule/plan": plan, "shop/schedule": slots, "job/retries": retries, "job/parts": parts,
+    "cycles": cycles, "shop/claims": claims, "shop/history": history, "job/retries": retries, "job/parts": parts,
     "job/inhand": attempts, "jobs": jobs,
 }  # fmt: skip
 

@@ -1,18 +1,19 @@
 import json
-from dataclasses import asdict, replace
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from models.errors import BusyError, DataError, InputError, RegistryError, StoppedError
-from models.process_identity import Owner
 from models.registry.history import What
 from models.registry.state import CHAMPION
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.retrain.config import CatalogueSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
-from trainer.retrain.lock import CycleLock
 from trainer.run import Run
 
 
@@ -161,24 +162,30 @@ def test_photos_that_cannot_be_learned_from_end_the_cycle(shop: PaperShop) -> No
     assert shop.run().number == 2
 
 
-def test_two_at_once_are_refused(shop: PaperShop) -> None:
-    with CycleLock(shop.registry.model_storage("shop")).held(), pytest.raises(BusyError):
-        shop.run()
-    assert shop.calls == []
+HOLD = """
+import os, sys, time; from pathlib import Path
+from models.storage.storage import FolderStorage; from trainer.retrain.cycle import only_cycle
+with only_cycle(FolderStorage(Path(sys.argv[1]))):
+    if os.fork():
+        print("held", flush=True)
+    time.sleep(600)
+"""
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, StoppedError])
-def test_a_step_that_another_process_has_taken_over_ends_as_busy(shop: PaperShop, stop: type[BaseException]) -> None:
-    def train(*of: object) -> None:
-        holder = {"owner": asdict(replace(Owner.this(), machine="elsewhere")), "since": ""}
-        shop.registry.model_storage("shop").commit("cycle/000002.json", json.dumps(holder).encode())
-        raise stop
-
-    view = PaperView()
-    with pytest.raises(BusyError, match="with number 2 while this one was silent"):
-        shop.run(train=train, view=view)
-    assert view.notes == []
-    assert json.loads((shop.cycle() / "seconds.json").read_text()).keys() == {"collect"}, "it wrote nothing any more"
+def test_two_at_once_are_refused_and_a_killed_one_holds_nothing(shop: PaperShop) -> None:
+    command = [sys.executable, "-c", HOLD, shop.registry.model_storage("shop").place]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"held\n"
+            with pytest.raises(BusyError, match=f"process {process.pid} on"):
+                shop.run()
+            assert shop.calls == []
+            process.kill()
+            process.wait()
+            assert shop.run().status is CycleStatus.PROMOTED, "a child that it leaves holds nothing either"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_settings_of_a_later_hangtag_are_told_of(shop: PaperShop) -> None:

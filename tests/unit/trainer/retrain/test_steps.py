@@ -4,7 +4,7 @@ from models.errors import MissingExtraError, RegistryError
 from models.registry.history import What
 from models.registry.state import CHALLENGER, CHAMPION
 from tests.paper_cycle import PaperShop, PaperView
-from trainer.retrain.config import DriftSettings, MlflowSettings
+from trainer.retrain.config import MlflowSettings
 from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 
@@ -80,28 +80,21 @@ def test_force_overrules_what_was_refused_against_another_champion(shop: PaperSh
     assert shop.champion() == 2
 
 
-def away(*of: object) -> str:
-    msg = "no server"
-    raise MissingExtraError(msg)
-
-
 def test_a_tracking_server_that_is_away_is_said_and_keeps_nothing_back(shop: PaperShop) -> None:
+    def away(*of: object) -> str:
+        msg = "no server"
+        raise MissingExtraError(msg)
+
     view = PaperView()
     config = shop.asked(mlflow=MlflowSettings(uri="http://127.0.0.1:1"))
     assert shop.run(config=config, view=view, log_cycle=away).status is CycleStatus.PROMOTED
-    assert view.notes == ["Not logged to http://127.0.0.1:1: no server"]
+    assert view.notes == ["Not logged: no server"]
 
 
-def test_a_tracking_server_that_was_away_is_told_when_there_is_nothing_new(shop: PaperShop) -> None:
-    def back(*of: object) -> str:
-        told.append(of[3:])
-        return "run-1"
-
-    told = []
-    config = shop.asked(mlflow=MlflowSettings(uri="http://127.0.0.1:1"))
-    shop.run(config=config, log_cycle=away)
-    shop.registry.rollback("shop", "customers complain")
-    undrifted = config.model_copy(update={"drift": DriftSettings(jobs=("jobs",))})
-    assert shop.run(CycleOptions(when="drift"), undrifted, log_cycle=back).status is CycleStatus.NOTHING_NEW
-    assert shop.run(config=config, log_cycle=back).status is CycleStatus.NOTHING_NEW
-    assert told == [("shop", 2, True, {CHAMPION: 1})]
+def test_a_decided_cycle_is_logged_with_its_outcome(shop: PaperShop) -> None:
+    logged = []
+    config = shop.asked(mlflow=MlflowSettings(uri="sqlite:///m.db", experiment="shops"))
+    outcome = shop.run(config=config, log_cycle=lambda *of: logged.append(of))
+    [(uri, experiment, folder, so_far)] = logged
+    assert (uri, experiment, folder.path) == ("sqlite:///m.db", "shops", shop.cycle())
+    assert (so_far.status, so_far.version) == (outcome.status, outcome.version)

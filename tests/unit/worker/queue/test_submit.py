@@ -9,19 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalogue.photo import Limits
 from models.classifier import load
 from models.errors import HangtagError, InputError, JobError
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from tests.variants import falsify
 from worker.job.jobs import Jobs, check_name
-from worker.job.writer import create_job
-from worker.labelling.earlier_results import PREVIOUS_FILE
-from worker.labelling.previous import open_previous
+from worker.labelling.earlier_results import PREVIOUS_FILE, open_earlier_results
 from worker.queue.settings import TIME_LIMIT_S
-from worker.queue.submit import CHUNK_ROWS, NoPhotosError, chunk_rows, decodings_of, new_name, submit
+from worker.queue.submit import CHUNK_ROWS, chunk_rows, decodings_of, new_name, submit
 from worker.request import JobOptions, Priority, SubmitRequest
 
 ROWS = 600
+
+
+def changed(request: SubmitRequest, **options: object) -> SubmitRequest:
+    """The same request with other options."""
+    return replace(request, options=replace(request.options, **options))
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def request_of(tmp_path: Path, bundle: Path) -> SubmitRequest:
 def test_a_job_is_written_with_its_model(request_of: SubmitRequest, jobs: Jobs, bundle: Path) -> None:
     root = request_of.source.parent / "photos"
     root.mkdir()
-    submitted = submit(replace(request_of, priority=Priority.HIGH, image_root=root), jobs)
+    submitted = submit(replace(changed(request_of, image_root=str(root)), priority=Priority.HIGH), jobs)
     assert (submitted.name, submitted.new) == ("spring", True)
     assert jobs.find("spring") == submitted.job
     spec = submitted.job.spec
@@ -64,10 +68,9 @@ def test_another_job_of_the_same_name_is_refused(request_of: SubmitRequest, jobs
         case "the model":
             request_of = replace(request_of, model=request_of.model / "model.onnx")
         case _:
-            request_of = replace(request_of, image_root=request_of.source.parent / "jobs")
-    told = {"a row": "the rows of", "an option": "--top-k was 3, is 1", "the model": "--model was"}
-    said = f"There is a job spring already, and it is not this one: {told.get(change, '--image-root was')}"
-    with pytest.raises(JobError, match=rf"^{said}.* Pass another --job"):
+            request_of = changed(request_of, image_root=str(request_of.source.parent / "jobs"))
+    named = {"a row": "spring.csv", "an option": "--top-k", "the model": "--model", "the image root": "--image-root"}
+    with pytest.raises(JobError, match=named[change]):
         submit(request_of, jobs)
     assert jobs.find("spring") == first.job
 
@@ -77,25 +80,16 @@ def list_photos(request: SubmitRequest, cells: list[str]) -> SubmitRequest:
     return request
 
 
-@pytest.mark.parametrize(
-    ("changes", "example"), [({}, "such as 'lost-0.jpg'"), ({"image_column": "sku"}, "such as '0' in the column 'sku'")]
-)
+@pytest.mark.parametrize("column", [None, "sku"])
 def test_a_catalogue_of_which_no_photo_is_there_is_refused(
-    request_of: SubmitRequest, jobs: Jobs, changes: dict[str, str], example: str
+    request_of: SubmitRequest, jobs: Jobs, column: str | None
 ) -> None:
     lost = list_photos(request_of, [f"lost-{row}.jpg" for row in range(ROWS)])
-    with pytest.raises(NoPhotosError, match=r"^None of these photos can be read: missing") as refusal:
-        submit(replace(lost, **changes), jobs)
-    said = str(refusal.value)
-    assert example in said
-    assert f"Relative paths start at {request_of.source.parent}; pass another --image-root" in said
-    assert refusal.value.exit_code == 2
-    assert not Path(jobs.place).exists()
-
-
-def test_cells_that_are_all_empty_are_no_photos(request_of: SubmitRequest, jobs: Jobs) -> None:
-    with pytest.raises(NoPhotosError, match="the cells are empty in the column 'image'"):
+    with pytest.raises(InputError, match=column or r"lost-0\.jpg"):
+        submit(changed(lost, image_column=column), jobs)
+    with pytest.raises(InputError, match="image"):
         submit(list_photos(request_of, [""] * ROWS), jobs)
+    assert not Path(jobs.place).exists()
 
 
 @pytest.mark.parametrize("there", ["0.jpg", "https://photos.invalid/1.jpg", "s3://shop/1.jpg", "data:,photo"])
@@ -121,14 +115,12 @@ def test_a_machine_that_does_not_see_the_photos_can_submit(
 ) -> None:
     share = tmp_path / "share"
     share.mkdir()
-    unseen = replace(list_photos(request_of, ["of/2026/1.jpg"]), image_root=share)
-    said = submit(unseen, jobs).unseen_words
-    assert said.startswith(f"The photos could not be looked at from here: {share} is empty.")
+    unseen = changed(list_photos(request_of, ["of/2026/1.jpg"]), image_root=str(share))
+    assert str(share) in submit(unseen, jobs).unseen_words
     (share / "of/2026").mkdir(parents=True)
-    with pytest.raises(NoPhotosError):  # the share is there, and the photos are still to come
-        submit(replace(unseen, name="early"), jobs)
-    with pytest.raises(InputError, match="if only the workers have it, make an empty one there"):
-        submit(replace(unseen, name="other", image_root=tmp_path / "none"), jobs)
+    for name, root in (("early", share), ("other", tmp_path / "none")):
+        with pytest.raises(InputError, match=str(root)):
+            submit(replace(changed(unseen, image_root=str(root)), name=name), jobs)
 
 
 class _KilledError(Exception):
@@ -152,7 +144,7 @@ def test_the_results_of_an_earlier_job_lie_beside_the_rows(
     earlier = submit(replace(request_of, name="winter"), jobs).job
     commit_part(earlier, *range(earlier.spec.chunks))
     submitted = submit(replace(request_of, previous="winter"), jobs)
-    assert f"one of the {ROWS} of {jobs.storage('winter').place}" in submitted.carried
+    assert any(jobs.storage("winter").place in words for words in submitted.words)
     assert submitted.job.storage.exists(PREVIOUS_FILE)
     assert submitted.job.spec.digest == earlier.spec.digest
     again = submit(request_of, jobs)
@@ -164,10 +156,10 @@ def test_a_job_that_is_not_done_is_not_carried_over(
 ) -> None:
     commit_part(submit(replace(request_of, name="winter"), jobs).job, 0)
     for previous, said in (
-        ("winter", "Expected winter, .* to be finished; 344 of its 600 rows are not done"),
-        ("autumn", r"Expected job\.json of job autumn .*; jobs there: winter"),
-        ("spring", "cannot be carried over from itself"),
-        ("../spring", "Expected a name for a job"),
+        ("winter", "344"),
+        ("autumn", "autumn"),
+        ("spring", "spring"),
+        ("../spring", r"\.\./spring"),
     ):
         with pytest.raises(HangtagError, match=said):
             submit(replace(request_of, previous=previous), jobs)
@@ -178,7 +170,7 @@ def test_the_precision_is_the_jobs(request_of: SubmitRequest, jobs: Jobs, sure_b
     asked = replace(request_of, model=sure_bundle, options=JobOptions(precision=0.98))
     spec = submit(asked, jobs).job.spec
     assert (spec.options.precision, spec.model.precision) == (0.98, 0.98)
-    with pytest.raises(JobError, match="There is a job spring already"):
+    with pytest.raises(JobError, match="--precision"):
         submit(replace(asked, options=JobOptions(precision=0.90)), jobs)
 
 
@@ -189,9 +181,10 @@ def test_where_nobody_names_a_variant_the_job_has_float32_to_fall_back_to(
     spec = submit(request_of, jobs).job.spec
     assert (spec.model.variant, spec.fallback.variant) == ("int8", "float32")
     assert (spec.fallback.digest, spec.fallback.precision) == (spec.model.digest, spec.model.precision)
-    assert submit(replace(request_of, name="named", variant="int8"), jobs).job.spec.fallback is None
-    with pytest.raises(JobError, match="There is a job spring already"):
-        submit(replace(request_of, variant="int8"), jobs)
+    named = changed(request_of, variant="int8")
+    assert submit(replace(named, name="named"), jobs).job.spec.fallback is None
+    with pytest.raises(JobError, match="--variant"):
+        submit(named, jobs)
 
 
 def test_the_same_job_again_is_the_one_that_is_there_whatever_its_workers_chose(
@@ -201,7 +194,7 @@ def test_the_same_job_again_is_the_one_that_is_there_whatever_its_workers_chose(
     job = submit(request_of, jobs).job
     job.choose(job.spec.fallback, "shop-7: it disagrees")
     assert not submit(request_of, jobs).new
-    named = submit(replace(request_of, name="named", variant="float32"), jobs).job
+    named = submit(replace(changed(request_of, variant="float32"), name="named"), jobs).job
     assert submit(replace(request_of, name="named"), jobs).job == named
 
 
@@ -211,7 +204,7 @@ def test_a_submitter_whose_machine_disagrees_submits_float32_and_says_so(
     falsify(shutil.copytree(int8_bundle, tmp_path / "false"), "int8")
     submitted = submit(replace(request_of, model=tmp_path / "false"), jobs)
     assert (submitted.job.spec.model.variant, submitted.job.spec.fallback) == ("float32", None)
-    assert "uses float32 instead of int8" in submitted.variant_words
+    assert any("instead of int8" in words for words in submitted.words)
 
 
 def test_of_a_job_that_fell_back_nothing_is_carried_over_into_one_of_int8(
@@ -221,23 +214,22 @@ def test_of_a_job_that_fell_back_nothing_is_carried_over_into_one_of_int8(
     earlier = submit(replace(request_of, name="winter"), jobs).job
     earlier.choose(earlier.spec.fallback)
     commit_part(earlier, *range(earlier.spec.chunks))
-    carried = submit(replace(request_of, previous="winter"), jobs).carried
-    assert "--variant changed; every row is labelled again" in carried
+    assert any("--variant" in words for words in submit(replace(request_of, previous="winter"), jobs).words)
 
 
 def test_what_is_carried_over_is_passed_over_where_the_workers_fall_back(
-    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path, commit_part: Callable[..., None], tmp_path: Path
+    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path, commit_part: Callable[..., None]
 ) -> None:
     request_of = replace(request_of, model=int8_bundle)
     earlier = submit(replace(request_of, name="winter"), jobs).job
     earlier.choose(earlier.spec.model)
     commit_part(earlier, *range(earlier.spec.chunks))
     job = submit(replace(request_of, previous="winter"), jobs).job
-    table = open_previous(job, tmp_path)
-    assert table
-    table.close()
-    job.choose(job.spec.fallback)
-    assert open_previous(job, tmp_path) is None
+    for known in (True, False):
+        earlier_results = open_earlier_results(job)
+        assert (earlier_results.find("5" * 64) is not None) == known
+        earlier_results.close()
+        job.choose(job.spec.fallback)
 
 
 def test_a_catalogue_from_the_web(request_of: SubmitRequest, jobs: Jobs) -> None:
@@ -246,7 +238,7 @@ def test_a_catalogue_from_the_web(request_of: SubmitRequest, jobs: Jobs) -> None
         url = server.url("/feeds/spring.csv?SECRET")
         with pytest.raises(InputError, match="--allow-host"):
             submit(replace(request_of, source=url), jobs)
-        options = JobOptions(allow_hosts=(server.host,))
+        options = JobOptions(allow_hosts=[server.host])
         job = submit(replace(request_of, source=url, options=options), jobs).job
         assert (job.spec.source, job.spec.image_root) == (server.url("/feeds/spring.csv"), server.url("/feeds"))
     assert (job.spec.rows, job.spec.needs_root) == (ROWS, False)
@@ -259,20 +251,15 @@ def test_a_folder_gives_its_name_even_when_it_is_called_dot(tmp_path: Path, monk
     assert new_name(Path()).startswith("photos-")
 
 
-@given(st.floats(0.1, 1000.0), st.floats(0.1, 3600.0), st.integers(1, 100), st.integers(1, 5))
+@given(st.floats(0.1, 1000.0), st.integers(1, 100), st.integers(1, 5))
 def test_a_chunk_ends_within_the_time_limit_whatever_its_photos_do(
-    timeout_s: float, download_timeout_s: float, per_host: int, decodings: int
+    timeout_s: float, per_host: int, decodings: int
 ) -> None:
-    rows = chunk_rows(timeout_s, download_timeout_s, per_host, decodings)
+    rows = chunk_rows(timeout_s, per_host, decodings)
     assert 1 <= rows <= CHUNK_ROWS
-    most_s = max(rows * decodings * (2 * timeout_s + 1.0), rows * download_timeout_s / per_host)
+    most_s = max(rows * decodings * (2 * timeout_s + 1.0), rows * Limits().total_s / per_host)
     assert rows == 1 or most_s <= TIME_LIMIT_S, "two tries, each in a process of its own; all photos from one slow host"
-    assert (chunk_rows(10.0), chunk_rows(20.0), chunk_rows(10.0, None, 1), chunk_rows(10.0, 600.0)) == (
-        256,
-        158,
-        108,
-        86,
-    )
+    assert (chunk_rows(10.0), chunk_rows(20.0), chunk_rows(10.0, 1)) == (256, 158, 108)
 
 
 def test_models_that_decode_alike_have_chunks_as_large_as_one(
@@ -317,14 +304,11 @@ def test_a_new_name_is_the_sources_and_the_time(source: Path | str, stem: str) -
 
 
 NOTHING = {
-    "a host without a port": ({"options": JobOptions(allow_hosts=("photos.internal",))}, "HOST:PORT"),
-    "a name that no job can have": ({"name": "../spring"}, r"got '\.\./spring'"),
+    "a host without a port": ({"options": JobOptions(allow_hosts=["photos.internal"])}, "photos.internal"),
+    "a name that no job can have": ({"name": "../spring"}, r"\.\./spring"),
     "a model that is none": ({"model": Path("none")}, "none"),
-    "a precision that no threshold keeps": ({"options": JobOptions(precision=0.93)}, "it has none"),
-    "a column that is not there": (
-        {"options": JobOptions(group_column="product")},
-        r"'product' \(--group-column\) in .*, found image, sku",
-    ),
+    "a precision that no threshold keeps": ({"options": JobOptions(precision=0.93)}, "0.93"),
+    "a column that is not there": ({"options": JobOptions(group_column="product")}, "product"),
 }
 
 
@@ -347,15 +331,3 @@ def test_a_column_whose_name_is_taken_is_refused(
         submit(replace(request_of, options=JobOptions(group_column=group)), jobs)
     assert not jobs.names()
     assert submit(replace(request_of, options=JobOptions(group_column=group, prefix="our_")), jobs).new
-
-
-def test_a_job_that_an_earlier_version_took_stays_though_a_column_has_a_later_name(
-    request_of: SubmitRequest, jobs: Jobs
-) -> None:
-    spec, old = submit(request_of, jobs).job.spec, replace(request_of, name="old")
-    request_of.source.write_text("image,reason\na.jpg,A\n")
-    with pytest.raises(InputError, match="has reason, which"):
-        submit(old, jobs)
-    catalogue = old.catalogue(".parquet", confined=True, begun=True)
-    create_job(jobs.storage("old"), catalogue, spec.model, spec.options, fallback=spec.fallback, confined=True)
-    assert not submit(old, jobs).new
