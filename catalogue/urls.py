@@ -113,10 +113,12 @@ def checked_url(url: str) -> str:
     if not known.startswith(SCHEMES):
         msg = f"Expected a path, or an s3:// or http(s):// URL, got {shown(url)}."
         raise InputError(msg)
+    place = known.rstrip("/") + "/x" if known.startswith(S3_SCHEME) else shown(known)  # a bucket alone has no key
     try:
-        parse_url((known if known.startswith(S3_SCHEME) else shown(known)).rstrip("/") + "/x")  # a root has no key
+        parse_url(place)
     except ImageError as error:
-        raise InputError(str(error)) from error
+        msg = f"Expected a URL with a valid host or bucket, got {shown(known)}; correct it."
+        raise InputError(msg) from error
     return known
 
 

@@ -124,6 +124,8 @@ def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
     """Results with the likeliest class and its confidence in place of a label above it; of ``chosen`` rows, or all."""
+    if "label_level" not in part.column_names:  # a result without a tree
+        return part
     above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)
     above = above if chosen is None else pc.and_(above, chosen)
     if not pc.any(above).as_py():

@@ -155,7 +155,10 @@ def test_a_row_that_two_questions_doubt_counts_once(tmp_path: Path) -> None:
 def test_no_job_can_be_called_as_a_question_is(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("gone.jpg\n")
     pin = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
-    for name, questions in (("spring", (Question(name="colour", model=pin),)), ("spring.colour", ())):
+    for name, questions in (
+        ("spring", (Question(name="colour", model=pin),)),
+        ("spring.colour", (Question(name="", model=pin),)),
+    ):
         storage = FolderStorage(tmp_path / "jobs" / name)
         create_job(storage, open_catalogue(tmp_path / "list.txt"), questions)
     index = JobIndex(str(tmp_path / "jobs"))

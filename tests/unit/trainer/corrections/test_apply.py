@@ -1,7 +1,6 @@
 """What reviewers say comes back into a copy of a result, and into the figures of an audit."""
 
 import json
-import shutil
 from codecs import BOM_UTF8
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from trainer.corrections.votes import Vote
 from worker.job.job import Job, open_job
 from worker.job.parts import Status
 from worker.job.receipt import finished_receipt
+from worker.job.spec import Question
 from worker.request import JobOptions
 from worker.results.audit import audit_sample
 from worker.results.finish import finish_job
@@ -157,23 +157,6 @@ def test_the_result_of_an_earlier_version_is_corrected_without_later_columns(
         done = apply_corrections(labels.result, store, tmp_path / "copy.parquet", known)
         assert counts(done) == COUNTS
         assert pq.read_schema(done.output).names == [*earlier.column_names, "reviewed_by", "was", "remark"]
-
-
-def test_the_catalogues_own_column_of_a_later_name_is_left_alone(tmp_path: Path, store: CorrectionStore) -> None:
-    labels = finished(tmp_path)
-    assert labels.job is not None
-    assert labels.result is not None
-    key = "rows/00000.parquet"
-    rows = labels.job.storage.root / key
-    table = pq.read_table(rows).append_column("accepted_label", pa.array(["ours"] * 8))
-    pq.write_table(table, rows, row_group_size=3)
-    job = open_job(FolderStorage(Path(shutil.copytree(labels.job.storage.root, tmp_path / "old.parquet.job"))))
-    assert job is not None
-    merge_job(job, tmp_path / "old.parquet", tmp_path / "shop")
-    speak(store)
-    done = apply_corrections(tmp_path / "old.parquet", store, tmp_path / "copy.parquet", job)
-    assert counts(done) == COUNTS
-    assert {row["accepted_label"] for row in rows_of(done.output)} == {"ours"}
 
 
 @pytest.mark.parametrize("mark", [True, False])
@@ -368,7 +351,7 @@ def test_an_audit_of_all_rows_counts_each_repeat_of_a_photo(tmp_path: Path, stor
 def test_a_label_above_what_reviewers_say_is_right(tmp_path: Path, store: CorrectionStore) -> None:
     job = job_of(finished(tmp_path, many(40, wrong=40)))
     pin = job.spec.model.model_copy(update={"taxonomy": {"sandals": "boots", "hats": "worn"}})
-    in_tree = replace(job, spec=job.spec.model_copy(update={"model": pin}))
+    in_tree = replace(job, spec=job.spec.model_copy(update={"questions": (Question(name="", model=pin),)}))
     sample = audit_sample(job, 10)
     for row, label in zip(sample, ("boots", "sandals", "hats"), strict=False):
         say(store, row.row - 1, label)

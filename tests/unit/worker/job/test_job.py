@@ -24,7 +24,7 @@ SPEC = JobSpec(
     id="0123456789ab", created_at="2026-11-21T05:00:00.000+00:00", source="/srv/products.csv", image_column="image",
     image_root="/srv", rows=300, chunk_rows=256, chunks=2, rows_digest="b" * 64, left_out={".heic": 2},
     priority=Priority.HIGH, preprocess_version="1",
-    questions=(Question(name="kind", model=PAPER_PIN, fallback=INT8), Question(name="hue", model=PAPER_PIN)),
+    questions=only_question(PAPER_PIN, INT8),
     options=JobOptions(prefix="ht_", top_k=5, timeout_s=2.5, allow_hosts=["a:1"]), digest="c" * 64,
     confined=True, needs_root=True,
 )  # fmt: skip
@@ -38,8 +38,7 @@ JOB = {
     "chunk_rows": 256, "chunks": 2, "rows_digest": "b" * 64, "left_out": {".heic": 2},
     "priority": "high", "preprocess_version": "1",
     "questions": [
-        {"name": "kind", "model": MODEL, "fallback": {**MODEL, "variant": "int8"}},
-        {"name": "hue", "model": MODEL, "fallback": None},
+        {"name": "", "model": MODEL, "fallback": {**MODEL, "variant": "int8"}},
     ],
     "options": {
         "image_column": None, "image_root": None, "encoding": None, "group_column": None, "variant": "auto",
@@ -72,8 +71,8 @@ def test_a_job_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path, 
 
 
 def test_each_question_is_a_job_with_columns_of_its_own(tmp_path: Path) -> None:
-    FolderStorage(tmp_path).commit("job.json", json.dumps(JOB).encode())
-    kind, hue = open_job(FolderStorage(tmp_path)).questions
+    named = (Question(name="kind", model=PAPER_PIN, fallback=INT8), Question(name="hue", model=PAPER_PIN))
+    kind, hue = Job(SPEC.model_copy(update={"questions": named}), FolderStorage(tmp_path)).questions
     assert [(one.name, one.spec.options.prefix, one.spec.id) for one in (kind, hue)] == [
         ("kind", "ht_kind_", "0123456789ab.kind"),
         ("hue", "ht_hue_", "0123456789ab.hue"),
