@@ -297,7 +297,8 @@ class Host:
     def troubled(self, trouble: Trouble, began: float, now: float) -> None:
         """Note that a try that began at ``began`` ended in trouble."""
         if trouble.after_s is not None:
-            self._put_off_until = max(self._put_off_until, now + self._put_off_s(trouble.after_s))
+            pause_s = min(trouble.after_s, self._limits.longest_after_s)  # a photo without an answer by then fails
+            self._put_off_until = max(self._put_off_until, now + pause_s)
         if not self._troubles:
             self._since, self._silent = began, True
         self._troubles += 1
@@ -306,11 +307,6 @@ class Host:
             return  # it was under way when the host was left alone
         if trouble.lasting or self._rests or self._is_hopeless(now):
             self._rest(trouble.why, now)
-
-    def _put_off_s(self, after_s: float) -> float:
-        """The seconds to wait, cut to a limit: a photo that gets no answer by then fails."""
-        longest = self._limits.longest_after_s
-        return after_s if after_s <= longest else min(longest, 2 * self._limits.total_s)
 
     def _is_hopeless(self, now: float) -> bool:
         """Whether to leave it alone. A host that answers, even "overloaded", gets as long as a photo may take.

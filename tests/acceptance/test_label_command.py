@@ -245,14 +245,3 @@ def test_products_get_a_vote_and_doubtful_rows_a_list(tmp_path: Path, shop: Path
     assert confidences == sorted(confidences)
     assert f"{len(doubtful)} rows, least sure first" in done.stdout
     assert "Products: 8, " in done.stdout
-
-
-def test_what_cannot_be_done_is_refused_before_anything_is_written(tmp_path: Path, shop: Path, bundle: Path) -> None:
-    before = set(tmp_path.iterdir())
-    done = run(shop, bundle, tmp_path / "labels.parquet", "--excel-safe")
-    assert done.returncode == 2
-    shop.write_text(shop.read_text().replace("sku", "photos", 1))
-    done = run(shop, bundle, tmp_path / "labels.parquet", "--group-column", "photos")
-    assert done.returncode == 2
-    assert "--prefix" in done.stderr
-    assert set(tmp_path.iterdir()) == before

@@ -75,14 +75,6 @@ def test_no_more_is_downloaded_than_there_is_room_for(tmp_path, server):
             assert len(take_all(source, 1)[0].outcome) == 100_000
 
 
-def test_photos_larger_than_the_room_come_all_the_same(tmp_path, server):
-    server.otherwise(whole(bytes(900_000)))
-    limits = replace(HASTY, room=300_000)
-    urls = [server.url(f"/{number}") for number in range(12)]
-    came = fetched(tmp_path, server, *urls, limits=limits)
-    assert [len(photo.outcome) for photo in came] == [900_000] * 12
-
-
 def test_what_is_forgotten_does_not_come_until_it_is_wanted_again(tmp_path, server):
     held, gate = server.gate()
     shared = server.on("/shared", held)
@@ -116,16 +108,6 @@ def test_closing_waits_for_nobody(tmp_path, server):
         assert time.monotonic() - start < 2
     opened.set()
     assert "hangtag-photos" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_paths_under_a_url_are_joined_to_it(tmp_path, server):
-    server.on("/img/a%20b%231.jpg", whole(b"joined"))
-    server.otherwise(whole(b"", "404 Not Found"))
-    root = server.url("/img/")
-    with photos(tmp_path, server.place, root=root) as source:
-        assert source.url_of("a b#1.jpg") == server.url("/img/a%20b%231.jpg")
-        source.want(wanted("a b#1.jpg", "data:,inline"), {})
-        assert [photo.outcome for photo in take_all(source, 2)] == [b"joined", b"inline"]
 
 
 def test_photos_on_disk_and_elsewhere_come_from_one_source(tmp_path, server):

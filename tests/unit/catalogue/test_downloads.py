@@ -85,14 +85,6 @@ def test_a_client_that_cannot_be_made_is_raised_at_once():
         Downloads(Limits(), fail)
 
 
-def test_what_came_and_is_forgotten_is_not_taken():
-    with photos_by(Client()) as photos:
-        photos.want(wanted(*(f"http://a.test/{number}" for number in range(10))), {})
-        assert photos.take(10.0)
-        photos.forget(0)
-        assert photos.take(0.0) is None
-
-
 def test_it_wants_more_until_much_waits_to_be_taken_and_ends_with_its_thread():
     client = Client()
     with photos_by(client) as photos:

@@ -12,7 +12,7 @@ from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
 from models.terminal import Console
 from tests.photo_jobs import only_question
-from tests.unit.worker.answers import MODEL, failed, sure, unsure
+from tests.unit.worker.answers import MODEL, failed, sure
 from worker.console import print_receipt, retry_words, say_rule, unfound_words
 from worker.job.model import verified_pin
 from worker.job.parts import PhotoWork, RowResult, failed_row, part_bytes, part_key
@@ -81,31 +81,6 @@ def test_only_rows_whose_fault_may_pass_are_worth_another_try(answered_job) -> N
     passed = finish_job(answered_job([sure("shoe"), failed()], ["A", "A"]))
     assert retry_words(passed, 1).endswith(": none failed again.")
     assert retry_words(passed) == ""
-
-
-def test_where_no_photo_was_there_no_rate_of_images_is_told(answered_job) -> None:
-    lines = printed(finish_job(answered_job([missing("a.jpg"), missing("b.jpg")], ["A"] * 2)))
-    assert not any("images/s" in line for line in lines)
-    assert any(line.startswith("2 rows in ") and line.endswith(", 1 process") for line in lines)
-
-
-def test_labels_products_and_doubtful_rows_are_counted(answered_job) -> None:
-    answers = [sure("shoe"), sure("hat"), unsure("hat"), failed(), sure("shoe")]
-    job = answered_job(answers, ["A", "A", "B", "C", None])
-    lines = printed(finish_job(job))
-    counts = "Products: 3, 0 labeled, 2 to review (1 whose photos disagree), 1 failed"
-    assert f"{counts}: {job.storage.place}/by_group.parquet" in lines
-    assert f"To review: 3 rows, least sure first: {job.storage.place}/review.csv" in lines
-    assert any("photos of one product disagree" in line and "40.0%" in line for line in lines)
-    assert any("likeliest label" in line for line in lines)
-    cells = [line.split()[1::2] for line in lines]
-    labels = [one for one in cells if one and one[0] in {"shoe", "hat"}]
-    assert labels == [["shoe", "2", "40.0%", "1"], ["hat", "2", "40.0%", "0"]]
-
-
-def test_what_there_is_none_of_has_no_line(answered_job) -> None:
-    lines = printed(finish_job(answered_job([sure("hat")], ["A"], JobOptions())))
-    assert not [line for line in lines if re.search("Products|To review|likeliest", line)]
 
 
 def test_the_rule_is_said_and_wraps_between_words_on_a_terminal(answered_job, monkeypatch) -> None:

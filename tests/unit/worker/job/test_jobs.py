@@ -38,14 +38,6 @@ def test_a_job_is_found_by_name_and_one_that_is_not_there_is_told_with_those_tha
         jobs.find("autumn")
 
 
-def test_names_are_those_of_jobs_in_order(jobs: Jobs, paper_job) -> None:
-    for name in ("b", "a", "c"):
-        paper_job(1, name=name)
-    jobs.identity()
-    jobs.storage("_bundles").commit("cafe/manifest.json", b"")
-    assert jobs.names() == ["a", "b", "c"]
-
-
 def test_a_folder_has_one_identity_wherever_it_is_mounted(tmp_path) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "there").symlink_to(tmp_path / "here")
@@ -131,15 +123,6 @@ def test_a_model_that_was_replaced_meanwhile_is_not_kept(
     with pytest.raises(BundleError):
         store.put(bundle / name, "d" * 64)
     assert not (tmp_path / "_bundles").exists()
-
-
-def test_a_damaged_bundle_is_not_kept(store: BundleStore, tmp_path: Path, bundle: Path, digest: str) -> None:
-    shutil.copytree(bundle, tmp_path / "copy")
-    (tmp_path / "copy" / "model.onnx").write_bytes(b"no model")
-    with pytest.raises(BundleError):
-        store.put(tmp_path / "copy", digest)
-    with pytest.raises(BundleError):
-        load(store.fetch(digest))
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "labels.txt"])

@@ -307,27 +307,6 @@ def test_while_a_part_is_committed_the_next_photos_are_labelled(job_of, model, m
     assert len(rows_of(job)) == 40
 
 
-def test_a_part_that_is_being_written_when_the_work_ends_is_told_of(job_of, model, many) -> None:
-    ended, finished = Event(), []
-
-    class Ending(Guard):
-        def before_photo(self) -> None:
-            if labeller._commits:
-                ended.set()
-                raise JobError("Cancelled.")  # noqa: EM101
-
-    def slow_link(old: Path, new: Path) -> None:
-        assert ended.wait(30)
-        os.link(old, new)
-
-    job = job_of(list(many))
-    job = replace(job, storage=FolderStorage(job.storage.root, link=slow_link))
-    labeller = Labeller(job, [Asked(model)], on_disk(many), finished.append, Ending(), ahead=True)
-    with pytest.raises(JobError, match="Cancelled"), labeller:
-        run_chunks(labeller, Chunks(range(job.spec.chunks)))
-    assert {done.chunk for done in finished} == set(job.part_keys()) == {0}
-
-
 def test_a_part_that_cannot_be_written_ends_the_work_and_leaves_no_marker(job_of, model, many) -> None:
     def full(old: Path, new: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

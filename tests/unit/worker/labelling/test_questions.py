@@ -167,15 +167,3 @@ def test_a_retry_does_a_row_again_for_all_questions(tmp_path: Path, photos: dict
     for name in ("small", "large"):
         assert rows_of(job, name)[1]["label"] == hashlib.sha256(preprocess(photos["2.jpg"], SPECS[name])).hexdigest()
     assert rows_of(job, "large")[0] == before[0]
-
-
-def test_a_suspect_photo_is_decoded_elsewhere_for_each_question(tmp_path: Path, photos: dict[str, bytes]) -> None:
-    job = job_of(tmp_path, ["7.jpg"], ["small", "large"])
-    marker = tmp_path / "job" / "inhand" / "000000.00000000dead"
-    marker.parent.mkdir(parents=True)
-    marker.write_text("0")
-    labelled(job)
-    for name in ("small", "large"):
-        (row,) = rows_of(job, name)
-        assert row["label"] == hashlib.sha256(preprocess(photos["7.jpg"], SPECS[name])).hexdigest()
-    assert not marker.exists()

@@ -63,20 +63,6 @@ def test_the_commonest_doubt_is_the_reason(threshold: int, unknown: int, reason:
     assert decide(product(doubts=doubts), [ClassShare("shoe", 1.0, 2, 0)]).reason is reason
 
 
-SHARES = st.lists(
-    st.builds(ClassShare, st.sampled_from("abcd"), st.sampled_from([0.5, 1.0]), st.sampled_from([0, 1]), st.just(0)),
-    min_size=1,
-    unique_by=lambda share: share.label,
-)
-
-
-@given(SHARES, st.randoms())
-def test_ties_are_broken_the_same_way_in_any_order(shares, random) -> None:
-    told = decide(product(), shares)
-    random.shuffle(shares)
-    assert decide(product(), shares) == told
-
-
 def test_of_equal_means_more_photos_decide_and_then_the_alphabet() -> None:
     hat, shoe = ClassShare("hat", 1.0, 0, 0), ClassShare("shoe", 1.0, 1, 0)
     assert decide(product(), [hat, shoe]).label == "shoe"
@@ -307,11 +293,6 @@ def test_many_products_are_all_there_in_order(answered_job, tmp_path: Path) -> N
     table, counts = grouped(answered_job(answers, order, chunk_rows=7_000), tmp_path)
     assert table.column("sku").to_pylist() == order.tolist()
     assert counts == GroupCounts(products=70_000, labeled=70_000, review=0, failed=0, disagreeing=0)
-
-
-def test_what_is_added_has_the_prefix_of_the_result(answered_job, tmp_path: Path) -> None:
-    table, _ = grouped(answered_job(GROUPED, PRODUCTS, JobOptions(group_column="sku", prefix="our_")), tmp_path)
-    assert table.column_names[:3] == ["sku", "our_label", "our_confidence"]
 
 
 def test_a_job_without_products_has_no_such_file(answered_job, tmp_path: Path) -> None:
