@@ -13,7 +13,6 @@ import redis
 
 from catalogue.catalogue import Catalogue
 from models.classifier import load
-from models.manifest import AUTO
 from models.process_identity import Owner
 from models.storage.storage import Storage, open_storage
 from tests.label_chunk import run_chunk

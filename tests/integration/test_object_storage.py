@@ -11,7 +11,6 @@ import pytest
 
 from catalogue.catalogue import open_catalogue
 from models.errors import JobError
-from models.manifest import AUTO
 from models.storage.object_storage import ObjectStorage
 from models.storage.storage import FolderStorage, Storage, open_storage
 from tests.unit.worker.answers import failed, sure, unsure

@@ -11,7 +11,6 @@ from PIL import Image, ImageFile
 
 from catalogue.catalogue import open_catalogue
 from models.errors import ImageError, ImageFault
-from models.manifest import AUTO
 from models.storage.storage import FolderStorage
 from worker.job.job import Job
 from worker.job.jobs import Jobs

@@ -7,7 +7,6 @@ import pytest
 
 from catalogue.catalogue import open_catalogue
 from models.errors import ImageError, ImageFault
-from models.manifest import AUTO
 from models.storage.storage import FolderStorage
 from models.terminal import Console
 from tests.command import run_hangtag

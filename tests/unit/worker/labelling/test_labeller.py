@@ -19,7 +19,6 @@ from catalogue.photo import Photo, Wanted
 from models.classifier import Classifier, load
 from models.decision import Scores
 from models.errors import ImageError, ImageFault, JobError
-from models.manifest import AUTO
 from models.preprocess import Pixels
 from models.storage.storage import FolderStorage
 from worker.job.job import Job

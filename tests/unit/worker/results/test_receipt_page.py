@@ -31,7 +31,7 @@ from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.results.finish import finish_job
 from worker.results.products import Product, Verdict
-from worker.results.receipt_page import ProductPhotos, draw_apart, receipt_page, small_photos
+from worker.results.receipt_page import ProductPhotos, draw_apart, receipt_page
 
 WITHIN_S = 0.5
 SOON_S = 5.0
