@@ -42,7 +42,7 @@ def test_the_same_job_again_is_the_one_that_is_there(
 ) -> None:
     options = ("--model", bundle, "--image-root", catalogue, "--job", "spring")
     first = cluster.must("submit", products, *options).splitlines()[0]
-    assert first.startswith("Was submitted before: spring, 600 rows in 3 chunks; finished")
+    assert first.startswith("Was submitted before: spring, 600 rows in 3 chunks")
     record = json.loads(cluster.hangtag("submit", products, *options, "--json").stdout)
     assert record == {
         "job": "spring",
