@@ -21,12 +21,12 @@ from growth import submit_words
 from material import Material, hangtag
 from measuring import processor_s, run, spread, turns
 from redis import Redis
+from worker.queue.messages import QUEUES, parse_message
 
 from models.process_identity import Owner
 from models.storage.storage import FolderStorage
 from worker.job.jobs import Jobs
 from worker.job.parts import part_key
-from worker.queue.messages import QUEUES, parse_message
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.reconciler import AT_ONCE, WINDOW_PER_SLOT, Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect

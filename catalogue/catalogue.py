@@ -65,11 +65,7 @@ _OF_A_KIND: Final = "of a .csv, .tsv, .jsonl, .parquet or .txt"
 
 
 class NoImageColumnError(InputError):
-    """No column is obvious as the one that names the photos.
-
-    Attributes:
-        columns: from which a person may choose.
-    """
+    """No column is obvious as the one that names the photos; ``columns`` are those to choose from."""
 
     def __init__(self, message: str, columns: list[str]) -> None:
         super().__init__(message)
@@ -81,7 +77,7 @@ class Catalogue:
     """A catalogue that is ready to be read once.
 
     Attributes:
-        source: the source, as an absolute path, or as a URL without user, password, query and fragment.
+        source: an absolute path, or a URL without user, password, query and fragment.
         image_column: the column that names each row's photo.
         image_root: where relative paths in it start: an absolute path, or a URL without a slash at its end.
         left_out: ending → how many files of a folder were left out by their names; complete once the batches are read.
@@ -122,8 +118,7 @@ def open_catalogue(
 ) -> Catalogue:
     """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
 
-    A file at a URL is fetched first, into a file without a name in the system's folder for temporary files
-    (``TMPDIR``); it is removed when all rows are read, or when the process ends.
+    A file at a URL is fetched first; see :func:`catalogue.remote.fetch_catalogue`.
 
     Args:
         source: the folder or file, by its path or its ``s3://`` or ``http(s)://`` URL; the kind is told by the ending.
@@ -143,8 +138,9 @@ def open_catalogue(
     if not place:
         msg = "Expected a folder or a catalogue file, got an empty name; name one, or . for the current folder."
         raise InputError(msg)
-    opened = _open_url(place, encoding, allow_hosts or ()) if is_url(place) else _open_path(Path(source), encoding)
-    name, reader, root = opened
+    name, reader, root = (
+        _open_url(place, encoding, allow_hosts or ()) if is_url(place) else _open_path(Path(source), encoding)
+    )
     _check_names(name, reader.schema)
     column = _image_column(name, reader, image_column)
     _check_text(name, reader.schema.field(column))
@@ -209,7 +205,6 @@ def _closing(batches: Iterable[pa.RecordBatch], file: "UnnamedFile") -> Iterator
 
 
 def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Reader:
-    """The reader of a file that is on this machine."""
     check_kind(suffix, name)
     if suffix == _PARQUET:
         _check_no_encoding(name, encoding)
@@ -248,12 +243,12 @@ def _image_root(place: str, hint: str) -> str:
     return str(Path(place).resolve())
 
 
-def _image_column(source: str, reader: Reader, wanted: str | None) -> str:
+def _image_column(source: str, reader: Reader, name: str | None) -> str:
     schema = reader.schema
-    if wanted is not None:
-        if wanted in schema.names:
-            return wanted
-        msg = f"Expected a column {wanted!r} in {source}, {_found(schema, wanted)}"
+    if name is not None:
+        if name in schema.names:
+            return name
+        msg = f"Expected a column {name!r} in {source}, {_found(schema, name)}"
         raise InputError(msg)
     if len(schema.names) == 1:
         return str(schema.names[0])
@@ -286,15 +281,14 @@ def _ends_like_an_image(cell: str) -> bool:
     return suffix in IMAGE_SUFFIXES
 
 
-def _found(schema: pa.Schema, wanted: str) -> str:
+def _found(schema: pa.Schema, missing: str) -> str:
     """The columns that there are, and the one that was meant if it differs in a letter or in case only."""
     folded = {name.casefold(): name for name in schema.names}
-    near = get_close_matches(wanted.casefold(), folded, n=1, cutoff=_ALIKE)
+    near = get_close_matches(missing.casefold(), folded, n=1, cutoff=_ALIKE)
     return f"found {_listed(schema)}{f'; do you mean {folded[near[0]]!r}?' if near else '.'}"
 
 
 def _listed(schema: pa.Schema) -> str:
-    """The names of columns, cut to what a message can show."""
     names = ", ".join(schema.names)
     return names if len(names) <= _LONGEST_LIST else f"{names[:_LONGEST_LIST]}…"
 

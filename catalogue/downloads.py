@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from catalogue.fetch import Came, Fetch, Host, MemoryBudget, Moved, Outcome, Trouble, download_error
+from catalogue.fetch import Fetch, Host, MemoryBudget, Moved, Outcome, Received, Trouble, download_error
 from catalogue.photo import Limits, fails_its_photo
 from catalogue.urls import Scheme, Target
 from models.errors import ImageError, ImageFault
@@ -176,7 +176,7 @@ class Downloads:
         self._tasks.pop(download, None)
         self._arrivals.put(arrival)
 
-    async def _bring(self, fetch: Fetch) -> Came:
+    async def _bring(self, fetch: Fetch) -> Received:
         """Try until the photo has come, waiting for the host's turn each time.
 
         Raises:
@@ -192,7 +192,7 @@ class Downloads:
                     first = True
                     continue
                 outcome = await self._try(fetch, host, keep=keep)
-            if isinstance(outcome, Came):
+            if isinstance(outcome, Received):
                 return outcome
             fetch.end_try()
             if isinstance(outcome, Moved):

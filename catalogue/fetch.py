@@ -25,7 +25,7 @@ _LONGEST: Final = 30
 
 
 @dataclass(frozen=True)
-class Came:
+class Received:
     """A photo's bytes; None if the host says that they have not changed."""
 
     data: bytes | None
@@ -49,7 +49,7 @@ class Trouble:
     lasting: bool = False  # whether another try within the minute would be in vain
 
 
-Outcome = Came | Moved | Trouble
+Outcome = Received | Moved | Trouble
 
 
 def strong(etag: str | None) -> str | None:

@@ -93,8 +93,7 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
     """A CSV or TSV file with a header; every cell stays a string.
 
     Raises:
-        InputError: there is no header, it is separated by ``|``, a name is in it twice, or a row has another number of
-            cells.
+        InputError: there is no header, a name is in it twice, or a row has another number of cells.
     """
     text = _text(file)
     records = _records(text, delimiter or _delimiter(text))
@@ -191,7 +190,7 @@ def read_jsonl(file: TextFile | Path) -> Reader:
 
 
 def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
-    """Each line's object, and how many characters the line has."""
+    """Each line's object, and the length of the line."""
     for number, line in enumerate(text.lines(), start=1):
         if not line.strip():
             continue
@@ -283,12 +282,11 @@ def read_parquet(path: Path, name: str | None = None) -> Reader:
 
 
 def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFile:
-    """The open file; columns in ``dictionaries`` are read as dictionaries, with each text once."""
     return pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False, read_dictionary=dictionaries)
 
 
 def _columns(metadata: pq.FileMetaData) -> Iterator[list[pq.ColumnChunkMetaData]]:
-    """Each column's row groups."""
+    """The chunks of each column."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     for number in range(metadata.num_columns):
         yield [group.column(number) for group in groups]
@@ -319,7 +317,6 @@ def _repeated_texts(metadata: pq.FileMetaData) -> dict[str, int]:
 
 
 def _batch_rows(metadata: pq.FileMetaData) -> int:
-    """How many rows a batch may have, by the average size of a row."""
     characters: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     rows: int = metadata.num_rows
     return max(1, min(BATCH_ROWS, BATCH_CHARACTERS * rows // max(1, characters)))

@@ -7,7 +7,7 @@ from enum import StrEnum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import PurePosixPath
 from typing import Final, Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
@@ -18,7 +18,6 @@ SCHEMES: Final = (S3_SCHEME, "http://", "https://")
 ELSEWHERE: Final = r"(?i)^([a-z][a-z0-9+.-]*://|data:)"
 """The beginning of cells that are not paths: URLs of any scheme, and data URIs."""
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CELL_SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 _ALWAYS_URLS: Final = frozenset({"http", "https", "s3", "data", "file", "ftp"})
@@ -114,10 +113,10 @@ def checked_url(url: str) -> str:
     if not known.startswith(SCHEMES):
         msg = f"Expected a path, or an s3:// or http(s):// URL, got {shown(url)}."
         raise InputError(msg)
-    if not _has_host(known):
-        what = "name of a bucket" if known.startswith(S3_SCHEME) else "host, and a port from 1 to 65535 if any,"
-        msg = f"Expected the {what} in {shown(known)}; correct the URL."
-        raise InputError(msg)
+    try:
+        parse_url((known if known.startswith(S3_SCHEME) else shown(known)).rstrip("/") + "/x")  # a root has no key
+    except ImageError as error:
+        raise InputError(str(error)) from error
     return known
 
 
@@ -165,24 +164,13 @@ def _path(url: str) -> PurePosixPath:
     return PurePosixPath(path if url.startswith(S3_SCHEME) else unquote(path))
 
 
-def _has_host(url: str) -> bool:
-    if url.startswith(S3_SCHEME):
-        bucket = url.removeprefix(S3_SCHEME).partition("/")[0]
-        return bool(bucket) and "@" not in bucket and not _CONTROL.search(url)
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0 and not _CONTROL.search(url)
-    except ValueError:  # no such port, or an IPv6 address whose bracket does not close
-        return False
-
-
 def scheme_of(cell: str) -> str | None:
     """A cell's scheme in small letters; None if it is a path."""
     if ":" not in cell:
         return None
-    found = _CELL_SCHEME.match(cell)
-    if found and (found[2] or found[1].lower() in _ALWAYS_URLS):
-        return found[1].lower()
+    match = _CELL_SCHEME.match(cell)
+    if match and (match[2] or match[1].lower() in _ALWAYS_URLS):
+        return match[1].lower()
     return cell.partition("://")[0].strip() or None if "://" in cell else None
 
 
@@ -213,17 +201,18 @@ def _in_bucket(text: str) -> Target:
 def _on_host(text: str, scheme: Scheme, authority: str, tail: str) -> Target:
     if "@" in authority:
         raise _refused_url(text, "a URL without a user's name or password")
-    found = AUTHORITY.fullmatch(authority)
-    host = found and canonical_host(found)
-    if not found or not host:
+    match = AUTHORITY.fullmatch(authority)
+    host = match and canonical_host(match)
+    if not match or not host:
         raise _refused_url(text, "a URL whose host is a name, or an address like 192.0.2.7 or [2001:db8::7]")
-    port = int(found[3]) if found[3] else _PORTS[scheme]
+    port = int(match[3]) if match[3] else _PORTS[scheme]
     if not 0 < port <= _LAST_PORT:
         raise _refused_url(text, "a URL with a port from 1 to 65535")
-    shown = f"[{host}]" if ":" in host else host
-    where = shown if port == _PORTS[scheme] else f"{shown}:{port}"
+    place = place_of(host, port)
+    if port == _PORTS[scheme]:
+        place = place.removesuffix(f":{port}")
     path = tail if tail.startswith("/") else f"/{tail}"
-    return Target(f"{scheme}://{where}{_quoted(path)}", scheme, host, port)
+    return Target(f"{scheme}://{place}{_quoted(path)}", scheme, host, port)
 
 
 def joined(base: str, cell: str) -> str:
@@ -238,19 +227,19 @@ def _quoted(path: str) -> str:
     return quote(STRAY_PERCENT.sub("%25", path), safe=_SAFE + "%")
 
 
-def canonical_host(found: re.Match[str]) -> str | None:
+def canonical_host(match: re.Match[str]) -> str | None:
     """The host of an :data:`AUTHORITY`, in small letters and ASCII; None if it is not a valid one.
 
     Numbers that only some programs read as an address (decimal, octal, hex, short forms) are not valid.
     """
     try:
-        if found[1]:
-            return str(IPv6Address(found[1]))
-        host = found[2].lower()
+        if match[1]:
+            return str(IPv6Address(match[1]))
+        host = match[2].lower()
         if not host.isascii():
             import idna
 
-            host = idna.encode(found[2], uts46=True).decode().lower()
+            host = idna.encode(match[2], uts46=True).decode().lower()
         if len(host) > _LONGEST_HOST or not _LABELS.fullmatch(host):
             return None
         return str(IPv4Address(host)) if _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]) else host

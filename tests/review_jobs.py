@@ -85,8 +85,8 @@ def labelled_job(
     storage = FolderStorage(result.with_name("labels.parquet.job"))
     for name in questions:  # a run keeps notes on its model there
         Path(storage.child(f"{QUESTIONS}/{name}").place).mkdir(parents=True)
-    asked = tuple(Question(name=name, model=pin) for name in questions)
-    job = create_job(storage, catalogue, pin, options or JobOptions(), chunk_rows=chunk_rows, questions=asked)
+    asked = tuple(Question(name=name, model=pin) for name in questions or [""])
+    job = create_job(storage, catalogue, asked, options or JobOptions(), chunk_rows)
     commit_parts(job, questions or rows)
     return result
 

@@ -102,7 +102,7 @@ def test_a_catalogue_with_a_column_of_that_name_is_refused(shop: Path, drawn: Pa
     done = run_hangtag("label", tmp_path / "list.csv", "--model", shop / "bundle", "--out", tmp_path / "out.csv")
     assert done.returncode == 2
     assert "already has leaf_guess" in one_line(done.stderr)
-    request = SubmitRequest(tmp_path / "list.csv", shop / "bundle", JobOptions(), image_root=drawn, name="spring")
+    request = SubmitRequest(tmp_path / "list.csv", shop / "bundle", JobOptions(image_root=str(drawn)), name="spring")
     with pytest.raises(InputError, match="already has leaf_guess"):
         submit(request, Jobs(FolderStorage(tmp_path / "jobs")))
     assert [place.name for place in tmp_path.iterdir()] == ["list.csv"], "neither leaves anything"

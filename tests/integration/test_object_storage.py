@@ -13,6 +13,7 @@ from catalogue.catalogue import open_catalogue
 from models.errors import JobError
 from models.storage.object_storage import ObjectStorage
 from models.storage.storage import FolderStorage, Storage, open_storage
+from tests.photo_jobs import only_question
 from tests.unit.worker.answers import failed, sure, unsure
 from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job
 from trainer.corrections.store import CorrectionStore
@@ -187,7 +188,7 @@ def test_votes_and_doubtful_rows_of_a_job_in_s3_are_there_too(
     source = tmp_path / "rows.csv"
     source.write_text("image,sku\na.jpg,A\nb.jpg,A\nc.jpg,B\nd.jpg,\n")
     pin = verified_pin(bundle)
-    job = create_job(in_s3, open_catalogue(source), pin, JobOptions(group_column="sku"), chunk_rows=2)
+    job = create_job(in_s3, open_catalogue(source), only_question(pin), JobOptions(group_column="sku"), chunk_rows=2)
     for chunk, rows in enumerate(([sure("shoe"), sure("hat")], [unsure("hat"), failed()])):
         in_s3.commit(part_key(chunk), part_bytes(rows, job.spec.id, "shop-7:42", 0.5, 0))
     check_finished(job)

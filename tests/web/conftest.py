@@ -46,7 +46,7 @@ def label_shop(folder: Path, catalogue: Path, photos: Path, bundle: Path) -> Non
     """Label a catalogue as ``hangtag label`` does."""
     folder.mkdir()
     output = folder / "labels.parquet"
-    request = LabelRequest(catalogue, bundle, JobOptions(), output=output, image_root=photos, workers=2)
+    request = LabelRequest(catalogue, bundle, JobOptions(image_root=str(photos)), output=output, workers=2)
     label(request, lambda *_: None)
 
 

@@ -11,7 +11,7 @@ import onnx
 from models.bundle import labels_text
 from models.manifest import METADATA_KEY
 from worker.label import label
-from worker.request import JobOptions, LabelRequest
+from worker.request import LabelRequest
 
 MARKUP = "<img src=x onerror=alert(1)>"
 SHAPES = (
@@ -63,4 +63,4 @@ def hostile_result(folder: Path, photos: Path, bundle: Path) -> None:
     source = folder / f"{MARKUP}.csv"
     with source.open("w", newline="") as file:
         csv.writer(file).writerows([["image", f"{MARKUP} title", "price"], *rows])
-    label(LabelRequest(source, bundle, JobOptions(), output=folder / RESULT, workers=2), lambda *_: None)
+    label(LabelRequest(source, bundle, output=folder / RESULT, workers=2), lambda *_: None)

@@ -37,11 +37,6 @@ def questions_of(models: Sequence[JobModel]) -> tuple[Question, ...]:
     return tuple(Question(name=one.name, model=one.pin, fallback=one.fallback) for one in models)
 
 
-def only_question(pin: ModelPin, fallback: ModelPin | None = None) -> tuple[Question, ...]:
-    """The question of a job with one model, which has no name."""
-    return (Question(name="", model=pin, fallback=fallback),)
-
-
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
     """Look a model up. A job that is not done keeps its version, though the alias has moved since.
 

@@ -103,7 +103,8 @@ def results_of(table: pa.Table) -> list[RowResult]:
     """The inverse of :func:`results_table`."""
     results = []
     for row in table.to_pylist():
-        top_k = row["top_k"] and tuple((entry["label"], entry["confidence"]) for entry in row["top_k"])
+        best = row["top_k"]
+        top_k = None if best is None else tuple((entry["label"], entry["confidence"]) for entry in best)
         reason = row["reason"] and ReviewReason(row["reason"])
         results.append(RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k, "reason": reason}))
     return results
@@ -254,20 +255,20 @@ def read_answers(
     storage: Storage, key: str, job: str, rows: int, columns: list[str] | None, questions: Sequence[str]
 ) -> list[pa.Table]:
     """:func:`read_part` for several questions of a job, in one reading."""
+    names = columns or PART_SCHEMA.names
+    wanted = [[_in_part(question, name) for name in names] for question in questions]
     data = storage.read(key)
     try:
         file = pq.ParquetFile(io.BytesIO(data))
-        names = columns or PART_SCHEMA.names
-        wanted = [[_in_part(question, name) for name in names] for question in questions]
+        if (file.schema_arrow.metadata or {}).get(JOB_KEY) != job.encode():
+            storage.delete(key)
+            msg = f"{key} was left by another job and has been removed; run the same command again."
+            raise JobError(msg)
         table = file.read([name for each in wanted for name in each], use_threads=False)  # too small for threads
         answers = [table.select(each) for each in wanted]
     except (pa.ArrowException, OSError, KeyError) as error:
         msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."
         raise JobError(msg) from error
-    if (table.schema.metadata or {}).get(JOB_KEY) != job.encode():
-        storage.delete(key)
-        msg = f"{key} was left by another job and has been removed; run the same command again."
-        raise JobError(msg)
     if table.num_rows != rows:
         rows_held = number_of(table.num_rows, "row")
         msg = f"{key} in {storage.place} holds {rows_held}, but its chunk has {rows}; delete it and go on."

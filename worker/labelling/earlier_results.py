@@ -105,7 +105,7 @@ def _text(result: RowResult) -> str:
 def _result(text: str, sha256: str, model: str) -> RowResult:
     """The inverse of :func:`_text`; raises ``ValueError`` if the text is not one of its results."""
     label, confidence, status, error, error_message, best, reason, level, leaf, unknown = json.loads(text)
-    top_k = best and tuple((name, value) for name, value in best)
+    top_k = None if best is None else tuple((name, value) for name, value in best)
     cells = (label, confidence, Status(status), error, error_message, top_k, sha256, model)
     why = reason and ReviewReason(reason)
     return RowResult(*cells, why, label_level=level, leaf_guess=leaf, unknown=unknown)

@@ -225,9 +225,9 @@ def small_photos(
 
 def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator[tuple[str, bytes]]:
     wanted = [Wanted(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
-    until = time.monotonic() + within_s
     with suppress(HangtagError), closing(photos_of(job)) as photos:  # such as credentials that this machine lacks
         photos.want(wanted, {})
+        until = time.monotonic() + within_s
         for _ in wanted:
             left_s = until - time.monotonic()
             photo = photos.take(left_s) if left_s > 0 else None  # a slow disk's are read when they are taken

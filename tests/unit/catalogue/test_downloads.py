@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from catalogue.downloads import Downloads
-from catalogue.fetch import Came, Fetch, Outcome, Trouble
+from catalogue.fetch import Fetch, Outcome, Received, Trouble
 from catalogue.photo import Cells, Limits
 from catalogue.photos import Photos
 from models.errors import ImageFault, JobError
@@ -39,7 +39,7 @@ class Client:
                 return self._bad
             raise self._bad
         await fetch.add(b"photo")
-        return Came(fetch.whole(), None)
+        return Received(fetch.whole(), None)
 
     async def close(self) -> None:
         self.closed = True

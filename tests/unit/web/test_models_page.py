@@ -401,7 +401,7 @@ def finished_job(folder: Path, bundle: Path) -> Path:
     lines = ["image", *(f"{number}.png" for number in range(6)), "gone.png"]
     (folder / "shop.csv").write_text("\n".join(lines) + "\n")
     result = folder / "labels.parquet"
-    request = LabelRequest(folder / "shop.csv", bundle, JobOptions(), output=result, image_root=photos, workers=1)
+    request = LabelRequest(folder / "shop.csv", bundle, JobOptions(image_root=str(photos)), output=result, workers=1)
     label(request, lambda *_: None)
     assert json.loads((folder / "labels.parquet.job" / "receipt.json").read_text())["rows"] == 7
     return result

@@ -100,7 +100,7 @@ def test_a_process_that_ends_badly_is_told_and_the_next_begins():
 def test_a_result_of_hangtag_label_is_retried_by_the_same_command(bundle, drawn, tmp_path):
     list_file, output = tmp_path / "list.txt", tmp_path / "labels.parquet"
     list_file.write_text("".join(f"{name}\n" for name in [*some(drawn, 3), "gone.jpg"]))
-    request = LabelRequest(list_file, bundle, JobOptions(), output=output, image_root=drawn, workers=1)
+    request = LabelRequest(list_file, bundle, JobOptions(image_root=str(drawn)), output=output, workers=1)
     assert label(request, lambda *_: None).errors["missing"].count == 1
     index = JobIndex(str(tmp_path / "jobs"), (output,))
     runner = JobRunner(WebSettings(jobs=str(tmp_path / "jobs"), results=(output,)), index)

@@ -29,7 +29,7 @@ from worker.job.receipt import OF_QUESTIONS, job_receipt
 from worker.job.spec import ModelPin, Question
 from worker.job.writer import create_job
 from worker.label import job_folder, label
-from worker.request import JobOptions, LabelRequest
+from worker.request import LabelRequest
 from worker.results.finish import RESULT_FILE, finish_job
 
 BROWSER = {"accept": "text/html"}
@@ -157,7 +157,7 @@ def test_no_job_can_be_called_as_a_question_is(tmp_path: Path) -> None:
     pin = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
     for name, questions in (("spring", (Question(name="colour", model=pin),)), ("spring.colour", ())):
         storage = FolderStorage(tmp_path / "jobs" / name)
-        create_job(storage, open_catalogue(tmp_path / "list.txt"), pin, JobOptions(), questions=questions)
+        create_job(storage, open_catalogue(tmp_path / "list.txt"), questions)
     index = JobIndex(str(tmp_path / "jobs"))
     (question,) = index.find("spring").questions
     assert not is_name(question.id)
@@ -187,7 +187,7 @@ def test_a_result_of_hangtag_label_goes_on_by_the_same_command(tmp_path: Path, d
     source, output = tmp_path / "list.txt", tmp_path / "labels.parquet"
     source.write_text(f"{next(drawn.rglob('*.jpg'))}\n")
     models = {"category": bundle, "colour": bundle}
-    label(LabelRequest(source, models, JobOptions(), output=output, workers=1), lambda *_: None)
+    label(LabelRequest(source, models, output=output, workers=1), lambda *_: None)
     (found,) = JobIndex(str(tmp_path / "jobs"), (output,)).all()
     command = label_command(found.job, output, "--retry-failed")
     given = [command[place + 1] for place, word in enumerate(command) if word == "--model"]

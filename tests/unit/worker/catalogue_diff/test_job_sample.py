@@ -10,18 +10,18 @@ import pytest
 from catalogue.catalogue import open_catalogue
 from models.errors import JobError
 from models.storage.storage import FolderStorage
-from tests.review_jobs import PIN, photo_bytes
+from tests.photo_jobs import only_question
+from tests.review_jobs import photo_bytes
 from worker.catalogue_diff.sample import bring_job_here, draw_job_sample
 from worker.job.job import Job
 from worker.job.writer import create_job
-from worker.request import JobOptions
 
 
 def job_of(folder: Path, cells: Sequence[str], *, confined: bool = False) -> Job:
     """A job of these cells, in chunks of four rows; its photos lie in ``photos/``."""
     (folder / "shop.csv").write_text("\n".join(["image", *cells]) + "\n")
     catalogue = open_catalogue(folder / "shop.csv", image_root=folder / "photos")
-    job = create_job(FolderStorage(folder / "job"), catalogue, PIN, JobOptions(), chunk_rows=4)
+    job = create_job(FolderStorage(folder / "job"), catalogue, only_question(), chunk_rows=4)
     return replace(job, spec=job.spec.model_copy(update={"confined": confined}))
 
 

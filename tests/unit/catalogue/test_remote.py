@@ -1,14 +1,20 @@
-"""A catalogue from a web server that may be slow to come right, or wrong."""
+"""A catalogue from a web server that may be slow to come right, or wrong; and the file that it is kept in."""
 
+import gc
 import gzip
 import io
+import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
-from catalogue.remote import WebLimits, download
+from catalogue.remote import UnnamedFile, WebLimits, download
 from models.errors import InputError, JobError
 from tests.unit.catalogue.scripted_server import Answer, ScriptedServer, open_scripted_server
 
@@ -26,11 +32,9 @@ def server() -> Iterator[ScriptedServer]:
         yield script
 
 
-def fetched(
-    server: ScriptedServer, url: str, *, allowed: bool = True, limits: WebLimits = LIMITS, unsized: bool = False
-) -> bytes:
+def fetched(server: ScriptedServer, url: str, *hosts: str, limits: WebLimits = LIMITS) -> bytes:
     file = io.BytesIO()
-    download(url, file, [server.host] if allowed else None, limits, unsized=unsized)
+    download(url, file, [server.host, *hosts], limits)
     return file.getvalue()
 
 
@@ -57,65 +61,59 @@ def test_a_passing_fault_is_tried_again(server: ScriptedServer, fault: Answer) -
     assert fetched(server, server.url("/a.csv")) == DATA
 
 
+def moved(place: str, status: int = 302) -> Answer:
+    return Answer(status=status, headers={"Location": place})
+
+
 GONE_WRONG = {
-    "not found": (Answer(status=404), InputError, "answered 404 Not Found; check the URL"),
-    "forbidden": (Answer(status=403), InputError, "answered 403 Forbidden"),
-    "always down": (Answer(status=503), JobError, "answered 503 Service Unavailable; try later"),
-    "cut short": (Answer(DATA, length=len(DATA) + 1), JobError, "got ClientPayloadError"),
-    "a web page": (Answer(b"\n<!DOCTYPE html><title>Sign in</title>"), InputError, "got a web page"),
-    "endless": (Answer(CHUNKED[:-5], headers=IN_CHUNKS, endless=True), InputError, "Expected at most 1,000,000 bytes"),
-    "gzip cut short": (Answer(GZIP[:-9], headers=IN_GZIP), JobError, "gzip compression was cut short"),
-    "no gzip": (Answer(DATA, headers=IN_GZIP), JobError, "gzip compression is damaged"),
-    "a gzip bomb": (Answer(gzip.compress(bytes(10**7)), headers=IN_GZIP), InputError, "Expected at most 1,000,000"),
-    "another compression": (Answer(DATA, headers={"Content-Encoding": "br"}), InputError, "compressed as 'br'"),
-    "in circles": (Answer(status=302, headers={"Location": "/a.csv"}), InputError, "redirected more than 5 times"),
-    "to nowhere": (Answer(status=302), InputError, "which is not allowed"),
-    "to a file": (Answer(status=302, headers={"Location": "file:///etc/passwd"}), InputError, "which is not allowed"),
-    "to another address": (
-        Answer(status=302, headers={"Location": "http://169.254.169.254/latest"}),
-        InputError,
-        "169.254.169.254 is not one; if you trust it, pass --allow-host",
-    ),
-    "to a name of loopback": (Answer(status=301, headers={"Location": "http://localhost:1/"}), InputError, "public"),
+    "not found": (Answer(status=404), InputError, "404"),
+    "forbidden": (Answer(status=403), InputError, "403"),
+    "always down": (Answer(status=503), JobError, "503"),
+    "cut short": (Answer(DATA, length=len(DATA) + 1), JobError, "ClientPayloadError"),
+    "a web page": (Answer(b"\n<!DOCTYPE html><title>Sign in</title>"), InputError, "web page"),
+    "endless": (Answer(CHUNKED[:-5], headers=IN_CHUNKS, endless=True), InputError, "1,000,000 bytes"),
+    "gzip cut short": (Answer(GZIP[:-9], headers=IN_GZIP), JobError, "gzip"),
+    "no gzip": (Answer(DATA, headers=IN_GZIP), JobError, "gzip"),
+    "a gzip bomb": (Answer(gzip.compress(bytes(10**7)), headers=IN_GZIP), InputError, "1,000,000 bytes"),
+    "another compression": (Answer(DATA, headers={"Content-Encoding": "br"}), InputError, "'br'"),
+    "in circles": (moved("/a.csv"), InputError, "5 times"),
+    "to nowhere": (Answer(status=302), InputError, "redirected"),
+    "to a file": (moved("file:///etc/passwd"), InputError, "redirected"),
+    "to another address": (moved("http://169.254.169.254/latest"), InputError, "public"),
+    "to a name of loopback": (moved("http://localhost:1/", 301), InputError, "public"),
 }
 
 
-@pytest.mark.parametrize(("answer", "kind", "said"), GONE_WRONG.values(), ids=GONE_WRONG)
-def test_what_goes_wrong_is_told_with_the_url_and_no_secret(server, answer, kind, said) -> None:
+@pytest.mark.parametrize(("answer", "kind", "names"), GONE_WRONG.values(), ids=GONE_WRONG)
+def test_what_goes_wrong_is_told_with_the_url_and_no_secret(server, answer, kind, names) -> None:
     server.answers["/a.csv"] = [answer]
-    with pytest.raises(kind, match=said) as refusal:
+    with pytest.raises(kind, match=names) as refusal:
         fetched(server, f"http://me:SECRET@{server.host}/a.csv?SECRET")
     assert "SECRET" not in str(refusal.value)
-    if "public" not in str(refusal.value):
-        assert server.url("/a.csv") in str(refusal.value)
+    assert names == "public" or server.url("/a.csv") in str(refusal.value)
 
 
 def test_nobody_listens(server: ScriptedServer) -> None:
-    with pytest.raises(JobError, match=r"http://127\.0\.0\.1:1/a\.csv, got ClientConnectorError"):
-        download("http://127.0.0.1:1/a.csv", io.BytesIO(), ["127.0.0.1:1"], LIMITS)
+    with pytest.raises(JobError, match="ClientConnectorError"):
+        fetched(server, "http://127.0.0.1:1/a.csv", "127.0.0.1:1")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f000001"])
 def test_only_public_addresses_are_asked(server: ScriptedServer, host: str) -> None:
     server.answers["/a.csv"] = [Answer(DATA)]
-    with pytest.raises(InputError, match=r"Expected a (host with a public address|URL whose host is a name)"):
-        fetched(server, f"http://{host}:{server.port}/a.csv", allowed=False)
+    with pytest.raises(InputError):
+        download(f"http://{host}:{server.port}/a.csv", io.BytesIO(), limits=LIMITS)
     assert server.asked == []
 
 
 def test_a_password_stays_with_its_host(server: ScriptedServer) -> None:
     elsewhere = f"localhost:{server.port}"
-    server.answers["/a.csv"] = [Answer(status=307, headers={"Location": "b.csv"})]
-    server.answers["/b.csv"] = [Answer(status=301, headers={"Location": f"http://{elsewhere}/c.csv"})]
+    server.answers["/a.csv"] = [moved("b.csv", 307)]
+    server.answers["/b.csv"] = [moved(f"http://{elsewhere}/c.csv", 301)]
     server.answers["/c.csv"] = [Answer(DATA)]
-    file = io.BytesIO()
-    download(f"http://me:SECRET@{server.host}/a.csv", file, [server.host, elsewhere], LIMITS)
-    assert file.getvalue() == DATA
-    assert [(path, said is not None) for path, said in server.asked] == [
-        ("/a.csv", True),
-        ("/b.csv", True),
-        ("/c.csv", False),
-    ]
+    assert fetched(server, f"http://me:SECRET@{server.host}/a.csv", elsewhere) == DATA
+    sent = [(path, password is not None) for path, password in server.asked]
+    assert sent == [("/a.csv", True), ("/b.csv", True), ("/c.csv", False)]
 
 
 WITHOUT_AN_END = {
@@ -128,10 +126,9 @@ WITHOUT_AN_END = {
 @pytest.mark.parametrize("answer", WITHOUT_AN_END.values(), ids=WITHOUT_AN_END)
 def test_what_says_nothing_of_its_end_is_refused(server: ScriptedServer, answer: Answer) -> None:
     server.answers["/a.csv"] = [answer]
-    with pytest.raises(InputError, match=r"does not say how long it is.* with --allow-unsized"):
+    with pytest.raises(InputError, match="Content-Length"):
         fetched(server, server.url("/a.csv"))
     assert len(server.asked) == 1
-    assert DATA.startswith(fetched(server, server.url("/a.csv"), unsized=True))
 
 
 @pytest.mark.parametrize(
@@ -156,16 +153,16 @@ def test_a_large_packed_file_comes_whole(server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("limits", "names"),
     [
-        (WebLimits(clock=count(0.0, 61.0).__next__), "too slow: .* bytes came in 61 s"),
-        (WebLimits(clock=count(0.0, 4000.0).__next__, least_bytes=0, total_s=3600.0), "within 1 h, it takes"),
+        (WebLimits(clock=count(0.0, 61.0).__next__), "61 s"),
+        (WebLimits(clock=count(0.0, 4000.0).__next__, least_bytes=0, total_s=3600.0), "1 h"),
     ],
     ids=["drips", "for ever"],
 )
-def test_a_host_that_drips_is_not_awaited_for_ever(server: ScriptedServer, limits: WebLimits, said: str) -> None:
+def test_a_host_that_drips_is_not_awaited_for_ever(server: ScriptedServer, limits: WebLimits, names: str) -> None:
     server.answers["/a.csv"] = [Answer(DATA)]
-    with pytest.raises(JobError, match=said):
+    with pytest.raises(JobError, match=names):
         fetched(server, server.url("/a.csv"), limits=limits)
     assert len(server.asked) == 1
 
@@ -173,7 +170,7 @@ def test_a_host_that_drips_is_not_awaited_for_ever(server: ScriptedServer, limit
 def test_a_host_that_never_ends_its_headers_is_not_awaited_for_ever() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(JobError, match="got TimeoutError"):
+        with pytest.raises(JobError, match="TimeoutError"):
             download(f"http://{host}/a.csv", io.BytesIO(), [host], WebLimits(pauses_s=(), answer_s=0.05))
 
 
@@ -181,6 +178,36 @@ def test_a_host_that_never_ends_its_headers_is_not_awaited_for_ever() -> None:
     "host", ["a" * 64 + ".example", "-shop-.example", "☃" * 60 + ".example", "sho p.example", "a..b"]
 )
 def test_a_host_that_cannot_be_is_told_without_a_secret(host: str) -> None:
-    with pytest.raises(InputError, match="Expected") as refusal:
+    with pytest.raises(InputError) as refusal:
         download(f"http://me:SECRET@{host}/a.csv?SECRET", io.BytesIO(), limits=LIMITS)
     assert "SECRET" not in str(refusal.value)
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's folder for temporary files."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_file_without_a_name_is_read_by_its_path_and_its_room_is_free_when_nobody_holds_it(scratch: Path) -> None:
+    unnamed = UnnamedFile()
+    unnamed.path.write_bytes(b"one\ntwo\n")
+    with unnamed.path.open() as one, unnamed.path.open() as other:
+        assert (one.readline(), other.readline(), one.readline()) == ("one\n", "one\n", "two\n")
+    assert list(scratch.iterdir()) == []
+    number = unnamed.file.fileno()
+    del unnamed
+    gc.collect()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+
+
+def test_a_killed_process_leaves_no_file(scratch: Path) -> None:
+    code = (
+        "from catalogue.remote import UnnamedFile; import os, signal; f = UnnamedFile(); "
+        "f.path.write_bytes(b'x' * 100000); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(scratch)}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert list(scratch.iterdir()) == []
