@@ -42,7 +42,7 @@ def test_the_same_job_again_is_the_one_that_is_there(
 ) -> None:
     options = ("--model", bundle, "--image-root", catalogue, "--job", "spring")
     first = cluster.must("submit", products, *options).splitlines()[0]
-    assert first.startswith("Was submitted before: spring, 600 rows in 3 chunks; finished")
+    assert first.startswith("Was submitted before: spring, 600 rows in 3 chunks")
     record = json.loads(cluster.hangtag("submit", products, *options, "--json").stdout)
     assert record == {
         "job": "spring",
@@ -101,8 +101,8 @@ def test_a_job_and_its_workers_are_shown(cluster: Cluster, spring, few, products
 
 
 def test_a_receipt_is_printed(cluster: Cluster, spring: tuple[str, str]) -> None:
-    assert cluster.must("jobs", "receipt", "spring") in spring[1]
-    printed = Receipt.model_validate_json(cluster.hangtag("jobs", "receipt", "spring", "--json").stdout)
+    assert spring[1] in cluster.must("jobs", "show", "spring")
+    printed = Receipt.model_validate_json(cluster.hangtag("jobs", "watch", "spring", "--json").stdout)
     assert printed == Receipt.model_validate_json((cluster.jobs / "spring" / "receipt.json").read_text())
     assert (printed.rows, sum(printed.by_status.values())) == (SPRING_ROWS, SPRING_ROWS)
     assert printed.errors["refused"].examples[0].image == "ftp://shop.example/a.jpg"
@@ -121,27 +121,15 @@ def test_a_job_is_cancelled_and_goes_on(cluster: Cluster, few) -> None:
     assert cluster.must("jobs", "resume", "paused") == "paused goes on: 4 of 4 rows are left to do."
     cluster.must("jobs", "watch", "paused")
     assert len(cluster.job("paused").rows()) == 4
-    assert cluster.must("jobs", "resume", "paused").startswith("paused is finished; hangtag jobs receipt paused")
-    again = cluster.hangtag("jobs", "cancel", "paused")
-    assert (again.returncode, again.stderr) == (1, "hangtag: paused is finished, there is nothing to cancel.\n")
-
-
-def test_an_unfinished_job_has_no_receipt_and_is_not_retried(cluster: Cluster, few) -> None:
-    with cluster.workers[0].stopped():
-        cluster.must(*few("waiting"))
-        receipt = cluster.hangtag("jobs", "receipt", "waiting")
-        retry = cluster.hangtag("jobs", "retry-failed", "waiting")
-    watch = "waiting is not finished yet; watch it with hangtag jobs watch waiting"
-    assert (receipt.returncode, receipt.stdout, receipt.stderr) == (1, "", f"hangtag: {watch}\n")
-    assert retry.returncode == 1
-    assert "Expected a finished job" in retry.stderr
+    assert "hangtag jobs show paused" in cluster.must("jobs", "resume", "paused")
+    assert cluster.hangtag("jobs", "cancel", "paused").returncode == 1
 
 
 def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:
     client = cluster.client
     with cluster.workers[0].stopped():
         cluster.must(*few("watched"))
-        client.delete("hangtag:tick:6")
+        client.delete("hangtag:tick")
         process = subprocess.Popen(
             [*HANGTAG, "jobs", "watch", "watched"],
             env=cluster.environment,
@@ -151,7 +139,7 @@ def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:
             # shells ignore SIGINT in what they start with &, and children inherit that
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - this test has no threads
         )
-        until(lambda: client.exists("hangtag:tick:6") or process.poll() is not None, "it watches")
+        until(lambda: client.exists("hangtag:tick") or process.poll() is not None, "it watches")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
     assert process.returncode == 130
@@ -160,7 +148,7 @@ def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:
     assert len(cluster.job("watched").rows()) == 4
 
 
-VERBS = ("show", "watch", "resume", "cancel", "retry-failed", "receipt")
+VERBS = ("show", "watch", "resume", "cancel", "retry-failed")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -191,7 +179,6 @@ def test_jobs_are_shown_while_redis_is_away(cluster: Cluster, spring, tmp_path: 
     assert "spring" in cluster.hangtag("jobs", HANGTAG_REDIS_URL=url).stdout
     shown = cluster.hangtag("jobs", "show", "spring", HANGTAG_REDIS_URL=url)
     assert shown.returncode == 0
-    assert "Redis cannot be used" in shown.stdout
     assert cluster.hangtag("jobs", "watch", "spring", HANGTAG_REDIS_URL=url).returncode == 0
     assert "secret" not in shown.stdout + shown.stderr
 
@@ -204,7 +191,7 @@ def test_nothing_is_retried_while_redis_is_away(cluster: Cluster, spring, tmp_pa
     assert not (cluster.jobs / "spring" / "retries").exists()
 
 
-@pytest.mark.parametrize("command", [("jobs",), ("worker",), ("jobs", "receipt", "spring")], ids=" ".join)
+@pytest.mark.parametrize("command", [("jobs",), ("worker",), ("jobs", "cancel", "spring")], ids=" ".join)
 def test_a_wrong_redis_url_is_told_by_the_name_of_its_setting(cluster: Cluster, command: tuple[str, ...]) -> None:
     done = cluster.hangtag(*command, HANGTAG_REDIS_URL="127.0.0.1:6379")
     assert (done.returncode, done.stdout) == (2, "")

@@ -179,9 +179,9 @@ def test_a_job_keeps_its_version_and_the_next_one_takes_the_champion_of_its_time
         assert receipt.named is not None
         assert (receipt.named.asked, receipt.named.version) == ("shop@champion", f"shop@{version}")
         assert {row["model"] for row in job.rows()} == {load(registry.path("shop", version)).reference}
-    shown = cluster.hangtag("jobs", "receipt", "after").stdout
+    shown = cluster.hangtag("jobs", "show", "after").stdout
     assert "(shop@champion, which was shop@2)" in shown
-    assert "shop@champion, which was shop@2, from " in cluster.hangtag("jobs", "show", "after").stdout
+    assert "shop@champion, which was shop@2, from " in shown
 
 
 def is_troubled(cluster: Cluster, job: QueuedJob) -> bool:

@@ -26,6 +26,8 @@ VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0
 """Seconds of the grace time that are kept for handing back messages and ending processes."""
+_ONCE_MORE: Final = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0, "interval_max": 0.0}
+"""A connection that was cut is made again at once; a Redis that is away is an error."""
 _MOST_SLOTS: Final = 4096
 
 
@@ -93,7 +95,7 @@ class HangtagCelery(Celery):
         """
         task, arguments = (FINISH_TASK, [job]) if chunk == FINISH else (CHUNK_TASK, [job, chunk])
         try:
-            self.send_task(task, arguments, queue=QUEUES[priority], retry=False)
+            self.send_task(task, arguments, queue=QUEUES[priority], retry=True, retry_policy=_ONCE_MORE)
         except OperationalError as error:
             raise RedisError(str(error)) from error
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Final
 
@@ -20,6 +21,7 @@ from worker.job.jobs import Jobs
 from worker.job.model import read_note
 from worker.job.receipt import PAGE_FILE, JobReceipt, died_words, job_receipt
 from worker.queue.control import Control, QueueStatus, cancel, look_around, open_control, resume, retry, watch
+from worker.queue.redis_state import Presence
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import Submitted, submit
 from worker.request import SubmitRequest
@@ -44,28 +46,16 @@ def submit_job(request: SubmitRequest, settings: QueueSettings, *, as_json: bool
         if as_json:
             Console().print_json(data=submitted.record)
         else:
-            what = "Submitted" if submitted.new else "Was submitted before"
-            state = "" if submitted.new else f"; {_state_words(submitted.job)}"
-            Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {submitted.size}{state}")
-            for words in submitted.words:
+            spec, what = submitted.job.spec, "Submitted" if submitted.new else "Was submitted before"
+            size = f"{number_of(spec.rows, 'row')} in {number_of(spec.chunks, 'chunk')}"
+            Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
+            for words in (*submitted.words, f"Watch it with: {_command('watch', submitted.name, settings)}"):
                 Console().say(words)
-            Console().say(f"Watch it with: {_command('watch', submitted.name, settings)}")
         if submitted.unseen_words:
             Console(stderr=True).say(submitted.unseen_words, "yellow")
         for question, one in zip(submitted.job.questions, submitted.models, strict=True):
             say_rule(question.model, Console(stderr=True), one.found.path, question.name)
         _supply(control, submitted.name)
-
-
-def _state_words(job: Job) -> str:
-    """A job's state: ``finished, 3 rows failed``, or ``running, 128 of 600 rows done``."""
-    try:
-        now = ProgressReader(job).read()
-    except (HangtagError, OSError, pa.ArrowException):  # what supplies it says so
-        return "it cannot be read"
-    if now.state is JobState.FINISHED:
-        return f"finished, {number_of(now.failed, 'row')} failed" if now.failed else "finished"
-    return f"{now.state}, {now.done:,} of {number_of(now.rows, 'row')} done"
 
 
 def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted:
@@ -185,6 +175,7 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
     with open_control(settings) as control:
         job = control.jobs.find(name)
         progress, status = ProgressReader(job).read(), look_around(name, control.state)
+        hindrances = [] if progress.is_over else remarks(status, control.jobs.known_identity())
     receipt = job_receipt(job) if progress.state is JobState.FINISHED else None
     if as_json:
         queue = {"redis_error": status.redis_error, "trouble": status.trouble, "workers": status.workers}
@@ -192,57 +183,45 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
         print(json.dumps(record, indent=1, default=asdict))
         return
     print_jobs([(name, job, progress)])
-    for title, fact in _facts(job, progress).items():
+    facts = [*_facts(job, progress), *([] if progress.is_over else map(_of_worker, status.workers))]
+    for title, fact in facts:
         Console().print(f"[bold]{title}[/bold]: {escape(fact)}", highlight=False, soft_wrap=True)
+    for line in hindrances:
+        Console().say(line, "yellow")
     if receipt:
         _show_receipt(job, receipt)
         if words := _unlabelled(name, job, receipt, settings):
             Console(stderr=True).say(words, "yellow")
-    elif not progress.is_over:
-        _print_status(status)
 
 
-def _facts(job: Job, progress: JobProgress) -> dict[str, str]:
-    spec, retries = job.spec, job.retry().number
-    return {
-        "Catalogue": f"{spec.source}, column {spec.image_column}, photos under {spec.image_root}",
-        **{title: fact for question in job.questions for title, fact in _of_model(question).items()},
-        "Submitted": f"{spec.created_at}, priority {spec.priority}",
-        "Chunks": f"{spec.chunks:,} of {number_of(spec.chunk_rows, 'row')}",
-        "Folder": job.storage.place,
-        **({"Crashes": died_words(progress.deaths)} if progress.deaths else {}),
-        **({"Retries": f"{retries} of failed rows"} if retries else {}),
-    }
+def _facts(job: Job, progress: JobProgress) -> Iterator[tuple[str, str]]:
+    spec = job.spec
+    yield "Catalogue", f"{spec.source}, column {spec.image_column}, photos under {spec.image_root}"
+    for question in job.questions:
+        model, named, of = question.model, read_note(question).named, f" of {question.name}" if question.name else ""
+        yield f"Model{of}", f"{model.reference} ({f'{named.words}, ' if named else ''}from {model.path})"
+        yield f"Rule{of}", model.rule
+        if question.choice and question.choice.because:
+            yield f"Variant{of}", f"{model.variant}, chosen on {question.choice.because}"
+    yield "Submitted", f"{spec.created_at}, priority {spec.priority}"
+    yield "Chunks", f"{spec.chunks:,} of {number_of(spec.chunk_rows, 'row')}"
+    yield "Folder", job.storage.place
+    if progress.deaths:
+        yield "Crashes", died_words(progress.deaths)
+    if job.retry().number:
+        yield "Retries", f"{job.retry().number} of failed rows"
 
 
-def _of_model(question: Job) -> dict[str, str]:
-    model, named, of = question.model, read_note(question).named, f" of {question.name}" if question.name else ""
-    facts = {
-        f"Model{of}": f"{model.reference} ({f'{named.words}, ' if named else ''}from {model.path})",
-        f"Rule{of}": model.rule,
-    }
-    if question.choice and question.choice.because:
-        facts[f"Variant{of}"] = f"{model.variant}, chosen on {question.choice.because}"
-    return facts
+def _of_worker(worker: Presence) -> tuple[str, str]:
+    owner = worker.owner
+    text = f"{owner.host}, process {owner.pid}, slots: {worker.slots}, Hangtag {worker.version}, jobs in {worker.jobs}"
+    return "Worker", text
 
 
 def _model_name(question: Job) -> str:
     """The model of a job or a question, as its page names it."""
     named = read_note(question).named
     return named.version if named else question.model.reference.partition("/")[0]
-
-
-def _print_status(status: QueueStatus) -> None:
-    console = Console()
-    if status.redis_error:
-        console.print(f"Redis cannot be used: {escape(status.redis_error)}", style="yellow", highlight=False)
-    elif not status.workers:
-        console.print("No worker is there; start one with hangtag worker.", style="yellow", highlight=False)
-    for worker in status.workers:
-        text = f"{worker.owner.host}, process {worker.owner.pid}, slots: {worker.slots}, Hangtag {worker.version}"
-        console.print(f"[bold]Worker[/bold]: {escape(text)}, jobs in {escape(worker.jobs)}", highlight=False)
-    for host, message in status.trouble.items():
-        console.print(f"[red]Trouble[/red] on {escape(host)}: {escape(message)}", highlight=False)
 
 
 def watch_job(name: str, settings: QueueSettings, *, as_json: bool = False) -> None:
@@ -277,12 +256,11 @@ def _watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
         TextColumn("{task.description}", markup=False),
         bar := BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}", style="cyan"),
-        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[pace]}", style="cyan"),
         TextColumn("{task.fields[failed]}", style="red"),
     )
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
-        task = bars.add_task(name, total=None, rate="", left="", failed="")
+        task = bars.add_task(name, total=None, pace="", failed="")
         jobs_id, said = control.jobs.identity(), set[str]()
 
         def show(progress: JobProgress, status: QueueStatus) -> None:
@@ -292,8 +270,7 @@ def _watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
                 description=f"{name}: {progress.state}",
                 total=progress.rows,
                 completed=progress.done,
-                rate=f"{rate_text(progress.rate)} images/s" if progress.rate else "",
-                left=_duration(progress.seconds_left),
+                pace=f"{rate_text(progress.rate)} images/s {_duration(progress.seconds_left)}" if progress.rate else "",
                 failed=f"{progress.failed:,} failed" if progress.failed else "",
             )
             new = [] if progress.is_over else [line for line in remarks(status, jobs_id) if line not in said]

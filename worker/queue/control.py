@@ -12,12 +12,10 @@ from worker.job.job import CANCELLED, Job, begin_retry
 from worker.job.jobs import Jobs, open_jobs
 from worker.job.receipt import job_receipt
 from worker.queue.app import HangtagCelery
-from worker.queue.leases import HeldLeases
 from worker.queue.reconciler import Reconciler
-from worker.queue.redis_state import FINISH, Presence, RedisError, RedisState, connect, redis_expected
+from worker.queue.redis_state import Presence, RedisError, RedisState, connect, redis_expected
 from worker.queue.settings import QueueSettings
-from worker.results.finish import finish_job
-from worker.results.progress import JobProgress, JobState, ProgressReader
+from worker.results.progress import JobProgress, ProgressReader
 
 PERIOD_S: Final = 1.0
 
@@ -73,22 +71,14 @@ def look_around(name: str, state: RedisState, first: Callable[[], object] = lamb
 
 
 def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, QueueStatus], None]) -> JobProgress:
-    """Follow a job until it is finished or cancelled, keep its queue supplied, and show it about once a second.
-
-    Without a worker, the job is merged here.
-    """
-    reader, jobs_id = ProgressReader(job), control.jobs.identity()
+    """Follow a job until it is finished or cancelled, keep its queue supplied, and show it about once a second."""
+    reader = ProgressReader(job)
     while True:
         status = look_around(name, control.state, control.reconciler.tick)
         progress = reader.read()
         show(progress, status)
         if progress.is_over:
             return progress
-        if progress.state is JobState.MERGING and all(worker.jobs_id != jobs_id for worker in status.workers):
-            with HeldLeases(control.state, name) as leases:
-                if leases.take(FINISH):
-                    finish_job(job)
-                    continue
         time.sleep(PERIOD_S)
 
 

@@ -92,7 +92,7 @@ class Runner:
         if chunk >= job.spec.chunks:  # the message is of an earlier job of that name
             return
         _check_deaths(job, chunk)
-        models = self._models.of(job, partial(_report_fallback, name))
+        models = self._models.of(job, name)
 
         def finished(done: Finished) -> None:
             leases.end(done.chunk)
@@ -168,10 +168,6 @@ def _check_deaths(job: Job, chunk: int) -> None:
         raise JobError(msg)
 
 
-def _report_fallback(name: str, job: Job, why: str) -> None:
-    log_event("fallback_chosen", logging.WARNING, job=name, model=job.model.reference, error=why)
-
-
 def _report_chunk(job: str, done: Finished) -> None:
     photos = done.photos
     rows = Counter((row.status, row.error) for row in done.rows)
@@ -222,7 +218,7 @@ class _JobCheck(Guard):
                 f"that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
             )
             raise JobError(msg)
-        if spec.needs_root and not _has_entries(Path(spec.image_root)):
+        if spec.needs_root and not _is_mounted(Path(spec.image_root)):
             msg = (
                 f"Expected the job's photos under {spec.image_root}, {host} has nothing there; mount it, or submit "
                 "with another --image-root."
@@ -230,13 +226,11 @@ class _JobCheck(Guard):
             raise JobError(msg)
 
 
-def _has_entries(folder: Path) -> bool:
+def _is_mounted(folder: Path) -> bool:
     """Whether a folder exists and is not empty: the mount point of a share that is not mounted is empty."""
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is not None
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        return next(entries, None) is not None
+    return False
 
 
 class LoadedModels:
@@ -251,10 +245,14 @@ class LoadedModels:
         self._needed = 0
         self._loaded: OrderedDict[tuple[str, str, float | None, float | None], Classifier] = OrderedDict()
 
-    def of(self, job: Job, tell: Callable[[Job, str], None]) -> list[Classifier]:
+    def of(self, job: Job, name: str) -> list[Classifier]:
         """The model of each of a job's questions; see :func:`worker.job.model.load_job_model`."""
+
+        def report(question: Job, why: str) -> None:
+            log_event("fallback_chosen", logging.WARNING, job=name, model=question.model.reference, error=why)
+
         self._needed = len(job.questions)
-        return [load_job_model(question, self.get, partial(tell, question)) for question in job.questions]
+        return [load_job_model(question, self.get, partial(report, question)) for question in job.questions]
 
     def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
         """The model that a job is pinned to, with the job's precision or threshold.

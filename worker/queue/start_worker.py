@@ -46,7 +46,6 @@ _TICK_EVERY_S: Final = 1.0
 _OUTAGE_REPEAT_S: Final = 600.0
 _RECONNECT: Final = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 3}
 """Seconds; Celery's own waits are 2, 4, 6 … 30."""
-_NO_JOBS_YET: Final = "is it the folder of jobs that hangtag submit was given? Compare --jobs or HANGTAG_JOBS there"
 
 
 def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
@@ -60,21 +59,15 @@ def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
     """
     jobs = open_jobs(settings.jobs)
     prepare_worker(settings, as_json=as_json)
-    _check_jobs(jobs)
-    if settings.metrics_port is not None:
-        serve_metrics(settings, slots)
-    log_event("worker_starts", redis=settings.redis_name, jobs=jobs.place, slots=slots)
-    return run_worker(make_app(settings), slots)
-
-
-def _check_jobs(jobs: Jobs) -> None:
     try:
-        if not jobs.names():
-            log_event("no_jobs_yet", logging.WARNING, jobs=jobs.place, hint=_NO_JOBS_YET)
         jobs.identity()
     except OSError as error:
         msg = f"Expected a folder of jobs at {jobs.place} that can be written to, the system answered {error}."
         raise JobError(msg) from error
+    if settings.metrics_port is not None:
+        serve_metrics(settings, slots)
+    log_event("worker_starts", redis=settings.redis_name, jobs=jobs.place, slots=slots)
+    return run_worker(make_app(settings), slots)
 
 
 def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
@@ -83,21 +76,17 @@ def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
     Raises:
         InputError: the heartbeat file cannot be used.
     """
-    _check_heartbeat(settings.heartbeat)
+    try:
+        if settings.heartbeat:
+            settings.heartbeat.open("a").close()
+    except OSError as error:
+        msg = f"Expected to write the heartbeat file {settings.heartbeat}, the system answered {error}; choose another."
+        raise InputError(msg) from error
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: the queue carries JSON only
     warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of a setting that we choose on purpose
     start_logging(as_json=as_json)
     _silence(1)  # Celery's plain words at the end; ours are log lines
     worker_process_init.connect(_prepare_process, weak=False)
-
-
-def _check_heartbeat(file: Path | None) -> None:
-    try:
-        if file:
-            file.open("a").close()
-    except OSError as error:
-        msg = f"Expected to write the heartbeat file {file}, the system answered {error}; choose another."
-        raise InputError(msg) from error
 
 
 def run_worker(app: HangtagCelery, slots: int) -> int:
@@ -141,17 +130,15 @@ def _let_go_of_connections() -> None:
     The descriptors stay taken, so that whoever still holds one closes nothing else.
     """
     with Path(os.devnull).open("rb") as nowhere:
-        for entry in list(Path("/proc/self/fd").iterdir()):
-            if _is_connection(int(entry.name)):
-                os.dup2(nowhere.fileno(), int(entry.name))
+        for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+            with suppress(OSError):  # it is gone: it listed these
+                if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and _is_network(descriptor):
+                    os.dup2(nowhere.fileno(), descriptor)
 
 
-def _is_connection(descriptor: int) -> bool:
-    with suppress(OSError):  # the one that listed these
-        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-            with socket.socket(fileno=os.dup(descriptor)) as held:
-                return held.family in {socket.AF_INET, socket.AF_INET6}
-    return False
+def _is_network(descriptor: int) -> bool:
+    with socket.socket(fileno=os.dup(descriptor)) as held:
+        return held.family in {socket.AF_INET, socket.AF_INET6}
 
 
 class HeartStep(StartStopStep):

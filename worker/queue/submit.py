@@ -16,9 +16,7 @@ from catalogue.urls import Target, cell_texts, check_allow_hosts, is_url, stem_o
 from models.bundle import read_manifest
 from models.errors import ImageError, ImageFault, InputError, JobError
 from models.manifest import AUTO
-from models.photo import evenly
 from models.reference import resolve_model
-from models.text import number_of
 from worker.job.columns import requested_catalogue
 from worker.job.job import Job, question_storage
 from worker.job.jobs import Jobs, check_name
@@ -34,8 +32,6 @@ _SHARE: Final = 0.9
 _TRIES: Final = 2
 _START_S: Final = 1.0
 """What a decoding that hangs costs at most: the tries in throw-away processes, and the seconds to start them."""
-_SAMPLED: Final = 12
-"""Photos that are looked for among the first rows that are read at once, and as many spread over all of these rows."""
 _HELD_BYTES: Final = 256 * 1024 * 1024
 """Bytes of rows that are held while no photo is found; a catalogue whose first photo is there holds next to none."""
 
@@ -64,11 +60,6 @@ class Submitted:
         models = {"model": names[""]} if "" in names else {"models": names}
         sizes = {"rows": spec.rows, "chunks": spec.chunks}
         return {"job": self.name, "new": self.new, "folder": self.job.storage.place, **sizes, **models}
-
-    @property
-    def size(self) -> str:
-        """For people."""
-        return f"{number_of(self.job.spec.rows, 'row')} in {number_of(self.job.spec.chunks, 'chunk')}"
 
 
 def submit(
@@ -137,34 +128,30 @@ def _verified(request: SubmitRequest, question: str, earlier: Job | None, say: C
 
 
 def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
-    """Look for photos where workers will: if not one is there, every row would fail.
+    """Look for a photo where workers will: if not one is there, every row would fail.
 
-    It looks for some of each batch first, which is enough for nearly every catalogue; then for all. It does not look
-    for photos at URLs, in S3 and in cells; one of them is enough.
+    Photos at URLs, in S3 and in cells count as there.
 
     Returns:
         The catalogue with all of its rows; and a sentence if its image root is an empty folder, which is what a machine
         has if a share is not mounted.
 
     Raises:
-        InputError: none is there; the sentence says where they were looked for.
+        InputError: no photo is there; the sentence says where they were looked for.
     """
     if is_url(catalogue.image_root):
         return catalogue, ""
     root, column = Path(catalogue.image_root), catalogue.image_column
     if _is_empty(root):
         return catalogue, f"The photos could not be looked at from here: {root} is empty. Workers must have them there."
-    places, held, size = Cells(catalogue.image_root, confined=True), list[pa.RecordBatch](), 0
+    places, held = Cells(catalogue.image_root, confined=True), list[pa.RecordBatch]()
     for batch in catalogue.batches:
         held.append(batch)
-        size += batch.nbytes
-        if _finds_photo(places, _sample(batch.column(column))):
+        if not all(_is_missing(places, cell) for cell in _cells(batch.column(column))):
             return replace(catalogue, batches=chain(held, catalogue.batches)), ""
-        if size > _HELD_BYTES:
+        if sum(one.nbytes for one in held) > _HELD_BYTES:
             break
-    if any(_finds_photo(places, batch.column(column)) for batch in held):
-        return replace(catalogue, batches=chain(held, catalogue.batches)), ""
-    missing = next((cell for batch in held for cell in _texts(batch.column(column)) if cell), "")
+    missing = next((cell for batch in held for cell in _cells(batch.column(column)) if cell), "")
     example = f"such as {missing[:200]!r}" if missing else "the cells are empty"
     msg = (
         f"None of these photos can be read: missing ({FAULTS[ImageFault.MISSING]}), {example} in the column {column!r} "
@@ -181,19 +168,9 @@ def _is_empty(folder: Path) -> bool:
         return False
 
 
-def _texts(column: pa.Array) -> list[str | None]:
-    return cell_texts(column, "surrogateescape")
-
-
-def _sample(column: pa.Array) -> pa.Array:
-    """The first cells, and some that are spread evenly over all."""
-    rows = sorted({*range(min(_SAMPLED, len(column))), *evenly(len(column), _SAMPLED)})
-    return column.take(pa.array(rows))
-
-
-def _finds_photo(places: Cells, column: pa.Array) -> bool:
-    """Whether a cell's photo is there, or is not looked for."""
-    return not all(_is_missing(places, cell) for cell in _texts(column))
+def _cells(column: pa.Array) -> Iterator[str | None]:
+    for start in range(0, len(column), CHUNK_ROWS):  # cells may hold whole photos
+        yield from cell_texts(column.slice(start, CHUNK_ROWS), "surrogateescape")
 
 
 def _is_missing(places: Cells, cell: str | None) -> bool:

@@ -42,7 +42,7 @@ def ports_of(name: str) -> dict[str, int]:
 
 def test_names_are_said_once() -> None:
     assert len({(each["kind"], each["metadata"]["name"]) for each in OBJECTS}) == len(OBJECTS)
-    assert {"redis", "hangtag-worker", "hangtag-page", "hangtag-watch"} == set(PODS)
+    assert {"redis", "hangtag-worker", "hangtag-page"} == set(PODS)
 
 
 @pytest.mark.parametrize("name", OURS)

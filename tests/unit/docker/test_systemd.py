@@ -80,14 +80,14 @@ def test_the_password_is_a_credential_and_in_no_environment(name: str) -> None:
     assert f"HANGTAG_REDIS_PASSWORD_FILE=%d/{credential.partition(':')[0]}" in worker["Environment"]
 
 
-WORDS = {"${INBOX}": "/i", "${CONFIG}": "/c.toml", "$CONFIGS": "/c.toml", "$OPTIONS": ""}
-"""What the environment files of the manual put there; a watch asks for a model among its options."""
+WORDS = {"${CONFIG}": "/c.toml", "$CONFIGS": "/c.toml", "$OPTIONS": ""}
+"""Values from the environment files of the manual."""
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if "/bin/hangtag " in (UNITS / name).read_text()])
 def test_what_it_starts_is_a_command_line(name: str) -> None:
     (line,) = settings(name)["ExecStart"]
-    for variable, value in {**WORDS, **({"$OPTIONS": "--model shop@champion"} if "watch" in name else {})}.items():
+    for variable, value in WORDS.items():
         line = line.replace(variable, value)
     assert "$" not in line
     parse(shlex.split(line)[1:])
@@ -97,11 +97,7 @@ def test_what_it_starts_is_a_command_line(name: str) -> None:
 def test_the_manual_installs_it_and_makes_what_it_needs(name: str) -> None:
     """Each unit, and each file and folder that it asks for, is in a command of ``docs/deploy.md``."""
     text = (ROOT / "docs" / "deploy.md").read_text()
-    typed = (
-        "\n".join(re.findall(r"^ {4,}\S.*$", text, re.MULTILINE))
-        .replace("@shop", "@")
-        .replace("watch-shop", "watch-%i")
-    )
+    typed = "\n".join(re.findall(r"^ {4,}\S.*$", text, re.MULTILINE))
     unit = settings(name)
     files = [value.rpartition(":")[2] for value in unit.get("LoadCredential", []) + unit.get("EnvironmentFile", [])]
     folders = [folder for value in unit.get("ReadWritePaths", []) for folder in value.split()]

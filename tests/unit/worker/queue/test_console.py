@@ -12,6 +12,7 @@ from worker.job.spec import Question
 from worker.queue.console import print_jobs, read_rows, show_job, watch_job
 from worker.queue.redis_state import Presence, RedisState
 from worker.queue.settings import QueueSettings
+from worker.results.finish import finish_job
 from worker.results.progress import JobProgress, JobState
 
 
@@ -65,10 +66,12 @@ def test_the_table_of_jobs_shows_figures_states_and_names_in_full(
 def test_a_finished_job_shows_its_receipt_and_no_worker(
     settings: QueueSettings, state: RedisState, paper_job, commit_part, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commit_part(paper_job(2), 0, 1, faults={0: ImageFault.MISSING}, deaths=1)
+    job = paper_job(2)
+    commit_part(job, 0, 1, faults={0: ImageFault.MISSING}, deaths=1)
     state.announce(Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe"))
     show_job("job", settings, as_json=False)
     assert "Worker: " in capsys.readouterr().out
+    finish_job(job)
     watch_job("job", settings)
     followed = capsys.readouterr().out
     show_job("job", settings, as_json=False)
@@ -86,7 +89,9 @@ def test_a_finished_job_shows_its_receipt_and_no_worker(
 def test_watching_a_job_of_which_no_photo_could_be_labelled_fails(
     settings: QueueSettings, paper_job, commit_part, capsys: pytest.CaptureFixture[str], fault: ImageFault
 ) -> None:
-    commit_part(paper_job(2), 0, 1, faults={0: fault, 1: fault})
+    job = paper_job(2)
+    commit_part(job, 0, 1, faults={0: fault, 1: fault})
+    finish_job(job)
     with pytest.raises(JobError, match="retry-failed" if fault is ImageFault.MISSING else "labels.parquet") as failure:
         watch_job("job", settings, as_json=True)
     assert json.loads(capsys.readouterr().out)["by_status"]["failed"] == 3

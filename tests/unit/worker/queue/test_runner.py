@@ -384,9 +384,9 @@ def test_a_model_is_loaded_once_and_the_least_recently_used_goes_first(store: Bu
 def test_all_models_of_a_job_stay_loaded(jobs: Jobs, new_job: NewJob, sure_bundle: Path, int8_bundle: Path) -> None:
     job = new_job(model={"category": sure_bundle, "colour": int8_bundle})
     models = LoadedModels(jobs.bundles, kept=1)
-    first = models.of(job, lambda *_: None)
+    first = models.of(job, "job")
     assert [model.digest for model in first] == [question.spec.model.digest for question in job.questions]
-    assert all(one is other for one, other in zip(first, models.of(job, lambda *_: None), strict=True))
+    assert all(one is other for one, other in zip(first, models.of(job, "job"), strict=True))
 
 
 def test_a_model_that_is_not_the_pinned_one_is_refused(store: BundleStore, tmp_path: Path, pins) -> None:

@@ -9,12 +9,11 @@ from billiard.exceptions import WorkerLostError
 from kombu.asynchronous import Hub, set_event_loop
 
 from models.errors import InputError
-from worker.job.jobs import Jobs
 from worker.queue.app import CHUNK_TASK, FINISH_TASK
 from worker.queue.metrics import DIED
 from worker.queue.runner import make_app
 from worker.queue.settings import QueueSettings
-from worker.queue.start_worker import LoggedRequest, _check_jobs, start_worker
+from worker.queue.start_worker import LoggedRequest, start_worker
 
 
 def test_a_heartbeat_file_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
@@ -29,15 +28,6 @@ def test_a_folder_of_jobs_whose_parent_is_away_is_refused_and_not_made(tmp_path:
     with pytest.raises(InputError, match=f"{share}/jobs"):
         start_worker(QueueSettings(jobs=f"{share}/jobs"), 1, as_json=False)
     assert not share.exists()
-
-
-def test_an_empty_folder_of_jobs_is_a_line_that_says_what_to_compare(
-    jobs: Jobs, caplog: pytest.LogCaptureFixture
-) -> None:
-    _check_jobs(jobs)
-    (record,) = caplog.records
-    assert (record.event, record.fields["jobs"]) == ("no_jobs_yet", jobs.place)
-    assert "HANGTAG_JOBS" in record.fields["hint"]
 
 
 class Message:
