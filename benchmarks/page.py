@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -15,15 +16,16 @@ PAGE = _ROOT / "docs" / "benchmarks.md"
 IMAGES = _ROOT / "docs" / "images"
 _HEAD = """# Benchmarks
 
-Hangtag compared with what people would use instead. `make bench` measures everything and writes this page from
-`benchmarks/results.json`, after each part. `make bench ONLY=bulk,guard` measures two parts; use it to continue a run
-that was stopped, too.
+Hangtag compared with other programs for the same work. `make bench` measures all parts and writes this page from
+`benchmarks/results.json` after each part. `make bench ONLY=bulk,guard` measures two parts, and continues a run that
+was stopped.
 
-Contestants take turns in one run, so that a machine whose speed drifts slows all of them; the first turn warms caches
-and does not count. A figure is the median of the turns, followed by the lowest and the highest. A ratio is the median
-of the ratios of each turn. Compare ratios, not seconds, which belong to the named machine. The other programs are in
-`benchmarks/peers/`, with their versions and the pages of their makers that they follow; each is installed into its
-own environment. PyTorch decodes with Pillow, since torchvision's build on PyPI needs a PyTorch for NVIDIA's GPUs.
+Contestants take turns in one run, so a machine whose speed drifts slows all of them. The first turn warms caches and
+does not count. A figure is the median of the turns, then the lowest and the highest. A ratio is the median of the
+ratios of each turn. Compare ratios: seconds belong to the named machine.
+
+`benchmarks/peers/` has the other programs, each with its versions and the page of its makers that it follows. Each
+runs in its own environment. PyTorch decodes with Pillow, since torchvision on PyPI needs PyTorch for NVIDIA's GPUs.
 """
 _GOALS = {
     ("hangtag label", "bare loop"): 0.97,
@@ -32,11 +34,10 @@ _GOALS = {
     ("hangtag label", "Ray Data map_batches"): 5.0,
     ("hangtag label", "hangtag label before"): 2.0,
 }
-"""Ratios of images a second that we aim at, of the default variant; of the default network against other programs."""
+"""Goals for ratios of images a second: for the default variant, and for the default network against other programs."""
 _DEFAULT = "default network"
 _BETTER = {
     "faster": ("images_per_s", -1),
-    "faster after the start": ("images_per_s_after_start", -1),
     "less processor time": ("processor_ms_per_photo", 1),
     "less memory": ("memory_mb", 1),
 }
@@ -56,8 +57,9 @@ def render(results: Mapping[str, Any]) -> str:
         "scale_out": _scale_out,
         "guard": _guard,
     }
-    parts = results["parts"]
-    return "\n".join([_HEAD, *(line for name in sections if name in parts for line in sections[name](parts[name]))])
+    parts = {name: part for name, part in results["parts"].items() if name in sections}
+    lines = [line for name in sections if name in parts for line in sections[name](parts[name])]
+    return "\n".join([_HEAD, *lines, *_machines(parts)])
 
 
 def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
@@ -77,16 +79,33 @@ def _range(field: str, digits: int = 0) -> str:
 
 
 def _measured(part: Mapping[str, Any]) -> str:
-    """On what: photos, network, turns and machine."""
-    photos, machine = part["photos"], part["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    """Photos, network, turns, and when."""
+    photos = part["photos"]
     turns = f"; turns: {part['turns']}" if "turns" in part else ""
     return (
         f"{photos['count']:,} photos ({photos['source']}; {photos['mean_kb']:.0f} KB each, the first "
-        f"{photos['pixels_of_the_first']}), {photos['network']}{turns}. Measured {machine['measured_at']} on "
+        f"{photos['pixels_of_the_first']}), {photos['network']}{turns}. {_when(part)}\n"
+    )
+
+
+def _when(part: Mapping[str, Any]) -> str:
+    machine = part["machine"]
+    return f"Measured {machine['measured_at']}; the machine: {machine['note']} (load {machine['load_before']})."
+
+
+def _machines(parts: Mapping[str, Any]) -> list[str]:
+    """Each machine, with the parts that it measured."""
+    measured: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        measured.setdefault(_machine(part["machine"]), []).append(f"`{name}`")
+    return ["## Machines\n", *(f"{', '.join(names)}: {machine}\n" for machine, names in measured.items())]
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (
         f"{machine['processor']} ({', '.join(machine['instructions'])}), {machine['cores']} cores, "
-        f"{machine['memory_gb']:.0f} GB, {machine['system']}; the machine: {machine['note']} (load before: "
-        f"{machine['load_before']}). Python {machine['python']}, {versions}.\n"
+        f"{machine['memory_gb']:.0f} GB, {machine['system']}. Python {machine['python']}, {versions}."
     )
 
 
@@ -113,36 +132,28 @@ def _compared(part: Mapping[str, Any]) -> list[str]:
                 "same labels": "{same}",
             },
         ),
-        _table(_judged(part), {"ratio of images/s": "{name}", "median": _range("ratio", 2), "goal": "{goal}"}),
+        _ratio_table(part),
     ]
 
 
 def _bulk(part: Mapping[str, Any]) -> list[str]:
-    own = "; ".join(
-        f"{name.removeprefix('hangtag label, ')} {one['own_ms_per_photo']['median']:.2f} ms of "
-        f"{one['processor_ms_per_photo']['median']:.2f}"
-        for name, one in part["contestants"].items()
-        if name.startswith("hangtag label")
-    )
+    contestants = part["contestants"]
+    earlier = any(name.startswith("hangtag label before") for name in contestants)
     return [
         "## Bulk labelling\n",
         _measured(part),
-        "Memory: the highest sum over all processes of a contestant, with shared pages counted once; for `submit`, "
-        "over the worker and Redis. Same labels: the share of labels that are the same as from `hangtag label` with "
-        "float32. A bare loop decodes like Hangtag, runs the same ONNX file and writes nothing: no program that runs "
-        "this file in ONNX Runtime can be much faster. –: not measured. After the start: "
-        f"Hangtag from the moment when the job is written, the other programs without imports, {_bare(part)}. "
-        "`hangtag label before` is Hangtag before it chose the fastest variant. Other programs read the float32 file. "
-        f"{_about_the_default(part)}The default variant of that network's bundle is {part['default_variant']}"
-        f"{part['default_because'] and ': ' + part['default_because']}.\n",
+        "- **After the start**: Hangtag from the moment when the job is written, other programs without imports, "
+        f"{_bare(part)}.\n"
+        "- **Memory**: the highest sum over all processes, shared pages counted once; for `submit`, of the worker and "
+        "Redis.\n"
+        "- **Same labels**: the share of labels on which `hangtag label` with float32 agrees.\n"
+        "- **Bare loop**: decodes like Hangtag, runs the same ONNX file and writes no result. A program that runs this "
+        "file in ONNX Runtime can hardly be faster.\n"
+        "- **Other programs** read the float32 file.\n"
+        f"{_about_the_default(part)}{'- **Before**: an earlier version of Hangtag.' if earlier else ''}\n",
         "![Images a second, processor time and memory of each contestant](images/benchmark-bulk.svg)\n",
         *_compared(part),
-        *(
-            _winners(part["contestants"], name, _BETTER)
-            for name in part["contestants"]
-            if name.startswith("hangtag label, ")
-        ),
-        f"Processor time for a photo in the main process of `hangtag label` alone: {own}.\n",
+        *(_winners(contestants, name, _BETTER) for name in contestants if name.startswith("hangtag label, ")),
     ]
 
 
@@ -150,10 +161,10 @@ def _about_the_default(part: Mapping[str, Any]) -> str:
     if f"hangtag label, {_DEFAULT}" not in part["contestants"]:
         return ""
     return (
-        f"`{_DEFAULT}` is another network, with a bundle of its own: MobileNet 0.25 in that bundle's default variant, "
-        "which `hangtag train` chooses by itself where it has ImageNet's weights. Here it trained for 5 epochs, which "
-        "does not change its speed. Trained in full, it is right more often than `cnn` about the clothing photos "
-        "([Accuracy against speed](measurements.md#labelling)). All others run `cnn`. "
+        f"- **{_DEFAULT.capitalize()}**: MobileNet 0.25, which `hangtag train` chooses if it has ImageNet's weights; "
+        "its bundle's default variant. It trained for 5 epochs; more training does not change its speed. Fully "
+        "trained, it is right more often than `cnn` ([Accuracy against speed](measurements.md#labelling)). All other "
+        "rows are about `cnn`.\n"
     )
 
 
@@ -161,8 +172,8 @@ def _long(part: Mapping[str, Any]) -> list[str]:
     return [
         "## A longer job\n",
         _measured(part),
-        "A job's start takes the same time whatever its length, so it counts less here than above. Same labels: as "
-        f"from `hangtag label` with {part['default_variant']}.\n",
+        "The start of a job takes the same time for any length, so it counts less here. Same labels: as from "
+        f"`hangtag label` with {part['default_variant']}.\n",
         *_compared(part),
     ]
 
@@ -178,18 +189,28 @@ def _fastest_first(part: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return sorted(part["contestants"].items(), key=lambda pair: -pair[1]["images_per_s"]["median"])
 
 
-def _judged(part: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    """The ratios, with their goals."""
+def _ratio_table(part: Mapping[str, Any]) -> str:
+    """A row for each other program, a column for each of ours; each cell says whether it meets its goal."""
+    cells: dict[str, dict[str, str]] = {}
     for name, ratio in part["ratios"].items():
-        ours, other = (side.rpartition(", ") for side in name.split(" / "))
-        has_goal = ours[2] == part["default_variant"] or (ours[2] == _DEFAULT and not other[0].startswith("hangtag"))
-        goal = _GOALS.get((ours[0], other[0])) if has_goal else None
-        met = "met" if goal and ratio["median"] >= goal else "not met"
-        yield {"name": name, "ratio": ratio, "goal": f"{goal:g}: {met}" if goal else ""}
+        ours, other = name.split(" / ")
+        row = re.sub(", (float32|int8)", "", other)
+        cells.setdefault(row, {})[ours] = _range("ratio", 2).format(ratio=ratio) + _goal(part, ours, row, ratio)
+    columns = list(dict.fromkeys(ours for of_row in cells.values() for ours in of_row))
+    lines = [["images/s, divided by", *columns], ["---"] * (1 + len(columns))]
+    lines += [[row, *(of_row.get(ours, "–") for ours in columns)] for row, of_row in cells.items()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _goal(part: Mapping[str, Any], ours: str, other: str, ratio: Mapping[str, float]) -> str:
+    name, _, variant = ours.rpartition(", ")
+    has_goal = variant == part["default_variant"] or (variant == _DEFAULT and not other.startswith("hangtag"))
+    goal = _GOALS.get((name, other)) if has_goal else None
+    return f"; goal {goal:g}: {'met' if ratio['median'] >= goal else 'not met'}" if goal else ""
 
 
 def _winners(contestants: Mapping[str, Any], name: str, better: Mapping[str, tuple[str, int]]) -> str:
-    """Which of the other programs do better than one of ours, and in what."""
+    """The other programs that do better than one of ours, and in which figures."""
     others = {name: one for name, one in contestants.items() if not name.startswith(_OURS)}
     said = []
     for what, (field, sign) in better.items():
@@ -203,9 +224,9 @@ def _one_photo(part: Mapping[str, Any]) -> list[str]:
     return [
         "## One photo at a time\n",
         _measured(part),
-        "The network alone, on one thread, for one photo at a time that is decoded already, as on a till or a phone. "
-        "Cold start: a whole process for one photo, with imports and loading. Memory: the most that the process had, "
-        "after 300 photos. Same labels: the share of labels that are the same as from ONNX Runtime with float32.\n",
+        "The network alone, on one thread, one decoded photo after the other, as on a till or a phone. Cold start: a "
+        "whole process for one photo, with imports and loading. Memory: the process's peak after 300 photos. Same "
+        "labels: as from ONNX Runtime with float32.\n",
         _table(
             [{"name": name} | one for name, one in part["contestants"].items()],
             {
@@ -223,7 +244,7 @@ def _one_photo(part: Mapping[str, Any]) -> list[str]:
 
 
 def _training(part: Mapping[str, Any]) -> list[str]:
-    photos, machine, counts = part["photos"], part["machine"], part["counts"]
+    photos, counts = part["photos"], part["counts"]
     rows = [
         {"name": name, "accuracy": one["right"] / counts["test"], "low": low, "high": high, **one}
         for name, one in part["contestants"].items()
@@ -232,12 +253,11 @@ def _training(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Training\n",
         f"{counts['train']:,} photos ({photos['source'].removeprefix('copies of ')}), {counts['validation']:,} "
-        f"validation photos; {counts['test']:,} test photos that are used once, at the end. Measured "
-        f"{machine['measured_at']} on {machine['processor']}, {machine['cores']} cores; the machine: "
-        f"{machine['note']} (load before: {machine['load_before']}). One run each, seed 0, with empty caches, whole "
-        f"commands. `hangtag train` had `--time-limit {part['limit']}`; its folds, thresholds, label errors and report "
-        "are part of it. Keras's recipes are those of its own guides; they do not say how sure a network is. fastai "
-        "and AutoGluon are missing: they need torchvision, whose build on PyPI is for GPUs.\n",
+        f"validation photos; {counts['test']:,} test photos, used once, at the end. {_when(part)} One run each, seed "
+        f"0, with empty caches, whole commands. `hangtag train` had `--time-limit {part['limit']}`; its folds, "
+        "thresholds, label errors and report are part of it. Keras follows its own guides, which do not measure how "
+        "sure a network is. fastai and AutoGluon are missing: they need torchvision, whose build on PyPI is for "
+        "GPUs.\n",
         _table(
             rows,
             {
@@ -256,7 +276,7 @@ def _checking(part: Mapping[str, Any]) -> list[str]:
         "## Checking\n",
         _measured(part),
         f"{part['edited']:,} copies with small edits (a little cropped, smaller, lighter, saved again), with an empty "
-        "cache; one run each, with all checks that each program makes by default; imagededup only compares hashes.\n",
+        "cache, one run each. Each program makes the checks of its defaults; imagededup only compares hashes.\n",
         _table(
             [{"name": name, "of": part["with_a_twin"]} | one for name, one in part["contestants"].items()],
             {
@@ -286,11 +306,10 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Growth\n",
         _measured(part),
-        f"The same {part['distinct_photos']} photos again and again. Each is decoded once, so what is measured is "
-        "the work for a row without decoding and network. `hangtag submit` to a worker that has one slot "
-        "for each core and has loaded the model; one run each. Change of processor time for each row, compared with "
-        f"{first:,} rows: {flat or 'not measured'} (goal: within 5%). These include the start; each further row takes "
-        f"{further or 'not measured'}.\n",
+        f"The same {part['distinct_photos']} photos again and again. Each is decoded once, so this is the work for a "
+        "row without decoding and network. `hangtag submit` to a worker with one slot a core and a loaded model; one "
+        f"run each. Change of processor time a row, compared with {first:,} rows: {flat or 'not measured'} (goal: "
+        f"within 5%). These include the start. A further row takes {further or 'not measured'}.\n",
         "![Microseconds a row and memory by rows](images/benchmark-growth.svg)\n",
         _table(
             on_disk,
@@ -305,7 +324,7 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
                 "bytes a row": "{bytes_per_row:,.0f}",
             },
         ),
-        "The folder of jobs in S3 (a server on the same machine, so only requests count, not the time):\n",
+        "Requests with the folder of jobs in S3 (a server on the same machine, so times are not comparable):\n",
         _table(
             of_s3,
             {
@@ -336,9 +355,9 @@ def _scale_out(part: Mapping[str, Any]) -> list[str]:
             [{"name": name, "rate": rate} for name, rate in part["images_per_s"].items()],
             {"processes": "{name}", "images/s": _range("rate")},
         ),
-        "Simulated processes take no time to label, and do everything else with Hangtag's own code, a real Redis and a "
-        "folder on disk. They share these cores with Redis and with each other, so chunks a second are a lower limit; "
-        "the cost of a chunk is not affected. A pass of the reconciler, once a second, queues at most "
+        "Simulated processes take no time to label. They do everything else with Hangtag's own code, a real Redis and "
+        "a folder on disk. They share these cores with Redis, so chunks a second are a lower limit; the cost of a "
+        "chunk is not affected. A pass of the reconciler, once a second, queues at most "
         f"{part['window_per_process']} chunks a process.\n",
         _table(
             part["simulated"],
@@ -355,10 +374,10 @@ def _scale_out(part: Mapping[str, Any]) -> list[str]:
             },
         ),
         f"The model: a process labels {model['chunks_per_s_of_a_process']:.2g} chunks of {model['chunk_rows']} rows a "
-        "second, as measured above, and each chunk takes a share of each common resource. 100% is all of it. "
-        f"**The first bottleneck: {first}, full with {full[first]:,} processes.** With one request after the other "
-        f"it would be full with {model['full_with_one_request_at_once']:,}. The model takes one request a chunk; where "
-        "`Growth` shows more, S3 is full sooner in proportion.\n",
+        "second, as measured above. Each chunk takes a share of each common resource; 100% is all of it. "
+        f"**The first bottleneck: {first}, full with {full[first]:,} processes.** With one request after the other it "
+        f"would be full with {model['full_with_one_request_at_once']:,}. The model takes one request a chunk; more "
+        "requests (`Growth`) fill S3 sooner in proportion.\n",
         _table(shares, {"resource, share in use": "{name}", **modelled, "full at": "{full:,}"}),
     ]
 
@@ -367,10 +386,9 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The guard\n",
         _measured(part),
-        "`make bench-quick` measures these six ratios again. It fails if one of them has lost 15% and all of its turns "
-        "are below the median here. The known rows and the first, third and fourth ratio compare with a plain "
-        "script with Pillow and ONNX Runtime, the others with a bare loop and with bare imports; above 1, Hangtag "
-        "is better.\n",
+        "`make bench-quick` measures these six ratios again. It fails if a ratio has lost 15% and all of its turns are "
+        "below the median here. The second ratio compares with a bare loop, the last with bare imports, the others "
+        "with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag is better.\n",
         _table(
             [{"name": name, "ratio": ratio} for name, ratio in part["ratios"].items()],
             {"ratio": "{name}", "median": _range("ratio", 3)},

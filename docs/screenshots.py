@@ -1,6 +1,6 @@
-"""Draws the pictures of docs/images: ``python docs/screenshots.py demo``, where ``hangtag demo`` has been at work.
+"""Draws the page's pictures in docs/images: ``python docs/screenshots.py demo``, for the folder of ``hangtag demo``.
 
-The pages are those of a server of its own, with a copy of the demo's result, in the system's Chromium.
+It starts a server with a copy of the demo's result, and opens its pages in the system's Chromium.
 """
 
 import sys
@@ -27,7 +27,7 @@ PHONE = {"width": 390, "height": 800}
 
 
 def main(demo: Path) -> None:
-    """Draw them all."""
+    """Start the server and draw all pictures."""
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         model = next((demo / "bundles").iterdir())
@@ -44,7 +44,7 @@ def main(demo: Path) -> None:
 
 
 def draw_all(browser: Browser, server: WebServer, photos: list[Path]) -> None:
-    """Each page in light; the review in the dark and on a phone, too."""
+    """Each page in light and dark, and the review on a phone."""
     for old in IMAGES.glob("web-*.png"):
         old.unlink()
     job = server.job_id()
@@ -70,7 +70,7 @@ def draw(
     scheme: str,
     size: dict[str, int],
 ) -> None:
-    """Save what a page looks like, in 256 colours."""
+    """Save a picture of a page, in 256 colours or fewer."""
     context = browser.new_context(
         base_url=url, color_scheme=scheme, viewport=size, reduced_motion="reduce", bypass_csp=True
     )
@@ -80,7 +80,7 @@ def draw(
     page.wait_for_function(ALL_LOADED)
     picture = Image.open(BytesIO(page.screenshot()))
     page.goto("about:blank")
-    page.wait_for_timeout(500)  # the page lets go of its questions
+    page.wait_for_timeout(500)  # the page gives its questions back
     context.close()
     for colours in (256, 128, 64):
         picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(place, optimize=True)
@@ -90,7 +90,7 @@ def draw(
 
 
 def stay(page: Page) -> None:
-    """Wait for what the page shows at first."""
+    """Wait until the page is there."""
     page.locator("main h1").wait_for()
 
 
@@ -112,7 +112,7 @@ def open_grid(page: Page) -> None:
 
 
 def choose(page: Page, photos: list[Path]) -> None:
-    """Try some photos, and wait for their labels."""
+    """Choose some photos, and wait for their labels."""
     page.locator("input[type=file]").first.set_input_files(photos)
     page.wait_for_function("!document.querySelector('main').textContent.includes('Waiting')")
 

@@ -1,9 +1,9 @@
-"""Draws docs/images/terminal.svg of real commands: ``python docs/terminal.py PHOTOS NEW FOLDER``.
+"""Draws docs/images/terminal.svg from real commands: ``python docs/terminal.py PHOTOS NEW FOLDER``.
 
-PHOTOS are labelled photos in class folders, NEW are photos to label; FOLDER gets what the commands leave, and what
-they print, as ``train.txt`` and so on. A command whose text is there is not run again.
-The picture shows the lines of SHOWN, in their order; ``…`` stands for what is left out. Lines come one after the other,
-unless the reader's system asks for less motion.
+PHOTOS are labelled photos in class folders, NEW are photos to label. The commands run in FOLDER, which keeps their
+output as ``train.txt`` and so on; a command with a kept output does not run again.
+The picture has the lines of SHOWN in their order, and ``…`` for a gap. Lines appear one after the other, unless the
+reader's system asks for less motion.
 """
 
 import os
@@ -18,8 +18,8 @@ PICTURE: Final = Path(__file__).parent / "images" / "terminal.svg"
 COLUMNS: Final = 92
 LINE_PX, LETTER_PX, MARGIN_PX = 19, 8.45, 22
 STEP_S: Final = 0.18
-LEFT_OUT: Final = 3
-"""So many lines are left out before a mark says so: a table's frames are not missed."""
+SMALL_GAP: Final = 3
+"""A gap of at most this many lines gets no mark: frames of tables are no loss."""
 SHOWN: Final = {
     "train": (
         r"^[\d,]+ photos,",
@@ -31,7 +31,7 @@ SHOWN: Final = {
     "label": (r"│ labeled", r"│ review", r"│ +not sure", r"│ +unlike", r"│ failed", r"^At least"),
     "review": (r"^Hangtag is at",),
 }
-"""What is shown of each command's text: lines that one of these matches."""
+"""The lines to show of each command's output: each matches one of these."""
 STYLE: Final = """
     .back { fill: #10151c } .bar { fill: #1c2430 } text { font: 14px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #d7dee7; white-space: pre }
     .command { fill: #7ee0a1; font-weight: 600 } .left { fill: #8b98a8 }
@@ -42,7 +42,7 @@ STYLE: Final = """
 
 
 def main(photos: Path, new: Path, folder: Path) -> None:
-    """Run what has not been run, and draw."""
+    """Run the commands without a kept output, and draw."""
     folder.mkdir(exist_ok=True, parents=True)
     bundle = f"bundles/{photos.name}"
     lines: list[tuple[str, str]] = []
@@ -56,12 +56,12 @@ def main(photos: Path, new: Path, folder: Path) -> None:
         ),
         ("review", "hangtag review labels.parquet", ["review", "labels.parquet", "--no-open"]),
     ):
-        lines += [("command", f"$ {command}"), *chosen(said(folder, name, words), SHOWN[name]), ("", "")]
+        lines += [("command", f"$ {command}"), *select_lines(output_of(folder, name, words), SHOWN[name]), ("", "")]
     PICTURE.write_text(svg(lines[:-1]))
 
 
-def said(folder: Path, name: str, words: list[str]) -> list[str]:
-    """What the command prints, in lines."""
+def output_of(folder: Path, name: str, words: list[str]) -> list[str]:
+    """The lines that the command prints."""
     place = folder / f"{name}.txt"
     if not place.exists():
         command = [sys.executable, "-u", "-m", "hangtag", *words]
@@ -79,22 +79,22 @@ def said(folder: Path, name: str, words: list[str]) -> list[str]:
     return place.read_text().splitlines()
 
 
-def chosen(lines: list[str], patterns: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The lines that match, each as class and text, with a mark where others were between them."""
-    found: list[tuple[str, str]] = []
+def select_lines(lines: list[str], patterns: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The lines that match, each as class and text, with a mark for each larger gap."""
+    selected: list[tuple[str, str]] = []
     last = None
     for at, line in enumerate(lines):
         if any(re.search(pattern, line) for pattern in patterns):
             text = re.sub("[┃│]", " ", line).rstrip()
-            if last is not None and at > last + LEFT_OUT:
-                found.append(("left", "…"))
-            found.append(("", text if len(text) <= COLUMNS else f"{text[: COLUMNS - 1]}…"))
+            if last is not None and at > last + SMALL_GAP:
+                selected.append(("left", "…"))
+            selected.append(("", text if len(text) <= COLUMNS else f"{text[: COLUMNS - 1]}…"))
             last = at
-    return found
+    return selected
 
 
 def svg(lines: list[tuple[str, str]]) -> str:
-    """The picture: a line of text each, later ones come later."""
+    """The picture; each line of text appears after the one above it."""
     width, height = COLUMNS * LETTER_PX + 2 * MARGIN_PX, len(lines) * LINE_PX + 2 * MARGIN_PX + 24
     shown = "\n".join(
         f'  <g style="animation-delay: {at * STEP_S:.2f}s"><text class="{kind}" x="{MARGIN_PX}" '
