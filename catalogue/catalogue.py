@@ -53,7 +53,7 @@ IMAGE_COLUMNS: Final = (
     "url",
 )
 MAX_COLUMNS: Final = 10_000
-UNSEEN_ROOT: Final = "; if only the workers have it, make an empty one there"
+_UNSEEN_ROOT: Final = "; if only the workers have it, make an empty one there"
 """What to do on a machine that hands in photos which it does not see."""
 _LONGEST_LIST: Final = 1000
 _ALIKE: Final = 0.8
@@ -145,7 +145,7 @@ def open_catalogue(
     column = _image_column(name, reader, image_column)
     _check_text(name, reader.schema.field(column))
     if image_root is not None:
-        root = _image_root(str(image_root), UNSEEN_ROOT if confined else "")
+        root = _image_root(str(image_root), _UNSEEN_ROOT if confined else "")
     batches = iter(reader.batches)
     first = next(batches, None)
     if first is None:

@@ -26,8 +26,8 @@ _ALIKE: Final = {
     "benchmark": "how fast a bundle's models are, on this machine",
 }
 _PANELS: Final = {
-    "Input": "image-column label-column group-column where taxonomy image-root encoding allow-host allow-unsized "
-    "unlabeled splits fix-leaks per-host download-timeout decode-timeout",
+    "Input": "image-column label-column group-column where taxonomy image-root encoding allow-host "
+    "unlabeled splits fix-leaks per-host decode-timeout",
     "Model": "model variant precision threshold top-k registry default-variant int8 edge ort fp16 vnni atol max-drop",
     "Network": "arch preset weights alpha image-size fit decode",
     "Training": "epochs time-limit batch-size patience balance folds cv seed resume",
@@ -35,10 +35,10 @@ _PANELS: Final = {
     "Job": "workers restart retry-failed previous priority jobs job redis",
 }
 _RARE: Final = (
-    "allow-unsized alpha atol batch-size decode default-variant download-timeout folds log ort "
+    "alpha atol batch-size decode default-variant folds log ort "
     "patience per-host prefix requests-per-minute root-path seed tensorboard decode-timeout vnni"
 )
-EARLIER: Final = frozenset({"--output", "--batch", "--timeout", "--in", "--unlabelled"})
+EARLIER: Final = frozenset({"--batch", "--in", "--unlabelled"})
 """Names that options had before; they are taken for a version."""
 _EARLIER_COMMANDS: Final = {"beat": "schedule"}
 _MANY: Final = 8

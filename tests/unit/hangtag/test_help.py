@@ -64,15 +64,13 @@ def test_help_that_is_arranged_has_the_same_options():
 
 def test_the_earlier_names_of_options_are_taken_and_not_shown(capsys, monkeypatch):
     named = {
-        ("label", "--output"),
         ("train", "--batch"),
         ("train", "--unlabelled"),
-        ("submit", "--timeout"),
     }
     for command, earlier in named:
         assert earlier in {word for param in _group().commands[command].params for word in param.opts}
         assert f" {earlier} " not in help_of(capsys, monkeypatch, command, "--help-all")
-    assert "--output" in help_of(capsys, monkeypatch, "label", "a.csv", "--output", "b.csv", "--help")
+    assert "--batch" in help_of(capsys, monkeypatch, "train", "photos", "--batch", "8", "--help")
 
 
 def test_the_earlier_names_of_commands_are_not_shown(capsys, monkeypatch):
