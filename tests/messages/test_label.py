@@ -10,6 +10,7 @@ from tests.command import clean_environment, run_hangtag
 from tests.messages.golden import check_messages
 
 VARIES = {
+    r"\d:\d\d:\d\d": "TIME",
     r"in [\d.]+ s(: [\d.]+ images/s)?": "in N s",
     r"cnn/\S+/float32@\w+": "MODEL",
     r"[\u2500-\u257f]+": "|",  # the lines of tables are as long as the name of the class

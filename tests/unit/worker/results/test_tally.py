@@ -50,17 +50,6 @@ def test_of_a_photo_that_a_cell_holds_the_beginning_is_named() -> None:
     assert sum(len(row.image) for row in tally.failed_sample) < 1_000
 
 
-def test_the_reasons_for_review_are_counted(make_job, catalogue) -> None:
-    tally = Tally()
-    review, labeled = ("shoe", 0.4, "review", None), ("shoe", 0.9, "labeled", None)
-    add(tally, part(review, labeled, review, reasons=("threshold", None, "unknown")))
-    add(tally, part(review, reasons=("threshold",)))
-    figures = RunFigures(images=1, seconds=0.5, workers=2, restarts=0)
-    receipt = tally.receipt(make_job(catalogue), "out.csv", figures)
-    assert receipt.by_status["review"] == 3
-    assert receipt.review_reasons == {"threshold": 2, "unknown": 1}
-
-
 def test_rows_to_review_are_counted_by_label_and_the_least_sure_of_each_are_shown(make_job, catalogue) -> None:
     job = make_job(catalogue, chunk_rows=10)
     found, sure = LeastSure(), ("shoe", 0.1, "labeled", None)
@@ -93,20 +82,17 @@ def test_of_many_labels_those_with_most_rows_to_review_are_shown_and_few_rows_ar
     assert {row.confidence for rows in shown.values() for row in rows} == {0.0}, "not a number is the least sure"
 
 
-def test_the_work_is_added_up_over_parts() -> None:
-    tally = Tally()
-    for _ in range(3):
-        add(tally, part(("shoe", 0.99, "labeled", None), ("hat", 0.9, "labeled", None)))
-    assert (tally.hosts, tally.processes) == ({"shop-7": 6}, {"shop-7:42"})
-    assert (tally.deaths, tally.busy_s) == (3, 1.5)
-
-
-def test_the_work_on_photos_is_added_up_over_parts(make_job, catalogue) -> None:
-    tally, rows = Tally(), results_of(part(("shoe", 0.99, "labeled", None)))
+def test_reasons_and_work_are_added_up_over_parts(make_job, catalogue) -> None:
+    tally, rows = (
+        Tally(),
+        results_of(part(("shoe", 0.4, "review", None), ("hat", 0.9, "labeled", None), reasons=("unknown",))),
+    )
     for work in (PhotoWork(carried=3, decode_s=0.12), PhotoWork(carried=1, repeated=2, decode_s=0.1), NO_PHOTO_WORK):
-        add(tally, pq.read_table(io.BytesIO(part_bytes(rows, "job", "shop-7:42", 0.5, 0, work))))
+        add(tally, pq.read_table(io.BytesIO(part_bytes(rows, "job", "shop-7:42", 0.5, 1, work))))
     receipt = tally.receipt(make_job(catalogue), "out.csv", RunFigures(images=1, seconds=0.5, workers=2, restarts=0))
     assert receipt.photos == PhotoWork(carried=4, repeated=2, decode_s=0.2)
+    assert receipt.review_reasons == {"unknown": 3}
+    assert receipt.work.model_dump() == {"hosts": {"shop-7": 6}, "processes": 1, "deaths": 3, "busy_s": 1.5}
 
 
 def test_the_sample_is_spread_over_all_rows() -> None:
