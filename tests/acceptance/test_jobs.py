@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 
 from tests.acceptance.conftest import SPRING_ROWS
 from tests.command import HANGTAG, one_line
@@ -57,13 +56,6 @@ def test_the_same_job_again_is_the_one_that_is_there(
     assert "There is a job spring already" in other.stderr
 
 
-def test_jobs_are_a_table(cluster: Cluster, spring) -> None:
-    (line,) = [line for line in cluster.hangtag("jobs").stdout.splitlines() if "spring" in line]
-    cells = [cell.strip() for cell in line.split("│")[1:-1]]
-    assert cells[:4] == ["spring", "finished", "600 / 600", "100%"]
-    assert cells[-1] == cluster.job("spring").rows()[0]["model"].partition("/")[0]
-
-
 def test_jobs_are_json(cluster: Cluster, spring) -> None:
     (record,) = [job for job in json.loads(cluster.hangtag("jobs", "--json").stdout) if job["job"] == "spring"]
     failed = sum(row["status"] == "failed" for row in cluster.job("spring").rows())
@@ -79,11 +71,6 @@ def test_jobs_are_json(cluster: Cluster, spring) -> None:
     assert {**record, **expected} == record
     assert record["priority"] == "normal"
     assert record["folder"] == str(cluster.jobs / "spring")
-
-
-def test_a_place_without_jobs_says_how_to_make_one(cluster: Cluster, tmp_path: Path) -> None:
-    assert cluster.must("jobs", "--jobs", tmp_path) == f"No jobs in {tmp_path}; hangtag submit makes one."
-    assert json.loads(cluster.hangtag("jobs", "--jobs", tmp_path, "--json").stdout) == []
 
 
 def test_a_job_and_its_workers_are_shown(cluster: Cluster, spring, few, products: Path, catalogue: Path) -> None:
@@ -148,26 +135,6 @@ def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:
     assert len(cluster.job("watched").rows()) == 4
 
 
-VERBS = ("show", "watch", "resume", "cancel", "retry-failed")
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_job_that_is_not_there_is_told(cluster: Cluster, spring, verb: str) -> None:
-    done = cluster.hangtag("jobs", verb, "autumn")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"hangtag: Expected job.json of job autumn in {cluster.jobs}, found none" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-@pytest.mark.parametrize("command", [("jobs", "show"), ("submit",)], ids=" ".join)
-def test_a_name_that_no_job_can_have_is_refused(cluster: Cluster, few, command: tuple[str, ...]) -> None:
-    arguments = (*command, "../spring") if command[0] == "jobs" else (*few("named")[:-1], "../spring")
-    done = cluster.hangtag(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "hangtag: Expected a name for a job of letters, digits, '.', '_' and '-'" in done.stderr
-    assert not (cluster.folder / "spring").exists()
-
-
 def secret_url(folder: Path) -> tuple[str, str]:
     """A Redis with a password that is not there, and how it may be called."""
     port = PrivateRedis(folder).port
@@ -189,21 +156,6 @@ def test_nothing_is_retried_while_redis_is_away(cluster: Cluster, spring, tmp_pa
     assert done.returncode == 1
     assert f"Expected Redis at {name}" in done.stderr
     assert not (cluster.jobs / "spring" / "retries").exists()
-
-
-@pytest.mark.parametrize("command", [("jobs",), ("worker",), ("jobs", "cancel", "spring")], ids=" ".join)
-def test_a_wrong_redis_url_is_told_by_the_name_of_its_setting(cluster: Cluster, command: tuple[str, ...]) -> None:
-    done = cluster.hangtag(*command, HANGTAG_REDIS_URL="127.0.0.1:6379")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("hangtag: HANGTAG_REDIS_URL or its option is wrong")
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_worker_that_cannot_write_in_the_folder_of_jobs_does_not_start(cluster: Cluster, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    done = cluster.hangtag("worker", "--jobs", tmp_path / "file")
-    assert done.returncode == 1
-    assert f"Expected a folder of jobs at {tmp_path}/file that can be written to" in done.stderr
 
 
 def test_who_submits_is_told_when_nobody_will_label_it(cluster: Cluster, few, tmp_path: Path) -> None:

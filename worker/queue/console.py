@@ -17,7 +17,7 @@ from models.terminal import Console, print_table, rate_text
 from models.text import number_of
 from worker.console import print_receipt, say_rule, unfound_words, unlabelled_words
 from worker.job.job import Job
-from worker.job.jobs import Jobs
+from worker.job.jobs import Jobs, open_jobs
 from worker.job.model import read_note
 from worker.job.receipt import PAGE_FILE, JobReceipt, died_words, job_receipt
 from worker.queue.control import Control, QueueStatus, cancel, look_around, open_control, resume, retry, watch
@@ -107,14 +107,14 @@ def remarks(status: QueueStatus, jobs_id: str) -> list[str]:
 
 def list_jobs(settings: QueueSettings, *, as_json: bool) -> None:
     """All jobs; Redis is not needed."""
-    with open_control(settings) as control:
-        rows = read_rows(control.jobs, Console(stderr=True))
-        if as_json:
-            print(json.dumps([job_record(*row) for row in rows], indent=1))
-        elif rows:
-            print_jobs(rows)
-        else:
-            Console().print(f"No jobs in {escape(control.jobs.place)}; hangtag submit makes one.", highlight=False)
+    jobs = open_jobs(settings.jobs)
+    rows = read_rows(jobs, Console(stderr=True))
+    if as_json:
+        print(json.dumps([job_record(*row) for row in rows], indent=1))
+    elif rows:
+        print_jobs(rows)
+    else:
+        Console().say(f"No jobs in {jobs.place}; hangtag submit makes one.")
 
 
 def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
@@ -312,8 +312,7 @@ def resume_job(name: str, settings: QueueSettings) -> None:
 
 def cancel_job(name: str, settings: QueueSettings) -> None:
     """Stop a job; what is done is kept."""
-    with open_control(settings) as control:
-        job = control.jobs.find(name)
+    job = open_jobs(settings.jobs).find(name)
     cancel(name, job)
     done = job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))
     kept = f"Cancelled with {done:,} of {number_of(job.spec.rows, 'row')} done, which are kept"
