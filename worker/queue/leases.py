@@ -27,7 +27,7 @@ _BLOCK: Final = 16
 class HeldLeases:
     """The leases of chunks of a job that this process holds, renewed as long as a ``with`` block lasts.
 
-    If Redis cannot be reached the work goes on: the first commit of a part wins, whoever makes it.
+    The work goes on while Redis is away: the first commit of a part wins.
     """
 
     def __init__(self, state: RedisState, job: str) -> None:

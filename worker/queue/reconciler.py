@@ -95,7 +95,7 @@ class Reconciler:
         return self._supply(self._jobs.names()) if self._redis.win_tick() else 0
 
     def supply(self, name: str) -> int:
-        """Reconcile one job at once, whoever else does, and however often it failed."""
+        """Reconcile one job at once, even if another reconciler has just done so, or its chunks have failed."""
         self._poller.forget(name)
         self._redis.reset_backoff(name)
         return self._supply([name])
@@ -113,7 +113,7 @@ class Reconciler:
                 sent += self._top_up(name, *unfinished[name], window, waiting.get(name, set()), until)
             except RedisError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others go on
+            except Exception as error:  # noqa: BLE001 - an error with one job must not stop the others
                 _log_unusable(name, error)
                 self._poller.rest(name)
         return sent
@@ -123,7 +123,7 @@ class Reconciler:
         try:
             job = self._jobs.unfinished(name)
             return (job, job.missing_chunks()) if job else None
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others go on
+        except Exception as error:  # noqa: BLE001 - an error with one job must not stop the others
             _log_unusable(name, error)
             return None
 

@@ -52,7 +52,7 @@ RedisError = redis.RedisError
 class Presence:
     """A running worker, known by its main process; it works on one chunk per slot at a time.
 
-    ``jobs`` is the folder of jobs that it was given; ``jobs_id`` identifies that folder, wherever it is mounted.
+    ``jobs`` is its folder of jobs; ``jobs_id`` identifies that folder on every machine.
     """
 
     owner: Owner
@@ -113,7 +113,7 @@ class RedisState:
     def waiting(self) -> dict[str, set[int]]:
         """Job → its chunks that wait in a queue, :data:`FINISH` among them.
 
-        Messages that a worker took are not counted: those of dead workers stay with Celery for hours.
+        A message that a worker took is not counted: if the worker died, Celery keeps it for hours.
         """
         chunks: dict[str, set[int]] = defaultdict(set)
         for queue in QUEUES.values():

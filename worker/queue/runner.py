@@ -145,7 +145,7 @@ class Runner:
         except _CancelledError:
             count_outcome("given_up")
             log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
-        except Exception as error:  # noqa: BLE001 - whatever it is, people must see it and the chunk must wait
+        except Exception as error:  # noqa: BLE001 - people must see every error, and the chunk must wait
             if chunk != FINISH:
                 count_outcome("failed")
             text = str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"

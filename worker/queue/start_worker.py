@@ -127,7 +127,7 @@ def _let_go_of_connections() -> None:
 
     As long as a child holds a connection that the parent has lost, the kernel goes on telling the parent's event loop
     of it: a worker whose process had been replaced used up half a core from the next restart of Redis on (Celery 5.7).
-    The descriptors stay taken, so that whoever still holds one closes nothing else.
+    The descriptors stay taken, so that code which still holds one closes nothing else.
     """
     with Path(os.devnull).open("rb") as nowhere:
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
@@ -243,8 +243,8 @@ class HangtagConsumer(Consumer):
 class LoggedRequest(Request):
     """Names the chunk when a process is lost, and connects again if Redis takes no acknowledgement of a message.
 
-    Celery only logs the latter. The message then counts as in hand for ever, no other is asked for, and so nobody
-    notices that the connection is gone: a worker with one slot takes no more work, silently, until it is started again
+    Celery only logs the latter. The message then counts as in hand for ever, the worker asks Redis for no other, and so
+    never notices that the connection is gone: with one slot it takes no more work, silently, until it is started again
     (measured with Celery 5.7).
     """
 

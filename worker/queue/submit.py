@@ -77,7 +77,7 @@ def submit(
         catalogue: the rows, unless they are to be read from the source; their photos are known to be there.
 
     Raises:
-        InputError: the source or an option cannot be used, or none of a new job's photos on disk is there.
+        InputError: the source or an option cannot be used, or all of a new job's photos on disk are missing.
         BundleError: the model is damaged or disagrees with itself on this machine.
         JobError: another job has that name, or the job to carry over from is not done.
         RegistryError: the registry has no such model, version or alias.
@@ -117,7 +117,7 @@ def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
 
 
 def _verified(request: SubmitRequest, question: str, earlier: Job | None, say: Callable[[str], None]) -> JobModel:
-    """Look a model up and verify it; a job that is there goes on with the variants that it was submitted with."""
+    """Look a model up and verify it; an earlier job keeps its variants."""
     found = resolve_model(request.models[question], request.options.registry)
     pin = verified_pin(found.path, request.options, say)
     fallback = fallback_pin(found.path, pin, request.options)
@@ -137,7 +137,7 @@ def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
         has if a share is not mounted.
 
     Raises:
-        InputError: no photo is there; the sentence says where they were looked for.
+        InputError: no photo is there; the sentence names the folder.
     """
     if is_url(catalogue.image_root):
         return catalogue, ""
@@ -216,18 +216,18 @@ def _write(request: SubmitRequest, jobs: Jobs, catalogue: Catalogue, models: Seq
 def decodings_of(models: Sequence[Path]) -> int:
     """How often a photo may be decoded, and time out: once for all models with the same preprocessing.
 
-    Of a lone file nothing is known here, so each counts.
+    The preprocessing of a lone file is unknown here, so each counts.
     """
     return len({read_manifest(model).manifest.preprocess if model.is_dir() else model for model in models})
 
 
 def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
-    """How many rows a chunk has: so few that it ends within a task's time limit even if every photo times out.
+    """How many rows a chunk has. It must end within a task's time limit even if every photo times out.
 
     Args:
         timeout_s: that decoding a photo may take; photos are decoded one at a time.
         per_host: downloads from one host at once.
-        decodings: of one photo, each of which may take its time.
+        decodings: of one photo, each with its own time limit.
     """
     limits = Limits()
     decode_s = decodings * (_TRIES * timeout_s + _START_S)
