@@ -166,7 +166,7 @@ def label(material: Material, variant: str, folder: Path, version: Path | None =
     output = _fresh(folder, "labels.parquet")
     command = [sys.executable, "-P", "-m", "hangtag", "label", material.photos, "--model", material.bundle]
     environment = {"PYTHONPATH": str(version)} if version else {}
-    ran = run([*command, "--variant", variant, "--output", output, "--workers", cores(), "--json"], environment)
+    ran = run([*command, "--variant", variant, "--out", output, "--workers", cores(), "--json"], environment)
     return Labelled(ran, len(material.names) / json.loads(ran.said)["images_per_s"], _labels(output))
 
 

@@ -89,7 +89,7 @@ def _write_catalogue(folder: Path, rows: int, chance: random.Random) -> tuple[Pa
 def _expected(folder: Path, photos: Path, model: Path) -> dict[str, tuple[Any, ...]]:
     """Cell → label, confidence, status, error and SHA-256, by ``hangtag label``."""
     output = folder / "expected.parquet"
-    hangtag("label", photos, "--model", model, "--output", output)
+    hangtag("label", photos, "--model", model, "--out", output)
     rows = pq.read_table(output).to_pylist()
     return {f"{photos.name}/{row['image']}": tuple(row[name] for name in RESULTS[1:]) for row in rows}
 
@@ -106,7 +106,7 @@ def _run(
         }
         with Workers(2, folder / "logs", environment) as workers:
             start = time.monotonic()
-            submit = ("submit", catalogue, "--model", model, "--timeout", "2", "--job", "job")
+            submit = ("submit", catalogue, "--model", model, "--decode-timeout", "2", "--job", "job")
             hangtag(*submit, environment=os.environ | environment)
             faults = _wait(folder / "jobs" / "job" / "receipt.json", server, workers, chance, start + limit_s)
             return time.monotonic() - start, dict(faults)

@@ -192,12 +192,12 @@ def _write(file: Path, cells: list[str]) -> Path:
     return file
 
 
-def _label(source: Path, model: Path, output: Path, hosts: list[str], *options: str) -> dict[str, dict[str, float]]:
+def _label(source: Path, model: Path, output: Path, hosts: list[str]) -> dict[str, dict[str, float]]:
     """Label anew; the receipt, as JSON has it."""
-    command = [sys.executable, "-m", "hangtag", "label", str(source), "--model", str(model), "--output", str(output)]
+    command = [sys.executable, "-m", "hangtag", "label", str(source), "--model", str(model), "--out", str(output)]
     allowed = [word for host in hosts for word in ("--allow-host", host)]
     done = subprocess.run(
-        [*command, "--workers", "1", "--restart", "--json", *allowed, *options], stdout=subprocess.PIPE, check=True
+        [*command, "--workers", "1", "--restart", "--json", *allowed], stdout=subprocess.PIPE, check=True
     )
     receipt: dict[str, dict[str, float]] = json.loads(done.stdout)
     return receipt
@@ -208,7 +208,7 @@ def _everything(photo: bytes, model: Path, folder: Path) -> int:
     with nasty_hosts(photo) as (places, cases):
         source = _write(folder / "cases.csv", [case.url for case in cases])
         output = folder / "cases.parquet"
-        _label(source, model, output, places, "--download-timeout", "20")
+        _label(source, model, output, places)
     wrong = 0
     rows = pq.read_table(output, columns=["error", "error_message"]).to_pylist()
     for case, row in zip(cases, rows, strict=True):

@@ -86,7 +86,7 @@ def passed_by_photo(tree: Path, bundle: Path, photo: Path) -> list[str]:
         output = Path(folder, "labels.csv")
         source = Path(folder, "one.txt")
         source.write_text(f"{photo}\n")
-        command = ("hangtag", "label", source, "--model", bundle, "--output", output, "--workers", "1")
+        command = ("hangtag", "label", source, "--model", bundle, "--out", output, "--workers", "1")
         passed = noted(tree, *map(str, command))
         if not output.exists():
             message = f"Expected labels in {output}, hangtag label wrote none."

@@ -83,4 +83,4 @@ def _script(material: Material, folder: Path) -> Any:  # noqa: ANN401
 def _label_known(material: Material, catalogue: Path, folder: Path) -> Any:  # noqa: ANN401
     output = Path(tempfile.mkdtemp(dir=folder)) / "labels.parquet"
     command = [sys.executable, "-m", "hangtag", "label", catalogue, "--image-root", material.photos]
-    return run([*command, "--model", material.bundle, "--output", output, "--workers", cores(), "--json"])
+    return run([*command, "--model", material.bundle, "--out", output, "--workers", cores(), "--json"])

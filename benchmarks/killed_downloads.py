@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
 def _expected(folder: Path, photos: Path, model: Path) -> dict[str, dict[str, Any]]:
     """Photo, relative to its folder → what ``hangtag label`` says of the file; only photos that can be read."""
     output = folder / "expected.parquet"
-    hangtag("label", photos, "--model", model, "--output", output)
+    hangtag("label", photos, "--model", model, "--out", output)
     rows = pq.read_table(output).to_pylist()
     known = {str(Path(path).relative_to(photos.resolve())) for path in photo_list(photos)}
     return {row["image"]: row for row in rows if row["image"] in known and row["status"] != "failed"}

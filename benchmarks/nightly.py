@@ -99,7 +99,7 @@ def _label(source: Path, model: Path, previous: Path | None = None) -> Run:
     output = source.with_suffix(".parquet")
     options = ("--workers", WORKERS, "--json", *(("--previous", previous) if previous else ()))
     start = time.monotonic()
-    receipt = hangtag("label", source, "--model", model, "--output", output, *options)
+    receipt = hangtag("label", source, "--model", model, "--out", output, *options)
     return Run(output, json.loads(receipt), time.monotonic() - start)
 
 

@@ -52,7 +52,7 @@ def main() -> int:
 
 def _labels(tree: Path, source: Path, model: Path, variant: str, output: Path) -> pa.Table:
     command = [sys.executable, "-P", "-m", "hangtag", "label", str(source), "--model", str(model)]
-    command += ["--variant", variant, "--output", str(output), "--workers", "2"]
+    command += ["--variant", variant, "--out", str(output), "--workers", "2"]
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return pq.read_table(output)

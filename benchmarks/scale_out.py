@@ -26,10 +26,10 @@ from models.process_identity import Owner
 from models.storage.storage import FolderStorage
 from worker.job.jobs import Jobs
 from worker.job.parts import part_key
-from worker.queue.messages import QUEUES, parse_message
+from worker.queue.app import HangtagCelery
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.reconciler import AT_ONCE, WINDOW_PER_SLOT, Reconciler
-from worker.queue.redis_state import Presence, RedisState, connect
+from worker.queue.redis_state import QUEUES, Presence, RedisState, connect, parse_message
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import CHUNK_ROWS
 
@@ -193,8 +193,8 @@ def _reconcile(settings: QueueSettings, jobs: Jobs, owners: list[Owner]) -> None
     ended = Event()
     Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     print("ready", flush=True)
-    with closing(RedisState(connect(settings))) as state:
-        reconciler, identity = Reconciler(jobs, state), jobs.identity()
+    with closing(RedisState(connect(settings))) as state, HangtagCelery(settings) as app:
+        reconciler, identity = Reconciler(jobs, state, app.send), jobs.identity()
         while not ended.is_set():
             began = time.monotonic()
             for owner in owners:

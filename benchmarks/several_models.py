@@ -113,7 +113,7 @@ def _pass(source: Path, runs: Sequence[tuple[Mapping[str, Path], Path]], variant
     ran, labelling_s = [], 0.0
     for models, out in runs:
         named = [word for name, model in models.items() for word in ("--model", f"{name}={model}")]
-        words = ("label", source, *named, "--variant", variant, "--output", out.with_suffix(".parquet"))
+        words = ("label", source, *named, "--variant", variant, "--out", out.with_suffix(".parquet"))
         ran.append(run([sys.executable, "-m", "hangtag", *words, "--workers", "1", "--restart", "--json", *options]))
         labelling_s += json.loads(ran[-1].said)["run"]["seconds"]
     return Passes(ran, labelling_s)

@@ -8,15 +8,20 @@ from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path, PurePath
 from shlex import quote
-from shutil import disk_usage
-from tempfile import gettempdir
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from catalogue.fetched import UnnamedFile, bucket_images, fetch_object
-from catalogue.parquet import read_parquet
-from catalogue.readers import JSON_FIELD, Reader, read_delimited, read_folder, read_jsonl, read_list, read_names
+from catalogue.readers import (
+    JSON_FIELD,
+    Reader,
+    read_delimited,
+    read_folder,
+    read_jsonl,
+    read_list,
+    read_names,
+    read_parquet,
+)
 from catalogue.text_file import text_file
 from catalogue.urls import (
     S3_SCHEME,
@@ -29,8 +34,11 @@ from catalogue.urls import (
     shown,
     suffix_of,
 )
-from models.errors import InputError, JobError
+from models.errors import InputError
 from models.preprocess import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from catalogue.remote import UnnamedFile
 
 IMAGE_COLUMNS: Final = (
     "image",
@@ -45,7 +53,7 @@ IMAGE_COLUMNS: Final = (
     "url",
 )
 MAX_COLUMNS: Final = 10_000
-UNSEEN_ROOT: Final = "; if only the workers have it, make an empty one there"
+_UNSEEN_ROOT: Final = "; if only the workers have it, make an empty one there"
 """What to do on a machine that hands in photos which it does not see."""
 _LONGEST_LIST: Final = 1000
 _ALIKE: Final = 0.8
@@ -57,11 +65,7 @@ _OF_A_KIND: Final = "of a .csv, .tsv, .jsonl, .parquet or .txt"
 
 
 class NoImageColumnError(InputError):
-    """No column is obvious as the one that names the photos.
-
-    Attributes:
-        columns: from which a person may choose.
-    """
+    """No column is obvious as the one that names the photos; ``columns`` are those to choose from."""
 
     def __init__(self, message: str, columns: list[str]) -> None:
         super().__init__(message)
@@ -73,7 +77,7 @@ class Catalogue:
     """A catalogue that is ready to be read once.
 
     Attributes:
-        source: the source, as an absolute path, or as a URL without user, password, query and fragment.
+        source: an absolute path, or a URL without user, password, query and fragment.
         image_column: the column that names each row's photo.
         image_root: where relative paths in it start: an absolute path, or a URL without a slash at its end.
         left_out: ending → how many files of a folder were left out by their names; complete once the batches are read.
@@ -111,12 +115,10 @@ def open_catalogue(
     allow_hosts: Sequence[str] | None = None,
     *,
     confined: bool = False,
-    unsized: bool = False,
 ) -> Catalogue:
     """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
 
-    A file at a URL is fetched first, into a file without a name in the system's folder for temporary files
-    (``TMPDIR``); it is removed when all rows are read, or when the process ends.
+    A file at a URL is fetched first; see :func:`catalogue.remote.fetch_catalogue`.
 
     Args:
         source: the folder or file, by its path or its ``s3://`` or ``http(s)://`` URL; the kind is told by the ending.
@@ -125,7 +127,6 @@ def open_catalogue(
         encoding: of a text file. Default: UTF-8, or what its byte order mark says.
         allow_hosts: ``HOST:PORT`` of hosts that a catalogue may come from though their addresses are not public.
         confined: whether photos on disk are read from under ``image_root`` only.
-        unsized: whether to take a text file whose host gives no length; Parquet files know their own.
 
     Raises:
         InputError: it is missing, of another kind or encoding, has no rows or no obvious image column, its first photos
@@ -137,13 +138,14 @@ def open_catalogue(
     if not place:
         msg = "Expected a folder or a catalogue file, got an empty name; name one, or . for the current folder."
         raise InputError(msg)
-    opened = _open_url(place, encoding, allow_hosts, unsized) if is_url(place) else _open_path(Path(source), encoding)
-    name, reader, root = opened
+    name, reader, root = (
+        _open_url(place, encoding, allow_hosts or ()) if is_url(place) else _open_path(Path(source), encoding)
+    )
     _check_names(name, reader.schema)
     column = _image_column(name, reader, image_column)
     _check_text(name, reader.schema.field(column))
     if image_root is not None:
-        root = _image_root(str(image_root), UNSEEN_ROOT if confined else "")
+        root = _image_root(str(image_root), _UNSEEN_ROOT if confined else "")
     batches = iter(reader.batches)
     first = next(batches, None)
     if first is None:
@@ -176,11 +178,13 @@ def _open_path(path: Path, encoding: str | None) -> _Opened:
     return name, _file_reader(path, str(path), path.suffix.lower(), encoding), str(path.resolve().parent)
 
 
-def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str] | None, unsized: bool) -> _Opened:
+def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str]) -> _Opened:
+    from catalogue.remote import bucket_images, fetch_catalogue  # aiohttp takes a while to import
+
     url = checked_url(place)
     name, suffix = shown(url), suffix_of(url)
     if suffix in _KINDS:
-        file = _fetched(url, allow_hosts, unsized or suffix == _PARQUET)
+        file = fetch_catalogue(url, allow_hosts)
         reader = _file_reader(file.path, name, suffix, encoding)
         reader.batches = _closing(reader.batches, file)
         return name, reader, folder_of(url)
@@ -193,24 +197,7 @@ def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str] | Non
     return root, read_names(bucket_images(root, left_out), left_out), root
 
 
-def _fetched(url: str, allow_hosts: Sequence[str] | None, unsized: bool) -> UnnamedFile:
-    file = UnnamedFile()
-    try:
-        if url.startswith(S3_SCHEME):
-            fetch_object(url, file.path)
-        else:
-            from catalogue.web import WebLimits, download  # aiohttp takes a while to import
-
-            room = disk_usage(gettempdir()).free // 2
-            limits = WebLimits(max_bytes=min(WebLimits.max_bytes, room))
-            download(url, file.file, allow_hosts, limits, unsized=unsized)
-    except OSError as error:
-        msg = f"Expected to keep {shown(url)} in {gettempdir()}, got {error}; set TMPDIR to a folder with room."
-        raise JobError(msg) from error
-    return file
-
-
-def _closing(batches: Iterable[pa.RecordBatch], file: UnnamedFile) -> Iterator[pa.RecordBatch]:
+def _closing(batches: Iterable[pa.RecordBatch], file: "UnnamedFile") -> Iterator[pa.RecordBatch]:
     try:
         yield from batches
     finally:
@@ -218,7 +205,6 @@ def _closing(batches: Iterable[pa.RecordBatch], file: UnnamedFile) -> Iterator[p
 
 
 def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Reader:
-    """The reader of a file that is on this machine."""
     check_kind(suffix, name)
     if suffix == _PARQUET:
         _check_no_encoding(name, encoding)
@@ -257,12 +243,12 @@ def _image_root(place: str, hint: str) -> str:
     return str(Path(place).resolve())
 
 
-def _image_column(source: str, reader: Reader, wanted: str | None) -> str:
+def _image_column(source: str, reader: Reader, name: str | None) -> str:
     schema = reader.schema
-    if wanted is not None:
-        if wanted in schema.names:
-            return wanted
-        msg = f"Expected a column {wanted!r} in {source}, {_found(schema, wanted)}"
+    if name is not None:
+        if name in schema.names:
+            return name
+        msg = f"Expected a column {name!r} in {source}, {_found(schema, name)}"
         raise InputError(msg)
     if len(schema.names) == 1:
         return str(schema.names[0])
@@ -295,15 +281,14 @@ def _ends_like_an_image(cell: str) -> bool:
     return suffix in IMAGE_SUFFIXES
 
 
-def _found(schema: pa.Schema, wanted: str) -> str:
+def _found(schema: pa.Schema, missing: str) -> str:
     """The columns that there are, and the one that was meant if it differs in a letter or in case only."""
     folded = {name.casefold(): name for name in schema.names}
-    near = get_close_matches(wanted.casefold(), folded, n=1, cutoff=_ALIKE)
+    near = get_close_matches(missing.casefold(), folded, n=1, cutoff=_ALIKE)
     return f"found {_listed(schema)}{f'; do you mean {folded[near[0]]!r}?' if near else '.'}"
 
 
 def _listed(schema: pa.Schema) -> str:
-    """The names of columns, cut to what a message can show."""
     names = ", ".join(schema.names)
     return names if len(names) <= _LONGEST_LIST else f"{names[:_LONGEST_LIST]}…"
 

@@ -10,11 +10,10 @@ from urllib.parse import urljoin
 import aiohttp
 from yarl import URL
 
-from catalogue.addresses import Addresses
-from catalogue.cells import Scheme, Target, parse_url
-from catalogue.fetch import Came, Fetch, Moved, Outcome, Trouble, download_error, strong
-from catalogue.host_names import CheckedNames, Lookup, checked_socket
+from catalogue.addresses import Addresses, CheckedNames, Lookup, checked_socket
+from catalogue.fetch import Fetch, Moved, Outcome, Received, Trouble, download_error, strong
 from catalogue.photo import Limits
+from catalogue.urls import Scheme, Target, parse_url
 from models.errors import ImageError, ImageFault, JobError
 from models.text import one_line
 
@@ -109,7 +108,7 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
     if status in _WHOLE:
         return await _body(fetch, answer)
     if status == _UNCHANGED and fetch.known_as:
-        return Came(None, fetch.known_as)
+        return Received(None, fetch.known_as)
     if status in _REDIRECTS and "Location" in answer.headers:
         return _moved(fetch.target, answer.headers["Location"])
     said = f"answered {status} {one_line(answer.reason or '', 60)}".rstrip()
@@ -123,7 +122,7 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
     raise download_error(fetch.url, f"its host {said}; see that it can be fetched without signing in")
 
 
-async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Came:
+async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in {"identity", ""}:
         sent = f"its host sent it compressed ({one_line(coding, 60)})"
@@ -132,7 +131,7 @@ async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Came:
         fetch.check(answer.content_length)
     while chunk := await answer.content.readany():
         await fetch.add(chunk)
-    return Came(fetch.whole(), strong(answer.headers.get("ETag")))
+    return Received(fetch.whole(), strong(answer.headers.get("ETag")))
 
 
 def _moved(target: Target, location: str) -> Moved:

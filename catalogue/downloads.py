@@ -11,10 +11,9 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from catalogue.cells import Scheme, Target
-from catalogue.fetch import Came, Fetch, MemoryBudget, Moved, Outcome, Trouble, download_error
-from catalogue.hosts import Host
+from catalogue.fetch import Fetch, Host, MemoryBudget, Moved, Outcome, Received, Trouble, download_error
 from catalogue.photo import Limits, fails_its_photo
+from catalogue.urls import Scheme, Target
 from models.errors import ImageError, ImageFault
 
 if TYPE_CHECKING:
@@ -177,7 +176,7 @@ class Downloads:
         self._tasks.pop(download, None)
         self._arrivals.put(arrival)
 
-    async def _bring(self, fetch: Fetch) -> Came:
+    async def _bring(self, fetch: Fetch) -> Received:
         """Try until the photo has come, waiting for the host's turn each time.
 
         Raises:
@@ -193,7 +192,7 @@ class Downloads:
                     first = True
                     continue
                 outcome = await self._try(fetch, host, keep=keep)
-            if isinstance(outcome, Came):
+            if isinstance(outcome, Received):
                 return outcome
             fetch.end_try()
             if isinstance(outcome, Moved):

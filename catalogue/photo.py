@@ -1,14 +1,21 @@
-"""A photo that a row wants and its result, the limits of downloading, and the handling of unforeseen exceptions."""
+"""A photo that a row names: what its cell means, what came of it, and the limits of downloads."""
 
+import binascii
 import logging
+import re
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
-from models.errors import HangtagError, ImageError, ImageFault
+from catalogue.urls import STRAY_PERCENT, Target, joined, parse_url, scheme_of
+from models.errors import HangtagError, ImageError, ImageFault, JobError
 from models.events import log_event
+from models.photo import read_photo
 from models.preprocess import MAX_BYTES
 from models.text import one_line
 
@@ -27,6 +34,10 @@ _NOT_OF_THE_PHOTO: Final = (HangtagError, MemoryError, KeyboardInterrupt, System
 """With cancelled tasks, errors that fail no row: those of this machine, and those that end the work."""
 _LINES: Final = 60
 """Characters kept of a traceback, the last ones: hosts and catalogues must not fill a disk with them."""
+_UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
+_REMOTE: Final = frozenset({"http", "https", "s3"})
+ReadPhoto = Callable[[], bytes]
+"""Gives the bytes of a photo on this machine; raises ``ImageError``."""
 
 
 @dataclass(frozen=True)
@@ -117,3 +128,97 @@ def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
         log_event("photo_failed", logging.ERROR, photo=one_line(place, 300), error=text, traceback=trace)
         msg = f"Expected a photo at {place[:300]}, got {text}; its traceback is in the log, please report it."
         raise ImageError(msg, fault) from error
+
+
+class Cells:
+    """The cells of a catalogue whose relative paths start at ``root``; ``confined``: no photo may lie elsewhere.
+
+    Raises:
+        JobError: paths start at a URL that nothing can be joined to.
+    """
+
+    def __init__(self, root: str, *, confined: bool = False) -> None:
+        self._base = root.rstrip("/") if scheme_of(root) in _REMOTE else None
+        if self._base and {"?", "#"} & set(self._base):
+            msg = f"Expected an --image-root that paths can be joined to, got {root}; it must end before ? and #."
+            raise JobError(msg)
+        self._root = Path(root)
+        self._within = self._root.resolve() if confined else None
+
+    def place(self, cell: str | None) -> ReadPhoto | Target:
+        """Where a cell's photo is.
+
+        Raises:
+            ImageError: ``missing`` (the cell is empty) or ``refused`` (a URL that is malformed, or of another scheme,
+                or bytes that are no text).
+        """
+        if not cell:
+            msg = "Expected the path or the URL of a photo, the cell is empty."
+            raise ImageError(msg, ImageFault.MISSING)
+        with fails_its_photo(ImageFault.REFUSED, repr(cell[:200])):
+            return self._place(cell)
+
+    def _place(self, cell: str) -> ReadPhoto | Target:
+        if not cell.isascii() and _UNPAIRED.search(cell):  # bytes that were not UTF-8 stand in it as lone surrogates
+            came = cell[:200].encode(errors="surrogateescape")
+            msg = f"Expected the path or the URL of a photo in UTF-8, got {came!r}; save the catalogue in UTF-8."
+            raise ImageError(msg, ImageFault.REFUSED)
+        scheme = scheme_of(cell)
+        if scheme is None and self._base is None:
+            path = self._root / cell
+            if self._within and path.is_relative_to(self._root):
+                path = self._within / path.relative_to(self._root)  # the folder as the system calls it
+            return partial(read_photo, path, self._within)
+        if scheme is None or scheme in _REMOTE:
+            return parse_url(cell if scheme else joined(self._base or "", cell))
+        if scheme == "data":
+            return partial(photo_in, cell)
+        msg = f"Expected a path, or a URL of http, https, s3 or data, got {cell[:200]!r} of {scheme[:40]}; copy it."
+        raise ImageError(msg, ImageFault.REFUSED)
+
+    def url(self, cell: str | None) -> str | None:
+        """The URL that a cell's photo is fetched from; None if it is not fetched over a network, or not at all."""
+        if not cell or (self._base is None and ":" not in cell):
+            return None
+        try:
+            place = self.place(cell)
+        except ImageError:
+            return None
+        return place.text if isinstance(place, Target) else None
+
+
+def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes that a ``data:`` URI holds, in base64 or percent-quoted; the media type that it claims is ignored.
+
+    Raises:
+        ImageError: ``refused`` (malformed) or ``too_large``.
+    """
+    head, comma, body = uri.strip().partition(",")
+    if not comma:
+        raise _malformed(uri, "a comma before the data")
+    is_base64 = head.lower().endswith(";base64")
+    least = len(body) - 2 * body.count("%")  # bytes that there must be, before any is copied
+    _check_size(least // 4 * 3 - 2 if is_base64 else least, max_bytes)
+    if not body.isascii():
+        raise _malformed(uri, "ASCII")
+    if STRAY_PERCENT.search(body):
+        raise _malformed(uri, "two hexadecimal digits after each %")
+    data = unquote_to_bytes(body)
+    if is_base64:
+        try:
+            data = binascii.a2b_base64(data, strict_mode=True)
+        except binascii.Error as error:
+            raise _malformed(uri, "base64") from error
+    _check_size(len(data), max_bytes)
+    return data
+
+
+def _malformed(uri: str, expected: str) -> ImageError:
+    msg = f"Expected {expected} in a data URI, got {uri[:60]!r}…; write it again, or give a path or a URL."
+    return ImageError(msg, ImageFault.REFUSED)
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        msg = f"Expected at most {max_bytes:,} bytes in a data URI, got more; save a smaller copy."
+        raise ImageError(msg, ImageFault.TOO_LARGE)

@@ -5,14 +5,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from catalogue.addresses import Addresses
-from catalogue.cells import Cells, ReadPhoto, Target
-from catalogue.photo import Limits, Photo, Wanted, fails_its_photo
+from catalogue.photo import Cells, Limits, Photo, ReadPhoto, Wanted, fails_its_photo
+from catalogue.urls import Target, check_allow_hosts
 from models.errors import ImageError, ImageFault
 
 if TYPE_CHECKING:
+    from catalogue.addresses import Lookup
     from catalogue.downloads import Download, Downloads
-    from catalogue.host_names import Lookup
 
 _BACKLOG: Final = 512
 """How many photos on disk may be waiting while more URLs are requested."""
@@ -40,14 +39,15 @@ def open_photos(
         InputError: one of ``allow_hosts`` is not ``HOST:PORT``.
         JobError: paths start at a URL that nothing can be joined to.
     """
-    addresses, some = Addresses(allow_hosts), limits or Limits()
+    limits = limits or Limits()
+    check_allow_hosts(allow_hosts)
 
     def downloads() -> "Downloads":
+        from catalogue.addresses import Addresses, system_lookup
         from catalogue.clients import Clients
         from catalogue.downloads import Downloads
-        from catalogue.host_names import system_lookup
 
-        return Downloads(some, lambda: Clients(some, addresses, lookup or system_lookup))
+        return Downloads(limits, lambda: Clients(limits, Addresses(allow_hosts), lookup or system_lookup))
 
     return Photos(Cells(root, confined=confined), downloads)
 

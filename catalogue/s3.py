@@ -18,7 +18,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
-from catalogue.fetch import Came, Fetch, Outcome, Trouble, download_error, strong
+from catalogue.fetch import Fetch, Outcome, Received, Trouble, download_error, strong
 from catalogue.photo import Limits
 from models.errors import ImageError, ImageFault, JobError
 from models.text import one_line
@@ -88,7 +88,7 @@ class S3Client:
             fetch.check(answer.get("ContentLength", 0))
             while chunk := await body.read(_PIECE):
                 await fetch.add(chunk)
-        return Came(fetch.whole(), strong(answer.get("ETag")))
+        return Received(fetch.whole(), strong(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
         """Whether the settings work for a bucket with a plain name; nothing is sent."""
@@ -127,7 +127,7 @@ def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
     code = one_line(str(said.get("Code", "")), 60)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == _UNCHANGED and fetch.known_as:
-        return Came(None, fetch.known_as)
+        return Received(None, fetch.known_as)
     if code in _NO_OBJECT:
         msg = f"Expected a photo at {fetch.url[:300]}, S3 answered {code}; check bucket and key."
         raise ImageError(msg, ImageFault.MISSING)

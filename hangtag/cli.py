@@ -30,7 +30,6 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "label": "worker",
         "doctor": "worker",
         "submit": "worker",
-        "watch": "worker",
         "worker": "worker",
         "jobs": "worker",
         "schedule": "trainer",

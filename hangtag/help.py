@@ -12,7 +12,7 @@ TASKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "Start": ("demo", "doctor"),
         "Train": ("check", "train", "evaluate", "export", "verify", "benchmark", "retrain"),
-        "Label": ("classify", "label", "submit", "watch", "jobs"),
+        "Label": ("classify", "label", "submit", "jobs"),
         "Review": ("review", "corrections", "web"),
         "Operate": ("worker", "schedule", "models"),
     }
@@ -26,22 +26,21 @@ _ALIKE: Final = {
     "benchmark": "how fast a bundle's models are, on this machine",
 }
 _PANELS: Final = {
-    "Input": "image-column label-column group-column where taxonomy image-root encoding allow-host allow-unsized "
-    "unlabeled splits fix-leaks per-host download-timeout decode-timeout",
+    "Input": "image-column label-column group-column where taxonomy image-root encoding allow-host "
+    "unlabeled splits fix-leaks per-host decode-timeout",
     "Model": "model variant precision threshold top-k registry default-variant int8 edge vnni atol max-drop",
     "Network": "arch preset weights alpha image-size fit decode",
     "Training": "epochs time-limit batch-size patience balance folds cv seed resume",
     "Output": "out json prefix excel-safe html tensorboard",
-    "Job": "workers restart retry-failed previous priority jobs job redis every once settle only",
+    "Job": "workers restart retry-failed previous priority jobs job redis",
 }
 _RARE: Final = (
-    "allow-unsized alpha atol batch-size decode default-variant download-timeout folds heartbeat log metrics-host "
-    "patience per-host prefix root-path seed settle tensorboard decode-timeout vnni"
+    "alpha atol batch-size decode default-variant folds log "
+    "patience per-host prefix root-path seed tensorboard decode-timeout vnni"
 )
-EARLIER: Final = frozenset({"--output", "--concurrency", "--batch", "--timeout", "--in", "--unlabelled"})
+EARLIER: Final = frozenset({"--batch", "--in", "--unlabelled"})
 """Names that options had before; they are taken for a version."""
 _EARLIER_COMMANDS: Final = {"beat": "schedule"}
-_WATCH: Final = "--watch"
 _MANY: Final = 8
 """More options than this are shown in panels."""
 _WIDE: Final = 16
@@ -59,12 +58,9 @@ def asks_for_help(words: Sequence[str]) -> bool:
 def as_now(words: Sequence[str]) -> list[str]:
     """A command line whose command has its present name; earlier ones are taken for a version.
 
-    ``beat`` is ``schedule`` now, and ``submit --watch FOLDER`` is ``watch FOLDER``.
+    ``beat`` is ``schedule`` now.
     """
-    now = [_EARLIER_COMMANDS.get(word, word) for word in words[:1]] + list(words[1:])
-    if now[:1] != ["submit"] or not any(word.partition("=")[0] == _WATCH for word in now):
-        return now
-    return ["watch", *(word.removeprefix(f"{_WATCH}=") for word in now[1:] if word != _WATCH)]
+    return [_EARLIER_COMMANDS.get(word, word) for word in words[:1]] + list(words[1:])
 
 
 def arrange(group: Command, words: Sequence[str] = (), *, every: bool) -> None:

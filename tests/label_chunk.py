@@ -9,8 +9,7 @@ import numpy as np
 from models.classifier import Classifier
 from models.decision import Prediction
 from models.preprocess import Pixels, PreprocessSpec
-from worker.job.job import Job
-from worker.job.photos import photos_of
+from worker.job.job import Job, photos_of
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResults
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks

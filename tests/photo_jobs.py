@@ -7,21 +7,24 @@ from catalogue.photo import Photo, Wanted
 from catalogue.photos import Photos
 from models.errors import ImageError
 from models.storage.storage import FolderStorage
-from worker.job.job import Job
-from worker.job.photos import photos_of
-from worker.job.spec import JobOptions, JobSpec, ModelPin
-from worker.priority import Priority
+from worker.job.job import Job, photos_of
+from worker.job.spec import JobSpec, ModelPin, Question
+from worker.request import JobOptions, Priority
 
-_PIN = ModelPin(
+PAPER_PIN = ModelPin(
     path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64, precision=0.95
 )
 _LONG_S = 20.0
 
 
-def photo_job(root, *, confined=False, per_host=None, allow_hosts=None, download_timeout_s=None) -> Job:
+def only_question(pin: ModelPin = PAPER_PIN, fallback: ModelPin | None = None) -> tuple[Question, ...]:
+    """The question of a job with one model, which has no name."""
+    return (Question(name="", model=pin, fallback=fallback),)
+
+
+def photo_job(root, *, confined=False, per_host=None, allow_hosts=None) -> Job:
     """A job whose relative paths start at ``root``; it has no rows of its own."""
     spec = JobSpec(
-        schema_version=3,
         id="job",
         created_at="2026-01-01T00:00:00+00:00",
         source="products.csv",
@@ -34,11 +37,11 @@ def photo_job(root, *, confined=False, per_host=None, allow_hosts=None, download
         left_out={},
         priority=Priority.NORMAL,
         preprocess_version="1",
-        model=_PIN,
-        options=JobOptions(allow_hosts=allow_hosts, download_timeout_s=download_timeout_s),
+        questions=only_question(),
+        options=JobOptions(allow_hosts=allow_hosts, per_host=per_host),
         digest="0",
         confined=confined,
-        per_host=per_host,
+        needs_root=True,
     )
     return Job(spec, FolderStorage(root))
 

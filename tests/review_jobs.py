@@ -15,8 +15,9 @@ from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
 from worker.job.job import QUESTIONS, Job
 from worker.job.parts import RowResult, Status, failed_row, part_bytes, part_key
-from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.spec import ModelPin, Question
 from worker.job.writer import create_job
+from worker.request import JobOptions
 
 MODEL = "shop/1/float32@aaaaaaaaaaaa"
 PIN = ModelPin(path="/nowhere/shop", reference=MODEL, variant="float32", digest="a" * 64, precision=0.95)
@@ -84,8 +85,8 @@ def labelled_job(
     storage = FolderStorage(result.with_name("labels.parquet.job"))
     for name in questions:  # a run keeps notes on its model there
         Path(storage.child(f"{QUESTIONS}/{name}").place).mkdir(parents=True)
-    asked = tuple(Question(name=name, model=pin) for name in questions)
-    job = create_job(storage, catalogue, pin, options or JobOptions(), chunk_rows=chunk_rows, questions=asked)
+    asked = tuple(Question(name=name, model=pin) for name in questions or [""])
+    job = create_job(storage, catalogue, asked, options or JobOptions(), chunk_rows)
     commit_parts(job, questions or rows)
     return result
 

@@ -34,11 +34,11 @@ from worker.console import label_with_progress
 from worker.job.job import QUESTIONS, Job
 from worker.job.jobs import Jobs
 from worker.job.parts import Status
-from worker.job.receipt import SampleRow
-from worker.job.spec import JobOptions
+from worker.job.receipt import PAGE_FILE, SampleRow
 from worker.label import earlier_job
-from worker.request import LabelRequest
-from worker.results.finish import PAGE_FILE, RESULT_FILE, sheet_photo
+from worker.request import JobOptions, LabelRequest
+from worker.results.finish import RESULT_FILE
+from worker.results.receipt_page import sheet_photo
 
 NEW_PHOTOS: Final = 300
 IMAGE_SIZE: Final = 64
@@ -195,7 +195,7 @@ def _request(photos: Path, run: Path, seed: int, epochs: int, size: int) -> Trai
 
 
 def _label_on_a_queue(console: Console, out: Path, bundles: Mapping[str, Path]) -> tuple[Job, Path]:
-    from worker.queue.actions import submit_and_show, watch_job
+    from worker.queue.console import submit_job, watch_job
     from worker.queue.private_redis import private_queue
     from worker.request import SubmitRequest
 
@@ -204,7 +204,7 @@ def _label_on_a_queue(console: Console, out: Path, bundles: Mapping[str, Path]) 
         workers = f"Redis at {settings.redis_url}, two workers; their logs are in {out / 'queue'}"
         console.print(workers, highlight=False, markup=False)
         request = SubmitRequest(source=out / "new-photos", model=bundles, options=JobOptions(), name="new-photos")
-        submit_and_show(request, settings, as_json=False)
+        submit_job(request, settings, as_json=False)
         watch_job("new-photos", settings)
     return Jobs(FolderStorage(jobs)).find("new-photos"), jobs / "new-photos" / RESULT_FILE
 

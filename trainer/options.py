@@ -23,7 +23,7 @@ from trainer.request import (
     UnlabelledSource,
     parse_duration,
 )
-from worker.options import AllowHostOption
+from worker.request import AllowHostOption
 
 MAX_SEED: Final = 2**31 - 1
 AUTO: Final = "auto"

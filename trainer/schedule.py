@@ -26,10 +26,8 @@ from models.registry.registry import open_registry
 from trainer.request import parse_duration
 from trainer.retrain.config import RetrainConfig, ScheduleSettings, read_config
 from worker.queue.app import HangtagCelery
-from worker.queue.messages import read_call
 from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
-from worker.queue.worker_state import Heartbeat
 
 QUEUE: Final = "hangtag.train"
 TASK: Final = "hangtag.retrain"
@@ -64,7 +62,7 @@ def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool)
 
 
 def _make_app(settings: QueueSettings) -> HangtagCelery:
-    app = HangtagCelery(settings, read_call)
+    app = HangtagCelery(settings)
     app.conf.update(
         task_queues=[Queue(QUEUE, exchange="", routing_key=QUEUE)],
         task_default_queue=QUEUE,
@@ -128,8 +126,7 @@ def start_train_worker(
         raise InputError(msg)
     for config in configs:
         read_config(config)
-    Heartbeat(settings.heartbeat).check()
-    prepare_worker(as_json=as_json)
+    prepare_worker(settings, as_json=as_json)
     ours = {str(config.absolute()) for config in configs}
 
     def retrain(config: str, when: str) -> None:

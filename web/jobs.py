@@ -43,7 +43,7 @@ class WebJob:
     @property
     def questions(self) -> list["WebJob"]:
         """Those of a job with named models; each is reviewed by itself."""
-        if not self.job.spec.questions:
+        if not self.job.spec.named:
             return []
         return [
             WebJob(f"{self.id}{_OF}{one.name}", f"{self.title}, {one.name}", one, self.result, self)

@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from catalogue.cells import Scheme, parse_url
 from catalogue.photo import Limits
+from catalogue.urls import Scheme, parse_url
 from models.errors import ImageError, ImageFault
 from models.preprocess import MAX_BYTES
 from models.text import one_line

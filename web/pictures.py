@@ -26,8 +26,7 @@ from catalogue.photo import Limits, Wanted
 from catalogue.photos import Photos, open_photos
 from models.errors import HangtagError, ImageError, ImageFault
 from models.preprocess import opened, whole_rgb
-from worker.job.job import Job, images_of
-from worker.job.photos import photos_of
+from worker.job.job import Job, images_of, photos_of
 
 SIDES: Final = (96, 200, 400, 800, 1600)
 """Of pictures, in pixels: the longer side is at most one of these."""

@@ -22,14 +22,12 @@ from web.jobs import JobIndex, WebJob
 from web.settings import WebSettings
 from worker.job.job import CANCELLED, Job, begin_retry
 from worker.job.receipt import job_receipt
-from worker.job.spec import JobOptions
 from worker.label import LOCK_FILE
-from worker.priority import Priority
 from worker.queue.console import remarks
 from worker.queue.control import Control, look_around, open_control
 from worker.queue.settings import read_settings
 from worker.queue.submit import new_name, submit
-from worker.request import SubmitRequest
+from worker.request import JobOptions, Priority, SubmitRequest
 
 _END_S: Final = 10.0
 _LONGEST_REASON: Final = 600
@@ -301,21 +299,22 @@ class JobRunner:
             options=JobOptions(
                 precision=new.precision,
                 group_column=new.group_column,
-                allow_hosts=tuple(self._settings.allow_host) if self._settings.allow_host else None,
+                allow_hosts=list(self._settings.allow_host) if self._settings.allow_host else None,
+                image_column=new.image_column,
+                image_root=self.places.checked(new.image_root, "the image root") if new.image_root else None,
+                encoding=new.encoding,
+                registry=self._settings.registry,
             ),
             name=new.name or new_name(source),
-            image_column=new.image_column,
-            image_root=self.places.checked(new.image_root, "the image root") if new.image_root else None,
-            encoding=new.encoding,
             priority=new.priority,
-            registry=self._settings.registry,
         )
 
 
 def _uploaded_catalogue(request: SubmitRequest) -> Catalogue:
     """An uploaded catalogue, which its job calls by its name alone."""
-    place, column, root = request.source, request.image_column, request.image_root
-    return replace(open_catalogue(place, column, root, request.encoding, confined=True), source=Path(place).name)
+    place, options = request.source, request.options
+    opened = open_catalogue(place, options.image_column, options.image_root, options.encoding, confined=True)
+    return replace(opened, source=Path(place).name)
 
 
 def _is_being_labelled(job: Job) -> bool:

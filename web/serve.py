@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from catalogue.addresses import check_allow_hosts
+from catalogue.urls import check_allow_hosts
 from models.errors import InputError, MissingExtraError
 from models.reference import models_given
 from models.terminal import Console
@@ -101,8 +101,8 @@ def open_review(settings: ReviewSettings, job: str, audit: int | None, *, browse
     Raises:
         InputError: there is no such job.
     """
+    from catalogue.writers import OUTPUT_SUFFIXES
     from web.jobs import JobIndex, result_id
-    from worker.results.output import OUTPUT_SUFFIXES
 
     is_result = Path(job).exists()
     if not is_result and Path(job).suffix.lower() in OUTPUT_SUFFIXES:

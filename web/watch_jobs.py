@@ -247,7 +247,7 @@ class _JobReader:
     def _add(self, chunk: int, retry: int) -> None:
         job, counts = self.found.job, self._counts
         parts = [question.part(chunk, part_key(chunk, retry), _COLUMNS) for question in job.questions]
-        part = worst_results(parts) if job.spec.questions else parts[0]
+        part = worst_results(parts) if job.spec.named else parts[0]
         columns = [(counts.by_status, "status"), (counts.by_label, "label"), (counts.errors, "error")]
         for counter, name in columns:
             for value, count in Counter(part.column(name).drop_null().to_pylist()).items():

@@ -1,6 +1,6 @@
 """The Celery app, where ``celery -A worker worker`` looks for it; settings come from the environment."""
 
-from worker.queue.app import make_app
+from worker.queue.runner import make_app
 from worker.queue.settings import read_settings
 
 app = make_app(read_settings())

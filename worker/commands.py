@@ -6,11 +6,11 @@ from typing import Annotated, Final
 import typer
 
 from models.options import ModelsOption, RegistryOption, takes
-from models.reference import DEFAULT_REGISTRY
-from worker.options import SharedOptions, SourceArgument
+from models.reference import DEFAULT_REGISTRY, models_given
 from worker.queue.commands import register as register_queue
 from worker.queue.options import JobsOption, JsonOption, RedisOption
 from worker.registry.commands import register as register_registry
+from worker.request import JobOptions, LabelRequest, SourceArgument
 
 _EARLY: Final = 4
 """How many labelling processes start while the catalogue is still read; a small one has no use for more."""
@@ -24,23 +24,16 @@ def register(app: typer.Typer) -> None:
     register_registry(app)
 
 
-@takes(shared=SharedOptions)
+@takes(options=JobOptions)
 def label_command(
     source: SourceArgument,
     model: ModelsOption,
-    output: Annotated[Path, typer.Option("--out", "--output", help="The result: ends in .parquet, .csv or .jsonl.")],
+    output: Annotated[Path, typer.Option("--out", help="The result: ends in .parquet, .csv or .jsonl.")],
     workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
     previous: Annotated[
         Path | None,
         typer.Option(help="An earlier result of hangtag label. A photo that is in it keeps its answer."),
     ] = None,
-    excel_safe: Annotated[
-        bool,
-        typer.Option(
-            "--excel-safe",
-            help="Write a .csv result for spreadsheets: no cell starts a formula, and a byte order mark says UTF-8.",
-        ),
-    ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away the work of an earlier run, and start again.")
     ] = False,
@@ -50,7 +43,7 @@ def label_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON instead of a table.")] = False,
     *,
-    shared: SharedOptions,
+    options: JobOptions,
 ) -> Path:
     """Label a catalogue: one row in, one row out, in the same order.
 
@@ -81,16 +74,22 @@ def label_command(
     from worker.console import label_with_progress
     from worker.labelling.local import main
     from worker.labelling.process_pool import LABELLING, ProcessPool
-    from worker.request import LabelRequest
-    from worker.results.thumbnails import DRAWING
-    from worker.results.thumbnails import main as draw
+    from worker.results.receipt_page import DRAWING, draw
 
     load_runtime()
     with ProcessPool(LABELLING, workers or usable_cores()) as processes, ProcessPool(DRAWING, 1) as drawing:
         processes.fork(main, _EARLY)
         drawing.fork(draw, 1)
-        own = {"output": output, "previous": previous, "workers": workers, "restart": restart, "retry_failed": retry}
-        request = shared.request(LabelRequest, source, model, excel_safe=excel_safe, **own)
+        request = LabelRequest(
+            source,
+            models_given(model),
+            options,
+            output=output,
+            previous=previous,
+            workers=workers,
+            restart=restart,
+            retry_failed=retry,
+        )
         label_with_progress(request, as_json=as_json, processes=processes, drawing=drawing)
     return output
 

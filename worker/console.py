@@ -1,8 +1,6 @@
 """How labelling looks on a terminal."""
 
-import os
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,20 +62,19 @@ def label_with_progress(
     if as_json:
         print(receipt.model_dump_json(indent=1))
     else:
-        print_receipt(receipt, Console(), promise=bar.earlier is None)  # else it was said when work began
+        print_receipt(receipt, Console())
         _print_next(receipt, request, Console())
     unfound = unfound_words(receipt, open_job(FolderStorage(job_folder(request.output))))
     tried = (receipt.run.images if receipt.retry else None) if bar.earlier is not None else 0
-    said = retry_words(receipt, tried if request.retry_failed or tried else None)
-    if said and not unfound:
-        errors.say(said, "yellow")
+    words = retry_words(receipt, tried if request.retry_failed or tried else None)
+    if words and not unfound:
+        errors.say(words, "yellow")
     instead = f"{unfound}, and add --restart; or add --retry-failed once the photos are there" if unfound else ""
     if words := unlabelled_words(receipt, instead or f"see error_message in {request.output}"):
         raise JobError(words)
 
 
 def _print_next(receipt: JobReceipt, request: LabelRequest, console: Console) -> None:
-    """What may be published, and how to review the rest."""
     sure, doubtful = (receipt.by_status[status] for status in (Status.LABELED, Status.REVIEW))
     if sure and isinstance(receipt, Receipt):
         column = escape(f"{request.options.prefix}accepted_label")
@@ -92,7 +89,7 @@ def retry_words(receipt: JobReceipt, tried: int | None = None) -> str:
 
     ``tried``: how many failed rows this run tried again; None if it was no retry.
     """
-    passing = sum(found.count for fault, found in receipt.errors.items() if fault in RETRYABLE)
+    passing = sum(errors.count for fault, errors in receipt.errors.items() if fault in RETRYABLE)
     if tried == 0:
         return "No failed row may succeed another time; nothing was tried again."
     if tried and passing <= tried:  # more: an earlier run that was stopped tried the others
@@ -106,8 +103,8 @@ def unlabelled_words(receipt: JobReceipt, why: str) -> str:
     """That no row could be labelled, and ``why`` or where to look; empty if one could be."""
     if receipt.by_label:
         return ""
-    said = "The only photo could not" if receipt.rows == 1 else f"None of the {receipt.rows:,} photos could"
-    return f"{said} be labelled: {why}."
+    subject = "The only photo could not" if receipt.rows == 1 else f"None of the {receipt.rows:,} photos could"
+    return f"{subject} be labelled: {why}."
 
 
 def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
@@ -136,20 +133,9 @@ def say_rule(model: ModelPin, console: Console, path: Path | None = None, questi
         question: that the model answers, if the job has named models.
     """
     words = rule_words(model, path) if path else model.rule
-    said = Text(f"{question}: {words}" if question else words, "" if _is_promised(model) else "yellow")
-    console.print(said, soft_wrap=not console.is_terminal)
-
-
-def _is_one_output() -> bool:
-    """Whether stdout and stderr lead to one file, such as a log, which has what was said when work began."""
-    try:
-        return os.path.samestat(os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno()))
-    except (OSError, ValueError):
-        return False
-
-
-def _is_promised(model: ModelPin) -> bool:
-    return model.precision is not None and not model.all_to_review
+    promised = model.precision is not None and not model.all_to_review
+    text = Text(f"{question}: {words}" if question else words, "" if promised else "yellow")
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 class _Bar:
@@ -175,11 +161,8 @@ class _Bar:
         self._progress.update(self._task, completed=done)
 
 
-def print_receipt(receipt: JobReceipt, console: Console, *, promise: bool = True) -> None:
-    """Tables of counts by label and by status, then the rate and where the results are.
-
-    ``promise``: whether to say the precision that ruled; that there was none is said where it may not have been seen.
-    """
+def print_receipt(receipt: JobReceipt, console: Console) -> None:
+    """Tables of counts by label and by status, then the rate, the promise, and where the results are."""
     title = number_of(receipt.rows, "row")
     if isinstance(receipt, Receipt):
         print_table(_counts(receipt, title, receipt.by_label), console)
@@ -202,8 +185,7 @@ def print_receipt(receipt: JobReceipt, console: Console, *, promise: bool = True
     for name, own in {"": receipt}.items() if isinstance(receipt, Receipt) else receipt.questions.items():
         if name:
             console.print(f"[bold]{escape(name)}[/bold]", highlight=False)
-        seen = console.is_terminal or _is_promised(own.model) or _is_one_output()
-        _print_model(own, console, rule=promise or not seen)
+        _print_model(own, console)
         _print_lists(own, console)
     if isinstance(receipt, QuestionsReceipt):
         console.say(receipt.promise)
@@ -234,14 +216,13 @@ def _counts(receipt: JobReceipt, title: str, by_label: Mapping[str, int]) -> Tab
     """Rows by label and how many of them are labeled, then rows by status, with the reasons and the errors."""
     reasons, doubtful = (receipt.review_reasons, receipt.review_by_label) if isinstance(receipt, Receipt) else ({}, {})
     reviewed = receipt.by_status[Status.REVIEW]
-    split = 0 < reviewed == sum(doubtful.values())  # an old receipt does not say whose rows went to review
     table = Table(title=escape(title), title_justify="left")
     label = "likeliest label" if reviewed else "label"
     table.add_column(label if isinstance(receipt, Receipt) else "worst status")
-    for heading in ("rows", "share", "labeled")[: 3 if split else 2]:
+    for heading in ("rows", "share", "labeled")[: 3 if doubtful else 2]:
         table.add_column(heading, justify="right")
     for name, count in by_label.items():
-        sure = [f"{count - doubtful.get(name, 0):,}"] if split else []
+        sure = [f"{count - doubtful.get(name, 0):,}"] if doubtful else []
         table.add_row(escape(name), f"{count:,}", f"{count / receipt.rows:.1%}", *sure)
     table.add_section()
     for status, count in receipt.by_status.items():
@@ -253,12 +234,10 @@ def _counts(receipt: JobReceipt, title: str, by_label: Mapping[str, int]) -> Tab
     return table
 
 
-def _print_model(receipt: Receipt, console: Console, *, rule: bool) -> None:
-    """Which model labelled, what it promises, and a warning if the photos have drifted."""
-    called = f" ({receipt.named.words})" if receipt.named else ""
-    console.print(f"Model: {escape(receipt.model.reference + called)}", highlight=False, soft_wrap=True)
-    if rule:
-        say_rule(receipt.model, console)
+def _print_model(receipt: Receipt, console: Console) -> None:
+    name = f" ({receipt.named.words})" if receipt.named else ""
+    console.print(f"Model: {escape(receipt.model.reference + name)}", highlight=False, soft_wrap=True)
+    say_rule(receipt.model, console)
     if receipt.audit:
         console.print(f"Audit: {receipt.audit.words}", highlight=False, soft_wrap=True)
     if receipt.drift and receipt.drift.warning:
@@ -268,13 +247,12 @@ def _print_model(receipt: Receipt, console: Console, *, rule: bool) -> None:
 
 
 def _print_lists(receipt: Receipt, console: Console) -> None:
-    """Where products and doubtful rows are listed, if there are some."""
     groups, doubtful = receipt.groups, receipt.by_status[Status.REVIEW]
     if groups:
         disagreeing = f" ({groups.disagreeing:,} whose photos disagree)" if groups.disagreeing else ""
         counts = f"{groups.labeled:,} labeled, {groups.review:,} to review{disagreeing}, {groups.failed:,} failed"
         where = escape(receipt.groups_file or "")
         console.print(f"Products: {groups.products:,}, {counts}: {where}", highlight=False, soft_wrap=True)
-    if receipt.review_file and doubtful:
+    if doubtful:
         rows = number_of(doubtful, "row") + (", least sure first" if doubtful > 1 else "")
         console.print(f"To review: {rows}: {escape(receipt.review_file)}", highlight=False, soft_wrap=True)

@@ -5,22 +5,23 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from catalogue.addresses import check_allow_hosts
 from catalogue.catalogue import Catalogue
-from catalogue.urls import is_url
+from catalogue.urls import check_allow_hosts, is_url
+from catalogue.writers import check_output
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import usable_cores
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
-from worker.job.job import Job, begin_retry, open_job
+from worker.job.columns import requested_catalogue
+from worker.job.job import Job, begin_retry, open_job, scratch_folder
 from worker.job.model import (
     JobModel,
     begun_variant,
-    check_promise,
     choose_model,
     moved_words,
     note_models,
@@ -28,16 +29,15 @@ from worker.job.model import (
     verified_pin,
 )
 from worker.job.receipt import OF_QUESTIONS, JobReceipt, RunFigures, job_receipt
-from worker.job.scratch import scratch_folder
 from worker.job.spec import ModelPin
 from worker.job.writer import create_job, differences
+from worker.labelling.earlier_results import terms_of
 from worker.labelling.local import run_pool
-from worker.labelling.previous import carry_over, check_done, terms_of
+from worker.labelling.previous import carry_over, check_done
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.request import LabelRequest
 from worker.results.finish import RESULT_FILE, end_job
 from worker.results.merge import merge_job, upload_lists
-from worker.results.output import check_output
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
@@ -61,7 +61,7 @@ def label(
         say: called with sentences for a person: the version, the variant and the image column that were chosen, if the
             request names none, and what is taken over from an earlier result.
         processes: those that label, which may have been started early; default: started when there is work for them.
-        drawing: see :func:`worker.results.thumbnails.draw_apart`.
+        drawing: see :func:`worker.results.receipt_page.draw_apart`.
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.
@@ -72,13 +72,13 @@ def label(
         JobError: another run is at work on it, an earlier run labelled something else, or the job to carry over from is
             not done.
     """
-    check_output(request.output, excel_safe=bool(request.options.excel_safe))
+    check_output(request.output, excel_safe=request.options.excel_safe)
     check_allow_hosts(request.options.allow_hosts or ())
     folder = job_folder(request.output)
     begun = None if request.restart else open_job(FolderStorage(folder))
     models = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
     trees = [one.name for one in models if one.pin.taxonomy]
-    catalogue = request.catalogue(request.output.suffix.lower(), trees=trees, begun=begun is not None)
+    catalogue = requested_catalogue(request, request.output.suffix.lower(), trees)
     if catalogue.column_words:
         say(catalogue.column_words)
     _check_places(request, folder)
@@ -88,12 +88,8 @@ def label(
             _empty(folder)
         job = _prepared_job(catalogue, request, FolderStorage(folder), models)
         receipt = job_receipt(job) if request.output.exists() and not job.missing_chunks() else None
-        if receipt and not request.retry_failed:
+        if receipt and not (request.retry_failed and begin_retry(job, receipt.retry + 1)):
             return receipt  # and the result is left alone, since a person may have worked on it
-        for question in job.questions:
-            check_promise(question.model)
-        if receipt and not begin_retry(job, receipt.retry + 1):
-            return receipt
         _check_preprocessing(job)
         _announce(job, models, previous, on_model, say)
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
@@ -116,7 +112,7 @@ def _announce(
         if previous and job.missing_chunks():
             terms = terms_of(question.model, question.spec.options)
             say(carry_over(previous, question.storage, terms, question.name))
-    if job.spec.questions:
+    if job.spec.named:
         say(OF_QUESTIONS)
 
 
@@ -153,11 +149,11 @@ def _verified(
 ) -> JobModel:
     """Look a model up and verify it; a job that is begun keeps its version and its variant."""
     unfinished = _unfinished(request, begun)
-    found, words = choose_model(model, request.registry, unfinished.question(name) if unfinished else None)
+    found, words = choose_model(model, request.options.registry, unfinished.question(name) if unfinished else None)
     if words:
         say(words)
-    variant = begun_variant(request.variant, begun.question(name) if begun else None, found.path)
-    return JobModel(name, found, verified_pin(found.path, variant, request.options, say))
+    variant = begun_variant(request.options.variant, begun.question(name) if begun else None, found.path)
+    return JobModel(name, found, verified_pin(found.path, replace(request.options, variant=variant), say))
 
 
 def _unfinished(request: LabelRequest, begun: Job | None) -> Job | None:
@@ -213,12 +209,12 @@ def only_run(folder: Path) -> Iterator[None]:
 def _prepared_job(
     catalogue: Catalogue, request: LabelRequest, storage: FolderStorage, models: Sequence[JobModel]
 ) -> Job:
-    job, options, first, questions = open_job(storage), request.options, models[0], questions_of(models)
+    job, questions = open_job(storage), questions_of(models)
     if job is None:
         _empty(storage.root)  # what a run left that was killed before the job was whole
         note_models(storage, models)
-        return create_job(storage, catalogue, first.pin, options, questions=questions, processes=_workers(request))
-    if other := differences(job.spec, catalogue, first.pin, options, questions=questions):
+        return create_job(storage, catalogue, questions, request.options, processes=_workers(request))
+    if other := differences(job.spec, catalogue, questions, request.options):
         msg = (
             f"{storage.root} holds another job: {other}.{moved_words(job, models)} Name another --out, or pass "
             "--restart to throw that job away."

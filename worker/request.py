@@ -1,23 +1,112 @@
-"""The requests of ``hangtag label`` and ``hangtag submit``, and the catalogue that they open."""
+"""What ``hangtag label`` and ``hangtag submit`` are asked to do: the options that they share, and their requests."""
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from catalogue.catalogue import Catalogue, open_catalogue
+import typer
+
 from models.errors import InputError
-from models.manifest import AUTO
+from models.options import RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY
-from worker.job.parts import check_no_clash
-from worker.job.spec import QUESTION_NAME, JobOptions
-from worker.priority import Priority
-from worker.results.by_group import check_group_column
-from worker.results.output import writable
-from worker.results.review_list import check_review_columns
 
-_NAME: Final = re.compile(QUESTION_NAME)
+MAX_TIMEOUT_S: Final = 1000.0
+"""Seconds; low enough that a queued chunk ends within its time limit even if every photo takes that long."""
+_QUESTION_NAME: Final = re.compile("[A-Za-z0-9_-]{1,40}")
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="INPUT",
+        help="Folder of photos, or a .csv, .tsv, .jsonl, .parquet or .txt file; a path, or an s3:// or http(s):// URL.",
+    ),
+]
+ImageColumnOption = Annotated[
+    str | None, typer.Option(help="Column with the photo's path, URL or data URI. Default: the obvious one.")
+]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option(help="Encoding of a text catalogue, such as cp1252. Default: UTF-8, or what its first bytes say."),
+]
+AllowHostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        metavar="HOST:PORT",
+        help="Fetch photos from this host, too, even if its address is not public. May be given again.",
+    ),
+]
+
+
+class Priority(StrEnum):
+    """Which jobs' chunks are taken first, where several wait."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """The options that every job has, as a person gave them; ``job.json`` keeps them."""
+
+    image_column: ImageColumnOption = None
+    image_root: Annotated[
+        str | None,
+        typer.Option(
+            help="Where relative paths start, on each machine: a folder or a URL. Default: the catalogue's folder."
+        ),
+    ] = None
+    encoding: EncodingOption = None
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that says which photos are of one product, such as sku; adds a vote for each product."
+        ),
+    ] = None
+    variant: Annotated[
+        str,
+        typer.Option(
+            help="Which of the bundle's models, such as float32. auto: the bundle's default; float32 if that variant "
+            "disagrees with its golden samples."
+        ),
+    ] = "auto"
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            help="How often rows without review must be right: 0.90, 0.95, 0.97, 0.98 or 0.99. Default: the model's.",
+            show_default=False,
+        ),
+    ] = None
+    threshold: ThresholdOption = None
+    prefix: Annotated[str, typer.Option(help="A text before the names of all columns that are added.")] = ""
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")] = 3
+    excel_safe: Annotated[
+        bool,
+        typer.Option(
+            "--excel-safe",
+            help="Write .csv files for spreadsheets: no cell starts a formula, and a byte order mark says UTF-8.",
+        ),
+    ] = False
+    timeout_s: Annotated[
+        float,
+        typer.Option("--decode-timeout", min=0.1, max=MAX_TIMEOUT_S, help="Seconds that decoding one photo may take."),
+    ] = 10.0
+    allow_hosts: AllowHostOption = None
+    per_host: Annotated[
+        int | None, typer.Option(min=1, help="Downloads from one host at a time, for each process. Default: 8.")
+    ] = None
+    registry: RegistryOption = DEFAULT_REGISTRY
+
+    def of_question(self, name: str) -> "JobOptions":
+        """The options of a question of that name: its columns have its name before theirs."""
+        return replace(self, prefix=f"{self.prefix}{name}_") if name else self
+
+
+USUAL_OPTIONS: Final = JobOptions()
 
 
 @dataclass(frozen=True)
@@ -28,27 +117,11 @@ class JobRequest:
         source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
         model: a bundle, a lone ``.onnx`` file, or a name of the registry; of several models, each by the name of its
             question.
-        options: those that change the results.
-        variant: which of the bundle's models; ``auto`` is the bundle's default, or float32 where that one's golden
-            samples disagree.
-        image_column: the column with the paths. Default: the obvious one.
-        image_root: where relative paths start, on every machine that labels: a folder or a URL.
-        encoding: of a text catalogue. Default: found from its first bytes.
-        allow_unsized: take a catalogue from the web whose host gives no length.
-        per_host: downloads from one host at once, in each process.
-        registry: where names such as ``shop@champion`` are looked up.
     """
 
     source: Path | str
     model: Path | str | Mapping[str, Path | str]
-    options: JobOptions
-    variant: str = AUTO
-    image_column: str | None = None
-    image_root: Path | str | None = None
-    encoding: str | None = None
-    allow_unsized: bool = False
-    per_host: int | None = None
-    registry: str = DEFAULT_REGISTRY
+    options: JobOptions = USUAL_OPTIONS
 
     @property
     def models(self) -> Mapping[str, Path | str]:
@@ -60,51 +133,14 @@ class JobRequest:
         if not isinstance(self.model, Mapping):
             return {"": self.model}
         names = list(self.model)
-        if not names or not all(map(_NAME.fullmatch, names)) or len({name.lower() for name in names}) < len(names):
+        valid = all(map(_QUESTION_NAME.fullmatch, names)) and len({name.lower() for name in names}) == len(names)
+        if not names or not valid:
             msg = (
                 "Expected a name before each of several models, no two alike, of letters, digits, '_' and '-' (at most "
                 f"40), got {', '.join(map(repr, names)) or 'none'}; such as --model category=shop@champion."
             )
             raise InputError(msg)
         return self.model
-
-    def catalogue(
-        self,
-        ending: str,
-        *,
-        trees: Collection[str] = (),
-        confined: bool = False,
-        given: Catalogue | None = None,
-        begun: bool = False,
-    ) -> Catalogue:
-        """Open the source, or take the ``given`` rows, as a result with this ending can hold them.
-
-        ``trees``: names of the questions whose models have a tree of labels, and so add more columns. ``begun``: there
-        is a job already, perhaps of an earlier version, which added fewer columns.
-
-        Raises:
-            InputError: the source or an option cannot be used.
-        """
-        options = self.options
-        catalogue = given or open_catalogue(
-            self.source,
-            self.image_column,
-            self.image_root,
-            self.encoding,
-            options.allow_hosts,
-            confined=confined,
-            unsized=self.allow_unsized,
-        )
-        catalogue.check_column(options.group_column, "--group-column")
-        for name in self.models:
-            own = options.of_question(name)
-            if not begun:
-                check_no_clash(catalogue.schema.names, own.prefix, tree=name in trees)
-            check_group_column(catalogue.schema, own.group_column, own.prefix)
-            check_review_columns(catalogue.image_column, own)
-        if isinstance(self.model, Mapping):
-            check_no_clash(catalogue.schema.names, options.prefix, worst=True)
-        return writable(catalogue, ending)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,6 @@ def test_photos_of_one_class_are_drift(new_photos: Path, proved: Path, tmp_path:
     output = tmp_path / "labels.parquet"
     receipt, said = receipt_of(one, proved, output)
     warning = receipt["drift"]["warning"]
-    assert warning.startswith("Drift: these photos are unlike those that the model was proved on")
     assert receipt["drift"]["label_psi"] > 0.2
     assert warning in said.replace("\n", " ")
     assert 'class="usual"' in page_of(output)
@@ -92,16 +91,3 @@ def test_photos_in_the_dark_are_drift(new_photos: Path, proved: Path, tmp_path: 
             shutil.copy(photo, dark)  # one of those that cannot be read; it fails, and does not count
     receipt, _ = receipt_of(tmp_path / "dark", proved, tmp_path / "labels.parquet")
     assert receipt["drift"]["warning"]
-
-
-def test_a_bundle_from_before_tells_of_no_drift(new_photos: Path, proved: Path, tmp_path: Path) -> None:
-    older = tmp_path / "older"
-    shutil.copytree(proved, older)
-    (older / REFERENCE_FILE).unlink()
-    manifest = json.loads((older / "manifest.json").read_text())
-    del manifest["files"][REFERENCE_FILE]
-    (older / "manifest.json").write_text(json.dumps(manifest))
-    receipt, said = receipt_of(new_photos, older, tmp_path / "labels.parquet")
-    assert receipt["drift"] is None
-    assert "Drift" not in said
-    assert "when proved" not in page_of(tmp_path / "labels.parquet")

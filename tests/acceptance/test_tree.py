@@ -8,16 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from models.errors import InputError
 from models.manifest import Manifest, parse_file
 from models.statistics.confidence import Confidence, PrecisionTarget
-from models.storage.storage import FolderStorage
 from tests.command import one_line, run_hangtag
 from trainer.sample.products import DEPARTMENTS
-from worker.job.jobs import Jobs
-from worker.job.spec import JobOptions
-from worker.queue.submit import submit
-from worker.request import SubmitRequest
 
 QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 6, "--batch-size", 16, "--folds", 0, "--cv", 0, "--seed", 1)
 COLUMNS = ("--image-column", "image", "--label-column", "category")
@@ -96,17 +90,6 @@ def test_a_row_that_is_not_sure_of_its_class_gets_what_is_above_it(shop: Path, d
     alone = run_hangtag("classify", drawn / rows[0]["image"], "--model", shop / "bundle", "--json")
     said = json.loads(alone.stdout)
     assert (said["label"], said["label_level"]) == (rows[0]["label"], rows[0]["label_level"])
-
-
-def test_a_catalogue_with_a_column_of_that_name_is_refused(shop: Path, drawn: Path, tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text(f"image,leaf_guess\n{next(drawn.glob('hat/*'))},hat\n")
-    done = run_hangtag("label", tmp_path / "list.csv", "--model", shop / "bundle", "--out", tmp_path / "out.csv")
-    assert done.returncode == 2
-    assert "already has leaf_guess" in one_line(done.stderr)
-    request = SubmitRequest(tmp_path / "list.csv", shop / "bundle", JobOptions(), image_root=drawn, name="spring")
-    with pytest.raises(InputError, match="already has leaf_guess"):
-        submit(request, Jobs(FolderStorage(tmp_path / "jobs")))
-    assert [place.name for place in tmp_path.iterdir()] == ["list.csv"], "neither leaves anything"
 
 
 def test_what_was_carried_over_keeps_its_level(shop: Path, drawn: Path, tmp_path: Path) -> None:

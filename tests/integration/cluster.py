@@ -9,14 +9,12 @@ import redis
 from models.storage.storage import FolderStorage
 from tests.command import HANGTAG
 from worker.job.job import open_job
-from worker.job.spec import JobOptions
-from worker.priority import Priority
 from worker.queue.control import open_control
-from worker.queue.messages import QUEUES
 from worker.queue.private_redis import PrivateRedis
+from worker.queue.redis_state import QUEUES
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import submit
-from worker.request import SubmitRequest
+from worker.request import JobOptions, Priority, SubmitRequest
 
 from .jobs import QueuedJob, write_list
 from .processes import Processes, WorkerProcess
@@ -49,8 +47,8 @@ class Cluster(Processes):
     ) -> QueuedJob:
         """Write a job of some photos or of a catalogue, and queue its first chunks, as ``hangtag submit`` does."""
         source = names if isinstance(names, Path) else write_list(self.folder / f"{name}.txt", names)
-        options = JobOptions(timeout_s=timeout_s)
-        request = SubmitRequest(source, model, options, name=name, image_root=root, priority=priority)
+        options = JobOptions(timeout_s=timeout_s, image_root=root and str(root))
+        request = SubmitRequest(source, model, options, name=name, priority=priority)
         with open_control(self.settings) as control:
             submit(request, control.jobs)
             control.reconciler.supply(name)

@@ -13,10 +13,9 @@ import pytest
 from models.classifier import load
 from models.storage.object_storage import ObjectStorage
 from tests.conftest import Golden
-from worker.job.spec import JobOptions
 from worker.label import label
 from worker.queue.private_redis import PrivateRedis
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 from .cluster import Cluster
 from .jobs import QueuedJob, Row, photo_names, write_list
@@ -69,7 +68,7 @@ def truth(golden: Golden, drawn: Path, catalogue: Path, bundle: Path) -> dict[st
     def label_first(folder: Path) -> None:
         folder.mkdir()
         source, output = write_list(folder / "list.txt", names[:different]), folder / "labels.parquet"
-        request = LabelRequest(source, bundle, JobOptions(), output=output, image_root=catalogue, workers=2)
+        request = LabelRequest(source, bundle, JobOptions(image_root=str(catalogue)), output=output, workers=2)
         label(request, lambda *_: None)
 
     rows = pq.read_table(golden.get("truth", label_first) / "labels.parquet").to_pylist()

@@ -13,16 +13,16 @@ import redis
 
 from catalogue.catalogue import Catalogue
 from models.classifier import load
-from models.manifest import AUTO
 from models.process_identity import Owner
 from models.storage.storage import Storage, open_storage
 from tests.label_chunk import run_chunk
+from tests.photo_jobs import only_question
 from tests.until import until
 from worker.job.job import Job, open_job
 from worker.job.model import verified_pin
 from worker.job.receipt import JobReceipt, Receipt, finished_receipt, job_receipt
-from worker.job.spec import USUAL_OPTIONS, JobOptions
 from worker.job.writer import create_job
+from worker.request import USUAL_OPTIONS, JobOptions
 
 Row = dict[str, Any]
 _FLOATS = ("confidence", "confidence_2", "unknown")
@@ -71,7 +71,7 @@ def relabelled(row: Row, labels: dict[str, str], model: str) -> Row:
 
 def label_here(storage: Storage, catalogue: Catalogue, model: Path, options: JobOptions = USUAL_OPTIONS) -> Job:
     """Create a job, open it again, and label it in this process, 32 rows at a time; it is not finished."""
-    create_job(storage, catalogue, verified_pin(model, AUTO), options, chunk_rows=32)
+    create_job(storage, catalogue, only_question(verified_pin(model)), options, chunk_rows=32)
     job, classifier = open_job(open_storage(storage.place)), load(model)
     assert job
     for chunk in job.missing_chunks():

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.until import until
-from worker.priority import Priority
-from worker.queue.messages import CHUNK_TASK, QUEUES, job_call
-from worker.queue.redis_state import RedisState
+from worker.queue.app import CHUNK_TASK, HangtagCelery
+from worker.request import Priority
 
 from .cluster import Cluster
 from .jobs import InHand, QueuedJob, Row, assert_same, photo_names
@@ -86,8 +85,9 @@ TWICE_TOLD = 3
 
 
 def send(cluster: Cluster, job: QueuedJob, chunk: int, times: int) -> None:
-    for _ in range(times):
-        RedisState(cluster.client).send(QUEUES[Priority.NORMAL], job_call(job.name, chunk))
+    with HangtagCelery(cluster.settings) as app:
+        for _ in range(times):
+            app.send(job.name, chunk, Priority.NORMAL)
 
 
 def test_a_chunk_that_is_sent_again_and_again_adds_nothing(cluster: Cluster, job: QueuedJob, names, expected) -> None:
@@ -235,28 +235,6 @@ def test_a_retry_changes_the_rows_that_failed_and_no_others(
     assert_same([third[row]], [{"image": str(cluster.folder / last), **truth[good[row]]}])
     assert [r for n, r in enumerate(third) if n != row] == [r for n, r in enumerate(second) if n != row]
     assert "no failed rows that may succeed" in try_again(cluster, job)
-
-
-def test_what_others_write_to_redis_ends_no_worker_and_blinds_no_reconciler(
-    cluster: Cluster, job: QueuedJob, expected, names: list[str]
-) -> None:
-    cluster.client.set("hangtag:worker:forged:1:1", json.dumps({"slots": "x"}))
-    cluster.client.set(f"hangtag:setbacks:{job.name}", "x")
-    cluster.client.set("hangtag:tick:6", "x")
-    cluster.client.set("hangtag.1.high", "no queue")
-    cluster.client.hset("unacked", "tag", "}{")
-    cluster.client.zadd("unacked_index", {"tag": 1})
-    worker = cluster.early_worker()
-    worker.wait_until_ready()
-    cluster.client.delete("hangtag.2.normal")
-    for forged in ("}{", "[1]", "null", json.dumps({"body": "", "headers": {"task": []}, "properties": {}})):
-        cluster.client.lpush("hangtag.2.normal", *[forged] * 50)
-    job.wait_for_end()
-    assert_same(job.rows(), expected(names))
-    assert worker.alive
-    assert worker.events("message_dropped")
-    assert worker.events("record_unreadable")
-    assert not worker.events("worker_ends")
 
 
 MOST_BYTES = 1500

@@ -10,7 +10,7 @@ import pytest
 
 from models.errors import ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.job.photos import photos_of
+from worker.job.job import photos_of
 
 from .certificates import Authority
 from .nasty_server import open_nasty_server, redirect
@@ -18,7 +18,7 @@ from .nasty_server import open_nasty_server, redirect
 FETCH = """
 import json, sys
 from tests.photo_jobs import photo_job, take_all, wanted
-from catalogue.photos import photos_of
+from worker.job.job import photos_of
 root, place, *urls = sys.argv[1:]
 source = photos_of(photo_job(root, allow_hosts=(place,)))
 source.want(wanted(*urls), {})

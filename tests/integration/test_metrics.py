@@ -78,6 +78,9 @@ def test_what_a_worker_tells_during_a_job_and_after_it_is_what_the_receipt_says(
         error: found.count for error, found in receipt.errors.items()
     }
     until(lambda: not worker.numbers("hangtag_job_rows"), "the finished job goes away")
+    served = {family.name for family in worker.families()}
+    kinds = {suffix: {f"{name}{suffix}" for name in served} for suffix in ("", "_total", "_bucket", "_sum", "_count")}
+    assert metrics_named() - set().union(*kinds.values()) == set(), "of the dashboard and the alerts"
 
 
 def test_a_killed_process_takes_no_counted_row_with_it(cluster: Cluster, job: QueuedJob) -> None:
@@ -106,22 +109,14 @@ def test_a_worker_that_was_killed_leaves_its_port_to_the_next(cluster: Cluster, 
         pass
 
 
-def test_the_heart_stops_with_the_main_process(cluster: Cluster) -> None:
+def test_the_heart_beats_while_a_worker_waits_for_redis_and_stops_with_the_main_process(
+    cluster: Cluster, server: PrivateRedis
+) -> None:
     worker = Watched(cluster)
-    until(worker.heartbeat.exists, "its heart beats")
-    os.kill(worker.process.pid, signal.SIGSTOP)
-    until(lambda: worker.age_s() > YOUNG_S, "the file grows old")
-    os.kill(worker.process.pid, signal.SIGCONT)
-    until(lambda: worker.age_s() < YOUNG_S / 2, "the heart beats again")
-
-
-def test_the_heart_beats_while_a_worker_waits_for_redis(cluster: Cluster, server: PrivateRedis) -> None:
-    worker = Watched(cluster)
-    until(lambda: worker.numbers("hangtag_redis_up") == {(): 1}, "it has seen Redis")
+    until(lambda: worker.numbers("hangtag_redis_up") == {(): 1}, "it sees Redis")
     server.kill()
-    until(lambda: worker.numbers("hangtag_redis_up") == {(): 0}, "it has seen that Redis is away")
-
     until(lambda: worker.process.events("waiting_for_redis"), "it waits for Redis")
+    assert worker.numbers("hangtag_redis_up") == {(): 0}
     beats: set[int] = set()
 
     def has_beaten() -> bool:
@@ -129,12 +124,9 @@ def test_the_heart_beats_while_a_worker_waits_for_redis(cluster: Cluster, server
         return len(beats) >= 5
 
     until(has_beaten, "its heart beats on")
-    assert worker.age_s() < YOUNG_S
     server.start()
     until(lambda: worker.numbers("hangtag_redis_up") == {(): 1}, "it has come back")
-
-
-def test_the_dashboard_and_the_alerts_ask_for_what_a_worker_serves(cluster: Cluster) -> None:
-    served = {family.name for family in Watched(cluster).families()}
-    kinds = {suffix: {f"{name}{suffix}" for name in served} for suffix in ("", "_total", "_bucket", "_sum", "_count")}
-    assert metrics_named() - set().union(*kinds.values()) == set()
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    until(lambda: worker.age_s() > YOUNG_S, "the file grows old")
+    os.kill(worker.process.pid, signal.SIGCONT)
+    until(lambda: worker.age_s() < YOUNG_S / 2, "the heart beats again")

@@ -11,9 +11,9 @@ import pytest
 
 from catalogue.catalogue import open_catalogue
 from models.errors import JobError
-from models.manifest import AUTO
 from models.storage.object_storage import ObjectStorage
 from models.storage.storage import FolderStorage, Storage, open_storage
+from tests.photo_jobs import only_question
 from tests.unit.worker.answers import failed, sure, unsure
 from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job
 from trainer.corrections.audit import record_audit
@@ -22,10 +22,10 @@ from trainer.corrections.votes import Vote
 from worker.job.job import Job
 from worker.job.model import verified_pin
 from worker.job.parts import part_bytes, part_key
-from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, finished_receipt, read_audit
-from worker.job.spec import JobOptions
+from worker.job.receipt import GROUPS_FILE, PAGE_FILE, REVIEW_FILE, finished_receipt, read_audit
 from worker.job.writer import create_job
-from worker.results.finish import PAGE_FILE, RESULT_FILE, finish_job
+from worker.request import JobOptions
+from worker.results.finish import RESULT_FILE, finish_job
 
 from .jobs import label_here
 from .s3_server import Fault, Kind, S3Server
@@ -187,8 +187,8 @@ def test_votes_and_doubtful_rows_of_a_job_in_s3_are_there_too(
 ) -> None:
     source = tmp_path / "rows.csv"
     source.write_text("image,sku\na.jpg,A\nb.jpg,A\nc.jpg,B\nd.jpg,\n")
-    pin = verified_pin(bundle, AUTO)
-    job = create_job(in_s3, open_catalogue(source), pin, JobOptions(group_column="sku"), chunk_rows=2)
+    pin = verified_pin(bundle)
+    job = create_job(in_s3, open_catalogue(source), only_question(pin), JobOptions(group_column="sku"), chunk_rows=2)
     for chunk, rows in enumerate(([sure("shoe"), sure("hat")], [unsure("hat"), failed()])):
         in_s3.commit(part_key(chunk), part_bytes(rows, job.spec.id, "shop-7:42", 0.5, 0))
     check_finished(job)

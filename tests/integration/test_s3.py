@@ -16,8 +16,7 @@ from models.errors import ImageFault, InputError, JobError
 from models.storage.object_storage import ObjectStorage
 from tests.photo_jobs import photo_job, take_all, wanted
 from tests.until import until
-from worker.job.job import open_job
-from worker.job.photos import photos_of
+from worker.job.job import open_job, photos_of
 from worker.job.receipt import finished_receipt
 from worker.results.finish import RESULT_FILE
 

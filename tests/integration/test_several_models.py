@@ -1,6 +1,5 @@
-"""Several questions of each photo on the queue: killed workers, S3, a watched folder; labels as of each model alone."""
+"""Several questions of each photo on the queue: killed workers, S3, a nightly job; labels as of each model alone."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from models.classifier import load
 from models.storage.object_storage import ObjectStorage
 from models.storage.storage import FolderStorage, Storage
 from tests.until import until
-from worker.job.job import Job, open_job, question_storage
+from worker.job.job import open_job, question_storage
 from worker.job.parts import RESULT_SCHEMA, Status
 from worker.job.receipt import GROUPS_FILE, QuestionsReceipt, job_receipt
-from worker.job.spec import JobOptions
+from worker.request import JobOptions
 from worker.results.finish import RESULT_FILE, finish_job
 
 from .cluster import Cluster
@@ -111,45 +110,35 @@ def test_a_job_in_s3_takes_over_what_other_questions_know(
         assert_same(answers(after[-1:], question), [truths[before][names[0]]])
 
 
-def drop(inbox: Path, names: list[str]) -> None:
-    """Put tonight's products into the folder, each of which has three photos."""
-    lines = (f"{name},SKU-{number // 3}\n" for number, name in enumerate(names))
-    (inbox / "nightly.csv").write_text("".join(["image,sku\n", *lines]))
-
-
 def votes(storage: Storage) -> pa.Table:
     return pq.read_table(storage.source(GROUPS_FILE))
 
 
-def test_a_watched_folder_asks_several_questions_with_votes_of_each(
+def test_the_next_nights_job_asks_several_questions_with_votes_of_each(
     cluster: Cluster, tmp_path: Path, catalogue: Path, bundle: Path, sure_bundle: Path
 ) -> None:
-    pace = ("--settle", "0", "--once", "--json")
-    options = ("--image-root", catalogue, "--group-column", "sku", "--previous", "last", *pace)
-    inbox, names = tmp_path / "inbox", photo_names(catalogue, 60)
-    inbox.mkdir()
+    """Each product has three photos; the questions have other names in the second night."""
+    source, names = tmp_path / "nightly.csv", photo_names(catalogue, 60)
     cluster.worker(slots=1)
 
-    def look(models: Mapping[str, Path]) -> tuple[QuestionsReceipt, Job]:
-        done = cluster.hangtag("watch", inbox, *given(models), *options)
-        assert done.returncode == 0, done.stdout + done.stderr
-        job = cluster.job(json.loads(done.stdout.splitlines()[0])["job"]).job
-        receipt = until(lambda: job_receipt(job), "the job is finished", 60.0)
+    def submit(job: str, rows: int, models: Mapping[str, Path], *more: object) -> QuestionsReceipt:
+        lines = (f"{name},SKU-{number // 3}\n" for number, name in enumerate(names[:rows]))
+        source.write_text("".join(["image,sku\n", *lines]))
+        options = ("--image-root", catalogue, "--group-column", "sku", "--job", job, *more)
+        cluster.must("submit", source, *given(models), *options)
+        receipt = cluster.job(job).wait_for_all_answers(60.0)
         assert isinstance(receipt, QuestionsReceipt)
-        return receipt, job
+        return receipt
 
-    drop(inbox, names[:57])
-    first, _ = look({"category": bundle, "colour": sure_bundle})
-    assert first.photos.decoded == 57
-    drop(inbox, names)
-    receipt, job = look({"material": bundle, "hue": sure_bundle})
+    assert submit("monday", 57, {"category": bundle, "colour": sure_bundle}).photos.decoded == 57
+    receipt = submit("tuesday", 60, {"material": bundle, "hue": sure_bundle}, "--previous", "monday")
     assert (receipt.photos.carried, receipt.photos.decoded) == (57, 3)
+    job = cluster.job("tuesday").job
     rows = result(job.storage)
     for question, model in {"material": bundle, "hue": sure_bundle}.items():
         alone = FolderStorage(cluster.folder / question)
-        source = open_catalogue(inbox / "nightly.csv", image_root=catalogue)
         own = JobOptions(group_column="sku", prefix=f"{question}_")
-        groups = finish_job(label_here(alone, source, model, own)).groups
+        groups = finish_job(label_here(alone, open_catalogue(source, image_root=catalogue), model, own)).groups
         assert_same(answers(rows, question), answers(result(alone), question))
         assert votes(question_storage(job.storage, question)).equals(votes(alone))
         assert receipt.questions[question].groups == groups

@@ -18,9 +18,9 @@ from tests.paper_bundle import shop_registry
 from tests.until import until
 from worker.job.parts import part_work
 from worker.job.receipt import finished_receipt
-from worker.priority import Priority
-from worker.queue.messages import QUEUES, job_call, parse_message
+from worker.queue.app import HangtagCelery
 from worker.queue.redis_state import RedisState
+from worker.request import Priority
 
 from .cluster import Cluster
 from .jobs import QueuedJob, assert_same, photo_names, relabelled, write_list
@@ -61,10 +61,9 @@ def terminate_all(worker: WorkerProcess) -> None:
 
 def assert_all_missing_chunks_wait(cluster: Cluster, job: QueuedJob) -> None:
     """The worker that ended holds none back; one that is done or waits twice is harmless."""
-    messages = [parse_message(text) for text in cluster.waiting()]
     missing = set(job.job.missing_chunks())
     assert missing
-    assert {message[1] for message in messages if message} >= missing
+    assert RedisState(cluster.client).waiting()[job.name] >= missing
 
 
 @pytest.mark.parametrize("tell", [WorkerProcess.terminate, terminate_all])
@@ -84,14 +83,6 @@ def test_a_worker_ends_its_chunks_and_leaves_the_others_to_the_next(
     cluster.worker()
     job.wait_for_end()
     job.assert_right_once(expected(names))
-
-
-def test_ctrl_c_ends_a_worker_with_its_own_status(cluster: Cluster) -> None:
-    worker = cluster.worker()
-    worker.process.send_signal(signal.SIGINT)
-    assert worker.process.wait(30) == 130
-    (ends,) = worker.events("worker_ends")
-    assert ends["status"] == 130
 
 
 def test_a_chunk_that_takes_longer_than_the_grace_time_is_handed_back(
@@ -125,9 +116,10 @@ def test_two_models_in_turn_give_each_job_its_own_labels(
     one = cluster.submit(names, bundle, "one", root=catalogue)
     other = cluster.submit(names, other_model, "other", root=catalogue)
     cluster.lose_waiting()
-    for chunk in range(one.chunks):
-        for job in (one, other):
-            RedisState(cluster.client).send(QUEUES[Priority.NORMAL], job_call(job.name, chunk))
+    with HangtagCelery(cluster.settings) as app:
+        for chunk in range(one.chunks):
+            for job in (one, other):
+                app.send(job.name, chunk, Priority.NORMAL)
     cluster.worker(slots=1)  # of two processes, each could do one job's chunks only
     one.wait_for_end()
     other.wait_for_end()
@@ -187,9 +179,9 @@ def test_a_job_keeps_its_version_and_the_next_one_takes_the_champion_of_its_time
         assert receipt.named is not None
         assert (receipt.named.asked, receipt.named.version) == ("shop@champion", f"shop@{version}")
         assert {row["model"] for row in job.rows()} == {load(registry.path("shop", version)).reference}
-    shown = cluster.hangtag("jobs", "receipt", "after").stdout
+    shown = cluster.hangtag("jobs", "show", "after").stdout
     assert "(shop@champion, which was shop@2)" in shown
-    assert "shop@champion, which was shop@2, from " in cluster.hangtag("jobs", "show", "after").stdout
+    assert "shop@champion, which was shop@2, from " in shown
 
 
 def is_troubled(cluster: Cluster, job: QueuedJob) -> bool:

@@ -53,12 +53,6 @@ def test_labelling_on_this_machine_needs_no_queue() -> None:
     assert loaded([name for name in modules if name not in OPTIONAL], QUEUE_PACKAGES) == []
 
 
-def test_only_workers_load_celery() -> None:
-    """Who submits or watches only pushes messages, and starts sooner without it."""
-    modules = ["worker.queue.actions", "worker.queue.inbox.inbox"]
-    assert loaded(modules, ("celery", "kombu")) == []
-
-
 def test_these_packages_would_be_found() -> None:
     assert loaded(["worker.celery"], QUEUE_PACKAGES) == list(QUEUE_PACKAGES)
 

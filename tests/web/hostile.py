@@ -10,7 +10,6 @@ import onnx
 
 from models.bundle import labels_text
 from models.manifest import METADATA_KEY
-from worker.job.spec import JobOptions
 from worker.label import label
 from worker.request import LabelRequest
 
@@ -64,4 +63,4 @@ def hostile_result(folder: Path, photos: Path, bundle: Path) -> None:
     source = folder / f"{MARKUP}.csv"
     with source.open("w", newline="") as file:
         csv.writer(file).writerows([["image", f"{MARKUP} title", "price"], *rows])
-    label(LabelRequest(source, bundle, JobOptions(), output=folder / RESULT, workers=2), lambda *_: None)
+    label(LabelRequest(source, bundle, output=folder / RESULT, workers=2), lambda *_: None)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from catalogue.cells import joined
 from catalogue.readers import read_delimited
-from catalogue.urls import scheme_of
+from catalogue.urls import joined, scheme_of
+from catalogue.writers import csv_lines
 from models.errors import InputError
 from models.text import number_of
 from trainer.check.checkup import Checkup
@@ -23,7 +23,6 @@ from trainer.check.relations import label_count
 from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import OPEN, LabeledPhoto
 from trainer.data.photo_files import FaultKind
-from worker.results.cells import csv_lines
 
 LOG: Final = "quarantine.csv"
 _COLUMNS: Final = ("from", "to", "reason")

@@ -14,8 +14,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.parquet import read_parquet
-from catalogue.readers import Reader, read_delimited, read_jsonl
+from catalogue.readers import Reader, read_delimited, read_jsonl, read_parquet
+from catalogue.writers import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
 from models.whole_file import open_lock, replacing
@@ -23,15 +23,14 @@ from trainer.corrections.audit import record_audit
 from trainer.corrections.corrected_rows import Correcting, correct_worst
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import resolve
-from worker.job.job import Job, open_job
+from worker.job.columns import WORST
+from worker.job.job import Job, open_job, scratch_folder
 from worker.job.jobs import Jobs
-from worker.job.parts import WORST, Status
+from worker.job.parts import Status
 from worker.job.receipt import Audit, job_receipt
-from worker.job.scratch import scratch_folder
 from worker.label import job_folder
 from worker.results.finish import RESULT_FILE
 from worker.results.merge import in_runs
-from worker.results.output import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _COPY: Final = ".corrected"
@@ -128,7 +127,7 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
         else:
             done = apply_corrections(result, store, output or copy_of(result), job)
         audits = [record_audit(question, store.of_question(question.name)) for question in job.questions]
-        return done if job.spec.questions else replace(done, audit=audits[0])
+        return done if job.spec.named else replace(done, audit=audits[0])
 
 
 @contextmanager

@@ -23,8 +23,8 @@ from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, parse_vote, res
 from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256
 from trainer.run import Run
+from worker.job.columns import CORRECT_LABEL, THUMBNAIL
 from worker.job.job import QUESTIONS, Job, open_job
-from worker.results.review_list import CORRECT_LABEL, THUMBNAIL
 
 _TOP_K: Final = "top_k"
 _BEST: Final = re.compile(r"(.+?) [0-9]\.[0-9]{2}(?:; |$)")

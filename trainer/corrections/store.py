@@ -14,13 +14,13 @@ from typing import BinaryIO, Final, TextIO
 
 from catalogue.readers import Reader, read_delimited
 from catalogue.text_file import TextFile, text_file
+from catalogue.writers import csv_lines
 from models.errors import InputError
 from models.text import number_of
 from models.whole_file import open_lock
 from trainer.corrections.votes import COLUMNS, Vote, guarded, parse_vote, unguarded, vote_cells
 from trainer.data.csv_files import write_rows
 from trainer.data.photo_files import holds
-from worker.results.cells import csv_lines
 
 _NEEDED: Final = frozenset({"label", "reviewer", "at"})
 _MOST_LINES: Final = 20

@@ -11,8 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from catalogue.writers import inert
 from trainer.data.csv_files import cell_path, path_cell
-from worker.results.cells import inert
 
 COLUMNS: Final = ("image", "sha256", "label", "remark", "note", "was", "reviewer", "model", "at")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

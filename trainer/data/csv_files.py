@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from catalogue.writers import csv_lines, inert
 from models.whole_file import replace_file
 from trainer.request import TABLE_SUFFIXES
-from worker.results.cells import csv_lines, inert
 
 _QUOTED: Final = "file:///"
 

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from catalogue.cells import Cells
+from catalogue.photo import Cells
 from models.errors import HangtagError, InputError
 from models.golden import golden_labels
 from models.taxonomy import PATH_MARK

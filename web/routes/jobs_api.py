@@ -17,7 +17,7 @@ from web.responses import BEARER, Problem
 from web.run_jobs import NewJob
 from web.state import State, WebState
 from web.watch_jobs import JobView
-from worker.priority import Priority
+from worker.request import Priority
 
 _PIECE: Final = 1 << 20
 _LONGEST_JSON: Final = 1024 * 1024

@@ -27,9 +27,9 @@ from web.run_jobs import NewJob
 from web.state import State, WebState
 from web.watch_jobs import JobView
 from worker.job.job import QUESTIONS
-from worker.job.receipt import GROUPS_FILE, OF_QUESTIONS, RECEIPT_FILE, REVIEW_FILE
-from worker.priority import Priority
-from worker.results.finish import PAGE_FILE, RESULT_FILE
+from worker.job.receipt import GROUPS_FILE, OF_QUESTIONS, PAGE_FILE, RECEIPT_FILE, REVIEW_FILE
+from worker.request import Priority
+from worker.results.finish import RESULT_FILE
 
 router = APIRouter(include_in_schema=False)
 PRECISIONS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)

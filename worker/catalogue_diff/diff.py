@@ -9,14 +9,13 @@ import pyarrow.parquet as pq
 
 from catalogue.urls import is_url
 from models.errors import JobError
-from models.manifest import AUTO
 from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel, counted
 from worker.catalogue_diff.sample import Sample, SampleOptions, bring_here, draw_sample
 from worker.job.model import verified_pin
 from worker.job.parts import Status, with_leaves
-from worker.job.spec import JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.label import label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 Advance = Callable[[str, int, int], None]
 """Called with the step that is running, how much of it is done, and how much there is."""
@@ -38,7 +37,7 @@ def diff_catalogue(
         BundleError: a bundle is damaged or disagrees with itself on this machine.
         JobError: the catalogue cannot be fetched, or both models together could label no row.
     """
-    pins = [verified_pin(model, AUTO) for model in (before, after)]  # a damaged one is named before photos are fetched
+    pins = [verified_pin(model) for model in (before, after)]  # a damaged one is named before photos are fetched
     sample = draw_sample(source, folder, rows, options)
     here = bring_here(sample, options, partial(advance, "Fetching photos"))
     return _compared(pins, sample, here, options, advance)
@@ -80,9 +79,7 @@ def _labels(
         source=here,
         model=Path(pin.path),
         output=output,
-        options=JobOptions(top_k=1),
-        image_column="image",
-        image_root=_root(sample),
+        options=JobOptions(top_k=1, image_column="image", image_root=str(_root(sample))),
         workers=options.workers,
         retry_failed=True,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Final, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from catalogue.cells import photo_in
+from catalogue.photo import photo_in
 from catalogue.urls import is_elsewhere
 from models.errors import ImageError
 from pages.tiles import photo_uri

@@ -5,24 +5,34 @@ same rows, with the same parts: what is done with the results of one model is do
 """
 
 import json
+import shutil
+import tempfile
+import time
 from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from catalogue.photo import Limits
+from catalogue.photos import Photos, open_photos
 from catalogue.urls import cell_texts
 from models.errors import ImageFault, InputError, JobError
 from models.storage.storage import Storage
 from models.text import numbered
 from worker.job.parts import latest_parts, part_key, read_answers, read_part
 from worker.job.spec import Choice, JobSpec, ModelPin, Question
+
+if TYPE_CHECKING:
+    from catalogue.addresses import Lookup
 
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
 """Faults that may pass; the others lie in the file itself."""
@@ -32,6 +42,8 @@ JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
 QUESTIONS: Final = "questions"
 """The folder of a job's questions; each has a folder of its name."""
+_SCRATCH: Final = ".scratch-"
+_OLD_S: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -139,22 +151,20 @@ class Job:
     @property
     def questions(self) -> "tuple[Job, ...]":
         """A job for each of its named models; itself if it has none, or is a question."""
-        return tuple(map(self._question, self.spec.questions)) or (self,)
+        return tuple(map(self._question, self.spec.questions)) if self.spec.named else (self,)
 
     def question(self, name: str) -> "Job | None":
         """Its question of that name, which is empty for the only model of a job; None if it has none."""
         return next((one for one in self.questions if one.name == name), None)
 
-    def _question(self, asked: Question) -> "Job":
+    def _question(self, question: Question) -> "Job":
         changes = {
-            "id": f"{self.spec.id}.{asked.name}",
-            "model": asked.model,
-            "fallback": asked.fallback,
-            "options": self.spec.options.of_question(asked.name),
-            "questions": (),
+            "id": f"{self.spec.id}.{question.name}",
+            "options": self.spec.options.of_question(question.name),
+            "questions": (question.model_copy(update={"name": ""}),),
         }
-        storage = question_storage(self.storage, asked.name)
-        return Job(self.spec.model_copy(update=changes), storage, asked.name, self)
+        storage = question_storage(self.storage, question.name)
+        return Job(self.spec.model_copy(update=changes), storage, question.name, self)
 
     @property
     def model(self) -> ModelPin:
@@ -202,7 +212,7 @@ class Job:
 
     def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
         """:meth:`part` of each of its :attr:`questions`, in one reading."""
-        names = [question.name for question in self.spec.questions] or [self.name]
+        names = [question.name for question in self.questions]
         return read_answers(self.home, key, self._whole_id, self.rows_in_chunk(chunk), columns, names)
 
     def part_keys(self) -> dict[int, str]:
@@ -259,11 +269,31 @@ def open_job(storage: Storage) -> Job | None:
     try:
         return Job(JobSpec.model_validate_json(storage.read(JOB_FILE)), storage)
     except ValidationError as error:
-        msg = (
-            f"{JOB_FILE} in {storage.place} is damaged, or of another version of Hangtag than this one; "
-            "use the version that made it, or start again with --restart or another name."
-        )
+        msg = f"{JOB_FILE} in {storage.place} is damaged, or of another version; start again with another name."
         raise JobError(msg) from error
+
+
+def photos_of(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = None) -> Photos:
+    """Where the photos of a job come from, by its own rules; ``limits`` and ``lookup`` as in :func:`open_photos`."""
+    spec, per_host = job.spec, job.spec.options.per_host
+    if limits is None:
+        limits = replace(Limits(), per_host=per_host, per_bucket=per_host) if per_host else Limits()
+    return open_photos(spec.image_root, spec.options.allow_hosts or (), limits, lookup, confined=spec.confined)
+
+
+@contextmanager
+def scratch_folder(storage: Storage) -> Iterator[Path]:
+    """A new folder in the storage's scratch, where files may be written that :meth:`Storage.upload` then moves.
+
+    It is removed when the block ends. What killed processes left an hour ago or earlier is removed first.
+    """
+    storage.scratch.mkdir(parents=True, exist_ok=True)
+    for remains in storage.scratch.glob(f"{_SCRATCH}*"):
+        with suppress(FileNotFoundError):  # another process has just ended
+            if remains.stat().st_mtime < time.time() - _OLD_S:
+                shutil.rmtree(remains, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=storage.scratch) as folder:
+        yield Path(folder)
 
 
 def question_storage(storage: Storage, name: str) -> Storage:

@@ -72,12 +72,11 @@ def _check_digest(model: Path, found: str, expected: str) -> None:
 
 
 class Jobs:
-    """Jobs by name; each has a folder of its own. Their models, and notes on watched folders, lie beside them."""
+    """Jobs by name; each has a folder of its own. Their models lie beside them."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self.bundles = BundleStore(storage.child("_bundles"))
-        self.watched = storage.child("_watched")
 
     @property
     def place(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import gethostname
 
@@ -18,12 +18,13 @@ from models.reference_answers import ReferenceAnswers, read_reference
 from models.storage.storage import Storage
 from worker.job.job import Job, question_storage
 from worker.job.receipt import ModelName
-from worker.job.spec import USUAL_OPTIONS, JobOptions, ModelPin, Question
+from worker.job.spec import ModelPin, Question
+from worker.request import USUAL_OPTIONS, JobOptions
 
 
 @dataclass(frozen=True)
 class JobModel:
-    """A model of a job that is begun: its question's name, where it was found, and what the job is pinned to."""
+    """A model of a job: its question's name, where the model was found, and what the job is pinned to."""
 
     name: str
     found: ModelReference
@@ -32,8 +33,8 @@ class JobModel:
 
 
 def questions_of(models: Sequence[JobModel]) -> tuple[Question, ...]:
-    """The questions of a job; none if its only model has no name."""
-    return tuple(Question(name=one.name, model=one.pin, fallback=one.fallback) for one in models if one.name)
+    """The questions that these models answer."""
+    return tuple(Question(name=one.name, model=one.pin, fallback=one.fallback) for one in models)
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
@@ -75,29 +76,29 @@ def _moved(pin: ModelPin, model: ModelReference) -> str:
     return f" It is of {before.said}{moved}."
 
 
-def begun_variant(asked: str, begun: Job | None, model: Path) -> str:
+def begun_variant(variant: str, begun: Job | None, model: Path) -> str:
     """The variant of a job of this bundle that is there already, where nobody names one: a job never mixes variants."""
-    pin = begun.spec.model if begun and asked == AUTO and model.is_dir() else None
-    return pin.variant if pin and read_manifest(model).digest == pin.digest else asked
+    pin = begun.spec.model if begun and variant == AUTO and model.is_dir() else None
+    return pin.variant if pin and read_manifest(model).digest == pin.digest else variant
 
 
 def verified_pin(
-    model: Path, variant: str, options: JobOptions = USUAL_OPTIONS, say: Callable[[str], None] = lambda _: None
+    model: Path, options: JobOptions = USUAL_OPTIONS, say: Callable[[str], None] = lambda _: None
 ) -> ModelPin:
     """Load a model, run its golden samples where it has some, and pin it by its digest.
 
     Args:
         model: a bundle, or a lone ``.onnx`` file.
-        variant: which of the bundle's models. ``auto``: the bundle's default, or float32 if that one disagrees with its
-            golden samples on this machine, and float32 does not.
-        options: the precision or the threshold that is asked for. Default: the model's own promise.
+        options: name the variant, and the precision or the threshold. ``auto``: the bundle's default, or float32 if
+            that one disagrees with its golden samples on this machine, and float32 does not. Default: the model's own
+            promise.
         say: called with a sentence if float32 takes the place of the default.
 
     Raises:
         InputError: there is no such variant, the model's table has no such precision, or the threshold is out of range.
         BundleError: it is damaged, or disagrees with itself on this machine.
     """
-    return _pin(model, load_verified(model, variant, options, say))
+    return _pin(model, load_verified(model, options, say))
 
 
 def rule_words(pin: ModelPin, model: Path) -> str:
@@ -110,18 +111,18 @@ def rule_words(pin: ModelPin, model: Path) -> str:
     return load(model, pin.variant, precision=pin.precision).rule if unkept else pin.rule
 
 
-def fallback_pin(model: Path, pin: ModelPin, asked: str, options: JobOptions) -> ModelPin | None:
+def fallback_pin(model: Path, pin: ModelPin, options: JobOptions) -> ModelPin | None:
     """float32's pin, where nobody named the lighter variant of ``pin``; whoever takes it runs its golden samples.
 
     Raises:
         InputError: its table has no such precision.
         BundleError: it is damaged.
     """
-    if asked != AUTO or pin.variant == FLOAT32 or not model.is_dir():
+    if options.variant != AUTO or pin.variant == FLOAT32 or not model.is_dir():
         return None
     if FLOAT32 not in read_manifest(model).manifest.variants:
         return None
-    return _pin(model, load(model, FLOAT32, precision=options.precision, threshold=options.threshold))
+    return _pin(model, _load(model, replace(options, variant=FLOAT32)))
 
 
 def _pin(model: Path, classifier: Classifier) -> ModelPin:
@@ -177,13 +178,10 @@ def load_pinned(
 
     Raises:
         BundleError: it is damaged, or disagrees with itself on this machine.
-        JobError: another model is there, or an earlier Hangtag began the job without a promise.
+        JobError: another model is there.
     """
-    check_promise(pin)
-    if verified:
-        classifier = load(path, pin.variant, precision=options.precision, threshold=options.threshold)
-    else:
-        classifier = load_verified(path, pin.variant, options)
+    pinned = replace(options, variant=pin.variant)
+    classifier = _load(path, pinned) if verified else load_verified(path, pinned)
     if classifier.digest != pin.digest:
         msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; start it again."
         raise JobError(msg)
@@ -191,41 +189,25 @@ def load_pinned(
 
 
 def load_verified(
-    path: Path, variant: str = AUTO, options: JobOptions = USUAL_OPTIONS, say: Callable[[str], None] = lambda _: None
+    path: Path, options: JobOptions = USUAL_OPTIONS, say: Callable[[str], None] = lambda _: None
 ) -> Classifier:
-    """Load a model, and run its golden samples where it has some; the arguments are those of :func:`verified_pin`.
-
-    Raises:
-        InputError: there is no such variant, the model's table has no such precision, or the threshold is out of range.
-        BundleError: it is damaged, or disagrees with itself on this machine.
-    """
-    classifier = load(path, variant, precision=options.precision, threshold=options.threshold)
+    """Load a model, and run its golden samples where it has some; see :func:`verified_pin`."""
+    classifier = _load(path, options)
     if not path.is_dir():
         return classifier
     bundle, own = open_bundle(path), classifier.metadata.variant
     try:
         check_golden(bundle, classifier)
     except DisagreementError as error:
-        if variant != AUTO or own == FLOAT32 or FLOAT32 not in bundle.manifest.variants:
+        if options.variant != AUTO or own == FLOAT32 or FLOAT32 not in bundle.manifest.variants:
             raise
-        classifier = load_verified(path, FLOAT32, options)
+        classifier = load_verified(path, replace(options, variant=FLOAT32))
         say(f"{gethostname()} uses float32 instead of {own}: {error}")
     return classifier
 
 
-def check_promise(pin: ModelPin) -> None:
-    """Refuse to go on with a job whose rows were labeled without a promise, and without anybody asking for that.
-
-    Raises:
-        JobError: an earlier Hangtag began it.
-    """
-    if pin.unpromised:
-        msg = (
-            f"An earlier Hangtag began this job with {pin.reference}, which promises no precision, and labeled rows "
-            "all the same. Start again with --restart, or under another name; all rows then go to review unless you "
-            "pass --threshold."
-        )
-        raise JobError(msg)
+def _load(path: Path, options: JobOptions) -> Classifier:
+    return load(path, options.variant, precision=options.precision, threshold=options.threshold)
 
 
 class ModelNote(BaseModel, frozen=True):
@@ -237,7 +219,6 @@ class ModelNote(BaseModel, frozen=True):
         fallback: those of the job's second model, if it has one.
     """
 
-    variant: str = ""
     named: ModelName | None = None
     reference: ReferenceAnswers | None = None
     fallback: ReferenceAnswers | None = None
@@ -253,29 +234,24 @@ def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
         BundleError: a bundle is damaged.
     """
     for one in models:
-        _note_model(question_storage(storage, one.name), one.pin, one.found, one.fallback)
-
-
-def _note_model(storage: Storage, pin: ModelPin, model: ModelReference, fallback: ModelPin | None) -> None:
-    named = ModelName(asked=model.asked, version=model.said) if model.asked else None
-    bundle = open_bundle(model.path) if model.path.is_dir() else None
-    first, second = (read_reference(bundle, one.variant) if bundle and one else None for one in (pin, fallback))
-    note = ModelNote(variant=pin.variant, named=named, reference=first, fallback=second)
-    storage.replace(_key(pin), note.model_dump_json().encode())
+        found = one.found
+        bundle = open_bundle(found.path) if found.path.is_dir() else None
+        note = ModelNote(
+            named=ModelName(asked=found.asked, version=found.said) if found.asked else None,
+            reference=read_reference(bundle, one.pin.variant) if bundle else None,
+            fallback=read_reference(bundle, one.fallback.variant) if bundle and one.fallback else None,
+        )
+        question_storage(storage, one.name).replace(_note_key(one.pin), note.model_dump_json().encode())
 
 
 def read_note(job: Job) -> ModelNote:
-    """What is known of a job's model; nothing in jobs from before there were notes.
-
-    A note that cannot be read is passed over: it holds nothing that a result rests on.
-    """
-    pin, chosen = job.spec.model, job.model
+    """What is known of a job's model; nothing if the note is gone or damaged, since no result rests on it."""
+    pin = job.spec.model
     with suppress(FileNotFoundError, ValidationError):
-        note = ModelNote.model_validate_json(job.storage.read(_key(pin)))
-        if note.variant == pin.variant:
-            return note if chosen == pin else note.model_copy(update={"reference": note.fallback})
-    return NO_NOTE
+        note = ModelNote.model_validate_json(job.storage.read(_note_key(pin)))
+        return note if job.model == pin else note.model_copy(update={"reference": note.fallback})
+    return ModelNote()
 
 
-def _key(pin: ModelPin) -> str:
+def _note_key(pin: ModelPin) -> str:
     return f"model/{pin.digest}.json"

@@ -1,4 +1,4 @@
-"""The columns that labelling adds to a row, and parts: the results of a chunk as a Parquet file."""
+"""The result of a row, and parts: the results of a chunk as a Parquet file."""
 
 import io
 import re
@@ -11,10 +11,10 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from models.decision import Prediction, ReviewReason
-from models.errors import ImageError, InputError, JobError
+from models.errors import ImageError, JobError
 from models.storage.storage import Storage
 from models.text import number_of, one_line
 
@@ -37,14 +37,12 @@ RESULT_SCHEMA: Final = pa.schema(
 )
 _DERIVED: Final = ("accepted_label", "label_2", "confidence_2")
 """Columns of the result that follow from others."""
-_TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess", pa.string()))
+TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess", pa.string()))
 PART_SCHEMA: Final = pa.schema(
-    [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *_TREE_FIELDS]
+    [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *TREE_FIELDS]
 )
 """Columns of a part: those of the result that do not follow from others, with a tree of labels or without, and the
 host's ETag of the photo's bytes."""
-WORST: Final = "status"
-"""The result's column, of a job with named models, that says the worst status of each row."""
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
@@ -83,11 +81,6 @@ class RowResult:
     unknown: float | None = None
 
 
-def result_schema(*, tree: bool) -> pa.Schema:
-    """The columns that labelling adds, by a model with a tree of labels or without."""
-    return pa.schema([*RESULT_SCHEMA, *_TREE_FIELDS]) if tree else RESULT_SCHEMA
-
-
 def labeled_row(said: Prediction, sha256: str, model: str) -> RowResult:
     """The result of a photo that the model has seen."""
     status = Status.REVIEW if said.review else Status.LABELED
@@ -101,47 +94,24 @@ def failed_row(error: ImageError, sha256: str | None, model: str) -> RowResult:
     return RowResult(None, None, Status.FAILED, error.fault.value, message, None, sha256, model)
 
 
-def check_no_clash(columns: list[str], prefix: str, *, tree: bool = False, worst: bool = False) -> None:
-    """Refuse a catalogue with a column whose name labelling adds.
-
-    Args:
-        columns: of the catalogue.
-        prefix: of the names that are added.
-        tree: whether the model has a tree of labels.
-        worst: whether the column with the worst status of several questions is meant, and no other.
-
-    Raises:
-        InputError: it has such a column; the message names ``--prefix``.
-    """
-    added = (WORST,) if worst else result_schema(tree=tree).names
-    taken = [prefix + name for name in added if prefix + name in columns]
-    if taken:
-        msg = (
-            f"The catalogue already has {', '.join(taken)}, which labelling adds; "
-            "pass another --prefix, as in --prefix hangtag_."
-        )
-        raise InputError(msg)
-
-
 def results_table(rows: Sequence[RowResult]) -> pa.Table:
     """Results as a table of :data:`PART_SCHEMA`, in the order given."""
     return pa.Table.from_pylist(list(map(vars, rows)), PART_SCHEMA)
 
 
 def results_of(table: pa.Table) -> list[RowResult]:
-    """The inverse of :func:`results_table`; old parts have no reasons, ETags, levels or unknown scores."""
-    names = [name for name in PART_SCHEMA.names if name in table.column_names]
+    """The inverse of :func:`results_table`."""
     results = []
-    for row in table.select(names).to_pylist():
+    for row in table.to_pylist():
         best = row["top_k"]
         top_k = None if best is None else tuple((entry["label"], entry["confidence"]) for entry in best)
-        reason = ReviewReason(row["reason"]) if row.get("reason") else None
+        reason = row["reason"] and ReviewReason(row["reason"])
         results.append(RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k, "reason": reason}))
     return results
 
 
 def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray]:
-    """Columns of the result, from those of a part; what an old part lacks is null."""
+    """Columns of the result, from those of a part."""
     second = pc.list_element(pc.list_slice(part.column("top_k"), 1, 2, return_fixed_size_list=True), 0)
     labeled = pc.equal(part.column("status"), Status.LABELED)
     derived = {
@@ -149,23 +119,23 @@ def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray
         "label_2": pc.struct_field(second, "label"),
         "confidence_2": pc.struct_field(second, "confidence"),
     }
-    known = derived | dict(zip(part.column_names, part.columns, strict=True))
-    return [known[name] if name in known else pa.nulls(len(part), PART_SCHEMA.field(name).type) for name in names]
+    return [derived[name] if name in derived else part.column(name) for name in names]
 
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
     """Results with the likeliest class and its confidence in place of a label above it; of ``chosen`` rows, or all."""
-    names = part.column_names
-    if "label_level" not in names or not pc.any(pc.greater(part.column("label_level"), 0)).as_py():
+    if "label_level" not in part.column_names:  # a result without a tree
         return part
-    best = [said[0]["confidence"] if said else None for said in part.column("top_k").to_pylist()]
     above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)
     above = above if chosen is None else pc.and_(above, chosen)
+    if not pc.any(above).as_py():
+        return part
+    best = [top_k[0]["confidence"] if top_k else None for top_k in part.column("top_k").to_pylist()]
     leaves = {"label": part.column("leaf_guess"), "confidence": pa.array(best, pa.float32()), "label_level": 0}
     for name, leaf in leaves.items():
         column = part.column(name)
         cells = pc.if_else(above, leaf, column).cast(column.type)
-        part = part.set_column(names.index(name), part.schema.field(name), cells)
+        part = part.set_column(part.column_names.index(name), part.schema.field(name), cells)
     return part
 
 
@@ -185,7 +155,7 @@ class PartWork(BaseModel, frozen=True, extra="forbid"):
     failed: int
 
 
-class PhotoWork(BaseModel, frozen=True, extra="ignore"):
+class PhotoWork(BaseModel, frozen=True, extra="forbid"):
     """The work on a part's photos; kept in its schema's metadata, beside :class:`PartWork`.
 
     Attributes:
@@ -287,21 +257,20 @@ def read_answers(
     storage: Storage, key: str, job: str, rows: int, columns: list[str] | None, questions: Sequence[str]
 ) -> list[pa.Table]:
     """:func:`read_part` for several questions of a job, in one reading."""
+    names = columns or PART_SCHEMA.names
+    wanted = [[_in_part(question, name) for name in names] for question in questions]
     data = storage.read(key)
     try:
         file = pq.ParquetFile(io.BytesIO(data))
-        held = set(file.schema_arrow.names)  # old parts have fewer columns
-        names = columns or [name for name in PART_SCHEMA.names if _in_part(questions[0], name) in held]
-        wanted = [[_in_part(question, name) for name in names] for question in questions]
+        if (file.schema_arrow.metadata or {}).get(JOB_KEY) != job.encode():
+            storage.delete(key)
+            msg = f"{key} was left by another job and has been removed; run the same command again."
+            raise JobError(msg)
         table = file.read([name for each in wanted for name in each], use_threads=False)  # too small for threads
         answers = [table.select(each) for each in wanted]
     except (pa.ArrowException, OSError, KeyError) as error:
         msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."
         raise JobError(msg) from error
-    if (table.schema.metadata or {}).get(JOB_KEY) != job.encode():
-        storage.delete(key)
-        msg = f"{key} was left by another job and has been removed; run the same command again."
-        raise JobError(msg)
     if table.num_rows != rows:
         rows_held = number_of(table.num_rows, "row")
         msg = f"{key} in {storage.place} holds {rows_held}, but its chunk has {rows}; delete it and go on."
@@ -310,27 +279,18 @@ def read_answers(
 
 
 def part_work(schema: pa.Schema) -> PartWork:
-    """The work behind a part, from its schema.
-
-    Raises:
-        JobError: it is from another version of Hangtag.
-    """
-    try:
-        return PartWork.model_validate_json(schema.metadata[WORK_KEY])
-    except (ValidationError, KeyError, TypeError) as error:
-        msg = f"Expected a part that this version of Hangtag wrote, it is another's ({error})."
-        raise JobError(msg) from error
+    """The work behind a part, from its schema."""
+    return PartWork.model_validate_json(schema.metadata[WORK_KEY])
 
 
 def read_work(storage: Storage, key: str) -> PartWork:
-    """The work behind the part under a key; see :func:`part_work`."""
+    """The work behind the part under a key."""
     return part_work(pq.read_schema(storage.source(key)))
 
 
 def photo_work(schema: pa.Schema) -> PhotoWork:
-    """The work on a part's photos, from its schema; all zero for old parts."""
-    text = (schema.metadata or {}).get(PHOTOS_KEY)
-    return PhotoWork.model_validate_json(text) if text else NO_PHOTO_WORK
+    """The work on a part's photos, from its schema."""
+    return PhotoWork.model_validate_json(schema.metadata[PHOTOS_KEY])
 
 
 def photos_text(work: PhotoWork) -> str:

@@ -1,29 +1,28 @@
-"""A job's receipt: counts, model, errors by kind with examples, speed."""
+"""A job's receipt: counts, model, errors by kind with examples, speed; and what an audit of the job has found."""
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.decision import ReviewReason, precision_text
 from models.errors import JobError
 from models.reference_answers import BINS, ReferenceAnswers
 from models.text import number_of
 from worker.job.job import Job
-from worker.job.parts import NO_PHOTO_WORK, PhotoWork, Status
+from worker.job.parts import PhotoWork, Status
 from worker.job.spec import ModelPin
 
 RECEIPT_FILE: Final = "receipt.json"
+PAGE_FILE: Final = "receipt.html"
 REVIEW_FILE: Final = "review.csv"
 AUDIT_FILE: Final = "audit.json"
 GROUPS_FILE: Final = "by_group.parquet"
 
 
 class _Record(BaseModel):
-    """Fields of a later version are ignored, so that its receipts can be read during an upgrade."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ErrorExample(_Record):
@@ -115,7 +114,7 @@ class Drift(_Record):
         rows: distinct photos of the job that were compared.
         reference_rows: those that the model was proved on.
         warning: for a person; None if the difference is small, or chance may explain it.
-        finding: what the comparison says, warning or not; empty in receipts from before.
+        finding: what the comparison says, warning or not.
     """
 
     confidence_psi: float
@@ -124,7 +123,7 @@ class Drift(_Record):
     reference_rows: int
     warning: str | None
     reference: ReferenceAnswers
-    finding: str = ""
+    finding: str
 
 
 class Audit(_Record):
@@ -182,71 +181,15 @@ class AuditFile(_Record):
     figures: Audit
 
 
-class Receipt(_Record):
-    """The contents of ``receipt.json``.
+class _WholeReceipt(_Record):
+    """What every receipt has.
 
     Attributes:
         retry: number of the latest retry of failed rows; 0 if there was none.
         images_per_s: rows a second in the last run; 0 if as many rows or more have no photo that could be had.
-        by_level: of a model with a tree of labels, level → rows labeled there; empty without one, and then not written.
-        review_by_label: label → rows that went to review; empty in old receipts.
-        review_reasons: reason → rows that went to review; old parts, which have no reasons, do not count.
-        groups: None if no group column was named.
-        review_file: where ``review.csv`` is; None in old receipts.
-        named: the model's name in a registry; None if a path was given.
-        drift: None if the model's bundle has no reference.
     """
 
-    job: str
-    source: str
-    output: str
-    finished_at: str
-    model: ModelPin
-    rows: int
-    by_status: dict[Status, int]
-    by_label: dict[str, int]
-    errors: dict[str, ErrorCount]
-    confidence_histogram: Annotated[tuple[int, ...], Field(min_length=BINS, max_length=BINS)]
-    left_out: dict[str, int]
-    retry: int
-    work: WorkFigures
-    run: RunFigures
-    images_per_s: float
-    by_level: dict[int, int] = Field(default_factory=dict)
-    review_by_label: dict[str, int] = Field(default_factory=dict)
-    review_reasons: dict[ReviewReason, int] = Field(default_factory=dict)
-    photos: PhotoWork = NO_PHOTO_WORK
-    groups: GroupCounts | None = None
-    groups_file: str | None = None
-    review_file: str | None = None
-    named: ModelName | None = None
-    drift: Drift | None = None
-    audit: Audit | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_tree(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        said: dict[str, Any] = write(self)
-        return {key: value for key, value in said.items() if key != "by_level" or value}
-
-    @property
-    def level_words(self) -> str:
-        """Such as ``71.0% labeled with a class, 94.2% with a class or a label above it``; empty without a tree."""
-        if not self.by_level:
-            return ""
-        leaves, whole = self.by_level.get(0, 0), sum(self.by_level.values())
-        shares = (f"{count / self.rows:.1%}" for count in (leaves, whole))
-        return "{} labeled with a class, {} with a class or a label above it".format(*shares)
-
-
-class QuestionsReceipt(_Record):
-    """The contents of ``receipt.json`` of a job with named models.
-
-    Attributes:
-        by_status: rows by the worst status of their questions; ``errors``: by the first error of them.
-        promise: what is promised of several questions together, for a person.
-        questions: name → the receipt of the question, which is also in its folder.
-    """
-
+    schema_version: Literal[1] = 1
     job: str
     source: str
     output: str
@@ -260,6 +203,54 @@ class QuestionsReceipt(_Record):
     run: RunFigures
     images_per_s: float
     photos: PhotoWork
+
+
+class Receipt(_WholeReceipt):
+    """The contents of ``receipt.json`` of a job with one model, or of a question.
+
+    Attributes:
+        by_level: of a model with a tree of labels, level → rows labeled there; empty without one.
+        review_by_label: label → rows that went to review.
+        review_reasons: reason → rows that went to review.
+        groups: None if no group column was named.
+        review_file: where ``review.csv`` is.
+        named: the model's name in a registry; None if a path was given.
+        drift: None if the model's bundle has no reference.
+    """
+
+    model: ModelPin
+    by_label: dict[str, int]
+    by_level: dict[int, int]
+    review_by_label: dict[str, int]
+    review_reasons: dict[ReviewReason, int]
+    confidence_histogram: Annotated[tuple[int, ...], Field(min_length=BINS, max_length=BINS)]
+    groups: GroupCounts | None
+    groups_file: str | None
+    review_file: str
+    named: ModelName | None
+    drift: Drift | None
+    audit: Audit | None = None
+
+    @property
+    def level_words(self) -> str:
+        """Such as ``71.0% labeled with a class, 94.2% with a class or a label above it``; empty without a tree."""
+        if not self.by_level:
+            return ""
+        leaves, whole = self.by_level.get(0, 0), sum(self.by_level.values())
+        shares = (f"{count / self.rows:.1%}" for count in (leaves, whole))
+        return "{} labeled with a class, {} with a class or a label above it".format(*shares)
+
+
+class QuestionsReceipt(_WholeReceipt):
+    """The contents of ``receipt.json`` of a job with named models.
+
+    ``by_status`` counts rows by the worst status of their questions, ``errors`` by the first error of them.
+
+    Attributes:
+        promise: what is promised of several questions together, for a person.
+        questions: name → the receipt of the question, which is also in its folder.
+    """
+
     promise: str
     questions: dict[str, Receipt]
 
@@ -300,7 +291,7 @@ def died_words(deaths: int) -> str:
 
 def job_receipt(job: Job) -> JobReceipt | None:
     """The receipt of a job that is finished, its latest retry included, however many models it has."""
-    if not job.spec.questions:
+    if not job.spec.named:
         return finished_receipt(job)
     receipt = _finished(job, QuestionsReceipt)
     if receipt is None:
@@ -324,8 +315,7 @@ def _finished(job: Job, kind: type[_Kind]) -> _Kind | None:
         receipt = kind.model_validate_json(job.storage.read(RECEIPT_FILE))
     except ValidationError as error:
         msg = (
-            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version of Hangtag than this one; delete "
-            "it, and it is written again."
+            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version; delete it: it is written again."
         )
         raise JobError(msg) from error
     return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -22,8 +22,8 @@ from models.manifest import AUTO
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.storage.storage import Storage
 from worker.job.job import JOB_FILE, Job, rows_key
-from worker.job.spec import CHUNKS_PER_FILE, JobOptions, JobSpec, ModelPin, Question
-from worker.priority import Priority
+from worker.job.spec import CHUNKS_PER_FILE, JobSpec, Question
+from worker.request import USUAL_OPTIONS, JobOptions, Priority
 
 CHUNK_ROWS: Final = 128
 CHUNK_BYTES: Final = 32 * 1024 * 1024
@@ -32,6 +32,10 @@ MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
 """The most bytes of a chunk whose rows turn out larger than the first ones."""
 _FEWEST_ROWS: Final = 16
 """Rows of a chunk where few are shared out among many processes."""
+_DECISIVE: Final = (
+    *("prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe", "threshold"),
+)
+"""The options that decide a job's results, besides its rows and models."""
 FILE_BYTES: Final = 64 * 1024 * 1024
 """Bytes of rows in one file, which is built in memory; more if a later chunk is larger than earlier ones."""
 
@@ -39,20 +43,15 @@ FILE_BYTES: Final = 64 * 1024 * 1024
 def create_job(
     storage: Storage,
     catalogue: Catalogue,
-    model: ModelPin,
-    options: JobOptions,
+    questions: Sequence[Question],
+    options: JobOptions = USUAL_OPTIONS,
     chunk_rows: int = CHUNK_ROWS,
     priority: Priority = Priority.NORMAL,
     *,
-    fallback: ModelPin | None = None,
-    questions: tuple[Question, ...] = (),
     confined: bool = False,
-    per_host: int | None = None,
     processes: int | None = None,
 ) -> Job:
     """Write a catalogue into a job folder; ``job.json`` comes last, so that a job is whole or absent.
-
-    ``questions``: named models, if it has some; ``model`` is the first one's then.
 
     Row files that a killed run left are used again if they are the same.
 
@@ -66,7 +65,6 @@ def create_job(
     catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
     written = _write_rows(storage, catalogue, chunk_rows)
     spec = JobSpec(
-        schema_version=6 if questions else 5,
         id=uuid.uuid4().hex[:12],
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         source=catalogue.source,
@@ -79,15 +77,12 @@ def create_job(
         left_out=dict(catalogue.left_out),
         priority=priority,
         preprocess_version=PREPROCESS_VERSION,
-        model=model,
+        questions=tuple(questions),
         options=options,
-        digest=_digest(written.digest, catalogue, model, options, fallback, questions),
+        digest=_digest(written.digest, catalogue, questions, options),
         confined=confined,
-        per_host=per_host,
         needs_root=written.has_paths and not is_url(catalogue.image_root),
         chunks_per_file=written.chunks_per_file,
-        fallback=fallback,
-        questions=questions,
     )
     _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)
@@ -153,15 +148,8 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
         raise JobError(msg)
 
 
-def differences(
-    job: JobSpec,
-    catalogue: Catalogue,
-    model: ModelPin,
-    options: JobOptions,
-    fallback: ModelPin | None = None,
-    questions: tuple[Question, ...] = (),
-) -> str:
-    """How a job of this catalogue, model and options would differ from one that is there; empty if it would not.
+def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
+    """How a job of this catalogue, models and options would differ from one that is there; empty if it would not.
 
     Such as ``--precision was 0.95, is 0.9``. The catalogue is read to its end.
     """
@@ -169,98 +157,80 @@ def differences(
     for table in _chunk_tables(catalogue, job.chunk_rows):
         hasher.update(table)
     rows = hasher.digest()
-    if _digest(rows, catalogue, model, options, fallback, questions) == job.digest:
+    if _digest(rows, catalogue, questions, options) == job.digest:
         return ""
-    was, now = _pins(job.model, job.fallback, job.questions), _pins(model, fallback, questions)
-    same = [name for name in now if name in was and was[name][0].digest == now[name][0].digest]
-    other_variant = [name for name in same if _variant(was[name]) != _variant(now[name])]
-    told: dict[str, tuple[object, object]] = {
+    before, after = ({one.name: one for one in some} for some in (job.questions, questions))
+    values: dict[str, tuple[object, object]] = {
         "--image-column": (job.image_column, catalogue.image_column),
         "--image-root": (job.image_root, catalogue.image_root),
-        "--model": (_named(was), _named({**now, **{name: was[name] for name in same}})),
-        "--variant": (_variants(was, other_variant), _variants(now, other_variant)),
-        **options_told(job.options, options),
+        **_model_values(before, after),
+        **{_flag(name): (getattr(job.options, name), getattr(options, name)) for name in _DECISIVE},
     }
-    found = changes(told)
-    alike = [name for name in now if name in was and was[name][0].reference == now[name][0].reference]
-    if {*alike} - {*same}:
-        found.append("the model's files have changed")
+    changes = [f"{flag} was {_text(was)}, is {_text(now)}" for flag, (was, now) in values.items() if was != now]
+    if any(_has_new_files(before[name], after[name]) for name in after if name in before):
+        changes.append("the model's files have changed")
     if rows != job.rows_digest:
-        changed = f"the rows of {job.source} have changed"
-        found.insert(0, changed if job.source == catalogue.source else f"it is of {job.source}, not {catalogue.source}")
-    return "; ".join(found or ["an earlier Hangtag began it"])
+        moved = f"it is of {job.source}, not {catalogue.source}"
+        changes.insert(0, f"the rows of {job.source} have changed" if job.source == catalogue.source else moved)
+    return "; ".join(changes)
 
 
-def options_told(before: JobOptions, after: JobOptions) -> dict[str, tuple[object, object]]:
-    """The flag of each option → what it was, and what it is."""
-    return {_flag(name): (getattr(before, name), value) for name, value in after}
+_Questions = Mapping[str, Question]
 
 
-def changes(told: Mapping[str, tuple[object, object]]) -> list[str]:
-    """Those of some options that differ: ``--top-k was 3, is 1``."""
-    return [
-        f"{what} was {_value(before)}, is {_value(after)}" for what, (before, after) in told.items() if before != after
-    ]
+def _model_values(before: _Questions, after: _Questions) -> dict[str, tuple[object, object]]:
+    """``--model`` and ``--variant`` of two jobs; the variants of models that both jobs have."""
+    same = [name for name in after if name in before and before[name].model.digest == after[name].model.digest]
+    varied = [name for name in same if _variant(before[name]) != _variant(after[name])]
+    now = [before[name] if name in same else after[name] for name in after]
+    return {
+        "--model": (_models(before.values()), _models(now)),
+        "--variant": (_variants(before, varied), _variants(after, varied)),
+    }
+
+
+def _has_new_files(before: Question, after: Question) -> bool:
+    return before.model.reference == after.model.reference and before.model.digest != after.model.digest
 
 
 def _flag(option: str) -> str:
-    """The flag of a field of :class:`JobOptions`: ``--decode-timeout`` of ``timeout_s``."""
-    named = {"allow_hosts": "--allow-host", "timeout_s": "--decode-timeout"}
-    return named.get(option, f"--{option.removesuffix('_s').replace('_', '-')}")
+    special = {"allow_hosts": "--allow-host", "timeout_s": "--decode-timeout"}
+    return special.get(option, f"--{option.replace('_', '-')}")
 
 
-def _value(given: object) -> str:
+def _text(value: object) -> str:
     """The value of an option, as people give it."""
-    if given is True:
-        return "given"
-    return (" ".join(given) if isinstance(given, tuple) else "" if given is None else str(given)) or "not given"
+    if isinstance(value, bool):
+        return "given" if value else "not given"
+    text = " ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+    return text or "not given"
 
 
-def _digest(
-    rows_digest: str,
-    catalogue: Catalogue,
-    model: ModelPin,
-    options: JobOptions,
-    fallback: ModelPin | None,
-    questions: tuple[Question, ...],
-) -> str:
-    asked: dict[str, object] = {
+def _digest(rows_digest: str, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
+    facts = {
         "rows": rows_digest,
         "image_column": catalogue.image_column,
         "image_root": catalogue.image_root,
-        "model": _identity(model, fallback),
-        "options": options.model_dump(mode="json", exclude_none=True),  # so that jobs from before an option keep theirs
+        "models": [
+            [one.name, one.model.digest, one.model.variant, one.fallback and one.fallback.variant] for one in questions
+        ],
+        "options": [getattr(options, name) for name in _DECISIVE],
     }
-    if questions:
-        asked["model"] = [[one.name, *_identity(one.model, one.fallback)] for one in questions]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _identity(model: ModelPin, fallback: ModelPin | None) -> list[str]:
-    return [model.digest, model.variant, *([fallback.variant] if fallback else [])]
-
-
-_Pins = Mapping[str, tuple[ModelPin, ModelPin | None]]
-"""Name of a question, which is empty for the only model of a job → its model, and the fallback if it has one."""
-
-
-def _pins(model: ModelPin, fallback: ModelPin | None, questions: tuple[Question, ...]) -> _Pins:
-    return {one.name: (one.model, one.fallback) for one in questions} or {"": (model, fallback)}
-
-
-def _variant(pins: tuple[ModelPin, ModelPin | None]) -> str:
+def _variant(question: Question) -> str:
     """``--variant`` of a model: with a fallback nobody named one."""
-    pin, fallback = pins
-    return AUTO if fallback else pin.variant
+    return AUTO if question.fallback else question.model.variant
 
 
-def _variants(pins: _Pins, names: Sequence[str]) -> str:
-    return " ".join(dict.fromkeys(_variant(pins[name]) for name in names))
+def _variants(questions: _Questions, names: Iterable[str]) -> str:
+    return " ".join(dict.fromkeys(_variant(questions[name]) for name in names))
 
 
-def _named(pins: _Pins) -> str:
+def _models(questions: Iterable[Question]) -> str:
     """Models as a person gives them; the order of the columns is theirs."""
-    return " ".join(f"{name}={pin.reference}" if name else pin.reference for name, (pin, _) in pins.items())
+    return " ".join(f"{one.name}={one.model.reference}" if one.name else one.model.reference for one in questions)
 
 
 def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:

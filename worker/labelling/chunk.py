@@ -19,16 +19,7 @@ from models.errors import ImageError, ImageFault
 from models.preprocess import EncodedPhoto, Pixels, PreprocessSpec
 from models.storage.storage import Storage
 from worker.job.job import RETRYABLE, Job
-from worker.job.parts import (
-    NO_PHOTO_WORK,
-    PhotoWork,
-    RowResult,
-    part_bytes,
-    part_key,
-    photo_work,
-    results_of,
-    worst_of,
-)
+from worker.job.parts import NO_PHOTO_WORK, PhotoWork, RowResult, part_bytes, part_key, photo_work, results_of, worst_of
 from worker.labelling.sandbox import decode_in_sandbox
 
 _FOLDER: Final = "inhand"

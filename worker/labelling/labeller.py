@@ -18,8 +18,7 @@ from models.preprocess import Pixels, PreprocessSpec
 from worker.job.job import RETRYABLE, Job
 from worker.job.parts import NO_PHOTO_WORK, RowResult, failed_row, labeled_row
 from worker.labelling.chunk import Finished, OpenChunk, is_done
-from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResults
-from worker.labelling.result_table import EarlierResult, LabelledRow
+from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults, LabelledRow
 
 _LINGER_S: Final = 0.01
 """How long a batch that is not full waits for another photo."""

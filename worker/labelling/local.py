@@ -22,9 +22,8 @@ from models.classifier import Classifier
 from models.errors import HangtagError, JobError
 from models.process import reuse_memory
 from models.storage.storage import FolderStorage
-from worker.job.job import Job, open_job
+from worker.job.job import Job, open_job, photos_of
 from worker.job.model import load_job_model, load_pinned
-from worker.job.photos import photos_of
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts
 from worker.labelling.earlier_results import open_earlier_results
 from worker.labelling.labeller import Asked, Labeller, run_chunks

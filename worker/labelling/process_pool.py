@@ -7,7 +7,6 @@ it has in hand says ``{"more": true}``, and names the line that it answers under
 gets a line for each time that it says so, and none for its answers: what it has no use for yet is work for others.
 """
 
-import fcntl
 import gc
 import json
 import os
@@ -112,8 +111,7 @@ def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        above = [fcntl.fcntl(stream, fcntl.F_DUPFD, len(streams)) for stream in streams]  # none in another's place
-        for place, stream in enumerate(above):
+        for place, stream in enumerate(streams):
             os.dup2(stream, place)
         os.closerange(len(streams), os.sysconf("SC_OPEN_MAX"))
         sys.stdin = os.fdopen(0, closefd=False)

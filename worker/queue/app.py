@@ -1,28 +1,68 @@
-"""The Celery app, its tasks and its settings; docs/queue.md gives the reason for each setting."""
+"""The Celery app: its settings (docs/queue.md gives the reason for each), and how a chunk is queued."""
 
+import mmap
 import ssl
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from billiard.process import current_process
 from celery import Celery, Task
 from kombu import Queue
+from kombu.exceptions import OperationalError
 
 from models.process import usable_cores
-from worker.priority import Priority
-from worker.queue.connection import MessageFilter
-from worker.queue.messages import CHUNK_TASK, FINISH_TASK, QUEUES, TaskCall, chunk_call
-from worker.queue.metrics import DROPPED, Metrics
-from worker.queue.runner import Runner
+from worker.queue.redis_state import FINISH, QUEUES, RedisError
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
-from worker.queue.worker_state import BusyProcesses, Heartbeat
+from worker.request import Priority
 
 if TYPE_CHECKING:
     from worker.queue.start_worker import GracefulWorker
+
+CHUNK_TASK: Final = "hangtag.label_chunk"
+FINISH_TASK: Final = "hangtag.finish_job"
 
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0
 """Seconds of the grace time that are kept for handing back messages and ending processes."""
+_ONCE_MORE: Final = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0, "interval_max": 0.0}
+"""A connection that was cut is made again at once; a Redis that is away is an error."""
+_MOST_SLOTS: Final = 4096
+
+
+class BusyProcesses:
+    """Which processes are busy with a task, and whether they were told to stop; shared by all forked after it is made.
+
+    There is no lock in it: a process may be killed at any moment. One that was killed with a task in hand counts as
+    busy until the process in its place has ended a task.
+    """
+
+    def __init__(self) -> None:
+        self._busy = mmap.mmap(-1, _MOST_SLOTS)
+        self._stops = mmap.mmap(-1, 1)
+
+    def __bool__(self) -> bool:
+        return any(self._busy[:])
+
+    @property
+    def stops(self) -> bool:
+        """Whether the worker has been told to stop; tasks then take no further chunks."""
+        return bool(self._stops[0])
+
+    def stop(self) -> None:
+        """Tell all processes that the worker stops."""
+        self._stops[0] = 1
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Count this process as busy for as long as the block runs."""
+        slot = getattr(current_process(), "index", 0) % _MOST_SLOTS
+        self._busy[slot] = 1
+        try:
+            yield
+        finally:
+            self._busy[slot] = 0
 
 
 class _LoggedTask(Task):
@@ -30,22 +70,15 @@ class _LoggedTask(Task):
 
 
 class HangtagCelery(Celery):
-    """A Celery app whose workers finish what they have in hand when they are told to stop.
+    """A Celery app whose workers finish their chunks when they are told to stop. Nothing is connected yet."""
 
-    They take the messages that ``read`` recognises as a task, and drop all others.
-    """
-
-    amqp_cls = "worker.queue.connection:FastRetryAmqp"
     task_cls = _LoggedTask
 
-    def __init__(self, settings: QueueSettings, read: Callable[[bytes], TaskCall | None] = chunk_call) -> None:
+    def __init__(self, settings: QueueSettings) -> None:
         super().__init__("hangtag", set_as_current=False)
         self.conf.update(_configuration(settings))
         self.settings = settings
         self.busy = BusyProcesses()
-        self.metrics = Metrics()
-        self.heartbeat = Heartbeat(settings.heartbeat)
-        self.message_filter = MessageFilter(read, lambda: self.metrics.count(DROPPED, "message"))
 
     @property
     def Worker(self) -> type["GracefulWorker"]:
@@ -54,20 +87,21 @@ class HangtagCelery(Celery):
         graceful: type[GracefulWorker] = self.subclass_with_self(name, name="Worker")
         return graceful
 
+    def send(self, job: str, chunk: int, priority: Priority) -> None:
+        """Queue a chunk of a job, or its merging (:data:`worker.queue.redis_state.FINISH`).
 
-def make_app(settings: QueueSettings) -> HangtagCelery:
-    """A Celery app with our two tasks; nothing is connected yet."""
-    app = HangtagCelery(settings)
-    runner = Runner(settings, app.busy, app.metrics)
-    app.task(name=CHUNK_TASK, shared=False)(runner.label_chunk)
-    app.task(name=FINISH_TASK, shared=False)(runner.run_finish_process)
-    app.steps["worker"].add("worker.queue.start_worker:ServiceStep")  # by name, as the worker above
-    return app
+        Raises:
+            RedisError: Redis cannot be reached.
+        """
+        task, arguments = (FINISH_TASK, [job]) if chunk == FINISH else (CHUNK_TASK, [job, chunk])
+        try:
+            self.send_task(task, arguments, queue=QUEUES[priority], retry=True, retry_policy=_ONCE_MORE)
+        except OperationalError as error:
+            raise RedisError(str(error)) from error
 
 
 def _configuration(settings: QueueSettings) -> dict[str, Any]:
-    """Celery's settings; docs/queue.md gives the reason for each."""
-    # Celery trusts any server unless told otherwise; what the URL itself says of TLS goes before this
+    # Celery trusts any server unless told otherwise; the URL's own options of TLS take precedence
     tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if settings.redis_url.startswith("rediss://") else None
     return {
         "broker_url": settings.redis_url,
@@ -80,7 +114,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "queue_order_strategy": "sorted",
-            "global_keyprefix": "",
+            "max_retries": 0,  # sending; a worker that takes messages waits for Redis
         },
         "broker_use_ssl": tls,
         "broker_connection_retry_on_startup": True,
@@ -90,21 +124,15 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
         "task_default_queue": QUEUES[Priority.NORMAL],
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        "task_acks_on_failure_or_timeout": True,
         "task_time_limit": TIME_LIMIT_S,
         "task_ignore_result": True,
-        "task_store_errors_even_if_ignored": False,
-        "task_serializer": "json",
         "accept_content": ["json"],
-        "result_backend": None,
         "worker_consumer": "worker.queue.start_worker:HangtagConsumer",
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": usable_cores(),
         "worker_enable_remote_control": False,
-        "worker_send_task_events": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_soft_shutdown_timeout": max(settings.grace_s - LEAVE_S, settings.grace_s / 2),
-        "worker_enable_soft_shutdown_on_idle": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
     }

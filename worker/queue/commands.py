@@ -1,7 +1,7 @@
-"""``hangtag submit``, ``hangtag watch`` and ``hangtag worker``."""
+"""``hangtag submit``, ``hangtag jobs`` and ``hangtag worker``."""
 
 import os
-from collections.abc import Mapping
+import tempfile
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -9,31 +9,27 @@ from typing import Annotated, Final
 
 import typer
 
-from models.errors import ExitCode
 from models.options import ModelsOption, takes
-from models.process import usable_cores
-from worker.options import SharedOptions, SourceArgument
-from worker.priority import Priority
-from worker.queue.jobs_commands import register as register_jobs
+from models.process import usable_cores, use_own_temporary_folder
+from models.reference import models_given
 from worker.queue.options import (
-    EVERY_S,
-    SETTLE_S,
-    HeartbeatOption,
     JobsOption,
     JsonOption,
     LogOption,
-    Only,
+    QueueOptions,
     RedisOption,
     logs_json,
     queue_settings,
 )
-
-MAX_WAIT_S = 86_400.0
-
-PriorityOption = Annotated[Priority, typer.Option(help="Workers take chunks of urgent jobs first.")]
+from worker.request import JobOptions, Priority, SourceArgument, SubmitRequest
 
 _TRAIN_WORKER: Final = "train_worker"
 """Key of the context's object, filled in by :mod:`hangtag.cli`, for the module of another room that runs cycles."""
+
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, as hangtag jobs shows it.")]
+ReceiptJsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the receipt as JSON instead of a table; the progress goes to stderr.")
+]
 
 
 class WorkerQueue(StrEnum):
@@ -46,12 +42,23 @@ class WorkerQueue(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add the queue's commands to the one command line."""
     app.command("submit")(submit_command)
-    app.command("watch")(watch_command)
     app.command("worker")(worker_command)
-    register_jobs(app)
+    jobs = typer.Typer(
+        help="Watch, cancel, resume and retry queued jobs. Without a command: a table.\n\nExamples:\n\n"
+        "  hangtag jobs\n\n  hangtag jobs watch spring-2026\n\n  hangtag jobs retry-failed spring-2026",
+        invoke_without_command=True,
+        rich_markup_mode="rich",
+    )
+    jobs.callback()(jobs_command)
+    jobs.command("show")(show_command)
+    jobs.command("watch")(watch_command)
+    jobs.command("resume")(resume_command)
+    jobs.command("cancel")(cancel_command)
+    jobs.command("retry-failed")(retry_failed_command)
+    app.add_typer(jobs, name="jobs")
 
 
-@takes(shared=SharedOptions)
+@takes(options=JobOptions, queue=QueueOptions)
 def submit_command(
     model: ModelsOption,
     source: SourceArgument,
@@ -59,16 +66,15 @@ def submit_command(
         str | None,
         typer.Option(help="Name of the job. Default: the name of the source, with the time.", show_default=False),
     ] = None,
-    jobs: JobsOption = None,
-    redis: RedisOption = None,
-    priority: PriorityOption = Priority.NORMAL,
+    priority: Annotated[Priority, typer.Option(help="Workers take chunks of urgent jobs first.")] = Priority.NORMAL,
     previous: Annotated[
         str | None,
         typer.Option(metavar="JOB", help="An earlier job. A photo that is in it keeps its answer."),
     ] = None,
     as_json: JsonOption = False,
     *,
-    shared: SharedOptions,
+    options: JobOptions,
+    queue: QueueOptions,
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
 
@@ -88,66 +94,98 @@ def submit_command(
 
       hangtag submit urls.csv --model bundles/shop --group-column sku --previous nightly-2026-11-20
     """
-    settings = queue_settings(redis, jobs)
-    from worker.queue.actions import submit_and_show
+    settings = queue.settings()
+    from worker.queue.console import submit_job
     from worker.queue.submit import new_name
-    from worker.request import SubmitRequest
 
     name = new_name(source) if job is None else job
-    request = shared.request(SubmitRequest, source, model, name=name, previous=previous, priority=priority)
-    submit_and_show(request, settings, as_json=as_json)
+    request = SubmitRequest(source, models_given(model), options, name=name, previous=previous, priority=priority)
+    submit_job(request, settings, as_json=as_json)
 
 
-@takes(shared=SharedOptions)
-def watch_command(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New files of this folder become jobs, each once.")],
-    model: ModelsOption,
-    only: Annotated[
-        Only | None, typer.Option(help="Which files become jobs. Default: both.", show_default=False)
-    ] = None,
-    settle: Annotated[
-        float, typer.Option(min=0.0, max=MAX_WAIT_S, help="Seconds that a file must stay the same before it is taken.")
-    ] = SETTLE_S,
-    every: Annotated[float, typer.Option(min=0.1, max=MAX_WAIT_S, help="Seconds between looks.")] = EVERY_S,
-    once: Annotated[bool, typer.Option("--once", help="Look once, and end; for cron.")] = False,
-    jobs: JobsOption = None,
-    redis: RedisOption = None,
-    priority: PriorityOption = Priority.NORMAL,
-    previous: Annotated[
-        str | None,
-        typer.Option(
-            metavar="JOB|last",
-            help="An earlier job. A photo that is in it keeps its answer. last: the last finished job of the "
-            "same file.",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")] = False,
-    *,
-    shared: SharedOptions,
-) -> None:
-    """Submit new files of a folder: each new catalogue becomes a job, and new photos become a job together.
+def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
+    """A table of all jobs, when no command follows."""
+    if context.invoked_subcommand is not None:
+        if jobs is not None or as_json:
+            msg = f"options of {context.invoked_subcommand} stand after it: hangtag jobs {context.invoked_subcommand} …"
+            raise typer.BadParameter(msg)
+        return
+    settings = queue_settings(None, jobs)
+    from worker.queue.console import list_jobs
 
-    The jobs are those of hangtag submit; shop@champion is looked up for each. Several commands may watch one folder:
-    each file is taken once. After a stop, the same command continues. To follow one job: hangtag jobs watch. With
-    --once, exit status 1 if a file could not become part of a job.
+    list_jobs(settings, as_json=as_json)
+
+
+@takes(queue=QueueOptions)
+def show_command(job: JobArgument, as_json: JsonOption = False, *, queue: QueueOptions) -> None:
+    """Show everything about a job, who works on it, and its receipt if it is finished.
 
     Examples:
+      hangtag jobs show spring-2026
 
-      hangtag watch /mnt/inbox --model bundles/shop --previous last
-
-      hangtag watch /mnt/inbox --model shop@champion --only catalogues --jobs /mnt/shared/jobs
-
-      hangtag watch /mnt/inbox --model shop@champion --once --json
+      hangtag jobs show spring-2026 --json
     """
-    settings = queue_settings(redis, jobs)
-    from worker.queue.inbox.inbox import submit_what_comes
-    from worker.queue.inbox.request import InboxRequest
-    from worker.request import SubmitRequest
+    settings = queue.settings()
+    from worker.queue.console import show_job
 
-    each = shared.request(SubmitRequest, "", model, name="", previous=previous, priority=priority)
-    inbox = InboxRequest(folder.resolve(), each, settle, every, only)
-    if not submit_what_comes(inbox, settings, once=once, as_json=as_json):
-        raise typer.Exit(ExitCode.FAILURE)
+    show_job(job, settings, as_json=as_json)
+
+
+@takes(queue=QueueOptions)
+def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue: QueueOptions) -> None:
+    """Follow a job to its end, and print its receipt. Ctrl-C stops the watching, not the job.
+
+    Exit status 1 if no photo at all could be labelled, or the job is cancelled.
+
+    Examples:
+      hangtag jobs watch spring-2026
+    """
+    settings = queue.settings()
+    from worker.queue.console import watch_job
+
+    watch_job(job, settings, as_json=as_json)
+
+
+@takes(queue=QueueOptions)
+def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
+    """Continue a cancelled job, or queue missing chunks of a running job at once.
+
+    Workers and hangtag jobs watch queue missing chunks once a second anyway.
+
+    Examples:
+      hangtag jobs resume spring-2026
+    """
+    settings = queue.settings()
+    from worker.queue.console import resume_job
+
+    resume_job(job, settings)
+
+
+def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
+    """Stop a job within seconds; what is done is kept, and hangtag jobs resume goes on from there.
+
+    Examples:
+      hangtag jobs cancel spring-2026
+    """
+    settings = queue_settings(None, jobs)
+    from worker.queue.console import cancel_job
+
+    cancel_job(job, settings)
+
+
+@takes(queue=QueueOptions)
+def retry_failed_command(job: JobArgument, *, queue: QueueOptions) -> None:
+    """Try again those failed rows of a finished job that may work another time: download, timeout, crashed, missing.
+
+    All other rows stay as they are. The result and the receipt are written again.
+
+    Examples:
+      hangtag jobs retry-failed spring-2026
+    """
+    settings = queue.settings()
+    from worker.queue.console import retry_job
+
+    retry_job(job, settings)
 
 
 def worker_command(
@@ -166,15 +204,8 @@ def worker_command(
             help="label: chunks of jobs. train: cycles that hangtag schedule asks for; this needs TensorFlow."
         ),
     ] = WorkerQueue.LABEL,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            "--concurrency",
-            min=1,
-            help="Chunks at once, a process each. Default: one a core.",
-            show_default=False,
-        ),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Chunks at once, a process each. Default: one a core.", show_default=False)
     ] = None,
     redis: RedisOption = None,
     jobs: JobsOption = None,
@@ -184,13 +215,6 @@ def worker_command(
             min=1, max=65535, help="Serve /metrics for Prometheus there. Default: HANGTAG_METRICS_PORT, or not at all."
         ),
     ] = None,
-    metrics_host: Annotated[
-        str | None,
-        typer.Option(
-            help="Address to serve them at; 0.0.0.0 in a container. Default: HANGTAG_METRICS_HOST, or 127.0.0.1."
-        ),
-    ] = None,
-    heartbeat: HeartbeatOption = None,
     log: LogOption = None,
 ) -> None:
     """Label submitted jobs, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
@@ -205,29 +229,27 @@ def worker_command(
 
       hangtag worker --workers 8 --redis redis://queue:6379/0 --jobs /mnt/shared/jobs
 
-      hangtag worker --metrics-port 9108 --heartbeat /run/hangtag/heartbeat
+      hangtag worker --metrics-port 9108
 
       hangtag worker --queue train retrain.toml
     """
-    settings = queue_settings(redis, jobs, metrics_port, metrics_host, heartbeat)
+    settings = queue_settings(redis, jobs, metrics_port)
+    use_own_temporary_folder()
+    os.environ.update(REMAP_SIGTERM="SIGQUIT")  # Celery reads it when it is imported
     if queue is WorkerQueue.TRAIN:
-        _check_train({"--workers": concurrency, "--jobs": jobs, "--metrics-port": metrics_port})
-        os.environ.update(REMAP_SIGTERM="SIGQUIT")
+        labelling = {"--workers": workers, "--jobs": jobs, "--metrics-port": metrics_port}
+        if wrong := [option for option, value in labelling.items() if value is not None]:
+            msg = f"{wrong[0]} is for a worker that labels; a worker of the queue train runs one cycle at a time"
+            raise typer.BadParameter(msg)
         train_worker = import_module(context.obj[_TRAIN_WORKER])
         raise typer.Exit(train_worker.start_train_worker(settings, configs or (), as_json=logs_json(log)))
     if configs:
         msg = f"{configs[0]} is for --queue train; a worker that labels takes its work from the folder of --jobs"
         raise typer.BadParameter(msg)
-    # read once, when Celery and the numerical libraries are imported
-    os.environ.update(REMAP_SIGTERM="SIGQUIT", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    # read when numerical libraries and prometheus_client are imported
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    if settings.metrics_port is not None:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp()
     from worker.queue.start_worker import start_worker
 
-    slots = concurrency or usable_cores()
-    raise typer.Exit(start_worker(settings, slots, as_json=logs_json(log)))
-
-
-def _check_train(of_labelling: Mapping[str, object]) -> None:
-    wrong = [option for option, value in of_labelling.items() if value is not None]
-    if wrong:
-        msg = f"{wrong[0]} is for a worker that labels; a worker of the queue train runs one cycle at a time"
-        raise typer.BadParameter(msg)
+    raise typer.Exit(start_worker(settings, workers or usable_cores(), as_json=logs_json(log)))

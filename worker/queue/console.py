@@ -1,26 +1,33 @@
-"""How queued jobs look on a terminal."""
+"""The queue's commands on a terminal: what they print, and the progress that they show."""
 
 import json
+import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Final
 
 import pyarrow as pa
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from models.errors import HangtagError, StoppedError
+from models.errors import HangtagError, JobError, StoppedError
 from models.terminal import Console, print_table, rate_text
 from models.text import number_of
+from worker.console import print_receipt, say_rule, unfound_words, unlabelled_words
 from worker.job.job import Job
-from worker.job.jobs import Jobs
+from worker.job.jobs import Jobs, open_jobs
 from worker.job.model import read_note
-from worker.job.receipt import died_words
-from worker.queue.control import Control, QueueStatus, look_around, watch
-from worker.queue.redis_state import RedisState
+from worker.job.receipt import PAGE_FILE, JobReceipt, died_words, job_receipt
+from worker.queue.control import Control, QueueStatus, cancel, look_around, open_control, resume, retry, watch
+from worker.queue.redis_state import Presence
+from worker.queue.settings import QueueSettings, read_settings
+from worker.queue.submit import Submitted, submit
+from worker.request import SubmitRequest
 from worker.results.progress import JobProgress, JobState, ProgressReader
 
-_COLOURS = {
+_COLOURS: Final = {
     JobState.WAITING: "yellow",
     JobState.RUNNING: "cyan",
     JobState.MERGING: "cyan",
@@ -29,6 +36,85 @@ _COLOURS = {
 }
 
 Row = tuple[str, Job, JobProgress]
+
+
+def submit_job(request: SubmitRequest, settings: QueueSettings, *, as_json: bool) -> None:
+    """Write a job, queue its first chunks, and say how to go on."""
+    with open_control(settings) as control:
+        control.check_redis()
+        submitted = _submit_with_progress(request, control)
+        if as_json:
+            Console().print_json(data=submitted.record)
+        else:
+            spec, what = submitted.job.spec, "Submitted" if submitted.new else "Was submitted before"
+            size = f"{number_of(spec.rows, 'row')} in {number_of(spec.chunks, 'chunk')}"
+            Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
+            for words in (*submitted.words, f"Watch it with: {_command('watch', submitted.name, settings)}"):
+                Console().say(words)
+        if submitted.unseen_words:
+            Console(stderr=True).say(submitted.unseen_words, "yellow")
+        for question, one in zip(submitted.job.questions, submitted.models, strict=True):
+            say_rule(question.model, Console(stderr=True), one.found.path, question.name)
+        _supply(control, submitted.name)
+
+
+def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted:
+    columns = (SpinnerColumn(), TextColumn("Reading the catalogue, rows so far: {task.completed:,.0f}"))
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("rows", total=None)
+        try:
+            return submit(request, control.jobs, lambda rows: bars.update(task, completed=rows))
+        except KeyboardInterrupt as stopped:
+            place = control.jobs.storage(request.name).place
+            msg = f"Stopped; nothing was submitted. Rows that were read may be in {place}: delete that folder."
+            raise StoppedError(msg) from stopped
+
+
+def _supply(control: Control, name: str) -> None:
+    """Queue missing chunks, and say what hinders the job."""
+    if control.jobs.find(name).cancelled:
+        lines = [f"It is cancelled; {_command('resume', name, control.settings)} goes on with it."]
+    else:
+        status = look_around(name, control.state, lambda: control.reconciler.supply(name))
+        lines = remarks(status, control.jobs.identity())
+    for line in lines:
+        Console(stderr=True).say(line, "yellow")
+
+
+def _command(verb: str, name: str, settings: QueueSettings) -> str:
+    """The command to type next, with the options that the environment does not set."""
+    usual = read_settings()
+    jobs = f" --jobs {shlex.quote(settings.jobs)}" if settings.jobs != usual.jobs else ""
+    hidden = "…" if "@" in settings.redis_url else settings.redis_url
+    needs_redis = verb != "cancel" and settings.redis_url != usual.redis_url
+    return f"hangtag jobs {verb} {name}{jobs}" + (f" --redis {hidden}" if needs_redis else "")
+
+
+def remarks(status: QueueStatus, jobs_id: str) -> list[str]:
+    """What hinders a job, a line each."""
+    if status.redis_error:
+        return [f"Redis cannot be used ({status.redis_error}); the job goes on when it is back."]
+    if not status.workers:
+        return ["No worker is there; start one with hangtag worker, with the same --redis and --jobs."]
+    elsewhere = [
+        f"The worker on {w.owner.host} looks for jobs in {w.jobs}, which is not this folder; share one, see --jobs."
+        for w in status.workers
+        if w.jobs_id != jobs_id
+    ]
+    return elsewhere + [f"Trouble on {host}: {message}" for host, message in status.trouble.items()]
+
+
+def list_jobs(settings: QueueSettings, *, as_json: bool) -> None:
+    """All jobs; Redis is not needed."""
+    jobs = open_jobs(settings.jobs)
+    rows = read_rows(jobs, Console(stderr=True))
+    if as_json:
+        print(json.dumps([job_record(*row) for row in rows], indent=1))
+    elif rows:
+        print_jobs(rows)
+    else:
+        Console().say(f"No jobs in {jobs.place}; hangtag submit makes one.")
 
 
 def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
@@ -44,15 +130,8 @@ def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
     return sorted(rows, key=lambda row: row[1].spec.created_at)
 
 
-def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
-    """Print a table with a job a row, the newest first, or a JSON list, the oldest first."""
-    if as_json:
-        print(json.dumps([job_record(*row) for row in rows], indent=1))
-        return
-    console = Console()
-    if not rows:
-        console.print(f"No jobs in {escape(place)}; hangtag submit makes one.", highlight=False)
-        return
+def print_jobs(rows: list[Row]) -> None:
+    """Print a table with a job a row, the newest first."""
     table = Table()
     table.add_column("job")
     table.add_column("state", no_wrap=True)
@@ -68,63 +147,9 @@ def print_jobs(rows: list[Row], place: str, *, as_json: bool) -> None:
             rate_text(progress.rate) if progress.rate else "",
             _duration(progress.seconds_left),
             f"{progress.failed:,}",
-            escape(", ".join(map(_called, job.questions))),
+            escape(", ".join(map(_model_name, job.questions))),
         )
-    print_table(table, console, spare=("model", "rows/s", "time left"))
-
-
-def print_job(name: str, job: Job, state: RedisState, *, as_json: bool) -> None:
-    """Print all that is known of one job."""
-    progress, status = ProgressReader(job).read(), look_around(name, state)
-    if as_json:
-        found = {"redis_error": status.redis_error, "trouble": status.trouble}
-        workers = [asdict(worker) for worker in status.workers]
-        print(json.dumps({**job_record(name, job, progress), **found, "workers": workers}, indent=1))
-        return
-    console = Console()
-    print_jobs([(name, job, progress)], "", as_json=False)
-    spec = job.spec
-    facts = {
-        "Catalogue": f"{spec.source}, column {spec.image_column}, photos under {spec.image_root}",
-        **{title: fact for question in job.questions for title, fact in _of_model(question).items()},
-        "Submitted": f"{spec.created_at}, priority {spec.priority}",
-        "Chunks": f"{spec.chunks:,} of {number_of(spec.chunk_rows, 'row')}",
-        "Folder": job.storage.place,
-    }
-    if progress.deaths:
-        facts["Crashes"] = died_words(progress.deaths)
-    if job.retry().number:
-        facts["Retries"] = f"{job.retry().number} of failed rows"
-    for title, fact in facts.items():
-        console.print(f"[bold]{title}[/bold]: {escape(fact)}", highlight=False, soft_wrap=True)
-    if status.redis_error:
-        console.print(f"Redis cannot be used: {escape(status.redis_error)}", style="yellow", highlight=False)
-    if progress.is_over:
-        return
-    if not status.redis_error and not status.workers:
-        console.print("No worker is there; start one with hangtag worker.", style="yellow", highlight=False)
-    for worker in status.workers:
-        text = f"{worker.owner.host}, process {worker.owner.pid}, slots: {worker.slots}, Hangtag {worker.version}"
-        console.print(f"[bold]Worker[/bold]: {escape(text)}, jobs in {escape(worker.jobs)}", highlight=False)
-    for host, message in status.trouble.items():
-        console.print(f"[red]Trouble[/red] on {escape(host)}: {escape(message)}", highlight=False)
-
-
-def _called(question: Job) -> str:
-    """The model of a job or a question, as its page names it."""
-    named = read_note(question).named
-    return named.version if named else question.model.reference.partition("/")[0]
-
-
-def _of_model(question: Job) -> dict[str, str]:
-    model, named, of = question.model, read_note(question).named, f" of {question.name}" if question.name else ""
-    facts = {
-        f"Model{of}": f"{model.reference} ({f'{named.words}, ' if named else ''}from {model.path})",
-        f"Rule{of}": model.rule,
-    }
-    if question.choice and question.choice.because:
-        facts[f"Variant{of}"] = f"{model.variant}, chosen on {question.choice.because}"
-    return facts
+    print_table(table, Console(), spare=("model", "rows/s", "time left"))
 
 
 def job_record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
@@ -145,7 +170,83 @@ def job_record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
     }
 
 
-def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
+def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
+    """Print one job's state, models and workers, and its receipt if it is finished."""
+    with open_control(settings) as control:
+        job = control.jobs.find(name)
+        progress, status = ProgressReader(job).read(), look_around(name, control.state)
+        hindrances = [] if progress.is_over else remarks(status, control.jobs.known_identity())
+    receipt = job_receipt(job) if progress.state is JobState.FINISHED else None
+    if as_json:
+        queue = {"redis_error": status.redis_error, "trouble": status.trouble, "workers": status.workers}
+        record = {**job_record(name, job, progress), **queue, "receipt": receipt and receipt.model_dump(mode="json")}
+        print(json.dumps(record, indent=1, default=asdict))
+        return
+    print_jobs([(name, job, progress)])
+    facts = [*_facts(job, progress), *([] if progress.is_over else map(_of_worker, status.workers))]
+    for title, fact in facts:
+        Console().print(f"[bold]{title}[/bold]: {escape(fact)}", highlight=False, soft_wrap=True)
+    for line in hindrances:
+        Console().say(line, "yellow")
+    if receipt:
+        _show_receipt(job, receipt)
+        if words := _unlabelled(name, job, receipt, settings):
+            Console(stderr=True).say(words, "yellow")
+
+
+def _facts(job: Job, progress: JobProgress) -> Iterator[tuple[str, str]]:
+    spec = job.spec
+    yield "Catalogue", f"{spec.source}, column {spec.image_column}, photos under {spec.image_root}"
+    for question in job.questions:
+        model, named, of = question.model, read_note(question).named, f" of {question.name}" if question.name else ""
+        yield f"Model{of}", f"{model.reference} ({f'{named.words}, ' if named else ''}from {model.path})"
+        yield f"Rule{of}", model.rule
+        if question.choice and question.choice.because:
+            yield f"Variant{of}", f"{model.variant}, chosen on {question.choice.because}"
+    yield "Submitted", f"{spec.created_at}, priority {spec.priority}"
+    yield "Chunks", f"{spec.chunks:,} of {number_of(spec.chunk_rows, 'row')}"
+    yield "Folder", job.storage.place
+    if progress.deaths:
+        yield "Crashes", died_words(progress.deaths)
+    if job.retry().number:
+        yield "Retries", f"{job.retry().number} of failed rows"
+
+
+def _of_worker(worker: Presence) -> tuple[str, str]:
+    owner = worker.owner
+    text = f"{owner.host}, process {owner.pid}, slots: {worker.slots}, Hangtag {worker.version}, jobs in {worker.jobs}"
+    return "Worker", text
+
+
+def _model_name(question: Job) -> str:
+    """The model of a job or a question, as its page names it."""
+    named = read_note(question).named
+    return named.version if named else question.model.reference.partition("/")[0]
+
+
+def watch_job(name: str, settings: QueueSettings, *, as_json: bool = False) -> None:
+    """Follow a job to its end, then print its receipt.
+
+    Raises:
+        JobError: it is cancelled, or no photo at all could be labelled.
+    """
+    with open_control(settings) as control:
+        job = control.jobs.find(name)
+        progress = _watch_with_progress(name, job, control)
+    receipt = job_receipt(job)
+    if progress.state is JobState.CANCELLED or receipt is None:
+        rows, go_on = number_of(progress.done, "row"), _command("resume", name, settings)
+        msg = f"{name} is cancelled, with {rows} done; {go_on} goes on."
+        raise JobError(msg)
+    if as_json:
+        print(receipt.model_dump_json(indent=1))
+    else:
+        _show_receipt(job, receipt)
+    if words := _unlabelled(name, job, receipt, settings):
+        raise JobError(words)
+
+
+def _watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
     """Follow a job with a bar on stderr, and a line for each new remark.
 
     Raises:
@@ -155,12 +256,11 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
         TextColumn("{task.description}", markup=False),
         bar := BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}", style="cyan"),
-        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[pace]}", style="cyan"),
         TextColumn("{task.fields[failed]}", style="red"),
     )
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
-        task = bars.add_task(name, total=None, rate="", left="", failed="")
+        task = bars.add_task(name, total=None, pace="", failed="")
         jobs_id, said = control.jobs.identity(), set[str]()
 
         def show(progress: JobProgress, status: QueueStatus) -> None:
@@ -170,15 +270,13 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
                 description=f"{name}: {progress.state}",
                 total=progress.rows,
                 completed=progress.done,
-                rate=f"{rate_text(progress.rate)} images/s" if progress.rate else "",
-                left=_duration(progress.seconds_left),
+                pace=f"{rate_text(progress.rate)} images/s {_duration(progress.seconds_left)}" if progress.rate else "",
                 failed=f"{progress.failed:,} failed" if progress.failed else "",
             )
-            if not progress.is_over:
-                for line in remarks(status, jobs_id):
-                    if line not in said:
-                        said.add(line)
-                        bars.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+            new = [] if progress.is_over else [line for line in remarks(status, jobs_id) if line not in said]
+            said.update(new)
+            for line in new:
+                bars.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
         try:
             return watch(name, job, control, show)
@@ -187,18 +285,52 @@ def watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
             raise StoppedError(msg) from stopped
 
 
-def remarks(status: QueueStatus, jobs_id: str) -> list[str]:
-    """What hinders a job, a line each."""
-    if status.redis_error:
-        return [f"Redis cannot be used ({status.redis_error}); the job goes on when it is back."]
-    if not status.workers:
-        return ["No worker is there; start one with hangtag worker, with the same --redis and --jobs."]
-    elsewhere = [
-        f"The worker on {w.owner.host} looks for jobs in {w.jobs}, which is not this folder; share one, see --jobs."
-        for w in status.workers
-        if w.jobs_id != jobs_id
-    ]
-    return elsewhere + [f"Trouble on {host}: {message}" for host, message in status.trouble.items()]
+def _show_receipt(job: Job, receipt: JobReceipt) -> None:
+    print_receipt(receipt, Console())
+    page = f"{escape(job.storage.place)}/{PAGE_FILE}"
+    Console().print(f"Page: [bold]{page}[/bold]", highlight=False, soft_wrap=True)
+
+
+def _unlabelled(name: str, job: Job, receipt: JobReceipt, settings: QueueSettings) -> str:
+    """That no row could be labelled, and what to do; empty if one could be."""
+    unfound, again = unfound_words(receipt, job), _command("retry-failed", name, settings)
+    instead = f"{unfound}, and submit the job under another name; or {again} once the photos are there"
+    return unlabelled_words(receipt, instead if unfound else f"see error_message in {receipt.output}")
+
+
+def resume_job(name: str, settings: QueueSettings) -> None:
+    """Take a cancellation back, and queue what is missing."""
+    with open_control(settings) as control:
+        job = control.jobs.find(name)
+        if job_receipt(job):
+            Console().say(f"{name} is finished; {_command('show', name, settings)} shows its receipt.")
+            return
+        control.check_redis()
+        Console().say(f"{name} goes on: {resume(job):,} of {job.spec.rows:,} rows are left to do.")
+        _supply(control, name)
+
+
+def cancel_job(name: str, settings: QueueSettings) -> None:
+    """Stop a job; what is done is kept."""
+    job = open_jobs(settings.jobs).find(name)
+    cancel(name, job)
+    done = job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))
+    kept = f"Cancelled with {done:,} of {number_of(job.spec.rows, 'row')} done, which are kept"
+    Console().say(f"{kept}; {_command('resume', name, settings)} goes on.")
+
+
+def retry_job(name: str, settings: QueueSettings) -> None:
+    """Try failed rows again that may succeed another time."""
+    with open_control(settings) as control:
+        control.check_redis()
+        kinds = retry(control.jobs.find(name))
+        if not kinds:
+            Console().say("It has no failed rows that may succeed another time.")
+            return
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+        follow = _command("watch", name, settings)
+        Console().say(f"Trying {number_of(kinds.total(), 'row')} again: {counts}. Watch it with: {follow}")
+        _supply(control, name)
 
 
 def _duration(seconds: float | None) -> str:

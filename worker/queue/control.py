@@ -1,21 +1,21 @@
-"""The queue as submitting and watching see it: opens it, looks for workers, and follows a job."""
+"""What the commands and the page do with queued jobs: find workers, follow, cancel, resume and retry a job."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from models.errors import JobError
-from worker.job.job import Job
+from worker.job.job import CANCELLED, Job, begin_retry
 from worker.job.jobs import Jobs, open_jobs
-from worker.queue.leases import HeldLeases
-from worker.queue.messages import FINISH
+from worker.job.receipt import job_receipt
+from worker.queue.app import HangtagCelery
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import Presence, RedisError, RedisState, connect, redis_expected
 from worker.queue.settings import QueueSettings
-from worker.results.finish import finish_job
-from worker.results.progress import JobProgress, JobState, ProgressReader
+from worker.results.progress import JobProgress, ProgressReader
 
 PERIOD_S: Final = 1.0
 
@@ -30,7 +30,7 @@ class Control:
     reconciler: Reconciler
 
     def check_redis(self) -> None:
-        """Raise a :class:`JobError` that says what to do when Redis cannot be reached."""
+        """Raise a :class:`JobError` that says what to do if Redis cannot be reached."""
         try:
             self.state.ping()
         except RedisError as error:
@@ -39,21 +39,22 @@ class Control:
 
 @contextmanager
 def open_control(settings: QueueSettings) -> Iterator[Control]:
-    """Open the queue; Redis is not asked for anything yet.
+    """Open the queue; this asks Redis for nothing yet.
 
     Raises:
         InputError: there is no place for the folder of jobs.
     """
     jobs, state = open_jobs(settings.jobs), RedisState(connect(settings))
     try:
-        yield Control(settings, jobs, state, Reconciler(jobs, state))
+        with HangtagCelery(settings) as app:
+            yield Control(settings, jobs, state, Reconciler(jobs, state, app.send))
     finally:
         state.close()
 
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """The running workers, or why Redis cannot be reached; and host → what keeps its workers from doing chunks."""
+    """The running workers, or why Redis cannot be reached; and host → why chunks fail there."""
 
     redis_error: str | None
     workers: tuple[Presence, ...]
@@ -70,20 +71,48 @@ def look_around(name: str, state: RedisState, first: Callable[[], object] = lamb
 
 
 def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, QueueStatus], None]) -> JobProgress:
-    """Follow a job until it is finished or cancelled, keep its queue supplied, and show it about once a second.
-
-    Where no worker is there to merge it, it is merged here.
-    """
-    reader, jobs_id = ProgressReader(job), control.jobs.identity()
+    """Follow a job until it is finished or cancelled, keep its queue supplied, and show it about once a second."""
+    reader = ProgressReader(job)
     while True:
         status = look_around(name, control.state, control.reconciler.tick)
         progress = reader.read()
         show(progress, status)
         if progress.is_over:
             return progress
-        if progress.state is JobState.MERGING and all(worker.jobs_id != jobs_id for worker in status.workers):
-            with HeldLeases(control.state, name) as leases:
-                if leases.take(FINISH):
-                    finish_job(job)
-                    continue
         time.sleep(PERIOD_S)
+
+
+def cancel(name: str, job: Job) -> None:
+    """Mark a job as cancelled; workers look for the mark.
+
+    Raises:
+        JobError: the job is finished.
+    """
+    if job_receipt(job):
+        msg = f"{name} is finished, there is nothing to cancel."
+        raise JobError(msg)
+    job.storage.commit(CANCELLED, b"")
+    if job_receipt(job):  # it was being merged at that moment
+        job.storage.delete(CANCELLED)
+
+
+def resume(job: Job) -> int:
+    """Take a cancellation back; returns how many rows are left to do."""
+    job.storage.delete(CANCELLED)
+    return sum(map(job.rows_in_chunk, job.missing_chunks()))
+
+
+def retry(job: Job) -> Counter[str]:
+    """Begin a retry of a finished job's failed rows that may succeed another time.
+
+    Returns:
+        Fault → how many rows will be tried again.
+
+    Raises:
+        JobError: the job is not finished.
+    """
+    receipt = job_receipt(job)
+    if receipt is None:
+        msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."
+        raise JobError(msg)
+    return begin_retry(job, receipt.retry + 1)

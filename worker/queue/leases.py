@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from threading import Event, Thread
 from typing import Final, Self
@@ -9,25 +10,24 @@ from typing import Final, Self
 from models.process_identity import Owner
 from worker.job.job import Job
 from worker.labelling.chunk import earlier_attempts, is_done
+from worker.queue.app import BusyProcesses
 from worker.queue.redis_state import RedisError, RedisState
-from worker.queue.worker_state import BusyProcesses
 
 RENEW_S: Final = 3.0
 
 MOST: Final = 64
-"""Chunks that one task works on; their rows' results are in memory."""
+"""Extra chunks that one task takes; the results of their rows are in memory."""
 
 BEGIN_S: Final = 20.0
 """Seconds in which a task takes extra chunks; then it ends, so that more urgent jobs have their turn."""
 
-_LOOK_S: Final = 0.5
 _BLOCK: Final = 16
 
 
 class HeldLeases:
     """The leases of chunks of a job that this process holds, renewed as long as a ``with`` block lasts.
 
-    Where Redis cannot be reached the work goes on: the first commit of a part wins, whoever makes it.
+    The work goes on while Redis is away: the first commit of a part wins.
     """
 
     def __init__(self, state: RedisState, job: str) -> None:
@@ -46,12 +46,12 @@ class HeldLeases:
         if self._renewal.is_alive():
             self._renewal.join()
         held, self._held = list(self._held), {}
-        with suppress(RedisError):  # where it does not answer the first time, each further chunk would wait for it, too
+        with suppress(RedisError):  # around all: a silent Redis is waited for once, not for each chunk
             for chunk in held:
                 self._redis.end_lease(self._job, chunk, self._owner)
 
     def take(self, chunk: int) -> bool:
-        """Take the lease of a chunk; ``False`` when another process, not known to be dead, holds it."""
+        """Take the lease of a chunk; ``False`` if another process, not known to be dead, holds it."""
         try:
             taken = self._redis.take_lease(self._job, chunk, self._owner)
         except RedisError:
@@ -81,10 +81,9 @@ class HeldLeases:
 class ExtraChunks:
     """The feed of a queued task: the chunk of its message, and others while downloads leave the processor idle.
 
-    A message only says that a chunk might be worth a look; the part and the lease say whether it is. A chunk that a
-    dead process had in hand is left to a task of its own, which takes no others: a photo that kills processes must not
-    end the work on other chunks. No others are taken while the job has setbacks either: a fault of one would end the
-    work on all.
+    A chunk that killed a process before is left to a task of its own, which takes no others: a photo that kills
+    processes must not end the work on other chunks. A task takes no others while chunks of the job fail, either: one
+    error ends the work on all chunks of a task.
     """
 
     def __init__(
@@ -96,25 +95,22 @@ class ExtraChunks:
         self._redis = state
         self._busy = busy
         self._first: int | None = first
-        self._begun = 0
+        self._extra = 0
         self._until = time.monotonic() + (0.0 if self._is_risky(first) else BEGIN_S)
-        self._again_at = 0.0
-        self._candidates: list[int] | None = None
+        self._others = self._free_chunks()
 
     def next(self, *, wait: bool) -> int | None:
         """See :class:`worker.labelling.labeller.Feed`."""
         if self._first is not None:
             first, self._first = self._first, None
             return first
-        now = time.monotonic()
-        if wait or self._busy.stops or self._begun >= MOST or now >= self._until or now < self._again_at:
+        if wait or self._busy.stops or self._extra >= MOST or time.monotonic() >= self._until:
             return None
-        chunk = self._another()
-        if chunk is None:
-            self._again_at = time.monotonic() + _LOOK_S
-        else:
-            self._begun += 1
-        return chunk
+        with suppress(RedisError):  # ends the task's search for others
+            chunk = next(self._others, None)
+            self._extra += chunk is not None
+            return chunk
+        return None
 
     def _is_risky(self, chunk: int) -> bool:
         try:
@@ -122,23 +118,15 @@ class ExtraChunks:
         except RedisError:
             return True
 
-    def _another(self) -> int | None:
-        if self._candidates is None:  # from a random place on: processes should not all want the same chunk
-            missing = self._job.missing_chunks()
-            start = random.randrange(len(missing)) if missing else 0  # noqa: S311 - no secret
-            self._candidates = missing[start:] + missing[:start]
-        while self._candidates:
-            block, self._candidates = self._candidates[:_BLOCK], self._candidates[_BLOCK:]
-            try:
-                taken = self._redis.leased(self._name, block)
-            except RedisError:  # nobody can say who works on what
-                return None
-            free = [chunk for chunk in block if chunk not in taken]
-            for place, chunk in enumerate(free):
-                if self._takes(chunk):
-                    self._candidates = free[place + 1 :] + self._candidates
-                    return chunk
-        return None
+    def _free_chunks(self) -> Iterator[int]:
+        """Chunks whose leases it takes; from a random place on, so that processes seek different ones."""
+        missing = self._job.missing_chunks()
+        start = random.randrange(max(1, len(missing)))  # noqa: S311 - no secret
+        chunks = missing[start:] + missing[:start]
+        for place in range(0, len(chunks), _BLOCK):
+            block = chunks[place : place + _BLOCK]
+            leased = self._redis.leased(self._name, block)
+            yield from (chunk for chunk in block if chunk not in leased and self._takes(chunk))
 
     def _takes(self, chunk: int) -> bool:
         if earlier_attempts(self._job.storage, chunk).deaths or not self._leases.take(chunk):

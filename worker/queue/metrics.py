@@ -1,151 +1,166 @@
-"""A worker's counts since it started; docs/metrics.md says what each means."""
+"""A worker's metrics for Prometheus; docs/metrics.md says what each means.
+
+The processes of a worker count in files of prometheus_client's multiprocess mode, so a killed process loses no count.
+That mode is chosen by ``PROMETHEUS_MULTIPROC_DIR``, which must be set before this module is imported.
+"""
 
 import logging
-import mmap
 import os
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from threading import Lock
-from typing import Final, NamedTuple
+from typing import Final
 
-import numpy as np
-from billiard.process import current_process
-from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from models.errors import ImageFault
+from models.errors import HangtagError, ImageFault, InputError
 from models.events import log_event
+from models.storage.storage import open_storage
+from worker.job.job import Job
+from worker.job.jobs import Jobs
 from worker.job.parts import PhotoWork, Status
+from worker.queue.reconciler import JobPoller
+from worker.queue.redis_state import RedisError, RedisState, connect
+from worker.queue.settings import QueueSettings
 
+DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 
-class Family(NamedTuple):
-    """The numbers of one metric, as in Prometheus: its name, its HELP text, and its labels."""
-
-    name: str
-    meaning: str
-    labels: tuple[str, ...] = ()
-
-
-Key = tuple[Family, tuple[str, ...]]
-"""A family and the value of each of its labels."""
-
-IMAGES: Final = Family(
-    "hangtag_images_total", "Rows in the parts that this worker committed, by status.", ("status", "error")
+IMAGES: Final = Counter(
+    "hangtag_images", "Rows in the parts that this worker committed, by status.", ["status", "error"]
 )
-PHOTOS: Final = Family("hangtag_photos_total", "Photos by what had to be done for them.", ("work",))
-BYTES: Final = Family("hangtag_downloaded_bytes_total", "Bytes of photos that came over a network.")
-DOWNLOAD: Final = Family("hangtag_download_seconds_total", "Seconds of all downloads, added up; they overlap.")
-DECODE: Final = Family("hangtag_decode_seconds_total", "Seconds of decoding photos, of all processes.")
-INFERENCE: Final = Family("hangtag_inference_seconds_total", "Seconds of running the network, of all processes.")
-CHUNKS: Final = Family("hangtag_chunks_total", "Chunks that this worker took in hand, by outcome.", ("outcome",))
-DIED: Final = Family("hangtag_processes_died_total", "Processes of this worker that died with a chunk in hand.")
-DROPPED: Final = Family(
-    "hangtag_unreadable_total", "Messages and records in Redis that no Hangtag wrote, and that are dropped.", ("what",)
+PHOTOS: Final = Counter("hangtag_photos", "Photos by what had to be done for them.", ["work"])
+BYTES: Final = Counter("hangtag_downloaded_bytes", "Bytes of photos that came over a network.")
+DOWNLOAD: Final = Counter("hangtag_download_seconds", "Seconds of all downloads, added up; they overlap.")
+DECODE: Final = Counter("hangtag_decode_seconds", "Seconds of decoding photos, of all processes.")
+INFERENCE: Final = Counter("hangtag_inference_seconds", "Seconds of running the network, of all processes.")
+CHUNKS: Final = Counter("hangtag_chunks", "Chunks that this worker took in hand, by outcome.", ["outcome"])
+DIED: Final = Counter("hangtag_processes_died", "Processes of this worker that died with a chunk in hand.")
+CHUNK_SECONDS: Final = Histogram(
+    "hangtag_chunk_seconds",
+    "Seconds from taking a chunk to its committed part.",
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
 )
-CHUNK_SECONDS: Final = Family("hangtag_chunk_seconds", "Seconds from taking a chunk to its committed part.", ("le",))
-CHUNK_SECONDS_SUM: Final = Family("hangtag_chunk_seconds_sum", "Of the same, the sum.")
+COUNTERS: Final = (IMAGES, PHOTOS, BYTES, DOWNLOAD, DECODE, INFERENCE, CHUNKS, DIED)
 
-COUNTERS: Final = (IMAGES, PHOTOS, BYTES, DOWNLOAD, DECODE, INFERENCE, CHUNKS, DIED, DROPPED)
-CHUNK_BOUNDS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, float("inf"))
-_SHOWN: Final = 120
 _PHOTO_WORK: Final = ("downloaded", "unchanged", "decoded", "repeated", "carried")
-_KEYS: Final[tuple[Key, ...]] = (
-    *((IMAGES, (status.value, "")) for status in (Status.LABELED, Status.REVIEW)),
-    *((IMAGES, (Status.FAILED.value, fault.value)) for fault in ImageFault),
-    *((PHOTOS, (work,)) for work in _PHOTO_WORK),
-    *((CHUNKS, (outcome,)) for outcome in ("done", "failed", "given_up")),
-    *((DROPPED, (what,)) for what in ("message", "record")),
-    *((CHUNK_SECONDS, (str(bound),)) for bound in CHUNK_BOUNDS_S),
-    *((family, ()) for family in (BYTES, DOWNLOAD, DECODE, INFERENCE, DIED, CHUNK_SECONDS_SUM)),
-)
-_PLACES: Final = {key: place for place, key in enumerate(_KEYS)}
-_MOST_ROWS: Final = 4096
+_REDIS_S: Final = 2.0
+_LOOK_S: Final = 1.0
+"""Seconds that one scrape may look at jobs; the next one goes on where it stopped."""
+_REST_S: Final = 30.0
+
+JobFigures = tuple[Job, int]
+"""A running job, and its rows in chunks that are done."""
 
 
-class Metrics:
-    """Counts in a worker's processes, and sums up in its main process; none of its methods raises.
+@contextmanager
+def _fails_no_chunk() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the folder is gone or its disk full, and then anything may follow
+        log_event("not_counted", logging.WARNING, error=f"{type(error).__name__}: {error}")
 
-    A process that is killed loses nothing that it has counted; the processes must be forked from the one that made
-    this. A number that cannot be counted is logged (``not_counted``), and the work goes on.
+
+def count_outcome(outcome: str) -> None:
+    """Count a chunk that was not done."""
+    with _fails_no_chunk():
+        CHUNKS.labels(outcome).inc()
+
+
+def count_chunk(seconds: float, rows: Tally[tuple[Status, str | None]], photos: PhotoWork) -> None:
+    """Count a chunk that this process has committed ``seconds`` after taking it: its rows by status and error."""
+    with _fails_no_chunk():
+        for (status, error), count in rows.items():
+            IMAGES.labels(status.value, error or "").inc(count)
+        for work in _PHOTO_WORK:
+            PHOTOS.labels(work).inc(getattr(photos, work))
+        BYTES.inc(photos.bytes)
+        DOWNLOAD.inc(photos.download_s)
+        DECODE.inc(photos.decode_s)
+        INFERENCE.inc(photos.inference_s)
+        CHUNKS.labels("done").inc()
+        CHUNK_SECONDS.observe(seconds)
+
+
+def serve_metrics(settings: QueueSettings, slots: int) -> None:
+    """Serve ``/metrics`` in threads of their own, as long as this process lives.
+
+    Raises:
+        InputError: the port is taken or invalid.
     """
-
-    def __init__(self) -> None:
-        self._counts = SharedCounts(len(_KEYS))
-
-    def chunk_done(self, seconds: float, rows: Counter[tuple[Status, str | None]], photos: PhotoWork) -> None:
-        """Count a chunk that this process has committed ``seconds`` after taking it: its rows by status and error."""
-        bound = CHUNK_BOUNDS_S[bisect_left(CHUNK_BOUNDS_S, seconds)]
-        self._count(
-            {
-                **{(IMAGES, (status.value, error or "")): count for (status, error), count in rows.items()},
-                **{(PHOTOS, (work,)): getattr(photos, work) for work in _PHOTO_WORK},
-                (BYTES, ()): photos.bytes,
-                (DOWNLOAD, ()): photos.download_s,
-                (DECODE, ()): photos.decode_s,
-                (INFERENCE, ()): photos.inference_s,
-                (CHUNKS, ("done",)): 1,
-                (CHUNK_SECONDS, (str(bound),)): 1,
-                (CHUNK_SECONDS_SUM, ()): seconds,
-            }
-        )
-
-    def count(self, family: Family, *labels: str) -> None:
-        """Count one event other than a finished chunk."""
-        self._count({(family, labels): 1})
-
-    def record_passed_over(self, key: str) -> None:
-        """Count a record in Redis that cannot be read."""
-        log_event("record_unreadable", logging.WARNING, key=repr(key[:_SHOWN]))
-        self.count(DROPPED, "record")
-
-    def totals(self) -> dict[Key, float]:
-        """Every number, zeros included; for :data:`CHUNK_SECONDS`, how many chunks fall between each two bounds."""
-        return dict(zip(_KEYS, self._counts.totals().tolist(), strict=True))
-
-    def _count(self, amounts: Mapping[Key, float]) -> None:
-        try:
-            self._counts.add({_PLACES[key]: amount for key, amount in amounts.items()})
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not fail a chunk
-            log_event("not_counted", logging.WARNING, error=f"{type(error).__name__}: {error}")
+    for status in (Status.LABELED, Status.REVIEW):  # Prometheus expects each count to begin at 0
+        IMAGES.labels(status.value, "")
+    for fault in ImageFault:
+        IMAGES.labels(Status.FAILED.value, fault.value)
+    for outcome in ("done", "failed", "given_up"):
+        CHUNKS.labels(outcome)
+    for work in _PHOTO_WORK:
+        PHOTOS.labels(work)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, os.environ[DIRECTORY])  # type: ignore[no-untyped-call]
+    registry.register(StateCollector(settings, slots))
+    try:
+        start_http_server(settings.metrics_port or 0, settings.metrics_host, registry)
+    except OSError as error:
+        where = f"at {settings.metrics_host}, port {settings.metrics_port}"
+        msg = f"Expected to serve metrics {where}, the system answered {error}; choose another --metrics-port."
+        raise InputError(msg) from error
 
 
-class SharedCounts:
-    """Rows of ``width`` numbers that only grow, shared by all processes forked after they are made.
+class StateCollector(Collector):
+    """The worker's version and slots, the queues, and the progress of running jobs, as a scrape finds them."""
 
-    Processes share no lock: one may be killed at any moment. So each process has a row of its own, and each row exists
-    twice; a switch says which of the two counts, and is changed last. So one call is counted as a whole or not at all,
-    and the process that replaces a dead one goes on with its row. The threads of a process take turns.
-    """
-
-    def __init__(self, width: int) -> None:
-        self._turns = np.frombuffer(mmap.mmap(-1, _MOST_ROWS * 8), np.uint64)
-        self._rows = np.frombuffer(mmap.mmap(-1, _MOST_ROWS * 2 * width * 8), np.float64).reshape(_MOST_ROWS, 2, width)
-        self._unlock()
-        os.register_at_fork(after_in_child=self._unlock)
-
-    def _unlock(self) -> None:
-        """Make a new lock: in a forked process, another thread's hold on the old one would last for ever."""
+    def __init__(self, settings: QueueSettings, slots: int) -> None:
+        self._slots = slots
+        self._version = version("hangtag")  # an upgrade on disk does not change a worker that runs
+        self._jobs = Jobs(open_storage(settings.jobs))
+        client = connect(settings, _REDIS_S)
+        client.set_retry(Retry(NoBackoff(), 0))  # a scrape waits for a few seconds only
+        self._redis = RedisState(client)
+        self._poller = JobPoller(self._figures, _REST_S)
         self._lock = Lock()
 
-    def add(self, amounts: Mapping[int, float]) -> None:
-        """Add to some of this process's numbers; the keys are their places."""
-        row = (getattr(current_process(), "index", -1) + 1) % _MOST_ROWS  # 0 is the main process
-        with self._lock:
-            turn = int(self._turns[row])
-            after = self._rows[row, turn % 2].copy()
-            for place, amount in amounts.items():
-                after[place] += amount
-            self._rows[row, (turn + 1) % 2] = after
-            self._turns[row] = turn + 1
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client's."""
+        yield _gauge("hangtag_worker_info", "The worker's version of Hangtag.", ["version"], [((self._version,), 1)])
+        yield _gauge("hangtag_slots", "Chunks that this worker works on at once.", [], [((), self._slots)])
+        lengths: dict[str, int] = {}
+        with suppress(RedisError):
+            lengths = self._redis.queue_lengths()
+        yield _gauge("hangtag_redis_up", "Whether Redis answers this worker.", [], [((), bool(lengths))])
+        waiting = [((queue,), length) for queue, length in lengths.items()]
+        yield _gauge("hangtag_queue_messages", "Messages that wait in a queue.", ["queue"], waiting)
+        with suppress(OSError), self._lock:  # no numbers of jobs tell that their folder is away
+            yield from _of_jobs(self._poller.poll(self._jobs.names(), _LOOK_S))
 
-    def totals(self) -> NDArray[np.float64]:
-        """The sum of all processes' numbers ``(width,)``."""
-        rows = [self._read(row) for row in np.flatnonzero(self._turns).tolist()]
-        return np.sum(rows, axis=0) if rows else np.zeros(self._rows.shape[2])
+    def _figures(self, name: str) -> JobFigures | None:
+        try:
+            job = self._jobs.unfinished(name)
+            return (job, job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))) if job else None
+        except (HangtagError, OSError, ValueError):  # the reconciler logs it
+            return None
 
-    def _read(self, row: int) -> NDArray[np.float64]:
-        while True:
-            turn = int(self._turns[row])
-            numbers: NDArray[np.float64] = self._rows[row, turn % 2].copy()
-            if self._turns[row] == turn:  # nobody has written meanwhile
-                return numbers
+
+def _of_jobs(running: Mapping[str, JobFigures]) -> Iterator[Metric]:
+    rows = [((name,), job.spec.rows) for name, (job, _) in running.items()]
+    done = [((name,), count) for name, (_, count) in running.items()]
+    pins = [question.model for job, _ in running.values() for question in job.questions]
+    models = [(names, 1) for names in sorted({(pin.reference, pin.variant, pin.digest) for pin in pins})]
+    yield _gauge("hangtag_job_rows", "Rows of a running job's catalogue.", ["name"], rows)
+    yield _gauge("hangtag_job_rows_done", "Rows of a running job in chunks that are done.", ["name"], done)
+    yield _gauge("hangtag_model_info", "The models of running jobs.", ["model", "variant", "digest"], models)
+
+
+def _gauge(
+    name: str, meaning: str, labels: Sequence[str], values: Iterable[tuple[Sequence[str], float]]
+) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(name, meaning, labels=labels)
+    for names, value in values:
+        gauge.add_metric(names, value)
+    return gauge

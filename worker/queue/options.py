@@ -1,20 +1,15 @@
 """Options that the queue's commands share, and the settings made from them."""
 
 import os
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
-
-SETTLE_S: Final = 5.0
-"""Seconds that a file of a watched folder stays the same before it is taken."""
-EVERY_S: Final = 2.0
-"""Seconds between looks at a watched folder."""
 
 JobsOption = Annotated[
     str | None,
@@ -35,13 +30,18 @@ RedisOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-HeartbeatOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="A file that is touched every second as long as the process works. Default: HANGTAG_HEARTBEAT, or none.",
-    ),
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueOptions:
+    """Where a command finds the queue."""
+
+    jobs: JobsOption = None
+    redis: RedisOption = None
+
+    def settings(self) -> "QueueSettings":
+        """The environment's settings, overruled by these options; see :func:`queue_settings`."""
+        return queue_settings(self.redis, self.jobs)
 
 
 class LogFormat(StrEnum):
@@ -61,13 +61,7 @@ def logs_json(log: LogFormat | None) -> bool:
     return log is LogFormat.JSON if log else not os.isatty(2)
 
 
-def queue_settings(
-    redis: str | None,
-    jobs: str | None = None,
-    metrics_port: int | None = None,
-    metrics_host: str | None = None,
-    heartbeat: Path | None = None,
-) -> "QueueSettings":
+def queue_settings(redis: str | None, jobs: str | None = None, metrics_port: int | None = None) -> "QueueSettings":
     """The environment's settings, overruled by options.
 
     Raises:
@@ -83,11 +77,4 @@ def queue_settings(
         raise MissingExtraError(msg)
     from worker.queue.settings import read_settings
 
-    return read_settings(redis, jobs, metrics_port=metrics_port, metrics_host=metrics_host, heartbeat=heartbeat)
-
-
-class Only(StrEnum):
-    """The one kind of files to take, if not both."""
-
-    CATALOGUES = "catalogues"
-    PHOTOS = "photos"
+    return read_settings(redis, jobs, metrics_port)

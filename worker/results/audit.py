@@ -18,11 +18,9 @@ from markupsafe import escape
 
 from catalogue.readers import read_delimited
 from models.decision import ReviewReason
-from worker.job.job import Job
+from worker.job.job import Job, scratch_folder
 from worker.job.parts import Status
-from worker.job.receipt import AUDIT_FILE, REVIEW_FILE, Audit, AuditFile, read_audit
-from worker.job.scratch import scratch_folder
-from worker.results.finish import PAGE_FILE
+from worker.job.receipt import AUDIT_FILE, PAGE_FILE, REVIEW_FILE, Audit, AuditFile, read_audit
 
 _Numbers = npt.NDArray[np.uint64]
 _ON_PAGE: Final = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)

@@ -1,7 +1,8 @@
 """Merges a job's parts into what people get: the result in the catalogue's order, the doubtful rows, the products."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -9,24 +10,22 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalogue.writers import Write, open_writer
 from models.errors import JobError
 from models.whole_file import replacing
+from worker.job.columns import WORST, result_schema
 from worker.job.job import Job, images_of
-from worker.job.parts import SEVERITY, WORST, result_columns, result_schema
+from worker.job.parts import PART_SCHEMA, SEVERITY, result_columns
 from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
-from worker.job.scratch import scratch_database
-from worker.results.by_group import DisagreeingProduct, Disagreements, product_names, write_by_group
-from worker.results.output import Write, open_writer
+from worker.results.products import DisagreeingProduct, Disagreements, ProductStore, product_names, write_by_group
 from worker.results.review_list import ReviewList
 from worker.results.tally import Tally
-from worker.results.vote import ProductStore
 
 ROW_GROUP: Final = 65_536
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
-Take = Callable[[pa.Table, pa.Table], pa.Table]
-"""Takes a question's results of a chunk and its catalogue rows; returns the results to write."""
 BATCH_ROWS: Final = 16_384
-_VOTES: Final = ["label", "status", "top_k", "reason"]
+_VOTES: Final = ["label", "status", "top_k", "reason", "label_level"]
+_CACHE_KIB: Final = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -51,23 +50,28 @@ class Merged:
 def merge_job(job: Job, output: Path, folder: Path) -> Merged:
     """Write a job's result, and into ``folder`` the lists that :func:`upload_lists` then moves into the job.
 
+    The result is written beside its place and renamed into it. It has the catalogue's columns, then each question's,
+    then, of a job with named models, each row's worst status.
+
+    Args:
+        job: whose chunks all have their parts.
+        output: its ending chooses the format.
+        folder: an empty one.
+
     Raises:
         JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
     with ExitStack() as files:
-        folders = [_folder_of(question, folder) for question in job.questions]
+        folders = [_list_folder(question, folder) for question in job.questions]
+        stores = _gather_votes(job, folders, files)
         merging = [
             _Merging(question, place, store, files)
-            for question, place, store in zip(job.questions, folders, _gathered(job, folders, files), strict=True)
+            for question, place, store in zip(job.questions, folders, stores, strict=True)
         ]
         whole = Tally()
-
-        def count(parts: Sequence[pa.Table], rows: pa.Table) -> None:
-            whole.add(worst_results(parts), images_of(job, rows))
-
-        merge_parts(job, output, [one.take for one in merging], count if job.spec.questions else lambda *_: None)
+        _write_result(job, output, merging, whole)
         done = [one.merged() for one in merging]
-    return Merged(whole, questions=tuple(done)) if job.spec.questions else done[0]
+    return Merged(whole, questions=tuple(done)) if job.spec.named else done[0]
 
 
 class _Merging:
@@ -97,49 +101,25 @@ class _Merging:
         return Merged(self._tally, self._groups, disagreeing, self._tally.least_sure.shown(self._question))
 
 
-def _folder_of(question: Job, folder: Path) -> Path:
-    """Where a question's lists are written, in the folder of those of its job."""
+def _list_folder(question: Job, folder: Path) -> Path:
     if question.name:
         folder = folder / question.name
         folder.mkdir()
     return folder
 
 
-def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
-    """What is counted of rows with several results: the worst status and the first error, no label."""
-    first = parts[0]
-    nothing = pa.nulls(len(first))
-    return pa.table(
-        {
-            "status": worst_status([part.column("status") for part in parts]),
-            "label": nothing.cast(pa.string()),
-            "confidence": nothing.cast(pa.float32()),
-            "error": pc.coalesce(*(part.column("error") for part in parts)),
-            "error_message": pc.coalesce(*(part.column("error_message") for part in parts)),
-            "sha256": nothing.cast(pa.string()),
-        }
-    ).replace_schema_metadata(first.schema.metadata)
-
-
-def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
-    """The worst status of each row, of those of its questions."""
-    names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
-    ranks = [pc.index_in(column, value_set=names) for column in columns]
-    return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
-
-
-def _gathered(job: Job, folders: Sequence[Path], files: ExitStack) -> Sequence[ProductStore | None]:
+def _gather_votes(job: Job, folders: Sequence[Path], files: ExitStack) -> Sequence[ProductStore | None]:
     """The votes of all rows for each question, gathered several chunks at a time; None without a group column."""
     column = job.spec.options.group_column
     if column is None:
         return [None] * len(folders)
-    trees = [question.model.taxonomy or {} for question in job.questions]
-    databases = [files.enter_context(scratch_database(folder)) for folder in folders]
-    stores = [ProductStore(database, parents) for database, parents in zip(databases, trees, strict=True)]
+    stores = [
+        ProductStore(files.enter_context(scratch_database(folder)), question.model.taxonomy or {})
+        for folder, question in zip(folders, job.questions, strict=True)
+    ]
     held: list[tuple[list[pa.Table], pa.Table]] = []
     count = 0
-    votes = [*_VOTES, *(["label_level"] if any(trees) else [])]
-    for chunk, (parts, rows) in enumerate(read_chunks(job, votes, [column]), start=1):
+    for chunk, (parts, rows) in enumerate(read_chunks(job, _VOTES, [column]), start=1):
         held.append((parts, rows))
         count += len(rows)
         if count >= BATCH_ROWS or chunk == job.spec.chunks:
@@ -148,6 +128,31 @@ def _gathered(job: Job, folders: Sequence[Path], files: ExitStack) -> Sequence[P
                 store.add(pa.concat_tables([parts[place] for parts, _ in held]), names)
             held, count = [], 0
     return stores
+
+
+@contextmanager
+def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
+    """An empty SQLite database that holds in memory no more than a cache of 16 MiB.
+
+    Its file has no name from the moment it is open, so that it is gone with the process, however that ends. No query of
+    it may sort all rows: SQLite would do that in a folder of its own choice.
+
+    Raises:
+        JobError: the disk is full.
+    """
+    file = folder / "scratch.sqlite"
+    address = f"{file.resolve().as_uri()}?nolock=1"  # nobody else knows of it, and shared disks may lock nothing
+    with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        database.execute("BEGIN")
+        file.unlink()
+        try:
+            yield database
+        except sqlite3.OperationalError as error:
+            msg = f"Expected to sort rows in {folder.parent}, {error}; make room there, and go on."
+            raise JobError(msg) from error
 
 
 def upload_lists(job: Job, folder: Path) -> None:
@@ -159,64 +164,55 @@ def upload_lists(job: Job, folder: Path) -> None:
                 question.storage.upload(name, place / name)
 
 
-def merge_parts(
-    job: Job,
-    output: Path,
-    takes: Sequence[Take] = (),
-    count: Callable[[Sequence[pa.Table], pa.Table], None] = lambda *_: None,
-) -> None:
-    """Write a job's result beside its place and rename it into it.
-
-    The catalogue's columns, then each question's, then, of a job with named models, each row's worst status.
-
-    Args:
-        job: whose chunks all have their parts.
-        output: its ending chooses the format.
-        takes: for each question; without them the parts are written as they are.
-        count: called with each chunk's results of all questions, as they are written, and its catalogue rows.
-
-    Raises:
-        JobError: a part is missing, is another job's, or its rows are not the chunk's.
-    """
-    options = job.spec.options
-    catalogue = job.chunk_table(0).schema
-    fields = [added_fields(question, catalogue.names) for question in job.questions]
-    added = [field.with_name(name) for own in fields for name, field in own.items()]
-    if job.spec.questions:
-        added.append(pa.field(options.prefix + WORST, pa.string()))
-    schema = pa.schema([*catalogue, *added])
-    harmless = frozenset(schema.names if options.excel_safe else schema.names[-len(added) :])
+def _write_result(job: Job, output: Path, merging: Sequence[_Merging], whole: Tally) -> None:
+    options, catalogue = job.spec.options, job.chunk_table(0).schema
+    names = [result_schema(tree=question.model.taxonomy is not None).names for question in job.questions]
+    schema = pa.schema([*catalogue, *_added_fields(job, names)])
+    harmless = frozenset(schema.names if options.excel_safe else schema.names[len(catalogue) :])
 
     def joined() -> Iterator[pa.Table]:
         for parts, rows in read_chunks(job):
-            taken = [take(part, rows) for take, part in zip(takes, parts, strict=True)] if takes else parts
-            count(taken, rows)
-            columns = [
-                column
-                for part, own in zip(taken, fields, strict=True)
-                for column in result_columns(part, [field.name for field in own.values()])
-            ]
-            if job.spec.questions:
-                columns.append(worst_status([part.column("status") for part in taken]))
+            taken = [one.take(part, rows) for one, part in zip(merging, parts, strict=True)]
+            columns = [column for part, own in zip(taken, names, strict=True) for column in result_columns(part, own)]
+            if job.spec.named:
+                worst = worst_results(taken)
+                whole.add(worst, images_of(job, rows))
+                columns.append(worst.column("status"))
             yield pa.Table.from_arrays([*rows.columns, *columns], schema=schema)
 
     with replacing(output) as temporary:
-        with open_writer(temporary, output.suffix.lower(), schema, harmless, mark=bool(options.excel_safe)) as write:
+        with open_writer(temporary, output.suffix.lower(), schema, harmless, mark=options.excel_safe) as write:
             rows = _write_rows(joined(), write)
         if rows != job.spec.rows:
             msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
             raise JobError(msg)
 
 
-def added_fields(question: Job, catalogue: Sequence[str]) -> dict[str, pa.Field]:
-    """Name in the result → the column that labelling adds.
+def _added_fields(job: Job, names: Sequence[Sequence[str]]) -> Iterator[pa.Field]:
+    for question, own in zip(job.questions, names, strict=True):
+        fields = result_schema(tree=True)
+        yield from (fields.field(name).with_name(question.spec.options.prefix + name) for name in own)
+    if job.spec.named:
+        yield pa.field(job.spec.options.prefix + WORST, pa.string())
 
-    A job that an earlier version began may have a catalogue with the name of a column that came later: that one is left
-    out. A new job is refused then.
-    """
-    prefix, tree = question.spec.options.prefix, question.model.taxonomy is not None
-    named = {prefix + field.name: field for field in result_schema(tree=tree)}
-    return {name: field for name, field in named.items() if name not in catalogue}
+
+def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
+    """What is counted of rows with several results, as a part holds it: the worst status and the first error."""
+    first = parts[0]
+    known = {
+        "status": worst_status([part.column("status") for part in parts]),
+        "error": pc.coalesce(*(part.column("error") for part in parts)),
+        "error_message": pc.coalesce(*(part.column("error_message") for part in parts)),
+    }
+    columns = [known[field.name] if field.name in known else pa.nulls(len(first), field.type) for field in PART_SCHEMA]
+    return pa.table(columns, PART_SCHEMA).replace_schema_metadata(first.schema.metadata)
+
+
+def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """The worst status of each row, of those of its questions."""
+    names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
+    ranks = [pc.index_in(column, value_set=names) for column in columns]
+    return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
 
 
 def _write_rows(tables: Iterator[pa.Table], write: Write) -> int:

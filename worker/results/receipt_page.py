@@ -1,31 +1,56 @@
-"""A job's receipt as a page, with some of its photos."""
+"""A job's receipt as a page, with small pictures of some of its photos.
 
+A process of its own draws them, since a photo may hang its decoder, or crash it: ``python -P -m
+worker.results.receipt_page`` is given ``[PATH, TIMEOUT_S]`` as JSON, a line a photo, and answers each with a JSON line.
+The process that asks sets no timer, and may be anybody's, in any thread.
+"""
+
+import json
+import signal
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from catalogue.photo import FAULTS, Wanted
+from catalogue.urls import scheme_of
 from models.decision import UNMEASURED, precision_text
-from models.errors import HangtagError
-from pages.render import render
+from models.errors import HangtagError, JobError
+from models.registry.publish import TRAINING
+from models.storage.storage import FolderStorage
+from pages.links import near
+from pages.render import prepare, render
 from pages.text import share
-from pages.tiles import LabelledPhoto, PagePhoto, data_uri, failed_last
-from worker.job.job import Job
+from pages.tiles import LabelledPhoto, PagePhoto, failed_last, thumbnail
+from worker.job.job import Job, photos_of, scratch_folder
 from worker.job.parts import Status, photos_text
-from worker.job.photos import photos_of
-from worker.job.receipt import QuestionsReceipt, Receipt
-from worker.job.scratch import scratch_folder
+from worker.job.receipt import (
+    GROUPS_FILE,
+    PAGE_FILE,
+    REVIEW_FILE,
+    JobReceipt,
+    QuestionsReceipt,
+    Receipt,
+    SampleRow,
+)
 from worker.job.spec import ModelPin
-from worker.labelling.process_pool import ProcessPool
-from worker.results.thumbnails import draw_apart
-from worker.results.vote import Product, Verdict
+from worker.labelling.process_pool import Death, ProcessPool, take_streams
+from worker.results.merge import Merged
+from worker.results.products import Product, Verdict
 
-RECEIPT_TEMPLATE: Final = "receipt.html"
+DRAWING: Final = ("worker.results.receipt_page",)
+"""What drawing processes run."""
+_TEMPLATE: Final = "receipt.html"
 _WITHIN_S: Final = 15.0
 _MOST_MOVED: Final = 8
+_SIDE: Final = 200
+_ALL_S: Final = 60.0
+_ONE_S: Final = 10.0
+"""At most: a page waits for one photo that hangs after the others are done."""
 
 
 class ProductPhotos(NamedTuple):
@@ -36,9 +61,56 @@ class ProductPhotos(NamedTuple):
     photos: tuple[LabelledPhoto, ...]
 
 
+def question_pages(
+    job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged], drawing: ProcessPool | None
+) -> list[str]:
+    """The page of each question, whose photos are fetched and drawn once for all.
+
+    ``drawing``: see :func:`draw_apart`.
+    """
+    rows = [row for merged in merges for row in _rows_shown(merged)]
+    with ThreadPoolExecutor(1) as meanwhile:
+        meanwhile.submit(prepare, _TEMPLATE)  # while photos are fetched and drawn
+        photos = small_photos(job, (row.image for row in rows if row.status is not Status.FAILED), drawing)
+    return [
+        _question_page(receipt, merged, photos, question)
+        for receipt, merged, question in zip(receipts, merges, job.questions, strict=True)
+    ]
+
+
+def _rows_shown(merged: Merged) -> Iterator[SampleRow]:
+    yield from (*merged.tally.sample, *merged.tally.failed_sample)
+    for rows in (*merged.doubtful.values(), *(product.rows for product in merged.disagreeing)):
+        yield from rows
+
+
+def _question_page(receipt: Receipt, merged: Merged, photos: Mapping[str, PagePhoto], question: Job) -> str:
+    products = [
+        ProductPhotos(one.product, one.verdict, tuple(sheet_photo(row, photos) for row in one.rows))
+        for one in merged.disagreeing
+    ]
+    rows = [sheet_photo(row, photos) for row in (*merged.tally.sample, *merged.tally.failed_sample)]
+    doubtful = {label: [sheet_photo(row, photos) for row in some] for label, some in merged.doubtful.items()}
+    return receipt_page(receipt, rows, products, question.name, doubtful, _links(question, receipt))
+
+
+def sheet_photo(row: SampleRow, photos: Mapping[str, PagePhoto]) -> LabelledPhoto:
+    """A row to show on a page: its photo, as the catalogue names it, and its result."""
+    if row.status is Status.FAILED:
+        return LabelledPhoto(None, row.status, _photo_name(row.image), f"{row.status}: {row.error}")
+    detail = f"{row.status} {row.confidence or 0:.1%}"
+    why = row.reason.words if row.reason else ""
+    return LabelledPhoto(photos.get(row.image or ""), row.status, row.label or "", detail, why)
+
+
+def _photo_name(image: str | None) -> str:
+    if not image:
+        return "an empty cell"
+    return "in the cell itself" if scheme_of(image) == "data" else Path(image).name
+
+
 def receipt_page(
     receipt: Receipt,
-    pictures: Mapping[str, Path] = MappingProxyType({}),
     photos: Sequence[LabelledPhoto] = (),
     products: Sequence[ProductPhotos] = (),
     question: str = "",
@@ -49,7 +121,6 @@ def receipt_page(
 
     Args:
         receipt: of a merged job.
-        pictures: what it shows → a PNG, shown whole.
         photos: some of the labelled photos.
         products: some of the products whose photos disagree.
         question: whose receipt it is, if the job has named models.
@@ -57,7 +128,7 @@ def receipt_page(
         links: words → an address near the page.
     """
     return render(
-        RECEIPT_TEMPLATE,
+        _TEMPLATE,
         receipt=receipt,
         source=PurePath(receipt.source).name,
         meanings=_meanings(receipt.model),
@@ -65,7 +136,6 @@ def receipt_page(
         moved=_most_moved(receipt),
         unmeasured=UNMEASURED,
         photo_work=photos_text(receipt.photos),
-        pictures={title: data_uri(path.read_bytes(), "png") for title, path in pictures.items()},
         photos=failed_last(photos),
         products=products,
         question=question,
@@ -74,9 +144,7 @@ def receipt_page(
     )
 
 
-def questions_page(
-    receipt: QuestionsReceipt, pages: Mapping[str, str], links: Mapping[str, str] = MappingProxyType({})
-) -> str:
+def questions_page(job: Job, receipt: QuestionsReceipt, pages: Mapping[str, str]) -> str:
     """A page with the receipt of a job with named models; ``pages``: question → where its page is."""
     return render(
         "questions.html",
@@ -85,8 +153,25 @@ def questions_page(
         faults=FAULTS,
         photo_work=photos_text(receipt.photos),
         pages=pages,
-        links=links,
+        links=_links(job, receipt),
     )
+
+
+def _links(job: Job, receipt: JobReceipt) -> dict[str, str]:
+    """Words → an address near the page of a job in a folder; none from a bucket, whose pages are seen elsewhere."""
+    if not isinstance(job.storage, FolderStorage):
+        return {}
+    page, wanted = Path(job.storage.place) / PAGE_FILE, {"Result": Path(receipt.output)}
+    if isinstance(receipt, Receipt):
+        model = Path(receipt.model.path)
+        wanted |= {
+            "Rows to review": page.with_name(REVIEW_FILE),
+            "Products": page.with_name(GROUPS_FILE),
+            "Model": model / "README.md",
+            "Its training": model.parent / TRAINING / model.name / "report.html",
+        }
+    whole = {"All questions": f"../../{PAGE_FILE}"} if job.name else {}
+    return whole | near(page, wanted)
 
 
 def _meanings(model: ModelPin) -> dict[Status, str]:
@@ -113,7 +198,7 @@ def _most_moved(receipt: Receipt) -> list[tuple[str, str, str]]:
     return [(name, share(here.get(name, 0), whole), share(there.get(name, 0), usual)) for name in names]
 
 
-def brought(
+def small_photos(
     job: Job, cells: Iterable[str | None], drawing: ProcessPool | None = None, within_s: float = _WITHIN_S
 ) -> Mapping[str, PagePhoto]:
     """Read some photos of a job, from the same places as labelling and no others, and make them small.
@@ -121,7 +206,7 @@ def brought(
     Args:
         job: whose photos they are.
         cells: what names them; empty ones are left out.
-        drawing: see :func:`worker.results.thumbnails.draw_apart`, which leaves some out, too.
+        drawing: see :func:`draw_apart`, which leaves some out, too.
         within_s: seconds; photos that do not arrive within them are left out.
 
     Returns:
@@ -130,7 +215,7 @@ def brought(
     cell_of: dict[Path, str] = {}
     with scratch_folder(job.storage) as folder:
         with suppress(OSError):  # a full disk costs pictures, not the receipt
-            for number, (cell, data) in enumerate(_fetched(job, cells, within_s)):
+            for number, (cell, data) in enumerate(_photo_bytes(job, cells, within_s)):
                 file = folder / str(number)
                 file.write_bytes(data)
                 cell_of[file] = cell
@@ -138,11 +223,11 @@ def brought(
         return {cell_of[file]: PagePhoto(file.read_bytes()) for file in drawn}
 
 
-def _fetched(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator[tuple[str, bytes]]:
+def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator[tuple[str, bytes]]:
     wanted = [Wanted(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
-    until = time.monotonic() + within_s
     with suppress(HangtagError), closing(photos_of(job)) as photos:  # such as credentials that this machine lacks
         photos.want(wanted, {})
+        until = time.monotonic() + within_s
         for _ in wanted:
             left_s = until - time.monotonic()
             photo = photos.take(left_s) if left_s > 0 else None  # a slow disk's are read when they are taken
@@ -150,3 +235,55 @@ def _fetched(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator
                 break
             if photo.wanted.cell and isinstance(photo.outcome, bytes):
                 yield photo.wanted.cell, photo.outcome
+
+
+def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None = None) -> list[Path]:
+    """Make files of photos small pictures: each inside a white square, as a BMP, which is written and read in no time.
+
+    Args:
+        files: they are overwritten.
+        timeout_s: seconds that one photo may take, 10 at most.
+        processes: one that runs :data:`DRAWING` and may have been started early; default: started when it is needed.
+
+    Returns:
+        Those that are pictures now. One that cannot be read is left out, and so is one that kills its process or takes
+        too long; so are those that are left after a minute.
+    """
+    drawn: list[Path] = []
+    until = time.monotonic() + _ALL_S
+
+    def go_on(_: Death | None = None) -> bool:
+        if time.monotonic() > until:
+            msg = "There is no time left for more pictures."
+            raise JobError(msg)
+        return False  # a photo that killed its process is not given to another
+
+    def note(line: str, reply: dict[str, Any]) -> None:
+        if reply["drawn"]:
+            drawn.append(Path(json.loads(line)[0]))
+        go_on()
+
+    with suppress(JobError, OSError), processes or ProcessPool(DRAWING, 1) as ready:
+        ready.run([json.dumps([str(file), min(timeout_s, _ONE_S)]) for file in files], note, go_on)
+    return drawn
+
+
+def draw() -> int:
+    """Draw photos until there are no more: what a drawing process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
+    with take_streams() as replies:
+        replies.write('{"ready": true}\n')
+        for line in sys.stdin:
+            file, timeout_s = json.loads(line)
+            signal.setitimer(signal.ITIMER_REAL, timeout_s)
+            picture = thumbnail(Path(file), _SIDE)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if picture:
+                picture.save(file, "BMP")
+            replies.write(json.dumps({"drawn": picture is not None}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(draw())

@@ -10,44 +10,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalogue.catalogue import IMAGE_COLUMNS
-from catalogue.cells import Cells
+from catalogue.photo import Cells
 from catalogue.urls import is_url, scheme_of
-from models.errors import InputError
+from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, inert, text_cells
 from models.whole_file import sync_file
+from worker.job.columns import REVIEW_FIRST, REVIEW_LAST, THUMBNAIL
 from worker.job.job import Job, images_of
 from worker.job.parts import Status
-from worker.job.receipt import REVIEW_FILE
-from worker.job.spec import JobOptions
-from worker.results.cells import csv_lines, inert, text_cells
-from worker.results.output import UNWRITABLE, holds_bytes
 
-CORRECT_LABEL: Final = "correct_label"
-"""The column that a person types into."""
-THUMBNAIL: Final = "thumbnail"
-"""The column that says where the photo is, whatever its cell in the catalogue is relative to."""
-_FIRST: Final = ("row", CORRECT_LABEL, "label", "confidence", "reason", "top_k", THUMBNAIL)
-_LAST: Final = ("sha256", "model")
 _SAID_ELSEWHERE: Final = ("was", "reviewer", "at")
 """Columns that an import would take for a reviewer's words."""
 _LONGEST_CELL: Final = 2000
 _LONGEST_URI: Final = 64
 _T = TypeVar("_T")
-
-
-def check_review_columns(image_column: str, options: JobOptions) -> None:
-    """Refuse a catalogue whose image or group column has the name of a column that ``review.csv`` adds.
-
-    Raises:
-        InputError: there is such a column; the message names ``--prefix``.
-    """
-    ours = {options.prefix + name for name in (*_FIRST, *_LAST) if name != THUMBNAIL}
-    taken = ours & {image_column, options.group_column}
-    if taken:
-        msg = (
-            f"The catalogue's column {', '.join(map(str, taken))} has the name of a column of {REVIEW_FILE}; "
-            "pass another --prefix, as in --prefix hangtag_."
-        )
-        raise InputError(msg)
 
 
 class ReviewList:
@@ -79,7 +54,7 @@ class ReviewList:
     def write(self, file: Path) -> None:
         """Write all doubtful rows into a new file."""
         prefix = self._job.spec.options.prefix
-        first, last = ([prefix + name for name in names] for names in (_FIRST, _LAST))
+        first, last = ([prefix + name for name in names] for names in (REVIEW_FIRST, REVIEW_LAST))
         encoding = "utf-8-sig" if self._job.spec.options.excel_safe else "utf-8"
         with file.open("w", encoding=encoding, newline="") as out:
             header = [*self._kept(first), *self._names.values(), *last]
@@ -97,8 +72,7 @@ class ReviewList:
     def _lines(self, numbers: Sequence[int], results: pa.Table, rows: pa.Table) -> Iterator[str]:
         """The lines of some doubtful rows: their numbers, results and catalogue rows."""
         label, confidence, reason, sha256, model = (
-            text_cells(results.column(name)) if name in results.column_names else [None] * len(numbers)
-            for name in ("label", "confidence", "reason", "sha256", "model")  # parts of an early version have no reason
+            text_cells(results.column(name)) for name in ("label", "confidence", "reason", "sha256", "model")
         )
         best = [
             "; ".join(f"{entry['label']} {entry['confidence']:.2f}" for entry in top_k)
@@ -133,7 +107,7 @@ def _catalogue_names(job: Job) -> dict[str, str]:
     """
     image, prefix = job.spec.image_column, job.spec.options.prefix
     before = IMAGE_COLUMNS.index(image.lower()) if image.lower() in IMAGE_COLUMNS else len(IMAGE_COLUMNS)
-    taken = {prefix + name for name in (*_FIRST, *_LAST, *_SAID_ELSEWHERE)} | {"corrected"}
+    taken = {prefix + name for name in (*REVIEW_FIRST, *REVIEW_LAST, *_SAID_ELSEWHERE)} | {"corrected"}
     names: dict[str, str] = {}
     schema = job.chunk_table(0).schema
     for field in schema:

@@ -95,12 +95,11 @@ class LeastSure:
         doubtful = pc.equal(part.column("status"), Status.REVIEW)
         numbers = (pc.indices_nonzero(doubtful).to_numpy() + first).tolist()
         found = part.filter(doubtful)
-        reasons = found.column("reason").to_pylist() if "reason" in found.column_names else [None] * len(numbers)
-        columns = (found.column(name).to_pylist() for name in ("label", "confidence"))
-        for number, reason, label, confidence in zip(numbers, reasons, *columns, strict=True):
+        columns = (found.column(name).to_pylist() for name in ("reason", "label", "confidence"))
+        for number, reason, label, confidence in zip(numbers, *columns, strict=True):
             if label is not None:
                 self.counts[label] += 1
-                self._keep(label, (-1.0 if math.isnan(confidence) else confidence, number, reason or ""))
+                self._keep(label, (-1.0 if math.isnan(confidence) else confidence, number, reason))
 
     def _keep(self, label: str, row: tuple[float, int, str]) -> None:
         kept = self._kept[label]
@@ -115,7 +114,8 @@ class LeastSure:
         images = _images_at(job, [number for kept in rows.values() for _, number, _ in kept])
         return {
             label: tuple(
-                _doubtful_row(label, confidence, reason, images[number]) for confidence, number, reason in kept
+                SampleRow(images[number], Status.REVIEW, label, max(0.0, confidence), None, ReviewReason(reason))
+                for confidence, number, reason in kept
             )
             for label, kept in rows.items()
         }
@@ -131,11 +131,6 @@ def _images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
         images = images_of(job, job.chunk_table(chunk, [job.spec.image_column]))
         found |= {number: images[number % job.spec.chunk_rows] for number in wanted}
     return found
-
-
-def _doubtful_row(label: str, confidence: float, reason: str, image: str | None) -> SampleRow:
-    why = ReviewReason(reason) if reason else None
-    return SampleRow(image, Status.REVIEW, label, max(0.0, confidence), None, why)
 
 
 @dataclass
@@ -175,11 +170,9 @@ class Tally:
         self._count_work(part)
         self.by_status.update(part.column("status").to_pylist())
         self.by_label.update(part.column("label").drop_null().to_pylist())
-        if "label_level" in part.column_names:
-            levels = part.column("label_level").filter(pc.equal(part.column("status"), Status.LABELED))
-            self.by_level.update(levels.drop_null().to_pylist())
-        if "reason" in part.column_names:
-            self.reasons.update(part.column("reason").drop_null().to_pylist())
+        levels = part.column("label_level").filter(pc.equal(part.column("status"), Status.LABELED))
+        self.by_level.update(levels.drop_null().to_pylist())
+        self.reasons.update(part.column("reason").drop_null().to_pylist())
         confidence = part.column("confidence").drop_null().to_numpy()
         self.histogram += confidence_histogram(confidence)
         self.distinct.add(part)
@@ -226,8 +219,8 @@ class Tally:
             by_label=dict(self.by_label.most_common()),
             by_level=dict(sorted(self.by_level.items())),
             review_by_label=dict(self.least_sure.counts.most_common()),
-            confidence_histogram=tuple(self.histogram.tolist()),
             review_reasons={reason: self.reasons[reason] for reason in ReviewReason if self.reasons[reason]},
+            confidence_histogram=tuple(self.histogram.tolist()),
             groups=groups,
             groups_file=f"{job.storage.place}/{GROUPS_FILE}" if groups else None,
             review_file=f"{job.storage.place}/{REVIEW_FILE}",
@@ -242,16 +235,12 @@ class Tally:
         common = self._common(job, output, run, retry)
         return QuestionsReceipt(**common, promise=OF_QUESTIONS, questions=questions)
 
-    @property
-    def _unread(self) -> int:
-        """Rows whose photo could not be had at all."""
-        return sum(self.errors[fault] for fault in (ImageFault.MISSING, ImageFault.REFUSED))
-
     def _common(self, job: Job, output: str, run: RunFigures, retry: int) -> dict[str, Any]:
         """The fields of both kinds of receipts."""
         errors = {
             kind: ErrorCount(count=n, examples=tuple(self.examples[kind])) for kind, n in self.errors.most_common()
         }
+        unread = sum(self.errors[fault] for fault in (ImageFault.MISSING, ImageFault.REFUSED))
         hosts, busy_s = dict(self.hosts.most_common()), round(self.busy_s, 1)
         return {
             "job": job.spec.id,
@@ -265,17 +254,15 @@ class Tally:
             "retry": retry,
             "work": WorkFigures(hosts=hosts, processes=len(self.processes), deaths=self.deaths, busy_s=busy_s),
             "run": run,
-            "images_per_s": 0.0 if self._unread >= run.images else round(run.images_per_s, 1),
+            "images_per_s": 0.0 if unread >= run.images else round(run.images_per_s, 1),
             "photos": PhotoWork.model_validate({name: round(value, 1) for name, value in self.photos.items()}),
         }
 
 
 def _sample_row(part: pa.Table, number: int, image: str | None) -> SampleRow:
-    """A sampled row with a label; old parts give no reason for review."""
-    said = part.slice(number, 1).to_pylist()[0]
-    reason = said.get("reason")
-    why = None if reason is None else ReviewReason(reason)
-    return SampleRow(image, Status(said["status"]), said["label"], said["confidence"], None, why)
+    row = part.slice(number, 1).to_pylist()[0]
+    reason = ReviewReason(row["reason"]) if row["reason"] else None
+    return SampleRow(image, Status(row["status"]), row["label"], row["confidence"], None, reason)
 
 
 def _named(cell: str | None) -> str | None:

@@ -7,7 +7,7 @@ from catalogue.photo import Limits, Photo
 from catalogue.photos import Photos
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import photo_job, take_all, wanted
-from worker.job.photos import photos_of
+from worker.job.job import photos_of
 
 HASTY = Limits(
     connect_s=0.2,
@@ -23,8 +23,8 @@ HASTY = Limits(
 
 
 @contextmanager
-def photos(tmp_path, *allow_hosts, limits=HASTY, lookup=None, root=None) -> Iterator[Photos]:
-    source = photos_of(photo_job(root or tmp_path, allow_hosts=allow_hosts), limits, lookup)
+def photos(tmp_path, *allow_hosts, limits=HASTY, lookup=None, root=None, per_host=None) -> Iterator[Photos]:
+    source = photos_of(photo_job(root or tmp_path, allow_hosts=allow_hosts, per_host=per_host), limits, lookup)
     try:
         yield source
     finally:

@@ -15,12 +15,12 @@ from models.storage.storage import FolderStorage
 from tests.integration.made_up_answers import made_up_answers
 from tests.integration.s3_server import lead_to
 from tests.label_chunk import PaperModel
-from worker.job.job import Job
-from worker.job.photos import photos_of
-from worker.job.spec import JobOptions, ModelPin
+from tests.photo_jobs import only_question
+from worker.job.job import Job, photos_of
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Asked, Labeller, run_chunks
+from worker.request import JobOptions
 
 LIMITS = Limits(
     connect_s=10.0,
@@ -35,7 +35,6 @@ LIMITS = Limits(
 )
 """Patient with a busy machine: a good photo must come."""
 CHUNK_ROWS = 128
-PIN = ModelPin(path="/models/shop", reference=PaperModel.reference, variant="float32", digest="a" * 64)
 FAULTS = {fault.value for fault in ImageFault}
 
 
@@ -68,8 +67,8 @@ def labelled(tmp_path: Path, urls: list[str], place: str) -> list[dict]:
     """The rows of a job of such photos, one process's work."""
     source = tmp_path / "list.txt"
     source.write_text("".join(f"{url}\n" for url in urls))
-    options = JobOptions(allow_hosts=(place,))
-    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), PIN, options, CHUNK_ROWS)
+    options = JobOptions(allow_hosts=[place])
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), only_question(), options, CHUNK_ROWS)
     finished: list[Finished] = []
     with (
         closing(photos_of(job, LIMITS, nobody)) as photos,

@@ -8,13 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from catalogue.photo import Limits
 from models.errors import ImageFault
 from tests.integration.downloads.downloading import HASTY, fault_of, fetched, photos
 from tests.integration.nasty_server import silence, whole
-from tests.photo_jobs import photo_job, take_all, wanted
+from tests.photo_jobs import take_all, wanted
 from tests.until import until
-from worker.job.photos import limits_of
 
 
 def test_a_host_with_one_photo_keeps_no_connection(tmp_path, server):
@@ -28,8 +26,9 @@ def test_a_host_with_one_photo_keeps_no_connection(tmp_path, server):
 
 @pytest.mark.parametrize("per_host", [1, 8])
 def test_no_host_is_asked_for_more_than_its_limit_at_once_and_connections_are_kept(per_host, tmp_path, server):
-    limits = replace(HASTY, per_host=per_host)
-    fetched(tmp_path, server, *(server.url(f"/{number}") for number in range(200)), limits=limits)
+    with photos(tmp_path, server.place, limits=None, per_host=per_host) as source:
+        source.want(wanted(*(server.url(f"/{number}") for number in range(200))), {})
+        take_all(source, 200)
     assert len(server.requests) == 200
     assert server.most_at_once <= per_host
     assert server.connections <= per_host + 1
@@ -76,14 +75,6 @@ def test_no_more_is_downloaded_than_there_is_room_for(tmp_path, server):
             assert len(take_all(source, 1)[0].outcome) == 100_000
 
 
-def test_photos_larger_than_the_room_come_all_the_same(tmp_path, server):
-    server.otherwise(whole(bytes(900_000)))
-    limits = replace(HASTY, room=300_000)
-    urls = [server.url(f"/{number}") for number in range(12)]
-    came = fetched(tmp_path, server, *urls, limits=limits)
-    assert [len(photo.outcome) for photo in came] == [900_000] * 12
-
-
 def test_what_is_forgotten_does_not_come_until_it_is_wanted_again(tmp_path, server):
     held, gate = server.gate()
     shared = server.on("/shared", held)
@@ -119,16 +110,6 @@ def test_closing_waits_for_nobody(tmp_path, server):
     assert "hangtag-photos" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_paths_under_a_url_are_joined_to_it(tmp_path, server):
-    server.on("/img/a%20b%231.jpg", whole(b"joined"))
-    server.otherwise(whole(b"", "404 Not Found"))
-    root = server.url("/img/")
-    with photos(tmp_path, server.place, root=root) as source:
-        assert source.url_of("a b#1.jpg") == server.url("/img/a%20b%231.jpg")
-        source.want(wanted("a b#1.jpg", "data:,inline"), {})
-        assert [photo.outcome for photo in take_all(source, 2)] == [b"joined", b"inline"]
-
-
 def test_photos_on_disk_and_elsewhere_come_from_one_source(tmp_path, server):
     (tmp_path / "a.jpg").write_bytes(b"on disk")
     with photos(tmp_path, server.place) as source:
@@ -150,18 +131,12 @@ def test_proxies_of_the_environment_are_not_used(tmp_path, server, monkeypatch):
     assert fetched(tmp_path, server, server.url("/a"))[0].outcome == b"photo"
 
 
-def test_the_job_says_how_many_at_once_and_how_long(tmp_path):
-    limits = limits_of(photo_job(tmp_path, per_host=3, download_timeout_s=7.0))
-    assert (limits.per_host, limits.per_bucket, limits.total_s) == (3, 3, 7.0)
-    assert limits_of(photo_job(tmp_path)) == Limits()
-
-
 def test_photos_on_disk_need_no_thread_and_no_http(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"photo")
     code = (
         "import sys, threading; from pathlib import Path\n"
         "from tests.photo_jobs import photo_job, take_all, wanted\n"
-        "from worker.job.photos import photos_of\n"
+        "from worker.job.job import photos_of\n"
         f"source = photos_of(photo_job({str(tmp_path)!r})); source.want(wanted('a.jpg'), {{}})\n"
         "print(take_all(source, 1)[0].outcome, 'aiohttp' in sys.modules, threading.active_count())"
     )

@@ -7,15 +7,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from catalogue.cells import Cells
 from catalogue.downloads import Downloads
-from catalogue.fetch import Came, Fetch, Outcome, Trouble
-from catalogue.photo import Limits
+from catalogue.fetch import Fetch, Outcome, Received, Trouble
+from catalogue.photo import Cells, Limits
 from catalogue.photos import Photos
 from models.errors import ImageFault, JobError
 from tests.photo_jobs import photo_job, take_all, wanted
 from tests.until import until
-from worker.job.photos import photos_of
+from worker.job.job import photos_of
 
 
 class Panic(BaseException):
@@ -40,7 +39,7 @@ class Client:
                 return self._bad
             raise self._bad
         await fetch.add(b"photo")
-        return Came(fetch.whole(), None)
+        return Received(fetch.whole(), None)
 
     async def close(self) -> None:
         self.closed = True
@@ -84,14 +83,6 @@ def test_a_client_that_cannot_be_made_is_raised_at_once():
 
     with pytest.raises(JobError, match="no way"):
         Downloads(Limits(), fail)
-
-
-def test_what_came_and_is_forgotten_is_not_taken():
-    with photos_by(Client()) as photos:
-        photos.want(wanted(*(f"http://a.test/{number}" for number in range(10))), {})
-        assert photos.take(10.0)
-        photos.forget(0)
-        assert photos.take(0.0) is None
 
 
 def test_it_wants_more_until_much_waits_to_be_taken_and_ends_with_its_thread():

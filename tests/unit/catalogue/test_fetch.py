@@ -1,16 +1,18 @@
-"""Whose fault silence is, the photo's or its host's; and the memory that photos may take."""
+"""Whose fault silence is, the memory that photos may take, and when a host is asked; the clock is a number."""
 
 import asyncio
 
 import pytest
 
-from catalogue.cells import parse_url
-from catalogue.fetch import Fetch, MemoryBudget
+from catalogue.fetch import Fetch, Host, MemoryBudget, Trouble
 from catalogue.photo import Limits
+from catalogue.urls import parse_url
 from models.errors import ImageError, ImageFault
 
 LARGE = 300_000
 LIMITS = Limits(room=1_000_000, max_bytes=2_000_000, slow_s=1.0)
+SILENT = Trouble("does not answer", silent=True)
+BUSY = Trouble("answered 503")
 TARGET = parse_url("http://shop.test/a.jpg")
 
 
@@ -103,8 +105,132 @@ def test_one_byte_too_many_is_too_large(budget, fetch):
     async def run():
         async with asyncio.timeout(5) as fetch.clock:
             await fetch.add(bytes(LIMITS.max_bytes))
-            with pytest.raises(ImageError, match=r"2,000,000 bytes at http://shop.test/a.jpg") as caught:
+            with pytest.raises(ImageError, match="2,000,000 bytes") as caught:
                 await fetch.add(b"x")
         assert caught.value.fault is ImageFault.TOO_LARGE
 
     asyncio.run(run())
+
+
+@pytest.fixture
+def host():
+    return Host("shop.test:80", LIMITS, per_host=2)
+
+
+def silent(host, *times, began=0.0):
+    for now in times:
+        host.troubled(SILENT, began, now)
+    return host
+
+
+def test_turns_are_given_in_order_and_no_more_than_its_limit_at_once(host):
+    given = []
+
+    async def ask(number, *, first):
+        async with host.turn("http://shop.test/a.jpg", first=first):
+            given.append(number)
+            assert host.load
+            await asyncio.sleep(0)
+
+    async def run():
+        tasks = [asyncio.create_task(ask(number, first=number == 4)) for number in range(5)]
+        await asyncio.sleep(0)
+        assert given == [0, 1]
+        tasks[2].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+    assert given == [0, 1, 4, 3]
+    assert not host.load
+
+
+def test_those_who_wait_for_a_host_that_is_left_alone_are_told_so(host):
+    async def ask():
+        async with host.turn("http://shop.test/a.jpg", first=False):
+            await asyncio.sleep(0)
+            silent(host, *[asyncio.get_running_loop().time()] * 5)
+
+    async def run():
+        return await asyncio.gather(*(ask() for _ in range(6)), return_exceptions=True)
+
+    outcomes = asyncio.run(run())
+    assert outcomes[:2] == [None, None]
+    assert all(isinstance(error, ImageError) and "is left alone" in str(error) for error in outcomes[2:])
+
+
+def test_a_host_that_says_nothing_several_times_is_left_alone(host):
+    assert silent(host, 5.0, 5.0, 5.0, 5.0).refusal(5.0) is None
+    silent(host, 5.0)
+    assert "does not answer and is left alone" in host.refusal(5.0)
+    assert host.refusal(14.9)
+    assert host.refusal(15.0) is None
+
+
+def test_a_moment_of_silence_is_forgiven(host):
+    assert silent(host, *[3.9] * 10).refusal(3.9) is None
+
+
+def test_one_answer_is_enough(host):
+    silent(host, *[5.0] * 4).answered(5.0)
+    assert silent(host, 5.0).refusal(5.0) is None
+
+
+def test_who_answers_that_it_is_busy_is_given_longer(host):
+    for now in (1.0, 10.0, 20.0, 30.0, 59.0):
+        host.troubled(BUSY, 0.0, now)
+    assert host.refusal(59.0) is None
+    host.troubled(BUSY, 59.0, 60.0)
+    assert "answered 503" in host.refusal(60.0)
+
+
+def test_each_trial_that_fails_makes_the_rest_longer(host):
+    silent(host, *[5.0] * 5, 6.0)  # one was under way when it began to rest
+    now = 15.0
+    for rest_s in (20.0, 40.0, 80.0, 160.0, 300.0, 300.0):
+        assert host.refusal(now - 0.1)
+        assert host.refusal(now) is None
+        silent(host, now, began=now)
+        now += rest_s
+    host.answered(now - 1.0)
+    assert host.may_start(now - 1.0)
+
+
+def test_a_host_without_a_name_is_left_alone_at_once(host):
+    host.troubled(Trouble("has no address", silent=True, lasting=True), 0.0, 0.1)
+    assert "has no address" in host.refusal(0.2)
+
+
+@pytest.mark.parametrize(("after_s", "until"), [(30, 31), (3600, 121)])
+def test_a_host_is_not_asked_before_it_wants_to_be_and_no_answer_stops_it_for_hours(host, after_s, until):
+    host.troubled(Trouble("answered 429", after_s=after_s), 0.0, 1.0)
+    assert not host.may_start(until - 0.1)
+    assert host.may_start(until)
+    assert host.refusal(1.0) is None
+
+
+def test_an_answer_ends_a_rest_but_not_the_time_that_the_host_asks_for(host):
+    host.answered(0.0)
+    silent(host, *[1.0] * 5, began=0.5)
+    host.troubled(Trouble("answered 429", after_s=30.0), 0.5, 1.0)  # it was under way when the host was left alone
+    host.answered(1.1)
+    assert [host.may_start(now) for now in (30.9, 31.0)] == [False, True]
+
+
+def test_a_host_that_has_given_photos_is_waited_for_when_it_falls_silent(host):
+    host.answered(0.0)
+    silent(host, *[1.0] * 5, began=0.5)
+    assert host.is_waited_for(1.0)
+    assert host.refusal(1.0) is None
+    assert [host.may_start(now) for now in (1.9, 2.0)] == [False, True]
+    silent(host, 2.0, began=2.0)
+    silent(host, 2.0, began=0.5)  # one that was under way when it began to rest
+    assert [host.may_start(now) for now in (3.9, 4.0)] == [False, True]
+
+
+def test_and_is_not_waited_for_for_ever(host):
+    host.answered(0.0)
+    late = LIMITS.patience_s + 1.0
+    silent(host, 1.0, 5.0, 5.0, 5.0, 5.0)
+    silent(host, late, began=late - 1.0)
+    assert not host.is_waited_for(late)
+    assert "left alone" in host.refusal(late)

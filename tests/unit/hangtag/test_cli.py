@@ -30,7 +30,7 @@ def test_every_command_of_a_group_teaches_by_example(name: str) -> None:
     ("group", "verbs"),
     [
         ("corrections", ["apply", "import", "list"]),
-        ("jobs", ["cancel", "receipt", "resume", "retry-failed", "show", "watch"]),
+        ("jobs", ["cancel", "resume", "retry-failed", "show", "watch"]),
         ("models", ["alias", "delete", "diff", "history", "promote", "publish", "rollback"]),
     ],
 )
@@ -61,7 +61,7 @@ def test_every_option_is_explained() -> None:
         "models history none",
         "models diff none@1 none@2",
         "jobs show none",
-        "jobs receipt none",
+        "jobs watch none",
         "export none",
         "train none",
         "train --resume none",
@@ -85,7 +85,7 @@ def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_pa
     ("typed", "completed"),
     [
         ("be", ["benchmark"]),  # and not beat, an earlier name
-        ("jobs re", ["receipt", "resume", "retry-failed"]),
+        ("jobs re", ["resume", "retry-failed"]),
         ("label --pre", ["--precision", "--prefix", "--previous"]),
         ("label --per-h", ["--per-host"]),
         ("label --outp", []),

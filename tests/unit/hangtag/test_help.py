@@ -64,22 +64,18 @@ def test_help_that_is_arranged_has_the_same_options():
 
 def test_the_earlier_names_of_options_are_taken_and_not_shown(capsys, monkeypatch):
     named = {
-        ("label", "--output"),
-        ("worker", "--concurrency"),
         ("train", "--batch"),
         ("train", "--unlabelled"),
-        ("submit", "--timeout"),
     }
     for command, earlier in named:
         assert earlier in {word for param in _group().commands[command].params for word in param.opts}
         assert f" {earlier} " not in help_of(capsys, monkeypatch, command, "--help-all")
-    assert "--output" in help_of(capsys, monkeypatch, "label", "a.csv", "--output", "b.csv", "--help")
+    assert "--batch" in help_of(capsys, monkeypatch, "train", "photos", "--batch", "8", "--help")
 
 
 def test_the_earlier_names_of_commands_are_not_shown(capsys, monkeypatch):
     shown = help_of(capsys, monkeypatch)
     assert " beat " not in shown
-    assert "--watch" not in help_of(capsys, monkeypatch, "submit", "--help-all")
     assert help_of(capsys, monkeypatch, "beat", "--help") == help_of(capsys, monkeypatch, "schedule", "--help")
 
 
@@ -87,10 +83,8 @@ def test_the_earlier_names_of_commands_are_not_shown(capsys, monkeypatch):
     ("earlier", "now"),
     [
         ("beat a.toml --log json", "schedule a.toml --log json"),
-        ("submit --watch in --model m --once", "watch in --model m --once"),
-        ("submit --model m --settle 0 --watch=in", "watch --model m --settle 0 in"),
         ("submit a.csv --model m", "submit a.csv --model m"),
-        ("label beat --watch", "label beat --watch"),
+        ("label beat", "label beat"),
         ("", ""),
     ],
 )
@@ -103,11 +97,6 @@ def test_an_earlier_command_line_is_taken_as_todays(earlier, now):
     [
         ("beat none.toml", "schedule none.toml", 2),
         ("beat", "schedule", 2),
-        ("submit --watch none --model none --once", "watch none --model none --once", 2),
-        ("submit a.csv --watch none --model none", "watch a.csv none --model none", 2),
-        ("submit --watch none --model none --settle inf", "watch none --model none --settle inf", 2),
-        ("submit --watch none --model none --job a", "watch none --model none --job a", 2),
-        ("submit --watch . --model none@1 --once", "watch . --model none@1 --once", 2),
     ],
 )
 def test_an_earlier_name_ends_with_the_status_of_todays(earlier, now, status, tmp_path, monkeypatch):

@@ -89,13 +89,13 @@ def test_without_a_place_to_write_to_all_stays_as_it_is(place: Path) -> None:
     "start",
     [
         "import sys; sys.argv[1:] = ['corrections', 'list']; from hangtag.cli import main; main()",
-        "from worker.queue.start_worker import prepare_worker; prepare_worker(as_json=True)",
+        "import sys; sys.argv[1:] = ['worker', '--jobs', '/nowhere/jobs']; from hangtag.cli import main; main()",
     ],
     ids=["what trains", "a worker"],
 )
 def test_commands_that_leave_files_remove_those_of_killed_ones(place: Path, start: str) -> None:
     run(place, DIE)
-    subprocess.run([sys.executable, "-P", "-c", start], env=environment(place), cwd=place, check=True)
+    subprocess.run([sys.executable, "-P", "-c", start], env=environment(place), cwd=place, check=False)
     assert list(place.iterdir()) == []
 
 

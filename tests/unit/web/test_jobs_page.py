@@ -27,9 +27,8 @@ from web.settings import WebSettings
 from worker.job.job import open_job
 from worker.job.parts import Status
 from worker.job.receipt import finished_receipt
-from worker.job.spec import JobOptions
 from worker.label import job_folder, label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 from worker.results.finish import finish_job
 
 from .conftest import ADDRESS, Serve

@@ -12,9 +12,8 @@ from web.jobs import JobIndex, NoSuchJobError, WebJob, result_id
 from web.run_jobs import JobRunner, LocalQueue, NewJob
 from web.settings import WebSettings
 from worker.job.receipt import JobReceipt, job_receipt
-from worker.job.spec import JobOptions
 from worker.label import label
-from worker.request import LabelRequest
+from worker.request import JobOptions, LabelRequest
 
 WAIT = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -105,8 +104,8 @@ def test_failed_rows_of_a_result_of_hangtag_label_are_retried_with_its_own_model
     source, output = tmp_path / "list.txt", tmp_path / "labels.csv"
     source.write_text("".join(f"{name}\n" for name in [*some(drawn, 3), "gone.jpg"]))
     models = {"category": bundle, "colour": bundle} if named else bundle
-    options = JobOptions(prefix="own_", threshold=0.4)
-    request = LabelRequest(source, models, options, output=output, image_root=drawn, workers=1)
+    options = JobOptions(prefix="own_", threshold=0.4, image_root=str(drawn))
+    request = LabelRequest(source, models, options, output=output, workers=1)
     assert label(request, lambda *_: None).errors["missing"].count == 1
     before = output.read_text()
     runner = runner_of(tmp_path, output)

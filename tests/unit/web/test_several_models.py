@@ -18,7 +18,7 @@ from trainer.corrections.votes import Vote
 from web.jobs import JobIndex
 from worker.job.job import open_job
 from worker.job.parts import Status
-from worker.job.spec import JobOptions, Question
+from worker.job.spec import Question
 from worker.job.writer import create_job
 from worker.label import job_folder
 from worker.results.finish import finish_job
@@ -104,9 +104,12 @@ def test_a_row_that_two_questions_doubt_counts_once(serve: Serve, tmp_path: Path
 
 def test_no_job_can_be_called_as_a_question_is(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("gone.jpg\n")
-    for name, questions in (("spring", (Question(name="colour", model=PIN),)), ("spring.colour", ())):
+    for name, questions in (
+        ("spring", (Question(name="colour", model=PIN),)),
+        ("spring.colour", (Question(name="", model=PIN),)),
+    ):
         storage = FolderStorage(tmp_path / "jobs" / name)
-        create_job(storage, open_catalogue(tmp_path / "list.txt"), PIN, JobOptions(), questions=questions)
+        create_job(storage, open_catalogue(tmp_path / "list.txt"), questions)
     index = JobIndex(str(tmp_path / "jobs"))
     (question,) = index.find("spring").questions
     assert not is_name(question.id)

@@ -11,23 +11,18 @@ from PIL import Image, ImageFile
 
 from catalogue.catalogue import open_catalogue
 from models.errors import ImageError, ImageFault
-from models.manifest import AUTO
 from models.storage.storage import FolderStorage
+from tests.photo_jobs import PAPER_PIN, only_question
 from worker.job.job import Job
 from worker.job.jobs import Jobs
 from worker.job.model import verified_pin
 from worker.job.parts import RowResult, Status, failed_row, part_bytes, part_key
-from worker.job.spec import JobOptions, ModelPin
 from worker.job.writer import create_job
-from worker.priority import Priority
+from worker.request import JobOptions, Priority
 
 FORMAT = "HANGTAGPANIC"
 MakeJob = Callable[..., Job]
 CommitPart = Callable[..., None]
-
-PIN = ModelPin(
-    path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64, precision=0.95
-)
 
 
 class Panic(BaseException):
@@ -62,7 +57,7 @@ def make_job(tmp_path: Path, bundle: Path) -> MakeJob:
     def make(source: Path, *, chunk_rows: int = 16, timeout_s: float = 10.0, prefix: str = "") -> Job:
         options = JobOptions(timeout_s=timeout_s, prefix=prefix)
         storage = FolderStorage(tmp_path / "result.parquet.job")
-        return create_job(storage, open_catalogue(source), verified_pin(bundle, AUTO), options, chunk_rows)
+        return create_job(storage, open_catalogue(source), only_question(verified_pin(bundle)), options, chunk_rows)
 
     return make
 
@@ -89,7 +84,7 @@ def paper_job(tmp_path: Path, jobs: Jobs) -> MakeJob:
         source = tmp_path / f"{name}.csv"
         source.write_text("image\n" + "".join(f"{row}.jpg\n" for row in range(chunk_rows * chunks - 1)))
         catalogue = open_catalogue(source)
-        return create_job(jobs.storage(name), catalogue, PIN, options or JobOptions(), chunk_rows, priority)
+        return create_job(jobs.storage(name), catalogue, only_question(), options or JobOptions(), chunk_rows, priority)
 
     return make
 
@@ -112,9 +107,9 @@ def commit_part() -> CommitPart:
 
 def _row(fault: ImageFault | None) -> RowResult:
     if fault:
-        return failed_row(ImageError("It is no good.", fault), None, PIN.reference)
+        return failed_row(ImageError("It is no good.", fault), None, PAPER_PIN.reference)
     best = (("shoe", 0.75), ("hat", 0.25))
-    return RowResult("shoe", 0.75, Status.LABELED, None, None, best, "5" * 64, PIN.reference)
+    return RowResult("shoe", 0.75, Status.LABELED, None, None, best, "5" * 64, PAPER_PIN.reference)
 
 
 @pytest.fixture
@@ -137,7 +132,7 @@ def answered_job(tmp_path: Path) -> MakeJob:
         pq.write_table(pa.table({"image": images, "sku": products, **(columns or {})}), folder / "rows.parquet")
         options = options or JobOptions(group_column="sku")
         catalogue = open_catalogue(folder / "rows.parquet", "image")
-        job = create_job(FolderStorage(folder / "job"), catalogue, PIN, options, chunk_rows)
+        job = create_job(FolderStorage(folder / "job"), catalogue, only_question(), options, chunk_rows)
         for chunk in range(job.spec.chunks):
             rows = list(answers[chunk * chunk_rows : (chunk + 1) * chunk_rows])
             job.storage.commit(part_key(chunk), part_bytes(rows, job.spec.id, "shop-7:42", 0.5, 0))

@@ -1,4 +1,4 @@
-"""What ``--previous`` changes of a run, and what not; the rest is told by the acceptance tests of the command."""
+"""What ``--previous``, a variant and an alias change of a run; acceptance tests of the command tell the rest."""
 
 import shutil
 from dataclasses import replace
@@ -7,22 +7,26 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from models.classifier import load
 from models.errors import DisagreementError, InputError, JobError
+from models.registry.registry import Registry
 from models.storage.storage import FolderStorage
+from tests.paper_bundle import shop_registry
 from tests.variants import falsify
 from worker.job.job import Job, open_job
 from worker.job.receipt import Receipt
-from worker.job.spec import JobOptions
 from worker.label import earlier_job, job_folder, label
-from worker.labelling.earlier_results import open_earlier_results
-from worker.labelling.local_cache import cache_folder
-from worker.request import LabelRequest
+from worker.labelling.earlier_results import cache_folder, open_earlier_results
+from worker.request import JobOptions, LabelRequest
 from worker.results.finish import RESULT_FILE
 
 
-def run(request: LabelRequest) -> tuple[Receipt, list[str]]:
-    said: list[str] = []
-    return label(request, lambda _done, _total: None, say=said.append), said
+def run(request: LabelRequest, variant: str | None = None) -> tuple[Receipt, list[str]]:
+    """The receipt, and the sentences that were said."""
+    if variant:
+        request = replace(request, options=replace(request.options, variant=variant))
+    sentences: list[str] = []
+    return label(request, lambda _done, _total: None, say=sentences.append), sentences
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def yesterday(tmp_path: Path, catalogue: Path, bundle: Path) -> LabelRequest:
     source, wrong = tmp_path / "yesterday.txt", tmp_path / "wrong.jpg"
     wrong.write_bytes(b"no photo")
     source.write_text("".join(f"{photo}\n" for photo in [*photos, str(wrong)]))
-    return LabelRequest(source, bundle, JobOptions(), output=tmp_path / "yesterday.parquet", workers=1)
+    return LabelRequest(source, bundle, output=tmp_path / "yesterday.parquet", workers=1)
 
 
 def test_a_result_that_is_carried_over_is_that_of_a_full_run(yesterday: LabelRequest, tmp_path: Path) -> None:
@@ -76,42 +80,42 @@ def test_where_the_default_disagrees_float32_labels_all_rows_and_that_is_said(
 ) -> None:
     copy = shutil.copytree(lighter.model, tmp_path / "false")
     falsify(copy, "int8")
-    receipt, said = run(replace(lighter, model=copy))
-    assert [words for words in said if "uses float32 instead of int8" in words]
+    receipt, sentences = run(replace(lighter, model=copy))
+    assert [words for words in sentences if "float32 instead of int8" in words]
     assert receipt.model.variant == "float32"
     assert models_of(lighter.output) == {"float32"}
     with pytest.raises(DisagreementError):
-        run(replace(lighter, model=copy, variant="int8", restart=True))
+        run(replace(lighter, model=copy, restart=True), "int8")
 
 
 def test_a_job_goes_on_with_its_variant(lighter: LabelRequest) -> None:
-    first = run(replace(lighter, variant="float32"))[0]
+    first = run(lighter, "float32")[0]
     next((job_folder(lighter.output) / "parts").iterdir()).unlink()
     assert run(lighter)[0].job == first.job
     assert models_of(lighter.output) == {"float32"}
-    with pytest.raises(JobError, match=r"holds another job: --variant was float32, is int8\. Name another --out"):
-        run(replace(lighter, variant="int8"))
+    with pytest.raises(JobError, match="--variant was float32, is int8"):
+        run(lighter, "int8")
     assert run(replace(lighter, restart=True))[0].model.variant == "int8"
 
 
 def test_another_variant_carries_nothing_over(lighter: LabelRequest, tmp_path: Path) -> None:
     run(lighter)
-    again = replace(lighter, variant="float32", output=tmp_path / "again.parquet", previous=lighter.output)
-    assert "--variant changed; every row is labelled again" in run(again)[1][-1]
+    again = replace(lighter, output=tmp_path / "again.parquet", previous=lighter.output)
+    assert "--variant changed" in run(again, "float32")[1][-1]
 
 
 def test_what_cannot_be_carried_over_is_refused_before_anything_is_written(
     yesterday: LabelRequest, tmp_path: Path
 ) -> None:
-    for previous, said in (
-        (tmp_path / "none.csv", "Expected an earlier result"),
-        (yesterday.output, "found none"),
-    ):
-        with pytest.raises(InputError, match=said):
+    for previous in (tmp_path / "none.csv", yesterday.output):
+        with pytest.raises(InputError, match="--previous"):
             run(replace(yesterday, previous=previous))
+    wrong = replace(yesterday, options=JobOptions(allow_hosts=["photos.internal"]))
+    with pytest.raises(InputError, match="--allow-host"):
+        run(wrong)
     assert not job_folder(yesterday.output).exists()
     run(yesterday)
-    with pytest.raises(InputError, match="cannot be carried over from itself"):
+    with pytest.raises(InputError, match="itself"):
         run(replace(yesterday, previous=yesterday.output))
 
 
@@ -123,7 +127,7 @@ def test_what_another_preprocessing_began_is_not_gone_on_with(yesterday: LabelRe
     )
     assert run(yesterday)[0].rows == 40, "it is done, and its result is left as it is"
     next((folder / "parts").iterdir()).unlink()
-    with pytest.raises(JobError, match=r"preprocessing is version 0, this one's is 1; .*--restart"):
+    with pytest.raises(JobError, match="version 0, this one's is 1"):
         run(yesterday)
     assert run(replace(yesterday, restart=True))[0].rows == 40
 
@@ -179,15 +183,68 @@ def test_a_job_is_found_by_its_result_and_by_its_folder(done_job: Job, tmp_path:
 @pytest.mark.parametrize("name", ["labels.csv", "typo", "job/labels.csv", "/"])
 def test_what_has_no_job_is_refused(done_job: Job, tmp_path: Path, name: str) -> None:
     (tmp_path / "labels.csv").touch()
-    with pytest.raises(InputError, match=r"Expected an earlier result of hangtag label as --previous"):
+    with pytest.raises(InputError, match="--previous"):
         earlier_job(Path(done_job.storage.place).parent / name)
 
 
 def test_a_job_that_is_not_done_or_damaged_is_refused(paper_job, commit_part) -> None:
     job = paper_job(3)
     commit_part(job, 0)
-    with pytest.raises(JobError, match="to be finished; 3 of its 5 rows are not done"):
+    with pytest.raises(JobError, match="3 of its 5 rows"):
         earlier_job(Path(job.storage.place))
     job.storage.replace("job.json", b"{}")
-    with pytest.raises(JobError, match=r"job\.json in .* is damaged"):
+    with pytest.raises(JobError, match=r"job\.json"):
         earlier_job(Path(job.storage.place))
+
+
+@pytest.fixture
+def registry(tmp_path: Path, bundle: Path) -> Registry:
+    return shop_registry(tmp_path, bundle)
+
+
+@pytest.fixture
+def named(tmp_path: Path, catalogue: Path, registry: Registry) -> LabelRequest:
+    source = tmp_path / "photos.txt"
+    source.write_text("".join(f"{photo}\n" for photo in sorted(catalogue.rglob("*.jpg"))[:140]))
+    options = JobOptions(registry=registry.place)
+    return LabelRequest(source, "shop@champion", options, output=tmp_path / "labels.parquet", workers=1)
+
+
+def references_of(request: LabelRequest) -> set[str]:
+    return set(pq.read_table(request.output).column("model").to_pylist())
+
+
+def test_an_alias_that_moves_leaves_a_job_that_is_not_done_with_its_version(
+    named: LabelRequest, registry: Registry
+) -> None:
+    first, sentences = run(named)
+    assert sentences == [f"shop@champion is shop@1 of the registry at {registry.place}."]
+    assert first.named is not None
+    assert first.named.words == "shop@champion, which was shop@1"
+    named.output.unlink()
+    sorted((job_folder(named.output) / "parts").iterdir())[1].unlink()
+    registry.promote("shop", 2, "better")
+    again, (sentence,) = run(named)
+    assert sentence.startswith("shop@champion is shop@2 by now; this job was begun with shop@1")
+    assert again.run.images == 70, "only what was missing"
+    assert references_of(named) == {load(registry.path("shop", 1)).reference}
+    with pytest.raises(JobError, match="shop@1, and shop@champion is shop@2"):
+        run(named)
+    assert run(replace(named, retry_failed=True))[0].named == first.named
+    with pytest.raises(JobError, match="shop@1, and not of shop@2"):
+        run(replace(named, model="shop@2"))
+    anew, _ = run(replace(named, restart=True))
+    assert anew.named is not None
+    assert anew.named.version == "shop@2"
+    assert references_of(named) == {load(registry.path("shop", 2)).reference}
+
+
+def test_a_job_of_a_version_that_the_registry_does_not_know_is_refused(
+    named: LabelRequest, registry: Registry, bundle: Path
+) -> None:
+    lone = replace(named, model=bundle / "model.onnx")
+    receipt, sentences = run(lone)
+    assert (receipt.named, receipt.drift, sentences) == (None, None, [])
+    lone.output.unlink()
+    with pytest.raises(JobError, match="--model"):
+        run(named)

@@ -11,7 +11,7 @@ from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Remark, Vote
 from worker.job.job import open_job
 from worker.job.parts import Status
-from worker.job.spec import JobOptions
+from worker.request import JobOptions
 from worker.results.finish import finish_job
 from worker.results.merge import merge_job
 

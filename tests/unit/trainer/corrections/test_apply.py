@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalogue.readers import read_delimited, read_jsonl
+from catalogue.writers import open_writer
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
 from tests.review_jobs import Row, labelled_job
@@ -17,8 +18,7 @@ from tests.unit.trainer.corrections.some_results import ROWS, finished, remark, 
 from trainer.corrections.apply import CorrectedResult, Labels, apply_corrections, apply_to_job, find_labels
 from trainer.corrections.store import CorrectionStore
 from worker.job.job import open_job
-from worker.job.spec import JobOptions
-from worker.results.output import open_writer
+from worker.request import JobOptions
 
 
 def rows_of(output: str | Path) -> list[dict[str, Any]]:

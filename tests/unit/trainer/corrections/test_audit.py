@@ -14,7 +14,7 @@ from trainer.corrections.votes import resolve
 from worker.job.job import Job, open_job
 from worker.job.parts import Status
 from worker.job.receipt import finished_receipt
-from worker.job.spec import JobOptions
+from worker.request import JobOptions
 from worker.results.audit import audit_sample
 
 

@@ -182,7 +182,8 @@ def test_paths_start_where_the_job_beside_the_file_says(tmp_path: Path) -> None:
 
 def test_a_label_above_classes_is_no_answer(tmp_path: Path) -> None:
     model = SPEC.model.model_copy(update={"taxonomy": {"boots": "shoes", "sandals": "shoes"}})
-    (tmp_path / "job.json").write_text(SPEC.model_copy(update={"model": model}).model_dump_json())
+    spec = SPEC.model_copy(update={"questions": (Question(name="", model=model),)})
+    (tmp_path / "job.json").write_text(spec.model_dump_json())
     with pytest.raises(InputError, match=r"row 2: .*shoes"):
         imported(tmp_path, "image,label\n1.jpg,boots\n2.jpg,shoes\n")
 
@@ -194,7 +195,7 @@ def test_a_label_above_classes_is_no_answer(tmp_path: Path) -> None:
 def test_answers_to_a_question_go_where_those_of_its_page_are(tmp_path: Path, into: str, written: str) -> None:
     model = SPEC.model.model_copy(update={"taxonomy": {"boots": "shoes", "sandals": "shoes"}})
     asked = (Question(name="category", model=SPEC.model), Question(name="colour", model=model))
-    spec = SPEC.model_copy(update={"schema_version": 6, "image_root": str(tmp_path), "questions": asked})
+    spec = SPEC.model_copy(update={"image_root": str(tmp_path), "questions": asked})
     (tmp_path / "job.json").write_text(spec.model_dump_json())
     file = tmp_path / "questions" / "colour" / "review.csv"
     file.parent.mkdir(parents=True)
@@ -216,7 +217,7 @@ def test_paths_of_a_file_of_a_run_start_at_its_data(tmp_path: Path) -> None:
 
 
 def test_prefix_and_image_column_are_those_of_the_job_beside_the_file(tmp_path: Path) -> None:
-    options = SPEC.options.model_copy(update={"prefix": "ht_"})
+    options = replace(SPEC.options, prefix="ht_")
     spec = SPEC.model_copy(update={"image_root": str(tmp_path), "image_column": "main", "options": options})
     (tmp_path / "job.json").write_text(spec.model_dump_json())
     text = f"ht_row,ht_correct_label,ht_label,main,image,url,ht_sha256\n1,hats,boots,1.jpg,x,y,{A}\n"

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalogue.writers import inert
 from tests.unit.trainer.corrections.some_votes import PHOTOS, remark, vote, votes
 from trainer.corrections.votes import PhotoVotes, Remark, Vote, guarded, resolve, unguarded
-from worker.results.cells import inert
 
 
 def resolved(*said: Vote) -> PhotoVotes:

@@ -12,7 +12,7 @@ from trainer.corrections.votes import Vote
 from web.review.questions import load_questions
 from web.review.queue import ReviewQueue
 from worker.job.job import Job, open_job
-from worker.job.spec import JobOptions
+from worker.request import JobOptions
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp()
 MakeQueue = Callable[[list[Row]], ReviewQueue]

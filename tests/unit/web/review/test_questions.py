@@ -10,7 +10,7 @@ from web.review.questions import load_questions
 from web.review.queue import Choice, ReviewQueue
 from worker.job.job import open_job
 from worker.job.parts import Status
-from worker.job.spec import JobOptions
+from worker.request import JobOptions
 
 from .conftest import Clock, job_of, vote
 

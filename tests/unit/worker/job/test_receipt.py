@@ -1,233 +1,57 @@
-import hashlib
-import io
+"""The format of ``receipt.json``, and which receipt is a job's."""
+
 import json
-from collections.abc import Sequence
-from itertools import zip_longest
+from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
-from models.reference_answers import ReferenceAnswers
-from worker.job.parts import NO_PHOTO_WORK, PART_SCHEMA, PhotoWork, part_bytes, results_of
-from worker.job.receipt import Receipt, RunFigures
-from worker.results.tally import DistinctPhotos, LeastSure, Tally
+from models.errors import JobError
+from models.storage.storage import FolderStorage
+from tests.photo_jobs import photo_job
+from worker.job.receipt import Receipt, finished_receipt
 
 RECEIPT = {
-    "job": "0123456789ab", "source": "/srv/products.csv", "output": "/srv/jobs/spring/labels.parquet",
-    "finished_at": "2026-11-21T05:00:00+00:00",
-    "model": {
-        "path": "/models/shop", "reference": "shop/1/float32@abc", "variant": "float32",
-        "digest": "a" * 64, "precision": 0.98, "all_to_review": False, "threshold": None,
-    },
-    "rows": 3, "by_status": {"labeled": 1, "review": 1, "failed": 1}, "by_label": {"shoe": 2},
+    "schema_version": 1, "job": "0123456789ab", "source": "/srv/products.csv",
+    "output": "/srv/jobs/spring/labels.parquet", "finished_at": "2026-11-21T05:00:00+00:00", "rows": 3,
+    "by_status": {"labeled": 1, "review": 1, "failed": 1},
     "errors": {
         "missing": {"count": 1, "examples": [{"row": 3, "image": None, "message": "The cell is empty."}]}
     },
-    "confidence_histogram": [0] * 18 + [1, 1], "left_out": {".heic": 2}, "retry": 1,
+    "left_out": {".heic": 2}, "retry": 1,
     "work": {"hosts": {"shop-7": 3}, "processes": 2, "deaths": 1, "busy_s": 1.5},
     "run": {"images": 1, "seconds": 0.5, "workers": 2, "restarts": 1}, "images_per_s": 2.0,
-    "review_by_label": {"shoe": 1}, "review_reasons": {"unknown": 1},
     "photos": {
         "downloaded": 2, "unchanged": 0, "bytes": 56000, "decoded": 1, "repeated": 1, "carried": 0,
         "download_s": 0.4, "decode_s": 0.0, "inference_s": 0.1,
     },
+    "model": {
+        "path": "/models/shop", "reference": "shop/1/float32@abc", "variant": "float32",
+        "digest": "a" * 64, "precision": 0.98, "all_to_review": False, "threshold": None, "taxonomy": None,
+    },
+    "by_label": {"shoe": 2}, "by_level": {}, "review_by_label": {"shoe": 1}, "review_reasons": {"unknown": 1},
+    "confidence_histogram": [0] * 18 + [1, 1],
     "groups": {"products": 2, "labeled": 1, "review": 1, "failed": 0, "disagreeing": 0},
     "groups_file": "/srv/jobs/spring/by_group.parquet", "review_file": "/srv/jobs/spring/review.csv",
     "named": {"asked": "shop@champion", "version": "shop@3"},
     "drift": {
         "confidence_psi": 0.31, "label_psi": 0.02, "rows": 2, "reference_rows": 1, "warning": None,
         "reference": {"confidence_histogram": [0] * 19 + [1], "by_label": {"shoe": 1}, "outliers": None},
-        "finding": "",
+        "finding": "They are alike.",
     },
     "audit": None,
 }  # fmt: skip
-RECEIPT_JSON = json.dumps(RECEIPT, indent=1)
-
-
-def part(*rows: tuple[str | None, float | None, str, str | None], reasons: Sequence[str | None] = ()) -> pa.Table:
-    cells = [
-        {"label": label, "confidence": confidence, "status": status, "error": error, "error_message": error}
-        | {"reason": reason}
-        for (label, confidence, status, error), reason in zip_longest(rows, reasons)
-    ]
-    table = pa.Table.from_pylist([{**dict.fromkeys(PART_SCHEMA.names), **row} for row in cells], PART_SCHEMA)
-    return pq.read_table(io.BytesIO(part_bytes(results_of(table), "job", "shop-7:42", 0.5, deaths=1)))
-
-
-def add(tally: Tally, results: pa.Table) -> None:
-    tally.add(results, [f"{i}.jpg" for i in range(len(results))])
-
-
-def test_counts_are_over_all_parts() -> None:
-    tally = Tally()
-    add(tally, part(("shoe", 0.99, "labeled", None), (None, None, "failed", "missing")))
-    add(tally, part(("shoe", 0.3, "review", None), (None, None, "failed", "missing"), ("hat", 1.0, "labeled", None)))
-    assert (tally.rows, tally.by_label) == (5, {"shoe": 2, "hat": 1})
-    assert tally.by_status == {"labeled": 2, "review": 1, "failed": 2}
-    assert tally.errors == {"missing": 2}
-    assert [(e.row, e.image) for e in tally.examples["missing"]] == [(2, "1.jpg"), (4, "1.jpg")]
-    assert tally.histogram.sum() == 3
-    assert tally.histogram[-1] == 2
-
-
-def test_of_a_photo_that_a_cell_holds_the_beginning_is_named() -> None:
-    tally, results = Tally(), part(*[(None, None, "failed", "unreadable")] * 3)
-    cells = ["DATA:image/jpeg;base64," + "A" * 10_000_000, "data:,short", "folder/" + "long" * 100 + ".jpg"]
-    tally.add(results, cells)
-    assert [example.image for example in tally.examples["unreadable"]] == [f"{cells[0][:64]}…", *cells[1:]]
-    assert sum(len(row.image) for row in tally.failed_sample) < 1_000
 
 
 def test_the_format_on_disk_is_this_one() -> None:
-    receipt = Receipt.model_validate_json(RECEIPT_JSON)
-    assert (receipt.rows, receipt.retry, receipt.by_status["failed"]) == (3, 1, 1)
-    assert receipt.errors["missing"].examples[0].image is None
-    assert receipt.work.hosts == {"shop-7": 3}
-    assert receipt.model_dump_json(indent=1) == RECEIPT_JSON
+    text = json.dumps(RECEIPT, indent=1)
+    assert Receipt.model_validate_json(text).model_dump_json(indent=1) == text
 
 
-def test_a_receipt_from_before_there_were_precisions_still_loads() -> None:
-    older = json.loads(RECEIPT_JSON)
-    del (
-        older["review_by_label"],
-        older["review_reasons"],
-        older["photos"],
-        older["model"]["precision"],
-        older["model"]["all_to_review"],
-    )
-    del older["model"]["threshold"], older["groups"], older["groups_file"]
-    del older["review_file"], older["named"], older["drift"]
-    receipt = Receipt.model_validate_json(json.dumps(older))
-    assert (receipt.review_reasons, receipt.model.precision) == ({}, None)
-    assert (receipt.groups, receipt.review_file, receipt.review_by_label) == (None, None, {})
-    assert (receipt.named, receipt.drift) == (None, None)
-
-
-def test_a_comparison_from_before_there_were_findings_still_loads() -> None:
-    older = json.loads(RECEIPT_JSON)
-    del older["drift"]["finding"], older["drift"]["reference"]["outliers"]
-    assert Receipt.model_validate_json(json.dumps(older)) == Receipt.model_validate_json(RECEIPT_JSON)
-
-
-def test_what_a_later_version_writes_besides_is_left_out() -> None:
-    later = json.loads(RECEIPT_JSON)
-    for record in (later, later["run"], later["work"], later["photos"], later["errors"]["missing"], later["drift"]):
-        record["of_later"] = 1
-    assert Receipt.model_validate_json(json.dumps(later)) == Receipt.model_validate_json(RECEIPT_JSON)
-
-
-def test_the_reasons_for_review_are_counted(make_job, catalogue) -> None:
-    tally = Tally()
-    review, labeled = ("shoe", 0.4, "review", None), ("shoe", 0.9, "labeled", None)
-    add(tally, part(review, labeled, review, reasons=("threshold", None, "unknown")))
-    add(tally, part(review, reasons=("threshold",)))
-    add(tally, part(review).drop_columns(["reason"]))  # from before there were reasons
-    figures = RunFigures(images=1, seconds=0.5, workers=2, restarts=0)
-    receipt = tally.receipt(make_job(catalogue), "out.csv", figures)
-    assert receipt.by_status["review"] == 4
-    assert receipt.review_reasons == {"threshold": 2, "unknown": 1}
-
-
-def test_rows_to_review_are_counted_by_label_and_the_least_sure_of_each_are_shown(make_job, catalogue) -> None:
-    job = make_job(catalogue, chunk_rows=10)
-    found, sure = LeastSure(), ("shoe", 0.1, "labeled", None)
-    for first in range(0, 60, 10):
-        doubtful = [("shoe" if row % 3 else "hat", row / 100, "review", None) for row in range(first, first + 8)]
-        failed = (None, None, "failed", "missing")
-        found.add(part(sure, *doubtful, failed, reasons=(None, *["unknown"] * 8, None)), first)
-    assert found.counts == {"shoe": 32, "hat": 16}
-    shown = found.shown(job)
-    assert list(shown) == ["shoe", "hat"]
-    assert [round(row.confidence or 0, 2) for row in shown["shoe"]] == [0.01, 0.02, 0.04, 0.05, 0.07, 0.1]
-    assert [row.image for row in shown["hat"][:3]] == [job.chunk_images(0)[at] for at in (1, 4, 7)]
-    assert {row.reason for row in shown["hat"]} == {"unknown"}
-
-
-def test_of_many_labels_those_with_most_rows_to_review_are_shown_and_few_rows_are_kept(make_job, catalogue) -> None:
-    found = LeastSure()
-    for number in range(30):
-        found.add(part(*[(f"label {number}", float("nan"), "review", None)] * (number + 40)), 0)
-    assert sum(found.counts.values()) == 1635
-    shown = found.shown(make_job(catalogue, chunk_rows=100))
-    assert list(shown) == [f"label {number}" for number in range(29, 17, -1)]
-    assert {len(rows) for rows in shown.values()} == {6}
-    assert {row.confidence for rows in shown.values() for row in rows} == {0.0}, "not a number is the least sure"
-
-
-def test_the_work_is_added_up_over_parts() -> None:
-    tally = Tally()
-    for _ in range(3):
-        add(tally, part(("shoe", 0.99, "labeled", None), ("hat", 0.9, "labeled", None)))
-    assert (tally.hosts, tally.processes) == ({"shop-7": 6}, {"shop-7:42"})
-    assert (tally.deaths, tally.busy_s) == (3, 1.5)
-
-
-def test_the_work_on_photos_is_added_up_over_parts(make_job, catalogue) -> None:
-    tally, rows = Tally(), results_of(part(("shoe", 0.99, "labeled", None)))
-    for work in (PhotoWork(carried=3, decode_s=0.12), PhotoWork(carried=1, repeated=2, decode_s=0.1), NO_PHOTO_WORK):
-        add(tally, pq.read_table(io.BytesIO(part_bytes(rows, "job", "shop-7:42", 0.5, 0, work))))
-    receipt = tally.receipt(make_job(catalogue), "out.csv", RunFigures(images=1, seconds=0.5, workers=2, restarts=0))
-    assert receipt.photos == PhotoWork(carried=4, repeated=2, decode_s=0.2)
-
-
-def test_the_sample_is_spread_over_all_rows() -> None:
-    tally = Tally()
-    for number in range(300):
-        results = part(("shoe", 0.99, "labeled", None), (None, None, "failed", "missing"))
-        tally.add(results, [f"{number}.jpg", f"gone-{number}.jpg"])
-    shown = [int(row.image.split(".")[0]) for row in tally.sample]
-    assert len(shown) == len(set(shown)) == 48
-    assert min(shown) < 50
-    assert max(shown) > 250
-    assert [row.image for row in tally.failed_sample] == [f"gone-{n}.jpg" for n in range(8)]
-
-
-LABELS = ("boots", "hats", "shoes")
-
-
-def results(photos: list[int | None]) -> pa.Table:
-    """Rows of photos that are numbered; none is a row that failed."""
-    return pa.table(
-        {
-            "sha256": pa.array([_digest(p) for p in photos], pa.string()),
-            "label": pa.array([None if p is None else LABELS[p % 3] for p in photos], pa.string()),
-            "confidence": pa.array([None if p is None else p % 10 / 10 for p in photos], pa.float32()),
-        }
-    )
-
-
-def _digest(photo: int | None) -> str | None:
-    return None if photo is None else hashlib.sha256(str(photo).encode()).hexdigest()
-
-
-def said(most: int, *chunks: list[int | None]) -> ReferenceAnswers:
-    photos = DistinctPhotos(most)
-    for chunk in chunks:
-        photos.add(results(chunk))
-    return photos.answers()
-
-
-def test_a_photo_counts_once_and_a_row_that_failed_does_not() -> None:
-    answers = said(100, [1, 1, 2, None], [1, None, 3], [])
-    assert answers.by_label == {"boots": 1, "hats": 1, "shoes": 1}
-    assert sum(answers.confidence_histogram) == answers.photos == 3
-
-
-@given(st.lists(st.integers(0, 60), max_size=200), st.data())
-def test_neither_chunks_nor_their_order_change_which_photos_are_kept(photos: list[int], data: st.DataObject) -> None:
-    mixed = data.draw(st.permutations(photos))
-    cut = data.draw(st.integers(0, len(mixed)))
-    whole = said(8, photos)
-    assert said(8, mixed[:cut], mixed[cut:]) == whole
-    assert whole.photos == min(8, len(set(photos)))
-
-
-def test_of_many_photos_so_many_are_kept_and_they_are_like_all() -> None:
-    photos = DistinctPhotos(3_000)
-    for start in range(0, 60_000, 500):
-        photos.add(results(list(range(start, start + 500))))
-    answers = photos.answers()
-    assert answers.photos == 3_000
-    assert all(900 < count < 1_100 for count in answers.by_label.values())
+def test_a_receipt_of_another_job_is_none_and_one_of_another_version_is_refused(tmp_path: Path) -> None:
+    job = photo_job(tmp_path)
+    for change, finished in (({"job": "job", "retry": 0}, True), ({}, False), ({"job": "job"}, False)):
+        job.storage.replace("receipt.json", json.dumps(RECEIPT | change).encode())
+        assert (finished_receipt(job) is not None) is finished
+    FolderStorage(tmp_path).replace("receipt.json", json.dumps(RECEIPT | {"schema_version": 2}).encode())
+    with pytest.raises(JobError, match=r"receipt\.json"):
+        finished_receipt(job)

@@ -8,7 +8,7 @@ from models.decision import ReviewReason
 from models.errors import ImageFault
 from worker.job.job import RETRYABLE
 from worker.job.parts import RowResult, Status
-from worker.labelling.result_table import LabelledRow
+from worker.labelling.earlier_results import LabelledRow
 
 MODEL = "shop/1/float32@aaaaaaaaaaaa"
 

@@ -9,13 +9,11 @@ from models.classifier import load
 from models.errors import ImageFault
 from models.storage.storage import FolderStorage
 from tests.label_chunk import PaperModel, run_chunk
+from tests.photo_jobs import only_question
 from worker.job.job import commit_retry
-from worker.job.spec import JobOptions, ModelPin
 from worker.job.writer import create_job
 from worker.labelling.chunk import attempt_on, earlier_attempts, forget_attempts
 from worker.labelling.labeller import Guard
-
-PIN = ModelPin(path="/models/shop", reference=PaperModel.reference, variant="float32", digest="a" * 64)
 
 
 def read_part(job, chunk: int) -> list[dict]:
@@ -59,7 +57,7 @@ def test_a_photo_at_which_something_unforeseen_happens_fails_alone(
     (tmp_path / "panic.jpg").write_bytes(panicking_photo)
     cells = [next(catalogue.rglob("*.png")), "panic.jpg", next(catalogue.rglob("*.png"))]
     (tmp_path / "list.txt").write_text("".join(f"{cell}\n" for cell in cells))
-    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(tmp_path / "list.txt"), PIN, JobOptions(), 16)
+    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(tmp_path / "list.txt"), only_question())
     assert run_chunk(job, 0, PaperModel())
     rows = read_part(job, 0)
     assert [row["error"] for row in rows] == [None, ImageFault.UNREADABLE, None]
@@ -95,14 +93,18 @@ def test_with_a_few_suspects_no_photo_is_trusted(make_job, tmp_path, bundle, mon
     assert [row["error"] for row in read_part(job, 0)] == ["crashed"] * 4
 
 
-def test_a_retry_keeps_the_rows_of_the_part_before_it(make_job, tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+def test_a_retry_keeps_the_rows_of_the_part_before_it_and_does_all_of_one_that_a_person_deleted(
+    make_job, tmp_path: Path, catalogue: Path, bundle: Path
+) -> None:
     first, late = tmp_path / "first.png", tmp_path / "late.png"
     shutil.copyfile(next(catalogue.rglob("*.png")), first)
     (tmp_path / "list.txt").write_text("first.png\nlate.png\n")
     job = make_job(tmp_path / "list.txt")
     run_chunk(job, 0, load(bundle))
+    job.storage.delete(job.part_keys()[0])
     commit_retry(job.storage, 1, [0], 1)
     run_chunk(job, 0, load(bundle))
+    assert job.storage.names("parts") == ["000000.r1.parquet"]
     kept = read_part(job, 0)[0]
     first.rename(late)  # the first row would be missing if it were done again
     commit_retry(job.storage, 2, [0], 1)
@@ -110,19 +112,6 @@ def test_a_retry_keeps_the_rows_of_the_part_before_it(make_job, tmp_path: Path, 
     rows = read_part(job, 0)
     assert rows[0] == kept
     assert [row["error"] for row in rows] == [None, None]
-
-
-def test_a_retry_of_a_chunk_whose_part_a_person_deleted_does_all_of_it(
-    make_job, tmp_path: Path, catalogue: Path, bundle: Path
-) -> None:
-    (tmp_path / "list.txt").write_text(f"{next(catalogue.rglob('*.png'))}\ngone.png\n")
-    job = make_job(tmp_path / "list.txt")
-    run_chunk(job, 0, load(bundle))
-    job.storage.delete(job.part_keys()[0])
-    commit_retry(job.storage, 1, [0], 1)
-    run_chunk(job, 0, load(bundle))
-    assert job.storage.names("parts") == ["000000.r1.parquet"]
-    assert [row["error"] for row in read_part(job, 0)] == [None, "missing"]
 
 
 def leave_marker(storage: FolderStorage, chunk: int, row: int) -> None:

@@ -15,11 +15,19 @@ from hypothesis import strategies as st
 
 from models.errors import ImageFault
 from worker.job.job import Job
-from worker.job.parts import RowResult, Status
+from worker.job.parts import RowResult
 from worker.job.receipt import RECEIPT_FILE
-from worker.labelling.earlier_results import EarlierResults, forget_local_cache, open_earlier_results
-from worker.labelling.local_cache import CACHE_FILE, CacheFolder, cache_folder
-from worker.labelling.result_table import EarlierResult, LabelledRow
+from worker.labelling.earlier_results import (
+    CACHE_FILE,
+    CacheFolder,
+    EarlierResult,
+    EarlierResults,
+    LabelledRow,
+    cache_folder,
+    forget_local_cache,
+    open_earlier_results,
+    open_local_cache,
+)
 
 from .rows import MODEL, failed, labelled, results, sha256_of
 
@@ -62,35 +70,6 @@ def test_what_is_added_is_found_as_it_was(opened: Open, job: Job, rows: list[Row
     known.close()
 
 
-BEST = (("boots", 0.5), ("shoes", 0.25))
-OLD = RowResult("boots", 0.5, Status.LABELED, None, None, BEST, sha256_of(1), MODEL)
-
-
-@pytest.mark.parametrize(
-    ("text", "result"),
-    [
-        ('["boots",0.5,"labeled",null,null,[["boots",0.5],["shoes",0.25]],null]', OLD),
-        (
-            '["boots",0.5,"labeled",null,null,[["boots",0.5],["shoes",0.25]],null,0,"boots"]',
-            replace(OLD, label_level=0, leaf_guess="boots"),
-        ),
-        (
-            '["boots",0.5,"labeled",null,null,[["boots",0.5],["shoes",0.25]],null,null,null,2.5]',
-            replace(OLD, unknown=2.5),
-        ),
-        ('["boots",0.5,"labeled",null,null,null,null,null,null,2.5,"of a later version"]', None),
-    ],
-    ids=["of an earlier version", "with a tree", "with an unknown score", "of a later version"],
-)
-def test_what_an_earlier_version_added_is_known(opened: Open, job: Job, text: str, result: RowResult | None) -> None:
-    opened(job).close()
-    with closing(sqlite3.connect(file_of(job), isolation_level=None)) as connection:
-        connection.execute("INSERT INTO photo VALUES (?, ?)", (bytes.fromhex(sha256_of(1)), text))
-    found = open_earlier_results(job)
-    assert found.find(sha256_of(1)) == (result and EarlierResult(result, carried=False))
-    found.close()
-
-
 def test_what_another_job_added_is_not_known(opened: Open, job: Job, paper_job) -> None:
     opened(paper_job(name="other")).add([labelled(1, "http://shop.example/1", '"a"')])
     known = opened(job)
@@ -116,23 +95,18 @@ def test_a_photo_is_known_by_what_its_host_calls_it(opened: Open, job: Job) -> N
     assert known.at(urls[2], '"a"') is None
 
 
-def test_a_host_is_asked_again_for_a_photo_that_failed(opened: Open, job: Job) -> None:
-    known, url = opened(job), "http://shop.example/1"
-    half = failed(1, ImageFault.UNREADABLE)
-    known.add([LabelledRow(replace(half.result, etag='"a"'), url)])
-    assert known.find(sha256_of(1)) == EarlierResult(half.result, carried=False)
-    assert known.etags([url]) == {}
-    assert known.at(url, '"a"') is None
-
-
-def test_of_a_url_the_latest_etag_is_known(opened: Open, job: Job) -> None:
-    known = opened(job)
-    url = "http://shop.example/1"
-    known.add([labelled(1, url, '"a"')])
+def test_of_a_url_the_latest_etag_is_known_and_a_host_is_asked_again_for_a_photo_that_failed(
+    opened: Open, job: Job
+) -> None:
+    known, url, other = opened(job), "http://shop.example/1", "http://shop.example/2"
+    half = failed(3, ImageFault.UNREADABLE)
+    known.add([labelled(1, url, '"a"'), LabelledRow(replace(half.result, etag='"a"'), other)])
     known.add([labelled(2, url, '"b"')])
-    assert known.etags([url]) == {url: '"b"'}
+    assert known.etags([url, other]) == {url: '"b"'}
     assert known.at(url, '"b"').result.label == "class 2"
     assert known.at(url, '"a"') is None
+    assert known.find(sha256_of(3)) == EarlierResult(half.result, carried=False)
+    assert known.at(other, '"a"') is None
 
 
 WRITER = """
@@ -267,3 +241,33 @@ def test_who_opens_while_another_removes_gets_a_whole_folder(job: Job) -> None:
             held.release()
     CacheFolder.remove(path)
     assert not path.exists()
+
+
+def test_what_is_locked_is_read_but_not_added_to(tmp_path: Path, caplog) -> None:
+    cache = open_local_cache(tmp_path, MODEL, busy_s=0.01)
+    cache.add([labelled(1)])
+    with closing(sqlite3.connect(tmp_path / CACHE_FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(3):
+            cache.add([labelled(2)])
+        assert cache.find(sha256_of(1)) == labelled(1).result
+    assert cache.find(sha256_of(2)) is None
+    assert [record.event for record in caplog.records] == ["known_photos_not_kept"]
+    assert not cache.damaged
+    cache.close()
+
+
+def test_it_grows_no_further_than_it_may(tmp_path: Path, caplog) -> None:
+    cache = open_local_cache(tmp_path, MODEL, max_bytes=200_000)
+    for start in range(0, 5_000, 50):
+        cache.add(labelled(number) for number in range(start, start + 50))
+    assert (tmp_path / CACHE_FILE).stat().st_size <= 200_000
+    assert cache.find(sha256_of(1)) == labelled(1).result
+    assert cache.find(sha256_of(4_999)) is None
+    assert [record.event for record in caplog.records] == ["known_photos_not_kept"]
+    cache.close()
+
+
+def test_no_other_user_reads_it_or_can_hold_its_lock(tmp_path: Path) -> None:
+    CacheFolder.hold(tmp_path / "known" / "job").release()
+    assert (tmp_path / "known").stat().st_mode & 0o077 == 0

@@ -19,18 +19,16 @@ from catalogue.photo import Photo, Wanted
 from models.classifier import Classifier, load
 from models.decision import Scores
 from models.errors import ImageError, ImageFault, JobError
-from models.manifest import AUTO
 from models.preprocess import Pixels
 from models.storage.storage import FolderStorage
+from tests.photo_jobs import only_question
 from worker.job.job import Job
 from worker.job.model import verified_pin
 from worker.job.parts import RowResult, Status, part_key, photo_work
-from worker.job.spec import JobOptions
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
-from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResults
+from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults, LabelledRow
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
-from worker.labelling.result_table import EarlierResult, LabelledRow
 
 
 class Post:
@@ -133,12 +131,12 @@ def photos(catalogue: Path) -> Photos:
 @pytest.fixture
 def job_of(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[str]], Job]:
     """A job of such cells, 16 in a chunk, in a folder of its own."""
-    pin = verified_pin(bundle, AUTO)
+    questions = only_question(verified_pin(bundle))
 
     def make(cells: Sequence[str]) -> Job:
         folder = tmp_path_factory.mktemp("job")
         (folder / "list.txt").write_text("".join(f"{cell}\n" for cell in cells))
-        return create_job(FolderStorage(folder / "job"), open_catalogue(folder / "list.txt"), pin, JobOptions(), 16)
+        return create_job(FolderStorage(folder / "job"), open_catalogue(folder / "list.txt"), questions, chunk_rows=16)
 
     return make
 
@@ -158,7 +156,7 @@ def rows_of(job: Job) -> list[dict]:
     ]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.lists(st.integers(0, 40), max_size=40), gaps=st.sets(st.integers(1, 40), max_size=8))
 def test_neither_order_nor_pauses_change_a_row(order, gaps, job_of, model, photos) -> None:
     cells = [list(photos)[number % 12] for number in range(40)]
@@ -307,27 +305,6 @@ def test_while_a_part_is_committed_the_next_photos_are_labelled(job_of, model, m
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     assert sorted(done.chunk for done in finished) == [0, 1, 2]
     assert len(rows_of(job)) == 40
-
-
-def test_a_part_that_is_being_written_when_the_work_ends_is_told_of(job_of, model, many) -> None:
-    ended, finished = Event(), []
-
-    class Ending(Guard):
-        def before_photo(self) -> None:
-            if labeller._commits:
-                ended.set()
-                raise JobError("Cancelled.")  # noqa: EM101
-
-    def slow_link(old: Path, new: Path) -> None:
-        assert ended.wait(30)
-        os.link(old, new)
-
-    job = job_of(list(many))
-    job = replace(job, storage=FolderStorage(job.storage.root, link=slow_link))
-    labeller = Labeller(job, [Asked(model)], on_disk(many), finished.append, Ending(), ahead=True)
-    with pytest.raises(JobError, match="Cancelled"), labeller:
-        run_chunks(labeller, Chunks(range(job.spec.chunks)))
-    assert {done.chunk for done in finished} == set(job.part_keys()) == {0}
 
 
 def test_a_part_that_cannot_be_written_ends_the_work_and_leaves_no_marker(job_of, model, many) -> None:

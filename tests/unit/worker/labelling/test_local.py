@@ -23,6 +23,7 @@ def test_lines_come_in_their_order_however_they_are_cut(pipe: tuple[int, int]) -
     os.write(writing, b"4\n")
     assert feed.next(wait=False) == 34
     os.close(writing)
+    assert [feed.next(wait=True), feed.next(wait=False)] == [None, None]
 
 
 def test_it_waits_only_when_told_to(pipe: tuple[int, int]) -> None:
@@ -37,14 +38,6 @@ def test_it_waits_only_when_told_to(pipe: tuple[int, int]) -> None:
     waiting.join()
     assert found == [7]
     os.close(writing)
-
-
-def test_the_end_of_the_pipe_is_the_end(pipe: tuple[int, int]) -> None:
-    reading, writing = pipe
-    feed = LineFeed(reading, lambda: None)
-    os.write(writing, b"1\n")
-    os.close(writing)
-    assert [feed.next(wait=True), feed.next(wait=True), feed.next(wait=False)] == [1, None, None]
 
 
 def test_it_asks_for_more_once_until_more_comes(pipe: tuple[int, int]) -> None:

@@ -1,5 +1,4 @@
 import json
-import os
 import runpy
 import subprocess
 import sys
@@ -262,46 +261,6 @@ def test_forks_end_when_their_command_is_killed_and_print_nothing_twice(tmp_path
     command.kill()
     assert command.communicate()[0].count(b"printed") <= 1
     until(lambda: len(list(tmp_path.glob("ended-*"))) == 2, "both have seen their input end")
-
-
-CLOSED = """
-import os
-from worker.labelling import process_pool
-for stream in range(3):
-    os.close(stream)
-process_pool._may_fork = lambda: True
-def main():
-    os.write(1, b'{"ready": true}\\n')
-    os.write(1, os.read(0, 100).replace(b"word", b'{"echo": 1}'))
-    return 0
-answers = []
-with process_pool.ProcessPool(("no_such_module",), 1) as pool:
-    pool.fork(main, 1)
-    pool.run(["word"], lambda line, reply: answers.append(reply), lambda death: os._exit(2))
-os._exit(answers != [{"echo": 1}])
-"""
-
-
-def test_a_fork_of_a_command_without_standard_streams_has_its_own() -> None:
-    command = [sys.executable, "-c", CLOSED]
-    assert subprocess.run(command, env=python_environment(), timeout=60, check=False).returncode == 0
-
-
-def test_a_fork_whose_program_fails_says_why(pool_of, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_pool, "_may_fork", lambda: True)
-
-    def fails() -> int:
-        msg = "no luck"
-        raise RuntimeError(msg)
-
-    with pool_of("raise SystemExit('no luck either')") as pool:
-        pool.fork(fails, 1)
-        log = pool._children[0].log
-        until(lambda: os.fstat(log.fileno()).st_size > 0, "it has said so")
-        log.seek(0)
-        assert b"RuntimeError: no luck" in log.read()
-        with pytest.raises(JobError, match="no luck either"):
-            pool.run(["1"], lambda *_: None, lambda _: True)
 
 
 def test_a_process_with_threads_is_not_copied(pool_of) -> None:

@@ -18,15 +18,13 @@ from models.fit import Fit
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.storage.storage import FolderStorage
 from tests.unit.worker.labelling.test_labeller import Chunks, Memory, Post, result_of
-from worker.job.job import Job, commit_retry
+from worker.job.job import Job, commit_retry, photos_of
 from worker.job.parts import Status, part_key
-from worker.job.photos import photos_of
-from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.spec import ModelPin, Question
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
-from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResults
+from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults
 from worker.labelling.labeller import Asked, Labeller, run_chunks
-from worker.labelling.result_table import EarlierResult
 
 SPECS = {
     "small": PreprocessSpec(size=16),
@@ -61,9 +59,7 @@ def job_of(folder: Path, cells: Sequence[str], names: Sequence[str] = tuple(SPEC
     (folder / "list.txt").write_text("".join(f"{cell}\n" for cell in cells))
     questions = tuple(Question(name=name, model=pin(name)) for name in names)
     catalogue = open_catalogue(folder / "list.txt")
-    return create_job(
-        FolderStorage(folder / "job"), catalogue, pin(names[0]), JobOptions(), chunk_rows, questions=questions
-    )
+    return create_job(FolderStorage(folder / "job"), catalogue, questions, chunk_rows=chunk_rows)
 
 
 def labelled(
@@ -171,15 +167,3 @@ def test_a_retry_does_a_row_again_for_all_questions(tmp_path: Path, photos: dict
     for name in ("small", "large"):
         assert rows_of(job, name)[1]["label"] == hashlib.sha256(preprocess(photos["2.jpg"], SPECS[name])).hexdigest()
     assert rows_of(job, "large")[0] == before[0]
-
-
-def test_a_suspect_photo_is_decoded_elsewhere_for_each_question(tmp_path: Path, photos: dict[str, bytes]) -> None:
-    job = job_of(tmp_path, ["7.jpg"], ["small", "large"])
-    marker = tmp_path / "job" / "inhand" / "000000.00000000dead"
-    marker.parent.mkdir(parents=True)
-    marker.write_text("0")
-    labelled(job)
-    for name in ("small", "large"):
-        (row,) = rows_of(job, name)
-        assert row["label"] == hashlib.sha256(preprocess(photos["7.jpg"], SPECS[name])).hexdigest()
-    assert not marker.exists()

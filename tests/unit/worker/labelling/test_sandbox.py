@@ -19,12 +19,9 @@ def jpeg() -> bytes:
     return buffer.getvalue()
 
 
-def test_a_good_photo_gives_the_same_pixels_as_without() -> None:
+def test_a_good_photo_gives_the_same_pixels_as_without_and_an_unreadable_one_keeps_its_fault() -> None:
     assert np.array_equal(decode_in_sandbox(jpeg(), SPEC, 10.0), preprocess(jpeg(), SPEC))
-
-
-def test_an_unreadable_photo_keeps_its_own_fault() -> None:
-    with pytest.raises(ImageError, match="It is text, not a photo") as refusal:
+    with pytest.raises(ImageError) as refusal:
         decode_in_sandbox(b"not an image", SPEC, 10.0)
     assert refusal.value.fault is ImageFault.UNREADABLE
 

@@ -11,16 +11,14 @@ import redis
 from models.manifest import AUTO
 from worker.job.job import Job
 from worker.job.jobs import Jobs
-from worker.job.spec import JobOptions
-from worker.queue.metrics import Metrics
+from worker.queue.app import HangtagCelery
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.runner import Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import submit
-from worker.queue.worker_state import BusyProcesses
-from worker.request import SubmitRequest
+from worker.request import JobOptions, SubmitRequest
 
 from .recorder import NewJob, Recorder
 
@@ -61,17 +59,22 @@ def away(tmp_path: Path, jobs: Jobs) -> QueueSettings:
 
 
 @pytest.fixture
-def sent(settings: QueueSettings) -> Iterator[Recorder]:
-    """Nobody gets these messages."""
-    recorder = Recorder(connect(settings))
-    yield recorder
-    recorder.close()
+def app(settings: QueueSettings) -> Iterator[HangtagCelery]:
+    """Sends to that Redis."""
+    with HangtagCelery(settings) as app:
+        yield app
 
 
 @pytest.fixture
-def reconciler(jobs: Jobs, sent: Recorder) -> Reconciler:
+def sent() -> Recorder:
+    """Nobody gets these messages."""
+    return Recorder()
+
+
+@pytest.fixture
+def reconciler(jobs: Jobs, state: RedisState, sent: Recorder) -> Reconciler:
     """Sends to the recorder."""
-    return Reconciler(jobs, sent)
+    return Reconciler(jobs, state, sent)
 
 
 @pytest.fixture
@@ -99,7 +102,9 @@ def new_job(tmp_path: Path, jobs: Jobs, photos: Path, bundle: Path) -> NewJob:
     def make(rows: int = 8, *, distinct: int = 8, model: Path | dict[str, Path] = bundle, variant: str = AUTO) -> Job:
         source = tmp_path / "list.txt"
         source.write_text("".join(f"{row % distinct}.png\n" for row in range(rows)))
-        return submit(SubmitRequest(source, model, JobOptions(), variant, name="job", image_root=photos), jobs).job
+        return submit(
+            SubmitRequest(source, model, JobOptions(variant=variant, image_root=str(photos)), name="job"), jobs
+        ).job
 
     return make
 
@@ -110,12 +115,7 @@ def pauses() -> list[float]:
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
-def runner(settings: QueueSettings, metrics: Metrics, pauses: list[float], usual_alarm: None) -> Iterator[Runner]:
-    runner = Runner(settings, BusyProcesses(), metrics, pauses.append)
+def runner(app: HangtagCelery, pauses: list[float], usual_alarm: None) -> Iterator[Runner]:
+    runner = Runner(app, pauses.append)
     yield runner
-    runner.tools.close()
+    runner.resources.close()

@@ -1,15 +1,17 @@
+import json
 from dataclasses import replace
 from io import StringIO
 
 import pytest
-import redis
 from rich.console import Console
 
+from models.errors import ImageFault, JobError
 from models.process_identity import Owner
-from worker.job.job import CANCELLED
 from worker.job.jobs import Jobs
-from worker.queue.console import print_job, print_jobs, read_rows
+from worker.job.spec import Question
+from worker.queue.console import print_jobs, read_rows, show_job, watch_job
 from worker.queue.redis_state import Presence, RedisState
+from worker.queue.settings import QueueSettings
 from worker.results.finish import finish_job
 from worker.results.progress import JobProgress, JobState
 
@@ -26,25 +28,14 @@ def test_one_job_that_cannot_be_read_hides_no_other(jobs: Jobs, paper_job) -> No
     assert "b: " in said.getvalue()
 
 
-def test_what_others_write_to_redis_does_nothing_to_a_terminal(
-    state: RedisState, client: redis.Redis, paper_job, capsys: pytest.CaptureFixture[str]
-) -> None:
-    evil = "no \x1b]0;folder\x07 at all"
-    client.set("hangtag:trouble:job:shop\x1b[2J", evil)
-    state.announce(Presence(replace(Owner.this(), host=evil), 2, evil, evil, "cafe"))
-    print_job("job", paper_job(1), state, as_json=False)
-    said = capsys.readouterr().out
-    assert "\x1b]" not in said
-    assert "\x1b[2J" not in said
-    assert " ".join(said.split()).count(r"no \x1b]0;folder\x07 at all") == 4
-
-
-def test_a_job_that_fell_back_says_so_and_why(state: RedisState, paper_job, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_that_fell_back_says_so_and_why(settings: QueueSettings, paper_job, capsys) -> None:
     job = paper_job(1)
-    int8 = job.spec.model.model_copy(update={"variant": "int8", "reference": "shop/1/int8@aaaaaaaaaaaa"})
-    job = replace(job, spec=job.spec.model_copy(update={"model": int8, "fallback": job.spec.model}))
-    job.choose(job.spec.fallback, "shop-7: probabilities differ by 0.3")
-    print_job("job", job, state, as_json=False)
+    float32 = job.spec.model
+    int8 = float32.model_copy(update={"variant": "int8", "reference": "shop/1/int8@aaaaaaaaaaaa"})
+    spec = job.spec.model_copy(update={"questions": (Question(name="", model=int8, fallback=float32),)})
+    job.storage.replace("job.json", spec.model_dump_json().encode())
+    replace(job, spec=spec).choose(float32, "shop-7: probabilities differ by 0.3")
+    show_job("job", settings, as_json=False)
     said = " ".join(capsys.readouterr().out.split())
     assert "Variant: float32, chosen on shop-7: probabilities differ by 0.3" in said
     assert "Model: shop/1/float32@aaaaaaaaaaaa" in said
@@ -61,7 +52,7 @@ def test_the_table_of_jobs_shows_figures_states_and_names_in_full(
     job = paper_job(1)
     finished = JobProgress(JobState.FINISHED, 30_000, 30_000, 30_000, 0, 0.0, 0.0)
     running = JobProgress(JobState.RUNNING, 1_000_000, 7_168, 3, 0, 412.0, 410.0)
-    print_jobs([(LONG, job, finished), ("newest", job, running)], "", as_json=False)
+    print_jobs([(LONG, job, finished), ("newest", job, running)])
     lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
     assert cells[0][:4] == ["newest", "running", "7,168 / 1,000,000", "1%"], "the newest first"
@@ -72,20 +63,37 @@ def test_the_table_of_jobs_shows_figures_states_and_names_in_full(
     assert max(map(len, lines)) <= (200 if whole else 80)
 
 
-@pytest.mark.parametrize("mark", [None, CANCELLED], ids=["finished", "cancelled"])
-def test_of_a_job_that_is_over_nothing_is_said_of_workers(
-    state: RedisState, mark: str | None, paper_job, commit_part, capsys: pytest.CaptureFixture[str]
+def test_a_finished_job_shows_its_receipt_and_no_worker(
+    settings: QueueSettings, state: RedisState, paper_job, commit_part, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = paper_job(1)
-    print_job("job", job, state, as_json=False)
-    assert "No worker is there" in capsys.readouterr().out
-    if mark:
-        job.storage.commit(mark, b"")
-    else:
-        commit_part(job, 0, deaths=1)
-        finish_job(job)
+    job = paper_job(2)
+    commit_part(job, 0, 1, faults={0: ImageFault.MISSING}, deaths=1)
     state.announce(Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe"))
-    print_job("job", job, state, as_json=False)
-    said = capsys.readouterr().out
-    assert "orker" not in said
-    assert ("Crashes: 1 process died, and another did its rows again" in said) == (mark is None)
+    show_job("job", settings, as_json=False)
+    assert "Worker: " in capsys.readouterr().out
+    finish_job(job)
+    watch_job("job", settings)
+    followed = capsys.readouterr().out
+    show_job("job", settings, as_json=False)
+    shown = capsys.readouterr().out
+    assert followed in shown
+    assert "Worker" not in shown
+    assert "2 processes died" in shown
+    show_job("job", settings, as_json=True)
+    record = json.loads(capsys.readouterr().out)
+    assert record["receipt"]["by_status"]["failed"] == 2
+    assert [worker["slots"] for worker in record["workers"]] == [2]
+
+
+@pytest.mark.parametrize("fault", [ImageFault.MISSING, ImageFault.UNREADABLE])
+def test_watching_a_job_of_which_no_photo_could_be_labelled_fails(
+    settings: QueueSettings, paper_job, commit_part, capsys: pytest.CaptureFixture[str], fault: ImageFault
+) -> None:
+    job = paper_job(2)
+    commit_part(job, 0, 1, faults={0: fault, 1: fault})
+    finish_job(job)
+    with pytest.raises(JobError, match="retry-failed" if fault is ImageFault.MISSING else "labels.parquet") as failure:
+        watch_job("job", settings, as_json=True)
+    assert json.loads(capsys.readouterr().out)["by_status"]["failed"] == 3
+    show_job("job", settings, as_json=False)
+    assert str(failure.value) in capsys.readouterr().err

@@ -1,15 +1,13 @@
-from dataclasses import replace
-
 import pytest
 import redis
 
+from models.errors import ImageFault, JobError
 from models.process_identity import Owner
 from worker.job.job import CANCELLED
-from worker.job.receipt import finished_receipt
-from worker.queue.control import Control, QueueStatus, look_around, open_control, watch
-from worker.queue.messages import FINISH, QUEUES
-from worker.queue.redis_state import Presence
+from worker.queue.control import Control, QueueStatus, cancel, look_around, open_control, resume, retry, watch
+from worker.queue.redis_state import QUEUES, Presence
 from worker.queue.settings import QueueSettings
+from worker.results.finish import finish_job
 from worker.results.progress import JobProgress, JobState
 
 PRESENCE = Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe")
@@ -43,68 +41,56 @@ def follow(control: Control, view: View) -> JobProgress:
     return watch("job", control.jobs.find("job"), control, view.show)
 
 
-def test_without_a_worker_the_end_is_made_here_and_an_end_is_shown_once(control: Control, paper_job, commit_part):
+def test_a_job_is_followed_to_its_end_which_is_shown_once(control: Control, paper_job, commit_part):
     job = paper_job(2)
-    job.storage.commit(CANCELLED, b"")
-    views = [View(), View(), View()]
-    assert follow(control, views[0]).state is JobState.CANCELLED
-    job.storage.delete(CANCELLED)
+    cancel("job", job)
+    cancelled, merging, finished = View(), View(stop_after=2), View()
+    assert follow(control, cancelled).state is JobState.CANCELLED
+    assert resume(job) == job.spec.rows
     commit_part(job, 0, 1)
-    assert follow(control, views[1]).state is follow(control, views[2]).state is JobState.FINISHED
-    expected = [[JobState.CANCELLED], [JobState.MERGING, JobState.FINISHED], [JobState.FINISHED]]
-    assert [view.states for view in views] == expected
-    assert finished_receipt(job)
-
-
-def test_the_end_is_left_to_a_worker_that_is_there(control: Control, paper_job, commit_part) -> None:
-    job = paper_job(2)
-    commit_part(job, 0, 1)
-    control.state.announce(replace(PRESENCE, jobs_id=control.jobs.identity()))
-    view = View(stop_after=2)
     with pytest.raises(KeyboardInterrupt):
-        follow(control, view)
-    assert view.states == [JobState.MERGING, JobState.MERGING]
-    assert finished_receipt(job) is None
+        follow(control, merging)
+    finish_job(job)
+    assert follow(control, finished).state is JobState.FINISHED
+    shown = [view.states for view in (cancelled, merging, finished)]
+    assert shown == [[JobState.CANCELLED], [JobState.MERGING] * 2, [JobState.FINISHED]]
 
 
-def test_a_worker_of_another_folder_of_jobs_is_not_waited_for(control: Control, paper_job, commit_part) -> None:
-    commit_part(paper_job(2), 0, 1)
-    control.state.announce(PRESENCE)
-    assert follow(control, View()).state is JobState.FINISHED
-
-
-def test_the_end_is_left_to_who_makes_it(control: Control, paper_job, commit_part, living_process: Owner) -> None:
-    job = paper_job(2)
-    commit_part(job, 0, 1)
-    control.state.take_lease("job", FINISH, living_process)
-    with pytest.raises(KeyboardInterrupt):
-        follow(control, View(stop_after=2))
-    assert finished_receipt(job) is None
-
-
-def test_who_watches_queues_what_is_missing(control: Control, client: redis.Redis, paper_job) -> None:
+def test_who_watches_queues_what_is_missing_and_who_only_looks_does_not(
+    control: Control, client: redis.Redis, paper_job
+) -> None:
     job = paper_job(3)
-    with pytest.raises(KeyboardInterrupt):
-        follow(control, View(stop_after=1))
-    assert sum(client.llen(queue) for queue in QUEUES.values()) == job.spec.chunks
-
-
-def test_who_only_looks_queues_nothing(control: Control, client: redis.Redis, paper_job) -> None:
-    paper_job(3)
     control.state.announce(PRESENCE)
     control.state.report_trouble("job", "shop-7", "no folder")
     control.state.report_trouble("another", "shop-8", "no folder")
     assert look_around("job", control.state) == QueueStatus(None, (PRESENCE,), {"shop-7": "no folder"})
     assert not any(client.llen(queue) for queue in QUEUES.values())
+    control.state.reset_backoff("job")
+    with pytest.raises(KeyboardInterrupt):
+        follow(control, View(stop_after=1))
+    assert sum(client.llen(queue) for queue in QUEUES.values()) == job.spec.chunks
 
 
 def test_a_job_is_followed_without_redis(away: QueueSettings, paper_job, commit_part) -> None:
-    job = paper_job(2)
-    commit_part(job, 0, 1)
-    view = View()
-    with open_control(away) as control:
-        assert follow(control, view).state is JobState.FINISHED
+    commit_part(paper_job(2), 0, 1)
+    view = View(stop_after=2)
+    with open_control(away) as control, pytest.raises(KeyboardInterrupt):
+        follow(control, view)
     progress, status = view.shown[0]
     assert progress.state is JobState.MERGING
-    assert "refused" in (status.redis_error or "")
+    assert status.redis_error
     assert (status.workers, status.trouble) == ((), {})
+
+
+def test_a_finished_job_is_not_cancelled_and_only_a_finished_one_is_retried(paper_job, commit_part) -> None:
+    job = paper_job(2)
+    with pytest.raises(JobError):
+        retry(job)
+    commit_part(job, 0)
+    commit_part(job, 1, faults={0: ImageFault.MISSING})
+    finish_job(job)
+    with pytest.raises(JobError, match="job"):
+        cancel("job", job)
+    assert not job.storage.exists(CANCELLED)
+    assert retry(job) == {"missing": 1}
+    assert job.missing_chunks() == [1]

@@ -11,11 +11,11 @@ import redis
 from models.process_identity import Owner
 from tests.until import until
 from worker.job.job import Job
+from worker.queue.app import BusyProcesses
 from worker.queue.leases import MOST, ExtraChunks, HeldLeases
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.redis_state import RedisState, connect
 from worker.queue.settings import QueueSettings
-from worker.queue.worker_state import BusyProcesses
 
 LEASE = "hangtag:lease:spring:3"
 

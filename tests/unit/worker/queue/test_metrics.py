@@ -1,121 +1,159 @@
-import logging
+import math
 import os
-import signal
-import time
-from collections import Counter
-from collections.abc import Callable
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from billiard.context import ForkContext, ForkProcess
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
-from models.errors import ImageFault
-from tests.until import until
+from models.errors import InputError
+from worker.job.job import CANCELLED
+from worker.job.jobs import Jobs
+from worker.queue import metrics
+from worker.queue.app import HangtagCelery
+from worker.queue.metrics import StateCollector, serve_metrics
+from worker.queue.settings import QueueSettings
+from worker.request import Priority
+from worker.results.finish import finish_job
+
+Numbers = dict[tuple[str, ...], float]
+
+
+def samples(text: str) -> Numbers:
+    """Name and values of labels, in the order of the labels' names → value."""
+    families = text_string_to_metric_families(text)
+    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+
+
+KILLED = """
+import os, signal
+from collections import Counter
 from worker.job.parts import PhotoWork, Status
-from worker.queue.metrics import (
-    BYTES,
-    CHUNK_SECONDS,
-    CHUNK_SECONDS_SUM,
-    CHUNKS,
-    DIED,
-    IMAGES,
-    PHOTOS,
-    Metrics,
-    SharedCounts,
-)
+from worker.queue.metrics import count_chunk, count_outcome
 
-WORK = PhotoWork(downloaded=5, repeated=2, bytes=1000, decoded=3, download_s=2.5, decode_s=0.5, inference_s=0.25)
-
-
-def counted(metrics: Metrics) -> dict[tuple[str, ...], float]:
-    """What is not nought."""
-    return {(family.name, *labels): value for (family, labels), value in metrics.totals().items() if value}
-
-
-def test_a_chunk_that_is_done_counts_its_rows_and_its_photos() -> None:
-    metrics = Metrics()
-    rows = Counter({(Status.LABELED, None): 5, (Status.REVIEW, None): 1, (Status.FAILED, ImageFault.DOWNLOAD.value): 2})
-    for seconds in (0.2, 7.0):
-        metrics.chunk_done(seconds, rows, WORK)
-    assert counted(metrics) == {
-        (IMAGES.name, "labeled", ""): 10,
-        (IMAGES.name, "review", ""): 2,
-        (IMAGES.name, "failed", "download"): 4,
-        (PHOTOS.name, "downloaded"): 10,
-        (PHOTOS.name, "decoded"): 6,
-        (PHOTOS.name, "repeated"): 4,
-        (BYTES.name,): 2000,
-        ("hangtag_download_seconds_total",): 5,
-        ("hangtag_decode_seconds_total",): 1,
-        ("hangtag_inference_seconds_total",): 0.5,
-        (CHUNKS.name, "done"): 2,
-        (CHUNK_SECONDS.name, "0.25"): 1,
-        (CHUNK_SECONDS.name, "10.0"): 1,
-        (CHUNK_SECONDS_SUM.name,): 7.2,
-    }
-
-
-def test_other_ends_of_a_chunk_are_counted() -> None:
-    metrics = Metrics()
-    assert set(metrics.totals().values()) == {0.0}
-    for family, *labels in ((CHUNKS, "failed"), (CHUNKS, "failed"), (CHUNKS, "given_up"), (DIED,)):
-        metrics.count(family, *labels)
-    assert counted(metrics) == {(CHUNKS.name, "failed"): 2, (CHUNKS.name, "given_up"): 1, (DIED.name,): 1}
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.1, 1e9])
-def test_every_chunk_is_in_one_step_of_the_histogram(seconds: float) -> None:
-    metrics = Metrics()
-    metrics.chunk_done(seconds, Counter(), PhotoWork())
-    assert sum(value for (family, _), value in metrics.totals().items() if family == CHUNK_SECONDS) == 1
-
-
-def test_what_cannot_be_counted_is_told_and_raises_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    metrics = Metrics()
-    metrics.chunk_done(1.0, Counter({(Status.FAILED, "sulking"): 1}), PhotoWork())
-    assert counted(metrics) == {}
-    assert [(record.levelno, record.event) for record in caplog.records] == [(logging.WARNING, "not_counted")]
-
-
-def start(target: Callable[[], None], index: int) -> ForkProcess:
-    """A process as Celery's pool forks it: with a number that the one in its place gets too."""
-    process = ForkContext().Process(target=target)
-    process.index = index
-    process.start()
-    return process
-
-
-def test_the_processes_in_the_places_of_dead_ones_go_on_with_their_numbers() -> None:
-    counts = SharedCounts(2)
-    counts.add({1: 1})
-
-    def count_and_die() -> None:
-        counts.add({0: 5, 1: 0.5})
+rows = Counter({(Status.LABELED, None): 5, (Status.FAILED, "download"): 2})
+count_outcome("failed")
+for seconds in (0.3, 7.0):
+    if not os.fork():
+        count_chunk(seconds, rows, PhotoWork(downloaded=5, repeated=2, bytes=1000, decode_s=0.5))
         os.kill(os.getpid(), signal.SIGKILL)
+    os.wait()
 
-    for index in (0, 0, 1):
-        start(count_and_die, index).join()
-    assert counts.totals().tolist() == [15, 2.5]
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+registry = CollectorRegistry()
+MultiProcessCollector(registry, os.environ["PROMETHEUS_MULTIPROC_DIR"])
+print(generate_latest(registry).decode())
+"""
 
 
-def test_what_is_added_together_is_counted_together_or_not_at_all() -> None:
-    """A process that counts without a pause is read all the while, and killed, again and again."""
-    counts = SharedCounts(40)
+def test_the_counts_of_killed_processes_are_added_up(tmp_path: Path) -> None:
+    env = {**os.environ, metrics.DIRECTORY: str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", KILLED], env=env, capture_output=True, text=True, check=True)
+    found = samples(done.stdout)
+    assert found["hangtag_images_total", "", "labeled"] == 10
+    assert found["hangtag_images_total", "download", "failed"] == 4
+    assert (found["hangtag_photos_total", "downloaded"], found["hangtag_photos_total", "repeated"]) == (10, 4)
+    assert (found["hangtag_downloaded_bytes_total",], found["hangtag_decode_seconds_total",]) == (2000, 1)
+    assert (found["hangtag_chunks_total", "done"], found["hangtag_chunks_total", "failed"]) == (2, 1)
+    steps = [found["hangtag_chunk_seconds_bucket", bound] for bound in ("0.25", "0.5", "5.0", "10.0", "+Inf")]
+    assert steps == [0, 1, 1, 2, 2]
 
-    def count() -> None:
-        while True:
-            counts.add({0: 1, 39: 1})
 
-    for _ in range(10):
-        before = counts.totals()[0]
-        process = start(count, 1)
-        try:
-            until(lambda before=before: counts.totals()[0] > before, "it counts")
-            deadline = time.monotonic() + 0.05
-            while time.monotonic() < deadline:
-                totals = counts.totals()
-                assert totals[0] == totals[39]
-        finally:
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-        totals = counts.totals()
-        assert totals[0] == totals[39]
+LOST = """
+import shutil, os, logging
+from collections import Counter
+from worker.job.parts import PhotoWork, Status
+from worker.queue.metrics import count_chunk
+
+logging.basicConfig(format="%(message)s")
+shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+if not os.fork():
+    for _ in range(2):
+        count_chunk(1.0, Counter({(Status.LABELED, None): 5}), PhotoWork())
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_what_cannot_be_counted_fails_no_chunk(tmp_path: Path) -> None:
+    (tmp_path / "counts").mkdir()
+    env = {**os.environ, metrics.DIRECTORY: str(tmp_path / "counts")}
+    done = subprocess.run([sys.executable, "-c", LOST], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "7\n"
+    assert done.stderr.count("not_counted ") == 2
+
+
+def test_a_port_that_somebody_has_is_refused(
+    settings: QueueSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(metrics.DIRECTORY, str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"port {port}"):
+            serve_metrics(settings.model_copy(update={"metrics_port": port}), 2)
+
+
+def scrape(collector: StateCollector) -> Numbers:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return samples(generate_latest(registry).decode())
+
+
+@pytest.fixture(autouse=True)
+def _no_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs are looked at in each scrape."""
+    monkeypatch.setattr("worker.queue.reconciler.EFFORT", math.inf)
+    monkeypatch.setattr("worker.queue.metrics._REST_S", 0.0)
+
+
+def of_jobs(numbers: Numbers) -> Numbers:
+    return {key: value for key, value in numbers.items() if key[0].startswith("hangtag_job")}
+
+
+def test_queues_and_running_jobs_are_followed(
+    settings: QueueSettings, app: HangtagCelery, paper_job, commit_part
+) -> None:
+    collector, job = StateCollector(settings, 2), paper_job(5)
+    app.send("job", 1, Priority.HIGH)
+    commit_part(job, 0, 4)
+    found = scrape(collector)
+    assert (found["hangtag_slots",], found["hangtag_redis_up",]) == (2, 1)
+    waiting = {key[1]: value for key, value in found.items() if key[0] == "hangtag_queue_messages"}
+    assert waiting == {"hangtag.1.high": 1, "hangtag.2.normal": 0, "hangtag.3.low": 0}
+    assert of_jobs(found) == {("hangtag_job_rows", "job"): 9, ("hangtag_job_rows_done", "job"): 3}
+    assert found["hangtag_model_info", job.spec.model.digest, job.spec.model.reference, job.spec.model.variant] == 1
+    commit_part(job, 1)
+    assert scrape(collector)["hangtag_job_rows_done", "job"] == 5
+
+
+def test_without_redis_the_queue_is_unknown_and_the_jobs_are_there(away: QueueSettings, paper_job) -> None:
+    paper_job(5)
+    found = scrape(StateCollector(away, 2))
+    assert found["hangtag_redis_up",] == 0
+    assert not [key for key in found if key[0] == "hangtag_queue_messages"]
+    assert found["hangtag_job_rows", "job"] == 9
+
+
+def test_jobs_that_are_over_or_damaged_are_not_shown(settings: QueueSettings, paper_job, commit_part) -> None:
+    collector = StateCollector(settings, 2)
+    finished, cancelled, broken = (paper_job(2, name=name) for name in ("finished", "cancelled", "broken"))
+    assert len(of_jobs(scrape(collector))) == 6
+    commit_part(finished, 0, 1)
+    finish_job(finished)
+    cancelled.storage.commit(CANCELLED, b"")
+    broken.storage.replace("job.json", b"{")
+    assert of_jobs(scrape(collector)) == {}
+
+
+def test_a_folder_of_jobs_that_is_away_hides_no_other_number(settings: QueueSettings, paper_job, jobs: Jobs) -> None:
+    paper_job(2)
+    collector = StateCollector(settings, 2)
+    shutil.rmtree(jobs.place)
+    Path(jobs.place).touch()
+    assert scrape(collector)["hangtag_slots",] == 2

@@ -16,51 +16,55 @@ from models.process_identity import Owner
 from models.storage.storage import FolderStorage
 from worker.job.job import CANCELLED, commit_retry
 from worker.job.jobs import Jobs
-from worker.priority import Priority
-from worker.queue.messages import FINISH, QUEUES, TaskCall, job_call, parse_message
+from worker.queue.app import HangtagCelery
 from worker.queue.reconciler import MIN_WINDOW, TICK_S, WINDOW_PER_SLOT, Reconciler
-from worker.queue.redis_state import Presence, RedisState, connect
+from worker.queue.redis_state import FINISH, QUEUES, Presence, RedisState, connect, parse_message
 from worker.queue.settings import QueueSettings
+from worker.request import Priority
 from worker.results.finish import finish_job
 
 from .recorder import Recorder, a_moment_later, next_second, waiting
 
+NORMAL = QUEUES[Priority.NORMAL]
+
 
 @pytest.fixture
-def publishing(jobs: Jobs, state: RedisState) -> Reconciler:
+def publishing(jobs: Jobs, state: RedisState, app: HangtagCelery) -> Reconciler:
     """Its messages wait in Redis."""
-    return Reconciler(jobs, state)
+    return Reconciler(jobs, state, app.send)
+
+
+def announce(state: RedisState, *slots: int) -> None:
+    for number, count in enumerate(slots):
+        state.announce(Presence(Owner(f"shop-{number}", "", 1, 1), count, "0.1.0", "/srv/jobs", "cafe"))
 
 
 @pytest.mark.parametrize("priority", Priority)
-def test_chunks_go_to_the_queue_of_their_urgency(publishing, state, paper_job, priority) -> None:
+def test_chunks_go_to_the_queue_of_their_urgency(publishing, client, paper_job, priority) -> None:
     paper_job(3, priority=priority)
     publishing.tick()
-    assert {other: waiting(state, other) for other in Priority if waiting(state, other)} == {priority: [0, 1, 2]}
+    assert {other: waiting(client, other) for other in Priority if waiting(client, other)} == {priority: [0, 1, 2]}
 
 
-def test_a_chunk_that_has_a_part_is_not_queued(reconciler: Reconciler, sent: Recorder, paper_job, commit_part) -> None:
+def test_a_chunk_that_has_a_part_is_not_queued(reconciler, sent, paper_job, commit_part) -> None:
     commit_part(paper_job(5), 1, 4)
     reconciler.tick()
     assert sent.numbers() == [0, 2, 3]
 
 
-def test_a_part_that_came_after_the_look_is_seen(
-    jobs: Jobs, state, client: redis.Redis, paper_job, commit_part
-) -> None:
+def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, state: RedisState, paper_job, commit_part) -> None:
     """The list of missing chunks may be old by the time its end is reached; each block of 64 is looked at again."""
     job = paper_job(80)
-    state.announce(Presence(Owner.this(), 8, "0.1.0", "/srv/jobs", "cafe"))
+    announce(state, 8)
+    sent = Recorder()
 
-    class Late(Recorder):
-        def send(self, queue: str, call: TaskCall) -> None:
-            if call == job_call("job", 0):
-                commit_part(job, 70)
-            super().send(queue, call)
+    def send(name: str, chunk: int, priority: Priority) -> None:
+        if chunk == 0:
+            commit_part(job, 70)
+        sent(name, chunk, priority)
 
-    late = Late(client)
-    Reconciler(jobs, late).tick()
-    assert late.numbers() == [chunk for chunk in range(80) if chunk != 70]
+    Reconciler(jobs, state, send).tick()
+    assert sent.numbers() == [chunk for chunk in range(80) if chunk != 70]
 
 
 def jobs_whose_parts_are_asked_for(jobs: Jobs, asked: Callable[[], object]) -> Jobs:
@@ -76,27 +80,27 @@ def jobs_whose_parts_are_asked_for(jobs: Jobs, asked: Callable[[], object]) -> J
     return Jobs(Asked(Path(jobs.place)))
 
 
-def test_several_parts_are_asked_for_at_once(jobs, sent, paper_job) -> None:
+def test_several_parts_are_asked_for_at_once(jobs, state, sent, paper_job) -> None:
     """S3 answers in 15 ms: one after the other, a tick for 100 slots would take half a minute."""
     paper_job(32)
     several = Barrier(8)
-    assert Reconciler(jobs_whose_parts_are_asked_for(jobs, lambda: several.wait(20)), sent).tick() == 32
+    assert Reconciler(jobs_whose_parts_are_asked_for(jobs, lambda: several.wait(20)), state, sent).tick() == 32
 
 
 def test_a_tick_ends_in_time_where_the_storage_is_slow(jobs, state, sent, paper_job) -> None:
     """Else the worker would not announce itself, and the others would take it for dead."""
     paper_job(300)
-    state.announce(Presence(Owner.this(), 50, "0.1.0", "/srv/jobs", "cafe"))
-    slow = Reconciler(jobs_whose_parts_are_asked_for(jobs, partial(time.sleep, TICK_S / 4)), sent)
-    assert 0 < slow.tick() < 300
+    announce(state, 50)
+    slow = jobs_whose_parts_are_asked_for(jobs, partial(time.sleep, TICK_S / 4))
+    assert 0 < Reconciler(slow, state, sent).tick() < 300
     assert sent.numbers() == list(range(len(sent.numbers())))
 
 
-def test_slow_jobs_share_the_time_of_a_tick_and_take_turns(jobs, client, sent, paper_job, monkeypatch) -> None:
+def test_slow_jobs_share_the_time_of_a_tick_and_take_turns(jobs, state, client, sent, paper_job, monkeypatch) -> None:
     monkeypatch.setattr("worker.queue.reconciler.TICK_S", 0.5)
     for name in "abc":
         paper_job(80, name=name)
-    slow = Reconciler(jobs_whose_parts_are_asked_for(jobs, partial(time.sleep, 0.3)), sent)
+    slow = Reconciler(jobs_whose_parts_are_asked_for(jobs, partial(time.sleep, 0.3)), state, sent)
     turns = []
     for _ in range(4):
         before = len(sent.sent)
@@ -106,9 +110,9 @@ def test_slow_jobs_share_the_time_of_a_tick_and_take_turns(jobs, client, sent, p
     assert turns == [{"a"}, {"b"}, {"c"}, {"a"}]
 
 
-def test_no_more_parts_are_asked_for_than_chunks_are_wanted(jobs, state, client, paper_job) -> None:
+def test_no_more_parts_are_asked_for_than_chunks_are_wanted(jobs, state, app, client, paper_job) -> None:
     asked: list[None] = []
-    reconciler = Reconciler(jobs_whose_parts_are_asked_for(jobs, lambda: asked.append(None)), state)
+    reconciler = Reconciler(jobs_whose_parts_are_asked_for(jobs, lambda: asked.append(None)), state, app.send)
     paper_job(100)
 
     def asked_in_a_tick() -> tuple[int, int]:
@@ -119,154 +123,125 @@ def test_no_more_parts_are_asked_for_than_chunks_are_wanted(jobs, state, client,
 
     assert asked_in_a_tick() == (MIN_WINDOW, MIN_WINDOW)
     assert asked_in_a_tick() == (0, 0), "the window is full"
-    client.rpop(QUEUES[Priority.NORMAL], 5)
+    client.rpop(NORMAL, 5)
     assert asked_in_a_tick() == (5, 5)
-    client.delete(QUEUES[Priority.NORMAL])
+    client.delete(NORMAL)
     state.report_trouble("job", "shop-7", "no folder")
     assert asked_in_a_tick() == (1, 1), "it is tried one chunk at a time"
 
 
 def test_a_chunk_that_somebody_works_on_is_not_queued(
-    reconciler: Reconciler, sent: Recorder, state: RedisState, client: redis.Redis, paper_job, living_process: Owner
+    reconciler, sent, state, client, paper_job, living_process
 ) -> None:
-    paper_job(3)
-    state.take_lease("job", 1, living_process)
-    state.take_lease("another", 2, living_process)
-    reconciler.tick()
-    a_moment_later(client)
-    reconciler.tick()
-    assert sent.numbers() == [0, 2, 0, 2]
-
-
-def test_leases_are_looked_up_in_every_block(jobs, state, sent, paper_job, living_process) -> None:
     """Chunk 70 lies in the second block of 64."""
     paper_job(80)
-    state.announce(Presence(Owner.this(), 8, "0.1.0", "/srv/jobs", "cafe"))
-    state.take_lease("job", 70, living_process)
-    assert Reconciler(jobs, sent).tick() == 79
-    assert 70 not in sent.numbers()
+    announce(state, 8)
+    for job, chunk in (("job", 1), ("job", 70), ("another", 2)):
+        state.take_lease(job, chunk, living_process)
+    for _ in range(2):
+        assert reconciler.tick() == 78
+        a_moment_later(client)
+    assert not {1, 70} & set(sent.numbers())
 
 
-def test_a_waiting_chunk_is_not_queued_again(publishing, state, client, paper_job) -> None:
+def test_a_message_that_waits_is_not_sent_again_but_a_lost_one_is(publishing, client, paper_job) -> None:
     paper_job(5)
     assert publishing.tick() == 5
     a_moment_later(client)
     assert publishing.tick() == 0
-    assert waiting(state) == [0, 1, 2, 3, 4]
-
-
-def test_a_message_that_is_lost_is_sent_again(publishing, state, client, paper_job) -> None:
-    paper_job(5)
-    publishing.tick()
-    lost = [parse_message(text) for text in client.rpop(QUEUES[Priority.NORMAL], 2)]
+    lost = [parse_message(text)[1] for text in client.rpop(NORMAL, 2)]
     a_moment_later(client)
     assert publishing.tick() == 2
-    assert waiting(state) == [2, 3, 4, *(message[1] for message in lost if message)]
+    assert waiting(client) == [2, 3, 4, *lost]
 
 
-def test_after_a_flush_every_missing_chunk_is_queued_again(
-    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job, commit_part
-) -> None:
+def test_after_a_flush_every_missing_chunk_is_queued_again(publishing, client, paper_job, commit_part) -> None:
     job = paper_job(5)
     publishing.tick()
     commit_part(job, 2)
     client.flushall()
     assert publishing.tick() == 4
-    assert waiting(state) == [0, 1, 3, 4]
+    assert waiting(client) == [0, 1, 3, 4]
 
 
 @pytest.mark.parametrize("slots", [(), (2, 3)])
 def test_no_more_than_a_window_of_chunks_waits(publishing, state, client, paper_job, slots) -> None:
-    for number, count in enumerate(slots):
-        state.announce(Presence(Owner(f"shop-{number}", "", 1, 1), count, "0.1.0", "/srv/jobs", "cafe"))
+    announce(state, *slots)
     window = max(MIN_WINDOW, WINDOW_PER_SLOT * sum(slots))
     paper_job(100)
-    assert publishing.tick() == window
-    assert waiting(state) == list(range(window))
-    next_second(client)
-    assert publishing.tick() == 0
-    client.rpop(QUEUES[Priority.NORMAL], 3)
-    next_second(client)
-    assert publishing.tick() == 3
-    assert waiting(state) == list(range(3, window + 3))
+    for lost, first in ((0, 0), (0, 0), (3, 3)):
+        if lost:
+            client.rpop(NORMAL, lost)
+        publishing.tick()
+        assert waiting(client) == list(range(first, window + first))
+        next_second(client)
 
 
-def test_the_window_is_each_jobs_own(jobs, publishing, sent, paper_job) -> None:
+def test_the_window_is_each_jobs_own(jobs, state, publishing, sent, paper_job) -> None:
     paper_job(100, name="long")
     publishing.supply("long")
     paper_job(3, name="short")
-    assert Reconciler(jobs, sent).tick() == 3
+    assert Reconciler(jobs, state, sent).tick() == 3
     assert sent.numbers("short") == [0, 1, 2]
 
 
 def test_of_two_reconcilers_at_once_each_chunk_is_queued_by_one(jobs: Jobs, settings: QueueSettings, paper_job) -> None:
-    """Both look at the job before either has sent anything; the recorders hide what waits."""
+    """Both look at the job before either has sent anything; the recorder hides what waits."""
     paper_job(30)
-    at_once = Barrier(2)
-    recorders = [Recorder(connect(settings)) for _ in range(2)]
+    at_once, sent = Barrier(2), Recorder()
 
-    def supply(number: int) -> int:
-        reconciler = Reconciler(jobs, recorders[number])
-        at_once.wait()
-        return reconciler.supply("job")
+    def supply(_: int) -> int:
+        with connect(settings) as client:
+            reconciler = Reconciler(jobs, RedisState(client), sent)
+            at_once.wait()
+            return reconciler.supply("job")
 
     with ThreadPoolExecutor(2) as pool:
-        counts = list(pool.map(supply, range(2)))
-    for recorder in recorders:
-        recorder.close()
-    assert sum(counts) == 30
-    assert sorted(recorders[0].numbers() + recorders[1].numbers()) == list(range(30))
+        assert sum(pool.map(supply, range(2))) == 30
+    assert sorted(sent.numbers()) == list(range(30))
 
 
 def test_one_reconciler_a_second_does_the_work(jobs, state, client, sent, paper_job) -> None:
     paper_job(5)
-    one, other = Reconciler(jobs, sent), Reconciler(jobs, sent)
+    one, other = (Reconciler(jobs, state, sent) for _ in range(2))
     assert one.tick() == 5
-    a_moment_later(client)
-    assert one.tick() == 5
-    client.persist("hangtag:tick:6")  # however slow this machine is
+    client.persist("hangtag:tick")  # however slow this machine is
     client.delete(*client.keys("hangtag:sent:*"))
     assert other.tick() == 0
     next_second(client)
     assert other.tick() == 5
 
 
-def test_a_cancelled_job_is_left_alone_until_it_goes_on(reconciler: Reconciler, paper_job) -> None:
+def test_a_cancelled_job_is_left_alone_until_it_goes_on_and_a_finished_one_for_good(
+    reconciler: Reconciler, paper_job, commit_part
+) -> None:
     job = paper_job(3)
     job.storage.commit(CANCELLED, b"")
     assert reconciler.tick() == 0
     job.storage.delete(CANCELLED)
     assert reconciler.supply("job") == 3
-
-
-def test_a_finished_job_is_left_alone(reconciler: Reconciler, sent: Recorder, paper_job, commit_part) -> None:
-    job = paper_job(2)
-    commit_part(job, 0, 1)
+    commit_part(job, 0, 1, 2)
     finish_job(job)
-    assert reconciler.tick() == 0
-    assert sent.sent == []
+    assert reconciler.supply("job") == 0
 
 
-def test_the_end_is_queued_once_when_all_chunks_are_done(
-    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job, commit_part
-) -> None:
+def test_the_end_is_queued_once_when_all_chunks_are_done(publishing, client, paper_job, commit_part) -> None:
     job = paper_job(2, priority=Priority.HIGH)
     commit_part(job, 0)
     publishing.tick()
-    assert waiting(state, Priority.HIGH) == [1]
+    assert waiting(client, Priority.HIGH) == [1]
     commit_part(job, 1)
     client.delete(QUEUES[Priority.HIGH])
     assert publishing.supply("job") == 1
     a_moment_later(client)
     assert publishing.supply("job") == 0
-    assert waiting(state, Priority.HIGH) == [FINISH]
+    assert waiting(client, Priority.HIGH) == [FINISH]
 
 
 def test_the_end_is_not_queued_while_somebody_merges(
-    reconciler: Reconciler, sent: Recorder, state: RedisState, paper_job, commit_part, living_process: Owner
+    reconciler, sent, state, paper_job, commit_part, living_process
 ) -> None:
-    job = paper_job(2)
-    commit_part(job, 0, 1)
+    commit_part(paper_job(2), 0, 1)
     state.take_lease("job", FINISH, living_process)
     reconciler.tick()
     assert sent.finishes == []
@@ -293,9 +268,9 @@ def test_of_a_retry_its_chunks_are_queued_and_then_the_end(reconciler, sent, pap
 
 DAMAGE = {
     "a job.json that is none": ("job.json", b"{"),
-    "a job.json of a newer version": ("job.json", b'{"schema_version": 3}'),
+    "a job.json of another version": ("job.json", b'{"schema_version": 3}'),
     "a folder in its place": ("job.json/a", b""),
-    "a receipt of a newer version": ("receipt.json", b'{"schema_version": 3}'),
+    "a receipt of another version": ("receipt.json", b'{"schema_version": 3}'),
     "a retry that is none": ("retries/00001.json", b"{"),
     "a file that is not ours": ("retries/notes.txt", b""),
 }
@@ -313,35 +288,38 @@ def test_a_damaged_job_does_not_stop_the_others(jobs, reconciler, sent, paper_jo
     assert sent.numbers("b") == [0, 1]
 
 
+class Failing(RedisState):
+    """Raises an error for the job ``a``."""
+
+    error: Exception
+
+    def leased(self, job: str, chunks: Sequence[int]) -> set[int]:
+        if job == "a":
+            raise self.error
+        return super().leased(job, chunks)
+
+
 @pytest.mark.parametrize("error", [KeyError("unforeseen"), PermissionError("photos")])
-def test_an_error_with_one_job_does_not_stop_the_others(jobs, client, paper_job, caplog, error) -> None:
+def test_an_error_with_one_job_does_not_stop_the_others(jobs, client, sent, paper_job, caplog, error) -> None:
     caplog.set_level(logging.INFO, "hangtag")
-
-    class Failing(Recorder):
-        def leased(self, job: str, chunks: Sequence[int]) -> set[int]:
-            if job == "a":
-                raise error
-            return super().leased(job, chunks)
-
     for name in ("a", "b"):
         paper_job(2, name=name)
     failing = Failing(client)
-    reconciler = Reconciler(jobs, failing)
+    failing.error = error
+    reconciler = Reconciler(jobs, failing, sent)
     for _ in range(2):
         reconciler.tick()
         a_moment_later(client)
-    assert failing.sent == [("b", 0), ("b", 1)] * 2
+    assert sent.sent == [("b", 0), ("b", 1)] * 2
     assert [record.fields["job"] for record in caplog.records] == ["a"], "it rests"
 
 
-def test_a_redis_that_is_away_in_the_middle_of_a_tick_is_told(jobs, client, paper_job) -> None:
-    class Away(Recorder):
-        def leased(self, job: str, chunks: Sequence[int]) -> set[int]:
-            raise redis.ConnectionError
-
-    paper_job(2)
+def test_a_redis_that_is_away_in_the_middle_of_a_tick_is_told(jobs, client, sent, paper_job) -> None:
+    paper_job(2, name="a")
+    failing = Failing(client)
+    failing.error = redis.ConnectionError()
     with pytest.raises(redis.ConnectionError):
-        Reconciler(jobs, Away(client)).tick()
+        Reconciler(jobs, failing, sent).tick()
 
 
 def next_retry(client: redis.Redis) -> None:
@@ -367,19 +345,17 @@ def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(reconciler, state, cli
     assert state.failures("job") == 0
 
 
-def test_a_job_with_setbacks_whose_chunks_still_wait_gets_no_trial(
-    publishing: Reconciler, state: RedisState, client: redis.Redis, paper_job
-) -> None:
+def test_a_job_with_setbacks_whose_chunks_still_wait_gets_no_trial(publishing, state, app, client, paper_job) -> None:
     paper_job(3, name="job")
-    state.send(QUEUES[Priority.NORMAL], job_call("job", 0))
+    app.send("job", 0, Priority.NORMAL)
     state.report_trouble("job", "shop-7", "no folder")
     publishing.tick()
-    assert waiting(state) == [0]
+    assert waiting(client) == [0]
     assert not client.exists("hangtag:trial:job")
 
 
 def test_the_end_of_a_job_with_setbacks_is_tried_as_rarely(
-    reconciler: Reconciler, state: RedisState, client: redis.Redis, sent: Recorder, paper_job, commit_part
+    reconciler, state, client, sent, paper_job, commit_part
 ) -> None:
     commit_part(paper_job(1, name="job"), 0)
     state.report_trouble("job", "shop-7", "no room on the disk")

@@ -1,8 +1,10 @@
 """With a real Redis and a real model."""
 
+import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,23 +12,26 @@ import pytest
 import redis
 
 from models.classifier import Classifier, load
-from models.errors import DisagreementError
+from models.errors import BundleError, DisagreementError, JobError
 from models.process_identity import Owner
+from models.storage.storage import FolderStorage
 from worker.job.job import CANCELLED, Job
-from worker.job.jobs import Jobs
+from worker.job.jobs import BundleStore, Jobs
+from worker.job.model import verified_pin
 from worker.job.parts import part_key
 from worker.job.receipt import QuestionsReceipt, finished_receipt, job_receipt
-from worker.job.spec import USUAL_OPTIONS, JobOptions, ModelPin
+from worker.job.spec import ModelPin
 from worker.labelling.chunk import MAX_STRIKES
-from worker.queue.messages import FINISH
-from worker.queue.metrics import CHUNKS, IMAGES, Metrics
-from worker.queue.redis_state import RedisState
-from worker.queue.runner import LoadedModels, Runner
+from worker.queue.app import HangtagCelery
+from worker.queue.metrics import CHUNKS, IMAGES
+from worker.queue.reconciler import Reconciler
+from worker.queue.redis_state import FINISH, RedisState
+from worker.queue.runner import JobResources, LoadedModels, Runner
 from worker.queue.settings import QueueSettings
-from worker.queue.worker_state import BusyProcesses
+from worker.request import USUAL_OPTIONS, JobOptions
 from worker.results.finish import RESULT_FILE
 
-from .recorder import NewJob
+from .recorder import NewJob, waiting
 
 
 class DisagreesOnInt8(LoadedModels):
@@ -36,6 +41,15 @@ class DisagreesOnInt8(LoadedModels):
         if pin.variant == "int8":
             raise DisagreementError("this machine's probabilities differ")  # noqa: EM101
         return super().get(pin, options)
+
+
+@pytest.fixture
+def disagreeing(app: HangtagCelery, jobs: Jobs, pauses: list[float]) -> Iterator[Runner]:
+    """Another worker, whose machine is wrong about int8."""
+    runner = Runner(app, pauses.append)
+    vars(runner)["_models"] = DisagreesOnInt8(jobs.bundles, 3)
+    yield runner
+    runner.resources.close()
 
 
 def variants_of(job: Job, chunk: int) -> set[str]:
@@ -48,24 +62,60 @@ def parts(job: Job) -> list[str]:
     return sorted(job.storage.names("parts"))
 
 
-def test_a_chunk_is_labelled_and_its_lease_given_back(runner: Runner, client: redis.Redis, new_job: NewJob) -> None:
-    job = new_job(300)
-    for chunk in range(job.spec.chunks):
-        runner.label_chunk("job", chunk)
-    assert parts(job) == ["000000.r0.parquet", "000001.r0.parquet"]
+def of_chunks(outcome: str) -> float:
+    return CHUNKS.labels(outcome)._value.get()
+
+
+def test_chunks_are_labelled_and_with_the_last_one_the_merging_is_queued(
+    runner: Runner, client: redis.Redis, new_job: NewJob
+) -> None:
+    job = new_job(600)
+    runner.label_chunk("job", 2)
+    runner.label_chunk("job", 0)
+    assert client.keys("hangtag:*") == waiting(client) == []
+    runner.label_chunk("job", 1)
+    assert waiting(client) == [FINISH]
+    assert client.keys("hangtag:*") == [f"hangtag:sent:job:{FINISH}"]
+    assert parts(job) == ["000000.r0.parquet", "000001.r0.parquet", "000002.r0.parquet"]
     rows = pq.read_table(job.storage.source(part_key(0))).to_pylist()
     assert len(rows) == 256
     assert {row["status"] for row in rows} <= {"labeled", "review"}
-    assert client.keys("hangtag:*") == [f"hangtag:sent:job:{FINISH}"]
 
 
-@pytest.fixture
-def disagreeing(settings: QueueSettings, metrics: Metrics, jobs: Jobs, pauses: list[float]) -> Iterator[Runner]:
-    """Another worker, whose machine is wrong about int8."""
-    runner = Runner(settings, BusyProcesses(), metrics, pauses.append)
-    vars(runner)["_models"] = DisagreesOnInt8(jobs.bundles, 3)
-    yield runner
-    runner.tools.close()
+def test_after_a_chunk_that_is_none_of_the_last_the_reconciler_queues_the_merging(
+    runner: Runner, app: HangtagCelery, jobs: Jobs, state: RedisState, client, new_job: NewJob, monkeypatch
+) -> None:
+    monkeypatch.setattr("worker.queue.runner._LAST", 1)
+    new_job(300)
+    runner.label_chunk("job", 1)
+    runner.label_chunk("job", 0)
+    assert waiting(client) == []
+    Reconciler(jobs, state, app.send).tick()
+    assert waiting(client) == [FINISH]
+
+
+def test_while_a_chunk_is_worked_on_elsewhere_the_storage_is_not_asked_for_parts(
+    runner: Runner, state: RedisState, new_job: NewJob, living_process: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_job(300)
+    state.take_lease("job", 1, living_process)
+    asked = list[object]()
+    monkeypatch.setattr("worker.queue.runner.send_finish", lambda *given: asked.append(given))
+    runner.label_chunk("job", 0)
+    assert asked == []
+
+
+def test_a_storage_that_fails_after_the_last_chunk_fails_no_chunk(
+    runner: Runner, state: RedisState, client, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = new_job()
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("worker.queue.runner.send_finish", broken)
+    runner.label_chunk("job", 0)
+    assert (parts(job), state.trouble("job"), waiting(client)) == (["000000.r0.parquet"], {}, [])
 
 
 def test_where_the_first_worker_disagrees_with_int8_all_rows_of_the_job_are_float32s(
@@ -104,36 +154,24 @@ def test_a_variant_that_was_named_at_submission_is_never_another(
     assert (parts(job), len(state.trouble("job"))) == ([], 1)
 
 
-def test_what_was_committed_is_counted_once(runner: Runner, metrics: Metrics, new_job: NewJob, photos: Path) -> None:
+def test_a_chunk_that_came_twice_is_done_and_counted_once_and_ends_the_setbacks(
+    runner: Runner, state: RedisState, new_job: NewJob, photos: Path
+) -> None:
     (photos / "7.png").unlink()
-    new_job(16)
-    runner.label_chunk("job", 0)
-    runner.label_chunk("job", 0)
-    totals = metrics.totals()
-    images = {labels: value for (family, labels), value in totals.items() if family == IMAGES and value}
-    assert images.pop(("failed", "missing")) == 2
-    assert sum(images.values()) == 14
-    assert totals[CHUNKS, ("done",)] == 1
-
-
-def test_a_chunk_that_is_done_ends_the_setbacks(runner: Runner, state: RedisState, new_job: NewJob) -> None:
-    new_job()
+    job = new_job(16)
     state.report_trouble("job", "shop-7", "no folder")
+    missing, done = IMAGES.labels("failed", "missing")._value.get(), of_chunks("done")
     runner.label_chunk("job", 0)
     assert state.failures("job") == 0
-
-
-def test_a_chunk_that_came_twice_is_done_once(runner: Runner, state: RedisState, new_job: NewJob, photos: Path) -> None:
-    job = new_job()
-    runner.label_chunk("job", 0)
     before = job.storage.entries("parts")
     for photo in photos.iterdir():  # which a second labelling would miss
         photo.unlink()
     (photos / "another.txt").touch()
     runner.label_chunk("job", 0)
     assert job.storage.entries("parts") == before
-    assert state.trouble("job") == {}
     assert not list((job.storage.scratch / "inhand").iterdir())
+    assert IMAGES.labels("failed", "missing")._value.get() - missing == 2
+    assert of_chunks("done") - done == 1
 
 
 def test_what_another_process_works_on_is_left_to_it(
@@ -144,27 +182,33 @@ def test_what_another_process_works_on_is_left_to_it(
     runner.label_chunk("job", 0)
     assert parts(job) == []
     assert state.leased("job", [0]) == {0}
-    assert state.trouble("job") == {}
+    runner._redis.end_lease("job", 0, living_process)
+    runner.label_chunk("job", 0)
+    state.take_lease("job", FINISH, living_process)
+    runner.run_finish_process("job")
+    assert finished_receipt(job) is None
+    assert (state.leased("job", [FINISH]), state.trouble("job")) == ({FINISH}, {})
 
 
 def test_without_redis_the_work_is_done(away: QueueSettings, new_job: NewJob) -> None:
     job = new_job()
-    runner = Runner(away, BusyProcesses(), Metrics())
-    runner.label_chunk("job", 0)
-    runner.tools.close()
-    runner.run_finish_process("job")
+    with HangtagCelery(away) as app:
+        runner = Runner(app)
+        runner.label_chunk("job", 0)
+        runner.resources.close()
+        runner.run_finish_process("job")
     assert finished_receipt(job)
 
 
 def test_of_a_cancelled_job_nothing_is_done(
-    runner: Runner, metrics: Metrics, state: RedisState, new_job: NewJob, caplog: pytest.LogCaptureFixture
+    runner: Runner, state: RedisState, new_job: NewJob, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "hangtag")
-    job = new_job()
+    job, before = new_job(), of_chunks("given_up")
     job.storage.commit(CANCELLED, b"")
     runner.label_chunk("job", 0)
     assert parts(job) == []
-    assert metrics.totals()[CHUNKS, ("given_up",)] == 1
+    assert of_chunks("given_up") - before == 1
     assert "chunk_given_up" in [record.event for record in caplog.records]
     assert state.trouble("job") == {}
 
@@ -175,54 +219,51 @@ def empty(folder: Path) -> None:
 
 
 def refuse_another_version(job: Job) -> None:
-    older = job.spec.model_copy(update={"preprocess_version": "another"})
-    job.storage.replace("job.json", older.model_dump_json().encode())
+    other = job.spec.model_copy(update={"preprocess_version": "another"})
+    job.storage.replace("job.json", other.model_dump_json().encode())
 
 
 TROUBLE = {
-    "another version": (refuse_another_version, "install the same Hangtag on both"),
-    "no photos": (lambda job: shutil.rmtree(job.spec.image_root), "has nothing there; mount it"),
-    "an empty mount point": (lambda job: empty(Path(job.spec.image_root)), "has nothing there; mount it"),
-    "no model": (lambda job: shutil.rmtree(job.storage.root.parent / "_bundles"), "it is gone; submit the job again"),
-    "no rows": (lambda job: shutil.rmtree(job.storage.root / "rows"), "they are gone; start it again"),
+    "another version": (refuse_another_version, "another"),
+    "no photos": (lambda job: shutil.rmtree(job.spec.image_root), "photos"),
+    "an empty mount point": (lambda job: empty(Path(job.spec.image_root)), "photos"),
+    "no model": (lambda job: shutil.rmtree(job.storage.root.parent / "_bundles"), "_bundles"),
+    "no rows": (lambda job: shutil.rmtree(job.storage.root / "rows"), "rows/00000.parquet"),
     "damaged rows": (lambda job: job.storage.replace("rows/00000.parquet", b"no rows"), "Parquet"),
-    "no job": (lambda job: job.storage.delete("job.json"), "jobs there: job"),
+    "no job": (lambda job: job.storage.delete("job.json"), "job.json"),
 }
 
 
-@pytest.mark.parametrize(("harm", "message"), TROUBLE.values(), ids=TROUBLE)
+@pytest.mark.parametrize(("harm", "named"), TROUBLE.values(), ids=TROUBLE)
 def test_what_keeps_a_chunk_from_being_done_is_told_and_the_chunk_held_back(
     runner: Runner,
-    metrics: Metrics,
+    pauses: list[float],
     client: redis.Redis,
     state: RedisState,
     new_job: NewJob,
     harm: Callable[[Job], None],
-    message: str,
+    named: str,
 ) -> None:
-    job = new_job()
+    job, before = new_job(), of_chunks("failed")
     harm(job)
     runner.label_chunk("job", 0)
     assert parts(job) == []
-    assert message in "".join(state.trouble("job").values())
-    assert metrics.totals()[CHUNKS, ("failed",)] == 1
+    assert named in "".join(state.trouble("job").values())
+    assert of_chunks("failed") - before == 1
     assert client.exists("hangtag:sent:job:0")
     assert not client.exists("hangtag:lease:job:0")
-
-
-def test_a_machine_pauses_for_the_others_until_none_seems_able(
-    runner: Runner, pauses: list[float], state: RedisState, new_job: NewJob
-) -> None:
-    shutil.rmtree(new_job().storage.root.parent / "_bundles")
-    for _ in range(10):
-        runner.label_chunk("job", 0)
-    assert state.failures("job") == 10
-    assert pauses == [1.0] * 7
+    assert (pauses, state.failures("job")) == ([1.0], 1)
 
 
 def test_a_job_is_merged_once(runner: Runner, client: redis.Redis, new_job: NewJob) -> None:
     job = new_job()
+    runner.run_finish_process("job")
+    assert finished_receipt(job) is None, "it is not done yet"
     runner.label_chunk("job", 0)
+    job.storage.commit(CANCELLED, b"")
+    runner.run_finish_process("job")
+    assert finished_receipt(job) is None, "it is cancelled"
+    job.storage.delete(CANCELLED)
     runner.run_finish_process("job")
     receipt = finished_receipt(job)
     assert receipt
@@ -232,18 +273,6 @@ def test_a_job_is_merged_once(runner: Runner, client: redis.Redis, new_job: NewJ
     assert finished_receipt(job) == receipt
     assert not job.storage.exists(RESULT_FILE)
     assert not client.keys("hangtag:*")
-
-
-def test_a_job_that_another_process_merges_is_left_to_it(
-    runner: Runner, state: RedisState, new_job: NewJob, living_process: Owner
-) -> None:
-    job = new_job()
-    runner.label_chunk("job", 0)
-    state.take_lease("job", FINISH, living_process)
-    runner.run_finish_process("job")
-    assert finished_receipt(job) is None
-    assert state.leased("job", [FINISH]) == {FINISH}
-    assert state.trouble("job") == {}
 
 
 def test_a_job_that_cannot_be_merged_is_told(
@@ -257,19 +286,6 @@ def test_a_job_that_cannot_be_merged_is_told(
     assert client.exists(f"hangtag:sent:job:{FINISH}")
 
 
-@pytest.mark.parametrize("cancelled", [False, True])
-def test_a_job_that_is_not_to_be_merged_yet_is_left_alone(
-    runner: Runner, client: redis.Redis, new_job: NewJob, cancelled: bool
-) -> None:
-    job = new_job()
-    if cancelled:
-        runner.label_chunk("job", 0)
-        job.storage.commit(CANCELLED, b"")
-    runner.run_finish_process("job")
-    assert finished_receipt(job) is None
-    assert not client.keys("hangtag:*")
-
-
 def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(
     runner: Runner, state: RedisState, new_job: NewJob
 ) -> None:
@@ -280,7 +296,7 @@ def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(
         (folder / f"000000.{number:012d}").write_text("")
     runner.label_chunk("job", 0)
     assert parts(job) == []
-    assert "no photo in it is to blame" in "".join(state.trouble("job").values())
+    assert f"{MAX_STRIKES} times" in "".join(state.trouble("job").values())
     runner.label_chunk("job", 0)
     assert parts(job) == ["000000.r0.parquet"]
 
@@ -297,16 +313,14 @@ def test_a_photo_at_which_something_unforeseen_happens_fails_alone(
 
 
 def test_a_chunk_that_the_job_does_not_have_is_dropped(runner: Runner, state: RedisState, new_job: NewJob) -> None:
-    """Its message is of another job of that name, or of nobody; the job has no setback by it."""
+    """Its message is of an earlier job of that name; the job has no setback by it."""
     job = new_job()
     runner.label_chunk("job", 99)
-    assert parts(job) == []
-    assert state.trouble("job") == {}
-    assert state.failures("job") == 0
+    assert (parts(job), state.trouble("job"), state.failures("job")) == ([], {}, 0)
 
 
 def test_each_question_of_a_job_has_its_own_model_on_all_workers(
-    runner: Runner, disagreeing: Runner, client: redis.Redis, new_job: NewJob, sure_bundle: Path, int8_bundle: Path
+    runner: Runner, disagreeing: Runner, new_job: NewJob, sure_bundle: Path, int8_bundle: Path
 ) -> None:
     models = {"category": sure_bundle, "colour": int8_bundle}
     job = new_job(300, model=models)
@@ -324,12 +338,82 @@ def test_each_question_of_a_job_has_its_own_model_on_all_workers(
         expected = [classifier.classify(Path(job.spec.image_root) / f"{row}.png").label for row in range(8)]
         assert [row[f"{name}_label"] for row in rows] == [expected[row % 8] for row in range(300)]
     assert {row["colour_model"] for row in rows} == {receipt.questions["colour"].model.reference}
-    assert not client.keys("hangtag:*")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BundleStore:
+    return BundleStore(FolderStorage(tmp_path / "_bundles"))
+
+
+@pytest.fixture
+def pins(store: BundleStore, tmp_path: Path, bundle: Path) -> list[ModelPin]:
+    """Three models that differ in nothing but their digests; all are kept."""
+    shutil.copytree(bundle, tmp_path / "copy")
+    manifest = tmp_path / "copy" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text())))
+    models = [bundle, bundle / "model.onnx", tmp_path / "copy"]
+    pins = [verified_pin(model) for model in models]
+    for model, pin in zip(models, pins, strict=True):
+        store.put(model, pin.digest)
+    assert len({pin.digest for pin in pins}) == 3
+    return pins
+
+
+def test_each_precision_and_each_threshold_has_a_model_of_its_own(store: BundleStore, sure_bundle: Path) -> None:
+    options = [JobOptions(precision=0.98), JobOptions(), JobOptions(threshold=0.5), JobOptions(threshold=0.6)]
+    pin = verified_pin(sure_bundle, options[0])
+    store.put(sure_bundle, pin.digest)
+    models = LoadedModels(store, kept=4)
+    loaded = [models.get(pin, asked) for asked in options]
+    assert [model.precision for model in loaded] == [0.98, 0.90, None, None]
+    assert [model.threshold for model in loaded] == [None, None, 0.5, 0.6]
+    assert all(models.get(pin, asked) is model for asked, model in zip(options, loaded, strict=True))
+
+
+def test_a_model_is_loaded_once_and_the_least_recently_used_goes_first(store: BundleStore, pins) -> None:
+    models = LoadedModels(store, kept=2)
+    a, b = models.get(pins[0]), models.get(pins[1])
+    assert models.get(pins[0]) is a
+    c = models.get(pins[2])
+    assert [model.digest for model in (a, b, c)] == [pin.digest for pin in pins]
+    assert models.get(pins[0]) is a
+    assert models.get(pins[2]) is c
+    assert models.get(pins[1]) is not b
 
 
 def test_all_models_of_a_job_stay_loaded(jobs: Jobs, new_job: NewJob, sure_bundle: Path, int8_bundle: Path) -> None:
     job = new_job(model={"category": sure_bundle, "colour": int8_bundle})
     models = LoadedModels(jobs.bundles, kept=1)
-    first = models.of(job, lambda *_: None)
+    first = models.of(job, "job")
     assert [model.digest for model in first] == [question.spec.model.digest for question in job.questions]
-    assert all(one is other for one, other in zip(first, models.of(job, lambda *_: None), strict=True))
+    assert all(one is other for one, other in zip(first, models.of(job, "job"), strict=True))
+
+
+def test_a_model_that_is_not_the_pinned_one_is_refused(store: BundleStore, tmp_path: Path, pins) -> None:
+    root = tmp_path / "_bundles"
+    shutil.rmtree(root / pins[0].digest)
+    (root / pins[2].digest).rename(root / pins[0].digest)
+    with pytest.raises(JobError, match=pins[0].digest[:12]):
+        LoadedModels(store, kept=1).get(pins[0])
+
+
+def test_a_model_whose_golden_samples_disagree_is_refused(store: BundleStore, tmp_path: Path, pins) -> None:
+    golden = tmp_path / "_bundles" / pins[0].digest / "golden"
+    (golden / "exif-rotated.jpg").write_bytes((golden / "non-square.jpg").read_bytes())
+    models = LoadedModels(store, kept=1)
+    for _ in range(2):
+        with pytest.raises(BundleError, match=r"exif-rotated\.jpg"):
+            models.get(pins[0])
+
+
+def test_what_a_task_of_a_job_opened_is_there_for_the_next_one_unless_it_failed(paper_job) -> None:
+    resources, job = JobResources(), paper_job(2)
+    with resources.of(job) as first:
+        pass
+    with resources.of(job) as second:
+        assert second is first
+    with suppress(JobError), resources.of(job):
+        raise JobError("no credentials")  # noqa: EM101
+    with resources.of(job) as third:
+        assert third is not first
+    resources.close()

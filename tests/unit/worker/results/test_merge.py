@@ -1,7 +1,10 @@
 import csv
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,17 +12,31 @@ import pytest
 
 from catalogue.catalogue import open_catalogue
 from catalogue.readers import read_delimited
+from catalogue.writers import OUTPUT_SUFFIXES, open_writer
 from models.classifier import load
 from models.decision import ReviewReason
 from models.errors import JobError
 from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
+from tests.photo_jobs import PAPER_PIN
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.job.parts import PART_SCHEMA, RESULT_SCHEMA, part_bytes, part_key
-from worker.job.spec import JobOptions, ModelPin, Question
+from worker.job.job import Job
+from worker.job.parts import RESULT_SCHEMA, part_bytes, part_key
+from worker.job.spec import Question
 from worker.job.writer import create_job
-from worker.results.merge import merge_job, merge_parts
-from worker.results.output import OUTPUT_SUFFIXES, open_writer
+from worker.request import JobOptions
+from worker.results.merge import merge_job, scratch_database
+
+
+def merged(job: Job, output: Path) -> Path:
+    lists = output.with_name(f"{output.name}.lists")
+    lists.mkdir()
+    merge_job(job, output, lists)
+    return output
+
+
+def json_lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -39,47 +56,20 @@ def done_job(make_job, tmp_path: Path, catalogue: Path, bundle: Path):
     return job, lines
 
 
-def test_jsonl_gives_back_every_cell(done_job, tmp_path: Path) -> None:
+def test_every_cell_comes_back_in_every_format(done_job, tmp_path: Path) -> None:
     job, lines = done_job
-    merge_parts(job, tmp_path / "out.jsonl")
-    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    rows = json_lines(merged(job, tmp_path / "out.jsonl"))
     assert [{name: row[name] for name in lines[0]} for row in rows] == lines
     assert [row["status"] == "failed" for row in rows] == [False] * 5 + [True]
     assert rows[0]["top_k"][0]["label"] == rows[0]["label"]
-
-
-def test_csv_gives_back_every_cell(done_job, tmp_path: Path) -> None:
-    job, lines = done_job
-    merge_parts(job, tmp_path / "out.csv")
-    with (tmp_path / "out.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["text"] for row in rows] == [line["text"] for line in lines]
-    assert [row["sku"] for row in rows] == [line["sku"] or "" for line in lines]
-    assert json.loads(rows[0]["top_k"])[0]["confidence"] == float(rows[0]["confidence"])
-
-
-def test_parquet_adds_the_result_columns(done_job, tmp_path: Path) -> None:
-    job, lines = done_job
-    parts: list[pa.Table] = []
-    merge_parts(job, tmp_path / "out.parquet", count=lambda found, _: parts.extend(found))
-    table = pq.read_table(tmp_path / "out.parquet")
-    assert table.column_names[: len(lines[0])] == list(lines[0])
-    assert table.column_names[len(lines[0]) :] == RESULT_SCHEMA.names
+    with merged(job, tmp_path / "out.csv").open(newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert [row["text"] for row in cells] == [line["text"] for line in lines]
+    assert [row["sku"] for row in cells] == [line["sku"] or "" for line in lines]
+    assert json.loads(cells[0]["top_k"])[0]["confidence"] == float(cells[0]["confidence"])
+    table = pq.read_table(merged(job, tmp_path / "out.parquet"))
+    assert table.column_names == [*lines[0], *RESULT_SCHEMA.names]
     assert table.num_rows == len(lines)
-    assert pa.concat_tables(parts).column_names == PART_SCHEMA.names
-
-
-def test_parts_from_before_there_were_reasons_are_merged(done_job, tmp_path: Path) -> None:
-    job, _ = done_job
-    merge_parts(job, tmp_path / "new.parquet")
-    later = ["reason", "unknown"]
-    for key in job.part_keys().values():
-        pq.write_table(pq.read_table(job.storage.source(key)).drop_columns(later), job.storage.root / key)
-    merge_parts(job, tmp_path / "old.parquet")
-    old, new = (pq.read_table(tmp_path / name) for name in ("old.parquet", "new.parquet"))
-    assert old.schema == new.schema
-    assert old.drop_columns(later).equals(new.drop_columns(later))
-    assert [old.column(name).null_count for name in later] == [len(old)] * 2
 
 
 LATER = ("status", "reason", "accepted_label", "label_2", "confidence_2", "unknown")
@@ -96,8 +86,7 @@ def test_what_a_query_publishes_is_accepted_and_the_second_likeliest_class_has_c
         sure("hat", 0.75, ("bag", 0.125)),
     ]
     job = answered_job(answers, ["A", "B", "C", "C", "A"], JobOptions(group_column="sku"))
-    merge_job(job, tmp_path / "out.jsonl", tmp_path)
-    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    rows = json_lines(merged(job, tmp_path / "out.jsonl"))
     assert [tuple(row[name] for name in LATER) for row in rows] == [
         ("review", "disagreement", None, "hat", 0.25, None),
         ("review", "unknown", None, "shoe", 0.25, 12.5),
@@ -105,14 +94,6 @@ def test_what_a_query_publishes_is_accepted_and_the_second_likeliest_class_has_c
         ("failed", None, None, None, None, None),
         ("review", "disagreement", None, "bag", 0.125, None),
     ]
-
-
-def test_a_catalogues_column_stays_where_an_earlier_version_began_the_job(answered_job, tmp_path: Path) -> None:
-    job = answered_job([sure("hat"), unsure("hat")], ["A", "B"], columns={"reason": ["sale", "new"]})
-    merge_parts(job, tmp_path / "out.parquet")
-    table = pq.read_table(tmp_path / "out.parquet")
-    assert table.column("reason").to_pylist() == ["sale", "new"]
-    assert table.column_names == ["image", "sku", "reason", *(name for name in RESULT_SCHEMA.names if name != "reason")]
 
 
 class CountedReads(FolderStorage):
@@ -129,22 +110,21 @@ reads: Counter[str] = Counter()
 def test_a_part_is_read_once_for_all_questions_and_once_for_their_votes(tmp_path: Path) -> None:
     source = tmp_path / "rows.csv"
     source.write_text("image,sku\na.jpg,A\nb.jpg,A\nc.jpg,B\n")
-    pin = ModelPin(path="/m", reference="shop/1", variant="float32", digest="a" * 64, precision=0.9)
-    questions = tuple(Question(name=name, model=pin) for name in ("colour", "kind", "size"))
+    questions = tuple(Question(name=name, model=PAPER_PIN) for name in ("colour", "kind", "size"))
     storage, options = CountedReads(tmp_path / "job"), JobOptions(group_column="sku")
-    job = create_job(storage, open_catalogue(source), pin, options, 2, questions=questions)
+    job = create_job(storage, open_catalogue(source), questions, options, 2)
     answers = {"colour": ["red", "red", "red"], "kind": ["hat", "shoe", "hat"], "size": ["s", "s", None]}
     for chunk, rows in enumerate((slice(0, 2), slice(2, 3))):
-        found = {name: [sure(label) if label else failed() for label in said[rows]] for name, said in answers.items()}
-        storage.commit(part_key(chunk), part_bytes(found, job.spec.id, "shop-7:42", 0.5, 0))
+        parts = {name: [sure(label) if label else failed() for label in own[rows]] for name, own in answers.items()}
+        storage.commit(part_key(chunk), part_bytes(parts, job.spec.id, "shop-7:42", 0.5, 0))
     reads.clear()
     (tmp_path / "lists").mkdir()
-    merged = merge_job(job, tmp_path / "out.parquet", tmp_path / "lists")
+    done = merge_job(job, tmp_path / "out.parquet", tmp_path / "lists")
     assert reads == {part_key(0): 2, part_key(1): 2}
     table = pq.read_table(tmp_path / "out.parquet")
     assert {name: table.column(f"{name}_label").to_pylist() for name in answers} == answers
     assert table.column("status").to_pylist() == ["review", "review", "failed"], "of kind two sure photos disagree"
-    assert [one.groups.disagreeing for one in merged.questions if one.groups] == [0, 1, 0]
+    assert [one.groups.disagreeing for one in done.questions if one.groups] == [0, 1, 0]
 
 
 @pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
@@ -155,7 +135,7 @@ def test_no_link_that_lies_in_wait_is_followed(done_job, tmp_path: Path, suffix:
         (tmp_path / name).symlink_to(tmp_path / "victim")
     with pytest.raises(FileExistsError), open_writer(output, suffix, RESULT_SCHEMA, frozenset()):
         pass
-    merge_parts(done_job[0], output)
+    merged(done_job[0], output)
     assert (tmp_path / "victim").read_text() == "precious"
     assert not output.is_symlink()
     (tmp_path / "usual").touch()
@@ -165,8 +145,8 @@ def test_no_link_that_lies_in_wait_is_followed(done_job, tmp_path: Path, suffix:
 def test_a_missing_part_is_an_error_and_leaves_no_output(done_job, tmp_path: Path) -> None:
     job, _ = done_job
     (job.storage.root / job.part_keys()[1]).unlink()
-    with pytest.raises(JobError, match="Chunk 1 has no part"):
-        merge_parts(job, tmp_path / "out.parquet")
+    with pytest.raises(JobError, match="1"):
+        merged(job, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
 
 
@@ -174,8 +154,8 @@ def test_a_part_with_a_row_too_few_is_an_error(done_job, tmp_path: Path) -> None
     job, _ = done_job
     part = job.storage.root / job.part_keys()[1]
     pq.write_table(pq.read_table(part).slice(1), part)
-    with pytest.raises(JobError, match="holds 1 row, but its chunk has 2"):
-        merge_parts(job, tmp_path / "out.parquet")
+    with pytest.raises(JobError, match=r"1 row.* 2"):
+        merged(job, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
 
 
@@ -192,12 +172,10 @@ def test_typed_columns_become_text_that_says_the_same(make_job, tmp_path: Path, 
     pq.write_table(table, tmp_path / "a.parquet")
     job = make_job(tmp_path / "a.parquet")
     run_chunk(job, 0, load(bundle))
-    merge_parts(job, tmp_path / "out.jsonl")
-    merge_parts(job, tmp_path / "out.csv")
-    first, second = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    first, second = json_lines(merged(job, tmp_path / "out.jsonl"))
     assert (first["when"], first["weight"], first["day"]) == ("1970-01-01 00:00:00.000000001", None, "1970-01-01")
     assert (second["when"], second["weight"], second["day"]) == (None, 1.5, "1970-01-02")
-    assert "1970-01-01 00:00:00.000000001" in (tmp_path / "out.csv").read_text()
+    assert "1970-01-01 00:00:00.000000001" in merged(job, tmp_path / "out.csv").read_text()
 
 
 COMMAND = "=cmd|' /C calc'!A0"
@@ -207,7 +185,7 @@ COMMAND = "=cmd|' /C calc'!A0"
 def dangerous_job(answered_job):
     """Cells, labels and names that a spreadsheet would compute."""
 
-    def make(excel_safe: bool | None):
+    def make(excel_safe: bool):
         answers = [sure(COMMAND), failed(COMMAND), sure("-5")]
         columns = {"+text": [COMMAND, "-5", "- wool"], "weight": [-5.5, None, 1.0]}
         options = JobOptions(prefix="@", excel_safe=excel_safe)
@@ -217,13 +195,12 @@ def dangerous_job(answered_job):
 
 
 def csv_records(job, folder: Path) -> list[list[str]]:
-    merge_parts(job, folder / "out.csv")
-    with (folder / "out.csv").open(newline="", encoding="utf-8") as file:
+    with merged(job, folder / "out.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.reader(file))
 
 
 def test_what_labelling_writes_into_a_csv_starts_no_formula(dangerous_job, tmp_path: Path) -> None:
-    header, first, second, third = csv_records(dangerous_job(None), tmp_path)
+    header, first, second, third = csv_records(dangerous_job(False), tmp_path)
     assert header[:4] == ["image", "sku", "+text", "weight"]
     assert header[4:] == [f"'@{name}" for name in RESULT_SCHEMA.names]
     assert (first[1], first[2], second[1], third[1]) == (COMMAND, COMMAND, "+3.2", "\n=1"), "the catalogue's own"
@@ -244,3 +221,39 @@ def test_no_cell_of_an_excel_safe_csv_starts_a_formula(dangerous_job, tmp_path: 
     ]
     numbers = {"+3.2", "-5", "-5.5"}
     assert not [cell for record in records for cell in record if cell[:1] in tuple("=+-@\n") and cell not in numbers]
+
+
+def test_a_disk_without_room_to_sort_is_told(tmp_path: Path) -> None:
+    def fill() -> None:
+        with scratch_database(tmp_path) as database:
+            database.execute("PRAGMA max_page_count = 9")
+            database.execute("CREATE TABLE a (b TEXT)")
+            database.executemany("INSERT INTO a VALUES (?)", (("x" * 2000,) for _ in range(100)))
+
+    with pytest.raises(JobError, match=str(tmp_path.parent)):
+        fill()
+
+
+HOLDS_MUCH = """
+import resource, sys
+from pathlib import Path
+from worker.results.merge import scratch_database
+
+with scratch_database(Path(sys.argv[1])) as database:
+    database.execute("CREATE TABLE a (b INTEGER PRIMARY KEY, c TEXT)")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    database.executemany("INSERT INTO a (c) VALUES (?)", (("x" * 2000,) for _ in range(100_000)))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_process_leaves_nothing_and_held_little_in_memory(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDS_MUCH, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    grown_kib = int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+    assert grown_kib < 80 * 1024, "of 200 MB"
+    assert not list(tmp_path.iterdir())

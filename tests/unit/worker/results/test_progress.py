@@ -59,33 +59,25 @@ def test_the_rate_of_a_retry_is_of_the_rows_that_are_tried_again(paper_job, comm
     assert ProgressReader(job).read().rate == pytest.approx(1 / 50, rel=0.1)
 
 
-def test_the_recent_rate_is_of_the_last_minute(paper_job, commit_part) -> None:
-    job = paper_job(5)
-    commit_part(job, 0, 1, 2)
-    for chunk, seconds_ago in ((0, 600.0), (1, 30.0), (2, 10.0)):
-        date_part(job, chunk, seconds_ago)
-    assert ProgressReader(job).read().recent_rate == pytest.approx(4 / 60, rel=0.01)
-
-
-def test_the_recent_rate_of_a_job_younger_than_a_minute_is_since_its_first_part(paper_job, commit_part) -> None:
+def test_the_recent_rate_is_of_the_last_minute_or_since_the_first_part(paper_job, commit_part) -> None:
     job = paper_job(5)
     commit_part(job, 1, 2)
     date_part(job, 1, 30.0)
     date_part(job, 2, 10.0)
     assert ProgressReader(job).read().recent_rate == pytest.approx(4 / 31, rel=0.05)
+    commit_part(job, 0)
+    date_part(job, 0, 600.0)
+    assert ProgressReader(job).read().recent_rate == pytest.approx(4 / 60, rel=0.01)
 
 
-def test_a_job_without_a_part_in_the_last_minute_waits(paper_job, commit_part) -> None:
+def test_a_job_without_a_part_in_the_last_minute_waits_and_a_cancelled_one_keeps_what_is_done(
+    paper_job, commit_part
+) -> None:
     job = paper_job(5)
     commit_part(job, 0)
     date_part(job, 0, 61.0)
     progress = ProgressReader(job).read()
     assert (progress.state, progress.done, progress.rate, progress.seconds_left) == (JobState.WAITING, 2, 0.0, None)
-
-
-def test_a_cancelled_job_keeps_what_is_done(paper_job, commit_part) -> None:
-    job = paper_job(5)
-    commit_part(job, 0)
     job.storage.commit(CANCELLED, b"")
     progress = ProgressReader(job).read()
     assert (progress.state, progress.done) == (JobState.CANCELLED, 2)
@@ -102,28 +94,22 @@ def test_a_job_whose_chunks_are_all_done_is_merged_and_then_finished(paper_job, 
     assert reader.read() == JobProgress(JobState.FINISHED, 3, 3, 1, 1, 0.0, 0.0)
 
 
-def test_a_retry_sets_a_finished_job_back(paper_job, commit_part) -> None:
+def test_a_retry_sets_a_finished_job_back_and_only_rows_that_are_done_again_count(paper_job, commit_part) -> None:
     job = paper_job(3)
-    commit_part(job, 0, 2)
-    commit_part(job, 1, faults={0: ImageFault.MISSING})
-    finish_job(job)
-    commit_retry(job.storage, 1, [1], 1)
+    for chunk in range(3):
+        commit_part(job, chunk, faults={0: ImageFault.MISSING}, deaths=1)
+    assert finish_job(job).by_status["failed"] == 3
+    commit_retry(job.storage, 1, [1, 2], 2)
     reader = ProgressReader(job)
-    assert (reader.read().state, reader.read().done, reader.read().failed) == (JobState.RUNNING, 3, 0)
+    now = reader.read()
+    assert (now.state, now.done, now.failed, now.deaths) == (JobState.RUNNING, 2, 1, 1)
     commit_part(job, 1, retry=1)
-    assert (reader.read().state, reader.read().done, reader.read().failed) == (JobState.MERGING, 5, 0)
-
-
-def test_of_a_retry_that_is_cancelled_only_rows_that_are_done_again_count_as_failed(paper_job, commit_part) -> None:
-    job = paper_job(5)
-    for chunk in range(5):
-        commit_part(job, chunk, faults=dict.fromkeys(range(2), ImageFault.MISSING), deaths=1)
-    assert finish_job(job).by_status["failed"] == 9
-    commit_retry(job.storage, 1, [0, 1, 2, 3, 4], 9)
-    commit_part(job, 0, retry=1, faults={0: ImageFault.MISSING})
     job.storage.commit(CANCELLED, b"")
-    progress = ProgressReader(job).read()
-    assert (progress.state, progress.done, progress.failed, progress.deaths) == (JobState.CANCELLED, 2, 1, 0)
+    now = reader.read()
+    assert (now.state, now.done, now.failed, now.deaths) == (JobState.CANCELLED, 4, 1, 1)
+    job.storage.delete(CANCELLED)
+    commit_part(job, 2, retry=1)
+    assert (reader.read().state, reader.read().done, reader.read().failed) == (JobState.MERGING, 5, 1)
 
 
 def test_each_part_is_opened_once(paper_job, commit_part) -> None:

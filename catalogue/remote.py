@@ -1,0 +1,325 @@
+"""A catalogue that is not on this disk: fetched from the web or from S3, into a file without a name."""
+
+import asyncio
+import tempfile
+import time
+import weakref
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from shutil import disk_usage
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
+
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from yarl import URL
+
+from catalogue.addresses import Addresses, CheckedNames, checked_socket, system_lookup
+from catalogue.urls import S3_SCHEME, parse_url, shown, suffix_of
+from models.errors import ImageError, InputError, JobError, MissingExtraError
+from models.preprocess import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from models.storage.object_storage import ObjectStorage
+
+CONNECT_TIMEOUT_S: Final = 10.0
+READ_TIMEOUT_S: Final = 30.0
+MAX_PAUSE_S: Final = 30.0
+MAX_REDIRECTS: Final = 5
+_PIECE: Final = 256 * 1024
+_WINDOW_S: Final = 60.0
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_OK: Final = 200
+_CODINGS: Final = ("gzip", "identity")
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+class UnnamedFile:
+    """A file in the system's folder for temporary files (``TMPDIR``, or ``/tmp``) that has no name there.
+
+    Its disk space is freed when it is closed, or when the process ends, even by SIGKILL.
+
+    Attributes:
+        path: leads to it while it is open, in this process only (Linux's ``/proc/self/fd``).
+        file: the open file, for writing and reading.
+    """
+
+    def __init__(self) -> None:
+        self.file = cast("BinaryIO", tempfile.TemporaryFile(prefix="hangtag-"))  # noqa: SIM115 - closed by close()
+        self.path = Path(f"/proc/self/fd/{self.file.fileno()}")
+        self._finalizer = weakref.finalize(self, self.file.close)
+
+    def close(self) -> None:
+        """Close it; nothing happens the second time."""
+        self._finalizer()
+
+
+def fetch_catalogue(url: str, allow_hosts: Sequence[str] = ()) -> UnnamedFile:
+    """Fetch the file at an ``s3://`` or ``http(s)://`` URL.
+
+    Args:
+        url: may hold user and password.
+        allow_hosts: ``HOST:PORT`` of hosts whose addresses need not be public.
+
+    Raises:
+        InputError: there is no such file, its host gives something else or no length, or its address is not public.
+        JobError: in each try the host could not be reached or its answer was cut short; it is too slow; or the disk
+            has no room.
+        MissingExtraError: it is in S3, and the packages for S3 are not installed.
+    """
+    file = UnnamedFile()
+    try:
+        if url.startswith(S3_SCHEME):
+            _fetch_object(url, file.path)
+        else:
+            room = disk_usage(tempfile.gettempdir()).free // 2
+            download(url, file.file, allow_hosts, WebLimits(max_bytes=min(WebLimits.max_bytes, room)))
+    except OSError as error:
+        place = tempfile.gettempdir()
+        msg = f"Expected to keep {shown(url)} in {place}, got {error}; set TMPDIR to a folder with room."
+        raise JobError(msg) from error
+    return file
+
+
+def _fetch_object(url: str, file: Path) -> None:
+    folder, _, name = url.rpartition("/")
+    try:
+        _bucket(folder).fetch(name, file)
+    except FileNotFoundError as error:
+        msg = f"Expected a catalogue at {url}, S3 has nothing there; check the URL."
+        raise InputError(msg) from error
+
+
+def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
+    """Keys of images, by their names, relative to an ``s3://`` URL, in S3's order (by their UTF-8 bytes).
+
+    They are listed 1,000 at a time. Hidden files and folders are left out, as on a disk; ``left_out`` counts the
+    endings of other files.
+
+    Raises:
+        JobError: S3 refuses, or cannot be reached.
+        MissingExtraError: the packages for S3 are not installed.
+    """
+    for key in _bucket(url).walk():
+        path = PurePosixPath(key)
+        if key.endswith("/") or any(part.startswith(".") for part in path.parts):
+            continue
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            yield key
+        else:
+            left_out[path.suffix.lower()] += 1
+
+
+def _bucket(url: str) -> "ObjectStorage":
+    try:
+        from models.storage.object_storage import ObjectStorage
+    except ImportError as error:
+        msg = f"Catalogues in S3 need s3fs ({error}); pip install 'hangtag[s3]'."
+        raise MissingExtraError(msg) from error
+    return ObjectStorage(url)
+
+
+@dataclass(frozen=True)
+class WebLimits:
+    """Limits of a catalogue's download.
+
+    Attributes:
+        max_bytes: of the unpacked file.
+        pauses_s: before each try but the first, after faults that may pass.
+        answer_s: until an answer's headers have arrived.
+        least_bytes: that must arrive in each minute.
+        total_s: of one try.
+        clock: a monotonic time in seconds.
+    """
+
+    max_bytes: int = 32 * 10**9
+    pauses_s: Sequence[float] = (0.5, 1.0, 2.0)
+    answer_s: float = 60.0
+    least_bytes: int = 64 * 1024
+    total_s: float = 24 * 3600.0
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class _Download:
+    """A file to download, and where it goes."""
+
+    url: str
+    file: BinaryIO
+    limits: WebLimits
+    addresses: Addresses
+
+    @property
+    def expected(self) -> str:
+        """The beginning of a message about the file."""
+        return f"Expected a catalogue at {shown(self.url)}"
+
+
+class _PassingError(JobError):
+    """A fault that may be gone at the next try; ``wait_s`` is how long the host asks us to wait."""
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+def download(url: str, file: BinaryIO, allow_hosts: Sequence[str] = (), limits: WebLimits = WebLimits()) -> None:
+    """Fetch what is at an ``http(s)://`` URL into ``file``, a piece at a time; see :func:`fetch_catalogue`."""
+    asyncio.run(_try_again(_Download(url, file, limits, Addresses(allow_hosts))))
+
+
+async def _try_again(wanted: _Download) -> None:
+    """Try again after faults that may pass. Addresses are checked once resolved, and again before each connection."""
+    names = CheckedNames(wanted.addresses, system_lookup, CONNECT_TIMEOUT_S)
+    sockets = partial(checked_socket, wanted.addresses)
+    async with ClientSession(
+        connector=TCPConnector(resolver=names, use_dns_cache=False, socket_factory=sockets),
+        timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S),
+        cookie_jar=DummyCookieJar(),
+        headers={"Accept-Encoding": ", ".join(_CODINGS)},
+        auto_decompress=False,  # which takes half a gzip file for a whole one (seen with aiohttp 3.14)
+    ) as session:
+        for pause_s in wanted.limits.pauses_s:
+            try:
+                return await _try_once(session, wanted)
+            except _PassingError as error:
+                await asyncio.sleep(min(max(pause_s, error.wait_s), MAX_PAUSE_S))
+        return await _try_once(session, wanted)
+
+
+async def _try_once(session: ClientSession, wanted: _Download) -> None:
+    try:
+        url = URL(wanted.url)
+    except ValueError as error:  # of a host that is no name
+        msg = f"{wanted.expected}, the URL is invalid: {str(error).replace(wanted.url, shown(wanted.url))[:200]}."
+        raise InputError(msg) from error
+    for _ in range(MAX_REDIRECTS + 1):
+        try:
+            wanted.addresses.check_literal(parse_url(shown(str(url))))  # names are checked when they are resolved
+            async with asyncio.timeout(wanted.limits.answer_s):  # a host that drips its headers is not awaited for ever
+                response = await session.get(url, allow_redirects=False)
+            async with response as answer:
+                if answer.status not in _MOVED:
+                    _check_answer(answer, wanted)
+                    await _keep(answer, wanted)
+                    return
+                url = _redirect(answer, url, wanted)
+        except ImageError as error:  # of an address
+            raise InputError(str(error)) from error
+        except (ClientError, TimeoutError) as error:
+            reason = f"{type(error).__name__}: {str(error).replace(wanted.url, shown(wanted.url))}".rstrip(": ")
+            msg = f"{wanted.expected}, got {reason}; check the URL, or try later."
+            raise _PassingError(msg) from error
+    msg = f"{wanted.expected}, the host redirected more than {MAX_REDIRECTS} times; check the URL."
+    raise InputError(msg)
+
+
+def _redirect(answer: ClientResponse, url: URL, wanted: _Download) -> URL:
+    location = answer.headers.get("Location", "")
+    try:
+        target = url.join(URL(location)) if location else URL()
+    except ValueError:
+        target = URL()
+    if target.scheme not in {"http", "https"} or not target.host or (url.scheme == "https" and target.scheme == "http"):
+        place = shown(str(target)) if target.host else "a place without a name"
+        msg = f"{wanted.expected}, the host redirected to {place}, which is not allowed; check the URL."
+        raise InputError(msg)
+    return target
+
+
+def _check_answer(answer: ClientResponse, wanted: _Download) -> None:
+    status = f"{wanted.expected}, the host answered {answer.status} {answer.reason or ''}".rstrip()
+    if answer.status in _PASSING:
+        wait = answer.headers.get("Retry-After", "")
+        msg = f"{status}; try later."
+        raise _PassingError(msg, float(wait) if wait.isdecimal() else 0.0)
+    if answer.status != _OK:
+        msg = f"{status}; check the URL."
+        raise InputError(msg)
+    if not (_says_its_end(answer) or suffix_of(wanted.url) == ".parquet"):  # which knows its own end
+        msg = (
+            f"{wanted.expected}, the host does not say how long it is, so a file that was cut short would look whole; "
+            "let the host send Content-Length, or download the file and name that."
+        )
+        raise InputError(msg)
+
+
+def _says_its_end(answer: ClientResponse) -> bool:
+    """Whether a cut body can be told from a whole one (RFC 9112, 6.3)."""
+    codings = ",".join(answer.headers.getall("Transfer-Encoding", ()))
+    return codings.lower().endswith("chunked") if codings else answer.content_length is not None
+
+
+async def _keep(answer: ClientResponse, wanted: _Download) -> None:
+    """Write the body from the file's start, over what an earlier try has written."""
+    file, limits = wanted.file, wanted.limits
+    file.seek(0)
+    file.truncate()
+    count = 0
+    async for piece in _unpacked(answer, wanted):
+        if not count and piece.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+            msg = f"{wanted.expected}, got a web page; is a sign-in needed?"
+            raise InputError(msg)
+        count += len(piece)
+        if count > limits.max_bytes:
+            msg = (
+                f"Expected at most {limits.max_bytes:,} bytes at {shown(wanted.url)}, more came; cut the catalogue in "
+                "pieces, or make room in TMPDIR."
+            )
+            raise InputError(msg)
+        file.write(piece)
+    file.flush()
+
+
+def _unpacked(answer: ClientResponse, wanted: _Download) -> AsyncIterator[bytes]:
+    coding = answer.headers.get("Content-Encoding", "").strip().lower().removeprefix("x-") or "identity"
+    if coding not in _CODINGS:
+        msg = f"{wanted.expected}, the host sent it compressed as {coding[:40]!r}; let it send gzip, or the plain file."
+        raise InputError(msg)
+    pieces = _paced(answer, wanted)
+    return pieces if coding == "identity" else _gunzipped(pieces, wanted)
+
+
+async def _paced(answer: ClientResponse, wanted: _Download) -> AsyncIterator[bytes]:
+    """The body's pieces, as long as they arrive quickly enough."""
+    limits = wanted.limits
+    start = since = limits.clock()
+    count = 0
+    async for piece in answer.content.iter_chunked(_PIECE):
+        yield piece
+        count += len(piece)
+        now = limits.clock()
+        if now - start > limits.total_s:
+            msg = f"{wanted.expected} within {limits.total_s / 3600:,.0f} h, it takes longer; cut it in pieces."
+            raise JobError(msg)
+        if now - since >= _WINDOW_S:
+            if count < limits.least_bytes:
+                msg = (
+                    f"{wanted.expected}, it is too slow: {count:,} bytes came in {now - since:,.0f} s; try later, "
+                    "or download the file and name that."
+                )
+                raise JobError(msg)
+            since, count = now, 0
+
+
+async def _gunzipped(pieces: AsyncIterator[bytes], wanted: _Download) -> AsyncIterator[bytes]:
+    """Unpack the pieces, into pieces of at most the same size."""
+    unpack = zlib.decompressobj(_GZIP)
+    try:
+        async for piece in pieces:
+            out, left = b"", piece
+            while left or len(out) == _PIECE:
+                if left and unpack.eof:  # a file of several members (RFC 1952, 2.2)
+                    unpack = zlib.decompressobj(_GZIP)
+                out = unpack.decompress(left, _PIECE)
+                left = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
+                yield out
+    except zlib.error as error:
+        msg = f"{wanted.expected}, its gzip compression is damaged ({error}); try later, or check the file at its host."
+        raise _PassingError(msg) from error
+    if not unpack.eof:
+        msg = f"{wanted.expected}, its gzip compression was cut short; try later, or check the file at its host."
+        raise _PassingError(msg)

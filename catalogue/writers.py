@@ -1,0 +1,315 @@
+"""Writes a table as Parquet, CSV or JSONL; checks before that all of it can be written, and where it goes.
+
+No text that Hangtag writes into a CSV starts a spreadsheet formula.
+"""
+
+import csv
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final, TextIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalogue.catalogue import Catalogue
+from catalogue.readers import JSON_FIELD
+from catalogue.urls import cell_texts
+from models.errors import InputError
+
+OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
+_LONGEST_NAME: Final = 200
+"""Bytes of a file name: names beside it are longer, and file systems allow 255."""
+UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
+"""Raised by cells that Arrow, Python's times or JSON cannot express."""
+Write = Callable[[pa.Table], None]
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
+_BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
+_NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
+_TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.float32())]))
+"""The type of the column ``top_k``, whose numbers are written as short as float32 allows."""
+
+
+def check_output(output: Path, *, excel_safe: bool = False) -> None:
+    """Refuse an output that cannot be written.
+
+    Raises:
+        InputError: it is a URL; its ending is none of ours, or not .csv with ``excel_safe``; its folder does not exist,
+            or cannot be written to.
+    """
+    url = _URL.match(str(output))
+    if url and not Path(url[1]).exists():  # as a path it has lost one of its slashes
+        msg = (
+            f"Expected a file on this machine as --out, got {url[1]}//{url[2]}; name a local file and copy it "
+            "there, or let the queue keep results in S3: hangtag submit --jobs s3://bucket/jobs."
+        )
+        raise InputError(msg)
+    if output.suffix.lower() not in OUTPUT_SUFFIXES:
+        msg = f"Expected an output that ends in {', '.join(OUTPUT_SUFFIXES)}, got {output}."
+        raise InputError(msg)
+    if excel_safe and output.suffix.lower() != ".csv":
+        msg = (
+            f"Expected an output that ends in .csv with --excel-safe, got {output}: spreadsheets run no formulas "
+            "in other formats; leave the option out."
+        )
+        raise InputError(msg)
+    if not output.parent.is_dir():
+        msg = f"Expected the folder {output.parent} to exist; make it first."
+        raise InputError(msg)
+    _check_writable(output.parent)
+    if len(os.fsencode(output.name)) > _LONGEST_NAME:
+        msg = f"Expected the name of --out to have at most {_LONGEST_NAME} bytes, got {output.name[:60]}…; shorten it."
+        raise InputError(msg)
+    if output.is_dir():
+        msg = f"Expected {output} to be a file, it is a folder."
+        raise InputError(msg)
+
+
+def _check_writable(folder: Path) -> None:
+    """Try to write a file without a name: not every file system does what its permissions say."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        msg = (
+            f"Expected to write in the folder {folder}, the system answered {error.strerror}; name another --out, "
+            "make room there, or allow writing."
+        )
+        raise InputError(msg) from error
+
+
+def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
+    """The same catalogue; each cell is checked as its rows are read, before any photo is labelled.
+
+    The cells of the image column are left: one that is no text fails its row and no other.
+
+    Raises:
+        InputError: it has bytes in a column, and the output is text. Reading its rows raises the same where a cell
+            cannot be written.
+    """
+    for field in catalogue.schema:
+        if suffix != ".parquet" and holds_bytes(field.type):
+            msg = f"The column {field.name} holds bytes, which {suffix} files cannot; name a .parquet --out."
+            raise InputError(msg)
+    return replace(catalogue, batches=_tried_batches(catalogue, suffix))
+
+
+@contextmanager
+def open_writer(
+    path: Path, suffix: str, schema: pa.Schema, harmless: frozenset[str], *, mark: bool = False
+) -> Iterator[Write]:
+    """A new file, and what writes the next rows into it.
+
+    Cells of ``harmless`` columns start no formula in a CSV; with ``mark`` it has a byte order mark, by which
+    spreadsheets know UTF-8.
+    """
+    if suffix == ".parquet":
+        with path.open("xb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            yield writer.write_table
+        return
+    with path.open("x", encoding="utf-8-sig" if mark and suffix == ".csv" else "utf-8", newline="") as text:
+        yield _csv_writer(text, schema, harmless) if suffix == ".csv" else _jsonl_writer(text, schema)
+
+
+def _csv_writer(file: TextIO, schema: pa.Schema, harmless: frozenset[str]) -> Write:
+    def shown(name: str, cells: list[object]) -> list[object]:
+        return list(map(inert, cells)) if name in harmless else cells
+
+    def write(table: pa.Table) -> None:
+        columns = (shown(name, text_cells(table.column(name))) for name in table.column_names)
+        file.writelines(csv_lines(zip(*columns, strict=True)))
+
+    file.writelines(csv_lines([[cell for name in schema.names for cell in shown(name, [name])]]))
+    return write
+
+
+def _jsonl_writer(file: TextIO, schema: pa.Schema) -> Write:
+    nested = {field.name for field in schema if field.metadata == JSON_FIELD}
+
+    def write(table: pa.Table) -> None:
+        names = table.column_names
+        columns = (json_cells(table.column(name), nested=name in nested) for name in names)
+        file.writelines(json_text(dict(zip(names, cells, strict=True))) + "\n" for cells in zip(*columns, strict=True))
+
+    return write
+
+
+def holds_bytes(kind: pa.DataType) -> bool:
+    """Whether cells of a type hold bytes, which no text file can."""
+    return any(map(_is_bytes, _leaves(kind)))
+
+
+def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
+    """The types of all values in a cell, nested ones too."""
+    if pa.types.is_dictionary(kind):
+        yield from _leaves(kind.value_type)
+    elif pa.types.is_nested(kind):
+        for number in range(kind.num_fields):
+            yield from _leaves(kind.field(number).type)
+    else:
+        yield kind
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    types = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return any(is_type(kind) for is_type in types)
+
+
+def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch]:
+    tries = {field.name: _try_of(field, suffix) for field in catalogue.schema if field.name != catalogue.image_column}
+    rows = 0
+    for batch in catalogue.batches:
+        for name, attempt in tries.items():
+            try:
+                attempt(batch.column(name))
+            except UNWRITABLE as error:
+                row, why = _first_unwritable(batch.column(name), attempt) or (1, error)
+                msg = (
+                    f"Expected cells that {suffix} can hold in the column {name!r} of {catalogue.source}, "
+                    f"but the cell in row {rows + row:,} is not one ({str(why)[:200]}); write it as text in UTF-8, "
+                    "or leave the column out."
+                )
+                raise InputError(msg) from error
+        rows += batch.num_rows
+        yield batch
+
+
+def _try_of(field: pa.Field, suffix: str) -> Callable[[pa.Array], None]:
+    """A function that raises if cells of the column cannot be written."""
+    types = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_boolean,
+    )
+    nested = field.metadata == JSON_FIELD
+    simple = any(is_type(field.type) for is_type in types) and not (nested and suffix == ".jsonl")
+
+    def attempt(cells: pa.Array) -> None:
+        cells.validate(full=True)
+        if suffix == ".csv" and not simple:
+            text_cells(pa.chunked_array([cells]))
+        if suffix == ".jsonl" and not simple:
+            json_text(json_cells(pa.chunked_array([cells]), nested=nested))
+
+    return attempt
+
+
+def _first_unwritable(cells: pa.Array, attempt: Callable[[pa.Array], None]) -> tuple[int, Exception] | None:
+    """The first row, from 1, whose cell cannot be written by itself, and why."""
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
+    for row in range(len(cells)):
+        try:
+            attempt(cells.take([row]))
+        except UNWRITABLE as error:
+            return row + 1, error
+    return None
+
+
+def text_cells(column: pa.ChunkedArray) -> list[Any]:
+    """A column's cells for CSV; nested ones become JSON."""
+    cells = _plain_cells(column)
+    if pa.types.is_nested(column.type):
+        return [None if cell is None else json_text(cell) for cell in cells]
+    return cells
+
+
+def json_text(value: object) -> str:
+    """JSON on one line; a value that JSON has no type for, such as a decimal number, becomes a string.
+
+    Raises:
+        ValueError: it holds NaN or an infinite number.
+    """
+    return _JSON.encode(value)
+
+
+def json_cells(column: pa.ChunkedArray, *, nested: bool) -> list[Any]:
+    """A column's cells for JSON."""
+    cells = _plain_cells(column)
+    if nested:
+        return [_finite(json.loads(cell)) if cell is not None else None for cell in cells]
+    return [_finite(cell) for cell in cells] if pa.types.is_floating(column.type) else cells
+
+
+def _short(value: float) -> float:
+    """The shortest decimal that is the same float32."""
+    return float(str(np.float32(value)))
+
+
+def _plain_cells(column: pa.ChunkedArray) -> list[Any]:
+    column = column.cast(_plain(column.type))
+    if pa.types.is_string(column.type):
+        return cell_texts(column)
+    if pa.types.is_float32(column.type):
+        return [None if text is None else float(text) for text in column.cast(pa.string()).to_pylist()]
+    cells: list[Any] = column.to_pylist()
+    if column.type == _TOP_K:
+        return [
+            cell and [{**best, "confidence": _finite(_short(best["confidence"]))} for best in cell] for cell in cells
+        ]
+    return [_finite(cell) for cell in cells] if pa.types.is_nested(column.type) else cells
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type without dictionary encoding, and with text for times: Python's times have no nanoseconds."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_temporal(kind):
+        return pa.string()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain(kind.key_type), _plain(kind.item_type))
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain(kind.value_type), getattr(kind, "list_size", -1))
+    return pa.large_list(_plain(kind.value_type)) if pa.types.is_large_list(kind) else kind
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever a cell holds
+    """The value with null for NaN and infinite numbers, which JSON does not have."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {name: _finite(within) for name, within in value.items()}
+        case list() | tuple():
+            return [_finite(within) for within in value]
+    return value
+
+
+def csv_lines(records: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Records as CSV, a line feed after each (RFC 4180 but for the carriage return, which Unix tools stumble over).
+
+    Before Python 3.13 the csv module leaves a lone carriage return unquoted, and readers take it for the record's end.
+    """
+    written: list[str] = []
+    file = SimpleNamespace(write=written.append)
+    plain = csv.writer(file, lineterminator="\n")
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for record in records:
+        plain.writerow(record)
+        line = written.pop()
+        if "\r" in line:
+            quoted.writerow(record)
+            line = written.pop()
+        yield line
+
+
+def inert(cell: object) -> object:
+    """The cell, with an apostrophe in front if it would start a formula.
+
+    A text starts one if it begins with ``=``, ``+``, ``-`` or ``@`` (of full width, too), after blanks or at once,
+    or with a tab or a line break. A signed number such as ``-5`` or ``+3.2`` stays as it is.
+    """
+    if isinstance(cell, str) and _BEGINS.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell

@@ -1,0 +1,156 @@
+"""Counts over the parts of a job: memory does not grow with the rows."""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from itertools import zip_longest
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.reference_answers import ReferenceAnswers
+from worker.job.parts import NO_PHOTO_WORK, PART_SCHEMA, PhotoWork, part_bytes, results_of
+from worker.job.receipt import RunFigures
+from worker.results.tally import DistinctPhotos, LeastSure, Tally
+
+
+def part(*rows: tuple[str | None, float | None, str, str | None], reasons: Sequence[str | None] = ()) -> pa.Table:
+    cells = [
+        {"label": label, "confidence": confidence, "status": status, "error": error, "error_message": error}
+        | {"reason": reason}
+        for (label, confidence, status, error), reason in zip_longest(rows, reasons)
+    ]
+    table = pa.Table.from_pylist([{**dict.fromkeys(PART_SCHEMA.names), **row} for row in cells], PART_SCHEMA)
+    return pq.read_table(io.BytesIO(part_bytes(results_of(table), "job", "shop-7:42", 0.5, deaths=1)))
+
+
+def add(tally: Tally, results: pa.Table) -> None:
+    tally.add(results, [f"{i}.jpg" for i in range(len(results))])
+
+
+def test_counts_are_over_all_parts() -> None:
+    tally = Tally()
+    add(tally, part(("shoe", 0.99, "labeled", None), (None, None, "failed", "missing")))
+    add(tally, part(("shoe", 0.3, "review", None), (None, None, "failed", "missing"), ("hat", 1.0, "labeled", None)))
+    assert (tally.rows, tally.by_label) == (5, {"shoe": 2, "hat": 1})
+    assert tally.by_status == {"labeled": 2, "review": 1, "failed": 2}
+    assert tally.errors == {"missing": 2}
+    assert [(e.row, e.image) for e in tally.examples["missing"]] == [(2, "1.jpg"), (4, "1.jpg")]
+    assert tally.histogram.sum() == 3
+    assert tally.histogram[-1] == 2
+
+
+def test_of_a_photo_that_a_cell_holds_the_beginning_is_named() -> None:
+    tally, results = Tally(), part(*[(None, None, "failed", "unreadable")] * 3)
+    cells = ["DATA:image/jpeg;base64," + "A" * 10_000_000, "data:,short", "folder/" + "long" * 100 + ".jpg"]
+    tally.add(results, cells)
+    assert [example.image for example in tally.examples["unreadable"]] == [f"{cells[0][:64]}…", *cells[1:]]
+    assert sum(len(row.image) for row in tally.failed_sample) < 1_000
+
+
+def test_rows_to_review_are_counted_by_label_and_the_least_sure_of_each_are_shown(make_job, catalogue) -> None:
+    job = make_job(catalogue, chunk_rows=10)
+    found, sure = LeastSure(), ("shoe", 0.1, "labeled", None)
+    for first in range(0, 60, 10):
+        doubtful = [("shoe" if row % 3 else "hat", row / 100, "review", None) for row in range(first, first + 8)]
+        failed = (None, None, "failed", "missing")
+        found.add(part(sure, *doubtful, failed, reasons=(None, *["unknown"] * 8, None)), first)
+    assert found.counts == {"shoe": 32, "hat": 16}
+    shown = found.shown(job)
+    assert list(shown) == ["shoe", "hat"]
+    assert [round(row.confidence or 0, 2) for row in shown["shoe"]] == [0.01, 0.02, 0.04, 0.05, 0.07, 0.1]
+    assert [row.image for row in shown["hat"][:3]] == [job.chunk_images(0)[at] for at in (1, 4, 7)]
+    assert {row.reason for row in shown["hat"]} == {"unknown"}
+
+
+def test_of_many_labels_those_with_most_rows_to_review_are_shown_and_few_rows_are_kept(make_job, catalogue) -> None:
+    found = LeastSure()
+    for number in range(30):
+        found.add(
+            part(
+                *[(f"label {number}", float("nan"), "review", None)] * (number + 40),
+                reasons=["unknown"] * (number + 40),
+            ),
+            0,
+        )
+    assert sum(found.counts.values()) == 1635
+    shown = found.shown(make_job(catalogue, chunk_rows=100))
+    assert list(shown) == [f"label {number}" for number in range(29, 17, -1)]
+    assert {len(rows) for rows in shown.values()} == {6}
+    assert {row.confidence for rows in shown.values() for row in rows} == {0.0}, "not a number is the least sure"
+
+
+def test_reasons_and_work_are_added_up_over_parts(make_job, catalogue) -> None:
+    tally, rows = (
+        Tally(),
+        results_of(part(("shoe", 0.4, "review", None), ("hat", 0.9, "labeled", None), reasons=("unknown",))),
+    )
+    for work in (PhotoWork(carried=3, decode_s=0.12), PhotoWork(carried=1, repeated=2, decode_s=0.1), NO_PHOTO_WORK):
+        add(tally, pq.read_table(io.BytesIO(part_bytes(rows, "job", "shop-7:42", 0.5, 1, work))))
+    receipt = tally.receipt(make_job(catalogue), "out.csv", RunFigures(images=1, seconds=0.5, workers=2, restarts=0))
+    assert receipt.photos == PhotoWork(carried=4, repeated=2, decode_s=0.2)
+    assert receipt.review_reasons == {"unknown": 3}
+    assert receipt.work.model_dump() == {"hosts": {"shop-7": 6}, "processes": 1, "deaths": 3, "busy_s": 1.5}
+
+
+def test_the_sample_is_spread_over_all_rows() -> None:
+    tally = Tally()
+    for number in range(300):
+        results = part(("shoe", 0.99, "labeled", None), (None, None, "failed", "missing"))
+        tally.add(results, [f"{number}.jpg", f"gone-{number}.jpg"])
+    shown = [int(row.image.split(".")[0]) for row in tally.sample]
+    assert len(shown) == len(set(shown)) == 48
+    assert min(shown) < 50
+    assert max(shown) > 250
+    assert [row.image for row in tally.failed_sample] == [f"gone-{n}.jpg" for n in range(8)]
+
+
+LABELS = ("boots", "hats", "shoes")
+
+
+def results(photos: list[int | None]) -> pa.Table:
+    """Rows of photos that are numbered; none is a row that failed."""
+    rows = [
+        {**dict.fromkeys(PART_SCHEMA.names), "sha256": _digest(p), "label": LABELS[p % 3], "confidence": p % 10 / 10}
+        for p in photos
+        if p is not None
+    ]
+    failed = [dict.fromkeys(PART_SCHEMA.names)] * photos.count(None)
+    return pa.Table.from_pylist(rows + failed, PART_SCHEMA)
+
+
+def _digest(photo: int) -> str:
+    return hashlib.sha256(str(photo).encode()).hexdigest()
+
+
+def said(most: int, *chunks: list[int | None]) -> ReferenceAnswers:
+    photos = DistinctPhotos(most)
+    for chunk in chunks:
+        photos.add(results(chunk))
+    return photos.answers()
+
+
+def test_a_photo_counts_once_and_a_row_that_failed_does_not() -> None:
+    answers = said(100, [1, 1, 2, None], [1, None, 3], [])
+    assert answers.by_label == {"boots": 1, "hats": 1, "shoes": 1}
+    assert sum(answers.confidence_histogram) == answers.photos == 3
+
+
+@given(st.lists(st.integers(0, 60), max_size=200), st.data())
+def test_neither_chunks_nor_their_order_change_which_photos_are_kept(photos: list[int], data: st.DataObject) -> None:
+    mixed = data.draw(st.permutations(photos))
+    cut = data.draw(st.integers(0, len(mixed)))
+    whole = said(8, photos)
+    assert said(8, mixed[:cut], mixed[cut:]) == whole
+    assert whole.photos == min(8, len(set(photos)))
+
+
+def test_of_many_photos_so_many_are_kept_and_they_are_like_all() -> None:
+    photos = DistinctPhotos(3_000)
+    for start in range(0, 60_000, 500):
+        photos.add(results(list(range(start, start + 500))))
+    answers = photos.answers()
+    assert answers.photos == 3_000
+    assert all(900 < count < 1_100 for count in answers.by_label.values())

@@ -1,1 +1,0 @@
-"""``hangtag watch``: the files of a folder become jobs, each once."""

@@ -1,0 +1,305 @@
+"""What the photos of one product say together: ``by_group.parquet``, and the rows that disagreement sends to review.
+
+Memory does not grow with the products.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from models.decision import ReviewReason
+from models.taxonomy import ancestors
+from models.whole_file import sync_file
+from worker.job.columns import PRODUCT_SCHEMA, without_dictionary
+from worker.job.job import Job, images_of
+from worker.job.parts import Status, with_leaves
+from worker.job.receipt import GroupCounts, SampleRow
+
+ROW_GROUP: Final = 65_536
+_SHOWN: Final = 6
+_PHOTOS: Final = 4
+_ALIKE: Final = 2
+_UNIT: Final = 2**32
+"""Probabilities are added up as multiples of this unit, so that the order of rows never changes the sum."""
+_TABLES: Final = """
+CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, photos INT, readable INT, threshold INT, unknown INT);
+CREATE TABLE share (product INT, label TEXT, total INT, own INT, sure INT, PRIMARY KEY (product, label)) WITHOUT ROWID;
+CREATE TABLE above (label TEXT, node TEXT, PRIMARY KEY (label, node)) WITHOUT ROWID
+"""
+_COUNT: Final = """
+INSERT INTO product (name, photos, readable, threshold, unknown) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET photos = photos + excluded.photos, readable = readable + excluded.readable,
+threshold = threshold + excluded.threshold, unknown = unknown + excluded.unknown RETURNING id
+"""
+_SHARE: Final = """
+INSERT INTO share VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET total = total + excluded.total, own = own + excluded.own, sure = sure + excluded.sure
+"""
+_DISAGREES: Final = """
+EXISTS (SELECT 1 FROM share AS one JOIN share AS other ON other.product = one.product AND other.label > one.label
+WHERE one.product = product.id AND one.sure > 0 AND other.sure > 0 AND NOT EXISTS (SELECT 1 FROM above
+WHERE (label = one.label AND node = other.label) OR (label = other.label AND node = one.label)))
+"""
+"""Two sure labels, neither of which is above the other."""
+_ALL: Final = """
+SELECT id, name, photos, readable, threshold, unknown, label, total, own, sure
+FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, share.label
+"""
+
+_Numbers = npt.NDArray[np.int64]
+Parents = Mapping[str, str]
+NO_PARENTS: Final[Parents] = MappingProxyType({})
+
+
+class ClassShare(NamedTuple):
+    """What a product's photos say of one class.
+
+    Attributes:
+        probability: added up over the photos whose ``top_k`` names it.
+        own: photos whose own label it is.
+        sure: photos with that label and the status ``labeled``.
+    """
+
+    label: str
+    probability: float
+    own: int
+    sure: int
+
+
+class Product(NamedTuple):
+    """One product: its rows, those that did not fail, and reason → how many went to review for it."""
+
+    name: str
+    photos: int
+    readable: int
+    doubts: dict[ReviewReason, int]
+
+
+class Verdict(NamedTuple):
+    """The result of a product's vote; the fields are columns of ``by_group.parquet``."""
+
+    label: str | None
+    confidence: float | None
+    status: Status
+    reason: ReviewReason | None
+    agreement: float | None
+
+
+def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO_PARENTS) -> Verdict:
+    """The vote on a product.
+
+    The label is the class with the highest mean probability over the readable photos; of equal ones, the one that more
+    photos have as their own label, then the first in the alphabet. The mean is the confidence. A photo tells of the
+    classes in its ``top_k`` only, and one that is not named there counts 0: the confidence is a lower bound of the true
+    mean, and equal to it where every photo names the label.
+
+    With a tree (``parents``: label → the one above it) a photo may be sure of a label above classes, only. Sure labels
+    that lie above each other agree: the lowest of them is meant, and the vote says the same if it is under that; the
+    label is that one then, and the confidence adds up over what is under it. Where the vote says something else though
+    every photo is sure, the highest of their labels is what they all say.
+
+    A product whose sure photos have two labels goes to review, whatever the vote. It is labeled where a photo is sure
+    and the vote says the same, and where all are sure; where no photo is readable it failed; else it goes to review,
+    for the commonest reason of its rows (of equal ones the unknown score: what is not one of the products has no class
+    to be sure of).
+    """
+    if not product.readable:
+        return Verdict(None, None, Status.FAILED, None, None)
+    best = min(shares, key=lambda share: (-share.probability, -share.own, share.label))
+    sure, doubts = [share.label for share in shares if share.sure], product.doubts
+    status = Status.REVIEW
+    reason = max(doubts, key=lambda doubt: (doubts[doubt], doubt is ReviewReason.UNKNOWN), default=None)
+    lowest = max(sure, key=lambda label: len(ancestors(parents, label)), default=None)
+    label = best.label
+    if lowest is not None and not {*sure} <= {lowest, *ancestors(parents, lowest)}:
+        reason = ReviewReason.DISAGREEMENT
+    elif lowest in {label, *ancestors(parents, label)}:
+        status, reason, label = Status.LABELED, None, lowest
+    elif sum(share.sure for share in shares) == product.readable:
+        status, reason, label = Status.LABELED, None, min(sure, key=lambda label: len(ancestors(parents, label)))
+    under = [share for share in shares if label in {share.label, *ancestors(parents, share.label)}]
+    confidence, own = sum(share.probability for share in under), sum(share.own for share in under)
+    return Verdict(label, confidence / product.readable, status, reason, own / product.readable)
+
+
+class ProductStore:
+    """Products in order of first appearance, each with what its photos say of every class, in an empty database."""
+
+    def __init__(self, database: sqlite3.Connection, parents: Parents = NO_PARENTS) -> None:
+        self._database = database
+        for statement in _TABLES.split(";"):
+            database.execute(statement)
+        above = ((label, node) for label in parents for node in ancestors(parents, label))
+        database.executemany("INSERT INTO above VALUES (?, ?)", above)
+
+    def add(self, results: pa.Table, names: pa.ChunkedArray) -> None:
+        """Count results of rows, as parts hold them; ``names`` is the product of each, null for a row of none."""
+        results, encoded = results.filter(names.is_valid()), names.drop_null().combine_chunks().dictionary_encode()
+        if not results.num_rows:
+            return
+        places = encoded.indices.to_numpy().astype(np.int64)
+        ids = self._count(results, encoded.dictionary.to_pylist(), places)
+        self._database.executemany(_SHARE, _shares(results, ids[places]))
+        self._database.executemany(_SHARE, _above_classes(results, ids[places]))
+
+    def _count(self, results: pa.Table, names: list[str], places: _Numbers) -> _Numbers:
+        """Count the rows of each name; returns name → its id."""
+        masks = (
+            np.ones(len(places), bool),
+            ~_is(results, "status", Status.FAILED),
+            _is(results, "reason", ReviewReason.THRESHOLD),
+            _is(results, "reason", ReviewReason.UNKNOWN),
+        )
+        columns = [np.bincount(places[mask], minlength=len(names)).tolist() for mask in masks]
+        ids = (self._database.execute(_COUNT, row).fetchone()[0] for row in zip(names, *columns, strict=True))
+        return np.fromiter(ids, np.int64, len(names))
+
+    def disagreeing(self, names: Iterable[str]) -> set[str]:
+        """The products among ``names`` that have sure photos with different labels."""
+        query = f"SELECT 1 FROM product WHERE name = ? AND {_DISAGREES}"  # noqa: S608 - of constants
+        return {name for name in names if self._database.execute(query, (name,)).fetchone()}
+
+    def first_disagreeing(self, count: int) -> list[str]:
+        """The first of all products that disagree."""
+        query = f"SELECT name FROM product WHERE {_DISAGREES} ORDER BY id LIMIT ?"  # noqa: S608 - of constants
+        return [name for (name,) in self._database.execute(query, (count,))]
+
+    def products(self) -> Iterator[tuple[Product, list[ClassShare]]]:
+        """Every product with its vote, in order of first appearance."""
+        for facts, rows in groupby(self._database.execute(_ALL), key=lambda row: row[:6]):
+            _, name, photos, readable, threshold, unknown = facts
+            doubts = {ReviewReason.THRESHOLD: threshold, ReviewReason.UNKNOWN: unknown}
+            product = Product(name, photos, readable, {reason: count for reason, count in doubts.items() if count})
+            shares = [row[6:] for row in rows if row[6] is not None]
+            yield product, [ClassShare(label, total / _UNIT, own, sure) for label, total, own, sure in shares]
+
+
+def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
+    """Rows of the table ``share``, each product and label once."""
+    best = results.column("top_k").combine_chunks()
+    rows = np.repeat(np.arange(len(best)), pc.fill_null(pc.list_value_length(best), 0).to_numpy())
+    named = pc.struct_field(best.flatten(), "label").dictionary_encode()
+    labels = named.indices.to_numpy().astype(np.int64)
+    own = pc.fill_null(pc.index_in(results.column("label"), value_set=named.dictionary), -1).to_numpy()[rows] == labels
+    sure = own & _is(results, "status", Status.LABELED)[rows]
+    probabilities = pc.struct_field(best.flatten(), "confidence").to_numpy(zero_copy_only=False).astype(np.float64)
+    whole = np.rint(np.nan_to_num(probabilities) * _UNIT)  # what is no number counts 0
+    pairs, places = np.unique(products[rows] * len(named.dictionary) + labels, return_inverse=True)
+    names = np.asarray(named.dictionary.to_pylist(), dtype=object)
+    sums = (np.bincount(places, weights=each).astype(np.int64).tolist() for each in (whole, own, sure))
+    product, label = np.divmod(pairs, max(1, len(names)))
+    return zip(product.tolist(), names[label].tolist(), *sums, strict=True)
+
+
+def _above_classes(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
+    """Rows of the table ``share`` for photos that are sure of a label above classes; a product and label may repeat."""
+    rows = zip(products.tolist(), *(results.column(name).to_pylist() for name in ("label", "label_level")), strict=True)
+    return ((product, label, 0, 1, 1) for product, label, level in rows if level)
+
+
+def _is(results: pa.Table, column: str, value: str) -> npt.NDArray[np.bool_]:
+    same: npt.NDArray[np.bool_] = pc.fill_null(pc.equal(results.column(column), value), False).to_numpy()
+    return same
+
+
+def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
+    """The product of each row, as text; null if the cell is empty or blank."""
+    cells = rows.column(column)
+    names = cells.cast(without_dictionary(cells.type)).cast(pa.string())
+    return pa.chunked_array([[name if name and name.strip() else None for name in names.to_pylist()]], pa.string())
+
+
+def write_by_group(
+    job: Job, column: str, store: ProductStore, file: Path, on_product: Callable[[Product, Verdict], None]
+) -> GroupCounts:
+    """Write a row for each product, in order of first appearance.
+
+    A dictionary column is written as its values. The columns that we add have the result's prefix.
+    """
+    kind = without_dictionary(job.chunk_table(0, [column]).schema.field(column).type)
+    added = [field.with_name(job.spec.options.prefix + field.name) for field in PRODUCT_SCHEMA]
+    schema, counts = pa.schema([pa.field(column, kind), *added]), Counter[str]()
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        rows = _rows(job, store, counts, on_product)
+        while batch := list(islice(rows, ROW_GROUP)):
+            names, *columns = zip(*batch, strict=True)
+            arrays = [pa.array(cells, field.type) for cells, field in zip(columns, PRODUCT_SCHEMA, strict=True)]
+            named = pa.array(names, pa.string()).cast(kind)
+            writer.write_table(pa.Table.from_arrays([named, *arrays], schema=schema))
+    sync_file(file)
+    return GroupCounts.model_validate({name: counts[name] for name in GroupCounts.model_fields})
+
+
+def _rows(
+    job: Job, store: ProductStore, counts: Counter[str], on_product: Callable[[Product, Verdict], None]
+) -> Iterator[tuple[Any, ...]]:
+    model = job.model.reference
+    for product, shares in store.products():
+        vote = decide(product, shares, job.model.taxonomy or {})
+        on_product(product, vote)
+        counts.update(("products", vote.status.value))
+        counts["disagreeing"] += vote.reason is ReviewReason.DISAGREEMENT
+        sizes = (product.photos, product.readable)
+        yield product.name, vote.label, vote.confidence, vote.status, vote.reason, *sizes, vote.agreement, model
+
+
+class DisagreeingProduct(NamedTuple):
+    """A product to look at: its vote, and some of the rows that disagree, at most two of each label."""
+
+    product: Product
+    verdict: Verdict
+    rows: tuple[SampleRow, ...]
+
+
+class Disagreements:
+    """Sends sure rows to review if another sure photo of their product has another label."""
+
+    def __init__(self, job: Job, column: str, store: ProductStore) -> None:
+        self._job, self._column, self._store = job, column, store
+        self._rows: dict[str, list[SampleRow]] = {name: [] for name in store.first_disagreeing(_SHOWN)}
+        self._verdicts: dict[str, tuple[Product, Verdict]] = {}
+
+    def amended(self, part: pa.Table, rows: pa.Table) -> pa.Table:
+        """The results of a chunk, with labeled rows of disagreeing products sent to review."""
+        if not self._rows:
+            return part
+        names = product_names(rows, self._column)
+        labeled = pc.equal(part.column("status"), Status.LABELED)
+        disagreeing = self._store.disagreeing(set(names.filter(labeled).drop_null().to_pylist()))
+        if not disagreeing:
+            return part
+        doubtful = pc.and_(labeled, pc.is_in(names, value_set=pa.array(sorted(disagreeing), pa.string())))
+        self._consider(names.filter(doubtful).to_pylist(), part.filter(doubtful), rows.filter(doubtful))
+        changed = {"status": Status.REVIEW, "reason": ReviewReason.DISAGREEMENT}
+        for column, value in changed.items():
+            cells = pc.if_else(doubtful, pa.scalar(value.value), part.column(column))
+            part = part.set_column(part.schema.get_field_index(column), part.schema.field(column), cells)
+        return with_leaves(part, doubtful)
+
+    def _consider(self, names: list[str], part: pa.Table, rows: pa.Table) -> None:
+        results = part.select(["label", "confidence"]).to_pylist()
+        for name, result, image in zip(names, results, images_of(self._job, rows), strict=True):
+            shown = self._rows.get(name)
+            if shown is None or len(shown) == _PHOTOS or sum(row.label == result["label"] for row in shown) == _ALIKE:
+                continue
+            doubt = (result["label"], result["confidence"], None, ReviewReason.DISAGREEMENT)
+            shown.append(SampleRow(image, Status.REVIEW, *doubt))
+
+    def note(self, product: Product, verdict: Verdict) -> None:
+        """Keep the vote on a product, if it is one to show."""
+        if product.name in self._rows:
+            self._verdicts[product.name] = (product, verdict)
+
+    def shown(self) -> tuple[DisagreeingProduct, ...]:
+        """The first disagreeing products, once all rows have been amended and all products noted."""
+        return tuple(DisagreeingProduct(*self._verdicts[name], tuple(rows)) for name, rows in self._rows.items())
