@@ -62,9 +62,8 @@ def lookalike_notes(dataset: Dataset, asked: Mapping[str, str] | None) -> tuple[
         below = [label for label, parent in parents.items() if parent == node]
         near = get_close_matches(node, [other for other in nodes if other != node], 1, _ALIKE)
         if near and len(below) == 1 and node not in (asked or ()):
-            notes.append(
-                f"{node!r} is above {below[0]!r} only, and nearly {near[0]!r}; if it should be that one, mend the tree"
-            )
+            row = f", else add the row {f'{node},'!r}" if asked else ""
+            notes.append(f"{node!r} is above {below[0]!r} only, and nearly {near[0]!r}: if it means that, mend it{row}")
     return tuple(notes)
 
 
