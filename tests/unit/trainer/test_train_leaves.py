@@ -100,7 +100,7 @@ def test_pages_and_pictures_are_what_their_names_say(trained):
     run = trained.run
     assert run.report.read_text().lstrip().lower().startswith("<!doctype html>")
     assert "# cnn" in run.model_card.read_text()
-    for path, kind in ((run.train_batch, "JPEG"), (run.path / "results.png", "PNG")):
+    for path, kind in ((run.train_batch, "JPEG"), (run.path / "confusion_matrix.png", "PNG")):
         with Image.open(path) as image:
             assert image.format == kind
 

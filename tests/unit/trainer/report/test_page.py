@@ -4,22 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
-from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from tests.html_page import NASTY, Page, check_harmless
 from tests.unit.trainer.report.materials import in_tree, made, noise, with_outcome
 from trainer.data.dataset import Exclusion
 from trainer.judging.evaluate import CrossValidated, Judged, PerSplit
 from trainer.report.material import ReportMaterial
-from trainer.report.page import average_precision, overlay, report_page
+from trainer.report.page import _precision_recall, overlay, report_page
 from trainer.run import RunState
 
-SCORED = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=40).filter(
-    lambda pairs: any(member for _, member in pairs)
-)
 EXCLUDED = [Exclusion(Path("/shop", f"{n}.jpg"), "label_conflict" if n else "truncated", "it ends") for n in range(5)]
 ANCHORS = [
     *("thresholds", "mistakes", "labels", "classes", "confusion", "precision-recall", "calibration", "unknown"),
@@ -293,7 +287,7 @@ def test_many_classes_are_a_picture_and_the_worst() -> None:
     names = [f"{'x' * 300} {n}" for n in range(classes)]
     html = report_page(made(names, each=1, issues=60, noise_level=2.5))
     assert len(html) < 4_000_000
-    assert part(html, "confusion").count('src="data:image/png') == 2
+    assert part(html, "confusion").count('src="data:image/png') == 1
     assert "<table" in part(html, "confusion")
     assert part(html, "precision-recall").count("<svg") == 11
     assert f"and {classes - 30:,} more classes" in said(html, "classes")
@@ -358,24 +352,16 @@ def test_heat_colours_what_is_hot_and_leaves_the_rest_grey() -> None:
     np.testing.assert_allclose(seen[4:, 4:, 0], grey[4:, 4:], atol=1)
 
 
-@given(SCORED)
-def test_it_is_what_scikit_learn_says(pairs) -> None:
-    scores = np.array([score / 8 for score, _ in pairs], np.float32)
-    members = np.array([member for _, member in pairs])
-    average, curve = average_precision(scores, members)
-    assert average == pytest.approx(average_precision_score(members, scores))
-    precisions, recalls, _ = precision_recall_curve(members, scores)
-    for place in (0, 20, 50, 99, 100):
-        reached = precisions[:-1][recalls[:-1] >= place / 100 - 1e-9]
-        assert curve[place] == pytest.approx(reached.max())
-
-
-def test_what_photos_without_labels_brought_is_said_in_the_colour_of_its_outcome(shop, taught) -> None:
-    for kept, colour in ((True, "labeled"), (False, "review")):
-        found = taught(kept=kept)
-        said = "".join(f"<p>{sentence}</p>" for sentence in found.sentences)
-        assert f'<div class="said {colour}">{said}' in report_page(replace(shop, self_training=found))
-    assert "--unlabeled" not in report_page(shop)
+def test_a_curve_has_the_best_precision_at_each_recall_or_above_it(shop) -> None:
+    judged = replace(
+        shop.judged[Judged.TEST],
+        labels=np.array([0, 0, 1, 0]),
+        probabilities=np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.5, 0.5]], np.float32),
+    )
+    found = _precision_recall(judged, ["hat", "vase"])
+    average, name, photos, curve = found["curves"][1]
+    assert (name, photos, average) == ("hat", 3, pytest.approx((1 + 2 / 3 + 3 / 4) / 3))
+    assert (curve[0], curve[33], curve[34], curve[100]) == (1.0, 1.0, 0.75, 0.75)
 
 
 def test_of_a_tree_each_level_and_how_far_off_errors_are_is_told() -> None:
