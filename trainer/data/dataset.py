@@ -37,6 +37,7 @@ class Split(StrEnum):
 _VAL_NAMES: Final = dict.fromkeys(("val", "valid", "validation"), Split.VAL)
 _SPLIT_NAMES: Final = {"train": Split.TRAIN, **_VAL_NAMES, "test": Split.TEST}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_UNWRITABLE: Final = re.compile("[\n\r\ud800-\udfff]")
 _AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
 OPEN: Final = "open"
 """A table's word, instead of a split, for a row whose split Hangtag is to choose, though other rows have one."""
@@ -217,13 +218,9 @@ def _check_any(path: Path, dataset: Dataset) -> None:
         where = f"in class folders under {path}" if path.is_dir() else f"in the rows of {path}"
         msg = f"Expected images {where}, {hint}."
         raise DataError(msg)
-    broken = [name for name in dataset.classes if "\n" in name or "\r" in name]
+    broken = [name for name in dataset.classes if _UNWRITABLE.search(name)]
     if broken:
-        msg = f"Expected class names without line breaks, got {broken[0]!r}; rename it."
-        raise DataError(msg)
-    unprintable = [name for name in dataset.classes if any("\ud800" <= letter <= "\udfff" for letter in name)]
-    if unprintable:
-        msg = f"Expected class names in UTF-8, got {unprintable[0]!r}; rename it."
+        msg = f"Expected class names in UTF-8 without line breaks, got {broken[0]!r}; rename it."
         raise DataError(msg)
     if len(dataset.classes) < 2:  # noqa: PLR2004
         found = f"one: {dataset.classes[0]}" if dataset.classes else f"none: {NONE} is no class"

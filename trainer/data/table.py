@@ -24,6 +24,7 @@ _GROUP: Final = "group"
 _MOST_CLASSES: Final = 1000
 """More are hardly ever meant: the column holds prices, names or numbers of products."""
 _LONGEST: Final = 1000
+_SHORT: Final = 100
 _NAMED: Final = 5
 
 
@@ -195,23 +196,21 @@ def _texts(column: pa.Array) -> list[str]:
 def _no_row(
     catalogue: Catalogue, conditions: Sequence[tuple[str, str]], values: Mapping[str, Counter[str]], rows: int
 ) -> DataError:
-    """The error for conditions that no row meets; it names what the column holds."""
+    """The error for conditions that no row meets; it names what the columns hold."""
     wanted = " and ".join(f"{column}={value}" for column, value in conditions)
-    unmet = next((column for column, value in conditions if not values[column][value]), None)
-    holds = "some rows meet each condition, but no row meets all"
-    if unmet is not None:
-        common = ", ".join(
-            f"{one_line(value, _LONGEST // 10)!r} ({number:,})" for value, number in values[unmet].most_common(_NAMED)
-        )
-        more = f" and {len(values[unmet]) - _NAMED:,} others" if len(values[unmet]) > _NAMED else ""
-        holds = f"the column {unmet!r} holds {common}{more}"
-    return DataError(f"Expected rows with {wanted} (--where) in {catalogue.source}, none of {rows:,} is one; {holds}.")
+    held = [
+        f"the column {column!r} holds "
+        + ", ".join(f"{one_line(value, _SHORT)!r} ({number:,})" for value, number in counter.most_common(_NAMED))
+        for column, counter in values.items()
+    ]
+    where = f"Expected rows with {wanted} (--where) in {catalogue.source}, none of {rows:,} is one"
+    return DataError(f"{where}; {'; '.join(held)}.")
 
 
 def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -> None:
     labels = dict.fromkeys(row.label for row in rows)
     if len(labels) > _MOST_CLASSES:
-        named = ", ".join(one_line(label, _LONGEST // 10) for label in list(labels)[:_NAMED])
+        named = ", ".join(one_line(label, _SHORT) for label in list(labels)[:_NAMED])
         msg = (
             f"Expected at most {_MOST_CLASSES:,} labels in the column {column!r} of {catalogue.source}, found "
             f"{len(labels):,} in {number_of(len(rows), 'row')}, such as {named}; name another --label-column, "
