@@ -149,14 +149,6 @@ def test_photos_of_one_picture_stand_side_by_side(html, issue, words) -> None:
     assert words in Page(section).text
 
 
-def test_of_many_pairs_the_first_are_shown(shop) -> None:
-    pairs = tuple(replace(shop.relations.near[0], likeness=0.97 + n / 10_000) for n in range(100))
-    html = part(check_page(replace(shop, relations=replace(shop.relations, near=pairs))), "near_duplicate")
-    likenesses = re.findall(r"likeness (0\.\d+)", html)
-    assert (len(likenesses), likenesses[0]) == (12, "0.980")
-    assert "and 88 more pairs: see check.csv" in Page(html).text
-
-
 def test_files_that_cannot_be_used_are_told_and_never_opened(tmp_path, shop, html) -> None:
     text = Page(html).text
     assert "train/dress/cut.jpg The file ends too early; fetch it again." in text
@@ -166,12 +158,6 @@ def test_files_that_cannot_be_used_are_told_and_never_opened(tmp_path, shop, htm
     faulty = tuple(replace(one, photo=replace(one.photo, path=good)) for one in shop.scanned.faulty)
     opened = check_page(replace(shop, scanned=replace(shop.scanned, faulty=faulty)))
     assert all(pictures(part(opened, issue)) == 0 for issue in ("unreadable", "truncated", "unsupported"))
-
-
-def test_photos_that_are_gone_meanwhile_are_no_picture(few) -> None:
-    shutil.rmtree(few.dataset.source / "hat")
-    html = check_page(flagged(few, Issue.BLURRY))
-    assert pictures(html) == html.count(">no picture<") == 6
 
 
 def test_names_do_nothing_but_name(shop) -> None:
@@ -209,7 +195,10 @@ def test_where_nothing_is_wrong_the_page_says_so(few) -> None:
     assert "– shortcuts too few images to tell" in page.text
     assert "class images issues unusable dress 6 0 0 hat 6 0 0" in page.text
     assert not [tag for tag, _ in page.elements if tag in {"img", "a"}]
-    assert "No issue found." not in Page(check_page(flagged(few, Issue.BLURRY))).text
+    shutil.rmtree(few.dataset.source / "hat")
+    html = check_page(flagged(few, Issue.BLURRY))
+    assert "No issue found." not in Page(html).text
+    assert pictures(html) == html.count(">no picture<") == 6, "photos that are gone meanwhile"
 
 
 def test_no_data_set_makes_a_large_page(tmp_path, cache) -> None:

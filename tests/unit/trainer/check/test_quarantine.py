@@ -203,13 +203,6 @@ def test_a_csv_that_is_called_like_the_log_is_not_overwritten(photos, tmp_path):
     assert bring_back(tmp_path / "aside").moved == 1
 
 
-def test_a_quarantine_inside_the_data_or_at_a_file_is_refused(photos, tmp_path):
-    (tmp_path / "file").touch()
-    for folder in (photos / "aside", tmp_path / "file"):
-        with pytest.raises(InputError, match=folder.name):
-            make_quarantine(photos, folder)
-
-
 @pytest.mark.parametrize("log", [None, "what,is,this\na,b,c\n"])
 def test_undo_needs_the_log_of_a_quarantine(tmp_path, log):
     if log:

@@ -74,11 +74,6 @@ def test_the_aspect_ratio_is_one_though_neither_side_is():
     assert not found["width"].is_shortcut
 
 
-def test_the_extension_counts_as_the_name_says_it():
-    paths = [Path(f"{row}.{'jpeg' if row % 2 else 'JPG'}") for row in range(ROWS)]
-    assert guesses(looks(), labels_of("hat", "vase"), paths)["file extension"].is_shortcut
-
-
 MANY = [f"c{number:02}" for number in range(81)]
 
 
@@ -155,8 +150,3 @@ def test_too_few_photos_or_one_class_say_nothing():
     assert guess_from_accidents(looks().slice(0, 20), [Path("a.jpg")] * 20, ["a", "b"] * 10, np.arange(20)) == []
     assert guess_from_accidents(looks().slice(0, 0), [], [], np.array([], np.intp)) == []
     assert guesses(looks(), ["hat"] * ROWS) == {}
-
-
-def test_a_class_of_one_photo_is_left_out_of_the_guessing():
-    labels = ["lamp", *labels_of("hat", "vase")[1:]]
-    assert guesses(looks(format=np.where(ODD, "PNG", "JPEG")), labels)["file format"].pair == ("hat", "vase")

@@ -126,15 +126,6 @@ def test_a_path_that_is_neither_folder_nor_table_is_refused_as_a_wrong_option(la
     assert caught.value.exit_code == ExitCode.USAGE
 
 
-def test_csv_paths_are_relative_to_the_csv(csv_file):
-    path = csv_file("image,label\nphotos/1.jpg,hat\n../2.jpg,vase\n/srv/3.jpg,vase\n")
-    assert read_dataset(path).photos == (
-        LabeledPhoto(path.parent / "photos" / "1.jpg", "hat"),
-        LabeledPhoto(path.parent / ".." / "2.jpg", "vase"),
-        LabeledPhoto(Path("/srv/3.jpg"), "vase"),
-    )
-
-
 @pytest.mark.parametrize(
     ("cells", "splits"),
     [
@@ -147,22 +138,6 @@ def test_csv_paths_are_relative_to_the_csv(csv_file):
 def test_csv_may_give_splits(csv_file, cells, splits):
     rows = [f"{i}.jpg,{('hat', 'vase')[i % 2]},{cell}\n" for i, cell in enumerate(cells.split(" "))]
     assert [photo.split for photo in read_dataset(csv_file("image,label,split\n" + "".join(rows))).photos] == splits
-
-
-def test_csv_may_say_which_product_a_photo_shows_and_which_bytes_were_labelled(csv_file):
-    path = csv_file(f"image,label,group,sha256\n1.jpg,hat, 00123 ,{'aB' * 32}\n3.jpg,vase,  ,\n")
-    assert [(photo.product, photo.sha256) for photo in read_dataset(path).photos] == [
-        ("00123", "ab" * 32),
-        (None, None),
-    ]
-
-
-def test_csv_may_have_more_columns_a_byte_order_mark_and_quotes(csv_file):
-    path = csv_file('\ufeffsku,label,image\r\n00123,"hat, straw","a,b.jpg"\r\n7,vase,2.jpg\r\n')
-    assert read_dataset(path).photos == (
-        LabeledPhoto(path.parent / "a,b.jpg", "hat, straw"),
-        LabeledPhoto(path.parent / "2.jpg", "vase"),
-    )
 
 
 @pytest.mark.parametrize(
@@ -187,11 +162,6 @@ def test_an_empty_file_and_a_csv_without_a_label_column_are_refused(csv_file):
         read_dataset(path)
 
 
-def test_a_csv_may_leave_a_split_open_beside_others(csv_file):
-    dataset = read_dataset(csv_file("image,label,split\na.jpg,hat,test\nb.jpg,vase,Open\nc.jpg,vase,\n"))
-    assert [(photo.split, photo.open) for photo in dataset.photos] == [(Split.TEST, False), (None, True), (None, False)]
-
-
 def test_a_folder_of_photos_without_a_product_is_no_class(lay):
     root = lay("train/hat/1.jpg", "train/vase/1.jpg", "train/_none/1.jpg", "train/_nones/1.jpg", "test/_none/2.jpg")
     dataset = read_dataset(root)
@@ -199,7 +169,18 @@ def test_a_folder_of_photos_without_a_product_is_no_class(lay):
     assert dataset.classes == ("_nones", "hat", "vase")
 
 
-def test_a_csv_names_photos_without_a_product(csv_file):
-    dataset = read_dataset(csv_file("image,label\na.jpg,hat\nb.jpg,vase\nc.jpg,_none\n"))
-    assert [photo.label for photo in dataset.photos] == ["hat", "vase", NONE]
-    assert dataset.classes == ("hat", "vase")
+def test_a_csv_names_paths_labels_products_splits_and_digests(csv_file):
+    """With a byte order mark, quotes, another column, and blanks."""
+    path = csv_file(
+        "\ufeffprice,label,image,group,split,sha256\r\n"
+        f'9,"hat, straw","a,b.jpg", 00123 ,test,{"aB" * 32}\r\n9,vase,../2.jpg,  ,Open,\r\n9,_none,/srv/3.jpg,,,\r\n'
+        "9,vase,/srv/4.jpg,,,\r\n"
+    )
+    dataset = read_dataset(path)
+    assert dataset.photos == (
+        LabeledPhoto(path.parent / "a,b.jpg", "hat, straw", Split.TEST, "00123", sha256="ab" * 32),
+        LabeledPhoto(path.parent / ".." / "2.jpg", "vase", open=True),
+        LabeledPhoto(Path("/srv/3.jpg"), NONE),
+        LabeledPhoto(Path("/srv/4.jpg"), "vase"),
+    )
+    assert dataset.classes == ("hat, straw", "vase")

@@ -1,6 +1,3 @@
-import json
-import struct
-from dataclasses import asdict
 from io import BytesIO
 
 import numpy as np
@@ -71,29 +68,6 @@ def test_a_turned_photo_is_measured_upright(seen, tiles, file_format):
         found = seen(tiles(), file_format, exif=turned(tag))
         assert found.orientation == tag
         assert (found.width, found.height) == ((90, 120) if tag > 4 else (120, 90))
-
-
-def big_endian_exif(kind, payload):
-    """An EXIF block with an orientation tag of any type; what does not fit into four bytes follows."""
-    inline, rest = (payload, b"") if len(payload) <= 4 else (struct.pack(">I", 26), payload)
-    return (
-        b"Exif\0\0MM\0*\0\0\0\x08\0\x01"
-        + struct.pack(">HHI", ORIENTATION, kind, 1)
-        + inline.ljust(4, b"\0")
-        + (bytes(4) + rest)
-    )
-
-
-@pytest.mark.parametrize(
-    ("kind", "payload"),
-    [(5, struct.pack(">II", 6, 1)), (11, struct.pack(">f", 6.0)), (1, b"\x06")],
-    ids=["rational", "float", "byte"],
-)
-def test_an_orientation_of_an_odd_type_is_a_whole_number(seen, tiles, kind, payload):
-    found = seen(tiles(), "JPEG", exif=big_endian_exif(kind, payload))
-    assert type(found.orientation) is int
-    assert (found.orientation, found.width) in {(6, 90), (1, 120)}
-    assert json.loads(json.dumps(asdict(found)))["orientation"] == found.orientation
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])

@@ -129,15 +129,6 @@ def test_a_photo_is_decoded_once_by_all_stores_of_one_root(kind, root, picture, 
     assert second.fault(sha256(page)).kind is FaultKind.UNSUPPORTED
 
 
-def test_another_preprocessing_has_pixels_of_its_own(root, picture):
-    path = picture("a.png")
-    added("pixels", root, path)
-    other = PixelStore(root, PreprocessSpec(size=24))
-    assert other.lacks(sha256(path))
-    assert arrays(add_named(other, sha256(path), path), path).shape == (1, 24, 24, 3)
-    assert added("pixels", root, path)[1] == 0
-
-
 def test_a_file_that_was_away_is_tried_again_when_it_is_back(root, picture):
     path = picture("a.png")
     name, away = sha256(path), path.with_name("away.png")
