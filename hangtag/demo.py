@@ -67,9 +67,13 @@ def run_demo(
         name: export(out / "runs" / name, out=out / "bundles" / name, int8=name == "category") for name in _SIDES
     }
     show_heading(console, "6. Label photos they have never seen, both in one pass")
-    result, receipt = _label_on_a_queue(console, out, bundles) if queued else _label(out, bundles)
-    job = f"new-photos --jobs {shlex.quote(str(out / 'jobs'))}" if queued else shlex.quote(str(result))
-    review = f"{command()} review {job}"
+    if queued:
+        result, receipt = _label_on_a_queue(console, out, bundles)
+        review = f"{command()} review new-photos --jobs {shlex.quote(str(out / 'jobs'))}"
+    else:
+        labels = label(out / "new-photos", bundles, out / "labels.parquet")
+        result, receipt = labels.path, labels.page
+        review = f"{command()} review {shlex.quote(str(result))}"
     _write_index(out, result, receipt, review)
     _link_pages(out, receipt)
     show_heading(console, "Look at")
@@ -109,13 +113,8 @@ def _draw(console: Console, folder: Path, table: Path, count: int, seed: int) ->
         draw_catalogue(folder, count, seed, lambda: progress.advance(task), table)
 
 
-def _label(out: Path, bundles: Mapping[str, ExportedBundle]) -> tuple[Path, Path]:
-    """The result and its receipt's page."""
-    labels = label(out / "new-photos", bundles, out / "labels.parquet")
-    return labels.path, labels.page
-
-
 def _label_on_a_queue(console: Console, out: Path, bundles: Mapping[str, ExportedBundle]) -> tuple[Path, Path]:
+    """The result, and the page of its receipt."""
     from worker.job.spec import JobOptions
     from worker.queue.actions import submit_and_show, watch_job
     from worker.queue.private_redis import private_queue
