@@ -96,9 +96,8 @@ def main() -> None:
 
 def _train_on_drawn(count: int, options: list[str]) -> None:
     """Draw products whose class is what they are and their colour; every second photo is a test photo."""
-    from trainer.sample.photo import draw_photo
+    from trainer.sample.photo import PALETTE, draw_photo
     from trainer.sample.products import PRODUCTS
-    from trainer.sample.surfaces import PALETTE
 
     random, products = np.random.default_rng(0), tuple(PRODUCTS)
     with tempfile.TemporaryDirectory() as name:

@@ -13,16 +13,14 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hangtag.cli import make_app
-from hangtag.help import arrange
 
 PAGE: Final = Path(__file__).parent / "reference" / "commands.md"
 HEAD: Final = """# Commands
 
 <!-- Written by docs/commands.py from the commands themselves: edit their help, then run `make docs`. -->
 
-`hangtag COMMAND --help-all` says the same in your terminal; `--help` leaves rare options out.
-`hangtag --install-completion` teaches your shell to complete commands and options. What a command returns to the shell
-stands under [exit statuses](../formats.md#exit-statuses).
+`hangtag COMMAND --help` says the same in your terminal. `hangtag --install-completion` teaches your shell to complete
+commands and options. What a command returns to the shell stands under [exit statuses](../formats.md#exit-statuses).
 
 | task | command | what it does |
 |---|---|---|
@@ -34,7 +32,6 @@ Command = Any
 def page() -> str:
     """The whole page."""
     app = typer.main.get_command(make_app())
-    arrange(app, every=True)
     commands = list(walk(app))
     rows = [
         f"| {task_of(command)} | [`{name}`](#{anchor(name)}) | {cell(first_line(command))} |\n"
@@ -45,7 +42,8 @@ def page() -> str:
 
 def walk(group: Command, before: str = "hangtag") -> Iterator[tuple[str, Command]]:
     """Each command with its full name, those of a group behind it."""
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.commands[name]
         full = f"{before} {name}"
         yield full, command
         if hasattr(command, "commands"):
@@ -122,9 +120,8 @@ def row(param: Command) -> str:
 
 def value_of(param: Command) -> str:
     """What is written behind an option."""
-    if param.is_flag:
-        return ""
-    return re.sub(r"[|\n]", "/", param.metavar or "")
+    value = "" if param.is_flag else str(param.display_type_rich(None)).strip("<>").removesuffix(" range")
+    return re.sub(r"[|\n]", "/", value)
 
 
 def default_of(param: Command) -> str:

@@ -1,6 +1,5 @@
 """The one command. Each room owns its commands; this gathers them, and renders every error once."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -11,41 +10,33 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from hangtag.help import ALL, arrange, as_now, asks_for_help
 from hangtag.layout import ROOMS, check_layout
 from hangtag.quick import begin_quickly, end_quickly
 
-COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "classify": "models",
-        "verify": "models",
-        "benchmark": "models",
-        "demo": "trainer",
+_TASKS: Final = {
+    "Start": {"demo": "hangtag", "doctor": "worker"},
+    "Train": {
         "check": "trainer",
         "train": "trainer",
         "evaluate": "trainer",
-        "retrain": "trainer",
-        "corrections": "trainer",
         "export": "exporter",
-        "label": "worker",
-        "doctor": "worker",
-        "submit": "worker",
-        "worker": "worker",
-        "jobs": "worker",
-        "schedule": "trainer",
-        "models": "worker",
-        "web": "web",
-        "review": "web",
-    }
+        "verify": "models",
+        "benchmark": "models",
+        "retrain": "trainer",
+    },
+    "Label": {"classify": "models", "label": "worker", "submit": "worker", "jobs": "worker"},
+    "Review": {"review": "web", "corrections": "trainer", "web": "web"},
+    "Operate": {"worker": "worker", "schedule": "trainer", "models": "worker"},
+}
+"""Panel of the help → its commands, in the order in which one comes to them → the room that owns each."""
+COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
+    {command: room for commands in _TASKS.values() for command, room in commands.items()}
 )
 """Command → the room that owns it, so that a command imports no other room's options."""
-
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
 """Modules that a room's command needs from a room that it may not import: name → module."""
-_LEAVE_FILES: Final = frozenset({"trainer", "exporter"})
+_LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
 """Rooms whose libraries leave temporary files behind when they are killed."""
-_COMPLETION: Final = "_HANGTAG_COMPLETE"
-"""What a shell sets that asks how to complete a command line."""
 
 
 def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
@@ -54,13 +45,33 @@ def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
 
 
 class _Commands(TyperGroup):
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer keeps its own copy of Click, without types
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer keeps its own copy of Click, without types
+        """In the order of their tasks."""
+        return sorted(super().list_commands(ctx), key=list(COMMANDS).index)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
+        """A command whose help reads well."""
+        command = super().get_command(ctx, cmd_name)
+        for one in (command, *getattr(command, "commands", {}).values()) if command else ():
+            _tidy(one)
+        return command
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
         """See Typer's; a wrong choice is refused without the words that Pydantic puts before the reason."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")
             raise
+
+
+def _tidy(command: Any) -> None:  # noqa: ANN401
+    """Let paragraphs be as wide as the terminal, but for examples, which are indented; a flag takes no ``<bool>``."""
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(text if text.startswith(" ") else " ".join(text.split()) for text in paragraphs)
+    for param in command.params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
 
 
 def make_app(rooms: Sequence[str] = ROOMS) -> typer.Typer:
@@ -78,6 +89,11 @@ def make_app(rooms: Sequence[str] = ROOMS) -> typer.Typer:
     app.callback()(_root)
     for room in rooms:
         import_module(f"{room}.commands").register(app)
+    panels = {command: task for task, commands in _TASKS.items() for command in commands}
+    for command in app.registered_commands:
+        command.rich_help_panel = panels[str(command.name)]
+    for group in app.registered_groups:
+        group.rich_help_panel = panels[str(group.name)]
     return app
 
 
@@ -99,7 +115,7 @@ def _root(
 
 def main() -> None:
     """Run the command that this process was started for."""
-    words = as_now(sys.argv[1:])
+    words = sys.argv[1:]
     rooms = rooms_for(words)
     begin_quickly(rooms)
     try:
@@ -132,18 +148,13 @@ def run(arguments: Sequence[str]) -> NoReturn:
     from models.errors import HangtagError
     from models.text import printable
 
-    words = as_now(arguments)
     try:
-        command = get_command(make_app(rooms_for(words)))
-        if asks_for_help(words):
-            arrange(command, words, every=ALL in words or _COMPLETION in os.environ)
-            words = ["--help" if word == ALL else word for word in words]
-        command(words)
+        get_command(make_app(rooms_for(arguments)))(list(arguments))
     except HangtagError as error:
         _fail(printable(str(error)), error.exit_code)
     except OSError as error:
-        said = f"The system refused: {error}. Check that the path is right, can be written to, and has room."
-        _fail(printable(said), 1)
+        text = f"The system refused: {error}. Check that the path is right, can be written to, and has room."
+        _fail(printable(text), 1)
     sys.exit(0)
 
 

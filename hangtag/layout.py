@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-ROOMS: Final = ("models", "trainer", "exporter", "worker", "web")
+ROOMS: Final = ("models", "trainer", "exporter", "worker", "web", "hangtag")
 """The rooms that have commands."""
 _ALL: Final = (*ROOMS, "catalogue", "pages")
 

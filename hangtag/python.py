@@ -1,4 +1,4 @@
-"""Hangtag from Python: each function is a command, takes the command's options by name, and gives what it made.
+"""Hangtag from Python: each function is a command, takes the command's options by name, and returns what it left.
 
 ``--image-size 128`` is ``image_size=128``, ``--where A=1 --where B=2`` is ``where=["A=1", "B=2"]``, ``--no-int8`` is
 ``int8=False``. The command's own parser reads them, so that both mean the same and refuse the same. Progress and
@@ -9,9 +9,8 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from markupsafe import escape
 
@@ -34,46 +33,34 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class _Made:
-    """What a command left on disk; functions that take a path take it as it is.
+class _Result:
+    """A folder or file that a command left; functions that take a path take it as it is.
 
     Attributes:
         path: the folder or file.
     """
 
     path: Path
+    _page: ClassVar[str]
 
     def __fspath__(self) -> str:
         return str(self.path)
 
-
-class _WithPage(_Made):
-    """The same, with a page that a notebook shows."""
-
     @property
     def page(self) -> Path:
         """The page to look at in a browser."""
-        raise NotImplementedError
+        return self.path / self._page
 
     def _repr_html_(self) -> str:
         """The page, for a notebook."""
-        return render(
-            "notebook_page.html", page=escape(without_file_links(self.page.read_bytes()).decode()), title=str(self.page)
-        )
+        page = escape(without_file_links(self.page.read_bytes()).decode())
+        return render("notebook_page.html", page=page, title=str(self.path))
 
 
-class CheckReport(_WithPage):
+class CheckReport(_Result):
     """The folder of reports that ``hangtag check`` left."""
 
-    @property
-    def page(self) -> Path:
-        """``check.html``."""
-        return self.path / "check.html"
-
-    @property
-    def rows(self) -> Path:
-        """``check.csv``: a row an image, with its issues."""
-        return self.path / "check.csv"
+    _page = "check.html"
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -82,17 +69,14 @@ class CheckReport(_WithPage):
 
     @property
     def issues(self) -> dict[str, int]:
-        """Issue → how many images have it; those that none has are left out."""
+        """Issue → how many images have it; issues without images are left out."""
         return {name: count for name, count in self.summary["issues"].items() if count}
 
 
-class TrainedRun(_WithPage):
+class TrainedRun(_Result):
     """The run that ``hangtag train`` left."""
 
-    @property
-    def page(self) -> Path:
-        """``report.html``."""
-        return self.path / "report.html"
+    _page = "report.html"
 
     @property
     def evaluation(self) -> "Evaluation":
@@ -104,12 +88,22 @@ class TrainedRun(_WithPage):
     @property
     def figures(self) -> "Figures":
         """The figures that the report leads with: on test, out of fold, or else on validation."""
-        found = self.evaluation
-        return cast("Figures", found.figures_of(found.shown))
+        evaluation = self.evaluation
+        return cast("Figures", evaluation.figures_of(evaluation.shown))
 
 
-class ExportedBundle(_Made):
-    """The bundle that ``hangtag export`` published."""
+@dataclass(frozen=True)
+class ExportedBundle:
+    """The bundle that ``hangtag export`` published.
+
+    Attributes:
+        path: its folder.
+    """
+
+    path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def manifest(self) -> "Manifest":
@@ -123,17 +117,8 @@ class ExportedBundle(_Made):
         """The contents of ``parity.json``: what was compared with Keras, and with what result."""
         return cast("dict[str, Any]", json.loads((self.path / "parity.json").read_bytes()))
 
-    def _repr_html_(self) -> str:
-        manifest = self.manifest
-        rows = [
-            (name, f"{(self.path / variant.file).stat().st_size / 1e6:.1f}", name == manifest.default_variant)
-            for name, variant in manifest.variants.items()
-        ]
-        shown = [(name, size, "default" if default else "") for name, size, default in rows]
-        return render("notebook_table.html", title=str(self.path), head=("variant", "MB", ""), rows=shown)
 
-
-class LabeledCatalogue(_WithPage):
+class LabeledCatalogue(_Result):
     """The result of ``hangtag label``; ``path`` is the file."""
 
     @property
@@ -150,25 +135,19 @@ class LabeledCatalogue(_WithPage):
         from worker.job.job import open_job
         from worker.job.receipt import job_receipt
 
-        job = open_job(FolderStorage(self._job))
+        job = open_job(FolderStorage(self.page.parent))
         receipt = job_receipt(job) if job else None
         if receipt is None:
-            msg = (
-                f"Expected a finished job in {self._job}, found none; label the catalogue again, with the same options."
-            )
+            msg = f"Expected a finished job in {self.page.parent}, found none; label the catalogue again."
             raise JobError(msg)
         return receipt
 
     @property
     def page(self) -> Path:
         """``receipt.html``."""
-        return self._job / "receipt.html"
-
-    @property
-    def _job(self) -> Path:
         from worker.label import job_folder
 
-        return job_folder(self.path)
+        return job_folder(self.path) / "receipt.html"
 
     def table(self) -> "pa.Table":
         """The rows: the catalogue's columns and those that labelling added; each cell of a CSV is text."""
@@ -185,36 +164,6 @@ class LabeledCatalogue(_WithPage):
                 return pyarrow.json.read_json(self.path)
         rows = read_delimited(self.path, ",")
         return pa.Table.from_batches(rows.batches, rows.schema)
-
-
-@dataclass(frozen=True)
-class MeasuredModel:
-    """What ``hangtag evaluate`` found.
-
-    Attributes:
-        model: a path, or the name that was asked for.
-        measurement: the figures, and the photos that they describe.
-    """
-
-    model: str
-    measurement: "Measurement"
-
-    @property
-    def figures(self) -> "Figures":
-        """Accuracy, precision, recall, F1 and calibration, with 95% intervals, and those of each class."""
-        return self.measurement.figures
-
-    def _repr_html_(self) -> str:
-        figures = self.figures
-        low, high = figures.accuracy_95
-        title = f"{self.model}: accuracy {figures.accuracy:.4f} (95%: {low:.3f}–{high:.3f}), {figures.n:,} photos"
-        rows = [
-            (name, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}", f"{one.support:,}")
-            for name, one in figures.classes.items()
-        ]
-        return render(
-            "notebook_table.html", title=title, head=("class", "precision", "recall", "F1", "photos"), rows=rows
-        )
 
 
 def check(data: PathLike, **options: object) -> CheckReport:
@@ -241,16 +190,16 @@ def train(data: PathLike | None = None, **options: object) -> TrainedRun:
     Raises:
         DataError: the photos cannot be learned from.
         InputError: there is no such option, or an option cannot be used.
-        HangtagError: somebody stopped it; the run can be gone on with by ``resume``.
+        HangtagError: somebody stopped it; ``resume`` continues the run.
     """
     return TrainedRun(_run("train", Path, [] if data is None else [data], options))
 
 
 def export(run: PathLike, **options: object) -> ExportedBundle:
-    """Convert a run to ONNX and prove that it says what Keras said.
+    """Convert a run to ONNX and prove that it agrees with Keras.
 
     Args:
-        run: what :func:`train` gave, or its path.
+        run: what :func:`train` returned, or its path.
         options: those of ``hangtag export --help``, such as ``out``, ``int8``, ``edge``.
 
     Raises:
@@ -260,8 +209,10 @@ def export(run: PathLike, **options: object) -> ExportedBundle:
     return ExportedBundle(_run("export", Path, [run], options))
 
 
-def evaluate(model: PathLike, data: PathLike, **options: object) -> MeasuredModel:
+def evaluate(model: PathLike, data: PathLike, **options: object) -> "Measurement":
     """Measure a model on labelled photos that it has not learned from.
+
+    ``figures`` of the result has accuracy, precision, recall, F1 and calibration, and those of each class.
 
     Args:
         model: a run, a bundle, a lone ``.onnx`` file, or a model of a registry.
@@ -274,16 +225,16 @@ def evaluate(model: PathLike, data: PathLike, **options: object) -> MeasuredMode
     """
     from trainer.judging.measure import Measurement
 
-    return MeasuredModel(os.fspath(model), _run("evaluate", Measurement, [model, data], options))
+    return _run("evaluate", Measurement, [model, data], options)
 
 
 def label(source: PathLike, model: object, out: PathLike, **options: object) -> LabeledCatalogue:
-    """Label a catalogue: one row in, one row out, in the same order. A job that was stopped goes on.
+    """Label a catalogue: one row in, one row out, in the same order. A stopped job continues.
 
     Args:
         source: a folder of photos, or a file or URL that names them.
-        model: what :func:`export` gave, a path, or a name of the registry; of several, each by the name of its columns:
-            ``{"category": "shop@champion", "colour": "colours@champion"}``.
+        model: what :func:`export` returned, a path, or a name of the registry; of several, each by the name of its
+            columns: ``{"category": "shop@champion", "colour": "colours@champion"}``.
         out: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
         options: those of ``hangtag label --help``, such as ``precision``, ``image_column``, ``workers``.
 
@@ -292,13 +243,11 @@ def label(source: PathLike, model: object, out: PathLike, **options: object) -> 
         BundleError: the model is damaged, or disagrees with itself on this machine.
         JobError: another run is at work on it, or no photo at all could be labelled.
     """
-    if isinstance(model, Mapping):
-        model = [f"{name}={os.fspath(one)}" for name, one in model.items()]
     return LabeledCatalogue(_run("label", Path, [source], {"model": model, "out": out, **options}))
 
 
 def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapping[str, object]) -> Answer:
-    """Call a command in this process, and give what its function returns."""
+    """Run a command in this process, and return what its function returns."""
     from typer.exceptions import Abort, TyperException
     from typer.main import get_command
 
@@ -307,7 +256,9 @@ def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapp
 
     refuse_telemetry()
     group = cast("TyperGroup", get_command(make_app([COMMANDS[name]])))
-    words = [name, *_words(name, group, options), "--", *(os.fspath(one) for one in arguments)]
+    params = group.commands[name].params
+    flags = {word: param.secondary_opts for param in params if getattr(param, "is_flag", False) for word in param.opts}
+    words = [name, *_words(options, flags), "--", *(os.fspath(one) for one in arguments)]
     try:
         answer = group.main(words, prog_name="hangtag", standalone_mode=False)
     except TyperException as error:
@@ -315,43 +266,23 @@ def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapp
         raise InputError(msg) from error
     except Abort as stopped:
         raise KeyboardInterrupt from stopped
-    if not isinstance(answer, kind):
-        _refuse(name, ExitCode(cast("int", answer)))
-    return answer
+    if isinstance(answer, kind):
+        return answer
+    status = ExitCode(cast("int", answer))
+    refused = HangtagError(f"hangtag.{name} ended with exit status {status.value} ({status.name.lower()}).")
+    refused.exit_code = status
+    raise refused
 
 
-def _refuse(name: str, status: ExitCode) -> NoReturn:
-    msg = f"hangtag.{name} ended with exit status {status.value} ({status.name.lower()}); what it printed says why."
-    error = HangtagError(msg)
-    error.exit_code = status
-    raise error
-
-
-def _words(name: str, group: "TyperGroup", options: Mapping[str, object]) -> Iterator[str]:
-    """Options as words of a command line."""
-    known = {
-        word.removeprefix("--").replace("-", "_"): (word, param.secondary_opts, getattr(param, "is_flag", False))
-        for param in group.commands[name].params
-        for word in param.opts
-        if word.startswith("--")
-    }
-    for option, value in options.items():
-        if option not in known:
-            near = get_close_matches(option, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"hangtag {name} --help names them."
-            msg = f"hangtag.{name} has no option {option}; {hint}"
-            raise InputError(msg)
-        word, opposite, is_flag = known[option]
-        if isinstance(value, bool) and not is_flag:
-            msg = f"hangtag.{name}: {option} needs a value, got {value}; leave it out, or see hangtag {name} --help."
-            raise InputError(msg)
+def _words(options: Mapping[str, object], flags: Mapping[str, list[str]]) -> Iterator[str]:
+    """Options as words of a command line; ``flags``: ``--int8`` → ``--no-int8``, or nothing."""
+    for name, value in options.items():
+        word = f"--{name.replace('_', '-')}"
         match value:
             case None:
                 pass
-            case True:
-                yield word
-            case False:
-                yield from opposite[:1]
+            case bool() if word in flags:
+                yield from [word] if value else flags[word][:1]
             case Mapping():
                 yield from (f"{word}={key}={_text(one)}" for key, one in value.items())
             case list() | tuple():

@@ -1,4 +1,4 @@
-"""Charts as inline SVG, coloured by the style sheet: light or dark."""
+"""Charts as inline SVG, coloured by the style sheet (light or dark); and confusion matrices as PNG."""
 
 import io
 import math
@@ -9,11 +9,10 @@ from typing import Final
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from models.text import number_of
 from pages.text import visible
-from pages.tiles import data_uri
 
 _TOP: Final = 10.0
 _RIGHT: Final = 14.0
@@ -21,10 +20,15 @@ _BOTTOM: Final = 40.0
 _DIGIT: Final = 7.0
 _TICKS: Final = 5
 _HAIR: Final = 1e-9
-_MOST_DOTS: Final = 250
-_RIGHT_COLOUR: Final = (74, 124, 224)
-_WRONG_COLOUR: Final = (224, 108, 20)
-_FAINTEST: Final = 70
+_LARGEST_CELL: Final = 44
+_MATRIX_SIDE: Final = 1600
+_NAMED_CELL: Final = 14
+"""Pixels of a cell from which on its class is named, and its photos are counted."""
+_NAME: Final = 24
+_RIGHT_COLOUR: Final = (110, 150, 235)
+_WRONG_COLOUR: Final = (236, 140, 70)
+_MARGIN: Final = 8
+_INK: Final = (33, 37, 41)
 
 
 def confidence_histogram(counts: Sequence[int], usual: Sequence[int] = ()) -> Markup:
@@ -137,32 +141,36 @@ def reliability_diagram(title: str, bins: Iterable[tuple[int, float, float]]) ->
     return chart.drawn(*marks)
 
 
-def matrix_blocks(classes: int) -> int:
-    """How many classes one dot of :func:`matrix_uri` stands for, across and down."""
-    return -(-classes // _MOST_DOTS)
+def matrix_png(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
+    """A confusion matrix as a PNG: rows are the truth; blue is right, orange wrong, the deeper the more of its row.
 
-
-def matrix_uri(places: NDArray[np.intp], shades: NDArray[np.float64], classes: int) -> str:
-    """A large matrix as a PNG for light and dark pages: colour says right or wrong, opacity how much.
+    Few classes are named, and their photos counted. Letters that Pillow's own font lacks are drawn as boxes.
 
     Args:
-        places: ``(n, 2)``: row and column of the cells that are not empty.
-        shades: ``(n,)`` in 0..1. A block of several classes is drawn as its deepest.
-        classes: side of the matrix.
+        matrix: photos, ``(n, n)``.
+        classes: their names.
     """
-    block = matrix_blocks(classes)
-    side = -(-classes // block)
-    right = places[:, 0] == places[:, 1]
-    hits, wrong = np.zeros((side, side)), np.zeros((side, side))
-    for pooled, chosen in ((hits, right), (wrong, ~right)):
-        np.maximum.at(pooled, tuple((places[chosen] // block).T), shades[chosen])
-    deepest = np.sqrt(np.maximum(wrong, hits))
-    dots = np.zeros((side, side, 4), np.uint8)
-    dots[..., :3] = np.where((wrong > hits)[..., None], _WRONG_COLOUR, _RIGHT_COLOUR)
-    dots[..., 3] = np.where(deepest > 0, _FAINTEST + (255 - _FAINTEST) * deepest, 0)
+    cell = max(1, min(_LARGEST_CELL, _MATRIX_SIDE // len(classes)))
+    depths = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))  # so that a few mistakes are seen
+    full = np.where(np.eye(len(classes), dtype=bool)[..., None], _RIGHT_COLOUR, _WRONG_COLOUR)
+    pixels = (255 - depths[..., None] * (255 - full)).astype(np.uint8).repeat(cell, 0).repeat(cell, 1)
+    font = ImageFont.load_default(max(1, cell // 3))
+    names = [" ".join(name[:_NAME].split()) for name in classes] if cell >= _NAMED_CELL else []
+    edge = 2 * _MARGIN + max((int(font.getlength(name)) for name in names), default=0)
+    sheet = Image.new("RGB", (edge + len(pixels) + _MARGIN,) * 2, (255, 255, 255))
+    columns = Image.new("RGB", (edge, len(pixels)), (255, 255, 255))  # their names, before they are turned
+    for place, name in enumerate(names):
+        middle = place * cell + cell // 2
+        ImageDraw.Draw(sheet).text((edge - _MARGIN, edge + middle), name, fill=_INK, font=font, anchor="rm")
+        ImageDraw.Draw(columns).text((_MARGIN, middle), name, fill=_INK, font=font, anchor="lm")
+    sheet.paste(columns.transpose(Image.Transpose.ROTATE_90), (edge, 0))
+    sheet.paste(Image.fromarray(pixels), (edge, edge))
+    for row, column in np.argwhere(matrix) if names else ():
+        centre = edge + int(column) * cell + cell // 2, edge + int(row) * cell + cell // 2
+        ImageDraw.Draw(sheet).text(centre, f"{matrix[row, column]}", fill=_INK, font=font, anchor="mm")
     buffer = io.BytesIO()
-    Image.fromarray(dots).save(buffer, "PNG", optimize=True)
-    return data_uri(buffer.getvalue(), "png")
+    sheet.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hangtag.cli import run
 
 HANGTAG = (sys.executable, "-m", "hangtag")
 _TOO_LONG_S = 300
-_CHANGE_THEIR_PROCESS = {"worker", "schedule", "beat"}
+_CHANGE_THEIR_PROCESS = {"worker", "schedule"}
 
 
 def clean_environment(**added: str) -> dict[str, str]:

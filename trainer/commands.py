@@ -1,4 +1,4 @@
-"""``hangtag check``, ``train``, ``evaluate``, ``retrain``, ``schedule`` and ``demo``."""
+"""``hangtag check``, ``train``, ``evaluate``, ``retrain`` and ``schedule``."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +10,7 @@ from models.errors import ExitCode, MissingExtraError
 from models.options import RegistryOption, takes
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
-from trainer.options import DATA_HELP, MAX_SEED, TableColumns, TrainOptions
+from trainer.options import DATA_HELP, TableColumns, TrainOptions
 from worker.queue.options import LogOption, RedisOption, logs_json, queue_settings
 
 
@@ -23,7 +23,6 @@ class When(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command line."""
-    app.command("demo")(demo_command)
     app.command("check")(check_command)
     app.command("train")(train_command)
     app.command("evaluate")(evaluate_command)
@@ -299,27 +298,3 @@ def _corrections_of(config: Path) -> Path | None:
     from trainer.retrain.config import read_config
 
     return read_config(config).corrections
-
-
-def demo_command(
-    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
-    photos: Annotated[int, typer.Option(min=200, help="Photos to draw for training.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the drawing and the training.")] = 7,
-    queued: Annotated[
-        bool, typer.Option("--queued", help="Label on two Celery workers, fed from a Redis started for it.")
-    ] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Replace a finished demo.")] = False,
-) -> None:
-    """Show the whole way on a drawn catalogue: photos, training, export, labels, and a picture of the result.
-
-    Examples:
-
-      hangtag demo
-
-      hangtag demo --queued
-
-      hangtag demo --out /tmp/demo --photos 600
-    """
-    from trainer.demo import run_demo
-
-    run_demo(out, photos, seed, queued=queued, restart=restart)

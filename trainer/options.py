@@ -218,7 +218,6 @@ class TrainOptions:
         str | None,
         typer.Option(
             "--unlabeled",
-            "--unlabelled",
             metavar="SOURCE",
             help="Photos without labels to learn from, too: any source that hangtag label takes. The network labels "
             "those that it is sure of, and a second network learns from both. The second is kept if it is right "

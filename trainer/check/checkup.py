@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +18,6 @@ from trainer.check.shortcuts import Guess, guess_from_accidents
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto
 from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos, stray_fault
-
-UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
-"""Issues of files that have no picture to show."""
-GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLICT, Issue.PLACEHOLDER)
-"""Issues that spoil what is learned, or what is measured."""
-
 
 Advance = Callable[[str, int, int], None]
 """Called as a check goes on: the step, how much of it is done, and how much there is."""
@@ -148,7 +141,10 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
         InputError: the cache cannot be written to.
     """
     scanned = scan_photos(dataset.photos, store, advance)
-    _check_usable(dataset, scanned)
+    if not scanned.photos:
+        first, number = scanned.faulty[0].fault.message, len(scanned.faulty)
+        msg = f"Expected photos that can be used in {dataset.source}, found none among {number:,}: {first}"
+        raise DataError(msg)
     strays, ignored = _strays(dataset)
     scanned = replace(scanned, faulty=(*scanned.faulty, *strays))
     statistics = store.statistics(scanned.sha256s)
@@ -164,24 +160,6 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
     )
     photo_issues = judge(statistics, paths, labels)
     return Checkup(dataset, scanned, tuple(ignored), statistics, photo_issues, relations, tuple(guesses))
-
-
-def _check_usable(dataset: Dataset, scanned: ScannedPhotos) -> None:
-    """Raise a DataError if no photo can be used."""
-    missing = [one for one in scanned.faulty if one.fault.kind is FaultKind.MISSING]
-    if len(missing) == len(dataset.photos):
-        root = dataset.table.image_root if dataset.table else "the folder of the CSV"
-        one, why = missing[0].photo, missing[0].fault.message
-        example = f", such as {one.path}" if one.error is None else f" ({why})"
-        msg = (
-            f"Expected the photos that {dataset.source} names, found none of the {len(missing):,} files{example}; "
-            f"check the paths, which start at {root}."
-        )
-        raise DataError(msg)
-    if not scanned.photos:
-        first, number = scanned.faulty[0].fault.message, len(scanned.faulty)
-        msg = f"Expected photos that can be used in {dataset.source}, found none among {number:,}: {first}"
-        raise DataError(msg)
 
 
 def _strays(dataset: Dataset) -> tuple[list[Faulty], list[Exclusion]]:

@@ -58,6 +58,37 @@ class Issue(StrEnum):
     LEAK = "leak"
 
 
+MEANINGS: Final = {
+    Issue.MISSING: "no file has this name",
+    Issue.UNREADABLE: "it is not an image, is damaged, or cannot be read",
+    Issue.TRUNCATED: "the file ends too early",
+    Issue.UNSUPPORTED: "a file in none of the formats that Hangtag reads",
+    Issue.WRONG_EXTENSION: "its name says another format than its content",
+    Issue.LEAK: "the same picture or product is in a split that is learned from",
+    Issue.LABEL_CONFLICT: "the same picture has two labels",
+    Issue.PLACEHOLDER: "one picture under many rows: an 'image not available'",
+    Issue.EXACT_DUPLICATE: "the same pixels as another photo",
+    Issue.NEAR_DUPLICATE: "another photo saved again, resized or cropped a little",
+    Issue.TOO_SMALL: "less than 64 pixels at its longer side",
+    Issue.ODD_SIZE: "far larger or smaller than most",
+    Issue.ODD_ASPECT_RATIO: "very wide or very high",
+    Issue.DARK: "hardly any bright pixel",
+    Issue.LIGHT: "hardly any dark pixel",
+    Issue.BLURRY: "hardly any sharp edge",
+    Issue.LOW_INFORMATION: "nearly one colour",
+    Issue.ANIMATED: "several pictures in one file; the first is used",
+    Issue.TRANSPARENT: "some pixels are transparent; white is put behind them",
+    Issue.EXIF_ROTATED: "stored turned or mirrored; it is turned upright",
+    Issue.CMYK: "printing colours; they are converted",
+    Issue.GREY: "no colour",
+}
+"""What each issue means, the most serious first."""
+
+UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
+"""Issues of files that have no picture to show."""
+GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLICT, Issue.PLACEHOLDER)
+"""Issues that spoil what is learned, or what is measured."""
+
 LIMITS: Final[Mapping[Issue, float]] = {
     Issue.ODD_SIZE: 0.5,
     Issue.ODD_ASPECT_RATIO: 0.35,

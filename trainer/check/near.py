@@ -1,41 +1,66 @@
 """Near duplicates: the same picture saved again, resized, or with a little cut off its sides.
 
-Candidates are proved in two steps: one picture is laid over the other, shifted and stretched until they fit best, and
-compared in colour; first as small as an icon, which leaves few, and then at full size.
+Candidates are found among descriptors, so that their number grows with the photos: each photo, and what is left of it
+with a little cut off, looks for the whole photos that are most like it. They are proved in two steps: one picture is
+laid over the other, shifted and stretched until they fit best, and compared in colour; first as small as an icon, which
+leaves few, and then at full size.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import faiss
 import numpy as np
 import numpy.typing as npt
+from scipy.fft import dct
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from models.preprocess import Pixels
-from trainer.check.alignment import PairFit, fit_pairs, shrunk
-from trainer.check.candidates import (
-    BOXES,
-    NEIGHBOURS,
-    Candidates,
-    Places,
-    Take,
-    best_of_each,
-    chunks,
-    find_candidates,
-    rank_within,
-)
+from trainer.check.alignment import Floats, PairFit, fit_pairs, shrunk
+from trainer.data.image_statistics import COPY_SIDE
 
-LEAST_LIKENESS: Final = 0.96
-LARGEST_DIFFERENCE: Final = 8.0
-WORST_IN_PLACE: Final = 14.0
-WORST_OF_SHIFT: Final = 220.0
-LARGEST_WORST: Final = 32.0
+Places = npt.NDArray[np.intp]
+Take = Callable[[Places], Pixels]
+_NEIGHBOURS: Final = 5
+_CANDIDATE_LIKENESS: Final = 0.85
+_MOST_CANDIDATES: Final = 16
+"""For one photo: products on white are alike from afar by the hundred."""
+_EXACT_SEARCH: Final = 4096
+_VISITED_CELLS: Final = 12
+_TRAINED_ON: Final = 64
+_ROUNDS: Final = 10
+_LARGEST_CUT: Final = 0.1
+"""What is cut off a side, as a share of it, in the boxes."""
+_GRID: Final = 16
+_LIGHT_FREQUENCIES: Final = 8
+_COLOUR_FREQUENCIES: Final = 4
+_COLOUR_WEIGHT: Final = np.float32(2)
+_LEAST_CONTRAST: Final = 8.0
+_GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
+_SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
+"""How many numbers describe a picture."""
+_WAVES: Final[Floats] = dct(np.eye(_GRID, dtype=np.float32), axis=0, norm="ortho")[:_LIGHT_FREQUENCIES]
+_CANDIDATE: Final = np.dtype([("first", np.intp), ("second", np.intp), ("box", np.float32, 4), ("merit", np.float32)])
+"""A pair worth a proof: the places of two photos; the part of the first that looks like the whole second, in widths and
+heights; and a figure that is the larger, the more the pair promises."""
+Candidates = npt.NDArray[np.void]
+_SIDES: Final = ((0.0, 1 - _LARGEST_CUT), (_LARGEST_CUT, 1.0), (_LARGEST_CUT / 2, 1 - _LARGEST_CUT / 2))
+_BOXES: Final = np.array(
+    [(0, 0, 1, 1), *((left, top, right, bottom) for left, right in _SIDES for top, bottom in _SIDES)], np.float32
+)
+"""``float32 (10, 4)``: left, top, right and bottom of what is left of a photo: all of it, and nine ways of cutting."""
+
+_LEAST_LIKENESS: Final = 0.96
+_LARGEST_DIFFERENCE: Final = 8.0
+_WORST_IN_PLACE: Final = 14.0
+_WORST_OF_SHIFT: Final = 220.0
+_LARGEST_WORST: Final = 32.0
 """In a picture saved again no cell differs by much, or something else is printed there; in one that was cut a cell
 differs the more, the more was cut off."""
 
-LARGEST_TINT: Final = 0.1
+_LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0
 _SAME_WORST: Final = 3.0
 _ICON_SHRINKING, _ICONS_AT_A_TIME = 4, 1024
@@ -78,7 +103,7 @@ def find_near(
     while new:  # the members of a large group may have seen no one but each other
         groups = joined(count, [(pair.first, pair.second) for pair in pairs])
         _, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
-        new = _found_among(firsts[sizes >= NEIGHBOURS], take, lambda _: None, chunk)
+        new = _found_among(firsts[sizes >= _NEIGHBOURS], take, lambda _: None, chunk)
         pairs = pairs + new
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
@@ -93,8 +118,8 @@ def _found_among(
     def copies(rows: Places) -> Pixels:
         return take(places[rows].tolist())
 
-    candidates = find_candidates(len(places), copies, lambda done: on_photo(done // 2), chunk)
-    icons = np.concatenate([_smaller(copies(rows), _ICON_SHRINKING) for rows in chunks(len(places), chunk)])
+    candidates = _find_candidates(len(places), copies, lambda done: on_photo(done // 2), chunk)
+    icons = np.concatenate([_smaller(copies(rows), _ICON_SHRINKING) for rows in _chunks(len(places), chunk)])
     hopeful = []
     for some in _pieces(candidates, _ICONS_AT_A_TIME):
         hopeful.append(_sifted(some, lambda rows: icons[rows]))
@@ -104,10 +129,97 @@ def _found_among(
     return [NearPair(int(places[one]), int(places[other]), likeness) for (one, other), likeness in proved.items()]
 
 
+def _find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chunk: int) -> Candidates:
+    """Pairs worth a proof; a pair may come both ways round, since a whole photo can be cut to fit a part of another."""
+    index = _index(count, take, chunk)
+    parts = []
+    for places in _chunks(count, chunk):
+        parts.append(_candidates(index, places, take(places)))
+        on_photo(int(places[-1]) + 1)
+    return np.concatenate(parts)
+
+
+def _index(count: int, take: Take, chunk: int) -> faiss.Index:
+    """Whole photos' descriptors; a large index is divided into cells, and a search visits the nearest."""
+    index: faiss.Index = faiss.IndexFlatIP(_SIZE)
+    wholes = np.concatenate([_described(take(places), _BOXES[:1])[0] for places in _chunks(count, chunk)])
+    if count > _EXACT_SEARCH:
+        index = faiss.IndexIVFFlat(index, _SIZE, int(4 * count**0.5), faiss.METRIC_INNER_PRODUCT)
+        index.cp.seed, index.cp.niter, index.nprobe = 0, _ROUNDS, _VISITED_CELLS
+        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, _TRAINED_ON
+        index.train(wholes)
+    index.add(wholes)
+    return index
+
+
+def _candidates(index: faiss.Index, places: Places, copies: Pixels) -> Candidates:
+    """For each photo the photos most like it, each with the box in which they are."""
+    queries = _described(copies, _BOXES).reshape(-1, _SIZE)
+    likeness, found = (part.reshape(len(_BOXES), len(places), -1) for part in index.search(queries, _NEIGHBOURS))
+    box, row, column = np.nonzero((likeness >= _CANDIDATE_LIKENESS) & (found != places[:, None]))
+    every = np.empty(len(row), _CANDIDATE)
+    every["first"], every["second"] = places[row], found[box, row, column]
+    every["box"], every["merit"] = _BOXES[box], likeness[box, row, column]
+    once = every[_best_of_each(every["first"] * index.ntotal + every["second"], every["merit"], 1)]
+    return once[_best_of_each(once["first"], once["merit"], _MOST_CANDIDATES)]
+
+
+def _best_of_each(keys: Places, values: Floats, most: int) -> Places:
+    """The rows of the ``most`` largest values of each key; in order of the keys, the largest first."""
+    order = np.lexsort((-values, keys))
+    rows: Places = order[_rank_within(keys[order]) < most]
+    return rows
+
+
+def _rank_within(keys: Places) -> Places:
+    """The place of each row among those of its key, where keys are in order."""
+    _, starts, counts = np.unique(keys, return_index=True, return_counts=True)
+    ranks: Places = np.arange(len(keys)) - np.repeat(starts, counts)
+    return ranks
+
+
+def _chunks(count: int, size: int) -> list[Places]:
+    """The places from 0 to ``count``, in chunks of ``size``; one empty chunk if there are none."""
+    return np.split(np.arange(count), range(size, count, size))
+
+
+def _described(copies: Pixels, boxes: Floats) -> Floats:
+    """Describe how what some boxes ``(b, 4)`` hold of some small copies ``uint8 (n, 64, 64, 3)`` looks from afar.
+
+    A cosine transform of light and of colours, without the means, ``float32 (b, n, _SIZE)``, of length 1 unless there
+    is little contrast. Pictures of one thing in two colours have the same light; without the colours, a shop that shows
+    a shirt in twelve of them would hide each true twin behind eleven false ones.
+    """
+    colours = copies.astype(np.float32)
+    light = colours @ _GREY
+    planes = [light, *(_COLOUR_WEIGHT * (colours[..., band] - light) for band in (0, 2))]
+    frequencies = np.stack([_frequencies(planes, box) for box in boxes])
+    length = np.linalg.norm(frequencies, axis=2, keepdims=True)
+    scaled: Floats = frequencies / np.maximum(length, np.float32(_LEAST_CONTRAST))
+    return scaled
+
+
+def _frequencies(planes: list[Floats], box: Floats) -> Floats:
+    left, top, right, bottom = box
+    rows, columns = _WAVES @ _averages(top, bottom), _WAVES @ _averages(left, right)
+    counts = (_LIGHT_FREQUENCIES, _COLOUR_FREQUENCIES, _COLOUR_FREQUENCIES)
+    transformed = [rows[:few] @ plane @ columns[:few].T for few, plane in zip(counts, planes, strict=True)]
+    return np.concatenate([part.reshape(len(part), -1)[:, 1:] for part in transformed], axis=1)
+
+
+def _averages(start: float, stop: float) -> Floats:
+    """The matrix ``(16, 64)`` that averages a stretch of a side into 16 pixels."""
+    edges = np.linspace(start, stop, _GRID + 1) * COPY_SIDE
+    pixels = np.arange(COPY_SIDE)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    averages: Floats = (overlap.clip(0) / np.diff(edges)[:, None]).astype(np.float32)
+    return averages
+
+
 def _proved_in_turn(hopeful: Candidates, copies: Take, count: int) -> dict[tuple[int, int], float]:
     """Prove each photo's best candidate, then its second best, and so on, unless the two are in one group already."""
-    hopeful = hopeful[best_of_each(hopeful["first"], hopeful["merit"], _MOST_PROOFS)]
-    turns = rank_within(hopeful["first"])
+    hopeful = hopeful[_best_of_each(hopeful["first"], hopeful["merit"], _MOST_PROOFS)]
+    turns = _rank_within(hopeful["first"])
     groups = np.arange(count)
     proved: dict[tuple[int, int], float] = {}
     for turn in range(_MOST_PROOFS):
@@ -151,14 +263,14 @@ def _prove(candidates: Candidates, take: Take, proved: dict[tuple[int, int], flo
 
 
 def _same_picture(fitted: PairFit) -> npt.NDArray[np.bool_]:
-    shift = np.abs(fitted.boxes - BOXES[0]).max(1)
+    shift = np.abs(fitted.boxes - _BOXES[0]).max(1)
     alike: npt.NDArray[np.bool_] = (
-        (fitted.likeness >= LEAST_LIKENESS)
-        & (fitted.difference <= LARGEST_DIFFERENCE)
-        & (fitted.worst <= np.minimum(WORST_IN_PLACE + WORST_OF_SHIFT * shift, LARGEST_WORST))
+        (fitted.likeness >= _LEAST_LIKENESS)
+        & (fitted.difference <= _LARGEST_DIFFERENCE)
+        & (fitted.worst <= np.minimum(_WORST_IN_PLACE + _WORST_OF_SHIFT * shift, _LARGEST_WORST))
     )
     identical = (fitted.difference <= _SAME_DIFFERENCE) & (fitted.worst <= _SAME_WORST)
-    return (alike | identical) & (fitted.tint <= LARGEST_TINT)
+    return (alike | identical) & (fitted.tint <= _LARGEST_TINT)
 
 
 def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

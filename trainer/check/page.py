@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -14,11 +13,11 @@ from models.text import number_of
 from pages.render import render
 from pages.text import isolated, sentence
 from pages.tiles import photo_uri
-from trainer.check.check_reports import MEANINGS, SHORTCUT_ADVICE, leak_sentences, shortcut_sentences
-from trainer.check.checkup import GRAVE, Checkup
-from trainer.check.issues import LIMITS, Issue
+from trainer.check.check_reports import SHORTCUT_ADVICE, leak_sentences, shortcut_sentences
+from trainer.check.checkup import Checkup
+from trainer.check.issues import LIMITS, MEANINGS, Issue
 from trainer.check.relations import LeakKind
-from trainer.data.csv_files import data_folder
+from trainer.data.csv_files import path_in
 from trainer.data.dataset import Split
 
 _MOST_TILES: Final = 24
@@ -52,56 +51,47 @@ def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})
 
     Usable photos are opened; one that is gone is a tile without a picture. Faulty ones are not: decoding one may crash.
     """
-    photos, root = checkup.scanned.photos, data_folder(checkup.dataset.source)
-
-    def inside(path: Path) -> str:
-        return str(path.relative_to(root) if path.is_relative_to(root) else path)
+    photos, data = checkup.scanned.photos, checkup.dataset.source
 
     @cache
     def photo(place: int) -> object:
         one = photos[place]
         uri = photo_uri(one.path, _SIDE, _MOST_BYTES)
-        return {"uri": uri, "label": one.label, "split": one.split, "path": inside(one.path), "name": one.path.name}
+        return {
+            "uri": uri,
+            "label": one.label,
+            "split": one.split,
+            "path": path_in(data, one.path),
+            "name": one.path.name,
+        }
 
-    counts = {issue: checkup.count(issue) for issue in MEANINGS}
-    found = Counter(one.split for one in photos)
-    sizes = {split: found[split] for split in (*Split, None) if found[split]}
+    counts = Counter(one.split for one in photos)
+    sizes = {split: counts[split] for split in (*Split, None) if counts[split]}
     return render(
         "check.html",
         checkup=checkup,
         links=links,
         photo=photo,
-        folder=checkup.dataset.source.name,
+        folder=data.name,
         images=len(photos) + len(checkup.scanned.faulty),
         sizes=sizes,
-        counts=counts,
+        counts={issue: checkup.count(issue) for issue in MEANINGS},
         meanings=MEANINGS,
         limits=LIMITS,
         duplicates=int((checkup.flags[Issue.EXACT_DUPLICATE] | checkup.flags[Issue.NEAR_DUPLICATE]).sum()),
         advice=SHORTCUT_ADVICE,
         shortcuts=[sentence(text) for text in shortcut_sentences(checkup)],
         leaks=[f"{text}." for text in leak_sentences(checkup)],
-        calm=_calm(checkup, counts),
         classes=_class_rows(checkup),
         columns=[(split or "images", "n") for split in sizes],
         couples=lambda issue: _couples(issue, checkup),
         tiles=lambda issue: _tiles(issue, checkup),
-        files={kind: [(inside(o.photo.path), o.fault.message) for o in some] for kind, some in checkup.faulty.items()},
-        ignored=[(inside(one.path), one.message) for one in checkup.ignored],
+        files={
+            kind: [(path_in(data, one.photo.path), one.fault.message) for one in faulty]
+            for kind, faulty in checkup.faulty.items()
+        },
+        ignored=[(path_in(data, one.path), one.message) for one in checkup.ignored],
     )
-
-
-def _calm(checkup: Checkup, counts: dict[Issue, int]) -> str:
-    """What was checked and found good; empty if something serious was found."""
-    if any(guess.is_shortcut for guess in checkup.guesses) or any(map(counts.get, GRAVE)):
-        return ""
-    said = ["Every file can be used", "no picture has two labels"]
-    if any(photo.split for photo in checkup.scanned.photos):
-        said.append("no photo is both learned from and tested on")
-    if checkup.guesses:
-        said.append("no accident gives a class away")
-    rest = " What is listed below may be worth a look." if any(counts.values()) else ""
-    return f"{', '.join(said[:-1])}, and {said[-1]}.{rest}"
 
 
 def _class_rows(checkup: Checkup) -> list[tuple[str, Counter[Split | None], int, int, str]]:
@@ -136,11 +126,11 @@ def _tiles(issue: Issue, checkup: Checkup) -> tuple[list[_Tile], int]:
 
 
 def _notes(issue: Issue, same: list[int], checkup: Checkup) -> list[str]:
-    """What is said of photos with the same pixels."""
-    seen = checkup.statistics.slice(same[0], 1).to_pylist()[0]
+    """The lines below a tile that stands for photos with the same pixels."""
+    statistics = checkup.statistics.slice(same[0], 1).to_pylist()[0]
     score = f"score {checkup.scores[issue][same[0]]:.2f}" if issue in LIMITS else ""
     alike = f"{len(same):,} images like this" if len(same) > 1 else ""
-    return [line for line in (alike, score, _FACTS.get(issue, "").format(**seen)) if line]
+    return [line for line in (alike, score, _FACTS.get(issue, "").format(**statistics)) if line]
 
 
 def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
@@ -149,19 +139,19 @@ def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
     match issue:
         case Issue.LEAK:
             kinds = list(LeakKind)
-            found = []
-            for one in relations.leaks:
-                split, source = photos[one.photo].split, photos[one.twin].split
-                note = f"{_SHARED[one.kind]} in {split} and in {source}"
-                found.append((split is not Split.TEST, kinds.index(one.kind), (one.photo, one.twin, note)))
-            return [couple for *_, couple in sorted(found, key=lambda leak: leak[:2])]
+            leaks = sorted(
+                relations.leaks, key=lambda leak: (photos[leak.photo].split is not Split.TEST, kinds.index(leak.kind))
+            )
+            return [
+                (
+                    leak.photo,
+                    leak.twin,
+                    f"{_SHARED[leak.kind]} in {photos[leak.photo].split} and in {photos[leak.twin].split}",
+                )
+                for leak in leaks
+            ]
         case Issue.LABEL_CONFLICT:
-            couples: list[_Couple] = []
-            for group in relations.conflicts:
-                firsts = {photos[place].label: place for place in reversed(group)}
-                first, second, *_ = sorted(firsts.values())
-                couples.append((first, second, Markup(", ").join(_labels(group, checkup))))
-            return couples
+            return [_conflict(group, checkup) for group in relations.conflicts]
         case Issue.EXACT_DUPLICATE:
             groups = sorted(relations.exact, key=len, reverse=True)
             return [(group[0], group[1], f"{len(group):,} images with the same pixels") for group in groups]
@@ -171,9 +161,15 @@ def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
     return []
 
 
+def _conflict(group: Sequence[int], checkup: Checkup) -> _Couple:
+    firsts = {checkup.scanned.photos[place].label: place for place in reversed(group)}
+    first, second, *_ = sorted(firsts.values())
+    return first, second, Markup(", ").join(_labels(group, checkup))
+
+
 def _labels(group: Sequence[int], checkup: Checkup) -> list[Markup]:
     """``shirt 12``, ``dress 3``, ``and 4 more classes``."""
     counts = Counter(checkup.scanned.photos[place].label for place in group).most_common()
-    listed = [isolated(label, _LONGEST_LABEL) + f" {count:,}" for label, count in counts[:_MOST_LABELS]]
+    named = [isolated(label, _LONGEST_LABEL) + f" {count:,}" for label, count in counts[:_MOST_LABELS]]
     others = len(counts) - _MOST_LABELS
-    return [*listed, Markup("and ") + number_of(others, "more class", "more classes")] if others > 0 else listed
+    return [*named, Markup("and ") + number_of(others, "more class", "more classes")] if others > 0 else named

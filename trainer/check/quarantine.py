@@ -1,18 +1,15 @@
 """Quarantine: moves photos that should not be learned from out of the data, with a log to move them back."""
 
 import csv
-import errno
 import itertools
 import os
 import shlex
 import shutil
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from catalogue.readers import read_delimited
 from catalogue.urls import joined, scheme_of
 from catalogue.writers import csv_lines
 from models.errors import InputError
@@ -28,39 +25,15 @@ LOG: Final = "quarantine.csv"
 _COLUMNS: Final = ("from", "to", "reason")
 
 
-@dataclass(frozen=True)
-class Quarantined:
-    """How many files were moved and, for data in a CSV, a copy of it without the rows that went."""
-
-    moved: int
-    kept_csv: Path | None
-
-
-@dataclass(frozen=True)
-class BroughtBack:
-    """How many files an undone quarantine has moved.
-
-    ``renamed`` has the new names of files whose own name was taken; ``lost`` has files of the log that are in neither
-    place any more.
-    """
-
-    moved: int
-    renamed: tuple[Path, ...]
-    lost: tuple[Path, ...]
-
-
-def check_quarantine(data: Path, folder: Path) -> None:
-    """Make the folder that files are to be moved to, or say why it cannot be used.
+def make_quarantine(data: Path, folder: Path) -> None:
+    """Make the folder that files are to be moved to.
 
     Raises:
         InputError: it lies within the data, where its photos would be found again, or it is not a folder.
-        OSError: it cannot be made.
     """
-    if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
+    within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
+    if within or (data.is_file() and folder.resolve() == data.resolve().parent):
         msg = f"Expected a folder outside {data} for --quarantine, got {folder}; its photos would be found again."
-        raise InputError(msg)
-    if data.is_file() and folder.resolve() == data.resolve().parent:
-        msg = f"Expected another folder for --quarantine than that of {data}; give it one of its own."
         raise InputError(msg)
     if folder.exists() and not folder.is_dir():
         msg = f"Expected a folder for --quarantine, {folder} is a file."
@@ -68,13 +41,12 @@ def check_quarantine(data: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def worth_moving(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
+def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that should not be learned from, and why.
 
-    Those are files that cannot be used (but not replaced ones, nor photos whose host did not give them this time: of
-    these nothing is known), placeholders under several labels, photos of one picture under two labels, and the twins
-    that a split leaks from. Of photos under two labels in given splits, those of the split that most is learned from
-    go.
+    Those are files that cannot be used (but not replaced ones, nor photos whose host did not give them this time),
+    placeholders under several labels, photos of one picture under two labels, and the twins that a split leaks from. Of
+    photos under two labels in given splits, those of the split that most is learned from go.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -103,22 +75,25 @@ def _rank(photo: LabeledPhoto) -> int:
     return -1 if photo.split is None else photo.split.rank
 
 
-def quarantine(checkup: Checkup, folder: Path) -> Quarantined:
+def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
     """Move files into a folder, under the names they have in the data; each move is in the log before it is made.
 
     A file goes when all rows of the data that name it go, unless it was fetched: then its rows go alone.
-    :func:`check_quarantine` has made the folder.
+    :func:`make_quarantine` has made the folder.
+
+    Returns:
+        How many files were moved and, for data in a table, a CSV with the remaining rows.
 
     Raises:
         InputError: a file cannot be moved; those before it have been, and can be brought back.
     """
-    data, going = checkup.dataset.source, worth_moving(checkup)
+    data, going = checkup.dataset.source, photos_to_move(checkup)
     staying = {_normal(photo.path) for photo in checkup.scanned.photos if photo not in going}
     staying |= {_normal(photo.path) for photo in going if photo.cell is not None}  # what was fetched is the cache's
     files = {_normal(photo.path): issue for photo, issue in going.items() if _normal(photo.path) not in staying}
     root = data if data.is_dir() else data.parent
     _log(folder, [])
-    kept_csv = None if data.is_dir() else _write_rest(checkup, folder, set(going))
+    rest = None if data.is_dir() else _write_rest(checkup, folder, going)
     moved = 0
     for path, issue in files.items():
         if not os.path.lexists(path):  # it has vanished since
@@ -135,7 +110,7 @@ def quarantine(checkup: Checkup, folder: Path) -> Quarantined:
             )
             raise InputError(msg) from error
         moved += 1
-    return Quarantined(moved, kept_csv)
+    return moved, rest
 
 
 def _normal(path: Path) -> Path:
@@ -149,7 +124,7 @@ def _free(place: Path) -> Path:
 
 
 def _log(folder: Path, moves: Iterable[tuple[Path, Path, Issue]]) -> None:
-    """Write down what is going to be moved, and wait until that is on the disk."""
+    """Write down which files are going to be moved, and wait until that is on the disk."""
     with (folder / LOG).open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
         if file.tell() == 0:
             file.writelines(csv_lines([_COLUMNS]))
@@ -159,50 +134,21 @@ def _log(folder: Path, moves: Iterable[tuple[Path, Path, Issue]]) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Rename a file; to another disk, copy it beside its place first, so that it is whole or absent there."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            shutil.copy2(source, beside, follow_symlinks=False)
-            beside.rename(target)
-        finally:
-            beside.unlink(missing_ok=True)
-        try:
-            source.unlink()
-        except OSError:  # a disk that can only be read: nothing has been moved then
-            target.unlink()
-            raise
+    shutil.move(source, target)
 
 
-def _write_rest(checkup: Checkup, folder: Path, going: set[LabeledPhoto]) -> Path:
-    """Write the CSV's rows that stay; images with full paths or URLs, since this CSV lies in another folder.
-
-    Of a table whose columns were named it has the rows that count, as a CSV that needs no names.
-    """
-    data = checkup.dataset.source
-    if checkup.dataset.table is not None:
-        rest, root = _free(folder / f"{data.stem}.csv"), checkup.dataset.table.image_root
-        cells = (
-            (_image(p, root), p.label, p.split or (OPEN if p.open else ""), p.product or "", p.sha256 or "")
-            for p in checkup.dataset.photos
-            if p not in going
-        )
-        write_rows(rest, ("image", "label", "split", "group", "sha256"), cells)
-        return rest
-    reader = read_delimited(data)
-    rest = _free(folder / data.name)
-    rows = (row for batch in reader.batches for row in batch.to_pylist())
-    kept = (
-        ({**row, "image": _image(photo, str(data.parent))}).values()
-        for row, photo in zip(rows, checkup.dataset.photos, strict=True)
-        if photo not in going
+def _write_rest(checkup: Checkup, folder: Path, going: Iterable[LabeledPhoto]) -> Path:
+    """Write the rows that stay; with full paths or URLs, since this CSV lies in another folder."""
+    dataset, gone = checkup.dataset, set(going)
+    root = dataset.table.image_root if dataset.table else ""
+    rest = _free(folder / f"{dataset.source.stem}.csv")
+    cells = (
+        (_image(p, root), p.label, p.split or (OPEN if p.open else ""), p.product or "", p.sha256 or "")
+        for p in dataset.photos
+        if p not in gone
     )
-    write_rows(rest, reader.schema.names, map(list, kept))
+    write_rows(rest, ("image", "label", "split", "group", "sha256"), cells)
     return rest
 
 
@@ -213,13 +159,26 @@ def _image(photo: LabeledPhoto, root: str) -> str:
     return photo.cell if scheme_of(photo.cell) else joined(root, photo.cell)
 
 
+@dataclass(frozen=True)
+class BroughtBack:
+    """How many files an undone quarantine has moved.
+
+    ``renamed`` has the new names of files whose own name was taken; ``lost`` has files of the log that are in neither
+    place any more.
+    """
+
+    moved: int
+    renamed: tuple[Path, ...]
+    lost: tuple[Path, ...]
+
+
 def bring_back(folder: Path) -> BroughtBack:
     """Move everything that the log of a quarantine names back to where it was.
 
     Raises:
         InputError: there is no log, it is damaged, or another file has taken a place; nothing is moved then.
     """
-    log = _moves(folder)
+    log = _read_log(folder)
     moves = {there: back for there, back in log.items() if os.path.lexists(there)}
     taken = next((back for back in moves.values() if os.path.lexists(back)), None)
     if taken is not None:
@@ -234,7 +193,7 @@ def bring_back(folder: Path) -> BroughtBack:
     return BroughtBack(len(moves), tuple(renamed), tuple(lost))
 
 
-def _moves(folder: Path) -> dict[Path, Path]:
+def _read_log(folder: Path) -> dict[Path, Path]:
     """Where each file is now → where it was. A record that a crash cut short was never acted on."""
     try:
         with (folder / LOG).open(encoding="utf-8", errors="surrogateescape", newline="") as file:

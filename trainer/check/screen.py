@@ -1,4 +1,4 @@
-"""How a check looks on a terminal."""
+"""How a check looks on a terminal, and which files it leaves."""
 
 import json
 import os
@@ -21,7 +21,6 @@ from models.text import number_of
 from models.whole_file import replace_file
 from pages.links import near
 from trainer.check.check_reports import (
-    MEANINGS,
     SHORTCUT_ADVICE,
     check_summary,
     doubt_sentences,
@@ -32,10 +31,10 @@ from trainer.check.check_reports import (
     strict_faults,
     write_check_csv,
 )
-from trainer.check.checkup import GRAVE, Checkup, check_up
-from trainer.check.issues import Issue
+from trainer.check.checkup import Checkup, check_up
+from trainer.check.issues import GRAVE, MEANINGS, Issue
 from trainer.check.page import check_page
-from trainer.check.quarantine import Quarantined, bring_back, check_quarantine, quarantine
+from trainer.check.quarantine import bring_back, make_quarantine, quarantine
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import StatisticsStore
@@ -48,7 +47,7 @@ _UNITS: Final = {"Fetching": "images/s", "Looking": "images/s"}
 def check_and_show(
     data: Path, out: Path, aside: Path | None, asked: TableOptions = USUAL_COLUMNS, *, strict: bool, as_json: bool
 ) -> ExitCode:
-    """Check, leave the reports in a folder, move files if asked, and say what was found."""
+    """Check, leave the reports in a folder, move files to the folder ``aside``, if any, and show what was found."""
     if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
         msg = f"Expected a folder outside {data} for --out, got {out}; it would be taken for a class."
         raise InputError(msg)
@@ -58,40 +57,41 @@ def check_and_show(
     started, dataset = time.monotonic(), read_dataset(data, asked)
     out.mkdir(parents=True, exist_ok=True)
     if aside is not None:
-        check_quarantine(data, aside)
+        make_quarantine(data, aside)
     console = Console(stderr=as_json)
     checkup = _check(dataset, asked.allow_hosts)
     summary = check_summary(checkup, data, time.monotonic() - started)
-    write_check_csv(out / "check.csv", checkup)
-    replace_file(out / "check.json", json_of(summary).encode())
-    links = near(out / "check.html", {"Every image (CSV)": out / "check.csv", "All figures (JSON)": out / "check.json"})
-    replace_file(out / "check.html", check_page(checkup, links).encode())
+    _write_reports(checkup, summary, out)
     if as_json:
         print(json_of(summary))
     else:
         _show(console, checkup, summary)
     console.print(f"Look at it: [bold]{escape(str(out / 'check.html'))}[/bold]", highlight=False)
     if aside is not None:
-        _show_moved(console, quarantine(checkup, aside), aside)
+        moved, rest = quarantine(checkup, aside)
+        console.say(
+            f"{number_of(moved, 'file')} moved to {aside}; to undo it: hangtag check --undo {shlex.quote(str(aside))}"
+        )
+        if rest:
+            console.say(f"A CSV with the remaining rows: {rest}")
     faults = strict_faults(checkup) if strict else {}
     if not faults:
         return ExitCode.OK
-    found = ", ".join(f"{count:,} {issue}" for issue, count in faults.items())
-    console.print(f"--strict: refused for {found}", style="red", highlight=False)
+    console.say(f"--strict: refused for {', '.join(f'{count:,} {issue}' for issue, count in faults.items())}", "red")
     return ExitCode.DATA_REFUSED
 
 
 def bring_back_and_show(folder: Path, *, as_json: bool) -> ExitCode:
-    """Undo a quarantine, and say how many files came back."""
+    """Undo a quarantine, and show how many files came back."""
     console, back = Console(stderr=as_json), bring_back(folder)
     if as_json:
         places = {"renamed": list(map(str, back.renamed)), "lost": list(map(str, back.lost))}
         print(json.dumps({"moved": back.moved, **places}, indent=1))
-    console.print(f"{number_of(back.moved, 'file is', 'files are')} back.", highlight=False)
+    console.say(f"{number_of(back.moved, 'file is', 'files are')} back.")
     for path in back.renamed:
-        console.print(f"Two files had one name; one is {escape(str(path))} now.", style="yellow", highlight=False)
+        console.say(f"Two files had one name; one is {path} now.", "yellow")
     for path in back.lost:
-        console.print(f"In neither its old nor its new place: {escape(str(path))}", style="red", highlight=False)
+        console.say(f"In neither its old nor its new place: {path}", "red")
     return ExitCode.FAILURE if back.lost else ExitCode.OK
 
 
@@ -115,13 +115,20 @@ def _check(dataset: Dataset, allow_hosts: Sequence[str]) -> Checkup:
         raise StoppedError(msg) from stopped
 
 
+def _write_reports(checkup: Checkup, summary: Mapping[str, Any], out: Path) -> None:
+    write_check_csv(out / "check.csv", checkup)
+    replace_file(out / "check.json", json_of(summary).encode())
+    links = near(out / "check.html", {"Every image (CSV)": out / "check.csv", "All figures (JSON)": out / "check.json"})
+    replace_file(out / "check.html", check_page(checkup, links).encode())
+
+
 def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> None:
     splits = "".join(f", {count:,} {split}" for split, count in summary["splits"].items())
     images, classes = number_of(summary["images"], "image"), number_of(len(summary["classes"]), "class", "classes")
     outliers = f", {checkup.outliers:,} of no product ({NONE})" if checkup.outliers else ""
     console.print(f"[bold]{images}[/bold] of {classes}{outliers}{splits}; {summary['seconds']:.0f} s", highlight=False)
     for line in checkup.dataset.notes:
-        console.print(f"  {escape(line)}", style="yellow", highlight=False)
+        console.say(f"  {line}", "yellow")
     shortcuts = shortcut_sentences(checkup)
     if any(summary["issues"].values()):
         print_table(_issue_table(checkup), console)
@@ -129,18 +136,22 @@ def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> Non
         in_classes = "No issue found in a photo, but in what distinguishes the classes:"
         console.print(in_classes if shortcuts else "[green]No issue found.[/green]")
     if strays := checkup.ignored:
-        example = os.path.join(*strays[0].path.parts[-2:])  # noqa: PTH118 - of names, not of a place
-        console.say(f"Left out: {number_of(len(strays), 'file')}, such as {example}: {strays[0].message}", "yellow")
+        example = f"such as {_short(strays[0].path)}: {strays[0].message}"
+        console.say(f"Left out: {number_of(len(strays), 'file')}, {example}", "yellow")
     for line in leak_sentences(checkup):
-        console.print(f"Leaks: {escape(line)}", style="red", highlight=False)
+        console.say(f"Leaks: {line}", "red")
     for line in doubt_sentences(checkup):
-        console.print(f"Mind: {escape(line)}", style="yellow", highlight=False)
+        console.say(f"Mind: {line}", "yellow")
     for line in _first(shortcuts):
-        console.print(f"Shortcut: {escape(line)}", style="yellow", highlight=False)
+        console.say(f"Shortcut: {line}", "yellow")
     if shortcuts:
-        console.print(SHORTCUT_ADVICE, style="dim", highlight=False)
+        console.say(SHORTCUT_ADVICE, "dim")
     for line in _first(property_sentences(checkup)):
-        console.print(f"Most of {escape(line)}", style="dim", highlight=False)
+        console.say(f"Most of {line}", "dim")
+
+
+def _short(path: Path) -> str:
+    return os.path.join(*path.parts[-2:])  # noqa: PTH118 - of names, not of a place
 
 
 def _first(lines: list[str]) -> list[str]:
@@ -159,16 +170,8 @@ def _issue_table(checkup: Checkup) -> Table:
         if count := checkup.count(issue):
             places = checkup.places(issue)
             path = checkup.scanned.photos[places[0]].path if places else checkup.faulty[issue][0].photo.path
-            example = os.path.join(*path.parts[-2:])  # noqa: PTH118 - of names, not of a place
             pictures = len(checkup.relations.exact)
             repeats = f": {number_of(pictures, 'picture')}, {number_of(count - pictures, 'repeat')}"
-            told = meaning + repeats if issue is Issue.EXACT_DUPLICATE else meaning
-            table.add_row(issue, f"{count:,}", told, escape(example), style="red" if issue in GRAVE else "")
+            words = meaning + repeats if issue is Issue.EXACT_DUPLICATE else meaning
+            table.add_row(issue, f"{count:,}", words, escape(_short(path)), style="red" if issue in GRAVE else "")
     return table
-
-
-def _show_moved(console: Console, moved: Quarantined, folder: Path) -> None:
-    undo = f"hangtag check --undo {shlex.quote(str(folder))}"
-    console.say(f"{number_of(moved.moved, 'file')} moved to {folder}; to undo it: {undo}")
-    if moved.kept_csv:
-        console.print(f"A CSV with the remaining rows: {escape(str(moved.kept_csv))}", highlight=False)

@@ -20,7 +20,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
-TOGETHER: Final = "file properties together (size, shape, format, border)"
+TOGETHER: Final = "the combination of size, shape, format and border"
 MOST_PHOTOS: Final = 20_000
 FOLDS: Final = 5
 LEAST_PHOTOS: Final = 50
@@ -68,18 +68,15 @@ class Guess:
 
     def sentence(self) -> str:
         """What was found, for people: over all classes first, then the pair that stands out."""
-        guess, tell, them = "guesses", "tells", "it"
-        if self.feature == TOGETHER:
-            guess, tell, them = "guess", "tell", "these"
         one, other = self.pair
-        pair = f"{tell} {one} from {other} in {self.pair_accuracy:.0%}, by chance {self.pair_majority:.0%}"
-        every = f"{guess} the class of {self.accuracy:.0%} of the photos, by chance {self.majority:.0%}"
+        pair = f"tells {one} from {other} in {self.pair_accuracy:.0%}, by chance {self.pair_majority:.0%}"
+        every = f"guesses the class of {self.accuracy:.0%} of the photos, by chance {self.majority:.0%}"
         if self.classes == len(self.pair):
             every = pair
         elif self.pair_stands_out:
             every = f"{every}, and {pair}"
         alone = "" if self.feature == TOGETHER else " alone"
-        return f"{self.feature}{alone} {every}: the network may learn {them} instead of the product"
+        return f"{self.feature}{alone} {every}: the network may learn it instead of the product"
 
 
 def guess_from_accidents(

@@ -7,7 +7,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from catalogue.readers import read_delimited
 from catalogue.urls import is_url, scheme_of
 from models.errors import DataError, ImageError, ImageFault
 from models.photo import NONE, walk_files
@@ -38,11 +37,12 @@ class Split(StrEnum):
 _VAL_NAMES: Final = dict.fromkeys(("val", "valid", "validation"), Split.VAL)
 _SPLIT_NAMES: Final = {"train": Split.TRAIN, **_VAL_NAMES, "test": Split.TEST}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_UNWRITABLE: Final = re.compile("[\n\r\ud800-\udfff]")
 _AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
-_CYCLE: Final = ("dataset.csv", "collected.json")
-"""What a retraining cycle leaves beside each other: labels in its list are names, whatever marks they have."""
 OPEN: Final = "open"
-"""A CSV's word, instead of a split, for a row whose split Hangtag is to choose, though other rows have one."""
+"""A table's word, instead of a split, for a row whose split Hangtag is to choose, though other rows have one."""
+_CYCLE: Final = ("dataset.csv", "collected.json")
+"""Files that a retraining cycle leaves beside each other: labels in its list are names, even with ``>`` in them."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,8 @@ class Dataset:
     """Labelled photos of a folder or a table, in a fixed order, and what was set aside before any photo was opened.
 
     Classes are sorted names, those without any photo too; the position is the class's index everywhere. ``NONE`` is
-    not among them. ``table`` says how a table was read; None of a folder, and of a CSV whose columns nobody named.
-    ``parents`` is what labels like ``shoes > boots`` of a table say: label → its parent; the class is ``boots``. Where
-    they are not taken so, ``label_notes`` say it.
+    not among them. ``table`` says how a table was read. ``parents`` is the tree in a table's labels, label → its
+    parent: ``shoes > boots`` is the class ``boots`` under ``shoes``. ``label_notes`` say why labels were not taken so.
     """
 
     source: Path
@@ -114,13 +113,12 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
 
     Args:
         path: a folder of class folders; a folder with ``train``, ``val`` (or ``valid``, ``validation``) and ``test``
-            inside, each of class folders; a CSV with the columns ``image`` (a path, or a ``file:///`` URI) and
+            inside, each of class folders; or a table, with the columns ``image`` (a path, or a ``file:///`` URI) and
             ``label``, and ``split`` (``open``: Hangtag chooses), ``group`` (the product) and ``sha256`` (of the bytes
-            that were labelled) if wanted; or a table of products. A label of a CSV or a table may be a path in a
-            tree: ``shoes > boots``, but not in the ``dataset.csv`` of a retraining cycle, whose tree is in
-            ``collected.json``. A class folder or a label named ``_none`` has photos that show no product.
-        asked: how photos are found in a table. In a CSV of which nothing is said (hosts may be allowed), a row
-            without an image or a label is an error; of other tables such rows are left out.
+            that were labelled) if wanted. A label of a table may be a path in a tree: ``shoes > boots``, but not in the
+            ``dataset.csv`` of a retraining cycle. A class folder or a label named ``_none`` has photos that show no
+            product.
+        asked: how photos are found in a table.
 
     Raises:
         DataError: nothing is there, there are no images, only one class, or far too many.
@@ -130,20 +128,16 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
     if not path.exists():
         msg = f"Expected a folder of class folders, or a table, at {path}, found nothing; check the path."
         raise DataError(msg)
-    if path.is_dir() and asked == USUAL_COLUMNS:
-        dataset = _read_folder(path)
-    elif path.is_dir():
+    if path.is_dir() and asked != USUAL_COLUMNS:
         msg = f"Expected a table, whose columns the options name, {path} is a folder; leave out the options."
         raise DataError(msg)
-    elif path.is_file() and path.suffix.lower() in TABLE_SUFFIXES:
-        is_plain = path.suffix.lower() == ".csv" and replace(asked, allow_hosts=()) == USUAL_COLUMNS
-        dataset = _read_csv(path) if is_plain else _read_table(path, asked)
-    else:
+    if not path.is_dir() and path.suffix.lower() not in TABLE_SUFFIXES:
         msg = (
-            "Expected a folder of class folders, or a CSV with image and label, or another table (.tsv, .jsonl, "
-            f".parquet), at {path}, which is none of them; pass one."
+            "Expected a folder of class folders, or a table with image and label (.csv, .tsv, .jsonl, .parquet), at "
+            f"{path}, which is none of them; pass one."
         )
         raise DataError(msg)
+    dataset = _read_folder(path) if path.is_dir() else _read_table(path, asked)
     _check_any(path, dataset)
     return dataset
 
@@ -187,39 +181,11 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
     return Dataset(root, tuple(photos), tuple(excluded), _classes(folder.name for folder in _folders(root)))
 
 
-def _read_csv(path: Path) -> Dataset:
-    reader = read_delimited(path)
-    missing = {"image", "label"} - set(reader.schema.names)
-    if missing:
-        found = ", ".join(reader.schema.names)
-        msg = (
-            f"Expected the columns image and label in {path}, found {found}; name yours with --image-column and "
-            "--label-column."
-        )
-        raise DataError(msg)
-    names = {"image", "label", "split", "group", "sha256"} & {*reader.schema.names}
-    cells = (row for batch in reader.batches for row in batch.select(sorted(names)).to_pylist())
-    read = (TableRow(n, **{k: v.strip() for k, v in row.items()}) for n, row in enumerate(cells, start=1))
-    rows, parents, notes = (list(read), dict[str, str](), ()) if _is_of_cycle(path) else with_leaves(read, path)
-    photos = tuple(_csv_photo(path, row) for row in rows)
-    return Dataset(path, photos, (), _classes(photo.label for photo in photos), parents=parents, label_notes=notes)
-
-
-def _is_of_cycle(path: Path) -> bool:
-    name, beside = _CYCLE
-    return path.name == name and path.with_name(beside).is_file()
-
-
-def _csv_photo(path: Path, row: TableRow) -> LabeledPhoto:
-    if not row.image or not row.label:
-        msg = f"Expected an image and a label in row {row.number} of {path}, a cell is empty."
-        raise DataError(msg)
-    return _row_photo(path, str(path.parent), row)
-
-
 def _read_table(path: Path, asked: TableOptions) -> Dataset:
-    read, table = read_table(path, asked)
-    rows, parents, notes = with_leaves(read, path)
+    rows, table = read_table(path, asked)
+    name, beside = _CYCLE
+    is_of_cycle = path.name == name and path.with_name(beside).is_file()
+    rows, parents, notes = (rows, dict[str, str](), ()) if is_of_cycle else with_leaves(rows, path)
     photos = tuple(_row_photo(path, table.image_root, row) for row in rows)
     return Dataset(path, photos, (), _classes(photo.label for photo in photos), table, parents, notes)
 
@@ -252,13 +218,9 @@ def _check_any(path: Path, dataset: Dataset) -> None:
         where = f"in class folders under {path}" if path.is_dir() else f"in the rows of {path}"
         msg = f"Expected images {where}, {hint}."
         raise DataError(msg)
-    broken = [name for name in dataset.classes if "\n" in name or "\r" in name]
+    broken = [name for name in dataset.classes if _UNWRITABLE.search(name)]
     if broken:
-        msg = f"Expected class names without line breaks, got {broken[0]!r}; rename it."
-        raise DataError(msg)
-    unprintable = [name for name in dataset.classes if any("\ud800" <= letter <= "\udfff" for letter in name)]
-    if unprintable:
-        msg = f"Expected class names in UTF-8, got {unprintable[0]!r}; rename it."
+        msg = f"Expected class names in UTF-8 without line breaks, got {broken[0]!r}; rename it."
         raise DataError(msg)
     if len(dataset.classes) < 2:  # noqa: PLR2004
         found = f"one: {dataset.classes[0]}" if dataset.classes else f"none: {NONE} is no class"

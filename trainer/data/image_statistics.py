@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter, ImageStat, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFilter, ImageStat
 
 from models.errors import ImageError, ImageFault
 from models.file_kinds import ENDS_EARLY
@@ -160,5 +160,4 @@ def fault_of(data: bytes, error: ImageError) -> PhotoFault:
         return PhotoFault(FaultKind(error.fault), str(error))
     if str(error) == ENDS_EARLY:
         return PhotoFault(FaultKind.TRUNCATED, ENDS_EARLY)
-    other = unsupported_fault(data) if isinstance(error.__cause__, UnidentifiedImageError) else None
-    return other or PhotoFault(FaultKind.UNREADABLE, str(error))
+    return unsupported_fault(data) or PhotoFault(FaultKind.UNREADABLE, str(error))

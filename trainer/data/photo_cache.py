@@ -1,9 +1,9 @@
 """The on-disk cache of decoded photos: image statistics with small copies, and pixels for training.
 
 Each photo is decoded once for its statistics, once for each preprocessing, and never again. A cache is a folder of
-shards. Each pass over new photos adds some: ``<id>.copies`` or ``<id>.pixels``, ``uint8 (n, S, S, 3)``, and
-``<id>.parquet``, a row for each with the SHA-256 of the bytes behind it. The latter is renamed into place last, once
-the shard is whole. One that is damaged, or that a cleaner has taken, counts for nothing: its photos are decoded again.
+shards. Each pass over new photos adds some: ``<id>.arrays``, ``uint8 (n, S, S, 3)``, and ``<id>.parquet``, a row for
+each with the SHA-256 of the bytes behind it. The latter is renamed into place last, once the shard is whole. One that
+is damaged, or that a cleaner has taken, counts for nothing: its photos are decoded again.
 """
 
 import json
@@ -31,13 +31,13 @@ from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
 """Raised whenever the statistics of the same bytes change."""
-
-_MODULE: Final = "trainer.data.photo_process"
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
 """Photos in a shard, at most: what a pass holds in memory, and what it loses to ``kill -9``."""
-
+_MODULE: Final = "trainer.data.photo_process"
+_ARRAYS: Final = ".arrays"
+_INDEX: Final = ".parquet"
 _FAULT_COLUMNS: Final = [("sha256", pa.string()), ("kind", pa.string()), ("message", pa.string())]
 _TYPES: Final = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 _STATISTICS_COLUMNS: Final = [(field.name, _TYPES[field.type]) for field in fields(ImageStatistics)]  # type: ignore[index]
@@ -46,19 +46,17 @@ _STATISTICS_COLUMNS: Final = [(field.name, _TYPES[field.type]) for field in fiel
 class _PhotoCache:
     """Results of decoding photos, by the SHA-256 of their files."""
 
-    _ending: str
     _columns: Sequence[tuple[str, pa.DataType]] = ()
 
     def __init__(self, folder: Path, side: int, timeout_s: float, shard: int, spec_json: str = "") -> None:
         self._folder, self._side, self._timeout_s, self._shard = folder, side, timeout_s, shard
         self._spec_json = spec_json
-        self._array_bytes = side * side * 3
         self._schema = pa.schema([*_FAULT_COLUMNS, *self._columns])
         self._arrays: list[Path] = []
         self._tables: list[pa.Table] = []
         self._rows: dict[str, tuple[int, int]] = {}
         self._passing: dict[str, PhotoFault] = {}
-        for index in sorted(file for file in folder.glob("*") if file.suffix in {".parquet", ".json"}):
+        for index in sorted(folder.glob(f"*{_INDEX}")):
             self._open_shard(index)
 
     def lacks(self, sha256: str) -> bool:
@@ -88,38 +86,39 @@ class _PhotoCache:
         if any(self.lacks(sha256) for sha256, _ in new):
             raise self._gone()
 
+    @property
+    def _array_bytes(self) -> int:
+        return self._side * self._side * 3
+
     def _add_shard(self, files: list[tuple[str, Path]], workers: int, on_photo: Callable[[], None]) -> None:
         shard = self._folder / uuid.uuid4().hex[:12]
-        arrays, index = shard.with_suffix(f"{self._ending}.tmp"), shard.with_suffix(".parquet.tmp")
+        arrays, index = shard.with_suffix(f"{_ARRAYS}.tmp"), shard.with_suffix(f"{_INDEX}.tmp")
         one_pass = _Pass(files, self._timeout_s, on_photo)
         try:
-            with self._kept():  # room for all of it now: a disk that fills up later would kill us
+            with self._writing():  # room for all of it now: a disk that fills up later would kill us
                 self._folder.mkdir(parents=True, exist_ok=True)
                 with arrays.open("wb") as file:
-                    reserve = getattr(
-                        os, "posix_fallocate", lambda handle, _, size: os.ftruncate(handle, size)
-                    )  # macOS
-                    reserve(file.fileno(), 0, len(files) * self._array_bytes)
+                    os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
             finally:  # whatever ends it, what has been decoded is kept, and no room for what was not
                 if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
-                    with self._kept():
+                    with self._writing():
                         pq.write_table(pa.Table.from_pylist(one_pass.records[:done], self._schema), index)
                         os.truncate(arrays, done * self._array_bytes)
                         sync_file(arrays)
                         sync_file(index)
-                        arrays.replace(shard.with_suffix(self._ending))
-                        index.replace(shard.with_suffix(".parquet"))
+                        arrays.replace(shard.with_suffix(_ARRAYS))
+                        index.replace(shard.with_suffix(_INDEX))
         finally:
             for left in (arrays, index):
                 with suppress(OSError):
                     left.unlink()
-        self._open_shard(shard.with_suffix(".parquet"))
+        self._open_shard(shard.with_suffix(_INDEX))
         self._passing.update(one_pass.passing)
 
     @contextmanager
-    def _kept(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
@@ -136,26 +135,20 @@ class _PhotoCache:
         return InputError(msg)
 
     def _open_shard(self, index: Path) -> None:
-        """Open a shard, unless it is damaged or gone."""
-        arrays = index.with_suffix(self._ending)
+        """Open a shard, unless it is damaged, gone, or of another version."""
+        arrays = index.with_suffix(_ARRAYS)
         try:
-            table = pq.read_table(index) if index.suffix == ".parquet" else self._read_json(index)
+            table = pq.read_table(index)
             if not table.schema.equals(self._schema) or arrays.stat().st_size != len(table) * self._array_bytes:
                 return
             self._map(arrays)
-        except (OSError, ValueError):  # pyarrow's and JSON's errors are ValueErrors
+        except (OSError, ValueError):  # pyarrow's errors are ValueErrors
             return
         for row, sha256 in enumerate(table["sha256"].to_pylist()):
             if sha256 is not None:
                 self._rows[sha256] = (len(self._tables), row)
         self._arrays.append(arrays)
         self._tables.append(table)
-
-    def _read_json(self, index: Path) -> pa.Table:
-        """The rows of a shard of pixels that a version before this one has left."""
-        entries = [{} if "lost" in entry else entry for entry in json.loads(index.read_bytes())]
-        rows = [{"sha256": e.get("sha256"), "kind": e.get("fault"), "message": e.get("message")} for e in entries]
-        return pa.Table.from_pylist(rows, self._schema)
 
     def _map(self, arrays: Path) -> None:
         """Make a shard's arrays ready to be read."""
@@ -167,7 +160,6 @@ class StatisticsStore(_PhotoCache):
     ``timeout_s`` limits the decoding of a photo; a shard has at most ``shard`` photos.
     """
 
-    _ending = ".copies"
     _columns = _STATISTICS_COLUMNS
 
     def __init__(self, cache: Path, timeout_s: float = STATISTICS_TIMEOUT_S, shard: int = SHARD) -> None:
@@ -189,7 +181,7 @@ class StatisticsStore(_PhotoCache):
             InputError: something has removed them from the cache.
         """
         pixels = np.empty((len(sha256s), COPY_SIDE, COPY_SIDE, 3), np.uint8)
-        with self._kept(), ExitStack() as stack:
+        with self._writing(), ExitStack() as stack:
             files: dict[int, int] = {}
             for place, sha256 in zip(pixels, sha256s, strict=True):
                 shard, row = self._rows[sha256]
@@ -201,8 +193,6 @@ class StatisticsStore(_PhotoCache):
 
 class PixelStore(_PhotoCache):
     """Pixels for one preprocessing, in a machine's cache; they stay readable when a cleaner takes the files away."""
-
-    _ending = ".pixels"
 
     def __init__(self, cache: Path, spec: PreprocessSpec) -> None:
         self.spec = spec
@@ -246,9 +236,9 @@ class _Pass:
     def _answered(self, line: str, reply: dict[str, Any]) -> None:
         row = json.loads(line)[0]
         expected, path = self._files[row]
-        found = reply.pop("statistics", reply)
+        result = reply.pop("statistics", reply)
         if "sha256" in reply:
-            self.records[row] = {"sha256": reply["sha256"], **found}
+            self.records[row] = {"sha256": reply["sha256"], **result}
         else:
             self.passing[expected] = PhotoFault(FaultKind(reply["kind"]), reply["message"])
         if reply.get("sha256", expected) != expected:

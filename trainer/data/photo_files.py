@@ -1,16 +1,12 @@
 """Photos' files: the SHA-256 that each is known by whatever its name, and the faults of those that are no photo."""
 
 import hashlib
-import io
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from PIL import Image
 
 from models.errors import ImageError
 from models.file_kinds import FIRST_BYTES, other_kind, photo_format, to_save
@@ -21,7 +17,6 @@ if TYPE_CHECKING:  # it loads PyArrow, which would take memory from the processe
 
 _THREADS: Final = 8
 _AT_A_TIME: Final = 1024
-_SUFFIXES: Final = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "TIFF": ".tif", "WebP": ".webp", "AVIF": ".avif"}
 _MEANT_FOR_PHOTOS: Final = frozenset(
     {".heic", ".heif", ".svg", ".psd", ".pdf", ".jp2", ".jxl", ".ico", ".tga", ".eps", ".raw", ".cr2", ".nef", ".dng"}
 )
@@ -108,7 +103,7 @@ def holds(path: Path, sha256: str) -> bool:
 
 def unsupported_fault(data: bytes) -> PhotoFault | None:
     """The fault of a file in a known format that is none of ours; None if its bytes do not tell, or are damaged."""
-    known = None if photo_format(data) else other_kind(data) or _pillow_kind(data)
+    known = None if photo_format(data) else other_kind(data)
     return PhotoFault(FaultKind.UNSUPPORTED, known) if known else None
 
 
@@ -118,23 +113,9 @@ def stray_fault(path: Path) -> PhotoFault | None:
         data = read_photo(path)[:FIRST_BYTES]
     except ImageError:
         return None
-    photo, suffix = photo_format(data), path.suffix.lower()
-    if photo:
-        wanted = f"Its content is {photo}, its name is {path.name}; let the name end in {_SUFFIXES[photo]}."
-        return PhotoFault(FaultKind.WRONG_EXTENSION, wanted)
+    suffix = path.suffix.lower()
+    if photo := photo_format(data):
+        return PhotoFault(FaultKind.WRONG_EXTENSION, f"Its content is {photo}, its name is {path.name}; rename it.")
     if suffix in _MEANT_FOR_PHOTOS:
         return PhotoFault(FaultKind.UNSUPPORTED, other_kind(data) or to_save(f"a file of the kind {suffix}"))
     return None
-
-
-def _pillow_kind(data: bytes) -> str | None:
-    """What Pillow takes a file in another format for. Readers that accept any bytes are not asked."""
-    Image.init()
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(data), formats=[name for name in Image.ID if Image.OPEN[name][1]]) as image,
-        ):
-            return to_save(f"an image of the kind {image.format}")
-    except Exception:  # noqa: BLE001 - Pillow's readers raise a dozen kinds on damaged bytes
-        return None

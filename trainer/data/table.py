@@ -19,10 +19,12 @@ from models.text import number_of, one_line
 from trainer.request import TableOptions
 
 LABEL: Final = "label"
+_IMAGE: Final = "image"
 _GROUP: Final = "group"
 _MOST_CLASSES: Final = 1000
 """More are hardly ever meant: the column holds prices, names or numbers of products."""
 _LONGEST: Final = 1000
+_SHORT: Final = 100
 _NAMED: Final = 5
 
 
@@ -33,7 +35,7 @@ class TableRow:
     Attributes:
         number: in the table, from 1.
         image: what the cell of the photo says.
-        split, group, sha256: as a CSV of labelled photos has them.
+        split, group, sha256: what the columns of these names say.
     """
 
     number: int
@@ -69,8 +71,10 @@ class TableRead:
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks for a person, a line each. They name no folder."""
-        products = f", products under {self.group_column!r}" if self.group_column else ""
-        notes = [f"labels are under {self.label_column!r}, photos under {self.image_column!r}{products}"]
+        notes = []
+        if (self.image_column, self.label_column, self.group_column or _GROUP) != (_IMAGE, LABEL, _GROUP):
+            products = f", products under {self.group_column!r}" if self.group_column else ""
+            notes.append(f"labels are under {self.label_column!r}, photos under {self.image_column!r}{products}")
         if self.where:
             notes.append(f"{self.rows_chosen:,} of {number_of(self.rows, 'row')} meet {' and '.join(self.where)}")
         if self.rows_without_label:
@@ -82,34 +86,29 @@ class TableRead:
 def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
-    The columns ``split``, ``group`` and ``sha256`` mean what they mean in a CSV of labelled photos, unless they were
-    named for something else.
+    The columns ``split``, ``group`` and ``sha256`` have these meanings unless they were named for something else.
 
     Raises:
         InputError: the table cannot be read, or lacks a column; the message lists those that it has.
         DataError: cells cannot be labels, no row meets the conditions or has a label, or there are too many labels.
     """
     catalogue = open_catalogue(path, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts or None)
-    label_column = _label_column(catalogue, asked.label_column)
-    catalogue.check_column(asked.group_column, "--group-column")
-    if asked.group_column == label_column:  # all photos of a class would be one product, in one split
-        msg = f"Expected another --group-column than that of the labels, got {label_column!r} for both."
-        raise InputError(msg)
+    columns = _columns(catalogue, asked)
     conditions = [_condition(catalogue, text) for text in asked.where]
-    columns = {"label": label_column, **_own_columns(catalogue, label_column, asked.group_column)}
     for name in {*columns.values(), *(column for column, _ in conditions)}:
         _check_plain(catalogue, name)
     kept, chosen, rows = _chosen_rows(catalogue, columns, conditions)
     if not kept:
         msg = (
-            f"Expected labels in the column {label_column!r} of {catalogue.source}, none of "
+            f"Expected labels in the column {columns[LABEL]!r} of {catalogue.source}, none of "
             f"{number_of(chosen, 'row')} has one; name another --label-column."
         )
         raise DataError(msg)
-    _check_labels(catalogue, label_column, kept)
+    if asked.label_column is not None:
+        _check_labels(catalogue, columns[LABEL], kept)
     return kept, TableRead(
         image_column=catalogue.image_column,
-        label_column=label_column,
+        label_column=columns[LABEL],
         group_column=columns.get(_GROUP),
         where=asked.where,
         image_root=catalogue.image_root,
@@ -121,82 +120,25 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
     )
 
 
-def _chosen_rows(
-    catalogue: Catalogue, columns: Mapping[str, str], conditions: Sequence[tuple[str, str]]
-) -> tuple[list[TableRow], int, int]:
-    """The rows that have a label and meet all conditions; how many meet them; and how many there are."""
-    kept: list[TableRow] = []
-    chosen, number, values = 0, 0, {column: Counter[str]() for column, _ in conditions}
-    for number, (image, row) in enumerate(_rows(catalogue, {*columns.values(), *values}), start=1):
-        for column, counter in values.items():
-            counter[row[column]] += 1
-        if all(row[column] == value for column, value in conditions):
-            chosen += 1
-            if row[columns["label"]]:
-                kept.append(TableRow(number, image, **{name: row[column] for name, column in columns.items()}))
-    if not chosen:
-        raise _no_row(catalogue, conditions, values, number)
-    return kept, chosen, number
-
-
-def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
-    """The rows with the last name of labels like ``shoes > boots``, and what these say: label → its parent.
-
-    Labels that put one name under two parents are no tree: they stay whole. A name that all classes are under says
-    nothing of a photo, and is left out. Both are told in notes, the last that is returned.
-
-    Raises:
-        DataError: a name between the marks is empty.
-    """
-    parents: dict[str, str] = {}
-    leaves: dict[str, str] = {}
-    notes: list[str] = []
-    found = list(rows)
-    for row in found:
-        if row.label not in leaves:
-            way = [name.strip() for name in row.label.split(PATH_MARK)]
-            if len(way) > 1 and not all(way):
-                msg = f"Expected names around each {PATH_MARK!r} in row {row.number} of {source}, got {row.label!r}."
-                raise DataError(msg)
-            for parent, label in pairwise(way):
-                if parents.setdefault(label, parent) != parent and not notes:
-                    one = f"{label!r} is under {parents[label]!r} and {parent!r}"
-                    notes.append(f"labels are taken whole, such as {row.label!r}, and give no tree: {one}")
-            leaves[row.label] = way[-1]
-    if notes:
-        return found, {}, tuple(notes)
-    classes = {*leaves.values()} - {NONE}
-    shared = set.intersection(*({*_above(parents, label)} for label in classes)) - classes if classes else set()
-    notes += [f"all classes are under {name!r}, which is left out of the tree" for name in sorted(shared)]
-    leaved = [replace(row, label=leaves[row.label]) if leaves[row.label] != row.label else row for row in found]
-    return leaved, {label: up for label, up in parents.items() if up not in shared}, tuple(notes)
-
-
-def _above(parents: Mapping[str, str], label: str) -> list[str]:
-    """The names above a label; a circle, which is refused elsewhere, ends where it closes."""
-    found: list[str] = []
-    while (parent := parents.get(found[-1] if found else label)) is not None and parent not in found:
-        found.append(parent)
-    return found
-
-
-def _label_column(catalogue: Catalogue, wanted: str | None) -> str:
-    if wanted is None and LABEL not in catalogue.schema.names:
+def _columns(catalogue: Catalogue, asked: TableOptions) -> dict[str, str]:
+    """Fields of a row but for its photo → the table's columns; fields without a column are left out."""
+    label = asked.label_column or LABEL
+    if asked.label_column is None and LABEL not in catalogue.schema.names:
         names = one_line(", ".join(catalogue.schema.names), _LONGEST)
         msg = f"Which column of {catalogue.source} holds the label? Pass --label-column, one of: {names}."
         raise InputError(msg)
-    catalogue.check_column(wanted, "--label-column")
-    if wanted == catalogue.image_column:
-        msg = f"Expected another --label-column than that of the photos, got {wanted!r} for both."
+    catalogue.check_column(asked.label_column, "--label-column")
+    catalogue.check_column(asked.group_column, "--group-column")
+    if label == catalogue.image_column:
+        msg = f"Expected another --label-column than that of the photos, got {label!r} for both."
         raise InputError(msg)
-    return wanted or LABEL
-
-
-def _own_columns(catalogue: Catalogue, label_column: str, group_column: str | None) -> dict[str, str]:
-    """What the other columns of a CSV of labelled photos are called here: those that are there."""
-    taken = {catalogue.image_column, label_column, group_column}
-    own = {name: name for name in ("split", _GROUP, "sha256") if name in {*catalogue.schema.names} - taken}
-    return own if group_column is None else own | {_GROUP: group_column}
+    if asked.group_column == label:  # all photos of a class would be one product, in one split
+        msg = f"Expected another --group-column than that of the labels, got {label!r} for both."
+        raise InputError(msg)
+    free = {*catalogue.schema.names} - {catalogue.image_column, label, asked.group_column}
+    own = {name: name for name in ("split", _GROUP, "sha256") if name in free}
+    group = {} if asked.group_column is None else {_GROUP: asked.group_column}
+    return {LABEL: label, **own, **group}
 
 
 def _condition(catalogue: Catalogue, text: str) -> tuple[str, str]:
@@ -218,8 +160,26 @@ def _check_plain(catalogue: Catalogue, name: str) -> None:
         raise DataError(msg)
 
 
+def _chosen_rows(
+    catalogue: Catalogue, columns: Mapping[str, str], conditions: Sequence[tuple[str, str]]
+) -> tuple[list[TableRow], int, int]:
+    """The rows that have a label and meet all conditions; how many meet them; and how many there are."""
+    kept: list[TableRow] = []
+    chosen, number, values = 0, 0, {column: Counter[str]() for column, _ in conditions}
+    for number, (image, row) in enumerate(_rows(catalogue, {*columns.values(), *values}), start=1):
+        for column, counter in values.items():
+            counter[row[column]] += 1
+        if all(row[column] == value for column, value in conditions):
+            chosen += 1
+            if row[columns[LABEL]]:
+                kept.append(TableRow(number, image, **{name: row[column] for name, column in columns.items()}))
+    if not chosen:
+        raise _no_row(catalogue, conditions, values, number)
+    return kept, chosen, number
+
+
 def _rows(catalogue: Catalogue, names: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Of each row what its photo's cell says, and the cells of some columns by their names."""
+    """The cell of each row's photo, and the cells of some columns by their names."""
     for batch in catalogue.batches:
         images = cell_texts(batch.column(catalogue.image_column), "surrogateescape")
         texts = {name: _texts(batch.column(name)) for name in names}
@@ -234,27 +194,63 @@ def _texts(column: pa.Array) -> list[str]:
 
 
 def _no_row(
-    catalogue: Catalogue, conditions: Sequence[tuple[str, str]], values: dict[str, Counter[str]], rows: int
+    catalogue: Catalogue, conditions: Sequence[tuple[str, str]], values: Mapping[str, Counter[str]], rows: int
 ) -> DataError:
-    """The error for conditions that no row meets; it names what the column holds."""
-    asked = " and ".join(f"{column}={value}" for column, value in conditions)
-    unmet = next((column for column, value in conditions if not values[column][value]), None)
-    found = "some rows meet each condition, but no row meets all"
-    if unmet is not None:
-        common = values[unmet].most_common(_NAMED)
-        more = f" and {len(values[unmet]) - _NAMED:,} others" if len(values[unmet]) > _NAMED else ""
-        named = ", ".join(f"{one_line(value, _LONGEST // 10)!r} ({number:,})" for value, number in common)
-        found = f"the column {unmet!r} holds {named}{more}"
-    return DataError(f"Expected rows with {asked} (--where) in {catalogue.source}, none of {rows:,} is one; {found}.")
+    """The error for conditions that no row meets; it names what the columns hold."""
+    wanted = " and ".join(f"{column}={value}" for column, value in conditions)
+    held = [
+        f"the column {column!r} holds "
+        + ", ".join(f"{one_line(value, _SHORT)!r} ({number:,})" for value, number in counter.most_common(_NAMED))
+        for column, counter in values.items()
+    ]
+    where = f"Expected rows with {wanted} (--where) in {catalogue.source}, none of {rows:,} is one"
+    return DataError(f"{where}; {'; '.join(held)}.")
 
 
 def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -> None:
     labels = dict.fromkeys(row.label for row in rows)
     if len(labels) > _MOST_CLASSES:
-        named = ", ".join(one_line(label, _LONGEST // 10) for label in list(labels)[:_NAMED])
+        named = ", ".join(one_line(label, _SHORT) for label in list(labels)[:_NAMED])
         msg = (
             f"Expected at most {_MOST_CLASSES:,} labels in the column {column!r} of {catalogue.source}, found "
             f"{len(labels):,} in {number_of(len(rows), 'row')}, such as {named}; name another --label-column, "
             "or split it into class folders."
         )
         raise DataError(msg)
+
+
+def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
+    """The rows with the last name of labels like ``shoes > boots``, and the tree in these labels: label → its parent.
+
+    Labels that put one name under two parents are no tree: they stay whole. A name that all classes are under says
+    nothing of a photo, and is left out. The notes that are returned last say so.
+
+    Raises:
+        DataError: a name between the marks is empty.
+    """
+    rows = list(rows)
+    parents: dict[str, str] = {}
+    leaves: dict[str, str] = {}
+    for row in rows:
+        way = [name.strip() for name in row.label.split(PATH_MARK)]
+        if len(way) > 1 and not all(way):
+            msg = f"Expected names around each {PATH_MARK!r} in row {row.number} of {source}, got {row.label!r}."
+            raise DataError(msg)
+        for parent, label in pairwise(way):
+            if parents.setdefault(label, parent) != parent:
+                both = f"{label!r} is under {parents[label]!r} and {parent!r}"
+                return rows, {}, (f"labels are taken whole, such as {row.label!r}, and give no tree: {both}",)
+        leaves[row.label] = way[-1]
+    classes = {*leaves.values()} - {NONE}
+    shared = set.intersection(*({*_above(parents, label)} for label in classes)) - classes if classes else set()
+    notes = tuple(f"all classes are under {name!r}, which is left out of the tree" for name in sorted(shared))
+    tree = {label: up for label, up in parents.items() if up not in shared}
+    return [replace(row, label=leaves[row.label]) for row in rows], tree, notes
+
+
+def _above(parents: Mapping[str, str], label: str) -> list[str]:
+    """The names above a label; a circle, which is refused elsewhere, ends where it closes."""
+    above: list[str] = []
+    while (parent := parents.get(above[-1] if above else label)) is not None and parent not in above:
+        above.append(parent)
+    return above

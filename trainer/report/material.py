@@ -17,13 +17,12 @@ from models.text import number_of
 from pages.text import between, duration, percent, rounded, target_name
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Evaluation, Judged, SplitPredictions
-from trainer.judging.figures import AchievedPrecision, Figures
+from trainer.judging.figures import AchievedPrecision, Figures, confusion
 from trainer.judging.label_errors import LabelIssue
-from trainer.judging.self_training import SelfTraining
 from trainer.judging.unpromised import advice_for_promise
 from trainer.run import EpochFigures, RunArgs
 
-_SAID_ELSEWHERE: Final = frozenset(
+_SHOWN_ELSEWHERE: Final = frozenset(
     {"schema_version", "name", "classes", "made_with", "table", "taxonomy", "state", "epochs_done", "best_epoch"}
 )
 _MEGABYTE: Final = 1_000_000
@@ -68,9 +67,8 @@ class ReportMaterial:
         notes: remarks on the data for a person, a line each.
         judged: validation, test where there is one, and all photos out of fold where it was cross-validated.
         issues: photos whose label is likely wrong, the likeliest first.
-        train_batch: JPEG of what the network saw while it learned.
+        train_batch: some photos ``uint8 (S, S, 3)`` as the network saw them while it learned, and their classes.
         pixels: SHA-256s of used photos → ``uint8 (n, S, S, 3)``, as the network sees them.
-        self_training: what photos without labels brought; None where there were none, or it is not known yet.
         heat: pixels and class indices → heat maps ``float32 (n, S, S)`` in 0..1.
     """
 
@@ -84,10 +82,9 @@ class ReportMaterial:
     evaluation: Evaluation
     issues: Sequence[LabelIssue]
     speed: Speed
-    train_batch: bytes
+    train_batch: Sequence[tuple[Pixels, str]]
     pixels: Callable[[Sequence[str]], Pixels]
     heat: Callable[[Pixels, Sequence[int]], NDArray[np.float32]]
-    self_training: SelfTraining | None = None
 
     @property
     def split(self) -> Judged:
@@ -103,6 +100,11 @@ class ReportMaterial:
     def figures(self) -> Figures | None:
         """The figures of the shown photos."""
         return self.evaluation.figures_of(self.split)
+
+    @property
+    def matrix(self) -> NDArray[np.int64]:
+        """How many of the shown photos of each class (row) are taken for each class (column)."""
+        return confusion(self.shown.probabilities, self.shown.labels, len(self.args.classes))
 
     @property
     def best(self) -> EpochFigures:
@@ -141,8 +143,8 @@ class ReportMaterial:
 
     def realised(self, target: PrecisionTarget, split: Judged) -> AchievedPrecision | None:
         """What a target achieves on some photos; None if it was not measured."""
-        found = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
-        return found.of(split) if found else None
+        by_split = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
+        return by_split.of(split) if by_split else None
 
     @property
     def promise(self) -> str:
@@ -201,18 +203,20 @@ class ReportMaterial:
     def outcome(self) -> str:
         """A sentence on whether test photos kept the default target; empty if there are none."""
         target = self.ruling
-        found = self.realised(target, Judged.TEST) if target else None
-        if target is None or found is None:
+        achieved = self.realised(target, Judged.TEST) if target else None
+        if target is None or achieved is None:
             return ""
-        if not found.automatic or found.precision is None:
+        if not achieved.automatic or achieved.precision is None:
             return "Of the test photos it would label none by itself."
-        right = found.automatic - found.wrong
-        said = (
-            f"Of the test photos it labels {rounded(found.coverage)} by itself, and {right:,} of these "
-            f"{found.automatic:,} are right: {percent(found.precision)} ({between(found.precision_95)} with 95% "
-            "confidence)"
+        less = ", which is less than was asked for" if achieved.precision < target.precision else ""
+        if less and achieved.precision_95 and achieved.precision_95[1] >= target.precision:
+            less = f"{less}, but within chance"
+        right = achieved.automatic - achieved.wrong
+        return (
+            f"Of the test photos it labels {rounded(achieved.coverage)} by itself, and {right:,} of these "
+            f"{achieved.automatic:,} are right: {percent(achieved.precision)} ({between(achieved.precision_95)} with "
+            f"95% confidence){less}."
         )
-        return f"{said}{_kept(target.precision, found)}."
 
     @property
     def within_limit(self) -> float:
@@ -223,18 +227,18 @@ class ReportMaterial:
     @property
     def outliers(self) -> str:
         """A sentence on how many photos of no product the unknown score finds."""
-        found = self.evaluation.unknown.outliers if self.evaluation.unknown else None
-        if found is None:
+        figures = self.evaluation.unknown.outliers if self.evaluation.unknown else None
+        if figures is None:
             return UNMEASURED
         return (
-            f"Of {number_of(found.n, 'photo')} under {NONE} that were not learned from, it sends "
-            f"{percent(found.caught)} to a person ({between(found.caught_95)} with 95% confidence)."
+            f"Of {number_of(figures.n, 'photo')} under {NONE} that were not learned from, it sends "
+            f"{percent(figures.caught)} to a person ({between(figures.caught_95)} with 95% confidence)."
         )
 
     @property
     def settings(self) -> dict[str, str]:
         """What decided the training, but its classes: names and plain text; what was not used is left out."""
-        settings = self.args.model_dump(mode="json", exclude=set(_SAID_ELSEWHERE))
+        settings = self.args.model_dump(mode="json", exclude=set(_SHOWN_ELSEWHERE))
         flat = settings | settings.pop("preprocess")
         return {name: _shown(value) for name, value in flat.items() if value is not None and name != "dct_floor"}
 
@@ -242,14 +246,6 @@ class ReportMaterial:
     def made_with(self) -> str:
         """Packages and their versions."""
         return ", ".join(f"{package} {version}" for package, version in self.args.made_with.items())
-
-
-def _kept(asked: float, found: AchievedPrecision) -> str:
-    if found.precision is None or found.precision >= asked:
-        return ""
-    if found.precision_95 and found.precision_95[1] < asked:
-        return ", which is less than was asked for"
-    return ", which is less than was asked for, but within chance"
 
 
 def _shown(value: object) -> str:

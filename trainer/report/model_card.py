@@ -14,7 +14,7 @@ from models.text import number_of
 from pages.text import between, percent, rounded, target_name
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Judged
-from trainer.judging.figures import ClassFigures, Figures, distances_text
+from trainer.judging.figures import AchievedPrecision, ClassFigures, Figures, distances_text
 from trainer.judging.unpromised import weakest
 from trainer.report.material import ReportMaterial
 
@@ -97,24 +97,23 @@ def _target_row(material: ReportMaterial, target: PrecisionTarget) -> tuple[str,
     row = (asked, rounded(target.coverage), rounded(1 - target.coverage))
     if Judged.TEST not in material.judged:
         return row
-    found = material.realised(target, Judged.TEST)
-    if not found or not found.automatic or found.precision is None:
-        return *row, "–"
-    return *row, f"{percent(found.precision)} ({between(found.precision_95)}) of {found.automatic:,}"
+    return *row, _right(material.realised(target, Judged.TEST))
+
+
+def _right(achieved: AchievedPrecision | None) -> str:
+    """How many of the labels on test photos were right."""
+    if not achieved or not achieved.automatic or achieved.precision is None:
+        return "–"
+    return f"{percent(achieved.precision)} ({between(achieved.precision_95)}) of {achieved.automatic:,}"
 
 
 def _levels(material: ReportMaterial) -> list[tuple[str, ...]]:
     """A row for each target and each level of a tree; empty without one."""
-    rows: list[tuple[str, ...]] = []
-    for one in material.evaluation.by_level(Judged.TEST):
-        row: tuple[str, ...] = (target_name(one.precision), one.level, rounded(one.expected))
-        if Judged.TEST in material.judged:
-            found, right = one.found, "–"
-            if found and found.precision is not None:
-                right = f"{percent(found.precision)} ({between(found.precision_95)}) of {found.automatic:,}"
-            row = (*row, right)
-        rows.append(row)
-    return rows
+    is_tested = Judged.TEST in material.judged
+    return [
+        (target_name(one.precision), one.level, rounded(one.expected), *([_right(one.found)] if is_tested else []))
+        for one in material.evaluation.by_level(Judged.TEST)
+    ]
 
 
 def _without_folder(value: str) -> str:

@@ -3,22 +3,22 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from models.preprocess import Pixels
 from models.statistics.calibration import calibrated, reliability
 from models.statistics.confidence import PrecisionTarget
-from pages.charts import matrix_blocks, matrix_uri
+from pages.charts import matrix_png
 from pages.render import render
 from pages.tiles import data_uri, jpeg_uri
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Judged, SplitPredictions
-from trainer.judging.figures import ClassFigures, Figures, confusion, distances_text
+from trainer.judging.figures import ClassFigures, Figures, distances_text
 from trainer.report.material import ReportMaterial
 
 _MOST_CLASSES: Final = 30
@@ -33,8 +33,9 @@ _SIDE: Final = 160
 _MOST_BYTES: Final = 5_500
 _LUMA: Final = np.array((0.299, 0.587, 0.114), np.float32)
 _COLOURED: Final = 0.75
-_COLOURS: Final = "plasma"
-"""The heat map's colours, whose steps look even, to the colour-blind too: blue, red, yellow."""
+_HEATS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+_COLOURS: Final = np.array([(13, 8, 135), (126, 3, 168), (204, 71, 120), (248, 149, 64), (240, 249, 33)])
+"""The heat map's colours, whose steps look even, to the colour-blind too: blue, red, yellow (matplotlib's plasma)."""
 
 _Values = dict[str, object]
 """The template's values for one section."""
@@ -62,7 +63,7 @@ def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProx
         mistakes=_mistakes(material),
         suspects=_suspects(material),
         classes=_classes(material.figures),
-        confusion=_confusion(judged, classes),
+        confusion=_confusion(material.matrix, classes),
         precision_recall=_precision_recall(judged, classes),
         reliability=_reliability(judged, ece_before, material.figures),
         strangeness=_strangeness(material),
@@ -71,7 +72,7 @@ def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProx
         set_aside=_set_aside(material.excluded),
         made={name.replace("_", " "): value for name, value in material.settings.items()}
         | {"made with": material.made_with},
-        batch_uri=data_uri(material.train_batch, "jpeg") if material.train_batch else "",
+        batch=[(_uri(photo), label) for photo, label in material.train_batch],
     )
 
 
@@ -154,7 +155,7 @@ def _mistakes(material: ReportMaterial) -> _Values:
 def overlay(photo: Pixels, heat: NDArray[np.float32]) -> Pixels:
     """A photo ``uint8 (S, S, 3)`` in grey, coloured where its heat ``(S, S)`` in 0..1 is high."""
     grey = (photo @ _LUMA)[..., None]
-    colours = colormaps[_COLOURS](heat)[..., :3] * 255.0
+    colours = np.stack([np.interp(heat, _HEATS, band) for band in _COLOURS.T], axis=-1)
     part = _COLOURED * np.sqrt(heat)[..., None]
     return np.asarray(np.rint((1 - part) * grey + part * colours), np.uint8)
 
@@ -179,37 +180,29 @@ def _classes(figures: Figures | None) -> Sequence[tuple[str, ClassFigures]]:
     return sorted(found, key=lambda item: (not item[1].support, item[1].f1, item[0]))[:_MOST_CLASSES]
 
 
-def _confusion(judged: SplitPredictions, classes: Sequence[str]) -> _Values:
-    """Two matrices (counts, shares of the true class), as numbers or pictures; and the pairs confused most."""
-    matrix = confusion(judged.probabilities, judged.labels, len(classes))
+def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
+    """Two matrices (counts, shares of the true class) as numbers, or a picture; and the pairs confused most."""
     sizes = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    shares = matrix / sizes
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
     places = np.argwhere(wrong)
     counts = wrong[tuple(places.T)]
     order = np.lexsort((-counts / sizes[places[:, 0], 0], -counts))[:_MOST_PAIRS]
-    values: _Values = {
-        "classes": classes,
-        "pairs": [
-            (classes[truth], classes[predicted], int(wrong[truth, predicted]), int(sizes[truth, 0]))
-            for truth, predicted in places[order]
-        ],
-        "pairs_left": len(places) - len(order),
+    pairs = [
+        (classes[truth], classes[predicted], int(wrong[truth, predicted]), int(sizes[truth, 0]))
+        for truth, predicted in places[order]
+    ]
+    values: _Values = {"classes": classes, "pairs": pairs, "pairs_left": len(places) - len(order)}
+    if len(classes) > _MOST_NAMED:
+        return values | {"uri": data_uri(matrix_png(matrix, classes), "png")}
+    shares = matrix / sizes
+    percents = [[f"{100 * part:.0f}" if part else "" for part in row] for row in shares]
+    texts = [[f"{count:,}" if count else "" for count in row] for row in matrix]
+    tables = {
+        "Photos": _cells(texts, matrix / max(1, matrix.max())),
+        "Share of the true class, in percent": _cells(percents, shares),
     }
-    if len(classes) <= _MOST_NAMED:
-        percents = [[f"{100 * part:.0f}" if part else "" for part in row] for row in shares]
-        texts = [[f"{count:,}" if count else "" for count in row] for row in matrix]
-        tables = {
-            "Photos": _cells(texts, matrix / max(1, matrix.max())),
-            "Share of the true class, in percent": _cells(percents, shares),
-        }
-        return values | {"tables": list(tables.items())}
-    filled = np.argwhere(matrix)
-    logs = np.log1p(matrix[tuple(filled.T)])
-    pictures = {"Photos, on a logarithmic scale": logs / logs.max(), "Share of the true class": shares[tuple(filled.T)]}
-    uris = [(title, matrix_uri(filled, shades, len(classes))) for title, shades in pictures.items()]
-    return values | {"pictures": uris, "block": matrix_blocks(len(classes))}
+    return values | {"tables": list(tables.items())}
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
@@ -223,8 +216,12 @@ def _precision_recall(judged: SplitPredictions, classes: Sequence[str]) -> _Valu
     for place, name in enumerate(classes):
         members = judged.labels == place
         if members.any():
-            average, precisions = average_precision(judged.probabilities[:, place], members)
-            curves.append((average, name, int(members.sum()), precisions.tolist()))
+            scores = judged.probabilities[:, place]
+            precisions, recalls, _ = precision_recall_curve(members, scores)
+            best = np.maximum.accumulate(precisions[:-1])[::-1]  # at a recall, or above it; the last one is made up
+            curve = best[np.searchsorted(recalls[-2::-1], _RECALLS - 1e-9)]
+            average = float(average_precision_score(members, scores))
+            curves.append((average, name, int(members.sum()), curve.tolist()))
     curves.sort(key=lambda curve: curve[0])
     return {
         "classes": len(curves),
@@ -232,23 +229,6 @@ def _precision_recall(judged: SplitPredictions, classes: Sequence[str]) -> _Valu
         "mean_curve": np.mean([curve[3] for curve in curves], axis=0).tolist() if curves else [],
         "curves": curves if len(curves) <= _FEW_CURVES else curves[:_WORST_CURVES],
     }
-
-
-def average_precision(scores: NDArray[Any], members: NDArray[np.bool_]) -> tuple[float, NDArray[np.float64]]:
-    """The mean of the precisions at every recall, not interpolated: scikit-learn's definition, in a tenth of its time.
-
-    ``scores`` are of a class, ``members`` says which belong to it, both ``(n,)``; at least one does.
-
-    Returns:
-        The average precision, and the best precision at each hundredth of recall, from 0 to 1, or above it.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # of scores that are alike
-    found = members[order].cumsum()[ends]
-    precisions, recalls = found / (ends + 1), found / found[-1]
-    best = np.maximum.accumulate(precisions[::-1])[::-1]
-    average = float(np.sum(np.diff(recalls, prepend=0.0) * precisions))
-    return average, best[np.searchsorted(recalls, _RECALLS - 1e-9)]
 
 
 def _reliability(

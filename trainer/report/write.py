@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -19,19 +20,19 @@ from models.statistics.confidence import Confidence
 from models.statistics.thresholds import HeldOutLogits
 from models.taxonomy import Taxonomy
 from models.whole_file import replace_file
+from pages.charts import matrix_png
 from pages.links import near
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import CalibratedPredictions, Evaluation, Judged, SplitPredictions, evaluate, judge
-from trainer.judging.figures import confusion, write_classes
+from trainer.judging.figures import write_classes
 from trainer.judging.label_errors import LabelErrors, find_label_errors, write_label_issues
-from trainer.judging.self_training import read_self_training
 from trainer.learning.predictions import images_per_s
 from trainer.learning.training import Training, labels_of
 from trainer.report.material import ReportMaterial, Speed
 from trainer.report.model_card import model_card
 from trainer.report.page import report_page
-from trainer.report.pictures import heat_maps, plot_confusion, plot_history
+from trainer.report.pictures import first_photos, heat_maps
 from trainer.run import EpochFigures, Run, read_history
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.prepare import Prepared
@@ -74,14 +75,10 @@ def write_report(
         evaluation=evaluation,
         issues=errors.issues,
         speed=_speed(network, training, history, seconds),
-        train_batch=run.train_batch.read_bytes(),
+        train_batch=first_photos(training),
         pixels=training.store.take,
-        heat=lambda pixels, classes: heat_maps(network, pixels, classes),
-        self_training=read_self_training(run),
+        heat=partial(heat_maps, network),
     )
-    matrix = confusion(material.shown.probabilities, material.shown.labels, len(args.classes))
-    plot_confusion(matrix, args.classes, f"{args.name}: {material.split}", run.path / "confusion_matrix.png")
-    plot_history(history, material.best, run.path / "results.png")
     advance("Writing the report", 3, _PARTS)
     _write_pages(run, material)
     return evaluation
@@ -89,6 +86,7 @@ def write_report(
 
 def _write_pages(run: Run, material: ReportMaterial) -> None:
     replace_file(run.model_card, model_card(material).encode())
+    replace_file(run.path / "confusion_matrix.png", matrix_png(material.matrix, material.args.classes))
     links = {
         "Model card": run.model_card,
         "Predictions": run.predictions,

@@ -4,24 +4,67 @@ Photos are stored as suppliers mix them (formats, pixel modes, orientations), an
 real catalogue: copies, broken downloads, and names that do not say what is inside.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 from PIL import ExifTags, Image
 
-from models.errors import InputError
 from trainer.data.csv_files import path_in, write_rows
-from trainer.sample.chance import Stream, deal, pick, stream
-from trainer.sample.photo import Photo, draw_photo
-from trainer.sample.products import DEPARTMENTS, PRODUCTS
-from trainer.sample.surfaces import colour_name
+from trainer.sample.photo import Photo, colour_name, draw_photo
+from trainer.sample.products import DEPARTMENTS, PRODUCTS, pick
 
-COLUMNS = ("image", "category", "department", "colour", "pattern")
+T = TypeVar("T")
+_COLUMNS = ("image", "category", "department", "colour")
 _COPIES = 4
 _TEXT = b"<html><body><h1>404 Not Found</h1></body></html>\n"
+_STORED_AS = (
+    Image.Transpose.FLIP_LEFT_RIGHT,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_270,
+)
+"""How pixels are turned in the file, by the EXIF orientations from 2 on, which have the reader turn them back."""
+
+
+class _Stream(IntEnum):
+    """What a random generator is for: streams of one seed never overlap."""
+
+    PHOTO = 0
+    CLASSES = 1
+    STORAGE = 2
+    FAULTS = 3
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How one photo is stored, by Pillow's names of its format and its pixel mode; the EXIF tag, 1 to 8."""
+
+    format: Literal["JPEG", "PNG", "WEBP", "BMP", "GIF"]
+    mode: Literal["RGB", "RGBA", "L", "CMYK", "P"] = "RGB"
+    orientation: int = 1
+
+
+STORAGE_DECK: tuple[Storage, ...] = (
+    *[Storage("JPEG")] * 21,
+    *(Storage("JPEG", orientation=tag) for tag in range(2, 9)),
+    *[Storage("JPEG", "L")] * 2,
+    *[Storage("JPEG", "CMYK")] * 2,
+    *[Storage("PNG")] * 3,
+    *[Storage("PNG", "RGBA")] * 3,
+    Storage("PNG", "L"),
+    *[Storage("WEBP")] * 3,
+    *[Storage("WEBP", "RGBA")] * 2,
+    *[Storage("BMP")] * 3,
+    *[Storage("GIF", "P")] * 3,
+)
 
 
 def draw_catalogue(
@@ -31,126 +74,62 @@ def draw_catalogue(
     on_photo: Callable[[], None] = lambda: None,
     table: Path | None = None,
 ) -> None:
-    """Draws ``count`` sound photos, one of each class or more, and, numbered after them, seven faulty files.
+    """Draws ``count`` sound photos into an empty folder and, numbered after them, seven faulty files.
 
     Those are four copies, byte for byte, of photos of the same class; and, all named ``.jpg``, a JPEG that ends
-    half-way, a web page, and a PNG, which can be read by what is inside.
+    half-way, a web page, and a PNG. Photo ``i`` depends on the seed and ``i`` alone, not on the count.
 
-    The same count and seed give the same bytes. Photo ``i`` depends on the seed and ``i`` alone, not on the count.
-
-    ``table`` is a CSV to write: a row a file, with its path from there and the truth about what it shows (COLUMNS).
-    Where no colour is to be seen, in grey photos and in the web page, it is empty.
-
-    Raises:
-        InputError: ``out`` holds something already, or the count or the seed is too small.
+    ``table`` is a CSV to write: a row a file, with its path from there and the truth about what it shows. Where no
+    colour is to be seen, in grey photos and in the web page, it is empty.
     """
-    _check(out, count, seed)
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)
-    drawn = []
+    colours: dict[Path, str] = {}
     for index in range(count):
-        drawn.append(_write_photo(out, seed, index))
+        path, colour = _draw_sound(out, seed, index)
+        colours[path] = colour
         on_photo()
-    rng = stream(seed, Stream.FAULTS)
-    for number, place in enumerate(rng.choice(count, _COPIES, replace=False), start=count):
-        original = drawn[int(place)]
-        copy = original.path.with_name(f"{number:04d}{original.path.suffix}")
-        (out / copy).write_bytes((out / original.path).read_bytes())
-        drawn.append(replace(original, path=copy))
-    names = [Path(pick(rng, tuple(PRODUCTS)), f"{count + _COPIES + number:04d}.jpg") for number in range(3)]
-    truncated, not_an_image, wrong_extension = names
-    photo = draw_photo(rng, truncated.parent.name)
-    jpeg = encode(photo, Storage("JPEG"))
-    (out / truncated).write_bytes(jpeg[: len(jpeg) // 2])
-    drawn.append(_Drawn(truncated, colour_name(photo.body), photo.pattern))
-    (out / not_an_image).write_bytes(_TEXT)
-    drawn.append(_Drawn(not_an_image, "", ""))
-    photo = draw_photo(rng, wrong_extension.parent.name)
-    (out / wrong_extension).write_bytes(encode(photo, Storage("PNG")))
-    drawn.append(_Drawn(wrong_extension, colour_name(photo.body), photo.pattern))
+    _add_faulty(out, seed, colours)
     if table is not None:
-        write_rows(table, COLUMNS, (one.row(table, out) for one in drawn))
+        rows = ((path_in(table.absolute(), path.absolute()), path.parent.name, one) for path, one in colours.items())
+        write_rows(table, _COLUMNS, ((image, name, DEPARTMENTS[name], colour) for image, name, colour in rows))
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """A file, by its path relative to the catalogue, and what it shows; its folder is its class."""
-
-    path: Path
-    colour: str
-    pattern: str
-
-    def row(self, table: Path, out: Path) -> tuple[str, ...]:
-        """Its cells under COLUMNS."""
-        product, place = self.path.parent.name, path_in(table.absolute(), (out / self.path).absolute())
-        return place, product, DEPARTMENTS[product], self.colour, self.pattern
+def _draw_sound(out: Path, seed: int, index: int) -> tuple[Path, str]:
+    """Write photo ``index``; returns its path and its colour."""
+    product = _deal(tuple(PRODUCTS), seed, _Stream.CLASSES, index)
+    storage = _deal(STORAGE_DECK, seed, _Stream.STORAGE, index)
+    rng = np.random.default_rng([seed, _Stream.PHOTO, index])
+    photo = draw_photo(rng, product, cut_out=storage.mode == "RGBA")
+    path = out / product / f"{index:04d}.{'jpg' if storage.format == 'JPEG' else storage.format.lower()}"
+    path.write_bytes(encode(photo, storage, quality=int(rng.integers(55, 96))))
+    return path, "" if storage.mode == "L" else colour_name(photo.body)
 
 
-def _check(out: Path, count: int, seed: int) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        msg = f"Expected an absent or empty folder, got {out}, which is not; name another one, or empty it."
-        raise InputError(msg)
-    if count < len(PRODUCTS):
-        msg = f"Expected {len(PRODUCTS)} photos or more, one of each class, got {count}."
-        raise InputError(msg)
-    if seed < 0:
-        msg = f"Expected a seed of 0 or more, got {seed}."
-        raise InputError(msg)
+def _deal(deck: Sequence[T], seed: int, purpose: _Stream, index: int) -> T:
+    """Card ``index`` of an endless deal, in which the deck is shuffled anew each time it runs out."""
+    turn, place = divmod(index, len(deck))
+    return deck[int(np.random.default_rng([seed, purpose, turn]).permutation(len(deck))[place])]
 
 
-def _write_photo(out: Path, seed: int, index: int) -> _Drawn:
-    product = deal(tuple(PRODUCTS), seed, Stream.CLASS_DECK, index)
-    storage = deal(STORAGE_DECK, seed, Stream.STORAGE_DECK, index)
-    cut_out = storage.mode == "RGBA"
-    photo = draw_photo(stream(seed, Stream.PHOTO, index), product, cut_out=cut_out)
-    path = Path(product, f"{index:04d}.{'jpg' if storage.format == 'JPEG' else storage.format.lower()}")
-    (out / path).write_bytes(encode(photo, storage))
-    return _Drawn(path, "" if storage.mode == "L" else colour_name(photo.body), photo.pattern)
+def _add_faulty(out: Path, seed: int, colours: dict[Path, str]) -> None:
+    count, sound = len(colours), list(colours)
+    rng = np.random.default_rng([seed, _Stream.FAULTS])
+    for number, place in enumerate(rng.choice(count, _COPIES, replace=False), start=count):
+        original = sound[int(place)]
+        copy = original.with_stem(f"{number:04d}")
+        copy.write_bytes(original.read_bytes())
+        colours[copy] = colours[original]
+    for number, fault in enumerate(("truncated", "web page", "wrong extension"), start=count + _COPIES):
+        path = out / pick(rng, tuple(PRODUCTS)) / f"{number:04d}.jpg"
+        photo = draw_photo(rng, path.parent.name)
+        data = encode(photo, Storage("PNG" if fault == "wrong extension" else "JPEG"))
+        path.write_bytes({"truncated": data[: len(data) // 2], "web page": _TEXT}.get(fault, data))
+        colours[path] = "" if fault == "web page" else colour_name(photo.body)
 
 
-UPRIGHT = 1
-_STORED_AS: dict[int, Image.Transpose] = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-
-
-@dataclass(frozen=True)
-class Storage:
-    """How one photo is stored, by Pillow's names of its format and of its pixel mode.
-
-    ``orientation`` is the EXIF tag, 1 to 8; any but 1 has the pixels stored turned, for the reader to turn back.
-    ``quality`` is that of the lossy formats, 0 to 100.
-    """
-
-    format: Literal["JPEG", "PNG", "WEBP", "BMP", "GIF"]
-    mode: Literal["RGB", "RGBA", "L", "CMYK", "P"] = "RGB"
-    orientation: int = UPRIGHT
-    quality: int = 85
-
-
-STORAGE_DECK: tuple[Storage, ...] = (
-    *(Storage("JPEG", quality=55 + 2 * step) for step in range(21)),
-    *(Storage("JPEG", orientation=tag) for tag in _STORED_AS),
-    *(Storage("JPEG", "L") for _ in range(2)),
-    *(Storage("JPEG", "CMYK") for _ in range(2)),
-    *(Storage("PNG") for _ in range(3)),
-    *(Storage("PNG", "RGBA") for _ in range(3)),
-    Storage("PNG", "L"),
-    *(Storage("WEBP", quality=70 + 10 * step) for step in range(3)),
-    *(Storage("WEBP", "RGBA") for _ in range(2)),
-    *(Storage("BMP") for _ in range(3)),
-    *(Storage("GIF", "P") for _ in range(3)),
-)
-
-
-def encode(photo: Photo, storage: Storage) -> bytes:
-    """The photo as the bytes of a file."""
+def encode(photo: Photo, storage: Storage, quality: int = 85) -> bytes:
+    """The photo as the bytes of a file; ``quality``, 0 to 100, is that of the lossy formats."""
     if storage.mode == "RGBA":
         image = photo.image.copy()
         image.putalpha(photo.coverage)
@@ -159,13 +138,13 @@ def encode(photo: Photo, storage: Storage) -> bytes:
     else:
         image = photo.image.convert(storage.mode)
     exif = Image.Exif()
-    if storage.orientation != UPRIGHT:
-        image = image.transpose(_STORED_AS[storage.orientation])
+    if storage.orientation > 1:
+        image = image.transpose(_STORED_AS[storage.orientation - 2])
         exif[ExifTags.Base.Orientation] = storage.orientation
     options: dict[str, dict[str, Any]] = {
-        "JPEG": {"quality": storage.quality, "exif": exif},
+        "JPEG": {"quality": quality, "exif": exif},
         "PNG": {"compress_level": 1},
-        "WEBP": {"quality": storage.quality, "method": 0},
+        "WEBP": {"quality": quality, "method": 0},
     }
     file = BytesIO()
     image.save(file, storage.format, **options.get(storage.format, {}))

@@ -1,55 +1,53 @@
-"""One photo: a product, posed and lit, before a backdrop."""
+"""One photo: a product in some colours, posed and lit, before a backdrop."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from trainer.sample.chance import pick
-from trainer.sample.products import PRODUCTS
-from trainer.sample.shapes import InkMap, Outline, Part, Parts, print_parts, rotation
-from trainer.sample.surfaces import (
-    PAPER,
-    Colour,
-    Colourway,
-    choose_backdrop,
-    choose_colourway,
-    choose_pattern,
-    cover_body,
-    paint_backdrop,
-)
+from trainer.sample.products import PRODUCTS, Outline, Parts, pick, rotation
 
-LightField = NDArray[np.float64]
+Colour = tuple[int, int, int]
+Size = tuple[int, int]
+Pixels = NDArray[np.float32]
+
+_NAMES: dict[str, str] = {
+    "181c24": "black", "22345c": "blue", "5c1c30": "red", "1e5242": "green", "4e3c82": "purple", "b02a32": "red",
+    "2668a8": "blue", "6e543e": "brown", "627046": "green", "d65c34": "orange", "1c8c8c": "green", "c65682": "pink",
+    "82868e": "grey", "78a060": "green", "6ca4d6": "blue", "ce985c": "brown", "ecac2e": "yellow", "bea8d6": "purple",
+    "f4b2a6": "pink", "9ed4c0": "green", "deceb2": "brown", "f8e278": "yellow", "ecece6": "white",
+}  # fmt: skip
+"""Colours, and which of English's eleven basic colour terms (Berlin and Kay, 1969) each is."""
+PALETTE: tuple[Colour, ...] = tuple((red, green, blue) for red, green, blue in map(bytes.fromhex, _NAMES))
+_WHITE: Colour = (250, 250, 248)
+_WOODS: tuple[Colour, ...] = ((196, 150, 104), (226, 192, 150), (120, 82, 56), (84, 60, 46), (172, 160, 146))
+_WALLS: tuple[Colour, ...] = ((226, 220, 208), (196, 206, 210), (214, 190, 176), (150, 164, 156), (92, 104, 116))
+_BACKDROPS = ("paper", "even", "wood", "plaster")
+_BACKDROP_GAP, _TRIM_GAP = 0.34, 0.18
+"""How much lighter or darker than the backdrop the body is, and the trim than both."""
 _LONG_SIDE_PX = (190, 421)
 _SHORT_SIDE_PX = 160
 _ASPECTS = (1.0, 1.0, 6 / 5, 5 / 4, 4 / 3)
-_SHADE, _SHINE = 0.32, 0.45
-_TURN_DEG = 20.0
-_SHEAR = 0.08
-_STRETCH = 0.1
-_FILL = (0.74, 0.95)
-_SLACK_USED = 0.7
+_SUPERSAMPLING = 2
 _SHADOW_SCALE = 4
-_GRAIN_SHARE = 0.5
-_FALL_OFF = 0.15
-_RELIEF = 0.3
-_ACROSS: LightField = np.linspace(-1, 1, 16)[None, :]
-_DOWN: LightField = np.linspace(-1, 1, 16)[:, None]
+_ACROSS, _DOWN = np.linspace(-1, 1, 16)[None, :], np.linspace(-1, 1, 16)[:, None]
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An RGB photo, grey coverage (255 where the product is, the alpha of a cut-out), the product's colour and pattern.
-
-    The colour is of the palette, before light and pattern change it.
-    """
+    """An RGB photo; its coverage, 255 where the product is (the alpha of a cut-out); and the product's own colour."""
 
     image: Image.Image
     coverage: Image.Image
     body: Colour
-    pattern: str = "plain"
+
+
+def colour_name(colour: Colour) -> str:
+    """What people call a colour of the palette, such as ``red``."""
+    return _NAMES[bytes(colour).hex()]
 
 
 def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False) -> Photo:
@@ -58,102 +56,112 @@ def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False)
     short = max(_SHORT_SIDE_PX, round(long / pick(rng, _ASPECTS)))
     size = pick(rng, ((long, short), (short, long)))
     parts = PRODUCTS[product](rng)
-    pose = choose_pose(rng, parts, size)
-    inks = print_parts(pose.place(parts), size)
-    backdrop = PAPER if cut_out else choose_backdrop(rng)
-    colours = choose_colourway(rng, backdrop.colour)
-    pattern = choose_pattern(rng)
-    body = cover_body(rng, pattern, *pose.fabric(size), colours)
-    scene = paint_backdrop(rng, backdrop, size)
+    matrix, offset = choose_pose(rng, parts, size)
+    body_ink, trim_ink, shade_ink = _inks(parts, matrix, offset, size)
+    coverage = reduce(ImageChops.add, [body_ink, trim_ink, shade_ink])
+    kind = "paper" if cut_out else pick(rng, _BACKDROPS)
+    backdrop = pick(rng, {"paper": (_WHITE,), "wood": _WOODS, "plaster": _WALLS}.get(kind, PALETTE))
+    body, second, trim = choose_colours(rng, backdrop)
+    scene = _paint(rng, kind, backdrop, size)
     if not cut_out:
-        _cast_shadow(rng, scene, inks.coverage)
-    lit = _lit(rng, _compose(scene, body, inks, colours), inks.coverage)
-    return Photo(lit, inks.coverage, colours.body, pattern)
+        _cast_shadow(rng, scene, coverage)
+    scene.paste(body, mask=coverage)
+    scene.paste(second, mask=ImageChops.multiply(body_ink, _pattern(rng, matrix, offset, size)))
+    scene.paste(trim, mask=trim_ink)
+    scene.paste((0, 0, 0), mask=shade_ink.point(lambda value: value * 0.32))
+    return Photo(_lit(rng, scene), coverage, body)
 
 
-@dataclass(frozen=True)
-class Pose:
-    """From a product's own coordinates to pixels: ``outline @ matrix + offset``."""
+def choose_pose(rng: np.random.Generator, parts: Parts, size: Size) -> tuple[Outline, Outline]:
+    """A turn and a place at which the parts fill most of the frame (width, height) and touch no side.
 
-    matrix: NDArray[np.float64]
-    offset: NDArray[np.float64]
-
-    def place(self, parts: Sequence[Part]) -> Parts:
-        """The parts in pixels."""
-        return [replace(part, outline=part.outline @ self.matrix + self.offset) for part in parts]
-
-    def fabric(self, size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The product's x and y at every pixel, ``(height, width)`` each, for a pattern that lies on it."""
-        back = np.linalg.inv(self.matrix)
-        columns = (np.arange(size[0]) - self.offset[0])[None, :]
-        rows = (np.arange(size[1]) - self.offset[1])[:, None]
-        across, down = (columns * back[0, i] + rows * back[1, i] for i in (0, 1))
-        return across.astype(np.float32), down.astype(np.float32)
-
-
-def choose_pose(rng: np.random.Generator, parts: Sequence[Part], size: tuple[int, int]) -> Pose:
-    """Chooses a pose in which the parts fill most of a frame of ``size`` (width, height) and touch no side."""
-    matrix = _choose_matrix(rng)
-    points: Outline = np.concatenate([part.outline for part in parts]) @ matrix
+    Returns:
+        A matrix and an offset: an outline in pixels is ``outline @ matrix + offset``.
+    """
+    stretch = np.diag([pick(rng, (-1.0, 1.0)) * rng.uniform(0.9, 1.1), 1.0])
+    matrix = stretch @ rotation(rng.uniform(-20, 20) / 360)
+    points = np.concatenate([part.outline for part in parts]) @ matrix
     low, high = points.min(axis=0), points.max(axis=0)
-    frame = np.array(size, dtype=np.float64)
-    scale = rng.uniform(*_FILL) * float((frame / (high - low)).min())
-    slack = frame - (high - low) * scale
-    centre = frame / 2 + slack * rng.uniform(-0.5, 0.5, 2) * _SLACK_USED
-    return Pose(matrix * scale, centre - (low + high) / 2 * scale)
+    scale = rng.uniform(0.74, 0.95) * float((np.array(size) / (high - low)).min())
+    slack = np.array(size) - (high - low) * scale
+    centre = np.array(size) / 2 + slack * rng.uniform(-0.35, 0.35, 2)
+    return matrix * scale, centre - (low + high) / 2 * scale
 
 
-def _choose_matrix(rng: np.random.Generator) -> NDArray[np.float64]:
-    mirror = pick(rng, (-1.0, 1.0))
-    stretch = np.diag([mirror * rng.uniform(1 - _STRETCH, 1 + _STRETCH), 1.0])
-    shear = np.array([[1.0, 0.0], [rng.uniform(-_SHEAR, _SHEAR), 1.0]])
-    turn = rotation(rng.uniform(-_TURN_DEG, _TURN_DEG) / 360)
-    return np.asarray(stretch @ shear @ turn)
+def _inks(parts: Parts, matrix: Outline, offset: Outline, size: Size) -> tuple[Image.Image, ...]:
+    """How much of each ink lies on each pixel: grey images with smooth edges."""
+    sheet = Image.new("RGB", (size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING))
+    drawing = ImageDraw.Draw(sheet)
+    for part in parts:
+        outline = (part.outline @ matrix + offset) * _SUPERSAMPLING
+        drawing.polygon(outline.ravel().tolist(), fill=part.ink.value)
+    return sheet.reduce(_SUPERSAMPLING).split()
 
 
-def _compose(scene: Image.Image, body: Image.Image, inks: InkMap, colours: Colourway) -> Image.Image:
-    """Lays the product on the scene, ink by ink."""
-    scene.paste(body, mask=inks.coverage)
-    _dye(scene, colours.trim, inks.trim)
-    _dye(scene, (0, 0, 0), inks.shade.point(lambda value: value * _SHADE))
-    _dye(scene, (255, 255, 255), inks.light.point(lambda value: value * _SHINE))
-    return scene
+def choose_colours(rng: np.random.Generator, backdrop: Colour) -> tuple[Colour, Colour, Colour]:
+    """The colours of body, pattern and trim, which stand out from the backdrop."""
+    body = _contrasting(rng, [(backdrop, _BACKDROP_GAP)])
+    side = 1 if lightness(body) > lightness(backdrop) else -1  # a mixture with a darker and a lighter one would vanish
+    seconds = [one for one in PALETTE if (lightness(one) - lightness(backdrop)) * side >= _BACKDROP_GAP]
+    share, other = rng.uniform(0.25, 0.55), pick(rng, seconds)
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(body, other, strict=True))
+    return body, (red, green, blue), _contrasting(rng, [(backdrop, _TRIM_GAP), (body, _TRIM_GAP)])
 
 
-def _dye(scene: Image.Image, colour: Colour, mask: Image.Image) -> None:
-    """Pastes a colour through a mask, of which only the box that holds anything is gone through."""
-    box = mask.getbbox()
-    if box is not None:
-        scene.paste(colour, box, mask.crop(box))
+def _contrasting(rng: np.random.Generator, gaps: Sequence[tuple[Colour, float]]) -> Colour:
+    return pick(rng, [c for c in PALETTE if all(abs(lightness(c) - lightness(other)) >= gap for other, gap in gaps)])
 
 
-def _cast_shadow(rng: np.random.Generator, backdrop: Image.Image, coverage: Image.Image) -> None:
-    """Darkens the backdrop where the product, given by its coverage, keeps the light away."""
+def lightness(colour: Colour) -> float:
+    """How light a colour looks, 0 to 1 (luma of ITU-R BT.601, which is also how Pillow makes grey)."""
+    red, green, blue = colour
+    return (0.299 * red + 0.587 * green + 0.114 * blue) / 255
+
+
+def _paint(rng: np.random.Generator, kind: str, colour: Colour, size: Size) -> Image.Image:
+    if kind not in {"wood", "plaster"}:
+        return Image.new("RGB", size, colour)
+    cells = (size[1] // 3, 4) if kind == "wood" else (size[1] // 6, size[0] // 6)
+    tones = _stretched(rng.normal(1.0, 0.06, cells), size)[..., None]
+    return _image(tones * np.array(colour, np.float32))
+
+
+def _pattern(rng: np.random.Generator, matrix: Outline, offset: Outline, size: Size) -> Image.Image:
+    """Where the second colour is: the pattern lies on the product, however that is turned."""
+    columns, rows = (np.arange(side) - start for side, start in zip(size, offset, strict=True))
+    back = np.linalg.inv(matrix)
+    across, down = (columns[None, :] * back[0, i] + rows[:, None] * back[1, i] for i in (0, 1))
+    count = rng.uniform(2.5, 5.0)
+    x, y = (across * count) % 1, (down * count) % 1
+    stripes = pick(rng, (x, y)) < rng.uniform(0.3, 0.6)
+    checks = (x < 0.5) * 0.5 + (y < 0.5) * 0.5
+    dots = np.hypot(x - 0.5, y - 0.5) < rng.uniform(0.2, 0.34)
+    return Image.fromarray((pick(rng, (x * 0, stripes, checks, dots)) * 255.0).astype(np.uint8))
+
+
+def _cast_shadow(rng: np.random.Generator, scene: Image.Image, coverage: Image.Image) -> None:
     small = coverage.reduce(_SHADOW_SCALE)
-    reach = min(small.size)
+    reach, strength = min(small.size), rng.uniform(0.15, 0.5)
     blurred = small.filter(ImageFilter.GaussianBlur(rng.uniform(0.02, 0.06) * reach))
-    offset = (round(rng.uniform(-0.06, 0.06) * reach), round(rng.uniform(0.01, 0.07) * reach))
-    strength = rng.uniform(0.15, 0.5)
     moved = Image.new("L", small.size)
+    offset = (round(rng.uniform(-0.06, 0.06) * reach), round(rng.uniform(0.01, 0.07) * reach))
     moved.paste(blurred.point(lambda value: value * strength), offset)
-    backdrop.paste((20, 18, 24), mask=moved.resize(backdrop.size, Image.Resampling.BILINEAR))
+    scene.paste((20, 18, 24), mask=moved.resize(scene.size, Image.Resampling.BILINEAR))
 
 
-def _lit(rng: np.random.Generator, photo: Image.Image, coverage: Image.Image) -> Image.Image:
-    """The photo under a light of its own, which also rounds off the product, given by its coverage."""
+def _lit(rng: np.random.Generator, photo: Image.Image) -> Image.Image:
+    """The photo under a light of its own, with a camera's grain."""
+    slope = rng.uniform(-0.15, 0.15) * _ACROSS + rng.uniform(-0.15, 0.15) * _DOWN
     corners = np.hypot(_DOWN, _ACROSS) ** 2 * rng.uniform(0.0, 0.18)
-    light = _spread_out(rng.uniform(0.8, 1.12) * (1 + _slope(rng, _FALL_OFF) - corners), photo.size)
-    relief = _spread_out(_slope(rng, _RELIEF), photo.size) * (np.asarray(coverage) * np.float32(1 / 255))
-    pixels = np.asarray(photo) * (light * (1 + relief))[..., None]
-    if rng.random() < _GRAIN_SHARE:
-        pixels += (rng.random(pixels.shape[:2], dtype=np.float32)[..., None] - 0.5) * rng.uniform(4, 24)
-    return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))
+    light = _stretched(rng.uniform(0.8, 1.12) * (1 + slope - corners), photo.size)
+    pixels = np.asarray(photo) * light[..., None]
+    grain = (rng.random(pixels.shape[:2], dtype=np.float32)[..., None] - 0.5) * rng.uniform(0, 20)
+    return _image(pixels + grain)
 
 
-def _slope(rng: np.random.Generator, steepness: float) -> LightField:
-    """A coarse grid that rises evenly in some direction, about 0."""
-    return rng.uniform(-steepness, steepness) * _ACROSS + rng.uniform(-steepness, steepness) * _DOWN
+def _stretched(cells: NDArray[np.float64], size: Size) -> Pixels:
+    return np.asarray(Image.fromarray(cells.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
 
 
-def _spread_out(cells: LightField, size: tuple[int, int]) -> NDArray[np.float32]:
-    return np.asarray(Image.fromarray(cells.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+def _image(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

@@ -14,7 +14,6 @@ import yaml
 from pydantic import BaseModel
 
 import hangtag
-from hangtag.help import EARLIER
 from hangtag.layout import ROOMS
 from models.classifier import Classifier
 from models.decision import Prediction, ReviewReason
@@ -60,9 +59,7 @@ def test_the_reference_has_each_option_of_each_command() -> None:
     for name, command in _script(DOCS / "commands.py").walk(APP):
         told = _in_code(_text("reference/commands.md", f"## {name}"))
         shown = [param for param in command.params if not getattr(param, "hidden", False) and param.name != "help"]
-        options = [
-            option for param in shown for option in param.opts if option.startswith("-") and option not in EARLIER
-        ]
+        options = [option for param in shown for option in param.opts if option.startswith("-")]
         assert [option for option in options if not any(option in code.split(", ") for code in told)] == [], name
 
 
@@ -121,11 +118,11 @@ def _names_in_classes(source: Path) -> Iterator[str]:
 
 
 def test_what_programs_read_and_people_type_is_spelled_labeled() -> None:
-    """Sentences say ``labelled``; options, columns, keys, statuses and files never do, but for earlier names."""
+    """Sentences say ``labelled``; options, columns, keys, statuses and files never do."""
     sources = [path for room in (*ROOMS, "pages", "hangtag") for path in (ROOT / room).rglob("*.py")]
     named = {name for source in sources for name in _names_in_classes(source)}
     params = [param for _, command in _script(DOCS / "commands.py").walk(APP) for param in command.params]
-    typed = {word for param in params for word in param.opts} - EARLIER
+    typed = {word for param in params for word in param.opts}
     told = {code for page in PAGES for code in _in_code(page.read_text()) if re.fullmatch(r"(?!test_)[\w.-]+", code)}
     assert "labeled" in named & told
     assert "--unlabeled" in typed & told

@@ -1,4 +1,3 @@
-import base64
 import io
 import math
 import re
@@ -15,8 +14,7 @@ from pages.charts import (
     axis_over,
     confidence_histogram,
     learning_curve,
-    matrix_blocks,
-    matrix_uri,
+    matrix_png,
     score_histogram,
 )
 from tests.html_page import NASTY, Page
@@ -27,11 +25,6 @@ UNIT = Axis(0.0, 1.0, (0.0, 1.0), "")
 
 def points(svg: str) -> list[tuple[float, float]]:
     return [tuple(map(float, pair.split(","))) for pair in re.findall(r'points="([^"]*)"', svg)[0].split()]
-
-
-def dots(places: list[tuple[int, int]], shades: list[float], classes: int) -> np.ndarray:
-    png = matrix_uri(np.array(places), np.array(shades), classes).split(",")[1]
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA"), int)
 
 
 @given(st.lists(NUMBERS, min_size=1, max_size=20))
@@ -87,26 +80,32 @@ def test_the_limit_parts_the_bars(scores) -> None:
     assert sum(int(count) for kind, count in bars if kind == "review") == sum(score > 0.25 for score in scores)
 
 
-def test_in_a_matrix_colour_says_what_is_right_and_opacity_how_much() -> None:
-    seen = dots([(0, 0), (1, 1), (1, 2), (2, 0)], [1.0, 0.5, 0.5, 0.1], 30)
-    assert seen.shape == (30, 30, 4)
-    assert seen[0, 0, 3] == 255
-    assert seen[0, 0, 3] > seen[1, 1, 3] == seen[1, 2, 3] > seen[2, 0, 3] > 60
-    assert seen[0, 1, 3] == 0
-    right, wrong = seen[1, 1], seen[1, 2]
+def drawn(matrix: np.ndarray, names: list[str]) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(matrix_png(matrix, names))).convert("RGB"), int)
+
+
+def test_in_a_matrix_blue_is_right_orange_wrong_and_depth_the_share_of_the_row() -> None:
+    matrix = np.diag([30, 20, 10]) + np.array([[0, 0, 0], [0, 0, 20], [1, 0, 0]])
+    sheet = drawn(matrix, ["hat", "vase", "帽子 with a very, very long name"])
+    corners = sheet[-8 - 3 * 44 :: 44, -8 - 3 * 44 :: 44][:3, :3]  # of the cells, beside their numbers
+    assert (corners[[0, 0, 1, 2], [1, 2, 0, 1]] == 255).all()
+    (right, weak, seldom), (wrong, rare) = corners[[0, 1, 2], [0, 1, 2]], corners[[1, 2], [2, 0]]
     assert right[2] > right[0]
     assert wrong[0] > wrong[2]
+    assert right[0] < seldom[0] < weak[0]
+    assert wrong[2] < rare[2] < 255
 
 
-@pytest.mark.parametrize(("classes", "side"), [(250, 250), (251, 126), (1000, 250), (5001, 239)])
-def test_a_matrix_stays_small_and_loses_no_mistake(classes, side) -> None:
-    last = classes - 1
-    seen = dots([(last, last), (last, 0)], [1.0, 0.01], classes)
-    assert seen.shape[:2] == (side, side)
-    assert side == -(-classes // matrix_blocks(classes))
-    assert seen[-1, -1, 3] == 255
-    assert seen[-1, 0, 3] > 60
-    assert np.count_nonzero(seen[..., 3]) == 2
+@pytest.mark.parametrize(("classes", "side"), [(114, 1600 // 114 * 114), (1600, 1600), (2000, 2000)])
+def test_a_matrix_of_many_classes_has_no_names_and_loses_no_mistake(classes, side) -> None:
+    matrix = np.eye(classes, dtype=np.int64) * 100
+    matrix[-1, 0] = 1
+    sheet = drawn(matrix, ["x" * 300] * classes)
+    if classes == 114:
+        assert len(sheet) > side + 24, "of 114 classes there are names"
+    else:
+        assert len(sheet) == side + 24
+    assert (sheet[-9, -8 - side] != 255).any()
 
 
 @pytest.mark.parametrize("most", [1, 3, 5, 6, 99, 101, 812, 7_654_321])

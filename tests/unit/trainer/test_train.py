@@ -4,7 +4,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from models.errors import DataError, InputError
 from models.fit import Fit
@@ -28,7 +28,7 @@ def test_a_second_training_with_a_fifth_more_photos_keeps_every_old_one_in_its_s
         shutil.copyfile(photo, data / photo.parent.name / f"new-{photo.name}")
     tested = next(photo for photo in splits_of(trained.run, Split.TEST) if photo.path.suffix == ".jpg")
     with Image.open(tested.path) as image:
-        image.save(data / tested.label / "again.jpg", quality=70)
+        ImageOps.exif_transpose(image).save(data / tested.label / "again.jpg", quality=70)
     run = Run(tmp_path / "second")
     with pytest.raises(Killed):
         train(replace(trained.request, data=data, run=run.path, splits=trained.run.splits), Diary(on_step=kill))

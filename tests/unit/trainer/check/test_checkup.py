@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import DataError, ImageError, ImageFault
+from models.errors import DataError
 from models.photo import NONE
-from trainer.check.checkup import UNUSABLE, Faulty, ScannedPhotos, check_up
-from trainer.check.issues import Issue, judge
+from trainer.check.checkup import Faulty, ScannedPhotos, check_up
+from trainer.check.issues import UNUSABLE, Issue, judge
 from trainer.check.near import NearPair
 from trainer.check.page import check_page
 from trainer.check.relations import Relations
@@ -34,44 +34,19 @@ def ignored(_what, _done, _total):
     """Nobody listens."""
 
 
-def test_a_file_that_is_not_there_is_missing_and_no_broken_image(shop, tmp_path):
-    found = check_up(shop("a.png", "b.png", "gone.png"), StatisticsStore(tmp_path.parent / "cache"), ignored)
+def test_a_file_that_is_not_there_is_missing_and_the_others_are_looked_at_once(shop, tmp_path):
+    dataset, store, first, second = shop("a.png", "b.png", "gone.png"), StatisticsStore(tmp_path), [], []
+    found = check_up(dataset, store, lambda *step: first.append(step))
+    check_up(dataset, store, lambda *step: second.append(step))
     assert (found.count(Issue.MISSING), found.count(Issue.UNREADABLE)) == (1, 0)
-
-
-def test_where_no_file_is_there_nothing_is_checked(shop, tmp_path):
-    with pytest.raises(DataError, match=r"shop\.csv names, found none of the 3 files, such as \S+/x\.png; check"):
-        check_up(shop("x.png", "y.png", "z.png"), StatisticsStore(tmp_path), ignored)
+    assert [step for step in first if step[0] == "Looking"] == [("Looking", n, 2) for n in range(3)]
+    assert not [step for step in second if step[0] == "Looking"]
 
 
 def test_where_no_photo_can_be_used_nothing_is_checked(shop, tmp_path):
-    """One host is away, one file is no photo, one is not there."""
     (tmp_path / "page.jpg").write_text("<html>")
-    dataset = shop("a.png", "page.jpg", "gone.jpg")
-    error = ImageError("https://shop.example/a is away.", ImageFault.DOWNLOAD)
-    dataset = replace(dataset, photos=(replace(dataset.photos[0], error=error), *dataset.photos[1:]))
-    said = r"photos that can be used in \S+shop\.csv, found none among 3: https://shop\.example/a is away\."
-    with pytest.raises(DataError, match=said):
-        check_up(dataset, StatisticsStore(tmp_path.parent / "cache"), ignored)
-
-
-def test_where_only_photos_of_no_product_can_be_used_nothing_is_guessed(tmp_path, tiles):
-    for label in ("hat", "vase"):
-        (tmp_path / "photos" / label).mkdir(parents=True)
-        (tmp_path / "photos" / label / "page.jpg").write_text("<html>")
-    (tmp_path / "photos" / NONE).mkdir()
-    tiles(1).save(tmp_path / "photos" / NONE / "a.png")
-    found = check_up(read_dataset(tmp_path / "photos"), StatisticsStore(tmp_path / "cache"), ignored)
-    assert (found.guesses, found.outliers, len(found.scanned.faulty)) == ((), 1, 2)
-    assert check_page(found)
-
-
-def test_photos_that_the_cache_knows_are_not_looked_at_again(shop, tmp_path):
-    dataset, store, first, second = shop("a.png", "b.png"), StatisticsStore(tmp_path), [], []
-    check_up(dataset, store, lambda *step: first.append(step))
-    check_up(dataset, store, lambda *step: second.append(step))
-    assert [step for step in first if step[0] == "Looking"] == [("Looking", n, 2) for n in range(3)]
-    assert not [step for step in second if step[0] == "Looking"]
+    with pytest.raises(DataError, match=r"shop\.csv, found none among 2: .*gone\.jpg"):
+        check_up(shop("page.jpg", "gone.jpg"), StatisticsStore(tmp_path.parent / "cache"), ignored)
 
 
 @pytest.fixture
@@ -96,7 +71,6 @@ def related(checkup):
         (Issue.WRONG_EXTENSION, [7]),
         (Issue.LIGHT, []),
         (Issue.MISSING, []),
-        (Issue.UNREADABLE, []),
     ],
 )
 def test_photos_with_an_issue_the_worst_first(checkup, issue, places):
@@ -111,36 +85,23 @@ def test_every_array_has_a_value_a_photo(checkup):
         assert (checkup.scores[issue][checkup.flags[issue]] < 1).all()
 
 
-def test_the_liker_a_near_duplicate_the_lower_its_score(related):
-    scores = related(near=(NearPair(2, 5, 0.97), NearPair(5, 6, 1.0))).scores[Issue.NEAR_DUPLICATE]
+def test_the_liker_a_near_duplicate_the_lower_its_score_and_the_same_pixels_share_it(related):
+    found = related(exact=((0, 6),), near=(NearPair(2, 5, 0.97), NearPair(5, 6, 1.0), NearPair(3, 4, -0.2)))
+    scores = found.scores[Issue.NEAR_DUPLICATE]
     assert scores[2] == pytest.approx(0.03)
-    assert scores[5] == scores[6] == 0
-    assert scores[3] == 1
+    assert scores[5] == scores[6] == scores[0] == 0
+    assert found.places(Issue.NEAR_DUPLICATE) == [0, 5, 6, 2, 3, 4], "flagged however unlike"
 
 
-def test_what_has_the_pixels_of_a_near_duplicate_is_one_too(related):
-    found = related(exact=((0, 1),), near=(NearPair(1, 5, 0.98),))
-    assert found.places(Issue.NEAR_DUPLICATE) == [0, 1, 5]
-
-
-@pytest.mark.parametrize("likeness", [-0.2, 0.0, 1e-9, 0.5, 1.0])
-def test_a_near_duplicate_is_flagged_however_unlike(related, likeness):
-    found = related(near=(NearPair(2, 5, likeness),))
-    assert found.places(Issue.NEAR_DUPLICATE) == [2, 5]
-
-
-def test_the_twin_is_what_explains_a_photo_best(checkup):
+def test_the_twin_is_what_explains_a_photo_best(checkup, related):
     assert dict(checkup.twins) == {0: 1, 1: 0, 2: 0, 3: 4, 4: 3, 5: 3}
-
-
-def test_a_photo_of_a_conflict_has_a_twin_under_another_label(checkup, related):
-    twins = related(exact=((0, 1, 3, 4, 5),), near=(), conflicts=((0, 1, 3, 4, 5),), leaks=()).twins
     labels = [photo.label for photo in checkup.scanned.photos]
+    twins = related(exact=((0, 1, 3, 4, 5),), near=(), conflicts=((0, 1, 3, 4, 5),), leaks=()).twins
     assert set(twins) == {0, 1, 3, 4, 5}
-    assert all(labels[place] != labels[twin] for place, twin in twins.items())
+    assert all(labels[place] != labels[twin] for place, twin in twins.items()), "of a conflict under another label"
 
 
-def test_no_usable_photo_at_all(checkup, table):
+def test_a_checkup_without_a_usable_photo_counts_files(checkup, table):
     none = np.array([], np.intp)
     nothing = replace(
         checkup,
@@ -150,16 +111,13 @@ def test_no_usable_photo_at_all(checkup, table):
         relations=Relations((), (), none, none, (), (), ()),
     )
     assert sum(nothing.count(issue) for issue in Issue) == 4
-    assert nothing.places(Issue.DARK) == []
-
-
-NAMED = {"missing", "unreadable", "truncated", "unsupported", "wrong_extension"}
 
 
 @pytest.mark.parametrize("kind", FaultKind)
 def test_each_fault_is_an_issue(kind):
+    named = {"missing", "unreadable", "truncated", "unsupported", "wrong_extension"}
     issue = Faulty(LabeledPhoto(Path("a.jpg"), "hat"), PhotoFault(kind, "why")).issue
-    assert issue is (Issue(kind) if kind in NAMED else Issue.UNREADABLE)
+    assert issue is (Issue(kind) if kind in named else Issue.UNREADABLE)
 
 
 def test_photos_without_a_product_are_compared_and_of_no_class(tmp_path, tiles):
@@ -174,3 +132,14 @@ def test_photos_without_a_product_are_compared_and_of_no_class(tmp_path, tiles):
     assert found.outliers == 31
     assert found.guesses
     assert not any(guess.is_shortcut or NONE in guess.pair for guess in found.guesses)
+
+
+def test_where_only_photos_of_no_product_can_be_used_nothing_is_guessed(tmp_path, tiles):
+    for label in ("hat", "vase"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        (tmp_path / "photos" / label / "page.jpg").write_text("<html>")
+    (tmp_path / "photos" / NONE).mkdir()
+    tiles(1).save(tmp_path / "photos" / NONE / "a.png")
+    found = check_up(read_dataset(tmp_path / "photos"), StatisticsStore(tmp_path / "cache"), ignored)
+    assert (found.guesses, found.outliers, len(found.scanned.faulty)) == ((), 1, 2)
+    assert check_page(found)

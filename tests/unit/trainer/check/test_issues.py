@@ -32,10 +32,6 @@ def issues_of(judged, ordinary):
     return of
 
 
-def test_an_ordinary_photo_has_no_issue(issues_of):
-    assert issues_of() == set()
-
-
 @pytest.mark.parametrize(
     ("changes", "issue"),
     [
@@ -55,7 +51,7 @@ def test_a_photo_that_has_one_issue(issues_of, changes, issue):
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"brightness_99": 0.32}, {"brightness_5": 0.95}, {"entropy": 3.0}),
+        *({}, {"brightness_99": 0.32}, {"brightness_5": 0.95}, {"entropy": 3.0}),
         *({"width": 350, "height": 350}, {"width": 598, "height": 210}),
         *({"edges": 35.0, "histogram_spread": 10.0}, {"edges": 20.0, "histogram_spread": 10.0, "steepest": 36}),
         {"edges": 10.0, "histogram_spread": 60.0},  # a plain backdrop has weak edges, and a histogram with a high peak
@@ -65,43 +61,27 @@ def test_a_photo_at_the_limit_has_none(issues_of, changes):
     assert issues_of(**changes) == set()
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "small"), [(63, 63, True), (64, 48, False), (48, 64, False), (62, 40, True)]
-)
-def test_too_small_is_a_longer_side_below_64(issues_of, width, height, small):
-    assert (Issue.TOO_SMALL in issues_of(width=width, height=height)) is small
+def test_too_small_is_a_longer_side_below_64(issues_of):
+    assert Issue.TOO_SMALL in issues_of(width=63, height=40)
+    assert Issue.TOO_SMALL not in issues_of(width=48, height=64)
 
 
 @pytest.mark.parametrize(
-    ("stored", "names"),
+    ("stored", "names", "issues"),
     [
-        ("JPEG", "a.jpg a.JPEG a.jpe a.jfif a.mpo photo"),
-        ("TIFF", "a.tif a.tiff"),
-        ("DIB", "a.bmp a.dib"),
-        ("BMP", "a.dib"),
-        *(("PNG", "a.apng"), ("WEBP", "a.webp"), ("AVIF", "a.avif"), ("GIF", "a.gif")),
+        ("JPEG", "a.jpg a.JPEG a.jpe a.jfif a.mpo photo", set()),
+        *(("TIFF", "a.tif a.tiff", set()), ("DIB", "a.bmp a.dib", set()), ("WEBP", "a.webp", set())),
+        *((stored, names, {Issue.WRONG_EXTENSION}) for stored, names in (("PNG", "a.jpg"), ("JPEG", "a.png a.txt"))),
     ],
 )
-def test_a_name_that_says_its_format(issues_of, stored, names):
+def test_a_name_that_says_another_format_is_wrong(issues_of, stored, names, issues):
     for name in names.split():
-        assert issues_of(name, format=stored) == set(), name
-
-
-@pytest.mark.parametrize(
-    ("stored", "names"), [("PNG", "a.jpg a.gif"), ("JPEG", "a.png a.txt a.jpg.part"), ("WEBP", "a.jpg")]
-)
-def test_a_name_that_says_another_format(issues_of, stored, names):
-    for name in names.split():
-        assert issues_of(name, format=stored) == {Issue.WRONG_EXTENSION}, name
-
-
-def sized(ordinary, sides):
-    return [replace(ordinary, width=side, height=side) for side in sides]
+        assert issues_of(name, format=stored) == issues, name
 
 
 def test_an_odd_size_is_three_quartile_distances_off(judged, ordinary):
     usual = list(np.linspace(300, 500, 41).astype(int))  # quartiles at 355 and 455, with the two below
-    found = judged(*sized(ordinary, [*usual, 740, 790]))
+    found = judged(*[replace(ordinary, width=side, height=side) for side in [*usual, 740, 790]])
     assert found.flags[Issue.ODD_SIZE][-2:].tolist() == [False, True]
     assert not found.flags[Issue.ODD_SIZE][:-2].any()
     assert found.scores[Issue.ODD_SIZE][20] > 0.95
@@ -109,7 +89,8 @@ def test_an_odd_size_is_three_quartile_distances_off(judged, ordinary):
 
 @given(sides=st.lists(st.integers(1, 5000), min_size=1, max_size=30))
 def test_sizes_are_scored_from_0_to_1_and_never_are_most_of_them_odd(table, ordinary, sides):
-    found = judge(table(sized(ordinary, sides)), [Path("a.jpg")] * len(sides), [str(p) for p in range(len(sides))])
+    looks = table([replace(ordinary, width=side, height=side) for side in sides])
+    found = judge(looks, [Path("a.jpg")] * len(sides), [str(place) for place in range(len(sides))])
     scores = found.scores[Issue.ODD_SIZE]
     assert ((scores >= 0) & (scores <= 1)).all()
     assert found.flags[Issue.ODD_SIZE].mean() <= 0.5
@@ -118,30 +99,14 @@ def test_sizes_are_scored_from_0_to_1_and_never_are_most_of_them_odd(table, ordi
 LIGHT = {"brightness_5": 0.99}
 
 
-def of_class(ordinary, light, plain):
-    return [*[replace(ordinary, **LIGHT)] * light, *[ordinary] * plain]
-
-
 @pytest.mark.parametrize(
-    ("light", "plain", "is_property"),
-    [
-        *((8, 0, True), (5, 3, True), (4, 4, False), (7, 0, False)),
-        *((51, 49, True), (50, 50, False)),
-    ],
+    ("light", "plain", "is_property"), [(8, 0, True), (5, 3, True), (4, 4, False), (7, 0, False), (51, 49, True)]
 )
 def test_a_property_is_what_more_than_half_of_a_class_of_eight_has(judged, ordinary, light, plain, is_property):
-    found = judged(*of_class(ordinary, light, plain), labels=["mug"] * (light + plain))
-    if is_property:
-        assert found.properties == {"mug": {Issue.LIGHT: round(light / (light + plain), 4)}}
-        assert not found.flags[Issue.LIGHT].any()
-    else:
-        assert found.properties == {}
-        assert found.flags[Issue.LIGHT].tolist() == [True] * light + [False] * plain
+    others = [replace(ordinary, **LIGHT)] * 2 + [ordinary] * 8
+    mugs = [replace(ordinary, **LIGHT)] * light + [ordinary] * plain
+    found = judged(*mugs, *others, labels=["mug"] * len(mugs) + ["hat"] * 10)
+    assert found.properties == ({"mug": {Issue.LIGHT: round(light / len(mugs), 4)}} if is_property else {})
+    assert found.flags[Issue.LIGHT][: len(mugs)].sum() == (0 if is_property else light)
+    assert found.flags[Issue.LIGHT][len(mugs) :].tolist() == [True] * 2 + [False] * 8, "an issue in another class"
     assert (found.scores[Issue.LIGHT][:light] < 0.05).all(), "the score stays"
-
-
-def test_a_property_of_one_class_is_an_issue_in_another(judged, ordinary):
-    looks = [*of_class(ordinary, 8, 0), *of_class(ordinary, 2, 8)]
-    found = judged(*looks, labels=["mug"] * 8 + ["hat"] * 10)
-    assert found.properties == {"mug": {Issue.LIGHT: 1.0}}
-    assert found.flags[Issue.LIGHT].tolist() == [False] * 8 + [True] * 2 + [False] * 8

@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.html_page import Page, check_harmless
-from trainer.check.check_reports import MEANINGS
 from trainer.check.checkup import Checkup, check_up
-from trainer.check.issues import Issue
+from trainer.check.issues import MEANINGS, Issue
 from trainer.check.page import check_page
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import read_dataset
@@ -98,27 +97,22 @@ def pictures(html: str) -> int:
     return html.count('src="data:image/jpeg;base64,')
 
 
-def test_the_page_counts_what_was_found(html) -> None:
-    text = Page(html).text
-    for said in (
+def test_the_page_counts_what_was_found_and_links_to_each_issue(shop, html) -> None:
+    page = Page(html)
+    for words in (
         *("139 images in shop <2026>", "2 classes; train 112, test 11.", "139 images 2 classes"),
         *("16 cannot be used 11.5%", "6 duplicates 4 exact, 2 near", "2 label conflicts 1 picture under two labels"),
         "1 leak also in a split that is learned from",
         "1 exact leak: 9% of your test images were seen in training.",
         *("unreadable 14 10.1%", "Left out · 1 file Nobody looked at these.", "train/dress/notes.txt"),
     ):
-        assert said in text
-
-
-def test_every_issue_is_linked_to_its_section_those_first_that_matter_most(shop, html) -> None:
-    page = Page(html)
+        assert words in page.text
     links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
     sections = [attributes["id"] for tag, attributes in page.elements if tag == "section" and "id" in attributes]
-    found = [issue for issue in MEANINGS if shop.count(issue)]
-    assert sections == found
-    assert [link for link in links if link.startswith("#")] == [f"#{issue}" for issue in found]
+    assert sections == [issue for issue in MEANINGS if shop.count(issue)]
+    assert [link for link in links if link.startswith("#")] == [f"#{issue}" for issue in sections]
     absent = re.findall(r"Looked for and not found: ([^.]+)\.", page.text)[0]
-    assert len(absent.split(", ")) == len(MEANINGS) - len(found)
+    assert len(absent.split(", ")) == len(MEANINGS) - len(sections)
 
 
 def test_a_group_shows_some_and_counts_the_others(html) -> None:
@@ -138,11 +132,10 @@ def test_one_picture_under_many_rows_is_one_tile(shop, html) -> None:
     light = part(check_page(flagged(shop, Issue.LIGHT, where=shop.flags[Issue.PLACEHOLDER])), "light")
     assert pictures(light) == 1
     assert "12 images like this" in Page(light).text
-    assert "more" not in Page(light).text
 
 
 @pytest.mark.parametrize(
-    ("issue", "said"),
+    ("issue", "words"),
     [
         (Issue.LEAK, "the same pixels in test and in train dress test · seen.png dress train · 10.png"),
         (Issue.LABEL_CONFLICT, f"dress 1, {NASTY} 1 dress train · 11.png {NASTY} train · also.png"),
@@ -150,19 +143,10 @@ def test_one_picture_under_many_rows_is_one_tile(shop, html) -> None:
         (Issue.NEAR_DUPLICATE, "dress train · 12.png dress train · smaller.jpg"),
     ],
 )
-def test_what_shows_the_same_stands_side_by_side(html, issue, said) -> None:
+def test_photos_of_one_picture_stand_side_by_side(html, issue, words) -> None:
     section = part(html, issue)
     assert pictures(section) == 2 * section.count('class="couple"') >= 2
-    assert said in Page(section).text
-
-
-def test_of_many_pairs_the_first_are_shown(shop) -> None:
-    pairs = tuple(replace(shop.relations.near[0], likeness=0.97 + n / 10_000) for n in range(100))
-    html = part(check_page(replace(shop, relations=replace(shop.relations, near=pairs))), "near_duplicate")
-    likenesses = re.findall(r"likeness (0\.\d+)", html)
-    assert len(likenesses) == 12
-    assert likenesses[0] == "0.980"
-    assert "and 88 more pairs: see check.csv" in Page(html).text
+    assert words in Page(section).text
 
 
 def test_files_that_cannot_be_used_are_told_and_never_opened(tmp_path, shop, html) -> None:
@@ -176,34 +160,22 @@ def test_files_that_cannot_be_used_are_told_and_never_opened(tmp_path, shop, htm
     assert all(pictures(part(opened, issue)) == 0 for issue in ("unreadable", "truncated", "unsupported"))
 
 
-def test_photos_that_are_gone_meanwhile_are_no_picture(few) -> None:
-    blurry = flagged(few, Issue.BLURRY)
-    assert pictures(check_page(blurry)) == 12
-    shutil.rmtree(few.dataset.source / "hat")
-    html = check_page(blurry)
-    assert pictures(html) == html.count(">no picture<") == 6
-
-
 def test_names_do_nothing_but_name(shop) -> None:
-    photo_issues = replace(shop.photo_issues, properties={NASTY: {Issue.LIGHT: 0.97, Issue.GREY: 0.61}})
+    odd_last = np.array([float("<" not in photo.path.name) for photo in shop.scanned.photos])  # so it is shown first
+    photo_issues = replace(
+        shop.photo_issues,
+        properties={NASTY: {Issue.LIGHT: 0.97, Issue.GREY: 0.61}},
+        scores={**shop.photo_issues.scores, Issue.BLURRY: odd_last},
+    )
     html = check_page(flagged(replace(shop, guesses=(GUESS,), photo_issues=photo_issues), Issue.BLURRY))
     assert check_harmless(html).text.count("<script><img") >= 8
-    assert html.encode().decode() == html
-
-
-def test_no_mark_in_a_name_reaches_the_words_around_it(shop) -> None:
-    odd_last = np.array([float("<" not in photo.path.name) for photo in shop.scanned.photos])  # so it is shown first
-    photo_issues = replace(shop.photo_issues, scores={**shop.photo_issues.scores, Issue.BLURRY: odd_last})
-    html = check_page(flagged(replace(shop, photo_issues=photo_issues), Issue.BLURRY))
     assert "�\u202e&lt;script&gt;gnp.png</bdi>" in html
     outside = re.sub(r"<bdi[^>]*>[^<]*</bdi>", "", re.sub(r'title="[^"]*"', "", html))
-    assert "\u202e" not in outside
+    assert "\u202e" not in outside, "no mark in a name reaches the words around it"
 
 
 def test_shortcuts_are_told_and_every_guess_is_listed(shop) -> None:
-    other = Guess(
-        "height", 0.6, 0.58, is_shortcut=False, pair=("dress", "hat"), pair_accuracy=0.61, pair_majority=0.6, classes=3
-    )
+    other = replace(GUESS, feature="height", accuracy=0.6, is_shortcut=False, pair_stands_out=False)
     html = check_page(replace(shop, guesses=(GUESS, other)))
     text = Page(html).text
     assert "1 shortcut accidents that tell the class" in text
@@ -211,24 +183,22 @@ def test_shortcuts_are_told_and_every_guess_is_listed(shop) -> None:
     assert f"tells dress from {NASTY} in 97%, by chance 60%: the network may learn it instead of the product." in text
     assert "Against a shortcut: bring photos of each class from the same sources" in text
     assert "height 0.60 0.58" in text
-    assert "0.61 against 0.60" not in text
     assert html.count('<tr class="shortcut">') == 1
-    assert "Height alone" not in text
     assert "tells apart best" in text
     assert "tells apart best" not in Page(check_page(replace(shop, guesses=(other,)))).text, "its column is empty"
 
 
 def test_where_nothing_is_wrong_the_page_says_so(few) -> None:
     page = Page(check_page(few))
-    assert "Every file can be used, and no picture has two labels. Issues Looked for" in page.text
+    assert "No issue found. Issues Looked for" in page.text
     assert "– leaks no splits given" in page.text
     assert "– shortcuts too few images to tell" in page.text
-    assert "12 images in few" in page.text
     assert "class images issues unusable dress 6 0 0 hat 6 0 0" in page.text
     assert not [tag for tag, _ in page.elements if tag in {"img", "a"}]
-    assert check_page(few).count('class="labeled"') == 3
-    text = Page(check_page(flagged(few, Issue.BLURRY))).text
-    assert "has two labels. What is listed below may be worth a look." in text
+    shutil.rmtree(few.dataset.source / "hat")
+    html = check_page(flagged(few, Issue.BLURRY))
+    assert "No issue found." not in Page(html).text
+    assert pictures(html) == html.count(">no picture<") == 6, "photos that are gone meanwhile"
 
 
 def test_no_data_set_makes_a_large_page(tmp_path, cache) -> None:

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from trainer.check.relations import Leak, LeakKind, relate
 from trainer.data.dataset import LabeledPhoto, Split
@@ -62,15 +61,11 @@ def test_ten_rows_of_one_picture_under_two_labels_stand_for_a_missing_photo():
     assert (found.exact, found.near, found.conflicts) == ((), (), ())
 
 
-@pytest.mark.parametrize(("rows", "placeholders"), [(19, 0), (20, 1)])
-def test_under_one_label_it_takes_twenty(rows, placeholders):
-    assert len(related(["a"] * rows).placeholders) == placeholders
-
-
-def test_a_placeholder_under_one_label_is_no_duplicate_but_may_leak():
+def test_under_one_label_it_takes_twenty_and_they_may_leak():
+    assert related(["a"] * 19).placeholders == ()
     found = related(["a"] * 20, splits=[TRAIN] * 19 + [TEST])
-    assert found.exact == ()
-    assert found.leaks == (Leak(19, 0, LeakKind.EXACT),)
+    assert found.placeholders == (tuple(range(20)),)
+    assert (found.exact, found.leaks) == ((), (Leak(19, 0, LeakKind.EXACT),))
 
 
 def test_placeholders_are_no_leaks_and_no_family():
@@ -90,8 +85,5 @@ def test_photos_of_one_product_leak_though_their_pictures_differ():
     assert found.leaks == (Leak(1, 0, LeakKind.PRODUCT),)
     assert found.families.tolist() == [0, 0, 1]
     assert found.pictures.tolist() == [0, 1, 2]
-
-
-def test_training_photos_never_leak_and_neither_do_photos_without_a_split():
     assert related(["a", "a"], splits=[TRAIN, TRAIN]).leaks == ()
     assert related(["a", "a"]).leaks == ()

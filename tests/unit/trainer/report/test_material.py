@@ -2,11 +2,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from models.decision import UNMEASURED
-from pages.text import between, percent, rounded, target_name
 from tests.unit.trainer.report.materials import made, with_outcome
 from trainer.judging.evaluate import CrossValidated, Judged
 from trainer.judging.figures import OutlierFigures
@@ -94,27 +91,6 @@ def test_the_weakest_classes_are_those_found_least_often() -> None:
         for name, recall in (("a", 0.9), ("b", 0.2), ("c", 1.0), ("d", 0.0))
     }
     assert weakest(figures.model_copy(update={"classes": classes})) == ["b", "a"]
-
-
-@pytest.mark.parametrize(
-    ("rate", "shown"),
-    [(0.0, "0%"), (1.0, "100%"), (0.914, "91.4%"), (0.8, "80.0%"), (0.0001, "under 0.1%"), (0.99996, "over 99.9%")],
-)
-def test_a_rate_has_one_decimal(rate, shown) -> None:
-    assert percent(rate) == shown
-
-
-@given(st.floats(0.0, 1.0))
-def test_none_and_all_are_said_of_nothing_else(rate) -> None:
-    assert (percent(rate) == "0%") == (rounded(rate) == "0%") == (rate == 0.0)
-    assert (percent(rate) == "100%") == (rounded(rate) == "100%") == (rate == 1.0)
-    assert percent(rate) not in {"0.0%", "100.0%"}
-
-
-def test_an_interval_has_both_its_ends_and_a_target_is_shown_as_it_is_asked_for() -> None:
-    assert between((0.88, 0.9404)) == "88.0 to 94.0%"
-    assert between(None) == ""
-    assert [target_name(precision) for precision in (0.9, 0.97)] == ["90%", "97%"]
 
 
 def test_what_was_found_of_photos_without_a_product_is_a_sentence() -> None:

@@ -104,13 +104,6 @@ def test_a_card_of_many_classes_stays_short() -> None:
     assert "and 200 more classes: see `splits.csv`." in card
 
 
-def test_what_photos_without_labels_brought_is_said(taught) -> None:
-    for kept in (True, False):
-        found = taught(kept=kept)
-        assert found.sentence in model_card(replace(made(), self_training=found)).replace("\n", " ")
-    assert "without labels" not in model_card(made())
-
-
 def test_a_card_of_a_tree_names_every_path_and_what_each_level_came_to() -> None:
     card = model_card(in_tree(made()))
     assert "They are leaves of a tree: worn \\> dress; worn \\> hat; shoes.\n\nA photo whose" in card

@@ -1,0 +1,198 @@
+"""``hangtag demo``: the whole way, on a catalogue that Hangtag draws itself, by the public functions of Python."""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.rule import Rule
+
+from hangtag.python import ExportedBundle, check, export, label, train
+from models.decision import ReviewReason
+from models.errors import InputError
+from models.terminal import Console
+from models.whole_file import replace_file
+from pages.links import add_links, near
+from pages.render import render
+from pages.tiles import LabelledPhoto, PagePhoto, data_uri, failed_last
+from trainer.sample.catalogue import draw_catalogue
+
+NEW_PHOTOS: Final = 300
+EPOCHS: Final = 25
+_SIDES: Final = {"category": 64, "colour": 32}
+"""What each model says of a photo → the side of its input in pixels."""
+_SHOWN: Final = 48
+_SHOWN_FAILED: Final = 8
+_MARKER: Final = ".hangtag-demo"
+_INDEX: Final = "index.html"
+"""The last of a demo's files."""
+
+
+def run_demo(
+    out: Path,
+    photos: int,
+    seed: int,
+    *,
+    queued: bool,
+    restart: bool = False,
+    new_photos: int = NEW_PHOTOS,
+    epochs: int = EPOCHS,
+) -> None:
+    """Draw photos, train two models, export them, label photos they have never seen in one pass, and leave pages.
+
+    One model says what a photo shows, the other which colour that is; only the first is tried in int8. The truth
+    is in ``products.csv`` and ``new-products.csv``.
+
+    ``photos`` are drawn for training, ``new_photos`` for labelling: with ``queued`` by Celery workers fed from a
+    private Redis, else in this command's own processes. InputError where ``out`` holds what no demo made, or, without
+    ``restart``, a finished demo.
+    """
+    console = Console()
+    _make_room(out, restart=restart)
+    show_heading(console, "1. Draw a catalogue")
+    _draw(console, out / "photos", out / "products.csv", photos, seed)
+    _draw(console, out / "new-photos", out / "new-products.csv", new_photos, seed + 1)
+    show_heading(console, "2. Look at it before learning from it")
+    check(out / "photos", out=out / "check")
+    options: dict[str, Any] = {"out": out / "runs", "arch": "cnn", "epochs": epochs, "cv": 0, "seed": seed}
+    show_heading(console, "3. Train, from folders: what does a photo show?")
+    train(out / "photos", name="category", image_size=_SIDES["category"], **options)
+    show_heading(console, "4. Train, from a column of a table: which colour is it?")
+    train(out / "products.csv", name="colour", label_column="colour", image_size=_SIDES["colour"], **options)
+    show_heading(console, "5. Export and prove")
+    bundles = {
+        name: export(out / "runs" / name, out=out / "bundles" / name, int8=name == "category") for name in _SIDES
+    }
+    show_heading(console, "6. Label photos they have never seen, both in one pass")
+    if queued:
+        result, receipt = _label_on_a_queue(console, out, bundles)
+        review = f"{command()} review new-photos --jobs {shlex.quote(str(out / 'jobs'))}"
+    else:
+        labels = label(out / "new-photos", bundles, out / "labels.parquet")
+        result, receipt = labels.path, labels.page
+        review = f"{command()} review {shlex.quote(str(result))}"
+    _write_index(out, result, receipt, review)
+    _link_pages(out, receipt)
+    show_heading(console, "Look at")
+    console.print(f"  {out / _INDEX}\n  {result}", highlight=False, markup=False)
+    console.say(f"Review the doubtful rows in your browser with: {review}")
+
+
+def _make_room(out: Path, *, restart: bool) -> None:
+    if out.exists():
+        if any(out.iterdir()) and not (out / _MARKER).exists():
+            msg = f"{out} holds files that no demo made; pass another --out."
+            raise InputError(msg)
+        if (out / _INDEX).exists() and not restart:
+            msg = (
+                f"A demo is in {out} already: open {out / _INDEX}. Add --restart to replace it, or pass another --out."
+            )
+            raise InputError(msg)
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / _MARKER).touch()
+
+
+def show_heading(console: Console, title: str) -> None:
+    """A heading across the terminal; in a file no longer than a line."""
+    console.print(Rule(title), width=min(console.width, 80))
+
+
+def command() -> str:
+    """How to call this program in the same shell: by its path, where its environment is not activated."""
+    return "hangtag" if shutil.which("hangtag") else shlex.quote(str(Path(sys.executable).with_name("hangtag")))
+
+
+def _draw(console: Console, folder: Path, table: Path, count: int, seed: int) -> None:
+    columns = (TextColumn(f"Drawing {folder.name}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("draw", total=count)
+        draw_catalogue(folder, count, seed, lambda: progress.advance(task), table)
+
+
+def _label_on_a_queue(console: Console, out: Path, bundles: Mapping[str, ExportedBundle]) -> tuple[Path, Path]:
+    """The result, and the page of its receipt."""
+    from worker.queue.console import submit_job, watch_job
+    from worker.queue.private_redis import private_queue
+    from worker.request import JobOptions, SubmitRequest
+
+    job, models = out / "jobs" / "new-photos", {name: bundle.path for name, bundle in bundles.items()}
+    with private_queue(out / "queue", job.parent, workers=2) as settings:
+        console.say(f"Redis at {settings.redis_url}, two workers; their logs are in {out / 'queue'}")
+        request = SubmitRequest(source=out / "new-photos", model=models, options=JobOptions(), name=job.name)
+        submit_job(request, settings, as_json=False)
+        watch_job(job.name, settings)
+    return job / "labels.parquet", job / "receipt.html"
+
+
+def _write_index(out: Path, result: Path, receipt: Path, review: str) -> None:
+    """The page to begin with: it links to the others, and shows some new photos with their labels."""
+    page = out / _INDEX
+    steps = {
+        "Photos": {
+            "Labelled photos": out / "photos",
+            "what they show (CSV)": out / "products.csv",
+            "new photos": out / "new-photos",
+            "what those show (CSV)": out / "new-products.csv",
+        },
+        "Check": {"What was wrong with the labelled photos": out / "check" / "check.html"},
+        "Train": {f"How good the model of {name} is": out / "runs" / name / "report.html" for name in _SIDES},
+        "Export": {f"The card of the bundle of {name}": out / "bundles" / name / "README.md" for name in _SIDES},
+        "Label": {
+            "The receipt: what was labelled, and what is promised": receipt,
+            **{f"of {name}": _own_receipt(receipt, name) for name in _SIDES},
+            "the result": result,
+        },
+    }
+    matrices = {f"{name}: truth against guess": out / "runs" / name / "confusion_matrix.png" for name in _SIDES}
+    html = render(
+        "demo.html",
+        steps={step: near(page, files) for step, files in steps.items()},
+        review=review,
+        pictures={title: data_uri(path.read_bytes(), "png") for title, path in matrices.items()},
+        photos=_photos(result, out / "new-photos"),
+    )
+    replace_file(page, html.encode())
+
+
+def _own_receipt(receipt: Path, name: str) -> Path:
+    """The page of one of the two models."""
+    from worker.job.job import QUESTIONS
+
+    return receipt.parent / QUESTIONS / name / receipt.name
+
+
+def _photos(result: Path, root: Path) -> list[LabelledPhoto]:
+    """Evenly spread rows of a result, and some failed ones at the end."""
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(result).to_pylist()
+    failed = [row for row in rows if row["status"] == "failed"][:_SHOWN_FAILED]
+    others = [row for row in rows if row["status"] != "failed"]
+    room = min(_SHOWN - len(failed), len(others))
+    spread = [others[place * len(others) // room] for place in range(room)]
+    return failed_last([_photo(row, root) for row in (*spread, *failed)])
+
+
+def _photo(row: Mapping[str, Any], root: Path) -> LabelledPhoto:
+    def cells(column: str) -> Sequence[Any]:
+        return [row[f"{name}_{column}"] for name in _SIDES if row[f"{name}_{column}"] is not None]
+
+    if row["status"] == "failed":
+        return LabelledPhoto(None, "failed", row["image"], f"failed: {cells('error')[0]}")
+    sure, reasons = min(cells("confidence")), [ReviewReason(reason).words for reason in cells("reason")]
+    photo = PagePhoto(root / row["image"])
+    return LabelledPhoto(photo, row["status"], ", ".join(cells("label")), f"{row['status']} {sure:.1%}", *reasons[:1])
+
+
+def _link_pages(out: Path, receipt: Path) -> None:
+    """Link the pages to each other, now that all of them are there."""
+    reports = {f"Model of {name}": out / "runs" / name / "report.html" for name in _SIDES}
+    pages = {"Index": out / _INDEX, "Check": out / "check" / "check.html", **reports, "Receipt": receipt}
+    for name, page in [*pages.items(), *((name, _own_receipt(receipt, name)) for name in _SIDES)]:
+        others = {words: other for words, other in pages.items() if words != name}
+        bundle = {"Bundle": out / "bundles" / page.parent.name / "README.md"} if page in reports.values() else {}
+        add_links(page, others | bundle)
