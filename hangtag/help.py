@@ -27,18 +27,18 @@ _ALIKE: Final = {
 }
 _PANELS: Final = {
     "Input": "image-column label-column group-column where taxonomy image-root encoding allow-host allow-unsized "
-    "unlabeled splits fix-leaks per-host download-timeout decode-timeout",
+    "splits fix-leaks per-host download-timeout decode-timeout",
     "Model": "model variant precision threshold top-k registry default-variant int8 edge ort fp16 vnni atol max-drop",
-    "Network": "arch preset weights alpha image-size fit decode",
-    "Training": "epochs time-limit batch-size patience balance folds cv seed resume",
-    "Output": "out json prefix excel-safe html plot tensorboard",
+    "Network": "arch preset weights image-size fit decode",
+    "Training": "epochs time-limit batch-size balance folds seed resume",
+    "Output": "out json prefix excel-safe html plot",
     "Job": "workers restart retry-failed previous priority jobs job redis every once settle only",
 }
 _RARE: Final = (
-    "allow-unsized alpha atol batch-size decode default-variant download-timeout folds heartbeat log metrics-host ort "
-    "patience per-host prefix requests-per-minute root-path seed settle tensorboard decode-timeout vnni"
+    "allow-unsized atol batch-size decode default-variant download-timeout folds heartbeat log metrics-host ort "
+    "per-host prefix requests-per-minute root-path seed settle decode-timeout vnni"
 )
-EARLIER: Final = frozenset({"--output", "--concurrency", "--batch", "--timeout", "--in", "--unlabelled"})
+EARLIER: Final = frozenset({"--output", "--concurrency", "--timeout", "--in"})
 """Names that options had before; they are taken for a version."""
 _EARLIER_COMMANDS: Final = {"beat": "schedule"}
 _WATCH: Final = "--watch"

@@ -4,7 +4,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +17,7 @@ from exporter.options import ExportOptions
 from models.benchmark.measure import BRIEF
 from models.decision import ReviewReason
 from models.errors import InputError, StoppedError
-from models.preprocess import PreprocessSpec
-from models.process import default_cache
+from models.fit import Fit
 from models.storage.storage import FolderStorage
 from models.terminal import Console
 from models.whole_file import replace_file
@@ -29,7 +27,8 @@ from pages.render import render
 from pages.tiles import LabelledPhoto, PagePhoto, data_uri, failed_last
 from trainer.check.screen import check_and_show
 from trainer.console import train_and_show
-from trainer.request import Arch, TableOptions, TrainRequest
+from trainer.options import TrainRequest
+from trainer.request import Arch, TableOptions
 from trainer.sample.catalogue import draw_catalogue
 from worker.console import label_with_progress
 from worker.job.job import QUESTIONS, Job
@@ -83,10 +82,10 @@ def run_demo(
     check_and_show(out / "photos", out / "check", None, strict=False, as_json=False)
     runs = {name: out / "runs" / name for name in ("category", "colour")}
     show_heading(console, "3. Train, from folders: what does a photo show?")
-    _train(_request(out / "photos", runs["category"], seed, epochs, IMAGE_SIZE))
+    _train(_request(out / "photos", seed, epochs, IMAGE_SIZE), runs["category"])
     show_heading(console, "4. Train, from a column of a table: which colour is it?")
-    colours = _request(out / "products.csv", runs["colour"], seed, epochs, COLOUR_SIZE)
-    _train(replace(colours, table=TableOptions(label_column="colour")))
+    colours = _request(out / "products.csv", seed, epochs, COLOUR_SIZE)
+    _train(colours.model_copy(update={"table": TableOptions(label_column="colour")}), runs["colour"])
     show_heading(console, "5. Export and prove")
     bundles = {name: out / "bundles" / name for name in runs}
     thorough = {"category": ExportOptions(int8=True, effort=BRIEF)}
@@ -170,8 +169,8 @@ def _link_pages(index: Path, runs: Mapping[str, Path], bundles: Mapping[str, Pat
         add_links(page, others | card)
 
 
-def _train(request: TrainRequest) -> None:
-    if train_and_show(request):
+def _train(request: TrainRequest, run: Path) -> None:
+    if train_and_show(request, run):
         msg = "The demo was stopped; hangtag demo starts it again."
         raise StoppedError(msg)
 
@@ -181,18 +180,9 @@ def command() -> str:
     return "hangtag" if shutil.which("hangtag") else shlex.quote(str(Path(sys.executable).with_name("hangtag")))
 
 
-def _request(photos: Path, run: Path, seed: int, epochs: int, size: int) -> TrainRequest:
+def _request(photos: Path, seed: int, epochs: int, size: int) -> TrainRequest:
     return TrainRequest(
-        data=photos,
-        run=run,
-        arch=Arch.CNN,
-        preprocess=PreprocessSpec(size=size),
-        epochs=epochs,
-        batch=32,
-        patience=epochs,
-        cv=0,
-        seed=seed,
-        cache=default_cache(),
+        data=photos, arch=Arch.CNN, image_size=size, fit=Fit.PAD, epochs=epochs, batch=32, folds=2, seed=seed
     )
 
 

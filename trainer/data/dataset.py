@@ -136,7 +136,7 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
         msg = f"Expected a table, whose columns the options name, {path} is a folder; leave out the options."
         raise DataError(msg)
     elif path.is_file() and path.suffix.lower() in TABLE_SUFFIXES:
-        is_plain = path.suffix.lower() == ".csv" and replace(asked, allow_hosts=()) == USUAL_COLUMNS
+        is_plain = path.suffix.lower() == ".csv" and replace(asked, allow_hosts=None) == USUAL_COLUMNS
         dataset = _read_csv(path) if is_plain else _read_table(path, asked)
     else:
         msg = (

@@ -95,7 +95,7 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
     if asked.group_column == label_column:  # all photos of a class would be one product, in one split
         msg = f"Expected another --group-column than that of the labels, got {label_column!r} for both."
         raise InputError(msg)
-    conditions = [_condition(catalogue, text) for text in asked.where]
+    conditions = [_condition(catalogue, text) for text in asked.where or ()]
     columns = {"label": label_column, **_own_columns(catalogue, label_column, asked.group_column)}
     for name in {*columns.values(), *(column for column, _ in conditions)}:
         _check_plain(catalogue, name)
@@ -111,10 +111,10 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
         image_column=catalogue.image_column,
         label_column=label_column,
         group_column=columns.get(_GROUP),
-        where=asked.where,
+        where=tuple(asked.where or ()),
         image_root=catalogue.image_root,
         encoding=asked.encoding,
-        allow_hosts=asked.allow_hosts,
+        allow_hosts=tuple(asked.allow_hosts or ()),
         rows=rows,
         rows_chosen=chosen,
         rows_without_label=chosen - len(kept),

@@ -19,8 +19,7 @@ from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Evaluation, Judged, SplitPredictions
 from trainer.judging.figures import AchievedPrecision, Figures
 from trainer.judging.label_errors import LabelIssue
-from trainer.judging.self_training import SelfTraining
-from trainer.judging.unpromised import advice_for_promise
+from trainer.judging.sentences import advice_for_promise
 from trainer.run import EpochFigures, RunArgs
 
 _SAID_ELSEWHERE: Final = frozenset(
@@ -70,7 +69,6 @@ class ReportMaterial:
         issues: photos whose label is likely wrong, the likeliest first.
         train_batch: JPEG of what the network saw while it learned.
         pixels: SHA-256s of used photos → ``uint8 (n, S, S, 3)``, as the network sees them.
-        self_training: what photos without labels brought; None where there were none, or it is not known yet.
         heat: pixels and class indices → heat maps ``float32 (n, S, S)`` in 0..1.
     """
 
@@ -87,7 +85,6 @@ class ReportMaterial:
     train_batch: bytes
     pixels: Callable[[Sequence[str]], Pixels]
     heat: Callable[[Pixels, Sequence[int]], NDArray[np.float32]]
-    self_training: SelfTraining | None = None
 
     @property
     def split(self) -> Judged:
@@ -235,8 +232,7 @@ class ReportMaterial:
     def settings(self) -> dict[str, str]:
         """What decided the training, but its classes: names and plain text; what was not used is left out."""
         settings = self.args.model_dump(mode="json", exclude=set(_SAID_ELSEWHERE))
-        flat = settings | settings.pop("preprocess")
-        return {name: _shown(value) for name, value in flat.items() if value is not None and name != "dct_floor"}
+        return {name: _shown(value) for name, value in settings.items() if value is not None}
 
     @property
     def made_with(self) -> str:

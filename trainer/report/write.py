@@ -25,7 +25,6 @@ from trainer.data.dataset import Split
 from trainer.judging.evaluate import CalibratedPredictions, Evaluation, Judged, SplitPredictions, evaluate, judge
 from trainer.judging.figures import confusion, write_classes
 from trainer.judging.label_errors import LabelErrors, find_label_errors, write_label_issues
-from trainer.judging.self_training import read_self_training
 from trainer.learning.predictions import images_per_s
 from trainer.learning.training import Training, labels_of
 from trainer.report.material import ReportMaterial, Speed
@@ -77,7 +76,6 @@ def write_report(
         train_batch=run.train_batch.read_bytes(),
         pixels=training.store.take,
         heat=lambda pixels, classes: heat_maps(network, pixels, classes),
-        self_training=read_self_training(run),
     )
     matrix = confusion(material.shown.probabilities, material.shown.labels, len(args.classes))
     plot_confusion(matrix, args.classes, f"{args.name}: {material.split}", run.path / "confusion_matrix.png")

@@ -26,7 +26,7 @@ from worker.results.drift import drifted_jobs
 from worker.tracking import log_cycle
 
 if TYPE_CHECKING:
-    from trainer.request import TrainRequest
+    from trainer.options import TrainRequest
     from trainer.train import TrainingView
 
 
@@ -42,12 +42,12 @@ class CycleTools:
     cache = staticmethod(default_cache)
 
     @staticmethod
-    def train(request: "TrainRequest", view: "TrainingView") -> None:
+    def train(request: "TrainRequest", run: Path, cache: Path, view: "TrainingView") -> None:
         """Train a challenger, from its first epoch."""
         load_tensorflow()
         from trainer.train import train
 
-        train(request, view)
+        train(request, run, cache, view)
 
     @staticmethod
     def resume(run: Path, cache: Path, view: "TrainingView") -> None:
@@ -62,10 +62,11 @@ class CycleTools:
     def misfit(weights: Path, request: "TrainRequest") -> str | None:
         """Why weights do not fit the network that is asked for; None if they fit."""
         load_tensorflow()
-        from trainer.networks.build import build_network
+        from trainer.networks.build import build_network, choose_network
 
         try:
-            build_network(request.arch, request.preprocess.size, 2, weights=weights, alpha=request.alpha)
+            choice, _ = choose_network(request)
+            build_network(choice.arch, choice.size, 2, weights=weights, alpha=choice.alpha)
         except InputError as error:
             return str(error)
         return None

@@ -1,18 +1,17 @@
 """The challenger's training: with the champion's architecture and from its weights, unless told otherwise."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import StoppedError
-from models.preprocess import PreprocessSpec
+from models.fit import Decode
 from models.whole_file import replace_file
 from trainer.data.dataset import read_dataset
 from trainer.data.taxonomy import read_parents
-from trainer.learning.recipe import recipe_for
 from trainer.networks.choice import NamedWeights
-from trainer.request import Arch, TrainRequest, parse_duration
+from trainer.options import TrainRequest
+from trainer.request import Arch, parse_duration
 from trainer.retrain.records import Collected
 from trainer.retrain.tools import RunningCycle
 from trainer.run import Run, RunArgs, RunState
@@ -26,7 +25,7 @@ def train(work: RunningCycle, view: "TrainingView") -> None:
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
         shutil.rmtree(run.path, ignore_errors=True)  # of a process that was killed before it was a run
-        work.tools.train(_with_fitting_weights(work, _request(work)), view)
+        work.tools.train(_with_fitting_weights(work, _request(work)), run.path, work.tools.cache(), view)
     elif run.args().state is not RunState.COMPLETE:
         work.tools.resume(run.path, work.tools.cache(), view)
     if run.args().state is not RunState.COMPLETE:
@@ -42,32 +41,28 @@ def _request(work: RunningCycle) -> TrainRequest:
     before = Run(args.parent).args() if args else None
     arch = asked.arch or (before.arch if before else Arch.CNN)
     same = before if before is not None and before.arch is arch else None
-    alpha = asked.alpha if asked.alpha is not None or same is None else same.alpha
     weights = asked.weights
-    if weights is None and asked.warm_start and same is not None and same.alpha == alpha:
+    if weights is None and asked.warm_start and same is not None:
         best = _of_champion(work, "best.keras")
         weights = str(best) if best else None
     return TrainRequest(
         data=work.folder.dataset,
-        run=work.folder.run,
         arch=arch,
-        preprocess=_preprocess(work, arch, same, weights),
+        image_size=asked.image_size or (same.image_size if same else None),
+        fit=asked.fit or (same.fit if same else None),
+        decode=asked.decode or (same.decode if same else Decode.DCT),
         seed=asked.seed,
-        cache=work.tools.cache(),
         epochs=asked.epochs,
         batch=asked.batch,
-        patience=asked.patience,
         splits=work.folder.earlier if work.folder.earlier.is_file() else None,
         weights=weights,
         fold_weights=None if same is None else _weights_of_nobody(same),
         name=work.start.name,
-        auto_fit=asked.fit is None and same is None,
-        alpha=alpha,
+        alpha=same.alpha if same else None,
         balance=asked.balance,
         time_limit_s=None if asked.time_limit is None else parse_duration(asked.time_limit),
         folds=asked.folds,
-        cv=asked.cv,
-        parents=read_parents(asked.taxonomy) if asked.taxonomy else _parents_of(work, before),
+        taxonomy=read_parents(asked.taxonomy) if asked.taxonomy else _parents_of(work, before),
     )
 
 
@@ -97,17 +92,6 @@ def _weights_of_nobody(champion: RunArgs) -> str | None:
     return weights if there else None
 
 
-def _preprocess(work: RunningCycle, arch: Arch, same: RunArgs | None, weights: str | None) -> PreprocessSpec:
-    asked = work.config.train
-    if same is None:
-        pretrained = arch.is_transfer and weights != "none"
-        spec = PreprocessSpec(size=recipe_for(arch, pretrained=pretrained).size)
-    else:
-        spec = same.preprocess
-    given = {"size": asked.image_size, "fit": asked.fit, "decode": asked.decode}
-    return spec.model_copy(update={key: value for key, value in given.items() if value is not None})
-
-
 def _with_fitting_weights(work: RunningCycle, request: TrainRequest) -> TrainRequest:
     """The request, without the champion's weights if they fit another network only; a note then says why."""
     asked = work.config.train
@@ -120,7 +104,7 @@ def _with_fitting_weights(work: RunningCycle, request: TrainRequest) -> TrainReq
         why = "the registry does not hold them, or they are of another architecture"
     else:
         why = work.tools.misfit(Path(request.weights), request)
-        request = request if why is None else replace(request, weights=None)
+        request = request if why is None else request.model_copy(update={"weights": None})
     if why is not None:
         champion = f"{work.start.name}@{work.start.champion_version}"
         work.note(f"The challenger does not begin with the weights of {champion}: {why}.")

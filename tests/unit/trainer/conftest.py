@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from trainer.judging.self_training import SelfTraining
+from trainer.splits.unlabelled import Fate
 
 from models.errors import ImageError
 from models.preprocess import PreprocessSpec
@@ -15,12 +17,10 @@ from tests.unit.trainer.run_files import ARGS, Diary
 from trainer.data.dataset import Split
 from trainer.data.image_statistics import fault_of, measure_photo
 from trainer.judging.evaluate import Evaluation
-from trainer.judging.self_training import SelfTraining
 from trainer.learning.training import Training
 from trainer.request import Arch, TrainRequest
 from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.unlabelled import Fate
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 

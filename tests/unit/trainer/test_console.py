@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from trainer.figures_console import show_evaluation
 
 from models.errors import ExitCode
 from tests.unit.trainer.report.materials import made, with_outcome
 from tests.unit.trainer.run_files import ARGS
 from trainer.console import TrainingScreen, _show_result
 from trainer.data.dataset import Split
-from trainer.figures_console import show_evaluation
 from trainer.judging.evaluate import CrossValidated
 from trainer.report.material import ReportMaterial
 from trainer.run import EpochFigures, Run, RunState

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trainer.judging.unpromised import unpromised_sentences, why_unproved
 
 from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
@@ -11,7 +12,6 @@ from models.statistics.intervals import proportion_interval
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Evaluation, Judged, PlantedErrors, ShownByRows, SplitPredictions, evaluate
 from trainer.judging.figures import outlier_figures, score
-from trainer.judging.unpromised import unpromised_sentences, why_unproved
 from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = ("clock", "hat")
