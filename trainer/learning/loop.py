@@ -16,7 +16,7 @@ from models.arrays import read_arrays, write_arrays
 from models.errors import DataError
 from models.statistics.calibration import class_logits
 from trainer.learning.batches import Batches
-from trainer.learning.recipe import Recipe, mean_cost, rate_at, scale_at
+from trainer.learning.recipe import Recipe, cost_at, mean_cost, rate_at, scale_at
 from trainer.learning.training_step import Learner, save_network
 from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
@@ -150,7 +150,7 @@ class _Loop:
         self.progress = float(state["progress"])
         self.history = [row for row in read_history(self.run.history) if row.epoch <= int(state["epoch"])]
         if self.history:
-            self.full_epoch_s = self.history[-1].seconds / self.share_of_full(self.history[-1].size)
+            self.full_epoch_s = self.history[-1].seconds / cost_at(self.history[-1].size / self.batches.size)
 
     def is_through(self) -> bool:
         """Whether the rate has fallen to nothing."""
@@ -168,9 +168,6 @@ class _Loop:
         """Side of the photos of the next epoch."""
         return round(self.batches.size * scale_at(self.progress, self.stages))
 
-    def share_of_full(self, size: int) -> float:
-        return (size / self.batches.size) ** 2
-
     def epoch(self, left: int) -> EpochFigures | None:
         """The first of the epochs that are left; None if somebody stopped it."""
         begin, size = self.clock(), self.size()
@@ -182,7 +179,7 @@ class _Loop:
         trained = self.clock() - begin
         val_loss, val_accuracy = self.validate()
         seconds = self.clock() - begin
-        self.full_epoch_s, self.rest_s = steps.steady_s / self.share_of_full(size), seconds - trained
+        self.full_epoch_s, self.rest_s = steps.steady_s / cost_at(size / self.batches.size), seconds - trained
         figures = EpochFigures(
             epoch=len(self.history) + 1,
             train_loss=float(np.mean(steps.losses)),

@@ -9,6 +9,8 @@ from trainer.request import Arch
 
 _WARM_UP: Final = 0.1
 """Share of the training in which the rate rises."""
+_WHATEVER_SIZE: Final = 0.2
+"""Share of an epoch's time that photos of any size take; the rest grows with their area."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,16 @@ def scale_at(progress: float, stages: Sequence[Stage]) -> float:
     return next((stage.scale for stage in stages if progress < stage.until), 1.0)
 
 
+def cost_at(scale: float) -> float:
+    """The cost of an epoch with photos of a scale; one with photos of full size costs 1."""
+    return _WHATEVER_SIZE + (1.0 - _WHATEVER_SIZE) * scale**2
+
+
 def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
-    """The mean cost of the epochs that are left; an epoch of photos of full size costs 1."""
+    """The mean cost of the epochs that are left."""
     cost, begin = 0.0, progress
     for stage in (*stages, Stage(1.0, 1.0)):
         end = max(begin, stage.until)
-        cost += (end - begin) * stage.scale**2
+        cost += (end - begin) * cost_at(stage.scale)
         begin = end
     return cost / (1.0 - progress) if progress < 1.0 else 1.0
