@@ -41,9 +41,9 @@ class _Args(BaseModel):
     fit: Fit
     decode: Decode
     classes: tuple[str, ...]
-    cv: bool
-    fold_weights: str | None
-    taxonomy: dict[str, str] | None
+    cv: bool = False
+    fold_weights: str | None = None
+    parents: dict[str, str] | None = None
 
     @property
     def preprocess(self) -> PreprocessSpec:
@@ -120,7 +120,7 @@ def read_training_run(path: Path) -> TrainingRun:
     if not len(pixels):
         msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train again."
         raise InputError(msg)
-    tree = Taxonomy(args.classes, args.taxonomy) if args.taxonomy else None
+    tree = Taxonomy(args.classes, args.parents) if args.parents else None
     confidence = _read_confidence(path, len(args.classes), tree)
     accuracy, outliers, measured = _evaluation(path / "evaluation.json")
     return TrainingRun(

@@ -97,7 +97,8 @@ def decide(
         "balance": choose_balance(counts, request.balance),
         "folds": folds,
         "fold_weights": fold_weights,
-        "taxonomy": parents,
+        "taxonomy": request.taxonomy and request.taxonomy.resolve(),
+        "parents": parents,
     }
     args = RunArgs(
         **dict(request) | chosen,

@@ -32,12 +32,6 @@ def _parse_folds(text: str) -> int:
     return int(text)
 
 
-def _read_taxonomy(file: str) -> Mapping[str, str]:
-    from trainer.data.taxonomy import read_parents
-
-    return read_parents(Path(file))
-
-
 class TrainOptions(BaseModel):
     """The options of ``hangtag train``; what is None, Hangtag chooses."""
 
@@ -138,9 +132,8 @@ class TrainOptions(BaseModel):
         typer.Option("--fix-leaks", help="Set aside training photos whose picture is in test (or validation) as well."),
     ] = False
     taxonomy: Annotated[
-        Mapping[str, str] | None,
+        Path | None,
         typer.Option(
-            parser=_read_taxonomy,
             metavar="FILE",
             help="A CSV with label,parent: a tree whose leaves are the classes. If a photo's class is not sure "
             "enough, it gets the lowest label above that is sure enough. Default: the tree in labels like "
@@ -153,9 +146,10 @@ class TrainRequest(TrainOptions):
     """A training: its options, its photos, and what only a retraining decides.
 
     Attributes:
-        taxonomy: of a tree of labels, label → its parent, empty at the top; None for the labels' own, or none.
         data: labelled photos: a folder or a table.
         table: how labelled photos are found in ``data`` if that is a table.
+        parents: of a tree of labels, label → its parent, empty at the top; None for that of ``taxonomy``, the labels'
+            own, or none.
         alpha: width of the network, if its architecture has a choice of widths; None for that of the weights' file.
         fold_weights: the first weights of the folds' networks, if the network itself begins with those of a run, which
             may have learned from these photos: ``imagenet``, ``none`` or a file; None for random ones.
@@ -163,5 +157,6 @@ class TrainRequest(TrainOptions):
 
     data: Path
     table: TableOptions = USUAL_COLUMNS
+    parents: Mapping[str, str] | None = None
     alpha: float | None = None
     fold_weights: str | None = None

@@ -45,6 +45,7 @@ class RunArgs(TrainRequest):
         name: of the model.
         epochs: that are planned.
         weights: what the network began with: ``none`` (random ones), ``imagenet``, or a file.
+        parents: of the tree that the classes are the leaves of, label → its parent; None without one.
         classes: names; the position is the class's index.
         weights_sha256: of the file that it began with; None for random weights.
         cv: whether each fold's network is trained for as long as the network itself, and figures are of them, too.
@@ -113,7 +114,7 @@ class RunArgs(TrainRequest):
     @property
     def tree(self) -> Taxonomy | None:
         """The tree that the classes are the leaves of; None without one."""
-        return Taxonomy(self.classes, dict(self.taxonomy)) if self.taxonomy else None
+        return Taxonomy(self.classes, dict(self.parents)) if self.parents else None
 
 
 class _Inside:

@@ -19,7 +19,7 @@ from worker.job.spec import JobOptions
 from worker.queue.submit import submit
 from worker.request import SubmitRequest
 
-QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 6, "--batch-size", 16, "--folds", 0, "--cv", 0, "--seed", 1)
+QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 6, "--batch-size", 16, "--folds", 0, "--seed", 1)
 COLUMNS = ("--image-column", "image", "--label-column", "category")
 
 

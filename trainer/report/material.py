@@ -23,7 +23,7 @@ from trainer.judging.sentences import advice_for_promise
 from trainer.run import EpochFigures, RunArgs
 
 _SAID_ELSEWHERE: Final = frozenset(
-    {"schema_version", "name", "classes", "made_with", "table", "taxonomy", "state", "epochs_done", "best_epoch"}
+    {"schema_version", "name", "classes", "made_with", "table", "parents", "state", "epochs_done", "best_epoch"}
 )
 _MEGABYTE: Final = 1_000_000
 

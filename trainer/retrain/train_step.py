@@ -62,7 +62,7 @@ def _request(work: RunningCycle) -> TrainRequest:
         balance=asked.balance,
         time_limit_s=None if asked.time_limit is None else parse_duration(asked.time_limit),
         folds=asked.folds,
-        taxonomy=read_parents(asked.taxonomy) if asked.taxonomy else _parents_of(work, before),
+        parents=read_parents(asked.taxonomy) if asked.taxonomy else _parents_of(work, before),
     )
 
 

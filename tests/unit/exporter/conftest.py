@@ -81,8 +81,10 @@ def make_run(tmp_path: Path, originals: list[Path]) -> Callable[..., Path]:
             shutil.copy(photo, run / "export" / "originals")
         seen = np.stack([preprocess(photo.read_bytes(), spec) for photo in originals])
         np.savez(run / "export" / "val.npz", pixels=seen, labels=np.zeros(len(seen), int), groups=np.arange(len(seen)))
-        args = {"schema_version": 2, "name": "shop", "arch": network.name, "classes": list(classes)}
-        (run / "args.json").write_text(json.dumps({**args, "preprocess": spec.model_dump()}))
+        args = {"schema_version": 1, "name": "shop", "arch": network.name, "classes": list(classes)}
+        (run / "args.json").write_text(
+            json.dumps({**args, "image_size": spec.size, "fit": spec.fit, "decode": spec.decode})
+        )
         (run / "confidence.json").write_text(confidence.model_dump_json())
         return run
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import BusyError, DataError, InputError, RegistryError, StoppedError
+from models.fit import Decode, Fit
 from models.process_identity import Owner
 from models.registry.history import What
 from models.registry.state import CHAMPION
@@ -53,13 +54,13 @@ def test_a_first_model_is_trained_from_nothing(tmp_path: Path) -> None:
     assert shop.calls == ["collect", "train", "export", "compare with None", "judge", "report"]
     assert shop.requests[0].splits is None
     assert shop.requests[0].weights is None
-    assert shop.requests[0].auto_fit, "no champion says how photos fill the square"
+    assert shop.requests[0].fit is None, "no champion says how photos fill the square"
 
 
 def test_the_challenger_learns_as_the_champion_did_and_from_its_weights(shop: PaperShop) -> None:
     shop.run()
     request = shop.requests[0]
-    assert (request.preprocess.size, request.auto_fit) == (48, False)
+    assert (request.image_size, request.fit, request.decode) == (48, Fit.PAD, Decode.DCT)
     assert Path(request.weights).read_bytes() == b"weights"
     assert (request.fold_weights, request.name) == ("none", "shop")
     assert request.splits == shop.cycle() / "earlier.csv"
@@ -72,7 +73,6 @@ NOT_BEGUN = "The challenger does not begin with the weights of shop@1: "
     ("train", "misfit", "note"),
     [
         ({"arch": "simple"}, None, "the registry does not hold them, or they are of another architecture."),
-        ({"arch": "mobilenet", "alpha": 0.25}, None, "the registry does not hold them, or they are"),
         ({}, "another network", "another network."),
         ({"weights": "none"}, None, "[train] weights is none, which overrides warm_start."),
         ({"warm_start": False}, None, None),
@@ -112,10 +112,10 @@ def test_the_time_of_a_step_that_was_stopped_counts(shop: PaperShop, stop: BaseE
 
 
 def test_a_training_that_was_interrupted_is_resumed(shop: PaperShop) -> None:
-    def interrupted(request, view) -> None:
-        train_on_paper(request.run, extended([], photo_rows(0, 33)))
-        args = json.loads((request.run / "args.json").read_text())
-        (request.run / "args.json").write_text(json.dumps(args | {"state": "interrupted"}))
+    def interrupted(request, run, *_) -> None:
+        train_on_paper(run, extended([], photo_rows(0, 33)))
+        args = json.loads((run / "args.json").read_text())
+        (run / "args.json").write_text(json.dumps(args | {"state": "interrupted"}))
 
     with pytest.raises(StoppedError, match="what it has learned is kept"):
         shop.run(train=interrupted)
@@ -124,14 +124,10 @@ def test_a_training_that_was_interrupted_is_resumed(shop: PaperShop) -> None:
     assert shop.calls[0] == "resume"
 
 
-def test_a_challenger_is_cross_validated_as_its_photos_want_unless_the_settings_say(shop: PaperShop) -> None:
-    shop.run()
-    assert shop.requests[-1].cv is None
-
-
-def test_the_settings_say_how_a_challenger_is_cross_validated(shop: PaperShop) -> None:
-    shop.run(config=shop.asked(train=TrainSettings(cv=3)))
-    assert (shop.requests[-1].cv, shop.requests[-1].folds) == (3, None)
+@pytest.mark.parametrize("folds", [None, 3])
+def test_the_settings_or_the_photos_say_how_many_folds_a_challenger_has(shop: PaperShop, folds: int | None) -> None:
+    shop.run(config=shop.asked(train=TrainSettings(folds=folds)))
+    assert shop.requests[-1].folds == folds
 
 
 def test_it_keeps_to_the_settings_it_began_with(shop: PaperShop) -> None:
@@ -223,7 +219,7 @@ def test_a_challenger_has_the_champions_tree_and_new_classes_are_at_the_top(shop
     file = shop.registry.training("shop", 1, "args.json")
     args = Run(file.parent).args()
     tree = {"boots": "shoes", "sandals": "shoes", "shoes": "worn"}
-    kept = args.model_copy(update={"classes": ("boots", "hats", "sandals"), "taxonomy": tree})
+    kept = args.model_copy(update={"classes": ("boots", "hats", "sandals"), "parents": tree})
     file.chmod(0o644)
     file.write_text(kept.model_dump_json())
     shop.put([*photo_rows(0, 33), ("/photos/99.jpg", "scarves")])

@@ -1,6 +1,5 @@
 """A second small model, which says other things than the first."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,8 @@ def other_bundle(golden: Golden, catalogue: Path, session_cache: Path) -> Path:
     from trainer.train import train
 
     def train_other(run: Path) -> None:
-        train(replace(small_request(run, catalogue, session_cache), arch=Arch.SIMPLE), PaperView())
+        request = small_request(catalogue).model_copy(update={"arch": Arch.SIMPLE})
+        train(request, run, session_cache, PaperView())
 
     run = golden.get("simple", train_other)
     return golden.get("other", lambda place: export_run(run, place, ExportOptions(int8=False)))
