@@ -9,6 +9,7 @@ from tests.messages.golden import check_messages
 from tests.unit.trainer.report.materials import in_tree, made, with_outcome
 from trainer.console import show_evaluation
 from trainer.judging.evaluate import CrossValidated, Evaluation
+from trainer.judging.sentences import unpromised_sentences
 from trainer.report.material import ReportMaterial
 from trainer.run import RunArgs, RunState
 
@@ -45,8 +46,26 @@ def results() -> Iterator[tuple[str, Evaluation, RunArgs, int]]:
     )
 
 
+def unproved() -> Iterator[tuple[str, str]]:
+    """Why 0.98 labels nothing, by independent rows of all networks, the network's own rows, and its accuracy."""
+    material = made()
+    target = next(target for target in material.evaluation.thresholds if target.precision == 0.98)
+    for rows, own, accuracy in (
+        (31, 31, 0.9),
+        (600, 31, 0.9),
+        (600, 70, 0.9),
+        (600, 610, 0.9),
+        (600, 100, 1.0),
+        (50, 100, 1.0),
+    ):
+        figures = material.evaluation.val.model_copy(update={"n": own, "accuracy": accuracy})
+        nothing = target.model_copy(update={"rows": (rows,) * 3, "coverage": 0.0})
+        sentences = unpromised_sentences(nothing, figures, None, "validation", "validation")
+        yield f"{rows} rows, {own} of the network's own, {accuracy:.0%} of these right", sentences[0]
+
+
 def test_what_a_result_says() -> None:
-    outputs = {}
+    outputs = dict(unproved())
     for title, evaluation, args, missing in results():
         console = Console(file=io.StringIO(), width=100)
         show_evaluation(evaluation, args, console, missing)
