@@ -10,11 +10,12 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.arrays import read_arrays
 from models.bundle import MANIFEST_FILE
 from models.errors import ImageError, InputError
+from models.fit import Decode, Fit
 from models.manifest import Measured
 from models.photo import evenly, read_photo
 from models.preprocess import Pixels, PreprocessSpec
@@ -33,14 +34,20 @@ _SPLITS: Final[Mapping[str, Literal["validation", "out-of-fold", "test"]]] = Map
 class _Args(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    schema_version: Literal[2]
+    schema_version: Literal[1]
     name: str
     arch: str
-    preprocess: PreprocessSpec
-    classes: tuple[str, ...] = Field(strict=False)
+    image_size: int
+    fit: Fit
+    decode: Decode
+    classes: tuple[str, ...]
     cv: bool = False
     fold_weights: str | None = None
-    taxonomy: dict[str, str] | None = None
+    parents: dict[str, str] | None = None
+
+    @property
+    def preprocess(self) -> PreprocessSpec:
+        return PreprocessSpec(size=self.image_size, fit=self.fit, decode=self.decode)
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ def read_training_run(path: Path) -> TrainingRun:
     if not len(pixels):
         msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train again."
         raise InputError(msg)
-    tree = Taxonomy(args.classes, args.taxonomy) if args.taxonomy else None
+    tree = Taxonomy(args.classes, args.parents) if args.parents else None
     confidence = _read_confidence(path, len(args.classes), tree)
     outliers, measured = _evaluation(path / "evaluation.json")
     return TrainingRun(

@@ -24,7 +24,7 @@ from tests.missing import skip_outside_ci
 from worker.queue.private_redis import redis_binary
 
 if TYPE_CHECKING:
-    from trainer.request import TrainRequest
+    from trainer.options import TrainRequest
 
 REDIS_MAJOR = 7
 
@@ -233,17 +233,16 @@ def train_small(run: Path, catalogue: Path, cache: Path) -> None:
     from tests.paper_cycle import PaperView
     from trainer.train import train
 
-    train(small_request(run, catalogue, cache), PaperView())
+    train(small_request(catalogue), run, cache, PaperView())
 
 
-def small_request(run: Path, catalogue: Path, cache: Path) -> "TrainRequest":
-    """What :func:`train_small` asks for."""
-    from models.preprocess import PreprocessSpec
-    from trainer.request import Arch, TrainRequest
+def small_request(catalogue: Path) -> "TrainRequest":
+    """The request of :func:`train_small`."""
+    from models.fit import Fit
+    from trainer.options import TrainRequest
+    from trainer.request import Arch
 
-    learned = {"epochs": 10, "batch": 16, "patience": 10, "folds": 0, "seed": 1}
-    spec = PreprocessSpec(size=32)
-    return TrainRequest(data=catalogue, run=run, arch=Arch.CNN, preprocess=spec, cache=cache, **learned)
+    return TrainRequest(data=catalogue, arch=Arch.CNN, image_size=32, fit=Fit.PAD, epochs=10, batch=16, folds=0, seed=1)
 
 
 def _with_confidence(run: Path, copy: Path, confidence: Confidence) -> Path:

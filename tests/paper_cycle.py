@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import StoppedError
-from models.preprocess import PreprocessSpec
+from models.fit import Fit
 from models.registry.registry import open_registry
 from models.registry.state import CHAMPION
 from models.whole_file import replace_file
@@ -25,22 +25,17 @@ from trainer.run import Run, RunArgs, RunState
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
 
 PAPER_ARGS = RunArgs(
-    schema_version=2,
     name="run",
-    data="",
+    data=Path("photos"),
     arch=Arch.CNN,
-    preprocess=PreprocessSpec(size=48),
+    image_size=48,
+    fit=Fit.PAD,
     classes=("boots", "hats"),
     epochs=1,
     batch=1,
-    patience=1,
     weights="none",
-    alpha=None,
     balance=Balance.NONE,
-    time_limit_s=None,
     folds=0,
-    tensorboard=False,
-    seed=0,
     made_with={},
 )
 
@@ -199,12 +194,12 @@ class PaperShop:
         (folder / "collected.json").write_text(collected.model_dump_json())
         return collected
 
-    def _train(self, request, view) -> None:
+    def _train(self, request, run, cache, view) -> None:
         self.calls.append("train")
         self.requests.append(request)
         with request.data.open(newline="") as file:
             rows = [(row["image"], row["label"]) for row in csv.DictReader(file)]
-        train_on_paper(request.run, extended(read_splits(request.splits) if request.splits else [], rows))
+        train_on_paper(run, extended(read_splits(request.splits) if request.splits else [], rows))
 
     def _resume(self, run, cache, view) -> None:
         self.calls.append("resume")

@@ -1,5 +1,6 @@
 """``hangtag check``, ``train``, ``evaluate``, ``retrain`` and ``schedule``."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,8 @@ from models.errors import ExitCode, MissingExtraError
 from models.options import RegistryOption, takes
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
-from trainer.options import DATA_HELP, TableColumns, TrainOptions
+from trainer.options import DATA_HELP, TrainOptions, TrainRequest
+from trainer.request import TableOptions
 from worker.queue.options import LogOption, RedisOption, logs_json, queue_settings
 
 
@@ -31,10 +33,10 @@ def register(app: typer.Typer) -> None:
     register_corrections(app, _corrections_of)
 
 
-@takes(table=TableColumns)
+@takes(table=TableOptions)
 def check_command(
     context: typer.Context,
-    table: TableColumns,
+    table: TableOptions,
     data: Annotated[Path | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the reports. Default: runs/check/ and the data's name.")
@@ -82,7 +84,7 @@ def check_command(
         msg = "give either DATA to check, or --undo DIR to take back a quarantine"
         raise typer.BadParameter(msg)
     out = out or Path("runs/check") / data.resolve().name
-    return _made(out, check_and_show(data, out, quarantine, table.asked, strict=strict, as_json=as_json))
+    return _made(out, check_and_show(data, out, quarantine, table, strict=strict, as_json=as_json))
 
 
 def _made(place: Path, status: ExitCode) -> Path:
@@ -92,13 +94,13 @@ def _made(place: Path, status: ExitCode) -> Path:
     return place
 
 
-@takes(given=TrainOptions, table=TableColumns)
+@takes(options=TrainOptions, table=TableOptions)
 def train_command(
     context: typer.Context,
     data: Annotated[Path | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)] = None,
     *,
-    given: TrainOptions,
-    table: TableColumns,
+    options: TrainOptions,
+    table: TableOptions,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),
     resume: Annotated[Path | None, typer.Option(help="Continue this run instead of starting one.")] = None,
     as_json: Annotated[
@@ -131,15 +133,11 @@ def train_command(
 
       A small network that has learned from ImageNet, with weights from a file:
 
-        hangtag train photos/ --arch mobilenet --alpha 0.25 --weights w.h5
+        hangtag train photos/ --weights mobilenet.h5
 
       With new photos: those of May stay in their splits, and rare classes count more:
 
         hangtag train photos/ --splits runs/train/may/splits.csv --balance weights
-
-      Few photos have labels, and the others help:
-
-        hangtag train photos/ --unlabeled catalogue.csv
 
       The colours of all dresses, from a table of products:
 
@@ -161,8 +159,11 @@ def train_command(
     if data is None:
         msg = "give DATA to start a run, or --resume RUN to go on with one"
         raise typer.BadParameter(msg)
-    request = given.request(data, out, table.asked, as_json=as_json)
-    return _made(request.run, train_and_show(request, as_json=as_json))
+    weights = options.weights or (os.environ.get("HANGTAG_WEIGHTS") if options.arch is None else None)
+    request = TrainRequest(**dict(options) | {"weights": weights}, data=data, table=table)
+    stem = data.resolve().stem
+    run = out / (options.name or (f"{stem}-{options.arch}" if options.arch else stem))
+    return _made(run, train_and_show(request, run, as_json=as_json))
 
 
 def _check_alone(context: typer.Context, option: str, why: str) -> None:
@@ -178,9 +179,9 @@ def _check_alone(context: typer.Context, option: str, why: str) -> None:
         raise typer.BadParameter(msg)
 
 
-@takes(table=TableColumns)
+@takes(table=TableOptions)
 def evaluate_command(
-    table: TableColumns,
+    table: TableOptions,
     model: Annotated[
         Path,
         typer.Argument(
@@ -207,7 +208,7 @@ def evaluate_command(
     """
     from trainer.console import measure_and_show
 
-    return measure_and_show(find_model(model, registry), data, table.asked, as_json=as_json)
+    return measure_and_show(find_model(model, registry), data, table, as_json=as_json)
 
 
 def retrain_command(

@@ -1,10 +1,10 @@
-"""How training looks on a terminal."""
+"""How training and measuring look on a terminal."""
 
 import json
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,40 +14,30 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic_core import to_jsonable_python
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
 from models.errors import ExitCode, MissingExtraError, StoppedError
+from models.photo import NONE
 from models.process import default_cache
 from models.terminal import Console, print_table
 from models.text import number_of
-from pages.text import rough_duration
-from trainer.data.dataset import Split, read_dataset
-from trainer.data.taxonomy import taxonomy_of
-from trainer.figures_console import accuracy_text, figures_table, show_evaluation, show_outliers
-from trainer.networks.choice import check_signature, parse_weights
-from trainer.request import USUAL_COLUMNS, NetworkOptions, TableOptions, TrainRequest
+from pages.text import rough_duration, rounded
+from trainer.data.dataset import Split
+from trainer.options import TrainRequest
+from trainer.request import USUAL_COLUMNS, TableOptions
 from trainer.run import check_free
 
 if TYPE_CHECKING:
+    from trainer.judging.evaluate import Evaluation, Judged
+    from trainer.judging.figures import ClassFigures, Figures, OutlierFigures
     from trainer.judging.measure import Measurement
-    from trainer.networks.build import Start
     from trainer.run import EpochFigures, RunArgs
     from trainer.splits.prepare import Prepared
     from trainer.train import TrainResult
 
 _MOST_NAMED: Final = 3
-_TIMED: Final = 2
-"""Epochs after which the time of all networks is told: the first also compiles the network."""
 _LONG_S: Final = 10.0
 """A step that lasts longer is named in a line where no bar shows it."""
 _PAIR: Final = f"{'loss':>5} {'right':>5}"
@@ -69,9 +59,7 @@ class TrainingScreen:
         self._since = math.inf
         self._seconds: list[float] = []
         self._epochs_done = 0
-        self._args: RunArgs | None = None
-        self._best = 0
-        self._noted = False
+        self._folds = 0.0
 
     def __enter__(self) -> Self:
         if self._console.is_interactive:  # elsewhere a bar is an empty line
@@ -107,17 +95,15 @@ class TrainingScreen:
         for note in prepared.notes:
             self._console.print(f"  {escape(note)}", style="yellow", highlight=False)
         self._console.print(_plan(args), highlight=False)
-        own = f", without its {args.folds} folds" if args.folds else ""
-        legend = f"★ best on validation so far; left: time for this network{own}"
-        self._console.print(legend, style="dim", highlight=False)
+        folds = ", folds included" if args.folds else ""
+        self._console.print(f"★ best on validation so far; left: time{folds}", style="dim", highlight=False)
         self._console.print(_HEADINGS, style="dim", highlight=False)
-        self._args, self._epochs_done, self._best = args, args.epochs_done, args.epochs_done
+        self._folds, self._epochs_done = args.cost_of_folds, args.epochs_done
 
     def note(self, text: str) -> None:
-        """Something that a person should know at once, such as that folds are given up."""
+        """Something that a person should know at once."""
         self._clear()
-        self._noted = True
-        self._console.print(escape(text), style="yellow", highlight=False)
+        self._console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
 
     def step(self, done: int, total: int) -> None:
         """Steps of the running epoch."""
@@ -128,7 +114,8 @@ class TrainingScreen:
         self._clear()
         self._epochs_done = figures.epoch
         self._seconds.append(figures.seconds)
-        minutes, seconds = divmod(int(mean(self._seconds[-5:]) * (epochs - figures.epoch)), 60)
+        left = epochs * (1 + self._folds) - figures.epoch
+        minutes, seconds = divmod(int(mean(self._seconds[-5:]) * left), 60)
         self._console.print(
             f"{figures.epoch:>3}/{epochs:<3} {figures.size:>3} px  "
             f"{_loss(figures.train_loss)} {figures.train_accuracy:.3f}  "
@@ -137,26 +124,6 @@ class TrainingScreen:
             f"[dim]{figures.images_per_s:>6,.0f} img/s {figures.waiting:>4.0%} {minutes:>5}:{seconds:02d}",
             highlight=False,
         )
-        self._best = figures.epoch if figures.best else self._best
-        args = self._args
-        if args and args.folds and not self._noted and len(self._seconds) == _TIMED and epochs > figures.epoch:
-            self._say_total(args, min(self._seconds) * epochs)
-        if args and figures.epoch == epochs < args.epochs and epochs - self._best >= args.patience:
-            self._console.print(
-                f"Ended after {epochs} of {args.epochs} epochs: the last {epochs - self._best} were no better "
-                f"(--patience {args.patience})",
-                style="dim",
-                highlight=False,
-            )
-
-    def _say_total(self, args: "RunArgs", own: float) -> None:
-        from trainer.judging.folds import seconds_of_all
-
-        share = "a little less" if args.cv else "a third of that"
-        networks = f"This network takes about {rough_duration(own)}, its {args.folds} folds {share} each"
-        whole = seconds_of_all(args, own)
-        if args.time_limit_s is None or whole <= args.time_limit_s:
-            self._console.print(f"{networks}, {rough_duration(whole)} in all", style="dim", highlight=False)
 
     def _clear(self) -> None:
         if self._task is not None:
@@ -164,53 +131,36 @@ class TrainingScreen:
         self._task = None
 
 
-def choose_and_show(
-    options: NetworkOptions,
-    data: Path,
-    asked: TableOptions,
-    parents: Mapping[str, str] | None,
-    run: Path,
-    *,
-    as_json: bool,
-) -> "Start":
-    """Choose the network for a training, and say in a line which and why where Hangtag chose its architecture.
-
-    Nothing is downloaded for a run that exists already, or for data that nothing can be learned from.
-    """
-    check_free(run)
-    if options.weights:
-        check_signature(parse_weights(options.weights))
-    if options.arch is None:
-        taxonomy_of(read_dataset(data, asked), parents)
-    console = Console(stderr=as_json)
-    _load(console)
-    from trainer.networks.build import choose_start, weights_file
-
-    columns = (TextColumn("Downloading weights"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    seen = console.is_interactive
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not seen) as progress:
-        bar = progress.add_task("", visible=False, total=None)
-
-        def downloaded(done: int, total: int | None) -> None:
-            progress.update(bar, completed=done, total=total, visible=True)
-
-        start = choose_start(options, lambda choice: weights_file(choice, downloaded))
-    if start.why:
-        console.print(escape(start.why), highlight=False, soft_wrap=True)
-    return start
+def _plan(args: "RunArgs") -> str:
+    """In a line: what will be trained."""
+    size = args.preprocess.size
+    began = {"none": "random weights", "imagenet": "ImageNet weights"}.get(args.weights, f"weights of {args.weights}")
+    width = f" {args.alpha:g}" if args.alpha else ""
+    limit = f" in at most {rough_duration(args.time_limit_s)}" if args.time_limit_s else ""
+    folds = f", {args.folds}-fold cross-validation" if args.cv else f", {args.folds} folds" if args.folds else ""
+    number = "bfloat16" if args.bfloat16 else "float32"
+    quicker = f", in {number}, which is faster here" if len(args.photos_per_s or ()) > 1 else ""
+    return (
+        f"{args.arch}{width} at {size}×{size} px, {escape(began)}, {number_of(args.epochs, 'epoch')}{limit}, batch "
+        f"{args.batch}{folds}{quicker}"
+    )
 
 
-def train_and_show(request: TrainRequest, *, as_json: bool = False) -> ExitCode:
+def _loss(loss: float) -> str:
+    """In five characters: ``2.360``, ``12.36``, ``  nan``."""
+    return f"{loss:.3f}"[:5].rstrip(".").rjust(5)
+
+
+def train_and_show(request: TrainRequest, run: Path, *, as_json: bool = False) -> ExitCode:
     """Train, show the figures, say what to do next; or all of that on stderr, and the figures as JSON on stdout."""
+    check_free(run)
     console = Console(stderr=as_json)
     _load(console)
     from trainer.train import train
 
-    with _resumable(request.run), TrainingScreen(console) as screen:
-        result = train(request, screen)
-    if as_json:
-        print(json.dumps(_result_record(result), indent=1))
-    return _show_result(result, console)
+    with _resumable(run), TrainingScreen(console) as screen:
+        result = train(request, run, default_cache(), screen)
+    return _show_result(result, console, as_json=as_json)
 
 
 def resume_and_show(path: Path, *, as_json: bool) -> ExitCode:
@@ -223,15 +173,10 @@ def resume_and_show(path: Path, *, as_json: bool) -> ExitCode:
     run = open_run(path)
     args = run.args()
     if args.state is RunState.COMPLETE:
-        epochs = f"{args.epochs_done} of at most {number_of(args.epochs, 'epoch')}, patience {args.patience}"
-        if args.ended_by_time:
-            epochs = f"{number_of(args.epochs_done, 'epoch')}, as its time limit allowed"
-        console.print(f"The run is complete: {epochs}.")
+        console.print(f"The run is complete: {number_of(args.epochs_done, 'epoch')}.")
     with _resumable(path), TrainingScreen(console) as screen:
         result = resume(run, default_cache(), screen)
-    if as_json:
-        print(json.dumps(_result_record(result), indent=1))
-    return _show_result(result, console)
+    return _show_result(result, console, as_json=as_json)
 
 
 @contextmanager
@@ -253,16 +198,15 @@ def _load(console: Console) -> None:
         load_tensorflow()
 
 
-def _show_result(result: "TrainResult", console: Console) -> ExitCode:
+def _show_result(result: "TrainResult", console: Console, *, as_json: bool) -> ExitCode:
     run, quoted = result.run, escape(shlex.quote(str(result.run.path)))
     lines = [f"Run: [bold]{escape(str(run.path))}[/bold]"]
+    if as_json:
+        print(json.dumps(_result_record(result), indent=1))
     if result.evaluation:
         missing = sum(not run.fold(number).answers.is_file() for number in range(1, result.args.folds + 1))
         show_evaluation(result.evaluation, result.args, console, missing if result.interrupted else 0)
         lines.append(f"Look at: {escape(str(run.report))}")
-    if result.self_training:
-        colour = "green" if result.self_training.kept and not result.self_training.unproven else "yellow"
-        lines.insert(0, f"[{colour}]{escape(result.self_training.sentence)}[/{colour}]")
     if result.interrupted:
         lines.append(f"[yellow]Interrupted. Go on with it: hangtag train --resume {quoted}[/yellow]")
     else:
@@ -274,7 +218,7 @@ def _show_result(result: "TrainResult", console: Console) -> ExitCode:
 
 def _result_record(result: "TrainResult") -> dict[str, Any]:
     run, args = result.run, result.args
-    found = {
+    record = {
         "run": run.path,
         "state": args.state,
         "arch": args.arch,
@@ -282,44 +226,147 @@ def _result_record(result: "TrainResult") -> dict[str, Any]:
         "best_epoch": args.best_epoch,
         "report": run.report if result.evaluation else None,
         "evaluation": result.evaluation,
-        "self_training": result.self_training,
     }
-    shown: dict[str, Any] = to_jsonable_python(found, inf_nan_mode="null")
+    shown: dict[str, Any] = to_jsonable_python(record, inf_nan_mode="null")
     return shown
 
 
-def _plan(args: "RunArgs") -> str:
-    """In a line: what will be trained."""
-    size = args.preprocess.size
-    began = {"none": "random weights", "imagenet": "ImageNet weights"}.get(args.weights, f"weights of {args.weights}")
-    width = f" {args.alpha:g}" if args.alpha else ""
-    limit = (
-        f"{rough_duration(args.time_limit_s)} in all"
-        if args.time_limit_s
-        else f"at most {number_of(args.epochs, 'epoch')}"
+def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console, missing_folds: int = 0) -> None:
+    """Show what a training came to; ``missing_folds``: how many somebody's stop has left out."""
+    from trainer.judging.evaluate import Judged
+    from trainer.judging.sentences import distances_text, levels_text
+
+    split = evaluation.shown
+    figures = evaluation.figures_of(split)
+    if figures is None:
+        return
+    network = f"{args.folds} folds" if figures is evaluation.cv else f"Epoch {args.best_epoch}"
+    print_table(figures_table(figures, f"{network}, on {number_of(figures.n, f'{split.word} photo')}"), console)
+    console.print()
+    _show_precisions(evaluation, args, split, missing_folds, console)
+    tested = Judged.TEST if evaluation.test else split
+    for target in evaluation.thresholds:
+        achieved = evaluation.coverage_at_precision[f"{target.precision:.2f}"].of(tested)
+        if achieved and achieved.levels and target.coverage:
+            console.print(f"{target.precision:.2f} on {tested.word}: {levels_text(achieved)}", highlight=False)
+    if evaluation.distances and (away := evaluation.distances.of(tested)):
+        console.print(distances_text(away), highlight=False)
+    console.print()
+    _show_accuracy(evaluation, args, split, figures, console)
+    if evaluation.unknown and (outliers := evaluation.unknown.outliers):
+        _show_outliers(outliers, console)
+    _show_label_errors(evaluation, console)
+
+
+def figures_table(figures: "Figures", title: str) -> Table:
+    """A row a class, and one for all."""
+    table = Table("class", title=title, title_justify="left")
+    for heading in ("precision", "recall", "F1", "photos"):
+        table.add_column(heading, justify="right")
+
+    def cells(row: "Figures | ClassFigures") -> tuple[str, str, str]:
+        return f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}"
+
+    for name, row in figures.classes.items():
+        table.add_row(escape(name), *(cells(row) if row.support else ("–",) * 3), f"{row.support:,}")
+    table.add_section()
+    table.add_row("mean", *cells(figures), f"{figures.n:,}", style="bold")
+    return table
+
+
+def _show_precisions(
+    evaluation: "Evaluation", args: "RunArgs", split: "Judged", missing_folds: int, console: Console
+) -> None:
+    """A table of the precisions that can be asked for and what each costs, or why none can.
+
+    What they came to is of test photos where there are any: on the others the thresholds were chosen.
+    """
+    from models.statistics.thresholds import default_precision
+    from trainer.judging.evaluate import Judged
+    from trainer.judging.sentences import advice_for_promise
+
+    if not any(target.coverage for target in evaluation.thresholds):
+        why, *others = evaluation.unpromised(pooled=args.pools_folds)
+        unless = "Every photo goes to a person, unless --threshold asks for labels all the same."
+        advice = advice_for_promise(args, folds_may_prove=evaluation.folds_may_prove, missing_folds=missing_folds)
+        for sentence in (why, unless, *others, advice):
+            console.print(escape(sentence), highlight=False)
+        return
+    split = Judged.TEST if evaluation.test else split
+    ruling = default_precision(evaluation.thresholds)
+    table = Table(title="Share of photos that need no person, by the precision asked for", title_justify="left")
+    for heading in ("--precision", "expected", f"on {split.word}", "right", "95%", "wrong"):
+        table.add_column(heading, justify="right")
+    for target in evaluation.thresholds:
+        achieved = evaluation.coverage_at_precision[f"{target.precision:.2f}"].of(split)
+        cells = [rounded(achieved.coverage) if achieved else "–", "–", "–", "–"]
+        if achieved and achieved.precision is not None:
+            low, high = achieved.precision_95
+            cells[1:] = f"{achieved.precision:.3f}", f"{low:.3f}–{high:.3f}", f"{achieved.wrong:,}"
+        style = "bold" if target.precision == ruling else None
+        table.add_row(f"{target.precision:.2f}", rounded(target.coverage), *cells, style=style)
+    default = "every photo goes to a person" if ruling is None else f"{ruling:.2f}"
+    reasons = (f"{one:.2f} {why}" for one, why in evaluation.unproved(pooled=args.pools_folds).items())
+    table.caption = "\n".join((f"Default: {default}", *reasons))
+    table.caption_justify = "left"
+    print_table(table, console)
+
+
+def _show_accuracy(
+    evaluation: "Evaluation", args: "RunArgs", split: "Judged", figures: "Figures", console: Console
+) -> None:
+    before = evaluation.ece_before.of(split)
+    was = "" if before is None else f"{before:.3f} → "
+    console.print(f"{_accuracy_text(figures, split.word)}, calibration error {was}{figures.ece:.3f}", highlight=False)
+    if evaluation.test and figures is not evaluation.test:
+        photos = number_of(evaluation.test.n, "photo")
+        console.print(f"{_accuracy_text(evaluation.test, 'test')}, {photos}", highlight=False)
+        console.print(f"(rely on the figure from {figures.n:,} photos: with more photos, less is chance)", style="dim")
+    last = ", the last" if args.best_epoch == args.epochs_done else ""
+    console.print(f"Kept: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
+    if last and args.epochs_done > 1:
+        console.print("(by then the learning rate has fallen; an earlier ★ is better only by chance)", style="dim")
+
+
+def _accuracy_text(figures: "Figures", of: str = "") -> str:
+    low, high = figures.accuracy_95
+    return f"{of}{' ' if of else ''}accuracy [bold]{figures.accuracy:.4f}[/bold] (95%: {low:.3f}–{high:.3f})"
+
+
+def _show_outliers(outliers: "OutlierFigures", console: Console) -> None:
+    low, high = outliers.caught_95
+    console.print(
+        f"{number_of(outliers.n, 'photo')} of no product ({NONE}): [bold]{outliers.caught:.0%}[/bold] are unknown "
+        f"(95%: {low:.3f}–{high:.3f}) and go to a person",
+        highlight=False,
     )
-    folds = f", {args.folds}-fold cross-validation" if args.cv else f", {args.folds} folds" if args.folds else ""
-    number = "bfloat16" if args.bfloat16 else "float32"
-    quicker = f", in {number}, which is faster here" if args.photos_per_s else ""
-    return f"{args.arch}{width} at {size}×{size} px, {escape(began)}, {limit}, batch {args.batch}{folds}{quicker}"
 
 
-def _loss(loss: float) -> str:
-    """In five characters: ``2.360``, ``12.36``, ``  nan``."""
-    return f"{loss:.3f}"[:5].rstrip(".").rjust(5)
+def _show_label_errors(evaluation: "Evaluation", console: Console) -> None:
+    if evaluation.unlisted:
+        console.print(f"No list of likely label errors: {evaluation.unlisted}", highlight=False)
+    if evaluation.label_errors:
+        listed = evaluation.label_errors.rows[-1]
+        low, high = (f"{share:.0%}" for share in sorted((listed.alike, listed.mixed_up)))
+        shown = low if low == high else f"{low[:-1]} to {high}"
+        console.print(
+            f"{number_of(listed.rows, 'likely label error')}: look at label_issues.csv, and correct what is wrong\n"
+            f"(in a trial, such a list showed {shown} of the labels that were made wrong)",
+            highlight=False,
+        )
 
 
-def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMNS, *, as_json: bool) -> "Measurement":
+def measure_and_show(model: Path, data: Path, table: TableOptions = USUAL_COLUMNS, *, as_json: bool) -> "Measurement":
     """Measure, and print a table or JSON on stdout."""
     try:
-        from trainer.judging.figures import achieved_text, distances_text, levels_text
         from trainer.judging.measure import measure
+        from trainer.judging.sentences import achieved_text, distances_text, levels_text
     except ImportError as error:
         msg = f"Evaluating needs SciPy ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
 
     with TrainingScreen(Console(stderr=True)) as screen:
-        measurement = measure(model, data, default_cache(), asked, screen.advance)
+        measurement = measure(model, data, default_cache(), table, screen.advance)
     if as_json:
         print(json.dumps(_as_json(measurement), indent=1))
         return measurement
@@ -327,7 +374,7 @@ def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMN
     for note in measurement.table.notes if measurement.table else ():
         console.print(escape(note), style="dim", highlight=False)
     print_table(figures_table(figures, escape(f"{model} on {number_of(figures.n, 'photo')} of {data}")), console)
-    console.print(accuracy_text(figures), highlight=False)
+    console.print(_accuracy_text(figures), highlight=False)
     if measurement.precision is not None and measurement.achieved:
         console.say(achieved_text(measurement.precision, measurement.achieved))
     for precision, achieved in measurement.coverage_at_precision.items():
@@ -335,7 +382,7 @@ def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMN
     if measurement.distances:
         console.print(distances_text(measurement.distances), highlight=False)
     if measurement.outliers:
-        show_outliers(measurement.outliers, console)
+        _show_outliers(measurement.outliers, console)
     _show_left_out(measurement, console)
     if measurement.whole and measurement.learned_from is None:
         console.print(
@@ -346,22 +393,22 @@ def measure_and_show(model: Path, data: Path, asked: TableOptions = USUAL_COLUMN
 
 def _as_json(measurement: "Measurement") -> dict[str, Any]:
     """The figures; where there are any, photos of no product, how a table was read, and what was left out."""
-    found = measurement.figures.model_dump(mode="json")
+    record = measurement.figures.model_dump(mode="json")
     if measurement.achieved:
-        found["achieved"] = {"asked": measurement.precision, **measurement.achieved.model_dump(mode="json")}
+        record["achieved"] = {"asked": measurement.precision, **measurement.achieved.model_dump(mode="json")}
     if measurement.outliers:
-        found["outliers"] = measurement.outliers.model_dump(mode="json")
+        record["outliers"] = measurement.outliers.model_dump(mode="json")
     if measurement.distances:
         achieved = measurement.coverage_at_precision.items()
-        found["coverage_at_precision"] = {precision: one.model_dump(mode="json") for precision, one in achieved}
-        found["distances"] = dict(measurement.distances)
+        record["coverage_at_precision"] = {precision: one.model_dump(mode="json") for precision, one in achieved}
+        record["distances"] = dict(measurement.distances)
     if measurement.table:
-        found["table"] = asdict(measurement.table)
+        record["table"] = asdict(measurement.table)
     if measurement.left_out:
-        found["excluded"] = [
+        record["excluded"] = [
             {"image": str(one.path), "reason": one.reason, "message": one.message} for one in measurement.left_out
         ]
-    return found
+    return record
 
 
 def _show_left_out(measurement: "Measurement", console: Console) -> None:

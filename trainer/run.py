@@ -16,16 +16,17 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import numpy as np
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from models.arrays import write_arrays
 from models.errors import InputError
+from models.fit import Fit
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import Confidence
 from models.taxonomy import Taxonomy
 from models.whole_file import replace_file
 from trainer.data.csv_files import write_rows
-from trainer.data.table import TableRead
+from trainer.options import TrainRequest
 from trainer.request import Arch, Balance
 
 
@@ -37,63 +38,55 @@ class RunState(StrEnum):
     COMPLETE = "complete"
 
 
-class RunArgs(BaseModel):
-    """The contents of ``args.json``: all that decided what was learned.
-
-    The other fields are as in :class:`trainer.request.TrainRequest`, with a value for all that a person left open.
+class RunArgs(TrainRequest):
+    """The contents of ``args.json``: the request, with a value for all that it left open, and what else was decided.
 
     Attributes:
-        classes: names; the position is the class's index.
+        name: of the model.
+        epochs: that are planned.
         weights: what the network began with: ``none`` (random ones), ``imagenet``, or a file.
+        parents: of the tree that the classes are the leaves of, label → its parent; None without one.
+        classes: names; the position is the class's index.
         weights_sha256: of the file that it began with; None for random weights.
-        fold_weights: what the folds' networks began with, where the network itself began with weights that may have
-            learned from these very photos; None if they began with the same.
         cv: whether each fold's network is trained for as long as the network itself, and figures are of them, too.
+        short_of_time: whether the time limit allows fewer epochs or folds than suit the network.
         bfloat16: whether it learned in bfloat16; it is always judged in float32.
-        photos_per_s: number format (``float32``, ``bfloat16``) → photos a second, where both were timed before the
+        photos_per_s: number format (``float32``, ``bfloat16``) → photos a second, if that was timed before the
             training.
-        unlabeled: where photos without labels came from, as a receipt names a catalogue; None without such photos.
-        table: how ``data`` was read, where that is a table whose columns were named; None else.
-        taxonomy: of a tree of labels, label → its parent; None without a tree.
         best_epoch: the epoch behind ``weights/best.keras``, from 1; None before the first has ended.
         made_with: package → version.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    schema_version: Literal[2]
     name: str
-    data: str
-    arch: Arch = Field(strict=False)
-    preprocess: PreprocessSpec
-    classes: tuple[str, ...] = Field(strict=False)
+    arch: Arch
+    weights: str
+    image_size: int
+    fit: Fit
     epochs: int
     batch: int
-    patience: int
-    weights: str
-    weights_sha256: str | None = None
-    alpha: float | None
-    balance: Balance = Field(strict=False)
-    time_limit_s: float | None
+    balance: Balance
     folds: int
+    schema_version: Literal[1] = 1
+    classes: tuple[str, ...]
+    weights_sha256: str | None = None
     cv: bool = False
-    fold_weights: str | None = None
+    short_of_time: bool = False
     bfloat16: bool = False
     photos_per_s: dict[str, float] | None = None
-    tensorboard: bool
-    seed: int
-    splits: str | None = None
-    fix_leaks: bool = False
-    unlabeled: str | None = Field(
-        default=None,
-        validation_alias=AliasChoices("unlabeled", "unlabelled"),  # as an earlier Hangtag spelled it
-    )
-    table: TableRead | None = None
-    taxonomy: dict[str, str] | None = None
-    state: RunState = Field(default=RunState.TRAINING, strict=False)
+    state: RunState = RunState.TRAINING
     epochs_done: int = 0
     best_epoch: int | None = None
     made_with: dict[str, str]
+
+    @property
+    def preprocess(self) -> PreprocessSpec:
+        """What turns each photo into pixels."""
+        return PreprocessSpec(size=self.image_size, fit=self.fit, decode=self.decode)
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the network began with weights that have learned from photos."""
+        return self.weights != "none"
 
     @property
     def pools_folds(self) -> bool:
@@ -101,25 +94,36 @@ class RunArgs(BaseModel):
         return self.cv and self.fold_weights is None
 
     @property
+    def share_of_epochs(self) -> float:
+        """Of the network's epochs, how many a fold's network gets.
+
+        With a third it is not as good as the network itself, but as honest: a confidence of 0.9 is right as often.
+        """
+        return 1.0 if self.cv else 1 / 3
+
+    @property
+    def cost_of_folds(self) -> float:
+        """The time that all folds take, in trainings of the network; each fold lacks one part of the photos."""
+        return max(0, self.folds - 1) * self.share_of_epochs
+
+    @property
     def ended_by_time(self) -> bool:
-        """Whether the time limit allowed fewer epochs than were asked for."""
-        return self.time_limit_s is not None and self.epochs_done < self.epochs
+        """Whether the time limit allowed fewer epochs than suit the network."""
+        return self.short_of_time or (self.time_limit_s is not None and self.epochs_done < self.epochs)
 
     @property
     def tree(self) -> Taxonomy | None:
         """The tree that the classes are the leaves of; None without one."""
-        return Taxonomy(self.classes, self.taxonomy) if self.taxonomy else None
+        return Taxonomy(self.classes, dict(self.parents)) if self.parents else None
 
 
 class _Inside:
-    """A path within a run's folder; the ``earlier`` one where an earlier Hangtag left that."""
+    """A path within a run's folder."""
 
-    def __init__(self, path: str, earlier: str | None = None) -> None:
-        self._path, self._earlier = path, earlier
+    def __init__(self, path: str) -> None:
+        self._path = path
 
     def __get__(self, run: "Run", owner: type["Run"]) -> Path:
-        if self._earlier and (run.path / self._earlier).exists():
-            return run.path / self._earlier
         return run.path / self._path
 
 
@@ -161,18 +165,8 @@ class Run:
     """The first batch that the network saw."""
     answers = _Inside("answers.npz")
     """A fold's predictions for the photos that its network was trained without."""
-    unlabeled = _Inside("unlabeled.csv", earlier="unlabelled.csv")
-    """Photos without labels: what became of each, and which label the network learned it under."""
-    soft_labels = _Inside("soft_labels.npy")
-    """The probabilities of each class, for each photo without a label that was learned from."""
-    guesses = _Inside("guesses.npz")
-    """What the network of the labelled photos alone says of those without labels, until it is known who is kept."""
-    self_training = _Inside("self_training.json")
-    """What the photos without labels brought, and which network is kept."""
     originals = _Inside("export/originals")
     """Some validation photos as they were, for the bundle's golden samples."""
-    tensorboard = _Inside("tensorboard")
-    """Logs for TensorBoard."""
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -193,11 +187,6 @@ class Run:
         for path in (*figures, self.report, self.model_card):
             path.unlink(missing_ok=True)
 
-    @property
-    def student(self) -> "Run":
-        """The run of the network that learns from photos without labels, too, until it is known which is kept."""
-        return Run(self.path / "student")
-
     def fold(self, number: int) -> "Run":
         """The run of a network that is trained without a part of the training photos; from 1."""
         return Run(self.path / "folds" / str(number))
@@ -217,7 +206,7 @@ class Run:
             return Confidence.model_validate_json(self.confidence.read_bytes())
         except (OSError, ValidationError) as error:
             again = f"hangtag train --resume {quote(str(self.path))}"
-            msg = f"{self.confidence} is damaged or of another version of Hangtag; {again}"
+            msg = f"{self.confidence} is damaged or of another version; {again}"
             raise InputError(msg) from error
 
     def args(self) -> RunArgs:
@@ -225,13 +214,12 @@ class Run:
         try:
             return RunArgs.model_validate_json((self.path / "args.json").read_bytes())
         except ValidationError as error:
-            msg = f"{self.path / 'args.json'} is damaged or of another version of Hangtag; train again."
+            msg = f"{self.path / 'args.json'} is damaged or of another version; train again."
             raise InputError(msg) from error
 
     def write_args(self, args: RunArgs) -> None:
-        """Write ``args.json``, whole; without what only some runs have, so that earlier versions read the others."""
-        without = {name for name in ("table", "taxonomy") if getattr(args, name) is None}
-        replace_file(self.path / "args.json", args.model_dump_json(indent=1, exclude=without).encode())
+        """Write ``args.json``, whole."""
+        replace_file(self.path / "args.json", args.model_dump_json(indent=1).encode())
 
     def write_pixels(
         self, name: str, pixels: Pixels, labels: "np.ndarray[Any, Any]", groups: "np.ndarray[Any, Any]"

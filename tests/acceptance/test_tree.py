@@ -13,7 +13,7 @@ from models.statistics.confidence import Confidence, PrecisionTarget
 from tests.command import one_line, run_hangtag
 from trainer.sample.products import DEPARTMENTS
 
-QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 6, "--batch-size", 16, "--folds", 0, "--cv", 0, "--seed", 1)
+QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 6, "--batch-size", 16, "--folds", 0, "--seed", 1)
 COLUMNS = ("--image-column", "image", "--label-column", "category")
 
 

@@ -56,8 +56,10 @@ def write_run(run: Path, files: list[Path]) -> None:
     np.savez(run / "export" / "val.npz", pixels=pixels[held], labels=labels[held], groups=np.arange(held.sum()))
     np.savez(run / "export" / "train_sample.npz", pixels=pixels[~held])
     write_confidence(run, network, pixels, labels, held)
-    args = {"schema_version": 2, "name": "cnn", "arch": "cnn", "classes": classes}
-    (run / "args.json").write_text(json.dumps({**args, "preprocess": SPEC.model_dump(mode="json")}))
+    args = {"schema_version": 1, "name": "cnn", "arch": "cnn", "classes": classes}
+    (run / "args.json").write_text(
+        json.dumps({**args, "image_size": SPEC.size, "fit": SPEC.fit, "decode": SPEC.decode})
+    )
 
 
 def decoded(file: Path) -> np.ndarray | None:

@@ -23,7 +23,8 @@ COMMANDS = (
 
 
 def test_export(tmp_path: Path, golden_bundle: Path) -> None:
-    args = {"schema_version": 2, "name": "shop", "arch": "cnn", "classes": ["a", "b"], "preprocess": {"size": 32}}
+    args = {"schema_version": 1, "name": "shop", "arch": "cnn", "classes": ["a", "b"]}
+    args |= {"image_size": 32, "fit": "pad", "decode": "dct"}
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "args.json").write_text(json.dumps(args))
     shutil.copytree(tmp_path / "begun", tmp_path / "damaged")

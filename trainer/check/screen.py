@@ -95,7 +95,7 @@ def bring_back_and_show(folder: Path, *, as_json: bool) -> ExitCode:
     return ExitCode.FAILURE if back.lost else ExitCode.OK
 
 
-def _check(dataset: Dataset, allow_hosts: Sequence[str]) -> Checkup:
+def _check(dataset: Dataset, allow_hosts: Sequence[str] | None) -> Checkup:
     """Check, with a bar for each step; photos that the cache knows are in no rate."""
     console, tasks = Console(stderr=True), dict[str, TaskID]()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())

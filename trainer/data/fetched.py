@@ -27,7 +27,7 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 
 
 def fetch_photos(
-    dataset: Dataset, allow_hosts: Sequence[str], cache: Path, advance: Callable[[int, int], None]
+    dataset: Dataset, allow_hosts: Sequence[str] | None, cache: Path, advance: Callable[[int, int], None]
 ) -> Dataset:
     """The data set with the photos from elsewhere on this machine, or with the reason why they are not.
 
@@ -47,7 +47,7 @@ def fetch_photos(
     if not cells:
         return dataset
     root = dataset.table.image_root if dataset.table else str(dataset.source.parent)
-    with closing(open_photos(root, allow_hosts)) as photos:
+    with closing(open_photos(root, allow_hosts or ())) as photos:
         places = {cell: _place(cache / "photos", photos.url_of(cell) or cell) for cell in dict.fromkeys(cells)}
         try:
             failures = _fetch(photos, {cell: place for cell, place in places.items() if not _is_here(place)}, advance)

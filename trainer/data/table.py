@@ -94,7 +94,7 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
     """
     catalogue = open_catalogue(path, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts or None)
     columns = _columns(catalogue, asked)
-    conditions = [_condition(catalogue, text) for text in asked.where]
+    conditions = [_condition(catalogue, text) for text in asked.where or ()]
     for name in {*columns.values(), *(column for column, _ in conditions)}:
         _check_plain(catalogue, name)
     kept, chosen, rows = _chosen_rows(catalogue, columns, conditions)
@@ -110,10 +110,10 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
         image_column=catalogue.image_column,
         label_column=columns[LABEL],
         group_column=columns.get(_GROUP),
-        where=asked.where,
+        where=tuple(asked.where or ()),
         image_root=catalogue.image_root,
         encoding=asked.encoding,
-        allow_hosts=asked.allow_hosts,
+        allow_hosts=tuple(asked.allow_hosts or ()),
         rows=rows,
         rows_chosen=chosen,
         rows_without_label=chosen - len(kept),

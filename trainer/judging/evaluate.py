@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import keras
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict
 
 from models.statistics.calibration import calibrated, expected_calibration_error
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
@@ -30,7 +30,7 @@ from trainer.judging.figures import (
     surest_photos,
 )
 from trainer.judging.folds import held_out, held_photos
-from trainer.judging.unpromised import unpromised_sentences, why_unproved
+from trainer.judging.sentences import unpromised_sentences, why_unproved
 from trainer.learning.predictions import Predictions, predict
 from trainer.learning.training import Training, labels_of
 from trainer.splits.assigned import AssignedPhoto, group_numbers
@@ -138,10 +138,10 @@ class Evaluation(_Record):
         ece_before: the calibration error without that.
         coverage_at_precision: target (``"0.98"``) → what it achieves.
         label_errors: how good ``label_issues.csv`` is; None if labels could not be judged, or none is doubted.
-        surest: how the surest photos did where no precision is promised; else None, and not written.
-        unlisted: why ``label_issues.csv`` is empty though labels may be wrong; else None, and not written.
+        surest: how the surest photos did where no precision is promised; else None.
+        unlisted: why ``label_issues.csv`` is empty though labels may be wrong; else None.
         distances: of a tree of labels, edges from the true class up to the first node that is also above the likeliest
-            class → photos; 0 where that is right. None without a tree; then it is not written.
+            class → photos; 0 where that is right. None without a tree.
     """
 
     val: Figures | None
@@ -156,12 +156,6 @@ class Evaluation(_Record):
     distances: PerSplit[dict[int, int]] | None = None
     surest: SurestPhotos | None = None
     unlisted: str | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        said: dict[str, Any] = write(self)
-        seldom = {"distances", "surest", "unlisted"}
-        return {key: value for key, value in said.items() if key not in seldom or value is not None}
 
     @property
     def shown(self) -> Judged:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
 from scipy.stats import rankdata
 
@@ -16,8 +16,7 @@ from models.statistics.confidence import PrecisionTarget
 from models.statistics.intervals import Interval, bootstrap_interval, proportion_interval
 from models.statistics.paired import design_effect
 from models.statistics.thresholds import label_levels
-from models.taxonomy import REVIEW, Taxonomy, level_name
-from models.text import number_of
+from models.taxonomy import REVIEW, Taxonomy
 from trainer.data.csv_files import write_rows
 
 _TOP: Final = 5
@@ -81,7 +80,7 @@ class AchievedPrecision(BaseModel):
         automatic, wrong: how many these are, and how many of them are wrong.
         precision: share of these that are right, with its interval; None if there are none.
         levels: of a tree of labels the same of each level, classes first: a label is right that is the true class or
-            above it. Empty without a tree; then it is not written.
+            above it. Empty without a tree.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -92,11 +91,6 @@ class AchievedPrecision(BaseModel):
     precision: float | None
     precision_95: Interval
     levels: "tuple[AchievedPrecision, ...]" = ()
-
-    @model_serializer(mode="wrap")
-    def _without_tree(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        said: dict[str, Any] = write(self)
-        return {key: value for key, value in said.items() if key != "levels" or value}
 
 
 class OutlierFigures(BaseModel):
@@ -315,40 +309,6 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effec
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
     """Edges from the true class up to the first node that is above the likeliest, too → photos; 0 where it is right."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
-
-
-def levels_text(achieved: AchievedPrecision) -> str:
-    """What came of each level, such as ``leaf 69.9%, 251 of 260 right; level 1 11.6%, 43 of 43 right``."""
-    rows = []
-    for level, one in enumerate(achieved.levels):
-        low, high = one.precision_95
-        right = f", {one.automatic - one.wrong:,} of {one.automatic:,} right ({low:.3f} to {high:.3f})"
-        rows.append(f"{level_name(level)} {one.coverage:.1%}{right if one.automatic else ''}")
-    return f"{'; '.join(rows)}; {achieved.coverage:.1%} at some level"
-
-
-def distances_text(away: Mapping[int, int]) -> str:
-    """How far off wrong classes are, such as ``Likeliest classes that are wrong, by …: 44 by 1 edge, 5 by 2 edges``."""
-    wrong = {edges: count for edges, count in away.items() if edges}
-    if not wrong:
-        return "No likeliest class is wrong"
-    told = (f"{count:,} by {number_of(edges, 'edge')}" for edges, count in sorted(wrong.items()))
-    return (
-        "Wrong likeliest classes, by the steps from the true class up to the first label that both share: "
-        f"{', '.join(told)}"
-    )
-
-
-def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
-    """What a promised precision came to, such as ``At 0.95: 61% of the photos labelled, 98 of 100 right (…)``."""
-    if achieved.precision is None:
-        return f"At {precision:.2f}: no photo is labelled without a person"
-    low, high = achieved.precision_95
-    return (
-        f"At {precision:.2f}: {achieved.coverage:.1%} of the photos labelled without a person, "
-        f"{achieved.automatic - achieved.wrong:,} of these {achieved.automatic:,} right: "
-        f"{achieved.precision:.3f} (95%: {low:.3f}–{high:.3f})"
-    )
 
 
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:

@@ -38,7 +38,6 @@ from trainer.request import USUAL_COLUMNS, TableOptions
 from trainer.run import Run, open_run
 from trainer.splits.assigned import read_splits
 from trainer.splits.prepare import decode_all
-from trainer.splits.unlabelled import Fate, read_unlabelled
 
 
 @dataclass(frozen=True)
@@ -91,14 +90,14 @@ def measure(
     model_path: Path,
     data: Path,
     cache: Path,
-    asked: TableOptions = USUAL_COLUMNS,
+    table: TableOptions = USUAL_COLUMNS,
     advance: Advance = lambda what, done, total: None,
 ) -> Measurement:
     """Measure a run, a bundle or a lone ONNX file.
 
     The test split of the data counts where there is one, else all photos. Those that a run has learned from do not.
     For the intervals, files of the same bytes and photos of one product belong together; near duplicates do not.
-    ``asked`` says how labelled photos are found where the data is a table; ``advance`` is told (step, done, of all).
+    ``table`` says how labelled photos are found where the data is a table; ``advance`` is told (step, done, of all).
 
     Raises:
         DataError: a class is unknown to the model, or no photo is left to measure it on.
@@ -108,14 +107,14 @@ def measure(
     """
     advance("Loading", 0, 1)
     model = _open_model(model_path)
-    dataset = read_dataset(data, asked)
+    dataset = read_dataset(data, table)
     test = tuple(photo for photo in dataset.photos if photo.split is Split.TEST)
     dataset = replace(dataset, photos=test or dataset.photos)
     if unknown := sorted({photo.label for photo in dataset.photos} - {*model.classes, NONE}):
         msg = f"{model_path} does not know {', '.join(unknown)}; it knows {', '.join(model.classes)}."
         raise DataError(msg)
     store = PixelStore(cache, model.spec)
-    dataset = fetch_photos(dataset, asked.allow_hosts, cache, partial(advance, "Fetching"))
+    dataset = fetch_photos(dataset, table.allow_hosts, cache, partial(advance, "Fetching"))
     readable, unread = decode_all(dataset.photos, store, advance)
     fresh = [(photo, sha256) for photo, sha256 in readable if sha256 not in (model.learned_from or ())]
     known = [(photo, sha256) for photo, sha256 in fresh if photo.label != NONE]
@@ -200,15 +199,14 @@ def _open_run(path: Path) -> _Model:
         raise InputError(msg)
     network = keras.saving.load_model(run.best, compile=False)
     ends = keras.Model(network.inputs, [network.get_layer(name).output for name in ("logits", "features")])
-    args, sure, head = run.args(), run.read_confidence(), None
-    if run.unknown.is_file():  # runs of early versions have none
-        with run.unknown.open("rb") as file:
-            head = DistanceHead.read(file)
+    args, sure = run.args(), run.read_confidence()
+    with run.unknown.open("rb") as file:
+        head = DistanceHead.read(file)
 
     def scores(pixels: Pixels) -> Scores:
         logits, features = ends.predict_on_batch(pixels)
         probabilities = calibrated(class_logits(logits), sure.temperature)
-        return Scores(probabilities, None if head is None else head.score(features))
+        return Scores(probabilities, head.score(features))
 
     learned_from = _learned_from(run)
     return _Model(
@@ -217,6 +215,5 @@ def _open_run(path: Path) -> _Model:
 
 
 def _learned_from(run: Run) -> frozenset[str]:
-    """SHA-256s of the photos that a run has seen in training or validation, with labels or without."""
-    labelled = {one.sha256 for one in read_splits(run.splits) if one.present and one.split is not Split.TEST}
-    return frozenset(labelled | {one.sha256 for one in read_unlabelled(run.unlabeled) if one.fate is Fate.LEARNED})
+    """SHA-256s of the photos that a run has seen in training or validation."""
+    return frozenset(one.sha256 for one in read_splits(run.splits) if one.present and one.split is not Split.TEST)

@@ -4,7 +4,6 @@ Augmentation shows photos as they might have been taken, changed a little each t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -17,26 +16,9 @@ from trainer.learning.recipe import Augmentation
 
 _SEEDS: Final = 1_000_003
 """Keeps the epochs of one seed apart from those of the next."""
-_OTHER_STREAMS: Final = np.array([0, 500_009])
-"""Added to a batch's seed for the photos without labels: they are changed otherwise than the labelled ones."""
 _AHEAD: Final = 2
 _SIDES: Final = (0.15, 0.5)
 _GREY: Final = 127.5
-
-
-@dataclass(frozen=True)
-class PseudoLabelled:
-    """Photos without labels that are learned from as what another network says they are.
-
-    Attributes:
-        sha256s: of m photos, at least one.
-        probabilities: what it says of each class, ``float32 (m, classes)``.
-        augmentation: how far these photos are changed.
-    """
-
-    sha256s: Sequence[str]
-    probabilities: npt.NDArray[np.float32]
-    augmentation: Augmentation
 
 
 class Batches:
@@ -49,7 +31,6 @@ class Batches:
         seed: of order and augmentation.
         augmentation: how far photos are changed; None leaves them.
         sampled: whether photos of rare classes come more often (:func:`sampling_order`); else each comes once.
-        pseudo: photos that fill half of each batch, so that an epoch has twice the steps; None for labelled ones alone.
     """
 
     def __init__(
@@ -63,7 +44,6 @@ class Batches:
         seed: int,
         augmentation: Augmentation | None,
         sampled: bool = False,
-        pseudo: PseudoLabelled | None = None,
     ) -> None:
         self._store = store
         self._sha256s = sha256s
@@ -74,11 +54,8 @@ class Batches:
         self._sampled = sampled
         self._epoch = 0
         self._by_size: dict[int, tf.data.Dataset] = {}
-        self._pseudo = pseudo
         self.batch = min(batch, len(sha256s))
-        self._own = self.batch if pseudo is None else -(-self.batch // 2)
-        """Photos of a batch that have labels; the others follow them."""
-        self.steps = len(sha256s) // self._own
+        self.steps = len(sha256s) // self.batch
 
     @property
     def size(self) -> int:
@@ -106,15 +83,10 @@ class Batches:
         options.autotune.enabled = False
 
         def prepare(pixels: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            photos, own = tf.cast(pixels, tf.float32), self._own
+            photos = tf.cast(pixels, tf.float32)
             if self._augmentation is None:
-                labelled = resized(photos[:own], size)
-            else:
-                labelled = augmented(photos[:own], seed, size, self._augmentation)
-            if self._pseudo is None:
-                return labelled, targets
-            others = augmented(photos[own:], seed + _OTHER_STREAMS, size, self._pseudo.augmentation)
-            return tf.concat([labelled, others], axis=0), targets
+                return resized(photos, size), targets
+            return augmented(photos, seed, size, self._augmentation), targets
 
         return batches.map(prepare, num_parallel_calls=1).prefetch(_AHEAD).with_options(options)
 
@@ -122,24 +94,10 @@ class Batches:
         epoch = self._epoch
         random = np.random.default_rng((self._seed, epoch))
         order = sampling_order(self._labels, random) if self._sampled else random.permutation(len(self._labels))
-        others = self._other_batches(random)
         for step in range(self.steps):
-            chosen = order[step * self._own : (step + 1) * self._own]
-            names, targets = [self._sha256s[i] for i in chosen], one_hot(self._labels[chosen], self._classes)
-            if self._pseudo is not None:
-                places = next(others)
-                names += [self._pseudo.sha256s[i] for i in places]
-                soft = self._pseudo.probabilities[places]
-                targets = np.concatenate([targets, soft[:, 1:] if targets.shape[1] == 1 else soft])
-            yield self._store.take(names), targets, np.array([self._seed * _SEEDS + epoch, step])
-
-    def _other_batches(self, random: np.random.Generator) -> Iterator[npt.NDArray[np.intp]]:
-        """Places of the photos without labels for each step of an epoch: all come as often, give or take one."""
-        count, wanted = self.batch - self._own, self.steps * (self.batch - self._own)
-        among = len(self._pseudo.sha256s) if self._pseudo else 0
-        rounds = [random.permutation(among) for _ in range(-(-wanted // among))] if among else []
-        places = np.concatenate([np.zeros(0, np.intp), *rounds])
-        return (places[step * count : (step + 1) * count] for step in range(self.steps))
+            chosen = order[step * self.batch : (step + 1) * self.batch]
+            pixels = self._store.take([self._sha256s[i] for i in chosen])
+            yield pixels, one_hot(self._labels[chosen], self._classes), np.array([self._seed * _SEEDS + epoch, step])
 
 
 def one_hot(labels: npt.NDArray[np.intp], classes: int) -> npt.NDArray[np.float32]:

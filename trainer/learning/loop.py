@@ -1,4 +1,4 @@
-"""The training loop: epochs until they are over, the time is, or nothing gets better."""
+"""The training loop: epoch after epoch, until all that were planned are done or the time is over."""
 
 import math
 import signal
@@ -6,55 +6,39 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain, count, pairwise
-from pathlib import Path
-from statistics import mean
 from types import FrameType
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from models.arrays import read_arrays, write_arrays
 from models.errors import DataError
 from models.statistics.calibration import class_logits
 from trainer.learning.batches import Batches
-from trainer.learning.recipe import Recipe, epochs_left_in, has_fallen, mean_cost, rate_at, scale_at
+from trainer.learning.recipe import Recipe, cost_at, mean_cost, rate_at, scale_at
 from trainer.learning.training_step import Learner, save_network
 from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
-_REHEARSED: Final = 4
 _STOPPING: Final = "Stopping; the running epoch is not kept. Press Ctrl-C again to quit without a report."
 _HELD_CHUNK: Final = 1024
 _MULTIPLE: Final = 16
 """Sides of smaller photos are multiples of this, so that no stride leaves a remainder."""
 _SMALLEST: Final = 32
 """Smaller photos do not show what a product is: networks that began with 16 px learned next to nothing in 10 epochs."""
-_SCALAR: Final = tf.compat.v1.SummaryMetadata(
-    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class="DATA_CLASS_SCALAR"
-)
-"""Marks a number as a curve for TensorBoard; ``tf.summary.scalar`` would need TensorBoard installed."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a training ends: after ``epochs``, at the deadline, or once ``patience`` epochs brought no better one.
+    """When a training ends: after ``epochs``, or before the deadline, a time of the clock in seconds.
 
-    Patience counts once a cosine's rate has fallen: before, a plateau says little.
-
-    The deadline is a time of the clock, in seconds; the schedule is planned so that the last epoch ends before it.
-    If fewer than ``fewest`` epochs fit, by a few steps or by the first epoch, ``lacks`` is told how many seconds these
-    would take, and the ``latest`` deadline counts instead; without one, the training ends.
+    The epochs were planned to end before the deadline. If they turn out to be slower, fewer are trained: the schedule
+    is shortened at an epoch's end, so that the rate has fallen to nothing in the last one.
     """
 
     epochs: int
-    patience: int
     deadline: float | None = None
     clock: Callable[[], float] = time.monotonic
-    fewest: int = 0
-    latest: float | None = None
-    lacks: Callable[[float], None] = lambda seconds: None
 
 
 @dataclass(frozen=True)
@@ -74,13 +58,11 @@ class FitOutcome:
 
     Attributes:
         last_is_best: no epoch was chosen by validation.
-        lacked_time: fewer than the fewest epochs fitted before the first deadline.
     """
 
     history: list[EpochFigures]
     interrupted: bool
     last_is_best: bool = False
-    lacked_time: bool = False
 
     @property
     def best_epoch(self) -> int | None:
@@ -103,43 +85,10 @@ class FitView(Protocol):
         """Something that a person should know at once."""
 
 
-class TensorBoardView:
-    """Passes everything to another view, and writes each epoch's figures for ``tensorboard --logdir``."""
-
-    def __init__(self, view: FitView, folder: Path) -> None:
-        self._view = view
-        self._writer = tf.summary.create_file_writer(str(folder))
-
-    def step(self, done: int, total: int) -> None:
-        """A step of the running epoch is done."""
-        self._view.step(done, total)
-
-    def epoch(self, figures: EpochFigures, epochs: int) -> None:
-        """An epoch is done."""
-        scalars = {
-            "loss/train": figures.train_loss,
-            "accuracy/train": figures.train_accuracy,
-            "loss/val": figures.val_loss,
-            "accuracy/val": figures.val_accuracy,
-            "learning_rate": figures.lr,
-            "images_per_s": figures.images_per_s,
-            "waiting": figures.waiting,
-        }
-        with self._writer.as_default(step=figures.epoch):
-            for name, value in scalars.items():
-                tf.summary.write(name, tf.constant(value, tf.float32), metadata=_SCALAR)
-        self._writer.flush()
-        self._view.epoch(figures, epochs)
-
-    def note(self, text: str) -> None:
-        """Something that a person should know at once."""
-        self._view.note(text)
-
-
 def fit(
     learner: Learner, recipe: Recipe, batches: Batches, held: ValidationPhotos, run: Run, limits: Limits, view: FitView
 ) -> FitOutcome:
-    """Train until the epochs are over, the time is, patience has run out, or somebody presses Ctrl-C.
+    """Train until the epochs are over, the time is, or somebody presses Ctrl-C.
 
     What an earlier run has learned is read from disk. After each epoch ``weights/state.npz``, ``results.csv`` and,
     where it is the best so far, ``weights/best.keras`` are whole on disk, so that a kill costs one epoch at most. In
@@ -152,7 +101,7 @@ def fit(
     learner.use_average()
     if loop.history:
         save_network(learner.network, run.last)
-    return FitOutcome(loop.history, loop.interrupted, loop.is_through(), loop.lacks_time)
+    return FitOutcome(loop.history, loop.interrupted, loop.is_through())
 
 
 @dataclass
@@ -166,18 +115,12 @@ class _Loop:
     view: FitView
     history: list[EpochFigures] = field(default_factory=list)
     interrupted: bool = False
-    lacks_time: bool = False
     progress: float = 0.0
     """Of the whole training, from 0 to 1."""
-    full_epoch_s: float = 0.0
-    """Seconds that the steps of an epoch with photos of full size take."""
-    rests: list[float] = field(default_factory=list)
-    """Seconds that each epoch takes after its steps: to validate, and to write what was learned; first the rehearsal's.
-    """
-    compile_s: float = 0.0
-    """Seconds to compile the network for another size of photos."""
-    compiled: float = 1.0
-    """The scale of the photos that it was last compiled for."""
+    full_epoch_s: float | None = None
+    """Seconds that the steps of an epoch with photos of full size take; None before an epoch was timed."""
+    rest_s: float = 0.0
+    """Seconds to validate and to save after an epoch's steps."""
 
     def __post_init__(self) -> None:
         self.clock = self.limits.clock
@@ -190,20 +133,13 @@ class _Loop:
         self.view.note(_STOPPING)
 
     def go(self) -> None:
-        if self.limits.deadline is not None and not self.ended():
-            self.rehearse()
-            self.check_time()
-        timed = self.limits.deadline is None
-        while not self.ended():
-            figures = self.epoch()
+        while not self.interrupted and (left := self.epochs_left()):
+            figures = self.epoch(left)
             if figures is None:
                 self.restore()  # not the steps since
                 return
             self.keep(figures)
-            if not timed and not self.ended():
-                self.check_time()
-            timed = True
-            self.view.epoch(figures, len(self.history) + (0 if self.ended() else self.epochs_left()))
+            self.view.epoch(figures, len(self.history) + self.epochs_left())
 
     def restore(self) -> None:
         """Continue from the state that an earlier run left; epochs that are not in it are trained again."""
@@ -213,82 +149,37 @@ class _Loop:
         self.learner.restore(state)
         self.progress = float(state["progress"])
         self.history = [row for row in read_history(self.run.history) if row.epoch <= int(state["epoch"])]
-
-    def ended(self) -> bool:
-        over = self.progress >= 1.0 or len(self.history) >= self.limits.epochs
-        waited = self.history[-1].epoch - best_of(self.history).epoch if self.history else 0
-        impatient = waited >= self.limits.patience and has_fallen(self.progress, self.recipe)
-        given_up = self.lacks_time and self.limits.latest is None
-        return over or self.interrupted or impatient or given_up
+        if self.history:
+            self.full_epoch_s = self.history[-1].seconds / cost_at(self.history[-1].size / self.batches.size)
 
     def is_through(self) -> bool:
         """Whether the rate has fallen to nothing."""
         return self.recipe.cosine and self.progress >= 1.0
 
     def epochs_left(self) -> int:
-        left = self.limits.epochs - len(self.history)
-        if self.limits.deadline is None:
+        """As planned, or as many as fit into the time that is left."""
+        left = self.limits.epochs - len(self.history) if self.progress < 1.0 else 0
+        if self.limits.deadline is None or self.full_epoch_s is None or not left:
             return left
-        seconds = self.limits.deadline - self.clock() - self.compile_s * self.sizes_left()
-        return min(left, epochs_left_in(seconds, self.progress, self.full_epoch_s, self.stages, self.rest_s))
-
-    def sizes_left(self) -> int:
-        """How many times the network is still to be compiled for another size of photos."""
-        later = (stage.scale for stage in self.stages if stage.until > self.progress)
-        return sum(one != other for one, other in pairwise([self.compiled, *later, 1.0]))
-
-    @property
-    def rest_s(self) -> float:
-        return mean(self.rests[1:] or self.rests)
-
-    def rehearse(self) -> None:
-        """A few steps to see how fast they are, which leave nothing behind."""
-        state, size, seconds = self.learner.state(), self.size(), []
-        batches = chain.from_iterable(self.batches.epoch(len(self.history), size) for _ in count())
-        for _ in range(_REHEARSED):
-            begin = self.clock()
-            pixels, targets = next(batches)
-            loss, _ = self.learner.step(pixels, targets, 0.0, 0.0)
-            float(loss)  # waits for it
-            seconds.append(self.clock() - begin)
-        self.learner.restore(state)
-        self.compile_s, self.compiled = seconds[0] - min(seconds), scale_at(self.progress, self.stages)
-        self.full_epoch_s = min(seconds) * self.batches.steps / self.share_of_full(size)
-        self.validate(_HELD_CHUNK)  # compiles
-        begin = self.clock()
-        self.validate(_HELD_CHUNK)
-        held = len(self.held.labels)
-        self.rests = [(self.clock() - begin) * held / min(held, _HELD_CHUNK)]
-
-    def check_time(self) -> None:
-        """Go by the latest deadline if too few epochs fit before the first."""
-        if self.lacks_time or len(self.history) + self.epochs_left() >= self.limits.fewest:
-            return
-        self.lacks_time = True
-        epoch_s = self.full_epoch_s * mean_cost(0.0, self.stages) + self.rest_s
-        self.limits.lacks(self.limits.fewest * epoch_s + self.compile_s * (self.sizes_left() + 1))
-        self.limits = replace(self.limits, deadline=self.limits.latest)
+        epoch_s = self.full_epoch_s * mean_cost(self.progress, self.stages) + self.rest_s
+        return max(1, min(left, int((self.limits.deadline - self.clock()) / epoch_s)))
 
     def size(self) -> int:
         """Side of the photos of the next epoch."""
         return round(self.batches.size * scale_at(self.progress, self.stages))
 
-    def share_of_full(self, size: int) -> float:
-        return (size / self.batches.size) ** 2
-
-    def epoch(self) -> EpochFigures | None:
-        """None where somebody stopped it."""
-        begin, size, left = self.clock(), self.size(), self.epochs_left()
+    def epoch(self, left: int) -> EpochFigures | None:
+        """The first of the epochs that are left; None if somebody stopped it."""
+        begin, size = self.clock(), self.size()
         end = 1.0 if left == 1 else self.progress + (1.0 - self.progress) / left
         steps = self.steps(size, end)
         if steps is None:
             return None
-        self.compiled, self.progress = scale_at(self.progress, self.stages), end
+        self.progress = end
         trained = self.clock() - begin
         val_loss, val_accuracy = self.validate()
         seconds = self.clock() - begin
-        self.full_epoch_s = steps.steady_s / self.share_of_full(size)
-        self.rests.append(seconds - trained)
+        self.full_epoch_s, self.rest_s = steps.steady_s / cost_at(size / self.batches.size), seconds - trained
         figures = EpochFigures(
             epoch=len(self.history) + 1,
             train_loss=float(np.mean(steps.losses)),
@@ -324,9 +215,9 @@ class _Loop:
                 return None
         return taken
 
-    def validate(self, most: int | None = None) -> tuple[float, float]:
-        """Cross-entropy and accuracy of the averaged network on the photos that are held back, or the first of them."""
-        labels, losses, right = self.held.labels[:most], 0.0, 0
+    def validate(self) -> tuple[float, float]:
+        """Cross-entropy and accuracy of the averaged network on the photos that are held back."""
+        labels, losses, right = self.held.labels, 0.0, 0
         with self.learner.averaged():
             for start in range(0, len(labels), _HELD_CHUNK):
                 truth = labels[start : start + _HELD_CHUNK]
@@ -347,7 +238,7 @@ class _Loop:
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
         write_arrays(self.run.state, **state)  # comes last: what is not in it is trained again
-        self.rests[-1] += self.clock() - begin
+        self.rest_s += self.clock() - begin
 
 
 @dataclass

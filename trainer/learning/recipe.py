@@ -9,8 +9,8 @@ from trainer.request import Arch
 
 _WARM_UP: Final = 0.1
 """Share of the training in which the rate rises."""
-_FALLEN: Final = 0.1
-"""Below this share of the highest rate, a network that gets no better will not get better."""
+_WHATEVER_SIZE: Final = 0.2
+"""Share of an epoch's time that photos of any size take; the rest grows with their area."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,6 @@ class Augmentation:
     erase: float = 0.0
 
 
-STRONG: Final = Augmentation(shift=0.15, zoom=(0.5, 1.15), stretch=0.2, rotation_rad=0.2, colour=0.4, erase=0.5)
-"""For photos without labels: a network that sees them changed this far learns more than what it was told of them."""
-
-
 @dataclass(frozen=True)
 class Stage:
     """A part of the training in which photos are smaller than they will be: such epochs cost less.
@@ -58,7 +54,6 @@ class Recipe:
     """What decides how a network learns.
 
     Attributes:
-        size: side S of the input in pixels.
         epochs: the fewest passes over the photos.
         batch: photos in a step.
         rate: the highest learning rate.
@@ -76,7 +71,6 @@ class Recipe:
             convolutions gain nothing by it.
     """
 
-    size: int
     epochs: int
     batch: int
     rate: float
@@ -98,7 +92,6 @@ class Recipe:
 
 
 _CNN: Final = Recipe(
-    size=128,
     epochs=60,
     batch=64,
     rate=2e-3,
@@ -111,15 +104,12 @@ _CNN: Final = Recipe(
 )
 _CNN_AGAIN: Final = replace(_CNN, epochs=30, steps=320)
 """The recipe for training from a network's own weights: as from scratch, in half the time."""
-_SIMPLE: Final = Recipe(
-    size=128, epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0, bfloat16=True
-)
+_SIMPLE: Final = Recipe(epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0, bfloat16=True)
 _FROM_NOTHING: Final = replace(
     _CNN, epochs=40, weight_decay=0.05, augmentation=Augmentation(), stages=(), steps=0, bfloat16=False
 )
 _PRETRAINED: Final = replace(
     _FROM_NOTHING,
-    size=160,
     epochs=40,
     batch=32,
     rate=1e-3,
@@ -150,32 +140,21 @@ def rate_at(progress: float, recipe: Recipe) -> float:
     return recipe.rate * 0.5 * (1.0 + math.cos(math.pi * fallen))
 
 
-def has_fallen(progress: float, recipe: Recipe) -> bool:
-    """Whether the rate is so low that patience may end the training: with a high one, most of the gain is to come."""
-    return not recipe.cosine or (progress > _WARM_UP and rate_at(progress, recipe) <= _FALLEN * recipe.rate)
-
-
 def scale_at(progress: float, stages: Sequence[Stage]) -> float:
     """Side of the photos as a share of S."""
     return next((stage.scale for stage in stages if progress < stage.until), 1.0)
 
 
-def epochs_left_in(
-    seconds: float, progress: float, full_epoch_s: float, stages: Sequence[Stage], rest_s: float = 0.0
-) -> int:
-    """How many epochs fit into the seconds that are left; at least one.
-
-    An epoch's steps take ``full_epoch_s`` with photos of full size, and less in proportion to the area with smaller
-    ones; what follows them takes ``rest_s``.
-    """
-    return max(1, int(seconds / (full_epoch_s * mean_cost(progress, stages) + rest_s)))
+def cost_at(scale: float) -> float:
+    """The cost of an epoch with photos of a scale; one with photos of full size costs 1."""
+    return _WHATEVER_SIZE + (1.0 - _WHATEVER_SIZE) * scale**2
 
 
 def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
-    """The mean cost of the epochs that are left; an epoch of photos of full size costs 1."""
+    """The mean cost of the epochs that are left."""
     cost, begin = 0.0, progress
     for stage in (*stages, Stage(1.0, 1.0)):
         end = max(begin, stage.until)
-        cost += (end - begin) * stage.scale**2
+        cost += (end - begin) * cost_at(stage.scale)
         begin = end
     return cost / (1.0 - progress) if progress < 1.0 else 1.0

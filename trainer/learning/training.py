@@ -1,7 +1,6 @@
 """Training one network: its head first, where it has learned from other photos, then the whole."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -14,27 +13,22 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
 
-from models.errors import InputError
 from models.whole_file import replace_file
 from trainer.data.photo_cache import PixelStore
 from trainer.learning.balance import class_weights
-from trainer.learning.batches import Batches, PseudoLabelled
+from trainer.learning.batches import Batches
 from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos, fit
 from trainer.learning.predictions import features_of
-from trainer.learning.recipe import STRONG, Recipe, recipe_for
-from trainer.learning.training_step import Learner, has_bfloat16, speeds_of_formats
+from trainer.learning.recipe import Recipe, recipe_for
+from trainer.learning.training_step import Learner, Pace, measure_pace
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights, parse_weights
 from trainer.request import Balance
 from trainer.run import Run, RunArgs
 from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.unlabelled import Fate, read_unlabelled
 
 _HEAD_PHOTOS: Final = 20_000
 """At most this many photos train the head alone: their features are held in memory."""
-_WORTH_TIMING: Final = 500
-"""Fewer steps are over before the timing of both number formats has paid."""
-_WORTH_TIMING_S: Final = 120
 _CROSS_VALIDATED: Final = 2_000
 """The most features (each photo has two) that the penalty of the head is chosen on."""
 _HEAD_FOLDS: Final = 5
@@ -52,32 +46,16 @@ def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
     return build_network(args.arch, args.preprocess.size, len(args.classes), weights=weights, alpha=args.alpha)
 
 
-def speeds_here(args: RunArgs) -> dict[str, float] | None:
-    """Photos a second of a run's training steps in each number format; None where the processor has no bfloat16."""
-    if not has_bfloat16():
-        return None
-    network = new_network(args, begun=True)
-    recipe = recipe_for(args.arch, pretrained=args.weights != NamedWeights.NONE)
+def recipe_of(args: RunArgs) -> Recipe:
+    """How a run's network learns."""
+    return replace(recipe_for(args.arch, pretrained=args.pretrained), bfloat16=args.bfloat16)
+
+
+def pace_here(args: RunArgs, formats: Sequence[str]) -> Pace:
+    """How fast a run's network learns on this machine, in these number formats."""
+    network, recipe = new_network(args, begun=True), recipe_of(args)
     groups = depth_groups(network, len(recipe.depth_rates))
-    return speeds_of_formats(network, recipe, groups, args.preprocess.size, args.batch)
-
-
-def in_quicker_format(
-    args: RunArgs, photos: int, speeds: Callable[[RunArgs], dict[str, float] | None] = speeds_here
-) -> RunArgs:
-    """A run's args as it begins, with the number format in which training steps are quicker on this machine.
-
-    Both are timed where the network can gain from bfloat16, the processor has it, and the training on so many
-    ``photos`` is long enough; else it is float32. ``speeds`` times them, in photos a second.
-    """
-    recipe = recipe_for(args.arch, pretrained=args.weights != NamedWeights.NONE)
-    steps = math.ceil(photos / args.batch) * args.epochs
-    if steps < _WORTH_TIMING or (args.time_limit_s or math.inf) < _WORTH_TIMING_S or not recipe.bfloat16:
-        return args
-    found = speeds(args)
-    if found is None:
-        return args
-    return args.model_copy(update={"bfloat16": found["bfloat16"] > found["float32"], "photos_per_s": found})
+    return measure_pace(network, recipe, groups, args.preprocess.size, args.batch, formats)
 
 
 def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -105,23 +83,6 @@ class Training:
         """Class indices ``(n,)`` of the photos to learn from."""
         return labels_of(self.photos, self.args.classes)
 
-    @cached_property
-    def pseudo(self) -> PseudoLabelled | None:
-        """Photos without labels that this network learns from, as its run's files say.
-
-        Raises:
-            InputError: the files are damaged.
-        """
-        chosen = [photo.sha256 for photo in read_unlabelled(self.run.unlabeled) if photo.fate is Fate.LEARNED]
-        if not chosen:
-            return None
-        try:
-            probabilities = np.load(self.run.soft_labels, allow_pickle=False)
-        except (OSError, EOFError, ValueError) as error:
-            msg = f"Expected labels of {self.run.unlabeled} in {self.run.soft_labels}, got {error}; train again."
-            raise InputError(msg) from error
-        return PseudoLabelled(chosen, probabilities, STRONG)
-
     def batches(self) -> Batches:
         """What the network sees."""
         return Batches(
@@ -131,26 +92,16 @@ class Training:
             classes=len(self.args.classes),
             batch=self.args.batch,
             seed=self.args.seed,
-            augmentation=self._recipe().augmentation,
+            augmentation=recipe_of(self.args).augmentation,
             sampled=self.args.balance is Balance.SAMPLE,
-            pseudo=self.pseudo,
         )
 
-    def train(
-        self,
-        network: keras.Model,
-        deadline: float | None,
-        view: FitView,
-        fewest: int = 0,
-        latest: float | None = None,
-        lacks: Callable[[float], None] = lambda seconds: None,
-    ) -> FitOutcome:
+    def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
         """Train a network, as :func:`new_network` made it, in place; what was learned before a stop is taken up.
 
-        ``deadline`` is by :func:`time.monotonic`; None if time does not matter. ``fewest``, ``latest`` and ``lacks``
-        are as in :class:`Limits`.
+        ``deadline`` is by :func:`time.monotonic`; None if time does not matter.
         """
-        args, recipe = self.args, self._recipe()
+        args, recipe = self.args, recipe_of(self.args)
         if recipe.head_first and not self.run.state.is_file():
             self._train_head(network)
         if recipe.keep_norms:
@@ -160,18 +111,13 @@ class Training:
         held = ValidationPhotos(
             lambda start, end: self.store.take(names[start:end]), labels_of(self.held, args.classes)
         )
-        limits = Limits(args.epochs, args.patience, deadline, fewest=fewest, latest=latest, lacks=lacks)
-        outcome = fit(learner, recipe, self.batches(), held, self.run, limits, view)
+        outcome = fit(learner, recipe, self.batches(), held, self.run, Limits(args.epochs, deadline), view)
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
         # A few validation photos choose by chance: an early epoch may be the best on thirty of them.
         self.run.forget_judgement()  # if somebody stopped it before, that epoch was judged
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, last_is_best=True)
-
-    def _recipe(self) -> Recipe:
-        recipe = recipe_for(self.args.arch, pretrained=self.args.weights != NamedWeights.NONE)
-        return replace(recipe, bfloat16=self.args.bfloat16)
 
     def _train_head(self, network: keras.Model) -> None:
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -168,7 +168,7 @@ def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Opt
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the processor has instructions for bfloat16, as Linux tells, and there is no GPU to do the work.
 
-    It need not be quicker with them: :func:`speeds_of_formats`.
+    It need not be quicker with them: :func:`measure_pace`.
     """
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
@@ -178,31 +178,45 @@ def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return bool(flags & _INSTRUCTIONS) and not tf.config.list_physical_devices("GPU")
 
 
-def speeds_of_formats(
+@dataclass(frozen=True)
+class Pace:
+    """How fast a network learns on this machine.
+
+    Attributes:
+        photos_per_s: number format (``float32``, ``bfloat16``) → photos of full size a second.
+        compile_s: to get ready for photos of another size, in seconds.
+    """
+
+    photos_per_s: dict[str, float]
+    compile_s: float
+
+
+def measure_pace(
     network: keras.Model,
     recipe: Recipe,
     groups: Sequence[Sequence[keras.Variable]],
     size: int,
     batch: int,
+    formats: Sequence[str] = ("float32", "bfloat16"),
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, float]:
-    """Photos a second that training steps take in ``float32`` and in ``bfloat16``, each by the quickest of four.
+) -> Pace:
+    """Time training steps in number formats, each by the quickest of four.
 
-    The two take turns, so that other work on the machine slows both; the first step of each, which compiles, does not
-    count. The network is changed: its batch norms see noise of ``(batch, size, size, 3)``. Pass one to throw away.
+    The formats take turns, so that other work on the machine slows all; the first step of each compiles. The network is
+    changed: its batch norms see noise of ``(batch, size, size, 3)``. Pass one to throw away.
     """
     chance = np.random.default_rng(0)
     pixels = tf.constant(chance.uniform(0.0, 255.0, (batch, size, size, 3)).astype(np.float32))
     targets = tf.zeros((batch, network.output_shape[-1]))
-    recipes = {name: replace(recipe, bfloat16=name == "bfloat16") for name in ("float32", "bfloat16")}
-    learners = {name: Learner(network, one, groups) for name, one in recipes.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in learners}
+    learners = {name: Learner(network, replace(recipe, bfloat16=name == "bfloat16"), groups) for name in formats}
+    seconds: dict[str, list[float]] = {name: [] for name in formats}
     for _ in range(1 + _TIMED):
         for name, learner in learners.items():
             began = clock()
             float(learner.step(pixels, targets, 0.0, 0.0)[0])  # waits for it
             seconds[name].append(clock() - began)
-    return {name: batch / min(found[1:]) for name, found in seconds.items()}
+    photos_per_s = {name: batch / min(steps) for name, (_, *steps) in seconds.items()}
+    return Pace(photos_per_s, max(first - min(steps) for first, *steps in seconds.values()))
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 from zipfile import BadZipFile
@@ -15,7 +14,8 @@ from models.errors import InputError
 from trainer.networks.architectures import PRESETS, Plan, cnn, published_body, simple, transfer
 from trainer.networks.choice import NamedWeights, NetworkChoice, Weights, default_weights, parse_weights
 from trainer.networks.imagenet import Downloaded, NotDownloadedError, fetch, imagenet_file, models_folder
-from trainer.request import Arch, NetworkOptions, Preset
+from trainer.options import TrainRequest
+from trainer.request import Arch, Preset
 
 _HEAD_ARRAYS: Final = 4
 """At most this many arrays of a whole model are its head's."""
@@ -55,7 +55,7 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
         source = _whole_model(file) if file.suffix == ".keras" else _published(file, choice)
         misfit = _copy_body(source, features_model(network))
         if misfit:
-            msg = f"{file} does not fit {choice}: {misfit}; pass its own --arch, --alpha and --image-size."
+            msg = f"{file} does not fit {choice}: {misfit}; pass its own --arch and --image-size."
             raise InputError(msg)
     else:
         _forget_soon(network)
@@ -100,9 +100,9 @@ def _whole_model(path: Path) -> keras.Model:
 def _published(file: Path, choice: NetworkChoice) -> keras.Model:
     """The body as Keras makes it, with the weights of an HDF5 file."""
     body = published_body(choice.arch, choice.size, choice.width)
-    found, expected = _shapes_in(file), _shapes_of(body)
-    if found != expected:
-        msg = f"{file} does not fit {choice}: {_misfit(found, expected, choice)}"
+    shapes, expected = _shapes_in(file), _shapes_of(body)
+    if shapes != expected:
+        msg = f"{file} does not fit {choice}: {_misfit(shapes, expected)}"
         raise InputError(msg)
     try:
         body.load_weights(file)
@@ -112,15 +112,10 @@ def _published(file: Path, choice: NetworkChoice) -> keras.Model:
     return body
 
 
-def _misfit(found: Shapes, expected: Shapes, choice: NetworkChoice) -> str:
-    """Why a file of weights does not fit, and what to do."""
-    if found > expected:
-        return f"it has {(found - expected).total()} arrays more, a classification top; pass the file without top."
-    for alpha in choice.arch.alphas:
-        if found == _shapes_of(published_body(choice.arch, choice.size, alpha)):
-            return f"it is of alpha {alpha:g}; pass --alpha {alpha:g}, or another file."
-    there = (found & expected).total()
-    return f"it has {there} of the {expected.total()} arrays; pass its own --arch and --alpha."
+def _misfit(shapes: Shapes, expected: Shapes) -> str:
+    if shapes > expected:
+        return f"it has {(shapes - expected).total()} arrays more, a classification top; pass the file without top."
+    return f"it has {(shapes & expected).total()} of the {expected.total()} arrays; pass its own --arch."
 
 
 def _shapes_in(path: Path) -> Shapes:
@@ -181,119 +176,82 @@ def _without_ones(shapes: list[tuple[int, ...]]) -> list[list[int]]:
     return [[side for side in shape if side > 1] for shape in shapes]
 
 
-@dataclass(frozen=True)
-class Start:
-    """The network that a training begins with.
-
-    Attributes:
-        length: of the training, as a multiple of the recipe's.
-        why: a line for a person, where Hangtag has chosen the architecture.
-    """
-
-    choice: NetworkChoice
-    length: float
-    why: str | None = None
-
-
-def choose_start(options: NetworkOptions, get: Get = weights_file) -> Start:
+def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[NetworkChoice, str | None]:
     """Choose the network that a training begins with; ImageNet weights are downloaded where they are needed.
 
-    Without ``arch`` it is the one whose weights are given (``weights``, ``place``); else the preset's backbone if its
-    weights are here or can be downloaded; else another preset's whose weights are here; else ``cnn``.
+    Without ``arch`` it is the one whose weights are given; else the preset's backbone if its weights are here or can be
+    downloaded; else another preset's whose weights are here; else ``cnn``.
 
     Args:
-        options: what was asked for, which goes before what a preset chooses.
+        request: its options go before what a preset chooses.
         get: gives the file that a network starts from, as :func:`weights_file` does.
+
+    Returns:
+        The network, and a line for a person if Hangtag has chosen the architecture.
 
     Raises:
         InputError: weights that were asked for cannot be had, are damaged, or are of no network that is known here.
     """
-    plan = PRESETS[options.preset or Preset.GOOD]
-    given = parse_weights(options.weights) if options.weights else None
-    if options.arch is not None:
-        start = _start(options.arch, given or default_weights(options.arch), plan, options)
-        get(start.choice)
-        return start
-    if given is None and options.place is not None:
-        given = _in_place(options.place, plan, options)
-    match given:
-        case NamedWeights.NONE:
-            return _from_nothing("--weights none", plan, options)
-        case Path():
-            arch, alpha = network_of(given)
-            return _begun(
-                _start(arch, given, plan, replace(options, arch=arch, alpha=alpha)), f"its weights are {given}"
-            )
-        case NamedWeights.IMAGENET:
-            start = _start(plan.backbone, given, plan, options)
-            get(start.choice)
-            return _begun(start, "--weights imagenet")
-    return _pretrained(plan, options, get)
+    plan = PRESETS[request.preset or Preset.GOOD]
+    weights = parse_weights(request.weights) if request.weights else None
+    if weights is NamedWeights.NONE and request.arch is None:
+        return _with_random_weights("--weights none", plan, request)
+    if isinstance(weights, Path) and request.alpha is None and (request.arch is None or request.arch.alphas):
+        arch, alpha = network_of(weights, request.arch)
+        choice = _choice(arch, weights, plan, request.model_copy(update={"alpha": alpha}))
+        return choice, None if request.arch else _begin_with(choice, f"its weights are {weights}")
+    if request.arch is None and weights is None:
+        return _pretrained_here(plan, request, get)
+    arch = request.arch or plan.backbone
+    choice = _choice(arch, weights or default_weights(arch), plan, request)
+    get(choice)
+    return choice, None if request.arch else _begin_with(choice, "--weights imagenet")
 
 
-def _pretrained(plan: Plan, options: NetworkOptions, get: Get) -> Start:
+def _pretrained_here(plan: Plan, request: TrainRequest, get: Get) -> tuple[NetworkChoice, str]:
     """The preset's backbone, or another's, with ImageNet weights; ``cnn`` where there are none."""
-    smallest = plan.backbone.min_exported_size
-    if options.size is not None and options.size < smallest:
-        return _from_nothing(f"a pretrained {plan.backbone} needs {smallest} px or more", plan, options)
-    start, folder = _start(plan.backbone, NamedWeights.IMAGENET, plan, options), models_folder()
-    file = imagenet_file(start.choice)
-    found = "are in" if (folder / file.name).is_file() else "were downloaded into"
+    smallest = plan.backbone.min_size
+    if request.image_size is not None and request.image_size < smallest:
+        return _with_random_weights(f"a pretrained {plan.backbone} needs {smallest} px or more", plan, request)
+    choice, folder = _choice(plan.backbone, NamedWeights.IMAGENET, plan, request), models_folder()
+    file = imagenet_file(choice)
+    was_there = (folder / file.name).is_file()
     try:
-        get(start.choice)
+        get(choice)
     except NotDownloadedError as error:
         missing = f"{file.name} could not be downloaded ({error.why})"
     else:
-        return _begun(start, f"its weights {found} {folder}")
+        return choice, _begin_with(choice, f"its weights {'are in' if was_there else 'were downloaded into'} {folder}")
     for other in (PRESETS[preset].backbone for preset in Preset):
-        start = _start(other, NamedWeights.IMAGENET, plan, options)
-        if (folder / imagenet_file(start.choice).name).is_file():
-            get(start.choice)
-            return _begun(start, f"its weights are in {folder}, and {missing}")
-    return _from_nothing(f"{missing}. For a pretrained network, put {file.url} into {folder}", plan, options)
+        choice = _choice(other, NamedWeights.IMAGENET, plan, request)
+        if (folder / imagenet_file(choice).name).is_file():
+            get(choice)
+            return choice, _begin_with(choice, f"its weights are in {folder}, and {missing}")
+    return _with_random_weights(f"{missing}. For a pretrained network, put {file.url} into {folder}", plan, request)
 
 
-def _in_place(place: Path, plan: Plan, options: NetworkOptions) -> Path:
-    """The file that ``HANGTAG_WEIGHTS`` leads to: itself, or in a folder the backbone's or the only one."""
-    if not place.is_dir():
-        if not place.is_file():
-            msg = (
-                f"Expected weights, or a folder of them, at HANGTAG_WEIGHTS={place}; found nothing, change or unset it."
-            )
-            raise InputError(msg)
-        return place
-    named = imagenet_file(_start(plan.backbone, NamedWeights.IMAGENET, plan, options).choice).name
-    if (place / named).is_file():
-        return place / named
-    found = sorted(path for path in place.iterdir() if path.suffix in {".h5", ".keras"})
-    if len(found) != 1:
-        msg = (
-            f"Expected {named} or one file of weights in HANGTAG_WEIGHTS={place}, found {len(found)} files; "
-            "pass one with --weights, or change or unset HANGTAG_WEIGHTS."
-        )
-        raise InputError(msg)
-    return found[0]
+def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None]:
+    """The architecture and alpha that a file's weights are of, by the model's name and the shapes of its arrays.
 
-
-def network_of(file: Path) -> tuple[Arch, float | None]:
-    """The architecture and alpha that a file's weights are of, by the model's name and the shapes of its arrays."""
-    archs = [arch for arch in Arch if arch.is_transfer]
+    If ``arch`` is given, only its widths are tried.
+    """
+    archs = [arch] if arch else [arch for arch in Arch if arch.is_transfer]
     if file.suffix == ".keras":
         model = _whole_model(file)
-        if model.name in set(Arch):
+        if model.name in set(Arch) and not arch:
             archs = [Arch(model.name)]
-        found = _shapes_of(model)
+        shapes = _shapes_of(model)
     else:
-        found = _shapes_in(file)
-    for arch in archs:
-        if not arch.alphas and len(archs) == 1:
-            return arch, None
-        for alpha in arch.alphas or (None,):
-            body = _shapes_of(published_body(arch, arch.min_exported_size, alpha or 1.0))
-            if not 0 <= found.total() - body.total() <= _HEAD_ARRAYS:
+        shapes = _shapes_in(file)
+    for one in archs:
+        if not one.alphas and len(archs) == 1:
+            return one, None
+        for alpha in one.alphas or (None,):
+            body = _shapes_of(published_body(one, one.min_size, alpha or 1.0))
+            if not 0 <= shapes.total() - body.total() <= _HEAD_ARRAYS:
                 break  # nor of another width, which has as many arrays
-            if body <= found:
-                return arch, alpha
+            if body <= shapes:
+                return one, alpha
     msg = (
         f"Expected weights of {', '.join(archs)} in {file}, they fit none of these in a published width; pass their "
         "--arch."
@@ -301,24 +259,22 @@ def network_of(file: Path) -> tuple[Arch, float | None]:
     raise InputError(msg)
 
 
-def _start(arch: Arch, weights: Weights, plan: Plan, options: NetworkOptions) -> Start:
-    """What was asked for goes before what the preset chooses."""
+def _choice(arch: Arch, weights: Weights, plan: Plan, request: TrainRequest) -> NetworkChoice:
     pretrained = arch.is_transfer and weights is not NamedWeights.NONE
-    size = options.size or (plan.pretrained_size if pretrained else plan.size)
-    return Start(NetworkChoice(arch, size, weights, options.alpha), plan.length)
+    size = request.image_size or (plan.pretrained_size if pretrained else plan.size)
+    return NetworkChoice(arch, size, weights, request.alpha)
 
 
-def _begun(start: Start, where: str) -> Start:
-    width = f" {start.choice.alpha:g}" if start.choice.alpha else ""
-    why = f"Begin with {start.choice.arch}{width}, pretrained: {where}. For a network with random weights: --arch cnn"
-    return replace(start, why=why)
+def _begin_with(choice: NetworkChoice, where: str) -> str:
+    width = f" {choice.alpha:g}" if choice.alpha else ""
+    return f"Begin with {choice.arch}{width}, pretrained: {where}. For a network with random weights: --arch cnn"
 
 
-def _from_nothing(reason: str, plan: Plan, options: NetworkOptions) -> Start:
+def _with_random_weights(reason: str, plan: Plan, request: TrainRequest) -> tuple[NetworkChoice, str]:
     why = f"Begin with cnn, with random weights: {reason}"
-    if options.weights is None:
+    if request.weights is None:
         why = (
             f"{why}. With random weights, few photos teach far less; name pretrained ones with --weights FILE or "
             "HANGTAG_WEIGHTS"
         )
-    return replace(_start(Arch.CNN, NamedWeights.NONE, plan, options), why=why)
+    return _choice(Arch.CNN, NamedWeights.NONE, plan, request), why

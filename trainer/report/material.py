@@ -19,11 +19,11 @@ from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Evaluation, Judged, SplitPredictions
 from trainer.judging.figures import AchievedPrecision, Figures, confusion
 from trainer.judging.label_errors import LabelIssue
-from trainer.judging.unpromised import advice_for_promise
+from trainer.judging.sentences import advice_for_promise
 from trainer.run import EpochFigures, RunArgs
 
 _SHOWN_ELSEWHERE: Final = frozenset(
-    {"schema_version", "name", "classes", "made_with", "table", "taxonomy", "state", "epochs_done", "best_epoch"}
+    {"schema_version", "name", "classes", "made_with", "table", "parents", "state", "epochs_done", "best_epoch"}
 )
 _MEGABYTE: Final = 1_000_000
 
@@ -239,8 +239,7 @@ class ReportMaterial:
     def settings(self) -> dict[str, str]:
         """What decided the training, but its classes: names and plain text; what was not used is left out."""
         settings = self.args.model_dump(mode="json", exclude=set(_SHOWN_ELSEWHERE))
-        flat = settings | settings.pop("preprocess")
-        return {name: _shown(value) for name, value in flat.items() if value is not None and name != "dct_floor"}
+        return {name: _shown(value) for name, value in settings.items() if value is not None}
 
     @property
     def made_with(self) -> str:

@@ -18,7 +18,8 @@ from pages.render import render
 from pages.tiles import data_uri, jpeg_uri
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Judged, SplitPredictions
-from trainer.judging.figures import ClassFigures, Figures, distances_text
+from trainer.judging.figures import ClassFigures, Figures
+from trainer.judging.sentences import distances_text
 from trainer.report.material import ReportMaterial
 
 _MOST_CLASSES: Final = 30

@@ -62,7 +62,6 @@ def _weights(text: str, info: ValidationInfo) -> str:
 
 
 Flag = Annotated[bool, Field(strict=True)]
-Number = Annotated[float, Field(strict=True)]
 Positive = Annotated[float, Field(strict=True, gt=0.0)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
 Points = Annotated[float, Field(strict=True, ge=0.0, le=100.0)]
@@ -78,7 +77,7 @@ class _Record(BaseModel):
 
 
 class TrainSettings(_Record):
-    """``[train]``. Without ``arch`` it is the champion's, with its ``alpha`` and ``image_size``.
+    """``[train]``. Without ``arch`` it is the champion's, with its width and ``image_size``.
 
     ``image_column`` and what follows say how photos are found where ``data`` is a table.
     """
@@ -86,16 +85,13 @@ class TrainSettings(_Record):
     warm_start: Flag = True
     arch: Arch | None = None
     weights: Annotated[str, AfterValidator(_weights)] | None = None
-    alpha: Number | None = None
     image_size: Annotated[int, Field(strict=True, ge=16, le=1024)] | None = None
     fit: Fit | None = None
     decode: Decode | None = None
     epochs: Count | None = None
     batch: Count | None = None
-    patience: Count | None = None
     balance: Balance | None = None
     folds: Annotated[int, Field(strict=True, ge=0, le=10)] | None = None
-    cv: Annotated[int, Field(strict=True, ge=0, le=10)] | None = None
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
     time_limit: Duration | None = None
     image_column: str | None = None
@@ -110,12 +106,12 @@ class TrainSettings(_Record):
     @property
     def table(self) -> TableOptions:
         """How photos are found where the data is a table."""
-        return TableOptions(**{field.name: getattr(self, field.name) for field in fields(TableOptions)})
+        return TableOptions(**{field.name: getattr(self, field.name) or None for field in fields(TableOptions)})
 
     @model_validator(mode="after")
-    def _one_kind_of_folds(self) -> "TrainSettings":
-        if 1 in {self.folds, self.cv} or (self.cv and self.folds is not None):
-            msg = "give either folds or cv, and 0 or 2 to 10 of them"
+    def _no_single_fold(self) -> "TrainSettings":
+        if self.folds == 1:
+            msg = "folds: give 0, or 2 to 10"
             raise ValueError(msg)
         return self
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 from exporter.options import ExportOptions
 from models.bundle import MANIFEST_FILE
 from models.errors import HangtagError, RegistryError, StoppedError
-from models.preprocess import PreprocessSpec
+from models.fit import Decode
 from models.registry.history import What
 from models.registry.publish import report_files
 from models.registry.state import CHALLENGER
 from models.whole_file import replace_file
 from trainer.data.dataset import read_dataset
 from trainer.data.taxonomy import read_parents
-from trainer.learning.recipe import recipe_for
 from trainer.networks.choice import NamedWeights
-from trainer.request import Arch, TrainRequest, parse_duration
+from trainer.options import TrainRequest
+from trainer.request import Arch, parse_duration
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import Contestant
 from trainer.retrain.cycle_folder import CycleStatus, Outcome, now_text
@@ -50,7 +50,7 @@ def _train(work: RunningCycle, view: "TrainingView") -> None:
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
         shutil.rmtree(run.path, ignore_errors=True)  # of a process that was killed before it was a run
-        work.tools.train(_train_request(work), view)
+        work.tools.train(_train_request(work), run.path, work.tools.cache(), view)
     elif run.args().state is not RunState.COMPLETE:
         work.tools.resume(run.path, work.tools.cache(), view)
     if run.args().state is not RunState.COMPLETE:
@@ -66,28 +66,23 @@ def _train_request(work: RunningCycle) -> TrainRequest:
     champion = Run(args.parent).args() if args else None
     arch = settings.arch or (champion.arch if champion else Arch.CNN)
     same = champion if champion is not None and champion.arch is arch else None
-    alpha = settings.alpha if settings.alpha is not None or same is None else same.alpha
-    weights = _weights(work, fits=same is not None and same.alpha == alpha)
     return TrainRequest(
         data=work.folder.dataset,
-        run=work.folder.run,
         arch=arch,
-        preprocess=_preprocess(work, arch, same, weights),
+        image_size=settings.image_size or (same.image_size if same else None),
+        fit=settings.fit or (same.fit if same else None),
+        decode=settings.decode or (same.decode if same else Decode.DCT),
         seed=settings.seed,
-        cache=work.tools.cache(),
         epochs=settings.epochs,
         batch=settings.batch,
-        patience=settings.patience,
         splits=work.folder.earlier if work.folder.earlier.is_file() else None,
-        weights=weights,
+        weights=_weights(work, fits=same is not None),
         fold_weights=None if same is None else _weights_of_nobody(same),
         name=work.start.name,
-        auto_fit=settings.fit is None and same is None,
-        alpha=alpha,
+        alpha=same.alpha if same else None,
         balance=settings.balance,
         time_limit_s=None if settings.time_limit is None else parse_duration(settings.time_limit),
         folds=settings.folds,
-        cv=settings.cv,
         parents=read_parents(settings.taxonomy) if settings.taxonomy else _parents_of(work, champion),
     )
 
@@ -134,17 +129,6 @@ def _weights_of_nobody(champion: RunArgs) -> str | None:
     weights = champion.fold_weights or champion.weights
     there = weights in set(NamedWeights) or (Path(weights).suffix != ".keras" and Path(weights).is_file())
     return weights if there else None
-
-
-def _preprocess(work: RunningCycle, arch: Arch, same: RunArgs | None, weights: str | None) -> PreprocessSpec:
-    settings = work.config.train
-    if same is None:
-        pretrained = arch.is_transfer and weights != "none"
-        spec = PreprocessSpec(size=recipe_for(arch, pretrained=pretrained).size)
-    else:
-        spec = same.preprocess
-    changes = {"size": settings.image_size, "fit": settings.fit, "decode": settings.decode}
-    return spec.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
 def _of_champion(work: RunningCycle, file: str) -> Path | None:

@@ -25,7 +25,7 @@ from worker.catalogue_diff.sample import SampleOptions, draw_sample
 from worker.results.drift import drifted_jobs
 
 if TYPE_CHECKING:
-    from trainer.request import TrainRequest
+    from trainer.options import TrainRequest
     from trainer.train import TrainingView
 
 _Advance = Callable[[str, int, int], None]
@@ -43,12 +43,12 @@ class CycleTools:
     cache = staticmethod(default_cache)
 
     @staticmethod
-    def train(request: "TrainRequest", view: "TrainingView") -> None:
+    def train(request: "TrainRequest", run: Path, cache: Path, view: "TrainingView") -> None:
         """Train a challenger, from its first epoch."""
         load_tensorflow()
         from trainer.train import train
 
-        train(request, view)
+        train(request, run, cache, view)
 
     @staticmethod
     def resume(run: Path, cache: Path, view: "TrainingView") -> None:

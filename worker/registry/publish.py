@@ -45,7 +45,7 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
     manifest = read_manifest(bundle).manifest
     try:
         args = json.loads(files["args.json"].read_text(encoding="utf-8"))
-        trained = (args["arch"], args["classes"], args["preprocess"]["size"])
+        trained = (args["arch"], args["classes"], args["image_size"])
     except (ValueError, KeyError, TypeError) as error:
         msg = f"Expected a run's args.json at {files['args.json']}, could not read it ({error!r})."
         raise InputError(msg) from error

@@ -83,8 +83,10 @@ def make_run(tmp_path: Path, originals: list[Path]) -> Callable[..., Path]:
         seen = np.stack([preprocess(photo.read_bytes(), spec) for photo in originals])
         np.savez(run / "export" / "val.npz", pixels=seen, labels=np.zeros(len(seen), int), groups=np.arange(len(seen)))
         np.savez(run / "export" / "train_sample.npz", pixels=np.repeat(seen, 6, axis=0))
-        args = {"schema_version": 2, "name": "shop", "arch": network.name, "classes": list(classes)}
-        (run / "args.json").write_text(json.dumps({**args, "preprocess": spec.model_dump()}))
+        args = {"schema_version": 1, "name": "shop", "arch": network.name, "classes": list(classes)}
+        (run / "args.json").write_text(
+            json.dumps({**args, "image_size": spec.size, "fit": spec.fit, "decode": spec.decode})
+        )
         (run / "confidence.json").write_text(confidence.model_dump_json())
         (run / "evaluation.json").write_text('{"val": {"accuracy": 0.5, "n": 6}}')
         return run

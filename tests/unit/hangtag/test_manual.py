@@ -125,7 +125,6 @@ def test_what_programs_read_and_people_type_is_spelled_labeled() -> None:
     typed = {word for param in params for word in param.opts}
     told = {code for page in PAGES for code in _in_code(page.read_text()) if re.fullmatch(r"(?!test_)[\w.-]+", code)}
     assert "labeled" in named & told
-    assert "--unlabeled" in typed & told
     assert {word for word in named | typed | told | set(hangtag.__all__) if "labelled" in word.lower()} == set()
 
 

@@ -153,9 +153,9 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(drawn, small_run, tmp
     (tmp_path / "photos").symlink_to(drawn)
     trained = []
 
-    def copy_run(request, *, as_json):
+    def copy_run(request, run, *, as_json):
         trained.append(request)
-        shutil.copytree(small_run, request.run)
+        shutil.copytree(small_run, run)
         return ExitCode.OK
 
     monkeypatch.setattr("trainer.console.train_and_show", copy_run)

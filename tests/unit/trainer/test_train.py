@@ -1,27 +1,49 @@
+import csv
+import json
 import shutil
-from dataclasses import replace
+from collections import Counter
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from exporter.training_run import read_training_run
 from models.errors import DataError, InputError
-from models.fit import Fit
-from models.preprocess import PreprocessSpec
-from tests.unit.trainer.run_files import FILES, Diary, Killed, figures_of, files_of, kill, press_ctrl_c, splits_of
+from models.preprocess import preprocess
+from models.statistics.calibration import calibrated
+from models.statistics.out_of_distribution import DistanceHead
+from tests.unit.trainer.run_files import (
+    CLASSES,
+    FILES,
+    Diary,
+    Killed,
+    arrays,
+    best_logits,
+    files_of,
+    kill,
+    splits_of,
+    table,
+)
 from trainer.data.dataset import Split
-from trainer.learning.training import new_network
-from trainer.networks.build import build_network
-from trainer.networks.choice import NamedWeights
+from trainer.judging.evaluate import Evaluation, Judged
+from trainer.judging.figures import ClassFigures, Figures
+from trainer.options import TrainRequest
 from trainer.request import Arch, Balance
-from trainer.run import Run, RunState
+from trainer.run import Run, RunState, read_history
 from trainer.sample.catalogue import draw_catalogue
 from trainer.splits.assigned import read_splits
+from trainer.splits.set_aside import count_leaks
 from trainer.train import train
 
 
-def test_a_second_training_with_a_fifth_more_photos_keeps_every_old_one_in_its_split(trained, catalogue, tmp_path):
+def changed(request: TrainRequest, **changes):
+    return request.model_copy(update=changes)
+
+
+def test_a_second_training_with_a_fifth_more_photos_keeps_every_old_one_in_its_split(
+    trained, catalogue, tmp_path, session_cache
+):
     data, more = shutil.copytree(catalogue, tmp_path / "photos"), tmp_path / "more"
     draw_catalogue(more, 48, seed=11)
     for photo in more.glob("*/*"):
@@ -29,187 +51,186 @@ def test_a_second_training_with_a_fifth_more_photos_keeps_every_old_one_in_its_s
     tested = next(photo for photo in splits_of(trained.run, Split.TEST) if photo.path.suffix == ".jpg")
     with Image.open(tested.path) as image:
         ImageOps.exif_transpose(image).save(data / tested.label / "again.jpg", quality=70)
-    run = Run(tmp_path / "second")
+    run, request = Run(tmp_path / "second"), changed(trained.request, data=data, splits=trained.run.splits)
     with pytest.raises(Killed):
-        train(replace(trained.request, data=data, run=run.path, splits=trained.run.splits), Diary(on_step=kill))
+        train(request, run.path, session_cache, Diary(on_step=kill))
     second, old = read_splits(run.splits), read_splits(trained.run.splits)
     kept = {photo.sha256: photo.split for photo in second}
     assert {photo.sha256: kept[photo.sha256] for photo in old} == {photo.sha256: photo.split for photo in old}
     assert next(photo.split for photo in second if photo.path.name == "again.jpg") is Split.TEST
     assert len(second) >= len(old) + 48
-    assert run.args().splits == str(trained.run.splits)
+    assert run.args().splits == trained.run.splits
 
 
-def test_a_run_that_exists_is_refused_and_left_alone(trained, diary):
+def test_a_run_that_exists_is_refused_and_left_alone(trained, diary, session_cache):
     before = {path: path.stat().st_mtime_ns for path in trained.path.rglob("*")}
-    with pytest.raises(InputError, match=rf"{trained.path} is a complete run; pass another --name$"):
-        train(trained.request, diary)
+    with pytest.raises(InputError, match=f"{trained.path}"):
+        train(trained.request, trained.path, session_cache, diary)
     assert {path: path.stat().st_mtime_ns for path in trained.path.rglob("*")} == before
     assert diary.advanced == []
 
 
-def test_of_two_trainings_of_one_name_the_later_gives_way(binary):
-    with pytest.raises(InputError, match=rf"{binary.run} exists; "):
-        train(binary, Diary(on_prepared=lambda *_: binary.run.mkdir()))
-    assert list(binary.run.iterdir()) == []
+def test_of_two_trainings_of_one_name_the_later_gives_way(binary, tmp_path, session_cache):
+    run = tmp_path / "run"
+    with pytest.raises(InputError, match=f"{run}"):
+        train(binary, run, session_cache, Diary(on_prepared=lambda *_: run.mkdir()))
+    assert list(run.iterdir()) == []
 
 
-def test_photos_that_cannot_be_learned_from_leave_no_run(trained, diary, tmp_path):
+def test_photos_that_cannot_be_learned_from_leave_no_run_and_download_nothing(tmp_path, diary, keras_home):
     (tmp_path / "photos" / "hat").mkdir(parents=True)
     with pytest.raises(DataError):
-        train(replace(trained.request, run=tmp_path / "run", data=tmp_path / "photos"), diary)
+        train(TrainRequest(data=tmp_path / "photos"), tmp_path / "run", tmp_path / "cache", diary)
     assert not (tmp_path / "run").exists()
+    assert not keras_home.exists()
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    "changes",
     [
-        ({"alpha": 0.5}, "cnn has no alpha"),
-        ({"weights": "imagenet"}, "cnn has no ImageNet weights"),
-        ({"weights": "gone.keras"}, "there is no such file"),
-        ({"arch": Arch.MOBILENET, "alpha": 0.3}, "ImageNet weights for alpha 0.25, 0.5"),
-        ({"arch": Arch.MOBILENET, "alpha": 5.0, "weights": "none"}, "Expected an alpha from 0.1 to 2"),
-        ({"arch": Arch.VGG16, "preprocess": PreprocessSpec(size=16)}, "vgg16 needs 32 px or more"),
-        ({"arch": Arch.CONVNEXT_TINY, "preprocess": PreprocessSpec(size=63)}, "cannot be exported below 64 px, got 63"),
+        {"weights": "imagenet"},
+        {"weights": "gone.keras"},
+        {"arch": Arch.VGG16, "image_size": 16},
+        {"arch": Arch.CONVNEXT_TINY, "image_size": 63},
     ],
 )
-def test_a_network_that_does_not_exist_is_refused_before_any_photo_is_looked_at(
-    trained, diary, tmp_path, changes, message
-):
-    request = replace(trained.request, run=tmp_path / "run", data=tmp_path / "no-such-data", **changes)
-    with pytest.raises(InputError, match=message):
-        train(request, diary)
+def test_a_network_that_does_not_exist_is_refused_before_any_photo_is_looked_at(binary, tmp_path, diary, changes):
+    with pytest.raises(InputError):
+        train(changed(binary, **changes), tmp_path / "run", tmp_path / "cache", diary)
     assert diary.advanced == []
     assert not (tmp_path / "run").exists()
 
 
-def test_classes_of_unlike_sizes_are_balanced_by_themselves_and_it_is_said(
-    binary, two_classes, catalogue, tmp_path, diary
+def test_the_network_that_hangtag_chose_is_told(binary, tmp_path, session_cache, mobilenet_file):
+    diary = Diary(on_prepared=kill)
+    with pytest.raises(Killed):
+        train(changed(binary, arch=None, weights=str(mobilenet_file)), tmp_path / "run", session_cache, diary)
+    assert diary.notes[0].startswith("Begin with mobilenet 0.25")
+
+
+def test_a_cross_validated_training_tells_of_every_photo_but_test_photos(
+    binary, two_classes, catalogue, tmp_path, session_cache, diary
 ):
-    """One of the classes has a single photo."""
+    """One of its three classes has a single photo, so that rare classes weigh more."""
     data = tmp_path / "uneven"
     shutil.copytree(two_classes / "hat", data / "hat")
     for name, count in (("vase", 4), ("cushion", 1)):
         (data / name).mkdir()
         for photo in sorted((catalogue / name).glob("*.png"))[:count]:
             shutil.copy(photo, data / name)
-    result = train(replace(binary, data=data, folds=2, epochs=1), diary)
+    result = train(changed(binary, data=data, folds=2, epochs=2), tmp_path / "run", session_cache, diary)
+    assert (result.args.cv, result.args.folds, result.args.balance) == (True, 2, Balance.WEIGHTS)
     assert result.args.classes == ("cushion", "hat", "vase")
-    assert result.args.balance is Balance.WEIGHTS
-    assert any("--balance none turns it off" in note for note in result.run.notes())
-    assert files_of(result.run.path) >= FILES
-
-
-@pytest.mark.parametrize(
-    ("shapes", "auto_fit", "fit"),
-    [
-        ([(30, 40)] * 18 + [(40, 30)] * 2, True, Fit.STRETCH),
-        ([(30, 40)] * 17 + [(40, 30)] * 3, True, Fit.PAD),
-        ([(38, 40)] * 20, True, Fit.PAD),
-        ([(30, 40)] * 20, False, Fit.PAD),
-    ],
-    ids=["nearly all portraits", "too many landscapes", "nearly squares", "pad was asked for"],
-)
-def test_photos_of_one_shape_are_stretched_unless_somebody_says_pad(binary, tmp_path, shapes, auto_fit, fit):
-    """Five banners without a product make no difference."""
-    for seed, shape in enumerate([*shapes, *[(90, 20)] * 5]):
-        label = ("hat", "vase")[seed % 2] if seed < len(shapes) else "_none"
-        path = tmp_path / "photos" / label / f"{seed}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
-        Image.fromarray(coarse).resize(shape, Image.Resampling.NEAREST).save(path)
-    with pytest.raises(Killed):
-        train(replace(binary, data=tmp_path / "photos", auto_fit=auto_fit), Diary(on_step=kill))
-    run = Run(binary.run)
-    assert run.args().preprocess.fit is fit
-    said = [note for note in run.notes() if "--fit pad" in note]
-    assert len(said) == (fit is Fit.STRETCH)
-    assert not said or ("90% have about the same shape" in said[0] and "25% of the square white" in said[0])
-
-
-def test_a_cross_validated_training_tells_of_every_photo_but_test_photos(binary, diary):
-    result = train(replace(binary, cv=2, epochs=2), diary)
-    assert (result.args.cv, result.args.folds) == (True, 2)
+    assert any("--balance none" in note for note in result.run.notes())
     photos = [photo for photo in read_splits(result.run.splits) if photo.present]
-    found = result.evaluation.cv
-    assert (found.folds, found.n) == (2, sum(photo.split is not Split.TEST for photo in photos))
-    assert found.n > result.evaluation.test.n
-    words = f"2-fold cross-validation, n = {found.n}"
+    out_of_fold = result.evaluation.cv
+    assert (out_of_fold.folds, out_of_fold.n) == (2, sum(photo.split is not Split.TEST for photo in photos))
+    words = f"2-fold cross-validation, n = {out_of_fold.n}"
     assert words in result.run.report.read_text()
     assert words in result.run.model_card.read_text().replace("\n", " ")
 
 
-def test_each_balance_teaches_something_else(make_training, diary):
-    learned = []
-    for balance in Balance:
-        training = make_training(labels=(0,) * 20 + (1, 2, 2, 2), balance=balance, epochs=1)
-        training = replace(training, run=Run(training.run.path / balance))
-        training.train(new_network(training.args), None, diary)
-        learned.append(tuple(figures_of(training.run)[0]))
-    assert len(set(learned)) == len(Balance)
-
-
-def test_a_training_with_a_time_limit_ends_with_its_schedule_at_the_end(binary, diary):
-    result = train(replace(binary, arch=Arch.CNN, epochs=None, time_limit_s=1.0), diary)
-    assert result.args.time_limit_s == 1.0
-    assert result.args.state is RunState.COMPLETE
+def test_folds_that_a_time_limit_has_no_room_for_are_left_out_from_the_start_and_it_is_said(
+    binary, tmp_path, session_cache
+):
+    noted = []
+    diary = Diary(on_prepared=lambda prepared, args: noted.append(prepared.notes[-1]))
+    request = changed(binary, arch=Arch.CNN, epochs=None, folds=2, time_limit_s=1.0)
+    result = train(request, tmp_path / "run", session_cache, diary)
+    assert (result.args.state, result.args.folds, result.evaluation.cv) == (RunState.COMPLETE, 0, None)
+    assert result.args.short_of_time
     assert diary.epochs[-1].lr == pytest.approx(0, abs=1e-9)
-
-
-def test_folds_that_a_time_limit_has_no_room_for_are_given_up_and_it_is_said(binary, diary):
-    told = []
-    diary.on_epoch = lambda _: told.extend(diary.notes[:1])
-    result = train(replace(binary, cv=2, epochs=30, time_limit_s=2.0), diary)
-    assert result.args.state is RunState.COMPLETE
-    assert (result.args.folds, result.args.cv, result.evaluation.cv) == (0, False, None)
-    assert not (result.run.path / "folds").exists()
-    (note,) = diary.notes
-    assert told == [note] * len(diary.epochs), "said while one can still stop it"
-    assert note.startswith("2 s are too little time for 2 folds of full trainings (--time-limit 1m would do)")
-    assert note.endswith(f"any promise rests on {result.evaluation.val.n} validation photos alone")
-    page = result.run.report.read_text()
-    assert note in page
-    assert f"{len(diary.epochs)} epochs, as the time limit allowed" in page.replace("1 epoch,", "1 epochs,")
+    assert f"no folds: a promise rests on {result.evaluation.val.n} validation photos alone" in noted[0]
+    assert noted[0] in result.run.report.read_text()
     assert result.run.args() == result.args
 
 
-def test_a_short_time_limit_leaves_no_time_for_folds(binary, tmp_path):
-    told = []
-
-    def stop(prepared, args):
-        told.append(args.folds)
-        press_ctrl_c()
-
-    for limit in (119.0, 120.0):
-        request = replace(binary, run=tmp_path / f"{limit:.0f}", folds=None, epochs=30, time_limit_s=limit)
-        with pytest.raises(KeyboardInterrupt):
-            train(request, Diary(on_prepared=stop))
-    assert told == [0, 5]
+def test_a_run_is_these_files_and_no_others(trained):
+    assert files_of(trained.path) == FILES
+    assert list(trained.run.originals.iterdir())
 
 
-@pytest.fixture
-def pretrained(make_training, tmp_path):
-    """A training of a small mobilenet that begins with weights of an earlier run."""
-    earlier = tmp_path / "earlier.keras"
-    build_network(Arch.MOBILENET, 32, 5, weights=NamedWeights.NONE, alpha=0.25).save(earlier)
-    return make_training(size=32, arch=Arch.MOBILENET, alpha=0.25, weights=str(earlier), epochs=2)
+def test_evaluation_json_has_figures_of_both_splits_and_of_every_class(trained):
+    report = json.loads((trained.path / "evaluation.json").read_text())
+    assert set(report) == set(Evaluation.model_fields)
+    for split in ("val", "test"):
+        figures = report[split]
+        assert set(figures) == set(Figures.model_fields)
+        assert tuple(figures["classes"]) == CLASSES
+        for row in figures["classes"].values():
+            assert set(row) == set(ClassFigures.model_fields)
+        counts = Counter(photo.label for photo in splits_of(trained.run, Split(split)))
+        assert {name: row["support"] for name, row in figures["classes"].items()} == counts
+        assert figures["n"] == counts.total()
 
 
-def test_a_network_that_has_learned_before_teaches_all_but_its_norms(pretrained, diary):
-    network = new_network(pretrained.args)
-    before = {v.path: np.array(v) for v in network.weights}
-    pretrained.train(network, None, diary)
-    after = {v.path: np.array(v) for v in keras.saving.load_model(pretrained.run.best, compile=False).weights}
-    same = {path for path in before if np.array_equal(before[path], after[path])}
-    assert same == {path for path in before if "_bn/" in path}
+def test_classes_csv_has_the_figures_of_every_class_on_each_split(trained):
+    rows = table(trained.run.class_figures)
+    assert [(row["split"], row["label"]) for row in rows] == [(s, c) for s in ("val", "test") for c in CLASSES]
+    for row in rows:
+        one = trained.evaluation.figures_of(Judged(row["split"])).classes[row["label"]]
+        assert int(row["photos"]) == one.support
+        for name in ("precision", "recall", "f1"):
+            cells = [float(row[name + end]) for end in ("", "_low", "_high")]
+            assert cells == pytest.approx([getattr(one, name), *getattr(one, f"{name}_95")], abs=1e-6)
 
 
-@pytest.mark.proof
-def test_a_pretrained_training_resumes_to_the_bit(pretrained, diary):
-    broken = replace(pretrained, run=Run(pretrained.run.path / "killed"))
-    pretrained.train(new_network(pretrained.args), None, diary)
-    with pytest.raises(Killed):
-        broken.train(new_network(broken.args), None, Diary(on_epoch=kill))
-    broken.train(new_network(broken.args, begun=True), None, diary)
-    assert figures_of(broken.run) == figures_of(pretrained.run)
-    assert broken.run.last.is_file()
+def test_best_keras_is_the_network_of_the_last_row_once_the_rate_has_fallen(trained):
+    first, *_, last = read_history(trained.run.history)
+    assert last.train_loss < first.train_loss
+    pixels, labels = arrays(trained.path / "export" / "val.npz")
+    right = (best_logits(trained.run, pixels).argmax(axis=1) == labels).mean()
+    assert right == pytest.approx(last.val_accuracy, abs=1e-5)
+    assert trained.evaluation.val.accuracy == pytest.approx(last.val_accuracy, abs=1e-5)
+    assert trained.run.args().best_epoch == last.epoch
+
+
+def test_the_unknown_score_of_the_run_keeps_95_of_100_validation_photos(trained):
+    run = trained.run
+    pixels, _ = arrays(trained.path / "export" / "val.npz")
+    with run.unknown.open("rb") as file:
+        head = DistanceHead.read(file)
+    network = keras.saving.load_model(run.best, compile=False)
+    features = keras.Model(network.inputs, network.get_layer("features").output).predict(pixels, verbose=0)
+    kept = (head.score(features) <= run.read_confidence().unknown.limit * (1 + 1e-4)).mean()
+    assert kept >= 0.94
+    assert kept == pytest.approx(1 - trained.evaluation.unknown.review.val, abs=0.05)
+
+
+def test_predictions_csv_is_what_the_figures_are_made_of(trained):
+    rows = table(trained.run.predictions)
+    for split, figures in ((Split.VAL, trained.evaluation.val), (Split.TEST, trained.evaluation.test)):
+        of_split = [row for row in rows if row["split"] == split]
+        photos = splits_of(trained.run, split)
+        images = [(str(photo.path.relative_to(trained.request.data)), photo.label) for photo in photos]
+        assert [(row["image"], row["label"]) for row in of_split] == images
+        assert np.mean([row["label"] == row["predicted"] for row in of_split]) == pytest.approx(figures.accuracy)
+    pixels, _ = arrays(trained.path / "export" / "val.npz")
+    sure = calibrated(best_logits(trained.run, pixels), trained.run.read_confidence().temperature).max(axis=1)
+    assert [float(row["confidence"]) for row in rows if row["split"] == "val"] == pytest.approx(sure, abs=1e-4)
+
+
+def test_label_issues_are_of_photos_that_were_learned_from_or_held_back(trained):
+    assert trained.run.label_issues.read_text().startswith("image,split,label,suggested,score,")
+    photos = [*splits_of(trained.run, Split.TRAIN), *splits_of(trained.run, Split.VAL)]
+    used = {str(photo.path.relative_to(trained.request.data)) for photo in photos}
+    assert {row["image"] for row in table(trained.run.label_issues)} <= used
+
+
+def test_splits_csv_has_every_readable_photo_once_with_duplicates_together(trained, catalogue):
+    photos = read_splits(trained.run.splits)
+    with trained.run.excluded.open(newline="") as file:
+        excluded = [row["image"] for row in csv.DictReader(file)]
+    assert sorted([str(photo.path) for photo in photos] + excluded) == sorted(str(p) for p in catalogue.glob("*/*"))
+    assert len({photo.group for photo in photos}) == len(photos) - 4
+    assert count_leaks(photos).total() == 0
+    assert {(p.label, p.split) for p in photos} == {(name, split) for name in CLASSES for split in Split}
+
+
+def test_the_exporter_reads_the_pixels_that_preprocess_makes(trained):
+    read, photos = read_training_run(trained.path), splits_of(trained.run, Split.VAL)
+    assert (read.name, read.classes, read.preprocess) == ("cnn", CLASSES, trained.run.args().preprocess)
+    assert [CLASSES[i] for i in read.labels] == [photo.label for photo in photos]
+    pixels = [preprocess(photo.path.read_bytes(), read.preprocess) for photo in photos]
+    assert np.array_equal(read.pixels, np.stack(pixels))
+    assert len(read.originals) == len(list(trained.run.originals.iterdir()))

@@ -1,5 +1,4 @@
 import shutil
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -7,7 +6,7 @@ import pytest
 
 from models.errors import DataError, InputError
 from models.fit import Decode, Fit
-from models.preprocess import PreprocessSpec, preprocess
+from models.preprocess import preprocess
 from tests.unit.trainer.run_files import (
     CLASSES,
     FILES,
@@ -32,19 +31,19 @@ from trainer.splits.assigned import read_splits
 from trainer.train import resume, train
 
 
-def test_a_training_that_was_killed_and_resumed_ends_as_one_that_was_never_stopped(trained, tmp_path):
+def test_a_training_that_was_killed_and_resumed_ends_as_one_that_was_never_stopped(trained, tmp_path, session_cache):
     """To the bit, for cnn as it comes: augmentation, dropout, batch norm, averages, schedule."""
-    run, told = Run(tmp_path / "killed"), []
-    diary = Diary(on_prepared=lambda *prepared: told.append(prepared), on_epoch=at(2, kill))
+    run, seen = Run(tmp_path / "killed"), []
+    diary = Diary(on_prepared=lambda *prepared: seen.append(prepared), on_epoch=at(2, kill))
     with pytest.raises(Killed):
-        train(replace(trained.request, run=run.path, name="cnn"), diary)
-    ((prepared, args),) = told
+        train(trained.request.model_copy(update={"name": "cnn"}), run.path, session_cache, diary)
+    ((prepared, args),) = seen
     assert prepared.photos == read_splits(trained.run.splits)
     assert args.state is run.args().state is RunState.TRAINING
     steps = len(splits_of(trained.run, Split.TRAIN)) // 16
     assert diary.steps == [(i, steps) for i in range(1, steps + 1)] * 2
     diary.on_epoch = lambda epoch: None
-    resumed = resume(run, trained.request.cache, diary)
+    resumed = resume(run, session_cache, diary)
     assert [row.epoch for row in diary.epochs] == list(range(1, 11))
     assert figures_of(run) == figures_of(trained.run)
     for name in ("weights/best.keras", "weights/last.keras"):
@@ -56,44 +55,48 @@ def test_a_training_that_was_killed_and_resumed_ends_as_one_that_was_never_stopp
     assert files_of(run.path) == FILES
 
 
-def test_a_training_that_is_stopped_again_and_again_leaves_what_it_can_and_goes_on(binary, two_classes, tmp_path):
+def test_a_training_that_is_stopped_again_and_again_leaves_what_it_can_and_goes_on(
+    binary, two_classes, tmp_path, session_cache
+):
     """Of two classes, in a first epoch, after a second one and in a fold; its photos are gone since the first time."""
-    photos, run = shutil.copytree(two_classes, tmp_path / "photos"), Run(binary.run)
-    spec = PreprocessSpec(size=32, fit=Fit.STRETCH, decode=Decode.FULL)
-    request = replace(binary, data=photos, preprocess=spec, folds=2, epochs=9, tensorboard=True)
-    result = train(request, Diary(on_step=at(1, press_ctrl_c)))
+    photos, run = shutil.copytree(two_classes, tmp_path / "photos"), Run(tmp_path / "run")
+    changes = {"data": photos, "fit": Fit.STRETCH, "decode": Decode.FULL, "folds": 2, "epochs": 4}
+    stop = Diary(on_step=at(1, press_ctrl_c))
+    result = train(binary.model_copy(update=changes), run.path, session_cache, stop)
     assert (result.interrupted, result.evaluation, result.args.best_epoch) == (True, None, None)
     shutil.rmtree(photos)
 
-    result = resume(run, binary.cache, Diary(on_epoch=at(2, press_ctrl_c)))
+    result = resume(run, session_cache, Diary(on_epoch=at(2, press_ctrl_c)))
     assert run.args() == result.args
     assert (result.args.state, result.args.epochs_done) == (RunState.INTERRUPTED, 2)
     assert files_of(run.path) >= FILES
     assert run.read_confidence().out_of_fold == 0
 
-    result = resume(run, binary.cache, Diary(on_advance=at("Fold 2 of 2", press_ctrl_c)))
+    second_fold = "Cross-validation, network 2 of 2"
+    stop = Diary(on_advance=at(second_fold, press_ctrl_c))
+    result = resume(run, session_cache, stop)
     assert result.interrupted
     assert result.evaluation is not None
+    assert stop.notes, "that Ctrl-C was pressed is said in a fold, too"
 
     diary = Diary()
-    result = resume(run, binary.cache, diary)
+    result = resume(run, session_cache, diary)
     assert result.args.state is RunState.COMPLETE
     assert diary.epochs == []
-    assert "Fold 1 of 2" not in diary.advanced_with
+    assert second_fold in diary.advanced_with
+    assert "Cross-validation, network 1 of 2" not in diary.advanced_with
     learned, confidence = len(splits_of(run, Split.TRAIN)), run.read_confidence()
     assert confidence.out_of_fold == learned
     assert confidence.rows == learned + len(splits_of(run, Split.VAL))
-    extra = {name for name in files_of(run.path) - FILES if not name.startswith("tensorboard/events.out.tfevents.")}
-    assert extra == {f"folds/{n}/{name}" for n in (1, 2) for name in ("answers.npz", "results.csv")}
-    assert list(run.tensorboard.iterdir())
+    extra = {f"folds/{n}/{name}" for n in (1, 2) for name in ("answers.npz", "results.csv")}
+    assert files_of(run.path) - FILES == extra
 
     assert keras.saving.load_model(run.best, compile=False).output_shape == (None, 1)
     assert tuple(result.evaluation.test.classes) == result.args.classes == ("hat", "vase")
     assert {len(target.thresholds) for target in confidence.targets} == {2}
-    assert result.args.preprocess == spec
     held = [(two_classes / photo.label / photo.path.name).read_bytes() for photo in splits_of(run, Split.VAL)]
     pixels, _ = arrays(run.path / "export" / "val.npz")
-    assert np.array_equal(pixels, np.stack([preprocess(data, spec) for data in held]))
+    assert np.array_equal(pixels, np.stack([preprocess(data, result.args.preprocess) for data in held]))
 
 
 @pytest.fixture
@@ -126,9 +129,9 @@ def test_a_resume_without_a_photo_and_without_cache_is_refused(run_copy, tmp_pat
         resume(run_copy, tmp_path / "empty", diary)
 
 
-def test_a_run_that_is_being_trained_is_refused_and_left_alone(run_copy, trained, diary):
-    with run_copy.alone(), pytest.raises(InputError, match=r"is being trained by another process; wait for it"):
-        resume(run_copy, trained.request.cache, diary)
+def test_a_run_that_is_being_trained_is_refused_and_left_alone(run_copy, session_cache, diary):
+    with run_copy.alone(), pytest.raises(InputError, match=f"{run_copy.path}"):
+        resume(run_copy, session_cache, diary)
     assert files_of(run_copy.path) == FILES
     with run_copy.alone():
         pass

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from models.errors import DataError, InputError
+from models.errors import DataError
 from models.photo import NONE
 from tests.charts import draw_charts
 from trainer.console import measure_and_show
@@ -69,7 +69,7 @@ def test_a_run_has_nothing_to_say_of_photos_that_it_has_all_learned_from(trained
         if photo.split is Split.TRAIN:
             (tmp_path / photo.label).mkdir(exist_ok=True)
             shutil.copy(photo.path, tmp_path / photo.label)
-    with pytest.raises(DataError, match="has not learned from, found none; bring others"):
+    with pytest.raises(DataError, match=f"{tmp_path}"):
         measured(trained.path, tmp_path)
 
 
@@ -96,14 +96,7 @@ def test_some_of_the_classes_are_enough(exported, some_photos, measured):
 
 def test_a_class_that_the_model_does_not_know_is_refused_naming_those_it_knows(exported, some_photos, measured):
     (some_photos / "vase").rename(some_photos / "vases")
-    with pytest.raises(DataError, match="does not know vases; it knows clock, cushion, dress, hat, lamp"):
-        measured(exported, some_photos)
-
-
-def test_photos_that_are_all_unreadable_are_refused(exported, some_photos, measured):
-    for path in some_photos.rglob("*.*"):
-        path.write_text("<html>")
-    with pytest.raises(DataError, match="found none"):
+    with pytest.raises(DataError, match="vases"):
         measured(exported, some_photos)
 
 
@@ -116,84 +109,34 @@ def test_a_photo_that_kills_its_decoder_is_one_that_could_not_be_read(exported, 
     assert before.figures == after.figures
 
 
-def test_a_path_of_no_model_is_refused_naming_what_a_model_is(some_photos, tmp_path, measured):
-    with pytest.raises(InputError, match=r"Expected a run \(.*, a bundle \(.* or an \.onnx file at .*nope, found none"):
-        measured(tmp_path / "nope", some_photos)
-
-
-def test_a_run_without_a_whole_epoch_is_refused_with_what_to_do(trained, some_photos, tmp_path, measured):
-    run = tmp_path / "young"
-    run.mkdir()
-    shutil.copyfile(trained.path / "args.json", run / "args.json")
-    with pytest.raises(InputError, match=f"has not been judged yet; go on with it: hangtag train --resume {run}"):
-        measured(run, some_photos)
-
-
-def test_json_on_stdout_is_the_figures_and_nothing_else(exported, some_photos, measured, capsys):
-    measure_and_show(exported, some_photos, as_json=True)
-    printed = json.loads(capsys.readouterr().out)
-    assert printed.pop("achieved")["asked"] == measured(exported, some_photos).precision
-    assert printed == measured(exported, some_photos).figures.model_dump(mode="json")
-
-
-def test_a_table_is_measured_and_what_was_left_out_is_said(exported, some_photos, measured, tmp_path, capsys):
+def test_a_table_is_measured_and_what_was_left_out_is_told(exported, some_photos, measured, tmp_path, capsys):
+    """``--json`` prints the figures, what its promised precision came to, how the table was read, what was left out."""
     files = sorted(some_photos.rglob("*.*"))
     cells = [(str(file), file.parent.name) for file in files] + [("", "hat"), ("gone.jpg", "vase"), ("b.jpg", "")]
     table = tmp_path / "products.tsv"
     table.write_text("shot\tkind\n" + "".join(f"{image}\t{kind}\n" for image, kind in cells))
-    asked = TableOptions(image_column="shot", label_column="kind")
-    measure_and_show(exported, table, asked, as_json=True)
-    found = json.loads(capsys.readouterr().out)
-    figures = measured(exported, some_photos).figures.model_dump(mode="json")
-    assert {key: found[key] for key in figures} == figures
-    assert [one["reason"] for one in found["excluded"]] == ["missing", "missing"]
-    assert [one["image"] for one in found["excluded"]] == [f"{table}, row {len(files) + 1}", str(tmp_path / "gone.jpg")]
-    assert (found["table"]["label_column"], found["table"]["rows_without_label"]) == ("kind", 1)
-    measure_and_show(exported, table, asked, as_json=False)
+    columns = TableOptions(image_column="shot", label_column="kind")
+    measure_and_show(exported, table, columns, as_json=True)
+    printed, expected = json.loads(capsys.readouterr().out), measured(exported, some_photos)
+    figures = expected.figures.model_dump(mode="json")
+    assert {key: printed[key] for key in figures} == figures
+    assert printed["achieved"] == {"asked": expected.precision, **expected.achieved.model_dump(mode="json")}
+    assert [one["reason"] for one in printed["excluded"]] == ["missing", "missing"]
+    images = [one["image"] for one in printed["excluded"]]
+    assert images == [f"{table}, row {len(files) + 1}", str(tmp_path / "gone.jpg")]
+    assert (printed["table"]["label_column"], printed["table"]["rows_without_label"]) == ("kind", 1)
+    assert set(printed) == {*figures, "achieved", "excluded", "table"}
+    measure_and_show(exported, table, columns, as_json=False)
     shown = " ".join(capsys.readouterr().out.split())
-    assert "Not counted: 2 photos that could not be read Expected the path or the URL of a photo in row" in shown
-    notes = "labels are under 'kind', photos under 'shot' 1 row has no label and is left out "
-    assert shown.startswith(notes)
-    assert shown.count(notes) == 1
+    for part in ("1 row has no label", "Not counted: 2 photos", f"At {expected.precision:.2f}: ", "flatter"):
+        assert shown.count(part) == 1
 
 
-def test_each_step_of_a_measurement_is_told(exported, some_photos, tmp_path):
-    told = []
-    measure(exported, some_photos, tmp_path / "cache", advance=lambda *step: told.append(step))
-    photos = len(list(some_photos.rglob("*.*")))
-    assert list(dict.fromkeys(step for step, _, _ in told)) == ["Loading", "Reading", "Decoding", "Measuring"]
-    assert {total for step, _, total in told if step in {"Reading", "Measuring"}} == {photos}
-
-
-def test_the_table_says_what_does_not_count_and_what_may_flatter(trained, exported, catalogue, measured, capsys):
-    measure_and_show(exported, catalogue, as_json=False)
-    shown = " ".join(capsys.readouterr().out.split())
-    for part in (
-        "Not counted: 2 photos that could not be read",
-        "the figures flatter it",
-        "t-shirt",
-        "mean",
-        "accuracy",
-    ):
-        assert part in shown
+def test_for_a_run_its_own_photos_are_counted_as_left_out(trained, catalogue, measured, capsys):
     measure_and_show(trained.path, catalogue, as_json=False)
     shown = capsys.readouterr().out
-    assert f"{measured(trained.path, catalogue).learned_from} photos that the run has learned from" in shown
+    assert f"Not counted: {measured(trained.path, catalogue).learned_from} photos" in shown
     assert "flatter" not in shown
-
-
-def test_what_the_promised_precision_came_to_is_said_with_intervals(sure_run, exported, some_photos, measured, capsys):
-    for model in (sure_run, exported):
-        found = measured(model, some_photos)
-        assert found.precision is not None
-        assert 0 <= found.achieved.wrong <= found.achieved.automatic <= found.figures.n
-    measure_and_show(exported, some_photos, as_json=False)
-    shown = " ".join(capsys.readouterr().out.split())
-    low, high = found.figures.accuracy_95
-    assert f"accuracy {found.figures.accuracy:.4f} (95%: {low:.3f}–{high:.3f})" in shown
-    assert f"At {found.precision:.2f}: " in shown
-    measure_and_show(exported, some_photos, as_json=True)
-    assert json.loads(capsys.readouterr().out)["achieved"]["asked"] == found.precision
 
 
 def test_photos_without_a_product_are_in_no_figure_but_their_own(sure_run, exported, some_photos, measured, capsys):
@@ -207,14 +150,4 @@ def test_photos_without_a_product_are_in_no_figure_but_their_own(sure_run, expor
     measure_and_show(exported, some_photos, as_json=True)
     assert json.loads(capsys.readouterr().out)["outliers"] == found.outliers.model_dump(mode="json")
     measure_and_show(exported, some_photos, as_json=False)
-    said = f"12 photos of no product (_none): {found.outliers.caught:.0%} are unknown (95%: "
-    assert said in capsys.readouterr().out
-
-
-def test_photos_without_a_product_alone_measure_no_model(exported, some_photos, measured):
-    draw_charts(some_photos / NONE, 2, seed=4)
-    for folder in ("hat", "vase"):
-        for path in (some_photos / folder).iterdir():
-            path.write_text("<html>")
-    with pytest.raises(DataError, match="found none; bring others"):
-        measured(exported, some_photos)
+    assert f"12 photos of no product (_none): {found.outliers.caught:.0%}" in capsys.readouterr().out

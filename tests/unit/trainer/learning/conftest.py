@@ -23,9 +23,9 @@ def photos(make_store):
 def fit_once(run, photos, logits_network):
     """Fits a network that always says 0.7 for the second class to photos that are all of it."""
 
-    def fit_with(rate=1e-4, epochs=5, patience=99, view=None, truths=(1, 1, 1), cosine=False):
+    def fit_with(rate=1e-4, epochs=5, view=None, truths=(1, 1, 1), cosine=False):
         recipe = replace(STEADY, rate=rate, cosine=cosine)
-        learner, limits = learner_of(logits_network(), recipe), Limits(epochs, patience)
+        learner, limits = learner_of(logits_network(), recipe), Limits(epochs)
         return fit(learner, recipe, batches_of(photos, recipe), held_of(truths), run, limits, view or Diary())
 
     return fit_with

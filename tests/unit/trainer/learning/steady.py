@@ -10,7 +10,7 @@ from trainer.learning.training_step import Learner
 SIZE, PHOTOS, BATCH = 16, 8, 4
 
 
-STEADY = Recipe(size=SIZE, epochs=5, batch=BATCH, rate=0.0, weight_decay=0.0, cosine=False, smoothing=0.0)
+STEADY = Recipe(epochs=5, batch=BATCH, rate=0.0, weight_decay=0.0, cosine=False, smoothing=0.0)
 
 
 def batches_of(store, recipe, labels=(1,) * PHOTOS, classes=2):

@@ -21,13 +21,6 @@ def test_beyond_it_photos_are_weighed(counts):
     assert choose_balance(counts, None) is Balance.WEIGHTS
 
 
-def test_what_was_chosen_is_said_with_the_way_out():
-    assert balance_note([91, 40, 10, 0], None) == (
-        "Largest class has 9.1 times the photos of the smallest: "
-        "photos of rare classes weigh more; --balance none turns it off"
-    )
-
-
 @given(st.lists(st.integers(0, 1000)), st.sampled_from(Balance))
 def test_a_wish_is_obeyed_without_a_word(counts, wished):
     assert choose_balance(counts, wished) is wished

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.learning.batches import Batches, PseudoLabelled, augmented, one_hot, resized
+from trainer.learning.batches import Batches, augmented, one_hot, resized
 from trainer.learning.recipe import Augmentation
 from trainer.options import MAX_SEED
 
@@ -67,14 +67,6 @@ def test_an_epoch_is_the_same_for_its_seed_whatever_was_seen_before(batches, aug
     epochs = [seen(unbroken, epoch) for epoch in range(3)]
     assert same(seen(batches(augmentation=augmentation), 2), epochs[2])
     assert same(seen(unbroken, 1), epochs[1])
-
-
-def test_augmentation_differs_from_step_to_step_and_from_epoch_to_epoch(batches, store):
-    for name in store.pixels:
-        store.pixels[name] = store.pixels["0"]
-    made = batches(batch=5, augmentation=Augmentation())
-    shown = np.concatenate([seen(made, epoch)[0] for epoch in range(2)])
-    assert len({photo.tobytes() for photo in shown}) == 20
 
 
 def test_without_augmentation_pixels_are_untouched(batches, store):
@@ -148,18 +140,6 @@ def test_where_nothing_is_wished_nothing_changes(photos):
     assert change(photos, NOTHING) == pytest.approx(photos, abs=1e-3)
 
 
-@pytest.mark.parametrize("size", [12, 24])
-def test_another_size_shows_the_same_picture_in_its_place(size):
-    """A picture that is its own mirror image, both ways, stays so: nothing moves to one side."""
-    far = np.abs(np.arange(SIZE) - (SIZE - 1) / 2)
-    picture = np.broadcast_to((far[:, None] + far[None])[None, :, :, None] * 10, (1, SIZE, SIZE, 3)).astype(np.float32)
-    (shown,) = change(picture, NOTHING, size=size)
-    assert shown.shape == (size, size, 3)
-    assert shown == pytest.approx(shown[:, ::-1], abs=1e-3)
-    assert shown == pytest.approx(shown[::-1], abs=1e-3)
-    assert abs(shown - resized(tf.constant(picture), size).numpy()[0]).mean() < 10
-
-
 def test_a_flip_mirrors_about_half_of_the_photos_to_the_pixel(photos):
     shown = change(photos, replace(NOTHING, flip=True))
     mirrored, same = (np.isclose(shown, one, atol=1e-3).all(axis=(1, 2, 3)) for one in (photos[:, :, ::-1], photos))
@@ -223,63 +203,9 @@ def test_an_erased_rectangle_is_grey_and_the_rest_is_untouched():
         assert (photo[..., 0] < 200).sum() == height * width
 
 
-def test_as_many_photos_are_erased_as_wished():
-    white = np.full((200, 8, 8, 3), 255, np.float32)
-    shown = change(white, replace(NOTHING, erase=0.25))
-    assert 0.1 < (holes(white, shown).min(axis=1) > 0).mean() < 0.35
-
-
 def test_photos_much_too_large_lose_no_pixel_on_their_way_to_a_smaller_size():
     """Every fourth column is white: skipped or alone, it would be all there is to see."""
     striped = np.zeros((1, 64, 64, 3), np.float32)
     striped[:, :, ::4] = 255
     shown = change(striped, NOTHING, size=16)
     assert shown[0, 2:-2, 2:-2] == pytest.approx(255 / 4, abs=8)
-
-
-def test_contrast_goes_up_for_some_and_down_for_others(photos):
-    spreads = change(photos, replace(NOTHING, colour=0.2)).std(axis=(1, 2, 3)) / photos.std(axis=(1, 2, 3))
-    assert spreads.min() < 0.95
-    assert spreads.max() > 1.05
-
-
-@pytest.fixture
-def mixed(store):
-    """Batches of six photos with labels and four without, likeliest of the class before their own."""
-
-    def make(batch=4, augmentation=None):
-        soft = 0.9 * one_hot(np.arange(5, PHOTOS - 1), PHOTOS) + 0.01
-        pseudo = PseudoLabelled([str(i) for i in range(6, PHOTOS)], soft, Augmentation())
-        options = {"classes": PHOTOS, "batch": batch, "seed": 3, "augmentation": augmentation, "pseudo": pseudo}
-        return Batches(store, [str(i) for i in range(6)], np.arange(6), **options)
-
-    return make
-
-
-@pytest.mark.parametrize(("batch", "own", "steps"), [(4, 2, 3), (5, 3, 2), (64, 3, 2), (1, 1, 6)])
-def test_photos_without_labels_fill_half_of_each_batch_and_an_epoch_has_more_steps(mixed, batch, own, steps):
-    made = mixed(batch)
-    assert made.steps == steps
-    for pixels, targets in made.epoch(0, 16).as_numpy_iterator():
-        labels = targets.argmax(axis=1)
-        assert len(pixels) == len(labels) == made.batch
-        assert (labels[:own] < 6).all()
-        assert set(labels[own:]) <= {5, 6, 7, 8}
-    labelled = [targets[:own].argmax(axis=1) for _, targets in made.epoch(0, 16).as_numpy_iterator()]
-    assert sorted(np.concatenate(labelled)) == list(range(6))
-
-
-def test_photos_without_labels_come_as_often_as_others_and_go_on_as_they_would_have(mixed):
-    made = mixed(6)  # steps: 2, of three without labels each
-    others = [targets[3:].argmax(axis=1) for _, targets in made.epoch(0, 16).as_numpy_iterator()]
-    counts = np.bincount(np.concatenate(others), minlength=PHOTOS)[5:9]
-    assert sorted(counts) == [1, 1, 2, 2]
-    assert same(seen(made, 4), seen(mixed(6), 4))
-    assert not np.array_equal(seen(made, 0)[1], seen(made, 1)[1])
-
-
-def test_only_photos_without_labels_are_changed_far(mixed, store):
-    for pixels, targets in mixed(4).epoch(0, 16).as_numpy_iterator():
-        for place, label in enumerate(targets.argmax(axis=1)):
-            photo = store.pixels[str(label if place < 2 else label + 1)]
-            assert np.array_equal(pixels[place], photo) == (place < 2)

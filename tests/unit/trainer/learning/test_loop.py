@@ -1,17 +1,20 @@
 import math
-from dataclasses import astuple
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field, replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from tensorflow.core.util.event_pb2 import Event
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from models.errors import DataError
 from tests.unit.trainer.learning.steady import SIZE, STEADY, batches_of, held_of, learner_of
-from tests.unit.trainer.run_files import Diary, at
-from trainer.learning.loop import Limits, TensorBoardView, ValidationPhotos, fit
-from trainer.run import EpochFigures, read_history
+from tests.unit.trainer.run_files import Diary, Killed, at, kill
+from trainer.learning.loop import Limits, ValidationPhotos, fit
+from trainer.learning.recipe import Stage
+from trainer.run import Run, read_history
 
 BLACK, WHITE = 0, 255
 
@@ -24,24 +27,16 @@ def fit_script(run, photos, logits_network):
         script: for each epoch, how bright the photos of the second class are that are held back.
     """
 
-    def fit_with(script, patience=99, view=None, begin=0):
+    def fit_with(script, view=None):
         network = logits_network([-1.0], weight=2 / (SIZE * SIZE * 3))
-        told = iter(script[begin:])
+        shades = iter(script)
 
         def pixels(start, end):
-            return np.stack([np.full((SIZE, SIZE, 3), shade, np.uint8) for shade in next(told)])
+            return np.stack([np.full((SIZE, SIZE, 3), shade, np.uint8) for shade in next(shades)])
 
         held = ValidationPhotos(pixels, np.ones(len(script[0]), int))
-        learner = learner_of(network, STEADY)
-        return fit(
-            learner,
-            STEADY,
-            batches_of(photos, STEADY),
-            held,
-            run,
-            Limits(len(script), patience),
-            view or Diary(),
-        )
+        learner, limits = learner_of(network, STEADY), Limits(len(script))
+        return fit(learner, STEADY, batches_of(photos, STEADY), held, run, limits, view or Diary())
 
     return fit_with
 
@@ -66,7 +61,7 @@ def test_many_classes_have_the_cross_entropy_of_their_softmax(run, make_store, l
     store = make_store(np.zeros((6, SIZE, SIZE, 3), np.uint8))
     biases = np.array([2.0, -1.0, 0.5])
     learner, batches = learner_of(logits_network(biases), STEADY), batches_of(store, STEADY, [0, 1, 2] * 2, 3)
-    (row,) = fit(learner, STEADY, batches, held_of((0, 1, 2)), run, Limits(1, 9), Diary()).history
+    (row,) = fit(learner, STEADY, batches, held_of((0, 1, 2)), run, Limits(1), Diary()).history
     assert row.val_accuracy == pytest.approx(1 / 3)
     assert row.val_loss == pytest.approx(-(biases - math.log(np.exp(biases).sum())).mean(), rel=1e-5)
 
@@ -91,39 +86,16 @@ def test_best_keras_is_of_the_epoch_with_the_highest_accuracy_then_the_lowest_lo
     ]
 
 
-@pytest.mark.parametrize("patience", [1, 2, 3])
-def test_it_stops_when_so_many_epochs_were_no_better(fit_once, patience):
-    outcome = fit_once(rate=0.0, epochs=9, patience=patience)
-    assert [row.epoch for row in outcome.history] == list(range(1, 1 + patience + 1))
-    assert outcome.best_epoch == 1
-    assert not outcome.interrupted
-
-
-def test_a_better_epoch_renews_the_patience(fit_script):
-    script = [[100], [90], [90], [110], [90], [90], [90], [200]]
-    outcome = fit_script(script, patience=3)
-    assert [row.best for row in outcome.history] == [True, False, False, True, False, False, False]
-
-
-@pytest.mark.parametrize(("patience", "best"), [(99, 10), (1, 1)], ids=["to its end", "out of patience"])
-def test_where_the_rate_has_fallen_to_nothing_the_last_epoch_is_the_best(fit_once, run, patience, best):
+@pytest.mark.parametrize(("cosine", "best"), [(True, 4), (False, 1)])
+def test_where_the_rate_has_fallen_to_nothing_the_last_epoch_is_the_best(fit_once, run, cosine, best):
     """It learns the wrong thing, so validation would choose the first epoch."""
-    outcome = fit_once(truths=(0, 0, 0), epochs=10, patience=patience, cosine=True)
+    outcome = fit_once(truths=(0, 0, 0), epochs=4, cosine=cosine)
     assert outcome.best_epoch == best
     assert [row.epoch for row in outcome.history if row.best][-1] == best
     grey = np.full((1, SIZE, SIZE, 3), 128, np.uint8)
-    (said,) = keras.saving.load_model(run.best).predict(grey, verbose=0)[0]
-    assert -math.log(1 - said) == pytest.approx(outcome.history[best - 1].val_loss, rel=1e-4)
-
-
-def test_best_and_last_are_the_networks_of_their_epochs(fit_once, run):
-    """It learns the wrong thing: what is held back is of the other class."""
-    outcome = fit_once(truths=(0, 0, 0), epochs=3)
-    assert outcome.best_epoch == 1
-    grey = np.full((1, SIZE, SIZE, 3), 128, np.uint8)
-    for path, row in ((run.best, outcome.history[0]), (run.last, outcome.history[2])):
-        (said,) = keras.saving.load_model(path).predict(grey, verbose=0)[0]
-        assert -math.log(1 - said) == pytest.approx(row.val_loss, rel=1e-4)
+    for path, epoch in ((run.best, best), (run.last, 4)):
+        (second,) = keras.saving.load_model(path).predict(grey, verbose=0)[0]
+        assert -math.log(1 - second) == pytest.approx(outcome.history[epoch - 1].val_loss, rel=1e-4)
 
 
 def test_a_better_epoch_alone_takes_away_what_was_known_of_the_best_network(fit_once, run):
@@ -139,44 +111,146 @@ def test_a_better_epoch_alone_takes_away_what_was_known_of_the_best_network(fit_
     assert run.confidence.read_text() == "of the first epoch"
 
 
-def test_a_loss_that_is_no_number_ends_the_training_in_words_and_keeps_the_best(run, photos, logits_network):
+def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_best(run, photos, logits_network):
     learner, batches = learner_of(logits_network(), STEADY), batches_of(photos, STEADY)
     kernel = learner.network.get_layer("logits").kernel
     view = Diary(on_epoch=at(2, lambda: kernel.assign(np.full(kernel.shape, np.nan))))
-    with pytest.raises(
-        DataError, match=r"finite loss, got none in epoch 3; the weights of earlier epochs are in .*run\."
-    ):
-        fit(learner, STEADY, batches, held_of((1, 1)), run, Limits(5, 9), view)
+    with pytest.raises(DataError, match="epoch 3"):
+        fit(learner, STEADY, batches, held_of((1, 1)), run, Limits(5), view)
     assert [row.epoch for row in read_history(run.history)] == [1, 2]
     assert run.best.is_file()
 
 
-FIGURES = [
-    EpochFigures(n, 2.0 / n, 0.1 * n, 3.0 / n, 0.2 * n, 1e-3 / n, waiting=0.01 * n, images_per_s=100.0 * n)
-    for n in (1, 2)
-]
+@dataclass
+class Clock:
+    """Says what time it is; only work lets time go by."""
+
+    now: float = 0.0
+
+    def __call__(self):
+        return self.now
 
 
-def logged(folder):
-    """What is in the event files: name and step → value."""
-    found = {}
-    for path in folder.glob("events.out.tfevents.*"):
-        for record in tf.data.TFRecordDataset(str(path)):
-            event = Event.FromString(record.numpy())
-            for value in event.summary.value:
-                assert value.metadata.plugin_data.plugin_name == "scalars"
-                found[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
-    return found
+@dataclass
+class Puppet:
+    """A learner that learns nothing, and batches of nothing that take their time."""
+
+    clock: Clock
+    size: int
+    steps: int
+    full_step_s: float
+    batch: int = 1
+    rates: list = field(default_factory=list)
+    network: object = None
+
+    def __post_init__(self):
+        self.network = self
+
+    def epoch(self, number, size):
+        for _ in range(self.steps):
+            self.clock.now += self.full_step_s * (size / self.size) ** 2
+            yield None, None
+
+    def step(self, pixels, targets, rate, share):
+        self.rates.append(rate)
+        return 0.0, 1.0
+
+    def state(self):
+        return {"rates": np.array(len(self.rates))}
+
+    def restore(self, state):
+        del self.rates[int(state["rates"]) :]
+
+    def logits(self, pixels):
+        return np.zeros((len(pixels), 1))
+
+    @contextmanager
+    def averaged(self):
+        yield
+
+    def use_average(self): ...
+
+    def save(self, path):
+        Path(path).write_bytes(b"")
 
 
-def test_the_figures_of_each_epoch_can_be_read_back(diary, tmp_path):
-    view = TensorBoardView(diary, tmp_path / "logs")
-    for row in FIGURES:
-        view.epoch(row, 2)
-    assert diary.epochs == FIGURES
-    names = {"loss/train": "train_loss", "loss/val": "val_loss", "accuracy/train": "train_accuracy"}
-    names |= {"accuracy/val": "val_accuracy", "learning_rate": "lr", "images_per_s": "images_per_s"}
-    names |= {"waiting": "waiting"}
-    assert logged(tmp_path / "logs") == {
-        (name, row.epoch): pytest.approx(getattr(row, figure)) for row in FIGURES for name, figure in names.items()
-    }
+NOTHING = ValidationPhotos(lambda start, end: np.zeros((end - start, 1)), np.array([0]))
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    seconds=st.floats(1, 200),
+    step_s=st.floats(0.01, 2),
+    validation_s=st.floats(0, 3),
+    steps=st.integers(1, 12),
+    size=st.sampled_from([32, 64, 80, 160]),
+    stages=st.sampled_from([(), (Stage(0.6, 0.75),), (Stage(0.3, 0.5), Stage(0.6, 0.75))]),
+)
+def test_epochs_that_are_slower_than_planned_are_fewer_and_the_schedule_ends_in_time(
+    tmp_path_factory, seconds, step_s, validation_s, steps, size, stages
+):
+    """The first epoch is trained as planned, since only then it is known how long one takes."""
+    clock, view = Clock(), Diary()
+    puppet = Puppet(clock, size, steps, step_s)
+
+    def held(start, end):
+        clock.now += validation_s
+        return np.zeros((end - start, 1))
+
+    epoch_s = steps * step_s + validation_s
+    assume(2 * epoch_s <= seconds < 20 * epoch_s)
+    recipe, run = replace(STEADY, rate=1.0, cosine=True, stages=stages), Run(tmp_path_factory.mktemp("timed"))
+    photos, limits = ValidationPhotos(held, np.array([0])), Limits(1_000, seconds, clock)
+    outcome = fit(puppet, recipe, puppet, photos, run, limits, view)
+    assert clock.now <= seconds + epoch_s
+    assert outcome.history[-1].lr == pytest.approx(0, abs=1e-9)
+    assert len(puppet.rates) == len(outcome.history) * steps
+    assert view.expected[-1] == len(outcome.history)
+    assert {row.size % 16 for row in outcome.history} == {0}
+
+
+def test_a_training_that_goes_on_after_its_time_is_over_ends_after_one_epoch_more(run):
+    clock = Clock()
+    recipe = replace(STEADY, rate=1.0, cosine=True)
+    puppet = Puppet(clock, 32, steps=10, full_step_s=1)
+    with pytest.raises(Killed):
+        fit(puppet, recipe, puppet, NOTHING, run, Limits(50, 100.0, clock), Diary(on_epoch=at(2, kill)))
+    clock.now = 1_000
+    puppet = Puppet(clock, 32, steps=10, full_step_s=1)
+    outcome = fit(puppet, recipe, puppet, NOTHING, run, Limits(50, 100.0, clock), Diary())
+    assert len(outcome.history) == 3
+    assert puppet.rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_no_more_epochs_than_planned_are_trained_though_there_is_time(run):
+    clock = Clock()
+    puppet = Puppet(clock, 32, steps=2, full_step_s=1)
+    assert len(fit(puppet, STEADY, puppet, NOTHING, run, Limits(3, 1e6, clock), Diary()).history) == 3
+
+
+def test_waiting_is_the_share_of_time_in_which_there_are_no_photos(run):
+    clock = Clock()
+    puppet = Puppet(clock, 32, steps=4, full_step_s=3)
+    learn = puppet.step
+
+    def slow(*batch):
+        clock.now += 1
+        return learn(*batch)
+
+    puppet.step = slow
+    (row,) = fit(puppet, STEADY, puppet, NOTHING, run, Limits(1, clock=clock), Diary()).history
+    assert (row.waiting, row.seconds, row.images_per_s) == (0.75, 16.0, 0.25)
+
+
+def test_held_photos_are_asked_for_a_part_at_a_time(run):
+    asked, clock = [], Clock()
+    puppet = Puppet(clock, 32, steps=1, full_step_s=1)
+
+    def pixels(start, end):
+        asked.append((start, end))
+        return np.zeros((end - start, 1))
+
+    truths = np.array([0] * 1500 + [1] * 500)
+    (row,) = fit(puppet, STEADY, puppet, ValidationPhotos(pixels, truths), run, Limits(1, clock=clock), Diary()).history
+    assert asked == [(0, 1024), (1024, 2000)]
+    assert row.val_accuracy == pytest.approx(0.75)

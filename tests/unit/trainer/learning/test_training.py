@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from models.preprocess import PreprocessSpec
-from tests.unit.trainer.run_files import ARGS, Diary, at, press_ctrl_c, same_weights
-from trainer.learning.training import in_quicker_format, new_network, speeds_here, train_head
+from tests.unit.trainer.run_files import Diary, Killed, at, figures_of, kill, press_ctrl_c, same_weights
+from trainer.learning.training import new_network, train_head
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights
-from trainer.request import Arch
+from trainer.request import Arch, Balance
+from trainer.run import Run
 
 
 def network_for(classes):
@@ -74,18 +74,12 @@ def test_the_penalty_is_chosen_on_other_groups():
     assert np.abs(network.get_layer("logits").get_weights()[0]).max() < 0.05
 
 
-def test_photos_of_one_group_still_teach_the_head():
-    features, labels = features_and_labels(3)
-    network = network_for(3)
-    train_head(network, features, labels, ["one"] * len(labels), seed=0)
-    assert (head_says(network, features) == labels).mean() > 0.9
-
-
-def test_a_class_of_a_single_group_still_teaches_the_head():
+@pytest.mark.parametrize("group_of", [lambda label: "one", str], ids=["all", "each class"])
+def test_photos_of_one_group_still_teach_the_head(group_of):
     """Where each class is one product, no photo of a class that the others have can be left out."""
     features, labels = features_and_labels(3, 9)
     network = network_for(3)
-    train_head(network, features, labels, [str(label) for label in labels], seed=0)
+    train_head(network, features, labels, [group_of(label) for label in labels], seed=0)
     assert (head_says(network, features) == labels).mean() > 0.9
 
 
@@ -98,40 +92,54 @@ def test_class_weights_count():
     assert set(head_says(weighed, features)) == {1}
 
 
-LONG = ARGS.model_copy(update={"arch": Arch.SIMPLE, "preprocess": PreprocessSpec(size=16), "batch": 8, "epochs": 10})
+def test_each_balance_teaches_something_else(make_training, diary):
+    learned = []
+    for balance in Balance:
+        training = make_training(labels=(0,) * 20 + (1, 2, 2, 2), balance=balance, epochs=1)
+        training = replace(training, run=Run(training.run.path / balance))
+        training.train(new_network(training.args), None, diary)
+        learned.append(tuple(figures_of(training.run)[0]))
+    assert len(set(learned)) == len(Balance)
 
 
-@pytest.mark.parametrize(("bfloat16", "chosen"), [(99.0, False), (101.0, True)])
-def test_a_training_is_in_the_quicker_number_format_and_keeps_what_both_did(bfloat16, chosen):
-    speeds = {"float32": 100.0, "bfloat16": bfloat16}
-    args = in_quicker_format(LONG, 400, lambda args: speeds)
-    assert args == LONG.model_copy(update={"bfloat16": chosen, "photos_per_s": speeds})
+@pytest.fixture
+def pretrained(make_training, tmp_path):
+    """A training of a small mobilenet that begins with weights of an earlier run."""
+    network_for(5).save(tmp_path / "earlier.keras")
+    weights = str(tmp_path / "earlier.keras")
+    return make_training(size=32, arch=Arch.MOBILENET, alpha=0.25, weights=weights, epochs=2)
 
 
-@pytest.mark.parametrize(
-    ("change", "photos"), [({}, 392), ({"time_limit_s": 119.0}, 400), ({"arch": Arch.MOBILENET}, 400)]
-)
-def test_a_training_that_would_gain_next_to_nothing_is_in_float32_untimed(change, photos):
-    args = LONG.model_copy(update=change)
-    assert in_quicker_format(args, photos, pytest.fail) == args
+def test_a_network_that_has_learned_before_teaches_all_but_its_norms(pretrained, diary):
+    network = new_network(pretrained.args)
+    before = {v.path: np.array(v) for v in network.weights}
+    pretrained.train(network, None, diary)
+    after = {v.path: np.array(v) for v in keras.saving.load_model(pretrained.run.best, compile=False).weights}
+    same = {path for path in before if np.array_equal(before[path], after[path])}
+    assert same == {path for path in before if "_bn/" in path}
 
 
-def test_timing_leaves_nothing_behind():
-    before = new_network(LONG).get_weights()
-    assert set(speeds_here(LONG) or ()) in (set(), {"float32", "bfloat16"}), "none where there is no bfloat16"
-    assert all(np.array_equal(one, other) for one, other in zip(before, new_network(LONG).get_weights(), strict=True))
+@pytest.mark.proof
+def test_a_pretrained_training_resumes_to_the_bit(pretrained, diary):
+    broken = replace(pretrained, run=Run(pretrained.run.path / "killed"))
+    pretrained.train(new_network(pretrained.args), None, diary)
+    with pytest.raises(Killed):
+        broken.train(new_network(broken.args), None, Diary(on_epoch=kill))
+    broken.train(new_network(broken.args, begun=True), None, diary)
+    assert figures_of(broken.run) == figures_of(pretrained.run)
+    assert broken.run.last.is_file()
 
 
 def test_the_judgement_of_an_early_epoch_goes_when_a_cross_validated_training_takes_the_last(make_training, diary):
     """Validation photos under other labels: the first epoch stays the best on them, and Ctrl-C has it judged."""
-    training = make_training(epochs=6, patience=9, cv=True)
+    training = make_training(epochs=4, cv=True)
     others = {"a": "b", "b": "c", "c": "a"}
     training = replace(training, held=[replace(photo, label=others[photo.label]) for photo in training.held])
     run = training.run
     assert training.train(new_network(training.args), None, Diary(on_epoch=at(2, press_ctrl_c))).interrupted
     run.confidence.write_text("of the first epoch")
     outcome = training.train(new_network(training.args, begun=True), None, diary)
-    assert [row.best for row in diary.epochs] == [False] * 4
-    assert outcome.best_epoch == 6
+    assert [row.best for row in diary.epochs] == [False] * 2
+    assert outcome.best_epoch == 4
     assert same_weights(run.best, run.last)
     assert not run.confidence.exists()

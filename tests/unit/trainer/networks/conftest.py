@@ -28,11 +28,11 @@ def family(request: pytest.FixtureRequest) -> Arch:
 
 @pytest.fixture(scope="session")
 def random_network() -> Callable[..., Any]:
-    """A network with random weights, 32 px."""
+    """A network with random weights, 64 px."""
     from trainer.networks.build import build_network
     from trainer.networks.choice import NamedWeights
 
-    def build(arch: Arch, classes: int = 3, size: int = 32, alpha: float | None = None) -> Any:
+    def build(arch: Arch, classes: int = 3, size: int = 64, alpha: float | None = None) -> Any:
         return build_network(arch, size, classes, weights=NamedWeights.NONE, alpha=alpha)
 
     return build
@@ -46,4 +46,4 @@ def network(arch: Arch, random_network: Callable[..., Any]) -> Any:
 
 @pytest.fixture(scope="session")
 def pixels() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)
+    return np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype(np.float32)

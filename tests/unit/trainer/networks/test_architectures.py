@@ -39,7 +39,7 @@ def given(family, random_network, pixels):
 @pytest.fixture(scope="module")
 def reference(family, given):
     """Keras's own body with average pooling, and weights with which it tells photos apart."""
-    body = MADE_BY[family][0](include_top=False, weights=None, pooling="avg", input_shape=(32, 32, 3))
+    body = MADE_BY[family][0](include_top=False, weights=None, pooling="avg", input_shape=(64, 64, 3))
     random = np.random.default_rng(1)
     for weight in body.weights:
         if weight.name != "moving_variance":
@@ -56,7 +56,7 @@ def network(request, family, reference, tmp_path_factory):
     """Ours, from a file that Keras wrote of its own."""
     path = tmp_path_factory.mktemp("weights") / request.param
     (reference.save_weights if ".weights." in path.name else reference.save)(path)
-    return build_network(family, 32, 3, weights=path, alpha=None)
+    return build_network(family, 64, 3, weights=path, alpha=None)
 
 
 def test_features_are_those_of_kerass_own_body(reference, network, given, pixels):

@@ -13,11 +13,6 @@ def cnn(random_network):
     return random_network(Arch.CNN)
 
 
-def larger(pixels):
-    """Twice as large: maps of 32 px are one place only at the end."""
-    return pixels.repeat(2, axis=1).repeat(2, axis=2)
-
-
 def ids(variables):
     return [id(variable) for variable in variables]
 
@@ -44,7 +39,7 @@ def test_groups_have_as_many_layers_each(cnn):
 
 
 def test_pooled_heat_maps_are_the_features(random_network, pixels):
-    network, pixels = random_network(Arch.MOBILENET, size=64), larger(pixels)
+    network = random_network(Arch.MOBILENET)
     maps = keras.Model(network.inputs[0], network.get_layer(last_spatial_layer(network)).output)(pixels)
     assert np.asarray(maps).mean(axis=(1, 2)) == pytest.approx(np.asarray(features_model(network)(pixels)), abs=1e-6)
 
@@ -54,7 +49,7 @@ def test_convnexts_heat_maps_are_those_that_it_pools_and_no_convolution_is_group
 
     Grouped convolutions train ten times slower on a CPU, and cannot be converted.
     """
-    network, pixels = random_network(Arch.CONVNEXT_TINY, size=64), larger(pixels)
+    network = random_network(Arch.CONVNEXT_TINY)
     assert not [layer for layer in network.layers if getattr(layer, "groups", 1) > 1]
     assert len([layer for layer in network.layers if isinstance(layer, keras.layers.DepthwiseConv2D)]) == 18
     maps = np.asarray(keras.Model(network.inputs[0], network.get_layer(last_spatial_layer(network)).output)(pixels))

@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 from scipy.special import logsumexp, softmax
 
-from models.preprocess import PreprocessSpec
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Exclusion, Split
@@ -115,12 +114,11 @@ def made(
         args=ARGS.model_copy(
             update={
                 "name": name,
-                "data": "/photos/shop",
-                "preprocess": PreprocessSpec(size=SIDE),
+                "data": Path("/photos/shop"),
+                "image_size": SIDE,
                 "classes": tuple(classes),
                 "epochs": 25,
                 "batch": 32,
-                "patience": 8,
                 "seed": 0,
                 "state": state,
                 "epochs_done": epochs,
@@ -177,7 +175,7 @@ def with_outcome(material: ReportMaterial, **changes: object) -> ReportMaterial:
 
 def in_tree(material: ReportMaterial, node: str = "worn") -> ReportMaterial:
     """The same training with its first two classes under a node, which is sure from 0.6 on."""
-    args = material.args.model_copy(update={"taxonomy": dict.fromkeys(material.args.classes[:2], node)})
+    args = material.args.model_copy(update={"parents": dict.fromkeys(material.args.classes[:2], node)})
     levels = {"nodes": {node: 0.6}, "level_coverage": (0.5, 0.2)}
     targets = tuple(target.model_copy(update=levels) for target in material.confidence.targets)
     confidence = material.confidence.model_copy(update={"targets": targets})

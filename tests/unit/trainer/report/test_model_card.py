@@ -37,7 +37,6 @@ def test_a_card_says_what_it_should() -> None:
         "above\n  -3.2 goes to a person: of new photos of its classes, about 4.4%.",
         "3 photos of the data may be labelled wrongly: see `label_issues.csv`. Of wrong labels that\n  were planted",
         "such a list shows 87.5%, and 62.5% of those",
-        "| `patience` | 8 |",
         "Made with hangtag 0.1.0, keras 3.15.1.",
     ):
         assert said in card

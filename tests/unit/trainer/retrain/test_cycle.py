@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import BusyError, DataError, InputError, RegistryError, StoppedError
+from models.fit import Decode, Fit
 from models.registry.history import What
 from models.registry.state import CHAMPION
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
@@ -47,13 +48,13 @@ def test_a_first_model_is_trained_from_nothing(tmp_path: Path) -> None:
     assert shop.calls == ["collect", "train", "export", "compare with None", "judge", "report"]
     assert shop.requests[0].splits is None
     assert shop.requests[0].weights is None
-    assert shop.requests[0].auto_fit, "no champion says how photos fill the square"
+    assert shop.requests[0].fit is None, "no champion says how photos fill the square"
 
 
 def test_the_challenger_learns_as_the_champion_did_and_from_its_weights(shop: PaperShop) -> None:
     shop.run()
     request = shop.requests[0]
-    assert (request.preprocess.size, request.auto_fit) == (48, False)
+    assert (request.image_size, request.fit, request.decode) == (48, Fit.PAD, Decode.DCT)
     assert Path(request.weights).read_bytes() == b"weights"
     assert (request.fold_weights, request.name, request.cv, request.parents) == ("none", "shop", None, None)
     assert request.splits == shop.cycle() / "earlier.csv"
@@ -63,7 +64,6 @@ def test_the_challenger_learns_as_the_champion_did_and_from_its_weights(shop: Pa
     ("train", "note"),
     [
         ({"arch": "simple"}, "another architecture."),
-        ({"arch": "mobilenet", "alpha": 0.25}, "another architecture."),
         ({"weights": "none"}, "[train] weights is none, which overrides warm_start."),
         ({"warm_start": False}, None),
         ({"warm_start": False, "weights": "none"}, None),
@@ -102,16 +102,22 @@ def test_the_time_of_a_step_that_was_stopped_counts(shop: PaperShop, stop: BaseE
 
 
 def test_a_training_that_was_interrupted_is_resumed(shop: PaperShop) -> None:
-    def interrupted(request, view) -> None:
-        train_on_paper(request.run, extended([], photo_rows(0, 33)))
-        args = json.loads((request.run / "args.json").read_text())
-        (request.run / "args.json").write_text(json.dumps(args | {"state": "interrupted"}))
+    def interrupted(request, run, *_) -> None:
+        train_on_paper(run, extended([], photo_rows(0, 33)))
+        args = json.loads((run / "args.json").read_text())
+        (run / "args.json").write_text(json.dumps(args | {"state": "interrupted"}))
 
     with pytest.raises(StoppedError, match="run"):
         shop.run(train=interrupted)
     shop.calls.clear()
     assert shop.run().status is CycleStatus.PROMOTED
     assert shop.calls[0] == "resume"
+
+
+@pytest.mark.parametrize("folds", [None, 3])
+def test_the_settings_or_the_photos_say_how_many_folds_a_challenger_has(shop: PaperShop, folds: int | None) -> None:
+    shop.run(config=shop.asked(train=TrainSettings(folds=folds)))
+    assert shop.requests[-1].folds == folds
 
 
 def test_it_keeps_to_the_settings_it_began_with(shop: PaperShop) -> None:
@@ -193,9 +199,9 @@ def test_old_cycles_keep_what_tells_of_them(shop: PaperShop) -> None:
 def keep_tree(shop: PaperShop) -> None:
     file = shop.registry.training("shop", 1, "args.json")
     tree = {"boots": "shoes", "sandals": "shoes", "shoes": "worn"}
-    args = Run(file.parent).args().model_copy(update={"classes": ("boots", "hats", "sandals"), "taxonomy": tree})
+    kept = Run(file.parent).args().model_copy(update={"classes": ("boots", "hats", "sandals"), "parents": tree})
     file.chmod(0o644)
-    file.write_text(args.model_dump_json())
+    file.write_text(kept.model_dump_json())
 
 
 @pytest.mark.parametrize(

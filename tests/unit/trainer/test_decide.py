@@ -1,0 +1,163 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from models.fit import Fit
+from tests.unit.trainer.run_files import ARGS
+from trainer.data.dataset import Split
+from trainer.decide import choose_fit, decide, plan
+from trainer.learning.training import new_network, pace_here
+from trainer.learning.training_step import Pace
+from trainer.networks.choice import NamedWeights, NetworkChoice
+from trainer.options import TrainRequest
+from trainer.request import Arch, Balance, Preset
+from trainer.run import RunArgs
+from trainer.splits.assigned import AssignedPhoto
+from trainer.splits.prepare import Prepared
+
+CNN = NetworkChoice(Arch.CNN, 64, NamedWeights.NONE)
+PORTRAITS = [(30, 40)] * 18
+
+
+def prepared(learned: int = 1_600, held: int = 200, classes: tuple[str, ...] = ("hat", "vase")) -> Prepared:
+    splits = [Split.TRAIN] * learned + [Split.VAL] * held
+    photos = [
+        AssignedPhoto(Path(f"{i}.jpg"), classes[i % len(classes)], split, str(i), str(i))
+        for i, split in enumerate(splits)
+    ]
+    return Prepared(photos, [], classes, ())
+
+
+def decided(data: Prepared, choice: NetworkChoice = CNN, **options: object) -> RunArgs:
+    return decide(TrainRequest(data=Path("photos"), **options), "shop", choice, Fit.PAD, data, None)[0]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "requested", "fit"),
+    [
+        ([*PORTRAITS, *[(40, 30)] * 2], None, Fit.STRETCH),
+        ([*PORTRAITS[1:], *[(40, 30)] * 3], None, Fit.PAD),
+        ([(38, 40)] * 20, None, Fit.PAD),
+        ([*PORTRAITS, *[(40, 30)] * 2], Fit.PAD, Fit.PAD),
+        ([(40, 40)] * 20, Fit.CROP, Fit.CROP),
+        ([], None, Fit.PAD),
+    ],
+    ids=["nearly all portraits", "too many landscapes", "nearly squares", "pad", "crop", "none"],
+)
+def test_photos_of_one_shape_are_stretched_unless_somebody_says_otherwise(shapes, requested, fit):
+    widths, heights = zip(*shapes, strict=True) if shapes else ((), ())
+    chosen, note = choose_fit(requested, pa.table({"width": widths, "height": heights}))
+    assert chosen is fit
+    assert bool(note) == (fit is Fit.STRETCH)
+    assert note is None or ("90%" in note and "25%" in note)
+
+
+def test_what_is_open_is_decided_and_what_is_asked_for_stays():
+    args = decided(prepared())
+    assert (args.name, args.arch, args.image_size, args.weights) == ("shop", Arch.CNN, 64, "none")
+    assert (args.epochs, args.batch, args.balance, args.folds, args.cv) == (60, 64, Balance.NONE, 2, False)
+    assert args.data == Path("photos").resolve()
+    asked = {"name": "hats", "epochs": 5, "batch": 8, "balance": Balance.SAMPLE, "folds": 3, "seed": 7}
+    args = decided(prepared(), **asked)
+    assert {name: getattr(args, name) for name in asked} == asked
+
+
+@pytest.mark.parametrize(("preset", "epochs"), [(Preset.QUICK, 30), (Preset.GOOD, 60), (Preset.BEST, 90)])
+def test_a_preset_says_how_long_a_training_is(preset, epochs):
+    assert decided(prepared(), preset=preset).epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("learned", "held", "options", "folds", "full"),
+    [
+        (1_349, 150, {}, 5, True),
+        (1_350, 150, {}, 2, False),
+        (1_350, 150, {"folds": 4}, 4, False),
+        (300, 40, {"folds": 3, "epochs": 2}, 3, True),
+        (300, 40, {"folds": 0}, 0, False),
+        (300, 40, {"epochs": 11}, 0, False),
+    ],
+)
+def test_with_few_photos_folds_are_trained_in_full(learned, held, options, folds, full):
+    args = decided(prepared(learned, held), **options)
+    assert (args.folds, args.cv) == (folds, full)
+
+
+@pytest.mark.parametrize(
+    ("fold_weights", "folds", "begins"), [(None, 0, "none"), ("imagenet", 2, "imagenet"), ("none", 0, "none")]
+)
+def test_folds_do_not_begin_with_the_weights_of_a_run(tmp_path, fold_weights, folds, begins):
+    """Nor with random ones, and so shortly, where the network needs pretrained ones."""
+    (tmp_path / "best.keras").write_bytes(b"PK weights")
+    choice = NetworkChoice(Arch.MOBILENET, 64, tmp_path / "best.keras")
+    args = decided(prepared(), choice, fold_weights=fold_weights)
+    assert (args.folds, args.fold_weights) == (folds, begins)
+    assert args.weights == str(tmp_path / "best.keras")
+    assert args.weights_sha256
+
+
+def test_rare_classes_weigh_more_and_a_note_says_so():
+    rare = prepared(40, 4, classes=("hat", "hat", "hat", "hat", "vase"))
+    rare = replace(rare, classes=("hat", "vase"))
+    args, note = decide(TrainRequest(data=Path()), "shop", CNN, Fit.PAD, rare, None)
+    assert args.balance is Balance.WEIGHTS
+    assert "4.0 times" in note
+
+
+REQUEST = TrainRequest(data=Path("photos"))
+
+
+def planned(seconds: float | None, request: TrainRequest = REQUEST, bfloat16: float = 0.0, **changes: object):
+    """With steps of 1,000 photos a second in float32, and 2 s to compile for each of three sizes."""
+    timed = []
+
+    def measure(args: RunArgs, formats: list[str]) -> Pace:
+        timed.extend(formats)
+        return Pace({"float32": 1_000.0} | ({"bfloat16": bfloat16} if "bfloat16" in formats else {}), 2.0)
+
+    args = ARGS.model_copy(update={"time_limit_s": seconds} | changes)
+    return *plan(request, args, prepared(), seconds, measure), timed
+
+
+def test_without_a_time_limit_and_with_few_steps_nothing_is_timed():
+    args, note, timed = planned(None, epochs=10)
+    assert (args.epochs, note, timed) == (10, None, [])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "epochs", "folds"), [(600.0, 120, 2), (130.0, 50, 2), (80.0, 28, 2), (60.0, 32, 0), (1.0, 1, 0)]
+)
+def test_folds_are_left_out_where_the_network_would_get_less_than_half_of_its_epochs(seconds, epochs, folds):
+    """Of 40 that are usual; a fast machine trains up to three times as many."""
+    args, note, timed = planned(seconds, folds=2)
+    assert timed == ["float32"] or len(timed) == 2
+    assert args.folds == folds
+    assert args.epochs == epochs
+    assert args.short_of_time == (note is not None) == (epochs < 40)
+    assert note is None or ("no folds" in note) == (folds == 0)
+
+
+def test_no_more_epochs_are_planned_than_were_asked_for():
+    args, note, _ = planned(600.0, REQUEST.model_copy(update={"epochs": 40}))
+    assert (args.epochs, note) == (40, None)
+
+
+@pytest.mark.parametrize(("bfloat16", "chosen"), [(990.0, False), (1_010.0, True)])
+def test_a_training_is_in_the_quicker_number_format(bfloat16, chosen):
+    args, _, timed = planned(None, epochs=100, bfloat16=bfloat16)
+    if len(timed) == 2:  # the processor has both
+        assert args.bfloat16 is chosen
+        assert args.photos_per_s == {"float32": 1_000.0, "bfloat16": bfloat16}
+    _, _, timed = planned(119.0, epochs=100, bfloat16=bfloat16)
+    assert timed == ["float32"], "there is too little time to time both"
+    _, _, timed = planned(None, epochs=100, arch=Arch.MOBILENET, bfloat16=bfloat16)
+    assert timed == [], "depthwise convolutions gain nothing"
+
+
+def test_timing_leaves_nothing_behind():
+    args = ARGS.model_copy(update={"arch": Arch.SIMPLE, "image_size": 16, "batch": 8})
+    before = new_network(args).get_weights()
+    assert pace_here(args, ["float32"]).photos_per_s["float32"] > 0
+    assert all((one == other).all() for one, other in zip(before, new_network(args).get_weights(), strict=True))

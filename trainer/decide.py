@@ -1,0 +1,196 @@
+"""What Hangtag decides where a request leaves it open: fit, epochs, folds, number format, what fits into the time."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from models.fit import Fit
+from models.text import number_of
+from pages.text import rough_duration
+from trainer.data.dataset import Split
+from trainer.judging.folds import FEW, FEWEST_EPOCHS, choose_folds
+from trainer.learning.balance import balance_note, choose_balance
+from trainer.learning.recipe import mean_cost, recipe_for
+from trainer.learning.training import pace_here, recipe_of
+from trainer.learning.training_step import Pace, has_bfloat16
+from trainer.networks.architectures import PRESETS
+from trainer.networks.build import weights_file
+from trainer.networks.choice import NamedWeights, NetworkChoice
+from trainer.options import TrainRequest
+from trainer.request import Preset
+from trainer.run import RunArgs
+from trainer.splits.prepare import Prepared
+
+Measure: TypeAlias = Callable[[RunArgs, Sequence[str]], Pace]
+_PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
+_ONE_SHAPE: Final = 0.1
+"""Photos whose width by height differs from the median by at most this share have one shape."""
+_NEARLY_ALL: Final = 0.9
+_LITTLE_WHITE: Final = 0.1
+"""Less of the square than this is not worth distorting photos for."""
+_MORE_EPOCHS: Final = 3
+"""With a time limit, how many times the usual epochs a fast machine may fit into it."""
+_WORTH_TIMING: Final = 500
+"""Fewer steps are over before the timing of both number formats has paid."""
+_WORTH_TIMING_S: Final = 120
+_JUDGING: Final = 0.4
+"""The time to judge a photo, as a share of the time to learn from it."""
+_SAVING_S: Final = 0.5
+"""Seconds to save a network after each epoch."""
+
+
+def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | None]:
+    """How photos fill the square, and a note for a person if they are stretched and nobody asked for that.
+
+    Photos of one shape are stretched: all are squeezed alike, and none of the square is left white.
+    """
+    if requested is not None or not len(statistics):
+        return requested or Fit.PAD, None
+    shapes = np.divide(statistics["width"], statistics["height"])
+    median = float(np.median(shapes))
+    alike, white = float(np.mean(np.abs(shapes / median - 1) <= _ONE_SHAPE)), 1 - min(median, 1 / median)
+    if alike < _NEARLY_ALL or white < _LITTLE_WHITE:
+        return Fit.PAD, None
+    note = (
+        f"Photos are stretched to a square: {alike:.0%} have about the same shape (width {median:.2f} × height), and "
+        f"to pad them would leave {white:.0%} of the square white; --fit pad keeps their shape"
+    )
+    return Fit.STRETCH, note
+
+
+def decide(
+    request: TrainRequest,
+    name: str,
+    choice: NetworkChoice,
+    fit: Fit,
+    prepared: Prepared,
+    parents: Mapping[str, str] | None,
+) -> tuple[RunArgs, str | None]:
+    """The args of a run named ``name``, as they are without a time limit, and a note for a person on rare classes."""
+    weights = str(choice.weights.resolve() if isinstance(choice.weights, Path) else choice.weights)
+    recipe = recipe_for(choice.arch, pretrained=choice.weights is not NamedWeights.NONE)
+    learned = Counter(photo.label for photo in prepared.of(Split.TRAIN))
+    counts = [learned[name] for name in prepared.classes]
+    batch = request.batch or recipe.batch
+    length = PRESETS[request.preset or Preset.GOOD].length
+    epochs = request.epochs or max(1, round(recipe.epochs_of(learned.total(), batch) * length))
+    fold_weights = _fold_weights(request, weights)
+    folds, cv = _folds(request, prepared, epochs, without_weights=choice.arch.is_transfer and fold_weights == "none")
+    chosen = {
+        "name": request.name or name,
+        "data": request.data.resolve(),
+        "splits": request.splits and request.splits.resolve(),
+        "arch": choice.arch,
+        "alpha": choice.alpha,
+        "weights": weights,
+        "image_size": choice.size,
+        "fit": fit,
+        "epochs": epochs,
+        "batch": batch,
+        "balance": choose_balance(counts, request.balance),
+        "folds": folds,
+        "fold_weights": fold_weights,
+        "taxonomy": request.taxonomy and request.taxonomy.resolve(),
+        "parents": parents,
+    }
+    args = RunArgs(
+        **dict(request) | chosen,
+        cv=cv,
+        classes=prepared.classes,
+        weights_sha256=_sha256(choice),
+        made_with={package: version(package) for package in _PACKAGES},
+    )
+    return args, balance_note(counts, request.balance)
+
+
+def _sha256(choice: NetworkChoice) -> str | None:
+    """Of the file that the network begins with: what was downloaded may have no digest of its publisher's."""
+    file = weights_file(choice)
+    if file is None:
+        return None
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _fold_weights(request: TrainRequest, weights: str) -> str | None:
+    """The weights for folds: a run's network may have seen the very photos that a fold is judged on."""
+    of_a_run = Path(weights).suffix == ".keras"
+    return (request.fold_weights or NamedWeights.NONE.value) if of_a_run else None
+
+
+def _folds(request: TrainRequest, prepared: Prepared, epochs: int, *, without_weights: bool) -> tuple[int, bool]:
+    """How many folds, and whether each is a full training."""
+    held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
+    folds = request.folds
+    if folds is None:  # from nothing, and so shortly, a network that needs pretrained weights learns next to nothing
+        folds = 0 if without_weights else choose_folds(held, learned, epochs)
+    return folds, folds > 0 and held + learned < FEW
+
+
+def plan(
+    request: TrainRequest, args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
+) -> tuple[RunArgs, str | None]:
+    """The args with the number format in which steps are quicker here, and the epochs and folds that fit into the time.
+
+    Steps are timed only if that may change something.
+
+    Args:
+        request: whose number of epochs, if it names one, is not exceeded.
+        args: as they are without a time limit.
+        prepared: the photos.
+        seconds: that are left for all networks; None without a time limit.
+        measure: times training steps of a run's network in some number formats.
+
+    Returns:
+        The args, and a sentence for a person on what does not fit.
+    """
+    learned, held = (len(prepared.of(split)) for split in (Split.TRAIN, Split.VAL))
+    usual = args.epochs
+    most = usual if seconds is None or request.epochs else usual * _MORE_EPOCHS
+    formats = _formats(args, math.ceil(learned / args.batch) * most)
+    if seconds is None and len(formats) == 1:
+        return args, None
+    pace = measure(args, formats)
+    bfloat16 = pace.photos_per_s.get("bfloat16", 0.0) > pace.photos_per_s["float32"]
+    args = args.model_copy(update={"bfloat16": bfloat16, "photos_per_s": pace.photos_per_s})
+    if seconds is None:
+        return args, None
+    fitting = _epochs_in(seconds, args, learned, held, pace)
+    folds = args.folds
+    if folds and fitting < min(usual, max(FEWEST_EPOCHS, usual // 2)):
+        args = args.model_copy(update={"folds": 0, "cv": False})
+        fitting = _epochs_in(seconds, args, learned, held, pace)
+    epochs = max(1, min(fitting, most))
+    short = epochs < usual or folds != args.folds
+    args = args.model_copy(update={"epochs": epochs, "short_of_time": short})
+    return args, _what_fits(args, usual, held, without_folds=folds != args.folds) if short else None
+
+
+def _formats(args: RunArgs, steps: int) -> list[str]:
+    """The number formats that are worth timing."""
+    worth_it = steps >= _WORTH_TIMING and (args.time_limit_s or math.inf) >= _WORTH_TIMING_S
+    gains = recipe_for(args.arch, pretrained=args.pretrained).bfloat16
+    return ["float32", "bfloat16"] if worth_it and gains and has_bfloat16() else ["float32"]
+
+
+def _epochs_in(seconds: float, args: RunArgs, learned: int, held: int, pace: Pace) -> int:
+    """How many epochs a network and its folds have time for."""
+    recipe = recipe_of(args)
+    photos = learned * mean_cost(0.0, recipe.stages) + held * _JUDGING
+    epoch_s = photos / pace.photos_per_s["bfloat16" if args.bfloat16 else "float32"] + _SAVING_S
+    begin_s = pace.compile_s * (1 + len(recipe.stages)) + (epoch_s if recipe.head_first else 0.0)
+    return int((seconds - begin_s * (1 + args.folds)) / (epoch_s * (1 + args.cost_of_folds)))
+
+
+def _what_fits(args: RunArgs, usual: int, held: int, *, without_folds: bool) -> str:
+    room = [f"{args.epochs} of the usual {number_of(usual, 'epoch')}"] if args.epochs < usual else []
+    if without_folds:
+        room.append(f"no folds: a promise rests on {number_of(held, 'validation photo')} alone")
+    return f"A time limit of {rough_duration(args.time_limit_s or 0)} leaves room for {' and '.join(room)}"
