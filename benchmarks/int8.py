@@ -52,9 +52,9 @@ def main() -> None:
 
 def _trained(arch: str, asked: argparse.Namespace, runs: Path) -> Path:
     weights = asked.mobilenet_weights if arch == "mobilenet" else None
-    start = ["--weights", str(weights or "none"), *(["--alpha", "0.25"] if weights else [])]
+    start = ["--weights", str(weights or "none")]
     command = [sys.executable, "-m", "hangtag", "train", str(asked.photos), "--arch", arch, "--name", arch, *start]
-    command += ["--image-size", str(asked.size), "--epochs", "12", "--batch", "16", "--folds", "0", "--cv", "0"]
+    command += ["--image-size", str(asked.size), "--epochs", "12", "--batch", "16", "--folds", "0"]
     subprocess.run([*command, "--out", str(runs)], check=True, stdout=sys.stderr)
     return runs / arch
 

@@ -60,7 +60,7 @@ def main() -> None:
             name = f"{kind}-{share:g}"
             if not (asked.runs / name / "evaluation.json").is_file():
                 _spoil(asked, asked.runs / f"{name}.csv", share, kind)
-                how = ("--arch", "mobilenet", "--alpha", asked.alpha, "--weights", asked.weights, *options)
+                how = ("--arch", "mobilenet", "--weights", asked.weights, *options)
                 hangtag("train", asked.runs / f"{name}.csv", "--out", asked.runs, "--name", name, *how)
             _show(name, asked.runs / name)
 

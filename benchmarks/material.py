@@ -225,7 +225,7 @@ def _draw_one(folder: Path, products: Sequence[str], number: int) -> None:
 
 
 def _train(photos: Path, train: Sequence[object], export: Sequence[object], place: Path) -> None:
-    learned = ("--folds", 0, "--cv", 0, "--seed", 0)
+    learned = ("--folds", 0, "--seed", 0)
     hangtag("train", photos, *train, *learned, "--out", place, "--name", "run")
     hangtag("export", place / "run", "--out", place / "bundle", *export)
 

@@ -21,7 +21,7 @@ def test_the_demo_ends_with_pages_and_how_to_review(tmp_path: Path, capsys: pyte
     assert page.count("data:image/png;base64,") == 2
     assert page.count("data:image/jpeg;base64,") >= 40
     assert "https://" not in page
-    assert (out / "labels.parquet").is_file()
+    assert (out / "new-products.csv").is_file()
     last = one_line(capsys.readouterr().out)[-200:].replace(" ", "")
     assert last.endswith(f"hangtagreview{out / 'labels.parquet'}")
     assert f"review {out / 'labels.parquet'}" in page
@@ -43,7 +43,7 @@ def test_the_demo_ends_with_pages_and_how_to_review(tmp_path: Path, capsys: pyte
     assert dead == []
     out = moved
     rows = pq.read_table(out / "labels.parquet")
-    with (out / "new-products.csv").open(newline="") as file:
+    with (out / "products.csv").open(newline="") as file:
         truth = list(csv.DictReader(file))
     for name in ("category", "colour"):
         assert set(rows[f"{name}_label"].to_pylist()) - {None} <= {row[name] for row in truth}

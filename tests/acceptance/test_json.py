@@ -15,8 +15,9 @@ from worker.queue.private_redis import PrivateRedis
 
 MAKE_OR_SERVE = {"demo", "web", "review", "worker", "schedule"}
 """Commands that report nothing; the last two have ``--log json``."""
-ACT = {"jobs cancel", "jobs resume", "jobs retry-failed"}
-"""Commands whose exit status says whether it was done; ``jobs show --json`` tells how the job stands then."""
+ACT = {f"jobs {name}" for name in ("cancel", "resume", "retry-failed")}
+ACT |= {f"models {name}" for name in ("rollback", "promote", "alias", "delete")}
+"""Commands whose exit status says whether it was done; ``jobs show`` and ``models history`` tell the rest."""
 GROUPS = {"jobs", "models", "corrections"}
 
 HERE = """
@@ -41,11 +42,6 @@ models
 models history shop
 models diff shop@1 shop@2
 models diff shop@1 shop@2 --catalogue catalogue
-models rollback shop
-models promote shop@2
-models alias shop@1 staging
-models alias shop@1 staging --remove
-models delete shop@1 --why old
 doctor
 """
 ON_A_QUEUE = """

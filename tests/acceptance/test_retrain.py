@@ -118,7 +118,7 @@ def promoted(tmp_path_factory: pytest.TempPathFactory, session_cache: Path, phot
     shop.ask("epochs = 2")
     assert shop.retrain() == ExitCode.OK
     shop.put(photos)
-    shop.ask("warm_start = false\nepochs = 15\ncv = 0")
+    shop.ask("warm_start = false\nepochs = 15\nfolds = 0")
     killed_while_learning(shop, 2)
     assert shop.aliases() == {CHAMPION: 1}
     assert shop.retrain() == ExitCode.OK
@@ -204,7 +204,7 @@ def test_better_on_the_whole_but_worse_on_one_class_is_refused(
 ) -> None:
     outlet = Shop(tmp_path, "outlet", session_cache)
     outlet.put(some(photos, lambda photo, place: place < (30 if photo.label == "hat" else 3)))
-    outlet.ask('balance = "none"\nepochs = 15\ncv = 0')
+    outlet.ask('balance = "none"\nepochs = 15\nfolds = 0')
     assert outlet.retrain() == ExitCode.OK
     hats = [photo.path for photo in photos if photo.label == "hat" and photo.split == "train"][2:]
     spoiled = [Photo(photo.path, "vase" if photo.path in hats else photo.label, photo.split) for photo in photos]

@@ -44,7 +44,7 @@ def shop(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_tree_is_kept_in_run_and_bundle(shop: Path) -> None:
-    assert json.loads((shop / "run" / "args.json").read_text())["taxonomy"] == dict(DEPARTMENTS)
+    assert json.loads((shop / "run" / "args.json").read_text())["parents"] == dict(DEPARTMENTS)
     manifest = parse_file(Manifest, (shop / "bundle" / "manifest.json").read_bytes(), "manifest.json")
     assert manifest.taxonomy == dict(DEPARTMENTS)
     assert manifest.metadata("float32").tree.path("hat") == "clothing > hat"
@@ -81,7 +81,7 @@ def test_a_row_that_is_not_sure_of_its_class_gets_what_is_above_it(shop: Path, d
     assert min(levels.values()) > 5
     receipt = json.loads(done.stdout)
     assert {int(level): count for level, count in receipt["by_level"].items()} == levels
-    assert receipt["model"]["taxonomy"] == dict(DEPARTMENTS)
+    assert receipt["model"]["parents"] == dict(DEPARTMENTS)
     told = receipt["drift"]["reference"]["by_label"]
     assert not {"clothing", "home"} & told.keys()
     assert receipt["drift"]["rows"] > 200

@@ -47,7 +47,9 @@ def keys_of(record, place=""):
     """Where there are values; those in lists, and under names that differ from bundle to bundle, count once."""
     if isinstance(record, list):
         return set().union(*(keys_of(one, f"{place}[]") for one in record)) or {place}
-    if not isinstance(record, dict) or place.endswith(("files", "flips_by_class", "made_with", "by_label")):
+    if not isinstance(record, dict) or place.endswith(
+        ("files", "flips_by_class", "made_with", "by_label", "own_flips")
+    ):
         return {place.removesuffix("[]")}
     return set().union(*(keys_of(value, f"{place}.{key}") for key, value in record.items()))
 

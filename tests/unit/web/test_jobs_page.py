@@ -46,7 +46,7 @@ def result(tmp_path_factory: pytest.TempPathFactory, bundle: Path, drawn: Path) 
     with catalogue.open("w", newline="") as file:
         csv.writer(file).writerows([["image", "sku"], *([name, n] for n, name in enumerate([*names, EVIL]))])
     request = LabelRequest(
-        catalogue, bundle, JobOptions(group_column="sku"), output=output, image_root=drawn, workers=1
+        catalogue, bundle, JobOptions(group_column="sku", image_root=str(drawn)), output=output, workers=1
     )
     label(request, lambda *_: None)
     return output

@@ -231,7 +231,7 @@ def test_of_two_who_see_the_same_page_one_rolls_back(client: TestClient, registr
 def test_the_card_of_a_real_bundle(tmp_path: Path, int8_bundle: Path) -> None:
     open_registry(str(tmp_path)).publish("shop", int8_bundle, "first")
     text = text_of(visit(str(tmp_path)), "/models/shop/1")
-    for part in ("90% precision promised", "By class, at 90%", "found on", "int8 default", "photos/s", "Proof"):
+    for part in ("90% precision promised", "By class, at 90%", "found on", "int8 default", "Proof"):
         assert part in text
     assert f"int8 is the default: {BECAUSE}." in text
 

@@ -63,7 +63,7 @@ def test_the_edge_graph_is_named_by_the_digest_of_the_model(serve: Serve, edge_b
     assert first.content == other.content == (edge_bundle / "edge.onnx").read_bytes()
     assert first.headers["etag"] == f'"{open_bundle(edge_bundle).digest}"'
     assert (again.status_code, again.content) == (304, b"")
-    assert rules["thresholds"] == variant["thresholds"]
+    assert len(rules["thresholds"]) == len(manifest["labels"])
     assert rules["labels"] == manifest["labels"]
 
 

@@ -14,6 +14,7 @@ from trainer.corrections.votes import resolve
 from worker.job.job import Job, open_job
 from worker.job.parts import Status
 from worker.job.receipt import finished_receipt
+from worker.job.spec import Question
 from worker.request import JobOptions
 from worker.results.audit import audit_sample
 
@@ -97,7 +98,7 @@ def test_an_audit_of_all_rows_counts_each_repeat_of_a_photo(tmp_path: Path, stor
 def test_a_label_above_what_reviewers_say_is_right(tmp_path: Path, store: CorrectionStore) -> None:
     job = job_of(finished(tmp_path, many(40, wrong=40)))
     pin = job.spec.model.model_copy(update={"taxonomy": {"sandals": "boots", "hats": "worn"}})
-    in_tree = replace(job, spec=job.spec.model_copy(update={"model": pin}))
+    in_tree = replace(job, spec=job.spec.model_copy(update={"questions": (Question(name="", model=pin),)}))
     sample = audit_sample(job, 10)
     for row, label in zip(sample, ("boots", "sandals", "hats"), strict=False):
         say(store, row.row - 1, label)

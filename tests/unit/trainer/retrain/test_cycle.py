@@ -56,7 +56,7 @@ def test_the_challenger_learns_as_the_champion_did_and_from_its_weights(shop: Pa
     request = shop.requests[0]
     assert (request.image_size, request.fit, request.decode) == (48, Fit.PAD, Decode.DCT)
     assert Path(request.weights).read_bytes() == b"weights"
-    assert (request.fold_weights, request.name, request.cv, request.parents) == ("none", "shop", None, None)
+    assert (request.fold_weights, request.name, request.folds, request.parents) == ("none", "shop", None, None)
     assert request.splits == shop.cycle() / "earlier.csv"
 
 

@@ -75,7 +75,7 @@ def training(tmp_path: Path, bundle: Path) -> Path:
     for name in ("splits.csv", "weights/best.keras", "confusion_matrix.png", "classes.csv"):
         (run / name).write_text(name)
     (run / "report.html").write_text('<a class="file" href="splits.csv">splits.csv</a>')
-    args = {"arch": manifest.arch, "classes": manifest.labels, "preprocess": {"size": manifest.preprocess.size}}
+    args = {"arch": manifest.arch, "classes": manifest.labels, "image_size": manifest.preprocess.size}
     (run / "args.json").write_text(json.dumps(args))
     return run
 
