@@ -161,8 +161,8 @@ def _about_the_default(part: Mapping[str, Any]) -> str:
     if f"hangtag label, {_DEFAULT}" not in part["contestants"]:
         return ""
     return (
-        f"- **{_DEFAULT.capitalize()}**: MobileNet 0.25, which `hangtag train` chooses if it has ImageNet's weights; "
-        "its bundle's default variant. It trained for 5 epochs; more training does not change its speed. Fully "
+        f"- **{_DEFAULT.capitalize()}**: MobileNet 0.25, trained from ImageNet's weights (`hangtag train --weights "
+        "FILE`); its bundle's default variant. It trained for 5 epochs; more training does not change its speed. Fully "
         "trained, it is right more often than `cnn` ([Accuracy against speed](measurements.md#labelling)). All other "
         "rows are about `cnn`.\n"
     )
