@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PIP = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 PYTHON ?= python3
 
-.PHONY: install check format test coverage prove bench bench-quick demo docs clean
+.PHONY: install check format test test-all coverage prove bench bench-quick demo docs clean
 
 install: $(STAMP)
 
@@ -34,9 +34,16 @@ format: install
 	$(BIN)/ruff check --fix .
 
 # Hundreds of processes start in a test run: none should compile Hangtag anew.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 6 --dist worksteal
+
+# Every unit test, one of each kind of the others, and the main job; `make test-all` runs the rest.
 test: install
 	tests/install_system_packages.sh
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not proof" --numprocesses auto --maxprocesses 6 --dist worksteal
+	$(PYTEST) -m "not rest and not proof"
+
+test-all: install
+	tests/install_system_packages.sh
+	$(PYTEST) -m "rest and not proof"
 
 coverage: install
 	tests/install_system_packages.sh

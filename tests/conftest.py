@@ -44,6 +44,14 @@ def pytest_configure() -> None:
     use_own_temporary_folder()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave whole programs to ``make test-all``, but for one of each kind."""
+    for item in items:
+        room = item.path.relative_to(Path(__file__).parent).parts[0]
+        if room in {"acceptance", "integration", "web"} and not item.get_closest_marker("first"):
+            item.add_marker("rest")
+
+
 def pytest_collectstart() -> None:
     gc.disable()
 

@@ -14,6 +14,7 @@ from worker.job.receipt import QuestionsReceipt
 from worker.queue.private_redis import PrivateRedis
 
 
+@pytest.mark.first
 def test_the_demo_ends_with_pages_and_how_to_review(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
     run_demo(out, 120, 0, queued=False, new_photos=80, epochs=3)

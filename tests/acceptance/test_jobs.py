@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from tests.acceptance.conftest import SPRING_ROWS
 from tests.command import HANGTAG, one_line
@@ -17,6 +18,7 @@ from worker.job.receipt import Receipt
 from worker.queue.private_redis import PrivateRedis
 
 
+@pytest.mark.first
 def test_a_job_is_submitted_watched_and_shown(cluster: Cluster, spring: tuple[str, str]) -> None:
     submitted, watched = spring
     assert submitted.startswith(f"Submitted: spring, {SPRING_ROWS} rows in 3 chunks")
@@ -27,6 +29,7 @@ def test_a_job_is_submitted_watched_and_shown(cluster: Cluster, spring: tuple[st
     assert "missing, row 598, gone.jpg" in watched
 
 
+@pytest.mark.first
 def test_the_result_is_that_of_hangtag_label(
     cluster: Cluster, spring, products: Path, catalogue: Path, bundle: Path
 ) -> None:

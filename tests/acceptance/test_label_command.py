@@ -43,6 +43,7 @@ def long_list(tmp_path: Path, catalogue: Path) -> Path:
     return file
 
 
+@pytest.mark.first
 def test_one_row_in_one_row_out(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
     photos = sorted(p for p in catalogue.rglob("*.*") if p.is_file())
     done = run(catalogue, bundle, tmp_path / "labels.parquet", "--json")
@@ -55,6 +56,7 @@ def test_one_row_in_one_row_out(tmp_path: Path, catalogue: Path, bundle: Path) -
     assert sum(receipt["by_label"].values()) == len(rows) - 2
 
 
+@pytest.mark.first
 def test_a_killed_run_goes_on_and_gives_the_same_output(tmp_path: Path, long_list: Path, bundle: Path) -> None:
     clean, killed = tmp_path / "clean.parquet", tmp_path / "killed.parquet"
     assert run(long_list, bundle, clean).returncode == 0

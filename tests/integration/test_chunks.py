@@ -52,6 +52,7 @@ def test_a_killed_childs_chunk_is_started_again_soon(
     job.assert_right_once(expected(few))
 
 
+@pytest.mark.first
 def test_a_killed_workers_chunks_go_to_another_soon(
     cluster: Cluster, catalogue: Path, bundle: Path, few, expected
 ) -> None:

@@ -80,6 +80,7 @@ def labels_in_corrected(page: Page) -> dict[str, str]:
     return {row["sha256"][:16]: row["label"] for row in rows if row["reviewed_by"]}
 
 
+@pytest.mark.first
 def test_rows_by_keyboard_and_one_undone_are_in_the_corrections_and_in_the_result(
     reviewer: ReviewPage, job: DrawnJob
 ) -> None:

@@ -102,6 +102,7 @@ def saved(photo: Path, kind: str) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.first
 def test_five_formats_and_a_broken_file_are_six_results(
     trying: Page, photos: list[Path], edge_bundle: Path, tmp_path: Path
 ) -> None:
