@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -25,7 +23,6 @@ from worker.registry.show import (
     accuracy_words,
     ago,
     done_words,
-    look_up,
     numbers_words,
     promoted_words,
     restored_words,
@@ -37,21 +34,6 @@ router = APIRouter(include_in_schema=False)
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 Why = Annotated[str, Form(max_length=2000)]
 Who = Annotated[str, Form(max_length=64)]
-
-
-@dataclass(frozen=True)
-class _Served:
-    """The model that this server tries.
-
-    Attributes:
-        version: such as ``shop@3``; None if it is a path, or there is none.
-        path: of a bundle, or of a lone file; None if it is a version.
-        trouble: why there is none, if so.
-    """
-
-    version: str | None = None
-    path: Path | None = None
-    trouble: str | None = None
 
 
 @router.get("/models")
@@ -69,35 +51,13 @@ def models_page(request: Request, state: State) -> HTMLResponse:
                 faults[name] = str(error)
     except (HangtagError, OSError) as error:
         faults[place] = str(error)
-    return page(request, "web/models.html", models=models, faults=faults, registry=place, served=_served(state))
+    return page(request, "web/models.html", models=models, faults=faults, registry=place)
 
 
 def _versions(registry: Registry, name: str) -> list[dict[str, Any]]:
     now = datetime.now(UTC)
     versions = reversed(versions_of(registry, name))
     return [{**one, "accuracy_words": accuracy_words(one), "ago": ago(one["published_at"], now)} for one in versions]
-
-
-def _served(state: WebState) -> _Served:
-    try:
-        model = state.classifier.model_name()
-        if Path(model).exists():
-            return _Served(path=Path(model))
-        if "@" not in model:
-            read_manifest(Path(model))  # raises that nothing is there
-        return _Served(version=str(look_up(model, open_registry(state.settings.registry))))
-    except (HangtagError, OSError) as error:
-        return _Served(trouble=str(error))
-
-
-@router.get("/models/_served")
-def served_page(request: Request, state: State) -> HTMLResponse:
-    """The card of the bundle that the server was started with."""
-    path = _served(state).path
-    if path is None:
-        raise Problem(404, "Expected a bundle's path after --model, this server takes its model from the registry.")
-    card = card_of(read_manifest(path))
-    return page(request, "web/model_card.html", card=card, title=path.name, place=path, version=None)
 
 
 @router.get("/models/{name}")
@@ -118,7 +78,6 @@ def model_page(request: Request, state: State, name: str, event: int = 0) -> HTM
         previous=previous,
         events=_events(events)[::-1],
         outcome=_outcome(registry, name, events, event),
-        served=_served(state),
     )
 
 

@@ -117,7 +117,7 @@ def test_a_full_disk_is_said_and_leaves_no_job(client: TestClient, rows: Path, f
     for refused in (
         client.post("/v1/jobs", json={"source": str(rows), "name": "full"}),
         client.post("/v1/jobs", files={"catalogue": ("spring.csv", b"image\n" * LARGE)}),
-        client.post("/jobs/_preview", files={"file": ("spring.csv", b"image\n" * LARGE)}),
+        client.post("/jobs/_preview", files={"catalogue": ("spring.csv", b"image\n" * LARGE)}),
     ):
         assert refused.status_code == 507
     assert client.get("/v1/jobs").json() == {"jobs": [], "damaged": {}}

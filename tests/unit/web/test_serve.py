@@ -26,7 +26,7 @@ def test_the_address_that_is_said_can_be_opened(host: str, url: str, token_file:
 
 def test_a_result_that_is_not_there_is_called_a_result(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nix\.parquet"):
-        open_review(ReviewSettings(jobs=str(tmp_path)), str(tmp_path / "nix.parquet"), None, browser=False)
+        open_review(ReviewSettings(jobs=str(tmp_path)), str(tmp_path / "nix.parquet"), None)
 
 
 def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:

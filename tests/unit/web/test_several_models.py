@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urljoin
 
+import httpx
 import pyarrow.parquet as pq
 from starlette.testclient import TestClient
 
@@ -121,13 +122,16 @@ def test_the_form_takes_several_models_each_with_a_name(serve: Serve, tmp_path: 
     client, source = serve(), tmp_path / "list.txt"
     source.write_text("there.jpg\n")
     (tmp_path / "there.jpg").touch()
-    form = {"source": str(source), "image_root": str(tmp_path), "name": "spring"}
     client.app.state.hangtag.runner.local.close()  # nothing is labelled
-    for models in (" ", f"category={bundle}\n{bundle}"):
-        assert client.post("/jobs/_start", data={**form, "models": models}).status_code == 400
-    blank = tmp_path / "two words"
-    blank.symlink_to(bundle)
-    started = client.post("/jobs/_start", data={**form, "models": f" category={blank} \r\n\r\ncolour={bundle}\r\n"})
+    fields = [("source", source), ("image_root", tmp_path), ("name", "spring"), ("model", f"category={bundle}")]
+
+    def start(second: str) -> httpx.Response:
+        return client.post(
+            "/v1/jobs", files=[(name, (None, str(value))) for name, value in (*fields, ("model", second))]
+        )
+
+    assert start(str(bundle)).status_code == 400
+    started = start(f"colour={bundle}")
     assert started.status_code == 201, started.text
     job = client.app.state.hangtag.jobs.find("spring").job
     assert [question.name for question in job.questions] == ["category", "colour"]

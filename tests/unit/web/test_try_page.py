@@ -1,7 +1,6 @@
 """The Try page: which model answers, its edge graph for browsers, and heat maps."""
 
 import io
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from PIL import Image, ImageStat
 from starlette.testclient import TestClient
 
 import web
-from models.bundle import open_bundle
+from models.bundle import open_bundle, read_manifest
 from models.classifier import load
 from tests.until import until
 from web.heat_map import GRID, patches
@@ -53,8 +52,8 @@ def test_without_a_model_the_page_is_told_why(serve: Serve, tmp_path: Path) -> N
 def test_the_edge_graph_is_named_by_the_digest_of_the_model(serve: Serve, edge_bundle: Path) -> None:
     client, told = try_model(serve, edge_bundle)
     rules = told["edge"]
-    manifest = json.loads((edge_bundle / "manifest.json").read_text())
-    (variant,) = manifest["variants"].values()
+    manifest = read_manifest(edge_bundle).manifest
+    (variant,) = manifest.variants.values()
 
     first = client.get("/try/edge.onnx")
     again = client.get("/try/edge.onnx", headers={"if-none-match": first.headers["etag"]})
@@ -63,8 +62,8 @@ def test_the_edge_graph_is_named_by_the_digest_of_the_model(serve: Serve, edge_b
     assert first.content == other.content == (edge_bundle / "edge.onnx").read_bytes()
     assert first.headers["etag"] == f'"{open_bundle(edge_bundle).digest}"'
     assert (again.status_code, again.content) == (304, b"")
-    assert rules["thresholds"] == variant["thresholds"]
-    assert rules["labels"] == manifest["labels"]
+    assert rules["thresholds"] == list(variant.ruling_thresholds(len(manifest.labels)))
+    assert rules["labels"] == list(manifest.labels)
 
 
 def test_an_edge_graph_that_was_changed_is_not_served(serve: Serve, edge_bundle: Path, tmp_path: Path) -> None:
