@@ -65,24 +65,6 @@ def hand_in(page: Page, catalogue: Path, photos: Path, name: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
 
 
-def test_a_start_counts_while_the_preview_is_read_again(
-    local: WebServer, photos: list[str], drawn: Path, open_page: OpenPage, tmp_path: Path
-) -> None:
-    page = open_page(local.url)
-    page.goto("/jobs")
-    page.keyboard.press("n")
-    form = page.locator("#new-job")
-    form.get_by_label("Name").fill("early")
-    form.get_by_label("Image root").fill(str(drawn.parent))
-    form.get_by_label("Catalogue file").set_input_files(write_catalogue(tmp_path / "shop.csv", photos[:9]))
-    start = form.get_by_role("button", name="Start job")
-    expect(start).to_be_enabled()
-    form.get_by_label("Image root").fill(str(drawn))
-    start.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("early")
-    expect(page.get_by_text(str(drawn), exact=True).first).to_be_visible()
-
-
 def downloaded(page: Page, words: str) -> Path:
     """A file that the page offers."""
     with page.expect_download() as coming:

@@ -63,14 +63,6 @@ def test_a_finished_job_is_shown_with_its_files_and_what_it_cannot_do(client: Te
         assert (refused.status_code, refused.json()["status"]) == (409, 409)
 
 
-def test_a_catalogue_on_the_server_becomes_a_job(client: TestClient, rows: Path, catalogue: Path) -> None:
-    client.app.state.hangtag.runner.local.close()  # nothing is labelled
-    sent = {"source": str(rows), "name": "spring", "image_root": str(catalogue)}
-    started = client.post("/v1/jobs", json=sent)
-    assert (started.status_code, started.headers["location"], started.json()["rows"]) == (201, "/v1/jobs/spring", 4)
-    assert client.post("/v1/jobs", json={**sent, "source": str(catalogue)}).status_code == 409
-
-
 def test_a_file_that_is_sent_becomes_a_job_that_is_cancelled_and_resumed(
     client: TestClient, rows: Path, catalogue: Path
 ) -> None:

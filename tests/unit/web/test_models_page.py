@@ -97,20 +97,11 @@ def test_what_is_not_there(client: TestClient, path: str) -> None:
     assert client.get(path.replace("..", "%2e%2e")).status_code == 404
 
 
-def test_an_alias_leads_to_its_version(client: TestClient) -> None:
-    assert "shop@2 champion" in text_of(client, "/models/shop/champion")
-
-
 def test_a_refused_version_says_so_and_asks_twice(client: TestClient) -> None:
     said = text_of(client, "/models/shop/3")
     assert "A gate refused it. &lt;b&gt;boots&lt;/b&gt; lost 7 points." in said
     assert "Promote it although it was refused" in said
     assert "although" not in text_of(client, "/models/shop/1")
-
-
-def test_a_damaged_bundle_is_told(client: TestClient, tmp_path: Path) -> None:
-    (tmp_path / "registry" / "shop" / "1" / "manifest.json").write_text("{}")
-    assert client.get("/models/shop/1").status_code == 409
 
 
 # Its report

@@ -98,14 +98,6 @@ def test_photos_are_decoded_by_the_very_module_of_the_example() -> None:
     assert (root / "web/static/photo.mjs").read_bytes() == (root / "examples/browser/photo.mjs").read_bytes()
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x.jpg", "file:///etc/passwd", "s3://bucket/x.jpg", "x.jpg"])
-def test_a_url_that_the_worker_would_refuse_is_refused(serve: Serve, url: str) -> None:
-    answer = serve().post("/try/photo", json={"urls": [url]})
-
-    assert answer.status_code == 422
-    assert answer.json()["detail"]
-
-
 def test_the_heat_map_is_what_covering_each_patch_does(serve: Serve, bundle: Path, catalogue: Path) -> None:
     photo = next(file for file in sorted(catalogue.rglob("*.jpg")) if file.stat().st_size > 500).read_bytes()
     classifier = load(bundle)
@@ -128,13 +120,3 @@ def test_the_heat_map_is_what_covering_each_patch_does(serve: Serve, bundle: Pat
             made["confidence"] - table[made["label"]], abs=1e-3
         )
     assert client.post("/try/heat-map", content=b"no photo", headers=JPEG).status_code == 422
-
-
-@pytest.mark.parametrize("size", [(1, 1), (7, 300), (128, 96), (1000, 64)])
-def test_patches_cover_the_whole_photo(size: tuple[int, int]) -> None:
-    covered = Image.new("L", size)
-    for box in patches(*size):
-        covered.paste(255, box)
-
-    assert len(patches(*size)) == GRID * GRID
-    assert covered.getextrema() == (255, 255)
