@@ -48,11 +48,7 @@ class Places:
         self.open = settings.is_personal and not settings.data
 
     def checked(self, place: str, what: str) -> str:
-        """A place that may be read.
-
-        Raises:
-            InputError: it lies elsewhere.
-        """
+        """A place that may be read. Raises InputError."""
         if self.open or place.lower().startswith(_WEB):
             return place
         with suppress(OSError, ValueError):

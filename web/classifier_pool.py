@@ -133,7 +133,7 @@ class ClassifierPool:
     async def classify(
         self, photos: Sequence[bytes], top_k: int = 3, precision: float | None = None, threshold: float | None = None
     ) -> list[ClassifiedPhoto]:
-        """Label photos. A photo that cannot be read fails no other.
+        """Label photos. A photo that cannot be read fails no other. Raises Problem or InputError.
 
         Args:
             photos: the bytes of their files.
@@ -144,10 +144,6 @@ class ClassifierPool:
 
         Returns:
             An answer for each photo, in order.
-
-        Raises:
-            Problem: 413 for more photos than the queue holds, 429 while it is full, 503 without a model.
-            InputError: the model has no such precision, or the threshold is none.
         """
         ask: Ask = {"top_k": top_k, "precision": precision, "threshold": threshold}
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]

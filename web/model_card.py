@@ -58,11 +58,7 @@ class ModelCard:
 
 
 def card_of(bundle: Bundle) -> ModelCard:
-    """Read a bundle's card.
-
-    Raises:
-        BundleError: a file of it has changed, or is missing.
-    """
+    """Read a bundle's card. Raises BundleError."""
     manifest = bundle.manifest
     return ModelCard(
         bundle,

@@ -146,11 +146,7 @@ class Pictures:
 
 
 def drawn_picture(data: bytes, side: int) -> bytes:
-    """A photo's bytes as a JPEG, upright and in sRGB, that fits into a square of ``side`` pixels.
-
-    Raises:
-        ImageError: the bytes are no photo, or more than may be decoded.
-    """
+    """A photo's bytes as a JPEG, upright and in sRGB, that fits into a square of ``side`` pixels. Raises ImageError."""
     with opened(data) as image:
         image.draft(image.mode, (side, side))
         picture = whole_rgb(image)
@@ -180,7 +176,7 @@ def _drawing(svg: str, fault: ImageFault) -> Picture:
 def fetch_photos(
     cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: Limits, within_s: float
 ) -> Iterator[tuple[int, bytes | ImageError]]:
-    """The photos of cells of a catalogue, as they come, from where labelling reads them.
+    """The photos of cells of a catalogue, as they come, from where labelling reads them. Raises HangtagError.
 
     Args:
         cells: place → a path, a URL or a data URI.
@@ -191,9 +187,6 @@ def fetch_photos(
 
     Yields:
         Each place, and its photo's bytes or why there are none.
-
-    Raises:
-        HangtagError: the root cannot be used, or this machine lacks credentials.
     """
     missing = set(cells)
     until = time.monotonic() + within_s

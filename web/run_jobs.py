@@ -159,17 +159,12 @@ class JobRunner:
         return self._settings.redis is not None
 
     def start_job(self, new: NewJob, model: str | list[str], upload: Path | None = None) -> WebJob:
-        """Write a job, and have it labelled.
+        """Write a job, and have it labelled. Raises InputError or JobError or BundleError or RegistryError.
 
         Args:
             new: the catalogue and its options.
             model: a path or a name of the registry; or several, each with its name, as ``category=shop@champion``.
             upload: a catalogue that was sent, in place of ``new.source``; it is read before this returns.
-
-        Raises:
-            InputError: the source or an option cannot be used, or the place may not be read.
-            JobError: Redis cannot be reached, or another job has that name.
-            BundleError, RegistryError: the model cannot be used.
         """
         request = self._request(new, model, upload)
         catalogue = _uploaded_catalogue(request) if upload else None
@@ -185,11 +180,7 @@ class JobRunner:
         return job
 
     def cancel_job(self, job: WebJob) -> None:
-        """Stop a job; what is done is kept.
-
-        Raises:
-            JobError: it is finished, or a command in a terminal labels it.
-        """
+        """Stop a job; what is done is kept. Raises JobError."""
         whole = job.whole
         if job_receipt(whole.job):
             msg = f"{whole.title} is finished, there is nothing to cancel."
@@ -204,11 +195,7 @@ class JobRunner:
         self.local.stop(whole.id)
 
     def resume_job(self, job: WebJob) -> None:
-        """Go on with a job that was cancelled, or that nothing labels any more.
-
-        Raises:
-            JobError: it is finished, or Redis cannot be reached.
-        """
+        """Go on with a job that was cancelled, or that nothing labels any more. Raises JobError."""
         whole = job.whole
         if job_receipt(whole.job):
             msg = f"{whole.title} is finished, there is nothing to resume."
@@ -218,13 +205,10 @@ class JobRunner:
         self._label(whole)
 
     def retry_job(self, job: WebJob) -> Counter[str]:
-        """Try those failed rows of a finished job again that may pass.
+        """Try those failed rows of a finished job again that may pass. Raises JobError.
 
         Returns:
             Fault → rows that are tried again.
-
-        Raises:
-            JobError: it is not finished, no failed row may pass, or Redis cannot be reached.
         """
         whole = job.whole
         receipt = job_receipt(whole.job)

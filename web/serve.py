@@ -24,15 +24,11 @@ _ANSWER_S = 1.0
 
 
 def serve(settings: WebSettings, path: str | None = None) -> None:
-    """Serve until somebody stops it.
+    """Serve until somebody stops it. Raises InputError or MissingExtraError.
 
     Args:
         settings: of the server.
         path: of a page to open in this machine's browser; then another port is taken if that of the settings is taken.
-
-    Raises:
-        InputError: the port is taken, nothing is at the model's path, or the corrections cannot be written.
-        MissingExtraError: the packages of the extra ``web`` are missing.
     """
     _check_extra()
     from models.bundle import read_manifest
@@ -94,11 +90,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 def open_review(settings: ReviewSettings, job: str, audit: int | None) -> None:
-    """Open a job's review in the server that runs and knows the job, or in a new one.
-
-    Raises:
-        InputError: there is no such job.
-    """
+    """Open a job's review in the server that runs and knows the job, or in a new one. Raises InputError."""
     from catalogue.writers import OUTPUT_SUFFIXES
     from web.jobs import JobIndex, result_id
 

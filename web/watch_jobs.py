@@ -222,12 +222,7 @@ class JobBoard:
         return sorted(found, key=lambda view: view.found.job.spec.created_at, reverse=True), wrong
 
     def view(self, id: str) -> JobView:
-        """One job, with what stands in its way.
-
-        Raises:
-            NoSuchJobError: there is none.
-            JobError: it is damaged, or of another version.
-        """
+        """One job, with what stands in its way. Raises NoSuchJobError or JobError."""
         view = self._reader(self._jobs.find(id)).read(self._runner)
         if view.is_over:
             return view

@@ -61,11 +61,7 @@ class UnansweredRows:
         self._counted: tuple[list[Photos], int] = ([], 0)
 
     def count(self, receipt: JobReceipt) -> int:
-        """Rows to review without an answer; a photo that is known by its path only never has one.
-
-        Raises:
-            JobError: a part is damaged.
-        """
+        """Rows to review without an answer; a photo that is known by its path only never has one. Raises JobError."""
         if not receipt.by_status.get(Status.REVIEW, 0):
             return 0
         if self._receipt != (receipt.job, receipt.retry):
