@@ -31,7 +31,6 @@ AT_ONCE = """keys => {
     }
 }"""
 """Keys that no busy machine keeps apart."""
-A_NAME_IS_OVER_MS = 500
 MakeJob = Callable[..., DrawnJob]
 
 
@@ -88,18 +87,6 @@ def test_a_new_name_that_begins_with_a_shortcut_is_searched_for(reviewer: Review
     expect(reviewer.page.locator("#query")).to_have_value(name)
     assert job.labels() == {}
     assert not {vote.sha256 for vote in CorrectionStore(job.server.corrections).votes()} & set(job.photos)
-
-
-def test_in_the_grid_letters_answer_nothing(reviewer: ReviewPage, job: DrawnJob) -> None:
-    page = reviewer.page
-    page.keyboard.press("g")
-    expect(page.locator("#tiles img").first).to_be_visible()
-    page.wait_for_timeout(A_NAME_IS_OVER_MS)  # a letter that comes sooner may be the second of a name, and is left out
-    page.evaluate(AT_ONCE, [*"nm", "c", "s"])
-    assert page.locator("dialog[open]").count() == 0
-    page.evaluate(AT_ONCE, ["g"])
-    is_asked_about(page, job.photos[0])
-    assert job.labels() == {}
 
 
 def test_letters_that_come_after_the_wait_go_to_no_search_of_the_next_photo(

@@ -61,7 +61,7 @@ def jobs_page(request: Request, state: State) -> HTMLResponse:
         views=views,
         damaged=damaged,
         summary=_summary(views),
-        models=_models(state, views),
+        models=_models(state),
         chosen=state.settings.model,
         precisions=PRECISIONS,
         priorities=list(Priority) if state.runner.queued else [],
@@ -76,23 +76,17 @@ def _summary(views: list[JobView]) -> str:
     return " · ".join([*counts, *([number_of(left, "row") + " to review"] if left else [])])
 
 
-def _models(state: WebState, views: list[JobView]) -> dict[str, str]:
+def _models(state: WebState) -> dict[str, str]:
     found: dict[str, str] = {}
-    known: set[Path] = set()
     with suppress(RegistryError, InputError, OSError):
         registry = open_registry(state.settings.registry)
         for name in registry.names():
             now = registry.state(name)
             found |= {f"{name}@{alias}": f"{name}@{alias} ({name}@{at})" for alias, at in sorted(now.aliases.items())}
             found |= {f"{name}@{version}": f"{name}@{version}" for version in sorted(now.versions, reverse=True)}
-    jobs = (question for view in views for question in view.found.job.questions)
-    paths = [state.settings.model, *(question.spec.model.path for question in jobs)]
-    for path in dict.fromkeys(filter(None, paths)):
-        with suppress(InputError, OSError):
-            place = Path(path).resolve()
-            if place.exists() and place not in known and state.runner.places.checked_model(path):
-                found.setdefault(path, f"{place.name} ({path})")
-                known.add(place)
+    own = state.settings.model
+    if own and own not in found:
+        found[own] = f"{Path(own).name} ({own})"
     return found
 
 

@@ -14,19 +14,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from models.registry.registry import open_registry
-from models.storage.storage import FolderStorage
-from tests.review_jobs import Row, labelled_job
 from tests.until import until
 from trainer.corrections.votes import Vote
 from web.app import create_app
 from web.jobs import result_id
 from web.settings import WebSettings
-from worker.job.job import open_job
-from worker.job.parts import Status
 from worker.job.receipt import finished_receipt
-from worker.label import job_folder, label
+from worker.label import label
 from worker.request import JobOptions, LabelRequest
-from worker.results.finish import finish_job
 
 from .conftest import ADDRESS, Serve
 
@@ -76,10 +71,6 @@ def page_text(client: TestClient, path: str) -> str:
 
 
 # What is shown
-
-
-def test_without_a_job_the_page_asks_for_a_catalogue(serve: Serve) -> None:
-    assert re.search(r'<section id="new-job"[^>]*title">', page_text(serve(), "/jobs")), "the form is open"
 
 
 def test_the_table_names_each_job_with_its_counts(shown: TestClient, id: str) -> None:
@@ -248,11 +239,3 @@ def test_corrections_are_applied_by_a_button_and_the_copy_is_downloaded(
     assert (rows[row["image"]]["label"], rows[row["image"]]["reviewed_by"]) == ("boots", "anna")
     assert result.read_bytes() == before
     assert "Corrected result" in page_text(client, f"/jobs/{id}")
-
-
-def test_the_state_of_a_job_whose_rows_all_failed_is_not_green(serve: Serve, tmp_path: Path) -> None:
-    failed = labelled_job(tmp_path / "shop", [Row(0, status=Status.FAILED)])
-    finish_job(open_job(FolderStorage(job_folder(failed))))
-    client = serve(results=[failed])
-    for path in ("/jobs", f"/jobs/{result_id(failed)}"):
-        assert '<span class="state finished futile">finished</span>' in page_text(client, path)

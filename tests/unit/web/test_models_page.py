@@ -15,7 +15,7 @@ from models.registry.state import CHALLENGER, CHAMPION
 from tests.paper_bundle import write_paper_bundle
 from tests.variants import BECAUSE
 from web.app import create_app
-from web.model_card import card_html
+from web.routes.models_page import card_html
 from web.settings import WebSettings
 
 from .conftest import ADDRESS
@@ -83,13 +83,6 @@ def test_a_damaged_model_hides_no_other(registry: Registry, tmp_path: Path) -> N
 
 
 # One model
-
-
-def test_the_history_says_who_did_what_and_why(client: TestClient) -> None:
-    said = text_of(client, "/models/shop")
-    assert "promoted shop@2 in cycle 000002 better points 1.25" in said
-    assert getpass.getuser() in said
-    assert said.rindex("published shop@1") > said.rindex("promoted shop@2")
 
 
 @pytest.mark.parametrize("path", ["/models/toys", "/models/..", "/models/shop/9", "/models/shop/staging"])

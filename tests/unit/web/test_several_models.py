@@ -10,17 +10,12 @@ import httpx
 import pyarrow.parquet as pq
 from starlette.testclient import TestClient
 
-from catalogue.catalogue import open_catalogue
 from models.storage.storage import FolderStorage
-from models.text import is_name
 from tests.review_jobs import PIN, Row, labelled_job, sha256_of
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote
-from web.jobs import JobIndex
 from worker.job.job import open_job
 from worker.job.parts import Status
-from worker.job.spec import Question
-from worker.job.writer import create_job
 from worker.label import job_folder
 from worker.results.finish import finish_job
 
@@ -101,21 +96,6 @@ def test_a_row_that_two_questions_doubt_counts_once(serve: Serve, tmp_path: Path
     say("colour", 2)
     assert left() == [0, 1, 0]
     assert "still to review" not in client.post("/jobs/spring/apply").json()["message"]
-
-
-def test_no_job_can_be_called_as_a_question_is(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("gone.jpg\n")
-    for name, questions in (
-        ("spring", (Question(name="colour", model=PIN),)),
-        ("spring.colour", (Question(name="", model=PIN),)),
-    ):
-        storage = FolderStorage(tmp_path / "jobs" / name)
-        create_job(storage, open_catalogue(tmp_path / "list.txt"), questions)
-    index = JobIndex(str(tmp_path / "jobs"))
-    (question,) = index.find("spring").questions
-    assert not is_name(question.id)
-    assert index.find(question.id).job.name == "colour"
-    assert index.find("spring.colour").job.name == ""
 
 
 def test_the_form_takes_several_models_each_with_a_name(serve: Serve, tmp_path: Path, bundle: Path) -> None:

@@ -40,15 +40,6 @@ def test_the_page_is_told_which_model_answers_and_what_it_promises(serve: Serve,
     assert "edge.onnx" in told["no_edge"]
 
 
-def test_without_a_model_the_page_is_told_why(serve: Serve, tmp_path: Path) -> None:
-    client, told = try_model(serve, tmp_path / "nothing")
-
-    assert str(tmp_path / "nothing") in told["trouble"]
-    assert client.get("/try").status_code == 200
-    assert client.get("/try/edge.onnx").status_code == 503
-    assert client.post("/try/heat-map", content=b"x", headers=JPEG).status_code == 503
-
-
 def test_the_edge_graph_is_named_by_the_digest_of_the_model(serve: Serve, edge_bundle: Path) -> None:
     client, told = try_model(serve, edge_bundle)
     rules = told["edge"]
