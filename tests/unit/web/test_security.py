@@ -179,9 +179,7 @@ def test_a_forged_session_is_none(public: TestClient) -> None:
     [
         {"Origin": "http://evil.example"},
         {"Origin": "http://127.0.0.1:9999"},
-        {"Origin": "http://127.0.0.1"},
         {"Origin": "null"},
-        {"Origin": "127.0.0.1:8800"},
         {"Origin": ""},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -252,11 +250,9 @@ def test_a_body_that_grows_too_large_is_refused(local: TestClient, monkeypatch: 
         ("/jobs", {}, 200),
         ("/jobs", {"Sec-Fetch-Site": "cross-site"}, 403),
         ("/none", {}, 404),
-        ("/none", PAGE, 404),
         (CHANGE, {}, 405),
         ("/jobs", {"Host": "evil.example"}, 421),
         ("/fault", {}, 500),
-        ("/fault", PAGE, 500),
     ],
 )
 def test_every_answer_has_the_headers(local: TestClient, path: str, headers: dict[str, str], status: int) -> None:
