@@ -54,7 +54,7 @@ def main(photos: Path, new: Path, folder: Path) -> None:
             f"hangtag label new/ --model {bundle} --out labels.parquet",
             ["label", str(new.absolute()), "--model", bundle, "--out", "labels.parquet"],
         ),
-        ("review", "hangtag review labels.parquet", ["review", "labels.parquet", "--no-open"]),
+        ("review", "hangtag review labels.parquet", ["review", "labels.parquet"]),
     ):
         lines += [("command", f"$ {command}"), *select_lines(output_of(folder, name, words), SHOWN[name]), ("", "")]
     PICTURE.write_text(svg(lines[:-1]))
@@ -65,7 +65,7 @@ def output_of(folder: Path, name: str, words: list[str]) -> list[str]:
     place = folder / f"{name}.txt"
     if not place.exists():
         command = [sys.executable, "-u", "-m", "hangtag", *words]
-        env = {**os.environ, "COLUMNS": str(COLUMNS), "PYTHONPATH": str(Path(__file__).parents[1])}
+        env = {**os.environ, "BROWSER": "true", "COLUMNS": str(COLUMNS), "PYTHONPATH": str(Path(__file__).parents[1])}
         with subprocess.Popen(
             command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:

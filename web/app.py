@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -22,7 +21,7 @@ from web.responses import BEARER, PROBLEMS, Problem, add_problem_handlers, page
 from web.routes import api, jobs_api, jobs_page, models_page, review_page, try_page
 from web.security import LOGGED_IN, Gate, Sessions, client_of
 from web.settings import WebSettings
-from web.state import State, WebState, make_state
+from web.state import State, make_state
 
 _STATIC: Final = Path(__file__).parent / "static"
 _AN_HOUR: Final = {"cache-control": "max-age=3600"}
@@ -64,23 +63,11 @@ def create_app(settings: WebSettings) -> FastAPI:
     return app
 
 
-class _Server(uvicorn.Server):
-    """A server that ends at once, though browsers follow jobs."""
-
-    def __init__(self, app: FastAPI) -> None:
-        super().__init__(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3))
-        self._state: WebState = app.state.hangtag
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._state.board.end()
-        await super().shutdown(sockets)
-
-
 def create_server(settings: WebSettings) -> uvicorn.Server:
     """A server that is not started yet; raises an InputError if it could not store corrections."""
     app = create_app(settings)
     app.state.hangtag.reviews.store.check()
-    return _Server(app)
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3))
 
 
 @_router.get("/")

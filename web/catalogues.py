@@ -1,23 +1,19 @@
 """Catalogues for new jobs: uploads, places on the server, and previews of their first rows."""
 
-import os
 import re
-import secrets
 import shutil
-import stat
 import tempfile
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import pyarrow as pa
 
 from catalogue.catalogue import NoImageColumnError, check_kind, open_catalogue
 from catalogue.photo import Limits, fault_words
-from catalogue.text_file import EncodingError
+from catalogue.text_file import LIKELY_ENCODINGS, EncodingError
 from catalogue.urls import cell_texts, is_elsewhere, is_url
 from models.errors import HangtagError, ImageError, ImageFault, InputError
 from models.text import one_line
@@ -26,43 +22,13 @@ from web.pictures import drawn_picture, fetch_photos
 from web.settings import WebSettings
 
 _WEB: Final = ("http://", "https://")
-_PREFIX: Final = "hangtag-uploads-"
-_KEPT_S: Final = 6 * 3600.0
 _ROWS: Final = 6
 _LONGEST_CELL: Final = 200
 _SIDE: Final = 96
 _WITHIN_S: Final = 6.0
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
-_FIELDS: Final = {
-    "--encoding": "Encoding",
-    "--group-column": "Product column",
-    "--image-column": "Photo column",
-    "--image-root": "Image root",
-    "--job": "Name",
-    "--precision": "Precision",
-}
-"""Options of the commands → fields of the form."""
-ENCODINGS: Final = {
-    "cp1252": "Western Europe, Excel",
-    "iso8859_2": "Central Europe",
-    "cp1250": "Central Europe, Excel",
-    "cp1251": "Cyrillic, Excel",
-    "koi8_r": "Cyrillic",
-    "cp1253": "Greek, Excel",
-    "cp1254": "Turkish, Excel",
-    "cp1255": "Hebrew, Excel",
-    "cp1256": "Arabic, Excel",
-    "gb18030": "Chinese",
-    "big5": "Chinese, traditional",
-    "cp932": "Japanese, Excel",
-    "euc_jp": "Japanese",
-    "cp949": "Korean, Excel",
-    "mac_roman": "Western Europe, Mac",
-    "cp850": "Western Europe, DOS",
-    "utf-16-le": "Unicode, 2 bytes",
-    "utf-16-be": "Unicode, 2 bytes, reversed",
-}
-"""Encodings that a text catalogue may have instead of UTF-8 → where they are usual."""
+ENCODINGS: Final = (*LIKELY_ENCODINGS, "utf-16-le", "utf-16-be")
+"""Encodings that a text catalogue may have instead of UTF-8."""
 
 
 class Places:
@@ -82,11 +48,7 @@ class Places:
         self.open = settings.is_personal and not settings.data
 
     def checked(self, place: str, what: str) -> str:
-        """A place that may be read.
-
-        Raises:
-            InputError: it lies elsewhere.
-        """
+        """A place that may be read. Raises InputError."""
         if self.open or place.lower().startswith(_WEB):
             return place
         with suppress(OSError, ValueError):
@@ -102,65 +64,24 @@ class Places:
         return model if own else self.checked(model, "the model")
 
 
-class Uploads:
-    """Uploaded catalogues, kept for some hours in the folder for temporary files until a job is made of them."""
+@contextmanager
+def uploaded(name: str, file: BinaryIO) -> Iterator[Path]:
+    """A file that was sent, in a folder of its own until the block ends; errors name it as it was sent.
 
-    def __init__(self) -> None:
-        self._folder: Path | None = None
-
-    def keep(self, name: str, pieces: Iterable[bytes]) -> str:
-        """Write a file, and give its token; of its name only harmless characters are kept.
-
-        Raises:
-            InputError: no catalogue has such an ending.
-        """
-        safe = _safe_name(name)
-        check_kind(Path(safe).suffix, safe)
-        _forget_old()
-        if self._folder is None or not self._folder.is_dir():
-            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        token = secrets.token_hex(12)
-        place = self._folder / token / safe
-        place.parent.mkdir()
-        with place.open("xb") as file:
-            for piece in pieces:
-                file.write(piece)
-        return token
-
-    def path(self, token: str) -> Path:
-        """The file.
-
-        Raises:
-            InputError: it is not here any more.
-        """
-        place = self._folder / token if self._folder and re.fullmatch(r"[0-9a-f]{24}", token) else None
-        found = next(place.iterdir(), None) if place and place.is_dir() else None
-        if found is None:
-            msg = "Expected a file that was sent, it is not here any more; choose it again."
-            raise InputError(msg)
-        return found
-
-    def forget(self, token: str) -> None:
-        """Remove a file, if it is here."""
-        with suppress(InputError):
-            shutil.rmtree(self.path(token).parent, ignore_errors=True)
-
-    def close(self) -> None:
-        """Remove all of them."""
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _forget_old() -> None:
-    """Remove uploads of hours ago, also those of servers of this user that were killed."""
-    before = time.time() - _KEPT_S
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            found = folder.lstat()  # a link, or a folder of somebody else, may lead anywhere
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-                continue
-            for old in [one for one in (*folder.iterdir(), folder) if one.lstat().st_mtime < before]:
-                shutil.rmtree(old, ignore_errors=True)
+    Raises:
+        InputError: no catalogue has such an ending.
+    """
+    safe = _safe_name(name)
+    check_kind(Path(safe).suffix, safe)
+    with tempfile.TemporaryDirectory(prefix="hangtag-upload-") as folder:
+        place = Path(folder).resolve() / safe
+        with place.open("xb") as copy:
+            shutil.copyfileobj(file, copy)
+        try:
+            yield place
+        except HangtagError as error:
+            error.args = (str(error).replace(str(place), safe).replace(str(place.parent), "the image root"),)
+            raise
 
 
 def _safe_name(name: str) -> str:
@@ -183,7 +104,6 @@ class Preview:
         refused: what a person must choose before there are rows.
     """
 
-    source: str
     columns: tuple[str, ...] = ()
     image_column: str = ""
     image_root: str = ""
@@ -219,13 +139,12 @@ def preview(
     try:
         catalogue = open_catalogue(source, image_column, image_root, encoding, allow_hosts, confined=True)
     except NoImageColumnError as error:
-        return Preview(source, tuple(error.columns), refused="Which column names the photo? Choose it.")
+        return Preview(tuple(error.columns), refused="Which column names the photo? Choose it.")
     except EncodingError as error:
-        return Preview(source, refused=str(error))
+        return Preview(refused=str(error).replace(source, Path(source).name))
     first = next(catalogue.batches).slice(0, _ROWS)
     cells = cell_texts(first.column(catalogue.image_column))
     return Preview(
-        source=catalogue.source,
         columns=tuple(catalogue.schema.names),
         image_column=catalogue.image_column,
         image_root=catalogue.image_root,
@@ -256,23 +175,3 @@ def _small(photo: bytes) -> str | ImageError:
         return data_uri(drawn_picture(photo, _SIDE), "jpeg")
     except ImageError as error:
         return error
-
-
-@contextmanager
-def in_words_of_the_form(upload: Path | None = None) -> Iterator[None]:
-    """Let errors name fields of the form instead of options, and an upload by its name alone."""
-    try:
-        yield
-    except HangtagError as error:
-        error.args = (form_words(str(error), upload),)
-        raise
-
-
-def form_words(text: str, upload: Path | None = None) -> str:
-    """A message of the commands, for a person who sees the form."""
-    for place in {upload, upload.resolve()} if upload else ():
-        text = text.replace(str(place), place.name).replace(str(place.parent), "the image root")
-    options = "|".join(_FIELDS)
-    for command, word in {"Pass": "Choose", "pass": "choose"}.items():
-        text = re.sub(rf"\b{command} (?=[^.;]*(?:{options})\b)", f"{word} ", text)
-    return re.sub(rf"(?:{options})\b", lambda option: f"“{_FIELDS[option[0]]}”", text)

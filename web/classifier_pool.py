@@ -26,14 +26,13 @@ from models.process import usable_cores
 from models.reference import ModelReference, resolve_model
 from models.registry.registry import open_registry
 from models.registry.state import CHAMPION
-from models.text import number_of
 from web.classifier_process import Ask, ClassifiedPhoto, ClassifierProcess, ProcessDied, ServedModel
 from web.heat_map import GRID, HeatMap
 from web.metrics import WebMetrics
 from web.responses import Problem
 
 _MOST_DEATHS: Final = 2
-_SMOOTHING: Final = 0.1
+_FULL_S: Final = 2
 _REFUSED_LOOKS: Final = 10
 """How many times as long the pool waits until it loads a model again that it could not load."""
 
@@ -97,7 +96,6 @@ class ClassifierPool:
         metrics.waiting.set_function(lambda: self.waiting)
         metrics.waiting_limit.set(self._limits.photos)
         metrics.processes.set(self._processes)
-        self._photo_s = 0.0
         self._photos: deque[_WaitingPhoto] = deque()
         self._changed = asyncio.Event()
         self._idle = 0
@@ -133,7 +131,7 @@ class ClassifierPool:
     async def classify(
         self, photos: Sequence[bytes], top_k: int = 3, precision: float | None = None, threshold: float | None = None
     ) -> list[ClassifiedPhoto]:
-        """Label photos. A photo that cannot be read fails no other.
+        """Label photos. A photo that cannot be read fails no other. Raises Problem or InputError.
 
         Args:
             photos: the bytes of their files.
@@ -144,10 +142,6 @@ class ClassifierPool:
 
         Returns:
             An answer for each photo, in order.
-
-        Raises:
-            Problem: 413 for more photos than the queue holds, 429 while it is full, 503 without a model.
-            InputError: the model has no such precision, or the threshold is none.
         """
         ask: Ask = {"top_k": top_k, "precision": precision, "threshold": threshold}
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
@@ -205,9 +199,8 @@ class ClassifierPool:
         if len(photos) > most:
             raise Problem(413, f"Expected at most {most} photos at once, got {len(photos)}; send fewer.")
         if self.waiting + len(photos) > most:
-            wait_s = max(1, min(60, math.ceil(self.waiting * self._photo_s / self._processes)))
-            message = f"Too many photos wait ({self.waiting}); try again in {number_of(wait_s, 'second')}."
-            raise Problem(429, message, {"retry-after": str(wait_s)})
+            message = f"Too many photos wait ({self.waiting}); try again in {_FULL_S} seconds."
+            raise Problem(429, message, {"retry-after": str(_FULL_S)})
         self._photos.extend(photos)
         self._changed.set()
 
@@ -266,7 +259,6 @@ class ClassifierPool:
         self._metrics.decode_s.inc(decode_s)
         self._metrics.inference_s.inc(inference_s)
         self._metrics.batches.observe(len(answers))
-        self._photo_s += _SMOOTHING * ((decode_s + inference_s) / len(answers) - self._photo_s)
         for answer in answers:
             if "status" in answer:
                 self._metrics.photos.labels(answer["status"], answer.get("error", "")).inc()

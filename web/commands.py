@@ -47,7 +47,6 @@ def review_command(
     ] = None,
     *,
     settings: ReviewSettings,
-    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in this machine's browser.")] = True,
 ) -> None:
     """Open a job's doubtful rows in the browser; start the server if it does not run.
 
@@ -61,4 +60,4 @@ def review_command(
     """
     from web.serve import open_review
 
-    open_review(settings, job, audit, browser=browser)
+    open_review(settings, job, audit)

@@ -72,12 +72,7 @@ class JobIndex:
         return [*self.queued.names(), *self._results]
 
     def find(self, id: str) -> WebJob:
-        """The job of that id.
-
-        Raises:
-            NoSuchJobError: there is none.
-            JobError: it is damaged, or of another version.
-        """
+        """The job of that id. Raises NoSuchJobError or JobError."""
         found = self._whole(id) or self._question(id)
         if found is None:
             msg = f"Expected a job {id[:80]!r} in {self.queued.place}, found none; it may have been deleted."

@@ -74,11 +74,7 @@ class PhotoBodies:
 
     @asynccontextmanager
     async def photos(self, request: Request) -> AsyncIterator[list[SentPhoto]]:
-        """The photos of a request, in order, which are held until the block ends.
-
-        Raises:
-            Problem: 408, 413, 415, 422 or 429.
-        """
+        """The photos of a request, in order, which are held until the block ends. Raises Problem."""
         held = _Held(self._hold)
         try:
             photos = await _read_in_time(request, held)

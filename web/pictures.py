@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -31,8 +31,6 @@ from worker.job.job import Job, images_of, photos_of
 SIDES: Final = (96, 200, 400, 800, 1600)
 """Of pictures, in pixels: the longer side is at most one of these."""
 _QUALITY: Final = 85
-_SHOWN_IN_PART: Final = ("JPEG", "PNG")
-_MOST_SHOWN_BYTES: Final = 4 * 1024 * 1024
 _ROOM_FOR_WORDS: Final = 400
 _TICK_S: Final = 0.02
 _PATIENCE_S: Final = 20.0
@@ -110,7 +108,7 @@ class Pictures:
         reason; it is not kept.
         """
         side = next((known for known in SIDES if known >= side), SIDES[-1])
-        key, photo = f"{job.spec.id} {row} {side} {sha256}", b""
+        key = f"{job.spec.id} {row} {side} {sha256}"
         data = self._kept.get(key)
         if data is None:
             try:
@@ -120,7 +118,7 @@ class Pictures:
                 with self._decoders:
                     data = drawn_picture(photo, side)
             except ImageError as error:
-                return _damaged(photo, error.fault) or placeholder(error.fault, str(error), side)
+                return placeholder(error.fault, str(error), side)
             except (HangtagError, TimeoutError) as error:
                 return placeholder(ImageFault.DOWNLOAD, str(error) or "It did not come in time.", side)
             self._kept.put(key, data)
@@ -148,11 +146,7 @@ class Pictures:
 
 
 def drawn_picture(data: bytes, side: int) -> bytes:
-    """A photo's bytes as a JPEG, upright and in sRGB, that fits into a square of ``side`` pixels.
-
-    Raises:
-        ImageError: the bytes are no photo, or more than may be decoded.
-    """
+    """A photo's bytes as a JPEG, upright and in sRGB, that fits into a square of ``side`` pixels. Raises ImageError."""
     with opened(data) as image:
         image.draft(image.mode, (side, side))
         picture = whole_rgb(image)
@@ -160,14 +154,6 @@ def drawn_picture(data: bytes, side: int) -> bytes:
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()
-
-
-def _damaged(data: bytes, fault: ImageFault) -> Picture | None:
-    """A damaged photo as it is, if its header is whole: browsers show the part that is there."""
-    with suppress(ImageError), opened(data) as image:
-        if image.format in _SHOWN_IN_PART and len(data) <= _MOST_SHOWN_BYTES:
-            return Picture(data, Image.MIME[image.format], fault)
-    return None
 
 
 def placeholder(fault: ImageFault, message: str, side: int) -> Picture:
@@ -190,7 +176,7 @@ def _drawing(svg: str, fault: ImageFault) -> Picture:
 def fetch_photos(
     cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: Limits, within_s: float
 ) -> Iterator[tuple[int, bytes | ImageError]]:
-    """The photos of cells of a catalogue, as they come, from where labelling reads them.
+    """The photos of cells of a catalogue, as they come, from where labelling reads them. Raises HangtagError.
 
     Args:
         cells: place → a path, a URL or a data URI.
@@ -201,9 +187,6 @@ def fetch_photos(
 
     Yields:
         Each place, and its photo's bytes or why there are none.
-
-    Raises:
-        HangtagError: the root cannot be used, or this machine lacks credentials.
     """
     missing = set(cells)
     until = time.monotonic() + within_s

@@ -17,7 +17,7 @@ from models.errors import InputError, JobError
 from models.process import python_command, python_environment
 from models.reference import models_given
 from models.whole_file import open_lock
-from web.catalogues import Places, Uploads
+from web.catalogues import Places
 from web.jobs import JobIndex, WebJob
 from web.settings import WebSettings
 from worker.job.job import CANCELLED, Job, begin_retry
@@ -151,7 +151,6 @@ class JobRunner:
         self._settings = settings
         self._jobs = jobs
         self.places = Places(settings)
-        self.uploads = Uploads()
         self.local = LocalQueue()
 
     @property
@@ -159,18 +158,13 @@ class JobRunner:
         """Whether workers label the jobs, and not this machine's own processes."""
         return self._settings.redis is not None
 
-    def start_job(self, new: NewJob, model: str | list[str], upload: str | None = None) -> WebJob:
-        """Write a job, and have it labelled.
+    def start_job(self, new: NewJob, model: str | list[str], upload: Path | None = None) -> WebJob:
+        """Write a job, and have it labelled. Raises InputError or JobError or BundleError or RegistryError.
 
         Args:
             new: the catalogue and its options.
             model: a path or a name of the registry; or several, each with its name, as ``category=shop@champion``.
-            upload: the token of an uploaded catalogue, in place of ``new.source``.
-
-        Raises:
-            InputError: the source or an option cannot be used, or the place may not be read.
-            JobError: Redis cannot be reached, or another job has that name.
-            BundleError, RegistryError: the model cannot be used.
+            upload: a catalogue that was sent, in place of ``new.source``; it is read before this returns.
         """
         request = self._request(new, model, upload)
         catalogue = _uploaded_catalogue(request) if upload else None
@@ -186,11 +180,7 @@ class JobRunner:
         return job
 
     def cancel_job(self, job: WebJob) -> None:
-        """Stop a job; what is done is kept.
-
-        Raises:
-            JobError: it is finished, or a command in a terminal labels it.
-        """
+        """Stop a job; what is done is kept. Raises JobError."""
         whole = job.whole
         if job_receipt(whole.job):
             msg = f"{whole.title} is finished, there is nothing to cancel."
@@ -205,11 +195,7 @@ class JobRunner:
         self.local.stop(whole.id)
 
     def resume_job(self, job: WebJob) -> None:
-        """Go on with a job that was cancelled, or that nothing labels any more.
-
-        Raises:
-            JobError: it is finished, or Redis cannot be reached.
-        """
+        """Go on with a job that was cancelled, or that nothing labels any more. Raises JobError."""
         whole = job.whole
         if job_receipt(whole.job):
             msg = f"{whole.title} is finished, there is nothing to resume."
@@ -219,13 +205,10 @@ class JobRunner:
         self._label(whole)
 
     def retry_job(self, job: WebJob) -> Counter[str]:
-        """Try those failed rows of a finished job again that may pass.
+        """Try those failed rows of a finished job again that may pass. Raises JobError.
 
         Returns:
             Fault → rows that are tried again.
-
-        Raises:
-            JobError: it is not finished, no failed row may pass, or Redis cannot be reached.
         """
         whole = job.whole
         receipt = job_receipt(whole.job)
@@ -254,9 +237,8 @@ class JobRunner:
         return ["Nothing labels this job at the moment. Resume it: what is done is kept."]
 
     def close(self) -> None:
-        """Stop the labelling on this machine, and remove uploads."""
+        """Stop the labelling on this machine."""
         self.local.close()
-        self.uploads.close()
 
     def _by_workers(self, job: WebJob) -> bool:
         return self.queued and job.result is None
@@ -287,8 +269,8 @@ class JobRunner:
         else:
             self.local.add(job.id, python_command("worker.label_job", self._jobs.queued.place, job.id))
 
-    def _request(self, new: NewJob, model: str | list[str], upload: str | None) -> SubmitRequest:
-        source = str(self.uploads.path(upload)) if upload else self.places.checked(new.source or "", "the catalogue")
+    def _request(self, new: NewJob, model: str | list[str], upload: Path | None) -> SubmitRequest:
+        source = str(upload) if upload else self.places.checked(new.source or "", "the catalogue")
         models = models_given(model if isinstance(model, list) else [model])
         check = self.places.checked_model
         return SubmitRequest(

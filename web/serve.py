@@ -23,18 +23,12 @@ from web.settings import ReviewSettings, WebSettings
 _ANSWER_S = 1.0
 
 
-def serve(settings: WebSettings, path: str = "", *, browser: bool = False, any_port: bool = False) -> None:
-    """Serve until somebody stops it.
+def serve(settings: WebSettings, path: str | None = None) -> None:
+    """Serve until somebody stops it. Raises InputError or MissingExtraError.
 
     Args:
         settings: of the server.
-        path: of the page to name, and to open if ``browser`` is true.
-        browser: whether to open it in this machine's browser once the server answers.
-        any_port: whether to take another port if that of the settings is taken.
-
-    Raises:
-        InputError: the port is taken, nothing is at the model's path, or the corrections cannot be written.
-        MissingExtraError: the packages of the extra ``web`` are missing.
+        path: of a page to open in this machine's browser; then another port is taken if that of the settings is taken.
     """
     _check_extra()
     from models.bundle import read_manifest
@@ -47,14 +41,14 @@ def serve(settings: WebSettings, path: str = "", *, browser: bool = False, any_p
         raise InputError(msg)
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
         read_manifest(Path(settings.model))  # an alias may come to be while the server runs, a path is a slip
-    with closing(_listener(settings, any_port=any_port)) as listener:
+    with closing(_listener(settings, any_port=path is not None)) as listener:
         server = create_server(settings)
         settings = replace(settings, port=listener.getsockname()[1])
         signal.signal(signal.SIGTERM, _end)  # the server puts it back, and calls it once it has ended
-        Console().say(f"Hangtag is at {settings.url}{path}")
+        Console().say(f"Hangtag is at {settings.url}{path or ''}")
         Console().say(_places(settings))
         Console().say("Ctrl-C ends it.")
-        if browser:
+        if path:
             _open_when_ready(settings, path)
         server.run(sockets=[listener])
 
@@ -95,12 +89,8 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def open_review(settings: ReviewSettings, job: str, audit: int | None, *, browser: bool) -> None:
-    """Open a job's review in the server that runs and knows the job, or in a new one.
-
-    Raises:
-        InputError: there is no such job.
-    """
+def open_review(settings: ReviewSettings, job: str, audit: int | None) -> None:
+    """Open a job's review in the server that runs and knows the job, or in a new one. Raises InputError."""
     from catalogue.writers import OUTPUT_SUFFIXES
     from web.jobs import JobIndex, result_id
 
@@ -114,11 +104,10 @@ def open_review(settings: ReviewSettings, job: str, audit: int | None, *, browse
     page = "jobs" if found.questions else "review"  # the page of the job leads to the review of each question
     path = f"/{page}/{urllib.parse.quote(found.id)}" + (f"?audit={audit}" if audit else "")
     if not _shows_job(own, found.id):
-        serve(own, path, browser=browser, any_port=True)
+        serve(own, path)
         return
     Console().say(f"Hangtag is at {own.url}{path}")
-    if browser:
-        webbrowser.open(own.url + path)
+    webbrowser.open(own.url + path)
 
 
 def _shows_job(settings: WebSettings, id: str) -> bool:

@@ -24,16 +24,6 @@ class ReviewSettings:
     jobs: Annotated[
         str, typer.Option(envvar="HANGTAG_JOBS", metavar="DIR", help="The folder of jobs, or an s3:// URL.")
     ] = "jobs"
-    registry: RegistryOption = DEFAULT_REGISTRY
-    redis: Annotated[
-        str | None,
-        typer.Option(
-            envvar="HANGTAG_REDIS_URL",
-            metavar="URL",
-            help="Where jobs are queued. Default: jobs run on this machine.",
-            show_default=False,
-        ),
-    ] = None
     corrections: Annotated[
         Path, typer.Option(metavar="FILE", help="Where the reviewers' answers are kept: what hangtag retrain reads.")
     ] = Path("corrections.csv")
@@ -58,6 +48,16 @@ class WebSettings(ReviewSettings):
         typer.Option(
             metavar="MODEL",
             help="The model to try. Default: the champion of the registry's only model.",
+            show_default=False,
+        ),
+    ] = None
+    registry: RegistryOption = DEFAULT_REGISTRY
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HANGTAG_REDIS_URL",
+            metavar="URL",
+            help="Where jobs are queued. Default: jobs run on this machine.",
             show_default=False,
         ),
     ] = None

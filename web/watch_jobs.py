@@ -1,14 +1,13 @@
 """The progress of jobs and the results of their rows so far; read once, however many browsers look."""
 
-import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import pyarrow as pa
 
@@ -30,7 +29,6 @@ _FINISHED_S: Final = 10.0
 _EXAMPLES: Final = 5
 _LONGEST_NAME: Final = 120
 _COLUMNS: Final = ["status", "label", "error", "error_message"]
-T = TypeVar("T")
 
 
 @dataclass
@@ -131,76 +129,6 @@ class JobView:
         return self.found.job.spec.created_at[:16].replace("T", " ")
 
 
-class Broadcast(Generic[T]):
-    """Reads in a thread every second as long as browsers listen (by server-sent events), once for all of them."""
-
-    def __init__(self, read: Callable[[], T], every_s: float = 1.0) -> None:
-        self._read = read
-        self._every_s = every_s
-        self._listeners: set[asyncio.Queue[T | Exception | None]] = set()
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody listens and nothing is read."""
-        return not self._listeners and (self._task is None or self._task.done())
-
-    async def listen(self) -> AsyncIterator[T]:
-        """The values that are read from now on, until the broadcast ends; a slow listener gets the newest only.
-
-        Raises:
-            Exception: reading has raised it.
-        """
-        queue: asyncio.Queue[T | Exception | None] = asyncio.Queue(maxsize=1)
-        self._listeners.add(queue)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
-        try:
-            while (value := await queue.get()) is not None:
-                if isinstance(value, Exception):
-                    raise value
-                yield value
-        finally:
-            self._listeners.discard(queue)
-
-    def end(self) -> None:
-        """Let all listeners go."""
-        self._send(None)
-        self._listeners.clear()
-
-    async def _run(self) -> None:
-        while self._listeners:
-            try:
-                self._send(await asyncio.to_thread(self._read))
-            except Exception as error:  # noqa: BLE001 - all listeners raise it
-                self._send(error)
-            await asyncio.sleep(self._every_s)
-
-    def _send(self, value: T | Exception | None) -> None:
-        for queue in self._listeners:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(value)
-
-
-class Broadcasts(Generic[T]):
-    """The broadcasts that browsers listen to, by name. All methods are called on the event loop."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, Broadcast[T]] = {}
-
-    def listen(self, name: str, read: Callable[[], T]) -> AsyncIterator[T]:
-        """Join a broadcast, or begin it."""
-        for idle in [name for name, open_one in self._open.items() if open_one.is_idle]:
-            del self._open[idle]
-        return self._open.setdefault(name, Broadcast(read)).listen()
-
-    def end(self) -> None:
-        """End all of them: the server ends, and would wait for its listeners."""
-        for broadcast in self._open.values():
-            broadcast.end()
-
-
 class _JobReader:
     """Reads one job again and again; each part is opened once."""
 
@@ -270,25 +198,13 @@ class _JobReader:
 
 
 class JobBoard:
-    """All jobs, as pages show them. A finished job is read again every ten seconds, others at each look.
-
-    Attributes:
-        tables: the table of jobs, as browsers follow it: job → its row; and the line above.
-        pages: the parts of a job's page, as browsers follow them; and whether nothing more happens.
-    """
+    """All jobs, as pages show them. A finished job is read again every ten seconds, others every second."""
 
     def __init__(self, jobs: JobIndex, runner: JobRunner, answered: Callable[[Job], AnsweredPhotos]) -> None:
         self._jobs, self._runner, self._answered = jobs, runner, answered
-        self.tables: Broadcasts[tuple[dict[str, str], str]] = Broadcasts()
-        self.pages: Broadcasts[tuple[dict[str, str], bool]] = Broadcasts()
         self._looking = threading.Lock()
         self._readers: dict[str, _JobReader] = {}
         self._views: dict[str, tuple[float, JobView | str]] = {}
-
-    def end(self) -> None:
-        """Let the browsers go that follow jobs: the server ends, and would wait for them. Called on the event loop."""
-        self.tables.end()
-        self.pages.end()
 
     def look(self) -> tuple[list[JobView], dict[str, str]]:
         """The jobs, the newest first; and id → what is wrong with those that cannot be read."""
@@ -306,12 +222,7 @@ class JobBoard:
         return sorted(found, key=lambda view: view.found.job.spec.created_at, reverse=True), wrong
 
     def view(self, id: str) -> JobView:
-        """One job, with what stands in its way.
-
-        Raises:
-            NoSuchJobError: there is none.
-            JobError: it is damaged, or of another version.
-        """
+        """One job, with what stands in its way. Raises NoSuchJobError or JobError."""
         view = self._reader(self._jobs.find(id)).read(self._runner)
         if view.is_over:
             return view

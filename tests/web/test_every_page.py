@@ -9,9 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import Golden
-from tests.until import until
 
-from .browser import Complaints, Visitors
+from .browser import Visitors
 from .hostile import MARKUP, RESULT, hostile_bundle, hostile_result
 from .places import PLACES, Place
 from .server import WebServer, copy_job, publish
@@ -152,36 +151,3 @@ def faults_of(page: Page, rules: dict[str, list[str]]) -> list[str]:
     faults = Axe().run(page, options=rules).response["violations"]
     grave = [fault for fault in faults if fault["impact"] in FAULTS]
     return [f"{fault['id']}: {fault['help']}: {node['html']}" for fault in grave for node in fault["nodes"]]
-
-
-def test_a_stored_receipt_may_run_and_load_nothing(page: Page, server: WebServer) -> None:
-    answer = page.goto(f"/jobs/{server.job_id()}/receipt")
-    assert answer
-    policy = answer.headers["content-security-policy"]
-    assert "sandbox" in policy
-    assert "default-src 'none'" in policy
-    assert "script-src" not in policy
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
-
-
-def test_a_path_that_is_not_there_is_a_page_that_says_so(page: Page, complaints: Complaints) -> None:
-    complaints.expect("404")
-    page.goto("/no-such-page")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Not Found")
-    expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
-
-
-def test_complaints_are_noticed(page: Page, complaints: Complaints) -> None:
-    complaints.expect("404")
-    page.goto("/no-such-page")
-    page.evaluate("""() => {
-        setTimeout(() => { throw new Error('thrown by the test') });
-        const script = document.createElement('script');
-        script.src = 'http://elsewhere.invalid/x.js';
-        document.head.append(script);
-        fetch('http://127.0.0.1:9/').catch(() => undefined);
-        document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)>');
-    }""")
-    parts = ("thrown by the test", "http://elsewhere.invalid/x.js", "http://127.0.0.1:9/", "inline event handler")
-    until(lambda: page.evaluate("true") and all(any(p in said for said in complaints.found) for p in parts), str(parts))
-    complaints.expect("")

@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from models.registry.state import CHAMPION
 from tests.paper_bundle import write_paper_bundle
 
-from .browser import Complaints
 from .conftest import OpenPage
 from .server import WebServer, publish
 
@@ -50,17 +48,3 @@ def test_promote_with_a_reason_and_roll_back(
     page.get_by_role("button", name="Roll back to shop@1", exact=True).click()
     expect(page.get_by_role("status").first).to_contain_text("shop@1 is the champion again")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
-
-
-def test_a_dialog_says_that_somebody_was_quicker(
-    server: WebServer, page: Page, complaints: Complaints, bundles: tuple[Path, Path, Path]
-) -> None:
-    complaints.expect("409")
-    registry = publish(server, "raced", *bundles[:2])
-    page.goto("/models/raced/2")
-    ask_to_promote(page, "x")
-    registry.promote("raced", 2, "Ben was quicker", force=True)
-    registry.publish("raced", bundles[2], "third", alias=CHAMPION)
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("3 is champion by now")
-    assert registry.state("raced").aliases[CHAMPION] == 3

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import combinations
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,7 +13,6 @@ from tests.review_jobs import Row, doubtful, labelled_job
 from tests.until import until
 from trainer.corrections.store import CorrectionStore
 from worker.job.parts import Status
-from worker.label import job_folder
 
 from .browser import Complaints
 from .conftest import OpenPage
@@ -23,7 +21,6 @@ from .server import WebServer
 
 ROWS = 30
 DOUBTFUL = 40
-CLIPPED = "element => getComputedStyle(element).clipPath"
 
 
 @pytest.fixture
@@ -155,26 +152,6 @@ def test_one_request_follows_the_other_so_that_no_older_count_is_shown(reviewer:
         expect(page.locator("#counts")).to_have_text(f"{n + 1} of 40 photos")
     reviewer.is_saved()
     assert set(most) == {1}
-
-
-def test_whatever_a_thousand_classes_are_called_each_can_be_given(
-    server: WebServer, open_page: OpenPage, tmp_path: Path
-) -> None:
-    names = ("Boots", "boots", "שמלת ערב", "👗", "a" * 190, "x")
-    first = next(numbers)
-    many = [Row(first + 50 + n % 9, f"class {n:04d}", 0.99, Status.LABELED) for n in range(1000)]
-    rows = [*(Row(first + n, name) for n, name in enumerate(names)), *many]
-    job = shown(server, labelled_job(tmp_path / "shop", rows, chunk_rows=512), first, len(names))
-    reviewer = ReviewPage(open_page(server.url, viewport={"width": 360, "height": 740})).open(job.id)
-    page = reviewer.page
-    for name in names[:-1]:
-        expect(page.locator("#question")).to_have_text(f"Is it “{name}”?")
-        assert page.evaluate("document.documentElement.scrollWidth") == 360
-        reviewer.answer("Enter")
-    for key in ("/", "7", "7", "ArrowDown", "ArrowDown", "ArrowUp", "Enter"):
-        page.keyboard.press(key)
-    reviewer.is_saved()
-    assert job.labels() == dict(zip(job.photos, (*names[:-1], "class 0177"), strict=True))
 
 
 def test_two_people_and_a_second_tab_get_no_row_twice(
@@ -314,39 +291,3 @@ def test_answers_that_the_server_cannot_store_are_kept_and_the_reason_is_said(
     reviewer.is_saved()
     expect(page.locator("#trouble")).to_be_hidden()
     assert len(job.labels()) == 2
-
-
-def test_the_review_of_a_job_that_still_runs_says_that_it_is_not_finished(
-    server: WebServer, open_page: OpenPage, tmp_path: Path
-) -> None:
-    result = labelled_job(tmp_path / "shop", [Row(next(numbers), status=Status.LABELED)])
-    server.jobs.mkdir(exist_ok=True)
-    folder = job_folder(result).rename(server.jobs / "still-running")
-    page = open_page(server.url)
-    page.goto(f"/review/{folder.name}")
-    expect(page.locator("#end-title")).to_have_text("This job is not finished yet")
-    expect(page.locator("#end").get_by_role("button", name="Apply corrections")).to_be_hidden()
-
-
-def test_the_page_fits_its_window_and_long_counts_lie_under_nothing_else(job: DrawnJob, open_page: OpenPage) -> None:
-    page = open_page(job.server.url)
-
-    def with_long_counts(route: Route) -> None:
-        answer = route.fetch()
-        document = answer.json()
-        document["progress"] |= {"questions": 12_345, "done": 11_234, "rows": 23_456, "rows_done": 12_222}
-        route.fulfill(response=answer, json=document)
-
-    page.route("**/questions?*", with_long_counts)
-    ReviewPage(page).open(job.id)
-    expect(page.locator("#counts")).to_have_attribute("title", "11,234 of 12,345 photos (12,222 of 23,456 rows)")
-    shown = page.locator("#counts, .head h1, .choices select, .views, #saved, #keys-button, .menu").all()
-    for width in (360, 800, 1024, 1280, 1440, 1920, 3840):
-        page.set_viewport_size({"width": width, "height": 740})
-        boxes = [box for one in shown if (box := one.bounding_box()) and "inset" not in one.evaluate(CLIPPED)]
-        for one, other in combinations(boxes, 2):
-            aside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
-            assert aside or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"], width
-        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes), width
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        expect(page.get_by_role("button", name="Yes, boots")).to_be_in_viewport()

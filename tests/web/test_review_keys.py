@@ -31,7 +31,6 @@ AT_ONCE = """keys => {
     }
 }"""
 """Keys that no busy machine keeps apart."""
-A_NAME_IS_OVER_MS = 500
 MakeJob = Callable[..., DrawnJob]
 
 
@@ -80,16 +79,6 @@ def test_a_name_that_begins_with_a_shortcut_is_given_to_the_photo_on_the_screen(
     assert seen == {photo[:16] for photo in job.photos[1:]}, "none was skipped"
 
 
-def test_enter_after_such_a_shortcut_answers_no_photo_that_was_not_seen(reviewer: ReviewPage, job: DrawnJob) -> None:
-    reviewer.page.evaluate(AT_ONCE, ["m", "Enter"])
-    is_asked_about(reviewer.page, job.photos[1])
-    reviewer.is_saved()
-    assert job.labels() == {}
-    votes = CorrectionStore(job.server.corrections).votes()
-    remarks = [(vote.sha256, vote.remark.value) for vote in votes if vote.sha256 in job.photos]
-    assert remarks == [(job.photos[0], "more_than_one")]
-
-
 @pytest.mark.parametrize("name", ["gloves", "umbrella", "scarf"])
 def test_a_new_name_that_begins_with_a_shortcut_is_searched_for(reviewer: ReviewPage, job: DrawnJob, name: str) -> None:
     reviewer.page.evaluate(AT_ONCE, [*name[:2]])
@@ -98,18 +87,6 @@ def test_a_new_name_that_begins_with_a_shortcut_is_searched_for(reviewer: Review
     expect(reviewer.page.locator("#query")).to_have_value(name)
     assert job.labels() == {}
     assert not {vote.sha256 for vote in CorrectionStore(job.server.corrections).votes()} & set(job.photos)
-
-
-def test_in_the_grid_letters_answer_nothing(reviewer: ReviewPage, job: DrawnJob) -> None:
-    page = reviewer.page
-    page.keyboard.press("g")
-    expect(page.locator("#tiles img").first).to_be_visible()
-    page.wait_for_timeout(A_NAME_IS_OVER_MS)  # a letter that comes sooner may be the second of a name, and is left out
-    page.evaluate(AT_ONCE, [*"nm", "c", "s"])
-    assert page.locator("dialog[open]").count() == 0
-    page.evaluate(AT_ONCE, ["g"])
-    is_asked_about(page, job.photos[0])
-    assert job.labels() == {}
 
 
 def test_letters_that_come_after_the_wait_go_to_no_search_of_the_next_photo(
@@ -125,17 +102,6 @@ def test_letters_that_come_after_the_wait_go_to_no_search_of_the_next_photo(
     assert job.labels() == {}
 
 
-def test_a_name_right_after_an_answer_goes_to_no_photo_that_was_not_seen(reviewer: ReviewPage, job: DrawnJob) -> None:
-    reviewer.page.evaluate(AT_ONCE, [*"sk"])
-    reviewer.page.keyboard.type("irt")
-    expect(reviewer.page.locator("#query")).to_have_value("skirt")
-    reviewer.page.evaluate(AT_ONCE, ["Enter", *"shoes", "Enter"])
-    is_asked_about(reviewer.page, job.photos[1])
-    expect(reviewer.page.get_by_role("dialog")).to_be_hidden()
-    reviewer.is_saved()
-    assert job.labels() == {job.photos[0]: "skirt"}
-
-
 def test_up_to_nine_classes_have_a_key_each_and_of_more_the_likeliest(
     reviewer: ReviewPage, job: DrawnJob, make_job: MakeJob, open_page: OpenPage
 ) -> None:
@@ -148,16 +114,6 @@ def test_up_to_nine_classes_have_a_key_each_and_of_more_the_likeliest(
     assert reviewer.guesses() == ["boots", "hats", "shoes"]
     reviewer.page.keyboard.press("4")
     assert reviewer.shown() == other.photos[0][:16]
-
-
-def test_nine_classes_lie_in_sight_on_a_phone(make_job: MakeJob, open_page: OpenPage) -> None:
-    job = make_job(TEN[:9])
-    reviewer = ReviewPage(open_page(job.server.url, viewport={"width": 400, "height": 800})).open(job.id)
-    bar = reviewer.page.locator("#single .thumb-bar").bounding_box()
-    assert bar
-    buttons = [button.bounding_box() for button in reviewer.page.locator(".guess").all()]
-    assert len(buttons) == 9
-    assert all(box and box["height"] >= 44 and box["y"] + box["height"] <= bar["y"] for box in buttons)
 
 
 def crash(page: Page) -> None:
@@ -185,13 +141,3 @@ def test_a_tab_that_was_duplicated_shows_other_photos(reviewer: ReviewPage, job:
     assert other.shown() not in {photo[:16] for photo in job.photos[:13]}
     expect(tab.locator("#toast")).to_contain_text("13 photos are open on another page")
     expect(tab.locator("#speed")).to_contain_text("13 photos open on another page")
-
-
-def test_a_grid_of_which_another_page_holds_all_photos_says_so(make_job: MakeJob, open_page: OpenPage) -> None:
-    job = make_job(photos=3)
-    ReviewPage(open_page(job.server.url)).open(job.id)
-    page = open_page(job.server.url)
-    page.goto(f"/review/{job.id}")
-    expect(page.locator("#end-title")).to_have_text("3 photos left, open on another page")
-    page.keyboard.press("g")
-    expect(page.locator("#toast")).to_contain_text("No doubtful photo of boots is free: 3 photos are open on another")

@@ -232,19 +232,6 @@ def until_held(page: Page, held: list[Callable[[], None]]) -> None:
     pytest.fail("the browser did not ask for the model")
 
 
-def test_a_url_is_pasted_and_private_addresses_are_refused_in_words(trying: Page, complaints: Complaints) -> None:
-    complaints.expect("422")
-    trying.evaluate("""() => {
-        const transfer = new DataTransfer();
-        transfer.setData("text/plain", "http://10.0.0.1/boot.jpg");
-        document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData: transfer, bubbles: true}));
-    }""")
-    answered(trying, 1)
-
-    expect(trying.locator("#results .pill")).to_have_text("✗ failed")
-    expect(trying.locator("#results .why")).to_contain_text("10.0.0.1")
-
-
 def test_a_picture_of_the_clipboard_is_pasted(trying: Page, photos: list[Path], edge_bundle: Path) -> None:
     picture = saved(photos[0], "PNG")
     transfer = trying.evaluate_handle(DROP, [["image.png", "image/png", base64.b64encode(picture).decode()]])
@@ -294,12 +281,3 @@ def test_a_camera_that_may_not_be_used_is_said(trying: Page) -> None:
 
     expect(trying.locator("#toast")).to_contain_text("No camera is there, or it may not be used")
     expect(trying.get_by_role("dialog", name="Take a photo")).to_be_hidden()
-
-
-def test_without_a_model_the_page_says_what_to_do_and_which_keys_there_are(page: Page) -> None:
-    page.goto("/try")
-
-    expect(page.locator("#model")).to_contain_text("No model: start hangtag web with --model.")
-    expect(page.locator("#in-browser")).to_be_disabled()
-    page.keyboard.press("?")
-    expect(page.locator("#toast")).to_contain_text("next and previous photo · h heat map")

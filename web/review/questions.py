@@ -116,14 +116,11 @@ class Questions:
 
 
 def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
-    """Read the results of a job up to now.
+    """Read the results of a job up to now. Raises JobError.
 
     Args:
         job: it may still run.
         rows: to ask about (from 0), unless they failed. Default: all that went to review.
-
-    Raises:
-        JobError: a part is damaged.
     """
     bundle = _bundle(job)
     classes = bundle.manifest.labels if bundle else _named_classes(job)

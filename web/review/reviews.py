@@ -129,11 +129,7 @@ class Review:
         return dict(Counter(self.questions.labels.tolist()))
 
     def answer(self, reviewer: str, tab: str, choice: Choice, answers: Sequence[Answer]) -> Stored:
-        """Store answers in their order: they are on the disk when this returns.
-
-        Raises:
-            InputError: the file of corrections cannot be read or written.
-        """
+        """Store answers in their order: they are on the disk when this returns. Raises InputError."""
         with self._lock:
             self._read_again()
             stored: list[str] = []
@@ -281,11 +277,7 @@ class Reviews:
         return self._answered.setdefault(job.name, AnsweredPhotos(self.store_of(job)))
 
     def find(self, id: str) -> WebJob:
-        """The job of that id, read at most every few seconds.
-
-        Raises:
-            NoSuchJobError: there is none.
-        """
+        """The job of that id, read at most every few seconds. Raises NoSuchJobError."""
         now = self._clock()
         known = self._found.get(id)
         if known is None or known[0] < now:
@@ -294,16 +286,12 @@ class Reviews:
         return known[1]
 
     def open(self, id: str, audit: int = 0, *, again: bool = False) -> Review:
-        """The review of a job, loaded at the first call.
+        """The review of a job, loaded at the first call. Raises InputError or JobError.
 
         Args:
             id: of the job.
             audit: how many labeled rows, drawn at random, to ask about instead of the doubtful ones; 0 for no audit.
             again: whether to load it anew if the job has gone on since.
-
-        Raises:
-            InputError: there is no such job, or the audited job is not finished.
-            JobError: one of its parts is damaged.
         """
         found = self.find(id)
         job = found.job

@@ -58,26 +58,18 @@ class UnansweredRows:
         self._answered = [answered(question) for question in job.questions]
         self._receipt: object = None
         self._doubtful = _numbers(())
-        self._counted: tuple[list[Photos], int] = ([], 0)
 
     def count(self, receipt: JobReceipt) -> int:
-        """Rows to review without an answer; a photo that is known by its path only never has one.
-
-        Raises:
-            JobError: a part is damaged.
-        """
+        """Rows to review without an answer; a photo that is known by its path only never has one. Raises JobError."""
         if not receipt.by_status.get(Status.REVIEW, 0):
             return 0
         if self._receipt != (receipt.job, receipt.retry):
             photos = _numbers(chain.from_iterable(_doubtful_photos(self._job)))
             self._doubtful, self._receipt = photos.reshape(-1, len(self._answered)), (receipt.job, receipt.retry)
-            self._counted = ([], 0)
         answered = [one.photos() for one in self._answered]
-        if list(map(id, answered)) != list(map(id, self._counted[0])):
-            questions = zip(self._doubtful.T, answered, strict=True)
-            waits = [(photos != _NOT_IN_DOUBT) & ~np.isin(photos, known) for photos, known in questions]
-            self._counted = (answered, int(np.any(waits, axis=0).sum()))
-        return self._counted[1]
+        questions = zip(self._doubtful.T, answered, strict=True)
+        waits = [(photos != _NOT_IN_DOUBT) & ~np.isin(photos, known) for photos, known in questions]
+        return int(np.any(waits, axis=0).sum())
 
 
 def _numbers(photos: Iterable[str | None]) -> Photos:

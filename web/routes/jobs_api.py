@@ -1,6 +1,7 @@
 """The API for jobs, which the pages' buttons use, too: start one, see its progress, cancel, resume, retry."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -13,13 +14,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from models.text import one_line
+from web.catalogues import uploaded
 from web.responses import BEARER, Problem
 from web.run_jobs import NewJob
 from web.state import State, WebState
 from web.watch_jobs import JobView
 from worker.request import Priority
 
-_PIECE: Final = 1 << 20
 _LONGEST_JSON: Final = 1024 * 1024
 _FIELDS: Final = 20
 
@@ -76,7 +77,7 @@ def _body() -> dict[str, Any]:
         "content": {
             "application/json": {"schema": {**described, "required": ["source"]}, "example": _NEW},
             "multipart/form-data": {
-                "schema": {**described, "properties": {**fields, **upload}, "required": ["catalogue"]},
+                "schema": {**described, "properties": {**fields, **upload}},
             },
         },
     }
@@ -99,10 +100,10 @@ async def submit(request: Request, state: State) -> JSONResponse:
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json":
-        started = await run_in_threadpool(_start, state, _checked(_object(await request.body())), None)
+        started = await run_in_threadpool(_start, state, _checked(_object(await request.body())))
     elif kind == b"multipart/form-data":
         async with request.form(max_files=1, max_fields=_FIELDS, max_part_size=_LONGEST_JSON) as form:
-            started = await run_in_threadpool(_start_upload, state, form)
+            started = await run_in_threadpool(_start_form, state, form)
     else:
         shown = one_line(kind.decode("latin-1"), 60) or "no Content-Type"
         raise Problem(415, f"Expected application/json, or multipart/form-data with a file, got {shown}.")
@@ -119,20 +120,18 @@ def _object(body: bytes) -> dict[str, Any]:
     return sent
 
 
-def _start_upload(state: WebState, form: FormData) -> JobState:
-    file = form.get("catalogue")
+def _start_form(state: WebState, form: FormData) -> JobState:
+    file, models = form.get("catalogue"), form.getlist("model")
     fields: dict[str, Any] = {name: value for name, value in form.multi_items() if name != "catalogue" and value != ""}
-    models = form.getlist("model")
     if len(models) > 1:
         fields["model"] = models
-    if not isinstance(file, UploadFile) or any(isinstance(value, UploadFile) for value in fields.values()):
+    if not isinstance(file, UploadFile | None) or any(isinstance(value, UploadFile) for value in fields.values()):
         raise Problem(422, "Expected one file, catalogue, and options in fields; got something else.")
     new = _checked(fields)  # before anything is kept
-    token = state.runner.uploads.keep(file.filename or "catalogue", iter(lambda: file.file.read(_PIECE), b""))
-    try:
-        return _start(state, new, token)
-    finally:
-        state.runner.uploads.forget(token)
+    if file is None:
+        return _start(state, new)
+    with uploaded(file.filename or "catalogue", file.file) as place:
+        return _start(state, new, place)
 
 
 def _checked(fields: dict[str, Any]) -> NewJob:
@@ -145,7 +144,7 @@ def _checked(fields: dict[str, Any]) -> NewJob:
     return new
 
 
-def _start(state: WebState, new: NewJob, upload: str | None) -> JobState:
+def _start(state: WebState, new: NewJob, upload: Path | None = None) -> JobState:
     started = state.runner.start_job(new, new.model or state.classifier.model_name(), upload)
     return _shown(state, state.board.view(started.id))
 

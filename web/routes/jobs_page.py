@@ -1,29 +1,25 @@
 """The jobs: a table of all, the form for a new one, one job, and its files."""
 
-import json
 import mimetypes
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Request, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from catalogue.photo import FAULTS
-from models.errors import HangtagError, ImageFault, InputError, RegistryError
+from models.errors import InputError, RegistryError
 from models.registry.registry import open_registry
 from models.storage.storage import Storage
 from models.text import number_of
-from pages.render import render
 from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job, copy_of
-from web.catalogues import ENCODINGS, form_words, in_words_of_the_form, preview
+from web.catalogues import ENCODINGS, preview, uploaded
 from web.jobs import WebJob
 from web.responses import Problem, page, stored_page
-from web.run_jobs import NewJob
 from web.state import State, WebState
 from web.watch_jobs import JobView
 from worker.job.job import QUESTIONS
@@ -45,9 +41,6 @@ _FILES: Final = {
 _OF_ALL: Final = ("result", "corrected")
 """Files that all questions of a job share."""
 _FAULT_WORDS: Final = {fault.value: words for fault, words in FAULTS.items()}
-_SEEN: Final = (ImageFault.UNREADABLE, ImageFault.TOO_LARGE)
-"""Kinds of failed rows whose photos may be shown: they are there, and did not harm the process that decoded them."""
-_REGIONS: Final = ("progress", "actions", "counts", "labels", "errors")
 
 
 def _job(id: str, state: State) -> WebJob:
@@ -68,45 +61,12 @@ def jobs_page(request: Request, state: State) -> HTMLResponse:
         views=views,
         damaged=damaged,
         summary=_summary(views),
-        models=_models(state, views),
+        models=_models(state),
         chosen=state.settings.model,
         precisions=PRECISIONS,
         priorities=list(Priority) if state.runner.queued else [],
         places=state.runner.places,
     )
-
-
-@router.get("/jobs/_events", response_class=EventSourceResponse)
-async def table_events(state: State) -> AsyncIterator[ServerSentEvent]:
-    """The rows of the table that change, and the whole of it when there are others."""
-    order: list[str] = []
-    sent: dict[str, str] = {}
-    async for rows, summary in state.board.tables.listen("table", _rows(state)):
-        if list(rows) != order:
-            order = list(rows)
-            yield ServerSentEvent(raw_data=json.dumps(list(rows.values())), event="table")
-        else:
-            changed = {id: html for id, html in rows.items() if sent.get(id) != html}
-            if changed:
-                yield ServerSentEvent(raw_data=json.dumps(changed), event="rows")
-        if sent.get("") != summary:
-            yield ServerSentEvent(raw_data=json.dumps(summary), event="summary")
-        sent = {**rows, "": summary}
-
-
-def _rows(state: WebState) -> Callable[[], tuple[dict[str, str], str]]:
-    """Gives job → its row of the table, and the line above; only rows that have changed are rendered again."""
-    kept: dict[str, tuple[JobView, str]] = {}
-
-    def read() -> tuple[dict[str, str], str]:
-        views, _ = state.board.look()
-        for view in views:
-            if view.found.id not in kept or kept[view.found.id][0] != view:
-                html = render("web/jobs_row.html", view=view, root=state.settings.root)
-                kept[view.found.id] = (view, html)
-        return {view.found.id: kept[view.found.id][1] for view in views}, _summary(views)
-
-    return read
 
 
 def _summary(views: list[JobView]) -> str:
@@ -116,111 +76,68 @@ def _summary(views: list[JobView]) -> str:
     return " · ".join([*counts, *([number_of(left, "row") + " to review"] if left else [])])
 
 
-def _models(state: WebState, views: list[JobView]) -> dict[str, str]:
+def _models(state: WebState) -> dict[str, str]:
     found: dict[str, str] = {}
-    known: set[Path] = set()
     with suppress(RegistryError, InputError, OSError):
         registry = open_registry(state.settings.registry)
         for name in registry.names():
             now = registry.state(name)
             found |= {f"{name}@{alias}": f"{name}@{alias} ({name}@{at})" for alias, at in sorted(now.aliases.items())}
             found |= {f"{name}@{version}": f"{name}@{version}" for version in sorted(now.versions, reverse=True)}
-    jobs = (question for view in views for question in view.found.job.questions)
-    paths = [state.settings.model, *(question.spec.model.path for question in jobs)]
-    for path in dict.fromkeys(filter(None, paths)):
-        with suppress(InputError, OSError):
-            place = Path(path).resolve()
-            if place.exists() and place not in known and state.runner.places.checked_model(path):
-                found.setdefault(path, f"{place.name} ({path})")
-                known.add(place)
+    own = state.settings.model
+    if own and own not in found:
+        found[own] = f"{Path(own).name} ({own})"
     return found
 
 
 class PreviewForm(BaseModel):
-    """The fields of the form for a new job that a preview rests on.
-
-    Attributes:
-        upload: the token of a file that was sent before; ``instead``, of one that is not needed any more.
-    """
+    """The fields of the form for a new job that a preview rests on."""
 
     source: Annotated[str, StringConstraints(strip_whitespace=True, max_length=8000)] = ""
-    urls: Annotated[str, Field(max_length=200_000)] = ""
-    upload: Annotated[str, Field(max_length=64)] = ""
-    instead: Annotated[str, Field(max_length=64)] = ""
     image_column: Annotated[str, Field(max_length=1000)] = ""
     image_root: Annotated[str, StringConstraints(strip_whitespace=True, max_length=8000)] = ""
     encoding: Annotated[str, Field(max_length=100)] = ""
-    file: UploadFile | None = None
+    catalogue: UploadFile | None = None
 
 
 @router.post("/jobs/_preview")
 def show_preview(request: Request, state: State, form: Annotated[PreviewForm, Form()]) -> HTMLResponse:
     """The first rows of a catalogue: its columns, the one with the photos, and some photos."""
-    runner, file = state.runner, form.file
-    runner.uploads.forget(form.instead)
-    upload = form.upload
+    places, file = state.runner.places, form.catalogue
+    root = places.checked(form.image_root, "the image root") if form.image_root else None
+    options = (form.image_column or None, root, form.encoding or None, state.settings.allow_host or ())
     if file and file.filename:
-        upload = runner.uploads.keep(file.filename, iter(lambda: file.file.read(_PIECE), b""))
-    elif form.urls.strip():
-        upload = runner.uploads.keep("pasted.txt", [form.urls.strip().replace("\r", "").encode() + b"\n"])
-    sent = runner.uploads.path(upload) if upload else None
-    place = str(sent or runner.places.checked(form.source, "the catalogue"))
-    root = form.image_root or None
-    try:
-        with in_words_of_the_form(sent):
-            root = runner.places.checked(root, "the image root") if root else None
-            shown = preview(
-                place, form.image_column or None, root, form.encoding or None, state.settings.allow_host or ()
-            )
-    except HangtagError:
-        runner.uploads.forget(upload)
-        raise
+        with uploaded(file.filename, file.file) as place:
+            shown = preview(str(place), *options)
+    else:
+        source = places.checked(form.source, "the catalogue")
+        shown, place = preview(source, *options), Path(source)
     return page(
         request,
         "web/jobs_preview.html",
         preview=shown,
-        refused=form_words(shown.refused, sent),
-        upload=upload,
-        name=Path(place).name,
-        encodings={} if place.lower().endswith(".parquet") or Path(place).is_dir() else ENCODINGS,
+        name=place.name,
+        encodings=() if place.suffix.lower() == ".parquet" or place.is_dir() else ENCODINGS,
         encoding=form.encoding,
-        no_root=sent is not None and root is None,
+        no_root=bool(file and file.filename) and root is None,
     )
-
-
-class StartForm(NewJob):
-    """The form for a new job.
-
-    Attributes:
-        models: several with their names, one a line, instead of ``model``.
-        upload: the token of the file that was sent, instead of ``source``.
-    """
-
-    model_config = ConfigDict(extra="ignore")
-
-    models: Annotated[str, Field(max_length=4096)] = ""
-    upload: Annotated[str, Field(max_length=64)] = ""
-
-
-@router.post("/jobs/_start")
-def start(state: State, form: Annotated[StartForm, Form()]) -> JSONResponse:
-    """Make a job, and give its id."""
-    model = [line.strip() for line in form.models.splitlines() if line.strip()] or form.model
-    if not model:
-        msg = "Expected a model, or several with a name each; fill in one of the two fields."
-        raise InputError(msg)
-    uploads = state.runner.uploads
-    with in_words_of_the_form(uploads.path(form.upload) if form.upload else None):
-        job = state.runner.start_job(form, model, form.upload or None)
-    uploads.forget(form.upload)
-    return JSONResponse({"id": job.id}, 201)
 
 
 @router.get("/jobs/{id}")
 def job_page(request: Request, state: State, id: str) -> HTMLResponse:
     """One job."""
     view = state.board.view(id)
-    return page(request, "web/job.html", files=_files(view), **_values(state, view))
+    questions = view.found.questions or [view.found]
+    return page(
+        request,
+        "web/job.html",
+        view=view,
+        files=_files(view),
+        faults=_FAULT_WORDS,
+        local=not state.runner.queued,
+        corrections=any(state.reviews.store_of(one.job).path.is_file() for one in questions),
+        of_questions=OF_QUESTIONS,
+    )
 
 
 def _files(view: JobView) -> dict[str, str]:
@@ -236,46 +153,6 @@ def _files(view: JobView) -> dict[str, str]:
     is_corrected = copy_of(result).is_file() if result else job.home.exists(CORRECTED_FILE)
     corrected = {"corrected": "Corrected result"} if is_corrected else {}
     return {"result": "Result", **corrected, **there, "receipt": "Receipt (JSON)", "page": "Receipt (HTML)"}
-
-
-@router.get("/jobs/{id}/events", response_class=EventSourceResponse)
-async def job_events(found: Found, state: State) -> AsyncIterator[ServerSentEvent]:
-    """The parts of a job's page that change; ``end`` when nothing more happens by itself, or it cannot be read."""
-    sent: dict[str, str] = {}
-
-    def read() -> tuple[dict[str, str], bool]:
-        try:
-            view = state.board.view(found.id)
-        except (HangtagError, OSError):  # such as a folder that was deleted: the page says so when it is loaded
-            return {}, True
-        return _regions(state, view), view.is_over
-
-    async for regions, over in state.board.pages.listen(found.id, read):
-        for name, html in regions.items():
-            if sent.get(name) != html:
-                yield ServerSentEvent(raw_data=json.dumps(html), event=name)
-        sent = regions
-        if over:
-            yield ServerSentEvent(raw_data="{}", event="end")
-            return
-
-
-def _regions(state: WebState, view: JobView) -> dict[str, str]:
-    values = _values(state, view)
-    return {name: render(f"web/job_{name}.html", root=state.settings.root, **values) for name in _REGIONS}
-
-
-def _values(state: WebState, view: JobView) -> dict[str, Any]:
-    questions = view.found.questions or [view.found]
-    corrections = any(state.reviews.store_of(one.job).path.is_file() for one in questions)
-    return {
-        "view": view,
-        "faults": _FAULT_WORDS,
-        "seen": _SEEN,
-        "local": not state.runner.queued,
-        "corrections": corrections,
-        "of_questions": OF_QUESTIONS,
-    }
 
 
 @router.post("/jobs/{id}/apply")

@@ -1,23 +1,27 @@
-"""The models: all versions, one model, one version; promoting and rolling back."""
+"""The models: all versions, one model, one version with its card; promoting and rolling back."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
 
-from models.bundle import read_manifest
+from models.bundle import Bundle, read_manifest
 from models.errors import HangtagError, RegistryError
+from models.manifest import Variant
+from models.reference_answers import ReferenceAnswers, read_reference
 from models.registry.history import Event, What
 from models.registry.publish import REPORT_FILES
 from models.registry.registry import Registry, open_registry
 from models.registry.state import CHAMPION
-from web.model_card import card_of
 from web.responses import Problem, page, reviewer_of, stored_page
 from web.state import State, WebState
 from worker.registry.show import (
@@ -25,7 +29,6 @@ from worker.registry.show import (
     accuracy_words,
     ago,
     done_words,
-    look_up,
     numbers_words,
     promoted_words,
     restored_words,
@@ -34,24 +37,13 @@ from worker.registry.show import (
 
 router = APIRouter(include_in_schema=False)
 
+_CARD_FILE: Final = "README.md"
+_MOST_BYTES: Final = 512 * 1024
+_MOST_CLASSES: Final = 40
+_NUMBER: Final = re.compile(r"text-align:\s*right")
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 Why = Annotated[str, Form(max_length=2000)]
 Who = Annotated[str, Form(max_length=64)]
-
-
-@dataclass(frozen=True)
-class _Served:
-    """The model that this server tries.
-
-    Attributes:
-        version: such as ``shop@3``; None if it is a path, or there is none.
-        path: of a bundle, or of a lone file; None if it is a version.
-        trouble: why there is none, if so.
-    """
-
-    version: str | None = None
-    path: Path | None = None
-    trouble: str | None = None
 
 
 @router.get("/models")
@@ -69,35 +61,13 @@ def models_page(request: Request, state: State) -> HTMLResponse:
                 faults[name] = str(error)
     except (HangtagError, OSError) as error:
         faults[place] = str(error)
-    return page(request, "web/models.html", models=models, faults=faults, registry=place, served=_served(state))
+    return page(request, "web/models.html", models=models, faults=faults, registry=place)
 
 
 def _versions(registry: Registry, name: str) -> list[dict[str, Any]]:
     now = datetime.now(UTC)
     versions = reversed(versions_of(registry, name))
     return [{**one, "accuracy_words": accuracy_words(one), "ago": ago(one["published_at"], now)} for one in versions]
-
-
-def _served(state: WebState) -> _Served:
-    try:
-        model = state.classifier.model_name()
-        if Path(model).exists():
-            return _Served(path=Path(model))
-        if "@" not in model:
-            read_manifest(Path(model))  # raises that nothing is there
-        return _Served(version=str(look_up(model, open_registry(state.settings.registry))))
-    except (HangtagError, OSError) as error:
-        return _Served(trouble=str(error))
-
-
-@router.get("/models/_served")
-def served_page(request: Request, state: State) -> HTMLResponse:
-    """The card of the bundle that the server was started with."""
-    path = _served(state).path
-    if path is None:
-        raise Problem(404, "Expected a bundle's path after --model, this server takes its model from the registry.")
-    card = card_of(read_manifest(path))
-    return page(request, "web/model_card.html", card=card, title=path.name, place=path, version=None)
 
 
 @router.get("/models/{name}")
@@ -118,7 +88,6 @@ def model_page(request: Request, state: State, name: str, event: int = 0) -> HTM
         previous=previous,
         events=_events(events)[::-1],
         outcome=_outcome(registry, name, events, event),
-        served=_served(state),
     )
 
 
@@ -250,3 +219,95 @@ def _person(request: Request, who: str) -> str | None:
 def _done(name: str, event: Event | None) -> JSONResponse:
     path = f"/models/{quote(name)}"
     return JSONResponse({"to": f"{path}?event={event.number}" if event else path})
+
+
+class VariantRow(NamedTuple):
+    """One of a bundle's models."""
+
+    name: str
+    variant: Variant
+    bytes: int
+
+
+class ClassRule(NamedTuple):
+    """What the precision in force asks of a class: its threshold, and the share that reaches it."""
+
+    label: str
+    threshold: float | None
+    coverage: float | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A bundle for people.
+
+    Attributes:
+        bundle: it.
+        default: the variant that is used when none is asked for.
+        variants: all of them.
+        classes: by the share that needs no review, the least first; empty where no precision rules.
+        reference: the model's answers on the photos that it was proved on.
+        readme: the card that the bundle brings along, rendered; none if it has none.
+    """
+
+    bundle: Bundle
+    default: Variant
+    variants: tuple[VariantRow, ...]
+    classes: tuple[ClassRule, ...]
+    reference: ReferenceAnswers
+    readme: Markup | None
+
+
+def card_of(bundle: Bundle) -> ModelCard:
+    """Read a bundle's card. Raises BundleError."""
+    manifest = bundle.manifest
+    return ModelCard(
+        bundle,
+        manifest.variants[manifest.default_variant],
+        tuple(
+            VariantRow(name, variant, (bundle.path / variant.file).stat().st_size)
+            for name, variant in sorted(manifest.variants.items(), key=lambda one: one[0] != manifest.default_variant)
+        ),
+        _class_rules(manifest.labels, manifest.variants[manifest.default_variant]),
+        read_reference(bundle, manifest.default_variant),
+        _readme(bundle),
+    )
+
+
+def _class_rules(labels: Sequence[str], variant: Variant) -> tuple[ClassRule, ...]:
+    ruling = variant.ruling
+    if ruling is None:
+        return ()
+    rules = map(ClassRule, labels, ruling.thresholds, ruling.class_coverage, ruling.rows)
+    return tuple(sorted(rules, key=lambda rule: (rule.coverage or 0.0, rule.label))[:_MOST_CLASSES])
+
+
+def _readme(bundle: Bundle) -> Markup | None:
+    if _CARD_FILE not in bundle.manifest.files:
+        return None
+    bundle.check_place(_CARD_FILE)
+    if (bundle.path / _CARD_FILE).stat().st_size > _MOST_BYTES:
+        return None
+    return card_html(bundle.read(_CARD_FILE).decode("utf-8", "replace"))
+
+
+def card_html(text: str) -> Markup:
+    """Markdown as HTML that can hold none of its own: tags are shown as text, and there are no links and no pictures.
+
+    Headings are two levels lower, since a page has its own above them.
+    """
+    markdown = MarkdownIt("commonmark", {"html": False, "maxNesting": 20}).enable("table")
+    markdown.disable(["link", "autolink", "image", "reference", "html_block", "html_inline"])
+    tokens = markdown.parse(text)
+    for token in tokens:
+        _tame(token)
+    return Markup(markdown.renderer.render(tokens, markdown.options, {}))  # noqa: S704 - the renderer escapes all text
+
+
+def _tame(token: Token) -> None:
+    """Turn inline styles, which no page may have, into classes, and lower headings."""
+    style = str(token.attrs.pop("style", ""))
+    token.attrs = {"class": "n"} if _NUMBER.search(style) else {}
+    if token.type.startswith("heading_"):
+        token.tag = f"h{min(6, int(token.tag[1]) + 2)}"

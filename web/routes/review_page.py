@@ -22,8 +22,8 @@ router = APIRouter(tags=["review"])
 
 _A_YEAR_S: Final = 365 * 24 * 3600
 _LONGEST_CELL: Final = 400
-_PICTURES: Final[dict[str, dict[str, str]]] = {"image/jpeg": {}, "image/png": {}, "image/svg+xml": {}}
-"""A photo, a damaged one as it is, or a drawing that says why there is none."""
+_PICTURES: Final[dict[str, dict[str, str]]] = {"image/jpeg": {}, "image/svg+xml": {}}
+"""A photo, or a drawing that says why there is none."""
 Audit = Annotated[
     int,
     Query(ge=0, le=100_000, description="Ask about this many labeled rows drawn at random, not the doubtful ones."),

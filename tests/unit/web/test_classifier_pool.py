@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from models.classifier import load
-from models.errors import ImageFault, InputError
+from models.errors import ImageFault
 from models.registry.registry import open_registry
 from tests.until import until
 from web.classifier_pool import ClassifierPool, Limits
@@ -93,21 +93,6 @@ def test_answers_are_those_of_the_classifier_in_order(
     ]
     assert {answer.model for answer in answers} == {classifier.reference}
     assert len({answer.sha256 for answer in answers}) == len(set(photos))
-
-
-def test_a_photo_that_cannot_be_read_fails_no_other(usual: ClassifierPool, run: Run, photos: list[bytes]) -> None:
-    answers = run(usual.classify([photos[0], b"no photo", b"", photos[1]]))
-
-    assert faults(answers) == [None, ImageFault.UNREADABLE, ImageFault.UNREADABLE, None]
-
-
-def test_a_request_has_a_precision_or_a_threshold_of_its_own(
-    usual: ClassifierPool, run: Run, photos: list[bytes]
-) -> None:
-    assert {answer.status for answer in run(usual.classify(photos, threshold=0.001))} == {"labeled"}
-    assert {answer.threshold for answer in run(usual.classify(photos, threshold=1.0))} == {1.0}
-    with pytest.raises(InputError, match=r"0\.5"):
-        run(usual.classify(photos, precision=0.5))
 
 
 @pytest.mark.parametrize(
@@ -195,14 +180,6 @@ def test_a_model_that_is_damaged_later_leaves_the_one_before(
 
     until(lambda: pool.trouble, "the damage is noticed")
     assert faults(run(pool.classify(photos[:1]))) == [None]
-
-
-def test_without_a_model_the_answer_is_503(make: Make, run: Run, photos: list[bytes], tmp_path: Path) -> None:
-    pool = make(None, str(tmp_path / "empty"), look_s=0.05)
-
-    with pytest.raises(Problem, match="--model") as raised:
-        run(pool.classify(photos[:1]))
-    assert (raised.value.status, pool.absent) == (503, True)
 
 
 def test_a_damaged_model_is_refused_and_its_requests_end(

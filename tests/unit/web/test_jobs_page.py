@@ -1,11 +1,8 @@
 """The pages of jobs, over HTTP: tables, live regions, the form, refusals, downloads."""
 
-import asyncio
 import csv
 import io
-import json
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,19 +14,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from models.registry.registry import open_registry
-from models.storage.storage import FolderStorage
-from tests.review_jobs import Row, labelled_job
+from tests.until import until
 from trainer.corrections.votes import Vote
 from web.app import create_app
 from web.jobs import result_id
-from web.routes.jobs_page import _rows, job_events
 from web.settings import WebSettings
-from worker.job.job import open_job
-from worker.job.parts import Status
 from worker.job.receipt import finished_receipt
-from worker.label import job_folder, label
+from worker.label import label
 from worker.request import JobOptions, LabelRequest
-from worker.results.finish import finish_job
 
 from .conftest import ADDRESS, Serve
 
@@ -45,9 +37,8 @@ def result(tmp_path_factory: pytest.TempPathFactory, bundle: Path, drawn: Path) 
     catalogue, output = folder / "products.csv", folder / "labels.parquet"
     with catalogue.open("w", newline="") as file:
         csv.writer(file).writerows([["image", "sku"], *([name, n] for n, name in enumerate([*names, EVIL]))])
-    request = LabelRequest(
-        catalogue, bundle, JobOptions(group_column="sku", image_root=str(drawn)), output=output, workers=1
-    )
+    options = JobOptions(group_column="sku", image_root=str(drawn))
+    request = LabelRequest(catalogue, bundle, options, output=output, workers=1)
     label(request, lambda *_: None)
     return output
 
@@ -82,10 +73,6 @@ def page_text(client: TestClient, path: str) -> str:
 # What is shown
 
 
-def test_without_a_job_the_page_asks_for_a_catalogue(serve: Serve) -> None:
-    assert re.search(r'<section id="new-job"[^>]*title">', page_text(serve(), "/jobs")), "the form is open"
-
-
 def test_the_table_names_each_job_with_its_counts(shown: TestClient, id: str) -> None:
     receipt = finished_receipt(shown.app.state.hangtag.jobs.find(id).job)
     text = page_text(shown, "/jobs")
@@ -94,14 +81,6 @@ def test_the_table_names_each_job_with_its_counts(shown: TestClient, id: str) ->
     assert cells[:3] == ["labels.parquet", "products.csv", "finished"]
     assert {str(count) for count in receipt.by_status.values()} <= set(cells)
     assert f"1 finished · {receipt.by_status['review']}" in text
-
-
-def test_a_table_of_jobs_is_sent_again_only_where_it_has_changed(shown: TestClient, id: str) -> None:
-    read = _rows(shown.app.state.hangtag)
-    (first, summary), (second, _) = read(), read()
-    assert list(first) == [id]
-    assert first[id] is second[id]
-    assert summary.startswith("1 finished")
 
 
 def test_a_job_that_cannot_be_read_is_named_and_hides_no_other(client: TestClient, id: str, tmp_path: Path) -> None:
@@ -117,12 +96,12 @@ def test_a_job_that_cannot_be_read_is_named_and_hides_no_other(client: TestClien
 def test_a_finished_jobs_page_shows_its_receipt_and_what_failed(shown: TestClient, id: str) -> None:
     text = page_text(shown, f"/jobs/{id}")
     assert "There is no photo there." in text
-    assert '<td class="photo"><span>missing</span></td>' in text, "and is not asked for"
+    assert "/rows/" not in text, "no photo of a failed row is asked for"
     assert EVIL not in text
     assert "&lt;img src=x onerror=alert(1)&gt;.jpg" in text
     assert "Retry 1 failed row" in text
     assert re.search(r"Review \d+ doubtful row", text)
-    assert "data-events" not in text
+    assert "data-live" not in text
 
 
 def test_the_stored_receipt_can_run_nothing(shown: TestClient, id: str) -> None:
@@ -145,7 +124,7 @@ def test_other_files_of_a_job_cannot_be_downloaded(shown: TestClient, id: str, w
     assert shown.get(f"/jobs/{id}/files/{what}").status_code in {404, 405}
 
 
-@pytest.mark.parametrize("path", ["/jobs/gone", "/jobs/gone/receipt", "/jobs/gone/files/result", "/jobs/gone/events"])
+@pytest.mark.parametrize("path", ["/jobs/gone", "/jobs/gone/receipt", "/jobs/gone/files/result"])
 def test_a_job_that_is_not_there_is_said_to_be_missing(shown: TestClient, path: str) -> None:
     answer = shown.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
@@ -154,126 +133,53 @@ def test_a_job_that_is_not_there_is_said_to_be_missing(shown: TestClient, path: 
 # The form for a new job
 
 
-def sent_file(names: list[str], name: str = "spring.csv") -> dict[str, tuple[str, bytes, str]]:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([["photo", "title"], *([one, "<script>alert(1)</script>"] for one in names)])
-    return {"file": (name, text.getvalue().encode(), "text/csv")}
+def preview_of(client: TestClient, text: str, root: Path, name: str = "spring.csv", **form: str) -> httpx.Response:
+    sent = {"catalogue": (name, text.encode(form.get("encoding", "utf-8")), "text/csv")}
+    return client.post("/jobs/_preview", files=sent, data={"image_root": str(root)} | form)
 
 
-def upload_in(answer: httpx.Response) -> str:
-    """The token of the upload in a preview."""
-    assert answer.status_code == 200, answer.text
-    found = re.search(r'name="upload" value="([0-9a-f]+)"', answer.text)
-    assert found
-    return found[1]
-
-
-def test_an_uploaded_catalogue_is_shown_and_then_labelled_while_a_browser_watches(
-    client: TestClient, drawn: Path, bundle: Path
-) -> None:
+def test_an_uploaded_catalogue_is_shown_and_then_labelled(client: TestClient, drawn: Path, bundle: Path) -> None:
     names = sorted(str(photo.relative_to(drawn)) for photo in drawn.rglob("*.jpg"))[:30]
-    seen = client.post("/jobs/_preview", files=sent_file(names), data={"image_root": str(drawn)})
+    text = "photo,title\n" + "".join(f"{name},<script>alert(1)</script>\n" for name in names)
+    seen = preview_of(client, text, drawn)
     assert seen.text.count("data:image/jpeg;base64,") == 6
     assert "<script>" not in seen.text
-    form = {"upload": upload_in(seen), "model": str(bundle), "image_root": str(drawn), "name": "spring"}
-    started = client.post("/jobs/_start", data={**form, "from": "upload", "precision": ""})
-    assert (started.status_code, started.json()) == (201, {"id": "spring"})
-    events = client.get("/jobs/spring/events")
-    assert events.headers["content-type"].startswith("text/event-stream")
-    heard = re.findall(r"^event: (\w+)\ndata: (.*)$", events.text, re.MULTILINE)
-    assert heard[-1][0] == "end"
-    assert "<b>30</b> of 30 rows" in json.loads(dict(heard)["progress"])
+    form = {"model": str(bundle), "image_root": str(drawn), "name": "spring", "precision": ""}
+    started = client.post("/v1/jobs", data=form, files={"catalogue": ("spring.csv", text.encode())})
+    assert (started.status_code, started.json()["links"]["page"]) == (201, "/jobs/spring")
+    assert "data-live" in page_text(client, "/jobs/spring")
+    until(lambda: "data-live" not in page_text(client, "/jobs/spring"), "the job is over", 90)
+    assert "<b>30</b> of 30 rows" in page_text(client, "/jobs/spring")
     job = client.app.state.hangtag.jobs.find("spring").job
     assert (job.spec.rows, job.spec.source) == (30, "spring.csv")
 
 
-def test_a_page_whose_job_is_deleted_is_loaded_again_and_says_so(
-    client: TestClient, drawn: Path, bundle: Path, tmp_path: Path
-) -> None:
-    """The stream ends as a job's does; the page that is loaded then says what is wrong."""
-    state = client.app.state.hangtag
-    state.runner.local.close()
-    form = {"source": str(drawn), "model": str(bundle), "name": "gone"}
-    assert client.post("/jobs/_start", data=form).status_code == 201
-    watched = state.jobs.find("gone")
-    shutil.rmtree(tmp_path / "jobs" / "gone")
-
-    async def hear() -> list[str | None]:
-        return [event.event async for event in job_events(watched, state)]
-
-    assert asyncio.run(asyncio.wait_for(hear(), 10)) == ["end"]
-    assert client.get("/jobs/gone", headers=BROWSER).status_code == 404
-
-
-def test_a_column_that_is_not_obvious_is_chosen_in_the_form(shown: TestClient, drawn: Path) -> None:
+def test_the_form_asks_for_a_column_and_an_encoding_that_it_cannot_tell(shown: TestClient, drawn: Path) -> None:
     photo = next(drawn.rglob("*.jpg"))
-    sent = {"file": ("bild.csv", f"sku;bildpfad\n1;{photo.name}\n".encode(), "text/csv")}
-    asked = shown.post("/jobs/_preview", files=sent, data={"image_root": str(photo.parent)})
+    text = f"sku;bildpfad\n1;{photo.name}\n"
+    asked = preview_of(shown, text, photo.parent, "bild.csv")
     assert '<option value="bildpfad">' in asked.text
     assert "first-rows" not in asked.text
-    form = {"upload": upload_in(asked), "image_root": str(photo.parent), "image_column": "bildpfad"}
-    assert shown.post("/jobs/_preview", data=form).text.count("data:image/jpeg;base64,") == 1
-
-
-def test_a_catalogue_of_excel_is_read_once_its_encoding_is_chosen(
-    client: TestClient, drawn: Path, bundle: Path
-) -> None:
-    photo = next(drawn.rglob("*.jpg"))
-    sent = {"file": ("preise.csv", f"image,titel\n{photo.name},Größe für Füße\n".encode("cp1252"), "text/csv")}
-    asked = client.post("/jobs/_preview", files=sent, data={"image_root": str(photo.parent)})
-    assert "choose “Encoding” cp1252" in asked.text
-    assert "hangtag-uploads" not in asked.text
-    form = {"upload": upload_in(asked), "image_root": str(photo.parent), "encoding": "cp1252"}
-    seen = client.post("/jobs/_preview", data=form)
+    assert preview_of(shown, text, photo.parent, image_column="bildpfad").text.count("data:image/jpeg;base64,") == 1
+    sent = {"catalogue": ("preise.csv", f"image,titel\n{photo.name},Größe für Füße\n".encode("cp1252"))}
+    asked = shown.post("/jobs/_preview", files=sent)
+    assert "--encoding cp1252" in asked.text
+    assert "hangtag-upload" not in asked.text
+    seen = shown.post("/jobs/_preview", files=sent, data={"encoding": "cp1252"})
     assert "Größe für Füße" in seen.text
-    assert '<option value="cp1252" selected>' in seen.text
-    client.app.state.hangtag.runner.local.close()
-    assert client.post("/jobs/_start", data={**form, "model": str(bundle), "name": "preise"}).status_code == 201
+    assert "<option selected>cp1252</option>" in seen.text
 
 
-def test_refusals_name_the_forms_fields_and_the_file_that_was_sent(
-    client: TestClient, drawn: Path, bundle: Path
-) -> None:
-    client.app.state.hangtag.runner.local.close()
-    outside = client.post("/jobs/_preview", files=sent_file([str(next(drawn.rglob("*.jpg")))])).json()["detail"]
-    assert outside.endswith("in spring.csv; choose the folder that they are in as “Image root”.")
-    form = {"image_root": str(drawn), "model": str(bundle), "name": "taken"}
-    for photo, status in (("a.jpg", 201), ("b.jpg", 409)):
-        form["upload"] = upload_in(client.post("/jobs/_preview", files=sent_file([photo]), data=form))
-        answer = client.post("/jobs/_start", data=form)
-        assert answer.status_code == status
-    assert answer.json()["detail"].endswith("Choose another “Name”.")
-    assert "hangtag-uploads" not in answer.text
-
-
-def test_a_file_that_was_sent_is_kept_only_while_it_may_become_a_job(
-    client: TestClient, drawn: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_was_sent_leaves_nothing_and_refusals_name_it(
+    client: TestClient, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    client.app.state.hangtag.runner.local.close()
-    root = {"image_root": str(drawn)}
-
-    def kept() -> list[str]:
-        return [file.name for file in (tmp_path / "tmp").glob("hangtag-uploads-*/*/*")]
-
-    assert client.post("/jobs/_preview", files=sent_file(["a.jpg"], "photo.jpg")).status_code == 400
-    assert client.post("/jobs/_preview", files={"file": ("a.csv", b"image\n", "text/csv")}).status_code == 400
-    assert kept() == []
-    first = upload_in(client.post("/jobs/_preview", files=sent_file(["a.jpg"]), data=root))
-    seen = client.post("/jobs/_preview", files=sent_file(["b.jpg"], "b.csv"), data={**root, "instead": first})
-    assert kept() == ["b.csv"]
-    form = {"upload": upload_in(seen), "model": str(bundle), "name": "b", **root}
-    assert client.post("/jobs/_start", data=form).status_code == 201
-    assert client.post("/v1/jobs", files={"catalogue": ("c.csv", b"image\nc.jpg\n")}, data=root).status_code == 201
-    assert kept() == []
-
-
-def test_pasted_urls_become_a_catalogue(shown: TestClient) -> None:
-    seen = shown.post("/jobs/_preview", data={"urls": "http://127.0.0.1:9/a.jpg\r\nhttp://127.0.0.1:9/b.jpg"})
-    assert seen.status_code == 200, seen.text
-    assert len(re.findall(r'<span class="faint" title="[^"]+127\.0\.0\.1[^"]*">refused</span>', seen.text)) == 2
-    assert "elative paths" not in seen.text
+    outside = preview_of(client, f"image\n{next(drawn.rglob('*.jpg'))}\n", Path()).json()["detail"]
+    assert "in spring.csv;" in outside
+    assert "hangtag-upload" not in outside
+    assert preview_of(client, "image\na.jpg\n", drawn).status_code == 200
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -281,10 +187,8 @@ def test_pasted_urls_become_a_catalogue(shown: TestClient) -> None:
     [
         {"data": {"source": ""}},
         {"data": {"source": "/no/such/place"}},
-        {"data": {"upload": "0" * 24}},
-        {"files": {"file": ("a.exe", b"MZ", "application/octet-stream")}},
-        {"files": {"file": ("preise.xlsx", b"PK\x03\x04", "application/zip")}},
-        {"files": {"file": ("preise.csv", b"PK\x03\x04\x14\x00", "text/csv")}},
+        {"files": {"catalogue": ("a.exe", b"MZ", "application/octet-stream")}},
+        {"files": {"catalogue": ("preise.csv", b"PK\x03\x04\x14\x00", "text/csv")}},
     ],
 )
 def test_what_is_no_catalogue_is_refused(shown: TestClient, sent: dict[str, dict[str, object]]) -> None:
@@ -300,7 +204,7 @@ def test_a_place_outside_data_is_refused(serve: Serve, tmp_path: Path, drawn: Pa
     for source in (str(drawn), str(tmp_path / "data" / ".." / ".."), str(tmp_path / "data" / "out"), "/etc/passwd"):
         answer = client.post("/jobs/_preview", data={"source": source})
         assert (answer.status_code, "--data" in answer.json()["detail"]) == (400, True), source
-    assert client.post("/jobs/_start", data={"source": str(drawn), "model": str(bundle)}).status_code == 400
+    assert client.post("/v1/jobs", json={"source": str(drawn), "model": str(bundle)}).status_code == 400
 
 
 def test_a_model_is_offered_once_and_the_servers_own_is_chosen(
@@ -335,11 +239,3 @@ def test_corrections_are_applied_by_a_button_and_the_copy_is_downloaded(
     assert (rows[row["image"]]["label"], rows[row["image"]]["reviewed_by"]) == ("boots", "anna")
     assert result.read_bytes() == before
     assert "Corrected result" in page_text(client, f"/jobs/{id}")
-
-
-def test_the_state_of_a_job_whose_rows_all_failed_is_not_green(serve: Serve, tmp_path: Path) -> None:
-    failed = labelled_job(tmp_path / "shop", [Row(0, status=Status.FAILED)])
-    finish_job(open_job(FolderStorage(job_folder(failed))))
-    client = serve(results=[failed])
-    for path in ("/jobs", f"/jobs/{result_id(failed)}"):
-        assert '<span class="state finished futile">finished</span>' in page_text(client, path)

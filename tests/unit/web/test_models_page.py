@@ -15,7 +15,7 @@ from models.registry.state import CHALLENGER, CHAMPION
 from tests.paper_bundle import write_paper_bundle
 from tests.variants import BECAUSE
 from web.app import create_app
-from web.model_card import card_html
+from web.routes.models_page import card_html
 from web.settings import WebSettings
 
 from .conftest import ADDRESS
@@ -63,7 +63,7 @@ def change(client: TestClient, what: str, **form: object) -> httpx.Response:
 
 def test_each_version_is_there_with_what_the_command_says(client: TestClient) -> None:
     said = text_of(client, "/models")
-    assert "shop@2 champion tried here 70.0% (100 validation) none 0.00 MB just now" in said
+    assert "shop@2 champion 70.0% (100 validation) none 0.00 MB just now" in said
     assert "shop@3 challenger 80.0% (100 validation) none 0.00 MB just now refused" in said
     assert "refused &lt;b&gt;boots&lt;/b&gt; lost 7 points." in said
     assert said.index("shop@3") < said.index("shop@2") < said.index("shop@1")
@@ -82,28 +82,7 @@ def test_a_damaged_model_hides_no_other(registry: Registry, tmp_path: Path) -> N
     assert "shop@2" in said
 
 
-def test_the_bundle_of_the_command_line_has_a_card(client: TestClient, registry: Registry, tmp_path: Path) -> None:
-    assert client.get("/models/_served").status_code == 404
-    client = visit(registry.place, model=str(tmp_path / "1"))
-    assert str(tmp_path / "1") in text_of(client, "/models")
-    assert "boots, hats" in text_of(client, "/models/_served")
-    assert "tried here" not in text_of(client, "/models")
-
-
-def test_of_several_models_none_is_tried_unless_it_is_named(registry: Registry, tmp_path: Path) -> None:
-    registry.publish("toys", write_paper_bundle(tmp_path / "toys", 9), "another")
-    assert "No model can be tried here." in text_of(visit(registry.place), "/models")
-    assert "shop@1 tried here" in text_of(visit(registry.place, model="shop@1"), "/models")
-
-
 # One model
-
-
-def test_the_history_says_who_did_what_and_why(client: TestClient) -> None:
-    said = text_of(client, "/models/shop")
-    assert "promoted shop@2 in cycle 000002 better points 1.25" in said
-    assert getpass.getuser() in said
-    assert said.rindex("published shop@1") > said.rindex("promoted shop@2")
 
 
 @pytest.mark.parametrize("path", ["/models/toys", "/models/..", "/models/shop/9", "/models/shop/staging"])
@@ -111,20 +90,11 @@ def test_what_is_not_there(client: TestClient, path: str) -> None:
     assert client.get(path.replace("..", "%2e%2e")).status_code == 404
 
 
-def test_an_alias_leads_to_its_version(client: TestClient) -> None:
-    assert "shop@2 champion" in text_of(client, "/models/shop/champion")
-
-
 def test_a_refused_version_says_so_and_asks_twice(client: TestClient) -> None:
     said = text_of(client, "/models/shop/3")
     assert "A gate refused it. &lt;b&gt;boots&lt;/b&gt; lost 7 points." in said
     assert "Promote it although it was refused" in said
     assert "although" not in text_of(client, "/models/shop/1")
-
-
-def test_a_damaged_bundle_is_told(client: TestClient, tmp_path: Path) -> None:
-    (tmp_path / "registry" / "shop" / "1" / "manifest.json").write_text("{}")
-    assert client.get("/models/shop/1").status_code == 409
 
 
 # Its report

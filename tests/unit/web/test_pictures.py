@@ -101,15 +101,6 @@ def test_a_placeholder_makes_no_markup_of_a_name(tmp_path: Path) -> None:
     assert b">missing</text></g></svg>" in small.data
 
 
-def test_a_damaged_photo_is_given_as_it_is_only_if_its_header_is_whole(tmp_path: Path) -> None:
-    whole = photo(200, 100)
-    for name, data in {"half.jpg": whole[:-60], "page.jpg": b"<script>alert(1)</script>"}.items():
-        (tmp_path / name).write_bytes(data)
-    (half,), (page,) = (pictures_of(name, photo_job(tmp_path), 200) for name in ("half.jpg", "page.jpg"))
-    assert (half.data, half.kind, half.fault) == (whole[:-60], "image/jpeg", ImageFault.UNREADABLE)
-    assert (page.kind, page.fault) == ("image/svg+xml", ImageFault.UNREADABLE)
-
-
 def test_a_bomb_is_neither_decoded_nor_given(tmp_path: Path) -> None:
     Image.new("1", (8000, 7000)).save(tmp_path / "bomb.png")
     (bomb,) = pictures_of("bomb.png", photo_job(tmp_path), 200)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -96,12 +95,6 @@ def test_other_tabs_hold_photos_and_the_job_is_not_finished(shop: Shop) -> None:
     assert shop.get("questions", n=0, tab="b")["elsewhere"] == 3
 
 
-@pytest.mark.parametrize(("path", "status"), [("nowhere/questions", 404), ("{job}/questions?audit=5", 400)])
-def test_jobs_that_are_not_there_or_not_finished_are_refused(shop: Shop, path: str, status: int) -> None:
-    answer = shop.client.get(f"/v1/jobs/{path.format(job=shop.id)}")
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-
-
 def test_classes_come_with_labeled_rows_or_photos_of_the_bundle(tmp_path: Path, bundle: Path) -> None:
     opened = open_bundle(bundle)
     pin = PIN.model_copy(update={"path": str(bundle), "digest": opened.digest})
@@ -181,11 +174,6 @@ def test_a_new_class_is_made_on_purpose_only(shop: Shop) -> None:
     assert shop.answer(label(1, "sandals"))["stored"] == ["1-sandals"]
 
 
-def test_an_answer_that_no_file_can_hold_or_about_no_photo_of_the_job_is_refused_alone(shop: Shop) -> None:
-    document = shop.answer(label(0, "a\nb", new=True, id="bad"), label(77, "boots", id="x"), label(1, "boots"))
-    assert (document["stored"], set(document["refused"])) == (["1-boots"], {"bad", "x"})
-
-
 def test_a_file_that_cannot_be_written_is_named_with_the_reason(shop: Shop) -> None:
     lock = shop.corrections.with_name(".corrections.csv.lock")
     lock.mkdir()  # root may write into a folder of any mode
@@ -218,15 +206,6 @@ def finished(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 
-def test_answers_come_into_a_copy_of_the_result(finished: Shop) -> None:
-    assert finished.get("questions")["finished"]
-    finished.answer(label(0, "shoes"), label(1, "hats"), other(2, "not_a_product"))
-    done = finished.client.post(f"/v1/jobs/{finished.id}/corrected").json()
-    assert (done["changed"], done["confirmed"], done["remarked"], done["left"]) == (1, 1, 1, 1)
-    rows = pq.read_table(done["output"]).to_pylist()[:2]
-    assert [(row["label"], row["status"]) for row in rows] == [("shoes", "labeled"), ("hats", "labeled")]
-
-
 def test_an_audit_asks_about_labeled_rows_and_measures_the_promise(finished: Shop) -> None:
     questions = finished.questions(64, audit=10, order="random")
     assert [question["reason"] for question in questions] == ["labeled without a person"] * 10
@@ -257,13 +236,6 @@ def test_rows_that_have_an_answer_are_not_counted_any_more(finished: Shop) -> No
 
 
 # Pictures
-
-
-def test_a_photo_comes_small_and_may_be_kept(shop: Shop) -> None:
-    answer = shop.photo(2, side=96, sha256=sha256_of(1))
-    assert Image.open(io.BytesIO(answer.content)).size == (48, 32)
-    assert "immutable" in answer.headers["cache-control"]
-    assert [shop.photo(row).status_code for row in (0, 7, -1)] == [404, 404, 404]
 
 
 def test_a_photo_that_is_gone_is_drawn_with_its_reason(shop: Shop) -> None:

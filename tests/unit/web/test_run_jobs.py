@@ -8,7 +8,7 @@ import pytest
 
 from models.errors import JobError
 from tests.until import until
-from web.jobs import JobIndex, NoSuchJobError, WebJob, result_id
+from web.jobs import JobIndex, WebJob, result_id
 from web.run_jobs import JobRunner, LocalQueue, NewJob
 from web.settings import WebSettings
 from worker.job.receipt import JobReceipt, job_receipt
@@ -118,9 +118,3 @@ def test_failed_rows_of_a_result_of_hangtag_label_are_retried_with_its_own_model
     with pytest.raises(JobError, match=output.name):
         runner.resume_job(job)
     runner.close()
-
-
-@pytest.mark.parametrize("id", ["gone", "../etc", "", "a/b", "x" * 500])
-def test_unknown_jobs_and_names_that_are_no_names_are_refused(tmp_path: Path, id: str) -> None:
-    with pytest.raises(NoSuchJobError):
-        JobIndex(str(tmp_path / "jobs")).find(id)

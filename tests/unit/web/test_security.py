@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from fastapi import WebSocket
-from fastapi.responses import StreamingResponse
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
@@ -29,21 +28,12 @@ def fault() -> None:
     raise ZeroDivisionError
 
 
-def half() -> StreamingResponse:
-    def pieces() -> Iterator[str]:
-        yield "begun"
-        fault()
-
-    return StreamingResponse(pieces())
-
-
 @pytest.fixture
 def local(serve: Serve) -> TestClient:
-    """Of a server on a loopback address, with a web socket and two routes that fail."""
+    """Of a server on a loopback address, with a web socket and a route that fails."""
     app = serve().app
     app.add_api_websocket_route("/socket", WebSocket.accept)
-    for route in (fault, half):
-        app.add_api_route(f"/{route.__name__}", route, response_model=None)
+    app.add_api_route("/fault", fault)
     return TestClient(app, ADDRESS, raise_server_exceptions=False)
 
 
@@ -67,12 +57,6 @@ def test_a_host_that_leads_here_by_rebinding_is_refused(local: TestClient, host:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8800", "localhost:8800", "LOCALHOST", "[::1]:8800"])
 def test_this_machines_own_names_are_known(local: TestClient, host: str) -> None:
     assert local.get("/jobs", headers={"Host": host}).status_code == 200
-
-
-def test_with_a_token_the_server_answers_under_any_name_and_shows_nothing_without_it(public: TestClient) -> None:
-    theirs = {"Host": "evil.example"}
-    assert public.get("/jobs", headers=theirs).status_code == 401
-    assert public.get("/jobs", headers=theirs | BEARER).status_code == 200
 
 
 # The token
@@ -190,20 +174,12 @@ def test_a_forged_session_is_none(public: TestClient) -> None:
 # Other sites' pages
 
 
-def test_a_page_of_ours_may_change_things(local: TestClient) -> None:
-    ours = {"Origin": ADDRESS, "Sec-Fetch-Site": "same-origin"}
-    assert local.post(CHANGE, headers=ours).status_code == 404
-    assert local.post(CHANGE, headers={"Origin": ADDRESS}).status_code == 404  # by plain HTTP
-
-
 @pytest.mark.parametrize(
     "theirs",
     [
         {"Origin": "http://evil.example"},
         {"Origin": "http://127.0.0.1:9999"},
-        {"Origin": "http://127.0.0.1"},
         {"Origin": "null"},
-        {"Origin": "127.0.0.1:8800"},
         {"Origin": ""},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -274,11 +250,9 @@ def test_a_body_that_grows_too_large_is_refused(local: TestClient, monkeypatch: 
         ("/jobs", {}, 200),
         ("/jobs", {"Sec-Fetch-Site": "cross-site"}, 403),
         ("/none", {}, 404),
-        ("/none", PAGE, 404),
         (CHANGE, {}, 405),
         ("/jobs", {"Host": "evil.example"}, 421),
         ("/fault", {}, 500),
-        ("/fault", PAGE, 500),
     ],
 )
 def test_every_answer_has_the_headers(local: TestClient, path: str, headers: dict[str, str], status: int) -> None:
@@ -288,19 +262,6 @@ def test_every_answer_has_the_headers(local: TestClient, path: str, headers: dic
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
     assert "unsafe" not in answer.headers["content-security-policy"]
     assert "ZeroDivision" not in answer.text
-
-
-@pytest.mark.parametrize(
-    "path", ["/static/web.css", "/static/pages.css", "/healthz", "/login", "/jobs", "/openapi.json"]
-)
-def test_the_applications_answers_have_them_too(serve: Serve, public: TestClient, path: str) -> None:
-    for client in (serve(), public):
-        assert set(ALWAYS) <= set(client.get(path).headers)
-
-
-def test_a_fault_amid_an_answer_is_the_one_that_is_logged(local: TestClient) -> None:
-    with pytest.raises(ZeroDivisionError):
-        TestClient(local.app, ADDRESS).get("/half")
 
 
 # Files, and what a proxy puts before paths

@@ -6,8 +6,7 @@ import pytest
 
 from models.errors import InputError
 from tests.command import run_hangtag
-from web.serve import open_review
-from web.settings import ReviewSettings, WebSettings
+from web.settings import WebSettings
 
 
 @pytest.mark.parametrize(
@@ -22,11 +21,6 @@ from web.settings import ReviewSettings, WebSettings
 def test_the_address_that_is_said_can_be_opened(host: str, url: str, token_file: Path) -> None:
     assert WebSettings(host=host, token_file=token_file).url == url
     assert WebSettings(host=host, token_file=token_file, root_path="/hangtag/").url == f"{url}/hangtag"
-
-
-def test_a_result_that_is_not_there_is_called_a_result(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nix\.parquet"):
-        open_review(ReviewSettings(jobs=str(tmp_path)), str(tmp_path / "nix.parquet"), None, browser=False)
 
 
 def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:

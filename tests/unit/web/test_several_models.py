@@ -6,20 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urljoin
 
+import httpx
 import pyarrow.parquet as pq
 from starlette.testclient import TestClient
 
-from catalogue.catalogue import open_catalogue
 from models.storage.storage import FolderStorage
-from models.text import is_name
 from tests.review_jobs import PIN, Row, labelled_job, sha256_of
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote
-from web.jobs import JobIndex
 from worker.job.job import open_job
 from worker.job.parts import Status
-from worker.job.spec import Question
-from worker.job.writer import create_job
 from worker.label import job_folder
 from worker.results.finish import finish_job
 
@@ -102,32 +98,20 @@ def test_a_row_that_two_questions_doubt_counts_once(serve: Serve, tmp_path: Path
     assert "still to review" not in client.post("/jobs/spring/apply").json()["message"]
 
 
-def test_no_job_can_be_called_as_a_question_is(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("gone.jpg\n")
-    for name, questions in (
-        ("spring", (Question(name="colour", model=PIN),)),
-        ("spring.colour", (Question(name="", model=PIN),)),
-    ):
-        storage = FolderStorage(tmp_path / "jobs" / name)
-        create_job(storage, open_catalogue(tmp_path / "list.txt"), questions)
-    index = JobIndex(str(tmp_path / "jobs"))
-    (question,) = index.find("spring").questions
-    assert not is_name(question.id)
-    assert index.find(question.id).job.name == "colour"
-    assert index.find("spring.colour").job.name == ""
-
-
 def test_the_form_takes_several_models_each_with_a_name(serve: Serve, tmp_path: Path, bundle: Path) -> None:
     client, source = serve(), tmp_path / "list.txt"
     source.write_text("there.jpg\n")
     (tmp_path / "there.jpg").touch()
-    form = {"source": str(source), "image_root": str(tmp_path), "name": "spring"}
     client.app.state.hangtag.runner.local.close()  # nothing is labelled
-    for models in (" ", f"category={bundle}\n{bundle}"):
-        assert client.post("/jobs/_start", data={**form, "models": models}).status_code == 400
-    blank = tmp_path / "two words"
-    blank.symlink_to(bundle)
-    started = client.post("/jobs/_start", data={**form, "models": f" category={blank} \r\n\r\ncolour={bundle}\r\n"})
+    fields = [("source", source), ("image_root", tmp_path), ("name", "spring"), ("model", f"category={bundle}")]
+
+    def start(second: str) -> httpx.Response:
+        return client.post(
+            "/v1/jobs", files=[(name, (None, str(value))) for name, value in (*fields, ("model", second))]
+        )
+
+    assert start(str(bundle)).status_code == 400
+    started = start(f"colour={bundle}")
     assert started.status_code == 201, started.text
     job = client.app.state.hangtag.jobs.find("spring").job
     assert [question.name for question in job.questions] == ["category", "colour"]

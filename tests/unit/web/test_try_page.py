@@ -1,7 +1,6 @@
 """The Try page: which model answers, its edge graph for browsers, and heat maps."""
 
 import io
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from PIL import Image, ImageStat
 from starlette.testclient import TestClient
 
 import web
-from models.bundle import open_bundle
+from models.bundle import open_bundle, read_manifest
 from models.classifier import load
 from tests.until import until
 from web.heat_map import GRID, patches
@@ -41,19 +40,11 @@ def test_the_page_is_told_which_model_answers_and_what_it_promises(serve: Serve,
     assert "edge.onnx" in told["no_edge"]
 
 
-def test_without_a_model_the_page_is_told_why(serve: Serve, tmp_path: Path) -> None:
-    client, told = try_model(serve, tmp_path / "nothing")
-
-    assert str(tmp_path / "nothing") in told["trouble"]
-    assert client.get("/try").status_code == 200
-    assert client.get("/try/edge.onnx").status_code == 503
-    assert client.post("/try/heat-map", content=b"x", headers=JPEG).status_code == 503
-
-
 def test_the_edge_graph_is_named_by_the_digest_of_the_model(serve: Serve, edge_bundle: Path) -> None:
     client, told = try_model(serve, edge_bundle)
     rules = told["edge"]
-    manifest = json.loads((edge_bundle / "manifest.json").read_text())
+    manifest = read_manifest(edge_bundle).manifest
+    (variant,) = manifest.variants.values()
 
     first = client.get("/try/edge.onnx")
     again = client.get("/try/edge.onnx", headers={"if-none-match": first.headers["etag"]})
@@ -62,8 +53,8 @@ def test_the_edge_graph_is_named_by_the_digest_of_the_model(serve: Serve, edge_b
     assert first.content == other.content == (edge_bundle / "edge.onnx").read_bytes()
     assert first.headers["etag"] == f'"{open_bundle(edge_bundle).digest}"'
     assert (again.status_code, again.content) == (304, b"")
-    assert len(rules["thresholds"]) == len(manifest["labels"])
-    assert rules["labels"] == manifest["labels"]
+    assert rules["thresholds"] == list(variant.ruling_thresholds(len(manifest.labels)))
+    assert rules["labels"] == list(manifest.labels)
 
 
 def test_an_edge_graph_that_was_changed_is_not_served(serve: Serve, edge_bundle: Path, tmp_path: Path) -> None:
@@ -98,14 +89,6 @@ def test_photos_are_decoded_by_the_very_module_of_the_example() -> None:
     assert (root / "web/static/photo.mjs").read_bytes() == (root / "examples/browser/photo.mjs").read_bytes()
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x.jpg", "file:///etc/passwd", "s3://bucket/x.jpg", "x.jpg"])
-def test_a_url_that_the_worker_would_refuse_is_refused(serve: Serve, url: str) -> None:
-    answer = serve().post("/try/photo", json={"urls": [url]})
-
-    assert answer.status_code == 422
-    assert answer.json()["detail"]
-
-
 def test_the_heat_map_is_what_covering_each_patch_does(serve: Serve, bundle: Path, catalogue: Path) -> None:
     photo = next(file for file in sorted(catalogue.rglob("*.jpg")) if file.stat().st_size > 500).read_bytes()
     classifier = load(bundle)
@@ -128,13 +111,3 @@ def test_the_heat_map_is_what_covering_each_patch_does(serve: Serve, bundle: Pat
             made["confidence"] - table[made["label"]], abs=1e-3
         )
     assert client.post("/try/heat-map", content=b"no photo", headers=JPEG).status_code == 422
-
-
-@pytest.mark.parametrize("size", [(1, 1), (7, 300), (128, 96), (1000, 64)])
-def test_patches_cover_the_whole_photo(size: tuple[int, int]) -> None:
-    covered = Image.new("L", size)
-    for box in patches(*size):
-        covered.paste(255, box)
-
-    assert len(patches(*size)) == GRID * GRID
-    assert covered.getextrema() == (255, 255)

@@ -1,13 +1,10 @@
-"""The progress of jobs: counted once for all browsers, and anew for a retry."""
+"""The progress of jobs: parts are counted once, and anew for a retry."""
 
-import asyncio
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from models.errors import JobError
 from models.storage.storage import FolderStorage
 from tests.review_jobs import Row, commit_parts, doubtful, labelled_job
 from web.jobs import JobIndex, result_id
@@ -15,7 +12,7 @@ from web.pictures import CatalogueRows
 from web.review.reviews import Reviews
 from web.run_jobs import JobRunner
 from web.settings import WebSettings
-from web.watch_jobs import Broadcast, JobBoard
+from web.watch_jobs import JobBoard
 from worker.job.job import CANCELLED, commit_retry, open_job
 from worker.job.parts import Status, part_key
 from worker.label import job_folder
@@ -58,51 +55,3 @@ def test_counts_follow_a_retry(board_of: MakeBoard, tmp_path: Path) -> None:
     job.storage.commit(part_key(0, 1), job.storage.read(part_key(0)))
     job.storage.replace(part_key(0), before)
     assert counts() == (4, {"review": 3, "labeled": 1})
-
-
-def test_a_broadcast_reads_once_for_all_who_listen_and_ends_with_the_last() -> None:
-    reads: list[int] = []
-    threads: set[int] = set()
-
-    def read() -> int:
-        reads.append(len(reads))
-        threads.add(threading.get_ident())
-        return len(reads)
-
-    async def hear(broadcast: Broadcast[int], count: int) -> list[int]:
-        heard = []
-        stream = broadcast.listen()
-        async for value in stream:
-            heard.append(value)
-            if len(heard) == count:
-                break
-        await stream.aclose()
-        return heard
-
-    async def all_listen() -> None:
-        broadcast = Broadcast(read, every_s=0.01)
-        heard = await asyncio.gather(hear(broadcast, 5), hear(broadcast, 5), hear(broadcast, 3))
-        assert [len(one) for one in heard] == [5, 5, 3]
-        assert len(reads) <= 7, "once for all"
-        while not broadcast.is_idle:
-            await asyncio.sleep(0.01)
-        before = len(reads)
-        await asyncio.sleep(0.05)
-        assert len(reads) == before, "nobody listens"
-        assert await hear(broadcast, 1) == [before + 1]
-
-    asyncio.run(all_listen())
-    assert threading.get_ident() not in threads
-
-
-@pytest.mark.parametrize("error", [JobError("It is damaged."), KeyError("It is damaged.")])
-def test_who_listens_is_told_that_reading_failed(error: Exception) -> None:
-    def read() -> int:
-        raise error
-
-    async def hear() -> None:
-        async for _ in Broadcast(read, every_s=0.01).listen():
-            pass
-
-    with pytest.raises(type(error)):
-        asyncio.run(asyncio.wait_for(hear(), 10))

@@ -73,11 +73,5 @@ def test_a_column_of_class_names_tells_suspected_label_errors(tmp_path: Path) ->
     assert questions.contradicted.tolist() == [False, True, False, False]
 
 
-def test_a_catalogue_without_class_names_has_no_suspected_label_errors(tmp_path: Path) -> None:
-    questions = load_questions(job_of(tmp_path, doubtful(4)))
-    assert questions.catalogue_column is None
-    assert not questions.contradicted.any()
-
-
 def test_the_classes_are_those_that_results_name_where_the_bundle_is_elsewhere(tmp_path: Path) -> None:
     assert load_questions(job_of(tmp_path, doubtful(3))).classes == CLASSES

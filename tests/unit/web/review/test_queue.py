@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.review_jobs import Row, doubtful
-from trainer.corrections.votes import Remark
 from web.review.questions import load_questions
 from web.review.queue import LEASE_S, Choice, Order, ReviewQueue
 from worker.job.parts import Status
@@ -43,11 +42,6 @@ def test_no_question_is_asked_of_two_people(make_queue: MakeQueue) -> None:
     assert queue.take("anna", "a", USUAL, 4) == [8, 9]
 
 
-def test_two_pages_of_one_person_are_not_asked_the_same(make_queue: MakeQueue) -> None:
-    queue = make_queue(doubtful(4))
-    assert queue.take("anna", "a", USUAL, 2) + queue.take("anna", "other", USUAL, 2) == [0, 1, 2, 3]
-
-
 def test_a_lease_ends_unless_it_is_renewed(make_queue: MakeQueue, clock: Clock) -> None:
     queue = make_queue(doubtful(2))
     queue.take("anna", "a", USUAL, 1)
@@ -72,23 +66,10 @@ def test_what_is_skipped_comes_last_for_its_reviewer(make_queue: MakeQueue) -> N
     assert queue.take("anna", "a", USUAL, 3) == [1, 2, 0]
 
 
-def test_what_is_skipped_comes_in_its_turn_for_others(make_queue: MakeQueue) -> None:
-    queue = make_queue(doubtful(3))
-    queue.skip(0, "anna")
-    assert queue.take("ben", "b", USUAL, 1) == [0]
-
-
 def test_what_was_answered_is_not_asked_again(make_queue: MakeQueue, clock: Clock) -> None:
     queue = make_queue(doubtful(3))
     queue.restore([vote(clock, 0, "boots"), vote(clock, 2, "hats", "ben")])
     assert queue.take("anna", "a", USUAL, 3) == [1]
-
-
-def test_a_remark_is_an_answer(make_queue: MakeQueue, clock: Clock) -> None:
-    queue = make_queue(doubtful(2))
-    answer = vote(clock, 0, "")
-    queue.add(replace(answer, label="", remark=Remark.NOT_A_PRODUCT))
-    assert queue.take("ben", "b", USUAL, 2) == [1]
 
 
 def test_a_second_person_is_asked_some_questions(make_queue: MakeQueue, clock: Clock) -> None:
@@ -154,13 +135,6 @@ def test_agreement_is_of_first_answers(make_queue: MakeQueue, clock: Clock) -> N
     queue.restore([vote(clock, *one) for one in said])
     found = queue.progress("anna", USUAL)
     assert (found.twice, found.agreed, found.disputed) == (2, 1, 0)
-
-
-def test_questions_of_a_job_that_nobody_need_look_at(tmp_path: Path, clock: Clock) -> None:
-    questions = load_questions(job_of(tmp_path, [Row(0, status=Status.LABELED)]))
-    queue = ReviewQueue(questions, clock)
-    assert queue.take("anna", "a", USUAL, 3) == []
-    assert queue.progress("anna", USUAL).questions == 0
 
 
 def test_a_job_that_goes_on_keeps_what_pages_hold(tmp_path: Path, clock: Clock) -> None:
