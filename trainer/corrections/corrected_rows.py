@@ -32,16 +32,16 @@ class Correcting:
         waits: whether each of the rows corrected last is to be reviewed and has no vote.
     """
 
-    def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job | None) -> None:
-        self._prefix = job.spec.options.prefix if job else _prefix_of(schema.names, result)
-        self._label, self._status, self._sha256 = (self._prefix + name for name in ("label", "status", "sha256"))
+    def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
+        prefix = job.spec.options.prefix
+        self._label, self._status, self._sha256 = (prefix + name for name in ("label", "status", "sha256"))
         missing = {self._label, self._status, self._sha256} - set(schema.names)
         if missing:
             msg = f"Expected the columns that hangtag label adds in {result}, it lacks {', '.join(sorted(missing))}."
             raise InputError(msg)
-        added = [_free_name(self._prefix + name, schema.names) for name in _ADDED]
+        added = [_free_name(prefix + name, schema.names) for name in _ADDED]
         self.schema = pa.schema([*schema, *(pa.field(name, pa.string()) for name in added)])
-        self._own = {self._prefix + name: name for name in result_schema(tree=True).names}
+        self._own = {prefix + name: name for name in result_schema(tree=True).names}
         self.harmless = frozenset({*self._own, *added})
         self.counts: Counter[str] = Counter()
         self.waits: pa.ChunkedArray = pa.chunked_array([], pa.bool_())
@@ -49,8 +49,8 @@ class Correcting:
         self._photos = pa.array(list(resolved), pa.string())
         self._votes = _vote_columns(list(resolved.values()))
         by_place = any("/" in photo for photo in resolved)
-        self._image = job.spec.image_column if job and by_place and job.spec.image_column in schema.names else None
-        self._root = job.spec.image_root if job else ""
+        self._image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
+        self._root = job.spec.image_root
 
     def corrected(self, table: pa.Table) -> pa.Table:
         """Some rows of the copy."""
@@ -114,20 +114,6 @@ def _vote_columns(votes: Sequence[PhotoVotes]) -> pa.Table:
             "in_conflict": pa.array([one.in_conflict for one in votes], pa.bool_()),
         }
     )
-
-
-def _prefix_of(names: Sequence[str], result: Path) -> str:
-    """The prefix of the columns that labelling added."""
-    candidates = [name.removesuffix("sha256") for name in names if name.endswith("sha256")]
-    prefixes = [prefix for prefix in candidates if {prefix + "label", prefix + "status"} <= set(names)]
-    if len(prefixes) != 1:
-        count = f"those of {len(prefixes)} labellings" if prefixes else "none"
-        msg = (
-            f"Expected the columns of one run of hangtag label in {result}, found {count}; put the result's .job "
-            "folder beside it."
-        )
-        raise InputError(msg)
-    return prefixes[0]
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:

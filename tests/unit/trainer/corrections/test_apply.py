@@ -126,7 +126,6 @@ def test_a_photo_that_is_known_by_its_place_only_is_found_by_it(tmp_path: Path, 
 
 def test_the_copy_of_a_queued_job_lies_in_its_place(tmp_path: Path, store: CorrectionStore) -> None:
     labels = finished(tmp_path)
-    assert labels.job is not None
     jobs = tmp_path / "jobs"
     jobs.mkdir()
     Path(labels.job.storage.place).rename(jobs / "spring")
@@ -153,10 +152,9 @@ def test_a_prefix_and_names_that_the_catalogue_has_are_heeded(tmp_path: Path, st
     table = pq.read_table(labels.result).append_column("ht_was", pa.array(["sold"] * 8))
     pq.write_table(table, labels.result)
     speak(store)
-    for known in (labels.job, None):
-        row = rows_of(apply_corrections(labels.result, store, tmp_path / "c.parquet", known).output)[0]
-        assert (row["ht_label"], row["ht_reviewed_by"], row["ht_was"]) == ("=hats", "anna; bob", "sold")
-        assert row["hangtag_ht_was"] == "boots"
+    row = rows_of(apply_to_job(labels, store).output)[0]
+    assert (row["ht_label"], row["ht_reviewed_by"], row["ht_was"]) == ("=hats", "anna; bob", "sold")
+    assert row["hangtag_ht_was"] == "boots"
 
 
 def test_a_type_that_another_program_gave_the_labels_stays(tmp_path: Path, store: CorrectionStore) -> None:
@@ -182,7 +180,9 @@ def test_what_cannot_be_used_is_refused_and_leaves_no_copy(tmp_path: Path, store
         find_labels(str(tmp_path / "none.parquet"), "jobs")
     pq.write_table(pa.table({"image": ["1.jpg"]}), tmp_path / "other.parquet")
     with pytest.raises(InputError, match="other"):
-        apply_corrections(tmp_path / "other.parquet", store, tmp_path / "copy.parquet")
+        find_labels(str(tmp_path / "other.parquet"), "jobs")
+    with pytest.raises(InputError, match="other"):
+        apply_corrections(tmp_path / "other.parquet", store, tmp_path / "copy.parquet", labels.job)
     store.path.write_text("image,label\n")
     with pytest.raises(InputError, match="image,label"):
         apply_to_job(labels, store)
@@ -190,15 +190,9 @@ def test_what_cannot_be_used_is_refused_and_leaves_no_copy(tmp_path: Path, store
     assert not list(tmp_path.rglob("copy.parquet*"))
 
 
-def test_a_corrected_copy_is_not_corrected_again(tmp_path: Path) -> None:
-    for name in ("labels.csv", "labels.corrected.csv"):
-        (tmp_path / name).write_text("image,label,status\n")
-    with pytest.raises(InputError, match=r"/labels\.csv"):
-        find_labels(str(tmp_path / "labels.corrected.csv"), "jobs")
-
-
 def test_a_job_that_is_not_finished_is_refused(tmp_path: Path, store: CorrectionStore) -> None:
     place = labelled_job(tmp_path / "shop", ROWS)
     job = open_job(FolderStorage(place.with_name(f"{place.name}.job")))
+    assert job is not None
     with pytest.raises(JobError, match="labels"):
         apply_to_job(Labels(job, None), store)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import InputError
-from tests.unit.trainer.corrections.some_votes import BEGIN, PHOTOS, remark, vote, votes
+from tests.unit.trainer.corrections.some_votes import PHOTOS, remark, vote, votes
 from tests.until import until
 from trainer.corrections.store import CorrectionStore
-from trainer.corrections.votes import Vote, resolve
+from trainer.corrections.votes import Vote
 
 A, B, C = PHOTOS
 HEADER = "image,sha256,label,remark,note,was,reviewer,model,at\n"
@@ -37,7 +36,7 @@ FIRST, SECOND, THIRD = GOLDEN_VOTES[0], vote(1, "Schnürschuhe, hoch", 'Bob "jr"
 
 @pytest.fixture
 def store(tmp_path: Path) -> CorrectionStore:
-    return CorrectionStore(tmp_path / "corrections.csv", now=lambda: BEGIN + timedelta(hours=1))
+    return CorrectionStore(tmp_path / "corrections.csv")
 
 
 def test_the_file_is_a_plain_table_that_comes_back_as_it_was(store: CorrectionStore, tmp_path: Path) -> None:
@@ -244,16 +243,3 @@ def test_what_a_killed_import_left_is_cleared_away(store: CorrectionStore) -> No
     left.write_text("half")
     store.add([vote()])
     assert not left.exists()
-
-
-def test_a_vote_that_is_dated_in_the_future_stays_and_does_not_count_until_then(tmp_path: Path) -> None:
-    soon, late = vote(0, "boots", minute=23 * 60), vote(0, "hats", minute=400 * 24 * 60)
-    fast = CorrectionStore(tmp_path / "corrections.csv", now=lambda: late.at)
-    fast.add([soon, late])
-    store = CorrectionStore(tmp_path / "corrections.csv", now=lambda: BEGIN)
-    assert (store.votes(), store.ahead()) == ((soon,), (late,))
-    last = vote(0, "shoes", minute=24 * 60)
-    assert store.add([last]).all == (soon, last)
-    assert store.add([], [vote(0, "hats", minute=24 * 60 - 1)]).votes, "what is ahead is not their last vote"
-    assert fast.votes()[-1] == late, "nothing is taken away"
-    assert [one.label for one in resolve(store.votes()).values()] == ["shoes"]
