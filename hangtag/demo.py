@@ -22,6 +22,7 @@ from trainer.sample.catalogue import draw_catalogue
 
 NEW_PHOTOS: Final = 300
 EPOCHS: Final = 25
+_SEED: Final = 7
 _SIDES: Final = {"category": 64, "colour": 32}
 """What each model says of a photo → the side of its input in pixels."""
 _SHOWN: Final = 48
@@ -34,7 +35,6 @@ _INDEX: Final = "index.html"
 def run_demo(
     out: Path,
     photos: int,
-    seed: int,
     *,
     queued: bool,
     restart: bool = False,
@@ -45,19 +45,15 @@ def run_demo(
 
     One model says what a photo shows, the other which colour that is; only the first is tried in int8. The truth
     is in ``products.csv`` and ``new-products.csv``.
-
-    ``photos`` are drawn for training, ``new_photos`` for labelling: with ``queued`` by Celery workers fed from a
-    private Redis, else in this command's own processes. InputError where ``out`` holds what no demo made, or, without
-    ``restart``, a finished demo.
     """
     console = Console()
     _make_room(out, restart=restart)
     show_heading(console, "1. Draw a catalogue")
-    _draw(console, out / "photos", out / "products.csv", photos, seed)
-    _draw(console, out / "new-photos", out / "new-products.csv", new_photos, seed + 1)
+    _draw(console, out / "photos", out / "products.csv", photos, _SEED)
+    _draw(console, out / "new-photos", out / "new-products.csv", new_photos, _SEED + 1)
     show_heading(console, "2. Look at it before learning from it")
     check(out / "photos", out=out / "check")
-    options: dict[str, Any] = {"out": out / "runs", "arch": "cnn", "epochs": epochs, "cv": 0, "seed": seed}
+    options: dict[str, Any] = {"out": out / "runs", "arch": "cnn", "epochs": epochs, "cv": 0, "seed": _SEED}
     show_heading(console, "3. Train, from folders: what does a photo show?")
     train(out / "photos", name="category", image_size=_SIDES["category"], **options)
     show_heading(console, "4. Train, from a column of a table: which colour is it?")

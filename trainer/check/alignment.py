@@ -41,13 +41,7 @@ class PairFit:
 
 
 def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:
-    """Lay each second picture over its first.
-
-    Args:
-        firsts: ``float32 (n, S, S, 3)``, 0 to 255; ``S`` is a multiple of 8.
-        seconds: as many.
-        boxes: where to begin, ``(n, 4)``.
-    """
+    """Lay each second picture over its first: both ``float32 (n, S, S, 3)``, 0 to 255; boxes ``(n, 4)`` to begin at."""
     first, second = _softened(_planes(firsts)), _softened(_planes(seconds))
     boxes = _registered(_grey(first), _grey(second), boxes)
     laid = _cut(first, boxes)

@@ -106,10 +106,9 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PhotoIssues:
-    """The issues of some photos by themselves; every array has a value a photo.
+    """The issues of some photos by themselves; every array has a value a photo, scores go from 0, the worst, to 1.
 
-    Scores go from 0, as bad as can be, to 1. Properties are class → issue → share of the class that has it, if that is
-    more than half: such an issue is flagged for none of its photos.
+    Properties are class → issue → share of the class, if more than half: such an issue is flagged for none of it.
     """
 
     scores: Mapping[Issue, Scores]

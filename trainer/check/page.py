@@ -47,23 +47,15 @@ _Tile = tuple[int, str, list[Any]]
 def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})) -> str:
     """A page with all that was found, and photos of it; about three megabytes at most.
 
-    ``links``: words → an address beside the page.
-
-    Usable photos are opened; one that is gone is a tile without a picture. Faulty ones are not: decoding one may crash.
+    ``links``: words → an address beside the page. Faulty photos are not opened: decoding one may crash.
     """
     photos, data = checkup.scanned.photos, checkup.dataset.source
 
     @cache
     def photo(place: int) -> object:
         one = photos[place]
-        uri = photo_uri(one.path, _SIDE, _MOST_BYTES)
-        return {
-            "uri": uri,
-            "label": one.label,
-            "split": one.split,
-            "path": path_in(data, one.path),
-            "name": one.path.name,
-        }
+        uri, path = photo_uri(one.path, _SIDE, _MOST_BYTES), path_in(data, one.path)
+        return {"uri": uri, "label": one.label, "split": one.split, "path": path, "name": one.path.name}
 
     counts = Counter(one.split for one in photos)
     sizes = {split: counts[split] for split in (*Split, None) if counts[split]}
@@ -138,17 +130,11 @@ def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
     photos, relations = checkup.scanned.photos, checkup.relations
     match issue:
         case Issue.LEAK:
-            kinds = list(LeakKind)
-            leaks = sorted(
-                relations.leaks, key=lambda leak: (photos[leak.photo].split is not Split.TEST, kinds.index(leak.kind))
-            )
+            leaks = sorted(relations.leaks, key=lambda leak: (photos[leak.photo].split is not Split.TEST, leak.kind))
+            words = "{} in {} and in {}".format
             return [
-                (
-                    leak.photo,
-                    leak.twin,
-                    f"{_SHARED[leak.kind]} in {photos[leak.photo].split} and in {photos[leak.twin].split}",
-                )
-                for leak in leaks
+                (one.photo, one.twin, words(_SHARED[one.kind], photos[one.photo].split, photos[one.twin].split))
+                for one in leaks
             ]
         case Issue.LABEL_CONFLICT:
             return [_conflict(group, checkup) for group in relations.conflicts]

@@ -73,11 +73,7 @@ class ImageStatistics:
 
 
 def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
-    """The statistics of a photo, given the bytes of its file, and its small copy ``uint8 (64, 64, 3)``.
-
-    Raises:
-        ImageError: the photo cannot be used; :func:`fault_of` says more.
-    """
+    """The statistics of a photo, given the bytes of its file, and its small copy ``uint8 (64, 64, 3)``."""
     with opened(data) as image:
         stored = _stored(image)
         whole = whole_rgb(image)

@@ -30,13 +30,7 @@ _NAMED: Final = 5
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row that has a label; a cell that is empty, or whose column is not there, is an empty text.
-
-    Attributes:
-        number: in the table, from 1.
-        image: what the cell of the photo says.
-        split, group, sha256: what the columns of these names say.
-    """
+    """The cells of a row that has a label, and its number, from 1; a cell whose column is not there is empty."""
 
     number: int
     image: str
@@ -50,11 +44,7 @@ class TableRow:
 class TableRead:
     """How a table was read, and what was left out of it; the first fields are as in ``TableOptions``, none left open.
 
-    Attributes:
-        image_root: where relative paths start: an absolute path, or a URL.
-        rows: of the table.
-        rows_chosen: those that meet all conditions.
-        rows_without_label: those among them that are left out, since they have no label.
+    ``rows_chosen`` meet all conditions; ``rows_without_label`` are those among them that are left out.
     """
 
     image_column: str
@@ -87,10 +77,6 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
     """Read the rows that have a label and meet all conditions.
 
     The columns ``split``, ``group`` and ``sha256`` have these meanings unless they were named for something else.
-
-    Raises:
-        InputError: the table cannot be read, or lacks a column; the message lists those that it has.
-        DataError: cells cannot be labels, no row meets the conditions or has a label, or there are too many labels.
     """
     catalogue = open_catalogue(path, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts or None)
     columns = _columns(catalogue, asked)
@@ -179,7 +165,6 @@ def _chosen_rows(
 
 
 def _rows(catalogue: Catalogue, names: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The cell of each row's photo, and the cells of some columns by their names."""
     for batch in catalogue.batches:
         images = cell_texts(batch.column(catalogue.image_column), "surrogateescape")
         texts = {name: _texts(batch.column(name)) for name in names}
@@ -196,7 +181,6 @@ def _texts(column: pa.Array) -> list[str]:
 def _no_row(
     catalogue: Catalogue, conditions: Sequence[tuple[str, str]], values: Mapping[str, Counter[str]], rows: int
 ) -> DataError:
-    """The error for conditions that no row meets; it names what the columns hold."""
     wanted = " and ".join(f"{column}={value}" for column, value in conditions)
     held = [
         f"the column {column!r} holds "
@@ -224,9 +208,6 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
 
     Labels that put one name under two parents are no tree: they stay whole. A name that all classes are under says
     nothing of a photo, and is left out. The notes that are returned last say so.
-
-    Raises:
-        DataError: a name between the marks is empty.
     """
     rows = list(rows)
     parents: dict[str, str] = {}
