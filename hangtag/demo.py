@@ -15,7 +15,7 @@ from models.decision import ReviewReason
 from models.errors import InputError
 from models.terminal import Console
 from models.whole_file import replace_file
-from pages.links import add_links, near
+from pages.links import near
 from pages.render import render
 from pages.tiles import LabelledPhoto, PagePhoto, data_uri, failed_last
 from trainer.sample.catalogue import draw_catalogue
@@ -71,7 +71,6 @@ def run_demo(
         result, receipt = labels.path, labels.page
         review = f"{command()} review {shlex.quote(str(result))}"
     _write_index(out, result, receipt, review)
-    _link_pages(out, receipt)
     show_heading(console, "Look at")
     console.print(f"  {out / _INDEX}\n  {result}", highlight=False, markup=False)
     console.say(f"Review the doubtful rows in your browser with: {review}")
@@ -155,14 +154,12 @@ def _write_index(out: Path, result: Path, receipt: Path, review: str) -> None:
 
 
 def _own_receipt(receipt: Path, name: str) -> Path:
-    """The page of one of the two models."""
     from worker.job.job import QUESTIONS
 
     return receipt.parent / QUESTIONS / name / receipt.name
 
 
 def _photos(result: Path, root: Path) -> list[LabelledPhoto]:
-    """Evenly spread rows of a result, and some failed ones at the end."""
     import pyarrow.parquet as pq
 
     rows = pq.read_table(result).to_pylist()
@@ -182,13 +179,3 @@ def _photo(row: Mapping[str, Any], root: Path) -> LabelledPhoto:
     sure, reasons = min(cells("confidence")), [ReviewReason(reason).words for reason in cells("reason")]
     photo = PagePhoto(root / row["image"])
     return LabelledPhoto(photo, row["status"], ", ".join(cells("label")), f"{row['status']} {sure:.1%}", *reasons[:1])
-
-
-def _link_pages(out: Path, receipt: Path) -> None:
-    """Link the pages to each other, now that all of them are there."""
-    reports = {f"Model of {name}": out / "runs" / name / "report.html" for name in _SIDES}
-    pages = {"Index": out / _INDEX, "Check": out / "check" / "check.html", **reports, "Receipt": receipt}
-    for name, page in [*pages.items(), *((name, _own_receipt(receipt, name)) for name in _SIDES)]:
-        others = {words: other for words, other in pages.items() if words != name}
-        bundle = {"Bundle": out / "bundles" / page.parent.name / "README.md"} if page in reports.values() else {}
-        add_links(page, others | bundle)

@@ -48,7 +48,6 @@ class _Result:
         return self.path / self._page
 
     def _repr_html_(self) -> str:
-        """The page, for a notebook."""
         page = escape(without_file_links(self.page.read_bytes()).decode())
         return render("notebook_page.html", page=page, title=str(self.path))
 
@@ -216,7 +215,6 @@ def label(source: PathLike, model: object, out: PathLike, **options: object) -> 
 
 
 def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapping[str, object]) -> Answer:
-    """Run a command in this process, and return what its function returns."""
     from typer.exceptions import Abort, TyperException
     from typer.main import get_command
 

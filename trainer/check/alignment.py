@@ -103,7 +103,6 @@ def _middles(side: int) -> Floats:
 
 
 def _cut(planes: Floats, boxes: Floats) -> Floats:
-    """The part of each picture ``(n, c, S, S)`` that its box holds, as large as the picture; edges go on outwards."""
     side = planes.shape[2]
     rows, columns = _mixes(boxes[:, 1], boxes[:, 3], side), _mixes(boxes[:, 0], boxes[:, 2], side)
     cut: Floats = np.matmul(rows[:, None] @ planes, columns[:, None].transpose(0, 1, 3, 2), dtype=np.float32)

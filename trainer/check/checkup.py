@@ -154,7 +154,6 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
 
 
 def _strays(dataset: Dataset) -> tuple[list[Faulty], list[Exclusion]]:
-    """Files whose names say no image: those that are photos all the same, or meant to be, and the others."""
     faulty, ignored = [], []
     for stray in dataset.excluded:
         fault = stray_fault(stray.path) if stray.reason == "not_an_image" else None

@@ -171,7 +171,6 @@ def _rank_within(keys: Places) -> Places:
 
 
 def _chunks(count: int, size: int) -> list[Places]:
-    """The places from 0 to ``count``, in chunks of ``size``; one empty chunk if there are none."""
     return np.split(np.arange(count), range(size, count, size))
 
 
@@ -200,7 +199,6 @@ def _frequencies(planes: list[Floats], box: Floats) -> Floats:
 
 
 def _averages(start: float, stop: float) -> Floats:
-    """The matrix ``(16, 64)`` that averages a stretch of a side into 16 pixels."""
     edges = np.linspace(start, stop, _GRID + 1) * COPY_SIDE
     pixels = np.arange(COPY_SIDE)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
@@ -233,7 +231,6 @@ def _smaller(copies: Pixels, factor: int) -> Pixels:
 
 
 def _sifted(candidates: Candidates, take: Take) -> Candidates:
-    """The candidates that nearly fit, with the boxes that align them."""
     fitted = _fitted(candidates, take)
     candidates = candidates.copy()
     candidates["box"], candidates["merit"] = fitted.boxes, -fitted.difference

@@ -87,7 +87,6 @@ def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})
 
 
 def _class_rows(checkup: Checkup) -> list[tuple[str, Counter[Split | None], int, int, str]]:
-    """For each class: its images in each split, how many have an issue or are unusable, and its common properties."""
     photos = checkup.scanned.photos
     sizes: defaultdict[str, Counter[Split | None]] = defaultdict(Counter)
     for photo in photos:
@@ -118,7 +117,6 @@ def _tiles(issue: Issue, checkup: Checkup) -> tuple[list[_Tile], int]:
 
 
 def _notes(issue: Issue, same: list[int], checkup: Checkup) -> list[str]:
-    """The lines below a tile that stands for photos with the same pixels."""
     statistics = checkup.statistics.slice(same[0], 1).to_pylist()[0]
     score = f"score {checkup.scores[issue][same[0]]:.2f}" if issue in LIMITS else ""
     alike = f"{len(same):,} images like this" if len(same) > 1 else ""
@@ -154,7 +152,6 @@ def _conflict(group: Sequence[int], checkup: Checkup) -> _Couple:
 
 
 def _labels(group: Sequence[int], checkup: Checkup) -> list[Markup]:
-    """``shirt 12``, ``dress 3``, ``and 4 more classes``."""
     counts = Counter(checkup.scanned.photos[place].label for place in group).most_common()
     named = [isolated(label, _LONGEST_LABEL) + f" {count:,}" for label, count in counts[:_MOST_LABELS]]
     others = len(counts) - _MOST_LABELS

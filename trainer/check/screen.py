@@ -96,7 +96,6 @@ def bring_back_and_show(folder: Path, *, as_json: bool) -> ExitCode:
 
 
 def _check(dataset: Dataset, allow_hosts: Sequence[str] | None) -> Checkup:
-    """Check, with a bar for each step; photos that the cache knows are in no rate."""
     console, tasks = Console(stderr=True), dict[str, TaskID]()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
@@ -160,7 +159,6 @@ def _first(lines: list[str]) -> list[str]:
 
 
 def _issue_table(checkup: Checkup) -> Table:
-    """A row an issue that was found, the grave ones first, with an example."""
     table = Table()
     table.add_column("issue")
     table.add_column("images", justify="right")

@@ -111,7 +111,6 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
 
 @contextmanager
 def _one_at_a_time(job: Job) -> Iterator[None]:
-    """Wait for others who write a corrected copy of the same job; several people may press the button at once."""
     job.storage.scratch.mkdir(parents=True, exist_ok=True)
     with open_lock(job.storage.scratch / ".corrections.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -186,7 +185,6 @@ def _check_bytes(schema: pa.Schema, output: Path) -> None:
 
 
 def _corrected(table: pa.Table, steps: Sequence[Correcting], job: Job) -> tuple[pa.Table, int]:
-    """Some rows of the copy, and how many of them still wait for a person."""
     for step in steps:
         table = step.corrected(table)
     waits = reduce(pc.or_, (step.waits for step in steps))

@@ -75,7 +75,6 @@ class Correcting:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def _votes_on(self, table: pa.Table) -> pa.Table:
-        """The votes on each row's photo, which is known by its bytes, else by its place; nulls where there are none."""
         numbers = pc.index_in(table.column(self._sha256).cast(pa.string()), value_set=self._photos)
         if self._image:
             cells = cell_texts(table.column(self._image))
@@ -84,7 +83,6 @@ class Correcting:
         return self._votes.take(numbers)
 
     def _place(self, cell: str) -> str:
-        """A photo's place as a vote names it."""
         return cell if is_elsewhere(cell) or is_url(self._root) else os.path.normpath(Path(self._root) / cell)
 
     def _count(self, table: pa.Table, votes: pa.Table, labels: pa.ChunkedArray, in_conflict: pa.ChunkedArray) -> None:
@@ -105,7 +103,6 @@ def correct_worst(table: pa.Table, job: Job) -> pa.Table:
 
 
 def _vote_columns(votes: Sequence[PhotoVotes]) -> pa.Table:
-    """A row a photo; neither a label nor a remark where reviewers disagree."""
     return pa.table(
         {
             "label": pa.array([one.label for one in votes], pa.string()),

@@ -105,7 +105,6 @@ def import_corrections(
 
 
 def _check_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant: Sequence[str]) -> None:
-    """Refuse labels that are new by mistake: one such label would be a new class."""
     known = {vote.label for vote in before} | {vote.was for vote in (*before, *review.votes)} | review.named
     new = {vote.label for vote in review.votes} - {*meant, ""} - known
     if path := next((label for label in sorted(new) if PATH_MARK in label), None):
@@ -173,7 +172,6 @@ def _there(folder: Path) -> Path | None:
 
 
 def _hashed(vote: Vote) -> Vote:
-    """The vote with its photo's SHA-256, if it can be read: a file that moves keeps its votes."""
     if vote.sha256 or not vote.path:
         return vote
     try:
@@ -185,8 +183,8 @@ def _hashed(vote: Vote) -> Vote:
 def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile:
     """Read a file row by row; it is used as a whole, or not at all.
 
-    A row is a vote if its cell under ``correct_label`` is filled, or if its ``label`` differs from the first of
-    ``top_k``; without both columns, always. The error names each row that cannot be used.
+    A row is a vote if its cell under ``correct_label`` is filled; without this column, always. The error names each row
+    that cannot be used.
     """
     if not path.is_file():
         msg = f"Expected corrections in a CSV file at {path}, found none; check the path."
@@ -243,7 +241,8 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
     image = options.image_column or next((by_name[known] for known in IMAGE_COLUMNS if known in by_name), None)
     if image is not None and image not in columns.values():
         columns["image"] = image
-    lacks_label = not {"label", CORRECT_LABEL} & set(columns)
+    is_guess = "label" not in columns or _TOP_K in columns  # as the model's label is, in a list for review
+    lacks_label = CORRECT_LABEL not in columns and is_guess
     if lacks_label or not {"image", "sha256"} & set(columns):
         lacks = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or one that names the photos"
         msg = f"Expected {lacks} in {path}, found {', '.join(names)}; name it so, or pass --image-column."
@@ -253,11 +252,8 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
 
 def _answer(cells: Mapping[str, str]) -> dict[str, str] | None:
     """A row's cells with the reviewer's label under ``label`` and the one before under ``was``; None without one."""
-    best = _BEST.match(cells.get(_TOP_K, ""))
-    before = cells.get("was") or (best[1] if best else "")
-    if answer := cells.get(CORRECT_LABEL, "").strip():
-        return {**cells, "label": answer, "was": before or cells.get("label", "")}
-    edited = _TOP_K in cells and cells.get("label", "").strip() != before.strip()
-    if edited or not {_TOP_K, CORRECT_LABEL} & set(cells):
-        return {**cells, "was": before}
-    return None
+    if CORRECT_LABEL not in cells:
+        return {**cells}
+    best, answer = _BEST.match(cells.get(_TOP_K, "")), cells[CORRECT_LABEL].strip()
+    before = cells.get("was") or (best[1] if best else cells.get("label", ""))
+    return {**cells, "label": answer, "was": before} if answer else None

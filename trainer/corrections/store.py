@@ -127,7 +127,6 @@ class CorrectionStore:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let one writer in at a time; a killed process leaves no lock."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open_lock(self.path.with_name(f".{self.path.name}.lock")) as lock:
@@ -139,7 +138,6 @@ class CorrectionStore:
             raise InputError(msg) from error
 
     def _rows(self) -> Iterator[Vote]:
-        """All rows, in the file's order. They may be read while others append."""
         reader = self._reader()
         if reader is None:
             return
@@ -158,7 +156,6 @@ class CorrectionStore:
             raise refuse_rows(self.path, faults, "correct them, or take the file from a backup")
 
     def _reader(self) -> Reader | None:
-        """A reader of the file's rows; None if there are none."""
         data = self._data()
         if _HEADER.startswith(data):
             return None
@@ -187,7 +184,6 @@ class CorrectionStore:
             return file.read(len(_HEADER)) == _HEADER
 
     def _extend(self, lines: bytes) -> None:
-        """Write behind the last whole row, all or nothing."""
         with self.path.open("r+b", buffering=0) as file:
             end, last = _last_line(file)
             torn = self._is_torn(last)
@@ -204,7 +200,6 @@ class CorrectionStore:
                 raise
 
     def _write(self, votes: Iterable[Vote]) -> None:
-        """Replace the file as a whole, and clear away what killed writers left."""
         rows = [tuple(map(guarded, vote_cells(vote))) for vote in votes]
         for left in self.path.parent.glob(f".{self.path.name}.*.tmp"):
             left.unlink(missing_ok=True)
@@ -224,7 +219,6 @@ class CorrectionStore:
         return parse_vote({name: unguarded(cell) for name, cell in cells.items()}, self.path.parent)
 
     def _line(self, vote: Vote) -> bytes:
-        """A vote's line of the file, from which it can be read back."""
         cells = vote_cells(vote)
         try:
             line = _csv_line(map(guarded, cells))
@@ -256,7 +250,6 @@ _HEADER: Final = _csv_line(COLUMNS)
 
 
 def _last_line(file: BinaryIO | io.FileIO) -> tuple[int, bytes]:
-    """A file's size, and what follows its last line feed."""
     size, tail = file.seek(0, os.SEEK_END), b""
     while b"\n" not in tail and len(tail) < size:
         start = max(0, size - max(_TAIL_BYTES, 2 * len(tail)))

@@ -149,7 +149,6 @@ def _check_line(column: str, text: str) -> None:
 
 
 def _time(text: str) -> datetime:
-    """ISO 8601; a time without an offset is in UTC."""
     try:
         time = datetime.fromisoformat(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -44,8 +44,6 @@ _STATISTICS_COLUMNS: Final = [(field.name, _TYPES[field.type]) for field in fiel
 
 
 class _PhotoCache:
-    """Results of decoding photos, by the SHA-256 of their files."""
-
     _columns: Sequence[tuple[str, pa.DataType]] = ()
 
     def __init__(self, folder: Path, side: int, timeout_s: float, shard: int, spec_json: str = "") -> None:
@@ -131,7 +129,6 @@ class _PhotoCache:
         return InputError(msg)
 
     def _open_shard(self, index: Path) -> None:
-        """Open a shard, unless it is damaged, gone, or of another version."""
         arrays = index.with_suffix(_ARRAYS)
         try:
             table = pq.read_table(index)

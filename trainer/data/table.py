@@ -1,6 +1,5 @@
 """A table of products, read as labelled photos: which of its columns and rows count."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -151,16 +150,16 @@ def _chosen_rows(
 ) -> tuple[list[TableRow], int, int]:
     """The rows that have a label and meet all conditions; how many meet them; and how many there are."""
     kept: list[TableRow] = []
-    chosen, number, values = 0, 0, {column: Counter[str]() for column, _ in conditions}
-    for number, (image, row) in enumerate(_rows(catalogue, {*columns.values(), *values}), start=1):
-        for column, counter in values.items():
-            counter[row[column]] += 1
+    chosen, number, names = 0, 0, {*columns.values(), *(column for column, _ in conditions)}
+    for number, (image, row) in enumerate(_rows(catalogue, names), start=1):
         if all(row[column] == value for column, value in conditions):
             chosen += 1
             if row[columns[LABEL]]:
                 kept.append(TableRow(number, image, **{name: row[column] for name, column in columns.items()}))
     if not chosen:
-        raise _no_row(catalogue, conditions, values, number)
+        wanted = " and ".join(f"{column}={value}" for column, value in conditions)
+        msg = f"Expected rows with {wanted} in {catalogue.source}, none of {number:,} is one; check --where."
+        raise DataError(msg)
     return kept, chosen, number
 
 
@@ -176,19 +175,6 @@ def _texts(column: pa.Array) -> list[str]:
     """The cells as a CSV would have them; what is no number, where others are, is an empty cell."""
     empty = {"nan"} if pa.types.is_floating(column.type) else frozenset[str]()
     return ["" if text is None or text in empty else text.strip() for text in cell_texts(column)]
-
-
-def _no_row(
-    catalogue: Catalogue, conditions: Sequence[tuple[str, str]], values: Mapping[str, Counter[str]], rows: int
-) -> DataError:
-    wanted = " and ".join(f"{column}={value}" for column, value in conditions)
-    held = [
-        f"the column {column!r} holds "
-        + ", ".join(f"{one_line(value, _SHORT)!r} ({number:,})" for value, number in counter.most_common(_NAMED))
-        for column, counter in values.items()
-    ]
-    where = f"Expected rows with {wanted} (--where) in {catalogue.source}, none of {rows:,} is one"
-    return DataError(f"{where}; {'; '.join(held)}.")
 
 
 def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -> None:

@@ -53,7 +53,6 @@ def assign_splits(
 
 
 def _assigned(candidates: Sequence[Candidate], groups: Mapping[int, int], seed: int) -> dict[int, AssignedPhoto]:
-    """The photos that have a group, each with its split and the name of its group."""
     members: defaultdict[int, list[int]] = defaultdict(list)
     for place, group in groups.items():
         members[group].append(place)
@@ -127,10 +126,6 @@ def share_out(
 
 
 def _first_ones(sizes: Sequence[int], photos: Counter[Split], groups: int, total: int) -> dict[int, Split]:
-    """One group for each split that has none of the class, as long as one is left for training.
-
-    It is the first group that is no larger than a split should be, else the smallest.
-    """
     chosen: dict[int, Split] = {}
     spare = len(sizes) - (not photos[Split.TRAIN])
     for fewer, split in enumerate(_held_out(photos), start=1):

@@ -115,40 +115,6 @@ def test_the_page_counts_what_was_found_and_links_to_each_issue(shop, html) -> N
     assert len(absent.split(", ")) == len(MEANINGS) - len(sections)
 
 
-def test_a_group_shows_some_and_counts_the_others(html) -> None:
-    dark = part(html, "dark")
-    assert pictures(dark) == 24
-    assert "Dark · 26 images Hardly any bright pixel." in Page(dark).text
-    assert "and 2 more images: see check.csv" in Page(dark).text
-    scores = [float(score) for score in re.findall(r"score (0\.\d\d)", dark)]
-    assert len(scores) == 24
-    assert scores == sorted(scores)
-
-
-def test_one_picture_under_many_rows_is_one_tile(shop, html) -> None:
-    placeholder = part(html, "placeholder")
-    assert pictures(placeholder) == 1
-    assert f"12 images dress 8 {NASTY} 4" in Page(placeholder).text
-    light = part(check_page(flagged(shop, Issue.LIGHT, where=shop.flags[Issue.PLACEHOLDER])), "light")
-    assert pictures(light) == 1
-    assert "12 images like this" in Page(light).text
-
-
-@pytest.mark.parametrize(
-    ("issue", "words"),
-    [
-        (Issue.LEAK, "the same pixels in test and in train dress test · seen.png dress train · 10.png"),
-        (Issue.LABEL_CONFLICT, f"dress 1, {NASTY} 1 dress train · 11.png {NASTY} train · also.png"),
-        (Issue.EXACT_DUPLICATE, "2 images with the same pixels"),
-        (Issue.NEAR_DUPLICATE, "dress train · 12.png dress train · smaller.jpg"),
-    ],
-)
-def test_photos_of_one_picture_stand_side_by_side(html, issue, words) -> None:
-    section = part(html, issue)
-    assert pictures(section) == 2 * section.count('class="couple"') >= 2
-    assert words in Page(section).text
-
-
 def test_files_that_cannot_be_used_are_told_and_never_opened(tmp_path, shop, html) -> None:
     text = Page(html).text
     assert "train/dress/cut.jpg The file ends too early; fetch it again." in text

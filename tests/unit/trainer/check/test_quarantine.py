@@ -136,13 +136,6 @@ def test_of_a_leak_or_a_conflict_across_splits_the_training_photo_alone_goes(tmp
     assert {photo.path: issue for photo, issue in going.items()} == {photos / goes: Issue.LEAK}
 
 
-def test_a_file_with_other_bytes_than_its_row_names_stays(photos, tmp_path):
-    rows = [f"{path},{path.parent.name},{'0' * 64}" for path in photos.rglob("*.png") if path.stem == "0"]
-    rows += [f"{path},{path.parent.name}," for path in photos.rglob("*.png") if path.stem in "123"]
-    (tmp_path / "products.csv").write_text("\n".join(["image,label,sha256", *rows]))
-    assert photos_to_move(checked(read_dataset(tmp_path / "products.csv"), tmp_path)) == {}
-
-
 def test_a_file_that_stands_in_two_splits_stays_and_its_training_row_goes(photos, tmp_path):
     data = tmp_path / "shop.csv"
     names = [f"{label}/{seed}.png" for label, seeds in (("hat", (0, 2)), ("vase", (1, 3))) for seed in seeds]
@@ -191,16 +184,6 @@ def test_photos_that_were_fetched_stay_in_the_cache_and_their_rows_go(photos, tm
     count, rest = quarantined(replace(dataset, photos=(fetched, *dataset.photos[1:])), tmp_path)
     assert (count, broken.read_text()) == (0, "<html>")
     assert [photo.path for photo in read_dataset(rest).photos] == files
-
-
-def test_a_csv_that_is_called_like_the_log_is_not_overwritten(photos, tmp_path):
-    data = photos / LOG
-    data.write_text("image,label\nhat/page.jpg,hat\nhat/0.png,hat\nvase/1.png,vase\n")
-    with pytest.raises(InputError, match="--quarantine"):
-        make_quarantine(data, photos)
-    _, rest = quarantined(read_dataset(data), tmp_path)
-    assert rest != tmp_path / "aside" / LOG
-    assert bring_back(tmp_path / "aside").moved == 1
 
 
 @pytest.mark.parametrize("log", [None, "what,is,this\na,b,c\n"])

@@ -13,7 +13,7 @@ from catalogue.readers import read_delimited, read_jsonl
 from catalogue.writers import open_writer
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
-from tests.review_jobs import Row, labelled_job
+from tests.review_jobs import labelled_job
 from tests.unit.trainer.corrections.some_results import ROWS, finished, remark, say
 from trainer.corrections.apply import CorrectedResult, Labels, apply_corrections, apply_to_job, find_labels
 from trainer.corrections.store import CorrectionStore
@@ -108,15 +108,6 @@ def test_a_copy_has_a_byte_order_mark_if_the_result_has_one(
     assert Path(copy).read_text().startswith('{"sku"')
 
 
-def test_a_formula_that_was_a_label_before_is_confirmed_as_it_is(tmp_path: Path, store: CorrectionStore) -> None:
-    labels = finished(tmp_path, [Row(0, "=hats", 0.3)])
-    assert labels.result is not None
-    copy = apply_corrections(labels.result, store, tmp_path / "labels.csv", labels.job)
-    say(store, 0, "=hats")
-    done = apply_corrections(Path(copy.output), store, tmp_path / "again.csv", labels.job)
-    assert (done.confirmed, done.changed) == (1, 0)
-
-
 def test_a_photo_that_is_known_by_its_place_only_is_found_by_it(tmp_path: Path, store: CorrectionStore) -> None:
     labels = finished(tmp_path)
     say(store, 5, "hats", image=str(tmp_path / "shop" / "photos" / "5.png"))
@@ -155,20 +146,6 @@ def test_a_prefix_and_names_that_the_catalogue_has_are_heeded(tmp_path: Path, st
     row = rows_of(apply_to_job(labels, store).output)[0]
     assert (row["ht_label"], row["ht_reviewed_by"], row["ht_was"]) == ("=hats", "anna; bob", "sold")
     assert row["hangtag_ht_was"] == "boots"
-
-
-def test_a_type_that_another_program_gave_the_labels_stays(tmp_path: Path, store: CorrectionStore) -> None:
-    labels = finished(tmp_path)
-    assert labels.result is not None
-    table = pq.read_table(labels.result)
-    kinds = {"label": pa.dictionary(pa.int32(), pa.string()), "status": pa.large_string(), "sha256": pa.large_string()}
-    for name, kind in kinds.items():
-        table = table.set_column(table.schema.get_field_index(name), name, table.column(name).cast(kind))
-    pq.write_table(table, labels.result)
-    speak(store)
-    done = apply_to_job(labels, store)
-    assert counts(done) == COUNTS
-    assert pq.read_schema(done.output).field("status").type == pa.large_string()
 
 
 def test_what_cannot_be_used_is_refused_and_leaves_no_copy(tmp_path: Path, store: CorrectionStore) -> None:

@@ -94,14 +94,6 @@ def test_a_header_that_was_cut_at_any_byte_is_a_file_without_rows(store: Correct
         assert store.votes() == (FIRST,), size
 
 
-def test_a_last_row_that_a_person_left_without_an_end_stays(store: CorrectionStore) -> None:
-    store.append([FIRST, SECOND])
-    store.path.write_bytes(store.path.read_bytes().removesuffix(b"\n"))
-    assert store.votes() == (FIRST, SECOND)
-    store.append([THIRD])
-    assert store.votes() == (FIRST, SECOND, THIRD)
-
-
 def test_a_file_that_a_spreadsheet_saved_is_ours_again_after_a_vote(store: CorrectionStore) -> None:
     row = f"/photos/1.jpg;{A};shoes;boots;anna;shop@3;2026-05-01T12:00:00Z"
     head = "image;sha256;label;was;reviewer;model;at\n"
@@ -230,16 +222,3 @@ def test_a_row_that_says_no_remark_or_no_photo_is_refused(store: CorrectionStore
     store.path.write_text(f"{HEADER}{row}\n")
     with pytest.raises(InputError, match="row 1: "):
         store.votes()
-
-
-def test_a_file_of_other_columns_is_refused(store: CorrectionStore) -> None:
-    store.path.write_text("image,label\na.jpg,boots\n")
-    with pytest.raises(InputError, match="image,label"):
-        store.votes()
-
-
-def test_what_a_killed_import_left_is_cleared_away(store: CorrectionStore) -> None:
-    left = store.path.with_name(f".{store.path.name}.{'0' * 32}.tmp")
-    left.write_text("half")
-    store.add([vote()])
-    assert not left.exists()
