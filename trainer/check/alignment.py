@@ -23,21 +23,13 @@ _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class PairFit:
-    """How pairs of pictures fit; every array has a row a pair.
+    """How pairs of pictures fit; every array has a row a pair."""
 
-    Attributes:
-        boxes: left, top, right and bottom of the second picture within the first, in its widths and heights.
-        likeness: correlation of the details in colour: of what is left without the coarse light and dark.
-        difference: mean of the absolute differences in the colour that differs most, 0 to 255.
-        worst: the largest difference of any square of four by four pixels.
-        tint: mean difference of the colours without their light, as a share of how colourful the second picture is.
-    """
-
-    boxes: Floats
-    likeness: Floats
-    difference: Floats
-    worst: Floats
-    tint: Floats
+    boxes: Floats  # left, top, right, bottom of the second picture within the first, in its widths and heights
+    likeness: Floats  # correlation of the details in colour, without the coarse light and dark
+    difference: Floats  # mean of the absolute differences in the colour that differs most, 0 to 255
+    worst: Floats  # the largest difference of any square of four by four pixels
+    tint: Floats  # mean difference of the colours without their light, as a share of how colourful the second is
 
 
 def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:

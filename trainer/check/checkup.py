@@ -34,7 +34,7 @@ class Faulty:
     def issue(self) -> Issue:
         """Whatever keeps a file from being read makes it unreadable."""
         named = {FaultKind.MISSING, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.WRONG_EXTENSION}
-        return Issue(self.fault.kind) if self.fault.kind in named else Issue.UNREADABLE
+        return Issue[self.fault.kind.name] if self.fault.kind in named else Issue.UNREADABLE
 
 
 @dataclass(frozen=True)

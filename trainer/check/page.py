@@ -15,7 +15,7 @@ from pages.text import isolated, sentence
 from pages.tiles import photo_uri
 from trainer.check.check_reports import SHORTCUT_ADVICE, leak_sentences, shortcut_sentences
 from trainer.check.checkup import Checkup
-from trainer.check.issues import LIMITS, MEANINGS, Issue
+from trainer.check.issues import LIMITS, Issue
 from trainer.check.relations import LeakKind
 from trainer.data.csv_files import path_in
 from trainer.data.dataset import Split
@@ -67,8 +67,7 @@ def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})
         folder=data.name,
         images=len(photos) + len(checkup.scanned.faulty),
         sizes=sizes,
-        counts={issue: checkup.count(issue) for issue in MEANINGS},
-        meanings=MEANINGS,
+        counts={issue: checkup.count(issue) for issue in Issue},
         limits=LIMITS,
         duplicates=int((checkup.flags[Issue.EXACT_DUPLICATE] | checkup.flags[Issue.NEAR_DUPLICATE]).sum()),
         advice=SHORTCUT_ADVICE,

@@ -25,14 +25,11 @@ LOG: Final = "quarantine.csv"
 _COLUMNS: Final = ("from", "to", "reason")
 
 
-def make_quarantine(data: Path, folder: Path) -> None:
-    """Make the folder that files are to be moved to; it may not lie within the data."""
+def make_outside(data: Path, folder: Path, option: str) -> None:
+    """Make the folder that an option names; it may not lie within the data, where its files would be found again."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
-    if within or (data.is_file() and folder.resolve() == data.resolve().parent):
-        msg = f"Expected a folder outside {data} for --quarantine, got {folder}; its photos would be found again."
-        raise InputError(msg)
-    if folder.exists() and not folder.is_dir():
-        msg = f"Expected a folder for --quarantine, {folder} is a file."
+    if within or (folder.exists() and not folder.is_dir()):
+        msg = f"Expected a folder outside {data} for {option}, got {folder}; name another one."
         raise InputError(msg)
     folder.mkdir(parents=True, exist_ok=True)
 

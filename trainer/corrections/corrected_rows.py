@@ -23,13 +23,10 @@ _JOINED: Final = "; "
 
 
 class Correcting:
-    """Corrects the rows of one result, table by table.
+    """Corrects the rows of one result, table by table, and counts them.
 
-    Attributes:
-        schema: of the copy.
-        harmless: columns whose cells start no formula in a CSV.
-        counts: rows so far: ``rows``, ``changed``, ``confirmed``, ``remarked``, ``in_conflict``.
-        waits: whether each of the rows corrected last is to be reviewed and has no vote.
+    ``harmless`` columns start no formula in a CSV; ``waits`` says which of the last rows are to be reviewed and have no
+    vote.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:

@@ -101,12 +101,10 @@ class CorrectionStore:
             return vote in votes
 
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
-        """Add votes; the file is replaced as a whole, and only one process does so at a time.
+        """Add votes; the file is replaced as a whole.
 
-        Args:
-            timed: votes with a time of their own.
-            untimed: their time is that of their file. One that repeats its reviewer's last vote on the photo is added
-                only if it says where the photo is, and no vote did.
+        An ``untimed`` vote, with the time of its file, that repeats its reviewer's last vote on the photo is added only
+        if it says where the photo is, and no vote did.
         """
         with self._alone():
             before = set(self._rows())

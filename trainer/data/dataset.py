@@ -112,17 +112,15 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
     ``asked`` says how photos are found in a table.
     """
     path = path.absolute()
-    if not path.exists():
-        msg = f"Expected a folder of class folders, or a table, at {path}, found nothing; check the path."
+    if not path.exists() or (path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES):
+        found = f"a file named {path.name}" if path.exists() else "nothing"
+        msg = (
+            "Expected a folder of class folders, or a table with image and label (.csv, .tsv, .jsonl, .parquet), at "
+            f"{path}, found {found}; check the path."
+        )
         raise DataError(msg)
     if path.is_dir() and asked != USUAL_COLUMNS:
         msg = f"Expected a table, whose columns the options name, {path} is a folder; leave out the options."
-        raise DataError(msg)
-    if not path.is_dir() and path.suffix.lower() not in TABLE_SUFFIXES:
-        msg = (
-            "Expected a folder of class folders, or a table with image and label (.csv, .tsv, .jsonl, .parquet), at "
-            f"{path}, which is none of them; pass one."
-        )
         raise DataError(msg)
     dataset = _read_folder(path) if path.is_dir() else _read_table(path, asked)
     _check_any(path, dataset)

@@ -35,11 +35,8 @@ class ImageStatistics:
     Attributes:
         format, mode: Pillow's names of the file's format and of its pixel format.
         width, height: in pixels, once upright.
-        bytes: of the file.
         orientation: the EXIF tag; 1 if there is none.
         exif: whether there are EXIF tags at all; in a TIFF, which is made of tags, those that cameras and editors add.
-        animated: whether the file holds more than one picture.
-        transparent: whether any pixel is not opaque.
         grey: whether no pixel of the small copy has a colour.
         brightness_5, brightness_99: the perceived brightness, 0 to 1, that 5% or 99% of the pixels do not reach.
         entropy: of the histograms, in bits.

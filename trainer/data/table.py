@@ -114,11 +114,8 @@ def _columns(catalogue: Catalogue, asked: TableOptions) -> dict[str, str]:
         raise InputError(msg)
     catalogue.check_column(asked.label_column, "--label-column")
     catalogue.check_column(asked.group_column, "--group-column")
-    if label == catalogue.image_column:
-        msg = f"Expected another --label-column than that of the photos, got {label!r} for both."
-        raise InputError(msg)
-    if asked.group_column == label:  # all photos of a class would be one product, in one split
-        msg = f"Expected another --group-column than that of the labels, got {label!r} for both."
+    if label in {catalogue.image_column, asked.group_column}:  # or each class would be one product, in one split
+        msg = f"Expected a column of its own for the labels, got {label!r}, which photos or products have, too."
         raise InputError(msg)
     free = {*catalogue.schema.names} - {catalogue.image_column, label, asked.group_column}
     own = {name: name for name in ("split", _GROUP, "sha256") if name in free}

@@ -16,7 +16,7 @@ from trainer.check.check_reports import (
     write_check_csv,
 )
 from trainer.check.checkup import Faulty, ScannedPhotos
-from trainer.check.issues import MEANINGS, Issue
+from trainer.check.issues import Issue
 from trainer.check.relations import Leak, LeakKind
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.data.photo_files import FaultKind, PhotoFault
@@ -90,10 +90,6 @@ def test_any_name_comes_back(written, checkup, name):
     odd = replace(first, path=Path("/shop/hat", name), label=name)
     rows = written(replace(checkup, scanned=replace(checkup.scanned, photos=(odd, *others))))
     assert (rows[0]["image"], rows[0]["label"], rows[1]["twin"]) == (f"hat/{name}", name, f"hat/{name}")
-
-
-def test_every_issue_has_a_meaning():
-    assert set(MEANINGS) == set(Issue)
 
 
 def test_what_a_training_would_refuse_or_could_not_do(checkup):

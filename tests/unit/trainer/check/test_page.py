@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.html_page import Page, check_harmless
 from trainer.check.checkup import Checkup, check_up
-from trainer.check.issues import MEANINGS, Issue
+from trainer.check.issues import Issue
 from trainer.check.page import check_page
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import read_dataset
@@ -109,10 +109,10 @@ def test_the_page_counts_what_was_found_and_links_to_each_issue(shop, html) -> N
         assert words in page.text
     links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
     sections = [attributes["id"] for tag, attributes in page.elements if tag == "section" and "id" in attributes]
-    assert sections == [issue for issue in MEANINGS if shop.count(issue)]
+    assert sections == [issue for issue in Issue if shop.count(issue)]
     assert [link for link in links if link.startswith("#")] == [f"#{issue}" for issue in sections]
     absent = re.findall(r"Looked for and not found: ([^.]+)\.", page.text)[0]
-    assert len(absent.split(", ")) == len(MEANINGS) - len(sections)
+    assert len(absent.split(", ")) == len(Issue) - len(sections)
 
 
 def test_files_that_cannot_be_used_are_told_and_never_opened(tmp_path, shop, html) -> None:

@@ -9,7 +9,7 @@ import pytest
 from models.errors import ImageError, ImageFault, InputError
 from trainer.check.checkup import check_up
 from trainer.check.issues import Issue
-from trainer.check.quarantine import LOG, BroughtBack, bring_back, make_quarantine, photos_to_move, quarantine
+from trainer.check.quarantine import LOG, BroughtBack, bring_back, make_outside, photos_to_move, quarantine
 from trainer.data.dataset import Split, read_dataset
 from trainer.data.photo_cache import StatisticsStore
 from trainer.request import TableOptions
@@ -38,7 +38,7 @@ def checked(dataset, tmp_path):
 
 def quarantined(dataset, tmp_path):
     """How many files were moved, and the CSV with the remaining rows."""
-    make_quarantine(dataset.source, tmp_path / "aside")
+    make_outside(dataset.source, tmp_path / "aside", "--quarantine")
     return quarantine(checked(dataset, tmp_path), tmp_path / "aside")
 
 
@@ -104,7 +104,7 @@ def test_a_file_that_is_gone_from_the_quarantine_is_told(photos, tmp_path):
 
 
 def test_a_file_that_cannot_be_moved_is_named_and_the_others_come_back(photos, tmp_path):
-    make_quarantine(photos, tmp_path / "aside")
+    make_outside(photos, tmp_path / "aside", "--quarantine")
     (tmp_path / "aside" / "vase").write_text("in the way")
     with pytest.raises(InputError, match=r"both\.png.* 2 files"):
         quarantine(checked(read_dataset(photos), tmp_path), tmp_path / "aside")
