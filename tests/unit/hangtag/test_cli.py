@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from hangtag.cli import _TASKS, make_app, rooms_for
 from hangtag.cli import COMMANDS as OWNERS
 from hangtag.layout import ROOMS
-from tests.command import clean_environment, run_hangtag
+from tests.command import run_hangtag
 
 COMMANDS = typer.main.get_command(make_app()).commands
 NESTED = {f"{name} {sub}": c for name, group in COMMANDS.items() for sub, c in getattr(group, "commands", {}).items()}
@@ -26,18 +26,6 @@ HEAVY = (
 @pytest.mark.parametrize("name", [name for name, _ in ALL])
 def test_every_command_teaches_by_example(name: str) -> None:
     assert f"hangtag {name}" in CliRunner().invoke(make_app(), [*name.split(), "--help"]).output
-
-
-@pytest.mark.parametrize(
-    ("group", "verbs"),
-    [
-        ("corrections", ["apply", "import", "list"]),
-        ("jobs", ["cancel", "resume", "retry-failed", "show", "watch"]),
-        ("models", ["alias", "delete", "diff", "history", "promote", "publish", "rollback"]),
-    ],
-)
-def test_a_group_has_these_commands(group: str, verbs: list[str]) -> None:
-    assert sorted(name for name in NESTED if name.startswith(f"{group} ")) == [f"{group} {verb}" for verb in verbs]
 
 
 def test_a_wrong_choice_is_refused_with_those_there_are_and_no_words_of_pydantic() -> None:
@@ -98,25 +86,6 @@ def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_pa
     assert done.returncode == 2
     assert line.startswith("hangtag: Expected ")
     assert "none" in line
-
-
-@pytest.mark.parametrize(
-    ("typed", "completed"),
-    [
-        ("be", ["benchmark"]),
-        ("jobs re", ["resume", "retry-failed"]),
-        ("label --per-h", ["--per-host"]),
-        ("train --preset b", ["best"]),
-    ],
-)
-def test_a_shell_completes_commands_options_and_choices(typed: str, completed: list[str]) -> None:
-    words = f"hangtag {typed}"
-    asked = {"_HANGTAG_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-    called = "import sys; from hangtag.cli import main; sys.argv[0] = 'hangtag'; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", called], env=clean_environment(**asked), capture_output=True, text=True, check=True
-    )
-    assert sorted(done.stdout.split()) == completed
 
 
 def said(code: str, *arguments: object, **environment: str) -> str:

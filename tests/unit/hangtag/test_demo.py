@@ -3,9 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from hangtag.demo import command, run_demo, show_heading
+from hangtag.demo import command, run_demo
 from models.errors import InputError
-from models.terminal import Console
 
 
 def test_a_folder_that_no_demo_made_is_refused_and_left_alone(tmp_path):
@@ -29,10 +28,3 @@ def test_the_last_line_can_be_pasted_without_an_activated_environment(tmp_path, 
     script = tmp_path / "hangtag"
     script.touch(0o755)
     assert command() == "hangtag"
-
-
-def test_a_heading_in_a_file_is_no_longer_than_a_line(tmp_path, monkeypatch):
-    monkeypatch.delenv("COLUMNS", raising=False)
-    with (tmp_path / "log").open("w") as log:
-        show_heading(Console(file=log), "1. Draw")
-    assert len((tmp_path / "log").read_text().rstrip("\n")) == 80

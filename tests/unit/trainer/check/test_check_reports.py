@@ -11,13 +11,11 @@ from trainer.check.check_reports import (
     check_summary,
     doubt_sentences,
     json_of,
-    leak_sentences,
     strict_faults,
     write_check_csv,
 )
-from trainer.check.checkup import Faulty, ScannedPhotos
+from trainer.check.checkup import Faulty
 from trainer.check.issues import Issue
-from trainer.check.relations import Leak, LeakKind
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.data.photo_files import FaultKind, PhotoFault
 
@@ -99,43 +97,7 @@ def test_what_a_training_would_refuse_or_could_not_do(checkup):
     ]
 
 
-@pytest.fixture
-def leaking(checkup):
-    """What is said of so many photos in each split, of which some leak: (split, kind, split of the twin)."""
-
-    def of(sizes, *leaks):
-        photos = [LabeledPhoto(Path("a.jpg"), "hat", split) for split, size in sizes.items() for _ in range(size)]
-        firsts = {split: next(p for p, one in enumerate(photos) if one.split is split) for split in sizes}
-        taken = dict(firsts)
-        found = []
-        for split, kind, twin in leaks:
-            found.append(Leak(taken[split], firsts[twin], kind))
-            taken[split] += 1
-        scanned = ScannedPhotos(tuple(photos), ("",) * len(photos), ())
-        return leak_sentences(
-            replace(checkup, scanned=scanned, relations=replace(checkup.relations, leaks=tuple(found)))
-        )
-
-    return of
-
-
 TRAIN, VAL, TEST = Split.TRAIN, Split.VAL, Split.TEST
-
-
-def test_leaks_are_counted_by_kind_split_and_source(leaking):
-    sentences = leaking(
-        {TRAIN: 10, VAL: 10, TEST: 4},
-        (TEST, LeakKind.PRODUCT, VAL),
-        (TEST, LeakKind.EXACT, TRAIN),
-        (TEST, LeakKind.NEAR, TRAIN),
-        (VAL, LeakKind.NEAR, TRAIN),
-        (VAL, LeakKind.NEAR, TRAIN),
-    )
-    assert sentences == [
-        "1 exact and 1 near leaks: 50% of your test images were seen in training",
-        "1 test image shows a product whose other photos are in validation",
-        "2 near leaks: 20% of your validation images were seen in training",
-    ]
 
 
 def test_photos_without_a_product_are_counted_and_make_no_class(checkup):

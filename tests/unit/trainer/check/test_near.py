@@ -124,15 +124,6 @@ def test_the_order_of_the_photos_does_not_change_the_groups(edited):
     assert there.tolist() == joined(len(edited), list(ends(near(edited)))).tolist()
 
 
-def test_progress_grows_to_the_number_of_photos(edited):
-    progress = []
-    find_near(len(edited), lambda places: edited[list(places)], progress.append, chunk=64)
-    assert progress[:2] == [32, len(edited) // 2]
-    assert progress == sorted(progress)
-    assert progress[-1] == len(edited)
-    assert find_near(1, pytest.fail, lambda _: None) == [], "one photo is not even taken"
-
-
 def test_an_index_in_cells_finds_pairs_as_well(photos, copies, monkeypatch):
     """As among more than 4,096 photos."""
     monkeypatch.setattr("trainer.check.near._EXACT_SEARCH", 100)

@@ -140,20 +140,6 @@ def test_names_do_nothing_but_name(shop) -> None:
     assert "\u202e" not in outside, "no mark in a name reaches the words around it"
 
 
-def test_shortcuts_are_told_and_every_guess_is_listed(shop) -> None:
-    other = replace(GUESS, feature="height", accuracy=0.6, is_shortcut=False, pair_stands_out=False)
-    html = check_page(replace(shop, guesses=(GUESS, other)))
-    text = Page(html).text
-    assert "1 shortcut accidents that tell the class" in text
-    assert "Width alone guesses the class of 93% of the photos, by chance 58%, and " in text
-    assert f"tells dress from {NASTY} in 97%, by chance 60%: the network may learn it instead of the product." in text
-    assert "Against a shortcut: bring photos of each class from the same sources" in text
-    assert "height 0.60 0.58" in text
-    assert html.count('<tr class="shortcut">') == 1
-    assert "tells apart best" in text
-    assert "tells apart best" not in Page(check_page(replace(shop, guesses=(other,)))).text, "its column is empty"
-
-
 def test_where_nothing_is_wrong_the_page_says_so(few) -> None:
     page = Page(check_page(few))
     assert "No issue found. Issues Looked for" in page.text

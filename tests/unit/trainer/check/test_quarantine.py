@@ -111,15 +111,6 @@ def test_a_file_that_cannot_be_moved_is_named_and_the_others_come_back(photos, t
     assert bring_back(tmp_path / "aside").moved == 2
 
 
-def test_a_link_is_moved_and_its_target_stays(photos, tmp_path):
-    page = tmp_path / "elsewhere.jpg"
-    page.write_text("<html>")
-    (photos / "vase" / "link.jpg").symlink_to(page)
-    quarantined(read_dataset(photos), tmp_path)
-    assert page.read_text() == "<html>"
-    assert (tmp_path / "aside" / "vase" / "link.jpg").is_symlink()
-
-
 @pytest.mark.parametrize(
     ("source", "copy", "goes"),
     [

@@ -1,7 +1,6 @@
 """What reviewers say comes back into a copy of a result, and into the figures of an audit."""
 
 from codecs import BOM_UTF8
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -125,16 +124,6 @@ def test_the_copy_of_a_queued_job_lies_in_its_place(tmp_path: Path, store: Corre
     assert done.output == str(jobs / "spring" / "labels.corrected.parquet")
     assert counts(done) == COUNTS
     assert [row["label"] for row in rows_of(done.output)][:2] == ["=hats", "boots"]
-
-
-def test_several_people_may_ask_for_the_copy_at_once(tmp_path: Path, store: CorrectionStore) -> None:
-    labels = finished(tmp_path)
-    speak(store)
-    with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(lambda _: apply_to_job(labels, store), range(8)))
-    assert [counts(one) for one in done] == [COUNTS] * 8
-    assert len(rows_of(done[0].output)) == len(ROWS)
-    assert not [path for path in (tmp_path / "shop").iterdir() if path.suffix == ".tmp"]
 
 
 def test_a_prefix_and_names_that_the_catalogue_has_are_heeded(tmp_path: Path, store: CorrectionStore) -> None:

@@ -76,20 +76,7 @@ def test_a_review_csv_that_was_moved_still_says_where_its_photos_are(sheet, tmp_
     assert read_review(path, asked, NOW).untimed[0].image == "/photos/1.jpg"
 
 
-BAD = [
-    f",{A},,,anna,,",
-    ",,hats,,anna,,",
-    ",abc,hats,,anna,,",
-    f",{A},hats,,anna,,yesterday",
-    f",{A},hats,,anna,,2027-01-01",
-    f",{A},hats,,anna,,0001-01-01T00:00:00+23:00",
-    f',{A},"ha\nts",,anna,,',
-    f",{A},hats,,,,",
-    '"data:,x",,hats,,anna,,',
-]
-
-
-@pytest.mark.parametrize("row", BAD)
+@pytest.mark.parametrize("row", [f",{A},,,anna,,", f",{A},hats,,anna,,2027-01-01", f",{A},hats,,,,"])
 def test_a_row_that_cannot_be_used_is_named(sheet, row: str) -> None:
     path = sheet("image,sha256,label,was,reviewer,model,at", f",{B},hats,,anna,,", row)
     with pytest.raises(InputError, match="row 2: "):
@@ -193,20 +180,6 @@ def test_prefix_and_image_column_are_those_of_the_job_beside_the_file(tmp_path: 
     text = f"ht_row,ht_correct_label,ht_label,main,image,url,ht_sha256\n1,hats,boots,1.jpg,x,y,{A}\n"
     (vote,) = imported(tmp_path, text).added.votes
     assert (vote.image, vote.label, vote.was) == (str(tmp_path / "1.jpg"), "hats", "boots")
-
-
-@pytest.mark.parametrize("root", ["s3://shop/photos", "https://cdn.example/photos", "/nowhere/at/all"])
-def test_a_job_whose_photos_are_not_in_a_folder_here_says_nothing_of_paths(tmp_path: Path, root: str) -> None:
-    (tmp_path / "job.json").write_text(SPEC.model_copy(update={"image_root": root}).model_dump_json())
-    done = imported(tmp_path, "image,label\n1.jpg,hats\n")
-    assert (done.root, done.lost) == (None, (str(tmp_path / "1.jpg"),))
-
-
-def test_remarks_and_notes_of_another_file_of_corrections_are_imported(tmp_path: Path) -> None:
-    rows = f"{A},,not_a_product,,bob,2026-05-01\n{B},,,worn,bob,2026-05-01\n"
-    done = imported(tmp_path, f"sha256,label,remark,note,reviewer,at\n{rows}")
-    assert {(vote.remark, vote.note) for vote in done.added.votes} == {("not_a_product", ""), ("", "worn")}
-    assert list(done.resolved) == [A]
 
 
 def test_a_new_label_that_looks_like_a_known_one_is_refused_with_the_whole_file(tmp_path: Path) -> None:

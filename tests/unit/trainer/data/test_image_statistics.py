@@ -82,14 +82,6 @@ def test_what_shines_through_is_transparent(seen, tiles, file_format):
     assert seen(image, file_format).transparent
 
 
-def test_under_what_is_transparent_lies_white(seen):
-    clear = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
-    found = seen(clear)
-    assert (found.border_red, found.border_green, found.border_blue) == (255, 255, 255)
-    assert found.brightness_5 == 1
-    assert found.pixels == seen(Image.new("RGB", (64, 64), "white")).pixels
-
-
 def test_a_grey_jpeg_in_colour_is_grey_and_a_tinted_one_is_not(seen, ramp):
     assert seen(ramp, "JPEG", quality=60).grey
     sepia = Image.fromarray((np.asarray(ramp) * [1.0, 0.95, 0.82]).astype(np.uint8))

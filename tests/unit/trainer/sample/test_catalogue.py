@@ -1,13 +1,8 @@
 import csv
 from collections import Counter
 
-import numpy as np
 import pytest
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from trainer.sample.catalogue import STORAGE_DECK, draw_catalogue
 from trainer.sample.products import DEPARTMENTS
@@ -76,20 +71,3 @@ def test_four_files_are_copies_and_three_are_no_sound_jpeg(files):
     with Image.open(png) as image:
         image.load()
         assert image.format == "PNG"
-
-
-def test_colour_size_and_format_do_not_tell_the_class(files):
-    """The catalogue must need a network."""
-    features = np.array([_shapeless(path) for path in files[:COUNT]], dtype=np.float64)
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    scores = cross_val_score(model, features, [path.parent.name for path in files[:COUNT]], cv=5)
-    assert scores.mean() < 0.6
-
-
-def _shapeless(path):
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3) // 64
-        width, height = image.size
-    histogram = np.bincount(pixels @ np.array([16, 4, 1]), minlength=64) / len(pixels)
-    suffixes = [path.suffix == suffix for suffix in (".jpg", ".png", ".webp", ".bmp", ".gif")]
-    return [*histogram, width, height, width / height, path.stat().st_size, *suffixes]

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from tests.unit.trainer.splits.assigning import TEST, TRAIN, VAL, assign, seeds
-from trainer.data.dataset import LabeledPhoto, Split
-from trainer.splits.assign import assign_splits, share_out
+from trainer.data.dataset import Split
+from trainer.splits.assign import share_out
 from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.earlier import match_earlier
 from trainer.splits.set_aside import count_leaks
 
 
@@ -104,22 +103,6 @@ def test_old_photos_that_turn_out_alike_stay_and_leak_until_the_twin_is_put_out_
     assert (count_leaks(leaking.photos).total(), count_leaks(fixed.photos).total()) == (1, 0)
     assert [(e.path, e.reason) for e in fixed.set_aside] == [(earlier[trained].path, "leak")]
     assert [p.present for p in fixed.photos] == [i != trained for i in range(20)]
-
-
-def test_a_split_whose_photos_are_away_gets_others():
-    earlier = [AssignedPhoto(Path(f"{i}"), "lamp", split, f"{i}", f"{i}") for i, split in enumerate(Split)]
-    photos = [*WHOLE, ("0", "lamp"), ("2", "lamp"), ("new", "lamp")]
-    found = assign(photos, earlier=earlier)
-    assert split_of(found)["new"] is VAL
-
-
-def test_a_group_is_never_named_like_an_earlier_one():
-    """The photo that an earlier group is named after was saved anew; now its old content is back."""
-    earlier = [AssignedPhoto(Path("a"), "hat", TEST, "new content", "old"), *assign(WHOLE).photos]
-    labeled = [LabeledPhoto(Path("back"), "hat"), *(LabeledPhoto(Path(name), label) for name, label in WHOLE)]
-    candidates = match_earlier(labeled, ["old", *(name for name, _ in WHOLE)], earlier)
-    found = assign_splits(candidates, [], 0).photos
-    assert (found[0].group, found[0].split) == ("old", TEST)
 
 
 def shared_out(sizes, placed=None, groups=0, open_splits=tuple(Split)):

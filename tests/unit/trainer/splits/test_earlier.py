@@ -45,9 +45,6 @@ def test_without_an_earlier_training_every_photo_is_new():
         pytest.param(
             {"a": "2", "b": "1"}, [row("a", TEST, "1"), row("b", VAL, "2")], [("a", VAL), ("b", TEST)], id="swapped"
         ),
-        pytest.param(
-            {"a": "2", "b": "1"}, [row("a", TEST, "1")], [("a", None), ("b", TEST)], id="its old name is taken"
-        ),
         pytest.param({"a": "1", "b": "1"}, [row("b", VAL, "1")], [("a", None), ("b", VAL)], id="a copy beside it"),
         pytest.param(
             {"a": "1", "b": "1"}, [row("b", VAL, "1"), row("a", TRAIN, "1")], [("a", TRAIN), ("b", VAL)],
@@ -58,16 +55,8 @@ def test_without_an_earlier_training_every_photo_is_new():
             id="of several alike the one least learned from",
         ),
         pytest.param(
-            {"c": "1", "d": "1"}, [row("a", TRAIN, "1"), row("b", TEST, "1")],
-            [("c", TEST), ("d", TEST), ("a", TRAIN, False)], id="a copy of both, too",
-        ),
-        pytest.param(
             {"a": "2"}, [row("a", TRAIN, "1"), row("b", TEST, "2")], [("a", TEST), ("a", TRAIN, False)],
             id="content counts for more than the path",
-        ),
-        pytest.param(
-            {"a": "3"}, [row("a", TEST, "1", present=False), row("a", TRAIN, "2")], [("a", TRAIN), ("a", TEST, False)],
-            id="saved anew, the one that was there last",
         ),
     ],
 )  # fmt: skip
