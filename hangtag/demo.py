@@ -53,7 +53,7 @@ def run_demo(
     _draw(console, out / "new-photos", out / "new-products.csv", new_photos, _SEED + 1)
     show_heading(console, "2. Look at it before learning from it")
     check(out / "photos", out=out / "check")
-    options: dict[str, Any] = {"out": out / "runs", "arch": "cnn", "epochs": epochs, "cv": 0, "seed": _SEED}
+    options: dict[str, Any] = {"out": out / "runs", "arch": "cnn", "epochs": epochs, "folds": 0, "seed": _SEED}
     show_heading(console, "3. Train, from folders: what does a photo show?")
     train(out / "photos", name="category", image_size=_SIDES["category"], **options)
     show_heading(console, "4. Train, from a column of a table: which colour is it?")

@@ -99,6 +99,16 @@ def test_what_reviewers_disagree_on_is_shown_until_they_agree(tmp_path: Path) ->
     assert (listed["votes"], [vote["reviewer"] for vote in listed["agreed"][0]["votes"]]) == (3, ["anna", "bob"])
 
 
+def test_a_file_with_a_bad_row_is_refused_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text(rows("anna", 2) + ",abc,hats,,anna,,2026-05-01\n")
+    done = run_hangtag(
+        "corrections", "import", str(tmp_path / "bad.csv"), "--corrections", str(tmp_path / "corrections.csv")
+    )
+    assert done.returncode == 2
+    assert "row 3: " in done.stderr
+    assert not (tmp_path / "corrections.csv").exists()
+
+
 def test_a_retraining_says_where_its_corrections_are(tmp_path: Path) -> None:
     (tmp_path / "retrain.toml").write_text('name = "shop"\ndata = "photos"\ncorrections = "kept/corrections.csv"\n')
     (tmp_path / "anna.csv").write_text(rows("anna", 3))
