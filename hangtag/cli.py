@@ -1,5 +1,7 @@
 """The one command. Each room owns its commands; this gathers them, and renders every error once."""
 
+import gc
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -11,7 +13,6 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from hangtag.layout import ROOMS, check_layout
-from hangtag.quick import begin_quickly, end_quickly
 
 _TASKS: Final = {
     "Start": {"demo": "hangtag", "doctor": "worker"},
@@ -37,6 +38,9 @@ MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_work
 """Modules that a room's command needs from a room that it may not import: name → module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
 """Rooms whose libraries leave temporary files behind when they are killed."""
+_NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})
+_FIRST_COLLECTION: Final = 200_000
+"""How many new objects trigger a search for reference cycles: the objects that imports make stay anyway."""
 
 
 def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
@@ -117,16 +121,20 @@ def main() -> None:
     """Run the command that this process was started for."""
     words = sys.argv[1:]
     rooms = rooms_for(words)
-    begin_quickly(rooms)
     try:
         _prepare(rooms)
         run(words)
-    except SystemExit as end:
-        end_quickly(rooms, end)
-        raise
+    finally:
+        gc.freeze()  # the process ends without a last search for cycles
 
 
 def _prepare(rooms: Sequence[str]) -> None:
+    """Begin quickly (measured with ``benchmarks/cold_start.py``), and from Hangtag's own rooms only."""
+    # Pydantic looks for plugins in the metadata of every package that is installed; Hangtag has none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    if _NO_LINEAR_ALGEBRA.issuperset(rooms):  # numpy starts a thread for each core, which spin and are never used
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _collect_late()
     try:
         check_layout()
     except ImportError as error:
@@ -139,12 +147,19 @@ def _prepare(rooms: Sequence[str]) -> None:
         use_own_temporary_folder()
 
 
-def run(arguments: Sequence[str]) -> NoReturn:
-    """Run a command; errors that Hangtag raises on purpose become one line and an exit status.
+def _collect_late() -> None:
+    usual = gc.get_threshold()
 
-    Raises:
-        SystemExit: always, with the status.
-    """
+    def as_usual(_phase: str, _info: dict[str, int]) -> None:
+        gc.callbacks.remove(as_usual)
+        gc.set_threshold(*usual)
+
+    gc.callbacks.append(as_usual)
+    gc.set_threshold(_FIRST_COLLECTION, *usual[1:])
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Run a command; errors that Hangtag raises on purpose become one line and an exit status."""
     from models.errors import HangtagError
     from models.text import printable
 

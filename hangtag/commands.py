@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-_MAX_SEED = 2**31 - 1
-
 
 def register(app: typer.Typer) -> None:
     """Add this room's command to the one command line."""
@@ -16,7 +14,6 @@ def register(app: typer.Typer) -> None:
 def demo_command(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
     photos: Annotated[int, typer.Option(min=200, help="Photos to draw for training.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, max=_MAX_SEED, help="Seed of the drawing and the training.")] = 7,
     queued: Annotated[
         bool, typer.Option("--queued", help="Label on two Celery workers, fed from a Redis started for it.")
     ] = False,
@@ -34,4 +31,4 @@ def demo_command(
     """
     from hangtag.demo import run_demo
 
-    run_demo(out, photos, seed, queued=queued, restart=restart)
+    run_demo(out, photos, queued=queued, restart=restart)

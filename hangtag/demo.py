@@ -15,13 +15,14 @@ from models.decision import ReviewReason
 from models.errors import InputError
 from models.terminal import Console
 from models.whole_file import replace_file
-from pages.links import add_links, near
+from pages.links import near
 from pages.render import render
 from pages.tiles import LabelledPhoto, PagePhoto, data_uri, failed_last
 from trainer.sample.catalogue import draw_catalogue
 
 NEW_PHOTOS: Final = 300
 EPOCHS: Final = 25
+_SEED: Final = 7
 _SIDES: Final = {"category": 64, "colour": 32}
 """What each model says of a photo → the side of its input in pixels."""
 _SHOWN: Final = 48
@@ -34,7 +35,6 @@ _INDEX: Final = "index.html"
 def run_demo(
     out: Path,
     photos: int,
-    seed: int,
     *,
     queued: bool,
     restart: bool = False,
@@ -45,19 +45,15 @@ def run_demo(
 
     One model says what a photo shows, the other which colour that is; only the first is tried in int8. The truth
     is in ``products.csv`` and ``new-products.csv``.
-
-    ``photos`` are drawn for training, ``new_photos`` for labelling: with ``queued`` by Celery workers fed from a
-    private Redis, else in this command's own processes. InputError where ``out`` holds what no demo made, or, without
-    ``restart``, a finished demo.
     """
     console = Console()
     _make_room(out, restart=restart)
     show_heading(console, "1. Draw a catalogue")
-    _draw(console, out / "photos", out / "products.csv", photos, seed)
-    _draw(console, out / "new-photos", out / "new-products.csv", new_photos, seed + 1)
+    _draw(console, out / "photos", out / "products.csv", photos, _SEED)
+    _draw(console, out / "new-photos", out / "new-products.csv", new_photos, _SEED + 1)
     show_heading(console, "2. Look at it before learning from it")
     check(out / "photos", out=out / "check")
-    options: dict[str, Any] = {"out": out / "runs", "arch": "cnn", "epochs": epochs, "folds": 2, "seed": seed}
+    options: dict[str, Any] = {"out": out / "runs", "arch": "cnn", "epochs": epochs, "folds": 2, "seed": _SEED}
     show_heading(console, "3. Train, from folders: what does a photo show?")
     train(out / "photos", name="category", image_size=_SIDES["category"], **options)
     show_heading(console, "4. Train, from a column of a table: which colour is it?")
@@ -75,7 +71,6 @@ def run_demo(
         result, receipt = labels.path, labels.page
         review = f"{command()} review {shlex.quote(str(result))}"
     _write_index(out, result, receipt, review)
-    _link_pages(out, receipt)
     show_heading(console, "Look at")
     console.print(f"  {out / _INDEX}\n  {result}", highlight=False, markup=False)
     console.say(f"Review the doubtful rows in your browser with: {review}")
@@ -159,14 +154,12 @@ def _write_index(out: Path, result: Path, receipt: Path, review: str) -> None:
 
 
 def _own_receipt(receipt: Path, name: str) -> Path:
-    """The page of one of the two models."""
     from worker.job.job import QUESTIONS
 
     return receipt.parent / QUESTIONS / name / receipt.name
 
 
 def _photos(result: Path, root: Path) -> list[LabelledPhoto]:
-    """Evenly spread rows of a result, and some failed ones at the end."""
     import pyarrow.parquet as pq
 
     rows = pq.read_table(result).to_pylist()
@@ -186,13 +179,3 @@ def _photo(row: Mapping[str, Any], root: Path) -> LabelledPhoto:
     sure, reasons = min(cells("confidence")), [ReviewReason(reason).words for reason in cells("reason")]
     photo = PagePhoto(root / row["image"])
     return LabelledPhoto(photo, row["status"], ", ".join(cells("label")), f"{row['status']} {sure:.1%}", *reasons[:1])
-
-
-def _link_pages(out: Path, receipt: Path) -> None:
-    """Link the pages to each other, now that all of them are there."""
-    reports = {f"Model of {name}": out / "runs" / name / "report.html" for name in _SIDES}
-    pages = {"Index": out / _INDEX, "Check": out / "check" / "check.html", **reports, "Receipt": receipt}
-    for name, page in [*pages.items(), *((name, _own_receipt(receipt, name)) for name in _SIDES)]:
-        others = {words: other for words, other in pages.items() if words != name}
-        bundle = {"Bundle": out / "bundles" / page.parent.name / "README.md"} if page in reports.values() else {}
-        add_links(page, others | bundle)

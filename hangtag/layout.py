@@ -6,37 +6,17 @@ from typing import Final
 
 ROOMS: Final = ("models", "trainer", "exporter", "worker", "web", "hangtag")
 """The rooms that have commands."""
-_ALL: Final = (*ROOMS, "catalogue", "pages")
-
-
-def find_misplaced(home: Path) -> str | None:
-    """Say which room is not Hangtag's own.
-
-    Args:
-        home: the folder that the package ``hangtag`` is in.
-
-    Returns:
-        What is wrong and what to do; None if every room lies beside ``hangtag``.
-    """
-    for room in _ALL:
-        spec = find_spec(room)
-        origin = Path(spec.origin).resolve() if spec and spec.origin else None
-        if origin is None:
-            return f"Hangtag's package {room} is missing beside {home / 'hangtag'}; install Hangtag again."
-        if origin != home / room / "__init__.py":
-            return (
-                f"Expected Hangtag's package {room} in {home / room}, but {origin} is in the way; "
-                "rename it, or run hangtag from another folder."
-            )
-    return None
+_HOME: Final = Path(__file__).resolve().parents[1]
 
 
 def check_layout() -> None:
-    """Check that every room is Hangtag's own.
-
-    Raises:
-        ImportError: one is not (the error tree lives in a room, so it may not be there to raise).
-    """
-    wrong = find_misplaced(Path(__file__).resolve().parents[1])
-    if wrong:
-        raise ImportError(wrong)
+    """Raise an ImportError if a room is not Hangtag's own: the error tree lives in one, so it may not be there."""
+    for room in (*ROOMS, "catalogue", "pages"):
+        spec = find_spec(room)
+        origin = Path(spec.origin).resolve() if spec and spec.origin else None
+        if origin != _HOME / room / "__init__.py":
+            msg = (
+                f"Expected Hangtag's package {room} in {_HOME / room}, found {origin or 'none'}; rename what is in the "
+                "way, run hangtag from another folder, or install it again."
+            )
+            raise ImportError(msg)

@@ -1,8 +1,8 @@
 """Hangtag from Python: each function is a command, takes the command's options by name, and returns what it left.
 
 ``--image-size 128`` is ``image_size=128``, ``--where A=1 --where B=2`` is ``where=["A=1", "B=2"]``, ``--no-int8`` is
-``int8=False``. The command's own parser reads them, so that both mean the same and refuse the same. Progress and
-tables are shown as on a terminal; a record at the end of a notebook's cell shows its page.
+``int8=False``. The command's own parser reads them, so that both mean the same and refuse the same, with the errors of
+``models.errors``. Progress is shown as on a terminal; a record at the end of a notebook's cell shows its page.
 """
 
 import json
@@ -34,11 +34,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class _Result:
-    """A folder or file that a command left; functions that take a path take it as it is.
-
-    Attributes:
-        path: the folder or file.
-    """
+    """A folder or file that a command left; functions that take a path take it as it is."""
 
     path: Path
     _page: ClassVar[str]
@@ -52,7 +48,6 @@ class _Result:
         return self.path / self._page
 
     def _repr_html_(self) -> str:
-        """The page, for a notebook."""
         page = escape(without_file_links(self.page.read_bytes()).decode())
         return render("notebook_page.html", page=page, title=str(self.path))
 
@@ -94,11 +89,7 @@ class TrainedRun(_Result):
 
 @dataclass(frozen=True)
 class ExportedBundle:
-    """The bundle that ``hangtag export`` published.
-
-    Attributes:
-        path: its folder.
-    """
+    """The folder of the bundle that ``hangtag export`` published."""
 
     path: Path
 
@@ -126,10 +117,6 @@ class LabeledCatalogue(_Result):
         """Counts by label, status and reason, errors with examples, speed, and the rule that decided.
 
         Of several models, ``receipt.questions["colour"]`` has this of one; the rest counts rows by their worst status.
-        An audit since then is in it, too.
-
-        Raises:
-            JobError: the job's folder is gone, or a retry of its failed rows has not ended.
         """
         from models.storage.storage import FolderStorage
         from worker.job.job import open_job
@@ -172,10 +159,6 @@ def check(data: PathLike, **options: object) -> CheckReport:
     Args:
         data: class folders, or a table of photos.
         options: those of ``hangtag check --help``, such as ``out``, ``label_column``, ``strict``.
-
-    Raises:
-        InputError: there is no such option, or the data or an option cannot be used.
-        HangtagError: with ``strict``, the data is refused.
     """
     return CheckReport(_run("check", Path, [data], options))
 
@@ -186,11 +169,6 @@ def train(data: PathLike | None = None, **options: object) -> TrainedRun:
     Args:
         data: class folders, or a table of photos; left out with ``resume``.
         options: those of ``hangtag train --help``, such as ``name``, ``arch``, ``image_size``, ``time_limit``.
-
-    Raises:
-        DataError: the photos cannot be learned from.
-        InputError: there is no such option, or an option cannot be used.
-        HangtagError: somebody stopped it; ``resume`` continues the run.
     """
     return TrainedRun(_run("train", Path, [] if data is None else [data], options))
 
@@ -204,7 +182,6 @@ def export(run: PathLike, **options: object) -> ExportedBundle:
 
     Raises:
         ParityError: ONNX Runtime and Keras disagree; nothing is published.
-        InputError: there is no such option, or the run or an option cannot be used.
     """
     return ExportedBundle(_run("export", Path, [run], options))
 
@@ -218,10 +195,6 @@ def evaluate(model: PathLike, data: PathLike, **options: object) -> "Measurement
         model: a run, a bundle, a lone ``.onnx`` file, or a model of a registry.
         data: class folders, or a table of photos.
         options: those of ``hangtag evaluate --help``.
-
-    Raises:
-        DataError: a class is unknown to the model, or no photo is left.
-        InputError: there is no such option, or it cannot be used.
     """
     from trainer.judging.measure import Measurement
 
@@ -237,17 +210,11 @@ def label(source: PathLike, model: object, out: PathLike, **options: object) -> 
             columns: ``{"category": "shop@champion", "colour": "colours@champion"}``.
         out: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
         options: those of ``hangtag label --help``, such as ``precision``, ``image_column``, ``workers``.
-
-    Raises:
-        InputError: there is no such option, or the source or an option cannot be used.
-        BundleError: the model is damaged, or disagrees with itself on this machine.
-        JobError: another run is at work on it, or no photo at all could be labelled.
     """
     return LabeledCatalogue(_run("label", Path, [source], {"model": model, "out": out, **options}))
 
 
 def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapping[str, object]) -> Answer:
-    """Run a command in this process, and return what its function returns."""
     from typer.exceptions import Abort, TyperException
     from typer.main import get_command
 

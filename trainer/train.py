@@ -15,7 +15,7 @@ from trainer.check.checkup import scan_photos
 from trainer.data.dataset import Split, read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import PixelStore, StatisticsStore
-from trainer.data.taxonomy import lookalike_notes, read_parents, taxonomy_of
+from trainer.data.taxonomy import read_parents, taxonomy_of
 from trainer.decide import choose_fit, decide, plan
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import Progress, deadline_of_main, train_folds
@@ -89,7 +89,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     args, balanced = decide(request, path.name, choice, fit, prepared, dict(kept.parents) if kept else None)
     left = None if args.time_limit_s is None else _end(args.time_limit_s, began) - time.monotonic()
     args, short = plan(request, args, prepared, left)
-    notes = (*prepared.notes, *filter(None, (stretched, balanced)), *lookalike_notes(dataset, parents))
+    notes = (*prepared.notes, *filter(None, (stretched, balanced)))
     prepared = replace(prepared, notes=(*notes, short) if short else notes)
     network = new_network(args)
     view.prepared(prepared, args)

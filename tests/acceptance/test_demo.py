@@ -17,7 +17,7 @@ from worker.queue.private_redis import PrivateRedis
 @pytest.mark.first
 def test_the_demo_ends_with_pages_and_how_to_review(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
-    run_demo(out, 120, 0, queued=False, new_photos=80, epochs=3)
+    run_demo(out, 120, queued=False, new_photos=80, epochs=3)
     page = (out / "index.html").read_text()
     assert page.count("data:image/png;base64,") == 2
     assert page.count("data:image/jpeg;base64,") >= 40

@@ -105,9 +105,7 @@ def collected() -> Collected:
         for number, outcome in enumerate(outcomes)
     )
     photos = {"hat": 3, "hatt": 1, "cap": 2}
-    return Collected(
-        fingerprint="", photos=photos, new=0, gone=0, relabeled=0, corrections=corrections, ahead="1 vote is ahead."
-    )
+    return Collected(fingerprint="", photos=photos, new=0, gone=0, relabeled=0, corrections=corrections)
 
 
 def test_what_retrain_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,31 +23,17 @@ _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class PairFit:
-    """How pairs of pictures fit; every array has a row a pair.
+    """How pairs of pictures fit; every array has a row a pair."""
 
-    Attributes:
-        boxes: left, top, right and bottom of the second picture within the first, in its widths and heights.
-        likeness: correlation of the details in colour: of what is left without the coarse light and dark.
-        difference: mean of the absolute differences in the colour that differs most, 0 to 255.
-        worst: the largest difference of any square of four by four pixels.
-        tint: mean difference of the colours without their light, as a share of how colourful the second picture is.
-    """
-
-    boxes: Floats
-    likeness: Floats
-    difference: Floats
-    worst: Floats
-    tint: Floats
+    boxes: Floats  # left, top, right, bottom of the second picture within the first, in its widths and heights
+    likeness: Floats  # correlation of the details in colour, without the coarse light and dark
+    difference: Floats  # mean of the absolute differences in the colour that differs most, 0 to 255
+    worst: Floats  # the largest difference of any square of four by four pixels
+    tint: Floats  # mean difference of the colours without their light, as a share of how colourful the second is
 
 
 def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:
-    """Lay each second picture over its first.
-
-    Args:
-        firsts: ``float32 (n, S, S, 3)``, 0 to 255; ``S`` is a multiple of 8.
-        seconds: as many.
-        boxes: where to begin, ``(n, 4)``.
-    """
+    """Lay each second picture over its first: both ``float32 (n, S, S, 3)``, 0 to 255; boxes ``(n, 4)`` to begin at."""
     first, second = _softened(_planes(firsts)), _softened(_planes(seconds))
     boxes = _registered(_grey(first), _grey(second), boxes)
     laid = _cut(first, boxes)
@@ -109,7 +95,6 @@ def _middles(side: int) -> Floats:
 
 
 def _cut(planes: Floats, boxes: Floats) -> Floats:
-    """The part of each picture ``(n, c, S, S)`` that its box holds, as large as the picture; edges go on outwards."""
     side = planes.shape[2]
     rows, columns = _mixes(boxes[:, 1], boxes[:, 3], side), _mixes(boxes[:, 0], boxes[:, 2], side)
     cut: Floats = np.matmul(rows[:, None] @ planes, columns[:, None].transpose(0, 1, 3, 2), dtype=np.float32)

@@ -34,7 +34,7 @@ class Faulty:
     def issue(self) -> Issue:
         """Whatever keeps a file from being read makes it unreadable."""
         named = {FaultKind.MISSING, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.WRONG_EXTENSION}
-        return Issue(self.fault.kind) if self.fault.kind in named else Issue.UNREADABLE
+        return Issue[self.fault.kind.name] if self.fault.kind in named else Issue.UNREADABLE
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,7 @@ class ScannedPhotos:
 
 @dataclass(frozen=True)
 class Checkup:
-    """What a check found; every place is that of one of ``scanned.photos``, and every array has a value for each.
-
-    ``ignored`` counts files that are not meant as photos; ``statistics`` has a row a photo; the best guesses come
-    first.
-    """
+    """What a check found; every place is that of one of ``scanned.photos``, and every array has a value for each."""
 
     dataset: Dataset
     scanned: ScannedPhotos
@@ -134,12 +130,7 @@ class Checkup:
 
 
 def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Checkup:
-    """Run the whole check on labelled photos.
-
-    Raises:
-        DataError: no photo can be used.
-        InputError: the cache cannot be written to.
-    """
+    """Run the whole check on labelled photos."""
     scanned = scan_photos(dataset.photos, store, advance)
     if not scanned.photos:
         first, number = scanned.faulty[0].fault.message, len(scanned.faulty)
@@ -163,7 +154,6 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
 
 
 def _strays(dataset: Dataset) -> tuple[list[Faulty], list[Exclusion]]:
-    """Files whose names say no image: those that are photos all the same, or meant to be, and the others."""
     faulty, ignored = [], []
     for stray in dataset.excluded:
         fault = stray_fault(stray.path) if stray.reason == "not_an_image" else None
@@ -175,11 +165,7 @@ def _strays(dataset: Dataset) -> tuple[list[Faulty], list[Exclusion]]:
 
 
 def scan_photos(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance: Advance) -> ScannedPhotos:
-    """Measure the photos that the cache lacks, and divide all into usable ones and others.
-
-    Raises:
-        InputError: the cache cannot be written to.
-    """
+    """Measure the photos that the cache lacks, and divide all into usable ones and others."""
     hashed, unread = hash_photos(photos, partial(advance, "Reading"))
     files = {sha256: photo.path for photo, sha256 in hashed}
     total, counter = sum(map(store.lacks, files)), itertools.count(1)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,57 +32,39 @@ _IQR_FACTOR: Final = 3.0
 
 
 class Issue(StrEnum):
-    """What may be wrong with a photo; the names of the columns of ``check.csv``."""
+    """What may be wrong with a photo, the most serious first; the names are those of the columns of ``check.csv``."""
 
-    MISSING = "missing"
-    UNREADABLE = "unreadable"
-    TRUNCATED = "truncated"
-    UNSUPPORTED = "unsupported"
-    WRONG_EXTENSION = "wrong_extension"
-    ANIMATED = "animated"
-    TRANSPARENT = "transparent"
-    EXIF_ROTATED = "exif_rotated"
-    CMYK = "cmyk"
-    GREY = "grey"
-    TOO_SMALL = "too_small"
-    ODD_SIZE = "odd_size"
-    ODD_ASPECT_RATIO = "odd_aspect_ratio"
-    DARK = "dark"
-    LIGHT = "light"
-    BLURRY = "blurry"
-    LOW_INFORMATION = "low_information"
-    PLACEHOLDER = "placeholder"
-    EXACT_DUPLICATE = "exact_duplicate"
-    NEAR_DUPLICATE = "near_duplicate"
-    LABEL_CONFLICT = "label_conflict"
-    LEAK = "leak"
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Of a name, and what it means."""
+        issue = str.__new__(cls, value)
+        issue._value_, issue.meaning = value, meaning
+        return issue
 
+    meaning: str
 
-MEANINGS: Final = {
-    Issue.MISSING: "no file has this name",
-    Issue.UNREADABLE: "it is not an image, is damaged, or cannot be read",
-    Issue.TRUNCATED: "the file ends too early",
-    Issue.UNSUPPORTED: "a file in none of the formats that Hangtag reads",
-    Issue.WRONG_EXTENSION: "its name says another format than its content",
-    Issue.LEAK: "the same picture or product is in a split that is learned from",
-    Issue.LABEL_CONFLICT: "the same picture has two labels",
-    Issue.PLACEHOLDER: "one picture under many rows: an 'image not available'",
-    Issue.EXACT_DUPLICATE: "the same pixels as another photo",
-    Issue.NEAR_DUPLICATE: "another photo saved again, resized or cropped a little",
-    Issue.TOO_SMALL: "less than 64 pixels at its longer side",
-    Issue.ODD_SIZE: "far larger or smaller than most",
-    Issue.ODD_ASPECT_RATIO: "very wide or very high",
-    Issue.DARK: "hardly any bright pixel",
-    Issue.LIGHT: "hardly any dark pixel",
-    Issue.BLURRY: "hardly any sharp edge",
-    Issue.LOW_INFORMATION: "nearly one colour",
-    Issue.ANIMATED: "several pictures in one file; the first is used",
-    Issue.TRANSPARENT: "some pixels are transparent; white is put behind them",
-    Issue.EXIF_ROTATED: "stored turned or mirrored; it is turned upright",
-    Issue.CMYK: "printing colours; they are converted",
-    Issue.GREY: "no colour",
-}
-"""What each issue means, the most serious first."""
+    MISSING = "missing", "no file has this name"
+    UNREADABLE = "unreadable", "it is not an image, is damaged, or cannot be read"
+    TRUNCATED = "truncated", "the file ends too early"
+    UNSUPPORTED = "unsupported", "a file in none of the formats that Hangtag reads"
+    WRONG_EXTENSION = "wrong_extension", "its name says another format than its content"
+    LEAK = "leak", "the same picture or product is in a split that is learned from"
+    LABEL_CONFLICT = "label_conflict", "the same picture has two labels"
+    PLACEHOLDER = "placeholder", "one picture under many rows: an 'image not available'"
+    EXACT_DUPLICATE = "exact_duplicate", "the same pixels as another photo"
+    NEAR_DUPLICATE = "near_duplicate", "another photo saved again, resized or cropped a little"
+    TOO_SMALL = "too_small", "less than 64 pixels at its longer side"
+    ODD_SIZE = "odd_size", "far larger or smaller than most"
+    ODD_ASPECT_RATIO = "odd_aspect_ratio", "very wide or very high"
+    DARK = "dark", "hardly any bright pixel"
+    LIGHT = "light", "hardly any dark pixel"
+    BLURRY = "blurry", "hardly any sharp edge"
+    LOW_INFORMATION = "low_information", "nearly one colour"
+    ANIMATED = "animated", "several pictures in one file; the first is used"
+    TRANSPARENT = "transparent", "some pixels are transparent; white is put behind them"
+    EXIF_ROTATED = "exif_rotated", "stored turned or mirrored; it is turned upright"
+    CMYK = "cmyk", "printing colours; they are converted"
+    GREY = "grey", "no colour"
+
 
 UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
 """Issues of files that have no picture to show."""
@@ -106,10 +88,9 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PhotoIssues:
-    """The issues of some photos by themselves; every array has a value a photo.
+    """The issues of some photos by themselves; every array has a value a photo, scores go from 0, the worst, to 1.
 
-    Scores go from 0, as bad as can be, to 1. Properties are class → issue → share of the class that has it, if that is
-    more than half: such an issue is flagged for none of its photos.
+    Properties are class → issue → share of the class, if more than half: such an issue is flagged for none of it.
     """
 
     scores: Mapping[Issue, Scores]

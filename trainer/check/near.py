@@ -92,12 +92,8 @@ def find_near(
 ) -> list[NearPair]:
     """Find near duplicates among ``count`` photos, of which ``chunk`` are held at a time.
 
-    ``take`` gives the small copies ``uint8 (n, 64, 64, 3)`` of the photos at some places. ``on_photo`` is told how many
-    photos are done; half of the work is the search, half the proof.
-
-    Returns:
-        The pairs that were proved, in order. Of a cluster of alike photos not every pair is found, but enough to hold
-        it together.
+    ``take`` gives the small copies ``uint8 (n, 64, 64, 3)`` of the photos at some places; ``on_photo`` is told how many
+    photos are done. Of a cluster of alike photos not every pair is found, but enough to hold it together.
     """
     pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
     while new:  # the members of a large group may have seen no one but each other
@@ -111,7 +107,6 @@ def find_near(
 def _found_among(
     places: Places, take: Callable[[Sequence[int]], Pixels], on_photo: Callable[[int], None], chunk: int
 ) -> list[NearPair]:
-    """The pairs among the photos at some places, which are in order."""
     if len(places) < 2:  # noqa: PLR2004 - a pair
         return []
 
@@ -140,7 +135,6 @@ def _find_candidates(count: int, take: Take, on_photo: Callable[[int], None], ch
 
 
 def _index(count: int, take: Take, chunk: int) -> faiss.Index:
-    """Whole photos' descriptors; a large index is divided into cells, and a search visits the nearest."""
     index: faiss.Index = faiss.IndexFlatIP(_SIZE)
     wholes = np.concatenate([_described(take(places), _BOXES[:1])[0] for places in _chunks(count, chunk)])
     if count > _EXACT_SEARCH:
@@ -153,7 +147,6 @@ def _index(count: int, take: Take, chunk: int) -> faiss.Index:
 
 
 def _candidates(index: faiss.Index, places: Places, copies: Pixels) -> Candidates:
-    """For each photo the photos most like it, each with the box in which they are."""
     queries = _described(copies, _BOXES).reshape(-1, _SIZE)
     likeness, found = (part.reshape(len(_BOXES), len(places), -1) for part in index.search(queries, _NEIGHBOURS))
     box, row, column = np.nonzero((likeness >= _CANDIDATE_LIKENESS) & (found != places[:, None]))
@@ -172,14 +165,12 @@ def _best_of_each(keys: Places, values: Floats, most: int) -> Places:
 
 
 def _rank_within(keys: Places) -> Places:
-    """The place of each row among those of its key, where keys are in order."""
     _, starts, counts = np.unique(keys, return_index=True, return_counts=True)
     ranks: Places = np.arange(len(keys)) - np.repeat(starts, counts)
     return ranks
 
 
 def _chunks(count: int, size: int) -> list[Places]:
-    """The places from 0 to ``count``, in chunks of ``size``; one empty chunk if there are none."""
     return np.split(np.arange(count), range(size, count, size))
 
 
@@ -208,7 +199,6 @@ def _frequencies(planes: list[Floats], box: Floats) -> Floats:
 
 
 def _averages(start: float, stop: float) -> Floats:
-    """The matrix ``(16, 64)`` that averages a stretch of a side into 16 pixels."""
     edges = np.linspace(start, stop, _GRID + 1) * COPY_SIDE
     pixels = np.arange(COPY_SIDE)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
@@ -241,7 +231,6 @@ def _smaller(copies: Pixels, factor: int) -> Pixels:
 
 
 def _sifted(candidates: Candidates, take: Take) -> Candidates:
-    """The candidates that nearly fit, with the boxes that align them."""
     fitted = _fitted(candidates, take)
     candidates = candidates.copy()
     candidates["box"], candidates["merit"] = fitted.boxes, -fitted.difference
@@ -282,7 +271,7 @@ def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) 
 
 
 def links_of(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
-    """Pairs of places that hold together those of equal keys."""
+    """Pairs of places of equal keys, each with the key's first place."""
     firsts: dict[Hashable, int] = {}
     places = ((firsts.setdefault(key, place), place) for place, key in enumerate(keys))
     return [(first, place) for first, place in places if first != place]

@@ -15,7 +15,7 @@ from pages.text import isolated, sentence
 from pages.tiles import photo_uri
 from trainer.check.check_reports import SHORTCUT_ADVICE, leak_sentences, shortcut_sentences
 from trainer.check.checkup import Checkup
-from trainer.check.issues import LIMITS, MEANINGS, Issue
+from trainer.check.issues import LIMITS, Issue
 from trainer.check.relations import LeakKind
 from trainer.data.csv_files import path_in
 from trainer.data.dataset import Split
@@ -47,23 +47,15 @@ _Tile = tuple[int, str, list[Any]]
 def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})) -> str:
     """A page with all that was found, and photos of it; about three megabytes at most.
 
-    ``links``: words → an address beside the page.
-
-    Usable photos are opened; one that is gone is a tile without a picture. Faulty ones are not: decoding one may crash.
+    ``links``: words → an address beside the page. Faulty photos are not opened: decoding one may crash.
     """
     photos, data = checkup.scanned.photos, checkup.dataset.source
 
     @cache
     def photo(place: int) -> object:
         one = photos[place]
-        uri = photo_uri(one.path, _SIDE, _MOST_BYTES)
-        return {
-            "uri": uri,
-            "label": one.label,
-            "split": one.split,
-            "path": path_in(data, one.path),
-            "name": one.path.name,
-        }
+        uri, path = photo_uri(one.path, _SIDE, _MOST_BYTES), path_in(data, one.path)
+        return {"uri": uri, "label": one.label, "split": one.split, "path": path, "name": one.path.name}
 
     counts = Counter(one.split for one in photos)
     sizes = {split: counts[split] for split in (*Split, None) if counts[split]}
@@ -75,8 +67,7 @@ def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})
         folder=data.name,
         images=len(photos) + len(checkup.scanned.faulty),
         sizes=sizes,
-        counts={issue: checkup.count(issue) for issue in MEANINGS},
-        meanings=MEANINGS,
+        counts={issue: checkup.count(issue) for issue in Issue},
         limits=LIMITS,
         duplicates=int((checkup.flags[Issue.EXACT_DUPLICATE] | checkup.flags[Issue.NEAR_DUPLICATE]).sum()),
         advice=SHORTCUT_ADVICE,
@@ -95,7 +86,6 @@ def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})
 
 
 def _class_rows(checkup: Checkup) -> list[tuple[str, Counter[Split | None], int, int, str]]:
-    """For each class: its images in each split, how many have an issue or are unusable, and its common properties."""
     photos = checkup.scanned.photos
     sizes: defaultdict[str, Counter[Split | None]] = defaultdict(Counter)
     for photo in photos:
@@ -126,7 +116,6 @@ def _tiles(issue: Issue, checkup: Checkup) -> tuple[list[_Tile], int]:
 
 
 def _notes(issue: Issue, same: list[int], checkup: Checkup) -> list[str]:
-    """The lines below a tile that stands for photos with the same pixels."""
     statistics = checkup.statistics.slice(same[0], 1).to_pylist()[0]
     score = f"score {checkup.scores[issue][same[0]]:.2f}" if issue in LIMITS else ""
     alike = f"{len(same):,} images like this" if len(same) > 1 else ""
@@ -138,17 +127,11 @@ def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
     photos, relations = checkup.scanned.photos, checkup.relations
     match issue:
         case Issue.LEAK:
-            kinds = list(LeakKind)
-            leaks = sorted(
-                relations.leaks, key=lambda leak: (photos[leak.photo].split is not Split.TEST, kinds.index(leak.kind))
-            )
+            leaks = sorted(relations.leaks, key=lambda leak: (photos[leak.photo].split is not Split.TEST, leak.kind))
+            words = "{} in {} and in {}".format
             return [
-                (
-                    leak.photo,
-                    leak.twin,
-                    f"{_SHARED[leak.kind]} in {photos[leak.photo].split} and in {photos[leak.twin].split}",
-                )
-                for leak in leaks
+                (one.photo, one.twin, words(_SHARED[one.kind], photos[one.photo].split, photos[one.twin].split))
+                for one in leaks
             ]
         case Issue.LABEL_CONFLICT:
             return [_conflict(group, checkup) for group in relations.conflicts]
@@ -168,7 +151,6 @@ def _conflict(group: Sequence[int], checkup: Checkup) -> _Couple:
 
 
 def _labels(group: Sequence[int], checkup: Checkup) -> list[Markup]:
-    """``shirt 12``, ``dress 3``, ``and 4 more classes``."""
     counts = Counter(checkup.scanned.photos[place].label for place in group).most_common()
     named = [isolated(label, _LONGEST_LABEL) + f" {count:,}" for label, count in counts[:_MOST_LABELS]]
     others = len(counts) - _MOST_LABELS

@@ -25,18 +25,11 @@ LOG: Final = "quarantine.csv"
 _COLUMNS: Final = ("from", "to", "reason")
 
 
-def make_quarantine(data: Path, folder: Path) -> None:
-    """Make the folder that files are to be moved to.
-
-    Raises:
-        InputError: it lies within the data, where its photos would be found again, or it is not a folder.
-    """
+def make_outside(data: Path, folder: Path, option: str) -> None:
+    """Make the folder that an option names; it may not lie within the data, where its files would be found again."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
-    if within or (data.is_file() and folder.resolve() == data.resolve().parent):
-        msg = f"Expected a folder outside {data} for --quarantine, got {folder}; its photos would be found again."
-        raise InputError(msg)
-    if folder.exists() and not folder.is_dir():
-        msg = f"Expected a folder for --quarantine, {folder} is a file."
+    if within or (folder.exists() and not folder.is_dir()):
+        msg = f"Expected a folder outside {data} for {option}, got {folder}; name another one."
         raise InputError(msg)
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -44,9 +37,8 @@ def make_quarantine(data: Path, folder: Path) -> None:
 def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that should not be learned from, and why.
 
-    Those are files that cannot be used (but not replaced ones, nor photos whose host did not give them this time),
-    placeholders under several labels, photos of one picture under two labels, and the twins that a split leaks from. Of
-    photos under two labels in given splits, those of the split that most is learned from go.
+    Of photos under two labels in given splits, those of the split that most is learned from go. Replaced files stay,
+    and photos whose host did not give them this time.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -79,13 +71,9 @@ def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
     """Move files into a folder, under the names they have in the data; each move is in the log before it is made.
 
     A file goes when all rows of the data that name it go, unless it was fetched: then its rows go alone.
-    :func:`make_quarantine` has made the folder.
 
     Returns:
         How many files were moved and, for data in a table, a CSV with the remaining rows.
-
-    Raises:
-        InputError: a file cannot be moved; those before it have been, and can be brought back.
     """
     data, going = checkup.dataset.source, photos_to_move(checkup)
     staying = {_normal(photo.path) for photo in checkup.scanned.photos if photo not in going}
@@ -118,13 +106,11 @@ def _normal(path: Path) -> Path:
 
 
 def _free(place: Path) -> Path:
-    """The place, or a free one beside it if a file is there."""
     beside = (place.with_name(f"{place.stem}-{number}{place.suffix}") for number in itertools.count(2))
     return next(free for free in itertools.chain([place], beside) if not os.path.lexists(free))
 
 
 def _log(folder: Path, moves: Iterable[tuple[Path, Path, Issue]]) -> None:
-    """Write down which files are going to be moved, and wait until that is on the disk."""
     with (folder / LOG).open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
         if file.tell() == 0:
             file.writelines(csv_lines([_COLUMNS]))
@@ -161,11 +147,7 @@ def _image(photo: LabeledPhoto, root: str) -> str:
 
 @dataclass(frozen=True)
 class BroughtBack:
-    """How many files an undone quarantine has moved.
-
-    ``renamed`` has the new names of files whose own name was taken; ``lost`` has files of the log that are in neither
-    place any more.
-    """
+    """How many files were moved back, new names of those whose own was taken, and files that are in neither place."""
 
     moved: int
     renamed: tuple[Path, ...]
@@ -173,11 +155,7 @@ class BroughtBack:
 
 
 def bring_back(folder: Path) -> BroughtBack:
-    """Move everything that the log of a quarantine names back to where it was.
-
-    Raises:
-        InputError: there is no log, it is damaged, or another file has taken a place; nothing is moved then.
-    """
+    """Move all that the log of a quarantine names back to where it was; nothing if another file has taken a place."""
     log = _read_log(folder)
     moves = {there: back for there, back in log.items() if os.path.lexists(there)}
     taken = next((back for back in moves.values() if os.path.lexists(back)), None)

@@ -41,13 +41,11 @@ class Relations:
 
     Attributes:
         exact: groups of photos with the same pixels.
-        near: pairs that show the same picture in other pixels.
         pictures: for each photo the number of its picture.
         families: for each photo the number of its family: of those that share a picture or a product.
-        placeholders: groups of photos of one picture that stands for a missing photo; they are not among the
-            duplicates. Those under several labels are no conflicts and no leaks, as nothing is learned from them.
+        placeholders: groups of photos of one picture that stands for a missing photo. They are no duplicates; those
+            under several labels are no conflicts and no leaks, as nothing is learned from them.
         conflicts: groups of photos of one picture under more than one label.
-        leaks: where the photos have splits.
     """
 
     exact: tuple[tuple[int, ...], ...]
@@ -113,10 +111,7 @@ def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
 
 
 def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
-    """Each photo's closest twin in a split that is learned from more; places in ``apart`` are left out.
-
-    ``keys`` has, for each kind of twin, the closest first, what a photo shares with its twins.
-    """
+    """Each photo's closest twin in a split of lower rank; ``keys``: kind of twin → what a photo shares with them."""
     firsts: dict[tuple[LeakKind, Split, object], int] = {}
     for kind, values in zip(LeakKind, keys, strict=True):
         for place, (split, value) in enumerate(zip(splits, values, strict=True)):

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.errors import ExitCode, InputError, StoppedError
+from models.errors import ExitCode, StoppedError
 from models.photo import NONE
 from models.process import default_cache
 from models.terminal import Console, RateColumn, print_table
@@ -32,9 +32,9 @@ from trainer.check.check_reports import (
     write_check_csv,
 )
 from trainer.check.checkup import Checkup, check_up
-from trainer.check.issues import GRAVE, MEANINGS, Issue
+from trainer.check.issues import GRAVE, Issue
 from trainer.check.page import check_page
-from trainer.check.quarantine import bring_back, make_quarantine, quarantine
+from trainer.check.quarantine import bring_back, make_outside, quarantine
 from trainer.data.dataset import Dataset, read_dataset
 from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import StatisticsStore
@@ -48,16 +48,10 @@ def check_and_show(
     data: Path, out: Path, aside: Path | None, asked: TableOptions = USUAL_COLUMNS, *, strict: bool, as_json: bool
 ) -> ExitCode:
     """Check, leave the reports in a folder, move files to the folder ``aside``, if any, and show what was found."""
-    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
-        msg = f"Expected a folder outside {data} for --out, got {out}; it would be taken for a class."
-        raise InputError(msg)
-    if out.exists() and not out.is_dir():
-        msg = f"Expected a folder for --out, {out} is a file."
-        raise InputError(msg)
+    make_outside(data, out, "--out")
     started, dataset = time.monotonic(), read_dataset(data, asked)
-    out.mkdir(parents=True, exist_ok=True)
     if aside is not None:
-        make_quarantine(data, aside)
+        make_outside(data, aside, "--quarantine")
     console = Console(stderr=as_json)
     checkup = _check(dataset, asked.allow_hosts)
     summary = check_summary(checkup, data, time.monotonic() - started)
@@ -96,7 +90,6 @@ def bring_back_and_show(folder: Path, *, as_json: bool) -> ExitCode:
 
 
 def _check(dataset: Dataset, allow_hosts: Sequence[str] | None) -> Checkup:
-    """Check, with a bar for each step; photos that the cache knows are in no rate."""
     console, tasks = Console(stderr=True), dict[str, TaskID]()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
@@ -160,18 +153,17 @@ def _first(lines: list[str]) -> list[str]:
 
 
 def _issue_table(checkup: Checkup) -> Table:
-    """A row an issue that was found, the grave ones first, with an example."""
     table = Table()
     table.add_column("issue")
     table.add_column("images", justify="right")
     table.add_column("what it means")
     table.add_column("for example", style="dim")
-    for issue, meaning in MEANINGS.items():
+    for issue in Issue:
         if count := checkup.count(issue):
             places = checkup.places(issue)
             path = checkup.scanned.photos[places[0]].path if places else checkup.faulty[issue][0].photo.path
             pictures = len(checkup.relations.exact)
             repeats = f": {number_of(pictures, 'picture')}, {number_of(count - pictures, 'repeat')}"
-            words = meaning + repeats if issue is Issue.EXACT_DUPLICATE else meaning
+            words = issue.meaning + (repeats if issue is Issue.EXACT_DUPLICATE else "")
             table.add_row(issue, f"{count:,}", words, escape(_short(path)), style="red" if issue in GRAVE else "")
     return table

@@ -52,8 +52,7 @@ class Guess:
     """How well the class is guessed from one accidental feature, cross-validated.
 
     ``majority`` is the accuracy of always naming the commonest class. The pair are the two of the ``classes`` that the
-    feature tells apart best. It stands out if the accident is never the product, and chance hardly gives the best of
-    all pairs.
+    feature tells apart best; it stands out if the accident is never the product, and chance does not explain it.
     """
 
     feature: str
@@ -88,12 +87,8 @@ def guess_from_accidents(
 ) -> list[Guess]:
     """Guess the classes from each accidental feature, and from all.
 
-    Photos of one group show the same picture. Neither the order of the photos nor the groups' numbers matter: the same
-    photos always get the same verdict. ``on_feature`` is told (tried, to try).
-
-    Returns:
-        The best first; empty if there are too few photos or groups, or one class only. Of more than ``_MOST_CLASSES``
-        classes the commonest are told apart.
+    Photos of one group show the same picture. The same photos get the same verdict in any order. The best guess comes
+    first; there is none if there are too few photos or groups, or one class only.
     """
     if not paths:
         return []
@@ -176,7 +171,6 @@ def _is_more(accuracy: float, majority: float, pictures: int, pairs: int) -> boo
 def _best_pair(
     shares: Matrix, labels: Matrix, groups: Matrix, classes: Matrix
 ) -> tuple[tuple[str, str], float, float, int]:
-    """The two classes that are told apart best, how well, how well by naming the commoner, and how many pictures."""
     members = [np.flatnonzero(labels == name) for name in classes]
     found = []
     for one, other in combinations(range(len(classes)), 2):

@@ -38,14 +38,9 @@ _COPY: Final = ".corrected"
 
 @dataclass(frozen=True)
 class Labels:
-    """A result to correct.
+    """A job, and its result: the file of ``hangtag label``, or None if it lies in a queued job's own place."""
 
-    Attributes:
-        job: that made it; None if its folder is gone.
-        result: the file of ``hangtag label``; None if the result lies in a queued job's own place.
-    """
-
-    job: Job | None
+    job: Job
     result: Path | None
 
 
@@ -55,13 +50,11 @@ class CorrectedResult:
 
     Attributes:
         output: the corrected copy: its path, or its URL.
-        rows: in the result, and so in the copy.
         changed: rows that have another label now, ``confirmed`` rows whose label a reviewer gave, too.
         remarked: rows that reviewers gave a remark instead of a label.
         in_conflict: rows on which reviewers disagree, which are unchanged. Of a job with named models, a row counts
             for each of its questions here and in the three before.
         left: rows to review without a vote.
-        audit: of labeled rows drawn at random; None without an audit.
     """
 
     output: str
@@ -80,20 +73,15 @@ class CorrectedResult:
 
 
 def find_labels(name: str, jobs: str) -> Labels:
-    """The result that a person names: by its path, by its ``.job`` folder, or by the name of a job in ``jobs``.
-
-    Raises:
-        InputError: there is no such result or job.
-        JobError: the job is of another version, or damaged.
-    """
+    """The result that a person names: by its path, by its ``.job`` folder, or by the name of a job in ``jobs``."""
     path = Path(name)
     if path.suffix == ".job" and path.is_dir():
         path = path.with_suffix("")
     if path.is_file():
-        job = open_job(FolderStorage(job_folder(path.absolute())))
-        original = path.with_stem(path.stem.removesuffix(_COPY))
-        if job is None and original != path and original.is_file():
-            msg = f"Expected a result of hangtag label, got the corrected copy of one; give {original}."
+        folder = job_folder(path.absolute())
+        job = open_job(FolderStorage(folder))
+        if job is None:
+            msg = f"Expected a result of hangtag label with its job in {folder}, found only {path}; bring the folder."
             raise InputError(msg)
         return Labels(job, path)
     if path.suffix.lower() in OUTPUT_SUFFIXES or os.sep in name:
@@ -107,20 +95,11 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
 
     The copy of ``labels.csv`` is ``labels.corrected.csv``; that of a queued job is ``labels.corrected.parquet`` in the
     job's place. The original is left alone. A copy from before is replaced as a whole.
-
-    Raises:
-        InputError: the corrections, the result or the output cannot be used; nothing is written then.
-        JobError: the job is not finished.
     """
     job, result = labels.job, labels.result
-    if job is not None and job_receipt(job) is None:
+    if job_receipt(job) is None:
         msg = f"{job.storage.place} is not finished yet; apply corrections when it is."
         raise JobError(msg)
-    if job is None:
-        if result is None:
-            msg = "Expected a job or a result, got neither."
-            raise InputError(msg)
-        return apply_corrections(result, store, output or copy_of(result))
     with _one_at_a_time(job):
         if result is None:
             done = _in_its_place(job, store, output)
@@ -132,7 +111,6 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
 
 @contextmanager
 def _one_at_a_time(job: Job) -> Iterator[None]:
-    """Wait for others who write a corrected copy of the same job; several people may press the button at once."""
     job.storage.scratch.mkdir(parents=True, exist_ok=True)
     with open_lock(job.storage.scratch / ".corrections.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -150,31 +128,18 @@ def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> Corr
     return replace(done, output=f"{job.storage.place}/{CORRECTED_FILE}")
 
 
-def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: Job | None = None) -> CorrectedResult:
-    """Write a copy of a result with what reviewers say; every row, in its order, with all its columns.
+def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: Job) -> CorrectedResult:
+    """Write a copy of a job's result with what reviewers say; every row, in its order, with all its columns.
 
-    A row's photo is known by its ``sha256``, else by its path. Where all who spoke agree on a label, the row gets that
-    label, which is accepted, and the status ``labeled``; where they agree on a remark, it gets no label and the status
-    ``review``. Such rows have who said so in the column ``reviewed_by``, the label before in ``was``, and the remark in
-    ``remark``; all others are as they were, with these columns empty. Memory does not grow with the rows.
-
-    Of a job with named models each question has columns and a store of its own, and ``status`` is the worst again. The
-    copy has a byte order mark if the result has one, and both are CSV files.
-
-    Args:
-        result: a .parquet, .csv or .jsonl file of ``hangtag label`` or of a queued job.
-        store: what reviewers said.
-        output: where the copy goes, written whole or not at all; its ending chooses the format.
-        job: that made the result: it knows the prefix of the added columns, and where paths start.
-
-    Raises:
-        InputError: the corrections, the result or the output cannot be used; the output is as it was then.
+    docs/formats.md says which cells change. Of a job with named models each question has columns and a store of its
+    own, and ``status`` is the worst again. The copy has a byte order mark if the result has one, and both are CSV
+    files. Its ending chooses its format; it is written whole or not at all. Memory does not grow with the rows.
     """
     _check_copy(output, result)
     reader = _reader(result)
     schema, steps = reader.schema, list[Correcting]()
-    for question in job.questions if job else (None,):
-        votes = (store.of_question(question.name) if question else store).votes()
+    for question in job.questions:
+        votes = store.of_question(question.name).votes()
         steps.append(Correcting(resolve(votes), schema, result, question))
         schema = steps[-1].schema
     harmless = frozenset[str]().union(*(step.harmless for step in steps))
@@ -205,7 +170,6 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
 
 
 def _check_copy(output: Path, result: Path) -> None:
-    """Raise an InputError if the copy of a result cannot be written there."""
     check_output(output)
     if output.exists() and output.samefile(result):
         msg = f"Expected another --out than {result} itself, which is never changed; name another file."
@@ -220,12 +184,11 @@ def _check_bytes(schema: pa.Schema, output: Path) -> None:
                 raise InputError(msg)
 
 
-def _corrected(table: pa.Table, steps: Sequence[Correcting], job: Job | None) -> tuple[pa.Table, int]:
-    """Some rows of the copy, and how many of them still wait for a person."""
+def _corrected(table: pa.Table, steps: Sequence[Correcting], job: Job) -> tuple[pa.Table, int]:
     for step in steps:
         table = step.corrected(table)
     waits = reduce(pc.or_, (step.waits for step in steps))
-    if job and job.spec.questions:
+    if job.spec.questions:
         table = correct_worst(table, job)
         worst = table.column(job.spec.options.prefix + WORST).cast(pa.string())
         waits = pc.and_(waits, pc.equal(worst, Status.REVIEW.value))

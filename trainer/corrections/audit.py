@@ -12,19 +12,9 @@ from worker.results.audit import AuditRow, audit_sample, write_audit
 
 
 def record_audit(job: Job, store: CorrectionStore, rows: int = 0) -> Audit | None:
-    """Count what is answered of a job's audit, and note it in ``audit.json`` and on the receipt.
+    """Count what is answered of a finished job's audit, and note it in ``audit.json`` and on the receipt.
 
-    Args:
-        job: that is finished.
-        store: what reviewers said.
-        rows: how many labeled rows to draw; never fewer than were drawn before.
-
-    Returns:
-        The figures; None if this job has no audit.
-
-    Raises:
-        InputError: the corrections cannot be read.
-        JobError: a part is missing or damaged.
+    ``rows`` labeled rows are drawn, never fewer than were drawn before. None if this job has no audit.
     """
     noted = read_audit(job, of_any_retry=True)
     rows = max(rows, noted.figures.asked if noted else 0)

@@ -63,7 +63,6 @@ def import_command(
             show_default=False,
         ),
     ] = None,
-    prefix: Annotated[str, typer.Option(help="The --prefix that hangtag label was given.", show_default=False)] = "",
     new_label: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,7 +94,7 @@ def import_command(
     from trainer.corrections.importing import ImportOptions
     from trainer.corrections.screen import import_and_show
 
-    options = ImportOptions(reviewer, image_column, image_root, prefix, tuple(new_label or ()))
+    options = ImportOptions(reviewer, image_column, image_root, new_labels=tuple(new_label or ()))
     import_and_show(file, corrections, context.obj, options, as_json=as_json)
 
 
@@ -141,33 +140,15 @@ def apply_command(
     apply_and_show(labels, jobs, open_store(corrections, context.obj), output, as_json=as_json)
 
 
-def list_command(
-    context: typer.Context,
-    photo: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[PHOTO]",
-            help="Show every vote on this photo: its path, its URL, or 12 or more digits of its SHA-256.",
-            show_default=False,
-        ),
-    ] = None,
-    corrections: CorrectionsOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def list_command(context: typer.Context, corrections: CorrectionsOption = None, as_json: JsonOption = False) -> None:
     """Show what reviewers agree on, the latest first, and the photos on which they do not.
 
     Examples:
 
       hangtag corrections list
 
-      hangtag corrections list photos/boots/17.jpg
-
       hangtag corrections list --corrections retrain.toml --json
     """
-    from trainer.corrections.screen import list_corrections, list_votes, open_store
+    from trainer.corrections.screen import list_corrections, open_store
 
-    store = open_store(corrections, context.obj)
-    if photo is None:
-        list_corrections(store, as_json=as_json)
-    else:
-        list_votes(store, photo, as_json=as_json)
+    list_corrections(open_store(corrections, context.obj), as_json=as_json)

@@ -23,25 +23,22 @@ _JOINED: Final = "; "
 
 
 class Correcting:
-    """Corrects the rows of one result, table by table.
+    """Corrects the rows of one result, table by table, and counts them.
 
-    Attributes:
-        schema: of the copy.
-        harmless: columns whose cells start no formula in a CSV.
-        counts: rows so far: ``rows``, ``changed``, ``confirmed``, ``remarked``, ``in_conflict``.
-        waits: whether each of the rows corrected last is to be reviewed and has no vote.
+    ``harmless`` columns start no formula in a CSV; ``waits`` says which of the last rows are to be reviewed and have no
+    vote.
     """
 
-    def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job | None) -> None:
-        self._prefix = job.spec.options.prefix if job else _prefix_of(schema.names, result)
-        self._label, self._status, self._sha256 = (self._prefix + name for name in ("label", "status", "sha256"))
+    def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
+        prefix = job.spec.options.prefix
+        self._label, self._status, self._sha256 = (prefix + name for name in ("label", "status", "sha256"))
         missing = {self._label, self._status, self._sha256} - set(schema.names)
         if missing:
             msg = f"Expected the columns that hangtag label adds in {result}, it lacks {', '.join(sorted(missing))}."
             raise InputError(msg)
-        added = [_free_name(self._prefix + name, schema.names) for name in _ADDED]
+        added = [_free_name(prefix + name, schema.names) for name in _ADDED]
         self.schema = pa.schema([*schema, *(pa.field(name, pa.string()) for name in added)])
-        self._own = {self._prefix + name: name for name in result_schema(tree=True).names}
+        self._own = {prefix + name: name for name in result_schema(tree=True).names}
         self.harmless = frozenset({*self._own, *added})
         self.counts: Counter[str] = Counter()
         self.waits: pa.ChunkedArray = pa.chunked_array([], pa.bool_())
@@ -49,8 +46,8 @@ class Correcting:
         self._photos = pa.array(list(resolved), pa.string())
         self._votes = _vote_columns(list(resolved.values()))
         by_place = any("/" in photo for photo in resolved)
-        self._image = job.spec.image_column if job and by_place and job.spec.image_column in schema.names else None
-        self._root = job.spec.image_root if job else ""
+        self._image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
+        self._root = job.spec.image_root
 
     def corrected(self, table: pa.Table) -> pa.Table:
         """Some rows of the copy."""
@@ -75,7 +72,6 @@ class Correcting:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def _votes_on(self, table: pa.Table) -> pa.Table:
-        """The votes on each row's photo, which is known by its bytes, else by its place; nulls where there are none."""
         numbers = pc.index_in(table.column(self._sha256).cast(pa.string()), value_set=self._photos)
         if self._image:
             cells = cell_texts(table.column(self._image))
@@ -84,7 +80,6 @@ class Correcting:
         return self._votes.take(numbers)
 
     def _place(self, cell: str) -> str:
-        """A photo's place as a vote names it."""
         return cell if is_elsewhere(cell) or is_url(self._root) else os.path.normpath(Path(self._root) / cell)
 
     def _count(self, table: pa.Table, votes: pa.Table, labels: pa.ChunkedArray, in_conflict: pa.ChunkedArray) -> None:
@@ -105,7 +100,6 @@ def correct_worst(table: pa.Table, job: Job) -> pa.Table:
 
 
 def _vote_columns(votes: Sequence[PhotoVotes]) -> pa.Table:
-    """A row a photo; neither a label nor a remark where reviewers disagree."""
     return pa.table(
         {
             "label": pa.array([one.label for one in votes], pa.string()),
@@ -114,20 +108,6 @@ def _vote_columns(votes: Sequence[PhotoVotes]) -> pa.Table:
             "in_conflict": pa.array([one.in_conflict for one in votes], pa.bool_()),
         }
     )
-
-
-def _prefix_of(names: Sequence[str], result: Path) -> str:
-    """The prefix of the columns that labelling added."""
-    candidates = [name.removesuffix("sha256") for name in names if name.endswith("sha256")]
-    prefixes = [prefix for prefix in candidates if {prefix + "label", prefix + "status"} <= set(names)]
-    if len(prefixes) != 1:
-        count = f"those of {len(prefixes)} labellings" if prefixes else "none"
-        msg = (
-            f"Expected the columns of one run of hangtag label in {result}, found {count}; put the result's .job "
-            "folder beside it."
-        )
-        raise InputError(msg)
-    return prefixes[0]
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:

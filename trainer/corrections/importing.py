@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
@@ -14,10 +14,9 @@ from typing import Final
 from catalogue.catalogue import IMAGE_COLUMNS
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url
-from models.errors import ImageError, InputError, NothingNewError
+from models.errors import ImageError, InputError
 from models.storage.storage import FolderStorage
 from models.taxonomy import PATH_MARK
-from models.text import number_of
 from trainer.corrections.store import Added, CorrectionStore, refuse_rows
 from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, parse_vote, resolve, unguarded
 from trainer.data.csv_files import data_folder
@@ -26,6 +25,7 @@ from trainer.run import Run
 from worker.job.columns import CORRECT_LABEL, THUMBNAIL
 from worker.job.job import QUESTIONS, Job, open_job
 
+_FAST_CLOCK: Final = timedelta(days=1)
 _TOP_K: Final = "top_k"
 _BEST: Final = re.compile(r"(.+?) [0-9]\.[0-9]{2}(?:; |$)")
 """A label that ``review.csv`` names, the likeliest one first."""
@@ -35,34 +35,24 @@ _ALIKE: Final = 0.8
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What the file itself does not say.
+    """What the file itself does not say; the job or the run beside it says what is left out, and the last two.
 
-    Attributes:
-        reviewer: whose votes those rows are that name nobody.
-        image_column: the column that names the photos. Default: the obvious one.
-        image_root: where relative paths start. Default: as the job or the run beside the file says, else its folder.
-        prefix: of the columns that Hangtag has added.
-        new_labels: labels that are new on purpose, though they look like typing errors of known ones.
-        above_classes: labels above the classes of a tree, which no photo can be given. Default: as the job beside says.
+    ``reviewer`` is that of rows that name none. ``new_labels`` are new on purpose, though they look like typing errors
+    of known ones. ``prefix`` is that of the columns that Hangtag has added. No photo can be given a label of
+    ``above_classes``.
     """
 
     reviewer: str | None = None
     image_column: str | None = None
     image_root: Path | None = None
-    prefix: str = ""
     new_labels: tuple[str, ...] = ()
+    prefix: str = ""
     above_classes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class ReviewFile:
-    """What the rows of a review file say.
-
-    Attributes:
-        timed: votes of rows that say when.
-        untimed: votes of the others, as of the file's own time.
-        named: labels that the model gave some row, likely or not.
-    """
+    """What the rows of a review file say: votes with a time, those of the file's own time, and the model's labels."""
 
     rows: int
     timed: tuple[Vote, ...]
@@ -74,30 +64,13 @@ class ReviewFile:
         """All of them."""
         return (*self.timed, *self.untimed)
 
-    def check_answered(self, file: Path) -> None:
-        """Refuse a file without an answer.
-
-        Raises:
-            NothingNewError: there is no vote.
-        """
-        if not self.votes:
-            msg = (
-                f"Expected an answer in {file}, found none in {number_of(self.rows, 'row')}; write the right label "
-                f"into the column {CORRECT_LABEL}, also where the model was right, and import the file again."
-            )
-            raise NothingNewError(msg)
-
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did.
+    """What an import did, and what reviewers agree on now, photo by photo.
 
-    Attributes:
-        file: the file's votes; ``added`` are the new ones.
-        resolved: what reviewers agree on now, photo by photo.
-        lost: paths that lead to no file, each once, in the file's order.
-        root: where relative paths start, as the job or the run beside the file says; None if neither says it, or if
-            the options did.
+    ``lost`` are paths that lead to no file. ``root`` is where relative paths start, if the job or the run beside the
+    file said it.
     """
 
     file: ReviewFile
@@ -120,12 +93,7 @@ class Imported:
 def import_corrections(
     file: Path, store: CorrectionStore, options: ImportOptions, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Imported:
-    """Add what a file says to the store, as a whole or not at all.
-
-    Raises:
-        InputError: the file or the store cannot be used, or a new label looks like a typing error of a known one, or
-            like a path in a tree.
-    """
+    """Add what a file says to the store, as a whole or not at all."""
     completed = _completed(file.absolute(), options)
     review = read_review(file, completed, now())
     _check_labels(file, review, store.votes(), options.new_labels)
@@ -137,7 +105,6 @@ def import_corrections(
 
 
 def _check_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant: Sequence[str]) -> None:
-    """Refuse labels that are new by mistake: one such label would be a new class."""
     known = {vote.label for vote in before} | {vote.was for vote in (*before, *review.votes)} | review.named
     new = {vote.label for vote in review.votes} - {*meant, ""} - known
     if path := next((label for label in sorted(new) if PATH_MARK in label), None):
@@ -181,7 +148,7 @@ def _completed(file: Path, options: ImportOptions) -> ImportOptions:
         options,
         image_root=options.image_root or root,
         image_column=options.image_column or (column if column in names else None),
-        prefix=options.prefix or (prefix if f"{prefix}{CORRECT_LABEL}" in names else ""),
+        prefix=prefix if f"{prefix}{CORRECT_LABEL}" in names else "",
         above_classes=frozenset((job.model.taxonomy or {}).values()),
     )
 
@@ -205,7 +172,6 @@ def _there(folder: Path) -> Path | None:
 
 
 def _hashed(vote: Vote) -> Vote:
-    """The vote with its photo's SHA-256, if it can be read: a file that moves keeps its votes."""
     if vote.sha256 or not vote.path:
         return vote
     try:
@@ -217,11 +183,8 @@ def _hashed(vote: Vote) -> Vote:
 def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile:
     """Read a file row by row; it is used as a whole, or not at all.
 
-    A row is a vote if its cell under ``correct_label`` is filled, or if its ``label`` differs from the first of
-    ``top_k``; without both columns, always.
-
-    Raises:
-        InputError: it is missing or no CSV, a column is missing, or rows cannot be used: each is named with its reason.
+    A row is a vote if its cell under ``correct_label`` is filled; without this column, always. The error names each row
+    that cannot be used.
     """
     if not path.is_file():
         msg = f"Expected corrections in a CSV file at {path}, found none; check the path."
@@ -262,7 +225,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
 def _faults(vote: Vote, options: ImportOptions, now: datetime) -> Iterator[str]:
     if vote.label in options.above_classes:
         yield f"expected a class, {vote.label!r} is a label above classes"
-    if vote.is_ahead(now):
+    if vote.at > now + _FAST_CLOCK:  # it would stay its photo's last vote
         yield f"expected a time in the past, got {vote.at.isoformat()} in at"
 
 
@@ -278,21 +241,19 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
     image = options.image_column or next((by_name[known] for known in IMAGE_COLUMNS if known in by_name), None)
     if image is not None and image not in columns.values():
         columns["image"] = image
-    lacks_label = not {"label", CORRECT_LABEL} & set(columns)
+    is_guess = "label" not in columns or _TOP_K in columns  # as the model's label is, in a list for review
+    lacks_label = CORRECT_LABEL not in columns and is_guess
     if lacks_label or not {"image", "sha256"} & set(columns):
         lacks = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or one that names the photos"
-        msg = f"Expected {lacks} in {path}, found {', '.join(names)}; name it so, or pass --prefix or --image-column."
+        msg = f"Expected {lacks} in {path}, found {', '.join(names)}; name it so, or pass --image-column."
         raise InputError(msg)
     return columns
 
 
 def _answer(cells: Mapping[str, str]) -> dict[str, str] | None:
     """A row's cells with the reviewer's label under ``label`` and the one before under ``was``; None without one."""
-    best = _BEST.match(cells.get(_TOP_K, ""))
-    before = cells.get("was") or (best[1] if best else "")
-    if answer := cells.get(CORRECT_LABEL, "").strip():
-        return {**cells, "label": answer, "was": before or cells.get("label", "")}
-    edited = _TOP_K in cells and cells.get("label", "").strip() != before.strip()
-    if edited or not {_TOP_K, CORRECT_LABEL} & set(cells):
-        return {**cells, "was": before}
-    return None
+    if CORRECT_LABEL not in cells:
+        return {**cells}
+    best, answer = _BEST.match(cells.get(_TOP_K, "")), cells[CORRECT_LABEL].strip()
+    before = cells.get("was") or (best[1] if best else cells.get("label", ""))
+    return {**cells, "label": answer, "was": before} if answer else None

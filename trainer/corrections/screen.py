@@ -9,13 +9,14 @@ from typing import Any, Final
 from rich.markup import escape
 from rich.table import Table
 
-from models.errors import InputError
+from models.errors import InputError, NothingNewError
 from models.terminal import Console, print_table
 from models.text import number_of
 from trainer.corrections.apply import apply_to_job, find_labels
 from trainer.corrections.importing import Imported, ImportOptions, import_corrections, question_of
-from trainer.corrections.store import CorrectionStore, ahead_sentence
+from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, resolve, vote_cells
+from worker.job.columns import CORRECT_LABEL
 
 _DEFAULT: Final = Path("corrections.csv")
 _CONFIG_SUFFIX: Final = ".toml"
@@ -24,11 +25,7 @@ _FEW_DIGITS: Final = 12
 
 
 def open_store(path: Path | None, corrections_of: Callable[[Path], Path | None]) -> CorrectionStore:
-    """The store at a path, or the one that a retraining reads (``corrections_of`` its config).
-
-    Raises:
-        InputError: the config cannot be used, or names no corrections.
-    """
+    """The store at a path, or the one that a retraining reads (``corrections_of`` its config)."""
     if path is None or path.suffix.lower() != _CONFIG_SUFFIX:
         return CorrectionStore(path or _DEFAULT)
     corrections = corrections_of(path)
@@ -46,11 +43,7 @@ def import_and_show(
     *,
     as_json: bool,
 ) -> None:
-    """Import a file and show the result; warnings go to stderr, so that ``--json`` stays JSON.
-
-    Raises:
-        NothingNewError: none of its rows has an answer.
-    """
+    """Import a file and show the result; warnings go to stderr, so that ``--json`` stays JSON."""
     store, question = open_store(corrections, corrections_of), question_of(file)
     one_models = corrections is not None and corrections.suffix.lower() == _CONFIG_SUFFIX
     if not one_models and not store.path.stem.endswith(f"-{question}"):
@@ -63,12 +56,16 @@ def import_and_show(
             "be learned from without their files: say where the photos are with --image-root, and import again.",
             "yellow",
         )
-    _warn_of_ahead(store)
     if as_json:
         _print_json(_import_json(file, store, done))
     else:
         _show_import(file, store, done)
-    done.file.check_answered(file)
+    if not done.file.votes:
+        msg = (
+            f"Expected an answer in {file}, found none in {number_of(done.file.rows, 'row')}; write the right label "
+            f"into the column {CORRECT_LABEL}, also where the model was right, and import the file again."
+        )
+        raise NothingNewError(msg)
 
 
 def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
@@ -110,13 +107,9 @@ def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str
 
 
 def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path | None, *, as_json: bool) -> None:
-    """Write the corrected copy of a result, and show how many of its rows changed.
-
-    Raises:
-        InputError: there is no file of corrections.
-    """
+    """Write the corrected copy of a result, and show how many of its rows changed."""
     result = find_labels(labels, jobs)
-    stores = [store.of_question(one.name) for one in result.job.questions] if result.job else [store]
+    stores = [store.of_question(one.name) for one in result.job.questions]
     if not any(one.path.exists() for one in stores):
         places = " or ".join(str(one.path) for one in stores)
         msg = f"Expected corrections in {places}, found none; name their file with --corrections, or import some first."
@@ -124,7 +117,6 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
             msg += f" Each question has a file of its own beside {store.path}."
         raise InputError(msg)
     done = apply_to_job(result, store, output)
-    _warn_of_ahead(store)
     if as_json:
         audit = done.audit and done.audit.model_dump()
         _print_json({**vars(done), "reviewed": done.reviewed, "audit": audit})
@@ -149,7 +141,6 @@ def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
     votes = store.votes()
     resolved = resolve(votes)
     agreed = [one for one in resolved.values() if not one.in_conflict]
-    _warn_of_ahead(store)
     if as_json:
         conflicts = [_photo_json(one) for one in resolved.values() if one.in_conflict]
         decided = [{**_photo_json(one), "label": one.label, "remark": one.remark} for one in agreed]
@@ -174,32 +165,6 @@ def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
     _print_conflicts(console, resolved)
 
 
-def list_votes(store: CorrectionStore, photo: str, *, as_json: bool) -> None:
-    """Show every vote on a photo, in order.
-
-    Raises:
-        InputError: there is none.
-    """
-    places = {photo, str(Path(photo).absolute())}
-    digits = photo.lower() if len(photo) >= _FEW_DIGITS else None
-    votes = [
-        vote
-        for vote in (*store.votes(), *store.ahead())
-        if vote.image in places or (digits and vote.sha256.startswith(digits))
-    ]
-    if not votes:
-        msg = f"Expected a photo that {store.path} knows, by path, URL or SHA-256, got {photo}."
-        raise InputError(msg)
-    if as_json:
-        _print_json([_vote_json(vote) for vote in votes])
-        return
-    table = Table("photo", "label", "reviewer, at, model, note", title=f"Votes: {len(votes):,}", title_justify="left")
-    for vote in votes:
-        about = "\n".join(filter(None, [vote.reviewer, _minute(vote), vote.model, vote.note]))
-        table.add_row(*map(escape, (_photo(vote), _decision(vote), about)))
-    print_table(table, Console())
-
-
 def _print_conflicts(console: Console, resolved: Mapping[str, PhotoVotes]) -> None:
     conflicts = [votes for votes in resolved.values() if votes.in_conflict]
     if not conflicts:
@@ -215,11 +180,6 @@ def _print_conflicts(console: Console, resolved: Mapping[str, PhotoVotes]) -> No
     if len(conflicts) > _MOST_ROWS:
         more = f"and {len(conflicts) - _MOST_ROWS:,} more: hangtag corrections list --json prints all"
         console.say(more, "yellow")
-
-
-def _warn_of_ahead(store: CorrectionStore) -> None:
-    if ahead := store.ahead():
-        Console(stderr=True).say(f"Warning: {ahead_sentence(ahead, store.path)}", "yellow")
 
 
 def _print_json(record: object) -> None:
@@ -239,10 +199,6 @@ def _minute(vote: Vote) -> str:
     return f"{vote.at:%Y-%m-%d %H:%M}"
 
 
-def _vote_json(vote: Vote) -> dict[str, str]:
-    return dict(zip(COLUMNS, vote_cells(vote), strict=True))
-
-
 def _photo_json(votes: PhotoVotes) -> dict[str, Any]:
-    first = votes.votes[0]
-    return {"photo": first.photo, "reviewers": votes.reviewers, "votes": [_vote_json(vote) for vote in votes.votes]}
+    cells = [dict(zip(COLUMNS, vote_cells(vote), strict=True)) for vote in votes.votes]
+    return {"photo": votes.votes[0].photo, "reviewers": votes.reviewers, "votes": cells}

@@ -5,10 +5,9 @@ import errno
 import fcntl
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO
 
@@ -16,7 +15,6 @@ from catalogue.readers import Reader, read_delimited
 from catalogue.text_file import TextFile, text_file
 from catalogue.writers import csv_lines
 from models.errors import InputError
-from models.text import number_of
 from models.whole_file import open_lock
 from trainer.corrections.votes import COLUMNS, Vote, guarded, parse_vote, unguarded, vote_cells
 from trainer.data.csv_files import write_rows
@@ -29,12 +27,7 @@ _TAIL_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Added:
-    """What an import brought.
-
-    Attributes:
-        votes: those that are new; ``known`` counts the others.
-        all: every vote that counts now.
-    """
+    """What an import brought: the new votes, how many were known already, and all votes that the file has now."""
 
     votes: tuple[Vote, ...]
     known: int
@@ -47,16 +40,12 @@ class CorrectionStore:
     What a killed writer left of its last row is no row: readers leave it out, and the next row takes its place. People
     may save the file with other columns or separators; the next vote makes it ours again.
 
-    Every method raises InputError if the file cannot be read, and names each bad row; nothing is written then.
-
-    Args:
-        path: of the file; one that is not there yet holds no votes.
-        now: the time. Votes that are dated later than tomorrow, by a wrong clock, stay in the file and do not count.
+    Every method raises InputError if the file cannot be read, and names each bad row; nothing is written then. A file
+    that is not there yet holds no votes.
     """
 
-    def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self._now = now
 
     def of_question(self, name: str) -> "CorrectionStore":
         """Where answers to a question of a job with named models are: ``corrections-colour.csv`` for ``colour``.
@@ -64,15 +53,11 @@ class CorrectionStore:
         One photo has an answer to each; in one file they would be conflicts. An empty name has this store itself.
         """
         place = self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}")
-        return CorrectionStore(place, self._now) if name else self
+        return CorrectionStore(place) if name else self
 
     def votes(self) -> tuple[Vote, ...]:
-        """All votes that count, each once, in the order of their times."""
-        return self._read()[0]
-
-    def ahead(self) -> tuple[Vote, ...]:
-        """The votes that are dated later than tomorrow, in order."""
-        return self._read()[1]
+        """All votes, each once, in the order of their times."""
+        return tuple(sorted(set(self._rows())))
 
     def photos(self) -> set[str]:
         """SHA-256 of photos that somebody has given a label or a remark; quick, since rows are not checked."""
@@ -93,11 +78,7 @@ class CorrectionStore:
         return (status.st_ino, status.st_size, status.st_mtime_ns)
 
     def check(self) -> None:
-        """Find out whether votes could be written.
-
-        Raises:
-            InputError: the system does not let it write; the message names the file, and says why.
-        """
+        """Refuse a file that the system would not let us write, by its name."""
         with self._alone():
             if self.path.exists():
                 self.path.open("r+b").close()
@@ -120,16 +101,14 @@ class CorrectionStore:
             return vote in votes
 
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
-        """Add votes; the file is replaced as a whole, and only one process does so at a time.
+        """Add votes; the file is replaced as a whole.
 
-        Args:
-            timed: votes with a time of their own.
-            untimed: their time is that of their file. One that repeats its reviewer's last vote on the photo is added
-                only if it says where the photo is, and no vote did.
+        An ``untimed`` vote, with the time of its file, that repeats its reviewer's last vote on the photo is added only
+        if it says where the photo is, and no vote did.
         """
         with self._alone():
-            before, ahead = self._read()
-            known = {*before, *timed}
+            before = set(self._rows())
+            known = before | {*timed}
             last = {(vote.photo, vote.reviewer): vote.decision for vote in sorted(known) if vote.decision}
             places = {(vote.photo, vote.image) for vote in known}
             fresh = {
@@ -139,19 +118,13 @@ class CorrectionStore:
                 or ((vote.photo, vote.image) not in places and vote.path and holds(vote.path, vote.sha256))
             }
             votes = tuple(sorted(known | fresh))
-            new = tuple(sorted((known | fresh) - set(before)))
+            new = tuple(sorted((known | fresh) - before))
             if new:
-                self._write((*votes, *ahead))
+                self._write(votes)
             return Added(new, len({*timed, *untimed}) - len(new), votes)
-
-    def _read(self) -> tuple[tuple[Vote, ...], tuple[Vote, ...]]:
-        """The votes that count, and the votes that are dated ahead."""
-        votes, now = sorted(set(self._rows())), self._now()
-        return tuple(v for v in votes if not v.is_ahead(now)), tuple(v for v in votes if v.is_ahead(now))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let one writer in at a time; a killed process leaves no lock."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open_lock(self.path.with_name(f".{self.path.name}.lock")) as lock:
@@ -163,7 +136,6 @@ class CorrectionStore:
             raise InputError(msg) from error
 
     def _rows(self) -> Iterator[Vote]:
-        """All rows, in the file's order. They may be read while others append."""
         reader = self._reader()
         if reader is None:
             return
@@ -182,7 +154,6 @@ class CorrectionStore:
             raise refuse_rows(self.path, faults, "correct them, or take the file from a backup")
 
     def _reader(self) -> Reader | None:
-        """A reader of the file's rows; None if there are none."""
         data = self._data()
         if _HEADER.startswith(data):
             return None
@@ -211,7 +182,6 @@ class CorrectionStore:
             return file.read(len(_HEADER)) == _HEADER
 
     def _extend(self, lines: bytes) -> None:
-        """Write behind the last whole row, all or nothing."""
         with self.path.open("r+b", buffering=0) as file:
             end, last = _last_line(file)
             torn = self._is_torn(last)
@@ -228,7 +198,6 @@ class CorrectionStore:
                 raise
 
     def _write(self, votes: Iterable[Vote]) -> None:
-        """Replace the file as a whole, and clear away what killed writers left."""
         rows = [tuple(map(guarded, vote_cells(vote))) for vote in votes]
         for left in self.path.parent.glob(f".{self.path.name}.*.tmp"):
             left.unlink(missing_ok=True)
@@ -248,7 +217,6 @@ class CorrectionStore:
         return parse_vote({name: unguarded(cell) for name, cell in cells.items()}, self.path.parent)
 
     def _line(self, vote: Vote) -> bytes:
-        """A vote's line of the file, from which it can be read back."""
         cells = vote_cells(vote)
         try:
             line = _csv_line(map(guarded, cells))
@@ -280,7 +248,6 @@ _HEADER: Final = _csv_line(COLUMNS)
 
 
 def _last_line(file: BinaryIO | io.FileIO) -> tuple[int, bytes]:
-    """A file's size, and what follows its last line feed."""
     size, tail = file.seek(0, os.SEEK_END), b""
     while b"\n" not in tail and len(tail) < size:
         start = max(0, size - max(_TAIL_BYTES, 2 * len(tail)))
@@ -296,13 +263,3 @@ def refuse_rows(path: Path, faults: Iterable[tuple[int, str]], to_do: str) -> In
     shown = "\n  ".join([*lines[:_MOST_LINES], *more])
     rows = "a row" if len(lines) == 1 else f"{len(lines):,} rows"
     return InputError(f"Expected corrections in {path}, {rows} cannot be used: {to_do}.\n  {shown}")
-
-
-def ahead_sentence(ahead: Sequence[Vote], path: Path) -> str:
-    """Tell people which votes (one at least) of a file do not count, since a clock was wrong when they were cast."""
-    votes = number_of(len(ahead), "vote is dated in the future and does", "votes are dated in the future and do")
-    first, photo = ahead[0], vote_cells(ahead[0])[0] or ahead[0].sha256
-    return (
-        f"{votes} not count, the first by {first.reviewer} at {first.at.isoformat()} on {photo}; correct its time "
-        f"(the column at) in {path}."
-    )

@@ -6,7 +6,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,6 @@ from trainer.data.csv_files import cell_path, path_cell
 COLUMNS: Final = ("image", "sha256", "label", "remark", "note", "was", "reviewer", "model", "at")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _ELSEWHERE: Final = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]*://")
-_FAST_CLOCK: Final = timedelta(days=1)
 
 
 class Remark(StrEnum):
@@ -32,14 +31,8 @@ class Remark(StrEnum):
 class Vote:
     """What a reviewer said of a photo: a label, a remark in its place, or a note alone.
 
-    Attributes:
-        at: when, in UTC.
-        sha256: of the photo's bytes, in lower-case hex; empty if unknown.
-        image: the photo's absolute path, or its URL; empty if only its SHA-256 is known.
-        label: what it shows; empty if there is a remark, or only a note.
-        note: in the reviewer's own words; it changes nothing.
-        was: its label before; empty if unknown.
-        model: name and version of the model that gave that label; empty if unknown.
+    What is unknown is empty. ``at`` is in UTC, ``sha256`` is that of the photo's bytes, ``image`` an absolute path or a
+    URL. ``model`` gave the label ``was``. A note changes nothing.
     """
 
     at: datetime
@@ -66,10 +59,6 @@ class Vote:
     def decision(self) -> tuple[str, Remark] | None:
         """The label or the remark, the same for votes that agree; None for a note alone."""
         return (self.label, self.remark) if self.label or self.remark else None
-
-    def is_ahead(self, now: datetime) -> bool:
-        """Whether it is dated later than tomorrow, by a wrong clock: it would stay its photo's last vote."""
-        return self.at > now + _FAST_CLOCK
 
 
 @dataclass(frozen=True)
@@ -100,13 +89,9 @@ class PhotoVotes:
 
 
 def resolve(votes: Iterable[Vote]) -> dict[str, PhotoVotes]:
-    """Let each reviewer's last label or remark on a photo count, and all reviewers alike.
+    """The votes on each photo (see :attr:`Vote.photo`): each reviewer's last label or remark counts, a note does not.
 
-    A conflict is over when a later vote of one of them makes all of them say the same. Neither the order of votes nor
-    a vote that comes twice makes a difference.
-
-    Returns:
-        Photo (see :attr:`Vote.photo`) → its votes, in the order of the photos. Notes alone do not count.
+    Neither the order of votes nor a vote that comes twice makes a difference.
     """
     by_photo: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in sorted(set(votes), reverse=True):
@@ -121,11 +106,7 @@ def _last(votes: list[Vote]) -> tuple[Vote, ...]:
 
 
 def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
-    """A row of a CSV as a vote; a column that is missing is like an empty one, relative paths start at ``folder``.
-
-    Raises:
-        ValueError: a cell is not what it should be; the message says which.
-    """
+    """A row of a CSV as a vote; relative paths start at ``folder``. ValueError if a cell is not what it should be."""
     line = {name: cells.get(name, "").strip() for name in COLUMNS}
     _check_line("reviewer", line["reviewer"])
     if line["remark"] not in list(Remark):
@@ -141,7 +122,7 @@ def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
         msg = f"expected a SHA-256 of 64 hexadecimal digits, got {sha256[:80]!r}"
         raise ValueError(msg)
     image, at, remark = _place(line["image"], sha256, folder), _time(line["at"]), Remark(line["remark"])
-    note, was, model = (_flat(line[name]) for name in ("note", "was", "model"))
+    note, was, model = (" ".join(line[name].splitlines()) for name in ("note", "was", "model"))
     return Vote(at, line["reviewer"], sha256, image, line["label"], remark, note, was, model)
 
 
@@ -167,13 +148,7 @@ def _check_line(column: str, text: str) -> None:
         raise ValueError(msg)
 
 
-def _flat(text: str) -> str:
-    """On one line, so that each row of the file is one."""
-    return " ".join(text.splitlines())
-
-
 def _time(text: str) -> datetime:
-    """ISO 8601; a time without an offset is in UTC."""
     try:
         time = datetime.fromisoformat(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

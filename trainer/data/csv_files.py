@@ -21,10 +21,7 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 
 def path_cell(path: Path) -> str:
-    """A path as a cell of a CSV: as it is, or as a ``file:///`` URI (RFC 8089) if a CSV would change it.
-
-    A CSV would change an absolute path that is not UTF-8, holds control characters, or begins or ends with a blank.
-    """
+    """A path as a cell of a CSV: as it is, or as a ``file:///`` URI (RFC 8089) if a CSV would change it."""
     text = str(path)
     if path.is_absolute() and (not text.isprintable() or text != text.strip()):
         return path.as_uri()
@@ -44,10 +41,7 @@ def data_folder(data: Path) -> Path:
 
 
 def path_in(data: Path, path: Path) -> str:
-    """An absolute path, relative to the folder of its data; in full if the photo lies elsewhere.
-
-    The data is a folder or a table; links in its own path make no difference.
-    """
+    """An absolute path, relative to the folder of its data; in full if the photo lies elsewhere."""
     folder = data_folder(data)
     place = path if path.is_relative_to(folder) else path.parent.resolve() / path.name
     name = str(place.relative_to(folder) if place.is_relative_to(folder) else path)

@@ -53,10 +53,9 @@ class LabeledPhoto:
         split: the one that the person chose; None if Hangtag is to choose it.
         product: what it shows, a SKU or the like; photos of one product are kept in one split.
         open: whether the person has said that Hangtag is to choose its split, though others have one.
-        sha256: of the bytes that were labelled; ``None`` if nobody has said so: then the label holds for any bytes.
+        sha256: of the bytes that were labelled; with None the label holds for any bytes.
         error: why there is no photo, where that is known before any file is read.
-        cell: of a photo from elsewhere what its row says: a URL, a data URI, or a path under a URL. ``path`` is that
-            of no file until it has been fetched (:func:`trainer.data.fetched.fetch_photos`). None of all others.
+        cell: the URL, or the path under a URL, of a photo that :func:`trainer.data.fetched.fetch_photos` fetches.
     """
 
     path: Path
@@ -89,9 +88,8 @@ class Exclusion:
 class Dataset:
     """Labelled photos of a folder or a table, in a fixed order, and what was set aside before any photo was opened.
 
-    Classes are sorted names, those without any photo too; the position is the class's index everywhere. ``NONE`` is
-    not among them. ``table`` says how a table was read. ``parents`` is the tree in a table's labels, label → its
-    parent: ``shoes > boots`` is the class ``boots`` under ``shoes``. ``label_notes`` say why labels were not taken so.
+    Classes are sorted names, without ``NONE``; the position is the class's index everywhere. ``parents`` is the tree in
+    a table's labels, label → its parent: ``shoes > boots`` is the class ``boots`` under ``shoes``.
     """
 
     source: Path
@@ -109,33 +107,20 @@ class Dataset:
 
 
 def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
-    """Find labelled photos.
+    """Find labelled photos in a folder of class folders, a folder of splits, or a table (see docs/formats.md).
 
-    Args:
-        path: a folder of class folders; a folder with ``train``, ``val`` (or ``valid``, ``validation``) and ``test``
-            inside, each of class folders; or a table, with the columns ``image`` (a path, or a ``file:///`` URI) and
-            ``label``, and ``split`` (``open``: Hangtag chooses), ``group`` (the product) and ``sha256`` (of the bytes
-            that were labelled) if wanted. A label of a table may be a path in a tree: ``shoes > boots``, but not in the
-            ``dataset.csv`` of a retraining cycle. A class folder or a label named ``_none`` has photos that show no
-            product.
-        asked: how photos are found in a table.
-
-    Raises:
-        DataError: nothing is there, there are no images, only one class, or far too many.
-        InputError: a table cannot be read, or a column is not there.
+    ``asked`` says how photos are found in a table.
     """
     path = path.absolute()
-    if not path.exists():
-        msg = f"Expected a folder of class folders, or a table, at {path}, found nothing; check the path."
+    if not path.exists() or (path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES):
+        found = f"a file named {path.name}" if path.exists() else "nothing"
+        msg = (
+            "Expected a folder of class folders, or a table with image and label (.csv, .tsv, .jsonl, .parquet), at "
+            f"{path}, found {found}; check the path."
+        )
         raise DataError(msg)
     if path.is_dir() and asked != USUAL_COLUMNS:
         msg = f"Expected a table, whose columns the options name, {path} is a folder; leave out the options."
-        raise DataError(msg)
-    if not path.is_dir() and path.suffix.lower() not in TABLE_SUFFIXES:
-        msg = (
-            "Expected a folder of class folders, or a table with image and label (.csv, .tsv, .jsonl, .parquet), at "
-            f"{path}, which is none of them; pass one."
-        )
         raise DataError(msg)
     dataset = _read_folder(path) if path.is_dir() else _read_table(path, asked)
     _check_any(path, dataset)

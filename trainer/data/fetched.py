@@ -31,17 +31,8 @@ def fetch_photos(
 ) -> Dataset:
     """The data set with the photos from elsewhere on this machine, or with the reason why they are not.
 
-    They are fetched as a worker fetches them, each URL once: a photo that the cache has is not asked for again.
-
-    Args:
-        dataset: its photos with a ``cell`` have no file yet.
-        allow_hosts: ``HOST:PORT`` of the hosts that may be asked though their addresses are not public.
-        cache: photos are put under ``photos/`` in it.
-        advance: told (fetched, to fetch).
-
-    Raises:
-        InputError: one of ``allow_hosts`` is not ``HOST:PORT``, or the cache cannot be written to.
-        JobError: this machine lacks what S3 asks for.
+    They are fetched as a worker fetches them, each URL once, into ``photos/`` in the cache. ``allow_hosts`` are
+    ``HOST:PORT`` of hosts whose addresses are not public; ``advance`` is told (fetched, to fetch).
     """
     cells = [photo.cell for photo in dataset.photos if photo.cell is not None]
     if not cells:
@@ -64,7 +55,6 @@ def fetch_photos(
 
 
 def _fetch(photos: Photos, places: Mapping[str, Path], advance: Callable[[int, int], None]) -> dict[str, ImageError]:
-    """Write the photo of each cell to its place, whole or not at all; says why that of others could not be had."""
     cells, failures = list(places), dict[str, ImageError]()
     for photo in photos.bring([Wanted(0, number, cell) for number, cell in enumerate(cells)], advance):
         cell = cells[photo.wanted.row]
@@ -83,10 +73,7 @@ def failure(photos: Photos, photo: Photo) -> str:
 
 
 def _place(folder: Path, url: str) -> Path:
-    """The file of a URL's photo, by whose name a person knows the URL, without what it is signed with.
-
-    It has no ending: URLs often name another format than they give.
-    """
+    """The file of a URL's photo, whose name shows the URL without its signature, and no ending, which may be wrong."""
     digest = hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
     if scheme_of(url) == "data":
         return folder / "data" / digest

@@ -35,11 +35,8 @@ class ImageStatistics:
     Attributes:
         format, mode: Pillow's names of the file's format and of its pixel format.
         width, height: in pixels, once upright.
-        bytes: of the file.
         orientation: the EXIF tag; 1 if there is none.
         exif: whether there are EXIF tags at all; in a TIFF, which is made of tags, those that cameras and editors add.
-        animated: whether the file holds more than one picture.
-        transparent: whether any pixel is not opaque.
         grey: whether no pixel of the small copy has a colour.
         brightness_5, brightness_99: the perceived brightness, 0 to 1, that 5% or 99% of the pixels do not reach.
         entropy: of the histograms, in bits.
@@ -73,11 +70,7 @@ class ImageStatistics:
 
 
 def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
-    """The statistics of a photo, given the bytes of its file, and its small copy ``uint8 (64, 64, 3)``.
-
-    Raises:
-        ImageError: the photo cannot be used; :func:`fault_of` says more.
-    """
+    """The statistics of a photo, given the bytes of its file, and its small copy ``uint8 (64, 64, 3)``."""
     with opened(data) as image:
         stored = _stored(image)
         whole = whole_rgb(image)

@@ -44,8 +44,6 @@ _STATISTICS_COLUMNS: Final = [(field.name, _TYPES[field.type]) for field in fiel
 
 
 class _PhotoCache:
-    """Results of decoding photos, by the SHA-256 of their files."""
-
     _columns: Sequence[tuple[str, pa.DataType]] = ()
 
     def __init__(self, folder: Path, side: int, timeout_s: float, shard: int, spec_json: str = "") -> None:
@@ -72,13 +70,9 @@ class _PhotoCache:
         return PhotoFault(FaultKind(kind), self._tables[shard]["message"][row].as_py()) if kind else None
 
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
-        """Decode the files that the cache lacks; whatever ends it, what has been decoded is kept.
+        """Decode the files (SHA-256 → path) that the cache lacks; whatever ends it, what has been decoded is kept.
 
-        ``files`` names, by its SHA-256, a file that had those bytes; one that has others by now is a fault, and what is
-        found is kept under the SHA-256 of what was decoded.
-
-        Raises:
-            InputError: the cache cannot be written to, or does not keep what is written.
+        A file that has other bytes by now is a fault, and what is found is kept under the SHA-256 of what was decoded.
         """
         new = [(sha256, path) for sha256, path in files.items() if self.lacks(sha256)]
         for start in range(0, len(new), self._shard):
@@ -135,7 +129,6 @@ class _PhotoCache:
         return InputError(msg)
 
     def _open_shard(self, index: Path) -> None:
-        """Open a shard, unless it is damaged, gone, or of another version."""
         arrays = index.with_suffix(_ARRAYS)
         try:
             table = pq.read_table(index)
@@ -151,14 +144,11 @@ class _PhotoCache:
         self._tables.append(table)
 
     def _map(self, arrays: Path) -> None:
-        """Make a shard's arrays ready to be read."""
+        """Make a shard's arrays ready to be read, where that pays."""
 
 
 class StatisticsStore(_PhotoCache):
-    """What photos show, and small copies of them, in a machine's cache.
-
-    ``timeout_s`` limits the decoding of a photo; a shard has at most ``shard`` photos.
-    """
+    """What photos show, and small copies of them, in a machine's cache."""
 
     _columns = _STATISTICS_COLUMNS
 
@@ -175,11 +165,7 @@ class StatisticsStore(_PhotoCache):
         return pa.concat_tables(self._tables).take(places)
 
     def copies(self, sha256s: Sequence[str]) -> Pixels:
-        """The small copies of some photos, ``uint8 (n, 64, 64, 3)``, in the order asked.
-
-        Raises:
-            InputError: something has removed them from the cache.
-        """
+        """The small copies of some photos, ``uint8 (n, 64, 64, 3)``, in the order asked."""
         pixels = np.empty((len(sha256s), COPY_SIDE, COPY_SIDE, 3), np.uint8)
         with self._writing(), ExitStack() as stack:
             files: dict[int, int] = {}

@@ -55,11 +55,7 @@ def changed(path: Path) -> PhotoFault:
 def hash_photos(
     photos: "Sequence[LabeledPhoto]", on_photo: Callable[[int, int], None] = lambda done, total: None
 ) -> "tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, PhotoFault]]]":
-    """The photos that can be used, each with the SHA-256 of its file, and the others, each with the reason.
-
-    A file cannot be used if it could not be fetched, cannot be read, or holds other bytes than those that were
-    labelled. ``on_photo`` is told (read, to read).
-    """
+    """The photos that can be used, each with the SHA-256 of its file, and the others, each with the reason."""
     hashed: list[tuple[LabeledPhoto, str]] = []
     unread: list[tuple[LabeledPhoto, PhotoFault]] = []
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -85,11 +81,7 @@ def _read(photo: "LabeledPhoto") -> str | PhotoFault:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a photo's file, in hex.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
+    """The SHA-256 of a photo's file, in hex; an ImageError if it cannot be read."""
     return hashlib.sha256(read_photo(path)).hexdigest()
 
 

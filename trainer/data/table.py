@@ -1,6 +1,5 @@
 """A table of products, read as labelled photos: which of its columns and rows count."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -30,13 +29,7 @@ _NAMED: Final = 5
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row that has a label; a cell that is empty, or whose column is not there, is an empty text.
-
-    Attributes:
-        number: in the table, from 1.
-        image: what the cell of the photo says.
-        split, group, sha256: what the columns of these names say.
-    """
+    """The cells of a row that has a label, and its number, from 1; a cell whose column is not there is empty."""
 
     number: int
     image: str
@@ -50,11 +43,7 @@ class TableRow:
 class TableRead:
     """How a table was read, and what was left out of it; the first fields are as in ``TableOptions``, none left open.
 
-    Attributes:
-        image_root: where relative paths start: an absolute path, or a URL.
-        rows: of the table.
-        rows_chosen: those that meet all conditions.
-        rows_without_label: those among them that are left out, since they have no label.
+    ``rows_chosen`` meet all conditions; ``rows_without_label`` are those among them that are left out.
     """
 
     image_column: str
@@ -87,10 +76,6 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
     """Read the rows that have a label and meet all conditions.
 
     The columns ``split``, ``group`` and ``sha256`` have these meanings unless they were named for something else.
-
-    Raises:
-        InputError: the table cannot be read, or lacks a column; the message lists those that it has.
-        DataError: cells cannot be labels, no row meets the conditions or has a label, or there are too many labels.
     """
     catalogue = open_catalogue(path, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts or None)
     columns = _columns(catalogue, asked)
@@ -129,11 +114,8 @@ def _columns(catalogue: Catalogue, asked: TableOptions) -> dict[str, str]:
         raise InputError(msg)
     catalogue.check_column(asked.label_column, "--label-column")
     catalogue.check_column(asked.group_column, "--group-column")
-    if label == catalogue.image_column:
-        msg = f"Expected another --label-column than that of the photos, got {label!r} for both."
-        raise InputError(msg)
-    if asked.group_column == label:  # all photos of a class would be one product, in one split
-        msg = f"Expected another --group-column than that of the labels, got {label!r} for both."
+    if label in {catalogue.image_column, asked.group_column}:  # or each class would be one product, in one split
+        msg = f"Expected a column of its own for the labels, got {label!r}, which photos or products have, too."
         raise InputError(msg)
     free = {*catalogue.schema.names} - {catalogue.image_column, label, asked.group_column}
     own = {name: name for name in ("split", _GROUP, "sha256") if name in free}
@@ -165,21 +147,20 @@ def _chosen_rows(
 ) -> tuple[list[TableRow], int, int]:
     """The rows that have a label and meet all conditions; how many meet them; and how many there are."""
     kept: list[TableRow] = []
-    chosen, number, values = 0, 0, {column: Counter[str]() for column, _ in conditions}
-    for number, (image, row) in enumerate(_rows(catalogue, {*columns.values(), *values}), start=1):
-        for column, counter in values.items():
-            counter[row[column]] += 1
+    chosen, number, names = 0, 0, {*columns.values(), *(column for column, _ in conditions)}
+    for number, (image, row) in enumerate(_rows(catalogue, names), start=1):
         if all(row[column] == value for column, value in conditions):
             chosen += 1
             if row[columns[LABEL]]:
                 kept.append(TableRow(number, image, **{name: row[column] for name, column in columns.items()}))
     if not chosen:
-        raise _no_row(catalogue, conditions, values, number)
+        wanted = " and ".join(f"{column}={value}" for column, value in conditions)
+        msg = f"Expected rows with {wanted} in {catalogue.source}, none of {number:,} is one; check --where."
+        raise DataError(msg)
     return kept, chosen, number
 
 
 def _rows(catalogue: Catalogue, names: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The cell of each row's photo, and the cells of some columns by their names."""
     for batch in catalogue.batches:
         images = cell_texts(batch.column(catalogue.image_column), "surrogateescape")
         texts = {name: _texts(batch.column(name)) for name in names}
@@ -191,20 +172,6 @@ def _texts(column: pa.Array) -> list[str]:
     """The cells as a CSV would have them; what is no number, where others are, is an empty cell."""
     empty = {"nan"} if pa.types.is_floating(column.type) else frozenset[str]()
     return ["" if text is None or text in empty else text.strip() for text in cell_texts(column)]
-
-
-def _no_row(
-    catalogue: Catalogue, conditions: Sequence[tuple[str, str]], values: Mapping[str, Counter[str]], rows: int
-) -> DataError:
-    """The error for conditions that no row meets; it names what the columns hold."""
-    wanted = " and ".join(f"{column}={value}" for column, value in conditions)
-    held = [
-        f"the column {column!r} holds "
-        + ", ".join(f"{one_line(value, _SHORT)!r} ({number:,})" for value, number in counter.most_common(_NAMED))
-        for column, counter in values.items()
-    ]
-    where = f"Expected rows with {wanted} (--where) in {catalogue.source}, none of {rows:,} is one"
-    return DataError(f"{where}; {'; '.join(held)}.")
 
 
 def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -> None:
@@ -224,9 +191,6 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
 
     Labels that put one name under two parents are no tree: they stay whole. A name that all classes are under says
     nothing of a photo, and is left out. The notes that are returned last say so.
-
-    Raises:
-        DataError: a name between the marks is empty.
     """
     rows = list(rows)
     parents: dict[str, str] = {}

@@ -1,9 +1,7 @@
 """A tree of labels that a person wrote into a file of ``label,parent``, and the tree of a dataset's classes."""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
 
 from catalogue.readers import read_delimited
 from models.errors import DataError, InputError
@@ -11,19 +9,9 @@ from models.photo import NONE
 from models.taxonomy import PATH_MARK, Taxonomy
 from trainer.data.dataset import Dataset
 
-_ALIKE: Final = 0.79
-"""As :func:`difflib.get_close_matches` counts: ``shose`` and ``shoes`` are alike, ``cups`` and ``caps`` are not."""
-
 
 def read_parents(path: Path) -> dict[str, str]:
-    """Read a CSV with the columns ``label`` and ``parent``: label → its parent, empty where it has none.
-
-    Other columns are left alone, and a row may come again.
-
-    Raises:
-        InputError: it cannot be read, or lacks a column.
-        DataError: a label is empty or ``_none``, or has two parents.
-    """
+    """Read a CSV with the columns ``label`` and ``parent``: label → its parent, empty where it has none."""
     parents: dict[str, str] = {}
     for label, parent in _rows(path):
         known = parents.setdefault(label, parent)
@@ -35,7 +23,6 @@ def read_parents(path: Path) -> dict[str, str]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    """Each row's label and parent."""
     if not path.is_file():
         msg = f"Expected a CSV with the columns label and parent at {path}, found none; check --taxonomy."
         raise InputError(msg)
@@ -53,26 +40,8 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
         yield label, parent
 
 
-def lookalike_notes(dataset: Dataset, asked: Mapping[str, str] | None) -> tuple[str, ...]:
-    """A sentence for each parent that may be a typing error: with one label, no row of its own, and a near namesake."""
-    parents = asked or dataset.parents
-    nodes = list(dict.fromkeys(filter(None, parents.values())))
-    notes = []
-    for node in nodes:
-        below = [label for label, parent in parents.items() if parent == node]
-        near = get_close_matches(node, [other for other in nodes if other != node], 1, _ALIKE)
-        if near and len(below) == 1 and node not in (asked or ()):
-            row = f", else add the row {f'{node},'!r}" if asked else ""
-            notes.append(f"{node!r} is above {below[0]!r} only, and nearly {near[0]!r}: if it means that, mend it{row}")
-    return tuple(notes)
-
-
 def taxonomy_of(dataset: Dataset, asked: Mapping[str, str] | None) -> Taxonomy | None:
-    """The tree of a dataset's classes: the one of ``--taxonomy`` (``asked``), or that of its labels; None without one.
-
-    Raises:
-        DataError: both are there, a class is not in the tree, or it is no tree of these classes.
-    """
+    """The tree of a dataset's classes: the one of ``--taxonomy`` (``asked``), or that of its labels; None without."""
     if asked is None:
         return Taxonomy(dataset.classes, dataset.parents) if dataset.parents else None
     if dataset.parents:

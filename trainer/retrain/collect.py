@@ -13,7 +13,7 @@ from models.errors import DataError
 from models.photo import NONE
 from models.taxonomy import Taxonomy
 from models.text import number_of
-from trainer.corrections.store import CorrectionStore, ahead_sentence
+from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, Remark, Vote, resolve, vote_cells
 from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import OPEN, Dataset, LabeledPhoto, read_dataset
@@ -64,8 +64,7 @@ def collect(
     classes, table = config.classes, config.train.table
     dataset = fetch_photos(read_dataset(config.data, table), table.allow_hosts, cache, partial(advance, "Fetching"))
     _check_hosts(config, dataset.photos)
-    store = CorrectionStore(config.corrections) if config.corrections else None
-    votes, ahead = (store.votes(), store.ahead()) if store else ((), ())
+    votes = CorrectionStore(config.corrections).votes() if config.corrections else ()
     hashes = PhotoHashes(config.folder / _HASHES_FILE)
     sha256 = hashes.of((photo.path for photo in dataset.photos), partial(advance, "Reading"))
     # the bytes that were labelled; the training leaves a photo out if its file has others by now
@@ -89,7 +88,6 @@ def collect(
         **_changes(kept, *_photos_before(earlier, known, classes)),
         corrections=corrections,
         dropped=dict(sorted(Counter(photo.label for photo in labelled if photo.label in classes.drop).items())),
-        ahead=ahead_sentence(ahead, store.path) if store and ahead else "",
         notes=_table_notes(dataset),
         parents=_parents(dataset, [*counts], classes),
     )
@@ -279,8 +277,6 @@ def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
             f"Not found: {', '.join(lost[:_MOST_NAMES])}{more}. Put them among the data, or import the corrections "
             "again with the right --image-root."
         )
-    if collected.ahead:
-        lines.append(f"Corrections: {collected.ahead}")
     if new := {label: count for label, count in collected.photos.items() if before and label not in before}:
         listed = ", ".join(f"{label} ({number_of(count, 'photo')})" for label, count in new.items())
         lines.append(f"New class{'es' * (len(new) > 1)}: {listed}")

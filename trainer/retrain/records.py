@@ -36,7 +36,6 @@ class Collected(CycleRecord):
         outliers: how many show no product.
         new, gone, relabeled: photos compared with the cycle before.
         dropped: photos left out, since their class is labelled no more, by class.
-        ahead: a sentence on votes that are dated in the future; mostly empty.
         notes: sentences on how a table was read, and on photos that could not be had; mostly none.
         parents: label → its parent, under today's names, as labels like ``shoes > boots`` of a table say.
     """
@@ -48,7 +47,6 @@ class Collected(CycleRecord):
     relabeled: int
     corrections: tuple[Correction, ...] = ()
     dropped: dict[str, int] = Field(default_factory=dict)
-    ahead: str = ""
     outliers: int = 0
     notes: tuple[str, ...] = ()
     parents: dict[str, str] = Field(default_factory=dict)

@@ -76,11 +76,9 @@ def draw_catalogue(
 ) -> None:
     """Draws ``count`` sound photos into an empty folder and, numbered after them, seven faulty files.
 
-    Those are four copies, byte for byte, of photos of the same class; and, all named ``.jpg``, a JPEG that ends
-    half-way, a web page, and a PNG. Photo ``i`` depends on the seed and ``i`` alone, not on the count.
-
-    ``table`` is a CSV to write: a row a file, with its path from there and the truth about what it shows. Where no
-    colour is to be seen, in grey photos and in the web page, it is empty.
+    Those are four copies of photos of the same class; and, all named ``.jpg``, a JPEG that ends half-way, a web page,
+    and a PNG. Photo ``i`` depends on the seed and ``i`` alone. ``table`` is a CSV to write: a row a file, with its path
+    from there and what it shows; the colour is empty where none is to be seen.
     """
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)

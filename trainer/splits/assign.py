@@ -27,19 +27,12 @@ def assign_splits(
     who gave no validation or no test split gets one cut from training, unless an earlier training has done so; photos
     that are left open are for training then, or for such a split.
 
-    Args:
-        candidates: photos, and those that only an earlier training knew.
-        links: places of two candidates that show the same picture; those of one product, of one content and of one
-            earlier group belong together anyway.
-        seed: same seed, same splits.
-        fix_leaks: whether to drop the training twins of validation and test photos.
-
-    Raises:
-        DataError: only some photos of a CSV have a split, fewer than two classes can be trained on, or no validation
-            photo is left.
+    ``links`` are places of two candidates that show the same picture; those of one product, of one content and of one
+    earlier group belong together anyway. ``fix_leaks`` drops the training twins of validation and test photos.
     """
     without = [candidate.path for candidate in candidates if candidate.split is None and not candidate.open]
-    if without and not _is_extended(candidates) and any(candidate.split for candidate in candidates):
+    is_extended = any(candidate.fixed for candidate in candidates)
+    if without and not is_extended and any(candidate.split for candidate in candidates):
         msg = (
             f"Expected a split for every photo or for none, got none for {without[0]}; write open where Hangtag "
             "should choose it."
@@ -59,12 +52,7 @@ def assign_splits(
     return replace(covered, set_aside=[*bridging, *dropped, *covered.set_aside])
 
 
-def _is_extended(candidates: Sequence[Candidate]) -> bool:
-    return any(candidate.fixed for candidate in candidates)
-
-
 def _assigned(candidates: Sequence[Candidate], groups: Mapping[int, int], seed: int) -> dict[int, AssignedPhoto]:
-    """The photos that have a group, each with its split and the name of its group."""
     members: defaultdict[int, list[int]] = defaultdict(list)
     for place, group in groups.items():
         members[group].append(place)
@@ -85,9 +73,8 @@ def _name(members: Sequence[Candidate]) -> str:
 def _splits(
     candidates: Sequence[Candidate], members: Mapping[int, Sequence[int]], names: Mapping[int, str], seed: int
 ) -> dict[int, Split]:
-    """Each photo's split: its own, its group's, or a new one."""
     given = {candidate.split for candidate in candidates} - {None}
-    cuts = bool(given) and not _is_extended(candidates)
+    cuts = bool(given) and not any(candidate.fixed for candidate in candidates)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in given)]
     splits: dict[int, Split] = {}
     placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # photos of each class that are present
@@ -124,8 +111,7 @@ def share_out(
     """Give each group of a class a split: in the order of ``sizes``, the one that lacks most photos of the class.
 
     A group goes to validation or test only if that brings the class nearer to its tenth. A class of two groups has
-    one held out, a class of three has one in each split. Some photos of the class have their place already, in
-    ``placed_groups`` groups; open are training, and the splits that it may share with.
+    one held out, a class of three has one in each split. ``placed`` photos of the class are in splits already.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})
     total = sum(sizes) + photos.total()
@@ -140,10 +126,6 @@ def share_out(
 
 
 def _first_ones(sizes: Sequence[int], photos: Counter[Split], groups: int, total: int) -> dict[int, Split]:
-    """One group for each split that has none of the class, as long as one is left for training.
-
-    It is the first group that is no larger than a split should be, else the smallest.
-    """
     chosen: dict[int, Split] = {}
     spare = len(sizes) - (not photos[Split.TRAIN])
     for fewer, split in enumerate(_held_out(photos), start=1):

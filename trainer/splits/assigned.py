@@ -22,8 +22,6 @@ class Candidate:
     """A photo that asks for a split.
 
     Attributes:
-        label: its class, as of today.
-        product: as the person named it, today or before.
         split: given by the person or by an earlier training; None if it is still to be decided.
         group: its group's name in an earlier training, which decided its split; None for a new photo.
         present: false for a photo of an earlier training that the data lack now.
@@ -56,12 +54,8 @@ class Candidate:
 class AssignedPhoto:
     """A photo with its split, in this training and in every one that follows.
 
-    Attributes:
-        group: a name that stays from training to training; photos of one group show the same picture, or belong to one
-            product.
-        product: as the person named it.
-        present: false for a photo of an earlier training that this one does not use; it keeps its row, and so its
-            split, for the day it comes back.
+    Photos of one ``group`` show the same picture, or belong to one product; its name stays. A photo of an earlier
+    training that this one does not use is not ``present``: it keeps its split for the day it comes back.
     """
 
     path: Path
@@ -96,14 +90,7 @@ def write_splits(path: Path, photos: Sequence[AssignedPhoto]) -> None:
 
 
 def read_splits(path: Path) -> list[AssignedPhoto]:
-    """Read ``splits.csv``.
-
-    Raises:
-        DataError: it is missing, or not as :func:`write_splits` wrote it.
-    """
-    if path.is_dir():
-        msg = f"Expected the splits of a run, {path} is a folder; give {path / 'splits.csv'}."
-        raise DataError(msg)
+    """Read ``splits.csv``."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             rows = csv.reader(file, strict=True)
@@ -112,12 +99,12 @@ def read_splits(path: Path) -> list[AssignedPhoto]:
                 msg = f"its columns are {','.join(header) or 'missing'}, not {','.join(_COLUMNS)}"
                 raise ValueError(msg)
             photos = [_read_row(row, rows.line_num) for row in rows if row]
+            if not photos:
+                msg = "it has no row"
+                raise ValueError(msg)
     except (OSError, ValueError, csv.Error) as error:
         msg = f"Expected the splits of a run in {path}, could not read them: {error}. Correct it, or do without it."
         raise DataError(msg) from error
-    if not photos:
-        msg = f"Expected the splits of a run in {path}, found no row in it."
-        raise DataError(msg)
     return photos
 
 

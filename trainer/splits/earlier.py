@@ -17,13 +17,8 @@ def match_earlier(
     A photo with the content of an earlier one is that one, renamed perhaps; one at the path of an earlier one whose
     content is nowhere any more is that one, saved anew. Both keep split and group under today's label. If several
     earlier photos have its content, and none its path, it counts as one of those in the split that is learned from
-    least. A copy beside an earlier photo is new, and bound to it by its content alone.
-
-    Returns:
-        The photos in their order, then the earlier ones that are not among them.
-
-    Raises:
-        DataError: the person has given an earlier photo another split.
+    least. A copy beside an earlier photo is new, and bound to it by its content alone. The earlier photos that are not
+    among today's come last.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open) for p, s in zip(photos, sha256s, strict=True)

@@ -27,12 +27,11 @@ def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int
 
     Photos whose splits are decided are joined as they are, even across splits. Undecided photos that show the same
     picture share a fate: one after the other, in the order of their smallest SHA-256, such a set of photos joins all
-    photos that it is linked to, or is set aside if these lie in more than one split. Links are places of two candidates
-    that show the same picture.
+    photos that it is linked to, or is set aside if these lie in more than one split.
 
     Returns:
-        Place → number of its group; a group in which splits are decided has undecided photos only if it lies in one
-        split. And, for each place that bridges splits and so has no group, the places of photos in two of them.
+        Place → number of its group; and, for each place that bridges splits and so has no group, the places of photos
+        in two of them.
     """
     count, edges = _edges(candidates, links)
     asks = np.zeros(count, bool)
@@ -63,10 +62,7 @@ def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int
 def _join_hosts(
     union: DisjointSet, asking: Iterable[tuple[int, set[int]]], met: dict[int, dict[Split, int]]
 ) -> Bridges:
-    """Let each undecided part join all its hosts, in order, or name photos of two splits that it would bridge.
-
-    ``met`` has, for each root of the union that reaches splits, the place of one photo in each.
-    """
+    """Let each undecided part join all its hosts, in order; ``met``: root of the union → split → place of a photo."""
     bridges = {}
     for part, hosts in asking:
         roots = sorted({union[host] for host in hosts})

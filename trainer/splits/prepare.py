@@ -45,11 +45,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data as training needs it; ``notes`` are remarks for a person, a line each.
-
-    ``photos`` have their splits; also those that show no product, and those of an earlier training that this one does
-    not use.
-    """
+    """The data as training needs it: all photos that have a split, and remarks for a person, a line each."""
 
     photos: list[AssignedPhoto]
     excluded: list[Exclusion]
@@ -76,11 +72,7 @@ def prepare(
     options: SplitOptions,
     advance: Advance,
 ) -> Prepared:
-    """Decode and compare the photos, set aside those that cannot be learned from, give every other photo a split.
-
-    Raises:
-        DataError: too little is left to learn from, or the data do not fit the earlier splits.
-    """
+    """Decode and compare the photos, set aside those that cannot be learned from, give every other photo a split."""
     hashed = list(zip(scanned.photos, scanned.sha256s, strict=True))
     readable, undecoded = decode(hashed, pixels, advance)
     faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in scanned.faulty]
@@ -112,7 +104,6 @@ def prepare(
 
 @contextmanager
 def _naming(unusable: Sequence[Exclusion]) -> Iterator[None]:
-    """Add the files that cannot be used to the error if too few photos are left."""
     try:
         yield
     except DataError as error:
@@ -127,11 +118,7 @@ def _naming(unusable: Sequence[Exclusion]) -> Iterator[None]:
 def _relate(
     candidates: Sequence[Candidate], statistics: StatisticsStore, advance: Advance
 ) -> tuple[list[Candidate], Relations]:
-    """How the photos relate to each other, and to earlier ones that this machine's cache knows.
-
-    Returns:
-        The candidates: first those whose places the relations use, then the others.
-    """
+    """The candidates, first those whose photos the cache knows; and how these relate."""
     known: list[Candidate] = []
     unknown: list[Candidate] = []
     for one in candidates:
@@ -169,11 +156,7 @@ def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, advan
 def decode_all(
     photos: Sequence[LabeledPhoto], store: PixelStore, advance: Advance = lambda what, done, total: None
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    """Decode what the store lacks.
-
-    Returns:
-        The readable photos with the SHA-256 of their files, and the others.
-    """
+    """Decode what the store lacks: the readable photos with the SHA-256 of their files, and the others."""
     hashed, unread = hash_photos(photos, partial(advance, "Reading"))
     readable, faulty = decode(hashed, store, advance)
     return readable, [*(Exclusion(photo.path, fault.kind, fault.message) for photo, fault in unread), *faulty]
@@ -200,11 +183,7 @@ def _add(files: Mapping[str, Path], store: PixelStore, advance: Advance) -> None
 
 
 def restore(photos: Sequence[AssignedPhoto], store: PixelStore, advance: Advance) -> None:
-    """Decode a run's photos again, where the cache has lost them since.
-
-    Raises:
-        DataError: a photo that the cache lacks is gone, is another one now, or cannot be decoded any more.
-    """
+    """Decode a run's photos again, where the cache has lost them since."""
     lost = {photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)}
     for sha256, path in lost.items():
         if not holds(path, sha256):
@@ -237,11 +216,6 @@ def _notes(
     used: Sequence[AssignedPhoto],
     shortcuts: Sequence[Guess],
 ) -> Iterator[str]:
-    """Remarks on the data for a person, a line each.
-
-    ``disputed`` photos under two labels were not set aside; ``candidates`` are those that could be read, and those of
-    an earlier training.
-    """
     yield from dataset.notes
     if excluded:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(e.reason for e in excluded).most_common())
@@ -282,7 +256,6 @@ def _note_on_outliers(learned: int, every: int) -> str:
 
 
 def _notes_on_earlier(candidates: Sequence[Candidate]) -> Iterator[str]:
-    """Notes on an earlier training: corrected labels, photos that stay in their splits, photos that are gone."""
     corrected = [candidate for candidate in candidates if candidate.present and candidate.relabeled]
     if corrected:
         tested = sum(candidate.split is Split.TEST for candidate in corrected)

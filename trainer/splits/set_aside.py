@@ -13,18 +13,14 @@ from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, Assignment, Candidate
 
 LISTED: Final = 3
-"""More classes than this share one note."""
+"""How many classes a note names."""
 
 
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
-    """Find placeholders, and pictures under two labels, among photos, those of an earlier training too.
+    """Why photos must not be learned from, by place; and how many photos under two labels stay in validation and test.
 
     A picture under two labels goes altogether while its split is undecided. If some of its photos have a split and
     agree, the others go; if those disagree, the training photos go.
-
-    Returns:
-        Place → why it must not be learned from; and how many photos under two labels stay, since they are in validation
-        or test already.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
@@ -51,7 +47,6 @@ def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> t
 
 
 def _disputed(candidates: Sequence[Candidate], present: Sequence[int]) -> set[int]:
-    """The photos of one picture that go."""
     if not _disagree(candidates, present):
         return set()
     decided = [place for place in present if candidates[place].split is not None]
@@ -81,11 +76,7 @@ def drop_training_twins(
 ) -> tuple[list[AssignedPhoto], list[Exclusion]]:
     """Keep each group that is in several splits in one: in test if it is there, else in validation.
 
-    Photos that are not present neither leak nor go. What is dropped of the ``earlier_groups`` of an earlier training
-    keeps its row, as not present.
-
-    Returns:
-        The photos that are left, and those dropped.
+    What is dropped of the ``earlier_groups`` of an earlier training keeps its row, as not present.
     """
     held_out: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
     for photo in photos:
@@ -103,7 +94,6 @@ def drop_training_twins(
 def _take_out(
     photos: Sequence[AssignedPhoto], places: Collection[int], earlier_groups: Collection[str]
 ) -> list[AssignedPhoto]:
-    """Take the photos at some places out of a training; what an earlier training knew keeps its row, as not present."""
     return [
         replace(photo, present=False) if place in places else photo
         for place, photo in enumerate(photos)
@@ -114,11 +104,7 @@ def _take_out(
 def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()) -> Assignment:
     """Set aside the photos of classes that have none in training, and say which classes validation and test lack.
 
-    Photos that are not present, or show no product, count for nothing. What is set aside of ``earlier_groups`` keeps
-    its row, not present.
-
-    Raises:
-        DataError: fewer than two classes can be trained on, or no validation photo is left.
+    Two classes and a validation photo must be left. What is set aside of ``earlier_groups`` keeps its row, not present.
     """
     products = [photo for photo in photos if photo.present and photo.label != NONE]
     trained = {photo.label for photo in products if photo.split is Split.TRAIN}
@@ -149,7 +135,6 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
 
 
 def _absences(photos: Sequence[AssignedPhoto]) -> list[str]:
-    """Which classes validation and test lack, and why."""
     by_class: defaultdict[str, list[AssignedPhoto]] = defaultdict(list)
     for photo in photos:
         if photo.present and photo.label != NONE:
@@ -159,19 +144,13 @@ def _absences(photos: Sequence[AssignedPhoto]) -> list[str]:
         lacking = [label for label in sorted(by_class) if all(photo.split is not split for photo in by_class[label])]
         if len(lacking) == len(by_class):
             notes.append(f"no {split.word} photos of any class")
-        elif len(lacking) > LISTED:
-            named = f"{', '.join(lacking[:LISTED])} and {len(lacking) - LISTED} more"
-            notes.append(f"no {split.word} photos of {len(lacking)} classes: {named}")
-        else:
-            notes += [f"no {split.word} photos of {label}: {_reason(by_class[label], split)}" for label in lacking]
+        elif lacking:
+            shown = [f"{label} ({_size(by_class[label])})" for label in lacking[:LISTED]]
+            more = f" and {len(lacking) - LISTED} more" if len(lacking) > LISTED else ""
+            notes.append(f"no {split.word} photos of {', '.join(shown)}{more}")
     return notes
 
 
-def _reason(photos: Sequence[AssignedPhoto], split: Split) -> str:
-    """Why a class is not in a split: one of its groups goes to training, a second to validation."""
-    size, groups = len(photos), len({photo.group for photo in photos})
-    if groups > split.rank:
-        return f"its {number_of(size, 'photo')} are in other splits"
-    if size == groups:
-        return "it has one photo" if size == 1 else "it has two photos"
-    return f"its {size} photos show {'one picture or product' if groups == 1 else 'two pictures or products'}"
+def _size(photos: Sequence[AssignedPhoto]) -> str:
+    groups = number_of(len({photo.group for photo in photos}), "picture or product", "pictures or products")
+    return f"{number_of(len(photos), 'photo')} of {groups}"

@@ -1,34 +1,31 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
-from hangtag.cli import _TASKS, make_app
-from tests.command import clean_environment, run_hangtag
+from hangtag.cli import _TASKS, make_app, rooms_for
+from hangtag.cli import COMMANDS as OWNERS
+from hangtag.layout import ROOMS
+from tests.command import run_hangtag
 
 COMMANDS = typer.main.get_command(make_app()).commands
 NESTED = {f"{name} {sub}": c for name, group in COMMANDS.items() for sub, c in getattr(group, "commands", {}).items()}
 ALL = sorted((COMMANDS | NESTED).items())
+HEAVY = (
+    *("trainer", "exporter", "worker", "models.golden", "models.verify", "models.benchmark"),
+    *("rich", "pyarrow", "tensorflow", "keras", "onnx", "matplotlib", "scipy", "sklearn", "faiss", "celery", "redis"),
+    *("asyncio", "unittest", "multiprocessing", "concurrent.futures", "http.client", "sqlite3"),
+)
 
 
 @pytest.mark.parametrize("name", [name for name, _ in ALL])
 def test_every_command_teaches_by_example(name: str) -> None:
     assert f"hangtag {name}" in CliRunner().invoke(make_app(), [*name.split(), "--help"]).output
-
-
-@pytest.mark.parametrize(
-    ("group", "verbs"),
-    [
-        ("corrections", ["apply", "import", "list"]),
-        ("jobs", ["cancel", "resume", "retry-failed", "show", "watch"]),
-        ("models", ["alias", "delete", "diff", "history", "promote", "publish", "rollback"]),
-    ],
-)
-def test_a_group_has_these_commands(group: str, verbs: list[str]) -> None:
-    assert sorted(name for name in NESTED if name.startswith(f"{group} ")) == [f"{group} {verb}" for verb in verbs]
 
 
 def test_a_wrong_choice_is_refused_with_those_there_are_and_no_words_of_pydantic() -> None:
@@ -91,23 +88,11 @@ def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_pa
     assert "none" in line
 
 
-@pytest.mark.parametrize(
-    ("typed", "completed"),
-    [
-        ("be", ["benchmark"]),
-        ("jobs re", ["resume", "retry-failed"]),
-        ("label --per-h", ["--per-host"]),
-        ("train --preset b", ["best"]),
-    ],
-)
-def test_a_shell_completes_commands_options_and_choices(typed: str, completed: list[str]) -> None:
-    words = f"hangtag {typed}"
-    asked = {"_HANGTAG_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-    called = "import sys; from hangtag.cli import main; sys.argv[0] = 'hangtag'; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", called], env=clean_environment(**asked), capture_output=True, text=True, check=True
-    )
-    assert sorted(done.stdout.split()) == completed
+def said(code: str, *arguments: object, **environment: str) -> str:
+    """What a fresh process prints last."""
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"} | environment
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.split("\n")[-2]
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -117,5 +102,51 @@ def test_help_loads_nothing_heavy() -> None:
         "heavy = ('tensorflow', 'onnxruntime', 'pyarrow', 'numpy', 'PIL', 'celery', 'redis');"
         "print([m for m in heavy if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert said(code) == "[]"
+
+
+def test_classify_loads_nothing_that_it_does_not_need(bundle: Path, tmp_path: Path) -> None:
+    Image.linear_gradient("L").save(tmp_path / "one.jpg")
+    code = (
+        "import atexit, sys; from hangtag.cli import main\n"
+        f"atexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules]))\n"
+        "main()"
+    )
+    assert said(code, "classify", tmp_path / "one.jpg", "--model", bundle) == "[]"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_table_of_commands_names_the_rooms_that_own_them(room: str) -> None:
+    owned = typer.main.get_command(make_app([room])).commands
+    assert sorted(owned) == sorted(name for name, owner in OWNERS.items() if owner == room)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help", "classify"], ["clasify"]])
+def test_what_is_no_command_of_a_room_is_asked_of_all(arguments: list[str]) -> None:
+    assert list(rooms_for(arguments)) == list(ROOMS)
+    assert rooms_for(["label", "classify", "--help"]) == ["worker"]
+
+
+@pytest.mark.parametrize(
+    ("command", "own", "threads"),
+    [("label", {}, "1"), ("train", {}, None), ("label", {"OPENBLAS_NUM_THREADS": "3"}, "3")],
+)
+def test_numpy_has_threads_of_its_own_only_where_something_is_learned(
+    command: str, own: dict[str, str], threads: str | None
+) -> None:
+    code = (
+        "import atexit, os, sys; from hangtag.cli import main\n"
+        "atexit.register(lambda: print(repr(os.environ.get('OPENBLAS_NUM_THREADS'))))\n"
+        "main()"
+    )
+    assert said(code, command, "--help", **own) == repr(threads)
+
+
+def test_cycles_are_sought_as_usual_after_the_first_time() -> None:
+    code = (
+        "import gc; usual = gc.get_threshold(), list(gc.callbacks)\n"
+        "from hangtag.cli import _collect_late; _collect_late()\n"
+        "late = gc.get_threshold()[0] > 100 * usual[0][0]; gc.collect()\n"
+        "print(late, (gc.get_threshold(), gc.callbacks) == usual)"
+    )
+    assert said(code) == "True True"

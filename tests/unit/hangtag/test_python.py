@@ -131,21 +131,9 @@ def test_options_are_refused_as_the_command_refuses_them(bundle, few, options, n
         hangtag.label(few, bundle, "out.csv", **options)
 
 
-def test_errors_are_those_of_hangtag(bundle, tmp_path):
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "a.jpg").write_bytes(b"no photo")
-    with pytest.raises(JobError):
-        hangtag.label("broken", bundle, "out.csv", workers=1)
-
-
 def test_a_path_that_begins_with_a_dash_is_a_path(bundle, few):
     few.rename("-few")
     assert hangtag.label("-few", bundle, "out.csv", workers=1).receipt.rows == 6
-
-
-def test_train_needs_data_or_a_run_to_resume():
-    with pytest.raises(InputError, match="--resume"):
-        hangtag.train()
 
 
 def test_the_notebook_runs_from_its_first_cell_to_its_last(drawn, small_run, tmp_path, monkeypatch):

@@ -11,15 +11,11 @@ from trainer.check.check_reports import (
     check_summary,
     doubt_sentences,
     json_of,
-    leak_sentences,
-    property_sentences,
-    shortcut_sentences,
     strict_faults,
     write_check_csv,
 )
-from trainer.check.checkup import Faulty, ScannedPhotos
-from trainer.check.issues import MEANINGS, Issue, PhotoIssues
-from trainer.check.relations import Leak, LeakKind
+from trainer.check.checkup import Faulty
+from trainer.check.issues import Issue
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.data.photo_files import FaultKind, PhotoFault
 
@@ -94,10 +90,6 @@ def test_any_name_comes_back(written, checkup, name):
     assert (rows[0]["image"], rows[0]["label"], rows[1]["twin"]) == (f"hat/{name}", name, f"hat/{name}")
 
 
-def test_every_issue_has_a_meaning():
-    assert set(MEANINGS) == set(Issue)
-
-
 def test_what_a_training_would_refuse_or_could_not_do(checkup):
     assert doubt_sentences(checkup) == [
         "no usable photo of scarf: a model will not know it",
@@ -105,64 +97,7 @@ def test_what_a_training_would_refuse_or_could_not_do(checkup):
     ]
 
 
-def test_products_under_several_labels_and_classes_of_one_photo_are_counted(checkup):
-    names = tuple(f"c{number:02}" for number in range(12))
-    photos = [LabeledPhoto(Path(f"{name}.jpg"), name) for name in names]
-    photos += [LabeledPhoto(Path(f"{n}.jpg"), ("hat", "shoe")[n % 2], None, f"sku{n // 2}") for n in range(6)]
-    photos += [LabeledPhoto(Path("x.jpg"), "hat", None, "sku9"), LabeledPhoto(Path("y.jpg"), "hat", None, "sku9")]
-    dataset = replace(checkup.dataset, classes=(*names, "hat", "shoe"))
-    assert doubt_sentences(replace(checkup, scanned=ScannedPhotos(tuple(photos), ("",) * 20, ()), dataset=dataset)) == [
-        f"only one photo of {', '.join(names[:10])} and 2 more: it can be trained on, but not tested",
-        "3 products (column group) stand under several labels, such as sku0",
-    ]
-
-
-@pytest.fixture
-def leaking(checkup):
-    """What is said of so many photos in each split, of which some leak: (split, kind, split of the twin)."""
-
-    def of(sizes, *leaks):
-        photos = [LabeledPhoto(Path("a.jpg"), "hat", split) for split, size in sizes.items() for _ in range(size)]
-        firsts = {split: next(p for p, one in enumerate(photos) if one.split is split) for split in sizes}
-        taken = dict(firsts)
-        found = []
-        for split, kind, twin in leaks:
-            found.append(Leak(taken[split], firsts[twin], kind))
-            taken[split] += 1
-        scanned = ScannedPhotos(tuple(photos), ("",) * len(photos), ())
-        return leak_sentences(
-            replace(checkup, scanned=scanned, relations=replace(checkup.relations, leaks=tuple(found)))
-        )
-
-    return of
-
-
 TRAIN, VAL, TEST = Split.TRAIN, Split.VAL, Split.TEST
-
-
-def test_leaks_are_counted_by_kind_split_and_source(leaking):
-    sentences = leaking(
-        {TRAIN: 10, VAL: 10, TEST: 4},
-        (TEST, LeakKind.PRODUCT, VAL),
-        (TEST, LeakKind.EXACT, TRAIN),
-        (TEST, LeakKind.NEAR, TRAIN),
-        (VAL, LeakKind.NEAR, TRAIN),
-        (VAL, LeakKind.NEAR, TRAIN),
-    )
-    assert sentences == [
-        "1 exact and 1 near leaks: 50% of your test images were seen in training",
-        "1 test image shows a product whose other photos are in validation",
-        "2 near leaks: 20% of your validation images were seen in training",
-    ]
-
-
-def test_properties_and_only_true_shortcuts_are_said(checkup):
-    properties = {"shirt": {Issue.LIGHT: 0.9734, Issue.GREY: 0.61}, "mug": {Issue.EXIF_ROTATED: 1.0}}
-    judged = replace(checkup, photo_issues=PhotoIssues({}, {}, properties))
-    assert property_sentences(judged) == ["shirt: light (97%), grey (61%)", "mug: exif_rotated (100%)"]
-    assert shortcut_sentences(checkup) == [
-        "width alone tells hat from shoe in 93%, by chance 58%: the network may learn it instead of the product"
-    ]
 
 
 def test_photos_without_a_product_are_counted_and_make_no_class(checkup):

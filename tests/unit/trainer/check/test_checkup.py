@@ -1,19 +1,15 @@
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from models.errors import DataError
 from models.photo import NONE
-from trainer.check.checkup import Faulty, ScannedPhotos, check_up
-from trainer.check.issues import UNUSABLE, Issue, judge
+from trainer.check.checkup import check_up
+from trainer.check.issues import Issue
 from trainer.check.near import NearPair
 from trainer.check.page import check_page
-from trainer.check.relations import Relations
-from trainer.data.dataset import LabeledPhoto, read_dataset
+from trainer.data.dataset import read_dataset
 from trainer.data.photo_cache import StatisticsStore
-from trainer.data.photo_files import FaultKind, PhotoFault
 
 
 @pytest.fixture
@@ -77,14 +73,6 @@ def test_photos_with_an_issue_the_worst_first(checkup, issue, places):
     assert checkup.places(issue) == places
 
 
-def test_every_array_has_a_value_a_photo(checkup):
-    assert set(checkup.flags) == set(checkup.scores) == set(Issue) - set(UNUSABLE)
-    for issue in checkup.flags:
-        assert checkup.flags[issue].shape == checkup.scores[issue].shape == (8,)
-        assert ((checkup.scores[issue] >= 0) & (checkup.scores[issue] <= 1)).all()
-        assert (checkup.scores[issue][checkup.flags[issue]] < 1).all()
-
-
 def test_the_liker_a_near_duplicate_the_lower_its_score_and_the_same_pixels_share_it(related):
     found = related(exact=((0, 6),), near=(NearPair(2, 5, 0.97), NearPair(5, 6, 1.0), NearPair(3, 4, -0.2)))
     scores = found.scores[Issue.NEAR_DUPLICATE]
@@ -99,25 +87,6 @@ def test_the_twin_is_what_explains_a_photo_best(checkup, related):
     twins = related(exact=((0, 1, 3, 4, 5),), near=(), conflicts=((0, 1, 3, 4, 5),), leaks=()).twins
     assert set(twins) == {0, 1, 3, 4, 5}
     assert all(labels[place] != labels[twin] for place, twin in twins.items()), "of a conflict under another label"
-
-
-def test_a_checkup_without_a_usable_photo_counts_files(checkup, table):
-    none = np.array([], np.intp)
-    nothing = replace(
-        checkup,
-        scanned=ScannedPhotos((), (), checkup.scanned.faulty),
-        statistics=table([]),
-        photo_issues=judge(table([]), [], []),
-        relations=Relations((), (), none, none, (), (), ()),
-    )
-    assert sum(nothing.count(issue) for issue in Issue) == 4
-
-
-@pytest.mark.parametrize("kind", FaultKind)
-def test_each_fault_is_an_issue(kind):
-    named = {"missing", "unreadable", "truncated", "unsupported", "wrong_extension"}
-    issue = Faulty(LabeledPhoto(Path("a.jpg"), "hat"), PhotoFault(kind, "why")).issue
-    assert issue is (Issue(kind) if kind in named else Issue.UNREADABLE)
 
 
 def test_photos_without_a_product_are_compared_and_of_no_class(tmp_path, tiles):

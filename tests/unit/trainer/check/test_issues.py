@@ -3,8 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from trainer.check.issues import Issue, judge
 
@@ -85,15 +83,6 @@ def test_an_odd_size_is_three_quartile_distances_off(judged, ordinary):
     assert found.flags[Issue.ODD_SIZE][-2:].tolist() == [False, True]
     assert not found.flags[Issue.ODD_SIZE][:-2].any()
     assert found.scores[Issue.ODD_SIZE][20] > 0.95
-
-
-@given(sides=st.lists(st.integers(1, 5000), min_size=1, max_size=30))
-def test_sizes_are_scored_from_0_to_1_and_never_are_most_of_them_odd(table, ordinary, sides):
-    looks = table([replace(ordinary, width=side, height=side) for side in sides])
-    found = judge(looks, [Path("a.jpg")] * len(sides), [str(place) for place in range(len(sides))])
-    scores = found.scores[Issue.ODD_SIZE]
-    assert ((scores >= 0) & (scores <= 1)).all()
-    assert found.flags[Issue.ODD_SIZE].mean() <= 0.5
 
 
 LIGHT = {"brightness_5": 0.99}

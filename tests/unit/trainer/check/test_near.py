@@ -92,12 +92,6 @@ def test_the_same_photo_in_another_colour_is_no_pair(photos):
     assert (0, 12) in found, "twelve colours do not hide a twin"
 
 
-def test_mirrored_photos_are_no_pairs(copies):
-    lopsided = [one for one in copies if np.abs(one.astype(np.int16) - one[:, ::-1]).mean() >= 10]
-    assert len(lopsided) >= 12
-    assert near([*lopsided, *(one[:, ::-1] for one in lopsided)]) == []
-
-
 def test_crowds_of_which_each_sees_itself_alone_are_joined(photos):
     rng = np.random.default_rng(1)
     cuts = [(0.02 * a, 0.02 * b, 0.02 * c, 0) for a in (0, 1) for b in (0, 1) for c in (0, 1)]
@@ -128,15 +122,6 @@ def test_the_order_of_the_photos_does_not_change_the_groups(edited):
     shuffled = near(edited[order])
     there = joined(len(edited), [(order[pair.first], order[pair.second]) for pair in shuffled])
     assert there.tolist() == joined(len(edited), list(ends(near(edited)))).tolist()
-
-
-def test_progress_grows_to_the_number_of_photos(edited):
-    progress = []
-    find_near(len(edited), lambda places: edited[list(places)], progress.append, chunk=64)
-    assert progress[:2] == [32, len(edited) // 2]
-    assert progress == sorted(progress)
-    assert progress[-1] == len(edited)
-    assert find_near(1, pytest.fail, lambda _: None) == [], "one photo is not even taken"
 
 
 def test_an_index_in_cells_finds_pairs_as_well(photos, copies, monkeypatch):

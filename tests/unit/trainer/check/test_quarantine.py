@@ -9,7 +9,7 @@ import pytest
 from models.errors import ImageError, ImageFault, InputError
 from trainer.check.checkup import check_up
 from trainer.check.issues import Issue
-from trainer.check.quarantine import LOG, BroughtBack, bring_back, make_quarantine, photos_to_move, quarantine
+from trainer.check.quarantine import LOG, BroughtBack, bring_back, make_outside, photos_to_move, quarantine
 from trainer.data.dataset import Split, read_dataset
 from trainer.data.photo_cache import StatisticsStore
 from trainer.request import TableOptions
@@ -38,7 +38,7 @@ def checked(dataset, tmp_path):
 
 def quarantined(dataset, tmp_path):
     """How many files were moved, and the CSV with the remaining rows."""
-    make_quarantine(dataset.source, tmp_path / "aside")
+    make_outside(dataset.source, tmp_path / "aside", "--quarantine")
     return quarantine(checked(dataset, tmp_path), tmp_path / "aside")
 
 
@@ -104,20 +104,11 @@ def test_a_file_that_is_gone_from_the_quarantine_is_told(photos, tmp_path):
 
 
 def test_a_file_that_cannot_be_moved_is_named_and_the_others_come_back(photos, tmp_path):
-    make_quarantine(photos, tmp_path / "aside")
+    make_outside(photos, tmp_path / "aside", "--quarantine")
     (tmp_path / "aside" / "vase").write_text("in the way")
     with pytest.raises(InputError, match=r"both\.png.* 2 files"):
         quarantine(checked(read_dataset(photos), tmp_path), tmp_path / "aside")
     assert bring_back(tmp_path / "aside").moved == 2
-
-
-def test_a_link_is_moved_and_its_target_stays(photos, tmp_path):
-    page = tmp_path / "elsewhere.jpg"
-    page.write_text("<html>")
-    (photos / "vase" / "link.jpg").symlink_to(page)
-    quarantined(read_dataset(photos), tmp_path)
-    assert page.read_text() == "<html>"
-    assert (tmp_path / "aside" / "vase" / "link.jpg").is_symlink()
 
 
 @pytest.mark.parametrize(
@@ -134,13 +125,6 @@ def test_of_a_leak_or_a_conflict_across_splits_the_training_photo_alone_goes(tmp
     copied(photos / source, photos / copy)
     going = photos_to_move(checked(read_dataset(photos), tmp_path))
     assert {photo.path: issue for photo, issue in going.items()} == {photos / goes: Issue.LEAK}
-
-
-def test_a_file_with_other_bytes_than_its_row_names_stays(photos, tmp_path):
-    rows = [f"{path},{path.parent.name},{'0' * 64}" for path in photos.rglob("*.png") if path.stem == "0"]
-    rows += [f"{path},{path.parent.name}," for path in photos.rglob("*.png") if path.stem in "123"]
-    (tmp_path / "products.csv").write_text("\n".join(["image,label,sha256", *rows]))
-    assert photos_to_move(checked(read_dataset(tmp_path / "products.csv"), tmp_path)) == {}
 
 
 def test_a_file_that_stands_in_two_splits_stays_and_its_training_row_goes(photos, tmp_path):
@@ -191,16 +175,6 @@ def test_photos_that_were_fetched_stay_in_the_cache_and_their_rows_go(photos, tm
     count, rest = quarantined(replace(dataset, photos=(fetched, *dataset.photos[1:])), tmp_path)
     assert (count, broken.read_text()) == (0, "<html>")
     assert [photo.path for photo in read_dataset(rest).photos] == files
-
-
-def test_a_csv_that_is_called_like_the_log_is_not_overwritten(photos, tmp_path):
-    data = photos / LOG
-    data.write_text("image,label\nhat/page.jpg,hat\nhat/0.png,hat\nvase/1.png,vase\n")
-    with pytest.raises(InputError, match="--quarantine"):
-        make_quarantine(data, photos)
-    _, rest = quarantined(read_dataset(data), tmp_path)
-    assert rest != tmp_path / "aside" / LOG
-    assert bring_back(tmp_path / "aside").moved == 1
 
 
 @pytest.mark.parametrize("log", [None, "what,is,this\na,b,c\n"])

@@ -67,13 +67,6 @@ def test_an_accident_that_goes_with_the_class_is_found_by_itself_and_in_combinat
     assert found[TOGETHER].sentence().startswith(f"{TOGETHER} tells hat from vase")
 
 
-def test_the_aspect_ratio_is_one_though_neither_side_is():
-    width = np.random.default_rng(1).integers(300, 900, ROWS)
-    found = guesses(looks(width=width, height=(width * np.where(ODD, 1.5, 0.8)).astype(int)), labels_of("a", "b"))
-    assert found["aspect ratio"].accuracy > 0.98 > found["width"].accuracy
-    assert not found["width"].is_shortcut
-
-
 MANY = [f"c{number:02}" for number in range(81)]
 
 

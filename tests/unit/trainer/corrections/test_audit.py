@@ -7,11 +7,11 @@ from pathlib import Path
 from models.storage.storage import FolderStorage
 from tests.review_jobs import Row, labelled_job, sha256_of
 from tests.unit.trainer.corrections.some_results import finished, remark, say
-from trainer.corrections.apply import Labels, apply_to_job
+from trainer.corrections.apply import apply_to_job
 from trainer.corrections.audit import audit_figures, record_audit
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import resolve
-from worker.job.job import Job, open_job
+from worker.job.job import open_job
 from worker.job.parts import Status
 from worker.job.receipt import finished_receipt
 from worker.job.spec import Question
@@ -24,13 +24,8 @@ def many(count: int, wrong: int = 0) -> list[Row]:
     return [*labeled, Row(count, "hats", 0.3)]
 
 
-def job_of(labels: Labels) -> Job:
-    assert labels.job is not None
-    return labels.job
-
-
 def test_the_same_rows_are_drawn_again_and_more_rows_begin_with_them(tmp_path: Path) -> None:
-    job = job_of(finished(tmp_path, many(60)))
+    job = finished(tmp_path, many(60)).job
     twenty = audit_sample(job, 20)
     assert audit_sample(job, 20) == twenty
     assert audit_sample(job, 40)[:20] == twenty
@@ -56,13 +51,13 @@ def test_each_labeled_row_is_as_likely_as_any_other(tmp_path: Path) -> None:
 
 def test_rows_that_their_products_sent_to_review_are_not_drawn(tmp_path: Path) -> None:
     rows = [Row(n, ("hats", "boots")[n % 2], 0.99, Status.LABELED, product="P" if n < 4 else str(n)) for n in range(10)]
-    job = job_of(finished(tmp_path, rows, JobOptions(group_column="product")))
+    job = finished(tmp_path, rows, JobOptions(group_column="product")).job
     assert sorted(row.row for row in audit_sample(job, 100)) == [5, 6, 7, 8, 9, 10]
 
 
 def test_the_promise_is_measured_on_the_answered_rows(tmp_path: Path, store: CorrectionStore) -> None:
     labels = finished(tmp_path, many(40, wrong=40))
-    job = job_of(labels)
+    job = labels.job
     assert record_audit(job, store) is None, "nobody has asked for one"
     sample = audit_sample(job, 20)
     asked = record_audit(job, store, 20)
@@ -88,7 +83,7 @@ def test_the_promise_is_measured_on_the_answered_rows(tmp_path: Path, store: Cor
 
 def test_an_audit_of_all_rows_counts_each_repeat_of_a_photo(tmp_path: Path, store: CorrectionStore) -> None:
     rows = [Row(0, "boots", 0.99, Status.LABELED)] * 3 + [Row(1, "hats", 0.99, Status.LABELED)]
-    job = job_of(finished(tmp_path, rows))
+    job = finished(tmp_path, rows).job
     say(store, 0, "boots")
     say(store, 1, "boots")
     audit = audit_figures(job, audit_sample(job, 10), resolve(store.votes()))
@@ -96,7 +91,7 @@ def test_an_audit_of_all_rows_counts_each_repeat_of_a_photo(tmp_path: Path, stor
 
 
 def test_a_label_above_what_reviewers_say_is_right(tmp_path: Path, store: CorrectionStore) -> None:
-    job = job_of(finished(tmp_path, many(40, wrong=40)))
+    job = finished(tmp_path, many(40, wrong=40)).job
     pin = job.spec.model.model_copy(update={"taxonomy": {"sandals": "boots", "hats": "worn"}})
     in_tree = replace(job, spec=job.spec.model_copy(update={"questions": (Question(name="", model=pin),)}))
     sample = audit_sample(job, 10)

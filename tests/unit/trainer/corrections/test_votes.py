@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogue.writers import inert
-from tests.unit.trainer.corrections.some_votes import PHOTOS, remark, vote, votes
+from tests.unit.trainer.corrections.some_votes import remark, vote, votes
 from trainer.corrections.votes import PhotoVotes, Remark, Vote, guarded, resolve, unguarded
 
 
@@ -35,11 +35,6 @@ def test_a_remark_is_no_label_and_overrules_its_reviewers_earlier_one() -> None:
     assert resolved(remark(), vote(label="boots", minute=1)).label == "boots"
 
 
-@pytest.mark.parametrize("other", [vote(reviewer="bob"), remark(0, "more_than_one", "bob")])
-def test_who_says_something_else_than_a_remark_disagrees(other: Vote) -> None:
-    assert resolved(remark(), other).in_conflict
-
-
 def test_a_note_alone_changes_nothing() -> None:
     note = vote(label="", minute=1, note="worn")
     assert resolved(vote(), note).label == "boots"
@@ -52,12 +47,6 @@ def test_neither_order_nor_repetition_makes_a_difference(said, random) -> None:
     random.shuffle(again)
     assert resolve(again) == resolve(said)
     assert set(resolve(said)) == {each.photo for each in said}
-
-
-@given(st.lists(votes, min_size=1))
-def test_once_all_say_the_same_again_nothing_is_in_conflict(said) -> None:
-    last = [vote(photo, "shoes", reviewer, 9) for photo in range(3) for reviewer in ("anna", "bob")]
-    assert {photo: one.label for photo, one in resolve([*said, *last]).items()} == dict.fromkeys(PHOTOS, "shoes")
 
 
 texts = st.text() | st.from_regex(r"'{0,3}[ \t]?[=+@-][0-9a-z]*", fullmatch=True)

@@ -102,15 +102,6 @@ def test_a_page_that_came_instead_of_a_photo_is_asked_for_again(fetch, server, p
     assert len(server.asked) == 3
 
 
-def test_a_plain_csv_of_labels_may_name_urls(server, photo, tmp_path):
-    server.answers = {"/a": [Answer(photo(1))]}
-    (tmp_path / "own.png").write_bytes(photo(2))
-    (tmp_path / "shop.csv").write_text(f"image,label\n{server.url('/a')},hat\nown.png,vase\n")
-    dataset = read_dataset(tmp_path / "shop.csv")
-    here = fetch_photos(dataset, [server.host], tmp_path / "cache", nothing).photos
-    assert [one.path.read_bytes() for one in here] == [photo(1), photo(2)]
-
-
 def test_a_cache_that_cannot_be_written_to_and_a_host_that_is_none_are_said(fetch, server, photo, tmp_path):
     server.answers = {"/a": [Answer(photo(1))]}
     (tmp_path / "cache").write_text("")

@@ -1,7 +1,5 @@
 import hashlib
-import os
 import shutil
-import signal
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -142,14 +140,6 @@ def test_a_file_that_was_away_is_tried_again_when_it_is_back(root, picture):
     assert holds(store, path)
 
 
-def test_a_file_may_have_any_name(root, picture, tmp_path):
-    names = ["a b.png", "a\tb.png", "a\nb.png", "'a\".png", "béret-帽子.png", os.fsdecode(b"b\xe9ret.png")]
-    odd = [picture(f"{seed}.png", seed).rename(tmp_path / name) for seed, name in enumerate(names)]
-    store, decoded = added("pixels", root, *odd)
-    assert decoded == len(names)
-    assert holds(store, *odd)
-
-
 def test_an_interrupted_pass_keeps_what_it_has_decoded_and_takes_no_room_for_the_rest(root, picture):
     paths, calls = [picture(f"{i}.png", i) for i in range(6)], []
 
@@ -222,66 +212,6 @@ def test_photos_that_kill_or_hang_their_process_are_faults_and_those_beside_them
     later = opened("statistics", root)
     assert not later.lacks(sha256(boom)), "the bytes are to blame, and stay so"
     assert later.lacks(sha256(hang)), "the machine may have been busy"
-
-
-MORTAL = '''
-"""A made-up format: a DIES file names the signal that ends its process, and how often; a file beside it counts."""
-import os
-from pathlib import Path
-from PIL import Image, ImageFile
-
-
-class DiesImageFile(ImageFile.ImageFile):
-    format = "HANGTAGDIES"
-    format_description = "decoding ends in a signal, so many times"
-
-    def _open(self):
-        _, self._signal, self._times, self._counter = self.fp.read().decode().split(" ", 3)
-        self._size, self._mode = (8, 8), "RGB"
-
-    def load(self):
-        counter = Path(self._counter)
-        deaths = len(counter.read_bytes()) if counter.exists() else 0
-        if deaths < int(self._times):
-            counter.write_bytes(bytes(deaths + 1))
-            os.kill(os.getpid(), int(self._signal))
-        self.im = Image.new("RGB", (8, 8), "red").im
-        self.fp = None
-
-
-Image.register_open(DiesImageFile.format, DiesImageFile, lambda prefix: prefix.startswith(b"DIES"))
-'''
-
-
-@pytest.fixture
-def mortal(tmp_path, monkeypatch, spoiled):
-    """Saves a photo that ends its process so many times, by a signal; and tells how often it did."""
-    plugin = tmp_path / "plugin"
-    plugin.mkdir()
-    (plugin / "sitecustomize.py").write_text(MORTAL)
-    monkeypatch.setenv("PYTHONPATH", str(plugin))
-
-    def save(name, number, times):
-        counter = tmp_path / f"{name}.deaths"
-        return spoiled(name, f"DIES {int(number)} {times} {counter}".encode()), counter
-
-    return save
-
-
-def test_one_death_is_no_proof_two_are_and_those_that_may_pass_are_tried_again(root, picture, mortal):
-    once, deaths = mortal("once.png", signal.SIGSEGV, 1)
-    killed, kills = mortal("killed.png", signal.SIGKILL, 2)
-    late, alarms = mortal("late.png", signal.SIGALRM, 2)
-    good = picture("a.png")
-    store, decoded = added("statistics", root, once, killed, late, good)
-    assert (decoded, *(len(file.read_bytes()) for file in (deaths, kills, alarms))) == (4, 1, 2, 2)
-    assert holds(store, good)
-    assert (arrays(store, once) == (255, 0, 0)).all()
-    assert store.fault(sha256(killed)).kind is FaultKind.CRASHED
-    assert store.fault(sha256(late)).kind is FaultKind.TIMEOUT
-    later, decoded = added("statistics", root, once, killed, late, good)
-    assert decoded == 2
-    assert later.fault(sha256(killed)) is later.fault(sha256(late)) is None
 
 
 def replaced(path, data):

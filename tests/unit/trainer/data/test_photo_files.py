@@ -16,15 +16,6 @@ from trainer.data.image_statistics import fault_of, measure_photo
 from trainer.data.photo_files import FaultKind, hash_photos, stray_fault, unsupported_fault
 
 
-def test_photos_come_back_in_order_with_the_digest_of_their_bytes(tmp_path):
-    photos = [LabeledPhoto(tmp_path / f"{i}.jpg", "hat") for i in range(40)]
-    for i, photo in enumerate(photos):
-        photo.path.write_bytes(b"%d" % i)
-    hashed, unread = hash_photos(photos)
-    assert hashed == [(photo, hashlib.sha256(b"%d" % i).hexdigest()) for i, photo in enumerate(photos)]
-    assert unread == []
-
-
 def test_a_file_that_cannot_be_read_or_has_other_bytes_than_were_labelled_is_apart(tmp_path):
     labelled = hashlib.sha256(b"as labelled").hexdigest()
     same, other = (LabeledPhoto(tmp_path / name, "hat", sha256=labelled) for name in ("same.jpg", "other.jpg"))

@@ -1,6 +1,5 @@
 import hashlib
 import json
-import signal
 import subprocess
 import sys
 
@@ -12,7 +11,6 @@ from models.preprocess import PreprocessSpec, preprocess
 from models.process import python_command, python_environment
 
 SPEC = PreprocessSpec(size=16)
-PATIENT_S = "60"
 
 
 @pytest.fixture
@@ -30,49 +28,31 @@ def pixels(tmp_path):
     return path
 
 
-@pytest.fixture
-def start(pixels):
-    """Starts a decoding process; it is gone when the test is over."""
-    started = []
-
-    def start_one(timeout_s=PATIENT_S):
-        command = python_command("trainer.data.photo_process", str(pixels), timeout_s, SPEC.model_dump_json())
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=python_environment()
-        )
-        started.append(process)
-        assert json.loads(process.stdout.readline()) == {"ready": True}
-        return process
-
-    yield start_one
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
 def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def line(row, path):
-    return json.dumps([row, str(path)])
-
-
-def test_each_line_is_answered_with_a_fault_or_its_row_is_filled(start, pixels, photo, tmp_path):
+def test_each_line_is_answered_with_a_fault_or_its_row_is_filled(pixels, photo, tmp_path):
     text = tmp_path / "page.jpg"
     text.write_text("<html>")
-    process = start()
-    process.send_signal(signal.SIGINT)  # Ctrl-C is left to the command that started it
-    lines = [line(2, photo), line(0, text), line(1, tmp_path / "gone.jpg")]
-    output, _ = process.communicate("".join(f"{each}\n" for each in lines), timeout=60)
-    answers = [json.loads(answer) for answer in output.splitlines()]
+    lines = [json.dumps([row, str(path)]) for row, path in ((2, photo), (0, text), (1, tmp_path / "gone.jpg"))]
+    command = python_command("trainer.data.photo_process", str(pixels), "60", SPEC.model_dump_json())
+    done = subprocess.run(
+        command,
+        input="".join(f"{each}\n" for each in lines),
+        stdout=-1,
+        text=True,
+        check=True,
+        env=python_environment(),
+    )
+    ready, *answers = map(json.loads, done.stdout.splitlines())
+    assert ready == {"ready": True}
     assert [answer.get("kind") for answer in answers] == [None, "unsupported", "missing"]
     assert [answer.get("sha256") for answer in answers] == [sha256(photo), sha256(text), None]
     assert "gone.jpg" in answers[2]["message"]
     rows = np.fromfile(pixels, np.uint8).reshape(3, 16, 16, 3)
     assert np.array_equal(rows[2], preprocess(photo.read_bytes(), SPEC))
     assert not rows[:2].any()
-    assert process.returncode == 0
 
 
 def test_it_loads_no_library_that_decoding_does_not_need():

@@ -4,7 +4,7 @@ import pytest
 
 from models.errors import DataError, InputError
 from trainer.data.dataset import read_dataset
-from trainer.data.taxonomy import lookalike_notes, read_parents, taxonomy_of
+from trainer.data.taxonomy import read_parents, taxonomy_of
 from trainer.request import TableOptions
 
 
@@ -100,22 +100,6 @@ def test_a_file_gives_each_label_its_parent(tmp_path, shop):
 def test_a_file_that_is_no_tree_of_the_classes_is_refused(tmp_path, shop, rows, named):
     with pytest.raises(DataError, match=named):
         taxonomy_of(read_dataset(shop("boots", "hat")), read_parents(written(tmp_path, *rows)))
-
-
-def test_a_parent_that_is_nearly_another_one_is_named(tmp_path, shop):
-    rows = ("boots,shoes", "sandals,shoes", "cap,hats", "beret,hats", "clogs,shose")
-    dataset = read_dataset(shop("boots", "sandals", "cap", "beret", "clogs"))
-    (note,) = lookalike_notes(dataset, read_parents(written(tmp_path, *rows)))
-    assert (
-        note
-        == "'shose' is above 'clogs' only, and nearly 'shoes': if it means that, mend it, else add the row 'shose,'"
-    )
-    assert lookalike_notes(dataset, read_parents(written(tmp_path, *rows, "shose,"))) == (), (
-        "a row of its own: it is meant"
-    )
-    assert lookalike_notes(dataset, read_parents(written(tmp_path, *rows[:-1], "clogs,slippers"))) == ()
-    labels = read_dataset(shop("shoes > boots", "shoes > sandals", "hats > cap", "shose > clogs"))
-    assert len(lookalike_notes(labels, None)) == 1
 
 
 def test_two_trees_at_once_are_refused(shop):

@@ -247,14 +247,6 @@ def test_a_row_of_the_data_stays_of_the_bytes_that_it_names(tmp_path):
     assert digests(shop.last / "dataset.csv") == {"1.jpg": named, "3.jpg": sha256("photos/hats/3.jpg"), "gone.jpg": ""}
 
 
-def test_a_correction_that_is_dated_in_the_future_does_not_count_and_is_told(shop: Shop) -> None:
-    shop.correct(f",{sha256('photos/boots/1.jpg')},hats,,anna,,2999-01-01")
-    collected = shop.collect()
-    assert collected.corrections == ()
-    assert shop.labels["photos/boots/1.jpg"] == "boots"
-    assert "2999" in collected.ahead
-
-
 def collected_with(*outcomes: str, **photos: int) -> Collected:
     corrections = [
         Correction(image=f"/{number}.jpg", label="hat", was=None, reviewer="anna", outcome=outcome)

@@ -1,17 +1,10 @@
 import csv
 from collections import Counter
-from io import BytesIO
 
-import numpy as np
 import pytest
-from PIL import Image, ImageOps
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from PIL import Image
 
-from trainer.sample.catalogue import STORAGE_DECK, Storage, draw_catalogue, encode
-from trainer.sample.photo import Photo
+from trainer.sample.catalogue import STORAGE_DECK, draw_catalogue
 from trainer.sample.products import DEPARTMENTS
 
 COUNT = 240
@@ -78,51 +71,3 @@ def test_four_files_are_copies_and_three_are_no_sound_jpeg(files):
     with Image.open(png) as image:
         image.load()
         assert image.format == "PNG"
-
-
-def test_colour_size_and_format_do_not_tell_the_class(files):
-    """The catalogue must need a network."""
-    features = np.array([_shapeless(path) for path in files[:COUNT]], dtype=np.float64)
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    scores = cross_val_score(model, features, [path.parent.name for path in files[:COUNT]], cv=5)
-    assert scores.mean() < 0.6
-
-
-def _shapeless(path):
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3) // 64
-        width, height = image.size
-    histogram = np.bincount(pixels @ np.array([16, 4, 1]), minlength=64) / len(pixels)
-    suffixes = [path.suffix == suffix for suffix in (".jpg", ".png", ".webp", ".bmp", ".gif")]
-    return [*histogram, width, height, width / height, path.stat().st_size, *suffixes]
-
-
-@pytest.fixture
-def photo():
-    """Red at the top left, blue at the bottom, no side like another; the left half is product."""
-    image = Image.new("RGB", (48, 32), "white")
-    image.paste("red", (0, 0, 16, 16))
-    image.paste("blue", (0, 24, 48, 32))
-    coverage = Image.new("L", image.size)
-    coverage.paste(255, (0, 0, 24, 32))
-    return Photo(image, coverage, body=(255, 0, 0))
-
-
-def decoded(data):
-    image = Image.open(BytesIO(data))
-    image.load()
-    return image
-
-
-@pytest.mark.parametrize("tag", range(1, 9))
-def test_a_reader_who_heeds_the_orientation_sees_the_photo_upright(photo, tag):
-    image = decoded(encode(photo, Storage("JPEG", orientation=tag), quality=95))
-    assert image.size == ((48, 32) if tag < 5 else (32, 48))
-    upright = np.asarray(ImageOps.exif_transpose(image), dtype=float)
-    assert np.abs(upright - np.asarray(photo.image, dtype=float)).mean() < 8
-
-
-@pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
-def test_a_cut_out_is_clear_around_the_product(photo, file_format):
-    image = decoded(encode(photo, Storage(file_format, "RGBA")))
-    assert np.array_equal(image.getchannel("A"), photo.coverage)

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from tests.unit.trainer.splits.assigning import TEST, TRAIN, VAL, assign, seeds
-from trainer.data.dataset import LabeledPhoto, Split
-from trainer.splits.assign import assign_splits, share_out
+from trainer.data.dataset import Split
+from trainer.splits.assign import share_out
 from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.earlier import match_earlier
 from trainer.splits.set_aside import count_leaks
 
 
@@ -61,14 +60,6 @@ def test_a_split_that_a_person_did_not_give_is_cut_from_training(given_splits):
     assert set(cut.values()) == {12 // len(given_splits)}
 
 
-def test_what_is_cut_from_training_belongs_to_no_other_split():
-    photos = [(f"{split}{i}", "ab"[i % 2], split) for split in (TRAIN, VAL) for i in range(40)]
-    found = assign(photos, [(i, 40 + i) for i in range(30)]).photos
-    assert [p.split for p in found[:30]] == [TRAIN] * 30
-    assert [p.split for p in found[40:]] == [VAL] * 40
-    assert TEST in {p.split for p in found[30:40]}
-
-
 def test_nothing_is_cut_from_training_where_an_earlier_training_has_shared_out():
     earlier = [AssignedPhoto(Path(f"{i}"), "ab"[i % 2], [TRAIN, VAL][i // 10], f"{i}", f"{i}") for i in range(20)]
     photos = [(f"{i}", "ab"[i % 2], [TRAIN, VAL][i // 10 % 2]) for i in range(20)]
@@ -114,39 +105,6 @@ def test_old_photos_that_turn_out_alike_stay_and_leak_until_the_twin_is_put_out_
     assert [p.present for p in fixed.photos] == [i != trained for i in range(20)]
 
 
-def test_a_class_that_loses_its_training_photos_to_a_fixed_leak_is_not_trained():
-    photos = [*((f"{split}{label}", label, split) for split in Split for label in "abc")]
-    found = assign(photos, [(0, 6)], fix_leaks=True)
-    assert [(str(e.path), e.reason) for e in found.set_aside] == [
-        ("traina", "leak"),
-        ("vala", "class_not_trained"),
-        ("testa", "class_not_trained"),
-    ]
-    assert {p.label for p in found.photos} == {"b", "c"}
-
-
-def test_a_group_under_two_labels_counts_for_the_one_of_most():
-    photos = [*many("hat", 20), ("1", "hat"), ("2", "vase"), ("3", "vase"), ("4", "vase")]
-    found = split_of(assign(photos, [(20, 21), (21, 22)]))
-    assert (found["3"], found["4"]) == (TRAIN, VAL)
-
-
-def test_a_split_whose_photos_are_away_gets_others():
-    earlier = [AssignedPhoto(Path(f"{i}"), "lamp", split, f"{i}", f"{i}") for i, split in enumerate(Split)]
-    photos = [*WHOLE, ("0", "lamp"), ("2", "lamp"), ("new", "lamp")]
-    found = assign(photos, earlier=earlier)
-    assert split_of(found)["new"] is VAL
-
-
-def test_a_group_is_never_named_like_an_earlier_one():
-    """The photo that an earlier group is named after was saved anew; now its old content is back."""
-    earlier = [AssignedPhoto(Path("a"), "hat", TEST, "new content", "old"), *assign(WHOLE).photos]
-    labeled = [LabeledPhoto(Path("back"), "hat"), *(LabeledPhoto(Path(name), label) for name, label in WHOLE)]
-    candidates = match_earlier(labeled, ["old", *(name for name, _ in WHOLE)], earlier)
-    found = assign_splits(candidates, [], 0).photos
-    assert (found[0].group, found[0].split) == ("old", TEST)
-
-
 def shared_out(sizes, placed=None, groups=0, open_splits=tuple(Split)):
     """Splits of groups of one class, which has some photos in place."""
     return share_out(sizes, placed or {}, groups, open_splits)
@@ -162,12 +120,6 @@ def shared_out(sizes, placed=None, groups=0, open_splits=tuple(Split)):
 )
 def test_groups_of_a_small_class(sizes, expected):
     assert shared_out(sizes) == expected
-
-
-@pytest.mark.parametrize("before", [0, 30, 80, 88])
-def test_a_group_larger_than_a_tenth_stays_in_training(before):
-    splits = shared_out([*[1] * before, 12, *[1] * (88 - before)])
-    assert splits[before] is TRAIN
 
 
 @pytest.mark.parametrize(
@@ -191,13 +143,6 @@ def test_a_new_photo_goes_where_its_class_lacks_photos(standing, groups, expecte
 def test_a_group_goes_to_no_split_that_it_would_carry_away_from_its_tenth():
     assert shared_out([5], {TRAIN: 90, VAL: 9, TEST: 9}, 108) == [TRAIN]
     assert shared_out([4], {TRAIN: 90, VAL: 9, TEST: 9}, 108) == [VAL]
-
-
-def test_a_split_that_is_not_open_takes_nothing():
-    splits = Counter(shared_out([1] * 100, open_splits=(TRAIN, TEST)))
-    assert splits == {TRAIN: 90, TEST: 10}
-    assert set(shared_out([1] * 10, open_splits=(TRAIN,))) == {TRAIN}
-    assert shared_out([1, 1], open_splits=(TRAIN, TEST)) == [TEST, TRAIN]
 
 
 sizes = st.lists(st.integers(1, 30), min_size=1, max_size=40)

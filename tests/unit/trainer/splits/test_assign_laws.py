@@ -3,12 +3,11 @@
 from collections import Counter, defaultdict
 from pathlib import Path
 
-import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from models.errors import DataError
-from tests.unit.trainer.splits.assigning import TEST, VAL, assign, seeds
+from tests.unit.trainer.splits.assigning import assign, seeds
 from trainer.data.dataset import Split
 from trainer.splits.set_aside import count_leaks
 
@@ -119,45 +118,3 @@ def test_a_second_training_moves_no_old_photo_divides_no_group_and_makes_no_leak
             assert len({p.split for p in members}) == 1
     used = [p.path for p in second.photos if p.present] + [e.path for e in second.set_aside]
     assert sorted(used) == sorted(Path(name) for name, *_ in later)
-
-
-@settings(deadline=None)
-@given(first_trainings())
-def test_training_again_on_the_same_photos_changes_nothing(training):
-    photos, links, seed = training
-    first = tried(photos, links, seed=seed)
-    assert first == tried(photos, links, seed=seed)
-    assume(first is not None and not first.set_aside)
-    assert tried(photos, links, first.photos, seed=seed + 1) == first
-
-
-@settings(deadline=None)
-@given(two_trainings(), st.randoms(use_true_random=False))
-def test_the_order_of_later_photos_is_all_the_same(trainings, random):
-    photos, links, seed, later, later_links = trainings
-    first = tried(photos, links, seed=seed)
-    second = first and tried(later, later_links, first.photos, seed=seed)
-    assume(second is not None)
-    order = list(range(len(later)))
-    random.shuffle(order)
-    moved = [(order.index(one), order.index(other)) for one, other in later_links]
-    again = assign([later[place] for place in order], moved, first.photos, seed=seed)
-    assert set(again.photos) == set(second.photos)
-    assert {(e.path, e.reason) for e in again.set_aside} == {(e.path, e.reason) for e in second.set_aside}
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=5), seeds)
-def test_growing_step_by_step_keeps_the_shares(steps, seed):
-    sizes = [30, *steps]
-    photos, earlier = [], []
-    for step, size in enumerate(sizes):
-        photos += [(f"{label}{step}-{i}", label) for label in "ab" for i in range(size)]
-        grown = assign(photos, earlier=earlier, seed=seed + step).photos
-        before = {p.path: p.split for p in earlier}
-        assert all(p.split is before.get(p.path, p.split) for p in grown)
-        earlier = grown
-    counts = Counter((p.label, p.split) for p in earlier)
-    for label in "ab":
-        for split in (VAL, TEST):
-            assert counts[label, split] == pytest.approx(sum(sizes) / 10, abs=1)

@@ -45,9 +45,6 @@ def test_without_an_earlier_training_every_photo_is_new():
         pytest.param(
             {"a": "2", "b": "1"}, [row("a", TEST, "1"), row("b", VAL, "2")], [("a", VAL), ("b", TEST)], id="swapped"
         ),
-        pytest.param(
-            {"a": "2", "b": "1"}, [row("a", TEST, "1")], [("a", None), ("b", TEST)], id="its old name is taken"
-        ),
         pytest.param({"a": "1", "b": "1"}, [row("b", VAL, "1")], [("a", None), ("b", VAL)], id="a copy beside it"),
         pytest.param(
             {"a": "1", "b": "1"}, [row("b", VAL, "1"), row("a", TRAIN, "1")], [("a", TRAIN), ("b", VAL)],
@@ -58,16 +55,8 @@ def test_without_an_earlier_training_every_photo_is_new():
             id="of several alike the one least learned from",
         ),
         pytest.param(
-            {"c": "1", "d": "1"}, [row("a", TRAIN, "1"), row("b", TEST, "1")],
-            [("c", TEST), ("d", TEST), ("a", TRAIN, False)], id="a copy of both, too",
-        ),
-        pytest.param(
             {"a": "2"}, [row("a", TRAIN, "1"), row("b", TEST, "2")], [("a", TEST), ("a", TRAIN, False)],
             id="content counts for more than the path",
-        ),
-        pytest.param(
-            {"a": "3"}, [row("a", TEST, "1", present=False), row("a", TRAIN, "2")], [("a", TRAIN), ("a", TEST, False)],
-            id="saved anew, the one that was there last",
         ),
     ],
 )  # fmt: skip
@@ -86,23 +75,6 @@ def test_todays_label_wins_and_the_correction_can_be_told():
     assert [(a.split, a.relabeled) for a in candidates] == [(TEST, True), (VAL, False), (None, False), (None, False)]
 
 
-@pytest.mark.parametrize(
-    ("earlier", "today", "expected"),
-    [
-        (
-            [row("a", TEST, "1", "hat"), row("a", TEST, "1", "vase")],
-            [("a", "vase"), ("a", "hat")],
-            [(TEST, False), (TEST, False)],
-        ),
-        ([row("a", TRAIN, "1"), row("b", TEST, "1")], [("a", "vase"), ("b", "hat")], [(TRAIN, True), (TEST, False)]),
-    ],
-    ids=["one file under two labels, label by label", "a copy in another split, by its path"],
-)
-def test_copies_are_told_apart(earlier, today, expected):
-    candidates = match_earlier([LabeledPhoto(Path(path), label) for path, label in today], ["1", "1"], earlier)
-    assert [(a.split, a.relabeled) for a in candidates] == expected
-
-
 @pytest.mark.parametrize("splits", [(TRAIN, TEST), (TEST, TRAIN)])
 def test_one_file_that_was_given_two_splits_may_be_given_both_again(splits):
     candidates = match_earlier(
@@ -111,14 +83,6 @@ def test_one_file_that_was_given_two_splits_may_be_given_both_again(splits):
         [row("a", TRAIN, "1"), row("a", TEST, "1")],
     )
     assert [a.split for a in candidates] == list(splits)
-
-
-@pytest.mark.parametrize(("today", "before", "expected"), [("x", "y", "x"), (None, "y", "y"), ("x", None, "x")])
-def test_todays_product_wins_where_there_is_one(today, before, expected):
-    (candidate,) = match_earlier(
-        [LabeledPhoto(Path("a"), "hat", product=today)], ["1"], [row("a", TEST, "1", product=before)]
-    )
-    assert candidate.product == expected
 
 
 TESTED = LabeledPhoto(Path("tested"), "hat", TEST)
@@ -169,15 +133,6 @@ def test_every_photo_comes_out_in_order_and_no_earlier_row_twice(files, earlier)
     claimed = sum(a.earlier_label is not None for a in today)
     assert claimed + len(absent) == len(earlier)
     assert all(a.fixed and not a.present for a in absent)
-
-
-@settings(deadline=None)
-@given(files, rows)
-def test_a_photo_whose_content_was_known_has_a_split_that_it_had_or_is_bound_to_one(files, earlier):
-    candidates = match_earlier([photo for photo, _ in files], [sha256 for _, sha256 in files], earlier)
-    for candidate in candidates[: len(files)]:
-        had = {p.split for p in earlier if p.sha256 == candidate.sha256}
-        assert candidate.split in had or not had or (candidate.split is None and len(had) == 1)
 
 
 @settings(deadline=None)

@@ -60,24 +60,9 @@ OLD = (asking("8", TRAIN, product="x"), asking("9", TEST, product="y"))
     ("new", "links", "groups", "bridging"),
     [
         pytest.param([asking("1")], [(2, 0), (2, 1)], [[0], [1]], {2}, id="a link to each"),
-        pytest.param([asking("1", product="y")], [(2, 0)], [[0], [1]], {2}, id="the product of one, a link to another"),
         pytest.param([asking("8", product="y")], [], [[0], [1]], {2}, id="the content of one, the product of another"),
         pytest.param(
             [asking("1"), asking("2")], [(0, 2), (2, 3), (3, 1)], [[0], [1]], {2, 3}, id="a picture seen twice is one"
-        ),
-        pytest.param(
-            [asking("2"), asking("1"), asking("3")],
-            [(2, 0), (2, 1), (2, 3), (2, 4)],
-            [[0], [1]],
-            {2, 3, 4},
-            id="its copies go with it",
-        ),
-        pytest.param(
-            [asking("1", product="z"), asking("2", product="z")],
-            [(0, 2), (1, 3)],
-            [[0, 2], [1]],
-            {3},
-            id="the first of a new product decides",
         ),
         pytest.param(
             [asking("2", product="z"), asking("1", product="z")],

@@ -13,10 +13,9 @@ from models.preprocess import PreprocessSpec
 from trainer.check.checkup import scan_photos
 from trainer.data.dataset import Exclusion, Split, read_dataset
 from trainer.data.photo_cache import PixelStore, StatisticsStore
-from trainer.data.photo_files import FaultKind, PhotoFault, file_sha256
+from trainer.data.photo_files import file_sha256
 from trainer.request import TableOptions
-from trainer.splits.assigned import AssignedPhoto
-from trainer.splits.prepare import SplitOptions, prepare, read_excluded, restore, write_excluded
+from trainer.splits.prepare import SplitOptions, prepare, read_excluded, write_excluded
 
 SPEC = PreprocessSpec(size=16)
 
@@ -73,19 +72,6 @@ def given(photos, folder):
     shutil.copytree(photos, folder / "train")
     (folder / "test" / "hat").mkdir(parents=True)
     return folder
-
-
-def test_where_missing_files_leave_one_class_they_are_named(tmp_path, cache):
-    draw(tmp_path / "a.png", 1)
-    (tmp_path / "shop.csv").write_text("image,label\na.png,hat\nb.png,vase\n")
-    with pytest.raises(DataError, match=r"found of hat only; .* 1 file cannot be used: Expected a photo at \S+/b\.png"):
-        prepared(tmp_path / "shop.csv", cache)
-
-
-def test_photos_of_which_none_can_be_used_are_refused_with_the_first_reason(tmp_path, cache):
-    (tmp_path / "shop.csv").write_text("image,label\nhttps://shop.example/a.jpg,hat\ngone.jpg,vase\n")
-    with pytest.raises(DataError, match=r"found none among 2: .*a\.jpg, found nothing"):
-        prepared(tmp_path / "shop.csv", cache)
 
 
 def test_of_a_table_products_stay_together_and_what_cannot_be_had_is_set_aside_with_its_reason(photos, cache):
@@ -183,24 +169,6 @@ def test_unreadable_missing_and_misnamed_files_are_set_aside_with_the_reason(pho
     assert data.notes == ("3 files set aside (1 missing, 1 unsupported, 1 truncated): see excluded.csv",)
 
 
-def test_near_duplicates_are_counted_in_the_notes_and_stay_together(photos, cache):
-    Image.fromarray(picture(0)).save(photos / "hat" / "again.jpg", quality=92)
-    data = prepared(photos, cache)
-    assert data.notes == ("1 photo repeats the picture or the product of another",)
-    assert len({p.group for p in data.photos if p.path.name in {"0.png", "again.jpg"}}) == 1
-
-
-def test_a_picture_under_two_labels_is_set_aside_altogether(photos, cache):
-    shutil.copyfile(photos / "hat" / "0.png", photos / "vase" / "copy.png")
-    data = prepared(photos, cache)
-    assert {(e.path.name, e.reason) for e in data.excluded} == {
-        ("0.png", "label_conflict"),
-        ("copy.png", "label_conflict"),
-    }
-    assert data.notes == ("2 files set aside (2 label_conflict): see excluded.csv",)
-    assert len(data.photos) == 11
-
-
 def test_a_given_split_that_leaks_is_said_and_fix_leaks_drops_the_training_twin(photos, cache, tmp_path):
     folder = given(photos, tmp_path / "given")
     shutil.copyfile(photos / "hat" / "0.png", folder / "test" / "hat" / "copy.png")
@@ -290,26 +258,6 @@ def test_excluded_csv_is_a_plain_table_and_is_read_as_it_was_written(tmp_path):
         assert read_excluded(tmp_path / "excluded.csv") == kept
 
 
-class BrokenDisk:
-    """A store that has lost everything and can decode nothing."""
-
-    def lacks(self, sha256):
-        return True
-
-    def add(self, files, processes, on_photo):
-        pass
-
-    def fault(self, sha256):
-        return PhotoFault(FaultKind.UNREADABLE, "the disk is broken")
-
-
-def test_a_photo_that_can_be_decoded_no_more_is_named(photos):
-    path = photos / "hat" / "0.png"
-    photo = AssignedPhoto(path=path, label="hat", split=Split.TRAIN, sha256=file_sha256(path), group="g")
-    with pytest.raises(DataError, match=r"hat/0\.png was decoded .* cannot be now: the disk is broken"):
-        restore([photo], BrokenDisk(), lambda what, done, total: None)
-
-
 def with_outliers(photos, count=10):
     (photos / NONE).mkdir()
     for seed in range(100, 100 + count):
@@ -324,42 +272,3 @@ def test_photos_without_a_product_get_splits_and_make_no_class(photos, cache):
     held = {split: [photo.label for photo in data.outliers(split)] for split in Split}
     assert held == {Split.TRAIN: [NONE] * 8, Split.VAL: [NONE], Split.TEST: [NONE]}
     assert sorted(photo.path for photo in data.photos) == sorted(photos.rglob("*.png"))
-
-
-def test_few_photos_without_a_product_are_used_with_a_word(photos, cache):
-    said = "10 photos show no product (_none): the unknown score learns from 8 and is measured on 2; "
-    few = "; more of them, 10 to learn from at least, would help much more"
-    assert prepared(with_outliers(photos), cache).notes == (f"{said}no class is made of them{few}",)
-    for seed in range(200, 220):
-        draw(photos / NONE / f"{seed}.png", seed)
-    (note,) = prepared(photos, cache).notes
-    assert "learns from 24 and is measured on 6; no class" in note
-    assert few not in note
-
-
-def test_a_picture_of_a_class_and_of_no_product_is_a_label_conflict(photos, cache):
-    with_outliers(photos)
-    shutil.copyfile(photos / "hat" / "0.png", photos / NONE / "copy.png")
-    data = prepared(photos, cache)
-    assert {(e.path.name, e.reason) for e in data.excluded} == {
-        ("0.png", "label_conflict"),
-        ("copy.png", "label_conflict"),
-    }
-
-
-def test_copies_of_photos_without_a_product_stay_in_one_split(photos, cache):
-    with_outliers(photos)
-    for copy in range(5):
-        Image.fromarray(picture(100)).save(photos / NONE / f"again-{copy}.jpg", quality=90 - copy)
-    data = prepared(photos, cache)
-    alike = [p for p in data.photos if p.path.name == "100.png" or p.path.name.startswith("again")]
-    assert len(alike) == 6
-    assert len({(photo.split, photo.group) for photo in alike}) == 1
-
-
-def test_photos_without_a_product_tell_no_class_by_accident(tmp_path, cache):
-    for seed in range(60):
-        folder = tmp_path / "photos" / ("hat", "vase", NONE)[seed % 3]
-        folder.mkdir(parents=True, exist_ok=True)
-        draw(folder / f"{seed}.{('png', 'png', 'bmp')[seed % 3]}", seed)
-    assert not any(note.startswith("Shortcut") for note in prepared(tmp_path / "photos", cache).notes)
