@@ -93,11 +93,7 @@ class Catalogue:
     column_words: str = ""
 
     def check_column(self, name: str | None, option: str) -> None:
-        """Refuse the name of a column that is not there.
-
-        Raises:
-            InputError: there is no such column.
-        """
+        """Refuse the name of a column that is not there; InputError if there is no such column."""
         if name is not None and name not in self.schema.names:
             msg = f"Expected the column {name!r} ({option}) in {self.source}, {_found(self.schema, name)}"
             raise InputError(msg)
@@ -128,11 +124,7 @@ def open_catalogue(
         allow_hosts: ``HOST:PORT`` of hosts that a catalogue may come from though their addresses are not public.
         confined: whether photos on disk are read from under ``image_root`` only.
 
-    Raises:
-        InputError: it is missing, of another kind or encoding, has no rows or no obvious image column, its first photos
-            all lie where they may not be read, or its host gives no length.
-        JobError: it is remote and cannot be fetched.
-        MissingExtraError: it is in S3, and the packages for S3 are not installed.
+    Raises InputError, JobError, MissingExtraError.
     """
     place = str(source)
     if not place:
@@ -216,11 +208,7 @@ def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Re
 
 
 def check_kind(suffix: str, name: str) -> None:
-    """Refuse a file of which no catalogue can be read, as its ending tells.
-
-    Raises:
-        InputError: it is of another kind.
-    """
+    """Refuse a file of which no catalogue can be read, as its ending tells; InputError if it is of another kind."""
     if suffix not in _KINDS:
         photo = "; hangtag classify labels single photos" if suffix in IMAGE_SUFFIXES else ""
         sheet = "; save the sheet as CSV" if suffix in _SPREADSHEETS else ""

@@ -87,11 +87,7 @@ class Downloads:
         self._call(self._cancel, downloads)
 
     def take(self, timeout_s: float) -> Arrival | None:
-        """A finished download; None if none finishes in time.
-
-        Raises:
-            Exception: a fault of this machine.
-        """
+        """A finished download; None if none finishes in time."""
         try:
             arrival = self._arrivals.get(block=timeout_s > 0, timeout=max(timeout_s, 0.0))
         except Empty:
@@ -177,11 +173,7 @@ class Downloads:
         self._arrivals.put(arrival)
 
     async def _bring(self, fetch: Fetch) -> Received:
-        """Try until the photo has come, waiting for the host's turn each time.
-
-        Raises:
-            ImageError: it cannot be fetched, or that was the last try.
-        """
+        """Try until the photo has come, waiting for the host's turn each time; may raise ImageError."""
         first = False
         while True:
             host = self._host(fetch.target)
@@ -264,11 +256,7 @@ class Downloads:
         return outcome
 
     async def _pause(self, fetch: Fetch, host: Host, trouble: Trouble) -> bool:
-        """Wait before the next try; returns whether that try goes before all others at the host.
-
-        Raises:
-            ImageError: there is no next try.
-        """
+        """Wait before the next try; returns whether that try goes before all others at the host. Raises ImageError."""
         now = self._loop.time()
         if why := host.refusal(now):
             raise download_error(fetch.url, why)

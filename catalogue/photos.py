@@ -35,9 +35,7 @@ def open_photos(
         lookup: resolves host names. Default: the system's.
         confined: whether photos on disk may be read from under ``root`` only.
 
-    Raises:
-        InputError: one of ``allow_hosts`` is not ``HOST:PORT``.
-        JobError: paths start at a URL that nothing can be joined to.
+    Raises InputError, JobError.
     """
     limits = limits or Limits()
     check_allow_hosts(allow_hosts)
@@ -95,10 +93,7 @@ class Photos:
     def take(self, timeout_s: float) -> Photo | None:
         """The next photo that has come, each once, in any order; None if none comes within ``timeout_s``.
 
-        A photo on disk is read now, by this thread, when no other has come.
-
-        Raises:
-            JobError: this machine lacks what S3 asks for.
+        A photo on disk is read now, by this thread, when no other has come. Raises JobError.
         """
         return self._downloaded(0.0) or self._read_next() or self._downloaded(timeout_s)
 

@@ -90,11 +90,7 @@ def _text(file: TextFile | Path) -> TextFile:
 
 
 def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reader:
-    """A CSV or TSV file with a header; every cell stays a string.
-
-    Raises:
-        InputError: there is no header, a name is in it twice, or a row has another number of cells.
-    """
+    """A CSV or TSV file with a header; every cell stays a string. Raises InputError."""
     text = _text(file)
     records = _records(text, delimiter or _delimiter(text))
     header = next(records, None)
@@ -173,10 +169,7 @@ def _bounded(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
 def read_jsonl(file: TextFile | Path) -> Reader:
     """A JSON object a line; a column whose cells are nested or of several types is kept as JSON text.
 
-    The file is read twice: first for its columns, then for its rows.
-
-    Raises:
-        InputError: a line holds no JSON object.
+    The file is read twice: first for its columns, then for its rows. Raises InputError.
     """
     text, kinds = _text(file), dict[str, str]()
     for record, _ in _objects(text):
@@ -260,10 +253,7 @@ def read_parquet(path: Path, name: str | None = None) -> Reader:
     """A Parquet file; its columns keep their types.
 
     It is read through a small buffer: row groups may be of any size, and are not held as a whole. A value that a few
-    bytes repeat a million times is refused, or read a few rows at a time.
-
-    Raises:
-        InputError: it is not Parquet, or would fill the memory.
+    bytes repeat a million times is refused, or read a few rows at a time. Raises InputError.
     """
     called = name or str(path)
     try:

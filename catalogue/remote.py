@@ -64,11 +64,7 @@ def fetch_catalogue(url: str, allow_hosts: Sequence[str] = ()) -> UnnamedFile:
         url: may hold user and password.
         allow_hosts: ``HOST:PORT`` of hosts whose addresses need not be public.
 
-    Raises:
-        InputError: there is no such file, its host gives something else or no length, or its address is not public.
-        JobError: in each try the host could not be reached or its answer was cut short; it is too slow; or the disk
-            has no room.
-        MissingExtraError: it is in S3, and the packages for S3 are not installed.
+    Raises InputError, JobError, MissingExtraError.
     """
     file = UnnamedFile()
     try:
@@ -97,11 +93,7 @@ def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
     """Keys of images, by their names, relative to an ``s3://`` URL, in S3's order (by their UTF-8 bytes).
 
     They are listed 1,000 at a time. Hidden files and folders are left out, as on a disk; ``left_out`` counts the
-    endings of other files.
-
-    Raises:
-        JobError: S3 refuses, or cannot be reached.
-        MissingExtraError: the packages for S3 are not installed.
+    endings of other files. Raises JobError, MissingExtraError.
     """
     for key in _bucket(url).walk():
         path = PurePosixPath(key)

@@ -40,12 +40,7 @@ _TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.fl
 
 
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
-    """Refuse an output that cannot be written.
-
-    Raises:
-        InputError: it is a URL; its ending is none of ours, or not .csv with ``excel_safe``; its folder does not exist,
-            or cannot be written to.
-    """
+    """Refuse an output that cannot be written; may raise InputError."""
     url = _URL.match(str(output))
     if url and not Path(url[1]).exists():  # as a path it has lost one of its slashes
         msg = (
@@ -89,11 +84,7 @@ def _check_writable(folder: Path) -> None:
 def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
     """The same catalogue; each cell is checked as its rows are read, before any photo is labelled.
 
-    The cells of the image column are left: one that is no text fails its row and no other.
-
-    Raises:
-        InputError: it has bytes in a column, and the output is text. Reading its rows raises the same where a cell
-            cannot be written.
+    The cells of the image column are left: one that is no text fails its row and no other. Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
@@ -227,8 +218,7 @@ def text_cells(column: pa.ChunkedArray) -> list[Any]:
 def json_text(value: object) -> str:
     """JSON on one line; a value that JSON has no type for, such as a decimal number, becomes a string.
 
-    Raises:
-        ValueError: it holds NaN or an infinite number.
+    Raises ValueError.
     """
     return _JSON.encode(value)
 

@@ -40,8 +40,7 @@ def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: Expo
         options: which one is asked for, if any, and how many points of accuracy may be lost.
         cpu: the processor that speeds were measured on.
 
-    Raises:
-        InputError: int8 is asked for and does not ship.
+    Raises InputError.
     """
     if options.default_variant == INT8 and int8 is None:
         msg = (

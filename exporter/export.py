@@ -63,11 +63,7 @@ def export_run(
         options: what is made in addition to ``model.onnx``; nothing by default.
         advance: called with what is being done.
 
-    Raises:
-        InputError: the run cannot be read, something is at ``place``, or the default variant that is asked for does not
-            ship.
-        ParityError: ONNX Runtime and Keras disagree, or an edge graph and its model; nothing is published. It is a
-            :class:`exporter.proof.DisprovedError` if there are figures to show.
+    Raises InputError, ParityError.
     """
     options = options or ExportOptions()
     check_free(place)

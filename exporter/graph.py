@@ -39,8 +39,7 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
         Input ``image``, ``uint8 [batch, S, S, 3]``; output ``logits``, ``float32 [batch, classes]``, a column a class
         (of a sigmoid's logit ``z`` they are ``[0, z]``); output ``unknown``, ``float32 [batch]``.
 
-    Raises:
-        ParityError: the converted graph holds something that plain ONNX Runtime does not have.
+    Raises ParityError.
     """
     ends = network_ends(network)
 
@@ -116,12 +115,7 @@ def _rename(model: onnx.ModelProto) -> None:
 
 
 def check_plain(model: onnx.ModelProto) -> None:
-    """Check that every ONNX Runtime has all of a graph's operators.
-
-    Raises:
-        ParityError: it is not valid ONNX, or holds an operator of another domain, a function call, an operator that
-            only training has, or an input other than the photo; the message names it.
-    """
+    """Check that every ONNX Runtime has all of a graph's operators; may raise ParityError."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

@@ -28,8 +28,7 @@ class ExportOptions:
         default_variant: the bundle's default, ``float32`` or ``int8``; ``auto``: see
             :func:`exporter.default.choose_default`.
 
-    Raises:
-        InputError: the options make no sense together.
+    Raises InputError.
     """
 
     int8: bool = False

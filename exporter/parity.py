@@ -147,8 +147,7 @@ def prove(
     Returns:
         How far they agree on all photos in batches, and on some of them one by one.
 
-    Raises:
-        ParityError: the network's last layer is not as expected.
+    Raises ParityError.
     """
     outputs = keras_outputs(network, pixels)
     _check_last_layer(outputs)

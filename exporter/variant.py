@@ -121,11 +121,7 @@ class MadeVariant:
 
 
 def make_int8(float32: Float32, options: ExportOptions, advance: Advance) -> MadeVariant | Refusal:
-    """Quantize a model; a refusal if it loses too much or is not quicker.
-
-    Raises:
-        InputError: the run's training photos cannot be read.
-    """
+    """Quantize a model; a refusal if it loses too much or is not quicker. Raises InputError."""
     found = find_int8(float32, options, advance)
     return found if isinstance(found, Refusal) else variant_of(float32, found, options)
 

@@ -164,9 +164,7 @@ def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshol
             review.
         threshold: of every class and node, in the place of a promise.
 
-    Raises:
-        InputError: the model's table does not name this precision, or there is none; the threshold is not above 0 and
-            at most 1; or both are given.
+    Raises InputError.
     """
     tree, limit = metadata.tree, metadata.unknown.limit if metadata.unknown else None
     if threshold is not None:

@@ -79,11 +79,7 @@ class PreprocessSpec(BaseModel):
 
 
 def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
-    """Decode the bytes of an image file to pixels ``uint8 (S, S, 3)``, RGB.
-
-    Raises:
-        ImageError: the bytes are no image, are truncated or damaged, or hold more than ``MAX_PIXELS`` pixels.
-    """
+    """Decode the bytes of an image file to pixels ``uint8 (S, S, 3)``, RGB; may raise ImageError."""
     return EncodedPhoto(data).pixels(spec)
 
 
@@ -118,12 +114,7 @@ def _way_of_decoding(image: Image.Image) -> Hashable:
 
 @contextmanager
 def opened(data: bytes) -> Iterator[Image.Image]:
-    """A photo as Pillow opens it: its header is read, its pixels are not decoded.
-
-    Raises:
-        ImageError: the bytes are no image, hold more than ``MAX_PIXELS`` pixels, or something goes wrong with the image
-            inside the block.
-    """
+    """A photo as Pillow opens it: its header is read, its pixels are not decoded; may raise ImageError."""
     if len(data) > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
@@ -181,10 +172,7 @@ def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
     """Turn a Pillow image of any mode into pixels ``uint8 (S, S, 3)``, RGB.
 
     Its orientation tag and its colour profile are applied. It is decoded in full: a JPEG's bytes give slightly
-    other pixels where the spec scales it in the DCT domain.
-
-    Raises:
-        ImageError: the image is truncated, has no pixels, or its pixel format holds no photo (32-bit float).
+    other pixels where the spec scales it in the DCT domain. Raises ImageError.
     """
     with _only_image_errors():
         return _squared(*_upright_and_ready(image), spec)

@@ -47,8 +47,7 @@ class Taxonomy:
         classes: the leaves, in the order of a model's probabilities.
         parents: node → its parent; those at the top have none.
 
-    Raises:
-        DataError: it is no tree, its leaves are not the classes, or a node is above all of them.
+    Raises DataError.
     """
 
     classes: tuple[str, ...]

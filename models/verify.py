@@ -106,10 +106,7 @@ def verify(path: Path, progress: Progress = lambda _: None) -> Verification:
     """Check everything that can be checked, whatever else is wrong.
 
     Of a bundle: the SHA-256 of each file, ``labels.txt``, and of each model its metadata and its golden samples. Of a
-    lone ONNX file: its metadata, and whether it answers.
-
-    Raises:
-        BundleError: there is no bundle, or its manifest cannot be read: nothing could be checked against it.
+    lone ONNX file: its metadata, and whether it answers. Raises BundleError.
     """
     return _verify_file(path, progress) if path.is_file() else _verify_bundle(path, progress)
 

@@ -116,8 +116,7 @@ def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
     Returns:
         An ONNX file as :class:`models.edge.EdgeModel` takes it, with all that the model says of itself.
 
-    Raises:
-        ParityError: the resulting graph is not valid ONNX.
+    Raises ParityError.
     """
     inner = compose.add_prefix(onnx.load_from_string(model), _MODEL)
     fit = fit_graph(metadata.preprocess).graph

@@ -101,8 +101,7 @@ class Quantizer:
         layers: those of them with weights.
         photos: how many photos the ranges are found on.
 
-    Raises:
-        QuantizeError: ONNX Runtime's tools cannot read the model.
+    Raises QuantizeError.
     """
 
     def __init__(self, model: onnx.ModelProto, pixels: Pixels, weight_bits: Literal[7, 8], scratch: Path) -> None:
@@ -132,8 +131,7 @@ class Quantizer:
         Returns:
             A model with the same inputs and outputs.
 
-        Raises:
-            QuantizeError: the tools cannot, or ONNX Runtime would quantize the beginning as well.
+        Raises QuantizeError.
         """
         left = self.layers[:float_layers]
         start = self.body.index(self.layers[float_layers]) if float_layers < len(self.layers) else len(self.body)

@@ -58,8 +58,7 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
         advance: called with what is being done.
         min_gain: how many times as fast as float32 it must be, on this machine.
 
-    Raises:
-        InputError: the run's training photos cannot be read.
+    Raises InputError.
     """
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:

@@ -50,11 +50,7 @@ def _key(number: int) -> str:
 
 
 def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mapping[str, Path]) -> None:
-    """Write a version's files. Existing files stay; of the bundle, damaged ones are replaced.
-
-    Raises:
-        BundleError: a file of the bundle has changed since the export.
-    """
+    """Write a version's files. Existing files stay; of the bundle, damaged ones are replaced. Raises BundleError."""
     keep_bundle(storage.child(str(version)), bundle)
     for file, path in training.items():
         data = path.read_bytes()

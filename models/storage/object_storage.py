@@ -95,8 +95,7 @@ class ObjectStorage:
     Attributes:
         url: ``s3://bucket/folder``, or a whole bucket.
 
-    Raises:
-        InputError: the URL is neither.
+    Raises InputError.
     """
 
     url: str
@@ -215,10 +214,7 @@ class ObjectStorage:
         """Write the bytes under ``key`` into a file of this machine, a piece at a time.
 
         A server that speaks S3 may answer without a length; then nothing else would tell half an object from a whole
-        one.
-
-        Raises:
-            FileNotFoundError: there is nothing under ``key``.
+        one. Raises FileNotFoundError.
         """
 
         def get() -> None:
