@@ -251,7 +251,6 @@ def _image_column(source: str, reader: Reader, name: str | None) -> str:
 
 
 def _likely_column(reader: Reader) -> str | None:
-    """The only column of which most of the first cells end like images; None if there are several, or none."""
     first = next(iter(reader.batches), None)
     if first is None:
         return None
@@ -270,7 +269,6 @@ def _ends_like_an_image(cell: str) -> bool:
 
 
 def _found(schema: pa.Schema, missing: str) -> str:
-    """The columns that there are, and the one that was meant if it differs in a letter or in case only."""
     folded = {name.casefold(): name for name in schema.names}
     near = get_close_matches(missing.casefold(), folded, n=1, cutoff=_ALIKE)
     return f"found {_listed(schema)}{f'; do you mean {folded[near[0]]!r}?' if near else '.'}"
@@ -290,7 +288,6 @@ def _column_words(names: list[str], column: str) -> str:
 
 
 def _check_only_column(source: str, column: str, root: Path, cells: list[str]) -> None:
-    """Refuse an only column if neither its name nor its first cells speak of photos: all rows would be missing."""
     named = column.lower() in IMAGE_COLUMNS or not cells
     if named or any(is_elsewhere(cell) or PurePath(cell).suffix.lower() in IMAGE_SUFFIXES for cell in cells):
         return
@@ -335,7 +332,6 @@ def _check_text(source: str, field: pa.Field) -> None:
 
 
 def _check_within(source: str, root: Path, cells: list[str]) -> None:
-    """Refuse a list of paths that all lead out of the root: workers would refuse each of them."""
     paths = [cell for cell in cells if not is_elsewhere(cell)]
     outside = [cell for cell in paths if not Path(os.path.normpath(root / cell)).is_relative_to(root)]
     if outside and len(outside) == len(cells):
@@ -347,7 +343,6 @@ def _check_within(source: str, root: Path, cells: list[str]) -> None:
 
 
 def _check_root(source: str, root: Path, cells: list[str]) -> None:
-    """Refuse a list whose paths start in the current folder instead of the list's: all of them would be missing."""
     names = [cell for cell in cells if not is_elsewhere(cell)]
     if any(_is_there(root / name) for name in names):
         return

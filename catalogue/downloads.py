@@ -173,7 +173,6 @@ class Downloads:
         self._arrivals.put(arrival)
 
     async def _bring(self, fetch: Fetch) -> Received:
-        """Try until the photo has come, waiting for the host's turn each time; may raise ImageError."""
         first = False
         while True:
             host = self._host(fetch.target)
@@ -204,7 +203,6 @@ class Downloads:
 
     @asynccontextmanager
     async def _place(self, fetch: Fetch) -> AsyncIterator[None]:
-        """Wait for a place among the downloads; one that brings next to nothing leaves its place to others."""
         async with self._all:
             await self._places.acquire()
             self._quick.add(fetch)
@@ -256,7 +254,6 @@ class Downloads:
         return outcome
 
     async def _pause(self, fetch: Fetch, host: Host, trouble: Trouble) -> bool:
-        """Wait before the next try; returns whether that try goes before all others at the host. Raises ImageError."""
         now = self._loop.time()
         if why := host.refusal(now):
             raise download_error(fetch.url, why)

@@ -243,7 +243,6 @@ class Host:
             self._give_turns()
 
     def _give_turns(self) -> None:
-        """Give turns to those who wait; if the host is left alone, to all, so that they are told."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         why = self.refusal(now)

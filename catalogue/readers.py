@@ -114,8 +114,6 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
 
 
 def _delimiter(text: TextFile) -> str:
-    """The delimiter that leaves no quotes within the header's names, and makes the most names."""
-
     def fit(delimiter: str) -> tuple[bool, int]:
         try:
             names = next(csv.reader(text.lines(newline=""), delimiter=delimiter, strict=True), [])
@@ -153,7 +151,6 @@ def _string_batches(schema: pa.Schema, records: Iterable[list[str]]) -> Iterator
 
 
 def _bounded(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
-    """Runs of rows, shorter if rows are large because they hold their photos."""
     rows: list[_Row] = []
     size = 0
     for row, characters in sized:
@@ -183,7 +180,6 @@ def read_jsonl(file: TextFile | Path) -> Reader:
 
 
 def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
-    """Each line's object, and the length of the line."""
     for number, line in enumerate(text.lines(), start=1):
         if not line.strip():
             continue
@@ -200,7 +196,6 @@ def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
 
 
 def _check_depth(record: object, line: str) -> None:
-    """Refuse values nested so deep that writing them may fail; a line with few brackets is not checked."""
     if line.count("[") + line.count("{") <= MAX_DEPTH:
         return
     level: list[Any] = [record]
@@ -276,7 +271,6 @@ def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFil
 
 
 def _columns(metadata: pq.FileMetaData) -> Iterator[list[pq.ColumnChunkMetaData]]:
-    """The chunks of each column."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     for number in range(metadata.num_columns):
         yield [group.column(number) for group in groups]
@@ -324,7 +318,6 @@ def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) 
 
 
 def _pieces(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
-    """A batch in pieces that fit the memory."""
     size = sum(map(_unfolded_bytes, batch.columns))
     if size <= MAX_BATCH_BYTES:
         yield batch
@@ -338,7 +331,6 @@ def _pieces(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
 
 
 def _unfolded_bytes(column: pa.Array) -> int:
-    """Bytes of a column once each cell has its own text, instead of sharing a dictionary's."""
     kind = column.type
     if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
         lengths = pc.binary_length(column.dictionary).take(column.indices)

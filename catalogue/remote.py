@@ -276,7 +276,6 @@ def _unpacked(answer: ClientResponse, wanted: _Download) -> AsyncIterator[bytes]
 
 
 async def _paced(answer: ClientResponse, wanted: _Download) -> AsyncIterator[bytes]:
-    """The body's pieces, as long as they arrive quickly enough."""
     limits = wanted.limits
     start = since = limits.clock()
     count = 0
@@ -298,7 +297,6 @@ async def _paced(answer: ClientResponse, wanted: _Download) -> AsyncIterator[byt
 
 
 async def _gunzipped(pieces: AsyncIterator[bytes], wanted: _Download) -> AsyncIterator[bytes]:
-    """Unpack the pieces, into pieces of at most the same size."""
     unpack = zlib.decompressobj(_GZIP)
     try:
         async for piece in pieces:

@@ -195,7 +195,6 @@ def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
 
 
 def _line_at(path: Path, offset: int, most: int = 60) -> bytes:
-    """The bytes around an offset, as far as its line and ``most`` go."""
     start = max(0, offset - most // 2)
     with path.open("rb") as file:
         file.seek(start)

@@ -139,7 +139,6 @@ def holds_bytes(kind: pa.DataType) -> bool:
 
 
 def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
-    """The types of all values in a cell, nested ones too."""
     if pa.types.is_dictionary(kind):
         yield from _leaves(kind.value_type)
     elif pa.types.is_nested(kind):
@@ -174,7 +173,6 @@ def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch
 
 
 def _try_of(field: pa.Field, suffix: str) -> Callable[[pa.Array], None]:
-    """A function that raises if cells of the column cannot be written."""
     types = (
         pa.types.is_string,
         pa.types.is_large_string,
@@ -196,7 +194,6 @@ def _try_of(field: pa.Field, suffix: str) -> Callable[[pa.Array], None]:
 
 
 def _first_unwritable(cells: pa.Array, attempt: Callable[[pa.Array], None]) -> tuple[int, Exception] | None:
-    """The first row, from 1, whose cell cannot be written by itself, and why."""
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     for row in range(len(cells)):
@@ -232,7 +229,6 @@ def json_cells(column: pa.ChunkedArray, *, nested: bool) -> list[Any]:
 
 
 def _short(value: float) -> float:
-    """The shortest decimal that is the same float32."""
     return float(str(np.float32(value)))
 
 

@@ -132,7 +132,6 @@ def _int8(facts: "Int8Facts") -> Table:
 
 
 def _edges(variants: Sequence["MadeVariant"]) -> Table:
-    """The table of edge graphs, which resize photos that are decoded in full, and so differ a little from ``dct``."""
     decode = variants[0].metadata.preprocess.decode
     headings = ("labels\nas full", f"as\n{decode}", f"sure,\nas {decode}", "correct", f"points lost\nto {decode}")
     photos = max(edge.photos for variant in variants if (edge := variant.edge_parity))

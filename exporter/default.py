@@ -58,7 +58,6 @@ def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: Expo
 
 
 def _no_default(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, max_drop: float) -> str | None:
-    """Why int8 is no better a default than float32; None if it is."""
     own, other = int8.metadata.precision, float32.metadata.precision
     low, high = facts.cost.points_95
     if facts.quantization.weight_bits > _EVERYWHERE_BITS:

@@ -102,7 +102,6 @@ def _square(difference: tf.Tensor) -> tf.Tensor:
 
 
 def _rename(model: onnx.ModelProto) -> None:
-    """Give input, outputs and batch axis their fixed names."""
     graph = model.graph
     ends = [graph.input[0], *graph.output]
     names = dict(zip((value.name for value in ends), ("image", "logits", "unknown"), strict=False))
@@ -134,7 +133,6 @@ def check_plain(model: onnx.ModelProto) -> None:
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """All nodes, those inside loops and branches too."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:

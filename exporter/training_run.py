@@ -170,7 +170,6 @@ def _read_args(path: Path) -> _Args:
 
 
 def _evaluation(file: Path) -> tuple[int, Measured]:
-    """How many photos of no product there were, and the figure that the report leads with."""
     try:
         figures = json.loads(file.read_bytes())
         outliers = (figures.get("unknown") or {}).get("outliers")

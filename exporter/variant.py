@@ -154,7 +154,6 @@ def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> Ma
 
 
 def _crossed(float32: Float32, scores: Scores, confidence: Confidence) -> npt.NDArray[np.bool_] | None:
-    """Of each compared photo, whether int8 and float32 disagree that it is unknown; None without such a score."""
     before, old, new = float32.scores.unknown, float32.run.confidence.unknown, confidence.unknown
     if before is None or scores.unknown is None or old is None or new is None:
         return None
@@ -162,7 +161,6 @@ def _crossed(float32: Float32, scores: Scores, confidence: Confidence) -> npt.ND
 
 
 def _confidence(scores: Scores, run: TrainingRun, folds: Sequence[HeldOutLogits]) -> Confidence:
-    """What a variant's scores of the validation photos, with logits for probabilities, and ``folds`` prove for it."""
     limit = run.confidence.unknown
     known = np.ones(len(run.labels), np.bool_)
     if limit is not None and scores.unknown is not None:

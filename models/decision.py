@@ -126,7 +126,6 @@ class Rules:
         return [self._in_tree(self.tree, *pair) for pair in zip(predictions, sums, strict=True)]
 
     def _prediction(self, classes: list[int], best: list[float], unknown: float | None) -> Prediction:
-        """A prediction of the likeliest classes, best first, and their probabilities."""
         return Prediction(
             label=self.labels[classes[0]],
             confidence=best[0],
@@ -136,7 +135,6 @@ class Rules:
         )
 
     def _in_tree(self, tree: Taxonomy, prediction: Prediction, sums: Probabilities) -> Prediction:
-        """The lowest node above the class that is sure enough; ``sums`` are those of the nodes."""
         guess = prediction.label
         prediction = replace(prediction, label_level=0, leaf_guess=guess)
         if prediction.reason is not ReviewReason.THRESHOLD:

@@ -78,7 +78,6 @@ class EdgeModel:
         return answer
 
     def _check(self, answer: EdgeAnswer) -> None:
-        """Refuse an answer that its own probabilities contradict; NaN, which has no likeliest class, passes."""
         if not np.isfinite(answer.probabilities).all():
             return
         likeliest = int(answer.probabilities.argmax())

@@ -193,7 +193,6 @@ def _only_image_errors(data: bytes = b"") -> Iterator[None]:
 
 
 def _upright_and_ready(image: Image.Image) -> tuple[Image.Image, bytes | None]:
-    """The image as it can be resized, and its colour profile."""
     _check_size(image)
     image.load()
     profile = image.info.get("icc_profile")
@@ -266,7 +265,6 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _ready(image: Image.Image) -> Image.Image:
-    """Convert to a mode that can be resized and that a colour profile can describe."""
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:

@@ -77,7 +77,6 @@ def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadat
 
 
 def _check_input(session: "ort.InferenceSession", size: int, source: str) -> None:
-    """Expect a batch of squares of the size that the metadata names, or one photo of any size."""
     found = [(given.name, given.type, given.shape) for given in session.get_inputs()]
     name, kind, shape = found[0] if len(found) == 1 else ("", "", [])
     takes_squares = shape[1:] == [size, size, 3]

@@ -79,13 +79,11 @@ def _folds_heading(column: Column, console: Console) -> bool:
 
 
 def _least_width(table: Table, console: Console) -> int:
-    """The width of a table whose texts are folded as far as they may be."""
     texts = [_width(console, column.header, *column.cells) for column in table.columns if not column.no_wrap]
     return _width(console, table) - sum(max(0, text - _LEAST) for text in texts)
 
 
 def _width(console: Console, *shown: RenderableType) -> int:
-    """Of the widest one, where there is room for it."""
     return measure_renderables(console, console.options.update(width=_PIPED), shown).maximum
 
 

@@ -146,7 +146,6 @@ def _files(bundle: Bundle, faults: dict[str, str]) -> Iterator[Check]:
 
 
 def _check(aspect: Aspect, subject: str, run: Callable[[], str]) -> Check:
-    """A check whose detail is what ``run`` returns, or the fault that it raises."""
     try:
         return Check(aspect, subject, True, run())
     except BundleError as error:
@@ -165,7 +164,6 @@ def _labels(bundle: Bundle, faults: dict[str, str]) -> Check:
 
 
 def _model(bundle: Bundle, name: str, file: str, faults: dict[str, str]) -> Iterator[Check]:
-    """Check one file of a variant; a file that has changed since the export is not loaded."""
     if file in faults:
         yield _unchecked(Aspect.METADATA, file, [file])
         yield _unchecked(Aspect.GOLDEN, file, [file])
@@ -199,7 +197,6 @@ def _unchecked(aspect: Aspect, subject: str, wrong: list[str]) -> Check:
 
 
 def _unlisted(bundle: Bundle) -> tuple[str, ...]:
-    """The files that the manifest does not list; links are named and not followed."""
     known = {MANIFEST_FILE, *bundle.manifest.files}
     names = (
         (Path(folder) / name).relative_to(bundle.path).as_posix()
@@ -225,7 +222,6 @@ def _verify_file(path: Path, progress: Progress) -> Verification:
 
 
 def _answer(model: Classifier | EdgeModel, file: str) -> str:
-    """Check that a model gives probabilities for a white photo."""
     size = model.metadata.preprocess.size
     white = np.full((size, size, 3), 255, np.uint8)
     if isinstance(model, EdgeModel):

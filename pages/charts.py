@@ -89,7 +89,6 @@ def score_histogram(scores: NDArray[np.float64], limit: float) -> Markup:
 
 
 def _edges(low: float, high: float, limit: float) -> NDArray[np.float64]:
-    """About forty bins of one width; the limit is one of the edges."""
     width = (high - low) / 40
     below, above = math.ceil((limit - low) / width - 1e-6), math.ceil((high - limit) / width - 1e-6)
     return np.asarray(limit + width * np.arange(-max(1, below), max(1, above) + 1), np.float64)
@@ -209,14 +208,12 @@ def axis_over(values: Sequence[float], name: str, *, tight: bool = False) -> Axi
 
 
 def _tally_axis(most: float, name: str) -> Axis:
-    """An axis from 0 to a tick at or above a count, with whole ticks."""
     step = max(1, math.ceil(_step(most or 1)))
     top = max(1, math.ceil(most / step))
     return Axis(0.0, float(top * step), tuple(float(n * step) for n in range(top + 1)), name)
 
 
 def _epoch_axis(epochs: int) -> Axis:
-    """An axis from 1 to the last epoch, with whole ticks."""
     if epochs == 1:
         return Axis(0.5, 1.5, (1.0,), "epoch")
     step = max(1.0, _step(epochs - 1))

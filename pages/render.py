@@ -81,6 +81,5 @@ def _environment() -> "Environment":
 
 
 def _shown(value: object) -> object:
-    """The text of an expression's value; markup and numbers stay as they are."""
     is_text = isinstance(value, str | PurePath) and not isinstance(value, Markup)
     return visible(str(value)) if is_text else value

@@ -80,7 +80,6 @@ def _inside(nodes: Nodes, length: str, longest: str, side: str) -> str:
 
 
 def _padded(nodes: Nodes, image: str, height: str, width: str, side: str) -> str:
-    """Pad with white; an odd pixel goes below or to the right."""
     missing = [nodes.add("Sub", side, length) for length in (height, width)]
     before = [nodes.add("Div", size, nodes.ints(2)) for size in missing]
     after = [nodes.add("Sub", size, half) for size, half in zip(missing, before, strict=True)]
@@ -134,7 +133,6 @@ def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
 
 
 def _answer(nodes: Nodes, graph: onnx.GraphProto, rules: ModelMetadata) -> list[onnx.ValueInfoProto]:
-    """Make an answer of the outputs that a model has for a batch of one photo; ``nodes`` are added to."""
     given = {value.name.removeprefix(_MODEL): value for value in graph.output}
     classes = given["probabilities"].type.tensor_type.shape.dim[1].dim_value
     probabilities = nodes.add("Squeeze", given["probabilities"].name, nodes.ints(0))
@@ -153,7 +151,6 @@ def _answer(nodes: Nodes, graph: onnx.GraphProto, rules: ModelMetadata) -> list[
 
 
 def _review(nodes: Nodes, label: str, confidence: str, unknown: str | None, rules: ModelMetadata) -> str:
-    """Whether to review, as :class:`models.decision.Rules` decides: NaN is within no limit."""
     thresholds = [np.inf if threshold is None else threshold for threshold in rules.thresholds]
     needed = nodes.add("Gather", nodes.constant(thresholds, np.float32), label, axis=0)
     sure = nodes.add("GreaterOrEqual", confidence, needed)

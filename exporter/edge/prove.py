@@ -173,7 +173,6 @@ def prove_edge(
 
 
 def _scores(edge: EdgeModel, classifier: Classifier, data: bytes) -> tuple[Scores, Scores, Scores] | None:
-    """A photo's scores: the edge graph's, the model's with full decoding, and the model's with its own spec."""
     spec = classifier.metadata.preprocess
     try:
         whole = whole_pixels(data)

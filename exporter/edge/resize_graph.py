@@ -227,7 +227,6 @@ def _centres(nodes: Nodes, outputs: str, axis: Axis, scale: _Scale) -> str:
 
 
 def _start(nodes: Nodes, centres: str, axis: Axis, scale: _Scale) -> str:
-    """Where the band of these outputs begins, ``int64 [1]``; it never ends beyond the photo."""
     first = nodes.slice(centres, nodes.ints(0), nodes.ints(1), 0)
     wanted = nodes.whole_down(nodes.add("Sub", first, nodes.add("Add", scale.support, _half(nodes))))
     latest = nodes.add("Sub", axis.length, scale.band)

@@ -68,7 +68,6 @@ def _ancestors(values: list[str], producers: Mapping[str, onnx.NodeProto]) -> se
 
 
 def _descendants(model: onnx.ModelProto, sources: Iterable[onnx.NodeProto]) -> set[str]:
-    """The sources and all that depends on them; an ONNX graph lists its nodes in an order that can be computed."""
     found, values = set[str](), {name for node in sources for name in node.output}
     for node in model.graph.node:
         if values.intersection(node.input) or values.intersection(node.output):

@@ -38,7 +38,6 @@ def claim_number(storage: Storage, state: State, digest: str) -> int:
 
 
 def _claimed(storage: Storage, number: int) -> str:
-    """The digest that claimed a number; empty if a person has removed the claim."""
     try:
         return str(json.loads(storage.read(_key(number)))["digest"])
     except FileNotFoundError:

@@ -56,7 +56,6 @@ def exact_interval(hits: int, rows: int) -> Interval:
 
 
 def _at_least(hits: int, rows: int, rate: float) -> float:
-    """How likely ``hits`` or more of ``rows`` are, each having probability ``rate``."""
     if not 0.0 < rate < 1.0:
         return float(rate >= 1.0)
     whole, inside, outside = math.lgamma(rows + 1), math.log(rate), math.log1p(-rate)
@@ -67,7 +66,6 @@ def _at_least(hits: int, rows: int, rate: float) -> float:
 
 
 def _solved(is_below: Callable[[float], bool]) -> float:
-    """The rate up to which a condition holds, by halving."""
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

@@ -192,7 +192,6 @@ def _rank(rows: int, kept: float) -> int:
 
 
 def _unit(features: Floats) -> npt.NDArray[np.float64]:
-    """Features scaled to length 1; zeros stay zeros."""
     double = features.astype(np.float64)
     return np.asarray(double / np.maximum(np.linalg.norm(double, axis=1, keepdims=True), SHORTEST))
 

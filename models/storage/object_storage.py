@@ -230,11 +230,9 @@ class ObjectStorage:
         return ObjectStorage(f"{self.url}/{folder}")
 
     def _path(self, key: str) -> str:
-        """A key as s3fs writes it: with the bucket before it."""
         return f"{self.url}/{key}".removeprefix(_SCHEME).rstrip("/")
 
     def _prefix(self, folder: str) -> str:
-        """The prefix of a folder's keys in the bucket."""
         within = self._path(folder).partition("/")[2]
         return f"{within}/" if within else ""
 
@@ -289,7 +287,6 @@ class ObjectStorage:
 
     @contextmanager
     def _asking(self, key: str | None) -> Iterator[S3FileSystem]:
-        """The filesystem for the block; its errors become ``FileNotFoundError`` or ``JobError``."""
         try:
             yield _connection().files
         except (OSError, ValueError, BotoCoreError, ClientPayloadError) as error:

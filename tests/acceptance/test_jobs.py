@@ -136,7 +136,6 @@ def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:
 
 
 def secret_url(folder: Path) -> tuple[str, str]:
-    """A Redis with a password that is not there, and how it may be called."""
     port = PrivateRedis(folder).port
     return f"redis://:secret@127.0.0.1:{port}/0", f"redis://127.0.0.1:{port}/0"
 

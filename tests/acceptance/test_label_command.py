@@ -26,7 +26,6 @@ def run(*arguments, env: dict[str, str] | None = None) -> "subprocess.CompletedP
 
 
 def started(*arguments, **options) -> "subprocess.Popen[str]":
-    """The command as a process of its own, which may be killed."""
     return subprocess.Popen([*HANGTAG, *map(str, command(*arguments)), "--workers", "2"], text=True, **options)
 
 
@@ -36,7 +35,6 @@ def results(output: Path) -> list[tuple]:
 
 @pytest.fixture
 def long_list(tmp_path: Path, catalogue: Path) -> Path:
-    """A list of 3,900 rows: enough that a run can be killed in the middle of it."""
     photos = sorted(str(photo) for photo in catalogue.rglob("*.*"))
     file = tmp_path / "list.txt"
     file.write_text("".join(f"{photo}\n" for photo in photos * (3900 // len(photos) + 1)))
@@ -217,7 +215,6 @@ def test_the_photos_columns_pass_through_untouched(tmp_path: Path, catalogue: Pa
 
 @pytest.fixture
 def shop(tmp_path: Path, catalogue: Path) -> Path:
-    """Thirty-two photos of eight products."""
     photos = sorted(catalogue.rglob("*.png"))[:32]
     source = tmp_path / "shop.csv"
     with source.open("w", newline="") as file:

@@ -22,8 +22,6 @@ ASKED = "Threshold 0.4, asked for by --threshold: no precision is promised."
 
 @pytest.fixture
 def label(catalogue: Path, unsure_bundle: Path, tmp_path: Path) -> Label:
-    """Run ``hangtag label`` on the drawn photos; exit status, stdout and stderr, each on one line."""
-
     def run(*options: object, name: str = "labels", model: Path = unsure_bundle) -> tuple[int, str, str]:
         output = ("--out", tmp_path / f"{name}.parquet")
         command = ("label", catalogue, "--model", model, *output, "--workers", 2, *options)
@@ -74,7 +72,6 @@ def test_a_threshold_and_a_precision_exclude_each_other(label: Label, tmp_path: 
 def test_workers_on_the_queue_label_at_the_jobs_threshold(
     cluster: Cluster, label: Label, catalogue: Path, unsure_bundle: Path, tmp_path: Path
 ) -> None:
-    """Two jobs of one model at once, each by a rule of its own."""
     for job, asked in (("asked", ("--threshold", 0.4)), ("unasked", ())):
         done = cluster.hangtag(
             "submit", catalogue, "--model", unsure_bundle, "--priority", "high", "--job", job, *asked
@@ -89,7 +86,6 @@ def test_workers_on_the_queue_label_at_the_jobs_threshold(
 
 
 def expected_statuses(bundle: Path, photos: list[Path], precision: float) -> list[str]:
-    """Worked out from the files of the bundle alone."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     variant = manifest["variants"]["float32"]
     (thresholds,) = [target["thresholds"] for target in variant["targets"] if target["precision"] == precision]
@@ -162,7 +158,6 @@ def test_a_model_without_a_table_is_refused_before_anything_is_written(label: La
 def test_workers_on_the_queue_honour_the_jobs_precision(
     cluster: Cluster, label: Label, catalogue: Path, sure_bundle: Path, tmp_path: Path
 ) -> None:
-    """Two jobs of one model at once, each with thresholds of its own."""
     options = ("--model", sure_bundle, "--priority", "high")
     for job, precision in (("strict", 0.98), ("own", None)):
         asked = () if precision is None else ("--precision", precision)

@@ -38,7 +38,6 @@ def alone(source: Path, name: str, model: Path, output: Path, *options: object) 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, catalogue: Path) -> Path:
-    """Twenty-four rows of ten products: one photo repeats, one is none, and one is gone."""
     photos = sorted(catalogue.rglob("*.png"))[:21]
     folder = tmp_path_factory.mktemp("shop")
     (folder / "text.jpg").write_text("no photo")

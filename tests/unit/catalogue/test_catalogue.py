@@ -127,7 +127,6 @@ def test_the_image_root_may_be_a_url_or_a_folder_that_is_there(tmp_path: Path) -
 
 
 def test_an_only_column_without_a_photo_is_refused(tmp_path: Path) -> None:
-    """A list of article numbers became a job of which every row failed."""
     file = write(tmp_path / "a.csv", "the sku\nA-1\nA-2\n")
     with pytest.raises(NoImageColumnError, match=r"'A-1'.*--image-column 'the sku'") as refusal:
         open_catalogue(file)
@@ -150,7 +149,6 @@ ROWS = [{"image": "a.jpg", "sku": "1"}, {"image": "b.jpg", "sku": "2"}]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ScriptedServer]:
-    """The same two rows in every kind of file."""
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
     with open_scripted_server() as script:
         for kind, data in KINDS.items():
@@ -171,7 +169,6 @@ def test_a_file_from_the_web_is_read_like_one_on_disk(server, tmp_path, monkeypa
 
 
 def open_files() -> Counter[str]:
-    """What this process has open in the system's folder for temporary files, by path."""
     links = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     return Counter(str(path) for path in links if str(path).startswith(gettempdir()))
 
@@ -188,7 +185,6 @@ def test_a_refused_file_from_the_web_is_named_by_its_url_and_let_go_of(server: S
 
 
 def test_a_file_from_the_web_is_whole_or_refused(server: ScriptedServer) -> None:
-    """A Parquet file says by itself where it ends."""
     server.answers["/a.csv"] = [Answer(KINDS["csv"], sized=False)]
     with pytest.raises(InputError, match="Content-Length"):
         open_catalogue(server.url("/a.csv"), allow_hosts=[server.host])

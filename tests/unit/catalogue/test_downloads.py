@@ -22,8 +22,6 @@ class Panic(BaseException):
 
 
 class Client:
-    """Answers soon; at what ends in "bad" it meets an error or trouble."""
-
     def __init__(self, bad: BaseException | Trouble | None = None) -> None:
         self._bad = bad
         self.asked = 0

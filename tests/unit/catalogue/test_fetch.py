@@ -44,7 +44,6 @@ def test_a_photo_is_to_blame_for_silence_when_its_host_answers_others(tries, bla
 
 
 async def bring(fetch, size):
-    """What reading it takes, in four pieces; a bug ends it."""
     async with asyncio.timeout(5) as fetch.clock:
         for _ in range(4):
             await fetch.add(bytes(size // 4))

@@ -119,7 +119,6 @@ def test_cycles_run_where_tensorflow_is_and_nothing_else_does() -> None:
 
 
 def test_a_scheduler_and_its_trainer_find_a_config_under_one_path() -> None:
-    """A message says no more of a config than its path."""
     places = [next(v for v in SERVICES[name]["volumes"] if "RETRAINING" in v) for name in RETRAINING]
     assert [place.removesuffix(":ro").rpartition(":")[2] for place in places] == ["/retraining"] * 2
     assert SERVICES["schedule"]["command"][1].startswith("/retraining/")
@@ -137,7 +136,6 @@ def test_tools_find_a_registry_and_workers_need_none() -> None:
 
 
 def test_a_worker_elsewhere_is_the_same_worker() -> None:
-    """But for where Redis is, its secrets, and the port by which Prometheus reaches it from another machine."""
     here = SERVICES["worker"]
     for key in ("command", "image", "build", "user", "volumes", "tmpfs", "stop_grace_period", "deploy"):
         assert ELSEWHERE[key] == here[key], key

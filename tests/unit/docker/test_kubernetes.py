@@ -32,7 +32,6 @@ def container(name: str) -> dict[str, Any]:
 
 
 def chosen(selector: dict[str, str]) -> list[str]:
-    """The Deployments whose pods have these labels."""
     return [name for name, labels in LABELS.items() if selector.items() <= labels.items()]
 
 
@@ -88,7 +87,6 @@ def test_what_is_mounted_is_there(name: str) -> None:
 
 
 def asked(name: str) -> set[tuple[str, str]]:
-    """The secrets and the config maps that a pod needs."""
     found = set()
     for volume in PODS[name]["volumes"]:
         if "secret" in volume:

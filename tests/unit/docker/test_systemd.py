@@ -22,7 +22,6 @@ MOST_EXPOSED = 25
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The units beside what they start, as docs/deploy.md has it, but in a folder of this test's."""
     skip_outside_ci(None if shutil.which("systemd-analyze") else "systemd-analyze is not installed; install systemd.")
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -95,7 +94,6 @@ def test_what_it_starts_is_a_command_line(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*SERVICES, "hangtag-nightly.timer", "hangtag-retrain.timer"])
 def test_the_manual_installs_it_and_makes_what_it_needs(name: str) -> None:
-    """Each unit, and each file and folder that it asks for, is in a command of ``docs/deploy.md``."""
     text = (ROOT / "docs" / "deploy.md").read_text()
     typed = "\n".join(re.findall(r"^ {4,}\S.*$", text, re.MULTILINE))
     unit = settings(name)
@@ -116,7 +114,6 @@ def results(tmp_path: Path) -> Path:
 
 
 def nightly(results: Path, **changes: str) -> "subprocess.CompletedProcess[str]":
-    """The script with a hangtag that says how it was called."""
     hangtag = results.parent / "hangtag"
     hangtag.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     hangtag.chmod(0o755)
@@ -143,7 +140,6 @@ def test_more_options_are_words_of_their_own(results: Path) -> None:
 
 
 def test_later_nights_take_over_from_the_newest_earlier_result(results: Path) -> None:
-    """Whose job folder is there."""
     for name in ("2026-01-30.parquet", "2026-02-01.parquet", "2026-02-02.parquet", "notes.parquet"):
         (results / name).touch()
     for name in ("2026-01-30.parquet", "2026-02-01.parquet", "notes.parquet"):

@@ -50,7 +50,6 @@ def cost():
 
 @pytest.fixture(scope="module")
 def lighter(cost):
-    """int8 as it usually is, but for what a test says."""
     from exporter.variant import Int8Facts, MadeVariant
 
     def make(precision=0.95, coverage=0.6, bits=7, **changes):
@@ -94,7 +93,6 @@ def test_a_variant_that_is_no_quicker_or_not_as_good_is_no_default(choose, made,
 
 
 def test_a_loss_beyond_chance_that_may_be_more_than_allowed_is_no_default(choose, made, lighter, cost):
-    """The estimate is within what is allowed, so that it ships."""
     sure = lighter(cost=replace(cost, points=1.76, points_95=(0.25, 3.25)))
     default = choose(made(), sure)
     assert default.name == "float32"

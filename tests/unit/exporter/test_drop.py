@@ -44,7 +44,6 @@ def test_models_that_agree_on_few_photos_are_not_known_to_agree():
 
 
 def variant(photos, lost=0, won=0, changed=0, others=0, changed_others=0, expected=0.0):
-    """The drop of a variant by what it does on labelled photos and on others; ``changed`` were and are wrong."""
     before = [0] * (photos - won - changed) + [1] * (won + changed) + [0] * others
     after = [1] * lost + [0] * (photos - lost - won - changed) + [0] * won + [2] * changed
     after += [1] * changed_others + [0] * (others - changed_others)
@@ -66,7 +65,6 @@ def test_where_nothing_is_expected_of_other_photos_the_estimate_is_what_these_sa
 
 
 def test_one_photo_of_thirty_refuses_no_variant():
-    """Three points are measured, and the half of one is allowed."""
     assert variant(30, lost=1, expected=0.002).too_much(0.5) is None
 
 
@@ -78,7 +76,6 @@ def test_no_luck_on_thirty_photos_lets_a_variant_pass_that_is_expected_to_lose_m
 
 @pytest.mark.parametrize("lost", [6, 12])
 def test_what_is_expected_excuses_no_loss_that_many_photos_show(lost):
-    """Six of 341 photos were lost, more than chance explains, where few labels of training photos changed."""
     assert variant(341, lost, expected=0.0005).too_much(0.5)
 
 
@@ -89,7 +86,6 @@ def test_on_thousands_of_photos_what_is_measured_counts(lost, won, changed):
 
 
 def logits_of(photos, chance, lead):
-    """Logits ``(photos, 3)`` of random leads, and the same moved at random, as by rounding."""
     exact = chance.normal(0, 1, (photos, 3)) + chance.exponential(lead, (photos, 1)) * [1, 0, 0]
     return exact, exact + chance.normal(0, 0.2, exact.shape)
 
@@ -123,7 +119,6 @@ def test_more_is_expected_the_farther_labels_are_moved():
 
 
 def busy(layers):
-    """A model of so many matrix products."""
     value = helper.make_tensor_value_info
     names = [f"x{number}" for number in range(layers + 1)]
     nodes = [helper.make_node("Cast", ["image"], ["flat"], to=TensorProto.FLOAT)]
@@ -155,7 +150,6 @@ def test_any_number_of_photos_will_do(photos):
 
 
 def square(side):
-    """A model that takes squares, with next to nothing to do."""
     value = helper.make_tensor_value_info
     node = helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT)
     ends = [value("image", TensorProto.UINT8, ["batch", side, side, 3])], [value("floats", TensorProto.FLOAT, None)]

@@ -25,7 +25,6 @@ def export_run(make_network):  # loads TensorFlow
 
 @pytest.fixture(scope="session")
 def whole(golden, export_run, small_run):
-    """A bundle with all that can be asked for; not to be changed."""
     options = ExportOptions(int8=True, edge=True, max_drop=100.0, default_variant="int8")
     return golden.get("whole", lambda place: export_run(small_run, place, options))
 
@@ -44,7 +43,6 @@ def test_a_bundle_has_the_files_and_keys_of_the_golden_one(whole):
 
 
 def keys_of(record, place=""):
-    """Where there are values; those in lists, and under names that differ from bundle to bundle, count once."""
     if isinstance(record, list):
         return set().union(*(keys_of(one, f"{place}[]") for one in record)) or {place}
     if not isinstance(record, dict) or place.endswith(("files", "flips_by_class", "made_with", "by_label")):
@@ -104,7 +102,6 @@ def test_the_proof_and_the_card_have_the_figures_of_each_variant(whole):
 
 
 def test_the_python_of_the_card_runs(whole, catalogue, tmp_path):
-    """The example without Hangtag, as a person would copy it."""
     card = (whole / "README.md").read_text()
     (example,) = (part.split("```")[0] for part in card.split("```python\n") if "InferenceSession" in part)
     (tmp_path / "edge.onnx").write_bytes((whole / "edge.onnx").read_bytes())
@@ -162,7 +159,6 @@ SURE = Confidence(
 
 
 def with_a_distance(run, size):
-    """A run whose unknown score is a distance among so many features."""
     features = np.random.default_rng(1).normal(size=(60, size))
     with (run / "export" / "unknown.npz").open("wb") as file:
         fit_distance(features, np.arange(60) % 3).write(file)

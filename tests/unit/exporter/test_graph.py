@@ -160,7 +160,6 @@ def test_a_function_call_is_refused_by_name(make_network):
 
 
 def model_of(*arrays):
-    """A model that adds up constants of 5,000 numbers."""
     value = helper.make_tensor_value_info
     names = [f"array_{number}" for number in range(len(arrays))]
     node = helper.make_node("Sum", ["image", *names], ["logits"])

@@ -28,7 +28,6 @@ def parity(make_network):  # loads TensorFlow
 
 @pytest.fixture(scope="module")
 def compare(parity):
-    """Of probabilities alone."""
     return lambda expected, got, tolerance=1e-4: parity.compare(
         Scores(expected, None), Scores(got, None), None, tolerance
     )
@@ -36,8 +35,6 @@ def compare(parity):
 
 @pytest.fixture(scope="module")
 def compare_unknown(parity):
-    """Of out-of-distribution scores, whose probabilities are the same."""
-
     def compared(expected, got, limit):
         same = np.eye(2, dtype=np.float32)[np.zeros(len(expected), int)]
         return parity.compare(Scores(same, expected), Scores(same, got), limit).unknown

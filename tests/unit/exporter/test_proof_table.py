@@ -28,7 +28,6 @@ def show(make_network):  # loads TensorFlow, which the records import
 
 @pytest.fixture
 def made(make_network):
-    """float32 and int8, whose loss has this interval."""
     from exporter.cost import Drop
     from exporter.edge.prove import EdgeParity
     from exporter.variant import Int8Facts, MadeVariant

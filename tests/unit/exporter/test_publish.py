@@ -16,7 +16,6 @@ FILES = {name: name.encode() for name in ("model.onnx", "edge.onnx", "model.int8
 
 
 def approve(bundle):
-    """A check that only wants the bundle to be whole."""
     assert {name: (bundle / name).read_bytes() for name in FILES} == FILES
     open_bundle(bundle)
 
@@ -107,7 +106,6 @@ SPEC = PreprocessSpec(size=32)
 
 @pytest.fixture
 def photo(tmp_path):
-    """Red at the top, blue at the bottom."""
     image = Image.new("RGB", (600, 400), "red")
     image.paste("blue", (0, 200, 600, 400))
     image.save(tmp_path / "shoe.png")

@@ -20,7 +20,6 @@ from tests.variants import list_anew
 
 @pytest.fixture(scope="module")
 def photos(catalogue):
-    """40 drawn photos that can be read, of several classes."""
     found = sorted(catalogue.glob("*/*.png")) + sorted(catalogue.glob("*/*.webp"))
     assert len(found) >= 10
     return (found * 4)[:40]

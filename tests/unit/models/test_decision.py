@@ -47,7 +47,6 @@ def test_a_class_without_a_threshold_is_never_sure_enough():
 
 @given(threshold=st.floats(0, 1))
 def test_a_confidence_reaches_the_threshold_that_was_found_at_it(threshold):
-    """Thresholds are kept with more digits than a probability has."""
     assert reason(Rules(("a", "b"), (threshold, None), None), [threshold, -1.0]) is None
 
 

@@ -37,7 +37,6 @@ def take_the_least_likely(graph: onnx.GraphProto) -> None:
 
 
 def take_the_last_of_equals(graph: onnx.GraphProto) -> None:
-    """All classes are alike."""
     weights = next(constant for constant in graph.initializer if constant.name.endswith("weights"))
     weights.raw_data = bytes(len(weights.raw_data))
     largest = next(node for node in graph.node if node.op_type == "ArgMax")
@@ -45,7 +44,6 @@ def take_the_last_of_equals(graph: onnx.GraphProto) -> None:
 
 
 def put_between(graph: onnx.GraphProto, name: str, operator: str, other: str) -> None:
-    """Give what an operator makes of an output instead of it."""
     last = next(node for node in graph.node if name in node.output)
     last.output[0] = "before"
     graph.node.append(helper.make_node(operator, ["before", other], [name]))
@@ -84,8 +82,6 @@ def test_of_equal_classes_only_the_first_may_be_the_label():
 
 
 def test_of_what_is_no_number_nothing_is_said_here():
-    """Golden samples, ``verify`` and ``prove_edge`` refuse it with their own words."""
-
     def spoil(graph: onnx.GraphProto) -> None:
         graph.initializer.append(helper.make_tensor("nan", TensorProto.FLOAT, [], [float("nan")]))
         put_between(graph, "probabilities", "Add", "nan")
@@ -112,7 +108,6 @@ def test_a_model_that_takes_squares_is_told_from_one():
 
 
 def without_inputs() -> bytes:
-    """A constant for every photo, which is not even asked for."""
     given = {"label": (TensorProto.INT64, [], [0]), "confidence": (TensorProto.FLOAT, [], [1.0])}
     given["probabilities"] = (TensorProto.FLOAT, [3], [1.0, 0.0, 0.0])
     return saved(
@@ -126,7 +121,6 @@ def without_inputs() -> bytes:
 
 
 def with_one_number(*image: int | str) -> bytes:
-    """The mean of all pixels, called probabilities."""
     nodes = [
         helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["floats"], ["probabilities"], keepdims=0),

@@ -33,7 +33,6 @@ def assert_each_as_alone(data: bytes) -> None:
 
 
 def grainy(size: tuple[int, int]) -> Image.Image:
-    """No two ways of scaling it give the same pixels."""
     height, width = size
     return Image.fromarray(np.random.default_rng(height * 7 + width).integers(0, 256, (height, width, 3), np.uint8))
 
@@ -83,8 +82,6 @@ def test_a_truncated_photo_fails_each_as_it_fails_one(cut: int) -> None:
 
 
 class Counted(ImageFile.ImageFile):
-    """A plugin's format that counts how often it is decoded."""
-
     format = FORMAT
     loads = 0
 
@@ -98,8 +95,6 @@ class Counted(ImageFile.ImageFile):
 
 
 class Drafted(Counted):
-    """The same, with a way of its own to decode a smaller image."""
-
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:
         pass
 

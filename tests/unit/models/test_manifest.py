@@ -41,7 +41,6 @@ def one_each(labels, values):
 
 @st.composite
 def rules(draw, labels):
-    """A variant of so many labels."""
     thresholds = one_each(labels, st.none() | PROBABILITY)
     target = st.builds(
         PrecisionTarget,
@@ -122,7 +121,6 @@ def test_the_model_rules_by_the_target_of_its_own_precision():
 
 
 def refused_at(manifest):
-    """Where a manifest is refused."""
     with pytest.raises(BundleError, match="here") as caught:
         parse_file(Manifest, json.dumps(manifest), "here/manifest.json")
     return str(caught.value)

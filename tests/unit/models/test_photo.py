@@ -187,7 +187,6 @@ def test_an_orientation_is_one_of_eight(quarters, tag, orientation):
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "AVIF"])
 def test_the_first_photo_of_a_process_may_be_of_any_format(tmp_path, kind):
-    """Pillow's plugins are loaded when they are needed."""
     Image.linear_gradient("L").convert("RGB").save(tmp_path / "photo", format=kind)
     code = (
         "import pathlib, sys; from models.preprocess import PreprocessSpec, preprocess\n"

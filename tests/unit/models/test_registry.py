@@ -18,8 +18,6 @@ from tests.paper_bundle import write_paper_bundle
 
 @dataclass(frozen=True)
 class _Watched(FolderStorage):
-    """Something happens just before a first file of some name is written or read."""
-
     name: str
     todo: list[Callable[[], object]] = field(compare=False)
 

@@ -14,8 +14,6 @@ EVIL = "\x1b[31mred\x1b]8;;http://evil\x07\u202e\x9b2J"
 
 
 class Clock:
-    """Seconds that a test sets."""
-
     def __init__(self) -> None:
         self.now = 100.0
 

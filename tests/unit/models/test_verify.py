@@ -26,7 +26,6 @@ def faults(path: Path) -> list[tuple[Aspect, str]]:
 
 
 def change(copy: Path, name: str, how: Callable[[onnx.ModelProto], None]) -> None:
-    """Change a model and list it anew."""
     model = onnx.load(copy / name)
     how(model)
     onnx.save(model, copy / name)
@@ -44,7 +43,6 @@ def rename(model: onnx.ModelProto) -> None:
 
 
 def put_behind(model: onnx.ModelProto, operator: str, other: onnx.TensorProto) -> None:
-    """Let an operator change the probabilities."""
     last = next(node for node in model.graph.node if "probabilities" in node.output)
     last.output[0] = "before"
     model.graph.initializer.append(other)

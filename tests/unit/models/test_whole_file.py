@@ -10,7 +10,6 @@ from models.whole_file import Link, link_new, open_lock, replacing
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
-    """A file that somebody else would like us to overwrite."""
     file = tmp_path / "victim"
     file.write_text("precious")
     return file

@@ -19,7 +19,6 @@ def quantizer(to_logits, training, bits, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def depthwise(make_network, training, tmp_path_factory):
-    """Of a network with depthwise convolutions and ReLU6, with random weights."""
     from exporter.graph import to_logits
 
     model = to_logits(make_network("mobilenet", 3), 32)
@@ -56,7 +55,6 @@ def test_a_quantized_network_says_nearly_the_same(quantized, to_logits, trained,
 
 
 def test_photos_that_give_no_ranges_are_not_counted(to_logits, training, tmp_path):
-    """They are used eight at a time."""
     assert Quantizer(to_logits, training[:22], 7, tmp_path).photos == 16
 
 
@@ -87,7 +85,6 @@ def test_what_follows_a_quantized_layer_and_cuts_its_values_is_left_to_its_range
 
 
 def optimized(model, tmp_path):
-    """Operator by the name of its node, in the graph that ONNX Runtime makes of a model."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
@@ -143,7 +140,6 @@ def test_what_the_tools_cannot_do_is_an_error_with_their_words(to_logits, tmp_pa
 
 
 def convolved(photos, filters, group):
-    """A 3×3 convolution with zeros around, exactly: ``int64 (n, outputs, S, S)``."""
     padded = np.pad(photos.astype(np.int64), ((0, 0), (0, 0), (1, 1), (1, 1)))
     outputs, inputs, *_ = filters.shape
     side = photos.shape[2]

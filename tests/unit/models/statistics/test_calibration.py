@@ -20,7 +20,6 @@ tables = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, min_sid
 
 
 def drawn(rows, heat, classes=4, seed=0):
-    """Logits, and labels drawn as the logits say at a temperature."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 4, (rows, classes)).astype(np.float32)
     chances = calibrated(logits, heat).cumsum(axis=1)
@@ -80,7 +79,6 @@ rows = st.lists(st.tuples(st.sampled_from([0.5, 0.6, 0.7, 0.83, 0.9, 1.0]), st.b
 
 
 def said(confidence, right):
-    """Two-class probabilities with these confidences, and labels that agree where they are right."""
     confidence = np.array(confidence, np.float32)
     return np.stack([confidence, 1 - confidence], axis=1), np.where(right, 0, 1)
 

@@ -82,7 +82,6 @@ def test_it_is_the_same_each_time():
 
 
 def test_a_figure_that_resampling_pushes_up_lies_within_its_interval():
-    """The share of distinct rows that are missing is 0 of the rows themselves, and about 0.37 of any resample."""
     [(low, high)] = bootstrap_interval(np.ones(100, int), lambda drawn: (drawn == 0).mean(axis=1, keepdims=True))
     assert low == 0.0
     assert high < 0.1

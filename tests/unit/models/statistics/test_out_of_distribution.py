@@ -178,7 +178,6 @@ def test_scores_that_are_nothing_but_rounding_agree():
 
 
 def test_the_distance_is_that_worked_out_by_hand():
-    """Features of length 5 count as of length 1; both lie 1 from a centre once the mean is off and all is doubled."""
     features = np.array([[3.0, 4.0], [0.0, -5.0]], np.float32)
     mean, twice = np.array([0.1, 0.3], np.float32), 2 * np.eye(2, dtype=np.float32)
     centres = np.array([[1.0, 0.0], [-0.2, -1.6]], np.float32)
@@ -201,7 +200,6 @@ def between(rows, seed, one=0, other=1, spread=1.4):
 
 
 def test_outliers_like_those_that_were_shown_are_found_more_often_and_others_as_often():
-    """Of clouds that overlap; what it does for photos is tested where there are networks."""
     features, labels, strange = clouds(300, spread=1.4)
     known = clouds(300, seed=1, spread=1.4)[0]
     before, after = fit_distance(features, labels), fit_distance(features, labels, between(40, seed=2))
@@ -222,7 +220,6 @@ def test_the_score_with_outliers_is_the_formula_of_the_graph():
 
 @pytest.mark.parametrize(("times", "share"), [(1, 0.1), (100, 0.2 * 2000 / 2020)])
 def test_twenty_outliers_weigh_a_tenth_and_many_no_more_than_a_fifth(times, share):
-    """The mean of all says how much they weigh."""
     features, labels, _ = clouds(100)
     some = between(20, seed=2)
     unit, others = (found / np.linalg.norm(found, axis=1, keepdims=True) for found in (features, some))

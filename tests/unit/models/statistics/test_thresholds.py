@@ -21,7 +21,6 @@ from models.statistics.thresholds import (
 
 
 def sure(guesses, confidence, classes=3):
-    """Probabilities with these likeliest classes and confidences (above a half)."""
     confidence = np.broadcast_to(np.asarray(confidence, np.float32), len(guesses))
     rest = ((1 - confidence) / (classes - 1))[:, None]
     return np.where(np.eye(classes, dtype=bool)[guesses], confidence[:, None], rest).astype(np.float32)
@@ -55,7 +54,6 @@ def confidence_of(targets, precision=0.95):
 
 
 def with_errors(guesses, errors, label):
-    """The truth: the guesses, but for some of them."""
     labels = guesses.copy()
     labels[errors] = label
     return labels
@@ -191,7 +189,6 @@ def test_the_record_says_what_its_thresholds_do(rows, seed, boast, share):
 
 @pytest.mark.parametrize(("boast", "wrong_labels"), [(1.0, 0.0), (2.5, 0.0), (1.0, 0.02)])
 def test_promises_hold_on_photos_never_seen(boast, wrong_labels):
-    """A promise is broken where rows that the thresholds choose are right less often than the target."""
     sets, everyone = 40, products(40_000, 0, boast, wrong_labels=wrong_labels)
     right = everyone[0].argmax(axis=1) == everyone[1]
     promises = broken = 0
@@ -251,7 +248,6 @@ def test_what_other_networks_prove_is_not_believed_against_the_networks_own_rows
 
 
 def test_the_promise_of_two_proofs_is_kept():
-    """Where others are calibrated like the network itself, promises are broken in one data set of twenty at most."""
     broken = 0
     for seed in range(60):
         own, others = held(300, seed), [held(1500, seed + 1000)]
@@ -320,7 +316,6 @@ def test_cross_validated_the_rows_of_all_folds_stand_for_the_networks_own():
 
 
 def sure_rows(scores):
-    """Rows of which a network is sure, and right, whose limit was set on their own unknown scores."""
     labels = np.arange(len(scores)) % CLASSES
     return HeldOutLogits(
         9 * np.eye(CLASSES, dtype=np.float32)[labels], labels, scores <= unknown_limit(scores), np.arange(len(labels))
@@ -329,7 +324,6 @@ def sure_rows(scores):
 
 @pytest.mark.parametrize("cv", [True, False])
 def test_expected_coverage_reckons_with_what_the_unknown_limit_sends_away_of_new_photos(cv):
-    """The largest of 24 scores is their limit: none of these rows is beyond it, and 1 in 25 of new ones."""
     rng = np.random.default_rng(0)
     expected, came = [], []
     for _ in range(200):
