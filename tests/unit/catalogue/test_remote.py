@@ -38,12 +38,6 @@ def fetched(server: ScriptedServer, url: str, *hosts: str, limits: WebLimits = L
     return file.getvalue()
 
 
-def test_what_is_there_comes(server: ScriptedServer) -> None:
-    server.answers["/a.csv"] = [Answer(DATA)]
-    assert fetched(server, server.url("/a.csv?sig=1")) == DATA
-    assert server.asked == [("/a.csv?sig=1", None)]
-
-
 @pytest.mark.parametrize(
     "fault",
     [
@@ -93,11 +87,6 @@ def test_what_goes_wrong_is_told_with_the_url_and_no_secret(server, answer, kind
     assert names == "public" or server.url("/a.csv") in str(refusal.value)
 
 
-def test_nobody_listens(server: ScriptedServer) -> None:
-    with pytest.raises(JobError, match="ClientConnectorError"):
-        fetched(server, "http://127.0.0.1:1/a.csv", "127.0.0.1:1")
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f000001"])
 def test_only_public_addresses_are_asked(server: ScriptedServer, host: str) -> None:
     server.answers["/a.csv"] = [Answer(DATA)]
@@ -144,12 +133,6 @@ def test_what_says_nothing_of_its_end_is_refused(server: ScriptedServer, answer:
 def test_whatever_says_where_it_ends_comes_whole(server: ScriptedServer, answer: Answer) -> None:
     server.answers["/a.csv"] = [answer]
     assert fetched(server, server.url("/a.csv")) == DATA
-
-
-def test_a_large_packed_file_comes_whole(server: ScriptedServer) -> None:
-    data = bytes(3 * 256 * 1024)  # a multiple of what is unpacked at once
-    server.answers["/a.csv"] = [Answer(gzip.compress(data), headers=IN_GZIP)]
-    assert fetched(server, server.url("/a.csv")) == data
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from onnx import TensorProto, helper
 import hangtag
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
-from models.edge import is_edge, load_edge
+from models.edge import load_edge
 from models.errors import BundleError
 from models.manifest import METADATA_KEY
-from models.session import open_session
 from models.verify import verify
 from tests.command import run_hangtag
 from tests.unit.exporter.edge.materials import classifier_of, metadata_of, model_of, photo_file
@@ -81,14 +80,6 @@ def test_of_equal_classes_only_the_first_may_be_the_label():
         load_edge(changed(take_the_last_of_equals), "edge.onnx").run(PHOTO)
 
 
-def test_of_what_is_no_number_nothing_is_said_here():
-    def spoil(graph: onnx.GraphProto) -> None:
-        graph.initializer.append(helper.make_tensor("nan", TensorProto.FLOAT, [], [float("nan")]))
-        put_between(graph, "probabilities", "Add", "nan")
-
-    assert np.isnan(load_edge(changed(spoil), "edge.onnx").run(PHOTO).probabilities).all()
-
-
 @pytest.mark.parametrize(
     ("gone", "named"), [({"label"}, "label"), ({"confidence", "label"}, "label and confidence")], ids=["one", "two"]
 )
@@ -143,10 +134,6 @@ ODD = [
     pytest.param(with_one_number("batch", 16, 16, 3), id="squares"),
     pytest.param(with_one_number("height", "width", 3), id="whole photo"),
 ]
-
-
-def test_what_takes_nothing_is_no_edge_graph():
-    assert not is_edge(open_session(without_inputs(), "odd.onnx", 1))
 
 
 @pytest.mark.parametrize("data", ODD)

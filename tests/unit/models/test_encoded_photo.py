@@ -117,10 +117,3 @@ def test_a_photo_is_decoded_once_for_all_that_decode_it_alike(plugin, kind: type
     for spec in SPECS[:3] * 2 if kind is Counted else SPECS[:5]:
         photo.pixels(spec)
     assert kind.loads == loads
-
-
-def test_a_jpeg_is_decoded_again_only_at_another_scale() -> None:
-    photo = EncodedPhoto(encoded(grainy((800, 800)), "JPEG"))
-    for size in (16, 90, 100, 150, 50, 400, 390):
-        photo.pixels(PreprocessSpec(size=size))
-    assert sorted(image.size for image, _ in photo._decoded.values()) == [(100, 100), (200, 200), (400, 400)]

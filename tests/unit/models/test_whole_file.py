@@ -88,8 +88,3 @@ def test_a_file_system_without_hard_links_is_named(file: Path, tmp_path: Path, n
         InputError, match=rf"hard links under {tmp_path}.*{os.strerror(number)}.*exFAT.*move that folder"
     ):
         link_new(file, tmp_path / "a", answering(number))
-
-
-def test_other_troubles_stay_what_they_are(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space left"):
-        link_new(file, tmp_path / "a", answering(errno.ENOSPC))

@@ -12,11 +12,6 @@ from models.statistics.thresholds import fewest_rows
 rows = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=400)
 
 
-def test_it_stops_where_the_errors_begin():
-    falling = np.linspace(1, 0, 1000)
-    assert 450 < proved_rows(falling, falling > 0.5, 0.95) < 600
-
-
 def test_one_wrong_label_among_the_surest_of_many_does_not_end_it():
     right = np.ones(3000, bool)
     right[5] = False

@@ -39,26 +39,6 @@ def test_a_strange_cloud_scores_higher_than_known_ones(relative):
     assert roc_auc_score(truth, np.concatenate([head.score(known), head.score(unknown)])) > 0.98
 
 
-@pytest.mark.parametrize("relative", [True, False])
-def test_the_score_is_the_formula_of_the_graph(relative):
-    features, labels, _ = clouds(100)
-    head = fit_distance(features, labels, relative=relative)
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    gaps = ((unit - head.mean) @ head.within)[:, None] - head.centres
-    expected = (gaps**2).sum(axis=2).min(axis=1) - (((unit - head.mean) @ head.overall) ** 2).sum(axis=1)
-    np.testing.assert_allclose(head.score(features), expected, rtol=1e-3, atol=1e-3)
-    assert head.score(features).dtype == np.float32
-
-
-def test_the_distance_of_plenty_of_rows_is_mahalanobis():
-    """Whitened residuals have the same spread in every direction, but for the shrinkage."""
-    features, labels, _ = clouds(5000, size=6, classes=2)
-    head = fit_distance(features, labels)
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    residuals = (unit - head.mean) @ head.within - head.centres[labels]
-    assert 0.5 < np.linalg.eigvalsh(np.cov(residuals, rowvar=False)).max() <= 1.3
-
-
 @pytest.mark.parametrize(
     ("features", "labels"),
     [
@@ -132,12 +112,6 @@ def test_the_expected_share_of_new_rows_is_within_the_limit(count):
     assert expected_within(count) == pytest.approx(np.mean(within), abs=0.01)
 
 
-def test_new_known_rows_stay_within_the_limit_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    kept = [(rng.normal(size=1000) <= unknown_limit(rng.normal(size=60))).mean() for _ in range(400)]
-    assert 0.95 - 0.005 <= np.mean(kept) <= 0.95 + 0.02
-
-
 def test_of_features_that_are_all_the_same_rounding_makes_nothing_strange():
     rng = np.random.default_rng(0)
     same = np.full((60, 64), 0.5)
@@ -166,15 +140,6 @@ def test_one_strange_photo_makes_no_difference_small():
 def test_what_is_no_number_is_infinitely_far(wrong):
     assert relative_difference(SCORES, np.array([wrong, -50.0, 200.0]), 10.0).tolist() == [np.inf, 0.0, 0.0]
     assert relative_difference(np.array([wrong]), np.array([wrong]), 10.0).tolist() == [np.inf]
-
-
-def test_scores_that_are_all_nothing_can_be_compared():
-    assert relative_difference(np.zeros(2), np.zeros(2), 0.0).tolist() == [0.0, 0.0]
-    assert relative_difference(np.zeros(0), np.zeros(0), 0.0).tolist() == []
-
-
-def test_scores_that_are_nothing_but_rounding_agree():
-    assert relative_difference(np.full(3, 1e-10), np.full(3, -2e-9), 1e-10).max() < 1e-3
 
 
 def test_the_distance_is_that_worked_out_by_hand():
@@ -209,15 +174,6 @@ def test_outliers_like_those_that_were_shown_are_found_more_often_and_others_as_
         assert auroc(after, known, others) > auroc(before, known, others) - 0.01
 
 
-def test_the_score_with_outliers_is_the_formula_of_the_graph():
-    features, labels, _ = clouds(100)
-    head = fit_distance(features, labels, between(20, seed=2))
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    gaps = ((unit - head.mean) @ head.within)[:, None] - head.centres
-    expected = (gaps**2).sum(axis=2).min(axis=1) - (((unit - head.mean) @ head.overall) ** 2).sum(axis=1)
-    np.testing.assert_allclose(head.score(features), expected, rtol=1e-3, atol=1e-3)
-
-
 @pytest.mark.parametrize(("times", "share"), [(1, 0.1), (100, 0.2 * 2000 / 2020)])
 def test_twenty_outliers_weigh_a_tenth_and_many_no_more_than_a_fifth(times, share):
     features, labels, _ = clouds(100)
@@ -225,8 +181,3 @@ def test_twenty_outliers_weigh_a_tenth_and_many_no_more_than_a_fifth(times, shar
     unit, others = (found / np.linalg.norm(found, axis=1, keepdims=True) for found in (features, some))
     head = fit_distance(features, labels, np.tile(some, (times, 1)))
     np.testing.assert_allclose(head.mean, (1 - share) * unit.mean(axis=0) + share * others.mean(axis=0), atol=1e-6)
-
-
-def test_no_outliers_change_nothing():
-    features, labels, _ = clouds(100)
-    assert saved(fit_distance(features, labels, features[:0])) == saved(fit_distance(features, labels))

@@ -96,13 +96,6 @@ def test_a_target_covers_no_less_than_a_stricter_one(rows, seed, boast, wrong_la
     assert coverages == sorted(coverages, reverse=True)
 
 
-def test_one_wrong_photo_among_the_surest_thirty_ends_no_target_that_allows_it():
-    guesses = np.zeros(400, np.intp)
-    labels = with_errors(guesses, [7], 1)
-    targets = targets_of(sure(guesses, np.linspace(0.9999, 0.99, 400)), labels)
-    assert covered(targets)[:4] == [1.0] * 4
-
-
 def test_where_anything_is_promised_there_is_a_default():
     """81 classes and 300 rows, the surest of them mislabelled: two walks promised nothing in 60 of 100 such sets."""
     defaults = []
@@ -143,15 +136,6 @@ def test_groups_of_two_folds_are_not_taken_for_one():
     assert [target.rows[0] for target in found.targets] == [500] * 5
 
 
-def test_rows_of_one_confidence_are_in_or_out_together():
-    guesses = np.zeros(400, np.intp)
-    labels = np.repeat([0, 1], [390, 10])
-    confidence = np.repeat([0.9, 0.8], [200, 200])
-    target = at(targets_of(sure(guesses, confidence), labels), 0.98)
-    assert target.thresholds[0] == np.float32(0.9)
-    assert target.coverage == 0.5
-
-
 def test_unknown_rows_go_to_review_and_count_for_coverage_only():
     guesses = np.zeros(400, np.intp)
     labels = np.repeat([0, 1], [300, 100])
@@ -161,15 +145,6 @@ def test_unknown_rows_go_to_review_and_count_for_coverage_only():
     assert (target.coverage, target.class_coverage) == (0.75, (0.75, None, None))
     assert target.rows == (300, 300, 300)
     assert (automatic(probabilities, known, target.thresholds) == known).all()
-
-
-@pytest.mark.parametrize("rows", [0, 1, 28])
-def test_too_few_rows_promise_nothing(rows):
-    guesses = np.zeros(rows, np.intp)
-    targets = targets_of(sure(guesses, 0.9), guesses)
-    assert {row.coverage for row in targets} == {0.0}
-    assert {row.thresholds for row in targets} == {(None, None, None)}
-    assert default_precision(targets) is None
 
 
 @settings(max_examples=40, deadline=None)
@@ -226,12 +201,6 @@ def held(rows, seed, boast=1.0, wrong_labels=0.0):
     return rows_of(*products(rows, seed, boast, wrong_labels=wrong_labels))
 
 
-def test_other_networks_prove_what_few_rows_cannot():
-    own = held(300, 0)
-    assert at(precision_targets(own), 0.98).coverage == 0
-    assert at(precision_targets(own, [held(2000, 1), held(2000, 2)]), 0.98).coverage > 0.4
-
-
 def test_coverage_is_of_the_networks_own_rows_whoever_proves_it():
     own, other = held(200, 0), held(3000, 1)
     target = at(precision_targets(own, [other]), 0.95)
@@ -286,11 +255,6 @@ def features(count, seed=0, spread=0.1):
 
 
 PRODUCTS = fit_out_of_distribution(*features(60), features(20, seed=1)[0])
-
-
-@pytest.mark.parametrize("heat", [3.0, 1.0, 0.4])
-def test_the_temperature_undoes_how_much_too_sure_a_network_is(heat):
-    assert fit_confidence(held_out(4000, heat), PRODUCTS.unknown, []).temperature == pytest.approx(heat, rel=0.1)
 
 
 def test_folds_join_the_rows_each_at_a_temperature_of_its_own():
