@@ -129,20 +129,6 @@ def test_answers_to_each_question_are_applied_without_a_file_of_all(tmp_path: Pa
         assert next(row for row in csv.DictReader(file) if row["colour_reviewed_by"])["colour_label"] == other
 
 
-def test_a_model_whose_path_has_an_equals_sign_needs_no_name(tmp_path: Path, bundle: Path, catalogue: Path) -> None:
-    shutil.copytree(bundle, tmp_path / "v=1")
-    source = tmp_path / "list.txt"
-    source.write_text(f"{next(catalogue.rglob('*.png'))}\n")
-    words = ("--model", "v=1", "--out", "labels.csv", "--workers", "1")
-    before = Path.cwd()
-    os.chdir(tmp_path)
-    try:
-        assert run_hangtag("label", source, *words).returncode == 0
-    finally:
-        os.chdir(before)
-    assert (tmp_path / "labels.csv").read_text().startswith("image,label,")
-
-
 def test_yesterdays_questions_are_taken_over_each_by_itself(tmp_path: Path, shop: Path, models: Models) -> None:
     one, two, three = (tmp_path / f"{name}.parquet" for name in ("one", "two", "three"))
     assert run_hangtag("label", shop, "--model", models["category"], "--out", one).returncode == 0

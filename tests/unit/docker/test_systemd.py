@@ -43,12 +43,6 @@ def test_systemd_understands_it(installed: Path, name: str) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_systemd_would_notice(installed: Path) -> None:
-    unit = installed / SERVICES[0]
-    unit.write_text(unit.read_text().replace("ProtectSystem=strict", "ProtectSystem=stric"))
-    assert "ignoring: stric" in analyze("verify", "--man=no", unit).stderr
-
-
 @pytest.mark.parametrize("name", SERVICES)
 def test_it_is_hardened(installed: Path, name: str) -> None:
     done = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", installed / name)
@@ -134,11 +128,6 @@ def test_the_first_night_labels_everything(results: Path) -> None:
     assert words[6:] == ["--retry-failed"]
 
 
-def test_more_options_are_words_of_their_own(results: Path) -> None:
-    words = nightly(results, OPTIONS="--group-column sku --allow-host a.internal:8080").stdout.splitlines()
-    assert words[-4:] == ["--group-column", "sku", "--allow-host", "a.internal:8080"]
-
-
 def test_later_nights_take_over_from_the_newest_earlier_result(results: Path) -> None:
     for name in ("2026-01-30.parquet", "2026-02-01.parquet", "2026-02-02.parquet", "notes.parquet"):
         (results / name).touch()
@@ -153,13 +142,6 @@ def test_later_nights_take_over_from_the_newest_earlier_result(results: Path) ->
         "--previous",
         f"{results}/2026-02-01.parquet",
     ]
-
-
-@pytest.mark.parametrize("name", ["CATALOGUE", "MODEL", "RESULTS"])
-def test_what_is_not_set_is_named(results: Path, name: str) -> None:
-    done = nightly(results, **{name: ""})
-    assert done.returncode != 0
-    assert f"{name}: expected" in done.stderr
 
 
 def test_a_retraining_that_promotes_nothing_is_no_failure() -> None:

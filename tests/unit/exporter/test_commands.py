@@ -27,12 +27,6 @@ def test_export_shows_its_proof_and_every_option_does_what_it_says(make_network,
     assert manifest.default_variant == proof["default"]["name"] == "float32"
 
 
-def test_people_see_a_table_the_digest_and_what_to_do_next(make_network, make_run, tmp_path):
-    done = run_hangtag("export", make_run(make_network("simple", 3)), "--no-int8", "--out", tmp_path / "bundle")
-    for words in ("ONNX Runtime against Keras", f"SHA-256 {open_bundle(tmp_path / 'bundle').digest}", "hangtag label"):
-        assert words in done.stdout
-
-
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_network_that_cannot_be_proved_shows_why_and_leaves_with_1(make_network, make_run, tmp_path, as_json):
     network = make_network("simple", 3)

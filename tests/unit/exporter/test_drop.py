@@ -23,26 +23,6 @@ def test_points_are_of_the_photos_that_are_no_longer_right():
     assert low < 25.0 < high
 
 
-def test_photos_of_one_product_do_not_narrow_the_interval():
-    before, after, labels = says(*[0] * 30), says(*[0] * 29, 1), np.zeros(30, np.intp)
-    once = drop(before, after, labels)
-    repeated = (np.repeat(one, 4, axis=0) for one in (before, after, labels))
-    four_times = drop(*repeated, groups=np.repeat(np.arange(30), 4))
-    assert four_times.points == once.points
-    assert four_times.points_95 == pytest.approx(once.points_95)
-
-
-def test_a_model_that_is_more_often_right_loses_less_than_nothing():
-    assert drop(says(0, 0), says(0, 1), np.array([0, 1])).points == -50.0
-
-
-def test_models_that_agree_on_few_photos_are_not_known_to_agree():
-    few, many = (drop(says(*[0] * n), says(*[0] * n), np.zeros(n, int)).points_95 for n in (10, 1000))
-    assert few[0] == pytest.approx(-few[1])
-    assert few[1] > 10
-    assert 0 < many[1] < 1
-
-
 def variant(photos, lost=0, won=0, changed=0, others=0, changed_others=0, expected=0.0):
     before = [0] * (photos - won - changed) + [1] * (won + changed) + [0] * others
     after = [1] * lost + [0] * (photos - lost - won - changed) + [0] * won + [2] * changed
@@ -55,13 +35,6 @@ def test_photos_without_a_known_label_count_for_agreement_alone():
     assert (cost.photos, cost.compared, cost.agreement) == (30, 120, pytest.approx(1 - 3 / 120))
     assert cost.points == pytest.approx(100 / 30)
     assert cost.reference == 1.0
-
-
-def test_where_nothing_is_expected_of_other_photos_the_estimate_is_what_these_say():
-    cost = variant(30, lost=1, expected=None)
-    assert cost.estimate == cost.points
-    assert cost.words == "loses about 3.33 points of accuracy"
-    assert variant(30, won=1, expected=None).words == "gains about 3.33 points of accuracy"
 
 
 def test_one_photo_of_thirty_refuses_no_variant():
@@ -104,20 +77,6 @@ def test_what_unseen_photos_lose_is_expected_though_labels_of_training_photos_ha
     assert found < changed / 5
 
 
-def test_a_variant_that_moves_nothing_loses_nothing():
-    learned, _ = logits_of(100, np.random.default_rng(0), lead=4)
-    assert expected_loss(learned, learned, learned) == 0.0
-    assert expected_loss(learned, learned + 3.0, learned) == 0.0
-
-
-def test_more_is_expected_the_farther_labels_are_moved():
-    chance = np.random.default_rng(0)
-    learned, rounded = logits_of(100, chance, lead=4)
-    losses = [expected_loss(learned, learned + times * (rounded - learned), learned) for times in (1, 3, 10)]
-    assert losses == sorted(losses)
-    assert losses[-1] > 10 * losses[0]
-
-
 def busy(layers):
     value = helper.make_tensor_value_info
     names = [f"x{number}" for number in range(layers + 1)]
@@ -142,11 +101,6 @@ PIXELS = np.zeros((3, 2, 64, 256), np.uint8)
 def test_a_model_with_a_tenth_of_the_work_is_quicker_and_the_other_way_round():
     assert speed_gain(busy(40), busy(2), PIXELS, rounds=3) > 2
     assert speed_gain(busy(2), busy(40), PIXELS, rounds=3) < 0.5
-
-
-@pytest.mark.parametrize("photos", [1, 3, 40])
-def test_any_number_of_photos_will_do(photos):
-    assert speed_gain(busy(1), busy(1), np.zeros((photos, 2, 64, 256), np.uint8), rounds=1) > 0
 
 
 def square(side):
