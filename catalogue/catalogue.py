@@ -78,8 +78,7 @@ class Catalogue:
 
     Attributes:
         source: an absolute path, or a URL without user, password, query and fragment.
-        image_column: the column that names each row's photo.
-        image_root: where relative paths in it start: an absolute path, or a URL without a slash at its end.
+        image_root: where relative paths start: an absolute path, or a URL without a slash at its end.
         left_out: ending → how many files of a folder were left out by their names; complete once the batches are read.
         column_words: a sentence that names the image column that was chosen, if the person named none.
     """
@@ -112,19 +111,11 @@ def open_catalogue(
     *,
     confined: bool = False,
 ) -> Catalogue:
-    """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
+    """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file, by its path or its s3:// or http(s):// URL.
 
-    A file at a URL is fetched first; see :func:`catalogue.remote.fetch_catalogue`.
-
-    Args:
-        source: the folder or file, by its path or its ``s3://`` or ``http(s)://`` URL; the kind is told by the ending.
-        image_column: the column with the paths. Default: the obvious one.
-        image_root: where relative paths start, a folder or a URL. Default: the source's own folder.
-        encoding: of a text file. Default: UTF-8, or what its byte order mark says.
-        allow_hosts: ``HOST:PORT`` of hosts that a catalogue may come from though their addresses are not public.
-        confined: whether photos on disk are read from under ``image_root`` only.
-
-    Raises InputError, JobError, MissingExtraError.
+    By default ``image_column`` is the obvious one, ``image_root`` the source's folder, and ``encoding`` UTF-8 or what
+    the byte order mark says. If ``confined``, photos on disk must lie under the root. ``allow_hosts``: ``HOST:PORT`` of
+    hosts that are not public. Raises InputError, JobError, MissingExtraError.
     """
     place = str(source)
     if not place:

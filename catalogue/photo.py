@@ -42,13 +42,7 @@ ReadPhoto = Callable[[], bytes]
 
 @dataclass(frozen=True)
 class Wanted:
-    """A photo that a row names.
-
-    Attributes:
-        chunk: the row's chunk.
-        row: its place in the chunk.
-        cell: what the catalogue says: a path, a URL or a data URI; None if the cell is empty.
-    """
+    """A photo that a row names: the row's chunk, its place in it, and its cell (a path, URL, data URI; None: empty)."""
 
     chunk: int
     row: int
@@ -60,7 +54,6 @@ class Photo:
     """What has come of a :class:`Wanted` photo.
 
     Attributes:
-        wanted: the photo that was asked for.
         outcome: its bytes, or why there are none; None if the host says that the bytes of ``etag`` have not changed.
         url: where it was fetched from; None if not over a network.
         etag: the host's strong ETag of these bytes; None if it gives none.

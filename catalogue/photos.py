@@ -28,14 +28,8 @@ def open_photos(
 ) -> "Photos":
     """Everything a process needs to bring photos. No thread begins before a URL is wanted; none goes through a fork.
 
-    Args:
-        root: where relative paths start: a folder or a URL.
-        allow_hosts: ``HOST:PORT`` of the hosts that may be asked though their addresses are not public.
-        limits: of downloading.
-        lookup: resolves host names. Default: the system's.
-        confined: whether photos on disk may be read from under ``root`` only.
-
-    Raises InputError, JobError.
+    ``root``, a folder or a URL, is where relative paths start; if ``confined``, photos on disk must lie under it.
+    ``allow_hosts`` are ``HOST:PORT`` of hosts that are not public. Raises InputError, JobError.
     """
     limits = limits or Limits()
     check_allow_hosts(allow_hosts)

@@ -27,17 +27,11 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
     """Convert a network up to its class logits.
 
     The graph is frozen and inlined first: tf2onnx cannot read Keras 3 models, nor the variables of some of their
-    layers.
-
-    Args:
-        network: takes ``(batch, S, S, 3)`` in 0..255, for this S or for any, and ends in layers named ``logits`` and
-            ``probabilities``.
-        size: side S in pixels.
-        unknown: computes the output ``unknown``; without it there is no such output.
+    layers. The network takes ``(batch, S, S, 3)`` in 0..255 and ends in layers named ``logits`` and ``probabilities``.
 
     Returns:
         Input ``image``, ``uint8 [batch, S, S, 3]``; output ``logits``, ``float32 [batch, classes]``, a column a class
-        (of a sigmoid's logit ``z`` they are ``[0, z]``); output ``unknown``, ``float32 [batch]``.
+        (of a sigmoid's logit ``z`` they are ``[0, z]``); with ``unknown``, an output ``unknown``, ``float32 [batch]``.
 
     Raises ParityError.
     """
@@ -64,14 +58,10 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
 
 
 def network_ends(network: keras.Model) -> keras.Model:
-    """A network's features and logits, with the network's own weights.
+    """A model, with the network's own weights, that gives features ``(batch, D)`` and logits ``(batch, units)``.
 
-    Args:
-        network: ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. One without a layer
-            ``features`` has them before ``logits``: at inference a dropout passes on what it gets.
-
-    Returns:
-        Takes what the network takes; gives features ``(batch, D)`` and logits ``(batch, units)``.
+    The network ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. One without a layer
+    ``features`` has them before ``logits``: at inference a dropout passes on what it gets.
     """
     logits = network.get_layer("logits")
     named = any(layer.name == "features" for layer in network.layers)

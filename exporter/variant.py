@@ -34,12 +34,10 @@ class Int8Facts:
     """What int8 costs against float32, and what it gains.
 
     Attributes:
-        cost: what it loses.
         gain: how many times as fast as float32 its network is on one thread of this machine.
         whole_gain: the same with decoding; None if no photo could be decoded.
         unknown_agreement: share of the compared photos that its out-of-distribution score puts on the same side of
             its limit as float32's does; None without such a score.
-        quantization: how it was made.
     """
 
     cost: Drop
@@ -67,15 +65,9 @@ class Int8Facts:
 
 @dataclass(frozen=True)
 class MadeVariant:
-    """A variant that may ship.
+    """A variant that may ship: its ONNX file and what that says of itself, and its edge graph if one was asked for.
 
-    Attributes:
-        metadata: what its ONNX file says of itself.
-        model: the ONNX file.
-        accuracy: share of the validation photos that it labels right.
-        facts: what int8 costs and gains; None for float32.
-        edge: the ONNX file that takes one photo of any size, if one was asked for.
-        edge_parity: how far that agrees with the variant.
+    ``accuracy`` is the share of the validation photos that it labels right; ``facts`` are None for float32.
     """
 
     metadata: ModelMetadata
@@ -141,13 +133,12 @@ def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> Ma
             f"it and float32 disagree on whether a photo is unknown: on {crossed.mean():.1%} of {len(crossed)} "
             f"validation and training photos, {at_least:.1%} at least; {_CROSSED:.0%} are allowed"
         )
-    bits = options.weight_bits
     facts = Int8Facts(
         cost=attempt.drop,
         gain=attempt.gain,
         whole_gain=whole_gain(float32.model.SerializeToString(), data, run.original_bytes(), run.preprocess),
         unknown_agreement=None if crossed is None else float(1 - crossed.mean()),
-        quantization=Quantization(weight_bits=bits, float_layers=attempt.float_layers, photos=attempt.photos),
+        quantization=Quantization(float_layers=attempt.float_layers, photos=attempt.photos),
     )
     metadata = metadata_of(run, INT8, float32.version, confidence)
     return MadeVariant(metadata, finished(attempt.model, metadata), facts.cost.accuracy, facts)

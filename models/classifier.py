@@ -30,17 +30,12 @@ BATCH: Final = 8
 class Classifier:
     """A loaded model.
 
-    Args:
-        session: an ONNX Runtime session whose input is ``image`` and whose outputs are ``probabilities`` and, where the
-            metadata has a limit for it, ``unknown``.
-        metadata: what the ONNX file says of itself.
-        digest: SHA-256 of the bundle's manifest, or of the lone ONNX file.
-        precision: how often photos that need no review must be right; default: the model's own choice.
-        threshold: the confidence from which photos need no review, in place of a promised precision.
+    Its session has an input ``image`` and outputs ``probabilities`` and, where the metadata has a limit, ``unknown``.
 
     Attributes:
-        precision: the promised precision in use, if any.
-        threshold: the threshold in use instead, if any.
+        digest: SHA-256 of the bundle's manifest, or of the lone ONNX file.
+        precision: the promised precision in use, if any: by default the model's own.
+        threshold: the confidence from which photos need no review instead, if any.
 
     Raises InputError.
     """

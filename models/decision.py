@@ -97,10 +97,8 @@ class Rules:
 
     Attributes:
         labels: class names; the position is the column of the probabilities.
-        thresholds: of each class.
         unknown_limit: a photo whose out-of-distribution score is higher goes to review; None if there is no limit.
-        tree: that the labels are the leaves of; None without one.
-        nodes: node above the labels → its threshold.
+        nodes: node of the tree above the labels → its threshold.
     """
 
     labels: tuple[str, ...]
@@ -154,15 +152,9 @@ class Rules:
 
 
 def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshold: float | None = None) -> Rules:
-    """The rules to label by: those of a promised precision, or a threshold instead, which promises nothing.
+    """The rules to label by: of a promised precision of the model's table, or a threshold, which promises nothing.
 
-    Args:
-        metadata: of the model.
-        precision: a target of the model's table; None: the model's own choice, and without one every photo goes to
-            review.
-        threshold: of every class and node, in the place of a promise.
-
-    Raises InputError.
+    With neither, the model's own precision counts; without one every photo goes to review. Raises InputError.
     """
     tree, limit = metadata.tree, metadata.unknown.limit if metadata.unknown else None
     if threshold is not None:

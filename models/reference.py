@@ -24,8 +24,7 @@ class ModelReference:
     Attributes:
         path: a bundle, or a lone ``.onnx`` file, on this machine.
         said: its name for people: ``shop@3``, or the path.
-        asked: the name that was asked for, ``shop@champion`` or ``shop@3``; None for a path.
-        registry: where it was looked up; None for a path.
+        asked, registry: the name that was asked for, ``shop@champion`` or ``shop@3``, and where; None for a path.
     """
 
     path: Path

@@ -46,11 +46,7 @@ class Aspect(StrEnum):
 class Check:
     """One thing that was checked.
 
-    Attributes:
-        check: what was checked.
-        subject: the file or files.
-        sound: whether it passed; None if another fault kept it from being checked.
-        detail: the result; for a failed check, what is wrong and what to do.
+    ``sound``: whether it passed; None if another fault kept it from being checked. ``detail``: the result or fault.
     """
 
     check: Aspect
@@ -68,8 +64,6 @@ class Verification:
         model: ``name/version``; None if it could not be read.
         digest: SHA-256 of the bundle's manifest, or of the lone file: compare it with that of the machine that exported
             it, a forger who changes every file can make a bundle that agrees with itself.
-        sound: whether no check failed.
-        checks: in the order in which they were made.
         unlisted: files in the bundle's folder that its manifest does not name; they were not checked.
     """
 

@@ -27,9 +27,8 @@ _CHANNELS: Final = 3
 def fit_graph(spec: PreprocessSpec) -> onnx.ModelProto:
     """The graph of a spec's size and fit; the photo is decoded already.
 
-    Returns:
-        Input ``image``, ``uint8 [height, width, 3]``: upright, opaque sRGB, of any size. Output ``pixels``, ``uint8
-        [1, S, S, 3]``: to the pixel what Pillow makes of such a photo.
+    Input ``image``, ``uint8 [height, width, 3]``: upright, opaque sRGB, of any size. Output ``pixels``, ``uint8
+    [1, S, S, 3]``: to the pixel what Pillow makes of such a photo.
     """
     nodes = Nodes(_PREFIX)
     square = _square(nodes, spec)
@@ -105,17 +104,10 @@ def _middle(nodes: Nodes, height: str, width: str, side: str) -> tuple[str, Axis
 
 
 def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
-    """Put resizing and fitting before a model, and the answer after it.
+    """Put resizing and fitting before a model, and the answer after it; see :class:`models.edge.EdgeModel`.
 
-    Args:
-        model: an ONNX file; input ``image``, ``uint8 [batch, S, S, 3]``; outputs ``probabilities``, ``[batch,
-            classes]``, and maybe ``unknown``, ``[batch]``. It may compute with integers.
-        metadata: of the model: its size, fit and thresholds.
-
-    Returns:
-        An ONNX file as :class:`models.edge.EdgeModel` takes it, with all that the model says of itself.
-
-    Raises ParityError.
+    The model has an input ``image``, ``uint8 [batch, S, S, 3]``, outputs ``probabilities``, ``[batch, classes]``,
+    and maybe ``unknown``, ``[batch]``. It may compute with integers. Raises ParityError.
     """
     inner = compose.add_prefix(onnx.load_from_string(model), _MODEL)
     fit = fit_graph(metadata.preprocess).graph

@@ -18,8 +18,6 @@ class VersionState(Record):
     """A version that is there.
 
     Attributes:
-        digest: of its bundle.
-        published_at: in UTC.
         refused: why a gate refused it; empty if none did.
         bytes: of the default variant's ONNX file.
         measured: the figure that its training's report leads with.

@@ -87,15 +87,10 @@ def _expect_nothing(params: dict[str, Any], **_: object) -> None:
 
 @dataclass(frozen=True)
 class ObjectStorage:
-    """A folder of an S3 bucket. The server must know conditional writes (``If-None-Match``), as AWS does.
+    """A folder of an S3 bucket, or a whole one. The server must know conditional writes (``If-None-Match``).
 
     A refusal by S3 becomes a ``JobError``. Passing faults (timeouts, 500, 503, answers that break off) are
-    tried again before that.
-
-    Attributes:
-        url: ``s3://bucket/folder``, or a whole bucket.
-
-    Raises InputError.
+    tried again before that. InputError if the URL is not ``s3://bucket/folder``.
     """
 
     url: str

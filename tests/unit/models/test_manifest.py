@@ -27,9 +27,7 @@ SPEC = st.builds(
     dct_floor=st.integers(1, 2),
 )
 LIMIT = st.builds(UnknownLimit, score=st.just("distance"), limit=FINITE, kept=PROBABILITY)
-QUANTIZATION = st.builds(
-    Quantization, weight_bits=st.sampled_from([7, 8]), float_layers=st.lists(st.text()), photos=st.integers(1, 512)
-)
+QUANTIZATION = st.builds(Quantization, float_layers=st.lists(st.text()), photos=st.integers(1, 512))
 MEASURED = st.builds(
     Measured, accuracy=PROBABILITY, photos=st.integers(), split=st.sampled_from(["test", "out-of-fold", "validation"])
 )

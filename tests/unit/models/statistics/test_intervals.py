@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest
+from scipy.stats import binom
 
 from models.statistics.intervals import (
     bootstrap_interval,
@@ -11,7 +11,6 @@ from models.statistics.intervals import (
     product_interval,
     proportion_interval,
     upper_bound,
-    wilson_interval,
 )
 
 counts = st.integers(1, 500).flatmap(lambda rows: st.tuples(st.integers(0, rows), st.just(rows)))
@@ -88,9 +87,3 @@ def test_many_kinds_are_drawn_in_parts_that_are_as_many_draws_together():
     assert sum(rows for rows, _ in seen[1:]) == 150
     assert max(rows * kinds for rows, kinds in seen) <= 2_000_000
     assert len(seen) > 2
-
-
-@pytest.mark.parametrize(("hits", "rows"), [(0, 10), (3, 100), (62, 2000), (10, 10)])
-def test_wilsons_interval_is_scipys(hits, rows):
-    expected = binomtest(hits, rows).proportion_ci(method="wilson")
-    assert wilson_interval(hits, rows) == pytest.approx((expected.low, expected.high), abs=1e-6)
