@@ -234,4 +234,4 @@ def test_an_activation_that_is_all_but_constant_is_an_error_and_no_reason_for_ot
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     pixels = np.random.default_rng(0).integers(0, 256, (16, 4, 4, 3), dtype=np.uint8)
     with pytest.raises(QuantizeError, match="ValueError"):
-        Quantizer(model, pixels, 7, tmp_path).quantize()
+        Quantizer(model, pixels, tmp_path).quantize()
