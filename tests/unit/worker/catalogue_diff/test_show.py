@@ -17,7 +17,7 @@ def test_of_many_flows_the_largest_are_shown_and_the_others_counted() -> None:
         source="s", rows_in_source=500, rows=500, failed=0, changed=120, to_review=0, from_review=0, flows=flows
     )
     text = Page(render("catalogue_diff.html", before="a", after="b", figures=figures, interval=(0.2, 0.28))).text
-    assert "24.0% of your rows would change (120 of 500; 95% 20.0 to 28.0%, Wilson)" in text
+    assert "24.0% of your rows would change (120 of 500; 95% 20.0 to 28.0%)" in text
     assert "Of 500 rows of s , all were given to both models." in text
     assert "b14 " in text
     assert "b15 " not in text
