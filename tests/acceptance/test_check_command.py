@@ -84,15 +84,6 @@ def test_the_format_shortcut_is_found_and_said(checked):
     assert "Shortcut: file format alone guesses the class of" in " ".join(checked.done.stdout.split())
 
 
-def test_the_reports_are_left(checked):
-    assert checked.done.returncode == 0, checked.done.stderr
-    assert {path.name for path in checked.out.iterdir()} == {"check.csv", "check.html", "check.json"}
-    with (checked.out / "check.csv").open(newline="") as file:
-        images = [row["image"] for row in csv.DictReader(file)]
-    folder = checked.made.folder
-    assert sorted(images) == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
-
-
 def test_strict_refuses_and_names_what_for(checked, cache, tmp_path):
     done = check(cache, checked.made.folder, "--out", tmp_path, "--strict")
     assert done.returncode == ExitCode.DATA_REFUSED == 7

@@ -165,15 +165,6 @@ def test_a_host_that_says_nothing_several_times_is_left_alone(host):
     assert host.refusal(15.0) is None
 
 
-def test_a_moment_of_silence_is_forgiven(host):
-    assert silent(host, *[3.9] * 10).refusal(3.9) is None
-
-
-def test_one_answer_is_enough(host):
-    silent(host, *[5.0] * 4).answered(5.0)
-    assert silent(host, 5.0).refusal(5.0) is None
-
-
 def test_who_answers_that_it_is_busy_is_given_longer(host):
     for now in (1.0, 10.0, 20.0, 30.0, 59.0):
         host.troubled(BUSY, 0.0, now)

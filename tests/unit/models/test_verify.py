@@ -134,12 +134,6 @@ def test_a_lone_file_that_gives_no_probabilities_is_refused(copy: Path) -> None:
     assert faults(copy / "model.onnx") == [(Aspect.ANSWER, "model.onnx")]
 
 
-def test_a_lone_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "page.onnx").write_text("<html>")
-    verification = verify(tmp_path / "page.onnx")
-    assert (verification.sound, verification.model) == (False, None)
-
-
 def test_where_there_is_no_bundle_nothing_can_be_verified(tmp_path: Path) -> None:
     with pytest.raises(BundleError):
         verify(tmp_path)
