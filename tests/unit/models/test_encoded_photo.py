@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 from models.errors import ImageError
 from models.fit import Decode, Fit
 from models.preprocess import EncodedPhoto, PreprocessSpec, preprocess
-from tests.unit.models.pictures import STORED, encoded
+from tests.unit.models.pictures import RED_IS_BLUE, STORED, encoded, sixteen_bit
 
 SPECS = [
     PreprocessSpec(size=16),
@@ -62,6 +62,11 @@ def test_a_turned_jpeg(tag: int) -> None:
 )
 def test_other_formats(mode: str, file_format: str) -> None:
     assert_each_as_alone(encoded(grainy((90, 140)).convert(mode), file_format))
+
+
+def test_sixteen_bits_and_a_colour_profile() -> None:
+    assert_each_as_alone(encoded(sixteen_bit(grainy((90, 140))), "PNG"))
+    assert_each_as_alone(encoded(grainy((500, 300)), "JPEG", icc_profile=RED_IS_BLUE))
 
 
 @pytest.mark.parametrize("cut", [0, 40, 700, 4000])
