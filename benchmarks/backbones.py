@@ -72,7 +72,7 @@ def _exported(model: "onnx.ModelProto", pixels: "Pixels") -> tuple[str, ...]:
 
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            quantizer = Quantizer(model, pixels, 8, Path(scratch))
+            quantizer = Quantizer(model, pixels, Path(scratch))
             both = [quantizer.folded, quantizer.quantize()]
         except QuantizeError as error:
             return "", "", str(error)[:40], "", "", ""

@@ -92,7 +92,7 @@ def _unseen(path: Path, run: TrainingRun, folder: Path) -> tuple[np.ndarray, np.
 
 def _variants(model: onnx.ModelProto, run: TrainingRun) -> Iterator[tuple[str, onnx.ModelProto]]:
     with tempfile.TemporaryDirectory() as scratch:
-        quantizer = Quantizer(model, run.training_pixels()[::2], 7, Path(scratch))
+        quantizer = Quantizer(model, run.training_pixels()[::2], Path(scratch))
         for layers in (1, 0):
             try:
                 yield f"int8, {layers} in float", quantizer.quantize(layers)

@@ -31,7 +31,7 @@ from rich.table import Table
 from models.statistics import thresholds
 from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS
-from models.statistics.intervals import wilson_interval
+from models.statistics.intervals import proportion_interval
 from models.statistics.thresholds import HeldOutLogits, automatic
 
 POPULATION = 5000
@@ -258,7 +258,7 @@ def _table(kind: str, title: str, tallies: Sequence[Tallies]) -> Table:
 
 
 def _cell(tally: Tally) -> str:
-    low, high = wilson_interval(tally.broken, tally.draws)
+    low, high = proportion_interval(tally.broken, tally.draws)
     covered = f"{tally.coverage / tally.best:.0%}" if tally.best > 0.001 * tally.draws else "none possible"
     return f"{tally.broken / max(1, tally.draws):.1%} ({low:.0%}-{high:.0%}); {covered}"
 

@@ -17,7 +17,7 @@ from bulk import PEERS
 from material import Material, peer_python, photo_list
 from measuring import run
 
-from models.statistics.intervals import wilson_interval
+from models.statistics.intervals import proportion_interval
 
 LIMIT = "5m"
 SPLITS = ("train", "validation", "test")
@@ -50,7 +50,7 @@ def measure(material: Material, weights: Path | None, show: Callable[[str], None
                 "processor_minutes": round(ran.processor_s / 60, 1),
                 "memory_mb": round(ran.memory_mb),
                 "right": test["right"],
-                "accuracy_95": [round(bound, 3) for bound in wilson_interval(test["right"], test["of"])],
+                "accuracy_95": [round(bound, 3) for bound in proportion_interval(test["right"], test["of"])],
             }
         counts = {split: len(photo_list(data / split)) for split in SPLITS}
     return {"photos": material.said(), "counts": counts, "limit": LIMIT, "contestants": contestants}

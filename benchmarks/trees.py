@@ -27,7 +27,7 @@ from rich.table import Table
 from models.preprocess import preprocess
 from models.statistics.calibration import calibrated, class_logits
 from models.statistics.confidence import TARGETS
-from models.statistics.intervals import wilson_interval
+from models.statistics.intervals import proportion_interval
 from models.statistics.thresholds import HeldOutLogits, fit_confidence, label_levels
 from models.taxonomy import REVIEW, Taxonomy
 
@@ -181,7 +181,7 @@ def show_simulation(found: dict[tuple[str, float], Tally]) -> None:
         hits, draws = (
             sum(getattr(found[name, t], kind) for name in alike for t in TARGETS) for kind in (cell, "draws")
         )
-        low, high = wilson_interval(hits, draws)
+        low, high = proportion_interval(hits, draws)
         share = f"{hits:,} of {draws:,}: {hits / draws:.2%} ({low:.2%} to {high:.2%})"
         console.print(f"broken {words}, networks that are like their folds: {share}")
 

@@ -67,11 +67,7 @@ def is_public(address: str) -> bool:
 
 
 class Addresses:
-    """The addresses that we may connect to.
-
-    Raises:
-        InputError: one of them is something else.
-    """
+    """The addresses that we may connect to; InputError if one of them is something else."""
 
     def __init__(self, allow_hosts: Sequence[str] = ()) -> None:
         self._allowed = frozenset(map(allowed_place, allow_hosts))
@@ -80,8 +76,7 @@ class Addresses:
     def check_literal(self, target: Target) -> None:
         """Refuse a URL whose host is an IP address that may not be connected to; names are left to :meth:`usable`.
 
-        Raises:
-            ImageError: ``refused``.
+        Raises ImageError.
         """
         try:
             address = ip_address(target.host)
@@ -93,11 +88,7 @@ class Addresses:
             raise _refused(target.host, target.port, [target.host])
 
     def usable(self, host: str, port: int, addresses: Sequence[str]) -> list[str]:
-        """The addresses of a name that may be connected to; at least one.
-
-        Raises:
-            ImageError: ``refused``: there are none.
-        """
+        """The addresses of a name that may be connected to; at least one. Raises ImageError."""
         named = f"{host}:{port}" in self._allowed
         good = [address for address in addresses if is_public(address) or (named and _may_be_named(address))]
         if not good:
@@ -177,13 +168,7 @@ class CheckedNames(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a host that are allowed.
-
-        Raises:
-            ImageError: ``refused``: there are addresses, but none is allowed.
-            JobError: this machine cannot start more threads.
-            OSError: there are no addresses, or no name server answers.
-        """
+        """The addresses of a host that are allowed; may raise ImageError, JobError, OSError."""
         async with self._turn:
             found = await asyncio.wait_for(_in_thread(partial(self._lookup, host)), self._timeout_s)
         return [_result(host, address, port) for address in self._addresses.usable(host, port, found)]
@@ -193,11 +178,7 @@ class CheckedNames(AbstractResolver):
 
 
 def checked_socket(addresses: Addresses, info: AddrInfoType) -> socket.socket:
-    """A socket for an allowed address: the second check, however the address was found.
-
-    Raises:
-        ImageError: ``refused``: the address is not allowed.
-    """
+    """A socket for an allowed address: the second check, however the address was found; may raise ImageError."""
     family, kind, protocol, _, where = info
     if not addresses.may_connect(str(where[0]), int(where[1])):
         msg = f"Expected to connect to an address that was checked, got {where[0]}; nothing was sent there."

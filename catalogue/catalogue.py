@@ -78,8 +78,7 @@ class Catalogue:
 
     Attributes:
         source: an absolute path, or a URL without user, password, query and fragment.
-        image_column: the column that names each row's photo.
-        image_root: where relative paths in it start: an absolute path, or a URL without a slash at its end.
+        image_root: where relative paths start: an absolute path, or a URL without a slash at its end.
         left_out: ending → how many files of a folder were left out by their names; complete once the batches are read.
         column_words: a sentence that names the image column that was chosen, if the person named none.
     """
@@ -93,11 +92,7 @@ class Catalogue:
     column_words: str = ""
 
     def check_column(self, name: str | None, option: str) -> None:
-        """Refuse the name of a column that is not there.
-
-        Raises:
-            InputError: there is no such column.
-        """
+        """Refuse the name of a column that is not there; InputError if there is no such column."""
         if name is not None and name not in self.schema.names:
             msg = f"Expected the column {name!r} ({option}) in {self.source}, {_found(self.schema, name)}"
             raise InputError(msg)
@@ -116,23 +111,11 @@ def open_catalogue(
     *,
     confined: bool = False,
 ) -> Catalogue:
-    """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file that names them.
+    """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file, by its path or its s3:// or http(s):// URL.
 
-    A file at a URL is fetched first; see :func:`catalogue.remote.fetch_catalogue`.
-
-    Args:
-        source: the folder or file, by its path or its ``s3://`` or ``http(s)://`` URL; the kind is told by the ending.
-        image_column: the column with the paths. Default: the obvious one.
-        image_root: where relative paths start, a folder or a URL. Default: the source's own folder.
-        encoding: of a text file. Default: UTF-8, or what its byte order mark says.
-        allow_hosts: ``HOST:PORT`` of hosts that a catalogue may come from though their addresses are not public.
-        confined: whether photos on disk are read from under ``image_root`` only.
-
-    Raises:
-        InputError: it is missing, of another kind or encoding, has no rows or no obvious image column, its first photos
-            all lie where they may not be read, or its host gives no length.
-        JobError: it is remote and cannot be fetched.
-        MissingExtraError: it is in S3, and the packages for S3 are not installed.
+    By default ``image_column`` is the obvious one, ``image_root`` the source's folder, and ``encoding`` UTF-8 or what
+    the byte order mark says. If ``confined``, photos on disk must lie under the root. ``allow_hosts``: ``HOST:PORT`` of
+    hosts that are not public. Raises InputError, JobError, MissingExtraError.
     """
     place = str(source)
     if not place:
@@ -216,11 +199,7 @@ def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Re
 
 
 def check_kind(suffix: str, name: str) -> None:
-    """Refuse a file of which no catalogue can be read, as its ending tells.
-
-    Raises:
-        InputError: it is of another kind.
-    """
+    """Refuse a file of which no catalogue can be read, as its ending tells; InputError if it is of another kind."""
     if suffix not in _KINDS:
         photo = "; hangtag classify labels single photos" if suffix in IMAGE_SUFFIXES else ""
         sheet = "; save the sheet as CSV" if suffix in _SPREADSHEETS else ""
@@ -263,7 +242,6 @@ def _image_column(source: str, reader: Reader, name: str | None) -> str:
 
 
 def _likely_column(reader: Reader) -> str | None:
-    """The only column of which most of the first cells end like images; None if there are several, or none."""
     first = next(iter(reader.batches), None)
     if first is None:
         return None
@@ -282,7 +260,6 @@ def _ends_like_an_image(cell: str) -> bool:
 
 
 def _found(schema: pa.Schema, missing: str) -> str:
-    """The columns that there are, and the one that was meant if it differs in a letter or in case only."""
     folded = {name.casefold(): name for name in schema.names}
     near = get_close_matches(missing.casefold(), folded, n=1, cutoff=_ALIKE)
     return f"found {_listed(schema)}{f'; do you mean {folded[near[0]]!r}?' if near else '.'}"
@@ -302,7 +279,6 @@ def _column_words(names: list[str], column: str) -> str:
 
 
 def _check_only_column(source: str, column: str, root: Path, cells: list[str]) -> None:
-    """Refuse an only column if neither its name nor its first cells speak of photos: all rows would be missing."""
     named = column.lower() in IMAGE_COLUMNS or not cells
     if named or any(is_elsewhere(cell) or PurePath(cell).suffix.lower() in IMAGE_SUFFIXES for cell in cells):
         return
@@ -347,7 +323,6 @@ def _check_text(source: str, field: pa.Field) -> None:
 
 
 def _check_within(source: str, root: Path, cells: list[str]) -> None:
-    """Refuse a list of paths that all lead out of the root: workers would refuse each of them."""
     paths = [cell for cell in cells if not is_elsewhere(cell)]
     outside = [cell for cell in paths if not Path(os.path.normpath(root / cell)).is_relative_to(root)]
     if outside and len(outside) == len(cells):
@@ -359,7 +334,6 @@ def _check_within(source: str, root: Path, cells: list[str]) -> None:
 
 
 def _check_root(source: str, root: Path, cells: list[str]) -> None:
-    """Refuse a list whose paths start in the current folder instead of the list's: all of them would be missing."""
     names = [cell for cell in cells if not is_elsewhere(cell)]
     if any(_is_there(root / name) for name in names):
         return

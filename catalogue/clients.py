@@ -47,9 +47,7 @@ class Clients:
     async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
         """Try once; the bytes go to ``fetch``. ``keep`` the connection if the host is likely to be asked again soon.
 
-        Raises:
-            ImageError: another try would not change it.
-            HangtagError: this machine lacks something.
+        Raises ImageError, HangtagError.
         """
         if fetch.target.scheme is not Scheme.S3:
             return await self._ask_web(fetch, self._keeping if keep else self._brief)

@@ -87,11 +87,7 @@ class Downloads:
         self._call(self._cancel, downloads)
 
     def take(self, timeout_s: float) -> Arrival | None:
-        """A finished download; None if none finishes in time.
-
-        Raises:
-            Exception: a fault of this machine.
-        """
+        """A finished download; None if none finishes in time."""
         try:
             arrival = self._arrivals.get(block=timeout_s > 0, timeout=max(timeout_s, 0.0))
         except Empty:
@@ -177,11 +173,6 @@ class Downloads:
         self._arrivals.put(arrival)
 
     async def _bring(self, fetch: Fetch) -> Received:
-        """Try until the photo has come, waiting for the host's turn each time.
-
-        Raises:
-            ImageError: it cannot be fetched, or that was the last try.
-        """
         first = False
         while True:
             host = self._host(fetch.target)
@@ -212,7 +203,6 @@ class Downloads:
 
     @asynccontextmanager
     async def _place(self, fetch: Fetch) -> AsyncIterator[None]:
-        """Wait for a place among the downloads; one that brings next to nothing leaves its place to others."""
         async with self._all:
             await self._places.acquire()
             self._quick.add(fetch)
@@ -264,11 +254,6 @@ class Downloads:
         return outcome
 
     async def _pause(self, fetch: Fetch, host: Host, trouble: Trouble) -> bool:
-        """Wait before the next try; returns whether that try goes before all others at the host.
-
-        Raises:
-            ImageError: there is no next try.
-        """
         now = self._loop.time()
         if why := host.refusal(now):
             raise download_error(fetch.url, why)

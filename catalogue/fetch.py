@@ -151,8 +151,7 @@ class Fetch:
     async def add(self, chunk: bytes) -> None:
         """Take some more bytes; a large photo waits for memory, and its clock stands still meanwhile.
 
-        Raises:
-            ImageError: ``too_large``.
+        Raises ImageError.
         """
         self._chunks.append(chunk)
         self.size += len(chunk)
@@ -229,8 +228,7 @@ class Host:
     async def turn(self, url: str, *, first: bool) -> AsyncIterator[bool]:
         """Wait for a turn, before all others if ``first``; returns whether others are asking the host, too.
 
-        Raises:
-            ImageError: ``download``: it is left alone.
+        Raises ImageError.
         """
         turn: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._waiting.insert(0 if first else len(self._waiting), turn)
@@ -245,7 +243,6 @@ class Host:
             self._give_turns()
 
     def _give_turns(self) -> None:
-        """Give turns to those who wait; if the host is left alone, to all, so that they are told."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         why = self.refusal(now)

@@ -42,13 +42,7 @@ ReadPhoto = Callable[[], bytes]
 
 @dataclass(frozen=True)
 class Wanted:
-    """A photo that a row names.
-
-    Attributes:
-        chunk: the row's chunk.
-        row: its place in the chunk.
-        cell: what the catalogue says: a path, a URL or a data URI; None if the cell is empty.
-    """
+    """A photo that a row names: the row's chunk, its place in it, and its cell (a path, URL, data URI; None: empty)."""
 
     chunk: int
     row: int
@@ -60,7 +54,6 @@ class Photo:
     """What has come of a :class:`Wanted` photo.
 
     Attributes:
-        wanted: the photo that was asked for.
         outcome: its bytes, or why there are none; None if the host says that the bytes of ``etag`` have not changed.
         url: where it was fetched from; None if not over a network.
         etag: the host's strong ETag of these bytes; None if it gives none.
@@ -108,10 +101,7 @@ def fault_words(errors: Iterable[ImageError]) -> str:
 def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
     """Turn an unforeseen exception in the block into the failure of its photo, and log it.
 
-    Plugins written in Rust panic with a ``BaseException``: these count, too.
-
-    Raises:
-        ImageError: names the exception's type.
+    Plugins written in Rust panic with a ``BaseException``: these count, too. Raises ImageError.
     """
     try:
         yield
@@ -133,8 +123,7 @@ def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
 class Cells:
     """The cells of a catalogue whose relative paths start at ``root``; ``confined``: no photo may lie elsewhere.
 
-    Raises:
-        JobError: paths start at a URL that nothing can be joined to.
+    Raises JobError.
     """
 
     def __init__(self, root: str, *, confined: bool = False) -> None:
@@ -146,12 +135,7 @@ class Cells:
         self._within = self._root.resolve() if confined else None
 
     def place(self, cell: str | None) -> ReadPhoto | Target:
-        """Where a cell's photo is.
-
-        Raises:
-            ImageError: ``missing`` (the cell is empty) or ``refused`` (a URL that is malformed, or of another scheme,
-                or bytes that are no text).
-        """
+        """Where a cell's photo is; may raise ImageError."""
         if not cell:
             msg = "Expected the path or the URL of a photo, the cell is empty."
             raise ImageError(msg, ImageFault.MISSING)
@@ -190,8 +174,7 @@ class Cells:
 def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes that a ``data:`` URI holds, in base64 or percent-quoted; the media type that it claims is ignored.
 
-    Raises:
-        ImageError: ``refused`` (malformed) or ``too_large``.
+    Raises ImageError.
     """
     head, comma, body = uri.strip().partition(",")
     if not comma:

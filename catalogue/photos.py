@@ -28,16 +28,8 @@ def open_photos(
 ) -> "Photos":
     """Everything a process needs to bring photos. No thread begins before a URL is wanted; none goes through a fork.
 
-    Args:
-        root: where relative paths start: a folder or a URL.
-        allow_hosts: ``HOST:PORT`` of the hosts that may be asked though their addresses are not public.
-        limits: of downloading.
-        lookup: resolves host names. Default: the system's.
-        confined: whether photos on disk may be read from under ``root`` only.
-
-    Raises:
-        InputError: one of ``allow_hosts`` is not ``HOST:PORT``.
-        JobError: paths start at a URL that nothing can be joined to.
+    ``root``, a folder or a URL, is where relative paths start; if ``confined``, photos on disk must lie under it.
+    ``allow_hosts`` are ``HOST:PORT`` of hosts that are not public. Raises InputError, JobError.
     """
     limits = limits or Limits()
     check_allow_hosts(allow_hosts)
@@ -95,10 +87,7 @@ class Photos:
     def take(self, timeout_s: float) -> Photo | None:
         """The next photo that has come, each once, in any order; None if none comes within ``timeout_s``.
 
-        A photo on disk is read now, by this thread, when no other has come.
-
-        Raises:
-            JobError: this machine lacks what S3 asks for.
+        A photo on disk is read now, by this thread, when no other has come. Raises JobError.
         """
         return self._downloaded(0.0) or self._read_next() or self._downloaded(timeout_s)
 

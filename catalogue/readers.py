@@ -90,11 +90,7 @@ def _text(file: TextFile | Path) -> TextFile:
 
 
 def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reader:
-    """A CSV or TSV file with a header; every cell stays a string.
-
-    Raises:
-        InputError: there is no header, a name is in it twice, or a row has another number of cells.
-    """
+    """A CSV or TSV file with a header; every cell stays a string. Raises InputError."""
     text = _text(file)
     records = _records(text, delimiter or _delimiter(text))
     header = next(records, None)
@@ -118,8 +114,6 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
 
 
 def _delimiter(text: TextFile) -> str:
-    """The delimiter that leaves no quotes within the header's names, and makes the most names."""
-
     def fit(delimiter: str) -> tuple[bool, int]:
         try:
             names = next(csv.reader(text.lines(newline=""), delimiter=delimiter, strict=True), [])
@@ -157,7 +151,6 @@ def _string_batches(schema: pa.Schema, records: Iterable[list[str]]) -> Iterator
 
 
 def _bounded(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
-    """Runs of rows, shorter if rows are large because they hold their photos."""
     rows: list[_Row] = []
     size = 0
     for row, characters in sized:
@@ -173,10 +166,7 @@ def _bounded(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
 def read_jsonl(file: TextFile | Path) -> Reader:
     """A JSON object a line; a column whose cells are nested or of several types is kept as JSON text.
 
-    The file is read twice: first for its columns, then for its rows.
-
-    Raises:
-        InputError: a line holds no JSON object.
+    The file is read twice: first for its columns, then for its rows. Raises InputError.
     """
     text, kinds = _text(file), dict[str, str]()
     for record, _ in _objects(text):
@@ -190,7 +180,6 @@ def read_jsonl(file: TextFile | Path) -> Reader:
 
 
 def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
-    """Each line's object, and the length of the line."""
     for number, line in enumerate(text.lines(), start=1):
         if not line.strip():
             continue
@@ -207,7 +196,6 @@ def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
 
 
 def _check_depth(record: object, line: str) -> None:
-    """Refuse values nested so deep that writing them may fail; a line with few brackets is not checked."""
     if line.count("[") + line.count("{") <= MAX_DEPTH:
         return
     level: list[Any] = [record]
@@ -260,10 +248,7 @@ def read_parquet(path: Path, name: str | None = None) -> Reader:
     """A Parquet file; its columns keep their types.
 
     It is read through a small buffer: row groups may be of any size, and are not held as a whole. A value that a few
-    bytes repeat a million times is refused, or read a few rows at a time.
-
-    Raises:
-        InputError: it is not Parquet, or would fill the memory.
+    bytes repeat a million times is refused, or read a few rows at a time. Raises InputError.
     """
     called = name or str(path)
     try:
@@ -286,7 +271,6 @@ def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFil
 
 
 def _columns(metadata: pq.FileMetaData) -> Iterator[list[pq.ColumnChunkMetaData]]:
-    """The chunks of each column."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     for number in range(metadata.num_columns):
         yield [group.column(number) for group in groups]
@@ -334,7 +318,6 @@ def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) 
 
 
 def _pieces(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
-    """A batch in pieces that fit the memory."""
     size = sum(map(_unfolded_bytes, batch.columns))
     if size <= MAX_BATCH_BYTES:
         yield batch
@@ -348,7 +331,6 @@ def _pieces(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
 
 
 def _unfolded_bytes(column: pa.Array) -> int:
-    """Bytes of a column once each cell has its own text, instead of sharing a dictionary's."""
     kind = column.type
     if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
         lengths = pc.binary_length(column.dictionary).take(column.indices)

@@ -4,7 +4,6 @@ import asyncio
 import tempfile
 import time
 import weakref
-import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,18 +32,12 @@ _WINDOW_S: Final = 60.0
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _OK: Final = 200
-_CODINGS: Final = ("gzip", "identity")
-_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class UnnamedFile:
-    """A file in the system's folder for temporary files (``TMPDIR``, or ``/tmp``) that has no name there.
+    """A temporary file without a name: its disk space is free when it is closed, or when the process ends.
 
-    Its disk space is freed when it is closed, or when the process ends, even by SIGKILL.
-
-    Attributes:
-        path: leads to it while it is open, in this process only (Linux's ``/proc/self/fd``).
-        file: the open file, for writing and reading.
+    ``path`` leads to it while it is open, in this process only (Linux's ``/proc/self/fd``).
     """
 
     def __init__(self) -> None:
@@ -58,17 +51,9 @@ class UnnamedFile:
 
 
 def fetch_catalogue(url: str, allow_hosts: Sequence[str] = ()) -> UnnamedFile:
-    """Fetch the file at an ``s3://`` or ``http(s)://`` URL.
+    """Fetch the file at an ``s3://`` or ``http(s)://`` URL, which may hold user and password.
 
-    Args:
-        url: may hold user and password.
-        allow_hosts: ``HOST:PORT`` of hosts whose addresses need not be public.
-
-    Raises:
-        InputError: there is no such file, its host gives something else or no length, or its address is not public.
-        JobError: in each try the host could not be reached or its answer was cut short; it is too slow; or the disk
-            has no room.
-        MissingExtraError: it is in S3, and the packages for S3 are not installed.
+    ``allow_hosts``: ``HOST:PORT`` of hosts that are not public. Raises InputError, JobError, MissingExtraError.
     """
     file = UnnamedFile()
     try:
@@ -97,11 +82,7 @@ def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
     """Keys of images, by their names, relative to an ``s3://`` URL, in S3's order (by their UTF-8 bytes).
 
     They are listed 1,000 at a time. Hidden files and folders are left out, as on a disk; ``left_out`` counts the
-    endings of other files.
-
-    Raises:
-        JobError: S3 refuses, or cannot be reached.
-        MissingExtraError: the packages for S3 are not installed.
+    endings of other files. Raises JobError, MissingExtraError.
     """
     for key in _bucket(url).walk():
         path = PurePosixPath(key)
@@ -127,7 +108,7 @@ class WebLimits:
     """Limits of a catalogue's download.
 
     Attributes:
-        max_bytes: of the unpacked file.
+        max_bytes: of the file.
         pauses_s: before each try but the first, after faults that may pass.
         answer_s: until an answer's headers have arrived.
         least_bytes: that must arrive in each minute.
@@ -179,8 +160,8 @@ async def _try_again(wanted: _Download) -> None:
         connector=TCPConnector(resolver=names, use_dns_cache=False, socket_factory=sockets),
         timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S),
         cookie_jar=DummyCookieJar(),
-        headers={"Accept-Encoding": ", ".join(_CODINGS)},
-        auto_decompress=False,  # which takes half a gzip file for a whole one (seen with aiohttp 3.14)
+        headers={"Accept-Encoding": "identity"},
+        auto_decompress=False,
     ) as session:
         for pause_s in wanted.limits.pauses_s:
             try:
@@ -239,6 +220,10 @@ def _check_answer(answer: ClientResponse, wanted: _Download) -> None:
     if answer.status != _OK:
         msg = f"{status}; check the URL."
         raise InputError(msg)
+    coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding != "identity":
+        msg = f"{wanted.expected}, the host sent it compressed as {coding[:40]!r}; let it send the plain file."
+        raise InputError(msg)
     if not (_says_its_end(answer) or suffix_of(wanted.url) == ".parquet"):  # which knows its own end
         msg = (
             f"{wanted.expected}, the host does not say how long it is, so a file that was cut short would look whole; "
@@ -259,7 +244,7 @@ async def _keep(answer: ClientResponse, wanted: _Download) -> None:
     file.seek(0)
     file.truncate()
     count = 0
-    async for piece in _unpacked(answer, wanted):
+    async for piece in _paced(answer, wanted):
         if not count and piece.lstrip().lower().startswith((b"<!doctype html", b"<html")):
             msg = f"{wanted.expected}, got a web page; is a sign-in needed?"
             raise InputError(msg)
@@ -274,17 +259,7 @@ async def _keep(answer: ClientResponse, wanted: _Download) -> None:
     file.flush()
 
 
-def _unpacked(answer: ClientResponse, wanted: _Download) -> AsyncIterator[bytes]:
-    coding = answer.headers.get("Content-Encoding", "").strip().lower().removeprefix("x-") or "identity"
-    if coding not in _CODINGS:
-        msg = f"{wanted.expected}, the host sent it compressed as {coding[:40]!r}; let it send gzip, or the plain file."
-        raise InputError(msg)
-    pieces = _paced(answer, wanted)
-    return pieces if coding == "identity" else _gunzipped(pieces, wanted)
-
-
 async def _paced(answer: ClientResponse, wanted: _Download) -> AsyncIterator[bytes]:
-    """The body's pieces, as long as they arrive quickly enough."""
     limits = wanted.limits
     start = since = limits.clock()
     count = 0
@@ -303,23 +278,3 @@ async def _paced(answer: ClientResponse, wanted: _Download) -> AsyncIterator[byt
                 )
                 raise JobError(msg)
             since, count = now, 0
-
-
-async def _gunzipped(pieces: AsyncIterator[bytes], wanted: _Download) -> AsyncIterator[bytes]:
-    """Unpack the pieces, into pieces of at most the same size."""
-    unpack = zlib.decompressobj(_GZIP)
-    try:
-        async for piece in pieces:
-            out, left = b"", piece
-            while left or len(out) == _PIECE:
-                if left and unpack.eof:  # a file of several members (RFC 1952, 2.2)
-                    unpack = zlib.decompressobj(_GZIP)
-                out = unpack.decompress(left, _PIECE)
-                left = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
-                yield out
-    except zlib.error as error:
-        msg = f"{wanted.expected}, its gzip compression is damaged ({error}); try later, or check the file at its host."
-        raise _PassingError(msg) from error
-    if not unpack.eof:
-        msg = f"{wanted.expected}, its gzip compression was cut short; try later, or check the file at its host."
-        raise _PassingError(msg)

@@ -53,11 +53,7 @@ class S3Client:
         self._client: Any = None
 
     async def ask(self, fetch: Fetch) -> Outcome:
-        """See :meth:`catalogue.clients.Clients.ask`.
-
-        Raises:
-            JobError: this machine has no credentials, S3 does not know them, or its settings are invalid.
-        """
+        """See :meth:`catalogue.clients.Clients.ask`; may raise JobError."""
         try:
             return await self._get(fetch)
         except ClientError as error:

@@ -66,11 +66,7 @@ class TextFile:
     option: bool = False
 
     def lines(self, newline: str = "\n") -> Iterator[str]:
-        r"""The file's lines with their line ends.
-
-        Raises:
-            InputError: bytes are not valid in the encoding, or a line is too long.
-        """
+        r"""The file's lines with their line ends; may raise InputError."""
         with self.opened(newline) as file:
             try:
                 while line := file.readline(_MAX_LINE):
@@ -100,8 +96,7 @@ class TextFile:
 def text_file(path: Path, name: str | None = None, encoding: str | None = None, *, option: bool = False) -> TextFile:
     """A text file in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or in the encoding that a person names.
 
-    Raises:
-        InputError: there is no such encoding, the file's mark says another, or it is UTF-16 without a mark.
+    Raises InputError.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -128,11 +123,7 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
 
 
 def check_encoding(name: str) -> str:
-    """Python's name of an encoding that a person named.
-
-    Raises:
-        InputError: there is no such encoding.
-    """
+    """Python's name of an encoding that a person named; InputError if there is no such encoding."""
     try:
         "a".encode(name)  # refuses what turns no text into bytes, such as base64
         known = codecs.lookup(name).name
@@ -204,7 +195,6 @@ def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
 
 
 def _line_at(path: Path, offset: int, most: int = 60) -> bytes:
-    """The bytes around an offset, as far as its line and ``most`` go."""
     start = max(0, offset - most // 2)
     with path.open("rb") as file:
         file.seek(start)

@@ -103,11 +103,7 @@ def cell_texts(
 
 
 def checked_url(url: str) -> str:
-    """A URL that we can fetch, its scheme in small letters.
-
-    Raises:
-        InputError: its scheme is another, or its host, port or bucket is not a valid one.
-    """
+    """A URL that we can fetch, its scheme in small letters; may raise InputError."""
     scheme, _, rest = url.partition("://")
     known = f"{scheme.lower()}://{rest}"
     if not known.startswith(SCHEMES):
@@ -123,12 +119,7 @@ def checked_url(url: str) -> str:
 
 
 def checked_root(url: str) -> str:
-    """A URL as an image root, without a slash at its end.
-
-    Raises:
-        InputError: as in :func:`checked_url`, or it holds more than a place, such as a password: it would stand in
-            ``job.json``.
-    """
+    """A URL as an image root, without a slash at its end; may raise InputError."""
     root = checked_url(url).rstrip("/")
     if root != shown(root):
         msg = f"Expected a URL without user, password, ? and # as --image-root, as in {shown(root)}."
@@ -177,11 +168,7 @@ def scheme_of(cell: str) -> str | None:
 
 
 def parse_url(text: str) -> Target:
-    """Take a URL apart.
-
-    Raises:
-        ImageError: ``refused``: its scheme is not ``http``, ``https`` or ``s3``, or it is malformed.
-    """
+    """Take a URL apart; may raise ImageError."""
     text = text.strip()
     parts = _PARTS.match(text)
     if len(text) > _MAX_URL or _UNSENDABLE.search(text) or not parts:
@@ -250,11 +237,7 @@ def canonical_host(match: re.Match[str]) -> str | None:
 
 
 def allowed_place(text: str) -> str:
-    """The ``HOST:PORT`` of an ``--allow-host``, its host as :func:`canonical_host` writes it.
-
-    Raises:
-        InputError: it is something else.
-    """
+    """The ``HOST:PORT`` of an ``--allow-host``, its host as :func:`canonical_host` writes it; may raise InputError."""
     match = AUTHORITY.fullmatch(text)
     host = match and canonical_host(match)
     if not match or not host or not match[3] or not 0 < int(match[3]) <= _LAST_PORT:

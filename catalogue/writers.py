@@ -40,12 +40,7 @@ _TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.fl
 
 
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
-    """Refuse an output that cannot be written.
-
-    Raises:
-        InputError: it is a URL; its ending is none of ours, or not .csv with ``excel_safe``; its folder does not exist,
-            or cannot be written to.
-    """
+    """Refuse an output that cannot be written; may raise InputError."""
     url = _URL.match(str(output))
     if url and not Path(url[1]).exists():  # as a path it has lost one of its slashes
         msg = (
@@ -89,11 +84,7 @@ def _check_writable(folder: Path) -> None:
 def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
     """The same catalogue; each cell is checked as its rows are read, before any photo is labelled.
 
-    The cells of the image column are left: one that is no text fails its row and no other.
-
-    Raises:
-        InputError: it has bytes in a column, and the output is text. Reading its rows raises the same where a cell
-            cannot be written.
+    The cells of the image column are left: one that is no text fails its row and no other. Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
@@ -148,7 +139,6 @@ def holds_bytes(kind: pa.DataType) -> bool:
 
 
 def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
-    """The types of all values in a cell, nested ones too."""
     if pa.types.is_dictionary(kind):
         yield from _leaves(kind.value_type)
     elif pa.types.is_nested(kind):
@@ -183,7 +173,6 @@ def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch
 
 
 def _try_of(field: pa.Field, suffix: str) -> Callable[[pa.Array], None]:
-    """A function that raises if cells of the column cannot be written."""
     types = (
         pa.types.is_string,
         pa.types.is_large_string,
@@ -205,7 +194,6 @@ def _try_of(field: pa.Field, suffix: str) -> Callable[[pa.Array], None]:
 
 
 def _first_unwritable(cells: pa.Array, attempt: Callable[[pa.Array], None]) -> tuple[int, Exception] | None:
-    """The first row, from 1, whose cell cannot be written by itself, and why."""
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     for row in range(len(cells)):
@@ -227,8 +215,7 @@ def text_cells(column: pa.ChunkedArray) -> list[Any]:
 def json_text(value: object) -> str:
     """JSON on one line; a value that JSON has no type for, such as a decimal number, becomes a string.
 
-    Raises:
-        ValueError: it holds NaN or an infinite number.
+    Raises ValueError.
     """
     return _JSON.encode(value)
 
@@ -242,7 +229,6 @@ def json_cells(column: pa.ChunkedArray, *, nested: bool) -> list[Any]:
 
 
 def _short(value: float) -> float:
-    """The shortest decimal that is the same float32."""
     return float(str(np.float32(value)))
 
 

@@ -42,26 +42,16 @@ _ORIENTATION_TAG: Final = 0x0112
 
 @dataclass(frozen=True)
 class GoldenPhotos:
-    """The photos that a bundle proves itself with.
-
-    Attributes:
-        raw: file name → (kind, bytes).
-        pixels: of each, in that order, ``uint8 (n, S, S, 3)``.
-    """
+    """Golden photos: file name → (kind, bytes), and their pixels in that order, ``uint8 (n, S, S, 3)``."""
 
     raw: dict[str, tuple[str, bytes]]
     pixels: Pixels
 
 
 def golden_photos(originals: list[Path], spec: PreprocessSpec) -> dict[str, tuple[str, bytes]]:
-    """Choose and make golden photos.
+    """Some of the originals that can be read, then one very wide, one turned by its EXIF tag, one transparent.
 
-    Args:
-        originals: validation photos as they were.
-        spec: the model's preprocessing; photos that it cannot read are skipped.
-
-    Returns:
-        File name → (kind, bytes): some originals, then one very wide, one turned by its EXIF tag, one transparent.
+    Returns file name → (kind, bytes).
     """
     readable = [(path, data) for path in originals if (data := _readable(path, spec)) is not None]
     chosen = [readable[i] for i in evenly(len(readable), PHOTOS)]
@@ -104,11 +94,7 @@ def _encoded(image: Image.Image, kind: str, exif: Image.Exif | None = None) -> b
 def assemble(
     run: TrainingRun, variants: Sequence[MadeVariant], default: Default, photos: GoldenPhotos, proof: Proof
 ) -> tuple[dict[str, bytes], Manifest]:
-    """Collect the files of a bundle of a run's variants, float32 first.
-
-    Returns:
-        File name → contents, without the manifest; and the manifest.
-    """
+    """The files of a bundle (name → contents, without the manifest) and its manifest; ``variants``: float32 first."""
     reference = Reference(variants={variant.name: reference_of(variant, run) for variant in variants})
     files = {
         **{name: data for variant in variants for name, data in variant.files.items()},

@@ -23,14 +23,6 @@ def export_command(
             "--edge", help="Also make graphs that take one photo of any size, for phones, browsers and tills."
         ),
     ] = False,
-    vnni: Annotated[
-        bool,
-        typer.Option("--vnni", help="int8 weights of 8 bits, not 7; correct only on processors with VNNI or similar."),
-    ] = False,
-    atol: Annotated[
-        float,
-        typer.Option(min=0.0, max=0.01, help="The largest difference from Keras's probabilities that is allowed."),
-    ] = 1e-4,
     max_drop: Annotated[
         float,
         typer.Option(
@@ -76,9 +68,7 @@ def export_command(
     from exporter.console import export_and_show
     from exporter.options import ExportOptions
 
-    options = ExportOptions(
-        int8=int8, edge=edge, vnni=vnni, atol=atol, max_drop=max_drop, default_variant=default_variant
-    )
+    options = ExportOptions(int8=int8, edge=edge, max_drop=max_drop, default_variant=default_variant)
     place = out or Path("bundles") / run.resolve().name
     export_and_show(run, place, options, as_json=as_json)
     return place

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from exporter.proof import Proof
     from exporter.variant import Int8Facts, MadeVariant
 
-_SHOWN: Final = 8
 _TOO_FEW: Final = "[yellow]?[/yellow]"
 _TELLING: Final = 20.0
 """An interval of more points between its ends tells nothing of what int8 costs."""
@@ -91,8 +90,6 @@ def print_proof(proof: "Proof", console: Console) -> None:
         console.print(_int8(int8.facts))
     if any(variant.edge_parity for variant in proof.variants):
         console.print(_edges(proof.variants))
-        for variant in proof.variants:
-            _print_edge_flips(variant, console)
     if proof.default and int8:
         (other,) = (one.name for one in proof.variants if one.name != proof.default.name)
         reason = f"{escape(proof.default.because)}. --variant {other} takes the other."
@@ -132,7 +129,6 @@ def _int8(facts: "Int8Facts") -> Table:
 
 
 def _edges(variants: Sequence["MadeVariant"]) -> Table:
-    """The table of edge graphs, which resize photos that are decoded in full, and so differ a little from ``dct``."""
     decode = variants[0].metadata.preprocess.decode
     headings = ("labels\nas full", f"as\n{decode}", f"sure,\nas {decode}", "correct", f"points lost\nto {decode}")
     photos = max(edge.photos for variant in variants if (edge := variant.edge_parity))
@@ -149,19 +145,6 @@ def _edges(variants: Sequence["MadeVariant"]) -> Table:
             figures = (f"{edge.agreement:.1%}", f"{edge.own_agreement:.1%}", sure, correct, lost)
             table.add_row(variant.file("edge"), *figures, _mark(passed=edge.passed))
     return table
-
-
-def _print_edge_flips(variant: "MadeVariant", console: Console) -> None:
-    edge = variant.edge_parity
-    flips = [] if edge is None else [*edge.flips, *(flip for flip in edge.own_flips if flip not in edge.flips)]
-    if flips:
-        decode = variant.metadata.preprocess.decode
-        console.print(f"Labels of {variant.file('edge')} that differ from full or {decode}:", highlight=False)
-    for flip in flips[:_SHOWN]:
-        change = f"{escape(f'{flip.expected} → {flip.got}')} (margin {flip.margin:.2f})"
-        console.print(f"  export/originals, photo {flip.index}: {change}", highlight=False)
-    if len(flips) > _SHOWN:
-        console.print(f"  and {len(flips) - _SHOWN} more", highlight=False)
 
 
 def _table(title: str, caption: str, *headings: str) -> Table:

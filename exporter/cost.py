@@ -80,11 +80,8 @@ class Float32:
 
     Attributes:
         model: ends in ``logits``.
-        photos: the run's validation photos, then others, ``uint8 (n + m, S, S, 3)``; see
-            :meth:`exporter.training_run.TrainingRun.compared_pixels`.
+        photos: ``uint8 (n + m, S, S, 3)``; see :meth:`exporter.training_run.TrainingRun.compared_pixels`.
         scores: its scores of these photos, with logits in place of probabilities.
-        run: the training that it was converted from.
-        version: the bundle's version.
     """
 
     model: onnx.ModelProto
@@ -107,18 +104,11 @@ def drop(
     expected: float | None = None,
     groups: npt.NDArray[np.intp] | None = None,
 ) -> Drop:
-    """Compare a variant with float32.
+    """Compare a variant with float32 by probabilities or logits of the same photos, ``(n + m, classes)``, n above 0.
 
     The points lost on 30 photos are chance: one photo is 3.3. So the estimate is of these photos and of 500 more, of
-    which the share ``expected`` is lost. On thousands of photos it is close to the points that are measured.
-
-    Args:
-        reference: float32's probabilities or logits, ``(n + m, classes)``; n is at least one.
-        got: the variant's, of the same photos.
-        labels: class indices ``(n,)``; those of the m photos behind them are not known.
-        expected: share of photos that the variant is expected to lose, by :func:`expected_loss`; None: the estimate is
-            what these photos say.
-        groups: numbers of the groups of the n photos, ``(n,)``, for the interval; None: no two belong together.
+    which the share ``expected`` is lost (:func:`expected_loss`; None: the estimate is what these photos say).
+    ``labels``, ``(n,)``, are class indices of the first n photos; ``groups``, ``(n,)``, number those of one product.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
     known = len(labels)
@@ -150,10 +140,8 @@ def expected_loss(
     the moves are of one size on all photos with a small lead: each unseen photo is given each of these moves, and a
     changed label costs what calibrated confidences say, the likeliest class's less the second's, and 0.05 at least.
 
-    Args:
-        reference: float32's logits of any photos, ``(n, classes)``, divided by the temperature.
-        got: the variant's, of the same photos.
-        unseen: float32's, of photos that were not learned from, ``(m, classes)``.
+    ``reference`` and ``got`` are float32's and the variant's logits of any photos, ``(n, classes)``, divided by the
+    temperature; ``unseen`` are float32's of photos that were not learned from, ``(m, classes)``.
     """
     order = np.argsort(-reference, axis=1)[:, :2]
     (first, second), (now_first, now_second) = (np.take_along_axis(rows, order, 1).T for rows in (reference, got))

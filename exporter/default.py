@@ -10,8 +10,6 @@ from models.decision import precision_text, promise_text
 from models.errors import InputError
 from models.manifest import AUTO, FLOAT32, INT8
 
-_EVERYWHERE_BITS: Final = 7
-"""Weights of more bits want instructions like VNNI; see :class:`models.manifest.Quantization`."""
 _QUICKER: Final = 1.12
 """How many times as fast as float32 a default must be. Less is no gain where each core has a process: they share caches
 and memory, which one thread measures alone (1.08 of a ``mobilenet`` was 0.99 with two; docs/measurements.md)."""
@@ -28,20 +26,11 @@ class Default:
 
 
 def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: ExportOptions, cpu: str) -> Default:
-    """int8 if it is as good as float32, unless a person has asked for one of them.
+    """int8 if it is as good as float32, unless a person has asked for one of them; speeds were measured on ``cpu``.
 
-    It must be right on every processor, at least 1.12 times as fast as float32 in the network and from file to label;
-    chance must explain its measured loss of accuracy, or the loss be surely within ``max_drop`` (by its 95% interval);
-    and it must promise no lower precision and send at most 2% more of the rows to review.
-
-    Args:
-        float32: the first variant.
-        int8: the second one, if it ships.
-        options: which one is asked for, if any, and how many points of accuracy may be lost.
-        cpu: the processor that speeds were measured on.
-
-    Raises:
-        InputError: int8 is asked for and does not ship.
+    It must be at least 1.12 times as fast as float32 in the network and from file to label; chance must explain its
+    measured loss of accuracy, or the loss be surely within ``max_drop`` (by its 95% interval); and it must promise no
+    lower precision and send at most 2% more of the rows to review. InputError if int8 is asked for and does not ship.
     """
     if options.default_variant == INT8 and int8 is None:
         msg = (
@@ -59,11 +48,8 @@ def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: Expo
 
 
 def _no_default(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, max_drop: float) -> str | None:
-    """Why int8 is no better a default than float32; None if it is."""
     own, other = int8.metadata.precision, float32.metadata.precision
     low, high = facts.cost.points_95
-    if facts.quantization.weight_bits > _EVERYWHERE_BITS:
-        return "is right only on processors with VNNI or the like"
     if (slower := min(facts.speed, facts.gain)) < _QUICKER:
         return f"is {facts.pace}: {math.floor(slower * 1000) / 1000:.3f} is less than the {_QUICKER} times needed"
     if low > 0.0 and high > max_drop:

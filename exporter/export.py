@@ -34,14 +34,7 @@ from models.session import open_session
 
 @dataclass(frozen=True)
 class ExportResult:
-    """A published bundle and its proof.
-
-    Attributes:
-        bundle: the folder.
-        proof: that it says what Keras said.
-        sizes: file name → bytes, of the models.
-        digest: SHA-256 of the manifest.
-    """
+    """A published bundle, its proof, the bytes of its models by file name, and the SHA-256 of its manifest."""
 
     bundle: Path
     proof: Proof
@@ -55,19 +48,10 @@ def export_run(
     options: ExportOptions | None = None,
     advance: Advance = lambda what, done, total: None,
 ) -> ExportResult:
-    """Convert a run's best network and prove it.
+    """Convert a run's best network and prove it; nothing may be at ``place``, where the bundle will be.
 
-    Args:
-        run_path: a run folder.
-        place: where the bundle will be; nothing may be there.
-        options: what is made in addition to ``model.onnx``; nothing by default.
-        advance: called with what is being done.
-
-    Raises:
-        InputError: the run cannot be read, something is at ``place``, or the default variant that is asked for does not
-            ship.
-        ParityError: ONNX Runtime and Keras disagree, or an edge graph and its model; nothing is published. It is a
-            :class:`exporter.proof.DisprovedError` if there are figures to show.
+    InputError if the run or an option cannot be used. ParityError (:class:`exporter.proof.DisprovedError` if there are
+    figures) if ONNX Runtime and Keras disagree, or an edge graph and its model: nothing is published.
     """
     options = options or ExportOptions()
     check_free(place)
@@ -81,7 +65,7 @@ def export_run(
     data = finished(model, metadata)
     advance("Comparing with Keras", 0, 1)
     pixels = np.concatenate([photos.pixels, run.pixels])
-    many, one = prove(network, data, pixels, metadata, run.unknown_head, options.atol)
+    many, one = prove(network, data, pixels, metadata, run.unknown_head)
     proof = Proof(run.classes, many, one, len(photos.raw))
     proof.check()
     compared = run.compared_pixels() if options.int8 else run.pixels

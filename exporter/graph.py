@@ -27,20 +27,13 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
     """Convert a network up to its class logits.
 
     The graph is frozen and inlined first: tf2onnx cannot read Keras 3 models, nor the variables of some of their
-    layers.
-
-    Args:
-        network: takes ``(batch, S, S, 3)`` in 0..255, for this S or for any, and ends in layers named ``logits`` and
-            ``probabilities``.
-        size: side S in pixels.
-        unknown: computes the output ``unknown``; without it there is no such output.
+    layers. The network takes ``(batch, S, S, 3)`` in 0..255 and ends in layers named ``logits`` and ``probabilities``.
 
     Returns:
         Input ``image``, ``uint8 [batch, S, S, 3]``; output ``logits``, ``float32 [batch, classes]``, a column a class
-        (of a sigmoid's logit ``z`` they are ``[0, z]``); output ``unknown``, ``float32 [batch]``.
+        (of a sigmoid's logit ``z`` they are ``[0, z]``); with ``unknown``, an output ``unknown``, ``float32 [batch]``.
 
-    Raises:
-        ParityError: the converted graph holds something that plain ONNX Runtime does not have.
+    Raises ParityError.
     """
     ends = network_ends(network)
 
@@ -65,14 +58,10 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
 
 
 def network_ends(network: keras.Model) -> keras.Model:
-    """A network's features and logits, with the network's own weights.
+    """A model, with the network's own weights, that gives features ``(batch, D)`` and logits ``(batch, units)``.
 
-    Args:
-        network: ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. One without a layer
-            ``features`` has them before ``logits``: at inference a dropout passes on what it gets.
-
-    Returns:
-        Takes what the network takes; gives features ``(batch, D)`` and logits ``(batch, units)``.
+    The network ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. One without a layer
+    ``features`` has them before ``logits``: at inference a dropout passes on what it gets.
     """
     logits = network.get_layer("logits")
     named = any(layer.name == "features" for layer in network.layers)
@@ -103,7 +92,6 @@ def _square(difference: tf.Tensor) -> tf.Tensor:
 
 
 def _rename(model: onnx.ModelProto) -> None:
-    """Give input, outputs and batch axis their fixed names."""
     graph = model.graph
     ends = [graph.input[0], *graph.output]
     names = dict(zip((value.name for value in ends), ("image", "logits", "unknown"), strict=False))
@@ -116,12 +104,7 @@ def _rename(model: onnx.ModelProto) -> None:
 
 
 def check_plain(model: onnx.ModelProto) -> None:
-    """Check that every ONNX Runtime has all of a graph's operators.
-
-    Raises:
-        ParityError: it is not valid ONNX, or holds an operator of another domain, a function call, an operator that
-            only training has, or an input other than the photo; the message names it.
-    """
+    """Check that every ONNX Runtime has all of a graph's operators; may raise ParityError."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -140,7 +123,6 @@ def check_plain(model: onnx.ModelProto) -> None:
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """All nodes, those inside loops and branches too."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:

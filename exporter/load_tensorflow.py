@@ -9,11 +9,7 @@ from models.errors import MissingExtraError
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow, tf2onnx and onnx quietly; a GPU is used if there is one.
-
-    Raises:
-        MissingExtraError: they are not installed.
-    """
+    """Import TensorFlow, tf2onnx and onnx quietly; a GPU is used if there is one. Raises MissingExtraError."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silent_stderr():
         try:

@@ -44,7 +44,6 @@ def plain(text: str, longest: int = 200) -> Markup:
 
 
 def _verbatim(text: str) -> Markup:
-    """Text in a block of code, where Markdown means nothing."""
     return Markup(_CONTROL.sub("\ufffd", text))  # noqa: S704 - it is one line, and so ends no block
 
 
@@ -54,18 +53,15 @@ def code(text: str) -> Markup:
 
 
 def _listed(names: Sequence[str], most: int = 100) -> Markup:
-    """The first names, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return Markup(", ").join(map(plain, names[:most])) + more
 
 
 def _number(value: float | None, form: str = ",") -> Markup:
-    """A number as :func:`format` writes it; a dash for None."""
     return Markup("–" if value is None else format(value, form))  # noqa: S704 - a number
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
-    """A table; the first column is text, the others are numbers."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     lines = [map(plain, head), map(Markup, rule), *(map(plain, row) for row in rows)]
     return Markup("\n").join(Markup("| {} |").format(Markup(" | ").join(line)) for line in lines)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.graph import network_ends
-from exporter.options import TOLERANCE
 from models.decision import Probabilities, Scores
 from models.errors import ParityError
 from models.manifest import ModelMetadata
@@ -19,6 +18,8 @@ from models.session import open_session
 from models.statistics.calibration import calibrated, class_logits
 from models.statistics.out_of_distribution import DistanceHead, relative_difference
 
+TOLERANCE: Final = 1e-4
+"""The largest difference to a probability of Keras's that passes."""
 UNKNOWN_TOLERANCE: Final = 1e-2
 """The largest relative difference of out-of-distribution scores, the same as golden samples allow. They are differences
 of sums of as many squares as there are features. Trained networks agree to 1e-4; one that has hardly learned, and whose
@@ -33,13 +34,7 @@ _ALL_CORES: Final = 0
 
 @dataclass(frozen=True)
 class KerasOutputs:
-    """A Keras network's outputs for some photos.
-
-    Attributes:
-        features: ``float32 (n, D)``.
-        logits: of each class, ``float32 (n, classes)``.
-        probabilities: of the network's last layer, ``float32 (n, units)``; not calibrated.
-    """
+    """A Keras network's features ``(n, D)``, class logits and uncalibrated probabilities of photos, ``float32``."""
 
     features: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
@@ -78,7 +73,6 @@ class UnknownParity:
         largest: largest difference, as a part of the score's size (:func:`relative_difference`).
         crossed: how many photos are on the other side of the limit though they are not near it.
         near_limit: photos whose score in Keras is within twice the tolerance of the limit, so that either side will do.
-        tolerance: the largest difference that passes.
     """
 
     largest: float
@@ -97,13 +91,10 @@ class Parity:
     """How far two sets of probabilities agree.
 
     Attributes:
-        photos: how many were compared.
-        largest: largest absolute difference of a probability.
-        mean: mean absolute difference.
+        largest, mean: absolute difference of a probability.
         flips: the class index that Keras gives, and the other one, of each photo whose top label differs though it is
             no near-tie.
         near_ties: photos whose two likeliest classes are within twice the tolerance in Keras, so that either may win.
-        tolerance: the largest difference that passes.
         unknown: how far the out-of-distribution scores agree; None if there are none.
     """
 
@@ -132,23 +123,10 @@ def prove(
     pixels: Pixels,
     metadata: ModelMetadata,
     unknown: DistanceHead | None,
-    atol: float = TOLERANCE,
 ) -> tuple[Parity, Parity]:
-    """Compare an ONNX file with the Keras network that it came from.
+    """Compare an ONNX file with the Keras network that it came from, on ``uint8 (n, S, S, 3)``, at least one photo.
 
-    Args:
-        network: Keras's.
-        model: the ONNX file.
-        pixels: ``uint8 (n, S, S, 3)``, at least one photo.
-        metadata: of the ONNX file: its temperature, and the limit of its out-of-distribution score.
-        unknown: computes that score; None if the model has none.
-        atol: the largest difference of a probability that passes.
-
-    Returns:
-        How far they agree on all photos in batches, and on some of them one by one.
-
-    Raises:
-        ParityError: the network's last layer is not as expected.
+    Returns how far they agree on all photos in batches, and on some of them one by one. Raises ParityError.
     """
     outputs = keras_outputs(network, pixels)
     _check_last_layer(outputs)
@@ -156,8 +134,8 @@ def prove(
     singles = evenly(len(pixels), _SINGLES)
     some = Scores(expected.probabilities[singles], None if expected.unknown is None else expected.unknown[singles])
     limit = metadata.unknown.limit if metadata.unknown else None
-    many = compare(expected, onnx_scores(model, pixels), limit, atol)
-    return many, compare(some, onnx_scores(model, pixels[singles], 1), limit, atol)
+    many = compare(expected, onnx_scores(model, pixels), limit)
+    return many, compare(some, onnx_scores(model, pixels[singles], 1), limit)
 
 
 def _check_last_layer(outputs: KerasOutputs) -> None:
@@ -172,15 +150,15 @@ def _check_last_layer(outputs: KerasOutputs) -> None:
         raise ParityError(msg)
 
 
-def compare(expected: Scores, got: Scores, limit: float | None = None, tolerance: float = TOLERANCE) -> Parity:
+def compare(expected: Scores, got: Scores, limit: float | None = None) -> Parity:
     """Compare Keras's scores of some photos with ONNX Runtime's; not-a-number never passes.
 
-    Probabilities may differ by ``tolerance``; a photo with an out-of-distribution score above ``limit`` goes to review.
+    A photo with an out-of-distribution score above ``limit`` goes to review.
     """
     reference = expected.probabilities
     difference = np.abs(reference - got.probabilities)
     ranked = np.sort(reference, axis=1)
-    ties = ranked[:, -1] - ranked[:, -2] <= 2 * tolerance
+    ties = ranked[:, -1] - ranked[:, -2] <= 2 * TOLERANCE
     before, after = reference.argmax(axis=1), got.probabilities.argmax(axis=1)
     flips = (before != after) & ~ties
     largest = float(difference.max(initial=0.0))
@@ -193,7 +171,7 @@ def compare(expected: Scores, got: Scores, limit: float | None = None, tolerance
         mean=float(difference.mean()) if difference.size else 0.0,
         flips=tuple(zip(before[flips].tolist(), after[flips].tolist(), strict=True)),
         near_ties=int(ties.sum()),
-        tolerance=tolerance,
+        tolerance=TOLERANCE,
         unknown=unknown,
     )
 

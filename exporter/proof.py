@@ -19,7 +19,6 @@ class Proof:
     """The comparisons of an export, and how far they agree.
 
     Attributes:
-        labels: class names, in the order of the probabilities.
         many, one: float32 with Keras, in batches of many photos and of one.
         golden: how many golden samples the bundle carries.
         variants: float32, and int8 if it ships, each with its own figures.

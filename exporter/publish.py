@@ -36,13 +36,10 @@ def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: Callable[[Path], None]) -> None:
-    """Write a bundle beside its place, then rename it into it.
+    """Write a bundle beside its place, then rename it into it; InputError if something is there.
 
-    Args:
-        place: where the bundle will be; InputError if something is there.
-        files: name → contents, without the manifest.
-        manifest: lists each of them.
-        check: called with the whole bundle before it is renamed; if it raises, nothing is published.
+    ``files`` are name → contents, without the manifest. ``check`` is called with the whole bundle before it is renamed:
+    if it raises, nothing is published.
     """
     check_free(place)
     try:

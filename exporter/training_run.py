@@ -55,9 +55,6 @@ class TrainingRun:
     """A run that can be exported.
 
     Attributes:
-        name, arch: of the run, and its architecture.
-        preprocess: what turned each photo into pixels.
-        classes: names; the position is the class's index.
         network: the Keras model of the epoch that was kept.
         pixels: validation pixels, ``uint8 (n, S, S, 3)``.
         labels: their class indices, ``(n,)``.
@@ -66,11 +63,9 @@ class TrainingRun:
         originals: validation photos as they were.
         outliers: photos of no product that the unknown score was measured on.
         measured: the figure that its report leads with.
-        confidence: how sure it is.
         unknown_head: the arrays of the out-of-distribution score; None if it could not be learned.
         folds: for each fold, the predictions of the network that was trained without it; may be empty.
         pools_folds: whether these count as the network's own: each fold is a training like its own.
-        tree: that the classes are the leaves of; None without one.
     """
 
     name: str
@@ -170,7 +165,6 @@ def _read_args(path: Path) -> _Args:
 
 
 def _evaluation(file: Path) -> tuple[int, Measured]:
-    """How many photos of no product there were, and the figure that the report leads with."""
     try:
         figures = json.loads(file.read_bytes())
         outliers = (figures.get("unknown") or {}).get("outliers")

@@ -34,12 +34,10 @@ class Int8Facts:
     """What int8 costs against float32, and what it gains.
 
     Attributes:
-        cost: what it loses.
         gain: how many times as fast as float32 its network is on one thread of this machine.
         whole_gain: the same with decoding; None if no photo could be decoded.
         unknown_agreement: share of the compared photos that its out-of-distribution score puts on the same side of
             its limit as float32's does; None without such a score.
-        quantization: how it was made.
     """
 
     cost: Drop
@@ -67,15 +65,9 @@ class Int8Facts:
 
 @dataclass(frozen=True)
 class MadeVariant:
-    """A variant that may ship.
+    """A variant that may ship: its ONNX file and what that says of itself, and its edge graph if one was asked for.
 
-    Attributes:
-        metadata: what its ONNX file says of itself.
-        model: the ONNX file.
-        accuracy: share of the validation photos that it labels right.
-        facts: what int8 costs and gains; None for float32.
-        edge: the ONNX file that takes one photo of any size, if one was asked for.
-        edge_parity: how far that agrees with the variant.
+    ``accuracy`` is the share of the validation photos that it labels right; ``facts`` are None for float32.
     """
 
     metadata: ModelMetadata
@@ -121,11 +113,7 @@ class MadeVariant:
 
 
 def make_int8(float32: Float32, options: ExportOptions, advance: Advance) -> MadeVariant | Refusal:
-    """Quantize a model; a refusal if it loses too much or is not quicker.
-
-    Raises:
-        InputError: the run's training photos cannot be read.
-    """
+    """Quantize a model; a refusal if it loses too much or is not quicker. Raises InputError."""
     found = find_int8(float32, options, advance)
     return found if isinstance(found, Refusal) else variant_of(float32, found, options)
 
@@ -145,20 +133,18 @@ def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> Ma
             f"it and float32 disagree on whether a photo is unknown: on {crossed.mean():.1%} of {len(crossed)} "
             f"validation and training photos, {at_least:.1%} at least; {_CROSSED:.0%} are allowed"
         )
-    bits = options.weight_bits
     facts = Int8Facts(
         cost=attempt.drop,
         gain=attempt.gain,
         whole_gain=whole_gain(float32.model.SerializeToString(), data, run.original_bytes(), run.preprocess),
         unknown_agreement=None if crossed is None else float(1 - crossed.mean()),
-        quantization=Quantization(weight_bits=bits, float_layers=attempt.float_layers, photos=attempt.photos),
+        quantization=Quantization(float_layers=attempt.float_layers, photos=attempt.photos),
     )
     metadata = metadata_of(run, INT8, float32.version, confidence)
     return MadeVariant(metadata, finished(attempt.model, metadata), facts.cost.accuracy, facts)
 
 
 def _crossed(float32: Float32, scores: Scores, confidence: Confidence) -> npt.NDArray[np.bool_] | None:
-    """Of each compared photo, whether int8 and float32 disagree that it is unknown; None without such a score."""
     before, old, new = float32.scores.unknown, float32.run.confidence.unknown, confidence.unknown
     if before is None or scores.unknown is None or old is None or new is None:
         return None
@@ -166,7 +152,6 @@ def _crossed(float32: Float32, scores: Scores, confidence: Confidence) -> npt.ND
 
 
 def _confidence(scores: Scores, run: TrainingRun, folds: Sequence[HeldOutLogits]) -> Confidence:
-    """What a variant's scores of the validation photos, with logits for probabilities, and ``folds`` prove for it."""
     limit = run.confidence.unknown
     known = np.ones(len(run.labels), np.bool_)
     if limit is not None and scores.unknown is not None:

@@ -20,11 +20,7 @@ def write_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
 
 
 def read_arrays(path: Path, what: str, *names: str, advice: str = "train again") -> dict[str, npt.NDArray[Any]]:
-    """Read the arrays of these names; all arrays if none is named.
-
-    Raises:
-        InputError: the file is gone or damaged, or lacks an array. It says that ``what`` was expected, and ``advice``.
-    """
+    """Read the arrays of these names; all arrays if none is named. Raises InputError."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in names or arrays.files}

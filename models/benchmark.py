@@ -96,7 +96,6 @@ def benchmark(
 
 
 def _files(path: Path) -> dict[Path, tuple[str, int]]:
-    """File → its variant, and the side of the square that it takes; 0 for an edge graph."""
     from models.bundle import open_bundle, read_file
     from models.classifier import load_network
     from models.edge import EdgeModel
@@ -190,7 +189,6 @@ def photo_like(count: int, size: tuple[int, int]) -> _Pixels:
 
 
 def _timed(session: "ort.InferenceSession", image: _Pixels, calls: int) -> list[float]:
-    """Milliseconds of each call: at least one."""
     for _ in range(_WARM_UP):
         session.run(None, {"image": image})
     times: list[float] = []

@@ -40,11 +40,7 @@ class Bundle:
     digest: str
 
     def read(self, name: str) -> bytes:
-        """Read one of the bundle's files and check it against the manifest.
-
-        Raises:
-            BundleError: the file is not listed, is missing, lies outside the folder, or has changed since the export.
-        """
+        """Read one of the bundle's files and check it against the manifest; may raise BundleError."""
         expected = self.manifest.files.get(name)
         if expected is None:
             msg = f"Expected {name} in the manifest of {self.path}, it is not listed; export the bundle again."
@@ -63,8 +59,7 @@ class Bundle:
     def check_place(self, name: str) -> None:
         """Check that a file is there, inside the folder, and of a size that a model or a photo can have.
 
-        Raises:
-            BundleError: it is not.
+        Raises BundleError.
         """
         _check_place(self.path.resolve(), name, MAX_FILE_BYTES)
 
@@ -88,9 +83,7 @@ class Bundle:
 def open_bundle(path: Path) -> Bundle:
     """Read a bundle's manifest and check that every file it lists is there, and inside the folder.
 
-    Raises:
-        InputError: nothing is there.
-        BundleError: it is not a bundle, its manifest is invalid, or a file is missing.
+    Raises InputError, BundleError.
     """
     bundle = read_manifest(path)
     for name in bundle.manifest.files:
@@ -99,12 +92,7 @@ def open_bundle(path: Path) -> Bundle:
 
 
 def read_manifest(path: Path) -> Bundle:
-    """Read a bundle's manifest, and look at none of its files.
-
-    Raises:
-        InputError: nothing is there.
-        BundleError: it is not a bundle, or its manifest is invalid.
-    """
+    """Read a bundle's manifest, and look at none of its files; may raise InputError, BundleError."""
     place = path / MANIFEST_FILE
     if not place.is_file():
         if (path / "args.json").is_file():
@@ -157,8 +145,7 @@ def labels_text(labels: tuple[str, ...]) -> bytes:
 def keep_bundle(storage: "Storage", bundle: Bundle) -> None:
     """Write a bundle's files into its folder, the manifest last. A damaged file that is there is repaired.
 
-    Raises:
-        BundleError: a file has changed since the export, or the bundle is being replaced.
+    Raises BundleError.
     """
     for name in bundle.manifest.files:
         keep(storage, name, bundle.read(name))
@@ -190,11 +177,7 @@ def is_whole(here: Path) -> bool:
 def bring_bundle(storage: "Storage", here: Path) -> None:
     """Copy a bundle from its folder to one of this machine, which appears when all of it is there.
 
-    Another process may copy the same at this moment.
-
-    Raises:
-        FileNotFoundError: it is not there, or not whole.
-        BundleError: a file of it is damaged.
+    Another process may copy the same at this moment. Raises FileNotFoundError, BundleError.
     """
     bring(_files(storage), here)
 

@@ -30,20 +30,14 @@ BATCH: Final = 8
 class Classifier:
     """A loaded model.
 
-    Args:
-        session: an ONNX Runtime session whose input is ``image`` and whose outputs are ``probabilities`` and, where the
-            metadata has a limit for it, ``unknown``.
-        metadata: what the ONNX file says of itself.
-        digest: SHA-256 of the bundle's manifest, or of the lone ONNX file.
-        precision: how often photos that need no review must be right; default: the model's own choice.
-        threshold: the confidence from which photos need no review, in place of a promised precision.
+    Its session has an input ``image`` and outputs ``probabilities`` and, where the metadata has a limit, ``unknown``.
 
     Attributes:
-        precision: the promised precision in use, if any.
-        threshold: the threshold in use instead, if any.
+        digest: SHA-256 of the bundle's manifest, or of the lone ONNX file.
+        precision: the promised precision in use, if any: by default the model's own.
+        threshold: the confidence from which photos need no review instead, if any.
 
-    Raises:
-        InputError: the model's table does not name this precision; the threshold is not in (0, 1]; or both are given.
+    Raises InputError.
     """
 
     def __init__(
@@ -136,9 +130,7 @@ class Classifier:
         Returns:
             A prediction, or one for each photo of a list, in its order.
 
-        Raises:
-            ImageError: a photo is missing or cannot be read.
-            InputError: an input has another type or shape.
+        Raises ImageError, InputError.
         """
         if top_k < 1:
             msg = f"Expected top_k of at least 1, got {top_k}."
@@ -208,11 +200,7 @@ def load(
         threshold: the confidence, above 0 and at most 1, from which photos of any class need no review: nothing is
             promised of them. Not with ``precision``.
 
-    Raises:
-        BundleError: the bundle is damaged, incomplete or disagrees with itself, or the file is no model of ours, or an
-            edge graph.
-        InputError: nothing is there, or the bundle has no such variant, or its table no such precision; or the
-            threshold is out of range.
+    Raises BundleError, InputError.
     """
     place = Path(path)
     opened = _open_file(place, variant, threads) if place.is_file() else _open_bundle(place, variant, threads)
@@ -254,10 +242,6 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
 
 
 def load_network(data: bytes, source: str, threads: int = 1) -> Classifier | EdgeModel:
-    """Load an ONNX file of either kind, without a bundle; ``source`` is its path, for messages.
-
-    Raises:
-        BundleError: it is no model that Hangtag exported.
-    """
+    """Load an ONNX file of either kind, without a bundle; ``source`` is its path, for messages. Raises BundleError."""
     session = open_session(data, source, threads)
     return edge_model(session, source) if is_edge(session) else Classifier(session, read_metadata(session, source), "")

@@ -101,7 +101,6 @@ def _classify(classifier: "Classifier", image: Path, top_k: int) -> "Prediction 
 
 
 def _record(answers: Mapping[str, "Prediction | ImageError"]) -> dict[str, Any]:
-    """A photo's answers as JSON; of named models as in a row of ``hangtag label``, with the worst status last."""
     if "" in answers:
         return _fields(answers[""])
     named = {name: _fields(answer) for name, answer in answers.items()}

@@ -97,10 +97,8 @@ class Rules:
 
     Attributes:
         labels: class names; the position is the column of the probabilities.
-        thresholds: of each class.
         unknown_limit: a photo whose out-of-distribution score is higher goes to review; None if there is no limit.
-        tree: that the labels are the leaves of; None without one.
-        nodes: node above the labels → its threshold.
+        nodes: node of the tree above the labels → its threshold.
     """
 
     labels: tuple[str, ...]
@@ -126,7 +124,6 @@ class Rules:
         return [self._in_tree(self.tree, *pair) for pair in zip(predictions, sums, strict=True)]
 
     def _prediction(self, classes: list[int], best: list[float], unknown: float | None) -> Prediction:
-        """A prediction of the likeliest classes, best first, and their probabilities."""
         return Prediction(
             label=self.labels[classes[0]],
             confidence=best[0],
@@ -136,7 +133,6 @@ class Rules:
         )
 
     def _in_tree(self, tree: Taxonomy, prediction: Prediction, sums: Probabilities) -> Prediction:
-        """The lowest node above the class that is sure enough; ``sums`` are those of the nodes."""
         guess = prediction.label
         prediction = replace(prediction, label_level=0, leaf_guess=guess)
         if prediction.reason is not ReviewReason.THRESHOLD:
@@ -156,17 +152,9 @@ class Rules:
 
 
 def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshold: float | None = None) -> Rules:
-    """The rules to label by: those of a promised precision, or a threshold instead, which promises nothing.
+    """The rules to label by: of a promised precision of the model's table, or a threshold, which promises nothing.
 
-    Args:
-        metadata: of the model.
-        precision: a target of the model's table; None: the model's own choice, and without one every photo goes to
-            review.
-        threshold: of every class and node, in the place of a promise.
-
-    Raises:
-        InputError: the model's table does not name this precision, or there is none; the threshold is not above 0 and
-            at most 1; or both are given.
+    With neither, the model's own precision counts; without one every photo goes to review. Raises InputError.
     """
     tree, limit = metadata.tree, metadata.unknown.limit if metadata.unknown else None
     if threshold is not None:

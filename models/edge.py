@@ -65,10 +65,7 @@ class EdgeModel:
     def run(self, photo: Pixels) -> EdgeAnswer:
         """Label a photo ``uint8 (height, width, 3)`` of any size, as :func:`models.preprocess.whole_pixels` makes it.
 
-        Raises:
-            InputError: shape or dtype differ.
-            BundleError: the label is not the likeliest class, the confidence is not its probability, or the review
-                disagrees with the thresholds.
+        Raises InputError, BundleError.
         """
         if photo.dtype != np.uint8 or photo.ndim != _PHOTO_AXES or photo.shape[2] != _CHANNELS or not photo.size:
             msg = f"Expected a uint8 photo (height, width, 3), got {photo.dtype} {photo.shape}."
@@ -81,7 +78,6 @@ class EdgeModel:
         return answer
 
     def _check(self, answer: EdgeAnswer) -> None:
-        """Refuse an answer that its own probabilities contradict; NaN, which has no likeliest class, passes."""
         if not np.isfinite(answer.probabilities).all():
             return
         likeliest = int(answer.probabilities.argmax())
@@ -109,11 +105,7 @@ def is_edge(session: "ort.InferenceSession") -> bool:
 
 
 def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
-    """Load an edge graph from the bytes of an ONNX file; ``source`` is its path, for messages.
-
-    Raises:
-        BundleError: Hangtag did not export it, or it is not an edge graph.
-    """
+    """Load an edge graph from the bytes of an ONNX file; ``source`` is its path, for messages. Raises BundleError."""
     return edge_model(open_session(data, source, threads), source)
 
 

@@ -60,8 +60,7 @@ class GoldenSamples(Record):
 def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
     """Golden photo, by its name in the bundle → its class; only those that this variant labels alone.
 
-    Raises:
-        BundleError: the samples are missing or damaged.
+    Raises BundleError.
     """
     file, thresholds = bundle.manifest.variants[variant].file, bundle.manifest.metadata(variant).thresholds
     labels: dict[str, str] = {}
@@ -80,9 +79,7 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
     Returns:
         How many samples agreed: all of them.
 
-    Raises:
-        BundleError: there are none, or they are damaged.
-        DisagreementError: one disagrees.
+    Raises BundleError, DisagreementError.
     """
     samples, variant = _read_samples(bundle), model.metadata.variant
     listed = bundle.manifest.variants[variant]

@@ -26,15 +26,7 @@ _INSTRUCTIONS: Final = {
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine, as far as it can be told.
-
-    Attributes:
-        cpu: the processor's name, or the board's.
-        cores: logical ones that this process may use.
-        instructions: those that matter to a network.
-        system: kernel and its release.
-        python, onnxruntime: versions.
-    """
+    """A machine, as far as it can be told: its processor, cores that this process may use, instructions, versions."""
 
     cpu: str
     cores: int

@@ -64,26 +64,18 @@ class Quantization(Record):
     """How a variant was quantized to 8-bit integers.
 
     Attributes:
-        weight_bits: 7 is safe on every processor; 8 only where there are instructions like VNNI: without them sums of
-            two products of unsigned activations and signed weights are cut off at 16 bits (AVX2, SSE). Depthwise
-            convolutions have 8 always.
         float_layers: the first nodes with weights, if they still compute in floating point.
         photos: how many training photos the ranges of the activations were found on.
     """
 
-    weight_bits: Literal[7, 8]
     float_layers: Annotated[tuple[str, ...], Field(strict=False)]
     photos: int = Field(ge=1)
 
 
 class Variant(Calibration):
-    """One model of a bundle, ``float32`` or ``int8``.
+    """One model of a bundle, ``float32`` or ``int8``: the name of its ONNX file, and of that of its edge graph.
 
-    Attributes:
-        file: name of the ONNX file inside the bundle.
-        edge: name of the ONNX file of the same model that takes one photo of any size, if any.
-        quantization: how it was quantized; None if it was not.
-        accuracy: share of the run's validation photos that it labels right.
+    ``accuracy`` is the share of the run's validation photos that it labels right.
     """
 
     file: FileName
@@ -112,11 +104,8 @@ class _Described(Record):
     """What manifest and ONNX metadata both say of a model.
 
     Attributes:
-        schema_version: of the format.
-        name: of the model.
         version: the UTC time at which the bundle was made, ``YYYYMMDDTHHMMSSZ``.
         labels: class names; the position is the column of ``probabilities``.
-        preprocess: what turns a photo into the model's input.
         taxonomy: of a tree that the labels are the leaves of, label → its parent; None without one.
     """
 
@@ -161,12 +150,9 @@ class Manifest(_Described):
     """The contents of ``manifest.json``.
 
     Attributes:
-        arch: the architecture that was trained.
         default_variant: the variant that is used when none is asked for.
         default_because: why it is that one, with the figures, for a person; None where there is only one.
-        variants: name → ONNX file with its temperature and thresholds.
         files: name → SHA-256, for every file of the bundle but this one.
-        measured: how accurate the training found the model.
         made_with: package → version.
     """
 

@@ -14,19 +14,10 @@ NONE: Final = "_none"
 
 
 def read_photo(path: Path, within: Path | None = None) -> bytes:
-    """Read a photo's bytes.
+    """Read a photo's bytes, at most ``MAX_BYTES``; a pipe or a device would block for ever and is refused.
 
-    Args:
-        path: a regular file (a pipe or a device would block for ever and is refused).
-        within: a folder, with no link in its path; a file outside of it, by ``..`` or a link, is refused. The opened
-            file is checked, so nobody can exchange it in between.
-
-    Returns:
-        The file's bytes, at most ``MAX_BYTES``.
-
-    Raises:
-        ImageError: ``missing`` (nothing there, or the disk failed, which may pass), ``refused`` (no permission, or not
-            ``within``), ``too_large`` or ``unreadable`` (no regular file).
+    ``within`` is a folder, with no link in its path; a file outside of it, by ``..`` or a link, is refused. The opened
+    file is checked, so nobody can exchange it in between. Raises ImageError.
     """
     if within and (".." in path.parts or not path.is_relative_to(within)):  # refused unopened
         raise _elsewhere(path, within)
@@ -84,10 +75,7 @@ def _check_regular(status: os.stat_result, path: Path) -> None:
 def walk_files(root: Path) -> Iterator[Path]:
     """Every file under a folder, hidden ones left out, folder by folder and sorted by name.
 
-    Linked folders are entered, each folder once.
-
-    Raises:
-        InputError: a folder cannot be read; its files would be silently left out.
+    Linked folders are entered, each folder once. Raises InputError.
     """
     seen: set[tuple[int, int]] = set()
 

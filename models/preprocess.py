@@ -79,11 +79,7 @@ class PreprocessSpec(BaseModel):
 
 
 def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
-    """Decode the bytes of an image file to pixels ``uint8 (S, S, 3)``, RGB.
-
-    Raises:
-        ImageError: the bytes are no image, are truncated or damaged, or hold more than ``MAX_PIXELS`` pixels.
-    """
+    """Decode the bytes of an image file to pixels ``uint8 (S, S, 3)``, RGB; may raise ImageError."""
     return EncodedPhoto(data).pixels(spec)
 
 
@@ -118,12 +114,7 @@ def _way_of_decoding(image: Image.Image) -> Hashable:
 
 @contextmanager
 def opened(data: bytes) -> Iterator[Image.Image]:
-    """A photo as Pillow opens it: its header is read, its pixels are not decoded.
-
-    Raises:
-        ImageError: the bytes are no image, hold more than ``MAX_PIXELS`` pixels, or something goes wrong with the image
-            inside the block.
-    """
+    """A photo as Pillow opens it: its header is read, its pixels are not decoded; may raise ImageError."""
     if len(data) > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
@@ -181,10 +172,7 @@ def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
     """Turn a Pillow image of any mode into pixels ``uint8 (S, S, 3)``, RGB.
 
     Its orientation tag and its colour profile are applied. It is decoded in full: a JPEG's bytes give slightly
-    other pixels where the spec scales it in the DCT domain.
-
-    Raises:
-        ImageError: the image is truncated, has no pixels, or its pixel format holds no photo (32-bit float).
+    other pixels where the spec scales it in the DCT domain. Raises ImageError.
     """
     with _only_image_errors():
         return _squared(*_upright_and_ready(image), spec)
@@ -205,7 +193,6 @@ def _only_image_errors(data: bytes = b"") -> Iterator[None]:
 
 
 def _upright_and_ready(image: Image.Image) -> tuple[Image.Image, bytes | None]:
-    """The image as it can be resized, and its colour profile."""
     _check_size(image)
     image.load()
     profile = image.info.get("icc_profile")
@@ -278,7 +265,6 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _ready(image: Image.Image) -> Image.Image:
-    """Convert to a mode that can be resized and that a colour profile can describe."""
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:

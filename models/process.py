@@ -83,6 +83,5 @@ def _remove_left(folder: Path) -> None:
 
 
 def _remove(folder: Path, owner: int) -> None:
-    """Remove the folder at the owner's exit; a process that it has forked uses the folder and leaves it."""
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)

@@ -60,11 +60,7 @@ class Owner:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Owner":
-        """The inverse of :meth:`to_json`.
-
-        Raises:
-            ValueError: it is not what another process of this version wrote.
-        """
+        """The inverse of :meth:`to_json`; ValueError if it is not what another process of this version wrote."""
         return _OWNER.validate_json(text, strict=True)
 
 

@@ -24,8 +24,7 @@ class ModelReference:
     Attributes:
         path: a bundle, or a lone ``.onnx`` file, on this machine.
         said: its name for people: ``shop@3``, or the path.
-        asked: the name that was asked for, ``shop@champion`` or ``shop@3``; None for a path.
-        registry: where it was looked up; None for a path.
+        asked, registry: the name that was asked for, ``shop@champion`` or ``shop@3``, and where; None for a path.
     """
 
     path: Path
@@ -47,9 +46,7 @@ class ModelReference:
 def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelReference:
     """Look a model up: a path that exists is taken as it is; otherwise ``NAME@WHICH`` is looked up in the registry.
 
-    Raises:
-        RegistryError: the registry has no such model, version or alias.
-        BundleError: the bundle there is damaged.
+    Raises RegistryError, BundleError.
     """
     path, text = Path(model), str(model)
     name, _, which = text.rpartition("@")
@@ -82,8 +79,7 @@ def version_of(model: ModelReference, digest: str) -> ModelReference | None:
 def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
     """The model of ``--model``, or several by their names. A path that exists is taken as it is.
 
-    Raises:
-        InputError: one of several has no name, or two are alike.
+    Raises InputError.
     """
     if len(texts) == 1 and (Path(texts[0]).exists() or not _NAMED.fullmatch(texts[0])):
         return Path(texts[0])
@@ -102,11 +98,7 @@ def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
 
 
 def find_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> Path:
-    """Look a model up, and say on stderr which version an alias stood for.
-
-    Raises:
-        RegistryError: the registry has no such model, version or alias.
-    """
+    """Look a model up, and say on stderr which version an alias stood for; may raise RegistryError."""
     found = resolve_model(model, registry)
     if found.words:
         print(printable(found.words), file=sys.stderr)

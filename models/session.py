@@ -47,11 +47,7 @@ def bare_session(data: bytes, threads: int) -> "ort.InferenceSession":
 
 
 def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSession":
-    """Load an ONNX file; ``source`` is its path, for messages.
-
-    Raises:
-        BundleError: it is no model.
-    """
+    """Load an ONNX file; ``source`` is its path, for messages. Raises BundleError."""
     try:
         return bare_session(data, threads)
     except Exception as error:  # ONNX Runtime's errors share no class of their own
@@ -60,11 +56,7 @@ def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSessio
 
 
 def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadata":
-    """Read the metadata that an ONNX file carries; ``source`` is its path, for messages.
-
-    Raises:
-        BundleError: Hangtag did not export it, or it disagrees with itself.
-    """
+    """Read the metadata that an ONNX file carries; ``source`` is its path, for messages. Raises BundleError."""
     from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # not in a bare process
 
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
@@ -85,7 +77,6 @@ def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadat
 
 
 def _check_input(session: "ort.InferenceSession", size: int, source: str) -> None:
-    """Expect a batch of squares of the size that the metadata names, or one photo of any size."""
     found = [(given.name, given.type, given.shape) for given in session.get_inputs()]
     name, kind, shape = found[0] if len(found) == 1 else ("", "", [])
     takes_squares = shape[1:] == [size, size, 3]

@@ -43,12 +43,7 @@ def ancestors(parents: Mapping[str, str], label: str) -> tuple[str, ...]:
 class Taxonomy:
     """A tree, or several side by side.
 
-    Attributes:
-        classes: the leaves, in the order of a model's probabilities.
-        parents: node → its parent; those at the top have none.
-
-    Raises:
-        DataError: it is no tree, its leaves are not the classes, or a node is above all of them.
+    ``classes`` are the leaves, in the order of the probabilities; ``parents``: node → its parent. Raises DataError.
     """
 
     classes: tuple[str, ...]

@@ -50,14 +50,8 @@ def print_table(table: Table, console: Console, *, spare: Sequence[str] = (), st
     """Print a table without cropping a cell, however narrow the terminal is.
 
     Columns aligned to the right hold figures, which are never folded, nor are columns with ``no_wrap``. All other text
-    is folded. A table that is still too wide runs over the terminal's edge, which wraps its lines.
-
-    Args:
-        table: whose columns are changed.
-        console: where it is printed.
-        spare: headings of columns that are shown whole, or left out if they are empty or there is no room, the first
-            ones first.
-        style: of the whole table.
+    is folded. A table that is still too wide runs over the terminal's edge, which wraps its lines. ``spare`` columns
+    are shown whole, or left out if they are empty or there is no room, the first ones first.
     """
     for column in table.columns:
         column.overflow = "fold"
@@ -79,13 +73,11 @@ def _folds_heading(column: Column, console: Console) -> bool:
 
 
 def _least_width(table: Table, console: Console) -> int:
-    """The width of a table whose texts are folded as far as they may be."""
     texts = [_width(console, column.header, *column.cells) for column in table.columns if not column.no_wrap]
     return _width(console, table) - sum(max(0, text - _LEAST) for text in texts)
 
 
 def _width(console: Console, *shown: RenderableType) -> int:
-    """Of the widest one, where there is room for it."""
     return measure_renderables(console, console.options.update(width=_PIPED), shown).maximum
 
 

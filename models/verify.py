@@ -46,11 +46,7 @@ class Aspect(StrEnum):
 class Check:
     """One thing that was checked.
 
-    Attributes:
-        check: what was checked.
-        subject: the file or files.
-        sound: whether it passed; None if another fault kept it from being checked.
-        detail: the result; for a failed check, what is wrong and what to do.
+    ``sound``: whether it passed; None if another fault kept it from being checked. ``detail``: the result or fault.
     """
 
     check: Aspect
@@ -68,8 +64,6 @@ class Verification:
         model: ``name/version``; None if it could not be read.
         digest: SHA-256 of the bundle's manifest, or of the lone file: compare it with that of the machine that exported
             it, a forger who changes every file can make a bundle that agrees with itself.
-        sound: whether no check failed.
-        checks: in the order in which they were made.
         unlisted: files in the bundle's folder that its manifest does not name; they were not checked.
     """
 
@@ -106,10 +100,7 @@ def verify(path: Path, progress: Progress = lambda _: None) -> Verification:
     """Check everything that can be checked, whatever else is wrong.
 
     Of a bundle: the SHA-256 of each file, ``labels.txt``, and of each model its metadata and its golden samples. Of a
-    lone ONNX file: its metadata, and whether it answers.
-
-    Raises:
-        BundleError: there is no bundle, or its manifest cannot be read: nothing could be checked against it.
+    lone ONNX file: its metadata, and whether it answers. Raises BundleError.
     """
     return _verify_file(path, progress) if path.is_file() else _verify_bundle(path, progress)
 
@@ -149,7 +140,6 @@ def _files(bundle: Bundle, faults: dict[str, str]) -> Iterator[Check]:
 
 
 def _check(aspect: Aspect, subject: str, run: Callable[[], str]) -> Check:
-    """A check whose detail is what ``run`` returns, or the fault that it raises."""
     try:
         return Check(aspect, subject, True, run())
     except BundleError as error:
@@ -168,7 +158,6 @@ def _labels(bundle: Bundle, faults: dict[str, str]) -> Check:
 
 
 def _model(bundle: Bundle, name: str, file: str, faults: dict[str, str]) -> Iterator[Check]:
-    """Check one file of a variant; a file that has changed since the export is not loaded."""
     if file in faults:
         yield _unchecked(Aspect.METADATA, file, [file])
         yield _unchecked(Aspect.GOLDEN, file, [file])
@@ -202,7 +191,6 @@ def _unchecked(aspect: Aspect, subject: str, wrong: list[str]) -> Check:
 
 
 def _unlisted(bundle: Bundle) -> tuple[str, ...]:
-    """The files that the manifest does not list; links are named and not followed."""
     known = {MANIFEST_FILE, *bundle.manifest.files}
     names = (
         (Path(folder) / name).relative_to(bundle.path).as_posix()
@@ -228,7 +216,6 @@ def _verify_file(path: Path, progress: Progress) -> Verification:
 
 
 def _answer(model: Classifier | EdgeModel, file: str) -> str:
-    """Check that a model gives probabilities for a white photo."""
     size = model.metadata.preprocess.size
     white = np.full((size, size, 3), 255, np.uint8)
     if isinstance(model, EdgeModel):

@@ -51,11 +51,7 @@ def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
 
 
 def open_lock(path: Path) -> TextIO:
-    """Open a file to lock it. Its content stays, and a link is not followed.
-
-    Raises:
-        OSError: it is a link, or cannot be made.
-    """
+    """Open a file to lock it. Its content stays, and a link is not followed; may raise OSError."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
 
 
@@ -71,8 +67,7 @@ def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
     Returns:
         Whether this call did it.
 
-    Raises:
-        InputError: the file system has no hard links.
+    Raises InputError.
     """
     try:
         link(temporary, final)

@@ -32,12 +32,7 @@ _INK: Final = (33, 37, 41)
 
 
 def confidence_histogram(counts: Sequence[int], usual: Sequence[int] = ()) -> Markup:
-    """Rows by confidence, in bins of equal width from 0 to 1.
-
-    Args:
-        counts: rows in each bin.
-        usual: of photos to compare with, drawn as a line after they are scaled to the same number of rows.
-    """
+    """Rows by confidence, in bins of equal width from 0 to 1; ``usual``, scaled to as many rows, is drawn as a line."""
     scale = sum(counts) / (sum(usual) or 1)
     expected = [count * scale for count in usual]
     chart = Chart(
@@ -57,11 +52,9 @@ def confidence_histogram(counts: Sequence[int], usual: Sequence[int] = ()) -> Ma
 
 
 def score_histogram(scores: NDArray[np.float64], limit: float) -> Markup:
-    """Photos by out-of-distribution score; the limit, which ends a bin, is drawn as a line.
+    """Photos by out-of-distribution score, ``(n,)``, n above 0; the limit, which ends a bin, is drawn as a line.
 
-    Args:
-        scores: finite, ``(n,)``, one at least. The outer 0.2% at each end are counted in the last bins.
-        limit: the highest score of a photo that needs no review.
+    The outer 0.2% at each end are counted in the last bins.
     """
     low, high = np.percentile(scores, (0.2, 99.8))
     low, high = float(min(low, limit)), float(max(high, limit))
@@ -89,7 +82,6 @@ def score_histogram(scores: NDArray[np.float64], limit: float) -> Markup:
 
 
 def _edges(low: float, high: float, limit: float) -> NDArray[np.float64]:
-    """About forty bins of one width; the limit is one of the edges."""
     width = (high - low) / 40
     below, above = math.ceil((limit - low) / width - 1e-6), math.ceil((high - limit) / width - 1e-6)
     return np.asarray(limit + width * np.arange(-max(1, below), max(1, above) + 1), np.float64)
@@ -101,14 +93,7 @@ def learning_curve(
     best: tuple[int, float] | None = None,
     lowest: Sequence[float] = (),
 ) -> Markup:
-    """A figure by epoch, from the first on.
-
-    Args:
-        title: what it shows.
-        lines: kind of line → a value for each epoch; one epoch is a dot.
-        best: the epoch that is kept and its value.
-        lowest: values that the axis holds too.
-    """
+    """A figure by epoch: kind of line → its values; ``best`` epoch and its value; values that the axis holds, too."""
     epochs = range(1, 1 + max(map(len, lines.values())))
     values = [value for line in lines.values() for value in line]
     chart = Chart(title, _epoch_axis(len(epochs)), axis_over([*lowest, *values], ""))
@@ -145,10 +130,6 @@ def matrix_png(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
     """A confusion matrix as a PNG: rows are the truth; blue is right, orange wrong, the deeper the more of its row.
 
     Few classes are named, and their photos counted. Letters that Pillow's own font lacks are drawn as boxes.
-
-    Args:
-        matrix: photos, ``(n, n)``.
-        classes: their names.
     """
     cell = max(1, min(_LARGEST_CELL, _MATRIX_SIDE // len(classes)))
     depths = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))  # so that a few mistakes are seen
@@ -189,13 +170,7 @@ class Axis:
 
 
 def axis_over(values: Sequence[float], name: str, *, tight: bool = False) -> Axis:
-    """An axis that holds values, with a few round ticks.
-
-    Args:
-        values: those that are not finite are left out; may be empty.
-        name: of the axis.
-        tight: whether it ends with the values, not with a tick.
-    """
+    """An axis that holds values, if they are finite, with a few round ticks; ``tight``: it ends with the values."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     if low == high:
@@ -209,14 +184,12 @@ def axis_over(values: Sequence[float], name: str, *, tight: bool = False) -> Axi
 
 
 def _tally_axis(most: float, name: str) -> Axis:
-    """An axis from 0 to a tick at or above a count, with whole ticks."""
     step = max(1, math.ceil(_step(most or 1)))
     top = max(1, math.ceil(most / step))
     return Axis(0.0, float(top * step), tuple(float(n * step) for n in range(top + 1)), name)
 
 
 def _epoch_axis(epochs: int) -> Axis:
-    """An axis from 1 to the last epoch, with whole ticks."""
     if epochs == 1:
         return Axis(0.5, 1.5, (1.0,), "epoch")
     step = max(1.0, _step(epochs - 1))
@@ -234,15 +207,7 @@ def _step(span: float) -> float:
 
 @dataclass(frozen=True)
 class Chart:
-    """A box with two axes; what is drawn in it is given in the coordinates of the data.
-
-    Attributes:
-        title: what it shows, for those who cannot see it.
-        x: the axis below.
-        y: the axis at the left.
-        width: of the drawing.
-        height: of the drawing.
-    """
+    """A box with two axes; what is drawn in it is given in the coordinates of the data."""
 
     title: str
     x: Axis

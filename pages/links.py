@@ -17,14 +17,10 @@ _LATER: Final = re.compile(r"(<!--links-->).*?(<!--/links-->)", re.DOTALL)
 
 
 def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
-    """The targets that are there and near, as relative addresses.
+    """The targets (words → file) that are there and near, as addresses relative to a page.
 
     Near is what lies in the page's folder, or in one of the three above it, but not in the whole disk's: such a link
     holds on when the folder that has both is moved.
-
-    Args:
-        page: where the page is, or will be.
-        targets: words for a person → a file.
     """
     start, found = page.parent.absolute(), {}
     for words, target in targets.items():

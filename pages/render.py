@@ -19,13 +19,9 @@ _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 def render(template: str, **values: object) -> str:
-    """A whole page, which needs no other file and runs no script but :func:`table_script`, by its hash.
+    """A whole page of a file of ``templates/``: it needs no other file, and runs no script but :func:`table_script`.
 
     Text is shown by :func:`pages.text.visible`, also without a filter.
-
-    Args:
-        template: a file of ``templates/``.
-        values: what the template names.
     """
     return _environment().get_template(template).render(values)
 
@@ -81,6 +77,5 @@ def _environment() -> "Environment":
 
 
 def _shown(value: object) -> object:
-    """The text of an expression's value; markup and numbers stay as they are."""
     is_text = isinstance(value, str | PurePath) and not isinstance(value, Markup)
     return visible(str(value)) if is_text else value

@@ -18,12 +18,7 @@ _VISIBLE: Final = _PICTURES_OF_CONTROLS | _REPLACED
 
 
 def visible(text: str, longest: int | None = _LONGEST) -> Markup:
-    """Any text as HTML: escaped, control characters as their pictures, the middle of a very long text left out.
-
-    Args:
-        text: of a catalogue, a path, a message; may hold lone surrogates (bytes of a path that are not UTF-8).
-        longest: how many characters are shown; None shows all.
-    """
+    """Any text as HTML: escaped, control characters as their pictures, the middle of a very long text left out."""
     if longest is not None and len(text) > longest:
         half = longest // 2
         text = f"{text[:half]} […{len(text) - 2 * half:,} characters…] {text[-half:]}"

@@ -24,11 +24,7 @@ _QUALITIES: Final = (80, 60, 40, 20, 5)
 
 @dataclass(frozen=True, eq=False)
 class PagePhoto:
-    """A photo of a page, which is encoded once, however often pages show it.
-
-    Attributes:
-        source: its path or its bytes.
-    """
+    """A photo of a page, by its path or its bytes; it is encoded once, however often pages show it."""
 
     source: Path | bytes
 

@@ -9,7 +9,6 @@ _SIDE = 240
 
 
 def draw_charts(folder: Path, count: int, seed: int) -> list[Path]:
-    """Draw tables of numbers on light paper as ``<number>.png``, each with lines, letters and colours of its own."""
     folder.mkdir(parents=True)
     return [_draw(folder / f"{number}.png", np.random.default_rng((seed, number))) for number in range(count)]
 

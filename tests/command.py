@@ -18,12 +18,10 @@ _CHANGE_THEIR_PROCESS = {"worker", "schedule"}
 
 
 def clean_environment(**added: str) -> dict[str, str]:
-    """This process's environment without settings for Hangtag, but for those given."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("HANGTAG_")}, **added}
 
 
 def one_line(text: str) -> str:
-    """What a terminal wraps, without its line breaks."""
     return " ".join(text.split())
 
 

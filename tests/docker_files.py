@@ -12,15 +12,12 @@ ROOM = Path(__file__).parents[1] / "docker"
 
 
 class Instruction(NamedTuple):
-    """One instruction, such as ``RUN`` and what follows, its lines joined; and the number of its build stage."""
-
     stage: int
     verb: str
     rest: str
 
 
 def read_dockerfile(name: str) -> list[Instruction]:
-    """The instructions of a Dockerfile of ``docker/``."""
     lines = [line for line in (ROOM / name).read_text().splitlines() if line.strip() and not line.startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     found: list[Instruction] = []
@@ -33,37 +30,31 @@ def read_dockerfile(name: str) -> list[Instruction]:
 
 
 def environment_of(instructions: list[Instruction]) -> dict[str, str]:
-    """What ``ENV`` sets in the last stage."""
     last = instructions[-1].stage
     texts = [i.rest for i in instructions if i.verb == "ENV" and i.stage == last]
     return dict(pair.split("=", 1) for text in texts for pair in shlex.split(text))
 
 
 def health_check_of(instructions: list[Instruction]) -> list[str]:
-    """The command of ``HEALTHCHECK``."""
     (text,) = [i.rest for i in instructions if i.verb == "HEALTHCHECK"]
     command: list[str] = json.loads(text.split("CMD ", 1)[1])
     return command
 
 
 def dashboard() -> dict[str, Any]:
-    """The dashboard as Grafana reads it."""
     found: dict[str, Any] = json.loads((ROOM / "grafana" / "hangtag.json").read_text())
     return found
 
 
 def alert_rules() -> list[dict[str, Any]]:
-    """The alerts."""
     groups = yaml.safe_load((ROOM / "alerts.yml").read_text())["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
 def queries() -> list[str]:
-    """What the dashboard and the alerts ask Prometheus."""
     targets = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])]
     return [*targets, *(rule["expr"] for rule in alert_rules())]
 
 
 def metrics_named() -> set[str]:
-    """The metrics that they ask for."""
     return {name for query in queries() for name in re.findall(r"\bhangtag_\w+", query)}

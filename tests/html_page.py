@@ -15,8 +15,6 @@ NASTY = """</td></section></h3><script>alert("1")</script><img src=x onerror='al
 
 
 class Page(HTMLParser):
-    """Text, elements and attributes of a page, which must close what it opens."""
-
     def __init__(self, html: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
@@ -44,7 +42,6 @@ class Page(HTMLParser):
 
 
 def check_harmless(html: str) -> Page:
-    """A page has no script but ours, no handler and no other file, whatever it shows; its links lead nowhere else."""
     ours = f"<script>{table_script()}</script>"
     if ours in html:
         digest = base64.b64encode(hashlib.sha256(table_script().encode()).digest()).decode()

@@ -21,7 +21,6 @@ _CHANGES = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir"}
 
 
 def kill_at(number: int, root: Path) -> None:
-    """Let this process be killed when it begins its n-th change of a file under a folder."""
     left = number
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
@@ -42,7 +41,6 @@ def _changes(event: str, arguments: tuple[object, ...]) -> bool:
 
 
 def was_killed(work: Callable[[], object]) -> bool:
-    """Do it in a child; whether the child was killed."""
     child = os.fork()
     if child == 0:
         work()
@@ -55,7 +53,6 @@ def was_killed(work: Callable[[], object]) -> bool:
 
 
 def look(shop: PaperShop) -> dict[str, object]:
-    """What a person sees: every alias means a version that is there, whole."""
     state = shop.registry.state("shop")
     for version in {*state.versions, *state.aliases.values()}:
         open_bundle(shop.registry.path("shop", version))
@@ -63,7 +60,6 @@ def look(shop: PaperShop) -> dict[str, object]:
 
 
 def main(root: Path, stride: int, *, passes: bool) -> None:
-    """Walk over all writes, every ``stride``-th of them."""
     pristine = PaperShop(root / "pristine")
     pristine.put(photo_rows(0, 6))
     pristine.publish_champion()

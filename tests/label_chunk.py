@@ -16,8 +16,6 @@ from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
 
 
 class OneChunk:
-    """A feed of one chunk."""
-
     def __init__(self, chunk: int) -> None:
         self._chunk: int | None = chunk
 
@@ -33,7 +31,6 @@ def run_chunk(
     guard: Guard | None = None,
     known: EarlierResults = NO_EARLIER_RESULTS,
 ) -> bool:
-    """Label a chunk and commit its part; whether this call committed it."""
     finished: list[Finished] = []
     with (
         closing(photos_of(job)) as photos,
@@ -44,8 +41,6 @@ def run_chunk(
 
 
 class PaperModel:
-    """See :class:`models.classifier.Classifier`."""
-
     reference = "shop/1/float32@aaaaaaaaaaaa"
     metadata = SimpleNamespace(preprocess=PreprocessSpec(size=32))
 

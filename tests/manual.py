@@ -37,7 +37,6 @@ class Snippet:
 
 
 def snippets(page: Path) -> list[Snippet]:
-    """A page's fenced blocks, in order."""
     text = page.read_text()
     found = []
     for match in _FENCE.finditer(text):
@@ -48,7 +47,6 @@ def snippets(page: Path) -> list[Snippet]:
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The words of each ``hangtag`` command in a block, without comments, redirections and what comes after a pipe."""
     for line in text.replace("\\\n", " ").splitlines():
         typed = _BEFORE.sub("", line.strip())
         if typed.startswith("hangtag ") and "─▶" not in typed:
@@ -58,7 +56,6 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def page_commands(page: Path) -> list[list[str]]:
-    """The ``hangtag`` commands in a page's fenced and indented blocks."""
     text = page.read_text()
     fenced = snippets(page)
     blocks = [snippet.text for snippet in fenced if snippet.language == "bash"]
@@ -68,7 +65,6 @@ def page_commands(page: Path) -> list[list[str]]:
 
 
 def find_command(words: list[str]) -> tuple[Any, list[str]]:
-    """The command that the first words name, with the others."""
     command = APP
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
@@ -76,7 +72,6 @@ def find_command(words: list[str]) -> tuple[Any, list[str]]:
 
 
 def parse(words: list[str]) -> None:
-    """Read a command line as ``hangtag`` would, without doing what it says."""
     command, others = find_command(words)
     assert command is not APP, words
     command.make_context("hangtag", list(others))

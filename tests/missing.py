@@ -6,7 +6,6 @@ import pytest
 
 
 def skip_outside_ci(missing: str | None) -> None:
-    """Skip the test for want of something; in CI that is a failure."""
     if missing and os.environ.get("CI"):
         pytest.fail(missing)
     if missing:

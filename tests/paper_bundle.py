@@ -15,7 +15,6 @@ from models.registry.registry import Registry, open_registry
 def write_paper_bundle(
     folder: Path, seed: int, *, labels: Sequence[str] = ("boots", "hats"), accuracy: float = 0.5
 ) -> Path:
-    """A bundle whose digest depends on a number; no network is in it."""
     answers = ReferenceAnswers(confidence_histogram=(0,) * 20, by_label={}, outliers=0)
     files = {
         "model.onnx": f"network {seed}".encode(),
@@ -56,7 +55,6 @@ def write_paper_bundle(
 
 
 def shop_registry(folder: Path, bundle: Path) -> Registry:
-    """``shop@1`` is the bundle, and champion; ``shop@2`` is another one."""
     other = folder / "other"
     shutil.copytree(bundle, other)
     (other / "manifest.json").write_text((other / "manifest.json").read_text() + "\n")

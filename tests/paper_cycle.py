@@ -46,8 +46,6 @@ BETTER = {
 
 
 class PaperView:
-    """Remembers what it was told; is also what a step tells how it goes."""
-
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.steps: list[str] = []
@@ -76,7 +74,6 @@ class PaperView:
 
 
 def photo_rows(start: int, end: int) -> list[tuple[str, str]]:
-    """Photos and labels of a made-up shop."""
     return [(f"/photos/{number}.jpg", ("boots", "hats")[number % 2]) for number in range(start, end)]
 
 
@@ -105,7 +102,6 @@ class PaperShop:
         )
 
     def asked(self, **settings: object) -> RetrainConfig:
-        """The config with other settings."""
         return self.config.model_copy(update=settings)
 
     @property
@@ -113,13 +109,11 @@ class PaperShop:
         return open_registry(str(self.root / "registry"))
 
     def put(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Let these be the labelled photos."""
         self.root.mkdir(parents=True, exist_ok=True)
         with self.config.data.open("w", newline="") as file:
             csv.writer(file).writerows([("image", "label"), *rows])
 
     def publish_champion(self, seed: int = 900, *, photos: Sequence[AssignedPhoto] | None = None) -> int:
-        """As a person would, with the splits of its training."""
         run = self.root / f"by-hand-{seed}"
         train_on_paper(run, photos if photos is not None else extended([], self.rows()))
         files = {"splits.csv": run / "splits.csv", "best.keras": Run(run).best, "args.json": run / "args.json"}
@@ -144,7 +138,6 @@ class PaperShop:
         return retrain(config or self.config, options or CycleOptions(), view or PaperView(), passed)
 
     def stop_at(self, tool: str, error: BaseException | None = None) -> None:
-        """Run a cycle that comes as far as this tool."""
         error = error or StoppedError("stopped")
 
         def fail(*of: object) -> None:
@@ -155,14 +148,12 @@ class PaperShop:
         self.calls.clear()
 
     def cycle(self, number: int = 1) -> Path:
-        """The folder of one."""
         return self.root / "cycles" / f"{number:06d}"
 
     def champion(self) -> int | None:
         return self.registry.state("shop").aliases.get(CHAMPION)
 
     def tools(self) -> CycleTools:
-        """What does the work on paper, in place of the functions of the same names."""
         tools = CycleTools()
         vars(tools).update(
             collect=self._collect,
@@ -247,7 +238,6 @@ class PaperShop:
 
 
 def extended(earlier: Sequence[AssignedPhoto], rows: Sequence[tuple[str, str]]) -> list[AssignedPhoto]:
-    """Every third new photo is for test, every third for validation; those of earlier stay, present or not."""
     there = {Path(image) for image, _ in rows}
     known = {photo.path for photo in earlier}
     new = [
@@ -263,7 +253,6 @@ def _sha256(text: str) -> str:
 
 
 def train_on_paper(place: Path, photos: Sequence[AssignedPhoto]) -> None:
-    """A run without a network."""
     run = Run(place)
     run.path.mkdir(parents=True)
     write_splits(run.splits, photos)

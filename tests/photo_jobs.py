@@ -18,12 +18,10 @@ _LONG_S = 20.0
 
 
 def only_question(pin: ModelPin = PAPER_PIN, fallback: ModelPin | None = None) -> tuple[Question, ...]:
-    """The question of a job with one model, which has no name."""
     return (Question(name="", model=pin, fallback=fallback),)
 
 
 def photo_job(root, *, confined=False, per_host=None, allow_hosts=None) -> Job:
-    """A job whose relative paths start at ``root``; it has no rows of its own."""
     spec = JobSpec(
         id="job",
         created_at="2026-01-01T00:00:00+00:00",
@@ -47,12 +45,10 @@ def photo_job(root, *, confined=False, per_host=None, allow_hosts=None) -> Job:
 
 
 def wanted(*cells: str | None, chunk: int = 0, first: int = 0) -> list[Wanted]:
-    """Rows of a chunk that want photos."""
     return [Wanted(chunk, first + row, cell) for row, cell in enumerate(cells)]
 
 
 def take_all(source: Photos, count: int) -> list[Photo]:
-    """So many photos, by chunk and row; the test fails when they do not come."""
     photos = []
     deadline = time.monotonic() + _LONG_S
     while len(photos) < count:
@@ -64,7 +60,6 @@ def take_all(source: Photos, count: int) -> list[Photo]:
 
 
 def outcome_of(root, cell: str | None, *, confined: bool = True, lookup=None) -> bytes | ImageError | None:
-    """What comes of a cell whose relative path starts at ``root``."""
     with closing(photos_of(photo_job(root, confined=confined), lookup=lookup)) as source:
         source.want(wanted(cell), {})
         return take_all(source, 1)[0].outcome

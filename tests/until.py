@@ -9,7 +9,6 @@ _PAUSE_S = 0.01
 
 
 def until(condition: Callable[[], T], what: str, within_s: float = 30.0) -> T:
-    """The first true answer of a condition; the test fails when there is none in time."""
     deadline = time.monotonic() + within_s
     while True:
         answer = condition()

@@ -29,7 +29,6 @@ SPEC = PreprocessSpec(size=32)
 
 
 def half_sure(classes: int) -> Calibration:
-    """0.90 from a confidence of 0.5, which is made up, so that rows are labeled."""
     half = (0.5,) * classes
     target = PrecisionTarget(precision=0.90, thresholds=half, coverage=0.5, class_coverage=half, rows=(9,) * classes)
     return Calibration(temperature=3.0, precision=0.90, targets=(target,), unknown=None)
@@ -83,7 +82,6 @@ def derive(
 
 
 def restated(model: bytes, metadata: ModelMetadata) -> bytes:
-    """A model whose temperature and metadata are others, without the output ``unknown`` where these name no limit."""
     graph = onnx.load_from_string(model)
     temperature = next(array for array in graph.graph.initializer if array.name == "temperature")
     temperature.CopyFrom(numpy_helper.from_array(np.array(metadata.temperature, np.float32), "temperature"))
@@ -96,13 +94,11 @@ def restated(model: bytes, metadata: ModelMetadata) -> bytes:
 
 
 def list_anew(bundle: Path, *names: str) -> None:
-    """Put the SHA-256 that some files have now into the manifest."""
     digests = {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in names}
     rewrite(bundle, "manifest.json", lambda manifest: manifest["files"].update(digests))
 
 
 def rewrite(bundle: Path, name: str, change: Callable[[Any], object]) -> None:
-    """Change one of a bundle's JSON files in place, and list it anew unless it is the manifest."""
     contents = json.loads((bundle / name).read_text())
     change(contents)
     (bundle / name).write_text(json.dumps(contents))
@@ -111,8 +107,6 @@ def rewrite(bundle: Path, name: str, change: Callable[[Any], object]) -> None:
 
 
 def falsify(bundle: Path, *variants: str) -> None:
-    """Give the next class each probability of some variants' golden samples: no machine repeats them."""
-
     def turn(expected: Any) -> None:
         for sample in expected["samples"]:
             for variant in variants:

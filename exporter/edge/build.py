@@ -27,9 +27,8 @@ _CHANNELS: Final = 3
 def fit_graph(spec: PreprocessSpec) -> onnx.ModelProto:
     """The graph of a spec's size and fit; the photo is decoded already.
 
-    Returns:
-        Input ``image``, ``uint8 [height, width, 3]``: upright, opaque sRGB, of any size. Output ``pixels``, ``uint8
-        [1, S, S, 3]``: to the pixel what Pillow makes of such a photo.
+    Input ``image``, ``uint8 [height, width, 3]``: upright, opaque sRGB, of any size. Output ``pixels``, ``uint8
+    [1, S, S, 3]``: to the pixel what Pillow makes of such a photo.
     """
     nodes = Nodes(_PREFIX)
     square = _square(nodes, spec)
@@ -80,7 +79,6 @@ def _inside(nodes: Nodes, length: str, longest: str, side: str) -> str:
 
 
 def _padded(nodes: Nodes, image: str, height: str, width: str, side: str) -> str:
-    """Pad with white; an odd pixel goes below or to the right."""
     missing = [nodes.add("Sub", side, length) for length in (height, width)]
     before = [nodes.add("Div", size, nodes.ints(2)) for size in missing]
     after = [nodes.add("Sub", size, half) for size, half in zip(missing, before, strict=True)]
@@ -106,18 +104,10 @@ def _middle(nodes: Nodes, height: str, width: str, side: str) -> tuple[str, Axis
 
 
 def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
-    """Put resizing and fitting before a model, and the answer after it.
+    """Put resizing and fitting before a model, and the answer after it; see :class:`models.edge.EdgeModel`.
 
-    Args:
-        model: an ONNX file; input ``image``, ``uint8 [batch, S, S, 3]``; outputs ``probabilities``, ``[batch,
-            classes]``, and maybe ``unknown``, ``[batch]``. It may compute with integers.
-        metadata: of the model: its size, fit and thresholds.
-
-    Returns:
-        An ONNX file as :class:`models.edge.EdgeModel` takes it, with all that the model says of itself.
-
-    Raises:
-        ParityError: the resulting graph is not valid ONNX.
+    The model has an input ``image``, ``uint8 [batch, S, S, 3]``, outputs ``probabilities``, ``[batch, classes]``,
+    and maybe ``unknown``, ``[batch]``. It may compute with integers. Raises ParityError.
     """
     inner = compose.add_prefix(onnx.load_from_string(model), _MODEL)
     fit = fit_graph(metadata.preprocess).graph
@@ -135,7 +125,6 @@ def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
 
 
 def _answer(nodes: Nodes, graph: onnx.GraphProto, rules: ModelMetadata) -> list[onnx.ValueInfoProto]:
-    """Make an answer of the outputs that a model has for a batch of one photo; ``nodes`` are added to."""
     given = {value.name.removeprefix(_MODEL): value for value in graph.output}
     classes = given["probabilities"].type.tensor_type.shape.dim[1].dim_value
     probabilities = nodes.add("Squeeze", given["probabilities"].name, nodes.ints(0))
@@ -154,7 +143,6 @@ def _answer(nodes: Nodes, graph: onnx.GraphProto, rules: ModelMetadata) -> list[
 
 
 def _review(nodes: Nodes, label: str, confidence: str, unknown: str | None, rules: ModelMetadata) -> str:
-    """Whether to review, as :class:`models.decision.Rules` decides: NaN is within no limit."""
     thresholds = [np.inf if threshold is None else threshold for threshold in rules.thresholds]
     needed = nodes.add("Gather", nodes.constant(thresholds, np.float32), label, axis=0)
     sure = nodes.add("GreaterOrEqual", confidence, needed)

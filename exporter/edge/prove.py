@@ -28,14 +28,7 @@ _SURE: Final = 0.995
 
 @dataclass(frozen=True)
 class Flip:
-    """A photo that the edge graph labels differently.
-
-    Attributes:
-        index: of the photo, among those given.
-        expected: the label that Python preprocessing leads to.
-        got: the edge graph's.
-        margin: between the two likeliest classes, with Python preprocessing.
-    """
+    """A photo that the edge graph labels otherwise; ``margin``: between its two likeliest classes in Python."""
 
     index: int
     expected: str
@@ -48,14 +41,12 @@ class EdgeParity:
     """How far an edge graph agrees with the same model behind Python preprocessing.
 
     Attributes:
-        photos: how many were compared.
         passed_over: photos that cannot be decoded.
         largest, mean: absolute difference of a probability, against ``decode=full``; not finite if a value is NaN.
         near_ties: how many photos' two likeliest classes are within 0.02 with ``decode=full``.
         flips: against ``decode=full``.
         own_flips: against the model's own spec, which usually scales JPEGs while it decodes them.
         sure: photos that need no review, with the model's own spec or by the edge graph's scores.
-        sure_flips: those of ``own_flips`` that are among them.
         crossed: how many unknown scores are on another side of the limit than with ``decode=full``.
         cost: what that costs against the model with its own spec; None without labels.
         max_drop: how many points of accuracy the edge graph may lose against the model with its own spec.
@@ -133,14 +124,9 @@ def prove_edge(
     labels: Sequence[int] | None,
     max_drop: float = 0.5,
 ) -> EdgeParity:
-    """Compare an edge graph with its model behind Python preprocessing.
+    """Compare an edge graph with its model behind Python preprocessing, on image files that can be decoded.
 
-    Args:
-        edge: the graph.
-        classifier: the same model; its spec and its rules count.
-        photos: bytes of image files, one at a time; those that cannot be decoded are passed over.
-        labels: the right label of each photo, if they are known.
-        max_drop: how many points of accuracy the edge graph may lose against the model with its own spec.
+    ``labels`` are the right ones of the photos, if they are known; ``max_drop``: points of accuracy that may be lost.
     """
     tried = [_scores(edge, classifier, data) for data in photos]
     indices = [index for index, scores in enumerate(tried) if scores is not None]
@@ -173,7 +159,6 @@ def prove_edge(
 
 
 def _scores(edge: EdgeModel, classifier: Classifier, data: bytes) -> tuple[Scores, Scores, Scores] | None:
-    """A photo's scores: the edge graph's, the model's with full decoding, and the model's with its own spec."""
     spec = classifier.metadata.preprocess
     try:
         whole = whole_pixels(data)

@@ -27,15 +27,7 @@ _INT64: Final = onnx.TensorProto.INT64
 
 
 class Nodes:
-    """The nodes of a graph that is being written; each method adds one and returns the name of its output.
-
-    Args:
-        prefix: of every name that is made up here.
-
-    Attributes:
-        nodes: in order.
-        constants: that the nodes of this graph, and of the graphs inside it, take.
-    """
+    """Nodes and constants of a graph that is being written; each method adds one, and returns its output's name."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -144,18 +136,7 @@ class _Scale:
 
 
 def resized(nodes: Nodes, image: str, rows: Axis, columns: Axis, tall: str) -> str:
-    """Resize a photo.
-
-    Args:
-        nodes: are added to.
-        image: ``uint8 [height, width, 3]``.
-        rows: its height.
-        columns: its width.
-        tall: whether the height comes first, a ``bool`` scalar.
-
-    Returns:
-        ``uint8 [out height, out width, 3]``.
-    """
+    """Resize ``uint8 [height, width, 3]``; the height comes first where the ``bool`` scalar ``tall`` is true."""
     first, second = _chosen(nodes, tall, rows, columns), _chosen(nodes, tall, columns, rows)
     one, three = nodes.ints(1), nodes.ints(_CHANNELS)
     row = nodes.add("Mul", columns.length, three)
@@ -227,7 +208,6 @@ def _centres(nodes: Nodes, outputs: str, axis: Axis, scale: _Scale) -> str:
 
 
 def _start(nodes: Nodes, centres: str, axis: Axis, scale: _Scale) -> str:
-    """Where the band of these outputs begins, ``int64 [1]``; it never ends beyond the photo."""
     first = nodes.slice(centres, nodes.ints(0), nodes.ints(1), 0)
     wanted = nodes.whole_down(nodes.add("Sub", first, nodes.add("Add", scale.support, _half(nodes))))
     latest = nodes.add("Sub", axis.length, scale.band)

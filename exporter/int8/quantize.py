@@ -10,7 +10,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -35,13 +35,10 @@ _SILENT: Final = 4
 
 
 def body_nodes(model: onnx.ModelProto) -> list[str]:
-    """The nodes between the first layer with weights and the features, in the order of the graph.
+    """The nodes between the first layer with weights and the features (before ``logits``), in the order of the graph.
 
     What comes before is the scaling of pixels. What comes after, logits, probabilities and the unknown score, is a
     thousandth of the work, and all of the decision: it stays in floating point.
-
-    Args:
-        model: has an output ``logits`` that a MatMul or Gemm gives from the features.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     features = _features(model, producers)
@@ -68,7 +65,6 @@ def _ancestors(values: list[str], producers: Mapping[str, onnx.NodeProto]) -> se
 
 
 def _descendants(model: onnx.ModelProto, sources: Iterable[onnx.NodeProto]) -> set[str]:
-    """The sources and all that depends on them; an ONNX graph lists its nodes in an order that can be computed."""
     found, values = set[str](), {name for node in sources for name in node.output}
     for node in model.graph.node:
         if values.intersection(node.input) or values.intersection(node.output):
@@ -82,34 +78,22 @@ class QuantizeError(ParityError):
 
 
 class Quantizer:
-    """Quantizes one model, as a whole or but for its first layers.
+    """Quantizes one model that ends in ``logits``, as a whole or but for its first layers. Raises QuantizeError.
 
     Batch norms are folded into the convolutions before them, and ranges found, once. The range of an activation holds
     all of its values on the photos but one of ten thousand. With all of them EfficientNetV2 was twice as far from
     float32; by entropy (as TensorRT does) took minutes where there are hundreds of layers, and was hardly nearer.
 
-    Args:
-        model: has an output ``logits``.
-        pixels: training photos, ``uint8 (n, S, S, 3)``, eight at least: what the ranges are found on. They are used
-            eight at a time; the rest is left out.
-        weight_bits: 7 is safe on every processor (see :class:`models.manifest.Quantization`). Depthwise convolutions
-            have 8 in any case.
-        scratch: a folder for what it keeps meanwhile.
-
     Attributes:
         body: names of the nodes that can be quantized, in the order of the graph.
         layers: those of them with weights.
-        photos: how many photos the ranges are found on.
-
-    Raises:
-        QuantizeError: ONNX Runtime's tools cannot read the model.
+        photos: how many photos the ranges are found on: of the pixels ``uint8 (n, S, S, 3)``, eight at a time.
     """
 
-    def __init__(self, model: onnx.ModelProto, pixels: Pixels, weight_bits: Literal[7, 8], scratch: Path) -> None:
+    def __init__(self, model: onnx.ModelProto, pixels: Pixels, scratch: Path) -> None:
         self._scratch = scratch
         self._pixels = pixels[: max(_AT_ONCE, len(pixels) // _AT_ONCE * _AT_ONCE)]
         self.photos = len(self._pixels)
-        self._weight_bits = weight_bits
         self._folded = scratch / "folded.onnx"
         plain = scratch / "plain.onnx"
         onnx.save(model, plain)
@@ -121,19 +105,10 @@ class Quantizer:
         self.layers = [name for name in self.body if kinds[name] in _WEIGHTY]
 
     def quantize(self, float_layers: int = 0) -> onnx.ModelProto:
-        """Quantize the body but for its beginning.
+        """Quantize the body but for its first ``float_layers`` layers and all nodes between them. Raises QuantizeError.
 
         Only a beginning may stay in floating point: ONNX Runtime takes a float convolution between integer ones for
         one that it should quantize as it loads the model, with a single scale for all channels.
-
-        Args:
-            float_layers: how many of ``layers`` compute as before, with all nodes between them.
-
-        Returns:
-            A model with the same inputs and outputs.
-
-        Raises:
-            QuantizeError: the tools cannot, or ONNX Runtime would quantize the beginning as well.
         """
         left = self.layers[:float_layers]
         start = self.body.index(self.layers[float_layers]) if float_layers < len(self.layers) else len(self.body)
@@ -152,7 +127,7 @@ class Quantizer:
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTIZED),
             per_channel=True,
-            reduce_range=self._weight_bits == 7,  # noqa: PLR2004 - bits
+            reduce_range=True,  # 7 bits: without VNNI the sum of two products of 8 bits is cut off at 16 bits
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in nodes],

@@ -23,15 +23,7 @@ and a depthwise one after it is slower."""
 
 @dataclass(frozen=True)
 class Attempt:
-    """One quantized model.
-
-    Attributes:
-        model: ends in ``logits``.
-        float_layers: nodes with weights that still compute in floating point.
-        photos: how many training photos the ranges were found on.
-        drop: what it costs.
-        gain: how many times as fast as float32 it is on one thread.
-    """
+    """A quantized model that ends in ``logits``; ``gain``: how many times as fast as float32 it is on one thread."""
 
     model: onnx.ModelProto
     float_layers: tuple[str, ...]
@@ -50,16 +42,8 @@ class Refusal:
 def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Attempt | Refusal:
     """Quantize a model with none, one or two of its first layers left in floating point; the quickest that passes wins.
 
-    Half of the training photos give the ranges. Validation photos and the other half judge.
-
-    Args:
-        float32: the model, and what its variants are compared on.
-        options: what it may cost, and the bits of its weights.
-        advance: called with what is being done.
-        min_gain: how many times as fast as float32 it must be, on this machine.
-
-    Raises:
-        InputError: the run's training photos cannot be read.
+    Half of the training photos give the ranges. Validation photos and the other half judge. It must be more than
+    ``min_gain`` times as fast as float32 on this machine. Raises InputError.
     """
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
@@ -68,7 +52,7 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
     failures: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            quantizer = Quantizer(float32.model, training[::2], options.weight_bits, Path(scratch))
+            quantizer = Quantizer(float32.model, training[::2], Path(scratch))
         except QuantizeError as error:
             return Refusal(str(error))
         counts = [count for count in _FLOAT_LAYERS if count < len(quantizer.layers)]

@@ -31,19 +31,15 @@ class What(StrEnum):
 
 
 class Event(Record):
-    """Something that happened.
+    """Something that happened: an event of a model's history, and the state from then on.
 
     Attributes:
         number: its place in the history, from 1.
-        at: when, in UTC.
         by: who: ``user@host``, after the name of a person whom a page asked to give one.
-        what: what happened.
-        version: the version that it happened to.
         why: the reason, in a person's words or a cycle's.
         numbers: the figures that it rested on, for people and scripts.
         cycle: the retraining cycle behind it; None if a person did it.
         forced: whether a refusal was overruled.
-        after: the state from then on.
     """
 
     schema_version: Literal[1]

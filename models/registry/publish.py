@@ -38,7 +38,6 @@ def claim_number(storage: Storage, state: State, digest: str) -> int:
 
 
 def _claimed(storage: Storage, number: int) -> str:
-    """The digest that claimed a number; empty if a person has removed the claim."""
     try:
         return str(json.loads(storage.read(_key(number)))["digest"])
     except FileNotFoundError:
@@ -50,11 +49,7 @@ def _key(number: int) -> str:
 
 
 def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mapping[str, Path]) -> None:
-    """Write a version's files. Existing files stay; of the bundle, damaged ones are replaced.
-
-    Raises:
-        BundleError: a file of the bundle has changed since the export.
-    """
+    """Write a version's files. Existing files stay; of the bundle, damaged ones are replaced. Raises BundleError."""
     keep_bundle(storage.child(str(version)), bundle)
     for file, path in training.items():
         data = path.read_bytes()

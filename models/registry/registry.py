@@ -60,11 +60,7 @@ class Registry:
         return History(self.model_storage(name))
 
     def state(self, name: str) -> State:
-        """The current state of a model.
-
-        Raises:
-            RegistryError: there is no such model; the message names those that are there.
-        """
+        """The current state of a model; may raise RegistryError."""
         last = self.history(name).last()
         if last is None:
             there = ", ".join(self.names()) or "none"
@@ -87,9 +83,7 @@ class Registry:
     def path(self, name: str, version: int) -> Path:
         """A version's bundle as a folder of this machine; a remote one is copied to the cache.
 
-        Raises:
-            RegistryError: there is no such version.
-            BundleError: it is damaged.
+        Raises RegistryError, BundleError.
         """
         digest = self._version(name, version).digest
         place = self.model_storage(name).child(str(version))
@@ -109,9 +103,7 @@ class Registry:
     def find(self, name: str, which: str) -> tuple[int, Path]:
         """The version that an alias or a number means, and its bundle as a folder of this machine.
 
-        Raises:
-            RegistryError: there is no such model, alias or version.
-            BundleError: it is damaged.
+        Raises RegistryError, BundleError.
         """
         while True:
             version = self.resolve(name, which)
@@ -124,8 +116,7 @@ class Registry:
     def training(self, name: str, version: int, file: str) -> Path | None:
         """A file that a retraining of a version starts from, on this machine; None if it was not kept.
 
-        Raises:
-            RegistryError: there is no such version.
+        Raises RegistryError.
         """
         digest = self._version(name, version).digest
         storage, key = self.model_storage(name), f"{TRAINING}/{version}/{file}"
@@ -158,11 +149,7 @@ class Registry:
 
         ``why``, ``numbers`` and ``cycle``, the retraining cycle that made it, are for the history. ``training`` (file
         name → file) is what a retraining starts from; of a version that is there, missing files are added. A new
-        version gets the ``alias``.
-
-        Raises:
-            RegistryError: the name or the alias is not a valid one.
-            BundleError: it is no bundle, or damaged.
+        version gets the ``alias``. Raises RegistryError, BundleError.
         """
         storage, bundle = self.model_storage(name), open_bundle(bundle_path)
         if alias is not None:
@@ -198,11 +185,7 @@ class Registry:
 
         ``why``, ``numbers`` and ``cycle`` are for the history. ``instead_of`` is the champion that it was compared
         with, 0 for none. ``force``, which needs a reason, overrules a gate's refusal. ``by`` is the name of the person
-        for whom this account acts.
-
-        Raises:
-            RegistryError: the version does not exist, a gate has refused it, or another version became champion
-                meanwhile.
+        for whom this account acts. Raises RegistryError.
         """
         if force:
             _check_reason(why, f"promote {name}@{version} by force")
@@ -214,8 +197,7 @@ class Registry:
     ) -> Event | None:
         """Record that a gate has refused a version, with a sentence for each reason; None if that is recorded already.
 
-        Raises:
-            RegistryError: the version does not exist.
+        Raises RegistryError.
         """
         change = partial(self._rules(name).refused, version=version, reasons=reasons)
         return self.history(name).append(What.REFUSED, change, " ".join(reasons), numbers, cycle=cycle)
@@ -225,10 +207,7 @@ class Registry:
 
         Of two rollbacks at once only one succeeds, so that two people who see the same fault go back one version.
         ``instead_of`` is the champion that a person saw; by default the one of this moment. ``by`` is the name of the
-        person for whom this account acts.
-
-        Raises:
-            RegistryError: there is no such version, or another one has become champion meanwhile.
+        person for whom this account acts. Raises RegistryError.
         """
         champion = self.state(name).aliases.get(CHAMPION)
         change = partial(self._rules(name).rolled_back, instead_of=instead_of or champion)
@@ -237,11 +216,7 @@ class Registry:
         return event
 
     def previous_champion(self, name: str) -> int | None:
-        """The version that :meth:`rollback` would restore; None if there is none.
-
-        Raises:
-            RegistryError: there is no such model.
-        """
+        """The version that :meth:`rollback` would restore; None if there is none. Raises RegistryError."""
         state = self.state(name)
         with suppress(RegistryError):
             changed = self._rules(name).rolled_back(state, instead_of=state.aliases.get(CHAMPION))
@@ -251,8 +226,7 @@ class Registry:
     def alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
         """Point an alias at a version; None if it does already. Only promotions and rollbacks move ``champion``.
 
-        Raises:
-            RegistryError: the version does not exist, or the alias is not a valid one.
+        Raises RegistryError.
         """
         _check_alias(alias)
         change = partial(self._rules(name).aliased, version=version, alias=alias)
@@ -268,8 +242,7 @@ class Registry:
 
         Returns None if it is deleted already; files that a killed process has left are removed in both cases.
 
-        Raises:
-            RegistryError: it never existed, an alias means it, or ``why`` is empty.
+        Raises RegistryError.
         """
         _check_reason(why, f"delete {name}@{version}")
         history = self.history(name)

@@ -18,8 +18,6 @@ class VersionState(Record):
     """A version that is there.
 
     Attributes:
-        digest: of its bundle.
-        published_at: in UTC.
         refused: why a gate refused it; empty if none did.
         bytes: of the default variant's ONNX file.
         measured: the figure that its training's report leads with.
@@ -171,7 +169,6 @@ def _check_not_champion(alias: str) -> None:
 
 
 def _crowned(state: State, champions: tuple[int, ...]) -> State:
-    """The state in which the last of some versions is champion, and no longer challenger."""
     champion = champions[-1]
     others = {alias: to for alias, to in state.aliases.items() if (alias, to) != (CHALLENGER, champion)}
     return _with_aliases(state.model_copy(update={"champions": champions}), {**others, CHAMPION: champion})

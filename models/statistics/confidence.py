@@ -28,16 +28,13 @@ class PrecisionTarget(Record):
     out-of-distribution score is within the limit; every other row goes to review.
 
     Attributes:
-        precision: the target.
-        thresholds: of each class.
         coverage: expected share of all rows that are labelled without review.
         class_coverage: for each class, the same share of the rows whose likeliest class it is; None without rows.
         rows: how many independent rows each class's threshold was found on; photos of one picture or product together
             count about once.
         nodes: of a tree of labels, node above the classes → the summed probability of its classes from which a row that
-            no node below it is sure enough of is labelled with it; None never. Empty without a tree.
-        level_coverage: expected share of all rows that are labelled at each level, classes first; together they are the
-            coverage. Empty without a tree.
+            no node below it is sure enough of is labelled with it; None never.
+        level_coverage: expected share of all rows that are labelled at each level, classes first.
     """
 
     precision: Probability
@@ -57,13 +54,9 @@ class PrecisionTarget(Record):
 
 
 class UnknownLimit(Record):
-    """Where "not one of my products" begins.
+    """Where "not one of my products" begins: rows whose score (output ``unknown``) is above the limit go to review.
 
-    Attributes:
-        score: which score the ONNX file's output ``unknown`` (``float32 [batch]``) is; a higher one is less like the
-            products.
-        limit: a row whose score is above goes to review.
-        kept: share of known rows within the limit.
+    ``kept`` is the share of known rows within the limit.
     """
 
     score: Literal["distance"]
@@ -77,7 +70,7 @@ class Calibration(Record):
     Attributes:
         temperature: what the logits are divided by.
         precision: the default target, used if a person names none; None if no target can be promised.
-        targets: a row for each target that can be asked for, in rising order.
+        targets: in rising order.
         unknown: None if it could not be learned.
     """
 

@@ -118,7 +118,6 @@ def _sizes(
 
 
 def _power(rows: Rows, precision: float, mistrust: float, expected: Rows) -> Rows:
-    """How likely sets worth so many rows pass the test if the ``expected`` share of each is right, ``(sizes,)``."""
     from scipy.stats import binom
 
     whole = np.floor(rows)

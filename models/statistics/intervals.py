@@ -1,8 +1,7 @@
 """95% intervals of figures that were measured on some photos.
 
 What is promised rests on Clopper and Pearson's interval (Biometrika 26, 1934), which never promises too much and agrees
-with the one-sided bound behind the thresholds. Wilson's is shorter, but too short for proportions near 1: it serves
-where a person only looks, and where SciPy, which the base install lacks, is not there.
+with the one-sided bound behind the thresholds.
 
 Figures other than proportions get a bootstrap over rows (Efron, 1979).
 """
@@ -56,7 +55,6 @@ def exact_interval(hits: int, rows: int) -> Interval:
 
 
 def _at_least(hits: int, rows: int, rate: float) -> float:
-    """How likely ``hits`` or more of ``rows`` are, each having probability ``rate``."""
     if not 0.0 < rate < 1.0:
         return float(rate >= 1.0)
     whole, inside, outside = math.lgamma(rows + 1), math.log(rate), math.log1p(-rate)
@@ -67,22 +65,11 @@ def _at_least(hits: int, rows: int, rate: float) -> float:
 
 
 def _solved(is_below: Callable[[float], bool]) -> float:
-    """The rate up to which a condition holds, by halving."""
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if is_below(middle) else (low, middle)
     return (low + high) / 2
-
-
-def wilson_interval(hits: int, rows: int) -> Interval:
-    """The two-sided 95% interval of a proportion (Wilson, JASA 22, 1927); from 0 to 1 without rows."""
-    if not rows:
-        return 0.0, 1.0
-    rate, weight = hits / rows, _Z * _Z / rows
-    middle = (rate + weight / 2) / (1 + weight)
-    spread = _Z * math.sqrt(rate * (1 - rate) / rows + weight / (4 * rows)) / (1 + weight)
-    return (max(0.0, middle - spread) if hits else 0.0), (min(1.0, middle + spread) if hits < rows else 1.0)
 
 
 def difference_interval(more: float, less: float, rows: float) -> Interval:
@@ -124,12 +111,8 @@ def bootstrap_interval(
     The resampled figures are shifted so that their mean is what was measured. A calibration error, say, is larger on
     resampled rows than on the rows themselves, and would otherwise lie outside its own interval.
 
-    Args:
-        counts: how many rows there are of each kind, ``(kinds,)``: rows of one kind look the same to the figures.
-        figure: the figures ``(draws, figures)`` of counts ``(draws, kinds)``.
-        seed: of the draws.
-        resamples: how many draws.
-        effect: how many rows count as one independent row; so many fewer are drawn.
+    ``counts``, ``(kinds,)``, are rows of each kind, which look the same to the figures; ``figure`` gives ``(draws,
+    figures)`` of counts ``(draws, kinds)``; so many rows as ``effect`` count as one independent row.
     """
     measured = figure(counts[None].astype(np.int64))[0]
     rng = np.random.default_rng(seed)

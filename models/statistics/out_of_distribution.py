@@ -54,8 +54,7 @@ class DistanceHead:
         mean: of all features, those of outliers too, ``float32 (D,)``.
         within: whitens features less their class's mean, ``float32 (D, K)``.
         centres: each class's mean, whitened, ``float32 (classes, K)``; classes without photos have none.
-        overall: whitens features as a whole, those of outliers too, ``float32 (D, K)``, or ``(D, 0)`` where the
-            distance is not relative.
+        overall: whitens features as a whole, ``float32 (D, K)``, or ``(D, 0)`` where the distance is not relative.
     """
 
     mean: npt.NDArray[np.float32]
@@ -192,7 +191,6 @@ def _rank(rows: int, kept: float) -> int:
 
 
 def _unit(features: Floats) -> npt.NDArray[np.float64]:
-    """Features scaled to length 1; zeros stay zeros."""
     double = features.astype(np.float64)
     return np.asarray(double / np.maximum(np.linalg.norm(double, axis=1, keepdims=True), SHORTEST))
 

@@ -25,14 +25,11 @@ Right = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Paired:
-    """Challenger against champion; points are hundredths.
+    """Challenger against champion: the share that each labels right; points are hundredths.
 
     Attributes:
-        photos: how many.
-        champion, challenger: share that each model labels right.
         won, lost: photos that only the challenger, or only the champion, labels right.
         points: challenger's accuracy less the champion's.
-        points_95: its interval.
         smallest_points: the difference that a test like this finds in four of five cases.
     """
 

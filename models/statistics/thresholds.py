@@ -235,7 +235,6 @@ class _Level:
 def _sorted_level(
     pool: _Pool, chosen: Counts, kinds: Counts, right: Chosen, confidence: npt.NDArray[np.float32]
 ) -> _Level:
-    """``chosen`` rows of the pool, with what they would be labelled with; sorted by confidence."""
     order = np.argsort(-confidence, kind="stable")
     own = None if pool.own is None else pool.own[chosen][order]
     return _Level(kinds[order], right[order], confidence[order], pool.rows.groups[chosen][order], own)
@@ -250,7 +249,6 @@ def _of_classes(pool: _Pool) -> _Level:
 def _with_nodes(
     target: PrecisionTarget, own: HeldOutRows, pool: _Pool, tree: Taxonomy, within: float | None
 ) -> PrecisionTarget:
-    """The target with thresholds of the nodes above the classes as well, found level by level."""
     rows, guesses = pool.rows, pool.rows.probabilities.argmax(axis=1)
     share, budget = _shares(tree)[1], dict(budgets(_shares(tree)[1]))[target.precision]
     nodes: dict[str, float | None] = {}
@@ -320,7 +318,6 @@ def fewest_own_rows(precision: float) -> int:
 
 
 def _shares(tree: Taxonomy | None) -> tuple[float, float]:
-    """The shares of the mistrust that are for the classes, and for each level above them."""
     return (_OF_CLASSES, (1 - _OF_CLASSES) / tree.top) if tree else (1.0, 0.0)
 
 
@@ -333,7 +330,6 @@ def _target(
     nodes: Mapping[str, float | None] = MappingProxyType({}),
     tree: Taxonomy | None = None,
 ) -> PrecisionTarget:
-    """A target with its coverage of rows like the network's own, of which a share ``within`` is within the limit."""
     classes, known = len(thresholds), float(own.known.mean()) if own.known.any() else 1.0
     times = 1.0 if within is None else within / known
     guesses = own.probabilities.argmax(axis=1)

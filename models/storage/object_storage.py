@@ -87,16 +87,10 @@ def _expect_nothing(params: dict[str, Any], **_: object) -> None:
 
 @dataclass(frozen=True)
 class ObjectStorage:
-    """A folder of an S3 bucket. The server must know conditional writes (``If-None-Match``), as AWS does.
+    """A folder of an S3 bucket, or a whole one. The server must know conditional writes (``If-None-Match``).
 
     A refusal by S3 becomes a ``JobError``. Passing faults (timeouts, 500, 503, answers that break off) are
-    tried again before that.
-
-    Attributes:
-        url: ``s3://bucket/folder``, or a whole bucket.
-
-    Raises:
-        InputError: the URL is neither.
+    tried again before that. InputError if the URL is not ``s3://bucket/folder``.
     """
 
     url: str
@@ -215,10 +209,7 @@ class ObjectStorage:
         """Write the bytes under ``key`` into a file of this machine, a piece at a time.
 
         A server that speaks S3 may answer without a length; then nothing else would tell half an object from a whole
-        one.
-
-        Raises:
-            FileNotFoundError: there is nothing under ``key``.
+        one. Raises FileNotFoundError.
         """
 
         def get() -> None:
@@ -234,11 +225,9 @@ class ObjectStorage:
         return ObjectStorage(f"{self.url}/{folder}")
 
     def _path(self, key: str) -> str:
-        """A key as s3fs writes it: with the bucket before it."""
         return f"{self.url}/{key}".removeprefix(_SCHEME).rstrip("/")
 
     def _prefix(self, folder: str) -> str:
-        """The prefix of a folder's keys in the bucket."""
         within = self._path(folder).partition("/")[2]
         return f"{within}/" if within else ""
 
@@ -293,7 +282,6 @@ class ObjectStorage:
 
     @contextmanager
     def _asking(self, key: str | None) -> Iterator[S3FileSystem]:
-        """The filesystem for the block; its errors become ``FileNotFoundError`` or ``JobError``."""
         try:
             yield _connection().files
         except (OSError, ValueError, BotoCoreError, ClientPayloadError) as error:

@@ -189,12 +189,7 @@ class FolderStorage:
 
 
 def open_storage(place: str) -> Storage:
-    """The storage at a folder's path, or at an ``s3://bucket/folder`` URL.
-
-    Raises:
-        InputError: it is neither.
-        MissingExtraError: it is in S3, and the packages for S3 are not installed.
-    """
+    """The storage at a folder's path, or at an ``s3://bucket/folder`` URL; may raise InputError, MissingExtraError."""
     scheme, mark, _ = place.partition("://")
     if place and not mark:
         return FolderStorage(Path(place).resolve())

@@ -46,15 +46,12 @@ def products(cluster: Cluster, catalogue: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def spring(cluster: Cluster, products: Path, catalogue: Path, bundle: Path) -> tuple[str, str]:
-    """The job ``spring``, submitted and followed to its end; what both commands printed."""
     options = ("--model", bundle, "--image-root", catalogue, "--job", "spring")
     return cluster.must("submit", products, *options), cluster.must("jobs", "watch", "spring")
 
 
 @pytest.fixture
 def few(cluster: Cluster, catalogue: Path, bundle: Path) -> Submit:
-    """The arguments of ``submit`` for a job of four rows."""
-
     def arguments(job: str) -> tuple[object, ...]:
         source = cluster.folder / f"{job}.txt"
         source.write_text("".join(f"{photo}\n" for photo in sorted(catalogue.rglob("*.png"))[:4]))

@@ -17,13 +17,10 @@ ANOTHER = "clock"
 
 @dataclass
 class SeededSet:
-    """The folder, and for each fault the files that have it, by their paths within it."""
-
     folder: Path
     faults: dict[str, set[str]] = field(default_factory=dict)
 
     def put(self, *paths: Path, fault: str) -> None:
-        """These files have the fault."""
         self.faults.setdefault(fault, set()).update(self.name(path) for path in paths)
 
     def name(self, path: Path) -> str:
@@ -105,7 +102,6 @@ def _label_conflicts(made: SeededSet, sources: Iterator[Path]) -> None:
 
 
 def _leaks(made: SeededSet, sources: Iterator[Path]) -> None:
-    """Eight: four copies in the test split, four saved again in the validation split."""
     for number in range(8):
         source = next(sources)
         split = made.folder / ("test" if number < 4 else "validation") / source.parent.name / f"seen-{source.name}"
@@ -122,7 +118,6 @@ def _wrong_extensions(made: SeededSet, sources: Iterator[Path]) -> None:
 
 
 def _broken_files(made: SeededSet, sources: Iterator[Path], chance: np.random.Generator) -> None:
-    """Ten: five end too early, five are what a shop's web server said instead."""
     for number in range(10):
         source = next(sources)
         data = source.read_bytes()
@@ -131,7 +126,6 @@ def _broken_files(made: SeededSet, sources: Iterator[Path], chance: np.random.Ge
 
 
 def _placeholders(made: SeededSet, chance: np.random.Generator) -> None:
-    """Thirty rows with a picture that says there is none, every third one saved again."""
     picture = Image.new("RGB", (240, 240), (236, 236, 236))
     ImageDraw.Draw(picture).text((60, 110), "image not available", fill=(120, 120, 120), font_size=14)
     for number in range(30):

@@ -22,7 +22,6 @@ ROWS = 600
 
 @pytest.fixture(scope="module")
 def proved(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Path:
-    """A bundle of a small network that has learned from drawn photos."""
     from trainer.sample.catalogue import draw_catalogue
 
     folder = tmp_path_factory.mktemp("proved")
@@ -35,7 +34,6 @@ def proved(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Pat
 
 @pytest.fixture(scope="module")
 def new_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of the same kind as those that were learned from, and none of them."""
     from trainer.sample.catalogue import draw_catalogue
 
     folder = tmp_path_factory.mktemp("new") / "photos"
@@ -44,7 +42,6 @@ def new_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def receipt_of(photos: Path, bundle: Path, output: Path) -> tuple[dict, str]:
-    """The receipt, and what people are told."""
     words = ("label", str(photos), "--model", str(bundle), "--out", str(output), "--workers", "1")
     done = run_hangtag(*words)
     assert done.returncode == 0, done.stderr

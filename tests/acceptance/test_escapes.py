@@ -12,7 +12,6 @@ OBEYED = ("\x1b", "\x07", "\u202e")
 
 
 def hangtag(*arguments: object) -> tuple[int, str]:
-    """Exit status, and all that was printed, on lines as long as they are."""
     done = run_hangtag(*arguments, env=clean_environment(COLUMNS="1000"))
     assert not [sign for sign in OBEYED if sign in done.stdout + done.stderr]
     return done.returncode, done.stdout + done.stderr

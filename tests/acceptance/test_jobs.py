@@ -14,7 +14,6 @@ from tests.command import HANGTAG, one_line
 from tests.integration.cluster import Cluster
 from tests.integration.jobs import assert_same
 from tests.until import until
-from worker.job.receipt import Receipt
 from worker.queue.private_redis import PrivateRedis
 
 
@@ -59,23 +58,6 @@ def test_the_same_job_again_is_the_one_that_is_there(
     assert "There is a job spring already" in other.stderr
 
 
-def test_jobs_are_json(cluster: Cluster, spring) -> None:
-    (record,) = [job for job in json.loads(cluster.hangtag("jobs", "--json").stdout) if job["job"] == "spring"]
-    failed = sum(row["status"] == "failed" for row in cluster.job("spring").rows())
-    assert failed >= 3
-    expected = {
-        "state": "finished",
-        "rows": SPRING_ROWS,
-        "done": SPRING_ROWS,
-        "failed": failed,
-        "deaths": 0,
-        "seconds_left": None,
-    }
-    assert {**record, **expected} == record
-    assert record["priority"] == "normal"
-    assert record["folder"] == str(cluster.jobs / "spring")
-
-
 def test_a_job_and_its_workers_are_shown(cluster: Cluster, spring, few, products: Path, catalogue: Path) -> None:
     text = cluster.must("jobs", "show", "spring")
     assert f"Catalogue: {products}, column image, photos under {catalogue}" in text
@@ -88,14 +70,6 @@ def test_a_job_and_its_workers_are_shown(cluster: Cluster, spring, few, products
     record = json.loads(cluster.hangtag("jobs", "show", "spring", "--json").stdout)
     assert (record["job"], record["redis_error"], record["trouble"]) == ("spring", None, {})
     assert [worker["slots"] for worker in record["workers"]] == [2]
-
-
-def test_a_receipt_is_printed(cluster: Cluster, spring: tuple[str, str]) -> None:
-    assert spring[1] in cluster.must("jobs", "show", "spring")
-    printed = Receipt.model_validate_json(cluster.hangtag("jobs", "watch", "spring", "--json").stdout)
-    assert printed == Receipt.model_validate_json((cluster.jobs / "spring" / "receipt.json").read_text())
-    assert (printed.rows, sum(printed.by_status.values())) == (SPRING_ROWS, SPRING_ROWS)
-    assert printed.errors["refused"].examples[0].image == "ftp://shop.example/a.jpg"
 
 
 def test_a_job_is_cancelled_and_goes_on(cluster: Cluster, few) -> None:
@@ -139,7 +113,6 @@ def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:
 
 
 def secret_url(folder: Path) -> tuple[str, str]:
-    """A Redis with a password that is not there, and how it may be called."""
     port = PrivateRedis(folder).port
     return f"redis://:secret@127.0.0.1:{port}/0", f"redis://127.0.0.1:{port}/0"
 
@@ -151,14 +124,6 @@ def test_jobs_are_shown_while_redis_is_away(cluster: Cluster, spring, tmp_path: 
     assert shown.returncode == 0
     assert cluster.hangtag("jobs", "watch", "spring", HANGTAG_REDIS_URL=url).returncode == 0
     assert "secret" not in shown.stdout + shown.stderr
-
-
-def test_nothing_is_retried_while_redis_is_away(cluster: Cluster, spring, tmp_path: Path) -> None:
-    url, name = secret_url(tmp_path)
-    done = cluster.hangtag("jobs", "retry-failed", "spring", "--redis", url)
-    assert done.returncode == 1
-    assert f"Expected Redis at {name}" in done.stderr
-    assert not (cluster.jobs / "spring" / "retries").exists()
 
 
 def test_who_submits_is_told_when_nobody_will_label_it(cluster: Cluster, few, tmp_path: Path) -> None:

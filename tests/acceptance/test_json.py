@@ -61,8 +61,6 @@ def _name(words: list[str]) -> str:
 
 
 def _parsed(text: str) -> list[Any]:
-    """What was printed: a value, or one a line; nothing else, and no NaN."""
-
     def refuse(constant: str) -> None:
         msg = f"{constant} is no JSON"
         raise ValueError(msg)

@@ -26,7 +26,6 @@ def run(*arguments, env: dict[str, str] | None = None) -> "subprocess.CompletedP
 
 
 def started(*arguments, **options) -> "subprocess.Popen[str]":
-    """The command as a process of its own, which may be killed."""
     return subprocess.Popen([*HANGTAG, *map(str, command(*arguments)), "--workers", "2"], text=True, **options)
 
 
@@ -36,7 +35,6 @@ def results(output: Path) -> list[tuple]:
 
 @pytest.fixture
 def long_list(tmp_path: Path, catalogue: Path) -> Path:
-    """A list of 3,900 rows: enough that a run can be killed in the middle of it."""
     photos = sorted(str(photo) for photo in catalogue.rglob("*.*"))
     file = tmp_path / "list.txt"
     file.write_text("".join(f"{photo}\n" for photo in photos * (3900 // len(photos) + 1)))
@@ -127,21 +125,6 @@ def test_the_same_command_again_has_nothing_left_to_do(tmp_path: Path, catalogue
     assert output.read_bytes() == before
 
 
-def test_another_job_in_the_same_place_is_refused(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    one, other, output = tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "labels.jsonl"
-    photos = sorted(str(p) for p in catalogue.rglob("*.png"))[:6]
-    one.write_text("\n".join(photos))
-    other.write_text("\n".join(photos[:5]))
-    assert run(one, bundle, output).returncode == 0
-    before = output.read_bytes()
-    for asked in ((other, bundle, output), (one, bundle / "model.onnx", output), (one, bundle, output, "--top-k", "1")):
-        done = run(*asked)
-        assert done.returncode == 1
-        assert "--restart" in done.stderr
-        assert output.read_bytes() == before
-    assert run(other, bundle, output, "--restart").returncode == 0
-
-
 def test_a_catalogue_of_which_no_photo_is_there_fails_until_one_is(
     tmp_path: Path, catalogue: Path, bundle: Path
 ) -> None:
@@ -182,44 +165,8 @@ def test_a_part_that_another_job_left_is_never_used(tmp_path: Path, catalogue: P
     assert results(tmp_path / "b.parquet") == expected
 
 
-def test_a_moved_bundle_goes_on_with_the_job(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    shutil.copytree(bundle, tmp_path / "here")
-    output = tmp_path / "labels.parquet"
-    assert run(catalogue, tmp_path / "here", output).returncode == 0
-    (tmp_path / "here").rename(tmp_path / "there")
-    next((tmp_path / "labels.parquet.job" / "parts").iterdir()).unlink()
-    assert run(catalogue, tmp_path / "there", output).returncode == 0
-
-
-def test_a_damaged_receipt_is_told_and_written_anew(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    output = tmp_path / "labels.parquet"
-    assert run(catalogue, bundle, output).returncode == 0
-    before, receipt = results(output), tmp_path / "labels.parquet.job" / "receipt.json"
-    receipt.write_text("{")
-    done = run(catalogue, bundle, output)
-    assert done.returncode == 1
-    assert "receipt.json" in done.stderr
-    receipt.unlink()
-    assert run(catalogue, bundle, output).returncode == 0
-    assert json.loads(receipt.read_text())["rows"] == len(before)
-    assert results(output) == before
-
-
-def test_the_photos_columns_pass_through_untouched(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    photo = next(catalogue.rglob("*.webp"))
-    (tmp_path / "a.csv").write_text(f'sku,picture,text\n00123,{photo},"ä\nb"\n', encoding="cp1252")
-    output = tmp_path / "out.csv"
-    options = ("--image-column", "picture", "--prefix", "ht_", "--encoding", "cp1252")
-    done = run(tmp_path / "a.csv", bundle, output, *options)
-    assert done.returncode == 0, done.stderr
-    text = output.read_text()
-    assert text.startswith("sku,picture,text,ht_label,ht_confidence,ht_status")
-    assert f'00123,{photo},"ä\nb",' in text
-
-
 @pytest.fixture
 def shop(tmp_path: Path, catalogue: Path) -> Path:
-    """Thirty-two photos of eight products."""
     photos = sorted(catalogue.rglob("*.png"))[:32]
     source = tmp_path / "shop.csv"
     with source.open("w", newline="") as file:

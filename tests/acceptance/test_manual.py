@@ -24,7 +24,6 @@ NEW_PHOTOS = 12
 
 @pytest.fixture
 def shop(tmp_path: Path, drawn: Path, small_run: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Labelled photos, a trained run, its bundle, a catalogue of new photos: what a reader has by then."""
     shutil.copytree(drawn, tmp_path / "photos", copy_function=os.link)
     shutil.copytree(small_run, tmp_path / "runs/train/photos")
     for place in ("bundles/photos", "bundles/category", "bundles/colours", "demo/bundles/category"):
@@ -55,7 +54,6 @@ def _run(snippet: Snippet) -> None:
 
 
 def _answer(words: list[str]) -> None:
-    """A reviewer agrees with each guess, in the list beside the result."""
     listed = Path("labels.parquet.job/review.csv")
     with listed.open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -18,7 +18,6 @@ QUICKLY = ("--arch", "cnn", "--image-size", 32, "--epochs", 10, "--batch-size", 
 
 @pytest.fixture(scope="module")
 def shop(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The drawn photos of products with size charts under ``_none``, and other charts to label beside ten hats."""
     folder = tmp_path_factory.mktemp("no-product")
     shutil.copytree(drawn, folder / "photos")
     draw_charts(folder / "photos" / NONE, LEARNED, seed=5)

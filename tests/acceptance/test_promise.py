@@ -22,8 +22,6 @@ ASKED = "Threshold 0.4, asked for by --threshold: no precision is promised."
 
 @pytest.fixture
 def label(catalogue: Path, unsure_bundle: Path, tmp_path: Path) -> Label:
-    """Run ``hangtag label`` on the drawn photos; exit status, stdout and stderr, each on one line."""
-
     def run(*options: object, name: str = "labels", model: Path = unsure_bundle) -> tuple[int, str, str]:
         output = ("--out", tmp_path / f"{name}.parquet")
         command = ("label", catalogue, "--model", model, *output, "--workers", 2, *options)
@@ -64,17 +62,9 @@ def test_a_threshold_that_is_asked_for_labels_and_is_said_everywhere(label: Labe
     assert "holds another job: --threshold was 0.4, is not given. Name another --out" in refused
 
 
-def test_a_threshold_and_a_precision_exclude_each_other(label: Label, tmp_path: Path, sure_bundle: Path) -> None:
-    status, _, refused = label("--threshold", 0.5, "--precision", 0.98, model=sure_bundle)
-    assert (status, refused.startswith("hangtag: Expected --precision or --threshold, got both")) == (2, True)
-    assert label("--threshold", 0)[0] == label("--threshold", "nan")[0] == 2
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_workers_on_the_queue_label_at_the_jobs_threshold(
     cluster: Cluster, label: Label, catalogue: Path, unsure_bundle: Path, tmp_path: Path
 ) -> None:
-    """Two jobs of one model at once, each by a rule of its own."""
     for job, asked in (("asked", ("--threshold", 0.4)), ("unasked", ())):
         done = cluster.hangtag(
             "submit", catalogue, "--model", unsure_bundle, "--priority", "high", "--job", job, *asked
@@ -89,7 +79,6 @@ def test_workers_on_the_queue_label_at_the_jobs_threshold(
 
 
 def expected_statuses(bundle: Path, photos: list[Path], precision: float) -> list[str]:
-    """Worked out from the files of the bundle alone."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     variant = manifest["variants"]["float32"]
     (thresholds,) = [target["thresholds"] for target in variant["targets"] if target["precision"] == precision]
@@ -122,14 +111,6 @@ def test_rows_under_their_thresholds_or_beyond_the_limit_go_to_review_and_no_oth
     assert [row["reason"] for row in rows] == [None if why == "labeled" else why for why in expected]
 
 
-def test_the_table_says_which_precision_rules(label: Label, sure_bundle: Path) -> None:
-    _, said, began = label(model=sure_bundle)
-    rule = "At least 90% of the labels that the model gives without a person should be right."
-    assert (said.count(rule), began.count(rule)) == (1, 1), "when work begins, and with the counts"
-    assert "not sure enough" in said
-    assert "unlike what the model knows" in said
-
-
 def test_a_precision_that_can_be_promised_for_no_class_is_said(label: Label, sure_bundle: Path, tmp_path: Path) -> None:
     status, said, warned = label("--precision", 0.99, model=sure_bundle)
     assert status == 0
@@ -138,55 +119,3 @@ def test_a_precision_that_can_be_promised_for_no_class_is_said(label: Label, sur
     assert f"{rule} This model can promise 0.90, 0.98." in warned
     assert warned.count("can promise") == 1
     assert set(statuses(tmp_path / "labels.parquet")) == {"review", "failed"}
-
-
-@pytest.mark.parametrize("lone", [False, True], ids=["bundle", "lone file"])
-def test_another_precision_is_refused_before_anything_is_written(
-    label: Label, sure_bundle: Path, tmp_path: Path, lone: bool
-) -> None:
-    model = sure_bundle / "model.onnx" if lone else sure_bundle
-    status, said, refused = label("--precision", 0.93, model=model)
-    assert (status, said) == (2, "")
-    assert "should be right" not in refused
-    assert refused.strip() == "hangtag: Expected --precision to be one of 0.90, 0.98, 0.99, got 0.93."
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_model_without_a_table_is_refused_before_anything_is_written(label: Label, tmp_path: Path) -> None:
-    status, _, refused = label("--precision", 0.98)
-    assert status == 2
-    assert "Expected a table of precisions in the model cnn" in refused
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_workers_on_the_queue_honour_the_jobs_precision(
-    cluster: Cluster, label: Label, catalogue: Path, sure_bundle: Path, tmp_path: Path
-) -> None:
-    """Two jobs of one model at once, each with thresholds of its own."""
-    options = ("--model", sure_bundle, "--priority", "high")
-    for job, precision in (("strict", 0.98), ("own", None)):
-        asked = () if precision is None else ("--precision", precision)
-        cluster.must("submit", catalogue, *options, "--job", job, *asked)
-    for job in ("strict", "own"):
-        assert "should be right." in cluster.must("jobs", "watch", job)
-    assert label("--precision", 0.98, model=sure_bundle)[0] == 0
-    assert_same(cluster.job("strict").rows(), pq.read_table(tmp_path / "labels.parquet").to_pylist())
-    reviews = [sum(row["status"] == "review" for row in cluster.job(job).rows()) for job in ("own", "strict")]
-    assert 0 < reviews[0] < reviews[1]
-
-
-def test_the_queue_refuses_another_precision_before_anything_is_written(
-    cluster: Cluster, catalogue: Path, sure_bundle: Path
-) -> None:
-    before = sorted(cluster.jobs.rglob("*"))
-    done = cluster.hangtag("submit", catalogue, "--model", sure_bundle, "--job", "refused", "--precision", 0.93)
-    assert done.returncode == 2
-    assert "one of 0.90, 0.98, 0.99, got 0.93" in done.stderr
-    assert sorted(cluster.jobs.rglob("*")) == before
-    said = cluster.hangtag(
-        "submit", catalogue, "--model", sure_bundle, "--job", "hopeless", "--precision", 0.99, "--json"
-    )
-    assert json.loads(said.stdout)["new"] is True
-    assert "every photo goes to review" in one_line(said.stderr)
-    cluster.must("jobs", "watch", "hopeless")
-    assert {row["status"] for row in cluster.job("hopeless").rows()} == {"review", "failed"}

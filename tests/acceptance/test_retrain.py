@@ -43,8 +43,6 @@ class Photo:
 
 @dataclass(frozen=True)
 class Shop:
-    """A folder with settings, photos and a registry; and a cache for photos."""
-
     folder: Path
     name: str
     cache: Path
@@ -86,7 +84,6 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
-    """60 of each class: a third of them for test, a sixth for validation."""
     from trainer.sample.catalogue import draw_catalogue
 
     folder = tmp_path_factory.mktemp("drawn") / "photos"
@@ -98,7 +95,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
 
 
 def some(photos: list[Photo], keep: Callable[[Photo, int], bool]) -> list[Photo]:
-    """All photos of validation and test, and of training those that ``keep`` says, given their place in their class."""
     places: dict[str, int] = {}
     kept = []
     for photo in photos:
@@ -112,7 +108,6 @@ def some(photos: list[Photo], keep: Callable[[Photo, int], bool]) -> list[Photo]
 
 @pytest.fixture(scope="module")
 def promoted(tmp_path_factory: pytest.TempPathFactory, session_cache: Path, photos: list[Photo]) -> Shop:
-    """A weak champion, and then a cycle on all photos; that one is killed while the challenger learns."""
     shop = Shop(tmp_path_factory.mktemp("shop"), "shop", session_cache)
     shop.put(some(photos, lambda photo, place: place < 8))
     shop.ask("epochs = 2")
@@ -126,7 +121,6 @@ def promoted(tmp_path_factory: pytest.TempPathFactory, session_cache: Path, phot
 
 
 def killed_while_learning(shop: Shop, number: int) -> None:
-    """Start the command as a person does, and ``kill -9`` it after the first whole epoch."""
     command = [*HANGTAG, "retrain", str(shop.config)]
     with subprocess.Popen(command, env=shop.environment, stdout=subprocess.DEVNULL) as process:
         state = shop.cycle(number) / "run" / "weights" / "state.npz"
@@ -153,7 +147,6 @@ def test_its_training_went_on_and_did_not_begin_anew(promoted: Shop) -> None:
 
 
 def test_no_photo_moved_from_one_split_to_another(tmp_path: Path, session_cache: Path, photos: list[Photo]) -> None:
-    """Of photos that nobody has given a split: Hangtag would choose others for more photos."""
     shop = Shop(tmp_path, "undivided", session_cache)
 
     def splits_of_cycle(number: int, chosen: list[Photo]) -> dict[str, str]:
@@ -176,7 +169,6 @@ def test_nothing_new_says_so_and_leaves_nothing(promoted: Shop) -> None:
 
 @pytest.fixture(scope="module")
 def poisoned(promoted: Shop, photos: list[Photo]) -> Shop:
-    """A cycle from the champion's weights on the same photos, with three in ten labels of training photos shuffled."""
     chance = np.random.default_rng(5)
     training = [photo for photo in photos if photo.split == "train"]
     chosen = [training[at] for at in chance.permutation(len(training))[: len(training) * 3 // 10]]

@@ -29,7 +29,6 @@ GIGABYTE = 1024**3
 
 @pytest.fixture
 def copy(bundle: Path, tmp_path: Path) -> Path:
-    """The bundle once more, to be spoiled."""
     return Path(shutil.copytree(bundle, tmp_path / "copy"))
 
 
@@ -60,7 +59,6 @@ def restate(copy: Path, **changes: object) -> None:
 
 
 def change_model(copy: Path, how: Callable[[onnx.ModelProto], None]) -> None:
-    """Change the model, and list it anew."""
     model = onnx.load(copy / "model.onnx")
     how(model)
     onnx.save(model, copy / "model.onnx")
@@ -212,8 +210,6 @@ def change_the_weights(copy: Path) -> None:
 
 
 def reverse_the_probabilities(copy: Path) -> None:
-    """The labels stay, the columns turn round."""
-
     def turn(model: onnx.ModelProto) -> None:
         graph = model.graph
         classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value
@@ -245,7 +241,6 @@ def preprocess_otherwise_everywhere(copy: Path) -> None:
 def test_a_forgery_whose_sha256_is_right_is_refused_by_the_golden_samples(
     copy: Path, entry: Callable[[Path], tuple[int, str]], forgery: Callable[[Path], None]
 ) -> None:
-    """``hangtag.load`` does not run them."""
     forgery(copy)
     status, said = entry(copy)
     assert status == 5

@@ -53,7 +53,6 @@ def test_new_photos_become_a_better_champion_by_themselves(tmp_path: Path, serve
 
 
 def bring(folder: Path, photos: list[Path]) -> None:
-    """Put drawn photos among the labelled ones."""
     for photo in photos:
         place = folder / "photos" / photo
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.command import HANGTAG, clean_environment, one_line, run_hangtag
-from tests.integration.processes import with_bad_formats
+from tests.command import HANGTAG, one_line, run_hangtag
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import Vote
 from worker.job.parts import RESULT_SCHEMA, SEVERITY, Status
@@ -38,7 +36,6 @@ def alone(source: Path, name: str, model: Path, output: Path, *options: object) 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, catalogue: Path) -> Path:
-    """Twenty-four rows of ten products: one photo repeats, one is none, and one is gone."""
     photos = sorted(catalogue.rglob("*.png"))[:21]
     folder = tmp_path_factory.mktemp("shop")
     (folder / "text.jpg").write_text("no photo")
@@ -130,20 +127,6 @@ def test_answers_to_each_question_are_applied_without_a_file_of_all(tmp_path: Pa
         assert next(row for row in csv.DictReader(file) if row["colour_reviewed_by"])["colour_label"] == other
 
 
-def test_a_model_whose_path_has_an_equals_sign_needs_no_name(tmp_path: Path, bundle: Path, catalogue: Path) -> None:
-    shutil.copytree(bundle, tmp_path / "v=1")
-    source = tmp_path / "list.txt"
-    source.write_text(f"{next(catalogue.rglob('*.png'))}\n")
-    words = ("--model", "v=1", "--out", "labels.csv", "--workers", "1")
-    before = Path.cwd()
-    os.chdir(tmp_path)
-    try:
-        assert run_hangtag("label", source, *words).returncode == 0
-    finally:
-        os.chdir(before)
-    assert (tmp_path / "labels.csv").read_text().startswith("image,label,")
-
-
 def test_yesterdays_questions_are_taken_over_each_by_itself(tmp_path: Path, shop: Path, models: Models) -> None:
     one, two, three = (tmp_path / f"{name}.parquet" for name in ("one", "two", "three"))
     assert run_hangtag("label", shop, "--model", models["category"], "--out", one).returncode == 0
@@ -161,19 +144,6 @@ def test_yesterdays_questions_are_taken_over_each_by_itself(tmp_path: Path, shop
         "label", shop, "--model", models["colour"], "--out", one, "--restart", "--previous", three, "--json"
     )
     assert json.loads(back.stdout)["photos"]["carried"] == 23
-
-
-def test_what_was_missing_is_tried_again(tmp_path: Path, models: Models, catalogue: Path) -> None:
-    photos = sorted(catalogue.rglob("*.png"))[:3]
-    source, output = tmp_path / "list.txt", tmp_path / "labels.parquet"
-    source.write_text("".join(f"{photo}\n" for photo in [*photos, tmp_path / "late.png"]))
-    assert run(source, models, output).returncode == 0
-    shutil.copy(photos[0], tmp_path / "late.png")
-    done = run(source, models, output, "--retry-failed", "--json")
-    receipt, rows = json.loads(done.stdout), pq.read_table(output).to_pylist()
-    assert (receipt["retry"], receipt["run"]["images"], receipt["by_status"]["failed"]) == (1, 1, 0)
-    assert all(rows[3][f"{name}_label"] == rows[0][f"{name}_label"] for name in models)
-    assert all(own["retry"] == 1 for own in receipt["questions"].values())
 
 
 def test_a_run_that_is_killed_again_and_again_gives_the_same_result(
@@ -199,23 +169,3 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_result(
     assert pq.read_table(killed).equals(pq.read_table(clean))
     assert all((parts / name).stat().st_mtime_ns == time for name, time in before.items())
     assert not list((tmp_path / "killed.parquet.job" / "inhand").iterdir())
-
-
-def test_photos_that_crash_or_hang_the_decoder_fail_for_each_question(
-    tmp_path: Path, models: Models, catalogue: Path
-) -> None:
-    photos = sorted(str(photo) for photo in catalogue.rglob("*.png"))[:4]
-    (tmp_path / "boom.jpg").write_bytes(b"BOOM")
-    (tmp_path / "hang.jpg").write_bytes(b"HANG")
-    source = tmp_path / "list.txt"
-    source.write_text("".join(f"{row}\n" for row in [*photos[:2], "boom.jpg", "hang.jpg", *photos[2:]]))
-    two = {name: models[name] for name in ("category", "colour")}
-    named = [word for name, model in two.items() for word in ("--model", f"{name}={model}")]
-    done = run_hangtag(
-        "label", source, *named, "--out", tmp_path / "labels.parquet", "--workers", "1", "--decode-timeout", "1",
-        env=clean_environment(**with_bad_formats()),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    rows = pq.read_table(tmp_path / "labels.parquet").to_pylist()
-    for name in two:
-        assert [row[f"{name}_error"] for row in rows] == [None, None, "crashed", "timeout", None, None]

@@ -22,7 +22,6 @@ KINDS = ("hat", "vase", "lamp")
 
 @pytest.fixture(scope="module")
 def table(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn photos of three classes, two a product; rows without photo, without label, and of another department."""
     photos = [photo for kind in KINDS for photo in sorted((drawn / kind).glob("*.*"))]
     rows = [(f"S{n // 2}", str(photo.relative_to(drawn)), photo.parent.name, "home") for n, photo in enumerate(photos)]
     rows += [("G1", "gone.jpg", "hat", "home"), ("G2", "", "vase", "home"), ("N1", rows[0][1], "", "home")]

@@ -98,7 +98,7 @@ def test_it_can_be_quantized(converted: Any, tmp_path: Any) -> None:
     from exporter.int8.quantize import Quantizer
     from exporter.parity import onnx_scores
 
-    quantizer = Quantizer(converted, noise(16), 7, tmp_path)
+    quantizer = Quantizer(converted, noise(16), tmp_path)
     quantized = quantizer.quantize()
     check_plain(quantized)
     assert quantized.ByteSize() < 0.5 * converted.ByteSize()

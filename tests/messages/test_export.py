@@ -14,10 +14,8 @@ COMMANDS = (
     "{here}/damaged --out {here}/bundle",
     "{here}/begun --out {here}",
     "{here}/begun --out {here}/file/bundle",
-    "{here}/begun --no-int8 --vnni",
     "{here}/begun --no-int8 --default-variant int8",
     "{here}/begun --default-variant best",
-    "{here}/begun --atol 1",
     "{here}/begun --max-drop 101",
 )
 

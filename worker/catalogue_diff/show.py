@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 
 from models.errors import InputError
-from models.statistics.intervals import Interval, wilson_interval
+from models.statistics.intervals import Interval, exact_interval
 from models.terminal import Console, print_table
 from models.text import number_of
 from models.whole_file import replace_file
@@ -59,7 +59,7 @@ def diff_and_show(
         Progress(*columns, console=Console(stderr=True), transient=True) as progress,
     ):
         figures = diff_catalogue(before, after, source, Path(folder), rows, options, advance)
-    interval = wilson_interval(figures.changed, figures.rows)
+    interval = exact_interval(figures.changed, figures.rows)
     if html is not None:
         page = render("catalogue_diff.html", before=names[0], after=names[1], figures=figures, interval=interval)
         replace_file(html, page.encode())
@@ -69,7 +69,7 @@ def diff_and_show(
             "after": names[1],
             **figures.model_dump(),
             "changed_share": figures.changed_share,
-            "changed_share_95_wilson": interval,
+            "changed_share_95": interval,
             "examples": [example.model_dump(exclude={"thumbnail"}) for example in figures.examples],
         }
         print(json.dumps(facts, indent=1))
@@ -81,7 +81,7 @@ def diff_and_show(
 def _print(
     figures: CatalogueFigures, names: tuple[str, str], interval: Interval, html: Path | None, console: Console
 ) -> None:
-    band = f"95% {between(interval)}, Wilson"
+    band = f"95% {between(interval)}"
     said = f"{figures.changed_share:.1%} of {figures.rows:,} rows would change ({band})."
     console.print(f"[bold]{escape(names[0])} → {escape(names[1])}:[/bold] {said}", highlight=False)
     if figures.flows:

@@ -27,15 +27,12 @@ class Answer:
 
 @dataclass
 class ScriptedServer:
-    """Path → its answers, the last of which stays; and the paths and authorizations that were asked with."""
-
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     port: int = 0
 
     @property
     def host(self) -> str:
-        """As ``--allow-host`` wants it."""
         return f"127.0.0.1:{self.port}"
 
     def url(self, path: str) -> str:
@@ -44,7 +41,6 @@ class ScriptedServer:
 
 @contextmanager
 def open_scripted_server() -> Iterator[ScriptedServer]:
-    """Start one on a free port, and end it."""
     script = ScriptedServer()
 
     class Handler(BaseHTTPRequestHandler):

@@ -52,7 +52,6 @@ for line in sys.stdin:
 
 
 def decoded(*photos: bytes) -> list[tuple[str | None, float]]:
-    """What comes of each photo, and the megabytes of resident memory that decoding it took."""
     lines = b"".join(base64.b64encode(photo) + b"\n" for photo in photos)
     done = subprocess.run([sys.executable, "-c", DECODE], input=lines, capture_output=True, check=True)
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
@@ -74,7 +73,6 @@ def png(width, height, *chunks):
 
 
 def patched(data: bytes, after: bytes, offset: int, new: bytes) -> bytes:
-    """The data with ``new`` written over it, ``offset`` bytes after the start of ``after``."""
     place = data.index(after) + offset
     return data[:place] + new + data[place + len(new) :]
 
@@ -100,7 +98,6 @@ def zeros(count: int) -> bytes:
 
 
 def tiff(side: int, tile: int, data: bytes) -> bytes:
-    """Tiles of RGB, deflated."""
     entries = ((256, side), (257, side), (258, 8), (259, 8), (262, 2), (277, 3), (284, 1), (322, tile), (323, tile))
     places = ((324, 8 + 2 + 12 * 11 + 4), (325, len(data)))
     tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in (*entries, *places))

@@ -22,8 +22,6 @@ class Panic(BaseException):
 
 
 class Client:
-    """Answers soon; at what ends in "bad" it meets an error or trouble."""
-
     def __init__(self, bad: BaseException | Trouble | None = None) -> None:
         self._bad = bad
         self.asked = 0
@@ -76,15 +74,6 @@ def test_what_is_wrong_with_the_machine_is_raised_where_photos_are_taken(error):
             photos.take(10.0)
 
 
-def test_a_client_that_cannot_be_made_is_raised_at_once():
-    def fail() -> Client:
-        message = "no way"
-        raise JobError(message)
-
-    with pytest.raises(JobError, match="no way"):
-        Downloads(Limits(), fail)
-
-
 def test_it_wants_more_until_much_waits_to_be_taken_and_ends_with_its_thread():
     client = Client()
     with photos_by(client) as photos:
@@ -113,18 +102,6 @@ def test_a_host_that_is_left_alone_is_not_asked_by_those_who_wait_for_a_place():
         photos.want(wanted(*(f"http://gone.test/{number}bad" for number in range(5))), {})
         assert ["is left alone" in str(photo.outcome) for photo in take_all(photos, 5)] == [True] * 5
     assert client.asked == 1
-
-
-def test_a_host_that_is_left_alone_is_known_after_thousands_of_others():
-    client = Client(Trouble("has no address", silent=True, lasting=True))
-    with photos_by(client, Limits(rest_s=1000.0)) as photos:
-        photos.want(wanted("http://gone.test/bad"), {})
-        take_all(photos, 1)
-        photos.want(wanted(*(f"http://{number}.test/1" for number in range(3000))), {})
-        take_all(photos, 3000)
-        photos.want(wanted("http://gone.test/2"), {})
-        assert "is left alone" in str(take_all(photos, 1)[0].outcome)
-    assert client.asked == 3001
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no resolver"), IndexError(7), OSError("away")])

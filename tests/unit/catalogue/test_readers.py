@@ -163,7 +163,6 @@ def test_a_parquet_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fiftieth of the memory, so that no test needs all of it."""
     monkeypatch.setattr(readers, "MAX_BATCH_BYTES", 5_000_000)
     monkeypatch.setattr(readers, "FREE_VALUES", 200_000)
 

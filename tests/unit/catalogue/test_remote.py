@@ -1,7 +1,6 @@
 """A catalogue from a web server that may be slow to come right, or wrong; and the file that it is kept in."""
 
 import gc
-import gzip
 import io
 import os
 import signal
@@ -20,10 +19,8 @@ from tests.unit.catalogue.scripted_server import Answer, ScriptedServer, open_sc
 
 DATA = b"image,sku\na.jpg,1\n" * 1000
 LIMITS = WebLimits(max_bytes=10**6, pauses_s=(0.0, 0.0))
-GZIP = gzip.compress(DATA)
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(DATA), DATA)
 IN_CHUNKS = {"Transfer-Encoding": "chunked"}
-IN_GZIP = {"Content-Encoding": "gzip"}
 
 
 @pytest.fixture
@@ -38,12 +35,6 @@ def fetched(server: ScriptedServer, url: str, *hosts: str, limits: WebLimits = L
     return file.getvalue()
 
 
-def test_what_is_there_comes(server: ScriptedServer) -> None:
-    server.answers["/a.csv"] = [Answer(DATA)]
-    assert fetched(server, server.url("/a.csv?sig=1")) == DATA
-    assert server.asked == [("/a.csv?sig=1", None)]
-
-
 @pytest.mark.parametrize(
     "fault",
     [
@@ -52,9 +43,8 @@ def test_what_is_there_comes(server: ScriptedServer) -> None:
         Answer(status=429, headers={"Retry-After": "0"}),
         Answer(DATA[:50], length=len(DATA)),
         Answer(CHUNKED[:-1], headers=IN_CHUNKS, sized=False),
-        Answer(GZIP[:-1], headers=IN_GZIP),
     ],
-    ids=["500", "503", "429", "cut short", "chunks cut short", "gzip cut short"],
+    ids=["500", "503", "429", "cut short", "chunks cut short"],
 )
 def test_a_passing_fault_is_tried_again(server: ScriptedServer, fault: Answer) -> None:
     server.answers["/a.csv"] = [fault, fault, Answer(DATA)]
@@ -72,10 +62,7 @@ GONE_WRONG = {
     "cut short": (Answer(DATA, length=len(DATA) + 1), JobError, "ClientPayloadError"),
     "a web page": (Answer(b"\n<!DOCTYPE html><title>Sign in</title>"), InputError, "web page"),
     "endless": (Answer(CHUNKED[:-5], headers=IN_CHUNKS, endless=True), InputError, "1,000,000 bytes"),
-    "gzip cut short": (Answer(GZIP[:-9], headers=IN_GZIP), JobError, "gzip"),
-    "no gzip": (Answer(DATA, headers=IN_GZIP), JobError, "gzip"),
-    "a gzip bomb": (Answer(gzip.compress(bytes(10**7)), headers=IN_GZIP), InputError, "1,000,000 bytes"),
-    "another compression": (Answer(DATA, headers={"Content-Encoding": "br"}), InputError, "'br'"),
+    "compressed": (Answer(DATA, headers={"Content-Encoding": "gzip"}), InputError, "'gzip'"),
     "in circles": (moved("/a.csv"), InputError, "5 times"),
     "to nowhere": (Answer(status=302), InputError, "redirected"),
     "to a file": (moved("file:///etc/passwd"), InputError, "redirected"),
@@ -91,11 +78,6 @@ def test_what_goes_wrong_is_told_with_the_url_and_no_secret(server, answer, kind
         fetched(server, f"http://me:SECRET@{server.host}/a.csv?SECRET")
     assert "SECRET" not in str(refusal.value)
     assert names == "public" or server.url("/a.csv") in str(refusal.value)
-
-
-def test_nobody_listens(server: ScriptedServer) -> None:
-    with pytest.raises(JobError, match="ClientConnectorError"):
-        fetched(server, "http://127.0.0.1:1/a.csv", "127.0.0.1:1")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f000001"])
@@ -118,7 +100,6 @@ def test_a_password_stays_with_its_host(server: ScriptedServer) -> None:
 
 WITHOUT_AN_END = {
     "ends with the connection": Answer(DATA[:400], sized=False),
-    "ends with the connection, packed": Answer(GZIP, headers=IN_GZIP, sized=False),
     "coded in another way than chunks": Answer(DATA, headers={"Transfer-Encoding": "identity"}, sized=False),
 }
 
@@ -131,25 +112,9 @@ def test_what_says_nothing_of_its_end_is_refused(server: ScriptedServer, answer:
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Answer(CHUNKED, headers=IN_CHUNKS, sized=False),
-        Answer(GZIP, headers=IN_GZIP),
-        Answer(GZIP, headers={"Content-Encoding": "x-gzip"}),
-        Answer(gzip.compress(DATA[:70]) + gzip.compress(DATA[70:]), headers=IN_GZIP),
-    ],
-    ids=["chunks", "gzip", "gzip by its old name", "gzip of two members"],
-)
-def test_whatever_says_where_it_ends_comes_whole(server: ScriptedServer, answer: Answer) -> None:
-    server.answers["/a.csv"] = [answer]
+def test_what_comes_in_chunks_comes_whole(server: ScriptedServer) -> None:
+    server.answers["/a.csv"] = [Answer(CHUNKED, headers=IN_CHUNKS, sized=False)]
     assert fetched(server, server.url("/a.csv")) == DATA
-
-
-def test_a_large_packed_file_comes_whole(server: ScriptedServer) -> None:
-    data = bytes(3 * 256 * 1024)  # a multiple of what is unpacked at once
-    server.answers["/a.csv"] = [Answer(gzip.compress(data), headers=IN_GZIP)]
-    assert fetched(server, server.url("/a.csv")) == data
 
 
 @pytest.mark.parametrize(
@@ -185,7 +150,6 @@ def test_a_host_that_cannot_be_is_told_without_a_secret(host: str) -> None:
 
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The system's folder for temporary files."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path
 

@@ -10,7 +10,6 @@ from tests.photo_jobs import outcome_of
 
 @pytest.fixture
 def root(tmp_path):
-    """Photos, a secret beside them, and links of all kinds; ``mount`` is the same folder by another name."""
     root = tmp_path / "photos"
     (root / "sub").mkdir(parents=True)
     (root / "a.jpg").write_bytes(b"photo")

@@ -78,7 +78,6 @@ HARMLESS = (
 
 
 def round_trip(cell: object) -> str:
-    """What a reader of CSV gets, between two others."""
     ((first, read, last),) = csv.reader(io.StringIO("".join(csv_lines([["a", cell, "b"]])), newline=""))
     assert (first, last) == ("a", "b")
     return read
@@ -94,7 +93,6 @@ def test_a_formula_is_text_after_a_round_trip_and_what_is_none_stays_as_it_is() 
 
 
 def text_of(cells: Sequence[bytes | None]) -> pa.Array:
-    """Text that nobody has looked at."""
     return pa.array(cells, pa.binary()).view(pa.string())
 
 
@@ -187,8 +185,6 @@ LEAVES = {
 
 
 def arrays(rows: int) -> st.SearchStrategy[pa.Array]:
-    """Columns of any type with this number of cells."""
-
     def typed(kind: pa.DataType, values: st.SearchStrategy[object]) -> tuple[pa.DataType, st.SearchStrategy[object]]:
         return kind, st.none() | values
 

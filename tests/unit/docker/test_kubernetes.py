@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.docker_files import ROOM
-from tests.manual import ROOT, parse, snippets
+from tests.manual import ROOT, parse
 
 FOLDER = ROOM / "kubernetes"
 PAGE = ROOT / "docs" / "how-to" / "kubernetes.md"
@@ -32,17 +32,11 @@ def container(name: str) -> dict[str, Any]:
 
 
 def chosen(selector: dict[str, str]) -> list[str]:
-    """The Deployments whose pods have these labels."""
     return [name for name, labels in LABELS.items() if selector.items() <= labels.items()]
 
 
 def ports_of(name: str) -> dict[str, int]:
     return {port["name"]: port["containerPort"] for port in container(name).get("ports", [])}
-
-
-def test_names_are_said_once() -> None:
-    assert len({(each["kind"], each["metadata"]["name"]) for each in OBJECTS}) == len(OBJECTS)
-    assert {"redis", "hangtag-worker", "hangtag-page"} == set(PODS)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -59,11 +53,6 @@ def test_the_image_is_that_of_this_version(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_a_deployment_chooses_its_own_pods(name: str) -> None:
-    assert chosen(of_kind("Deployment")[name]["spec"]["selector"]["matchLabels"]) == [name]
-
-
-@pytest.mark.parametrize("name", PODS)
 def test_it_is_hardened_and_limited(name: str) -> None:
     allowed = container(name)["securityContext"]
     assert allowed["readOnlyRootFilesystem"] is True
@@ -75,20 +64,7 @@ def test_it_is_hardened_and_limited(name: str) -> None:
     assert "memory" in container(name)["resources"]["limits"]
 
 
-@pytest.mark.parametrize("name", PODS)
-def test_what_is_mounted_is_there(name: str) -> None:
-    volumes = {volume["name"]: volume for volume in PODS[name]["volumes"]}
-    assert [mount["name"] for mount in container(name)["volumeMounts"]] == list(volumes)
-    claims = [
-        volume["persistentVolumeClaim"]["claimName"]
-        for volume in volumes.values()
-        if len(volume) > 1 and "persistentVolumeClaim" in volume
-    ]
-    assert set(claims) <= set(of_kind("PersistentVolumeClaim"))
-
-
 def asked(name: str) -> set[tuple[str, str]]:
-    """The secrets and the config maps that a pod needs."""
     found = set()
     for volume in PODS[name]["volumes"]:
         if "secret" in volume:
@@ -107,40 +83,6 @@ def test_what_it_asks_for_is_made(name: str) -> None:
     for kind, asked_for in asked(name):
         by_hand = rf"kubectl create {kind}( generic| docker-registry)? {asked_for} "
         assert asked_for in of_kind("ConfigMap") or re.search(by_hand, typed), (kind, asked_for)
-
-
-def test_files_of_secrets_have_the_names_that_are_read() -> None:
-    typed = PAGE.read_text()
-    settings = of_kind("ConfigMap")["hangtag"]["data"]
-    assert settings["HANGTAG_REDIS_PASSWORD_FILE"].split("/")[-2:] == ["redis", "password"]
-    assert "--from-file password=docker/secrets/redis_password" in typed
-    assert "--from-file token=docker/secrets/web_token" in typed
-    assert "/run/secrets/web/token" in container("hangtag-page")["args"]
-    for name in PODS:
-        places = {mount["name"]: mount["mountPath"] for mount in container(name)["volumeMounts"]}
-        assert places["redis-password"] == "/run/secrets/redis"
-
-
-def test_redis_is_started_by_files_of_its_own_folder() -> None:
-    command = container("redis")["command"]
-    scripts = [*command, *container("redis")["readinessProbe"]["exec"]["command"]]
-    named = [word.removeprefix("/etc/hangtag/") for word in scripts if word.startswith("/etc/hangtag/")]
-    assert named == ["start.sh", "healthy.sh"]
-    assert all((ROOM / "redis" / name).is_file() for name in named)
-    compose = yaml.safe_load((ROOM / "compose.yaml").read_text())["services"]["redis"]["image"]
-    assert container("redis")["image"] == compose
-
-
-def test_services_lead_to_ports_that_are_open() -> None:
-    for name, service in of_kind("Service").items():
-        (target,) = chosen(service["spec"]["selector"])
-        for port in service["spec"]["ports"]:
-            assert port["targetPort"] in ports_of(target), name
-    backend = of_kind("Ingress")["hangtag-page"]["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
-    named = [port["name"] for port in of_kind("Service")[backend["name"]]["spec"]["ports"]]
-    assert backend["port"]["name"] in named
-    url = of_kind("ConfigMap")["hangtag"]["data"]["HANGTAG_REDIS_URL"]
-    assert f"@redis:{of_kind('Service')['redis']['spec']['ports'][0]['port']}/" in url
 
 
 def test_policies_let_in_only_what_is_needed_and_forget_no_pod() -> None:
@@ -167,17 +109,3 @@ def test_settings_are_described() -> None:
     names = set(of_kind("ConfigMap")["hangtag"]["data"])
     names |= {each["name"] for name in OURS for each in container(name).get("env", [])}
     assert [name for name in sorted(names) if f"`{name}`" not in told] == []
-
-
-def test_prometheus_finds_the_port_of_the_workers() -> None:
-    (block,) = [snippet for snippet in snippets(PAGE) if snippet.language == "yaml"]
-    (job,) = yaml.safe_load(block.text)["scrape_configs"]
-    (rule,) = job["relabel_configs"]
-    label, port = rule["regex"].split(";")
-    assert chosen({"app": label}) == ["hangtag-worker"]
-    assert port in ports_of("hangtag-worker")
-    assert job["job_name"] == "hangtag", "what docker/alerts.yml asks for"
-
-
-def test_the_page_tells_of_each_file() -> None:
-    assert [file.name for file in FILES if f"| `{file.name}` |" not in PAGE.read_text()] == []

@@ -17,7 +17,6 @@ UNSURE = Confidence(temperature=1.0, precision=None, targets=(), unknown=None, r
 
 @pytest.fixture(scope="session")
 def make_network() -> Callable[[str, int], Any]:
-    """A network at 32 px with random weights, made to have opinions."""
     from exporter.load_tensorflow import load_tensorflow
 
     load_tensorflow()
@@ -45,13 +44,11 @@ def pixels() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def originals(catalogue: Path) -> list[Path]:
-    """Drawn photos, each of which can be read."""
     return sorted(catalogue.glob("*/*.png"))[:6]
 
 
 @pytest.fixture(scope="session")
 def trained(small_run):
-    """The run of a network that tells the classes apart somewhat."""
     from exporter.load_tensorflow import load_tensorflow
     from exporter.training_run import read_training_run
 
@@ -61,7 +58,6 @@ def trained(small_run):
 
 @pytest.fixture(scope="session")
 def to_logits(trained):
-    """Its network, converted."""
     import keras
 
     from exporter.graph import to_logits
@@ -71,8 +67,6 @@ def to_logits(trained):
 
 @pytest.fixture
 def make_run(tmp_path: Path, originals: list[Path]) -> Callable[..., Path]:
-    """A run folder as a training leaves it, around a network that learned nothing."""
-
     def make(network: Any, classes: Sequence[str] = ("bag", "hat", "shoe"), confidence: Confidence = UNSURE) -> Path:
         run, spec = tmp_path / "run", PreprocessSpec(size=32)
         (run / "export" / "originals").mkdir(parents=True)
@@ -96,7 +90,6 @@ def make_run(tmp_path: Path, originals: list[Path]) -> Callable[..., Path]:
 
 @pytest.fixture
 def manifest(golden_bundle: Path) -> Manifest:
-    """One that lists its models only."""
     made = open_bundle(golden_bundle).manifest
     listed = {name: digest for name, digest in made.files.items() if name.endswith(".onnx")}
     return made.model_copy(update={"files": listed})

@@ -11,13 +11,12 @@ from tests.command import run_hangtag
 
 def test_export_shows_its_proof_and_every_option_does_what_it_says(make_network, make_run, tmp_path):
     run, place = make_run(make_network("simple", 3)), tmp_path / "bundle"
-    options = ("--edge", "--vnni", "--atol", "0.002", "--max-drop", "100", "--default-variant", "float32")
+    options = ("--edge", "--max-drop", "100", "--default-variant", "float32")
     done = run_hangtag("export", run, "--out", place, *options, "--json")
     assert done.returncode == 0, done.stderr
     proof, manifest = json.loads(done.stdout), open_bundle(place).manifest
     assert (proof["bundle"], proof["sha256"]) == (str(place), open_bundle(place).digest)
     assert proof["passed"]
-    assert proof["keras"]["batches"]["tolerance"] == 0.002
     assert (
         {"model.onnx", "edge.onnx"}
         <= set(proof["bytes"])
@@ -25,12 +24,6 @@ def test_export_shows_its_proof_and_every_option_does_what_it_says(make_network,
     )
     assert proof["variants"]["float32"]["edge"]["max_drop"] == 100
     assert manifest.default_variant == proof["default"]["name"] == "float32"
-
-
-def test_people_see_a_table_the_digest_and_what_to_do_next(make_network, make_run, tmp_path):
-    done = run_hangtag("export", make_run(make_network("simple", 3)), "--no-int8", "--out", tmp_path / "bundle")
-    for words in ("ONNX Runtime against Keras", f"SHA-256 {open_bundle(tmp_path / 'bundle').digest}", "hangtag label"):
-        assert words in done.stdout
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -50,11 +50,10 @@ def cost():
 
 @pytest.fixture(scope="module")
 def lighter(cost):
-    """int8 as it usually is, but for what a test says."""
     from exporter.variant import Int8Facts, MadeVariant
 
-    def make(precision=0.95, coverage=0.6, bits=7, **changes):
-        facts = Int8Facts(cost, 2.8, 1.42, None, Quantization(weight_bits=bits, float_layers=(), photos=256))
+    def make(precision=0.95, coverage=0.6, **changes):
+        facts = Int8Facts(cost, 2.8, 1.42, None, Quantization(float_layers=(), photos=256))
         return MadeVariant(metadata_of("int8", precision, coverage), b"", 0.9, replace(facts, **changes))
 
     return make
@@ -81,7 +80,6 @@ NO_DEFAULT = [
     ({"precision": 0.9}, "0.90"),
     ({"precision": None}, "none"),
     ({"coverage": 0.57}, "57.0%"),
-    ({"bits": 8}, "VNNI"),
 ]
 
 
@@ -94,30 +92,11 @@ def test_a_variant_that_is_no_quicker_or_not_as_good_is_no_default(choose, made,
 
 
 def test_a_loss_beyond_chance_that_may_be_more_than_allowed_is_no_default(choose, made, lighter, cost):
-    """The estimate is within what is allowed, so that it ships."""
     sure = lighter(cost=replace(cost, points=1.76, points_95=(0.25, 3.25)))
     default = choose(made(), sure)
     assert default.name == "float32"
     assert "1.76" in default.because
     assert choose(made(), sure, options=replace(OPTIONS, max_drop=4.0)).name == "int8"
-
-
-def test_a_loss_that_is_surely_within_what_is_allowed_is_no_reason(choose, made, lighter, cost):
-    assert choose(made(), lighter(cost=replace(cost, points=0.2, points_95=(0.05, 0.35)))).name == "int8"
-
-
-def test_chance_in_the_share_of_rows_is_no_reason(choose, made, lighter):
-    assert choose(made(), lighter(coverage=0.59)).name == "int8"
-
-
-def test_where_float32_promises_nothing_no_promise_is_asked(choose, made, lighter):
-    default = choose(made(precision=None), lighter(precision=None))
-    assert default.name == "int8"
-    assert "promises" not in default.because
-
-
-def test_float32_alone_is_the_default(choose, made):
-    assert choose(made()).name == "float32"
 
 
 @pytest.mark.parametrize("asked", ["float32", "int8"])

@@ -28,7 +28,6 @@ def show(make_network):  # loads TensorFlow, which the records import
 
 @pytest.fixture
 def made(make_network):
-    """float32 and int8, whose loss has this interval."""
     from exporter.cost import Drop
     from exporter.edge.prove import EdgeParity
     from exporter.variant import Int8Facts, MadeVariant
@@ -36,7 +35,7 @@ def made(make_network):
     def make(*points_95):
         cost = Drop(1_000, 0.871, 0.874, 0.27, points_95, 2_000, 0.987, 0.27)
         parity = EdgeParity(256, 0, 1e-3, 1e-4, 0, (), (), 200, (), 0, cost, 0.5)
-        facts = Int8Facts(cost, 13.31, 11.77, None, Quantization(weight_bits=7, float_layers=(), photos=9))
+        facts = Int8Facts(cost, 13.31, 11.77, None, Quantization(float_layers=(), photos=9))
         int8 = MadeVariant(metadata_of(3, variant="int8"), b"", 0.871, facts, b"", parity)
         return MadeVariant(metadata_of(3), b"", 0.874), int8
 

@@ -12,8 +12,6 @@ from models.statistics.out_of_distribution import fit_distance
 
 
 class Network:
-    """What the reader never opens."""
-
     name = "cnn"
 
     def save(self, path):

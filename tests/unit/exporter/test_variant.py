@@ -31,7 +31,6 @@ def int8(float32):
 
 @pytest.fixture
 def variant(float32):
-    """A variant that is quickly made: the same network with rounded weights, compared with what is given."""
     from exporter.graph import with_half_weights
     from exporter.int8.search import Attempt
     from exporter.parity import onnx_scores
@@ -47,7 +46,6 @@ def variant(float32):
 
 
 def surely(classes, count, labels=None):
-    """What networks that are sure, and right, say of photos out of fold."""
     labels = np.arange(count) % classes if labels is None else labels
     logits = 10 * np.eye(classes, dtype=np.float32)[labels]
     return HeldOutLogits(logits, labels, np.ones(count, np.bool_), np.arange(count))
@@ -67,11 +65,10 @@ def test_int8_has_a_temperature_thresholds_and_a_limit_of_its_own(int8, trained)
     unknown = onnx_scores(int8.model, trained.pixels).unknown
     assert (unknown <= own.unknown.limit + 1e-3).mean() >= own.unknown.kept
     assert int8.facts.unknown_agreement >= 0.97
-    assert (int8.listed.file, int8.listed.edge, int8.listed.quantization.weight_bits) == ("model.int8.onnx", None, 7)
+    assert (int8.listed.file, int8.listed.edge) == ("model.int8.onnx", None)
 
 
 def test_a_variant_whose_unknown_score_sees_other_strangers_is_refused(variant, trained):
-    """To float32, as this run says, every photo is a stranger."""
     from exporter.int8.search import Refusal
 
     everyone = trained.confidence.unknown.model_copy(update={"limit": -1e9})
@@ -80,7 +77,6 @@ def test_a_variant_whose_unknown_score_sees_other_strangers_is_refused(variant, 
 
 
 def test_one_photo_of_thirty_on_the_other_side_of_the_limit_refuses_no_variant(variant, float32, trained):
-    """It is 3.3% of the validation photos, and there are training photos as well, which need no label for this."""
     from models.statistics.out_of_distribution import unknown_limit
 
     run = replace(trained, pixels=trained.pixels[:30], labels=trained.labels[:30])
@@ -116,7 +112,6 @@ def test_photos_of_one_product_prove_about_as_much_as_one_photo(variant, trained
 
 
 def test_rows_out_of_fold_count_as_a_variants_own_where_they_count_as_float32s(variant, trained):
-    """Else one coverage would be of 300 rows and the other of 30, and chance would choose the default."""
     run = replace(trained, folds=(surely(len(trained.classes), 5000),))
     alone, pooled = (variant(replace(run, pools_folds=pools)).metadata for pools in (False, True))
     assert alone.targets[0].coverage < 0.9
@@ -125,7 +120,6 @@ def test_rows_out_of_fold_count_as_a_variants_own_where_they_count_as_float32s(v
 
 
 def test_drift_is_measured_against_the_photos_that_the_promise_rests_on(variant, trained):
-    """A cross-validated shop of 240 photos was compared with its 24 validation photos, which show nothing."""
     from exporter.assemble import reference_of
 
     sure = surely(len(trained.classes), 500, np.zeros(500, np.intp))

@@ -14,13 +14,11 @@ def classifier(bundle: Path) -> Classifier:
 
 @pytest.fixture
 def copy(golden_bundle: Path, tmp_path: Path) -> Path:
-    """The golden bundle once more, to be spoiled."""
     return Path(shutil.copytree(golden_bundle, tmp_path / "copy"))
 
 
 @pytest.fixture(scope="module")
 def quarters():
-    """No corner like another, no side like another."""
     image = Image.new("RGB", (240, 160), "red")
     image.paste("lime", (120, 0, 240, 80))
     image.paste("blue", (0, 80, 120, 160))
@@ -30,7 +28,6 @@ def quarters():
 
 @pytest.fixture(scope="module")
 def halves():
-    """Black on the left, white on the right: every mode can hold it."""
     image = Image.new("L", (64, 64), "black")
     image.paste("white", (32, 0, 64, 64))
     return image
@@ -38,7 +35,6 @@ def halves():
 
 @pytest.fixture(scope="module")
 def cut_out():
-    """Blue on the left; on the right red that nobody should see."""
     image = Image.new("RGBA", (64, 64), (0, 0, 255, 255))
     image.paste((255, 0, 0, 0), (32, 0, 64, 64))
     return image

@@ -7,7 +7,6 @@ from PIL import Image
 
 from models.classifier import load
 from models.decision import ReviewReason
-from models.errors import InputError
 from tests.command import run_hangtag
 
 
@@ -95,13 +94,6 @@ def test_the_reason_for_a_look_is_given(sure_bundle, catalogue):
     assert unlike == [reason is ReviewReason.UNKNOWN for reason in reasons]
 
 
-def test_without_a_promise_a_photo_goes_to_review_unless_a_threshold_is_asked_for(unsure_bundle, good):
-    statuses = [
-        lines_of(good, "--model", unsure_bundle, *asked)[0]["status"] for asked in ((), ("--threshold", "0.01"))
-    ]
-    assert statuses == ["review", "labeled"]
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -116,7 +108,3 @@ def test_without_a_promise_a_photo_goes_to_review_unless_a_threshold_is_asked_fo
 def test_classify_used_wrongly_leaves_with_2_and_prints_nothing(words):
     done = classify(*words)
     assert (done.returncode, done.stdout) == (2, "")
-
-
-def test_a_precision_that_is_not_in_the_table_is_refused(sure_bundle, good):
-    assert classify(good, "--model", sure_bundle, "--precision", 0.93).returncode == InputError.exit_code

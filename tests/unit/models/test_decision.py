@@ -47,7 +47,6 @@ def test_a_class_without_a_threshold_is_never_sure_enough():
 
 @given(threshold=st.floats(0, 1))
 def test_a_confidence_reaches_the_threshold_that_was_found_at_it(threshold):
-    """Thresholds are kept with more digits than a probability has."""
     assert reason(Rules(("a", "b"), (threshold, None), None), [threshold, -1.0]) is None
 
 
@@ -67,16 +66,6 @@ def test_beyond_the_limit_a_photo_is_unknown_whatever_its_confidence(unknown, su
 
 def test_what_is_no_number_is_sure_of_nothing():
     assert reason(RULES, [np.nan, np.nan, np.nan]) is ReviewReason.THRESHOLD
-
-
-def test_a_prediction_carries_its_unknown_score():
-    scores = Scores(np.eye(3, dtype=np.float32), np.array([0.5, 1.5, 2.5], np.float32))
-    assert [prediction.unknown for prediction in STRICT.decide(scores, 1)] == [0.5, 1.5, 2.5]
-
-
-def test_rules_without_any_threshold_send_all_to_review():
-    assert Rules(LABELS, (None, None, None), None).all_to_review
-    assert not RULES.all_to_review
 
 
 @pytest.fixture
@@ -160,8 +149,3 @@ def test_a_row_is_labelled_at_the_level_that_was_proved(rows):
     levels = label_levels(scores, known, IN_TREE.thresholds, IN_TREE.nodes, TREE)
     found = IN_TREE.decide(Scores(scores, None), 1)
     assert [REVIEW if one.review else one.label_level for one in found] == levels.tolist()
-
-
-def test_without_a_tree_nothing_is_said_of_one():
-    (found,) = RULES.decide(Scores(np.array([[0.1, 0.2, 0.7]], np.float32), None), 1)
-    assert found.label_level is found.leaf_guess is None

@@ -11,10 +11,9 @@ from onnx import TensorProto, helper
 import hangtag
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
-from models.edge import is_edge, load_edge
+from models.edge import load_edge
 from models.errors import BundleError
 from models.manifest import METADATA_KEY
-from models.session import open_session
 from models.verify import verify
 from tests.command import run_hangtag
 from tests.unit.exporter.edge.materials import classifier_of, metadata_of, model_of, photo_file
@@ -37,7 +36,6 @@ def take_the_least_likely(graph: onnx.GraphProto) -> None:
 
 
 def take_the_last_of_equals(graph: onnx.GraphProto) -> None:
-    """All classes are alike."""
     weights = next(constant for constant in graph.initializer if constant.name.endswith("weights"))
     weights.raw_data = bytes(len(weights.raw_data))
     largest = next(node for node in graph.node if node.op_type == "ArgMax")
@@ -45,7 +43,6 @@ def take_the_last_of_equals(graph: onnx.GraphProto) -> None:
 
 
 def put_between(graph: onnx.GraphProto, name: str, operator: str, other: str) -> None:
-    """Give what an operator makes of an output instead of it."""
     last = next(node for node in graph.node if name in node.output)
     last.output[0] = "before"
     graph.node.append(helper.make_node(operator, ["before", other], [name]))
@@ -83,16 +80,6 @@ def test_of_equal_classes_only_the_first_may_be_the_label():
         load_edge(changed(take_the_last_of_equals), "edge.onnx").run(PHOTO)
 
 
-def test_of_what_is_no_number_nothing_is_said_here():
-    """Golden samples, ``verify`` and ``prove_edge`` refuse it with their own words."""
-
-    def spoil(graph: onnx.GraphProto) -> None:
-        graph.initializer.append(helper.make_tensor("nan", TensorProto.FLOAT, [], [float("nan")]))
-        put_between(graph, "probabilities", "Add", "nan")
-
-    assert np.isnan(load_edge(changed(spoil), "edge.onnx").run(PHOTO).probabilities).all()
-
-
 @pytest.mark.parametrize(
     ("gone", "named"), [({"label"}, "label"), ({"confidence", "label"}, "label and confidence")], ids=["one", "two"]
 )
@@ -112,7 +99,6 @@ def test_a_model_that_takes_squares_is_told_from_one():
 
 
 def without_inputs() -> bytes:
-    """A constant for every photo, which is not even asked for."""
     given = {"label": (TensorProto.INT64, [], [0]), "confidence": (TensorProto.FLOAT, [], [1.0])}
     given["probabilities"] = (TensorProto.FLOAT, [3], [1.0, 0.0, 0.0])
     return saved(
@@ -126,7 +112,6 @@ def without_inputs() -> bytes:
 
 
 def with_one_number(*image: int | str) -> bytes:
-    """The mean of all pixels, called probabilities."""
     nodes = [
         helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["floats"], ["probabilities"], keepdims=0),
@@ -149,10 +134,6 @@ ODD = [
     pytest.param(with_one_number("batch", 16, 16, 3), id="squares"),
     pytest.param(with_one_number("height", "width", 3), id="whole photo"),
 ]
-
-
-def test_what_takes_nothing_is_no_edge_graph():
-    assert not is_edge(open_session(without_inputs(), "odd.onnx", 1))
 
 
 @pytest.mark.parametrize("data", ODD)

@@ -33,7 +33,6 @@ def assert_each_as_alone(data: bytes) -> None:
 
 
 def grainy(size: tuple[int, int]) -> Image.Image:
-    """No two ways of scaling it give the same pixels."""
     height, width = size
     return Image.fromarray(np.random.default_rng(height * 7 + width).integers(0, 256, (height, width, 3), np.uint8))
 
@@ -83,8 +82,6 @@ def test_a_truncated_photo_fails_each_as_it_fails_one(cut: int) -> None:
 
 
 class Counted(ImageFile.ImageFile):
-    """A plugin's format that counts how often it is decoded."""
-
     format = FORMAT
     loads = 0
 
@@ -98,8 +95,6 @@ class Counted(ImageFile.ImageFile):
 
 
 class Drafted(Counted):
-    """The same, with a way of its own to decode a smaller image."""
-
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:
         pass
 
@@ -122,10 +117,3 @@ def test_a_photo_is_decoded_once_for_all_that_decode_it_alike(plugin, kind: type
     for spec in SPECS[:3] * 2 if kind is Counted else SPECS[:5]:
         photo.pixels(spec)
     assert kind.loads == loads
-
-
-def test_a_jpeg_is_decoded_again_only_at_another_scale() -> None:
-    photo = EncodedPhoto(encoded(grainy((800, 800)), "JPEG"))
-    for size in (16, 90, 100, 150, 50, 400, 390):
-        photo.pixels(PreprocessSpec(size=size))
-    assert sorted(image.size for image, _ in photo._decoded.values()) == [(100, 100), (200, 200), (400, 400)]

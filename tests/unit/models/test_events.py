@@ -10,7 +10,6 @@ from models.events import log_event
 
 
 def logged(code: str, *, as_json: bool = True) -> list[str]:
-    """The lines that some code logs."""
     start = (
         "import logging, os, sys\n"
         "from models.events import log_event, start_logging\n"

@@ -73,7 +73,6 @@ def test_what_is_damaged_inside_is_to_be_saved_again():
 
 
 def tiles(seed):
-    """Squares of many colours."""
     colours = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), np.uint8)
     return Image.fromarray(colours).resize((120, 90), Image.Resampling.NEAREST)
 

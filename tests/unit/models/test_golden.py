@@ -16,7 +16,6 @@ def check(bundle, file):
 
 
 def change_answers(bundle, file, how):
-    """Change what a model is to have answered on each golden photo."""
     rewrite(bundle, GOLDEN_FILE, lambda expected: [how(sample["answers"][file]) for sample in expected["samples"]])
 
 

@@ -27,9 +27,7 @@ SPEC = st.builds(
     dct_floor=st.integers(1, 2),
 )
 LIMIT = st.builds(UnknownLimit, score=st.just("distance"), limit=FINITE, kept=PROBABILITY)
-QUANTIZATION = st.builds(
-    Quantization, weight_bits=st.sampled_from([7, 8]), float_layers=st.lists(st.text()), photos=st.integers(1, 512)
-)
+QUANTIZATION = st.builds(Quantization, float_layers=st.lists(st.text()), photos=st.integers(1, 512))
 MEASURED = st.builds(
     Measured, accuracy=PROBABILITY, photos=st.integers(), split=st.sampled_from(["test", "out-of-fold", "validation"])
 )
@@ -41,7 +39,6 @@ def one_each(labels, values):
 
 @st.composite
 def rules(draw, labels):
-    """A variant of so many labels."""
     thresholds = one_each(labels, st.none() | PROBABILITY)
     target = st.builds(
         PrecisionTarget,
@@ -122,7 +119,6 @@ def test_the_model_rules_by_the_target_of_its_own_precision():
 
 
 def refused_at(manifest):
-    """Where a manifest is refused."""
     with pytest.raises(BundleError, match="here") as caught:
         parse_file(Manifest, json.dumps(manifest), "here/manifest.json")
     return str(caught.value)

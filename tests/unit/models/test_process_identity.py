@@ -48,7 +48,6 @@ def test_the_remains_of_a_process_are_dead() -> None:
 
 
 def test_a_process_may_call_itself_anything() -> None:
-    """The name in ``/proc/PID/stat`` may hold spaces and brackets."""
     code = (
         "import pathlib; pathlib.Path('/proc/self/comm').write_text(') R 1 (');"
         "from models.process_identity import Owner; print(Owner.this().to_json(), Owner.this().known_dead)"

@@ -18,8 +18,6 @@ from tests.paper_bundle import write_paper_bundle
 
 @dataclass(frozen=True)
 class _Watched(FolderStorage):
-    """Something happens just before a first file of some name is written or read."""
-
     name: str
     todo: list[Callable[[], object]] = field(compare=False)
 
@@ -65,12 +63,6 @@ def test_a_published_bundle_is_there_as_it_was(registry: Registry, bundles: list
     assert registry.names() == ["shop"]
     assert registry.state("shop").aliases == {}
     assert registry.state("shop").versions[1].digest == open_bundle(bundles[0]).digest
-
-
-def test_what_is_known_of_a_version_is_the_default_variants(registry: Registry, bundles: list[Path]) -> None:
-    registry.publish("shop", bundles[0], "first")
-    what = registry.state("shop").versions[1]
-    assert (str(what.measured), what.bytes, what.promise) == ("50.0% (100 validation)", len(b"network 0"), "none")
 
 
 def test_the_same_bundle_has_one_version(registry: Registry, bundles: list[Path]) -> None:
@@ -161,36 +153,6 @@ def test_a_rollback_from_another_champion_than_a_person_saw_changes_nothing(
     assert registry.rollback("shop", "seen now", instead_of=3).version == 2
 
 
-def test_without_an_earlier_champion_there_is_none_to_go_back_to(registry: Registry, bundles: list[Path]) -> None:
-    publish_all(registry, bundles[:1])
-    assert registry.previous_champion("shop") is None
-    registry.promote("shop", 1, "a test")
-    assert registry.previous_champion("shop") is None
-    with pytest.raises(RegistryError, match="toys"):
-        registry.previous_champion("toys")
-
-
-def test_the_history_names_the_person_for_whom_an_account_acts(registry: Registry, bundles: list[Path]) -> None:
-    publish_all(registry, bundles[:2])
-    account = registry.history("shop").events()[0].by
-    registry.promote("shop", 1, "a test")
-    registry.promote("shop", 2, "a test", by="Anna")
-    registry.rollback("shop", "a test", by="Ben")
-    assert [event.by for event in registry.history("shop").events()[2:]] == [
-        account,
-        f"Anna ({account})",
-        f"Ben ({account})",
-    ]
-
-
-def test_a_rollback_passes_over_what_was_deleted(registry: Registry, bundles: list[Path]) -> None:
-    publish_all(registry, bundles[:3])
-    for version in (1, 2, 3):
-        registry.promote("shop", version, "")
-    registry.delete("shop", 2, "old")
-    assert registry.rollback("shop", "").version == 1
-
-
 def test_an_alias_comes_and_goes(registry: Registry, bundles: list[Path]) -> None:
     publish_all(registry, bundles[:1])
     assert registry.alias("shop", 1, "staging", "to try") is not None
@@ -279,19 +241,6 @@ def test_what_is_published_and_deleted_while_it_is_copied_becomes_another_versio
     slow = Registry(_Watched(Path(registry.place), "manifest.json", [meanwhile]))
     assert slow.publish("shop", bundles[0], "slow") == Published(2, new=True)
     assert [folder for folder in registry.model_storage("shop").folders() if folder.isdecimal()] == ["2"]
-
-
-def test_a_version_that_is_deleted_while_it_is_published_again_becomes_another(registry, bundles) -> None:
-    publish_all(registry, bundles[:1])
-    slow = Registry(_Watched(Path(registry.place), "model.onnx", [lambda: _gone(registry)]))
-    assert slow.publish("shop", bundles[0], "again") == Published(2, new=True)
-    assert contents(registry.path("shop", 2)) == contents(bundles[0])
-
-
-def _gone(registry: Registry) -> None:
-    registry.delete("shop", 1, "too large")
-    msg = "its folder was removed at this moment"
-    raise FileNotFoundError(msg)
 
 
 def test_a_champion_that_is_replaced_and_deleted_while_it_is_looked_up_is_the_new_one(registry, bundles) -> None:

@@ -38,7 +38,6 @@ def test_neither_does_a_worker_that_celery_starts(bundle, tmp_path):
 
 
 def test_without_the_variable_it_would(bundle, tmp_path):
-    """Else the tests above prove nothing."""
     program = f"import onnxruntime; onnxruntime.InferenceSession({str(bundle / 'model.onnx')!r})"
     assert watched(["-c", program], tmp_path)
 

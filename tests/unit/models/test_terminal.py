@@ -14,8 +14,6 @@ EVIL = "\x1b[31mred\x1b]8;;http://evil\x07\u202e\x9b2J"
 
 
 class Clock:
-    """Seconds that a test sets."""
-
     def __init__(self) -> None:
         self.now = 100.0
 
@@ -40,13 +38,6 @@ def test_no_escape_of_others_is_printed_wherever_it_stands() -> None:
     assert said.count(r"\x1b[31mred") == 6
 
 
-def test_a_table_stays_straight_around_an_escape() -> None:
-    table = Table()
-    table.add_row(EVIL)
-    table.add_row("plain")
-    assert len({len(line) for line in printed(table).splitlines()}) == 1
-
-
 def wide_table() -> Table:
     table = Table("name", "a heading longer than its figures")
     table.add_column("a state", no_wrap=True)
@@ -65,14 +56,6 @@ def test_a_table_crops_no_figure_state_or_name(width: int, spare: list[str]) -> 
     assert "".join(row[0].strip() for row in rows) == "n" * 60
 
 
-def test_a_column_that_may_be_spared_is_not_shown_empty() -> None:
-    table = Table("a", "b")
-    table.add_row("x", "")
-    console = Console(file=StringIO(), width=200)
-    print_table(table, console, spare=["b"])
-    assert "b" not in console.file.getvalue()
-
-
 def test_nothing_is_wrapped_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     Console().print("word " * 100)
@@ -88,10 +71,6 @@ def test_the_bar_says_no_escape_of_others() -> None:
         progress.add_task(EVIL, total=1)
     assert "\x07" not in console.file.getvalue()
     assert r"\x1b[31mred" in console.file.getvalue()
-
-
-def test_a_word_between_colons_is_no_picture() -> None:
-    assert printed(":shoe:") == ":shoe:\n"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ def faults(path: Path) -> list[tuple[Aspect, str]]:
 
 
 def change(copy: Path, name: str, how: Callable[[onnx.ModelProto], None]) -> None:
-    """Change a model and list it anew."""
     model = onnx.load(copy / name)
     how(model)
     onnx.save(model, copy / name)
@@ -44,7 +43,6 @@ def rename(model: onnx.ModelProto) -> None:
 
 
 def put_behind(model: onnx.ModelProto, operator: str, other: onnx.TensorProto) -> None:
-    """Let an operator change the probabilities."""
     last = next(node for node in model.graph.node if "probabilities" in node.output)
     last.output[0] = "before"
     model.graph.initializer.append(other)
@@ -134,12 +132,6 @@ def test_a_lone_file_that_gives_no_probabilities_is_refused(copy: Path) -> None:
     one = helper.make_tensor("one", onnx.TensorProto.FLOAT, [], [1.0])
     change(copy, "model.onnx", lambda model: put_behind(model, "Add", one))
     assert faults(copy / "model.onnx") == [(Aspect.ANSWER, "model.onnx")]
-
-
-def test_a_lone_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "page.onnx").write_text("<html>")
-    verification = verify(tmp_path / "page.onnx")
-    assert (verification.sound, verification.model) == (False, None)
 
 
 def test_where_there_is_no_bundle_nothing_can_be_verified(tmp_path: Path) -> None:

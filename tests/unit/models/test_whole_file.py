@@ -10,7 +10,6 @@ from models.whole_file import Link, link_new, open_lock, replacing
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
-    """A file that somebody else would like us to overwrite."""
     file = tmp_path / "victim"
     file.write_text("precious")
     return file
@@ -89,8 +88,3 @@ def test_a_file_system_without_hard_links_is_named(file: Path, tmp_path: Path, n
         InputError, match=rf"hard links under {tmp_path}.*{os.strerror(number)}.*exFAT.*move that folder"
     ):
         link_new(file, tmp_path / "a", answering(number))
-
-
-def test_other_troubles_stay_what_they_are(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space left"):
-        link_new(file, tmp_path / "a", answering(errno.ENOSPC))

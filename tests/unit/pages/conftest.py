@@ -6,7 +6,6 @@ from PIL import Image
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A blue photo of 300×300 pixels."""
     path = tmp_path / "blue.png"
     Image.new("RGB", (300, 300), (0, 0, 255)).save(path)
     return path

@@ -1,5 +1,4 @@
 import io
-import math
 import re
 
 import numpy as np
@@ -20,7 +19,6 @@ from pages.charts import (
 from tests.html_page import NASTY, Page
 
 NUMBERS = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))
-UNIT = Axis(0.0, 1.0, (0.0, 1.0), "")
 
 
 def points(svg: str) -> list[tuple[float, float]]:
@@ -37,33 +35,12 @@ def test_an_axis_holds_its_values_with_a_few_ticks(values) -> None:
     assert list(axis.ticks) == sorted(set(axis.ticks))
 
 
-@pytest.mark.parametrize("value", [5.0, 0.0, -3.0, 1e-9])
-def test_one_value_has_an_axis_around_it(value) -> None:
-    axis = axis_over([value], "")
-    assert axis.low <= value <= axis.high
-    assert axis.low < axis.high
-
-
 @given(st.integers(1, 3000))
 def test_epochs_are_whole(epochs) -> None:
     svg = learning_curve("", {"val": [0.5] * epochs})
     ticks = [int(tick.replace(",", "")) for tick in re.findall(r'text-anchor="middle">([\d,.]+)<', svg)]
     assert ticks
     assert all(1 <= tick <= epochs for tick in ticks)
-
-
-def test_up_is_up_and_right_is_right() -> None:
-    chart = Chart("", UNIT, UNIT)
-    (left, low), (right, high) = points(chart.line((0, 1), (0, 1), "val"))
-    assert 0 <= left < right <= chart.width
-    assert high < low
-
-
-def test_values_that_are_not_finite_are_left_out() -> None:
-    chart = Chart("", UNIT, axis_over([math.nan, 1.0, math.inf, 2.0], ""))
-    assert len(points(chart.line((0.1, 0.2, 0.3), (1.0, math.nan, 2.0), "val"))) == 2
-    assert chart.dot(1, math.nan, "best", "") == ""
-    assert axis_over([math.nan], "").ticks
 
 
 def test_names_are_escaped() -> None:
@@ -123,20 +100,6 @@ def test_bars_are_as_high_as_their_counts_and_under_the_top_line(most) -> None:
     assert float(bars[3]["y"] or 0) >= min(lines) - 0.1, "no bar is higher than the grid"
     assert heights[3] > (max(lines) - min(lines)) / 2, "the grid is not much higher than the bars"
     assert 3 <= len(set(lines)) <= 7 or most < 3
-
-
-def test_a_single_row_of_millions_can_be_seen() -> None:
-    bars = [a for tag, a in Page(confidence_histogram([1, *[0] * 18, 5_000_000])).elements if tag == "rect"]
-    assert float(bars[0]["height"] or 0) >= 2
-
-
-def test_bars_stand_side_by_side_from_nought_to_one() -> None:
-    page = Page(confidence_histogram([1] * 20))
-    lefts = [float(a["x"] or 0) for tag, a in page.elements if tag == "rect"]
-    assert np.allclose(np.diff(lefts), np.diff(lefts)[0], atol=0.2)
-    assert "0.95 to 1.00: 1 row" in page.text
-    assert "0 0.2 0.4 0.6 0.8 1" in page.text
-    assert "confidence rows" in page.text
 
 
 def test_what_is_usual_is_scaled_to_the_rows_that_are_there() -> None:

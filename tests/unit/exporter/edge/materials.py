@@ -33,7 +33,6 @@ def metadata_of(classes: int, fit: Fit = Fit.PAD, unknown: bool = False, variant
 
 
 def model_of(metadata: ModelMetadata, dtype: int = TensorProto.FLOAT) -> bytes:
-    """A model that looks at each pixel: random weights, softmax; unknown is the mean of the pixels over 255."""
     classes = len(metadata.labels)
     weights = np.random.default_rng(classes).normal(0, 0.5, (SIZE * SIZE * 3, classes)).astype(np.float32)
     nodes = [
@@ -64,7 +63,6 @@ def classifier_of(model: bytes, metadata: ModelMetadata) -> Classifier:
 
 
 def photo_file(height: int, width: int, seed: int = 0, kind: str = "PNG") -> bytes:
-    """A photo of noise, as a file."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     kept = io.BytesIO()
     Image.fromarray(pixels).save(kept, kind)

@@ -109,7 +109,6 @@ def test_a_model_of_integers_goes_in_too(tmp_path):
 
 
 def ruled_by(thresholds, unknown=False):
-    """Metadata whose own promise has these thresholds."""
     metadata = metadata_of(3, unknown=unknown)
     target = metadata.targets[0].model_copy(update={"thresholds": thresholds})
     return metadata.model_copy(update={"targets": (target,)})

@@ -1,4 +1,3 @@
-import io
 from functools import cache
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image
 
 from exporter.edge.build import fit_graph
 from models.fit import Decode, Fit
-from models.preprocess import PreprocessSpec, preprocess, preprocess_image, whole_pixels
+from models.preprocess import PreprocessSpec, preprocess_image
 from models.session import open_session
 
 
@@ -49,46 +48,6 @@ def test_a_photo_of_any_size_is_fitted_to_the_pixel_as_pillow_does_it(height, wi
 def test_tiny_and_very_long_photos_too(fit, height, width):
     photo = noise(height, width)
     assert np.array_equal(fitted(photo, fit, 32), by_pillow(photo, fit, 32))
-
-
-@pytest.mark.parametrize("fit", Fit)
-@pytest.mark.parametrize("value", [0, 1, 128, 254, 255])
-def test_one_colour_stays_that_colour(fit, value):
-    photo = np.full((97, 61, 3), value, np.uint8)
-    assert np.array_equal(fitted(photo, fit, 64), by_pillow(photo, fit, 64))
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.integers(2, 60), st.integers(2, 60), st.sampled_from(Fit))
-def test_halves_are_rounded_as_pillow_rounds_them(height, width, fit):
-    board = (np.indices((height, width)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    photo = np.repeat(board[..., np.newaxis], 3, axis=2)
-    assert np.array_equal(fitted(photo, fit, 32), by_pillow(photo, fit, 32))
-
-
-@pytest.mark.parametrize(("height", "width", "rows", "columns"), [(64, 5, 32, 2), (5, 64, 2, 32), (64, 7, 32, 4)])
-def test_half_a_pixel_goes_to_the_even_number(height, width, rows, columns):
-    """2.5 becomes 2 and 3.5 becomes 4, as in Python."""
-    dark = (fitted(np.zeros((height, width, 3), np.uint8), Fit.PAD, 32)[0, ..., 0] == 0).nonzero()
-    assert (len(set(dark[0])), len(set(dark[1]))) == (rows, columns)
-
-
-def test_padding_is_white_and_what_is_odd_goes_right():
-    square = fitted(np.zeros((32, 29, 3), np.uint8), Fit.PAD, 32)[0]
-    assert (square[:, 1:30] == 0).all()
-    assert (square[:, :1] == 255).all()
-    assert (square[:, 30:] == 255).all()
-
-
-def test_a_file_that_is_turned_and_grey_gives_the_pixels_of_a_full_decoding():
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    kept = io.BytesIO()
-    Image.fromarray(noise(150, 90)[..., 0]).save(kept, "JPEG", exif=exif)
-    whole = whole_pixels(kept.getvalue())
-    expected = preprocess(kept.getvalue(), PreprocessSpec(size=64, decode=Decode.FULL))
-    assert whole.shape == (90, 150, 3)
-    assert np.array_equal(fitted(whole, Fit.PAD, 64)[0], expected)
 
 
 def test_input_and_output_are_named_and_sized_as_promised():

@@ -15,7 +15,6 @@ PHOTOS = tuple(photo_file(30 + seed, 60 - seed, seed) for seed in range(20))
 
 
 def parts(fit=Fit.PAD, unknown=False, graph_fit=None):
-    """A classifier, and an edge graph of its model that fits photos as ``graph_fit`` says."""
     metadata = metadata_of(3, fit, unknown)
     model = model_of(metadata)
     graph = edge_graph(model, metadata_of(3, graph_fit or fit, unknown))
@@ -41,8 +40,6 @@ def test_a_graph_that_fits_otherwise_is_refused(fit, wrong):
 
 
 class Wrong:
-    """An edge graph with an answer of its own to some photos."""
-
     def __init__(self, edge, change, times=1):
         self._edge, self._change, self._left, self.metadata = edge, change, times, edge.metadata
 

@@ -9,7 +9,6 @@ def training(trained):
 
 @pytest.fixture(scope="session")
 def says():
-    """A model's logits, and its unknown scores if it gives some."""
     from exporter.parity import onnx_scores
 
     def ask(model, pixels: np.ndarray):

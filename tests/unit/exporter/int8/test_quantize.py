@@ -7,23 +7,17 @@ from onnx import TensorProto, helper, numpy_helper
 from exporter.int8.quantize import QuantizeError, Quantizer, body_nodes
 
 
-@pytest.fixture(scope="module", params=[7, 8])
-def bits(request):
-    return request.param
-
-
 @pytest.fixture(scope="module")
-def quantizer(to_logits, training, bits, tmp_path_factory):
-    return Quantizer(to_logits, training, bits, tmp_path_factory.mktemp("scratch"))
+def quantizer(to_logits, training, tmp_path_factory):
+    return Quantizer(to_logits, training, tmp_path_factory.mktemp("scratch"))
 
 
 @pytest.fixture(scope="module")
 def depthwise(make_network, training, tmp_path_factory):
-    """Of a network with depthwise convolutions and ReLU6, with random weights."""
     from exporter.graph import to_logits
 
     model = to_logits(make_network("mobilenet", 3), 32)
-    return Quantizer(model, training, 7, tmp_path_factory.mktemp("scratch"))
+    return Quantizer(model, training, tmp_path_factory.mktemp("scratch"))
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +50,21 @@ def test_a_quantized_network_says_nearly_the_same(quantized, to_logits, trained,
 
 
 def test_photos_that_give_no_ranges_are_not_counted(to_logits, training, tmp_path):
-    """They are used eight at a time."""
-    assert Quantizer(to_logits, training[:22], 7, tmp_path).photos == 16
+    assert Quantizer(to_logits, training[:22], tmp_path).photos == 16
 
 
-def test_every_convolution_has_a_scale_for_each_channel(quantized, bits):
+def test_every_convolution_has_a_scale_for_each_channel(quantized):
     arrays = weights(quantized)
     assert len(arrays) == 9
     largest = max(np.abs(array).max() for array in arrays.values())
-    assert largest == {7: 64, 8: 127}[bits] or largest == {7: 63, 8: 128}[bits]
+    assert largest in {63, 64}
     constants = {array.name: array for array in quantized.graph.initializer}
     for node in quantized.graph.node:
         if node.op_type == "DequantizeLinear" and len(constants.get(node.input[0], onnx.TensorProto()).dims) == 4:
             assert list(constants[node.input[1]].dims) == list(constants[node.input[0]].dims[:1])
 
 
-def test_only_depthwise_convolutions_have_eight_bits_where_seven_are_asked_for(quantized_depthwise):
+def test_only_depthwise_convolutions_have_eight_bits(quantized_depthwise):
     largest = {(True, 127): 0, (False, 64): 0}
     for array in weights(quantized_depthwise).values():
         largest[array.shape[1] == 1, int(np.abs(array).max())] += 1
@@ -87,7 +80,6 @@ def test_what_follows_a_quantized_layer_and_cuts_its_values_is_left_to_its_range
 
 
 def optimized(model, tmp_path):
-    """Operator by the name of its node, in the graph that ONNX Runtime makes of a model."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
@@ -137,13 +129,12 @@ def test_the_tools_say_nothing(quantizer, capfd):
 
 
 def test_what_the_tools_cannot_do_is_an_error_with_their_words(to_logits, tmp_path):
-    quantizer = Quantizer(to_logits, np.zeros((16, 3, 3, 3), np.uint8), 7, tmp_path)
+    quantizer = Quantizer(to_logits, np.zeros((16, 3, 3, 3), np.uint8), tmp_path)
     with pytest.raises(QuantizeError, match="InvalidArgument"):
         quantizer.quantize()
 
 
 def convolved(photos, filters, group):
-    """A 3×3 convolution with zeros around, exactly: ``int64 (n, outputs, S, S)``."""
     padded = np.pad(photos.astype(np.int64), ((0, 0), (0, 0), (1, 1), (1, 1)))
     outputs, inputs, *_ = filters.shape
     side = photos.shape[2]
@@ -243,4 +234,4 @@ def test_an_activation_that_is_all_but_constant_is_an_error_and_no_reason_for_ot
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     pixels = np.random.default_rng(0).integers(0, 256, (16, 4, 4, 3), dtype=np.uint8)
     with pytest.raises(QuantizeError, match="ValueError"):
-        Quantizer(model, pixels, 7, tmp_path).quantize()
+        Quantizer(model, pixels, tmp_path).quantize()

@@ -14,8 +14,6 @@ def unseen(what, done, total): ...
 
 @pytest.fixture(scope="module")
 def keep(trained, to_logits, training, says, tmp_path_factory):
-    """The float32 model of the run, with so many training photos."""
-
     def keeping(count):
         file = tmp_path_factory.mktemp("sample") / "train_sample.npz"
         np.savez(file, pixels=training[:count], labels=np.zeros(count, int), groups=np.arange(count))
@@ -58,7 +56,6 @@ def test_one_that_passes_is_taken_and_progress_ends_before_its_total(passed, ste
 
 
 def test_a_model_that_costs_too_much_is_refused_whatever_stays_in_floating_point(search):
-    """Nobody loses less than all there is to lose."""
     tried = []
     assert isinstance(search(-101.0, lambda *step: tried.append(step)), Refusal)
     assert tried == [("Quantizing", 0, 3), ("Quantizing", 1, 3), ("Quantizing", 2, 3)]

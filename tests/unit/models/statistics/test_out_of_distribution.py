@@ -39,26 +39,6 @@ def test_a_strange_cloud_scores_higher_than_known_ones(relative):
     assert roc_auc_score(truth, np.concatenate([head.score(known), head.score(unknown)])) > 0.98
 
 
-@pytest.mark.parametrize("relative", [True, False])
-def test_the_score_is_the_formula_of_the_graph(relative):
-    features, labels, _ = clouds(100)
-    head = fit_distance(features, labels, relative=relative)
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    gaps = ((unit - head.mean) @ head.within)[:, None] - head.centres
-    expected = (gaps**2).sum(axis=2).min(axis=1) - (((unit - head.mean) @ head.overall) ** 2).sum(axis=1)
-    np.testing.assert_allclose(head.score(features), expected, rtol=1e-3, atol=1e-3)
-    assert head.score(features).dtype == np.float32
-
-
-def test_the_distance_of_plenty_of_rows_is_mahalanobis():
-    """Whitened residuals have the same spread in every direction, but for the shrinkage."""
-    features, labels, _ = clouds(5000, size=6, classes=2)
-    head = fit_distance(features, labels)
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    residuals = (unit - head.mean) @ head.within - head.centres[labels]
-    assert 0.5 < np.linalg.eigvalsh(np.cov(residuals, rowvar=False)).max() <= 1.3
-
-
 @pytest.mark.parametrize(
     ("features", "labels"),
     [
@@ -132,12 +112,6 @@ def test_the_expected_share_of_new_rows_is_within_the_limit(count):
     assert expected_within(count) == pytest.approx(np.mean(within), abs=0.01)
 
 
-def test_new_known_rows_stay_within_the_limit_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    kept = [(rng.normal(size=1000) <= unknown_limit(rng.normal(size=60))).mean() for _ in range(400)]
-    assert 0.95 - 0.005 <= np.mean(kept) <= 0.95 + 0.02
-
-
 def test_of_features_that_are_all_the_same_rounding_makes_nothing_strange():
     rng = np.random.default_rng(0)
     same = np.full((60, 64), 0.5)
@@ -168,17 +142,7 @@ def test_what_is_no_number_is_infinitely_far(wrong):
     assert relative_difference(np.array([wrong]), np.array([wrong]), 10.0).tolist() == [np.inf]
 
 
-def test_scores_that_are_all_nothing_can_be_compared():
-    assert relative_difference(np.zeros(2), np.zeros(2), 0.0).tolist() == [0.0, 0.0]
-    assert relative_difference(np.zeros(0), np.zeros(0), 0.0).tolist() == []
-
-
-def test_scores_that_are_nothing_but_rounding_agree():
-    assert relative_difference(np.full(3, 1e-10), np.full(3, -2e-9), 1e-10).max() < 1e-3
-
-
 def test_the_distance_is_that_worked_out_by_hand():
-    """Features of length 5 count as of length 1; both lie 1 from a centre once the mean is off and all is doubled."""
     features = np.array([[3.0, 4.0], [0.0, -5.0]], np.float32)
     mean, twice = np.array([0.1, 0.3], np.float32), 2 * np.eye(2, dtype=np.float32)
     centres = np.array([[1.0, 0.0], [-0.2, -1.6]], np.float32)
@@ -201,7 +165,6 @@ def between(rows, seed, one=0, other=1, spread=1.4):
 
 
 def test_outliers_like_those_that_were_shown_are_found_more_often_and_others_as_often():
-    """Of clouds that overlap; what it does for photos is tested where there are networks."""
     features, labels, strange = clouds(300, spread=1.4)
     known = clouds(300, seed=1, spread=1.4)[0]
     before, after = fit_distance(features, labels), fit_distance(features, labels, between(40, seed=2))
@@ -211,25 +174,10 @@ def test_outliers_like_those_that_were_shown_are_found_more_often_and_others_as_
         assert auroc(after, known, others) > auroc(before, known, others) - 0.01
 
 
-def test_the_score_with_outliers_is_the_formula_of_the_graph():
-    features, labels, _ = clouds(100)
-    head = fit_distance(features, labels, between(20, seed=2))
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    gaps = ((unit - head.mean) @ head.within)[:, None] - head.centres
-    expected = (gaps**2).sum(axis=2).min(axis=1) - (((unit - head.mean) @ head.overall) ** 2).sum(axis=1)
-    np.testing.assert_allclose(head.score(features), expected, rtol=1e-3, atol=1e-3)
-
-
 @pytest.mark.parametrize(("times", "share"), [(1, 0.1), (100, 0.2 * 2000 / 2020)])
 def test_twenty_outliers_weigh_a_tenth_and_many_no_more_than_a_fifth(times, share):
-    """The mean of all says how much they weigh."""
     features, labels, _ = clouds(100)
     some = between(20, seed=2)
     unit, others = (found / np.linalg.norm(found, axis=1, keepdims=True) for found in (features, some))
     head = fit_distance(features, labels, np.tile(some, (times, 1)))
     np.testing.assert_allclose(head.mean, (1 - share) * unit.mean(axis=0) + share * others.mean(axis=0), atol=1e-6)
-
-
-def test_no_outliers_change_nothing():
-    features, labels, _ = clouds(100)
-    assert saved(fit_distance(features, labels, features[:0])) == saved(fit_distance(features, labels))

@@ -16,7 +16,6 @@ TREE = Taxonomy(CLASSES, {"a": "ab", "b": "ab", "c": "cd", "d": "cd", "ab": "abc
 
 
 def rows(count, seed, boast=1.0, wrong_labels=0.0, near=2.0):
-    """Rows of six classes; two that are under one node are mixed up, the more the smaller ``near`` is."""
     rng = np.random.default_rng(seed)
     logits = np.repeat(rng.normal(0, 5, (count, 3)), 2, axis=1) + rng.normal(0, near, (count, 6))
     chances = calibrated(logits.astype(np.float32), 1.0).astype(np.float64)
@@ -72,7 +71,6 @@ def test_where_two_classes_are_mixed_up_their_node_is_sure():
 
 
 def test_a_node_that_is_not_as_right_as_the_others_gets_no_threshold():
-    """Under ``ab`` half of the surest rows show something else: other nodes' rows do not vouch for it."""
     guesses = np.repeat([0, 2], [400, 4000])
     pairs = np.where(guesses[:, None] == 0, [[0.49, 0.48, 0, 0, 0.03, 0]], [[0, 0, 0.49, 0.48, 0.03, 0]])
     labels = np.where(np.arange(4400) % 2, guesses, guesses + 1)

@@ -14,14 +14,12 @@ from tests.integration.s3_server import lead_to
 
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ObjectStorage:
-    """A folder of a bucket that is not there, in an S3 that is not there."""
     lead_to("http://127.0.0.1:1", monkeypatch, tmp_path)
     return ObjectStorage("s3://box/jobs")
 
 
 @pytest.fixture
 def silent_server() -> Iterator[str]:
-    """Takes what it is sent, and does not answer; whoever still waits after ten seconds is cut off."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         end = Timer(10, server.close)
         end.start()

@@ -17,7 +17,7 @@ def test_of_many_flows_the_largest_are_shown_and_the_others_counted() -> None:
         source="s", rows_in_source=500, rows=500, failed=0, changed=120, to_review=0, from_review=0, flows=flows
     )
     text = Page(render("catalogue_diff.html", before="a", after="b", figures=figures, interval=(0.2, 0.28))).text
-    assert "24.0% of your rows would change (120 of 500; 95% 20.0 to 28.0%, Wilson)" in text
+    assert "24.0% of your rows would change (120 of 500; 95% 20.0 to 28.0%)" in text
     assert "Of 500 rows of s , all were given to both models." in text
     assert "b14 " in text
     assert "b15 " not in text
@@ -51,7 +51,7 @@ def test_two_models_are_told_apart_on_a_terminal_as_json_and_as_a_page(
     (tmp_path / "rows.txt").write_text("".join(f"{photo}\n" for photo in photos))
     asked = (bundle, bundle, ("shop@1", "shop@[2]"), str(tmp_path / "rows.txt"), 100, SampleOptions(workers=1))
     diff_and_show(*asked, tmp_path / "diff.html")
-    assert "shop@1 → shop@[2]: 0.0% of 3 rows would change (95% 0.0 to 56.1%, Wilson)." in capsys.readouterr().out
+    assert "shop@1 → shop@[2]: 0.0% of 3 rows would change (95% 0.0 to 70.8%)." in capsys.readouterr().out
     assert "0% of your rows would change (0 of 3" in Page((tmp_path / "diff.html").read_text()).text
     diff_and_show(*asked, as_json=True)
     facts = json.loads(capsys.readouterr().out)
