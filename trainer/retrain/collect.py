@@ -4,12 +4,13 @@ import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from models.errors import DataError
+from models.errors import DataError, ImageError
 from models.photo import NONE
 from models.taxonomy import Taxonomy
 from models.text import number_of
@@ -18,13 +19,13 @@ from trainer.corrections.votes import PhotoVotes, Remark, Vote, resolve, vote_ce
 from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import OPEN, Dataset, LabeledPhoto, read_dataset
 from trainer.data.fetched import fetch_photos
+from trainer.data.photo_files import file_sha256
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder
-from trainer.retrain.photo_hashes import PhotoHashes
 from trainer.retrain.records import Collected, Correction
 from trainer.splits.assigned import AssignedPhoto
 
-_HASHES_FILE: Final = "hashes.json"
+_THREADS: Final = 8
 _COLUMNS: Final = ("image", "label", "split", "group", "sha256")
 _OUTCOMES: Final = ("applied", "added", "agrees", "dropped", "not_found")
 _MOST_NAMES: Final = 3
@@ -49,7 +50,7 @@ def collect(
     correction names, provided that the file still has that SHA-256.
 
     Args:
-        config: of the retraining; SHA-256s of files that have not changed are kept in its folder of cycles.
+        config: of the retraining.
         folder: of the cycle.
         earlier: folder of the last finished cycle, whose photos are compared; None for a first one.
         known: photos of the splits that are extended, to be compared with where there is no earlier cycle.
@@ -66,15 +67,13 @@ def collect(
     _check_hosts(config, dataset.photos)
     store = CorrectionStore(config.corrections) if config.corrections else None
     votes, ahead = (store.votes(), store.ahead()) if store else ((), ())
-    hashes = PhotoHashes(config.folder / _HASHES_FILE)
-    sha256 = hashes.of((photo.path for photo in dataset.photos), partial(advance, "Reading"))
+    sha256 = _hash_files((photo.path for photo in dataset.photos), partial(advance, "Reading"))
     # the bytes that were labelled; the training leaves a photo out if its file has others by now
     photos = [
         replace(photo, label=photo.label.strip(), sha256=sha256[photo.path] and (photo.sha256 or sha256[photo.path]))
         for photo in dataset.photos
     ]
-    resolved, elsewhere = _resolved_by_bytes(votes, photos, classes, hashes)
-    hashes.save()
+    resolved, elsewhere = _resolved_by_bytes(votes, photos, classes)
     labelled, corrections = _corrected(photos, resolved, elsewhere, classes)
     kept = [photo for photo in labelled if photo.label not in classes.drop]
     if not kept:
@@ -97,6 +96,23 @@ def collect(
     write_rows(cycle.dataset, _COLUMNS, _rows(kept))
     cycle.write(cycle.collected, collected)
     return collected
+
+
+def _hash_files(paths: Iterable[Path], on_photo: Callable[[int, int], None]) -> dict[Path, str]:
+    """The SHA-256 of each file, in hex; empty if it is missing or unreadable."""
+    distinct, hashes = list(dict.fromkeys(paths)), {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for path, sha256 in zip(distinct, pool.map(_hash_file, distinct), strict=True):
+            hashes[path] = sha256
+            on_photo(len(hashes), len(distinct))
+    return hashes
+
+
+def _hash_file(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except ImageError:
+        return ""
 
 
 def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
@@ -126,7 +142,7 @@ def _table_notes(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _resolved_by_bytes(
-    votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap, hashes: PhotoHashes
+    votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap
 ) -> tuple[list[PhotoVotes], dict[Path, str]]:
     """The votes resolved by photos' bytes, and the SHA-256 of the files outside the data that votes name.
 
@@ -135,7 +151,7 @@ def _resolved_by_bytes(
     of_data = {photo.path: photo.sha256 or "" for photo in photos}
     known = {photo.sha256 for photo in photos if photo.sha256}
     paths = {vote.path for vote in votes if vote.sha256 not in known and vote.path not in of_data}
-    elsewhere = hashes.of(sorted(path for path in paths if path is not None), lambda done, total: None)
+    elsewhere = _hash_files((path for path in paths if path is not None), lambda done, total: None)
     here = {**of_data, **elsewhere}
     by_bytes = [
         replace(
