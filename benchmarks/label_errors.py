@@ -158,13 +158,13 @@ def _show_found(name: str, said: dict[str, Floats], labels: Labels, wrong: npt.N
 def _show_planted(name: str, errors: "LabelErrors", wrong: int) -> None:
     ranked = np.array([issue.photo.label != issue.photo.path.parent.name for issue in errors.issues], bool)
     title = f"{name}: {len(ranked)} rows listed, {ranked.sum()} of {wrong} wrong labels among them"
-    table = Table("first rows", "of any class", "95%", "alike", "95%", "true share", title=title)
-    for row in errors.planted.rows if errors.planted else ():
-        truth = ranked[: row.rows].sum() / max(1, wrong)
-        intervals = [f"{low:.2f} to {high:.2f}" for low, high in (row.mixed_up_95, row.alike_95)]
-        cells = f"{row.mixed_up:.2f}", intervals[0], f"{row.alike:.2f}", intervals[1], f"{truth:.2f}"
-        table.add_row(str(row.rows), *cells)
-    table.caption = f"of the first 50 {errors.planted.leading:.0f} planted ones" if errors.planted else None
+    table = Table("rows", "of any class", "95%", "alike", "95%", "true share", title=title)
+    if shown := errors.planted:
+        truth = ranked.sum() / max(1, wrong)
+        intervals = [f"{low:.2f} to {high:.2f}" for low, high in (shown.mixed_up_95, shown.alike_95)]
+        cells = f"{shown.mixed_up:.2f}", intervals[0], f"{shown.alike:.2f}", intervals[1], f"{truth:.2f}"
+        table.add_row(str(shown.rows), *cells)
+        table.caption = f"of the first 50 {shown.leading:.0f} planted ones"
     console.print(table)
 
 

@@ -121,14 +121,6 @@ def learning_curve(
     return chart.drawn(*marks)
 
 
-def precision_recall_curve(precisions: Sequence[float]) -> Markup:
-    """The best precision at recalls from 0 to 1, evenly spaced."""
-    axis = Axis(0.0, 1.0, (0.0, 0.5, 1.0))
-    chart = Chart("Precision by recall", axis, axis, 200, 150)
-    recalls = [place / (len(precisions) - 1) for place in range(len(precisions))]
-    return chart.drawn(chart.area(recalls, precisions), chart.line(recalls, precisions, "val"))
-
-
 def reliability_diagram(title: str, bins: Iterable[tuple[int, float, float]]) -> Markup:
     """How often predictions of each confidence are right; ``bins`` are photos, mean confidence, accuracy."""
     rates = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

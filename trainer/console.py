@@ -346,7 +346,7 @@ def _show_label_errors(evaluation: "Evaluation", console: Console) -> None:
     if evaluation.unlisted:
         console.print(f"No list of likely label errors: {evaluation.unlisted}", highlight=False)
     if evaluation.label_errors:
-        listed = evaluation.label_errors.rows[-1]
+        listed = evaluation.label_errors
         low, high = (f"{share:.0%}" for share in sorted((listed.alike, listed.mixed_up)))
         shown = low if low == high else f"{low[:-1]} to {high}"
         console.print(

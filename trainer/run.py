@@ -161,8 +161,6 @@ class Run:
     """The report to open in a browser."""
     model_card = _Inside("README.md")
     """The model card, in Markdown."""
-    train_batch = _Inside("train_batch.jpg")
-    """The first batch that the network saw."""
     answers = _Inside("answers.npz")
     """A fold's predictions for the photos that its network was trained without."""
     originals = _Inside("export/originals")

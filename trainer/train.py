@@ -10,7 +10,6 @@ import keras
 
 from models.photo import NONE
 from models.preprocess import PreprocessSpec
-from models.whole_file import replace_file
 from trainer.check.checkup import scan_photos
 from trainer.data.dataset import Split, read_dataset
 from trainer.data.fetched import fetch_photos
@@ -25,7 +24,6 @@ from trainer.learning.training_step import has_bfloat16
 from trainer.networks.build import choose_network, weights_file
 from trainer.networks.choice import NetworkChoice, parse_weights
 from trainer.options import TrainRequest
-from trainer.report.pictures import first_batch
 from trainer.report.write import keep_for_export, write_report
 from trainer.run import Run, RunArgs, RunState, check_free, read_history
 from trainer.splits.assigned import read_splits, write_splits
@@ -173,8 +171,6 @@ def _train(
     """Train the network, which has the weights it begins with, then write everything that a run has."""
     run, args = training.run, training.args
     end = None if args.time_limit_s is None else _end(args.time_limit_s, began)
-    if not run.train_batch.is_file():
-        replace_file(run.train_batch, first_batch(training))
     outcome = training.train(network, deadline_of_main(args, end), view)
     folds = None if outcome.interrupted else train_folds(training, end, view)
     state = RunState.INTERRUPTED if folds is None else RunState.COMPLETE

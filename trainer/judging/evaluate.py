@@ -88,34 +88,25 @@ class CrossValidated(Figures):
     folds: int
 
 
-class ShownByRows(_Record):
-    """The share of planted label errors that the first ``rows`` of the list show, with its interval.
-
-    Attributes:
-        mixed_up: of planted labels that name any other class.
-        alike: of planted labels that name a class which the photo resembles.
-    """
-
-    rows: int
-    mixed_up: float
-    mixed_up_95: Interval
-    alike: float
-    alike_95: Interval
-
-
 class PlantedErrors(_Record):
     """How many wrong labels the list of label errors shows, tried with planted ones that no network was trained on.
 
     Attributes:
         planted: how many labels were made wrong, in all ``trials`` together, 3% of the photos in each.
         leading: how many of the 50 labels that were doubted most were planted ones, on average.
-        rows: what longer and longer parts of the list show; the last is all of it.
+        rows: length of the list.
+        mixed_up: share that the list shows of planted labels that name any other class.
+        alike: the same of planted labels that name a class which the photo resembles.
     """
 
     planted: int
     trials: int
     leading: float
-    rows: tuple[ShownByRows, ...]
+    rows: int
+    mixed_up: float
+    mixed_up_95: Interval
+    alike: float
+    alike_95: Interval
 
 
 class LevelRow(NamedTuple):

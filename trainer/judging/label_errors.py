@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.intervals import proportion_interval
 from trainer.data.csv_files import path_in, write_rows
-from trainer.judging.evaluate import PlantedErrors, ShownByRows, SplitPredictions
+from trainer.judging.evaluate import PlantedErrors, SplitPredictions
 from trainer.judging.folds import assign_folds
 from trainer.learning.predictions import features_of
 from trainer.learning.training import Training, labels_of
@@ -49,7 +49,6 @@ _WORTH_IT: Final = 1 / 3
 """How many of the wrong labels that the first rows show as many further rows must show."""
 _WORTH_SHOWING: Final = 0.25
 """A list that shows a smaller share of planted labels, of just any other class, is not shown."""
-_ROWS: Final = (25, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 _LEAST: Final = np.finfo(np.float32).tiny
 _NEVER: Final = -1e6
 
@@ -202,25 +201,23 @@ def _judged(issues: Sequence[LabelIssue], planted: Planted | None, parts: int) -
     """Cut the list where looking is no longer worth it, and say what it shows; labels were planted in one part."""
     if planted is None or not issues:
         return LabelErrors(issues)
-    mixed_up, alike = planted.mixed_up * parts, planted.alike * parts
-    length = min(len(issues), list_length(alike))
-    rows = tuple(
-        ShownByRows(
-            rows=count,
-            mixed_up=float((mixed_up < count).mean()),
-            mixed_up_95=proportion_interval(int((mixed_up < count).sum()), len(mixed_up)),
-            alike=float((alike < count).mean()),
-            alike_95=proportion_interval(int((alike < count).sum()), len(alike)),
-        )
-        for count in [*(one for one in _ROWS if one < length), length]
-    )
-    count = len(mixed_up) + len(alike)
-    if rows[-1].mixed_up < _WORTH_SHOWING:
-        why = f"wrong labels that were planted for a trial were hardly found: {rows[-1].mixed_up:.0%} of them"
+    length = min(len(issues), list_length(planted.alike * parts))
+    mixed_up, alike = planted.mixed_up * parts < length, planted.alike * parts < length
+    share = float(mixed_up.mean())
+    if share < _WORTH_SHOWING:
+        why = f"wrong labels that were planted for a trial were hardly found: {share:.0%} of them"
         return LabelErrors([], unlisted=f"{why}. More photos make such a list possible")
-    return LabelErrors(
-        issues[:length], PlantedErrors(planted=count, trials=planted.trials, leading=planted.leading, rows=rows)
+    errors = PlantedErrors(
+        planted=len(mixed_up) + len(alike),
+        trials=planted.trials,
+        leading=planted.leading,
+        rows=length,
+        mixed_up=share,
+        mixed_up_95=proportion_interval(int(mixed_up.sum()), len(mixed_up)),
+        alike=float(alike.mean()),
+        alike_95=proportion_interval(int(alike.sum()), len(alike)),
     )
+    return LabelErrors(issues[:length], errors)
 
 
 def list_length(ranks: Indices) -> int:

@@ -14,7 +14,7 @@ from models.text import number_of
 from pages.text import between, percent, rounded, target_name
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Judged
-from trainer.judging.figures import AchievedPrecision, ClassFigures, Figures
+from trainer.judging.figures import AchievedPrecision, ClassFigures
 from trainer.judging.sentences import distances_text, weakest
 from trainer.report.material import ReportMaterial
 
@@ -68,10 +68,11 @@ def _figures(material: ReportMaterial) -> Iterator[tuple[str, ...]]:
         if one := material.evaluation.figures_of(split):
             accuracy = f"{percent(one.accuracy)} ({between(one.accuracy_95)})"
             top5 = percent(one.top5) if one.top5 is not None else "–"
-            yield split.word, f"{one.n:,}", accuracy, *_three(one), top5, f"{one.ece:.3f}"
+            means = (percent(mean) for mean in (one.precision, one.recall, one.f1))
+            yield split.word, f"{one.n:,}", accuracy, *means, top5, f"{one.ece:.3f}"
 
 
-def _three(figures: Figures | ClassFigures) -> tuple[str, str, str]:
+def _three(figures: ClassFigures) -> tuple[str, str, str]:
     return (
         f"{percent(figures.precision)} ({between(figures.precision_95)})",
         f"{percent(figures.recall)} ({between(figures.recall_95)})",

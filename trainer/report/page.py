@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from models.preprocess import Pixels
 from models.statistics.calibration import calibrated, reliability
@@ -26,10 +25,7 @@ _MOST_CLASSES: Final = 30
 _MOST_TILES: Final = 24
 _MOST_PAIRS: Final = 10
 _MOST_NAMED: Final = 20
-_FEW_CURVES: Final = 12
-_WORST_CURVES: Final = 10
 _EXAMPLES: Final = 3
-_RECALLS: Final = np.linspace(0.0, 1.0, 101)
 _SIDE: Final = 160
 _MOST_BYTES: Final = 5_500
 _LUMA: Final = np.array((0.299, 0.587, 0.114), np.float32)
@@ -65,7 +61,6 @@ def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProx
         suspects=_suspects(material),
         classes=_classes(material.figures),
         confusion=_confusion(material.matrix, classes),
-        precision_recall=_precision_recall(judged, classes),
         reliability=_reliability(judged, ece_before, material.figures),
         strangeness=_strangeness(material),
         best=material.best,
@@ -209,27 +204,6 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
     """Texts with the depth of their colour: the square root, so that a few mistakes are seen beside many hits."""
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
-
-
-def _precision_recall(judged: SplitPredictions, classes: Sequence[str]) -> _Values:
-    """A curve for each class with photos, the worst first; of many classes the worst ten; and the mean of all."""
-    curves = []
-    for place, name in enumerate(classes):
-        members = judged.labels == place
-        if members.any():
-            scores = judged.probabilities[:, place]
-            precisions, recalls, _ = precision_recall_curve(members, scores)
-            best = np.maximum.accumulate(precisions[:-1])[::-1]  # at a recall, or above it; the last one is made up
-            curve = best[np.searchsorted(recalls[-2::-1], _RECALLS - 1e-9)]
-            average = float(average_precision_score(members, scores))
-            curves.append((average, name, int(members.sum()), curve.tolist()))
-    curves.sort(key=lambda curve: curve[0])
-    return {
-        "classes": len(curves),
-        "mean": float(np.mean([curve[0] for curve in curves])) if curves else 0.0,
-        "mean_curve": np.mean([curve[3] for curve in curves], axis=0).tolist() if curves else [],
-        "curves": curves if len(curves) <= _FEW_CURVES else curves[:_WORST_CURVES],
-    }
 
 
 def _reliability(

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from models.statistics.intervals import (
-    bootstrap_interval,
     exact_interval,
     lower_bound,
     product_interval,
@@ -15,10 +14,6 @@ from models.statistics.intervals import (
 )
 
 counts = st.integers(1, 500).flatmap(lambda rows: st.tuples(st.integers(0, rows), st.just(rows)))
-
-
-def share_of_first(drawn):
-    return drawn[:, :1] / drawn.sum(axis=1, keepdims=True)
 
 
 @given(counts)
@@ -68,37 +63,6 @@ def test_the_interval_of_a_product_holds_it_in_nineteen_of_twenty_trials():
 
 def test_a_figure_without_doubt_leaves_a_product_the_others_interval():
     assert product_interval((1.0, (1.0, 1.0)), (0.5, (0.4, 0.6))) == pytest.approx((0.4, 0.6))
-
-
-def test_a_bootstrapped_proportion_is_about_the_exact_one():
-    [(low, high)] = bootstrap_interval(np.array([860, 140]), share_of_first)
-    assert (low, high) == pytest.approx(proportion_interval(860, 1000), abs=0.004)
-
-
-def test_it_is_the_same_each_time():
-    kinds = np.array([30, 10])
-    assert bootstrap_interval(kinds, share_of_first) == bootstrap_interval(kinds, share_of_first)
-    assert bootstrap_interval(kinds, share_of_first) != bootstrap_interval(kinds, share_of_first, seed=1)
-
-
-def test_a_figure_that_resampling_pushes_up_lies_within_its_interval():
-    """The share of distinct rows that are missing is 0 of the rows themselves, and about 0.37 of any resample."""
-    [(low, high)] = bootstrap_interval(np.ones(100, int), lambda drawn: (drawn == 0).mean(axis=1, keepdims=True))
-    assert low == 0.0
-    assert high < 0.1
-
-
-def test_many_kinds_are_drawn_in_parts_that_are_as_many_draws_together():
-    seen = []
-
-    def figure(drawn):
-        seen.append(drawn.shape)
-        return drawn[:, :1] / drawn.sum(axis=1, keepdims=True)
-
-    bootstrap_interval(np.ones(30_000, int), figure, resamples=150)
-    assert sum(rows for rows, _ in seen[1:]) == 150
-    assert max(rows * kinds for rows, kinds in seen) <= 2_000_000
-    assert len(seen) > 2
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 10), (3, 100), (62, 2000), (10, 10)])

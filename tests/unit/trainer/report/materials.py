@@ -12,7 +12,7 @@ from scipy.special import logsumexp, softmax
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import Judged, PerSplit, PlantedErrors, ShownByRows, SplitPredictions, evaluate
+from trainer.judging.evaluate import Judged, PerSplit, PlantedErrors, SplitPredictions, evaluate
 from trainer.judging.label_errors import LabelIssue
 from trainer.report.material import ReportMaterial, Speed
 from trainer.run import EpochFigures, RunState
@@ -24,10 +24,11 @@ PLANTED = PlantedErrors(
     planted=102,
     trials=1,
     leading=45.0,
-    rows=(
-        ShownByRows(rows=25, mixed_up=0.625, mixed_up_95=(0.48, 0.75), alike=0.375, alike_95=(0.25, 0.52)),
-        ShownByRows(rows=60, mixed_up=0.875, mixed_up_95=(0.75, 0.95), alike=0.625, alike_95=(0.48, 0.75)),
-    ),
+    rows=60,
+    mixed_up=0.875,
+    mixed_up_95=(0.75, 0.95),
+    alike=0.625,
+    alike_95=(0.48, 0.75),
 )
 
 

@@ -1,32 +1,20 @@
-import io
-
 import keras
 import numpy as np
 import pytest
 from keras import layers
-from PIL import Image
 
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights
-from trainer.report.pictures import first_batch, first_photos, heat_maps, last_spatial_layer
+from trainer.report.pictures import first_photos, heat_maps, last_spatial_layer
 from trainer.request import Arch
 
 
-def test_the_first_photos_are_shown_as_they_are_augmented_for_the_seed_over_their_classes(make_training):
+def test_the_first_photos_are_shown_as_they_are_augmented_with_their_classes(make_training):
     training = make_training(batch=4)
     pixels, targets = next(training.batches().epoch(0, 16).as_numpy_iterator())
     photos = first_photos(training)
     assert [label for _, label in photos] == [training.args.classes[place] for place in targets.argmax(axis=1)]
     assert all(np.abs(shown - photo).max() <= 0.5 for (shown, _), photo in zip(photos, pixels, strict=True))
-    image = Image.open(io.BytesIO(first_batch(training)))
-    assert (image.format, image.size) == ("JPEG", (4 * 168 + 8, 214))
-    shown = np.asarray(image.convert("RGB"), int)
-    for place, photo in enumerate(pixels):
-        tile = shown[8:168, 8 + 168 * place : 168 * (place + 1)]
-        assert np.abs(tile.mean(axis=(0, 1)) - photo.mean(axis=(0, 1))).max() < 12
-        assert shown[170:200, 8 + 168 * place : 168 * (place + 1)].min() < 100, "its class below"
-    changed = [first_batch(make_training(batch=4, arch=Arch.CNN)) for _ in range(2)]
-    assert changed[0] == changed[1] != first_batch(training)
 
 
 SIDE, CORNER = 32, 12
