@@ -132,7 +132,6 @@ class TrainingScreen:
 
 
 def _plan(args: "RunArgs") -> str:
-    """In a line: what will be trained."""
     size = args.preprocess.size
     began = {"none": "random weights", "imagenet": "ImageNet weights"}.get(args.weights, f"weights of {args.weights}")
     width = f" {args.alpha:g}" if args.alpha else ""
@@ -181,7 +180,6 @@ def resume_and_show(path: Path, *, as_json: bool) -> ExitCode:
 
 @contextmanager
 def _resumable(run: Path) -> Iterator[None]:
-    """Say how to resume, if Ctrl-C stops the block."""
     try:
         yield
     except KeyboardInterrupt as stopped:
@@ -277,10 +275,7 @@ def figures_table(figures: "Figures", title: str) -> Table:
 def _show_precisions(
     evaluation: "Evaluation", args: "RunArgs", split: "Judged", missing_folds: int, console: Console
 ) -> None:
-    """A table of the precisions that can be asked for and what each costs, or why none can.
-
-    What they came to is of test photos where there are any: on the others the thresholds were chosen.
-    """
+    """The precisions that can be asked for, measured on test photos if there are any; or why none can."""
     from models.statistics.thresholds import default_precision
     from trainer.judging.evaluate import Judged
     from trainer.judging.sentences import advice_for_promise
@@ -392,7 +387,6 @@ def measure_and_show(model: Path, data: Path, table: TableOptions = USUAL_COLUMN
 
 
 def _as_json(measurement: "Measurement") -> dict[str, Any]:
-    """The figures; where there are any, photos of no product, how a table was read, and what was left out."""
     record = measurement.figures.model_dump(mode="json")
     if measurement.achieved:
         record["achieved"] = {"asked": measurement.precision, **measurement.achieved.model_dump(mode="json")}

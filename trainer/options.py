@@ -105,7 +105,7 @@ class TrainOptions(BaseModel):
     balance: Annotated[
         Balance | None,
         typer.Option(
-            help="Rare classes: weights makes their photos count more, sample shows them more often. Default: none "
+            help="Rare classes: weights makes their photos count more. Default: none "
             "up to a ratio of 3 between the largest and the smallest class, then weights."
         ),
     ] = None
@@ -146,13 +146,11 @@ class TrainRequest(TrainOptions):
     """A training: its options, its photos, and what only a retraining decides.
 
     Attributes:
-        data: labelled photos: a folder or a table.
         table: how labelled photos are found in ``data`` if that is a table.
-        parents: of a tree of labels, label → its parent, empty at the top; None for that of ``taxonomy``, the labels'
-            own, or none.
-        alpha: width of the network, if its architecture has a choice of widths; None for that of the weights' file.
-        fold_weights: the first weights of the folds' networks, if the network itself begins with those of a run, which
-            may have learned from these photos: ``imagenet``, ``none`` or a file; None for random ones.
+        parents: of a tree of labels, label → its parent, empty at the top.
+        alpha: width of the network; None for that of the weights' file.
+        fold_weights: where folds' networks begin (``imagenet``, ``none`` or a file) if the network begins with those of
+            a run, which may have learned from these photos.
     """
 
     data: Path

@@ -32,8 +32,6 @@ class Arch(StrEnum):
     MOBILENET_V3_LARGE = "mobilenet_v3_large"
     EFFICIENTNET_V2_B0 = "efficientnet_v2_b0"
     RESNET50_V2 = "resnet50_v2"
-    VGG16 = "vgg16"
-    CONVNEXT_TINY = "convnext_tiny"
 
     @property
     def is_transfer(self) -> bool:
@@ -47,11 +45,8 @@ class Arch(StrEnum):
 
     @property
     def min_size(self) -> int:
-        """The smallest side of the input, in pixels.
-
-        Below 64 px the last maps of ConvNeXt are one pixel, and tf2onnx converts the norms of such maps wrongly.
-        """
-        return 64 if self is Arch.CONVNEXT_TINY else 32 if self.is_transfer else 16
+        """The smallest side of the input, in pixels."""
+        return 32 if self.is_transfer else 16
 
 
 _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
@@ -76,12 +71,10 @@ class Balance(StrEnum):
     """How classes of different sizes are balanced.
 
     ``none``: every photo counts the same. ``weights``: the loss of a photo counts more, the rarer its class.
-    ``sample``: photos of rare classes are shown more often, by the square root of class size.
     """
 
     NONE = "none"
     WEIGHTS = "weights"
-    SAMPLE = "sample"
 
 
 def parse_duration(text: str) -> float:

@@ -42,18 +42,13 @@ class RunArgs(TrainRequest):
     """The contents of ``args.json``: the request, with a value for all that it left open, and what else was decided.
 
     Attributes:
-        name: of the model.
-        epochs: that are planned.
-        weights: what the network began with: ``none`` (random ones), ``imagenet``, or a file.
-        parents: of the tree that the classes are the leaves of, label → its parent; None without one.
+        parents: of the tree that the classes are the leaves of; None without one.
         classes: names; the position is the class's index.
-        weights_sha256: of the file that it began with; None for random weights.
         cv: whether each fold's network is trained for as long as the network itself, and figures are of them, too.
         short_of_time: whether the time limit allows fewer epochs or folds than suit the network.
         bfloat16: whether it learned in bfloat16; it is always judged in float32.
-        photos_per_s: number format (``float32``, ``bfloat16``) → photos a second, if that was timed before the
-            training.
-        best_epoch: the epoch behind ``weights/best.keras``, from 1; None before the first has ended.
+        photos_per_s: number format → photos a second, if that was timed.
+        best_epoch: of ``weights/best.keras``, from 1; None before the first has ended.
         made_with: package → version.
     """
 
@@ -118,8 +113,6 @@ class RunArgs(TrainRequest):
 
 
 class _Inside:
-    """A path within a run's folder."""
-
     def __init__(self, path: str) -> None:
         self._path = path
 
@@ -256,13 +249,11 @@ class EpochFigures:
     """One row of ``results.csv``.
 
     Attributes:
-        epoch: from 1.
         lr: learning rate at its end.
         size: side of its training photos in pixels.
-        seconds: of the whole epoch, validation included.
         waiting: share of the steps' time in which the network waited for photos.
         images_per_s: training photos a second, validation left out.
-        best: whether its network became ``best.keras``: no earlier epoch was better, or the rate has fallen to nothing.
+        best: whether its network became ``best.keras``.
     """
 
     epoch: int

@@ -56,18 +56,7 @@ class TrainingView(FitView, Progress, Protocol):
 
 
 def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) -> TrainResult:
-    """Train a network.
-
-    Args:
-        request: what a person asks for.
-        path: of the run to leave; must not exist.
-        cache: where pixels and image statistics are kept.
-        view: shows the progress.
-
-    Raises:
-        InputError: the run exists already, or weights cannot be had.
-        DataError: the photos cannot be learned from.
-    """
+    """Train a network; ``path`` is of the run to leave, which must not exist, ``cache`` of pixels and statistics."""
     began = time.monotonic()
     check_free(path)
     statistics = StatisticsStore(cache)
@@ -98,8 +87,6 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
 
 
 def _choose_network(request: TrainRequest, view: TrainingView) -> NetworkChoice:
-    """The network; its weights, and those of its folds, are downloaded if need be."""
-
     def download(choice: NetworkChoice) -> Path | None:
         return weights_file(
             choice, lambda done, total: view.advance("Downloading weights (KB)", done >> 10, (total or done) >> 10)
@@ -119,12 +106,7 @@ def _end(limit: float, began: float) -> float:
 
 
 def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
-    """Go on with a training that was stopped, from its last whole epoch; a complete one is only evaluated again.
-
-    Raises:
-        InputError: the run is damaged, or is being trained.
-        DataError: its photos are gone or have changed.
-    """
+    """Go on with a training that was stopped, from its last whole epoch; a complete one is only evaluated again."""
     with run.alone():
         args, history = run.args(), read_history(run.history)
         bfloat16 = args.bfloat16 and has_bfloat16()  # this may be another machine
@@ -142,7 +124,6 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
 
 
 def _seconds_of(run: Run, folds: int) -> float:
-    """The time that all epochs of a network and of its folds have taken."""
     parts = (run, *(run.fold(number) for number in range(1, folds + 1)))
     return sum(row.seconds for part in parts for row in read_history(part.history))
 

@@ -123,16 +123,13 @@ class Evaluation(_Record):
 
     Attributes:
         val, test: figures of calibrated probabilities.
-        cv: the same of all photos but test photos, each predicted by a network that has not seen it; None without
-            cross-validation.
-        temperature: what the logits were divided by.
-        ece_before: the calibration error without that.
+        cv: the same of all photos but test photos, each predicted by a network that has not seen it.
+        ece_before: the calibration error without ``temperature``.
         coverage_at_precision: target (``"0.98"``) → what it achieves.
         label_errors: how good ``label_issues.csv`` is; None if labels could not be judged, or none is doubted.
-        surest: how the surest photos did where no precision is promised; else None.
-        unlisted: why ``label_issues.csv`` is empty though labels may be wrong; else None.
-        distances: of a tree of labels, edges from the true class up to the first node that is also above the likeliest
-            class → photos; 0 where that is right. None without a tree.
+        surest: how the surest photos did where no precision is promised.
+        unlisted: why ``label_issues.csv`` is empty though labels may be wrong.
+        distances: see :func:`trainer.judging.figures.distances`.
     """
 
     val: Figures | None
@@ -192,10 +189,9 @@ class SplitPredictions:
 
     Attributes:
         labels: class indices ``(n,)``.
-        logits: class logits ``float32 (n, classes)``, before the temperature.
-        probabilities: calibrated, ``float32 (n, classes)``.
+        logits: before the temperature, ``float32 (n, classes)``; ``probabilities`` are calibrated.
         unknown: the out-of-distribution score ``float32 (n,)``; None where each fold has its own, or none.
-        known: whether that is within the limit of its fold, ``bool (n,)``; None where the model's own limit decides.
+        known: whether that is within the limit of its fold, ``(n,)``; None where the model's own limit decides.
     """
 
     photos: Sequence[AssignedPhoto]
@@ -215,10 +211,7 @@ class SplitPredictions:
 class CalibratedPredictions:
     """The result of judging a network on validation, and on test if there are such photos.
 
-    Attributes:
-        out_of_fold: predictions for all photos but test photos, by networks that were trained without them; None
-            without folds. Cross-validated, they are in ``judged``, too.
-        outliers: figures of photos that show no product; None if the score has learned from all that there are.
+    ``out_of_fold`` has predictions for all photos but test photos, by networks that were trained without them.
     """
 
     judged: Mapping[Judged, SplitPredictions]

@@ -43,14 +43,9 @@ class ClassFigures(BaseModel):
 
 
 class Figures(BaseModel):
-    """The figures of one split; in the interval, photos of one product count less than one each.
+    """The figures of one split; precision, recall and F1 are means over the classes that occur in it.
 
-    Precision, recall and F1 are means over the classes that occur in it.
-
-    Attributes:
-        n: how many photos.
-        top5: share of photos whose true class is among the five likeliest; None if there are no more than five.
-        ece: expected calibration error of the likeliest class.
+    ``top5`` is None if there are no more than five classes; ``ece`` is the calibration error of the likeliest class.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,11 +65,10 @@ class AchievedPrecision(BaseModel):
     """What a target precision achieves on a split.
 
     Attributes:
-        coverage: share of the photos that are labelled without a person.
-        automatic, wrong: how many these are, and how many of them are wrong.
-        precision: share of these that are right, with its interval; None if there are none.
+        coverage: share of the photos that are labelled without a person; ``automatic`` is how many.
+        precision: share of these that is right; None if there are none.
         levels: of a tree of labels the same of each level, classes first: a label is right that is the true class or
-            above it. Empty without a tree.
+            above it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -88,12 +82,10 @@ class AchievedPrecision(BaseModel):
 
 
 class OutlierFigures(BaseModel):
-    """How the unknown score does on photos that show no product and were not learned from.
+    """How the unknown score does on ``n`` photos that show no product and were not learned from.
 
-    Attributes:
-        caught: share beyond the limit, with its interval.
-        auroc: how likely such a photo has a higher score than a photo of a product that was not learned from; a tie
-            counts half.
+    ``caught`` is the share beyond the limit; ``auroc`` how likely such a photo has a higher score than one of a
+    product.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -191,7 +183,7 @@ def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> C
 
 
 def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
-    """Share of rows whose true class is among the five likeliest; of equals the first is the likelier."""
+    """Of equals the first is the likelier."""
     if probabilities.shape[1] <= _TOP:
         return None
     truths = probabilities[np.arange(len(labels)), labels][:, None]

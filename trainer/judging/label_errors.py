@@ -86,10 +86,7 @@ class LabelErrors:
 class Planted:
     """What became of wrong labels that were planted among the others in ``trials``.
 
-    Attributes:
-        mixed_up: of those of just any class, how many photos are doubted more by their own labels ``(m,)``.
-        alike: the same of those of a class that the photo resembles ``(m,)``.
-        leading: how many of the 50 labels that are doubted most are planted ones, on average.
+    ``mixed_up`` and ``alike`` say of each planted label how many photos are doubted more by their own labels ``(m,)``.
     """
 
     mixed_up: Indices
@@ -102,11 +99,8 @@ def find_label_errors(network: keras.Model, training: Training, unseen: SplitPre
     """Ask small classifiers on the network's features, fitted without the photo in question; likeliest errors first.
 
     The features have seen the labels, but a network that is augmented and stopped in time remembers few of the wrong
-    ones: its own features told more of them than those it had before it was fine-tuned (docs/measurements.md).
-    ``unseen`` is what networks that were trained without these photos say of them; it counts as one more classifier.
-
-    In trials 3% of the photos are given a wrong label, and the list is judged by those that it shows. Nothing but the
-    small classifiers of a trial learns from these labels.
+    ones. ``unseen`` is what networks that were trained without these photos say of them: one more classifier. In trials
+    3% of the photos are given a wrong label, and the list is judged by those that it shows.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     said = dict(zip(unseen.photos, unseen.probabilities, strict=True)) if unseen else {}
@@ -141,13 +135,9 @@ def find_label_issues(
 ) -> list[LabelIssue]:
     """Compare labels with predictions that were made without them; the most likely wrong come first.
 
-    A label is doubted where another class is ``LEAST_ODDS`` times as likely, and issues are ranked by these odds. The
-    thresholds of confident learning (Northcutt, Jiang & Chuang 2021: the mean probability that a class's own photos
-    have of it) were tried instead: of labels shuffled among 3% of clothing photos they found 66% at a precision of
-    0.20, the odds 80% at 0.35.
-
-    The probabilities must be out of fold (see :func:`out_of_fold`): a model that has seen a wrong label repeats it, and
-    finds little. Exactly 0 means that the class was not learned there: a photo is not judged where that is its label.
+    A label is doubted where another class is ``LEAST_ODDS`` times as likely. The thresholds of confident learning
+    (Northcutt, Jiang & Chuang 2021) found fewer (docs/measurements.md). A probability of exactly 0 means that the class
+    was not learned there: a photo is not judged where that is its label.
     """
     labels, likeliest = labels_of(photos, classes), probabilities.argmax(axis=1)
     return _ranked(
@@ -169,9 +159,8 @@ def _ranked(issues: Iterable[LabelIssue]) -> list[LabelIssue]:
 def plant(ask: Callable[[Indices], Floats], labels: Indices, guesses: Floats, seed: int) -> Planted:
     """Give 3% of the photos a wrong label and see where the list has them; again until some hundred were planted.
 
-    Half of these labels are mixed up: of any other class, the common ones more often. The other half are of a class
-    that the photo resembles, drawn by its ``guesses`` ``(n, classes)``: people mistake what looks alike, and that is
-    harder to find. ``ask`` gives out-of-fold probabilities for labels.
+    Half of these labels are of any other class, half of a class that the photo resembles, drawn by its ``guesses``
+    ``(n, classes)``. ``ask`` gives out-of-fold probabilities for labels.
     """
     rng, half = np.random.default_rng(seed), math.ceil(round(_PLANTED * len(labels)) / 2) or 1
     ranks, leading = [], []
@@ -198,7 +187,6 @@ def _wrong_labels(places: Indices, labels: Indices, guesses: Floats, rng: np.ran
 
 
 def _judged(issues: Sequence[LabelIssue], planted: Planted | None, parts: int) -> LabelErrors:
-    """Cut the list where looking is no longer worth it, and say what it shows; labels were planted in one part."""
     if planted is None or not issues:
         return LabelErrors(issues)
     length = min(len(issues), list_length(planted.alike * parts))
@@ -257,23 +245,16 @@ def out_of_fold(
     """Predict each photo by three small classifiers learned from the photos of other folds: the mean of what they say.
 
     They are linear discriminant analysis, logistic regression and the nearest neighbours, on features that are
-    standardised after a signed square root (Perronnin et al. 2010); one temperature each (Guo et al. 2017) makes the
-    probabilities those that the labels bear out. They err on different photos, so that what they agree on is right more
-    often than what the best of them says (docs/measurements.md).
+    standardised after a signed square root (Perronnin et al. 2010), with one temperature each (Guo et al. 2017).
+    A network that learned from these photos remembers them in its features: then this serves to doubt labels, and for
+    no promise.
 
-    The network that made the features must not have learned from these labels, or the features remember them and the
-    predictions are out of fold in name only. Features of a network with ImageNet weights that stay frozen are safe.
-    Those of a network trained from scratch, or fine-tuned, on these very photos are not: they serve to doubt labels, as
-    far as the network was kept from remembering them, and for no promise.
-
-    ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``; photos of one group are in one fold; ``classes``
-    counts those without photos too; ``seed`` is of the folds. ``unseen`` are probabilities ``(n, classes)`` of networks
-    that were trained without the photo: a fourth classifier.
+    ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``; photos of one group are in one fold. ``unseen`` are
+    probabilities ``(n, classes)`` of networks that were trained without the photo: a fourth classifier.
 
     Returns:
-        ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, as with one whose
-        photos are all of one group, and above 0 wherever it was learned. Rows sum to 1, but for those predicted from no
-        photo at all, which are 0 throughout.
+        ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, and above 0 wherever it
+        was learned.
     """
     folds, standard = assign_folds(labels, groups, seed, FOLDS), _standardised(features)
     voices = np.zeros((3, len(labels), classes), np.float32)
@@ -298,7 +279,6 @@ def out_of_fold(
 
 
 def _standardised(features: npt.NDArray[np.floating]) -> Floats:
-    """Signed square roots of features, with mean 0 and variance 1; no label is used, so all photos may count."""
     rooted = np.sign(features) * np.sqrt(np.abs(features.astype(np.float32)))
     spread = rooted.std(axis=0)
     standardised: Floats = (rooted - rooted.mean(axis=0)) / np.where(spread > 0, spread, 1.0).astype(np.float32)
@@ -306,7 +286,6 @@ def _standardised(features: npt.NDArray[np.floating]) -> Floats:
 
 
 def _voices(features: Floats, labels: Indices, asked: Floats) -> Sequence[npt.NDArray[np.floating]]:
-    """What each classifier says of the photos asked about: probabilities ``(m, k)`` of labels ``0…k − 1``."""
     counts = np.bincount(labels)
     if len(counts) == 1:
         return [np.ones((len(asked), 1))] * 3
@@ -322,10 +301,7 @@ def _voices(features: Floats, labels: Indices, asked: Floats) -> Sequence[npt.ND
 
 
 def _discriminant(features: Floats, labels: Indices, counts: Indices, asked: Floats) -> Floats:
-    """Linear discriminant analysis (Hastie et al. 2009, section 4.3), in closed form.
-
-    scikit-learn's takes a minute and a half for 20,000 photos of 1,000 classes.
-    """
+    """In closed form (Hastie et al. 2009, section 4.3): scikit-learn's takes a minute for 20,000 photos."""
     width, means = features.shape[1], np.zeros((len(counts), features.shape[1]), np.float32)
     np.add.at(means, labels, features)
     means /= counts[:, None]

@@ -32,7 +32,6 @@ def balance_note(counts: Sequence[int], wished: Balance | None) -> str | None:
 
 
 def _ratio(counts: Sequence[int]) -> float:
-    """The largest class by the smallest that has photos."""
     present = [count for count in counts if count]
     return max(present) / min(present) if present else 1.0
 
@@ -48,35 +47,3 @@ def class_weights(counts: Sequence[int]) -> npt.NDArray[np.float32]:
     weights = 1.0 / np.maximum(sizes, sizes.max() / MOST_WEIGHT)
     mean = (weights * sizes).sum() / sizes.sum()
     return np.asarray(weights / mean, np.float32)
-
-
-def sampling_order(labels: npt.NDArray[np.intp], rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """An epoch's order in which classes have shares by the square root of their size (Mahajan et al. 2018).
-
-    Where a class's share is more than its photos, each of them comes at least once, and none more than once oftener
-    than another; where it is less, a part of them is drawn, another in every epoch. The same state of ``rng`` gives the
-    same places ``(n,)``.
-    """
-    present, counts = np.unique(labels, return_counts=True)
-    chosen = [
-        _drawn(np.flatnonzero(labels == label), share, rng)
-        for label, share in zip(present, _shares(counts), strict=True)
-    ]
-    order: npt.NDArray[np.intp] = rng.permutation(np.concatenate([np.empty(0, np.intp), *chosen]))
-    return order
-
-
-def _shares(counts: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Whole numbers that add up to the photos there are: the fractions that are cut go to where most was cut."""
-    roots = np.sqrt(counts)
-    wanted = counts.sum() * roots / roots.sum()
-    shares: npt.NDArray[np.intp] = np.floor(wanted).astype(np.intp)
-    missing = int(counts.sum() - shares.sum())
-    shares[np.argsort(shares - wanted, kind="stable")[:missing]] += 1
-    return shares
-
-
-def _drawn(places: npt.NDArray[np.intp], share: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    rounds, rest = divmod(share, len(places))
-    drawn: npt.NDArray[np.intp] = np.concatenate([np.tile(places, rounds), rng.permutation(places)[:rest]])
-    return drawn

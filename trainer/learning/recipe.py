@@ -18,11 +18,9 @@ class Augmentation:
     """How far a photo may be changed before the network sees it; 0 leaves it unchanged.
 
     Attributes:
-        flip: whether half of the photos are mirrored.
         shift: share of the side, each way.
         zoom: smallest and largest part of the photo that fills the square, as a share of its side.
         stretch: of width against height, as an exponent of e.
-        rotation_rad: each way.
         colour: of brightness and contrast, as a share; half as much of white balance.
         erase: share of the photos that lose a rectangle.
     """
@@ -38,12 +36,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the training in which photos are smaller than they will be: such epochs cost less.
-
-    Attributes:
-        until: share of the training at which it ends.
-        scale: side of the photos, as a share of S.
-    """
+    """Until this share of the training, photos have a smaller side, a share of S: such epochs cost less."""
 
     until: float
     scale: float
@@ -54,21 +47,16 @@ class Recipe:
     """What decides how a network learns.
 
     Attributes:
-        epochs: the fewest passes over the photos.
-        batch: photos in a step.
-        rate: the highest learning rate.
+        epochs: the fewest passes over the photos; few photos take more, for at least ``steps`` steps.
         weight_decay: of AdamW (Loshchilov & Hutter 2019).
         cosine: whether the rate rises over the first tenth and falls to nothing along a cosine, or stays.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
         average: time constant of the running average of the weights, as a share of the training; 0 for none.
-        augmentation: None leaves photos as they are.
-        stages: stages with smaller photos, in order; the rest of the training has full size.
-        steps: the fewest steps; few photos take more than ``epochs`` for them.
+        stages: with smaller photos, in order; the rest of the training has full size.
         head_first: whether the head learns alone on the frozen body's features, before the whole is fine-tuned.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
         keep_norms: whether batch norms keep the statistics that they came with.
-        bfloat16: whether it may learn in bfloat16, which a training does only where that is quicker; depthwise
-            convolutions gain nothing by it.
+        bfloat16: whether it may learn in bfloat16; depthwise convolutions gain nothing by it.
     """
 
     epochs: int

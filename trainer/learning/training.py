@@ -93,7 +93,6 @@ class Training:
             batch=self.args.batch,
             seed=self.args.seed,
             augmentation=recipe_of(self.args).augmentation,
-            sampled=self.args.balance is Balance.SAMPLE,
         )
 
     def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
@@ -173,10 +172,7 @@ def train_head(
 def _best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
-    """The inverse strength of the penalty whose predictions for photos left out are best, by cross-entropy.
-
-    Where no photo can be left out of a class that the others have, the strongest penalty is taken.
-    """
+    """The inverse penalty whose predictions for photos left out are best, by cross-entropy; else the strongest."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     features, labels, names = features[chosen], labels[chosen], np.array(groups)[chosen]
     losses = np.zeros(len(_STRENGTHS))

@@ -30,13 +30,7 @@ _MEGABYTE: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Speed:
-    """How long a training took, and how fast its network is.
-
-    Attributes:
-        images_per_s: photos that the network judges in a second, on ``threads`` threads, decoding not counted.
-        train_seconds: of the whole training.
-        waiting: share of that time in which the network waited for data.
-    """
+    """How long a training took, how fast its network judges photos, and the share of time it waited for data."""
 
     parameters: int
     model_bytes: int
@@ -64,10 +58,7 @@ class ReportMaterial:
 
     Attributes:
         prepared_counts: split → class → photos that were used.
-        notes: remarks on the data for a person, a line each.
-        judged: validation, test where there is one, and all photos out of fold where it was cross-validated.
-        issues: photos whose label is likely wrong, the likeliest first.
-        train_batch: some photos ``uint8 (S, S, 3)`` as the network saw them while it learned, and their classes.
+        train_batch: photos ``uint8 (S, S, 3)`` as the network saw them while it learned, and their classes.
         pixels: SHA-256s of used photos → ``uint8 (n, S, S, 3)``, as the network sees them.
         heat: pixels and class indices → heat maps ``float32 (n, S, S)`` in 0..1.
     """
@@ -176,7 +167,6 @@ class ReportMaterial:
 
     @staticmethod
     def _in_tree(target: PrecisionTarget) -> str:
-        """What of that is of classes, where there is a tree above them."""
         if not target.level_coverage:
             return ""
         if not sum(target.level_coverage[1:]):

@@ -81,13 +81,11 @@ def _three(figures: ClassFigures) -> tuple[str, str, str]:
 
 
 def _by_class(classes: Mapping[str, ClassFigures]) -> list[tuple[str, ...]]:
-    """The classes, those with the lowest F1 first."""
     order = sorted((one.f1, name) for name, one in classes.items() if one.support)
     return [(name, f"{classes[name].support:,}", *_three(classes[name])) for _, name in order]
 
 
 def _targets(material: ReportMaterial) -> list[tuple[str, ...]]:
-    """A row for each precision that can be asked for; empty if none of them covers a photo."""
     targets = material.confidence.targets
     return [_target_row(material, one) for one in targets] if any(one.coverage for one in targets) else []
 
@@ -102,14 +100,12 @@ def _target_row(material: ReportMaterial, target: PrecisionTarget) -> tuple[str,
 
 
 def _right(achieved: AchievedPrecision | None) -> str:
-    """How many of the labels on test photos were right."""
     if not achieved or not achieved.automatic or achieved.precision is None:
         return "–"
     return f"{percent(achieved.precision)} ({between(achieved.precision_95)}) of {achieved.automatic:,}"
 
 
 def _levels(material: ReportMaterial) -> list[tuple[str, ...]]:
-    """A row for each target and each level of a tree; empty without one."""
     is_tested = Judged.TEST in material.judged
     return [
         (target_name(one.precision), one.level, rounded(one.expected), *([_right(one.found)] if is_tested else []))

@@ -39,15 +39,7 @@ _Values = dict[str, object]
 
 
 def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The page of a training, with its figures and some photos; at least one epoch was completed.
-
-    Args:
-        material: of the training.
-        links: words → an address beside the page.
-
-    Returns:
-        HTML of about two megabytes at most, however many classes there are.
-    """
+    """The page of a training, about two megabytes at most; ``links`` has words → an address beside the page."""
     judged, classes = material.shown, material.args.classes
     ece_before = material.evaluation.ece_before.of(material.split)
     return render(
@@ -73,10 +65,7 @@ def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProx
 
 
 def _strangeness(material: ReportMaterial) -> tuple[Judged, NDArray[np.float64]] | None:
-    """The finite unknown scores ``(n,)`` of the first photos that have any, the shown ones before test and validation.
-
-    Photos out of fold have none: each fold's network has a score of its own.
-    """
+    """The finite unknown scores ``(n,)`` of the first photos that have any; those out of fold have none."""
     for split in (material.split, Judged.TEST, Judged.VAL):
         judged = material.judged.get(split)
         if judged is not None and judged.unknown is not None:
@@ -85,7 +74,6 @@ def _strangeness(material: ReportMaterial) -> tuple[Judged, NDArray[np.float64]]
 
 
 def _thresholds(material: ReportMaterial) -> _Values:
-    """Every precision that can be asked for, and each class at each of them; the class that is labelled least first."""
     targets = material.confidence.targets
     if not targets:
         return {}
@@ -116,11 +104,7 @@ def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, 
 
 
 def _mistakes(material: ReportMaterial) -> _Values:
-    """The surest mistakes first, each with a heat map of what spoke for the wrong class.
-
-    Out of fold there is none: the fold's network that made the mistake is gone, and the one that is kept has learned
-    from the photo.
-    """
+    """The surest first, each with a heat map; out of fold the network that made the mistake is gone."""
     judged, names = material.shown, material.args.classes
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)
@@ -164,20 +148,17 @@ def _uri(pixels: Pixels) -> str:
 
 
 def _suspects(material: ReportMaterial) -> list[tuple[object, str]]:
-    """Photos whose label is likely wrong, the likeliest first."""
     shown = material.issues[:_MOST_TILES]
     pixels = material.pixels([issue.photo.sha256 for issue in shown]) if shown else ()
     return [(issue, _uri(photo)) for issue, photo in zip(shown, pixels, strict=True)]
 
 
 def _classes(figures: Figures | None) -> Sequence[tuple[str, ClassFigures]]:
-    """The classes, the worst first; those without photos to measure on last."""
     found = figures.classes.items() if figures else ()
     return sorted(found, key=lambda item: (not item[1].support, item[1].f1, item[0]))[:_MOST_CLASSES]
 
 
 def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
-    """Two matrices (counts, shares of the true class) as numbers, or a picture; and the pairs confused most."""
     sizes = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
@@ -209,7 +190,6 @@ def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[
 def _reliability(
     judged: SplitPredictions, before: float | None, figures: Figures | None
 ) -> list[tuple[str, float | None, object]]:
-    """Before and after the temperature: the calibration error, and bins of photos, confidence, accuracy."""
     both = (
         ("Before", before, calibrated(judged.logits, 1.0)),
         ("After", figures.ece if figures else None, judged.probabilities),
@@ -221,7 +201,6 @@ def _reliability(
 
 
 def _data(material: ReportMaterial) -> _Values:
-    """Photos by class and split: the classes in their order; of many, those with the fewest photos to learn from."""
     counts = material.prepared_counts
     names: Sequence[str] = material.args.classes
     few = len(names) <= _MOST_CLASSES
@@ -240,7 +219,6 @@ def _data(material: ReportMaterial) -> _Values:
 
 
 def _set_aside(excluded: Sequence[Exclusion]) -> _Values:
-    """Files by the reason why they were set aside, the commonest first, with a few examples."""
     kinds: defaultdict[str, list[Exclusion]] = defaultdict(list)
     for one in excluded:
         kinds[one.reason].append(one)

@@ -29,11 +29,8 @@ def first_photos(training: Training) -> list[tuple[Pixels, str]]:
 def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> NDArray[np.float32]:
     """How much each place of a photo speaks for a class: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
 
-    The network's layer ``logits`` has a unit a class, or one for two classes: that speaks for the second of them.
-    ``pixels`` are ``uint8 (n, S, S, 3)``; ``classes`` has the index of a class for each.
-
-    Returns:
-        ``float32 (n, S, S)`` in 0..1: 1 where a photo's hottest place is, all 0 where nothing speaks for the class.
+    ``pixels`` are ``uint8 (n, S, S, 3)``; ``classes`` has the index of a class for each. Returns ``float32 (n, S, S)``,
+    1 where a photo's hottest place is, all 0 where nothing speaks for the class.
     """
     size = pixels.shape[1:3]
     maps = network.get_layer(last_spatial_layer(network)).output

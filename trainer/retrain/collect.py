@@ -44,8 +44,6 @@ def collect(
 ) -> Collected:
     """Bring together the labelled photos and what reviewers agree on; leave ``dataset.csv``, then ``collected.json``.
 
-    That a photo is not a product is a correction to ``_none``; that it shows several changes nothing.
-
     A correction holds for every photo with its SHA-256. If the data lack that photo, it is added from the path that the
     correction names, provided that the file still has that SHA-256.
 
@@ -53,14 +51,9 @@ def collect(
         config: of the retraining.
         folder: of the cycle.
         earlier: folder of the last finished cycle, whose photos are compared; None for a first one.
-        known: photos of the splits that are extended, to be compared with where there is no earlier cycle.
+        known: photos of the splits that are extended, compared where there is no earlier cycle.
         cache: photos from elsewhere are put into it.
         advance: told (``Fetching`` or ``Reading``, done, of all).
-
-    Raises:
-        InputError: the corrections or the data cannot be read.
-        DataError: no photo is left, or the hosts of more than ``max_unread_share`` of the photos did not give them.
-        JobError: photos are in S3, and this machine lacks what S3 asks for.
     """
     classes, table = config.classes, config.train.table
     dataset = fetch_photos(read_dataset(config.data, table), table.allow_hosts, cache, partial(advance, "Fetching"))
@@ -128,7 +121,6 @@ def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
 
 
 def _parents(dataset: Dataset, today: Sequence[str], classes: ClassMap) -> dict[str, str]:
-    """The tree that the data's labels state, of today's classes; other classes are at the top."""
     if not dataset.parents or not today:
         return {}
     tree = Taxonomy(dataset.classes, dataset.parents).limited_to(today, classes.rename)
@@ -173,10 +165,7 @@ def _label_of(vote: Vote) -> str:
 def _corrected(
     photos: Sequence[LabeledPhoto], resolved: Sequence[PhotoVotes], elsewhere: Mapping[Path, str], classes: ClassMap
 ) -> tuple[list[LabeledPhoto], tuple[Correction, ...]]:
-    """The photos with the labels that reviewers agree on, then photos that only reviewers have labelled.
-
-    It also returns each correction's outcome. ``elsewhere`` has the SHA-256s of files outside the data that votes name.
-    """
+    """The photos with the labels that reviewers agree on, then photos that only they labelled; and each outcome."""
     by_sha256: defaultdict[str, list[LabeledPhoto]] = defaultdict(list)
     for photo in photos:
         by_sha256[photo.sha256 or ""].append(photo)
@@ -204,7 +193,6 @@ def _corrected(
 
 
 def _place(agreed: PhotoVotes, elsewhere: Mapping[Path, str]) -> Path | None:
-    """Where the photo is, by the latest vote whose path still holds."""
     paths = [vote.path for vote in agreed.votes if vote.path is not None]
     return next((path for path in paths if elsewhere.get(path) == agreed.votes[0].sha256 != ""), None)
 
@@ -231,14 +219,12 @@ def _correction(vote: Vote, reviewer: str, outcome: str, shown: Sequence[Labeled
 
 
 def _changes(kept: Iterable[LabeledPhoto], before: _Labels, present: set[str]) -> dict[str, int]:
-    """How many photos are new, gone and relabeled since the data before."""
     now = _labels((photo.sha256, photo.label) for photo in kept)
     relabeled = sum(not labels & before[sha256] for sha256, labels in now.items() if sha256 in before)
     return {"new": len(now.keys() - before.keys()), "gone": len(present - now.keys()), "relabeled": relabeled}
 
 
 def _photos_before(earlier: Path | None, known: Sequence[AssignedPhoto], classes: ClassMap) -> tuple[_Labels, set[str]]:
-    """The data of the cycle before: the labels of each known photo, and the SHA-256s of present photos."""
     if earlier is None:
         rows = [(photo.sha256, photo.label, photo.present) for photo in known]
     else:
@@ -274,13 +260,7 @@ def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
 
 
 def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
-    """Lines for the console: how a table was read, what became of corrections, which classes are new.
-
-    Args:
-        collected: what the cycle learns from.
-        before: classes of the champion and of earlier data, by today's names; none for a first model, whose classes
-            are all new.
-    """
+    """Lines for the console; ``before`` are classes of the champion and of earlier data, none for a first model."""
     lines, corrections = list(collected.notes), collected.corrections
     counts = Counter(correction.outcome for correction in corrections)
     if shown := [f"{name.replace('_', ' ')} {counts[name]:,}" for name in _OUTCOMES if counts[name]]:

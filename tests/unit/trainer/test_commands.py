@@ -79,7 +79,7 @@ def test_a_run_is_named_after_its_data_and_architecture_unless_a_name_is_given(r
 
 def test_the_request_is_what_the_options_say(requested):
     words = ("--arch", "simple", "--image-size", 16, "--fit", "stretch", "--decode", "full", "--epochs", 1)
-    more = ("--batch-size", 8, "--balance", "sample", "--folds", 2, "--time-limit", "1h", "--seed", 5, "--fix-leaks")
+    more = ("--batch-size", 8, "--balance", "weights", "--folds", 2, "--time-limit", "1h", "--seed", 5, "--fix-leaks")
     table = ("--label-column", "colour", "--where", "a=1", "--where", "b=2", "--taxonomy", "tree.csv")
     request, _ = requested("products.csv", *words, *more, *table)
     assert request == TrainRequest(
@@ -90,7 +90,7 @@ def test_the_request_is_what_the_options_say(requested):
         decode=Decode.FULL,
         epochs=1,
         batch=8,
-        balance=Balance.SAMPLE,
+        balance=Balance.WEIGHTS,
         folds=2,
         time_limit_s=3600.0,
         seed=5,

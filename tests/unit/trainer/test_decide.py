@@ -59,7 +59,7 @@ def test_what_is_open_is_decided_and_what_is_asked_for_stays():
     assert (args.name, args.arch, args.image_size, args.weights) == ("shop", Arch.CNN, 64, "none")
     assert (args.epochs, args.batch, args.balance, args.folds, args.cv) == (60, 64, Balance.NONE, 2, False)
     assert args.data == Path("photos").resolve()
-    asked = {"name": "hats", "epochs": 5, "batch": 8, "balance": Balance.SAMPLE, "folds": 3, "seed": 7}
+    asked = {"name": "hats", "epochs": 5, "batch": 8, "balance": Balance.WEIGHTS, "folds": 3, "seed": 7}
     args = decided(prepared(), **asked)
     assert {name: getattr(args, name) for name in asked} == asked
 

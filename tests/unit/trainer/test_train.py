@@ -90,8 +90,7 @@ def test_photos_that_cannot_be_learned_from_leave_no_run_and_download_nothing(tm
     [
         {"weights": "imagenet"},
         {"weights": "gone.keras"},
-        {"arch": Arch.VGG16, "image_size": 16},
-        {"arch": Arch.CONVNEXT_TINY, "image_size": 63},
+        {"arch": Arch.RESNET50_V2, "image_size": 16},
     ],
 )
 def test_a_network_that_does_not_exist_is_refused_before_any_photo_is_looked_at(binary, tmp_path, diary, changes):

@@ -21,12 +21,11 @@ def store(make_store):
 
 @pytest.fixture
 def batches(store):
-    """Batches in which each photo is a class of its own, unless labels are given."""
+    """Batches in which each photo is a class of its own."""
 
-    def make(batch=4, seed=3, augmentation=None, labels=None):
-        sampled, labels = labels is not None, np.arange(PHOTOS) if labels is None else np.array(labels)
-        options = {"batch": batch, "seed": seed, "augmentation": augmentation, "sampled": sampled}
-        return Batches(store, [str(i) for i in range(PHOTOS)], labels, classes=PHOTOS, **options)
+    def make(batch=4, seed=3, augmentation=None):
+        options = {"batch": batch, "seed": seed, "augmentation": augmentation}
+        return Batches(store, [str(i) for i in range(PHOTOS)], np.arange(PHOTOS), classes=PHOTOS, **options)
 
     return make
 
@@ -85,12 +84,6 @@ def test_smaller_photos_are_of_the_same_order(batches, store, augmentation):
     if augmentation is None:
         stored = np.stack([store.pixels[str(number)] for number in numbers]).astype(np.float32)
         assert small == pytest.approx(resized(stored, 8).numpy(), abs=1e-3)
-
-
-def test_photos_of_rare_classes_come_oftener_where_they_are_sampled(batches):
-    epochs = [seen(batches(batch=10, labels=[0] * 9 + [1]), epoch)[1].tolist() for epoch in (0, 1, 0)]
-    assert [epoch.count(1) for epoch in epochs] == [2, 2, 2]
-    assert epochs[0] == epochs[2]
 
 
 @pytest.mark.parametrize("seed", [0, MAX_SEED])

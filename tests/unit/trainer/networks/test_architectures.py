@@ -15,11 +15,9 @@ MADE_BY = {
     Arch.MOBILENET_V3_LARGE: (published.MobileNetV3Large, published.mobilenet_v3),
     Arch.EFFICIENTNET_V2_B0: (published.EfficientNetV2B0, published.efficientnet_v2),
     Arch.RESNET50_V2: (published.ResNet50V2, published.resnet_v2),
-    Arch.VGG16: (published.VGG16, published.vgg16),
-    Arch.CONVNEXT_TINY: (published.ConvNeXtTiny, published.convnext),
 }
 """Keras's body, and the module that preprocesses for it."""
-MODES = {Arch.VGG16: "caffe", Arch.EFFICIENTNET_V2_B0: "torch", Arch.CONVNEXT_TINY: "torch"}
+MODES = {Arch.EFFICIENTNET_V2_B0: "torch"}
 """Of Keras's ``imagenet_utils.preprocess_input``; the others are ``tf``."""
 
 

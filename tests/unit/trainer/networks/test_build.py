@@ -32,9 +32,7 @@ def test_the_body_lies_in_the_one_network_with_the_names_that_others_look_for(ne
     assert [layer.name for layer in network.layers[-2:]] == ["logits", "probabilities"]
     assert len(network.get_layer("features").output.shape) == 2
     assert (network.inputs[0].name, network.name) == ("image", arch)
-    nested = [layer for layer in network.layers if isinstance(layer, keras.Model)]
-    assert all(isinstance(layer, keras.Sequential) for layer in nested), "ConvNeXt has small ones between its stages"
-    assert all(len(layer.layers) <= 2 for layer in nested)
+    assert not [layer for layer in network.layers if isinstance(layer, keras.Model)]
 
 
 def test_the_same_seed_gives_the_same_weights(arch, random_network):
@@ -137,8 +135,8 @@ def test_weights_with_a_top_are_refused(tmp_path, name):
 
 
 def test_weights_of_another_architecture_are_refused_naming_both(file):
-    with pytest.raises(InputError, match=rf"{file} does not fit vgg16: it has 7 of the 26"):
-        start(file, Arch.VGG16, None)
+    with pytest.raises(InputError, match=rf"{file} does not fit resnet50_v2: it has"):
+        start(file, Arch.RESNET50_V2, None)
 
 
 @pytest.mark.parametrize("name", ["body.weights.h5", "body.h5", "body.keras", "body.txt"])
@@ -148,14 +146,6 @@ def test_a_cut_file_is_told(tmp_path, name, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=f"{path}"):
         start(path)
-
-
-def test_a_format_that_is_named_like_the_other_is_to_be_renamed(file, tmp_path):
-    with pytest.raises(InputError, match=r"rename it to mine\.weights\.h5"):
-        start(file.rename(tmp_path / "mine.h5"))
-    narrow(include_top=False).save(tmp_path / "old.h5")
-    with pytest.raises(InputError, match=r"rename it to old\.h5"):
-        start((tmp_path / "old.h5").rename(tmp_path / "old.weights.h5"))
 
 
 def lies(choice, folder=None):
@@ -228,7 +218,7 @@ def test_without_network_the_default_is_cnn(keras_home):
 def test_what_is_asked_for_goes_before_the_preset(keras_home):
     asked = {"arch": Arch.CNN, "preset": Preset.QUICK, "image_size": 112}
     assert choose(never_but_none, **asked) == (NetworkChoice(Arch.CNN, 112, NamedWeights.NONE), None)
-    assert choose(never_but_none, arch=Arch.VGG16, weights="none")[0].size == 128
+    assert choose(never_but_none, arch=Arch.RESNET50_V2, weights="none")[0].size == 128
     for options in ({"weights": "none"}, {"image_size": 31}):
         assert choose(never, **options)[0].arch is Arch.CNN
 

@@ -44,19 +44,6 @@ def test_pooled_heat_maps_are_the_features(random_network, pixels):
     assert np.asarray(maps).mean(axis=(1, 2)) == pytest.approx(np.asarray(features_model(network)(pixels)), abs=1e-6)
 
 
-def test_convnexts_heat_maps_are_those_that_it_pools_and_no_convolution_is_grouped(random_network, pixels):
-    """The last layer of Keras's own is a branch, to which the trunk is added outside of any layer.
-
-    Grouped convolutions train ten times slower on a CPU, and cannot be converted.
-    """
-    network = random_network(Arch.CONVNEXT_TINY)
-    assert not [layer for layer in network.layers if getattr(layer, "groups", 1) > 1]
-    assert len([layer for layer in network.layers if isinstance(layer, keras.layers.DepthwiseConv2D)]) == 18
-    maps = np.asarray(keras.Model(network.inputs[0], network.get_layer(last_spatial_layer(network)).output)(pixels))
-    normed = network.get_layer("features")(maps.mean(axis=(1, 2)))
-    assert np.asarray(normed) == pytest.approx(np.asarray(features_model(network)(pixels)), abs=1e-5)
-
-
 def test_frozen_norms_stay_as_they_are_in_training(cnn, pixels):
     freeze_norms(cnn)
     cnn.compile("sgd", "categorical_crossentropy")

@@ -9,11 +9,10 @@ from models.registry.state import CHAMPION
 from tests.paper_bundle import write_paper_bundle
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split
-from trainer.retrain.begin import few_test_words
 from trainer.retrain.config import CatalogueSettings, ClassMap, DriftSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
-from trainer.splits.assigned import AssignedPhoto, read_splits
+from trainer.splits.assigned import read_splits
 
 
 def test_nothing_new_leaves_no_folder(shop: PaperShop) -> None:
@@ -23,19 +22,6 @@ def test_nothing_new_leaves_no_folder(shop: PaperShop) -> None:
     assert outcome.status is CycleStatus.NOTHING_NEW
     assert shop.calls == ["collect"]
     assert [path.name for path in (shop.root / "cycles").iterdir()] == ["000001"]
-
-
-def test_before_a_training_it_says_what_so_few_test_photos_can_show(shop: PaperShop) -> None:
-    def known(count: int) -> list[AssignedPhoto]:
-        return [AssignedPhoto(Path(f"{n}.jpg"), "hat", Split.TEST, str(n), f"g{n}") for n in range(count)]
-
-    assert few_test_words(known(42)).startswith("42 test photos")
-    shop.put(photo_rows(0, 36))
-    view = PaperView()
-    shop.run(view=view)
-    assert view.warned
-    assert few_test_words([replace(photo, split=Split.TRAIN) for photo in known(42)]) == ""
-    assert few_test_words(known(372)) == ""
 
 
 def test_other_training_settings_are_a_reason_to_train(shop: PaperShop) -> None:

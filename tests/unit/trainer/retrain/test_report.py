@@ -27,12 +27,6 @@ def test_the_first_lines_say_it_all(tmp_path: Path) -> None:
     shop = promoted(tmp_path)
     better = "It is 2.4 points better on 372 test photos (95% 0.1 to 4.7)."
     assert first_lines(shop) == ("shop@4 was promoted", better)
-    worse = shop.comparison.model_copy(update={"points": -1.0, "points_95": (-2.5, 0.4)})
-    forced = replace(shop, outcome=outcome(forced=True), comparison=worse)
-    assert first_lines(forced) == (
-        "shop@4 was promoted by force",
-        "The gate refused it: 1.0 point worse on 372 test photos (95% −2.5 to 0.4).",
-    )
     assert first_lines(refused(tmp_path)) == (
         "shop@4 was refused",
         "shoes loses 12.4 points of recall: more than 5.0 as asked.",

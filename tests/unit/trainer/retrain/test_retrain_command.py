@@ -8,7 +8,6 @@ from rich.console import Console
 from models.errors import ExitCode
 from tests.command import run_hangtag
 from tests.paper_cycle import PaperShop
-from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.records import Check, Verdict
 from trainer.retrain.screen import show_outcome
@@ -25,9 +24,9 @@ def test_that_there_is_nothing_to_do_is_json_too(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["status"] == "nothing_new"
 
 
-def shown(shop: PaperShop, options: CycleOptions | None = None) -> str:
+def shown(shop: PaperShop) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
-    show_outcome(shop.run(options), shop.config, console)
+    show_outcome(shop.run(), shop.config, console)
     return console.export_text()
 
 
@@ -44,11 +43,6 @@ def test_a_refusal_shows_what_failed_and_how_to_overrule_it(shop: PaperShop) -> 
     assert "✗  accuracy" in text
     assert "shop@2 was refused; shop@1 stays the champion." in text
     assert "hangtag models promote shop@2 --force --why REASON" in text
-
-
-def test_a_forced_promotion_says_so(shop: PaperShop) -> None:
-    shop.passes = False
-    assert "shop@2 is the champion, although the gate refused it." in shown(shop, CycleOptions(force="because"))
 
 
 @pytest.mark.parametrize(("state", "mark"), [({"doubtful": True}, "!"), ({"unsure": True}, "?"), ({}, "✓")])
