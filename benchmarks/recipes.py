@@ -51,10 +51,9 @@ def _trained(folder: Path, size: int, change: dict[str, Any], seed: int) -> dict
     from models.process import default_cache
     from models.statistics.calibration import class_logits
     from trainer.data.photo_cache import PixelStore
-    from trainer.learning.balance import class_weights
     from trainer.learning.batches import Batches
     from trainer.learning.loop import Limits, ValidationPhotos, fit
-    from trainer.learning.recipe import Stage, recipe_for
+    from trainer.learning.recipe import Stage, class_weights, recipe_for
     from trainer.learning.training import depth_groups
     from trainer.learning.training_step import Learner, has_bfloat16
     from trainer.networks.build import build_network

@@ -11,8 +11,7 @@ from models.errors import ExitCode, MissingExtraError
 from models.options import RegistryOption, takes
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
-from trainer.options import DATA_HELP, TrainOptions, TrainRequest
-from trainer.request import TableOptions
+from trainer.request import DATA_HELP, TableOptions, TrainOptions, TrainRequest
 from worker.queue.options import LogOption, RedisOption, logs_json, queue_settings
 
 

@@ -25,8 +25,7 @@ from models.terminal import Console, print_table
 from models.text import number_of
 from pages.text import rough_duration, rounded
 from trainer.data.dataset import Split
-from trainer.options import TrainRequest
-from trainer.request import USUAL_COLUMNS, TableOptions
+from trainer.request import USUAL_COLUMNS, TableOptions, TrainRequest
 from trainer.run import check_free
 
 if TYPE_CHECKING:
@@ -202,8 +201,7 @@ def _show_result(result: "TrainResult", console: Console, *, as_json: bool) -> E
     if as_json:
         print(json.dumps(_result_record(result), indent=1))
     if result.evaluation:
-        missing = sum(not run.fold(number).answers.is_file() for number in range(1, result.args.folds + 1))
-        show_evaluation(result.evaluation, result.args, console, missing if result.interrupted else 0)
+        show_evaluation(result.evaluation, result.args, console)
         lines.append(f"Look at: {escape(str(run.report))}")
     if result.interrupted:
         lines.append(f"[yellow]Interrupted. Go on with it: hangtag train --resume {quoted}[/yellow]")
@@ -229,8 +227,8 @@ def _result_record(result: "TrainResult") -> dict[str, Any]:
     return shown
 
 
-def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console, missing_folds: int = 0) -> None:
-    """Show what a training came to; ``missing_folds``: how many somebody's stop has left out."""
+def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console) -> None:
+    """Show what a training came to."""
     from trainer.judging.evaluate import Judged
     from trainer.judging.sentences import distances_text, levels_text
 
@@ -241,7 +239,7 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console,
     network = f"{args.folds} folds" if figures is evaluation.cv else f"Epoch {args.best_epoch}"
     print_table(figures_table(figures, f"{network}, on {number_of(figures.n, f'{split.word} photo')}"), console)
     console.print()
-    _show_precisions(evaluation, args, split, missing_folds, console)
+    _show_precisions(evaluation, args, split, console)
     tested = Judged.TEST if evaluation.test else split
     for target in evaluation.thresholds:
         achieved = evaluation.coverage_at_precision[f"{target.precision:.2f}"].of(tested)
@@ -272,9 +270,7 @@ def figures_table(figures: "Figures", title: str) -> Table:
     return table
 
 
-def _show_precisions(
-    evaluation: "Evaluation", args: "RunArgs", split: "Judged", missing_folds: int, console: Console
-) -> None:
+def _show_precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged", console: Console) -> None:
     """The precisions that can be asked for, measured on test photos if there are any; or why none can."""
     from models.statistics.thresholds import default_precision
     from trainer.judging.evaluate import Judged
@@ -283,7 +279,7 @@ def _show_precisions(
     if not any(target.coverage for target in evaluation.thresholds):
         why, *others = evaluation.unpromised(pooled=args.pools_folds)
         unless = "Every photo goes to a person, unless --threshold asks for labels all the same."
-        advice = advice_for_promise(args, folds_may_prove=evaluation.folds_may_prove, missing_folds=missing_folds)
+        advice = advice_for_promise(args, folds_may_prove=evaluation.folds_may_prove)
         for sentence in (why, unless, *others, advice):
             console.print(escape(sentence), highlight=False)
         return

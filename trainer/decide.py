@@ -16,15 +16,13 @@ from models.text import number_of
 from pages.text import rough_duration
 from trainer.data.dataset import Split
 from trainer.judging.folds import FEW, FEWEST_EPOCHS, choose_folds
-from trainer.learning.balance import balance_note, choose_balance
-from trainer.learning.recipe import mean_cost, recipe_for
+from trainer.learning.recipe import balance_note, choose_balance, mean_cost, recipe_for
 from trainer.learning.training import pace_here, recipe_of
 from trainer.learning.training_step import Pace, has_bfloat16
 from trainer.networks.architectures import PRESETS
 from trainer.networks.build import weights_file
 from trainer.networks.choice import NamedWeights, NetworkChoice
-from trainer.options import TrainRequest
-from trainer.request import Preset
+from trainer.request import Preset, TrainRequest
 from trainer.run import RunArgs
 from trainer.splits.prepare import Prepared
 

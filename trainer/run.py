@@ -26,8 +26,7 @@ from models.statistics.confidence import Confidence
 from models.taxonomy import Taxonomy
 from models.whole_file import replace_file
 from trainer.data.csv_files import write_rows
-from trainer.options import TrainRequest
-from trainer.request import Arch, Balance
+from trainer.request import Arch, Balance, TrainRequest
 
 
 class RunState(StrEnum):

@@ -23,8 +23,8 @@ from trainer.learning.training import Training, new_network
 from trainer.learning.training_step import has_bfloat16
 from trainer.networks.build import choose_network, weights_file
 from trainer.networks.choice import NetworkChoice, parse_weights
-from trainer.options import TrainRequest
 from trainer.report.write import keep_for_export, write_report
+from trainer.request import TrainRequest
 from trainer.run import Run, RunArgs, RunState, check_free, read_history
 from trainer.splits.assigned import read_splits, write_splits
 from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_excluded, restore, write_excluded

@@ -94,15 +94,3 @@ def difference_interval(more: float, less: float, rows: float) -> Interval:
     middle = (more - less) / total
     spread = _Z * math.sqrt((more + less + 1) / total - middle**2) / math.sqrt(total)
     return max(-1.0, float(middle - spread)), min(1.0, float(middle + spread))
-
-
-def product_interval(one: tuple[float, Interval], other: tuple[float, Interval]) -> Interval:
-    """The interval of the product of two figures above 0 that were measured apart, each with its own interval.
-
-    Logarithms are added, and the squares of the ways to their ends (Zou and Donner, "Construction of confidence limits
-    about effect measures: a general approach", Statistics in Medicine 27, 2008).
-    """
-    ways = [[math.log(end / figure) for end in interval] for figure, interval in (one, other)]
-    low, high = (math.hypot(*ends) for ends in zip(*ways, strict=True))
-    product = one[0] * other[0]
-    return product * math.exp(-low), min(1.0, product * math.exp(high))

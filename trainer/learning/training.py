@@ -15,11 +15,10 @@ from threadpoolctl import threadpool_limits
 
 from models.whole_file import replace_file
 from trainer.data.photo_cache import PixelStore
-from trainer.learning.balance import class_weights
 from trainer.learning.batches import Batches
 from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos, fit
 from trainer.learning.predictions import features_of
-from trainer.learning.recipe import Recipe, recipe_for
+from trainer.learning.recipe import Recipe, class_weights, recipe_for
 from trainer.learning.training_step import Learner, Pace, measure_pace
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights, parse_weights

@@ -14,8 +14,7 @@ from models.errors import InputError
 from trainer.networks.architectures import PRESETS, Plan, cnn, published_body, simple, transfer
 from trainer.networks.choice import NamedWeights, NetworkChoice, Weights, default_weights, parse_weights
 from trainer.networks.imagenet import Downloaded, NotDownloadedError, fetch, imagenet_file, models_folder
-from trainer.options import TrainRequest
-from trainer.request import Arch, Preset
+from trainer.request import Arch, Preset, TrainRequest
 
 _HEAD_ARRAYS: Final = 4
 """At most this many arrays of a whole model are its head's."""

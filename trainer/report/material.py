@@ -11,7 +11,6 @@ from models.decision import UNMEASURED
 from models.photo import NONE
 from models.preprocess import Pixels
 from models.statistics.confidence import Confidence, PrecisionTarget
-from models.statistics.intervals import Interval, product_interval, proportion_interval
 from models.statistics.out_of_distribution import expected_within
 from models.text import number_of
 from pages.text import between, duration, percent, rounded, target_name
@@ -144,11 +143,9 @@ class ReportMaterial:
         if target is None:
             unless = "unless labels without a promise are asked for with --threshold"
             return f"{self._unpromised[0]} Every photo goes to a person, {unless}."
-        interval = between(self._interval_of(target.coverage))
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your "
-            f"photos by itself ({interval} with 95% confidence) and sends the others to a person."
-            f"{self._in_tree(target)}"
+            f"photos by itself and sends the others to a person.{self._in_tree(target)}"
         )
 
     @property
@@ -174,20 +171,6 @@ class ReportMaterial:
         return (
             f" With a class it labels about {rounded(target.level_coverage[0])}, the rest of these with a label above."
         )
-
-    def _interval_of(self, coverage: float) -> Interval:
-        """How far a coverage may be off: so are the share of rows that are sure, and that within the unknown limit.
-
-        The limit was set on validation photos alone, also where the rows out of fold tell how sure the network is.
-        """
-        held = self.confidence.rows - self.confidence.out_of_fold
-        own = self.confidence.rows if self.args.pools_folds else held
-        within = self.within_limit
-        sure = min(1.0, coverage / within)
-        of_sure = proportion_interval(round(sure * own), own)
-        if within == 1.0:
-            return of_sure
-        return product_interval((sure, of_sure), (within, proportion_interval(round(within * (held + 1)), held)))
 
     @property
     def outcome(self) -> str:

@@ -21,8 +21,7 @@ from models.whole_file import replace_file
 from trainer.data.dataset import read_dataset
 from trainer.data.taxonomy import read_parents
 from trainer.networks.choice import NamedWeights
-from trainer.options import TrainRequest
-from trainer.request import Arch, parse_duration
+from trainer.request import Arch, TrainRequest, parse_duration
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import Contestant
 from trainer.retrain.cycle_folder import CycleStatus, Outcome, now_text

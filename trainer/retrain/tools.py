@@ -25,7 +25,7 @@ from worker.catalogue_diff.sample import SampleOptions, draw_sample
 from worker.results.drift import drifted_jobs
 
 if TYPE_CHECKING:
-    from trainer.options import TrainRequest
+    from trainer.request import TrainRequest
     from trainer.train import TrainingView
 
 _Advance = Callable[[str, int, int], None]

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +6,6 @@ from scipy.stats import binom, binomtest
 from models.statistics.intervals import (
     exact_interval,
     lower_bound,
-    product_interval,
     proportion_interval,
     upper_bound,
     wilson_interval,
@@ -49,20 +47,6 @@ def test_of_no_rows_nothing_is_known():
     assert exact_interval(0, 0) == (0.0, 1.0)
     assert proportion_interval(0, 0) == (0.0, 1.0)
     assert lower_bound(0, 0) == 0.0
-
-
-def test_the_interval_of_a_product_holds_it_in_nineteen_of_twenty_trials():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for one, other in zip(rng.binomial(214, 0.97, 2000), rng.binomial(60, 0.95, 2000), strict=True):
-        rates = ((count / rows, proportion_interval(count, rows)) for count, rows in ((one, 214), (other, 60)))
-        low, high = product_interval(*rates)
-        hits += low <= 0.97 * 0.95 <= high
-    assert 0.95 <= hits / 2000 <= 0.99
-
-
-def test_a_figure_without_doubt_leaves_a_product_the_others_interval():
-    assert product_interval((1.0, (1.0, 1.0)), (0.5, (0.4, 0.6))) == pytest.approx((0.4, 0.6))
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 10), (3, 100), (62, 2000), (10, 10)])

@@ -122,14 +122,6 @@ def test_ctrl_c_gives_none_and_keeps_the_folds_that_are_done(make_training):
     assert len(diary.notes) == 1, "that Ctrl-C was pressed is said"
 
 
-def test_there_are_no_more_folds_than_groups(make_training, diary):
-    training = make_training(labels=(0, 0, 1, 1), held=(0, 1), folds=10, epochs=1)
-    folds = train_folds(training, None, diary)
-    assert len(folds) == len({photo.group for photo in training.photos}) < 10
-    assert sum(len(fold.labels) for fold in folds) == len(training.photos)
-    assert diary.advanced_with == [f"Fold {n} of {len(folds)}" for n in range(1, len(folds) + 1)]
-
-
 @pytest.mark.parametrize(
     ("folds", "cv", "share"),
     [(0, False, 1), (2, False, 3 / 4), (4, False, 1 / 2), (10, False, 1 / 4), (5, True, 1 / 5)],

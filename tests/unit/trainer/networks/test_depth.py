@@ -17,14 +17,6 @@ def ids(variables):
     return [id(variable) for variable in variables]
 
 
-def test_body_and_head_make_the_network(network, pixels):
-    features = features_model(network)(pixels)
-    logits = np.asarray(network.get_layer("logits")(features))
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    assert len(features.shape) == 2
-    assert probabilities == pytest.approx(np.asarray(network(pixels)), abs=1e-5)
-
-
 def test_every_variable_is_in_one_group_from_early_to_late(network):
     groups = depth_groups(network)
     assert len(groups) == 3
@@ -56,8 +48,3 @@ def test_frozen_norms_stay_as_they_are_in_training(cnn, pixels):
         assert all(np.array_equal(one, other) for one, other in zip(layer.get_weights(), kept, strict=True))
     assert not np.array_equal(kernel, np.asarray(cnn.get_layer("logits").kernel))
     assert not any(variable.name in {"gamma", "beta"} for group in depth_groups(cnn) for variable in group)
-
-
-def test_a_body_at_rest_leaves_the_head_to_the_last_group(cnn):
-    features_model(cnn).trainable = False
-    assert [len(group) for group in depth_groups(cnn)] == [0, 0, 2]

@@ -6,15 +6,13 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from models.errors import InputError
 from tests.unit.trainer.networks.test_architectures import MADE_BY
 from trainer.networks.choice import NamedWeights, NetworkChoice
-from trainer.networks.imagenet import ImageNetFile, NotDownloadedError, fetch, imagenet_file, models_folder
-from trainer.request import Arch
+from trainer.networks.imagenet import ImageNetFile, NotDownloadedError, fetch, imagenet_file
 
 ASK_KERAS = """
 import json, sys, keras
@@ -64,19 +62,6 @@ def test_keras_asks_for_the_same_files_with_the_same_digests(tmp_path, choices):
         assert f"URL fetch failure on {file.url}:" in line
     assert all(f"original value of {file.md5} " in done.stdout for file in files if file.md5)
     assert done.stdout.count("original value of") == sum(file.md5 is not None for file in files)
-
-
-def test_of_a_family_trained_at_several_sizes_the_nearest_is_taken():
-    names = [imagenet_file(choose(Arch.MOBILENET, size, 0.25)).name for size in (32, 128, 150, 176, 200, 512)]
-    assert names == [f"mobilenet_2_5_{size}_tf_no_top.h5" for size in (128, 128, 160, 160, 192, 224)]
-    assert imagenet_file(choose(Arch.MOBILENET_V2, 100, 0.5)).name.endswith("_0.5_96_no_top.h5")
-
-
-def test_the_folder_is_that_of_keras(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert models_folder() == tmp_path / "models"
-    monkeypatch.delenv("KERAS_HOME")
-    assert models_folder() == Path.home() / ".keras" / "models"
 
 
 CONTENT = b"weights" * 1000
@@ -178,15 +163,6 @@ def test_after_a_download_that_broke_off_the_next_begins_again(server, tmp_path)
         fetch(ImageNetFile(f"{server.url}/cut.h5"), tmp_path, "mobilenet")
     assert caught.value.why == f"it broke off after 100 of {len(CONTENT):,} bytes"
     assert fetch(ImageNetFile(f"{server.url}/body.h5", MD5), tmp_path, "mobilenet").read_bytes() == CONTENT
-
-
-def test_a_host_that_refuses_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    with pytest.raises(NotDownloadedError) as caught:
-        fetch(ImageNetFile(f"http://127.0.0.1:{port}/body.h5"), tmp_path, "mobilenet")
-    assert "refused" in caught.value.why
 
 
 def test_a_network_that_swallows_everything_is_not_waited_for(silent_url, tmp_path):

@@ -47,13 +47,6 @@ def test_the_heat_lies_where_the_logit_comes_from(classes) -> None:
     np.testing.assert_allclose(heat.max(axis=(1, 2)), 1.0)
 
 
-def test_of_two_classes_what_speaks_for_one_does_not_speak_for_the_other() -> None:
-    network = corner_network(2)
-    assert heat_maps(network, noise(1), [1]).max() == 1
-    assert heat_maps(network, noise(1), [0]).max() == 0
-    assert heat_maps(corner_network(2, weight=-1.0), noise(1), [0]).max() == 1
-
-
 def test_each_photo_is_asked_about_its_own_class() -> None:
     network = corner_network(3)
     kernel = np.zeros((3, 3), np.float32)
@@ -80,16 +73,6 @@ def test_a_batch_changes_nothing(arch, classes) -> None:
         )
     assert together.min() >= 0
     assert together.max() == 1
-
-
-def test_an_inlined_and_frozen_application_is_followed() -> None:
-    keras.utils.set_random_seed(1)
-    network = build_network(Arch.MOBILENET, 64, 4, weights=NamedWeights.NONE, alpha=0.25)
-    network.trainable = False
-    assert last_spatial_layer(network) == "conv_pw_13_relu"
-    heat = heat_maps(network, noise(2, 64), [0, 3])
-    assert heat.shape == (2, 64, 64)
-    assert heat.max() == 1
 
 
 def test_no_photos_give_no_heat_maps_and_a_network_without_places_is_refused() -> None:

@@ -1,5 +1,4 @@
 import io
-import json
 from pathlib import Path
 
 import pytest
@@ -9,19 +8,11 @@ from models.errors import ExitCode
 from tests.command import run_hangtag
 from tests.paper_cycle import PaperShop
 from trainer.retrain.cycle_folder import CycleStatus
-from trainer.retrain.records import Check, Verdict
 from trainer.retrain.screen import show_outcome
 
 
 def test_every_ending_has_its_status() -> None:
     assert [int(status.exit_code) for status in CycleStatus] == [0, 3, 4, 1]
-
-
-def test_that_there_is_nothing_to_do_is_json_too(tmp_path: Path) -> None:
-    (tmp_path / "shop.toml").write_text('name = "shop"\ndata = "photos"\nfolder = "cycles"\n[drift]\njobs = ["jobs"]\n')
-    done = run_hangtag("retrain", tmp_path / "shop.toml", "--when", "drift", "--json")
-    assert done.returncode == ExitCode.NOTHING_NEW
-    assert json.loads(done.stdout)["status"] == "nothing_new"
 
 
 def shown(shop: PaperShop) -> str:
@@ -43,17 +34,6 @@ def test_a_refusal_shows_what_failed_and_how_to_overrule_it(shop: PaperShop) -> 
     assert "✗  accuracy" in text
     assert "shop@2 was refused; shop@1 stays the champion." in text
     assert "hangtag models promote shop@2 --force --why REASON" in text
-
-
-@pytest.mark.parametrize(("state", "mark"), [({"doubtful": True}, "!"), ({"unsure": True}, "?"), ({}, "✓")])
-def test_what_passed_and_a_person_should_look_at_is_marked(shop: PaperShop, state: dict[str, bool], mark: str) -> None:
-    verdict = Verdict(checks=(Check(name="recall", passed=True, sentence="8 photos are too few", **state),))
-    outcome = shop.run(judge=lambda *of: verdict)
-    console = Console(width=200, record=True, file=io.StringIO(), force_terminal=True, color_system="standard")
-    show_outcome(outcome, shop.config, console)
-    [line] = [line for line in console.export_text(styles=True).splitlines() if "recall" in line]
-    assert mark in line
-    assert ("\x1b[33m" in line) == ("doubtful" in state), "a doubt is yellow"
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty"])

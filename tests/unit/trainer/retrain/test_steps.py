@@ -24,18 +24,6 @@ def test_a_champion_that_moved_is_compared_with(shop: PaperShop) -> None:
     assert "Another version of shop is champion by now" in view.notes[1]
 
 
-def test_a_champion_that_moves_again_is_compared_with_again(shop: PaperShop) -> None:
-    seeds = [901, 902]
-
-    def judge(*of):
-        if seeds:
-            shop.publish_champion(seeds.pop())
-        return shop.tools().judge(*of)
-
-    outcome = shop.run(judge=judge)
-    assert (outcome.status, outcome.champion, outcome.challenger) == (CycleStatus.PROMOTED, "shop@4", "shop@3")
-
-
 def test_a_person_who_was_quicker_has_decided(shop: PaperShop) -> None:
     shop.passes = False
     shop.stop_at("write_report")
@@ -61,12 +49,3 @@ def test_a_tracking_server_that_is_away_is_said_and_keeps_nothing_back(shop: Pap
     config = shop.asked(mlflow=MlflowSettings(uri="http://127.0.0.1:1"))
     assert shop.run(config=config, view=view, log_cycle=away).status is CycleStatus.PROMOTED
     assert view.notes == ["Not logged: no server"]
-
-
-def test_a_decided_cycle_is_logged_with_its_outcome(shop: PaperShop) -> None:
-    logged = []
-    config = shop.asked(mlflow=MlflowSettings(uri="sqlite:///m.db", experiment="shops"))
-    outcome = shop.run(config=config, log_cycle=lambda *of: logged.append(of))
-    [(uri, experiment, folder, so_far)] = logged
-    assert (uri, experiment, folder.path) == ("sqlite:///m.db", "shops", shop.cycle())
-    assert (so_far.status, so_far.version) == (outcome.status, outcome.version)
