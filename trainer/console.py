@@ -251,7 +251,11 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console)
     _show_accuracy(evaluation, args, split, figures, console)
     if evaluation.unknown and (outliers := evaluation.unknown.outliers):
         _show_outliers(outliers, console)
-    _show_label_errors(evaluation, console)
+    if evaluation.unlisted:
+        console.print(f"No list of likely label errors: {evaluation.unlisted}", highlight=False)
+    elif evaluation.label_issues:
+        issues = number_of(evaluation.label_issues, "likely label error")
+        console.print(f"{issues}: look at label_issues.csv, and correct what is wrong", highlight=False)
 
 
 def figures_table(figures: "Figures", title: str) -> Table:
@@ -331,20 +335,6 @@ def _show_outliers(outliers: "OutlierFigures", console: Console) -> None:
         f"(95%: {low:.3f}–{high:.3f}) and go to a person",
         highlight=False,
     )
-
-
-def _show_label_errors(evaluation: "Evaluation", console: Console) -> None:
-    if evaluation.unlisted:
-        console.print(f"No list of likely label errors: {evaluation.unlisted}", highlight=False)
-    if evaluation.label_errors:
-        listed = evaluation.label_errors
-        low, high = (f"{share:.0%}" for share in sorted((listed.alike, listed.mixed_up)))
-        shown = low if low == high else f"{low[:-1]} to {high}"
-        console.print(
-            f"{number_of(listed.rows, 'likely label error')}: look at label_issues.csv, and correct what is wrong\n"
-            f"(in a trial, such a list showed {shown} of the labels that were made wrong)",
-            highlight=False,
-        )
 
 
 def measure_and_show(model: Path, data: Path, table: TableOptions = USUAL_COLUMNS, *, as_json: bool) -> "Measurement":

@@ -125,38 +125,22 @@ class Run:
 
     path: Path
 
-    best = _Inside("weights/best.keras")
-    """The Keras model of the best epoch: the last, once the rate has fallen to nothing."""
-    last = _Inside("weights/last.keras")
-    """The Keras model of the last whole epoch."""
-    state = _Inside("weights/state.npz")
-    """Weights, optimizers and averages after the last whole epoch: what ``--resume`` goes on from."""
-    splits = _Inside("splits.csv")
-    """Which photo was used for what."""
-    excluded = _Inside("excluded.csv")
-    """Which files were set aside, and why."""
-    history = _Inside("results.csv")
-    """A row an epoch."""
-    evaluation = _Inside("evaluation.json")
-    """Figures on validation and test."""
-    class_figures = _Inside("classes.csv")
-    """The figures of each class, as a table."""
-    confidence = _Inside("confidence.json")
-    """Temperature, thresholds and limits: :class:`models.statistics.confidence.Confidence`."""
-    unknown = _Inside("export/unknown.npz")
-    """The arrays that compute the out-of-distribution score."""
-    predictions = _Inside("predictions.csv")
-    """A row for each photo of validation and test, with the best network's prediction."""
-    label_issues = _Inside("label_issues.csv")
-    """Photos whose label is likely wrong."""
+    best = _Inside("weights/best.keras")  # of the best epoch: the last, once the rate has fallen to nothing
+    last = _Inside("weights/last.keras")  # of the last whole epoch
+    state = _Inside("weights/state.npz")  # all that ``--resume`` goes on from, after the last whole epoch
+    splits = _Inside("splits.csv")  # which photo was used for what
+    excluded = _Inside("excluded.csv")  # which files were set aside, and why
+    history = _Inside("results.csv")  # a row an epoch
+    evaluation = _Inside("evaluation.json")  # figures on validation and test
+    class_figures = _Inside("classes.csv")  # the figures of each class
+    confidence = _Inside("confidence.json")  # temperature, thresholds and limits: a Confidence
+    unknown = _Inside("export/unknown.npz")  # the arrays that compute the out-of-distribution score
+    predictions = _Inside("predictions.csv")  # a row for each photo of validation and test
+    label_issues = _Inside("label_issues.csv")  # photos whose label is likely wrong
     report = _Inside("report.html")
-    """The report to open in a browser."""
     model_card = _Inside("README.md")
-    """The model card, in Markdown."""
-    answers = _Inside("answers.npz")
-    """A fold's predictions for the photos that its network was trained without."""
-    originals = _Inside("export/originals")
-    """Some validation photos as they were, for the bundle's golden samples."""
+    answers = _Inside("answers.npz")  # a fold's predictions for the photos that its network was trained without
+    originals = _Inside("export/originals")  # validation photos as they were, for the bundle's golden samples
 
     @contextmanager
     def alone(self) -> Iterator[None]:

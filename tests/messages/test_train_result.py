@@ -36,7 +36,7 @@ def results() -> Iterator[tuple[str, Evaluation, RunArgs, int]]:
     yield of("nothing is promised, folds are missing", stopped, 3, folds=5, cv=True)
     evaluation = proved.evaluation
     out_of_fold = CrossValidated(**dict(evaluation.val.model_copy(update={"n": 900})), folds=5)
-    changes = {"cv": out_of_fold, "label_errors": None, "unlisted": "no class has 5 photos"}
+    changes = {"cv": out_of_fold, "label_issues": 0, "unlisted": "no class has 5 photos"}
     cross_validated = evaluation.model_copy(update=changes)
     yield (
         "cross-validated, no label errors",

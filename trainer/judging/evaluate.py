@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict
 
 from models.statistics.calibration import calibrated, expected_calibration_error
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
-from models.statistics.intervals import Interval
 from models.statistics.out_of_distribution import OutOfDistribution
 from models.statistics.thresholds import HeldOutLogits, fewest_own_rows, fit_confidence
 from models.taxonomy import Taxonomy, level_name
@@ -88,27 +87,6 @@ class CrossValidated(Figures):
     folds: int
 
 
-class PlantedErrors(_Record):
-    """How many wrong labels the list of label errors shows, tried with planted ones that no network was trained on.
-
-    Attributes:
-        planted: how many labels were made wrong, in all ``trials`` together, 3% of the photos in each.
-        leading: how many of the 50 labels that were doubted most were planted ones, on average.
-        rows: length of the list.
-        mixed_up: share that the list shows of planted labels that name any other class.
-        alike: the same of planted labels that name a class which the photo resembles.
-    """
-
-    planted: int
-    trials: int
-    leading: float
-    rows: int
-    mixed_up: float
-    mixed_up_95: Interval
-    alike: float
-    alike_95: Interval
-
-
 class LevelRow(NamedTuple):
     """A target at a level of a tree: the level's name, the share of rows that it is expected to label, what came."""
 
@@ -126,9 +104,8 @@ class Evaluation(_Record):
         cv: the same of all photos but test photos, each predicted by a network that has not seen it.
         ece_before: the calibration error without ``temperature``.
         coverage_at_precision: target (``"0.98"``) → what it achieves.
-        label_errors: how good ``label_issues.csv`` is; None if labels could not be judged, or none is doubted.
         surest: how the surest photos did where no precision is promised.
-        unlisted: why ``label_issues.csv`` is empty though labels may be wrong.
+        label_issues: rows of ``label_issues.csv``; ``unlisted`` says why it is empty though labels may be wrong.
         distances: see :func:`trainer.judging.figures.distances`.
     """
 
@@ -140,9 +117,9 @@ class Evaluation(_Record):
     thresholds: tuple[PrecisionTarget, ...]
     coverage_at_precision: dict[str, PerSplit[AchievedPrecision]]
     unknown: UnknownFigures | None
-    label_errors: PlantedErrors | None = None
     distances: PerSplit[dict[int, int]] | None = None
     surest: SurestPhotos | None = None
+    label_issues: int = 0
     unlisted: str | None = None
 
     @property

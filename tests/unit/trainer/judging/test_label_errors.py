@@ -15,13 +15,9 @@ from trainer.judging.label_errors import (
     FOLDS,
     LEAST_ODDS,
     LabelIssue,
-    Planted,
-    _judged,
     find_label_errors,
     find_label_issues,
-    list_length,
     out_of_fold,
-    plant,
     write_label_issues,
 )
 from trainer.splits.assigned import AssignedPhoto
@@ -162,68 +158,15 @@ def test_networks_that_have_not_seen_the_photo_count_as_a_fourth_classifier():
     assert joined.sum(axis=1) == pytest.approx(1)
 
 
-class TestPlanting:
-    @pytest.fixture
-    def tried(self):
-        """What a trial finds, and the labels that it asked about; the answer is always the same."""
-
-        def plant_among(labels, guesses, answer):
-            asked = []
-
-            def ask(given):
-                asked.append(given)
-                return answer
-
-            return plant(ask, labels, guesses, 0), asked
-
-        return plant_among
-
-    def test_three_in_a_hundred_labels_are_wrong_and_the_own_stay_as_they_are(self, tried):
-        labels = np.arange(10_000) % 4
-        before = labels.copy()
-        answer = np.full((10_000, 4), 0.25, np.float32)
-        planted, (asked,) = tried(labels, answer, answer)
-        assert (asked != labels).sum() == 300
-        assert np.array_equal(labels, before)
-        assert (len(planted.mixed_up), len(planted.alike), planted.trials) == (150, 150, 1)
-
-    def test_half_are_of_common_classes_and_half_of_what_the_photo_resembles(self, tried):
-        labels = np.repeat([0, 1, 2], (5_000, 4_900, 100))
-        resembles = np.zeros((10_000, 3), np.float32)
-        resembles[:, 2] = 1  # whatever it is, it looks like the rare class
-        _, (asked,) = tried(labels, resembles, resembles)
-        planted = asked[(asked != labels) & (labels != 2)]
-        assert (planted == 2).mean() == pytest.approx(0.5, abs=0.08)
-
-    def test_a_planted_label_ranks_behind_those_that_are_doubted_more(self, tried):
-        labels = np.zeros(200, np.intp)
-        answer = np.tile(np.float32([0.9, 0.1]), (200, 1))
-        answer[[3, 60, 199]] = (0.05, 0.95)  # their own labels are doubted more than any planted one
-        planted, _ = tried(labels, answer, answer)
-        assert set(planted.mixed_up) | set(planted.alike) == {3}
-        assert planted.leading == pytest.approx(6, abs=0.3)  # of 6 in a trial, but where one of the three is chosen
-
-    def test_planted_labels_are_found_and_never_listed(self, make_training, logits_network):
-        training = make_training(labels=(0, 1) * 40, held=(0, 1) * 10)
-        errors = find_label_errors(logits_network(), training, None)
-        assert errors.issues == []
-        wrong = replace(training.photos[5], label="a")
-        training = replace(training, photos=[*training.photos[:5], wrong, *training.photos[6:]])
-        errors = find_label_errors(logits_network(), training, None)
-        assert [issue.photo for issue in errors.issues] == [wrong]
-        assert errors.planted.planted == 40
-        assert errors.planted.trials == 10
-
-
-def test_a_list_ends_where_further_rows_show_a_third_of_what_the_first_show():
-    def ranks(*blocks):
-        return np.concatenate([np.full(count, 50 * place) for place, count in enumerate(blocks)])
-
-    assert list_length(ranks(60, 19, 18)) == 50
-    assert list_length(ranks(60, 20, 21, 5, 40)) == 150
-    assert list_length(ranks(0, 7)) == 50
-    assert list_length(ranks(3)) == 50
-    assert list_length(ranks(30, 30)) == 100
+def test_a_photo_under_the_label_of_another_is_listed(make_training, logits_network):
+    training = make_training(labels=(0, 1) * 40, held=(0, 1) * 10)
+    assert find_label_errors(logits_network(), training, None).issues == []
+    wrong, also_wrong = replace(training.photos[5], label="a"), replace(training.held[0], label="b")
+    photos = [*training.photos[:5], wrong, *training.photos[6:]]
+    training = replace(training, photos=photos, held=[also_wrong, *training.held[1:]])
+    errors = find_label_errors(logits_network(), training, None)
+    assert {(issue.photo, issue.suggested) for issue in errors.issues} == {(wrong, "b"), (also_wrong, "a")}
+    assert errors.unlisted is None
 
 
 def test_fold_networks_are_asked_where_they_know_every_photo(make_training, logits_network):
@@ -247,14 +190,5 @@ def test_fold_networks_are_asked_where_they_know_every_photo(make_training, logi
 
 def test_where_no_class_has_enough_photos_there_is_no_list_and_it_is_said_why(make_training, logits_network):
     errors = find_label_errors(logits_network(), make_training(labels=(0, 1) * 3, held=(0, 1)), None)
-    assert (errors.issues, errors.planted) == ([], None)
+    assert errors.issues == []
     assert errors.unlisted
-
-
-@pytest.mark.parametrize(("rank", "listed"), [(0, True), (500, False)])
-def test_a_list_that_shows_next_to_no_planted_labels_is_not_shown(rank, listed):
-    photo = AssignedPhoto(Path("1.jpg"), "a", Split.TRAIN, "1", "1")
-    planted = Planted(np.full(20, rank), np.full(20, rank), 1.0, 10)
-    errors = _judged([LabelIssue(photo, "b", 0.01, 0.9)], planted, 1)
-    assert bool(errors.issues) == listed
-    assert listed == (errors.unlisted is None)
