@@ -56,45 +56,6 @@ def confidence_histogram(counts: Sequence[int], usual: Sequence[int] = ()) -> Ma
     return chart.drawn(*bars, chart.line(*steps, "usual") if expected else Markup())
 
 
-def score_histogram(scores: NDArray[np.float64], limit: float) -> Markup:
-    """Photos by out-of-distribution score; the limit, which ends a bin, is drawn as a line.
-
-    Args:
-        scores: finite, ``(n,)``, one at least. The outer 0.2% at each end are counted in the last bins.
-        limit: the highest score of a photo that needs no review.
-    """
-    low, high = np.percentile(scores, (0.2, 99.8))
-    low, high = float(min(low, limit)), float(max(high, limit))
-    pad = (high - low) / 40 or 0.5
-    edges = _edges(low - pad, high + pad, limit)
-    counts, _ = np.histogram(scores.clip(edges[0], edges[-1]), edges)
-    chart = Chart(
-        "Histogram of the unknown score",
-        axis_over(edges.tolist(), "unknown score", tight=True),
-        _tally_axis(int(counts.max()), "photos"),
-        560,
-        230,
-    )
-    bars = [
-        chart.bar(
-            left,
-            right,
-            count,
-            "review" if left >= limit else "labeled",
-            f"{left:.3g} to {right:.3g}: {number_of(count, 'photo')}",
-        )
-        for left, right, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
-    ]
-    return chart.drawn(*bars, chart.line((limit, limit), (0, chart.y.high), "limit"))
-
-
-def _edges(low: float, high: float, limit: float) -> NDArray[np.float64]:
-    """About forty bins of one width; the limit is one of the edges."""
-    width = (high - low) / 40
-    below, above = math.ceil((limit - low) / width - 1e-6), math.ceil((high - limit) / width - 1e-6)
-    return np.asarray(limit + width * np.arange(-max(1, below), max(1, above) + 1), np.float64)
-
-
 def learning_curve(
     title: str,
     lines: Mapping[str, Sequence[float]],
@@ -180,24 +141,16 @@ class Axis:
         return [f"{tick:,.0f}" if abs(tick) >= 1000 else f"{tick:g}" for tick in self.ticks]  # noqa: PLR2004
 
 
-def axis_over(values: Sequence[float], name: str, *, tight: bool = False) -> Axis:
-    """An axis that holds values, with a few round ticks.
-
-    Args:
-        values: those that are not finite are left out; may be empty.
-        name: of the axis.
-        tight: whether it ends with the values, not with a tick.
-    """
+def axis_over(values: Sequence[float], name: str) -> Axis:
+    """An axis that holds the finite ones of some values, with a few round ticks."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     if low == high:
         low, high = low - abs(low) / 2, high + (abs(high) / 2 or 1.0)
     step = _step(high - low)
     first, last = math.floor(low / step + _HAIR), math.ceil(high / step - _HAIR)
-    if tight:
-        first, last = math.ceil(low / step - _HAIR), math.floor(high / step + _HAIR)
     ticks = tuple(round(n * step, 12) for n in range(first, last + 1))
-    return Axis(low, high, ticks, name) if tight else Axis(ticks[0], ticks[-1], ticks, name)
+    return Axis(ticks[0], ticks[-1], ticks, name)
 
 
 def _tally_axis(most: float, name: str) -> Axis:
@@ -266,11 +219,6 @@ class Chart:
         """A line through points; those that are not finite are left out."""
         points = self._points(xs, ys)
         return Markup('<polyline class="{}" points="{}"/>').format(kind, points) if points else Markup()
-
-    def area(self, xs: Sequence[float], ys: Sequence[float]) -> Markup:
-        """The area under a line."""
-        points = self._points((xs[0], *xs, xs[-1]), (self.y.low, *ys, self.y.low))
-        return Markup('<polygon points="{}"/>').format(points)
 
     def dot(self, x: float, y: float, kind: str, title: str) -> Markup:
         """A point with a tooltip."""

@@ -54,7 +54,6 @@ def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProx
         classes=_classes(material.figures),
         confusion=_confusion(material.matrix, classes),
         reliability=_reliability(judged, ece_before, material.figures),
-        strangeness=_strangeness(material),
         best=material.best,
         data=_data(material),
         set_aside=_set_aside(material.excluded),
@@ -62,15 +61,6 @@ def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProx
         | {"made with": material.made_with},
         batch=[(_uri(photo), label) for photo, label in material.train_batch],
     )
-
-
-def _strangeness(material: ReportMaterial) -> tuple[Judged, NDArray[np.float64]] | None:
-    """The finite unknown scores ``(n,)`` of the first photos that have any; those out of fold have none."""
-    for split in (material.split, Judged.TEST, Judged.VAL):
-        judged = material.judged.get(split)
-        if judged is not None and judged.unknown is not None:
-            return split, judged.unknown[np.isfinite(judged.unknown)].astype(np.float64)
-    return None
 
 
 def _thresholds(material: ReportMaterial) -> _Values:
