@@ -117,21 +117,9 @@ def train_command(
 
         hangtag train photos/
 
-      The best labels, whatever they cost:
-
-        hangtag train photos/ --preset best
-
-      With random weights, without a download:
-
-        hangtag train photos/ --arch cnn
-
       To finish in a quarter of an hour:
 
         hangtag train products.csv --name shop --time-limit 15m
-
-      A small network that has learned from ImageNet, with weights from a file:
-
-        hangtag train photos/ --weights mobilenet.h5
 
       With new photos: those of May stay in their splits, and rare classes count more:
 
@@ -140,10 +128,6 @@ def train_command(
       The colours of all dresses, from a table of products:
 
         hangtag train products.csv --image-column main_photo --label-column colour --where "category=dress"
-
-      With a tree of labels: a photo that may show boots or sandals is labelled shoes:
-
-        hangtag train photos/ --taxonomy tree.csv
 
       Continue a training that was stopped:
 

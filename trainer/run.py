@@ -212,19 +212,10 @@ def open_run(path: Path) -> Run:
 
 def check_free(path: Path) -> None:
     """Raise an InputError if there is something where a new run is to be."""
-    if not path.exists():
-        return
-    quoted, what, further = quote(str(path)), "exists", ""
-    try:
-        is_complete = Run(path).args().state is RunState.COMPLETE
-    except (InputError, OSError):
-        is_complete = None
-    if is_complete:
-        what = "is a complete run"
-    elif is_complete is False:
-        further = f", or go on with it: hangtag train --resume {quoted}"
-    msg = f"{quoted} {what}; pass another --name{further}"
-    raise InputError(msg)
+    if path.exists():
+        place = quote(str(path))
+        msg = f"{place} exists; pass another --name, or go on with it: hangtag train --resume {place}"
+        raise InputError(msg)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from models.bundle import open_bundle
-from models.errors import BundleError, InputError, RegistryError
+from models.errors import InputError
 from models.registry.registry import Registry
 from models.registry.state import CHAMPION
 from models.whole_file import sync_folder
@@ -127,15 +127,8 @@ class NewCycle:
         """The champion's labels. Its bundle is read in full: damage is found now and not hours later."""
         name = self.config.name
         bundle = open_bundle(self.registry.path(name, champion))
-        try:
-            for file in bundle.manifest.files:
-                bundle.read(file)
-        except BundleError as error:
-            msg = (
-                f"Expected the champion {name}@{champion} to be whole, it is damaged: {error} Or go on without it: "
-                f"hangtag models rollback {name}, or promote another version."
-            )
-            raise BundleError(msg) from error
+        for file in bundle.manifest.files:
+            bundle.read(file)
         self.config.classes.check(bundle.manifest.labels)
         return bundle.manifest.labels
 
@@ -145,18 +138,8 @@ class NewCycle:
         # the history tells of cycles on other machines, too
         elsewhere = (int(event.cycle) for event in history.events() if event.cycle and event.cycle.isdecimal())
         number = max([0, *here, *elsewhere]) + 1
-        try:
-            if splits:  # copied, since a champion's files are deleted with its version
-                shutil.copyfile(splits, folder.earlier)
-            gone = champion not in {0, *history.state().versions}
-        except FileNotFoundError:
-            gone = True
-        if gone:
-            msg = (
-                f"Expected the champion of {name} to stay in the registry while photos are read, it was replaced and "
-                "deleted meanwhile; run hangtag retrain again."
-            )
-            raise RegistryError(msg)
+        if splits:  # copied, since a champion's files are deleted with its version
+            shutil.copyfile(splits, folder.earlier)
         config = self.config.model_dump(mode="json")
         start = CycleStart(
             number=number, name=name, started=now_text(), why=why, config=config, champion_version=champion

@@ -175,13 +175,6 @@ def never_but_none(choice):
     return None if choice.weights is NamedWeights.NONE else never(choice)
 
 
-@pytest.mark.parametrize("arch", [None, Arch.MOBILENET])
-def test_a_file_of_weights_chooses_its_own_architecture_and_width(file, arch):
-    choice, why = choose(never, weights=str(file), arch=arch)
-    assert choice == NetworkChoice(Arch.MOBILENET, 160, file, 0.25)
-    assert (str(file) in why) if arch is None else why is None
-
-
 def test_the_network_of_a_file_is_known_whatever_its_kind(arch, random_network, tmp_path):
     alpha = arch.alphas[-1] if arch.alphas else None
     random_network(arch, alpha=alpha).save(tmp_path / "best.keras")

@@ -108,15 +108,6 @@ def test_the_matrix_counts_the_photos(shop, html) -> None:
     assert [int(depth) for depth in depths[:9]] == [round(100 * (count / max(counts)) ** 0.5) for count in counts]
 
 
-def test_without_a_mistake_the_sections_say_so() -> None:
-    material = made()
-    judged = material.judged[Judged.TEST]
-    sure = replace(judged, probabilities=np.eye(3, dtype=np.float32)[judged.labels])
-    html = report_page(replace(material, judged={**material.judged, Judged.TEST: sure}))
-    assert "No photo is taken for one of another class." in said(html, "confusion")
-    assert "Every photo was recognised." in said(html, "mistakes")
-
-
 def test_the_share_beyond_the_limit_is_said(shop, html) -> None:
     beyond = (shop.judged[Judged.TEST].unknown > np.float32(-3.2)).mean()
     assert 0 < beyond < 1

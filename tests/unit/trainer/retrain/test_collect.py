@@ -88,15 +88,6 @@ def test_what_is_new_gone_and_relabeled_is_counted(shop: Shop) -> None:
     assert second.fingerprint != first.fingerprint
 
 
-@pytest.mark.parametrize("product", ["", "00123"])
-def test_a_label_and_a_product_are_part_of_the_fingerprint(shop: Shop, product: str) -> None:
-    rows = "image,label,group\nphotos/boots/1.jpg,boots,{}\nphotos/hats/3.jpg,hats,\n"
-    (shop.folder / "shop.csv").write_text(rows.format(product))
-    first = shop.collect(data="shop.csv")
-    (shop.folder / "shop.csv").write_text(rows.format("77"))
-    assert shop.collect(data="shop.csv").fingerprint != first.fingerprint
-
-
 def test_a_broken_file_counts_by_its_bytes_and_a_missing_one_not_at_all(shop: Shop) -> None:
     (shop.folder / "shop.csv").write_text("image,label\nphotos/boots/1.jpg,boots\nphotos/none.jpg,hats\n")
     first = shop.collect(data="shop.csv")
@@ -123,16 +114,6 @@ def test_reviewers_who_name_a_photo_in_two_ways_can_disagree(shop: Shop) -> None
     )
     assert outcomes(shop.collect()) == [("conflict", "hats", "boots", "anna"), ("conflict", "shoes", "boots", "bob")]
     assert shop.labels["photos/boots/1.jpg"] == "boots"
-
-
-def test_a_reviewed_photo_that_the_data_lack_is_added(shop: Shop) -> None:
-    photo = shop.put("catalogue/8.jpg")
-    shop.correct(
-        f"{photo},{sha256('catalogue/8.jpg')},hats,boots,anna,,2026-05-01", "catalogue/8.jpg,,hats,,bob,,2026-05-02"
-    )
-    collected = shop.collect()
-    assert outcomes(collected) == [("added", "hats", None, "anna, bob")]
-    assert (shop.labels["catalogue/8.jpg"], collected.new) == ("hats", 4)
 
 
 def test_a_correction_to_a_class_that_is_dropped_is_not_learned_from_and_says_so(shop: Shop) -> None:
