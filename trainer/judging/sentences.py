@@ -53,8 +53,11 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
     for needed, there in counts:
         if there < needed:
             return f"takes {needed:,} independent photos without a mistake, there are {there:,}"
-    wrong = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,}" if own else f"too many of {rows:,}"
-    return f"needs the surest {fewest:,} independent photos to be right, or nearly all of more; {wrong} are wrong"
+    if own and own.accuracy < 1.0:
+        why = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,} are wrong"
+    else:
+        why = "photos of one product count as about one"
+    return f"needs the surest {fewest:,} independent photos to be right, or nearly all of more; {why}"
 
 
 def unpromised_sentences(

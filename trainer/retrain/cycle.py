@@ -10,9 +10,9 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from pydantic import ValidationError
 
@@ -27,9 +27,19 @@ from trainer.retrain.steps import STEPS
 from trainer.retrain.tools import CycleTools, RunningCycle
 
 if TYPE_CHECKING:
-    from trainer.retrain.screen import CycleScreen
+    from trainer.train import TrainingView
 
 _LOCK: Final = ".cycle.lock"
+
+
+class CycleView(Protocol):
+    """Shows the progress of a cycle."""
+
+    def note(self, line: str) -> None:
+        """Something that a person should know."""
+
+    def step(self, name: str, title: str) -> "AbstractContextManager[TrainingView]":
+        """A step begins; returns the callback that shows its progress."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +54,7 @@ class CycleOptions:
     restart: bool = False
 
 
-def retrain(
-    config: RetrainConfig, options: CycleOptions, view: "CycleScreen", tools: CycleTools | None = None
-) -> Outcome:
+def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools: CycleTools | None = None) -> Outcome:
     """Run a cycle to its end, or go on with one that was stopped.
 
     BusyError: another process runs a cycle of this model. StoppedError: somebody pressed Ctrl-C; the same call goes on.
@@ -89,9 +97,7 @@ def only_cycle(model: Storage) -> Iterator[None]:
         yield
 
 
-def _unfinished(
-    config: RetrainConfig, cycles: Cycles, options: CycleOptions, view: "CycleScreen"
-) -> CycleFolder | None:
+def _unfinished(config: RetrainConfig, cycles: Cycles, options: CycleOptions, view: CycleView) -> CycleFolder | None:
     folder = cycles.unfinished()
     if folder is None:
         return None
@@ -114,7 +120,7 @@ def _unfinished(
     return folder
 
 
-def _begin(new: NewCycle, options: CycleOptions, view: "CycleScreen") -> CycleFolder | None:
+def _begin(new: NewCycle, options: CycleOptions, view: CycleView) -> CycleFolder | None:
     notes: list[str] = []
     began = time.monotonic()
     with view.step("collect", "What is there to learn from?") as progress:
@@ -134,7 +140,7 @@ def _settings_of(folder: CycleFolder) -> RetrainConfig:
         raise InputError(msg) from error
 
 
-def _finish(work: RunningCycle, view: "CycleScreen") -> None:
+def _finish(work: RunningCycle, view: CycleView) -> None:
     while step := next((step for step in STEPS if not step.done(work)), None):
         began = time.monotonic()
         try:
