@@ -116,15 +116,6 @@ def test_reviewers_who_name_a_photo_in_two_ways_can_disagree(shop: Shop) -> None
     assert shop.labels["photos/boots/1.jpg"] == "boots"
 
 
-def test_a_correction_to_a_class_that_is_dropped_is_not_learned_from_and_says_so(shop: Shop) -> None:
-    shop.put("photos/misc/7.jpg")
-    photo = shop.put("catalogue/8.jpg")
-    shop.correct(*(f"{one},,misc,,anna,,2026-05-01" for one in (photo, shop.folder / "photos/misc/7.jpg")))
-    collected = shop.collect(ClassMap(drop=("misc",)))
-    assert [c.outcome for c in collected.corrections] == ["dropped"] * 2
-    assert "catalogue/8.jpg" not in shop.labels
-
-
 def test_a_photo_that_nobody_can_find_is_listed(shop: Shop) -> None:
     changed = shop.put("catalogue/8.jpg", b"saved anew")
     shop.correct(

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from exporter.export import export_run
-from models.errors import InputError
 from models.photo import NONE
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import Confidence
@@ -63,22 +62,6 @@ def test_both_are_asked_for_the_precision_that_the_champion_keeps(
     alone = compared(small_run, sure_export, unsure_bundle, session_cache).automation
     assert (alone.champion_precision, alone.challenger_precision) == (None, 0.90)
     assert alone.champion.photos == 0 < alone.challenger.photos, "who promises nothing labels nothing by itself"
-
-
-def test_a_class_that_was_renamed(small_run, bundle, sure_bundle, session_cache, tmp_path):
-    """The photos say cap and the settings say so, too; the challenger, which learned hat, is wrong on all of them."""
-    photos = read_splits(small_run / "splits.csv")
-    capped = [replace(photo, label="cap") if photo.label == "hat" else photo for photo in photos]
-    write_splits(tmp_path / "splits.csv", capped)
-    found = compared(tmp_path, sure_bundle, bundle, session_cache, ClassMap(rename={"hat": "cap"}))
-    plain = compared(small_run, sure_bundle, bundle, session_cache)
-    cap, hat = found.classes["cap"], plain.classes["hat"]
-    assert (cap.photos, cap.champion) == (hat.photos, hat.champion)
-    assert cap.challenger == 0.0
-    assert found.champion_accuracy == plain.champion_accuracy
-    assert found.vanished == ("hat",)
-    with pytest.raises(InputError, match="bots"):
-        compared(tmp_path, sure_bundle, bundle, session_cache, ClassMap(rename={"bots": "cap"}))
 
 
 def test_the_champions_own_test_photos_tell_which_are_gone_and_which_are_newer(

@@ -213,14 +213,3 @@ def test_the_errors_are_those_of_an_evaluation():
     for (confidence, right), error in ((good, found.champion), (bad, found.challenger)):
         both = np.stack([confidence, 1 - confidence], axis=1)
         assert error == pytest.approx(expected_calibration_error(both, np.where(right, 0, 1)), abs=1e-6)
-
-
-def test_copies_of_photos_do_not_make_it_surer():
-    both = [drawn_photos(200), drawn_photos(200, seed=1)]
-    once = compare_calibration(*(surety(*one) for one in both), np.arange(200))
-    four = [surety(confidence.repeat(4), right.repeat(4)) for confidence, right in both]
-    again = compare_calibration(*four, np.arange(200).repeat(4))
-    alone = compare_calibration(*four, np.arange(800))
-    width = [found.difference_95[1] - found.difference_95[0] for found in (once, again, alone)]
-    assert width[1] == pytest.approx(width[0], rel=0.15)
-    assert width[2] < 0.7 * width[1]

@@ -1,11 +1,7 @@
 import io
-from pathlib import Path
 
-import pytest
 from rich.console import Console
 
-from models.errors import ExitCode
-from tests.command import run_hangtag
 from tests.paper_cycle import PaperShop
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.screen import show_outcome
@@ -34,14 +30,3 @@ def test_a_refusal_shows_what_failed_and_how_to_overrule_it(shop: PaperShop) -> 
     assert "✗  accuracy" in text
     assert "shop@2 was refused; shop@1 stays the champion." in text
     assert "hangtag models promote shop@2 --force --why REASON" in text
-
-
-@pytest.mark.parametrize("kind", ["missing", "empty"])
-def test_data_that_is_not_there_is_refused_and_leaves_no_folder(tmp_path: Path, kind: str) -> None:
-    if kind == "empty":
-        (tmp_path / "photos").mkdir()
-    (tmp_path / "shop.toml").write_text('name = "shop"\ndata = "photos"\n')
-    done = run_hangtag("retrain", tmp_path / "shop.toml")
-    assert done.returncode == ExitCode.USAGE
-    assert str(tmp_path / "photos") in done.stderr
-    assert not (tmp_path / "retraining").exists()
