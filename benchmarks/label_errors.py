@@ -1,4 +1,4 @@
-"""How many wrong labels the list of label errors shows, how many right ones it doubts, and what it says of itself.
+"""How many wrong labels the list of label errors shows and how many right ones it doubts.
 
     python benchmarks/label_errors.py photos/ --weights mobilenet.weights.h5 --alpha 0.25 --epochs 12 --runs runs/
     python benchmarks/label_errors.py --speed
@@ -17,7 +17,6 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +25,6 @@ from rich.console import Console
 from rich.table import Table
 
 from exporter.load_tensorflow import load_tensorflow
-
-if TYPE_CHECKING:
-    from trainer.judging.label_errors import LabelErrors
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.intp]
@@ -101,7 +97,7 @@ def _frozen(asked: argparse.Namespace, paths: Sequence[Path], labels: Labels) ->
 
 
 def _show(name: str, path: Path) -> None:
-    """Print what each way to judge labels finds of those that were made wrong, and what planted labels say of it."""
+    """Print what each way to judge labels finds of those that were made wrong."""
     import keras
 
     from exporter.training_run import read_training_run
@@ -109,7 +105,7 @@ def _show(name: str, path: Path) -> None:
     from trainer.data.dataset import Split
     from trainer.data.photo_cache import PixelStore
     from trainer.judging.evaluate import judge
-    from trainer.judging.label_errors import find_label_errors, out_of_fold
+    from trainer.judging.label_errors import out_of_fold
     from trainer.learning.predictions import features_of
     from trainer.learning.training import Training, labels_of
     from trainer.run import open_run
@@ -134,8 +130,6 @@ def _show(name: str, path: Path) -> None:
         folds = np.stack([row_of[photo] for photo in photos])
         said |= {"fold networks": folds, "mean of all four": ask(folds)}
     _show_found(name, said, labels, wrong)
-    for who, others in [("mean of the three", None)] + [("mean of all four", unseen)] * bool(unseen):
-        _show_planted(f"{name}, {who}", find_label_errors(network, training, others), int(wrong.sum()))
 
 
 def _show_found(name: str, said: dict[str, Floats], labels: Labels, wrong: npt.NDArray[np.bool_]) -> None:
@@ -152,19 +146,6 @@ def _show_found(name: str, said: dict[str, Floats], labels: Labels, wrong: npt.N
         figures = [wrong[listed].mean(), *(ranked[:rows].mean() for rows in SHOWN), _average_precision(ranked)]
         figures.insert(1, wrong[listed].sum() / max(1, wrong.sum()))
         table.add_row(who, f"{listed.sum()}", *(f"{figure:.2f}" for figure in figures))
-    console.print(table)
-
-
-def _show_planted(name: str, errors: "LabelErrors", wrong: int) -> None:
-    ranked = np.array([issue.photo.label != issue.photo.path.parent.name for issue in errors.issues], bool)
-    title = f"{name}: {len(ranked)} rows listed, {ranked.sum()} of {wrong} wrong labels among them"
-    table = Table("first rows", "of any class", "95%", "alike", "95%", "true share", title=title)
-    for row in errors.planted.rows if errors.planted else ():
-        truth = ranked[: row.rows].sum() / max(1, wrong)
-        intervals = [f"{low:.2f} to {high:.2f}" for low, high in (row.mixed_up_95, row.alike_95)]
-        cells = f"{row.mixed_up:.2f}", intervals[0], f"{row.alike:.2f}", intervals[1], f"{truth:.2f}"
-        table.add_row(str(row.rows), *cells)
-    table.caption = f"of the first 50 {errors.planted.leading:.0f} planted ones" if errors.planted else None
     console.print(table)
 
 

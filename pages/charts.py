@@ -51,42 +51,6 @@ def confidence_histogram(counts: Sequence[int], usual: Sequence[int] = ()) -> Ma
     return chart.drawn(*bars, chart.line(*steps, "usual") if expected else Markup())
 
 
-def score_histogram(scores: NDArray[np.float64], limit: float) -> Markup:
-    """Photos by out-of-distribution score, ``(n,)``, n above 0; the limit, which ends a bin, is drawn as a line.
-
-    The outer 0.2% at each end are counted in the last bins.
-    """
-    low, high = np.percentile(scores, (0.2, 99.8))
-    low, high = float(min(low, limit)), float(max(high, limit))
-    pad = (high - low) / 40 or 0.5
-    edges = _edges(low - pad, high + pad, limit)
-    counts, _ = np.histogram(scores.clip(edges[0], edges[-1]), edges)
-    chart = Chart(
-        "Histogram of the unknown score",
-        axis_over(edges.tolist(), "unknown score", tight=True),
-        _tally_axis(int(counts.max()), "photos"),
-        560,
-        230,
-    )
-    bars = [
-        chart.bar(
-            left,
-            right,
-            count,
-            "review" if left >= limit else "labeled",
-            f"{left:.3g} to {right:.3g}: {number_of(count, 'photo')}",
-        )
-        for left, right, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
-    ]
-    return chart.drawn(*bars, chart.line((limit, limit), (0, chart.y.high), "limit"))
-
-
-def _edges(low: float, high: float, limit: float) -> NDArray[np.float64]:
-    width = (high - low) / 40
-    below, above = math.ceil((limit - low) / width - 1e-6), math.ceil((high - limit) / width - 1e-6)
-    return np.asarray(limit + width * np.arange(-max(1, below), max(1, above) + 1), np.float64)
-
-
 def learning_curve(
     title: str,
     lines: Mapping[str, Sequence[float]],
@@ -104,14 +68,6 @@ def learning_curve(
     if best:
         marks.append(chart.dot(*best, "best", f"epoch {best[0]}: {best[1]:.3f}"))
     return chart.drawn(*marks)
-
-
-def precision_recall_curve(precisions: Sequence[float]) -> Markup:
-    """The best precision at recalls from 0 to 1, evenly spaced."""
-    axis = Axis(0.0, 1.0, (0.0, 0.5, 1.0))
-    chart = Chart("Precision by recall", axis, axis, 200, 150)
-    recalls = [place / (len(precisions) - 1) for place in range(len(precisions))]
-    return chart.drawn(chart.area(recalls, precisions), chart.line(recalls, precisions, "val"))
 
 
 def reliability_diagram(title: str, bins: Iterable[tuple[int, float, float]]) -> Markup:
@@ -169,18 +125,16 @@ class Axis:
         return [f"{tick:,.0f}" if abs(tick) >= 1000 else f"{tick:g}" for tick in self.ticks]  # noqa: PLR2004
 
 
-def axis_over(values: Sequence[float], name: str, *, tight: bool = False) -> Axis:
-    """An axis that holds values, if they are finite, with a few round ticks; ``tight``: it ends with the values."""
+def axis_over(values: Sequence[float], name: str) -> Axis:
+    """An axis that holds the finite ones of some values, with a few round ticks."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     if low == high:
         low, high = low - abs(low) / 2, high + (abs(high) / 2 or 1.0)
     step = _step(high - low)
     first, last = math.floor(low / step + _HAIR), math.ceil(high / step - _HAIR)
-    if tight:
-        first, last = math.ceil(low / step - _HAIR), math.floor(high / step + _HAIR)
     ticks = tuple(round(n * step, 12) for n in range(first, last + 1))
-    return Axis(low, high, ticks, name) if tight else Axis(ticks[0], ticks[-1], ticks, name)
+    return Axis(ticks[0], ticks[-1], ticks, name)
 
 
 def _tally_axis(most: float, name: str) -> Axis:
@@ -239,11 +193,6 @@ class Chart:
         """A line through points; those that are not finite are left out."""
         points = self._points(xs, ys)
         return Markup('<polyline class="{}" points="{}"/>').format(kind, points) if points else Markup()
-
-    def area(self, xs: Sequence[float], ys: Sequence[float]) -> Markup:
-        """The area under a line."""
-        points = self._points((xs[0], *xs, xs[-1]), (self.y.low, *ys, self.y.low))
-        return Markup('<polygon points="{}"/>').format(points)
 
     def dot(self, x: float, y: float, kind: str, title: str) -> Markup:
         """A point with a tooltip."""

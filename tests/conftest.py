@@ -24,7 +24,7 @@ from tests.missing import skip_outside_ci
 from worker.queue.private_redis import redis_binary
 
 if TYPE_CHECKING:
-    from trainer.options import TrainRequest
+    from trainer.request import TrainRequest
 
 REDIS_MAJOR = 7
 
@@ -247,8 +247,7 @@ def train_small(run: Path, catalogue: Path, cache: Path) -> None:
 def small_request(catalogue: Path) -> "TrainRequest":
     """The request of :func:`train_small`."""
     from models.fit import Fit
-    from trainer.options import TrainRequest
-    from trainer.request import Arch
+    from trainer.request import Arch, TrainRequest
 
     return TrainRequest(data=catalogue, arch=Arch.CNN, image_size=32, fit=Fit.PAD, epochs=10, batch=16, folds=0, seed=1)
 

@@ -49,13 +49,9 @@ class PaperView:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.steps: list[str] = []
-        self.warned = False
 
     def note(self, line: str) -> None:
-        if "test photos: these are few" in line:  # as in every cycle of a paper shop
-            self.warned = True
-        else:
-            self.notes.append(line)
+        self.notes.append(line)
 
     def step(self, name: str = "", title: object = "") -> "PaperView":
         self.steps.append(name)

@@ -11,8 +11,7 @@ from models.errors import ExitCode, MissingExtraError
 from models.options import RegistryOption, takes
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
-from trainer.options import DATA_HELP, TrainOptions, TrainRequest
-from trainer.request import TableOptions
+from trainer.request import DATA_HELP, TableOptions, TrainOptions, TrainRequest
 from worker.queue.options import LogOption, RedisOption, logs_json, queue_settings
 
 
@@ -88,7 +87,6 @@ def check_command(
 
 
 def _made(place: Path, status: ExitCode) -> Path:
-    """What a command leaves, for those who call it from Python; else its exit status ends it."""
     if status is not ExitCode.OK:
         raise typer.Exit(status)
     return place
@@ -119,21 +117,9 @@ def train_command(
 
         hangtag train photos/
 
-      The best labels, whatever they cost:
-
-        hangtag train photos/ --preset best
-
-      With random weights, without a download:
-
-        hangtag train photos/ --arch cnn
-
       To finish in a quarter of an hour:
 
         hangtag train products.csv --name shop --time-limit 15m
-
-      A small network that has learned from ImageNet, with weights from a file:
-
-        hangtag train photos/ --weights mobilenet.h5
 
       With new photos: those of May stay in their splits, and rare classes count more:
 
@@ -142,10 +128,6 @@ def train_command(
       The colours of all dresses, from a table of products:
 
         hangtag train products.csv --image-column main_photo --label-column colour --where "category=dress"
-
-      With a tree of labels: a photo that may show boots or sandals is labelled shoes:
-
-        hangtag train photos/ --taxonomy tree.csv
 
       Continue a training that was stopped:
 
@@ -167,7 +149,6 @@ def train_command(
 
 
 def _check_alone(context: typer.Context, option: str, why: str) -> None:
-    """Refuse an option that is given together with others."""
     sources = {name: context.get_parameter_source(name) for name in context.params if name not in {option, "as_json"}}
     given = [
         one.opts[0] if one.opts[0].startswith("-") else one.metavar or one.opts[0]
@@ -217,13 +198,6 @@ def retrain_command(
         When,
         typer.Option(help="data: whenever there is something new. drift: only if a job of the champion drifted, too."),
     ] = When.DATA,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Promote the challenger even if the gate refuses it; --why must give the reason."),
-    ] = False,
-    why: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why the gate is overruled, for the registry's history.")
-    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Abandon a cycle that was stopped, and begin again with today's settings.")
     ] = False,
@@ -236,6 +210,8 @@ def retrain_command(
     Collects photos and corrections, extends the splits (no photo moves), trains and exports a challenger, and compares
     it with the champion on the same test photos; a gate promotes or refuses it. After a stop or a kill, the same
     command continues. Without a champion, it trains the first model.
+
+    To overrule the gate: hangtag models promote.
 
     Statuses: 0 promoted, 3 refused, 4 nothing new, 6 another cycle of this model runs, 130 stopped; 1, 2 and 5 as for
     all commands.
@@ -251,24 +227,14 @@ def retrain_command(
       Only if the champion's jobs have drifted:
 
         hangtag retrain shop.toml --when drift
-
-      Even if the gate refuses it:
-
-        hangtag retrain shop.toml --force --why "shoes matter more"
     """
-    if force and not (why or "").strip():
-        msg = "--force overrules the gate: say why, with --why TEXT"
-        raise typer.BadParameter(msg)
-    if why is not None and not force:
-        msg = "--why is the reason to overrule the gate: it needs --force"
-        raise typer.BadParameter(msg)
     try:
         from trainer.retrain.screen import retrain_and_show
     except ImportError as error:
         msg = f"hangtag retrain needs the packages that train ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
 
-    raise typer.Exit(retrain_and_show(config, when=when.value, force=why, restart=restart, as_json=as_json))
+    raise typer.Exit(retrain_and_show(config, when=when.value, restart=restart, as_json=as_json))
 
 
 def schedule_command(

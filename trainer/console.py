@@ -25,8 +25,7 @@ from models.terminal import Console, print_table
 from models.text import number_of
 from pages.text import rough_duration, rounded
 from trainer.data.dataset import Split
-from trainer.options import TrainRequest
-from trainer.request import USUAL_COLUMNS, TableOptions
+from trainer.request import USUAL_COLUMNS, TableOptions, TrainRequest
 from trainer.run import check_free
 
 if TYPE_CHECKING:
@@ -132,7 +131,6 @@ class TrainingScreen:
 
 
 def _plan(args: "RunArgs") -> str:
-    """In a line: what will be trained."""
     size = args.preprocess.size
     began = {"none": "random weights", "imagenet": "ImageNet weights"}.get(args.weights, f"weights of {args.weights}")
     width = f" {args.alpha:g}" if args.alpha else ""
@@ -181,7 +179,6 @@ def resume_and_show(path: Path, *, as_json: bool) -> ExitCode:
 
 @contextmanager
 def _resumable(run: Path) -> Iterator[None]:
-    """Say how to resume, if Ctrl-C stops the block."""
     try:
         yield
     except KeyboardInterrupt as stopped:
@@ -204,8 +201,7 @@ def _show_result(result: "TrainResult", console: Console, *, as_json: bool) -> E
     if as_json:
         print(json.dumps(_result_record(result), indent=1))
     if result.evaluation:
-        missing = sum(not run.fold(number).answers.is_file() for number in range(1, result.args.folds + 1))
-        show_evaluation(result.evaluation, result.args, console, missing if result.interrupted else 0)
+        show_evaluation(result.evaluation, result.args, console)
         lines.append(f"Look at: {escape(str(run.report))}")
     if result.interrupted:
         lines.append(f"[yellow]Interrupted. Go on with it: hangtag train --resume {quoted}[/yellow]")
@@ -231,8 +227,8 @@ def _result_record(result: "TrainResult") -> dict[str, Any]:
     return shown
 
 
-def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console, missing_folds: int = 0) -> None:
-    """Show what a training came to; ``missing_folds``: how many somebody's stop has left out."""
+def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console) -> None:
+    """Show what a training came to."""
     from trainer.judging.evaluate import Judged
     from trainer.judging.sentences import distances_text, levels_text
 
@@ -243,7 +239,7 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console,
     network = f"{args.folds} folds" if figures is evaluation.cv else f"Epoch {args.best_epoch}"
     print_table(figures_table(figures, f"{network}, on {number_of(figures.n, f'{split.word} photo')}"), console)
     console.print()
-    _show_precisions(evaluation, args, split, missing_folds, console)
+    _show_precisions(evaluation, args, split, console)
     tested = Judged.TEST if evaluation.test else split
     for target in evaluation.thresholds:
         achieved = evaluation.coverage_at_precision[f"{target.precision:.2f}"].of(tested)
@@ -255,7 +251,11 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console,
     _show_accuracy(evaluation, args, split, figures, console)
     if evaluation.unknown and (outliers := evaluation.unknown.outliers):
         _show_outliers(outliers, console)
-    _show_label_errors(evaluation, console)
+    if evaluation.unlisted:
+        console.print(f"No list of likely label errors: {evaluation.unlisted}", highlight=False)
+    elif evaluation.label_issues:
+        issues = number_of(evaluation.label_issues, "likely label error")
+        console.print(f"{issues}: look at label_issues.csv, and correct what is wrong", highlight=False)
 
 
 def figures_table(figures: "Figures", title: str) -> Table:
@@ -274,13 +274,8 @@ def figures_table(figures: "Figures", title: str) -> Table:
     return table
 
 
-def _show_precisions(
-    evaluation: "Evaluation", args: "RunArgs", split: "Judged", missing_folds: int, console: Console
-) -> None:
-    """A table of the precisions that can be asked for and what each costs, or why none can.
-
-    What they came to is of test photos where there are any: on the others the thresholds were chosen.
-    """
+def _show_precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged", console: Console) -> None:
+    """The precisions that can be asked for, measured on test photos if there are any; or why none can."""
     from models.statistics.thresholds import default_precision
     from trainer.judging.evaluate import Judged
     from trainer.judging.sentences import advice_for_promise
@@ -288,7 +283,7 @@ def _show_precisions(
     if not any(target.coverage for target in evaluation.thresholds):
         why, *others = evaluation.unpromised(pooled=args.pools_folds)
         unless = "Every photo goes to a person, unless --threshold asks for labels all the same."
-        advice = advice_for_promise(args, folds_may_prove=evaluation.folds_may_prove, missing_folds=missing_folds)
+        advice = advice_for_promise(args, folds_may_prove=evaluation.folds_may_prove)
         for sentence in (why, unless, *others, advice):
             console.print(escape(sentence), highlight=False)
         return
@@ -342,20 +337,6 @@ def _show_outliers(outliers: "OutlierFigures", console: Console) -> None:
     )
 
 
-def _show_label_errors(evaluation: "Evaluation", console: Console) -> None:
-    if evaluation.unlisted:
-        console.print(f"No list of likely label errors: {evaluation.unlisted}", highlight=False)
-    if evaluation.label_errors:
-        listed = evaluation.label_errors.rows[-1]
-        low, high = (f"{share:.0%}" for share in sorted((listed.alike, listed.mixed_up)))
-        shown = low if low == high else f"{low[:-1]} to {high}"
-        console.print(
-            f"{number_of(listed.rows, 'likely label error')}: look at label_issues.csv, and correct what is wrong\n"
-            f"(in a trial, such a list showed {shown} of the labels that were made wrong)",
-            highlight=False,
-        )
-
-
 def measure_and_show(model: Path, data: Path, table: TableOptions = USUAL_COLUMNS, *, as_json: bool) -> "Measurement":
     """Measure, and print a table or JSON on stdout."""
     try:
@@ -392,7 +373,6 @@ def measure_and_show(model: Path, data: Path, table: TableOptions = USUAL_COLUMN
 
 
 def _as_json(measurement: "Measurement") -> dict[str, Any]:
-    """The figures; where there are any, photos of no product, how a table was read, and what was left out."""
     record = measurement.figures.model_dump(mode="json")
     if measurement.achieved:
         record["achieved"] = {"asked": measurement.precision, **measurement.achieved.model_dump(mode="json")}

@@ -16,15 +16,13 @@ from models.text import number_of
 from pages.text import rough_duration
 from trainer.data.dataset import Split
 from trainer.judging.folds import FEW, FEWEST_EPOCHS, choose_folds
-from trainer.learning.balance import balance_note, choose_balance
-from trainer.learning.recipe import mean_cost, recipe_for
+from trainer.learning.recipe import balance_note, choose_balance, mean_cost, recipe_for
 from trainer.learning.training import pace_here, recipe_of
 from trainer.learning.training_step import Pace, has_bfloat16
 from trainer.networks.architectures import PRESETS
 from trainer.networks.build import weights_file
 from trainer.networks.choice import NamedWeights, NetworkChoice
-from trainer.options import TrainRequest
-from trainer.request import Preset
+from trainer.request import Preset, TrainRequest
 from trainer.run import RunArgs
 from trainer.splits.prepare import Prepared
 
@@ -111,7 +109,6 @@ def decide(
 
 
 def _sha256(choice: NetworkChoice) -> str | None:
-    """Of the file that the network begins with: what was downloaded may have no digest of its publisher's."""
     file = weights_file(choice)
     if file is None:
         return None
@@ -126,7 +123,6 @@ def _fold_weights(request: TrainRequest, weights: str) -> str | None:
 
 
 def _folds(request: TrainRequest, prepared: Prepared, epochs: int, *, without_weights: bool) -> tuple[int, bool]:
-    """How many folds, and whether each is a full training."""
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     folds = request.folds
     if folds is None:  # from nothing, and so shortly, a network that needs pretrained weights learns next to nothing
@@ -137,19 +133,10 @@ def _folds(request: TrainRequest, prepared: Prepared, epochs: int, *, without_we
 def plan(
     request: TrainRequest, args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """The args with the number format in which steps are quicker here, and the epochs and folds that fit into the time.
+    """Choose the quicker number format, and the epochs and folds that fit into the time.
 
-    Steps are timed only if that may change something.
-
-    Args:
-        request: whose number of epochs, if it names one, is not exceeded.
-        args: as they are without a time limit.
-        prepared: the photos.
-        seconds: that are left for all networks; None without a time limit.
-        measure: times training steps of a run's network in some number formats.
-
-    Returns:
-        The args, and a sentence for a person on what does not fit.
+    ``args`` are without a time limit; ``seconds`` are left for all networks, None without a limit. Steps are timed by
+    ``measure``, only if that may change something. Also returned: a sentence on what does not fit.
     """
     learned, held = (len(prepared.of(split)) for split in (Split.TRAIN, Split.VAL))
     usual = args.epochs
@@ -174,14 +161,12 @@ def plan(
 
 
 def _formats(args: RunArgs, steps: int) -> list[str]:
-    """The number formats that are worth timing."""
     worth_it = steps >= _WORTH_TIMING and (args.time_limit_s or math.inf) >= _WORTH_TIMING_S
     gains = recipe_for(args.arch, pretrained=args.pretrained).bfloat16
     return ["float32", "bfloat16"] if worth_it and gains and has_bfloat16() else ["float32"]
 
 
 def _epochs_in(seconds: float, args: RunArgs, learned: int, held: int, pace: Pace) -> int:
-    """How many epochs a network and its folds have time for."""
     recipe = recipe_of(args)
     photos = learned * mean_cost(0.0, recipe.stages) + held * _JUDGING
     epoch_s = photos / pace.photos_per_s["bfloat16" if args.bfloat16 else "float32"] + _SAVING_S

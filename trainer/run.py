@@ -26,8 +26,7 @@ from models.statistics.confidence import Confidence
 from models.taxonomy import Taxonomy
 from models.whole_file import replace_file
 from trainer.data.csv_files import write_rows
-from trainer.options import TrainRequest
-from trainer.request import Arch, Balance
+from trainer.request import Arch, Balance, TrainRequest
 
 
 class RunState(StrEnum):
@@ -42,18 +41,13 @@ class RunArgs(TrainRequest):
     """The contents of ``args.json``: the request, with a value for all that it left open, and what else was decided.
 
     Attributes:
-        name: of the model.
-        epochs: that are planned.
-        weights: what the network began with: ``none`` (random ones), ``imagenet``, or a file.
-        parents: of the tree that the classes are the leaves of, label → its parent; None without one.
+        parents: of the tree that the classes are the leaves of; None without one.
         classes: names; the position is the class's index.
-        weights_sha256: of the file that it began with; None for random weights.
         cv: whether each fold's network is trained for as long as the network itself, and figures are of them, too.
         short_of_time: whether the time limit allows fewer epochs or folds than suit the network.
         bfloat16: whether it learned in bfloat16; it is always judged in float32.
-        photos_per_s: number format (``float32``, ``bfloat16``) → photos a second, if that was timed before the
-            training.
-        best_epoch: the epoch behind ``weights/best.keras``, from 1; None before the first has ended.
+        photos_per_s: number format → photos a second, if that was timed.
+        best_epoch: of ``weights/best.keras``, from 1; None before the first has ended.
         made_with: package → version.
     """
 
@@ -118,8 +112,6 @@ class RunArgs(TrainRequest):
 
 
 class _Inside:
-    """A path within a run's folder."""
-
     def __init__(self, path: str) -> None:
         self._path = path
 
@@ -133,40 +125,22 @@ class Run:
 
     path: Path
 
-    best = _Inside("weights/best.keras")
-    """The Keras model of the best epoch: the last, once the rate has fallen to nothing."""
-    last = _Inside("weights/last.keras")
-    """The Keras model of the last whole epoch."""
-    state = _Inside("weights/state.npz")
-    """Weights, optimizers and averages after the last whole epoch: what ``--resume`` goes on from."""
-    splits = _Inside("splits.csv")
-    """Which photo was used for what."""
-    excluded = _Inside("excluded.csv")
-    """Which files were set aside, and why."""
-    history = _Inside("results.csv")
-    """A row an epoch."""
-    evaluation = _Inside("evaluation.json")
-    """Figures on validation and test."""
-    class_figures = _Inside("classes.csv")
-    """The figures of each class, as a table."""
-    confidence = _Inside("confidence.json")
-    """Temperature, thresholds and limits: :class:`models.statistics.confidence.Confidence`."""
-    unknown = _Inside("export/unknown.npz")
-    """The arrays that compute the out-of-distribution score."""
-    predictions = _Inside("predictions.csv")
-    """A row for each photo of validation and test, with the best network's prediction."""
-    label_issues = _Inside("label_issues.csv")
-    """Photos whose label is likely wrong."""
+    best = _Inside("weights/best.keras")  # of the best epoch: the last, once the rate has fallen to nothing
+    last = _Inside("weights/last.keras")  # of the last whole epoch
+    state = _Inside("weights/state.npz")  # all that ``--resume`` goes on from, after the last whole epoch
+    splits = _Inside("splits.csv")  # which photo was used for what
+    excluded = _Inside("excluded.csv")  # which files were set aside, and why
+    history = _Inside("results.csv")  # a row an epoch
+    evaluation = _Inside("evaluation.json")  # figures on validation and test
+    class_figures = _Inside("classes.csv")  # the figures of each class
+    confidence = _Inside("confidence.json")  # temperature, thresholds and limits: a Confidence
+    unknown = _Inside("export/unknown.npz")  # the arrays that compute the out-of-distribution score
+    predictions = _Inside("predictions.csv")  # a row for each photo of validation and test
+    label_issues = _Inside("label_issues.csv")  # photos whose label is likely wrong
     report = _Inside("report.html")
-    """The report to open in a browser."""
     model_card = _Inside("README.md")
-    """The model card, in Markdown."""
-    train_batch = _Inside("train_batch.jpg")
-    """The first batch that the network saw."""
-    answers = _Inside("answers.npz")
-    """A fold's predictions for the photos that its network was trained without."""
-    originals = _Inside("export/originals")
-    """Some validation photos as they were, for the bundle's golden samples."""
+    answers = _Inside("answers.npz")  # a fold's predictions for the photos that its network was trained without
+    originals = _Inside("export/originals")  # validation photos as they were, for the bundle's golden samples
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -238,19 +212,10 @@ def open_run(path: Path) -> Run:
 
 def check_free(path: Path) -> None:
     """Raise an InputError if there is something where a new run is to be."""
-    if not path.exists():
-        return
-    quoted, what, further = quote(str(path)), "exists", ""
-    try:
-        is_complete = Run(path).args().state is RunState.COMPLETE
-    except (InputError, OSError):
-        is_complete = None
-    if is_complete:
-        what = "is a complete run"
-    elif is_complete is False:
-        further = f", or go on with it: hangtag train --resume {quoted}"
-    msg = f"{quoted} {what}; pass another --name{further}"
-    raise InputError(msg)
+    if path.exists():
+        place = quote(str(path))
+        msg = f"{place} exists; pass another --name, or go on with it: hangtag train --resume {place}"
+        raise InputError(msg)
 
 
 @dataclass(frozen=True)
@@ -258,13 +223,11 @@ class EpochFigures:
     """One row of ``results.csv``.
 
     Attributes:
-        epoch: from 1.
         lr: learning rate at its end.
         size: side of its training photos in pixels.
-        seconds: of the whole epoch, validation included.
         waiting: share of the steps' time in which the network waited for photos.
         images_per_s: training photos a second, validation left out.
-        best: whether its network became ``best.keras``: no earlier epoch was better, or the rate has fallen to nothing.
+        best: whether its network became ``best.keras``.
     """
 
     epoch: int

@@ -42,11 +42,7 @@ _SET_DEATH_SIGNAL: Final = 1
 
 
 def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:
-    """Send a message for each cycle that is due, until SIGTERM or Ctrl-C. One process is enough for all models.
-
-    Raises:
-        InputError: a config cannot be used, or has no schedule.
-    """
+    """Send a message for each cycle that is due, until SIGTERM or Ctrl-C. One process is enough for all models."""
     read = {str(path.absolute()): read_config(path) for path in configs}
     start_logging(as_json=as_json)
     app = _make_app(settings)
@@ -83,11 +79,7 @@ def _beat_entry(path: str, config: RetrainConfig) -> dict[str, Any]:
 
 
 def beat_schedule(settings: ScheduleSettings) -> BaseSchedule:
-    """The schedule as Celery knows it; the fields of ``cron`` are in the settings' own time zone.
-
-    Raises:
-        InputError: the fields are not five, or say no time.
-    """
+    """The schedule as Celery knows it; the fields of ``cron`` are in the settings' own time zone."""
     if settings.cron is None:
         return schedule(timedelta(seconds=parse_duration(settings.every or "")))
     try:
@@ -107,16 +99,7 @@ def start_train_worker(
     """Run the cycles of some configs, one at a time, until told to stop; returns the exit status.
 
     SIGTERM ends it at once, with its cycle, whose message goes back to the queue: the next worker continues the cycle.
-
-    Args:
-        settings: say where Redis is.
-        configs: it runs cycles of no others, whatever a message names.
-        as_json: log JSON lines instead of text.
-        command: the command line to which a config and options are added.
-
-    Raises:
-        MissingExtraError: TensorFlow is not installed.
-        InputError: there is no config, one cannot be used, or the heartbeat file.
+    ``command`` is the command line to which a config and options are added.
     """
     if find_spec("tensorflow") is None:
         msg = "A worker of the queue train needs TensorFlow; pip install 'hangtag[train,worker]'."
@@ -140,12 +123,9 @@ def start_train_worker(
 
 
 def run_cycle(command: Sequence[str], configs: Collection[str], config: str, when: str) -> int | None:
-    """Run a cycle as a process, whose memory is free when it ends, and log its lines.
+    """Run a cycle as a process, whose memory is free when it ends, and log its lines; it dies with this process.
 
-    Should this process die, the cycle is killed, so that nobody is left who holds its lock.
-
-    Returns:
-        The cycle's exit status; None if this worker runs no cycles of that config.
+    Returns the cycle's exit status; None if this worker runs no cycles of that config.
     """
     if config not in configs:
         log_event("cycle_refused", logging.WARNING, config=config, known=", ".join(sorted(configs)))

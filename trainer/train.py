@@ -10,7 +10,6 @@ import keras
 
 from models.photo import NONE
 from models.preprocess import PreprocessSpec
-from models.whole_file import replace_file
 from trainer.check.checkup import scan_photos
 from trainer.data.dataset import Split, read_dataset
 from trainer.data.fetched import fetch_photos
@@ -24,9 +23,8 @@ from trainer.learning.training import Training, new_network
 from trainer.learning.training_step import has_bfloat16
 from trainer.networks.build import choose_network, weights_file
 from trainer.networks.choice import NetworkChoice, parse_weights
-from trainer.options import TrainRequest
-from trainer.report.pictures import first_batch
 from trainer.report.write import keep_for_export, write_report
+from trainer.request import TrainRequest
 from trainer.run import Run, RunArgs, RunState, check_free, read_history
 from trainer.splits.assigned import read_splits, write_splits
 from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_excluded, restore, write_excluded
@@ -58,18 +56,7 @@ class TrainingView(FitView, Progress, Protocol):
 
 
 def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) -> TrainResult:
-    """Train a network.
-
-    Args:
-        request: what a person asks for.
-        path: of the run to leave; must not exist.
-        cache: where pixels and image statistics are kept.
-        view: shows the progress.
-
-    Raises:
-        InputError: the run exists already, or weights cannot be had.
-        DataError: the photos cannot be learned from.
-    """
+    """Train a network; ``path`` is of the run to leave, which must not exist, ``cache`` of pixels and statistics."""
     began = time.monotonic()
     check_free(path)
     statistics = StatisticsStore(cache)
@@ -100,8 +87,6 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
 
 
 def _choose_network(request: TrainRequest, view: TrainingView) -> NetworkChoice:
-    """The network; its weights, and those of its folds, are downloaded if need be."""
-
     def download(choice: NetworkChoice) -> Path | None:
         return weights_file(
             choice, lambda done, total: view.advance("Downloading weights (KB)", done >> 10, (total or done) >> 10)
@@ -121,12 +106,7 @@ def _end(limit: float, began: float) -> float:
 
 
 def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
-    """Go on with a training that was stopped, from its last whole epoch; a complete one is only evaluated again.
-
-    Raises:
-        InputError: the run is damaged, or is being trained.
-        DataError: its photos are gone or have changed.
-    """
+    """Go on with a training that was stopped, from its last whole epoch; a complete one is only evaluated again."""
     with run.alone():
         args, history = run.args(), read_history(run.history)
         bfloat16 = args.bfloat16 and has_bfloat16()  # this may be another machine
@@ -144,7 +124,6 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
 
 
 def _seconds_of(run: Run, folds: int) -> float:
-    """The time that all epochs of a network and of its folds have taken."""
     parts = (run, *(run.fold(number) for number in range(1, folds + 1)))
     return sum(row.seconds for part in parts for row in read_history(part.history))
 
@@ -173,8 +152,6 @@ def _train(
     """Train the network, which has the weights it begins with, then write everything that a run has."""
     run, args = training.run, training.args
     end = None if args.time_limit_s is None else _end(args.time_limit_s, began)
-    if not run.train_batch.is_file():
-        replace_file(run.train_batch, first_batch(training))
     outcome = training.train(network, deadline_of_main(args, end), view)
     folds = None if outcome.interrupted else train_folds(training, end, view)
     state = RunState.INTERRUPTED if folds is None else RunState.COMPLETE

@@ -9,10 +9,7 @@ Figures other than proportions get a bootstrap over rows (Efron, 1979).
 import math
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any, Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import Final
 
 Interval = tuple[float, float]
 
@@ -20,7 +17,6 @@ MISTRUST: Final = 0.05
 """How often a bound or an interval may be wrong."""
 RESAMPLES: Final = 1000
 _HALVINGS: Final = 40
-_CELLS_AT_ONCE: Final = 2_000_000
 _Z: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
 
 
@@ -85,47 +81,3 @@ def difference_interval(more: float, less: float, rows: float) -> Interval:
     middle = (more - less) / total
     spread = _Z * math.sqrt((more + less + 1) / total - middle**2) / math.sqrt(total)
     return max(-1.0, float(middle - spread)), min(1.0, float(middle + spread))
-
-
-def product_interval(one: tuple[float, Interval], other: tuple[float, Interval]) -> Interval:
-    """The interval of the product of two figures above 0 that were measured apart, each with its own interval.
-
-    Logarithms are added, and the squares of the ways to their ends (Zou and Donner, "Construction of confidence limits
-    about effect measures: a general approach", Statistics in Medicine 27, 2008).
-    """
-    ways = [[math.log(end / figure) for end in interval] for figure, interval in (one, other)]
-    low, high = (math.hypot(*ends) for ends in zip(*ways, strict=True))
-    product = one[0] * other[0]
-    return product * math.exp(-low), min(1.0, product * math.exp(high))
-
-
-def bootstrap_interval(
-    counts: npt.NDArray[np.integer],
-    figure: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]],
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    effect: float = 1.0,
-) -> list[Interval]:
-    """The 95% intervals of figures between 0 and 1, by drawing the rows again with replacement.
-
-    The resampled figures are shifted so that their mean is what was measured. A calibration error, say, is larger on
-    resampled rows than on the rows themselves, and would otherwise lie outside its own interval.
-
-    ``counts``, ``(kinds,)``, are rows of each kind, which look the same to the figures; ``figure`` gives ``(draws,
-    figures)`` of counts ``(draws, kinds)``; so many rows as ``effect`` count as one independent row.
-    """
-    measured = figure(counts[None].astype(np.int64))[0]
-    rng = np.random.default_rng(seed)
-    total, chances = round(counts.sum() / effect), counts / counts.sum()
-    at_once = max(1, min(resamples, _CELLS_AT_ONCE // len(counts)))
-    parts = [
-        figure(rng.multinomial(total, chances, size=min(at_once, resamples - start)))
-        for start in range(0, resamples, at_once)
-    ]
-    drawn = np.concatenate(parts)
-    ends: Any = np.quantile(drawn - drawn.mean(axis=0) + measured, (MISTRUST / 2, 1 - MISTRUST / 2), axis=0)
-    lows, highs = np.clip(ends, 0.0, 1.0)
-    return [
-        (min(float(low), float(at)), max(float(high), float(at)))
-        for low, high, at in zip(lows, highs, measured, strict=True)
-    ]

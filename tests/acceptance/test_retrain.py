@@ -113,7 +113,7 @@ def promoted(tmp_path_factory: pytest.TempPathFactory, session_cache: Path, phot
     shop.ask("epochs = 2")
     assert shop.retrain() == ExitCode.OK
     shop.put(photos)
-    shop.ask("warm_start = false\nepochs = 15\nfolds = 0")
+    shop.ask("warm_start = false\nepochs = 15")
     killed_while_learning(shop, 2)
     assert shop.aliases() == {CHAMPION: 1}
     assert shop.retrain() == ExitCode.OK
@@ -137,13 +137,6 @@ def test_a_weak_champion_is_replaced_whatever_kills_the_cycle(promoted: Shop) ->
     comparison = promoted.read(2, "comparison.json")
     assert comparison["points"] > 0
     assert (promoted.cycle(2) / "report.html").stat().st_size > 1000
-
-
-def test_its_training_went_on_and_did_not_begin_anew(promoted: Shop) -> None:
-    with (promoted.cycle(2) / "run" / "results.csv").open(newline="") as file:
-        epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
-    assert epochs == list(range(1, len(epochs) + 1))
-    assert len(epochs) == promoted.read(2, "run/args.json")["epochs_done"]
 
 
 def test_no_photo_moved_from_one_split_to_another(tmp_path: Path, session_cache: Path, photos: list[Photo]) -> None:
@@ -187,16 +180,12 @@ def test_a_poisoned_challenger_is_refused_with_numbers(poisoned: Shop) -> None:
     assert poisoned.registry.state("shop").versions[3].refused
 
 
-def test_it_had_begun_with_the_champions_weights(poisoned: Shop) -> None:
-    assert poisoned.read(3, "run/args.json")["weights"].endswith("training/2/best.keras")
-
-
 def test_better_on_the_whole_but_worse_on_one_class_is_refused(
     tmp_path: Path, session_cache: Path, photos: list[Photo]
 ) -> None:
     outlet = Shop(tmp_path, "outlet", session_cache)
     outlet.put(some(photos, lambda photo, place: place < (30 if photo.label == "hat" else 3)))
-    outlet.ask('balance = "none"\nepochs = 15\nfolds = 0')
+    outlet.ask('balance = "none"\nepochs = 15')
     assert outlet.retrain() == ExitCode.OK
     hats = [photo.path for photo in photos if photo.label == "hat" and photo.split == "train"][2:]
     spoiled = [Photo(photo.path, "vase" if photo.path in hats else photo.label, photo.split) for photo in photos]

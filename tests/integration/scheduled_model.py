@@ -27,9 +27,9 @@ class ScheduledModel(Processes):
         self.config = folder / "shop.toml"
         self.write_config()
 
-    def write_config(self, every: str = "1s", more: str = "") -> None:
-        """With this time between cycles, and some more settings."""
-        self.config.write_text(f'name = "shop"\ndata = "photos"\n[schedule]\nevery = "{every}"\n{more}')
+    def write_config(self, every: str = "1s") -> None:
+        """With this time between cycles."""
+        self.config.write_text(f'name = "shop"\ndata = "photos"\n[schedule]\nevery = "{every}"\n')
 
     def order(self, **orders: object) -> None:
         """Say how the cycles of :meth:`worker` go from now on: ``seconds``, ``status``."""

@@ -17,7 +17,6 @@ from tests.keras_to_onnx import convert
 SIZE = 64
 LONG = [
     pytest.param(("efficientnet_v2_b0", 3), marks=pytest.mark.proof),
-    pytest.param(("convnext_tiny", 2), marks=pytest.mark.proof),
 ]
 MATRIX = [("mobilenet", 2), ("mobilenet_v3_small", 5), *LONG]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import clean_environment, run_hangtag
+from tests.command import run_hangtag
 from tests.messages.golden import check_messages
 from tests.unit.trainer.retrain.made_up import (
     FIRST,
@@ -114,9 +114,6 @@ def test_what_retrain_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     outputs["what was collected"] = "\n".join(collected_notes(collected(), {"hat"}))
     for more, key in CASES[:-1]:
         outputs[f"{key}: {more!r}"] = run_hangtag("retrain", written(tmp_path, more)).stderr
-    for options in (("--force",), ("--why", "so")):  # what comes before names the program, which pytest is here
-        done = run_hangtag("retrain", written(tmp_path, ""), *options, env=clean_environment(COLUMNS="80"))
-        outputs[" ".join(options)] = done.stderr.partition("─ Error ")[2].replace("─", "").replace("│", "")
     outputs["--when drift"] = run_hangtag("retrain", written(tmp_path, ""), "--when", "drift").stderr
     outputs["no photos"] = run_hangtag("retrain", written(tmp_path, "")).stderr
     outputs["no file"] = run_hangtag("retrain", tmp_path / "gone.toml").stderr

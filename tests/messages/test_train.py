@@ -27,7 +27,7 @@ REFUSED = (
     "train shop --weights photos",
     "train shop --arch cnn --weights imagenet",
     "train shop --arch cnn --weights weights.h5",
-    "train shop --arch vgg16 --image-size 16",
+    "train shop --arch resnet50_v2 --image-size 16",
     "train gone",
     "train photos",
     "train photos --label-column colour",

@@ -16,13 +16,9 @@ from trainer.run import RunArgs, RunState
 NOTHING_LABELLED = {"coverage": 0.0, "automatic": 0, "wrong": 0, "precision": None, "precision_95": (0.0, 1.0)}
 
 
-def results() -> Iterator[tuple[str, Evaluation, RunArgs, int]]:
-    """Title, figures, args, missing folds."""
-
-    def of(
-        title: str, material: ReportMaterial, missing: int = 0, **args: object
-    ) -> tuple[str, Evaluation, RunArgs, int]:
-        return title, material.evaluation, material.args.model_copy(update=args), missing
+def results() -> Iterator[tuple[str, Evaluation, RunArgs]]:
+    def of(title: str, material: ReportMaterial, **args: object) -> tuple[str, Evaluation, RunArgs]:
+        return title, material.evaluation, material.args.model_copy(update=args)
 
     proved, unproved = made(noise_level=2.5), made(ruling=None, noise_level=2.5)
     yield of("precisions are promised", proved)
@@ -32,18 +28,12 @@ def results() -> Iterator[tuple[str, Evaluation, RunArgs, int]]:
     yield of("the last epoch is kept", made(issues=0), best_epoch=made().args.epochs_done)
     yield of("nothing is promised", unproved)
     yield of("nothing is promised, with a time limit", unproved, time_limit_s=300.0, epochs=300, epochs_done=3)
-    stopped = made(ruling=None, noise_level=2.5, state=RunState.INTERRUPTED)
-    yield of("nothing is promised, folds are missing", stopped, 3, folds=5, cv=True)
+    yield of("stopped", made(ruling=None, noise_level=2.5, state=RunState.INTERRUPTED), folds=5, cv=True)
     evaluation = proved.evaluation
     out_of_fold = CrossValidated(**dict(evaluation.val.model_copy(update={"n": 900})), folds=5)
-    changes = {"cv": out_of_fold, "label_errors": None, "unlisted": "no class has 5 photos"}
-    cross_validated = evaluation.model_copy(update=changes)
-    yield (
-        "cross-validated, no label errors",
-        cross_validated,
-        proved.args.model_copy(update={"folds": 5, "cv": True}),
-        0,
-    )
+    changes = {"cv": out_of_fold, "label_issues": 0, "unlisted": "no class has 5 photos"}
+    args = proved.args.model_copy(update={"folds": 5, "cv": True})
+    yield "cross-validated, no label errors", evaluation.model_copy(update=changes), args
 
 
 def unproved() -> Iterator[tuple[str, str]]:
@@ -66,8 +56,8 @@ def unproved() -> Iterator[tuple[str, str]]:
 
 def test_what_a_result_says() -> None:
     outputs = dict(unproved())
-    for title, evaluation, args, missing in results():
+    for title, evaluation, args in results():
         console = Console(file=io.StringIO(), width=100)
-        show_evaluation(evaluation, args, console, missing)
+        show_evaluation(evaluation, args, console)
         outputs[title] = console.file.getvalue().translate(dict.fromkeys(range(0x2500, 0x2580)))
     check_messages("train-result", outputs, {})

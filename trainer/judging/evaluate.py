@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict
 
 from models.statistics.calibration import calibrated, expected_calibration_error
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
-from models.statistics.intervals import Interval
 from models.statistics.out_of_distribution import OutOfDistribution
 from models.statistics.thresholds import HeldOutLogits, fewest_own_rows, fit_confidence
 from models.taxonomy import Taxonomy, level_name
@@ -88,36 +87,6 @@ class CrossValidated(Figures):
     folds: int
 
 
-class ShownByRows(_Record):
-    """The share of planted label errors that the first ``rows`` of the list show, with its interval.
-
-    Attributes:
-        mixed_up: of planted labels that name any other class.
-        alike: of planted labels that name a class which the photo resembles.
-    """
-
-    rows: int
-    mixed_up: float
-    mixed_up_95: Interval
-    alike: float
-    alike_95: Interval
-
-
-class PlantedErrors(_Record):
-    """How many wrong labels the list of label errors shows, tried with planted ones that no network was trained on.
-
-    Attributes:
-        planted: how many labels were made wrong, in all ``trials`` together, 3% of the photos in each.
-        leading: how many of the 50 labels that were doubted most were planted ones, on average.
-        rows: what longer and longer parts of the list show; the last is all of it.
-    """
-
-    planted: int
-    trials: int
-    leading: float
-    rows: tuple[ShownByRows, ...]
-
-
 class LevelRow(NamedTuple):
     """A target at a level of a tree: the level's name, the share of rows that it is expected to label, what came."""
 
@@ -132,16 +101,12 @@ class Evaluation(_Record):
 
     Attributes:
         val, test: figures of calibrated probabilities.
-        cv: the same of all photos but test photos, each predicted by a network that has not seen it; None without
-            cross-validation.
-        temperature: what the logits were divided by.
-        ece_before: the calibration error without that.
+        cv: the same of all photos but test photos, each predicted by a network that has not seen it.
+        ece_before: the calibration error without ``temperature``.
         coverage_at_precision: target (``"0.98"``) → what it achieves.
-        label_errors: how good ``label_issues.csv`` is; None if labels could not be judged, or none is doubted.
-        surest: how the surest photos did where no precision is promised; else None.
-        unlisted: why ``label_issues.csv`` is empty though labels may be wrong; else None.
-        distances: of a tree of labels, edges from the true class up to the first node that is also above the likeliest
-            class → photos; 0 where that is right. None without a tree.
+        surest: how the surest photos did where no precision is promised.
+        label_issues: rows of ``label_issues.csv``; ``unlisted`` says why it is empty though labels may be wrong.
+        distances: see :func:`trainer.judging.figures.distances`.
     """
 
     val: Figures | None
@@ -152,9 +117,9 @@ class Evaluation(_Record):
     thresholds: tuple[PrecisionTarget, ...]
     coverage_at_precision: dict[str, PerSplit[AchievedPrecision]]
     unknown: UnknownFigures | None
-    label_errors: PlantedErrors | None = None
     distances: PerSplit[dict[int, int]] | None = None
     surest: SurestPhotos | None = None
+    label_issues: int = 0
     unlisted: str | None = None
 
     @property
@@ -201,10 +166,9 @@ class SplitPredictions:
 
     Attributes:
         labels: class indices ``(n,)``.
-        logits: class logits ``float32 (n, classes)``, before the temperature.
-        probabilities: calibrated, ``float32 (n, classes)``.
+        logits: before the temperature, ``float32 (n, classes)``; ``probabilities`` are calibrated.
         unknown: the out-of-distribution score ``float32 (n,)``; None where each fold has its own, or none.
-        known: whether that is within the limit of its fold, ``bool (n,)``; None where the model's own limit decides.
+        known: whether that is within the limit of its fold, ``(n,)``; None where the model's own limit decides.
     """
 
     photos: Sequence[AssignedPhoto]
@@ -224,10 +188,7 @@ class SplitPredictions:
 class CalibratedPredictions:
     """The result of judging a network on validation, and on test if there are such photos.
 
-    Attributes:
-        out_of_fold: predictions for all photos but test photos, by networks that were trained without them; None
-            without folds. Cross-validated, they are in ``judged``, too.
-        outliers: figures of photos that show no product; None if the score has learned from all that there are.
+    ``out_of_fold`` has predictions for all photos but test photos, by networks that were trained without them.
     """
 
     judged: Mapping[Judged, SplitPredictions]

@@ -3,17 +3,16 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
-from scipy.sparse import csr_array
 from scipy.stats import rankdata
 
-from models.statistics.calibration import expected_calibration_error, mass_bins
+from models.statistics.calibration import expected_calibration_error
 from models.statistics.confidence import PrecisionTarget
-from models.statistics.intervals import Interval, bootstrap_interval, proportion_interval
+from models.statistics.intervals import Interval, proportion_interval
 from models.statistics.paired import design_effect
 from models.statistics.thresholds import label_levels
 from models.taxonomy import REVIEW, Taxonomy
@@ -44,14 +43,9 @@ class ClassFigures(BaseModel):
 
 
 class Figures(BaseModel):
-    """The figures of one split, with 95% intervals, for which photos of one product count less than one each.
+    """The figures of one split; precision, recall and F1 are means over the classes that occur in it.
 
-    Precision, recall and F1 are means over the classes that occur in it.
-
-    Attributes:
-        n: how many photos.
-        top5: share of photos whose true class is among the five likeliest; None if there are no more than five.
-        ece: expected calibration error of the likeliest class.
+    ``top5`` is None if there are no more than five classes; ``ece`` is the calibration error of the likeliest class.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,15 +54,10 @@ class Figures(BaseModel):
     accuracy: float
     accuracy_95: Interval
     top5: float | None
-    top5_95: Interval | None
     precision: float
-    precision_95: Interval
     recall: float
-    recall_95: Interval
     f1: float
-    f1_95: Interval
     ece: float
-    ece_95: Interval
     classes: dict[str, ClassFigures]
 
 
@@ -76,11 +65,10 @@ class AchievedPrecision(BaseModel):
     """What a target precision achieves on a split.
 
     Attributes:
-        coverage: share of the photos that are labelled without a person.
-        automatic, wrong: how many these are, and how many of them are wrong.
-        precision: share of these that are right, with its interval; None if there are none.
+        coverage: share of the photos that are labelled without a person; ``automatic`` is how many.
+        precision: share of these that is right; None if there are none.
         levels: of a tree of labels the same of each level, classes first: a label is right that is the true class or
-            above it. Empty without a tree.
+            above it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -94,12 +82,10 @@ class AchievedPrecision(BaseModel):
 
 
 class OutlierFigures(BaseModel):
-    """How the unknown score does on photos that show no product and were not learned from.
+    """How the unknown score does on ``n`` photos that show no product and were not learned from.
 
-    Attributes:
-        caught: share beyond the limit, with its interval.
-        auroc: how likely such a photo has a higher score than a photo of a product that was not learned from; a tie
-            counts half.
+    ``caught`` is the share beyond the limit; ``auroc`` how likely such a photo has a higher score than one of a
+    product.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -130,26 +116,15 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
     per_class = _per_class(guesses, labels, classes, effect)
     present = [figures for figures in per_class.values() if figures.support]
     hits = int((guesses == labels).sum())
-    accuracy_95 = proportion_interval(hits / effect, len(labels) / effect)
-    # Where no photo is wrong, or all are, no draw of them differs: then the means are as doubtful as the accuracy.
-    alike = hits in {0, len(labels)}
-    means = [accuracy_95] * 3 if alike else _intervals_of_means(guesses, labels, len(classes), effect)
-    precision_95, recall_95, f1_95 = means
-    top5, top5_95 = _top5(probabilities, labels, effect)
     return Figures(
         n=len(labels),
         accuracy=hits / len(labels),
-        accuracy_95=accuracy_95,
-        top5=top5,
-        top5_95=top5_95,
+        accuracy_95=proportion_interval(hits / effect, len(labels) / effect),
+        top5=_top5(probabilities, labels),
         precision=float(np.mean([f.precision for f in present])),
-        precision_95=precision_95,
         recall=float(np.mean([f.recall for f in present])),
-        recall_95=recall_95,
         f1=float(np.mean([f.f1 for f in present])),
-        f1_95=f1_95,
         ece=expected_calibration_error(probabilities, labels),
-        ece_95=_interval_of_ece(probabilities, labels, effect),
         classes=per_class,
     )
 
@@ -207,54 +182,14 @@ def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> C
     )
 
 
-def _top5(probabilities: Probabilities, labels: Labels, effect: float) -> tuple[float, Interval] | tuple[None, None]:
-    """Rows whose true class is among the five likeliest, with the interval; of equals the first is the likelier."""
+def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
+    """Of equals the first is the likelier."""
     if probabilities.shape[1] <= _TOP:
-        return None, None
+        return None
     truths = probabilities[np.arange(len(labels)), labels][:, None]
     before = np.arange(probabilities.shape[1]) < labels[:, None]
     ahead = (probabilities > truths) | ((probabilities == truths) & before)
-    hits = int((ahead.sum(axis=1) < _TOP).sum())
-    return hits / len(labels), proportion_interval(hits / effect, len(labels) / effect)
-
-
-def _intervals_of_means(guesses: Labels, labels: Labels, classes: int, effect: float) -> list[Interval]:
-    """The intervals of mean precision, recall and F1, over the classes that occur."""
-    kinds, counts = np.unique(labels.astype(np.int64) * classes + guesses, return_counts=True)
-    truth, guess = _columns(kinds // classes, classes), _columns(kinds % classes, classes)
-    right = _columns(kinds // classes, classes, kinds // classes == kinds % classes)
-
-    def means(drawn: Counts) -> npt.NDArray[np.float64]:
-        hits, guessed, support = drawn @ right, drawn @ guess, drawn @ truth
-        occur = support > 0
-        shares = (
-            hits / np.maximum(1, guessed),
-            hits / np.maximum(1, support),
-            2 * hits / np.maximum(1, guessed + support),
-        )
-        return np.stack([(share * occur).sum(axis=1) / occur.sum(axis=1) for share in shares], axis=1)
-
-    return bootstrap_interval(counts, means, effect=effect)
-
-
-def _interval_of_ece(probabilities: Probabilities, labels: Labels, effect: float) -> Interval:
-    """The bins stay those of the rows themselves."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    members = mass_bins(confidence)
-    gaps = _columns(members, int(members.max()) + 1, confidence - (probabilities.argmax(axis=1) == labels))
-
-    def error(drawn: Counts) -> npt.NDArray[np.float64]:
-        return np.asarray(np.abs(drawn @ gaps).sum(axis=1, keepdims=True) / drawn.sum(axis=1, keepdims=True))
-
-    return bootstrap_interval(np.ones(len(labels), np.int64), error, effect=effect)[0]
-
-
-def _columns(columns: Labels, count: int, values: npt.NDArray[Any] | float = 1.0) -> Any:  # noqa: ANN401 - SciPy has no types
-    """A sparse matrix ``(n, count)`` with a value in one column of each row."""
-    rows = np.arange(len(columns))
-    return csr_array(
-        (np.broadcast_to(values, len(columns)).astype(np.float64), (rows, columns)), shape=(len(rows), count)
-    )
+    return float((ahead.sum(axis=1) < _TOP).mean())
 
 
 def outlier_figures(

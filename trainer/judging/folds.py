@@ -37,11 +37,7 @@ FEWEST_EPOCHS: Final = 12
 
 
 def choose_folds(held: int, learned: int, epochs: int) -> int:
-    """How many folds to train if a person names no number, by how many photos are for validation and for training.
-
-    None if the epochs are too few to learn in. 5 if there are few photos. Else 2 if validation is small and the folds
-    add more photos than it has.
-    """
+    """5 if there are few photos; else 2 if validation is small and the folds add more photos than it has."""
     if epochs < FEWEST_EPOCHS:
         return 0
     if held + learned < FEW:
@@ -68,11 +64,7 @@ class Progress(Protocol):
 def train_folds(training: Training, deadline: float | None, progress: Progress) -> list[HeldOutLogits] | None:
     """Train a network for each fold, and keep what it predicts for the photos it has not learned from.
 
-    Predictions that an earlier process has made are taken from disk. ``deadline``, for all folds, is by
-    :func:`time.monotonic`.
-
-    Returns:
-        The predictions of each fold; None if somebody stopped it.
+    Predictions that an earlier process has made are taken from disk. Returns None if somebody stopped it.
     """
     folds, parts, args = [], _divide(training), _args_of_a_fold(training)
     for number, (learned, held) in enumerate(parts, 1):
@@ -135,10 +127,7 @@ def held_photos(training: Training) -> list[AssignedPhoto]:
 
 
 def _args_of_a_fold(training: Training) -> RunArgs:
-    """A fold's weights, and its share of the epochs; other weights may need more, as their recipe says.
-
-    With a time limit, its epochs are a share of those that the network itself had.
-    """
+    """With a time limit, its epochs are a share of those that the network itself had."""
     args = training.args
     epochs, weights = args.epochs, args.fold_weights or args.weights
     if args.time_limit_s is not None:
@@ -177,8 +166,6 @@ def _kept(part: Training) -> HeldOutLogits | None:
 
 
 class _FoldView:
-    """Shows the epochs of a network as one piece of work, of which ``done`` were done before."""
-
     def __init__(self, progress: Progress, what: str, epochs: int, done: int) -> None:
         self._progress = progress
         self._what = what

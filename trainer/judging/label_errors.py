@@ -1,9 +1,8 @@
 """Label errors: photos whose label is likely wrong, by what is predicted for them without it."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +16,8 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from models.statistics.calibration import calibrated, fit_temperature
-from models.statistics.intervals import proportion_interval
 from trainer.data.csv_files import path_in, write_rows
-from trainer.judging.evaluate import PlantedErrors, ShownByRows, SplitPredictions
+from trainer.judging.evaluate import SplitPredictions
 from trainer.judging.folds import assign_folds
 from trainer.learning.predictions import features_of
 from trainer.learning.training import Training, labels_of
@@ -39,17 +37,6 @@ _STRENGTH: Final = 0.01
 """Of the labels against the penalty in the logistic regression."""
 _NEIGHBOURS: Final = 20
 _TEMPERATURE_PHOTOS: Final = 5_000
-_PLANTED: Final = 0.03
-"""Share of the photos that are given a wrong label to try the list."""
-_ENOUGH_PLANTED: Final = 300
-_MOST_TRIALS: Final = 10
-_BLOCK: Final = 50
-"""Rows that a person looks at in one go: a list has as many, or goes on while it is worth it."""
-_WORTH_IT: Final = 1 / 3
-"""How many of the wrong labels that the first rows show as many further rows must show."""
-_WORTH_SHOWING: Final = 0.25
-"""A list that shows a smaller share of planted labels, of just any other class, is not shown."""
-_ROWS: Final = (25, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 _LEAST: Final = np.finfo(np.float32).tiny
 _NEVER: Final = -1e6
 
@@ -75,66 +62,41 @@ class LabelIssue:
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """The photos that are worth a look, the likeliest errors first, and how many planted errors such a list shows."""
+    """The photos that are worth a look, the likeliest errors first; or why there is no list."""
 
     issues: Sequence[LabelIssue]
-    planted: PlantedErrors | None = None
     unlisted: str | None = None
-    """Why there is no list, though labels may be wrong."""
-
-
-@dataclass(frozen=True)
-class Planted:
-    """What became of wrong labels that were planted among the others in ``trials``.
-
-    Attributes:
-        mixed_up: of those of just any class, how many photos are doubted more by their own labels ``(m,)``.
-        alike: the same of those of a class that the photo resembles ``(m,)``.
-        leading: how many of the 50 labels that are doubted most are planted ones, on average.
-    """
-
-    mixed_up: Indices
-    alike: Indices
-    leading: float
-    trials: int
 
 
 def find_label_errors(network: keras.Model, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
     """Ask small classifiers on the network's features, fitted without the photo in question; likeliest errors first.
 
     The features have seen the labels, but a network that is augmented and stopped in time remembers few of the wrong
-    ones: its own features told more of them than those it had before it was fine-tuned (docs/measurements.md).
-    ``unseen`` is what networks that were trained without these photos say of them; it counts as one more classifier.
-
-    In trials 3% of the photos are given a wrong label, and the list is judged by those that it shows. Nothing but the
-    small classifiers of a trial learns from these labels.
+    ones. ``unseen`` is what networks that were trained without these photos say of them: one more classifier.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
-    said = dict(zip(unseen.photos, unseen.probabilities, strict=True)) if unseen else {}
-    order = np.random.default_rng(seed).permutation(len(photos))
-    issues: list[LabelIssue] = []
-    planted: Planted | None = None
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
     if counts[counts > 0].max(initial=0) < FOLDS:
-        why = f"no class has {FOLDS} photos, and the classifiers that judge labels need as many"
-        return LabelErrors([], unlisted=why)
-    parts = np.array_split(order, math.ceil(len(photos) / _TOGETHER))
-    for places in parts:
+        return LabelErrors([], f"no class has {FOLDS} photos, and the classifiers that judge labels need as many")
+    by_folds = dict(zip(unseen.photos, unseen.probabilities, strict=True)) if unseen else {}
+    order = np.random.default_rng(seed).permutation(len(photos))
+    issues: list[LabelIssue] = []
+    unlisted: str | None = "the classifiers that judge labels agree with fewer than half of them"
+    for places in np.array_split(order, math.ceil(len(photos) / _TOGETHER)):
         part = [photos[place] for place in np.sort(places)]
         labels = labels_of(part, classes)
-        ask = partial(
-            out_of_fold,
+        guesses = out_of_fold(
             features_of(network, [photo.sha256 for photo in part], training.store),
-            groups=[photo.group for photo in part],
-            classes=len(classes),
-            seed=seed,
-            unseen=np.stack([said[photo] for photo in part]) if said.keys() >= set(part) else None,
+            labels,
+            [photo.group for photo in part],
+            len(classes),
+            seed,
+            np.stack([by_folds[photo] for photo in part]) if by_folds.keys() >= set(part) else None,
         )
-        guesses = ask(labels)
         if (guesses.argmax(axis=1) == labels).mean() >= _AGREED:
             issues += find_label_issues(part, guesses, classes)
-            planted = planted or plant(ask, labels, guesses, seed)
-    return _judged(_ranked(issues), planted, len(parts))
+            unlisted = None
+    return LabelErrors(_ranked(issues), unlisted)
 
 
 def find_label_issues(
@@ -142,13 +104,9 @@ def find_label_issues(
 ) -> list[LabelIssue]:
     """Compare labels with predictions that were made without them; the most likely wrong come first.
 
-    A label is doubted where another class is ``LEAST_ODDS`` times as likely, and issues are ranked by these odds. The
-    thresholds of confident learning (Northcutt, Jiang & Chuang 2021: the mean probability that a class's own photos
-    have of it) were tried instead: of labels shuffled among 3% of clothing photos they found 66% at a precision of
-    0.20, the odds 80% at 0.35.
-
-    The probabilities must be out of fold (see :func:`out_of_fold`): a model that has seen a wrong label repeats it, and
-    finds little. Exactly 0 means that the class was not learned there: a photo is not judged where that is its label.
+    A label is doubted where another class is ``LEAST_ODDS`` times as likely. The thresholds of confident learning
+    (Northcutt, Jiang & Chuang 2021) found fewer (docs/measurements.md). A probability of exactly 0 means that the class
+    was not learned there: a photo is not judged where that is its label.
     """
     labels, likeliest = labels_of(photos, classes), probabilities.argmax(axis=1)
     return _ranked(
@@ -165,73 +123,6 @@ def _odds(probabilities: Floats, labels: Indices) -> Floats:
 
 def _ranked(issues: Iterable[LabelIssue]) -> list[LabelIssue]:
     return sorted(issues, key=lambda issue: (issue.given_probability / issue.suggested_probability, issue.photo.path))
-
-
-def plant(ask: Callable[[Indices], Floats], labels: Indices, guesses: Floats, seed: int) -> Planted:
-    """Give 3% of the photos a wrong label and see where the list has them; again until some hundred were planted.
-
-    Half of these labels are mixed up: of any other class, the common ones more often. The other half are of a class
-    that the photo resembles, drawn by its ``guesses`` ``(n, classes)``: people mistake what looks alike, and that is
-    harder to find. ``ask`` gives out-of-fold probabilities for labels.
-    """
-    rng, half = np.random.default_rng(seed), math.ceil(round(_PLANTED * len(labels)) / 2) or 1
-    ranks, leading = [], []
-    for _ in range(min(_MOST_TRIALS, math.ceil(_ENOUGH_PLANTED / (2 * half)))):
-        places, given = rng.permutation(len(labels))[: 2 * half], labels.copy()
-        given[places] = _wrong_labels(places, labels, guesses, rng)
-        probabilities = ask(given)
-        odds = _odds(probabilities, given)
-        ranks.append(np.searchsorted(np.sort(-_odds(probabilities, labels)), -odds[places]))
-        leading.append(np.isin(np.argsort(-odds, kind="stable")[:_BLOCK], places).sum())
-    mixed_up, alike = np.hstack([rank.reshape(2, half) for rank in ranks])
-    return Planted(mixed_up, alike, float(np.mean(leading)), len(ranks))
-
-
-def _wrong_labels(places: Indices, labels: Indices, guesses: Floats, rng: np.random.Generator) -> Indices:
-    """Another label for each place ``(2k,)``: drawn by how common classes are for the first half, else by guesses."""
-    half = len(places) // 2
-    common = np.bincount(labels, minlength=guesses.shape[1]) / len(labels)
-    chances = np.concatenate([np.tile(common, (half, 1)), guesses[places[half:]]]) + _LEAST
-    chances[np.arange(len(places)), labels[places]] = 0
-    chances = chances.cumsum(axis=1)
-    drawn: Indices = (chances > rng.random((len(places), 1)) * chances[:, -1:]).argmax(axis=1)
-    return drawn
-
-
-def _judged(issues: Sequence[LabelIssue], planted: Planted | None, parts: int) -> LabelErrors:
-    """Cut the list where looking is no longer worth it, and say what it shows; labels were planted in one part."""
-    if planted is None or not issues:
-        return LabelErrors(issues)
-    mixed_up, alike = planted.mixed_up * parts, planted.alike * parts
-    length = min(len(issues), list_length(alike))
-    rows = tuple(
-        ShownByRows(
-            rows=count,
-            mixed_up=float((mixed_up < count).mean()),
-            mixed_up_95=proportion_interval(int((mixed_up < count).sum()), len(mixed_up)),
-            alike=float((alike < count).mean()),
-            alike_95=proportion_interval(int((alike < count).sum()), len(alike)),
-        )
-        for count in [*(one for one in _ROWS if one < length), length]
-    )
-    count = len(mixed_up) + len(alike)
-    if rows[-1].mixed_up < _WORTH_SHOWING:
-        why = f"wrong labels that were planted for a trial were hardly found: {rows[-1].mixed_up:.0%} of them"
-        return LabelErrors([], unlisted=f"{why}. More photos make such a list possible")
-    return LabelErrors(
-        issues[:length], PlantedErrors(planted=count, trials=planted.trials, leading=planted.leading, rows=rows)
-    )
-
-
-def list_length(ranks: Indices) -> int:
-    """How many rows are worth looking at, given how many rank before each planted error: 50 or more.
-
-    The list goes on while 50 more rows show a third of the wrong labels that the first 50 show. So it is short where
-    few labels are wrong, and needs no guess at how many are.
-    """
-    blocks = np.bincount(ranks // _BLOCK)
-    worth = np.append(blocks >= max(1, _WORTH_IT * blocks[0]), False)
-    return _BLOCK * max(1, int(worth.argmin()))
 
 
 def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> None:
@@ -260,23 +151,16 @@ def out_of_fold(
     """Predict each photo by three small classifiers learned from the photos of other folds: the mean of what they say.
 
     They are linear discriminant analysis, logistic regression and the nearest neighbours, on features that are
-    standardised after a signed square root (Perronnin et al. 2010); one temperature each (Guo et al. 2017) makes the
-    probabilities those that the labels bear out. They err on different photos, so that what they agree on is right more
-    often than what the best of them says (docs/measurements.md).
+    standardised after a signed square root (Perronnin et al. 2010), with one temperature each (Guo et al. 2017).
+    A network that learned from these photos remembers them in its features: then this serves to doubt labels, and for
+    no promise.
 
-    The network that made the features must not have learned from these labels, or the features remember them and the
-    predictions are out of fold in name only. Features of a network with ImageNet weights that stay frozen are safe.
-    Those of a network trained from scratch, or fine-tuned, on these very photos are not: they serve to doubt labels, as
-    far as the network was kept from remembering them, and for no promise.
-
-    ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``; photos of one group are in one fold; ``classes``
-    counts those without photos too; ``seed`` is of the folds. ``unseen`` are probabilities ``(n, classes)`` of networks
-    that were trained without the photo: a fourth classifier.
+    ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``; photos of one group are in one fold. ``unseen`` are
+    probabilities ``(n, classes)`` of networks that were trained without the photo: a fourth classifier.
 
     Returns:
-        ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, as with one whose
-        photos are all of one group, and above 0 wherever it was learned. Rows sum to 1, but for those predicted from no
-        photo at all, which are 0 throughout.
+        ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, and above 0 wherever it
+        was learned.
     """
     folds, standard = assign_folds(labels, groups, seed, FOLDS), _standardised(features)
     voices = np.zeros((3, len(labels), classes), np.float32)
@@ -301,7 +185,6 @@ def out_of_fold(
 
 
 def _standardised(features: npt.NDArray[np.floating]) -> Floats:
-    """Signed square roots of features, with mean 0 and variance 1; no label is used, so all photos may count."""
     rooted = np.sign(features) * np.sqrt(np.abs(features.astype(np.float32)))
     spread = rooted.std(axis=0)
     standardised: Floats = (rooted - rooted.mean(axis=0)) / np.where(spread > 0, spread, 1.0).astype(np.float32)
@@ -309,7 +192,6 @@ def _standardised(features: npt.NDArray[np.floating]) -> Floats:
 
 
 def _voices(features: Floats, labels: Indices, asked: Floats) -> Sequence[npt.NDArray[np.floating]]:
-    """What each classifier says of the photos asked about: probabilities ``(m, k)`` of labels ``0…k − 1``."""
     counts = np.bincount(labels)
     if len(counts) == 1:
         return [np.ones((len(asked), 1))] * 3
@@ -325,10 +207,7 @@ def _voices(features: Floats, labels: Indices, asked: Floats) -> Sequence[npt.ND
 
 
 def _discriminant(features: Floats, labels: Indices, counts: Indices, asked: Floats) -> Floats:
-    """Linear discriminant analysis (Hastie et al. 2009, section 4.3), in closed form.
-
-    scikit-learn's takes a minute and a half for 20,000 photos of 1,000 classes.
-    """
+    """In closed form (Hastie et al. 2009, section 4.3): scikit-learn's takes a minute for 20,000 photos."""
     width, means = features.shape[1], np.zeros((len(counts), features.shape[1]), np.float32)
     np.add.at(means, labels, features)
     means /= counts[:, None]

@@ -58,15 +58,11 @@ class Measurement:
 
     Attributes:
         left_out: photos that could not be fetched or read, and why.
-        learned_from: photos left out because the run saw them in training or validation; None for a bundle, which does
-            not know them.
+        learned_from: photos left out because the run saw them in training or validation; None for a bundle.
         whole: whether every photo counted, since the data has no test split.
-        outliers: of photos that show no product, which are in no other figure; None if there are none, or no limit.
-        table: how the photos were found in a table; None in a folder, or in a CSV whose columns nobody named.
-        coverage_at_precision: target (``"0.98"``) → what it achieves at each level of a tree of labels; empty without.
-        distances: :func:`trainer.judging.figures.distances` in that tree; empty without.
-        precision: that the model promises by default; None if it promises none.
-        achieved: what that came to on these photos.
+        outliers: of photos that show no product, which are in no other figure.
+        coverage_at_precision, distances: in a tree of labels; empty without.
+        precision: that the model promises by default; ``achieved`` is what it came to.
     """
 
     figures: Figures
@@ -95,15 +91,8 @@ def measure(
 ) -> Measurement:
     """Measure a run, a bundle or a lone ONNX file.
 
-    The test split of the data counts where there is one, else all photos. Those that a run has learned from do not.
-    For the intervals, files of the same bytes and photos of one product belong together; near duplicates do not.
-    ``table`` says how labelled photos are found where the data is a table; ``advance`` is told (step, done, of all).
-
-    Raises:
-        DataError: a class is unknown to the model, or no photo is left to measure it on.
-        InputError: there is no model, its run has not been judged, a table cannot be read, or the cache cannot be
-            written to.
-        JobError: this machine lacks what S3 asks for.
+    The test split of the data counts where there is one, else all photos; those that a run has learned from do not.
+    For the intervals, files of the same bytes and photos of one product belong together.
     """
     advance("Loading", 0, 1)
     model = _open_model(model_path)
@@ -136,7 +125,6 @@ def measure(
 def _outliers(
     model: _Model, store: PixelStore, sha256s: Sequence[str], known: Scores, advance: Callable[[int, int], None]
 ) -> OutlierFigures | None:
-    """Compare photos of no product, at least one, with ``known`` scores; None if the model has no limit."""
     strange = _scores(model, store, sha256s, advance)
     if model.limit is None or strange.unknown is None or known.unknown is None:
         return None
@@ -163,7 +151,6 @@ def _with_promises(
 
 
 def _scores(model: _Model, store: PixelStore, sha256s: Sequence[str], advance: Callable[[int, int], None]) -> Scores:
-    """Of one photo or more."""
     parts = []
     for start in range(0, len(sha256s), BATCH):
         advance(start, len(sha256s))
@@ -215,5 +202,4 @@ def _open_run(path: Path) -> _Model:
 
 
 def _learned_from(run: Run) -> frozenset[str]:
-    """SHA-256s of the photos that a run has seen in training or validation."""
     return frozenset(one.sha256 for one in read_splits(run.splits) if one.present and one.split is not Split.TEST)

@@ -48,20 +48,16 @@ def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
 
 def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
     """Why a target labels nothing; ``own`` is of the network's own rows."""
-    rows, fewest_own = target.rows[0], fewest_own_rows(target.precision)
-    fewest = _fewest(target)
-    repeats = " (photos of one product count about once)" if own is not None and own.n > rows else ""
-    if rows < fewest:
-        return f"takes {fewest:,} independent photos without a mistake, there are {rows:,}{repeats}"
-    if own is not None and own.accuracy == 1.0 and own.n >= fewest_own:
-        return f"takes {fewest_own:,} independent validation photos without a mistake; photos of one product count once"
-    if own is not None and own.n >= rows:
-        wrong = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,}"
-    elif own is not None and own.n < fewest_own:
-        return f"takes {fewest_own:,} validation photos without a mistake, there are {own.n:,}"
+    fewest, rows = fewest_rows(target.precision, tree=bool(target.nodes)), target.rows[0]
+    counts = [(fewest, rows), (fewest_own_rows(target.precision), own.n)] if own else [(fewest, rows)]
+    for needed, there in counts:
+        if there < needed:
+            return f"takes {needed:,} independent photos without a mistake, there are {there:,}"
+    if own and own.accuracy < 1.0:
+        why = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,} are wrong"
     else:
-        wrong = f"too many of {rows:,}"
-    return f"needs the surest {fewest:,} photos to be right, or nearly all of more photos; {wrong} are wrong"
+        why = "photos of one product count as about one"
+    return f"needs the surest {fewest:,} independent photos to be right, or nearly all of more; {why}"
 
 
 def unpromised_sentences(
@@ -71,13 +67,7 @@ def unpromised_sentences(
 
     ``word`` and ``own_word`` name the photos of ``surest`` and of ``own``.
     """
-    few = lowest.rows[0] < _fewest(lowest)
-    if own is not None:
-        few |= own.accuracy == 1.0 or own.n < fewest_own_rows(lowest.precision)
-    why = "there are too few photos to prove one" if few else "too many photos are wrong to prove one"
-    sentences = [
-        f"No precision can be promised: {why}. {lowest.precision:.2f}, the lowest, {why_unproved(lowest, own)}."
-    ]
+    sentences = [f"No precision can be promised: {lowest.precision:.2f}, the lowest, {why_unproved(lowest, own)}."]
     if surest:
         sentences.append(
             f"Of the surest {surest.photos:,} of {number_of(surest.of, f'{word} photo')}, confidence "
@@ -90,12 +80,11 @@ def unpromised_sentences(
     return sentences
 
 
-def advice_for_promise(args: RunArgs, *, folds_may_prove: bool, missing_folds: int = 0) -> str:
-    """What to do for a promise; ``missing_folds``: how many somebody's stop has left out."""
+def advice_for_promise(args: RunArgs, *, folds_may_prove: bool) -> str:
+    """What to do for a promise."""
     ways = ["label more photos"]
     if args.state is RunState.INTERRUPTED:
-        missing = f": {number_of(missing_folds, 'fold')} are missing" if missing_folds else ""
-        ways.insert(0, f"go on with the training{missing}")
+        ways.insert(0, "go on with the training")
     elif args.ended_by_time:
         ways.insert(0, f"allow more time ({number_of(args.epochs_done, 'epoch')} fitted into --time-limit)")
     if args.state is not RunState.INTERRUPTED and not args.folds and folds_may_prove:
@@ -108,7 +97,3 @@ def weakest(figures: Figures, most: int = _WEAK) -> list[str]:
     """The classes that are found least often, worst first; those that are always found are not among them."""
     missed = [(one.recall, name) for name, one in figures.classes.items() if one.support and one.recall < 1.0]
     return [name for _, name in sorted(missed)[:most]]
-
-
-def _fewest(target: PrecisionTarget) -> int:
-    return fewest_rows(target.precision, tree=bool(target.nodes))

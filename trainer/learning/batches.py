@@ -11,7 +11,6 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.data.photo_cache import PixelStore
-from trainer.learning.balance import sampling_order
 from trainer.learning.recipe import Augmentation
 
 _SEEDS: Final = 1_000_003
@@ -24,13 +23,7 @@ _GREY: Final = 127.5
 class Batches:
     """Training batches; the same seed and epoch give the same, so that a resumed training sees what it would have seen.
 
-    Args:
-        sha256s: of the n training photos.
-        labels: class indices ``(n,)``.
-        batch: photos in a step.
-        seed: of order and augmentation.
-        augmentation: how far photos are changed; None leaves them.
-        sampled: whether photos of rare classes come more often (:func:`sampling_order`); else each comes once.
+    ``labels`` are class indices ``(n,)``; ``augmentation`` says how far photos are changed, None leaves them.
     """
 
     def __init__(
@@ -43,7 +36,6 @@ class Batches:
         batch: int,
         seed: int,
         augmentation: Augmentation | None,
-        sampled: bool = False,
     ) -> None:
         self._store = store
         self._sha256s = sha256s
@@ -51,7 +43,6 @@ class Batches:
         self._classes = classes
         self._seed = seed
         self._augmentation = augmentation
-        self._sampled = sampled
         self._epoch = 0
         self._by_size: dict[int, tf.data.Dataset] = {}
         self.batch = min(batch, len(sha256s))
@@ -92,8 +83,7 @@ class Batches:
 
     def _one_epoch(self) -> Iterator[tuple[Any, Any, Any]]:
         epoch = self._epoch
-        random = np.random.default_rng((self._seed, epoch))
-        order = sampling_order(self._labels, random) if self._sampled else random.permutation(len(self._labels))
+        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._labels))
         for step in range(self.steps):
             chosen = order[step * self.batch : (step + 1) * self.batch]
             pixels = self._store.take([self._sha256s[i] for i in chosen])
@@ -136,13 +126,11 @@ class _Draw:
         self._streams = 0
 
     def each(self, low: float, high: float, *, shape: tuple[int, ...] = ()) -> Any:  # noqa: ANN401 - TensorFlow has no types
-        """A number, or some, for each photo."""
         self._streams += 1
         seed = self._seed + tf.constant([0, self._streams * 1_000_003], tf.int64)
         return tf.random.stateless_uniform([self._count, *shape], seed, low, high)
 
     def chosen(self, share: float) -> Any:  # noqa: ANN401
-        """1.0 for about this share of the photos, drawn at random; else 0.0."""
         return tf.cast(self.each(0.0, 1.0) < share, tf.float32)
 
 
@@ -171,7 +159,7 @@ def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.T
 
 
 def _recoloured(pixels: tf.Tensor, how: Augmentation, draw: _Draw) -> tf.Tensor:
-    """Brightness, white balance and contrast: a factor and an offset for each colour of each photo, in one pass."""
+    """Brightness, white balance and contrast, in one pass."""
     brightness = draw.each(1 - how.colour, 1 + how.colour, shape=(1, 1, 1))
     balance = draw.each(1 - how.colour / 2, 1 + how.colour / 2, shape=(1, 1, 3))
     contrast = draw.each(1 - how.colour, 1 + how.colour, shape=(1, 1, 1))

@@ -90,10 +90,9 @@ def fit(
 ) -> FitOutcome:
     """Train until the epochs are over, the time is, or somebody presses Ctrl-C.
 
-    What an earlier run has learned is read from disk. After each epoch ``weights/state.npz``, ``results.csv`` and,
-    where it is the best so far, ``weights/best.keras`` are whole on disk, so that a kill costs one epoch at most. In
-    the end the network has the average of its weights after the last whole epoch. Where the rate has fallen to nothing
-    by then, that epoch is the best: validation chooses by chance, and flatters what it has chosen.
+    What an earlier run has learned is read from disk. After each epoch all is whole on disk, so that a kill costs one
+    epoch at most. In the end the network has the average of its weights. Where the rate has fallen to nothing by then,
+    the last epoch is the best: validation chooses by chance, and flatters what it has chosen.
     """
     loop = _Loop(learner, recipe, batches, held, run, limits, view)
     with _ctrl_c(loop.interrupt):
@@ -142,7 +141,6 @@ class _Loop:
             self.view.epoch(figures, len(self.history) + self.epochs_left())
 
     def restore(self) -> None:
-        """Continue from the state that an earlier run left; epochs that are not in it are trained again."""
         if not self.run.state.is_file():
             return
         state = read_arrays(self.run.state, "the state of a training")
@@ -153,11 +151,9 @@ class _Loop:
             self.full_epoch_s = self.history[-1].seconds / cost_at(self.history[-1].size / self.batches.size)
 
     def is_through(self) -> bool:
-        """Whether the rate has fallen to nothing."""
         return self.recipe.cosine and self.progress >= 1.0
 
     def epochs_left(self) -> int:
-        """As planned, or as many as fit into the time that is left."""
         left = self.limits.epochs - len(self.history) if self.progress < 1.0 else 0
         if self.limits.deadline is None or self.full_epoch_s is None or not left:
             return left
@@ -165,11 +161,9 @@ class _Loop:
         return max(1, min(left, int((self.limits.deadline - self.clock()) / epoch_s)))
 
     def size(self) -> int:
-        """Side of the photos of the next epoch."""
         return round(self.batches.size * scale_at(self.progress, self.stages))
 
     def epoch(self, left: int) -> EpochFigures | None:
-        """The first of the epochs that are left; None if somebody stopped it."""
         begin, size = self.clock(), self.size()
         end = 1.0 if left == 1 else self.progress + (1.0 - self.progress) / left
         steps = self.steps(size, end)
@@ -196,7 +190,6 @@ class _Loop:
         return replace(figures, best=best)
 
     def steps(self, size: int, end: float) -> "_Steps | None":
-        """The steps of an epoch that takes the training to ``end``; None if somebody stopped it."""
         begin, total, taken = self.progress, self.batches.steps, _Steps()
         batches = iter(self.batches.epoch(len(self.history), size))
         for done in range(1, total + 1):
@@ -216,7 +209,6 @@ class _Loop:
         return taken
 
     def validate(self) -> tuple[float, float]:
-        """Cross-entropy and accuracy of the averaged network on the photos that are held back."""
         labels, losses, right = self.held.labels, 0.0, 0
         with self.learner.averaged():
             for start in range(0, len(labels), _HELD_CHUNK):
@@ -243,8 +235,6 @@ class _Loop:
 
 @dataclass
 class _Steps:
-    """The result of an epoch's steps."""
-
     losses: list[float] = field(default_factory=list)
     rights: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -252,7 +242,7 @@ class _Steps:
 
     @property
     def steady_s(self) -> float:
-        """Seconds that the steps would take, did the first one not have to compile the network for a new size."""
+        """Without the first step, which may have to compile the network for a new size."""
         others = self.seconds[1:] or self.seconds
         return sum(others) / len(others) * len(self.seconds)
 
@@ -266,7 +256,6 @@ def _diverged(epoch: int, run: Run) -> str:
 
 
 def _whole(scale: float, full: int) -> float:
-    """The scale nearby at which the side is a multiple of 16, 32 at least."""
     return min(1.0, max(_SMALLEST, round(scale * full / _MULTIPLE) * _MULTIPLE) / full)
 
 

@@ -1,16 +1,24 @@
-"""Recipes: how each architecture is best trained, and the schedule of rates and photo sizes that follows from it."""
+"""Recipes: how each architecture is trained, its schedule of rates and photo sizes, and the balance of classes."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from trainer.request import Arch
+import numpy as np
+import numpy.typing as npt
+
+from trainer.request import Arch, Balance
 
 _WARM_UP: Final = 0.1
 """Share of the training in which the rate rises."""
 _WHATEVER_SIZE: Final = 0.2
 """Share of an epoch's time that photos of any size take; the rest grows with their area."""
+
+_MOST_EVEN: Final = 3.0
+"""Up to this ratio between the largest and the smallest class nothing is done, unless a person says so."""
+MOST_WEIGHT: Final = 20.0
+"""The largest weight of a photo, relative to the largest class, so that no photo dominates a batch."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +26,9 @@ class Augmentation:
     """How far a photo may be changed before the network sees it; 0 leaves it unchanged.
 
     Attributes:
-        flip: whether half of the photos are mirrored.
         shift: share of the side, each way.
         zoom: smallest and largest part of the photo that fills the square, as a share of its side.
         stretch: of width against height, as an exponent of e.
-        rotation_rad: each way.
         colour: of brightness and contrast, as a share; half as much of white balance.
         erase: share of the photos that lose a rectangle.
     """
@@ -38,12 +44,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the training in which photos are smaller than they will be: such epochs cost less.
-
-    Attributes:
-        until: share of the training at which it ends.
-        scale: side of the photos, as a share of S.
-    """
+    """Until this share of the training, photos have a smaller side, a share of S: such epochs cost less."""
 
     until: float
     scale: float
@@ -54,21 +55,16 @@ class Recipe:
     """What decides how a network learns.
 
     Attributes:
-        epochs: the fewest passes over the photos.
-        batch: photos in a step.
-        rate: the highest learning rate.
+        epochs: the fewest passes over the photos; few photos take more, for at least ``steps`` steps.
         weight_decay: of AdamW (Loshchilov & Hutter 2019).
         cosine: whether the rate rises over the first tenth and falls to nothing along a cosine, or stays.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
         average: time constant of the running average of the weights, as a share of the training; 0 for none.
-        augmentation: None leaves photos as they are.
-        stages: stages with smaller photos, in order; the rest of the training has full size.
-        steps: the fewest steps; few photos take more than ``epochs`` for them.
+        stages: with smaller photos, in order; the rest of the training has full size.
         head_first: whether the head learns alone on the frozen body's features, before the whole is fine-tuned.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
         keep_norms: whether batch norms keep the statistics that they came with.
-        bfloat16: whether it may learn in bfloat16, which a training does only where that is quicker; depthwise
-            convolutions gain nothing by it.
+        bfloat16: whether it may learn in bfloat16; depthwise convolutions gain nothing by it.
     """
 
     epochs: int
@@ -158,3 +154,38 @@ def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
         cost += (end - begin) * cost_at(stage.scale)
         begin = end
     return cost / (1.0 - progress) if progress < 1.0 else 1.0
+
+
+def choose_balance(counts: Sequence[int], wished: Balance | None) -> Balance:
+    """What a person asked for; else weights if the sizes of classes differ more than threefold."""
+    if wished is not None:
+        return wished
+    return Balance.WEIGHTS if _ratio(counts) > _MOST_EVEN else Balance.NONE
+
+
+def balance_note(counts: Sequence[int], wished: Balance | None) -> str | None:
+    """What to tell a person of a choice that Hangtag made; None if nothing is done, or the person chose."""
+    if wished is not None or choose_balance(counts, wished) is Balance.NONE:
+        return None
+    return (
+        f"Largest class has {_ratio(counts):.1f} times the photos of the smallest: "
+        "photos of rare classes weigh more; --balance none turns it off"
+    )
+
+
+def _ratio(counts: Sequence[int]) -> float:
+    present = [count for count in counts if count]
+    return max(present) / min(present) if present else 1.0
+
+
+def class_weights(counts: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Weights in inverse proportion to class size, so that each class has the same say; bounded by ``MOST_WEIGHT``.
+
+    Their mean over photos, not over classes, is 1, so that the loss keeps its scale. ``float32 (classes,)``.
+    """
+    sizes = np.asarray(counts, np.float64)
+    if not sizes.any():
+        return np.ones(len(sizes), np.float32)
+    weights = 1.0 / np.maximum(sizes, sizes.max() / MOST_WEIGHT)
+    mean = (weights * sizes).sum() / sizes.sum()
+    return np.asarray(weights / mean, np.float32)

@@ -15,11 +15,10 @@ from threadpoolctl import threadpool_limits
 
 from models.whole_file import replace_file
 from trainer.data.photo_cache import PixelStore
-from trainer.learning.balance import class_weights
 from trainer.learning.batches import Batches
 from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos, fit
 from trainer.learning.predictions import features_of
-from trainer.learning.recipe import Recipe, recipe_for
+from trainer.learning.recipe import Recipe, class_weights, recipe_for
 from trainer.learning.training_step import Learner, Pace, measure_pace
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights, parse_weights
@@ -93,7 +92,6 @@ class Training:
             batch=self.args.batch,
             seed=self.args.seed,
             augmentation=recipe_of(self.args).augmentation,
-            sampled=self.args.balance is Balance.SAMPLE,
         )
 
     def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
@@ -173,10 +171,7 @@ def train_head(
 def _best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
-    """The inverse strength of the penalty whose predictions for photos left out are best, by cross-entropy.
-
-    Where no photo can be left out of a class that the others have, the strongest penalty is taken.
-    """
+    """The inverse penalty whose predictions for photos left out are best, by cross-entropy; else the strongest."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     features, labels, names = features[chosen], labels[chosen], np.array(groups)[chosen]
     losses = np.zeros(len(_STRENGTHS))

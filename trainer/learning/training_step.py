@@ -34,14 +34,9 @@ _ROUNDED: Final = (
 class Learner:
     """A network, its optimizers and the running average of its weights (Polyak & Juditsky 1992).
 
-    Late in a training the average is what the weights swing around; early it is far better than they are.
-
-    Args:
-        network: ends in layers named ``logits`` and ``probabilities``.
-        recipe: how it learns.
-        groups: the variables that learn, early layers first; as many groups as the recipe has ``depth_rates``.
-        class_weights: what a photo of each class counts, ``float32 (classes,)``; None if all count the same.
-        logits: the part of the network that gives the logits; all of it, where none is given.
+    Late in a training the average is what the weights swing around. The network ends in layers named ``logits`` and
+    ``probabilities``; ``groups`` are the variables that learn, one group for each of the recipe's ``depth_rates``;
+    ``class_weights`` is what a photo of each class counts, ``float32 (classes,)``.
     """
 
     def __init__(
@@ -67,11 +62,8 @@ class Learner:
     def step(self, pixels: tf.Tensor, targets: tf.Tensor, rate: float, share: float) -> tuple[tf.Tensor, tf.Tensor]:
         """Learn from a batch: the mean loss, and the share of photos that were guessed right, before the step.
 
-        Args:
-            pixels: ``float32 (batch, s, s, 3)`` in 0..255.
-            targets: ``float32 (batch, units)``.
-            rate: learning rate.
-            share: of the whole training that this step is.
+        Pixels are ``float32 (batch, s, s, 3)`` in 0..255, targets ``float32 (batch, units)``; ``share`` is that of the
+        step in the whole training.
         """
         self._steps += 1
         keep = 0.0
@@ -180,12 +172,7 @@ def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a network learns on this machine.
-
-    Attributes:
-        photos_per_s: number format (``float32``, ``bfloat16``) → photos of full size a second.
-        compile_s: to get ready for photos of another size, in seconds.
-    """
+    """Photos of full size a second by number format, and the seconds to get ready for another size."""
 
     photos_per_s: dict[str, float]
     compile_s: float
@@ -200,10 +187,9 @@ def measure_pace(
     formats: Sequence[str] = ("float32", "bfloat16"),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Pace:
-    """Time training steps in number formats, each by the quickest of four.
+    """Time training steps in number formats, each by the quickest of four, in turns; the first step of each compiles.
 
-    The formats take turns, so that other work on the machine slows all; the first step of each compiles. The network is
-    changed: its batch norms see noise of ``(batch, size, size, 3)``. Pass one to throw away.
+    The network is changed: its batch norms see noise of ``(batch, size, size, 3)``. Pass one to throw away.
     """
     chance = np.random.default_rng(0)
     pixels = tf.constant(chance.uniform(0.0, 255.0, (batch, size, size, 3)).astype(np.float32))
@@ -223,9 +209,8 @@ def measure_pace(
 def in_bfloat16(network: keras.Model) -> Iterator[None]:
     """Within the block, the network's convolutions and the layers between them compute in bfloat16.
 
-    Weights, optimizers, averages, losses and the head stay in float32, and so does all that judges a network
-    (Micikevicius et al. 2018; bfloat16 has float32's range, so no loss is scaled). What a :func:`tf.function` traces
-    within the block stays so. Afterwards the network is as it was, and is saved as it was.
+    Weights, optimizers, averages, losses and the head stay in float32 (Micikevicius et al. 2018). What a
+    :func:`tf.function` traces within the block stays so; afterwards the network is as it was.
     """
     layers = [layer for layer in network.layers if isinstance(layer, _ROUNDED)]
     own = [layer.dtype_policy for layer in layers]

@@ -3,14 +3,13 @@
 A family's layers lie in the one functional model, so that heat maps, layer groups, saving and conversion see them.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
 import keras
-from keras import applications, layers, ops
+from keras import applications, layers
 
 from trainer.request import Arch, Preset
 
@@ -21,11 +20,8 @@ _DROPOUT: Final = 0.2
 class Plan:
     """What a preset chooses.
 
-    Attributes:
-        backbone: the architecture where pretrained weights can be had; ``cnn`` is trained where they cannot.
-        size: side of the input in pixels.
-        pretrained_size: the same of a network that has learned from ImageNet.
-        length: of the training, as a multiple of the recipe's.
+    ``backbone`` is used where pretrained weights can be had, at ``pretrained_size``; else ``cnn`` at ``size`` px.
+    ``length`` of the training is a multiple of the recipe's.
     """
 
     backbone: Arch
@@ -48,11 +44,10 @@ PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
 
 
 def cnn(classes: int) -> keras.Model:
-    """Our own network: small enough for a CPU, deep enough for product photos.
+    """Our own network: small enough for a CPU, deep enough for product photos; it takes photos of any size.
 
     Two strided convolutions, then wider stages at 1/4, 1/8 and 1/16 of the size, two of them with a residual block.
-    Every convolution is followed by batch norm and ReLU (He et al. 2016). It takes photos of any size, so that it may
-    learn from smaller ones first.
+    Every convolution is followed by batch norm and ReLU (He et al. 2016).
     """
     image = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(image)
@@ -99,11 +94,7 @@ def simple(size: int, classes: int) -> keras.Model:
 def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
     """A family of ``keras.applications``, of 32 px or more; ``alpha`` is the width of those that have one."""
     body = published_body(arch, size, alpha)
-    if arch == Arch.CONVNEXT_TINY:
-        body = _convertible_convnext(body)
-        features = _pooled_convnext(body)
-    else:
-        features = layers.GlobalAveragePooling2D(name="features")(body.output)
+    features = layers.GlobalAveragePooling2D(name="features")(body.output)
     x = layers.Dropout(_DROPOUT, name="dropout")(features)
     return keras.Model(body.inputs[0], _with_head(x, classes), name=arch.value)
 
@@ -120,11 +111,6 @@ def _to_plus_minus_one(image: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(image)
 
 
-def _to_caffe(image: keras.KerasTensor) -> keras.KerasTensor:
-    """Blue, green, red, less ImageNet's means (Simonyan & Zisserman 2015)."""
-    return layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68], name="scaling")(keras.ops.flip(image, axis=-1))
-
-
 def _as_it_is(image: keras.KerasTensor) -> keras.KerasTensor:
     return image
 
@@ -138,42 +124,10 @@ _FAMILIES: Final[Mapping[Arch, tuple[Any, Any, dict[str, Any]]]] = MappingProxyT
         Arch.MOBILENET_V3_LARGE: (applications.MobileNetV3Large, _as_it_is, _SCALES_ITSELF),
         Arch.EFFICIENTNET_V2_B0: (applications.EfficientNetV2B0, _as_it_is, _SCALES_ITSELF),
         Arch.RESNET50_V2: (applications.ResNet50V2, _to_plus_minus_one, {}),
-        Arch.VGG16: (applications.VGG16, _to_caffe, {}),
-        Arch.CONVNEXT_TINY: (applications.ConvNeXtTiny, _as_it_is, _SCALES_ITSELF),
     }
 )
 
 
-def _convertible_convnext(body: keras.Model) -> keras.Model:
-    """ConvNeXt of layers that are quick on a CPU and have a place in ONNX, with weights of its own.
-
-    Keras makes its depthwise layers of grouped convolutions, which TensorFlow compiles for each call: depthwise layers
-    of the same weights train ten times faster. ONNX knows neither those nor the function behind its GELU.
-    """
-
-    def layer_of(layer: keras.Layer) -> keras.Layer:
-        if isinstance(layer, layers.Conv2D) and layer.groups > 1:
-            return layers.DepthwiseConv2D(layer.kernel_size, padding=layer.padding, name=layer.name)
-        return type(layer).from_config(layer.get_config())
-
-    def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Keras's own
-        if isinstance(operation, layers.Activation) and operation.activation is keras.activations.gelu:
-            (x,) = args
-            return x * (ops.erf(x * math.sqrt(0.5)) * 0.5 + 0.5)
-        return operation(*args, **kwargs)
-
-    return keras.models.clone_model(body, clone_function=layer_of, call_function=call)
-
-
-def _pooled_convnext(body: keras.Model) -> keras.KerasTensor:
-    """Features ``(batch, D)``: ConvNeXt's last norm comes after the pooling (Liu et al. 2022); a body has it before."""
-    norm = body.layers[-1]
-    maps = layers.Activation("linear", name="maps")(norm.input)
-    pool = layers.GlobalAveragePooling2D(name="pool")(maps)
-    return layers.LayerNormalization(epsilon=norm.epsilon, name="features")(pool)
-
-
 def _with_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    """What every network ends in: a sigmoid for two classes, else a softmax."""
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")  # noqa: PLR2004 - binary
     return layers.Activation(activation, name="probabilities")(layers.Dense(units, name="logits")(x))

@@ -14,8 +14,7 @@ from models.errors import InputError
 from trainer.networks.architectures import PRESETS, Plan, cnn, published_body, simple, transfer
 from trainer.networks.choice import NamedWeights, NetworkChoice, Weights, default_weights, parse_weights
 from trainer.networks.imagenet import Downloaded, NotDownloadedError, fetch, imagenet_file, models_folder
-from trainer.options import TrainRequest
-from trainer.request import Arch, Preset
+from trainer.request import Arch, Preset, TrainRequest
 
 _HEAD_ARRAYS: Final = 4
 """At most this many arrays of a whole model are its head's."""
@@ -31,16 +30,8 @@ Shapes = Counter[tuple[int, ...]]
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:
     """Build a network; its head is always random.
 
-    Args:
-        arch: the architecture.
-        size: side S of the input in pixels.
-        classes: at least 2.
-        weights: of its body. A file is a ``.weights.h5`` or legacy ``.h5`` of the body alone, or a ``.keras`` model of
-            the same architecture with any head.
-        alpha: the width multiplier, for architectures that have one; None is 1.
-
-    Raises:
-        InputError: there is no such network, or its weights cannot be had or do not fit.
+    ``weights`` of its body may be a file: a ``.weights.h5`` or legacy ``.h5`` of the body alone, or a ``.keras`` model
+    of the same architecture with any head. InputError: they cannot be had or do not fit.
     """
     choice = NetworkChoice(arch, size, weights, alpha)
     match arch:
@@ -66,7 +57,7 @@ def _forget_soon(network: keras.Model) -> None:
     """Let batch norms follow what they see.
 
     Keras's MobileNetV2 and V3 keep 0.999 of their statistics at each step: after 500 steps these are still half of what
-    they began with, and the network says the same of all photos, however well it has learned.
+    they began with.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -98,7 +89,6 @@ def _whole_model(path: Path) -> keras.Model:
 
 
 def _published(file: Path, choice: NetworkChoice) -> keras.Model:
-    """The body as Keras makes it, with the weights of an HDF5 file."""
     body = published_body(choice.arch, choice.size, choice.width)
     shapes, expected = _shapes_in(file), _shapes_of(body)
     if shapes != expected:
@@ -119,7 +109,6 @@ def _misfit(shapes: Shapes, expected: Shapes) -> str:
 
 
 def _shapes_in(path: Path) -> Shapes:
-    """How many arrays of each shape a file's weights have, without the states of optimizer and random generators."""
     shapes: Shapes = Counter()
 
     def count(_: str, found: h5py.Group | h5py.Dataset) -> None:
@@ -128,7 +117,6 @@ def _shapes_in(path: Path) -> Shapes:
 
     try:
         with h5py.File(path) as file:
-            _check_name(path, legacy="layers" not in file)
             weights = next((file[name] for name in ("layers", "model_weights") if name in file), file)
             weights.visititems(count)
     except (OSError, KeyError, RuntimeError) as error:
@@ -137,60 +125,30 @@ def _shapes_in(path: Path) -> Shapes:
     return shapes
 
 
-def _check_name(path: Path, *, legacy: bool) -> None:
-    """Check that the file's name fits its format: Keras tells its formats apart by the name alone."""
-    if legacy and path.name.endswith(".weights.h5"):
-        msg = f"{path} has Keras's legacy format, but a name of the new one; rename it to {path.stem[:-8]}.h5."
-        raise InputError(msg)
-    if not legacy and not path.name.endswith(".weights.h5"):
-        msg = f"{path} has Keras's new format, but a name of the legacy one; rename it to {path.stem}.weights.h5."
-        raise InputError(msg)
-
-
 def _shapes_of(part: keras.Model | keras.Layer) -> Shapes:
     return Counter(tuple(weight.shape) for weight in part.weights)
 
 
 def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
-    """Copy the weights of a model's first layers into a body; what follows them, its head, is left.
-
-    Shapes may differ by ones: a depthwise kernel ``(h, w, c, 1)`` is that of a grouped convolution ``(h, w, 1, c)``.
-
-    Returns:
-        Why nothing was copied, if the model begins with other layers; else None.
-    """
+    """Copy the weights of a model's first layers into a body; else return why the model does not fit."""
     mine, theirs = ([layer for layer in model.layers if layer.weights] for model in (body, source))
     if len(theirs) < len(mine):
         return f"expected {len(mine)} layers with weights, got {len(theirs)}"
     for layer, given in zip(mine, theirs, strict=False):
         expected, got = ([tuple(weight.shape) for weight in one.weights] for one in (layer, given))
-        if _without_ones(expected) != _without_ones(got):
+        if expected != got:
             return f"expected {expected} for its layer {layer.name}, got {got}"
     for layer, given in zip(mine, theirs, strict=False):
-        pairs = zip(layer.weights, given.get_weights(), strict=True)
-        layer.set_weights([np.reshape(values, weight.shape) for weight, values in pairs])
+        layer.set_weights(given.get_weights())
     return None
 
 
-def _without_ones(shapes: list[tuple[int, ...]]) -> list[list[int]]:
-    return [[side for side in shape if side > 1] for shape in shapes]
-
-
 def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[NetworkChoice, str | None]:
-    """Choose the network that a training begins with; ImageNet weights are downloaded where they are needed.
+    """Choose the network that a training begins with, and a line for a person if Hangtag has chosen the architecture.
 
     Without ``arch`` it is the one whose weights are given; else the preset's backbone if its weights are here or can be
-    downloaded; else another preset's whose weights are here; else ``cnn``.
-
-    Args:
-        request: its options go before what a preset chooses.
-        get: gives the file that a network starts from, as :func:`weights_file` does.
-
-    Returns:
-        The network, and a line for a person if Hangtag has chosen the architecture.
-
-    Raises:
-        InputError: weights that were asked for cannot be had, are damaged, or are of no network that is known here.
+    downloaded; else another preset's whose weights are here; else ``cnn``. ``get`` gives the file that a network starts
+    from, as :func:`weights_file` does.
     """
     plan = PRESETS[request.preset or Preset.GOOD]
     weights = parse_weights(request.weights) if request.weights else None
@@ -209,7 +167,6 @@ def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[Netw
 
 
 def _pretrained_here(plan: Plan, request: TrainRequest, get: Get) -> tuple[NetworkChoice, str]:
-    """The preset's backbone, or another's, with ImageNet weights; ``cnn`` where there are none."""
     smallest = plan.backbone.min_size
     if request.image_size is not None and request.image_size < smallest:
         return _with_random_weights(f"a pretrained {plan.backbone} needs {smallest} px or more", plan, request)

@@ -51,14 +51,7 @@ def default_weights(arch: Arch) -> NamedWeights:
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """A network that can be built.
-
-    Raises an InputError that names the choices, if there is no such network.
-
-    Attributes:
-        size: side S of the input in pixels.
-        alpha: the width multiplier, for architectures that have one; None is 1.
-    """
+    """A network that can be built, or InputError; ``alpha`` is its width, None is 1."""
 
     arch: Arch
     size: int
@@ -83,5 +76,4 @@ class NetworkChoice:
         return 1.0 if self.alpha is None else self.alpha
 
     def __str__(self) -> str:
-        """As a person says it."""
         return f"{self.arch} of width {self.width:g}" if self.arch.alphas else str(self.arch)

@@ -1,9 +1,8 @@
 """ImageNet weights of ``keras.applications``: where Keras has them published, and downloading them.
 
-Addresses and digests are Keras's own: SHA-256 for ConvNeXt, none for MobileNet and MobileNetV2, MD5 for the others; a
-run's ``args.json`` keeps the SHA-256 of what it began with. The files lie in Keras's folder, but
-``keras.utils.get_file`` does not fetch them: it waits for ever on a network that swallows packets, writes to the final
-name as it goes (a kill leaves a cut file, which the next training takes for whole), and falls back to ``/tmp``.
+Addresses and digests are Keras's own: none for MobileNet and MobileNetV2, MD5 for the others; a run's ``args.json``
+keeps the SHA-256 of what it began with. The files lie in Keras's folder, but ``keras.utils.get_file`` does not fetch
+them: it waits for ever on a network that swallows packets, and writes to the final name as it goes.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ from typing import Final, TypeAlias
 from urllib.error import HTTPError, URLError
 from urllib.request import build_opener
 
-from keras.src.applications import convnext, efficientnet_v2, mobilenet, mobilenet_v2, mobilenet_v3, resnet, vgg16
+from keras.src.applications import efficientnet_v2, mobilenet, mobilenet_v2, mobilenet_v3, resnet
 
 from models.errors import InputError
 from models.whole_file import replace_file
@@ -31,9 +30,6 @@ Downloaded: TypeAlias = Callable[[int, int | None], None]
 _KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
 _TIMEOUT_S: Final = 10.0
 _CHUNK: Final = 1 << 16
-_MD5_DIGITS: Final = 32
-_VGG16_MD5: Final = "6d6bbae143d832006294945121d1f1fc"
-"""It stands within a function of Keras."""
 
 
 class NotDownloadedError(InputError):
@@ -46,10 +42,10 @@ class NotDownloadedError(InputError):
 
 @dataclass(frozen=True)
 class ImageNetFile:
-    """A published file of weights without the classification top; its MD5 or SHA-256, where Keras publishes one."""
+    """A published file of weights without the classification top; its MD5, where Keras publishes one."""
 
     url: str
-    digest: str | None = None
+    md5: str | None = None
 
     @property
     def name(self) -> str:
@@ -87,10 +83,6 @@ _FILES: Final[Mapping[Arch, ImageNetFile]] = MappingProxyType(
         Arch.RESNET50_V2: ImageNetFile(
             f"{resnet.BASE_WEIGHTS_PATH}resnet50v2_{_KERNELS}_notop.h5", resnet.WEIGHTS_HASHES["resnet50v2"][1]
         ),
-        Arch.VGG16: ImageNetFile(vgg16.WEIGHTS_PATH_NO_TOP, _VGG16_MD5),
-        Arch.CONVNEXT_TINY: ImageNetFile(
-            f"{convnext.BASE_WEIGHTS_PATH}convnext_tiny_notop.h5", convnext.WEIGHTS_HASHES["convnext_tiny"][1]
-        ),
     }
 )
 
@@ -116,11 +108,8 @@ def fetch(
 ) -> Path:
     """Where a file is, for the network ``wanted_by``; it is downloaded if it is not there yet.
 
-    Nothing is kept of a download that breaks off: the next one starts again.
-
-    Raises:
-        NotDownloadedError: it did not come whole. No answer is waited for longer than ``timeout_s``.
-        InputError: it is not what was published.
+    Nothing is kept of a download that breaks off. NotDownloadedError: it did not come whole, or there was no answer
+    within ``timeout_s``. InputError: it is not what was published.
     """
     path = folder / file.name
     if path.is_file():
@@ -141,7 +130,6 @@ def fetch(
 
 
 def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
-    """Download all that is at a URL, through the environment's proxies."""
     data = bytearray()
     with _answer(url, timeout_s) as response:
         total = response.length
@@ -176,10 +164,7 @@ def _answer(url: str, timeout_s: float) -> HTTPResponse:
 
 
 def _check_digest(data: bytes, file: ImageNetFile, wrong: str) -> None:
-    if file.digest is None:
-        return
-    name = "md5" if len(file.digest) == _MD5_DIGITS else "sha256"
-    found = hashlib.new(name, data, usedforsecurity=False).hexdigest()
-    if found != file.digest:
-        msg = f"{wrong}: expected {name.upper()} {file.digest}, got {found}; it was cut off or changed, get it again."
+    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if file.md5 and found != file.md5:
+        msg = f"{wrong}: expected MD5 {file.md5}, got {found}; it was cut off or changed, get it again."
         raise InputError(msg)

@@ -11,7 +11,6 @@ from models.decision import UNMEASURED
 from models.photo import NONE
 from models.preprocess import Pixels
 from models.statistics.confidence import Confidence, PrecisionTarget
-from models.statistics.intervals import Interval, product_interval, proportion_interval
 from models.statistics.out_of_distribution import expected_within
 from models.text import number_of
 from pages.text import between, duration, percent, rounded, target_name
@@ -30,13 +29,7 @@ _MEGABYTE: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Speed:
-    """How long a training took, and how fast its network is.
-
-    Attributes:
-        images_per_s: photos that the network judges in a second, on ``threads`` threads, decoding not counted.
-        train_seconds: of the whole training.
-        waiting: share of that time in which the network waited for data.
-    """
+    """How long a training took, how fast its network judges photos, and the share of time it waited for data."""
 
     parameters: int
     model_bytes: int
@@ -64,10 +57,7 @@ class ReportMaterial:
 
     Attributes:
         prepared_counts: split → class → photos that were used.
-        notes: remarks on the data for a person, a line each.
-        judged: validation, test where there is one, and all photos out of fold where it was cross-validated.
-        issues: photos whose label is likely wrong, the likeliest first.
-        train_batch: some photos ``uint8 (S, S, 3)`` as the network saw them while it learned, and their classes.
+        train_batch: photos ``uint8 (S, S, 3)`` as the network saw them while it learned, and their classes.
         pixels: SHA-256s of used photos → ``uint8 (n, S, S, 3)``, as the network sees them.
         heat: pixels and class indices → heat maps ``float32 (n, S, S)`` in 0..1.
     """
@@ -153,11 +143,9 @@ class ReportMaterial:
         if target is None:
             unless = "unless labels without a promise are asked for with --threshold"
             return f"{self._unpromised[0]} Every photo goes to a person, {unless}."
-        interval = between(self._interval_of(target.coverage))
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your "
-            f"photos by itself ({interval} with 95% confidence) and sends the others to a person."
-            f"{self._in_tree(target)}"
+            f"photos by itself and sends the others to a person.{self._in_tree(target)}"
         )
 
     @property
@@ -176,7 +164,6 @@ class ReportMaterial:
 
     @staticmethod
     def _in_tree(target: PrecisionTarget) -> str:
-        """What of that is of classes, where there is a tree above them."""
         if not target.level_coverage:
             return ""
         if not sum(target.level_coverage[1:]):
@@ -184,20 +171,6 @@ class ReportMaterial:
         return (
             f" With a class it labels about {rounded(target.level_coverage[0])}, the rest of these with a label above."
         )
-
-    def _interval_of(self, coverage: float) -> Interval:
-        """How far a coverage may be off: so are the share of rows that are sure, and that within the unknown limit.
-
-        The limit was set on validation photos alone, also where the rows out of fold tell how sure the network is.
-        """
-        held = self.confidence.rows - self.confidence.out_of_fold
-        own = self.confidence.rows if self.args.pools_folds else held
-        within = self.within_limit
-        sure = min(1.0, coverage / within)
-        of_sure = proportion_interval(round(sure * own), own)
-        if within == 1.0:
-            return of_sure
-        return product_interval((sure, of_sure), (within, proportion_interval(round(within * (held + 1)), held)))
 
     @property
     def outcome(self) -> str:

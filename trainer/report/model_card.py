@@ -14,7 +14,7 @@ from models.text import number_of
 from pages.text import between, percent, rounded, target_name
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Judged
-from trainer.judging.figures import AchievedPrecision, ClassFigures, Figures
+from trainer.judging.figures import AchievedPrecision, ClassFigures
 from trainer.judging.sentences import distances_text, weakest
 from trainer.report.material import ReportMaterial
 
@@ -68,10 +68,11 @@ def _figures(material: ReportMaterial) -> Iterator[tuple[str, ...]]:
         if one := material.evaluation.figures_of(split):
             accuracy = f"{percent(one.accuracy)} ({between(one.accuracy_95)})"
             top5 = percent(one.top5) if one.top5 is not None else "–"
-            yield split.word, f"{one.n:,}", accuracy, *_three(one), top5, f"{one.ece:.3f}"
+            means = (percent(mean) for mean in (one.precision, one.recall, one.f1))
+            yield split.word, f"{one.n:,}", accuracy, *means, top5, f"{one.ece:.3f}"
 
 
-def _three(figures: Figures | ClassFigures) -> tuple[str, str, str]:
+def _three(figures: ClassFigures) -> tuple[str, str, str]:
     return (
         f"{percent(figures.precision)} ({between(figures.precision_95)})",
         f"{percent(figures.recall)} ({between(figures.recall_95)})",
@@ -80,13 +81,11 @@ def _three(figures: Figures | ClassFigures) -> tuple[str, str, str]:
 
 
 def _by_class(classes: Mapping[str, ClassFigures]) -> list[tuple[str, ...]]:
-    """The classes, those with the lowest F1 first."""
     order = sorted((one.f1, name) for name, one in classes.items() if one.support)
     return [(name, f"{classes[name].support:,}", *_three(classes[name])) for _, name in order]
 
 
 def _targets(material: ReportMaterial) -> list[tuple[str, ...]]:
-    """A row for each precision that can be asked for; empty if none of them covers a photo."""
     targets = material.confidence.targets
     return [_target_row(material, one) for one in targets] if any(one.coverage for one in targets) else []
 
@@ -101,14 +100,12 @@ def _target_row(material: ReportMaterial, target: PrecisionTarget) -> tuple[str,
 
 
 def _right(achieved: AchievedPrecision | None) -> str:
-    """How many of the labels on test photos were right."""
     if not achieved or not achieved.automatic or achieved.precision is None:
         return "–"
     return f"{percent(achieved.precision)} ({between(achieved.precision_95)}) of {achieved.automatic:,}"
 
 
 def _levels(material: ReportMaterial) -> list[tuple[str, ...]]:
-    """A row for each target and each level of a tree; empty without one."""
     is_tested = Judged.TEST in material.judged
     return [
         (target_name(one.precision), one.level, rounded(one.expected), *([_right(one.found)] if is_tested else []))

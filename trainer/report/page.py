@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from models.preprocess import Pixels
 from models.statistics.calibration import calibrated, reliability
@@ -26,10 +25,7 @@ _MOST_CLASSES: Final = 30
 _MOST_TILES: Final = 24
 _MOST_PAIRS: Final = 10
 _MOST_NAMED: Final = 20
-_FEW_CURVES: Final = 12
-_WORST_CURVES: Final = 10
 _EXAMPLES: Final = 3
-_RECALLS: Final = np.linspace(0.0, 1.0, 101)
 _SIDE: Final = 160
 _MOST_BYTES: Final = 5_500
 _LUMA: Final = np.array((0.299, 0.587, 0.114), np.float32)
@@ -43,15 +39,7 @@ _Values = dict[str, object]
 
 
 def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The page of a training, with its figures and some photos; at least one epoch was completed.
-
-    Args:
-        material: of the training.
-        links: words → an address beside the page.
-
-    Returns:
-        HTML of about two megabytes at most, however many classes there are.
-    """
+    """The page of a training, about two megabytes at most; ``links`` has words → an address beside the page."""
     judged, classes = material.shown, material.args.classes
     ece_before = material.evaluation.ece_before.of(material.split)
     return render(
@@ -65,9 +53,7 @@ def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProx
         suspects=_suspects(material),
         classes=_classes(material.figures),
         confusion=_confusion(material.matrix, classes),
-        precision_recall=_precision_recall(judged, classes),
         reliability=_reliability(judged, ece_before, material.figures),
-        strangeness=_strangeness(material),
         best=material.best,
         data=_data(material),
         set_aside=_set_aside(material.excluded),
@@ -77,20 +63,7 @@ def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProx
     )
 
 
-def _strangeness(material: ReportMaterial) -> tuple[Judged, NDArray[np.float64]] | None:
-    """The finite unknown scores ``(n,)`` of the first photos that have any, the shown ones before test and validation.
-
-    Photos out of fold have none: each fold's network has a score of its own.
-    """
-    for split in (material.split, Judged.TEST, Judged.VAL):
-        judged = material.judged.get(split)
-        if judged is not None and judged.unknown is not None:
-            return split, judged.unknown[np.isfinite(judged.unknown)].astype(np.float64)
-    return None
-
-
 def _thresholds(material: ReportMaterial) -> _Values:
-    """Every precision that can be asked for, and each class at each of them; the class that is labelled least first."""
     targets = material.confidence.targets
     if not targets:
         return {}
@@ -121,11 +94,7 @@ def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, 
 
 
 def _mistakes(material: ReportMaterial) -> _Values:
-    """The surest mistakes first, each with a heat map of what spoke for the wrong class.
-
-    Out of fold there is none: the fold's network that made the mistake is gone, and the one that is kept has learned
-    from the photo.
-    """
+    """The surest first, each with a heat map; out of fold the network that made the mistake is gone."""
     judged, names = material.shown, material.args.classes
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)
@@ -169,20 +138,17 @@ def _uri(pixels: Pixels) -> str:
 
 
 def _suspects(material: ReportMaterial) -> list[tuple[object, str]]:
-    """Photos whose label is likely wrong, the likeliest first."""
     shown = material.issues[:_MOST_TILES]
     pixels = material.pixels([issue.photo.sha256 for issue in shown]) if shown else ()
     return [(issue, _uri(photo)) for issue, photo in zip(shown, pixels, strict=True)]
 
 
 def _classes(figures: Figures | None) -> Sequence[tuple[str, ClassFigures]]:
-    """The classes, the worst first; those without photos to measure on last."""
     found = figures.classes.items() if figures else ()
     return sorted(found, key=lambda item: (not item[1].support, item[1].f1, item[0]))[:_MOST_CLASSES]
 
 
 def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
-    """Two matrices (counts, shares of the true class) as numbers, or a picture; and the pairs confused most."""
     sizes = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
@@ -211,31 +177,9 @@ def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 
-def _precision_recall(judged: SplitPredictions, classes: Sequence[str]) -> _Values:
-    """A curve for each class with photos, the worst first; of many classes the worst ten; and the mean of all."""
-    curves = []
-    for place, name in enumerate(classes):
-        members = judged.labels == place
-        if members.any():
-            scores = judged.probabilities[:, place]
-            precisions, recalls, _ = precision_recall_curve(members, scores)
-            best = np.maximum.accumulate(precisions[:-1])[::-1]  # at a recall, or above it; the last one is made up
-            curve = best[np.searchsorted(recalls[-2::-1], _RECALLS - 1e-9)]
-            average = float(average_precision_score(members, scores))
-            curves.append((average, name, int(members.sum()), curve.tolist()))
-    curves.sort(key=lambda curve: curve[0])
-    return {
-        "classes": len(curves),
-        "mean": float(np.mean([curve[0] for curve in curves])) if curves else 0.0,
-        "mean_curve": np.mean([curve[3] for curve in curves], axis=0).tolist() if curves else [],
-        "curves": curves if len(curves) <= _FEW_CURVES else curves[:_WORST_CURVES],
-    }
-
-
 def _reliability(
     judged: SplitPredictions, before: float | None, figures: Figures | None
 ) -> list[tuple[str, float | None, object]]:
-    """Before and after the temperature: the calibration error, and bins of photos, confidence, accuracy."""
     both = (
         ("Before", before, calibrated(judged.logits, 1.0)),
         ("After", figures.ece if figures else None, judged.probabilities),
@@ -247,7 +191,6 @@ def _reliability(
 
 
 def _data(material: ReportMaterial) -> _Values:
-    """Photos by class and split: the classes in their order; of many, those with the fewest photos to learn from."""
     counts = material.prepared_counts
     names: Sequence[str] = material.args.classes
     few = len(names) <= _MOST_CLASSES
@@ -266,7 +209,6 @@ def _data(material: ReportMaterial) -> _Values:
 
 
 def _set_aside(excluded: Sequence[Exclusion]) -> _Values:
-    """Files by the reason why they were set aside, the commonest first, with a few examples."""
     kinds: defaultdict[str, list[Exclusion]] = defaultdict(list)
     for one in excluded:
         kinds[one.reason].append(one)

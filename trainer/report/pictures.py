@@ -1,6 +1,5 @@
 """The pictures of a run: what the network saw while it learned, and where it looked."""
 
-import io
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -8,19 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from models.preprocess import Pixels
 from trainer.learning.training import Training
 
 _MOST: Final = 36
-_COLUMNS: Final = 6
-_TILE: Final = 160
-_CAPTION: Final = 38
-_GAP: Final = 8
-_LONGEST: Final = 60
-_INK: Final = (33, 37, 41)
-_PAPER: Final = (248, 249, 250)
 _BATCH: Final = 16
 _IMAGES: Final = 4
 """Dimensions of a batch of maps: photo, row, column, channel."""
@@ -35,34 +26,11 @@ def first_photos(training: Training) -> list[tuple[Pixels, str]]:
     return [(photo, training.args.classes[int(label)]) for photo, label in zip(shown, labels, strict=False)]
 
 
-def first_batch(training: Training) -> bytes:
-    """``train_batch.jpg``: the photos of the first step, each over its class.
-
-    Letters that Pillow's own font lacks are drawn as boxes. The JPEG is about 1000 pixels across.
-    """
-    photos, font = first_photos(training), ImageFont.load_default(13)
-    columns, rows = min(_COLUMNS, len(photos)), -(-len(photos) // _COLUMNS)
-    sheet = Image.new("RGB", (columns * (_TILE + _GAP) + _GAP, rows * (_TILE + _CAPTION + _GAP) + _GAP), _PAPER)
-    for place, (photo, label) in enumerate(photos):
-        row, column = divmod(place, _COLUMNS)
-        tile = Image.new("RGB", (_TILE, _TILE + _CAPTION), (255, 255, 255))
-        tile.paste(Image.fromarray(photo).resize((_TILE, _TILE), Image.Resampling.LANCZOS))
-        line = " ".join(label[:_LONGEST].split())  # a line that is wider than its tile is cut off there
-        ImageDraw.Draw(tile).text((4, _TILE + 3), line, fill=_INK, font=font)
-        sheet.paste(tile, (_GAP + column * (_TILE + _GAP), _GAP + row * (_TILE + _CAPTION + _GAP)))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=82, optimize=True)
-    return buffer.getvalue()
-
-
 def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> NDArray[np.float32]:
     """How much each place of a photo speaks for a class: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
 
-    The network's layer ``logits`` has a unit a class, or one for two classes: that speaks for the second of them.
-    ``pixels`` are ``uint8 (n, S, S, 3)``; ``classes`` has the index of a class for each.
-
-    Returns:
-        ``float32 (n, S, S)`` in 0..1: 1 where a photo's hottest place is, all 0 where nothing speaks for the class.
+    ``pixels`` are ``uint8 (n, S, S, 3)``; ``classes`` has the index of a class for each. Returns ``float32 (n, S, S)``,
+    1 where a photo's hottest place is, all 0 where nothing speaks for the class.
     """
     size = pixels.shape[1:3]
     maps = network.get_layer(last_spatial_layer(network)).output

@@ -107,7 +107,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     evaluation = evaluate(
         classes, calibrated.confidence, calibrated.judged, training.args.folds, calibrated.outliers, tree
     )
-    evaluation = evaluation.model_copy(update={"label_errors": errors.planted, "unlisted": errors.unlisted})
+    evaluation = evaluation.model_copy(update={"label_issues": len(errors.issues), "unlisted": errors.unlisted})
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
     write_classes(run.class_figures, {one.value: evaluation.figures_of(one) for one in Judged})
     write_predictions(

@@ -9,10 +9,9 @@ from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from models.bundle import open_bundle
-from models.errors import BundleError, InputError, RegistryError
+from models.errors import InputError
 from models.registry.registry import Registry
 from models.registry.state import CHAMPION
-from models.text import number_of
 from models.whole_file import sync_folder
 from trainer.data.dataset import Split
 from trainer.request import Arch
@@ -27,25 +26,6 @@ if TYPE_CHECKING:
     from trainer.train import TrainingView
 
 SPLITS_FILE: Final = "splits.csv"
-_DISCORDANT: Final = 0.1
-
-
-def few_test_words(known: Sequence[AssignedPhoto]) -> str:
-    """A warning that a small gain cannot be shown with few test photos; empty if they are enough.
-
-    Two trainings of one network judge about one photo in ten differently (``docs/measurements.md``).
-    """
-    from models.statistics.paired import smallest_difference
-    from trainer.retrain.gate import COARSE_POINTS
-
-    photos = sum(photo.present and photo.split is Split.TEST for photo in known)
-    smallest = 100 * smallest_difference(photos, _DISCORDANT * photos)
-    if not photos or smallest <= COARSE_POINTS:
-        return ""
-    return (
-        f"{number_of(photos, 'test photo')}: these are few, and the gate takes a small gain for chance. Add labelled "
-        "photos: one in ten becomes a test photo."
-    )
 
 
 def champion_of(registry: Registry, name: str) -> int:
@@ -63,11 +43,7 @@ class NewCycle:
     tools: CycleTools
 
     def undrifted(self, note: Callable[[str], None]) -> str | None:
-        """Why there is no reason to retrain; None if a job has drifted since the champion was promoted.
-
-        Raises:
-            InputError: the settings do not say where jobs are, or there is no such folder.
-        """
+        """Why there is no reason to retrain; None if a job has drifted since the champion was promoted."""
         name, jobs = self.config.name, self.config.drift.jobs
         if not jobs:
             msg = 'Expected folders of jobs to look for drift in, got none; set jobs = ["jobs"] under [drift].'
@@ -87,13 +63,6 @@ class NewCycle:
 
         The folder comes into its place whole, by one rename. Its settings stay, so settings that would fail only after
         hours of training are checked first.
-
-        Raises:
-            InputError: photos, corrections, the splits to extend or the catalogue cannot be read, or ``[classes]``
-                names an unknown class.
-            JobError: the catalogue is remote and cannot be fetched.
-            RegistryError: the champion was deleted meanwhile.
-            BundleError: it is damaged.
         """
         config, finished = self.config, self.cycles.finished()
         last, champion = finished[-1] if finished else None, champion_of(self.registry, config.name)
@@ -111,8 +80,8 @@ class NewCycle:
                 note(line)
             if _nothing_new(collected, last, config, known=bool(champion)):
                 return None
-            if words := few_test_words(known) if champion else self._first_words():
-                note(words)
+            if not champion:
+                note(self._first_words())
             if champion and config.catalogue:
                 self.tools.draw_rows(config.catalogue, folder.rows)
             return self._make(folder, splits, champion, why)
@@ -120,7 +89,6 @@ class NewCycle:
             shutil.rmtree(folder.path, ignore_errors=True)
 
     def _first_words(self) -> str:
-        """What a cycle without a champion trains, and how to begin with a model that there is already."""
         name, train = self.config.name, self.config.train
         arch = train.arch or Arch.CNN
         start = train.weights or ("nothing" if arch in {Arch.CNN, Arch.SIMPLE} else "its published weights")
@@ -159,15 +127,8 @@ class NewCycle:
         """The champion's labels. Its bundle is read in full: damage is found now and not hours later."""
         name = self.config.name
         bundle = open_bundle(self.registry.path(name, champion))
-        try:
-            for file in bundle.manifest.files:
-                bundle.read(file)
-        except BundleError as error:
-            msg = (
-                f"Expected the champion {name}@{champion} to be whole, it is damaged: {error} Or go on without it: "
-                f"hangtag models rollback {name}, or promote another version."
-            )
-            raise BundleError(msg) from error
+        for file in bundle.manifest.files:
+            bundle.read(file)
         self.config.classes.check(bundle.manifest.labels)
         return bundle.manifest.labels
 
@@ -177,18 +138,8 @@ class NewCycle:
         # the history tells of cycles on other machines, too
         elsewhere = (int(event.cycle) for event in history.events() if event.cycle and event.cycle.isdecimal())
         number = max([0, *here, *elsewhere]) + 1
-        try:
-            if splits:  # copied, since a champion's files are deleted with its version
-                shutil.copyfile(splits, folder.earlier)
-            gone = champion not in {0, *history.state().versions}
-        except FileNotFoundError:
-            gone = True
-        if gone:
-            msg = (
-                f"Expected the champion of {name} to stay in the registry while photos are read, it was replaced and "
-                "deleted meanwhile; run hangtag retrain again."
-            )
-            raise RegistryError(msg)
+        if splits:  # copied, since a champion's files are deleted with its version
+            shutil.copyfile(splits, folder.earlier)
         config = self.config.model_dump(mode="json")
         start = CycleStart(
             number=number, name=name, started=now_text(), why=why, config=config, champion_version=champion
@@ -208,9 +159,6 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
     """Refuse to test a champion on its own training photos: it would know the answers.
 
     ``own`` are the splits of the champion's training, None if unknown; ``photos`` have the splits of the test.
-
-    Raises:
-        InputError: the champion has learned from some of the test photos.
     """
     if own is None:
         return
@@ -228,7 +176,6 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
 
 
 def _nothing_new(collected: Collected, last: CycleFolder | None, config: RetrainConfig, *, known: bool) -> bool:
-    """Whether both the photos and the settings of ``[train]`` are unchanged."""
     if last is not None:
         before, train = last.read(last.collected, Collected), last.read(last.start, CycleStart).config["train"]
         return before.fingerprint == collected.fingerprint and train == config.train.model_dump(mode="json")

@@ -4,12 +4,13 @@ import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from models.errors import DataError
+from models.errors import DataError, ImageError
 from models.photo import NONE
 from models.taxonomy import Taxonomy
 from models.text import number_of
@@ -18,13 +19,13 @@ from trainer.corrections.votes import PhotoVotes, Remark, Vote, resolve, vote_ce
 from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import OPEN, Dataset, LabeledPhoto, read_dataset
 from trainer.data.fetched import fetch_photos
+from trainer.data.photo_files import file_sha256
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder
-from trainer.retrain.photo_hashes import PhotoHashes
 from trainer.retrain.records import Collected, Correction
 from trainer.splits.assigned import AssignedPhoto
 
-_HASHES_FILE: Final = "hashes.json"
+_THREADS: Final = 8
 _COLUMNS: Final = ("image", "label", "split", "group", "sha256")
 _OUTCOMES: Final = ("applied", "added", "agrees", "dropped", "not_found")
 _MOST_NAMES: Final = 3
@@ -43,37 +44,28 @@ def collect(
 ) -> Collected:
     """Bring together the labelled photos and what reviewers agree on; leave ``dataset.csv``, then ``collected.json``.
 
-    That a photo is not a product is a correction to ``_none``; that it shows several changes nothing.
-
     A correction holds for every photo with its SHA-256. If the data lack that photo, it is added from the path that the
     correction names, provided that the file still has that SHA-256.
 
     Args:
-        config: of the retraining; SHA-256s of files that have not changed are kept in its folder of cycles.
+        config: of the retraining.
         folder: of the cycle.
         earlier: folder of the last finished cycle, whose photos are compared; None for a first one.
-        known: photos of the splits that are extended, to be compared with where there is no earlier cycle.
+        known: photos of the splits that are extended, compared where there is no earlier cycle.
         cache: photos from elsewhere are put into it.
         advance: told (``Fetching`` or ``Reading``, done, of all).
-
-    Raises:
-        InputError: the corrections or the data cannot be read.
-        DataError: no photo is left, or the hosts of more than ``max_unread_share`` of the photos did not give them.
-        JobError: photos are in S3, and this machine lacks what S3 asks for.
     """
     classes, table = config.classes, config.train.table
     dataset = fetch_photos(read_dataset(config.data, table), table.allow_hosts, cache, partial(advance, "Fetching"))
     _check_hosts(config, dataset.photos)
     votes = CorrectionStore(config.corrections).votes() if config.corrections else ()
-    hashes = PhotoHashes(config.folder / _HASHES_FILE)
-    sha256 = hashes.of((photo.path for photo in dataset.photos), partial(advance, "Reading"))
+    sha256 = _hash_files((photo.path for photo in dataset.photos), partial(advance, "Reading"))
     # the bytes that were labelled; the training leaves a photo out if its file has others by now
     photos = [
         replace(photo, label=photo.label.strip(), sha256=sha256[photo.path] and (photo.sha256 or sha256[photo.path]))
         for photo in dataset.photos
     ]
-    resolved, elsewhere = _resolved_by_bytes(votes, photos, classes, hashes)
-    hashes.save()
+    resolved, elsewhere = _resolved_by_bytes(votes, photos, classes)
     labelled, corrections = _corrected(photos, resolved, elsewhere, classes)
     kept = [photo for photo in labelled if photo.label not in classes.drop]
     if not kept:
@@ -97,6 +89,23 @@ def collect(
     return collected
 
 
+def _hash_files(paths: Iterable[Path], on_photo: Callable[[int, int], None]) -> dict[Path, str]:
+    """The SHA-256 of each file, in hex; empty if it is missing or unreadable."""
+    distinct, hashes = list(dict.fromkeys(paths)), {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for path, sha256 in zip(distinct, pool.map(_hash_file, distinct), strict=True):
+            hashes[path] = sha256
+            on_photo(len(hashes), len(distinct))
+    return hashes
+
+
+def _hash_file(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except ImageError:
+        return ""
+
+
 def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
     """Stop if many photos are missing: training on the rest would replace a better model."""
     away, most = [photo for photo in photos if photo.is_away], config.gate.max_unread_share
@@ -110,7 +119,6 @@ def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
 
 
 def _parents(dataset: Dataset, today: Sequence[str], classes: ClassMap) -> dict[str, str]:
-    """The tree that the data's labels state, of today's classes; other classes are at the top."""
     if not dataset.parents or not today:
         return {}
     tree = Taxonomy(dataset.classes, dataset.parents).limited_to(today, classes.rename)
@@ -124,7 +132,7 @@ def _table_notes(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _resolved_by_bytes(
-    votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap, hashes: PhotoHashes
+    votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap
 ) -> tuple[list[PhotoVotes], dict[Path, str]]:
     """The votes resolved by photos' bytes, and the SHA-256 of the files outside the data that votes name.
 
@@ -133,7 +141,7 @@ def _resolved_by_bytes(
     of_data = {photo.path: photo.sha256 or "" for photo in photos}
     known = {photo.sha256 for photo in photos if photo.sha256}
     paths = {vote.path for vote in votes if vote.sha256 not in known and vote.path not in of_data}
-    elsewhere = hashes.of(sorted(path for path in paths if path is not None), lambda done, total: None)
+    elsewhere = _hash_files((path for path in paths if path is not None), lambda done, total: None)
     here = {**of_data, **elsewhere}
     by_bytes = [
         replace(
@@ -155,10 +163,7 @@ def _label_of(vote: Vote) -> str:
 def _corrected(
     photos: Sequence[LabeledPhoto], resolved: Sequence[PhotoVotes], elsewhere: Mapping[Path, str], classes: ClassMap
 ) -> tuple[list[LabeledPhoto], tuple[Correction, ...]]:
-    """The photos with the labels that reviewers agree on, then photos that only reviewers have labelled.
-
-    It also returns each correction's outcome. ``elsewhere`` has the SHA-256s of files outside the data that votes name.
-    """
+    """The photos with the labels that reviewers agree on, then photos that only they labelled; and each outcome."""
     by_sha256: defaultdict[str, list[LabeledPhoto]] = defaultdict(list)
     for photo in photos:
         by_sha256[photo.sha256 or ""].append(photo)
@@ -186,7 +191,6 @@ def _corrected(
 
 
 def _place(agreed: PhotoVotes, elsewhere: Mapping[Path, str]) -> Path | None:
-    """Where the photo is, by the latest vote whose path still holds."""
     paths = [vote.path for vote in agreed.votes if vote.path is not None]
     return next((path for path in paths if elsewhere.get(path) == agreed.votes[0].sha256 != ""), None)
 
@@ -213,14 +217,12 @@ def _correction(vote: Vote, reviewer: str, outcome: str, shown: Sequence[Labeled
 
 
 def _changes(kept: Iterable[LabeledPhoto], before: _Labels, present: set[str]) -> dict[str, int]:
-    """How many photos are new, gone and relabeled since the data before."""
     now = _labels((photo.sha256, photo.label) for photo in kept)
     relabeled = sum(not labels & before[sha256] for sha256, labels in now.items() if sha256 in before)
     return {"new": len(now.keys() - before.keys()), "gone": len(present - now.keys()), "relabeled": relabeled}
 
 
 def _photos_before(earlier: Path | None, known: Sequence[AssignedPhoto], classes: ClassMap) -> tuple[_Labels, set[str]]:
-    """The data of the cycle before: the labels of each known photo, and the SHA-256s of present photos."""
     if earlier is None:
         rows = [(photo.sha256, photo.label, photo.present) for photo in known]
     else:
@@ -256,13 +258,7 @@ def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
 
 
 def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
-    """Lines for the console: how a table was read, what became of corrections, which classes are new.
-
-    Args:
-        collected: what the cycle learns from.
-        before: classes of the champion and of earlier data, by today's names; none for a first model, whose classes
-            are all new.
-    """
+    """Lines for the console; ``before`` are classes of the champion and of earlier data, none for a first model."""
     lines, corrections = list(collected.notes), collected.corrections
     counts = Counter(correction.outcome for correction in corrections)
     if shown := [f"{name.replace('_', ' ')} {counts[name]:,}" for name in _OUTCOMES if counts[name]]:

@@ -44,20 +44,14 @@ def compare(
 ) -> Comparison:
     """Compare two bundles: their default variants, each with pixels of its own preprocessing.
 
+    Photos that are gone or cannot be read any more count for neither; ``unread`` says how many.
+
     Args:
         challenger: its splits hold the frozen test split.
         champion: None for a first model; its splits tell which test photos chose it.
         classes: what became of the champion's classes.
         cache: where decoded photos are kept.
         advance: told (name of the work, done, of all).
-
-    Returns:
-        The figures. Photos that are gone or cannot be read any more count for neither; ``unread`` says how many.
-
-    Raises:
-        BundleError: a bundle is damaged, or gives no probabilities.
-        DataError: there are no splits.
-        InputError: the map contradicts itself, or names an unknown class.
     """
     both = [challenger, champion] if champion else [challenger]
     models = [load(one.bundle) for one in both]
@@ -95,7 +89,6 @@ def compare(
 
 
 def _test_photos(splits: Path | None) -> list[AssignedPhoto]:
-    """Those that are there."""
     photos = read_splits(splits) if splits else ()
     return [photo for photo in photos if photo.split is Split.TEST and photo.present]
 
@@ -109,10 +102,7 @@ def _predictions(
     footprint: Footprint,
     advance: Advance,
 ) -> ModelPredictions:
-    """A model's predictions, and which photos it labels without review: by its own promise, and by ``same_promise``.
-
-    Labels of a tree's nodes do not count: both models are compared by their classes.
-    """
+    """Labels of a tree's nodes do not count: both models are compared by their classes."""
     probabilities = np.empty((len(photos), len(model.labels)), np.float32)
     own_sure, sure = np.empty((2, len(photos)), np.bool_)
     for start in range(0, len(photos), BATCH):
@@ -133,10 +123,7 @@ def _predictions(
 def read_frozen_photos(
     photos: Sequence[AssignedPhoto], stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
 ) -> list[AssignedPhoto]:
-    """Decode photos that a store lacks; leave out those that one store cannot decode, so that the comparison is paired.
-
-    The gate refuses a challenger if these are many. ``on_photo`` is told (decoded, to decode).
-    """
+    """Decode photos that a store lacks; leave out those that one store cannot decode, so that the test is paired."""
     lacking = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, lacking))
     for store, files in zip(stores, lacking, strict=True):
@@ -147,9 +134,8 @@ def read_frozen_photos(
 def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], None]) -> list[Footprint]:
     """Measure the bundles' default models on one thread, batch by batch in turns, each at its own size of photos.
 
-    If their defaults are different variants, float32 of each is measured: a network is not larger or slower because its
-    int8 may not be the default. The quickest batch counts, in the thread's own CPU time, so that other work on the
-    machine matters little. ``on_round`` is told (done, of all).
+    If their defaults are different variants, float32 of each is measured. The quickest batch counts, in the thread's
+    own CPU time, so that other work on the machine matters little.
     """
     tasks, sizes = [], []
     manifests = [open_bundle(bundle).manifest for bundle in bundles]
@@ -169,10 +155,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
 def quickest(
     tasks: Sequence[Callable[[], object]], rounds: int, on_round: Callable[[int, int], None], clock: Callable[[], float]
 ) -> list[float]:
-    """The shortest time of each task, in seconds of the clock, done in turns; a first round does not count.
-
-    ``rounds`` rounds are done, or fewer, but at least five, once ten seconds are over.
-    """
+    """The shortest time of each task, done in turns; a first round does not count."""
     best = [float("inf")] * len(tasks)
     start = clock()
     for number in range(rounds + 1):

@@ -40,13 +40,10 @@ class ModelPredictions:
     """A model's predictions on the test photos, in their order.
 
     Attributes:
-        name: of the model, such as ``shop@3``.
         labels: of the model; the position is the column.
         probabilities: ``float32 (n, classes)``.
         sure: whether it labels a photo without review, ``(n,)``, with the thresholds of ``precision``.
-        precision: the share of these that must be right; None if it promises nothing.
         own_sure, own_precision: the same for jobs that ask for no precision.
-        footprint: the model's size and speed.
     """
 
     name: str
@@ -61,12 +58,8 @@ class ModelPredictions:
     def answers(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> "ModelAnswers":
         """The label of each photo, as it would be written today.
 
-        The likeliest class gets its name of today; the confidence is the sum of all columns with this name. So a merge
-        changes no decision of the model's.
-
-        Args:
-            today: a name for each label; several may have the same.
-            truths: what the photos show, ``(n,)``; a name that the model does not know has probability 0.
+        The likeliest class gets its name of today; the confidence is the sum of all columns with this name, so that a
+        merge changes no decision. ``today`` names each label; ``truths`` are what the photos show, ``(n,)``.
         """
         names, places = np.unique([today[label] for label in self.labels], return_inverse=True)
         merged = self.probabilities.astype(np.float64) @ np.eye(len(names))[places]
@@ -80,11 +73,8 @@ class ModelAnswers:
     """A model's label of each photo, by today's names; ``(n,)`` each.
 
     Attributes:
-        model: who says so.
         confidence: its probability of that label.
-        right: whether the label is the photo's.
-        brier: Brier score, from 0 to 2: the squared distance of its probabilities from 1 for the true class and 0 for
-            all others.
+        brier: squared distance of its probabilities from 1 for the true class and 0 for all others, from 0 to 2.
     """
 
     model: ModelPredictions
@@ -105,18 +95,8 @@ def compare_predictions(
     """Compare both on the photos of classes that the champion knows; on all others the challenger stands alone.
 
     On a photo of a class that both know, a challenger that answers with a new class is wrong, and so is a champion that
-    answers with a dropped class.
-
-    Args:
-        photos: the frozen test split, with their labels of today.
-        champion: None for a first model.
-        challenger: the model that may replace it.
-        classes: what became of the champion's classes.
-        unread: test photos that are left out, of both.
-        chosen_on: SHA-256 of the test photos that chose the champion; None if they are unknown.
-
-    Raises:
-        InputError: the map contradicts itself, or names an unknown class.
+    answers with a dropped class. ``unread`` counts test photos that are left out; ``chosen_on`` has the SHA-256 of
+    those that chose the champion, None if they are unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -151,7 +131,6 @@ def _against(
     chosen_on: Collection[str] | None,
     alone: Mapping[str, PairedAccuracy],
 ) -> dict[str, Any]:
-    """The figures that a champion adds, or changes; ``alone`` are the figures of each class without a champion."""
     groups, labels = group_numbers(photos), after.model.labels
     today = {label: classes.name_of(label) for label in champion.labels}
     known = set(today.values())
@@ -203,7 +182,6 @@ def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier
 
 
 def _automation(before: ModelAnswers | None, after: ModelAnswers, common: Mask, groups: Groups) -> Automation | None:
-    """How many photos each labels without review, on photos of classes that both know."""
     challenger, photos = after.model, np.flatnonzero(common)
     if not len(photos):
         return None
@@ -242,7 +220,6 @@ def _automatic(chosen: Mask, right: Mask, groups: Groups) -> AutomaticLabels:
 def _changes(
     photos: Sequence[AssignedPhoto], champion: ModelAnswers, challenger: ModelAnswers, common: Mask
 ) -> tuple[TestChange, ...]:
-    """Photos that exactly one of the two labels right, the most confident errors first."""
     wrong = np.where(champion.right, challenger.confidence, champion.confidence)
     places = np.flatnonzero(common & (champion.right != challenger.right)).tolist()
     places.sort(key=lambda at: (-wrong[at], photos[at].sha256, str(photos[at].path)))
@@ -271,9 +248,8 @@ def _surety(answers: ModelAnswers, common: Mask) -> Surety:
 def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) -> Calibration | None:
     """Expected calibration errors (15 bins that hold as many photos each), and their paired difference.
 
-    The interval is a bootstrap over groups of photos (Efron, 1979), the same draws for both; bins stay those of the
-    photos themselves. Resampling makes both errors larger, so the drawn differences are shifted to what was measured.
-    Without photos there is none; else the figures are the same each time.
+    The interval is a bootstrap over groups of photos (Efron, 1979), the same draws for both. Resampling makes both
+    errors larger, so the drawn differences are shifted to what was measured.
     """
     if not len(groups):
         return None
@@ -294,7 +270,6 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) ->
 
 
 def _gaps(surety: Surety, groups: Groups) -> Floats:
-    """Confidence less hits of each group, bin by bin, ``(groups, bins)``."""
     confidence, right = surety
     bins = mass_bins(confidence)
     gaps = np.zeros((groups.max() + 1, bins.max() + 1))

@@ -6,11 +6,10 @@ docs/reference/toml.md says what each key means. Those of ``[train]`` and ``[exp
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
@@ -36,8 +35,6 @@ def _check_uri(uri: str) -> None:
 
 
 def _checked_by(check: Callable[[str], object]) -> AfterValidator:
-    """Make a pydantic validator of one of our checks, so that the message names the key."""
-
     def checked(text: str) -> str:
         try:
             check(text)
@@ -158,11 +155,7 @@ class ClassMap(_Record):
 
         A map stays in its file when the renamed model is the champion, since photos may still lie in folders of the old
         name. So a rename whose new name the champion knows is taken for done, and so is a drop of what it does not
-        know: a class that such a typo leaves behind is refused as vanished.
-
-        Raises:
-            InputError: a name is renamed twice, or both renamed and dropped; or the champion knows neither the old
-                name of a class nor its new one.
+        know.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():
@@ -200,14 +193,7 @@ class DriftSettings(_Record):
 
 
 class ScheduleSettings(_Record):
-    """``[schedule]``: when ``hangtag schedule`` lets the cycle run; one of ``cron`` and ``every``.
-
-    Attributes:
-        cron: five fields, as in crontab(5); ``hangtag schedule`` checks them.
-        every: such as ``6h``.
-        timezone: of the fields of ``cron``, such as ``Europe/Zurich``.
-        when: ``data``: whenever there is something new; ``drift``: only when a job has drifted.
-    """
+    """``[schedule]``: when the cycle runs; one of ``cron`` (five fields) and ``every`` (such as ``6h``)."""
 
     cron: str | None = None
     every: Duration | None = None
@@ -259,11 +245,7 @@ class RetrainConfig(_Record):
 
 
 def read_config(path: Path) -> RetrainConfig:
-    """Read the file, with absolute paths.
-
-    Raises:
-        InputError: it is missing, no TOML, or something in it is not what it should be; the message names the key.
-    """
+    """Read the file, with absolute paths; InputError names the key that is wrong."""
     path = path.absolute()
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -281,23 +263,10 @@ def read_config(path: Path) -> RetrainConfig:
 
 
 def _fault(path: Path, error: ValidationError) -> str:
-    """A sentence on one fault; a misspelt key is named before what is missing without it."""
     first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     key, value = ".".join(map(str, first["loc"])) or "the file", first["input"]
     if first["type"] == "extra_forbidden":
-        known = {name for settings in _all_settings(RetrainConfig) for name in settings.model_fields}
-        near = get_close_matches(str(first["loc"][-1]), sorted(known), n=1)
-        hint = f": is {near[0]} meant?" if near else "."
-        return f"{path}: {key} is no key of a retraining's settings{hint} See docs/reference/toml.md."
+        return f"{path}: {key} is no key of a retraining's settings; see docs/reference/toml.md."
     reason = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list in brackets").rstrip(".")
     got = "" if isinstance(value, dict) or repr(value) in reason else f", got {value!r}"
     return f"{path}: {key} is invalid ({reason}){got}; see docs/reference/toml.md."
-
-
-def _all_settings(settings: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """The settings and all tables in them."""
-    yield settings
-    for field in settings.model_fields.values():
-        for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from _all_settings(kind)

@@ -46,26 +46,19 @@ class CycleView(Protocol):
 class CycleOptions:
     """Options of one call.
 
-    Attributes:
-        when: ``data``: whenever there is something new; ``drift``: only if a job of the champion has drifted, too.
-        force: the reason to overrule a refusal, if one is given.
-        restart: whether an unfinished cycle is abandoned; one whose challenger is published ends first.
+    ``when``: ``data``, or ``drift`` to begin only if a job of the champion has drifted, too. ``restart``: abandon an
+    unfinished cycle; one whose challenger is published ends first.
     """
 
     when: Literal["data", "drift"] = "data"
-    force: str | None = None
     restart: bool = False
 
 
 def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools: CycleTools | None = None) -> Outcome:
     """Run a cycle to its end, or go on with one that was stopped.
 
-    Raises:
-        BusyError: another process runs a cycle of this model.
-        InputError: the settings, the photos or the splits cannot be used; if no training can begin with them, the cycle
-            ends, so that the next one reads them again.
-        ParityError: the challenger's export disagreed with it; the cycle is over.
-        StoppedError: somebody pressed Ctrl-C; the same call goes on.
+    BusyError: another process runs a cycle of this model. StoppedError: somebody pressed Ctrl-C; the same call goes on.
+    After an error that each further call would meet again, the cycle is over; after any other the next call goes on.
     """
     registry, cycles, tools = open_registry(config.registry), Cycles(config.folder), tools or CycleTools()
     with only_cycle(registry.model_storage(config.name)):
@@ -78,7 +71,7 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
                 unchanged = "no new photos, no corrections, and the settings of [train] are the same"
                 return _nothing(config.name, champion_of(registry, config.name), undrifted or unchanged)
         start = folder.read(folder.start, CycleStart)
-        work = RunningCycle(folder, start, _settings_of(folder), registry, tools, options.force, view.note)
+        work = RunningCycle(folder, start, _settings_of(folder), registry, tools, view.note)
         _finish(work, view)
         cycles.lighten(config.keep)
         return folder.read(folder.outcome, Outcome)
@@ -86,13 +79,10 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
 
 @contextmanager
 def only_cycle(model: Storage) -> Iterator[None]:
-    """Hold the lock of a model; the kernel takes it back when this process ends, however that is.
+    """Hold the lock of a model, or BusyError; the kernel takes it back when this process ends, however that is.
 
     It is a POSIX record lock, since children of this process would inherit one of ``flock``. It lies beside the model's
     versions: machines that share that disk by NFS exclude each other, too.
-
-    Raises:
-        BusyError: another process holds it.
     """
     model.scratch.mkdir(parents=True, exist_ok=True)
     with open_lock(model.scratch / _LOCK) as file:
@@ -108,7 +98,6 @@ def only_cycle(model: Storage) -> Iterator[None]:
 
 
 def _unfinished(config: RetrainConfig, cycles: Cycles, options: CycleOptions, view: CycleView) -> CycleFolder | None:
-    """The unfinished cycle to continue, if any."""
     folder = cycles.unfinished()
     if folder is None:
         return None
@@ -144,7 +133,6 @@ def _begin(new: NewCycle, options: CycleOptions, view: CycleView) -> CycleFolder
 
 
 def _settings_of(folder: CycleFolder) -> RetrainConfig:
-    """The settings that a cycle began with, and keeps to."""
     try:
         return RetrainConfig.model_validate(folder.read(folder.start, CycleStart).config)
     except ValidationError as error:
@@ -153,7 +141,6 @@ def _settings_of(folder: CycleFolder) -> RetrainConfig:
 
 
 def _finish(work: RunningCycle, view: CycleView) -> None:
-    """Do all steps that are left: the first one that is not done, until all are."""
     while step := next((step for step in STEPS if not step.done(work)), None):
         began = time.monotonic()
         try:
@@ -167,11 +154,7 @@ def _finish(work: RunningCycle, view: CycleView) -> None:
 
 
 def _fail(work: RunningCycle, error: HangtagError) -> None:
-    """End the cycle after an error that each further call would meet again; the next call begins a new cycle.
-
-    Such errors are photos that cannot be learned from, an export that disagrees with its network, and settings with
-    which no training begins. After any other error the next call goes on with the cycle.
-    """
+    """End the cycle after an error that each further call would meet again; after any other the next call goes on."""
     folder = work.folder
     learned = (folder.run / "args.json").is_file()
     hopeless = isinstance(error, DataError | ParityError) or (isinstance(error, InputError) and not learned)

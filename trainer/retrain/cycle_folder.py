@@ -57,11 +57,7 @@ class CycleRecord(BaseModel):
 class CycleStart(CycleRecord):
     """What a cycle began with (``cycle.json``); it keeps these settings even if the file has changed.
 
-    Attributes:
-        number: its folder's name, in six digits.
-        why: ``data``, or ``drift`` if a job has drifted.
-        config: the settings, with absolute paths.
-        champion_version: 0 if there was no champion.
+    ``config`` has absolute paths; ``champion_version`` is 0 if there was no champion.
     """
 
     number: int
@@ -78,8 +74,7 @@ class Outcome(CycleRecord):
     Attributes:
         number: of the cycle; 0 if none was begun.
         champion: the challenger's opponent, such as ``shop@3``; or the model in use, if there was nothing to do.
-        challenger: such as ``shop@4``; ``version`` is its number.
-        reasons: why it was refused, a sentence each, also if that was overruled (``forced``); or why nothing was done.
+        reasons: why it was refused, even if a person promoted it then; or why nothing was done.
         seconds: step → how long it took, of all processes that worked on it.
     """
 
@@ -92,13 +87,10 @@ class Outcome(CycleRecord):
     reasons: tuple[str, ...] = ()
     started: str
     finished: str
-    forced: bool = False
     seconds: dict[str, float] = Field(default_factory=dict)
 
 
 class _File:
-    """A file or folder of a cycle, by its name."""
-
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -133,11 +125,7 @@ class CycleFolder:
         replace_file(path, record.model_dump_json(indent=1).encode())
 
     def read(self, path: Path, kind: type[R]) -> R:
-        """Read a record.
-
-        Raises:
-            InputError: it is missing or damaged.
-        """
+        """Read a record; InputError if it is missing or damaged."""
         try:
             return kind.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:

@@ -27,12 +27,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check finds; see :class:`trainer.retrain.records.Check`.
-
-    Attributes:
-        details: the figures behind the figure.
-        lead, more: sentences before and behind the figure's own.
-    """
+    """What a check finds: details are the figures behind the figure, ``lead`` and ``more`` sentences around its own."""
 
     figure: float | None
     limit: float | None
@@ -45,15 +40,9 @@ class Finding:
 
 
 def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> Verdict:
-    """Judge a challenger. Pure: the same figures and limits give the same verdict.
+    """Judge a challenger: a check for each thing that can be judged. Without test photos nothing passes.
 
-    Args:
-        settings: the limits; to loosen one never makes a check fail.
-        comparison: with the champion, or of a first model, to which only the absolute limits apply.
-        catalogue: what would change in the catalogue, if it was compared.
-
-    Returns:
-        A check for each thing that can be judged. Without test photos nothing passes.
+    Pure: the same figures and limits give the same verdict, and to loosen a limit never makes a check fail.
     """
     checks = []
     for name, row in _TABLE.items():
@@ -77,7 +66,6 @@ def _sentence(row: "_Row", found: Finding) -> str:
 
 
 def _test_photos(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding:
-    """There are test photos, and they are those of the frozen test split; of few photos one may always be lost."""
     photos, most = found.all_photos + found.unread, limits.max_unread_share
     limit = float(int(max(bool(most), most * photos)))
     details, more = f"{found.photos:,} of {number_of(photos, 'test photo')} can be compared", ""
@@ -93,8 +81,7 @@ def _test_photos(limits: GateSettings, found: Comparison, _: CatalogueDiff | Non
 def _accuracy(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """It is right more often by more than the limit, and its probabilities are better beyond chance.
 
-    Of equal challengers one in twenty has a Brier score that is better by so much. Accuracy alone would need more
-    photos to show a gain: it looks only at those that one model labels right and the other wrong.
+    Accuracy alone would need more photos to show a gain.
     """
     if found.points is None or found.champion_accuracy is None:
         return None
@@ -117,7 +104,6 @@ def _accuracy(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) 
 
 
 def _interval(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Accuracy has not fallen by more than allowed, with 80% confidence."""
     if found.points_95 is None:
         return None
     low = _bounds(found.points_95, _NO_WORSE)[0]
@@ -136,8 +122,7 @@ def _recall(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) ->
     """No class loses more than allowed beyond noise; doubtful if a class of the champion has no test photo.
 
     Many classes are many chances to be unlucky: one challenger in twenty, at most, that is as good as the champion on
-    every class is refused for one of them (Bonferroni's bound). So the more classes, the larger a loss must be to be
-    seen.
+    every class is refused for one of them (Bonferroni's bound).
     """
     compared = [(name, one) for name, one in found.classes.items() if one.points_95 is not None]
     if not compared:
@@ -171,7 +156,6 @@ def _is_blind(found: PairedAccuracy, most: float, mistrust: float) -> bool:
 
 
 def _new_classes(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Each class that is new to the champion has enough recall, measured on test photos."""
     new, limit = {name: found.classes[name] for name in found.new_classes}, limits.min_new_class_recall
     if not new:
         return None
@@ -183,7 +167,6 @@ def _new_classes(limits: GateSettings, found: Comparison, _: CatalogueDiff | Non
 
 
 def _vanished_classes(_: GateSettings, found: Comparison, __: CatalogueDiff | None) -> Finding | None:
-    """No class is gone that the settings neither rename nor drop."""
     if found.champion is None:
         return None
     if not found.vanished:
@@ -195,10 +178,7 @@ def _vanished_classes(_: GateSettings, found: Comparison, __: CatalogueDiff | No
 
 
 def _min_accuracy(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """The absolute limit, on all test photos, those of new classes too; always of a first model.
-
-    It is doubtful if always naming the commonest class of the test photos may be as accurate.
-    """
+    """The absolute limit, on all test photos; doubtful if always naming the commonest class may be as accurate."""
     photos, accuracy, limit = found.all_photos, found.challenger_all, limits.min_accuracy
     if found.champion is not None and not limit:
         return None
@@ -212,7 +192,6 @@ def _min_accuracy(limits: GateSettings, found: Comparison, _: CatalogueDiff | No
 
 
 def _calibration(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """The calibration error has not grown too much beyond noise."""
     error, limit = found.calibration, limits.max_calibration_loss
     if error is None:
         return None
@@ -227,9 +206,7 @@ def _coverage(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) 
     """Not many more photos go to review than before, if both promise the same, or the challenger nothing.
 
     Thresholds that rest on few photos vary by themselves. So a loss is that of the model only if the challenger, asked
-    to label as many photos as the champion does, is wrong more often. A model that promises more sends more to review:
-    that is shown and not refused. One that promises nothing sends all. A first model may send any share; the check is
-    doubtful if it sends them all.
+    to label as many photos as the champion does, is wrong more often. A first model may send any share.
     """
     automation, photos, most = found.automation, found.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -260,8 +237,7 @@ def _coverage(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) 
 def _precision(_: GateSettings, found: Comparison, __: CatalogueDiff | None) -> Finding | None:
     """Labels that nobody looks at are right as often as promised, as far as chance can tell, or as often as before.
 
-    The champion may have broken the same promise on these photos. Then a challenger that is no worse passes, and a
-    person is told, since to refuse it would keep what is no better.
+    To refuse a challenger that breaks the champion's broken promise no more often would keep what is no better.
     """
     automation = found.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
@@ -301,7 +277,7 @@ def _absolute_size(limits: GateSettings, found: Comparison, _: CatalogueDiff | N
 
 
 def _catalogue(limits: GateSettings, found: Comparison, diff: CatalogueDiff | None) -> Finding | None:
-    """No more of the catalogue's rows change than allowed; if too few could be compared, a limit is not kept."""
+    """If too few rows could be compared, a limit is not kept."""
     limit = limits.max_changed_share
     if found.champion is None or (diff is None and limit is None):
         return None
@@ -341,7 +317,6 @@ def points_between(interval: Interval) -> str:
 
 
 def _listed(names: Collection[str]) -> str:
-    """Some names, and how many others there are."""
     rest = len(names) - _MOST_NAMES
     return ", ".join(list(names)[:_MOST_NAMES]) + (f" and {rest:,} others" if rest > 0 else "")
 

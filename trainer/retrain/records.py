@@ -16,8 +16,7 @@ class Correction(CycleRecord):
     Attributes:
         image: the photo's path as ``dataset.csv`` writes it, or the SHA-256 of its bytes if no path is known.
         was: its label before; None for a new photo.
-        outcome: ``applied``, ``added`` (a new photo), ``agrees`` (it had that label already), ``conflict`` (reviewers
-            disagree; left out), ``dropped`` (the class is labelled no more) or ``not_found`` (nobody has that photo).
+        outcome: ``applied``, ``added``, ``agrees``, ``conflict``, ``dropped`` or ``not_found``.
     """
 
     image: str
@@ -32,11 +31,10 @@ class Collected(CycleRecord):
 
     Attributes:
         fingerprint: of all photos, labels and products; if it is the same, nothing is new.
-        photos: how many, by class.
         outliers: how many show no product.
         new, gone, relabeled: photos compared with the cycle before.
-        dropped: photos left out, since their class is labelled no more, by class.
-        notes: sentences on how a table was read, and on photos that could not be had; mostly none.
+        dropped: photos of classes that are labelled no more, by class.
+        notes: sentences on how a table was read, and on photos that could not be had.
         parents: label → its parent, under today's names, as labels like ``shoes > boots`` of a table say.
     """
 
@@ -99,9 +97,8 @@ class Automation(CycleRecord):
     """How many photos each model labels without review.
 
     Attributes:
-        champion_precision: what the champion promises by default; None for nothing, and for a first model.
-        challenger_precision: the same of the challenger, if it can promise that.
-        own_precision: what the challenger promises by default.
+        champion_precision, own_precision: what each promises by default; None for nothing.
+        challenger_precision: the champion's, if the challenger can promise that.
         champion, challenger, own: on photos of classes that both know, ``own`` by ``own_precision``.
         everywhere: the challenger on all test photos, those of new classes too.
         surest: the challenger's surest photos, as many as the champion labels.
@@ -184,10 +181,8 @@ class Check(CycleRecord):
 
     Attributes:
         figure: what was measured; None if nothing could be.
-        limit: of the figure; None if there is none.
-        sentence: both for people, with the figures behind them.
         doubtful: whether a person should look although the check passed; the sentence says why.
-        unsure: whether the photos were too few to show what the check looks for; it means something if it passed.
+        unsure: whether the photos were too few to show what the check looks for.
     """
 
     name: str

@@ -56,23 +56,14 @@ _LINKS: Final = {
 
 
 def write_report(folder: Path, outcome: Outcome) -> Path:
-    """Write ``report.html`` into a cycle's folder, whole; one that is there is replaced.
-
-    Raises:
-        InputError: a file that a step left is damaged.
-    """
+    """Write ``report.html`` into a cycle's folder, whole; one that is there is replaced."""
     cycle = CycleFolder(folder)
     replace_file(cycle.report, cycle_page(cycle, outcome).encode())
     return cycle.report
 
 
 def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
-    """The page of a cycle, with its figures and some photos; less than a megabyte.
-
-    Args:
-        cycle: that is over. A step that was not reached has no section; photos are shown if they are still there.
-        outcome: of the cycle.
-    """
+    """The page of a cycle that is over; a step that was not reached has no section."""
     comparison = cycle.find(cycle.comparison, Comparison)
     if comparison and outcome.challenger:  # it was compared before it had a number
         comparison = comparison.model_copy(update={"challenger": outcome.challenger})
@@ -107,7 +98,6 @@ def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
 
 
 def _photos(cycle: CycleFolder) -> list[AssignedPhoto]:
-    """The cycle's splits; none if they are gone or damaged."""
     try:
         return read_splits(cycle.splits)
     except DataError:
@@ -134,18 +124,15 @@ def _difference(comparison: Comparison) -> str:
 
 
 def _accuracy_95(comparison: Comparison) -> Interval:
-    """The 95% interval of the challenger's accuracy on all test photos."""
     return proportion_interval(round(comparison.challenger_all * comparison.all_photos), comparison.all_photos)
 
 
 def _newer_95(newer: PairedAccuracy) -> tuple[Interval, ...]:
-    """The 95% intervals of champion's and challenger's accuracy on the newer test photos."""
     shares = (newer.champion or 0.0, newer.challenger)
     return tuple(proportion_interval(round(share * newer.photos), newer.photos) for share in shares)
 
 
 def _moment(text: str) -> str:
-    """A time in UTC, to the minute."""
     return text[:16].replace("T", " ") + (" UTC" if text[19:].endswith(("+00:00", "Z")) else "")
 
 
@@ -161,7 +148,6 @@ def _classes(comparison: Comparison) -> list[tuple[str, PairedAccuracy, float, f
 
 
 def _recall_95(one: PairedAccuracy) -> Interval:
-    """Where the challenger's recall may lie, seen from the champion's if there is one."""
     if one.champion is not None and one.points_95 is not None:
         low, high = one.points_95
         return max(0.0, one.champion + low / 100), min(1.0, one.champion + high / 100)
@@ -169,7 +155,6 @@ def _recall_95(one: PairedAccuracy) -> Interval:
 
 
 def _changes(comparison: Comparison) -> list[dict[str, object]]:
-    """Test photos that one of both labels right and the other wrong: lost ones first, what a promotion costs."""
     if comparison.champion is None:
         return []
     won = [change for change in comparison.changes if change.challenger == change.truth]
@@ -194,7 +179,6 @@ def _album(title: str, kind: str, changes: Sequence[TestChange], right: str, wro
 
 
 def _learned(collected: Collected, photos: Sequence[AssignedPhoto]) -> dict[str, object]:
-    """Photos by class and split; by class alone where nobody knows the splits."""
     counts = Counter((photo.label, photo.split) for photo in photos if photo.present)
     splits = [split for split in Split if any(split is known for _, known in counts)]
     names = sorted(collected.photos)[:_MOST_CLASSES]
@@ -232,5 +216,4 @@ def _corrections(collected: Collected, photos: Sequence[AssignedPhoto]) -> dict[
 
 
 def _short_name(image: str) -> str:
-    """A file's name; the beginning of the hash of a photo that nobody knows a path of."""
     return f"{image[:12]}…" if _SHA256.fullmatch(image) else PurePath(image).name or image

@@ -19,14 +19,12 @@ from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, Outcome
 from trainer.retrain.records import Verdict
 
 
-def retrain_and_show(
-    path: Path, *, when: Literal["data", "drift"], force: str | None, restart: bool, as_json: bool
-) -> ExitCode:
+def retrain_and_show(path: Path, *, when: Literal["data", "drift"], restart: bool, as_json: bool) -> ExitCode:
     """Run a cycle, show it, and say how it ended."""
     config = read_config(path)
     console = Console(stderr=as_json)
     try:
-        outcome = retrain(config, CycleOptions(when=when, force=force, restart=restart), CycleScreen(console))
+        outcome = retrain(config, CycleOptions(when=when, restart=restart), CycleScreen(console))
     except KeyboardInterrupt as error:
         msg = "Stopped; what is done is kept, and hangtag retrain goes on from there."
         raise StoppedError(msg) from error
@@ -66,8 +64,7 @@ def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> N
     print_table(_checks(folder.read(folder.verdict, Verdict)), console)
     challenger = escape(str(outcome.challenger))
     if outcome.status is CycleStatus.PROMOTED:
-        forced = ", although the gate refused it" if outcome.forced else ""
-        console.print(f"[bold green]{challenger} is the champion{forced}.[/bold green]", highlight=False)
+        console.print(f"[bold green]{challenger} is the champion.[/bold green]", highlight=False)
     else:
         stays = f"{outcome.champion} stays the champion" if outcome.champion else "there is no champion yet"
         console.print(f"[bold red]{challenger} was refused; {escape(stays)}.[/bold red]", highlight=False)

@@ -21,8 +21,7 @@ from models.whole_file import replace_file
 from trainer.data.dataset import read_dataset
 from trainer.data.taxonomy import read_parents
 from trainer.networks.choice import NamedWeights
-from trainer.options import TrainRequest
-from trainer.request import Arch, parse_duration
+from trainer.request import Arch, TrainRequest, parse_duration
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import Contestant
 from trainer.retrain.cycle_folder import CycleStatus, Outcome, now_text
@@ -60,7 +59,6 @@ def _train(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _train_request(work: RunningCycle) -> TrainRequest:
-    """The training request; settings that are left open are the champion's, or the architecture's defaults."""
     settings = work.config.train
     args = _of_champion(work, "args.json")
     champion = Run(args.parent).args() if args else None
@@ -88,10 +86,7 @@ def _train_request(work: RunningCycle) -> TrainRequest:
 
 
 def _weights(work: RunningCycle, *, fits: bool) -> str | None:
-    """The challenger's first weights: those of the settings, else the champion's if they ``fit`` its network.
-
-    A note says why a warm start is none.
-    """
+    """The challenger's first weights: those of the settings, else the champion's if they ``fit`` its network."""
     settings, best = work.config.train, _of_champion(work, "best.keras")
     if settings.weights is not None:
         why = f"[train] weights is {settings.weights}, which overrides warm_start" if best else ""
@@ -106,10 +101,7 @@ def _weights(work: RunningCycle, *, fits: bool) -> str | None:
 
 
 def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
-    """The tree that the data's labels state, else the champion's, for today's classes; None without one.
-
-    The champion's has their new names. New classes are at the top.
-    """
+    """The tree that the data's labels state, else the champion's under new names; new classes are at the top."""
     parents = work.folder.read(work.folder.collected, Collected).parents
     before = champion.tree if champion else None
     if not parents and before is None:
@@ -122,10 +114,7 @@ def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] 
 
 
 def _weights_of_nobody(champion: RunArgs) -> str | None:
-    """The weights that the first champion began with, which have seen none of the photos; ``none`` if they are gone.
-
-    Folds that began with the champion's weights would have seen the photos that they are judged on.
-    """
+    """Folds that began with the champion's weights would have seen the photos that they are judged on."""
     weights = champion.fold_weights or champion.weights
     there = weights in set(NamedWeights) or (Path(weights).suffix != ".keras" and Path(weights).is_file())
     return weights if there else None
@@ -200,19 +189,16 @@ def _publish(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _numbers(comparison: Comparison) -> dict[str, Any]:
-    """The figures of a comparison that the registry's history keeps."""
     keys = {"champion", "champion_accuracy", "challenger_accuracy", "points", "points_95", "photos", "won", "lost"}
     promised = comparison.automation.own_precision if comparison.automation else None
     return {**comparison.model_dump(mode="json", include=keys), "precision": promised}
 
 
 def _decided(work: RunningCycle) -> bool:
-    event = work.decision()
-    return event is not None and (event.what is What.PROMOTED or work.force is None)
+    return work.decision() is not None
 
 
 def _decide(work: RunningCycle, view: "TrainingView") -> None:
-    """Promote or refuse the challenger; if another version became champion, let it be compared with that one first."""
     if _settle(work):
         return
     work.note(f"Another version of {work.start.name} is champion by now; the challenger is compared with that one.")
@@ -222,22 +208,17 @@ def _decide(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _settle(work: RunningCycle) -> bool:
-    """Promote or refuse the challenger; ``False`` if another version became champion since the comparison."""
+    """``False`` if another version became champion since the comparison."""
     name, before = work.start.name, work.compared_with
     if champion_of(work.registry, name) != before:
         return False
     verdict, numbers = work.folder.read(work.folder.verdict, Verdict), _numbers(work.comparison)
-    why = work.force or "passed the gate"
     if not verdict.passed:
         work.registry.refuse(name, work.version, verdict.reasons, numbers, work.cycle_id)
-        if work.force is None:
-            return True
-        why = f"{work.force} (although: {'; '.join(verdict.reasons)})"
-    forced = work.force is not None  # this cycle may have refused it against another champion
+        return True
+    why = "passed the gate"
     try:
-        work.registry.promote(
-            name, work.version, why, numbers=numbers, cycle=work.cycle_id, instead_of=before, force=forced
-        )
+        work.registry.promote(name, work.version, why, numbers=numbers, cycle=work.cycle_id, instead_of=before)
     except RegistryError:
         if champion_of(work.registry, name) != before:
             return False
@@ -273,13 +254,11 @@ def _outcome(work: RunningCycle) -> Outcome:
         reasons=folder.read(folder.verdict, Verdict).reasons,
         started=work.start.started,
         finished=now_text(),
-        forced=event is not None and event.forced,
         seconds=folder.step_seconds(),
     )
 
 
 def _leaves(file: str) -> Callable[[RunningCycle], bool]:
-    """Make a step that is done when its file is there."""
     return lambda work: (work.folder.path / file).exists()
 
 

@@ -25,7 +25,7 @@ from worker.catalogue_diff.sample import SampleOptions, draw_sample
 from worker.results.drift import drifted_jobs
 
 if TYPE_CHECKING:
-    from trainer.options import TrainRequest
+    from trainer.request import TrainRequest
     from trainer.train import TrainingView
 
 _Advance = Callable[[str, int, int], None]
@@ -99,7 +99,6 @@ class RunningCycle:
     """A cycle that is worked on, with the settings that it began with.
 
     Attributes:
-        force: the reason to overrule a refusal, if one is given.
         note: called with each remark for a person.
     """
 
@@ -108,7 +107,6 @@ class RunningCycle:
     config: RetrainConfig
     registry: Registry
     tools: CycleTools
-    force: str | None
     note: Callable[[str], None]
 
     @property

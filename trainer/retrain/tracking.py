@@ -28,14 +28,9 @@ _UNLESS_SET: Final = {  # by itself, MLflow tries a server that is away for minu
 
 
 def log_cycle(uri: str, experiment: str, cycle: CycleFolder, outcome: Outcome) -> str:
-    """Log a cycle, unless it was logged before; a run that a killed process began is replaced.
+    """Log a cycle, unless it was logged before, and return the run's ID; a run that a killed process began is replaced.
 
-    Returns:
-        The run's ID in MLflow.
-
-    Raises:
-        MissingExtraError: MLflow's client is not installed.
-        TrackingError: the server cannot be reached, or refuses; the message has no password.
+    TrackingError: the server cannot be reached, or refuses; the message has no password.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # it reports its use to its makers otherwise
     os.environ |= {name: value for name, value in _UNLESS_SET.items() if name not in os.environ}
@@ -86,7 +81,6 @@ def _read(cycle: CycleFolder, name: str) -> dict[str, Any]:
 
 
 def _numbers(cycle: CycleFolder) -> Iterator[tuple[str, float, int]]:
-    """Name, value and epoch: the training's curves; its figures and those of the comparison, of epoch 0."""
     if (cycle.run / "results.csv").is_file():
         with (cycle.run / "results.csv").open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):

@@ -14,7 +14,6 @@ from pages.charts import (
     confidence_histogram,
     learning_curve,
     matrix_png,
-    score_histogram,
 )
 from tests.html_page import NASTY, Page
 
@@ -47,14 +46,6 @@ def test_names_are_escaped() -> None:
     page = Page(Chart(NASTY, Axis(0.0, 1.0, (), NASTY), Axis(0.0, 1.0, (), NASTY)).drawn())
     assert {"script", "img"}.isdisjoint(tag for tag, _ in page.elements)
     assert page.text.count("<script>") == 2
-
-
-@pytest.mark.parametrize("scores", [[0.0] * 9, [5.0] * 9, [-1e30] * 8 + [1e30], [-1.0, 0.5, 2.0]])
-def test_the_limit_parts_the_bars(scores) -> None:
-    svg = score_histogram(np.array(scores), 0.25)
-    bars = re.findall(r'<rect class="(\w+)"[^>]*><title>[^:]*: (\d+)', svg)
-    assert sum(int(count) for _, count in bars) == len(scores)
-    assert sum(int(count) for kind, count in bars if kind == "review") == sum(score > 0.25 for score in scores)
 
 
 def drawn(matrix: np.ndarray, names: list[str]) -> np.ndarray:

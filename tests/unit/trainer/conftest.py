@@ -16,8 +16,7 @@ from trainer.data.dataset import Split
 from trainer.data.image_statistics import fault_of, measure_photo
 from trainer.judging.evaluate import Evaluation
 from trainer.learning.training import Training
-from trainer.options import TrainRequest
-from trainer.request import Arch
+from trainer.request import Arch, TrainRequest
 from trainer.run import Run
 from trainer.splits.assigned import AssignedPhoto
 

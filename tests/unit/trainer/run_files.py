@@ -100,7 +100,7 @@ def files_of(folder):
 FILES = {
     *("README.md", "args.json", "notes.txt", "splits.csv", "excluded.csv", "predictions.csv", "label_issues.csv"),
     *("confidence.json", "evaluation.json", "classes.csv", "results.csv", "report.html"),
-    *("confusion_matrix.png", "train_batch.jpg"),
+    "confusion_matrix.png",
     *("export/train_sample.npz", "export/unknown.npz", "export/val.npz"),
     *("weights/best.keras", "weights/last.keras", "weights/state.npz"),
 }

@@ -12,8 +12,7 @@ from exporter.training_run import read_training_run
 from models.errors import ExitCode
 from models.fit import Decode, Fit
 from tests.command import HANGTAG, clean_environment, run_hangtag
-from trainer.options import TrainRequest
-from trainer.request import Arch, Balance, TableOptions
+from trainer.request import Arch, Balance, TableOptions, TrainRequest
 from trainer.run import RunState, open_run, read_history
 
 FIRST_EPOCH = re.compile(r"\s*1/\d+ ")
@@ -79,7 +78,7 @@ def test_a_run_is_named_after_its_data_and_architecture_unless_a_name_is_given(r
 
 def test_the_request_is_what_the_options_say(requested):
     words = ("--arch", "simple", "--image-size", 16, "--fit", "stretch", "--decode", "full", "--epochs", 1)
-    more = ("--batch-size", 8, "--balance", "sample", "--folds", 2, "--time-limit", "1h", "--seed", 5, "--fix-leaks")
+    more = ("--batch-size", 8, "--balance", "weights", "--folds", 2, "--time-limit", "1h", "--seed", 5, "--fix-leaks")
     table = ("--label-column", "colour", "--where", "a=1", "--where", "b=2", "--taxonomy", "tree.csv")
     request, _ = requested("products.csv", *words, *more, *table)
     assert request == TrainRequest(
@@ -90,7 +89,7 @@ def test_the_request_is_what_the_options_say(requested):
         decode=Decode.FULL,
         epochs=1,
         batch=8,
-        balance=Balance.SAMPLE,
+        balance=Balance.WEIGHTS,
         folds=2,
         time_limit_s=3600.0,
         seed=5,
@@ -98,15 +97,6 @@ def test_the_request_is_what_the_options_say(requested):
         table=TableOptions(label_column="colour", where=["a=1", "b=2"]),
         taxonomy=Path("tree.csv"),
     )
-
-
-@pytest.mark.parametrize(
-    ("options", "weights"),
-    [((), "shop.h5"), (("--arch", "cnn"), None), (("--weights", "none"), "none")],
-)
-def test_hangtag_weights_counts_where_neither_weights_nor_an_architecture_are_named(requested, options, weights):
-    request, _ = requested("photos", *options, HANGTAG_WEIGHTS="shop.h5")
-    assert request.weights == weights
 
 
 def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(training, tmp_path):

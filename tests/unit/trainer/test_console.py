@@ -1,7 +1,6 @@
 """What is said of a training on a terminal of 80 columns."""
 
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from models.errors import ExitCode
-from tests.unit.trainer.report.materials import made, with_outcome
+from tests.unit.trainer.report.materials import made
 from tests.unit.trainer.run_files import ARGS
 from trainer.console import TrainingScreen, _show_result, show_evaluation
 from trainer.data.dataset import Split
@@ -60,16 +59,6 @@ def test_an_epoch_is_a_line_and_the_best_have_a_star(console) -> None:
     assert [line.split()[-1] for line in said] == ["448:30", "447:00"]
 
 
-def test_the_data_is_summed_up_with_its_notes(console) -> None:
-    splits = [Split.TRAIN] * 8 + [Split.VAL, Split.TEST]
-    photos = [AssignedPhoto(Path(f"{i}.jpg"), "ab"[i % 2], split, str(i), str(i)) for i, split in enumerate(splits)]
-    with TrainingScreen(console) as screen:
-        screen.prepared(Prepared(photos, [], ("hat", "vase"), ("1 photos are exact duplicates of another",)), ARGS)
-    text = "\n".join(lines(console))
-    for part in ("10 photos, 2 classes: 8 train, 1 val, 1 test", "exact duplicates", "cnn at 64×64 px", "40 epochs"):
-        assert part in text
-
-
 def test_a_long_step_is_a_line_in_a_log_and_said_once(console) -> None:
     now = [0.0]
     with TrainingScreen(console, clock=lambda: now[0]) as screen:
@@ -79,26 +68,6 @@ def test_a_long_step_is_a_line_in_a_log_and_said_once(console) -> None:
                 screen.advance(f"Cross-validation, network {number} of 5", done, 5)
                 now[0] += 4.0
     assert lines(console) == ["Cross-validation, network 1 of 5 …", "Cross-validation, network 2 of 5 …"]
-
-
-def ends(line: str) -> list[int]:
-    """Where the words of a line end."""
-    return [found.end() for found in re.finditer(r"\S+", line)]
-
-
-@pytest.mark.parametrize("loss", [0.0312, 12.3456, 1234.5, float("nan")])
-@pytest.mark.parametrize(("number", "of", "size"), [(2, 6, 48), (212, 300, 224)])
-def test_figures_end_under_their_headings(console, loss, number, of, size) -> None:
-    row = EpochFigures(
-        number, loss, 0.1771, loss, 0.25, 0.001, size=size, images_per_s=1345, waiting=1.0, seconds=7200, best=True
-    )
-    groups, headings, line = epochs(console, [row], of)
-    _, *heading_ends = ends(headings)  # the epoch's slash stands in the middle
-    figures = ends(line.replace(" px", "_px").replace(" img/s", "_img/s").replace("★", " "))
-    assert figures[1:] == heading_ends
-    assert "img/s" in line
-    assert ends(groups) == [heading_ends[2], heading_ends[4]]
-    assert max(map(len, (groups, headings, line))) <= WIDTH
 
 
 @pytest.mark.parametrize("test", [True, False])
@@ -116,16 +85,6 @@ def test_all_that_is_said_fits_80_columns_unwrapped(console, test) -> None:
         "95%",
         "wrong",
     ]
-
-
-def test_a_row_says_what_a_precision_came_to_on_the_test_photos(console) -> None:
-    material = made(noise_level=2.5)
-    material = with_outcome(
-        material, coverage=0.5, automatic=45, wrong=4, precision=41 / 45, precision_95=(0.788, 0.975)
-    )
-    (row,) = (line for line in evaluated(material, console) if line.startswith("│        0.98"))
-    cells = [cell.strip() for cell in row.strip("│").split("│")]
-    assert cells[2:] == ["50%", "0.911", "0.788–0.975", "4"]
 
 
 def test_with_folds_the_time_left_is_that_of_all_networks(console) -> None:

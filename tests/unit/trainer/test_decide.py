@@ -11,8 +11,7 @@ from trainer.decide import choose_fit, decide, plan
 from trainer.learning.training import new_network, pace_here
 from trainer.learning.training_step import Pace
 from trainer.networks.choice import NamedWeights, NetworkChoice
-from trainer.options import TrainRequest
-from trainer.request import Arch, Balance, Preset
+from trainer.request import Arch, Balance, TrainRequest
 from trainer.run import RunArgs
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import Prepared
@@ -59,14 +58,9 @@ def test_what_is_open_is_decided_and_what_is_asked_for_stays():
     assert (args.name, args.arch, args.image_size, args.weights) == ("shop", Arch.CNN, 64, "none")
     assert (args.epochs, args.batch, args.balance, args.folds, args.cv) == (60, 64, Balance.NONE, 2, False)
     assert args.data == Path("photos").resolve()
-    asked = {"name": "hats", "epochs": 5, "batch": 8, "balance": Balance.SAMPLE, "folds": 3, "seed": 7}
+    asked = {"name": "hats", "epochs": 5, "batch": 8, "balance": Balance.WEIGHTS, "folds": 3, "seed": 7}
     args = decided(prepared(), **asked)
     assert {name: getattr(args, name) for name in asked} == asked
-
-
-@pytest.mark.parametrize(("preset", "epochs"), [(Preset.QUICK, 30), (Preset.GOOD, 60), (Preset.BEST, 90)])
-def test_a_preset_says_how_long_a_training_is(preset, epochs):
-    assert decided(prepared(), preset=preset).epochs == epochs
 
 
 @pytest.mark.parametrize(
@@ -137,11 +131,6 @@ def test_folds_are_left_out_where_the_network_would_get_less_than_half_of_its_ep
     assert args.epochs == epochs
     assert args.short_of_time == (note is not None) == (epochs < 40)
     assert note is None or ("no folds" in note) == (folds == 0)
-
-
-def test_no_more_epochs_are_planned_than_were_asked_for():
-    args, note, _ = planned(600.0, REQUEST.model_copy(update={"epochs": 40}))
-    assert (args.epochs, note) == (40, None)
 
 
 @pytest.mark.parametrize(("bfloat16", "chosen"), [(990.0, False), (1_010.0, True)])

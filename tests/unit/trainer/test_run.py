@@ -2,7 +2,6 @@ import json
 from dataclasses import astuple
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,29 +54,11 @@ def test_args_of_another_version_are_refused(run, change):
         run.args()
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(InputError, match=f"{tmp_path}"):
-        open_run(tmp_path)
-
-
 def test_a_place_that_is_taken_is_refused(run):
     check_free(run.path)
     run.path.mkdir()
     with pytest.raises(InputError, match=f"{run.path}"):
         check_free(run.path)
-
-
-def test_pixels_are_kept_without_pickle(run):
-    pixels, labels = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3), np.array([1, 0])
-    run.write_pixels("val", pixels, labels, np.array([0, 0]))
-    assert all(map(np.array_equal, run_files.arrays(run.path / "export" / "val.npz"), (pixels, labels)))
-
-
-def test_notes_are_read_as_they_were_written(run):
-    assert run.notes() == ()
-    for notes in ((), ("2 files set aside: see excluded.csv", "Largest class: béret, 帽子")):
-        run.write_notes(notes)
-        assert run.notes() == notes
 
 
 @pytest.mark.parametrize("text", [None, '{"temperature": 1}'])

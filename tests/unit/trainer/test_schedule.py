@@ -43,11 +43,6 @@ def test_fields_are_in_the_schedules_zone_and_clock_changes_neither_skip_nor_dou
     assert due_times(ScheduleSettings(cron=cron, timezone="Europe/Zurich"), begin, 72) == expected
 
 
-def test_every_is_a_time_between_cycles() -> None:
-    begin = datetime(2026, 3, 27, 12, tzinfo=UTC)
-    assert due_times(ScheduleSettings(every="6h"), begin, 13) == ["27 18:00", "28 00:00"]
-
-
 @pytest.mark.parametrize("cron", ["0 3 * *", "@weekly", "0 25 * * *", "0 3 31 2 *", "x 3 * * *"])
 def test_a_cron_that_is_none_is_refused(cron: str) -> None:
     with pytest.raises(InputError, match=cron.replace("*", r"\*")):

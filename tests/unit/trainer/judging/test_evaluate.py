@@ -9,7 +9,7 @@ from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.intervals import proportion_interval
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Judged, PlantedErrors, ShownByRows, SplitPredictions, evaluate
+from trainer.judging.evaluate import Judged, SplitPredictions, evaluate
 from trainer.judging.figures import outlier_figures, score
 from trainer.splits.assigned import AssignedPhoto
 
@@ -124,9 +124,7 @@ def test_what_is_out_of_fold_has_figures_of_its_own_and_is_shown_where_test_is_s
 
 
 def test_the_file_is_as_documented():
-    row = ShownByRows(rows=50, mixed_up=0.875, mixed_up_95=(0.75, 0.95), alike=0.625, alike_95=(0.5, 0.75))
-    planted = PlantedErrors(planted=102, trials=1, leading=47.0, rows=(row,))
-    evaluation = evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}).model_copy(update={"label_errors": planted})
+    evaluation = evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}).model_copy(update={"label_issues": 7})
     assert rounded(json.loads(evaluation.model_dump_json(indent=1))) == json.loads(GOLDEN.read_text())
 
 

@@ -2,24 +2,16 @@ import itertools
 import time
 from dataclasses import dataclass, field, replace
 
-import keras
 import numpy as np
 import pytest
 
 from models.errors import InputError
-from models.photo import NONE
-from tests.charts import draw_charts
 from tests.unit.trainer.run_files import Diary, Killed, at, files_of, kill, press_ctrl_c
-from trainer.data.dataset import LabeledPhoto, Split
-from trainer.data.photo_cache import PixelStore
-from trainer.judging.figures import outlier_figures
-from trainer.judging.folds import assign_folds, deadline_of_main, held_out, held_photos, train_folds
-from trainer.learning.predictions import predict
-from trainer.learning.training import Training, labels_of, new_network
+from trainer.judging.folds import assign_folds, deadline_of_main, held_photos, train_folds
+from trainer.learning.training import labels_of, new_network
 from trainer.request import Arch
 from trainer.run import read_history
-from trainer.splits.assigned import AssignedPhoto, group_numbers, read_splits
-from trainer.splits.prepare import decode_all, restore
+from trainer.splits.assigned import group_numbers
 
 FOLDS = 3
 
@@ -122,14 +114,6 @@ def test_ctrl_c_gives_none_and_keeps_the_folds_that_are_done(make_training):
     assert len(diary.notes) == 1, "that Ctrl-C was pressed is said"
 
 
-def test_there_are_no_more_folds_than_groups(make_training, diary):
-    training = make_training(labels=(0, 0, 1, 1), held=(0, 1), folds=10, epochs=1)
-    folds = train_folds(training, None, diary)
-    assert len(folds) == len({photo.group for photo in training.photos}) < 10
-    assert sum(len(fold.labels) for fold in folds) == len(training.photos)
-    assert diary.advanced_with == [f"Fold {n} of {len(folds)}" for n in range(1, len(folds) + 1)]
-
-
 @pytest.mark.parametrize(
     ("folds", "cv", "share"),
     [(0, False, 1), (2, False, 3 / 4), (4, False, 1 / 2), (10, False, 1 / 4), (5, True, 1 / 5)],
@@ -166,29 +150,3 @@ def test_a_fold_does_not_begin_with_weights_that_know_its_photos(make_training, 
     folds = train_folds(replace(training, args=training.args.model_copy(update=known)), None, diary)
     assert sum(len(fold.labels) for fold in folds) == len(training.photos)
     assert len(read_history(training.run.fold(1).history)) == 5, "a third of the recipe's"
-
-
-def test_the_unknown_score_finds_photos_like_those_without_a_product_that_it_was_shown(
-    trained, session_cache, tmp_path
-):
-    """Size charts, beside drawn products: the network is the same, and so are the products that pass."""
-    run, store = trained.run, PixelStore(session_cache, trained.run.args().preprocess)
-    charts, _ = decode_all([LabeledPhoto(path, NONE) for path in draw_charts(tmp_path / NONE, 30, seed=5)], store)
-    shown = [AssignedPhoto(photo.path, NONE, Split.TRAIN, sha256, sha256) for photo, sha256 in charts[:10]]
-    assigned = [photo for photo in read_splits(run.splits) if photo.present]
-    restore(assigned, store, lambda *_: None)  # another process may have trained it, with a cache of its own
-    photos = {split: [p for p in assigned if p.split is split] for split in Split}
-    training = Training(run.args(), store, photos[Split.TRAIN], photos[Split.VAL], run)
-    network = keras.saving.load_model(run.best, compile=False)
-    known = predict(network, [photo.sha256 for photo in photos[Split.VAL]], store)
-    strange = predict(network, [sha256 for _, sha256 in charts[10:]], store).features
-    found = []
-    for outliers in ((), shown):
-        kept, score = held_out(network, replace(training, outliers=outliers), photos[Split.VAL], known)
-        scores = (score.head.score(features) for features in (strange, known.features))
-        found.append((kept.known.sum(), outlier_figures(*scores, score.limit)))
-    (products, before), (as_many, after) = found
-    assert products == as_many >= len(photos[Split.VAL]) - 1
-    assert 1 - after.auroc < (1 - before.auroc) / 2
-    assert after.caught >= 0.9
-    assert before.caught < 0.5

@@ -11,34 +11,12 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from tests.unit.trainer.learning.steady import SIZE, STEADY, batches_of, held_of, learner_of
-from tests.unit.trainer.run_files import Diary, Killed, at, kill
+from tests.unit.trainer.run_files import Diary, at
 from trainer.learning.loop import Limits, ValidationPhotos, fit
 from trainer.learning.recipe import Stage
 from trainer.run import Run, read_history
 
 BLACK, WHITE = 0, 255
-
-
-@pytest.fixture
-def fit_script(run, photos, logits_network):
-    """Fits a network that never changes and says the second class of bright photos; what is held back is by script.
-
-    Args of what it gives:
-        script: for each epoch, how bright the photos of the second class are that are held back.
-    """
-
-    def fit_with(script, view=None):
-        network = logits_network([-1.0], weight=2 / (SIZE * SIZE * 3))
-        shades = iter(script)
-
-        def pixels(start, end):
-            return np.stack([np.full((SIZE, SIZE, 3), shade, np.uint8) for shade in next(shades)])
-
-        held = ValidationPhotos(pixels, np.ones(len(script[0]), int))
-        learner, limits = learner_of(network, STEADY), Limits(len(script))
-        return fit(learner, STEADY, batches_of(photos, STEADY), held, run, limits, view or Diary())
-
-    return fit_with
 
 
 def test_every_epoch_is_in_results_csv_and_told_with_its_figures(fit_once, run):
@@ -55,35 +33,6 @@ def test_every_epoch_is_in_results_csv_and_told_with_its_figures(fit_once, run):
     assert outcome.history[0].val_loss > outcome.history[1].val_loss > outcome.history[2].val_loss
     assert view.steps == [(1, 2), (2, 2)] * 3
     assert view.expected == [3, 3, 3]
-
-
-def test_many_classes_have_the_cross_entropy_of_their_softmax(run, make_store, logits_network):
-    store = make_store(np.zeros((6, SIZE, SIZE, 3), np.uint8))
-    biases = np.array([2.0, -1.0, 0.5])
-    learner, batches = learner_of(logits_network(biases), STEADY), batches_of(store, STEADY, [0, 1, 2] * 2, 3)
-    (row,) = fit(learner, STEADY, batches, held_of((0, 1, 2)), run, Limits(1), Diary()).history
-    assert row.val_accuracy == pytest.approx(1 / 3)
-    assert row.val_loss == pytest.approx(-(biases - math.log(np.exp(biases).sum())).mean(), rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("script", "best"),
-    [
-        ([[BLACK, WHITE], [WHITE, WHITE], [WHITE, BLACK]], 2),
-        ([[WHITE, 100], [WHITE, 120], [WHITE, 110]], 2),
-        ([[WHITE, 100], [WHITE, 100]], 1),
-    ],
-    ids=["accuracy first", "then loss", "then the earlier"],
-)
-def test_best_keras_is_of_the_epoch_with_the_highest_accuracy_then_the_lowest_loss(fit_script, run, script, best):
-    written = []
-    view = Diary(on_epoch=lambda epoch: written.append(run.best.stat().st_mtime_ns))
-    outcome = fit_script(script, view=view)
-    assert outcome.best_epoch == best
-    assert [row.epoch for row in outcome.history if row.best][-1] == best
-    assert [later != earlier for earlier, later in zip([0, *written], written, strict=False)] == [
-        row.best for row in outcome.history
-    ]
 
 
 @pytest.mark.parametrize(("cosine", "best"), [(True, 4), (False, 1)])
@@ -209,25 +158,6 @@ def test_epochs_that_are_slower_than_planned_are_fewer_and_the_schedule_ends_in_
     assert {row.size % 16 for row in outcome.history} == {0}
 
 
-def test_a_training_that_goes_on_after_its_time_is_over_ends_after_one_epoch_more(run):
-    clock = Clock()
-    recipe = replace(STEADY, rate=1.0, cosine=True)
-    puppet = Puppet(clock, 32, steps=10, full_step_s=1)
-    with pytest.raises(Killed):
-        fit(puppet, recipe, puppet, NOTHING, run, Limits(50, 100.0, clock), Diary(on_epoch=at(2, kill)))
-    clock.now = 1_000
-    puppet = Puppet(clock, 32, steps=10, full_step_s=1)
-    outcome = fit(puppet, recipe, puppet, NOTHING, run, Limits(50, 100.0, clock), Diary())
-    assert len(outcome.history) == 3
-    assert puppet.rates[-1] == pytest.approx(0, abs=1e-9)
-
-
-def test_no_more_epochs_than_planned_are_trained_though_there_is_time(run):
-    clock = Clock()
-    puppet = Puppet(clock, 32, steps=2, full_step_s=1)
-    assert len(fit(puppet, STEADY, puppet, NOTHING, run, Limits(3, 1e6, clock), Diary()).history) == 3
-
-
 def test_waiting_is_the_share_of_time_in_which_there_are_no_photos(run):
     clock = Clock()
     puppet = Puppet(clock, 32, steps=4, full_step_s=3)
@@ -240,17 +170,3 @@ def test_waiting_is_the_share_of_time_in_which_there_are_no_photos(run):
     puppet.step = slow
     (row,) = fit(puppet, STEADY, puppet, NOTHING, run, Limits(1, clock=clock), Diary()).history
     assert (row.waiting, row.seconds, row.images_per_s) == (0.75, 16.0, 0.25)
-
-
-def test_held_photos_are_asked_for_a_part_at_a_time(run):
-    asked, clock = [], Clock()
-    puppet = Puppet(clock, 32, steps=1, full_step_s=1)
-
-    def pixels(start, end):
-        asked.append((start, end))
-        return np.zeros((end - start, 1))
-
-    truths = np.array([0] * 1500 + [1] * 500)
-    (row,) = fit(puppet, STEADY, puppet, ValidationPhotos(pixels, truths), run, Limits(1, clock=clock), Diary()).history
-    assert asked == [(0, 1024), (1024, 2000)]
-    assert row.val_accuracy == pytest.approx(0.75)

@@ -1,4 +1,3 @@
-import shutil
 import signal
 from dataclasses import replace
 
@@ -12,16 +11,6 @@ from tests.unit.trainer.run_files import Diary, Killed, at, figures_of, kill, pr
 from trainer.learning.loop import Limits, ValidationPhotos, fit
 from trainer.learning.recipe import Augmentation, Stage
 from trainer.run import Run, read_history
-
-
-@pytest.mark.parametrize("truths", [(1, 0, 0), (1, 1, 1, 1, 1, 1, 0)])
-def test_an_epoch_that_only_equals_the_best_is_not_the_best_after_a_resume(fit_once, truths):
-    with pytest.raises(Killed):
-        fit_once(rate=0.0, epochs=2, truths=truths, view=Diary(on_epoch=kill))
-    outcome = fit_once(rate=0.0, epochs=2, truths=truths)
-    assert [row.best for row in outcome.history[1:]] == [False]
-    assert outcome.best_epoch == 1
-
 
 LIVELY = replace(
     STEADY,
@@ -109,23 +98,6 @@ def test_stopped_anywhere_and_resumed_is_to_the_bit_as_if_never_stopped(fit_live
     again = Diary()
     resumed = fit_lively("stopped", again)
     assert [row.epoch for row in again.epochs] == left
-    assert_same_end(resumed, unbroken)
-
-
-def test_an_epoch_whose_state_was_not_written_before_a_kill_is_trained_again(fit_lively, unbroken, tmp_path):
-    state, kept = tmp_path / "killed" / "weights" / "state.npz", tmp_path / "state.npz"
-
-    def keep_or_kill(epoch):
-        if epoch > 1:
-            kill()
-        shutil.copyfile(state, kept)
-
-    with pytest.raises(Killed):
-        fit_lively("killed", Diary(on_epoch=keep_or_kill))
-    shutil.copyfile(kept, state)
-    again = Diary()
-    resumed = fit_lively("killed", again)
-    assert [row.epoch for row in again.epochs] == [2, 3, 4]
     assert_same_end(resumed, unbroken)
 
 

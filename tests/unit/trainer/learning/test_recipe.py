@@ -1,9 +1,19 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.learning.recipe import Stage, mean_cost, rate_at, recipe_for, scale_at
-from trainer.request import Arch
+from trainer.learning.recipe import (
+    MOST_WEIGHT,
+    Stage,
+    balance_note,
+    choose_balance,
+    class_weights,
+    mean_cost,
+    rate_at,
+    recipe_for,
+)
+from trainer.request import Arch, Balance
 
 COSINE = recipe_for(Arch.CNN, pretrained=False)
 
@@ -42,13 +52,39 @@ def test_few_photos_get_steps_enough(arch, pretrained, photos, epochs):
     assert recipe.epochs_of(photos, recipe.batch) == epochs
 
 
-def test_photos_are_small_until_a_stage_ends_and_then_full():
-    found = [scale_at(progress, (Stage(0.3, 0.5), Stage(0.6, 0.75))) for progress in (0, 0.29, 0.3, 0.59, 0.6, 1)]
-    assert found == [0.5, 0.5, 0.75, 0.75, 1, 1]
-    assert scale_at(0, ()) == 1
-
-
 @pytest.mark.parametrize(("progress", "cost"), [(0.0, 0.7), (0.25, 0.8), (0.5, 1.0), (0.75, 1.0), (1.0, 1.0)])
 def test_epochs_of_smaller_photos_cost_less(progress, cost):
     """One of half the side takes 40% of the time."""
     assert mean_cost(progress, (Stage(until=0.5, scale=0.5),)) == pytest.approx(cost)
+
+
+@pytest.mark.parametrize("counts", [[], [0, 0], [5], [30, 10], [30, 10, 0], [10, 10]])
+def test_classes_within_a_ratio_of_three_are_left_alone(counts):
+    assert choose_balance(counts, None) is Balance.NONE
+    assert balance_note(counts, None) is None
+
+
+@pytest.mark.parametrize("counts", [[31, 10], [1000, 900, 1], [31, 10, 0]])
+def test_beyond_it_photos_are_weighed(counts):
+    assert choose_balance(counts, None) is Balance.WEIGHTS
+
+
+@given(st.lists(st.integers(0, 1000)), st.sampled_from(Balance))
+def test_a_wish_is_obeyed_without_a_word(counts, wished):
+    assert choose_balance(counts, wished) is wished
+    assert balance_note(counts, wished) is None
+
+
+sizes = st.lists(st.integers(0, 100_000), min_size=1)
+
+
+def test_a_photo_weighs_at_most_so_much_more_than_one_of_the_largest_class():
+    weights = class_weights([100_000, 10, 1])
+    assert weights / weights[0] == pytest.approx([1, MOST_WEIGHT, MOST_WEIGHT])
+
+
+@given(sizes)
+def test_the_mean_over_photos_is_one(counts):
+    weights = class_weights(counts)
+    assert (weights.dtype, weights.shape) == (np.float32, (len(counts),))
+    assert np.average(weights, weights=counts if any(counts) else None) == pytest.approx(1, rel=1e-5)

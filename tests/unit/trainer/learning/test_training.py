@@ -8,7 +8,7 @@ from tests.unit.trainer.run_files import Diary, Killed, at, figures_of, kill, pr
 from trainer.learning.training import new_network, train_head
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights
-from trainer.request import Arch, Balance
+from trainer.request import Arch
 from trainer.run import Run
 
 
@@ -83,40 +83,12 @@ def test_photos_of_one_group_still_teach_the_head(group_of):
     assert (head_says(network, features) == labels).mean() > 0.9
 
 
-def test_class_weights_count():
-    """Of photos that are all alike, the head says the class that weighs more, though it has fewer of them."""
-    features, labels = np.ones((12, 256), np.float32), np.array([0] * 9 + [1] * 2 + [2])
-    plain = trained_head(network_for(3), features, labels)
-    weighed = trained_head(network_for(3), features, labels, np.array([0.1, 10.0, 0.1], np.float32))
-    assert set(head_says(plain, features)) == {0}
-    assert set(head_says(weighed, features)) == {1}
-
-
-def test_each_balance_teaches_something_else(make_training, diary):
-    learned = []
-    for balance in Balance:
-        training = make_training(labels=(0,) * 20 + (1, 2, 2, 2), balance=balance, epochs=1)
-        training = replace(training, run=Run(training.run.path / balance))
-        training.train(new_network(training.args), None, diary)
-        learned.append(tuple(figures_of(training.run)[0]))
-    assert len(set(learned)) == len(Balance)
-
-
 @pytest.fixture
 def pretrained(make_training, tmp_path):
     """A training of a small mobilenet that begins with weights of an earlier run."""
     network_for(5).save(tmp_path / "earlier.keras")
     weights = str(tmp_path / "earlier.keras")
     return make_training(size=32, arch=Arch.MOBILENET, alpha=0.25, weights=weights, epochs=2)
-
-
-def test_a_network_that_has_learned_before_teaches_all_but_its_norms(pretrained, diary):
-    network = new_network(pretrained.args)
-    before = {v.path: np.array(v) for v in network.weights}
-    pretrained.train(network, None, diary)
-    after = {v.path: np.array(v) for v in keras.saving.load_model(pretrained.run.best, compile=False).weights}
-    same = {path for path in before if np.array_equal(before[path], after[path])}
-    assert same == {path for path in before if "_bn/" in path}
 
 
 @pytest.mark.proof
@@ -143,3 +115,12 @@ def test_the_judgement_of_an_early_epoch_goes_when_a_cross_validated_training_ta
     assert outcome.best_epoch == 4
     assert same_weights(run.best, run.last)
     assert not run.confidence.exists()
+
+
+def test_a_network_that_has_learned_before_teaches_all_but_its_norms(pretrained, diary):
+    network = new_network(pretrained.args)
+    before = {v.path: np.array(v) for v in network.weights}
+    pretrained.train(network, None, diary)
+    after = {v.path: np.array(v) for v in keras.saving.load_model(pretrained.run.best, compile=False).weights}
+    same = {path for path in before if np.array_equal(before[path], after[path])}
+    assert same == {path for path in before if "_bn/" in path}

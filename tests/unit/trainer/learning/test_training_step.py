@@ -1,5 +1,4 @@
 import math
-from contextlib import suppress
 from dataclasses import replace
 
 import keras
@@ -9,8 +8,7 @@ import tensorflow as tf
 
 from models.errors import InputError
 from tests.unit.trainer.learning.steady import STEADY
-from trainer.learning.training_step import Learner, has_bfloat16, in_bfloat16, measure_pace
-from trainer.networks.architectures import cnn
+from trainer.learning.training_step import Learner, has_bfloat16, measure_pace
 
 RECIPE = replace(STEADY, epochs=1, batch=8, rate=1e-2)
 
@@ -126,20 +124,6 @@ def test_the_average_is_the_running_average_of_the_weights(logits_network, pixel
     assert same(weights(network), own)
 
 
-def test_settling_gives_the_average_for_good_and_an_error_within_does_not(pixels):
-    network = forgetful()
-    learner = learner_of(network, average=0.5)
-    for _ in range(3):
-        step(learner, pixels, eye(8))
-    own = weights(network)
-    with suppress(KeyError), learner.averaged():
-        average = weights(network)
-        raise KeyError
-    assert same(weights(network), own)
-    learner.use_average()
-    assert same(weights(network), average)
-
-
 @pytest.mark.parametrize("average", [0.0, 0.5])
 def test_a_restored_state_goes_on_to_the_bit(pixels, average):
     """Dropout draws what it would have drawn, the optimizers remember, the average is as old as it was."""
@@ -165,13 +149,6 @@ def test_the_state_of_another_network_is_refused():
     state = learner_of(forgetful(classes=4)).state()
     with pytest.raises(InputError, match="another network"):
         learner_of(forgetful()).restore(state)
-
-
-def test_logits_are_those_of_the_network_in_whatever_chunks(pixels):
-    network = forgetful()
-    many = np.random.default_rng(1).integers(0, 256, (130, 16, 16, 3), np.uint8)
-    expected = keras.Model(network.inputs, network.get_layer("logits").output).predict(many, verbose=0)
-    assert learner_of(network).logits(many) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_step_in_bfloat16_is_nearly_a_step_in_float32_and_judges_in_float32(pixels):
@@ -212,24 +189,3 @@ def test_number_formats_are_timed_in_turns_by_their_quickest_step_and_the_first_
     assert pace.photos_per_s == {"float32": 8 / 1.0, "bfloat16": 8 / 4.0}
     assert pace.compile_s == 8.0
     assert next(times, None) is None
-
-
-def test_within_the_block_logits_are_rounded_a_little_and_weights_are_not(tmp_path):
-    keras.utils.set_random_seed(0)
-    network = cnn(3)
-    image = tf.constant(np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32))
-
-    def logits():
-        return keras.Model(network.inputs, network.get_layer("logits").output)(image, training=False)
-
-    exact = logits()
-    with suppress(KeyError), in_bfloat16(network):
-        rounded = logits()
-        assert {weight.dtype for weight in network.weights} == {"float32"}
-        raise KeyError
-    assert rounded.dtype == exact.dtype == tf.float32
-    assert 0 < np.abs(rounded - exact).max() < 0.05 * np.abs(exact).max()
-    assert np.array_equal(logits(), exact)
-    network.save(tmp_path / "network.keras")
-    kept = keras.saving.load_model(tmp_path / "network.keras")
-    assert {layer.dtype_policy.name for layer in kept.layers} == {"float32"}

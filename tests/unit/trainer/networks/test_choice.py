@@ -20,7 +20,6 @@ def test_every_architecture_can_be_chosen_by_name_alone_with_imagenet_weights_wh
         (Arch.CNN, 128, NamedWeights.IMAGENET),
         (Arch.SIMPLE, 128, Path("a.h5")),
         (Arch.RESNET50_V2, 31, NamedWeights.NONE),
-        (Arch.CONVNEXT_TINY, 63, NamedWeights.NONE),
     ],
 )
 def test_a_network_that_does_not_exist_is_refused(choice):

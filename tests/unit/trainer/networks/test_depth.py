@@ -17,14 +17,6 @@ def ids(variables):
     return [id(variable) for variable in variables]
 
 
-def test_body_and_head_make_the_network(network, pixels):
-    features = features_model(network)(pixels)
-    logits = np.asarray(network.get_layer("logits")(features))
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    assert len(features.shape) == 2
-    assert probabilities == pytest.approx(np.asarray(network(pixels)), abs=1e-5)
-
-
 def test_every_variable_is_in_one_group_from_early_to_late(network):
     groups = depth_groups(network)
     assert len(groups) == 3
@@ -44,19 +36,6 @@ def test_pooled_heat_maps_are_the_features(random_network, pixels):
     assert np.asarray(maps).mean(axis=(1, 2)) == pytest.approx(np.asarray(features_model(network)(pixels)), abs=1e-6)
 
 
-def test_convnexts_heat_maps_are_those_that_it_pools_and_no_convolution_is_grouped(random_network, pixels):
-    """The last layer of Keras's own is a branch, to which the trunk is added outside of any layer.
-
-    Grouped convolutions train ten times slower on a CPU, and cannot be converted.
-    """
-    network = random_network(Arch.CONVNEXT_TINY)
-    assert not [layer for layer in network.layers if getattr(layer, "groups", 1) > 1]
-    assert len([layer for layer in network.layers if isinstance(layer, keras.layers.DepthwiseConv2D)]) == 18
-    maps = np.asarray(keras.Model(network.inputs[0], network.get_layer(last_spatial_layer(network)).output)(pixels))
-    normed = network.get_layer("features")(maps.mean(axis=(1, 2)))
-    assert np.asarray(normed) == pytest.approx(np.asarray(features_model(network)(pixels)), abs=1e-5)
-
-
 def test_frozen_norms_stay_as_they_are_in_training(cnn, pixels):
     freeze_norms(cnn)
     cnn.compile("sgd", "categorical_crossentropy")
@@ -69,8 +48,3 @@ def test_frozen_norms_stay_as_they_are_in_training(cnn, pixels):
         assert all(np.array_equal(one, other) for one, other in zip(layer.get_weights(), kept, strict=True))
     assert not np.array_equal(kernel, np.asarray(cnn.get_layer("logits").kernel))
     assert not any(variable.name in {"gamma", "beta"} for group in depth_groups(cnn) for variable in group)
-
-
-def test_a_body_at_rest_leaves_the_head_to_the_last_group(cnn):
-    features_model(cnn).trainable = False
-    assert [len(group) for group in depth_groups(cnn)] == [0, 0, 2]

@@ -12,7 +12,7 @@ from scipy.special import logsumexp, softmax
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Exclusion, Split
-from trainer.judging.evaluate import Judged, PerSplit, PlantedErrors, ShownByRows, SplitPredictions, evaluate
+from trainer.judging.evaluate import Judged, PerSplit, SplitPredictions, evaluate
 from trainer.judging.label_errors import LabelIssue
 from trainer.report.material import ReportMaterial, Speed
 from trainer.run import EpochFigures, RunState
@@ -20,15 +20,6 @@ from trainer.splits.assigned import AssignedPhoto
 
 SIDE = 48
 TEMPERATURE = 1.5
-PLANTED = PlantedErrors(
-    planted=102,
-    trials=1,
-    leading=45.0,
-    rows=(
-        ShownByRows(rows=25, mixed_up=0.625, mixed_up_95=(0.48, 0.75), alike=0.375, alike_95=(0.25, 0.52)),
-        ShownByRows(rows=60, mixed_up=0.875, mixed_up_95=(0.75, 0.95), alike=0.625, alike_95=(0.48, 0.75)),
-    ),
-)
 
 
 def noise(sha256s: Sequence[str]) -> np.ndarray:
@@ -141,9 +132,7 @@ def made(
         ],
         judged=judged,
         confidence=confidence,
-        evaluation=evaluate(classes, confidence, judged).model_copy(
-            update={"label_errors": PLANTED if issues else None}
-        ),
+        evaluation=evaluate(classes, confidence, judged).model_copy(update={"label_issues": issues}),
         issues=[
             LabelIssue(photo, suggested, 0.02, 0.95)
             for photo, suggested in zip(

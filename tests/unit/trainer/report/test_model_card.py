@@ -35,8 +35,7 @@ def test_a_card_says_what_it_should() -> None:
         "- 2 files set aside",
         "found least often, with the share of their test photos: dress (",
         "above\n  -3.2 goes to a person: of new photos of its classes, about 4.4%.",
-        "3 photos of the data may be labelled wrongly: see `label_issues.csv`. Of wrong labels that\n  were planted",
-        "such a list shows 87.5%, and 62.5% of those",
+        "3 photos of the data may be labelled wrongly: see `label_issues.csv`.",
         "Made with hangtag 0.1.0, keras 3.15.1.",
     ):
         assert said in card
@@ -74,7 +73,7 @@ def test_what_is_absent_reads_well() -> None:
         "No file was set aside.",
     ):
         assert said in card
-    for absent in ("## Precision and coverage", "--precision", "| test |", "label_issues", "planted", "None", "nan"):
+    for absent in ("## Precision and coverage", "--precision", "| test |", "label_issues", "None", "nan"):
         assert absent not in card
 
 
@@ -95,12 +94,6 @@ def test_names_mean_nothing_but_themselves() -> None:
     for line in card.splitlines():
         if line.startswith("| hat"):
             assert line.startswith(r"| hat\|\<img src=x")
-
-
-def test_a_card_of_many_classes_stays_short() -> None:
-    card = model_card(made([f"class {n}" for n in range(300)], each=1))
-    assert len(card) < 40_000
-    assert "and 200 more classes: see `splits.csv`." in card
 
 
 def test_a_card_of_a_tree_names_every_path_and_what_each_level_came_to() -> None:

@@ -1,32 +1,20 @@
-import io
-
 import keras
 import numpy as np
 import pytest
 from keras import layers
-from PIL import Image
 
 from trainer.networks.build import build_network
 from trainer.networks.choice import NamedWeights
-from trainer.report.pictures import first_batch, first_photos, heat_maps, last_spatial_layer
+from trainer.report.pictures import first_photos, heat_maps, last_spatial_layer
 from trainer.request import Arch
 
 
-def test_the_first_photos_are_shown_as_they_are_augmented_for_the_seed_over_their_classes(make_training):
+def test_the_first_photos_are_shown_as_they_are_augmented_with_their_classes(make_training):
     training = make_training(batch=4)
     pixels, targets = next(training.batches().epoch(0, 16).as_numpy_iterator())
     photos = first_photos(training)
     assert [label for _, label in photos] == [training.args.classes[place] for place in targets.argmax(axis=1)]
     assert all(np.abs(shown - photo).max() <= 0.5 for (shown, _), photo in zip(photos, pixels, strict=True))
-    image = Image.open(io.BytesIO(first_batch(training)))
-    assert (image.format, image.size) == ("JPEG", (4 * 168 + 8, 214))
-    shown = np.asarray(image.convert("RGB"), int)
-    for place, photo in enumerate(pixels):
-        tile = shown[8:168, 8 + 168 * place : 168 * (place + 1)]
-        assert np.abs(tile.mean(axis=(0, 1)) - photo.mean(axis=(0, 1))).max() < 12
-        assert shown[170:200, 8 + 168 * place : 168 * (place + 1)].min() < 100, "its class below"
-    changed = [first_batch(make_training(batch=4, arch=Arch.CNN)) for _ in range(2)]
-    assert changed[0] == changed[1] != first_batch(training)
 
 
 SIDE, CORNER = 32, 12
@@ -59,13 +47,6 @@ def test_the_heat_lies_where_the_logit_comes_from(classes) -> None:
     np.testing.assert_allclose(heat.max(axis=(1, 2)), 1.0)
 
 
-def test_of_two_classes_what_speaks_for_one_does_not_speak_for_the_other() -> None:
-    network = corner_network(2)
-    assert heat_maps(network, noise(1), [1]).max() == 1
-    assert heat_maps(network, noise(1), [0]).max() == 0
-    assert heat_maps(corner_network(2, weight=-1.0), noise(1), [0]).max() == 1
-
-
 def test_each_photo_is_asked_about_its_own_class() -> None:
     network = corner_network(3)
     kernel = np.zeros((3, 3), np.float32)
@@ -92,16 +73,6 @@ def test_a_batch_changes_nothing(arch, classes) -> None:
         )
     assert together.min() >= 0
     assert together.max() == 1
-
-
-def test_an_inlined_and_frozen_application_is_followed() -> None:
-    keras.utils.set_random_seed(1)
-    network = build_network(Arch.MOBILENET, 64, 4, weights=NamedWeights.NONE, alpha=0.25)
-    network.trainable = False
-    assert last_spatial_layer(network) == "conv_pw_13_relu"
-    heat = heat_maps(network, noise(2, 64), [0, 3])
-    assert heat.shape == (2, 64, 64)
-    assert heat.max() == 1
 
 
 def test_no_photos_give_no_heat_maps_and_a_network_without_places_is_refused() -> None:

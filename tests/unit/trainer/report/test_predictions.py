@@ -63,14 +63,6 @@ def test_there_is_a_row_for_every_photo_of_validation_and_test(path):
     assert [row["label"] for row in rows] == [photo.label for photo in photos]
 
 
-def test_what_is_predicted_is_the_likeliest_class_and_how_sure_that_is(path):
-    found = judged(20)
-    rows = rows_of(path, {Judged.VAL: found}, confidence(0.95, (0.5, 0.5, 0.5), 1.0))
-    assert [row["predicted"] for row in rows] == [CLASSES[i] for i in found.probabilities.argmax(axis=1)]
-    assert [float(row["confidence"]) for row in rows] == pytest.approx(found.probabilities.max(axis=1), abs=1e-6)
-    assert [float(row["unknown"]) for row in rows] == pytest.approx(found.unknown, rel=1e-5)
-
-
 @pytest.mark.parametrize("thresholds", [(0.4, 0.6, 0.8), (0.7, None, 0.5), (None, None, None), (0.0, 0.0, 0.0)])
 @pytest.mark.parametrize("limit", [None, 0.3])
 def test_the_status_is_what_labelling_makes_of_a_row(path, thresholds, limit):
@@ -78,8 +70,3 @@ def test_the_status_is_what_labelling_makes_of_a_row(path, thresholds, limit):
     known = np.ones(200, np.bool_) if limit is None else found.unknown <= limit
     by_itself = automatic(found.probabilities, known, sure.targets[1].thresholds)
     assert [row["status"] == "labeled" for row in rows_of(path, {Judged.VAL: found}, sure)] == by_itself.tolist()
-
-
-def test_where_no_precision_is_promised_every_row_goes_to_review(path):
-    rows = rows_of(path, {Judged.VAL: judged(100)}, confidence(None, (0.0, 0.0, 0.0)))
-    assert {row["status"] for row in rows} == {"review"}

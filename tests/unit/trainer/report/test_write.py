@@ -35,33 +35,9 @@ def test_pixels_are_kept_with_their_labels(make_training):
     }
 
 
-def test_a_large_training_split_leaves_a_sample(make_training):
-    training = make_training(labels=(0, 1, 2) * 200)
-    keep_for_export(training)
-    pixels, labels = arrays(training.run.path / "export" / "train_sample.npz")
-    assert len(pixels) == len(labels) == 512
-    assert set(labels.tolist()) == {0, 1, 2}
-
-
 def test_a_file_that_was_replaced_is_no_original_of_its_label(make_training, tmp_path):
     training = with_files(make_training(), tmp_path / "photos")
     training.held[1].path.write_text("another photo")
     keep_for_export(training)
     names = sorted(path.name for path in training.run.originals.iterdir())
     assert names == [f"{i:03d}.png" for i in range(len(training.held)) if i != 1]
-
-
-def test_originals_are_the_files_as_they_were_and_stay_when_those_are_gone(make_training, tmp_path):
-    training = with_files(make_training(), tmp_path / "photos")
-    before = {f"{i:03d}.png": photo.path.read_bytes() for i, photo in enumerate(training.held)}
-    for gone in ([], training.held[1:]):
-        for photo in gone:
-            photo.path.unlink()
-        keep_for_export(training)
-        assert {path.name: path.read_bytes() for path in training.run.originals.iterdir()} == before
-
-
-def test_photos_without_files_leave_no_originals(make_training):
-    training = make_training()
-    keep_for_export(training)
-    assert list(training.run.originals.iterdir()) == []

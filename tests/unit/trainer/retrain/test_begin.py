@@ -4,16 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import BundleError, InputError, JobError, RegistryError
-from models.registry.state import CHAMPION
+from models.errors import BundleError, InputError, JobError
 from tests.paper_bundle import write_paper_bundle
-from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
+from tests.paper_cycle import PaperShop, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split
-from trainer.retrain.begin import few_test_words
 from trainer.retrain.config import CatalogueSettings, ClassMap, DriftSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
-from trainer.splits.assigned import AssignedPhoto, read_splits
+from trainer.splits.assigned import read_splits
 
 
 def test_nothing_new_leaves_no_folder(shop: PaperShop) -> None:
@@ -23,24 +21,6 @@ def test_nothing_new_leaves_no_folder(shop: PaperShop) -> None:
     assert outcome.status is CycleStatus.NOTHING_NEW
     assert shop.calls == ["collect"]
     assert [path.name for path in (shop.root / "cycles").iterdir()] == ["000001"]
-
-
-def test_before_a_training_it_says_what_so_few_test_photos_can_show(shop: PaperShop) -> None:
-    def known(count: int) -> list[AssignedPhoto]:
-        return [AssignedPhoto(Path(f"{n}.jpg"), "hat", Split.TEST, str(n), f"g{n}") for n in range(count)]
-
-    assert few_test_words(known(42)).startswith("42 test photos")
-    shop.put(photo_rows(0, 36))
-    view = PaperView()
-    shop.run(view=view)
-    assert view.warned
-    assert few_test_words([replace(photo, split=Split.TRAIN) for photo in known(42)]) == ""
-    assert few_test_words(known(372)) == ""
-
-
-def test_other_training_settings_are_a_reason_to_train(shop: PaperShop) -> None:
-    shop.run()
-    assert shop.run(config=shop.asked(train=TrainSettings(epochs=3))).status is CycleStatus.PROMOTED
 
 
 def test_the_splits_of_a_refused_cycle_are_extended_too(shop: PaperShop) -> None:
@@ -85,7 +65,7 @@ def test_a_champion_that_another_machine_retrained_brings_its_splits(shop: Paper
 
 def test_a_damaged_champion_is_told_before_anything_is_learned(shop: PaperShop) -> None:
     (shop.registry.path("shop", 1) / "model.onnx").write_bytes(b"network 901")
-    with pytest.raises(BundleError, match="shop@1"):
+    with pytest.raises(BundleError):
         shop.run()
     assert shop.calls == []
 
@@ -103,26 +83,9 @@ def test_after_a_rollback_the_same_photos_are_not_new(shop: PaperShop) -> None:
     assert shop.champion() == 1
 
 
-def test_a_champion_that_is_deleted_while_photos_are_read_is_an_error_that_says_so(shop: PaperShop) -> None:
-    def collect(*of):
-        shop.publish_champion(901)
-        shop.registry.delete("shop", 1, "old")
-        return shop.tools().collect(*of)
-
-    with pytest.raises(RegistryError, match="shop"):
-        shop.run(collect=collect)
-    assert shop.run().status is CycleStatus.NOTHING_NEW, "that champion knows these photos"
-
-
 def folders(shop: PaperShop) -> list[str]:
     folder = shop.root / "cycles"
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-
-
-def test_a_class_that_nobody_knows_is_said_before_the_training(shop: PaperShop) -> None:
-    with pytest.raises(InputError, match="bots → shoes"):
-        shop.run(config=shop.asked(classes=ClassMap(rename={"bots": "shoes"})))
-    assert (shop.calls, folders(shop)) == ([], [])
 
 
 def test_a_catalogue_that_cannot_be_used_is_said_before_the_training(shop: PaperShop) -> None:
@@ -165,13 +128,6 @@ def test_settings_that_no_training_begins_with_bind_no_later_call(shop: PaperSho
     assert shop.run().number == 2
 
 
-def test_a_cycle_goes_on_in_the_registry_that_it_began_in(shop: PaperShop) -> None:
-    shop.stop_at("export")
-    with pytest.raises(InputError, match="other"):
-        shop.run(config=shop.asked(registry=str(shop.root / "other")))
-    assert shop.run(view=PaperView()).number == 1
-
-
 def test_drift_is_a_reason_only_when_a_job_has_drifted(shop: PaperShop) -> None:
     config = shop.asked(drift=DriftSettings(jobs=("jobs",)))
     asked = []
@@ -183,11 +139,7 @@ def test_drift_is_a_reason_only_when_a_job_has_drifted(shop: PaperShop) -> None:
     assert shop.run(CycleOptions(when="drift"), config, drifted_jobs=lambda *of: ["a"]).status is CycleStatus.PROMOTED
 
 
-def test_drift_counts_from_when_a_version_became_champion_however_that_was(shop: PaperShop) -> None:
-    bundle = write_paper_bundle(shop.config.folder / "by-hand", 77)
-    shop.registry.publish("shop", bundle, "by hand", alias=CHAMPION)
-    came = shop.registry.history("shop").last()
-    shop.registry.alias("shop", 2, "staging", "later")
-    asked, config = [], shop.asked(drift=DriftSettings(jobs=("jobs",)))
-    shop.run(CycleOptions(when="drift"), config, drifted_jobs=lambda *of: asked.append(of[2]) or [])
-    assert asked == [came.at]
+def test_a_class_that_nobody_knows_is_said_before_the_training(shop: PaperShop) -> None:
+    with pytest.raises(InputError, match="bots → shoes"):
+        shop.run(config=shop.asked(classes=ClassMap(rename={"bots": "shoes"})))
+    assert (shop.calls, folders(shop)) == ([], [])

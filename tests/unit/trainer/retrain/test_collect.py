@@ -8,12 +8,10 @@ import pytest
 from models.errors import DataError
 from tests.paper_cycle import PaperShop, PaperView, photo_rows
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
-from trainer.data.dataset import Split, read_dataset
+from trainer.data.dataset import read_dataset
 from trainer.retrain.collect import collect, collected_notes
 from trainer.retrain.config import ClassMap, GateSettings, RetrainConfig, TrainSettings
-from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.records import Collected, Correction
-from trainer.splits.assigned import AssignedPhoto
 
 HEAD = "image,sha256,label,was,reviewer,model,at,remark\n"
 
@@ -80,14 +78,6 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 
-def test_the_same_photos_have_the_same_fingerprint_wherever_they_are(shop: Shop) -> None:
-    first = shop.collect()
-    (shop.folder / "photos" / "boots" / "1.jpg").rename(shop.folder / "photos" / "boots" / "9.jpg")
-    second = shop.collect()
-    assert second.fingerprint == first.fingerprint
-    assert (second.new, second.gone, second.relabeled) == (0, 0, 0)
-
-
 def test_what_is_new_gone_and_relabeled_is_counted(shop: Shop) -> None:
     first = shop.collect()
     shop.put("photos/hats/4.jpg")
@@ -98,15 +88,6 @@ def test_what_is_new_gone_and_relabeled_is_counted(shop: Shop) -> None:
     assert second.fingerprint != first.fingerprint
 
 
-@pytest.mark.parametrize("product", ["", "00123"])
-def test_a_label_and_a_product_are_part_of_the_fingerprint(shop: Shop, product: str) -> None:
-    rows = "image,label,group\nphotos/boots/1.jpg,boots,{}\nphotos/hats/3.jpg,hats,\n"
-    (shop.folder / "shop.csv").write_text(rows.format(product))
-    first = shop.collect(data="shop.csv")
-    (shop.folder / "shop.csv").write_text(rows.format("77"))
-    assert shop.collect(data="shop.csv").fingerprint != first.fingerprint
-
-
 def test_a_broken_file_counts_by_its_bytes_and_a_missing_one_not_at_all(shop: Shop) -> None:
     (shop.folder / "shop.csv").write_text("image,label\nphotos/boots/1.jpg,boots\nphotos/none.jpg,hats\n")
     first = shop.collect(data="shop.csv")
@@ -114,17 +95,6 @@ def test_a_broken_file_counts_by_its_bytes_and_a_missing_one_not_at_all(shop: Sh
     shop.put("photos/none.jpg", b"no image")
     second = shop.collect(data="shop.csv")
     assert (second.new, second.fingerprint == first.fingerprint) == (1, False)
-
-
-def test_the_photos_of_the_splits_count_where_there_was_no_cycle(shop: Shop) -> None:
-    known = [
-        AssignedPhoto(Path("/old/1.jpg"), "boots", Split.TRAIN, sha256("photos/boots/1.jpg"), "g"),
-        AssignedPhoto(Path("/old/2.jpg"), "hats", Split.TEST, sha256("photos/boots/2.jpg"), "h"),
-        AssignedPhoto(Path("/old/5.jpg"), "hats", Split.TEST, sha256("5"), "i"),
-        AssignedPhoto(Path("/old/6.jpg"), "hats", Split.TEST, sha256("6"), "j", present=False),
-    ]
-    collected = shop.collect(known=known)
-    assert (collected.new, collected.gone, collected.relabeled) == (1, 1, 1)
 
 
 def test_a_correction_is_of_every_photo_with_its_bytes(shop: Shop) -> None:
@@ -138,36 +108,12 @@ def test_a_correction_is_of_every_photo_with_its_bytes(shop: Shop) -> None:
     }
 
 
-def test_a_correction_that_names_a_path_alone_is_of_what_is_there(shop: Shop) -> None:
-    shop.correct("photos/boots/1.jpg,,hats,,anna,,2026-05-01", "photos/boots/2.jpg,,boots,,anna,,2026-05-01")
-    assert outcomes(shop.collect()) == [("agrees", "boots", "boots", "anna"), ("applied", "hats", "boots", "anna")]
-
-
 def test_reviewers_who_name_a_photo_in_two_ways_can_disagree(shop: Shop) -> None:
     shop.correct(
         "photos/boots/1.jpg,,hats,,anna,,2026-05-01", f",{sha256('photos/boots/1.jpg')},shoes,,bob,,2026-05-01"
     )
     assert outcomes(shop.collect()) == [("conflict", "hats", "boots", "anna"), ("conflict", "shoes", "boots", "bob")]
     assert shop.labels["photos/boots/1.jpg"] == "boots"
-
-
-def test_a_reviewed_photo_that_the_data_lack_is_added(shop: Shop) -> None:
-    photo = shop.put("catalogue/8.jpg")
-    shop.correct(
-        f"{photo},{sha256('catalogue/8.jpg')},hats,boots,anna,,2026-05-01", "catalogue/8.jpg,,hats,,bob,,2026-05-02"
-    )
-    collected = shop.collect()
-    assert outcomes(collected) == [("added", "hats", None, "anna, bob")]
-    assert (shop.labels["catalogue/8.jpg"], collected.new) == ("hats", 4)
-
-
-def test_a_correction_to_a_class_that_is_dropped_is_not_learned_from_and_says_so(shop: Shop) -> None:
-    shop.put("photos/misc/7.jpg")
-    photo = shop.put("catalogue/8.jpg")
-    shop.correct(*(f"{one},,misc,,anna,,2026-05-01" for one in (photo, shop.folder / "photos/misc/7.jpg")))
-    collected = shop.collect(ClassMap(drop=("misc",)))
-    assert [c.outcome for c in collected.corrections] == ["dropped"] * 2
-    assert "catalogue/8.jpg" not in shop.labels
 
 
 def test_a_photo_that_nobody_can_find_is_listed(shop: Shop) -> None:
@@ -196,17 +142,6 @@ def test_classes_are_renamed_merged_and_dropped(shop: Shop) -> None:
     collected = shop.collect(ClassMap(rename={"boots": "shoes", "caps": "hats"}, drop=("misc",)))
     assert (collected.photos, collected.dropped) == ({"hats": 1, "shoes": 3}, {"misc": 1})
     assert outcomes(collected) == [("agrees", "hats", "hats", "anna"), ("applied", "shoes", "misc", "anna")]
-
-
-def test_a_merge_ends_a_conflict_between_the_merged_names(shop: Shop) -> None:
-    shop.correct("photos/hats/3.jpg,,boots,,anna,,2026-05-01", "photos/hats/3.jpg,,shoes,,bob,,2026-05-01")
-    collected = shop.collect(ClassMap(rename={"boots": "shoes"}))
-    assert outcomes(collected) == [("applied", "shoes", "hats", "anna, bob")]
-
-
-def test_a_data_set_of_which_nothing_is_left_is_refused(shop: Shop) -> None:
-    with pytest.raises(DataError, match="drop"):
-        shop.collect(ClassMap(drop=("boots", "hats")))
 
 
 @pytest.mark.parametrize(
@@ -269,20 +204,6 @@ def with_corrections(shop: PaperShop, found: Collected):
     return collect
 
 
-def test_a_cycle_says_so_also_where_nothing_is_new(tmp_path: Path) -> None:
-    shop = PaperShop(tmp_path)
-    shop.put(photo_rows(0, 30))
-    shop.publish_champion()
-    view = PaperView()
-    found = with_corrections(shop, collected_with("not_found", boots=1, hatt=1))
-    assert shop.run(view=view, collect=found).status is CycleStatus.NOTHING_NEW
-    assert [note.split(".")[0] for note in view.notes] == [
-        "Corrections: not found 1",
-        "Not found: /0",
-        "New class: hatt (1 photo)",
-    ]
-
-
 def test_a_class_of_the_cycle_before_is_not_told_again(tmp_path: Path) -> None:
     shop = PaperShop(tmp_path)
     shop.put(photo_rows(0, 30))
@@ -317,26 +238,6 @@ def test_what_reviewers_call_no_product_is_learned_from_as_such(shop: Shop) -> N
     assert (collected.photos, collected.outliers, collected.new) == ({"boots": 1, "hats": 1}, 2, 1)
     assert collected.fingerprint != before.fingerprint
     assert not any("New class" in line for line in collected_notes(collected, {"boots", "hats"}))
-
-
-def test_reviewers_who_differ_on_whether_it_is_a_product_are_in_conflict(shop: Shop) -> None:
-    shop.correct(
-        f",{sha256('photos/boots/1.jpg')},,,ben,,2026-05-01,not_a_product",
-        f",{sha256('photos/boots/1.jpg')},hats,,anna,,2026-05-01",
-        f",{sha256('photos/boots/2.jpg')},,,ben,,2026-05-01,not_a_product",
-        f",{sha256('photos/boots/2.jpg')},,,carl,,2026-05-01,more_than_one",
-        f",{sha256('photos/hats/3.jpg')},,,ben,,2026-05-01,not_a_product",
-        f",{sha256('photos/hats/3.jpg')},hats,,ben,,2026-05-02",
-    )
-    collected = shop.collect()
-    assert outcomes(collected) == [
-        ("agrees", "hats", "hats", "ben"),
-        ("conflict", "_none", "boots", "ben"),
-        ("conflict", "_none", "boots", "ben"),
-        ("conflict", "hats", "boots", "anna"),
-        ("conflict", "more_than_one", "boots", "carl"),
-    ]
-    assert (collected.photos, collected.outliers) == ({"boots": 2, "hats": 1}, 0)
 
 
 def test_a_table_is_collected_with_its_columns_and_what_it_lacks_is_said(shop: Shop) -> None:
@@ -408,22 +309,3 @@ def test_the_tree_that_labels_of_a_table_state_is_kept_under_todays_names(shop: 
     collected = shop.collect(ClassMap(rename={"boots": "boot", "shoes": "footwear"}), data="shop.csv")
     assert collected.photos == {"boot": 1, "hats": 1, "sandals": 1}
     assert collected.parents == {"boot": "footwear", "sandals": "footwear", "footwear": "worn"}
-
-
-def test_a_rename_alone_relabels_no_photo_that_is_known(shop: Shop) -> None:
-    shop.collect()
-    assert shop.collect(ClassMap(rename={"boots": "shoes"})).relabeled == 0
-
-
-def test_of_few_photos_one_may_be_away_as_in_the_gate(shop: Shop) -> None:
-    (shop.folder / "shop.csv").write_text(
-        "image,label\nphotos/boots/1.jpg,boots\nphotos/hats/3.jpg,hats\nhttp://127.0.0.1:9/a.jpg,hats\n"
-    )
-    assert shop.collect(data="shop.csv").photos == {"boots": 1, "hats": 2}
-
-
-def test_a_class_keeps_a_name_that_reads_as_a_path(shop: Shop) -> None:
-    shop.put("photos/Coats > Parkas/4.jpg")
-    shop.correct(f",{sha256('photos/boots/2.jpg')},Hats > Caps,,anna,,2026-05-01")
-    shop.collect()
-    assert set(shop.labels.values()) == {"boots", "hats", "Coats > Parkas", "Hats > Caps"}

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from exporter.export import export_run
-from models.errors import DataError, InputError
 from models.photo import NONE
 from models.preprocess import PreprocessSpec
 from models.statistics.confidence import Confidence
@@ -63,35 +62,6 @@ def test_both_are_asked_for_the_precision_that_the_champion_keeps(
     alone = compared(small_run, sure_export, unsure_bundle, session_cache).automation
     assert (alone.champion_precision, alone.challenger_precision) == (None, 0.90)
     assert alone.champion.photos == 0 < alone.challenger.photos, "who promises nothing labels nothing by itself"
-
-
-def test_a_class_that_was_renamed(small_run, bundle, sure_bundle, session_cache, tmp_path):
-    """The photos say cap and the settings say so, too; the challenger, which learned hat, is wrong on all of them."""
-    photos = read_splits(small_run / "splits.csv")
-    capped = [replace(photo, label="cap") if photo.label == "hat" else photo for photo in photos]
-    write_splits(tmp_path / "splits.csv", capped)
-    found = compared(tmp_path, sure_bundle, bundle, session_cache, ClassMap(rename={"hat": "cap"}))
-    plain = compared(small_run, sure_bundle, bundle, session_cache)
-    cap, hat = found.classes["cap"], plain.classes["hat"]
-    assert (cap.photos, cap.champion) == (hat.photos, hat.champion)
-    assert cap.challenger == 0.0
-    assert found.champion_accuracy == plain.champion_accuracy
-    assert found.vanished == ("hat",)
-    with pytest.raises(InputError, match="bots"):
-        compared(tmp_path, sure_bundle, bundle, session_cache, ClassMap(rename={"bots": "cap"}))
-
-
-def test_a_first_model(small_run, bundle, session_cache):
-    alone = Contestant("shop@1", bundle, small_run / "splits.csv")
-    found = compare(alone, None, ClassMap(), session_cache, silent)
-    assert found.champion is found.champion_footprint is None
-    assert found.challenger_accuracy == found.challenger_all > 0
-    assert judge(GateSettings(), found, None).passed
-
-
-def test_a_run_without_splits_is_an_error(bundle, session_cache, tmp_path):
-    with pytest.raises(DataError, match="splits"):
-        compare(Contestant("shop@1", bundle, tmp_path / "splits.csv"), None, ClassMap(), session_cache, silent)
 
 
 def test_the_champions_own_test_photos_tell_which_are_gone_and_which_are_newer(
@@ -171,17 +141,6 @@ def test_tasks_are_done_in_turns_and_the_first_round_does_not_count():
 
     assert quickest([task("old"), task("new")], 3, lambda done, total: None, lambda: now[0]) == [3.0, 2.0]
     assert done == ["old", "new"] * 4
-
-
-def test_slow_tasks_are_done_five_times():
-    now, told = [0.0], []
-
-    def slow():
-        now[0] += 7.0
-
-    assert quickest([slow], 60, lambda *at: told.append(at), lambda: now[0]) == [7.0]
-    assert now == [6 * 7.0]
-    assert told[-1] == (60, 60)
 
 
 def test_test_photos_that_show_no_product_now_are_neither_compared_nor_gone(

@@ -56,19 +56,6 @@ def test_swapping_both_mirrors_the_points(drawn):
     }
 
 
-def test_a_merged_champion_is_right_where_it_names_either_class():
-    found = compare_predictions(
-        photos_of("shoes", "shoes", "hat"),
-        model(OLD, "boots", ("sandals", 0.5), "hat"),
-        model(["hat", "shoes"], "shoes", "hat", "hat"),
-        ClassMap(rename={"boots": "shoes", "sandals": "shoes"}),
-    )
-    assert (found.photos, found.champion_accuracy, found.lost) == (3, 1.0, 1)
-    assert found.new_classes == found.vanished == ()
-    [change] = found.changes
-    assert (change.champion, change.champion_confidence) == ("shoes", pytest.approx(0.75))
-
-
 def test_a_merge_changes_no_decision_of_the_champions():
     probabilities = np.array([[0.3, 0.4, 0.3]], np.float32)
     said = replace(model(OLD, "hat"), probabilities=probabilities)
@@ -76,18 +63,6 @@ def test_a_merge_changes_no_decision_of_the_champions():
     assert merged.labels.tolist() == ["hat"]
     assert merged.confidence == pytest.approx([0.4])
     assert merged.brier == pytest.approx([0.6**2 + 0.6**2]), "shoes 0.6, hat 0.4"
-
-
-def test_a_model_that_is_surer_of_the_same_right_labels_is_better_beyond_chance():
-    photos = photos_of(*["hat"] * 20)
-    unsure, sure = (
-        model(OLD, *(("hat", confidence + n / 1000) for n in range(20)), name="shop@4") for confidence in (0.6, 0.9)
-    )
-    found = compare_predictions(photos, unsure, sure, ClassMap())
-    assert found.points == 0
-    assert found.brier.challenger < found.brier.champion
-    assert found.brier.z > 1.645
-    assert compare_predictions(photos, sure, unsure, ClassMap()).brier.z == pytest.approx(-found.brier.z)
 
 
 def test_z_is_that_of_a_paired_test_and_copies_of_photos_add_nothing():
@@ -238,42 +213,3 @@ def test_the_errors_are_those_of_an_evaluation():
     for (confidence, right), error in ((good, found.champion), (bad, found.challenger)):
         both = np.stack([confidence, 1 - confidence], axis=1)
         assert error == pytest.approx(expected_calibration_error(both, np.where(right, 0, 1)), abs=1e-6)
-
-
-def test_the_interval_holds_the_difference_and_says_which_is_worse():
-    found = compare_calibration(surety(*drawn_photos()), surety(*drawn_photos(extra=0.2)), np.arange(600))
-    low, high = found.difference_95
-    assert 0 < low < found.challenger - found.champion < high
-
-
-def test_copies_of_photos_do_not_make_it_surer():
-    both = [drawn_photos(200), drawn_photos(200, seed=1)]
-    once = compare_calibration(*(surety(*one) for one in both), np.arange(200))
-    four = [surety(confidence.repeat(4), right.repeat(4)) for confidence, right in both]
-    again = compare_calibration(*four, np.arange(200).repeat(4))
-    alone = compare_calibration(*four, np.arange(800))
-    width = [found.difference_95[1] - found.difference_95[0] for found in (once, again, alone)]
-    assert width[1] == pytest.approx(width[0], rel=0.15)
-    assert width[2] < 0.7 * width[1]
-
-
-def test_photos_of_one_product_are_worth_less_than_one_each():
-    said = ["hat"] * 20
-    alone = photos_of(*said)
-    together = [replace(photo, group=f"g{number // 4}") for number, photo in enumerate(alone)]
-    one, other = (
-        compare_predictions(photos, None, model(OLD, *said), ClassMap()).automation.challenger.right_95[0]
-        for photos in (alone, together)
-    )
-    assert other < one
-
-
-def test_a_champion_that_says_the_name_of_a_dropped_class_is_wrong():
-    both = model(OLD, "sandals", "hat"), model(["boots", "hat"], "boots", "hat")
-    assert compare_predictions(photos_of("boots", "hat"), *both, ClassMap(drop=("sandals",))).champion_accuracy == 0.5
-
-
-def test_brier_scores_are_those_of_the_probabilities_by_todays_names():
-    said = replace(model(OLD, "hat", "hat"), probabilities=np.array([[0.1, 0.7, 0.2]] * 2, np.float32))
-    found = said.answers({label: label for label in OLD}, np.array(["hat", "scarf"]))
-    assert found.brier == pytest.approx([0.1**2 + 0.3**2 + 0.2**2, 0.1**2 + 0.7**2 + 0.2**2 + 1])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import BusyError, DataError, InputError, RegistryError, StoppedError
+from models.errors import BusyError, DataError, StoppedError
 from models.fit import Decode, Fit
 from models.registry.history import What
 from models.registry.state import CHAMPION
@@ -56,7 +56,7 @@ def test_the_challenger_learns_as_the_champion_did_and_from_its_weights(shop: Pa
     request = shop.requests[0]
     assert (request.image_size, request.fit, request.decode) == (48, Fit.PAD, Decode.DCT)
     assert Path(request.weights).read_bytes() == b"weights"
-    assert (request.fold_weights, request.name, request.folds, request.parents) == ("none", "shop", None, None)
+    assert (request.fold_weights, request.name, request.parents) == ("none", "shop", None)
     assert request.splits == shop.cycle() / "earlier.csv"
 
 
@@ -95,12 +95,6 @@ def test_a_stopped_cycle_goes_on_where_it_was(shop: PaperShop, tool: str) -> Non
     assert list(shop.registry.state("shop").versions) == [1, 2]
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt(), StoppedError("stopped"), RegistryError("away")])
-def test_the_time_of_a_step_that_was_stopped_counts(shop: PaperShop, stop: BaseException) -> None:
-    shop.stop_at("train", stop)
-    assert json.loads((shop.cycle() / "seconds.json").read_text()).keys() == {"collect", "train"}
-
-
 def test_a_training_that_was_interrupted_is_resumed(shop: PaperShop) -> None:
     def interrupted(request, run, *_) -> None:
         train_on_paper(run, extended([], photo_rows(0, 33)))
@@ -112,12 +106,6 @@ def test_a_training_that_was_interrupted_is_resumed(shop: PaperShop) -> None:
     shop.calls.clear()
     assert shop.run().status is CycleStatus.PROMOTED
     assert shop.calls[0] == "resume"
-
-
-@pytest.mark.parametrize("folds", [None, 3])
-def test_the_settings_or_the_photos_say_how_many_folds_a_challenger_has(shop: PaperShop, folds: int | None) -> None:
-    shop.run(config=shop.asked(train=TrainSettings(folds=folds)))
-    assert shop.requests[-1].folds == folds
 
 
 def test_it_keeps_to_the_settings_it_began_with(shop: PaperShop) -> None:
@@ -134,11 +122,6 @@ def test_restart_abandons_it_and_its_number(shop: PaperShop) -> None:
     assert (outcome.status, outcome.number) == (CycleStatus.PROMOTED, 2)
     assert json.loads((shop.cycle() / "outcome.json").read_text())["status"] == "failed"
     assert not (shop.cycle() / "run").exists()
-
-
-def test_restart_does_not_take_back_a_decision(shop: PaperShop) -> None:
-    shop.stop_at("write_report")
-    assert shop.run(CycleOptions(restart=True)).number == 1
 
 
 def test_photos_that_cannot_be_learned_from_end_the_cycle(shop: PaperShop) -> None:
@@ -171,16 +154,6 @@ def test_two_at_once_are_refused_and_a_killed_one_holds_nothing(shop: PaperShop)
             assert shop.run().status is CycleStatus.PROMOTED, "a child that it leaves holds nothing either"
         finally:
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def test_settings_of_a_later_hangtag_are_told_of(shop: PaperShop) -> None:
-    shop.stop_at("judge")
-    start = shop.cycle() / "cycle.json"
-    began = json.loads(start.read_text())
-    began["config"]["gate"]["later"] = 1
-    start.write_text(json.dumps(began))
-    with pytest.raises(InputError, match=r"cycle\.json"):
-        shop.run()
 
 
 def test_old_cycles_keep_what_tells_of_them(shop: PaperShop) -> None:

@@ -7,7 +7,6 @@ from PIL import Image
 
 from models.errors import InputError
 from tests.html_page import NASTY, Page, check_harmless
-from tests.unit.trainer.retrain.made_up import new_class
 from tests.unit.trainer.retrain.reported_cycles import PIXEL, ReportedCycle, first, outcome, promoted, refused
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.records import Check, Verdict
@@ -27,12 +26,6 @@ def test_the_first_lines_say_it_all(tmp_path: Path) -> None:
     shop = promoted(tmp_path)
     better = "It is 2.4 points better on 372 test photos (95% 0.1 to 4.7)."
     assert first_lines(shop) == ("shop@4 was promoted", better)
-    worse = shop.comparison.model_copy(update={"points": -1.0, "points_95": (-2.5, 0.4)})
-    forced = replace(shop, outcome=outcome(forced=True), comparison=worse)
-    assert first_lines(forced) == (
-        "shop@4 was promoted by force",
-        "The gate refused it: 1.0 point worse on 372 test photos (95% −2.5 to 0.4).",
-    )
     assert first_lines(refused(tmp_path)) == (
         "shop@4 was refused",
         "shoes loses 12.4 points of recall: more than 5.0 as asked.",
@@ -94,21 +87,6 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
     text = Page(shop.page()).text
     assert "Cycle 4 of shop against shop@3 , 2026-02-03 03:00 UTC to 2026-02-03 05:12 UTC" in text
     assert "it began because a job had drifted" in text
-
-
-def test_without_newer_test_photos_the_page_says_so(tmp_path: Path) -> None:
-    shop = promoted(tmp_path)
-    none = shop.comparison.model_copy(update={"newer": new_class(0.0, 0)})
-    assert "No test photo is newer than shop@3" in said(replace(shop, comparison=none), "newer")
-    unknown = shop.comparison.model_copy(update={"newer": None})
-    assert 'id="newer"' not in replace(shop, comparison=unknown).page()
-
-
-def test_what_was_against_it_stands_first(tmp_path: Path) -> None:
-    text = Page(refused(tmp_path).page()).text
-    assert "shop@3 goes on labelling." in text
-    gate = said(refused(tmp_path), "gate")
-    assert gate.startswith("Gate · 1 of 2 failed ✗ recall")
 
 
 def test_what_passed_and_a_person_should_look_at_is_marked(tmp_path: Path) -> None:

@@ -1,16 +1,9 @@
 import io
-import json
-from pathlib import Path
 
-import pytest
 from rich.console import Console
 
-from models.errors import ExitCode
-from tests.command import run_hangtag
 from tests.paper_cycle import PaperShop
-from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
-from trainer.retrain.records import Check, Verdict
 from trainer.retrain.screen import show_outcome
 
 
@@ -18,16 +11,9 @@ def test_every_ending_has_its_status() -> None:
     assert [int(status.exit_code) for status in CycleStatus] == [0, 3, 4, 1]
 
 
-def test_that_there_is_nothing_to_do_is_json_too(tmp_path: Path) -> None:
-    (tmp_path / "shop.toml").write_text('name = "shop"\ndata = "photos"\nfolder = "cycles"\n[drift]\njobs = ["jobs"]\n')
-    done = run_hangtag("retrain", tmp_path / "shop.toml", "--when", "drift", "--json")
-    assert done.returncode == ExitCode.NOTHING_NEW
-    assert json.loads(done.stdout)["status"] == "nothing_new"
-
-
-def shown(shop: PaperShop, options: CycleOptions | None = None) -> str:
+def shown(shop: PaperShop) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
-    show_outcome(shop.run(options), shop.config, console)
+    show_outcome(shop.run(), shop.config, console)
     return console.export_text()
 
 
@@ -44,30 +30,3 @@ def test_a_refusal_shows_what_failed_and_how_to_overrule_it(shop: PaperShop) -> 
     assert "✗  accuracy" in text
     assert "shop@2 was refused; shop@1 stays the champion." in text
     assert "hangtag models promote shop@2 --force --why REASON" in text
-
-
-def test_a_forced_promotion_says_so(shop: PaperShop) -> None:
-    shop.passes = False
-    assert "shop@2 is the champion, although the gate refused it." in shown(shop, CycleOptions(force="because"))
-
-
-@pytest.mark.parametrize(("state", "mark"), [({"doubtful": True}, "!"), ({"unsure": True}, "?"), ({}, "✓")])
-def test_what_passed_and_a_person_should_look_at_is_marked(shop: PaperShop, state: dict[str, bool], mark: str) -> None:
-    verdict = Verdict(checks=(Check(name="recall", passed=True, sentence="8 photos are too few", **state),))
-    outcome = shop.run(judge=lambda *of: verdict)
-    console = Console(width=200, record=True, file=io.StringIO(), force_terminal=True, color_system="standard")
-    show_outcome(outcome, shop.config, console)
-    [line] = [line for line in console.export_text(styles=True).splitlines() if "recall" in line]
-    assert mark in line
-    assert ("\x1b[33m" in line) == ("doubtful" in state), "a doubt is yellow"
-
-
-@pytest.mark.parametrize("kind", ["missing", "empty"])
-def test_data_that_is_not_there_is_refused_and_leaves_no_folder(tmp_path: Path, kind: str) -> None:
-    if kind == "empty":
-        (tmp_path / "photos").mkdir()
-    (tmp_path / "shop.toml").write_text('name = "shop"\ndata = "photos"\n')
-    done = run_hangtag("retrain", tmp_path / "shop.toml")
-    assert done.returncode == ExitCode.USAGE
-    assert str(tmp_path / "photos") in done.stderr
-    assert not (tmp_path / "retraining").exists()

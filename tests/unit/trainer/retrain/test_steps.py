@@ -1,9 +1,7 @@
 from models.errors import MissingExtraError
-from models.registry.history import What
 from models.registry.state import CHALLENGER, CHAMPION
 from tests.paper_cycle import PaperShop, PaperView
 from trainer.retrain.config import MlflowSettings
-from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 
 
@@ -16,20 +14,6 @@ def test_a_refused_challenger_is_kept_and_is_champion_of_nothing(shop: PaperShop
     assert state.versions[2].refused == ("10 points better",)
 
 
-def test_force_overrules_the_gate_and_is_told(shop: PaperShop) -> None:
-    shop.passes = False
-    outcome = shop.run(CycleOptions(force="shoes matter more"))
-    assert (outcome.status, outcome.forced) == (CycleStatus.PROMOTED, True)
-    *_, refused, last = shop.registry.history("shop").events()
-    assert (refused.what, last.forced) == (What.REFUSED, True)
-    assert "shoes matter more" in last.why
-    assert "10 points better" in last.why
-
-
-def test_force_of_what_passes_is_an_ordinary_promotion(shop: PaperShop) -> None:
-    assert not shop.run(CycleOptions(force="because")).forced
-
-
 def test_a_champion_that_moved_is_compared_with(shop: PaperShop) -> None:
     shop.stop_at("judge")
     shop.publish_champion(901)
@@ -38,18 +22,6 @@ def test_a_champion_that_moved_is_compared_with(shop: PaperShop) -> None:
     assert (outcome.champion, outcome.challenger) == ("shop@2", "shop@3")
     assert "compare with shop@2" in shop.calls
     assert "Another version of shop is champion by now" in view.notes[1]
-
-
-def test_a_champion_that_moves_again_is_compared_with_again(shop: PaperShop) -> None:
-    seeds = [901, 902]
-
-    def judge(*of):
-        if seeds:
-            shop.publish_champion(seeds.pop())
-        return shop.tools().judge(*of)
-
-    outcome = shop.run(judge=judge)
-    assert (outcome.status, outcome.champion, outcome.challenger) == (CycleStatus.PROMOTED, "shop@4", "shop@3")
 
 
 def test_a_person_who_was_quicker_has_decided(shop: PaperShop) -> None:
@@ -65,18 +37,7 @@ def test_what_a_person_promotes_after_the_gate_refused_it_is_promoted(shop: Pape
     shop.passes = False
     shop.stop_at("write_report")
     shop.registry.promote("shop", 2, "I know better", force=True)
-    outcome = shop.run()
-    assert (outcome.status, outcome.forced) == (CycleStatus.PROMOTED, True)
-
-
-def test_force_overrules_what_was_refused_against_another_champion(shop: PaperShop) -> None:
-    shop.passes = False
-    shop.stop_at("write_report")
-    shop.publish_champion(901)
-    shop.passes = True
-    outcome = shop.run(CycleOptions(force="better than that one"))
-    assert (outcome.status, outcome.champion, outcome.forced) == (CycleStatus.PROMOTED, "shop@3", True)
-    assert shop.champion() == 2
+    assert shop.run().status is CycleStatus.PROMOTED
 
 
 def test_a_tracking_server_that_is_away_is_said_and_keeps_nothing_back(shop: PaperShop) -> None:
@@ -88,12 +49,3 @@ def test_a_tracking_server_that_is_away_is_said_and_keeps_nothing_back(shop: Pap
     config = shop.asked(mlflow=MlflowSettings(uri="http://127.0.0.1:1"))
     assert shop.run(config=config, view=view, log_cycle=away).status is CycleStatus.PROMOTED
     assert view.notes == ["Not logged: no server"]
-
-
-def test_a_decided_cycle_is_logged_with_its_outcome(shop: PaperShop) -> None:
-    logged = []
-    config = shop.asked(mlflow=MlflowSettings(uri="sqlite:///m.db", experiment="shops"))
-    outcome = shop.run(config=config, log_cycle=lambda *of: logged.append(of))
-    [(uri, experiment, folder, so_far)] = logged
-    assert (uri, experiment, folder.path) == ("sqlite:///m.db", "shops", shop.cycle())
-    assert (so_far.status, so_far.version) == (outcome.status, outcome.version)
