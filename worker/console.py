@@ -37,9 +37,6 @@ def label_with_progress(
     """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON.
 
     ``processes`` and ``drawing``: those of :func:`worker.label.label`.
-
-    Raises:
-        JobError: no photo at all could be labelled; see :func:`worker.label.label` for more.
     """
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())

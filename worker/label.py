@@ -65,12 +65,6 @@ def label(
 
     Returns:
         The receipt, which is also in ``<output>.job/receipt.json``.
-
-    Raises:
-        InputError: the source, an option or the output cannot be used.
-        BundleError: the model is damaged or disagrees with itself on this machine.
-        JobError: another run is at work on it, an earlier run labelled something else, or the job to carry over from is
-            not done.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
     check_allow_hosts(request.options.allow_hosts or ())
@@ -122,12 +116,7 @@ def job_folder(output: Path) -> Path:
 
 
 def earlier_job(result: Path) -> Job:
-    """The finished job of a result, given by the result's path, its job folder or its submitted job's folder.
-
-    Raises:
-        InputError: no job is there.
-        JobError: it is not done, damaged, or of another version.
-    """
+    """The finished job of a result, given by the result's path, its job folder or its submitted job's folder."""
     place = result.resolve()
     folders = [job_folder(place)] if place.name else []  # but of the root of the disk
     if place.is_dir() or place.name == RESULT_FILE:
@@ -260,9 +249,6 @@ def run_job(
         on_progress: called as rows are done.
         drawing: see :func:`worker.results.thumbnails.draw_apart`.
         verified: whether golden samples have agreed on this machine, just now.
-
-    Raises:
-        JobError: a process cannot start, or keeps dying for a reason that is not in a photo.
     """
     retry = job.retry()
     left = {chunk: job.rows_left(chunk, retry) for chunk in job.missing_chunks()}

@@ -125,11 +125,7 @@ class JobRequest:
 
     @property
     def models(self) -> Mapping[str, Path | str]:
-        """Each model by the name of its question, which is empty for the only model of a job.
-
-        Raises:
-            InputError: a name cannot be that of a question, or two are alike.
-        """
+        """Each model by the name of its question, which is empty for the only model of a job."""
         if not isinstance(self.model, Mapping):
             return {"": self.model}
         names = list(self.model)

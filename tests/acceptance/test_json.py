@@ -39,8 +39,6 @@ models publish bundles/shop --name shop --promote
 models publish bundles/plain --name shop --promote
 models
 models history shop
-models diff shop@1 shop@2
-models diff shop@1 shop@2 --catalogue catalogue
 models rollback shop
 models promote shop@2
 models alias shop@1 staging

@@ -31,11 +31,6 @@ def diff_catalogue(
     A call that was killed goes on where it was when it is made again with the same folder, which keeps the drawn rows,
     copies of photos from elsewhere, and a labelling job a model; what belongs to other options, or to another model, is
     left alone.
-
-    Raises:
-        InputError: the catalogue cannot be used.
-        BundleError: a bundle is damaged or disagrees with itself on this machine.
-        JobError: the catalogue cannot be fetched, or both models together could label no row.
     """
     pins = [verified_pin(model) for model in (before, after)]  # a damaged one is named before photos are fetched
     sample = draw_sample(source, folder, rows, options)

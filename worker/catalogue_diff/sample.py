@@ -70,10 +70,6 @@ def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) ->
     """Draw at most ``rows`` rows of a catalogue, each as likely as any other; a sample that is there is used again.
 
     They are kept in a sub-folder of ``folder`` that is named by the options, so that other options draw other rows.
-
-    Raises:
-        InputError: the catalogue cannot be used.
-        JobError: it is remote and cannot be fetched.
     """
     asked = (source, options.image_column, options.image_root, options.encoding, options.seed, rows)
     place = folder / hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
@@ -126,9 +122,6 @@ def bring_here(sample: Sample, options: SampleOptions, advance: Callable[[int, i
 
     Photos on its disks, and in cells, stay where they are. Rows whose photo cannot be fetched are left out. Photos that
     a killed process has fetched are not fetched again.
-
-    Raises:
-        JobError: none of several photos could be fetched; nothing is kept then.
     """
     file = sample.folder / _HERE_FILE
     if not file.exists():

@@ -58,9 +58,6 @@ def requested_catalogue(
         trees: names of the questions whose models have a tree of labels, and so add more columns.
         rows: taken instead of the request's source.
         confined: whether photos on disk are read from under the image root only.
-
-    Raises:
-        InputError: the source or an option cannot be used.
     """
     options = request.options
     catalogue = rows or open_catalogue(

@@ -77,9 +77,6 @@ def begin_retry(job: "Job", number: int) -> Counter[str]:
 
     Returns:
         Fault → how many rows will be tried again; empty if there are none.
-
-    Raises:
-        JobError: somebody else has begun a retry of that number.
     """
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
@@ -203,11 +200,7 @@ class Job:
             return file.read_row_group(group, columns, use_threads=False)
 
     def part(self, chunk: int, key: str, columns: list[str] | None = None) -> pa.Table:
-        """The results in a part, or some columns of them; of a job with named models only its questions have results.
-
-        Raises:
-            JobError: see :func:`worker.job.parts.read_part`.
-        """
+        """The results in a part, or some of their columns; of several models, only a question has results."""
         return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk), columns, self.name)
 
     def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
@@ -259,11 +252,7 @@ def images_of(job: Job, table: pa.Table) -> list[str | None]:
 
 
 def open_job(storage: Storage) -> Job | None:
-    """The job in a folder, if ``job.json`` was ever completed.
-
-    Raises:
-        JobError: ``job.json`` is of another version, or damaged.
-    """
+    """The job in a folder, if ``job.json`` was ever completed."""
     if not storage.exists(JOB_FILE):
         return None
     try:

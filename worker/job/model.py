@@ -47,9 +47,6 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
 
     Returns:
         The model, and a sentence on why it was chosen; None if there is nothing to tell.
-
-    Raises:
-        RegistryError: the registry has no such model, version or alias.
     """
     found = resolve_model(model, registry)
     begun = version_of(found, unfinished.spec.model.digest) if unfinished and found.by_alias else None
@@ -93,31 +90,18 @@ def verified_pin(
             that one disagrees with its golden samples on this machine, and float32 does not. Default: the model's own
             promise.
         say: called with a sentence if float32 takes the place of the default.
-
-    Raises:
-        InputError: there is no such variant, the model's table has no such precision, or the threshold is out of range.
-        BundleError: it is damaged, or disagrees with itself on this machine.
     """
     return _pin(model, load_verified(model, options, say))
 
 
 def rule_words(pin: ModelPin, model: Path) -> str:
-    """What decides which rows are labeled; and what ``model``, which is pinned, can promise if it cannot what is asked.
-
-    Raises:
-        BundleError: it is damaged.
-    """
+    """The rule that decides which rows are labeled; if the pin promises nothing, what its bundle says of it."""
     unkept = pin.all_to_review and pin.precision is not None
     return load(model, pin.variant, precision=pin.precision).rule if unkept else pin.rule
 
 
 def fallback_pin(model: Path, pin: ModelPin, options: JobOptions) -> ModelPin | None:
-    """float32's pin, where nobody named the lighter variant of ``pin``; whoever takes it runs its golden samples.
-
-    Raises:
-        InputError: its table has no such precision.
-        BundleError: it is damaged.
-    """
+    """float32's pin, where nobody named the lighter variant of ``pin``; whoever takes it runs its golden samples."""
     if options.variant != AUTO or pin.variant == FLOAT32 or not model.is_dir():
         return None
     if FLOAT32 not in read_manifest(model).manifest.variants:
@@ -150,10 +134,6 @@ def load_job_model(
         job: of any state.
         load: loads a pinned model and runs its golden samples.
         tell: called with the reason if the fallback was chosen here.
-
-    Raises:
-        BundleError: the model is missing, damaged, or disagrees with itself on this machine.
-        JobError: another model is there, or the choice is damaged.
     """
     fallback, options = job.spec.fallback, job.spec.options
     if fallback is None or job.choice:
@@ -175,10 +155,6 @@ def load_pinned(
     """Load the model that a job is pinned to, from where it is now, and run its golden samples.
 
     ``verified``: whether they have agreed on this machine a moment ago, and need not be run again.
-
-    Raises:
-        BundleError: it is damaged, or disagrees with itself on this machine.
-        JobError: another model is there.
     """
     pinned = replace(options, variant=pin.variant)
     classifier = _load(path, pinned) if verified else load_verified(path, pinned)
@@ -228,11 +204,7 @@ NO_NOTE = ModelNote()
 
 
 def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
-    """Write what is known of a job's models into the job's folder, before the job itself.
-
-    Raises:
-        BundleError: a bundle is damaged.
-    """
+    """Write what is known of a job's models into the job's folder, before the job itself."""
     for one in models:
         found = one.found
         bundle = open_bundle(found.path) if found.path.is_dir() else None

@@ -246,9 +246,6 @@ def read_part(
     """Read a part, or some columns of it, and check that it is the job's, and has as many rows as its chunk.
 
     ``question``: whose results, if the job has named models.
-
-    Raises:
-        JobError: it is damaged, another job's (then it is removed), or has another number of rows.
     """
     return read_answers(storage, key, job, rows, columns, [question])[0]
 

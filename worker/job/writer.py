@@ -57,10 +57,6 @@ def create_job(
 
     The catalogue is read to its end. A chunk has at most ``chunk_rows`` rows, and fewer where rows are large. Where it
     is known how many ``processes`` label, each gets as many chunks of a small catalogue, so that all end at once.
-
-    Raises:
-        JobError: the folder holds a job, or other rows.
-        InputError: rows are so large that a chunk of them would fill the memory.
     """
     catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
     written = _write_rows(storage, catalogue, chunk_rows)

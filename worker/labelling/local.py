@@ -46,9 +46,6 @@ def run_pool(
 
     Returns:
         How many processes died and were replaced.
-
-    Raises:
-        JobError: a process cannot start, or keeps dying for a reason that is not in a photo.
     """
 
     def done(line: str, _: dict[str, Any]) -> None:
@@ -69,11 +66,7 @@ class _Strikes:
         self._suspects: Counter[int] = Counter()
 
     def again(self, death: Death) -> bool:
-        """Count a death; always true, since a chunk is handed out again until it is done.
-
-        Raises:
-            JobError: the chunk keeps killing its process, and no photo in it is to blame.
-        """
+        """Count a death; always true, since a chunk is handed out again until it is done."""
         chunks = [int(line) for line in death.lines]
         named = [self._names_a_photo(chunk) for chunk in chunks]
         if any(named):

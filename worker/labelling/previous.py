@@ -33,11 +33,7 @@ _TERM_WORDS: Final = {
 
 
 def check_done(job: Job, name: str) -> None:
-    """Refuse to carry over from a job with rows that are not done.
-
-    Raises:
-        JobError: it has such rows.
-    """
+    """Refuse to carry over from a job with rows that are not done."""
     waiting = sum(map(job.rows_in_chunk, job.missing_chunks()))
     if waiting:
         msg = (
@@ -58,9 +54,6 @@ def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") ->
 
     Returns:
         What is carried over, for a person.
-
-    Raises:
-        JobError: a part of the earlier job is damaged, or the disk has no room for what it holds.
     """
     place = previous.storage.place
     source = min(previous.questions, key=lambda question: (_terms(question) != terms, question.name != name))

@@ -253,9 +253,6 @@ class ProcessPool:
             on_death: called when a process dies; says whether its lines are to be given to another process. May raise.
             greeting: the first line for every process, if there is one.
             logs: folder for what they write to stderr, if it is kept.
-
-        Raises:
-            JobError: a process cannot start.
         """
         self._waiting.extend(lines)
         self._on_reply, self._on_death = on_reply, on_death

@@ -225,11 +225,7 @@ def _model_name(question: Job) -> str:
 
 
 def watch_job(name: str, settings: QueueSettings, *, as_json: bool = False) -> None:
-    """Follow a job to its end, then print its receipt.
-
-    Raises:
-        JobError: it is cancelled, or no photo at all could be labelled.
-    """
+    """Follow a job to its end, then print its receipt."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
         progress = _watch_with_progress(name, job, control)
@@ -247,11 +243,7 @@ def watch_job(name: str, settings: QueueSettings, *, as_json: bool = False) -> N
 
 
 def _watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
-    """Follow a job with a bar on stderr, and a line for each new remark.
-
-    Raises:
-        StoppedError: somebody pressed Ctrl-C; the job goes on.
-    """
+    """Follow a job with a bar on stderr, and a line for each new remark."""
     columns = (
         TextColumn("{task.description}", markup=False),
         bar := BarColumn(),

@@ -39,11 +39,7 @@ class Control:
 
 @contextmanager
 def open_control(settings: QueueSettings) -> Iterator[Control]:
-    """Open the queue; this asks Redis for nothing yet.
-
-    Raises:
-        InputError: there is no place for the folder of jobs.
-    """
+    """Open the queue; this asks Redis for nothing yet."""
     jobs, state = open_jobs(settings.jobs), RedisState(connect(settings))
     try:
         with HangtagCelery(settings) as app:
@@ -83,11 +79,7 @@ def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, Qu
 
 
 def cancel(name: str, job: Job) -> None:
-    """Mark a job as cancelled; workers look for the mark.
-
-    Raises:
-        JobError: the job is finished.
-    """
+    """Mark a job as cancelled; workers look for the mark."""
     if job_receipt(job):
         msg = f"{name} is finished, there is nothing to cancel."
         raise JobError(msg)
@@ -107,9 +99,6 @@ def retry(job: Job) -> Counter[str]:
 
     Returns:
         Fault → how many rows will be tried again.
-
-    Raises:
-        JobError: the job is not finished.
     """
     receipt = job_receipt(job)
     if receipt is None:

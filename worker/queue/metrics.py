@@ -89,11 +89,7 @@ def count_chunk(seconds: float, rows: Tally[tuple[Status, str | None]], photos: 
 
 
 def serve_metrics(settings: QueueSettings, slots: int) -> None:
-    """Serve ``/metrics`` in threads of their own, as long as this process lives.
-
-    Raises:
-        InputError: the port is taken or invalid.
-    """
+    """Serve ``/metrics`` in threads of their own, as long as this process lives."""
     for status in (Status.LABELED, Status.REVIEW):  # Prometheus expects each count to begin at 0
         IMAGES.labels(status.value, "")
     for fault in ImageFault:

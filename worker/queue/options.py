@@ -62,12 +62,7 @@ def logs_json(log: LogFormat | None) -> bool:
 
 
 def queue_settings(redis: str | None, jobs: str | None = None, metrics_port: int | None = None) -> "QueueSettings":
-    """The environment's settings, overruled by options.
-
-    Raises:
-        MissingExtraError: the queue's packages are not installed.
-        InputError: a setting is invalid.
-    """
+    """The environment's settings, overruled by options."""
     needed = ("celery", "redis", "pydantic_settings", "prometheus_client")
     missing = [package for package in needed if find_spec(package) is None]
     if missing:

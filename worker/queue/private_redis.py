@@ -27,9 +27,6 @@ def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSetti
 
     Yields:
         The settings that lead to them.
-
-    Raises:
-        JobError: Redis or a worker cannot be started.
     """
     with ExitStack() as stack:
         server = stack.enter_context(PrivateRedis(folder / "redis"))
@@ -65,9 +62,6 @@ def redis_binary() -> str:
 
     That wheel also puts an older server into the environment's own folder of scripts, first on PATH when the
     environment is activated; so that folder is left out of the search.
-
-    Raises:
-        JobError: there is neither.
     """
     scripts = Path(sysconfig.get_path("scripts"))
     folders = [folder for folder in os.get_exec_path() if Path(folder) != scripts]
@@ -125,11 +119,7 @@ class PrivateRedis:
         self._end(signal.SIGTERM)
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections.
-
-        Raises:
-            JobError: it does not answer within ten seconds.
-        """
+        """Start it, and wait until it takes connections."""
         self._folder.mkdir(parents=True, exist_ok=True)
         log, port = self._folder / "redis.log", str(self.port)
         ports = {"port": "0", "tls-port": port} if "tls-cert-file" in self._options else {"port": port}

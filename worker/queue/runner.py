@@ -255,12 +255,7 @@ class LoadedModels:
         return [load_job_model(question, self.get, partial(report, question)) for question in job.questions]
 
     def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
-        """The model that a job is pinned to, with the job's precision or threshold.
-
-        Raises:
-            BundleError: it is missing, damaged, or disagrees with its golden samples on this machine.
-            JobError: another model is kept under its digest.
-        """
+        """The model that a job is pinned to, with the job's precision or threshold."""
         key = (pin.digest, pin.variant, options.precision, options.threshold)
         if key not in self._loaded:
             start = time.monotonic()

@@ -82,11 +82,7 @@ def url_name(url: str) -> str:
 def read_settings(
     redis_url: str | None = None, jobs: str | None = None, metrics_port: int | None = None
 ) -> QueueSettings:
-    """The environment's settings, overruled by the command line's options, with Redis's password in its URL.
-
-    Raises:
-        InputError: one of them is invalid.
-    """
+    """The environment's settings, overruled by the command line's options, with Redis's password in its URL."""
     options: dict[str, object] = {"redis_url": redis_url, "jobs": jobs, "metrics_port": metrics_port}
     try:
         settings = QueueSettings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]

@@ -52,10 +52,6 @@ def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
     """Label chunks until told to stop; returns the exit status.
 
     SIGTERM: the chunks in hand are finished within ``settings.grace_s``, or handed back. Ctrl-C: they are finished.
-
-    Raises:
-        JobError: the folder of jobs cannot be used.
-        InputError: the heartbeat file or the metrics port cannot be used, or the folder of jobs has no parent.
     """
     jobs = open_jobs(settings.jobs)
     prepare_worker(settings, as_json=as_json)
@@ -71,11 +67,7 @@ def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
 
 
 def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
-    """Make this process ready to be a worker of any queue, and to log.
-
-    Raises:
-        InputError: the heartbeat file cannot be used.
-    """
+    """Make this process ready to be a worker of any queue, and to log."""
     try:
         if settings.heartbeat:
             settings.heartbeat.open("a").close()

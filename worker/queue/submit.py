@@ -75,12 +75,6 @@ def submit(
         jobs: where the job goes.
         on_rows: called with the number of rows read so far, before those that have just been read are written.
         catalogue: the rows, unless they are to be read from the source; their photos are known to be there.
-
-    Raises:
-        InputError: the source or an option cannot be used, or all of a new job's photos on disk are missing.
-        BundleError: the model is damaged or disagrees with itself on this machine.
-        JobError: another job has that name, or the job to carry over from is not done.
-        RegistryError: the registry has no such model, version or alias.
     """
     name = request.name
     check_name(name)
@@ -135,9 +129,6 @@ def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
     Returns:
         The catalogue with all of its rows; and a sentence if its image root is an empty folder, which is what a machine
         has if a share is not mounted.
-
-    Raises:
-        InputError: no photo is there; the sentence names the folder.
     """
     if is_url(catalogue.image_root):
         return catalogue, ""

@@ -8,7 +8,6 @@ import typer
 
 from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY
-from worker.request import AllowHostOption, EncodingOption, ImageColumnOption
 
 if TYPE_CHECKING:
     from models.registry.registry import Registry
@@ -35,7 +34,6 @@ def register(app: typer.Typer) -> None:
     models.command("promote")(promote_command)
     models.command("rollback")(rollback_command)
     models.command("history")(history_command)
-    models.command("diff")(diff_command)
     models.command("alias")(alias_command)
     models.command("delete")(delete_command)
     app.add_typer(models, name="models")
@@ -170,62 +168,6 @@ def history_command(
     opened = _opened(registry)
     opened.state(name)  # which refuses a model that is not there
     print_events(opened.history(name).events(), as_json=as_json)
-
-
-def diff_command(
-    context: typer.Context,
-    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version, such as shop@champion.")],
-    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another version, such as shop@4.")],
-    catalogue: Annotated[
-        str | None,
-        typer.Option(
-            help="Label rows of this catalogue with both versions, and say which labels would change. Any source "
-            "that hangtag label takes."
-        ),
-    ] = None,
-    rows: Annotated[
-        int, typer.Option(min=1, help="How many rows of the catalogue are drawn at random, at most.")
-    ] = 2000,
-    html: Annotated[Path | None, typer.Option(help="Write a page with photos of rows that would change.")] = None,
-    image_column: ImageColumnOption = None,
-    image_root: Annotated[
-        str | None, typer.Option(help="Where relative paths of the catalogue start. Default: its folder.")
-    ] = None,
-    encoding: EncodingOption = None,
-    allow_host: AllowHostOption = None,
-    registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare two versions: labels, accuracies, sizes, preprocessing, thresholds, and what happened between them.
-
-    With --catalogue, it also says which rows of the catalogue would get another label; --json then prints only that.
-
-    Examples:
-
-      hangtag models diff shop@1 shop@2
-
-      hangtag models diff shop@champion shop@challenger --json
-
-      hangtag models diff shop@1 shop@2 --catalogue products.csv --html diff.html
-    """
-    from worker.registry.show import look_up, print_diff
-
-    if catalogue is None:
-        for option in ("rows", "html", "image_column", "image_root", "encoding", "allow_host"):
-            if _was_typed(context, option):
-                msg = f"--{option.replace('_', '-')} needs --catalogue, whose rows are labelled with both"
-                raise typer.BadParameter(msg)
-    opened = _opened(registry)
-    old, new = look_up(before, opened), look_up(after, opened)
-    if catalogue is None or not as_json:
-        print_diff(opened, old, new, as_json=as_json)
-    if catalogue is not None:
-        from worker.catalogue_diff.sample import SampleOptions
-        from worker.catalogue_diff.show import diff_and_show  # what labels takes a while to import
-
-        options = SampleOptions(image_column, image_root, encoding, tuple(allow_host or ()))
-        paths, names = (opened.path(*old), opened.path(*new)), (str(old), str(new))
-        diff_and_show(*paths, names, catalogue, rows, options, html, as_json=as_json)
 
 
 def alias_command(

@@ -90,10 +90,6 @@ def drifted_jobs(
         digest: of the model's bundle.
         since: jobs that finished then or before do not count; ISO 8601, UTC if it names no zone.
         note: called with each damaged receipt, which is then skipped.
-
-    Raises:
-        InputError: a place is neither a path nor an ``s3://`` URL, or a folder that is not there.
-        MissingExtraError: it is in S3, and the packages for S3 are not installed.
     """
     after = _moment(since) if since else datetime.min.replace(tzinfo=UTC)
     drifted: dict[str, datetime] = {}

@@ -29,9 +29,6 @@ def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
 
     Returns:
         The receipt, which is written last: a job that has one of its latest retry is finished.
-
-    Raises:
-        JobError: a chunk has no part, or a part is damaged.
     """
     retry = job.retry()
     missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)

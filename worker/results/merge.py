@@ -57,9 +57,6 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
         job: whose chunks all have their parts.
         output: its ending chooses the format.
         folder: an empty one.
-
-    Raises:
-        JobError: a part is missing, is another job's, or its rows are not the chunk's.
     """
     with ExitStack() as files:
         folders = [_list_folder(question, folder) for question in job.questions]
@@ -136,9 +133,6 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
 
     Its file has no name from the moment it is open, so that it is gone with the process, however that ends. No query of
     it may sort all rows: SQLite would do that in a folder of its own choice.
-
-    Raises:
-        JobError: the disk is full.
     """
     file = folder / "scratch.sqlite"
     address = f"{file.resolve().as_uri()}?nolock=1"  # nobody else knows of it, and shared disks may lock nothing
@@ -243,11 +237,7 @@ def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 def read_chunks(
     job: Job, results: list[str] | None = None, columns: list[str] | None = None
 ) -> Iterator[tuple[list[pa.Table], pa.Table]]:
-    """The results of each chunk, a table for each of the job's questions, and its catalogue rows; in order.
-
-    Raises:
-        JobError: a part is missing, is another job's, or its rows are not the chunk's.
-    """
+    """The results of each chunk, a table for each of the job's questions, and its catalogue rows; in order."""
     keys = job.part_keys()
     for chunk in range(job.spec.chunks):
         if chunk not in keys:
