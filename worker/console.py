@@ -34,10 +34,7 @@ def label_with_progress(
     processes: ProcessPool | None = None,
     drawing: ProcessPool | None = None,
 ) -> None:
-    """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON.
-
-    ``processes`` and ``drawing``: those of :func:`worker.label.label`.
-    """
+    """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON."""
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
@@ -123,11 +120,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
 def say_rule(model: ModelPin, console: Console, path: Path | None = None, question: str = "") -> None:
     """Say what decides which rows are labeled, in yellow if that is not a promised precision.
 
-    Args:
-        model: that labels.
-        console: where it is said.
-        path: where the model lies now, to say what it can promise in the place of what was asked for.
-        question: that the model answers, if the job has named models.
+    ``path``: where the model lies now, to say what it can promise instead of what was asked for.
     """
     words = rule_words(model, path) if path else model.rule
     promised = model.precision is not None and not model.all_to_review
@@ -136,12 +129,7 @@ def say_rule(model: ModelPin, console: Console, path: Path | None = None, questi
 
 
 class _Bar:
-    """A progress bar that appears when there is something to do.
-
-    Attributes:
-        done: rows done.
-        earlier: rows that an earlier run had done; None before anything was shown.
-    """
+    """A progress bar that appears when there is something to do; ``earlier`` rows were done before."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -149,7 +137,6 @@ class _Bar:
         self.earlier: int | None = None
 
     def show(self, done: int, total: int) -> None:
-        """Rows done, of all."""
         if self.earlier is None:
             self.earlier = done
             self._task = self._progress.add_task("label", total=total, completed=done, earlier=done, unit="images/s")

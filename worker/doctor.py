@@ -49,14 +49,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        what: such as ``Redis``.
-        health: whether something is to be done.
-        found: what is there.
-        do: what to do; empty if nothing is.
-    """
+    """One thing that was looked at: what it is, how it is, and what to do (empty if nothing)."""
 
     what: str
     health: Health
@@ -101,7 +94,6 @@ def _processor(machine: Machine) -> Finding:
 
 
 def _extras() -> Iterator[Finding]:
-    """Whether the packages of each extra are installed, as far as this Python needs them."""
     needed: dict[str, list[str]] = {extra: [] for extra in _EXTRAS}
     for line in requires("hangtag") or ():
         match = _REQUIREMENT.match(line)
@@ -124,7 +116,6 @@ def _version(package: str) -> str | None:
 
 
 def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
-    """Redis and the folder of jobs; both are needed by queued labelling only, unless somebody has set them."""
     try:
         settings = queue_settings(url, jobs)
     except MissingExtraError as error:
@@ -156,7 +147,7 @@ def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
 
 
 def _elsewhere(workers: "Sequence[Presence]", place: str) -> str:
-    """Where workers look for jobs, if that is another folder than this one; buckets are not asked."""
+    """Where workers look for jobs, if that is another folder than this one; buckets are not compared."""
     if is_url(place) or not workers:
         return ""
     from models.storage.storage import open_storage
@@ -174,7 +165,6 @@ def _elsewhere(workers: "Sequence[Presence]", place: str) -> str:
 
 
 def _folder(what: str, place: str | Callable[[], Path], variable: str) -> Finding:
-    """Whether a folder can be written to, or be made; and whether its disk has room."""
     if isinstance(place, str) and is_url(place):
         return Finding(what, Health.FINE, f"{place}, which was not looked at")
     try:

@@ -54,17 +54,9 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    Args:
-        request: what to label, with what, into what.
-        on_progress: called as rows are done.
-        on_model: called with each pinned model when work begins; not where all was done already.
-        say: called with sentences for a person: the version, the variant and the image column that were chosen, if the
-            request names none, and what is taken over from an earlier result.
-        processes: those that label, which may have been started early; default: started when there is work for them.
-        drawing: see :func:`worker.results.receipt_page.draw_apart`.
-
-    Returns:
-        The receipt, which is also in ``<output>.job/receipt.json``.
+    ``on_model`` is called with each pinned model when work begins, ``say`` with sentences for a person. ``processes``,
+    and ``drawing`` for the page's pictures, may have been started early. The receipt is in
+    ``<output>.job/receipt.json``, too.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
     check_allow_hosts(request.options.allow_hosts or ())
@@ -136,7 +128,6 @@ def earlier_job(result: Path) -> Job:
 def _verified(
     request: LabelRequest, name: str, model: Path | str, begun: Job | None, say: Callable[[str], None]
 ) -> JobModel:
-    """Look a model up and verify it; a job that is begun keeps its version and its variant."""
     unfinished = _unfinished(request, begun)
     found, words = choose_model(model, request.options.registry, unfinished.question(name) if unfinished else None)
     if words:
@@ -146,7 +137,6 @@ def _verified(
 
 
 def _unfinished(request: LabelRequest, begun: Job | None) -> Job | None:
-    """The job that this run continues or retries; None if there is none."""
     done = begun is not None and request.output.exists() and not begun.missing_chunks()
     return begun if not done or request.retry_failed else None
 
@@ -213,7 +203,6 @@ def _prepared_job(
 
 
 def _check_preprocessing(job: Job) -> None:
-    """Refuse to label the rest of a job with another preprocessing than its beginning."""
     if job.missing_chunks() and job.spec.preprocess_version != PREPROCESS_VERSION:
         msg = (
             f"{job.storage.place} was begun by a Hangtag whose preprocessing is version "
@@ -238,17 +227,9 @@ def run_job(
     *,
     verified: bool = False,
 ) -> JobReceipt:
-    """Label the missing chunks of a job of ``hangtag label``, and write its result.
+    """Label the missing chunks of a job of ``hangtag label`` that :func:`only_run` holds, and write its result.
 
-    Args:
-        job: whose folder is held by :func:`only_run`.
-        output: the result.
-        models: where the bundle or the lone file of each question is now.
-        processes: label; ``workers`` of them.
-        workers: for the receipt.
-        on_progress: called as rows are done.
-        drawing: see :func:`worker.results.thumbnails.draw_apart`.
-        verified: whether golden samples have agreed on this machine, just now.
+    ``models``: where the bundle or the lone file of each question is now; ``verified``, if their golden samples agreed.
     """
     retry = job.retry()
     left = {chunk: job.rows_left(chunk, retry) for chunk in job.missing_chunks()}

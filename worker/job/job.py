@@ -48,14 +48,7 @@ _OLD_S: Final = 3600.0
 
 @dataclass(frozen=True)
 class Retry:
-    """One retry of a job.
-
-    Attributes:
-        number: 1 for the first; its parts end in ``.r1.parquet``. 0 if there is none.
-        chunks: which chunks hold rows to try again.
-        rows: how many such rows there are.
-        begun_at: when somebody asked for it, in ISO 8601; empty if there is none.
-    """
+    """One retry of failed rows, from 1 (0: none). Its parts end in ``.r1.parquet``; it has ``rows`` to do."""
 
     number: int
     chunks: frozenset[int]
@@ -71,12 +64,9 @@ NO_RETRY: Final = Retry(0, frozenset(), 0, "")
 
 
 def begin_retry(job: "Job", number: int) -> Counter[str]:
-    """Begin a retry of a finished job's failed rows that may succeed now; all others keep their results.
+    """Begin a retry of a finished job's failed rows that may succeed now; returns fault → rows that are tried again.
 
     A row on which one question failed is tried again for all of them, so that they speak of the same bytes.
-
-    Returns:
-        Fault → how many rows will be tried again; empty if there are none.
     """
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
@@ -93,7 +83,6 @@ def begin_retry(job: "Job", number: int) -> Counter[str]:
 
 
 def _passing(job: "Job", chunk: int, key: str) -> list[str]:
-    """The fault of each row in a part that may succeed another time."""
     rows = zip(*(part.column(0).to_pylist() for part in job.answers(chunk, key, ["error"])), strict=True)
     failed = (next((error for error in errors if error in RETRYABLE), None) for errors in rows)
     return [error for error in failed if error]
@@ -123,13 +112,7 @@ def _retry_key(number: int) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A job on disk: what was asked, and where its rows and parts are.
-
-    Attributes:
-        storage: where a question has what is its own: notes on its model, its receipt and its lists.
-        name: of a question; empty for a whole job.
-        whole: the job that a question is of; it has the rows, the parts and the retries.
-    """
+    """A job on disk; a question has notes and lists in its ``storage``, and rows and parts in the ``whole`` job's."""
 
     spec: JobSpec
     storage: Storage
@@ -272,10 +255,7 @@ def photos_of(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = 
 
 @contextmanager
 def scratch_folder(storage: Storage) -> Iterator[Path]:
-    """A new folder in the storage's scratch, where files may be written that :meth:`Storage.upload` then moves.
-
-    It is removed when the block ends. What killed processes left an hour ago or earlier is removed first.
-    """
+    """A new folder in the storage's scratch for files to upload; what killed processes left goes after an hour."""
     storage.scratch.mkdir(parents=True, exist_ok=True)
     for remains in storage.scratch.glob(f"{_SCRATCH}*"):
         with suppress(FileNotFoundError):  # another process has just ended

@@ -51,12 +51,10 @@ def create_job(
     confined: bool = False,
     processes: int | None = None,
 ) -> Job:
-    """Write a catalogue into a job folder; ``job.json`` comes last, so that a job is whole or absent.
+    """Write a catalogue, read to its end, into a job folder; ``job.json`` comes last, so a job is whole or absent.
 
-    Row files that a killed run left are used again if they are the same.
-
-    The catalogue is read to its end. A chunk has at most ``chunk_rows`` rows, and fewer where rows are large. Where it
-    is known how many ``processes`` label, each gets as many chunks of a small catalogue, so that all end at once.
+    A chunk has at most ``chunk_rows`` rows, and fewer where rows are large. Each of ``processes``, if they are known,
+    gets as many chunks of a small catalogue.
     """
     catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
     written = _write_rows(storage, catalogue, chunk_rows)
@@ -145,10 +143,7 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
 
 
 def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
-    """How a job of this catalogue, models and options would differ from one that is there; empty if it would not.
-
-    Such as ``--precision was 0.95, is 0.9``. The catalogue is read to its end.
-    """
+    """How a job differs from one that is there, such as ``--precision was 0.95, is 0.9``; empty if it does not."""
     hasher = _RowsHasher(catalogue.schema)
     for table in _chunk_tables(catalogue, job.chunk_rows):
         hasher.update(table)

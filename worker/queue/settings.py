@@ -22,13 +22,8 @@ _NAMED: Final = "which HANGTAG_REDIS_PASSWORD_FILE names"
 class QueueSettings(BaseSettings):
     """Read from the environment: ``HANGTAG_REDIS_URL`` and so on.
 
-    Attributes:
-        redis_url: ``redis://``, or ``rediss://`` for TLS; with the password from its file, once that was read.
-        jobs: the folder of jobs, on a disk that submitters and workers share, or an ``s3://`` URL.
-        grace_s: seconds that a worker has, once told to stop, to finish the chunks it has in hand.
-        models_kept: how many models a process keeps loaded at once.
-        metrics_host: the address of this machine where a worker serves its numbers.
-        heartbeat: a file that a worker touches as long as it works.
+    A worker that is told to stop has ``grace_s`` for the chunks in hand, and touches ``heartbeat`` as long as it works.
+    A process keeps ``models_kept`` models loaded.
     """
 
     model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore", hide_input_in_errors=True)

@@ -49,10 +49,7 @@ _RECONNECT: Final = {"interval_start": 0.2, "interval_step": 0.2, "interval_max"
 
 
 def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
-    """Label chunks until told to stop; returns the exit status.
-
-    SIGTERM: the chunks in hand are finished within ``settings.grace_s``, or handed back. Ctrl-C: they are finished.
-    """
+    """Label chunks until told to stop; returns the exit status."""
     jobs = open_jobs(settings.jobs)
     prepare_worker(settings, as_json=as_json)
     try:

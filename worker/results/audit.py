@@ -28,12 +28,7 @@ _ON_PAGE: Final = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
 
 @dataclass(frozen=True)
 class AuditRow:
-    """A labeled row to look at.
-
-    Attributes:
-        row: its number in the catalogue, from 1.
-        image: its photo's cell, as :meth:`worker.job.job.Job.chunk_images` gives it.
-    """
+    """A labeled row to look at: its number from 1, and its photo's cell."""
 
     row: int
     image: str | None

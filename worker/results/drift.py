@@ -85,11 +85,8 @@ def drifted_jobs(
 ) -> list[str]:
     """The folders of finished jobs whose receipts warn of drift, the earliest first.
 
-    Args:
-        places: folders of jobs, job folders (``<output>.job``), and folders that hold such; paths or ``s3://`` URLs.
-        digest: of the model's bundle.
-        since: jobs that finished then or before do not count; ISO 8601, UTC if it names no zone.
-        note: called with each damaged receipt, which is then skipped.
+    ``places`` are folders of jobs, job folders, or folders that hold such; ``since`` (ISO 8601) leaves out earlier
+    jobs. ``note`` is called with each damaged receipt, which is skipped.
     """
     after = _moment(since) if since else datetime.min.replace(tzinfo=UTC)
     drifted: dict[str, datetime] = {}

@@ -30,15 +30,7 @@ _CACHE_KIB: Final = 16 * 1024
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge has counted.
-
-    Attributes:
-        tally: of the rows.
-        groups: of the products; None if no group column was named.
-        disagreeing: some products to look at.
-        doubtful: label → some rows to review.
-        questions: the same of each question, if the job has named models; ``tally`` has the rows' worst status then.
-    """
+    """What a merge has counted, for each question too if the job has named models; products and rows to look at."""
 
     tally: Tally
     groups: GroupCounts | None = None
@@ -48,15 +40,10 @@ class Merged:
 
 
 def merge_job(job: Job, output: Path, folder: Path) -> Merged:
-    """Write a job's result, and into ``folder`` the lists that :func:`upload_lists` then moves into the job.
+    """Write a job's result, and into the empty ``folder`` the lists that :func:`upload_lists` then moves into the job.
 
     The result is written beside its place and renamed into it. It has the catalogue's columns, then each question's,
     then, of a job with named models, each row's worst status.
-
-    Args:
-        job: whose chunks all have their parts.
-        output: its ending chooses the format.
-        folder: an empty one.
     """
     with ExitStack() as files:
         folders = [_list_folder(question, folder) for question in job.questions]

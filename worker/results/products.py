@@ -62,13 +62,7 @@ NO_PARENTS: Final[Parents] = MappingProxyType({})
 
 
 class ClassShare(NamedTuple):
-    """What a product's photos say of one class.
-
-    Attributes:
-        probability: added up over the photos whose ``top_k`` names it.
-        own: photos whose own label it is.
-        sure: photos with that label and the status ``labeled``.
-    """
+    """A product's photos on one class: its probability added up, photos with it as own label, and sure ones."""
 
     label: str
     probability: float

@@ -64,10 +64,7 @@ class ProductPhotos(NamedTuple):
 def question_pages(
     job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged], drawing: ProcessPool | None
 ) -> list[str]:
-    """The page of each question, whose photos are fetched and drawn once for all.
-
-    ``drawing``: see :func:`draw_apart`.
-    """
+    """The page of each question, whose photos are fetched and drawn once for all."""
     rows = [row for merged in merges for row in _rows_shown(merged)]
     with ThreadPoolExecutor(1) as meanwhile:
         meanwhile.submit(prepare, _TEMPLATE)  # while photos are fetched and drawn
@@ -117,16 +114,7 @@ def receipt_page(
     doubtful: Mapping[str, Sequence[LabelledPhoto]] = MappingProxyType({}),
     links: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """A page with all that is in a receipt.
-
-    Args:
-        receipt: of a merged job.
-        photos: some of the labelled photos.
-        products: some of the products whose photos disagree.
-        question: whose receipt it is, if the job has named models.
-        doubtful: label → some rows to review, the least sure first.
-        links: words → an address near the page.
-    """
+    """A page with all that is in a merged job's receipt, with photos, disagreeing products and doubtful rows."""
     return render(
         _TEMPLATE,
         receipt=receipt,
@@ -201,16 +189,9 @@ def _most_moved(receipt: Receipt) -> list[tuple[str, str, str]]:
 def small_photos(
     job: Job, cells: Iterable[str | None], drawing: ProcessPool | None = None, within_s: float = _WITHIN_S
 ) -> Mapping[str, PagePhoto]:
-    """Read some photos of a job, from the same places as labelling and no others, and make them small.
+    """Read some photos of a job, from the same places as labelling, and make them small; returns cell → photo.
 
-    Args:
-        job: whose photos they are.
-        cells: what names them; empty ones are left out.
-        drawing: see :func:`draw_apart`, which leaves some out, too.
-        within_s: seconds; photos that do not arrive within them are left out.
-
-    Returns:
-        Cell → the photo inside a white square.
+    Photos that do not arrive within ``within_s``, and those that :func:`draw_apart` leaves out, are missing.
     """
     cell_of: dict[Path, str] = {}
     with scratch_folder(job.storage) as folder:
@@ -238,16 +219,10 @@ def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iter
 
 
 def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None = None) -> list[Path]:
-    """Make files of photos small pictures: each inside a white square, as a BMP, which is written and read in no time.
+    """Make files of photos small pictures, overwritten as BMP; returns those that are pictures now.
 
-    Args:
-        files: they are overwritten.
-        timeout_s: seconds that one photo may take, 10 at most.
-        processes: one that runs :data:`DRAWING` and may have been started early; default: started when it is needed.
-
-    Returns:
-        Those that are pictures now. One that cannot be read is left out, and so is one that kills its process or takes
-        too long; so are those that are left after a minute.
+    Left out are photos that cannot be read, kill their process or take too long, and those left after a minute. One
+    process of ``processes``, which may have been started early, draws.
     """
     drawn: list[Path] = []
     until = time.monotonic() + _ALL_S

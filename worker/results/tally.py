@@ -78,13 +78,7 @@ class DistinctPhotos:
 
 
 class LeastSure:
-    """Counts the rows to review by label, and keeps of each label those that the model is least sure of.
-
-    Memory grows with the labels, not with the rows.
-
-    Attributes:
-        counts: label → rows.
-    """
+    """Counts the rows to review by label, and keeps the least sure rows of each; memory grows with the labels only."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -135,14 +129,7 @@ def _images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
 
 @dataclass
 class Tally:
-    """Counts over a job's parts, a part at a time; memory does not grow with the rows.
-
-    Attributes:
-        sample: rows that did not fail, each as likely as any other.
-        failed_sample: the first failed rows.
-        distinct: distinct photos, to measure drift by.
-        least_sure: rows to review.
-    """
+    """Counts over a job's parts, a part at a time; memory does not grow with the rows. ``sample`` rows did not fail."""
 
     rows: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
