@@ -57,12 +57,6 @@ def label_command(
 
       hangtag label products.csv --model bundles/shop --out labels.csv --image-column main_photo
 
-      hangtag label list.txt --model bundles/shop --out labels.jsonl --image-root /mnt/photos
-
-      hangtag label photos/ --model bundles/shop --out labels.parquet --precision 0.98
-
-      hangtag label photos/ --model shop@champion --registry /srv/registry --out labels.parquet
-
       hangtag label s3://shop/urls.csv --model bundles/shop --out labels.parquet --group-column sku
 
       hangtag label tonight.csv --model bundles/shop --out tonight.parquet --previous yesterday.parquet

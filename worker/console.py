@@ -197,7 +197,6 @@ def _print_levels(receipt: Receipt, console: Console) -> None:
 
 
 def _counts(receipt: JobReceipt, title: str, by_label: Mapping[str, int]) -> Table:
-    """Rows by label and how many of them are labeled, then rows by status, with the reasons and the errors."""
     reasons, doubtful = (receipt.review_reasons, receipt.review_by_label) if isinstance(receipt, Receipt) else ({}, {})
     reviewed = receipt.by_status[Status.REVIEW]
     table = Table(title=escape(title), title_justify="left")

@@ -4,12 +4,12 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.markup import escape
 from rich.table import Table
@@ -22,9 +22,6 @@ from models.reference import DEFAULT_REGISTRY
 from models.terminal import Console, print_table
 from models.text import number_of
 from worker.queue.options import queue_settings
-
-if TYPE_CHECKING:
-    from worker.queue.redis_state import Presence
 
 _EXTRAS: Final = {
     "train": "check, train, evaluate, export, retrain",
@@ -130,13 +127,8 @@ def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
     state = RedisState(connect(settings))
     try:
         state.ping()
-        workers = state.workers()
-        found = f"{settings.redis_name} answers; {number_of(len(workers), 'worker')} there"
-        if elsewhere := _elsewhere(workers, settings.jobs):
-            wrong = Health.WRONG if jobs is not None or "HANGTAG_JOBS" in os.environ else Health.MISSING
-            yield Finding("Redis", wrong, f"{found}, {elsewhere}", "Share one folder, see --jobs")
-        else:
-            yield Finding("Redis", Health.FINE, found)
+        found = f"{settings.redis_name} answers; {number_of(len(state.workers()), 'worker')} there"
+        yield Finding("Redis", Health.FINE, found)
     except RedisError as error:
         do = "Start redis-server, or name one by --redis or HANGTAG_REDIS_URL; only queued labelling needs it"
         found = f"{settings.redis_name} does not answer: {str(error).removesuffix('.')}"
@@ -144,24 +136,6 @@ def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
     finally:
         state.close()
     yield _folder("Jobs", settings.jobs, "HANGTAG_JOBS")
-
-
-def _elsewhere(workers: "Sequence[Presence]", place: str) -> str:
-    """Where workers look for jobs, if that is another folder than this one; buckets are not compared."""
-    if is_url(place) or not workers:
-        return ""
-    from models.storage.storage import open_storage
-    from worker.job.jobs import Jobs
-
-    jobs = Jobs(open_storage(place))
-    try:
-        here = jobs.known_identity()
-    except OSError:  # which is told of the folder itself
-        return ""
-    folders = [worker.jobs for worker in workers if worker.jobs_id != here]
-    named = ", ".join(sorted({*folders}))
-    look = number_of(len(folders), "looks", "look")
-    return f"of which {look} for jobs in {named}, another folder than {jobs.place} here" if folders else ""
 
 
 def _folder(what: str, place: str | Callable[[], Path], variable: str) -> Finding:

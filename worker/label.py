@@ -90,7 +90,6 @@ def _announce(
     on_model: Callable[[ModelPin], None],
     say: Callable[[str], None],
 ) -> None:
-    """Say what labels, and take over what the previous job knows."""
     for question, one in zip(job.questions, models, strict=True):
         if one.name:
             say(f"{one.name}: {one.pin.reference}")

@@ -14,7 +14,7 @@ from tests.manual import APP, ROOT, find_command
 from worker.queue.private_redis import PrivateRedis
 
 MAKE_OR_SERVE = {"demo", "web", "review", "worker", "schedule"}
-"""Commands that report nothing; the last two have ``--log json``."""
+"""Commands that report nothing; the last two log JSON lines."""
 ACT = {"jobs cancel", "jobs resume", "jobs retry-failed"}
 """Commands whose exit status says whether it was done; ``jobs show --json`` tells how the job stands then."""
 GROUPS = {"jobs", "models", "corrections"}

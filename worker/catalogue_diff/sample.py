@@ -55,7 +55,7 @@ class Sample:
 
 
 def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) -> Sample:
-    """Draw at most ``rows`` rows of a catalogue, all equally likely; the same call with the same folder finds them again."""
+    """Draw at most ``rows`` rows of a catalogue, all equally likely; the same call finds them again in its folder."""
     asked = (source, options.image_column, options.image_root, options.encoding, options.seed, rows)
     place = folder / hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
     file = place / SAMPLE_FILE
@@ -79,7 +79,7 @@ def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
 def _reservoir(
     columns: Iterable[pa.Array], size: int, rng: np.random.Generator
 ) -> tuple[list[tuple[int, str | None]], int]:
-    """Vitter's algorithm R (ACM TOMS 11, 1985): row, from 0, and cell of each, in order; and how many rows there were."""
+    """Vitter's algorithm R (ACM TOMS 11, 1985): number from 0 and cell of each row, in order; and the count of rows."""
     slots: list[tuple[int, str | None]] = []
     seen = 0
     for column in columns:

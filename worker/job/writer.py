@@ -190,7 +190,6 @@ def _flag(option: str) -> str:
 
 
 def _text(value: object) -> str:
-    """The value of an option, as people give it."""
     if isinstance(value, bool):
         return "given" if value else "not given"
     text = " ".join(value) if isinstance(value, list) else "" if value is None else str(value)
@@ -220,7 +219,6 @@ def _variants(questions: _Questions, names: Iterable[str]) -> str:
 
 
 def _models(questions: Iterable[Question]) -> str:
-    """Models as a person gives them; the order of the columns is theirs."""
     return " ".join(f"{one.name}={one.model.reference}" if one.name else one.model.reference for one in questions)
 
 

@@ -102,7 +102,6 @@ def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
 
 
 def _verified(request: SubmitRequest, question: str, earlier: Job | None, say: Callable[[str], None]) -> JobModel:
-    """Look a model up and verify it; an earlier job keeps its variants."""
     found = resolve_model(request.models[question], request.options.registry)
     pin = verified_pin(found.path, request.options, say)
     fallback = fallback_pin(found.path, pin, request.options)
@@ -174,7 +173,6 @@ def _check_same(request: SubmitRequest, earlier: Job, catalogue: Catalogue, mode
 
 
 def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, models: Iterable[JobModel]) -> Iterator[str]:
-    """Carry over what an earlier job knows of each question; a sentence about each."""
     for one in models:
         storage = question_storage(jobs.storage(request.name), one.name)
         words = carry_over(previous, storage, terms_of(one.pin, request.options), one.name)

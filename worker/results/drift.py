@@ -70,8 +70,6 @@ def _confidence_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> s
 
 
 def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """The class whose share has moved most."""
-
     def share(answers: ReferenceAnswers, name: str) -> float:
         return answers.by_label.get(name, 0) / answers.photos
 

@@ -163,7 +163,6 @@ def _links(job: Job, receipt: JobReceipt) -> dict[str, str]:
 
 
 def _meanings(model: ModelPin) -> dict[Status, str]:
-    """The meaning of each status, in words."""
     labeled = "no precision is promised"
     if model.threshold is not None:
         labeled = f"at least {model.threshold} sure, as asked for; no precision is promised"

@@ -70,7 +70,6 @@ class ReviewList:
         return first[:-1] if clash else first
 
     def _lines(self, numbers: Sequence[int], results: pa.Table, rows: pa.Table) -> Iterator[str]:
-        """The lines of some doubtful rows: their numbers, results and catalogue rows."""
         label, confidence, reason, sha256, model = (
             text_cells(results.column(name)) for name in ("label", "confidence", "reason", "sha256", "model")
         )

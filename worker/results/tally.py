@@ -223,7 +223,6 @@ class Tally:
         return QuestionsReceipt(**common, promise=OF_QUESTIONS, questions=questions)
 
     def _common(self, job: Job, output: str, run: RunFigures, retry: int) -> dict[str, Any]:
-        """The fields of both kinds of receipts."""
         errors = {
             kind: ErrorCount(count=n, examples=tuple(self.examples[kind])) for kind, n in self.errors.most_common()
         }

@@ -1,5 +1,4 @@
 import json
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -7,14 +6,9 @@ from typer.testing import CliRunner
 
 from hangtag.cli import make_app
 from models.machine import this_machine
-from models.process_identity import Owner
-from models.storage.storage import FolderStorage
 from worker import doctor
 from worker.doctor import Health, examine
-from worker.job.jobs import Jobs
 from worker.queue.private_redis import PrivateRedis
-from worker.queue.redis_state import Presence, RedisState, connect
-from worker.queue.settings import QueueSettings
 
 
 @pytest.fixture(autouse=True)
@@ -49,22 +43,6 @@ def test_a_url_that_is_none_is_told_as_other_commands_tell_it():
 def test_a_redis_that_answers_says_how_many_workers_are_there(redis):
     found = finding("Redis", redis=redis.url)
     assert (found.health, found.found) == (Health.FINE, f"{redis.url} answers; 0 workers there")
-
-
-def test_workers_that_look_at_another_folder_are_told(redis, tmp_path):
-    settings = QueueSettings(redis_url=redis.url)
-    with closing(RedisState(connect(settings))) as state:
-        other, here = (Jobs(FolderStorage(tmp_path / name)) for name in ("other", "here"))
-        state.announce(Presence(Owner.this(), 2, "1", other.place, other.identity()))
-        told = f"1 worker there, of which 1 looks for jobs in {other.place}, another folder than {here.place} here"
-        for jobs, health in ((here.place, Health.WRONG), (None, Health.MISSING)):
-            found = finding("Redis", redis=redis.url, jobs=jobs)
-            assert found.health is health
-            if jobs:
-                assert told in found.found
-        assert finding("Redis", redis=redis.url, jobs=other.place).health is Health.FINE
-        assert not (tmp_path / "here").exists(), "nothing is changed"
-        connect(settings).flushall()
 
 
 def test_packages_that_are_missing_are_named_with_what_installs_them(monkeypatch):
