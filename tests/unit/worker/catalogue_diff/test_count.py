@@ -35,11 +35,6 @@ def test_a_new_name_is_no_change_and_neither_is_a_merge(tmp_path: Path) -> None:
     assert [(flow.before, flow.after) for flow in figures.flows] == [("hat", "hat"), ("sock", "cap")]
 
 
-def test_names_that_are_exchanged_are_exchanged_once(tmp_path: Path) -> None:
-    figures = counted([pair(1, "hat", "cap"), pair(2, "cap", "hat")], {"hat": "cap", "cap": "hat"}, tmp_path)
-    assert figures.changed == 0
-
-
 def test_reviews_are_counted_whatever_the_label(tmp_path: Path) -> None:
     pairs = [
         pair(1, "a", "a", reviews="no yes"),

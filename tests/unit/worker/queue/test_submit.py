@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from catalogue.photo import Limits
 from models.classifier import load
-from models.errors import HangtagError, InputError, JobError
+from models.errors import InputError, JobError
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
-from tests.variants import falsify
 from worker.job.jobs import Jobs, check_name
-from worker.labelling.earlier_results import PREVIOUS_FILE, open_earlier_results
+from worker.labelling.earlier_results import PREVIOUS_FILE
 from worker.queue.settings import TIME_LIMIT_S
 from worker.queue.submit import CHUNK_ROWS, chunk_rows, decodings_of, new_name, submit
 from worker.request import JobOptions, Priority, SubmitRequest
@@ -135,21 +134,6 @@ def test_the_results_of_an_earlier_job_lie_beside_the_rows(
     assert (again.new, again.job) == (False, submitted.job)
 
 
-def test_a_job_that_is_not_done_is_not_carried_over(
-    request_of: SubmitRequest, jobs: Jobs, commit_part: Callable[..., None]
-) -> None:
-    commit_part(submit(replace(request_of, name="winter"), jobs).job, 0)
-    for previous, said in (
-        ("winter", "344"),
-        ("autumn", "autumn"),
-        ("spring", "spring"),
-        ("../spring", r"\.\./spring"),
-    ):
-        with pytest.raises(HangtagError, match=said):
-            submit(replace(request_of, previous=previous), jobs)
-    assert jobs.names() == ["winter"]
-
-
 def test_where_nobody_names_a_variant_the_job_has_float32_to_fall_back_to(
     request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path
 ) -> None:
@@ -164,32 +148,6 @@ def test_where_nobody_names_a_variant_the_job_has_float32_to_fall_back_to(
     for variant in ("int8", "float32"):
         named = submit(replace(changed(request_of, variant=variant), name=variant), jobs).job
         assert (named.spec.model.variant, named.spec.fallback) == (variant, None)
-
-
-def test_a_submitter_whose_machine_disagrees_submits_float32_and_says_so(
-    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path, tmp_path: Path
-) -> None:
-    falsify(shutil.copytree(int8_bundle, tmp_path / "false"), "int8")
-    submitted = submit(replace(request_of, model=tmp_path / "false"), jobs)
-    assert (submitted.job.spec.model.variant, submitted.job.spec.fallback) == ("float32", None)
-    assert any("instead of int8" in words for words in submitted.words)
-
-
-def test_what_is_carried_over_is_of_the_variant_that_the_workers_use(
-    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path, commit_part: Callable[..., None]
-) -> None:
-    request_of = replace(request_of, model=int8_bundle)
-    for name, fell_back in (("autumn", True), ("winter", False)):
-        earlier = submit(replace(request_of, name=name), jobs).job
-        earlier.choose(earlier.spec.fallback if fell_back else earlier.spec.model)
-        commit_part(earlier, *range(earlier.spec.chunks))
-    assert any("--variant" in words for words in submit(replace(request_of, previous="autumn", name="a"), jobs).words)
-    job = submit(replace(request_of, previous="winter", name="b"), jobs).job
-    for known in (True, False):
-        earlier_results = open_earlier_results(job)
-        assert (earlier_results.find("5" * 64) is not None) == known
-        earlier_results.close()
-        job.choose(job.spec.fallback)
 
 
 def test_a_catalogue_from_the_web(request_of: SubmitRequest, jobs: Jobs) -> None:
@@ -276,10 +234,3 @@ def test_nothing_is_written_for_what_cannot_be(
     with pytest.raises(InputError, match=message):
         submit(replace(request_of, **{"model": unsure_bundle, **changes}), jobs)
     assert not Path(jobs.place).exists()
-
-
-def test_a_column_whose_name_is_taken_is_refused(request_of: SubmitRequest, jobs: Jobs) -> None:
-    request_of.source.write_text("image,photos\na.jpg,A\n")
-    with pytest.raises(InputError, match="--prefix"):
-        submit(replace(request_of, options=JobOptions(group_column="photos")), jobs)
-    assert submit(replace(request_of, options=JobOptions(group_column="photos", prefix="our_")), jobs).new

@@ -174,14 +174,6 @@ def test_the_history_says_who_what_when_why_and_with_which_numbers(registry: Reg
     assert events[1]["at"].endswith("+00:00")
 
 
-def test_a_history_can_be_read_on_80_columns(registry: Registry) -> None:
-    registry.promote("shop", 1, "it finds the boots of this winter", cycle="000003")
-    shown = run(registry, "history", "shop", columns=80).stdout
-    for words in ("just now", "in cycle 000003", "it finds the boots"):
-        assert words in shown
-    assert max(map(len, shown.splitlines())) <= 80
-
-
 NOW = datetime(2026, 11, 22, 3, 0, 0, tzinfo=UTC)
 
 
