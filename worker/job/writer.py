@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -150,38 +150,25 @@ def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question
     rows = hasher.digest()
     if _digest(rows, catalogue, questions, options) == job.digest:
         return ""
-    before, after = ({one.name: one for one in some} for some in (job.questions, questions))
     values: dict[str, tuple[object, object]] = {
         "--image-column": (job.image_column, catalogue.image_column),
         "--image-root": (job.image_root, catalogue.image_root),
-        **_model_values(before, after),
         **{_flag(name): (getattr(job.options, name), getattr(options, name)) for name in _DECISIVE},
     }
     changes = [f"{flag} was {_text(was)}, is {_text(now)}" for flag, (was, now) in values.items() if was != now]
-    if any(_has_new_files(before[name], after[name]) for name in after if name in before):
-        changes.append("the model's files have changed")
+    changes += _model_changes(job.questions, questions)
     if rows != job.rows_digest:
         moved = f"it is of {job.source}, not {catalogue.source}"
         changes.insert(0, f"the rows of {job.source} have changed" if job.source == catalogue.source else moved)
     return "; ".join(changes)
 
 
-_Questions = Mapping[str, Question]
-
-
-def _model_values(before: _Questions, after: _Questions) -> dict[str, tuple[object, object]]:
-    """``--model`` and ``--variant`` of two jobs; the variants of models that both jobs have."""
-    same = [name for name in after if name in before and before[name].model.digest == after[name].model.digest]
-    varied = [name for name in same if _variant(before[name]) != _variant(after[name])]
-    now = [before[name] if name in same else after[name] for name in after]
-    return {
-        "--model": (_models(before.values()), _models(now)),
-        "--variant": (_variants(before, varied), _variants(after, varied)),
-    }
-
-
-def _has_new_files(before: Question, after: Question) -> bool:
-    return before.model.reference == after.model.reference and before.model.digest != after.model.digest
+def _model_changes(before: Sequence[Question], after: Sequence[Question]) -> Iterator[str]:
+    if [(one.name, one.model.digest) for one in before] != [(one.name, one.model.digest) for one in after]:
+        was, now = _models(before), _models(after)
+        yield f"--model was {was}, is {now}" if was != now else "the model's files have changed"
+    elif (was := " ".join(map(_variant, before))) != (now := " ".join(map(_variant, after))):
+        yield f"--variant was {was}, is {now}"
 
 
 def _flag(option: str) -> str:
@@ -212,10 +199,6 @@ def _digest(rows_digest: str, catalogue: Catalogue, questions: Sequence[Question
 def _variant(question: Question) -> str:
     """``--variant`` of a model: with a fallback nobody named one."""
     return AUTO if question.fallback else question.model.variant
-
-
-def _variants(questions: _Questions, names: Iterable[str]) -> str:
-    return " ".join(dict.fromkeys(_variant(questions[name]) for name in names))
 
 
 def _models(questions: Iterable[Question]) -> str:

@@ -17,7 +17,7 @@ from worker.job.columns import WORST, result_schema
 from worker.job.job import Job, images_of
 from worker.job.parts import PART_SCHEMA, SEVERITY, result_columns
 from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
-from worker.results.products import DisagreeingProduct, Disagreements, ProductStore, product_names, write_by_group
+from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
 from worker.results.review_list import ReviewList
 from worker.results.tally import Tally
 
@@ -30,11 +30,10 @@ _CACHE_KIB: Final = 16 * 1024
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge has counted, for each question too if the job has named models; products and rows to look at."""
+    """What a merge has counted, for each question too if the job has named models."""
 
     tally: Tally
     groups: GroupCounts | None = None
-    disagreeing: tuple[DisagreeingProduct, ...] = ()
     doubtful: Mapping[str, tuple[SampleRow, ...]] = field(default_factory=dict)
     questions: tuple["Merged", ...] = ()
 
@@ -64,25 +63,23 @@ class _Merging:
     def __init__(self, question: Job, folder: Path, store: ProductStore | None, files: ExitStack) -> None:
         self._question, self._folder, self._tally = question, folder, Tally()
         self._review = ReviewList(files.enter_context(scratch_database(folder)), question)
+        self._column, self._store = question.spec.options.group_column, store
         self._groups: GroupCounts | None = None
-        self._disagreements: Disagreements | None = None
-        column = question.spec.options.group_column
-        if column is not None and store is not None:
-            self._disagreements = Disagreements(question, column, store)
-            self._groups = write_by_group(question, column, store, folder / GROUPS_FILE, self._disagreements.note)
+        if self._column is not None and store is not None:
+            self._groups = write_by_group(question, self._column, store, folder / GROUPS_FILE)
 
     def take(self, part: pa.Table, rows: pa.Table) -> pa.Table:
         """Count the results of a chunk, and send those of disagreeing products to review."""
-        amended = self._disagreements.amended(part, rows) if self._disagreements else part
-        self._tally.add(amended, images_of(self._question, rows))
-        self._review.add(amended, rows)
-        return amended
+        if self._column and self._store and self._groups and self._groups.disagreeing:
+            part = disagreement_to_review(self._store, self._column, part, rows)
+        self._tally.add(part, images_of(self._question, rows))
+        self._review.add(part, rows)
+        return part
 
     def merged(self) -> Merged:
         """What was counted; the list of doubtful rows is written."""
         self._review.write(self._folder / REVIEW_FILE)
-        disagreeing = self._disagreements.shown() if self._disagreements else ()
-        return Merged(self._tally, self._groups, disagreeing, self._tally.least_sure.shown(self._question))
+        return Merged(self._tally, self._groups, self._tally.least_sure.shown(self._question))
 
 
 def _list_folder(question: Job, folder: Path) -> Path:

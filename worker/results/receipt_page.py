@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from catalogue.photo import FAULTS, Wanted
 from catalogue.urls import scheme_of
@@ -24,7 +24,6 @@ from models.registry.publish import TRAINING
 from models.storage.storage import FolderStorage
 from pages.links import near
 from pages.render import prepare, render
-from pages.text import share
 from pages.tiles import LabelledPhoto, PagePhoto, failed_last, thumbnail
 from worker.job.job import Job, photos_of, scratch_folder
 from worker.job.parts import Status, photos_text
@@ -40,25 +39,15 @@ from worker.job.receipt import (
 from worker.job.spec import ModelPin
 from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.results.merge import Merged
-from worker.results.products import Product, Verdict
 
 DRAWING: Final = ("worker.results.receipt_page",)
 """What drawing processes run."""
 _TEMPLATE: Final = "receipt.html"
 _WITHIN_S: Final = 15.0
-_MOST_MOVED: Final = 8
 _SIDE: Final = 200
 _ALL_S: Final = 60.0
 _ONE_S: Final = 10.0
 """At most: a page waits for one photo that hangs after the others are done."""
-
-
-class ProductPhotos(NamedTuple):
-    """A product whose photos disagree, with some of them."""
-
-    product: Product
-    verdict: Verdict
-    photos: tuple[LabelledPhoto, ...]
 
 
 def question_pages(
@@ -77,18 +66,14 @@ def question_pages(
 
 def _rows_shown(merged: Merged) -> Iterator[SampleRow]:
     yield from (*merged.tally.sample, *merged.tally.failed_sample)
-    for rows in (*merged.doubtful.values(), *(product.rows for product in merged.disagreeing)):
+    for rows in merged.doubtful.values():
         yield from rows
 
 
 def _question_page(receipt: Receipt, merged: Merged, photos: Mapping[str, PagePhoto], question: Job) -> str:
-    products = [
-        ProductPhotos(one.product, one.verdict, tuple(sheet_photo(row, photos) for row in one.rows))
-        for one in merged.disagreeing
-    ]
     rows = [sheet_photo(row, photos) for row in (*merged.tally.sample, *merged.tally.failed_sample)]
     doubtful = {label: [sheet_photo(row, photos) for row in some] for label, some in merged.doubtful.items()}
-    return receipt_page(receipt, rows, products, question.name, doubtful, _links(question, receipt))
+    return receipt_page(receipt, rows, question.name, doubtful, _links(question, receipt))
 
 
 def sheet_photo(row: SampleRow, photos: Mapping[str, PagePhoto]) -> LabelledPhoto:
@@ -109,23 +94,20 @@ def _photo_name(image: str | None) -> str:
 def receipt_page(
     receipt: Receipt,
     photos: Sequence[LabelledPhoto] = (),
-    products: Sequence[ProductPhotos] = (),
     question: str = "",
     doubtful: Mapping[str, Sequence[LabelledPhoto]] = MappingProxyType({}),
     links: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """A page with all that is in a merged job's receipt, with photos, disagreeing products and doubtful rows."""
+    """A page with all that is in a merged job's receipt, with photos and doubtful rows."""
     return render(
         _TEMPLATE,
         receipt=receipt,
         source=PurePath(receipt.source).name,
         meanings=_meanings(receipt.model),
         faults=FAULTS,
-        moved=_most_moved(receipt),
         unmeasured=UNMEASURED,
         photo_work=photos_text(receipt.photos),
         photos=failed_last(photos),
-        products=products,
         question=question,
         doubtful=doubtful,
         links=links,
@@ -169,20 +151,6 @@ def _meanings(model: ModelPin) -> dict[Status, str]:
     elif model.precision is not None:
         labeled = f"sure enough for precision {precision_text(model.precision)}"
     return {Status.LABELED: labeled, Status.REVIEW: "a person should look", Status.FAILED: "no label; see the errors"}
-
-
-def _most_moved(receipt: Receipt) -> list[tuple[str, str, str]]:
-    """The labels whose shares differ most from the photos that the model was proved on, with both shares."""
-    if receipt.drift is None or receipt.by_level:  # those of a tree are not of classes only
-        return []
-    here, there = receipt.by_label, receipt.drift.reference.by_label
-    whole, usual = sum(here.values()) or 1, sum(there.values()) or 1
-
-    def moved(name: str) -> float:
-        return abs(here.get(name, 0) / whole - there.get(name, 0) / usual)
-
-    names = sorted(sorted(here.keys() | there.keys()), key=moved, reverse=True)[:_MOST_MOVED]
-    return [(name, share(here.get(name, 0), whole), share(there.get(name, 0), usual)) for name in names]
 
 
 def small_photos(

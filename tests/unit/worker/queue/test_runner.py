@@ -1,6 +1,5 @@
 """With a real Redis and a real model."""
 
-import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator
@@ -305,7 +304,7 @@ def pins(store: BundleStore, tmp_path: Path, bundle: Path) -> list[ModelPin]:
     """Three models that differ in nothing but their digests; all are kept."""
     shutil.copytree(bundle, tmp_path / "copy")
     manifest = tmp_path / "copy" / "manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text())))
+    manifest.write_text(manifest.read_text() + "\n")
     models = [bundle, bundle / "model.onnx", tmp_path / "copy"]
     pins = [verified_pin(model) for model in models]
     for model, pin in zip(models, pins, strict=True):

@@ -128,7 +128,7 @@ def test_only_labels_of_which_neither_is_above_the_other_disagree(tmp_path: Path
     with scratch_database(tmp_path) as database:
         store = ProductStore(database, PARENTS)
         add(store, rows)
-        assert store.disagreeing({"A", "B", "C"}) == {"B"} == set(store.first_disagreeing(9))
+        assert store.disagreeing({"A", "B", "C"}) == {"B"}
         told = {product.name: decide(product, shares, PARENTS) for product, shares in store.products()}
     assert {name: (one.label, one.status.value) for name, one in told.items()} == {
         "A": ("boots", "labeled"), "B": ("dress", "review"), "C": ("shoes", "labeled"),
@@ -158,8 +158,6 @@ def test_only_sure_photos_disagree(store: ProductStore) -> None:
     assert store.disagreeing({"A", "B", "C", "D"}) == {"A"}
     add(store, [("C", sure("shoe")), ("B", sure("hat"))])
     assert store.disagreeing(["A", "B", "C"]) == {"A", "B"}
-    assert store.first_disagreeing(5) == ["A", "B"]
-    assert store.first_disagreeing(1) == ["A"]
 
 
 @pytest.mark.parametrize("name", ["a'; DROP TABLE product; --", "a\x00b", "ключ", "  ", "0", "1e3"])
@@ -213,10 +211,10 @@ def test_no_query_sorts_all_products(tmp_path: Path) -> None:
         store, asked = ProductStore(database), []
         add(store, [("A", sure("shoe")), ("A", sure("hat"))])
         database.set_trace_callback(asked.append)
-        assert (len(list(store.products())), store.disagreeing(["A"]), store.first_disagreeing(1)) == (1, {"A"}, ["A"])
+        assert (len(list(store.products())), store.disagreeing(["A"])) == (1, {"A"})
         database.set_trace_callback(None)
         plans = [step for query in asked for *_, step in database.execute(f"EXPLAIN QUERY PLAN {query}")]
-    assert len(asked) == 3
+    assert len(asked) == 2
     assert not [step for step in plans if "TEMP B-TREE" in step]
 
 
@@ -285,19 +283,6 @@ def test_a_job_without_products_has_no_such_file(answered_job, tmp_path: Path) -
     (tmp_path / GROUPS_FILE).unlink()
     assert merged(answered_job(GROUPED, PRODUCTS, JobOptions()), tmp_path).groups is None
     assert not (tmp_path / GROUPS_FILE).exists()
-
-
-def test_the_first_products_are_shown_with_photos_that_disagree(answered_job, tmp_path: Path) -> None:
-    labels = ["shoe"] * 9 + ["hat"]
-    answers = [answer for _ in range(8) for answer in (unsure("hat"), *map(sure, labels))]
-    job = answered_job(answers, [f"A-{row // 11}" for row in range(88)], chunk_rows=5)
-    done = merged(job, tmp_path)
-    assert [shown.product.name for shown in done.disagreeing] == [f"A-{n}" for n in range(6)]
-    for number, shown in enumerate(done.disagreeing):
-        assert [row.label for row in shown.rows] == ["shoe", "shoe", "hat"]
-        assert [row.image for row in shown.rows] == [f"{11 * number + row}.jpg" for row in (1, 2, 10)]
-        assert (shown.verdict.label, shown.product.photos) == ("shoe", 11)
-        assert {row.status for row in shown.rows} == {Status.REVIEW}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)

@@ -31,8 +31,7 @@ from worker.job.spec import ModelPin
 from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.results.finish import finish_job
-from worker.results.products import Product, Verdict
-from worker.results.receipt_page import ProductPhotos, receipt_page, sheet_photo, small_photos
+from worker.results.receipt_page import receipt_page, sheet_photo, small_photos
 
 WITHIN_S = 0.5
 SOON_S = 5.0
@@ -66,18 +65,10 @@ def receipt(**changes: object) -> Receipt:
 
 
 def drifted(warning: str | None, label: str = "shoes") -> Drift:
-    usual = ReferenceAnswers(photos=96, by_label={label: 96}, confidence_histogram=(0,) * 19 + (96,))
+    usual = ReferenceAnswers(by_label={label: 96}, confidence_histogram=(0,) * 19 + (96,))
     finding = warning or "96 photos are too few."
     psi = {"confidence_psi": 0.5, "label_psi": 0.25}
     return Drift(**psi, rows=960, reference_rows=96, warning=warning, finding=finding, reference=usual)
-
-
-def product(name: str, photo: Path | None, label: str = "shoe") -> ProductPhotos:
-    verdict = Verdict(label, 0.612, Status.REVIEW, ReviewReason.DISAGREEMENT, 0.5)
-    photos = tuple(
-        LabelledPhoto(photo and PagePhoto(photo), Status.REVIEW, title, "review 98.0%") for title in (label, "hat")
-    )
-    return ProductPhotos(Product(name, 5, 4, {}), verdict, photos)
 
 
 def text_of(*asked: object, **changes: object) -> str:
@@ -104,8 +95,6 @@ def test_what_a_page_says() -> None:
         "a precision for no class": text_of(model=PIN.model_copy(update={"precision": 0.99, "all_to_review": True})),
         "a threshold": text_of(model=PIN.model_copy(update={"precision": None, "threshold": 0.5})),
         "a retry, a name in a registry, products": text_of(
-            [],
-            [product("A-1", None)],
             retry=2,
             named=ModelName(asked="shop@champion", version="shop@7"),
             groups=GROUPS.model_copy(update={"disagreeing": 7}),
@@ -141,7 +130,7 @@ def test_nothing_in_a_catalogue_becomes_markup() -> None:
         "drift": drifted(NASTY, NASTY),
     }
     photos = [LabelledPhoto(None, Status.FAILED, NASTY, NASTY, NASTY)]
-    page = check_harmless(receipt_page(receipt(**changes), photos, [product(NASTY, None, NASTY)]))
+    page = check_harmless(receipt_page(receipt(**changes), photos))
     assert page.text.count("".join(NASTY.split())[:12]) >= 20
     assert "${rows} {{ rows }}" in page.text
 
