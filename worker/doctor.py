@@ -2,23 +2,18 @@
 
 import os
 import re
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 from typing import Final
 
 from rich.markup import escape
 from rich.table import Table
 
-from catalogue.urls import is_url
 from models.errors import HangtagError, MissingExtraError
 from models.machine import Machine, this_machine
-from models.process import default_cache
-from models.reference import DEFAULT_REGISTRY
 from models.terminal import Console, print_table
 from models.text import number_of
 from worker.queue.options import queue_settings
@@ -32,8 +27,6 @@ _EXTRAS: Final = {
 }
 _QUICK_INT8: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "dotprod", "i8mm"})
 _REQUIREMENT: Final = re.compile(r"(?P<name>[\w.-]+).*extra == [\"'](?P<extra>\w+)[\"']")
-_LEAST_FREE: Final = 2 * 1024**3
-"""Free bytes under which a folder is said to be nearly full."""
 
 
 class Health(StrEnum):
@@ -54,8 +47,8 @@ class Finding:
     do: str = ""
 
 
-def examine(redis: str | None = None, jobs: str | None = None, registry: str = DEFAULT_REGISTRY) -> list[Finding]:
-    """Look at this machine; the arguments are those of ``hangtag worker``, with the same defaults.
+def examine(redis: str | None = None) -> list[Finding]:
+    """Look at this machine; ``redis`` is the URL that commands of the queue take.
 
     Nothing is changed, and nothing is asked of any host but Redis's.
     """
@@ -65,9 +58,7 @@ def examine(redis: str | None = None, jobs: str | None = None, registry: str = D
         Finding("Hangtag", Health.FINE, f"{version('hangtag')} on Python {python}, {machine.system}"),
         _processor(machine),
         *_extras(),
-        *_queue(redis, jobs),
-        _folder("Registry", registry, "HANGTAG_REGISTRY"),
-        _folder("Cache", default_cache, "XDG_CACHE_HOME"),
+        *_queue(redis),
     ]
 
 
@@ -112,9 +103,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
+def _queue(url: str | None) -> Iterator[Finding]:
     try:
-        settings = queue_settings(url, jobs)
+        settings = queue_settings(url)
     except MissingExtraError as error:
         yield Finding("Redis", Health.MISSING, str(error).removesuffix("."))
         return
@@ -135,26 +126,3 @@ def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
         yield Finding("Redis", Health.WRONG if asked else Health.MISSING, found, do)
     finally:
         state.close()
-    yield _folder("Jobs", settings.jobs, "HANGTAG_JOBS")
-
-
-def _folder(what: str, place: str | Callable[[], Path], variable: str) -> Finding:
-    if isinstance(place, str) and is_url(place):
-        return Finding(what, Health.FINE, f"{place}, which was not looked at")
-    try:
-        return _looked_at(what, Path(place) if isinstance(place, str) else place(), variable)
-    except (OSError, RuntimeError) as error:  # somebody else's folder; a user who has no home
-        found = f"It cannot be looked at: {str(error).removesuffix('.')}"
-        return Finding(what, Health.WRONG, found, f"Choose another by {variable}")
-
-
-def _looked_at(what: str, place: Path, variable: str) -> Finding:
-    path = place.expanduser().absolute()
-    there = next(parent for parent in (path, *path.parents) if parent.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return Finding(what, Health.WRONG, f"{there} cannot be written to", f"Choose another by {variable}")
-    free = shutil.disk_usage(there).free
-    found = f"{path}{'' if path.exists() else ' (made when it is needed)'}, {free / 1e9:,.0f} GB free"
-    if free < _LEAST_FREE:
-        return Finding(what, Health.WRONG, found, f"Make room, or choose another by {variable}")
-    return Finding(what, Health.FINE, found)

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from catalogue.photo import Limits
 from catalogue.photos import Photos, open_photos
-from catalogue.urls import cell_texts
+from catalogue.urls import cell_texts, scheme_of
 from models.errors import ImageFault, InputError, JobError
 from models.storage.storage import Storage
 from models.text import numbered
@@ -44,6 +44,7 @@ QUESTIONS: Final = "questions"
 """The folder of a job's questions; each has a folder of its name."""
 _SCRATCH: Final = ".scratch-"
 _OLD_S: Final = 3600.0
+_LONGEST_URI: Final = 64
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,13 @@ class Job:
 def images_of(job: Job, table: pa.Table) -> list[str | None]:
     r"""Each row's image cell, to be shown: bytes that are not UTF-8 appear as ``\xff``."""
     return cell_texts(table.column(job.spec.image_column))
+
+
+def shown_cell(cell: str | None) -> str | None:
+    """An image cell, or the beginning of one that holds its photo."""
+    if cell and len(cell) > _LONGEST_URI and scheme_of(cell) == "data":
+        return f"{cell[:_LONGEST_URI]}…"
+    return cell
 
 
 def open_job(storage: Storage) -> Job | None:

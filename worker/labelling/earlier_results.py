@@ -309,12 +309,7 @@ def terms_of(model: ModelPin, options: JobOptions, preprocess_version: str = PRE
 
 
 def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy_s: float = _BUSY_S) -> ResultTable:
-    """Open the table of results in a held folder; it is made if it is missing.
-
-    Raises:
-        OSError: the system does not allow it.
-        sqlite3.Error: the database is damaged, or cannot be read now.
-    """
+    """Open the table of results in a held folder, made if it is missing; raises ``OSError`` or ``sqlite3.Error``."""
     file = folder / CACHE_FILE
     if not file.exists():
         _make_cache(file)

@@ -16,7 +16,6 @@ TIME_LIMIT_S: Final = 7200
 
 _TLS_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS_CHOICES: Final = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
-_NAMED: Final = "which HANGTAG_REDIS_PASSWORD_FILE names"
 
 
 class QueueSettings(BaseSettings):
@@ -92,18 +91,16 @@ def read_settings(
 
 
 def _with_password(settings: QueueSettings, file: Path) -> QueueSettings:
-    parts = urlsplit(settings.redis_url)
-    if parts.password is not None:
-        msg = f"Expected Redis's password in its URL or in {file}, {_NAMED}, got both; take it out of the URL."
-        raise InputError(msg)
+    parts, why = urlsplit(settings.redis_url), ""
     try:
         password = file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        msg = f"Expected the password of Redis in {file}, {_NAMED}, got: {why}."
-        raise InputError(msg) from None
-    if not password or "\n" in password:
-        msg = f"Expected the password of Redis in {file}, {_NAMED}, as its only line."
+        password, why = "", f" ({error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'})"
+    if parts.password is not None or not password or "\n" in password:
+        msg = (
+            f"Expected Redis's password as the only line of {file}, which HANGTAG_REDIS_PASSWORD_FILE names, and none "
+            f"in its URL; check both{why}."
+        )
         raise InputError(msg)
     user, _, host = parts.netloc.rpartition("@")
     url = urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))

@@ -232,9 +232,8 @@ class HangtagConsumer(Consumer):
 class LoggedRequest(Request):
     """Names the chunk when a process is lost, and connects again if Redis takes no acknowledgement of a message.
 
-    Celery only logs the latter. The message then counts as in hand for ever, the worker asks Redis for no other, and so
-    never notices that the connection is gone: with one slot it takes no more work, silently, until it is started again
-    (measured with Celery 5.7).
+    Celery only logs the latter; the message counts as in hand for ever, and a worker with one slot silently takes no
+    more work until it is started again (measured with Celery 5.7).
     """
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Celery has no types

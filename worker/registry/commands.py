@@ -44,8 +44,8 @@ def models_command(
 ) -> None:
     """A table of all versions, when no command follows."""
     if context.invoked_subcommand is not None:
-        if as_json or _was_typed(context, "registry"):
-            verb = context.invoked_subcommand
+        source, verb = context.get_parameter_source("registry"), context.invoked_subcommand
+        if as_json or (source and source.name == "COMMANDLINE"):
             msg = f"options of {verb} stand after it: hangtag models {verb} …"
             raise typer.BadParameter(msg)
         return
@@ -58,11 +58,6 @@ def _opened(registry: str) -> "Registry":
     from models.registry.registry import open_registry
 
     return open_registry(registry)
-
-
-def _was_typed(context: typer.Context, option: str) -> bool:
-    source = context.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _say(text: str) -> None:
@@ -94,8 +89,6 @@ def publish_command(
     Examples:
 
       hangtag models publish bundles/shop --name shop --run runs/train/shop
-
-      hangtag models publish bundles/shop --name shop --promote --why "first model"
 
       hangtag models publish bundles/shop --name shop --registry s3://models/registry
     """
@@ -159,8 +152,6 @@ def history_command(
 
     Examples:
 
-      hangtag models history shop
-
       hangtag models history shop --json
     """
     from worker.registry.show import print_events
@@ -209,7 +200,7 @@ def delete_command(
 
       hangtag models delete shop@2 --why "customer photos were among its training photos"
     """
-    from worker.registry.show import VersionName, deleted_words
+    from worker.registry.show import VersionName
 
     name, _, number = model.rpartition("@")
     if not name or not number.isdecimal():
@@ -217,4 +208,4 @@ def delete_command(
         raise typer.BadParameter(msg)
     version = VersionName(name, int(number))
     event = _opened(registry).delete(*version, why)
-    _say(deleted_words(version, event.after) if event else f"{version} was deleted before.")
+    _say(f"{version} is gone." if event else f"{version} was deleted before.")

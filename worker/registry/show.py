@@ -13,7 +13,7 @@ from models.errors import HangtagError, InputError
 from models.manifest import Measured
 from models.registry.history import Event
 from models.registry.registry import Registry
-from models.registry.state import CHAMPION, State
+from models.registry.state import CHAMPION
 from models.terminal import Console, print_table
 from models.text import number_of
 
@@ -66,14 +66,6 @@ def promise_of(registry: Registry, version: VersionName) -> str:
     if promise == promise_text(None):
         return "It promises no precision: all rows go to review, unless --threshold is asked for."
     return f"It promises precision {promise}."
-
-
-def deleted_words(version: VersionName, state: State) -> str:
-    """The result of a deletion, for people; ``state`` is the one after it."""
-    way_back = set(state.champions) & set(state.versions) - {state.aliases.get(CHAMPION)}
-    lost = version.version in state.champions and not way_back
-    last = " It was the last that hangtag models rollback could go back to." if lost else ""
-    return f"{version} is gone.{last}"
 
 
 def ago(then: str, now: datetime) -> str:

@@ -39,10 +39,7 @@ class AuditRow:
 
 
 def audit_sample(job: Job, rows: int) -> list[AuditRow]:
-    """Draw labeled rows of a finished job, in a random order; all of them where there are fewer than ``rows``.
-
-    Whoever answers only some should take the first: they are a sample, too.
-    """
+    """Draw labeled rows of a finished job in a random order; all if there are too few, the first ones are a sample."""
     noted = read_audit(job)
     numbers = list(noted.sample[:rows]) if noted and len(noted.sample) >= rows else _drawn(job, rows)
     by_chunk: dict[int, list[int]] = {}

@@ -89,20 +89,15 @@ class Verdict(NamedTuple):
 def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO_PARENTS) -> Verdict:
     """The vote on a product.
 
-    The label is the class with the highest mean probability over the readable photos; of equal ones, the one that more
-    photos have as their own label, then the first in the alphabet. The mean is the confidence. A photo tells of the
-    classes in its ``top_k`` only, and one that is not named there counts 0: the confidence is a lower bound of the true
-    mean, and equal to it where every photo names the label.
+    The label is the class with the highest mean probability over the readable photos (then by photos that have it as
+    their own label, then by the alphabet), and the mean is the confidence. A class that a photo's ``top_k`` does not
+    name counts 0, so the confidence is a lower bound.
 
-    With a tree (``parents``: label → the one above it) a photo may be sure of a label above classes, only. Sure labels
-    that lie above each other agree: the lowest of them is meant, and the vote says the same if it is under that; the
-    label is that one then, and the confidence adds up over what is under it. Where the vote says something else though
-    every photo is sure, the highest of their labels is what they all say.
+    With a tree, ``parents``, sure labels above each other agree on the lowest of them, and confidence adds up over what
+    is under the label. Where all photos are sure and the vote says something else, the highest of their labels holds.
 
     A product whose sure photos have two labels goes to review, whatever the vote. It is labeled where a photo is sure
-    and the vote says the same, and where all are sure; where no photo is readable it failed; else it goes to review,
-    for the commonest reason of its rows (of equal ones the unknown score: what is not one of the products has no class
-    to be sure of).
+    and the vote agrees, or all are sure; else it goes to review, for the commonest reason of its rows.
     """
     if not product.readable:
         return Verdict(None, None, Status.FAILED, None, None)

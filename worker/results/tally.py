@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.urls import scheme_of
 from models.decision import ReviewReason
 from models.errors import ImageFault
 from models.reference_answers import BINS, ReferenceAnswers, answers_of, confidence_histogram
-from worker.job.job import Job, images_of
+from worker.job.job import Job, images_of, shown_cell
 from worker.job.model import read_note
 from worker.job.parts import PhotoWork, Status, part_work, photo_work, with_leaves
 from worker.job.receipt import (
@@ -39,7 +38,6 @@ _HIGHEST: Final = "g"
 _EXAMPLES: Final = 5
 _SAMPLE: Final = 48
 _SAMPLE_FAILED: Final = 8
-_LONGEST_URI: Final = 64
 _MOST_LABELS: Final = 12
 _EACH: Final = 6
 
@@ -169,7 +167,7 @@ class Tally:
             if kind is None:
                 self._consider(part, number, images[number])
             else:
-                example = ErrorExample(row=self.rows + number + 1, image=_named(images[number]), message=message)
+                example = ErrorExample(row=self.rows + number + 1, image=shown_cell(images[number]), message=message)
                 self._count_error(kind, example)
         self.rows += part.num_rows
 
@@ -249,9 +247,3 @@ def _sample_row(part: pa.Table, number: int, image: str | None) -> SampleRow:
     row = part.slice(number, 1).to_pylist()[0]
     reason = ReviewReason(row["reason"]) if row["reason"] else None
     return SampleRow(image, Status(row["status"]), row["label"], row["confidence"], None, reason)
-
-
-def _named(cell: str | None) -> str | None:
-    if cell is not None and len(cell) > _LONGEST_URI and scheme_of(cell) == "data":
-        return f"{cell[:_LONGEST_URI]}…"
-    return cell

@@ -49,13 +49,6 @@ def test_packages_that_are_missing_are_named_with_what_installs_them(monkeypatch
     assert finding("Extra web").health is Health.FINE
 
 
-def test_a_file_in_the_place_of_a_folder_is_wrong(tmp_path):
-    (tmp_path / "registry").write_text("")
-    found = finding("Registry", registry=str(tmp_path / "registry"))
-    assert found.health is Health.WRONG
-    assert "HANGTAG_REGISTRY" in found.do
-
-
 @pytest.mark.parametrize(("instructions", "said"), [(("avx2", "avx_vnni"), "quick"), (("avx2",), "little")])
 def test_the_processor_says_what_int8_gains(monkeypatch, instructions, said):
     machine = replace(this_machine(), instructions=instructions)

@@ -140,13 +140,6 @@ def test_versions_are_promoted_rolled_back_named_and_deleted(registry: Registry)
     assert [one["version"] for one in json.loads(printed(registry, "--json"))] == [1, 2]
 
 
-def test_who_deletes_the_only_way_back_is_told(registry: Registry) -> None:
-    before, now = registry.state("shop").champions[-2:]
-    assert "the last" in printed(registry, "delete", f"shop@{before}", "--why", "old")
-    assert run(registry, "rollback", "shop", "--why", "worse").returncode == 2
-    assert registry.resolve("shop", CHAMPION) == now
-
-
 @pytest.mark.parametrize(
     "words",
     [
