@@ -97,23 +97,6 @@ def test_entries_have_names_and_times(storage: Storage) -> None:
     assert sorted(storage.names("parts")) == keys
 
 
-def test_folders_are_in_order_and_files_are_none(storage: Storage) -> None:
-    for name in "gcaebdf":
-        storage.commit(f"{name}/job.json", b"")
-        storage.commit(f"{name}/parts/1", b"")
-    storage.commit("file", b"")
-    assert storage.folders() == list("abcdefg")
-
-
-def test_a_child_is_a_folder_of_its_parent(storage: Storage) -> None:
-    child = storage.child("summer")
-    child.commit("parts/a", b"one")
-    assert storage.read("summer/parts/a") == b"one"
-    assert storage.folders() == ["summer"]
-    assert child.folders() == ["parts"]
-    assert child.place == f"{storage.place}/summer"
-
-
 def test_pyarrow_reads_the_source(storage: Storage) -> None:
     table = pa.table({"image": ["a.jpg", "b.jpg"]})
     sink = pa.BufferOutputStream()

@@ -308,7 +308,7 @@ def terms_of(model: ModelPin, options: JobOptions, preprocess_version: str = PRE
     }
 
 
-def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy_s: float = _BUSY_S) -> ResultTable:
+def open_local_cache(folder: Path, model: str, busy_s: float = _BUSY_S) -> ResultTable:
     """Open the table of results in a held folder, made if it is missing; raises ``OSError`` or ``sqlite3.Error``."""
     file = folder / CACHE_FILE
     if not file.exists():
@@ -317,7 +317,7 @@ def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy
     try:
         connection.execute("PRAGMA synchronous=OFF")
         page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count={max_bytes // page_bytes}")
+        connection.execute(f"PRAGMA max_page_count={_MAX_BYTES // page_bytes}")
         connection.execute("SELECT 1 FROM photo LIMIT 1").fetchone()
     except BaseException:
         connection.close()

@@ -38,6 +38,7 @@ from worker.queue.settings import QueueSettings
 from worker.request import USUAL_OPTIONS, JobOptions
 
 _LOOK_S: Final = 1.0
+_MODELS_KEPT: Final = 3
 _TROUBLE_PAUSE_S: Final = 1.0
 _LAST: Final = 64
 """Only the last chunks of a job queue its merging when they end. Messages come in order, so one of these is usually the
@@ -77,7 +78,7 @@ class Runner:
 
     @cached_property
     def _models(self) -> "LoadedModels":
-        return LoadedModels(self._jobs.bundles, self._settings.models_kept)
+        return LoadedModels(self._jobs.bundles, _MODELS_KEPT)
 
     def label_chunk(self, job: str, chunk: int) -> None:
         """Label one chunk of a job."""

@@ -22,7 +22,6 @@ class QueueSettings(BaseSettings):
     """Read from the environment: ``HANGTAG_REDIS_URL`` and so on.
 
     A worker that is told to stop has ``grace_s`` for the chunks in hand, and touches ``heartbeat`` as long as it works.
-    A process keeps ``models_kept`` models loaded.
     """
 
     model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -31,7 +30,6 @@ class QueueSettings(BaseSettings):
     redis_password_file: Path | None = None
     jobs: str = Field(default="jobs", min_length=1)
     grace_s: float = Field(default=10.0, gt=0.0)
-    models_kept: int = Field(default=3, ge=1)
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     heartbeat: Path | None = None

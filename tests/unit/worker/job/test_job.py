@@ -97,14 +97,6 @@ def test_of_two_models_the_first_choice_is_for_good(undecided: Job) -> None:
         assert job.choice == Choice(variant="float32", because="shop-7: it disagrees")
 
 
-def test_the_latest_retry_of_a_part_counts(tmp_path: Path) -> None:
-    job = made(tmp_path, 3, chunk_rows=1)
-    for key in ("parts/000001.r0.parquet", "parts/000001.r10.parquet", "parts/000001.r2.parquet"):
-        job.storage.commit(key, b"")
-    assert job.part_keys() == {1: "parts/000001.r10.parquet"}
-    assert job.missing_chunks() == [0, 2]
-
-
 RETRY_JSON = b'{"begun_at": "2026-11-21T05:00:00+00:00", "rows": 5, "chunks": [1, 3]}'
 
 

@@ -1,4 +1,3 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,6 @@ from worker.job.model import (
     load_pinned,
     note_models,
     questions_of,
-    read_note,
     verified_pin,
 )
 from worker.job.spec import ModelPin
@@ -83,17 +81,6 @@ def test_damage_is_no_disagreement(tmp_path: Path, int8_bundle: Path, file: str)
     with pytest.raises(BundleError, match=Path(file).name) as caught:
         verified_pin(copy)
     assert not isinstance(caught.value, DisagreementError)
-
-
-def test_a_pin_names_the_threshold_that_rules_in_the_place_of_a_promise(unsure_bundle: Path) -> None:
-    asked = JobOptions(threshold=0.4)
-    none, pin = verified_pin(unsure_bundle), verified_pin(unsure_bundle, asked)
-    assert [(one.precision, one.threshold, one.all_to_review) for one in (none, pin)] == [
-        (None, None, True),
-        (None, 0.4, False),
-    ]
-    assert load_pinned(unsure_bundle, pin, asked).threshold == 0.4
-    assert load_pinned(unsure_bundle, none).all_to_review
 
 
 class Machine:
@@ -176,14 +163,3 @@ def test_a_kill_at_any_step_leaves_no_choice_or_one_that_holds(
             load_job_model(undecided, Machine(int8_bundle, *wrong).load, die_after_choosing)
         assert undecided.choice
     assert Machine(int8_bundle).model(undecided) == ("float32" if wrong else "int8")
-
-
-def test_drift_is_measured_against_what_the_chosen_model_was_proved_on(undecided: Job, tmp_path: Path) -> None:
-    (name,) = undecided.storage.names("model")
-    note = json.loads(undecided.storage.read(f"model/{name}"))
-    assert note["fallback"]
-    note["fallback"] = None
-    undecided.storage.replace(f"model/{name}", json.dumps(note).encode())
-    assert read_note(undecided).reference
-    undecided.choose(undecided.spec.fallback)
-    assert read_note(undecided).reference is None

@@ -230,14 +230,3 @@ def test_what_is_locked_is_read_but_not_added_to(tmp_path: Path, caplog) -> None
     assert [record.event for record in caplog.records] == ["known_photos_not_kept"]
     assert not cache.damaged
     cache.close()
-
-
-def test_it_grows_no_further_than_it_may(tmp_path: Path, caplog) -> None:
-    cache = open_local_cache(tmp_path, MODEL, max_bytes=200_000)
-    for start in range(0, 5_000, 50):
-        cache.add(labelled(number) for number in range(start, start + 50))
-    assert (tmp_path / CACHE_FILE).stat().st_size <= 200_000
-    assert cache.find(sha256_of(1)) == labelled(1).result
-    assert cache.find(sha256_of(4_999)) is None
-    assert [record.event for record in caplog.records] == ["known_photos_not_kept"]
-    cache.close()

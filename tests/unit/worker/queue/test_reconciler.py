@@ -46,21 +46,6 @@ def test_chunks_go_to_the_queue_of_their_urgency(publishing, client, paper_job, 
     assert {other: waiting(client, other) for other in Priority if waiting(client, other)} == {priority: [0, 1, 2]}
 
 
-def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, state: RedisState, paper_job, commit_part) -> None:
-    """The list of missing chunks may be old by the time its end is reached; each block of 64 is looked at again."""
-    job = paper_job(80)
-    announce(state, 8)
-    sent = Recorder()
-
-    def send(name: str, chunk: int, priority: Priority) -> None:
-        if chunk == 0:
-            commit_part(job, 70)
-        sent(name, chunk, priority)
-
-    Reconciler(jobs, state, send).tick()
-    assert sent.numbers() == [chunk for chunk in range(80) if chunk != 70]
-
-
 def jobs_whose_parts_are_asked_for(jobs: Jobs, asked: Callable[[], object]) -> Jobs:
     class Asked(FolderStorage):
         def child(self, folder: str) -> FolderStorage:

@@ -23,7 +23,6 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "redis_url": "rediss://queue/1",
         "jobs": "/mnt/jobs",
         "grace_s": 5.0,
-        "models_kept": 1,
         "metrics_port": 9108,
         "metrics_host": "::1",
         "heartbeat": Path("/run/hangtag/heartbeat"),
@@ -37,7 +36,6 @@ WRONG = {
     "REDIS_URL": ["127.0.0.1:6379", "http://queue", "unix:///run/redis.sock", ""],
     "JOBS": [""],
     "GRACE_S": ["0", "soon"],
-    "MODELS_KEPT": ["0", "1.5"],
     "METRICS_PORT": ["0", "65536", "http"],
     "METRICS_HOST": [""],
 }

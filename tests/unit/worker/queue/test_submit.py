@@ -1,6 +1,4 @@
-import json
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,7 @@ from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from worker.job.jobs import Jobs, check_name
 from worker.labelling.earlier_results import PREVIOUS_FILE
 from worker.queue.settings import TIME_LIMIT_S
-from worker.queue.submit import CHUNK_ROWS, chunk_rows, decodings_of, new_name, submit
+from worker.queue.submit import CHUNK_ROWS, chunk_rows, new_name, submit
 from worker.request import JobOptions, Priority, SubmitRequest
 
 ROWS = 600
@@ -48,24 +46,6 @@ def test_a_job_is_written_with_its_model_once(request_of: SubmitRequest, jobs: J
     assert (spec.rows, spec.chunks, spec.chunk_rows) == (ROWS, 3, CHUNK_ROWS)
     assert (spec.priority, spec.image_root) == (Priority.HIGH, str(root))
     assert load(jobs.bundles.fetch(spec.model.digest)).digest == load(bundle).digest == spec.model.digest
-
-
-@pytest.mark.parametrize("change", ["a row", "an option", "the model", "the image root"])
-def test_another_job_of_the_same_name_is_refused(request_of: SubmitRequest, jobs: Jobs, change: str) -> None:
-    first = submit(request_of, jobs)
-    match change:
-        case "a row":
-            request_of.source.write_text(request_of.source.read_text().replace("7.jpg", "8.jpg", 1))
-        case "an option":
-            request_of = replace(request_of, options=JobOptions(top_k=1))
-        case "the model":
-            request_of = replace(request_of, model=request_of.model / "model.onnx")
-        case _:
-            request_of = changed(request_of, image_root=str(request_of.source.parent / "jobs"))
-    named = {"a row": "spring.csv", "an option": "--top-k", "the model": "--model", "the image root": "--image-root"}
-    with pytest.raises(JobError, match=named[change]):
-        submit(request_of, jobs)
-    assert jobs.find("spring") == first.job
 
 
 def list_photos(request: SubmitRequest, cells: list[str]) -> SubmitRequest:
@@ -172,24 +152,6 @@ def test_a_chunk_ends_within_the_time_limit_whatever_its_photos_do(
     most_s = max(rows * decodings * (2 * timeout_s + 1.0), rows * Limits().total_s / per_host)
     assert rows == 1 or most_s <= TIME_LIMIT_S, "two tries, each in a process of its own; all photos from one slow host"
     assert (chunk_rows(10.0), chunk_rows(20.0), chunk_rows(10.0, 1)) == (256, 158, 108)
-
-
-def test_models_that_decode_alike_have_chunks_as_large_as_one(
-    request_of: SubmitRequest, jobs: Jobs, bundle: Path, tmp_path: Path
-) -> None:
-    larger = tmp_path / "larger"
-    shutil.copytree(bundle, larger)
-    manifest = json.loads((larger / "manifest.json").read_text())
-    manifest["preprocess"]["size"] *= 2
-    (larger / "manifest.json").write_text(json.dumps(manifest))
-    assert decodings_of([bundle, larger, bundle, larger]) == 2
-    options = JobOptions(timeout_s=20.0)
-
-    def rows_of(name: str, model: Path | dict[str, Path]) -> int:
-        return submit(replace(request_of, model=model, options=options, name=name), jobs).job.spec.chunk_rows
-
-    assert rows_of("one", bundle) == rows_of("alike", {"kind": bundle, "colour": bundle}) == 158
-    assert rows_of("lone", {"kind": bundle, "colour": bundle / "model.onnx"}) == 79
 
 
 NAMES = {

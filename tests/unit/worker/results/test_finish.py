@@ -13,7 +13,7 @@ from models.process import python_command, python_environment
 from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.job.job import CANCELLED, Job, begin_retry, commit_retry
+from worker.job.job import Job, begin_retry, commit_retry
 from worker.job.receipt import (
     GROUPS_FILE,
     PAGE_FILE,
@@ -131,16 +131,6 @@ def finished(paper_job, commit_part):
     commit_part(job, 2, 4)
     finish_job(job)
     return job
-
-
-def test_rows_that_are_worth_it_are_counted_and_their_chunks_wanted(finished) -> None:
-    finished.storage.commit(CANCELLED, b"")  # too late
-    assert begin_retry(finished, 1) == {"missing": 1, "timeout": 1}
-    retry = finished.retry()
-    assert (retry.number, retry.chunks, retry.rows) == (1, {0, 3}, 2)
-    assert finished.missing_chunks() == [0, 3]
-    assert finished_receipt(finished) is None
-    assert not finished.cancelled
 
 
 def test_a_retry_that_somebody_else_has_begun_is_told_and_none_begins_where_no_row_is_worth_it(
