@@ -59,8 +59,9 @@ def label_with_progress(
         print_receipt(receipt, Console())
         _print_next(receipt, request, Console())
     unfound = unfound_words(receipt, open_job(FolderStorage(job_folder(request.output))))
-    tried = (receipt.run.images if receipt.retry else None) if bar.earlier is not None else 0
-    words = retry_words(receipt, tried if request.retry_failed or tried else None)
+    words = retry_words(receipt)
+    if request.retry_failed and not words:
+        words = "No failed row is left that may succeed another time."
     if words and not unfound:
         errors.say(words, "yellow")
     instead = f"{unfound}, and add --restart; or add --retry-failed once the photos are there" if unfound else ""
@@ -78,17 +79,9 @@ def _print_next(receipt: JobReceipt, request: LabelRequest, console: Console) ->
         console.print(f"Review the doubtful rows: {command}", highlight=False, soft_wrap=True)
 
 
-def retry_words(receipt: JobReceipt, tried: int | None = None) -> str:
-    """What ``--retry-failed`` may do, or has done; empty if no failed row may succeed another time.
-
-    ``tried``: how many failed rows this run tried again; None if it was no retry.
-    """
+def retry_words(receipt: JobReceipt) -> str:
+    """What ``--retry-failed`` may do; empty if no failed row may succeed another time."""
     passing = sum(errors.count for fault, errors in receipt.errors.items() if fault in RETRYABLE)
-    if tried == 0:
-        return "No failed row may succeed another time; nothing was tried again."
-    if tried and passing <= tried:  # more: an earlier run that was stopped tried the others
-        again = {0: "none failed again", tried: "all failed again"}.get(passing, f"{passing:,} failed again")
-        return f"{number_of(tried, 'failed row')} tried again: {again}."
     rows = number_of(passing, "failed row")
     return f"{rows} may succeed another time; the same command with --retry-failed tries again." if passing else ""
 

@@ -62,9 +62,5 @@ def test_what_a_later_run_did_is_told_apart_from_the_whole_job(answered_job) -> 
 def test_only_rows_whose_fault_may_pass_are_worth_another_try(answered_job) -> None:
     receipt = finish_job(answered_job([missing("a.jpg"), missing("b.jpg"), failed(), failed()], ["A"] * 4))
     assert retry_words(receipt).startswith("2 failed rows may succeed")
-    assert retry_words(receipt, 2).endswith(": all failed again.")
-    assert retry_words(receipt, 5) == "5 failed rows tried again: 2 failed again."
-    assert retry_words(receipt, 0).startswith("No failed row")
     passed = finish_job(answered_job([sure("shoe"), failed()], ["A", "A"]))
-    assert retry_words(passed, 1).endswith(": none failed again.")
     assert retry_words(passed) == ""
