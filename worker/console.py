@@ -111,10 +111,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
 
 
 def say_rule(model: ModelPin, console: Console, path: Path | None = None, question: str = "") -> None:
-    """Say what decides which rows are labeled, in yellow if that is not a promised precision.
-
-    ``path``: where the model lies now, to say what it can promise instead of what was asked for.
-    """
+    """Say what decides which rows are labeled, in yellow if no precision is promised; ``path`` is the model's now."""
     words = rule_words(model, path) if path else model.rule
     promised = model.precision is not None and not model.all_to_review
     text = Text(f"{question}: {words}" if question else words, "" if promised else "yellow")

@@ -41,10 +41,7 @@ class ChangedRow(BaseModel, frozen=True):
 
 
 class CatalogueFigures(BaseModel, frozen=True):
-    """Two models on a sample of rows.
-
-    ``failed`` rows could not be labelled by both and are not among ``rows``; ``flows`` has the largest first.
-    """
+    """Two models on a sample of rows; ``failed`` rows are not among ``rows``, and ``flows`` has the largest first."""
 
     source: str
     rows_in_source: int

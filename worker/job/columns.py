@@ -50,10 +50,9 @@ def requested_catalogue(
     *,
     confined: bool = False,
 ) -> Catalogue:
-    """The catalogue of a request, if a result with the ending ``suffix`` can hold it.
+    """The catalogue of a request, if a result with the ending ``suffix`` can hold it; ``rows`` replace the source.
 
-    ``trees``: names of the questions whose models have a tree of labels, and so add more columns. ``rows`` are taken
-    instead of the request's source.
+    ``trees``: names of the questions whose models have a tree of labels, and so add more columns.
     """
     options = request.options
     catalogue = rows or open_catalogue(

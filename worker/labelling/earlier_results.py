@@ -75,10 +75,7 @@ class LabelledRow:
 
 
 def put_results(connection: sqlite3.Connection, rows: Iterable[LabelledRow]) -> None:
-    """Keep the results that would be the same another time; call it within a transaction.
-
-    The host of a photo that failed is asked again: its bytes may have been half of the photo.
-    """
+    """Keep the results that would be the same another time, within a transaction; failed photos are asked for again."""
     kept = [
         (row, bytes.fromhex(row.result.sha256))
         for row in rows

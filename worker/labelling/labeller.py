@@ -65,10 +65,7 @@ class Asked:
 
 
 class _Question:
-    """A question of the job, with its batch: the photos that it wants labelled, and their pixels.
-
-    ``place``: among the job's questions.
-    """
+    """A question of the job, with its batch: the photos that it wants labelled, and their pixels."""
 
     def __init__(self, place: int, asked: Asked, top_k: int) -> None:
         self.place = place

@@ -35,10 +35,7 @@ _PIECE: Final = 65_536
 def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
 ) -> int:
-    """Label every chunk without a part with the job's models, which lie at ``models`` now; returns process deaths.
-
-    ``on_done`` is called with each chunk that is done; ``verified``, if golden samples have agreed here just now.
-    """
+    """Label every chunk without a part, and call ``on_done`` with each; returns how many processes died."""
 
     def done(line: str, _: dict[str, Any]) -> None:
         on_done(int(line))

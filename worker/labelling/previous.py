@@ -44,10 +44,7 @@ def check_done(job: Job, name: str) -> None:
 
 
 def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") -> str:
-    """Write the results of a finished job into the folder of a new one, in bounded memory; returns a sentence about it.
-
-    Of the questions of ``previous``, one with the same ``terms`` gives, rather than one of the same name.
-    """
+    """Write the results of a finished job, by the question with the same ``terms``, into the folder of a new one."""
     place = previous.storage.place
     source = min(previous.questions, key=lambda question: (_terms(question) != terms, question.name != name))
     before = _terms(source)

@@ -1,7 +1,7 @@
 """A worker's metrics for Prometheus; docs/metrics.md says what each means.
 
-The processes of a worker count in files of prometheus_client's multiprocess mode, so a killed process loses no count.
-That mode is chosen by ``PROMETHEUS_MULTIPROC_DIR``, which must be set before this module is imported.
+The processes count in files of prometheus_client's multiprocess mode, chosen by ``PROMETHEUS_MULTIPROC_DIR`` before
+this module is imported, so a killed process loses no count.
 """
 
 import logging

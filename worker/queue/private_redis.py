@@ -73,8 +73,7 @@ def redis_binary() -> str:
 class PrivateRedis:
     """A Redis server that lives as long as a ``with`` block; it can be killed and started again at the same port.
 
-    ``append_only``: keep every answered write across a kill. ``options``: redis-server's own; with ``tls-cert-file`` it
-    speaks TLS only. ``program``: the command that becomes the server.
+    ``append_only`` keeps every answered write across a kill; with the option ``tls-cert-file`` it speaks TLS only.
     """
 
     def __init__(

@@ -62,11 +62,7 @@ def submit(
     on_rows: Callable[[int], None] = lambda _: None,
     catalogue: Catalogue | None = None,
 ) -> Submitted:
-    """Write a job: its model, its rows in chunks, and then ``job.json``; from then on workers can see it.
-
-    ``on_rows`` is called with the rows read so far; ``catalogue`` has the rows, if they are not to be read from the
-    source.
-    """
+    """Write a job: its model, its rows in chunks, and then ``job.json``; ``catalogue`` has the rows if known."""
     name = request.name
     check_name(name)
     check_allow_hosts(request.options.allow_hosts or ())

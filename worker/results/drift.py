@@ -81,10 +81,9 @@ def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
 def drifted_jobs(
     places: Sequence[str], digest: str, since: str | None = None, note: Note = lambda _: None
 ) -> list[str]:
-    """The folders of finished jobs whose receipts warn of drift, the earliest first.
+    """The folders of finished jobs that warn of drift, the earliest first; only those that ended after ``since``.
 
-    ``places`` are folders of jobs, job folders, or folders that hold such; ``since`` (ISO 8601) leaves out earlier
-    jobs. ``note`` is called with each damaged receipt, which is skipped.
+    ``places`` are folders of jobs, job folders, or folders of such; ``note`` is called with each damaged receipt.
     """
     after = _moment(since) if since else datetime.min.replace(tzinfo=UTC)
     drifted: dict[str, datetime] = {}

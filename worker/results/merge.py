@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.writers import Write, open_writer
+from catalogue.writers import open_writer
 from models.errors import JobError
 from models.whole_file import replacing
 from worker.job.columns import WORST, result_schema
@@ -41,8 +41,7 @@ class Merged:
 def merge_job(job: Job, output: Path, folder: Path) -> Merged:
     """Write a job's result, and into the empty ``folder`` the lists that :func:`upload_lists` then moves into the job.
 
-    The result is written beside its place and renamed into it. It has the catalogue's columns, then each question's,
-    then, of a job with named models, each row's worst status.
+    The result has the catalogue's columns, each question's, and each row's worst status if the job has named models.
     """
     with ExitStack() as files:
         folders = [_list_folder(question, folder) for question in job.questions]
@@ -160,7 +159,10 @@ def _write_result(job: Job, output: Path, merging: Sequence[_Merging], whole: Ta
 
     with replacing(output) as temporary:
         with open_writer(temporary, output.suffix.lower(), schema, harmless, mark=options.excel_safe) as write:
-            rows = _write_rows(joined(), write)
+            rows = 0
+            for table in in_runs(joined()):
+                write(table)
+                rows += table.num_rows
         if rows != job.spec.rows:
             msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
             raise JobError(msg)
@@ -191,14 +193,6 @@ def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
     names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
     ranks = [pc.index_in(column, value_set=names) for column in columns]
     return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
-
-
-def _write_rows(tables: Iterator[pa.Table], write: Write) -> int:
-    rows = 0
-    for table in in_runs(tables):
-        write(table)
-        rows += table.num_rows
-    return rows
 
 
 def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

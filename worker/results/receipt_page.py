@@ -156,10 +156,7 @@ def _meanings(model: ModelPin) -> dict[Status, str]:
 def small_photos(
     job: Job, cells: Iterable[str | None], drawing: ProcessPool | None = None, within_s: float = _WITHIN_S
 ) -> Mapping[str, PagePhoto]:
-    """Read some photos of a job, from the same places as labelling, and make them small; returns cell → photo.
-
-    Photos that do not arrive within ``within_s``, and those that :func:`draw_apart` leaves out, are missing.
-    """
+    """Read some photos of a job as labelling does, and make them small; cell → photo, without those that are late."""
     cell_of: dict[Path, str] = {}
     with scratch_folder(job.storage) as folder:
         with suppress(OSError):  # a full disk costs pictures, not the receipt
