@@ -163,7 +163,6 @@ def _check_places(request: LabelRequest, folder: Path) -> None:
 
 
 def _empty(folder: Path) -> None:
-    """Empty a job's folder, but for the lock, which is held."""
     for entry in folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)

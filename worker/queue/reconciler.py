@@ -107,7 +107,6 @@ class Reconciler:
         return sent
 
     def _look(self, name: str) -> tuple[Job, list[int]] | None:
-        """An unfinished job, and its chunks without a part."""
         try:
             job = self._jobs.unfinished(name)
             return (job, job.missing_chunks()) if job else None

@@ -128,7 +128,6 @@ def questions_page(job: Job, receipt: QuestionsReceipt, pages: Mapping[str, str]
 
 
 def _links(job: Job, receipt: JobReceipt) -> dict[str, str]:
-    """Words → an address near the page of a job in a folder; none from a bucket, whose pages are seen elsewhere."""
     if not isinstance(job.storage, FolderStorage):
         return {}
     page, wanted = Path(job.storage.place) / PAGE_FILE, {"Result": Path(receipt.output)}
