@@ -37,7 +37,7 @@ class Workers:
             self._processes.append(self._start())
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "hangtag", "worker", "--workers", str(self._concurrency), "--log", "json"]
+        command = [sys.executable, "-m", "hangtag", "worker", "--workers", str(self._concurrency)]
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / f"worker-{self._started}.log").open("wb") as log:
             self._started += 1

@@ -12,7 +12,7 @@ from models.options import RegistryOption, takes
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
 from trainer.request import DATA_HELP, TableOptions, TrainOptions, TrainRequest
-from worker.queue.options import LogOption, RedisOption, logs_json, queue_settings
+from worker.queue.options import RedisOption, logs_json, queue_settings
 
 
 class When(StrEnum):
@@ -242,7 +242,6 @@ def schedule_command(
         list[Path], typer.Argument(metavar="CONFIG", help="Settings of retrainings (TOML), each with a schedule.")
     ],
     redis: RedisOption = None,
-    log: LogOption = None,
 ) -> None:
     """Start retrainings by their schedule, until told to stop; hangtag worker --queue train runs them.
 
@@ -258,7 +257,7 @@ def schedule_command(
     settings = queue_settings(redis)
     from trainer.schedule import run_beat
 
-    run_beat(configs, settings, as_json=logs_json(log))
+    run_beat(configs, settings, as_json=logs_json())
 
 
 def _corrections_of(config: Path) -> Path | None:

@@ -5,10 +5,10 @@ from typing import Annotated, Final
 
 import typer
 
-from models.options import ModelsOption, RegistryOption, takes
-from models.reference import DEFAULT_REGISTRY, models_given
+from models.options import ModelsOption, takes
+from models.reference import models_given
 from worker.queue.commands import register as register_queue
-from worker.queue.options import JobsOption, JsonOption, RedisOption
+from worker.queue.options import JsonOption, RedisOption
 from worker.registry.commands import register as register_registry
 from worker.request import JobOptions, LabelRequest, SourceArgument
 
@@ -57,12 +57,6 @@ def label_command(
 
       hangtag label products.csv --model bundles/shop --out labels.csv --image-column main_photo
 
-      hangtag label list.txt --model bundles/shop --out labels.jsonl --image-root /mnt/photos
-
-      hangtag label photos/ --model bundles/shop --out labels.parquet --precision 0.98
-
-      hangtag label photos/ --model shop@champion --registry /srv/registry --out labels.parquet
-
       hangtag label s3://shop/urls.csv --model bundles/shop --out labels.parquet --group-column sku
 
       hangtag label tonight.csv --model bundles/shop --out tonight.parquet --previous yesterday.parquet
@@ -96,20 +90,18 @@ def label_command(
 
 def doctor_command(
     redis: RedisOption = None,
-    jobs: JobsOption = None,
-    registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
     """Say what this machine has, what is missing, and what to do about it.
 
-    Looks at the processor, the extras that are installed, Redis and its workers, and the folders. Exit status 1 if
+    Looks at the processor, the extras that are installed, Redis and its workers. Exit status 1 if
     something is wrong; packages that only some commands need may be missing.
 
     Examples:
 
       hangtag doctor
 
-      hangtag doctor --redis redis://queue:6379/0 --jobs /mnt/shared/jobs --json
+      hangtag doctor --redis redis://queue:6379/0 --json
     """
     import json
     from dataclasses import asdict
@@ -118,7 +110,7 @@ def doctor_command(
     from models.terminal import Console
     from worker.doctor import Health, examine, print_findings
 
-    findings = examine(redis, jobs, registry)
+    findings = examine(redis)
     if as_json:
         print(json.dumps([asdict(one) for one in findings], indent=1))
     else:

@@ -34,13 +34,7 @@ def label_with_progress(
     processes: ProcessPool | None = None,
     drawing: ProcessPool | None = None,
 ) -> None:
-    """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON.
-
-    ``processes`` and ``drawing``: those of :func:`worker.label.label`.
-
-    Raises:
-        JobError: no photo at all could be labelled; see :func:`worker.label.label` for more.
-    """
+    """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON."""
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
@@ -65,8 +59,9 @@ def label_with_progress(
         print_receipt(receipt, Console())
         _print_next(receipt, request, Console())
     unfound = unfound_words(receipt, open_job(FolderStorage(job_folder(request.output))))
-    tried = (receipt.run.images if receipt.retry else None) if bar.earlier is not None else 0
-    words = retry_words(receipt, tried if request.retry_failed or tried else None)
+    words = retry_words(receipt)
+    if request.retry_failed and not words:
+        words = "No failed row is left that may succeed another time."
     if words and not unfound:
         errors.say(words, "yellow")
     instead = f"{unfound}, and add --restart; or add --retry-failed once the photos are there" if unfound else ""
@@ -84,17 +79,9 @@ def _print_next(receipt: JobReceipt, request: LabelRequest, console: Console) ->
         console.print(f"Review the doubtful rows: {command}", highlight=False, soft_wrap=True)
 
 
-def retry_words(receipt: JobReceipt, tried: int | None = None) -> str:
-    """What ``--retry-failed`` may do, or has done; empty if no failed row may succeed another time.
-
-    ``tried``: how many failed rows this run tried again; None if it was no retry.
-    """
+def retry_words(receipt: JobReceipt) -> str:
+    """What ``--retry-failed`` may do; empty if no failed row may succeed another time."""
     passing = sum(errors.count for fault, errors in receipt.errors.items() if fault in RETRYABLE)
-    if tried == 0:
-        return "No failed row may succeed another time; nothing was tried again."
-    if tried and passing <= tried:  # more: an earlier run that was stopped tried the others
-        again = {0: "none failed again", tried: "all failed again"}.get(passing, f"{passing:,} failed again")
-        return f"{number_of(tried, 'failed row')} tried again: {again}."
     rows = number_of(passing, "failed row")
     return f"{rows} may succeed another time; the same command with --retry-failed tries again." if passing else ""
 
@@ -124,14 +111,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
 
 
 def say_rule(model: ModelPin, console: Console, path: Path | None = None, question: str = "") -> None:
-    """Say what decides which rows are labeled, in yellow if that is not a promised precision.
-
-    Args:
-        model: that labels.
-        console: where it is said.
-        path: where the model lies now, to say what it can promise in the place of what was asked for.
-        question: that the model answers, if the job has named models.
-    """
+    """Say what decides which rows are labeled, in yellow if no precision is promised; ``path`` is the model's now."""
     words = rule_words(model, path) if path else model.rule
     promised = model.precision is not None and not model.all_to_review
     text = Text(f"{question}: {words}" if question else words, "" if promised else "yellow")
@@ -139,12 +119,7 @@ def say_rule(model: ModelPin, console: Console, path: Path | None = None, questi
 
 
 class _Bar:
-    """A progress bar that appears when there is something to do.
-
-    Attributes:
-        done: rows done.
-        earlier: rows that an earlier run had done; None before anything was shown.
-    """
+    """A progress bar that appears when there is something to do; ``earlier`` rows were done before."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -152,7 +127,6 @@ class _Bar:
         self.earlier: int | None = None
 
     def show(self, done: int, total: int) -> None:
-        """Rows done, of all."""
         if self.earlier is None:
             self.earlier = done
             self._task = self._progress.add_task("label", total=total, completed=done, earlier=done, unit="images/s")
@@ -213,7 +187,6 @@ def _print_levels(receipt: Receipt, console: Console) -> None:
 
 
 def _counts(receipt: JobReceipt, title: str, by_label: Mapping[str, int]) -> Table:
-    """Rows by label and how many of them are labeled, then rows by status, with the reasons and the errors."""
     reasons, doubtful = (receipt.review_reasons, receipt.review_by_label) if isinstance(receipt, Receipt) else ({}, {})
     reviewed = receipt.by_status[Status.REVIEW]
     table = Table(title=escape(title), title_justify="left")

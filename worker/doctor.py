@@ -2,29 +2,21 @@
 
 import os
 import re
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.markup import escape
 from rich.table import Table
 
-from catalogue.urls import is_url
 from models.errors import HangtagError, MissingExtraError
 from models.machine import Machine, this_machine
-from models.process import default_cache
-from models.reference import DEFAULT_REGISTRY
 from models.terminal import Console, print_table
 from models.text import number_of
 from worker.queue.options import queue_settings
-
-if TYPE_CHECKING:
-    from worker.queue.redis_state import Presence
 
 _EXTRAS: Final = {
     "train": "check, train, evaluate, export, retrain",
@@ -35,8 +27,6 @@ _EXTRAS: Final = {
 }
 _QUICK_INT8: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "dotprod", "i8mm"})
 _REQUIREMENT: Final = re.compile(r"(?P<name>[\w.-]+).*extra == [\"'](?P<extra>\w+)[\"']")
-_LEAST_FREE: Final = 2 * 1024**3
-"""Free bytes under which a folder is said to be nearly full."""
 
 
 class Health(StrEnum):
@@ -49,14 +39,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        what: such as ``Redis``.
-        health: whether something is to be done.
-        found: what is there.
-        do: what to do; empty if nothing is.
-    """
+    """One thing that was looked at: what it is, how it is, and what to do (empty if nothing)."""
 
     what: str
     health: Health
@@ -64,8 +47,8 @@ class Finding:
     do: str = ""
 
 
-def examine(redis: str | None = None, jobs: str | None = None, registry: str = DEFAULT_REGISTRY) -> list[Finding]:
-    """Look at this machine; the arguments are those of ``hangtag worker``, with the same defaults.
+def examine(redis: str | None = None) -> list[Finding]:
+    """Look at this machine; ``redis`` is the URL that commands of the queue take.
 
     Nothing is changed, and nothing is asked of any host but Redis's.
     """
@@ -75,9 +58,7 @@ def examine(redis: str | None = None, jobs: str | None = None, registry: str = D
         Finding("Hangtag", Health.FINE, f"{version('hangtag')} on Python {python}, {machine.system}"),
         _processor(machine),
         *_extras(),
-        *_queue(redis, jobs),
-        _folder("Registry", registry, "HANGTAG_REGISTRY"),
-        _folder("Cache", default_cache, "XDG_CACHE_HOME"),
+        *_queue(redis),
     ]
 
 
@@ -101,7 +82,6 @@ def _processor(machine: Machine) -> Finding:
 
 
 def _extras() -> Iterator[Finding]:
-    """Whether the packages of each extra are installed, as far as this Python needs them."""
     needed: dict[str, list[str]] = {extra: [] for extra in _EXTRAS}
     for line in requires("hangtag") or ():
         match = _REQUIREMENT.match(line)
@@ -123,10 +103,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
-    """Redis and the folder of jobs; both are needed by queued labelling only, unless somebody has set them."""
+def _queue(url: str | None) -> Iterator[Finding]:
     try:
-        settings = queue_settings(url, jobs)
+        settings = queue_settings(url)
     except MissingExtraError as error:
         yield Finding("Redis", Health.MISSING, str(error).removesuffix("."))
         return
@@ -139,58 +118,11 @@ def _queue(url: str | None, jobs: str | None) -> Iterator[Finding]:
     state = RedisState(connect(settings))
     try:
         state.ping()
-        workers = state.workers()
-        found = f"{settings.redis_name} answers; {number_of(len(workers), 'worker')} there"
-        if elsewhere := _elsewhere(workers, settings.jobs):
-            wrong = Health.WRONG if jobs is not None or "HANGTAG_JOBS" in os.environ else Health.MISSING
-            yield Finding("Redis", wrong, f"{found}, {elsewhere}", "Share one folder, see --jobs")
-        else:
-            yield Finding("Redis", Health.FINE, found)
+        found = f"{settings.redis_name} answers; {number_of(len(state.workers()), 'worker')} there"
+        yield Finding("Redis", Health.FINE, found)
     except RedisError as error:
         do = "Start redis-server, or name one by --redis or HANGTAG_REDIS_URL; only queued labelling needs it"
         found = f"{settings.redis_name} does not answer: {str(error).removesuffix('.')}"
         yield Finding("Redis", Health.WRONG if asked else Health.MISSING, found, do)
     finally:
         state.close()
-    yield _folder("Jobs", settings.jobs, "HANGTAG_JOBS")
-
-
-def _elsewhere(workers: "Sequence[Presence]", place: str) -> str:
-    """Where workers look for jobs, if that is another folder than this one; buckets are not asked."""
-    if is_url(place) or not workers:
-        return ""
-    from models.storage.storage import open_storage
-    from worker.job.jobs import Jobs
-
-    jobs = Jobs(open_storage(place))
-    try:
-        here = jobs.known_identity()
-    except OSError:  # which is told of the folder itself
-        return ""
-    folders = [worker.jobs for worker in workers if worker.jobs_id != here]
-    named = ", ".join(sorted({*folders}))
-    look = number_of(len(folders), "looks", "look")
-    return f"of which {look} for jobs in {named}, another folder than {jobs.place} here" if folders else ""
-
-
-def _folder(what: str, place: str | Callable[[], Path], variable: str) -> Finding:
-    """Whether a folder can be written to, or be made; and whether its disk has room."""
-    if isinstance(place, str) and is_url(place):
-        return Finding(what, Health.FINE, f"{place}, which was not looked at")
-    try:
-        return _looked_at(what, Path(place) if isinstance(place, str) else place(), variable)
-    except (OSError, RuntimeError) as error:  # somebody else's folder; a user who has no home
-        found = f"It cannot be looked at: {str(error).removesuffix('.')}"
-        return Finding(what, Health.WRONG, found, f"Choose another by {variable}")
-
-
-def _looked_at(what: str, place: Path, variable: str) -> Finding:
-    path = place.expanduser().absolute()
-    there = next(parent for parent in (path, *path.parents) if parent.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return Finding(what, Health.WRONG, f"{there} cannot be written to", f"Choose another by {variable}")
-    free = shutil.disk_usage(there).free
-    found = f"{path}{'' if path.exists() else ' (made when it is needed)'}, {free / 1e9:,.0f} GB free"
-    if free < _LEAST_FREE:
-        return Finding(what, Health.WRONG, found, f"Make room, or choose another by {variable}")
-    return Finding(what, Health.FINE, found)

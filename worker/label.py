@@ -54,23 +54,9 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    Args:
-        request: what to label, with what, into what.
-        on_progress: called as rows are done.
-        on_model: called with each pinned model when work begins; not where all was done already.
-        say: called with sentences for a person: the version, the variant and the image column that were chosen, if the
-            request names none, and what is taken over from an earlier result.
-        processes: those that label, which may have been started early; default: started when there is work for them.
-        drawing: see :func:`worker.results.receipt_page.draw_apart`.
-
-    Returns:
-        The receipt, which is also in ``<output>.job/receipt.json``.
-
-    Raises:
-        InputError: the source, an option or the output cannot be used.
-        BundleError: the model is damaged or disagrees with itself on this machine.
-        JobError: another run is at work on it, an earlier run labelled something else, or the job to carry over from is
-            not done.
+    ``on_model`` is called with each pinned model when work begins, ``say`` with sentences for a person. ``processes``,
+    and ``drawing`` for the page's pictures, may have been started early. The receipt is in
+    ``<output>.job/receipt.json``, too.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
     check_allow_hosts(request.options.allow_hosts or ())
@@ -104,7 +90,6 @@ def _announce(
     on_model: Callable[[ModelPin], None],
     say: Callable[[str], None],
 ) -> None:
-    """Say what labels, and take over what the previous job knows."""
     for question, one in zip(job.questions, models, strict=True):
         if one.name:
             say(f"{one.name}: {one.pin.reference}")
@@ -122,12 +107,7 @@ def job_folder(output: Path) -> Path:
 
 
 def earlier_job(result: Path) -> Job:
-    """The finished job of a result, given by the result's path, its job folder or its submitted job's folder.
-
-    Raises:
-        InputError: no job is there.
-        JobError: it is not done, damaged, or of another version.
-    """
+    """The finished job of a result, given by the result's path, its job folder or its submitted job's folder."""
     place = result.resolve()
     folders = [job_folder(place)] if place.name else []  # but of the root of the disk
     if place.is_dir() or place.name == RESULT_FILE:
@@ -147,7 +127,6 @@ def earlier_job(result: Path) -> Job:
 def _verified(
     request: LabelRequest, name: str, model: Path | str, begun: Job | None, say: Callable[[str], None]
 ) -> JobModel:
-    """Look a model up and verify it; a job that is begun keeps its version and its variant."""
     unfinished = _unfinished(request, begun)
     found, words = choose_model(model, request.options.registry, unfinished.question(name) if unfinished else None)
     if words:
@@ -157,7 +136,6 @@ def _verified(
 
 
 def _unfinished(request: LabelRequest, begun: Job | None) -> Job | None:
-    """The job that this run continues or retries; None if there is none."""
     done = begun is not None and request.output.exists() and not begun.missing_chunks()
     return begun if not done or request.retry_failed else None
 
@@ -185,7 +163,6 @@ def _check_places(request: LabelRequest, folder: Path) -> None:
 
 
 def _empty(folder: Path) -> None:
-    """Empty a job's folder, but for the lock, which is held."""
     for entry in folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
@@ -224,7 +201,6 @@ def _prepared_job(
 
 
 def _check_preprocessing(job: Job) -> None:
-    """Refuse to label the rest of a job with another preprocessing than its beginning."""
     if job.missing_chunks() and job.spec.preprocess_version != PREPROCESS_VERSION:
         msg = (
             f"{job.storage.place} was begun by a Hangtag whose preprocessing is version "
@@ -249,20 +225,9 @@ def run_job(
     *,
     verified: bool = False,
 ) -> JobReceipt:
-    """Label the missing chunks of a job of ``hangtag label``, and write its result.
+    """Label the missing chunks of a job of ``hangtag label`` that :func:`only_run` holds, and write its result.
 
-    Args:
-        job: whose folder is held by :func:`only_run`.
-        output: the result.
-        models: where the bundle or the lone file of each question is now.
-        processes: label; ``workers`` of them.
-        workers: for the receipt.
-        on_progress: called as rows are done.
-        drawing: see :func:`worker.results.thumbnails.draw_apart`.
-        verified: whether golden samples have agreed on this machine, just now.
-
-    Raises:
-        JobError: a process cannot start, or keeps dying for a reason that is not in a photo.
+    ``models``: where the bundle or the lone file of each question is now; ``verified``, if their golden samples agreed.
     """
     retry = job.retry()
     left = {chunk: job.rows_left(chunk, retry) for chunk in job.missing_chunks()}

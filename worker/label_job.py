@@ -20,12 +20,7 @@ from worker.results.finish import finish_job
 
 
 def label_job(jobs: Jobs, name: str) -> JobReceipt:
-    """Label what is missing of a job of the folder of jobs, and merge it; somebody who cancels it stops it.
-
-    Raises:
-        JobError: jobs lie in S3, another process is at work on it, or its processes keep dying.
-        StoppedError: it is cancelled; what is done is kept.
-    """
+    """Label what is missing of a job of the folder of jobs, and merge it; somebody who cancels it stops it."""
     job = jobs.find(name)
     folder = job.storage.on_disk("")
     if folder is None:
@@ -45,12 +40,7 @@ def label_job(jobs: Jobs, name: str) -> JobReceipt:
 
 
 def label_rest(output: Path) -> JobReceipt:
-    """Label the missing rows of the job of a result of ``hangtag label``, with its models, and write the result again.
-
-    Raises:
-        JobError: there is no such job, another process is at work on it, or its processes keep dying.
-        BundleError: a model is gone, damaged, or disagrees with itself on this machine.
-    """
+    """Label the missing rows behind a result of ``hangtag label``, with its models, and write it again."""
     folder = job_folder(output)
     job = open_job(FolderStorage(folder))
     if job is None:

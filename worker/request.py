@@ -111,13 +111,7 @@ USUAL_OPTIONS: Final = JobOptions()
 
 @dataclass(frozen=True)
 class JobRequest:
-    """The request for a labelling job.
-
-    Attributes:
-        source: a folder of photos, or a file that names them; a path, or an ``s3://`` or ``http(s)://`` URL.
-        model: a bundle, a lone ``.onnx`` file, or a name of the registry; of several models, each by the name of its
-            question.
-    """
+    """The request for a labelling job: a folder of photos, or a file that names them, and its model or models."""
 
     source: Path | str
     model: Path | str | Mapping[str, Path | str]
@@ -125,11 +119,7 @@ class JobRequest:
 
     @property
     def models(self) -> Mapping[str, Path | str]:
-        """Each model by the name of its question, which is empty for the only model of a job.
-
-        Raises:
-            InputError: a name cannot be that of a question, or two are alike.
-        """
+        """Each model by the name of its question, which is empty for the only model of a job."""
         if not isinstance(self.model, Mapping):
             return {"": self.model}
         names = list(self.model)
@@ -145,15 +135,7 @@ class JobRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRequest(JobRequest):
-    """The request of ``hangtag label``.
-
-    Attributes:
-        output: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
-        previous: an earlier result, from which rows with the same photo are taken over.
-        workers: how many processes. Default: one a core.
-        restart: throw an earlier run's work away.
-        retry_failed: try again the failed rows of a finished job that may succeed now, and write its result again.
-    """
+    """The request of ``hangtag label``; the options of the command say what each means."""
 
     output: Path
     previous: Path | None = None
@@ -164,13 +146,7 @@ class LabelRequest(JobRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitRequest(JobRequest):
-    """The request of ``hangtag submit``; names in a registry are looked up for each job.
-
-    Attributes:
-        name: of the job.
-        previous: name of an earlier job, from which rows with the same photo are taken over.
-        priority: which jobs' chunks are taken first.
-    """
+    """The request of ``hangtag submit``; names in a registry are looked up for each job."""
 
     name: str
     previous: str | None = None

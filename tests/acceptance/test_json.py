@@ -14,7 +14,7 @@ from tests.manual import APP, ROOT, find_command
 from worker.queue.private_redis import PrivateRedis
 
 MAKE_OR_SERVE = {"demo", "web", "review", "worker", "schedule"}
-"""Commands that report nothing; the last two have ``--log json``."""
+"""Commands that report nothing; the last two log JSON lines."""
 ACT = {f"jobs {name}" for name in ("cancel", "resume", "retry-failed")}
 ACT |= {f"models {name}" for name in ("rollback", "promote", "alias", "delete")}
 """Commands whose exit status says whether it was done; ``jobs show`` and ``models history`` tell the rest."""
@@ -40,8 +40,6 @@ models publish bundles/shop --name shop --promote
 models publish bundles/plain --name shop --promote
 models
 models history shop
-models diff shop@1 shop@2
-models diff shop@1 shop@2 --catalogue catalogue
 doctor
 """
 ON_A_QUEUE = """

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from packaging.requirements import Requirement
 
 from tests.command import clean_environment
@@ -148,36 +147,3 @@ def test_the_source_archive_is_what_git_knows(built: Path) -> None:
 def test_the_index_would_take_both(built: Path) -> None:
     told = _run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", *sorted(built.iterdir()))
     assert told.count("PASSED") == 2
-
-
-WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
-JOBS = WORKFLOW["jobs"]
-
-
-def test_a_tag_is_published_only_after_everything_was_run_on_it() -> None:
-    assert WORKFLOW[True] == {"push": {"tags": ["v*"]}}, "YAML takes the key `on` for true"
-    assert JOBS["test"]["needs"] == "build"
-    assert set(JOBS["publish"]["needs"]) == {"build", "test"}
-    ran = [step.get("run", "") for job in JOBS.values() for step in job["steps"]]
-    assert any("make check test" in command for command in ran)
-    assert any("twine check --strict" in command for command in ran)
-    assert any("hangtag doctor" in command for command in ran)
-
-
-def test_the_tag_must_name_the_version_that_is_built() -> None:
-    (check,) = [step["run"] for step in JOBS["build"]["steps"] if "GITHUB_REF_NAME" in step.get("run", "")]
-    assert "dist/hangtag-${GITHUB_REF_NAME#v}-py3-none-any.whl" in check
-
-
-def test_publishing_needs_no_password_and_nothing_else_may_write() -> None:
-    assert WORKFLOW["permissions"] == {"contents": "read"}
-    assert JOBS["publish"]["permissions"] == {"id-token": "write"}
-    assert [name for name, job in JOBS.items() if "permissions" in job] == ["publish"]
-    assert "secrets." not in (ROOT / ".github/workflows/release.yml").read_text()
-    assert all("run" not in step for step in JOBS["publish"]["steps"]), "what holds the token runs nothing of ours"
-
-
-def test_the_release_is_tried_on_every_python_of_the_classifiers() -> None:
-    named = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
-    assert named
-    assert JOBS["test"]["strategy"]["matrix"]["python"] == named

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
 
 from benchmarks.example_runs.chromium import chromium_binary
 from benchmarks.example_runs.page import Page, build, open_page
@@ -52,31 +51,6 @@ def _is_readable(file: Path) -> bool:
     except ImageError:
         return False
     return True
-
-
-@pytest.fixture(scope="session")
-def odd(tmp_path_factory: pytest.TempPathFactory, ordinary: list[Path]) -> list[Path]:
-    """A photo turned, see-through, grey, long, large, progressive, and with a colour profile that is not sRGB's."""
-    folder, turned = tmp_path_factory.mktemp("odd"), Image.Exif()
-    rgb = Image.fromarray(whole_pixels(ordinary[0].read_bytes()))
-    turned[0x0112] = 6
-    see_through = rgb.copy()
-    see_through.putalpha(Image.linear_gradient("L").resize(rgb.size))
-    width, height = rgb.size
-    rgb.save(folder / "turned.jpg", exif=turned, quality=90)
-    see_through.save(folder / "see-through.png")
-    rgb.convert("L").save(folder / "grey.jpg", quality=90)
-    rgb.resize((width * 4, height // 4)).save(folder / "long.png")
-    rgb.resize((width * 6, height * 6)).save(folder / "large.jpg", quality=90)
-    rgb.save(folder / "progressive.jpg", progressive=True, quality=80)
-    rgb.save(folder / "profile.jpg", icc_profile=_red_is_green(), quality=90)
-    return sorted(folder.iterdir())
-
-
-def _red_is_green() -> bytes:
-    """A colour profile that nobody can overlook: sRGB's with two primaries exchanged."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return profile.replace(b"rXYZ", b"----").replace(b"gXYZ", b"rXYZ").replace(b"----", b"gXYZ")
 
 
 @pytest.fixture(scope="session")
@@ -157,33 +131,6 @@ def test_the_labels_are_hangtags(example: Example, edge_bundle: Path, ordinary: 
     assert [said.review for said in got] == [said.review for said in expected]
 
 
-def test_odd_photos_are_read_as_hangtag_reads_them(example: Example, edge_says: EdgeSays, odd: list[Path]) -> None:
-    said, expected = example(odd), edge_says(odd)
-    assert [answer.label for answer in said] == [answer.label for answer in expected]
-    assert [answer.confidence for answer in said] == pytest.approx([e.confidence for e in expected], abs=ODD)
-
-
-def test_a_lone_file_is_enough_for_python(edge_bundle: Path, ordinary: list[Path], tmp_path: Path) -> None:
-    lone = Path(shutil.copy(edge_bundle / "edge.onnx", tmp_path))
-    assert python_says(lone, ordinary[:1]) == python_says(edge_bundle / "edge.onnx", ordinary[:1])
-
-
-def test_nothing_is_reported_or_left_behind(
-    example: Example, ordinary: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """ONNX Runtime leaves an identity for its reports in the home folder where its telemetry is on."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
-    example(ordinary[:1])
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-def test_hundreds_of_photos_may_be_named(example: Example, ordinary: list[Path]) -> None:
-    times = 1 + 40_000 // sum(len(str(photo)) for photo in ordinary)  # breaks what reads its own command line
-    assert example(ordinary * times) == example(ordinary) * times
-
-
 @pytest.fixture(params=["python", "js"])
 def card_example(request: pytest.FixtureRequest, edge_bundle: Path, tmp_path: Path) -> Example:
     """What a bundle's card says to write, for want of Hangtag, run for one photo after the other."""
@@ -252,13 +199,6 @@ def test_every_pixel_is_hangtags(page: Page, ordinary: list[Path], odd: list[Pat
         assert np.abs(ours - theirs).max() <= rounding, photo.name
 
 
-def test_dropped_photos_come_on_top(page: Page, ordinary: list[Path]) -> None:
-    page.choose(ordinary[:2])
-    cards = page.drop(ordinary[2:4])
-    assert [card.file for card in cards] == [photo.name for photo in [*ordinary[2:4], *ordinary[:2]]]
-    assert all(card.label for card in cards)
-
-
 def test_what_is_no_photo_is_said_and_the_next_is_labelled(page: Page, ordinary: list[Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")
@@ -276,26 +216,9 @@ def test_no_request_leaves_the_host_and_none_is_needed(page: Page, ordinary: lis
     assert [url for url in asked if not url.startswith((page.url, f"blob:{page.url}"))] == []
 
 
-def test_a_photo_that_is_shown_is_not_held(page: Page, ordinary: list[Path]) -> None:
-    page.choose(ordinary[:1])
-    let_go = """new Promise((done) => {
-        const { src } = document.querySelector(".card img");
-        const look = () => fetch(src).then(() => setTimeout(look, 20), () => done(1));
-        look();
-    })"""
-    assert page.tab.run(let_go) == "1"
-    assert page.tab.run("document.querySelector('.card img').naturalWidth") != "0", "it is still shown"
-
-
 def test_a_bundle_without_edge_graph_is_refused_with_what_to_do(built_page: Path, bundle: Path) -> None:
     with pytest.raises(RuntimeError, match=r"Expected edge\.onnx in \S+; export the bundle with --edge"):
         build(built_page, bundle)
-
-
-def test_a_page_without_its_model_says_so(page: Page) -> None:
-    page.tab.tell("Network.setBlockedURLs", urls=["*edge.onnx"])
-    page.tab.open(page.url)
-    page.tab.wait("document.querySelector('#status').textContent.includes('could not be loaded')")
 
 
 def pixels_in(page: Page, photo: Path) -> Pixels:

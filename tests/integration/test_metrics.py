@@ -96,19 +96,6 @@ def test_a_killed_process_takes_no_counted_row_with_it(cluster: Cluster, job: Qu
     until(lambda: len(worker.process.events("slot_started")) == 3, "another process is in its place")
 
 
-def test_a_worker_that_was_killed_leaves_its_port_to_the_next(cluster: Cluster, job: QueuedJob) -> None:
-    """One of its processes was started after the port was taken, and outlives it for a while."""
-    worker = Watched(cluster)
-    first = job.freeze_one()
-    os.kill(first.pid, signal.SIGKILL)
-    until(lambda: len(worker.process.events("slot_started")) == 3, "another is in its place")
-    os.kill(worker.process.events("slot_started")[-1]["pid"], signal.SIGSTOP)
-    os.kill(worker.process.pid, signal.SIGKILL)
-    worker.process.process.wait()
-    with socket.create_server(("127.0.0.1", worker.port)):
-        pass
-
-
 def test_the_heart_beats_while_a_worker_waits_for_redis_and_stops_with_the_main_process(
     cluster: Cluster, server: PrivateRedis
 ) -> None:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,33 +11,13 @@ import pytest
 from catalogue.catalogue import open_catalogue
 from models.errors import JobError
 from models.storage.object_storage import ObjectStorage
-from models.storage.storage import FolderStorage, Storage, open_storage
-from tests.photo_jobs import only_question
-from tests.unit.worker.answers import failed, sure, unsure
-from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job
-from trainer.corrections.audit import record_audit
-from trainer.corrections.store import CorrectionStore
-from trainer.corrections.votes import Vote
+from models.storage.storage import FolderStorage, Storage
 from worker.job.job import Job
-from worker.job.model import verified_pin
-from worker.job.parts import part_bytes, part_key
-from worker.job.receipt import GROUPS_FILE, PAGE_FILE, REVIEW_FILE, finished_receipt, read_audit
-from worker.job.writer import create_job
-from worker.request import JobOptions
+from worker.job.receipt import PAGE_FILE, finished_receipt
 from worker.results.finish import RESULT_FILE, finish_job
 
 from .jobs import label_here
 from .s3_server import Fault, Kind, S3Server
-
-
-def test_a_whole_bucket_is_a_folder(bucket: str) -> None:
-    storage = open_storage(f"s3://{bucket}/")
-    assert storage.place == f"s3://{bucket}"
-    assert storage.commit("a", b"")
-    assert storage.child("spring").commit("job.json", b"{}")
-    assert storage.names("") == ["a"]
-    assert storage.folders() == ["spring"]
-    assert storage.read("spring/job.json") == b"{}"
 
 
 class TestFaults:
@@ -180,30 +159,6 @@ def test_a_job_in_s3_ends_as_one_in_a_folder(
     results = [whole_job(storage, catalogue, bundle) for storage in (FolderStorage(tmp_path / "job"), in_s3)]
     assert results[0].num_rows > 200
     assert results[0] == results[1]
-
-
-def test_votes_and_doubtful_rows_of_a_job_in_s3_are_there_too(
-    in_s3: ObjectStorage, tmp_path: Path, bundle: Path
-) -> None:
-    source = tmp_path / "rows.csv"
-    source.write_text("image,sku\na.jpg,A\nb.jpg,A\nc.jpg,B\nd.jpg,\n")
-    pin = verified_pin(bundle)
-    job = create_job(in_s3, open_catalogue(source), only_question(pin), JobOptions(group_column="sku"), chunk_rows=2)
-    for chunk, rows in enumerate(([sure("shoe"), sure("hat")], [unsure("hat"), failed()])):
-        in_s3.commit(part_key(chunk), part_bytes(rows, job.spec.id, "shop-7:42", 0.5, 0))
-    check_finished(job)
-    votes = pq.read_table(in_s3.source(GROUPS_FILE)).select(["sku", "status", "reason"]).to_pylist()
-    assert [tuple(vote.values()) for vote in votes] == [("A", "review", "disagreement"), ("B", "review", "threshold")]
-    assert [line.split(",")[0] for line in in_s3.read(REVIEW_FILE).decode().splitlines()] == ["row", "3", "1", "2"]
-    corrections = CorrectionStore(tmp_path / "corrections.csv")
-    corrections.append([Vote(datetime.now(UTC), "anna", "5" * 64, "", "boot")])
-    done = apply_to_job(Labels(job, None), corrections)
-    assert (done.output, done.changed) == (f"{in_s3.place}/{CORRECTED_FILE}", 3)
-    assert pq.read_table(in_s3.source(CORRECTED_FILE)).column("label").to_pylist() == ["boot", "boot", "boot", None]
-    audit, noted = record_audit(job, corrections, 10), read_audit(job)
-    assert audit is not None
-    assert noted is not None
-    assert (audit.drawn, noted.figures) == (0, audit), "the labeled rows of A disagree"
 
 
 def whole_job(storage: Storage, catalogue: Path, bundle: Path) -> pa.Table:

@@ -1,6 +1,5 @@
 """Networks in ONNX against Keras and NumPy: a small matrix of architectures, and the output ``unknown``."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -181,29 +180,3 @@ def test_the_output_has_the_name_and_shape_of_the_contract(make_network, pixels)
     alone = [session.run(["unknown"], {"image": pixels[i : i + 1]})[0][0] for i in range(len(pixels))]
     assert alone == pytest.approx(session.run(["unknown"], {"image": pixels})[0], rel=1e-5)
     assert session.run(["unknown"], {"image": pixels[:0]})[0].shape == (0,)
-
-
-def test_a_close_centre_among_far_ones_keeps_its_digits(make_network, pixels) -> None:
-    """One of the centres is all but the photo's own place, the others are far: a rough search, an exact answer."""
-    from exporter.parity import keras_outputs
-
-    network, far = make_network(4), head_of(4, background=False, spread=1000.0)
-    features = keras_outputs(network, pixels).features.astype(float)
-    place = (features / np.linalg.norm(features, axis=1, keepdims=True) - far.mean) @ far.within
-    centres = np.concatenate([place[:1] + 0.01, far.centres]).astype(np.float32)
-    expected, (_, scores) = both_sides(network, pixels[:1], dataclasses.replace(far, centres=centres))
-    assert expected.unknown[0] < 0.01
-    assert scores == pytest.approx(expected.unknown, rel=1e-2)
-
-
-def test_thousands_of_classes_need_no_tensor_of_all_differences(make_network, pixels) -> None:
-
-    classes = 3000
-    head = head_of(classes, background=False)
-    model = convert(make_network(3), 32, 1.0, head)
-    shapes = onnx.shape_inference.infer_shapes(model).graph.value_info
-    found = [[dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in shapes]
-    assert [shape for shape in found if classes in shape], "the search over the centres is seen"
-    assert not [shape for shape in found if classes in shape and len(shape) > 2]
-    expected, (_, scores) = both_sides(make_network(3), pixels, head)
-    assert scores == pytest.approx(expected.unknown, rel=1e-4)

@@ -138,18 +138,3 @@ def test_silent_connections_are_given_up(cluster: Cluster, proxy: Proxy, job: Qu
     job.wait_for_end(HALF_OPEN_S)
     assert worker.alive
     job.assert_right_once(expected(names))
-
-
-@pytest.mark.proof
-def test_a_silent_network_that_comes_back_is_used_again(
-    cluster: Cluster, proxy: Proxy, job: QueuedJob, names, expected
-) -> None:
-    worker = cluster.worker(url=through(proxy))
-    job.wait_for_parts(2)
-    before = proxy.connections
-    proxy.go_silent(new_connections_too=True)
-    until(lambda: proxy.connections > before, "the worker has tried to connect again")
-    proxy.take_new_connections()
-    job.wait_for_end(HALF_OPEN_S)
-    assert worker.alive
-    job.assert_right_once(expected(names))

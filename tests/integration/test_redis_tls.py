@@ -15,7 +15,6 @@ import yaml
 from tests.command import clean_environment, run_hangtag
 from tests.docker_files import ROOM
 from tests.missing import skip_outside_ci
-from tests.until import until
 from worker.queue.private_redis import PrivateRedis, redis_binary
 
 from .certificates import Authority, Certificate
@@ -125,43 +124,6 @@ def test_a_server_that_cannot_be_trusted_is_refused_at_once(
         assert "ssl_ca_certs" in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert not jobs.exists()
-
-
-def test_a_worker_says_why_and_goes_on_trying(
-    tls_installed: None, tmp_path: Path, authority: Authority, stranger: Authority
-) -> None:
-    with (
-        tls_redis(tmp_path / "redis", authority, authority.vouch("server")) as server,
-        closing(Cluster(tmp_path, server, url_of(server, stranger))) as cluster,
-    ):
-        worker = cluster.early_worker()
-        until(lambda: "self-signed certificate" in worker.log.read_text(), "the worker says why")
-        assert worker.alive
-
-
-def test_without_a_client_certificate_nobody_comes_in(
-    server: PrivateRedis, authority: Authority, stranger: Authority, tmp_path: Path, catalogue, bundle
-) -> None:
-    for url in (url_of(server, authority), url_of(server, authority, stranger.vouch("client"))):
-        done = run_hangtag(
-            "submit", str(catalogue), "--model", str(bundle), "--jobs", str(tmp_path / "jobs"), "--redis", url
-        )
-        assert done.returncode == 1
-        assert f"Expected Redis at rediss://127.0.0.1:{server.port}/0, got: " in done.stderr
-    assert not (tmp_path / "jobs").exists()
-
-
-@pytest.mark.parametrize("option", ["ssl_cert_reqs=none", "ssl_check_hostname=false"])
-def test_a_person_may_trust_more_than_that(
-    tls_installed: None, tmp_path: Path, authority: Authority, catalogue: Path, bundle: Path, option: str
-) -> None:
-    with (
-        tls_redis(tmp_path / "redis", authority, authority.vouch("elsewhere", ("redis.example",))) as server,
-        closing(Cluster(tmp_path, server, f"{url_of(server, authority)}&{option}")) as cluster,
-    ):
-        job = cluster.submit(photo_names(catalogue, 100), bundle, root=catalogue)
-        cluster.worker(slots=1)
-        assert job.wait_for_end().rows == 100
 
 
 def test_other_machines_reach_redis_as_compose_starts_it_with_the_secrets_that_the_script_makes(

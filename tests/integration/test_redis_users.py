@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -161,43 +160,6 @@ def test_nothing_else_may_be_done(one_server: GuardedRedis, command: str) -> Non
         with pytest.raises(redis.ResponseError, match=r"(?i)no permissions|NOPERM|can't (access|run)"):
             client.execute_command(*words(command))
         assert admin.get("foreign") == "untouched"
-
-
-@pytest.mark.parametrize(
-    ("user", "password"),
-    [("default", ""), ("default", PASSWORD), ("hangtag", ""), ("hangtag", "wrong"), ("hangtag", f"{PASSWORD}\n")],
-)
-def test_nobody_else_comes_in(one_server: GuardedRedis, user: str, password: str) -> None:
-    refused = (redis.AuthenticationError, redis.ResponseError)
-    with one_server.client(user, password) as client, pytest.raises(refused):
-        client.ping()
-
-
-def test_the_default_user_is_off_so_that_redis_need_not_protect_itself_from_other_machines(
-    one_server: GuardedRedis,
-) -> None:
-    """Its protected mode refuses them where the default user has no password."""
-    with one_server.admin() as admin:
-        assert set(admin.acl_getuser("default")["flags"]) & {"off", "on", "nopass"} == {"off"}
-
-
-@pytest.mark.parametrize(("text", "well"), [(f"{PASSWORD}\n", True), ("wrong\n", False)])
-def test_the_health_check_asks_as_hangtags_user(
-    one_server: GuardedRedis, tmp_path: Path, text: str, well: bool
-) -> None:
-    (tmp_path / "password").write_text(text, encoding="utf-8")
-    command = ("sh", str(ROOM / "healthy.sh"), str(tmp_path / "password"), "-p", str(one_server.port))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode == 0) == well
-    assert PASSWORD not in done.stdout + done.stderr
-
-
-def test_it_does_not_start_without_a_password(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("\n")
-    command = ("sh", str(ROOM / "start.sh"), str(tmp_path / "password"), str(tmp_path))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "Expected the password of Redis" in done.stderr
 
 
 def test_a_wrong_password_is_told_and_not_shown(one_server: GuardedRedis, tmp_path: Path, catalogue, bundle) -> None:

@@ -140,18 +140,6 @@ def test_a_publish_that_is_killed_at_any_step_and_done_again_is_one_whole_versio
     assert whole(registry) == dict.fromkeys(range(1, step + 2), files)
 
 
-def test_a_publish_that_is_killed_and_overtaken_keeps_its_number(
-    place: str, bundles: list[Path], ended: Callable[..., int]
-) -> None:
-    assert ended("die_publishing", place, 3, bundles[0]) == -signal.SIGKILL
-    registry = open_registry(place)
-    assert registry.names() == []
-    registry.publish(MODEL, bundles[1], "", alias=CHAMPION)
-    assert ended("die_publishing", place, "none", bundles[0]) == 0
-    assert sorted(registry.state(MODEL).versions) == [1, 2]
-    assert registry.resolve(MODEL, CHAMPION) == 1
-
-
 def test_a_deletion_that_is_killed_at_any_step_is_ended_by_the_next(
     place: str, bundles: list[Path], ended: Callable[..., int]
 ) -> None:

@@ -1,8 +1,6 @@
 """What lies in S3, which a server of moto's plays: a catalogue, photos, and a whole folder of jobs."""
 
-import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -70,11 +68,6 @@ def test_a_folder_gives_its_photos_page_by_page(s3: S3Server, bucket: str) -> No
         assert (catalogue.source, catalogue.image_root) == (f"s3://{bucket}/photos",) * 2
 
 
-def test_a_whole_bucket_is_a_folder(s3: S3Server, bucket: str) -> None:
-    s3.put(f"/{bucket}/1.jpg")
-    assert rows(open_catalogue(f"s3://{bucket}")) == [{"image": "1.jpg"}]
-
-
 def test_what_is_not_there_is_told(s3: S3Server, bucket: str) -> None:
     with pytest.raises(InputError, match=f"Expected a catalogue at s3://{bucket}/a.csv, S3 has nothing there"):
         open_catalogue(f"s3://{bucket}/a.csv")
@@ -114,19 +107,6 @@ def test_a_photo_comes_and_is_not_sent_again(source, photo):
     assert (second.outcome, second.etag, second.downloaded) == (None, first.etag, 0)
 
 
-def test_paths_may_start_in_a_bucket(tmp_path, photo):
-    source = photos_of(photo_job(photo.rpartition("/")[0]), HASTY)
-    source.want(wanted("a b#.jpg"), {})
-    assert take_all(source, 1)[0].outcome == b"photo"
-    source.close()
-
-
-@pytest.mark.parametrize("url", ["{bucket}/nothing.jpg", "s3://no-such-bucket-of-ours/a.jpg"])
-def test_what_is_not_there_is_missing(url, source, bucket):
-    source.want(wanted(url.format(bucket=f"s3://{bucket}")), {})
-    assert take_all(source, 1)[0].outcome.fault is ImageFault.MISSING
-
-
 @pytest.mark.parametrize(
     "fault",
     [Fault("GET"), Fault("GET", status=503, code="SlowDown"), Fault("GET", Kind.CUT_SHORT)],
@@ -139,26 +119,12 @@ def test_what_may_pass_is_tried_again(fault, source, s3, photo):
     assert s3.faults_left() == 0
 
 
-def test_what_may_not_be_read_is_said(source, s3, photo):
-    s3.fail(Fault("GET", status=403, code="AccessDenied"))
-    source.want(wanted(photo), {})
-    outcome = take_all(source, 1)[0].outcome
-    assert outcome.fault is ImageFault.DOWNLOAD
-    assert "AccessDenied" in str(outcome)
-
-
 def test_a_bucket_that_nobody_can_have_fails_its_row_only(source, photo):
     """S3's rules for the names of some kinds of buckets are applied before anybody is asked."""
     source.want(wanted(f"s3://{'a' * 55}--op-s3/a.jpg", photo), {})
     bad, good = take_all(source, 2)
     assert bad.outcome.fault is ImageFault.REFUSED
     assert good.outcome == b"photo"
-
-
-def test_a_large_object_is_not_read(source, s3, bucket):
-    s3.put(f"/{bucket}/large.jpg", bytes(HASTY.max_bytes + 1))
-    source.want(wanted(f"s3://{bucket}/large.jpg"), {})
-    assert take_all(source, 1)[0].outcome.fault is ImageFault.TOO_LARGE
 
 
 def test_a_machine_without_credentials_fails_no_row(source, photo, monkeypatch):
@@ -175,23 +141,6 @@ def test_a_machine_whose_credentials_are_not_good_fails_no_row(code, source, s3,
     source.want(wanted(photo), {})
     with pytest.raises(JobError, match=rf"{code}.*check the credentials"):
         source.take(20.0)
-
-
-def test_a_machine_without_the_packages_fails_no_row(source, monkeypatch):
-    monkeypatch.setitem(sys.modules, "catalogue.s3", None)  # as if what it imports were not installed
-    source.want(wanted("s3://bucket/a.jpg"), {})
-    with pytest.raises(JobError, match=r"pip install 'hangtag\[s3\]'"):
-        source.take(20.0)
-
-
-def test_an_s3_that_is_not_there(tmp_path, s3, photo, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    source = photos_of(photo_job(tmp_path), replace(HASTY, tries=2))
-    source.want(wanted(photo), {})
-    outcome = take_all(source, 1)[0].outcome
-    source.close()
-    assert outcome.fault is ImageFault.DOWNLOAD
-    assert "cannot be reached" in str(outcome)
 
 
 @pytest.mark.proof

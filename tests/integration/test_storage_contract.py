@@ -8,11 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.storage.storage import FolderStorage, Storage, open_storage
+from models.storage.storage import FolderStorage, Storage
 
 from .s3_server import PAGE_KEYS
-
-KEYS = ["plain", "with space", "žluťoučký 靴.parquet", "50%+1&a=b#c?d", "a'b\"c"]
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -35,12 +33,6 @@ def test_of_many_commits_at_once_exactly_one_wins(storage: Storage) -> None:
     assert storage.read("a") == str(won.index(True)).encode()
 
 
-def test_equal_bytes_are_committed_once(storage: Storage) -> None:
-    assert storage.commit("cancelled", b"")
-    assert not storage.commit("cancelled", b"")
-    assert storage.exists("cancelled")
-
-
 def test_what_is_replaced_is_gone(storage: Storage) -> None:
     storage.replace("receipt.json", b"one")
     storage.replace("receipt.json", b"two")
@@ -55,13 +47,6 @@ def test_an_upload_moves_the_file(storage: Storage) -> None:
     storage.upload("labels.parquet", file)
     assert storage.read("labels.parquet") == b"new"
     assert not file.exists()
-
-
-def test_an_upload_of_no_file_changes_nothing(storage: Storage) -> None:
-    storage.replace("labels.parquet", b"old")
-    with pytest.raises(FileNotFoundError, match="none"):
-        storage.upload("labels.parquet", storage.scratch / "none")
-    assert storage.read("labels.parquet") == b"old"
 
 
 def test_what_is_deleted_can_be_committed_again(storage: Storage) -> None:
@@ -83,14 +68,6 @@ def test_a_folder_that_is_cleared_is_gone_with_all_in_it(storage: Storage) -> No
     assert storage.folders() == ["10"]
     assert storage.exists("a")
     assert not storage.exists("1/.a.tmp")
-
-
-def test_of_many_that_clear_a_folder_none_fails(storage: Storage) -> None:
-    for number in range(8):
-        storage.commit(f"1/{number}/a", b"")
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(storage.clear, ["1"] * 4))
-    assert storage.folders() == []
 
 
 def test_only_what_is_on_a_disk_is_a_folder_of_this_machine(storage: Storage) -> None:
@@ -120,77 +97,9 @@ def test_entries_have_names_and_times(storage: Storage) -> None:
     assert sorted(storage.names("parts")) == keys
 
 
-def test_each_listing_is_new(storage: Storage) -> None:
-    names = []
-    for key in ("a", "b"):
-        storage.commit(f"parts/{key}", b"")
-        names.append(sorted(storage.names("parts")))
-    assert names == [["a"], ["a", "b"]]
-
-
-def test_a_folder_that_is_not_there_has_no_names(storage: Storage) -> None:
-    assert storage.names("parts") == storage.entries("parts") == storage.folders() == []
-
-
-def test_hidden_names_are_not_listed(storage: Storage) -> None:
-    for key in ("parts/.a.tmp", "parts/a", ".hidden/a"):
-        storage.commit(key, b"")
-    assert storage.names("parts") == ["a"]
-    assert storage.folders() == ["parts"]
-
-
-def test_folders_are_in_order_and_files_are_none(storage: Storage) -> None:
-    for name in "gcaebdf":
-        storage.commit(f"{name}/job.json", b"")
-        storage.commit(f"{name}/parts/1", b"")
-    storage.commit("file", b"")
-    assert storage.folders() == list("abcdefg")
-
-
-def test_a_child_is_a_folder_of_its_parent(storage: Storage) -> None:
-    child = storage.child("summer")
-    child.commit("parts/a", b"one")
-    assert storage.read("summer/parts/a") == b"one"
-    assert storage.folders() == ["summer"]
-    assert child.folders() == ["parts"]
-    assert child.place == f"{storage.place}/summer"
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_any_name_is_a_key(storage: Storage, key: str) -> None:
-    assert storage.commit(f"parts/{key}", key.encode())
-    assert not storage.commit(f"parts/{key}", b"")
-    assert storage.names("parts") == [key]
-    assert storage.read(f"parts/{key}") == key.encode()
-
-
 def test_pyarrow_reads_the_source(storage: Storage) -> None:
     table = pa.table({"image": ["a.jpg", "b.jpg"]})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     storage.commit("rows", sink.getvalue().to_pybytes())
     assert pq.ParquetFile(storage.source("rows")).read() == table
-
-
-def test_storages_of_one_place_are_equal(storage: Storage) -> None:
-    again, other = open_storage(storage.place + "/"), storage.child("a")
-    assert storage == again
-    assert hash(storage) == hash(again)
-    assert storage != other
-    assert len({storage, again, other}) == 2
-
-
-def test_what_never_changes_is_a_file_of_this_machine(storage: Storage, tmp_path: Path) -> None:
-    storage.commit("a/previous.sqlite", b"one" * 100_000)
-    file = storage.local("a/previous.sqlite", tmp_path)
-    assert file.read_bytes() == b"one" * 100_000
-    assert storage.local("a/previous.sqlite", tmp_path) == file
-    with pytest.raises(FileNotFoundError):
-        storage.local("b", tmp_path).read_bytes()
-    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-
-
-def test_scratch_is_a_folder_of_this_machine(storage: Storage) -> None:
-    assert storage.scratch == open_storage(storage.place).scratch
-    assert storage.scratch != storage.child("a").scratch
-    (storage.child("a").scratch / "note").parent.mkdir(parents=True, exist_ok=True)

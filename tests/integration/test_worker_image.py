@@ -182,7 +182,7 @@ def test_a_worker_of_it_labels_as_another_user_who_may_write_nothing_but_its_own
 
 @contextmanager
 def running_worker(image: Image, log: Path, lead: dict[str, str]) -> Iterator[WorkerProcess]:
-    command = _as_worker(str(image.venv / "bin" / "hangtag"), "worker", "--workers", "1", "--log", "json")
+    command = _as_worker(str(image.venv / "bin" / "hangtag"), "worker", "--workers", "1")
     worker = WorkerProcess.start(tuple(command), log, image.environment(**lead), image.own)
     try:
         worker.wait_until_ready()

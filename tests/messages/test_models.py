@@ -37,8 +37,6 @@ COMMANDS = (
     "alias shop@2 staging --remove",
     "delete shop@2 --why old",
     "delete shop@2 --why old",
-    "diff shop@1 shop@2",
-    "diff shop@1 shop@1 --rows 9",
     "--json history shop",
     "shop",
 )

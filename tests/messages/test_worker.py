@@ -15,7 +15,7 @@ def test_what_a_worker_says_that_does_not_start(tmp_path: Path) -> None:
 
     def run(title: str, *options: object, **settings: str) -> None:
         env = clean_environment(HANGTAG_JOBS=str(tmp_path / "jobs"), COLUMNS="200", **settings)
-        done = run_hangtag("worker", *options, "--log", "json", env=env)
+        done = run_hangtag("worker", *options, env=env)
         outputs[title] = f"[{done.returncode}] {BOX.sub('', done.stderr)}"
 
     (tmp_path / "file").touch()

@@ -26,17 +26,7 @@ _COLUMNS: Final = ["row", "image", "label", "confidence", "status", "error_messa
 def diff_catalogue(
     before: Path, after: Path, source: str, folder: Path, rows: int, options: SampleOptions, advance: Advance
 ) -> CatalogueFigures:
-    """Label some rows of a catalogue with two models, and say what differs.
-
-    A call that was killed goes on where it was when it is made again with the same folder, which keeps the drawn rows,
-    copies of photos from elsewhere, and a labelling job a model; what belongs to other options, or to another model, is
-    left alone.
-
-    Raises:
-        InputError: the catalogue cannot be used.
-        BundleError: a bundle is damaged or disagrees with itself on this machine.
-        JobError: the catalogue cannot be fetched, or both models together could label no row.
-    """
+    """Label some rows of a catalogue with two models, and say what differs; a killed call goes on in its folder."""
     pins = [verified_pin(model) for model in (before, after)]  # a damaged one is named before photos are fetched
     sample = draw_sample(source, folder, rows, options)
     here = bring_here(sample, options, partial(advance, "Fetching photos"))
@@ -69,11 +59,7 @@ def _root(sample: Sample) -> Path:
 def _labels(
     pin: ModelPin, here: Path, sample: Sample, options: SampleOptions, on_progress: Callable[[int, int], None]
 ) -> tuple[dict[int, RowLabel], str | None]:
-    """Label the rows with a model, in a job of its own: a moved champion leaves the challenger's labels as they are.
-
-    Returns:
-        Row → the model's answer, for each row that it could label; and why one of the others failed.
-    """
+    """The answer on each labelled row, and why one of the others failed."""
     output = sample.folder / f"labels-{pin.digest[:12]}.parquet"
     request = LabelRequest(
         source=here,

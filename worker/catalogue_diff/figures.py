@@ -29,12 +29,7 @@ class CatalogueChange(BaseModel, frozen=True):
 
 
 class ChangedRow(BaseModel, frozen=True):
-    """A row whose label would change, with a small JPEG of its photo as a data URI where there is one.
-
-    Attributes:
-        row: of the catalogue, from 1.
-        image: what its cell says; None if that is empty or holds the photo itself.
-    """
+    """A row whose label would change: its number from 1, its cell unless that holds the photo, and a small JPEG."""
 
     row: int
     image: str | None
@@ -46,17 +41,7 @@ class ChangedRow(BaseModel, frozen=True):
 
 
 class CatalogueFigures(BaseModel, frozen=True):
-    """Two models on a sample of a catalogue's rows; a photo that stands in several rows counts in each.
-
-    Attributes:
-        rows_in_source: how many the catalogue has.
-        rows: how many were compared: those that both could label.
-        failed: rows of the sample that at least one of the two models could not label.
-        changed: rows whose label would change.
-        to_review, from_review: rows that would newly go to review, or would no longer go there.
-        flows: where labels would go, the largest first.
-        examples: some rows of the largest flows.
-    """
+    """Two models on a sample of rows; ``failed`` rows are not among ``rows``, and ``flows`` has the largest first."""
 
     source: str
     rows_in_source: int
@@ -75,12 +60,7 @@ class CatalogueFigures(BaseModel, frozen=True):
 
 
 class RowLabel(NamedTuple):
-    """What a model says of a row.
-
-    Attributes:
-        review: whether a person should look.
-        photo: where its bytes are: a path, or the cell that holds them.
-    """
+    """A model's answer on a row; ``photo`` is a path, or the cell that holds the bytes."""
 
     label: str
     confidence: float
@@ -101,11 +81,7 @@ class Pair(NamedTuple):
 def counted(
     pairs: Sequence[Pair], renamed: Mapping[str, str], root: Path, source: str, rows_in_source: int, failed: int
 ) -> CatalogueFigures:
-    """Count what differs.
-
-    ``renamed`` maps a label of the model before to its new name in the model after. Relative paths of photos start at
-    ``root``.
-    """
+    """Count what differs; ``renamed`` maps old labels to new names, and ``root`` is where relative paths start."""
     flows: defaultdict[tuple[str, str], list[Pair]] = defaultdict(list)
     for pair in pairs:
         if renamed.get(pair.before.label, pair.before.label) != pair.after.label:

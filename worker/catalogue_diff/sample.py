@@ -31,11 +31,7 @@ _ABOUT_KEY: Final = b"hangtag.sample"
 class SampleOptions:
     """How the rows of a catalogue are found and labelled.
 
-    Attributes:
-        image_column, image_root, encoding, allow_hosts: as the options of ``hangtag label``.
-        renamed: label of the model before → its new name in the model after; a new name is no change.
-        seed: the same seed draws the same rows of the same catalogue.
-        workers: labelling processes. Default: one a core.
+    ``renamed`` maps labels of the model before to their new names. The same seed draws the same rows.
     """
 
     image_column: str | None = None
@@ -49,15 +45,7 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows that were drawn.
-
-    Attributes:
-        folder: holds them, and all that is made from them.
-        table: ``row``, from 1 and in order, and ``image``, what its cell says.
-        source: the catalogue, as a receipt names it.
-        image_root: where its relative paths start.
-        rows_in_source: how many rows the source has.
-    """
+    """Rows that were drawn: ``table`` has ``row``, from 1 and in order, and ``image``, the row's cell."""
 
     folder: Path
     table: pa.Table
@@ -67,14 +55,7 @@ class Sample:
 
 
 def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) -> Sample:
-    """Draw at most ``rows`` rows of a catalogue, each as likely as any other; a sample that is there is used again.
-
-    They are kept in a sub-folder of ``folder`` that is named by the options, so that other options draw other rows.
-
-    Raises:
-        InputError: the catalogue cannot be used.
-        JobError: it is remote and cannot be fetched.
-    """
+    """Draw at most ``rows`` rows of a catalogue, all equally likely; the same call finds them again in its folder."""
     asked = (source, options.image_column, options.image_root, options.encoding, options.seed, rows)
     place = folder / hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
     file = place / SAMPLE_FILE
@@ -98,11 +79,7 @@ def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
 def _reservoir(
     columns: Iterable[pa.Array], size: int, rng: np.random.Generator
 ) -> tuple[list[tuple[int, str | None]], int]:
-    """Vitter's algorithm R ("Random sampling with a reservoir", ACM TOMS 11, 1985): one pass, ``size`` cells in memory.
-
-    Returns:
-        Rows from 0, in order, with their cells; and how many rows there were.
-    """
+    """Vitter's algorithm R (ACM TOMS 11, 1985): number from 0 and cell of each row, in order; and the count of rows."""
     slots: list[tuple[int, str | None]] = []
     seen = 0
     for column in columns:
@@ -122,14 +99,7 @@ def _write(file: Path, table: pa.Table) -> None:
 
 
 def bring_here(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> Path:
-    """Fetch the remote photos, and write a catalogue whose photos are all on this machine.
-
-    Photos on its disks, and in cells, stay where they are. Rows whose photo cannot be fetched are left out. Photos that
-    a killed process has fetched are not fetched again.
-
-    Raises:
-        JobError: none of several photos could be fetched; nothing is kept then.
-    """
+    """Fetch the remote photos, each once, and write a catalogue of local ones; rows without a photo are left out."""
     file = sample.folder / _HERE_FILE
     if not file.exists():
         with closing(open_photos(sample.image_root, options.allow_hosts)) as photos:

@@ -50,17 +50,9 @@ def requested_catalogue(
     *,
     confined: bool = False,
 ) -> Catalogue:
-    """The catalogue of a request, if a result with this ending can hold it.
+    """The catalogue of a request, if a result with the ending ``suffix`` can hold it; ``rows`` replace the source.
 
-    Args:
-        request: names the source, and the columns that are added.
-        suffix: ``.parquet``, ``.csv`` or ``.jsonl``.
-        trees: names of the questions whose models have a tree of labels, and so add more columns.
-        rows: taken instead of the request's source.
-        confined: whether photos on disk are read from under the image root only.
-
-    Raises:
-        InputError: the source or an option cannot be used.
+    ``trees``: names of the questions whose models have a tree of labels, and so add more columns.
     """
     options = request.options
     catalogue = rows or open_catalogue(
@@ -90,7 +82,6 @@ def _check_free(catalogue: Catalogue, prefix: str, added: Collection[str]) -> No
 
 
 def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
-    """Refuse a column that cannot say which rows are of one product, or has the name of one that we add."""
     column = options.group_column
     if column is None:
         return

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from catalogue.photo import Limits
 from catalogue.photos import Photos, open_photos
-from catalogue.urls import cell_texts
+from catalogue.urls import cell_texts, scheme_of
 from models.errors import ImageFault, InputError, JobError
 from models.storage.storage import Storage
 from models.text import numbered
@@ -44,18 +44,12 @@ QUESTIONS: Final = "questions"
 """The folder of a job's questions; each has a folder of its name."""
 _SCRATCH: Final = ".scratch-"
 _OLD_S: Final = 3600.0
+_LONGEST_URI: Final = 64
 
 
 @dataclass(frozen=True)
 class Retry:
-    """One retry of a job.
-
-    Attributes:
-        number: 1 for the first; its parts end in ``.r1.parquet``. 0 if there is none.
-        chunks: which chunks hold rows to try again.
-        rows: how many such rows there are.
-        begun_at: when somebody asked for it, in ISO 8601; empty if there is none.
-    """
+    """One retry of failed rows, from 1 (0: none). Its parts end in ``.r1.parquet``; it has ``rows`` to do."""
 
     number: int
     chunks: frozenset[int]
@@ -71,15 +65,9 @@ NO_RETRY: Final = Retry(0, frozenset(), 0, "")
 
 
 def begin_retry(job: "Job", number: int) -> Counter[str]:
-    """Begin a retry of a finished job's failed rows that may succeed now; all others keep their results.
+    """Begin a retry of a finished job's failed rows that may succeed now; returns fault → rows that are tried again.
 
     A row on which one question failed is tried again for all of them, so that they speak of the same bytes.
-
-    Returns:
-        Fault → how many rows will be tried again; empty if there are none.
-
-    Raises:
-        JobError: somebody else has begun a retry of that number.
     """
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
@@ -96,7 +84,6 @@ def begin_retry(job: "Job", number: int) -> Counter[str]:
 
 
 def _passing(job: "Job", chunk: int, key: str) -> list[str]:
-    """The fault of each row in a part that may succeed another time."""
     rows = zip(*(part.column(0).to_pylist() for part in job.answers(chunk, key, ["error"])), strict=True)
     failed = (next((error for error in errors if error in RETRYABLE), None) for errors in rows)
     return [error for error in failed if error]
@@ -126,13 +113,7 @@ def _retry_key(number: int) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A job on disk: what was asked, and where its rows and parts are.
-
-    Attributes:
-        storage: where a question has what is its own: notes on its model, its receipt and its lists.
-        name: of a question; empty for a whole job.
-        whole: the job that a question is of; it has the rows, the parts and the retries.
-    """
+    """A job on disk; a question has notes and lists in its ``storage``, and rows and parts in the ``whole`` job's."""
 
     spec: JobSpec
     storage: Storage
@@ -203,11 +184,7 @@ class Job:
             return file.read_row_group(group, columns, use_threads=False)
 
     def part(self, chunk: int, key: str, columns: list[str] | None = None) -> pa.Table:
-        """The results in a part, or some columns of them; of a job with named models only its questions have results.
-
-        Raises:
-            JobError: see :func:`worker.job.parts.read_part`.
-        """
+        """The results in a part, or some of their columns; of several models, only a question has results."""
         return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk), columns, self.name)
 
     def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
@@ -258,12 +235,15 @@ def images_of(job: Job, table: pa.Table) -> list[str | None]:
     return cell_texts(table.column(job.spec.image_column))
 
 
-def open_job(storage: Storage) -> Job | None:
-    """The job in a folder, if ``job.json`` was ever completed.
+def shown_cell(cell: str | None) -> str | None:
+    """An image cell, or the beginning of one that holds its photo."""
+    if cell and len(cell) > _LONGEST_URI and scheme_of(cell) == "data":
+        return f"{cell[:_LONGEST_URI]}…"
+    return cell
 
-    Raises:
-        JobError: ``job.json`` is of another version, or damaged.
-    """
+
+def open_job(storage: Storage) -> Job | None:
+    """The job in a folder, if ``job.json`` was ever completed."""
     if not storage.exists(JOB_FILE):
         return None
     try:
@@ -283,10 +263,7 @@ def photos_of(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = 
 
 @contextmanager
 def scratch_folder(storage: Storage) -> Iterator[Path]:
-    """A new folder in the storage's scratch, where files may be written that :meth:`Storage.upload` then moves.
-
-    It is removed when the block ends. What killed processes left an hour ago or earlier is removed first.
-    """
+    """A new folder in the storage's scratch for files to upload; what killed processes left goes after an hour."""
     storage.scratch.mkdir(parents=True, exist_ok=True)
     for remains in storage.scratch.glob(f"{_SCRATCH}*"):
         with suppress(FileNotFoundError):  # another process has just ended

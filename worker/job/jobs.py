@@ -25,11 +25,7 @@ class BundleStore:
         self._storage = storage
 
     def put(self, model: Path, digest: str) -> None:
-        """Keep a bundle, or a lone ``.onnx`` file; a copy that is there is checked, and repaired if it is damaged.
-
-        Raises:
-            BundleError: its digest is another, or one of its files has changed since the export.
-        """
+        """Keep a bundle, or a lone ``.onnx`` file; a copy that is there is checked, and repaired if it is damaged."""
         place = self._storage.child(digest)
         if model.is_file():
             data = model.read_bytes()
@@ -41,11 +37,7 @@ class BundleStore:
         keep_bundle(place, bundle)
 
     def fetch(self, digest: str) -> Path:
-        """The path of a bundle or a lone file on this machine; a remote one is copied here first.
-
-        Raises:
-            BundleError: it is not kept here.
-        """
+        """The path of a bundle or a lone file on this machine; a remote one is copied here first."""
         here = self._storage.scratch / digest
         lone = here / _LONE_FILE
         is_copy = here != self._storage.child(digest).on_disk("")
@@ -106,11 +98,7 @@ class Jobs:
         return self._storage.child(name)
 
     def get(self, name: str) -> Job | None:
-        """The job of that name, if it is there and whole.
-
-        Raises:
-            JobError: it is damaged, or of another version.
-        """
+        """The job of that name, if it is there and whole."""
         return open_job(self.storage(name))
 
     def unfinished(self, name: str) -> Job | None:
@@ -119,11 +107,7 @@ class Jobs:
         return None if job is None or job.cancelled or job_receipt(job) else job
 
     def find(self, name: str) -> Job:
-        """The job of that name.
-
-        Raises:
-            InputError: there is none; the message names those that are there.
-        """
+        """The job of that name."""
         check_name(name)
         job = self.get(name)
         if job is None:
@@ -135,12 +119,7 @@ class Jobs:
 
 
 def open_jobs(place: str) -> Jobs:
-    """The folder of jobs at a path or an ``s3://`` URL; a folder is made when something is first written.
-
-    Raises:
-        InputError: it is neither, or the folder that it would be made in is not there: that may be a share that is not
-            mounted, and jobs must not be written to the disk below.
-    """
+    """The folder of jobs at a path or an ``s3://`` URL; a folder is made when something is first written."""
     jobs = Jobs(open_storage(place))
     parent = None if is_url(place) else Path(place).resolve().parent
     if parent and not parent.is_dir():
@@ -150,10 +129,6 @@ def open_jobs(place: str) -> Jobs:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no job can have.
-
-    Raises:
-        InputError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is too long.
-    """
+    """Refuse a name that no job can have."""
     if not is_name(name):
         raise InputError(name_expected("a job", name))

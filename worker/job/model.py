@@ -38,18 +38,9 @@ def questions_of(models: Sequence[JobModel]) -> tuple[Question, ...]:
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
-    """Look a model up. A job that is not done keeps its version, though the alias has moved since.
+    """Look a model up; returns it with a sentence on why, if there is one.
 
-    Args:
-        model: a path, or a name of the registry.
-        registry: where names are looked up.
-        unfinished: the job that is continued; None for a new or a finished one.
-
-    Returns:
-        The model, and a sentence on why it was chosen; None if there is nothing to tell.
-
-    Raises:
-        RegistryError: the registry has no such model, version or alias.
+    An ``unfinished`` job keeps its version though the alias has moved since.
     """
     found = resolve_model(model, registry)
     begun = version_of(found, unfinished.spec.model.digest) if unfinished and found.by_alias else None
@@ -87,37 +78,20 @@ def verified_pin(
 ) -> ModelPin:
     """Load a model, run its golden samples where it has some, and pin it by its digest.
 
-    Args:
-        model: a bundle, or a lone ``.onnx`` file.
-        options: name the variant, and the precision or the threshold. ``auto``: the bundle's default, or float32 if
-            that one disagrees with its golden samples on this machine, and float32 does not. Default: the model's own
-            promise.
-        say: called with a sentence if float32 takes the place of the default.
-
-    Raises:
-        InputError: there is no such variant, the model's table has no such precision, or the threshold is out of range.
-        BundleError: it is damaged, or disagrees with itself on this machine.
+    A variant ``auto`` is the bundle's default, or float32 if that disagrees with its samples here, which ``say`` is
+    told.
     """
     return _pin(model, load_verified(model, options, say))
 
 
 def rule_words(pin: ModelPin, model: Path) -> str:
-    """What decides which rows are labeled; and what ``model``, which is pinned, can promise if it cannot what is asked.
-
-    Raises:
-        BundleError: it is damaged.
-    """
+    """The rule that decides which rows are labeled; if the pin promises nothing, what its bundle says of it."""
     unkept = pin.all_to_review and pin.precision is not None
     return load(model, pin.variant, precision=pin.precision).rule if unkept else pin.rule
 
 
 def fallback_pin(model: Path, pin: ModelPin, options: JobOptions) -> ModelPin | None:
-    """float32's pin, where nobody named the lighter variant of ``pin``; whoever takes it runs its golden samples.
-
-    Raises:
-        InputError: its table has no such precision.
-        BundleError: it is damaged.
-    """
+    """float32's pin, where nobody named the lighter variant of ``pin``; whoever takes it runs its golden samples."""
     if options.variant != AUTO or pin.variant == FLOAT32 or not model.is_dir():
         return None
     if FLOAT32 not in read_manifest(model).manifest.variants:
@@ -141,19 +115,10 @@ def _pin(model: Path, classifier: Classifier) -> ModelPin:
 def load_job_model(
     job: Job, load: Callable[[ModelPin, JobOptions], Classifier], tell: Callable[[str], None] = lambda _: None
 ) -> Classifier:
-    """The model that labels a job, of which all of its results are, whoever labels them.
+    """The model that labels a job, whoever labels it; ``load`` loads a pin and runs its golden samples.
 
-    Of a job with two models the first who wants to label chooses: the submitted one if its golden samples agree here,
-    else the fallback. From then on that one labels, here too; where it disagrees, others must label.
-
-    Args:
-        job: of any state.
-        load: loads a pinned model and runs its golden samples.
-        tell: called with the reason if the fallback was chosen here.
-
-    Raises:
-        BundleError: the model is missing, damaged, or disagrees with itself on this machine.
-        JobError: another model is there, or the choice is damaged.
+    Of a job with two models the first who wants to label chooses for all: the submitted one if its golden samples agree
+    here, else the fallback, and then ``tell`` is given the reason.
     """
     fallback, options = job.spec.fallback, job.spec.options
     if fallback is None or job.choice:
@@ -172,14 +137,7 @@ def load_job_model(
 def load_pinned(
     path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS, *, verified: bool = False
 ) -> Classifier:
-    """Load the model that a job is pinned to, from where it is now, and run its golden samples.
-
-    ``verified``: whether they have agreed on this machine a moment ago, and need not be run again.
-
-    Raises:
-        BundleError: it is damaged, or disagrees with itself on this machine.
-        JobError: another model is there.
-    """
+    """Load the model that a job is pinned to, and run its golden samples unless they are ``verified`` already."""
     pinned = replace(options, variant=pin.variant)
     classifier = _load(path, pinned) if verified else load_verified(path, pinned)
     if classifier.digest != pin.digest:
@@ -211,13 +169,7 @@ def _load(path: Path, options: JobOptions) -> Classifier:
 
 
 class ModelNote(BaseModel, frozen=True):
-    """What is known of a job's model.
-
-    Attributes:
-        named: its name in a registry; None if a path was given.
-        reference: its answers on the photos that it was proved on; None for a lone file, or a bundle without them.
-        fallback: those of the job's second model, if it has one.
-    """
+    """What is known of a job's model: its name in a registry, and its (or the fallback's) answers in the proof."""
 
     named: ModelName | None = None
     reference: ReferenceAnswers | None = None
@@ -228,11 +180,7 @@ NO_NOTE = ModelNote()
 
 
 def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
-    """Write what is known of a job's models into the job's folder, before the job itself.
-
-    Raises:
-        BundleError: a bundle is damaged.
-    """
+    """Write what is known of a job's models into the job's folder, before the job itself."""
     for one in models:
         found = one.found
         bundle = open_bundle(found.path) if found.path.is_dir() else None

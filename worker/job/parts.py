@@ -140,13 +140,7 @@ def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Tab
 
 
 class PartWork(BaseModel, frozen=True, extra="forbid"):
-    """The work behind a part; kept in its schema's metadata.
-
-    Attributes:
-        worker: ``host:pid`` of the process that made it.
-        seconds: from taking the chunk to its end.
-        deaths: earlier tries at the chunk that ended with their process.
-    """
+    """The work behind a part, in its metadata; ``worker`` is ``host:pid``, and ``deaths`` tries ended their process."""
 
     worker: str
     seconds: float
@@ -156,18 +150,10 @@ class PartWork(BaseModel, frozen=True, extra="forbid"):
 
 
 class PhotoWork(BaseModel, frozen=True, extra="forbid"):
-    """The work on a part's photos; kept in its schema's metadata, beside :class:`PartWork`.
+    """The work on a part's photos, in its schema's metadata: rows, seconds (those of downloads overlap) and bytes.
 
-    Attributes:
-        downloaded: rows whose photo was fetched over a network for them.
-        unchanged: rows whose host said, by its ETag, that their photo has not changed.
-        bytes: that came over a network.
-        decoded: rows whose photo was decoded; two processes that meet the same bytes at the same time both decode them.
-        repeated: rows that took the result that this job had of the same bytes, also from a run that was stopped.
-        carried: rows that took the result of the same bytes in the job named by ``--previous``.
-        download_s: seconds of all downloads, added up; they overlap.
-        decode_s: seconds of decoding.
-        inference_s: seconds of the network.
+    ``unchanged``: the host said so by its ETag. ``repeated``: taken from a result of the same bytes in this job,
+    ``carried``: from one in the job named by ``--previous``.
     """
 
     downloaded: int = 0
@@ -243,13 +229,7 @@ def _in_part(question: str, column: str) -> str:
 def read_part(
     storage: Storage, key: str, job: str, rows: int, columns: list[str] | None = None, question: str = ""
 ) -> pa.Table:
-    """Read a part, or some columns of it, and check that it is the job's, and has as many rows as its chunk.
-
-    ``question``: whose results, if the job has named models.
-
-    Raises:
-        JobError: it is damaged, another job's (then it is removed), or has another number of rows.
-    """
+    """Read a part, or some of its columns; one of another job is removed and refused, one that is damaged refused."""
     return read_answers(storage, key, job, rows, columns, [question])[0]
 
 
@@ -294,10 +274,7 @@ def photo_work(schema: pa.Schema) -> PhotoWork:
 
 
 def photos_text(work: PhotoWork) -> str:
-    """Such as ``98,000 rows carried over from the previous result; 796 photos decoded``.
-
-    Empty if every photo was read from a disk and decoded, or if the parts do not say.
-    """
+    """Such as ``98,000 rows carried over from the previous result; 796 photos decoded``; empty for decoding alone."""
     megabytes = f"({work.bytes / 1e6:,.1f} MB)"
     result = "carried over from the previous result"
     said = {

@@ -26,10 +26,7 @@ class _Record(BaseModel):
 
 
 class ErrorExample(_Record):
-    """A failed row: its number in the catalogue, from 1, its photo, and the error message.
-
-    If the cell holds the photo itself, ``image`` is the beginning of the cell.
-    """
+    """A failed row, by its number from 1; a cell that holds the photo itself is cut short in ``image``."""
 
     row: int
     image: str | None
@@ -44,13 +41,7 @@ class ErrorCount(_Record):
 
 
 class RunFigures(_Record):
-    """Figures of the last run that labelled rows of the job.
-
-    Attributes:
-        images: rows labelled in it (a run that goes on from an earlier one labels fewer than the job has).
-        seconds: from starting its processes to their end.
-        restarts: processes that died and were replaced.
-    """
+    """Figures of the last run that labelled rows; ``restarts`` counts processes that were replaced."""
 
     images: int
     seconds: float
@@ -64,13 +55,7 @@ class RunFigures(_Record):
 
 
 class WorkFigures(_Record):
-    """The work of labelling the job's rows, summed over its parts.
-
-    Attributes:
-        hosts: machine → rows it labelled.
-        deaths: tries at a chunk that ended with their process.
-        busy_s: seconds that processes worked on chunks, added up.
-    """
+    """The work of all parts: rows by host, tries that died with their process, and the seconds of all processes."""
 
     hosts: dict[str, int]
     processes: int
@@ -89,12 +74,7 @@ class GroupCounts(_Record):
 
 
 class ModelName(_Record):
-    """What a registry calls a model.
-
-    Attributes:
-        asked: what was asked for: ``shop@champion``.
-        version: the version that this stood for then: ``shop@3``.
-    """
+    """A registry's name of a model as it was ``asked`` for (``shop@champion``), and its version then (``shop@3``)."""
 
     asked: str
     version: str
@@ -106,15 +86,9 @@ class ModelName(_Record):
 
 
 class Drift(_Record):
-    """How much a job's photos differ from those that its model was proved on.
+    """How much a job's distinct photos differ from those of the proof, by population stability indices (PSI).
 
-    Attributes:
-        confidence_psi: population stability index of the confidences, in 20 bins.
-        label_psi: the same of the likeliest classes.
-        rows: distinct photos of the job that were compared.
-        reference_rows: those that the model was proved on.
-        warning: for a person; None if the difference is small, or chance may explain it.
-        finding: what the comparison says, warning or not.
+    ``warning`` is None if the difference is small, or chance may explain it; ``finding`` says what was found anyway.
     """
 
     confidence_psi: float
@@ -127,14 +101,9 @@ class Drift(_Record):
 
 
 class Audit(_Record):
-    """What reviewers found in labeled rows that were drawn at random.
+    """What reviewers found in ``drawn`` labeled rows, of ``asked`` ones; rows on which they disagree do not count.
 
-    Attributes:
-        asked: rows that somebody wanted; ``drawn``, those that there are.
-        answered: drawn rows on which all reviewers who spoke agree; ``right`` ones have the label that they say.
-        disputed: drawn rows on which they do not agree; these do not count.
-        low: and ``high``, the 95% interval of the precision.
-        promised: the precision that ruled; none where none was promised.
+    ``low`` and ``high`` are the 95% interval of the precision; ``promised`` is the one that ruled.
     """
 
     asked: int
@@ -168,12 +137,7 @@ class Audit(_Record):
 
 
 class AuditFile(_Record):
-    """The contents of ``audit.json``.
-
-    Attributes:
-        retry: the number of the retry of failed rows after which the rows were drawn.
-        sample: numbers of the rows, from 1, in the order in which they were drawn.
-    """
+    """The contents of ``audit.json``; ``sample`` has row numbers from 1 as they were drawn, after that ``retry``."""
 
     job: str
     retry: int
@@ -182,12 +146,7 @@ class AuditFile(_Record):
 
 
 class _WholeReceipt(_Record):
-    """What every receipt has.
-
-    Attributes:
-        retry: number of the latest retry of failed rows; 0 if there was none.
-        images_per_s: rows a second in the last run; 0 if as many rows or more have no photo that could be had.
-    """
+    """What every receipt has; ``images_per_s`` is 0 if no photo of the last run could be had."""
 
     schema_version: Literal[1] = 1
     job: str
@@ -208,14 +167,7 @@ class _WholeReceipt(_Record):
 class Receipt(_WholeReceipt):
     """The contents of ``receipt.json`` of a job with one model, or of a question.
 
-    Attributes:
-        by_level: of a model with a tree of labels, level → rows labeled there; empty without one.
-        review_by_label: label → rows that went to review.
-        review_reasons: reason → rows that went to review.
-        groups: None if no group column was named.
-        review_file: where ``review.csv`` is.
-        named: the model's name in a registry; None if a path was given.
-        drift: None if the model's bundle has no reference.
+    ``by_level`` has rows labeled at each level of a tree; ``drift`` is None if the bundle has no reference.
     """
 
     model: ModelPin
@@ -245,10 +197,6 @@ class QuestionsReceipt(_WholeReceipt):
     """The contents of ``receipt.json`` of a job with named models.
 
     ``by_status`` counts rows by the worst status of their questions, ``errors`` by the first error of them.
-
-    Attributes:
-        promise: what is promised of several questions together, for a person.
-        questions: name → the receipt of the question, which is also in its folder.
     """
 
     promise: str

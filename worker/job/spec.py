@@ -17,11 +17,8 @@ class _Record(BaseModel):
 class ModelPin(_Record):
     """The model that a job is labelled with, whatever happens to the bundle's name later.
 
-    Attributes:
-        precision: the promise that rules, asked for or the model's own.
-        all_to_review: whether no precision is promised for any class, and no threshold was asked for.
-        threshold: the confidence that was asked for in place of a promise.
-        taxonomy: of its tree of labels, label → its parent; None without one.
+    ``precision`` is the promise that rules; without one, and without a ``threshold`` that was asked for in its place,
+    ``all_to_review`` is set. ``taxonomy``: label → its parent.
     """
 
     path: str
@@ -40,25 +37,17 @@ class ModelPin(_Record):
 
 
 class Choice(_Record):
-    """Which of a job's two models labels all of it, decided once, by whoever first wanted to label.
-
-    Attributes:
-        variant: of the chosen model.
-        because: where and how the submitted one's golden samples disagreed; empty if that one was chosen.
-    """
+    """Which of a job's two models labels it all; ``because`` says how the submitted one's golden samples disagreed."""
 
     variant: str
     because: str = ""
 
 
 class Question(_Record):
-    """What one model is asked about each photo.
+    """What one model is asked about each photo; its name is before those of its columns.
 
-    Attributes:
-        name: before the names of its columns; empty for the only model of a job.
-        model: the submitted one; :attr:`worker.job.job.Job.model` is the one that labels.
-        fallback: another variant of the same bundle, which labels all of the job if the first worker does not repeat
-            the golden samples of ``model``; None if somebody named a variant.
+    ``fallback``, another variant of the bundle, labels the job if the first worker does not repeat the golden samples
+    of ``model``; None if somebody named a variant.
     """
 
     name: str
@@ -69,14 +58,9 @@ class Question(_Record):
 class JobSpec(_Record):
     """The contents of ``job.json``; never changed once written.
 
-    Attributes:
-        image_root: where relative paths start: a folder, or an ``s3://`` or ``http(s)://`` URL.
-        left_out: ending → how many files of a folder were left out, since their names are not those of images.
-        preprocess_version: of ``models/preprocess.py``; workers of another version refuse the job.
-        confined: whether photos on disk may be read from under ``image_root`` only, as in all queued jobs.
-        needs_root: whether a row names a path under ``image_root``, and that is a folder: then workers must have it.
-        chunks_per_file: chunks in a file of rows; fewer where rows are large, as those that hold their photos are.
-        questions: at least one.
+    Workers with another ``preprocess_version`` refuse the job. If it is ``confined``, as all queued jobs are, photos on
+    disk are read from under ``image_root`` only; if it ``needs_root``, workers must have that folder. ``left_out``
+    counts a folder's other files by their ending.
     """
 
     schema_version: Literal[1] = 1

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -51,16 +51,10 @@ def create_job(
     confined: bool = False,
     processes: int | None = None,
 ) -> Job:
-    """Write a catalogue into a job folder; ``job.json`` comes last, so that a job is whole or absent.
+    """Write a catalogue, read to its end, into a job folder; ``job.json`` comes last, so a job is whole or absent.
 
-    Row files that a killed run left are used again if they are the same.
-
-    The catalogue is read to its end. A chunk has at most ``chunk_rows`` rows, and fewer where rows are large. Where it
-    is known how many ``processes`` label, each gets as many chunks of a small catalogue, so that all end at once.
-
-    Raises:
-        JobError: the folder holds a job, or other rows.
-        InputError: rows are so large that a chunk of them would fill the memory.
+    A chunk has at most ``chunk_rows`` rows, and fewer where rows are large. Each of ``processes``, if they are known,
+    gets as many chunks of a small catalogue.
     """
     catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
     written = _write_rows(storage, catalogue, chunk_rows)
@@ -149,48 +143,32 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
 
 
 def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
-    """How a job of this catalogue, models and options would differ from one that is there; empty if it would not.
-
-    Such as ``--precision was 0.95, is 0.9``. The catalogue is read to its end.
-    """
+    """How a job differs from one that is there, such as ``--precision was 0.95, is 0.9``; empty if it does not."""
     hasher = _RowsHasher(catalogue.schema)
     for table in _chunk_tables(catalogue, job.chunk_rows):
         hasher.update(table)
     rows = hasher.digest()
     if _digest(rows, catalogue, questions, options) == job.digest:
         return ""
-    before, after = ({one.name: one for one in some} for some in (job.questions, questions))
     values: dict[str, tuple[object, object]] = {
         "--image-column": (job.image_column, catalogue.image_column),
         "--image-root": (job.image_root, catalogue.image_root),
-        **_model_values(before, after),
         **{_flag(name): (getattr(job.options, name), getattr(options, name)) for name in _DECISIVE},
     }
     changes = [f"{flag} was {_text(was)}, is {_text(now)}" for flag, (was, now) in values.items() if was != now]
-    if any(_has_new_files(before[name], after[name]) for name in after if name in before):
-        changes.append("the model's files have changed")
+    changes += _model_changes(job.questions, questions)
     if rows != job.rows_digest:
         moved = f"it is of {job.source}, not {catalogue.source}"
         changes.insert(0, f"the rows of {job.source} have changed" if job.source == catalogue.source else moved)
     return "; ".join(changes)
 
 
-_Questions = Mapping[str, Question]
-
-
-def _model_values(before: _Questions, after: _Questions) -> dict[str, tuple[object, object]]:
-    """``--model`` and ``--variant`` of two jobs; the variants of models that both jobs have."""
-    same = [name for name in after if name in before and before[name].model.digest == after[name].model.digest]
-    varied = [name for name in same if _variant(before[name]) != _variant(after[name])]
-    now = [before[name] if name in same else after[name] for name in after]
-    return {
-        "--model": (_models(before.values()), _models(now)),
-        "--variant": (_variants(before, varied), _variants(after, varied)),
-    }
-
-
-def _has_new_files(before: Question, after: Question) -> bool:
-    return before.model.reference == after.model.reference and before.model.digest != after.model.digest
+def _model_changes(before: Sequence[Question], after: Sequence[Question]) -> Iterator[str]:
+    if [(one.name, one.model.digest) for one in before] != [(one.name, one.model.digest) for one in after]:
+        was, now = _models(before), _models(after)
+        yield f"--model was {was}, is {now}" if was != now else "the model's files have changed"
+    elif (was := " ".join(map(_variant, before))) != (now := " ".join(map(_variant, after))):
+        yield f"--variant was {was}, is {now}"
 
 
 def _flag(option: str) -> str:
@@ -199,7 +177,6 @@ def _flag(option: str) -> str:
 
 
 def _text(value: object) -> str:
-    """The value of an option, as people give it."""
     if isinstance(value, bool):
         return "given" if value else "not given"
     text = " ".join(value) if isinstance(value, list) else "" if value is None else str(value)
@@ -224,12 +201,7 @@ def _variant(question: Question) -> str:
     return AUTO if question.fallback else question.model.variant
 
 
-def _variants(questions: _Questions, names: Iterable[str]) -> str:
-    return " ".join(dict.fromkeys(_variant(questions[name]) for name in names))
-
-
 def _models(questions: Iterable[Question]) -> str:
-    """Models as a person gives them; the order of the columns is theirs."""
     return " ".join(f"{one.name}={one.model.reference}" if one.name else one.model.reference for one in questions)
 
 

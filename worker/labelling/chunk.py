@@ -32,16 +32,10 @@ _WARY: Final = 3
 
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes the photos of one try at a chunk; suspects are decoded in a throw-away process.
+    """Decodes the photos of one try at a chunk; with a few ``suspects``, all of them in throw-away processes.
 
-    With a few suspects in a chunk, all its photos are: otherwise each bad photo would cost a process, and each try
-    would take up all the earlier suspects again. The calling process must not handle SIGALRM: its default action ends a
-    decode that hangs, with the process.
-
-    Attributes:
-        note: called with the row that is about to be decoded.
-        timeout_s: seconds that one photo may take.
-        suspects: rows that were in hand when a process died.
+    ``note`` is called with the row that is about to be decoded. The calling process must not handle SIGALRM: its
+    default action ends a decode that hangs, with the process.
     """
 
     note: Callable[[int | None], None]
@@ -77,13 +71,7 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Finished:
-    """A chunk that has its part.
-
-    Attributes:
-        committed: whether this process committed it; another may have been quicker.
-        rows: its results, in order; of several questions the worst; none if the part was there before.
-        seconds: from taking the chunk up to its end.
-    """
+    """A chunk that has its part; ``rows`` are its results, or none if the part was there before."""
 
     chunk: int
     committed: bool
@@ -93,13 +81,9 @@ class Finished:
 
 
 class OpenChunk:
-    """A chunk in hand: the results of its rows so far, of each question.
+    """A chunk in hand: the results of its rows so far, of each question, and the ``effort`` behind them.
 
-    In a retry, only its failed rows that may pass another time are labelled again, for all questions. The new part
-    counts the work behind the earlier part, too.
-
-    Attributes:
-        effort: what its photos took; the names are those of :class:`worker.job.parts.PhotoWork`.
+    In a retry, only failed rows that may pass another time are labelled again, and the earlier part's work counts, too.
     """
 
     def __init__(self, job: Job, number: int) -> None:
@@ -173,10 +157,7 @@ def is_done(job: Job, chunk: int) -> bool:
 def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], None]]:
     """Open a marker for one try at a chunk; it outlives a killed process, and goes when the try ends by itself.
 
-    It is a file of its own, so that two bad photos in a chunk do not hide each other.
-
-    Returns:
-        A function that notes the row that is about to be decoded; it is called with None when no row is.
+    Yields a function that notes the row that is about to be decoded, or None when no row is.
     """
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)

@@ -75,13 +75,7 @@ class LabelledRow:
 
 
 def put_results(connection: sqlite3.Connection, rows: Iterable[LabelledRow]) -> None:
-    """Keep the results that would be the same another time; call it within a transaction.
-
-    Where a photo failed its host is asked again: what it once gave may have been half of it.
-
-    Raises:
-        sqlite3.Error: the database is locked, full or damaged.
-    """
+    """Keep the results that would be the same another time, within a transaction; failed photos are asked for again."""
     kept = [
         (row, bytes.fromhex(row.result.sha256))
         for row in rows
@@ -112,13 +106,7 @@ def _result(text: str, sha256: str, model: str) -> RowResult:
 
 
 class ResultTable:
-    """The results in one database.
-
-    What cannot be read counts as unknown; what cannot be added is left out. Each is logged once.
-
-    Attributes:
-        damaged: whether it turned out to be damaged, or not a database.
-    """
+    """The results in one database. What cannot be read counts as unknown, and what cannot be added is left out."""
 
     def __init__(self, connection: sqlite3.Connection, model: str, place: str) -> None:
         self._connection: sqlite3.Connection | None = connection
@@ -317,13 +305,8 @@ def terms_of(model: ModelPin, options: JobOptions, preprocess_version: str = PRE
     }
 
 
-def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy_s: float = _BUSY_S) -> ResultTable:
-    """Open the table of results in a held folder; it is made if it is missing.
-
-    Raises:
-        OSError: the system does not allow it.
-        sqlite3.Error: the database is damaged, or cannot be read now.
-    """
+def open_local_cache(folder: Path, model: str, busy_s: float = _BUSY_S) -> ResultTable:
+    """Open the table of results in a held folder, made if it is missing; raises ``OSError`` or ``sqlite3.Error``."""
     file = folder / CACHE_FILE
     if not file.exists():
         _make_cache(file)
@@ -331,7 +314,7 @@ def open_local_cache(folder: Path, model: str, max_bytes: int = _MAX_BYTES, busy
     try:
         connection.execute("PRAGMA synchronous=OFF")
         page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count={max_bytes // page_bytes}")
+        connection.execute(f"PRAGMA max_page_count={_MAX_BYTES // page_bytes}")
         connection.execute("SELECT 1 FROM photo LIMIT 1").fetchone()
     except BaseException:
         connection.close()

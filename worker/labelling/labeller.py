@@ -53,11 +53,7 @@ class Feed(Protocol):
     """Where a labelling process gets its chunks from."""
 
     def next(self, *, wait: bool) -> int | None:
-        """Another chunk to begin.
-
-        Returns:
-            Its number; None if no chunk is ready. With ``wait``, None means that no more will come.
-        """
+        """Another chunk to begin; None if none is ready, or, with ``wait``, if no more will come."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +65,7 @@ class Asked:
 
 
 class _Question:
-    """A question of the job, with its batch: the photos that it wants labelled, and their pixels.
-
-    ``place``: among the job's questions.
-    """
+    """A question of the job, with its batch: the photos that it wants labelled, and their pixels."""
 
     def __init__(self, place: int, asked: Asked, top_k: int) -> None:
         self.place = place
@@ -118,9 +111,9 @@ class _Question:
 class Labeller:
     """Has chunks of one job in hand, and labels their photos; used in a ``with`` block, which gives up what is left.
 
-    Each photo is fetched and hashed once for all questions of the job, ``asked`` in their order. Those that do not know
-    its bytes have it decoded together. With ``ahead`` it wants a chunk whose photos lie on disk before the last photos
-    of another are labelled, so that batches are full across chunks and parts are committed meanwhile.
+    Each photo is fetched, hashed and decoded once for all questions of the job. With ``ahead`` it wants another chunk
+    before the last photos of one are labelled, so that batches are full across chunks and parts are committed
+    meanwhile.
     """
 
     def __init__(

@@ -35,21 +35,7 @@ _PIECE: Final = 65_536
 def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
 ) -> int:
-    """Label every chunk of a job that has no part yet, with the models that it is pinned to, wherever these are now.
-
-    Args:
-        job: with parts or without.
-        models: where the bundle or the lone file of each question is now.
-        processes: a pool of :data:`worker.labelling.process_pool.LABELLING` processes, started or not.
-        on_done: called with each chunk that is done.
-        verified: whether golden samples have agreed on this machine, just now.
-
-    Returns:
-        How many processes died and were replaced.
-
-    Raises:
-        JobError: a process cannot start, or keeps dying for a reason that is not in a photo.
-    """
+    """Label every chunk without a part, and call ``on_done`` with each; returns how many processes died."""
 
     def done(line: str, _: dict[str, Any]) -> None:
         on_done(int(line))
@@ -69,11 +55,7 @@ class _Strikes:
         self._suspects: Counter[int] = Counter()
 
     def again(self, death: Death) -> bool:
-        """Count a death; always true, since a chunk is handed out again until it is done.
-
-        Raises:
-            JobError: the chunk keeps killing its process, and no photo in it is to blame.
-        """
+        """Count a death; always true, since a chunk is handed out again until it is done."""
         chunks = [int(line) for line in death.lines]
         named = [self._names_a_photo(chunk) for chunk in chunks]
         if any(named):
@@ -142,11 +124,7 @@ def _say(replies: TextIO, message: dict[str, object]) -> None:
 
 
 class LineFeed:
-    """The feed of a process that is given its chunks by the command that started it.
-
-    Nothing else reads from the pipe. ``ask`` is called when there is room for one more chunk, and not again until that
-    has come.
-    """
+    """The feed of a process that gets its chunks from the command that started it, and asks for one at a time."""
 
     def __init__(self, descriptor: int, ask: Callable[[], None]) -> None:
         self._descriptor = descriptor

@@ -33,11 +33,7 @@ _TERM_WORDS: Final = {
 
 
 def check_done(job: Job, name: str) -> None:
-    """Refuse to carry over from a job with rows that are not done.
-
-    Raises:
-        JobError: it has such rows.
-    """
+    """Refuse to carry over from a job with rows that are not done."""
     waiting = sum(map(job.rows_in_chunk, job.missing_chunks()))
     if waiting:
         msg = (
@@ -48,20 +44,7 @@ def check_done(job: Job, name: str) -> None:
 
 
 def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") -> str:
-    """Write the results of a finished job into the folder of a new job; memory does not grow with the rows.
-
-    Args:
-        previous: of its questions, one with the same model and options gives, rather than one of the same name.
-        storage: the new job's, or its question's.
-        terms: of the new job; see :func:`worker.labelling.earlier_results.terms_of`.
-        name: of the question that takes over.
-
-    Returns:
-        What is carried over, for a person.
-
-    Raises:
-        JobError: a part of the earlier job is damaged, or the disk has no room for what it holds.
-    """
+    """Write the results of a finished job, by the question with the same ``terms``, into the folder of a new one."""
     place = previous.storage.place
     source = min(previous.questions, key=lambda question: (_terms(question) != terms, question.name != name))
     before = _terms(source)

@@ -39,13 +39,7 @@ _PIECE: Final = 65_536
 
 
 class Death(NamedTuple):
-    """A process that ended with lines in hand.
-
-    Attributes:
-        lines: in the order in which it was given them.
-        status: exit status; minus the signal's number where a signal ended it.
-        log: the end of what it wrote to stderr.
-    """
+    """A process that ended with lines in hand: its exit status (minus a signal's number), and the end of its log."""
 
     lines: tuple[str, ...]
     status: int
@@ -161,11 +155,7 @@ class _Child:
         return line
 
     def end(self, logs: Path | None) -> str:
-        """Kill it if it still runs, wait until it is gone, and keep its log in a folder, if it can be written there.
-
-        Returns:
-            The end of the log.
-        """
+        """Kill it if it still runs, wait until it is gone, and keep its log in a folder; returns the end of the log."""
         self.process.kill()
         self.process.wait()
         self.replies.close()
@@ -188,14 +178,7 @@ def _keep(log: IO[bytes], file: Path) -> None:
 
 
 class ProcessPool:
-    """Processes that run one module of ours.
-
-    Used in a ``with`` block, at whose end they are gone, however it ends.
-
-    Args:
-        module: what to run, with its arguments.
-        workers: how many at once.
-    """
+    """``workers`` processes that run one module of ours with arguments; they end with a ``with`` block."""
 
     def __init__(self, module: tuple[str, ...], workers: int) -> None:
         self._command = python_command(*module)
@@ -220,10 +203,9 @@ class ProcessPool:
         self._selector.close()
 
     def fork(self, main: Callable[[], int], most: int) -> None:
-        """Start processes, ``most`` at most, before their lines are known, as copies of this one that run ``main``.
+        """Start at most ``most`` processes early, as copies of this one that run ``main``: they need not import again.
 
-        They need not import what is imported here. Where :func:`_may_fork` or the system says no, :meth:`run` starts
-        those that are missing.
+        Where :func:`_may_fork` or the system says no, :meth:`run` starts those that are missing.
         """
         if not _may_fork():
             return
@@ -247,15 +229,8 @@ class ProcessPool:
     ) -> None:
         """Run until every line is answered, or ``on_death`` raises; once for a pool.
 
-        Args:
-            lines: those to answer.
-            on_reply: called with each line and the answer to it.
-            on_death: called when a process dies; says whether its lines are to be given to another process. May raise.
-            greeting: the first line for every process, if there is one.
-            logs: folder for what they write to stderr, if it is kept.
-
-        Raises:
-            JobError: a process cannot start.
+        ``on_death`` says whether a dead process's lines are given to another one. ``greeting`` is the first line for
+        every process, and ``logs`` a folder for what they write to stderr.
         """
         self._waiting.extend(lines)
         self._on_reply, self._on_death = on_reply, on_death
@@ -334,13 +309,7 @@ class ProcessPool:
 
 
 def take_streams() -> TextIO:
-    """Keep stdout for replies and stderr for Python, and send whatever C libraries print to nowhere.
-
-    libtiff prints a line for every odd tag of every file; a plugin that prints must not mix with the replies.
-
-    Returns:
-        The pipe to the command, a line at a time.
-    """
+    """Keep stdout for replies, which are returned, and stderr for Python; what C libraries print goes nowhere."""
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     with Path(os.devnull).open("wb") as nowhere:

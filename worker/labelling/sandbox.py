@@ -28,16 +28,10 @@ _CHANNELS: Final = 3
 
 
 def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pixels:
-    """Decode a suspect photo where it can do no harm.
+    """Decode a suspect photo where it can do no harm, to ``uint8 (S, S, 3)``, or raise an :class:`ImageError`.
 
     One dead process is no proof, since someone else may have killed it: the same death twice is, unless it is SIGKILL;
     after four tries any death is.
-
-    Returns:
-        ``uint8 (S, S, 3)``, the same pixels as :func:`models.preprocess.preprocess` gives.
-
-    Raises:
-        ImageError: the photo is unreadable, ``crashed`` the decoder, or ran into the time limit (``timeout``).
     """
     deaths: list[int] = []
     for status, output in _tries(data, spec, timeout_s):

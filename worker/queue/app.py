@@ -88,11 +88,7 @@ class HangtagCelery(Celery):
         return graceful
 
     def send(self, job: str, chunk: int, priority: Priority) -> None:
-        """Queue a chunk of a job, or its merging (:data:`worker.queue.redis_state.FINISH`).
-
-        Raises:
-            RedisError: Redis cannot be reached.
-        """
+        """Queue a chunk of a job, or its merging if the chunk is ``FINISH``; raises :data:`RedisError`."""
         task, arguments = (FINISH_TASK, [job]) if chunk == FINISH else (CHUNK_TASK, [job, chunk])
         try:
             self.send_task(task, arguments, queue=QUEUES[priority], retry=True, retry_policy=_ONCE_MORE)

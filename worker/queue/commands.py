@@ -15,7 +15,6 @@ from models.reference import models_given
 from worker.queue.options import (
     JobsOption,
     JsonOption,
-    LogOption,
     QueueOptions,
     RedisOption,
     logs_json,
@@ -87,10 +86,6 @@ def submit_command(
       hangtag submit products.csv --model bundles/shop --job spring-2026
 
       hangtag submit photos/ --model bundles/shop --jobs /mnt/shared/jobs --redis redis://queue:6379/0
-
-      hangtag submit urgent.csv --model shop@champion --priority high
-
-      hangtag submit products.csv --model bundles/shop --precision 0.98
 
       hangtag submit urls.csv --model bundles/shop --group-column sku --previous nightly-2026-11-20
     """
@@ -215,7 +210,6 @@ def worker_command(
             min=1, max=65535, help="Serve /metrics for Prometheus there. Default: HANGTAG_METRICS_PORT, or not at all."
         ),
     ] = None,
-    log: LogOption = None,
 ) -> None:
     """Label submitted jobs, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
 
@@ -229,8 +223,6 @@ def worker_command(
 
       hangtag worker --workers 8 --redis redis://queue:6379/0 --jobs /mnt/shared/jobs
 
-      hangtag worker --metrics-port 9108
-
       hangtag worker --queue train retrain.toml
     """
     settings = queue_settings(redis, jobs, metrics_port)
@@ -242,7 +234,7 @@ def worker_command(
             msg = f"{wrong[0]} is for a worker that labels; a worker of the queue train runs one cycle at a time"
             raise typer.BadParameter(msg)
         train_worker = import_module(context.obj[_TRAIN_WORKER])
-        raise typer.Exit(train_worker.start_train_worker(settings, configs or (), as_json=logs_json(log)))
+        raise typer.Exit(train_worker.start_train_worker(settings, configs or (), as_json=logs_json()))
     if configs:
         msg = f"{configs[0]} is for --queue train; a worker that labels takes its work from the folder of --jobs"
         raise typer.BadParameter(msg)
@@ -252,4 +244,4 @@ def worker_command(
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp()
     from worker.queue.start_worker import start_worker
 
-    raise typer.Exit(start_worker(settings, workers or usable_cores(), as_json=logs_json(log)))
+    raise typer.Exit(start_worker(settings, workers or usable_cores(), as_json=logs_json()))

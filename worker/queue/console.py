@@ -72,7 +72,6 @@ def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted
 
 
 def _supply(control: Control, name: str) -> None:
-    """Queue missing chunks, and say what hinders the job."""
     if control.jobs.find(name).cancelled:
         lines = [f"It is cancelled; {_command('resume', name, control.settings)} goes on with it."]
     else:
@@ -219,17 +218,12 @@ def _of_worker(worker: Presence) -> tuple[str, str]:
 
 
 def _model_name(question: Job) -> str:
-    """The model of a job or a question, as its page names it."""
     named = read_note(question).named
     return named.version if named else question.model.reference.partition("/")[0]
 
 
 def watch_job(name: str, settings: QueueSettings, *, as_json: bool = False) -> None:
-    """Follow a job to its end, then print its receipt.
-
-    Raises:
-        JobError: it is cancelled, or no photo at all could be labelled.
-    """
+    """Follow a job to its end, then print its receipt."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
         progress = _watch_with_progress(name, job, control)
@@ -247,11 +241,6 @@ def watch_job(name: str, settings: QueueSettings, *, as_json: bool = False) -> N
 
 
 def _watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
-    """Follow a job with a bar on stderr, and a line for each new remark.
-
-    Raises:
-        StoppedError: somebody pressed Ctrl-C; the job goes on.
-    """
     columns = (
         TextColumn("{task.description}", markup=False),
         bar := BarColumn(),
@@ -292,7 +281,6 @@ def _show_receipt(job: Job, receipt: JobReceipt) -> None:
 
 
 def _unlabelled(name: str, job: Job, receipt: JobReceipt, settings: QueueSettings) -> str:
-    """That no row could be labelled, and what to do; empty if one could be."""
     unfound, again = unfound_words(receipt, job), _command("retry-failed", name, settings)
     instead = f"{unfound}, and submit the job under another name; or {again} once the photos are there"
     return unlabelled_words(receipt, instead if unfound else f"see error_message in {receipt.output}")

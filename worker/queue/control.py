@@ -39,11 +39,7 @@ class Control:
 
 @contextmanager
 def open_control(settings: QueueSettings) -> Iterator[Control]:
-    """Open the queue; this asks Redis for nothing yet.
-
-    Raises:
-        InputError: there is no place for the folder of jobs.
-    """
+    """Open the queue; this asks Redis for nothing yet."""
     jobs, state = open_jobs(settings.jobs), RedisState(connect(settings))
     try:
         with HangtagCelery(settings) as app:
@@ -83,11 +79,7 @@ def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, Qu
 
 
 def cancel(name: str, job: Job) -> None:
-    """Mark a job as cancelled; workers look for the mark.
-
-    Raises:
-        JobError: the job is finished.
-    """
+    """Mark a job as cancelled; workers look for the mark."""
     if job_receipt(job):
         msg = f"{name} is finished, there is nothing to cancel."
         raise JobError(msg)
@@ -103,14 +95,7 @@ def resume(job: Job) -> int:
 
 
 def retry(job: Job) -> Counter[str]:
-    """Begin a retry of a finished job's failed rows that may succeed another time.
-
-    Returns:
-        Fault → how many rows will be tried again.
-
-    Raises:
-        JobError: the job is not finished.
-    """
+    """Begin a retry of a finished job's failed rows that may succeed another time; returns fault → rows."""
     receipt = job_receipt(job)
     if receipt is None:
         msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."

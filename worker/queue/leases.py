@@ -81,9 +81,8 @@ class HeldLeases:
 class ExtraChunks:
     """The feed of a queued task: the chunk of its message, and others while downloads leave the processor idle.
 
-    A chunk that killed a process before is left to a task of its own, which takes no others: a photo that kills
-    processes must not end the work on other chunks. A task takes no others while chunks of the job fail, either: one
-    error ends the work on all chunks of a task.
+    A chunk that killed a process before gets a task of its own, and so do chunks of a job whose chunks fail: one error
+    ends the work on all chunks of a task.
     """
 
     def __init__(

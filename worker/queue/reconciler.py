@@ -38,12 +38,7 @@ T = TypeVar("T")
 
 
 class JobPoller(Generic[T]):
-    """The last look at each job, by name; looking takes no more than a share of the time.
-
-    Args:
-        look: looks at a job; returns None if there is nothing to do for it.
-        rest_s: seconds to skip a job that has nothing to do.
-    """
+    """The last look at each job, by name; looking takes a share of the time, and idle jobs rest for ``rest_s``."""
 
     def __init__(self, look: Callable[[str], T | None], rest_s: float) -> None:
         self._look = look
@@ -84,14 +79,7 @@ class Reconciler:
         """The job that had the last turn: the next one has the first turn of the next tick."""
 
     def tick(self) -> int:
-        """Reconcile every job, unless another reconciler has just done so.
-
-        Returns:
-            How many messages were queued.
-
-        Raises:
-            RedisError: Redis cannot be reached.
-        """
+        """Reconcile every job, unless another reconciler has just done so; returns how many messages were queued."""
         return self._supply(self._jobs.names()) if self._redis.win_tick() else 0
 
     def supply(self, name: str) -> int:
@@ -119,7 +107,6 @@ class Reconciler:
         return sent
 
     def _look(self, name: str) -> tuple[Job, list[int]] | None:
-        """An unfinished job, and its chunks without a part."""
         try:
             job = self._jobs.unfinished(name)
             return (job, job.missing_chunks()) if job else None
@@ -166,15 +153,7 @@ class Reconciler:
 
 
 def send_finish(state: RedisState, send: Send, name: str, job: Job) -> int:
-    """Queue a job's merging if all its chunks are done, unless it was queued seconds ago or is under way.
-
-    Returns:
-        How many messages were queued: 0 or 1.
-
-    Raises:
-        RedisError: Redis cannot be reached.
-        HangtagError, OSError: the job's folder cannot be read.
-    """
+    """Queue a job's merging if all its chunks are done and nobody just did; returns how many messages went out."""
     if job.cancelled or job.missing_chunks() or state.leased(name, [FINISH]):
         return 0
     return _send_once(state, send, name, FINISH, job)

@@ -38,6 +38,7 @@ from worker.queue.settings import QueueSettings
 from worker.request import USUAL_OPTIONS, JobOptions
 
 _LOOK_S: Final = 1.0
+_MODELS_KEPT: Final = 3
 _TROUBLE_PAUSE_S: Final = 1.0
 _LAST: Final = 64
 """Only the last chunks of a job queue its merging when they end. Messages come in order, so one of these is usually the
@@ -77,7 +78,7 @@ class Runner:
 
     @cached_property
     def _models(self) -> "LoadedModels":
-        return LoadedModels(self._jobs.bundles, self._settings.models_kept)
+        return LoadedModels(self._jobs.bundles, _MODELS_KEPT)
 
     def label_chunk(self, job: str, chunk: int) -> None:
         """Label one chunk of a job."""
@@ -255,12 +256,7 @@ class LoadedModels:
         return [load_job_model(question, self.get, partial(report, question)) for question in job.questions]
 
     def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
-        """The model that a job is pinned to, with the job's precision or threshold.
-
-        Raises:
-            BundleError: it is missing, damaged, or disagrees with its golden samples on this machine.
-            JobError: another model is kept under its digest.
-        """
+        """The model that a job is pinned to, with the job's precision or threshold."""
         key = (pin.digest, pin.variant, options.precision, options.threshold)
         if key not in self._loaded:
             start = time.monotonic()

@@ -16,19 +16,12 @@ TIME_LIMIT_S: Final = 7200
 
 _TLS_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS_CHOICES: Final = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
-_NAMED: Final = "which HANGTAG_REDIS_PASSWORD_FILE names"
 
 
 class QueueSettings(BaseSettings):
     """Read from the environment: ``HANGTAG_REDIS_URL`` and so on.
 
-    Attributes:
-        redis_url: ``redis://``, or ``rediss://`` for TLS; with the password from its file, once that was read.
-        jobs: the folder of jobs, on a disk that submitters and workers share, or an ``s3://`` URL.
-        grace_s: seconds that a worker has, once told to stop, to finish the chunks it has in hand.
-        models_kept: how many models a process keeps loaded at once.
-        metrics_host: the address of this machine where a worker serves its numbers.
-        heartbeat: a file that a worker touches as long as it works.
+    A worker that is told to stop has ``grace_s`` for the chunks in hand, and touches ``heartbeat`` as long as it works.
     """
 
     model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -37,7 +30,6 @@ class QueueSettings(BaseSettings):
     redis_password_file: Path | None = None
     jobs: str = Field(default="jobs", min_length=1)
     grace_s: float = Field(default=10.0, gt=0.0)
-    models_kept: int = Field(default=3, ge=1)
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     heartbeat: Path | None = None
@@ -82,11 +74,7 @@ def url_name(url: str) -> str:
 def read_settings(
     redis_url: str | None = None, jobs: str | None = None, metrics_port: int | None = None
 ) -> QueueSettings:
-    """The environment's settings, overruled by the command line's options, with Redis's password in its URL.
-
-    Raises:
-        InputError: one of them is invalid.
-    """
+    """The environment's settings, overruled by the command line's options, with Redis's password in its URL."""
     options: dict[str, object] = {"redis_url": redis_url, "jobs": jobs, "metrics_port": metrics_port}
     try:
         settings = QueueSettings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
@@ -101,18 +89,16 @@ def read_settings(
 
 
 def _with_password(settings: QueueSettings, file: Path) -> QueueSettings:
-    parts = urlsplit(settings.redis_url)
-    if parts.password is not None:
-        msg = f"Expected Redis's password in its URL or in {file}, {_NAMED}, got both; take it out of the URL."
-        raise InputError(msg)
+    parts, why = urlsplit(settings.redis_url), ""
     try:
         password = file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        msg = f"Expected the password of Redis in {file}, {_NAMED}, got: {why}."
-        raise InputError(msg) from None
-    if not password or "\n" in password:
-        msg = f"Expected the password of Redis in {file}, {_NAMED}, as its only line."
+        password, why = "", f" ({error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'})"
+    if parts.password is not None or not password or "\n" in password:
+        msg = (
+            f"Expected Redis's password as the only line of {file}, which HANGTAG_REDIS_PASSWORD_FILE names, and none "
+            f"in its URL; check both{why}."
+        )
         raise InputError(msg)
     user, _, host = parts.netloc.rpartition("@")
     url = urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))

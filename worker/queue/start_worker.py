@@ -49,14 +49,7 @@ _RECONNECT: Final = {"interval_start": 0.2, "interval_step": 0.2, "interval_max"
 
 
 def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
-    """Label chunks until told to stop; returns the exit status.
-
-    SIGTERM: the chunks in hand are finished within ``settings.grace_s``, or handed back. Ctrl-C: they are finished.
-
-    Raises:
-        JobError: the folder of jobs cannot be used.
-        InputError: the heartbeat file or the metrics port cannot be used, or the folder of jobs has no parent.
-    """
+    """Label chunks until told to stop; returns the exit status."""
     jobs = open_jobs(settings.jobs)
     prepare_worker(settings, as_json=as_json)
     try:
@@ -71,11 +64,7 @@ def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
 
 
 def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
-    """Make this process ready to be a worker of any queue, and to log.
-
-    Raises:
-        InputError: the heartbeat file cannot be used.
-    """
+    """Make this process ready to be a worker of any queue, and to log."""
     try:
         if settings.heartbeat:
             settings.heartbeat.open("a").close()
@@ -243,9 +232,8 @@ class HangtagConsumer(Consumer):
 class LoggedRequest(Request):
     """Names the chunk when a process is lost, and connects again if Redis takes no acknowledgement of a message.
 
-    Celery only logs the latter. The message then counts as in hand for ever, the worker asks Redis for no other, and so
-    never notices that the connection is gone: with one slot it takes no more work, silently, until it is started again
-    (measured with Celery 5.7).
+    Celery only logs the latter; the message counts as in hand for ever, and a worker with one slot silently takes no
+    more work until it is started again (measured with Celery 5.7).
     """
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Celery has no types

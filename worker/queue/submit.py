@@ -38,13 +38,7 @@ _HELD_BYTES: Final = 256 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job in the folder of jobs; ``new`` if this call wrote it, since it may have been submitted before.
-
-    Attributes:
-        words: sentences for a person: the models, a variant that was replaced, the column with the photos, and what
-            comes from an earlier job.
-        unseen_words: why the photos could not be looked at from here.
-    """
+    """A job in the folder of jobs, written by this call if it is ``new``, and sentences about it for a person."""
 
     name: str
     job: Job
@@ -68,20 +62,7 @@ def submit(
     on_rows: Callable[[int], None] = lambda _: None,
     catalogue: Catalogue | None = None,
 ) -> Submitted:
-    """Write a job: its model, its rows in chunks, and then ``job.json``; from then on workers can see it.
-
-    Args:
-        request: what to label, with what.
-        jobs: where the job goes.
-        on_rows: called with the number of rows read so far, before those that have just been read are written.
-        catalogue: the rows, unless they are to be read from the source; their photos are known to be there.
-
-    Raises:
-        InputError: the source or an option cannot be used, or all of a new job's photos on disk are missing.
-        BundleError: the model is damaged or disagrees with itself on this machine.
-        JobError: another job has that name, or the job to carry over from is not done.
-        RegistryError: the registry has no such model, version or alias.
-    """
+    """Write a job: its model, its rows in chunks, and then ``job.json``; ``catalogue`` has the rows if known."""
     name = request.name
     check_name(name)
     check_allow_hosts(request.options.allow_hosts or ())
@@ -117,7 +98,6 @@ def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
 
 
 def _verified(request: SubmitRequest, question: str, earlier: Job | None, say: Callable[[str], None]) -> JobModel:
-    """Look a model up and verify it; an earlier job keeps its variants."""
     found = resolve_model(request.models[question], request.options.registry)
     pin = verified_pin(found.path, request.options, say)
     fallback = fallback_pin(found.path, pin, request.options)
@@ -128,17 +108,7 @@ def _verified(request: SubmitRequest, question: str, earlier: Job | None, say: C
 
 
 def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
-    """Look for a photo where workers will: if not one is there, every row would fail.
-
-    Photos at URLs, in S3 and in cells count as there.
-
-    Returns:
-        The catalogue with all of its rows; and a sentence if its image root is an empty folder, which is what a machine
-        has if a share is not mounted.
-
-    Raises:
-        InputError: no photo is there; the sentence names the folder.
-    """
+    """The catalogue, if a photo is where workers will look; and a sentence if its image root is an empty folder."""
     if is_url(catalogue.image_root):
         return catalogue, ""
     root, column = Path(catalogue.image_root), catalogue.image_column
@@ -199,7 +169,6 @@ def _check_same(request: SubmitRequest, earlier: Job, catalogue: Catalogue, mode
 
 
 def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, models: Iterable[JobModel]) -> Iterator[str]:
-    """Carry over what an earlier job knows of each question; a sentence about each."""
     for one in models:
         storage = question_storage(jobs.storage(request.name), one.name)
         words = carry_over(previous, storage, terms_of(one.pin, request.options), one.name)
@@ -222,13 +191,7 @@ def decodings_of(models: Sequence[Path]) -> int:
 
 
 def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
-    """How many rows a chunk has. It must end within a task's time limit even if every photo times out.
-
-    Args:
-        timeout_s: that decoding a photo may take; photos are decoded one at a time.
-        per_host: downloads from one host at once.
-        decodings: of one photo, each with its own time limit.
-    """
+    """How many rows a chunk has: it must end within a task's time limit even if all of its photos time out."""
     limits = Limits()
     decode_s = decodings * (_TRIES * timeout_s + _START_S)
     download_s = limits.total_s / (per_host or limits.per_host)  # photos are decoded while others of their host come

@@ -8,7 +8,6 @@ import typer
 
 from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY
-from worker.request import AllowHostOption, EncodingOption, ImageColumnOption
 
 if TYPE_CHECKING:
     from models.registry.registry import Registry
@@ -35,7 +34,6 @@ def register(app: typer.Typer) -> None:
     models.command("promote")(promote_command)
     models.command("rollback")(rollback_command)
     models.command("history")(history_command)
-    models.command("diff")(diff_command)
     models.command("alias")(alias_command)
     models.command("delete")(delete_command)
     app.add_typer(models, name="models")
@@ -46,8 +44,8 @@ def models_command(
 ) -> None:
     """A table of all versions, when no command follows."""
     if context.invoked_subcommand is not None:
-        if as_json or _was_typed(context, "registry"):
-            verb = context.invoked_subcommand
+        source, verb = context.get_parameter_source("registry"), context.invoked_subcommand
+        if as_json or (source and source.name == "COMMANDLINE"):
             msg = f"options of {verb} stand after it: hangtag models {verb} …"
             raise typer.BadParameter(msg)
         return
@@ -60,11 +58,6 @@ def _opened(registry: str) -> "Registry":
     from models.registry.registry import open_registry
 
     return open_registry(registry)
-
-
-def _was_typed(context: typer.Context, option: str) -> bool:
-    source = context.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _say(text: str) -> None:
@@ -96,8 +89,6 @@ def publish_command(
     Examples:
 
       hangtag models publish bundles/shop --name shop --run runs/train/shop
-
-      hangtag models publish bundles/shop --name shop --promote --why "first model"
 
       hangtag models publish bundles/shop --name shop --registry s3://models/registry
     """
@@ -161,8 +152,6 @@ def history_command(
 
     Examples:
 
-      hangtag models history shop
-
       hangtag models history shop --json
     """
     from worker.registry.show import print_events
@@ -170,62 +159,6 @@ def history_command(
     opened = _opened(registry)
     opened.state(name)  # which refuses a model that is not there
     print_events(opened.history(name).events(), as_json=as_json)
-
-
-def diff_command(
-    context: typer.Context,
-    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version, such as shop@champion.")],
-    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another version, such as shop@4.")],
-    catalogue: Annotated[
-        str | None,
-        typer.Option(
-            help="Label rows of this catalogue with both versions, and say which labels would change. Any source "
-            "that hangtag label takes."
-        ),
-    ] = None,
-    rows: Annotated[
-        int, typer.Option(min=1, help="How many rows of the catalogue are drawn at random, at most.")
-    ] = 2000,
-    html: Annotated[Path | None, typer.Option(help="Write a page with photos of rows that would change.")] = None,
-    image_column: ImageColumnOption = None,
-    image_root: Annotated[
-        str | None, typer.Option(help="Where relative paths of the catalogue start. Default: its folder.")
-    ] = None,
-    encoding: EncodingOption = None,
-    allow_host: AllowHostOption = None,
-    registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare two versions: labels, accuracies, sizes, preprocessing, thresholds, and what happened between them.
-
-    With --catalogue, it also says which rows of the catalogue would get another label; --json then prints only that.
-
-    Examples:
-
-      hangtag models diff shop@1 shop@2
-
-      hangtag models diff shop@champion shop@challenger --json
-
-      hangtag models diff shop@1 shop@2 --catalogue products.csv --html diff.html
-    """
-    from worker.registry.show import look_up, print_diff
-
-    if catalogue is None:
-        for option in ("rows", "html", "image_column", "image_root", "encoding", "allow_host"):
-            if _was_typed(context, option):
-                msg = f"--{option.replace('_', '-')} needs --catalogue, whose rows are labelled with both"
-                raise typer.BadParameter(msg)
-    opened = _opened(registry)
-    old, new = look_up(before, opened), look_up(after, opened)
-    if catalogue is None or not as_json:
-        print_diff(opened, old, new, as_json=as_json)
-    if catalogue is not None:
-        from worker.catalogue_diff.sample import SampleOptions
-        from worker.catalogue_diff.show import diff_and_show  # what labels takes a while to import
-
-        options = SampleOptions(image_column, image_root, encoding, tuple(allow_host or ()))
-        paths, names = (opened.path(*old), opened.path(*new)), (str(old), str(new))
-        diff_and_show(*paths, names, catalogue, rows, options, html, as_json=as_json)
 
 
 def alias_command(
@@ -267,7 +200,7 @@ def delete_command(
 
       hangtag models delete shop@2 --why "customer photos were among its training photos"
     """
-    from worker.registry.show import VersionName, deleted_words
+    from worker.registry.show import VersionName
 
     name, _, number = model.rpartition("@")
     if not name or not number.isdecimal():
@@ -275,4 +208,4 @@ def delete_command(
         raise typer.BadParameter(msg)
     version = VersionName(name, int(number))
     event = _opened(registry).delete(*version, why)
-    _say(deleted_words(version, event.after) if event else f"{version} was deleted before.")
+    _say(f"{version} is gone." if event else f"{version} was deleted before.")

@@ -16,13 +16,7 @@ _TRAINING_FILES: Final = {"splits.csv": "splits.csv", "best.keras": "weights/bes
 
 
 def publish_verified(registry: Registry, bundle: Path, name: str, run: Path | None, why: str) -> Published:
-    """Verify a bundle, and publish it; the files that a retraining starts from are copied from ``run``, its training.
-
-    Raises:
-        BundleError: it is not a bundle, or a check failed.
-        InputError: the run lacks a file, or is not the bundle's.
-        RegistryError: the name is not a valid one.
-    """
+    """Verify a bundle and publish it; ``run`` is its training, whose files a retraining starts from."""
     training = _training_files(run, bundle) if run else {}
     verification = verify_with_spinner(bundle)
     if not verification.sound:

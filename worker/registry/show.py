@@ -2,20 +2,18 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from rich.markup import escape
 from rich.table import Table
 
-from models.bundle import Bundle, read_manifest
 from models.decision import promise_text
 from models.errors import HangtagError, InputError
-from models.manifest import Measured, Variant
-from models.registry.history import Event, What
+from models.manifest import Measured
+from models.registry.history import Event
 from models.registry.registry import Registry
-from models.registry.state import CHAMPION, State
+from models.registry.state import CHAMPION
 from models.terminal import Console, print_table
 from models.text import number_of
 
@@ -35,12 +33,7 @@ class VersionName(NamedTuple):
 
 
 def look_up(model: str, registry: Registry) -> VersionName:
-    """The version that a person names, by its number or an alias, such as ``shop@champion``.
-
-    Raises:
-        InputError: no version is named.
-        RegistryError: there is no such model, version or alias.
-    """
+    """The version that a person names, by its number or an alias, such as ``shop@champion``."""
     name, _, which = model.rpartition("@")
     if not name or not which:
         msg = f"Expected a model's name and a version or an alias, such as shop@4 or shop@champion, got {model!r}."
@@ -73,14 +66,6 @@ def promise_of(registry: Registry, version: VersionName) -> str:
     if promise == promise_text(None):
         return "It promises no precision: all rows go to review, unless --threshold is asked for."
     return f"It promises precision {promise}."
-
-
-def deleted_words(version: VersionName, state: State) -> str:
-    """The result of a deletion, for people; ``state`` is the one after it."""
-    way_back = set(state.champions) & set(state.versions) - {state.aliases.get(CHAMPION)}
-    lost = version.version in state.champions and not way_back
-    last = " It was the last that hangtag models rollback could go back to." if lost else ""
-    return f"{version} is gone.{last}"
 
 
 def ago(then: str, now: datetime) -> str:
@@ -166,125 +151,12 @@ def done_words(event: Event) -> str:
 
 def numbers_words(event: Event) -> str:
     """The figures that an event rested on."""
-    return ", ".join(f"{name} {_short(value)}" for name, value in event.numbers.items())
+    return ", ".join(f"{name} {_figure(value)}" for name, value in event.numbers.items())
 
 
 def event_record(event: Event) -> dict[str, Any]:
     """An event as in ``--json``: without the state after it, except the aliases."""
     return {**event.model_dump(mode="json", exclude={"after"}), "aliases": event.after.aliases}
-
-
-@dataclass(frozen=True)
-class VersionDiff:
-    """What tells two versions apart.
-
-    Attributes:
-        labels_added: classes that only the version after has.
-        labels_removed: classes that only the version before has.
-        settings: name, value before and value after, of those that differ and of the others.
-        between: the model's events from the earlier version's publication to the later one's, the oldest first.
-    """
-
-    labels_added: tuple[str, ...]
-    labels_removed: tuple[str, ...]
-    settings: tuple[tuple[str, Any, Any], ...]
-    between: tuple[Event, ...]
-
-    @property
-    def different(self) -> list[tuple[str, Any, Any]]:
-        """The settings that differ."""
-        return [setting for setting in self.settings if setting[1] != setting[2]]
-
-    @property
-    def same(self) -> list[str]:
-        """Names of the settings that are the same in both."""
-        return [name for name, before, after in self.settings if before == after]
-
-
-def compare_versions(registry: Registry, before: VersionName, after: VersionName) -> VersionDiff:
-    """Compare two versions by what their bundles and the history say; no photo is labelled.
-
-    Raises:
-        RegistryError: one of them does not exist.
-        BundleError: one of them is damaged.
-    """
-    first, second = (read_manifest(registry.path(*name)) for name in (before, after))
-    old_labels, new_labels = first.manifest.labels, second.manifest.labels
-    old, new = _settings(first), _settings(second)
-    return VersionDiff(
-        labels_added=tuple(label for label in new_labels if label not in old_labels),
-        labels_removed=tuple(label for label in old_labels if label not in new_labels),
-        settings=tuple((name, old.get(name), new.get(name)) for name in dict.fromkeys([*old, *new])),
-        between=tuple(_between(registry, before, after)),
-    )
-
-
-def print_diff(registry: Registry, before: VersionName, after: VersionName, *, as_json: bool) -> None:
-    """Print :func:`compare_versions`, or a JSON object.
-
-    Raises:
-        RegistryError: one of them does not exist.
-        BundleError: one of them is damaged.
-    """
-    diff = compare_versions(registry, before, after)
-    if as_json:
-        record: dict[str, Any] = {"before": str(before), "after": str(after)}
-        record |= {"labels_added": diff.labels_added, "labels_removed": diff.labels_removed}
-        record["settings"] = [{"name": name, "before": a, "after": b} for name, a, b in diff.settings]
-        record["between"] = [event_record(event) for event in diff.between]
-        print(json.dumps(record, indent=1))
-        return
-    Console().say(f"Labels added: {', '.join(diff.labels_added) or 'none'}")
-    Console().say(f"Labels removed: {', '.join(diff.labels_removed) or 'none'}")
-    table = _table("", str(before), str(after))
-    for name, a, b in diff.different:
-        table.add_row(escape(name), escape(value_words(name, a)), escape(value_words(name, b)))
-    if table.rows:
-        print_table(table, Console())
-    Console().say(f"The same in both: {', '.join(diff.same) or 'nothing'}")
-    if diff.between:
-        Console().say("What happened between:")
-        print_events(diff.between, as_json=False)
-
-
-def _settings(bundle: Bundle) -> dict[str, Any]:
-    manifest = bundle.manifest
-    settings: dict[str, Any] = {
-        "architecture": manifest.arch,
-        "labels": len(manifest.labels),
-        "accuracy": str(manifest.measured),
-        "default variant": manifest.default_variant,
-        "default because": manifest.default_because,
-        "variants": ", ".join(sorted(manifest.variants)),
-        **{f"preprocess {name}": value for name, value in manifest.preprocess.model_dump(mode="json").items()},
-    }
-    for name, variant in sorted(manifest.variants.items()):
-        settings |= {f"{name} {what}": value for what, value in _of_variant(bundle, variant).items()}
-    return settings
-
-
-def _of_variant(bundle: Bundle, variant: Variant) -> dict[str, Any]:
-    ruling = variant.ruling.thresholds if variant.ruling else ()
-    thresholds = [threshold for threshold in ruling if threshold is not None]
-    return {
-        "validation accuracy": variant.accuracy,
-        "bytes": (bundle.path / variant.file).stat().st_size,
-        "temperature": variant.temperature,
-        "precision promised": promise_text(variant.precision),
-        "lowest threshold": min(thresholds, default=None),
-        "highest threshold": max(thresholds, default=None),
-        "unknown limit": variant.unknown.limit if variant.unknown else None,
-    }
-
-
-def _between(registry: Registry, before: VersionName, after: VersionName) -> list[Event]:
-    """The model's events from the earlier version's publication to the later one's, the oldest first."""
-    if before.model != after.model:
-        return []
-    events = registry.history(before.model).events()
-    started = {event.version: event.number for event in events if event.what is What.PUBLISHED}
-    first, last = sorted((started[before.version], started[after.version]))
-    return [event for event in events if first < event.number <= last]
 
 
 def _table(*titles: str) -> Table:
@@ -294,18 +166,5 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def value_words(name: str, value: object) -> str:
-    """A setting's value for people."""
-    if value is None:
-        return "–"
-    if name.endswith("accuracy") and isinstance(value, float):
-        return f"{value:.1%}"
-    return _short(value)
-
-
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _figure(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value}"

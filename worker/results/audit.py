@@ -28,12 +28,7 @@ _ON_PAGE: Final = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
 
 @dataclass(frozen=True)
 class AuditRow:
-    """A labeled row to look at.
-
-    Attributes:
-        row: its number in the catalogue, from 1.
-        image: its photo's cell, as :meth:`worker.job.job.Job.chunk_images` gives it.
-    """
+    """A labeled row to look at: its number from 1, and its photo's cell."""
 
     row: int
     image: str | None
@@ -44,13 +39,7 @@ class AuditRow:
 
 
 def audit_sample(job: Job, rows: int) -> list[AuditRow]:
-    """Draw labeled rows of a finished job, in a random order; all of them where there are fewer than ``rows``.
-
-    Whoever answers only some should take the first: they are a sample, too.
-
-    Raises:
-        JobError: a part is missing or damaged.
-    """
+    """Draw labeled rows of a finished job in a random order; all if there are too few, the first ones are a sample."""
     noted = read_audit(job)
     numbers = list(noted.sample[:rows]) if noted and len(noted.sample) >= rows else _drawn(job, rows)
     by_chunk: dict[int, list[int]] = {}

@@ -70,8 +70,6 @@ def _confidence_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> s
 
 
 def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """The class whose share has moved most."""
-
     def share(answers: ReferenceAnswers, name: str) -> float:
         return answers.by_label.get(name, 0) / answers.photos
 
@@ -83,17 +81,9 @@ def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
 def drifted_jobs(
     places: Sequence[str], digest: str, since: str | None = None, note: Note = lambda _: None
 ) -> list[str]:
-    """The folders of finished jobs whose receipts warn of drift, the earliest first.
+    """The folders of finished jobs that warn of drift, the earliest first; only those that ended after ``since``.
 
-    Args:
-        places: folders of jobs, job folders (``<output>.job``), and folders that hold such; paths or ``s3://`` URLs.
-        digest: of the model's bundle.
-        since: jobs that finished then or before do not count; ISO 8601, UTC if it names no zone.
-        note: called with each damaged receipt, which is then skipped.
-
-    Raises:
-        InputError: a place is neither a path nor an ``s3://`` URL, or a folder that is not there.
-        MissingExtraError: it is in S3, and the packages for S3 are not installed.
+    ``places`` are folders of jobs, job folders, or folders of such; ``note`` is called with each damaged receipt.
     """
     after = _moment(since) if since else datetime.min.replace(tzinfo=UTC)
     drifted: dict[str, datetime] = {}

@@ -23,16 +23,7 @@ RESULT_FILE: Final = "labels.parquet"
 
 
 def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
-    """Merge a queued job in its own folder; harmless when it is done twice, even at once.
-
-    ``drawing``: see :func:`worker.results.receipt_page.draw_apart`.
-
-    Returns:
-        The receipt, which is written last: a job that has one of its latest retry is finished.
-
-    Raises:
-        JobError: a chunk has no part, or a part is damaged.
-    """
+    """Merge a queued job in its own folder; harmless when done twice, even at once. The receipt is written last."""
     retry = job.retry()
     missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
     if missing:
@@ -52,10 +43,7 @@ def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
 def end_job(
     job: Job, output: str, run: RunFigures, merged: Merged, retry: int, drawing: ProcessPool | None = None
 ) -> JobReceipt:
-    """Write the receipts of a job that is merged into ``output``, the whole job's last, and forget its cache.
-
-    ``drawing``: see :func:`worker.results.receipt_page.draw_apart`.
-    """
+    """Write the receipts of a job that is merged into ``output``, the whole job's last, and forget its cache."""
     merges = merged.questions or (merged,)
     receipts = [
         own.tally.receipt(question, output, run, retry, own.groups)

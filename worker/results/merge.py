@@ -10,14 +10,14 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.writers import Write, open_writer
+from catalogue.writers import open_writer
 from models.errors import JobError
 from models.whole_file import replacing
 from worker.job.columns import WORST, result_schema
 from worker.job.job import Job, images_of
 from worker.job.parts import PART_SCHEMA, SEVERITY, result_columns
 from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
-from worker.results.products import DisagreeingProduct, Disagreements, ProductStore, product_names, write_by_group
+from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
 from worker.results.review_list import ReviewList
 from worker.results.tally import Tally
 
@@ -30,36 +30,18 @@ _CACHE_KIB: Final = 16 * 1024
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge has counted.
-
-    Attributes:
-        tally: of the rows.
-        groups: of the products; None if no group column was named.
-        disagreeing: some products to look at.
-        doubtful: label → some rows to review.
-        questions: the same of each question, if the job has named models; ``tally`` has the rows' worst status then.
-    """
+    """What a merge has counted, for each question too if the job has named models."""
 
     tally: Tally
     groups: GroupCounts | None = None
-    disagreeing: tuple[DisagreeingProduct, ...] = ()
     doubtful: Mapping[str, tuple[SampleRow, ...]] = field(default_factory=dict)
     questions: tuple["Merged", ...] = ()
 
 
 def merge_job(job: Job, output: Path, folder: Path) -> Merged:
-    """Write a job's result, and into ``folder`` the lists that :func:`upload_lists` then moves into the job.
+    """Write a job's result, and into the empty ``folder`` the lists that :func:`upload_lists` then moves into the job.
 
-    The result is written beside its place and renamed into it. It has the catalogue's columns, then each question's,
-    then, of a job with named models, each row's worst status.
-
-    Args:
-        job: whose chunks all have their parts.
-        output: its ending chooses the format.
-        folder: an empty one.
-
-    Raises:
-        JobError: a part is missing, is another job's, or its rows are not the chunk's.
+    The result has the catalogue's columns, each question's, and each row's worst status if the job has named models.
     """
     with ExitStack() as files:
         folders = [_list_folder(question, folder) for question in job.questions]
@@ -80,25 +62,23 @@ class _Merging:
     def __init__(self, question: Job, folder: Path, store: ProductStore | None, files: ExitStack) -> None:
         self._question, self._folder, self._tally = question, folder, Tally()
         self._review = ReviewList(files.enter_context(scratch_database(folder)), question)
+        self._column, self._store = question.spec.options.group_column, store
         self._groups: GroupCounts | None = None
-        self._disagreements: Disagreements | None = None
-        column = question.spec.options.group_column
-        if column is not None and store is not None:
-            self._disagreements = Disagreements(question, column, store)
-            self._groups = write_by_group(question, column, store, folder / GROUPS_FILE, self._disagreements.note)
+        if self._column is not None and store is not None:
+            self._groups = write_by_group(question, self._column, store, folder / GROUPS_FILE)
 
     def take(self, part: pa.Table, rows: pa.Table) -> pa.Table:
         """Count the results of a chunk, and send those of disagreeing products to review."""
-        amended = self._disagreements.amended(part, rows) if self._disagreements else part
-        self._tally.add(amended, images_of(self._question, rows))
-        self._review.add(amended, rows)
-        return amended
+        if self._column and self._store and self._groups and self._groups.disagreeing:
+            part = disagreement_to_review(self._store, self._column, part, rows)
+        self._tally.add(part, images_of(self._question, rows))
+        self._review.add(part, rows)
+        return part
 
     def merged(self) -> Merged:
         """What was counted; the list of doubtful rows is written."""
         self._review.write(self._folder / REVIEW_FILE)
-        disagreeing = self._disagreements.shown() if self._disagreements else ()
-        return Merged(self._tally, self._groups, disagreeing, self._tally.least_sure.shown(self._question))
+        return Merged(self._tally, self._groups, self._tally.least_sure.shown(self._question))
 
 
 def _list_folder(question: Job, folder: Path) -> Path:
@@ -136,9 +116,6 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
 
     Its file has no name from the moment it is open, so that it is gone with the process, however that ends. No query of
     it may sort all rows: SQLite would do that in a folder of its own choice.
-
-    Raises:
-        JobError: the disk is full.
     """
     file = folder / "scratch.sqlite"
     address = f"{file.resolve().as_uri()}?nolock=1"  # nobody else knows of it, and shared disks may lock nothing
@@ -182,7 +159,10 @@ def _write_result(job: Job, output: Path, merging: Sequence[_Merging], whole: Ta
 
     with replacing(output) as temporary:
         with open_writer(temporary, output.suffix.lower(), schema, harmless, mark=options.excel_safe) as write:
-            rows = _write_rows(joined(), write)
+            rows = 0
+            for table in in_runs(joined()):
+                write(table)
+                rows += table.num_rows
         if rows != job.spec.rows:
             msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
             raise JobError(msg)
@@ -215,14 +195,6 @@ def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
     return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
 
 
-def _write_rows(tables: Iterator[pa.Table], write: Write) -> int:
-    rows = 0
-    for table in in_runs(tables):
-        write(table)
-        rows += table.num_rows
-    return rows
-
-
 def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Join tables to runs of ``ROW_GROUP`` rows: a row group a chunk would make a long footer and a slow file.
 
@@ -243,11 +215,7 @@ def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 def read_chunks(
     job: Job, results: list[str] | None = None, columns: list[str] | None = None
 ) -> Iterator[tuple[list[pa.Table], pa.Table]]:
-    """The results of each chunk, a table for each of the job's questions, and its catalogue rows; in order.
-
-    Raises:
-        JobError: a part is missing, is another job's, or its rows are not the chunk's.
-    """
+    """The results of each chunk, a table for each of the job's questions, and its catalogue rows; in order."""
     keys = job.part_keys()
     for chunk in range(job.spec.chunks):
         if chunk not in keys:

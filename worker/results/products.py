@@ -5,7 +5,7 @@ Memory does not grow with the products.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from types import MappingProxyType
@@ -21,14 +21,11 @@ from models.decision import ReviewReason
 from models.taxonomy import ancestors
 from models.whole_file import sync_file
 from worker.job.columns import PRODUCT_SCHEMA, without_dictionary
-from worker.job.job import Job, images_of
+from worker.job.job import Job
 from worker.job.parts import Status, with_leaves
-from worker.job.receipt import GroupCounts, SampleRow
+from worker.job.receipt import GroupCounts
 
 ROW_GROUP: Final = 65_536
-_SHOWN: Final = 6
-_PHOTOS: Final = 4
-_ALIKE: Final = 2
 _UNIT: Final = 2**32
 """Probabilities are added up as multiples of this unit, so that the order of rows never changes the sum."""
 _TABLES: Final = """
@@ -62,13 +59,7 @@ NO_PARENTS: Final[Parents] = MappingProxyType({})
 
 
 class ClassShare(NamedTuple):
-    """What a product's photos say of one class.
-
-    Attributes:
-        probability: added up over the photos whose ``top_k`` names it.
-        own: photos whose own label it is.
-        sure: photos with that label and the status ``labeled``.
-    """
+    """A product's photos on one class: its probability added up, photos with it as own label, and sure ones."""
 
     label: str
     probability: float
@@ -98,20 +89,15 @@ class Verdict(NamedTuple):
 def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO_PARENTS) -> Verdict:
     """The vote on a product.
 
-    The label is the class with the highest mean probability over the readable photos; of equal ones, the one that more
-    photos have as their own label, then the first in the alphabet. The mean is the confidence. A photo tells of the
-    classes in its ``top_k`` only, and one that is not named there counts 0: the confidence is a lower bound of the true
-    mean, and equal to it where every photo names the label.
+    The label is the class with the highest mean probability over the readable photos (then by photos that have it as
+    their own label, then by the alphabet), and the mean is the confidence. A class that a photo's ``top_k`` does not
+    name counts 0, so the confidence is a lower bound.
 
-    With a tree (``parents``: label → the one above it) a photo may be sure of a label above classes, only. Sure labels
-    that lie above each other agree: the lowest of them is meant, and the vote says the same if it is under that; the
-    label is that one then, and the confidence adds up over what is under it. Where the vote says something else though
-    every photo is sure, the highest of their labels is what they all say.
+    With a tree, ``parents``, sure labels above each other agree on the lowest of them, and confidence adds up over what
+    is under the label. Where all photos are sure and the vote says something else, the highest of their labels holds.
 
     A product whose sure photos have two labels goes to review, whatever the vote. It is labeled where a photo is sure
-    and the vote says the same, and where all are sure; where no photo is readable it failed; else it goes to review,
-    for the commonest reason of its rows (of equal ones the unknown score: what is not one of the products has no class
-    to be sure of).
+    and the vote agrees, or all are sure; else it goes to review, for the commonest reason of its rows.
     """
     if not product.readable:
         return Verdict(None, None, Status.FAILED, None, None)
@@ -169,11 +155,6 @@ class ProductStore:
         query = f"SELECT 1 FROM product WHERE name = ? AND {_DISAGREES}"  # noqa: S608 - of constants
         return {name for name in names if self._database.execute(query, (name,)).fetchone()}
 
-    def first_disagreeing(self, count: int) -> list[str]:
-        """The first of all products that disagree."""
-        query = f"SELECT name FROM product WHERE {_DISAGREES} ORDER BY id LIMIT ?"  # noqa: S608 - of constants
-        return [name for (name,) in self._database.execute(query, (count,))]
-
     def products(self) -> Iterator[tuple[Product, list[ClassShare]]]:
         """Every product with its vote, in order of first appearance."""
         for facts, rows in groupby(self._database.execute(_ALL), key=lambda row: row[:6]):
@@ -219,9 +200,7 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
     return pa.chunked_array([[name if name and name.strip() else None for name in names.to_pylist()]], pa.string())
 
 
-def write_by_group(
-    job: Job, column: str, store: ProductStore, file: Path, on_product: Callable[[Product, Verdict], None]
-) -> GroupCounts:
+def write_by_group(job: Job, column: str, store: ProductStore, file: Path) -> GroupCounts:
     """Write a row for each product, in order of first appearance.
 
     A dictionary column is written as its values. The columns that we add have the result's prefix.
@@ -230,7 +209,7 @@ def write_by_group(
     added = [field.with_name(job.spec.options.prefix + field.name) for field in PRODUCT_SCHEMA]
     schema, counts = pa.schema([pa.field(column, kind), *added]), Counter[str]()
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        rows = _rows(job, store, counts, on_product)
+        rows = _rows(job, store, counts)
         while batch := list(islice(rows, ROW_GROUP)):
             names, *columns = zip(*batch, strict=True)
             arrays = [pa.array(cells, field.type) for cells, field in zip(columns, PRODUCT_SCHEMA, strict=True)]
@@ -240,66 +219,26 @@ def write_by_group(
     return GroupCounts.model_validate({name: counts[name] for name in GroupCounts.model_fields})
 
 
-def _rows(
-    job: Job, store: ProductStore, counts: Counter[str], on_product: Callable[[Product, Verdict], None]
-) -> Iterator[tuple[Any, ...]]:
+def _rows(job: Job, store: ProductStore, counts: Counter[str]) -> Iterator[tuple[Any, ...]]:
     model = job.model.reference
     for product, shares in store.products():
         vote = decide(product, shares, job.model.taxonomy or {})
-        on_product(product, vote)
         counts.update(("products", vote.status.value))
         counts["disagreeing"] += vote.reason is ReviewReason.DISAGREEMENT
         sizes = (product.photos, product.readable)
         yield product.name, vote.label, vote.confidence, vote.status, vote.reason, *sizes, vote.agreement, model
 
 
-class DisagreeingProduct(NamedTuple):
-    """A product to look at: its vote, and some of the rows that disagree, at most two of each label."""
-
-    product: Product
-    verdict: Verdict
-    rows: tuple[SampleRow, ...]
-
-
-class Disagreements:
-    """Sends sure rows to review if another sure photo of their product has another label."""
-
-    def __init__(self, job: Job, column: str, store: ProductStore) -> None:
-        self._job, self._column, self._store = job, column, store
-        self._rows: dict[str, list[SampleRow]] = {name: [] for name in store.first_disagreeing(_SHOWN)}
-        self._verdicts: dict[str, tuple[Product, Verdict]] = {}
-
-    def amended(self, part: pa.Table, rows: pa.Table) -> pa.Table:
-        """The results of a chunk, with labeled rows of disagreeing products sent to review."""
-        if not self._rows:
-            return part
-        names = product_names(rows, self._column)
-        labeled = pc.equal(part.column("status"), Status.LABELED)
-        disagreeing = self._store.disagreeing(set(names.filter(labeled).drop_null().to_pylist()))
-        if not disagreeing:
-            return part
-        doubtful = pc.and_(labeled, pc.is_in(names, value_set=pa.array(sorted(disagreeing), pa.string())))
-        self._consider(names.filter(doubtful).to_pylist(), part.filter(doubtful), rows.filter(doubtful))
-        changed = {"status": Status.REVIEW, "reason": ReviewReason.DISAGREEMENT}
-        for column, value in changed.items():
-            cells = pc.if_else(doubtful, pa.scalar(value.value), part.column(column))
-            part = part.set_column(part.schema.get_field_index(column), part.schema.field(column), cells)
-        return with_leaves(part, doubtful)
-
-    def _consider(self, names: list[str], part: pa.Table, rows: pa.Table) -> None:
-        results = part.select(["label", "confidence"]).to_pylist()
-        for name, result, image in zip(names, results, images_of(self._job, rows), strict=True):
-            shown = self._rows.get(name)
-            if shown is None or len(shown) == _PHOTOS or sum(row.label == result["label"] for row in shown) == _ALIKE:
-                continue
-            doubt = (result["label"], result["confidence"], None, ReviewReason.DISAGREEMENT)
-            shown.append(SampleRow(image, Status.REVIEW, *doubt))
-
-    def note(self, product: Product, verdict: Verdict) -> None:
-        """Keep the vote on a product, if it is one to show."""
-        if product.name in self._rows:
-            self._verdicts[product.name] = (product, verdict)
-
-    def shown(self) -> tuple[DisagreeingProduct, ...]:
-        """The first disagreeing products, once all rows have been amended and all products noted."""
-        return tuple(DisagreeingProduct(*self._verdicts[name], tuple(rows)) for name, rows in self._rows.items())
+def disagreement_to_review(store: ProductStore, column: str, part: pa.Table, rows: pa.Table) -> pa.Table:
+    """The results of a chunk; rows that are sure, as another photo of their product is of another label, to review."""
+    names = product_names(rows, column)
+    labeled = pc.equal(part.column("status"), Status.LABELED)
+    disagreeing = store.disagreeing(set(names.filter(labeled).drop_null().to_pylist()))
+    if not disagreeing:
+        return part
+    doubtful = pc.and_(labeled, pc.is_in(names, value_set=pa.array(sorted(disagreeing), pa.string())))
+    changed = {"status": Status.REVIEW, "reason": ReviewReason.DISAGREEMENT}
+    for name, value in changed.items():
+        cells = pc.if_else(doubtful, pa.scalar(value.value), part.column(name))
+        part = part.set_column(part.schema.get_field_index(name), part.schema.field(name), cells)
+    return with_leaves(part, doubtful)

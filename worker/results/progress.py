@@ -30,15 +30,7 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job is.
-
-    Attributes:
-        state: ``waiting`` when nothing was done within the last minute.
-        done: rows in chunks that are done, in the latest retry too; ``failed`` are among them.
-        deaths: tries at these chunks that ended with their process.
-        rate: rows a second since a worker took the first chunk, as on the receipt; 0 in the first seconds.
-        recent_rate: rows a second over the last minute.
-    """
+    """How far a job is: rows done, failed ones among them; rows a second since the start, and in the last minute."""
 
     state: JobState
     rows: int

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from catalogue.photo import FAULTS, Wanted
 from catalogue.urls import scheme_of
@@ -24,7 +24,6 @@ from models.registry.publish import TRAINING
 from models.storage.storage import FolderStorage
 from pages.links import near
 from pages.render import prepare, render
-from pages.text import share
 from pages.tiles import LabelledPhoto, PagePhoto, failed_last, thumbnail
 from worker.job.job import Job, photos_of, scratch_folder
 from worker.job.parts import Status, photos_text
@@ -40,34 +39,21 @@ from worker.job.receipt import (
 from worker.job.spec import ModelPin
 from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.results.merge import Merged
-from worker.results.products import Product, Verdict
 
 DRAWING: Final = ("worker.results.receipt_page",)
 """What drawing processes run."""
 _TEMPLATE: Final = "receipt.html"
 _WITHIN_S: Final = 15.0
-_MOST_MOVED: Final = 8
 _SIDE: Final = 200
 _ALL_S: Final = 60.0
 _ONE_S: Final = 10.0
 """At most: a page waits for one photo that hangs after the others are done."""
 
 
-class ProductPhotos(NamedTuple):
-    """A product whose photos disagree, with some of them."""
-
-    product: Product
-    verdict: Verdict
-    photos: tuple[LabelledPhoto, ...]
-
-
 def question_pages(
     job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged], drawing: ProcessPool | None
 ) -> list[str]:
-    """The page of each question, whose photos are fetched and drawn once for all.
-
-    ``drawing``: see :func:`draw_apart`.
-    """
+    """The page of each question, whose photos are fetched and drawn once for all."""
     rows = [row for merged in merges for row in _rows_shown(merged)]
     with ThreadPoolExecutor(1) as meanwhile:
         meanwhile.submit(prepare, _TEMPLATE)  # while photos are fetched and drawn
@@ -80,18 +66,14 @@ def question_pages(
 
 def _rows_shown(merged: Merged) -> Iterator[SampleRow]:
     yield from (*merged.tally.sample, *merged.tally.failed_sample)
-    for rows in (*merged.doubtful.values(), *(product.rows for product in merged.disagreeing)):
+    for rows in merged.doubtful.values():
         yield from rows
 
 
 def _question_page(receipt: Receipt, merged: Merged, photos: Mapping[str, PagePhoto], question: Job) -> str:
-    products = [
-        ProductPhotos(one.product, one.verdict, tuple(sheet_photo(row, photos) for row in one.rows))
-        for one in merged.disagreeing
-    ]
     rows = [sheet_photo(row, photos) for row in (*merged.tally.sample, *merged.tally.failed_sample)]
     doubtful = {label: [sheet_photo(row, photos) for row in some] for label, some in merged.doubtful.items()}
-    return receipt_page(receipt, rows, products, question.name, doubtful, _links(question, receipt))
+    return receipt_page(receipt, rows, question.name, doubtful, _links(question, receipt))
 
 
 def sheet_photo(row: SampleRow, photos: Mapping[str, PagePhoto]) -> LabelledPhoto:
@@ -112,32 +94,20 @@ def _photo_name(image: str | None) -> str:
 def receipt_page(
     receipt: Receipt,
     photos: Sequence[LabelledPhoto] = (),
-    products: Sequence[ProductPhotos] = (),
     question: str = "",
     doubtful: Mapping[str, Sequence[LabelledPhoto]] = MappingProxyType({}),
     links: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """A page with all that is in a receipt.
-
-    Args:
-        receipt: of a merged job.
-        photos: some of the labelled photos.
-        products: some of the products whose photos disagree.
-        question: whose receipt it is, if the job has named models.
-        doubtful: label → some rows to review, the least sure first.
-        links: words → an address near the page.
-    """
+    """A page with all that is in a merged job's receipt, with photos and doubtful rows."""
     return render(
         _TEMPLATE,
         receipt=receipt,
         source=PurePath(receipt.source).name,
         meanings=_meanings(receipt.model),
         faults=FAULTS,
-        moved=_most_moved(receipt),
         unmeasured=UNMEASURED,
         photo_work=photos_text(receipt.photos),
         photos=failed_last(photos),
-        products=products,
         question=question,
         doubtful=doubtful,
         links=links,
@@ -158,7 +128,6 @@ def questions_page(job: Job, receipt: QuestionsReceipt, pages: Mapping[str, str]
 
 
 def _links(job: Job, receipt: JobReceipt) -> dict[str, str]:
-    """Words → an address near the page of a job in a folder; none from a bucket, whose pages are seen elsewhere."""
     if not isinstance(job.storage, FolderStorage):
         return {}
     page, wanted = Path(job.storage.place) / PAGE_FILE, {"Result": Path(receipt.output)}
@@ -175,7 +144,6 @@ def _links(job: Job, receipt: JobReceipt) -> dict[str, str]:
 
 
 def _meanings(model: ModelPin) -> dict[Status, str]:
-    """The meaning of each status, in words."""
     labeled = "no precision is promised"
     if model.threshold is not None:
         labeled = f"at least {model.threshold} sure, as asked for; no precision is promised"
@@ -184,34 +152,10 @@ def _meanings(model: ModelPin) -> dict[Status, str]:
     return {Status.LABELED: labeled, Status.REVIEW: "a person should look", Status.FAILED: "no label; see the errors"}
 
 
-def _most_moved(receipt: Receipt) -> list[tuple[str, str, str]]:
-    """The labels whose shares differ most from the photos that the model was proved on, with both shares."""
-    if receipt.drift is None or receipt.by_level:  # those of a tree are not of classes only
-        return []
-    here, there = receipt.by_label, receipt.drift.reference.by_label
-    whole, usual = sum(here.values()) or 1, sum(there.values()) or 1
-
-    def moved(name: str) -> float:
-        return abs(here.get(name, 0) / whole - there.get(name, 0) / usual)
-
-    names = sorted(sorted(here.keys() | there.keys()), key=moved, reverse=True)[:_MOST_MOVED]
-    return [(name, share(here.get(name, 0), whole), share(there.get(name, 0), usual)) for name in names]
-
-
 def small_photos(
     job: Job, cells: Iterable[str | None], drawing: ProcessPool | None = None, within_s: float = _WITHIN_S
 ) -> Mapping[str, PagePhoto]:
-    """Read some photos of a job, from the same places as labelling and no others, and make them small.
-
-    Args:
-        job: whose photos they are.
-        cells: what names them; empty ones are left out.
-        drawing: see :func:`draw_apart`, which leaves some out, too.
-        within_s: seconds; photos that do not arrive within them are left out.
-
-    Returns:
-        Cell → the photo inside a white square.
-    """
+    """Read some photos of a job as labelling does, and make them small; cell → photo, without those that are late."""
     cell_of: dict[Path, str] = {}
     with scratch_folder(job.storage) as folder:
         with suppress(OSError):  # a full disk costs pictures, not the receipt
@@ -238,16 +182,10 @@ def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iter
 
 
 def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None = None) -> list[Path]:
-    """Make files of photos small pictures: each inside a white square, as a BMP, which is written and read in no time.
+    """Make files of photos small pictures, overwritten as BMP; returns those that are pictures now.
 
-    Args:
-        files: they are overwritten.
-        timeout_s: seconds that one photo may take, 10 at most.
-        processes: one that runs :data:`DRAWING` and may have been started early; default: started when it is needed.
-
-    Returns:
-        Those that are pictures now. One that cannot be read is left out, and so is one that kills its process or takes
-        too long; so are those that are left after a minute.
+    Left out are photos that cannot be read, kill their process or take too long, and those left after a minute. One
+    process of ``processes``, which may have been started early, draws.
     """
     drawn: list[Path] = []
     until = time.monotonic() + _ALL_S

@@ -15,13 +15,12 @@ from catalogue.urls import is_url, scheme_of
 from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, inert, text_cells
 from models.whole_file import sync_file
 from worker.job.columns import REVIEW_FIRST, REVIEW_LAST, THUMBNAIL
-from worker.job.job import Job, images_of
+from worker.job.job import Job, images_of, shown_cell
 from worker.job.parts import Status
 
 _SAID_ELSEWHERE: Final = ("was", "reviewer", "at")
 """Columns that an import would take for a reviewer's words."""
 _LONGEST_CELL: Final = 2000
-_LONGEST_URI: Final = 64
 _T = TypeVar("_T")
 
 
@@ -70,7 +69,6 @@ class ReviewList:
         return first[:-1] if clash else first
 
     def _lines(self, numbers: Sequence[int], results: pa.Table, rows: pa.Table) -> Iterator[str]:
-        """The lines of some doubtful rows: their numbers, results and catalogue rows."""
         label, confidence, reason, sha256, model = (
             text_cells(results.column(name)) for name in ("label", "confidence", "reason", "sha256", "model")
         )
@@ -87,7 +85,7 @@ class ReviewList:
     def _catalogue_cells(self, images: Sequence[str | None], rows: pa.Table) -> Iterator[Sequence[object]]:
         for name in self._names:
             if name == self._job.spec.image_column:
-                yield list(map(_shortened_uri, images))
+                yield list(map(shown_cell, images))
             else:
                 yield _texts(rows.column(name))
 
@@ -133,10 +131,3 @@ def _texts(column: pa.ChunkedArray) -> list[object]:
 
 def _shortened(cell: object) -> object:
     return f"{cell[:_LONGEST_CELL]}…" if isinstance(cell, str) and len(cell) > _LONGEST_CELL else cell
-
-
-def _shortened_uri(image: str | None) -> str | None:
-    """A cell that holds its photo shows its beginning: the photo is known by its SHA-256."""
-    if image and len(image) > _LONGEST_URI and scheme_of(image) == "data":
-        return f"{image[:_LONGEST_URI]}…"
-    return image

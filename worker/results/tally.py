@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.urls import scheme_of
 from models.decision import ReviewReason
 from models.errors import ImageFault
 from models.reference_answers import BINS, ReferenceAnswers, answers_of, confidence_histogram
-from worker.job.job import Job, images_of
+from worker.job.job import Job, images_of, shown_cell
 from worker.job.model import read_note
 from worker.job.parts import PhotoWork, Status, part_work, photo_work, with_leaves
 from worker.job.receipt import (
@@ -39,7 +38,6 @@ _HIGHEST: Final = "g"
 _EXAMPLES: Final = 5
 _SAMPLE: Final = 48
 _SAMPLE_FAILED: Final = 8
-_LONGEST_URI: Final = 64
 _MOST_LABELS: Final = 12
 _EACH: Final = 6
 
@@ -78,13 +76,7 @@ class DistinctPhotos:
 
 
 class LeastSure:
-    """Counts the rows to review by label, and keeps of each label those that the model is least sure of.
-
-    Memory grows with the labels, not with the rows.
-
-    Attributes:
-        counts: label → rows.
-    """
+    """Counts the rows to review by label, and keeps the least sure rows of each; memory grows with the labels only."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -135,14 +127,7 @@ def _images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
 
 @dataclass
 class Tally:
-    """Counts over a job's parts, a part at a time; memory does not grow with the rows.
-
-    Attributes:
-        sample: rows that did not fail, each as likely as any other.
-        failed_sample: the first failed rows.
-        distinct: distinct photos, to measure drift by.
-        least_sure: rows to review.
-    """
+    """Counts over a job's parts, a part at a time; memory does not grow with the rows. ``sample`` rows did not fail."""
 
     rows: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
@@ -182,7 +167,7 @@ class Tally:
             if kind is None:
                 self._consider(part, number, images[number])
             else:
-                example = ErrorExample(row=self.rows + number + 1, image=_named(images[number]), message=message)
+                example = ErrorExample(row=self.rows + number + 1, image=shown_cell(images[number]), message=message)
                 self._count_error(kind, example)
         self.rows += part.num_rows
 
@@ -236,7 +221,6 @@ class Tally:
         return QuestionsReceipt(**common, promise=OF_QUESTIONS, questions=questions)
 
     def _common(self, job: Job, output: str, run: RunFigures, retry: int) -> dict[str, Any]:
-        """The fields of both kinds of receipts."""
         errors = {
             kind: ErrorCount(count=n, examples=tuple(self.examples[kind])) for kind, n in self.errors.most_common()
         }
@@ -263,9 +247,3 @@ def _sample_row(part: pa.Table, number: int, image: str | None) -> SampleRow:
     row = part.slice(number, 1).to_pylist()[0]
     reason = ReviewReason(row["reason"]) if row["reason"] else None
     return SampleRow(image, Status(row["status"]), row["label"], row["confidence"], None, reason)
-
-
-def _named(cell: str | None) -> str | None:
-    if cell is not None and len(cell) > _LONGEST_URI and scheme_of(cell) == "data":
-        return f"{cell[:_LONGEST_URI]}…"
-    return cell

@@ -66,7 +66,6 @@ def test_every_option_is_explained() -> None:
         "label none.csv --model none --out labels.csv",
         "models publish none --name shop",
         "models history none",
-        "models diff none@1 none@2",
         "jobs show none",
         "jobs watch none",
         "export none",

@@ -1,5 +1,4 @@
 import json
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -7,14 +6,9 @@ from typer.testing import CliRunner
 
 from hangtag.cli import make_app
 from models.machine import this_machine
-from models.process_identity import Owner
-from models.storage.storage import FolderStorage
 from worker import doctor
 from worker.doctor import Health, examine
-from worker.job.jobs import Jobs
 from worker.queue.private_redis import PrivateRedis
-from worker.queue.redis_state import Presence, RedisState, connect
-from worker.queue.settings import QueueSettings
 
 
 @pytest.fixture(autouse=True)
@@ -42,29 +36,9 @@ def test_a_redis_that_was_named_and_is_away_is_wrong(monkeypatch):
     assert finding("Redis").health is Health.WRONG
 
 
-def test_a_url_that_is_none_is_told_as_other_commands_tell_it():
-    assert finding("Redis", redis="http://queue").health is Health.WRONG
-
-
 def test_a_redis_that_answers_says_how_many_workers_are_there(redis):
     found = finding("Redis", redis=redis.url)
     assert (found.health, found.found) == (Health.FINE, f"{redis.url} answers; 0 workers there")
-
-
-def test_workers_that_look_at_another_folder_are_told(redis, tmp_path):
-    settings = QueueSettings(redis_url=redis.url)
-    with closing(RedisState(connect(settings))) as state:
-        other, here = (Jobs(FolderStorage(tmp_path / name)) for name in ("other", "here"))
-        state.announce(Presence(Owner.this(), 2, "1", other.place, other.identity()))
-        told = f"1 worker there, of which 1 looks for jobs in {other.place}, another folder than {here.place} here"
-        for jobs, health in ((here.place, Health.WRONG), (None, Health.MISSING)):
-            found = finding("Redis", redis=redis.url, jobs=jobs)
-            assert found.health is health
-            if jobs:
-                assert told in found.found
-        assert finding("Redis", redis=redis.url, jobs=other.place).health is Health.FINE
-        assert not (tmp_path / "here").exists(), "nothing is changed"
-        connect(settings).flushall()
 
 
 def test_packages_that_are_missing_are_named_with_what_installs_them(monkeypatch):
@@ -73,51 +47,6 @@ def test_packages_that_are_missing_are_named_with_what_installs_them(monkeypatch
     assert (train.health, train.found) == (Health.MISSING, "without tensorflow")
     assert "pip install 'hangtag[train]'" in train.do
     assert finding("Extra web").health is Health.FINE
-
-
-def test_a_queue_without_its_packages_is_missing_and_nothing_else_stops(monkeypatch):
-    monkeypatch.setattr("worker.queue.options.find_spec", lambda name: None if name == "celery" else True)
-    found = finding("Redis")
-    assert found.health is Health.MISSING
-    assert "hangtag[worker]" in found.found
-
-
-def test_a_folder_is_fine_if_it_can_be_made(tmp_path):
-    found = finding("Registry", registry=str(tmp_path / "new" / "registry"))
-    assert found.health is Health.FINE
-    assert "made when it is needed" in found.found
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_file_in_the_place_of_a_folder_is_wrong(tmp_path):
-    (tmp_path / "registry").write_text("")
-    found = finding("Registry", registry=str(tmp_path / "registry"))
-    assert found.health is Health.WRONG
-    assert "HANGTAG_REGISTRY" in found.do
-
-
-def test_folders_that_cannot_be_looked_at_are_wrong_and_nothing_stops(monkeypatch):
-    def nobody(_key):
-        msg = "no such user"
-        raise KeyError(msg)
-
-    monkeypatch.delenv("HOME", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr("pwd.getpwuid", nobody)
-    found = {one.what: one for one in examine(registry="a" * 300)}  # a name that no disk takes
-    for what, variable in (("Cache", "XDG_CACHE_HOME"), ("Registry", "HANGTAG_REGISTRY")):
-        assert found[what].health is Health.WRONG
-        assert found[what].found.startswith("It cannot be looked at")
-        assert variable in found[what].do
-
-
-def test_a_full_disk_is_wrong(monkeypatch):
-    monkeypatch.setattr(doctor, "_LEAST_FREE", 10**18)
-    assert finding("Cache").health is Health.WRONG
-
-
-def test_a_bucket_is_not_asked():
-    assert "was not looked at" in finding("Registry", registry="s3://shop/registry").found
 
 
 @pytest.mark.parametrize(("instructions", "said"), [(("avx2", "avx_vnni"), "quick"), (("avx2",), "little")])

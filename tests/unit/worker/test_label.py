@@ -1,6 +1,5 @@
 """What ``--previous``, a variant and an alias change of a run; acceptance tests of the command tell the rest."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.classifier import load
-from models.errors import DisagreementError, InputError, JobError
+from models.errors import InputError, JobError
 from models.registry.registry import Registry
 from models.storage.storage import FolderStorage
 from tests.paper_bundle import shop_registry
-from tests.variants import falsify
 from worker.job.job import Job, open_job
 from worker.job.receipt import Receipt
 from worker.label import earlier_job, job_folder, label
@@ -70,24 +68,6 @@ def models_of(result: Path) -> set[str]:
     return {row["model"].rpartition("/")[2].partition("@")[0] for row in pq.read_table(result).to_pylist()}
 
 
-def test_the_bundles_default_labels_and_each_row_says_so(lighter: LabelRequest) -> None:
-    assert run(lighter)[0].model.variant == "int8"
-    assert models_of(lighter.output) == {"int8"}
-
-
-def test_where_the_default_disagrees_float32_labels_all_rows_and_that_is_said(
-    lighter: LabelRequest, tmp_path: Path
-) -> None:
-    copy = shutil.copytree(lighter.model, tmp_path / "false")
-    falsify(copy, "int8")
-    receipt, sentences = run(replace(lighter, model=copy))
-    assert [words for words in sentences if "float32 instead of int8" in words]
-    assert receipt.model.variant == "float32"
-    assert models_of(lighter.output) == {"float32"}
-    with pytest.raises(DisagreementError):
-        run(replace(lighter, model=copy, restart=True), "int8")
-
-
 def test_a_job_goes_on_with_its_variant(lighter: LabelRequest) -> None:
     first = run(lighter, "float32")[0]
     next((job_folder(lighter.output) / "parts").iterdir()).unlink()
@@ -96,12 +76,6 @@ def test_a_job_goes_on_with_its_variant(lighter: LabelRequest) -> None:
     with pytest.raises(JobError, match="--variant was float32, is int8"):
         run(lighter, "int8")
     assert run(replace(lighter, restart=True))[0].model.variant == "int8"
-
-
-def test_another_variant_carries_nothing_over(lighter: LabelRequest, tmp_path: Path) -> None:
-    run(lighter)
-    again = replace(lighter, output=tmp_path / "again.parquet", previous=lighter.output)
-    assert "--variant changed" in run(again, "float32")[1][-1]
 
 
 def test_what_cannot_be_carried_over_is_refused_before_anything_is_written(
@@ -149,18 +123,6 @@ def test_failed_rows_that_may_pass_are_tried_again_and_no_others(yesterday: Labe
     assert run(again)[0] == receipt
 
 
-def test_a_retry_counts_its_own_rows_and_the_photos_of_the_whole_job(yesterday: LabelRequest, tmp_path: Path) -> None:
-    late = tmp_path / "late.png"
-    yesterday.source.write_text(f"{late}\n" + yesterday.source.read_text())
-    first = run(yesterday)[0].photos
-    late.write_bytes(b"no photo either")
-    shown: list[tuple[int, int]] = []
-    receipt = label(replace(yesterday, retry_failed=True), lambda *rows: shown.append(rows))
-    assert shown == [(40, 41), (41, 41)]
-    assert (receipt.run.images, receipt.photos.decoded) == (1, first.decoded + 1)
-    assert receipt.photos.repeated == first.repeated
-
-
 @pytest.fixture
 def done_job(paper_job, commit_part) -> Job:
     job = paper_job(3)
@@ -178,13 +140,6 @@ def test_a_job_is_found_by_its_result_and_by_its_folder(done_job: Job, tmp_path:
     monkeypatch.chdir(tmp_path)
     for place in (result, job_folder(result), Path("labels.csv")):
         assert earlier_job(place).spec == done_job.spec
-
-
-@pytest.mark.parametrize("name", ["labels.csv", "typo", "job/labels.csv", "/"])
-def test_what_has_no_job_is_refused(done_job: Job, tmp_path: Path, name: str) -> None:
-    (tmp_path / "labels.csv").touch()
-    with pytest.raises(InputError, match="--previous"):
-        earlier_job(Path(done_job.storage.place).parent / name)
 
 
 def test_a_job_that_is_not_done_or_damaged_is_refused(paper_job, commit_part) -> None:
@@ -237,14 +192,3 @@ def test_an_alias_that_moves_leaves_a_job_that_is_not_done_with_its_version(
     assert anew.named is not None
     assert anew.named.version == "shop@2"
     assert references_of(named) == {load(registry.path("shop", 2)).reference}
-
-
-def test_a_job_of_a_version_that_the_registry_does_not_know_is_refused(
-    named: LabelRequest, registry: Registry, bundle: Path
-) -> None:
-    lone = replace(named, model=bundle / "model.onnx")
-    receipt, sentences = run(lone)
-    assert (receipt.named, receipt.drift, sentences) == (None, None, [])
-    lone.output.unlink()
-    with pytest.raises(JobError, match="--model"):
-        run(named)

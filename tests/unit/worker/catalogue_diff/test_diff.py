@@ -1,7 +1,6 @@
 """Two small models on drawn photos."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.classifier import load
-from models.errors import BundleError, ImageError, JobError
+from models.errors import ImageError, JobError
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from worker.catalogue_diff.diff import diff_catalogue, row_labels
-from worker.catalogue_diff.figures import CatalogueFigures
 from worker.catalogue_diff.sample import SampleOptions
 from worker.job.parts import RowResult, Status, results_table
 
@@ -148,23 +146,6 @@ def test_photos_that_are_all_gone_are_no_catalogue_without_changes_either(tmp_pa
     assert diff_catalogue(*asked).rows == 2, "what was missing is looked for again"
 
 
-@pytest.mark.parametrize("damaged_first", [True, False])
-def test_a_damaged_model_is_named_before_any_photo_is_fetched(
-    tmp_path: Path, bundle: Path, *, damaged_first: bool
-) -> None:
-    damaged = tmp_path / "damaged"
-    shutil.copytree(bundle, damaged)
-    for model in damaged.glob("*.onnx"):
-        model.write_bytes(b"no network")
-    models = (damaged, bundle) if damaged_first else (bundle, damaged)
-    with open_scripted_server() as server:
-        (tmp_path / "urls.txt").write_text(f"{server.url('/a.jpg')}\n")
-        options = SampleOptions(allow_hosts=(server.host,), workers=1)
-        with pytest.raises(BundleError, match="damaged"):
-            diff_catalogue(*models, str(tmp_path / "urls.txt"), tmp_path / "diff", 9, options, silent)
-        assert not server.asked
-
-
 def test_a_comparison_that_is_killed_goes_on(shop: Path, tmp_path: Path, bundle: Path, other_bundle: Path) -> None:
     folder = tmp_path / "diff"
     command = [sys.executable, "-P", "-c", KILLED, str(bundle), str(other_bundle), str(shop), str(folder)]
@@ -183,19 +164,3 @@ def test_a_comparison_that_is_killed_goes_on(shop: Path, tmp_path: Path, bundle:
     assert labels.items() <= first_parts(folder).items(), "what was done is kept"
     untouched = diff_catalogue(bundle, other_bundle, str(shop), tmp_path / "again", 300, options, silent)
     assert figures == untouched
-
-
-def test_a_champion_that_moves_leaves_the_challengers_labels(
-    shop: Path, tmp_path: Path, bundle: Path, sure_bundle: Path, other_bundle: Path
-) -> None:
-    options = SampleOptions(workers=1)
-    figures: list[CatalogueFigures] = []
-    written: list[dict[Path, int]] = []
-    for before in (bundle, sure_bundle):
-        asked = (before, other_bundle, str(shop), tmp_path / "diff", 300, options, silent)
-        figures.append(diff_catalogue(*asked))
-        written.append(first_parts(tmp_path / "diff"))
-    assert [len(files) for files in written] == [2, 3]
-    assert written[0].items() <= written[1].items()
-    assert figures[0].changed > 0
-    assert figures[0].flows == figures[1].flows, "both hold the same network"

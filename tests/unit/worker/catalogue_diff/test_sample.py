@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import InputError
 from worker.catalogue_diff.sample import SampleOptions, draw_sample
 
 
@@ -36,18 +35,3 @@ def test_every_row_is_as_likely_as_any_other(names: Path, tmp_path: Path) -> Non
         counts += np.histogram(rows, 10, (1, 10_001))[0]
     assert counts.sum() == 10_000
     assert np.all(np.abs(counts - 1000) < 5 * np.sqrt(1000)), counts
-
-
-def test_of_a_small_catalogue_every_row_is_drawn(names: Path, tmp_path: Path) -> None:
-    sample = draw_sample(str(names), tmp_path / "a", 20_000, SampleOptions())
-    assert (sample.rows_in_source, sample.table.num_rows) == (10_000, 10_000)
-    assert sample.source == str(names)
-    assert sample.image_root == str(names.parent)
-
-
-def test_what_was_drawn_stays_whatever_becomes_of_the_catalogue(names: Path, tmp_path: Path) -> None:
-    rows = drawn(names, tmp_path / "a", 10)
-    names.unlink()
-    assert drawn(names, tmp_path / "a", 10) == rows
-    with pytest.raises(InputError, match="found nothing"):
-        drawn(names, tmp_path / "a", 11)

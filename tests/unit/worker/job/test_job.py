@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogue.catalogue import open_catalogue
-from models.errors import ImageFault, JobError
+from models.errors import JobError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import PAPER_PIN, only_question
-from worker.job.job import NO_RETRY, RETRYABLE, Job, Retry, commit_retry, open_job, read_retry, scratch_folder
+from worker.job.job import NO_RETRY, Job, Retry, commit_retry, open_job, read_retry, scratch_folder
 from worker.job.spec import Choice, JobSpec, Question
-from worker.job.writer import create_job, differences
+from worker.job.writer import create_job
 from worker.request import JobOptions, Priority
 
 INT8 = PAPER_PIN.model_copy(update={"variant": "int8"})
@@ -97,39 +97,6 @@ def test_of_two_models_the_first_choice_is_for_good(undecided: Job) -> None:
         assert job.choice == Choice(variant="float32", because="shop-7: it disagrees")
 
 
-def test_a_choice_is_of_one_job(undecided: Job, tmp_path: Path) -> None:
-    """Another one may follow in the same folder."""
-    undecided.choose(INT8)
-    assert undecided.model == INT8
-    undecided.storage.delete("job.json")
-    again = made(tmp_path, pin=INT8, fallback=PAPER_PIN)
-    assert (again.choice, again.model) == (None, INT8)
-
-
-def test_a_damaged_choice_is_an_error_and_no_guess(undecided: Job) -> None:
-    undecided.choose(PAPER_PIN)
-    (name,) = undecided.storage.names("model")
-    undecided.storage.replace(f"model/{name}", b"{")
-    with pytest.raises(JobError, match=name):
-        _ = undecided.model
-
-
-def test_the_digest_says_whether_there_are_two_models(undecided: Job, tmp_path: Path) -> None:
-    told = [
-        differences(undecided.spec, open_catalogue(tmp_path / "a.txt"), only_question(INT8, fallback), JobOptions())
-        for fallback in (None, PAPER_PIN)
-    ]
-    assert told == ["--variant was auto, is int8", ""]
-
-
-def test_the_latest_retry_of_a_part_counts(tmp_path: Path) -> None:
-    job = made(tmp_path, 3, chunk_rows=1)
-    for key in ("parts/000001.r0.parquet", "parts/000001.r10.parquet", "parts/000001.r2.parquet"):
-        job.storage.commit(key, b"")
-    assert job.part_keys() == {1: "parts/000001.r10.parquet"}
-    assert job.missing_chunks() == [0, 2]
-
-
 RETRY_JSON = b'{"begun_at": "2026-11-21T05:00:00+00:00", "rows": 5, "chunks": [1, 3]}'
 
 
@@ -150,10 +117,6 @@ def test_the_format_of_a_retry_is_this_one_and_one_of_two_begins_it(tmp_path: Pa
 def test_only_the_chunks_of_a_retry_need_a_new_part(chunk: int, chunks: frozenset[int], number: int) -> None:
     assert Retry(number, chunks, 1, "").wanted(chunk) == (number if chunk in chunks else 0)
     assert NO_RETRY.wanted(chunk) == 0
-
-
-def test_faults_that_are_in_the_file_or_the_cell_itself_are_not_worth_another_try() -> None:
-    assert set(ImageFault) - RETRYABLE == {ImageFault.REFUSED, ImageFault.TOO_LARGE, ImageFault.UNREADABLE}
 
 
 def test_a_scratch_folder_is_gone_after_its_use_and_so_is_what_others_left_long_ago(tmp_path: Path) -> None:

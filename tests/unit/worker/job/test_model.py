@@ -1,4 +1,3 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,6 @@ from worker.job.model import (
     load_pinned,
     note_models,
     questions_of,
-    read_note,
     verified_pin,
 )
 from worker.job.spec import ModelPin
@@ -85,29 +83,6 @@ def test_damage_is_no_disagreement(tmp_path: Path, int8_bundle: Path, file: str)
     assert not isinstance(caught.value, DisagreementError)
 
 
-def test_a_pin_names_the_precision_that_rules(sure_bundle: Path) -> None:
-    pins = [verified_pin(sure_bundle, JobOptions(precision=precision)) for precision in (None, 0.98, 0.99)]
-    assert [(pin.precision, pin.all_to_review) for pin in pins] == [(0.90, False), (0.98, False), (0.99, True)]
-
-
-def test_a_pinned_model_is_loaded_with_the_jobs_precision(sure_bundle: Path) -> None:
-    asked = JobOptions(precision=0.98)
-    pin = verified_pin(sure_bundle, asked)
-    assert load_pinned(sure_bundle, pin, asked).precision == 0.98
-    assert load_pinned(sure_bundle, pin).precision == 0.90
-
-
-def test_a_pin_names_the_threshold_that_rules_in_the_place_of_a_promise(unsure_bundle: Path) -> None:
-    asked = JobOptions(threshold=0.4)
-    none, pin = verified_pin(unsure_bundle), verified_pin(unsure_bundle, asked)
-    assert [(one.precision, one.threshold, one.all_to_review) for one in (none, pin)] == [
-        (None, None, True),
-        (None, 0.4, False),
-    ]
-    assert load_pinned(unsure_bundle, pin, asked).threshold == 0.4
-    assert load_pinned(unsure_bundle, none).all_to_review
-
-
 class Machine:
     """A worker's machine, where the ``wrong`` variants disagree; ``meanwhile`` is what others do as it loads one."""
 
@@ -165,14 +140,6 @@ def test_of_two_that_choose_at_once_the_later_takes_what_the_earlier_chose(undec
     assert agrees.model(undecided) == "float32"
 
 
-def test_one_that_disagrees_and_comes_too_late_leaves_the_job_to_others(undecided: Job, int8_bundle: Path) -> None:
-    agrees = Machine(int8_bundle)
-    disagrees = Machine(int8_bundle, "int8", meanwhile=lambda: undecided.choice or agrees.model(undecided))
-    with pytest.raises(DisagreementError):
-        disagrees.model(undecided)
-    assert (undecided.model.variant, disagrees.reasons) == ("int8", [])
-
-
 class _KilledError(Exception):
     """Stands for the end of the process."""
 
@@ -196,34 +163,3 @@ def test_a_kill_at_any_step_leaves_no_choice_or_one_that_holds(
             load_job_model(undecided, Machine(int8_bundle, *wrong).load, die_after_choosing)
         assert undecided.choice
     assert Machine(int8_bundle).model(undecided) == ("float32" if wrong else "int8")
-
-
-def test_where_both_disagree_nothing_is_chosen(undecided: Job, int8_bundle: Path) -> None:
-    with pytest.raises(DisagreementError):
-        Machine(int8_bundle, "int8", "float32").model(undecided)
-    assert undecided.choice is None
-
-
-def test_damage_chooses_nothing(undecided: Job, tmp_path: Path, int8_bundle: Path) -> None:
-    copy = shutil.copytree(int8_bundle, tmp_path / "copy")
-    (copy / "model.int8.onnx").write_bytes(b"")
-    with pytest.raises(BundleError):
-        Machine(copy).model(undecided)
-    assert undecided.choice is None
-
-
-def test_drift_is_measured_against_what_the_chosen_model_was_proved_on(undecided: Job, tmp_path: Path) -> None:
-    (name,) = undecided.storage.names("model")
-    note = json.loads(undecided.storage.read(f"model/{name}"))
-    assert note["fallback"]
-    note["fallback"] = None
-    undecided.storage.replace(f"model/{name}", json.dumps(note).encode())
-    assert read_note(undecided).reference
-    undecided.choose(undecided.spec.fallback)
-    assert read_note(undecided).reference is None
-
-
-@pytest.mark.parametrize(("variant", "model"), [("int8", ""), ("float32", ""), ("auto", "model.int8.onnx")])
-def test_who_names_a_variant_or_a_lone_file_gets_no_other(int8_bundle: Path, variant: str, model: str) -> None:
-    place, options = int8_bundle / model, JobOptions(variant=variant)
-    assert fallback_pin(place, verified_pin(place, options), options) is None

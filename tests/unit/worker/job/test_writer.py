@@ -14,7 +14,7 @@ from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import PAPER_PIN, only_question
 from worker.job.job import Job
-from worker.job.spec import ModelPin, Question
+from worker.job.spec import ModelPin
 from worker.job.writer import create_job, differences
 from worker.request import JobOptions
 
@@ -102,27 +102,6 @@ def test_what_differs_from_a_job_that_is_there_is_told(tmp_path: Path) -> None:
     assert told(top_k=5) == f"the rows of {source} have changed; --top-k was 3, is 5"
     other = open_catalogue(write_csv(tmp_path, ["d.jpg"]).rename(tmp_path / "other.csv"))
     assert differences(job.spec, other, only_question(), begun) == f"it is of {source}, not {tmp_path / 'other.csv'}"
-
-
-def test_of_several_models_only_what_differs_is_told(tmp_path: Path) -> None:
-    source = write_csv(tmp_path, ["a.jpg"])
-    int8 = PAPER_PIN.model_copy(update={"variant": "int8", "reference": "shop/1/int8@abc"})
-    hues = PAPER_PIN.model_copy(update={"digest": "b" * 64, "reference": "hues/1/float32@bbb"})
-    begun = (Question(name="kind", model=int8, fallback=PAPER_PIN), Question(name="hue", model=hues))
-    job = create_job(FolderStorage(tmp_path / "job"), open_catalogue(source), begun)
-
-    def told(questions: tuple[Question, ...]) -> str:
-        return differences(job.spec, open_catalogue(source), questions, JobOptions())
-
-    assert told(begun) == ""
-    assert told((Question(name="kind", model=int8), begun[1])) == "--variant was auto, is int8"
-    moved = Question(name="hue", model=hues.model_copy(update={"digest": "c" * 64}))
-    assert told((begun[0], moved)) == "the model's files have changed"
-    other = moved.model_copy(update={"model": moved.model.model_copy(update={"reference": "hues/2"})})
-    assert told((begun[0], other)) == (
-        "--model was kind=shop/1/int8@abc hue=hues/1/float32@bbb, is kind=shop/1/int8@abc hue=hues/2"
-    )
-    assert told(begun[::-1]).startswith("--model was kind=")
 
 
 NEEDS_ROOT = {

@@ -2,7 +2,6 @@ import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 
 from catalogue.catalogue import open_catalogue
 from models.classifier import load
@@ -13,25 +12,10 @@ from tests.photo_jobs import only_question
 from worker.job.job import commit_retry
 from worker.job.writer import create_job
 from worker.labelling.chunk import attempt_on, earlier_attempts, forget_attempts
-from worker.labelling.labeller import Guard
 
 
 def read_part(job, chunk: int) -> list[dict]:
     return pq.read_table(job.storage.root / job.part_keys()[chunk]).to_pylist()
-
-
-class NoPhoto(Guard):
-    def before_photo(self) -> None:
-        pytest.fail("a chunk that is done is not done again")
-
-
-def test_a_redelivered_chunk_adds_nothing(make_job, catalogue: Path, bundle: Path) -> None:
-    job = make_job(catalogue)
-    assert run_chunk(job, 0, load(bundle))
-    before = read_part(job, 0)
-    assert not run_chunk(job, 0, load(bundle), NoPhoto())
-    assert read_part(job, 0) == before
-    assert job.storage.names("parts") == ["000000.r0.parquet"]
 
 
 def test_every_kind_of_bad_cell_is_a_failed_row(make_job, tmp_path: Path, catalogue: Path, bundle: Path) -> None:

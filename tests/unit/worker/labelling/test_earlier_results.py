@@ -70,13 +70,6 @@ def test_what_is_added_is_found_as_it_was(opened: Open, job: Job, rows: list[Row
     known.close()
 
 
-def test_what_another_job_added_is_not_known(opened: Open, job: Job, paper_job) -> None:
-    opened(paper_job(name="other")).add([labelled(1, "http://shop.example/1", '"a"')])
-    known = opened(job)
-    assert known.find(sha256_of(1)) is None
-    assert known.etags(["http://shop.example/1"]) == {}
-
-
 @pytest.mark.parametrize("fault", ImageFault)
 def test_a_failure_is_known_where_it_lies_in_the_bytes(opened: Open, job: Job, fault: ImageFault) -> None:
     known = opened(job)
@@ -171,15 +164,6 @@ def test_what_is_damaged_is_not_known_and_is_made_anew(opened: Open, job: Job, d
     assert fresh.find(sha256_of(3)) is None
 
 
-def test_a_result_that_is_none_is_not_known(opened: Open, job: Job) -> None:
-    known = opened(job)
-    known.add([labelled(1)])
-    with sqlite3.connect(file_of(job)) as database:
-        database.execute("UPDATE photo SET result = '[1, 2]'")
-    database.close()
-    assert known.find(sha256_of(1)) is None
-
-
 def test_a_cache_that_cannot_be_written_stops_nothing(opened, job, monkeypatch, tmp_path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
@@ -221,15 +205,6 @@ def test_what_nobody_has_used_for_a_week_goes_with_the_next_job(opened: Open, jo
     forget_local_cache(new)
 
 
-def test_what_a_killed_removal_left_goes_with_another_job(opened: Open, job: Job) -> None:
-    left = cache_folder(job.spec.id).with_name(".left")
-    left.mkdir(parents=True)
-    (left / CACHE_FILE).touch()
-    os.utime(left, times=(time.time() - WEEK_S - 60,) * 2)
-    opened(job)
-    assert not left.exists()
-
-
 def test_who_opens_while_another_removes_gets_a_whole_folder(job: Job) -> None:
     path = cache_folder(job.spec.id)
     with ThreadPoolExecutor(1) as other:
@@ -255,19 +230,3 @@ def test_what_is_locked_is_read_but_not_added_to(tmp_path: Path, caplog) -> None
     assert [record.event for record in caplog.records] == ["known_photos_not_kept"]
     assert not cache.damaged
     cache.close()
-
-
-def test_it_grows_no_further_than_it_may(tmp_path: Path, caplog) -> None:
-    cache = open_local_cache(tmp_path, MODEL, max_bytes=200_000)
-    for start in range(0, 5_000, 50):
-        cache.add(labelled(number) for number in range(start, start + 50))
-    assert (tmp_path / CACHE_FILE).stat().st_size <= 200_000
-    assert cache.find(sha256_of(1)) == labelled(1).result
-    assert cache.find(sha256_of(4_999)) is None
-    assert [record.event for record in caplog.records] == ["known_photos_not_kept"]
-    cache.close()
-
-
-def test_no_other_user_reads_it_or_can_hold_its_lock(tmp_path: Path) -> None:
-    CacheFolder.hold(tmp_path / "known" / "job").release()
-    assert (tmp_path / "known").stat().st_mode & 0o077 == 0

@@ -334,24 +334,6 @@ class Refusing(Guard):
             raise JobError("Enough.")  # noqa: EM101
 
 
-class Broken(Post):
-    """Its thread is gone."""
-
-    def take(self, timeout_s: float) -> Photo | None:
-        raise JobError("No thread.")  # noqa: EM101
-
-    def forget(self, chunk: int) -> None:
-        raise RuntimeError("No thread.")  # noqa: EM101
-
-
-def test_no_photo_is_suspected_where_its_source_breaks(job_of, model, photos) -> None:
-    job = job_of(list(photos) * 2)
-    labeller = Labeller(job, [Asked(model)], Broken(photos), lambda _: None)
-    with pytest.raises(RuntimeError, match="No thread"), labeller:
-        run_chunks(labeller, Chunks([0, 1]))
-    assert not list((job.storage.scratch / "inhand").iterdir())
-
-
 def test_what_is_given_up_leaves_nothing(job_of, model, photos) -> None:
     job, post = job_of(list(photos) * 2), Post(photos)
     with (

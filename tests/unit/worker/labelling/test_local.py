@@ -1,10 +1,8 @@
 import os
 from collections.abc import Iterator
-from threading import Thread
 
 import pytest
 
-from tests.until import until
 from worker.labelling.local import LineFeed
 
 
@@ -24,20 +22,6 @@ def test_lines_come_in_their_order_however_they_are_cut(pipe: tuple[int, int]) -
     assert feed.next(wait=False) == 34
     os.close(writing)
     assert [feed.next(wait=True), feed.next(wait=False)] == [None, None]
-
-
-def test_it_waits_only_when_told_to(pipe: tuple[int, int]) -> None:
-    reading, writing = pipe
-    feed = LineFeed(reading, lambda: None)
-    assert feed.next(wait=False) is None
-    found: list[int | None] = []
-    waiting = Thread(target=lambda: found.append(feed.next(wait=True)))
-    waiting.start()
-    os.write(writing, b"7\n")
-    until(lambda: found, "the line is read")
-    waiting.join()
-    assert found == [7]
-    os.close(writing)
 
 
 def test_it_asks_for_more_once_until_more_comes(pipe: tuple[int, int]) -> None:

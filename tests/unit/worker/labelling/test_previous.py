@@ -6,7 +6,6 @@ import pytest
 
 from catalogue.catalogue import open_catalogue
 from models.errors import ImageFault, JobError
-from models.storage.storage import FolderStorage
 from tests.photo_jobs import only_question
 from worker.job.job import Job
 from worker.job.jobs import Jobs
@@ -109,21 +108,9 @@ def test_where_a_result_could_differ_nothing_is_carried(new_job: DoneJob, change
     assert found(job, 1) == [None]
 
 
-def test_another_preprocessing_carries_nothing(new_job: DoneJob) -> None:
-    earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
-    now = terms(job) | {"preprocess_version": "another"}
-    assert ": preprocessing changed" in carry_over(earlier, job.storage, now)
-
-
 def test_what_a_killed_submit_of_another_model_left_is_not_used(new_job: DoneJob) -> None:
     earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job", **CHANGES["the model"])
     carry_over(earlier, job.storage, terms(earlier))
-    assert found(job, 1) == [None]
-
-
-def test_a_failure_that_may_be_gone_is_not_carried(new_job: DoneJob) -> None:
-    earlier, job = finish(new_job("earlier"), [failed(1, ImageFault.MISSING)] * 5), new_job("job")
-    assert "one of the 0 of" in carry_over(earlier, job.storage, terms(job))
     assert found(job, 1) == [None]
 
 
@@ -147,36 +134,6 @@ def test_a_damaged_part_is_told_and_nothing_is_left(new_job: DoneJob) -> None:
     with pytest.raises(JobError, match=r"earlier.* 1 "):
         carry_over(earlier, job.storage, terms(job))
     assert sorted(path.name for path in Path(job.storage.place).iterdir()) == ["job.json", "rows"]
-
-
-@pytest.mark.parametrize("data", [b"", b"no database" * 1_000])
-def test_a_damaged_copy_is_not_known_and_stops_nothing(new_job: DoneJob, data: bytes, caplog) -> None:
-    earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
-    carry_over(earlier, job.storage, terms(job))
-    job.storage.replace(PREVIOUS_FILE, data)
-    assert found(job, 1) == [None]
-    assert [record.event for record in caplog.records] == ["known_photos_lost"]
-
-
-class _FarStorage(FolderStorage):
-    """A storage that is not on this machine: what never changes is copied here."""
-
-    def local(self, key: str, folder: Path) -> Path:
-        here = folder / key
-        if not here.exists():
-            here.write_bytes(self.read(key))
-        return here
-
-
-def test_from_afar_it_is_brought_here_and_goes_with_the_job(new_job: DoneJob) -> None:
-    earlier, near = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
-    carry_over(earlier, near.storage, terms(near))
-    far = Job(near.spec, _FarStorage(near.storage.root))
-    known = open_earlier_results(far)
-    near.storage.delete(PREVIOUS_FILE)
-    assert known.find(sha256_of(1)) == EarlierResult(labelled(1).result, carried=True)
-    known.close()
-    assert found(far, 1) == [None]
 
 
 def test_memory_does_not_grow_with_the_rows(new_job: DoneJob) -> None:

@@ -37,13 +37,6 @@ def pool_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return make
 
 
-def test_every_line_is_answered_once(pool_of) -> None:
-    answers: list[tuple[str, str]] = []
-    with pool_of(ECHO) as pool:
-        pool.run(map(str, range(50)), lambda line, reply: answers.append((line, reply["echo"])), lambda _: True)
-    assert sorted(answers, key=lambda a: int(a[0])) == [(str(i), str(i)) for i in range(50)]
-
-
 def test_a_link_that_lies_where_a_log_goes_empties_no_other_file(pool_of, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
@@ -102,16 +95,6 @@ def test_a_process_may_have_several_lines_in_hand_and_answers_them_in_any_order(
         pool.run(["1", "2", "3", "4", "5", "last"], lambda line, _: answers.append(line), lambda _: True)
     assert answers[:3] == ["3", "2", "1"]
     assert sorted(answers) == ["1", "2", "3", "4", "5", "last"]
-
-
-def test_messages_that_come_at_once_are_all_heard(pool_of) -> None:
-    code = ECHO.replace(
-        'print(json.dumps({"echo": word}), flush=True)', 'print(\'{"more": 1}\\n{"echo": 1}\', flush=True)'
-    )
-    answers: list[str] = []
-    with pool_of(code, workers=1) as pool:
-        pool.run(map(str, range(20)), lambda line, _: answers.append(line), lambda _: True)
-    assert sorted(map(int, answers)) == list(range(20))
 
 
 def test_all_lines_of_a_dead_process_are_given_to_another_in_their_order(pool_of) -> None:
@@ -208,35 +191,6 @@ def test_forks_learn_what_to_do_later_and_processes_that_take_their_place_as_wel
     assert pool.deaths == 1
 
 
-def test_where_the_system_refuses_a_fork_the_work_is_done_by_new_processes(
-    pool_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused() -> int:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(process_pool, "_may_fork", lambda: True)
-    monkeypatch.setattr(process_pool.os, "fork", refused)
-    answered = list[str]()
-    with pool_of(GREETED) as pool:
-        pool.fork(greeted, 1)
-        pool.run(["1", "2"], lambda line, _: answered.append(line), lambda _: True, "label this")
-    assert sorted(answered) == ["1", "2"]
-
-
-@pytest.mark.parametrize("lines", [None, [], ["1"]])
-def test_no_fork_that_is_not_needed_is_left(pool_of, tmp_path: Path, monkeypatch, lines) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(process_pool, "_may_fork", lambda: True)
-    with pool_of(GREETED) as pool:
-        pool.fork(greeted, 2)
-        until(lambda: len(list(tmp_path.glob("started-*"))) == 2, "two have started")
-        if lines is not None:
-            pool.run(lines, lambda *_: None, lambda _: True, "label this")
-    pids = [int(file.name.removeprefix("started-")) for file in tmp_path.glob("started-*")]
-    assert [pid for pid in pids if psutil.pid_exists(pid)] == []
-
-
 FORKING = """
 import os, pathlib, sys, time
 from worker.labelling.process_pool import ProcessPool
@@ -277,24 +231,3 @@ def test_a_process_with_threads_is_not_copied(pool_of) -> None:
         end.set()
         thread.join()
     assert answers == ["1"]
-
-
-def test_a_log_that_cannot_be_kept_fails_no_run_hides_no_error_and_leaves_no_process(
-    pool_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    logs = tmp_path / "logs"
-    logs.write_text("a file in the place of the folder")
-    answers: list[str] = []
-    with pool_of(GREETED) as pool:
-        pool.run(["1", "2"], lambda line, _: answers.append(line), lambda _: True, "label this", logs)
-    assert sorted(answers) == ["1", "2"]
-
-    def fail(line: str, _: object) -> None:
-        msg = "the first error"
-        raise JobError(msg)
-
-    with pytest.raises(JobError, match="the first error"), pool_of(GREETED) as pool:
-        pool.run(["1", "2"], fail, lambda _: True, "label this", logs)
-    pids = [int(file.name.removeprefix("started-")) for file in tmp_path.glob("started-*")]
-    assert [pid for pid in pids if psutil.pid_exists(pid)] == []

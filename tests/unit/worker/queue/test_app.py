@@ -1,26 +1,16 @@
 import multiprocessing
-import os
-import signal
 import ssl
 
 import pytest
 
 from worker.queue.app import BusyProcesses, HangtagCelery
-from worker.queue.redis_state import RedisError
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
-from worker.request import Priority
 
 
 def test_a_message_is_away_for_longer_than_its_chunk_may_take() -> None:
     with HangtagCelery(QueueSettings()) as app:
         assert app.conf.task_time_limit == TIME_LIMIT_S
         assert app.conf.broker_transport_options["visibility_timeout"] > TIME_LIMIT_S
-
-
-def test_the_grace_time_leaves_some_for_the_end() -> None:
-    for grace_s in (0.5, 3.0, 10.0, 600.0):
-        with HangtagCelery(QueueSettings(grace_s=grace_s)) as app:
-            assert 0 < app.conf.worker_soft_shutdown_timeout < grace_s
 
 
 def test_nothing_but_json_is_read_or_written() -> None:
@@ -37,11 +27,6 @@ def test_a_server_is_verified_unless_its_url_says_otherwise(options: str, verify
     url = f"rediss://:ssl_cert_reqs@queue/0{options}"
     with HangtagCelery(QueueSettings(redis_url=url)) as app, app.connection() as broker:
         assert broker.ssl.get("ssl_cert_reqs") == verify
-
-
-def test_nothing_is_sent_while_redis_is_away(away: QueueSettings) -> None:
-    with HangtagCelery(away) as app, pytest.raises(RedisError):
-        app.send("spring", 3, Priority.NORMAL)
 
 
 FORK = multiprocessing.get_context("fork")
@@ -62,35 +47,3 @@ def test_what_a_forked_process_takes_is_seen_until_it_is_done() -> None:
     go_on.set()
     process.join()
     assert not busy
-
-
-def test_a_process_that_is_killed_counts_as_busy_until_the_one_in_its_place_has_ended_a_task() -> None:
-    busy = BusyProcesses()
-
-    def work() -> None:
-        with busy.taken():
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    process = FORK.Process(target=work)
-    process.start()
-    process.join()
-    assert busy
-    with busy.taken():
-        pass
-    assert not busy
-
-
-def test_a_forked_process_hears_that_the_worker_stops() -> None:
-    busy, told = BusyProcesses(), FORK.Event()
-
-    def work() -> None:
-        told.wait()
-        os._exit(busy.stops)
-
-    process = FORK.Process(target=work)
-    process.start()
-    assert not busy.stops
-    busy.stop()
-    told.set()
-    process.join()
-    assert process.exitcode == 1

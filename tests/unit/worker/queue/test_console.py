@@ -1,14 +1,12 @@
 import json
-from dataclasses import replace
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
-from models.errors import ImageFault, JobError
+from models.errors import ImageFault
 from models.process_identity import Owner
 from worker.job.jobs import Jobs
-from worker.job.spec import Question
 from worker.queue.console import print_jobs, read_rows, show_job, watch_job
 from worker.queue.redis_state import Presence, RedisState
 from worker.queue.settings import QueueSettings
@@ -26,19 +24,6 @@ def test_one_job_that_cannot_be_read_hides_no_other(jobs: Jobs, paper_job) -> No
     assert [name for name, _, _ in rows] == ["c"]
     assert "a: receipt.json" in said.getvalue()
     assert "b: " in said.getvalue()
-
-
-def test_a_job_that_fell_back_says_so_and_why(settings: QueueSettings, paper_job, capsys) -> None:
-    job = paper_job(1)
-    float32 = job.spec.model
-    int8 = float32.model_copy(update={"variant": "int8", "reference": "shop/1/int8@aaaaaaaaaaaa"})
-    spec = job.spec.model_copy(update={"questions": (Question(name="", model=int8, fallback=float32),)})
-    job.storage.replace("job.json", spec.model_dump_json().encode())
-    replace(job, spec=spec).choose(float32, "shop-7: probabilities differ by 0.3")
-    show_job("job", settings, as_json=False)
-    said = " ".join(capsys.readouterr().out.split())
-    assert "Variant: float32, chosen on shop-7: probabilities differ by 0.3" in said
-    assert "Model: shop/1/float32@aaaaaaaaaaaa" in said
 
 
 LONG = "spring-2026-catalogue-of-the-whole-shop-20261124"
@@ -83,17 +68,3 @@ def test_a_finished_job_shows_its_receipt_and_no_worker(
     record = json.loads(capsys.readouterr().out)
     assert record["receipt"]["by_status"]["failed"] == 2
     assert [worker["slots"] for worker in record["workers"]] == [2]
-
-
-@pytest.mark.parametrize("fault", [ImageFault.MISSING, ImageFault.UNREADABLE])
-def test_watching_a_job_of_which_no_photo_could_be_labelled_fails(
-    settings: QueueSettings, paper_job, commit_part, capsys: pytest.CaptureFixture[str], fault: ImageFault
-) -> None:
-    job = paper_job(2)
-    commit_part(job, 0, 1, faults={0: fault, 1: fault})
-    finish_job(job)
-    with pytest.raises(JobError, match="retry-failed" if fault is ImageFault.MISSING else "labels.parquet") as failure:
-        watch_job("job", settings, as_json=True)
-    assert json.loads(capsys.readouterr().out)["by_status"]["failed"] == 3
-    show_job("job", settings, as_json=False)
-    assert str(failure.value) in capsys.readouterr().err

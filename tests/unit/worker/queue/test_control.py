@@ -71,17 +71,6 @@ def test_who_watches_queues_what_is_missing_and_who_only_looks_does_not(
     assert sum(client.llen(queue) for queue in QUEUES.values()) == job.spec.chunks
 
 
-def test_a_job_is_followed_without_redis(away: QueueSettings, paper_job, commit_part) -> None:
-    commit_part(paper_job(2), 0, 1)
-    view = View(stop_after=2)
-    with open_control(away) as control, pytest.raises(KeyboardInterrupt):
-        follow(control, view)
-    progress, status = view.shown[0]
-    assert progress.state is JobState.MERGING
-    assert status.redis_error
-    assert (status.workers, status.trouble) == ((), {})
-
-
 def test_a_finished_job_is_not_cancelled_and_only_a_finished_one_is_retried(paper_job, commit_part) -> None:
     job = paper_job(2)
     with pytest.raises(JobError):

@@ -12,10 +12,9 @@ from models.process_identity import Owner
 from tests.until import until
 from worker.job.job import Job
 from worker.queue.app import BusyProcesses
-from worker.queue.leases import MOST, ExtraChunks, HeldLeases
+from worker.queue.leases import ExtraChunks, HeldLeases
 from worker.queue.private_redis import PrivateRedis
-from worker.queue.redis_state import RedisState, connect
-from worker.queue.settings import QueueSettings
+from worker.queue.redis_state import RedisState
 
 LEASE = "hangtag:lease:spring:3"
 
@@ -34,13 +33,6 @@ def test_what_another_process_holds_is_left_alone(state, client, living_process)
     state.take_lease("spring", 3, living_process)
     with HeldLeases(state, "spring") as leases:
         assert not leases.take(3)
-    assert Owner.from_json(client.get(LEASE)) == living_process
-
-
-def test_a_lease_that_went_to_another_is_not_given_back(state, client, living_process) -> None:
-    with HeldLeases(state, "spring") as leases:
-        leases.take(3)
-        client.set(LEASE, living_process.to_json())
     assert Owner.from_json(client.get(LEASE)) == living_process
 
 
@@ -67,15 +59,6 @@ def test_a_redis_that_falls_silent_holds_up_the_end_once_and_not_for_each_lease(
         os.kill(server.pid, signal.SIGCONT)
         state.close()
     assert seconds < 2
-
-
-def test_the_leases_of_several_chunks_are_all_renewed(state: RedisState, client: redis.Redis) -> None:
-    with HeldLeases(state, "spring") as leases:
-        assert all(leases.take(chunk) for chunk in (1, 2, 3))
-        leases.end(2)
-        client.flushall()
-        until(lambda: state.leased("spring", [1, 2, 3]) == {1, 3}, "those that Redis forgot are made again")
-    assert not client.keys("hangtag:lease:*")
 
 
 @pytest.fixture
@@ -145,20 +128,3 @@ def test_nothing_is_taken_up_once_the_worker_is_told_to_stop(state: RedisState, 
         assert feed.next(wait=False) is not None
         busy.stop()
         assert feed.next(wait=False) is None
-
-
-def test_it_ends_when_there_is_nothing_else_in_hand(state: RedisState, job: Job) -> None:
-    with feed_of(state, job, 0) as feed:
-        assert [feed.next(wait=True), feed.next(wait=True)] == [0, None]
-
-
-def test_there_is_a_limit(state: RedisState, paper_job) -> None:
-    with feed_of(state, paper_job(MOST + 5, chunk_rows=1), 0) as feed:
-        assert len(all_of(feed)) == MOST + 1
-
-
-def test_without_redis_it_takes_no_others(away: QueueSettings, job: Job) -> None:
-    state = RedisState(connect(away))
-    with feed_of(state, job, 0) as feed:
-        assert all_of(feed) == [0]
-    state.close()

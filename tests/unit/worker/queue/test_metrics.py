@@ -1,7 +1,5 @@
 import math
 import os
-import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +8,11 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.errors import InputError
-from worker.job.job import CANCELLED
-from worker.job.jobs import Jobs
 from worker.queue import metrics
 from worker.queue.app import HangtagCelery
-from worker.queue.metrics import StateCollector, serve_metrics
+from worker.queue.metrics import StateCollector
 from worker.queue.settings import QueueSettings
 from worker.request import Priority
-from worker.results.finish import finish_job
 
 Numbers = dict[tuple[str, ...], float]
 
@@ -89,16 +83,6 @@ def test_what_cannot_be_counted_fails_no_chunk(tmp_path: Path) -> None:
     assert done.stderr.count("not_counted ") == 2
 
 
-def test_a_port_that_somebody_has_is_refused(
-    settings: QueueSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(metrics.DIRECTORY, str(tmp_path))
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(InputError, match=f"port {port}"):
-            serve_metrics(settings.model_copy(update={"metrics_port": port}), 2)
-
-
 def scrape(collector: StateCollector) -> Numbers:
     registry = CollectorRegistry()
     registry.register(collector)
@@ -130,30 +114,3 @@ def test_queues_and_running_jobs_are_followed(
     assert found["hangtag_model_info", job.spec.model.digest, job.spec.model.reference, job.spec.model.variant] == 1
     commit_part(job, 1)
     assert scrape(collector)["hangtag_job_rows_done", "job"] == 5
-
-
-def test_without_redis_the_queue_is_unknown_and_the_jobs_are_there(away: QueueSettings, paper_job) -> None:
-    paper_job(5)
-    found = scrape(StateCollector(away, 2))
-    assert found["hangtag_redis_up",] == 0
-    assert not [key for key in found if key[0] == "hangtag_queue_messages"]
-    assert found["hangtag_job_rows", "job"] == 9
-
-
-def test_jobs_that_are_over_or_damaged_are_not_shown(settings: QueueSettings, paper_job, commit_part) -> None:
-    collector = StateCollector(settings, 2)
-    finished, cancelled, broken = (paper_job(2, name=name) for name in ("finished", "cancelled", "broken"))
-    assert len(of_jobs(scrape(collector))) == 6
-    commit_part(finished, 0, 1)
-    finish_job(finished)
-    cancelled.storage.commit(CANCELLED, b"")
-    broken.storage.replace("job.json", b"{")
-    assert of_jobs(scrape(collector)) == {}
-
-
-def test_a_folder_of_jobs_that_is_away_hides_no_other_number(settings: QueueSettings, paper_job, jobs: Jobs) -> None:
-    paper_job(2)
-    collector = StateCollector(settings, 2)
-    shutil.rmtree(jobs.place)
-    Path(jobs.place).touch()
-    assert scrape(collector)["hangtag_slots",] == 2

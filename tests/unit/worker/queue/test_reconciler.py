@@ -46,27 +46,6 @@ def test_chunks_go_to_the_queue_of_their_urgency(publishing, client, paper_job, 
     assert {other: waiting(client, other) for other in Priority if waiting(client, other)} == {priority: [0, 1, 2]}
 
 
-def test_a_chunk_that_has_a_part_is_not_queued(reconciler, sent, paper_job, commit_part) -> None:
-    commit_part(paper_job(5), 1, 4)
-    reconciler.tick()
-    assert sent.numbers() == [0, 2, 3]
-
-
-def test_a_part_that_came_after_the_look_is_seen(jobs: Jobs, state: RedisState, paper_job, commit_part) -> None:
-    """The list of missing chunks may be old by the time its end is reached; each block of 64 is looked at again."""
-    job = paper_job(80)
-    announce(state, 8)
-    sent = Recorder()
-
-    def send(name: str, chunk: int, priority: Priority) -> None:
-        if chunk == 0:
-            commit_part(job, 70)
-        sent(name, chunk, priority)
-
-    Reconciler(jobs, state, send).tick()
-    assert sent.numbers() == [chunk for chunk in range(80) if chunk != 70]
-
-
 def jobs_whose_parts_are_asked_for(jobs: Jobs, asked: Callable[[], object]) -> Jobs:
     class Asked(FolderStorage):
         def child(self, folder: str) -> FolderStorage:
@@ -110,26 +89,6 @@ def test_slow_jobs_share_the_time_of_a_tick_and_take_turns(jobs, state, client, 
     assert turns == [{"a"}, {"b"}, {"c"}, {"a"}]
 
 
-def test_no_more_parts_are_asked_for_than_chunks_are_wanted(jobs, state, app, client, paper_job) -> None:
-    asked: list[None] = []
-    reconciler = Reconciler(jobs_whose_parts_are_asked_for(jobs, lambda: asked.append(None)), state, app.send)
-    paper_job(100)
-
-    def asked_in_a_tick() -> tuple[int, int]:
-        asked.clear()
-        sent = reconciler.tick()
-        a_moment_later(client)
-        return sent, len(asked)
-
-    assert asked_in_a_tick() == (MIN_WINDOW, MIN_WINDOW)
-    assert asked_in_a_tick() == (0, 0), "the window is full"
-    client.rpop(NORMAL, 5)
-    assert asked_in_a_tick() == (5, 5)
-    client.delete(NORMAL)
-    state.report_trouble("job", "shop-7", "no folder")
-    assert asked_in_a_tick() == (1, 1), "it is tried one chunk at a time"
-
-
 def test_a_chunk_that_somebody_works_on_is_not_queued(
     reconciler, sent, state, client, paper_job, living_process
 ) -> None:
@@ -155,15 +114,6 @@ def test_a_message_that_waits_is_not_sent_again_but_a_lost_one_is(publishing, cl
     assert waiting(client) == [2, 3, 4, *lost]
 
 
-def test_after_a_flush_every_missing_chunk_is_queued_again(publishing, client, paper_job, commit_part) -> None:
-    job = paper_job(5)
-    publishing.tick()
-    commit_part(job, 2)
-    client.flushall()
-    assert publishing.tick() == 4
-    assert waiting(client) == [0, 1, 3, 4]
-
-
 @pytest.mark.parametrize("slots", [(), (2, 3)])
 def test_no_more_than_a_window_of_chunks_waits(publishing, state, client, paper_job, slots) -> None:
     announce(state, *slots)
@@ -175,14 +125,6 @@ def test_no_more_than_a_window_of_chunks_waits(publishing, state, client, paper_
         publishing.tick()
         assert waiting(client) == list(range(first, window + first))
         next_second(client)
-
-
-def test_the_window_is_each_jobs_own(jobs, state, publishing, sent, paper_job) -> None:
-    paper_job(100, name="long")
-    publishing.supply("long")
-    paper_job(3, name="short")
-    assert Reconciler(jobs, state, sent).tick() == 3
-    assert sent.numbers("short") == [0, 1, 2]
 
 
 def test_of_two_reconcilers_at_once_each_chunk_is_queued_by_one(jobs: Jobs, settings: QueueSettings, paper_job) -> None:
@@ -199,17 +141,6 @@ def test_of_two_reconcilers_at_once_each_chunk_is_queued_by_one(jobs: Jobs, sett
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(supply, range(2))) == 30
     assert sorted(sent.numbers()) == list(range(30))
-
-
-def test_one_reconciler_a_second_does_the_work(jobs, state, client, sent, paper_job) -> None:
-    paper_job(5)
-    one, other = (Reconciler(jobs, state, sent) for _ in range(2))
-    assert one.tick() == 5
-    client.persist("hangtag:tick")  # however slow this machine is
-    client.delete(*client.keys("hangtag:sent:*"))
-    assert other.tick() == 0
-    next_second(client)
-    assert other.tick() == 5
 
 
 def test_a_cancelled_job_is_left_alone_until_it_goes_on_and_a_finished_one_for_good(
@@ -314,14 +245,6 @@ def test_an_error_with_one_job_does_not_stop_the_others(jobs, client, sent, pape
     assert [record.fields["job"] for record in caplog.records] == ["a"], "it rests"
 
 
-def test_a_redis_that_is_away_in_the_middle_of_a_tick_is_told(jobs, client, sent, paper_job) -> None:
-    paper_job(2, name="a")
-    failing = Failing(client)
-    failing.error = redis.ConnectionError()
-    with pytest.raises(redis.ConnectionError):
-        Reconciler(jobs, failing, sent).tick()
-
-
 def next_retry(client: redis.Redis) -> None:
     """The time has come when a job with setbacks may be tried again."""
     client.delete("hangtag:trial:job")
@@ -343,26 +266,3 @@ def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(reconciler, state, cli
     a_moment_later(client)
     assert reconciler.supply("job") == 5  # whoever asks for one job ends its setbacks
     assert state.failures("job") == 0
-
-
-def test_a_job_with_setbacks_whose_chunks_still_wait_gets_no_trial(publishing, state, app, client, paper_job) -> None:
-    paper_job(3, name="job")
-    app.send("job", 0, Priority.NORMAL)
-    state.report_trouble("job", "shop-7", "no folder")
-    publishing.tick()
-    assert waiting(client) == [0]
-    assert not client.exists("hangtag:trial:job")
-
-
-def test_the_end_of_a_job_with_setbacks_is_tried_as_rarely(
-    reconciler, state, client, sent, paper_job, commit_part
-) -> None:
-    commit_part(paper_job(1, name="job"), 0)
-    state.report_trouble("job", "shop-7", "no room on the disk")
-    reconciler.tick()
-    a_moment_later(client)
-    reconciler.tick()
-    assert sent.finishes == ["job"]
-    next_retry(client)
-    reconciler.tick()
-    assert sent.finishes == ["job", "job"]

@@ -7,7 +7,7 @@ import redis
 
 from models.process_identity import Owner
 from worker.queue.app import HangtagCelery
-from worker.queue.redis_state import FINISH, LEASE_S, QUEUES, Presence, RedisState
+from worker.queue.redis_state import FINISH, QUEUES, Presence, RedisState
 from worker.request import Priority
 
 LEASE = "hangtag:lease:spring:3"
@@ -52,34 +52,12 @@ def test_a_dead_owner_of_another_machine_keeps_its_lease_to_its_end(state: Redis
     assert state.leased("spring", [3]) == {3}
 
 
-def test_a_lease_is_renewed_for_a_while(state: RedisState, client: redis.Redis) -> None:
-    state.take_lease("spring", 3, Owner.this())
-    client.persist(LEASE)
-    state.renew_leases("spring", [3], Owner.this())
-    assert 0 < client.pttl(LEASE) <= LEASE_S * 1000
-
-
 def test_only_who_holds_a_lease_gives_it_back(state: RedisState, living_process: Owner) -> None:
     state.take_lease("spring", 3, living_process)
     state.end_lease("spring", 3, Owner.this())
     assert state.leased("spring", [3]) == {3}
     state.end_lease("spring", 3, living_process)
     assert state.leased("spring", [3]) == set()
-
-
-def test_who_takes_a_lease_clears_the_mark(state: RedisState) -> None:
-    assert state.mark_sent("spring", 3)
-    assert not state.mark_sent("spring", 3)
-    assert state.mark_sent("spring", 4)
-    state.take_lease("spring", 3, Owner.this())
-    assert state.mark_sent("spring", 3)
-
-
-def test_workers_announce_themselves(state: RedisState, ended_process: Owner) -> None:
-    there = Presence(replace(ended_process, host="another"), 8, "0.1.0", "s3://shop/jobs", "cafe")
-    for presence in (HERE, there, replace(HERE, slots=4)):
-        state.announce(presence)
-    assert sorted(state.workers(), key=lambda worker: worker.slots) == [replace(HERE, slots=4), there]
 
 
 def test_the_last_trouble_of_each_host_is_shown_and_setbacks_are_counted(state: RedisState) -> None:

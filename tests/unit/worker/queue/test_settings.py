@@ -1,5 +1,4 @@
 import os
-import re
 import traceback
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +23,6 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "redis_url": "rediss://queue/1",
         "jobs": "/mnt/jobs",
         "grace_s": 5.0,
-        "models_kept": 1,
         "metrics_port": 9108,
         "metrics_host": "::1",
         "heartbeat": Path("/run/hangtag/heartbeat"),
@@ -34,18 +32,10 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings() == QueueSettings(**chosen)
 
 
-def test_options_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HANGTAG_REDIS_URL", "redis://elsewhere/0")
-    monkeypatch.setenv("HANGTAG_JOBS", "/mnt/jobs")
-    settings = read_settings("redis://here/0", metrics_port=9108)
-    assert (settings.redis_url, settings.jobs, settings.metrics_port) == ("redis://here/0", "/mnt/jobs", 9108)
-
-
 WRONG = {
     "REDIS_URL": ["127.0.0.1:6379", "http://queue", "unix:///run/redis.sock", ""],
     "JOBS": [""],
     "GRACE_S": ["0", "soon"],
-    "MODELS_KEPT": ["0", "1.5"],
     "METRICS_PORT": ["0", "65536", "http"],
     "METRICS_HOST": [""],
 }
@@ -56,19 +46,6 @@ def test_a_wrong_setting_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv(f"HANGTAG_{name}", value)
     with pytest.raises(InputError, match=f"HANGTAG_{name}"):
         read_settings()
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("redis://queue:6379/0", "redis://queue:6379/0"),
-        ("redis://:secret@queue:6379/0", "redis://queue:6379/0"),
-        ("rediss://worker:secret@queue/1?ssl_cert_reqs=none", "rediss://queue/1"),
-        ("redis://:se@cret@queue", "redis://queue"),
-    ],
-)
-def test_messages_name_redis_without_its_password(url: str, name: str) -> None:
-    assert QueueSettings(redis_url=url).redis_name == name
 
 
 @pytest.mark.parametrize(
@@ -117,13 +94,6 @@ def test_a_file_without_a_password_is_refused(password_file: Path, content: byte
         read_settings("redis://queue/0")
     assert str(password_file) in str(caught.value)
     assert "two" not in str(caught.value)
-
-
-def test_two_passwords_are_refused(password_file: Path) -> None:
-    password_file.write_text("secret\n")
-    with pytest.raises(InputError, match=str(password_file)) as caught:
-        read_settings("redis://hangtag:hidden@queue/0")
-    assert not {"secret", "hidden"} & set(re.findall(r"\w+", str(caught.value)))
 
 
 def test_a_wrong_url_shows_its_password_nowhere() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import WorkerLostError
-from kombu.asynchronous import Hub, set_event_loop
 
 from models.errors import InputError
 from worker.queue.app import CHUNK_TASK, FINISH_TASK
@@ -14,13 +13,6 @@ from worker.queue.metrics import DIED
 from worker.queue.runner import make_app
 from worker.queue.settings import QueueSettings
 from worker.queue.start_worker import LoggedRequest, start_worker
-
-
-def test_a_heartbeat_file_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
-    """An empty HANGTAG_HEARTBEAT would be the current folder."""
-    for file in (tmp_path / "nowhere" / "heartbeat", tmp_path):
-        with pytest.raises(InputError, match=str(file)):
-            start_worker(QueueSettings(jobs=str(tmp_path / "jobs"), heartbeat=file), 1, as_json=False)
 
 
 def test_a_folder_of_jobs_whose_parent_is_away_is_refused_and_not_made(tmp_path: Path) -> None:
@@ -78,40 +70,3 @@ def test_a_lost_process_is_a_line_with_its_chunk_and_the_message_is_put_back(fai
     lines, ends, deaths = fail(task, arguments, WorkerLostError("exited with signal 9"))
     assert lines == [{"event": "process_died", "job": "spring", "chunk": chunk, "reason": "exited with signal 9"}]
     assert (ends, deaths) == (["put back"], 1)
-
-
-def test_any_other_error_is_celerys_to_tell(fail) -> None:
-    lines, ends, deaths = fail(CHUNK_TASK, ["spring", 17], ValueError("wrong"))
-    assert (lines, ends, deaths) == ([], ["done with"], 0)
-
-
-@pytest.mark.parametrize("end", ["acknowledge", "reject"])
-def test_a_message_that_cannot_be_given_up_ends_the_connection(end: str) -> None:
-    """Celery would log the error, and then wait for ever for the message to be given up."""
-    hub = Hub()
-    set_event_loop(hub)
-    lost = ConnectionError("Redis is away")
-
-    def refuse(_logger: object, errors: tuple[type[Exception], ...], *_: object) -> None:
-        if not isinstance(lost, errors):
-            raise lost
-
-    try:
-        with make_app(QueueSettings()) as app:
-            app.finalize()
-            request = LoggedRequest(
-                Message(CHUNK_TASK, ["spring", 17]),
-                app=app,
-                task=app.tasks[CHUNK_TASK],
-                on_ack=refuse,
-                on_reject=refuse,
-                connection_errors=(ConnectionError,),
-                hostname="shop-7",
-            )
-            getattr(request, end)()
-            assert request.acknowledged
-            with pytest.raises(ConnectionError, match="Redis is away"):
-                hub.run_once()
-    finally:
-        hub.close()
-        set_event_loop(None)

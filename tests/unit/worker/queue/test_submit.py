@@ -1,6 +1,4 @@
-import json
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +9,12 @@ from hypothesis import strategies as st
 
 from catalogue.photo import Limits
 from models.classifier import load
-from models.errors import HangtagError, InputError, JobError
+from models.errors import InputError, JobError
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
-from tests.variants import falsify
 from worker.job.jobs import Jobs, check_name
-from worker.labelling.earlier_results import PREVIOUS_FILE, open_earlier_results
+from worker.labelling.earlier_results import PREVIOUS_FILE
 from worker.queue.settings import TIME_LIMIT_S
-from worker.queue.submit import CHUNK_ROWS, chunk_rows, decodings_of, new_name, submit
+from worker.queue.submit import CHUNK_ROWS, chunk_rows, new_name, submit
 from worker.request import JobOptions, Priority, SubmitRequest
 
 ROWS = 600
@@ -49,24 +46,6 @@ def test_a_job_is_written_with_its_model_once(request_of: SubmitRequest, jobs: J
     assert (spec.rows, spec.chunks, spec.chunk_rows) == (ROWS, 3, CHUNK_ROWS)
     assert (spec.priority, spec.image_root) == (Priority.HIGH, str(root))
     assert load(jobs.bundles.fetch(spec.model.digest)).digest == load(bundle).digest == spec.model.digest
-
-
-@pytest.mark.parametrize("change", ["a row", "an option", "the model", "the image root"])
-def test_another_job_of_the_same_name_is_refused(request_of: SubmitRequest, jobs: Jobs, change: str) -> None:
-    first = submit(request_of, jobs)
-    match change:
-        case "a row":
-            request_of.source.write_text(request_of.source.read_text().replace("7.jpg", "8.jpg", 1))
-        case "an option":
-            request_of = replace(request_of, options=JobOptions(top_k=1))
-        case "the model":
-            request_of = replace(request_of, model=request_of.model / "model.onnx")
-        case _:
-            request_of = changed(request_of, image_root=str(request_of.source.parent / "jobs"))
-    named = {"a row": "spring.csv", "an option": "--top-k", "the model": "--model", "the image root": "--image-root"}
-    with pytest.raises(JobError, match=named[change]):
-        submit(request_of, jobs)
-    assert jobs.find("spring") == first.job
 
 
 def list_photos(request: SubmitRequest, cells: list[str]) -> SubmitRequest:
@@ -135,21 +114,6 @@ def test_the_results_of_an_earlier_job_lie_beside_the_rows(
     assert (again.new, again.job) == (False, submitted.job)
 
 
-def test_a_job_that_is_not_done_is_not_carried_over(
-    request_of: SubmitRequest, jobs: Jobs, commit_part: Callable[..., None]
-) -> None:
-    commit_part(submit(replace(request_of, name="winter"), jobs).job, 0)
-    for previous, said in (
-        ("winter", "344"),
-        ("autumn", "autumn"),
-        ("spring", "spring"),
-        ("../spring", r"\.\./spring"),
-    ):
-        with pytest.raises(HangtagError, match=said):
-            submit(replace(request_of, previous=previous), jobs)
-    assert jobs.names() == ["winter"]
-
-
 def test_where_nobody_names_a_variant_the_job_has_float32_to_fall_back_to(
     request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path
 ) -> None:
@@ -164,32 +128,6 @@ def test_where_nobody_names_a_variant_the_job_has_float32_to_fall_back_to(
     for variant in ("int8", "float32"):
         named = submit(replace(changed(request_of, variant=variant), name=variant), jobs).job
         assert (named.spec.model.variant, named.spec.fallback) == (variant, None)
-
-
-def test_a_submitter_whose_machine_disagrees_submits_float32_and_says_so(
-    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path, tmp_path: Path
-) -> None:
-    falsify(shutil.copytree(int8_bundle, tmp_path / "false"), "int8")
-    submitted = submit(replace(request_of, model=tmp_path / "false"), jobs)
-    assert (submitted.job.spec.model.variant, submitted.job.spec.fallback) == ("float32", None)
-    assert any("instead of int8" in words for words in submitted.words)
-
-
-def test_what_is_carried_over_is_of_the_variant_that_the_workers_use(
-    request_of: SubmitRequest, jobs: Jobs, int8_bundle: Path, commit_part: Callable[..., None]
-) -> None:
-    request_of = replace(request_of, model=int8_bundle)
-    for name, fell_back in (("autumn", True), ("winter", False)):
-        earlier = submit(replace(request_of, name=name), jobs).job
-        earlier.choose(earlier.spec.fallback if fell_back else earlier.spec.model)
-        commit_part(earlier, *range(earlier.spec.chunks))
-    assert any("--variant" in words for words in submit(replace(request_of, previous="autumn", name="a"), jobs).words)
-    job = submit(replace(request_of, previous="winter", name="b"), jobs).job
-    for known in (True, False):
-        earlier_results = open_earlier_results(job)
-        assert (earlier_results.find("5" * 64) is not None) == known
-        earlier_results.close()
-        job.choose(job.spec.fallback)
 
 
 def test_a_catalogue_from_the_web(request_of: SubmitRequest, jobs: Jobs) -> None:
@@ -214,24 +152,6 @@ def test_a_chunk_ends_within_the_time_limit_whatever_its_photos_do(
     most_s = max(rows * decodings * (2 * timeout_s + 1.0), rows * Limits().total_s / per_host)
     assert rows == 1 or most_s <= TIME_LIMIT_S, "two tries, each in a process of its own; all photos from one slow host"
     assert (chunk_rows(10.0), chunk_rows(20.0), chunk_rows(10.0, 1)) == (256, 158, 108)
-
-
-def test_models_that_decode_alike_have_chunks_as_large_as_one(
-    request_of: SubmitRequest, jobs: Jobs, bundle: Path, tmp_path: Path
-) -> None:
-    larger = tmp_path / "larger"
-    shutil.copytree(bundle, larger)
-    manifest = json.loads((larger / "manifest.json").read_text())
-    manifest["preprocess"]["size"] *= 2
-    (larger / "manifest.json").write_text(json.dumps(manifest))
-    assert decodings_of([bundle, larger, bundle, larger]) == 2
-    options = JobOptions(timeout_s=20.0)
-
-    def rows_of(name: str, model: Path | dict[str, Path]) -> int:
-        return submit(replace(request_of, model=model, options=options, name=name), jobs).job.spec.chunk_rows
-
-    assert rows_of("one", bundle) == rows_of("alike", {"kind": bundle, "colour": bundle}) == 158
-    assert rows_of("lone", {"kind": bundle, "colour": bundle / "model.onnx"}) == 79
 
 
 NAMES = {
@@ -276,10 +196,3 @@ def test_nothing_is_written_for_what_cannot_be(
     with pytest.raises(InputError, match=message):
         submit(replace(request_of, **{"model": unsure_bundle, **changes}), jobs)
     assert not Path(jobs.place).exists()
-
-
-def test_a_column_whose_name_is_taken_is_refused(request_of: SubmitRequest, jobs: Jobs) -> None:
-    request_of.source.write_text("image,photos\na.jpg,A\n")
-    with pytest.raises(InputError, match="--prefix"):
-        submit(replace(request_of, options=JobOptions(group_column="photos")), jobs)
-    assert submit(replace(request_of, options=JobOptions(group_column="photos", prefix="our_")), jobs).new

@@ -13,8 +13,7 @@ from models.process import python_command, python_environment
 from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
-from worker.job.job import CANCELLED, Job, begin_retry, commit_retry
-from worker.job.parts import part_bytes, part_key
+from worker.job.job import Job, begin_retry, commit_retry
 from worker.job.receipt import (
     GROUPS_FILE,
     PAGE_FILE,
@@ -91,19 +90,6 @@ def test_a_job_of_products_leaves_its_votes_and_its_doubtful_rows(answered_job) 
     assert not [entry for entry in job.storage.root.iterdir() if entry.name.startswith(".")]
 
 
-def test_a_retry_votes_and_lists_anew(answered_job) -> None:
-    job = answered_job([sure("shoe"), failed(), failed()], ["A", "A", "A"])
-    finish_job(job)
-    assert job.storage.read(REVIEW_FILE).count(b"\n") == 1
-    commit_retry(job.storage, 1, [0, 1], 2)
-    for chunk, rows in enumerate(([sure("shoe"), unsure("shoe")], [sure("hat")])):
-        job.storage.commit(part_key(chunk, 1), part_bytes(rows, job.spec.id, "shop-7:42", 0.5, 0))
-    receipt = finish_job(job)
-    assert (receipt.groups.disagreeing, receipt.by_status["review"]) == (1, 3)
-    assert job.storage.read(REVIEW_FILE).count(b"\n") == 4
-    assert pq.read_table(job.storage.source(GROUPS_FILE)).column("readable").to_pylist() == [3]
-
-
 def test_a_retry_ends_with_its_rows_in_the_same_place(done_job: Job, commit_part) -> None:
     finish_job(done_job)
     before = result(done_job)
@@ -135,23 +121,6 @@ def test_a_retry_that_begins_during_the_merge_is_not_taken_as_done(done_job: Job
     assert finished_receipt(done_job) is None
 
 
-@dataclass(frozen=True)
-class _RetriedEarlier(FolderStorage):
-    """Somebody begins a retry while parts are being read."""
-
-    def read(self, key: str) -> bytes:
-        if key.startswith("parts/"):
-            commit_retry(self, 1, [1], 1)
-        return super().read(key)
-
-
-def test_a_result_is_not_written_once_a_retry_has_begun(done_job: Job) -> None:
-    with pytest.raises(JobError, match="retry"):
-        finish_job(Job(done_job.spec, _RetriedEarlier(done_job.storage.root)))
-    assert not done_job.storage.exists(RESULT_FILE)
-    assert finished_receipt(done_job) is None
-
-
 @pytest.fixture
 def finished(paper_job, commit_part):
     """Five chunks: 0 and 3 hold a row each that is worth another try, 1 and 3 one that is not."""
@@ -162,25 +131,6 @@ def finished(paper_job, commit_part):
     commit_part(job, 2, 4)
     finish_job(job)
     return job
-
-
-def test_rows_that_are_worth_it_are_counted_and_their_chunks_wanted(finished) -> None:
-    finished.storage.commit(CANCELLED, b"")  # too late
-    assert begin_retry(finished, 1) == {"missing": 1, "timeout": 1}
-    retry = finished.retry()
-    assert (retry.number, retry.chunks, retry.rows) == (1, {0, 3}, 2)
-    assert finished.missing_chunks() == [0, 3]
-    assert finished_receipt(finished) is None
-    assert not finished.cancelled
-
-
-def test_the_next_retry_is_of_what_failed_again(finished, commit_part) -> None:
-    begin_retry(finished, 1)
-    commit_part(finished, 0, retry=1)
-    commit_part(finished, 3, retry=1, faults={0: ImageFault.CRASHED})
-    finish_job(finished)
-    assert begin_retry(finished, 2) == {"crashed": 1}
-    assert (finished.retry().number, finished.retry().chunks) == (2, {3})
 
 
 def test_a_retry_that_somebody_else_has_begun_is_told_and_none_begins_where_no_row_is_worth_it(

@@ -2,30 +2,23 @@ import csv
 import json
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalogue.catalogue import open_catalogue
 from catalogue.readers import read_delimited
 from catalogue.writers import OUTPUT_SUFFIXES, open_writer
 from models.classifier import load
 from models.decision import ReviewReason
 from models.errors import JobError
-from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
-from tests.photo_jobs import PAPER_PIN
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.job import Job
-from worker.job.parts import RESULT_SCHEMA, part_bytes, part_key
-from worker.job.spec import Question
-from worker.job.writer import create_job
+from worker.job.parts import RESULT_SCHEMA
 from worker.request import JobOptions
-from worker.results.merge import merge_job, scratch_database
+from worker.results.merge import merge_job
 
 
 def merged(job: Job, output: Path) -> Path:
@@ -96,37 +89,6 @@ def test_what_a_query_publishes_is_accepted_and_the_second_likeliest_class_has_c
     ]
 
 
-class CountedReads(FolderStorage):
-    """A folder that notes what is read."""
-
-    def read(self, key: str) -> bytes:
-        reads[key] += 1
-        return super().read(key)
-
-
-reads: Counter[str] = Counter()
-
-
-def test_a_part_is_read_once_for_all_questions_and_once_for_their_votes(tmp_path: Path) -> None:
-    source = tmp_path / "rows.csv"
-    source.write_text("image,sku\na.jpg,A\nb.jpg,A\nc.jpg,B\n")
-    questions = tuple(Question(name=name, model=PAPER_PIN) for name in ("colour", "kind", "size"))
-    storage, options = CountedReads(tmp_path / "job"), JobOptions(group_column="sku")
-    job = create_job(storage, open_catalogue(source), questions, options, 2)
-    answers = {"colour": ["red", "red", "red"], "kind": ["hat", "shoe", "hat"], "size": ["s", "s", None]}
-    for chunk, rows in enumerate((slice(0, 2), slice(2, 3))):
-        parts = {name: [sure(label) if label else failed() for label in own[rows]] for name, own in answers.items()}
-        storage.commit(part_key(chunk), part_bytes(parts, job.spec.id, "shop-7:42", 0.5, 0))
-    reads.clear()
-    (tmp_path / "lists").mkdir()
-    done = merge_job(job, tmp_path / "out.parquet", tmp_path / "lists")
-    assert reads == {part_key(0): 2, part_key(1): 2}
-    table = pq.read_table(tmp_path / "out.parquet")
-    assert {name: table.column(f"{name}_label").to_pylist() for name in answers} == answers
-    assert table.column("status").to_pylist() == ["review", "review", "failed"], "of kind two sure photos disagree"
-    assert [one.groups.disagreeing for one in done.questions if one.groups] == [0, 1, 0]
-
-
 @pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
 def test_no_link_that_lies_in_wait_is_followed(done_job, tmp_path: Path, suffix: str) -> None:
     (tmp_path / "victim").write_text("precious")
@@ -157,25 +119,6 @@ def test_a_part_with_a_row_too_few_is_an_error(done_job, tmp_path: Path) -> None
     with pytest.raises(JobError, match=r"1 row.* 2"):
         merged(job, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
-
-
-def test_typed_columns_become_text_that_says_the_same(make_job, tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    photo = str(next(catalogue.rglob("*.png")))
-    table = pa.table(
-        {
-            "image": [photo, photo],
-            "when": pa.array([1, None], pa.timestamp("ns")),
-            "weight": [float("nan"), 1.5],
-            "day": pa.array([0, 1], pa.date32()),
-        }
-    )
-    pq.write_table(table, tmp_path / "a.parquet")
-    job = make_job(tmp_path / "a.parquet")
-    run_chunk(job, 0, load(bundle))
-    first, second = json_lines(merged(job, tmp_path / "out.jsonl"))
-    assert (first["when"], first["weight"], first["day"]) == ("1970-01-01 00:00:00.000000001", None, "1970-01-01")
-    assert (second["when"], second["weight"], second["day"]) == (None, 1.5, "1970-01-02")
-    assert "1970-01-01 00:00:00.000000001" in merged(job, tmp_path / "out.csv").read_text()
 
 
 COMMAND = "=cmd|' /C calc'!A0"
@@ -221,17 +164,6 @@ def test_no_cell_of_an_excel_safe_csv_starts_a_formula(dangerous_job, tmp_path: 
     ]
     numbers = {"+3.2", "-5", "-5.5"}
     assert not [cell for record in records for cell in record if cell[:1] in tuple("=+-@\n") and cell not in numbers]
-
-
-def test_a_disk_without_room_to_sort_is_told(tmp_path: Path) -> None:
-    def fill() -> None:
-        with scratch_database(tmp_path) as database:
-            database.execute("PRAGMA max_page_count = 9")
-            database.execute("CREATE TABLE a (b TEXT)")
-            database.executemany("INSERT INTO a VALUES (?)", (("x" * 2000,) for _ in range(100)))
-
-    with pytest.raises(JobError, match=str(tmp_path.parent)):
-        fill()
 
 
 HOLDS_MUCH = """

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +17,7 @@ from worker.job.parts import RowResult, Status, results_table
 from worker.job.receipt import GROUPS_FILE, GroupCounts
 from worker.request import JobOptions
 from worker.results.merge import Merged, merge_job, scratch_database
-from worker.results.products import ClassShare, Product, ProductStore, Verdict, decide, product_names
+from worker.results.products import ClassShare, Product, ProductStore, Verdict, decide
 
 THRESHOLD, UNKNOWN = ReviewReason.THRESHOLD, ReviewReason.UNKNOWN
 LABELED, REVIEW = Status.LABELED, Status.REVIEW
@@ -129,7 +128,7 @@ def test_only_labels_of_which_neither_is_above_the_other_disagree(tmp_path: Path
     with scratch_database(tmp_path) as database:
         store = ProductStore(database, PARENTS)
         add(store, rows)
-        assert store.disagreeing({"A", "B", "C"}) == {"B"} == set(store.first_disagreeing(9))
+        assert store.disagreeing({"A", "B", "C"}) == {"B"}
         told = {product.name: decide(product, shares, PARENTS) for product, shares in store.products()}
     assert {name: (one.label, one.status.value) for name, one in told.items()} == {
         "A": ("boots", "labeled"), "B": ("dress", "review"), "C": ("shoes", "labeled"),
@@ -159,14 +158,6 @@ def test_only_sure_photos_disagree(store: ProductStore) -> None:
     assert store.disagreeing({"A", "B", "C", "D"}) == {"A"}
     add(store, [("C", sure("shoe")), ("B", sure("hat"))])
     assert store.disagreeing(["A", "B", "C"]) == {"A", "B"}
-    assert store.first_disagreeing(5) == ["A", "B"]
-    assert store.first_disagreeing(1) == ["A"]
-
-
-def test_what_is_no_number_counts_nothing(store: ProductStore) -> None:
-    add(store, [("A", unsure("shoe", float("nan"), ("hat", float("nan")))), ("A", unsure("shoe", 0.5))])
-    ((_, shares),) = store.products()
-    assert shares == [ClassShare("hat", 0.0, 0, 0), ClassShare("shoe", 0.5, 2, 0)]
 
 
 @pytest.mark.parametrize("name", ["a'; DROP TABLE product; --", "a\x00b", "ключ", "  ", "0", "1e3"])
@@ -220,10 +211,10 @@ def test_no_query_sorts_all_products(tmp_path: Path) -> None:
         store, asked = ProductStore(database), []
         add(store, [("A", sure("shoe")), ("A", sure("hat"))])
         database.set_trace_callback(asked.append)
-        assert (len(list(store.products())), store.disagreeing(["A"]), store.first_disagreeing(1)) == (1, {"A"}, ["A"])
+        assert (len(list(store.products())), store.disagreeing(["A"])) == (1, {"A"})
         database.set_trace_callback(None)
         plans = [step for query in asked for *_, step in database.execute(f"EXPLAIN QUERY PLAN {query}")]
-    assert len(asked) == 3
+    assert len(asked) == 2
     assert not [step for step in plans if "TEMP B-TREE" in step]
 
 
@@ -287,54 +278,11 @@ def test_the_group_column_keeps_its_type(answered_job, tmp_path: Path, column, k
     assert [row[1:] for row in map(tuple, (r.values() for r in table.to_pylist()))] == [row[1:] for row in GOLDEN]
 
 
-def test_many_products_are_all_there_in_order(answered_job, tmp_path: Path) -> None:
-    order = np.random.default_rng(0).permutation(70_000)
-    answers = [sure("shoe")] * len(order)
-    table, counts = grouped(answered_job(answers, order, chunk_rows=7_000), tmp_path)
-    assert table.column("sku").to_pylist() == order.tolist()
-    assert counts == GroupCounts(products=70_000, labeled=70_000, review=0, failed=0, disagreeing=0)
-
-
 def test_a_job_without_products_has_no_such_file(answered_job, tmp_path: Path) -> None:
     assert grouped(answered_job([failed(), sure("hat")], [None, ""]), tmp_path)[0].num_rows == 0
     (tmp_path / GROUPS_FILE).unlink()
     assert merged(answered_job(GROUPED, PRODUCTS, JobOptions()), tmp_path).groups is None
     assert not (tmp_path / GROUPS_FILE).exists()
-
-
-def test_an_empty_cell_names_no_product() -> None:
-    rows = pa.table({"sku": ["A", "", None, " "]})
-    assert product_names(rows, "sku").to_pylist() == ["A", None, None, None]
-
-
-def test_every_sure_row_of_a_disagreeing_product_goes_to_review(answered_job, tmp_path: Path) -> None:
-    answers = [sure("shoe"), sure("hat"), unsure("hat"), failed(), sure("shoe"), sure("hat")]
-    job = answered_job(answers, ["A", "B", "A", "A", "A", "A"])
-    done = merged(job, tmp_path)
-    assert statuses(tmp_path) == ["review", "labeled", "review", "failed", "review", "review"]
-    assert done.tally.by_status == {"review": 4, "labeled": 1, "failed": 1}
-    assert done.tally.reasons == {"disagreement": 3, "threshold": 1}
-    reasons = [line.split(",")[4] for line in (tmp_path / "review.csv").read_text().splitlines()[1:]]
-    assert reasons == ["threshold", "disagreement", "disagreement", "disagreement"]
-
-
-def test_the_first_products_are_shown_with_photos_that_disagree(answered_job, tmp_path: Path) -> None:
-    labels = ["shoe"] * 9 + ["hat"]
-    answers = [answer for _ in range(8) for answer in (unsure("hat"), *map(sure, labels))]
-    job = answered_job(answers, [f"A-{row // 11}" for row in range(88)], chunk_rows=5)
-    done = merged(job, tmp_path)
-    assert [shown.product.name for shown in done.disagreeing] == [f"A-{n}" for n in range(6)]
-    for number, shown in enumerate(done.disagreeing):
-        assert [row.label for row in shown.rows] == ["shoe", "shoe", "hat"]
-        assert [row.image for row in shown.rows] == [f"{11 * number + row}.jpg" for row in (1, 2, 10)]
-        assert (shown.verdict.label, shown.product.photos) == ("shoe", 11)
-        assert {row.status for row in shown.rows} == {Status.REVIEW}
-
-
-def test_four_photos_are_shown_at_most(answered_job, tmp_path: Path) -> None:
-    job = answered_job([sure(label) for label in "aabbccdd"], ["A"] * 8)
-    (shown,) = merged(job, tmp_path).disagreeing
-    assert [row.label for row in shown.rows] == ["a", "a", "b", "b"]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)

@@ -42,23 +42,6 @@ def test_the_rate_is_that_of_the_receipt_and_waiting_for_a_worker_is_not_in_it(p
     assert finish_job(job).run.images_per_s == pytest.approx(9 / 600, rel=0.1)
 
 
-def test_a_job_that_a_worker_has_just_begun_has_no_rate_yet(paper_job, commit_part) -> None:
-    job = begun(paper_job(5), 600.0)
-    commit_part(job, 0)
-    assert ProgressReader(job).read().rate == 0.0
-
-
-def test_the_rate_of_a_retry_is_of_the_rows_that_are_tried_again(paper_job, commit_part) -> None:
-    job = paper_job(3)
-    commit_part(job, 0, 2)
-    commit_part(job, 1, faults={0: ImageFault.MISSING})
-    began = (datetime.now(UTC) - timedelta(seconds=100.0)).isoformat()
-    job.storage.commit("retries/00001.json", f'{{"begun_at": "{began}", "rows": 1, "chunks": [1]}}'.encode())
-    commit_part(job, 1, retry=1)
-    date_part(job, 1, 50.0, retry=1)
-    assert ProgressReader(job).read().rate == pytest.approx(1 / 50, rel=0.1)
-
-
 def test_the_recent_rate_is_of_the_last_minute_or_since_the_first_part(paper_job, commit_part) -> None:
     job = paper_job(5)
     commit_part(job, 1, 2)
@@ -110,12 +93,3 @@ def test_a_retry_sets_a_finished_job_back_and_only_rows_that_are_done_again_coun
     job.storage.delete(CANCELLED)
     commit_part(job, 2, retry=1)
     assert (reader.read().state, reader.read().done, reader.read().failed) == (JobState.MERGING, 5, 1)
-
-
-def test_each_part_is_opened_once(paper_job, commit_part) -> None:
-    job = paper_job(3)
-    commit_part(job, 0, deaths=1)
-    reader = ProgressReader(job)
-    assert reader.read().deaths == 1
-    (job.storage.root / part_key(0)).write_bytes(b"no part any more")
-    assert reader.read().deaths == 1

@@ -1,5 +1,4 @@
 import io
-import json
 import re
 import socket
 import time
@@ -32,8 +31,7 @@ from worker.job.spec import ModelPin
 from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.results.finish import finish_job
-from worker.results.products import Product, Verdict
-from worker.results.receipt_page import ProductPhotos, draw_apart, receipt_page, sheet_photo, small_photos
+from worker.results.receipt_page import receipt_page, sheet_photo, small_photos
 
 WITHIN_S = 0.5
 SOON_S = 5.0
@@ -73,14 +71,6 @@ def drifted(warning: str | None, label: str = "shoes") -> Drift:
     return Drift(**psi, rows=960, reference_rows=96, warning=warning, finding=finding, reference=usual)
 
 
-def product(name: str, photo: Path | None, label: str = "shoe") -> ProductPhotos:
-    verdict = Verdict(label, 0.612, Status.REVIEW, ReviewReason.DISAGREEMENT, 0.5)
-    photos = tuple(
-        LabelledPhoto(photo and PagePhoto(photo), Status.REVIEW, title, "review 98.0%") for title in (label, "hat")
-    )
-    return ProductPhotos(Product(name, 5, 4, {}), verdict, photos)
-
-
 def text_of(*asked: object, **changes: object) -> str:
     """All words of a page but for the numbers of its charts."""
     return re.sub(r"(0\.\d\d to [01]\.\d\d: [\d,]+ rows )+", "", Page(receipt_page(receipt(**changes), *asked)).text)
@@ -105,8 +95,6 @@ def test_what_a_page_says() -> None:
         "a precision for no class": text_of(model=PIN.model_copy(update={"precision": 0.99, "all_to_review": True})),
         "a threshold": text_of(model=PIN.model_copy(update={"precision": None, "threshold": 0.5})),
         "a retry, a name in a registry, products": text_of(
-            [],
-            [product("A-1", None)],
             retry=2,
             named=ModelName(asked="shop@champion", version="shop@7"),
             groups=GROUPS.model_copy(update={"disagreeing": 7}),
@@ -142,28 +130,9 @@ def test_nothing_in_a_catalogue_becomes_markup() -> None:
         "drift": drifted(NASTY, NASTY),
     }
     photos = [LabelledPhoto(None, Status.FAILED, NASTY, NASTY, NASTY)]
-    page = check_harmless(receipt_page(receipt(**changes), photos, [product(NASTY, None, NASTY)]))
+    page = check_harmless(receipt_page(receipt(**changes), photos))
     assert page.text.count("".join(NASTY.split())[:12]) >= 20
     assert "${rows} {{ rows }}" in page.text
-
-
-def test_very_long_texts_make_no_long_page() -> None:
-    example = ErrorExample(row=1, image="x" * 1_000_000, message="y" * 1_000_000)
-    errors = {"missing": ErrorCount(count=1, examples=(example,))}
-    html = receipt_page(receipt(errors=errors, groups=GROUPS), [], [product("x" * 1_000_000, None)])
-    assert len(html) < 40_000
-
-
-@pytest.mark.parametrize("labels", [40, 1000])
-def test_of_thousands_of_labels_the_first_are_shown(labels: int) -> None:
-    counts = {f"label {n:04}": 3 if n < 40 else 2 for n in range(labels)}
-    text = text_of(rows=3000, by_label=counts)
-    assert f"Labels · {labels:,}" in text
-    assert "label 0039" in text
-    assert "label 0040" not in text
-    rest = re.findall(r"and [\d,]+ more", text)
-    assert rest == (["and 960 more", "and 39 more"] if labels > 40 else ["and 39 more"]), "the last is of the errors"
-    assert ("and 960 more 1,920 64.0%" in text) is (labels > 40)
 
 
 def test_a_finished_job_leaves_a_page_with_its_photos(make_job, bundle, tmp_path) -> None:
@@ -200,13 +169,6 @@ def test_photos_are_in_the_page_failed_ones_last(photo: Path) -> None:
     assert "Some of the photos" not in text_of()
 
 
-def test_failed_rows_are_called_by_what_a_person_knows_of_them() -> None:
-    cells = [None, "", "shoes/12.jpg", "https://shop.example/a/b.jpg", "data:image/jpeg;base64,/9j/4AAQ"]
-    rows = [SampleRow(cell, Status.FAILED, None, None, "unreadable") for cell in cells]
-    titles = ["an empty cell", "an empty cell", "12.jpg", "b.jpg", "in the cell itself"]
-    assert [sheet_photo(row, {}).title for row in rows] == titles
-
-
 def test_a_photo_that_several_questions_show_is_encoded_once(photo: Path) -> None:
     photos = {"a.jpg": PagePhoto(photo)}
     rows = [SampleRow("a.jpg", Status.LABELED, label, 0.9, None) for label in ("shoe", "red")]
@@ -214,35 +176,6 @@ def test_a_photo_that_several_questions_show_is_encoded_once(photo: Path) -> Non
     assert kind.uri
     assert kind.uri is colour.uri
     assert kind.small_uri is colour.small_uri
-
-
-def test_labels_are_stacked_by_what_became_of_their_rows() -> None:
-    html = receipt_page(receipt(review_by_label={"shoes": 50, "hats": 10}))
-    bars = re.findall(r'<div class="stack" style="width: ([\d.]+)%">(.*?)</div>', html, re.DOTALL)
-    assert [width for width, _ in bars] == ["37.1", "5.7"], "of the widest, which fills its cell"
-    assert re.findall(r'class="(\w+)" style="flex-grow: (\d+)', bars[0][1]) == [("labeled", "250"), ("review", "10")]
-
-
-def test_rows_to_review_are_shown_by_label_in_few_bytes(photo: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
-    Image.fromarray(noise).save(photo)
-    some = [LabelledPhoto(photo and PagePhoto(photo), Status.REVIEW, "shoes", "review 12.3%", "not sure enough")] * 6
-    doubtful = {f"label {number}": some for number in range(12)}
-    counts = {**dict.fromkeys(doubtful, 9), NASTY: 1}
-    without, html = (receipt_page(receipt(review_by_label=counts), doubtful=of) for of in ({}, doubtful))
-    check_harmless(html)
-    assert html.count("data:image/jpeg;base64,") == 72
-    assert len(html) - len(without) < 72 * 4_500
-    text = Page(html).text
-    assert "To review · 60 Of the 12 labels with most of them, the rows that the model is least sure of." in text
-    assert "label 0 · 9 rows 12.3% not sure enough" in text
-    assert "To review · 60" not in Page(without).text
-
-
-def test_products_that_disagree_are_shown_with_their_photos(photo: Path) -> None:
-    html = receipt_page(receipt(groups=GROUPS), [], [product("A-1", photo), product("A-2", photo)])
-    assert "A-1 · 5 photos Together shoe , 61.2% shoe review 98.0% hat review 98.0%" in Page(html).text
-    assert html.count("data:image/jpeg;base64,") == 4
 
 
 def test_photos_come_small_and_those_that_cannot_be_read_not_at_all(photo: Path) -> None:
@@ -264,15 +197,6 @@ def test_of_a_confined_job_nothing_outside_its_root_is_shown(photo: Path, *, con
     assert set(found) == ({"inside.png"} if confined else {"inside.png", "link.png", "../blue.png", str(outside)})
 
 
-def test_an_address_that_is_not_public_is_not_asked_for_a_page(tmp_path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert small_photos(photo_job(tmp_path), [f"http://127.0.0.1:{port}/a.jpg"]) == {}
-        server.settimeout(0.0)
-        with pytest.raises(BlockingIOError):
-            server.accept()
-
-
 def test_hosts_that_stay_silent_delay_a_page_no_longer_than_said(photo: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = f"127.0.0.1:{server.getsockname()[1]}"
@@ -282,22 +206,3 @@ def test_hosts_that_stay_silent_delay_a_page_no_longer_than_said(photo: Path) ->
         found = small_photos(job, cells, within_s=WITHIN_S)
         assert time.monotonic() - start < WITHIN_S + SOON_S
     assert list(found) == [photo.name]
-
-
-class _FullDisk:
-    """A pool of processes that is told what to draw, and cannot."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_): ...
-
-    def run(self, lines, note, go_on):
-        self.lines = [json.loads(line) for line in lines]
-        raise OSError(28, "No space left on device")
-
-
-def test_a_picture_may_take_ten_seconds_and_a_full_disk_costs_pictures_only(tmp_path):
-    pool = _FullDisk()
-    assert draw_apart([tmp_path / "a.jpg", tmp_path / "b.jpg"], 1000.0, pool) == []
-    assert pool.lines == [[str(tmp_path / name), 10.0] for name in ("a.jpg", "b.jpg")]

@@ -8,11 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalogue.readers import read_delimited
 from models.decision import ReviewReason
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.job import Job
-from worker.request import JobOptions
 from worker.results.merge import read_chunks, scratch_database
 from worker.results.review_list import ReviewList
 
@@ -52,20 +50,6 @@ def test_the_format_on_disk_is_this_one(answered_job, tmp_path: Path) -> None:
     assert written(job, tmp_path).replace(job.spec.image_root, "/photos") == GOLDEN
 
 
-def test_without_doubtful_rows_there_is_a_header(answered_job, tmp_path: Path) -> None:
-    job = answered_job([sure("hat"), failed()], [1, 2], JobOptions(prefix="our_"))
-    ours = ["row", "correct_label", "label", "confidence", "reason", "top_k", "thumbnail"]
-    header = [*(f"our_{name}" for name in ours), "image", "sku", "our_sha256", "our_model"]
-    assert written(job, tmp_path) == ",".join(header) + "\n"
-
-
-def test_an_excel_safe_list_says_utf_8(answered_job, tmp_path: Path) -> None:
-    text = written(answered_job([unsure("hüte")], ["Ä"], JobOptions(excel_safe=True)), tmp_path)
-    assert text.startswith("\ufeffrow,correct_label,label")
-    rows = [row for batch in read_delimited(tmp_path / "review.csv").batches for row in batch.to_pylist()]
-    assert [(row["row"], row["label"], row["sku"]) for row in rows] == [("1", "hüte", "Ä")]
-
-
 def read(job: Job, folder: Path) -> dict[str, str]:
     (row,) = csv.DictReader(written(job, folder).splitlines())
     return row
@@ -96,13 +80,6 @@ def test_columns_that_have_our_names_or_would_be_taken_for_answers_are_told_apar
     for name in ("correct_label", "reviewer", "at", "reason", "corrected", "thumbnail"):
         assert row[f"catalogue_{name}"] == name
     assert row["url"] == "url", "image comes before it"
-
-
-def test_a_column_that_an_import_would_take_for_the_photos_is_told_apart(answered_job, tmp_path: Path) -> None:
-    job = answered_job([unsure("hat")], ["A"])
-    job = replace(job, spec=job.spec.model_copy(update={"image_column": "sku"}))
-    row = read(job, tmp_path)
-    assert (row["sku"], row["catalogue_image"]) == ("A", "0.jpg")
 
 
 def test_cells_that_no_text_can_hold_are_empty_and_stop_nothing(answered_job, tmp_path: Path) -> None:
@@ -149,15 +126,3 @@ def test_every_doubtful_row_is_there_once_least_sure_first(answered_job, tmp_pat
     rows = list(csv.DictReader(written(job, tmp_path).splitlines()))
     doubtful = [(answer.confidence, row) for row, answer in enumerate(answers, start=1) if answer.reason]
     assert [(float(row["confidence"]), int(row["row"])) for row in rows] == sorted(doubtful)
-
-
-def test_sorting_needs_no_room_but_the_database(answered_job, tmp_path: Path) -> None:
-    job = answered_job([unsure("hat")], ["A"])
-    with scratch_database(tmp_path) as database:
-        review, queries = ReviewList(database, job), []
-        database.set_trace_callback(queries.append)
-        review.write(tmp_path / "review.csv")
-        database.set_trace_callback(None)
-        plans = [step for query in queries for *_, step in database.execute(f"EXPLAIN QUERY PLAN {query}")]
-    assert len(queries) == 1
-    assert not [step for step in plans if "TEMP B-TREE" in step]

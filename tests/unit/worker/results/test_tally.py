@@ -42,14 +42,6 @@ def test_counts_are_over_all_parts() -> None:
     assert tally.histogram[-1] == 2
 
 
-def test_of_a_photo_that_a_cell_holds_the_beginning_is_named() -> None:
-    tally, results = Tally(), part(*[(None, None, "failed", "unreadable")] * 3)
-    cells = ["DATA:image/jpeg;base64," + "A" * 10_000_000, "data:,short", "folder/" + "long" * 100 + ".jpg"]
-    tally.add(results, cells)
-    assert [example.image for example in tally.examples["unreadable"]] == [f"{cells[0][:64]}…", *cells[1:]]
-    assert sum(len(row.image) for row in tally.failed_sample) < 1_000
-
-
 def test_rows_to_review_are_counted_by_label_and_the_least_sure_of_each_are_shown(make_job, catalogue) -> None:
     job = make_job(catalogue, chunk_rows=10)
     found, sure = LeastSure(), ("shoe", 0.1, "labeled", None)
@@ -63,23 +55,6 @@ def test_rows_to_review_are_counted_by_label_and_the_least_sure_of_each_are_show
     assert [round(row.confidence or 0, 2) for row in shown["shoe"]] == [0.01, 0.02, 0.04, 0.05, 0.07, 0.1]
     assert [row.image for row in shown["hat"][:3]] == [job.chunk_images(0)[at] for at in (1, 4, 7)]
     assert {row.reason for row in shown["hat"]} == {"unknown"}
-
-
-def test_of_many_labels_those_with_most_rows_to_review_are_shown_and_few_rows_are_kept(make_job, catalogue) -> None:
-    found = LeastSure()
-    for number in range(30):
-        found.add(
-            part(
-                *[(f"label {number}", float("nan"), "review", None)] * (number + 40),
-                reasons=["unknown"] * (number + 40),
-            ),
-            0,
-        )
-    assert sum(found.counts.values()) == 1635
-    shown = found.shown(make_job(catalogue, chunk_rows=100))
-    assert list(shown) == [f"label {number}" for number in range(29, 17, -1)]
-    assert {len(rows) for rows in shown.values()} == {6}
-    assert {row.confidence for rows in shown.values() for row in rows} == {0.0}, "not a number is the least sure"
 
 
 def test_reasons_and_work_are_added_up_over_parts(make_job, catalogue) -> None:
@@ -145,12 +120,3 @@ def test_neither_chunks_nor_their_order_change_which_photos_are_kept(photos: lis
     whole = said(8, photos)
     assert said(8, mixed[:cut], mixed[cut:]) == whole
     assert whole.photos == min(8, len(set(photos)))
-
-
-def test_of_many_photos_so_many_are_kept_and_they_are_like_all() -> None:
-    photos = DistinctPhotos(3_000)
-    for start in range(0, 60_000, 500):
-        photos.add(results(list(range(start, start + 500))))
-    answers = photos.answers()
-    assert answers.photos == 3_000
-    assert all(900 < count < 1_100 for count in answers.by_label.values())
