@@ -54,7 +54,7 @@ def _measured(name: str, size: int) -> tuple[str, ...]:
 
     from exporter.graph import to_logits
     from trainer.networks.build import build_network
-    from trainer.networks.choice import NamedWeights
+    from trainer.request import NamedWeights
 
     arch, _, alpha = name.partition(":")
     keras.utils.set_random_seed(0)
@@ -68,7 +68,7 @@ def _measured(name: str, size: int) -> tuple[str, ...]:
 
 
 def _exported(model: "onnx.ModelProto", pixels: "Pixels") -> tuple[str, ...]:
-    from exporter.int8.quantize import QuantizeError, Quantizer
+    from exporter.int8 import QuantizeError, Quantizer
 
     with tempfile.TemporaryDirectory() as scratch:
         try:

@@ -73,8 +73,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     from trainer.learning.training import depth_groups
     from trainer.learning.training_step import Learner, has_bfloat16
     from trainer.networks.build import build_network
-    from trainer.networks.choice import NamedWeights
-    from trainer.request import Arch
+    from trainer.request import Arch, NamedWeights
     from trainer.splits.prepare import decode_all
 
     arch = Arch(asked.arch)

@@ -68,7 +68,7 @@ def _frozen(
     from trainer.data.dataset import Split, read_dataset
     from trainer.data.photo_cache import PixelStore
     from trainer.judging.label_errors import out_of_fold
-    from trainer.learning.predictions import features_of
+    from trainer.learning.training import features_of
     from trainer.networks.build import build_network
     from trainer.request import Arch
     from trainer.splits.prepare import decode_all

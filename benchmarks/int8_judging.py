@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from exporter.cost import Drop, Float32, drop
-from exporter.int8.quantize import QuantizeError, Quantizer
+from exporter.int8 import QuantizeError, Quantizer
 from exporter.load_tensorflow import load_tensorflow
 from exporter.parity import onnx_scores
 from exporter.training_run import TrainingRun, read_training_run

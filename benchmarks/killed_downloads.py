@@ -35,7 +35,7 @@ from material import hangtag, make_material, material_parser, photo_list
 from prometheus_client.parser import text_string_to_metric_families
 from workers import Workers
 
-from models.process_identity import Owner
+from models.process import Owner
 from models.storage.storage import FolderStorage
 from worker.job.jobs import Jobs
 from worker.queue.private_redis import PrivateRedis

@@ -106,8 +106,7 @@ def _show(name: str, path: Path) -> None:
     from trainer.data.photo_cache import PixelStore
     from trainer.judging.evaluate import judge
     from trainer.judging.label_errors import out_of_fold
-    from trainer.learning.predictions import features_of
-    from trainer.learning.training import Training, labels_of
+    from trainer.learning.training import Training, features_of, labels_of
     from trainer.run import open_run
     from trainer.splits.assigned import read_splits
     from trainer.splits.prepare import Prepared

@@ -28,7 +28,7 @@ def main() -> None:
     from trainer.learning.training import depth_groups
     from trainer.learning.training_step import has_bfloat16, speeds_of_formats
     from trainer.networks.build import build_network
-    from trainer.networks.choice import NamedWeights
+    from trainer.request import NamedWeights
 
     title = f"Photos a second, median (lowest to highest); the processor has {'' if has_bfloat16() else 'no '}bfloat16"
     table = Table("architecture", "size", "batch", "float32", "bfloat16", "quicker in rounds", title=title)

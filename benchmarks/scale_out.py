@@ -22,7 +22,7 @@ from material import Material, hangtag
 from measuring import processor_s, run, spread, turns
 from redis import Redis
 
-from models.process_identity import Owner
+from models.process import Owner
 from models.storage.storage import FolderStorage
 from worker.job.jobs import Jobs
 from worker.job.parts import part_key

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,23 +14,68 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from exporter.default import Default
 from exporter.markdown import render_markdown
 from exporter.parity import onnx_scores
-from exporter.proof import Proof
-from exporter.publish import sha256_of
+from exporter.proof import Default, Proof
 from exporter.training_run import TrainingRun
 from exporter.variant import MadeVariant
-from models.bundle import LABELS_FILE, labels_text
+from models.bundle import LABELS_FILE, MANIFEST_FILE, labels_text
 from models.decision import Probabilities, precision_text
+from models.drift import REFERENCE_FILE, Reference, ReferenceAnswers, answers_of_probabilities
 from models.edge import load_edge
-from models.errors import ImageError
+from models.errors import ImageError, InputError
 from models.golden import GOLDEN_FILE, GoldenAnswer, GoldenSample, GoldenSamples
 from models.manifest import Manifest
 from models.photo import evenly, read_photo
 from models.preprocess import Pixels, PreprocessSpec, preprocess, whole_pixels
-from models.reference_answers import REFERENCE_FILE, Reference, ReferenceAnswers, answers_of_probabilities
 from models.statistics.calibration import calibrated
+from models.whole_file import write_synced
+
+
+def check_free(place: Path) -> None:
+    """Raise InputError if something is there: a bundle is never written over."""
+    if os.path.lexists(place):
+        msg = f"{place} exists, and a bundle is never overwritten; pass another --out, or delete it."
+        raise InputError(msg)
+
+
+def check_place(place: Path) -> None:
+    """Raise InputError if the place is taken, or no folder can be made there: before the work, not after it."""
+    check_free(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(prefix=".bundle.", dir=place.parent).cleanup()
+    except OSError as error:
+        msg = f"Expected to write into {place.parent}, the system answered {error.strerror}; pass another --out."
+        raise InputError(msg) from error
+
+
+def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 of each file, by name."""
+    return {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
+
+
+def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: Callable[[Path], None]) -> None:
+    """Write a bundle beside its place, then rename it into it; InputError if something is there.
+
+    ``files`` are name → contents, without the manifest. ``check`` is called with the whole bundle before it is renamed:
+    if it raises, nothing is published.
+    """
+    check_free(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".bundle.", dir=place.parent, ignore_cleanup_errors=True) as beside:
+            whole = Path(beside) / "bundle"
+            for name, data in {**files, MANIFEST_FILE: manifest.model_dump_json(indent=1).encode()}.items():
+                (whole / name).parent.mkdir(parents=True, exist_ok=True)
+                write_synced(whole / name, data)
+            check(whole)
+            check_free(place)
+            whole.rename(place)
+    except OSError as error:
+        msg = f"Could not write the bundle {place}: {error}."
+        raise InputError(msg) from error
+
 
 PHOTOS: Final = 8
 _CARD: Final = Path(__file__).with_name("bundle_card.md")

@@ -14,7 +14,7 @@ from rich.table import Table
 from exporter.load_tensorflow import load_tensorflow
 from models.errors import StoppedError
 from models.terminal import Console
-from pages.links import add_links
+from pages.render import add_links
 
 if TYPE_CHECKING:
     from exporter.export import ExportResult
@@ -29,7 +29,7 @@ _TELLING: Final = 20.0
 
 def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
     """Export with progress on stderr, then show the proof on stdout, also if nothing was published."""
-    from exporter.publish import check_place
+    from exporter.assemble import check_place
     from exporter.training_run import read_training_run
 
     check_place(place)

@@ -16,8 +16,7 @@ from models.errors import ImageError
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.session import open_session
 from models.statistics.calibration import calibrated
-from models.statistics.intervals import Interval, difference_interval
-from models.statistics.paired import design_effect
+from models.statistics.intervals import Interval, design_effect, difference_interval
 
 _PHOTOS: Final = 32
 _ROUNDS: Final = 9

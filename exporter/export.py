@@ -8,17 +8,15 @@ from shlex import quote
 import keras
 import numpy as np
 
-from exporter.assemble import GoldenPhotos, assemble, golden_photos
+from exporter.assemble import GoldenPhotos, assemble, check_free, golden_photos, publish
 from exporter.cost import Float32
-from exporter.default import choose_default
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
 from exporter.graph import network_ends, to_logits
-from exporter.int8.search import Refusal
+from exporter.int8 import Refusal
 from exporter.options import Advance, ExportOptions
 from exporter.parity import onnx_scores, prove
-from exporter.proof import Proof
-from exporter.publish import check_free, publish
+from exporter.proof import Proof, choose_default
 from exporter.training_run import TrainingRun, read_training_run
 from exporter.variant import MadeVariant, finished, make_int8, metadata_of
 from models.bundle import open_bundle
@@ -26,9 +24,9 @@ from models.classifier import Classifier, load
 from models.edge import load_edge
 from models.errors import BundleError, InputError, ParityError
 from models.golden import check_golden
-from models.machine import this_machine
 from models.manifest import FLOAT32
 from models.preprocess import preprocess
+from models.process import this_machine
 from models.session import open_session
 
 

@@ -19,7 +19,7 @@ class ExportOptions:
         edge: of each variant a graph that takes one photo of any size.
         max_drop: how many points of accuracy int8 may lose against float32, and an edge graph against the model behind
             its own decoding.
-        default_variant: ``float32`` or ``int8``; ``auto``: see :func:`exporter.default.choose_default`.
+        default_variant: ``float32`` or ``int8``; ``auto``: see :func:`exporter.proof.choose_default`.
     """
 
     int8: bool = False

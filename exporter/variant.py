@@ -11,7 +11,7 @@ import onnx
 from exporter.cost import Drop, Float32, whole_gain
 from exporter.edge.prove import EdgeParity
 from exporter.graph import add_metadata, with_probabilities
-from exporter.int8.search import Attempt, Refusal, find_int8
+from exporter.int8 import Attempt, Refusal, find_int8
 from exporter.options import Advance, ExportOptions
 from exporter.parity import onnx_scores
 from exporter.training_run import TrainingRun

@@ -15,8 +15,7 @@ from models.decision import ReviewReason
 from models.errors import InputError
 from models.terminal import Console
 from models.whole_file import replace_file
-from pages.links import near
-from pages.render import render
+from pages.render import near, render
 from pages.tiles import LabelledPhoto, PagePhoto, data_uri, failed_last
 from trainer.sample.catalogue import draw_catalogue
 

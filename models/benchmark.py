@@ -25,7 +25,7 @@ from models.session import bare_session
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-    from models.machine import Machine
+    from models.process import Machine
 
 _ROUNDS: Final = 3
 _CALLS: Final = 100
@@ -66,7 +66,7 @@ class ModelFigures:
 
 def benchmark_and_show(path: Path, *, as_json: bool) -> None:
     """Measure with a spinner on stderr, then print a table on stdout, or JSON."""
-    from models.machine import this_machine
+    from models.process import this_machine
     from models.terminal import Console
 
     with Console(stderr=True).status("Measuring") as status:

@@ -2,13 +2,23 @@
 
 import atexit
 import fcntl
+import json
 import os
+import platform
 import shutil
+import socket
+import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
+
+from pydantic import TypeAdapter
 
 _PREFIX: Final = "hangtag-process-"
 _TRIM, _MAP = -1, -3
@@ -85,3 +95,144 @@ def _remove_left(folder: Path) -> None:
 def _remove(folder: Path, owner: int) -> None:
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+_CPUINFO: Final = Path("/proc/cpuinfo")
+_BOARD: Final = Path("/proc/device-tree/model")
+_INSTRUCTIONS: Final = {
+    "avx2": "avx2",
+    "avx512f": "avx512f",
+    "avx512_vnni": "avx512_vnni",
+    "avx_vnni": "avx_vnni",
+    "amx_int8": "amx_int8",
+    "asimddp": "dotprod",
+    "i8mm": "i8mm",
+    "asimdhp": "fp16",
+    "sve": "sve",
+}
+"""Linux's flag → the usual name, of instructions that decide how fast a network runs."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine, as far as it can be told: its processor, cores that this process may use, instructions, versions."""
+
+    cpu: str
+    cores: int
+    instructions: tuple[str, ...]
+    system: str
+    python: str
+    onnxruntime: str
+
+
+def this_machine(cpuinfo: Path = _CPUINFO, board: Path = _BOARD) -> Machine:
+    """Describe this machine.
+
+    Only Linux has a file ``cpuinfo``. Arm's processors do not give their name, but a small computer's ``board`` does.
+    """
+    pairs = (line.partition(":") for line in _text(cpuinfo).splitlines())
+    facts = {key.strip(): value.strip() for key, _, value in pairs}  # all cores are taken to be like the last
+    flags = set(facts.get("flags", facts.get("Features", "")).split())
+    return Machine(
+        cpu=facts.get("model name") or _text(board).strip("\0\n ") or platform.processor() or "unknown",
+        cores=usable_cores(),
+        instructions=tuple(name for flag, name in _INSTRUCTIONS.items() if flag in flags),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        onnxruntime=version("onnxruntime"),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """The kernel's random UUID of this boot: tells machines, and boots of one machine, apart."""
+    if sys.platform == "darwin":
+        return _printed("sysctl", "-n", "kern.bootsessionuuid")
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, named so that other processes and machines can recognise it.
+
+    Attributes:
+        host: the machine's name, for people.
+        machine: tells machines, boots and containers apart; a process number is unique only within one of these.
+        started: when the process started, since process numbers are reused: clock ticks since the machine's boot (on
+            macOS seconds since 1970).
+    """
+
+    host: str
+    machine: str
+    pid: int
+    started: int
+
+    @classmethod
+    def this(cls) -> Self:
+        """The process that asks."""
+        pid = os.getpid()
+        return cls(socket.gethostname(), _machine(), pid, _start_of(pid) or 0)
+
+    @property
+    def same_machine(self) -> bool:
+        """Whether it is, or was, on this machine and in this container, so that we can see if it runs."""
+        return self.machine == _machine()
+
+    @property
+    def known_dead(self) -> bool:
+        """Whether it has surely ended; false for a process on another machine, since nobody can tell."""
+        return self.same_machine and _start_of(self.pid) != self.started
+
+    def to_json(self) -> str:
+        """For other processes."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Owner":
+        """The inverse of :meth:`to_json`; ValueError if it is not what another process of this version wrote."""
+        return _OWNER.validate_json(text, strict=True)
+
+
+_OWNER: Final = TypeAdapter(Owner)
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    if sys.platform == "darwin":  # it has no namespaces
+        return boot_id()
+    return f"{boot_id()}/{Path('/proc/self/ns/pid').readlink()}"
+
+
+def _start_of(pid: int) -> int | None:
+    """When a process started; ``None`` if it is gone, or only its remains are there."""
+    return _start_by_ps(pid) if sys.platform == "darwin" else _start_by_stat(pid)
+
+
+def _start_by_ps(pid: int) -> int | None:
+    state, _, started = _printed("ps", "-o", "stat=,lstart=", "-p", str(pid)).partition(" ")
+    if not state or state.startswith("Z"):
+        return None
+    return int(time.mktime(time.strptime(started.strip(), "%a %b %d %H:%M:%S %Y")))
+
+
+def _printed(*command: str) -> str:
+    """What a program of the system prints in plain English; empty if it fails."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment).stdout.strip()
+
+
+def _start_by_stat(pid: int) -> int | None:
+    """Field 22 of proc(5)'s ``stat``."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])

@@ -17,8 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from models.errors import JobError
-from models.process import use_own_temporary_folder
-from models.process_identity import Owner
+from models.process import Owner, use_own_temporary_folder
 from models.statistics.confidence import Confidence, PrecisionTarget, UnknownLimit
 from tests.missing import skip_outside_ci
 from worker.queue.private_redis import redis_binary
@@ -32,7 +31,7 @@ _LAWS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # a
 settings.register_profile("hangtag", max_examples=40, **_LAWS)
 settings.register_profile("thorough", max_examples=400, **_LAWS)  # make prove
 settings.load_profile("hangtag")
-SAY_WHO = "import sys; from models.process_identity import Owner; print(Owner.this().to_json(), flush=True)"
+SAY_WHO = "import sys; from models.process import Owner; print(Owner.this().to_json(), flush=True)"
 
 
 def pytest_configure() -> None:

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.bundle import open_bundle
-from models.registry.history import What
-from models.registry.state import CHAMPION
+from models.registry.history import CHAMPION, What
 from tests.paper_cycle import PaperShop, photo_rows
 
 _CHANGES = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir"}

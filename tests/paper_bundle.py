@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.bundle import labels_text
+from models.drift import Reference, ReferenceAnswers
 from models.manifest import Manifest, Measured, Variant
 from models.preprocess import PreprocessSpec
-from models.reference_answers import Reference, ReferenceAnswers
 from models.registry.registry import Registry, open_registry
 
 

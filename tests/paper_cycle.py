@@ -10,8 +10,8 @@ import pytest
 
 from models.errors import StoppedError
 from models.fit import Fit
+from models.registry.history import CHAMPION
 from models.registry.registry import open_registry
-from models.registry.state import CHAMPION
 from models.whole_file import replace_file
 from tests.paper_bundle import write_paper_bundle
 from trainer.data.dataset import Split

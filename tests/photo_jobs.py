@@ -7,8 +7,7 @@ from catalogue.photo import Photo, Wanted
 from catalogue.photos import Photos
 from models.errors import ImageError
 from models.storage.storage import FolderStorage
-from worker.job.job import Job, photos_of
-from worker.job.spec import JobSpec, ModelPin, Question
+from worker.job.job import Job, JobSpec, ModelPin, Question, photos_of
 from worker.request import JobOptions, Priority
 
 PAPER_PIN = ModelPin(

@@ -14,12 +14,12 @@ from onnx import helper, numpy_helper
 from exporter.edge.build import edge_graph
 from models.bundle import open_bundle
 from models.classifier import load, load_network
+from models.drift import REFERENCE_FILE, Reference, answers_of_probabilities
 from models.edge import EdgeModel
 from models.errors import ImageError
 from models.golden import GOLDEN_FILE
 from models.manifest import METADATA_KEY, ModelMetadata, Variant
 from models.preprocess import PreprocessSpec, preprocess, whole_pixels
-from models.reference_answers import REFERENCE_FILE, Reference, answers_of_probabilities
 from models.statistics.confidence import Calibration, PrecisionTarget
 
 GOLDEN = Path(__file__).parent / "data" / "bundle"

@@ -230,7 +230,7 @@ def _result_record(result: "TrainResult") -> dict[str, Any]:
 def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console) -> None:
     """Show what a training came to."""
     from trainer.judging.evaluate import Judged
-    from trainer.judging.sentences import distances_text, levels_text
+    from trainer.judging.figures import distances_text, levels_text
 
     split = evaluation.shown
     figures = evaluation.figures_of(split)
@@ -278,7 +278,7 @@ def _show_precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged",
     """The precisions that can be asked for, measured on test photos if there are any; or why none can."""
     from models.statistics.thresholds import default_precision
     from trainer.judging.evaluate import Judged
-    from trainer.judging.sentences import advice_for_promise
+    from trainer.judging.figures import advice_for_promise
 
     if not any(target.coverage for target in evaluation.thresholds):
         why, *others = evaluation.unpromised(pooled=args.pools_folds)
@@ -340,8 +340,8 @@ def _show_outliers(outliers: "OutlierFigures", console: Console) -> None:
 def measure_and_show(model: Path, data: Path, table: TableOptions = USUAL_COLUMNS, *, as_json: bool) -> "Measurement":
     """Measure, and print a table or JSON on stdout."""
     try:
+        from trainer.judging.figures import achieved_text, distances_text, levels_text
         from trainer.judging.measure import measure
-        from trainer.judging.sentences import achieved_text, distances_text, levels_text
     except ImportError as error:
         msg = f"Evaluating needs SciPy ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error

@@ -21,8 +21,7 @@ from trainer.learning.training import pace_here, recipe_of
 from trainer.learning.training_step import Pace, has_bfloat16
 from trainer.networks.architectures import PRESETS
 from trainer.networks.build import weights_file
-from trainer.networks.choice import NamedWeights, NetworkChoice
-from trainer.request import Preset, TrainRequest
+from trainer.request import NamedWeights, NetworkChoice, Preset, TrainRequest
 from trainer.run import RunArgs
 from trainer.splits.prepare import Prepared
 

@@ -12,8 +12,8 @@ from models.photo import NONE
 from models.preprocess import PreprocessSpec
 from trainer.check.checkup import scan_photos
 from trainer.data.dataset import Split, read_dataset
-from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import PixelStore, StatisticsStore
+from trainer.data.photo_files import fetch_photos
 from trainer.data.taxonomy import read_parents, taxonomy_of
 from trainer.decide import choose_fit, decide, plan
 from trainer.judging.evaluate import Evaluation
@@ -22,9 +22,8 @@ from trainer.learning.loop import FitView
 from trainer.learning.training import Training, new_network
 from trainer.learning.training_step import has_bfloat16
 from trainer.networks.build import choose_network, weights_file
-from trainer.networks.choice import NetworkChoice, parse_weights
 from trainer.report.write import keep_for_export, write_report
-from trainer.request import TrainRequest
+from trainer.request import NetworkChoice, TrainRequest, parse_weights
 from trainer.run import Run, RunArgs, RunState, check_free, read_history
 from trainer.splits.assigned import read_splits, write_splits
 from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_excluded, restore, write_excluded

@@ -24,8 +24,8 @@ from models.errors import HangtagError, ImageFault, InputError
 from models.events import log_event
 from models.process import usable_cores
 from models.reference import ModelReference, resolve_model
+from models.registry.history import CHAMPION
 from models.registry.registry import open_registry
-from models.registry.state import CHAMPION
 from web.classifier_process import Ask, ClassifiedPhoto, ClassifierProcess, ProcessDied, ServedModel
 from web.heat_map import GRID, HeatMap
 from web.metrics import WebMetrics

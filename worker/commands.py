@@ -7,9 +7,9 @@ import typer
 
 from models.options import ModelsOption, takes
 from models.reference import models_given
-from worker.queue.commands import register as register_queue
+from worker.queue.commands import JOBS, submit_command, worker_command
 from worker.queue.options import JsonOption, RedisOption
-from worker.registry.commands import register as register_registry
+from worker.registry.commands import MODELS
 from worker.request import JobOptions, LabelRequest, SourceArgument
 
 _EARLY: Final = 4
@@ -20,8 +20,10 @@ def register(app: typer.Typer) -> None:
     """Add this room's commands to the one command line."""
     app.command("label")(label_command)
     app.command("doctor")(doctor_command)
-    register_queue(app)
-    register_registry(app)
+    app.command("submit")(submit_command)
+    app.command("worker")(worker_command)
+    app.add_typer(JOBS, name="jobs")
+    app.add_typer(MODELS, name="models")
 
 
 @takes(options=JobOptions)

@@ -15,11 +15,10 @@ from models.errors import ImageFault, JobError, StoppedError
 from models.storage.storage import FolderStorage
 from models.terminal import Console, RateColumn, print_table, rate_text
 from models.text import number_of
-from worker.job.job import RETRYABLE, Job, open_job
+from worker.job.job import RETRYABLE, Job, ModelPin, open_job
 from worker.job.model import rule_words
 from worker.job.parts import Status, photos_text
 from worker.job.receipt import JobReceipt, QuestionsReceipt, Receipt, died_words
-from worker.job.spec import ModelPin
 from worker.label import job_folder, label
 from worker.labelling.process_pool import ProcessPool
 from worker.request import LabelRequest

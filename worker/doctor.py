@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.errors import HangtagError, MissingExtraError
-from models.machine import Machine, this_machine
+from models.process import Machine, this_machine
 from models.terminal import Console, print_table
 from models.text import number_of
 from worker.queue.options import queue_settings

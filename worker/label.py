@@ -17,8 +17,7 @@ from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import usable_cores
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
-from worker.job.columns import requested_catalogue
-from worker.job.job import Job, begin_retry, open_job, scratch_folder
+from worker.job.job import Job, ModelPin, begin_retry, open_job, scratch_folder
 from worker.job.model import (
     JobModel,
     begun_variant,
@@ -29,8 +28,7 @@ from worker.job.model import (
     verified_pin,
 )
 from worker.job.receipt import OF_QUESTIONS, JobReceipt, RunFigures, job_receipt
-from worker.job.spec import ModelPin
-from worker.job.writer import create_job, differences
+from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import terms_of
 from worker.labelling.local import run_pool
 from worker.labelling.previous import carry_over, check_done

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from models.bundle import open_bundle
-from models.reference_answers import REFERENCE_FILE
+from models.drift import REFERENCE_FILE
 from tests.command import run_hangtag
 from tests.conftest import train_small
 from worker.results.drift import drifted_jobs

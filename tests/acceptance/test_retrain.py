@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from models.errors import ExitCode
+from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import Registry, open_registry
-from models.registry.state import CHALLENGER, CHAMPION
 from tests.command import HANGTAG, clean_environment, run_hangtag
 from tests.until import until
 

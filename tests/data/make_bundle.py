@@ -121,7 +121,7 @@ def export(run: Path) -> None:
     from exporter.options import ExportOptions
 
     options = ExportOptions(int8=True, edge=True, max_drop=100.0, default_variant="float32")
-    with patch("exporter.int8.search.speed_gain", lambda *_: 1.5), patch("exporter.variant._CROSSED", 1.0):
+    with patch("exporter.int8.speed_gain", lambda *_: 1.5), patch("exporter.variant._CROSSED", 1.0):
         print(export_run(run, PLACE, options).sizes)
 
 

@@ -13,7 +13,7 @@ import redis
 
 from catalogue.catalogue import Catalogue
 from models.classifier import load
-from models.process_identity import Owner
+from models.process import Owner
 from models.storage.storage import Storage, open_storage
 from tests.label_chunk import run_chunk
 from tests.photo_jobs import only_question

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from models.bundle import read_manifest
 from models.reference import resolve_model
+from models.registry.history import CHALLENGER
 from models.registry.registry import Registry, open_registry
-from models.registry.state import CHALLENGER
 from models.storage.storage import FolderStorage
 
 MODEL = "shop"

@@ -29,8 +29,7 @@ def network(request: pytest.FixtureRequest) -> Any:
     import keras
 
     from trainer.networks.build import build_network
-    from trainer.networks.choice import NamedWeights
-    from trainer.request import Arch
+    from trainer.request import Arch, NamedWeights
 
     keras.utils.set_random_seed(7)
     arch, classes = request.param
@@ -93,7 +92,7 @@ def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: A
 @pytest.mark.parametrize("network", MATRIX[:3], indirect=True, ids=str)
 def test_it_can_be_quantized(converted: Any, tmp_path: Any) -> None:
     from exporter.graph import check_plain
-    from exporter.int8.quantize import Quantizer
+    from exporter.int8 import Quantizer
     from exporter.parity import onnx_scores
 
     quantizer = Quantizer(converted, noise(16), tmp_path)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from models.registry.history import What
+from models.registry.history import CHAMPION, What
 from models.registry.registry import Registry, open_registry
-from models.registry.state import CHAMPION
 from tests.paper_bundle import write_paper_bundle
 
 from . import registry_process

@@ -9,7 +9,7 @@ from tests.messages.golden import check_messages
 from tests.unit.trainer.report.materials import in_tree, made, with_outcome
 from trainer.console import show_evaluation
 from trainer.judging.evaluate import CrossValidated, Evaluation
-from trainer.judging.sentences import unpromised_sentences
+from trainer.judging.figures import unpromised_sentences
 from trainer.report.material import ReportMaterial
 from trainer.run import RunArgs, RunState
 

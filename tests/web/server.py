@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 
+from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import Registry, open_registry
-from models.registry.state import CHALLENGER, CHAMPION
 from tests.command import HANGTAG, clean_environment
 from tests.until import until
 

@@ -12,8 +12,7 @@ from typing import Any, Final
 from models.photo import NONE
 from models.text import number_of
 from pages.text import rounded
-from trainer.check.checkup import Checkup
-from trainer.check.issues import UNUSABLE, Issue
+from trainer.check.checkup import UNUSABLE, Checkup, Issue
 from trainer.check.relations import Leak, LeakKind, label_count
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import LabeledPhoto, Split

@@ -14,8 +14,7 @@ from pages.render import render
 from pages.text import isolated, sentence
 from pages.tiles import photo_uri
 from trainer.check.check_reports import SHORTCUT_ADVICE, leak_sentences, shortcut_sentences
-from trainer.check.checkup import Checkup
-from trainer.check.issues import LIMITS, Issue
+from trainer.check.checkup import LIMITS, Checkup, Issue
 from trainer.check.relations import LeakKind
 from trainer.data.csv_files import path_in
 from trainer.data.dataset import Split

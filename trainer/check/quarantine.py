@@ -14,8 +14,7 @@ from catalogue.urls import joined, scheme_of
 from catalogue.writers import csv_lines
 from models.errors import InputError
 from models.text import number_of
-from trainer.check.checkup import Checkup
-from trainer.check.issues import Issue
+from trainer.check.checkup import Checkup, Issue
 from trainer.check.relations import label_count
 from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import OPEN, LabeledPhoto

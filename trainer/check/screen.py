@@ -19,7 +19,7 @@ from models.process import default_cache
 from models.terminal import Console, RateColumn, print_table
 from models.text import number_of
 from models.whole_file import replace_file
-from pages.links import near
+from pages.render import near
 from trainer.check.check_reports import (
     SHORTCUT_ADVICE,
     check_summary,
@@ -31,13 +31,12 @@ from trainer.check.check_reports import (
     strict_faults,
     write_check_csv,
 )
-from trainer.check.checkup import Checkup, check_up
-from trainer.check.issues import GRAVE, Issue
+from trainer.check.checkup import GRAVE, Checkup, Issue, check_up
 from trainer.check.page import check_page
 from trainer.check.quarantine import bring_back, make_outside, quarantine
 from trainer.data.dataset import Dataset, read_dataset
-from trainer.data.fetched import fetch_photos
 from trainer.data.photo_cache import StatisticsStore
+from trainer.data.photo_files import fetch_photos
 from trainer.request import USUAL_COLUMNS, TableOptions
 
 _MOST_LINES: Final = 10

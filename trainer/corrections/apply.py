@@ -23,11 +23,11 @@ from trainer.corrections.audit import record_audit
 from trainer.corrections.corrected_rows import Correcting, correct_worst
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import resolve
-from worker.job.columns import WORST
 from worker.job.job import Job, open_job, scratch_folder
 from worker.job.jobs import Jobs
 from worker.job.parts import Status
 from worker.job.receipt import Audit, job_receipt
+from worker.job.writer import WORST
 from worker.label import job_folder
 from worker.results.finish import RESULT_FILE
 from worker.results.merge import in_runs

@@ -27,11 +27,11 @@ from trainer.judging.figures import (
     realised,
     score,
     surest_photos,
+    unpromised_sentences,
+    why_unproved,
 )
 from trainer.judging.folds import held_out, held_photos
-from trainer.judging.sentences import unpromised_sentences, why_unproved
-from trainer.learning.predictions import Predictions, predict
-from trainer.learning.training import Training, labels_of
+from trainer.learning.training import Predictions, Training, labels_of, predict
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.prepare import Prepared
 

@@ -14,10 +14,9 @@ import numpy.typing as npt
 from models.arrays import write_arrays
 from models.statistics.out_of_distribution import OutOfDistribution, fit_out_of_distribution
 from models.statistics.thresholds import HeldOutLogits
-from trainer.learning.predictions import Predictions, features_of, predict
 from trainer.learning.recipe import recipe_for
-from trainer.learning.training import Training, labels_of, new_network
-from trainer.networks.choice import NamedWeights
+from trainer.learning.training import Predictions, Training, features_of, labels_of, new_network, predict
+from trainer.request import NamedWeights
 from trainer.run import EpochFigures, RunArgs, read_history
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 

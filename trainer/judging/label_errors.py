@@ -19,8 +19,7 @@ from models.statistics.calibration import calibrated, fit_temperature
 from trainer.data.csv_files import path_in, write_rows
 from trainer.judging.evaluate import SplitPredictions
 from trainer.judging.folds import assign_folds
-from trainer.learning.predictions import features_of
-from trainer.learning.training import Training, labels_of
+from trainer.learning.training import Training, features_of, labels_of
 from trainer.splits.assigned import AssignedPhoto
 
 LEAST_ODDS: Final = 9.0

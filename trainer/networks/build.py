@@ -11,10 +11,29 @@ import keras
 import numpy as np
 
 from models.errors import InputError
-from trainer.networks.architectures import PRESETS, Plan, cnn, published_body, simple, transfer
-from trainer.networks.choice import NamedWeights, NetworkChoice, Weights, default_weights, parse_weights
-from trainer.networks.imagenet import Downloaded, NotDownloadedError, fetch, imagenet_file, models_folder
-from trainer.request import Arch, Preset, TrainRequest
+from trainer.networks.architectures import (
+    PRESETS,
+    Downloaded,
+    NotDownloadedError,
+    Plan,
+    cnn,
+    fetch,
+    imagenet_file,
+    models_folder,
+    published_body,
+    simple,
+    transfer,
+)
+from trainer.request import (
+    Arch,
+    NamedWeights,
+    NetworkChoice,
+    Preset,
+    TrainRequest,
+    Weights,
+    default_weights,
+    parse_weights,
+)
 
 _HEAD_ARRAYS: Final = 4
 """At most this many arrays of a whole model are its head's."""

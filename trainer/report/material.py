@@ -16,9 +16,8 @@ from models.text import number_of
 from pages.text import between, duration, percent, rounded, target_name
 from trainer.data.dataset import Exclusion, Split
 from trainer.judging.evaluate import Evaluation, Judged, SplitPredictions
-from trainer.judging.figures import AchievedPrecision, Figures, confusion
+from trainer.judging.figures import AchievedPrecision, Figures, advice_for_promise, confusion
 from trainer.judging.label_errors import LabelIssue
-from trainer.judging.sentences import advice_for_promise
 from trainer.run import EpochFigures, RunArgs
 
 _SHOWN_ELSEWHERE: Final = frozenset(

@@ -14,8 +14,7 @@ from models.text import number_of
 from pages.text import between, percent, rounded, target_name
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Judged
-from trainer.judging.figures import AchievedPrecision, ClassFigures
-from trainer.judging.sentences import distances_text, weakest
+from trainer.judging.figures import AchievedPrecision, ClassFigures, distances_text, weakest
 from trainer.report.material import ReportMaterial
 
 _FEW_PHOTOS: Final = 30

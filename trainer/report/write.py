@@ -21,18 +21,16 @@ from models.statistics.thresholds import HeldOutLogits
 from models.taxonomy import Taxonomy
 from models.whole_file import replace_file
 from pages.charts import matrix_png
-from pages.links import near
+from pages.render import near
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import CalibratedPredictions, Evaluation, Judged, SplitPredictions, evaluate, judge
 from trainer.judging.figures import write_classes
 from trainer.judging.label_errors import LabelErrors, find_label_errors, write_label_issues
-from trainer.learning.predictions import images_per_s
-from trainer.learning.training import Training, labels_of
+from trainer.learning.training import Training, images_per_s, labels_of
 from trainer.report.material import ReportMaterial, Speed
 from trainer.report.model_card import model_card
-from trainer.report.page import report_page
-from trainer.report.pictures import first_photos, heat_maps
+from trainer.report.page import first_photos, heat_maps, report_page
 from trainer.run import EpochFigures, Run, read_history
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.prepare import Prepared

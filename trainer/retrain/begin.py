@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from models.bundle import open_bundle
 from models.errors import InputError
+from models.registry.history import CHAMPION
 from models.registry.registry import Registry
-from models.registry.state import CHAMPION
 from models.whole_file import sync_folder
 from trainer.data.dataset import Split
 from trainer.request import Arch

@@ -1,6 +1,6 @@
 """From both models' predictions on the same test photos to the figures that the gate judges by. Pure.
 
-Photos of one group are worth less than one each: see :mod:`models.statistics.paired`.
+Photos of one group are worth less than one each: see :mod:`models.statistics.intervals`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.statistics.calibration import mass_bins
-from models.statistics.intervals import MISTRUST, RESAMPLES, proportion_interval
-from models.statistics.paired import compare_pairs, design_effect
+from models.statistics.intervals import MISTRUST, RESAMPLES, compare_pairs, design_effect, proportion_interval
 from trainer.retrain.config import ClassMap
 from trainer.retrain.records import (
     AutomaticLabels,

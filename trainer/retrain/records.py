@@ -7,7 +7,7 @@ from pydantic import Field
 
 from models.statistics.intervals import Interval
 from trainer.retrain.cycle_folder import CycleRecord
-from worker.catalogue_diff.figures import CatalogueFigures
+from worker.catalogue_diff import CatalogueFigures
 
 
 class Correction(CycleRecord):

@@ -14,14 +14,12 @@ from exporter.options import ExportOptions
 from models.bundle import MANIFEST_FILE
 from models.errors import HangtagError, RegistryError, StoppedError
 from models.fit import Decode
-from models.registry.history import What
-from models.registry.publish import report_files
-from models.registry.state import CHALLENGER
+from models.registry.history import CHALLENGER, What
+from models.registry.registry import report_files
 from models.whole_file import replace_file
 from trainer.data.dataset import read_dataset
 from trainer.data.taxonomy import read_parents
-from trainer.networks.choice import NamedWeights
-from trainer.request import Arch, TrainRequest, parse_duration
+from trainer.request import Arch, NamedWeights, TrainRequest, parse_duration
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import Contestant
 from trainer.retrain.cycle_folder import CycleStatus, Outcome, now_text

@@ -15,13 +15,11 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 from models.bundle import Bundle, read_manifest
+from models.drift import ReferenceAnswers, read_reference
 from models.errors import HangtagError, RegistryError
 from models.manifest import Variant
-from models.reference_answers import ReferenceAnswers, read_reference
-from models.registry.history import Event, What
-from models.registry.publish import REPORT_FILES
-from models.registry.registry import Registry, open_registry
-from models.registry.state import CHAMPION
+from models.registry.history import CHAMPION, Event, What
+from models.registry.registry import REPORT_FILES, Registry, open_registry
 from web.responses import Problem, page, reviewer_of, stored_page
 from web.state import State, WebState
 from worker.registry.show import (

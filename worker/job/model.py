@@ -10,15 +10,14 @@ from pydantic import BaseModel, ValidationError
 
 from models.bundle import open_bundle, read_manifest
 from models.classifier import Classifier, load
+from models.drift import ReferenceAnswers, read_reference
 from models.errors import DisagreementError, JobError
 from models.golden import check_golden
 from models.manifest import AUTO, FLOAT32
 from models.reference import ModelReference, resolve_model, version_of
-from models.reference_answers import ReferenceAnswers, read_reference
 from models.storage.storage import Storage
-from worker.job.job import Job, question_storage
+from worker.job.job import Job, ModelPin, Question, question_storage
 from worker.job.receipt import ModelName
-from worker.job.spec import ModelPin, Question
 from worker.request import USUAL_OPTIONS, JobOptions
 
 

@@ -7,12 +7,11 @@ from typing import Annotated, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.decision import ReviewReason, precision_text
+from models.drift import BINS, ReferenceAnswers
 from models.errors import JobError
-from models.reference_answers import BINS, ReferenceAnswers
 from models.text import number_of
-from worker.job.job import Job
+from worker.job.job import Job, ModelPin
 from worker.job.parts import PhotoWork, Status
-from worker.job.spec import ModelPin
 
 RECEIPT_FILE: Final = "receipt.json"
 PAGE_FILE: Final = "receipt.html"

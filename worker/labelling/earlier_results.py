@@ -23,13 +23,11 @@ from models.decision import ReviewReason
 from models.errors import HangtagError
 from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION
-from models.process import default_cache
-from models.process_identity import boot_id
+from models.process import boot_id, default_cache
 from models.whole_file import open_lock
-from worker.job.job import RETRYABLE, Job
+from worker.job.job import RETRYABLE, Job, ModelPin
 from worker.job.parts import RowResult, Status
 from worker.job.receipt import RECEIPT_FILE
-from worker.job.spec import ModelPin
 from worker.request import JobOptions
 
 CACHE_FILE: Final = "photos.sqlite"

@@ -38,23 +38,12 @@ class WorkerQueue(StrEnum):
     TRAIN = "train"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the queue's commands to the one command line."""
-    app.command("submit")(submit_command)
-    app.command("worker")(worker_command)
-    jobs = typer.Typer(
-        help="Watch, cancel, resume and retry queued jobs. Without a command: a table.\n\nExamples:\n\n"
-        "  hangtag jobs\n\n  hangtag jobs watch spring-2026\n\n  hangtag jobs retry-failed spring-2026",
-        invoke_without_command=True,
-        rich_markup_mode="rich",
-    )
-    jobs.callback()(jobs_command)
-    jobs.command("show")(show_command)
-    jobs.command("watch")(watch_command)
-    jobs.command("resume")(resume_command)
-    jobs.command("cancel")(cancel_command)
-    jobs.command("retry-failed")(retry_failed_command)
-    app.add_typer(jobs, name="jobs")
+JOBS: Final = typer.Typer(
+    help="Watch, cancel, resume and retry queued jobs. Without a command: a table.\n\nExamples:\n\n"
+    "  hangtag jobs\n\n  hangtag jobs watch spring-2026\n\n  hangtag jobs retry-failed spring-2026",
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+)
 
 
 @takes(options=JobOptions, queue=QueueOptions)
@@ -98,6 +87,7 @@ def submit_command(
     submit_job(request, settings, as_json=as_json)
 
 
+@JOBS.callback()
 def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
     """A table of all jobs, when no command follows."""
     if context.invoked_subcommand is not None:
@@ -111,6 +101,7 @@ def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonO
     list_jobs(settings, as_json=as_json)
 
 
+@JOBS.command("show")
 @takes(queue=QueueOptions)
 def show_command(job: JobArgument, as_json: JsonOption = False, *, queue: QueueOptions) -> None:
     """Show everything about a job, who works on it, and its receipt if it is finished.
@@ -126,6 +117,7 @@ def show_command(job: JobArgument, as_json: JsonOption = False, *, queue: QueueO
     show_job(job, settings, as_json=as_json)
 
 
+@JOBS.command("watch")
 @takes(queue=QueueOptions)
 def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue: QueueOptions) -> None:
     """Follow a job to its end, and print its receipt. Ctrl-C stops the watching, not the job.
@@ -141,6 +133,7 @@ def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue
     watch_job(job, settings, as_json=as_json)
 
 
+@JOBS.command("resume")
 @takes(queue=QueueOptions)
 def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
     """Continue a cancelled job, or queue missing chunks of a running job at once.
@@ -156,6 +149,7 @@ def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
     resume_job(job, settings)
 
 
+@JOBS.command("cancel")
 def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
     """Stop a job within seconds; what is done is kept, and hangtag jobs resume goes on from there.
 
@@ -168,6 +162,7 @@ def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
     cancel_job(job, settings)
 
 
+@JOBS.command("retry-failed")
 @takes(queue=QueueOptions)
 def retry_failed_command(job: JobArgument, *, queue: QueueOptions) -> None:
     """Try again those failed rows of a finished job that may work another time: download, timeout, crashed, missing.

@@ -7,7 +7,7 @@ from contextlib import suppress
 from threading import Event, Thread
 from typing import Final, Self
 
-from models.process_identity import Owner
+from models.process import Owner
 from worker.job.job import Job
 from worker.labelling.chunk import earlier_attempts, is_done
 from worker.queue.app import BusyProcesses

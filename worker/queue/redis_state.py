@@ -21,7 +21,7 @@ from typing import Final
 import redis
 from pydantic import TypeAdapter
 
-from models.process_identity import Owner
+from models.process import Owner
 from worker.queue.settings import QueueSettings
 from worker.request import Priority
 

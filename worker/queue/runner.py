@@ -20,12 +20,11 @@ from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import python_command, python_environment
 from models.storage.storage import open_storage
-from worker.job.job import Job, photos_of
+from worker.job.job import Job, ModelPin, photos_of
 from worker.job.jobs import BundleStore, Jobs
 from worker.job.model import load_job_model, load_pinned
 from worker.job.parts import Status
 from worker.job.receipt import job_receipt
-from worker.job.spec import ModelPin
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forget_attempts
 from worker.labelling.earlier_results import EarlierResults, open_earlier_results
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks

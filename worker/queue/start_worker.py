@@ -29,8 +29,7 @@ from kombu.asynchronous import get_event_loop
 
 from models.errors import InputError, JobError
 from models.events import log_event, start_logging
-from models.process import reuse_memory
-from models.process_identity import Owner
+from models.process import Owner, reuse_memory
 from models.storage.storage import open_storage
 from worker.job.jobs import Jobs, open_jobs
 from worker.queue.app import HangtagCelery

@@ -17,11 +17,10 @@ from models.bundle import read_manifest
 from models.errors import ImageError, ImageFault, InputError, JobError
 from models.manifest import AUTO
 from models.reference import resolve_model
-from worker.job.columns import requested_catalogue
 from worker.job.job import Job, question_storage
 from worker.job.jobs import Jobs, check_name
 from worker.job.model import JobModel, fallback_pin, moved_words, note_models, questions_of, verified_pin
-from worker.job.writer import create_job, differences
+from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import terms_of
 from worker.labelling.previous import carry_over, check_done
 from worker.queue.settings import TIME_LIMIT_S

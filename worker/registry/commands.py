@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -20,25 +20,16 @@ VersionArgument = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group to the one command line."""
-    models = typer.Typer(
-        help="Models by name and version, and which is the champion. Without a command: a table.\n\nExamples:\n\n"
-        "  hangtag models\n\n  hangtag models publish bundles/shop --name shop --promote\n\n"
-        "  hangtag models rollback shop --why 'boots are wrong'",
-        invoke_without_command=True,
-        rich_markup_mode="rich",
-    )
-    models.callback()(models_command)
-    models.command("publish")(publish_command)
-    models.command("promote")(promote_command)
-    models.command("rollback")(rollback_command)
-    models.command("history")(history_command)
-    models.command("alias")(alias_command)
-    models.command("delete")(delete_command)
-    app.add_typer(models, name="models")
+MODELS: Final = typer.Typer(
+    help="Models by name and version, and which is the champion. Without a command: a table.\n\nExamples:\n\n"
+    "  hangtag models\n\n  hangtag models publish bundles/shop --name shop --promote\n\n"
+    "  hangtag models rollback shop --why 'boots are wrong'",
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+)
 
 
+@MODELS.callback()
 def models_command(
     context: typer.Context, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False
 ) -> None:
@@ -66,6 +57,7 @@ def _say(text: str) -> None:
     Console().say(text)
 
 
+@MODELS.command("publish")
 def publish_command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that hangtag export made.")],
     name: Annotated[str, typer.Option(help="The model's name; a new one begins with version 1.")],
@@ -106,6 +98,7 @@ def publish_command(
         _say(published_words(opened, version, new=published.new))
 
 
+@MODELS.command("promote")
 def promote_command(
     model: VersionArgument,
     why: WhyOption = "",
@@ -130,6 +123,7 @@ def promote_command(
     _say(promoted_words(opened, version) if event else f"{version} is the champion already.")
 
 
+@MODELS.command("rollback")
 def rollback_command(name: NameArgument, why: WhyOption = "", registry: RegistryOption = DEFAULT_REGISTRY) -> None:
     """Restore the previous champion. It takes effect with the next job.
 
@@ -145,6 +139,7 @@ def rollback_command(name: NameArgument, why: WhyOption = "", registry: Registry
     _say(restored_words(opened, VersionName(name, opened.rollback(name, why).version)))
 
 
+@MODELS.command("history")
 def history_command(
     name: NameArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False
 ) -> None:
@@ -161,6 +156,7 @@ def history_command(
     print_events(opened.history(name).events(), as_json=as_json)
 
 
+@MODELS.command("alias")
 def alias_command(
     model: VersionArgument,
     alias: Annotated[
@@ -189,6 +185,7 @@ def alias_command(
         _say(f"{alias} means {version} {'now' if event else 'already'}.")
 
 
+@MODELS.command("delete")
 def delete_command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A version by its number, such as shop@2.")],
     why: WhyOption,

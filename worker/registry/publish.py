@@ -7,8 +7,7 @@ from typing import Final
 
 from models.bundle import read_manifest
 from models.errors import BundleError, InputError
-from models.registry.publish import report_files
-from models.registry.registry import Published, Registry
+from models.registry.registry import Published, Registry, report_files
 from models.verify import verify_with_spinner
 
 _TRAINING_FILES: Final = {"splits.csv": "splits.csv", "best.keras": "weights/best.keras", "args.json": "args.json"}

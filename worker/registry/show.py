@@ -11,9 +11,8 @@ from rich.table import Table
 from models.decision import promise_text
 from models.errors import HangtagError, InputError
 from models.manifest import Measured
-from models.registry.history import Event
+from models.registry.history import CHAMPION, Event
 from models.registry.registry import Registry
-from models.registry.state import CHAMPION
 from models.terminal import Console, print_table
 from models.text import number_of
 

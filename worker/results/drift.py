@@ -11,9 +11,8 @@ from operator import mul
 
 from pydantic import ValidationError
 
+from models.drift import BINS, ReferenceAnswers, differs, has_drifted, is_blind, join_rare_bins, psi
 from models.errors import InputError
-from models.reference_answers import BINS, ReferenceAnswers
-from models.statistics.drift import differs, has_drifted, is_blind, join_rare_bins, psi
 from models.storage.storage import Storage, open_storage
 from models.text import number_of
 from worker.job.receipt import RECEIPT_FILE, Drift, Receipt

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from models.decision import ReviewReason
 from models.taxonomy import ancestors
 from models.whole_file import sync_file
-from worker.job.columns import PRODUCT_SCHEMA, without_dictionary
 from worker.job.job import Job
 from worker.job.parts import Status, with_leaves
 from worker.job.receipt import GroupCounts
+from worker.job.writer import PRODUCT_SCHEMA, without_dictionary
 
 ROW_GROUP: Final = 65_536
 _UNIT: Final = 2**32

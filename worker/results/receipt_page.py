@@ -20,12 +20,11 @@ from catalogue.photo import FAULTS, Wanted
 from catalogue.urls import scheme_of
 from models.decision import UNMEASURED, precision_text
 from models.errors import HangtagError, JobError
-from models.registry.publish import TRAINING
+from models.registry.registry import TRAINING
 from models.storage.storage import FolderStorage
-from pages.links import near
-from pages.render import prepare, render
+from pages.render import near, prepare, render
 from pages.tiles import LabelledPhoto, PagePhoto, failed_last, thumbnail
-from worker.job.job import Job, photos_of, scratch_folder
+from worker.job.job import Job, ModelPin, photos_of, scratch_folder
 from worker.job.parts import Status, photos_text
 from worker.job.receipt import (
     GROUPS_FILE,
@@ -36,7 +35,6 @@ from worker.job.receipt import (
     Receipt,
     SampleRow,
 )
-from worker.job.spec import ModelPin
 from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.results.merge import Merged
 

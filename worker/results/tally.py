@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.decision import ReviewReason
+from models.drift import BINS, ReferenceAnswers, answers_of, confidence_histogram
 from models.errors import ImageFault
-from models.reference_answers import BINS, ReferenceAnswers, answers_of, confidence_histogram
 from worker.job.job import Job, images_of, shown_cell
 from worker.job.model import read_note
 from worker.job.parts import PhotoWork, Status, part_work, photo_work, with_leaves

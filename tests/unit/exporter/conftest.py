@@ -23,8 +23,7 @@ def make_network() -> Callable[[str, int], Any]:
     import keras
 
     from trainer.networks.build import build_network
-    from trainer.networks.choice import NamedWeights
-    from trainer.request import Arch
+    from trainer.request import Arch, NamedWeights
 
     def make(arch: str, classes: int) -> Any:
         keras.utils.set_random_seed(7)

@@ -19,7 +19,7 @@ def choose():
     from exporter.load_tensorflow import load_tensorflow
 
     load_tensorflow()  # which the records import
-    from exporter.default import choose_default
+    from exporter.proof import choose_default
 
     return lambda float32, int8=None, options=OPTIONS: choose_default(float32, int8, options, CPU)
 

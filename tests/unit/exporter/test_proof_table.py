@@ -73,8 +73,8 @@ def test_a_variant_that_few_photos_tell_nothing_of_is_not_ticked(show, made, poi
 
 
 def test_the_default_and_a_refusal_come_with_their_reasons(show, made):
-    from exporter.default import Default
-    from exporter.int8.search import Refusal
+    from exporter.int8 import Refusal
+    from exporter.proof import Default
 
     both = made(-3.0, 3.0)
     assert "int8 is the default: it is [quick]." in show(KERAS, variants=both, default=Default("int8", "it is [quick]"))

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporter.assemble import golden_photos
-from exporter.publish import check_place, publish
+from exporter.assemble import check_place, golden_photos, publish
 from models.bundle import open_bundle
 from models.errors import BundleError, InputError
 from models.preprocess import PreprocessSpec, preprocess

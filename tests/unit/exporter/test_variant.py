@@ -32,7 +32,7 @@ def int8(float32):
 @pytest.fixture
 def variant(float32):
     from exporter.graph import with_half_weights
-    from exporter.int8.search import Attempt
+    from exporter.int8 import Attempt
     from exporter.parity import onnx_scores
     from exporter.variant import variant_of
 
@@ -69,7 +69,7 @@ def test_int8_has_a_temperature_thresholds_and_a_limit_of_its_own(int8, trained)
 
 
 def test_a_variant_whose_unknown_score_sees_other_strangers_is_refused(variant, trained):
-    from exporter.int8.search import Refusal
+    from exporter.int8 import Refusal
 
     everyone = trained.confidence.unknown.model_copy(update={"limit": -1e9})
     strict = replace(trained, confidence=trained.confidence.model_copy(update={"unknown": everyone}))

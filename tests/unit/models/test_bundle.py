@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from models.bundle import Bundle, open_bundle
 from models.classifier import load
+from models.drift import REFERENCE_FILE, read_reference
 from models.errors import BundleError, InputError
 from models.golden import GOLDEN_FILE, check_golden
-from models.reference_answers import REFERENCE_FILE, read_reference
 from tests.variants import list_anew, rewrite
 
 

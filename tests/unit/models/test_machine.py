@@ -2,7 +2,7 @@ import platform
 
 import pytest
 
-from models.machine import this_machine
+from models.process import this_machine
 
 INTEL = """processor\t: 0
 model name\t: Intel(R) Xeon(R) @ 2.20GHz

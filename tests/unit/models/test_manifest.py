@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.bundle import open_bundle
+from models.drift import Reference
 from models.errors import BundleError
 from models.fit import Decode, Fit
 from models.golden import GoldenSamples
 from models.manifest import Manifest, Measured, ModelMetadata, Quantization, Variant, parse_file
 from models.preprocess import PreprocessSpec
-from models.reference_answers import Reference
 from models.statistics.confidence import PrecisionTarget, UnknownLimit
 from tests.variants import GOLDEN
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.process_identity import Owner, _start_by_ps
+from models.process import Owner, _start_by_ps
 
 TEXT = st.text(st.characters(codec="utf-8"))
 
@@ -38,7 +38,7 @@ def test_nothing_is_known_of_another_machines_process(ended_process: Owner, mach
 
 
 def test_the_remains_of_a_process_are_dead() -> None:
-    code = "from models.process_identity import Owner; print(Owner.this().to_json(), flush=True)"
+    code = "from models.process import Owner; print(Owner.this().to_json(), flush=True)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         owner = Owner.from_json(process.stdout.readline())
@@ -50,7 +50,7 @@ def test_the_remains_of_a_process_are_dead() -> None:
 def test_a_process_may_call_itself_anything() -> None:
     code = (
         "import pathlib; pathlib.Path('/proc/self/comm').write_text(') R 1 (');"
-        "from models.process_identity import Owner; print(Owner.this().to_json(), Owner.this().known_dead)"
+        "from models.process import Owner; print(Owner.this().to_json(), Owner.this().known_dead)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     text, dead = done.stdout.rsplit(maxsplit=1)

@@ -9,9 +9,8 @@ import pytest
 from models.bundle import open_bundle
 from models.errors import BundleError, RegistryError
 from models.reference import resolve_model
-from models.registry.history import What
+from models.registry.history import CHALLENGER, CHAMPION, What
 from models.registry.registry import Published, Registry, check_model_name, open_registry
-from models.registry.state import CHALLENGER, CHAMPION
 from models.storage.storage import FolderStorage
 from tests.paper_bundle import write_paper_bundle
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import RegistryError
-from models.registry.history import Event, History, What
-from models.registry.state import Change, State
+from models.registry.history import Change, Event, History, State, What
 from models.storage.storage import FolderStorage
 
 GOLDEN = Path(__file__).parents[2] / "data" / "event.json"

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from models.errors import RegistryError
 from models.manifest import Measured
+from models.registry.history import CHALLENGER, CHAMPION, Changed, State, VersionRules, VersionState
 from models.registry.registry import Registry, open_registry
-from models.registry.state import CHALLENGER, CHAMPION, Changed, State, VersionRules, VersionState
 from tests.paper_bundle import write_paper_bundle
 
 VERSIONS = st.integers(1, 4)

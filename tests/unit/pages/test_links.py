@@ -1,8 +1,7 @@
 from pathlib import Path
 
 from models.text import without_file_links
-from pages.links import add_links, near
-from pages.render import render
+from pages.render import add_links, near, render
 from tests.html_page import NASTY, Page, check_harmless
 
 

@@ -10,8 +10,7 @@ from trainer.data.dataset import Split
 from trainer.decide import choose_fit, decide, plan
 from trainer.learning.training import new_network, pace_here
 from trainer.learning.training_step import Pace
-from trainer.networks.choice import NamedWeights, NetworkChoice
-from trainer.request import Arch, Balance, TrainRequest
+from trainer.request import Arch, Balance, NamedWeights, NetworkChoice, TrainRequest
 from trainer.run import RunArgs
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import Prepared

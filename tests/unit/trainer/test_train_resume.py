@@ -24,8 +24,7 @@ from tests.unit.trainer.run_files import (
 )
 from trainer.data.dataset import Split
 from trainer.networks.build import build_network
-from trainer.networks.choice import NamedWeights
-from trainer.request import Arch
+from trainer.request import Arch, NamedWeights
 from trainer.run import Run, RunState
 from trainer.splits.assigned import read_splits
 from trainer.train import resume, train

@@ -9,9 +9,8 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from models.registry.history import Event
+from models.registry.history import CHALLENGER, CHAMPION, Event
 from models.registry.registry import Registry, open_registry
-from models.registry.state import CHALLENGER, CHAMPION
 from tests.paper_bundle import write_paper_bundle
 from tests.variants import BECAUSE
 from web.app import create_app

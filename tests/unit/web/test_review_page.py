@@ -17,9 +17,8 @@ from tests.review_jobs import CLASSES, PIN, Row, doubtful, labelled_job, photo_b
 from web.app import create_app
 from web.jobs import result_id
 from web.settings import WebSettings
-from worker.job.job import open_job
+from worker.job.job import ModelPin, open_job
 from worker.job.parts import Status
-from worker.job.spec import ModelPin
 from worker.label import job_folder
 from worker.results.finish import finish_job
 

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hangtag.cli import make_app
-from models.machine import this_machine
+from models.process import this_machine
 from worker import doctor
 from worker.doctor import Health, examine
 from worker.queue.private_redis import PrivateRedis

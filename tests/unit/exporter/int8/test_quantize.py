@@ -4,7 +4,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from exporter.int8.quantize import QuantizeError, Quantizer, body_nodes
+from exporter.int8 import QuantizeError, Quantizer, body_nodes
 
 
 @pytest.fixture(scope="module")

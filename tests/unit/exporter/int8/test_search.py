@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from exporter.cost import Drop, Float32
-from exporter.int8.search import Attempt, Refusal, find_int8, why_refused
+from exporter.int8 import Attempt, Refusal, find_int8, why_refused
 from exporter.options import ExportOptions
 
 

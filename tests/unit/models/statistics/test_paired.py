@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.statistics.intervals import difference_interval
-from models.statistics.paired import compare_pairs, smallest_difference
+from models.statistics.intervals import compare_pairs, difference_interval, smallest_difference
 
 photos = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 9)), min_size=1, max_size=40)
 

@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.check.checkup import Checkup, Faulty, ScannedPhotos
-from trainer.check.issues import Issue, judge
+from trainer.check.checkup import Checkup, Faulty, Issue, ScannedPhotos, judge
 from trainer.check.near import NearPair
 from trainer.check.relations import Leak, LeakKind, Relations
 from trainer.check.shortcuts import Guess

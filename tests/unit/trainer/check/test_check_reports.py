@@ -14,8 +14,7 @@ from trainer.check.check_reports import (
     strict_faults,
     write_check_csv,
 )
-from trainer.check.checkup import Faulty
-from trainer.check.issues import Issue
+from trainer.check.checkup import Faulty, Issue
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.data.photo_files import FaultKind, PhotoFault
 

@@ -4,8 +4,7 @@ import pytest
 
 from models.errors import DataError
 from models.photo import NONE
-from trainer.check.checkup import check_up
-from trainer.check.issues import Issue
+from trainer.check.checkup import Issue, check_up
 from trainer.check.near import NearPair
 from trainer.check.page import check_page
 from trainer.data.dataset import read_dataset

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.check.issues import Issue, judge
+from trainer.check.checkup import Issue, judge
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import ImageError, ImageFault, InputError
-from trainer.check.checkup import check_up
-from trainer.check.issues import Issue
+from trainer.check.checkup import Issue, check_up
 from trainer.check.quarantine import LOG, BroughtBack, bring_back, make_outside, photos_to_move, quarantine
 from trainer.data.dataset import Split, read_dataset
 from trainer.data.photo_cache import StatisticsStore

@@ -11,10 +11,9 @@ from trainer.corrections.apply import apply_to_job
 from trainer.corrections.audit import audit_figures, record_audit
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import resolve
-from worker.job.job import open_job
+from worker.job.job import Question, open_job
 from worker.job.parts import Status
 from worker.job.receipt import finished_receipt
-from worker.job.spec import Question
 from worker.request import JobOptions
 from worker.results.audit import audit_sample
 

@@ -15,7 +15,7 @@ from trainer.corrections.commands import import_command
 from trainer.corrections.importing import ImportOptions, import_corrections, read_review
 from trainer.corrections.store import CorrectionStore
 from trainer.run import Run
-from worker.job.spec import Question
+from worker.job.job import Question
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 A, B, C = "a" * 64, "b" * 64, "c" * 64

@@ -8,8 +8,7 @@ import pytest
 from models.errors import ImageFault, InputError
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from trainer.data.dataset import read_dataset
-from trainer.data.fetched import fetch_photos
-from trainer.data.photo_files import FaultKind, hash_photos
+from trainer.data.photo_files import FaultKind, fetch_photos, hash_photos
 from trainer.request import TableOptions
 
 

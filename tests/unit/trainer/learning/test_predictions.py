@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.learning.predictions import features_of, predict
+from trainer.learning.training import features_of, predict
 
 COUNT = 130
 

@@ -7,8 +7,7 @@ import pytest
 from tests.unit.trainer.run_files import Diary, Killed, at, figures_of, kill, press_ctrl_c, same_weights
 from trainer.learning.training import new_network, train_head
 from trainer.networks.build import build_network
-from trainer.networks.choice import NamedWeights
-from trainer.request import Arch
+from trainer.request import Arch, NamedWeights
 from trainer.run import Run
 
 

@@ -30,7 +30,7 @@ def family(request: pytest.FixtureRequest) -> Arch:
 def random_network() -> Callable[..., Any]:
     """A network with random weights, 64 px."""
     from trainer.networks.build import build_network
-    from trainer.networks.choice import NamedWeights
+    from trainer.request import NamedWeights
 
     def build(arch: Arch, classes: int = 3, size: int = 64, alpha: float | None = None) -> Any:
         return build_network(arch, size, classes, weights=NamedWeights.NONE, alpha=alpha)

@@ -5,11 +5,9 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from trainer.networks.architectures import PRESETS
+from trainer.networks.architectures import PRESETS, NotDownloadedError, imagenet_file, models_folder
 from trainer.networks.build import build_network, choose_network, features_model, network_of
-from trainer.networks.choice import NamedWeights, NetworkChoice
-from trainer.networks.imagenet import NotDownloadedError, imagenet_file, models_folder
-from trainer.request import Arch, Preset, TrainRequest
+from trainer.request import Arch, NamedWeights, NetworkChoice, Preset, TrainRequest
 
 
 def test_every_architecture_gives_a_probability_for_each_class(network, pixels):

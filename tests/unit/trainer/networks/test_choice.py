@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
-from trainer.networks.choice import NamedWeights, NetworkChoice, default_weights, parse_weights
-from trainer.request import Arch
+from trainer.request import Arch, NamedWeights, NetworkChoice, default_weights, parse_weights
 
 
 def test_every_architecture_can_be_chosen_by_name_alone_with_imagenet_weights_where_there_are_such():
@@ -28,7 +27,7 @@ def test_a_network_that_does_not_exist_is_refused(choice):
 
 
 def test_a_choice_is_refused_before_tensorflow_is_loaded():
-    code = "import sys, trainer.networks.choice; print('keras' in sys.modules)"
+    code = "import sys, trainer.request; print('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"
 
 

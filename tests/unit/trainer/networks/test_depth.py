@@ -4,7 +4,7 @@ import pytest
 
 from trainer.learning.training import depth_groups, freeze_norms
 from trainer.networks.build import features_model
-from trainer.report.pictures import last_spatial_layer
+from trainer.report.page import last_spatial_layer
 from trainer.request import Arch
 
 

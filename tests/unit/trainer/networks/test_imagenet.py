@@ -11,8 +11,8 @@ import pytest
 
 from models.errors import InputError
 from tests.unit.trainer.networks.test_architectures import MADE_BY
-from trainer.networks.choice import NamedWeights, NetworkChoice
-from trainer.networks.imagenet import ImageNetFile, NotDownloadedError, fetch, imagenet_file
+from trainer.networks.architectures import ImageNetFile, NotDownloadedError, fetch, imagenet_file
+from trainer.request import NamedWeights, NetworkChoice
 
 ASK_KERAS = """
 import json, sys, keras

@@ -6,8 +6,7 @@ import pytest
 from models.decision import UNMEASURED
 from tests.unit.trainer.report.materials import made, with_outcome
 from trainer.judging.evaluate import CrossValidated, Judged
-from trainer.judging.figures import OutlierFigures
-from trainer.judging.sentences import weakest
+from trainer.judging.figures import OutlierFigures, weakest
 from trainer.report.model_card import model_card
 from trainer.report.page import report_page
 

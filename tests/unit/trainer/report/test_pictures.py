@@ -4,9 +4,8 @@ import pytest
 from keras import layers
 
 from trainer.networks.build import build_network
-from trainer.networks.choice import NamedWeights
-from trainer.report.pictures import first_photos, heat_maps, last_spatial_layer
-from trainer.request import Arch
+from trainer.report.page import first_photos, heat_maps, last_spatial_layer
+from trainer.request import Arch, NamedWeights
 
 
 def test_the_first_photos_are_shown_as_they_are_augmented_with_their_classes(make_training):

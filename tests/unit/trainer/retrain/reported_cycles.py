@@ -21,7 +21,7 @@ from trainer.retrain.records import (
 )
 from trainer.retrain.report import cycle_page
 from trainer.splits.assigned import AssignedPhoto, write_splits
-from worker.catalogue_diff.figures import CatalogueChange, ChangedRow
+from worker.catalogue_diff import CatalogueChange, ChangedRow
 
 PIXEL = "data:image/jpeg;base64,/9j/AA=="
 REASON = "shoes loses 12.4 points of recall: more than 5.0 as asked."

@@ -9,8 +9,7 @@ import pytest
 
 from models.errors import BusyError, DataError, StoppedError
 from models.fit import Decode, Fit
-from models.registry.history import What
-from models.registry.state import CHAMPION
+from models.registry.history import CHAMPION, What
 from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.retrain.config import CatalogueSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions

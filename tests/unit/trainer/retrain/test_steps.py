@@ -1,5 +1,5 @@
 from models.errors import MissingExtraError
-from models.registry.state import CHALLENGER, CHAMPION
+from models.registry.history import CHALLENGER, CHAMPION
 from tests.paper_cycle import PaperShop, PaperView
 from trainer.retrain.config import MlflowSettings
 from trainer.retrain.cycle_folder import CycleStatus

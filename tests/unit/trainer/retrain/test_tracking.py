@@ -13,7 +13,7 @@ import pytest
 from models.errors import TrackingError
 from tests.unit.trainer.retrain.reported_cycles import outcome
 from trainer.retrain.cycle_folder import CycleFolder, CycleStatus
-from trainer.retrain.tracking import log_cycle
+from trainer.retrain.tools import log_cycle
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
 mlflow = pytest.importorskip("mlflow", reason="pip install 'hangtag[mlflow]'")
@@ -96,7 +96,7 @@ def test_mlflow_reports_its_use_to_nobody(uri: str, cycle: CycleFolder) -> None:
     code = (
         "import sys; from pathlib import Path;"
         "from tests.unit.trainer.retrain.reported_cycles import outcome;"
-        "from trainer.retrain.tracking import log_cycle; from trainer.retrain.cycle_folder import CycleFolder;"
+        "from trainer.retrain.tools import log_cycle; from trainer.retrain.cycle_folder import CycleFolder;"
         f"log_cycle({uri!r}, 'shops', CycleFolder(Path({str(cycle.path)!r})), outcome());"
         "from mlflow.telemetry import get_telemetry_client; sys.exit(get_telemetry_client() is not None)"
     )

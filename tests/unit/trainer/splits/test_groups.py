@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.data.dataset import Split
+from trainer.splits.assign import group_photos
 from trainer.splits.assigned import Candidate
-from trainer.splits.groups import group_photos
 
 TRAIN, VAL, TEST = Split
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from worker.catalogue_diff.figures import CatalogueFigures, Pair, RowLabel
-from worker.catalogue_diff.figures import counted as count_pairs
+from worker.catalogue_diff import CatalogueFigures, Pair, RowLabel
+from worker.catalogue_diff import counted as count_pairs
 
 
 def counted(pairs: list[Pair], renamed: dict[str, str], root: Path) -> CatalogueFigures:

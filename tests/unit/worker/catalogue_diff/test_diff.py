@@ -14,8 +14,7 @@ import pytest
 from models.classifier import load
 from models.errors import ImageError, JobError
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
-from worker.catalogue_diff.diff import diff_catalogue, row_labels
-from worker.catalogue_diff.sample import SampleOptions
+from worker.catalogue_diff import SampleOptions, diff_catalogue, row_labels
 from worker.job.parts import RowResult, Status, results_table
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
@@ -23,8 +22,8 @@ BROKEN = {"broken.jpg": b"no photo", "boom.jpg": b"BOOM"}
 KILLED = """
 import sys
 from pathlib import Path
-from worker.catalogue_diff.diff import diff_catalogue
-from worker.catalogue_diff.sample import SampleOptions
+from worker.catalogue_diff import diff_catalogue
+from worker.catalogue_diff import SampleOptions
 
 def advance(what, done, total):
     print(what, done, total, flush=True)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.catalogue_diff.sample import SampleOptions, draw_sample
+from worker.catalogue_diff import SampleOptions, draw_sample
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import InputError
-from worker.job.columns import requested_catalogue
+from worker.job.writer import requested_catalogue
 from worker.request import JobOptions, JobRequest
 
 

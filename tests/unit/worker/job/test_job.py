@@ -14,8 +14,18 @@ from catalogue.catalogue import open_catalogue
 from models.errors import JobError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import PAPER_PIN, only_question
-from worker.job.job import NO_RETRY, Job, Retry, commit_retry, open_job, read_retry, scratch_folder
-from worker.job.spec import Choice, JobSpec, Question
+from worker.job.job import (
+    NO_RETRY,
+    Choice,
+    Job,
+    JobSpec,
+    Question,
+    Retry,
+    commit_retry,
+    open_job,
+    read_retry,
+    scratch_folder,
+)
 from worker.job.writer import create_job
 from worker.request import JobOptions, Priority
 

@@ -10,7 +10,7 @@ from models.errors import BundleError, DisagreementError
 from models.reference import ModelReference
 from models.storage.storage import FolderStorage
 from tests.variants import falsify
-from worker.job.job import Job
+from worker.job.job import Job, ModelPin
 from worker.job.model import (
     JobModel,
     fallback_pin,
@@ -20,7 +20,6 @@ from worker.job.model import (
     questions_of,
     verified_pin,
 )
-from worker.job.spec import ModelPin
 from worker.job.writer import create_job
 from worker.request import JobOptions
 

@@ -13,8 +13,7 @@ from catalogue.catalogue import open_catalogue
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import PAPER_PIN, only_question
-from worker.job.job import Job
-from worker.job.spec import ModelPin
+from worker.job.job import Job, ModelPin
 from worker.job.writer import create_job, differences
 from worker.request import JobOptions
 

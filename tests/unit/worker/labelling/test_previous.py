@@ -7,10 +7,9 @@ import pytest
 from catalogue.catalogue import open_catalogue
 from models.errors import ImageFault, JobError
 from tests.photo_jobs import only_question
-from worker.job.job import Job
+from worker.job.job import Job, ModelPin
 from worker.job.jobs import Jobs
 from worker.job.parts import part_bytes, part_key
-from worker.job.spec import ModelPin
 from worker.job.writer import create_job
 from worker.labelling.earlier_results import (
     PREVIOUS_FILE,

@@ -18,9 +18,8 @@ from models.fit import Fit
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.storage.storage import FolderStorage
 from tests.unit.worker.labelling.test_labeller import Chunks, Memory, Post, result_of
-from worker.job.job import Job, commit_retry, photos_of
+from worker.job.job import Job, ModelPin, Question, commit_retry, photos_of
 from worker.job.parts import Status, part_key
-from worker.job.spec import ModelPin, Question
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults

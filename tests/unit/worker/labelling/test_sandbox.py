@@ -7,7 +7,7 @@ from PIL import Image
 
 from models.errors import ImageError, ImageFault
 from models.preprocess import PreprocessSpec, preprocess
-from worker.labelling.sandbox import decode_in_sandbox
+from worker.labelling.chunk import decode_in_sandbox
 
 SPEC = PreprocessSpec(size=32)
 PLUGINS = Path(__file__).parents[3] / "plugins"

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from models.errors import ImageFault
-from models.process_identity import Owner
+from models.process import Owner
 from worker.job.jobs import Jobs
 from worker.queue.console import print_jobs, read_rows, show_job, watch_job
 from worker.queue.redis_state import Presence, RedisState

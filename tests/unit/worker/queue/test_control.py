@@ -2,7 +2,7 @@ import pytest
 import redis
 
 from models.errors import ImageFault, JobError
-from models.process_identity import Owner
+from models.process import Owner
 from worker.job.job import CANCELLED
 from worker.queue.control import Control, QueueStatus, cancel, look_around, open_control, resume, retry, watch
 from worker.queue.redis_state import QUEUES, Presence

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from models.process_identity import Owner
+from models.process import Owner
 from tests.until import until
 from worker.job.job import Job
 from worker.queue.app import BusyProcesses

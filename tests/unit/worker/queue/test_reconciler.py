@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from models.errors import ImageFault
-from models.process_identity import Owner
+from models.process import Owner
 from models.storage.storage import FolderStorage
 from worker.job.job import CANCELLED, commit_retry
 from worker.job.jobs import Jobs

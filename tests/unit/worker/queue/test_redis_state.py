@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from models.process_identity import Owner
+from models.process import Owner
 from worker.queue.app import HangtagCelery
 from worker.queue.redis_state import FINISH, QUEUES, Presence, RedisState
 from worker.request import Priority

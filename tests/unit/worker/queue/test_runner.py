@@ -12,14 +12,13 @@ import redis
 
 from models.classifier import Classifier
 from models.errors import DisagreementError, JobError
-from models.process_identity import Owner
+from models.process import Owner
 from models.storage.storage import FolderStorage
-from worker.job.job import CANCELLED, Job
+from worker.job.job import CANCELLED, Job, ModelPin
 from worker.job.jobs import BundleStore, Jobs
 from worker.job.model import verified_pin
 from worker.job.parts import part_key
 from worker.job.receipt import finished_receipt
-from worker.job.spec import ModelPin
 from worker.labelling.chunk import MAX_STRIKES
 from worker.queue.app import HangtagCelery
 from worker.queue.metrics import CHUNKS, IMAGES

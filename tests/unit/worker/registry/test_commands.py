@@ -9,8 +9,8 @@ from subprocess import CompletedProcess
 import pytest
 
 from models.bundle import open_bundle
+from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import Registry, open_registry
-from models.registry.state import CHALLENGER, CHAMPION
 from models.text import without_file_links
 from tests.command import clean_environment, run_hangtag
 from tests.paper_bundle import write_paper_bundle

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.drift import ReferenceAnswers, answers_of, chance_limit, psi
 from models.errors import InputError
-from models.reference_answers import ReferenceAnswers, answers_of
-from models.statistics.drift import chance_limit, psi
 from worker.job.job import Job
 from worker.job.receipt import RECEIPT_FILE, Drift, RunFigures
 from worker.results.drift import compared, drifted_jobs

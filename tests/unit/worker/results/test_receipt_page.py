@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from models.decision import ReviewReason
-from models.reference_answers import ReferenceAnswers
+from models.drift import ReferenceAnswers
 from pages.tiles import LabelledPhoto, PagePhoto
 from tests.html_page import NASTY, Page, check_harmless
 from tests.messages.golden import check_messages
 from tests.photo_jobs import photo_job
+from worker.job.job import ModelPin
 from worker.job.parts import PhotoWork, Status
 from worker.job.receipt import (
     PAGE_FILE,
@@ -27,7 +28,6 @@ from worker.job.receipt import (
     SampleRow,
     WorkFigures,
 )
-from worker.job.spec import ModelPin
 from worker.labelling.local import run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.results.finish import finish_job

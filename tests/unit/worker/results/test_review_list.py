@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from models.decision import ReviewReason
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.job import Job
-from worker.results.merge import read_chunks, scratch_database
-from worker.results.review_list import ReviewList
+from worker.results.merge import ReviewList, read_chunks, scratch_database
 
 UNKNOWN = ReviewReason.UNKNOWN
 NAN = float("nan")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.reference_answers import ReferenceAnswers
+from models.drift import ReferenceAnswers
 from worker.job.parts import NO_PHOTO_WORK, PART_SCHEMA, PhotoWork, part_bytes, results_of
 from worker.job.receipt import RunFigures
 from worker.results.tally import DistinctPhotos, LeastSure, Tally

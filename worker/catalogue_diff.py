@@ -1,0 +1,325 @@
+"""Two models on the same rows of a catalogue."""
+
+import hashlib
+import io
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, Field
+
+from catalogue.catalogue import open_catalogue
+from catalogue.photo import Wanted, photo_in
+from catalogue.photos import Photos, open_photos
+from catalogue.urls import cell_texts, is_elsewhere, is_url
+from models.errors import ImageError, JobError
+from models.whole_file import replace_file, write_beside
+from pages.tiles import photo_uri
+from worker.job.job import ModelPin
+from worker.job.model import verified_pin
+from worker.job.parts import Status, with_leaves
+from worker.label import label
+from worker.request import JobOptions, LabelRequest
+
+SAMPLE_FILE: Final = "sample.parquet"
+_HERE_FILE: Final = "here.parquet"
+_SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
+_ABOUT_KEY: Final = b"hangtag.sample"
+"""Fields of a sample that are kept as JSON in the schema of its drawn rows, so that both are whole or absent."""
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How the rows of a catalogue are found and labelled.
+
+    ``renamed`` maps labels of the model before to their new names. The same seed draws the same rows.
+    """
+
+    image_column: str | None = None
+    image_root: str | None = None
+    encoding: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows that were drawn: ``table`` has ``row``, from 1 and in order, and ``image``, the row's cell."""
+
+    folder: Path
+    table: pa.Table
+    source: str
+    image_root: str
+    rows_in_source: int
+
+
+def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) -> Sample:
+    """Draw at most ``rows`` rows of a catalogue, all equally likely; the same call finds them again in its folder."""
+    asked = (source, options.image_column, options.image_root, options.encoding, options.seed, rows)
+    place = folder / hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
+    file = place / SAMPLE_FILE
+    if not file.exists():
+        _write(file, _drawn(source, rows, options))
+    table = pq.read_table(file)
+    return Sample(place, table.replace_schema_metadata(), **json.loads(table.schema.metadata[_ABOUT_KEY]))
+
+
+def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
+    catalogue = open_catalogue(
+        source, options.image_column, options.image_root, options.encoding, options.allow_hosts or None
+    )
+    columns = (batch.column(catalogue.image_column) for batch in catalogue.batches)
+    drawn, rows_in_source = _reservoir(columns, rows, np.random.default_rng(options.seed))
+    about = {"source": catalogue.source, "image_root": catalogue.image_root, "rows_in_source": rows_in_source}
+    table = pa.table([[row + 1 for row, _ in drawn], [cell for _, cell in drawn]], schema=_SCHEMA)
+    return table.replace_schema_metadata({_ABOUT_KEY: json.dumps(about)})
+
+
+def _reservoir(
+    columns: Iterable[pa.Array], size: int, rng: np.random.Generator
+) -> tuple[list[tuple[int, str | None]], int]:
+    """Vitter's algorithm R (ACM TOMS 11, 1985): number from 0 and cell of each row, in order; and the count of rows."""
+    slots: list[tuple[int, str | None]] = []
+    seen = 0
+    for column in columns:
+        rows = np.arange(seen, seen + len(column))
+        places = np.where(rows < size, rows, rng.integers(0, rows + 1))
+        chosen = places < size
+        for place, row in zip(places[chosen].tolist(), rows[chosen].tolist(), strict=True):
+            slots[place : place + 1] = [(row, cell_texts(column[row - seen : row - seen + 1])[0])]
+        seen += len(column)
+    return sorted(slots, key=lambda slot: slot[0]), seen
+
+
+def _write(file: Path, table: pa.Table) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    replace_file(file, buffer.getvalue())
+
+
+def bring_here(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> Path:
+    """Fetch the remote photos, each once, and write a catalogue of local ones; rows without a photo are left out."""
+    file = sample.folder / _HERE_FILE
+    if not file.exists():
+        with closing(open_photos(sample.image_root, options.allow_hosts)) as photos:
+            _write(file, _with_photos(sample, photos, advance))
+    return file
+
+
+def _with_photos(sample: Sample, photos: Photos, advance: Callable[[int, int], None]) -> pa.Table:
+    cells: list[str | None] = sample.table.column("image").to_pylist()
+    copied = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
+    paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in copied}
+    asked = [Wanted(0, place, cells[place]) for place in copied if not paths[place].exists()]
+    failures = _fetch(photos, asked, paths, advance)
+    if failures and len(failures) == len(cells):
+        msg = f"Expected the photos of {len(cells):,} rows of {sample.source}, none could be fetched: {failures[0]}"
+        raise JobError(msg)
+    found = [place for place in range(len(cells)) if place not in paths or paths[place].exists()]
+    images = [str(paths[place]) if place in paths else cells[place] for place in found]
+    rows = sample.table.column("row").take(pa.array(found, pa.int64()))
+    return pa.table([rows, pa.array(images, pa.string())], schema=sample.table.schema)
+
+
+def _fetch(
+    photos: Photos, asked: list[Wanted], paths: dict[int, Path], advance: Callable[[int, int], None]
+) -> list[str]:
+    """Write photos to their paths; says why each of the others could not be fetched."""
+    failures: list[str] = []
+    for photo in photos.bring(asked, advance):
+        if isinstance(photo.outcome, bytes):
+            path = paths[photo.wanted.row]
+            path.parent.mkdir(exist_ok=True)
+            write_beside(path, photo.outcome).replace(path)
+        else:
+            failures.append(str(photo.outcome))
+    return failures
+
+
+_FLOWS_SHOWN: Final = 8
+_ROWS_OF_A_FLOW: Final = 6
+_ROWS_SHOWN: Final = 24
+_SIDE: Final = 160
+_MOST_BYTES: Final = 5_500
+
+
+class CatalogueChange(BaseModel, frozen=True):
+    """Rows that would go from one label to another."""
+
+    before: str
+    after: str
+    rows: int
+
+
+class ChangedRow(BaseModel, frozen=True):
+    """A row whose label would change: its number from 1, its cell unless that holds the photo, and a small JPEG."""
+
+    row: int
+    image: str | None
+    before: str
+    before_confidence: float
+    after: str
+    after_confidence: float
+    thumbnail: str | None = None
+
+
+class CatalogueFigures(BaseModel, frozen=True):
+    """Two models on a sample of rows; ``failed`` rows are not among ``rows``, and ``flows`` has the largest first."""
+
+    source: str
+    rows_in_source: int
+    rows: Annotated[int, Field(ge=0)]
+    failed: int
+    changed: int
+    to_review: int
+    from_review: int
+    flows: tuple[CatalogueChange, ...] = ()
+    examples: tuple[ChangedRow, ...] = ()
+
+    @property
+    def changed_share(self) -> float:
+        """The share of the compared rows that would change; 0 if there are none."""
+        return self.changed / self.rows if self.rows else 0.0
+
+
+class RowLabel(NamedTuple):
+    """A model's answer on a row; ``photo`` is a path, or the cell that holds the bytes."""
+
+    label: str
+    confidence: float
+    review: bool
+    sha256: str
+    photo: str
+
+
+class Pair(NamedTuple):
+    """A row that both models have labelled; ``cell`` is what the catalogue says of its photo."""
+
+    row: int
+    cell: str | None
+    before: RowLabel
+    after: RowLabel
+
+
+def counted(
+    pairs: Sequence[Pair], renamed: Mapping[str, str], root: Path, source: str, rows_in_source: int, failed: int
+) -> CatalogueFigures:
+    """Count what differs; ``renamed`` maps old labels to new names, and ``root`` is where relative paths start."""
+    flows: defaultdict[tuple[str, str], list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        if renamed.get(pair.before.label, pair.before.label) != pair.after.label:
+            flows[pair.before.label, pair.after.label].append(pair)
+    order = sorted(flows, key=lambda flow: (-len(flows[flow]), flow))
+    shown: list[Pair] = []  # of each of the largest flows the rows that the new model is surest of, each photo once
+    for flow in order[:_FLOWS_SHOWN]:
+        by_photo = {pair.after.sha256: pair for pair in reversed(flows[flow])}
+        shown += sorted(by_photo.values(), key=lambda pair: (-pair.after.confidence, pair.row))[:_ROWS_OF_A_FLOW]
+    reviews = Counter((pair.before.review, pair.after.review) for pair in pairs)
+    return CatalogueFigures(
+        source=source,
+        rows_in_source=rows_in_source,
+        rows=len(pairs),
+        failed=failed,
+        changed=sum(map(len, flows.values())),
+        to_review=reviews[False, True],
+        from_review=reviews[True, False],
+        flows=tuple(CatalogueChange(before=one, after=other, rows=len(flows[one, other])) for one, other in order),
+        examples=tuple(_example(pair, root) for pair in shown[:_ROWS_SHOWN]),
+    )
+
+
+def _example(pair: Pair, root: Path) -> ChangedRow:
+    photo, thumbnail = pair.after.photo, None
+    with suppress(ImageError):  # both models have decoded it in processes of their own, so it may be decoded here
+        thumbnail = photo_uri(photo_in(photo) if is_elsewhere(photo) else root / photo, _SIDE, _MOST_BYTES)
+    return ChangedRow(
+        row=pair.row,
+        image=None if not pair.cell or pair.cell.lower().startswith("data:") else pair.cell,
+        before=pair.before.label,
+        before_confidence=pair.before.confidence,
+        after=pair.after.label,
+        after_confidence=pair.after.confidence,
+        thumbnail=thumbnail,
+    )
+
+
+Advance = Callable[[str, int, int], None]
+"""Called with the step that is running, how much of it is done, and how much there is."""
+
+_COLUMNS: Final = ["row", "image", "label", "confidence", "status", "error_message", "sha256"]
+
+
+def diff_catalogue(
+    before: Path, after: Path, source: str, folder: Path, rows: int, options: SampleOptions, advance: Advance
+) -> CatalogueFigures:
+    """Label some rows of a catalogue with two models, and say what differs; a killed call goes on in its folder."""
+    pins = [verified_pin(model) for model in (before, after)]  # a damaged one is named before photos are fetched
+    sample = draw_sample(source, folder, rows, options)
+    here = bring_here(sample, options, partial(advance, "Fetching photos"))
+    return _compared(pins, sample, here, options, advance)
+
+
+def _compared(
+    pins: list[ModelPin], sample: Sample, here: Path, options: SampleOptions, advance: Advance
+) -> CatalogueFigures:
+    old, old_failure = _labels(pins[0], here, sample, options, partial(advance, "Labelling with the old model"))
+    new, new_failure = _labels(pins[1], here, sample, options, partial(advance, "Labelling with the new model"))
+    both = sorted(old.keys() & new.keys())
+    if not both:
+        msg = (
+            f"Expected rows of {sample.source} that both models can label, found none among {sample.table.num_rows:,}: "
+            f"{old_failure or new_failure}"
+        )
+        raise JobError(msg)
+    cells = dict(zip(*(sample.table.column(name).to_pylist() for name in ("row", "image")), strict=True))
+    pairs = [Pair(row, cells[row], old[row], new[row]) for row in both]
+    failed = sample.table.num_rows - len(pairs)
+    return counted(pairs, options.renamed, _root(sample), sample.source, sample.rows_in_source, failed)
+
+
+def _root(sample: Sample) -> Path:
+    """Where relative paths of the local catalogue start; if the catalogue's start at a URL, it has none."""
+    return sample.folder if is_url(sample.image_root) else Path(sample.image_root)
+
+
+def _labels(
+    pin: ModelPin, here: Path, sample: Sample, options: SampleOptions, on_progress: Callable[[int, int], None]
+) -> tuple[dict[int, RowLabel], str | None]:
+    """The answer on each labelled row, and why one of the others failed."""
+    output = sample.folder / f"labels-{pin.digest[:12]}.parquet"
+    request = LabelRequest(
+        source=here,
+        model=Path(pin.path),
+        output=output,
+        options=JobOptions(top_k=1, image_column="image", image_root=str(_root(sample))),
+        workers=options.workers,
+        retry_failed=True,
+    )
+    label(request, on_progress)
+    return row_labels(output)
+
+
+def row_labels(output: Path) -> tuple[dict[int, RowLabel], str | None]:
+    """What a result says of each row: its likeliest class, also where its label is above that.
+
+    So a model with a tree of labels and one without are compared alike; returns as :func:`_labels` does.
+    """
+    rows = with_leaves(pq.read_table(output)).select(_COLUMNS).to_pylist()
+    labels = {
+        row["row"]: RowLabel(
+            row["label"], row["confidence"], row["status"] == Status.REVIEW, row["sha256"], row["image"]
+        )
+        for row in rows
+        if row["status"] != Status.FAILED
+    }
+    return labels, next((row["error_message"] for row in rows if row["status"] == Status.FAILED), None)
