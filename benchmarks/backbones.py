@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from exporter.load_tensorflow import load_tensorflow
+from exporter.options import load_tensorflow
 from trainer.request import Arch
 
 if TYPE_CHECKING:

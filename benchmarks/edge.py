@@ -26,8 +26,7 @@ from resident import resident_mb
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
 from models.bundle import open_bundle
-from models.classifier import Classifier, load
-from models.edge import EdgeModel, load_edge
+from models.classifier import Classifier, EdgeModel, load, load_edge
 from models.errors import ImageError
 from models.preprocess import Pixels, preprocess_image, whole_pixels
 

@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporter.load_tensorflow import load_tensorflow
+from exporter.options import load_tensorflow
 
 if TYPE_CHECKING:
     from trainer.learning.recipe import Augmentation

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from material import hangtag
 
-from exporter.load_tensorflow import load_tensorflow
+from exporter.options import load_tensorflow
 from models.fit import Decode, Fit
 
 WAYS = [(fit, decode) for decode, fit in itertools.product(Decode, Fit)]

@@ -19,8 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from exporter.cost import Drop, drop
-from exporter.load_tensorflow import load_tensorflow
-from exporter.options import ExportOptions
+from exporter.options import ExportOptions, load_tensorflow
 from models.bundle import Bundle, open_bundle
 from models.errors import ImageError
 from models.preprocess import preprocess

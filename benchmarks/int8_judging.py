@@ -25,7 +25,7 @@ from rich.table import Table
 
 from exporter.cost import Drop, Float32, drop
 from exporter.int8 import QuantizeError, Quantizer
-from exporter.load_tensorflow import load_tensorflow
+from exporter.options import load_tensorflow
 from exporter.parity import onnx_scores
 from exporter.training_run import TrainingRun, read_training_run
 from models.decision import Scores

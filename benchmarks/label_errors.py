@@ -24,7 +24,7 @@ from material import hangtag
 from rich.console import Console
 from rich.table import Table
 
-from exporter.load_tensorflow import load_tensorflow
+from exporter.options import load_tensorflow
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.intp]

@@ -12,7 +12,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from exporter.load_tensorflow import load_tensorflow
+from exporter.options import load_tensorflow
 from trainer.request import Arch
 
 

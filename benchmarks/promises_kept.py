@@ -32,7 +32,7 @@ from rich.table import Table
 from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
 
-from exporter.load_tensorflow import load_tensorflow
+from exporter.options import load_tensorflow
 from models.preprocess import IMAGE_SUFFIXES, PreprocessSpec, preprocess
 from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS

@@ -188,7 +188,7 @@ def show_simulation(found: dict[tuple[str, float], Tally]) -> None:
 
 def measure_run(path: Path) -> None:
     """Thresholds of a finished training with CLOTHING and without, and what they come to on its test photos."""
-    from exporter.load_tensorflow import load_tensorflow
+    from exporter.options import load_tensorflow
 
     load_tensorflow()
     from trainer.data.dataset import Split

@@ -23,7 +23,7 @@ from typing import Any
 
 from material import hangtag
 
-from exporter.load_tensorflow import load_tensorflow
+from exporter.options import load_tensorflow
 from models.photo import NONE
 
 

@@ -20,9 +20,9 @@ from exporter.proof import Default, Proof
 from exporter.training_run import TrainingRun
 from exporter.variant import MadeVariant
 from models.bundle import LABELS_FILE, MANIFEST_FILE, labels_text
+from models.classifier import load_edge
 from models.decision import Probabilities, precision_text
 from models.drift import REFERENCE_FILE, Reference, ReferenceAnswers, answers_of_probabilities
-from models.edge import load_edge
 from models.errors import ImageError, InputError
 from models.golden import GOLDEN_FILE, GoldenAnswer, GoldenSample, GoldenSamples
 from models.manifest import Manifest

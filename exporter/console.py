@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from exporter.load_tensorflow import load_tensorflow
+from exporter.options import load_tensorflow
 from models.errors import StoppedError
 from models.terminal import Console
 from pages.render import add_links

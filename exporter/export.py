@@ -20,8 +20,7 @@ from exporter.proof import Proof, choose_default
 from exporter.training_run import TrainingRun, read_training_run
 from exporter.variant import MadeVariant, finished, make_int8, metadata_of
 from models.bundle import open_bundle
-from models.classifier import Classifier, load
-from models.edge import load_edge
+from models.classifier import Classifier, load, load_edge
 from models.errors import BundleError, InputError, ParityError
 from models.golden import check_golden
 from models.manifest import FLOAT32

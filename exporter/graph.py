@@ -11,7 +11,7 @@ import tf2onnx
 from onnx import TensorProto, helper, numpy_helper
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from exporter.load_tensorflow import silent_stderr
+from exporter.options import silent_stderr
 from models.errors import ParityError
 from models.manifest import METADATA_KEY, ModelMetadata
 from models.statistics.out_of_distribution import SHORTEST, DistanceHead

@@ -47,7 +47,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         msg = f"module 'hangtag' has no attribute {name!r}"
         raise AttributeError(msg)
-    from hangtag.layout import check_layout
+    from hangtag.cli import check_layout
 
     check_layout()
     return getattr(import_module(_HOMES[name]), name)

@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, NoReturn
 
@@ -12,7 +14,23 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from hangtag.layout import ROOMS, check_layout
+ROOMS: Final = ("models", "trainer", "exporter", "worker", "web", "hangtag")
+"""The rooms that have commands."""
+_HOME: Final = Path(__file__).resolve().parents[1]
+
+
+def check_layout() -> None:
+    """Raise an ImportError if a room is not Hangtag's own: the error tree lives in one, so it may not be there."""
+    for room in (*ROOMS, "catalogue", "pages"):
+        spec = find_spec(room)
+        origin = Path(spec.origin).resolve() if spec and spec.origin else None
+        if origin != _HOME / room / "__init__.py":
+            msg = (
+                f"Expected Hangtag's package {room} in {_HOME / room}, found {origin or 'none'}; rename what is in the "
+                "way, run hangtag from another folder, or install it again."
+            )
+            raise ImportError(msg)
+
 
 _TASKS: Final = {
     "Start": {"demo": "hangtag", "doctor": "worker"},

@@ -97,8 +97,7 @@ def benchmark(
 
 def _files(path: Path) -> dict[Path, tuple[str, int]]:
     from models.bundle import open_bundle, read_file
-    from models.classifier import load_network
-    from models.edge import EdgeModel
+    from models.classifier import EdgeModel, load_network
 
     if path.is_file():
         network = load_network(read_file(path), str(path))

@@ -6,9 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from models.bundle import Bundle
-from models.classifier import Classifier
+from models.classifier import Classifier, EdgeModel
 from models.decision import Probabilities, Scores
-from models.edge import EdgeModel
 from models.errors import BundleError, DisagreementError, ImageError
 from models.manifest import INT8, parse_file
 from models.preprocess import preprocess, whole_pixels

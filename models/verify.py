@@ -14,8 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.bundle import LABELS_FILE, MANIFEST_FILE, Bundle, read_file, read_manifest
-from models.classifier import Classifier, load_network
-from models.edge import EdgeModel
+from models.classifier import Classifier, EdgeModel, load_network
 from models.errors import BundleError, ExitCode
 from models.golden import check_golden
 from models.terminal import Console, print_table

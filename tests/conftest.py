@@ -206,7 +206,7 @@ def sure_export(golden: Golden, sure_run: Path) -> Path:
 
 
 def _made_up_confidence(run: Path) -> Confidence:
-    from exporter.load_tensorflow import load_tensorflow
+    from exporter.options import load_tensorflow
 
     load_tensorflow()
     import keras
@@ -234,7 +234,7 @@ def _target(precision: float, thresholds: tuple[float | None, ...]) -> Precision
 
 def train_small(run: Path, catalogue: Path, cache: Path) -> None:
     """Train for ten epochs at 32 px: seconds, and the classes are told apart somewhat."""
-    from exporter.load_tensorflow import load_tensorflow
+    from exporter.options import load_tensorflow
 
     load_tensorflow()
     from tests.paper_cycle import PaperView

@@ -13,9 +13,8 @@ from onnx import helper, numpy_helper
 
 from exporter.edge.build import edge_graph
 from models.bundle import open_bundle
-from models.classifier import load, load_network
+from models.classifier import EdgeModel, load, load_network
 from models.drift import REFERENCE_FILE, Reference, answers_of_probabilities
-from models.edge import EdgeModel
 from models.errors import ImageError
 from models.golden import GOLDEN_FILE
 from models.manifest import METADATA_KEY, ModelMetadata, Variant

@@ -104,7 +104,7 @@ def _middle(nodes: Nodes, height: str, width: str, side: str) -> tuple[str, Axis
 
 
 def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
-    """Put resizing and fitting before a model, and the answer after it; see :class:`models.edge.EdgeModel`.
+    """Put resizing and fitting before a model, and the answer after it; see :class:`models.classifier.EdgeModel`.
 
     The model has an input ``image``, ``uint8 [batch, S, S, 3]``, outputs ``probabilities``, ``[batch, classes]``,
     and maybe ``unknown``, ``[batch]``. It may compute with integers. Raises ParityError.

@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.cost import Drop, drop
-from models.classifier import Classifier
+from models.classifier import Classifier, EdgeModel
 from models.decision import Scores
-from models.edge import EdgeModel
 from models.errors import ImageError
 from models.fit import Decode
 from models.preprocess import preprocess, whole_pixels

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from exporter.load_tensorflow import load_tensorflow
+from exporter.options import load_tensorflow
 from models.errors import ImageError
 from models.preprocess import PreprocessSpec, preprocess
 from models.statistics.confidence import Confidence, PrecisionTarget, UnknownLimit

@@ -15,9 +15,8 @@ import pytest
 from benchmarks.example_runs.chromium import chromium_binary
 from benchmarks.example_runs.page import Page, build, open_page
 from benchmarks.example_runs.programs import Said, hangtag_says, install, node_says, python_says, run_program
-from models.classifier import load
+from models.classifier import load, load_edge
 from models.decision import Prediction, Scores, rules_of
-from models.edge import load_edge
 from models.errors import ImageError
 from models.preprocess import IMAGE_SUFFIXES, Pixels, whole_pixels
 from tests.conftest import Golden

@@ -23,7 +23,7 @@ MATRIX = [("mobilenet", 2), ("mobilenet_v3_small", 5), *LONG]
 @pytest.fixture(scope="module")
 def network(request: pytest.FixtureRequest) -> Any:
     """Random weights, made to have opinions: norms that have seen photos, and logits as large as learned ones."""
-    from exporter.load_tensorflow import load_tensorflow
+    from exporter.options import load_tensorflow
 
     load_tensorflow()
     import keras
@@ -63,7 +63,7 @@ def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: A
     from exporter.edge.build import edge_graph
     from exporter.graph import add_metadata, with_probabilities
     from exporter.parity import compare, keras_outputs, onnx_scores
-    from models.edge import load_edge
+    from models.classifier import load_edge
 
     photos, classes = noise(5), max(2, network.output_shape[-1])
     metadata = ModelMetadata(
@@ -108,7 +108,7 @@ FEATURES = 12
 @pytest.fixture(scope="module")
 def make_network() -> Callable[..., Any]:
     """A tiny network for photos of any size."""
-    from exporter.load_tensorflow import load_tensorflow
+    from exporter.options import load_tensorflow
 
     load_tensorflow()
     import keras

@@ -175,7 +175,7 @@ def _open_model(path: Path) -> _Model:
 
 
 def _open_run(path: Path) -> _Model:
-    from exporter.load_tensorflow import load_tensorflow
+    from exporter.options import load_tensorflow
 
     load_tensorflow()
     import keras

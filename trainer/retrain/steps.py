@@ -17,8 +17,7 @@ from models.fit import Decode
 from models.registry.history import CHALLENGER, What
 from models.registry.registry import report_files
 from models.whole_file import replace_file
-from trainer.data.dataset import read_dataset
-from trainer.data.taxonomy import read_parents
+from trainer.data.dataset import read_dataset, read_parents
 from trainer.request import Arch, NamedWeights, TrainRequest, parse_duration
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import Contestant

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from exporter.load_tensorflow import load_tensorflow
-from exporter.options import ExportOptions
+from exporter.options import ExportOptions, load_tensorflow
 from models.errors import MissingExtraError, TrackingError
 from models.process import default_cache
 from models.registry.history import Event, What

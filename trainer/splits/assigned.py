@@ -1,8 +1,9 @@
 """The records of photos with their splits, and ``splits.csv``, which keeps them from one training to the next."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from models.errors import DataError
 from trainer.data.csv_files import write_rows
-from trainer.data.dataset import Exclusion, Split
+from trainer.data.dataset import Exclusion, LabeledPhoto, Split
 
 _COLUMNS: Final = ("image", "label", "split", "sha256", "group", "product", "present")
 _PRESENT: Final = {"true": True, "false": False}
@@ -118,3 +119,93 @@ def _read_row(row: list[str], line: int) -> AssignedPhoto:
     except (KeyError, ValueError) as error:
         msg = f"line {line} is not as a training has written it ({error})"
         raise ValueError(msg) from error
+
+
+def match_earlier(
+    photos: Sequence[LabeledPhoto], sha256s: Sequence[str], earlier: Sequence[AssignedPhoto]
+) -> list[Candidate]:
+    """Find each photo in an earlier training, by its content or else by its path.
+
+    A photo with the content of an earlier one is that one, renamed perhaps; one at the path of an earlier one whose
+    content is nowhere any more is that one, saved anew. Both keep split and group under today's label. If several
+    earlier photos have its content, and none its path, it counts as one of those in the split that is learned from
+    least. A copy beside an earlier photo is new, and bound to it by its content alone. The earlier photos that are not
+    among today's come last.
+    """
+    today = [
+        Candidate(p.path, p.label, s, p.product, p.split, open=p.open) for p, s in zip(photos, sha256s, strict=True)
+    ]
+    known: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
+    for old in earlier:
+        known[old.sha256].setdefault(old.split, old)
+    least = {sha256: found[max(found, key=lambda split: split.rank)] for sha256, found in known.items()}
+    rows = _matched(today, earlier, least)
+    _check_unmoved([(one, None if row is None else earlier[row]) for one, row in zip(today, rows, strict=True)])
+    candidates = []
+    for one, row in zip(today, rows, strict=True):
+        if row is not None:
+            kept = earlier[row]
+            decided = replace(one, split=kept.split, group=kept.group, earlier_label=kept.label)
+            candidates.append(replace(decided, product=one.product or kept.product))
+        elif one.split is None and len(known.get(one.sha256, ())) > 1:  # a copy of photos in several splits
+            copied = least[one.sha256]
+            candidates.append(replace(one, split=copied.split, group=copied.group))
+        else:
+            candidates.append(one)
+    matched = set(rows)
+    return [*candidates, *(_absent(old) for row, old in enumerate(earlier) if row not in matched)]
+
+
+def _absent(row: AssignedPhoto) -> Candidate:
+    known = Candidate(row.path, row.label, row.sha256, row.product, row.split, row.group)
+    return replace(known, present=False, earlier_label=row.label)
+
+
+def _matched(
+    today: Sequence[Candidate], earlier: Sequence[AssignedPhoto], least: Mapping[str, AssignedPhoto]
+) -> list[int | None]:
+    """Each photo's row of the earlier training; a row belongs to one photo at most.
+
+    ``least`` has, for each content, a row of it in the split that is learned from least.
+    """
+    found: list[int | None] = [None] * len(today)
+    asking = dict(enumerate(today))
+    order = sorted(range(len(earlier)), key=lambda row: (not earlier[row].present, -earlier[row].split.rank))
+    offered = {row: earlier[row] for row in order}
+
+    def claim(key: Callable[[Candidate | AssignedPhoto], Hashable]) -> None:
+        """Match the photos left on both sides that have equal keys, in order; the others are left for the next key."""
+        rows: defaultdict[Hashable, deque[int]] = defaultdict(deque)
+        for row, old in offered.items():
+            rows[key(old)].append(row)
+        for place, one in list(asking.items()):
+            wanted = key(one)
+            if wanted is not None and rows.get(wanted):
+                found[place] = row = rows[wanted].popleft()
+                del asking[place], offered[row]
+
+    claim(lambda one: (one.sha256, one.path, one.label, one.split))
+    claim(lambda one: (one.sha256, one.path, one.label))
+    claim(lambda one: (one.sha256, one.path))
+    claim(lambda one: (one.sha256, one.split))
+    claim(lambda one: None if isinstance(one, AssignedPhoto) and one.split != least[one.sha256].split else one.sha256)
+    claim(lambda one: None if isinstance(one, Candidate) and one.sha256 in least else one.path)
+    return found
+
+
+def _check_unmoved(pairs: Sequence[tuple[Candidate, AssignedPhoto | None]]) -> None:
+    given = {photo.split for photo, _ in pairs}
+    moved = []
+    for photo, row in pairs:
+        if row is not None and photo.split not in {None, row.split}:
+            is_cut = photo.split is Split.TRAIN and row.split not in given  # for want of a given one
+            if not is_cut:
+                moved.append((photo, row))
+    if moved:
+        photo, row = moved[0]
+        others = f" (and {len(moved) - 1} others)" if len(moved) > 1 else ""
+        msg = (
+            f"Expected {photo.path}{others} in {row.split}, as in the earlier training, got {photo.split}; "
+            f"give it {row.split} again, or train without the earlier splits."
+        )
+        raise DataError(msg)

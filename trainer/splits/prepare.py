@@ -24,8 +24,7 @@ from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
 from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import hash_photos, holds
 from trainer.splits.assign import assign_splits
-from trainer.splits.assigned import AssignedPhoto, Candidate, group_numbers
-from trainer.splits.earlier import match_earlier
+from trainer.splits.assigned import AssignedPhoto, Candidate, group_numbers, match_earlier
 from trainer.splits.set_aside import count_leaks, find_unlearnable
 
 _MOST_NAMED: Final = 3

@@ -29,9 +29,8 @@ from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forg
 from worker.labelling.earlier_results import EarlierResults, open_earlier_results
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
 from worker.queue.app import CHUNK_TASK, FINISH_TASK, HangtagCelery
-from worker.queue.leases import ExtraChunks, HeldLeases
 from worker.queue.metrics import count_chunk, count_outcome
-from worker.queue.reconciler import send_finish
+from worker.queue.reconciler import ExtraChunks, HeldLeases, send_finish
 from worker.queue.redis_state import FINISH, RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.request import USUAL_OPTIONS, JobOptions

@@ -17,7 +17,7 @@ UNSURE = Confidence(temperature=1.0, precision=None, targets=(), unknown=None, r
 
 @pytest.fixture(scope="session")
 def make_network() -> Callable[[str, int], Any]:
-    from exporter.load_tensorflow import load_tensorflow
+    from exporter.options import load_tensorflow
 
     load_tensorflow()
     import keras
@@ -48,7 +48,7 @@ def originals(catalogue: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def trained(small_run):
-    from exporter.load_tensorflow import load_tensorflow
+    from exporter.options import load_tensorflow
     from exporter.training_run import read_training_run
 
     load_tensorflow()

@@ -16,7 +16,7 @@ CPU = "AMD EPYC"
 
 @pytest.fixture(scope="module")
 def choose():
-    from exporter.load_tensorflow import load_tensorflow
+    from exporter.options import load_tensorflow
 
     load_tensorflow()  # which the records import
     from exporter.proof import choose_default

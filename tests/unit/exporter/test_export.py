@@ -7,8 +7,7 @@ import pytest
 
 from exporter.options import ExportOptions
 from models.bundle import open_bundle
-from models.classifier import load
-from models.edge import load_edge
+from models.classifier import load, load_edge
 from models.errors import InputError, ParityError
 from models.golden import GOLDEN_FILE
 from models.statistics.confidence import Confidence, PrecisionTarget, UnknownLimit

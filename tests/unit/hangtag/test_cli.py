@@ -8,9 +8,8 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from hangtag.cli import _TASKS, make_app, rooms_for
+from hangtag.cli import _TASKS, ROOMS, make_app, rooms_for
 from hangtag.cli import COMMANDS as OWNERS
-from hangtag.layout import ROOMS
 from tests.command import run_hangtag
 
 COMMANDS = typer.main.get_command(make_app()).commands

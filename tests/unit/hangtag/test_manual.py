@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 import hangtag
-from hangtag.layout import ROOMS
+from hangtag.cli import ROOMS
 from models.classifier import Classifier
 from models.decision import Prediction, ReviewReason
 from models.errors import ExitCode, ImageFault

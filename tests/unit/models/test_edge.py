@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 import hangtag
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
-from models.edge import load_edge
+from models.classifier import load_edge
 from models.errors import BundleError
 from models.manifest import METADATA_KEY
 from models.verify import verify

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from exporter.edge.build import edge_graph
-from models.edge import load_edge
+from models.classifier import load_edge
 from models.fit import Fit
 from models.manifest import METADATA_KEY
 from models.preprocess import preprocess_image

@@ -6,7 +6,7 @@ import pytest
 from exporter.cost import drop
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import EdgeParity, Flip, prove_edge
-from models.edge import EdgeAnswer, load_edge
+from models.classifier import EdgeAnswer, load_edge
 from models.fit import Decode, Fit
 from models.preprocess import whole_pixels
 from tests.unit.exporter.edge.materials import LABELS, classifier_of, metadata_of, model_of, photo_file

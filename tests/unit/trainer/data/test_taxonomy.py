@@ -3,8 +3,7 @@ import re
 import pytest
 
 from models.errors import DataError, InputError
-from trainer.data.dataset import read_dataset
-from trainer.data.taxonomy import read_parents, taxonomy_of
+from trainer.data.dataset import read_dataset, read_parents, taxonomy_of
 from trainer.request import TableOptions
 
 

@@ -7,8 +7,8 @@ from models.decision import UNMEASURED
 from tests.unit.trainer.report.materials import made, with_outcome
 from trainer.judging.evaluate import CrossValidated, Judged
 from trainer.judging.figures import OutlierFigures, weakest
-from trainer.report.model_card import model_card
 from trainer.report.page import report_page
+from trainer.report.write import model_card
 
 
 def test_a_promise_is_a_sentence_that_a_shop_understands() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.unit.trainer.report.materials import in_tree, made
 from trainer.data.dataset import Exclusion, Split
-from trainer.report.model_card import model_card
+from trainer.report.write import model_card
 from trainer.run import RunState
 
 NASTY = """hat|<img src=x onerror='alert(1)'>[a](http://b)`*"""

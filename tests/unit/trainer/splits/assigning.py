@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from trainer.data.dataset import LabeledPhoto, Split
 from trainer.splits.assign import assign_splits
-from trainer.splits.earlier import match_earlier
+from trainer.splits.assigned import match_earlier
 
 TRAIN, VAL, TEST = Split
 seeds = st.integers(0, 2**32)

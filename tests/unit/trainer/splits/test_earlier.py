@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from trainer.data.dataset import LabeledPhoto, Split
-from trainer.splits.assigned import AssignedPhoto, Candidate
-from trainer.splits.earlier import match_earlier
+from trainer.splits.assigned import AssignedPhoto, Candidate, match_earlier
 
 TRAIN, VAL, TEST = Split
 

@@ -12,8 +12,8 @@ from models.process import Owner
 from tests.until import until
 from worker.job.job import Job
 from worker.queue.app import BusyProcesses
-from worker.queue.leases import ExtraChunks, HeldLeases
 from worker.queue.private_redis import PrivateRedis
+from worker.queue.reconciler import ExtraChunks, HeldLeases
 from worker.queue.redis_state import RedisState
 
 LEASE = "hangtag:lease:spring:3"
