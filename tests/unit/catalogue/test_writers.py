@@ -219,7 +219,7 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table([draw(dirty), *columns], names=["image", "a.b", "ä", ""][: 1 + len(columns)])
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(table=tables())
 def test_any_table_is_refused_at_once_or_comes_out_whole(
     table: pa.Table, tmp_path_factory: pytest.TempPathFactory

@@ -25,14 +25,6 @@ def test_an_alias_and_a_number_are_looked_up(shelf: Registry, bundle: Path) -> N
     assert by_number.words is None
 
 
-def test_an_alias_means_what_it_means_at_that_moment(shelf: Registry) -> None:
-    said = []
-    for step in (lambda: None, lambda: shelf.promote("shop", 2, "better"), lambda: shelf.rollback("shop", "worse")):
-        step()
-        said.append(resolve_model("shop@champion", shelf.place).said)
-    assert said == ["shop@1", "shop@2", "shop@1"]
-
-
 def test_a_path_that_is_there_wins_over_a_name(shelf, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("shop@champion").mkdir()

@@ -141,25 +141,6 @@ def add(store: ProductStore, rows: Rows) -> None:
     store.add(results_table([result for _, result in rows]), names)
 
 
-def test_photos_of_a_product_are_counted_over_all_that_is_added(store: ProductStore) -> None:
-    add(store, [("B", sure("shoe", 0.75, ("hat", 0.25))), (None, sure("hat")), ("A", failed())])
-    add(store, [("B", unsure("hat", 0.5, ("shoe", 0.25), reason=ReviewReason.UNKNOWN)), ("B", failed())])
-    assert list(store.products()) == [
-        (
-            Product("B", 3, 2, {ReviewReason.UNKNOWN: 1}),
-            [ClassShare("hat", 0.75, 1, 0), ClassShare("shoe", 1.0, 1, 1)],
-        ),
-        (Product("A", 1, 0, {}), []),
-    ]
-
-
-def test_only_sure_photos_disagree(store: ProductStore) -> None:
-    add(store, [("A", sure("shoe")), ("A", sure("hat")), ("B", sure("shoe")), ("B", unsure("hat")), ("C", failed())])
-    assert store.disagreeing({"A", "B", "C", "D"}) == {"A"}
-    add(store, [("C", sure("shoe")), ("B", sure("hat"))])
-    assert store.disagreeing(["A", "B", "C"]) == {"A", "B"}
-
-
 @pytest.mark.parametrize("name", ["a'; DROP TABLE product; --", "a\x00b", "ключ", "  ", "0", "1e3"])
 def test_a_product_is_what_the_cell_says(store: ProductStore, name: str) -> None:
     add(store, [(name, sure("shoe")), ("a", sure("hat")), (name, sure("hat"))])
