@@ -106,8 +106,10 @@ def test_an_export_of_a_run_is_a_bundle_that_can_be_loaded(small_run):
     assert hangtag.load(made).labels
 
 
-def test_an_option_that_is_none_is_left_out_and_a_list_is_given_again_and_again(bundle, few):
-    made = hangtag.label(few, bundle, "out.csv", workers=None, allow_host=["a.example:80", "b.example:80"])
+def test_a_dash_begins_a_path_an_option_that_is_none_is_left_out_and_a_list_is_given_again_and_again(bundle, few):
+    few.rename("-few")
+    made = hangtag.label("-few", bundle, "out.csv", workers=None, allow_host=["a.example:80", "b.example:80"])
+    assert made.receipt.rows == 6
     spec = json.loads((made.path.parent / "out.csv.job" / "job.json").read_text())
     assert spec["options"]["allow_hosts"] == ["a.example:80", "b.example:80"]
 
@@ -125,11 +127,6 @@ def test_an_option_that_is_none_is_left_out_and_a_list_is_given_again_and_again(
 def test_options_are_refused_as_the_command_refuses_them(bundle, few, options, named):
     with pytest.raises(InputError, match=f"hangtag.label: .*{named}"):
         hangtag.label(few, bundle, "out.csv", **options)
-
-
-def test_a_path_that_begins_with_a_dash_is_a_path(bundle, few):
-    few.rename("-few")
-    assert hangtag.label("-few", bundle, "out.csv", workers=1).receipt.rows == 6
 
 
 @pytest.mark.rest

@@ -132,27 +132,10 @@ def test_a_precision_rules_with_its_own_thresholds(sure_bundle, pixels, lone, pr
     assert [prediction.review for prediction in sure.decide(scores)] == expected.tolist()
 
 
-@pytest.mark.parametrize("lone", [False, True], ids=["bundle", "lone file"])
-def test_another_precision_is_refused_naming_the_table(sure_bundle, lone):
-    with pytest.raises(InputError, match=r"0\.90, 0\.98, 0\.99"):
-        load(sure_bundle / "model.onnx" if lone else sure_bundle, precision=0.93)
-
-
-def test_a_model_without_a_table_has_no_precision(unsure_bundle):
-    with pytest.raises(InputError, match="--precision"):
-        load(unsure_bundle, precision=0.98)
-    assert load(unsure_bundle).precision is None
-
-
 def test_the_reference_names_model_and_bundle(bundle, classifier):
     manifest = json.loads((bundle / "manifest.json").read_text())
     digest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
     assert classifier.reference == f"{manifest['name']}/{manifest['version']}/float32@{digest[:12]}"
-
-
-def test_a_variant_that_is_not_there_is_refused_with_those_that_are(bundle):
-    with pytest.raises(InputError, match="float32"):
-        load(bundle, "int8")
 
 
 @pytest.mark.parametrize("data", [b"", b"no model", bytes(1000)])

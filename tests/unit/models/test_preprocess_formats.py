@@ -63,7 +63,6 @@ def test_a_photo_cut_short_is_unreadable(kind, share):
     assert caught.value.fault is ImageFault.UNREADABLE
 
 
-@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("kind", SOUND)
 def test_corrupt_bytes_raise_nothing_but_image_errors(kind, data):

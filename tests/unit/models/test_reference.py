@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from models.bundle import open_bundle
 from models.errors import RegistryError
@@ -59,11 +58,8 @@ def test_the_version_of_a_digest_is_found_whatever_is_champion(shelf: Registry, 
     assert version_of(ModelReference(bundle, "a path"), open_bundle(bundle).digest) is None
 
 
-@pytest.mark.parametrize("command", ["classify", "verify"])
-def test_commands_say_which_version_they_took(shelf: Registry, tmp_path: Path, command: str) -> None:
-    Image.linear_gradient("L").save(tmp_path / "photo.png")
-    photo = [tmp_path / "photo.png", "--model"] if command == "classify" else []
-    words, environment = (command, *photo, "shop@champion"), clean_environment(HANGTAG_REGISTRY=shelf.place)
+def test_commands_say_which_version_they_took(shelf: Registry, tmp_path: Path) -> None:
+    words, environment = ("verify", "shop@champion"), clean_environment(HANGTAG_REGISTRY=shelf.place)
     done = run_hangtag(*words, env=environment)
     assert done.returncode == 0
     assert "shop@champion is shop@1" in done.stderr

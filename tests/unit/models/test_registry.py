@@ -220,17 +220,6 @@ def test_a_deletion_sees_that_its_version_was_promoted_meanwhile(registry: Regis
     assert registry.find("shop", CHAMPION)[1].is_dir()
 
 
-def test_a_model_that_is_not_there_names_those_that_are(registry: Registry, bundles: list[Path]) -> None:
-    publish_all(registry, bundles[:1])
-    for ask in (registry.state, lambda name: registry.rollback(name, "")):
-        with pytest.raises(RegistryError, match="shoop"):
-            ask("shoop")
-    with pytest.raises(RegistryError, match="shop@champion"):
-        registry.resolve("shop", CHAMPION)
-    with pytest.raises(RegistryError, match="version 9 of shop"):
-        registry.promote("shop", 9, "")
-
-
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a b", "a" * 65, "shop\n"])
 def test_what_can_be_no_name_is_refused(name: str) -> None:
     with pytest.raises(RegistryError, match="a model"):

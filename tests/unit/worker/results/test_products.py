@@ -76,9 +76,6 @@ IN_TREE = {
     "sure of the label above only": (
         [("boots", 1.0, 0, 0), ("sandals", 0.8, 0, 0), ("shoes", 0.0, 2, 2)], ("shoes", 0.9, LABELED, None, 1.0),
     ),
-    "two labels above that are one way": (
-        [("boots", 1.0, 0, 0), ("shoes", 0.0, 1, 1), ("worn", 0.0, 1, 1)], ("shoes", 0.5, LABELED, None, 0.5),
-    ),
     "two classes of one parent": (
         [("boots", 1.0, 1, 1), ("sandals", 0.9, 1, 1)], ("boots", 0.5, REVIEW, ReviewReason.DISAGREEMENT, 0.5),
     ),
