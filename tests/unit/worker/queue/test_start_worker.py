@@ -1,4 +1,4 @@
-"""What is refused at the start; Celery's main process is told that a process of its has died."""
+"""What is refused at the start of a worker."""
 
 from pathlib import Path
 
