@@ -9,6 +9,7 @@ from models.bundle import labels_text
 from models.drift import Reference, ReferenceAnswers
 from models.manifest import Manifest, Measured, Variant
 from models.preprocess import PreprocessSpec
+from models.registry.history import CHALLENGER
 from models.registry.registry import Registry, open_registry
 
 
@@ -62,4 +63,16 @@ def shop_registry(folder: Path, bundle: Path) -> Registry:
     for number, each in enumerate((bundle, other), 1):
         assert registry.publish("shop", each, "made").version == number
     registry.promote("shop", 1, "first")
+    return registry
+
+
+def three_versions(folder: Path, refusal: str) -> Registry:
+    """A registry with an earlier champion, the champion, and a challenger that a gate refused."""
+    registry = open_registry(str(folder / "registry"))
+    for seed, labels in ((1, ["boots", "hats"]), (2, ["boots", "coats"]), (3, ["boots", "coats"])):
+        bundle = write_paper_bundle(folder / str(seed), seed, labels=labels, accuracy=0.5 + seed / 10)
+        registry.publish("shop", bundle, f"made-up [{seed}]", alias=CHALLENGER)
+        if seed < 3:
+            registry.promote("shop", seed, "better", numbers={"points": 1.25}, cycle="000002")
+    registry.refuse("shop", 3, (refusal,), {"points": -7.0})
     return registry

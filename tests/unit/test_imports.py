@@ -6,6 +6,8 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 TRAINING_PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matplotlib")
 
@@ -42,6 +44,7 @@ def test_a_scheduler_never_loads_what_trains() -> None:
     assert loaded(["trainer.schedule"], (*TRAINING_PACKAGES, "faiss", "scipy", "h5py")) == []
 
 
+@pytest.mark.rest
 def test_a_cycle_loads_what_trains_only_when_it_trains() -> None:
     """Most nights there is nothing new."""
     assert loaded(["trainer.retrain.screen"], ("tensorflow", "keras")) == []
@@ -57,6 +60,7 @@ def test_these_packages_would_be_found() -> None:
     assert loaded(["worker.celery"], QUEUE_PACKAGES) == list(QUEUE_PACKAGES)
 
 
+@pytest.mark.rest
 def test_the_page_needs_no_package_that_its_extra_lacks() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras: dict[str, list[str]] = project["optional-dependencies"]

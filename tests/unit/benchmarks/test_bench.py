@@ -1,6 +1,5 @@
 """``make bench`` and ``make bench-quick``: how they measure and judge, and what is committed of them."""
 
-import copy
 import json
 import re
 import sys
@@ -65,40 +64,11 @@ def test_what_a_command_prints_is_kept_and_a_failure_ends_the_measurement() -> N
         run([sys.executable, "-c", "import sys; print('broken', file=sys.stderr); sys.exit(3)"])
 
 
-def test_results_are_whole(results: dict[str, Any]) -> None:
-    assert results["schema_version"] == 1
-    assert {"bulk", "guard"} <= set(results["parts"])
-    assert len(results["parts"]["guard"]["ratios"]) == 6
-    for part in results["parts"].values():
-        machine = part["machine"]
-        assert all(machine[name] for name in ("processor", "cores", "memory_gb", "python", "versions", "note"))
-    for figures in _spreads(results):
-        assert 0 < figures["low"] <= figures["median"] <= figures["high"]
-
-
-def _spreads(value: Any) -> list[dict[str, float]]:
-    if isinstance(value, dict) and {"median", "low", "high"} == set(value):
-        return [value]
-    return [found for inner in value.values() for found in _spreads(inner)] if isinstance(value, dict) else []
-
-
 def test_the_page_was_made_from_the_results(results: dict[str, Any]) -> None:
     assert PAGE.read_text() == render(results)
     pictures = re.findall(r"\]\(images/([\w.-]+)\)", PAGE.read_text())
     assert pictures
     assert all((IMAGES / name).read_text().startswith("<?xml") for name in pictures)
-
-
-def test_the_page_says_who_wins(results: dict[str, Any]) -> None:
-    results = copy.deepcopy(results)
-    results["parts"]["bulk"]["contestants"]["Keras predict, float32"]["images_per_s"] = {
-        "median": 1e9,
-        "low": 1e9,
-        "high": 1e9,
-    }
-    assert re.search(
-        r"Other programs against `hangtag label, float32`: faster: [^;]*Keras predict, float32", render(results)
-    )
 
 
 @pytest.mark.parametrize("pins", PINS, ids=lambda path: path.stem)

@@ -48,7 +48,6 @@ REFUSED = {
     "a cell with a list": ("a.jsonl", '{"image": "a.jpg"}\n{"image": ["b.jpg"]}\n', "image"),
     "no rows in CSV": ("a.csv", "image\n", "rows"),
     "no rows in JSONL": ("a.jsonl", "", "none|Which column"),
-    "no rows in a list": ("a.txt", "", "rows"),
     "a folder without images": (".", "", "image files"),
     "an unknown kind of file": ("a.xlsx", "x", r"\.csv, \.tsv"),
     "a photo": ("shoe.jpg", "x", "hangtag classify"),
@@ -56,10 +55,8 @@ REFUSED = {
     "nothing there": ("gone", "", "gone"),
     "nothing": ("", "", "empty"),
     "a name that no file can have": ("a\0.csv", "", "path"),
-    "a name that is too long": ("a" * 300 + ".csv", "", "path"),
     "a path that is too long": ("a/" * 3000 + "a.csv", "", "path"),
     "ftp": ("ftp://shop.example/a.csv", "", "ftp"),
-    "a file's URL": ("file:///etc/a.csv", "", "file"),
     "a folder of a web server": ("https://shop.example/photos/", "", "folder in S3"),
 }
 
@@ -67,7 +64,7 @@ REFUSED = {
 @pytest.mark.parametrize(("place", "text", "names"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_catalogue_is_refused(tmp_path: Path, monkeypatch, place: str, text: str, names: str) -> None:
     monkeypatch.chdir(tmp_path)
-    if text or place in {"a.jsonl", "a.txt"}:
+    if text or place == "a.jsonl":
         write(tmp_path / place, text)
     with pytest.raises(InputError, match=names) as refusal:
         open_catalogue(place)

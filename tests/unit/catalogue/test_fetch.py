@@ -7,7 +7,7 @@ import pytest
 from catalogue.fetch import Fetch, Host, MemoryBudget, Trouble
 from catalogue.photo import Limits
 from catalogue.urls import parse_url
-from models.errors import ImageError, ImageFault
+from models.errors import ImageError
 
 LARGE = 300_000
 LIMITS = Limits(room=1_000_000, max_bytes=2_000_000, slow_s=1.0)
@@ -100,17 +100,6 @@ def test_what_is_dropped_makes_room_and_waiting_costs_no_time(budget, fetch):
     asyncio.run(run())
 
 
-def test_one_byte_too_many_is_too_large(budget, fetch):
-    async def run():
-        async with asyncio.timeout(5) as fetch.clock:
-            await fetch.add(bytes(LIMITS.max_bytes))
-            with pytest.raises(ImageError, match="2,000,000 bytes") as caught:
-                await fetch.add(b"x")
-        assert caught.value.fault is ImageFault.TOO_LARGE
-
-    asyncio.run(run())
-
-
 @pytest.fixture
 def host():
     return Host("shop.test:80", LIMITS, per_host=2)
@@ -183,11 +172,6 @@ def test_each_trial_that_fails_makes_the_rest_longer(host):
         now += rest_s
     host.answered(now - 1.0)
     assert host.may_start(now - 1.0)
-
-
-def test_a_host_without_a_name_is_left_alone_at_once(host):
-    host.troubled(Trouble("has no address", silent=True, lasting=True), 0.0, 0.1)
-    assert "has no address" in host.refusal(0.2)
 
 
 @pytest.mark.parametrize(("after_s", "until"), [(30, 31), (3600, 121)])

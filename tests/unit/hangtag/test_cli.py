@@ -55,26 +55,31 @@ def test_every_option_is_explained() -> None:
     assert [f"{name} {option.name}" for name, command in ALL for option in command.params if not option.help] == []
 
 
+NOT_THERE = (
+    "classify a.jpg --model none@champion",
+    "benchmark none",
+    "models publish none --name shop",
+    "models history none",
+    "jobs watch none",
+    "train --resume none",
+    "check none",
+    "retrain none.toml",
+    "corrections import none.csv",
+    "corrections apply none",
+)
+
+
 @pytest.mark.parametrize(
     "words",
     [
         "classify a.jpg --model none",
-        "classify a.jpg --model none@champion",
         "verify none.onnx",
-        "benchmark none",
         "label none.csv --model none --out labels.csv",
-        "models publish none --name shop",
-        "models history none",
         "jobs show none",
-        "jobs watch none",
         "export none",
         "train none",
-        "train --resume none",
-        "check none",
-        "retrain none.toml",
-        "corrections import none.csv",
         "corrections apply none.parquet",
-        "corrections apply none",
+        *(pytest.param(words, marks=pytest.mark.rest) for words in NOT_THERE),
     ],
 )
 def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_path: Path, monkeypatch) -> None:
@@ -138,13 +143,3 @@ def test_numpy_has_threads_of_its_own_only_where_something_is_learned(
         "main()"
     )
     assert said(code, command, "--help", **own) == repr(threads)
-
-
-def test_cycles_are_sought_as_usual_after_the_first_time() -> None:
-    code = (
-        "import gc; usual = gc.get_threshold(), list(gc.callbacks)\n"
-        "from hangtag.cli import _collect_late; _collect_late()\n"
-        "late = gc.get_threshold()[0] > 100 * usual[0][0]; gc.collect()\n"
-        "print(late, (gc.get_threshold(), gc.callbacks) == usual)"
-    )
-    assert said(code) == "True True"

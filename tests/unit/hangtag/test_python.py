@@ -51,20 +51,14 @@ def test_cells_of_a_csv_are_read_as_they_stand_and_the_receipt_is_of_the_last_re
         _ = made.receipt
 
 
-def test_several_models_are_named(bundle, few):
-    made = hangtag.label(few, {"kind": bundle, "colour": str(bundle)}, "out.jsonl", workers=1)
-
-    assert made.table()["kind_label"].equals(made.table()["colour_label"])
-    assert {name: own.rows for name, own in made.receipt.questions.items()} == {"kind": 6, "colour": 6}
-
-
 def test_a_timer_of_the_caller_goes_on(bundle, few):
     fired = []
     before = signal.signal(signal.SIGALRM, lambda *_: fired.append(1))
     signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
     try:
         hangtag.label(few, bundle, "out.parquet", workers=1)
-        hangtag.label(few, {"kind": bundle, "colour": bundle}, "two.parquet", workers=1)
+        made = hangtag.label(few, {"kind": bundle, "colour": str(bundle)}, "two.jsonl", workers=1)
+        assert {name: own.rows for name, own in made.receipt.questions.items()} == {"kind": 6, "colour": 6}
         assert fired
         assert signal.getitimer(signal.ITIMER_REAL)[1] == pytest.approx(0.02, abs=0.001)
     finally:
@@ -79,6 +73,7 @@ def test_any_thread_may_label(bundle, few):
     assert all("data:image/jpeg;base64," in one.page.read_text(encoding="utf-8") for one in made)
 
 
+@pytest.mark.rest
 def test_a_run_is_measured_as_the_command_measures_it(small_run, drawn, capsys):
     measured = hangtag.evaluate(small_run, drawn, json=True)
 
@@ -100,6 +95,7 @@ def test_a_check_says_what_it_found(few, tmp_path):
     assert caught.value.exit_code is ExitCode.DATA_REFUSED
 
 
+@pytest.mark.rest
 def test_an_export_of_a_run_is_a_bundle_that_can_be_loaded(small_run):
     run = TrainedRun(small_run)
     assert 0 < run.figures.accuracy <= 1
@@ -110,8 +106,10 @@ def test_an_export_of_a_run_is_a_bundle_that_can_be_loaded(small_run):
     assert hangtag.load(made).labels
 
 
-def test_an_option_that_is_none_is_left_out_and_a_list_is_given_again_and_again(bundle, few):
-    made = hangtag.label(few, bundle, "out.csv", workers=None, allow_host=["a.example:80", "b.example:80"])
+def test_a_dash_begins_a_path_an_option_that_is_none_is_left_out_and_a_list_is_given_again_and_again(bundle, few):
+    few.rename("-few")
+    made = hangtag.label("-few", bundle, "out.csv", workers=None, allow_host=["a.example:80", "b.example:80"])
+    assert made.receipt.rows == 6
     spec = json.loads((made.path.parent / "out.csv.job" / "job.json").read_text())
     assert spec["options"]["allow_hosts"] == ["a.example:80", "b.example:80"]
 
@@ -131,11 +129,7 @@ def test_options_are_refused_as_the_command_refuses_them(bundle, few, options, n
         hangtag.label(few, bundle, "out.csv", **options)
 
 
-def test_a_path_that_begins_with_a_dash_is_a_path(bundle, few):
-    few.rename("-few")
-    assert hangtag.label("-few", bundle, "out.csv", workers=1).receipt.rows == 6
-
-
+@pytest.mark.rest
 def test_the_notebook_runs_from_its_first_cell_to_its_last(drawn, small_run, tmp_path, monkeypatch):
     """Its training is one that other tests have done; all else is done here."""
     (tmp_path / "photos").symlink_to(drawn)

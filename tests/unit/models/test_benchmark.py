@@ -4,12 +4,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from models.benchmark import photo_like
 from models.process import python_environment
 from tests.command import run_hangtag
 
 
+@pytest.mark.rest
 def test_each_model_of_a_bundle_is_measured(golden_bundle: Path) -> None:
     record = json.loads(run_hangtag("benchmark", golden_bundle, "--json").stdout)
     models = {one["file"]: one for one in record["models"]}

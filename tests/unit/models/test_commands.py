@@ -92,19 +92,3 @@ def test_the_reason_for_a_look_is_given(sure_bundle, catalogue):
     text = classify(*photos, "--model", sure_bundle, "--precision", 0.98).stdout.splitlines()
     unlike = [ReviewReason.UNKNOWN.words in line for line in text]
     assert unlike == [reason is ReviewReason.UNKNOWN for reason in reasons]
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["a.jpg"],
-        ["a.jpg", "--model", "m", "--top-k", "0"],
-        ["--model", "m"],
-        ["a.jpg", "--model", "nowhere"],
-        ["a.jpg", "--model", "a.onnx", "--model", "b.onnx"],
-    ],
-)
-def test_classify_used_wrongly_leaves_with_2_and_prints_nothing(words):
-    done = classify(*words)
-    assert (done.returncode, done.stdout) == (2, "")

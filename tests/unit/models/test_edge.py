@@ -98,19 +98,6 @@ def test_a_model_that_takes_squares_is_told_from_one():
         load_edge(MODEL, "model.onnx")
 
 
-def without_inputs() -> bytes:
-    given = {"label": (TensorProto.INT64, [], [0]), "confidence": (TensorProto.FLOAT, [], [1.0])}
-    given["probabilities"] = (TensorProto.FLOAT, [3], [1.0, 0.0, 0.0])
-    return saved(
-        [
-            helper.make_node("Constant", [], [name], value=helper.make_tensor(name, kind, shape, values))
-            for name, (kind, shape, values) in given.items()
-        ],
-        [],
-        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape, _) in given.items()],
-    )
-
-
 def with_one_number(*image: int | str) -> bytes:
     nodes = [
         helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
@@ -130,7 +117,6 @@ def saved(nodes: list[onnx.NodeProto], taken: list[onnx.ValueInfoProto], given: 
 
 
 ODD = [
-    pytest.param(without_inputs(), id="no input"),
     pytest.param(with_one_number("batch", 16, 16, 3), id="squares"),
     pytest.param(with_one_number("height", "width", 3), id="whole photo"),
 ]

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
-from models.events import log_event
-
 
 def logged(code: str, *, as_json: bool = True) -> list[str]:
     start = (
@@ -60,13 +58,6 @@ def test_logging_outlives_a_closed_stderr() -> None:
     code = "os.dup2(os.open(os.devnull, os.O_WRONLY), 2); os.write(2, b'libtiff: odd tag'); log_event('chunk_done')"
     (line,) = logged(code)
     assert json.loads(line)["event"] == "chunk_done"
-
-
-def test_an_event_has_a_name_and_fields(caplog) -> None:
-    with caplog.at_level("INFO", "hangtag"):
-        log_event("chunk_done", job="spring", chunk=17)
-    (record,) = caplog.records
-    assert (record.event, record.fields) == ("chunk_done", {"job": "spring", "chunk": 17})
 
 
 def test_what_celery_says_again_and_again_is_logged_once() -> None:

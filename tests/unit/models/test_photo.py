@@ -24,19 +24,11 @@ def fault_of(path):
     return caught.value.fault
 
 
-def test_nothing_there_is_missing(tmp_path):
-    assert fault_of(tmp_path / "shoe.jpg") is ImageFault.MISSING
-
-
-@pytest.mark.parametrize("name", ["a\0b.jpg", "x" * 300, "\ud800.jpg"])
-def test_a_name_that_no_file_can_have_is_missing(tmp_path, name):
+@pytest.mark.parametrize("name", ["shoe.jpg", "a\0b.jpg", "x" * 300, "\ud800.jpg"])
+def test_a_name_that_no_file_has_or_can_have_is_missing(tmp_path, name):
     with pytest.raises(ImageError) as caught:
         read_photo(tmp_path / name)
     assert caught.value.fault is ImageFault.MISSING
-
-
-def test_a_folder_is_unreadable(tmp_path):
-    assert fault_of(tmp_path) is ImageFault.UNREADABLE
 
 
 def test_a_pipe_is_unreadable_and_blocks_nobody(tmp_path):
@@ -48,8 +40,8 @@ def test_a_pipe_is_unreadable_and_blocks_nobody(tmp_path):
     assert faults == [ImageFault.UNREADABLE]
 
 
-def test_a_device_without_end_is_unreadable():
-    assert fault_of(Path("/dev/zero")) is ImageFault.UNREADABLE
+def test_a_folder_and_a_device_without_end_are_unreadable(tmp_path):
+    assert [fault_of(place) for place in (tmp_path, Path("/dev/zero"))] == [ImageFault.UNREADABLE] * 2
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that cannot be read at its start")
@@ -120,7 +112,7 @@ def test_a_whole_photo_is_what_the_network_sees_but_for_its_size(width, height, 
     assert np.array_equal(preprocess_image(whole(data), PAD), preprocess(data, PAD))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
 def test_the_first_photo_of_a_process_may_be_of_any_format(tmp_path, kind):
     Image.linear_gradient("L").convert("RGB").save(tmp_path / "photo", format=kind)
     code = (

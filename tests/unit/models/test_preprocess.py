@@ -159,15 +159,6 @@ def test_sixteen_bits_of_grey_are_scaled_and_not_clipped(byte_order):
     assert (pixels == pixels[:1, :, :1]).all()
 
 
-@pytest.mark.parametrize(
-    ("size", "box"), [((60, 40), (0, 5, 32, 26)), ((40, 60), (5, 0, 26, 32)), ((8, 4), (0, 8, 32, 24))]
-)
-def test_pad_puts_the_photo_in_the_middle_of_white(size, box):
-    expected = Image.new("RGB", (SIZE, SIZE), "white")
-    expected.paste("red", box)
-    assert np.array_equal(preprocess_image(Image.new("RGB", size, "red"), PAD), expected)
-
-
 @given(width=st.integers(1, 300), height=st.integers(1, 300))
 def test_pad_keeps_the_shape_and_the_middle(width, height):
     painted = (preprocess_image(Image.new("RGB", (width, height), "red"), PAD) == (255, 0, 0)).all(axis=2)

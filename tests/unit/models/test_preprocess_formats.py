@@ -1,6 +1,3 @@
-import struct
-import zlib
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,7 +63,6 @@ def test_a_photo_cut_short_is_unreadable(kind, share):
     assert caught.value.fault is ImageFault.UNREADABLE
 
 
-@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("kind", SOUND)
 def test_corrupt_bytes_raise_nothing_but_image_errors(kind, data):
@@ -81,33 +77,10 @@ def test_corrupt_bytes_raise_nothing_but_image_errors(kind, data):
     assert pixels.shape == (SIZE, SIZE, 3)
 
 
-def declares(file_format, side):
-    small = encoded(Image.new("RGB", (4, 4)), file_format)
-    if file_format == "BMP":
-        return small[:18] + struct.pack("<ii", side, side) + small[26:]
-    header = b"IHDR" + struct.pack(">II", side, side) + small[24:29]
-    return small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:]
-
-
-@pytest.mark.parametrize("side", [7_100, 10_000, 60_000])
-@pytest.mark.parametrize("file_format", ["PNG", "BMP"])
-def test_a_decompression_bomb_is_too_large(file_format, side):
-    with pytest.raises(ImageError, match="50,000,000 pixels") as caught:
-        preprocess(declares(file_format, side), PAD)
-    assert caught.value.fault is ImageFault.TOO_LARGE
-
-
 def test_more_than_the_most_bytes_are_too_large():
     with pytest.raises(ImageError, match="67,108,864 bytes, got 67,108,865") as caught:
         preprocess(bytes(MAX_BYTES + 1), PAD)
     assert caught.value.fault is ImageFault.TOO_LARGE
-
-
-@pytest.mark.parametrize("file_format", ["EPS", "ICO", "PCX", "TGA"])
-def test_pillows_rare_formats_are_refused(file_format):
-    Image.init()
-    with pytest.raises(ImageError, match=r"none of the formats that Hangtag reads|PostScript"):
-        preprocess(encoded(PHOTO, file_format), PAD)
 
 
 @pytest.mark.parametrize("wrong", [{"size": 15}, {"size": 1025}, {"dct_floor": 3}, {"fit": "squeeze"}, {"mean": 0.5}])

@@ -1,13 +1,10 @@
-import re
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from rich.progress import Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from models.errors import ExitCode
 from models.terminal import Console, RateColumn, print_table
 
 EVIL = "\x1b[31mred\x1b]8;;http://evil\x07\u202e\x9b2J"
@@ -92,13 +89,3 @@ def test_a_rate_is_of_the_work_since_its_start(seconds, done, later, fields, sai
     progress.update(bar, completed=done)
     clock.now += later
     assert RateColumn().render(progress.tasks[0]).plain == said
-
-
-FORMATS = Path(__file__).parents[3] / "docs" / "formats.md"
-
-
-def test_each_status_has_one_meaning_and_is_documented() -> None:
-    table = FORMATS.read_text().partition("## Exit statuses")[2]
-    documented = [int(status) for status in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
-    assert documented == sorted(ExitCode)
-    assert [name for name, code in ExitCode.__members__.items() if name != code.name] == [], "no other names"

@@ -8,7 +8,6 @@ import pytest
 from onnx import helper
 
 from models.bundle import open_bundle
-from models.errors import BundleError
 from models.verify import Aspect, Verification, verify
 from tests.command import run_hangtag
 from tests.variants import list_anew
@@ -132,11 +131,6 @@ def test_a_lone_file_that_gives_no_probabilities_is_refused(copy: Path) -> None:
     one = helper.make_tensor("one", onnx.TensorProto.FLOAT, [], [1.0])
     change(copy, "model.onnx", lambda model: put_behind(model, "Add", one))
     assert faults(copy / "model.onnx") == [(Aspect.ANSWER, "model.onnx")]
-
-
-def test_where_there_is_no_bundle_nothing_can_be_verified(tmp_path: Path) -> None:
-    with pytest.raises(BundleError):
-        verify(tmp_path)
 
 
 def test_the_command_leaves_with_0_or_5_and_prints_json(golden_bundle: Path, copy: Path) -> None:

@@ -54,6 +54,7 @@ def test_a_value_that_a_template_lacks_is_an_error() -> None:
         render("receipt.html")
 
 
+@pytest.mark.rest
 def test_a_receipt_s_page_needs_nothing_heavy() -> None:
     heavy = {"tensorflow", "keras", "sklearn", "matplotlib", "scipy", "onnxruntime", "trainer", "jinja2"}
     code = "import sys, worker.results.receipt_page; print(*sys.modules)"

@@ -1,18 +1,13 @@
 import numpy as np
 from PIL import Image
 
-from pages.tiles import LabelledPhoto, failed_last, photo_uri, thumbnail
+from pages.tiles import photo_uri, thumbnail
 
 
 def test_a_thumbnail_is_a_square(photo) -> None:
     image = thumbnail(photo, 50)
     assert image is not None
     assert image.size == (50, 50)
-
-
-def test_failed_photos_come_last() -> None:
-    photos = [LabelledPhoto(None, status, status, "") for status in ("failed", "review", "labeled")]
-    assert [photo.status for photo in failed_last(photos)] == ["review", "labeled", "failed"]
 
 
 def test_a_picture_of_much_detail_is_no_larger_than_asked_for(tmp_path) -> None:

@@ -4,11 +4,8 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from functools import partial
 from html import unescape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,6 +15,7 @@ from starlette.testclient import TestClient
 
 from models.classifier import load
 from models.preprocess import MAX_BYTES
+from tests.unit.catalogue.scripted_server import Answer, ScriptedServer, open_scripted_server
 from web.app import create_app
 from web.photo_body import MAX_PHOTOS
 from web.routes.api import Classified
@@ -96,38 +94,19 @@ def test_a_photo_may_be_the_body_itself(client: TestClient, photo: bytes) -> Non
     assert "0.5" in problem(client.post("/v1/classify?precision=0.5", content=photo, headers=JPEG), 422)
 
 
-class Host(BaseHTTPRequestHandler):
+@pytest.fixture
+def server(photo: bytes) -> Iterator[ScriptedServer]:
     """Redirects ``/metadata`` to a cloud's metadata, and answers a photo otherwise."""
-
-    def __init__(self, photo: bytes, *arguments: Any) -> None:
-        self.photo = photo
-        super().__init__(*arguments)
-
-    def do_GET(self) -> None:
-        moved = self.path == "/metadata"
-        self.send_response(302 if moved else 200)
-        self.send_header("Location", "http://169.254.169.254/latest")
-        self.send_header("Content-Length", str(0 if moved else len(self.photo)))
-        self.end_headers()
-        if not moved:
-            self.wfile.write(self.photo)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    with open_scripted_server() as server:
+        server.answers = {path: [Answer(photo)] for path in ("/photo", "/other")}
+        server.answers["/metadata"] = [Answer(status=302, headers={"Location": "http://169.254.169.254/latest"})]
+        yield server
 
 
 @pytest.fixture
-def host(photo: bytes) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Host, photo)) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture
-def allowing(serve: Serve, bundle: Path, host: str) -> TestClient:
+def allowing(serve: Serve, bundle: Path, server: ScriptedServer) -> TestClient:
     """Of a server that may ask the host."""
-    return serve(model=str(bundle), allow_host=[host])
+    return serve(model=str(bundle), allow_host=[server.host])
 
 
 @pytest.mark.parametrize(
@@ -147,9 +126,10 @@ def test_private_addresses_and_other_schemes_are_not_asked(client: TestClient, u
     assert (said["status"], said["error"]) == ("failed", "refused")
 
 
-def test_an_allowed_host_gives_photos_and_cannot_lead_elsewhere(allowing: TestClient, host: str, photo: bytes) -> None:
-
-    urls = [f"http://{host}/photo", f"http://{host}/metadata", f"http://{host}/other"]
+def test_an_allowed_host_gives_photos_and_cannot_lead_elsewhere(
+    allowing: TestClient, server: ScriptedServer, photo: bytes
+) -> None:
+    urls = [server.url(path) for path in ("/photo", "/metadata", "/other")]
     said = answers(allowing.post("/v1/classify", json={"urls": urls}))
 
     assert [one["error"] for one in said] == [None, "refused", None]

@@ -96,7 +96,12 @@ def test_answers_are_those_of_the_classifier_in_order(
 
 
 @pytest.mark.parametrize(
-    ("photo", "fault"), [(b"BOOM", ImageFault.CRASHED), (b"QUIT", ImageFault.CRASHED), (b"HANG", ImageFault.TIMEOUT)]
+    ("photo", "fault"),
+    [
+        (b"BOOM", ImageFault.CRASHED),
+        pytest.param(b"QUIT", ImageFault.CRASHED, marks=pytest.mark.rest),
+        pytest.param(b"HANG", ImageFault.TIMEOUT, marks=pytest.mark.rest),
+    ],
 )
 def test_a_photo_that_ends_its_process_fails_alone(
     make: Make,

@@ -138,6 +138,7 @@ def preview_of(client: TestClient, text: str, root: Path, name: str = "spring.cs
     return client.post("/jobs/_preview", files=sent, data={"image_root": str(root)} | form)
 
 
+@pytest.mark.rest
 def test_an_uploaded_catalogue_is_shown_and_then_labelled(client: TestClient, drawn: Path, bundle: Path) -> None:
     names = sorted(str(photo.relative_to(drawn)) for photo in drawn.rglob("*.jpg"))[:30]
     text = "photo,title\n" + "".join(f"{name},<script>alert(1)</script>\n" for name in names)
@@ -180,21 +181,6 @@ def test_a_file_that_was_sent_leaves_nothing_and_refusals_name_it(
     assert "hangtag-upload" not in outside
     assert preview_of(client, "image\na.jpg\n", drawn).status_code == 200
     assert list((tmp_path / "tmp").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        {"data": {"source": ""}},
-        {"data": {"source": "/no/such/place"}},
-        {"files": {"catalogue": ("a.exe", b"MZ", "application/octet-stream")}},
-        {"files": {"catalogue": ("preise.csv", b"PK\x03\x04\x14\x00", "text/csv")}},
-    ],
-)
-def test_what_is_no_catalogue_is_refused(shown: TestClient, sent: dict[str, dict[str, object]]) -> None:
-    answer = shown.post("/jobs/_preview", **sent)
-    assert answer.status_code == 400
-    assert answer.json()["detail"].startswith("Expected")
 
 
 def test_a_place_outside_data_is_refused(serve: Serve, tmp_path: Path, drawn: Path, bundle: Path) -> None:

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from models.registry.history import CHALLENGER, CHAMPION, Event
+from models.registry.history import CHAMPION, Event
 from models.registry.registry import Registry, open_registry
-from tests.paper_bundle import write_paper_bundle
+from tests.paper_bundle import three_versions, write_paper_bundle
 from tests.variants import BECAUSE
 from web.app import create_app
 from web.routes.models_page import card_html
@@ -26,15 +26,7 @@ PNG = b"\x89PNG\r\n\x1a\n and a picture"
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    """Three versions: an earlier champion, the champion, and a challenger that was refused."""
-    registry = open_registry(str(tmp_path / "registry"))
-    for seed, labels in ((1, ["boots", "hats"]), (2, ["boots", "coats"]), (3, ["boots", "coats"])):
-        bundle = write_paper_bundle(tmp_path / str(seed), seed, labels=labels, accuracy=0.5 + seed / 10)
-        registry.publish("shop", bundle, f"made-up {seed}", alias=CHALLENGER)
-        if seed < 3:
-            registry.promote("shop", seed, "better", numbers={"points": 1.25}, cycle="000002")
-    registry.refuse("shop", 3, (REFUSED,), {"points": -7.0})
-    return registry
+    return three_versions(tmp_path, REFUSED)
 
 
 def visit(place: str, **settings: object) -> TestClient:

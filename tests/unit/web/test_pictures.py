@@ -1,8 +1,6 @@
 """Pictures of rows: from where labelling reads them, upright, small, and within the limits of decoding."""
 
-import http.server
 import io
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from PIL import Image
 
 from models.errors import ImageFault
 from tests.photo_jobs import photo_job
+from tests.unit.catalogue.scripted_server import Answer, ScriptedServer, open_scripted_server
 from web.pictures import CatalogueRows, Picture, Pictures, drawn_picture
 from worker.job.job import Job
 
@@ -26,32 +25,11 @@ class OneCell(CatalogueRows):
         return self._cell
 
 
-class Host(http.server.BaseHTTPRequestHandler):
-    """Gives one photo, and counts."""
-
-    asked = 0
-
-    def do_GET(self) -> None:
-        type(self).asked += 1
-        data = photo(200, 100)
-        self.send_response(200)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def host() -> Iterator[str]:
-    """``HOST:PORT`` of a web server on this machine."""
-    Host.asked = 0
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Host)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+def server() -> Iterator[ScriptedServer]:
+    with open_scripted_server() as server:
+        server.answers["/1.jpg"] = [Answer(photo(200, 100))]
+        yield server
 
 
 def photo(width: int, height: int, orientation: int = 1) -> bytes:
@@ -73,16 +51,16 @@ def size_of(picture: bytes) -> tuple[int, int]:
     return Image.open(io.BytesIO(picture)).size
 
 
-def test_a_photo_of_a_host_is_fetched_once_for_pictures_of_two_sizes(tmp_path: Path, host: str) -> None:
-    small, large = pictures_of(f"http://{host}/1.jpg", photo_job(tmp_path, allow_hosts=(host,)), 96, 400)
+def test_a_photo_of_a_host_is_fetched_once_for_pictures_of_two_sizes(tmp_path: Path, server: ScriptedServer) -> None:
+    small, large = pictures_of(server.url("/1.jpg"), photo_job(tmp_path, allow_hosts=(server.host,)), 96, 400)
     assert (size_of(small.data), size_of(large.data)) == ((96, 48), (200, 100))
-    assert Host.asked == 1
+    assert len(server.asked) == 1
 
 
-def test_a_host_of_a_private_network_is_not_asked(tmp_path: Path, host: str) -> None:
-    (refused,) = pictures_of(f"http://{host}/1.jpg", photo_job(tmp_path), 96)
+def test_a_host_of_a_private_network_is_not_asked(tmp_path: Path, server: ScriptedServer) -> None:
+    (refused,) = pictures_of(server.url("/1.jpg"), photo_job(tmp_path), 96)
     assert refused.fault is ImageFault.REFUSED
-    assert Host.asked == 0
+    assert server.asked == []
 
 
 def test_a_photo_outside_the_root_of_a_confined_job_is_not_read(tmp_path: Path) -> None:

@@ -86,14 +86,6 @@ def test_a_question_has_all_that_a_person_needs(shop: Shop) -> None:
     assert [guess["label"] for guess in question["guesses"]] == ["boots", "hats", "shoes"]
 
 
-def test_other_tabs_hold_photos_and_the_job_is_not_finished(shop: Shop) -> None:
-    shop.questions(4, tab="a")
-    document = shop.get("questions", n=9, tab="b")
-    assert (len(document["questions"]), document["elsewhere"], document["finished"]) == (2, 4, False)
-    shop.answer(label(0, "hats"))
-    assert shop.get("questions", n=0, tab="b")["elsewhere"] == 3
-
-
 def test_classes_come_with_labeled_rows_or_photos_of_the_bundle(tmp_path: Path, bundle: Path) -> None:
     opened = open_bundle(bundle)
     pin = PIN.model_copy(update={"path": str(bundle), "digest": opened.digest})

@@ -61,18 +61,7 @@ def test_a_job_without_redis_is_labelled_here_and_its_failed_rows_are_retried(
     finished(runner, job, retry=1)
 
 
-def test_a_cancelled_job_goes_on_when_it_is_resumed(runner: JobRunner, bundle: Path, drawn: Path) -> None:
-    runner.local.add("first", WAIT)
-    job = runner.start_job(NewJob(source=str(drawn), name="second"), str(bundle))
-    assert runner.remarks(job) == ["It waits until another job of this machine is done."]
-    runner.cancel_job(job)
-    assert job.job.cancelled
-    assert not runner.local.knows("second")
-    runner.resume_job(job)
-    assert not job.job.cancelled
-    assert runner.local.knows("second")
-
-
+@pytest.mark.rest
 def test_a_job_that_a_killed_server_left_says_so_and_can_be_resumed(
     runner: JobRunner, bundle: Path, drawn: Path, tmp_path: Path
 ) -> None:
@@ -97,7 +86,7 @@ def test_a_process_that_ends_badly_is_told_and_the_next_begins() -> None:
     until(lambda: not queue.knows("good"), "the process has ended")
 
 
-@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("named", [pytest.param(False, marks=pytest.mark.rest), True])
 def test_failed_rows_of_a_result_of_hangtag_label_are_retried_with_its_own_models_and_options(
     bundle: Path, drawn: Path, tmp_path: Path, named: bool
 ) -> None:

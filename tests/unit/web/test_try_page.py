@@ -68,13 +68,6 @@ def test_an_edge_graph_that_was_changed_is_not_served(serve: Serve, edge_bundle:
     assert "edge.onnx" in answer.json()["detail"]
 
 
-def test_a_lone_file_has_no_edge_graph(serve: Serve, bundle: Path) -> None:
-    _, told = try_model(serve, bundle / "model.onnx")
-
-    assert told["edge"] is None
-    assert told["no_edge"]
-
-
 def test_only_the_script_that_runs_the_model_may_compile_webassembly(serve: Serve) -> None:
     client = serve()
 

@@ -68,6 +68,7 @@ def models_of(result: Path) -> set[str]:
     return {row["model"].rpartition("/")[2].partition("@")[0] for row in pq.read_table(result).to_pylist()}
 
 
+@pytest.mark.rest
 def test_a_job_goes_on_with_its_variant(lighter: LabelRequest) -> None:
     first = run(lighter, "float32")[0]
     next((job_folder(lighter.output) / "parts").iterdir()).unlink()
@@ -93,6 +94,7 @@ def test_what_cannot_be_carried_over_is_refused_before_anything_is_written(
         run(replace(yesterday, previous=yesterday.output))
 
 
+@pytest.mark.rest
 def test_what_another_preprocessing_began_is_not_gone_on_with(yesterday: LabelRequest) -> None:
     run(yesterday)
     folder = job_folder(yesterday.output)
@@ -106,6 +108,7 @@ def test_what_another_preprocessing_began_is_not_gone_on_with(yesterday: LabelRe
     assert run(replace(yesterday, restart=True))[0].rows == 40
 
 
+@pytest.mark.rest
 def test_failed_rows_that_may_pass_are_tried_again_and_no_others(yesterday: LabelRequest, tmp_path: Path) -> None:
     late = tmp_path / "late.png"
     yesterday.source.write_text(yesterday.source.read_text() + f"{late}\n")
@@ -169,6 +172,7 @@ def references_of(request: LabelRequest) -> set[str]:
     return set(pq.read_table(request.output).column("model").to_pylist())
 
 
+@pytest.mark.rest
 def test_an_alias_that_moves_leaves_a_job_that_is_not_done_with_its_version(
     named: LabelRequest, registry: Registry
 ) -> None:

@@ -54,10 +54,6 @@ def test_the_temperature_that_labels_were_drawn_at_is_found(heat):
     assert fit_temperature(*drawn(4000, heat)) == pytest.approx(heat, rel=0.08)
 
 
-def test_no_rows_no_change():
-    assert fit_temperature(np.empty((0, 3), np.float32), np.empty(0, np.intp)) == 1.0
-
-
 @pytest.mark.parametrize("rows", [1, 100, 10_000])
 def test_where_every_row_is_right_the_temperature_falls_but_not_to_the_bound(rows):
     logits = np.tile(np.array([[4, 0, 0]], np.float32), (rows, 1))
@@ -80,8 +76,9 @@ def test_figures_worked_out_by_hand():
     assert expected_calibration_error(probabilities, labels, bins=2) == pytest.approx((0.15 + 0.35) / 2)
 
 
-def test_no_rows_no_bins():
+def test_no_rows_no_change_and_no_bins():
     nothing = np.empty((0, 3), np.float32), np.empty(0, np.intp)
+    assert fit_temperature(*nothing) == 1.0
     assert reliability(*nothing) == ()
     assert expected_calibration_error(*nothing) == 0
 

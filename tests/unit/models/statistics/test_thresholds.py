@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.statistics.calibration import calibrated, fit_temperature
-from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
+from models.statistics.confidence import TARGETS, PrecisionTarget
 from models.statistics.intervals import lower_bound
 from models.statistics.out_of_distribution import fit_out_of_distribution, unknown_limit
 from models.statistics.thresholds import (
@@ -47,10 +47,6 @@ def targets_of(probabilities, labels, known=None):
 
 def at(targets, precision):
     return next(row for row in targets if row.precision == precision)
-
-
-def confidence_of(targets, precision=0.95):
-    return Confidence(temperature=1.0, precision=precision, targets=targets, unknown=None, rows=1)
 
 
 def with_errors(guesses, errors, label):
@@ -162,7 +158,10 @@ def test_the_record_says_what_its_thresholds_do(rows, seed, boast, share):
         assert (automatic(probabilities, known, read.thresholds) == chosen).all()
 
 
-@pytest.mark.parametrize(("boast", "wrong_labels"), [(1.0, 0.0), (2.5, 0.0), (1.0, 0.02)])
+@pytest.mark.parametrize(
+    ("boast", "wrong_labels"),
+    [(1.0, 0.02), *(pytest.param(boast, 0.0, marks=pytest.mark.rest) for boast in (1.0, 2.5))],
+)
 def test_promises_hold_on_photos_never_seen(boast, wrong_labels):
     sets, everyone = 40, products(40_000, 0, boast, wrong_labels=wrong_labels)
     right = everyone[0].argmax(axis=1) == everyone[1]
@@ -191,12 +190,6 @@ def test_the_default_is_95_percent_or_the_next_that_any_row_reaches(coverage, pr
     assert default_precision(targets_covering(*coverage)) == precision
 
 
-@pytest.mark.parametrize(("precision", "thresholds"), [(0.98, (0.98, None)), (None, (None, None))])
-def test_the_target_that_rules_gives_the_thresholds(precision, thresholds):
-    confidence = confidence_of(targets_covering(1, 1, 1, 1, 1)).model_copy(update={"precision": precision})
-    assert confidence.ruling_thresholds(2) == thresholds
-
-
 def held(rows, seed, boast=1.0, wrong_labels=0.0):
     return rows_of(*products(rows, seed, boast, wrong_labels=wrong_labels))
 
@@ -214,18 +207,6 @@ def test_what_other_networks_prove_is_not_believed_against_the_networks_own_rows
     own = rows_of(sure(guesses, 0.99), np.arange(200) % 2)
     others = rows_of(sure(np.zeros(5000, int), 0.99), np.zeros(5000, int))
     assert at(precision_targets(own, [others]), 0.90).coverage == 0
-
-
-def test_the_promise_of_two_proofs_is_kept():
-    broken = 0
-    for seed in range(60):
-        own, others = held(300, seed), [held(1500, seed + 1000)]
-        fresh = held(4000, seed + 5000)
-        target = at(precision_targets(own, others), 0.97)
-        chosen = automatic(fresh.probabilities, fresh.known, target.thresholds)
-        right = fresh.probabilities.argmax(axis=1) == fresh.labels
-        broken += bool(chosen.any()) and right[chosen].mean() < 0.97
-    assert broken <= 3
 
 
 @pytest.mark.parametrize(("precision", "count"), [(0.9, 29), (0.95, 61), (0.97, 107), (0.98, 152), (0.99, 301)])
@@ -286,7 +267,7 @@ def sure_rows(scores):
     )
 
 
-@pytest.mark.parametrize("cv", [True, False])
+@pytest.mark.parametrize("cv", [True, pytest.param(False, marks=pytest.mark.rest)])
 def test_expected_coverage_reckons_with_what_the_unknown_limit_sends_away_of_new_photos(cv):
     rng = np.random.default_rng(0)
     expected, came = [], []
@@ -299,7 +280,10 @@ def test_expected_coverage_reckons_with_what_the_unknown_limit_sends_away_of_new
     assert np.mean(expected) == pytest.approx(np.mean(came), abs=0.01)
 
 
-@pytest.mark.parametrize(("noise", "heat"), [(1.0, 1.0), (1.0, 3.0), (2.0, 0.3)])
+@pytest.mark.parametrize(
+    ("noise", "heat"),
+    [(1.0, 3.0), *(pytest.param(*worse, marks=pytest.mark.rest) for worse in ((1.0, 1.0), (2.0, 0.3)))],
+)
 def test_a_promise_that_rests_on_worse_networks_is_kept_by_the_network_itself(noise, heat):
     """Folds that know less, and are too sure or not sure enough of it: each has a temperature of its own."""
     broken = 0

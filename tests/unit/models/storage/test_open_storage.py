@@ -34,3 +34,10 @@ def test_a_folder_needs_no_s3fs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.delitem(sys.modules, "models.storage.object_storage")
     monkeypatch.setitem(sys.modules, "s3fs", None)
     assert open_storage(str(tmp_path)) == FolderStorage(tmp_path)
+
+
+def test_names_are_those_of_whole_files(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    storage.commit("parts/a", b"")
+    (tmp_path / "parts" / ".b.tmp").touch()
+    assert (storage.names("parts"), storage.names("nowhere")) == (["a"], [])

@@ -145,6 +145,7 @@ def test_photos_that_are_all_gone_are_no_catalogue_without_changes_either(tmp_pa
     assert diff_catalogue(*asked).rows == 2, "what was missing is looked for again"
 
 
+@pytest.mark.rest
 def test_a_comparison_that_is_killed_goes_on(shop: Path, tmp_path: Path, bundle: Path, other_bundle: Path) -> None:
     folder = tmp_path / "diff"
     command = [sys.executable, "-P", "-c", KILLED, str(bundle), str(other_bundle), str(shop), str(folder)]

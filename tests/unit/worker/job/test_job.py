@@ -7,15 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from catalogue.catalogue import open_catalogue
 from models.errors import JobError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import PAPER_PIN, only_question
 from worker.job.job import (
-    NO_RETRY,
     Choice,
     Job,
     JobSpec,
@@ -121,12 +118,6 @@ def test_the_format_of_a_retry_is_this_one_and_one_of_two_begins_it(tmp_path: Pa
     assert datetime.now(UTC) - datetime.fromisoformat(record["begun_at"]) < timedelta(minutes=1)
     storage.replace("retries/00001.json", RETRY_JSON.replace(b"[1, 3]", b"[2]"))
     assert read_retry(storage, 1, "beef").chunks == {2}, "of the job that followed in the folder"
-
-
-@given(chunk=st.integers(0, 5), chunks=st.frozensets(st.integers(0, 5)), number=st.integers(1, 9))
-def test_only_the_chunks_of_a_retry_need_a_new_part(chunk: int, chunks: frozenset[int], number: int) -> None:
-    assert Retry(number, chunks, 1, "").wanted(chunk) == (number if chunk in chunks else 0)
-    assert NO_RETRY.wanted(chunk) == 0
 
 
 def test_a_scratch_folder_is_gone_after_its_use_and_so_is_what_others_left_long_ago(tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ def test_a_job_needs_its_root_where_cells_are_paths_under_a_folder(tmp_path: Pat
     assert not create_job(FolderStorage(tmp_path / "other"), elsewhere, only_question()).spec.needs_root
 
 
+@pytest.mark.rest
 def test_files_of_large_rows_hold_fewer_chunks(tmp_path: Path) -> None:
     cell = "data:image/jpeg;base64," + "A" * 300_000
     job = made(tmp_path, [f'"{cell}{i}"' for i in range(700)])
@@ -128,6 +129,7 @@ def test_files_of_large_rows_hold_fewer_chunks(tmp_path: Path) -> None:
     assert images == [f"{cell}{i}" for i in range(700)]
 
 
+@pytest.mark.rest
 def test_a_chunk_of_rows_that_hold_large_photos_fits_into_memory(tmp_path: Path) -> None:
     job = made(tmp_path, [f'"data:,{"A" * 3_000_000}{i}"' for i in range(24)])
     assert job.spec.chunk_rows == 11

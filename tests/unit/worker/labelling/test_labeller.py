@@ -18,7 +18,7 @@ from catalogue.catalogue import open_catalogue
 from catalogue.photo import Photo, Wanted
 from models.classifier import Classifier, load
 from models.decision import Scores
-from models.errors import ImageError, ImageFault, JobError
+from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import only_question
@@ -28,7 +28,7 @@ from worker.job.parts import RowResult, Status, part_key, photo_work
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults, LabelledRow
-from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
+from worker.labelling.labeller import Asked, Labeller, run_chunks
 
 
 class Post:
@@ -156,7 +156,7 @@ def rows_of(job: Job) -> list[dict]:
     ]
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.lists(st.integers(0, 40), max_size=40), gaps=st.sets(st.integers(1, 40), max_size=8))
 def test_neither_order_nor_pauses_change_a_row(order, gaps, job_of, model, photos) -> None:
     cells = [list(photos)[number % 12] for number in range(40)]
@@ -172,40 +172,8 @@ def test_neither_order_nor_pauses_change_a_row(order, gaps, job_of, model, photo
             assert row["etag"] == f'"{cell}"'
 
 
-def test_a_photo_that_several_rows_show_is_decoded_once(job_of, model, photos) -> None:
-    cells = list(photos)[:2] * 20
-    finished = labelled(job_of(cells), model, Post(photos), Memory())
-    assert sum(done.photos.decoded for done in finished) == 2
-    assert sum(done.photos.repeated for done in finished) == 38
-    assert sum(done.photos.downloaded for done in finished) == 40
-    assert [row.sha256 for done in finished for row in done.rows] == [
-        hashlib.sha256(photos[cell]).hexdigest() for cell in cells
-    ]
-
-
 def result_of(label: str, sha256: str) -> RowResult:
     return RowResult(label, 0.75, Status.LABELED, None, None, ((label, 0.75),), sha256, "shop/1")
-
-
-def test_what_an_earlier_job_knows_is_carried_over(job_of, model, photos) -> None:
-    cells = list(photos)[:3]
-    sha256 = hashlib.sha256(photos[cells[1]]).hexdigest()
-    memory = Memory({sha256: EarlierResult(result_of("carried", sha256), carried=True)})
-    job = job_of(cells)
-    (done,) = labelled(job, model, Post(photos), memory)
-    assert (done.photos.carried, done.photos.repeated, done.photos.decoded) == (1, 0, 2)
-    assert [row["label"] == "carried" for row in rows_of(job)] == [False, True, False]
-
-
-def test_what_the_host_calls_unchanged_is_not_read(job_of, model, photos) -> None:
-    first, second = list(photos)[:2]
-    memory = Memory(etags={first: '"a1"'})
-    memory.at_etag[first, '"a1"'] = EarlierResult(result_of("carried", "5" * 64), carried=True)
-    job, post = job_of([first, second]), Post(photos)
-    (done,) = labelled(job, model, post, memory)
-    assert post.asked == [(first, '"a1"'), (second, None)]
-    assert (done.photos.unchanged, done.photos.carried, done.photos.downloaded) == (1, 1, 1)
-    assert (rows_of(job)[0]["label"], rows_of(job)[0]["etag"]) == ("carried", '"a1"')
 
 
 def test_what_was_unchanged_and_is_known_no_more_is_asked_for_again(job_of, model, photos) -> None:
@@ -320,27 +288,3 @@ def test_a_part_that_cannot_be_written_ends_the_work_and_leaves_no_marker(job_of
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     assert not job.part_keys()
     assert not list((job.storage.scratch / "inhand").iterdir())
-
-
-class Refusing(Guard):
-    """Stops at the n-th photo."""
-
-    def __init__(self, photo: int) -> None:
-        self._left = photo
-
-    def before_photo(self) -> None:
-        self._left -= 1
-        if not self._left:
-            raise JobError("Enough.")  # noqa: EM101
-
-
-def test_what_is_given_up_leaves_nothing(job_of, model, photos) -> None:
-    job, post = job_of(list(photos) * 2), Post(photos)
-    with (
-        pytest.raises(JobError, match="Enough"),
-        Labeller(job, [Asked(model)], post, lambda _: None, guard=Refusing(5)) as labeller,
-    ):
-        run_chunks(labeller, Chunks([0, 1]))
-    assert not job.part_keys()
-    assert not list((job.storage.scratch / "inhand").iterdir())
-    assert not post.waiting

@@ -1,4 +1,3 @@
-import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -133,15 +132,3 @@ def test_a_damaged_part_is_told_and_nothing_is_left(new_job: DoneJob) -> None:
     with pytest.raises(JobError, match=r"earlier.* 1 "):
         carry_over(earlier, job.storage, terms(job))
     assert sorted(path.name for path in Path(job.storage.place).iterdir()) == ["job.json", "rows"]
-
-
-def test_memory_does_not_grow_with_the_rows(new_job: DoneJob) -> None:
-    peaks = []
-    for rows in (500, 4_000):
-        earlier = finish(new_job(f"of-{rows}", rows, chunk_rows=50), list(map(labelled, range(rows))))
-        job = new_job(f"after-{rows}")
-        tracemalloc.start()
-        carry_over(earlier, job.storage, terms(job))
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[1] < 1.5 * peaks[0]

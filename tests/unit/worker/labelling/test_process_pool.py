@@ -89,14 +89,6 @@ for line in sys.stdin:
 """
 
 
-def test_a_process_may_have_several_lines_in_hand_and_answers_them_in_any_order(pool_of) -> None:
-    answers: list[str] = []
-    with pool_of(HOARD, workers=1) as pool:
-        pool.run(["1", "2", "3", "4", "5", "last"], lambda line, _: answers.append(line), lambda _: True)
-    assert answers[:3] == ["3", "2", "1"]
-    assert sorted(answers) == ["1", "2", "3", "4", "5", "last"]
-
-
 def test_all_lines_of_a_dead_process_are_given_to_another_in_their_order(pool_of) -> None:
     deaths: list[Death] = []
     answers: list[str] = []

@@ -29,13 +29,6 @@ def test_a_lease_is_held_and_renewed_as_long_as_the_block_runs(state: RedisState
     assert not client.exists(LEASE)
 
 
-def test_what_another_process_holds_is_left_alone(state, client, living_process) -> None:
-    state.take_lease("spring", 3, living_process)
-    with HeldLeases(state, "spring") as leases:
-        assert not leases.take(3)
-    assert Owner.from_json(client.get(LEASE)) == living_process
-
-
 def test_a_redis_that_goes_away_stops_no_work(redis_installed, tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         state = RedisState(redis.Redis.from_url(server.url, socket_timeout=1, retry=None))

@@ -22,10 +22,8 @@ from worker.job.receipt import finished_receipt
 from worker.labelling.chunk import MAX_STRIKES
 from worker.queue.app import HangtagCelery
 from worker.queue.metrics import CHUNKS, IMAGES
-from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import FINISH, RedisState
 from worker.queue.runner import JobResources, LoadedModels, Runner
-from worker.queue.settings import QueueSettings
 from worker.request import USUAL_OPTIONS, JobOptions
 from worker.results.finish import RESULT_FILE
 
@@ -78,18 +76,6 @@ def test_chunks_are_labelled_and_with_the_last_one_the_merging_is_queued(
     rows = pq.read_table(job.storage.source(part_key(0))).to_pylist()
     assert len(rows) == 256
     assert {row["status"] for row in rows} <= {"labeled", "review"}
-
-
-def test_after_a_chunk_that_is_none_of_the_last_the_reconciler_queues_the_merging(
-    runner: Runner, app: HangtagCelery, jobs: Jobs, state: RedisState, client, new_job: NewJob, monkeypatch
-) -> None:
-    monkeypatch.setattr("worker.queue.runner._LAST", 1)
-    new_job(300)
-    runner.label_chunk("job", 1)
-    runner.label_chunk("job", 0)
-    assert waiting(client) == []
-    Reconciler(jobs, state, app.send).tick()
-    assert waiting(client) == [FINISH]
 
 
 def test_where_the_first_worker_disagrees_with_int8_all_rows_of_the_job_are_float32s(
@@ -164,16 +150,6 @@ def test_what_another_process_works_on_is_left_to_it(
     assert (state.leased("job", [FINISH]), state.trouble("job")) == ({FINISH}, {})
 
 
-def test_without_redis_the_work_is_done(away: QueueSettings, new_job: NewJob) -> None:
-    job = new_job()
-    with HangtagCelery(away) as app:
-        runner = Runner(app)
-        runner.label_chunk("job", 0)
-        runner.resources.close()
-        runner.run_finish_process("job")
-    assert finished_receipt(job)
-
-
 def test_of_a_cancelled_job_nothing_is_done(
     runner: Runner, state: RedisState, new_job: NewJob, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -231,8 +207,6 @@ def test_what_keeps_a_chunk_from_being_done_is_told_and_the_chunk_held_back(
 
 def test_a_job_is_merged_once(runner: Runner, client: redis.Redis, new_job: NewJob) -> None:
     job = new_job()
-    runner.run_finish_process("job")
-    assert finished_receipt(job) is None, "it is not done yet"
     runner.label_chunk("job", 0)
     job.storage.commit(CANCELLED, b"")
     runner.run_finish_process("job")

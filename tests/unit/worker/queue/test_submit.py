@@ -86,21 +86,6 @@ def test_a_machine_that_does_not_see_the_photos_can_submit(
             submit(replace(changed(unseen, image_root=str(root)), name=name), jobs)
 
 
-class _KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-def test_a_submit_that_was_killed_while_it_read_is_done_by_the_next(request_of: SubmitRequest, jobs: Jobs) -> None:
-    def die(_rows: int) -> None:
-        raise _KilledError
-
-    with pytest.raises(_KilledError):
-        submit(request_of, jobs, die)
-    assert jobs.get("spring") is None
-    assert submit(request_of, jobs).new
-    assert jobs.find("spring").chunk_images(2)[-1] == f"{ROWS - 1}.jpg"
-
-
 def test_the_results_of_an_earlier_job_lie_beside_the_rows(
     request_of: SubmitRequest, jobs: Jobs, commit_part: Callable[..., None]
 ) -> None:

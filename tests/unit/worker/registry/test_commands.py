@@ -13,21 +13,13 @@ from models.registry.history import CHALLENGER, CHAMPION
 from models.registry.registry import Registry, open_registry
 from models.text import without_file_links
 from tests.command import clean_environment, run_hangtag
-from tests.paper_bundle import write_paper_bundle
+from tests.paper_bundle import three_versions, write_paper_bundle
 from worker.registry.show import ago
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    """Three versions: an earlier champion, the champion, and a challenger that was refused."""
-    registry = open_registry(str(tmp_path / "registry"))
-    for seed, labels in ((1, ["boots", "hats"]), (2, ["boots", "coats"]), (3, ["boots", "coats"])):
-        bundle = write_paper_bundle(tmp_path / str(seed), seed, labels=labels, accuracy=0.5 + seed / 10)
-        registry.publish("shop", bundle, f"made-up [{seed}]", alias=CHALLENGER)
-        if seed < 3:
-            registry.promote("shop", seed, "better", numbers={"points": 1.25}, cycle="000002")
-    registry.refuse("shop", 3, ("boots lost 7 points.",), {"points": -7.0})
-    return registry
+    return three_versions(tmp_path, "boots lost 7 points.")
 
 
 def run(registry: Registry, *words: object, columns: int = 200) -> "CompletedProcess[str]":
@@ -115,46 +107,6 @@ def test_a_bundle_that_is_not_sound_is_not_published(tmp_path: Path, bundle: Pat
     for one in (spoiled, paper):
         assert run(registry, "publish", one, "--name", "shop").returncode == 5
     assert registry.names() == []
-
-
-def test_a_run_of_another_bundle_is_refused(registry: Registry, tmp_path: Path, training: Path) -> None:
-    for other in (training, tmp_path / "1"):
-        assert run(registry, "publish", tmp_path / "1", "--name", "shop", "--run", other).returncode == 2
-
-
-def test_versions_are_promoted_rolled_back_named_and_deleted(registry: Registry) -> None:
-    assert run(registry, "promote", "shop@challenger", "--why", "I like it").returncode == 2, "a gate refused it"
-    assert run(registry, "promote", "shop@challenger", "--why", "", "--force").returncode == 2
-    printed(registry, "promote", "shop@3", "--why", "sure", "--force")
-    assert "already" in printed(registry, "promote", "shop@3")
-    assert "promoted by force" in printed(registry, "history", "shop")
-    printed(registry, "rollback", "shop")
-    printed(registry, "alias", "shop@1", "staging")
-    assert "already" in printed(registry, "alias", "shop@1", "staging")
-    assert registry.state("shop").aliases == {CHAMPION: 2, "staging": 1}
-    printed(registry, "alias", "shop@1", "staging", "--remove")
-    assert run(registry, "delete", "shop@champion", "--why", "old").returncode == 2
-    assert run(registry, "delete", "shop@1", "--why", " ").returncode == 2
-    printed(registry, "delete", "shop@3", "--why", "worse")
-    assert "before" in printed(registry, "delete", "shop@3", "--why", "worse")
-    assert [one["version"] for one in json.loads(printed(registry, "--json"))] == [1, 2]
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "--registry . history shop",
-        "history shoop",
-        "promote shop",
-        "promote @3",
-        "promote shop@",
-        "promote shop@9",
-        "delete shop@1",
-    ],
-)
-def test_what_cannot_be_done_leaves_with_2(registry: Registry, words: str) -> None:
-    done = run(registry, *words.split())
-    assert (done.returncode, done.stdout) == (2, "")
 
 
 def test_the_history_says_who_what_when_why_and_with_which_numbers(registry: Registry) -> None:

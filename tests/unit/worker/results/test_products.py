@@ -76,9 +76,6 @@ IN_TREE = {
     "sure of the label above only": (
         [("boots", 1.0, 0, 0), ("sandals", 0.8, 0, 0), ("shoes", 0.0, 2, 2)], ("shoes", 0.9, LABELED, None, 1.0),
     ),
-    "two labels above that are one way": (
-        [("boots", 1.0, 0, 0), ("shoes", 0.0, 1, 1), ("worn", 0.0, 1, 1)], ("shoes", 0.5, LABELED, None, 0.5),
-    ),
     "two classes of one parent": (
         [("boots", 1.0, 1, 1), ("sandals", 0.9, 1, 1)], ("boots", 0.5, REVIEW, ReviewReason.DISAGREEMENT, 0.5),
     ),
@@ -139,25 +136,6 @@ def test_only_labels_of_which_neither_is_above_the_other_disagree(tmp_path: Path
 def add(store: ProductStore, rows: Rows) -> None:
     names = pa.chunked_array([[name for name, _ in rows]], pa.string())
     store.add(results_table([result for _, result in rows]), names)
-
-
-def test_photos_of_a_product_are_counted_over_all_that_is_added(store: ProductStore) -> None:
-    add(store, [("B", sure("shoe", 0.75, ("hat", 0.25))), (None, sure("hat")), ("A", failed())])
-    add(store, [("B", unsure("hat", 0.5, ("shoe", 0.25), reason=ReviewReason.UNKNOWN)), ("B", failed())])
-    assert list(store.products()) == [
-        (
-            Product("B", 3, 2, {ReviewReason.UNKNOWN: 1}),
-            [ClassShare("hat", 0.75, 1, 0), ClassShare("shoe", 1.0, 1, 1)],
-        ),
-        (Product("A", 1, 0, {}), []),
-    ]
-
-
-def test_only_sure_photos_disagree(store: ProductStore) -> None:
-    add(store, [("A", sure("shoe")), ("A", sure("hat")), ("B", sure("shoe")), ("B", unsure("hat")), ("C", failed())])
-    assert store.disagreeing({"A", "B", "C", "D"}) == {"A"}
-    add(store, [("C", sure("shoe")), ("B", sure("hat"))])
-    assert store.disagreeing(["A", "B", "C"]) == {"A", "B"}
 
 
 @pytest.mark.parametrize("name", ["a'; DROP TABLE product; --", "a\x00b", "ключ", "  ", "0", "1e3"])

@@ -4,7 +4,6 @@ import socket
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -17,7 +16,6 @@ from tests.photo_jobs import photo_job
 from worker.job.job import ModelPin
 from worker.job.parts import PhotoWork, Status
 from worker.job.receipt import (
-    PAGE_FILE,
     Drift,
     ErrorCount,
     ErrorExample,
@@ -28,9 +26,6 @@ from worker.job.receipt import (
     SampleRow,
     WorkFigures,
 )
-from worker.labelling.local import run_pool
-from worker.labelling.process_pool import LABELLING, ProcessPool
-from worker.results.finish import finish_job
 from worker.results.receipt_page import receipt_page, sheet_photo, small_photos
 
 WITHIN_S = 0.5
@@ -133,28 +128,6 @@ def test_nothing_in_a_catalogue_becomes_markup() -> None:
     page = check_harmless(receipt_page(receipt(**changes), photos))
     assert page.text.count("".join(NASTY.split())[:12]) >= 20
     assert "${rows} {{ rows }}" in page.text
-
-
-def test_a_finished_job_leaves_a_page_with_its_photos(make_job, bundle, tmp_path) -> None:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    noise = np.random.default_rng(0)
-    for number in range(60):
-        Image.fromarray(noise.integers(0, 256, (400, 400, 3), np.uint8)).save(folder / f"{number:02}.jpg")
-    for number in range(12):
-        (folder / f"<i>broken {number:02}</i>.jpg".replace("/", "_")).write_bytes(b"no photo")
-    job = make_job(folder)
-    with ProcessPool(LABELLING, 1) as processes:
-        run_pool(job, [bundle], processes, lambda _: None)
-    done = finish_job(job)
-    html = job.storage.read(PAGE_FILE).decode()
-    page = Page(html)
-    assert done.errors["unreadable"].count == 12
-    assert "72 rows of photos" in page.text
-    assert "<i>broken 00<_i>.jpg It is text, not a photo; fetch the photo itself." in page.text
-    assert html.count("data:image/jpeg;base64,") == 48 + 6, "six are to review"
-    assert html.count("status failed") == html.count("no picture") == 8
-    assert len(html) < 1_500_000, "even of pictures that are hard to compress"
 
 
 def test_photos_are_in_the_page_failed_ones_last(photo: Path) -> None:
