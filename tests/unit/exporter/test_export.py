@@ -138,14 +138,6 @@ def test_a_run_becomes_a_bundle_that_says_what_the_run_and_keras_say(export_run,
     assert "```cpp" not in card
 
 
-def test_a_binary_run_becomes_a_bundle_of_two_columns(export_run, make_network, make_run, tmp_path, pixels):
-    network = make_network("simple", 2)
-    result = export_run(make_run(network, ("bag", "shoe\u2028sock")), tmp_path / "bundle")
-    second = network.predict(pixels, verbose=0)[:, 0]
-    assert load(result.bundle).predict(pixels)[:, 1] == pytest.approx(second, abs=1e-4)
-    assert load(result.bundle).labels == ("bag", "shoe\u2028sock")
-
-
 def target(precision, *thresholds):
     shares, rows = (0.5,) * len(thresholds), (9,) * len(thresholds)
     return PrecisionTarget(precision=precision, thresholds=thresholds, coverage=0.5, class_coverage=shares, rows=rows)

@@ -45,14 +45,21 @@ def test_a_second_training_with_a_fifth_more_photos_keeps_every_old_one_in_its_s
     with Image.open(tested.path) as image:
         ImageOps.exif_transpose(image).save(data / tested.label / "again.jpg", quality=70)
     run, request = Run(tmp_path / "second"), changed(trained.request, data=data, splits=trained.run.splits)
+    seen = []
+
+    def note_and_kill(*prepared):
+        seen.append(prepared)
+        kill()
+
     with pytest.raises(Killed):
-        train(request, run.path, session_cache, Diary(on_step=kill))
-    second, old = read_splits(run.splits), read_splits(trained.run.splits)
+        train(request, run.path, session_cache, Diary(on_prepared=note_and_kill))
+    ((prepared, args),) = seen
+    second, old = prepared.photos, read_splits(trained.run.splits)
     kept = {photo.sha256: photo.split for photo in second}
     assert {photo.sha256: kept[photo.sha256] for photo in old} == {photo.sha256: photo.split for photo in old}
     assert next(photo.split for photo in second if photo.path.name == "again.jpg") is Split.TEST
     assert len(second) >= len(old) + 48
-    assert run.args().splits == trained.run.splits
+    assert args.splits == trained.run.splits
 
 
 def test_a_run_that_exists_is_refused_and_left_alone(trained, diary, session_cache):
@@ -115,6 +122,7 @@ def test_a_cross_validated_training_tells_of_every_photo_but_test_photos(
     assert words in result.run.model_card.read_text().replace("\n", " ")
 
 
+@pytest.mark.rest
 def test_folds_that_a_time_limit_has_no_room_for_are_left_out_from_the_start_and_it_is_said(
     binary, tmp_path, session_cache
 ):

@@ -88,6 +88,7 @@ def test_a_fold_leaves_its_answers_and_figures_and_no_weights_and_is_taken_from_
     assert again.advanced == []
 
 
+@pytest.mark.rest
 def test_a_fold_that_was_killed_goes_on_where_it_was(make_training, diary):
     training, moments = make_training(folds=FOLDS, epochs=6), []
 

@@ -112,15 +112,6 @@ def linked(draw):
 
 @settings(deadline=None)
 @given(linked())
-def test_no_undecided_photo_is_in_a_group_of_two_splits(case):
-    found, links = case
-    for group in together(found, links)[0]:
-        splits = {found[place].split for place in group}
-        assert len(splits - {None}) <= 1 or None not in splits
-
-
-@settings(deadline=None)
-@given(linked())
 def test_whatever_is_bound_together_and_in_use_is_in_one_group(case):
     found, links = case
     groups, _ = group_photos(found, links)
