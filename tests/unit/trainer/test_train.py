@@ -23,9 +23,9 @@ from tests.unit.trainer.run_files import (
 )
 from trainer.data.dataset import Split
 from trainer.request import Arch, Balance, TrainRequest
-from trainer.run import Run, RunState, read_history
+from trainer.run import RunState, read_history
 from trainer.sample.catalogue import draw_catalogue
-from trainer.splits.assigned import read_splits
+from trainer.splits.assigned import read_splits, write_splits
 from trainer.splits.set_aside import count_leaks
 from trainer.train import train
 
@@ -34,17 +34,8 @@ def changed(request: TrainRequest, **changes):
     return request.model_copy(update=changes)
 
 
-def test_a_second_training_with_a_fifth_more_photos_keeps_every_old_one_in_its_split(
-    trained, catalogue, tmp_path, session_cache
-):
-    data, more = shutil.copytree(catalogue, tmp_path / "photos"), tmp_path / "more"
-    draw_catalogue(more, 48, seed=11)
-    for photo in more.glob("*/*"):
-        shutil.copyfile(photo, data / photo.parent.name / f"new-{photo.name}")
-    tested = next(photo for photo in splits_of(trained.run, Split.TEST) if photo.path.suffix == ".jpg")
-    with Image.open(tested.path) as image:
-        ImageOps.exif_transpose(image).save(data / tested.label / "again.jpg", quality=70)
-    run, request = Run(tmp_path / "second"), changed(trained.request, data=data, splits=trained.run.splits)
+def prepared_for(request, run, cache):
+    """What a training would learn from, and its args; it is killed before it learns."""
     seen = []
 
     def note_and_kill(*prepared):
@@ -52,14 +43,29 @@ def test_a_second_training_with_a_fifth_more_photos_keeps_every_old_one_in_its_s
         kill()
 
     with pytest.raises(Killed):
-        train(request, run.path, session_cache, Diary(on_prepared=note_and_kill))
-    ((prepared, args),) = seen
-    second, old = prepared.photos, read_splits(trained.run.splits)
-    kept = {photo.sha256: photo.split for photo in second}
+        train(request, run, cache, Diary(on_prepared=note_and_kill))
+    return seen[0]
+
+
+def test_a_second_training_with_a_fifth_more_photos_keeps_every_old_one_in_its_split(
+    binary, two_classes, tmp_path, session_cache
+):
+    data, more, splits = shutil.copytree(two_classes, tmp_path / "photos"), tmp_path / "more", tmp_path / "splits.csv"
+    old = prepared_for(changed(binary, data=data), tmp_path / "first", session_cache)[0].photos
+    write_splits(splits, old)
+    draw_catalogue(more, 48, seed=11)
+    for name in ("hat", "vase"):
+        for photo in (more / name).iterdir():
+            shutil.copyfile(photo, data / name / f"new-{photo.name}")
+    tested = next(photo for photo in old if photo.split is Split.TEST and photo.path.suffix == ".jpg")
+    with Image.open(tested.path) as image:
+        ImageOps.exif_transpose(image).save(data / tested.label / "again.jpg", quality=70)
+    prepared, args = prepared_for(changed(binary, data=data, splits=splits), tmp_path / "second", session_cache)
+    kept = {photo.sha256: photo.split for photo in prepared.photos}
     assert {photo.sha256: kept[photo.sha256] for photo in old} == {photo.sha256: photo.split for photo in old}
-    assert next(photo.split for photo in second if photo.path.name == "again.jpg") is Split.TEST
-    assert len(second) >= len(old) + 48
-    assert args.splits == trained.run.splits
+    assert next(photo.split for photo in prepared.photos if photo.path.name == "again.jpg") is Split.TEST
+    assert len(prepared.photos) >= len(old) + 12
+    assert args.splits == splits
 
 
 def test_a_run_that_exists_is_refused_and_left_alone(trained, diary, session_cache):

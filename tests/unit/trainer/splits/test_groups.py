@@ -87,10 +87,6 @@ def test_what_would_join_two_splits_is_set_aside(new, links, groups, bridging):
     assert (found, set(bridges)) == (groups, bridging)
 
 
-def test_a_bridge_names_a_photo_of_each_split():
-    assert group_photos([*OLD, asking("1")], [(2, 0), (1, 2)])[1] == {2: (0, 1)}
-
-
 candidates = st.lists(
     st.builds(
         asking,
