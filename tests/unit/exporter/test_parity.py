@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from models.decision import Scores
@@ -80,6 +82,18 @@ def test_a_near_tie_is_within_twice_the_tolerance_in_keras_and_may_go_either_way
     assert (found.near_ties, found.flips) == (1, ((0, 1),))
 
 
+@given(st.data())
+def test_a_flip_is_never_a_near_tie_and_always_a_changed_label(compare, data):
+    rows = st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3)
+    pairs = data.draw(st.lists(st.tuples(rows, rows), min_size=1, max_size=8))
+    expected, got = np.array(pairs, np.float32).swapaxes(0, 1)
+    found = compare(expected, got)
+    changed = [(a, b) for a, b in zip(expected.argmax(axis=1), got.argmax(axis=1), strict=True) if a != b]
+    assert set(found.flips) <= set(changed)
+    assert len(changed) - found.near_ties <= len(found.flips) <= len(changed)
+    assert not (found.passed and found.flips)
+
+
 @pytest.mark.parametrize(("part", "passed"), [(0.0, True), (0.9e-2, True), (-0.9e-2, True), (1.1e-2, False)])
 def test_an_unknown_score_may_be_off_by_a_hundredth_of_its_size(compare_unknown, part, passed):
     found = compare_unknown(UNKNOWN, UNKNOWN * np.array([1, 1, 1 + part, 1], np.float32), limit=15.0)
@@ -93,6 +107,18 @@ def test_photos_that_cross_the_limit_are_named_unless_they_are_near_it(compare_u
     assert (found.crossed, found.near_limit, found.passed) == (2, 1, False)
     found = compare_unknown(expected[2:], np.array([14.9999, -20.0], np.float32) + 0.1, limit=15.0)
     assert (found.crossed, found.near_limit) == (0, 1)
+
+
+@given(st.data())
+def test_a_photo_that_crosses_is_never_near_and_always_on_the_other_side(compare_unknown, data):
+    scores = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=8)
+    expected = np.array(data.draw(scores), np.float32)
+    got = np.array(data.draw(st.lists(st.floats(-100, 100, width=32), min_size=len(expected), max_size=len(expected))))
+    limit = data.draw(st.floats(-100, 100, width=32))
+    found = compare_unknown(expected, got.astype(np.float32), limit)
+    other_side = int(((expected <= limit) != (got <= limit)).sum())
+    assert other_side - found.near_limit <= found.crossed <= other_side
+    assert not (found.passed and found.crossed)
 
 
 @pytest.mark.parametrize(("unknown", "probabilities", "passed"), [(0, 0, True), (2, 0, False), (0, 0.1, False)])
