@@ -160,8 +160,9 @@ def with_a_distance(run, size):
 
 
 def test_how_sure_the_run_is_travels_in_manifest_metadata_and_proof(export_run, make_network, make_run, tmp_path):
-    network = make_network("cnn", 3)
-    result = export_run(with_a_distance(make_run(network, confidence=SURE), 320), tmp_path / "bundle")
+    network = make_network("simple", 3)
+    size = network.get_layer("features").output.shape[-1]
+    result = export_run(with_a_distance(make_run(network, confidence=SURE), size), tmp_path / "bundle")
     manifest = open_bundle(result.bundle).manifest
     variant = manifest.variants["float32"]
     assert (variant.temperature, variant.precision, variant.targets) == (2.0, 0.95, SURE.targets)
