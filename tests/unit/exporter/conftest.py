@@ -16,7 +16,7 @@ UNSURE = Confidence(temperature=1.0, precision=None, targets=(), unknown=None, r
 
 
 @pytest.fixture(scope="session")
-def make_network() -> Callable[[str, int], Any]:
+def make_network() -> Callable[..., Any]:
     from exporter.options import load_tensorflow
 
     load_tensorflow()
@@ -25,9 +25,9 @@ def make_network() -> Callable[[str, int], Any]:
     from trainer.networks.build import build_network
     from trainer.request import Arch, NamedWeights
 
-    def make(arch: str, classes: int) -> Any:
+    def make(arch: str, classes: int, alpha: float | None = None) -> Any:
         keras.utils.set_random_seed(7)
-        network = build_network(Arch(arch), 32, classes, weights=NamedWeights.NONE, alpha=None)
+        network = build_network(Arch(arch), 32, classes, weights=NamedWeights.NONE, alpha=alpha)
         logits = network.get_layer("logits")
         weights, biases = logits.get_weights()
         logits.set_weights([weights * 10, biases + np.linspace(-0.2, 0.2, len(biases))])

@@ -6,9 +6,8 @@ import pytest
 
 from exporter.options import ExportOptions
 from models.errors import InputError
-from models.manifest import ModelMetadata, Quantization
-from models.preprocess import PreprocessSpec
-from models.statistics.confidence import PrecisionTarget
+from models.manifest import Quantization
+from tests.unit.exporter.edge.materials import metadata_of
 
 OPTIONS = ExportOptions(int8=True, max_drop=0.5)
 CPU = "AMD EPYC"
@@ -24,21 +23,17 @@ def choose():
     return lambda float32, int8=None, options=OPTIONS: choose_default(float32, int8, options, CPU)
 
 
-def metadata_of(name, precision=0.95, coverage=0.6):
-    target = PrecisionTarget(
-        precision=precision or 0.9, thresholds=(0.5, 0.5), coverage=coverage, class_coverage=(0.5, 0.5), rows=(9, 9)
-    )
-    return ModelMetadata(
-        schema_version=1, name="shop", version="1", variant=name, labels=("bag", "hat"), taxonomy=None, unknown=None,
-        preprocess=PreprocessSpec(size=32), temperature=1.0, precision=precision, targets=(target,),
-    )  # fmt: skip
+def promising(name, precision=0.95, coverage=0.6):
+    metadata = metadata_of(2, variant=name)
+    target = metadata.targets[0].model_copy(update={"precision": precision or 0.9, "coverage": coverage})
+    return metadata.model_copy(update={"precision": precision, "targets": (target,)})
 
 
 @pytest.fixture(scope="module")
 def made(choose):
     from exporter.variant import MadeVariant
 
-    return lambda **fields: MadeVariant(metadata_of("float32", **fields), b"", 0.9)
+    return lambda **fields: MadeVariant(promising("float32", **fields), b"", 0.9)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +49,7 @@ def lighter(cost):
 
     def make(precision=0.95, coverage=0.6, **changes):
         facts = Int8Facts(cost, 2.8, 1.42, None, Quantization(float_layers=(), photos=256))
-        return MadeVariant(metadata_of("int8", precision, coverage), b"", 0.9, replace(facts, **changes))
+        return MadeVariant(promising("int8", precision, coverage), b"", 0.9, replace(facts, **changes))
 
     return make
 

@@ -1,13 +1,10 @@
-import io
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from PIL import Image
 
-from exporter.cost import drop, expected_loss, speed_gain, whole_gain
-from models.preprocess import PreprocessSpec
+from exporter.cost import drop, expected_loss, speed_gain
 from models.statistics.calibration import calibrated
 
 
@@ -101,19 +98,3 @@ PIXELS = np.zeros((3, 2, 64, 256), np.uint8)
 def test_a_model_with_a_tenth_of_the_work_is_quicker_and_the_other_way_round():
     assert speed_gain(busy(40), busy(2), PIXELS, rounds=3) > 2
     assert speed_gain(busy(2), busy(40), PIXELS, rounds=3) < 0.5
-
-
-def square(side):
-    value = helper.make_tensor_value_info
-    node = helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT)
-    ends = [value("image", TensorProto.UINT8, ["batch", side, side, 3])], [value("floats", TensorProto.FLOAT, None)]
-    graph = helper.make_graph([node], "square", *ends)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
-
-
-def test_end_to_end_photos_are_decoded_and_what_is_none_is_left_out():
-    file = io.BytesIO()
-    Image.new("RGB", (40, 30)).save(file, "PNG")
-    spec = PreprocessSpec(size=16)
-    assert whole_gain(square(16), square(16), [b"no photo", file.getvalue(), b""], spec, rounds=1) > 0
-    assert whole_gain(square(16), square(16), [b"no photo"], spec, rounds=1) is None

@@ -137,14 +137,6 @@ def test_a_run_becomes_a_bundle_that_says_what_the_run_and_keras_say(export_run,
     assert "```cpp" not in card
 
 
-def test_a_binary_run_becomes_a_bundle_of_two_columns(export_run, make_network, make_run, tmp_path, pixels):
-    network = make_network("simple", 2)
-    result = export_run(make_run(network, ("bag", "shoe\u2028sock")), tmp_path / "bundle")
-    second = network.predict(pixels, verbose=0)[:, 0]
-    assert load(result.bundle).predict(pixels)[:, 1] == pytest.approx(second, abs=1e-4)
-    assert load(result.bundle).labels == ("bag", "shoe\u2028sock")
-
-
 def target(precision, *thresholds):
     shares, rows = (0.5,) * len(thresholds), (9,) * len(thresholds)
     return PrecisionTarget(precision=precision, thresholds=thresholds, coverage=0.5, class_coverage=shares, rows=rows)
@@ -167,8 +159,9 @@ def with_a_distance(run, size):
 
 
 def test_how_sure_the_run_is_travels_in_manifest_metadata_and_proof(export_run, make_network, make_run, tmp_path):
-    network = make_network("cnn", 3)
-    result = export_run(with_a_distance(make_run(network, confidence=SURE), 320), tmp_path / "bundle")
+    network = make_network("simple", 3)
+    size = network.get_layer("features").output.shape[-1]
+    result = export_run(with_a_distance(make_run(network, confidence=SURE), size), tmp_path / "bundle")
     manifest = open_bundle(result.bundle).manifest
     variant = manifest.variants["float32"]
     assert (variant.temperature, variant.precision, variant.targets) == (2.0, 0.95, SURE.targets)

@@ -7,11 +7,11 @@ from onnx import TensorProto, helper, numpy_helper
 from exporter.graph import with_half_weights
 from models.errors import ParityError
 from models.manifest import METADATA_KEY, ModelMetadata, parse_file
-from models.preprocess import PreprocessSpec
 from tests.keras_to_onnx import convert
+from tests.unit.exporter.edge.materials import metadata_of
 
 
-@pytest.fixture(scope="module", params=[("simple", 2), ("simple", 5), ("cnn", 2), ("cnn", 5)], ids=str)
+@pytest.fixture(scope="module", params=[("simple", 2), ("cnn", 5)], ids=str)
 def network(request, make_network):
     return make_network(*request.param)
 
@@ -88,19 +88,7 @@ def test_a_layer_that_onnx_does_not_have_is_refused(make_network):
 def test_the_file_carries_its_metadata(model):
     from exporter.graph import add_metadata
 
-    metadata = ModelMetadata(
-        schema_version=1,
-        name="bottes d'été",
-        version="20261121T000000Z",
-        variant="float32",
-        labels=("靴", "bag"),
-        preprocess=PreprocessSpec(size=32),
-        taxonomy=None,
-        temperature=1.0,
-        precision=None,
-        targets=(),
-        unknown=None,
-    )
+    metadata = metadata_of(2).model_copy(update={"name": "bottes d'été", "labels": ("靴", "bag")})
     copy = onnx.ModelProto.FromString(model.SerializeToString())
     file = add_metadata(copy, metadata)
     found = ort.InferenceSession(file).get_modelmeta()

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from models.decision import Scores
-from models.manifest import ModelMetadata
-from models.preprocess import PreprocessSpec
 from models.statistics.confidence import UnknownLimit
 from models.statistics.out_of_distribution import DistanceHead
 from tests.keras_to_onnx import convert
+from tests.unit.exporter.edge.materials import metadata_of
 
 KERAS = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]], np.float32)
 UNKNOWN = np.array([10.0, 20.0, 30.0, -20.0], np.float32)
@@ -166,11 +165,8 @@ def test_photos_are_run_in_batches_and_answered_in_order(parity, counting_model,
 
 
 def metadata(temperature=1.0, limit=None):
-    return ModelMetadata(
-        schema_version=1, name="shop", version="20261121T000000Z", variant="float32", labels=("bag", "hat", "shoe"),
-        preprocess=PreprocessSpec(size=32), temperature=temperature, taxonomy=None, precision=None, targets=(),
-        unknown=None if limit is None else UnknownLimit(score="distance", limit=limit, kept=0.95),
-    )  # fmt: skip
+    unknown = None if limit is None else UnknownLimit(score="distance", limit=limit, kept=0.95)
+    return metadata_of(3).model_copy(update={"temperature": temperature, "unknown": unknown})
 
 
 def test_the_model_of_another_network_or_temperature_is_no_proof(parity, make_network, pixels):

@@ -1,5 +1,6 @@
 import stat
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,19 +35,11 @@ def test_others_may_read_a_bundle(tmp_path, manifest):
     assert stat.S_IMODE((tmp_path / "shop").stat().st_mode) == 0o755
 
 
-def a_folder(place):
-    place.mkdir()
-
-
-def a_file(place):
-    place.write_text("mine")
-
-
-def a_link_to_nothing(place):
-    place.symlink_to("nowhere")
-
-
-@pytest.mark.parametrize("make", [a_folder, a_file, a_link_to_nothing])
+@pytest.mark.parametrize(
+    "make",
+    [Path.mkdir, Path.touch, lambda place: place.symlink_to("nowhere")],
+    ids=["a folder", "a file", "a link to nothing"],
+)
 def test_what_is_there_already_stays(tmp_path, manifest, make):
     place = tmp_path / "shop"
     make(place)

@@ -166,9 +166,9 @@ def two_classes(tmp_path_factory, catalogue):
 
 
 @pytest.fixture
-def binary(trained, two_classes):
+def binary(two_classes):
     """A request for three epochs of the classic recipe on two classes."""
-    return trained.request.model_copy(update={"data": two_classes, "arch": Arch.SIMPLE, "epochs": 3})
+    return small_request(two_classes).model_copy(update={"arch": Arch.SIMPLE, "epochs": 3})
 
 
 @pytest.fixture(scope="session")

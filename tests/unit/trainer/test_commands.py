@@ -99,6 +99,7 @@ def test_the_request_is_what_the_options_say(requested):
     )
 
 
+@pytest.mark.rest
 def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(training, tmp_path):
     run = tmp_path / "runs" / "train" / "photos-simple"
     training.send_signal(signal.SIGINT)

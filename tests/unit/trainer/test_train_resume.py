@@ -30,6 +30,7 @@ from trainer.splits.assigned import read_splits
 from trainer.train import resume, train
 
 
+@pytest.mark.rest
 def test_a_training_that_was_killed_and_resumed_ends_as_one_that_was_never_stopped(trained, tmp_path, session_cache):
     """To the bit, for cnn as it comes: augmentation, dropout, batch norm, averages, schedule."""
     run, seen = Run(tmp_path / "killed"), []
@@ -54,6 +55,7 @@ def test_a_training_that_was_killed_and_resumed_ends_as_one_that_was_never_stopp
     assert files_of(run.path) == FILES
 
 
+@pytest.mark.rest
 def test_a_training_that_is_stopped_again_and_again_leaves_what_it_can_and_goes_on(
     binary, two_classes, tmp_path, session_cache
 ):

@@ -85,29 +85,6 @@ def test_a_model_may_use_the_very_names_that_the_graph_before_it_has():
     assert np.array_equal(edge.run(noise(20, 30)).probabilities, plain.run(noise(20, 30)).probabilities)
 
 
-def test_a_model_of_integers_goes_in_too(tmp_path):
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
-
-    class Photos(CalibrationDataReader):
-        def __init__(self):
-            self._batches = iter([{"image": noise(SIZE, SIZE, seed)[np.newaxis]} for seed in range(3)])
-
-        def get_next(self):
-            return next(self._batches, None)
-
-    metadata = metadata_of(3)
-    (tmp_path / "model.onnx").write_bytes(model_of(metadata))
-    quantize_static(
-        tmp_path / "model.onnx", tmp_path / "int8.onnx", Photos(), quant_format=QuantFormat.QDQ, per_channel=True
-    )
-    model = (tmp_path / "int8.onnx").read_bytes()
-    assert "QuantizeLinear" in {node.op_type for node in onnx.load_from_string(model).graph.node}
-    edge, photo = load_edge(edge_graph(model, metadata), "edge"), noise(40, 30)
-    pixels = preprocess_image(Image.fromarray(photo), metadata.preprocess)[np.newaxis]
-    expected = classifier_of(model, metadata).predict(pixels)[0]
-    assert edge.run(photo).probabilities == pytest.approx(expected, abs=1e-6)
-
-
 def ruled_by(thresholds, unknown=False):
     metadata = metadata_of(3, unknown=unknown)
     target = metadata.targets[0].model_copy(update={"thresholds": thresholds})

@@ -16,7 +16,7 @@ def quantizer(to_logits, training, tmp_path_factory):
 def depthwise(make_network, training, tmp_path_factory):
     from exporter.graph import to_logits
 
-    model = to_logits(make_network("mobilenet", 3), 32)
+    model = to_logits(make_network("mobilenet", 3, alpha=0.25), 32)
     return Quantizer(model, training, tmp_path_factory.mktemp("scratch"))
 
 
@@ -47,10 +47,6 @@ def test_a_quantized_network_says_nearly_the_same(quantized, to_logits, trained,
     scale = np.ptp(expected.probabilities)
     assert 0 < np.abs(got.probabilities - expected.probabilities).mean() < 0.05 * scale
     assert got.unknown.shape == expected.unknown.shape
-
-
-def test_photos_that_give_no_ranges_are_not_counted(to_logits, training, tmp_path):
-    assert Quantizer(to_logits, training[:22], tmp_path).photos == 16
 
 
 def test_every_convolution_has_a_scale_for_each_channel(quantized):
@@ -87,7 +83,7 @@ def optimized(model, tmp_path):
     return {node.name: node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node}
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 5])
+@pytest.mark.parametrize("count", [0, 2])
 def test_the_first_layers_stay_in_floating_point_and_the_others_compute_with_integers(depthwise, count, tmp_path):
     found = optimized(depthwise.quantize(count), tmp_path)
     assert [found[name] for name in depthwise.layers[count:]] == ["QLinearConv"] * (27 - count)
@@ -105,14 +101,6 @@ def test_a_convolution_that_onnx_runtime_quantizes_by_itself_is_an_error(depthwi
             depthwise.quantize(1)
     finally:
         depthwise.body, depthwise.layers = body, layers
-
-
-def test_all_layers_may_stay_as_they_are(quantizer, to_logits, trained, says):
-    model = quantizer.quantize(len(quantizer.layers))
-    assert not weights(model)
-    assert says(model, trained.pixels).probabilities == pytest.approx(
-        says(to_logits, trained.pixels).probabilities, abs=1e-3
-    )
 
 
 def test_nothing_but_standard_operators_and_the_same_ends(quantizer, quantized, to_logits):
@@ -204,34 +192,3 @@ def test_hidden_dense_layers_are_body_and_the_logits_are_not():
         ("Concat", ["zero", "raw"], ["logits"]),
     )
     assert body_nodes(model) == ["hidden"]
-
-
-def test_a_network_without_layers_before_its_logits_has_no_body():
-    model: onnx.ModelProto = graph(("MatMul", ["image", "classes"], ["logits"]))
-    assert body_nodes(model) == []
-
-
-def test_an_activation_that_is_all_but_constant_is_an_error_and_no_reason_for_other_ranges(tmp_path):
-    """There is no histogram of its values; ranges of all values would be another rule than all networks have."""
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 4, 4, 3])
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])
-    kernel = np.full((8, 3, 3, 3), 1e-9, np.float32)
-    arrays = {"first": kernel, "second": np.ones((8, 8, 1, 1), np.float32), "bias": np.full(8, 1e6, np.float32)}
-    constants = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
-    constants += [
-        numpy_helper.from_array(np.ones((8, 2), np.float32), "head"),
-        numpy_helper.from_array(np.array([2, 3]), "axes"),
-    ]
-    nodes = [
-        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["planes", "first", "bias"], ["a"], name="a"),
-        helper.make_node("Conv", ["a", "second"], ["b"], name="b"),
-        helper.make_node("ReduceMean", ["b", "axes"], ["features"], keepdims=0),
-        helper.make_node("MatMul", ["features", "head"], ["logits"], name="head"),
-    ]
-    graph = helper.make_graph(nodes, "flat", [image], [logits], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    pixels = np.random.default_rng(0).integers(0, 256, (16, 4, 4, 3), dtype=np.uint8)
-    with pytest.raises(QuantizeError, match="ValueError"):
-        Quantizer(model, pixels, tmp_path).quantize()

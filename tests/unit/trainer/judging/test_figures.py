@@ -64,19 +64,6 @@ def test_figures_agree_with_the_confusion_matrix_which_has_truth_in_rows(pairs):
         assert row.precision == pytest.approx(matrix[i, i] / max(1, matrix[:, i].sum()))
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
-def test_every_figure_lies_within_its_interval(pairs):
-    truth, guess = np.array(pairs).T
-    figures = score(sure(guess), truth, CLASSES)
-    for found in (figures, *figures.classes.values()):
-        for name in ("accuracy", "precision", "recall", "f1"):
-            if hasattr(found, f"{name}_95"):
-                low, high = getattr(found, f"{name}_95")
-                assert 0 <= low <= getattr(found, name) + 1e-9
-                assert getattr(found, name) - 1e-9 <= high <= 1
-
-
 def test_photos_of_one_product_narrow_no_interval():
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 4, 200)

@@ -8,9 +8,9 @@ import pytest
 from models.errors import InputError
 from tests.unit.trainer.run_files import Diary, Killed, at, files_of, kill, press_ctrl_c
 from trainer.judging.folds import assign_folds, deadline_of_main, held_photos, train_folds
-from trainer.learning.training import labels_of, new_network
+from trainer.learning.training import labels_of
 from trainer.request import Arch
-from trainer.run import read_history
+from trainer.run import EpochFigures, read_history, write_history
 from trainer.splits.assigned import group_numbers
 
 FOLDS = 3
@@ -88,6 +88,7 @@ def test_a_fold_leaves_its_answers_and_figures_and_no_weights_and_is_taken_from_
     assert again.advanced == []
 
 
+@pytest.mark.rest
 def test_a_fold_that_was_killed_goes_on_where_it_was(make_training, diary):
     training, moments = make_training(folds=FOLDS, epochs=6), []
 
@@ -131,7 +132,8 @@ def test_cross_validated_networks_are_trained_in_full_and_within_a_time_limit_fo
 ):
     """Even where the time is over, each is trained for an epoch."""
     training = make_training(epochs=2, cv=True, folds=2)
-    training.train(new_network(training.args), None, diary)
+    training.run.path.mkdir()
+    write_history(training.run.history, [EpochFigures(epoch, 1.0, 0.5, 1.0, 0.5, 1e-3) for epoch in (1, 2)])
     limited = training.args.model_copy(update={"epochs": 600, "time_limit_s": 10_000.0})
     folds = train_folds(replace(training, args=limited), None, diary)
     assert [len(read_history(training.run.fold(n).history)) for n in (1, 2)] == [2, 2]

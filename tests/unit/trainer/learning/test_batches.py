@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.learning.batches import Batches, augmented, one_hot
+from trainer.learning.batches import Batches, augmented
 from trainer.learning.recipe import Augmentation
 
 PHOTOS = 10
@@ -37,12 +37,6 @@ def seen(made, epoch=0, size=16):
 
 def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def test_two_classes_have_one_target_and_more_have_one_each():
-    assert one_hot(np.array([0, 1, 1]), 2).tolist() == [[0.0], [1.0], [1.0]]
-    assert one_hot(np.array([2, 0]), 3).tolist() == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
-    assert one_hot(np.array([0]), 2).dtype == one_hot(np.array([0]), 3).dtype == np.float32
 
 
 @pytest.mark.parametrize(("batch", "steps", "shown"), [(4, 2, 8), (5, 2, 10), (10, 1, 10), (64, 1, 10), (1, 10, 10)])

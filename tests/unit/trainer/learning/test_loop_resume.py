@@ -79,7 +79,7 @@ def test_the_first_epochs_have_smaller_photos_and_the_rate_ends_at_nothing(unbro
 @pytest.mark.parametrize(
     ("view", "left"),
     [
-        (Diary(on_epoch=at(3, kill)), [4]),
+        pytest.param(Diary(on_epoch=at(3, kill)), [4], marks=pytest.mark.rest),
         (Diary(on_step=at(5, kill)), [2, 3, 4]),
         (Diary(on_step=at(5, press_ctrl_c)), [2, 3, 4]),
     ],

@@ -17,24 +17,12 @@ from trainer.request import Arch, Balance
 
 COSINE = recipe_for(Arch.CNN, pretrained=False)
 
-progresses = st.floats(0, 1)
-
 
 def test_the_rate_begins_and_ends_at_nothing_and_is_highest_after_the_first_tenth():
     assert rate_at(0.0, COSINE) == 0
     assert rate_at(0.1, COSINE) == pytest.approx(COSINE.rate)
     assert rate_at(0.55, COSINE) == pytest.approx(COSINE.rate / 2)
     assert rate_at(1.0, COSINE) == pytest.approx(0, abs=1e-12)
-
-
-@given(progresses, progresses)
-def test_the_rate_rises_and_then_falls(one, other):
-    earlier, later = sorted((one, other))
-    if later <= 0.1:
-        assert rate_at(earlier, COSINE) <= rate_at(later, COSINE)
-    if earlier >= 0.1:
-        assert rate_at(earlier, COSINE) >= rate_at(later, COSINE) >= 0
-    assert rate_at(later, COSINE) <= COSINE.rate
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ def test_the_judgement_of_an_early_epoch_goes_when_a_cross_validated_training_ta
     assert not run.confidence.exists()
 
 
+@pytest.mark.rest
 def test_a_network_that_has_learned_before_teaches_all_but_its_norms(pretrained, diary):
     network = new_network(pretrained.args)
     before = {v.path: np.array(v) for v in network.weights}

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 from keras import applications as published
 
-from trainer.networks.architectures import cnn
 from trainer.networks.build import build_network, features_model
 from trainer.request import Arch
 
@@ -69,9 +68,3 @@ def test_pixels_are_scaled_as_the_family_was_trained(family, given, random_netwo
     assert np.asarray(scaling(random_network(family))(pixels)) == pytest.approx(expected, abs=1e-4)
     if given is not pixels:
         assert MADE_BY[family][1].preprocess_input(pixels.copy()) == pytest.approx(expected)
-
-
-def test_cnn_takes_photos_of_any_size():
-    network = cnn(3)
-    for size in (16, 40, 96):
-        assert network(np.zeros((2, size, size, 3), np.float32)).shape == (2, 3)

@@ -87,15 +87,14 @@ def test_weights_with_a_top_are_refused(tmp_path, name):
 
 
 def test_weights_of_another_architecture_are_refused_naming_both(file):
-    with pytest.raises(InputError, match=rf"{file} does not fit resnet50_v2: it has"):
-        start(file, Arch.RESNET50_V2, None)
+    with pytest.raises(InputError, match=rf"{file} does not fit mobilenet_v2 of width 1: it has"):
+        start(file, Arch.MOBILENET_V2, None)
 
 
 @pytest.mark.parametrize("name", ["body.weights.h5", "body.h5", "body.keras", "body.txt"])
-@pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n and no more"])
-def test_a_cut_file_is_told(tmp_path, name, content):
+def test_a_cut_file_is_told(tmp_path, name):
     path = tmp_path / name
-    path.write_bytes(content)
+    path.write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     with pytest.raises(InputError, match=f"{path}"):
         start(path)
 
@@ -179,6 +178,7 @@ def test_the_network_of_a_file_is_known_whatever_its_kind(arch, random_network, 
     assert network_of(tmp_path / "best.keras") == (arch, alpha)
 
 
+@pytest.mark.rest
 def test_weights_of_no_network_are_refused(tmp_path):
     narrow(include_top=False, input_tensor=None).save_weights(tmp_path / "a.weights.h5")
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save_weights(tmp_path / "b.weights.h5")

@@ -26,10 +26,6 @@ def test_every_variable_is_in_one_group_from_early_to_late(network):
     assert id(network.get_layer("logits").kernel) in ids(groups[-1])
 
 
-def test_groups_have_as_many_layers_each(cnn):
-    assert [len(group) for group in depth_groups(cnn, 2)] == [5 * 1 + 4 * 2, 4 * 1 + 5 * 2 + 2]
-
-
 def test_pooled_heat_maps_are_the_features(random_network, pixels):
     network = random_network(Arch.MOBILENET)
     maps = keras.Model(network.inputs[0], network.get_layer(last_spatial_layer(network)).output)(pixels)

@@ -36,7 +36,7 @@ OUTERMOST = [choice for choice in EVERY if choice.alpha in (None, *choice.arch.a
 @pytest.mark.parametrize(
     "choices",
     [
-        pytest.param(OUTERMOST, id="narrowest and widest"),
+        pytest.param(OUTERMOST, id="narrowest and widest", marks=pytest.mark.rest),
         pytest.param(EVERY, id="every width", marks=pytest.mark.proof),
     ],
 )

@@ -62,14 +62,6 @@ def test_an_outcome_of_no_photos_is_said() -> None:
     assert material.outcome == "Of the test photos it would label none by itself."
 
 
-def test_without_test_photos_validation_is_shown_and_warned_of() -> None:
-    assert made().split is Judged.TEST
-    assert made().caveat == ""
-    assert made(test=False).split is Judged.VAL
-    assert "no test photos" in made(test=False).caveat
-    assert made(test=False).outcome == ""
-
-
 def test_the_weakest_classes_are_those_found_least_often() -> None:
     figures = made(("a", "b", "c", "d"), untested=1).evaluation.test
     classes = {

@@ -53,16 +53,6 @@ def path(tmp_path):
     return tmp_path / "predictions.csv"
 
 
-def test_there_is_a_row_for_every_photo_of_validation_and_test(path):
-    found = {Judged.VAL: judged(7), Judged.TEST: judged(5, Split.TEST)}
-    rows = rows_of(path, found, confidence(0.95, (0.5, 0.5, 0.5), 1.0))
-    assert path.read_text().splitlines()[0] == "image,split,label,predicted,confidence,unknown,status"
-    photos = [*found[Judged.VAL].photos, *found[Judged.TEST].photos]
-    assert [row["image"] for row in rows] == [str(photo.path) for photo in photos]
-    assert [row["split"] for row in rows] == ["val"] * 7 + ["test"] * 5
-    assert [row["label"] for row in rows] == [photo.label for photo in photos]
-
-
 @pytest.mark.parametrize("thresholds", [(0.4, 0.6, 0.8), (0.7, None, 0.5), (None, None, None), (0.0, 0.0, 0.0)])
 @pytest.mark.parametrize("limit", [None, 0.3])
 def test_the_status_is_what_labelling_makes_of_a_row(path, thresholds, limit):

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from models.errors import DataError
-from tests.paper_cycle import PaperShop, PaperView, photo_rows
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from trainer.data.dataset import read_dataset
 from trainer.retrain.collect import collect, collected_notes
 from trainer.retrain.config import ClassMap, GateSettings, RetrainConfig, TrainSettings
-from trainer.retrain.records import Collected, Correction
+from trainer.retrain.records import Collected
 
 HEAD = "image,sha256,label,was,reviewer,model,at,remark\n"
 
@@ -180,43 +179,6 @@ def test_a_row_of_the_data_stays_of_the_bytes_that_it_names(tmp_path):
     (tmp_path / "data.csv").write_text("\n".join(["image,label,sha256", *rows]))
     shop.collect(data="data.csv")
     assert digests(shop.last / "dataset.csv") == {"1.jpg": named, "3.jpg": sha256("photos/hats/3.jpg"), "gone.jpg": ""}
-
-
-def collected_with(*outcomes: str, **photos: int) -> Collected:
-    corrections = [
-        Correction(image=f"/{number}.jpg", label="hat", was=None, reviewer="anna", outcome=outcome)
-        for number, outcome in enumerate(outcomes)
-    ]
-    return Collected(
-        fingerprint="", photos=photos or {"hat": 3}, new=0, gone=0, relabeled=0, corrections=tuple(corrections)
-    )
-
-
-def with_corrections(shop: PaperShop, found: Collected):
-    """The shop's own collecting, and what became of corrections besides."""
-
-    def collect(config, folder, *of) -> Collected:
-        real = shop.tools().collect(config, folder, *of)
-        both = real.model_copy(update={"corrections": found.corrections, "photos": {**real.photos, **found.photos}})
-        (folder / "collected.json").write_text(both.model_dump_json())
-        return both
-
-    return collect
-
-
-def test_a_class_of_the_cycle_before_is_not_told_again(tmp_path: Path) -> None:
-    shop = PaperShop(tmp_path)
-    shop.put(photo_rows(0, 30))
-    shop.publish_champion()
-    shop.put(photo_rows(0, 33))
-    shop.passes = False
-    found = with_corrections(shop, collected_with(boots=1, hatt=1))
-    first, second = PaperView(), PaperView()
-    shop.run(view=first, collect=found)
-    shop.put(photo_rows(0, 36))
-    shop.run(view=second, collect=found)
-    assert "New class: hatt (1 photo)" in first.notes
-    assert not any("New class" in note for note in second.notes)
 
 
 def test_what_reviewers_call_no_product_is_learned_from_as_such(shop: Shop) -> None:

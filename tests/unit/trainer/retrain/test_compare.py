@@ -1,5 +1,4 @@
 import csv
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporter.export import export_run
+from models.bundle import open_bundle
 from models.photo import NONE
 from models.preprocess import PreprocessSpec
-from models.statistics.confidence import Confidence
+from tests.variants import derive
 from trainer.data.dataset import Split
 from trainer.data.photo_cache import PixelStore
 from trainer.data.photo_files import file_sha256
@@ -29,10 +28,11 @@ def compared(run, bundle, champion, cache, classes=None):
     return compare(*both, classes or ClassMap(), cache, silent)
 
 
-def test_two_real_bundles_on_the_runs_own_test_photos(small_run, sure_export, session_cache, tmp_path):
-    """Both hold the same network; one is unsurer of what it says."""
-    told, own = [], export_run(small_run, tmp_path / "own").bundle
-    both = (Contestant(name, one, small_run / "splits.csv") for name, one in (("shop@4", sure_export), ("shop@3", own)))
+def test_two_real_bundles_on_the_runs_own_test_photos(small_run, sure_export, bundle, session_cache):
+    told = []
+    both = [
+        Contestant(name, one, small_run / "splits.csv") for name, one in (("shop@4", bundle), ("shop@3", sure_export))
+    ]
     found = compare(*both, ClassMap(), session_cache, lambda *at: told.append(at[0].split()[0]))
     tests = [photo for photo in read_splits(small_run / "splits.csv") if photo.split is Split.TEST and photo.present]
     with (small_run / "predictions.csv").open(newline="") as file:
@@ -40,7 +40,7 @@ def test_two_real_bundles_on_the_runs_own_test_photos(small_run, sure_export, se
     right = sum(row["label"] == row["predicted"] for row in said)
     assert found.photos == len(tests) == len(said)
     assert found.champion_accuracy == pytest.approx(right / len(said), abs=1 / len(said) + 1e-9)
-    assert abs(found.points) <= 100 / len(said) + 1e-9
+    assert found.points == pytest.approx(100 * (found.challenger_accuracy - found.champion_accuracy))
     assert found.calibration.champion != found.calibration.challenger
     assert found.champion_footprint.images_per_s > 0
     assert set(told) >= {"Asking", "Measuring"}
@@ -48,18 +48,15 @@ def test_two_real_bundles_on_the_runs_own_test_photos(small_run, sure_export, se
 
 
 def test_both_are_asked_for_the_precision_that_the_champion_keeps(
-    small_run, unsure_bundle, sure_run, sure_export, session_cache, tmp_path
+    small_run, unsure_bundle, sure_bundle, reference_photos, session_cache, tmp_path
 ):
     """The same network twice: one keeps 0.90 by its own choice, the other 0.98."""
-    run = tmp_path / "run"
-    shutil.copytree(sure_run, run)
-    confidence = Confidence.model_validate_json((run / "confidence.json").read_bytes())
-    (run / "confidence.json").write_text(confidence.model_copy(update={"precision": 0.98}).model_dump_json())
-    surer = export_run(run, tmp_path / "surer").bundle
-    found = compared(small_run, surer, sure_export, session_cache).automation
+    promise = open_bundle(sure_bundle).manifest.variants["float32"].model_copy(update={"precision": 0.98})
+    surer = derive(tmp_path / "surer", reference_photos, calibration=promise)
+    found = compared(small_run, surer, sure_bundle, session_cache).automation
     assert (found.champion_precision, found.challenger_precision, found.own_precision) == (0.90, 0.90, 0.98)
     assert found.champion.photos == found.challenger.photos > found.own.photos
-    alone = compared(small_run, sure_export, unsure_bundle, session_cache).automation
+    alone = compared(small_run, sure_bundle, unsure_bundle, session_cache).automation
     assert (alone.champion_precision, alone.challenger_precision) == (None, 0.90)
     assert alone.champion.photos == 0 < alone.challenger.photos, "who promises nothing labels nothing by itself"
 

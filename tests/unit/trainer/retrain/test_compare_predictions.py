@@ -183,11 +183,9 @@ def test_what_became_of_classes(old, new, classes, came, vanished):
     "classes",
     [
         ClassMap(rename={"bots": "shoes"}),
-        ClassMap(rename={"bots": "bots"}),
         ClassMap(rename={"boots": "shoes", "shoes": "footwear"}),
         ClassMap(rename={"boots": "hat", "hat": "boots"}),
         ClassMap(rename={"boots": "shoes"}, drop=("boots",)),
-        ClassMap(rename={"boots": "shoes"}, drop=("shoes",)),
     ],
 )
 def test_a_map_that_makes_no_sense_is_refused(classes):

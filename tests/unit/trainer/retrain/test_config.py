@@ -12,12 +12,9 @@ CASES = [
     ('[schedule]\nevery = "0s"', "schedule.every"),
     ("[schedule]\nwhen = 'data'", "schedule"),
     ("tain = 1", "tain"),
-    ("[drift]\nxyz = 1", "drift.xyz"),
     ("[catalogue]\nsource = 'a.csv'\nrow = 3", "catalogue.row"),
     ('[classes]\ndrop = "vase"', "classes.drop"),
     ('[train]\nepochs = "3"', "train.epochs"),
-    ('[gate]\nmin_accuracy = "0.5"', "gate.min_accuracy"),
-    ('[export]\nint8 = "yes"', "export.int8"),
     ("[train]\nfolds = 1", "train"),
     ('[train]\ntime_limit = "soon"', "train.time_limit"),
     ("[mlflow]\nurl = 'x'", "mlflow.url"),
@@ -45,12 +42,6 @@ def test_a_name_that_no_model_can_have_and_a_file_that_is_not_there_are_refused(
         read_config(written(tmp_path, "", "../x"))
     with pytest.raises(InputError, match=r"gone\.toml"):
         read_config(tmp_path / "gone.toml")
-
-
-def test_what_is_right_is_read(tmp_path: Path) -> None:
-    more = '[gate]\nmin_accuracy = 1\n[schedule]\ncron = "0 3 * * 0"\ntimezone = "Europe/Zurich"'
-    config = read_config(written(tmp_path, more))
-    assert (config.gate.min_accuracy, config.schedule.timezone) == (1.0, "Europe/Zurich")
 
 
 def test_the_tracking_uri_may_be_that_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,9 +113,7 @@ def test_calibration_may_not_grow_beyond_noise(after, low, passed, unsure):
     [
         ({"bytes": 3_000_000}, {}, []),
         ({"bytes": 3_000_001}, {}, ["size"]),
-        ({"bytes": 3_000_001}, {"max_size_ratio": 2.0}, []),
         ({"images_per_s": 267.0}, {}, ["speed"]),
-        ({"images_per_s": 267.0}, {"min_speed_ratio": 0.5}, []),
         ({}, {"max_size_mb": 2.1}, ["absolute_size"]),
         ({}, {"max_size_mb": 2.2}, []),
     ],
@@ -152,11 +150,6 @@ def test_without_test_photos_nothing_passes():
 def test_a_test_that_has_lost_more_than_two_in_a_hundred_photos_is_another_one(unread, passed):
     assert failing(judged(comparison(unread=unread))) == ([] if passed else ["test_photos"])
     assert judged(comparison(unread=unread), max_unread_share=0.03).passed
-
-
-@pytest.mark.parametrize(("unread", "most", "passed"), [(1, 0.02, True), (2, 0.02, False), (1, 0.0, False)])
-def test_of_few_test_photos_one_may_be_lost(unread, most, passed):
-    assert judged(comparison(all_photos=30, unread=unread), max_unread_share=most).passed == passed
 
 
 def test_a_first_model_keeps_to_the_absolute_limits_alone():

@@ -130,10 +130,8 @@ def test_groups_of_a_small_class(sizes, expected):
         pytest.param({VAL: 5, TEST: 5}, 10, [TRAIN], id="training is never left without"),
         pytest.param({TRAIN: 2}, 2, [VAL], id="the third, too, where there is none yet"),
         pytest.param({TRAIN: 1, VAL: 1}, 1, [TRAIN], id="the second, where the first is in two splits"),
-        pytest.param({VAL: 5}, 5, [TRAIN], id="training comes before test"),
         pytest.param({TRAIN: 80, VAL: 10, TEST: 10}, 100, [TRAIN], id="one more is for training"),
         pytest.param({TRAIN: 90, VAL: 5, TEST: 10}, 105, [VAL], id="what lacks most"),
-        pytest.param({TRAIN: 90, VAL: 10, TEST: 5}, 105, [TEST], id="what lacks most, again"),
     ],
 )
 def test_a_new_photo_goes_where_its_class_lacks_photos(standing, groups, expected):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from trainer.data.dataset import LabeledPhoto, Split
-from trainer.splits.assigned import AssignedPhoto, Candidate, match_earlier
+from trainer.splits.assigned import AssignedPhoto, match_earlier
 
 TRAIN, VAL, TEST = Split
 
@@ -22,14 +22,6 @@ def matched(photos, earlier):
 
 def fates(candidates):
     return [(str(a.path), a.split, a.fixed, a.present) for a in candidates]
-
-
-def test_without_an_earlier_training_every_photo_is_new():
-    photos = [LabeledPhoto(Path("a"), "hat", VAL, "00123"), LabeledPhoto(Path("b"), "vase")]
-    assert match_earlier(photos, ["1", "2"], []) == [
-        Candidate(Path("a"), "hat", "1", product="00123", split=VAL),
-        Candidate(Path("b"), "vase", "2"),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -132,14 +124,3 @@ def test_every_photo_comes_out_in_order_and_no_earlier_row_twice(files, earlier)
     claimed = sum(a.earlier_label is not None for a in today)
     assert claimed + len(absent) == len(earlier)
     assert all(a.fixed and not a.present for a in absent)
-
-
-@settings(deadline=None)
-@given(files, rows)
-def test_unchanged_photos_are_all_found_again(files, earlier):
-    photos = [LabeledPhoto(p.path, p.label, p.split) for p in earlier]
-    candidates = match_earlier(photos, [p.sha256 for p in earlier], earlier)
-    assert [(a.path, a.label, a.split, a.sha256) for a in candidates] == [
-        (p.path, p.label, p.split, p.sha256) for p in earlier
-    ]
-    assert all(a.fixed and a.present and not a.relabeled for a in candidates)

@@ -87,10 +87,6 @@ def test_what_would_join_two_splits_is_set_aside(new, links, groups, bridging):
     assert (found, set(bridges)) == (groups, bridging)
 
 
-def test_a_bridge_names_a_photo_of_each_split():
-    assert group_photos([*OLD, asking("1")], [(2, 0), (1, 2)])[1] == {2: (0, 1)}
-
-
 candidates = st.lists(
     st.builds(
         asking,
@@ -108,15 +104,6 @@ def linked(draw):
     found = draw(candidates)
     places = st.integers(0, len(found) - 1)
     return found, draw(st.lists(st.tuples(places, places), max_size=12))
-
-
-@settings(deadline=None)
-@given(linked())
-def test_no_undecided_photo_is_in_a_group_of_two_splits(case):
-    found, links = case
-    for group in together(found, links)[0]:
-        splits = {found[place].split for place in group}
-        assert len(splits - {None}) <= 1 or None not in splits
 
 
 @settings(deadline=None)

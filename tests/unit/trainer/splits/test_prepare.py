@@ -105,15 +105,6 @@ def test_every_photo_of_a_clean_folder_is_used_and_there_is_nothing_to_say(photo
     assert {len(data.of(split)) for split in Split} == {2, 8}
 
 
-def test_each_step_counts_up_to_its_number_of_photos(photos, empty_cache):
-    told = Told()
-    prepared(photos, empty_cache, told)
-    assert list(told.steps) == ["Reading", "Looking", "Decoding", "Comparing"]
-    for what, first in (("Reading", 1), ("Looking", 0), ("Decoding", 1)):
-        assert told.steps[what] == [(i, 12) for i in range(first, 13)]
-    assert told.steps["Comparing"][-1] == (12, 12)
-
-
 def test_a_second_training_looks_at_and_decodes_only_what_is_new(photos, empty_cache):
     prepared(photos, empty_cache)
     draw(photos / "hat" / "new.png", 99)
@@ -148,25 +139,6 @@ def test_a_photo_that_is_replaced_while_photos_are_prepared_is_left_out(photos, 
     assert pixels.lacks(before)
     assert looks.lacks(before) == (step == "Reading"), "what it showed then is known"
     assert np.array_equal(looks.copies([file_sha256(path)])[0], picture(99))
-
-
-def test_unreadable_missing_and_misnamed_files_are_set_aside_with_the_reason(photos, cache, tmp_path):
-    page, cut = tmp_path / "page.jpg", tmp_path / "cut.png"
-    page.write_text("<html>")
-    whole = (photos / "hat" / "0.png").read_bytes()
-    cut.write_bytes(whole[: len(whole) // 2])
-    rows = [f"{path},{path.parent.name}" for path in photos.rglob("*.png")]
-    rows += [f"{page},hat", f"{cut},hat", f"{tmp_path / 'gone.jpg'},vase"]
-    table = tmp_path / "products.csv"
-    table.write_text("\n".join(["image,label", *rows]))
-    data = prepared(table, cache)
-    assert {(e.path.name, e.reason) for e in data.excluded} == {
-        ("page.jpg", "unsupported"),
-        ("cut.png", "truncated"),
-        ("gone.jpg", "missing"),
-    }
-    assert len(data.photos) == 12
-    assert data.notes == ("3 files set aside (1 missing, 1 unsupported, 1 truncated): see excluded.csv",)
 
 
 def test_a_given_split_that_leaks_is_said_and_fix_leaks_drops_the_training_twin(photos, cache, tmp_path):
