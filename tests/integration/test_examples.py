@@ -69,20 +69,17 @@ def edge_says(edge_bundle: Path) -> EdgeSays:
 
 @pytest.fixture(scope="session")
 def node_example(golden: Golden) -> Path:
-    """``examples/node``, installed."""
     return install_or_skip("node", golden)
 
 
 @pytest.fixture(scope="session")
 def built_page(golden: Golden, edge_bundle: Path) -> Path:
-    """``examples/browser``, installed and built for a small bundle."""
     skip_outside_ci(None if chromium_binary() else "chromium is not installed; install it.")
     return install_or_skip("browser", golden, lambda place: build(place, edge_bundle))
 
 
 @pytest.fixture
 def page(built_page: Path, tmp_path: Path) -> Iterator[Page]:
-    """The page, opened in a new browser; the model is loaded."""
     with open_page(built_page, tmp_path / "profile") as page:
         yield page
 
@@ -222,7 +219,6 @@ def test_a_bundle_without_edge_graph_is_refused_with_what_to_do(built_page: Path
 
 
 def pixels_in(page: Page, photo: Path) -> Pixels:
-    """What ``photo.mjs`` makes of a photo."""
     data = base64.b64encode(photo.read_bytes()).decode()
     width, height, text = json.loads(page.tab.run(READ_PHOTO.format(data=data)))
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 3)

@@ -162,7 +162,6 @@ def test_a_job_in_s3_ends_as_one_in_a_folder(
 
 
 def whole_job(storage: Storage, catalogue: Path, bundle: Path) -> pa.Table:
-    """The result of a job that is created, labelled and finished."""
     check_finished(label_here(storage, open_catalogue(catalogue), bundle))
     return pq.read_table(storage.source(RESULT_FILE))
 

@@ -53,7 +53,6 @@ def noise(count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def converted(network: Any) -> Any:
-    """The same, up to its logits."""
     from exporter.graph import to_logits
 
     return to_logits(network, SIZE)
@@ -108,7 +107,6 @@ FEATURES = 12
 
 @pytest.fixture(scope="module")
 def make_network() -> Callable[..., Any]:
-    """A tiny network for photos of any size."""
     from exporter.load_tensorflow import load_tensorflow
 
     load_tensorflow()

@@ -40,7 +40,6 @@ def start(work: str, *words: object) -> subprocess.Popen[str]:
 
 
 def end(process: subprocess.Popen[str]) -> object:
-    """What it says last."""
     said, _ = process.communicate("\n", timeout=300)
     assert process.returncode == 0
     return json.loads(said.splitlines()[-1])
@@ -88,7 +87,6 @@ def test_the_same_bundle_published_at_once_is_one_version(place: str, bundles: l
 
 @pytest.fixture
 def ended() -> Iterator[Callable[..., int]]:
-    """Does some work in a process of its own, and says how that ended."""
     process = start("die_in_turn")
 
     def work(*words: object) -> int:

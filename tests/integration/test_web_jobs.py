@@ -50,7 +50,6 @@ def test_without_redis_the_page_says_what_is_wrong_and_nothing_is_submitted(clus
 
 @pytest.fixture
 def jobs_in_s3(cluster: Cluster, catalogue: Path, names: list[str], bundle: Path, bucket: str) -> str:
-    """A folder of jobs in S3 with a finished one of three chunks."""
     cluster.submit(names[:600], bundle, "done", root=catalogue)
     worker = cluster.worker()
     job = cluster.job("done")
