@@ -46,26 +46,14 @@ class Proxy:
         self._links: list[_Link] = []
         self._threads: list[Thread] = []
         self._lock = Lock()
-        self._silent = False
         self.port: int = self._listener.getsockname()[1]
         self._start(self._accept)
 
-    @property
-    def connections(self) -> int:
+    def go_silent(self) -> None:
+        """Keep every connection open and swallow its bytes both ways: half-open TCP. New ones work."""
         with self._lock:
-            return len(self._links)
-
-    def go_silent(self, *, new_connections_too: bool) -> None:
-        """Keep every connection open and swallow its bytes both ways: half-open TCP."""
-        with self._lock:
-            self._silent = new_connections_too
             for link in self._links:
                 link.dead.set()
-
-    def take_new_connections(self) -> None:
-        """New connections work again; the silent ones stay silent."""
-        with self._lock:
-            self._silent = False
 
     def cut(self) -> None:
         with self._lock:
@@ -97,8 +85,6 @@ class Proxy:
         link = _Link(client, server)
         with self._lock:
             self._links.append(link)
-            if self._silent:
-                link.dead.set()
         self._start(link.pump, client, server)
         self._start(link.pump, server, client)
 

@@ -174,14 +174,12 @@ READ_PHOTO = """(async (data) => {{
 }})("{data}")"""
 
 
-def test_the_labels_of_a_page_are_hangtags(page: Page, edge_bundle: Path, ordinary: list[Path]) -> None:
-    expected = hangtag_says(load(edge_bundle), ordinary)
-    assert [said.label for said in page.says(ordinary)] == [said.label for said in expected]
-    assert page.tab.complaints() == []
-
-
-def test_it_says_when_a_person_should_look(page: Page, edge_says: EdgeSays, ordinary: list[Path]) -> None:
+def test_a_page_says_the_labels_and_when_a_person_should_look(
+    page: Page, edge_bundle: Path, edge_says: EdgeSays, ordinary: list[Path]
+) -> None:
     cards, expected = page.choose(ordinary), edge_says(ordinary)
+    assert [card.label for card in cards] == [said.label for said in hangtag_says(load(edge_bundle), ordinary)]
+    assert page.tab.complaints() == []
     assert len({prediction.reason for prediction in expected}) > 1, "a reason that is always the same proves nothing"
     assert [card.doubt or None for card in cards] == [prediction.reason for prediction in expected]
     assert [card.confidence for card in cards] == pytest.approx([e.confidence for e in expected], abs=1e-4)
@@ -211,11 +209,6 @@ def test_no_request_leaves_the_host_and_none_is_needed(page: Page, ordinary: lis
     asked = page.tab.requests()
     assert f"{page.url}vendor/ort-wasm-simd-threaded.wasm" in asked, "requests are seen"
     assert [url for url in asked if not url.startswith((page.url, f"blob:{page.url}"))] == []
-
-
-def test_a_bundle_without_edge_graph_is_refused_with_what_to_do(built_page: Path, bundle: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"Expected edge\.onnx in \S+; export the bundle with --edge"):
-        build(built_page, bundle)
 
 
 def pixels_in(page: Page, photo: Path) -> Pixels:

@@ -132,7 +132,7 @@ def test_connections_that_break_are_made_again(cluster: Cluster, proxy: Proxy, j
 def test_silent_connections_are_given_up(cluster: Cluster, proxy: Proxy, job: QueuedJob, names, expected) -> None:
     worker = cluster.worker(url=through(proxy))
     job.wait_for_parts(2)
-    proxy.go_silent(new_connections_too=False)
+    proxy.go_silent()
     job.wait_for_end(HALF_OPEN_S)
     assert worker.alive
     job.assert_right_once(expected(names))

@@ -13,7 +13,6 @@ from worker.queue.private_redis import PrivateRedis
 
 from .browser import Complaints
 from .conftest import OpenPage, StartServer
-from .server import WebServer
 
 ROWS = 500
 PATIENCE_MS = 60_000
@@ -36,12 +35,6 @@ def write_catalogue(place: Path, photos: list[str]) -> Path:
     with place.open("w", newline="") as file:
         csv.writer(file).writerows([["sku", "image"], *([f"S{n:04d}", photo] for n, photo in enumerate(photos))])
     return place
-
-
-@pytest.fixture(scope="module")
-def local(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    with WebServer(tmp_path_factory.mktemp("local"), "--model", bundle) as server:
-        yield server
 
 
 def hand_in(page: Page, catalogue: Path, photos: Path, name: str) -> None:
