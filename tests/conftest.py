@@ -108,7 +108,6 @@ def _private_cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture(scope="session")
 def catalogue(drawn: Path) -> Path:
-    """The photos that tests label; not to be changed."""
     return drawn
 
 
@@ -125,7 +124,6 @@ def drawn(golden: Golden) -> Path:
 
 @pytest.fixture(scope="session")
 def small_run(golden: Golden, drawn: Path, session_cache: Path) -> Path:
-    """A run of a small network, trained for ten epochs; not to be changed."""
     return golden.get("cnn", lambda run: train_small(run, drawn, session_cache))
 
 
@@ -183,7 +181,6 @@ def edge_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def reference_photos(drawn: Path) -> list[Path]:
-    """Every fourth of the drawn photos."""
     return sorted(drawn.glob("*/*"))[::4]
 
 
@@ -244,7 +241,6 @@ def train_small(run: Path, catalogue: Path, cache: Path) -> None:
 
 
 def small_request(catalogue: Path) -> "TrainRequest":
-    """The request of :func:`train_small`."""
     from models.fit import Fit
     from trainer.request import Arch, TrainRequest
 

@@ -75,13 +75,7 @@ def photo_rows(start: int, end: int) -> list[tuple[str, str]]:
 
 @dataclass
 class PaperShop:
-    """A shop's photos, its registry and its cycles, in one folder.
-
-    Attributes:
-        root: of all.
-        passes: what the gate says.
-        calls: which tools were used, in order.
-    """
+    """A shop's photos, its registry and its cycles, in one folder."""
 
     root: Path
     passes: bool = True

@@ -43,19 +43,16 @@ class Row:
 
 
 def doubtful(count: int, first: int = 0) -> list[Row]:
-    """Rows of different photos, the first of them the least sure."""
     return [Row(first + n, CLASSES[n % 2], 0.3 + 0.6 * n / count) for n in range(count)]
 
 
 def photo_bytes(number: int) -> bytes:
-    """A small photo like no other."""
     buffer = io.BytesIO()
     Image.new("RGB", (48, 32), (number % 256, number // 256 % 256, 90)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def sha256_of(number: int) -> str:
-    """Of the photo of that number."""
     return hashlib.sha256(photo_bytes(number)).hexdigest()
 
 
@@ -91,7 +88,6 @@ def labelled_job(
 
 
 def commit_parts(job: Job, rows: Sequence[Row] | Mapping[str, Sequence[Row]]) -> None:
-    """Write what the model made of the rows, or each of several."""
     size = job.spec.chunk_rows
     for chunk in range(job.spec.chunks):
         part = slice(chunk * size, (chunk + 1) * size)

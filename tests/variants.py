@@ -42,16 +42,7 @@ def derive(
     edge: bool = False,
     change: Callable[[onnx.GraphProto], object] = lambda graph: None,
 ) -> Path:
-    """Make a bundle of the golden one's float32, under each of these variants' names; the last is the default.
-
-    Args:
-        place: where.
-        photos: its reference, as far as they can be read.
-        variants: names.
-        calibration: what it promises; None: the same as the golden bundle.
-        edge: whether each variant has its edge graph.
-        change: of the network, in place.
-    """
+    """Make a bundle of the golden one's float32, under each of these variants' names; the last is the default."""
     golden = open_bundle(GOLDEN)
     shutil.copytree(GOLDEN, place, ignore=shutil.ignore_patterns("*.onnx"))
     manifest = json.loads((place / "manifest.json").read_text())

@@ -38,26 +38,6 @@ def test_the_result_is_that_of_hangtag_label(
     assert_same(cluster.job("spring").rows(), pq.read_table(output).to_pylist())
 
 
-def test_the_same_job_again_is_the_one_that_is_there(
-    cluster: Cluster, spring, products: Path, catalogue: Path, bundle: Path
-) -> None:
-    options = ("--model", bundle, "--image-root", catalogue, "--job", "spring")
-    first = cluster.must("submit", products, *options).splitlines()[0]
-    assert first.startswith("Was submitted before: spring, 600 rows in 3 chunks")
-    record = json.loads(cluster.hangtag("submit", products, *options, "--json").stdout)
-    assert record == {
-        "job": "spring",
-        "new": False,
-        "folder": str(cluster.jobs / "spring"),
-        "rows": SPRING_ROWS,
-        "chunks": 3,
-        "model": str(bundle),
-    }
-    other = cluster.hangtag("submit", products, *options, "--top-k", 1)
-    assert (other.returncode, other.stdout) == (1, "")
-    assert "There is a job spring already" in other.stderr
-
-
 def test_a_job_and_its_workers_are_shown(cluster: Cluster, spring, few, products: Path, catalogue: Path) -> None:
     text = cluster.must("jobs", "show", "spring")
     assert f"Catalogue: {products}, column image, photos under {catalogue}" in text
@@ -70,23 +50,6 @@ def test_a_job_and_its_workers_are_shown(cluster: Cluster, spring, few, products
     record = json.loads(cluster.hangtag("jobs", "show", "spring", "--json").stdout)
     assert (record["job"], record["redis_error"], record["trouble"]) == ("spring", None, {})
     assert [worker["slots"] for worker in record["workers"]] == [2]
-
-
-def test_a_job_is_cancelled_and_goes_on(cluster: Cluster, few) -> None:
-    with cluster.workers[0].stopped():
-        cluster.must(*few("paused"))
-        kept = "Cancelled with 0 of 4 rows done, which are kept"
-        assert cluster.must("jobs", "cancel", "paused") == f"{kept}; hangtag jobs resume paused goes on."
-    watched = cluster.hangtag("jobs", "watch", "paused")
-    assert watched.returncode == 1
-    assert "paused is cancelled, with 0 rows done; hangtag jobs resume paused goes on." in watched.stderr
-    assert json.loads(cluster.hangtag("jobs", "show", "paused", "--json").stdout)["state"] == "cancelled"
-    assert not (cluster.jobs / "paused" / "parts").exists()
-    assert cluster.must("jobs", "resume", "paused") == "paused goes on: 4 of 4 rows are left to do."
-    cluster.must("jobs", "watch", "paused")
-    assert len(cluster.job("paused").rows()) == 4
-    assert "hangtag jobs show paused" in cluster.must("jobs", "resume", "paused")
-    assert cluster.hangtag("jobs", "cancel", "paused").returncode == 1
 
 
 def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:

@@ -1,9 +1,7 @@
 """``hangtag label`` as a person runs it, on real files."""
 
-import csv
 import json
 import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.command import HANGTAG, clean_environment, one_line, run_hangtag
+from tests.command import HANGTAG, clean_environment, run_hangtag
 from tests.integration.processes import with_bad_formats
 
 RESULTS = ("image", "label", "confidence", "status", "error", "sha256")
@@ -125,19 +123,6 @@ def test_the_same_command_again_has_nothing_left_to_do(tmp_path: Path, catalogue
     assert output.read_bytes() == before
 
 
-def test_a_catalogue_of_which_no_photo_is_there_fails_until_one_is(
-    tmp_path: Path, catalogue: Path, bundle: Path
-) -> None:
-    (tmp_path / "a.txt").write_text("a.jpg\nb.jpg\n")
-    done = run(tmp_path / "a.txt", bundle, tmp_path / "labels.csv")
-    assert done.returncode == 1
-    assert f"{tmp_path}/a.jpg" in one_line(done.stderr)
-    assert "row 1, a.jpg" in done.stdout
-    shutil.copy(next(catalogue.rglob("*.png")), tmp_path / "a.jpg")
-    again = run(tmp_path / "a.txt", bundle, tmp_path / "labels.csv", "--retry-failed")
-    assert again.returncode == 0
-
-
 def test_no_catalogue_and_no_file_of_others_is_overwritten(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
     source = tmp_path / "products.csv"
     source.write_text(f"image\n{next(catalogue.rglob('*.png'))}\n")
@@ -163,34 +148,3 @@ def test_a_part_that_another_job_left_is_never_used(tmp_path: Path, catalogue: P
     assert done.returncode == 1
     assert run(tmp_path / "b.txt", bundle, tmp_path / "b.parquet").returncode == 0
     assert results(tmp_path / "b.parquet") == expected
-
-
-@pytest.fixture
-def shop(tmp_path: Path, catalogue: Path) -> Path:
-    photos = sorted(catalogue.rglob("*.png"))[:32]
-    source = tmp_path / "shop.csv"
-    with source.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["image", "sku", "=note"])
-        rows.writerows((photo, f"SKU-{number % 8}", "@home") for number, photo in enumerate(photos))
-    return source
-
-
-def test_products_get_a_vote_and_doubtful_rows_a_list(tmp_path: Path, shop: Path, sure_bundle: Path) -> None:
-    output = tmp_path / "labels.csv"
-    done = run(shop, sure_bundle, output, "--group-column", "sku", "--precision", "0.9", "--excel-safe")
-    assert done.returncode == 0, done.stderr
-    folder = tmp_path / "labels.csv.job"
-    votes = pq.read_table(folder / "by_group.parquet")
-    assert votes.column("sku").to_pylist() == [f"SKU-{number}" for number in range(8)]
-    assert votes.column("photos").to_pylist() == [4] * 8
-    with output.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    assert {(row["'=note"], row["sku"][:4]) for row in rows} == {("'@home", "SKU-")}
-    with (folder / "review.csv").open(newline="", encoding="utf-8-sig") as file:
-        doubtful = list(csv.DictReader(file))
-    assert {int(row["row"]) for row in doubtful} == {n for n, row in enumerate(rows, 1) if row["status"] == "review"}
-    confidences = [float(row["confidence"]) for row in doubtful]
-    assert confidences == sorted(confidences)
-    assert f"{len(doubtful)} rows, least sure first" in done.stdout
-    assert "Products: 8, " in done.stdout

@@ -109,13 +109,3 @@ def test_rows_under_their_thresholds_or_beyond_the_limit_go_to_review_and_no_oth
     assert receipt["review_reasons"] == {why: expected.count(why) for why in ("threshold", "unknown")}
     assert sum(receipt["review_reasons"].values()) == receipt["by_status"]["review"]
     assert [row["reason"] for row in rows] == [None if why == "labeled" else why for why in expected]
-
-
-def test_a_precision_that_can_be_promised_for_no_class_is_said(label: Label, sure_bundle: Path, tmp_path: Path) -> None:
-    status, said, warned = label("--precision", 0.99, model=sure_bundle)
-    assert status == 0
-    rule = "Precision 0.99 can be promised for no class: every photo goes to review."
-    assert rule in said
-    assert f"{rule} This model can promise 0.90, 0.98." in warned
-    assert warned.count("can promise") == 1
-    assert set(statuses(tmp_path / "labels.parquet")) == {"review", "failed"}

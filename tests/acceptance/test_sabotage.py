@@ -115,11 +115,6 @@ def link_out(copy: Path) -> None:
     (copy / "model.onnx").symlink_to(copy.parent / "model.onnx")
 
 
-def link_the_manifest_out(copy: Path) -> None:
-    shutil.move(copy / "manifest.json", copy.parent / "manifest.json")
-    (copy / "manifest.json").symlink_to(copy.parent / "manifest.json")
-
-
 def list_a_file_twice_by_case(copy: Path) -> None:
     files = json.loads((copy / "manifest.json").read_text())["files"]
     restate(copy, files={**files, "Model.ONNX": files["model.onnx"]})
@@ -132,10 +127,6 @@ def state_the_labels_twice(copy: Path) -> None:
 
 def swell_the_manifest(copy: Path) -> None:
     os.truncate(copy / "manifest.json", GIGABYTE)
-
-
-def swell_the_model(copy: Path) -> None:
-    os.truncate(copy / "model.onnx", 3 * GIGABYTE)
 
 
 def replace_the_manifest_by_a_pipe(copy: Path) -> None:
@@ -166,11 +157,9 @@ SABOTAGE = [
     (lose_a_file, r"Expected model\.onnx in the bundle \S+, it is missing; copy the bundle again"),
     (climb_out, r"expected a plain path inside the bundle, got '\.\./model\.onnx'"),
     (link_out, r"model\.onnx in the bundle \S+ leads out of it, to \S+; refuse it"),
-    (link_the_manifest_out, r"manifest\.json in the bundle \S+ leads out of it, to \S+; refuse it"),
     (list_a_file_twice_by_case, r"expected names that differ on every disk, got 'model\.onnx' and 'Model\.ONNX'"),
     (state_the_labels_twice, r"Expected JSON in \S+, got something else \('labels' comes twice\)"),
     (swell_the_manifest, r"Expected at most 67,108,864 bytes in manifest\.json .* found 1,073,741,824"),
-    (swell_the_model, r"Expected at most 2,147,483,648 bytes in model\.onnx .* found 3,221,225,472"),
     (replace_the_manifest_by_a_pipe, r"Expected a bundle \(a folder with manifest\.json\)"),
     (keep_weights_elsewhere, r"Expected an ONNX model in \S+/model\.onnx, ONNX Runtime refused it .*[Ee]xternal"),
 ]
@@ -209,19 +198,6 @@ def change_the_weights(copy: Path) -> None:
     change_model(copy, scale)
 
 
-def reverse_the_probabilities(copy: Path) -> None:
-    def turn(model: onnx.ModelProto) -> None:
-        graph = model.graph
-        classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value
-        last = next(node for node in graph.node if "probabilities" in node.output)
-        last.output[0] = "before"
-        backwards = list(reversed(range(classes)))
-        graph.initializer.append(helper.make_tensor("backwards", onnx.TensorProto.INT64, [classes], backwards))
-        graph.node.append(helper.make_node("Gather", ["before", "backwards"], ["probabilities"], axis=1))
-
-    change_model(copy, turn)
-
-
 def preprocess_otherwise_everywhere(copy: Path) -> None:
     def claim(model: onnx.ModelProto) -> None:
         metadata = json.loads(model.metadata_props[0].value)
@@ -235,7 +211,7 @@ def preprocess_otherwise_everywhere(copy: Path) -> None:
 @pytest.mark.parametrize("entry", [verify, label], ids=lambda entry: entry.__name__)
 @pytest.mark.parametrize(
     "forgery",
-    [change_the_weights, reverse_the_probabilities, preprocess_otherwise_everywhere],
+    [change_the_weights, preprocess_otherwise_everywhere],
     ids=lambda forgery: forgery.__name__,
 )
 def test_a_forgery_whose_sha256_is_right_is_refused_by_the_golden_samples(

@@ -127,25 +127,6 @@ def test_answers_to_each_question_are_applied_without_a_file_of_all(tmp_path: Pa
         assert next(row for row in csv.DictReader(file) if row["colour_reviewed_by"])["colour_label"] == other
 
 
-def test_yesterdays_questions_are_taken_over_each_by_itself(tmp_path: Path, shop: Path, models: Models) -> None:
-    one, two, three = (tmp_path / f"{name}.parquet" for name in ("one", "two", "three"))
-    assert run_hangtag("label", shop, "--model", models["category"], "--out", one).returncode == 0
-    first = run(shop, {name: models[name] for name in ("category", "colour")}, two, "--previous", one, "--json")
-    assert first.returncode == 0, first.stderr
-    assert json.loads(first.stdout)["photos"]["decoded"] == 22, "of colour nothing was known"
-    second = run(shop, {"hue": models["colour"], "category": models["category"]}, three, "--previous", two, "--json")
-    assert second.returncode == 0, second.stderr
-    said = json.loads(second.stdout)["photos"]
-    assert (said["decoded"], said["carried"]) == (0, 23)
-    before, after = pq.read_table(two), pq.read_table(three)
-    for column in RESULT_SCHEMA.names:
-        assert after.column(f"hue_{column}").equals(before.column(f"colour_{column}"))
-    back = run_hangtag(
-        "label", shop, "--model", models["colour"], "--out", one, "--restart", "--previous", three, "--json"
-    )
-    assert json.loads(back.stdout)["photos"]["carried"] == 23
-
-
 def test_a_run_that_is_killed_again_and_again_gives_the_same_result(
     tmp_path: Path, models: Models, catalogue: Path
 ) -> None:

@@ -27,7 +27,6 @@ TEMPERATURE = 2.0
 
 
 def main() -> None:
-    """Draw, learn, export."""
     load_tensorflow()
     with tempfile.TemporaryDirectory() as scratch:
         photos, run = Path(scratch, "photos"), Path(scratch, "run")
@@ -63,7 +62,6 @@ def write_run(run: Path, files: list[Path]) -> None:
 
 
 def decoded(file: Path) -> np.ndarray | None:
-    """Its pixels; None of a drawn fault."""
     try:
         return preprocess(file.read_bytes(), SPEC)
     except (ImageError, OSError):
@@ -71,7 +69,6 @@ def decoded(file: Path) -> np.ndarray | None:
 
 
 def learned(pixels: np.ndarray, labels: np.ndarray, classes: int) -> Any:
-    """The network, after 60 epochs."""
     import keras
 
     keras.utils.set_random_seed(1)

@@ -16,15 +16,11 @@ LOCAL = ("localhost", "127.0.0.1")
 
 @dataclass(frozen=True)
 class Certificate:
-    """Two files in PEM."""
-
     certificate: Path
     key: Path
 
 
 class Authority:
-    """Vouches for servers and clients."""
-
     def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir(parents=True)
         self._folder = folder

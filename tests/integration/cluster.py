@@ -21,8 +21,6 @@ from .processes import Processes, WorkerProcess
 
 
 class Cluster(Processes):
-    """Submits jobs, starts workers, and ends those that are left at the end of a test."""
-
     def __init__(self, folder: Path, server: PrivateRedis, url: str | None = None, **environment: str) -> None:
         self.server = server
         self.jobs = folder / "jobs"
@@ -55,7 +53,6 @@ class Cluster(Processes):
         return self.job(name)
 
     def job(self, name: str) -> QueuedJob:
-        """A job that is there."""
         found = open_job(FolderStorage(self.jobs / name))
         assert found
         return QueuedJob(name, found, self.jobs / name, self.client)
@@ -68,7 +65,6 @@ class Cluster(Processes):
         jobs: Path | str | None = None,
         env: dict[str, str] | None = None,
     ) -> WorkerProcess:
-        """Start ``hangtag worker``, and wait until it takes tasks."""
         worker = self.early_worker(url, "--workers", str(slots), "--jobs", str(jobs or self.jobs), env=env)
         worker.wait_until_ready()
         return worker
@@ -82,7 +78,6 @@ class Cluster(Processes):
         return self.start((sys.executable, "-m", "celery", "-A", "worker", "worker", "--concurrency", "2"))
 
     def waiting(self) -> list[str]:
-        """The messages in the queues."""
         return [text for queue in QUEUES.values() for text in self.client.lrange(queue, 0, -1)]
 
     def lose_waiting(self) -> int:
@@ -90,7 +85,6 @@ class Cluster(Processes):
         return sum(len(self.client.rpop(queue, 10_000) or []) for queue in QUEUES.values())
 
     def is_idle(self) -> bool:
-        """Whether no message waits, and none is in hand."""
         return not self.waiting() and not self.client.exists("unacked")
 
     def close(self) -> None:

@@ -35,7 +35,6 @@ def server(redis_installed: None, tmp_path: Path) -> Iterator[PrivateRedis]:
 
 @pytest.fixture
 def cluster(server: PrivateRedis, tmp_path: Path) -> Iterator[Cluster]:
-    """No job and no worker yet."""
     cluster = Cluster(tmp_path, server)
     yield cluster
     cluster.close()
@@ -82,25 +81,21 @@ def _row_of(copy: Path, row: Row) -> Row:
 
 @pytest.fixture
 def expected(truth: dict[str, Row]) -> Expected:
-    """The result that a list of photos must have."""
     return lambda names: [{"image": name, **truth[name]} for name in names]
 
 
 @pytest.fixture
 def names(catalogue: Path) -> list[str]:
-    """1,792 rows, or 7 chunks: some seconds of work."""
     return photo_names(catalogue, MANY)
 
 
 @pytest.fixture
 def job(cluster: Cluster, catalogue: Path, bundle: Path, names: list[str]) -> QueuedJob:
-    """A job of these rows, submitted; no worker is there yet."""
     return cluster.submit(names, bundle, root=catalogue)
 
 
 @pytest.fixture
 def other_labels(bundle: Path) -> dict[str, str]:
-    """Label of the small model → that of the other one."""
     labels = load(bundle).labels
     return dict(zip(labels, reversed(labels), strict=True))
 
@@ -135,7 +130,6 @@ def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 @pytest.fixture
 def bucket(s3: S3Server) -> str:
-    """A bucket of this test's own."""
     name = f"box-{uuid4().hex}"
     s3.put(f"/{name}")
     return name

@@ -35,7 +35,6 @@ class GuardedRedis(PrivateRedis):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads Hangtag to it."""
         return {"HANGTAG_REDIS_URL": self.url, "HANGTAG_REDIS_PASSWORD_FILE": str(self.password_file)}
 
     def client(self, user: str = "hangtag", password: str = PASSWORD) -> redis.Redis:
@@ -44,5 +43,4 @@ class GuardedRedis(PrivateRedis):
         return redis.Redis(port=self.port, db=1, **known, decode_responses=True, retry=Retry(NoBackoff(), 0))
 
     def admin(self) -> redis.Redis:
-        """The test's own connection, which may do everything."""
         return self.client(ADMIN, ADMIN)

@@ -31,13 +31,11 @@ _EARLY_ROW = 128
 
 
 def photo_names(catalogue: Path, rows: int) -> list[str]:
-    """That many names of drawn photos, again and again from the first, relative to their folder."""
     names = sorted(str(photo.relative_to(catalogue)) for photo in catalogue.rglob("*.*"))
     return list(islice(cycle(names), rows))
 
 
 def write_list(file: Path, names: list[str]) -> Path:
-    """A catalogue with a photo a line."""
     file.write_text("".join(f"{name}\n" for name in names))
     return file
 
@@ -82,16 +80,12 @@ def label_here(storage: Storage, catalogue: Catalogue, model: Path, options: Job
 
 @dataclass(frozen=True)
 class InHand:
-    """A chunk that a process works on at this moment."""
-
     chunk: int
     pid: int
 
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A submitted job, as its folder and Redis show it."""
-
     name: str
     job: Job
     folder: Path
@@ -99,7 +93,6 @@ class QueuedJob:
 
     @property
     def chunks(self) -> int:
-        """In how many chunks it is cut."""
         return self.job.spec.chunks
 
     def parts(self) -> dict[str, int]:
@@ -112,15 +105,12 @@ class QueuedJob:
         assert len(self.parts()) < self.chunks, "the job was over before anything could happen to it"
 
     def wait_for_end(self, within_s: float = 45.0) -> Receipt:
-        """Wait for the receipt, which comes last."""
         return until(lambda: finished_receipt(self.job), f"{self.name} has a receipt", within_s)
 
     def wait_for_all_answers(self, within_s: float = 45.0) -> JobReceipt:
-        """The same, whether it has one model or several questions."""
         return until(lambda: job_receipt(self.job), f"{self.name} has a receipt", within_s)
 
     def rows(self) -> list[Row]:
-        """The result."""
         rows: list[Row] = pq.read_table(self.folder / "labels.parquet").to_pylist()
         return rows
 
@@ -130,7 +120,6 @@ class QueuedJob:
         assert sorted(self.parts()) == [f"{chunk:06d}.r0.parquet" for chunk in range(self.chunks)]
 
     def in_hand(self) -> list[InHand]:
-        """The chunks that a lease is out for."""
         keys = [key for key in self.client.scan_iter(f"hangtag:lease:{self.name}:*") if not key.endswith(":-1")]
         texts = self.client.mget(keys) if keys else []
         leases = zip(keys, texts, strict=True)

@@ -15,11 +15,7 @@ from threading import Event, Thread
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked, on which of the connections, and when.
-
-    Attributes:
-        headers: by their names in small letters.
-    """
+    """What was asked, on which of the connections, and when."""
 
     path: str
     headers: dict[str, str]
@@ -63,19 +59,16 @@ class NastyServer:
 
     @property
     def place(self) -> str:
-        """``HOST:PORT``."""
         return f"127.0.0.1:{self.port}"
 
     def url(self, path: str) -> str:
         return f"http://{self.place}{path}"
 
     def on(self, path: str, *answers: Answer) -> str:
-        """Answer a path so; returns its URL."""
         self._answers[path] = chain(answers[:-1], repeat(answers[-1]))
         return self.url(path)
 
     def otherwise(self, answer: Answer) -> None:
-        """Answer all other paths so."""
         self._default = answer
 
     def asked(self, path: str) -> list[Request]:
@@ -85,7 +78,6 @@ class NastyServer:
         return Counter(request.path for request in self.requests)
 
     def gate(self, then: Answer | None = None) -> tuple[Answer, Event]:
-        """An answer that is held back until an event is set."""
         opened = Event()
         self._gates.append(opened)
 
@@ -150,8 +142,6 @@ def chunked_and_cut() -> Answer:
 
 
 def cut() -> Answer:
-    """A body with fewer bytes than were promised."""
-
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         await whole(b"ph", length=5)(request, writer)
         await writer.drain()
@@ -161,8 +151,6 @@ def cut() -> Answer:
 
 
 def says(text: bytes) -> Answer:
-    """Just these bytes, and then the end."""
-
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(text)
         await writer.drain()
@@ -172,8 +160,6 @@ def says(text: bytes) -> Answer:
 
 
 def endless(piece: bytes, pause_s: float, head: str = "") -> Answer:
-    """A body without an end."""
-
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 200 OK\r\n{head}Transfer-Encoding: chunked\r\n\r\n".encode())
         while not writer.is_closing():
@@ -185,8 +171,6 @@ def endless(piece: bytes, pause_s: float, head: str = "") -> Answer:
 
 
 def silence() -> Answer:
-    """No answer, until the other side hangs up."""
-
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         while not writer.transport.is_closing():
             await asyncio.sleep(0.01)
@@ -196,7 +180,6 @@ def silence() -> Answer:
 
 @contextmanager
 def open_nasty_server(tls: ssl.SSLContext | None = None) -> Iterator[NastyServer]:
-    """One on a port of its own."""
     server = NastyServer()
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 

@@ -33,7 +33,6 @@ class WorkerProcess:
 
     @classmethod
     def start(cls, command: tuple[str, ...], log: Path, env: dict[str, str], folder: Path) -> "WorkerProcess":
-        """Start one in a folder of its own, where nothing of ours can be imported from."""
         with log.open("wb") as file:
             process = subprocess.Popen(
                 command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, env=env, cwd=folder, start_new_session=True
@@ -42,21 +41,17 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """Of the main process."""
         return self.process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether the main process runs."""
         return self.process.poll() is None
 
     def pids(self) -> list[int]:
-        """The main process and all that descend from it."""
         main = psutil.Process(self.pid)
         return [self.pid, *(child.pid for child in main.children(recursive=True))]
 
     def events(self, event: str) -> list[dict[str, Any]]:
-        """The lines of its log with a name."""
         return [line for line in self._lines() if line["event"] == event]
 
     def _lines(self) -> list[dict[str, Any]]:
@@ -64,7 +59,6 @@ class WorkerProcess:
         return [json.loads(text) for text in texts if text.startswith("{") and text.endswith("\n")]
 
     def wait_until_ready(self) -> None:
-        """Wait until it takes tasks."""
         until(lambda: not self.alive or self._is_ready(), "a worker is ready")
         assert self.alive, self.log.read_text()
 
@@ -76,12 +70,10 @@ class WorkerProcess:
         self.process.send_signal(signal.SIGTERM)
 
     def signal_all(self, sign: signal.Signals) -> None:
-        """Send a signal to every process of it."""
         os.killpg(self.pid, sign)
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """As long as the block runs it does nothing."""
         self.signal_all(signal.SIGSTOP)
         try:
             yield
@@ -109,7 +101,6 @@ class Processes:
         return clean_environment(**self._lead)
 
     def start(self, command: tuple[str, ...], env: Mapping[str, str] | None = None) -> WorkerProcess:
-        """Start a process."""
         elsewhere = self.folder / "elsewhere"
         elsewhere.mkdir(exist_ok=True)
         log = self.folder / f"process-{len(self.processes)}.log"
@@ -118,7 +109,6 @@ class Processes:
         return process
 
     def hangtag(self, *arguments: object, **changes: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command there, with these changes of the environment."""
         return run_hangtag(*arguments, env=self.environment | changes)
 
     def must(self, *arguments: object) -> str:

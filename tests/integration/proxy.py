@@ -22,7 +22,6 @@ class _Link:
     dead: Event = field(default_factory=Event)
 
     def pump(self, source: socket.socket, sink: socket.socket) -> None:
-        """Carry bytes one way until an end closes."""
         with suppress(OSError):
             while data := source.recv(_BYTES):
                 if not self.dead.is_set():
@@ -31,7 +30,6 @@ class _Link:
             self.cut()
 
     def cut(self) -> None:
-        """Break the connection, for both ends to see."""
         for end in (self.client, self.server):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -42,44 +40,27 @@ class _Link:
 
 
 class Proxy:
-    """Forwards what it is sent; on command, its connections break or go silent."""
-
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._links: list[_Link] = []
         self._threads: list[Thread] = []
         self._lock = Lock()
-        self._silent = False
         self.port: int = self._listener.getsockname()[1]
         self._start(self._accept)
 
-    @property
-    def connections(self) -> int:
-        """How many connections it has taken, those that are gone included."""
+    def go_silent(self) -> None:
+        """Keep every connection open and swallow its bytes both ways: half-open TCP. New ones work."""
         with self._lock:
-            return len(self._links)
-
-    def go_silent(self, *, new_connections_too: bool) -> None:
-        """Keep every connection open and swallow its bytes both ways: half-open TCP."""
-        with self._lock:
-            self._silent = new_connections_too
             for link in self._links:
                 link.dead.set()
 
-    def take_new_connections(self) -> None:
-        """New connections work again; the silent ones stay silent."""
-        with self._lock:
-            self._silent = False
-
     def cut(self) -> None:
-        """Break every connection; new ones work."""
         with self._lock:
             for link in self._links:
                 link.cut()
 
     def close(self) -> None:
-        """Break all connections, take no more, and wait for the threads to end."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._threads[0].join()
@@ -104,8 +85,6 @@ class Proxy:
         link = _Link(client, server)
         with self._lock:
             self._links.append(link)
-            if self._silent:
-                link.dead.set()
         self._start(link.pump, client, server)
         self._start(link.pump, server, client)
 
@@ -117,7 +96,6 @@ class Proxy:
 
 @contextmanager
 def open_proxy(server_port: int) -> Iterator[Proxy]:
-    """A proxy for as long as a block runs."""
     proxy = Proxy(server_port)
     try:
         yield proxy

@@ -19,8 +19,6 @@ MODEL = "shop"
 
 @dataclass
 class _Steps:
-    """Writes that are left until the end."""
-
     left: int
 
     def step(self) -> None:
@@ -76,7 +74,6 @@ def read_until_told(place: str, least: str) -> object:
 
 
 def publish(place: str, *bundles: str) -> object:
-    """Wait for a line, then publish some bundles."""
     print("ready", flush=True)
     sys.stdin.readline()
     registry = open_registry(place)
@@ -93,7 +90,6 @@ def die_publishing(place: str, step: str, bundle: str) -> object:
 
 
 def die_deleting(place: str, step: str, version: str) -> object:
-    """Delete a version, killed before the n-th write."""
     registry = Registry(_DyingStorage(Path(place), _Steps(int(step))))
     return registry.delete(MODEL, int(version), "a try") is not None
 

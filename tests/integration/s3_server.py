@@ -23,8 +23,6 @@ _FAULTS = "/_faults"
 
 
 class Kind(StrEnum):
-    """What becomes of a request."""
-
     REFUSED = "refused"
     DONE_BUT_REFUSED = "done_but_refused"
     CUT_SHORT = "cut_short"
@@ -34,8 +32,6 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to the next request with an HTTP method."""
-
     method: str
     kind: Kind = Kind.REFUSED
     status: int = 500
@@ -44,20 +40,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class S3Server:
-    """Where it listens."""
-
     endpoint: str
 
     def fail(self, *faults: Fault) -> None:
-        """Let the next requests fail, each in its turn."""
         self._send("POST", _FAULTS, json.dumps([asdict(fault) for fault in faults]).encode())
 
     def faults_left(self) -> int:
-        """How many have not happened yet."""
         return len(json.loads(self._send("GET", _FAULTS)))
 
     def put(self, path: str, data: bytes = b"") -> None:
-        """Make ``/bucket``, or write ``/bucket/key``."""
         self._send("PUT", path, data)
 
     def _send(self, method: str, path: str, data: bytes | None = None) -> bytes:
@@ -68,7 +59,6 @@ class S3Server:
 
 @contextmanager
 def open_s3_server() -> Iterator[S3Server]:
-    """Start one on a free port, and end it."""
     environment = {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE_KEYS)}
     process = subprocess.Popen(
         [sys.executable, Path(__file__)],
@@ -101,8 +91,6 @@ def lead_to(endpoint: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Non
 
 
 class _Failing:
-    """A WSGI application in front of moto's."""
-
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app
         self._lock = Lock()

@@ -14,13 +14,7 @@ from .train_worker import WORKER
 
 
 class ScheduledModel(Processes):
-    """Starts beats and train workers, and ends those that are left at the end of a test.
-
-    Args:
-        folder: an empty one.
-        server: the Redis.
-        environment: what leads Hangtag to the Redis. Default: its URL.
-    """
+    """Starts beats and train workers, and ends those that are left at the end of a test."""
 
     def __init__(self, folder: Path, server: PrivateRedis, environment: Mapping[str, str] | None = None) -> None:
         super().__init__(folder, environment or {"HANGTAG_REDIS_URL": server.url})
@@ -28,15 +22,12 @@ class ScheduledModel(Processes):
         self.write_config()
 
     def write_config(self, every: str = "1s") -> None:
-        """With this time between cycles."""
         self.config.write_text(f'name = "shop"\ndata = "photos"\n[schedule]\nevery = "{every}"\n')
 
     def order(self, **orders: object) -> None:
-        """Say how the cycles of :meth:`worker` go from now on: ``seconds``, ``status``."""
         (self.folder / "orders.json").write_text(json.dumps(orders))
 
     def beat(self) -> WorkerProcess:
-        """Start ``hangtag schedule``."""
         beat = self.start((*HANGTAG, "schedule", str(self.config)))
         until(lambda: not beat.alive or beat.events("schedule_starts"), "a beat starts")
         return beat
@@ -48,12 +39,10 @@ class ScheduledModel(Processes):
         return worker
 
     def runs(self) -> Counter[str]:
-        """How many of these cycles began and ended."""
         log = self.folder / "runs.jsonl"
         lines = log.read_text().splitlines() if log.exists() else []
         return Counter(json.loads(line)["what"] for line in lines)
 
     def wait_for_another(self, what: str = "end") -> None:
-        """Wait until one more cycle begins, or ends."""
         before = self.runs()[what]
         until(lambda: self.runs()[what] > before, f"a cycle's {what}")

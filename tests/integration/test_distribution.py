@@ -48,8 +48,6 @@ def _run(*command: object, cwd: Path | None = None) -> str:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment of this test's."""
-
     folder: Path
 
     def pip(self, *words: object) -> str:
@@ -70,7 +68,6 @@ class Environment:
 
 
 def _needed(requirements: list[str], extras: set[str], found: dict[str, Distribution]) -> None:
-    """Every distribution that these ask for, and what those ask for."""
     for requirement in map(Requirement, requirements):
         marker = requirement.marker
         wanted = marker is None or any(marker.evaluate({"extra": extra}) for extra in extras or {""})
@@ -123,7 +120,6 @@ def test_an_empty_environment_labels_with_what_the_wheel_says_that_it_needs(
 
 
 def _tracked(*folders: str) -> set[str]:
-    """What git knows, and what it would not ignore."""
     told = _run("git", "ls-files", "--cached", "--others", "--exclude-standard", *folders, cwd=ROOT)
     return {name for name in told.splitlines() if (ROOT / name).exists()}
 

@@ -68,20 +68,17 @@ def edge_says(edge_bundle: Path) -> EdgeSays:
 
 @pytest.fixture(scope="session")
 def node_example(golden: Golden) -> Path:
-    """``examples/node``, installed."""
     return install_or_skip("node", golden)
 
 
 @pytest.fixture(scope="session")
 def built_page(golden: Golden, edge_bundle: Path) -> Path:
-    """``examples/browser``, installed and built for a small bundle."""
     skip_outside_ci(None if chromium_binary() else "chromium is not installed; install it.")
     return install_or_skip("browser", golden, lambda place: build(place, edge_bundle))
 
 
 @pytest.fixture
 def page(built_page: Path, tmp_path: Path) -> Iterator[Page]:
-    """The page, opened in a new browser; the model is loaded."""
     with open_page(built_page, tmp_path / "profile") as page:
         yield page
 
@@ -176,14 +173,12 @@ READ_PHOTO = """(async (data) => {{
 }})("{data}")"""
 
 
-def test_the_labels_of_a_page_are_hangtags(page: Page, edge_bundle: Path, ordinary: list[Path]) -> None:
-    expected = hangtag_says(load(edge_bundle), ordinary)
-    assert [said.label for said in page.says(ordinary)] == [said.label for said in expected]
-    assert page.tab.complaints() == []
-
-
-def test_it_says_when_a_person_should_look(page: Page, edge_says: EdgeSays, ordinary: list[Path]) -> None:
+def test_a_page_says_the_labels_and_when_a_person_should_look(
+    page: Page, edge_bundle: Path, edge_says: EdgeSays, ordinary: list[Path]
+) -> None:
     cards, expected = page.choose(ordinary), edge_says(ordinary)
+    assert [card.label for card in cards] == [said.label for said in hangtag_says(load(edge_bundle), ordinary)]
+    assert page.tab.complaints() == []
     assert len({prediction.reason for prediction in expected}) > 1, "a reason that is always the same proves nothing"
     assert [card.doubt or None for card in cards] == [prediction.reason for prediction in expected]
     assert [card.confidence for card in cards] == pytest.approx([e.confidence for e in expected], abs=1e-4)
@@ -215,13 +210,7 @@ def test_no_request_leaves_the_host_and_none_is_needed(page: Page, ordinary: lis
     assert [url for url in asked if not url.startswith((page.url, f"blob:{page.url}"))] == []
 
 
-def test_a_bundle_without_edge_graph_is_refused_with_what_to_do(built_page: Path, bundle: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"Expected edge\.onnx in \S+; export the bundle with --edge"):
-        build(built_page, bundle)
-
-
 def pixels_in(page: Page, photo: Path) -> Pixels:
-    """What ``photo.mjs`` makes of a photo."""
     data = base64.b64encode(photo.read_bytes()).decode()
     width, height, text = json.loads(page.tab.run(READ_PHOTO.format(data=data)))
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 3)

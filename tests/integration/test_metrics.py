@@ -24,8 +24,6 @@ YOUNG_S = 5.0
 
 
 class Watched:
-    """A worker whose numbers can be asked for."""
-
     def __init__(self, cluster: Cluster) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
@@ -46,7 +44,6 @@ class Watched:
         return sum(self.numbers(name).values())
 
     def age_s(self) -> float:
-        """Seconds since its heart beat."""
         return time.time() - self.heartbeat.stat().st_mtime
 
 

@@ -21,11 +21,6 @@ from .s3_server import Fault, Kind, S3Server
 
 
 class TestFaults:
-    def test_a_writer_that_is_not_ours_wins(self, s3: S3Server, in_s3: ObjectStorage, bucket: str) -> None:
-        s3.put(f"/{bucket}/jobs/spring/a", b"theirs")
-        assert not in_s3.commit("a", b"ours")
-        assert in_s3.read("a") == b"theirs"
-
     def test_a_listing_shows_what_others_wrote(self, s3: S3Server, in_s3: ObjectStorage, bucket: str) -> None:
         assert in_s3.names("parts") == []
         s3.put(f"/{bucket}/jobs/spring/parts/a", b"theirs")
@@ -81,11 +76,6 @@ class TestFaults:
             in_s3.read("a")
         assert s3.faults_left() == 48
 
-    def test_more_tries_are_made_than_three(self, s3: S3Server, in_s3: ObjectStorage) -> None:
-        s3.fail(*[Fault("HEAD", status=503)] * 3)
-        assert not in_s3.exists("a")
-        assert s3.faults_left() == 0
-
     def test_a_failed_upload_keeps_the_file(self, s3: S3Server, in_s3: ObjectStorage, tmp_path: Path) -> None:
         file = tmp_path / "labels.parquet"
         file.write_bytes(b"rows")
@@ -119,10 +109,6 @@ class TestErrors:
         s3.fail(Fault(method, status=403, code="AccessDenied"))
         with pytest.raises(JobError, match=r"S3 answered (AccessDenied|403).*AWS_ACCESS_KEY_ID"):
             ASKS[ask](in_s3)
-
-    def test_a_name_that_no_bucket_has(self, s3: S3Server) -> None:
-        with pytest.raises(JobError, match="the bucket's name"):
-            ObjectStorage("s3://no such bucket/jobs").read("a")
 
 
 FORKS = """
@@ -162,7 +148,6 @@ def test_a_job_in_s3_ends_as_one_in_a_folder(
 
 
 def whole_job(storage: Storage, catalogue: Path, bundle: Path) -> pa.Table:
-    """The result of a job that is created, labelled and finished."""
     check_finished(label_here(storage, open_catalogue(catalogue), bundle))
     return pq.read_table(storage.source(RESULT_FILE))
 

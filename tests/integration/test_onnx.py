@@ -52,7 +52,6 @@ def noise(count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def converted(network: Any) -> Any:
-    """The same, up to its logits."""
     from exporter.graph import to_logits
 
     return to_logits(network, SIZE)
@@ -107,7 +106,6 @@ FEATURES = 12
 
 @pytest.fixture(scope="module")
 def make_network() -> Callable[..., Any]:
-    """A tiny network for photos of any size."""
     from exporter.options import load_tensorflow
 
     load_tensorflow()

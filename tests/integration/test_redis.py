@@ -20,7 +20,6 @@ MARK = "told-before-the-kill"
 
 
 def restart(server: PrivateRedis, worker: WorkerProcess) -> None:
-    """Kill Redis, and start it again once the worker has missed it."""
     before = len(worker.events("cannot_reconcile"))
     server.kill()
     until(lambda: len(worker.events("cannot_reconcile")) > before, "the worker says that Redis is away")
@@ -104,7 +103,6 @@ def test_a_process_in_anothers_place_holds_no_connection_of_its_parents(cluster:
 
 
 def connections(pid: int) -> set[tuple[str, int]]:
-    """The near ends of a process's network connections."""
     return {(found.laddr.ip, found.laddr.port) for found in psutil.Process(pid).net_connections("inet")}
 
 
@@ -134,7 +132,7 @@ def test_connections_that_break_are_made_again(cluster: Cluster, proxy: Proxy, j
 def test_silent_connections_are_given_up(cluster: Cluster, proxy: Proxy, job: QueuedJob, names, expected) -> None:
     worker = cluster.worker(url=through(proxy))
     job.wait_for_parts(2)
-    proxy.go_silent(new_connections_too=False)
+    proxy.go_silent()
     job.wait_for_end(HALF_OPEN_S)
     assert worker.alive
     job.assert_right_once(expected(names))

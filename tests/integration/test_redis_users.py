@@ -140,7 +140,6 @@ INFO | SWAPDB 0 1 | SORT hangtag:a BY foreign
 
 @pytest.fixture(scope="module")
 def one_server(redis_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedRedis]:
-    """A server for the tests that change nothing."""
     with GuardedRedis(tmp_path_factory.mktemp("guarded") / "redis") as server:
         yield server
 

@@ -39,7 +39,6 @@ def start(work: str, *words: object) -> subprocess.Popen[str]:
 
 
 def end(process: subprocess.Popen[str]) -> object:
-    """What it says last."""
     said, _ = process.communicate("\n", timeout=300)
     assert process.returncode == 0
     return json.loads(said.splitlines()[-1])
@@ -64,30 +63,28 @@ def test_an_alias_that_is_read_while_it_moves_is_never_torn_or_missing(place: st
     assert sum(one["reads"] for one in found) >= READS
 
 
-def test_two_that_publish_at_once_get_two_numbers(place: str, bundles: list[Path]) -> None:
-    writers = [start("publish", place, bundle) for bundle in bundles]
-    assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 3
+def publish_at_once(place: str, works: list[list[Path]]) -> list[list[int]]:
+    writers = [start("publish", place, *bundles) for bundles in works]
+    assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * len(works)
     for writer in writers:
         writer.stdin.write("\n")
         writer.stdin.flush()
-    assert sorted(end(writer)[0] for writer in writers) == [1, 2, 3]
+    return [end(writer) for writer in writers]
+
+
+def test_two_that_publish_at_once_get_two_numbers(place: str, bundles: list[Path]) -> None:
+    assert sorted(publish_at_once(place, [[bundle] for bundle in bundles])) == [[1], [2], [3]]
     assert sorted(open_registry(place).state(MODEL).versions) == [1, 2, 3]
 
 
 def test_the_same_bundle_published_at_once_is_one_version(place: str, bundles: list[Path]) -> None:
-    writers = [start("publish", place, bundles[0], bundles[0]) for _ in range(3)]
-    assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 3
-    for writer in writers:
-        writer.stdin.write("\n")
-        writer.stdin.flush()
-    assert [end(writer) for writer in writers] == [[1, 1]] * 3
+    assert publish_at_once(place, [[bundles[0]] * 2] * 3) == [[1, 1]] * 3
     events = open_registry(place).history(MODEL).events()
     assert [(event.what, event.version) for event in events] == [(What.PUBLISHED, 1)]
 
 
 @pytest.fixture
 def ended() -> Iterator[Callable[..., int]]:
-    """Does some work in a process of its own, and says how that ended."""
     process = start("die_in_turn")
 
     def work(*words: object) -> int:

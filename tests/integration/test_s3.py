@@ -92,7 +92,6 @@ def source(tmp_path, s3: S3Server) -> Iterator[Photos]:
 
 @pytest.fixture
 def photo(s3: S3Server, bucket: str) -> str:
-    """The URL of one."""
     s3.put(f"/{bucket}/shoes/a%20b%23.jpg", b"photo")
     return f"s3://{bucket}/shoes/a b#.jpg"
 

@@ -23,7 +23,6 @@ def model(server: PrivateRedis, tmp_path: Path) -> Iterator[ScheduledModel]:
 
 
 def send(server: PrivateRedis, model: ScheduledModel) -> None:
-    """Any Celery can ask for a cycle."""
     with Celery(broker=server.url, set_as_current=False) as app:
         app.send_task("hangtag.retrain", [str(model.config), "data"], queue="hangtag.train")
 

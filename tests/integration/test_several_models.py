@@ -33,14 +33,12 @@ def models(bundle: Path, other_model: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def truths(truth: dict[str, Row], other_model: Path, other_labels: dict[str, str]) -> Truth:
-    """Question → photo → what its model alone says of it."""
     reference = load(other_model).reference
     others = {name: relabelled(row, other_labels, reference) for name, row in truth.items()}
     return {"category": truth, "colour": others}
 
 
 def answers(rows: list[Row], question: str) -> list[Row]:
-    """The columns of one question, under the names that its model alone gives them."""
     return [{column: row[f"{question}_{column}"] for column in RESULT_SCHEMA.names} for row in rows]
 
 
@@ -50,7 +48,6 @@ def result(storage: Storage) -> list[Row]:
 
 
 def given(models: Mapping[str, Path]) -> list[str]:
-    """As options of a command."""
     return [word for name, model in models.items() for word in ("--model", f"{name}={model}")]
 
 
@@ -72,7 +69,6 @@ def test_a_killed_workers_chunks_are_answered_whole_by_another(
 
 
 def finished(storage: ObjectStorage) -> tuple[QuestionsReceipt, list[Row]]:
-    """Wait for the receipt of a job in S3; its result."""
     job = open_job(storage)
     assert job
     receipt = until(lambda: job_receipt(job), f"{storage.place} is finished", 60.0)

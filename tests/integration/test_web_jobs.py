@@ -1,7 +1,5 @@
 """The jobs' pages with a real Redis and workers, and with jobs in S3."""
 
-import csv
-import io
 import time
 from pathlib import Path
 
@@ -9,7 +7,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from models.storage.object_storage import ObjectStorage
-from tests.until import until
 from web.app import create_app
 from web.settings import WebSettings
 
@@ -18,26 +15,6 @@ from .cluster import Cluster
 
 def client_of(settings: WebSettings) -> TestClient:
     return TestClient(create_app(settings), base_url="http://127.0.0.1:8800")
-
-
-def test_a_catalogue_that_is_sent_is_labelled_by_workers_while_a_browser_watches(
-    cluster: Cluster, catalogue: Path, names: list[str], bundle: Path
-) -> None:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([["photo", "sku"], *([name, n // 3] for n, name in enumerate(names[:500]))])
-    settings = WebSettings(jobs=str(cluster.jobs), redis=cluster.server.url)
-    with client_of(settings) as client:
-        sent = {"catalogue": ("autumn.csv", text.getvalue().encode(), "text/csv")}
-        form = {"model": str(bundle), "image_root": str(catalogue), "name": "autumn", "priority": "high"}
-        assert client.post("/v1/jobs", files=sent, data=form).json()["id"] == "autumn"
-        assert "No worker is" in client.get("/jobs/autumn").text
-        assert client.post("/v1/jobs/autumn/cancel").status_code == 200
-        assert "Resume" in client.get("/jobs/autumn").text
-        cluster.worker()
-        assert client.post("/v1/jobs/autumn/resume").status_code == 200
-        until(lambda: "<b>500</b> of 500 rows" in client.get("/jobs/autumn").text, "the page shows the end", 90)
-    job = cluster.job("autumn")
-    assert (job.wait_for_end().rows, job.job.spec.priority, job.job.spec.source) == (500, "high", "autumn.csv")
 
 
 def test_without_redis_the_page_says_what_is_wrong_and_nothing_is_submitted(cluster: Cluster, bundle: Path) -> None:
@@ -50,7 +27,6 @@ def test_without_redis_the_page_says_what_is_wrong_and_nothing_is_submitted(clus
 
 @pytest.fixture
 def jobs_in_s3(cluster: Cluster, catalogue: Path, names: list[str], bundle: Path, bucket: str) -> str:
-    """A folder of jobs in S3 with a finished one of three chunks."""
     cluster.submit(names[:600], bundle, "done", root=catalogue)
     worker = cluster.worker()
     job = cluster.job("done")

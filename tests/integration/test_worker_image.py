@@ -61,7 +61,6 @@ class Image:
         return str(self.own / value.rpartition("/")[2]) if value.startswith(("/var/", "/tmp", "/run/")) else value  # noqa: S108
 
     def run(self, *arguments: str, **added: str) -> "subprocess.CompletedProcess[str]":
-        """A command of it, as its user."""
         return subprocess.run(
             _as_worker(str(self.venv / "bin" / "hangtag"), *arguments),
             env=self.environment(**added),
@@ -131,12 +130,10 @@ def _copy(file: Path, to: Path) -> None:
 
 
 def size_mb(folder: Path) -> float:
-    """Bytes of all files under a folder, in MB."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink()) / MEGA
 
 
 def sizes(image: Image) -> dict[str, float]:
-    """Package → MB, the largest first."""
     found = {path.name: size_mb(path) for path in image.packages.iterdir() if path.is_dir()}
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 

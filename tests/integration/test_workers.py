@@ -154,7 +154,6 @@ def registry(cluster: Cluster, bundle: Path) -> Registry:
 def submit_champion(
     cluster: Cluster, registry: Registry, name: str, photos: Path, source: Path
 ) -> tuple[QueuedJob, str]:
-    """As people do."""
     model = ("--model", "shop@champion", "--registry", registry.place)
     done = cluster.hangtag("submit", str(source), *model, "--job", name, "--image-root", str(photos))
     assert done.returncode == 0, done.stderr
@@ -185,12 +184,10 @@ def test_a_job_keeps_its_version_and_the_next_one_takes_the_champion_of_its_time
 
 
 def is_troubled(cluster: Cluster, job: QueuedJob) -> bool:
-    """Whether a worker has said that it cannot do a chunk."""
     return bool(list(cluster.client.scan_iter(f"hangtag:trouble:{job.name}:*")))
 
 
 def trouble_of(cluster: Cluster, job: QueuedJob) -> str:
-    """What ``hangtag jobs show`` says stands in a job's way, once something does."""
     until(lambda: is_troubled(cluster, job), "a worker reports trouble")
     shown = cluster.hangtag("jobs", "show", job.name, "--json")
     assert shown.returncode == 0, shown.stderr
@@ -202,7 +199,6 @@ def trouble_of(cluster: Cluster, job: QueuedJob) -> str:
 
 @pytest.fixture
 def photos(tmp_path: Path, catalogue: Path) -> Path:
-    """A copy of the drawn photos that may be moved."""
     shutil.copytree(catalogue, tmp_path / "photos")
     return tmp_path / "photos"
 

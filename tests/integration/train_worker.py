@@ -21,13 +21,11 @@ def run_cycle(config: Path) -> int:
 
 
 def write(log: Path, what: str) -> None:
-    """One line, whole."""
     with log.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"what": what, "pid": os.getpid()}) + "\n")
 
 
 def start_worker(config: Path) -> int:
-    """Take tasks until told to stop."""
     os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # read when Celery is imported
     from trainer.schedule import start_train_worker
     from worker.queue.settings import read_settings

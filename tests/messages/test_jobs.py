@@ -26,7 +26,6 @@ VARIES = {
 
 
 def finish(job: Job, model: Path) -> None:
-    """Do what workers do."""
     for chunk in job.missing_chunks():
         run_chunk(job, chunk, load(model))
     finish_job(job)

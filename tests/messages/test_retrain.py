@@ -91,7 +91,6 @@ MARKS = {(True, False, False): "✓", (True, False, True): "?"}
 
 
 def gate_lines(check: str | None, verdict: Verdict) -> str:
-    """The sentences, as the console marks them."""
     shown = [one for one in verdict.checks if check in {None, one.name}]
     assert shown
     marks = [MARKS.get((one.passed, one.doubtful, one.unsure), "!" if one.passed else "✗") for one in shown]

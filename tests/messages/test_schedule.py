@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.command import run_hangtag
 from tests.messages.golden import check_messages
 from tests.unit.trainer.retrain.test_config import written
 
 
+@pytest.mark.rest
 def test_what_schedule_says(tmp_path: Path) -> None:
     outputs = {
         "no schedule": run_hangtag("schedule", written(tmp_path, "")).stderr,

@@ -52,7 +52,6 @@ SPOILED: tuple[Callable[[Path], None], ...] = (
 
 
 def faults_in(output: str) -> str:
-    """What stands below the table."""
     text = without_frames(output)
     return text[max(0, text.find("✗ ")) :]
 

@@ -4,12 +4,15 @@ import re
 import socket
 from pathlib import Path
 
+import pytest
+
 from tests.command import clean_environment, run_hangtag
 from tests.messages.golden import check_messages
 
 BOX = re.compile("[\u2500-\u257f]+")
 
 
+@pytest.mark.rest
 def test_what_a_worker_says_that_does_not_start(tmp_path: Path) -> None:
     outputs: dict[str, str] = {}
 

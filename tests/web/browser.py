@@ -29,20 +29,14 @@ class Complaints:
     expected: list[str] = field(default_factory=list)
 
     def expect(self, part: str) -> None:
-        """Allow complaints that contain this."""
         self.expected.append(part)
 
     def unexpected(self) -> list[str]:
-        """What nobody provoked."""
         return [said for said in self.found if not any(part in said for part in self.expected)]
 
 
 class Visitors:
-    """Opens browser profiles; what goes wrong in any of their pages is kept.
-
-    Args:
-        browser: the process that all of them share.
-    """
+    """Opens browser profiles; what goes wrong in any of their pages is kept."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
@@ -50,12 +44,7 @@ class Visitors:
         self.complaints = Complaints()
 
     def open(self, url: str, **options: Any) -> Page:
-        """A page of somebody new, who has no cookies; paths that it goes to start at ``url``.
-
-        Args:
-            url: of the server.
-            options: of Playwright's ``new_context``, such as ``color_scheme="dark"``.
-        """
+        """A page of somebody new, who has no cookies; paths that it goes to start at ``url``."""
         context = self._browser.new_context(base_url=url, **options)
         self._contexts.append(context)
         context.set_default_timeout(WAIT_MS)

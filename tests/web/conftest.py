@@ -29,7 +29,6 @@ def finished(golden: Golden) -> Path:
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Starts servers with further words on the command line; they end with the test."""
     servers: list[WebServer] = []
 
     def start(*arguments: object, **environment: str) -> WebServer:
@@ -65,7 +64,6 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def visitors(chromium: Browser) -> Iterator[Visitors]:
-    """Browser profiles; the test fails when a page of one complains."""
     visitors = Visitors(chromium)
     yield visitors
     visitors.close()
@@ -80,11 +78,9 @@ def complaints(visitors: Visitors) -> Complaints:
 
 @pytest.fixture
 def open_page(visitors: Visitors) -> OpenPage:
-    """Opens a page of a server as somebody new: ``open_page(server.url, color_scheme="dark")``."""
     return visitors.open
 
 
 @pytest.fixture
 def page(visitors: Visitors, server: WebServer) -> Page:
-    """A page of the server that tests only look at: ``page.goto("/jobs")``."""
     return visitors.open(server.url)

@@ -28,7 +28,6 @@ RESULT = f"'\"{MARKUP}.csv"
 
 
 def hostile(n: int) -> str:
-    """Another such name for each number."""
     return SHAPES[n % len(SHAPES)].format(n=n)
 
 

@@ -12,14 +12,7 @@ def _stay(page: Page) -> None:
 
 @dataclass(frozen=True)
 class Place:
-    """A page in a state.
-
-    Attributes:
-        name: for people.
-        path: with ``{job}`` where the id of a job belongs.
-        reach: what a person does to see it, by keyboard.
-        status: of HTTP.
-    """
+    """A page in a state."""
 
     name: str
     path: str
@@ -28,11 +21,9 @@ class Place:
 
     @property
     def shows_names(self) -> bool:
-        """Whether names of a job are on it."""
         return "{job}" in self.path or self.path in {"/review", "/jobs"}
 
     def open(self, page: Page, job: str) -> None:
-        """Go there."""
         answer = page.goto(self.path.format(job=job))
         assert answer
         assert answer.status == self.status

@@ -25,18 +25,10 @@ numbers = count(step=100)
 
 @dataclass
 class ReviewPage:
-    """A reviewer's page.
-
-    Attributes:
-        page: it.
-        seen: the photos that were shown, by the first digits of their SHA-256, in order; one that came again twice.
-    """
-
     page: Page
     seen: list[str] = field(default_factory=list)
 
     def open(self, job: str, query: str = "") -> "ReviewPage":
-        """Open a job's questions, and wait for the first photo."""
         self.page.goto(f"/review/{job}{query}")
         expect(self.photo).to_be_visible()
         self.seen.append(self.shown())
@@ -44,22 +36,18 @@ class ReviewPage:
 
     @property
     def photo(self) -> Locator:
-        """The picture of the question."""
         return self.page.locator("#photo img")
 
     @property
     def question(self) -> Locator:
-        """What is asked."""
         return self.page.locator("#question")
 
     def shown(self) -> str:
-        """Which photo is asked about."""
         source = self.photo.get_attribute("src")
         assert source
         return parse_qs(urlsplit(source).query)["sha256"][0]
 
     def guesses(self) -> list[str]:
-        """The likeliest classes."""
         return self.page.locator("#guesses .name").all_inner_texts()
 
     def answer(self, *keys: str) -> str:
@@ -74,20 +62,16 @@ class ReviewPage:
         return about
 
     def answers(self, count: int, key: str = "Enter") -> Iterator[str]:
-        """Give the same answer so many times."""
         for _ in range(count):
             yield self.answer(key)
 
     def is_over(self) -> bool:
-        """Whether nothing is left to ask."""
         return self.page.locator("#end").is_visible()
 
     def is_saved(self) -> None:
-        """Wait until the server has every answer."""
         expect(self.page.locator("#saved")).to_have_text("All saved", timeout=30_000)
 
     def rename(self, name: str) -> None:
-        """Say who reviews, by keyboard."""
         self.page.locator("summary", has_text="More").focus()
         self.page.keyboard.press("Enter")
         self.page.get_by_label("Reviewer").fill(name)
@@ -97,20 +81,13 @@ class ReviewPage:
 
 @dataclass(frozen=True)
 class DrawnJob:
-    """A job that is drawn in no time, of photos that no other job has.
-
-    Attributes:
-        server: shows it, and others.
-        id: in addresses.
-        photos: the SHA-256 of those that a reviewer is asked about, the least sure first.
-    """
+    """A job that is drawn in no time, of photos that no other job has."""
 
     server: WebServer
     id: str
     photos: tuple[str, ...]
 
     def votes(self) -> list[Vote]:
-        """What reviewers said of its photos."""
         votes = CorrectionStore(self.server.corrections).votes()
         return [vote for vote in votes if vote.sha256 in self.photos]
 
@@ -120,7 +97,6 @@ class DrawnJob:
 
 
 def shown(server: WebServer, result: Path, first: int, doubtful: int) -> DrawnJob:
-    """Let a server show a job, whose doubtful photos have numbers from ``first`` on."""
     server.jobs.mkdir(exist_ok=True)
     finish(result)
     folder = job_folder(result).rename(server.jobs / f"shop-{first}")

@@ -16,16 +16,7 @@ from tests.until import until
 
 
 class WebServer:
-    """A server on a free port of this machine.
-
-    Args:
-        folder: gets its jobs, its registry, its corrections and its log.
-        arguments: further words of the command: results, options.
-
-    Attributes:
-        url: where it answers.
-        corrections: where it keeps what reviewers said.
-    """
+    """A server on a free port of this machine."""
 
     def __init__(self, folder: Path, *arguments: object, **environment: str) -> None:
         self.folder = folder
@@ -41,7 +32,6 @@ class WebServer:
 
     @property
     def jobs(self) -> Path:
-        """Its folder of jobs."""
         return self.folder / "jobs"
 
     def __enter__(self) -> "WebServer":
@@ -52,7 +42,6 @@ class WebServer:
         self.stop()
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -72,7 +61,6 @@ class WebServer:
         return link
 
     def kill(self) -> None:
-        """End it as a power cut would."""
         self._end(signal.SIGKILL)
 
     def stop(self, sign: signal.Signals = signal.SIGINT) -> int | None:
@@ -103,7 +91,6 @@ def copy_job(result: Path, folder: Path) -> Path:
 
 
 def publish(server: WebServer, model: str, champion: Path, challenger: Path) -> Registry:
-    """Put a champion into a server's registry, and a challenger that a gate has refused."""
     registry = open_registry(str(server.folder / "registry"))
     registry.publish(model, champion, "first", alias=CHAMPION)
     registry.publish(model, challenger, "second", alias=CHALLENGER)
@@ -112,7 +99,6 @@ def publish(server: WebServer, model: str, champion: Path, challenger: Path) -> 
 
 
 def free_port() -> int:
-    """A port of this machine at which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

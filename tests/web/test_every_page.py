@@ -59,7 +59,6 @@ def evil(golden: Golden, bundle: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def hostile(golden: Golden, evil: Path, drawn: Path) -> Path:
-    """A result in which every name wants to be markup; not to be changed."""
     return golden.get("hostile", lambda folder: hostile_result(folder, drawn, evil)) / RESULT
 
 
@@ -67,7 +66,6 @@ def hostile(golden: Golden, evil: Path, drawn: Path) -> Path:
 def server(
     hostile: Path, evil: Path, sure_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[WebServer]:
-    """A server that shows that result, runs that bundle, and has it in its registry."""
     folder = tmp_path_factory.mktemp("hostile")
     with WebServer(folder, copy_job(hostile, folder / "result"), "--model", evil) as server:
         publish(server, "shop", sure_bundle, evil)
@@ -76,13 +74,7 @@ def server(
 
 @dataclass
 class Opened:
-    """A page that was opened once for several tests, which run in their order.
-
-    Attributes:
-        place: which it is.
-        page: in the browser.
-        policies: what was loaded, and the policy that came with it.
-    """
+    """A page that was opened once for several tests, which run in their order."""
 
     place: Place
     page: Page
@@ -147,7 +139,6 @@ def test_nobody_is_kept_out_by_light_dark_or_a_small_screen(opened: Opened) -> N
 
 
 def faults_of(page: Page, rules: dict[str, list[str]]) -> list[str]:
-    """What axe-core finds serious or critical."""
     faults = Axe().run(page, options=rules).response["violations"]
     grave = [fault for fault in faults if fault["impact"] in FAULTS]
     return [f"{fault['id']}: {fault['help']}: {node['html']}" for fault in grave for node in fault["nodes"]]

@@ -13,7 +13,6 @@ from worker.queue.private_redis import PrivateRedis
 
 from .browser import Complaints
 from .conftest import OpenPage, StartServer
-from .server import WebServer
 
 ROWS = 500
 PATIENCE_MS = 60_000
@@ -21,7 +20,6 @@ PATIENCE_MS = 60_000
 
 @pytest.fixture
 def cluster(redis_installed: None, tmp_path: Path) -> Iterator[Cluster]:
-    """A Redis and a folder of jobs; no worker yet."""
     with PrivateRedis(tmp_path / "redis") as redis:
         cluster = Cluster(tmp_path, redis)
         yield cluster
@@ -30,26 +28,16 @@ def cluster(redis_installed: None, tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def photos(drawn: Path) -> list[str]:
-    """Paths of the drawn photos, relative to their folder."""
     return [str(photo.relative_to(drawn)) for photo in sorted(drawn.rglob("*.*"))]
 
 
 def write_catalogue(place: Path, photos: list[str]) -> Path:
-    """A catalogue with a row a photo."""
     with place.open("w", newline="") as file:
         csv.writer(file).writerows([["sku", "image"], *([f"S{n:04d}", photo] for n, photo in enumerate(photos))])
     return place
 
 
-@pytest.fixture(scope="module")
-def local(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """A server without a queue."""
-    with WebServer(tmp_path_factory.mktemp("local"), "--model", bundle) as server:
-        yield server
-
-
 def hand_in(page: Page, catalogue: Path, photos: Path, name: str) -> None:
-    """Fill in the form and start the job, with the keyboard once the file is chosen."""
     page.goto("/jobs")
     form = page.locator("#new-job")
     if not form.is_visible():
@@ -66,7 +54,6 @@ def hand_in(page: Page, catalogue: Path, photos: Path, name: str) -> None:
 
 
 def downloaded(page: Page, words: str) -> Path:
-    """A file that the page offers."""
     with page.expect_download() as coming:
         page.get_by_role("link", name=words, exact=True).click()
     return coming.value.path()

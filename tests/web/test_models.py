@@ -13,13 +13,11 @@ from .server import WebServer, publish
 
 @pytest.fixture
 def bundles(tmp_path: Path) -> tuple[Path, Path, Path]:
-    """Three that nobody has trained."""
     first, second, third = (write_paper_bundle(tmp_path / str(seed), seed) for seed in (1, 2, 3))
     return first, second, third
 
 
 def ask_to_promote(page: Page, why: str) -> None:
-    """Fill in the dialog, by keyboard alone."""
     page.wait_for_load_state()  # keys are heard once the page's script has run
     page.get_by_role("button", name="Promote…").focus()
     page.keyboard.press("Enter")

@@ -30,8 +30,6 @@ HOP_BY_HOP = {"transfer-encoding", "connection", "keep-alive", "date"}
 
 
 class Forwarder(BaseHTTPRequestHandler):
-    """Passes on what is under a path, and refuses all else."""
-
     port: int
     strips: bool
 
@@ -75,7 +73,6 @@ def proxy(port: int, *, strips: bool) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """A server as it is started for a proxy."""
     folder = tmp_path_factory.mktemp("proxy")
     token = folder / "token.txt"
     token.write_text(f"{TOKEN}\n")

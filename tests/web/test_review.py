@@ -25,7 +25,6 @@ DOUBTFUL = 40
 
 @pytest.fixture
 def job(server: WebServer, tmp_path: Path) -> DrawnJob:
-    """A job of this test's own: rows to review, and some labeled ones."""
     first = next(numbers)
     sure = [Row(first + DOUBTFUL + n, name, 0.99, Status.LABELED) for n, name in enumerate(("boots", "hats", "shoes"))]
     result = labelled_job(tmp_path / "shop", [*doubtful(DOUBTFUL, first), *sure])
@@ -34,39 +33,33 @@ def job(server: WebServer, tmp_path: Path) -> DrawnJob:
 
 @pytest.fixture
 def open_review(open_page: OpenPage, job: DrawnJob) -> Callable[..., ReviewPage]:
-    """Opens the job's questions as somebody new, and waits for the first photo."""
     return lambda **options: ReviewPage(open_page(job.server.url, **options)).open(job.id)
 
 
 @pytest.fixture
 def reviewer(open_review: Callable[..., ReviewPage]) -> ReviewPage:
-    """A page that asks the first question."""
     return open_review()
 
 
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """A server that tests kill, and start again."""
     with WebServer(tmp_path_factory.mktemp("mortal")) as server:
         yield server
 
 
 @pytest.fixture
 def mortal_job(mortal: WebServer, tmp_path: Path) -> DrawnJob:
-    """A job of this test's own on that server."""
     first = next(numbers)
     return shown(mortal, labelled_job(tmp_path / "mortal", doubtful(18, first)), first, 18)
 
 
 @pytest.fixture
 def mortal_reviewer(mortal_job: DrawnJob, open_page: OpenPage, complaints: Complaints) -> ReviewPage:
-    """A page that asks the first question of it."""
     complaints.expect("net::ERR_")
     return ReviewPage(open_page(mortal_job.server.url)).open(mortal_job.id)
 
 
 def labels_in_corrected(page: Page) -> dict[str, str]:
-    """The same of the corrected result, which the job's page makes and offers."""
     page.locator("summary", has_text="More").press("Enter")
     page.locator(".menu").get_by_role("link", name="Back to the job").press("Enter")
     page.wait_for_load_state()  # keys are heard once the page's script has run

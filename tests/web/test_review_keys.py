@@ -49,18 +49,15 @@ def make_job(server: WebServer, tmp_path: Path) -> MakeJob:
 
 @pytest.fixture
 def job(make_job: MakeJob) -> DrawnJob:
-    """A job of five classes."""
     return make_job()
 
 
 @pytest.fixture
 def reviewer(open_page: OpenPage, job: DrawnJob) -> ReviewPage:
-    """A page that asks the first question."""
     return ReviewPage(open_page(job.server.url)).open(job.id)
 
 
 def is_asked_about(page: Page, photo: str) -> None:
-    """Wait until a photo is on the screen."""
     expect(page.locator(f"#photo img[src*='sha256={photo[:16]}']")).to_be_visible()
 
 

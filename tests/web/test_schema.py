@@ -73,7 +73,6 @@ def _of_job(given: dict[str, Any] | None, job: str) -> dict[str, Any] | None:
 
 
 def check_all(api: tuple[Any, Any], examples: int) -> None:
-    """Make requests to every operation: some as it describes them, some not."""
     from schemathesis import Case, GenerationMode
     from schemathesis.checks import load_all_checks, not_a_server_error
     from schemathesis.specs.openapi import checks

@@ -19,7 +19,6 @@ REST = ["and 5 more", "no label"]
 
 @pytest.fixture
 def receipt(finished: Path, tmp_path: Path) -> Path:
-    """The page of a receipt of many labels, on the disk."""
     found = finished_receipt(earlier_job(finished))
     assert found
     many = {f"label {number}": 2 * LABELS - number for number in range(LABELS)}

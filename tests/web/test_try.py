@@ -31,14 +31,12 @@ DROP = """(files) => {
 
 @pytest.fixture(scope="module")
 def served(edge_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """A server whose model browsers can run too."""
     with WebServer(tmp_path_factory.mktemp("try"), "--model", edge_bundle) as server:
         yield server
 
 
 @pytest.fixture
 def trying(open_page: OpenPage, served: WebServer) -> Page:
-    """The page, once the model is there."""
     page = open_page(served.url)
     page.goto("/try")
     expect(page.locator("#model")).to_contain_text("classes")
@@ -47,7 +45,6 @@ def trying(open_page: OpenPage, served: WebServer) -> Page:
 
 @pytest.fixture
 def photos(drawn: Path) -> list[Path]:
-    """Some that can be read, of all classes."""
     return [file for file in sorted(drawn.rglob("*.jpg")) if _readable(file)][::20]
 
 
@@ -61,7 +58,6 @@ def _readable(file: Path) -> bool:
 
 
 def dropped(page: Page, files: dict[str, bytes]) -> None:
-    """Drop files on the page."""
     sent = [[name, "", base64.b64encode(data).decode()] for name, data in files.items()]
     page.dispatch_event("#drop", "drop", {"dataTransfer": page.evaluate_handle(DROP, sent)})
 
@@ -77,7 +73,6 @@ def dropped_folder(page: Page, folder: Path) -> None:
 
 
 def watched(page: Page) -> list[Request]:
-    """What the page asks for from now on."""
     requests: list[Request] = []
 
     def note(request: Request) -> None:
@@ -224,7 +219,6 @@ def test_a_photo_that_is_dropped_while_the_model_loads_is_not_sent(trying: Page,
 
 
 def until_held(page: Page, held: list[Callable[[], None]]) -> None:
-    """Wait until the browser has asked for the model."""
     for _ in range(600):
         if held:
             return

@@ -39,8 +39,6 @@ FAULTS = {fault.value for fault in ImageFault}
 
 
 class AllChunks:
-    """A feed of a job's chunks."""
-
     def __init__(self, job: Job) -> None:
         self._chunks = job.missing_chunks()
 
@@ -53,7 +51,6 @@ def is_good(number: int) -> bool:
 
 
 def nobody(host: str) -> list[str]:
-    """No name leads anywhere."""
     raise OSError(host)
 
 
@@ -64,7 +61,6 @@ def photo() -> bytes:
 
 
 def labelled(tmp_path: Path, urls: list[str], place: str) -> list[dict]:
-    """The rows of a job of such photos, one process's work."""
     source = tmp_path / "list.txt"
     source.write_text("".join(f"{url}\n" for url in urls))
     options = JobOptions(allow_hosts=[place])
