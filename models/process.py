@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from pydantic import TypeAdapter
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _PREFIX: Final = "hangtag-process-"
 _TRIM, _MAP = -1, -3
@@ -197,10 +198,14 @@ class Owner:
     @classmethod
     def from_json(cls, text: str | bytes) -> "Owner":
         """The inverse of :meth:`to_json`; ValueError if it is not what another process of this version wrote."""
-        return _OWNER.validate_json(text, strict=True)
+        return _owners().validate_json(text, strict=True)
 
 
-_OWNER: Final = TypeAdapter(Owner)
+@lru_cache(maxsize=1)
+def _owners() -> "TypeAdapter[Owner]":
+    from pydantic import TypeAdapter  # which the start of a command can do without
+
+    return TypeAdapter(Owner)
 
 
 @lru_cache(maxsize=1)

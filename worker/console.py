@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,9 +20,10 @@ from worker.job.job import RETRYABLE, Job, ModelPin, open_job
 from worker.job.model import rule_words
 from worker.job.parts import Status, photos_text
 from worker.job.receipt import JobReceipt, QuestionsReceipt, Receipt, died_words
-from worker.label import job_folder, label
-from worker.labelling.process_pool import ProcessPool
 from worker.request import LabelRequest
+
+if TYPE_CHECKING:
+    from worker.labelling.process_pool import ProcessPool
 
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 
@@ -30,10 +32,12 @@ def label_with_progress(
     request: LabelRequest,
     *,
     as_json: bool,
-    processes: ProcessPool | None = None,
-    drawing: ProcessPool | None = None,
+    processes: "ProcessPool | None" = None,
+    drawing: "ProcessPool | None" = None,
 ) -> None:
     """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON."""
+    from worker.label import job_folder, label  # not needed by the queue's commands, which print receipts too
+
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
