@@ -4,7 +4,6 @@
 """
 
 import sys
-from datetime import datetime
 from typing import Final
 
 from models.errors import HangtagError, JobError
@@ -16,6 +15,7 @@ from worker.job.receipt import PAGE_FILE, RECEIPT_FILE, JobReceipt, RunFigures, 
 from worker.labelling.earlier_results import forget_local_cache
 from worker.labelling.process_pool import ProcessPool
 from worker.results.merge import Merged, merge_job, upload_lists
+from worker.results.progress import begun_at
 from worker.results.receipt_page import DRAWING, draw, question_pages, questions_page
 from worker.results.tally import Tally
 
@@ -75,12 +75,6 @@ def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
         workers=len({work.worker for work in works} or tally.processes),
         restarts=sum(work.deaths for work in works) if works else tally.deaths,
     )
-
-
-def begun_at(job: Job, retry: Retry, first_s: float, took_s: float) -> float:
-    """When a worker took the first chunk, in seconds since 1970; rates leave out the time before."""
-    created = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
-    return max(created, first_s - took_s)
 
 
 def _write_receipt(job: Job, page: str, receipt: JobReceipt) -> None:

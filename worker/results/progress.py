@@ -4,14 +4,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from models.terminal import FIRST_RATE_S
-from worker.job.job import Job
+from worker.job.job import Job, Retry
 from worker.job.parts import Status, latest_parts, part_key, read_work
 from worker.job.receipt import job_receipt
-from worker.results.finish import begun_at
 
 _RECENT_S: Final = 60.0
 _AT_ONCE: Final = 16
@@ -126,3 +126,9 @@ def _rate(rows: float, begun: float) -> float:
     """Rows a second since work on them began; 0 in the first seconds."""
     seconds = time.time() - begun
     return rows / seconds if seconds >= FIRST_RATE_S else 0.0
+
+
+def begun_at(job: Job, retry: Retry, first_s: float, took_s: float) -> float:
+    """When a worker took the first chunk, in seconds since 1970; rates leave out the time before."""
+    created = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
+    return max(created, first_s - took_s)
