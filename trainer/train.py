@@ -11,9 +11,8 @@ import keras
 from models.photo import NONE
 from models.preprocess import PreprocessSpec
 from trainer.check.checkup import scan_photos
-from trainer.data.dataset import Split, read_dataset, read_parents, taxonomy_of
+from trainer.data.dataset import Split, fetch_photos, read_dataset, read_parents, taxonomy_of
 from trainer.data.photo_cache import PixelStore, StatisticsStore
-from trainer.data.photo_files import fetch_photos
 from trainer.decide import choose_fit, decide, plan
 from trainer.judging.evaluate import Evaluation
 from trainer.judging.folds import Progress, deadline_of_main, train_folds

@@ -34,9 +34,8 @@ from trainer.check.check_reports import (
 from trainer.check.checkup import GRAVE, Checkup, Issue, check_up
 from trainer.check.page import check_page
 from trainer.check.quarantine import bring_back, make_outside, quarantine
-from trainer.data.dataset import Dataset, read_dataset
+from trainer.data.dataset import Dataset, fetch_photos, read_dataset
 from trainer.data.photo_cache import StatisticsStore
-from trainer.data.photo_files import fetch_photos
 from trainer.request import USUAL_COLUMNS, TableOptions
 
 _MOST_LINES: Final = 10

@@ -20,9 +20,8 @@ from models.statistics.confidence import PrecisionTarget, UnknownLimit
 from models.statistics.out_of_distribution import DistanceHead
 from models.taxonomy import Taxonomy
 from trainer.check.checkup import Advance
-from trainer.data.dataset import Exclusion, Split, read_dataset
+from trainer.data.dataset import Exclusion, Split, fetch_photos, read_dataset
 from trainer.data.photo_cache import PixelStore
-from trainer.data.photo_files import fetch_photos
 from trainer.data.table import TableRead
 from trainer.judging.figures import (
     AchievedPrecision,

@@ -17,8 +17,8 @@ from models.text import number_of
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, Remark, Vote, resolve, vote_cells
 from trainer.data.csv_files import path_cell, write_rows
-from trainer.data.dataset import OPEN, Dataset, LabeledPhoto, read_dataset
-from trainer.data.photo_files import fetch_photos, file_sha256
+from trainer.data.dataset import OPEN, Dataset, LabeledPhoto, fetch_photos, read_dataset
+from trainer.data.photo_files import file_sha256
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder
 from trainer.retrain.records import Collected, Correction

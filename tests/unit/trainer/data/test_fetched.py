@@ -7,8 +7,8 @@ import pytest
 
 from models.errors import ImageFault, InputError
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
-from trainer.data.dataset import read_dataset
-from trainer.data.photo_files import FaultKind, fetch_photos, hash_photos
+from trainer.data.dataset import fetch_photos, read_dataset
+from trainer.data.photo_files import FaultKind, hash_photos
 from trainer.request import TableOptions
 
 
