@@ -8,14 +8,13 @@ from typing import Final
 
 from models.errors import HangtagError, JobError
 from models.storage.storage import open_storage
-from worker.job.job import QUESTIONS, Job, Retry, scratch_folder
+from worker.job.job import QUESTIONS, Job, Retry, scratch_folder, started_at
 from worker.job.jobs import Jobs
 from worker.job.parts import latest_parts, part_key, read_work
 from worker.job.receipt import PAGE_FILE, RECEIPT_FILE, JobReceipt, RunFigures, job_receipt
 from worker.labelling.earlier_results import forget_local_cache
 from worker.labelling.process_pool import ProcessPool
 from worker.results.merge import Merged, merge_job, upload_lists
-from worker.results.progress import begun_at
 from worker.results.receipt_page import DRAWING, draw, question_pages, questions_page
 from worker.results.tally import Tally
 
@@ -68,7 +67,7 @@ def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
     keys = [part_key(chunk, retry.number) for chunk in retry.chunks]
     works = [read_work(job.storage, key) for key in keys]
     first = min(keys or [part_key(chunk) for chunk in range(job.spec.chunks)], key=written.__getitem__)
-    begun = begun_at(job, retry, written[first], read_work(job.storage, first).seconds)
+    begun = started_at(job, retry, written[first], read_work(job.storage, first).seconds)
     return RunFigures(
         images=retry.rows or job.spec.rows,
         seconds=round(max(0.001, max(written.values()) - begun), 3),

@@ -4,12 +4,11 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from models.terminal import FIRST_RATE_S
-from worker.job.job import Job, Retry
+from worker.job.job import Job, started_at
 from worker.job.parts import Status, latest_parts, part_key, read_work
 from worker.job.receipt import job_receipt
 
@@ -88,7 +87,7 @@ class ProgressReader:
         moments = {chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()}
         recent = self._recent(moments)
         first = min((chunk for chunk in keys if latest[chunk] == retry.number), key=moments.__getitem__, default=None)
-        begun = None if first is None else begun_at(job, retry, moments[first], self._parts[keys[first]].seconds)
+        begun = None if first is None else started_at(job, retry, moments[first], self._parts[keys[first]].seconds)
         state = JobState.RUNNING if recent else JobState.WAITING
         if job.cancelled:
             state, recent = JobState.CANCELLED, 0.0
@@ -126,9 +125,3 @@ def _rate(rows: float, begun: float) -> float:
     """Rows a second since work on them began; 0 in the first seconds."""
     seconds = time.time() - begun
     return rows / seconds if seconds >= FIRST_RATE_S else 0.0
-
-
-def begun_at(job: Job, retry: Retry, first_s: float, took_s: float) -> float:
-    """When a worker took the first chunk, in seconds since 1970; rates leave out the time before."""
-    created = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
-    return max(created, first_s - took_s)
