@@ -26,7 +26,7 @@ def main() -> None:
     load_tensorflow()
     from trainer.learning.recipe import recipe_for
     from trainer.learning.training import depth_groups
-    from trainer.learning.training_step import has_bfloat16, speeds_of_formats
+    from trainer.learning.training_step import has_bfloat16, measure_pace
     from trainer.networks.build import build_network
     from trainer.request import NamedWeights
 
@@ -37,7 +37,9 @@ def main() -> None:
         for size in asked.size:
             network = build_network(arch, size, 10, weights=NamedWeights.NONE, alpha=None)
             groups = depth_groups(network, len(recipe.depth_rates))
-            rounds = [speeds_of_formats(network, recipe, groups, size, recipe.batch) for _ in range(asked.rounds)]
+            rounds = [
+                measure_pace(network, recipe, groups, size, recipe.batch).photos_per_s for _ in range(asked.rounds)
+            ]
             quicker = sum(found["bfloat16"] > found["float32"] for found in rounds)
             cells = (_spread([found[name] for found in rounds]) for name in ("float32", "bfloat16"))
             table.add_row(arch, str(size), str(recipe.batch), *cells, f"bfloat16 in {quicker} of {len(rounds)}")

@@ -1,4 +1,7 @@
-"""The files of a bundle, and the manifest that lists them."""
+"""The files of a bundle: golden photos, and the manifest that lists them all.
+
+A bundle is written beside its place, then renamed into it.
+"""
 
 import hashlib
 import io

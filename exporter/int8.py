@@ -1,8 +1,4 @@
-"""Static quantization: weights and activations as 8-bit integers, with ranges that are found on training photos.
-
-ONNX Runtime's own tools do it, in the form that it recommends: ``QuantizeLinear`` and ``DequantizeLinear`` around each
-operator (QDQ), weights per channel and symmetric, activations unsigned.
-"""
+"""int8: quantization with ranges of training photos, and the search for the quickest model that passes."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""What a person may ask of an export."""
+"""The options of an export; and TensorFlow, loaded late and quietly, for all that trains or exports."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The proof of an export: all that was compared before a bundle was published."""
+"""The proof of an export, all that was compared before a bundle was published; and the default variant."""
 
 import math
 from collections import Counter

@@ -1,4 +1,7 @@
-"""Photos in, labels out, with one ONNX file on the CPU."""
+"""Photos in, labels out, with one ONNX file on the CPU.
+
+``Classifier`` takes squares of pixels, ``EdgeModel`` one photo of any size.
+"""
 
 import hashlib
 from dataclasses import dataclass

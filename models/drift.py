@@ -1,4 +1,4 @@
-"""Drift: does a histogram differ from its reference by more than chance explains?"""
+"""Drift: a model's answers on the photos of its proof, and whether others differ from them by more than chance."""
 
 import math
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,8 @@
-"""This process and its children: the cache, the folder for temporary files, how Python is started."""
+"""This process, its children and its machine.
+
+It says where the cache and temporary files are, what the processor can do, and how other machines recognise a
+process.
+"""
 
 import atexit
 import fcntl

@@ -1,4 +1,7 @@
-"""The options of ``hangtag train``, and the request that they become; loads neither numpy nor TensorFlow."""
+"""The options of ``hangtag train``, the request that they become, and its network and weights.
+
+It loads neither numpy nor TensorFlow.
+"""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Two models on the same rows of a catalogue."""
+"""Two models on the same rows of a catalogue: rows are drawn, photos fetched once, differences counted."""
 
 import hashlib
 import io

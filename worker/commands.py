@@ -1,4 +1,4 @@
-"""``hangtag label``; the commands of the queue and the registry have modules of their own."""
+"""``hangtag label`` and ``hangtag doctor``; the commands of the queue and the registry have modules of their own."""
 
 from pathlib import Path
 from typing import Annotated, Final

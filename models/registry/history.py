@@ -1,4 +1,4 @@
-"""The history of a model's versions, in order: the only source of which exist and what their aliases are."""
+"""A model's versions: what holds now, the rules of a change, and the history, an event a file."""
 
 import getpass
 import os

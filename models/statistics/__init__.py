@@ -1,1 +1,1 @@
-"""Statistics that every room shares: intervals, calibration, thresholds, out-of-distribution score, drift."""
+"""Statistics that every room shares: intervals, calibration, thresholds, out-of-distribution score."""

@@ -34,7 +34,6 @@ label catalogue --model bundles/shop --out labels.parquet
 corrections import answered.csv --reviewer anna
 corrections
 corrections list
-corrections list catalogue/1.jpg
 corrections apply labels.parquet
 models publish bundles/shop --name shop --promote
 models publish bundles/plain --name shop --promote

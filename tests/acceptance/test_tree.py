@@ -81,7 +81,7 @@ def test_a_row_that_is_not_sure_of_its_class_gets_what_is_above_it(shop: Path, d
     assert min(levels.values()) > 5
     receipt = json.loads(done.stdout)
     assert {int(level): count for level, count in receipt["by_level"].items()} == levels
-    assert receipt["model"]["parents"] == dict(DEPARTMENTS)
+    assert receipt["model"]["taxonomy"] == dict(DEPARTMENTS)
     told = receipt["drift"]["reference"]["by_label"]
     assert not {"clothing", "home"} & told.keys()
     assert receipt["drift"]["rows"] > 200

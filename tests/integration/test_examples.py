@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from benchmarks.example_runs.chromium import chromium_binary
 from benchmarks.example_runs.page import Page, build, open_page
@@ -18,7 +19,7 @@ from benchmarks.example_runs.programs import Said, hangtag_says, install, node_s
 from models.classifier import load, load_edge
 from models.decision import Prediction, Scores, rules_of
 from models.errors import ImageError
-from models.preprocess import IMAGE_SUFFIXES, Pixels, whole_pixels
+from models.preprocess import Pixels, whole_pixels
 from tests.conftest import Golden
 from tests.missing import skip_outside_ci
 
@@ -33,7 +34,9 @@ NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT
 @pytest.fixture(scope="session")
 def ordinary(drawn: Path, edge_bundle: Path) -> list[Path]:
     """Twelve photos that everybody can read, of several classes, none of them at a limit: decoders differ a little."""
-    readable = [file for file in sorted(drawn.rglob("*")) if file.suffix in IMAGE_SUFFIXES and _is_readable(file)]
+    readable = [
+        file for file in sorted(drawn.rglob("*")) if file.suffix in {".jpg", ".png", ".webp"} and _is_readable(file)
+    ]
     edge = load_edge((edge_bundle / "edge.onnx").read_bytes(), str(edge_bundle))
     known, clear = edge.metadata, []
     for photo in readable[:: len(readable) // 24]:
@@ -64,6 +67,31 @@ def edge_says(edge_bundle: Path) -> EdgeSays:
         return rules.decide(Scores(rows, np.array([answer.unknown for answer in answers], np.float32)), top_k=1)
 
     return says
+
+
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory: pytest.TempPathFactory, ordinary: list[Path]) -> list[Path]:
+    """A photo turned, see-through, grey, long, large, progressive, and with a colour profile that is not sRGB's."""
+    folder, turned = tmp_path_factory.mktemp("odd"), Image.Exif()
+    rgb = Image.fromarray(whole_pixels(ordinary[0].read_bytes()))
+    turned[0x0112] = 6
+    see_through = rgb.copy()
+    see_through.putalpha(Image.linear_gradient("L").resize(rgb.size))
+    width, height = rgb.size
+    rgb.save(folder / "turned.jpg", exif=turned, quality=90)
+    see_through.save(folder / "see-through.png")
+    rgb.convert("L").save(folder / "grey.jpg", quality=90)
+    rgb.resize((width * 4, height // 4)).save(folder / "long.png")
+    rgb.resize((width * 6, height * 6)).save(folder / "large.jpg", quality=90)
+    rgb.save(folder / "progressive.jpg", progressive=True, quality=80)
+    rgb.save(folder / "profile.jpg", icc_profile=_red_is_green(), quality=90)
+    return sorted(folder.iterdir())
+
+
+def _red_is_green() -> bytes:
+    """A colour profile that nobody can overlook: sRGB's with two primaries exchanged."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile.replace(b"rXYZ", b"----").replace(b"gXYZ", b"rXYZ").replace(b"----", b"gXYZ")
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ class LabeledPhoto:
         open: whether the person has said that Hangtag is to choose its split, though others have one.
         sha256: of the bytes that were labelled; with None the label holds for any bytes.
         error: why there is no photo, where that is known before any file is read.
-        cell: the URL, or the path under a URL, of a photo that :func:`trainer.data.photo_files.fetch_photos` fetches.
+        cell: the URL, or the path under a URL, of a photo that :func:`fetch_photos` fetches.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Figures of a model on labelled photos."""
+"""Figures of a model on labelled photos, and the sentences that tell them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

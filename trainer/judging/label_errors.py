@@ -39,7 +39,6 @@ _TEMPERATURE_PHOTOS: Final = 5_000
 _LEAST: Final = np.finfo(np.float32).tiny
 _NEVER: Final = -1e6
 
-Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 

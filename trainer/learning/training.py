@@ -1,4 +1,4 @@
-"""Training one network: its head first, where it has learned from other photos, then the whole."""
+"""Training one network, its head first where it has learned from other photos; and its predictions."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,6 +1,6 @@
-"""The architectures, with random weights: two of our own, and the families of ``keras.applications``.
+"""The architectures, with random weights: two of our own, and families of ``keras.applications``.
 
-A family's layers lie in the one functional model, so that heat maps, layer groups, saving and conversion see them.
+The files of their ImageNet weights are downloaded once.
 """
 
 import hashlib

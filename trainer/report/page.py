@@ -1,4 +1,4 @@
-"""The report of a training, as one page."""
+"""The report of a training, as one page, and its pictures: augmented photos, heat maps (Grad-CAM)."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

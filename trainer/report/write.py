@@ -1,4 +1,7 @@
-"""Writes what a training leaves next to its network: figures, confidence, pictures, pages, what an export needs."""
+"""Writes what a training leaves next to its network.
+
+Figures, confidence, the page, the model card, what an export needs.
+"""
 
 import hashlib
 import shlex

@@ -1,4 +1,7 @@
-"""What the steps of a cycle work with: the cycle itself, and the functions that do the work. Loads TensorFlow late."""
+"""What the steps of a cycle work with: the cycle itself, the functions that do the work, and the log in MLflow.
+
+TensorFlow is loaded late.
+"""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Every photo gets its split, and keeps it."""
+"""Puts together photos that belong together, and gives each group its split, for good."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The records of photos with their splits, and ``splits.csv``, which keeps them from one training to the next."""
+"""Photos with their splits, ``splits.csv``, which keeps them, and how today's photos are found in it again."""
 
 import csv
 from collections import defaultdict, deque

@@ -175,9 +175,6 @@ class ModelNote(BaseModel, frozen=True):
     fallback: ReferenceAnswers | None = None
 
 
-NO_NOTE = ModelNote()
-
-
 def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
     """Write what is known of a job's models into the job's folder, before the job itself."""
     for one in models:

@@ -29,6 +29,12 @@ from worker.job.parts import NO_PHOTO_WORK, PhotoWork, RowResult, part_bytes, pa
 from worker.labelling.process_pool import take_streams
 
 REFUSED = 3
+_FOLDER: Final = "inhand"
+_WIDTH: Final = 12
+MAX_STRIKES: Final = 4
+"""How many process deaths in one chunk, without a photo to blame, mean that something else is wrong."""
+_WARY: Final = 3
+"""From this number of suspects in a chunk on, all of its photos are decoded in throw-away processes."""
 MEMORY_BYTES: Final = 2 * 1024**3
 MAX_TRIES: Final = 4
 _START_S: Final = 30.0
@@ -79,34 +85,6 @@ def _verdict(status: int, timeout_s: float) -> ImageError:
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     msg = f"Decoding brought its process down ({name}); re-save the photo."
     return ImageError(msg, ImageFault.CRASHED)
-
-
-def main(spec_json: str, timeout_s: str, memory_bytes: str) -> int:
-    """Decode one photo within a time and a memory limit."""
-    spec = PreprocessSpec.model_validate_json(spec_json)
-    data = sys.stdin.buffer.read()
-    resource.setrlimit(resource.RLIMIT_AS, (int(memory_bytes), int(memory_bytes)))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
-    signal.setitimer(signal.ITIMER_REAL, float(timeout_s))
-    with take_streams() as replies:
-        try:
-            replies.buffer.write(preprocess(data, spec).tobytes())
-        except ImageError as error:
-            replies.write(json.dumps({"fault": error.fault, "message": str(error)}))
-            return REFUSED
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
-
-
-_FOLDER: Final = "inhand"
-_WIDTH: Final = 12
-MAX_STRIKES: Final = 4
-"""How many process deaths in one chunk, without a photo to blame, mean that something else is wrong."""
-_WARY: Final = 3
-"""From this number of suspects in a chunk on, all of its photos are decoded in throw-away processes."""
 
 
 @dataclass(frozen=True)
@@ -278,3 +256,27 @@ def forget_attempts(storage: Storage, chunk: int) -> None:
 
 def _markers(storage: Storage, chunk: int) -> list[Path]:
     return sorted((storage.scratch / _FOLDER).glob(f"{chunk:06d}.{'[0-9a-f]' * _WIDTH}"))
+
+
+def main(spec_json: str, timeout_s: str, memory_bytes: str) -> int:
+    """Decode one photo of stdin, within a time and a memory limit.
+
+    Status 0: stdout holds the pixels; ``REFUSED``: a JSON object with ``fault`` and ``message``. Any other: the photo
+    ended the process.
+    """
+    spec = PreprocessSpec.model_validate_json(spec_json)
+    data = sys.stdin.buffer.read()
+    resource.setrlimit(resource.RLIMIT_AS, (int(memory_bytes), int(memory_bytes)))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
+    signal.setitimer(signal.ITIMER_REAL, float(timeout_s))
+    with take_streams() as replies:
+        try:
+            replies.buffer.write(preprocess(data, spec).tobytes())
+        except ImageError as error:
+            replies.write(json.dumps({"fault": error.fault, "message": str(error)}))
+            return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""How models look on a terminal: the table of versions, the history, two versions side by side, what a change did."""
+"""How models look on a terminal: the table of versions, the history, what a change did."""
 
 import json
 from collections.abc import Sequence
