@@ -50,6 +50,8 @@ _UNWRITABLE: Final = re.compile("[\n\r\ud800-\udfff]")
 _AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
 OPEN: Final = "open"
 """A table's word, instead of a split, for a row whose split Hangtag is to choose, though other rows have one."""
+LEARN: Final = "learn"
+"""A table's word, instead of a split, for a photo that is learned from and never measured on, not even by a fold."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
 """Files that a retraining cycle leaves beside each other: labels in its list are names, even with ``>`` in them."""
 
@@ -62,6 +64,8 @@ class LabeledPhoto:
         split: the one that the person chose; None if Hangtag is to choose it.
         product: what it shows, a SKU or the like; photos of one product are kept in one split.
         open: whether the person has said that Hangtag is to choose its split, though others have one.
+        chosen: whether a model chose it for a person, since it was unsure: such photos are harder than most, so they
+            are learned from, and nothing is measured on them.
         sha256: of the bytes that were labelled; with None the label holds for any bytes.
         error: why there is no photo, where that is known before any file is read.
         cell: the URL, or the path under a URL, of a photo that :func:`fetch_photos` fetches.
@@ -73,6 +77,7 @@ class LabeledPhoto:
     product: str | None = None
     open: bool = False
     sha256: str | None = None
+    chosen: bool = False
     error: ImageError | None = None
     cell: str | None = None
 
@@ -185,17 +190,17 @@ def _read_table(path: Path, asked: TableOptions) -> Dataset:
 
 
 def _row_photo(path: Path, root: str, row: TableRow) -> LabeledPhoto:
-    is_open = row.split.lower() == OPEN
-    if row.split and not is_open and row.split.lower() not in _SPLIT_NAMES:
-        splits = ", ".join((*_SPLIT_NAMES, OPEN))
+    word = row.split.lower()
+    if word not in {"", OPEN, LEARN, *_SPLIT_NAMES}:
+        splits = ", ".join((*_SPLIT_NAMES, OPEN, LEARN))
         msg = f"Expected a split of {splits} in row {row.number} of {path}, got {row.split!r}."
         raise DataError(msg)
     sha256 = row.sha256.lower() or None
     if sha256 and not _SHA256.fullmatch(sha256):
         msg = f"Expected 64 hexadecimal digits under sha256 in row {row.number} of {path}, or nothing, got {sha256!r}."
         raise DataError(msg)
-    given = _SPLIT_NAMES[row.split.lower()] if row.split and not is_open else None
-    photo = LabeledPhoto(Path(root) / cell_path(row.image), row.label, given, row.group or None, is_open, sha256)
+    place, split = Path(root) / cell_path(row.image), _SPLIT_NAMES.get(word)
+    photo = LabeledPhoto(place, row.label, split, row.group or None, word == OPEN, sha256, word == LEARN)
     if not row.image:
         msg = f"Expected the path or the URL of a photo in row {row.number} of {path.name}, the cell is empty."
         error = ImageError(msg, ImageFault.MISSING)

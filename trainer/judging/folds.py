@@ -146,7 +146,8 @@ def _divide(training: Training) -> list[tuple[list[AssignedPhoto], list[Assigned
     parts: list[tuple[list[AssignedPhoto], list[AssignedPhoto]]] = [([], []) for _ in range(count)]
     for photo, own in zip(training.photos, fold_of.tolist(), strict=True):
         for fold, part in enumerate(parts):
-            part[fold == own].append(photo)
+            if fold != own or not photo.chosen:  # a chosen photo would make the others look easier or harder
+                part[fold == own].append(photo)
     return [(learned, held) for learned, held in parts if learned and held]
 
 

@@ -180,7 +180,7 @@ def _corrected(
         labels[vote.sha256] = _label_of(vote)
         place = None if same else _place(one, elsewhere)
         if place is not None:
-            added.append(LabeledPhoto(place, _label_of(vote), open=True, sha256=vote.sha256))
+            added.append(LabeledPhoto(place, _label_of(vote), sha256=vote.sha256, chosen=True))
         corrections.append(_outcome(one, same, place, classes))
     labels.pop("", None)
     relabeled = [

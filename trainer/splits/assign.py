@@ -110,12 +110,13 @@ def assign_splits(
     A split that the person or an earlier training has decided on stays. A new photo goes where its group is, and is set
     aside if that would be two splits. The groups that are left are shared out 80/10/10, stratified by class. A person
     who gave no validation or no test split gets one cut from training, unless an earlier training has done so; photos
-    that are left open are for training then, or for such a split.
+    that are left open are for training then, or for such a split. A photo that a model chose is for training with its
+    whole group, and is set aside if its group is in another split.
 
     ``links`` are places of two candidates that show the same picture; those of one product, of one content and of one
     earlier group belong together anyway. ``fix_leaks`` drops the training twins of validation and test photos.
     """
-    without = [candidate.path for candidate in candidates if candidate.split is None and not candidate.open]
+    without = [one.path for one in candidates if one.split is None and not one.open and not one.chosen]
     is_extended = any(candidate.fixed for candidate in candidates)
     if without and not is_extended and any(candidate.split for candidate in candidates):
         msg = (
@@ -129,12 +130,18 @@ def assign_splits(
     for place, bridged in bridges.items():
         ends = " and with ".join(f"{candidates[end].path} in {candidates[end].split}" for end in bridged)
         bridging.append(Exclusion(candidates[place].path, "bridges_splits", f"It belongs with {ends}"))
+    measured = [place for place, photo in photos.items() if photo.chosen and photo.split is not Split.TRAIN]
+    chosen = [_not_measured(photos.pop(place)) for place in measured]
     earlier_groups = {photos[place].group for place in photos if candidates[place].fixed}
     kept, dropped = list(photos.values()), list[Exclusion]()
     if fix_leaks:
         kept, dropped = drop_training_twins(kept, earlier_groups)
     covered = keep_trained(kept, earlier_groups)
-    return replace(covered, set_aside=[*bridging, *dropped, *covered.set_aside])
+    return replace(covered, set_aside=[*bridging, *chosen, *dropped, *covered.set_aside])
+
+
+def _not_measured(photo: AssignedPhoto) -> Exclusion:
+    return Exclusion(photo.path, "chosen", f"A model chose it, and photos of its group are in {photo.split}")
 
 
 def _assigned(candidates: Sequence[Candidate], groups: Mapping[int, int], seed: int) -> dict[int, AssignedPhoto]:
@@ -146,7 +153,8 @@ def _assigned(candidates: Sequence[Candidate], groups: Mapping[int, int], seed: 
     assigned = {}
     for place, group in groups.items():
         a = candidates[place]
-        assigned[place] = AssignedPhoto(a.path, a.label, splits[place], a.sha256, names[group], a.product, a.present)
+        facts = (a.path, a.label, splits[place], a.sha256, names[group], a.product, a.present, a.chosen)
+        assigned[place] = AssignedPhoto(*facts)
     return assigned
 
 
@@ -167,10 +175,11 @@ def _splits(
     free = []
     for group, places in members.items():
         decided = {candidates[place].split for place in places}
-        if decided <= ({Split.TRAIN, None} if cuts else {None}):
+        is_chosen = any(candidates[place].chosen for place in places)
+        if decided <= ({Split.TRAIN, None} if cuts else {None}) and not is_chosen:
             free.append(group)
             continue
-        joins = next(split for split in decided if split is not None)
+        joins = next((split for split in decided if split is not None), Split.TRAIN)
         splits.update((place, candidates[place].split or joins) for place in places)
         present = [place for place in places if candidates[place].present]
         for place in present:

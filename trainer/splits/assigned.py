@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from models.errors import DataError
 from trainer.data.csv_files import write_rows
-from trainer.data.dataset import Exclusion, LabeledPhoto, Split
+from trainer.data.dataset import LEARN, Exclusion, LabeledPhoto, Split
 
 _COLUMNS: Final = ("image", "label", "split", "sha256", "group", "product", "present")
 _PRESENT: Final = {"true": True, "false": False}
@@ -28,6 +28,7 @@ class Candidate:
         present: false for a photo of an earlier training that the data lack now.
         earlier_label: its class in that training; None for a new photo.
         open: whether the person leaves its split to Hangtag, though others have one.
+        chosen: whether a model chose it for a person, so that nothing is measured on it.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Candidate:
     present: bool = True
     earlier_label: str | None = None
     open: bool = False
+    chosen: bool = False
 
     @property
     def fixed(self) -> bool:
@@ -56,7 +58,8 @@ class AssignedPhoto:
     """A photo with its split, in this training and in every one that follows.
 
     Photos of one ``group`` show the same picture, or belong to one product; its name stays. A photo of an earlier
-    training that this one does not use is not ``present``: it keeps its split for the day it comes back.
+    training that this one does not use is not ``present``: it keeps its split for the day it comes back. One that is
+    ``chosen`` is learned from, and no fold holds it back.
     """
 
     path: Path
@@ -66,6 +69,7 @@ class AssignedPhoto:
     group: str
     product: str | None = None
     present: bool = True
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ def group_numbers(photos: Sequence[AssignedPhoto]) -> npt.NDArray[np.intp]:
 def write_splits(path: Path, photos: Sequence[AssignedPhoto]) -> None:
     """Write ``splits.csv``."""
     rows = (
-        (p.path, p.label, p.split, p.sha256, p.group, p.product or "", "true" if p.present else "false") for p in photos
+        (p.path, p.label, LEARN if p.chosen else p.split, p.sha256, p.group, p.product or "", str(p.present).lower())
+        for p in photos
     )
     write_rows(path, _COLUMNS, rows)
 
@@ -115,7 +120,9 @@ def _read_row(row: list[str], line: int) -> AssignedPhoto:
             msg = f"a cell is empty in the row of {row[0]!r}"
             raise ValueError(msg)
         image, label, split, sha256, group, product, present = row
-        return AssignedPhoto(Path(image), label, Split(split), sha256, group, product or None, _PRESENT[present])
+        chosen = split == LEARN
+        known = Split.TRAIN if chosen else Split(split)
+        return AssignedPhoto(Path(image), label, known, sha256, group, product or None, _PRESENT[present], chosen)
     except (KeyError, ValueError) as error:
         msg = f"line {line} is not as a training has written it ({error})"
         raise ValueError(msg) from error
@@ -133,7 +140,8 @@ def match_earlier(
     among today's come last.
     """
     today = [
-        Candidate(p.path, p.label, s, p.product, p.split, open=p.open) for p, s in zip(photos, sha256s, strict=True)
+        Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)
+        for p, s in zip(photos, sha256s, strict=True)
     ]
     known: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
     for old in earlier:
@@ -145,7 +153,9 @@ def match_earlier(
     for one, row in zip(today, rows, strict=True):
         if row is not None:
             kept = earlier[row]
-            decided = replace(one, split=kept.split, group=kept.group, earlier_label=kept.label)
+            decided = replace(
+                one, split=kept.split, group=kept.group, earlier_label=kept.label, chosen=kept.chosen
+            )
             candidates.append(replace(decided, product=one.product or kept.product))
         elif one.split is None and len(known.get(one.sha256, ())) > 1:  # a copy of photos in several splits
             copied = least[one.sha256]
@@ -158,7 +168,7 @@ def match_earlier(
 
 def _absent(row: AssignedPhoto) -> Candidate:
     known = Candidate(row.path, row.label, row.sha256, row.product, row.split, row.group)
-    return replace(known, present=False, earlier_label=row.label)
+    return replace(known, present=False, earlier_label=row.label, chosen=row.chosen)
 
 
 def _matched(
