@@ -17,7 +17,7 @@ from models.text import number_of
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, Remark, Vote, resolve, vote_cells
 from trainer.data.csv_files import path_cell, write_rows
-from trainer.data.dataset import OPEN, Dataset, LabeledPhoto, fetch_photos, read_dataset
+from trainer.data.dataset import LEARN, OPEN, Dataset, LabeledPhoto, fetch_photos, read_dataset
 from trainer.data.photo_files import file_sha256
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.cycle_folder import CycleFolder
@@ -66,6 +66,7 @@ def collect(
     ]
     resolved, elsewhere = _resolved_by_bytes(votes, photos, classes)
     labelled, corrections = _corrected(photos, resolved, elsewhere, classes)
+    labelled = _chosen(labelled, {one.votes[0].sha256 for one in resolved}, {photo.sha256 for photo in known})
     kept = [photo for photo in labelled if photo.label not in classes.drop]
     if not kept:
         msg = f"Expected photos in {config.data}, but [classes] drop names all of their classes; name fewer."
@@ -189,6 +190,15 @@ def _corrected(
     return [*relabeled, *sorted(added, key=lambda photo: photo.path)], tuple(corrections)
 
 
+def _chosen(photos: Sequence[LabeledPhoto], voted: set[str], known: set[str]) -> list[LabeledPhoto]:
+    """The photos, those marked that came in by a review of what a champion was unsure of.
+
+    Without earlier splits there was no champion, and the photos are the person's own choice.
+    """
+    new = voted - known if known else set()
+    return [replace(one, chosen=one.chosen or (one.split is None and one.sha256 in new)) for one in photos]
+
+
 def _place(agreed: PhotoVotes, elsewhere: Mapping[Path, str]) -> Path | None:
     paths = [vote.path for vote in agreed.votes if vote.path is not None]
     return next((path for path in paths if elsewhere.get(path) == agreed.votes[0].sha256 != ""), None)
@@ -249,10 +259,9 @@ def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
 
 
 def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
-    """The rows of ``dataset.csv``. If some photos have a split, corrected photos without one are marked as open."""
-    some_given = any(photo.split for photo in photos)
+    """The rows of ``dataset.csv``; without a split, photos have the words that a table has for them."""
     for photo in photos:
-        split = photo.split or (OPEN if some_given and photo.open else "")
+        split = photo.split or (LEARN if photo.chosen else OPEN if photo.open else "")
         yield (path_cell(photo.path), photo.label, str(split), photo.product or "", photo.sha256 or "")
 
 

@@ -153,9 +153,7 @@ def match_earlier(
     for one, row in zip(today, rows, strict=True):
         if row is not None:
             kept = earlier[row]
-            decided = replace(
-                one, split=kept.split, group=kept.group, earlier_label=kept.label, chosen=kept.chosen
-            )
+            decided = replace(one, split=kept.split, group=kept.group, earlier_label=kept.label, chosen=kept.chosen)
             candidates.append(replace(decided, product=one.product or kept.product))
         elif one.split is None and len(known.get(one.sha256, ())) > 1:  # a copy of photos in several splits
             copied = least[one.sha256]

@@ -152,3 +152,11 @@ def test_a_fold_does_not_begin_with_weights_that_know_its_photos(make_training, 
     folds = train_folds(replace(training, args=training.args.model_copy(update=known)), None, diary)
     assert sum(len(fold.labels) for fold in folds) == len(training.photos)
     assert len(read_history(training.run.fold(1).history)) == 5, "a third of the recipe's"
+
+
+def test_no_fold_holds_back_photos_that_a_model_chose(make_training):
+    training = make_training()
+    groups = {photo.group for photo in training.photos[::3]}
+    photos = [replace(photo, chosen=photo.group in groups) for photo in training.photos]
+    held = held_photos(replace(training, photos=photos))
+    assert {photo.sha256 for photo in held} == {photo.sha256 for photo in photos if not photo.chosen}

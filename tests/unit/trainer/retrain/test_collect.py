@@ -155,7 +155,7 @@ def test_photos_of_any_name_come_through(shop: Shop, name: bytes) -> None:
     assert shop.collect().new == 0
 
 
-def test_splits_and_products_of_the_data_are_kept_and_added_photos_left_open(shop: Shop) -> None:
+def test_splits_and_products_of_the_data_are_kept_and_added_photos_only_learned_from(shop: Shop) -> None:
     (shop.folder / "shop.csv").write_text(
         'image,label,split,group\nphotos/boots/1.jpg,boots,train,"a, b"\nphotos/hats/3.jpg,hats,test,\n'
     )
@@ -166,10 +166,10 @@ def test_splits_and_products_of_the_data_are_kept_and_added_photos_left_open(sho
         assert [(row["split"], row["group"]) for row in csv.DictReader(file)] == [
             ("train", "a, b"),
             ("test", ""),
-            ("open", ""),
+            ("learn", ""),
         ]
     last = read_dataset(shop.last / "dataset.csv").photos[-1]
-    assert (last.split, last.open) == (None, True)
+    assert (last.split, last.chosen) == (None, True)
 
 
 def test_a_row_of_the_data_stays_of_the_bytes_that_it_names(tmp_path):

@@ -142,3 +142,22 @@ def test_a_photo_that_goes_back_to_the_catalogue_and_into_the_data_stays_in_its_
     third = cycles.run()
     moved = next(photo for photo in third.photos if photo.path.name == "90.png" and photo.present)
     assert moved.split is split
+
+
+def test_photos_that_a_review_brought_are_learned_from_and_measure_nothing(cycles: Cycles) -> None:
+    first = cycles.run()
+    tested = next(photo for photo in first.photos if photo.split is Split.TEST)
+    for seed in range(100, 130):
+        cycles.correct(draw(cycles.folder / "catalogue" / f"{seed}.png", seed), ("hat", "vase")[seed % 2])
+    for seed in range(200, 210):  # the person has put these among the data since
+        cycles.correct(draw(cycles.folder / "data" / "hat" / f"{seed}.png", seed), "hat")
+    twin = cycles.folder / "catalogue" / "twin.png"
+    with Image.open(tested.path) as image:
+        image.transpose(Image.Transpose.ROTATE_180).transpose(Image.Transpose.ROTATE_180).save(twin, compress_level=1)
+    cycles.correct(twin, tested.label)
+    second = cycles.run()
+    new = [photo for photo in second.photos if photo.path not in {one.path for one in first.photos}]
+    assert {(photo.split, photo.chosen) for photo in new} == {(Split.TRAIN, True)}
+    assert len(new) == 40
+    assert [one.reason for one in second.excluded if one.path == twin] == ["chosen"]
+    assert {photo.path for photo in cycles.run().photos if photo.chosen} == {photo.path for photo in new}

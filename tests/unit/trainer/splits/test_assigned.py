@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,11 @@ file_names = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os
 photos = st.builds(
     AssignedPhoto, file_names, names, st.sampled_from(Split), names, names, st.none() | names, st.booleans()
 )
+chosen = photos.map(lambda photo: replace(photo, split=Split.TRAIN, chosen=True))
 
 
 @settings(deadline=None)
-@given(st.lists(photos, min_size=1))
+@given(st.lists(photos | chosen, min_size=1))
 def test_splits_are_read_as_they_were_written(tmp_path_factory, photos):
     path = tmp_path_factory.getbasetemp() / "splits.csv"
     write_splits(path, photos)
