@@ -155,7 +155,7 @@ def test_a_fold_does_not_begin_with_weights_that_know_its_photos(make_training, 
 
 
 def test_no_fold_holds_back_photos_that_a_model_chose(make_training):
-    training = make_training()
+    training = make_training(folds=FOLDS)
     groups = {photo.group for photo in training.photos[::3]}
     photos = [replace(photo, chosen=photo.group in groups) for photo in training.photos]
     held = held_photos(replace(training, photos=photos))
