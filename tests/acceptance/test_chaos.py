@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CHAOS = Path(__file__).parents[2] / "benchmarks" / "chaos.py"
-ROWS = 3000
+ROWS = 2000
 
 
 @pytest.mark.first

@@ -106,6 +106,7 @@ def test_a_network_that_does_not_exist_is_refused_before_any_photo_is_looked_at(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.rest
 def test_a_cross_validated_training_tells_of_every_photo_but_test_photos(
     binary, two_classes, catalogue, tmp_path, session_cache, diary
 ):

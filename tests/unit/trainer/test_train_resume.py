@@ -106,6 +106,7 @@ def run_copy(trained, tmp_path):
     return Run(shutil.copytree(trained.path, tmp_path / "copy"))
 
 
+@pytest.mark.rest
 def test_a_complete_run_is_only_evaluated_again_by_its_best_network_from_photos_decoded_again(
     run_copy, trained, tmp_path, diary
 ):

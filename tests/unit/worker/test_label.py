@@ -37,6 +37,7 @@ def yesterday(tmp_path: Path, catalogue: Path, bundle: Path) -> LabelRequest:
     return LabelRequest(source, bundle, output=tmp_path / "yesterday.parquet", workers=1)
 
 
+@pytest.mark.rest
 def test_a_result_that_is_carried_over_is_that_of_a_full_run(yesterday: LabelRequest, tmp_path: Path) -> None:
     assert not cache_folder(run(yesterday)[0].job).exists(), "a finished job leaves nothing in the cache"
     today = tmp_path / "today.txt"

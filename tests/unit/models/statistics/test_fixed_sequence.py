@@ -51,6 +51,7 @@ def test_the_order_of_the_rows_does_not_matter(pairs, precision, random):
 
 @pytest.mark.parametrize("precision", [0.9, 0.95, 0.98])
 @pytest.mark.parametrize("rows", [340, pytest.param(3400, marks=pytest.mark.rest)])
+@pytest.mark.rest
 def test_where_every_confidence_is_a_little_too_bad_the_promise_is_broken_in_about_one_of_twenty_sets(rows, precision):
     rng = np.random.default_rng(5)
     falling = np.linspace(1, 0, rows)
@@ -59,6 +60,7 @@ def test_where_every_confidence_is_a_little_too_bad_the_promise_is_broken_in_abo
 
 
 @pytest.mark.parametrize("precision", [pytest.param(0.9, marks=pytest.mark.rest), 0.98])
+@pytest.mark.rest
 def test_pictures_that_come_four_times_prove_no_more_than_once(precision):
     rng = np.random.default_rng(5)
     falling, groups = np.repeat(np.linspace(1, 0, 850), 4), np.repeat(np.arange(850), 4)

@@ -53,6 +53,7 @@ def same(one, other):
     )
 
 
+@pytest.mark.rest
 def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_nor_its_group(make_training, diary):
     """After nine epochs (a third of 27) the networks tell noise in three colours apart."""
     training = make_training(folds=FOLDS, epochs=27)
@@ -127,6 +128,7 @@ def test_a_network_beside_folds_has_the_share_of_time_that_it_takes(make_trainin
     assert deadline_of_main(args, None) is None
 
 
+@pytest.mark.rest
 def test_cross_validated_networks_are_trained_in_full_and_within_a_time_limit_for_as_long_as_the_network_was(
     make_training, diary
 ):
@@ -143,6 +145,7 @@ def test_cross_validated_networks_are_trained_in_full_and_within_a_time_limit_fo
     assert len(train_folds(late, 0.0, diary)) == 2
 
 
+@pytest.mark.rest
 def test_a_fold_does_not_begin_with_weights_that_know_its_photos(make_training, diary, tmp_path):
     training = make_training(labels=(0, 1) * 3, held=(0, 1), folds=2, epochs=3)
     known = {"arch": Arch.SIMPLE, "weights": str(tmp_path / "gone.keras")}

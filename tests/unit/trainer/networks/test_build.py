@@ -86,6 +86,7 @@ def test_weights_with_a_top_are_refused(tmp_path, name):
         start(path)
 
 
+@pytest.mark.rest
 def test_weights_of_another_architecture_are_refused_naming_both(file):
     with pytest.raises(InputError, match=rf"{file} does not fit mobilenet_v2 of width 1: it has"):
         start(file, Arch.MOBILENET_V2, None)

@@ -85,6 +85,7 @@ def first_parts(folder: Path) -> dict[Path, int]:
 
 
 @pytest.mark.usefixtures("_photos_that_crash")
+@pytest.mark.rest
 def test_rows_whose_label_changes_are_counted_and_shown(
     shop: Path, tmp_path: Path, bundle: Path, other_bundle: Path
 ) -> None:
