@@ -34,7 +34,7 @@ _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
 class Clients:
-    """A client for web servers, and one for S3 once it is asked for; made within the event loop."""
+    """A client for web servers, and one for S3 from its first use on; made within the event loop."""
 
     def __init__(self, limits: Limits, addresses: Addresses, lookup: Lookup) -> None:
         self._limits = limits

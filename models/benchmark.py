@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import BundleError
-from models.process import python_command, python_environment
+from models.process import python_command, python_environment, this_machine
 from models.session import bare_session
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ class ModelFigures:
 
 def benchmark_and_show(path: Path, *, as_json: bool) -> None:
     """Measure with a spinner on stderr, then print a table on stdout, or JSON."""
-    from models.process import this_machine
     from models.terminal import Console
 
     with Console(stderr=True).status("Measuring") as status:

@@ -150,7 +150,7 @@ class Manifest(_Described):
     """The contents of ``manifest.json``.
 
     Attributes:
-        default_variant: the variant that is used when none is asked for.
+        default_variant: the variant that is used unless a person names one.
         default_because: why it is that one, with the figures, for a person; None where there is only one.
         files: name → SHA-256, for every file of the bundle but this one.
         made_with: package → version.

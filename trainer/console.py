@@ -26,7 +26,7 @@ from models.text import number_of
 from pages.text import rough_duration, rounded
 from trainer.data.dataset import Split
 from trainer.request import USUAL_COLUMNS, TableOptions, TrainRequest
-from trainer.run import check_free
+from trainer.run import RunState, check_free, open_run
 
 if TYPE_CHECKING:
     from trainer.judging.evaluate import Evaluation, Judged
@@ -165,7 +165,6 @@ def resume_and_show(path: Path, *, as_json: bool) -> ExitCode:
     """Go on with a run, show the figures, say what to do next; with JSON as :func:`train_and_show`."""
     console = Console(stderr=as_json)
     _load(console)
-    from trainer.run import RunState, open_run
     from trainer.train import resume
 
     run = open_run(path)

@@ -5,7 +5,9 @@ from typing import Annotated, Final
 
 import typer
 
+from models.errors import ExitCode
 from models.options import ModelsOption, takes
+from models.process import usable_cores
 from models.reference import models_given
 from worker.queue.commands import JOBS, submit_command, worker_command
 from worker.queue.options import JsonOption, RedisOption
@@ -65,7 +67,6 @@ def label_command(
 
       hangtag label shop.csv --model category=shop@champion --model colour=colours@champion --out labels.parquet
     """
-    from models.process import usable_cores
     from models.session import load_runtime
     from worker.console import label_with_progress
     from worker.labelling.local import main
@@ -108,7 +109,6 @@ def doctor_command(
     import json
     from dataclasses import asdict
 
-    from models.errors import ExitCode
     from models.terminal import Console
     from worker.doctor import Health, examine, print_findings
 

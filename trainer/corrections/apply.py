@@ -25,9 +25,8 @@ from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import resolve
 from worker.job.job import Job, open_job, scratch_folder
 from worker.job.jobs import Jobs
-from worker.job.parts import Status
+from worker.job.parts import WORST, Status
 from worker.job.receipt import Audit, job_receipt
-from worker.job.writer import WORST
 from worker.label import job_folder
 from worker.results.finish import RESULT_FILE
 from worker.results.merge import in_runs

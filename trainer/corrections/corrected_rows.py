@@ -13,8 +13,7 @@ from catalogue.urls import cell_texts, is_elsewhere, is_url
 from models.errors import InputError
 from trainer.corrections.votes import PhotoVotes, unguarded
 from worker.job.job import Job
-from worker.job.parts import Status
-from worker.job.writer import WORST, result_schema
+from worker.job.parts import WORST, Status, result_schema
 from worker.results.merge import worst_status
 
 _ADDED: Final = ("reviewed_by", "was", "remark")

@@ -23,7 +23,7 @@ from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256
 from trainer.run import Run
 from worker.job.job import QUESTIONS, Job, open_job
-from worker.job.writer import CORRECT_LABEL, THUMBNAIL
+from worker.job.parts import CORRECT_LABEL, THUMBNAIL
 
 _FAST_CLOCK: Final = timedelta(days=1)
 _TOP_K: Final = "top_k"

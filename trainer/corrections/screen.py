@@ -16,7 +16,7 @@ from trainer.corrections.apply import apply_to_job, find_labels
 from trainer.corrections.importing import Imported, ImportOptions, import_corrections, question_of
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, resolve, vote_cells
-from worker.job.writer import CORRECT_LABEL
+from worker.job.parts import CORRECT_LABEL
 
 _DEFAULT: Final = Path("corrections.csv")
 _CONFIG_SUFFIX: Final = ".toml"

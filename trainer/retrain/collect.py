@@ -191,9 +191,9 @@ def _corrected(
 
 
 def _chosen(photos: Sequence[LabeledPhoto], voted: set[str], known: set[str]) -> list[LabeledPhoto]:
-    """The photos, those marked that came in by a review of what a champion was unsure of.
+    """Mark the new photos that reviewers labelled: the champion chose them for a review.
 
-    Without earlier splits there was no champion, and the photos are the person's own choice.
+    Without earlier splits there was no champion, and the person chose the photos.
     """
     new = voted - known if known else set()
     return [replace(one, chosen=one.chosen or (one.split is None and one.sha256 in new)) for one in photos]

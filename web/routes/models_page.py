@@ -242,7 +242,7 @@ class ModelCard:
 
     Attributes:
         bundle: it.
-        default: the variant that is used when none is asked for.
+        default: the variant that is used unless a person names one.
         variants: all of them.
         classes: by the share that needs no review, the least first; empty where no precision rules.
         reference: the model's answers on the photos that it was proved on.

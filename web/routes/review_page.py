@@ -235,7 +235,7 @@ def questions(
 
 @router.post("/v1/jobs/{id}/answers")
 def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentAnswers, audit: Audit = 0) -> Stored:
-    """Store answers: those that are named as stored are in ``corrections.csv``, whatever dies."""
+    """Store answers. An answer that the reply names is in ``corrections.csv`` and survives a kill."""
     name = _reviewer(request, state, sent.reviewer)
     review = state.reviews.open(id, audit)
     try:

@@ -394,9 +394,3 @@ def _rows_file(storage: Storage, key: str, job: str) -> tuple[pq.ParquetFile, Lo
     except FileNotFoundError as error:
         msg = f"Expected rows of job {job} at {key} in {storage.place}, they are gone; start it again."
         raise InputError(msg) from error
-
-
-def started_at(job: Job, retry: Retry, first_s: float, took_s: float) -> float:
-    """When a worker took the first chunk, in seconds since 1970; rates leave out the time before."""
-    created = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
-    return max(created, first_s - took_s)

@@ -1,4 +1,4 @@
-"""The result of a row, and parts: the results of a chunk as a Parquet file."""
+"""The columns of a result, the result of a row, and parts: the results of a chunk as a Parquet file."""
 
 import io
 import re
@@ -38,6 +38,28 @@ RESULT_SCHEMA: Final = pa.schema(
 _DERIVED: Final = ("accepted_label", "label_2", "confidence_2")
 """Columns of the result that follow from others."""
 TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess", pa.string()))
+WORST: Final = "status"
+"""The result's column, of a job with named models, that says the worst status of each row."""
+PRODUCT_SCHEMA: Final = pa.schema(
+    [
+        ("label", pa.string()),
+        ("confidence", pa.float32()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("photos", pa.int64()),
+        ("readable", pa.int64()),
+        ("agreement", pa.float32()),
+        ("model", pa.string()),
+    ]
+)
+"""The columns of ``by_group.parquet`` after the product's name."""
+CORRECT_LABEL: Final = "correct_label"
+"""The column of ``review.csv`` that a person types into."""
+THUMBNAIL: Final = "thumbnail"
+"""The column of ``review.csv`` that says where the photo is, whatever its cell in the catalogue is relative to."""
+REVIEW_FIRST: Final = ("row", CORRECT_LABEL, "label", "confidence", "reason", "top_k", THUMBNAIL)
+REVIEW_LAST: Final = ("sha256", "model")
+"""The columns of ``review.csv`` before and after the catalogue's."""
 PART_SCHEMA: Final = pa.schema(
     [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *TREE_FIELDS]
 )
@@ -48,6 +70,11 @@ JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
 PHOTOS_KEY: Final = b"hangtag.photos"
 _PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.parquet")
+
+
+def result_schema(*, tree: bool) -> pa.Schema:
+    """The columns that labelling adds, by a model with a tree of labels or without."""
+    return pa.schema([*RESULT_SCHEMA, *TREE_FIELDS]) if tree else RESULT_SCHEMA
 
 
 class Status(StrEnum):

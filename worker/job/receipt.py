@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,7 +11,7 @@ from models.decision import ReviewReason, precision_text
 from models.drift import BINS, ReferenceAnswers
 from models.errors import JobError
 from models.text import number_of
-from worker.job.job import Job, ModelPin
+from worker.job.job import Job, ModelPin, Retry
 from worker.job.parts import PhotoWork, Status
 
 RECEIPT_FILE: Final = "receipt.json"
@@ -276,3 +277,9 @@ def read_audit(job: Job, *, of_any_retry: bool = False) -> AuditFile | None:
         return None
     current = of_any_retry or noted.retry == job.retry().number
     return noted if noted.job == job.spec.id and current else None
+
+
+def started_at(job: Job, retry: Retry, first_s: float, took_s: float) -> float:
+    """When a worker took the first chunk, in seconds since 1970; rates leave out the time before."""
+    created = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
+    return max(created, first_s - took_s)

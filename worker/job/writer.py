@@ -1,4 +1,4 @@
-"""Writes a catalogue into a job folder."""
+"""Writes a catalogue into a job folder, in chunks; refuses columns that clash with those of the result."""
 
 import hashlib
 import io
@@ -24,7 +24,7 @@ from models.manifest import AUTO
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.storage.storage import Storage
 from worker.job.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobSpec, Question, rows_key
-from worker.job.parts import RESULT_SCHEMA, TREE_FIELDS
+from worker.job.parts import PRODUCT_SCHEMA, REVIEW_FIRST, REVIEW_LAST, THUMBNAIL, WORST, result_schema
 from worker.request import USUAL_OPTIONS, JobOptions, JobRequest, Priority
 
 CHUNK_ROWS: Final = 128
@@ -258,34 +258,7 @@ class _RowsHasher:
         return self._sha256.hexdigest()
 
 
-WORST: Final = "status"
-"""The result's column, of a job with named models, that says the worst status of each row."""
-PRODUCT_SCHEMA: Final = pa.schema(
-    [
-        ("label", pa.string()),
-        ("confidence", pa.float32()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("photos", pa.int64()),
-        ("readable", pa.int64()),
-        ("agreement", pa.float32()),
-        ("model", pa.string()),
-    ]
-)
-"""The columns of ``by_group.parquet`` after the product's name."""
-CORRECT_LABEL: Final = "correct_label"
-"""The column of ``review.csv`` that a person types into."""
-THUMBNAIL: Final = "thumbnail"
-"""The column of ``review.csv`` that says where the photo is, whatever its cell in the catalogue is relative to."""
-REVIEW_FIRST: Final = ("row", CORRECT_LABEL, "label", "confidence", "reason", "top_k", THUMBNAIL)
-REVIEW_LAST: Final = ("sha256", "model")
-"""The columns of ``review.csv`` before and after the catalogue's."""
 _OTHER_PREFIX: Final = "pass another --prefix, as in --prefix hangtag_."
-
-
-def result_schema(*, tree: bool) -> pa.Schema:
-    """The columns that labelling adds, by a model with a tree of labels or without."""
-    return pa.schema([*RESULT_SCHEMA, *TREE_FIELDS]) if tree else RESULT_SCHEMA
 
 
 def requested_catalogue(

@@ -2,10 +2,11 @@
 
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -21,6 +22,9 @@ from worker.queue.options import (
     queue_settings,
 )
 from worker.request import JobOptions, Priority, SourceArgument, SubmitRequest
+
+if TYPE_CHECKING:
+    from worker.queue.settings import QueueSettings
 
 _TRAIN_WORKER: Final = "train_worker"
 """Key of the context's object, filled in by :mod:`hangtag.cli`, for the module of another room that runs cycles."""
@@ -225,11 +229,7 @@ def worker_command(
     os.environ.update(REMAP_SIGTERM="SIGQUIT")  # Celery reads it when it is imported
     if queue is WorkerQueue.TRAIN:
         labelling = {"--workers": workers, "--jobs": jobs, "--metrics-port": metrics_port}
-        if wrong := [option for option, value in labelling.items() if value is not None]:
-            msg = f"{wrong[0]} is for a worker that labels; a worker of the queue train runs one cycle at a time"
-            raise typer.BadParameter(msg)
-        train_worker = import_module(context.obj[_TRAIN_WORKER])
-        raise typer.Exit(train_worker.start_train_worker(settings, configs or (), as_json=logs_json()))
+        raise typer.Exit(_train(context, settings, configs or (), labelling))
     if configs:
         msg = f"{configs[0]} is for --queue train; a worker that labels takes its work from the folder of --jobs"
         raise typer.BadParameter(msg)
@@ -240,3 +240,14 @@ def worker_command(
     from worker.queue.start_worker import start_worker
 
     raise typer.Exit(start_worker(settings, workers or usable_cores(), as_json=logs_json()))
+
+
+def _train(
+    context: typer.Context, settings: "QueueSettings", configs: Sequence[Path], labelling: Mapping[str, object]
+) -> int:
+    """Run cycles until told to stop; ``labelling`` has the options that only a worker that labels takes."""
+    if wrong := [option for option, value in labelling.items() if value is not None]:
+        msg = f"{wrong[0]} is for a worker that labels; a worker of the queue train runs one cycle at a time"
+        raise typer.BadParameter(msg)
+    train_worker = import_module(context.obj[_TRAIN_WORKER])
+    return int(train_worker.start_train_worker(settings, configs, as_json=logs_json()))

@@ -15,8 +15,10 @@ import json
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Final
+from threading import Event, Thread
+from typing import Final, Self
 
 import redis
 from pydantic import TypeAdapter
@@ -217,3 +219,60 @@ def _is_held(lease: bytes | str | None) -> bool:
 
 def _key(*parts: str | int) -> str:
     return ":".join(map(str, ("hangtag", *parts)))
+
+
+RENEW_S: Final = 3.0
+
+
+class HeldLeases:
+    """The leases of chunks of a job that this process holds, renewed as long as a ``with`` block lasts.
+
+    The work goes on while Redis is away: the first commit of a part wins.
+    """
+
+    def __init__(self, state: RedisState, job: str) -> None:
+        self._redis = state
+        self._job = job
+        self._owner = Owner.this()
+        self._held: dict[int, None] = {}
+        self._ended = Event()
+        self._renewal = Thread(target=self._renew, name="leases", daemon=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._ended.set()
+        if self._renewal.is_alive():
+            self._renewal.join()
+        held, self._held = list(self._held), {}
+        with suppress(RedisError):  # around all: a silent Redis is waited for once, not for each chunk
+            for chunk in held:
+                self._redis.end_lease(self._job, chunk, self._owner)
+
+    def take(self, chunk: int) -> bool:
+        """Take the lease of a chunk; ``False`` if another process, not known to be dead, holds it."""
+        try:
+            taken = self._redis.take_lease(self._job, chunk, self._owner)
+        except RedisError:
+            taken = True
+        if taken:
+            self._held[chunk] = None
+            if not self._renewal.is_alive():
+                self._renewal.start()
+        return taken
+
+    def end(self, chunk: int) -> None:
+        """Give back a lease that is held."""
+        del self._held[chunk]
+        with suppress(RedisError):
+            self._redis.end_lease(self._job, chunk, self._owner)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(RENEW_S):
+            chunks = list(self._held)
+            with suppress(RedisError):
+                self._redis.renew_leases(self._job, chunks, self._owner)
+                for chunk in chunks:
+                    if chunk not in self._held:  # it was given back at this moment
+                        self._redis.end_lease(self._job, chunk, self._owner)

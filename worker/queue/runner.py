@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from threading import Event, Thread
-from typing import Final, Self
+from typing import Final
 
 from catalogue.photos import Photos
 from models.classifier import Classifier
 from models.errors import HangtagError, JobError
 from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION
-from models.process import Owner, python_command, python_environment
+from models.process import python_command, python_environment
 from models.storage.storage import open_storage
 from worker.job.job import Job, ModelPin, photos_of
 from worker.job.jobs import BundleStore, Jobs
@@ -33,7 +32,7 @@ from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
 from worker.queue.app import CHUNK_TASK, FINISH_TASK, BusyProcesses, HangtagCelery
 from worker.queue.metrics import count_chunk, count_outcome
 from worker.queue.reconciler import send_finish
-from worker.queue.redis_state import FINISH, RedisError, RedisState, connect
+from worker.queue.redis_state import FINISH, HeldLeases, RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
 from worker.request import USUAL_OPTIONS, JobOptions
 
@@ -45,8 +44,6 @@ _LAST: Final = 64
 last to be done. After downloads or a retry it may be another one; then the reconciler queues the merging."""
 
 
-RENEW_S: Final = 3.0
-
 MOST_EXTRA: Final = 64
 """Extra chunks that one task takes; the results of their rows are in memory."""
 
@@ -54,60 +51,6 @@ BEGIN_S: Final = 20.0
 """Seconds in which a task takes extra chunks; then it ends, so that more urgent jobs have their turn."""
 
 _LOOKED_AT_ONCE: Final = 16
-
-
-class HeldLeases:
-    """The leases of chunks of a job that this process holds, renewed as long as a ``with`` block lasts.
-
-    The work goes on while Redis is away: the first commit of a part wins.
-    """
-
-    def __init__(self, state: RedisState, job: str) -> None:
-        self._redis = state
-        self._job = job
-        self._owner = Owner.this()
-        self._held: dict[int, None] = {}
-        self._ended = Event()
-        self._renewal = Thread(target=self._renew, name="leases", daemon=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._ended.set()
-        if self._renewal.is_alive():
-            self._renewal.join()
-        held, self._held = list(self._held), {}
-        with suppress(RedisError):  # around all: a silent Redis is waited for once, not for each chunk
-            for chunk in held:
-                self._redis.end_lease(self._job, chunk, self._owner)
-
-    def take(self, chunk: int) -> bool:
-        """Take the lease of a chunk; ``False`` if another process, not known to be dead, holds it."""
-        try:
-            taken = self._redis.take_lease(self._job, chunk, self._owner)
-        except RedisError:
-            taken = True
-        if taken:
-            self._held[chunk] = None
-            if not self._renewal.is_alive():
-                self._renewal.start()
-        return taken
-
-    def end(self, chunk: int) -> None:
-        """Give back a lease that is held."""
-        del self._held[chunk]
-        with suppress(RedisError):
-            self._redis.end_lease(self._job, chunk, self._owner)
-
-    def _renew(self) -> None:
-        while not self._ended.wait(RENEW_S):
-            chunks = list(self._held)
-            with suppress(RedisError):
-                self._redis.renew_leases(self._job, chunks, self._owner)
-                for chunk in chunks:
-                    if chunk not in self._held:  # it was given back at this moment
-                        self._redis.end_lease(self._job, chunk, self._owner)
 
 
 class ExtraChunks:

@@ -8,10 +8,10 @@ from typing import Final
 
 from models.errors import HangtagError, JobError
 from models.storage.storage import open_storage
-from worker.job.job import QUESTIONS, Job, Retry, scratch_folder, started_at
+from worker.job.job import QUESTIONS, Job, Retry, scratch_folder
 from worker.job.jobs import Jobs
 from worker.job.parts import latest_parts, part_key, read_work
-from worker.job.receipt import PAGE_FILE, RECEIPT_FILE, JobReceipt, RunFigures, job_receipt
+from worker.job.receipt import PAGE_FILE, RECEIPT_FILE, JobReceipt, RunFigures, job_receipt, started_at
 from worker.labelling.earlier_results import forget_local_cache
 from worker.labelling.process_pool import ProcessPool
 from worker.results.merge import Merged, merge_job, upload_lists

@@ -18,9 +18,18 @@ from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, inert, open_wr
 from models.errors import JobError
 from models.whole_file import replacing, sync_file
 from worker.job.job import Job, images_of, shown_cell
-from worker.job.parts import PART_SCHEMA, SEVERITY, Status, result_columns
+from worker.job.parts import (
+    PART_SCHEMA,
+    REVIEW_FIRST,
+    REVIEW_LAST,
+    SEVERITY,
+    THUMBNAIL,
+    WORST,
+    Status,
+    result_columns,
+    result_schema,
+)
 from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
-from worker.job.writer import REVIEW_FIRST, REVIEW_LAST, THUMBNAIL, WORST, result_schema
 from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
 from worker.results.tally import Tally
 

@@ -21,9 +21,9 @@ from models.decision import ReviewReason
 from models.taxonomy import ancestors
 from models.whole_file import sync_file
 from worker.job.job import Job
-from worker.job.parts import Status, with_leaves
+from worker.job.parts import PRODUCT_SCHEMA, Status, with_leaves
 from worker.job.receipt import GroupCounts
-from worker.job.writer import PRODUCT_SCHEMA, without_dictionary
+from worker.job.writer import without_dictionary
 
 ROW_GROUP: Final = 65_536
 _UNIT: Final = 2**32

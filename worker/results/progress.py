@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from models.terminal import FIRST_RATE_S
-from worker.job.job import Job, started_at
+from worker.job.job import Job
 from worker.job.parts import Status, latest_parts, part_key, read_work
-from worker.job.receipt import job_receipt
+from worker.job.receipt import job_receipt, started_at
 
 _RECENT_S: Final = 60.0
 _AT_ONCE: Final = 16

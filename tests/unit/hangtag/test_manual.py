@@ -100,7 +100,7 @@ def test_each_column_of_a_result_is_described() -> None:
 
 
 def test_each_column_of_the_lists_beside_it_is_described() -> None:
-    from worker.job.writer import REVIEW_FIRST, REVIEW_LAST
+    from worker.job.parts import REVIEW_FIRST, REVIEW_LAST
 
     assert set(REVIEW_FIRST + REVIEW_LAST) <= _in_code(_text("formats.md", "### `review.csv`"))
     assert {reason.value for reason in ReviewReason} <= _in_code(_text("formats.md", "### `review.csv`"))

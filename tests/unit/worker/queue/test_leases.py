@@ -13,8 +13,8 @@ from tests.until import until
 from worker.job.job import Job
 from worker.queue.app import BusyProcesses
 from worker.queue.private_redis import PrivateRedis
-from worker.queue.redis_state import RedisState
-from worker.queue.runner import ExtraChunks, HeldLeases
+from worker.queue.redis_state import HeldLeases, RedisState
+from worker.queue.runner import ExtraChunks
 
 LEASE = "hangtag:lease:spring:3"
 
