@@ -8,7 +8,8 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,13 +26,16 @@ from exporter.variant import MadeVariant
 from models.bundle import LABELS_FILE, MANIFEST_FILE, labels_text
 from models.classifier import load_edge
 from models.decision import Probabilities, precision_text
-from models.drift import REFERENCE_FILE, Reference, ReferenceAnswers, answers_of_probabilities
+from models.drift import REFERENCE_FILE, ProofRows, Reference, VariantReference, answers_of_probabilities
 from models.errors import ImageError, InputError
 from models.golden import GOLDEN_FILE, GoldenAnswer, GoldenSample, GoldenSamples
 from models.manifest import Manifest
 from models.photo import evenly, read_photo
 from models.preprocess import Pixels, PreprocessSpec, preprocess, whole_pixels
 from models.statistics.calibration import calibrated
+from models.statistics.confidence import Thresholds
+from models.statistics.fixed_sequence import worth
+from models.statistics.thresholds import HeldOutRows, joined_groups
 from models.whole_file import write_synced
 
 
@@ -84,6 +88,8 @@ PHOTOS: Final = 8
 _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
 _PARITY_FILE: Final = "parity.json"
+_QUANTILES: Final = 100
+"""Bins of a proof: a threshold that is raised at a job's end costs a hundredth of the rows at a time."""
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6
@@ -173,18 +179,54 @@ def assemble(
     return files, manifest.model_copy(update={"files": sha256_of(files)})
 
 
-def reference_of(variant: MadeVariant, run: TrainingRun) -> ReferenceAnswers:
+def reference_of(variant: MadeVariant, run: TrainingRun) -> VariantReference:
     """The predictions that drift is measured against: a variant's own, for the run's distinct validation photos.
 
     Where full trainings judged all photos out of fold, their predictions count as its own, as they do for its promise.
     """
+    scores = onnx_scores(variant.model, run.pixels)
     first = {hashlib.sha256(pixels.tobytes()).digest(): number for number, pixels in enumerate(run.pixels)}
-    own = onnx_scores(variant.model, run.pixels[sorted(first.values())]).probabilities
-    speak_for_it = variant.facts is None or variant.facts.has_folds
-    folds = run.folds if run.pools_folds and speak_for_it else ()
-    probabilities = np.concatenate([own, *(calibrated(fold.logits, variant.metadata.temperature) for fold in folds)])
-    answers = answers_of_probabilities(probabilities, run.classes)
-    return answers.model_copy(update={"outliers": run.outliers})
+    own = scores.probabilities[sorted(first.values())]
+    metadata, speak_for_it = variant.metadata, variant.facts is None or variant.facts.has_folds
+    known = np.ones(len(run.labels), np.bool_)
+    if metadata.unknown is not None and scores.unknown is not None:
+        known = np.asarray(scores.unknown <= metadata.unknown.limit)
+    folds = [
+        HeldOutRows(calibrated(fold.logits, metadata.temperature), fold.labels, fold.known, fold.groups)
+        if run.pools_folds
+        else fold.fitted()[1]
+        for fold in (run.folds if speak_for_it else ())
+    ]
+    proof = proof_rows(
+        [HeldOutRows(scores.probabilities, run.labels, known, run.groups), *folds],
+        run.classes,
+        [target.thresholds for target in metadata.targets],
+    )
+    pooled = [own, *(fold.probabilities for fold in folds)] if run.pools_folds else [own]
+    answers = answers_of_probabilities(np.concatenate(pooled), run.classes)
+    return VariantReference(**dict(answers) | {"outliers": run.outliers, "proof": proof, "repeated": run.repeated})
+
+
+def proof_rows(parts: Sequence[HeldOutRows], labels: Sequence[str], targets: Iterable[Thresholds]) -> ProofRows | None:
+    """Count the rows that the thresholds of ``targets`` were found on; None without a row."""
+    known = np.concatenate([part.known for part in parts])
+    probabilities = np.concatenate([part.probabilities for part in parts])[known]
+    if not len(probabilities):
+        return None
+    confidence = probabilities.max(axis=1)
+    quantiles = np.quantile(confidence, np.linspace(0, 1, _QUANTILES + 1)[1:-1], method="lower")
+    thresholds = [limit for target in targets for limit in target if limit is not None]
+    edges = np.unique(np.concatenate([quantiles, thresholds]).astype(np.float32))
+    bins = np.searchsorted(edges, confidence, side="right")
+    true = np.concatenate([part.labels for part in parts])[known]
+    counts = Counter(zip(true.tolist(), probabilities.argmax(axis=1).tolist(), bins.tolist(), strict=True))
+    groups = joined_groups(parts)[known]
+    return ProofRows(
+        labels=tuple(labels),
+        edges=tuple(edges.tolist()),
+        rows=tuple((*answer, count) for answer, count in sorted(counts.items())),
+        worth=float(worth(groups, np.ones(len(groups), np.bool_))[-1]),
+    )
 
 
 def _golden_files(variants: Sequence[MadeVariant], photos: GoldenPhotos) -> dict[str, bytes]:

@@ -1,7 +1,10 @@
 """What the exporter reads of a run folder. The trainer writes it; neither room imports the other for it."""
 
+import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -26,6 +29,7 @@ from models.taxonomy import Taxonomy
 
 ORIGINALS: Final = 256
 """The most validation photos whose files are kept, evenly spread over those whose pixels are kept."""
+_REPEATED: Final = 5
 _SPLITS: Final[Mapping[str, Literal["validation", "out-of-fold", "test"]]] = MappingProxyType(
     {"val": "validation", "cv": "out-of-fold", "test": "test"}
 )
@@ -66,6 +70,7 @@ class TrainingRun:
         unknown_head: the arrays of the out-of-distribution score; None if it could not be learned.
         folds: for each fold, the predictions of the network that was trained without it; may be empty.
         pools_folds: whether these count as the network's own: each fold is a training like its own.
+        repeated: SHA-256 of a photo that is under five or more rows of the labelled photos → its share of them.
     """
 
     name: str
@@ -85,6 +90,7 @@ class TrainingRun:
     folds: tuple[HeldOutLogits, ...]
     pools_folds: bool
     tree: Taxonomy | None
+    repeated: dict[str, float]
 
     def original_labels(self) -> list[int]:
         """The class index of each original; the file's name is the number of the validation photo."""
@@ -149,7 +155,16 @@ def read_training_run(path: Path) -> TrainingRun:
         else (),
         pools_folds=args.cv and args.fold_weights is None,
         tree=tree,
+        repeated=_repeated(path / "splits.csv"),
     )
+
+
+def _repeated(splits: Path) -> dict[str, float]:
+    """None of a run whose splits are gone: then all pictures under many rows go to review."""
+    with suppress(FileNotFoundError), splits.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        counts = Counter(row["sha256"] for row in csv.DictReader(file) if row["present"] == "true")
+        return {sha256: count / counts.total() for sha256, count in counts.items() if count >= _REPEATED}
+    return {}
 
 
 def _read_args(path: Path) -> _Args:

@@ -32,13 +32,16 @@ class ReviewReason(StrEnum):
     """Why a person should look.
 
     The model gives two reasons: ``threshold``, a confidence under the class's threshold, and ``unknown``, an
-    out-of-distribution score above the limit. If both hold, the reason is ``unknown``. The third, ``disagreement``, is
-    given when a job's parts are merged: sure photos of one product have different labels.
+    out-of-distribution score above the limit. If both hold, the reason is ``unknown``. The others are given at a job's
+    end: sure photos of one product have different labels; one picture is under many rows; the confidence is too low for
+    the catalogue's mix of classes.
     """
 
     THRESHOLD = "threshold"
     UNKNOWN = "unknown"
     DISAGREEMENT = "disagreement"
+    REPEATED = "repeated"
+    MIX = "mix"
 
     @property
     def words(self) -> str:
@@ -47,6 +50,8 @@ class ReviewReason(StrEnum):
             "threshold": "not sure enough",
             "unknown": "unlike what the model knows",
             "disagreement": "photos of one product disagree",
+            "repeated": "one picture under many rows",
+            "mix": "not sure enough for this mix of classes",
         }[self]
 
 

@@ -1,17 +1,28 @@
-"""Drift: a model's answers on the photos of its proof, and whether others differ from them by more than chance."""
+"""Drift: a model's answers on the photos of its proof, and whether others differ from them by more than chance.
+
+If only the shares of the classes differ, the precision of a catalogue can be estimated (label shift). The shares are
+those that make the catalogue's answers likeliest, found by expectation maximization: Saerens, Latinne and Decaestecker,
+"Adjusting the outputs of a classifier to new a priori probabilities", Neural Computation 14 (2002). The chance of each
+answer, given the true class, is counted in the proof rather than taken from the probabilities, which may be
+miscalibrated. An interval comes from a bootstrap of both the proof and the catalogue. ``benchmarks/label_shift.py``
+shows how often promises are broken with and without it.
+"""
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import lt
+from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeInt, field_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from models.bundle import Bundle
 from models.errors import BundleError
 from models.manifest import parse_file
-from models.statistics.confidence import Record
+from models.statistics.confidence import Probability, Record, Thresholds
 
 _LARGE: Final = 0.2
 """A large change, by the convention of credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
@@ -91,6 +102,34 @@ REFERENCE_FILE: Final = "reference.json"
 BINS: Final = 20
 
 
+class ProofRows(Record):
+    """The rows of a proof that were within the unknown limit, counted by class, answer and confidence.
+
+    Attributes:
+        labels: class names; rows name them by their places.
+        edges: confidences in rising order; each begins a bin, and the first bin begins at 0. All thresholds are edges.
+        rows: true class, likeliest class, bin, and how many rows.
+        worth: how many independent rows they are worth: photos of one picture or product count about once.
+    """
+
+    labels: Annotated[tuple[str, ...], Field(strict=False)]
+    edges: Annotated[tuple[float, ...], Field(strict=False)]
+    rows: Annotated[tuple[tuple[NonNegativeInt, ...], ...], Field(min_length=1)]
+    worth: float = Field(ge=1.0)
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        classes, bins = len(self.labels), len(self.edges) + 1
+        if not all(low < high for low, high in pairwise(self.edges)):
+            msg = "edges: expected rising confidences"
+            raise ValueError(msg)
+        limits = (classes, classes, bins, math.inf)
+        if any(len(row) != len(limits) or not all(map(lt, row, limits)) for row in self.rows):
+            msg = f"rows: expected two classes under {classes}, a bin under {bins}, and a count"
+            raise ValueError(msg)
+        return self
+
+
 class ReferenceAnswers(Record):
     """A model's answers on some photos, each distinct one counted once.
 
@@ -110,15 +149,27 @@ class ReferenceAnswers(Record):
         return sum(self.by_label.values())
 
 
+class VariantReference(ReferenceAnswers):
+    """A variant's answers on the photos that it was proved on.
+
+    Attributes:
+        proof: the rows that its thresholds rest on; None if there were none.
+        repeated: SHA-256 of a photo that was under five or more rows of the labelled photos → its share of them.
+    """
+
+    proof: ProofRows | None = None
+    repeated: dict[str, Probability] = Field(default_factory=dict)
+
+
 class Reference(Record):
     """The contents of ``reference.json``: variant → its answers."""
 
     schema_version: Literal[1] = 1
-    variants: dict[str, ReferenceAnswers]
+    variants: dict[str, VariantReference]
 
     @field_validator("variants")
     @classmethod
-    def _check_photos(cls, variants: dict[str, ReferenceAnswers]) -> dict[str, ReferenceAnswers]:
+    def _check_photos(cls, variants: dict[str, VariantReference]) -> dict[str, VariantReference]:
         """Refuse unusable figures now, and not after the job's last photo."""
         for name, answers in variants.items():
             if sum(answers.confidence_histogram) != answers.photos:
@@ -147,7 +198,7 @@ def answers_of_probabilities(probabilities: npt.NDArray[np.float32], labels: Seq
     return answers_of((labels[best] for best in probabilities.argmax(axis=1)), probabilities.max(axis=1))
 
 
-def read_reference(bundle: Bundle, variant: str) -> ReferenceAnswers:
+def read_reference(bundle: Bundle, variant: str) -> VariantReference:
     """A variant's answers on the photos that it was proved on; BundleError if the file is damaged or lacks them."""
     file = bundle.path / REFERENCE_FILE
     answers = parse_file(Reference, bundle.read(REFERENCE_FILE), str(file)).variants.get(variant)
@@ -155,3 +206,140 @@ def read_reference(bundle: Bundle, variant: str) -> ReferenceAnswers:
         msg = f"Expected answers of {variant} in {file}, found none; export the bundle again."
         raise BundleError(msg)
     return answers
+
+
+_LEVELS: Final = 3
+"""Levels of confidence that tell classes apart: under the threshold, and two halves above it."""
+_BOOTSTRAPS: Final = 200
+_STEPS: Final = 200
+_CLOSE: Final = 1e-5
+_NEVER: Final = 2.0
+_LOW: Final = 0.05
+_LOW_RAISED: Final = 0.025
+"""The lowest threshold that passes is one of many that were tried."""
+
+
+@dataclass(frozen=True)
+class ExpectedPrecision:
+    """The precision that a catalogue's labels are expected to have, and the 90% interval of it.
+
+    Attributes:
+        shares: class → its estimated share of the catalogue's rows within the unknown limit.
+        proof_shares: the same in the proof.
+        raised: the least confidence for which the promise holds, if it does not hold for the thresholds; above 1 if no
+            confidence is enough.
+    """
+
+    precision: float
+    low: float
+    high: float
+    shares: Mapping[str, float]
+    proof_shares: Mapping[str, float]
+    raised: float | None
+
+
+class LabelShift:
+    """Counts a catalogue's answers, and estimates the precision of its labels from them.
+
+    Args:
+        proof: of the catalogue's model.
+        thresholds: one a class, in the order of ``proof.labels``.
+    """
+
+    def __init__(self, proof: ProofRows, thresholds: Thresholds) -> None:
+        self.labels = proof.labels
+        self._edges = np.array(proof.edges, np.float32)
+        self._classes, self._bins = len(proof.labels), len(proof.edges) + 1
+        self._true, self._guess, self._bin, self._rows = np.array(proof.rows, np.intp).T
+        self._worth = max(1, round(proof.worth))
+        limits = np.array([np.inf if limit is None else limit for limit in thresholds], np.float32)
+        first = np.where(np.isinf(limits), self._bins, np.searchsorted(self._edges, limits, side="right"))
+        self._sure = self._bin >= first[self._guess]
+        self._first = int(first.min())
+        self._cuts = self._level_cuts()
+        self._cells = self._classes * (len(self._cuts) + 1)
+        pairs = self._true * self._cells + self._cell(self._guess, self._bin)
+        self._pairs, self._pair = np.unique(pairs, return_inverse=True)
+        self._answers = np.zeros(self._cells, np.intp)
+
+    def _level_cuts(self) -> npt.NDArray[np.intp]:
+        sure = np.repeat(self._bin[self._sure], self._rows[self._sure])
+        above = [np.sort(sure)[len(sure) * part // (_LEVELS - 1)] for part in range(1, _LEVELS - 1) if len(sure)]
+        return np.unique(np.array([self._first, *above], np.intp))
+
+    def _cell(self, guess: npt.NDArray[np.intp], bins: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        return guess * (len(self._cuts) + 1) + np.searchsorted(self._cuts, bins, side="right")
+
+    @property
+    def rows(self) -> int:
+        """How many rows were counted."""
+        return int(self._answers.sum())
+
+    def add(self, guesses: npt.NDArray[np.intp], confidences: npt.NDArray[np.float32]) -> None:
+        """Count rows within the unknown limit: the places of their likeliest classes, and their probabilities."""
+        bins = np.searchsorted(self._edges, confidences, side="right")
+        self._answers += np.bincount(self._cell(guesses, bins), minlength=self._cells)
+
+    def expected(self, promise: float) -> ExpectedPrecision | None:
+        """The precision of the labels; None with fewer than 30 rows, or if no row of the proof was labelled."""
+        if self.rows < _LEAST_PHOTOS or not self._sure.any():
+            return None
+        weights, shares = self._weights(self._rows, self._answers)
+        precision = self._precisions(self._rows, weights)[self._first]
+        random = np.random.default_rng(0)
+        chances, answers = self._rows / self._rows.sum(), self._answers / self.rows
+        curves = np.empty((_BOOTSTRAPS, self._bins + 1))
+        for curve in curves:
+            rows = random.multinomial(self._worth, chances)
+            curve[:] = self._precisions(rows, self._weights(rows, random.multinomial(self.rows, answers), shares)[0])
+        low, high = np.quantile(curves[:, self._first], (_LOW, 1 - _LOW))
+        holds = np.flatnonzero(np.quantile(curves[:, self._first :], _LOW_RAISED, axis=0) >= promise) + self._first
+        raised = float(self._edges[holds[0] - 1]) if holds[0] < self._bins else _NEVER
+        return ExpectedPrecision(
+            precision=float(precision),
+            low=float(low),
+            high=float(high),
+            shares=self._named(shares),
+            proof_shares=self._named(self._class_shares(self._rows)),
+            raised=raised if low < promise else None,
+        )
+
+    def _named(self, shares: npt.NDArray[np.float64]) -> dict[str, float]:
+        return dict(zip(self.labels, shares.tolist(), strict=True))
+
+    def _class_shares(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+        return np.asarray(np.bincount(self._true, rows, minlength=self._classes) / rows.sum())
+
+    def _weights(
+        self, rows: npt.NDArray[np.intp], answers: npt.NDArray[np.intp], start: npt.NDArray[np.float64] | None = None
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """How much a proof row of each class counts, and each class's share of the catalogue.
+
+        A row a class, spread like the proof, is added to the catalogue's: a handful of rows moves no share far.
+        """
+        before = self._class_shares(rows)
+        true, cell = np.divmod(self._pairs, self._cells)
+        counts = np.bincount(self._pair, rows, minlength=len(self._pairs))
+        chance = counts / np.bincount(true, counts, minlength=self._classes)[true].clip(min=1)
+        shares = before if start is None else np.where(before > 0, start.clip(min=1e-9), 0.0)
+        for _ in range(_STEPS if start is None else _STEPS // 5):
+            joint = shares[true] * chance
+            of_cell = np.bincount(cell, joint, minlength=self._cells)
+            likely = joint * np.divide(answers, of_cell, out=np.zeros(self._cells), where=of_cell > 0)[cell]
+            found = np.bincount(true, likely, minlength=self._classes) + self._classes * before
+            found /= found.sum()
+            done = np.abs(found - shares).max() < _CLOSE
+            shares = found
+            if done:
+                break
+        return np.divide(shares, before, out=np.zeros_like(shares), where=before > 0), shares
+
+    def _precisions(self, rows: npt.NDArray[np.intp], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The precision of the sure rows from each bin up, ``(bins + 1,)``; 1 where there is no row."""
+        weighted = np.where(self._sure, rows * weights[self._true], 0.0)
+        of_all, right = (
+            np.bincount(self._bin, each, minlength=self._bins + 1)[::-1].cumsum()[::-1]
+            for each in (weighted, weighted * (self._true == self._guess))
+        )
+        precisions: npt.NDArray[np.float64] = np.divide(right, of_all, out=np.ones_like(right), where=of_all > 0)
+        return precisions

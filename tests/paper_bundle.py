@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.bundle import labels_text
-from models.drift import Reference, ReferenceAnswers
+from models.drift import Reference, VariantReference
 from models.manifest import Manifest, Measured, Variant
 from models.preprocess import PreprocessSpec
 from models.registry.history import CHALLENGER
@@ -16,7 +16,7 @@ from models.registry.registry import Registry, open_registry
 def write_paper_bundle(
     folder: Path, seed: int, *, labels: Sequence[str] = ("boots", "hats"), accuracy: float = 0.5
 ) -> Path:
-    answers = ReferenceAnswers(confidence_histogram=(0,) * 20, by_label={}, outliers=0)
+    answers = VariantReference(confidence_histogram=(0,) * 20, by_label={}, outliers=0)
     files = {
         "model.onnx": f"network {seed}".encode(),
         "labels.txt": labels_text(tuple(labels)),

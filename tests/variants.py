@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 from exporter.edge.build import edge_graph
 from models.bundle import open_bundle
 from models.classifier import EdgeModel, load, load_network
-from models.drift import REFERENCE_FILE, Reference, answers_of_probabilities
+from models.drift import REFERENCE_FILE, Reference, VariantReference, answers_of_probabilities
 from models.errors import ImageError
 from models.golden import GOLDEN_FILE
 from models.manifest import METADATA_KEY, ModelMetadata, Variant
@@ -126,7 +126,7 @@ def _refer_anew(bundle: Path, photos: Sequence[Path]) -> None:
     pixels = np.stack([one for one in map(_pixels, photos) if one is not None])
     classifiers = {name: load(bundle, name) for name in open_bundle(bundle).manifest.variants}
     answers = {
-        name: answers_of_probabilities(one.predict(pixels), one.labels).model_copy(update={"outliers": 0})
+        name: VariantReference(**dict(answers_of_probabilities(one.predict(pixels), one.labels)) | {"outliers": 0})
         for name, one in classifiers.items()
     }
     (bundle / REFERENCE_FILE).write_text(Reference(variants=answers).model_dump_json(indent=1))

@@ -214,6 +214,10 @@ def _print_model(receipt: Receipt, console: Console) -> None:
     name = f" ({receipt.named.words})" if receipt.named else ""
     console.print(f"Model: {escape(receipt.model.reference + name)}", highlight=False, soft_wrap=True)
     say_rule(receipt.model, console)
+    for picture in receipt.repeated:
+        console.say(picture.words, "yellow")
+    if receipt.mix:
+        console.say(receipt.mix.words, "" if receipt.mix.holds else "yellow")
     if receipt.audit:
         console.print(f"Audit: {receipt.audit.words}", highlight=False, soft_wrap=True)
     if receipt.drift and receipt.drift.warning:

@@ -82,6 +82,13 @@ class JobOptions:
         ),
     ] = None
     threshold: ThresholdOption = None
+    fixed_thresholds: Annotated[
+        bool,
+        typer.Option(
+            "--fixed-thresholds",
+            help="Keep the model's thresholds if the catalogue's mix of classes would break its promise.",
+        ),
+    ] = False
     prefix: Annotated[str, typer.Option(help="A text before the names of all columns that are added.")] = ""
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")] = 3
     excel_safe: Annotated[

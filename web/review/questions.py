@@ -1,6 +1,5 @@
 """A job's doubtful rows as questions, one a distinct photo, held as columns: 200,000 take some tens of megabytes."""
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from models.bundle import Bundle, read_manifest
 from models.decision import ReviewReason
@@ -20,7 +18,7 @@ from models.errors import HangtagError
 from models.taxonomy import ancestors
 from worker.job.job import Job, images_of
 from worker.job.parts import Status, with_leaves
-from worker.job.receipt import REVIEW_FILE
+from worker.results.end_review import EndRows, read_end_rows
 
 Rows = npt.NDArray[np.int64]
 
@@ -104,6 +102,12 @@ class Questions:
         return np.asarray(self.table.column("products").to_numpy())
 
     @cached_property
+    def repeated(self) -> npt.NDArray[np.bool_]:
+        """Whether the photo is one picture under many rows."""
+        repeated = pc.equal(self.table.column("reason"), ReviewReason.REPEATED.value)
+        return np.asarray(pc.fill_null(repeated, False).to_numpy())
+
+    @cached_property
     def contradicted(self) -> npt.NDArray[np.bool_]:
         """Whether the catalogue itself names another class than the model."""
         differs = pc.not_equal(self.table.column("catalogue_class"), self.table.column("label"))
@@ -125,12 +129,12 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
     bundle = _bundle(job)
     classes = bundle.manifest.labels if bundle else _named_classes(job)
     names = _CatalogueClasses(job, classes)
-    chosen = listed_rows(job) if rows is None else np.array(sorted(rows), np.int64)
+    end, wanted = read_end_rows(job), None if rows is None else np.array(sorted(rows), np.int64)
     tables = [_SCHEMA.empty_table()]
     examples = _Examples()
     for chunk, part in _parts(job):
-        tables.append(_chosen(job, chunk, part, chosen, names, only_chosen=rows is not None))
-        examples.add(chunk * job.spec.chunk_rows, part)
+        tables.append(_chosen(job, chunk, part, wanted, end, names))
+        examples.add(chunk * job.spec.chunk_rows, part, end.numbers)
     table, parents = _distinct(pa.concat_tables(tables)), job.model.taxonomy or {}
     return Questions(table, classes, examples.best(), names.column, bundle, parents)
 
@@ -142,35 +146,16 @@ def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
         yield chunk, with_leaves(part).select(names).append_column("row_label", part.column("label"))
 
 
-def listed_rows(job: Job) -> Rows:
-    """The rows, from 0, that went to review since their product's photos disagree: parts do not say so."""
-    nothing = np.array([], np.int64)
-    if job.spec.options.group_column is None or not job.storage.exists(REVIEW_FILE):
-        return nothing
-    prefix = job.spec.options.prefix
-    listed = pyarrow.csv.read_csv(
-        io.BytesIO(job.storage.read(REVIEW_FILE)),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            include_columns=[f"{prefix}row", f"{prefix}reason"],
-            column_types={f"{prefix}row": pa.int64(), f"{prefix}reason": pa.string()},
-        ),
-    )
-    of_products = pc.equal(listed.column(1), ReviewReason.DISAGREEMENT.value)
-    return np.sort(listed.column(0).filter(of_products).to_numpy()) - 1
-
-
 def _chosen(
-    job: Job, chunk: int, part: pa.Table, chosen: Rows, names: "_CatalogueClasses", *, only_chosen: bool
+    job: Job, chunk: int, part: pa.Table, wanted: Rows | None, end: EndRows, names: "_CatalogueClasses"
 ) -> pa.Table:
-    """The rows of a chunk to ask about, repeats of a photo among them: the chosen ones, and doubtful ones."""
+    """The rows of a chunk to ask about, repeats of a photo among them: the wanted ones, or doubtful ones."""
     numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
-    is_chosen = np.isin(numbers, chosen, assume_unique=True)
-    mask = (
-        pa.array(is_chosen)
-        if only_chosen
-        else pc.or_(pc.equal(part.column("status"), Status.REVIEW), pa.array(is_chosen))
-    )
+    ended = pa.array(end.reasons_of(numbers), pa.string())
+    if wanted is None:
+        mask = pc.or_(pc.equal(part.column("status"), Status.REVIEW), ended.is_valid())
+    else:
+        mask = pa.array(np.isin(numbers, wanted, assume_unique=True))
     mask = pc.and_(pc.and_(mask, pc.is_valid(part.column("sha256"))), pc.is_valid(part.column("label")))
     results = part.filter(mask)
     if not results.num_rows:
@@ -178,8 +163,7 @@ def _chosen(
     places = np.asarray(pc.indices_nonzero(mask).to_numpy(), np.int64)
     nothing = pa.nulls(len(places), pa.string())
     reason = results.column("reason") if "reason" in results.column_names else nothing
-    if not only_chosen:
-        reason = pc.if_else(pa.array(is_chosen[places]), ReviewReason.DISAGREEMENT.value, reason)
+    reason = pc.coalesce(ended.take(places), reason)
     group = job.spec.options.group_column
     columns = list(dict.fromkeys(filter(None, (group, names.reads))))
     catalogue = job.chunk_table(chunk, columns).take(places) if columns else None
@@ -236,9 +220,10 @@ class _Examples:
     def __init__(self) -> None:
         self._best: dict[str, dict[float, int]] = {}
 
-    def add(self, first: int, part: pa.Table) -> None:
-        """Take the labeled rows of a part whose first row is ``first``."""
-        labeled = pc.equal(part.column("status"), Status.LABELED)
+    def add(self, first: int, part: pa.Table, apart: Rows) -> None:
+        """Take the labeled rows of a part whose first row is ``first``, but for those ``apart``."""
+        taken = ~np.isin(np.arange(part.num_rows) + first, apart)
+        labeled = pc.and_(pc.equal(part.column("status"), Status.LABELED), pa.array(taken))
         sure = part.select(["label", "confidence"]).filter(labeled)
         rows = pc.indices_nonzero(labeled).to_pylist()
         for row, label, confidence in zip(rows, *(column.to_pylist() for column in sure.columns), strict=True):

@@ -80,7 +80,7 @@ class Progress:
 def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], ...]:
     match order:
         case Order.LEAST_SURE:
-            return (questions.confidence,)
+            return (questions.confidence, ~questions.repeated)
         case Order.MOST_VALUABLE:
             return (questions.confidence, -questions.products, -questions.rows)
         case Order.BY_CLASS:

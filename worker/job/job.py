@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -326,6 +326,18 @@ class Job:
 def images_of(job: Job, table: pa.Table) -> list[str | None]:
     r"""Each row's image cell, to be shown: bytes that are not UTF-8 appear as ``\xff``."""
     return cell_texts(table.column(job.spec.image_column))
+
+
+def images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
+    """Number of a row, from 0 → its image cell; each chunk is read once."""
+    chunks: defaultdict[int, list[int]] = defaultdict(list)
+    for number in numbers:
+        chunks[number // job.spec.chunk_rows].append(number)
+    found: dict[int, str | None] = {}
+    for chunk, wanted in chunks.items():
+        images = images_of(job, job.chunk_table(chunk, [job.spec.image_column]))
+        found |= {number: images[number % job.spec.chunk_rows] for number in wanted}
+    return found
 
 
 def shown_cell(cell: str | None) -> str | None:

@@ -8,13 +8,15 @@ from socket import gethostname
 
 from pydantic import BaseModel, ValidationError
 
-from models.bundle import open_bundle, read_manifest
+from models.bundle import Bundle, open_bundle, read_manifest
 from models.classifier import Classifier, load
-from models.drift import ReferenceAnswers, read_reference
+from models.decision import rules_of
+from models.drift import VariantReference, read_reference
 from models.errors import DisagreementError, JobError
 from models.golden import check_golden
 from models.manifest import AUTO, FLOAT32
 from models.reference import ModelReference, resolve_model, version_of
+from models.statistics.confidence import Thresholds
 from models.storage.storage import Storage
 from worker.job.job import Job, ModelPin, Question, question_storage
 from worker.job.receipt import ModelName
@@ -168,11 +170,15 @@ def _load(path: Path, options: JobOptions) -> Classifier:
 
 
 class ModelNote(BaseModel, frozen=True):
-    """What is known of a job's model: its name in a registry, and its (or the fallback's) answers in the proof."""
+    """What is known of a job's model: its name in a registry, its answers in the proof, and its thresholds.
+
+    ``fallback`` has the last two of the fallback. Thresholds are None if nothing is promised.
+    """
 
     named: ModelName | None = None
-    reference: ReferenceAnswers | None = None
-    fallback: ReferenceAnswers | None = None
+    reference: VariantReference | None = None
+    thresholds: Thresholds | None = None
+    fallback: "ModelNote | None" = None
 
 
 def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
@@ -180,11 +186,10 @@ def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
     for one in models:
         found = one.found
         bundle = open_bundle(found.path) if found.path.is_dir() else None
-        note = ModelNote(
-            named=ModelName(asked=found.asked, version=found.said) if found.asked else None,
-            reference=read_reference(bundle, one.pin.variant) if bundle else None,
-            fallback=read_reference(bundle, one.fallback.variant) if bundle and one.fallback else None,
-        )
+        named = ModelName(asked=found.asked, version=found.said) if found.asked else None
+        note = _note(bundle, one.pin) if bundle else ModelNote()
+        fallback = _note(bundle, one.fallback) if bundle and one.fallback else None
+        note = note.model_copy(update={"named": named, "fallback": fallback})
         question_storage(storage, one.name).replace(_note_key(one.pin), note.model_dump_json().encode())
 
 
@@ -193,8 +198,14 @@ def read_note(job: Job) -> ModelNote:
     pin = job.spec.model
     with suppress(FileNotFoundError, ValidationError):
         note = ModelNote.model_validate_json(job.storage.read(_note_key(pin)))
-        return note if job.model == pin else note.model_copy(update={"reference": note.fallback})
+        return note if job.model == pin else (note.fallback or ModelNote()).model_copy(update={"named": note.named})
     return ModelNote()
+
+
+def _note(bundle: Bundle, pin: ModelPin) -> ModelNote:
+    metadata = bundle.manifest.metadata(pin.variant)
+    thresholds = None if pin.precision is None else rules_of(metadata, pin.precision).thresholds
+    return ModelNote(reference=read_reference(bundle, pin.variant), thresholds=thresholds)
 
 
 def _note_key(pin: ModelPin) -> str:

@@ -21,6 +21,9 @@ AUDIT_FILE: Final = "audit.json"
 GROUPS_FILE: Final = "by_group.parquet"
 
 
+_KEEP: Final = "With --fixed-thresholds they stay labels."
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -100,6 +103,63 @@ class Drift(_Record):
     finding: str
 
 
+class RepeatedPicture(_Record):
+    """A picture under many rows, which went to review: the first of them, from 1, and its cell."""
+
+    rows: int
+    row: int
+    image: str | None
+
+    @property
+    def words(self) -> str:
+        """Such as ``One picture is under 800 rows (first: row 3, hat.jpg). What does it show? …``."""
+        where = f"first: row {self.row:,}, {self.image}"
+        return (
+            f"One picture is under {self.rows:,} rows ({where}). What does it show? Its rows are one question in the "
+            "review."
+        )
+
+
+class ClassMix(_Record):
+    """The precision that labels are expected to have, with its 90% interval, for this catalogue's mix of classes.
+
+    ``raised``: rows with less confidence went to review, since the promise would not hold with them; above 1 if all
+    rows did. ``shares``: the class whose share differs most from the proof's, and both shares.
+    """
+
+    promised: float
+    expected: float
+    low: float
+    high: float
+    raised: float | None
+    shares: tuple[str, float, float]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promise can be expected to hold."""
+        return self.low >= self.promised
+
+    @property
+    def words(self) -> str:
+        """What is expected, and what follows from it."""
+        name, share, before = self.shares
+        interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%})"
+        if self.holds:
+            return (
+                f"For this mix of classes, {interval} of the labels should be right; {self.promised:.0%} is promised."
+            )
+        cause = (
+            f"The mix of classes is unlike that of the training photos: {name} is about {share:.0%} of the rows, not "
+            f"{before:.0%}. With the model's thresholds, {interval} of the labels would be right; {self.promised:.0%} "
+            "is promised."
+        )
+        if self.raised is None:
+            return f"{cause} Check some labels before you use them."
+        if self.raised > 1:
+            return f"{cause} No confidence is high enough, so every row went to review. {_KEEP}"
+        return f"{cause} So labels with a confidence under {self.raised:.3f} went to review. {_KEEP}"
+
+
 class Audit(_Record):
     """What reviewers found in ``drawn`` labeled rows, of ``asked`` ones; rows on which they disagree do not count.
 
@@ -167,7 +227,8 @@ class _WholeReceipt(_Record):
 class Receipt(_WholeReceipt):
     """The contents of ``receipt.json`` of a job with one model, or of a question.
 
-    ``by_level`` has rows labeled at each level of a tree; ``drift`` is None if the bundle has no reference.
+    ``by_level`` has rows labeled at each level of a tree; ``drift`` is None if the bundle has no reference, ``mix`` if
+    nothing is promised or the rows are too few. ``repeated`` has the five pictures with most rows.
     """
 
     model: ModelPin
@@ -181,6 +242,8 @@ class Receipt(_WholeReceipt):
     review_file: str
     named: ModelName | None
     drift: Drift | None
+    repeated: tuple[RepeatedPicture, ...] = ()
+    mix: ClassMix | None = None
     audit: Audit | None = None
 
     @property

@@ -36,6 +36,7 @@ _FEWEST_ROWS: Final = 16
 """Rows of a chunk where few are shared out among many processes."""
 _DECISIVE: Final = (
     *("prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe", "threshold"),
+    "fixed_thresholds",
 )
 """The options that decide a job's results, besides its rows and models."""
 FILE_BYTES: Final = 64 * 1024 * 1024

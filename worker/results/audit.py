@@ -16,11 +16,10 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 from markupsafe import escape
 
-from catalogue.readers import read_delimited
-from models.decision import ReviewReason
-from worker.job.job import Job, scratch_folder
+from worker.job.job import Job
 from worker.job.parts import Status
-from worker.job.receipt import AUDIT_FILE, PAGE_FILE, REVIEW_FILE, Audit, AuditFile, read_audit
+from worker.job.receipt import AUDIT_FILE, PAGE_FILE, Audit, AuditFile, read_audit
+from worker.results.end_review import read_end_rows
 
 _Numbers = npt.NDArray[np.uint64]
 _ON_PAGE: Final = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
@@ -58,7 +57,7 @@ def audit_sample(job: Job, rows: int) -> list[AuditRow]:
 
 def _drawn(job: Job, rows: int) -> list[int]:
     seed = np.uint64(int.from_bytes(hashlib.sha256(job.spec.id.encode()).digest()[:8]))
-    doubtful = _sent_to_review_by_products(job)
+    doubtful = read_end_rows(job).numbers.astype(np.uint64) + np.uint64(1)
     kept = np.empty(0, np.uint64)
     for chunk, key in sorted(job.part_keys().items()):
         part = job.part(chunk, key, ["status"])
@@ -81,20 +80,6 @@ def _hashed(numbers: _Numbers, seed: np.uint64) -> _Numbers:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
-
-
-def _sent_to_review_by_products(job: Job) -> _Numbers:
-    """Rows that are labeled by themselves, and in review since their product's photos disagree."""
-    if job.spec.options.group_column is None or not job.storage.exists(REVIEW_FILE):
-        return np.empty(0, np.uint64)
-    prefix = job.spec.options.prefix
-    with scratch_folder(job.storage) as folder:
-        found: list[npt.NDArray[np.uint64]] = [np.empty(0, np.uint64)]
-        for batch in read_delimited(job.storage.local(REVIEW_FILE, folder)).batches:
-            disagreeing = pc.equal(batch.column(f"{prefix}reason"), ReviewReason.DISAGREEMENT.value)
-            rows = batch.column(f"{prefix}row").filter(disagreeing).to_pylist()
-            found.append(np.array(rows, np.uint64))
-    return np.concatenate(found)
 
 
 def write_audit(job: Job, sample: Sequence[AuditRow], figures: Audit) -> None:

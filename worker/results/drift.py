@@ -1,7 +1,7 @@
 """Drift: how unlike a job's photos are to those that its model was proved on, and which finished jobs have drifted.
 
-The model's labels and confidences on both are compared by the population stability index. Each distinct
-photo counts once, and rows that failed do not count.
+The model's labels and confidences on both are compared by the population stability index: each distinct photo counts
+once, and then each row, since promises are of rows. Rows that failed do not count.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,17 +20,20 @@ from worker.job.receipt import RECEIPT_FILE, Drift, Receipt
 Note = Callable[[str], None]
 
 
-def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | None:
-    """Compare a job's answers with those on the photos that its model was proved on; None if either has no photos."""
+def compared(
+    found: ReferenceAnswers, reference: ReferenceAnswers, rows: ReferenceAnswers | None = None
+) -> Drift | None:
+    """Compare a job's answers with those on the photos of the proof; None if either has no photos.
+
+    ``found`` are those on distinct photos, ``rows`` those on all rows, if these are more. Rows of one photo are not
+    independent, so all rows together count as many as the distinct photos.
+    """
     if not found.photos or not reference.photos:
         return None
-    both = (found, reference)
-    confidences = join_rare_bins(found.confidence_histogram, reference.confidence_histogram)
-    names = sorted(found.by_label.keys() | reference.by_label.keys())
-    labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in both))
-    words = {_confidence_words(*both): confidences, _label_words(*both): labels}
+    by_photo, by_row = _histograms(found, reference), _histograms(_scaled(rows or found, found.photos), reference)
+    tested = {**by_photo, **{f"by rows, {words}": pair for words, pair in by_row.items() if words not in by_photo}}
     large, any_size = (
-        ", and ".join(f"{what} (PSI {psi(*pair):.2f})" for what, pair in words.items() if test(*pair))
+        ", and ".join(f"{what} (PSI {psi(*pair):.2f})" for what, pair in tested.items() if test(*pair))
         for test in (has_drifted, differs)
     )
     warning = (
@@ -42,12 +45,13 @@ def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | No
     elif any_size:
         told = "by more than chance, though not enough for a warning"
         finding = f"These photos differ from those that the model was proved on, {told}: {any_size}."
-    elif is_blind(*confidences) or is_blind(*labels):
+    elif any(is_blind(*pair) for pair in by_photo.values()):
         few = number_of(min(found.photos, reference.photos), "photo is", "photos are")
         like = "yours are alike" if reference.photos < found.photos else "they are like those of the proof"
         finding = f"{few} too few to tell whether {like}."
     else:
         finding = "These photos are like those that the model was proved on, as far as chance can tell."
+    confidences, labels = by_photo.values()
     return Drift(
         confidence_psi=round(psi(*confidences), 4),
         label_psi=round(psi(*labels), 4),
@@ -57,6 +61,21 @@ def compared(found: ReferenceAnswers, reference: ReferenceAnswers) -> Drift | No
         finding=finding,
         reference=reference,
     )
+
+
+def _histograms(found: ReferenceAnswers, reference: ReferenceAnswers) -> dict[str, tuple[list[int], list[int]]]:
+    """Words on the difference → both histograms: of confidences, then of labels."""
+    names = sorted(found.by_label.keys() | reference.by_label.keys())
+    labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (found, reference)))
+    confidences = join_rare_bins(found.confidence_histogram, reference.confidence_histogram)
+    return {_confidence_words(found, reference): confidences, _label_words(found, reference): labels}
+
+
+def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
+    """The same shares, of about so many photos."""
+    by_label = {name: round(count * photos / answers.photos) for name, count in answers.by_label.items()}
+    bins = tuple(round(count * photos / answers.photos) for count in answers.confidence_histogram)
+    return ReferenceAnswers(confidence_histogram=bins, by_label=by_label)
 
 
 def _confidence_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:

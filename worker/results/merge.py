@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -15,6 +17,7 @@ from catalogue.catalogue import IMAGE_COLUMNS
 from catalogue.photo import Cells
 from catalogue.urls import is_url, scheme_of
 from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, inert, open_writer, text_cells
+from models.decision import ReviewReason
 from models.errors import JobError
 from models.whole_file import replacing, sync_file
 from worker.job.job import Job, images_of, shown_cell
@@ -30,6 +33,7 @@ from worker.job.parts import (
     result_schema,
 )
 from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
+from worker.results.end_review import EndReview, find_end_reviews, shown_pictures
 from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
 from worker.results.tally import Tally
 
@@ -60,7 +64,8 @@ class ReviewList:
             results = part.filter(doubtful)
             lines = self._lines(numbers, results, rows.filter(doubtful))
             confidence = results.column("confidence")  # one that is no number comes first, as the least sure
-            order = pc.if_else(pc.is_null(confidence, nan_is_null=True), -1.0, confidence).to_pylist()
+            unsure = pc.if_else(pc.is_null(confidence, nan_is_null=True), -1.0, confidence)
+            order = pc.if_else(pc.equal(results.column("reason"), ReviewReason.REPEATED), -2.0, unsure).to_pylist()
             doubts = zip(order, numbers, lines, strict=True)
             self._database.executemany("INSERT INTO doubt VALUES (?, ?, ?)", doubts)
         self._rows += part.num_rows
@@ -151,7 +156,7 @@ def _shortened(cell: object) -> object:
 ROW_GROUP: Final = 65_536
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
 BATCH_ROWS: Final = 16_384
-_VOTES: Final = ["label", "status", "top_k", "reason", "label_level"]
+_VOTES: Final = ["label", "confidence", "status", "top_k", "reason", "sha256", "label_level", "leaf_guess"]
 _CACHE_KIB: Final = 16 * 1024
 
 
@@ -172,11 +177,9 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
     """
     with ExitStack() as files:
         folders = [_list_folder(question, folder) for question in job.questions]
-        stores = _gather_votes(job, folders, files)
-        merging = [
-            _Merging(question, place, store, files)
-            for question, place, store in zip(job.questions, folders, stores, strict=True)
-        ]
+        reviews = find_end_reviews(job)
+        stores = _gather_votes(job, folders, reviews, files)
+        merging = list(starmap(partial(_Merging, files), zip(job.questions, folders, reviews, stores, strict=True)))
         whole = Tally()
         _write_result(job, output, merging, whole)
         done = [one.merged() for one in merging]
@@ -186,8 +189,11 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
 class _Merging:
     """What becomes of one question's results, while the parts are read."""
 
-    def __init__(self, question: Job, folder: Path, store: ProductStore | None, files: ExitStack) -> None:
-        self._question, self._folder, self._tally = question, folder, Tally()
+    def __init__(
+        self, files: ExitStack, question: Job, folder: Path, end: EndReview, store: ProductStore | None
+    ) -> None:
+        self._question, self._folder, self._end = question, folder, end
+        self._tally = Tally(repeated=shown_pictures(question, end), mix=end.mix)
         self._review = ReviewList(files.enter_context(scratch_database(folder)), question)
         self._column, self._store = question.spec.options.group_column, store
         self._groups: GroupCounts | None = None
@@ -195,7 +201,8 @@ class _Merging:
             self._groups = write_by_group(question, self._column, store, folder / GROUPS_FILE)
 
     def take(self, part: pa.Table, rows: pa.Table) -> pa.Table:
-        """Count the results of a chunk, and send those of disagreeing products to review."""
+        """Count the results of a chunk, after those that all rows together send to review."""
+        part = self._end.apply(part)
         if self._column and self._store and self._groups and self._groups.disagreeing:
             part = disagreement_to_review(self._store, self._column, part, rows)
         self._tally.add(part, images_of(self._question, rows))
@@ -215,7 +222,9 @@ def _list_folder(question: Job, folder: Path) -> Path:
     return folder
 
 
-def _gather_votes(job: Job, folders: Sequence[Path], files: ExitStack) -> Sequence[ProductStore | None]:
+def _gather_votes(
+    job: Job, folders: Sequence[Path], reviews: Sequence[EndReview], files: ExitStack
+) -> Sequence[ProductStore | None]:
     """The votes of all rows for each question, gathered several chunks at a time; None without a group column."""
     column = job.spec.options.group_column
     if column is None:
@@ -227,7 +236,7 @@ def _gather_votes(job: Job, folders: Sequence[Path], files: ExitStack) -> Sequen
     held: list[tuple[list[pa.Table], pa.Table]] = []
     count = 0
     for chunk, (parts, rows) in enumerate(read_chunks(job, _VOTES, [column]), start=1):
-        held.append((parts, rows))
+        held.append(([end.apply(part) for end, part in zip(reviews, parts, strict=True)], rows))
         count += len(rows)
         if count >= BATCH_ROWS or chunk == job.spec.chunks:
             names = product_names(pa.concat_tables([rows for _, rows in held]), column)

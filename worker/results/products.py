@@ -29,14 +29,16 @@ ROW_GROUP: Final = 65_536
 _UNIT: Final = 2**32
 """Probabilities are added up as multiples of this unit, so that the order of rows never changes the sum."""
 _TABLES: Final = """
-CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, photos INT, readable INT, threshold INT, unknown INT);
+CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, photos INT, readable INT, threshold INT, unknown INT,
+repeated INT, mix INT);
 CREATE TABLE share (product INT, label TEXT, total INT, own INT, sure INT, PRIMARY KEY (product, label)) WITHOUT ROWID;
 CREATE TABLE above (label TEXT, node TEXT, PRIMARY KEY (label, node)) WITHOUT ROWID
 """
 _COUNT: Final = """
-INSERT INTO product (name, photos, readable, threshold, unknown) VALUES (?, ?, ?, ?, ?)
+INSERT INTO product (name, photos, readable, threshold, unknown, repeated, mix) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET photos = photos + excluded.photos, readable = readable + excluded.readable,
-threshold = threshold + excluded.threshold, unknown = unknown + excluded.unknown RETURNING id
+threshold = threshold + excluded.threshold, unknown = unknown + excluded.unknown,
+repeated = repeated + excluded.repeated, mix = mix + excluded.mix RETURNING id
 """
 _SHARE: Final = """
 INSERT INTO share VALUES (?, ?, ?, ?, ?)
@@ -49,9 +51,12 @@ WHERE (label = one.label AND node = other.label) OR (label = other.label AND nod
 """
 """Two sure labels, neither of which is above the other."""
 _ALL: Final = """
-SELECT id, name, photos, readable, threshold, unknown, label, total, own, sure
+SELECT id, name, photos, readable, threshold, unknown, repeated, mix, label, total, own, sure
 FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, share.label
 """
+
+_DOUBTS: Final = (ReviewReason.THRESHOLD, ReviewReason.UNKNOWN, ReviewReason.REPEATED, ReviewReason.MIX)
+"""The reasons of single rows, in the order of their columns."""
 
 _Numbers = npt.NDArray[np.int64]
 Parents = Mapping[str, str]
@@ -143,8 +148,7 @@ class ProductStore:
         masks = (
             np.ones(len(places), bool),
             ~_is(results, "status", Status.FAILED),
-            _is(results, "reason", ReviewReason.THRESHOLD),
-            _is(results, "reason", ReviewReason.UNKNOWN),
+            *(_is(results, "reason", reason) for reason in _DOUBTS),
         )
         columns = [np.bincount(places[mask], minlength=len(names)).tolist() for mask in masks]
         ids = (self._database.execute(_COUNT, row).fetchone()[0] for row in zip(names, *columns, strict=True))
@@ -157,11 +161,11 @@ class ProductStore:
 
     def products(self) -> Iterator[tuple[Product, list[ClassShare]]]:
         """Every product with its vote, in order of first appearance."""
-        for facts, rows in groupby(self._database.execute(_ALL), key=lambda row: row[:6]):
-            _, name, photos, readable, threshold, unknown = facts
-            doubts = {ReviewReason.THRESHOLD: threshold, ReviewReason.UNKNOWN: unknown}
-            product = Product(name, photos, readable, {reason: count for reason, count in doubts.items() if count})
-            shares = [row[6:] for row in rows if row[6] is not None]
+        for facts, rows in groupby(self._database.execute(_ALL), key=lambda row: row[:8]):
+            _, name, photos, readable, *counts = facts
+            doubts = zip(_DOUBTS, counts, strict=True)
+            product = Product(name, photos, readable, {reason: count for reason, count in doubts if count})
+            shares = [row[8:] for row in rows if row[8] is not None]
             yield product, [ClassShare(label, total / _UNIT, own, sure) for label, total, own, sure in shares]
 
 
@@ -237,8 +241,14 @@ def disagreement_to_review(store: ProductStore, column: str, part: pa.Table, row
     if not disagreeing:
         return part
     doubtful = pc.and_(labeled, pc.is_in(names, value_set=pa.array(sorted(disagreeing), pa.string())))
-    changed = {"status": Status.REVIEW, "reason": ReviewReason.DISAGREEMENT}
-    for name, value in changed.items():
-        cells = pc.if_else(doubtful, pa.scalar(value.value), part.column(name))
+    return to_review(part, doubtful, ReviewReason.DISAGREEMENT)
+
+
+def to_review(part: pa.Table, chosen: pa.Array, reason: ReviewReason) -> pa.Table:
+    """The results of a chunk, of which the ``chosen`` rows go to review."""
+    if not pc.any(chosen).as_py():
+        return part
+    for name, value in {"status": Status.REVIEW, "reason": reason}.items():
+        cells = pc.if_else(chosen, pa.scalar(value.value), part.column(name))
         part = part.set_column(part.schema.get_field_index(name), part.schema.field(name), cells)
-    return with_leaves(part, doubtful)
+    return with_leaves(part, chosen)

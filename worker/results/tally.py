@@ -14,18 +14,20 @@ import pyarrow.compute as pc
 from models.decision import ReviewReason
 from models.drift import BINS, ReferenceAnswers, answers_of, confidence_histogram
 from models.errors import ImageFault
-from worker.job.job import Job, images_of, shown_cell
+from worker.job.job import Job, images_at, shown_cell
 from worker.job.model import read_note
 from worker.job.parts import PhotoWork, Status, part_work, photo_work, with_leaves
 from worker.job.receipt import (
     GROUPS_FILE,
     OF_QUESTIONS,
     REVIEW_FILE,
+    ClassMix,
     ErrorCount,
     ErrorExample,
     GroupCounts,
     QuestionsReceipt,
     Receipt,
+    RepeatedPicture,
     RunFigures,
     SampleRow,
     WorkFigures,
@@ -43,7 +45,7 @@ _EACH: Final = 6
 
 
 class DistinctPhotos:
-    """Keeps the photos with the lowest SHA-256s, which are as good as a random draw.
+    """Counts answers by row, and keeps the photos with the lowest SHA-256s, which are as good as a random draw.
 
     Neither chunks nor the order of rows change the selection. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On
     synopses for distinct-value estimation under multiset operations" (SIGMOD 2007).
@@ -53,10 +55,14 @@ class DistinctPhotos:
         self._most = most
         self._kept: dict[str, tuple[str, float]] = {}
         self._limit = _HIGHEST
+        self._labels = Counter[str]()
+        self._histogram = np.zeros(BINS, np.int64)
 
     def add(self, results: pa.Table) -> None:
         """Take in the results of a chunk, of which the likeliest class and its confidence count."""
         answers = with_leaves(results).select(["sha256", "label", "confidence"]).drop_null()
+        self._labels.update(answers.column("label").to_pylist())
+        self._histogram += confidence_histogram(answers.column("confidence").to_numpy())
         answers = answers.filter(pc.less_equal(answers.column("sha256"), self._limit))
         rows = zip(*(column.to_pylist() for column in answers.columns), strict=True)
         self._kept.update((sha256, (label, confidence)) for sha256, label, confidence in rows)
@@ -67,6 +73,10 @@ class DistinctPhotos:
         lowest = sorted(self._kept)[: self._most]
         self._kept = {sha256: self._kept[sha256] for sha256 in lowest}
         self._limit = lowest[-1]
+
+    def of_rows(self) -> ReferenceAnswers:
+        """The model's answers on all rows, whose photos may be the same."""
+        return ReferenceAnswers(confidence_histogram=tuple(self._histogram.tolist()), by_label=dict(self._labels))
 
     def answers(self) -> ReferenceAnswers:
         """The model's answers on these photos."""
@@ -103,7 +113,7 @@ class LeastSure:
     def shown(self, job: Job) -> dict[str, tuple[SampleRow, ...]]:
         """Six rows at most of each of the twelve labels with most rows to review; the least sure first."""
         rows = {label: sorted(self._kept[label])[:_EACH] for label, _ in self.counts.most_common(_MOST_LABELS)}
-        images = _images_at(job, [number for kept in rows.values() for _, number, _ in kept])
+        images = images_at(job, [number for kept in rows.values() for _, number, _ in kept])
         return {
             label: tuple(
                 SampleRow(images[number], Status.REVIEW, label, max(0.0, confidence), None, ReviewReason(reason))
@@ -111,18 +121,6 @@ class LeastSure:
             )
             for label, kept in rows.items()
         }
-
-
-def _images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
-    """Number of a row, from 0 → its image cell; each chunk is read once."""
-    chunks: defaultdict[int, list[int]] = defaultdict(list)
-    for number in numbers:
-        chunks[number // job.spec.chunk_rows].append(number)
-    found: dict[int, str | None] = {}
-    for chunk, wanted in chunks.items():
-        images = images_of(job, job.chunk_table(chunk, [job.spec.image_column]))
-        found |= {number: images[number % job.spec.chunk_rows] for number in wanted}
-    return found
 
 
 @dataclass
@@ -147,6 +145,8 @@ class Tally:
     photos: Counter[str] = field(default_factory=Counter)
     distinct: DistinctPhotos = field(default_factory=DistinctPhotos)
     least_sure: LeastSure = field(default_factory=LeastSure)
+    repeated: tuple[RepeatedPicture, ...] = ()
+    mix: ClassMix | None = None
     _readable: int = 0
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
 
@@ -210,7 +210,11 @@ class Tally:
             groups_file=f"{job.storage.place}/{GROUPS_FILE}" if groups else None,
             review_file=f"{job.storage.place}/{REVIEW_FILE}",
             named=note.named,
-            drift=compared(self.distinct.answers(), note.reference) if note.reference else None,
+            drift=compared(self.distinct.answers(), note.reference, self.distinct.of_rows())
+            if note.reference
+            else None,
+            repeated=self.repeated,
+            mix=self.mix,
         )
 
     def questions_receipt(

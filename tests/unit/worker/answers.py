@@ -1,12 +1,19 @@
 """Results of photos, as a model would give them."""
 
+import hashlib
 from dataclasses import replace
 
 from models.decision import ReviewReason
 from models.errors import ImageError, ImageFault
 from worker.job.parts import RowResult, Status, failed_row
 
+PHOTO = "5" * 64
 MODEL = "shop/1/float32@aaaaaaaaaaaa"
+
+
+def photo(row: int) -> str:
+    """The SHA-256 of the photo of a row."""
+    return hashlib.sha256(str(row).encode()).hexdigest()
 
 
 def sure(label: str, confidence: float = 0.75, *others: tuple[str, float]) -> RowResult:
@@ -35,4 +42,4 @@ def _result(
 ) -> RowResult:
     status = Status.REVIEW if reason else Status.LABELED
     best = ((label, confidence), *others)
-    return RowResult(label, confidence, status, None, None, best, "5" * 64, MODEL, reason)
+    return RowResult(label, confidence, status, None, None, best, PHOTO, MODEL, reason)

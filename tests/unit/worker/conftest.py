@@ -1,6 +1,7 @@
 """Jobs to test with: of a few drawn photos, ready to be labelled, or of rows whose photos nobody reads."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from catalogue.catalogue import open_catalogue
 from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import PAPER_PIN, only_question
+from tests.unit.worker.answers import PHOTO, photo
 from worker.job.job import Job
 from worker.job.jobs import Jobs
 from worker.job.model import verified_pin
@@ -98,18 +100,20 @@ def commit_part() -> CommitPart:
     ) -> None:
         """``faults``: row of the chunk → why it failed."""
         for chunk in chunks:
-            rows = [_row((faults or {}).get(number)) for number in range(job.rows_in_chunk(chunk))]
+            rows = [
+                _row((faults or {}).get(number), 1000 * chunk + number) for number in range(job.rows_in_chunk(chunk))
+            ]
             data = part_bytes(rows, job.spec.id, "shop-7:42", 0.5, deaths)
             assert job.storage.commit(part_key(chunk, retry), data)
 
     return commit
 
 
-def _row(fault: ImageFault | None) -> RowResult:
+def _row(fault: ImageFault | None, number: int) -> RowResult:
     if fault:
         return failed_row(ImageError("It is no good.", fault), None, PAPER_PIN.reference)
     best = (("shoe", 0.75), ("hat", 0.25))
-    return RowResult("shoe", 0.75, Status.LABELED, None, None, best, "5" * 64, PAPER_PIN.reference)
+    return RowResult("shoe", 0.75, Status.LABELED, None, None, best, photo(number), PAPER_PIN.reference)
 
 
 @pytest.fixture
@@ -125,7 +129,7 @@ def answered_job(tmp_path: Path) -> MakeJob:
         chunk_rows: int = 2,
         columns: dict[str, Sequence[object]] | None = None,
     ) -> Job:
-        """``columns``: of the catalogue, besides."""
+        """``columns``: of the catalogue, besides. Photos are all different, but for those whose bytes are named."""
         folder = tmp_path / f"answered-{next(numbers)}"
         folder.mkdir()
         images = [f"{row}.jpg" for row in range(len(answers))]
@@ -133,8 +137,9 @@ def answered_job(tmp_path: Path) -> MakeJob:
         options = options or JobOptions(group_column="sku")
         catalogue = open_catalogue(folder / "rows.parquet", "image")
         job = create_job(FolderStorage(folder / "job"), catalogue, only_question(), options, chunk_rows)
+        photos = [replace(one, sha256=photo(row)) if one.sha256 == PHOTO else one for row, one in enumerate(answers)]
         for chunk in range(job.spec.chunks):
-            rows = list(answers[chunk * chunk_rows : (chunk + 1) * chunk_rows])
+            rows = list(photos[chunk * chunk_rows : (chunk + 1) * chunk_rows])
             job.storage.commit(part_key(chunk), part_bytes(rows, job.spec.id, "shop-7:42", 0.5, 0))
         return job
 

@@ -11,6 +11,7 @@ from web.review.queue import Choice, ReviewQueue
 from worker.job.job import open_job
 from worker.job.parts import Status
 from worker.request import JobOptions
+from worker.results.finish import finish_job
 
 from .conftest import Clock, job_of, vote
 
@@ -47,11 +48,23 @@ def test_a_question_counts_the_products_that_have_its_photo(tmp_path: Path) -> N
 
 
 def test_rows_of_a_product_whose_photos_disagree_are_asked_about(tmp_path: Path) -> None:
-    rows = [Row(0), Row(1, status=Status.LABELED, confidence=0.99)]
+    sure = {"status": Status.LABELED, "confidence": 0.99, "product": "A"}
+    rows = [Row(0), Row(1, **sure), Row(2, "hats", **sure), Row(3, "hats", status=Status.LABELED)]
     job = job_of(tmp_path, rows, JobOptions(group_column="product"))
-    job.storage.replace("review.csv", b"row,image,label,reason\n1,0.png,boots,threshold\n2,1.png,boots,disagreement\n")
+    finish_job(job)
     questions = load_questions(job)
-    assert [questions.get(place)["reason"] for place in (0, 1)] == ["threshold", "disagreement"]
+    assert [questions.get(place)["reason"] for place in range(3)] == ["threshold", "disagreement", "disagreement"]
+    assert questions.examples == {"hats": (3,)}
+
+
+def test_one_picture_under_many_rows_is_the_first_question(tmp_path: Path, clock: Clock) -> None:
+    rows = [*doubtful(4), *[Row(9, status=Status.LABELED, confidence=0.99)] * 5, Row(10, status=Status.LABELED)]
+    job = job_of(tmp_path, rows)
+    finish_job(job)
+    questions = load_questions(job)
+    assert questions.rows.tolist() == [1, 1, 1, 1, 5]
+    queue = ReviewQueue(questions, clock)
+    assert questions.get(queue.take("anna", "tab", USUAL, 1)[0])["reason"] == "repeated"
 
 
 def test_rows_that_are_named_are_asked_about_whatever_became_of_them(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ RECEIPT = {
         "reference": {"confidence_histogram": [0] * 19 + [1], "by_label": {"shoe": 1}, "outliers": None},
         "finding": "They are alike.",
     },
+    "repeated": [{"rows": 800, "row": 3, "image": "hat.jpg"}],
+    "mix": {
+        "promised": 0.95, "expected": 0.931, "low": 0.92, "high": 0.94, "raised": 0.875, "shares": ["hat", 0.49, 0.37],
+    },
     "audit": None,
 }  # fmt: skip
 

@@ -9,20 +9,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.decision import ReviewReason
-from tests.unit.worker.answers import failed, sure, unsure
+from tests.unit.worker.answers import failed, photo, sure, unsure
 from worker.job.job import Job
 from worker.results.merge import ReviewList, read_chunks, scratch_database
 
 UNKNOWN = ReviewReason.UNKNOWN
 NAN = float("nan")
-SHA = "5" * 64
 GOLDEN = f"""\
 row,correct_label,label,confidence,reason,top_k,thumbnail,image,sku,sha256,model
-6,,shoe,,threshold,shoe nan,/photos/5.jpg,5.jpg,D,{SHA},shop/1/float32@aaaaaaaaaaaa
-7,,shoe,nan,threshold,shoe nan,/photos/6.jpg,6.jpg,C,{SHA},shop/1/float32@aaaaaaaaaaaa
-4,,shoe,0.1,unknown,shoe 0.10; hat 0.05,/photos/3.jpg,3.jpg,,{SHA},shop/1/float32@aaaaaaaaaaaa
-1,,hat,0.4,threshold,hat 0.40,/photos/0.jpg,0.jpg,'=A,{SHA},shop/1/float32@aaaaaaaaaaaa
-5,,"'=hat, or shoe",0.4,threshold,"'=hat, or shoe 0.40",/photos/4.jpg,4.jpg,B,{SHA},shop/1/float32@aaaaaaaaaaaa
+6,,shoe,,threshold,shoe nan,/photos/5.jpg,5.jpg,D,{photo(5)},shop/1/float32@aaaaaaaaaaaa
+7,,shoe,nan,threshold,shoe nan,/photos/6.jpg,6.jpg,C,{photo(6)},shop/1/float32@aaaaaaaaaaaa
+4,,shoe,0.1,unknown,shoe 0.10; hat 0.05,/photos/3.jpg,3.jpg,,{photo(3)},shop/1/float32@aaaaaaaaaaaa
+1,,hat,0.4,threshold,hat 0.40,/photos/0.jpg,0.jpg,'=A,{photo(0)},shop/1/float32@aaaaaaaaaaaa
+5,,"'=hat, or shoe",0.4,threshold,"'=hat, or shoe 0.40",/photos/4.jpg,4.jpg,B,{photo(4)},shop/1/float32@aaaaaaaaaaaa
 """
 
 

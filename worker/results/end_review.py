@@ -1,0 +1,245 @@
+"""Rows that go to review at a job's end, since only all rows together show why.
+
+One picture under many rows is likely no photo of a product, such as a host's answer for a missing photo: a wrong label
+would be wrong in all of them. If the catalogue's mix of classes is unlike the proof's, labels may be right less often
+than promised (:class:`models.drift.LabelShift`): then the least sure ones are not labels any more.
+"""
+
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalogue.readers import read_delimited
+from models.decision import ReviewReason
+from models.drift import LabelShift
+from worker.job.job import Job, images_at, scratch_folder, shown_cell
+from worker.job.model import ModelNote, read_note
+from worker.job.parts import Status, with_leaves
+from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_receipt
+from worker.results.products import product_names, to_review
+
+_BUCKETS: Final = 2**22
+"""Pictures are counted in so many buckets first, 16 MB; only those in full buckets are counted one by one."""
+_FEWEST, _MANY = 5, 10
+_SHARE: Final = 100
+"""A picture is under many rows from 10 on; in a job of less than 1,000 rows from 1% of them, but no fewer than 5."""
+_USUAL: Final = 0.99
+_ABOVE_USUAL: Final = 3
+"""Where pictures are under several rows each, as those of all sizes of a shoe, many is three times the 99th percentile
+of the pictures' rows, the commonest picture left out."""
+_KNOWN: Final = 2
+"""A picture that is up to twice as common as in the training photos is known."""
+_HEX: Final = 16
+_SHOWN: Final = 5
+_AT_THE_END: Final = frozenset({ReviewReason.DISAGREEMENT, ReviewReason.REPEATED, ReviewReason.MIX})
+_COLUMNS: Final = ("sha256", "label", "confidence", "status", "reason", "top_k", "label_level", "leaf_guess")
+
+Rows = npt.NDArray[np.intp]
+Keys = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """How many rows show a picture, and the first of them, from 0."""
+
+    rows: int
+    first: int
+
+
+@dataclass(frozen=True)
+class EndReview:
+    """What goes to review at the end of a job, or of one of its questions.
+
+    Attributes:
+        repeated: the first 16 digits of a picture's SHA-256, as a number → its rows.
+        mix: the precision that is expected; None if it cannot be told.
+    """
+
+    repeated: Mapping[int, Repeated]
+    mix: ClassMix | None = None
+
+    def apply(self, part: pa.Table) -> pa.Table:
+        """The results of a chunk, with the rows to review."""
+        if self.repeated:
+            part = to_review(part, pa.array(self.shows_repeated(part)), ReviewReason.REPEATED)
+        if self.mix and self.mix.raised is not None:
+            labeled = pc.equal(part.column("status"), Status.LABELED)
+            unsure = pc.less(part.column("confidence"), pa.scalar(self.mix.raised, pa.float32()))
+            part = to_review(part, pc.and_(labeled, unsure), ReviewReason.MIX)
+        return part
+
+    def shows_repeated(self, part: pa.Table) -> npt.NDArray[np.bool_]:
+        """Whether each row shows a repeated picture, ``(n,)``."""
+        shows = np.zeros(part.num_rows, np.bool_)
+        rows, keys = _pictures(part)
+        shows[rows] = np.isin(keys, np.fromiter(self.repeated, np.uint64))
+        return shows
+
+
+def find_end_reviews(job: Job) -> list[EndReview]:
+    """Read all parts; returns what goes to review, one of each of the job's questions."""
+    pictures = _repeated_pictures(job)
+    reviews, shifts = [], []
+    for question in job.questions:
+        note = read_note(question)
+        reviews.append(EndReview(_unusual(pictures, note, job.spec.rows)))
+        shifts.append(_label_shift(question, note))
+    if any(shifts):
+        for _, parts in _chunks(job, _COLUMNS):
+            for shift, part, review in zip(shifts, parts, reviews, strict=True):
+                if shift:
+                    _count_answers(shift, part, review)
+    return [
+        replace(review, mix=_class_mix(shift, question)) if shift else review
+        for review, question, shift in zip(reviews, job.questions, shifts, strict=True)
+    ]
+
+
+def _chunks(job: Job, columns: Sequence[str]) -> Iterator[tuple[int, list[pa.Table]]]:
+    for chunk, key in sorted(job.part_keys().items()):
+        yield chunk, job.answers(chunk, key, list(columns))
+
+
+def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
+    """The rows that have a photo, and the first 16 digits of its SHA-256 as a number."""
+    column = part.column("sha256")
+    digits = "".join(pc.utf8_slice_codeunits(column.drop_null(), 0, _HEX).to_pylist())
+    return np.flatnonzero(column.is_valid().to_numpy()), np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
+
+
+def _repeated_pictures(job: Job) -> dict[int, Repeated]:
+    """Pictures under many rows; if a column names products, under many products."""
+    buckets = np.zeros(_BUCKETS, np.uint32)
+    for _, keys, products in _picture_rows(job):
+        once = keys if products is None else np.unique(np.stack([keys, products]), axis=1)[0]
+        np.add.at(buckets, _bucket(once), 1)
+    many = _many(buckets[buckets > 0], job.spec.rows)
+    if buckets.max() < many:
+        return {}
+    rows, of_products, first = Counter[int](), defaultdict[int, set[int]](set), dict[int, int]()
+    for numbers, keys, products in _picture_rows(job):
+        suspects = buckets[_bucket(keys)] >= many
+        found, places, counts = np.unique(keys[suspects], return_index=True, return_counts=True)
+        rows.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        first = dict(zip(found.tolist(), numbers[suspects][places].tolist(), strict=True)) | first
+        if products is not None:
+            for key, product in np.unique(np.stack([keys, products])[:, suspects], axis=1).T.tolist():
+                of_products[key].add(product)
+    spread = {key: len(products) for key, products in of_products.items()} or rows
+    return {key: Repeated(rows[key], first[key]) for key, count in spread.items() if count >= many}
+
+
+def _bucket(keys: Keys) -> Rows:
+    return (keys % np.uint64(_BUCKETS)).astype(np.intp)
+
+
+def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys | None]]:
+    """Of each chunk: the numbers of rows with a photo, from 0, the pictures, and the products if a column names them.
+
+    All questions are about the same pictures. A row without a product is a product by itself.
+    """
+    column = job.spec.options.group_column
+    for chunk, (part, *_) in _chunks(job, ["sha256"]):
+        rows, keys = _pictures(part)
+        numbers = rows + chunk * job.spec.chunk_rows
+        products = None
+        if column is not None:
+            names = product_names(job.chunk_table(chunk, [column]), column).to_pylist()
+            of_rows = zip(numbers.tolist(), map(names.__getitem__, rows.tolist()), strict=True)
+            products = np.array(
+                [zlib.crc32(name.encode()) if name else 2**32 + row for row, name in of_rows], np.uint64
+            )
+        yield numbers, keys, products
+
+
+def _many(counts: npt.NDArray[np.uint32], rows: int) -> int:
+    """From how many rows on a picture is under many, given the rows of all pictures."""
+    others = np.sort(counts)[:-1]
+    usual = int(np.quantile(others, _USUAL, method="lower")) if len(others) else 0
+    return max(_ABOVE_USUAL * usual, min(_MANY, max(_FEWEST, rows // _SHARE)))
+
+
+def _unusual(pictures: Mapping[int, Repeated], note: ModelNote, rows: int) -> dict[int, Repeated]:
+    """Leave out the pictures that the training photos hold as often."""
+    shares = note.reference.repeated if note.reference else {}
+    usual = {int(sha256[:_HEX], 16): share for sha256, share in shares.items()}
+    return {key: found for key, found in pictures.items() if found.rows > _KNOWN * usual.get(key, 0.0) * rows}
+
+
+def _label_shift(question: Job, note: ModelNote) -> LabelShift | None:
+    proof = note.reference.proof if note.reference else None
+    if proof is None or note.thresholds is None or question.model.precision is None:
+        return None
+    return LabelShift(proof, note.thresholds)
+
+
+def _count_answers(shift: LabelShift, part: pa.Table, review: EndReview) -> None:
+    """Count the answers within the unknown limit; those on repeated pictures are no labels."""
+    unknown = pc.fill_null(pc.equal(part.column("reason"), ReviewReason.UNKNOWN.value), False)
+    counted = pc.and_not(pc.is_valid(part.column("confidence")), pc.or_(unknown, pa.array(review.shows_repeated(part))))
+    answers = with_leaves(part.filter(counted))
+    guesses = pc.index_in(answers.column("label"), value_set=pa.array(shift.labels, pa.string())).to_numpy()
+    shift.add(guesses.astype(np.intp), answers.column("confidence").to_numpy())
+
+
+def _class_mix(shift: LabelShift, question: Job) -> ClassMix | None:
+    promised = question.model.precision
+    expected = None if promised is None else shift.expected(promised)
+    if expected is None or promised is None:
+        return None
+    name = max(expected.shares, key=lambda name: abs(expected.shares[name] - expected.proof_shares[name]))
+    fixed = question.spec.options.fixed_thresholds or question.model.taxonomy is not None
+    return ClassMix(
+        promised=promised,
+        expected=round(expected.precision, 4),
+        low=round(expected.low, 4),
+        high=round(expected.high, 4),
+        raised=None if fixed else expected.raised,
+        shares=(name, round(expected.shares[name], 4), round(expected.proof_shares[name], 4)),
+    )
+
+
+def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
+    """The repeated pictures with most rows, as a receipt has them."""
+    most = sorted(review.repeated.values(), key=lambda one: (-one.rows, one.first))[:_SHOWN]
+    images = images_at(job, [one.first for one in most])
+    return tuple(RepeatedPicture(rows=one.rows, row=one.first + 1, image=shown_cell(images[one.first])) for one in most)
+
+
+@dataclass(frozen=True)
+class EndRows:
+    """Rows that went to review at the end of a job, which parts do not say: their numbers, from 0, and the reasons."""
+
+    numbers: npt.NDArray[np.int64]
+    reasons: npt.NDArray[np.object_]
+
+    def reasons_of(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+        """The reason of each of these rows; None for a row that is not among them."""
+        places = np.searchsorted(self.numbers, numbers).clip(max=max(0, len(self.numbers) - 1))
+        found = np.full(len(numbers), None, dtype=object)
+        if len(self.numbers):
+            here = self.numbers[places] == numbers
+            found[here] = self.reasons[places[here]]
+        return found
+
+
+def read_end_rows(job: Job) -> EndRows:
+    """Read them, in rising order, from the list of doubtful rows of a finished job."""
+    receipt, prefix = finished_receipt(job), job.spec.options.prefix
+    found = [pa.table({"row": pa.array([], pa.int64()), "reason": pa.array([], pa.string())})]
+    if receipt and not _AT_THE_END.isdisjoint(receipt.review_reasons):
+        with scratch_folder(job.storage) as folder:
+            for batch in read_delimited(job.storage.local(REVIEW_FILE, folder)).batches:
+                rows, reasons = (batch.column(prefix + name) for name in ("row", "reason"))
+                table = pa.table({"row": rows.cast(pa.int64()), "reason": reasons.cast(pa.string())})
+                found.append(table.filter(pc.is_in(reasons, value_set=pa.array(sorted(_AT_THE_END), pa.string()))))
+    listed = pa.concat_tables(found).sort_by("row")
+    reasons = np.array(listed.column("reason").to_pylist(), dtype=object)
+    return EndRows(listed.column("row").to_numpy() - 1, reasons)
