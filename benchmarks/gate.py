@@ -17,7 +17,7 @@ to ten classes held to a 95% interval each, coverage by each model's own thresho
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -48,6 +48,8 @@ PRECISION = 0.95
 FOOTPRINT = Footprint(bytes=1_000_000, images_per_s=400.0)
 COUNTS = (150, 372, 1500)
 HELD = 1000
+REVIEWED = (0, 20, 40, 80)
+"""After: 0."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def main() -> None:
         console.print(_networks(rng, arguments.trials, arguments.photos, arguments.weights))
     console.print(_promotions(rng, arguments.trials))
     console.print(_unlucky_thresholds(rng, arguments.trials))
+    console.print(_reviewed(rng, arguments.trials))
     console.print(_flattery(rng, max(1, arguments.trials // 4)))
     console.print(_calibrations(rng, max(1, arguments.trials // 4)))
 
@@ -213,6 +216,38 @@ def _unlucky_thresholds(rng: np.random.Generator, trials: int) -> Table:
             shares = [np.mean([not rule(found)["coverage"] for found in drawn]) for rule in (_before, _after)]
             table.add_row(truth.name, f"{held:,}", " → ".join(f"{share:.1%}" for share in shares))
     return table
+
+
+def _reviewed(rng: np.random.Generator, trials: int) -> Table:
+    """Before, a tenth of the photos that reviewers answered joined the test; after, none of them does."""
+    title = "372 test photos drawn at random, and photos that went to review because the champion was unsure"
+    table = Table("challenger", *(f"{extra} reviewed" for extra in REVIEWED), title=f"promoted, of {title}")
+    for truth in (Truth("equal"), Truth("-1 points", -1), Truth("-2 points", -2)):
+        promoted = []
+        for extra in REVIEWED:
+            drawn = [_with_reviewed(rng, truth, extra) for _ in range(trials)]
+            gained = np.mean([found.points for found in drawn])
+            promoted.append(f"{np.mean([all(_after(found).values()) for found in drawn]):.1%} ({gained:+.2f} points)")
+        table.add_row(truth.name, *promoted)
+    return table
+
+
+def _with_reviewed(rng: np.random.Generator, truth: Truth, extra: int) -> Comparison:
+    """One photo in twelve of a catalogue goes to review: those of which the champion is least sure."""
+    count = 372 + 12 * extra
+    truths = rng.choice(CLASSES, count, p=SIZES)
+    shared = rng.normal(size=(count, CLASSES))
+    shown = np.where(rng.random(count) < WRONG_LABELS, rng.integers(0, CLASSES, count), truths)
+    champion = _model(rng, "champion", Truth("champion"), shared, shown, HELD)
+    challenger = _model(rng, "challenger", truth, shared, shown, HELD)
+    least_sure = 372 + np.argsort(champion.probabilities[372:].max(axis=1))[:extra]
+    kept = np.concatenate([np.arange(372), least_sure])
+    photos = [AssignedPhoto(Path(f"{at}.jpg"), str(truths[at]), Split.TEST, f"{at:064}", f"g{at}") for at in kept]
+    cut = (
+        replace(one, probabilities=one.probabilities[kept], sure=one.sure[kept], own_sure=one.own_sure[kept])
+        for one in (champion, challenger)
+    )
+    return compare_predictions(photos, *cut, ClassMap())
 
 
 def _flattery(rng: np.random.Generator, trials: int, cycles: int = 12) -> Table:

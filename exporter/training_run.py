@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from models.arrays import read_arrays
 from models.bundle import MANIFEST_FILE
 from models.errors import ImageError, InputError
 from models.fit import Decode, Fit
@@ -26,6 +25,7 @@ from models.statistics.confidence import Confidence
 from models.statistics.out_of_distribution import DistanceHead
 from models.statistics.thresholds import HeldOutLogits
 from models.taxonomy import Taxonomy
+from models.whole_file import read_arrays
 
 ORIGINALS: Final = 256
 """The most validation photos whose files are kept, evenly spread over those whose pixels are kept."""

@@ -1,15 +1,20 @@
-"""Files that are whole or absent, whatever happens while they are written."""
+"""Files that are whole or absent, whatever happens while they are written; arrays in them hold no pickled objects."""
 
 import errno
 import glob
+import io
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
+from zipfile import BadZipFile
 
 from models.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -115,3 +120,24 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_arrays(path: Path, **arrays: "npt.NDArray[Any]") -> None:
+    """Write arrays into an ``.npz`` file, under their names."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    replace_file(path, buffer.getvalue())
+
+
+def read_arrays(path: Path, what: str, *names: str, advice: str = "train again") -> "dict[str, npt.NDArray[Any]]":
+    """Read the arrays of these names; all arrays if none is named. Raises InputError."""
+    import numpy as np
+
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names or arrays.files}
+    except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, BadZipFile) as error:
+        msg = f"Expected {what} in {path}, it is damaged or gone ({error!r}); {advice}."
+        raise InputError(msg) from error

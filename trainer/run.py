@@ -18,13 +18,12 @@ from typing import Any, Final, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from models.arrays import write_arrays
 from models.errors import InputError
 from models.fit import Fit
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.confidence import Confidence
 from models.taxonomy import Taxonomy
-from models.whole_file import replace_file
+from models.whole_file import replace_file, write_arrays
 from trainer.data.csv_files import write_rows
 from trainer.request import Arch, Balance, TrainRequest
 

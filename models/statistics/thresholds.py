@@ -32,12 +32,12 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from models.arrays import read_arrays
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.confidence import Confidence, PrecisionTarget, Thresholds, UnknownLimit
 from models.statistics.fixed_sequence import OWN_MISTRUST, budgets, fewest, proved_rows, refused, worth
 from models.statistics.out_of_distribution import expected_within
 from models.taxonomy import REVIEW, Taxonomy
+from models.whole_file import read_arrays
 
 _DEFAULT: Final = 0.95
 _OF_CLASSES: Final = 0.5
@@ -65,7 +65,7 @@ class HeldOutLogits:
 
     @classmethod
     def read(cls, path: Path, advice: str = "train again") -> Self:
-        """Read what :func:`models.arrays.write_arrays` wrote of it; InputError, with ``advice``, if it is damaged."""
+        """Read what :func:`write_arrays` wrote of it; InputError, with ``advice``, if it is damaged."""
         what = "the predictions of a fold's network"
         return cls(**read_arrays(path, what, "logits", "labels", "known", "groups", advice=advice))
 

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from models.arrays import write_arrays
 from models.statistics.out_of_distribution import OutOfDistribution, fit_out_of_distribution
 from models.statistics.thresholds import HeldOutLogits
+from models.whole_file import write_arrays
 from trainer.learning.recipe import recipe_for
 from trainer.learning.training import Predictions, Training, features_of, labels_of, new_network, predict
 from trainer.request import NamedWeights

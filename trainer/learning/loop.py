@@ -12,9 +12,9 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.arrays import read_arrays, write_arrays
 from models.errors import DataError
 from models.statistics.calibration import class_logits
+from models.whole_file import read_arrays, write_arrays
 from trainer.learning.batches import Batches
 from trainer.learning.recipe import Recipe, cost_at, mean_cost, rate_at, scale_at
 from trainer.learning.training_step import Learner, save_network

@@ -86,6 +86,22 @@ def test_photos_that_the_model_is_unsure_of_are_warned_of() -> None:
     assert "are boots" not in drift.warning
 
 
+def test_rows_of_one_photo_are_warned_of() -> None:
+    random = np.random.default_rng(8)
+    photos, known = drawn(random, 200), drawn(random, 300)
+    rows = photos.model_copy(
+        update={
+            "by_label": photos.by_label | {"boots": 800},
+            "confidence_histogram": (*photos.confidence_histogram[:-1], 800 + photos.confidence_histogram[-1]),
+        }
+    )
+    assert compared(photos, known).warning is None
+    drift = compared(photos, known, rows)
+    assert "by rows, 8" in drift.warning
+    assert "boots" in drift.warning
+    assert drift.rows == 200
+
+
 @pytest.mark.parametrize("photos", [1, 5, 29])
 def test_of_few_photos_nothing_is_said(photos: int) -> None:
     random = np.random.default_rng(6)

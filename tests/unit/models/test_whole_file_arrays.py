@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.arrays import read_arrays, write_arrays
 from models.errors import InputError
+from models.whole_file import read_arrays, write_arrays
 
 PIXELS, LABELS = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3), np.array([4])
 
