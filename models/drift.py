@@ -136,7 +136,7 @@ class ReferenceAnswers(Record):
     Attributes:
         confidence_histogram: photos in each of 20 bins of equal width from 0 to 1, by their confidence.
         by_label: likeliest class → photos.
-        outliers: photos of no product that the unknown score was measured on; None of photos of a catalogue.
+        outliers: photos of no product, on which the unknown score was measured; None if they are photos of a catalogue.
     """
 
     confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS, strict=False)]
@@ -153,7 +153,7 @@ class VariantReference(ReferenceAnswers):
     """A variant's answers on the photos that it was proved on.
 
     Attributes:
-        proof: the rows that its thresholds rest on; None if there were none.
+        proof: the rows behind its thresholds; None without rows.
         repeated: SHA-256 of a photo that was under five or more rows of the labelled photos → its share of them.
     """
 

@@ -26,14 +26,13 @@ from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_
 from worker.results.products import product_names, to_review
 
 _BUCKETS: Final = 2**22
-"""Pictures are counted in so many buckets first, 16 MB; only those in full buckets are counted one by one."""
+"""Pictures are first counted in buckets, in 16 MB. Only pictures in a full bucket are then counted one by one."""
 _FEWEST, _MANY = 5, 10
 _SHARE: Final = 100
 """A picture is under many rows from 10 on; in a job of less than 1,000 rows from 1% of them, but no fewer than 5."""
 _USUAL: Final = 0.99
 _ABOVE_USUAL: Final = 3
-"""Where pictures are under several rows each, as those of all sizes of a shoe, many is three times the 99th percentile
-of the pictures' rows, the commonest picture left out."""
+"""All sizes of a shoe share a picture. So many is also three times the rows that 99% of the other pictures have."""
 _KNOWN: Final = 2
 """A picture that is up to twice as common as in the training photos is known."""
 _HEX: Final = 16
