@@ -228,7 +228,7 @@ class JobRunner:
         whole = job.whole
         if self._by_workers(whole):
             with self._control() as control:
-                return remarks(look_around(whole.id, control.state), control.jobs.identity())
+                return remarks(look_around(whole.id, control.state), control.jobs.known_identity())
         remark = self.local.remark(whole.id)
         if remark is not None:
             return [remark] if remark else []

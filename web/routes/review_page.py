@@ -206,7 +206,7 @@ def golden_photo(state: State, id: str, name: str, side: Side = 96) -> Response:
     return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
 
-@router.get("/v1/jobs/{id}/questions")
+@router.post("/v1/jobs/{id}/questions")
 def questions(
     request: Request,
     state: State,
@@ -220,7 +220,7 @@ def questions(
 ) -> QuestionList:
     """Give the next questions, with a lease of five minutes each; another request renews the leases of the tab."""
     name = _reviewer(request, state, reviewer)
-    review = state.reviews.open(id, audit, again=fresh)
+    review = state.reviews.open(id, audit, again=fresh, begins=True)
     places = review.take(name, tab or name, choice, n, fresh=fresh)
     shown = [_question(state, id, review, place, name) for place in places]
     state.pictures.fetch_ahead(review.job, [question.row - 1 for question in shown])
@@ -237,7 +237,7 @@ def questions(
 def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentAnswers, audit: Audit = 0) -> Stored:
     """Store answers. An answer that the reply names is in ``corrections.csv`` and survives a kill."""
     name = _reviewer(request, state, sent.reviewer)
-    review = state.reviews.open(id, audit)
+    review = state.reviews.open(id, audit, begins=True)
     try:
         return review.answer(name, sent.tab or name, choice, sent.answers)
     except InputError as error:  # of the file: what is wrong with an answer stands in what is returned
