@@ -136,12 +136,9 @@ def _start_form(state: WebState, form: FormData) -> JobState:
 
 def _checked(fields: dict[str, Any]) -> NewJob:
     try:
-        new = NewJob.model_validate(fields)
+        return NewJob.model_validate(fields)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_context=False)) from error
-    if any("\0" in value for value in new.model_dump().values() if isinstance(value, str)):
-        raise Problem(422, "Expected text without null characters.")
-    return new
 
 
 def _start(state: WebState, new: NewJob, upload: Path | None = None) -> JobState:

@@ -86,6 +86,9 @@ def test_a_file_that_is_sent_becomes_a_job_that_is_cancelled_and_resumed(
         ({"json": {}}, 422),
         ({"json": {"source": "a.csv", "nme": "spring"}}, 422),
         ({"json": {"source": "a\0.csv"}}, 422),
+        ({"json": {"source": "a.csv", "model": ["a=a\0", "b=b"]}}, 422),
+        ({"json": {"source": "a.csv", "name": "n" * 300}}, 422),
+        ({"data": {"model": "m" * 300}, "files": {"catalogue": ("a.csv", b"image\n")}}, 422),  # no file has such a name
         ({"content": rb'{"source": "\ud800"}', "headers": JSON}, 422),
         ({"content": rb'{"source": "a.csv", "\ud800": 1}', "headers": JSON}, 422),
         ({"json": {"source": "a.csv", "precision": 2}}, 422),
