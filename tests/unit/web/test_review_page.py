@@ -217,7 +217,7 @@ def test_an_audit_asks_about_labeled_rows_and_measures_the_promise(finished: Sho
 def test_nothing_is_written_or_held_by_a_get(finished: Shop, method: str) -> None:
     folder = finished.corrections.parent
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    paths = [path for path in finished.client.app.openapi()["paths"]] + ["/review/{id}", "/jobs/{id}", "/models", "/try"]
+    paths = [*finished.client.app.openapi()["paths"], "/review/{id}", "/jobs/{id}", "/models", "/try"]
     assert "/v1/jobs/{id}/questions" in paths
     for path in paths:
         place = path.format(id=finished.id, row=1, name="shop", which="1", file="result")
