@@ -105,6 +105,23 @@ def test_what_cannot_be_used_is_a_problem_document(client: TestClient, sent: dic
     assert refused.json()["detail"]
 
 
+def test_catalogues_of_slow_hosts_hold_up_nothing_else(
+    serve: Serve, bundle: Path, rows: Path, catalogue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.catalogues._AT_ONCE", 0)  # as if all were taken
+    client = serve(model=str(bundle), data=[rows.parent, catalogue])
+    url = "https://shop.example/spring.csv"
+    for busy in (
+        client.post("/jobs/_preview", data={"source": url}),
+        client.post("/v1/jobs", json={"source": url}),
+        client.post("/v1/jobs", files={"source": (None, url)}),
+    ):
+        assert (busy.status_code, busy.headers["retry-after"]) == (429, "5")
+    assert client.get("/jobs").is_success
+    started = client.post("/v1/jobs", json={"source": str(rows), "image_root": str(catalogue), "name": "local"})
+    assert started.status_code == 201, started.text
+
+
 def test_a_full_disk_is_said_and_leaves_no_job(client: TestClient, rows: Path, full_disk: None) -> None:
     for refused in (
         client.post("/v1/jobs", json={"source": str(rows), "name": "full"}),
