@@ -31,7 +31,7 @@ _LONGEST_CELL: Final = 200
 _SIDE: Final = 96
 _CATALOGUE_S: Final = 15.0
 _WITHIN_S: Final = 6.0
-_DRAW_S: Final = 6.0
+_DRAW_S: Final = 10.0
 _AT_ONCE: Final = 4
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -76,7 +76,7 @@ class Places:
 class SlowCalls:
     """Calls of functions that wait for other hosts, a few at once.
 
-    Each has a thread of its own: it holds none of those that answer other requests, and the server ends without it.
+    Each has a thread of its own. So other requests keep theirs, and the server ends without waiting for it.
     """
 
     def __init__(self) -> None:
