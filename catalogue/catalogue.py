@@ -110,19 +110,22 @@ def open_catalogue(
     allow_hosts: Sequence[str] | None = None,
     *,
     confined: bool = False,
+    within_s: float | None = None,
 ) -> Catalogue:
     """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file, by its path or its s3:// or http(s):// URL.
 
     By default ``image_column`` is the obvious one, ``image_root`` the source's folder, and ``encoding`` UTF-8 or what
     the byte order mark says. If ``confined``, photos on disk must lie under the root. ``allow_hosts``: ``HOST:PORT`` of
-    hosts that are not public. Raises InputError, JobError, MissingExtraError.
+    hosts that are not public. ``within_s``: seconds for a file of the web.
+
+    Raises InputError, JobError, MissingExtraError.
     """
     place = str(source)
     if not place:
         msg = "Expected a folder or a catalogue file, got an empty name; name one, or . for the current folder."
         raise InputError(msg)
     name, reader, root = (
-        _open_url(place, encoding, allow_hosts or ()) if is_url(place) else _open_path(Path(source), encoding)
+        _open_url(place, encoding, allow_hosts or (), within_s) if is_url(place) else _open_path(Path(source), encoding)
     )
     _check_names(name, reader.schema)
     column = _image_column(name, reader, image_column)
@@ -161,13 +164,13 @@ def _open_path(path: Path, encoding: str | None) -> _Opened:
     return name, _file_reader(path, str(path), path.suffix.lower(), encoding), str(path.resolve().parent)
 
 
-def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str]) -> _Opened:
+def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str], within_s: float | None) -> _Opened:
     from catalogue.remote import bucket_images, fetch_catalogue  # aiohttp takes a while to import
 
     url = checked_url(place)
     name, suffix = shown(url), suffix_of(url)
     if suffix in _KINDS:
-        file = fetch_catalogue(url, allow_hosts)
+        file = fetch_catalogue(url, allow_hosts, within_s)
         reader = _file_reader(file.path, name, suffix, encoding)
         reader.batches = _closing(reader.batches, file)
         return name, reader, folder_of(url)

@@ -50,10 +50,12 @@ class UnnamedFile:
         self._finalizer()
 
 
-def fetch_catalogue(url: str, allow_hosts: Sequence[str] = ()) -> UnnamedFile:
+def fetch_catalogue(url: str, allow_hosts: Sequence[str] = (), within_s: float | None = None) -> UnnamedFile:
     """Fetch the file at an ``s3://`` or ``http(s)://`` URL, which may hold user and password.
 
-    ``allow_hosts``: ``HOST:PORT`` of hosts that are not public. Raises InputError, JobError, MissingExtraError.
+    ``allow_hosts``: ``HOST:PORT`` of hosts that are not public. ``within_s``: seconds for a file of the web.
+
+    Raises InputError, JobError, MissingExtraError.
     """
     file = UnnamedFile()
     try:
@@ -61,7 +63,7 @@ def fetch_catalogue(url: str, allow_hosts: Sequence[str] = ()) -> UnnamedFile:
             _fetch_object(url, file.path)
         else:
             room = disk_usage(tempfile.gettempdir()).free // 2
-            download(url, file.file, allow_hosts, WebLimits(max_bytes=min(WebLimits.max_bytes, room)))
+            download(url, file.file, allow_hosts, WebLimits(max_bytes=min(WebLimits.max_bytes, room), all_s=within_s))
     except OSError as error:
         place = tempfile.gettempdir()
         msg = f"Expected to keep {shown(url)} in {place}, got {error}; set TMPDIR to a folder with room."
@@ -113,6 +115,7 @@ class WebLimits:
         answer_s: until an answer's headers have arrived.
         least_bytes: that must arrive in each minute.
         total_s: of one try.
+        all_s: of all tries and the pauses between them.
         clock: a monotonic time in seconds.
     """
 
@@ -121,6 +124,7 @@ class WebLimits:
     answer_s: float = 60.0
     least_bytes: int = 64 * 1024
     total_s: float = 24 * 3600.0
+    all_s: float | None = None
     clock: Callable[[], float] = time.monotonic
 
 
@@ -149,7 +153,16 @@ class _PassingError(JobError):
 
 def download(url: str, file: BinaryIO, allow_hosts: Sequence[str] = (), limits: WebLimits = WebLimits()) -> None:
     """Fetch what is at an ``http(s)://`` URL into ``file``, a piece at a time; see :func:`fetch_catalogue`."""
-    asyncio.run(_try_again(_Download(url, file, limits, Addresses(allow_hosts))))
+    asyncio.run(_in_time(_Download(url, file, limits, Addresses(allow_hosts))))
+
+
+async def _in_time(wanted: _Download) -> None:
+    try:
+        async with asyncio.timeout(wanted.limits.all_s):
+            await _try_again(wanted)
+    except TimeoutError:
+        msg = f"{wanted.expected} within {wanted.limits.all_s:g} s, it takes longer; download it and name the file."
+        raise JobError(msg) from None
 
 
 async def _try_again(wanted: _Download) -> None:

@@ -153,6 +153,14 @@ def whole_rgb(image: Image.Image) -> Image.Image:
     return _srgb(_opaque(_ready(_eight_bit(_upright(image)))), profile)
 
 
+def small_rgb(image: Image.Image, side: int, resample: Image.Resampling) -> Image.Image:
+    """:func:`whole_rgb` in a square of ``side`` pixels, at no more memory than pixels for a network take."""
+    image.draft(image.mode, (side, side))
+    small, profile = _upright_and_ready(image)
+    small.thumbnail((side, side), resample)
+    return _srgb(_opaque(small), profile)
+
+
 def whole_pixels(data: bytes) -> Pixels:
     """A photo's bytes as :func:`whole_rgb`, ``uint8 (height, width, 3)``; ImageError where :func:`opened` raises it."""
     with opened(data) as image:

@@ -1,13 +1,16 @@
 """Catalogues for new jobs: uploads, places on the server, and previews of their first rows."""
 
+import asyncio
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final
+from threading import BoundedSemaphore, Thread
+from typing import BinaryIO, Final, ParamSpec, TypeVar
 
 import pyarrow as pa
 
@@ -18,14 +21,20 @@ from catalogue.urls import cell_texts, is_elsewhere, is_url
 from models.errors import HangtagError, ImageError, ImageFault, InputError
 from models.text import one_line
 from pages.tiles import data_uri
-from web.pictures import drawn_picture, fetch_photos
+from web.pictures import fetch_photos
+from web.responses import Problem
 from web.settings import WebSettings
 
 _WEB: Final = ("http://", "https://")
 _ROWS: Final = 6
 _LONGEST_CELL: Final = 200
 _SIDE: Final = 96
+_CATALOGUE_S: Final = 15.0
 _WITHIN_S: Final = 6.0
+_DRAW_S: Final = 10.0
+_AT_ONCE: Final = 4
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 ENCODINGS: Final = (*LIKELY_ENCODINGS, "utf-16-le", "utf-16-be")
 """Encodings that a text catalogue may have instead of UTF-8."""
@@ -64,6 +73,35 @@ class Places:
         return model if own else self.checked(model, "the model")
 
 
+class SlowCalls:
+    """Calls of functions that wait for other hosts, a few at once.
+
+    Each has a thread of its own. So other requests keep theirs, and the server ends without waiting for it.
+    """
+
+    def __init__(self) -> None:
+        self._left = BoundedSemaphore(_AT_ONCE)
+
+    async def call(self, function: Callable[_Given, _Result], /, *args: _Given.args, **named: _Given.kwargs) -> _Result:
+        """What the function returns or raises. Raises Problem, 429, while too many others are under way."""
+        if not self._left.acquire(blocking=False):
+            raise Problem(429, "Several catalogues are being read; try again in some seconds.", {"retry-after": "5"})
+        future: Future[_Result] = Future()
+
+        def run() -> None:
+            try:
+                try:
+                    result = function(*args, **named)
+                finally:
+                    self._left.release()
+                future.set_result(result)
+            except BaseException as error:  # noqa: BLE001 - who awaits the call gets it
+                future.set_exception(error)
+
+        Thread(target=run, name="catalogue", daemon=True).start()
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+
 @contextmanager
 def uploaded(name: str, file: BinaryIO) -> Iterator[Path]:
     """A file that was sent, in a folder of its own until the block ends; errors name it as it was sent.
@@ -99,7 +137,7 @@ class Preview:
         image_column: the column with the photos; empty if a person must choose it.
         image_root: where relative paths start.
         rows: cells as text, cut if they are long.
-        photos: of these rows, as small ``data:`` URIs, or why there is none.
+        photos: of these rows, as small ``data:`` URIs once they are :func:`drawn`; or why there is none.
         relative: whether a photo is named by a relative path.
         refused: what a person must choose before there are rows.
     """
@@ -108,7 +146,7 @@ class Preview:
     image_column: str = ""
     image_root: str = ""
     rows: tuple[tuple[str, ...], ...] = ()
-    photos: tuple[str | ImageError, ...] = ()
+    photos: tuple[bytes | str | ImageError, ...] = ()
     relative: bool = False
     refused: str = ""
 
@@ -137,7 +175,9 @@ def preview(
         JobError: it is elsewhere and does not come.
     """
     try:
-        catalogue = open_catalogue(source, image_column, image_root, encoding, allow_hosts, confined=True)
+        catalogue = open_catalogue(
+            source, image_column, image_root, encoding, allow_hosts, confined=True, within_s=_CATALOGUE_S
+        )
     except NoImageColumnError as error:
         return Preview(tuple(error.columns), refused="Which column names the photo? Choose it.")
     except EncodingError as error:
@@ -162,16 +202,26 @@ def _texts(column: pa.Array) -> list[str]:
     return [one_line(cell or "", _LONGEST_CELL) for cell in cells]
 
 
-def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> tuple[str | ImageError, ...]:
+def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> tuple[bytes | ImageError, ...]:
     try:
         photos = dict(fetch_photos(dict(enumerate(cells)), root, allow_hosts, Limits(total_s=_WITHIN_S), _WITHIN_S))
     except HangtagError as error:  # such as credentials that this machine lacks
         return (ImageError(str(error), ImageFault.DOWNLOAD),) * len(cells)
-    return tuple(_small(photo) if isinstance(photo, bytes) else photo for _, photo in sorted(photos.items()))
+    return tuple(photo for _, photo in sorted(photos.items()))
 
 
-def _small(photo: bytes) -> str | ImageError:
+async def drawn(shown: Preview, draw: Callable[[bytes, int], Awaitable[bytes]]) -> Preview:
+    """A preview with small pictures of its photos, made by ``draw``."""
+    return replace(shown, photos=tuple(await asyncio.gather(*(_small(photo, draw) for photo in shown.photos))))
+
+
+async def _small(photo: bytes | str | ImageError, draw: Callable[[bytes, int], Awaitable[bytes]]) -> str | ImageError:
+    if not isinstance(photo, bytes):
+        return photo
     try:
-        return data_uri(drawn_picture(photo, _SIDE), "jpeg")
+        async with asyncio.timeout(_DRAW_S):
+            return data_uri(await draw(photo, _SIDE), "jpeg")
+    except TimeoutError:
+        return ImageError(f"It could not be decoded within {_DRAW_S:g} s.", ImageFault.TIMEOUT)
     except ImageError as error:
         return error

@@ -273,7 +273,7 @@ class ClassifierPool:
             self._photos.extendleft(reversed(batch))
             self._changed.set()
             return
-        error, words = _fault(status, self._limits.decode_s)
+        error, words = fault_of_death(status, self._limits.decode_s)
         failed = {"status": "failed", "model": model, "error": error, "error_message": words, "decode_ms": 0.0}
         self._metrics.photos.labels("failed", error).inc()
         if not batch[0].answer.done():
@@ -374,7 +374,8 @@ def _fingerprint(model: Path) -> str:
     return f"{status.st_mtime_ns} {status.st_size}"
 
 
-def _fault(status: int, decode_s: float) -> tuple[ImageFault, str]:
+def fault_of_death(status: int, decode_s: float) -> tuple[ImageFault, str]:
+    """Why a photo cannot be decoded whose process ended with this status, and in words."""
     if status == -signal.SIGALRM:
         return ImageFault.TIMEOUT, f"Decoding took longer than {decode_s:g} s; re-save the photo."
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"

@@ -1,38 +1,45 @@
-"""A process that labels photos for the page: decoding a photo may end it, and then only that photo is lost.
+"""A process that labels or draws photos for the page: decoding one may end it, and then only that photo is lost.
 
 :class:`ClassifierProcess` is the server's end of it. The process runs ``python -P -m web.classifier_process MODEL
-TIMEOUT_S``. First it writes a JSON line: the model that it serves (``{"model": {…}}``), or why it serves none
-(``{"refused": message}``). Then it reads batches, each a JSON line ``{"asks": [{"size": bytes, …}]}`` and the bytes of
-those photos, and answers each with the JSON line ``{"answers": [{…}]}``, in the same order. It ends when stdin closes.
+TIMEOUT_S``; with an empty MODEL it only draws. First it writes a JSON line: the model that it serves (``{"model":
+{…}}``), or why it serves none (``{"refused": message}``). Then it reads batches, each a JSON line ``{"asks": [{"size":
+bytes, …}]}`` and the bytes of those photos, and answers each with the JSON line ``{"answers": [{…}]}``, in the same
+order. It ends when stdin closes.
 """
 
 import asyncio
+import base64
 import hashlib
+import io
 import json
+import resource
 import signal
 import subprocess
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NotRequired, Self, TypedDict, cast
 
 import numpy as np
+from PIL import Image
 from pydantic import BaseModel, Field
 
 from models.classifier import Classifier
 from models.decision import Scores
 from models.errors import HangtagError, ImageError, ImageFault, InputError
-from models.preprocess import Pixels, preprocess
+from models.preprocess import Pixels, opened, preprocess, small_rgb
 from models.process import python_command, python_environment, reuse_memory
 from models.reference import ModelReference
 from models.text import printable
 from web.heat_map import covered_pixels
 from worker.job.model import load_verified
 from worker.job.parts import Status
+from worker.labelling.chunk import MEMORY_BYTES
 from worker.labelling.process_pool import take_streams
 
 _START_S: Final = 120.0
@@ -40,6 +47,7 @@ _LATE_S: Final = 30.0
 """How much longer than its photos may take a process may stay silent before it is killed."""
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 _RULES_KEPT: Final = 32
+_QUALITY: Final = 85
 
 
 @dataclass(frozen=True)
@@ -98,13 +106,20 @@ class ClassifiedPhoto(BaseModel, frozen=True):
 
 
 class Ask(TypedDict):
-    """What a process is asked about a photo: a label; or with ``cells``, the probability of a class in a heat map."""
+    """What a process is asked about a photo: a label; or with ``cells``, the probability of a class in a heat map.
+
+    With ``side``, a picture.
+    """
 
     top_k: NotRequired[int]
     precision: NotRequired[float | None]
     threshold: NotRequired[float | None]
     cells: NotRequired[list[int]]
     label: NotRequired[str]
+    side: NotRequired[int]
+
+
+_Answers = Callable[[list[Ask], list[bytes]], list[dict[str, Any]]]
 
 
 class ProcessDied(Exception):
@@ -116,11 +131,11 @@ class ProcessDied(Exception):
 
 
 class ClassifierProcess:
-    """The server's end of a process that labels photos with one model.
+    """The server's end of a process that labels photos with one model, or draws them.
 
     Args:
         process: just started.
-        reference: of the model.
+        reference: of the model; None to draw.
         decode_s: seconds that decoding one photo may take.
 
     Attributes:
@@ -129,7 +144,7 @@ class ClassifierProcess:
 
     model: ServedModel
 
-    def __init__(self, process: Process, reference: ModelReference, decode_s: float) -> None:
+    def __init__(self, process: Process, reference: ModelReference | None, decode_s: float) -> None:
         self._process, self._reference, self._decode_s = process, reference, decode_s
         self._stdin, self._stdout = (
             cast(asyncio.StreamWriter, process.stdin),
@@ -137,10 +152,11 @@ class ClassifierProcess:
         )
 
     @classmethod
-    async def start(cls, reference: ModelReference, decode_s: float) -> Self:
+    async def start(cls, reference: ModelReference | None, decode_s: float) -> Self:
         """Start a process, and wait until it has loaded the model; raises a HangtagError if it cannot."""
+        model = str(reference.path.resolve()) if reference else ""
         process = await asyncio.create_subprocess_exec(
-            *python_command("web.classifier_process", str(reference.path.resolve()), str(decode_s)),
+            *python_command("web.classifier_process", model, str(decode_s)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=python_environment(),
@@ -162,8 +178,9 @@ class ClassifierProcess:
             raise HangtagError(msg) from died
         if "refused" in reply:
             raise HangtagError(str(reply["refused"]))
-        fields = {**reply["model"], "labels": tuple(reply["model"]["labels"])}
-        self.model = ServedModel(name=self._reference.said, path=self._reference.path, **fields)
+        if self._reference:
+            fields = {**reply["model"], "labels": tuple(reply["model"]["labels"])}
+            self.model = ServedModel(name=self._reference.said, path=self._reference.path, **fields)
 
     async def ask(self, asks: Sequence[Ask], photos: Sequence[bytes]) -> list[dict[str, Any]]:
         """An answer for each photo of a batch, in order; raises ProcessDied if the process ends."""
@@ -188,6 +205,36 @@ class ClassifierProcess:
             self._process.kill()
         self._stdin.close()
         await self._process.wait()
+
+
+def drawn_picture(data: bytes, side: int) -> bytes:
+    """A photo's bytes as a JPEG, upright and in sRGB, that fits into a square of ``side`` pixels. Raises ImageError."""
+    buffer = io.BytesIO()
+    with opened(data) as image:
+        small_rgb(image, side, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=_QUALITY)
+    return buffer.getvalue()
+
+
+def _pictures(timeout_s: float, asks: list[Ask], photos: list[bytes]) -> list[dict[str, Any]]:
+    return [_picture(timeout_s, ask["side"], photo) for ask, photo in zip(asks, photos, strict=True)]
+
+
+def _picture(timeout_s: float, side: int, photo: bytes) -> dict[str, Any]:
+    try:
+        with _ends_after(timeout_s):
+            return {"picture": base64.b64encode(drawn_picture(photo, side)).decode()}
+    except ImageError as error:
+        return {"error": error.fault, "error_message": str(error)}
+
+
+@contextmanager
+def _ends_after(seconds: float) -> Iterator[None]:
+    """End the process if the block takes longer."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class _Labeller:
@@ -224,13 +271,11 @@ class _Labeller:
     def _opened(self, ask: Ask, photo: bytes) -> dict[str, Any]:
         start = time.perf_counter()
         answer: dict[str, Any] = {"sha256": hashlib.sha256(photo).hexdigest(), "model": self._classifier.reference}
-        signal.setitimer(signal.ITIMER_REAL, self._timeout_s)
         try:
-            answer["pixels"] = self._pixels(ask, photo)
+            with _ends_after(self._timeout_s):
+                answer["pixels"] = self._pixels(ask, photo)
         except ImageError as error:
             answer |= {"status": Status.FAILED, "error": error.fault, "error_message": str(error)}
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
         return {**answer, "decode_ms": _ms_since(start)}
 
     def _pixels(self, ask: Ask, photo: bytes) -> Pixels:
@@ -288,22 +333,28 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 
 def main(model: str, timeout_s: str) -> None:
-    """Load and verify the model, and answer batches until stdin closes."""
+    """Load and verify the model, if there is one, and answer batches until stdin closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the server, which ends its processes
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
     reuse_memory()
     with take_streams() as replies:
+        answers: _Answers = partial(_pictures, float(timeout_s))
+        described = None
         try:
-            classifier = load_verified(Path(model), say=lambda words: print(printable(words), file=sys.stderr))
+            if model:
+                classifier = load_verified(Path(model), say=lambda words: print(printable(words), file=sys.stderr))
+                answers, described = _Labeller(classifier, float(timeout_s)).answers, _described(classifier)
+            else:
+                resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         except HangtagError as error:
             replies.write(json.dumps({"refused": str(error)}) + "\n")
             return
-        replies.write(json.dumps({"model": _described(classifier)}) + "\n")
-        labeller, stdin = _Labeller(classifier, float(timeout_s)), sys.stdin.buffer
+        replies.write(json.dumps({"model": described}) + "\n")
+        stdin = sys.stdin.buffer
         while line := stdin.readline():
             asks = json.loads(line)["asks"]
             photos = [_read(stdin, ask["size"]) for ask in asks]
-            replies.write(json.dumps({"answers": labeller.answers(asks, photos)}) + "\n")
+            replies.write(json.dumps({"answers": answers(asks, photos)}) + "\n")
 
 
 if __name__ == "__main__":

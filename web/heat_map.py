@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageStat
 
-from models.preprocess import Pixels, PreprocessSpec, opened, preprocess_image, whole_rgb
+from models.preprocess import Pixels, PreprocessSpec, opened, preprocess_image, small_rgb
 
 GRID: Final = 8
 """Patches a side."""
@@ -54,11 +54,8 @@ def covered_pixels(photo: bytes, cells: Sequence[int], spec: PreprocessSpec) -> 
     The whole photo, reduced to twice the network's size, stands in for the photo. A cell of -1 covers nothing. Raises
     an ImageError if the photo cannot be read.
     """
-    side = 2 * spec.size
     with opened(photo) as image:
-        image.draft("RGB", (side, side))
-        whole = whole_rgb(image)
-    whole.thumbnail((side, side), Image.Resampling.BILINEAR)
+        whole = small_rgb(image, 2 * spec.size, Image.Resampling.BILINEAR)
     mean = tuple(round(channel) for channel in ImageStat.Stat(whole).mean)
     boxes = patches(*whole.size)
     copies = []

@@ -1,11 +1,11 @@
 """Photos as pictures for a page: read as labelling reads them, upright, small, kept for a while.
 
-:func:`drawn_picture` alone decodes photos in the server; labels and heat maps are made in processes.
+They are decoded in processes, as for labels and heat maps.
 """
 
+import asyncio
+import base64
 import hashlib
-import io
-import os
 import textwrap
 import threading
 import time
@@ -20,22 +20,25 @@ from typing import Final
 
 import pyarrow as pa
 from markupsafe import escape
-from PIL import Image
+from starlette.concurrency import run_in_threadpool
 
 from catalogue.photo import Limits, Wanted
 from catalogue.photos import Photos, open_photos
 from models.errors import HangtagError, ImageError, ImageFault
-from models.preprocess import opened, whole_rgb
+from models.process import usable_cores
+from web.classifier_pool import fault_of_death
+from web.classifier_process import ClassifierProcess, ProcessDied
 from worker.job.job import Job, images_of, photos_of
 
 SIDES: Final = (96, 200, 400, 800, 1600)
 """Of pictures, in pixels: the longer side is at most one of these."""
-_QUALITY: Final = 85
 _ROOM_FOR_WORDS: Final = 400
 _TICK_S: Final = 0.02
 _PATIENCE_S: Final = 20.0
 _MOST_JOBS: Final = 4
 _CHUNKS: Final = 32
+_PROCESSES: Final = 4
+"""That draw at least, where there are fewer cores: some may be busy with photos that take long."""
 _SVG: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300" role="img">'
     '<rect width="400" height="300" fill="#8883"/><g font-family="system-ui, sans-serif" text-anchor="middle" '
@@ -91,17 +94,20 @@ class Pictures:
     Args:
         rows: of catalogues.
         most_bytes: of kept pictures; as many again of kept photos, from which others may be made.
+        decode_s: seconds that decoding one photo may take.
     """
 
-    def __init__(self, rows: CatalogueRows, most_bytes: int = 128 * 1024 * 1024) -> None:
+    def __init__(self, rows: CatalogueRows, most_bytes: int = 128 * 1024 * 1024, decode_s: float = 10.0) -> None:
         self._rows = rows
         self._most = most_bytes
         self._kept = _Kept(most_bytes)
-        self._decoders = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._decode_s = decode_s
+        self._turns = asyncio.Semaphore(max(_PROCESSES, usable_cores()))
+        self._idle: list[ClassifierProcess] = []
         self._readers: OrderedDict[str, _Reader] = OrderedDict()
         self._lock = threading.Lock()
 
-    def picture(self, job: Job, row: int, side: int, sha256: str = "") -> Picture:
+    async def picture(self, job: Job, row: int, side: int, sha256: str = "") -> Picture:
         """The photo of a row (from 0), at most as large as the first of :data:`SIDES` that has ``side`` pixels.
 
         A photo that cannot be shown, or whose SHA-256 does not begin with ``sha256``, gives a placeholder with the
@@ -112,11 +118,11 @@ class Pictures:
         data = self._kept.get(key)
         if data is None:
             try:
-                photo = self._fetch(job, row).result(_PATIENCE_S)
+                fetching = asyncio.wrap_future(await run_in_threadpool(self._fetch, job, row))
+                photo = await asyncio.wait_for(asyncio.shield(fetching), _PATIENCE_S)  # others may wait for it, too
                 if not hashlib.sha256(photo).hexdigest().startswith(sha256):
                     return placeholder(ImageFault.MISSING, "It was replaced since it was labelled; skip it.", side)
-                with self._decoders:
-                    data = drawn_picture(photo, side)
+                data = await self.draw(photo, side)
             except ImageError as error:
                 return placeholder(error.fault, str(error), side)
             except (HangtagError, TimeoutError) as error:
@@ -124,13 +130,35 @@ class Pictures:
             self._kept.put(key, data)
         return Picture(data)
 
+    async def draw(self, photo: bytes, side: int) -> bytes:
+        """A photo's bytes as a JPEG, upright and in sRGB, in a square of ``side`` pixels.
+
+        It is decoded in a process, about one a core, each started when it is needed. Raises HangtagError.
+        """
+        async with self._turns:
+            process = self._idle.pop() if self._idle else await ClassifierProcess.start(None, self._decode_s)
+            try:
+                (answer,) = await process.ask([{"side": side}], [photo])
+            except ProcessDied as died:
+                fault, words = fault_of_death(died.status, self._decode_s)
+                raise ImageError(words, fault) from None
+            except BaseException:  # the request is given up
+                await process.end()
+                raise
+            self._idle.append(process)
+        if "error" in answer:
+            raise ImageError(answer["error_message"], ImageFault(answer["error"]))
+        return base64.b64decode(answer["picture"])
+
     def fetch_ahead(self, job: Job, rows: Iterable[int]) -> None:
         """Begin to fetch the photos of rows that the page will show soon."""
         for row in rows:
             self._fetch(job, row)
 
-    def close(self) -> None:
-        """End the threads."""
+    async def close(self) -> None:
+        """End the threads and processes."""
+        while self._idle:
+            await self._idle.pop().end()
         with self._lock:
             while self._readers:
                 self._readers.popitem()[1].close()
@@ -143,17 +171,6 @@ class Pictures:
             while len(self._readers) > _MOST_JOBS:
                 self._readers.popitem(last=False)[1].close()
             return reader.fetch(cell)
-
-
-def drawn_picture(data: bytes, side: int) -> bytes:
-    """A photo's bytes as a JPEG, upright and in sRGB, that fits into a square of ``side`` pixels. Raises ImageError."""
-    with opened(data) as image:
-        image.draft(image.mode, (side, side))
-        picture = whole_rgb(image)
-        picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=_QUALITY)
-    return buffer.getvalue()
 
 
 def placeholder(fault: ImageFault, message: str, side: int) -> Picture:

@@ -15,7 +15,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from models.errors import BundleError, BusyError, HangtagError, InputError, JobError, RegistryError
-from models.text import without_file_links
+from models.text import one_line, without_file_links
 from pages.render import render
 from web.jobs import NoSuchJobError
 
@@ -33,6 +33,7 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
 }
 """Kinds of errors → status; the first that fits counts."""
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
 """What paths of the API begin with."""
 BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; none on loopback."))
@@ -128,6 +129,10 @@ def _problem_of(error: Exception) -> Problem:
         case OSError() if error.errno in _DISK_FULL:
             words = f"The disk of the server is full ({error.strerror}); make room for jobs, and try again."
             return Problem(HTTPStatus.INSUFFICIENT_STORAGE, words)
+        case OSError() if error.errno in _NO_NAME:
+            got = one_line(str(error.filename), 80)
+            words = f"Expected a name that a file can have, got {got!r} ({error.strerror}); give a shorter one."
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, words)
         case HTTPException():
             return Problem(error.status_code, str(error.detail), dict(error.headers or {}))
         case RequestValidationError():

@@ -32,8 +32,9 @@ from worker.request import JobOptions, Priority, SubmitRequest
 _END_S: Final = 10.0
 _LONGEST_REASON: Final = 600
 
-Text = Annotated[str, Field(min_length=1, max_length=8000)]
-Place = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)]
+_NO_NULL: Final = "^[^\0]*$"
+Text = Annotated[str, Field(min_length=1, max_length=8000, pattern=_NO_NULL)]
+Place = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000, pattern=_NO_NULL)]
 
 
 class NewJob(BaseModel):
@@ -228,7 +229,7 @@ class JobRunner:
         whole = job.whole
         if self._by_workers(whole):
             with self._control() as control:
-                return remarks(look_around(whole.id, control.state), control.jobs.identity())
+                return remarks(look_around(whole.id, control.state), control.jobs.known_identity())
         remark = self.local.remark(whole.id)
         if remark is not None:
             return [remark] if remark else []

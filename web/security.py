@@ -1,15 +1,20 @@
 """Who may ask: a check of host, size, origin and token before any route, and security headers on every answer.
 
+Before a request is there, connections are limited in number and time.
+
 Another site's page is recognized by ``Sec-Fetch-Site``, which browsers send over HTTPS and to loopback addresses, and
 by ``Origin``, which they send with every change; no token in a page is needed (OWASP, Cross-Site Request Forgery
 Prevention Cheat Sheet, "Fetch Metadata headers").
 """
 
+import asyncio
 import hashlib
 import hmac
+import logging
+import resource
 import time
 from collections import OrderedDict
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlencode
 
 from starlette.datastructures import MutableHeaders
@@ -19,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from web.responses import Problem, respond
 from web.settings import WebSettings
@@ -30,6 +36,14 @@ LOGGED_IN: Final = "logged_in"
 MAX_BODY: Final = 256 * 1024 * 1024
 MAX_LOGIN_BODY: Final = 16 * 1024
 """Of clients that have not shown the token yet."""
+_BODY_S: Final = 1800.0
+_LOGIN_BODY_S: Final = 10.0
+"""Seconds for the whole body of a request; of clients that have not shown the token yet."""
+_REQUEST_S: Final = 10.0
+_STALL_S: Final = 60.0
+"""Seconds until the headers of a request must be there, and until a client must take more of its answer."""
+_CONNECTIONS: Final = 1000
+_LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
 """Paths that need no token; nor do those under ``/static/``."""
@@ -51,6 +65,93 @@ _HEADERS: Final = {
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
     "cache-control": "private, no-cache",
 }
+
+
+class Connection(H11Protocol):
+    """A connection whose client must send and take something in time.
+
+    There are at most :data:`_CONNECTIONS`, or half of the files that this process may open. A further one ends the
+    oldest that waits for its client, or itself.
+    """
+
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See asyncio."""
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self._look()
+        if len(self.connections) > min(_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2):
+            others = cast("set[Connection]", self.connections - {self})
+            waiting = [one for one in others if one._may_end()]
+            min(waiting, key=lambda one: (one._patience is None, one._since), default=self)._end()
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio: only a whole request is worth more patience."""
+        super().data_received(data)
+        if self._is_answering() and not self.flow.write_paused:
+            self._look()
+
+    def on_response_complete(self) -> None:
+        """See uvicorn: the next request may be there already."""
+        super().on_response_complete()
+        self._look()
+
+    def pause_writing(self) -> None:
+        """See asyncio: much of an answer has not been taken yet."""
+        super().pause_writing()
+        self._look()
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        super().resume_writing()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio."""
+        self._be_patient(None)
+        super().connection_lost(exc)
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _may_end(self) -> bool:
+        """Whether it waits for its client, perhaps for the body of a request."""
+        return self._patience is not None or (self._is_answering() and self.cycle.more_body)
+
+    def _look(self) -> None:
+        if self.flow.write_paused:
+            self._be_patient(_STALL_S)
+        else:
+            self._be_patient(None if self._is_answering() else _REQUEST_S)
+
+    def _be_patient(self, seconds: float | None) -> None:
+        if self._patience:
+            self._patience.cancel()
+        self._patience = None if seconds is None else self.loop.call_later(seconds, self._end)
+
+    def _end(self) -> None:
+        self.connections.discard(self)  # it counts no more
+        self._be_patient(None)
+        self.transport.abort()
+
+
+class OnceAMinute(logging.Filter):
+    """Drops what a place in the code has logged within a minute, if visitors cause it; faults of ours stay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._until: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See logging."""
+        if record.exc_info and not isinstance(record.exc_info[1], OSError):
+            return True
+        place, now = (record.pathname, record.lineno), time.monotonic()
+        if now < self._until.get(place, 0.0):
+            return False
+        self._until[place] = now + _LOG_S
+        return True
 
 
 class Access:
@@ -128,13 +229,13 @@ class Gate:
         scope["root_path"], scope["path"] = self._root, self._root + path
         request = Request(scope)
         sender = _Sender(send)
-        most_bytes = MAX_LOGIN_BODY if _is_open(path) else MAX_BODY
+        most_bytes, most_s = (MAX_LOGIN_BODY, _LOGIN_BODY_S) if _is_open(path) else (MAX_BODY, _BODY_S)
         try:
             answer = self._refusal(request, path, most_bytes) or self._app
         except Problem as problem:
             answer = respond(request, problem)
         try:
-            await answer(scope, _limited(receive, most_bytes), sender)
+            await answer(scope, _limited(receive, most_bytes, most_s), sender)
         except Exception:
             if not sender.has_begun:
                 fault = Problem(500, "Something went wrong here; the log of the server says what.")
@@ -208,12 +309,19 @@ def _is_of_another_site(request: Request) -> bool:
     return not is_safe and headers.get("origin", f"://{host}").lower().partition("://")[2] != host
 
 
-def _limited(receive: Receive, most: int) -> Receive:
+def _limited(receive: Receive, most: int, most_s: float) -> Receive:
     size = 0
+    until: float | None = asyncio.get_running_loop().time() + most_s
 
     async def counted() -> Message:
-        nonlocal size
-        message = await receive()
+        nonlocal size, until
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, f"Expected the body within {most_s:g} s; send it again.") from None
+        if not message.get("more_body", False):
+            until = None  # the route listens for the client's end
         size += len(message.get("body", b""))
         if size > most:
             raise HTTPException(413, _too_large(most))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import threading
@@ -21,6 +22,8 @@ from models.terminal import Console
 from web.settings import ReviewSettings, WebSettings
 
 _ANSWER_S = 1.0
+_FILES = 10_240
+"""That this process may open, if the system lets it: many more than connections; macOS allows no more."""
 
 
 def serve(settings: WebSettings, path: str | None = None) -> None:
@@ -42,6 +45,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
         read_manifest(Path(settings.model))  # an alias may come to be while the server runs, a path is a slip
     with closing(_listener(settings, any_port=path is not None)) as listener:
+        raise_limit_of_files()
         server = create_server(settings)
         settings = replace(settings, port=listener.getsockname()[1])
         signal.signal(signal.SIGTERM, _end)  # the server puts it back, and calls it once it has ended
@@ -51,6 +55,14 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
         if path:
             _open_when_ready(settings, path)
         server.run(sockets=[listener])
+
+
+def raise_limit_of_files() -> None:
+    """Let this process open as many files as the system lets it, up to a limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
 def _check_extra() -> None:

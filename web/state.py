@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from web.catalogues import SlowCalls
 from web.classifier_pool import ClassifierPool
 from web.jobs import JobIndex
 from web.metrics import WebMetrics
@@ -26,6 +27,7 @@ class WebState:
         pictures: of the rows' photos.
         bodies: reads photos from requests.
         board: the progress of jobs.
+        previews, submissions: of catalogues of other hosts.
     """
 
     settings: WebSettings
@@ -39,12 +41,14 @@ class WebState:
     bodies: PhotoBodies
     metrics: WebMetrics
     board: JobBoard
+    previews: SlowCalls
+    submissions: SlowCalls
 
     async def close(self) -> None:
         """End all processes and threads."""
         await self.classifier.close()
         self.runner.close()
-        self.pictures.close()
+        await self.pictures.close()
 
 
 def make_state(settings: WebSettings) -> WebState:
@@ -63,6 +67,8 @@ def make_state(settings: WebSettings) -> WebState:
         bodies=PhotoBodies(settings.allow_host or ()),
         metrics=metrics,
         board=JobBoard(jobs, runner, reviews.answered),
+        previews=SlowCalls(),
+        submissions=SlowCalls(),
     )
 
 

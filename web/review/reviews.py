@@ -88,6 +88,7 @@ class Review:
     ) -> None:
         self.job, self.questions = job, questions
         self.finished = finished_receipt(job) is not None
+        self.audit_is_noted = False
         self.queue = ReviewQueue(questions, clock)
         self._store, self._rows, self._clock = store, rows, clock
         self._cells = Cells(job.spec.image_root, confined=job.spec.confined)
@@ -285,13 +286,14 @@ class Reviews:
             self._found[id] = known
         return known[1]
 
-    def open(self, id: str, audit: int = 0, *, again: bool = False) -> Review:
+    def open(self, id: str, audit: int = 0, *, again: bool = False, begins: bool = False) -> Review:
         """The review of a job, loaded at the first call. Raises InputError or JobError.
 
         Args:
             id: of the job.
             audit: how many labeled rows, drawn at random, to ask about instead of the doubtful ones; 0 for no audit.
             again: whether to load it anew if the job has gone on since.
+            begins: whether to note an audit as begun, in the job's folder.
         """
         found = self.find(id)
         job = found.job
@@ -308,19 +310,21 @@ class Reviews:
                 if before:
                     review.queue.inherit(before.queue)
             assert review  # noqa: S101 - for type checkers
+            if begins and audit and not review.audit_is_noted:
+                record_audit(job, self.store_of(job), audit)
+                review.audit_is_noted = True
             self._open[id, audit] = (now, review)
             while len(self._open) > _MOST_REVIEWS:
                 self._open.popitem(last=False)
             return review
 
     def _questions(self, job: Job, audit: int) -> Questions:
-        """The doubtful rows, or those of an audit, which is noted as begun."""
+        """The doubtful rows, or those of an audit."""
         if not audit:
             return load_questions(job)
         if finished_receipt(job) is None:
             msg = f"{job.storage.place} is not finished yet; audit it when it is."
             raise InputError(msg)
-        record_audit(job, self.store_of(job), audit)
         return load_questions(job, [row.row - 1 for row in audit_sample(job, audit)])
 
 

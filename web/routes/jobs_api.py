@@ -13,6 +13,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
+from catalogue.urls import is_url
 from models.text import one_line
 from web.catalogues import uploaded
 from web.responses import BEARER, Problem
@@ -100,10 +101,10 @@ async def submit(request: Request, state: State) -> JSONResponse:
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json":
-        started = await run_in_threadpool(_start, state, _checked(_object(await request.body())))
+        started = await _start_source(state, _checked(_object(await request.body())))
     elif kind == b"multipart/form-data":
         async with request.form(max_files=1, max_fields=_FIELDS, max_part_size=_LONGEST_JSON) as form:
-            started = await run_in_threadpool(_start_form, state, form)
+            started = await _start_form(state, form)
     else:
         shown = one_line(kind.decode("latin-1"), 60) or "no Content-Type"
         raise Problem(415, f"Expected application/json, or multipart/form-data with a file, got {shown}.")
@@ -120,7 +121,7 @@ def _object(body: bytes) -> dict[str, Any]:
     return sent
 
 
-def _start_form(state: WebState, form: FormData) -> JobState:
+async def _start_form(state: WebState, form: FormData) -> JobState:
     file, models = form.get("catalogue"), form.getlist("model")
     fields: dict[str, Any] = {name: value for name, value in form.multi_items() if name != "catalogue" and value != ""}
     if len(models) > 1:
@@ -129,19 +130,26 @@ def _start_form(state: WebState, form: FormData) -> JobState:
         raise Problem(422, "Expected one file, catalogue, and options in fields; got something else.")
     new = _checked(fields)  # before anything is kept
     if file is None:
-        return _start(state, new)
+        return await _start_source(state, new)
+    return await run_in_threadpool(_start_upload, state, new, file)
+
+
+def _start_upload(state: WebState, new: NewJob, file: UploadFile) -> JobState:
     with uploaded(file.filename or "catalogue", file.file) as place:
         return _start(state, new, place)
 
 
+async def _start_source(state: WebState, new: NewJob) -> JobState:
+    if is_url(new.source or ""):
+        return await state.submissions.call(_start, state, new)
+    return await run_in_threadpool(_start, state, new)
+
+
 def _checked(fields: dict[str, Any]) -> NewJob:
     try:
-        new = NewJob.model_validate(fields)
+        return NewJob.model_validate(fields)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_context=False)) from error
-    if any("\0" in value for value in new.model_dump().values() if isinstance(value, str)):
-        raise Problem(422, "Expected text without null characters.")
-    return new
 
 
 def _start(state: WebState, new: NewJob, upload: Path | None = None) -> JobState:

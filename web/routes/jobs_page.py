@@ -2,7 +2,7 @@
 
 import mimetypes
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import quote
@@ -10,6 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Form, Request, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field, StringConstraints
+from starlette.concurrency import run_in_threadpool
 
 from catalogue.photo import FAULTS
 from models.errors import InputError, RegistryError
@@ -17,7 +18,7 @@ from models.registry.registry import open_registry
 from models.storage.storage import Storage
 from models.text import number_of
 from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job, copy_of
-from web.catalogues import ENCODINGS, preview, uploaded
+from web.catalogues import ENCODINGS, drawn, preview, uploaded
 from web.jobs import WebJob
 from web.responses import Problem, page, stored_page
 from web.state import State, WebState
@@ -101,17 +102,20 @@ class PreviewForm(BaseModel):
 
 
 @router.post("/jobs/_preview")
-def show_preview(request: Request, state: State, form: Annotated[PreviewForm, Form()]) -> HTMLResponse:
+async def show_preview(request: Request, state: State, form: Annotated[PreviewForm, Form()]) -> HTMLResponse:
     """The first rows of a catalogue: its columns, the one with the photos, and some photos."""
     places, file = state.runner.places, form.catalogue
     root = places.checked(form.image_root, "the image root") if form.image_root else None
     options = (form.image_column or None, root, form.encoding or None, state.settings.allow_host or ())
-    if file and file.filename:
-        with uploaded(file.filename, file.file) as place:
-            shown = preview(str(place), *options)
-    else:
-        source = places.checked(form.source, "the catalogue")
-        shown, place = preview(source, *options), Path(source)
+    with ExitStack() as files:  # they go, even if the server ends meanwhile
+        if file and file.filename:
+            place = await run_in_threadpool(files.enter_context, uploaded(file.filename, file.file))
+            source = str(place)
+        else:
+            source = places.checked(form.source, "the catalogue")
+            place = Path(source)
+        shown = await state.previews.call(preview, source, *options)
+    shown = await drawn(shown, state.pictures.draw)
     return page(
         request,
         "web/jobs_preview.html",

@@ -8,11 +8,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from models.decision import ReviewReason
 from models.errors import InputError
 from trainer.corrections.apply import CorrectedResult, Labels, apply_to_job
-from web.pictures import SIDES, drawn_picture
+from web.pictures import SIDES
 from web.responses import REVIEWER_COOKIE, Problem, page, reviewer_of
 from web.review.queue import Choice, Order, Progress
 from web.review.reviews import Answer, Review, Stored
@@ -170,7 +171,7 @@ def name_reviewer(request: Request, sent: ReviewerName) -> Response:
 
 
 @router.get("/jobs/{id}/rows/{row}/photo", response_class=Response, responses={200: {"content": _PICTURES}})
-def photo(
+async def photo(
     state: State,
     id: str,
     row: int,
@@ -184,10 +185,10 @@ def photo(
     ] = "",
 ) -> Response:
     """Show the photo of a row (from 1) as a JPEG; if there is none, a drawing that says why."""
-    job = state.reviews.find(id).job
+    job = (await run_in_threadpool(state.reviews.find, id)).job
     if not 1 <= row <= job.spec.rows:
         raise Problem(404, f"Expected a row from 1 to {job.spec.rows:,}, got {row}.")
-    picture = state.pictures.picture(job, row - 1, side, sha256)
+    picture = await state.pictures.picture(job, row - 1, side, sha256)
     kept = f"private, max-age={_A_YEAR_S}, immutable" if sha256 else "private, max-age=600"
     headers = {"cache-control": kept}
     if picture.fault:
@@ -196,17 +197,20 @@ def photo(
 
 
 @router.get("/jobs/{id}/golden/{name}", response_class=Response, include_in_schema=False)
-def golden_photo(state: State, id: str, name: str, side: Side = 96) -> Response:
+async def golden_photo(state: State, id: str, name: str, side: Side = 96) -> Response:
     """A golden photo of the job's model, as a JPEG."""
-    review = state.reviews.open(id)
-    file = f"golden/{name}"
-    if review.questions.bundle is None or file not in review.golden:
-        raise Problem(404, f"Expected one of {len(review.golden)} golden photos, got {name[:80]}.")
-    data = drawn_picture(review.questions.bundle.read(file), side)
+    data = await state.pictures.draw(await run_in_threadpool(_golden_photo, state, id, f"golden/{name}"), side)
     return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
 
-@router.get("/v1/jobs/{id}/questions")
+def _golden_photo(state: WebState, id: str, file: str) -> bytes:
+    review = state.reviews.open(id)
+    if review.questions.bundle is None or file not in review.golden:
+        raise Problem(404, f"Expected one of {len(review.golden)} golden photos, got {file[:80]}.")
+    return review.questions.bundle.read(file)
+
+
+@router.post("/v1/jobs/{id}/questions")
 def questions(
     request: Request,
     state: State,
@@ -220,7 +224,7 @@ def questions(
 ) -> QuestionList:
     """Give the next questions, with a lease of five minutes each; another request renews the leases of the tab."""
     name = _reviewer(request, state, reviewer)
-    review = state.reviews.open(id, audit, again=fresh)
+    review = state.reviews.open(id, audit, again=fresh, begins=True)
     places = review.take(name, tab or name, choice, n, fresh=fresh)
     shown = [_question(state, id, review, place, name) for place in places]
     state.pictures.fetch_ahead(review.job, [question.row - 1 for question in shown])
@@ -237,7 +241,7 @@ def questions(
 def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentAnswers, audit: Audit = 0) -> Stored:
     """Store answers. An answer that the reply names is in ``corrections.csv`` and survives a kill."""
     name = _reviewer(request, state, sent.reviewer)
-    review = state.reviews.open(id, audit)
+    review = state.reviews.open(id, audit, begins=True)
     try:
         return review.answer(name, sent.tab or name, choice, sent.answers)
     except InputError as error:  # of the file: what is wrong with an answer stands in what is returned

@@ -41,7 +41,7 @@ function inTurn(ask) {
 }
 
 /** Others may be asked the questions that a tab held. */
-const letGo = (tab) => fetch(root + path("questions", { n: 0, tab, fresh: true }), { keepalive: true });
+const letGo = (tab) => fetch(root + path("questions", { n: 0, tab, fresh: true }), { method: "POST", keepalive: true });
 
 const tab = new BrowserTab(`hangtag.tab.${review.audit}.${review.job}.`, letGo);
 const outbox = new Outbox(`hangtag.answers.${review.audit}.${review.job}`, deliver, showSaved);
@@ -71,7 +71,7 @@ async function refill() {
 /** A page that holds no question lets go of all that the server has kept for it: answers of the server may be lost. */
 async function askFor(n, label) {
   const query = { n, tab: tab.id, fresh: n > 0 && ahead.length === 0 && tiles.length === 0, ...choice(label) };
-  const answer = await inTurn(async () => (await send(path("questions", query))).json());
+  const answer = await inTurn(async () => (await send(path("questions", query), { method: "POST" })).json());
   finished = answer.finished;
   elsewhere = answer.elsewhere;
   for (const button of document.querySelectorAll("[data-do=apply]")) button.hidden = !finished;

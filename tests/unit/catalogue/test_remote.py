@@ -117,6 +117,12 @@ def test_what_comes_in_chunks_comes_whole(server: ScriptedServer) -> None:
     assert fetched(server, server.url("/a.csv")) == DATA
 
 
+def test_all_tries_together_may_have_a_limit(server: ScriptedServer) -> None:
+    with pytest.raises(JobError, match="within 0 s"):
+        fetched(server, server.url("/a.csv"), limits=WebLimits(all_s=0.0))
+    assert server.asked == []
+
+
 @pytest.mark.parametrize(
     ("limits", "names"),
     [

@@ -1,12 +1,17 @@
 """Catalogues for new jobs: places on the server, uploads, previews."""
 
+import asyncio
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import pytest
 
-from models.errors import ImageFault, InputError
-from web.catalogues import Places, preview, uploaded
+from catalogue.remote import WebLimits
+from models.errors import ImageError, ImageFault, InputError, JobError
+from web.catalogues import Places, Preview, SlowCalls, drawn, preview, uploaded
+from web.responses import Problem
 from web.settings import WebSettings
 
 
@@ -54,6 +59,56 @@ def test_a_preview_shows_the_first_rows_and_their_photos(drawn: Path, tmp_path: 
     shown = preview(str(file), None, str(drawn))
     assert (shown.columns, shown.image_column) == (("sku", "photo", "title"), "photo")
     assert shown.rows[0] == ("1", name, "<b>x</b>")
-    assert isinstance(shown.photos[0], str)
+    assert shown.photos[0] == (drawn / name).read_bytes()
     assert [photo.fault for photo in shown.photos[1:]] == [ImageFault.MISSING, ImageFault.REFUSED]
     assert "missing" in shown.faults
+
+
+def test_photos_of_a_preview_are_drawn_in_time_or_said_to_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def draw(photo: bytes, side: int) -> bytes:
+        if photo == b"hangs":
+            await asyncio.get_running_loop().create_future()
+        if photo == b"damaged":
+            raise damaged
+        return photo
+
+    monkeypatch.setattr("web.catalogues._DRAW_S", 0.05)
+    damaged = ImageError("It is damaged.", ImageFault.UNREADABLE)
+    late = ImageError("It did not come.", ImageFault.DOWNLOAD)
+    shown = asyncio.run(drawn(Preview(photos=(b"good", b"hangs", b"damaged", late)), draw))
+    good, *others = shown.photos
+    assert str(good).startswith("data:image/jpeg;base64,")
+    faults = [one.fault for one in others if isinstance(one, ImageError)]
+    assert faults == [ImageFault.TIMEOUT, ImageFault.UNREADABLE, ImageFault.DOWNLOAD]
+
+
+def test_a_preview_gives_the_host_of_a_catalogue_some_seconds_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[WebLimits] = []
+
+    def download(url: str, file: object, allow_hosts: Sequence[str], limits: WebLimits) -> None:
+        given.append(limits)
+        raise JobError(url)
+
+    monkeypatch.setattr("catalogue.remote.download", download)
+    with pytest.raises(JobError):
+        preview("https://shop.example/spring.csv")
+    assert (given[0].all_s or 1e9) <= 60
+
+
+def test_a_few_slow_calls_are_made_at_once_and_others_are_refused() -> None:
+    async def calls() -> list[bool]:
+        slow, answered = SlowCalls(), Event()
+        under_way = [asyncio.create_task(slow.call(answered.wait)) for _ in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(Problem, match="try again") as refused:
+            await slow.call(answered.wait)
+        assert refused.value.status == 429
+        answered.set()
+        return [*await asyncio.gather(*under_way), await slow.call(answered.wait)]
+
+    assert asyncio.run(calls()) == [True] * 5
+
+
+def test_a_slow_call_raises_what_its_function_raises() -> None:
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(SlowCalls().call(divmod, 1, 0))

@@ -86,6 +86,9 @@ def test_a_file_that_is_sent_becomes_a_job_that_is_cancelled_and_resumed(
         ({"json": {}}, 422),
         ({"json": {"source": "a.csv", "nme": "spring"}}, 422),
         ({"json": {"source": "a\0.csv"}}, 422),
+        ({"json": {"source": "a.csv", "model": ["a=a\0", "b=b"]}}, 422),
+        ({"json": {"source": "a.csv", "name": "n" * 300}}, 422),
+        ({"data": {"model": "m" * 300}, "files": {"catalogue": ("a.csv", b"image\n")}}, 422),  # no file has such a name
         ({"content": rb'{"source": "\ud800"}', "headers": JSON}, 422),
         ({"content": rb'{"source": "a.csv", "\ud800": 1}', "headers": JSON}, 422),
         ({"json": {"source": "a.csv", "precision": 2}}, 422),
@@ -100,6 +103,23 @@ def test_what_cannot_be_used_is_a_problem_document(client: TestClient, sent: dic
     assert refused.status_code == status, refused.text
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json()["detail"]
+
+
+def test_catalogues_of_slow_hosts_hold_up_nothing_else(
+    serve: Serve, bundle: Path, rows: Path, catalogue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.catalogues._AT_ONCE", 0)  # as if all were taken
+    client = serve(model=str(bundle), data=[rows.parent, catalogue])
+    url = "https://shop.example/spring.csv"
+    for busy in (
+        client.post("/jobs/_preview", data={"source": url}),
+        client.post("/v1/jobs", json={"source": url}),
+        client.post("/v1/jobs", files={"source": (None, url)}),
+    ):
+        assert (busy.status_code, busy.headers["retry-after"]) == (429, "5")
+    assert client.get("/jobs").is_success
+    started = client.post("/v1/jobs", json={"source": str(rows), "image_root": str(catalogue), "name": "local"})
+    assert started.status_code == 201, started.text
 
 
 def test_a_full_disk_is_said_and_leaves_no_job(client: TestClient, rows: Path, full_disk: None) -> None:

@@ -1,5 +1,6 @@
 """Pictures of rows: from where labelling reads them, upright, small, and within the limits of decoding."""
 
+import asyncio
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,11 @@ from PIL import Image
 from models.errors import ImageFault
 from tests.photo_jobs import photo_job
 from tests.unit.catalogue.scripted_server import Answer, ScriptedServer, open_scripted_server
-from web.pictures import CatalogueRows, Picture, Pictures, drawn_picture
+from web.classifier_process import drawn_picture
+from web.pictures import CatalogueRows, Picture, Pictures
 from worker.job.job import Job
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
 
 
 class OneCell(CatalogueRows):
@@ -39,12 +43,21 @@ def photo(width: int, height: int, orientation: int = 1) -> bytes:
     return buffer.getvalue()
 
 
-def pictures_of(cell: str, job: Job, *sides: int) -> list[Picture]:
-    pictures = Pictures(OneCell(cell))
-    try:
-        return [pictures.picture(job, 0, side) for side in sides]
-    finally:
-        pictures.close()
+def saved(image: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def pictures_of(cell: str, job: Job, *sides: int, decode_s: float = 60.0) -> list[Picture]:
+    async def made() -> list[Picture]:
+        pictures = Pictures(OneCell(cell), decode_s=decode_s)
+        try:
+            return [await pictures.picture(job, 0, side) for side in sides]
+        finally:
+            await pictures.close()
+
+    return asyncio.run(made())
 
 
 def size_of(picture: bytes) -> tuple[int, int]:
@@ -83,6 +96,34 @@ def test_a_bomb_is_neither_decoded_nor_given(tmp_path: Path) -> None:
     Image.new("1", (8000, 7000)).save(tmp_path / "bomb.png")
     (bomb,) = pictures_of("bomb.png", photo_job(tmp_path), 200)
     assert (bomb.kind, bomb.fault) == ("image/svg+xml", ImageFault.TOO_LARGE)
+
+
+@pytest.mark.parametrize(("data", "fault"), [(b"HANG", ImageFault.TIMEOUT), (b"BOOM", ImageFault.CRASHED)])
+def test_a_photo_that_hangs_or_kills_its_decoder_costs_a_process_for_a_limited_time(
+    tmp_path: Path, data: bytes, fault: ImageFault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
+    (tmp_path / "hostile.jpg").write_bytes(data)
+    hostile, again = pictures_of("hostile.jpg", photo_job(tmp_path), 200, 400, decode_s=0.3)
+    assert [hostile.fault, again.fault] == [fault, fault]
+
+
+def test_a_picture_is_drawn_within_the_memory_that_labelling_lets_a_photo_take() -> None:
+    image = Image.new("RGBA", (60, 40), (0, 128, 128, 128))
+    drawn = drawn_picture(saved(image, "PNG"), 30)
+    assert size_of(drawn) == (30, 20)
+    assert Image.open(io.BytesIO(drawn)).getpixel((3, 3)) == pytest.approx((127, 191, 191), abs=3), "over white"
+    sizes = list[tuple[int, int]]()
+    composite = Image.alpha_composite
+
+    def noted(white: Image.Image, over: Image.Image) -> Image.Image:
+        sizes.append(over.size)
+        return composite(white, over)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image, "alpha_composite", noted)
+        drawn_picture(saved(image, "WEBP"), 30)
+    assert sizes == [(30, 20)], "what is transparent is reduced first"
 
 
 def test_a_picture_stands_upright_and_is_never_larger_than_its_photo() -> None:

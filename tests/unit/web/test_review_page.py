@@ -42,7 +42,9 @@ class Shop:
         return document
 
     def questions(self, n: int = 9, **query: object) -> list[dict[str, Any]]:
-        questions: list[dict[str, Any]] = self.get("questions", n=n, **query)["questions"]
+        answer = self.client.post(f"/v1/jobs/{self.id}/questions", params={"reviewer": "anna", "n": n, **query})
+        assert answer.status_code == 200, answer.text
+        questions: list[dict[str, Any]] = answer.json()["questions"]
         return questions
 
     def answer(self, *answers: dict[str, object], reviewer: str = "anna", audit: int = 0) -> dict[str, Any]:
@@ -209,6 +211,19 @@ def test_an_audit_asks_about_labeled_rows_and_measures_the_promise(finished: Sho
     audit = finished.client.post(f"/v1/jobs/{finished.id}/corrected").json()["audit"]
     assert (audit["right"], audit["answered"], audit["promised"]) == (9, 10, 0.95)
     assert len(finished.questions(64)) == 4
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_nothing_is_written_or_held_by_a_get(finished: Shop, method: str) -> None:
+    folder = finished.corrections.parent
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    paths = [*finished.client.app.openapi()["paths"], "/review/{id}", "/jobs/{id}", "/models", "/try"]
+    assert "/v1/jobs/{id}/questions" in paths
+    for path in paths:
+        place = path.format(id=finished.id, row=1, name="shop", which="1", file="result")
+        finished.client.request(method, place, params={"audit": 7, "n": 9, "reviewer": "ben", "fresh": True})
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+    assert len(finished.questions()) == 4, "all of them: nobody has a lease"
 
 
 def test_rows_that_have_an_answer_are_not_counted_any_more(finished: Shop) -> None:

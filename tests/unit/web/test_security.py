@@ -1,5 +1,9 @@
 """Who may ask, tried as somebody would who should not."""
 
+import asyncio
+import errno
+import logging
+import resource
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -8,11 +12,15 @@ import pytest
 from fastapi import WebSocket
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.testclient import TestClient
+from starlette.types import Message, Scope
 from starlette.websockets import WebSocketDisconnect
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from models.errors import InputError
 from web.app import create_app
-from web.security import MAX_BODY, MAX_LOGIN_BODY, SESSION_COOKIE, SESSION_S
+from web.security import MAX_BODY, MAX_LOGIN_BODY, SESSION_COOKIE, SESSION_S, Connection, OnceAMinute
+from web.serve import raise_limit_of_files
 from web.settings import WebSettings
 
 from .conftest import ADDRESS, TOKEN, Serve
@@ -239,6 +247,169 @@ def test_a_body_that_grows_too_large_is_refused(local: TestClient, monkeypatch: 
     monkeypatch.setattr("web.security.MAX_BODY", 2**20)
     form = {"Content-Type": "multipart/form-data; boundary=x"}
     assert local.post("/v1/jobs", content=chunks(2**20), headers=form).status_code == 413
+
+
+# Connections, before a request is there
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """Its clock stands until it is moved."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def pass_s(self, seconds: float) -> None:
+        self.now += seconds
+        self.run_until_complete(asyncio.sleep(0))
+
+
+class Wire(asyncio.Transport):
+    """What a client and a connection see of each other."""
+
+    is_open = True
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def abort(self) -> None:
+        self.is_open = False
+
+    def close(self) -> None:
+        self.is_open = False
+
+    def is_closing(self) -> bool:
+        return not self.is_open
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def pause_reading(self) -> None:
+        pass
+
+
+REQUEST = b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n"
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    loop = Loop()
+    yield loop
+    while tasks := asyncio.all_tasks(loop):
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks))
+    loop.close()
+
+
+@pytest.fixture
+def connect(loop: Loop) -> Iterator[Any]:
+    """Opens connections, which have sent some bytes, to an application that never answers."""
+
+    async def app(_scope: Scope, _receive: Any, _send: Any) -> None:
+        await loop.create_future()
+
+    config, state, opened = Config(app, http=Connection, lifespan="off"), ServerState(), list[Connection]()
+
+    def connected(sent: bytes = b"") -> tuple[Connection, Wire]:
+        wire, connection = Wire(), Connection(config, state, {}, loop)
+        opened.append(connection)
+        loop.now += 0.001
+        connection.connection_made(wire)
+        if sent:
+            connection.data_received(sent)
+        return connection, wire
+
+    yield connected
+    for connection in opened:
+        connection.connection_lost(None)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n"])
+def test_a_connection_without_a_whole_request_is_ended_after_seconds(connect: Any, loop: Loop, sent: bytes) -> None:
+    (silent, wire), (_, asking) = connect(sent), connect(REQUEST + b"token=abc")
+    loop.pass_s(9)
+    silent.data_received(b"X")
+    assert wire.is_open
+    loop.pass_s(2)
+    assert (wire.is_open, asking.is_open) == (False, True)
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_let_go(connect: Any, loop: Loop) -> None:
+    connection, wire = connect(REQUEST + b"token=abc")
+    connection.pause_writing()
+    loop.pass_s(59)
+    connection.resume_writing()
+    loop.pass_s(59)
+    assert wire.is_open
+    connection.pause_writing()
+    loop.pass_s(61)
+    assert not wire.is_open
+
+
+def test_of_too_many_connections_the_oldest_that_waits_for_its_client_is_ended(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.security._CONNECTIONS", 3)
+    sent = {"asks": REQUEST + b"token=abc", "body": REQUEST, "first": b"", "second": b"GET", "third": b""}
+    wires = {name: connect(bytes_)[1] for name, bytes_ in sent.items()}
+    assert [name for name, wire in wires.items() if wire.is_open] == ["asks", "body", "third"]
+    wires |= {name: connect(REQUEST + b"token=abc")[1] for name in ("fourth", "fifth", "sixth")}
+    assert [name for name, wire in wires.items() if wire.is_open] == ["asks", "fourth", "fifth"], "the last ends itself"
+
+
+def test_a_process_of_few_files_takes_half_as_many_connections(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (8, 8))
+    wires = [connect()[1] for _ in range(9)]
+    assert [wire.is_open for wire in wires] == [False] * 5 + [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((256, 4096), [(4096, 4096)]),
+        ((256, resource.RLIM_INFINITY), [(10_240, resource.RLIM_INFINITY)]),
+        ((20_000, 20_000), []),
+    ],
+)
+def test_as_many_files_may_be_open_as_the_system_lets_it(
+    before: tuple[int, int], after: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: before)
+    monkeypatch.setattr(resource, "setrlimit", lambda _kind, limit: limits.append(limit))
+    raise_limit_of_files()
+    assert limits == after
+
+
+def test_a_body_that_does_not_come_is_not_awaited_for_ever(public: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.security._LOGIN_BODY_S", 0.0)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return await asyncio.get_running_loop().create_future()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/x-www-form-urlencoded")]
+    scope = {"type": "http", "method": "POST", "path": "/login", "query_string": b"", "headers": headers}
+    asyncio.run(public.app({**scope, "scheme": "http", "server": ("127.0.0.1", 80)}, receive, send))
+    assert sent[0]["status"] == 408
+
+
+def test_what_visitors_cause_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    def logged(line: int, error: Exception | None) -> bool:
+        info = error and (type(error), error, None)
+        return bool(once.filter(logging.LogRecord("asyncio", logging.ERROR, "loop.py", line, "%s", (1,), info)))
+
+    once, no_files = OnceAMinute(), OSError(errno.EMFILE, "Too many open files")
+    assert [logged(7, no_files), logged(7, no_files), logged(8, None), logged(8, None)] == [True, False, True, False]
+    assert [logged(9, ZeroDivisionError()) for _ in range(2)] == [True, True], "our own faults"
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert logged(7, no_files)
 
 
 # Every answer
