@@ -1,4 +1,5 @@
 import struct
+import zlib
 from io import BytesIO
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 
 from models.errors import ImageError
 from models.fit import Fit
-from models.preprocess import PreprocessSpec, preprocess, preprocess_image
+from models.preprocess import PreprocessSpec, preprocess, preprocess_image, whole_pixels
 from tests.unit.models.pictures import PAD, RED_IS_BLUE, SIZE, SRGB, STORED, distance, encoded, sixteen_bit
 
 STRETCH = PreprocessSpec(size=SIZE, fit=Fit.STRETCH)
@@ -157,6 +158,15 @@ def test_sixteen_bits_of_grey_are_scaled_and_not_clipped(byte_order):
     pixels = preprocess(encoded(image, "TIFF"), PAD)
     assert np.abs(pixels[0, :, 0] - ramp / 257).max() <= 1
     assert (pixels == pixels[:1, :, :1]).all()
+
+
+def test_a_grey_of_sixteen_bits_that_is_marked_as_transparent_is_white():
+    samples = np.full((8, 16), 32_768, np.uint16)
+    samples[:, 8:] = 32_769  # the same in 8 bits, and not transparent
+    png = encoded(Image.fromarray(samples))
+    key = b"tRNS" + struct.pack(">H", 32_768)
+    chunk = struct.pack(">I", 2) + key + struct.pack(">I", zlib.crc32(key))
+    assert whole_pixels(png[:33] + chunk + png[33:])[0, [0, 15], 0].tolist() == [255, 128]
 
 
 @given(width=st.integers(1, 300), height=st.integers(1, 300))
