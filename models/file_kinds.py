@@ -1,4 +1,4 @@
-"""What a file is by its bytes, whatever it is called; what to do with one that cannot be read, and what it can spare.
+"""What a file is by its bytes and not by its name; what to do with one that cannot be read, and what it can spare.
 
 Pillow says of some formats, and of some cuts, that a file is cut short; of others only that it cannot read the file.
 """
@@ -197,7 +197,7 @@ def without_end(data: bytes) -> bytes | None:
 
 
 def png_without_extras(data: bytes) -> tuple[bytes, bytes | None]:
-    """A PNG with the chunks that its picture needs, and its colour profile, whatever else is wrong with it."""
+    """A PNG with the chunks that its picture needs alone, and its colour profile."""
     place, kept, profile = _PNG_START, [data[:_PNG_START]], b""
     while place + _PNG_START <= len(data):
         size, kind = struct.unpack_from(">I4s", data, place)

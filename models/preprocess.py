@@ -47,7 +47,7 @@ _MOST_OF_A_JPEG: Final = 4 * MAX_PIXELS
 _COEFFICIENT_BYTES: Final = 2
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-_LOOK: Final = (3000, 3000)
+_LOOK: Final = _MOST_OF_A_JPEG // 16
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
@@ -169,11 +169,12 @@ def _loaded(data: bytes) -> Image.Image:
 
 
 def _is_whole(start: bytes) -> bool:
-    """Whether a JPEG without an end has all pixels: whatever follows then, they stay the same."""
+    """Whether a JPEG without an end has all pixels: no continuation changes them."""
     looks = set()
     for tail in _TAILS:
         with _identified(start + tail + JPEG_END) as image:
-            image.draft(image.mode, _LOOK)
+            scale = next(scale for scale in (1, 2, 4, 8) if image.width * image.height <= scale**2 * _LOOK)
+            image.draft(image.mode, (max(1, image.width // scale), max(1, image.height // scale)))
             looks.add(hashlib.sha256(image.tobytes()).digest())
     return len(looks) == 1
 
@@ -352,6 +353,10 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _ready(image: Image.Image) -> Image.Image:
+    key = image.info.get("transparency")
+    if isinstance(key, tuple) and max(key) > 255:  # noqa: PLR2004 - 16 bits: Pillow keeps the first 8 of the pixels
+        image = image.copy()
+        image.info["transparency"] = tuple(part >> 8 for part in key)
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:

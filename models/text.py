@@ -37,7 +37,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def label_text(text: str) -> str:
-    """A label as labels are compared everywhere: in Unicode's composed form (NFC), without blanks at its ends."""
+    """A label in the form that is compared everywhere: Unicode's composed form (NFC), without blanks at its ends."""
     return unicodedata.normalize("NFC", text).strip()
 
 

@@ -188,7 +188,7 @@ def _folder_of_splits(root: Path) -> Path:
 
 
 def _once(folder: Path) -> Path:
-    """A split's folder, or the one of the same split that is all it holds, as archives have it: ``train/train``."""
+    """A split's folder, or the only folder in it if that is of the same split: ``train/train``, from an archive."""
     inner = _folders(folder)
     return inner[0] if len(inner) == 1 and split_named(inner[0].name) is split_named(folder.name) else folder
 

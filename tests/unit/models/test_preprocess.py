@@ -160,13 +160,23 @@ def test_sixteen_bits_of_grey_are_scaled_and_not_clipped(byte_order):
     assert (pixels == pixels[:1, :, :1]).all()
 
 
+def png_chunk(kind, contents):
+    return struct.pack(">I", len(contents)) + kind + contents + struct.pack(">I", zlib.crc32(kind + contents))
+
+
 def test_a_grey_of_sixteen_bits_that_is_marked_as_transparent_is_white():
     samples = np.full((8, 16), 32_768, np.uint16)
     samples[:, 8:] = 32_769  # the same in 8 bits, and not transparent
     png = encoded(Image.fromarray(samples))
-    key = b"tRNS" + struct.pack(">H", 32_768)
-    chunk = struct.pack(">I", 2) + key + struct.pack(">I", zlib.crc32(key))
-    assert whole_pixels(png[:33] + chunk + png[33:])[0, [0, 15], 0].tolist() == [255, 128]
+    marked = png[:33] + png_chunk(b"tRNS", struct.pack(">H", 32_768)) + png[33:]
+    assert whole_pixels(marked)[0, [0, 15], 0].tolist() == [255, 128]
+
+
+def test_a_colour_of_sixteen_bits_that_is_marked_as_transparent_is_white():
+    row = b"\0" + struct.pack(">6H", 0x1234, 0x5678, 0x9ABC, 0x4321, 0x5678, 0x9ABC)
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
+    chunks = header + png_chunk(b"tRNS", row[1:7]) + png_chunk(b"IDAT", zlib.compress(row)) + png_chunk(b"IEND", b"")
+    assert whole_pixels(b"\x89PNG\r\n\x1a\n" + chunks)[0].tolist() == [[255, 255, 255], [0x43, 0x56, 0x9A]]
 
 
 @given(width=st.integers(1, 300), height=st.integers(1, 300))
