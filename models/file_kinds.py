@@ -176,12 +176,10 @@ def is_interleaved(data: bytes) -> bool:
 
 
 def without_end(data: bytes) -> bytes | None:
-    """A JPEG up to where its end marker is missing, if it has every scan; None for any other file.
+    """A JPEG up to where its end marker is missing, if it has every scan; None if it has one, or lacks a scan.
 
     Whether the last scan is whole, only a decoder can tell.
     """
-    if not data.startswith(b"\xff\xd8\xff") or data.endswith(JPEG_END):
-        return None
     lacks: set[tuple[int, int]] | None = None
     for marker, start, contents in _jpeg_segments(data):
         if lacks is not None and not lacks:

@@ -139,8 +139,10 @@ def opened(data: bytes) -> Iterator[Image.Image]:
             return
         image = _identified(data)
         _check_opened(image, data)
-        whole = without_end(data)
-        yield image if whole is None or not _is_whole(whole) else _identified(whole + JPEG_END)
+        if data.startswith(_JPEG) and not data.endswith(JPEG_END):
+            start = without_end(data)
+            image = _identified(start + JPEG_END) if start and _is_whole(start) else image
+        yield image
 
 
 def _png(data: bytes) -> Image.Image:
