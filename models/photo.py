@@ -14,8 +14,17 @@ NONE: Final = "_none"
 
 
 _OF_SYSTEMS: Final = frozenset(
-    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
-    | {"thumbs.db", "ehthumbs.db", "desktop.ini"}
+    {
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "@recycle",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "lost+found",
+    }
+    | {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__pycache__"}
 )
 """What systems leave beside people's files, in lower case."""
 

@@ -110,6 +110,8 @@ class EncodedPhoto:
         with opened(self._data) as image:
             if spec.decode is Decode.DCT:
                 image.draft(image.mode, _draft_size(image.size, spec))
+            else:
+                afford(image)
             way = _way_of_decoding(image)
             if way not in self._decoded:
                 self._decoded[way] = _upright_and_ready(image)

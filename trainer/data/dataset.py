@@ -52,7 +52,8 @@ _SPLIT_NAME: Final = re.compile(
     rf"{_AROUND}(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id|idate|idation)?|dev(?:elopment)?)|"
     rf"(?P<test>test(?:ing)?|holdout)){_AROUND}"
 )
-_UNHEARD: Final = re.compile(r"[\s_-]+|(?<=\w{3})s$")
+_SPLIT_WORD: Final = re.compile(r"(?i)(?<![a-z])(?:train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?)")
+_UNHEARD: Final = re.compile(r"[\s_\u00ad\u200b-\u200d\ufeff-]+|(?<=\w{3})s$")
 """What makes no difference between names that sound alike."""
 _SEVERAL: Final = ("|", ";", ",", "/")
 _MOST_REMARKS: Final = 5
@@ -160,31 +161,36 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
 
 
 def _read_folder(root: Path) -> Dataset:
-    place = _folder_of_splits(root)
-    splits = {folder: split_named(folder.name) for folder in _folders(place)}
+    """The photos of a folder, or of the splits inside it if only one folder in it holds photos."""
+    dataset = _read_place(root)
+    holding = {photo.path.parts[len(root.parts)] for photo in dataset.photos}
+    if len(holding) != 1 or split_named(*holding):
+        return dataset
+    place = root.joinpath(*holding)
+    inner = _read_folder(place)
+    if not any(photo.split for photo in inner.photos):
+        return dataset
+    outside = (exclusion for exclusion in dataset.excluded if not exclusion.path.is_relative_to(place))
+    where = f"splits are read in {place.name}, the only folder with photos"
+    return replace(inner, source=root, excluded=(*outside, *inner.excluded), label_notes=(where, *inner.label_notes))
+
+
+def _read_place(root: Path) -> Dataset:
+    splits = {folder: split_named(folder.name) for folder in _folders(root)}
     strangers = [folder.name for folder, split in splits.items() if split is None]
     if len(strangers) == len(splits):
-        parts = [_read_classes(place, None)]
+        parts = [_read_classes(root, None)]
     elif strangers:
         raise _mixed(next(folder for folder, split in splits.items() if split), strangers)
     else:
         parts = [_read_classes(_once(folder), split) for folder, split in splits.items()]
     photos = tuple(photo for part in parts for photo in part.photos)
     excluded = tuple(exclusion for part in parts for exclusion in part.excluded)
-    where = (f"splits are read in {place.relative_to(root)}, the only folder",) if place != root else ()
     names = [folder.name for part in parts for folder in _folders(part.source)]
-    return Dataset(root, photos, excluded, _classes(map(label_text, names)), label_notes=(*where, *_merged(names)))
-
-
-def _folder_of_splits(root: Path) -> Path:
-    """The folder that holds splits, if nothing but one folder is around it; else the root."""
-    place, inner = root, _folders(root)
-    while len(inner) == 1 and not split_named(inner[0].name):
-        place, inner = inner[0], _folders(inner[0])
-    if place == root:
-        return root
-    deeper = (folder for parent in inner for folder in _folders(parent))
-    return place if any(split_named(folder.name) for folder in (*inner, *deeper)) else root
+    notes = _merged(names)
+    if strangers and photos and photos[0].split:
+        notes = (f"splits are read inside the classes, such as {photos[0].path.relative_to(root).parent}", *notes)
+    return Dataset(root, photos, excluded, _classes(map(label_text, names)), label_notes=notes)
 
 
 def _once(folder: Path) -> Path:
@@ -233,12 +239,21 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
     """Refuse a class that is named like a split: it is hardly ever meant, and ruins a training if it is not."""
-    if named := [name for name in names if split_named(name)]:
+    if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
-            f"Expected class folders in {root}, found {', '.join(named)}, named like a split; give it another name, or "
-            "list the photos in a table with image and label if that is the name of a class."
+            f"Expected class folders in {root}, found {', '.join(named)}, named like a split; call splits train, val and "
+            "test, and list the photos in a table with image and label if these are the names of classes."
         )
         raise DataError(msg)
+
+
+def _paired(names: Iterable[str]) -> list[str]:
+    """Names that differ only in the split in them: ``seg_train`` and ``seg_test``, ``trainA`` and ``testA``."""
+    pairs: defaultdict[tuple[str, str], dict[Split | None, str]] = defaultdict(dict)
+    for name in names:
+        if found := _SPLIT_WORD.search(name):
+            pairs[name[: found.start()], name[found.end() :]][split_named(found[0])] = name
+    return sorted(name for pair in pairs.values() if len(pair) > 1 for name in pair.values())
 
 
 def _check_whole(root: Path, photos: Sequence[LabeledPhoto]) -> None:

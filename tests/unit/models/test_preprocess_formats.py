@@ -159,9 +159,7 @@ def test_a_photo_of_more_than_fifty_megapixels_is_read_as_any_other():
     photo = encoded(Image.linear_gradient("L").resize((8200, 6200)), "JPEG")
     assert distance(preprocess(photo, PAD), preprocess(encoded(Image.linear_gradient("L").resize((820, 620))), PAD)) < 2
     assert whole_pixels(photo).shape == (3100, 4100, 3)
-    with pytest.raises(ImageError) as caught:  # it is asked for in full
-        preprocess(photo, PAD.model_copy(update={"decode": Decode.FULL}))
-    assert caught.value.fault is ImageFault.TOO_LARGE
+    assert distance(preprocess(photo, PAD), preprocess(photo, PAD.model_copy(update={"decode": Decode.FULL}))) < 2
 
 
 def chunk(kind, contents, *, is_sound=True):

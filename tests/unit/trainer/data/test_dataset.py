@@ -71,13 +71,21 @@ def test_names_of_splits(name, split):
 
 
 def test_splits_have_many_names_and_a_folder_around_them(lay):
-    root = lay("archive/images/Training/Training/hat/1.jpg", "archive/images/Test set/vase/1.jpg", "__MACOSX/._1.jpg")
+    photos = ("archive/images/Training/Training/hat/1.jpg", "archive/images/Test set/vase/1.jpg")
+    root = lay(*photos, "__MACOSX/._1.jpg", "archive/labels/1.txt", "read.me")
     dataset = read_dataset(root)
     assert found(dataset, root) == {
         ("archive/images/Training/Training/hat/1.jpg", "hat", Split.TRAIN),
         ("archive/images/Test set/vase/1.jpg", "vase", Split.TEST),
     }
-    assert dataset.notes == ("splits are read in archive/images, the only folder",)
+    assert dataset.notes == (
+        "splits are read in archive, the only folder with photos",
+        "splits are read in images, the only folder with photos",
+    )
+    assert [(one.path.name, one.reason) for one in dataset.excluded] == [
+        ("read.me", "no_class"),
+        ("1.txt", "not_an_image"),
+    ]
 
 
 @pytest.mark.parametrize("around", ["", "data/"])
@@ -89,6 +97,7 @@ def test_splits_may_be_inside_classes(lay, around):
     }
     assert splits == {"train": Split.TRAIN, "Testing": Split.TEST, "valid": Split.VAL}
     assert read_dataset(root).classes == ("hat", "vase")
+    assert read_dataset(root).notes[-1] == "splits are read inside the classes, such as hat/Testing"
 
 
 def test_a_table_may_name_a_class_like_a_split_but_not_all_of_them(csv_file):
@@ -189,6 +198,11 @@ def test_a_class_name_that_no_file_could_hold_is_refused(lay, name):
         ),
         (("hat/1.jpg", "vase/1.jpg", "Test/1.jpg"), r"beside \S*/Test, found hat, vase; move them into \S*/train, or"),
         (("train/hat/1.jpg", "train/vase/1.jpg", "train/val/1.jpg"), "found val, named like a split"),
+        (
+            ("seg_train/hat/1.jpg", "seg_test/hat/1.jpg", "seg_pred/1.jpg"),
+            "found seg_test, seg_train, named like a split",
+        ),
+        (("trainA/1.jpg", "testA/1.jpg", "trainB/1.jpg", "testB/1.jpg"), "found testA, testB, trainA, trainB, named"),
         (("hat/1.jpg", "hat/test/2.jpg", "vase/1.jpg"), r"as \S*/hat/test/2.jpg is, found \S*/hat/1.jpg in none"),
         (("hat/train/1.jpg", "vase/1.jpg"), r"found \S*/vase/1.jpg in none"),
         (("train/hat/1.jpg", "train/vase/1.jpg", "_none/1.jpg"), r"into \S*/train/_none\."),
