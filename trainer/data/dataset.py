@@ -241,8 +241,8 @@ def _check_names(root: Path, names: Iterable[str]) -> None:
     """Refuse a class that is named like a split: it is hardly ever meant, and ruins a training if it is not."""
     if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
-            f"Expected class folders in {root}, found {', '.join(named)}, named like a split; call splits train, val and "
-            "test, and list the photos in a table with image and label if these are the names of classes."
+            f"Expected class folders in {root}, found {', '.join(named)}, named like a split; call splits train, val "
+            "and test, and list the photos in a table with image and label if these are the names of classes."
         )
         raise DataError(msg)
 
@@ -316,7 +316,7 @@ def _alike(classes: Sequence[str]) -> list[str]:
     for label in (NONE, *classes):
         alike[_UNHEARD.sub("", unicodedata.normalize("NFKC", label).casefold())].append(label)
     differ = "are different classes, whose names differ in capitals, blanks, hyphens or a last s only"
-    found = [" and ".join(map(repr, labels)) for labels in alike.values() if len(labels) > 1]
+    found = [", ".join(map(repr, labels)) for labels in alike.values() if len(labels) > 1]
     return [f"{labels} {differ}; if they mean the same, give them one name" for labels in found[:_MOST_REMARKS]]
 
 
