@@ -34,6 +34,8 @@ Pixels = npt.NDArray[np.uint8]
 
 VERSION: Final = "1"
 """Raised whenever :func:`preprocess` gives other pixels for the same bytes."""
+_READS: Final = "2"
+"""Raised whenever photos are read that failed before, which caches remember."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
@@ -276,7 +278,7 @@ def _squared(image: Image.Image, profile: bytes | None, spec: PreprocessSpec) ->
 
 def fingerprint(spec: PreprocessSpec) -> str:
     """All that a photo's pixels depend on besides its bytes: the spec, our version, Pillow and its plugins."""
-    parts = (spec.model_dump_json(), VERSION, PIL.__version__, *sorted(accepted_formats()))
+    parts = (spec.model_dump_json(), VERSION, _READS, PIL.__version__, *sorted(accepted_formats()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
