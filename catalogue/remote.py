@@ -18,6 +18,7 @@ from yarl import URL
 from catalogue.addresses import Addresses, CheckedNames, checked_socket, system_lookup
 from catalogue.urls import S3_SCHEME, parse_url, shown, suffix_of
 from models.errors import ImageError, InputError, JobError, MissingExtraError
+from models.photo import is_hidden
 from models.preprocess import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
     """
     for key in _bucket(url).walk():
         path = PurePosixPath(key)
-        if key.endswith("/") or any(part.startswith(".") for part in path.parts):
+        if key.endswith("/") or any(map(is_hidden, path.parts)):
             continue
         if path.suffix.lower() in IMAGE_SUFFIXES:
             yield key

@@ -1,10 +1,12 @@
-"""What a file is by its first bytes, whatever it is called, and what to do with one that cannot be read.
+"""What a file is by its bytes and not by its name; what to do with one that cannot be read, and what it can spare.
 
 Pillow says of some formats, and of some cuts, that a file is cut short; of others only that it cannot read the file.
 """
 
+import re
 import struct
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from PIL import UnidentifiedImageError
@@ -39,6 +41,15 @@ _HEIF_BRANDS: Final = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 )
 _RAW_BRAND: Final = b"crx "
+JPEG_END: Final = b"\xff\xd9"
+_JPEG_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_SCAN: Final = 0xDA
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SCAN_SIZES: Final = (6, 8, 10, 12)
+_MOST_SEGMENTS: Final = 4096
+_PNG_START: Final = 8
+_NEEDED_CHUNKS: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"})
+_MOST_PROFILE: Final = 4 * 1024 * 1024
 _TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 
 
@@ -138,3 +149,69 @@ _MEASURES: Final[Mapping[str, Callable[[bytes], bool]]] = {
     "TIFF": _cut_tiff,
     "AVIF": _cut_avif,
 }
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The marker of each segment of a JPEG, where it starts, and its contents, up to the end marker or the end."""
+    place = 2
+    for _ in range(_MOST_SEGMENTS):
+        found = _JPEG_MARKER.search(data, place)
+        if found is None:
+            yield 0, len(data), b""
+        if found is None or found[0] == JPEG_END:
+            return
+        place = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+        yield found[0][1], found.start(), data[found.end() + 2 : place]
+
+
+def is_interleaved(data: bytes) -> bool:
+    """Whether the first scan of a JPEG has all colours; else its decoder holds the coefficients of the whole photo."""
+    colours = b""
+    for marker, _, contents in _jpeg_segments(data):
+        if marker in _FRAMES:
+            colours = contents[5:6]
+        elif marker == _SCAN:
+            return contents[:1] == colours
+    return False
+
+
+def without_end(data: bytes) -> bytes | None:
+    """A JPEG up to where its end marker is missing, if it has every scan; None if it has one, or lacks a scan.
+
+    Whether the last scan is whole, only a decoder can tell.
+    """
+    lacks: set[tuple[int, int]] | None = None
+    for marker, start, contents in _jpeg_segments(data):
+        if lacks is not None and not lacks:
+            return data[:start].rstrip(b"\xff")
+        if marker in _FRAMES:
+            lacks = {(colour, place) for colour in contents[6:18:3] for place in range(64)}
+        elif marker == _SCAN and lacks and len(contents) in _SCAN_SIZES:
+            first, last, bits = contents[-3:]
+            if bits & 0x0F:  # more bits of these coefficients follow
+                continue
+            lacks -= {(colour, place) for colour in contents[1:-3:2] for place in range(first, last + 1)}
+    return None
+
+
+def png_without_extras(data: bytes) -> tuple[bytes, bytes | None]:
+    """A PNG with the chunks that its picture needs alone, and its colour profile."""
+    place, kept, profile = _PNG_START, [data[:_PNG_START]], b""
+    while place + _PNG_START <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, place)
+        chunk, place = data[place : place + size + 12], place + size + 12
+        is_sound = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:])
+        if kind in _NEEDED_CHUNKS and (is_sound or kind[:1].isupper()):
+            kept.append(chunk)
+        elif kind == b"iCCP" and is_sound:
+            profile = profile or chunk[8:-4].partition(b"\0")[2][1:]
+    return b"".join(kept), _inflated(profile)
+
+
+def _inflated(compressed: bytes) -> bytes | None:
+    inflater = zlib.decompressobj()
+    try:
+        text = inflater.decompress(compressed, _MOST_PROFILE)
+    except zlib.error:
+        return None
+    return None if inflater.unconsumed_tail else text

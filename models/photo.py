@@ -13,6 +13,27 @@ NONE: Final = "_none"
 """The label of photos that show no product (hands, logos, size charts), and the folder they lie in: never a class."""
 
 
+_OF_SYSTEMS: Final = frozenset(
+    {
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "@recycle",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "lost+found",
+    }
+    | {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__pycache__"}
+)
+"""What systems leave beside people's files, in lower case."""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or a folder is none that a person has put there: it is hidden, or its system's own."""
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
+
+
 def read_photo(path: Path, within: Path | None = None) -> bytes:
     """Read a photo's bytes, at most ``MAX_BYTES``; a pipe or a device would block for ever and is refused.
 
@@ -73,7 +94,7 @@ def _check_regular(status: os.stat_result, path: Path) -> None:
 
 
 def walk_files(root: Path) -> Iterator[Path]:
-    """Every file under a folder, hidden ones left out, folder by folder and sorted by name.
+    """Every file under a folder, those of :func:`is_hidden` left out, folder by folder and sorted by name.
 
     Linked folders are entered, each folder once. Raises InputError.
     """
@@ -87,9 +108,9 @@ def walk_files(root: Path) -> Iterator[Path]:
         status = os.stat(folder)  # noqa: PTH116 - once a folder, of a string
         known = (status.st_dev, status.st_ino) in seen
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = [] if known else sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [] if known else sorted(name for name in folders if not is_hidden(name))
         here = Path(folder)
-        yield from (here / name for name in sorted(files) if not known and not name.startswith("."))
+        yield from (here / name for name in sorted(files) if not known and not is_hidden(name))
 
 
 def evenly(count: int, wanted: int) -> list[int]:

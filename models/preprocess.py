@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import ImageError, ImageFault
-from models.file_kinds import unreadable_words
+from models.file_kinds import JPEG_END, is_interleaved, png_without_extras, unreadable_words, without_end
 from models.fit import Decode, Fit
 
 if TYPE_CHECKING:
@@ -34,16 +34,30 @@ Pixels = npt.NDArray[np.uint8]
 
 VERSION: Final = "1"
 """Raised whenever :func:`preprocess` gives other pixels for the same bytes."""
+_READS: Final = "2"
+"""Raised whenever photos are read that failed before, which caches remember."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
 )
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_PIXELS: Final = 50_000_000
-"""Photos above either limit are refused before they are decoded: a decoded pixel takes up to eight bytes."""
+"""A file above the former, and a decoded photo above the latter, is refused: a pixel takes up to eight bytes."""
+_PIXEL_BYTES: Final = 8
+_MOST_OF_A_JPEG: Final = 4 * MAX_PIXELS
+"""A JPEG is decoded at an eighth of its sides, row by row: 200 million pixels take half a second and 35 MB."""
+_COEFFICIENT_BYTES: Final = 2
+_JPEG: Final = b"\xff\xd8\xff"
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_LOOK: Final = _MOST_OF_A_JPEG // 16
+_NOISE: Final = bytes(37 * place % 255 for place in range(4096))
+_RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
+_TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
+"""Three ways for a JPEG to go on, each with other first bits: only if no pixel is missing, it makes no difference."""
 
 _ORIENTATION_TAG: Final = 0x0112
 _TILE_TAGS: Final = (0x0142, 0x0143)
+_ONLY_WAY: Final = None
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -92,9 +106,14 @@ class EncodedPhoto:
 
     def pixels(self, spec: PreprocessSpec) -> Pixels:
         """The pixels that :func:`preprocess` gives, whatever was asked for before; raises what that raises."""
+        if _ONLY_WAY in self._decoded:
+            with _only_image_errors(self._data):
+                return _squared(*self._decoded[_ONLY_WAY], spec)
         with opened(self._data) as image:
             if spec.decode is Decode.DCT:
                 image.draft(image.mode, _draft_size(image.size, spec))
+            else:
+                afford(image)
             way = _way_of_decoding(image)
             if way not in self._decoded:
                 self._decoded[way] = _upright_and_ready(image)
@@ -106,7 +125,7 @@ def _way_of_decoding(image: Image.Image) -> Hashable:
     from PIL.JpegImagePlugin import JpegImageFile  # Pillow loads it when it opens a first image
 
     if type(image).draft is Image.Image.draft:
-        return None  # it has one way
+        return _ONLY_WAY
     if type(image).draft is JpegImageFile.draft:
         return image.size  # its drafts are scaled by 1, 2, 4 or 8
     return object()  # a plugin's draft may do anything
@@ -114,14 +133,56 @@ def _way_of_decoding(image: Image.Image) -> Hashable:
 
 @contextmanager
 def opened(data: bytes) -> Iterator[Image.Image]:
-    """A photo as Pillow opens it: its header is read, its pixels are not decoded; may raise ImageError."""
+    """A photo as Pillow opens it: its header is read, of a PNG also its pixels; may raise ImageError."""
     if len(data) > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
     with _only_image_errors(data):
+        if data.startswith(_PNG):
+            yield _png(data)
+            return
         image = _identified(data)
-        _check_size(image)
+        _check_opened(image, data)
+        if data.startswith(_JPEG) and not data.endswith(JPEG_END):
+            start = without_end(data)
+            image = _identified(start + JPEG_END) if start and _is_whole(start) else image
         yield image
+
+
+def _png(data: bytes) -> Image.Image:
+    """A loaded PNG. If Pillow refuses it, perhaps for a chunk that its picture does not need, without such chunks."""
+    try:
+        return _loaded(data)
+    except (ImageError, Image.DecompressionBombError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - Pillow raises a dozen kinds; it is raised unless the photo can be had
+        spared, profile = png_without_extras(data)
+        try:
+            image = _loaded(spared)
+        except (ImageError, Image.DecompressionBombError, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001 - the first error says more
+            raise error from None
+    image.info["icc_profile"] = profile
+    return image
+
+
+def _loaded(data: bytes) -> Image.Image:
+    image = _identified(data)
+    _check_size(image)
+    image.load()
+    return image
+
+
+def _is_whole(start: bytes) -> bool:
+    """Whether a JPEG without an end has all pixels: no continuation changes them."""
+    looks = set()
+    for tail in _TAILS:
+        with _identified(start + tail + JPEG_END) as image:
+            scale = next(scale for scale in (1, 2, 4, 8) if image.width * image.height <= scale**2 * _LOOK)
+            image.draft(image.mode, (max(1, image.width // scale), max(1, image.height // scale)))
+            looks.add(hashlib.sha256(image.tobytes()).digest())
+    return len(looks) == 1
 
 
 def _identified(data: bytes) -> Image.Image:
@@ -130,7 +191,12 @@ def _identified(data: bytes) -> Image.Image:
     Plugins that are loaded already are tried first; the first bytes tell formats apart, so any order will do.
     """
     with suppress(UnidentifiedImageError):
-        return Image.open(io.BytesIO(data), formats=_loaded_formats())
+        try:
+            return Image.open(io.BytesIO(data), formats=_loaded_formats())
+        except Image.DecompressionBombError:  # it means photos that are decoded in full
+            if not data.startswith(_JPEG):
+                raise
+            return Image.OPEN["JPEG"][0](io.BytesIO(data), "")
     return Image.open(io.BytesIO(data), formats=accepted_formats())
 
 
@@ -146,8 +212,15 @@ def _loaded_formats() -> list[str]:
     return [f for f in Image.ID if f in _OWN_FORMATS or not Image.OPEN[f][0].__module__.startswith("PIL.")]
 
 
+def afford(image: Image.Image) -> None:
+    """Have a JPEG of more than ``MAX_PIXELS``, which is not loaded yet, decoded at half its sides."""
+    if image.width * image.height > MAX_PIXELS:
+        image.draft(image.mode, (image.width // 2, image.height // 2))
+
+
 def whole_rgb(image: Image.Image) -> Image.Image:
-    """All of an :func:`opened` photo, as RGB: upright, transparency laid over white, in sRGB."""
+    """All of an :func:`opened` photo, as RGB: upright, transparency laid over white, in sRGB; see :func:`afford`."""
+    afford(image)
     image.load()
     profile = image.info.get("icc_profile")
     return _srgb(_opaque(_ready(_eight_bit(_upright(image)))), profile)
@@ -213,8 +286,26 @@ def _squared(image: Image.Image, profile: bytes | None, spec: PreprocessSpec) ->
 
 def fingerprint(spec: PreprocessSpec) -> str:
     """All that a photo's pixels depend on besides its bytes: the spec, our version, Pillow and its plugins."""
-    parts = (spec.model_dump_json(), VERSION, PIL.__version__, *sorted(accepted_formats()))
+    parts = (spec.model_dump_json(), VERSION, _READS, PIL.__version__, *sorted(accepted_formats()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _check_opened(image: Image.Image, data: bytes) -> None:
+    pixels = image.width * image.height
+    if not data.startswith(_JPEG) or pixels <= MAX_PIXELS:
+        _check_size(image)
+        return
+    layers: list[tuple[int, int, int, int]] = image.layer  # type: ignore[attr-defined]
+    across, down = (max(layer[side] for layer in layers) for side in (1, 2))
+    samples = pixels * sum(layer[1] * layer[2] for layer in layers) / (across * down)
+    is_held = "progressive" in image.info or not is_interleaved(data)
+    if pixels > _MOST_OF_A_JPEG or (is_held and samples * _COEFFICIENT_BYTES > MAX_PIXELS * _PIXEL_BYTES):
+        kind = "a progressive JPEG" if is_held else "a JPEG"
+        msg = (
+            f"Expected {kind} that can be decoded in {MAX_PIXELS * _PIXEL_BYTES // 1_000_000} MB, and at most "
+            f"{_MOST_OF_A_JPEG:,} pixels, got {image.width}×{image.height}; save a smaller copy."
+        )
+        raise ImageError(msg, ImageFault.TOO_LARGE)
 
 
 def _check_size(image: Image.Image) -> None:
@@ -269,10 +360,17 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if not image.mode.startswith("I"):
         return image
     samples = np.clip(np.asarray(image), 0, 65_535).astype(np.uint16)
-    return Image.fromarray((samples >> 8).astype(np.uint8))
+    grey = Image.fromarray((samples >> 8).astype(np.uint8))
+    if (clear := image.info.get("transparency")) is None:
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray(np.where(samples == clear, 0, 255).astype(np.uint8))))
 
 
 def _ready(image: Image.Image) -> Image.Image:
+    key = image.info.get("transparency")
+    if isinstance(key, tuple) and max(key) > 255:  # noqa: PLR2004 - 16 bits: Pillow keeps the first 8 of the pixels
+        image = image.copy()
+        image.info["transparency"] = tuple(part >> 8 for part in key)
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:

@@ -1,6 +1,7 @@
 """Text for people: safe to print, counts that agree with their nouns; and names that people may give."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
@@ -33,6 +34,11 @@ def _escape(match: re.Match[str]) -> str:
     if code in _ESCAPED_BYTES:
         code &= 0xFF
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - the largest byte
+
+
+def label_text(text: str) -> str:
+    """A label in the form that is compared everywhere: Unicode's composed form (NFC), without blanks at its ends."""
+    return unicodedata.normalize("NFC", text).strip()
 
 
 def number_of(count: int, one: str, many: str = "") -> str:

@@ -21,6 +21,7 @@ from catalogue.photo import Wanted, photo_in
 from catalogue.photos import Photos, open_photos
 from catalogue.urls import cell_texts, is_elsewhere, is_url
 from models.errors import ImageError, JobError
+from models.text import label_text
 from models.whole_file import replace_file, write_beside
 from pages.tiles import photo_uri
 from worker.job.job import ModelPin
@@ -317,7 +318,7 @@ def row_labels(output: Path) -> tuple[dict[int, RowLabel], str | None]:
     rows = with_leaves(pq.read_table(output)).select(_COLUMNS).to_pylist()
     labels = {
         row["row"]: RowLabel(
-            row["label"], row["confidence"], row["status"] == Status.REVIEW, row["sha256"], row["image"]
+            label_text(row["label"]), row["confidence"], row["status"] == Status.REVIEW, row["sha256"], row["image"]
         )
         for row in rows
         if row["status"] != Status.FAILED

@@ -55,7 +55,16 @@ def test_a_file_whose_answer_says_nothing_of_its_length_and_breaks_off_comes_who
 
 def test_a_folder_gives_its_photos_page_by_page(s3: S3Server, bucket: str) -> None:
     photos = [f"{kind}/{n:02}.{ending}" for kind in ("dress", "shoes") for n in range(PAGE_KEYS) for ending in ("JPG",)]
-    others = ["notes.txt", "dress/a.psd", "dress/readme", ".hidden.jpg", ".cache/1.jpg", "shoes/.old/1.jpg", "shoes/"]
+    others = [
+        "notes.txt",
+        "dress/a.psd",
+        "dress/readme",
+        ".hidden.jpg",
+        ".cache/1.jpg",
+        "__MACOSX/1.jpg",
+        "shoes/.old/1.jpg",
+        "shoes/",
+    ]
     for key in [*photos, "a b+ü#?.png", *others]:
         s3.put(
             f"/{bucket}/photos/{key}".replace("?", "%3F").replace("#", "%23").replace(" ", "%20").replace("ü", "%C3%BC")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from models.statistics.intervals import exact_interval
 from models.taxonomy import ancestors
+from models.text import label_text
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, resolve
 from worker.job.job import Job
@@ -35,9 +36,9 @@ def audit_figures(job: Job, sample: Sequence[AuditRow], resolved: Mapping[str, P
     """
     answered = [(row, resolved[row.sha256]) for row in sample if row.sha256 in resolved]
     settled = [(row, votes) for row, votes in answered if not votes.in_conflict]
-    parents = job.model.taxonomy or {}
+    parents = {label_text(label): label_text(up) for label, up in (job.model.taxonomy or {}).items()}
     right = sum(
-        votes.label is not None and row.label in {votes.label, *ancestors(parents, votes.label)}
+        votes.label is not None and label_text(row.label) in {votes.label, *ancestors(parents, votes.label)}
         for row, votes in settled
     )
     low, high = exact_interval(right, len(settled))

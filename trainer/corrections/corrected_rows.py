@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from catalogue.urls import cell_texts, is_elsewhere, is_url
 from models.errors import InputError
+from models.text import label_text
 from trainer.corrections.votes import PhotoVotes, unguarded
 from worker.job.job import Job
 from worker.job.parts import WORST, Status, result_schema
@@ -85,7 +86,7 @@ class Correcting:
         self.counts["rows"] += table.num_rows
         self.counts["in_conflict"] += pc.sum(in_conflict).as_py() or 0
         for label, was in zip(votes["label"].to_pylist(), labels.cast(pa.string()).to_pylist(), strict=True):
-            same = was is not None and label == self._as_read(was)
+            same = was is not None and label == label_text(self._as_read(was))
             self.counts["remarked" if label is None else "confirmed" if same else "changed"] += 1
 
 

@@ -17,6 +17,7 @@ from catalogue.urls import is_url
 from models.errors import ImageError, InputError
 from models.storage.storage import FolderStorage
 from models.taxonomy import PATH_MARK
+from models.text import label_text
 from trainer.corrections.store import Added, CorrectionStore, refuse_rows
 from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, parse_vote, resolve, unguarded
 from trainer.data.csv_files import data_folder
@@ -106,7 +107,7 @@ def import_corrections(
 
 def _check_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant: Sequence[str]) -> None:
     known = {vote.label for vote in before} | {vote.was for vote in (*before, *review.votes)} | review.named
-    new = {vote.label for vote in review.votes} - {*meant, ""} - known
+    new = {vote.label for vote in review.votes} - {*map(label_text, meant), ""} - known
     if path := next((label for label in sorted(new) if PATH_MARK in label), None):
         msg = (
             f"Expected names of classes in {file}, {path!r} reads as a path in a tree; the file was not imported, so "
@@ -149,7 +150,7 @@ def _completed(file: Path, options: ImportOptions) -> ImportOptions:
         image_root=options.image_root or root,
         image_column=options.image_column or (column if column in names else None),
         prefix=prefix if f"{prefix}{CORRECT_LABEL}" in names else "",
-        above_classes=frozenset((job.model.taxonomy or {}).values()),
+        above_classes=frozenset(map(label_text, (job.model.taxonomy or {}).values())),
     )
 
 
@@ -202,7 +203,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
     rows = (row for batch in reader.batches for row in batch.to_pylist())
     for number, row in enumerate(rows, start=1):
         cells = {column: unguarded(row[name]) for column, name in columns.items()}
-        named.update(_BEST.findall(cells.get(_TOP_K, "")))
+        named.update(map(label_text, _BEST.findall(cells.get(_TOP_K, ""))))
         answer = _answer(cells)
         if answer is None:
             continue

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.writers import inert
+from models.text import label_text
 from trainer.data.csv_files import cell_path, path_cell
 
 COLUMNS: Final = ("image", "sha256", "label", "remark", "note", "was", "reviewer", "model", "at")
@@ -112,6 +113,7 @@ def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
     if line["remark"] not in list(Remark):
         msg = f"expected {Remark.NOT_A_PRODUCT} or {Remark.MORE_THAN_ONE} in remark, got {line['remark'][:80]!r}"
         raise ValueError(msg)
+    line |= {name: label_text(line[name]) for name in ("label", "was")}
     if not line["remark"] and (line["label"] or not line["note"]):
         _check_line("label", line["label"])
     if line["remark"] and line["label"]:

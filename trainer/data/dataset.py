@@ -2,10 +2,13 @@
 
 import hashlib
 import re
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +18,10 @@ from catalogue.readers import read_delimited
 from catalogue.urls import is_url, scheme_of, shown
 from models.errors import DataError, ImageError, ImageFault, InputError
 from models.file_kinds import FIRST_BYTES, is_text
-from models.photo import NONE, walk_files
+from models.photo import NONE, is_hidden, walk_files
 from models.preprocess import IMAGE_SUFFIXES
 from models.taxonomy import PATH_MARK, Taxonomy
-from models.text import one_line
+from models.text import label_text, number_of, one_line
 from models.whole_file import write_beside
 from trainer.data.csv_files import cell_path
 from trainer.data.table import TableRead, TableRow, read_table, with_leaves
@@ -43,8 +46,17 @@ class Split(StrEnum):
         return {"train": "training", "val": "validation", "test": "test"}[self.value]
 
 
-_VAL_NAMES: Final = dict.fromkeys(("val", "valid", "validation"), Split.VAL)
-_SPLIT_NAMES: Final = {"train": Split.TRAIN, **_VAL_NAMES, "test": Split.TEST}
+_APART: Final = re.compile(r"[\W_]+")
+_AROUND: Final = r"(?:sets?|data|splits?|images?|imgs?|photos?|pictures?|samples?|[0-9])*+"
+_SPLIT_NAME: Final = re.compile(
+    rf"{_AROUND}(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id|idate|idation)?|dev(?:elopment)?)|"
+    rf"(?P<test>test(?:ing)?|holdout)){_AROUND}"
+)
+_SPLIT_WORD: Final = re.compile(r"(?i)(?<![a-z])(?:train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?)")
+_UNHEARD: Final = re.compile(r"[\s_\u00ad\u200b-\u200d\ufeff-]+|(?<=\w{3})s$")
+"""What makes no difference between names that sound alike."""
+_SEVERAL: Final = ("|", ";", ",", "/")
+_MOST_REMARKS: Final = 5
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _UNWRITABLE: Final = re.compile("[\n\r\ud800-\udfff]")
 _AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
@@ -54,6 +66,13 @@ LEARN: Final = "learn"
 """A table's word, instead of a split, for a photo that is learned from and never measured on, not even by a fold."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
 """Files that a retraining cycle leaves beside each other: labels in its list are names, even with ``>`` in them."""
+
+
+@lru_cache(maxsize=1024)
+def split_named(name: str) -> Split | None:
+    """The split that a folder's name or a table's cell means: ``Training``, ``valid``, ``test_set``, ``dev``."""
+    found = _SPLIT_NAME.fullmatch(_APART.sub("", name).lower())
+    return Split(found.lastgroup) if found and found.lastgroup else None
 
 
 @dataclass(frozen=True)
@@ -116,7 +135,7 @@ class Dataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks for a person on how a table was read, a line each; none of a folder."""
+        """Remarks for a person on how labels and tables were read, a line each."""
         return (*(self.table.notes if self.table else ()), *self.label_notes)
 
 
@@ -138,23 +157,55 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
         raise DataError(msg)
     dataset = _read_folder(path) if path.is_dir() else _read_table(path, asked)
     _check_any(path, dataset)
-    return dataset
+    return replace(dataset, label_notes=(*dataset.label_notes, *_alike(dataset.classes), *_shared(dataset.classes)))
 
 
 def _read_folder(root: Path) -> Dataset:
-    names = {folder: folder.name.lower() for folder in _folders(root)}
-    splits = {folder: _SPLIT_NAMES[name] for folder, name in names.items() if name in _SPLIT_NAMES}
-    strangers = [folder.name for folder in names if folder not in splits]
-    if not splits or (strangers and Split.TRAIN not in splits.values()):
-        return _read_classes(root, None)
-    if strangers:
-        where = f"; move its photos into {root / 'train' / NONE}" if strangers == [NONE] else "; move them away"
-        msg = f"Expected only split folders beside {root / 'train'}, found {', '.join(strangers)}{where}."
-        raise DataError(msg)
-    parts = [_read_classes(folder, split) for folder, split in splits.items()]
+    """The photos of a folder, or of the splits inside it if only one folder in it holds photos."""
+    dataset = _read_place(root)
+    holding = {photo.path.parts[len(root.parts)] for photo in dataset.photos}
+    if len(holding) != 1 or split_named(*holding):
+        return dataset
+    place = root.joinpath(*holding)
+    inner = _read_folder(place)
+    if not any(photo.split for photo in inner.photos):
+        return dataset
+    outside = (exclusion for exclusion in dataset.excluded if not exclusion.path.is_relative_to(place))
+    where = f"splits are read in {place.name}, the only folder with photos"
+    return replace(inner, source=root, excluded=(*outside, *inner.excluded), label_notes=(where, *inner.label_notes))
+
+
+def _read_place(root: Path) -> Dataset:
+    splits = {folder: split_named(folder.name) for folder in _folders(root)}
+    strangers = [folder.name for folder, split in splits.items() if split is None]
+    if len(strangers) == len(splits):
+        parts = [_read_classes(root, None)]
+    elif strangers:
+        raise _mixed(next(folder for folder, split in splits.items() if split), strangers)
+    else:
+        parts = [_read_classes(_once(folder), split) for folder, split in splits.items()]
     photos = tuple(photo for part in parts for photo in part.photos)
     excluded = tuple(exclusion for part in parts for exclusion in part.excluded)
-    return Dataset(root, photos, excluded, _classes(name for part in parts for name in part.classes))
+    names = [folder.name for part in parts for folder in _folders(part.source)]
+    notes = _merged(names)
+    if strangers and photos and photos[0].split:
+        notes = (f"splits are read inside the classes, such as {photos[0].path.relative_to(root).parent}", *notes)
+    return Dataset(root, photos, excluded, _classes(map(label_text, names)), label_notes=notes)
+
+
+def _once(folder: Path) -> Path:
+    """A split's folder, or the only folder in it if that is of the same split: ``train/train``, from an archive."""
+    inner = _folders(folder)
+    return inner[0] if len(inner) == 1 and split_named(inner[0].name) is split_named(folder.name) else folder
+
+
+def _mixed(split: Path, strangers: Sequence[str]) -> DataError:
+    where = "; move them away"
+    if split_named(split.name) is not Split.TRAIN:
+        where = f"; move them into {split.with_name('train')}, or move {split.name} away"
+    elif strangers == [NONE]:
+        where = f"; move its photos into {split / NONE}"
+    return DataError(f"Expected only split folders beside {split}, found {', '.join(strangers)}{where}.")
 
 
 def _classes(labels: Iterable[str]) -> tuple[str, ...]:
@@ -162,44 +213,82 @@ def _classes(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry for entry in root.iterdir() if not is_hidden(entry.name) and entry.is_dir())
 
 
 def _read_classes(root: Path, split: Split | None) -> Dataset:
+    """The photos of class folders, which may have folders of splits inside: ``hat/train``."""
     photos: list[LabeledPhoto] = []
     excluded: list[Exclusion] = []
     depth = len(root.parts)
+    labels = {folder.name: label_text(folder.name) for folder in _folders(root)}
+    _check_names(root, labels)
     for file in walk_files(root):
         if len(file.parts) == depth + 1:
             excluded.append(Exclusion(file, "no_class", "It lies in no class folder"))
-        elif file.suffix.lower() in IMAGE_SUFFIXES:
-            photos.append(LabeledPhoto(file, file.parts[depth], split))
+            continue
+        label, inner = labels[file.parts[depth]], split_named(file.parts[depth + 1])
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            photos.append(LabeledPhoto(file, label, split or inner))
         else:
-            message, label = f"Its name does not end like an image's: {file.name}", file.parts[depth]
-            excluded.append(Exclusion(file, "not_an_image", message, label, split))
-    return Dataset(root, tuple(photos), tuple(excluded), _classes(folder.name for folder in _folders(root)))
+            message = f"Its name does not end like an image's: {file.name}"
+            excluded.append(Exclusion(file, "not_an_image", message, label, split or inner))
+    _check_whole(root, photos)
+    return Dataset(root, tuple(photos), tuple(excluded), _classes(labels.values()))
+
+
+def _check_names(root: Path, names: Iterable[str]) -> None:
+    """Refuse a class that is named like a split: it is hardly ever meant, and ruins a training if it is not."""
+    if named := [name for name in names if split_named(name)] or _paired(names):
+        msg = (
+            f"Expected class folders in {root}, found {', '.join(named)}, named like a split; call splits train, val "
+            "and test, and list the photos in a table with image and label if these are the names of classes."
+        )
+        raise DataError(msg)
+
+
+def _paired(names: Iterable[str]) -> list[str]:
+    """Names that differ only in the split in them: ``seg_train`` and ``seg_test``, ``trainA`` and ``testA``."""
+    pairs: defaultdict[tuple[str, str], dict[Split | None, str]] = defaultdict(dict)
+    for name in names:
+        if found := _SPLIT_WORD.search(name):
+            pairs[name[: found.start()], name[found.end() :]][split_named(found[0])] = name
+    return sorted(name for pair in pairs.values() if len(pair) > 1 for name in pair.values())
+
+
+def _check_whole(root: Path, photos: Sequence[LabeledPhoto]) -> None:
+    inside = next((photo.path for photo in photos if photo.split), None)
+    outside = next((photo.path for photo in photos if not photo.split), None)
+    if inside and outside:
+        msg = (
+            f"Expected every photo of {root} in a folder of a split, as {inside} is, found {outside} in none; move it "
+            "into one, or give the folders of splits other names."
+        )
+        raise DataError(msg)
 
 
 def _read_table(path: Path, asked: TableOptions) -> Dataset:
     rows, table = read_table(path, asked)
     name, beside = _CYCLE
     is_of_cycle = path.name == name and path.with_name(beside).is_file()
+    merged = _merged(row.label for row in rows)
+    rows = [replace(row, label=label_text(row.label)) for row in rows]
     rows, parents, notes = (rows, dict[str, str](), ()) if is_of_cycle else with_leaves(rows, path)
     photos = tuple(_row_photo(path, table.image_root, row) for row in rows)
-    return Dataset(path, photos, (), _classes(photo.label for photo in photos), table, parents, notes)
+    return Dataset(path, photos, (), _classes(photo.label for photo in photos), table, parents, (*merged, *notes))
 
 
 def _row_photo(path: Path, root: str, row: TableRow) -> LabeledPhoto:
-    word = row.split.lower()
-    if word not in {"", OPEN, LEARN, *_SPLIT_NAMES}:
-        splits = ", ".join((*_SPLIT_NAMES, OPEN, LEARN))
+    word, split = row.split.lower(), split_named(row.split)
+    if word not in {"", OPEN, LEARN} and split is None:
+        splits = ", ".join((*Split, OPEN, LEARN))
         msg = f"Expected a split of {splits} in row {row.number} of {path}, got {row.split!r}."
         raise DataError(msg)
     sha256 = row.sha256.lower() or None
     if sha256 and not _SHA256.fullmatch(sha256):
         msg = f"Expected 64 hexadecimal digits under sha256 in row {row.number} of {path}, or nothing, got {sha256!r}."
         raise DataError(msg)
-    place, split = Path(root) / cell_path(row.image), _SPLIT_NAMES.get(word)
+    place = Path(root) / cell_path(row.image)
     photo = LabeledPhoto(place, row.label, split, row.group or None, word == OPEN, sha256, word == LEARN)
     if not row.image:
         msg = f"Expected the path or the URL of a photo in row {row.number} of {path.name}, the cell is empty."
@@ -210,12 +299,51 @@ def _row_photo(path: Path, root: str, row: TableRow) -> LabeledPhoto:
     return replace(photo, cell=row.image)
 
 
+def _merged(names: Iterable[str]) -> tuple[str, ...]:
+    spellings: defaultdict[str, set[str]] = defaultdict(set)
+    for name in names:
+        spellings[label_text(name)].add(name)
+    return tuple(
+        f"{len(forms)} spellings of {label!r} are one class: they differ in blanks at the ends, or in how Unicode "
+        "writes their letters"
+        for label, forms in sorted(spellings.items())
+        if len(forms) > 1
+    )
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for label in (NONE, *classes):
+        alike[_UNHEARD.sub("", unicodedata.normalize("NFKC", label).casefold())].append(label)
+    differ = "are different classes, whose names differ in capitals, blanks, hyphens or a last s only"
+    found = [", ".join(map(repr, labels)) for labels in alike.values() if len(labels) > 1]
+    return [f"{labels} {differ}; if they mean the same, give them one name" for labels in found[:_MOST_REMARKS]]
+
+
+def _shared(classes: Sequence[str]) -> list[str]:
+    """Remarks on labels that may be several; of a comma or a slash only if they have a part in common."""
+    remarks = []
+    for mark in _SEVERAL:
+        parts = {label: {part.strip() for part in label.split(mark)} for label in classes}
+        several = [label for label in classes if mark in label]
+        common = max(Counter(part for label in classes for part in parts[label]).values(), default=0) > 1
+        if several and (common or mark in "|;"):
+            holds = number_of(len(several), "class name holds", "class names hold")
+            remarks.append(f"{holds} {mark!r}, such as {several[0]!r}; if those are several labels, keep one a photo")
+    return remarks
+
+
 def _check_any(path: Path, dataset: Dataset) -> None:
     if not dataset.photos:
         loose = any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.glob("*")) if path.is_dir() else False
         hint = "but they lie in no class folder; make one folder a class" if loose else "found none"
         where = f"in class folders under {path}" if path.is_dir() else f"in the rows of {path}"
         msg = f"Expected images {where}, {hint}."
+        raise DataError(msg)
+    if dataset.classes and all(map(split_named, dataset.classes)):
+        msg = (
+            f"Expected labels in {path}, found only splits: {', '.join(dataset.classes)}; name another --label-column."
+        )
         raise DataError(msg)
     broken = [name for name in dataset.classes if _UNWRITABLE.search(name)]
     if broken:
@@ -250,7 +378,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
         raise InputError(msg)
     cells = (row for batch in reader.batches for row in batch.select(["label", "parent"]).to_pylist())
     for number, row in enumerate(cells, start=1):
-        label, parent = row["label"].strip(), row["parent"].strip()
+        label, parent = label_text(row["label"]), label_text(row["parent"])
         if not label or NONE in {label, parent}:
             msg = f"Expected labels of products in row {number} of {path}, got {label!r} under {parent!r}."
             raise DataError(msg)

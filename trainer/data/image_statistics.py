@@ -13,7 +13,7 @@ from PIL import Image, ImageChops, ImageFilter, ImageStat
 
 from models.errors import ImageError, ImageFault
 from models.file_kinds import ENDS_EARLY
-from models.preprocess import Pixels, opened, orientation_of, whole_rgb
+from models.preprocess import Pixels, afford, opened, orientation_of, whole_rgb
 from trainer.data.photo_files import FaultKind, PhotoFault, unsupported_fault
 
 COPY_SIDE: Final = 64
@@ -72,11 +72,21 @@ class ImageStatistics:
 def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
     """The statistics of a photo, given the bytes of its file, and its small copy ``uint8 (64, 64, 3)``."""
     with opened(data) as image:
+        size = image.size
+        afford(image)
         stored = _stored(image)
         whole = whole_rgb(image)
         small = np.asarray(whole.resize((COPY_SIDE, COPY_SIDE), Image.Resampling.BILINEAR))
         transparent = image.has_transparency_data and _shines_through(image)
-        found = {**stored, **_seen(whole), "transparent": transparent, "animated": _is_animated(image)}
+        width, height = size if (size[0] < size[1]) == (whole.width < whole.height) else size[::-1]
+        found = {
+            **stored,
+            **_seen(whole),
+            "width": width,
+            "height": height,
+            "transparent": transparent,
+            "animated": _is_animated(image),
+        }
         pixels = hashlib.blake2b(str(whole.size).encode() + whole.tobytes(), digest_size=16).hexdigest()
     grey = int(np.ptp(small.astype(np.int16), axis=2).max()) <= _GREY_SPREAD
     border = np.concatenate([small[0], small[-1], small[1:-1, 0], small[1:-1, -1]]).mean(axis=0)
@@ -126,8 +136,6 @@ def _seen(image: Image.Image) -> dict[str, Any]:
     )
     grey = reduced.convert("L")
     return {
-        "width": image.width,
-        "height": image.height,
         "brightness_5": round(float(low), 4),
         "brightness_99": round(float(high), 4),
         "entropy": round(float(image.entropy()), 4),

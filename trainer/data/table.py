@@ -14,7 +14,7 @@ from catalogue.urls import cell_texts
 from models.errors import DataError, InputError
 from models.photo import NONE
 from models.taxonomy import PATH_MARK
-from models.text import number_of, one_line
+from models.text import label_text, number_of, one_line
 from trainer.request import TableOptions
 
 LABEL: Final = "label"
@@ -29,7 +29,10 @@ _NAMED: Final = 5
 
 @dataclass(frozen=True)
 class TableRow:
-    """The cells of a row that has a label, and its number, from 1; a cell whose column is not there is empty."""
+    """The cells of a row that has a label, and its number, from 1; a cell whose column is not there is empty.
+
+    No cell has blanks at its ends, except the label: see :func:`models.text.label_text`.
+    """
 
     number: int
     image: str
@@ -129,7 +132,7 @@ def _condition(catalogue: Catalogue, text: str) -> tuple[str, str]:
         msg = f"Expected COLUMN=VALUE as --where, such as category=dress, got {text!r}."
         raise InputError(msg)
     catalogue.check_column(column.strip(), "--where")
-    return column.strip(), value.strip()
+    return column.strip(), label_text(value)
 
 
 def _check_plain(catalogue: Catalogue, name: str) -> None:
@@ -149,10 +152,11 @@ def _chosen_rows(
     kept: list[TableRow] = []
     chosen, number, names = 0, 0, {*columns.values(), *(column for column, _ in conditions)}
     for number, (image, row) in enumerate(_rows(catalogue, names), start=1):
-        if all(row[column] == value for column, value in conditions):
+        if all(label_text(row[column]) == value for column, value in conditions):
             chosen += 1
-            if row[columns[LABEL]]:
-                kept.append(TableRow(number, image, **{name: row[column] for name, column in columns.items()}))
+            if row[columns[LABEL]].strip():
+                cells = {name: label_text(row[column]) for name, column in columns.items()}
+                kept.append(TableRow(number, image, **{**cells, LABEL: row[columns[LABEL]]}))
     if not chosen:
         wanted = " and ".join(f"{column}={value}" for column, value in conditions)
         msg = f"Expected rows with {wanted} in {catalogue.source}, none of {number:,} is one; check --where."
@@ -171,7 +175,7 @@ def _rows(catalogue: Catalogue, names: set[str]) -> Iterator[tuple[str, dict[str
 def _texts(column: pa.Array) -> list[str]:
     """The cells as a CSV would have them; what is no number, where others are, is an empty cell."""
     empty = {"nan"} if pa.types.is_floating(column.type) else frozenset[str]()
-    return ["" if text is None or text in empty else text.strip() for text in cell_texts(column)]
+    return ["" if text is None or text in empty else text for text in cell_texts(column)]
 
 
 def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -> None:

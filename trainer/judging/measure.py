@@ -19,6 +19,7 @@ from models.statistics.calibration import calibrated, class_logits
 from models.statistics.confidence import PrecisionTarget, UnknownLimit
 from models.statistics.out_of_distribution import DistanceHead
 from models.taxonomy import Taxonomy
+from models.text import label_text
 from trainer.check.checkup import Advance
 from trainer.data.dataset import Exclusion, Split, fetch_photos, read_dataset
 from trainer.data.photo_cache import PixelStore
@@ -98,7 +99,8 @@ def measure(
     dataset = read_dataset(data, table)
     test = tuple(photo for photo in dataset.photos if photo.split is Split.TEST)
     dataset = replace(dataset, photos=test or dataset.photos)
-    if unknown := sorted({photo.label for photo in dataset.photos} - {*model.classes, NONE}):
+    names = [*map(label_text, model.classes)]
+    if unknown := sorted({photo.label for photo in dataset.photos} - {*names, NONE}):
         msg = f"{model_path} does not know {', '.join(unknown)}; it knows {', '.join(model.classes)}."
         raise DataError(msg)
     store = PixelStore(cache, model.spec)
@@ -110,7 +112,7 @@ def measure(
         msg = f"Expected photos in {data} that {model_path} has not learned from, found none; bring others."
         raise DataError(msg)
     scores = _scores(model, store, [sha256 for _, sha256 in known], partial(advance, "Measuring"))
-    truths = np.array([model.classes.index(photo.label) for photo, _ in known], np.intp)
+    truths = np.array([names.index(photo.label) for photo, _ in known], np.intp)
     products = [photo.product or sha256 for photo, sha256 in known]
     effect = group_effect(scores.probabilities, truths, np.unique(products, return_inverse=True)[1].reshape(-1))
     figures = score(scores.probabilities, truths, model.classes, effect)

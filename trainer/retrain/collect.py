@@ -13,7 +13,7 @@ from typing import Final
 from models.errors import DataError, ImageError
 from models.photo import NONE
 from models.taxonomy import Taxonomy
-from models.text import number_of
+from models.text import label_text, number_of
 from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, Remark, Vote, resolve, vote_cells
 from trainer.data.csv_files import path_cell, write_rows
@@ -61,8 +61,7 @@ def collect(
     sha256 = _hash_files((photo.path for photo in dataset.photos), partial(advance, "Reading"))
     # the bytes that were labelled; the training leaves a photo out if its file has others by now
     photos = [
-        replace(photo, label=photo.label.strip(), sha256=sha256[photo.path] and (photo.sha256 or sha256[photo.path]))
-        for photo in dataset.photos
+        replace(photo, sha256=sha256[photo.path] and (photo.sha256 or sha256[photo.path])) for photo in dataset.photos
     ]
     resolved, elsewhere = _resolved_by_bytes(votes, photos, classes)
     labelled, corrections = _corrected(photos, resolved, elsewhere, classes)
@@ -236,7 +235,7 @@ def _photos_before(earlier: Path | None, known: Sequence[AssignedPhoto], classes
         rows = [(photo.sha256, photo.label, photo.present) for photo in known]
     else:
         with CycleFolder(earlier).dataset.open(encoding="utf-8", newline="") as file:
-            rows = [(row["sha256"], row["label"], True) for row in csv.DictReader(file)]
+            rows = [(row["sha256"], label_text(row["label"]), True) for row in csv.DictReader(file)]
     labels = _labels((sha256, classes.name_of(label)) for sha256, label, _ in rows)
     return labels, {sha256 for sha256, _, present in rows if sha256 and present}
 

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from models.errors import HangtagError, InputError
 from models.fit import Decode, Fit
 from models.registry.registry import check_model_name
+from models.text import label_text
 from trainer.request import Arch, Balance, TableOptions, parse_duration
 
 
@@ -138,16 +139,20 @@ class GateSettings(_Record):
     max_changed_share: Share | None = None
 
 
+Label = Annotated[str, AfterValidator(label_text)]
+
+
 class ClassMap(_Record):
     """``[classes]``: what became of the champion's classes that the photos do not have any more."""
 
-    rename: Mapping[str, str] = Field(default_factory=dict)
+    rename: Mapping[Label, Label] = Field(default_factory=dict)
     """Old name → new name; several old ones with the same new one are merged."""
-    drop: tuple[str, ...] = ()
+    drop: tuple[Label, ...] = ()
     """Old names of classes that are no longer labelled."""
 
     def name_of(self, label: str) -> str:
         """What a class is called now; a dropped class keeps its name, so that it can be recognised."""
+        label = label_text(label)
         return label if label in self.drop else self.rename.get(label, label)
 
     def check(self, champion: Sequence[str]) -> None:
@@ -167,7 +172,8 @@ class ClassMap(_Record):
                 if name in self.drop:
                     msg = f"Expected {name} renamed or dropped in [classes], got both ({old} → {new}); do without one."
                     raise InputError(msg)
-        known = {renamed.get(label, label) for label in champion} | set(champion)
+        labels = {*map(label_text, champion)}
+        known = {renamed.get(label, label) for label in labels} | labels
         for old, new in self.rename.items():
             if old not in known and new not in known:
                 names = ", ".join(sorted(champion))

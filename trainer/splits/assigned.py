@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataError
+from models.text import label_text
 from trainer.data.csv_files import write_rows
 from trainer.data.dataset import LEARN, Exclusion, LabeledPhoto, Split
 
@@ -122,7 +123,9 @@ def _read_row(row: list[str], line: int) -> AssignedPhoto:
         image, label, split, sha256, group, product, present = row
         chosen = split == LEARN
         known = Split.TRAIN if chosen else Split(split)
-        return AssignedPhoto(Path(image), label, known, sha256, group, product or None, _PRESENT[present], chosen)
+        return AssignedPhoto(
+            Path(image), label_text(label), known, sha256, group, product or None, _PRESENT[present], chosen
+        )
     except (KeyError, ValueError) as error:
         msg = f"line {line} is not as a training has written it ({error})"
         raise ValueError(msg) from error

@@ -115,6 +115,9 @@ BOMBS = {
     "bmp": patched(encoded("BMP"), b"BM", 18, struct.pack("<ii", SIDE, SIDE)),
     "dib": patched(encoded("DIB"), b"(\x00\x00\x00", 4, struct.pack("<ii", SIDE, SIDE)),
     "jpeg": patched(encoded("JPEG"), b"\xff\xc0", 5, struct.pack(">HH", SIDE, SIDE)),
+    "jpeg, held as a whole": patched(
+        encoded("JPEG", progressive=True), b"\xff\xc2", 5, struct.pack(">HH", 12_000, 12_000)
+    ),
     "mpo": patched(moving("MPO"), b"\xff\xc0", 5, struct.pack(">HH", SIDE, SIDE)),
     "ppm": b"P6 60000 60000 255\n",
     "ppm, as text": b"P3 60000 60000 255\n" + b"0 " * 1000,
@@ -180,6 +183,24 @@ LARGE = [
 @pytest.mark.parametrize(("kind", "mode", "options"), LARGE)
 def test_the_largest_photos_take_a_gigabyte_at_most(kind, mode, options):
     ((fault, grown),) = decoded(encoded(kind, mode, LARGEST, **options))
+    assert fault is None
+    assert grown < 1000
+
+
+LARGE_JPEGS = {
+    "decoded at an eighth": ((65_000, 3_070), {}),
+    "held as a whole": ((5_990, 11_100), {"progressive": True, "subsampling": 0}),
+    "held as a whole, with fewer colours": ((11_500, 11_500), {"progressive": True, "subsampling": 2}),
+}
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("ends", [True, False], ids=["whole", "without its end"])
+@pytest.mark.parametrize("kind", LARGE_JPEGS)
+def test_the_largest_jpegs_take_a_gigabyte_at_most(kind, ends):
+    size, options = LARGE_JPEGS[kind]
+    photo = encoded("JPEG", "RGB", size, **options)
+    ((fault, grown),) = decoded(photo if ends else photo[:-2])
     assert fault is None
     assert grown < 1000
 

@@ -14,7 +14,7 @@ LOSSLESS = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0
 
 def encoded(image, file_format="PNG", **options):
     buffer = BytesIO()
-    image.save(buffer, file_format, **LOSSLESS.get(file_format, {}), **options)
+    image.save(buffer, file_format, **{**LOSSLESS.get(file_format, {}), **options})
     return buffer.getvalue()
 
 

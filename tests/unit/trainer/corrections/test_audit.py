@@ -98,3 +98,13 @@ def test_a_label_above_what_reviewers_say_is_right(tmp_path: Path, store: Correc
         say(store, row.row - 1, label)
     assert audit_figures(in_tree, sample, resolve(store.votes())).right == 2
     assert audit_figures(job, sample, resolve(store.votes())).right == 1
+
+
+def test_labels_that_differ_in_blanks_or_normal_form_are_the_same(tmp_path: Path, store: CorrectionStore) -> None:
+    names = ("lamp ", "Hu\u0308te")  # as a model has them that was made elsewhere
+    labels = finished(tmp_path, [Row(n, names[n % 2], 0.99, Status.LABELED) for n in range(40)])
+    for n in range(40):
+        say(store, n, ("lamp", "H\u00fcte")[n % 2])
+    assert audit_figures(labels.job, audit_sample(labels.job, 40), resolve(store.votes())).right == 40
+    done = apply_to_job(labels, store)
+    assert (done.confirmed, done.changed) == (40, 0)

@@ -5,7 +5,7 @@ import pytest
 
 from models.errors import DataError, ExitCode, InputError
 from models.photo import NONE
-from trainer.data.dataset import LabeledPhoto, Split, read_dataset
+from trainer.data.dataset import LabeledPhoto, Split, read_dataset, split_named
 
 
 @pytest.fixture
@@ -57,6 +57,105 @@ def test_split_folders_say_what_each_photo_is_for(lay, name):
     }
 
 
+NAMES = {
+    Split.TRAIN: ("train", "Training", "TRAINING_SET", "train-images", "train2017", "trainset", "01 train"),
+    Split.VAL: ("val", "Valid", "validation_set", "dev", "VALIDATE", "val_data"),
+    Split.TEST: ("Test", "Testing", "test_set", "test-photos", "TestImages", "hold-out"),
+    None: ("trainers", "tests", "valentine", "device", "contest", "hat", "", "model-train", "dataset" * 50),
+}
+
+
+@pytest.mark.parametrize(("name", "split"), [(name, split) for split, names in NAMES.items() for name in names])
+def test_names_of_splits(name, split):
+    assert split_named(name) is split
+
+
+def test_splits_have_many_names_and_a_folder_around_them(lay):
+    photos = ("archive/images/Training/Training/hat/1.jpg", "archive/images/Test set/vase/1.jpg")
+    root = lay(*photos, "__MACOSX/._1.jpg", "archive/labels/1.txt", "read.me")
+    dataset = read_dataset(root)
+    assert found(dataset, root) == {
+        ("archive/images/Training/Training/hat/1.jpg", "hat", Split.TRAIN),
+        ("archive/images/Test set/vase/1.jpg", "vase", Split.TEST),
+    }
+    assert dataset.notes == (
+        "splits are read in archive, the only folder with photos",
+        "splits are read in images, the only folder with photos",
+    )
+    assert [(one.path.name, one.reason) for one in dataset.excluded] == [
+        ("read.me", "no_class"),
+        ("1.txt", "not_an_image"),
+    ]
+
+
+@pytest.mark.parametrize("around", ["", "data/"])
+def test_splits_may_be_inside_classes(lay, around):
+    names = ("hat/train/1.jpg", "hat/Testing/2.jpg", "vase/train/1.jpg", "vase/valid/big/3.jpg")
+    root = lay(*(around + name for name in names))
+    splits = {
+        photo.path.parts[len(root.parts + Path(around).parts) :][1]: photo.split for photo in read_dataset(root).photos
+    }
+    assert splits == {"train": Split.TRAIN, "Testing": Split.TEST, "valid": Split.VAL}
+    assert read_dataset(root).classes == ("hat", "vase")
+    assert read_dataset(root).notes[-1] == "splits are read inside the classes, such as hat/Testing"
+
+
+def test_a_table_may_name_a_class_like_a_split_but_not_all_of_them(csv_file):
+    path = csv_file("image,label\n1.jpg,train\n2.jpg,car\n")
+    assert read_dataset(path).classes == ("car", "train")
+    path.write_text("image,label\n1.jpg,train\n2.jpg,test\n")
+    with pytest.raises(DataError, match="found only splits: test, train; name another --label-column"):
+        read_dataset(path)
+
+
+OF_SYSTEMS = ("__MACOSX/hat/._1.jpg", "@eaDir/1.jpg", "$RECYCLE.BIN/1.jpg", "System Volume Information/1.jpg")
+
+
+@pytest.mark.parametrize("stray", [*OF_SYSTEMS, "train/@eaDir/1.jpg", "train/hat/@eaDir/1.jpg", "train/hat/Thumbs.db"])
+def test_what_systems_leave_is_no_class_no_stranger_and_no_photo(lay, stray):
+    root = lay("train/hat/1.jpg", "train/vase/1.jpg", stray)
+    dataset = read_dataset(root)
+    assert (len(dataset.photos), dataset.classes, dataset.excluded) == (2, ("hat", "vase"), ())
+
+
+COMPOSED, DECOMPOSED = "H\u00fcte", "Hu\u0308te"
+
+
+@pytest.mark.parametrize("other", [DECOMPOSED, f"{COMPOSED} "])
+def test_labels_that_differ_in_blanks_or_normal_form_are_one_class(lay, csv_file, other):
+    one_class = (
+        f"2 spellings of {COMPOSED!r} are one class: they differ in blanks at the ends, or in how Unicode writes their "
+        "letters",
+    )
+    folder = read_dataset(lay(f"train/{COMPOSED}/1.jpg", f"test/{other}/1.jpg", "train/vase/1.jpg"))
+    table = csv_file(f"image,label,group\n1.jpg,{COMPOSED},{COMPOSED}\n2.jpg,{other},{other}\n3.jpg,vase,\n")
+    for dataset in (read_dataset(table), folder):
+        assert (dataset.classes, dataset.notes) == ((COMPOSED, "vase"), one_class)
+    assert {photo.product for photo in read_dataset(table).photos} == {COMPOSED, None}
+
+
+@pytest.mark.parametrize(
+    ("labels", "note"),
+    [
+        ("Hat hat HAT", "'HAT', 'Hat', 'hat' are different classes"),
+        ("lamp lamps", "'lamp', 'lamps' are different classes"),
+        ("t-shirt T_Shirts", "'T_Shirts', 't-shirt' are different classes"),
+        ("hat _None", "'_none', '_None' are different classes"),
+        ("hat|red hat|blue", "2 class names hold '|', such as 'hat|blue'"),
+        ("hat;red vase", "1 class name holds ';', such as 'hat;red'"),
+        ("hat/red hat", "1 class name holds '/', such as 'hat/red'"),
+        ("tops/blouses hat", None),
+        ("S XS bus xs", "'XS', 'xs' are different classes"),
+        ("AC/DC 👗 👟", None),
+    ],
+)
+def test_labels_that_look_alike_or_share_a_cell_are_remarked(csv_file, labels, note):
+    path = csv_file("image,label\n" + "".join(f"{n}.jpg,{label}\n" for n, label in enumerate(labels.split())))
+    dataset = read_dataset(path)
+    assert len(dataset.classes) == len(labels.split())
+    assert [line[: len(note or "")] for line in dataset.notes] == ([note] if note else [])
+
+
 def test_split_folders_without_a_train_folder_are_not_taken_for_classes(lay):
     root = lay("val/hat/1.jpg", "val/vase/1.jpg", "test/hat/2.jpg", "test/vase/2.jpg")
     assert read_dataset(root).classes == ("hat", "vase")
@@ -93,7 +192,19 @@ def test_a_class_name_that_no_file_could_hold_is_refused(lay, name):
         (("hat/1.jpg", "hat/2.jpg"), "found one: hat"),
         (("_none/1.jpg",), "_none is no class"),
         (("_none/1.jpg", "hat/1.jpg"), "found one: hat"),
-        (("train/hat/1.jpg", "train/vase/1.jpg", "hat/1.jpg", "backup/vase/1.jpg"), "found backup, hat"),
+        (
+            ("train/hat/1.jpg", "train/vase/1.jpg", "hat/1.jpg", "backup/vase/1.jpg"),
+            "found backup, hat; move them away",
+        ),
+        (("hat/1.jpg", "vase/1.jpg", "Test/1.jpg"), r"beside \S*/Test, found hat, vase; move them into \S*/train, or"),
+        (("train/hat/1.jpg", "train/vase/1.jpg", "train/val/1.jpg"), "found val, named like a split"),
+        (
+            ("seg_train/hat/1.jpg", "seg_test/hat/1.jpg", "seg_pred/1.jpg"),
+            "found seg_test, seg_train, named like a split",
+        ),
+        (("trainA/1.jpg", "testA/1.jpg", "trainB/1.jpg", "testB/1.jpg"), "found testA, testB, trainA, trainB, named"),
+        (("hat/1.jpg", "hat/test/2.jpg", "vase/1.jpg"), r"as \S*/hat/test/2.jpg is, found \S*/hat/1.jpg in none"),
+        (("hat/train/1.jpg", "vase/1.jpg"), r"found \S*/vase/1.jpg in none"),
         (("train/hat/1.jpg", "train/vase/1.jpg", "_none/1.jpg"), r"into \S*/train/_none\."),
     ],
 )
@@ -127,7 +238,7 @@ def test_csv_may_give_splits(csv_file, cells, splits):
 @pytest.mark.parametrize(
     ("column", "rows", "named"),
     [
-        (",split", ["1.jpg,hat,train", "2.jpg,vase,dev"], "row 2 of .*'dev'"),
+        (",split", ["1.jpg,hat,train", "2.jpg,vase,north"], "of train, val, test, open, learn in row 2 of .*'north'"),
         (",sha256", [f"1.jpg,hat,{'ab' * 32}", "2.jpg,vase,ff00"], "row 2 of .*'ff00'"),
         ("", [], "products.csv"),
     ],

@@ -130,3 +130,15 @@ def test_the_digest_is_of_the_upright_pixels_however_they_are_stored(seen, tiles
     other.putpixel((5, 5), (red ^ 1, green, blue))
     assert not {seen(other).pixels, seen(turned_photo).pixels} & {stored[0].pixels}
     assert seen(Image.new("RGB", (20, 30))).pixels != seen(Image.new("RGB", (30, 20))).pixels
+
+
+def test_a_jpeg_too_large_to_be_decoded_in_full_has_its_own_size(monkeypatch):
+    buffer = BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.linear_gradient("L").resize((301, 200)).save(buffer, "JPEG", exif=exif)
+    whole, _ = measure_photo(buffer.getvalue())
+    monkeypatch.setattr("models.preprocess.MAX_PIXELS", 20_000)
+    reduced, _ = measure_photo(buffer.getvalue())
+    assert (reduced.width, reduced.height) == (whole.width, whole.height) == (200, 301)
+    assert reduced.pixels != whole.pixels

@@ -67,7 +67,7 @@ def test_named_columns_of_every_kind_are_photos_labels_and_products(table, tmp_p
 def test_only_rows_that_meet_all_conditions_count(table, tmp_path):
     asked = replace(ASKED, where=("category = dress", "colour=blue"), image_root=str(tmp_path))
     rows, read = read_table(table("csv"), asked)
-    assert rows == [TableRow(3, "b.jpg", "blue"), TableRow(6, "", "blue")]
+    assert rows == [TableRow(3, "b.jpg", " blue "), TableRow(6, "", "blue")]
     assert (read.where, read.image_root, read.rows_chosen) == (("category = dress", "colour=blue"), str(tmp_path), 2)
     assert read.notes[1] == "2 of 6 rows meet category = dress and colour=blue"
 

@@ -179,6 +179,13 @@ def test_what_became_of_classes(old, new, classes, came, vanished):
     assert (found.new_classes, found.vanished) == (came, vanished)
 
 
+def test_names_that_differ_in_blanks_or_normal_form_are_the_same_class():
+    old, new = ("Hu\u0308te", "lamp ", "vase"), ("hat", "lamp", "vase")
+    classes = ClassMap(rename={"H\u00fcte ": "hat"}, drop=(" vase",))
+    found = compare_predictions(photos_of("lamp"), model(old, "lamp "), model(new, "lamp"), classes)
+    assert (found.new_classes, found.vanished, found.champion_accuracy) == ((), (), 1.0)
+
+
 @pytest.mark.parametrize(
     "classes",
     [

@@ -7,15 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import DataError
+from models.text import label_text
 from trainer.data.dataset import Split
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
 
 HEADER = "image,label,split,sha256,group,product,present\n"
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+labels = names.map(label_text).filter(bool)
 file_names = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode).map(Path)
 photos = st.builds(
-    AssignedPhoto, file_names, names, st.sampled_from(Split), names, names, st.none() | names, st.booleans()
+    AssignedPhoto, file_names, labels, st.sampled_from(Split), names, names, st.none() | names, st.booleans()
 )
 chosen = photos.map(lambda photo: replace(photo, split=Split.TRAIN, chosen=True))
 

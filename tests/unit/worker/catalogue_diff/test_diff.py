@@ -68,7 +68,7 @@ def said(bundle: Path, shop: Path) -> dict[int, str]:
 
 def test_of_a_label_above_classes_the_likeliest_class_is_compared(tmp_path: Path) -> None:
     said = RowResult("shoes", 0.95, Status.LABELED, None, None, (("boots", 0.5),), "ab", "m")
-    results = [replace(said, label_level=1, leaf_guess="boots"), replace(said, label="hats", label_level=0)]
+    results = [replace(said, label_level=1, leaf_guess="boots"), replace(said, label="hats ", label_level=0)]
     table = results_table(results).append_column("row", [[1, 2]]).append_column("image", [["1.jpg", "2.jpg"]])
     pq.write_table(table, tmp_path / "labels.parquet")
     labels, failure = row_labels(tmp_path / "labels.parquet")
