@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
@@ -39,6 +39,7 @@ UNPACKED_A_BYTE: Final = 4
 """The most bytes of a page of Parquet, and how many for each packed byte: photos hardly get smaller by packing."""
 CLASS_NAMES: Final = b"class_names"
 """Field metadata of a column of class numbers: the classes' names, in JSON."""
+_OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 _DICTIONARY_PAGE: Final = 2
 _PREFIXES: Final = 7
 _USUAL_HEADER: Final = 1024
@@ -297,9 +298,9 @@ def _cell(column: pa.Field, name: str, row: dict[str, Any]) -> object:
 def read_parquet(path: Path, name: str | None = None) -> Reader:
     """A Parquet file; its columns keep their types, but for those that Arrow cannot filter (views).
 
-    It is read through a small buffer: row groups may be of any size, and are not held as a whole. The sizes of its
-    pages are taken from the pages, since its footer may say anything. A value that a few bytes repeat a million times is
-    refused, or read a few rows at a time. Raises InputError.
+    It is read through a small buffer: row groups may be of any size, and are not held as a whole. Its pages say how
+    large they are, since its footer may say anything. A value that a few bytes repeat a million times is refused, or
+    read a few rows at a time. Raises InputError.
     """
     called = name or str(path)
     try:
@@ -336,20 +337,20 @@ def _carried(field: pa.Field, classes: dict[str, str]) -> pa.Field:
 
 def _plain(kind: pa.DataType) -> pa.DataType:
     """A type without views, and without dictionaries inside other types."""
-    types = pa.types
-    if types.is_dictionary(kind):
-        return _plain(kind.value_type)
-    if types.is_string_view(kind) or types.is_binary_view(kind):
-        return pa.string() if types.is_string_view(kind) else pa.binary()
-    if types.is_struct(kind):
-        return pa.struct([field.with_type(_plain(field.type)) for field in kind])
-    if types.is_map(kind):
-        return pa.map_(_plain(kind.key_type), _plain(kind.item_type))
-    if types.is_fixed_size_list(kind):
-        return pa.list_(_plain(kind.value_type), kind.list_size)
-    if types.is_list(kind):
-        return pa.list_(_plain(kind.value_type))
-    return pa.large_list(_plain(kind.value_type)) if types.is_large_list(kind) else kind
+    match kind:
+        case pa.DictionaryType():
+            kind = _plain(kind.value_type)
+        case pa.StructType():
+            kind = pa.struct([field.with_type(_plain(field.type)) for field in kind])
+        case pa.MapType():
+            kind = pa.map_(_plain(kind.key_type), _plain(kind.item_type))
+        case pa.FixedSizeListType():
+            kind = pa.list_(_plain(kind.value_type), kind.list_size)
+        case pa.ListType():
+            kind = pa.list_(_plain(kind.value_type))
+        case pa.LargeListType():
+            kind = pa.large_list(_plain(kind.value_type))
+    return _OF_VIEWS.get(kind, kind)
 
 
 def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, str]:
@@ -408,7 +409,8 @@ def _pages(file: BinaryIO, chunks: Iterable[pq.ColumnChunkMetaData], name: str) 
             file.seek(at)
             page, length = _page_header(file)
             if page[2] > max(MAX_PAGE_BYTES, UNPACKED_A_BYTE * page[3]):
-                msg = f"Expected pages of at most {MAX_PAGE_BYTES:,} bytes in {name}, one has {page[2]:,}; make them smaller."
+                most = f"pages of at most {MAX_PAGE_BYTES:,} bytes in {name}"
+                msg = f"Expected {most}, one has {page[2]:,}; write it with smaller ones."
                 raise InputError(msg)
             yield page
             at += length + page[3]

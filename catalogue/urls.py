@@ -52,6 +52,12 @@ _SAFE: Final = "!$&'()*+,-./:;=?@[]_~"
 STRAY_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _LONGEST_HOST: Final = 253
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_HEADER_VALUE: Final = re.compile(r"[ -~\t]{1,4000}")
+_OWN_HEADERS: Final = (
+    *("host", "content-", "transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade", "expect"),
+    *("accept-encoding", "range", "if-", "proxy-"),
+)
 _LAST_PORT: Final = 65535
 _NUMERIC: Final = re.compile(r"\d+|0[xX][0-9A-Fa-f]*")
 _LABELS: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
@@ -402,6 +408,24 @@ def check_allow_hosts(hosts: Sequence[str]) -> None:
     """Refuse what is not ``HOST:PORT``; see :func:`allowed_place`."""
     for host in hosts:
         allowed_place(host)
+
+
+def checked_headers(headers: Sequence[str]) -> dict[str, str]:
+    """Headers for hosts of photos, each ``NAME: VALUE``; InputError, which shows no value, if one is not allowed."""
+    pairs: dict[str, str] = {}
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value.strip()):
+            msg = (
+                "Expected --header 'NAME: VALUE' on one line of ASCII, such as 'User-Agent: shop/1.0', got another "
+                f"text under {name[:40] if colon else 'no name'!r}; correct it."
+            )
+            raise InputError(msg)
+        if name.lower().startswith(_OWN_HEADERS):
+            msg = f"Expected a --header that Hangtag does not set itself, got {name}; leave it out."
+            raise InputError(msg)
+        pairs[name] = value.strip()
+    return pairs
 
 
 def _refused_url(text: str, expected: str) -> ImageError:

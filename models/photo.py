@@ -53,7 +53,7 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
 
 def _shown(path: Path) -> str:
     text = str(path)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN // 2]}…{text[-40:]}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN // 2]}…{text[-40:]}"
 
 
 def _check_place(handle: int, path: Path, within: Path) -> None:

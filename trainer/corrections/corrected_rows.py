@@ -9,7 +9,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.urls import cell_texts, is_elsewhere, is_url
+from catalogue.urls import is_elsewhere, is_url, photo_cells
 from models.errors import InputError
 from trainer.corrections.votes import PhotoVotes, unguarded
 from worker.job.job import Job
@@ -46,7 +46,7 @@ class Correcting:
         self._votes = _vote_columns(list(resolved.values()))
         by_place = any("/" in photo for photo in resolved)
         self._image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
-        self._root = job.spec.image_root
+        self._root, self._suffix = job.spec.image_root, job.spec.options.image_suffix
 
     def corrected(self, table: pa.Table) -> pa.Table:
         """Some rows of the copy."""
@@ -73,7 +73,7 @@ class Correcting:
     def _votes_on(self, table: pa.Table) -> pa.Table:
         numbers = pc.index_in(table.column(self._sha256).cast(pa.string()), value_set=self._photos)
         if self._image:
-            cells = cell_texts(table.column(self._image))
+            cells = photo_cells(table.column(self._image), self._suffix)
             places = pa.array([None if cell is None else self._place(cell) for cell in cells], pa.string())
             numbers = pc.coalesce(numbers, pc.index_in(places, value_set=self._photos))
         return self._votes.take(numbers)

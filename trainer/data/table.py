@@ -1,5 +1,6 @@
 """A table of products, read as labelled photos: which of its columns and rows count."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -9,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from catalogue.catalogue import Catalogue, open_catalogue
-from catalogue.readers import JSON_FIELD
+from catalogue.readers import CLASS_NAMES, JSON_FIELD
 from catalogue.urls import cell_texts
 from models.errors import DataError, InputError
 from models.photo import NONE
@@ -56,6 +57,7 @@ class TableRead:
     rows: int
     rows_chosen: int
     rows_without_label: int
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -69,7 +71,7 @@ class TableRead:
         if self.rows_without_label:
             have = number_of(self.rows_without_label, "row has", "rows have")
             notes.append(f"{have} no label and {'is' if self.rows_without_label == 1 else 'are'} left out")
-        return tuple(one_line(note, _LONGEST) for note in notes)
+        return tuple(one_line(note, _LONGEST) for note in (*notes, *self.remarks))
 
 
 def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRead]:
@@ -77,7 +79,16 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
 
     The columns ``split``, ``group`` and ``sha256`` have these meanings unless they were named for something else.
     """
-    catalogue = open_catalogue(path, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts or None)
+    label, group = asked.label_column, asked.group_column
+    asked = replace(asked, label_column=label and label.strip(), group_column=group and group.strip())
+    catalogue = open_catalogue(
+        path,
+        asked.image_column,
+        asked.image_root,
+        asked.encoding,
+        asked.allow_hosts or None,
+        image_suffix=asked.image_suffix,
+    )
     columns = _columns(catalogue, asked)
     conditions = [_condition(catalogue, text) for text in asked.where or ()]
     for name in {*columns.values(), *(column for column, _ in conditions)}:
@@ -102,6 +113,7 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
         rows=rows,
         rows_chosen=chosen,
         rows_without_label=chosen - len(kept),
+        remarks=tuple(catalogue.remarks),
     )
 
 
@@ -162,14 +174,17 @@ def _chosen_rows(
 
 def _rows(catalogue: Catalogue, names: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
     for batch in catalogue.batches:
-        images = cell_texts(batch.column(catalogue.image_column), "surrogateescape")
-        texts = {name: _texts(batch.column(name)) for name in names}
+        images = catalogue.photo_cells(batch, "surrogateescape")
+        texts = {name: _texts(batch.column(name), catalogue.schema.field(name)) for name in names}
         for place, image in enumerate(images):
             yield (image or "").strip(), {name: cells[place] for name, cells in texts.items()}
 
 
-def _texts(column: pa.Array) -> list[str]:
+def _texts(column: pa.Array, field: pa.Field) -> list[str]:
     """The cells as a CSV would have them; what is no number, where others are, is an empty cell."""
+    if names := (field.metadata or {}).get(CLASS_NAMES):
+        by_number = {str(number): name for number, name in enumerate(json.loads(names))}
+        return [by_number.get(text or "", "") for text in cell_texts(column)]  # without one, the number is -1
     empty = {"nan"} if pa.types.is_floating(column.type) else frozenset[str]()
     return ["" if text is None or text in empty else text.strip() for text in cell_texts(column)]
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.readers import JSON_FIELD
-from catalogue.urls import ELSEWHERE, is_url
+from catalogue.urls import ELSEWHERE, is_url, photo_cells
 from catalogue.writers import writable
 from models.errors import InputError, JobError
 from models.manifest import AUTO
@@ -36,8 +36,11 @@ _FEWEST_ROWS: Final = 16
 """Rows of a chunk where few are shared out among many processes."""
 _DECISIVE: Final = (
     *("prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe", "threshold"),
+    "image_suffix",
 )
 """The options that decide a job's results, besides its rows and models."""
+_BEGINNING: Final = 400
+"""Characters of a cell that tell what it is."""
 FILE_BYTES: Final = 64 * 1024 * 1024
 """Bytes of rows in one file, which is built in memory; more if a later chunk is larger than earlier ones."""
 
@@ -133,7 +136,7 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
 
 def _names_paths(cells: pa.ChunkedArray) -> bool:
     """Whether some cells are paths on a disk, and not empty, URLs or data URIs."""
-    text = cells.cast(pa.string()).cast(pa.binary())  # which need not be UTF-8
+    text = pa.array([cell and cell[:_BEGINNING] for cell in photo_cells(cells)], pa.string())
     paths = pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring_regex(text, ELSEWHERE)))
     return bool(pc.any(paths).as_py())
 
@@ -280,6 +283,7 @@ def requested_catalogue(
         options.image_root,
         options.encoding,
         options.allow_hosts,
+        image_suffix=options.image_suffix,
         confined=confined,
     )
     catalogue.check_column(options.group_column, "--group-column")

@@ -23,7 +23,7 @@ def test_bytes_come_back_as_they_were_written(data):
     "uri",
     [
         "data:image/png;base64", "data:", "data:;base64,A", "data:;base64,AAA", "data:;base64,AA=A",
-        "data:;base64,AA-_", "data:;base64,AA AA", "data:;base64,äAAA", "data:,%4", "data:,%zz", "data:,ö",
+        "data:;base64,AA-_", "data:;base64,AA AAA", "data:;base64,äAAA", "data:,%4", "data:,%zz", "data:,ö",
     ],
 )  # fmt: skip
 def test_what_is_malformed_is_refused(uri):

@@ -211,4 +211,5 @@ def test_texts_that_are_read_as_dictionaries_come_out_as_they_are(tmp_path: Path
     table = pa.table({"image": ["a.jpg"] * len(texts), "a.b": texts.cast(kind)})
     pq.write_table(table, tmp_path / "a.parquet")
     reader = read_parquet(tmp_path / "a.parquet")
-    assert pa.Table.from_batches(list(reader.batches), reader.schema).equals(pq.read_table(tmp_path / "a.parquet"))
+    expected = pq.read_table(tmp_path / "a.parquet").cast(reader.schema)  # views, which Arrow cannot filter, are texts
+    assert pa.Table.from_batches(list(reader.batches), reader.schema).equals(expected)
