@@ -87,7 +87,8 @@ class Catalogue:
         image_root: where relative paths start: an absolute path, or a URL without a slash at its end.
         left_out: ending → how many files of a folder were left out by their names; complete once the batches are read.
         image_suffix: what is added to paths that do not end like an image's.
-        remarks: sentences for a person; complete once the batches are read.
+        column_words: a sentence that names the image column that was chosen, if the person named none.
+        remarks: sentences on how it is read; complete once the batches are read.
     """
 
     source: str
@@ -97,6 +98,7 @@ class Catalogue:
     batches: Iterator[pa.RecordBatch]
     left_out: Counter[str]
     image_suffix: str | None = None
+    column_words: str = ""
     remarks: list[str] = field(default_factory=list)
 
     def photo_cells(
@@ -160,9 +162,8 @@ def open_catalogue(
         if image_column is None and len(reader.schema.names) == 1:
             _check_only_column(name, column, Path(root), cells)
     words = "" if image_column is not None else _column_words(reader.schema.names, column)
-    remarks = [*filter(None, [words]), *reader.remarks]
-    noted = _noted(chain([first], batches), column, remarks)
-    return Catalogue(name, reader.schema, column, root, noted, reader.left_out, image_suffix, remarks)
+    noted = _noted(chain([first], batches), column, reader.remarks)
+    return Catalogue(name, reader.schema, column, root, noted, reader.left_out, image_suffix, words, reader.remarks)
 
 
 def _noted(batches: Iterator[pa.RecordBatch], column: str, remarks: list[str]) -> Iterator[pa.RecordBatch]:

@@ -62,14 +62,14 @@ class Reader:
     """The columns of a catalogue, and its rows as batches; reading starts with the first batch.
 
     ``left_out`` counts, by ending, a folder's files whose names are not those of images; it is complete once all is
-    read. ``remarks`` are sentences for a person.
+    read. ``remarks`` are sentences on how it is read.
     """
 
     schema: pa.Schema
     batches: Iterable[pa.RecordBatch]
     left_out: Counter[str] = field(default_factory=Counter)
     holds: str = "rows"
-    remarks: tuple[str, ...] = ()
+    remarks: list[str] = field(default_factory=list)
 
 
 def read_folder(path: Path) -> Reader:
@@ -111,7 +111,8 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
     """A CSV or TSV file with a header; every cell stays a string. Raises InputError."""
     text = _text(file)
     sep = _SEP_LINE.fullmatch(next(text.lines(newline=""), ""))
-    records = _records(text, sep[1] if sep else delimiter or _delimiter(text), skip=bool(sep))
+    unnamed: list[str] = []
+    records = _records(text, sep[1] if sep else delimiter or _delimiter(text), unnamed, skip=bool(sep))
     header = next(records, None)
     if not header:
         msg = f"Expected a header with column names in {text.name}, found an empty file."
@@ -133,15 +134,15 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
         )
         raise InputError(msg)
     schema = pa.schema([(name, pa.string()) for name in names])
-    return Reader(schema, _string_batches(schema, records), remarks=remarks)
+    return Reader(schema, _string_batches(schema, records), remarks=[*unnamed, *remarks])
 
 
-def _tidy(names: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+def _tidy(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Columns' names without blanks around them, in NFC; and a remark if that changes one."""
     tidy = [unicodedata.normalize("NFC", name.strip()) for name in names]
     changed = [repr(new[:100]) for name, new in zip(names, tidy, strict=True) if new != name]
-    words = f"Column names are read without blanks around them, in Unicode's form NFC: {', '.join(changed[:10])}."
-    return tidy, (words,) if changed else ()
+    words = f"Columns' names are taken without blanks around them and in Unicode's NFC: {', '.join(changed[:10])}."
+    return tidy, [words] if changed else []
 
 
 def _delimiter(text: TextFile) -> str:
@@ -155,14 +156,14 @@ def _delimiter(text: TextFile) -> str:
     return max((",", ";", "\t"), key=fit)
 
 
-def _records(text: TextFile, delimiter: str, *, skip: bool) -> Iterator[list[str]]:
+def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) -> Iterator[list[str]]:
     """The header and the rows; empty cells at the end, which Excel adds, belong to no column."""
     csv.field_size_limit(MAX_CELL_BYTES)
     rows = csv.reader(islice(text.lines(newline=""), skip, None), delimiter=delimiter, strict=True)
     try:
         width = 0
         for cells in rows:
-            width = width or _named_width(cells)
+            width = width or _named_width(cells, remarks)
             if len(cells) > width and not any(cells[width:]):
                 del cells[width:]
             if cells and len(cells) != width:
@@ -178,10 +179,14 @@ def _records(text: TextFile, delimiter: str, *, skip: bool) -> Iterator[list[str
         raise InputError(msg) from error
 
 
-def _named_width(header: Sequence[str]) -> int:
+def _named_width(header: Sequence[str], remarks: list[str]) -> int:
     """How many columns a header has, without several at its end that lack a name."""
     named = max((number for number, name in enumerate(header, start=1) if name.strip()), default=0)
-    return len(header) if len(header) == named + 1 else named
+    unnamed = len(header) - named
+    if unnamed <= 1:
+        return len(header)
+    remarks.append(f"The last {unnamed:,} columns have no name and are left out.")
+    return named
 
 
 def _string_batches(schema: pa.Schema, records: Iterable[list[str]]) -> Iterator[pa.RecordBatch]:

@@ -4,6 +4,7 @@ No text that Hangtag writes into a CSV starts a spreadsheet formula.
 """
 
 import csv
+import io
 import json
 import math
 import os
@@ -90,7 +91,21 @@ def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
         if suffix != ".parquet" and holds_bytes(field.type):
             msg = f"The column {field.name} holds bytes, which {suffix} files cannot; name a .parquet --out."
             raise InputError(msg)
+        _check_carried(catalogue.source, field)
     return replace(catalogue, batches=_tried_batches(catalogue, suffix))
+
+
+def _check_carried(source: str, field: pa.Field) -> None:
+    """Refuse a type of which Arrow cannot take rows, as labelling does at its end."""
+    try:
+        rows = pa.table([pa.nulls(2, field.type)], pa.schema([field.with_nullable(True)]))
+        pq.write_table(rows.filter(pa.array([True, False])).take(pa.array([0])), io.BytesIO())
+    except UNWRITABLE as error:
+        msg = (
+            f"Expected columns whose rows can be taken and written in {source}, {field.name!r} holds {field.type} "
+            f"({str(error)[:200]}); save it as text, or leave the column out."
+        )
+        raise InputError(msg) from error
 
 
 @contextmanager

@@ -64,6 +64,8 @@ def label(
     models = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
     trees = [one.name for one in models if one.pin.taxonomy]
     catalogue = requested_catalogue(request, request.output.suffix.lower(), trees)
+    if catalogue.column_words:
+        say(catalogue.column_words)
     _check_places(request, folder)
     previous = _previous_job(request, folder)
     with only_run(folder):

@@ -9,6 +9,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalogue.photo import Cells
 from catalogue.urls import is_elsewhere, is_url, photo_cells
 from models.errors import InputError
 from trainer.corrections.votes import PhotoVotes, unguarded
@@ -47,6 +48,7 @@ class Correcting:
         by_place = any("/" in photo for photo in resolved)
         self._image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
         self._root, self._suffix = job.spec.image_root, job.spec.options.image_suffix
+        self._cells = Cells(self._root, confined=job.spec.confined)
 
     def corrected(self, table: pa.Table) -> pa.Table:
         """Some rows of the copy."""
@@ -79,7 +81,9 @@ class Correcting:
         return self._votes.take(numbers)
 
     def _place(self, cell: str) -> str:
-        return cell if is_elsewhere(cell) or is_url(self._root) else os.path.normpath(Path(self._root) / cell)
+        if is_elsewhere(cell) or is_url(self._root):
+            return self._cells.url(cell) or cell if cell.startswith("//") else cell
+        return os.path.normpath(Path(self._root) / self._cells.name(cell))
 
     def _count(self, table: pa.Table, votes: pa.Table, labels: pa.ChunkedArray, in_conflict: pa.ChunkedArray) -> None:
         self.counts["rows"] += table.num_rows

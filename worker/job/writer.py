@@ -36,7 +36,6 @@ _FEWEST_ROWS: Final = 16
 """Rows of a chunk where few are shared out among many processes."""
 _DECISIVE: Final = (
     *("prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe", "threshold"),
-    "image_suffix",
 )
 """The options that decide a job's results, besides its rows and models."""
 _BEGINNING: Final = 400
@@ -158,10 +157,13 @@ def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question
     values: dict[str, tuple[object, object]] = {
         "--image-column": (job.image_column, catalogue.image_column),
         "--image-root": (job.image_root, catalogue.image_root),
+        "--image-suffix": (job.options.image_suffix, options.image_suffix),
         **{_flag(name): (getattr(job.options, name), getattr(options, name)) for name in _DECISIVE},
     }
     changes = [f"{flag} was {_text(was)}, is {_text(now)}" for flag, (was, now) in values.items() if was != now]
     changes += _model_changes(job.questions, questions)
+    if (job.options.headers or []) != (options.headers or []):  # whose values may be passwords
+        changes.append("--header has changed")
     if rows != job.rows_digest:
         moved = f"it is of {job.source}, not {catalogue.source}"
         changes.insert(0, f"the rows of {job.source} have changed" if job.source == catalogue.source else moved)
@@ -197,6 +199,7 @@ def _digest(rows_digest: str, catalogue: Catalogue, questions: Sequence[Question
             [one.name, one.model.digest, one.model.variant, one.fallback and one.fallback.variant] for one in questions
         ],
         "options": [getattr(options, name) for name in _DECISIVE],
+        **{name: given for name in ("image_suffix", "headers") if (given := getattr(options, name))},
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -77,12 +77,12 @@ def submit(
     for one in models:
         jobs.bundles.put(one.found.path, one.pin.digest)
     if earlier is None:
-        words += _carry_over(previous, request, jobs, models) if previous else ()
+        words = [*words, rows.column_words, *(_carry_over(previous, request, jobs, models) if previous else ())]
         job = _write(request, jobs, rows, models)
     else:
         _check_same(request, earlier, rows, models)
-        job, words = earlier, []
-    said = tuple(filter(None, (*(one.found.words for one in models), *rows.remarks, *words)))
+        job, words = earlier, [rows.column_words]
+    said = tuple(filter(None, (*(one.found.words for one in models), *words, *rows.remarks)))
     return Submitted(name, job, earlier is None, models, said, unseen_words)
 
 
@@ -123,10 +123,12 @@ def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
             break
     missing = next((cell for batch in held for cell in _cells(catalogue, batch) if cell), "")
     example = f"such as {missing[:SHOWN]!r}" if missing else "the cells are empty"
+    hint = f" ({words})" if (words := places.hint(missing)) else ""
     msg = (
         f"None of these photos can be read: missing ({FAULTS[ImageFault.MISSING]}), {example} in the column {column!r} "
-        f"of {catalogue.source}. Relative paths start at {root}; pass another --image-root if they lie elsewhere, or "
-        "another --image-column. If only the workers have their folder, make an empty one at its path here."
+        f"of {catalogue.source}{hint}. Relative paths start at {root}; pass another --image-root if they lie "
+        "elsewhere, or another --image-column. If only the workers have their folder, make an empty one at its path "
+        "here."
     )
     raise InputError(msg)
 

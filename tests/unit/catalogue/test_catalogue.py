@@ -37,8 +37,8 @@ COLUMNS = {
 def test_the_obvious_column_is_the_image_and_is_named(tmp_path: Path, header: str, taken: tuple[str, str]) -> None:
     file = write(tmp_path / "a.csv", f"{header}\n" + ",".join("a.jpg" for _ in header.split(",")) + "\n")
     catalogue = open_catalogue(file)
-    assert (catalogue.image_column, "".join(catalogue.remarks)) == taken
-    assert open_catalogue(file, header.rsplit(",", 1)[-1]).remarks == []
+    assert (catalogue.image_column, catalogue.column_words) == taken
+    assert open_catalogue(file, header.rsplit(",", 1)[-1]).column_words == ""
 
 
 REFUSED = {
