@@ -402,7 +402,8 @@ def _measured(path: str, pages: Iterator[dict[int, Any]]) -> _Column:
         size += page[2]
         largest = max(largest, page[2])
         has_dictionary |= page[1] == _DICTIONARY_PAGE
-        has_prefixes |= _PREFIXES in (page.get(5, {}).get(2), page.get(8, {}).get(4))
+        of_data = ((page.get(5), 2), (page.get(8), 4))  # the header of version 1 or 2, and its field with the encoding
+        has_prefixes |= any(isinstance(head, dict) and head.get(field) == _PREFIXES for head, field in of_data)
     return _Column(path, size, largest, has_dictionary or has_prefixes, has_prefixes)
 
 
@@ -428,8 +429,8 @@ def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
         page, length = _thrift_struct(head, 0)
     except IndexError:
         page, length = _thrift_struct(head + file.read(_LONGEST_HEADER), 0)
-    if min(page[1], page[2], page[3]) < 0:
-        msg = "a page of a negative size"
+    if not all(isinstance(page.get(number), int) and page[number] >= 0 for number in (1, 2, 3)):
+        msg = "a page without its kind and sizes"
         raise pa.ArrowInvalid(msg)
     return page, length
 
