@@ -416,10 +416,8 @@ def checked_headers(headers: Sequence[str]) -> dict[str, str]:
     for header in headers:
         name, colon, value = header.partition(":")
         if not colon or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value.strip()):
-            msg = (
-                "Expected --header 'NAME: VALUE' on one line of ASCII, such as 'User-Agent: shop/1.0', got another "
-                f"text under {name[:40] if colon else 'no name'!r}; correct it."
-            )
+            came = f"another value under {name[:40]!r}" if colon else "a text without a colon"
+            msg = f"Expected --header 'NAME: VALUE' in ASCII, such as 'User-Agent: shop/1.0', got {came}; correct it."
             raise InputError(msg)
         if name.lower().startswith(_OWN_HEADERS):
             msg = f"Expected a --header that Hangtag does not set itself, got {name}; leave it out."
