@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Annotated, Final, TypeAlias
 
 import typer
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import InputError
 from models.fit import Decode, Fit
@@ -136,7 +136,7 @@ class TableOptions:
         str | None, typer.Option(help="Of a table: encoding of a text file, such as cp1252. Default: UTF-8.")
     ] = None
     allow_hosts: AllowHostOption = None
-    headers: HeadersOption = field(default=None, repr=False)  # it may hold a password
+    headers: Annotated[HeadersOption, Field(exclude=True)] = field(default=None, repr=False)  # it may hold a password
 
 
 USUAL_COLUMNS: Final = TableOptions()

@@ -57,6 +57,7 @@ class TableRead:
     rows: int
     rows_chosen: int
     rows_without_label: int
+    image_suffix: str | None = None
     remarks: tuple[str, ...] = ()
 
     @property
@@ -113,6 +114,7 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
         rows=rows,
         rows_chosen=chosen,
         rows_without_label=chosen - len(kept),
+        image_suffix=asked.image_suffix,
         remarks=tuple(catalogue.remarks),
     )
 
