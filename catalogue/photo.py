@@ -156,8 +156,8 @@ class Cells:
         if scheme is None and self._base is None:
             return partial(self._read, cell)
         if scheme is None or scheme in _REMOTE:
-            if (self._base or "").startswith("http:") and cell.lstrip().startswith("//"):
-                cell = f"http:{cell.lstrip()}"
+            if scheme and cell.lstrip().startswith("//"):  # the host's own scheme is not known, so the root's is taken
+                cell = f"{'http' if (self._base or '').startswith('http:') else scheme}:{cell.lstrip()}"
             return parse_url(cell if scheme else joined(self._base or "", cell))
         if scheme == "data":
             return partial(photo_in, cell)

@@ -321,8 +321,8 @@ def scheme_of(cell: str) -> str | None:
 def parse_url(text: str) -> Target:
     """Take a URL apart; may raise ImageError."""
     text = text.strip()
-    if text[:7].lower().startswith(("//", "http:\\", "https:\\")):  # browsers read these so, too
-        text = f"https:{text}" if text.startswith("/") else text.replace("\\", "/")
+    if text[:7].lower().startswith(("http:\\", "https:\\")):  # browsers read it so, too
+        text = text.replace("\\", "/")
     parts = _PARTS.match(text)
     if len(text) > _MAX_URL or _UNSENDABLE.search(text) or not parts:
         raise _refused_url(text, f"a URL of at most {_MAX_URL:,} printable characters")

@@ -133,3 +133,16 @@ def test_no_message_holds_a_screen_of_a_cell(tmp_path):
         "/" + "x" * 300,
     ):
         assert len(str(outcome_of(tmp_path, cell))) < 600
+
+
+def test_a_url_without_its_scheme_has_that_of_the_root_or_https():
+    for cell in ("//cdn.shop.com/a.jpg?v=1", " //cdn.shop.com/a.jpg?v=1"):
+        for root, scheme in (
+            (".", "https"),
+            ("s3://shop", "https"),
+            ("https://a.test", "https"),
+            ("http://a.test", "http"),
+        ):
+            url = f"{scheme}://cdn.shop.com/a.jpg?v=1"
+            assert Cells(root).place(cell).text == url
+            assert Cells(root).url(cell) == url
