@@ -21,6 +21,7 @@ from catalogue.readers import (
     read_list,
     read_names,
     read_parquet,
+    tidy_name,
 )
 from catalogue.text_file import text_file
 from catalogue.urls import (
@@ -263,9 +264,8 @@ def _image_root(place: str, hint: str) -> str:
 def _image_column(source: str, reader: Reader, name: str | None) -> str:
     schema = reader.schema
     if name is not None:
-        for known in (name, name.strip()):
-            if known in schema.names:
-                return known
+        if tidy_name(name) in schema.names:
+            return tidy_name(name)
         msg = f"Expected a column {name!r} in {source}, {_found(schema, name)}"
         raise InputError(msg)
     if len(schema.names) == 1:

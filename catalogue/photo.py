@@ -187,12 +187,12 @@ class Cells:
             raise
 
     def name(self, cell: str) -> str:
-        """The path of a photo on disk; of an other name if it is there by that one only."""
+        """The name by which a photo lies on the disk: its path, or another name that the path may mean."""
         names = list(other_names(cell))
         return cell if not names or self._is_there(cell) else next(filter(self._is_there, names), cell)
 
     def hint(self, cell: str) -> str:
-        """What to do about a path at which there is no photo; empty if nothing is known, or it is there."""
+        """What to do about a path that leads to no photo; empty if it leads to a file, or looks like any other path."""
         path = self._path(cell)
         is_odd = _OF_WINDOWS.match(cell) or _HOST.match(cell) or path.suffix.lower() not in IMAGE_SUFFIXES
         if not is_odd or self._is_there(cell):
@@ -223,7 +223,7 @@ class Cells:
 def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes that a ``data:`` URI holds, in base64 or percent-quoted; the media type that it claims is ignored.
 
-    Base64 may lack all that comes before it. Raises ImageError.
+    Base64 may stand alone. Raises ImageError.
     """
     head, comma, body = uri.strip().partition(",")
     if not comma and ":" not in head:

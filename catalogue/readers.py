@@ -137,9 +137,14 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
     return Reader(schema, _string_batches(schema, records), remarks=[*unnamed, *remarks])
 
 
+def tidy_name(name: str) -> str:
+    """A column's name without blanks around it, in Unicode's NFC."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
 def _tidy(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Columns' names without blanks around them, in NFC; and a remark if that changes one."""
-    tidy = [unicodedata.normalize("NFC", name.strip()) for name in names]
+    """Columns' names as :func:`tidy_name` has them; and a remark if that changes one."""
+    tidy = list(map(tidy_name, names))
     changed = [repr(new[:100]) for name, new in zip(names, tidy, strict=True) if new != name]
     words = f"Columns' names are taken without blanks around them and in Unicode's NFC: {', '.join(changed[:10])}."
     return tidy, [words] if changed else []
@@ -301,7 +306,7 @@ def _cell(column: pa.Field, name: str, row: dict[str, Any]) -> object:
 
 
 def read_parquet(path: Path, name: str | None = None) -> Reader:
-    """A Parquet file; its columns keep their types, but for those that Arrow cannot filter (views).
+    """A Parquet file; its columns keep their types, but views, which Arrow cannot filter, become plain text or bytes.
 
     It is read through a small buffer: row groups may be of any size, and are not held as a whole. Its pages say how
     large they are, since its footer may say anything. A value that a few bytes repeat a million times is refused, or
@@ -333,7 +338,7 @@ def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFil
 
 
 def _carried(field: pa.Field, classes: dict[str, str]) -> pa.Field:
-    """The field as it is carried on; one of class numbers has the classes' names in its metadata."""
+    """The field of a type that Arrow can filter; a field of class numbers has the classes' names in its metadata."""
     kind = field.type
     top = pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type)
     field = field.with_type(kind if top else _plain(kind))
@@ -374,7 +379,7 @@ class _Column:
     Attributes:
         page: of its largest page; no text in it is longer.
         repeats: whether a few bytes can stand for a long text again and again.
-        has_prefixes: whether they do by what a text has in common with the one before.
+        has_prefixes: whether a text is kept as the length of the beginning that it shares with the text before.
     """
 
     path: str
@@ -451,7 +456,7 @@ def _thrift_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
 
 def _thrift_value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
     match kind:
-        case 1 | 2:  # true and false, which the kind says
+        case 1 | 2:  # true and false
             return None, at
         case 4 | 5 | 6:
             value, at = _varint(data, at)
@@ -461,7 +466,7 @@ def _thrift_value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
             return None, at + length
         case 12:
             return _thrift_struct(data, at)
-    msg = f"a page's header with the type {kind}"  # none of a page has bytes, doubles, lists and maps
+    msg = f"a page's header with the type {kind}"
     raise pa.ArrowInvalid(msg)
 
 

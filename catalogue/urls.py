@@ -243,7 +243,7 @@ def _with_suffix(cell: str, suffix: str) -> str:
 
 
 def other_names(path: str) -> Iterator[str]:
-    """Names that a path may mean if nothing is there: without blanks, backslashes or its first slash; NFC or NFD."""
+    """Names that a path without a file may mean: without blanks, backslashes or its first slash; in NFC or NFD."""
     plain = path.strip()
     names = [plain, plain.replace("\\", "/")]
     names += [name.lstrip("/") for name in names]

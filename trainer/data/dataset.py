@@ -209,7 +209,7 @@ def _row_photo(path: Path, root: str, row: TableRow, cells: Cells) -> LabeledPho
         error = ImageError(msg, ImageFault.MISSING)
         return replace(photo, path=path.with_name(f"{path.name}, row {row.number}"), error=error)
     if is_here and (hint := cells.hint(name)):
-        msg = f"Expected a photo at {place}, found nothing; {hint}."
+        msg = f"Expected a photo at {str(place)[-300:]}, found nothing; {hint}."
         return replace(photo, error=ImageError(msg, ImageFault.MISSING))
     if is_here or scheme_of(row.image) == "file":
         return photo

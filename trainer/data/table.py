@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from catalogue.catalogue import Catalogue, open_catalogue
-from catalogue.readers import CLASS_NAMES, JSON_FIELD
+from catalogue.readers import CLASS_NAMES, JSON_FIELD, tidy_name
 from catalogue.urls import cell_texts
 from models.errors import DataError, InputError
 from models.photo import NONE
@@ -81,7 +81,7 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
     The columns ``split``, ``group`` and ``sha256`` have these meanings unless they were named for something else.
     """
     label, group = asked.label_column, asked.group_column
-    asked = replace(asked, label_column=label and label.strip(), group_column=group and group.strip())
+    asked = replace(asked, label_column=label and tidy_name(label), group_column=group and tidy_name(group))
     catalogue = open_catalogue(
         path,
         asked.image_column,
@@ -142,8 +142,8 @@ def _condition(catalogue: Catalogue, text: str) -> tuple[str, str]:
     if not equals:
         msg = f"Expected COLUMN=VALUE as --where, such as category=dress, got {text!r}."
         raise InputError(msg)
-    catalogue.check_column(column.strip(), "--where")
-    return column.strip(), value.strip()
+    catalogue.check_column(tidy_name(column), "--where")
+    return tidy_name(column), value.strip()
 
 
 def _check_plain(catalogue: Catalogue, name: str) -> None:
