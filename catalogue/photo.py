@@ -39,7 +39,9 @@ _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
 _REMOTE: Final = frozenset({"http", "https", "s3"})
 _NOT_THERE: Final = frozenset({ImageFault.MISSING, ImageFault.REFUSED})
 _OF_WINDOWS: Final = re.compile(r"\s*(?:[A-Za-z]:[\\/]|\\\\)")
-_HOST: Final = re.compile(r"\s*(?:[\w-]+\.)+[A-Za-z]{2,}(?::\d+)?/", re.ASCII)
+_HOST: Final = re.compile(r"\s*(www\.)?(?:[\w-]+\.)+[A-Za-z]{2,}(?::\d+)?/", re.ASCII)
+_LIKE_BASE64: Final = re.compile(r"[A-Za-z0-9+/=_\s-]{300}")
+_ENDINGS: Final = (".jpg", ".jpeg", ".png", ".webp", ".JPG")
 _BLANKS: Final = b" \t\r\n"
 ReadPhoto = Callable[[], bytes]
 """Gives the bytes of a photo on this machine; raises ``ImageError``."""
@@ -194,14 +196,17 @@ class Cells:
     def hint(self, cell: str) -> str:
         """What to do about a path that leads to no photo; empty if it leads to a file, or looks like any other path."""
         path = self._path(cell)
-        is_odd = _OF_WINDOWS.match(cell) or _HOST.match(cell) or path.suffix.lower() not in IMAGE_SUFFIXES
+        host = _HOST.match(cell)
+        is_odd = _OF_WINDOWS.match(cell) or host or path.suffix.lower() not in IMAGE_SUFFIXES
         if not is_odd or self._is_there(cell):
             return ""
         if _OF_WINDOWS.match(cell):
             return "that is a path of Windows, so name the photo by its path under --image-root"
-        if _HOST.match(cell):
-            return "if that is a URL, write https:// before it"
-        ending = next((ending for ending in sorted(IMAGE_SUFFIXES) if self._is_there(cell + ending)), None)
+        if _LIKE_BASE64.match(cell):
+            return "if that is a photo in base64, write data:;base64, before it"
+        if host:
+            return f"{'' if host[1] else 'check the path; '}if it is a URL, write https:// before it"
+        ending = next((ending for ending in _ENDINGS if self._is_there(cell + ending)), None)
         return f"{path.name[-SHOWN:]}{ending} is there, so pass --image-suffix {ending}" if ending else ""
 
     def _is_there(self, cell: str) -> bool:

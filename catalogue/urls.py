@@ -54,9 +54,8 @@ _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _LONGEST_HOST: Final = 253
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _HEADER_VALUE: Final = re.compile(r"[ -~\t]{1,4000}")
-_OWN_HEADERS: Final = (
-    *("host", "content-", "transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade", "expect"),
-    *("accept-encoding", "range", "if-", "proxy-"),
+_OWN_HEADERS: Final = re.compile(
+    r"(?i)host|te|trailer|connection|keep-alive|upgrade|expect|range|accept-encoding|transfer-encoding|(content|if|proxy)-.*"
 )
 _LAST_PORT: Final = 65535
 _NUMERIC: Final = re.compile(r"\d+|0[xX][0-9A-Fa-f]*")
@@ -419,7 +418,7 @@ def checked_headers(headers: Sequence[str]) -> dict[str, str]:
             came = f"another value under {name[:40]!r}" if colon else "a text without a colon"
             msg = f"Expected --header 'NAME: VALUE' in ASCII, such as 'User-Agent: shop/1.0', got {came}; correct it."
             raise InputError(msg)
-        if name.lower().startswith(_OWN_HEADERS):
+        if _OWN_HEADERS.fullmatch(name):
             msg = f"Expected a --header that Hangtag does not set itself, got {name}; leave it out."
             raise InputError(msg)
         pairs[name] = value.strip()

@@ -32,7 +32,7 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
         msg = f"Expected to read {_shown(path)}, the system refused; check its permissions."
         raise ImageError(msg, ImageFault.REFUSED) from error
     except (OSError, ValueError) as error:
-        msg = f"Expected to read {_shown(path)!r}, got {getattr(error, 'strerror', error)}."
+        msg = f"Expected to read {_shown(path)!r}, got {getattr(error, 'strerror', error)}; check the path."
         raise ImageError(msg, ImageFault.MISSING) from error
     try:
         if within:
