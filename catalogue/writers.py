@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from catalogue.catalogue import Catalogue
 from catalogue.readers import JSON_FIELD
-from catalogue.urls import cell_texts
+from catalogue.urls import cell_texts, is_bytes
 from models.errors import InputError
 
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
@@ -150,7 +150,7 @@ def _jsonl_writer(file: TextIO, schema: pa.Schema) -> Write:
 
 def holds_bytes(kind: pa.DataType) -> bool:
     """Whether cells of a type hold bytes, which no text file can."""
-    return any(map(_is_bytes, _leaves(kind)))
+    return any(map(is_bytes, _leaves(kind)))
 
 
 def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
@@ -161,11 +161,6 @@ def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
             yield from _leaves(kind.field(number).type)
     else:
         yield kind
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    types = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
-    return any(is_type(kind) for is_type in types)
 
 
 def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.readers import CLASS_NAMES, JSON_FIELD, tidy_name
-from catalogue.urls import cell_texts
+from catalogue.urls import cell_texts, is_bytes
 from models.errors import DataError, InputError
 from models.photo import NONE
 from models.taxonomy import PATH_MARK
@@ -149,8 +149,7 @@ def _condition(catalogue: Catalogue, text: str) -> tuple[str, str]:
 def _check_plain(catalogue: Catalogue, name: str) -> None:
     """Refuse a column whose cells are no text, number, date or yes and no."""
     field = catalogue.schema.field(name)
-    binary = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
-    if field.metadata == JSON_FIELD or pa.types.is_nested(field.type) or binary:
+    if field.metadata == JSON_FIELD or pa.types.is_nested(field.type) or is_bytes(field.type):
         holds = "lists, or values of several types" if field.metadata == JSON_FIELD else field.type
         msg = f"Expected text or numbers in the column {name!r} of {catalogue.source}, it holds {holds}; mend it."
         raise DataError(msg)
