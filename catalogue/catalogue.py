@@ -3,12 +3,12 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path, PurePath
 from shlex import quote
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
 
@@ -21,21 +21,28 @@ from catalogue.readers import (
     read_list,
     read_names,
     read_parquet,
+    tidy_name,
 )
 from catalogue.text_file import text_file
 from catalogue.urls import (
     S3_SCHEME,
+    SHOWN,
+    can_name_photos,
     cell_texts,
     checked_root,
     checked_url,
     folder_of,
     is_elsewhere,
     is_url,
+    other_names,
+    photo_cells,
+    rows_with_several,
     shown,
     suffix_of,
 )
 from models.errors import InputError
 from models.preprocess import IMAGE_SUFFIXES
+from models.text import number_of
 
 if TYPE_CHECKING:
     from catalogue.remote import UnnamedFile
@@ -80,7 +87,9 @@ class Catalogue:
         source: an absolute path, or a URL without user, password, query and fragment.
         image_root: where relative paths start: an absolute path, or a URL without a slash at its end.
         left_out: ending → how many files of a folder were left out by their names; complete once the batches are read.
+        image_suffix: what is added to paths that do not end like an image's.
         column_words: a sentence that names the image column that was chosen, if the person named none.
+        remarks: sentences on how it is read; complete once the batches are read.
     """
 
     source: str
@@ -89,7 +98,15 @@ class Catalogue:
     image_root: str
     batches: Iterator[pa.RecordBatch]
     left_out: Counter[str]
+    image_suffix: str | None = None
     column_words: str = ""
+    remarks: list[str] = field(default_factory=list)
+
+    def photo_cells(
+        self, batch: pa.RecordBatch, errors: Literal["backslashreplace", "surrogateescape"]
+    ) -> list[str | None]:
+        """The photo of each row; ``errors`` is as in ``bytes.decode``."""
+        return photo_cells(batch.column(self.image_column), self.image_suffix, errors)
 
     def check_column(self, name: str | None, option: str) -> None:
         """Refuse the name of a column that is not there; InputError if there is no such column."""
@@ -109,14 +126,16 @@ def open_catalogue(
     encoding: str | None = None,
     allow_hosts: Sequence[str] | None = None,
     *,
+    image_suffix: str | None = None,
     confined: bool = False,
     within_s: float | None = None,
 ) -> Catalogue:
     """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file, by its path or its s3:// or http(s):// URL.
 
     By default ``image_column`` is the obvious one, ``image_root`` the source's folder, and ``encoding`` UTF-8 or what
-    the byte order mark says. If ``confined``, photos on disk must lie under the root. ``allow_hosts``: ``HOST:PORT`` of
-    hosts that are not public. ``within_s``: seconds for a file of the web.
+    the byte order mark says. ``image_suffix`` is added to paths that do not end like an image's. If ``confined``,
+    photos on disk must lie under the root. ``allow_hosts``: ``HOST:PORT`` of hosts that are not public. ``within_s``:
+    seconds for a file of the web.
 
     Raises InputError, JobError, MissingExtraError.
     """
@@ -128,8 +147,8 @@ def open_catalogue(
         _open_url(place, encoding, allow_hosts or (), within_s) if is_url(place) else _open_path(Path(source), encoding)
     )
     _check_names(name, reader.schema)
+    _check_suffix(image_suffix)
     column = _image_column(name, reader, image_column)
-    _check_text(name, reader.schema.field(column))
     if image_root is not None:
         root = _image_root(str(image_root), _UNSEEN_ROOT if confined else "")
     batches = iter(reader.batches)
@@ -137,8 +156,9 @@ def open_catalogue(
     if first is None:
         msg = f"Expected {reader.holds} in {name}, found none."
         raise InputError(msg)
+    _check_photos(name, reader.schema.field(column), first.column(column), has_suffix=image_suffix is not None)
     if not is_url(root):
-        cells = [cell for cell in cell_texts(first.column(column)[:_SNIFFED_ROWS]) if cell]
+        cells = [cell for cell in photo_cells(first.column(column)[:_SNIFFED_ROWS], image_suffix) if cell]
         if confined:
             _check_within(name, Path(root), cells)
         if image_root is None:
@@ -146,7 +166,26 @@ def open_catalogue(
         if image_column is None and len(reader.schema.names) == 1:
             _check_only_column(name, column, Path(root), cells)
     words = "" if image_column is not None else _column_words(reader.schema.names, column)
-    return Catalogue(name, reader.schema, column, root, chain([first], batches), reader.left_out, words)
+    noted = _noted(chain([first], batches), column, reader.remarks)
+    return Catalogue(name, reader.schema, column, root, noted, reader.left_out, image_suffix, words, reader.remarks)
+
+
+def _noted(batches: Iterator[pa.RecordBatch], column: str, remarks: list[str]) -> Iterator[pa.RecordBatch]:
+    """The batches; at their end there is a remark on rows with several photos."""
+    count = 0
+    for batch in batches:
+        count += rows_with_several(batch.column(column))
+        yield batch
+    if count:
+        rows = number_of(count, "row names", "rows name")
+        first = "the first one is taken. Others need rows of their own"
+        remarks.append(f"{rows} several photos under {column[:SHOWN]!r}: {first}.")
+
+
+def _check_suffix(suffix: str | None) -> None:
+    if suffix is not None and (PurePath(f"1{suffix}").suffix.lower() not in IMAGE_SUFFIXES or {"/", "\\"} & {*suffix}):
+        msg = f"Expected the ending of an image's name as --image-suffix, such as .jpg, got {suffix[:SHOWN]!r}."
+        raise InputError(msg)
 
 
 def _open_path(path: Path, encoding: str | None) -> _Opened:
@@ -228,8 +267,8 @@ def _image_root(place: str, hint: str) -> str:
 def _image_column(source: str, reader: Reader, name: str | None) -> str:
     schema = reader.schema
     if name is not None:
-        if name in schema.names:
-            return name
+        if tidy_name(name) in schema.names:
+            return tidy_name(name)
         msg = f"Expected a column {name!r} in {source}, {_found(schema, name)}"
         raise InputError(msg)
     if len(schema.names) == 1:
@@ -288,7 +327,7 @@ def _check_only_column(source: str, column: str, root: Path, cells: list[str]) -
     if not any(_is_there(root / cell) for cell in cells):
         msg = (
             f"Expected a column of photos in {source}, found only {column[:200]!r}, and its first cell, "
-            f"{cells[0][:200]!r}, is no file under {root}; add a column of paths or URLs, or pass --image-column "
+            f"{cells[0][:SHOWN]!r}, is no file under {root}; add a column of paths or URLs, or pass --image-column "
             f"{quote(column[:200])} if these are paths."
         )
         raise NoImageColumnError(msg, [column])
@@ -305,35 +344,47 @@ def _check_names(source: str, schema: pa.Schema) -> None:
     photos = (name for name in schema.names if is_elsewhere(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
     photo = next(photos, None)
     if photo is not None:  # the header is a row, whose photo would be lost without a word
-        msg = f"Expected column names in the first line of {source}, got {photo[:200]!r}; add a line with names."
+        msg = f"Expected column names in the first line of {source}, got {photo[:SHOWN]!r}; add a line with names."
         raise InputError(msg)
 
 
-def _check_text(source: str, field: pa.Field) -> None:
-    if field.metadata == JSON_FIELD:
+def _check_photos(source: str, field: pa.Field, cells: pa.Array, *, has_suffix: bool) -> None:
+    if field.metadata == JSON_FIELD and not any(cell and cell[0] in "[{" for cell in cells.to_pylist()):
         msg = (
             f"Expected a path in every cell of the column {field.name} of {source}, some hold numbers or lists; mend "
             "them, or name another --image-column."
         )
         raise InputError(msg)
-    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    numbers = pa.types.is_integer(field.type)
+    if not (can_name_photos(field.type) or (has_suffix and numbers)):
+        to_do = "; if files are called by them, add --image-suffix .jpg, or" if numbers else ";"
         msg = (
-            f"Expected paths in the column {field.name} of {source}, it holds {field.type}; "
-            "name another --image-column."
+            f"Expected paths in the column {field.name} of {source}, it holds {field.type}{to_do} name another "
+            "--image-column."
         )
         raise InputError(msg)
 
 
 def _check_within(source: str, root: Path, cells: list[str]) -> None:
     paths = [cell for cell in cells if not is_elsewhere(cell)]
-    outside = [cell for cell in paths if not Path(os.path.normpath(root / cell)).is_relative_to(root)]
+    outside = [
+        cell
+        for cell in paths
+        if not Path(os.path.normpath(root / cell)).is_relative_to(root)
+        and not any(
+            _is_there(root / name) for name in other_names(cell) if ".." not in name and not name.startswith("/")
+        )
+    ]
     if outside and len(outside) == len(cells):
         msg = (
-            f"Expected photos under {root}, where workers may read them, got {outside[0]!r} in {source}; pass the "
-            "folder that they are in as --image-root."
+            f"Expected photos under {root}, where workers may read them, got {outside[0][:SHOWN]!r} in {source}; pass "
+            "the folder that they are in as --image-root."
         )
         raise InputError(msg)
+
+
+def _leaves(path: str) -> bool:
+    return ".." in path or path.startswith("/")
 
 
 def _check_root(source: str, root: Path, cells: list[str]) -> None:

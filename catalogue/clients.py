@@ -1,6 +1,8 @@
 """The clients that fetch photos: aiohttp's for web servers, one try at a time, and S3's. No size is taken on trust."""
 
 import socket
+import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -24,9 +26,12 @@ _HEADERS: Final = {"User-Agent": "hangtag", "Accept": "image/*,*/*;q=0.5", "Acce
 _WHOLE: Final = frozenset({200, 203})
 _UNCHANGED: Final = 304
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_FORBIDDEN: Final = 403
 _GONE: Final = frozenset({404, 410})
 _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_FAULT: Final = 500
+_GZIP: Final = frozenset({"gzip", "x-gzip"})
+_GZIP_ONLY: Final = 16
 _BUFFER: Final = 256 * 1024
 _LONGEST_AFTER_S: Final = 1e9
 """Seconds; the most that a ``Retry-After`` counts for: hundreds of digits would overflow."""
@@ -36,8 +41,11 @@ _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 class Clients:
     """A client for web servers, and one for S3 from its first use on; made within the event loop."""
 
-    def __init__(self, limits: Limits, addresses: Addresses, lookup: Lookup) -> None:
+    def __init__(
+        self, limits: Limits, addresses: Addresses, lookup: Lookup, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._limits = limits
+        self._headers = headers or {}
         self._addresses = addresses
         names = CheckedNames(addresses, lookup, limits.connect_s)
         self._keeping = _session(limits, names, addresses, keep=True)
@@ -62,7 +70,9 @@ class Clients:
 
     async def _ask_web(self, fetch: Fetch, session: aiohttp.ClientSession) -> Outcome:
         self._addresses.check_literal(fetch.target)
-        headers = {"If-None-Match": fetch.known_as} if fetch.known_as else None
+        headers = dict(self._headers) if fetch.is_at_home else {}
+        if fetch.known_as:
+            headers["If-None-Match"] = fetch.known_as
         silent = True
         try:
             url = URL(fetch.target.text, encoded=True)
@@ -117,19 +127,35 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
     if status in _GONE:
         msg = f"Expected a photo at {fetch.url[:300]}, its host {said}; check the URL."
         raise ImageError(msg, ImageFault.MISSING)
-    raise download_error(fetch.url, f"its host {said}; see that it can be fetched without signing in")
+    or_header = ", or pass a --header that it wants, such as User-Agent" if status == _FORBIDDEN else ""
+    raise download_error(fetch.url, f"its host {said}; see that it can be fetched without signing in{or_header}")
 
 
 async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding not in {"identity", ""}:
+    if coding not in {"identity", "", *_GZIP}:
         sent = f"its host sent it compressed ({one_line(coding, 60)})"
         raise download_error(fetch.url, f"{sent}, which was not asked for; let it send photos as they are")
     if answer.content_length:
         fetch.check(answer.content_length)
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | _GZIP_ONLY) if coding in _GZIP else None
     while chunk := await answer.content.readany():
-        await fetch.add(chunk)
+        if unpack:
+            await _add_unpacked(fetch, unpack, chunk)
+        else:
+            await fetch.add(chunk)
+    if unpack and not unpack.eof:
+        raise download_error(fetch.url, "its host sent a gzip that is cut short; let it send photos as they are")
     return Received(fetch.whole(), strong(answer.headers.get("ETag")))
+
+
+async def _add_unpacked(fetch: Fetch, unpack: "zlib._Decompress", chunk: bytes) -> None:
+    try:
+        while chunk and not unpack.eof:
+            await fetch.add(unpack.decompress(chunk, _BUFFER))  # a little at a time: it refuses what grows too large
+            chunk = unpack.unconsumed_tail
+    except zlib.error as error:
+        raise download_error(fetch.url, "its host sent a damaged gzip; let it send photos as they are") from error
 
 
 def _moved(target: Target, location: str) -> Moved:

@@ -15,6 +15,7 @@ from models.errors import ImageError, ImageFault
 _FREE: Final = 256 * 1024
 """Bytes that each photo may take without waiting for memory; most are no larger."""
 _TO_BLAME: Final = 2
+_HTTP_TO_HTTPS: Final = (80, 443)
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
 """Tries in a row without an answer that open the circuit breaker, if they took long enough."""
@@ -137,6 +138,7 @@ class Fetch:
 
     def __post_init__(self) -> None:
         self.url = self.target.text
+        self._home = self.target
         self.start_over()
 
     def start_over(self) -> None:
@@ -147,6 +149,12 @@ class Fetch:
     def known_as(self) -> str | None:
         """The ETag to send; None after a redirect, since another place may use the same ETag for other bytes."""
         return None if self.redirects else self.etag
+
+    @property
+    def is_at_home(self) -> bool:
+        """Whether it is asked of the host that its URL names, perhaps by https instead of http by now."""
+        home, now = self._home, self.target
+        return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
 
     async def add(self, chunk: bytes) -> None:
         """Take some more bytes; a large photo waits for memory, and its clock stands still meanwhile.

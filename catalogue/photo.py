@@ -2,6 +2,7 @@
 
 import binascii
 import logging
+import os
 import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from catalogue.urls import STRAY_PERCENT, Target, joined, parse_url, scheme_of
+from catalogue.urls import SHOWN, STRAY_PERCENT, Target, joined, other_names, parse_url, scheme_of
 from models.errors import HangtagError, ImageError, ImageFault, JobError
 from models.events import log_event
 from models.photo import read_photo
-from models.preprocess import MAX_BYTES
+from models.preprocess import IMAGE_SUFFIXES, MAX_BYTES
 from models.text import one_line
 
 FAULTS: Final = {
@@ -36,6 +37,12 @@ _LINES: Final = 60
 """Characters kept of a traceback, the last ones: hosts and catalogues must not fill a disk with them."""
 _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
 _REMOTE: Final = frozenset({"http", "https", "s3"})
+_NOT_THERE: Final = frozenset({ImageFault.MISSING, ImageFault.REFUSED})
+_OF_WINDOWS: Final = re.compile(r"\s*(?:[A-Za-z]:[\\/]|\\\\)")
+_HOST: Final = re.compile(r"\s*(www\.)?(?:[\w-]+\.)+[A-Za-z]{2,}(?::\d+)?/", re.ASCII)
+_LIKE_BASE64: Final = re.compile(r"[A-Za-z0-9+/=_\s-]{300}")
+_ENDINGS: Final = (".jpg", ".jpeg", ".png", ".webp", ".JPG")
+_BLANKS: Final = b" \t\r\n"
 ReadPhoto = Callable[[], bytes]
 """Gives the bytes of a photo on this machine; raises ``ImageError``."""
 
@@ -139,30 +146,77 @@ class Cells:
         if not cell:
             msg = "Expected the path or the URL of a photo, the cell is empty."
             raise ImageError(msg, ImageFault.MISSING)
-        with fails_its_photo(ImageFault.REFUSED, repr(cell[:200])):
+        with fails_its_photo(ImageFault.REFUSED, repr(cell[:SHOWN])):
             return self._place(cell)
 
     def _place(self, cell: str) -> ReadPhoto | Target:
         if not cell.isascii() and _UNPAIRED.search(cell):  # bytes that were not UTF-8 stand in it as lone surrogates
-            came = cell[:200].encode(errors="surrogateescape")
+            came = cell[:SHOWN].encode(errors="surrogateescape")
             msg = f"Expected the path or the URL of a photo in UTF-8, got {came!r}; save the catalogue in UTF-8."
             raise ImageError(msg, ImageFault.REFUSED)
         scheme = scheme_of(cell)
         if scheme is None and self._base is None:
-            path = self._root / cell
-            if self._within and path.is_relative_to(self._root):
-                path = self._within / path.relative_to(self._root)  # the folder as the system calls it
-            return partial(read_photo, path, self._within)
+            return partial(self._read, cell)
         if scheme is None or scheme in _REMOTE:
+            if scheme and cell.lstrip().startswith("//"):  # the host's own scheme is not known, so the root's is taken
+                cell = f"{'http' if (self._base or '').startswith('http:') else scheme}:{cell.lstrip()}"
             return parse_url(cell if scheme else joined(self._base or "", cell))
         if scheme == "data":
             return partial(photo_in, cell)
-        msg = f"Expected a path, or a URL of http, https, s3 or data, got {cell[:200]!r} of {scheme[:40]}; copy it."
+        msg = f"Expected a path, or a URL of http, https, s3 or data, got {cell[:SHOWN]!r} of {scheme[:40]}; copy it."
         raise ImageError(msg, ImageFault.REFUSED)
+
+    def _path(self, cell: str) -> Path:
+        path = self._root / cell
+        if self._within and path.is_relative_to(self._root):
+            path = self._within / path.relative_to(self._root)  # the folder as the system calls it
+        return path
+
+    def _read(self, cell: str) -> bytes:
+        try:
+            return read_photo(self._path(cell), self._within)
+        except ImageError as error:
+            if error.fault not in _NOT_THERE:
+                raise
+            for name in other_names(cell):
+                try:
+                    return read_photo(self._path(name), self._within)
+                except ImageError as other:
+                    if other.fault not in _NOT_THERE:
+                        raise
+            if hint := self.hint(cell):
+                raise ImageError(str(error).replace("check the path", hint), error.fault) from error
+            raise
+
+    def name(self, cell: str) -> str:
+        """The name by which a photo lies on the disk: its path, or another name that the path may mean."""
+        names = list(other_names(cell))
+        return cell if not names or self._is_there(cell) else next(filter(self._is_there, names), cell)
+
+    def hint(self, cell: str) -> str:
+        """What to do about a path that leads to no photo; empty if it leads to a file, or looks like any other path."""
+        path = self._path(cell)
+        host = _HOST.match(cell)
+        is_odd = _OF_WINDOWS.match(cell) or host or path.suffix.lower() not in IMAGE_SUFFIXES
+        if not is_odd or self._is_there(cell):
+            return ""
+        if _OF_WINDOWS.match(cell):
+            return "that is a path of Windows, so name the photo by its path under --image-root"
+        if _LIKE_BASE64.match(cell):
+            return "if that is a photo in base64, write data:;base64, before it"
+        if host:
+            return f"{'' if host[1] else 'check the path; '}if it is a URL, write https:// before it"
+        ending = next((ending for ending in _ENDINGS if self._is_there(cell + ending)), None)
+        return f"{path.name[-SHOWN:]}{ending} is there, so pass --image-suffix {ending}" if ending else ""
+
+    def _is_there(self, cell: str) -> bool:
+        path = self._path(cell)
+        is_ours = not self._within or (".." not in path.parts and path.is_relative_to(self._within))
+        return is_ours and os.path.exists(path)  # noqa: PTH110 - a path's own raises errors
 
     def url(self, cell: str | None) -> str | None:
         """The URL that a cell's photo is fetched from; None if it is not fetched over a network, or not at all."""
-        if not cell or (self._base is None and ":" not in cell):
+        if not cell or (self._base is None and ":" not in cell and "//" not in cell):
             return None
         try:
             place = self.place(cell)
@@ -174,13 +228,17 @@ class Cells:
 def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes that a ``data:`` URI holds, in base64 or percent-quoted; the media type that it claims is ignored.
 
-    Raises ImageError.
+    Base64 may stand alone. Raises ImageError.
     """
     head, comma, body = uri.strip().partition(",")
-    if not comma:
+    if not comma and ":" not in head:
+        head, body = ";base64", head
+    elif not comma:
         raise _malformed(uri, "a comma before the data")
     is_base64 = head.lower().endswith(";base64")
     least = len(body) - 2 * body.count("%")  # bytes that there must be, before any is copied
+    if is_base64:
+        least -= sum(map(body.count, _BLANKS.decode()))
     _check_size(least // 4 * 3 - 2 if is_base64 else least, max_bytes)
     if not body.isascii():
         raise _malformed(uri, "ASCII")
@@ -189,7 +247,7 @@ def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     data = unquote_to_bytes(body)
     if is_base64:
         try:
-            data = binascii.a2b_base64(data, strict_mode=True)
+            data = binascii.a2b_base64(data.translate(None, _BLANKS), strict_mode=True)
         except binascii.Error as error:
             raise _malformed(uri, "base64") from error
     _check_size(len(data), max_bytes)

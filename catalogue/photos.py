@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from catalogue.photo import Cells, Limits, Photo, ReadPhoto, Wanted, fails_its_photo
-from catalogue.urls import Target, check_allow_hosts
+from catalogue.urls import Target, check_allow_hosts, checked_headers
 from models.errors import ImageError, ImageFault
 
 if TYPE_CHECKING:
@@ -24,22 +24,25 @@ def open_photos(
     limits: Limits | None = None,
     lookup: "Lookup | None" = None,
     *,
+    headers: Sequence[str] = (),
     confined: bool = False,
 ) -> "Photos":
     """Everything a process needs to bring photos. No thread begins before a URL is wanted; none goes through a fork.
 
     ``root``, a folder or a URL, is where relative paths start; if ``confined``, photos on disk must lie under it.
-    ``allow_hosts`` are ``HOST:PORT`` of hosts that are not public. Raises InputError, JobError.
+    ``allow_hosts`` are ``HOST:PORT`` of hosts that are not public; ``headers``, each ``NAME: VALUE``, go to all hosts.
+    Raises InputError, JobError.
     """
     limits = limits or Limits()
     check_allow_hosts(allow_hosts)
+    extra = checked_headers(headers)
 
     def downloads() -> "Downloads":
         from catalogue.addresses import Addresses, system_lookup
         from catalogue.clients import Clients
         from catalogue.downloads import Downloads
 
-        return Downloads(limits, lambda: Clients(limits, Addresses(allow_hosts), lookup or system_lookup))
+        return Downloads(limits, lambda: Clients(limits, Addresses(allow_hosts), lookup or system_lookup, extra))
 
     return Photos(Cells(root, confined=confined), downloads)
 

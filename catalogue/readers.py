@@ -3,11 +3,14 @@
 import csv
 import json
 import os
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,9 +29,21 @@ JSON_FIELD: Final = {b"hangtag": b"json"}
 
 MAX_CELL_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 100
+MAX_ELEMENTS: Final = 1_000_000
+"""Of one line of JSONL, as its commas and brackets tell."""
 PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
 """Bytes of a batch of Parquet, once its repeated values are expanded."""
+MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
+UNPACKED_A_BYTE: Final = 4
+"""The most bytes of a page of Parquet, and how many for each packed byte: photos hardly get smaller by packing."""
+CLASS_NAMES: Final = b"class_names"
+"""Field metadata of a column of class numbers: the classes' names, in JSON."""
+_OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+_DICTIONARY_PAGE: Final = 2
+_PREFIXES: Final = 7
+_USUAL_HEADER: Final = 1024
+_LONGEST_HEADER: Final = 16 * 1024 * 1024
 
 FREE_VALUES: Final = 10_000_000
 VALUES_A_BYTE: Final = 100
@@ -37,6 +52,8 @@ BYTES_A_BYTE: Final = 1000
 """The most that a Parquet file may expand to, and how much for each of its bytes beyond that. Paths compress less."""
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
+_SEP_LINE: Final = re.compile(r'"?sep=(.)"?[,;\t]*\s*', re.IGNORECASE)
+"""The first line by which Excel knows a CSV's separator."""
 _Row = TypeVar("_Row")
 
 
@@ -45,13 +62,14 @@ class Reader:
     """The columns of a catalogue, and its rows as batches; reading starts with the first batch.
 
     ``left_out`` counts, by ending, a folder's files whose names are not those of images; it is complete once all is
-    read.
+    read. ``remarks`` are sentences on how it is read.
     """
 
     schema: pa.Schema
     batches: Iterable[pa.RecordBatch]
     left_out: Counter[str] = field(default_factory=Counter)
     holds: str = "rows"
+    remarks: list[str] = field(default_factory=list)
 
 
 def read_folder(path: Path) -> Reader:
@@ -92,7 +110,9 @@ def _text(file: TextFile | Path) -> TextFile:
 def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reader:
     """A CSV or TSV file with a header; every cell stays a string. Raises InputError."""
     text = _text(file)
-    records = _records(text, delimiter or _delimiter(text))
+    sep = _SEP_LINE.fullmatch(next(text.lines(newline=""), ""))
+    unnamed: list[str] = []
+    records = _records(text, sep[1] if sep else delimiter or _delimiter(text), unnamed, skip=bool(sep))
     header = next(records, None)
     if not header:
         msg = f"Expected a header with column names in {text.name}, found an empty file."
@@ -103,14 +123,31 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
             "by |? Save it with one of the others."
         )
         raise InputError(msg)
-    repeated = {name for name, count in Counter(header).items() if count > 1}
+    names, remarks = _tidy(header)
+    repeated = {name for name, count in Counter(names).items() if count > 1}
+    if "" in repeated:
+        msg = f"Expected a name for each column of {text.name}, found {names.count('')} columns without one; name them."
+        raise InputError(msg)
     if repeated:
         msg = (
             f"Expected each column once in the header of {text.name}, found {', '.join(sorted(repeated))[:200]} twice."
         )
         raise InputError(msg)
-    schema = pa.schema([(name, pa.string()) for name in header])
-    return Reader(schema, _string_batches(schema, records))
+    schema = pa.schema([(name, pa.string()) for name in names])
+    return Reader(schema, _string_batches(schema, records), remarks=[*unnamed, *remarks])
+
+
+def tidy_name(name: str) -> str:
+    """A column's name without blanks around it, in Unicode's NFC."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
+def _tidy(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Columns' names as :func:`tidy_name` has them; and a remark if that changes one."""
+    tidy = list(map(tidy_name, names))
+    changed = [repr(new[:100]) for name, new in zip(names, tidy, strict=True) if new != name]
+    words = f"Columns' names are taken without blanks around them and in Unicode's NFC: {', '.join(changed[:10])}."
+    return tidy, [words] if changed else []
 
 
 def _delimiter(text: TextFile) -> str:
@@ -124,24 +161,37 @@ def _delimiter(text: TextFile) -> str:
     return max((",", ";", "\t"), key=fit)
 
 
-def _records(text: TextFile, delimiter: str) -> Iterator[list[str]]:
+def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) -> Iterator[list[str]]:
+    """The header and the rows; empty cells at the end, which Excel adds, belong to no column."""
     csv.field_size_limit(MAX_CELL_BYTES)
-    rows = csv.reader(text.lines(newline=""), delimiter=delimiter, strict=True)
+    rows = csv.reader(islice(text.lines(newline=""), skip, None), delimiter=delimiter, strict=True)
     try:
         width = 0
         for cells in rows:
-            width = width or len(cells)
+            width = width or _named_width(cells, remarks)
+            if len(cells) > width and not any(cells[width:]):
+                del cells[width:]
             if cells and len(cells) != width:
                 msg = (
-                    f"Expected {number_of(width, 'cell')} in the record that ends at line {rows.line_num} of "
-                    f"{text.name}, got {len(cells)}; quote cells that hold {delimiter!r}."
+                    f"Expected {number_of(width, 'cell')} in the record that ends at line {rows.line_num + skip} of "
+                    f"{text.name}, got {len(cells)}; quote cells that hold {delimiter!r}, or name each column."
                 )
                 raise InputError(msg)
             if cells:
                 yield cells
     except csv.Error as error:
-        msg = f"Expected CSV at line {rows.line_num} of {text.name}, got {error}."
+        msg = f"Expected CSV at line {rows.line_num + skip} of {text.name}, got {error}."
         raise InputError(msg) from error
+
+
+def _named_width(header: Sequence[str], remarks: list[str]) -> int:
+    """How many columns a header has, without several at its end that lack a name."""
+    named = max((number for number, name in enumerate(header, start=1) if name.strip()), default=0)
+    unnamed = len(header) - named
+    if unnamed <= 1:
+        return len(header)
+    remarks.append(f"The last {unnamed:,} columns have no name and are left out.")
+    return named
 
 
 def _string_batches(schema: pa.Schema, records: Iterable[list[str]]) -> Iterator[pa.RecordBatch]:
@@ -172,11 +222,12 @@ def read_jsonl(file: TextFile | Path) -> Reader:
     for record, _ in _objects(text):
         for name, value in record.items():
             kinds[name] = _joined(kinds.get(name, "null"), _kind(value))
+    names, remarks = _tidy(list(kinds))
     try:
-        schema = pa.schema([_field(name, kind) for name, kind in kinds.items()])
+        schema = pa.schema([_field(name, kind) for name, kind in zip(names, kinds.values(), strict=True)])
     except UnicodeEncodeError as error:
         raise _lone_surrogate(text, error) from error
-    return Reader(schema, _object_batches(schema, text))
+    return Reader(schema, _object_batches(schema, list(kinds), text), remarks=remarks)
 
 
 def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
@@ -184,6 +235,7 @@ def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
         if not line.strip():
             continue
         try:
+            _check_elements(line)
             record = json.loads(line)
             _check_depth(record, line)
         except (ValueError, RecursionError) as error:
@@ -193,6 +245,12 @@ def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
             msg = f"Expected a JSON object at line {number} of {text.name}, got {type(record).__name__}."
             raise InputError(msg)
         yield record, len(line)
+
+
+def _check_elements(line: str) -> None:
+    if sum(map(line.count, ",[{")) > MAX_ELEMENTS:  # each takes many times its bytes once it is read
+        msg = f"more than {MAX_ELEMENTS:,} values in it; leave some out"
+        raise ValueError(msg)
 
 
 def _check_depth(record: object, line: str) -> None:
@@ -224,10 +282,13 @@ def _field(name: str, kind: str) -> pa.Field:
     return pa.field(name, types.get(kind, pa.string()), metadata=JSON_FIELD if kind == "json" else None)
 
 
-def _object_batches(schema: pa.Schema, text: TextFile) -> Iterator[pa.RecordBatch]:
+def _object_batches(schema: pa.Schema, names: Sequence[str], text: TextFile) -> Iterator[pa.RecordBatch]:
     for rows in _bounded(_objects(text)):
         try:
-            columns = [pa.array([_cell(column, row) for row in rows], column.type) for column in schema]
+            columns = [
+                pa.array([_cell(column, name, row) for row in rows], column.type)
+                for name, column in zip(names, schema, strict=True)
+            ]
         except UnicodeEncodeError as error:
             raise _lone_surrogate(text, error) from error
         yield pa.record_batch(columns, schema=schema)
@@ -238,49 +299,191 @@ def _lone_surrogate(text: TextFile, error: UnicodeEncodeError) -> InputError:
     return InputError(f"Expected text in {text.name}, got the lone surrogate {lone!r}; write it as UTF-8.")
 
 
-def _cell(column: pa.Field, row: dict[str, Any]) -> object:
+def _cell(column: pa.Field, name: str, row: dict[str, Any]) -> object:
     if column.metadata != JSON_FIELD:
-        return row.get(column.name)
-    return json.dumps(row[column.name], ensure_ascii=False) if column.name in row else None
+        return row.get(name)
+    return json.dumps(row[name], ensure_ascii=False) if name in row else None
 
 
 def read_parquet(path: Path, name: str | None = None) -> Reader:
-    """A Parquet file; its columns keep their types.
+    """A Parquet file; its columns keep their types, but views, which Arrow cannot filter, become plain text or bytes.
 
-    It is read through a small buffer: row groups may be of any size, and are not held as a whole. A value that a few
-    bytes repeat a million times is refused, or read a few rows at a time. Raises InputError.
+    It is read through a small buffer: row groups may be of any size, and are not held as a whole. Its pages say how
+    large they are, since its footer may say anything. A value that a few bytes repeat a million times is refused, or
+    read a few rows at a time. Raises InputError.
     """
     called = name or str(path)
     try:
         file = _parquet(path)
-        schema = file.schema_arrow.remove_metadata()
-        _check_expansion(file.metadata, path.stat().st_size, called)
-        rows, repeated = _batch_rows(file.metadata), _repeated_texts(file.metadata)
-        if "_view" in str(schema.types):  # Arrow makes none of them of a dictionary
-            rows = min([rows, *(MAX_BATCH_BYTES // size for size in repeated.values())])
+        columns = _measured_columns(path, file.metadata, called)
+        _check_expansion(columns, _values(file.metadata), path.stat().st_size, called)
+        names, remarks = _tidy(file.schema_arrow.names)
+        classes = _class_names(file.schema_arrow.metadata)
+        fields = (_carried(field, classes) for field in file.schema_arrow)
+        schema = pa.schema([field.with_name(new) for new, field in zip(names, fields, strict=True)])
+        rows, most = _batch_rows(columns, file.metadata.num_rows), min(BATCH_ROWS, file.metadata.num_rows)
+        repeated = [column for column in columns if column.repeats and column.page * most > MAX_BATCH_BYTES]
+        if "_view" in str(file.schema_arrow.types) or any(column.has_prefixes for column in repeated):
+            rows = min([rows, *(MAX_BATCH_BYTES // 4 // column.page for column in repeated)])  # Arrow copies them
         elif repeated:
-            file = _parquet(path, list(repeated))
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+            file = _parquet(path, [one.path for one in repeated])
+    except (pa.ArrowException, ValueError, OSError, LookupError, RecursionError) as error:
         msg = f"Expected a Parquet file at {called}, got {error}."
         raise InputError(msg) from error
-    return Reader(schema, _row_batches(file, schema, max(1, rows), called))
+    return Reader(schema, _row_batches(file, schema, max(1, rows), called), remarks=remarks)
 
 
 def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFile:
     return pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False, read_dictionary=dictionaries)
 
 
-def _columns(metadata: pq.FileMetaData) -> Iterator[list[pq.ColumnChunkMetaData]]:
+def _carried(field: pa.Field, classes: dict[str, str]) -> pa.Field:
+    """The field of a type that Arrow can filter; a field of class numbers has the classes' names in its metadata."""
+    kind = field.type
+    top = pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type)
+    field = field.with_type(kind if top else _plain(kind))
+    return field.with_metadata({CLASS_NAMES: classes[field.name]}) if field.name in classes else field
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """A type without views, and without dictionaries inside other types."""
+    match kind:
+        case pa.DictionaryType():
+            kind = _plain(kind.value_type)
+        case pa.StructType():
+            kind = pa.struct([field.with_type(_plain(field.type)) for field in kind])
+        case pa.MapType():
+            kind = pa.map_(_plain(kind.key_type), _plain(kind.item_type))
+        case pa.FixedSizeListType():
+            kind = pa.list_(_plain(kind.value_type), kind.list_size)
+        case pa.ListType():
+            kind = pa.list_(_plain(kind.value_type))
+        case pa.LargeListType():
+            kind = pa.large_list(_plain(kind.value_type))
+    return _OF_VIEWS.get(kind, kind)
+
+
+def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, str]:
+    """Column of class numbers → the classes' names in JSON, as Hugging Face's data sets keep them."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        return {name: json.dumps(one["names"]) for name, one in features.items() if one["_type"] == "ClassLabel"}
+    except (LookupError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of Parquet, in bytes once it is decompressed.
+
+    Attributes:
+        page: of its largest page; no text in it is longer.
+        repeats: whether a few bytes can stand for a long text again and again.
+        has_prefixes: whether a text is kept as the length of the beginning that it shares with the text before.
+    """
+
+    path: str
+    size: int
+    page: int
+    repeats: bool
+    has_prefixes: bool
+
+
+def _measured_columns(path: Path, metadata: pq.FileMetaData, name: str) -> list[_Column]:
+    """The columns as their pages say, since the footer may say anything."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    for number in range(metadata.num_columns):
-        yield [group.column(number) for group in groups]
+    columns = ([group.column(number) for group in groups] for number in range(metadata.num_columns))
+    with path.open("rb") as file:
+        return [
+            _measured(metadata.schema.column(number).path, _pages(file, chunks, name))
+            for number, chunks in enumerate(columns)
+        ]
 
 
-def _check_expansion(metadata: pq.FileMetaData, file_bytes: int, name: str) -> None:
+def _measured(path: str, pages: Iterator[dict[int, Any]]) -> _Column:
+    size = largest = 0
+    has_dictionary = has_prefixes = False
+    for page in pages:
+        size += page[2]
+        largest = max(largest, page[2])
+        has_dictionary |= page[1] == _DICTIONARY_PAGE
+        of_data = ((page.get(5), 2), (page.get(8), 4))  # the header of version 1 or 2, and its field with the encoding
+        has_prefixes |= any(isinstance(head, dict) and head.get(field) == _PREFIXES for head, field in of_data)
+    return _Column(path, size, largest, has_dictionary or has_prefixes, has_prefixes)
+
+
+def _pages(file: BinaryIO, chunks: Iterable[pq.ColumnChunkMetaData], name: str) -> Iterator[dict[int, Any]]:
+    for chunk in chunks:
+        at = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)), default=0)
+        end = at + chunk.total_compressed_size
+        while at < end:
+            file.seek(at)
+            page, length = _page_header(file)
+            if page[2] > max(MAX_PAGE_BYTES, UNPACKED_A_BYTE * page[3]):
+                most = f"pages of at most {MAX_PAGE_BYTES:,} bytes in {name}"
+                msg = f"Expected {most}, one has {page[2]:,}; write it with smaller ones."
+                raise InputError(msg)
+            yield page
+            at += length + page[3]
+
+
+def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
+    """A page's header, field → value (parquet.thrift: 1 type, 2 bytes unpacked, 3 bytes packed), and its length."""
+    head = file.read(_USUAL_HEADER)
+    try:
+        page, length = _thrift_struct(head, 0)
+    except IndexError:
+        page, length = _thrift_struct(head + file.read(_LONGEST_HEADER), 0)
+    if not all(isinstance(page.get(number), int) and page[number] >= 0 for number in (1, 2, 3)):
+        msg = "a page without its kind and sizes"
+        raise pa.ArrowInvalid(msg)
+    return page, length
+
+
+def _thrift_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
+    """A struct of Thrift's compact protocol, and where it ends; of its values the numbers and structs are kept."""
+    values: dict[int, Any] = {}
+    field_id = 0
+    while head := data[at]:
+        at += 1
+        field_id += head >> 4
+        if not head >> 4:
+            field_id, at = _varint(data, at)
+            field_id = field_id >> 1 ^ -(field_id & 1)
+        values[field_id], at = _thrift_value(data, at, head & 15)
+    return values, at + 1
+
+
+def _thrift_value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
+    match kind:
+        case 1 | 2:  # true and false
+            return None, at
+        case 4 | 5 | 6:
+            value, at = _varint(data, at)
+            return value >> 1 ^ -(value & 1), at
+        case 8:
+            length, at = _varint(data, at)
+            return None, at + length
+        case 12:
+            return _thrift_struct(data, at)
+    msg = f"a page's header with the type {kind}"
+    raise pa.ArrowInvalid(msg)
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:  # noqa: PLR2004
+            return value, at
+
+
+def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, name: str) -> None:
     """Refuse a small file that claims to hold more than any catalogue of its size can."""
-    columns = list(_columns(metadata))
-    values = max((sum(chunk.num_values for chunk in column) for column in columns), default=0)
-    size = sum(chunk.total_uncompressed_size for column in columns for chunk in column)
+    size = sum(column.size for column in columns)
     if values > max(FREE_VALUES, VALUES_A_BYTE * file_bytes) or size > max(FREE_BYTES, BYTES_A_BYTE * file_bytes):
         msg = (
             f"Expected a catalogue in {name}, its {file_bytes:,} bytes expand to {values:,} cells in a column and "
@@ -289,21 +492,15 @@ def _check_expansion(metadata: pq.FileMetaData, file_bytes: int, name: str) -> N
         raise InputError(msg)
 
 
-def _repeated_texts(metadata: pq.FileMetaData) -> dict[str, int]:
-    """Column → bytes of its dictionary, for columns of which one expanded batch might fill the memory."""
-    sizes = {
-        chunk.path_in_schema: max(each.total_uncompressed_size for each in column if each.has_dictionary_page)
-        for column in _columns(metadata)
-        for chunk in column
-        if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page
-    }
-    return {path: size for path, size in sizes.items() if size * min(BATCH_ROWS, metadata.num_rows) > MAX_BATCH_BYTES}
+def _values(metadata: pq.FileMetaData) -> int:
+    """The most values that a column has."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = range(metadata.num_columns)
+    return max((sum(group.column(number).num_values for group in groups) for number in columns), default=0)
 
 
-def _batch_rows(metadata: pq.FileMetaData) -> int:
-    characters: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    rows: int = metadata.num_rows
-    return max(1, min(BATCH_ROWS, BATCH_CHARACTERS * rows // max(1, characters)))
+def _batch_rows(columns: Sequence[_Column], rows: int) -> int:
+    return max(1, min(BATCH_ROWS, BATCH_CHARACTERS * rows // max(1, sum(column.size for column in columns))))
 
 
 def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) -> Iterator[pa.RecordBatch]:

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 import time
 import weakref
+import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -234,8 +235,8 @@ def _check_answer(answer: ClientResponse, wanted: _Download) -> None:
     if answer.status != _OK:
         msg = f"{status}; check the URL."
         raise InputError(msg)
-    coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding != "identity":
+    coding = _coding(answer)
+    if coding not in {"identity", "gzip"}:
         msg = f"{wanted.expected}, the host sent it compressed as {coding[:40]!r}; let it send the plain file."
         raise InputError(msg)
     if not (_says_its_end(answer) or suffix_of(wanted.url) == ".parquet"):  # which knows its own end
@@ -244,6 +245,10 @@ def _check_answer(answer: ClientResponse, wanted: _Download) -> None:
             "let the host send Content-Length, or download the file and name that."
         )
         raise InputError(msg)
+
+
+def _coding(answer: ClientResponse) -> str:
+    return answer.headers.get("Content-Encoding", "identity").strip().lower()
 
 
 def _says_its_end(answer: ClientResponse) -> bool:
@@ -258,7 +263,7 @@ async def _keep(answer: ClientResponse, wanted: _Download) -> None:
     file.seek(0)
     file.truncate()
     count = 0
-    async for piece in _paced(answer, wanted):
+    async for piece in _unpacked(answer, wanted) if _coding(answer) == "gzip" else _paced(answer, wanted):
         if not count and piece.lstrip().lower().startswith((b"<!doctype html", b"<html")):
             msg = f"{wanted.expected}, got a web page; is a sign-in needed?"
             raise InputError(msg)
@@ -271,6 +276,22 @@ async def _keep(answer: ClientResponse, wanted: _Download) -> None:
             raise InputError(msg)
         file.write(piece)
     file.flush()
+
+
+async def _unpacked(answer: ClientResponse, wanted: _Download) -> AsyncIterator[bytes]:
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)  # gzip only
+    try:
+        async for piece in _paced(answer, wanted):
+            packed = piece
+            while packed and not unpack.eof:
+                yield unpack.decompress(packed, _PIECE)  # a little at a time: it may expand to anything
+                packed = unpack.unconsumed_tail
+    except zlib.error as error:
+        msg = f"{wanted.expected}, the host sent a damaged gzip; let it send the plain file."
+        raise InputError(msg) from error
+    if not unpack.eof:
+        msg = f"{wanted.expected}, the host sent a gzip that is cut short; try later."
+        raise _PassingError(msg)
 
 
 async def _paced(answer: ClientResponse, wanted: _Download) -> AsyncIterator[bytes]:

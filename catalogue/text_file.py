@@ -65,22 +65,27 @@ class TextFile:
     codec: str
     option: bool = False
 
-    def lines(self, newline: str = "\n") -> Iterator[str]:
-        r"""The file's lines with their line ends; may raise InputError."""
-        with self.opened(newline) as file:
-            try:
+    def lines(self, newline: str | None = None) -> Iterator[str]:
+        r"""The file's lines with their line ends, by default ``\n`` (old Macs': ``\r``); may raise InputError."""
+        try:
+            with self.opened(self._line_end() if newline is None else newline) as file:
                 while line := file.readline(_MAX_LINE):
                     if len(line) == _MAX_LINE:
                         msg = f"Expected lines of less than {_MAX_LINE:,} characters in {self.name}, one is longer."
                         raise InputError(msg)
                     yield line
-            except UnicodeDecodeError as error:
-                bad = first_bad_byte(self.path, self.codec)
-                what = "it ends inside a character" if bad.value is None else f"got byte 0x{bad.value:02x}"
-                came = f"{what} in line {bad.line:,}"
-                name, text = _likely_encoding(self.path, bad.offset) or (None, "")
-                looks = f"it looks like {name}, which reads {text!r} there" if name else "no other encoding fits"
-                raise self.refusal(came, looks, name) from error
+        except UnicodeDecodeError as error:
+            bad = first_bad_byte(self.path, self.codec)
+            what = "it ends inside a character" if bad.value is None else f"got byte 0x{bad.value:02x}"
+            came = f"{what} in line {bad.line:,}"
+            name, text = _likely_encoding(self.path, bad.offset) or (None, "")
+            looks = f"it looks like {name}, which reads {text!r} there" if name else "no other encoding fits"
+            raise self.refusal(came, looks, name) from error
+
+    def _line_end(self) -> str:
+        with self.opened("") as file:
+            head = file.read(_HEAD_BYTES)
+        return "\r" if "\r" in head and "\n" not in head else "\n"
 
     def opened(self, newline: str) -> TextIO:
         """The text, to be read from its beginning."""

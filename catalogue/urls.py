@@ -1,7 +1,11 @@
 """Paths and URLs of catalogues and photos, as text: tells them apart, checks them, and takes them apart."""
 
+import json
 import re
-from collections.abc import Sequence
+import unicodedata
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -10,14 +14,31 @@ from typing import Final, Literal
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.errors import ImageError, ImageFault, InputError
+from models.preprocess import IMAGE_SUFFIXES
 
+SHOWN: Final = 100
+"""Characters of a cell that a message shows."""
 S3_SCHEME: Final = "s3://"
 SCHEMES: Final = (S3_SCHEME, "http://", "https://")
-ELSEWHERE: Final = r"(?i)^([a-z][a-z0-9+.-]*://|data:)"
-"""The beginning of cells that are not paths: URLs of any scheme, and data URIs."""
+_NO_SCHEME: Final = r"//[^/\s.][^/\s]*[.:\]][^/\s]*/"
+_BASE64: Final = r"(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/=\s]{60}"
+"""The beginning of a JPEG, PNG, WebP or GIF in base64."""
+ELSEWHERE: Final = rf"^\s*(?:(?i:[a-z][a-z0-9+.-]*://|https?:\\|data:)|{_NO_SCHEME}|{_BASE64})"
+"""The beginning of cells that are not paths: URLs, of any scheme or without one (``//host/``); data URIs; base64."""
+_NEXT_URL: Final = re.compile(r"[\s,;|](?:(?i:https?|s3):)?//[^/\s]")
+_NEXT_PATH: Final = re.compile(r"\.(?i:jpe?g|png|webp|gif|bmp|tiff?|avif)\s*[,;|\r\n]")
+_SEVERAL: Final = rf"{_NEXT_URL.pattern}|{_NEXT_PATH.pattern}|^\s*[\[{{\"]"
+"""Where a second photo may begin in a cell, or how JSON begins."""
+_BETWEEN: Final = " \t\r\n,;|"
+_PHOTO_FIELDS: Final = ("bytes", "url", "src", "path")
+"""Of a record that names a photo, the fields that may."""
+_LONGEST_PATH: Final = 4096
+_LONGEST_LIST: Final = 100_000
 
+_BARE: Final = re.compile(rf"\s*(?:({_NO_SCHEME})|{_BASE64})")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CELL_SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 _ALWAYS_URLS: Final = frozenset({"http", "https", "s3", "data", "file", "ftp"})
@@ -31,6 +52,11 @@ _SAFE: Final = "!$&'()*+,-./:;=?@[]_~"
 STRAY_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _LONGEST_HOST: Final = 253
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_HEADER_VALUE: Final = re.compile(r"[ -~\t]{1,4000}")
+_OWN_HEADERS: Final = re.compile(
+    r"(?i)host|te|trailer|connection|keep-alive|upgrade|expect|range|accept-encoding|transfer-encoding|(content|if|proxy)-.*"
+)
 _LAST_PORT: Final = 65535
 _NUMERIC: Final = re.compile(r"\d+|0[xX][0-9A-Fa-f]*")
 _LABELS: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
@@ -102,6 +128,128 @@ def cell_texts(
     return cells
 
 
+def photo_cells(
+    column: pa.Array | pa.ChunkedArray,
+    suffix: str | None = None,
+    errors: Literal["backslashreplace", "surrogateescape"] = "backslashreplace",
+) -> list[str | None]:
+    """The photo of each row, a path, URL or data URI: of several the first, and bytes as a data URI.
+
+    ``suffix`` is added to paths that do not end like an image's.
+    """
+    cells = _single_cells(column, errors)
+    if _is_text(column.type) and pc.any(_maybe_several(column)).as_py():
+        cells = [cell and photos_in(cell)[0] for cell in cells]
+    return [cell and _with_suffix(cell, suffix) for cell in cells] if suffix else cells
+
+
+def _single_cells(
+    column: pa.Array | pa.ChunkedArray, errors: Literal["backslashreplace", "surrogateescape"]
+) -> list[str | None]:
+    kind = column.type
+    if _is_list(kind):
+        filled = pc.if_else(pc.greater(pc.list_value_length(column), 0), column, pa.scalar(None, kind))
+        return _single_cells(pc.list_element(filled, 0), errors)
+    if pa.types.is_struct(kind):
+        names = [name for name in _PHOTO_FIELDS if kind.get_field_index(name) >= 0]
+        parts = (_single_cells(pc.struct_field(column, name), errors) for name in names)
+        return [next(filter(None, cells), None) for cells in zip(*parts, strict=True)]
+    if is_bytes(kind):
+        return [None if data is None else _bytes_cell(data) for data in column.to_pylist()]
+    return cell_texts(column, errors)
+
+
+def _bytes_cell(data: bytes) -> str:
+    """A path that an old program has written as bytes, or the photo itself."""
+    if len(data) <= _LONGEST_PATH and b"\0" not in data:
+        with suppress(UnicodeDecodeError):
+            return data.decode()
+    return f"data:;base64,{b64encode(data).decode()}"
+
+
+def can_name_photos(kind: pa.DataType) -> bool:
+    """Whether :func:`photo_cells` finds photos in columns of a type."""
+    if _is_list(kind):
+        return can_name_photos(kind.value_type)
+    if pa.types.is_struct(kind):
+        return any(field.name in _PHOTO_FIELDS and can_name_photos(field.type) for field in kind)
+    return _is_text(kind) or is_bytes(kind)
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether cells of a type are bytes."""
+    types = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return any(is_type(kind) for is_type in types)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_type(kind) for is_type in types)
+
+
+def _maybe_several(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    return pc.match_substring_regex(column.cast(pa.string()).cast(pa.binary()), _SEVERAL)
+
+
+def rows_with_several(column: pa.Array) -> int:
+    """How many rows of an image column name more than one photo."""
+    if _is_list(column.type):
+        return int(pc.sum(pc.greater(pc.list_value_length(column), 1)).as_py() or 0)
+    if not _is_text(column.type):
+        return 0
+    cells = cell_texts(column.filter(_maybe_several(column)))
+    return sum(len(photos_in(cell)) > 1 for cell in cells if cell)
+
+
+def photos_in(cell: str) -> list[str]:
+    """The first photo of a cell and what follows it: a list in JSON, or with ``,``, ``;``, ``|`` or blanks between."""
+    if scheme_of(cell) == "data":
+        return [cell]
+    text = cell.strip()
+    if text.startswith(("[", "{", '"')) and len(text) <= _LONGEST_LIST:
+        for as_json in (text, text.replace("'", '"')):  # Python writes lists with '
+            with suppress(ValueError, RecursionError):
+                return list(_named(json.loads(as_json))) or [""]
+    if (url := _NEXT_URL.search(text)) and is_elsewhere(text):
+        return [text[: url.start()].rstrip(_BETWEEN), text[url.start() + 1 :]]
+    if path := _NEXT_PATH.search(text):
+        rest = text[path.end() :].strip(_BETWEEN)
+        if not rest or PurePosixPath(rest).suffix.lower() in IMAGE_SUFFIXES:
+            return [text[: path.end() - 1].rstrip(), *filter(None, [rest])]
+    return [cell]
+
+
+def _named(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            for one in value:
+                yield from _named(one)
+        case dict():
+            yield from _named(next(filter(None, map(value.get, _PHOTO_FIELDS)), None))
+
+
+def _with_suffix(cell: str, suffix: str) -> str:
+    path = cell.strip()
+    is_whole = scheme_of(path) or PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+    return cell if is_whole or not path else path + suffix
+
+
+def other_names(path: str) -> Iterator[str]:
+    """Names that a path without a file may mean: without blanks, backslashes or its first slash; in NFC or NFD."""
+    plain = path.strip()
+    names = [plain, plain.replace("\\", "/")]
+    names += [name.lstrip("/") for name in names]
+    forms = [unicodedata.normalize(form, name) for form in ("NFC", "NFD") for name in names if not name.isascii()]
+    yield from (name for name in dict.fromkeys([*names, *forms]) if name not in {"", path})
+
+
 def checked_url(url: str) -> str:
     """A URL that we can fetch, its scheme in small letters; may raise InputError."""
     scheme, _, rest = url.partition("://")
@@ -158,7 +306,9 @@ def _path(url: str) -> PurePosixPath:
 
 
 def scheme_of(cell: str) -> str | None:
-    """A cell's scheme in small letters; None if it is a path."""
+    """A cell's scheme in small letters, ``https`` and ``data`` where it is left out; None if it is a path."""
+    if bare := _BARE.match(cell):
+        return "https" if bare[1] else "data"
     if ":" not in cell:
         return None
     match = _CELL_SCHEME.match(cell)
@@ -170,6 +320,8 @@ def scheme_of(cell: str) -> str | None:
 def parse_url(text: str) -> Target:
     """Take a URL apart; may raise ImageError."""
     text = text.strip()
+    if text[:7].lower().startswith(("http:\\", "https:\\")):  # browsers read it so, too
+        text = text.replace("\\", "/")
     parts = _PARTS.match(text)
     if len(text) > _MAX_URL or _UNSENDABLE.search(text) or not parts:
         raise _refused_url(text, f"a URL of at most {_MAX_URL:,} printable characters")
@@ -205,9 +357,11 @@ def _on_host(text: str, scheme: Scheme, authority: str, tail: str) -> Target:
 
 
 def joined(base: str, cell: str) -> str:
-    """A path under a URL; for HTTP it is percent-quoted, except for what is quoted already."""
-    path = cell.lstrip("/")
-    return f"{base}/{path if base.startswith('s3://') else _quoted(path.replace('#', '%23'))}"
+    """A path under a URL; for HTTP its backslashes are slashes, and what is not quoted already is percent-quoted."""
+    if base.startswith(S3_SCHEME):
+        return f"{base}/{cell.lstrip('/')}"
+    path = cell.strip().replace("\\", "/").lstrip("/")
+    return f"{base}/{_quoted(path.replace('#', '%23'))}"
 
 
 def _quoted(path: str) -> str:
@@ -255,6 +409,22 @@ def check_allow_hosts(hosts: Sequence[str]) -> None:
         allowed_place(host)
 
 
+def checked_headers(headers: Sequence[str]) -> dict[str, str]:
+    """Headers for hosts of photos, each ``NAME: VALUE``; InputError, which shows no value, if one is not allowed."""
+    pairs: dict[str, str] = {}
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value.strip()):
+            came = f"another value under {name[:40]!r}" if colon else "a text without a colon"
+            msg = f"Expected --header 'NAME: VALUE' in ASCII, such as 'User-Agent: shop/1.0', got {came}; correct it."
+            raise InputError(msg)
+        if _OWN_HEADERS.fullmatch(name):
+            msg = f"Expected a --header that Hangtag does not set itself, got {name}; leave it out."
+            raise InputError(msg)
+        pairs[name] = value.strip()
+    return pairs
+
+
 def _refused_url(text: str, expected: str) -> ImageError:
-    msg = f"Expected {expected}, got {text[:200]!r}; correct it, or give a path."
+    msg = f"Expected {expected}, got {text[:SHOWN]!r}; correct it, or give a path."
     return ImageError(msg, ImageFault.REFUSED)

@@ -4,6 +4,7 @@ No text that Hangtag writes into a CSV starts a spreadsheet formula.
 """
 
 import csv
+import io
 import json
 import math
 import os
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 
 from catalogue.catalogue import Catalogue
 from catalogue.readers import JSON_FIELD
-from catalogue.urls import cell_texts
+from catalogue.urls import cell_texts, is_bytes
 from models.errors import InputError
 
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
@@ -90,7 +91,21 @@ def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
         if suffix != ".parquet" and holds_bytes(field.type):
             msg = f"The column {field.name} holds bytes, which {suffix} files cannot; name a .parquet --out."
             raise InputError(msg)
+        _check_carried(catalogue.source, field)
     return replace(catalogue, batches=_tried_batches(catalogue, suffix))
+
+
+def _check_carried(source: str, field: pa.Field) -> None:
+    """Refuse a type of which Arrow cannot take rows, as labelling does at its end."""
+    try:
+        rows = pa.table([pa.nulls(2, field.type)], pa.schema([field.with_nullable(True)]))
+        pq.write_table(rows.filter(pa.array([True, False])).take(pa.array([0])), io.BytesIO())
+    except UNWRITABLE as error:
+        msg = (
+            f"Expected columns whose rows can be taken and written in {source}, {field.name!r} holds {field.type} "
+            f"({str(error)[:200]}); save it as text, or leave the column out."
+        )
+        raise InputError(msg) from error
 
 
 @contextmanager
@@ -135,7 +150,7 @@ def _jsonl_writer(file: TextIO, schema: pa.Schema) -> Write:
 
 def holds_bytes(kind: pa.DataType) -> bool:
     """Whether cells of a type hold bytes, which no text file can."""
-    return any(map(_is_bytes, _leaves(kind)))
+    return any(map(is_bytes, _leaves(kind)))
 
 
 def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
@@ -146,11 +161,6 @@ def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
             yield from _leaves(kind.field(number).type)
     else:
         yield kind
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    types = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
-    return any(is_type(kind) for is_type in types)
 
 
 def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch]:

@@ -12,6 +12,8 @@ from models.preprocess import MAX_BYTES
 NONE: Final = "_none"
 """The label of photos that show no product (hands, logos, size charts), and the folder they lie in: never a class."""
 
+_LONGEST_SHOWN: Final = 200
+
 
 _OF_SYSTEMS: Final = frozenset(
     {
@@ -45,13 +47,13 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError) as error:
-        msg = f"Expected a photo at {path}, found nothing; check the path."
+        msg = f"Expected a photo at {_shown(path)}, found nothing; check the path."
         raise ImageError(msg, ImageFault.MISSING) from error
     except PermissionError as error:
-        msg = f"Expected to read {path}, the system refused; check its permissions."
+        msg = f"Expected to read {_shown(path)}, the system refused; check its permissions."
         raise ImageError(msg, ImageFault.REFUSED) from error
     except (OSError, ValueError) as error:
-        msg = f"Expected to read {str(path)!r}, got {error}."
+        msg = f"Expected to read {_shown(path)!r}, got {getattr(error, 'strerror', error)}; check the path."
         raise ImageError(msg, ImageFault.MISSING) from error
     try:
         if within:
@@ -64,10 +66,15 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
         with os.fdopen(handle, "rb", closefd=False) as file:  # it grows, or its disk gives it in pieces
             return data + file.read()
     except OSError as error:
-        msg = f"Expected to read {path}, the disk answered {error}."
+        msg = f"Expected to read {_shown(path)}, the disk answered {error}."
         raise ImageError(msg, ImageFault.MISSING) from error
     finally:
         os.close(handle)
+
+
+def _shown(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN // 2]}…{text[-40:]}"
 
 
 def _check_place(handle: int, path: Path, within: Path) -> None:
@@ -80,16 +87,16 @@ def _check_place(handle: int, path: Path, within: Path) -> None:
 
 
 def _elsewhere(path: Path, within: Path) -> ImageError:
-    msg = f"Expected a photo under {within}, got {str(path)[:200]!r}, which lies elsewhere; put a copy there."
+    msg = f"Expected a photo under {within}, got {_shown(path)!r}, which lies elsewhere; put a copy there."
     return ImageError(msg, ImageFault.REFUSED)
 
 
 def _check_regular(status: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
-        msg = f"Expected {path} to be a file, found a folder, a pipe or a device."
+        msg = f"Expected {_shown(path)} to be a file, found a folder, a pipe or a device."
         raise ImageError(msg)
     if status.st_size > MAX_BYTES:
-        msg = f"Expected at most {MAX_BYTES:,} bytes in {path}, found {status.st_size:,}; save a smaller copy."
+        msg = f"Expected at most {MAX_BYTES:,} bytes in {_shown(path)}, found {status.st_size:,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
 
 

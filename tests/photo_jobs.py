@@ -20,7 +20,7 @@ def only_question(pin: ModelPin = PAPER_PIN, fallback: ModelPin | None = None) -
     return (Question(name="", model=pin, fallback=fallback),)
 
 
-def photo_job(root, *, confined=False, per_host=None, allow_hosts=None) -> Job:
+def photo_job(root, *, confined=False, per_host=None, allow_hosts=None, headers=None) -> Job:
     spec = JobSpec(
         id="job",
         created_at="2026-01-01T00:00:00+00:00",
@@ -35,7 +35,7 @@ def photo_job(root, *, confined=False, per_host=None, allow_hosts=None) -> Job:
         priority=Priority.NORMAL,
         preprocess_version="1",
         questions=only_question(),
-        options=JobOptions(allow_hosts=allow_hosts, per_host=per_host),
+        options=JobOptions(allow_hosts=allow_hosts, per_host=per_host, headers=headers),
         digest="0",
         confined=confined,
         needs_root=True,

@@ -5,18 +5,18 @@ It loads neither numpy nor TensorFlow.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, TypeAlias
 
 import typer
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import InputError
 from models.fit import Decode, Fit
-from worker.request import AllowHostOption
+from worker.request import AllowHostOption, HeadersOption, ImageSuffixOption
 
 TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
 """Endings of files that labelled photos are read from."""
@@ -131,10 +131,12 @@ class TableOptions:
         str | None,
         typer.Option(help="Of a table: folder or URL where relative paths start. Default: the table's own folder."),
     ] = None
+    image_suffix: ImageSuffixOption = None
     encoding: Annotated[
         str | None, typer.Option(help="Of a table: encoding of a text file, such as cp1252. Default: UTF-8.")
     ] = None
     allow_hosts: AllowHostOption = None
+    headers: Annotated[HeadersOption, Field(exclude=True)] = field(default=None, repr=False)  # it may hold a password
 
 
 USUAL_COLUMNS: Final = TableOptions()

@@ -62,7 +62,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     parents = read_parents(request.taxonomy) if request.taxonomy else request.parents
     tree = taxonomy_of(dataset, parents)
     choice = _choose_network(request, view)
-    dataset = fetch_photos(dataset, request.table.allow_hosts, cache, partial(view.advance, "Fetching"))
+    dataset = fetch_photos(dataset, request.table, cache, partial(view.advance, "Fetching"))
     scanned = scan_photos(dataset.photos, statistics, view.advance)
     products = [sha for photo, sha in zip(scanned.photos, scanned.sha256s, strict=True) if photo.label != NONE]
     fit, stretched = choose_fit(request.fit, statistics.statistics(products))

@@ -183,7 +183,7 @@ def preview(
     except EncodingError as error:
         return Preview(refused=str(error).replace(source, Path(source).name))
     first = next(catalogue.batches).slice(0, _ROWS)
-    cells = cell_texts(first.column(catalogue.image_column))
+    cells = catalogue.photo_cells(first, "backslashreplace")
     return Preview(
         columns=tuple(catalogue.schema.names),
         image_column=catalogue.image_column,

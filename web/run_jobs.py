@@ -53,6 +53,7 @@ class NewJob(BaseModel):
     )
     image_column: Text | None = Field(None, description="The column with the photos; the obvious one by default.")
     image_root: Place | None = Field(None, description="Where relative paths start: a folder on the server, or a URL.")
+    image_suffix: Text | None = Field(None, description="Added to paths that do not end like an image's, such as ids.")
     encoding: Text | None = Field(None, description="Of a text catalogue.")
     group_column: Text | None = Field(None, description="Says which rows are photos of one product.")
     precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="One of the model's table.")
@@ -285,6 +286,7 @@ class JobRunner:
                 allow_hosts=list(self._settings.allow_host) if self._settings.allow_host else None,
                 image_column=new.image_column,
                 image_root=self.places.checked(new.image_root, "the image root") if new.image_root else None,
+                image_suffix=new.image_suffix,
                 encoding=new.encoding,
                 registry=self._settings.registry,
             ),
@@ -296,7 +298,14 @@ class JobRunner:
 def _uploaded_catalogue(request: SubmitRequest) -> Catalogue:
     """An uploaded catalogue, which its job calls by its name alone."""
     place, options = request.source, request.options
-    opened = open_catalogue(place, options.image_column, options.image_root, options.encoding, confined=True)
+    opened = open_catalogue(
+        place,
+        options.image_column,
+        options.image_root,
+        options.encoding,
+        image_suffix=options.image_suffix,
+        confined=True,
+    )
     return replace(opened, source=Path(place).name)
 
 

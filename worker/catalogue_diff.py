@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 from catalogue.catalogue import open_catalogue
 from catalogue.photo import Wanted, photo_in
 from catalogue.photos import Photos, open_photos
-from catalogue.urls import cell_texts, is_elsewhere, is_url
+from catalogue.urls import is_elsewhere, is_url, photo_cells
 from models.errors import ImageError, JobError
 from models.text import label_text
 from models.whole_file import replace_file, write_beside
@@ -46,8 +46,10 @@ class SampleOptions:
 
     image_column: str | None = None
     image_root: str | None = None
+    image_suffix: str | None = None
     encoding: str | None = None
     allow_hosts: tuple[str, ...] = ()
+    headers: tuple[str, ...] = field(default=(), repr=False)
     renamed: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     workers: int | None = None
@@ -66,7 +68,15 @@ class Sample:
 
 def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) -> Sample:
     """Draw at most ``rows`` rows of a catalogue, all equally likely; the same call finds them again in its folder."""
-    asked = (source, options.image_column, options.image_root, options.encoding, options.seed, rows)
+    asked = (
+        source,
+        options.image_column,
+        options.image_root,
+        options.image_suffix,
+        options.encoding,
+        options.seed,
+        rows,
+    )
     place = folder / hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
     file = place / SAMPLE_FILE
     if not file.exists():
@@ -77,17 +87,22 @@ def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) ->
 
 def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
     catalogue = open_catalogue(
-        source, options.image_column, options.image_root, options.encoding, options.allow_hosts or None
+        source,
+        options.image_column,
+        options.image_root,
+        options.encoding,
+        options.allow_hosts or None,
+        image_suffix=options.image_suffix,
     )
     columns = (batch.column(catalogue.image_column) for batch in catalogue.batches)
-    drawn, rows_in_source = _reservoir(columns, rows, np.random.default_rng(options.seed))
+    drawn, rows_in_source = _reservoir(columns, rows, np.random.default_rng(options.seed), options.image_suffix)
     about = {"source": catalogue.source, "image_root": catalogue.image_root, "rows_in_source": rows_in_source}
     table = pa.table([[row + 1 for row, _ in drawn], [cell for _, cell in drawn]], schema=_SCHEMA)
     return table.replace_schema_metadata({_ABOUT_KEY: json.dumps(about)})
 
 
 def _reservoir(
-    columns: Iterable[pa.Array], size: int, rng: np.random.Generator
+    columns: Iterable[pa.Array], size: int, rng: np.random.Generator, suffix: str | None
 ) -> tuple[list[tuple[int, str | None]], int]:
     """Vitter's algorithm R (ACM TOMS 11, 1985): number from 0 and cell of each row, in order; and the count of rows."""
     slots: list[tuple[int, str | None]] = []
@@ -97,7 +112,7 @@ def _reservoir(
         places = np.where(rows < size, rows, rng.integers(0, rows + 1))
         chosen = places < size
         for place, row in zip(places[chosen].tolist(), rows[chosen].tolist(), strict=True):
-            slots[place : place + 1] = [(row, cell_texts(column[row - seen : row - seen + 1])[0])]
+            slots[place : place + 1] = [(row, photo_cells(column[row - seen : row - seen + 1], suffix)[0])]
         seen += len(column)
     return sorted(slots, key=lambda slot: slot[0]), seen
 
@@ -112,7 +127,7 @@ def bring_here(sample: Sample, options: SampleOptions, advance: Callable[[int, i
     """Fetch the remote photos, each once, and write a catalogue of local ones; rows without a photo are left out."""
     file = sample.folder / _HERE_FILE
     if not file.exists():
-        with closing(open_photos(sample.image_root, options.allow_hosts)) as photos:
+        with closing(open_photos(sample.image_root, options.allow_hosts, headers=options.headers)) as photos:
             _write(file, _with_photos(sample, photos, advance))
     return file
 

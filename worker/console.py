@@ -106,6 +106,8 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     path = next((image for image in images if not is_elsewhere(image) and not Path(image).is_absolute()), None)
     if path is None:
         return ""
+    if any(one.image and "check the path" not in one.message for one in missing.examples):
+        return ""  # a message says what to do
     root, others = job.spec.image_root, ", nor at the other paths" if receipt.rows > 1 else ""
     return (
         f"nothing is at {root}/{path}{others}. Relative paths start at {root}, which --image-root sets (default: the "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.catalogue import Catalogue
-from catalogue.urls import check_allow_hosts, is_url
+from catalogue.urls import check_allow_hosts, checked_headers, is_url
 from catalogue.writers import check_output
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
@@ -58,6 +58,7 @@ def label(
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
     check_allow_hosts(request.options.allow_hosts or ())
+    checked_headers(request.options.headers or ())
     folder = job_folder(request.output)
     begun = None if request.restart else open_job(FolderStorage(folder))
     models = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
@@ -71,6 +72,8 @@ def label(
         if request.restart:
             _empty(folder)
         job = _prepared_job(catalogue, request, FolderStorage(folder), models)
+        for remark in catalogue.remarks:
+            say(remark)
         receipt = job_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not (request.retry_failed and begin_retry(job, receipt.retry + 1)):
             return receipt  # and the result is left alone, since a person may have worked on it

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -40,6 +40,19 @@ AllowHostOption = Annotated[
     ),
 ]
 
+ImageSuffixOption = Annotated[
+    str | None, typer.Option(metavar=".jpg", help="Added to paths that do not end like an image's, such as ids.")
+]
+HeadersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--header",
+        metavar="NAME: VALUE",
+        help="Send this to hosts of photos, such as 'User-Agent: shop/1.0', but not where they redirect to another "
+        "host. May be given again.",
+    ),
+]
+
 
 class Priority(StrEnum):
     """Which jobs' chunks are taken first, where several wait."""
@@ -60,6 +73,7 @@ class JobOptions:
             help="Where relative paths start, on each machine: a folder or a URL. Default: the catalogue's folder."
         ),
     ] = None
+    image_suffix: ImageSuffixOption = None
     encoding: EncodingOption = None
     group_column: Annotated[
         str | None,
@@ -103,6 +117,7 @@ class JobOptions:
         typer.Option("--decode-timeout", min=0.1, max=MAX_TIMEOUT_S, help="Seconds that decoding one photo may take."),
     ] = 10.0
     allow_hosts: AllowHostOption = None
+    headers: HeadersOption = field(default=None, repr=False)  # it may hold a password
     per_host: Annotated[
         int | None, typer.Option(min=1, help="Downloads from one host at a time, for each process. Default: 8.")
     ] = None

@@ -36,6 +36,10 @@ def test_what_is_said(tmp_path: Path, shop: Path, sure_bundle: Path) -> None:
         "twice.csv": "image,sku,sku\na.jpg,1,1\n",
         "gone.txt": "a/1.jpg\na/2.jpg\n",
         "only.txt": "a.png\n",
+        "ids.csv": "image\na\n",
+        "windows.csv": "sku,image\n1,C:\\photos\\a.jpg\n",
+        "several.csv": 'image\n"a.png, b.jpg"\n',
+        "excel.csv": "sep=;\nsku; image;;\n1; a.png;;\n",
         "precious.csv": "mine",
     }
     for name, text in texts.items():
@@ -65,6 +69,9 @@ def test_what_is_said(tmp_path: Path, shop: Path, sure_bundle: Path) -> None:
     run("a column that labelling adds", shop)
     run("a group column that is not there", only, "--group-column", "sku")
     run("an image root that is not there", only, "--image-root", at("nowhere"))
+    run("an image suffix that is none", only, "--image-suffix", "jpg")
+    for header in ("User-Agent", "User-Agent:", "Host: photos.internal"):
+        run(f"the header {header}", only, "--header", header)
     run("a host without a port", only, "--allow-host", "photos.internal")
     run("a private address", "http://127.0.0.1:9/a.csv")
     run("a model that is not there", only, model=at("bundle"))
@@ -78,6 +85,9 @@ def test_what_is_said(tmp_path: Path, shop: Path, sure_bundle: Path) -> None:
     run("the catalogue as output", at("names.csv"), "--image-column", "name", "--restart", out="names.csv")
     run("an earlier result without a job", only, "--previous", at("precious.csv"))
     run("no photo was found", at("gone.txt"), out="gone.csv")
+    titles = {"ids": "ids", "windows": "a path of Windows", "several": "several photos in a cell", "excel": "of Excel"}
+    for name, title in titles.items():
+        run(title, at(f"{name}.csv"), "--image-column", "image", out=f"{name}.out.csv")
     labelled = ("--prefix", "ht_", "--threshold", 0.01)
     run("done, one row of three", shop, *labelled, "--group-column", "sku", out="shop.out.csv")
     run("done already", shop, *labelled, "--group-column", "sku", out="shop.out.csv")

@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -51,7 +51,7 @@ def check_and_show(
     if aside is not None:
         make_outside(data, aside, "--quarantine")
     console = Console(stderr=as_json)
-    checkup = _check(dataset, asked.allow_hosts)
+    checkup = _check(dataset, asked)
     summary = check_summary(checkup, data, time.monotonic() - started)
     _write_reports(checkup, summary, out)
     if as_json:
@@ -87,7 +87,7 @@ def bring_back_and_show(folder: Path, *, as_json: bool) -> ExitCode:
     return ExitCode.FAILURE if back.lost else ExitCode.OK
 
 
-def _check(dataset: Dataset, allow_hosts: Sequence[str] | None) -> Checkup:
+def _check(dataset: Dataset, asked: TableOptions) -> Checkup:
     console, tasks = Console(stderr=True), dict[str, TaskID]()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
@@ -99,7 +99,7 @@ def _check(dataset: Dataset, allow_hosts: Sequence[str] | None) -> Checkup:
 
     try:
         with progress:
-            here = fetch_photos(dataset, allow_hosts, default_cache(), partial(advance, "Fetching"))
+            here = fetch_photos(dataset, asked, default_cache(), partial(advance, "Fetching"))
             return check_up(here, StatisticsStore(default_cache()), advance)
     except KeyboardInterrupt as stopped:
         msg = "Stopped; only the cache was written. The same command continues where it was."

@@ -9,7 +9,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.urls import cell_texts, is_elsewhere, is_url
+from catalogue.photo import Cells
+from catalogue.urls import is_elsewhere, is_url, photo_cells
 from models.errors import InputError
 from models.text import label_text
 from trainer.corrections.votes import PhotoVotes, unguarded
@@ -47,7 +48,8 @@ class Correcting:
         self._votes = _vote_columns(list(resolved.values()))
         by_place = any("/" in photo for photo in resolved)
         self._image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
-        self._root = job.spec.image_root
+        self._root, self._suffix = job.spec.image_root, job.spec.options.image_suffix
+        self._cells = Cells(self._root, confined=job.spec.confined)
 
     def corrected(self, table: pa.Table) -> pa.Table:
         """Some rows of the copy."""
@@ -74,13 +76,15 @@ class Correcting:
     def _votes_on(self, table: pa.Table) -> pa.Table:
         numbers = pc.index_in(table.column(self._sha256).cast(pa.string()), value_set=self._photos)
         if self._image:
-            cells = cell_texts(table.column(self._image))
+            cells = photo_cells(table.column(self._image), self._suffix)
             places = pa.array([None if cell is None else self._place(cell) for cell in cells], pa.string())
             numbers = pc.coalesce(numbers, pc.index_in(places, value_set=self._photos))
         return self._votes.take(numbers)
 
     def _place(self, cell: str) -> str:
-        return cell if is_elsewhere(cell) or is_url(self._root) else os.path.normpath(Path(self._root) / cell)
+        if is_elsewhere(cell) or is_url(self._root):
+            return self._cells.url(cell) or cell if cell.startswith("//") else cell
+        return os.path.normpath(Path(self._root) / self._cells.name(cell))
 
     def _count(self, table: pa.Table, votes: pa.Table, labels: pa.ChunkedArray, in_conflict: pa.ChunkedArray) -> None:
         self.counts["rows"] += table.num_rows

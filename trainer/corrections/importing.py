@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.catalogue import IMAGE_COLUMNS
+from catalogue.photo import Cells
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url
 from models.errors import ImageError, InputError
@@ -194,6 +195,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
     columns = _columns(path, reader.schema.names, options)
     own_time = min(datetime.fromtimestamp(path.stat().st_mtime, UTC), now)
     folder = (options.image_root or path.parent).absolute()
+    places = Cells(str(folder))
     defaults = {"reviewer": options.reviewer or "", "at": own_time.isoformat()}
     timed: list[Vote] = []
     untimed: list[Vote] = []
@@ -209,6 +211,8 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
             continue
         if options.image_root is None and CORRECT_LABEL in columns:  # a list for review, which may have been moved
             answer["image"] = unguarded(row.get(f"{options.prefix}{THUMBNAIL}", "")).strip() or answer.get("image", "")
+        if image := answer.get("image", "").strip():
+            answer["image"] = places.url(image) or image if image.startswith("//") else places.name(image)
         filled = {name: text for name, text in answer.items() if text.strip()}
         try:
             vote = parse_vote({**defaults, **filled}, folder)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from catalogue.urls import scheme_of
 from catalogue.writers import inert
 from models.text import label_text
 from trainer.data.csv_files import cell_path, path_cell
@@ -130,7 +131,7 @@ def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
 
 def _place(image: str, sha256: str, folder: Path) -> str:
     """Where a photo is: an absolute path or a URL; empty if its cell holds it, or only its SHA-256 is known."""
-    if image.startswith("data:"):
+    if scheme_of(image) == "data":
         if not sha256:
             msg = "expected the sha256 of a photo that its cell holds, got none"
             raise ValueError(msg)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from catalogue.photo import Photo, Wanted
+from catalogue.photo import Cells, Photo, Wanted
 from catalogue.photos import Photos, open_photos
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url, scheme_of, shown
@@ -274,11 +274,12 @@ def _read_table(path: Path, asked: TableOptions) -> Dataset:
     merged = _merged(row.label for row in rows)
     rows = [replace(row, label=label_text(row.label)) for row in rows]
     rows, parents, notes = (rows, dict[str, str](), ()) if is_of_cycle else with_leaves(rows, path)
-    photos = tuple(_row_photo(path, table.image_root, row) for row in rows)
+    cells = Cells(table.image_root)
+    photos = tuple(_row_photo(path, table.image_root, row, cells) for row in rows)
     return Dataset(path, photos, (), _classes(photo.label for photo in photos), table, parents, (*merged, *notes))
 
 
-def _row_photo(path: Path, root: str, row: TableRow) -> LabeledPhoto:
+def _row_photo(path: Path, root: str, row: TableRow, cells: Cells) -> LabeledPhoto:
     word, split = row.split.lower(), split_named(row.split)
     if word not in {"", OPEN, LEARN} and split is None:
         splits = ", ".join((*Split, OPEN, LEARN))
@@ -288,13 +289,18 @@ def _row_photo(path: Path, root: str, row: TableRow) -> LabeledPhoto:
     if sha256 and not _SHA256.fullmatch(sha256):
         msg = f"Expected 64 hexadecimal digits under sha256 in row {row.number} of {path}, or nothing, got {sha256!r}."
         raise DataError(msg)
-    place = Path(root) / cell_path(row.image)
+    is_here = scheme_of(row.image) is None and not is_url(root)
+    name = cells.name(row.image) if is_here else row.image
+    place = Path(root) / cell_path(name)
     photo = LabeledPhoto(place, row.label, split, row.group or None, word == OPEN, sha256, word == LEARN)
     if not row.image:
         msg = f"Expected the path or the URL of a photo in row {row.number} of {path.name}, the cell is empty."
         error = ImageError(msg, ImageFault.MISSING)
         return replace(photo, path=path.with_name(f"{path.name}, row {row.number}"), error=error)
-    if scheme_of(row.image) == "file" or (scheme_of(row.image) is None and not is_url(root)):
+    if is_here and (hint := cells.hint(name)):
+        msg = f"Expected a photo at {str(place)[-300:]}, found nothing; {hint}."
+        return replace(photo, error=ImageError(msg, ImageFault.MISSING))
+    if is_here or scheme_of(row.image) == "file":
         return photo
     return replace(photo, cell=row.image)
 
@@ -420,19 +426,17 @@ _DIGITS: Final = 16
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 
 
-def fetch_photos(
-    dataset: Dataset, allow_hosts: Sequence[str] | None, cache: Path, advance: Callable[[int, int], None]
-) -> Dataset:
+def fetch_photos(dataset: Dataset, asked: TableOptions, cache: Path, advance: Callable[[int, int], None]) -> Dataset:
     """The data set with the photos from elsewhere on this machine, or with the reason why they are not.
 
-    They are fetched as a worker fetches them, each URL once, into ``photos/`` in the cache. ``allow_hosts`` are
-    ``HOST:PORT`` of hosts whose addresses are not public; ``advance`` is told (fetched, to fetch).
+    They are fetched as a worker fetches them, each URL once, into ``photos/`` in the cache. ``asked`` says which
+    hosts may be asked, and how; ``advance`` is told (fetched, to fetch).
     """
     cells = [photo.cell for photo in dataset.photos if photo.cell is not None]
     if not cells:
         return dataset
     root = dataset.table.image_root if dataset.table else str(dataset.source.parent)
-    with closing(open_photos(root, allow_hosts or ())) as photos:
+    with closing(open_photos(root, asked.allow_hosts or (), headers=asked.headers or ())) as photos:
         places = {cell: _place(cache / "photos", photos.url_of(cell) or cell) for cell in dict.fromkeys(cells)}
         try:
             failures = _fetch(photos, {cell: place for cell, place in places.items() if not _is_here(place)}, advance)

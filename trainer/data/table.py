@@ -1,5 +1,6 @@
 """A table of products, read as labelled photos: which of its columns and rows count."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -9,8 +10,8 @@ from typing import Final
 import pyarrow as pa
 
 from catalogue.catalogue import Catalogue, open_catalogue
-from catalogue.readers import JSON_FIELD
-from catalogue.urls import cell_texts
+from catalogue.readers import CLASS_NAMES, JSON_FIELD, tidy_name
+from catalogue.urls import cell_texts, is_bytes
 from models.errors import DataError, InputError
 from models.photo import NONE
 from models.taxonomy import PATH_MARK
@@ -59,6 +60,8 @@ class TableRead:
     rows: int
     rows_chosen: int
     rows_without_label: int
+    image_suffix: str | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -72,7 +75,7 @@ class TableRead:
         if self.rows_without_label:
             have = number_of(self.rows_without_label, "row has", "rows have")
             notes.append(f"{have} no label and {'is' if self.rows_without_label == 1 else 'are'} left out")
-        return tuple(one_line(note, _LONGEST) for note in notes)
+        return tuple(one_line(note, _LONGEST) for note in (*notes, *self.remarks))
 
 
 def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRead]:
@@ -80,7 +83,16 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
 
     The columns ``split``, ``group`` and ``sha256`` have these meanings unless they were named for something else.
     """
-    catalogue = open_catalogue(path, asked.image_column, asked.image_root, asked.encoding, asked.allow_hosts or None)
+    label, group = asked.label_column, asked.group_column
+    asked = replace(asked, label_column=label and tidy_name(label), group_column=group and tidy_name(group))
+    catalogue = open_catalogue(
+        path,
+        asked.image_column,
+        asked.image_root,
+        asked.encoding,
+        asked.allow_hosts or None,
+        image_suffix=asked.image_suffix,
+    )
     columns = _columns(catalogue, asked)
     conditions = [_condition(catalogue, text) for text in asked.where or ()]
     for name in {*columns.values(), *(column for column, _ in conditions)}:
@@ -105,6 +117,8 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
         rows=rows,
         rows_chosen=chosen,
         rows_without_label=chosen - len(kept),
+        image_suffix=asked.image_suffix,
+        remarks=tuple(catalogue.remarks),
     )
 
 
@@ -131,15 +145,14 @@ def _condition(catalogue: Catalogue, text: str) -> tuple[str, str]:
     if not equals:
         msg = f"Expected COLUMN=VALUE as --where, such as category=dress, got {text!r}."
         raise InputError(msg)
-    catalogue.check_column(column.strip(), "--where")
-    return column.strip(), label_text(value)
+    catalogue.check_column(tidy_name(column), "--where")
+    return tidy_name(column), label_text(value)
 
 
 def _check_plain(catalogue: Catalogue, name: str) -> None:
     """Refuse a column whose cells are no text, number, date or yes and no."""
     field = catalogue.schema.field(name)
-    binary = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
-    if field.metadata == JSON_FIELD or pa.types.is_nested(field.type) or binary:
+    if field.metadata == JSON_FIELD or pa.types.is_nested(field.type) or is_bytes(field.type):
         holds = "lists, or values of several types" if field.metadata == JSON_FIELD else field.type
         msg = f"Expected text or numbers in the column {name!r} of {catalogue.source}, it holds {holds}; mend it."
         raise DataError(msg)
@@ -166,14 +179,17 @@ def _chosen_rows(
 
 def _rows(catalogue: Catalogue, names: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
     for batch in catalogue.batches:
-        images = cell_texts(batch.column(catalogue.image_column), "surrogateescape")
-        texts = {name: _texts(batch.column(name)) for name in names}
+        images = catalogue.photo_cells(batch, "surrogateescape")
+        texts = {name: _texts(batch.column(name), catalogue.schema.field(name)) for name in names}
         for place, image in enumerate(images):
             yield (image or "").strip(), {name: cells[place] for name, cells in texts.items()}
 
 
-def _texts(column: pa.Array) -> list[str]:
+def _texts(column: pa.Array, field: pa.Field) -> list[str]:
     """The cells as a CSV would have them; what is no number, where others are, is an empty cell."""
+    if names := (field.metadata or {}).get(CLASS_NAMES):
+        by_number = {str(number): name for number, name in enumerate(json.loads(names))}
+        return [by_number.get(text or "", "") for text in cell_texts(column)]  # without one, the number is -1
     empty = {"nan"} if pa.types.is_floating(column.type) else frozenset[str]()
     return ["" if text is None or text in empty else text for text in cell_texts(column)]
 

@@ -104,7 +104,7 @@ def measure(
         msg = f"{model_path} does not know {', '.join(unknown)}; it knows {', '.join(model.classes)}."
         raise DataError(msg)
     store = PixelStore(cache, model.spec)
-    dataset = fetch_photos(dataset, table.allow_hosts, cache, partial(advance, "Fetching"))
+    dataset = fetch_photos(dataset, table, cache, partial(advance, "Fetching"))
     readable, unread = decode_all(dataset.photos, store, advance)
     fresh = [(photo, sha256) for photo, sha256 in readable if sha256 not in (model.learned_from or ())]
     known = [(photo, sha256) for photo, sha256 in fresh if photo.label != NONE]

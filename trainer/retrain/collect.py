@@ -55,7 +55,7 @@ def collect(
         advance: told (``Fetching`` or ``Reading``, done, of all).
     """
     classes, table = config.classes, config.train.table
-    dataset = fetch_photos(read_dataset(config.data, table), table.allow_hosts, cache, partial(advance, "Fetching"))
+    dataset = fetch_photos(read_dataset(config.data, table), table, cache, partial(advance, "Fetching"))
     _check_hosts(config, dataset.photos)
     votes = CorrectionStore(config.corrections).votes() if config.corrections else ()
     sha256 = _hash_files((photo.path for photo in dataset.photos), partial(advance, "Reading"))

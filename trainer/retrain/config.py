@@ -97,8 +97,10 @@ class TrainSettings(_Record):
     group_column: str | None = None
     where: tuple[str, ...] = ()
     image_root: Place | None = None
+    image_suffix: str | None = None
     encoding: str | None = None
     allow_hosts: tuple[str, ...] = ()
+    headers: Annotated[tuple[str, ...], Field(exclude=True, repr=False)] = ()
     taxonomy: Placed | None = None
 
     @property
@@ -188,8 +190,10 @@ class CatalogueSettings(_Record):
     rows: Count = 2000
     image_column: str | None = None
     image_root: Place | None = None
+    image_suffix: str | None = None
     encoding: str | None = None
     allow_hosts: tuple[str, ...] = ()
+    headers: Annotated[tuple[str, ...], Field(exclude=True, repr=False)] = ()
 
 
 class DriftSettings(_Record):

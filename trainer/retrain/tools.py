@@ -177,7 +177,13 @@ class CycleTools:
 
 def _sample_options(settings: CatalogueSettings, renamed: Mapping[str, str]) -> SampleOptions:
     return SampleOptions(
-        settings.image_column, settings.image_root, settings.encoding, settings.allow_hosts, dict(renamed)
+        settings.image_column,
+        settings.image_root,
+        settings.image_suffix,
+        settings.encoding,
+        settings.allow_hosts,
+        settings.headers,
+        dict(renamed),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from catalogue.photo import Cells
+from catalogue.urls import scheme_of
 from models.errors import HangtagError, InputError
 from models.golden import golden_labels
 from models.taxonomy import PATH_MARK
@@ -224,7 +225,7 @@ class Review:
     def _place(self, row: int) -> str:
         """A row's photo as corrections name it: a path or a URL; nothing where the cell holds the photo."""
         cell = self._rows.image(self.job, row) or ""
-        return "" if cell.startswith("data:") else self._cells.url(cell) or cell
+        return "" if scheme_of(cell) == "data" else self._cells.url(cell) or self._cells.name(cell)
 
     def _now(self) -> datetime:
         """The time, later than that of every answer before."""

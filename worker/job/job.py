@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from catalogue.photo import Limits
 from catalogue.photos import Photos, open_photos
-from catalogue.urls import cell_texts, scheme_of
+from catalogue.urls import photo_cells, scheme_of
 from models.decision import rule_text
 from models.errors import ImageFault, InputError, JobError
 from models.storage.storage import Storage
@@ -267,7 +267,7 @@ class Job:
     def chunk_images(self, chunk: int) -> list[str | None]:
         """Each row's image cell, as the catalogue gives it; bytes that are not UTF-8 appear as surrogates."""
         column = self.chunk_table(chunk, [self.spec.image_column]).column(0)
-        return cell_texts(column, "surrogateescape")
+        return photo_cells(column, self.spec.options.image_suffix, "surrogateescape")
 
     def chunk_table(self, chunk: int, columns: list[str] | None = None) -> pa.Table:
         """The catalogue rows of a chunk."""
@@ -325,7 +325,7 @@ class Job:
 
 def images_of(job: Job, table: pa.Table) -> list[str | None]:
     r"""Each row's image cell, to be shown: bytes that are not UTF-8 appear as ``\xff``."""
-    return cell_texts(table.column(job.spec.image_column))
+    return photo_cells(table.column(job.spec.image_column), job.spec.options.image_suffix)
 
 
 def images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
@@ -363,7 +363,8 @@ def photos_of(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = 
     spec, per_host = job.spec, job.spec.options.per_host
     if limits is None:
         limits = replace(Limits(), per_host=per_host, per_bucket=per_host) if per_host else Limits()
-    return open_photos(spec.image_root, spec.options.allow_hosts or (), limits, lookup, confined=spec.confined)
+    hosts, headers = spec.options.allow_hosts or (), spec.options.headers or ()
+    return open_photos(spec.image_root, hosts, limits, lookup, headers=headers, confined=spec.confined)
 
 
 @contextmanager

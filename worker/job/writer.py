@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.readers import JSON_FIELD
-from catalogue.urls import ELSEWHERE, is_url
+from catalogue.urls import ELSEWHERE, is_url, photo_cells
 from catalogue.writers import writable
 from models.errors import InputError, JobError
 from models.manifest import AUTO
@@ -39,6 +39,8 @@ _DECISIVE: Final = (
     "fixed_thresholds",
 )
 """The options that decide a job's results, besides its rows and models."""
+_BEGINNING: Final = 400
+"""Characters of a cell that tell what it is."""
 FILE_BYTES: Final = 64 * 1024 * 1024
 """Bytes of rows in one file, which is built in memory; more if a later chunk is larger than earlier ones."""
 
@@ -134,7 +136,7 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
 
 def _names_paths(cells: pa.ChunkedArray) -> bool:
     """Whether some cells are paths on a disk, and not empty, URLs or data URIs."""
-    text = cells.cast(pa.string()).cast(pa.binary())  # which need not be UTF-8
+    text = pa.array([cell and cell[:_BEGINNING] for cell in photo_cells(cells)], pa.string())
     paths = pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring_regex(text, ELSEWHERE)))
     return bool(pc.any(paths).as_py())
 
@@ -156,10 +158,13 @@ def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question
     values: dict[str, tuple[object, object]] = {
         "--image-column": (job.image_column, catalogue.image_column),
         "--image-root": (job.image_root, catalogue.image_root),
+        "--image-suffix": (job.options.image_suffix, options.image_suffix),
         **{_flag(name): (getattr(job.options, name), getattr(options, name)) for name in _DECISIVE},
     }
     changes = [f"{flag} was {_text(was)}, is {_text(now)}" for flag, (was, now) in values.items() if was != now]
     changes += _model_changes(job.questions, questions)
+    if (job.options.headers or []) != (options.headers or []):  # whose values may be passwords
+        changes.append("--header has changed")
     if rows != job.rows_digest:
         moved = f"it is of {job.source}, not {catalogue.source}"
         changes.insert(0, f"the rows of {job.source} have changed" if job.source == catalogue.source else moved)
@@ -195,6 +200,7 @@ def _digest(rows_digest: str, catalogue: Catalogue, questions: Sequence[Question
             [one.name, one.model.digest, one.model.variant, one.fallback and one.fallback.variant] for one in questions
         ],
         "options": [getattr(options, name) for name in _DECISIVE],
+        **{name: given for name in ("image_suffix", "headers") if (given := getattr(options, name))},
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -281,6 +287,7 @@ def requested_catalogue(
         options.image_root,
         options.encoding,
         options.allow_hosts,
+        image_suffix=options.image_suffix,
         confined=confined,
     )
     catalogue.check_column(options.group_column, "--group-column")

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from catalogue.catalogue import Catalogue
 from catalogue.photo import FAULTS, Cells, Limits
-from catalogue.urls import Target, cell_texts, check_allow_hosts, is_url, stem_of
+from catalogue.urls import SHOWN, Target, check_allow_hosts, checked_headers, is_url, stem_of
 from models.bundle import read_manifest
 from models.errors import ImageError, ImageFault, InputError, JobError
 from models.manifest import AUTO
@@ -65,6 +65,7 @@ def submit(
     name = request.name
     check_name(name)
     check_allow_hosts(request.options.allow_hosts or ())
+    checked_headers(request.options.headers or ())
     previous, earlier = _previous_job(request, jobs), jobs.get(name)
     words, unseen_words = list[str](), ""
     models = tuple(_verified(request, question, earlier, words.append) for question in request.models)
@@ -81,7 +82,7 @@ def submit(
     else:
         _check_same(request, earlier, rows, models)
         job, words = earlier, [rows.column_words]
-    said = tuple(filter(None, (*(one.found.words for one in models), *words)))
+    said = tuple(filter(None, (*(one.found.words for one in models), *words, *rows.remarks)))
     return Submitted(name, job, earlier is None, models, said, unseen_words)
 
 
@@ -116,16 +117,18 @@ def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
     places, held = Cells(catalogue.image_root, confined=True), list[pa.RecordBatch]()
     for batch in catalogue.batches:
         held.append(batch)
-        if not all(_is_missing(places, cell) for cell in _cells(batch.column(column))):
+        if not all(_is_missing(places, cell) for cell in _cells(catalogue, batch)):
             return replace(catalogue, batches=chain(held, catalogue.batches)), ""
         if sum(one.nbytes for one in held) > _HELD_BYTES:
             break
-    missing = next((cell for batch in held for cell in _cells(batch.column(column)) if cell), "")
-    example = f"such as {missing[:200]!r}" if missing else "the cells are empty"
+    missing = next((cell for batch in held for cell in _cells(catalogue, batch) if cell), "")
+    example = f"such as {missing[:SHOWN]!r}" if missing else "the cells are empty"
+    hint = f" ({words})" if (words := places.hint(missing)) else ""
     msg = (
         f"None of these photos can be read: missing ({FAULTS[ImageFault.MISSING]}), {example} in the column {column!r} "
-        f"of {catalogue.source}. Relative paths start at {root}; pass another --image-root if they lie elsewhere, or "
-        "another --image-column. If only the workers have their folder, make an empty one at its path here."
+        f"of {catalogue.source}{hint}. Relative paths start at {root}; pass another --image-root if they lie "
+        "elsewhere, or another --image-column. If only the workers have their folder, make an empty one at its path "
+        "here."
     )
     raise InputError(msg)
 
@@ -137,9 +140,9 @@ def _is_empty(folder: Path) -> bool:
         return False
 
 
-def _cells(column: pa.Array) -> Iterator[str | None]:
-    for start in range(0, len(column), CHUNK_ROWS):  # cells may hold whole photos
-        yield from cell_texts(column.slice(start, CHUNK_ROWS), "surrogateescape")
+def _cells(catalogue: Catalogue, batch: pa.RecordBatch) -> Iterator[str | None]:
+    for start in range(0, batch.num_rows, CHUNK_ROWS):  # cells may hold whole photos
+        yield from catalogue.photo_cells(batch.slice(start, CHUNK_ROWS), "surrogateescape")
 
 
 def _is_missing(places: Cells, cell: str | None) -> bool:

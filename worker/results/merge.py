@@ -49,7 +49,7 @@ class ReviewList:
     def __init__(self, database: sqlite3.Connection, job: Job) -> None:
         self._database = database
         self._job = job
-        self._cells = Cells(job.spec.image_root)
+        self._cells = Cells(job.spec.image_root, confined=job.spec.confined)
         self._names = _catalogue_names(job)
         self._rows = 0
         database.execute(
@@ -114,7 +114,7 @@ class ReviewList:
         url, root = self._cells.url(image), self._job.spec.image_root
         if url or not image or scheme_of(image) or is_url(root):
             return url
-        return os.path.join(root, image)  # noqa: PTH118 - once a row, of a string
+        return os.path.join(root, self._cells.name(image))  # noqa: PTH118 - once a row, of a string
 
 
 def _catalogue_names(job: Job) -> dict[str, str]:

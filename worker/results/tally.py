@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalogue.urls import SHOWN
 from models.decision import ReviewReason
 from models.drift import BINS, ReferenceAnswers, answers_of, confidence_histogram
 from models.errors import ImageFault
@@ -38,6 +39,7 @@ MOST: Final = 20_000
 _HIGHEST: Final = "g"
 """Sorts after every hexadecimal number."""
 _EXAMPLES: Final = 5
+_LONGEST_IMAGE: Final = 300
 _SAMPLE: Final = 48
 _SAMPLE_FAILED: Final = 8
 _MOST_LABELS: Final = 12
@@ -167,7 +169,9 @@ class Tally:
             if kind is None:
                 self._consider(part, number, images[number])
             else:
-                example = ErrorExample(row=self.rows + number + 1, image=shown_cell(images[number]), message=message)
+                image = shown_cell(images[number])
+                image = image and (image if len(image) <= _LONGEST_IMAGE else f"{image[:SHOWN]}…")
+                example = ErrorExample(row=self.rows + number + 1, image=image, message=message)
                 self._count_error(kind, example)
         self.rows += part.num_rows
 

@@ -23,8 +23,11 @@ HASTY = Limits(
 
 
 @contextmanager
-def photos(tmp_path, *allow_hosts, limits=HASTY, lookup=None, root=None, per_host=None) -> Iterator[Photos]:
-    source = photos_of(photo_job(root or tmp_path, allow_hosts=allow_hosts, per_host=per_host), limits, lookup)
+def photos(
+    tmp_path, *allow_hosts, limits=HASTY, lookup=None, root=None, per_host=None, headers=None
+) -> Iterator[Photos]:
+    job = photo_job(root or tmp_path, allow_hosts=allow_hosts, per_host=per_host, headers=headers)
+    source = photos_of(job, limits, lookup)
     try:
         yield source
     finally:

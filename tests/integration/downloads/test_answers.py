@@ -150,12 +150,42 @@ def test_a_host_that_names_no_time_to_come_again_is_asked_again(said, tmp_path, 
     assert photo.outcome == b"photo"
 
 
+GZIPPED = "Content-Encoding: gzip\r\n"
+
+
+def test_a_photo_that_its_host_gzips_unasked_is_unpacked(tmp_path, server):
+    data = bytes(range(256)) * 3000
+    url = server.on("/a", whole(gzip.compress(data), headers=GZIPPED))
+    assert fetched(tmp_path, server, url)[0].outcome == data
+
+
+def test_headers_are_sent_to_the_hosts_of_photos_and_not_where_these_redirect_to(tmp_path, server, other):
+    there = other.on("/b", whole())
+    away, near = server.on("/away", redirect(there)), server.on("/near", redirect("/here"))
+    server.on("/here", whole())
+    given = ["User-Agent: shop/1.0", "Authorization: Bearer secret"]
+    with photos(tmp_path, server.place, other.place, headers=given) as source:
+        source.want(wanted(away, near), {})
+        assert [photo.outcome for photo in take_all(source, 2)] == [b"photo"] * 2
+    for path in ("/away", "/near", "/here"):
+        sent = server.asked(path)[0].headers
+        assert (sent["user-agent"], sent["authorization"]) == ("shop/1.0", "Bearer secret")
+    assert other.requests[0].headers["user-agent"] == "hangtag"
+    assert "authorization" not in other.requests[0].headers
+
+
+def test_who_is_forbidden_hears_of_the_user_agent(tmp_path, server):
+    assert "User-Agent" in str(fetched(tmp_path, server, server.on("/a", whole(b"", "403 No")))[0].outcome)
+
+
 BOMBS = {
     "flood": (endless(bytes(65_536), 0.0), ImageFault.TOO_LARGE),
     "too long, as it says": (whole(b"x", length=1_000_001), ImageFault.TOO_LARGE),
     "longer than any": (whole(b"x", length=10**18), ImageFault.TOO_LARGE),
     "too long, unsaid": (says(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(1_000_001)), ImageFault.TOO_LARGE),
-    "gzip": (whole(gzip.compress(bytes(10_000_000)), headers="Content-Encoding: gzip\r\n"), ImageFault.DOWNLOAD),
+    "gzip": (whole(gzip.compress(bytes(10_000_000)), headers=GZIPPED), ImageFault.TOO_LARGE),
+    "gzip that is none": (whole(b"photo", headers=GZIPPED), ImageFault.DOWNLOAD),
+    "gzip that is cut": (whole(gzip.compress(b"photo")[:-9], headers=GZIPPED), ImageFault.DOWNLOAD),
     "deflate": (whole(b"x", headers="Content-Encoding: deflate\r\n"), ImageFault.DOWNLOAD),
     "gzip in gzip": (whole(b"x", headers="Content-Encoding: gzip, gzip\r\n"), ImageFault.DOWNLOAD),
     "gzip in chunks": (endless(b"x", 0.01, "Content-Encoding: br\r\n"), ImageFault.DOWNLOAD),

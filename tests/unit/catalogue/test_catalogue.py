@@ -45,7 +45,6 @@ REFUSED = {
     "no obvious column": ("a.csv", "sku,bild\n1,a.jpg\n", "sku, bild"),
     "a column of numbers": ("a.jsonl", '{"image": 5}\n', "image"),
     "a cell with a number": ("a.jsonl", '{"image": "a.jpg"}\n{"image": 5}\n', "image"),
-    "a cell with a list": ("a.jsonl", '{"image": "a.jpg"}\n{"image": ["b.jpg"]}\n', "image"),
     "no rows in CSV": ("a.csv", "image\n", "rows"),
     "no rows in JSONL": ("a.jsonl", "", "none|Which column"),
     "a folder without images": (".", "", "image files"),
@@ -122,6 +121,60 @@ def test_an_only_column_without_a_photo_is_refused(tmp_path: Path) -> None:
     assert open_catalogue(file).image_column == "the sku"
     for cell in ("https://shop.example/1", "/share/that/is/away/1.JPG", "s3://shop/1", '""'):
         assert open_catalogue(write(file, f"bild\n{cell}\n")).image_column == "bild"
+
+
+def test_rows_with_several_photos_are_remarked_once_all_are_read(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "a.csv", 'image\n"http://a.test/1.jpg, http://a.test/2.jpg"\n' + "http://a.test/3.jpg\n" * 9000
+    )
+    catalogue = open_catalogue(file)
+    assert sum(batch.num_rows for batch in catalogue.batches) == 9001
+    assert catalogue.remarks == [
+        "1 row names several photos under 'image': the first one is taken. Others need rows of their own."
+    ]
+
+
+LISTS = {
+    "jsonl": '{"image": ["http://a.test/1.jpg", "http://a.test/2.jpg"]}\n{"image": "http://a.test/3.jpg"}\n',
+    "parquet": [["http://a.test/1.jpg", "http://a.test/2.jpg"], ["http://a.test/3.jpg"]],
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_lists_of_photos_are_read(tmp_path: Path, kind: str) -> None:
+    if kind == "jsonl":
+        write(tmp_path / "a.jsonl", LISTS[kind])
+    else:
+        pq.write_table(pa.table({"image": LISTS[kind]}), tmp_path / "a.parquet")
+    catalogue = open_catalogue(tmp_path / f"a.{kind}")
+    cells = [cell for batch in catalogue.batches for cell in catalogue.photo_cells(batch, "backslashreplace")]
+    assert cells == ["http://a.test/1.jpg", "http://a.test/3.jpg"]
+    assert len(catalogue.remarks) == 1
+
+
+def test_an_image_suffix_makes_paths_of_numbers(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", '{"id": 15970}\n')
+    with pytest.raises(InputError, match=r"--image-suffix \.jpg"):
+        open_catalogue(file, "id")
+    catalogue = open_catalogue(file, "id", image_suffix=".jpg")
+    assert catalogue.photo_cells(next(catalogue.batches), "backslashreplace") == ["15970.jpg"]
+    for suffix in ("jpg", ".exe", "", "/a.jpg", "..\\a.jpg"):
+        with pytest.raises(InputError, match=r"--image-suffix, such as \.jpg"):
+            open_catalogue(file, "id", image_suffix=suffix)
+
+
+def test_paths_below_the_root_may_begin_with_a_slash(tmp_path: Path) -> None:
+    (tmp_path / "h").mkdir()
+    (tmp_path / "h" / "a.jpg").touch()
+    file = write(tmp_path / "a.csv", "sku,image\n1,/h/a.jpg\n")
+    open_catalogue(file, confined=True)
+    with pytest.raises(InputError, match="where workers may read them"):
+        open_catalogue(write(file, "sku,image\n1,/etc/passwd\n"), confined=True)
+
+
+def test_a_column_is_named_with_blanks_around_it_or_without(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "label, bild\nhat, a.jpg\n")
+    assert {open_catalogue(file, name).image_column for name in ("bild", " bild")} == {"bild"}
 
 
 KINDS = {

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from catalogue.photo import Cells, photo_in
 from catalogue.urls import Target
 from models.errors import ImageError, ImageFault
+from tests.photo_jobs import outcome_of
 
 
 @given(st.binary(max_size=200))
@@ -23,7 +24,7 @@ def test_bytes_come_back_as_they_were_written(data):
     "uri",
     [
         "data:image/png;base64", "data:", "data:;base64,A", "data:;base64,AAA", "data:;base64,AA=A",
-        "data:;base64,AA-_", "data:;base64,AA AA", "data:;base64,äAAA", "data:,%4", "data:,%zz", "data:,ö",
+        "data:;base64,AA-_", "data:;base64,AA AAA", "data:;base64,äAAA", "data:,%4", "data:,%zz", "data:,ö",
     ],
 )  # fmt: skip
 def test_what_is_malformed_is_refused(uri):
@@ -66,3 +67,83 @@ def test_a_cell_fails_its_row(root, tmp_path):
             continue
         with pytest.raises(ImageError):
             place()
+
+
+def test_base64_may_lack_what_comes_before_it_and_have_blanks_and_line_ends():
+    data = b"\xff\xd8\xff\xe0" + bytes(range(256))
+    text = base64.encodebytes(data).decode()
+    for cell in (text, f" {text}", text.replace("\n", "\r\n"), f"data:image/jpeg;base64, {text}"):
+        assert Cells(".").place(cell)() == data
+
+
+@pytest.mark.parametrize("confined", [True, False])
+def test_a_photo_is_found_by_the_name_that_a_path_means(confined, tmp_path):
+    names = {"img\\hat.jpg": "img/hat.jpg", "/h/a/hat.jpg": "h/a/hat.jpg", " b.jpg ": "b.jpg"}
+    names |= {"H\u00fcte.jpg": "Hu\u0308te.jpg", "Bu\u0308ro.jpg": "B\u00fcro.jpg"}
+    for name in names.values():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    cells = Cells(str(tmp_path), confined=confined)
+    for cell, name in names.items():
+        assert outcome_of(tmp_path, cell, confined=confined) == name.encode()
+        assert cells.name(cell) == name
+        assert cells.name(name) == name
+    (tmp_path / "img\\hat.jpg").write_text("the literal name")
+    assert outcome_of(tmp_path, "img\\hat.jpg", confined=confined) == b"the literal name"
+
+
+def test_no_other_name_leads_out_of_the_root_or_tells_what_is_there(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret.jpg").write_text("secret")
+    cells = Cells(str(root), confined=True)
+    for cell in ("..\\secret.jpg", " ../secret.jpg", "..\\..\\etc\\passwd", f"{tmp_path}\\secret.jpg"):
+        there, absent = (outcome_of(root, name) for name in (cell, cell.replace("secret", "absent")))
+        assert there.fault is absent.fault
+        assert cells.name(cell) == cell
+        assert cells.hint(cell.removesuffix(".jpg")) == cells.hint(
+            cell.removesuffix(".jpg").replace("secret", "absent")
+        )
+
+
+HINTS = {
+    "C:\\photos\\hat.jpg": "path of Windows",
+    "\\\\server\\hat.jpg": "path of Windows",
+    "www.shop.com/hat.jpg": "write https://",
+    "shop.com:80/hat.jpg": "write https://",
+    "Qk" + "A" * 5000: "write data:;base64, before it",
+    "15970": "15970.jpg is there, so pass --image-suffix .jpg",
+}
+
+
+@pytest.mark.parametrize("cell", HINTS)
+def test_what_is_no_path_is_explained_in_a_short_sentence(cell, tmp_path):
+    (tmp_path / "15970.jpg").write_text("photo")
+    error = outcome_of(tmp_path, cell)
+    assert error.fault is ImageFault.MISSING
+    assert HINTS[cell] in str(error)
+    assert len(str(error)) < 400
+
+
+def test_no_message_holds_a_screen_of_a_cell(tmp_path):
+    for cell in (
+        "x" * 10_000,
+        "/9j/" + "A" * 10_001,
+        "http://" + "x" * 10_000,
+        "odd://" + "x" * 10_000,
+        "/" + "x" * 300,
+    ):
+        assert len(str(outcome_of(tmp_path, cell))) < 600
+
+
+def test_a_url_without_its_scheme_has_that_of_the_root_or_https():
+    for cell in ("//cdn.shop.com/a.jpg?v=1", " //cdn.shop.com/a.jpg?v=1"):
+        for root, scheme in (
+            (".", "https"),
+            ("s3://shop", "https"),
+            ("https://a.test", "https"),
+            ("http://a.test", "http"),
+        ):
+            url = f"{scheme}://cdn.shop.com/a.jpg?v=1"
+            assert Cells(root).place(cell).text == url
+            assert Cells(root).url(cell) == url

@@ -1,6 +1,7 @@
 """A catalogue from a web server that may be slow to come right, or wrong; and the file that it is kept in."""
 
 import gc
+import gzip
 import io
 import os
 import signal
@@ -51,10 +52,16 @@ def test_a_passing_fault_is_tried_again(server: ScriptedServer, fault: Answer) -
     assert fetched(server, server.url("/a.csv")) == DATA
 
 
+def test_a_catalogue_that_its_host_gzips_unasked_is_unpacked(server: ScriptedServer) -> None:
+    server.answers["/a.csv"] = [Answer(gzip.compress(DATA), headers=GZIPPED)]
+    assert fetched(server, server.url("/a.csv")) == DATA
+
+
 def moved(place: str, status: int = 302) -> Answer:
     return Answer(status=status, headers={"Location": place})
 
 
+GZIPPED = {"Content-Encoding": "gzip"}
 GONE_WRONG = {
     "not found": (Answer(status=404), InputError, "404"),
     "forbidden": (Answer(status=403), InputError, "403"),
@@ -62,7 +69,10 @@ GONE_WRONG = {
     "cut short": (Answer(DATA, length=len(DATA) + 1), JobError, "ClientPayloadError"),
     "a web page": (Answer(b"\n<!DOCTYPE html><title>Sign in</title>"), InputError, "web page"),
     "endless": (Answer(CHUNKED[:-5], headers=IN_CHUNKS, endless=True), InputError, "1,000,000 bytes"),
-    "compressed": (Answer(DATA, headers={"Content-Encoding": "gzip"}), InputError, "'gzip'"),
+    "compressed": (Answer(DATA, headers={"Content-Encoding": "br"}), InputError, "'br'"),
+    "no gzip": (Answer(DATA, headers=GZIPPED), InputError, "damaged gzip"),
+    "a gzip cut short": (Answer(gzip.compress(DATA)[:-9], headers=GZIPPED), JobError, "gzip that is cut short"),
+    "a gzip that expands": (Answer(gzip.compress(bytes(10**7)), headers=GZIPPED), InputError, "1,000,000 bytes"),
     "in circles": (moved("/a.csv"), InputError, "5 times"),
     "to nowhere": (Answer(status=302), InputError, "redirected"),
     "to a file": (moved("file:///etc/passwd"), InputError, "redirected"),

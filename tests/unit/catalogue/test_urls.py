@@ -1,17 +1,25 @@
-"""URLs, checked and taken apart."""
+"""URLs, checked and taken apart; what the cells of an image column name."""
 
+import base64
+
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogue.urls import (
     Scheme,
+    checked_headers,
     checked_root,
     checked_url,
     folder_of,
+    is_elsewhere,
     is_url,
     joined,
+    other_names,
     parse_url,
+    photo_cells,
+    rows_with_several,
     scheme_of,
     shown,
     stem_of,
@@ -132,3 +140,111 @@ def test_whatever_a_cell_says_is_a_url_or_refused(text):
         assert not set(target.text) & set(map(chr, range(32)))
         assert target.scheme is Scheme.S3 or target.text.isascii()
         assert parse_url(target.text) == target
+
+
+JPEG = base64.b64encode(b"\xff\xd8\xff\xe0" + bytes(range(256))).decode()
+WITHOUT_SCHEME = {
+    "//cdn.shop.com/a.jpg": "https",
+    "//127.0.0.1:8765/a.jpg": "https",
+    "//[::1]/a.jpg": "https",
+    " //cdn.shop.com/a.jpg": "https",
+    "http:\\\\shop.com\\a.jpg": "http",
+    JPEG: "data",
+    f" {JPEG[:40]}\n{JPEG[40:]}": "data",
+    "//tmp/a.jpg": None,
+    "//./a.jpg": None,
+    "/9j/a.jpg": None,
+    "iVBORw0KGgo.png": None,
+    "img\\a.jpg": None,
+    "www.shop.com/a.jpg": None,
+}
+
+
+@pytest.mark.parametrize(("cell", "scheme"), WITHOUT_SCHEME.items(), ids=range(len(WITHOUT_SCHEME)))
+def test_a_cell_may_lack_its_scheme(cell: str, scheme: str | None) -> None:
+    assert scheme_of(cell) == scheme
+    assert is_elsewhere(cell) == (scheme is not None)
+
+
+def test_a_url_with_backslashes_is_read_as_browsers_do() -> None:
+    for cell in ("//cdn.shop.com/a.jpg", "//etc/passwd"):  # which may be a path: who asks for a URL must not get it
+        with pytest.raises(ImageError):
+            parse_url(cell)
+    assert parse_url("http:\\\\shop.com\\b\\a.jpg").text == "http://shop.com/b/a.jpg"
+    assert joined("http://shop.com", " img\\a b.jpg") == "http://shop.com/img/a%20b.jpg"
+    assert joined("s3://shop", "img\\a.jpg") == "s3://shop/img\\a.jpg"
+
+
+SEVERAL = {
+    "http://a.test/1.jpg, http://a.test/2.jpg": "http://a.test/1.jpg",
+    "http://a.test/1.jpg,https://a.test/2.jpg": "http://a.test/1.jpg",
+    "http://a.test/1|http://a.test/2": "http://a.test/1",
+    "http://a.test/1.jpg\nhttp://a.test/2.jpg\n": "http://a.test/1.jpg",
+    "//a.test/1.jpg; //a.test/2.jpg": "//a.test/1.jpg",
+    "/h/a/1.jpg,/h/b/2.jpg": "/h/a/1.jpg",
+    "1.jpg | 2.png": "1.jpg",
+    '["http://a.test/1.jpg", "http://a.test/2.jpg"]': "http://a.test/1.jpg",
+    "['1.jpg', '2.jpg']": "1.jpg",
+    '[{"src": "http://a.test/1.jpg"}, {"src": "http://a.test/2.jpg"}]': "http://a.test/1.jpg",
+}
+ONE = {
+    '["http://a.test/1.jpg"]': "http://a.test/1.jpg",
+    "[]": "",
+    "1.jpg,": "1.jpg",
+    "red, blue hat.jpg": "red, blue hat.jpg",
+    "[new] hat.jpg": "[new] hat.jpg",
+    "a.jpg,copy": "a.jpg,copy",
+    "http://a.test/fetch/w_1,h_2/http://b.test/1.jpg": "http://a.test/fetch/w_1,h_2/http://b.test/1.jpg",
+    "http://a.test/1.jpg?of=a,b": "http://a.test/1.jpg?of=a,b",
+    f"data:;base64,//{JPEG}": f"data:;base64,//{JPEG}",
+}
+
+
+@pytest.mark.parametrize("cells", [SEVERAL, ONE], ids=["several", "one"])
+def test_the_first_photo_of_a_cell_is_taken_and_rows_with_several_are_counted(cells: dict[str, str]) -> None:
+    column = pa.array([*cells, None])
+    assert photo_cells(column) == [*cells.values(), None]
+    assert rows_with_several(column) == (len(cells) if cells is SEVERAL else 0)
+
+
+def test_lists_records_and_bytes_name_photos() -> None:
+    data = b"\x89PNG\r\n" + bytes(100)
+    uri = f"data:;base64,{base64.b64encode(data).decode()}"
+    lists = pa.array([["1.jpg", "2.jpg"], [], None, ["3.jpg"]])
+    assert photo_cells(lists) == ["1.jpg", None, None, "3.jpg"]
+    assert rows_with_several(lists) == 1
+    records = pa.array([{"bytes": data, "path": "1.png"}, {"bytes": None, "path": "2.png"}, None])
+    assert photo_cells(records) == [uri, "2.png", None]
+    assert photo_cells(pa.array([[{"bytes": data}], []])) == [uri, None]
+    assert photo_cells(pa.array([data, b"img/1.jpg", None])) == [uri, "img/1.jpg", None]
+
+
+def test_a_suffix_is_added_to_paths_without_an_images() -> None:
+    cells = ["15970", "1.2", "a.PNG", "https://a.test/15970", "", None, " 7 "]
+    taken = ["15970.jpg", "1.2.jpg", "a.PNG", "https://a.test/15970", "", None, "7.jpg"]
+    assert photo_cells(pa.array(cells), ".jpg") == taken
+    assert photo_cells(pa.array([15970]), ".jpg") == ["15970.jpg"]
+
+
+def test_a_path_may_mean_another_name() -> None:
+    assert list(other_names("img/hat.jpg")) == []
+    assert list(other_names(" img\\hat.jpg")) == ["img\\hat.jpg", "img/hat.jpg"]
+    assert list(other_names("/h/a/hat.jpg")) == ["h/a/hat.jpg"]
+    assert "Hu\u0308te.jpg" in other_names("H\u00fcte.jpg")
+    assert "H\u00fcte.jpg" in other_names("Hu\u0308te.jpg")
+
+
+def test_headers_are_checked_and_their_values_never_shown() -> None:
+    assert checked_headers(["User-Agent: shop/1.0", "Tenant:  a: b "]) == {"User-Agent": "shop/1.0", "Tenant": "a: b"}
+    for header in (
+        "SECRET",
+        "X: SECRET\r\nHost: a",
+        "X Y: SECRET",
+        "X: SECRETé",
+        "X:",
+        "Host: SECRET",
+        "if-match: SECRET",
+    ):
+        with pytest.raises(InputError, match="--header") as refusal:
+            checked_headers([header])
+        assert "SECRET" not in str(refusal.value)

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -253,3 +254,12 @@ def check_whole(table: pa.Table, output: Path) -> None:
         lines = [strict_json(line) for line in output.read_text(encoding="utf-8").split("\n")[:-1]]
         assert [line["image"] for line in lines] == images
         assert all(list(line)[: len(names) + 1] == table.column_names for line in lines)
+
+
+def test_a_type_whose_rows_cannot_be_taken_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("image\na.jpg\n")
+    catalogue = open_catalogue(tmp_path / "a.csv")
+    for kind in (pa.string_view(), pa.month_day_nano_interval(), pa.run_end_encoded(pa.int32(), pa.string())):
+        strange = replace(catalogue, schema=pa.schema([*catalogue.schema, pa.field("strange", kind)]))
+        with pytest.raises(InputError, match="'strange' holds"):
+            writable(strange, ".parquet")

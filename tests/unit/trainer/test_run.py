@@ -40,6 +40,12 @@ def test_args_json_is_as_documented_and_replaced_whole(run):
     assert [path.name for path in run.path.iterdir()] == ["args.json"]
 
 
+def test_no_header_is_written_down(run):
+    asked = TableOptions(headers=["Authorization: SECRET"])
+    run.write_args(ARGS.model_copy(update={"table": asked}))
+    assert "SECRET" not in (run.path / "args.json").read_text() + repr(asked)
+
+
 @pytest.mark.parametrize(
     "change",
     [

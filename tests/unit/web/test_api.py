@@ -116,6 +116,8 @@ def allowing(serve: Serve, bundle: Path, server: ScriptedServer) -> TestClient:
         "http://127.0.0.1:8800/healthz",
         "http://[::ffff:10.0.0.1]/",
         "file:///etc/passwd",
+        "//etc/passwd",
+        "\\\\etc\\passwd",
         "s3://bucket/key",
         "http://user:password@shop.example/1.jpg",
     ],

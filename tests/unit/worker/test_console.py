@@ -26,7 +26,9 @@ def printed(receipt: JobReceipt, **changes: object) -> list[str]:
 
 
 def missing(path: str) -> RowResult:
-    return failed_row(ImageError(f"Expected a photo at {path}, found nothing.", ImageFault.MISSING), None, MODEL)
+    return failed_row(
+        ImageError(f"Expected a photo at {path}, found nothing; check the path.", ImageFault.MISSING), None, MODEL
+    )
 
 
 @pytest.mark.parametrize(

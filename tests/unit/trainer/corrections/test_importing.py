@@ -61,6 +61,13 @@ def test_of_a_review_csv_whose_correct_label_was_filled_the_filled_rows_speak(sh
     assert read.untimed[0].at == datetime.fromtimestamp(own_time, UTC)
 
 
+def test_a_path_of_windows_is_that_of_the_photo(sheet, tmp_path: Path) -> None:
+    (tmp_path / "img").mkdir()
+    (tmp_path / "img" / "1.jpg").touch()
+    read = read_review(sheet("image,label", "img\\1.jpg,hat", "//cdn.example/2.jpg,hat"), ANNA, NOW)
+    assert [vote.image for vote in read.votes] == [str(tmp_path / "img/1.jpg"), "https://cdn.example/2.jpg"]
+
+
 def test_a_review_csv_that_was_moved_still_says_where_its_photos_are(sheet, tmp_path: Path) -> None:
     path = sheet(
         FILLED,

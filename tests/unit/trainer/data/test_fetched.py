@@ -41,8 +41,8 @@ def fetch(tmp_path, server):
         rows = [{"shot": cell, "label": ("hat", "vase")[n % 2]} for n, cell in enumerate(cells)]
         table.write_text("".join(json.dumps(row) + "\n" for row in rows))
         hosts = (server.host,) if allow else ()
-        dataset = read_dataset(table, TableOptions(image_column="shot", allow_hosts=hosts, **asked))
-        return fetch_photos(dataset, hosts, tmp_path / "cache", nothing).photos
+        options = TableOptions(image_column="shot", allow_hosts=hosts, **asked)
+        return fetch_photos(read_dataset(table, options), options, tmp_path / "cache", nothing).photos
 
     return fetched
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalogue.photo import photo_in
 from models.errors import DataError, ImageFault, InputError
 from trainer.data.dataset import read_dataset
 from trainer.data.table import TableRow, read_table
@@ -110,3 +111,39 @@ def test_numbers_are_labels_as_a_csv_would_have_them_and_lists_are_none(table):
 def test_a_folder_has_no_columns(tmp_path):
     with pytest.raises(DataError, match="folder"):
         read_dataset(tmp_path, ASKED)
+
+
+@pytest.mark.parametrize("kind", ["record", "bytes"])
+def test_a_data_set_of_hugging_face_has_photos_in_cells_and_names_of_classes(tmp_path, kind):
+    data = [b"\xff\xd8hat", b"\xff\xd8lamp", b"\xff\xd8none"]
+    photos = [{"bytes": one, "path": None} for one in data] if kind == "record" else data
+    features = {"image": {"_type": "Image"}, "label": {"names": ["hat", "lamp"], "_type": "ClassLabel"}}
+    about = {"huggingface": json.dumps({"info": {"features": features}})}
+    rows = pa.table({"image": photos, "label": pa.array([1, 0, -1])}).replace_schema_metadata(about)
+    pq.write_table(rows, tmp_path / "hf.parquet")
+    dataset = read_dataset(tmp_path / "hf.parquet")
+    assert [photo.label for photo in dataset.photos] == ["lamp", "hat"]
+    assert [photo_in(photo.cell) for photo in dataset.photos] == data[:2]
+    assert dataset.table.rows_without_label == 1
+    assert read_table(tmp_path / "hf.parquet", TableOptions(where=("label=hat",)))[0][0].label == "hat"
+
+
+def test_photos_are_found_by_the_names_that_their_paths_mean(table, tmp_path):
+    (tmp_path / "img").mkdir()
+    for name in ("img/hat.jpg", "15970.jpg", "15971.jpg"):
+        (tmp_path / name).touch()
+    rows = [{"image": "img\\hat.jpg", "label": "hat"}, {"image": "15970", "label": "lamp"}]
+    found, lost = read_dataset(table("csv", rows)).photos
+    assert (found.path, found.error) == (tmp_path / "img/hat.jpg", None)
+    assert lost.error.fault is ImageFault.MISSING
+    assert str(lost.error).endswith("15970.jpg is there, so pass --image-suffix .jpg.")
+    dataset = read_dataset(table("csv", rows), TableOptions(image_suffix=".jpg"))
+    assert [photo.path for photo in dataset.photos] == [tmp_path / "img/hat.jpg", tmp_path / "15970.jpg"]
+
+
+def test_a_column_is_named_with_blanks_around_it_or_without_in_training(tmp_path):
+    (tmp_path / "a.csv").write_text("Gr\u00f6\u00dfe, image\nhat, a.jpg\nlamp, b.jpg\n")
+    for name in ("Gr\u00f6\u00dfe", " Gro\u0308\u00dfe "):
+        dataset = read_dataset(tmp_path / "a.csv", TableOptions(label_column=name))
+        assert [photo.path for photo in dataset.photos] == [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    assert "'image'" in dataset.notes[-1]

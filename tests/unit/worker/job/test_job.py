@@ -48,9 +48,11 @@ JOB = {
         {"name": "", "model": MODEL, "fallback": {**MODEL, "variant": "int8"}},
     ],
     "options": {
-        "image_column": None, "image_root": None, "encoding": None, "group_column": None, "variant": "auto",
+        "image_column": None, "image_root": None,
+        "image_suffix": None, "encoding": None, "group_column": None, "variant": "auto",
         "precision": None, "threshold": None, "fixed_thresholds": False, "prefix": "ht_", "top_k": 5,
-        "excel_safe": False, "timeout_s": 2.5, "allow_hosts": ["a:1"], "per_host": None, "registry": "registry",
+        "excel_safe": False, "timeout_s": 2.5, "allow_hosts": ["a:1"], "headers": None, "per_host": None,
+        "registry": "registry",
     },
     "digest": "c" * 64, "confined": True, "needs_root": True, "chunks_per_file": 256,
 }  # fmt: skip

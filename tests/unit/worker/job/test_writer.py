@@ -92,6 +92,8 @@ def test_what_differs_from_a_job_that_is_there_is_told(tmp_path: Path) -> None:
     more = "--decode-timeout was 10.0, is 5.0; --excel-safe was not given, is given"
     assert told(timeout_s=5.0, excel_safe=True).split("; ") == more.split("; ")
     assert told(allow_hosts=["shop:80", "b:81"]) == "--allow-host was shop:80, is shop:80 b:81"
+    assert told(image_suffix=".jpg") == "--image-suffix was not given, is .jpg"
+    assert told(headers=["Authorization: SECRET"]) == "--header has changed"
     other_model = PAPER_PIN.model_copy(update={"digest": "b" * 64, "reference": "shop/2"})
     assert told(other_model) == f"--model was {PAPER_PIN.reference}, is shop/2"
     assert told(PAPER_PIN.model_copy(update={"digest": "b" * 64})) == "the model's files have changed"
@@ -108,6 +110,7 @@ NEEDS_ROOT = {
     ("https://shop.example/a.jpg", "b.jpg"): True,
     ("", "/srv/b.jpg"): True,
     ("",): False,
+    ("//cdn.example/a.jpg", "https://shop.example/a.jpg, https://shop.example/b.jpg"): False,
 }
 
 
