@@ -178,7 +178,7 @@ def _collect_late() -> None:
 
 def run(arguments: Sequence[str]) -> NoReturn:
     """Run a command; errors that Hangtag raises on purpose become one line and an exit status."""
-    from models.errors import HangtagError
+    from models.errors import HangtagError, system_words
     from models.text import printable
 
     try:
@@ -186,8 +186,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     except HangtagError as error:
         _fail(printable(str(error)), error.exit_code)
     except OSError as error:
-        text = f"The system refused: {error}. Check that the path is right, can be written to, and has room."
-        _fail(printable(text), 1)
+        _fail(printable(system_words(error)), 1)
     sys.exit(0)
 
 

@@ -4,7 +4,9 @@ A message says what was expected, what came, and what to do next. The command li
 traceback and leaves with the error's ``exit_code``.
 """
 
+import errno
 from enum import IntEnum, StrEnum, unique
+from typing import Final
 
 
 @unique
@@ -84,10 +86,26 @@ class JobError(HangtagError):
     """A labelling job that cannot start, go on, or be merged."""
 
 
+class StorageError(JobError):
+    """A storage that cannot be reached; another try may succeed."""
+
+
 class StoppedError(HangtagError):
     """Somebody pressed Ctrl-C; finished work is kept."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The system's reasons to write no more of a file."""
+
+
+def system_words(error: OSError) -> str:
+    """What the system refused, and what to do."""
+    if error.errno in DISK_FULL:
+        where = f" of {error.filename}" if error.filename else ""
+        return f"The disk{where} is full ({error.strerror}); make room there, and try again."
+    return f"The system refused: {error}. Check that the path is right, can be written to, and has room."
 
 
 class ImageFault(StrEnum):

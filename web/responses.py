@@ -1,6 +1,5 @@
 """Answers to browsers and programs: pages, and errors as a page or a problem document (RFC 9457)."""
 
-import errno
 import json
 import re
 from http import HTTPStatus
@@ -14,7 +13,7 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from models.errors import BundleError, BusyError, HangtagError, InputError, JobError, RegistryError
+from models.errors import DISK_FULL, BundleError, BusyError, HangtagError, InputError, JobError, RegistryError
 from models.text import without_file_links
 from pages.render import render
 from web.jobs import NoSuchJobError
@@ -32,7 +31,6 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
     HangtagError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """Kinds of errors → status; the first that fits counts."""
-_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 API: Final = "/v1/"
 """What paths of the API begin with."""
 BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; none on loopback."))
@@ -125,7 +123,7 @@ def _problem_of(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
-        case OSError() if error.errno in _DISK_FULL:
+        case OSError() if error.errno in DISK_FULL:
             words = f"The disk of the server is full ({error.strerror}); make room for jobs, and try again."
             return Problem(HTTPStatus.INSUFFICIENT_STORAGE, words)
         case HTTPException():

@@ -154,7 +154,8 @@ class _JobReader:
             self._count()
             if progress.state is JobState.WAITING and runner.local.is_running(self.found.whole.id):
                 progress = replace(progress, state=JobState.RUNNING)
-            return JobView(self.found, progress, deepcopy(self._counts), questions=questions)
+            why = (f"It cannot be merged: {progress.reason} Mend that, and resume it.",) if progress.reason else ()
+            return JobView(self.found, progress, deepcopy(self._counts), remarks=why, questions=questions)
 
     def _count(self) -> None:
         """Count the new parts, as many as a second allows; the others follow at the next call.
