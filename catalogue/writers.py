@@ -9,7 +9,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ _LONGEST_NAME: Final = 200
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """Raised by cells that Arrow, Python's times or JSON cannot express."""
 Write = Callable[[pa.Table], None]
+_Try = Callable[[pa.Array], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
 _BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
@@ -81,16 +82,19 @@ def _check_writable(folder: Path) -> None:
         raise InputError(msg) from error
 
 
-def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
+def writable(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
     """The same catalogue; each cell is checked as its rows are read, before any photo is labelled.
 
-    The cells of the image column are left: one that is no text fails its row and no other. Raises InputError.
+    The cells of an image column that does not name products are left: one that is no text fails its row and no other.
+    Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
             msg = f"The column {field.name} holds bytes, which {suffix} files cannot; name a .parquet --out."
             raise InputError(msg)
-    return replace(catalogue, batches=_tried_batches(catalogue, suffix))
+    left = {catalogue.image_column} - {group_column}
+    tries = {field.name: _try_of(field, suffix) for field in catalogue.schema if field.name not in left}
+    return replace(catalogue, batches=_tried_batches(catalogue, suffix, tries))
 
 
 @contextmanager
@@ -153,8 +157,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return any(is_type(kind) for is_type in types)
 
 
-def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch]:
-    tries = {field.name: _try_of(field, suffix) for field in catalogue.schema if field.name != catalogue.image_column}
+def _tried_batches(catalogue: Catalogue, suffix: str, tries: Mapping[str, _Try]) -> Iterator[pa.RecordBatch]:
     rows = 0
     for batch in catalogue.batches:
         for name, attempt in tries.items():
@@ -172,7 +175,7 @@ def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch
         yield batch
 
 
-def _try_of(field: pa.Field, suffix: str) -> Callable[[pa.Array], None]:
+def _try_of(field: pa.Field, suffix: str) -> _Try:
     types = (
         pa.types.is_string,
         pa.types.is_large_string,
@@ -193,7 +196,7 @@ def _try_of(field: pa.Field, suffix: str) -> Callable[[pa.Array], None]:
     return attempt
 
 
-def _first_unwritable(cells: pa.Array, attempt: Callable[[pa.Array], None]) -> tuple[int, Exception] | None:
+def _first_unwritable(cells: pa.Array, attempt: _Try) -> tuple[int, Exception] | None:
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     for row in range(len(cells)):
