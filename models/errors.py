@@ -5,6 +5,7 @@ traceback and leaves with the error's ``exit_code``.
 """
 
 import errno
+import os
 from enum import IntEnum, StrEnum, unique
 from typing import Final
 
@@ -103,8 +104,8 @@ DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def system_words(error: OSError) -> str:
     """What the system refused, and what to do."""
     if error.errno in DISK_FULL:
-        where = f" of {error.filename}" if error.filename else ""
-        return f"The disk{where} is full ({error.strerror}); make room there, and try again."
+        where = f" that holds {error.filename}" if error.filename else ""
+        return f"The disk{where} is full ({os.strerror(error.errno)}); make room there, and try again."
     return f"The system refused: {error}. Check that the path is right, can be written to, and has room."
 
 

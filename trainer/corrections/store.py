@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, TextIO
 from catalogue.readers import Reader, read_delimited
 from catalogue.text_file import TextFile, text_file
 from catalogue.writers import csv_lines
-from models.errors import InputError
+from models.errors import DISK_FULL, InputError
 from models.whole_file import open_lock
 from trainer.corrections.votes import COLUMNS, Vote, guarded, parse_vote, unguarded, vote_cells
 from trainer.data.csv_files import write_rows
@@ -131,6 +131,8 @@ class CorrectionStore:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
         except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
             why = error.strerror or error
             msg = f"{self.path} cannot be written: {why}. Let this user write there, or name another file."
             raise InputError(msg) from error

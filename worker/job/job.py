@@ -29,6 +29,7 @@ from models.decision import rule_text
 from models.errors import ImageFault, InputError, JobError
 from models.storage.storage import Storage
 from models.text import numbered
+from models.whole_file import naming_full_disk
 from worker.job.parts import latest_parts, part_key, read_answers, read_part
 from worker.request import JobOptions, Priority
 
@@ -370,7 +371,10 @@ def scratch_folder(storage: Storage) -> Iterator[Path]:
         with suppress(FileNotFoundError):  # another process has just ended
             if remains.stat().st_mtime < time.time() - _OLD_S:
                 shutil.rmtree(remains, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=storage.scratch) as folder:
+    with (
+        naming_full_disk(storage.scratch),
+        tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=storage.scratch) as folder,
+    ):
         yield Path(folder)
 
 

@@ -86,5 +86,5 @@ def test_photos_that_name_products_are_text(tmp_path: Path) -> None:
         if column is None:
             assert next(catalogue.batches).num_rows == 2
         else:
-            with pytest.raises(InputError, match="'image' .* row 2"):
+            with pytest.raises(InputError, match=r"'image' .* row 2"):
                 next(catalogue.batches)
