@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from catalogue.urls import STRAY_PERCENT, Target, joined, parse_url, scheme_of
+from catalogue.urls import STRAY_PERCENT, Target, joined, parse_url, readable, scheme_of
 from models.errors import HangtagError, ImageError, ImageFault, JobError
 from models.events import log_event
 from models.photo import read_photo
@@ -112,7 +112,7 @@ def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
 
         if isinstance(error, CancelledError):
             raise
-        text = one_line(f"{type(error).__name__}: {error}", 300)
+        text, place = one_line(f"{type(error).__name__}: {error}", 300), readable(place)
         lines = "".join(traceback.format_exception(error)).split("\n")[-_LINES:]
         trace = "\n".join(one_line(line, 300) for line in lines)
         log_event("photo_failed", logging.ERROR, photo=one_line(place, 300), error=text, traceback=trace)

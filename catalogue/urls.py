@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 
 from models.errors import ImageError, ImageFault, InputError
+from models.text import without_secrets
 
 S3_SCHEME: Final = "s3://"
 SCHEMES: Final = (S3_SCHEME, "http://", "https://")
@@ -137,6 +138,14 @@ def shown(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
+def readable(cell: str) -> str:
+    """A cell for people, its URL without user, password, query and fragment; ``?…`` tells that it had more."""
+    place = re.split(r"[?#]", cell, maxsplit=1)[0]  # a query may hold blanks
+    bare = without_secrets(place)
+    is_url = bare != place or "://" in place or place.lstrip().startswith("//")
+    return bare + ("?…" if len(place) < len(cell) else "") if is_url else cell
+
+
 def folder_of(url: str) -> str:
     """The URL of the folder that a file's URL is in, without a slash at its end."""
     return shown(url).rpartition("/")[0]
@@ -256,5 +265,5 @@ def check_allow_hosts(hosts: Sequence[str]) -> None:
 
 
 def _refused_url(text: str, expected: str) -> ImageError:
-    msg = f"Expected {expected}, got {text[:200]!r}; correct it, or give a path."
+    msg = f"Expected {expected}, got {readable(text)[:200]!r}; correct it, or give a path."
     return ImageError(msg, ImageFault.REFUSED)

@@ -9,6 +9,8 @@ import os
 from enum import IntEnum, StrEnum, unique
 from typing import Final
 
+from models.text import without_secrets
+
 
 @unique
 class ExitCode(IntEnum):
@@ -122,8 +124,11 @@ class ImageFault(StrEnum):
 
 
 class ImageError(HangtagError):
-    """A photo that cannot be turned into pixels; ``fault`` is the kind, as in the ``error`` column."""
+    """A photo that cannot be turned into pixels; ``fault`` is the kind, as in the ``error`` column.
+
+    Its message shows no secret of a URL: it goes into results, pages and logs.
+    """
 
     def __init__(self, message: str, fault: ImageFault = ImageFault.UNREADABLE) -> None:
-        super().__init__(message)
+        super().__init__(without_secrets(message))
         self.fault = fault

@@ -14,7 +14,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from models.errors import DISK_FULL, BundleError, BusyError, HangtagError, InputError, JobError, RegistryError
-from models.text import without_file_links
+from models.text import without_file_links, without_secrets
 from pages.render import render
 from web.jobs import NoSuchJobError
 
@@ -133,7 +133,8 @@ def _problem_of(error: Exception) -> Problem:
             words = "; ".join(f"{'.'.join(map(str, item['where']))}: {item['what']}" for item in errors)
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, words, errors=jsonable_encoder(errors))
         case HangtagError():
-            return Problem(next(status for kind, status in _STATUSES.items() if isinstance(error, kind)), str(error))
+            status = next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
+            return Problem(status, without_secrets(str(error)))
     raise error
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from catalogue.urls import readable
 from models.errors import HangtagError
 from models.text import one_line
 from web.jobs import JobIndex, NoSuchJobError, WebJob
@@ -194,7 +195,7 @@ class _JobReader:
                 continue
             images = images or job.chunk_images(chunk)
             image, message = images[number], part.column("error_message")[number].as_py()
-            shown = None if image is None else one_line(image, _LONGEST_NAME)
+            shown = None if image is None else one_line(readable(image), _LONGEST_NAME)
             some.append(ErrorExample(row=chunk * job.spec.chunk_rows + number + 1, image=shown, message=message))
 
 

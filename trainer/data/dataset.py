@@ -9,10 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from catalogue.photo import Photo, Wanted
+from catalogue.photo import Wanted
 from catalogue.photos import Photos, open_photos
 from catalogue.readers import read_delimited
-from catalogue.urls import is_url, scheme_of, shown
+from catalogue.urls import is_url, readable, scheme_of
 from models.errors import DataError, ImageError, ImageFault, InputError
 from models.file_kinds import FIRST_BYTES, is_text
 from models.photo import NONE, walk_files
@@ -283,7 +283,6 @@ def taxonomy_of(dataset: Dataset, asked: Mapping[str, str] | None) -> Taxonomy |
     return Taxonomy(dataset.classes, parents)
 
 
-_CUT: Final = 300
 """Characters of a URL that a message of its download shows."""
 _LONGEST: Final = 2000
 _NAME: Final = 100
@@ -328,14 +327,8 @@ def _fetch(photos: Photos, places: Mapping[str, Path], advance: Callable[[int, i
             places[cell].parent.mkdir(parents=True, exist_ok=True)
             write_beside(places[cell], photo.outcome).replace(places[cell])
         elif photo.outcome is not None:
-            failures[cell] = ImageError(failure(photos, photo), photo.outcome.fault)
+            failures[cell] = ImageError(one_line(str(photo.outcome), _LONGEST), photo.outcome.fault)
     return failures
-
-
-def failure(photos: Photos, photo: Photo) -> str:
-    """Why a photo could not be had, in a line that anybody may read: without what its URL is signed with."""
-    url, message = photos.url_of(photo.wanted.cell), str(photo.outcome)
-    return one_line(message.replace(url[:_CUT], shown(url[:_CUT])) if url else message, _LONGEST)
 
 
 def _place(folder: Path, url: str) -> Path:
@@ -343,7 +336,7 @@ def _place(folder: Path, url: str) -> Path:
     digest = hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
     if scheme_of(url) == "data":
         return folder / "data" / digest
-    host, _, path = shown(url).partition("://")[2].partition("/")
+    host, _, path = readable(url).removesuffix("?…").partition("://")[2].partition("/")
     return folder / _UNUSUAL.sub("_", host)[:_NAME] / f"{_UNUSUAL.sub('_', path)[-_NAME:]}-{digest}"
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from catalogue.urls import readable
 from models.errors import DataError, ImageError
 from models.photo import NONE
 from models.taxonomy import Taxonomy
@@ -278,8 +279,8 @@ def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
     if lost := list(dict.fromkeys(one.image for one in corrections if one.outcome == "not_found")):
         more = f" and {len(lost) - _MOST_NAMES:,} more" if len(lost) > _MOST_NAMES else ""
         lines.append(
-            f"Not found: {', '.join(lost[:_MOST_NAMES])}{more}. Put them among the data, or import the corrections "
-            "again with the right --image-root."
+            f"Not found: {', '.join(map(readable, lost[:_MOST_NAMES]))}{more}. Put them among the data, or import the "
+            "corrections again with the right --image-root."
         )
     if new := {label: count for label, count in collected.photos.items() if before and label not in before}:
         listed = ", ".join(f"{label} ({number_of(count, 'photo')})" for label, count in new.items())

@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from catalogue.urls import readable
 from models.decision import ReviewReason
 from models.drift import BINS, ReferenceAnswers, answers_of, confidence_histogram
 from models.errors import ImageFault
+from models.text import without_secrets
 from worker.job.job import Job, images_of, shown_cell
 from worker.job.model import read_note
 from worker.job.parts import PhotoWork, Status, part_work, photo_work, with_leaves
@@ -167,7 +169,9 @@ class Tally:
             if kind is None:
                 self._consider(part, number, images[number])
             else:
-                example = ErrorExample(row=self.rows + number + 1, image=shown_cell(images[number]), message=message)
+                image = shown_cell(images[number])
+                shown = image and readable(image)
+                example = ErrorExample(row=self.rows + number + 1, image=shown, message=without_secrets(message))
                 self._count_error(kind, example)
         self.rows += part.num_rows
 

@@ -12,6 +12,7 @@ from catalogue.urls import (
     is_url,
     joined,
     parse_url,
+    readable,
     scheme_of,
     shown,
     stem_of,
@@ -132,3 +133,18 @@ def test_whatever_a_cell_says_is_a_url_or_refused(text):
         assert not set(target.text) & set(map(chr, range(32)))
         assert target.scheme is Scheme.S3 or target.text.isascii()
         assert parse_url(target.text) == target
+
+
+CELLS = {
+    "https://h/a b.jpg?x=1 &sig=SECRET": "https://h/a b.jpg?…",
+    " //me:SECRET@h/a.jpg#SECRET": " //h/a.jpg?…",
+    "https://a/1.jpg?sig=SECRET, https://b/2.jpg?sig=SECRET": "https://a/1.jpg?…",
+    "what?.jpg": "what?.jpg",
+    "photos//me@home.jpg": "photos//me@home.jpg",
+    "https://h/a.jpg": "https://h/a.jpg",
+}
+
+
+@pytest.mark.parametrize(("cell", "shown"), CELLS.items(), ids=CELLS)
+def test_a_cell_is_shown_without_the_secrets_of_its_url(cell: str, shown: str) -> None:
+    assert readable(cell) == shown
