@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalogue.urls import cell_texts, is_elsewhere, is_url
+from catalogue.writers import unguarded
 from models.errors import InputError
-from trainer.corrections.votes import PhotoVotes, unguarded
+from trainer.corrections.votes import PhotoVotes
 from worker.job.job import Job
 from worker.job.parts import WORST, Status, result_schema
 from worker.results.merge import worst_status

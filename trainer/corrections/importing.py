@@ -14,11 +14,12 @@ from typing import Final
 from catalogue.catalogue import IMAGE_COLUMNS
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url
+from catalogue.writers import unguarded
 from models.errors import ImageError, InputError
 from models.storage.storage import FolderStorage
 from models.taxonomy import PATH_MARK
 from trainer.corrections.store import Added, CorrectionStore, refuse_rows
-from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, parse_vote, resolve, unguarded
+from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, parse_vote, resolve
 from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256
 from trainer.run import Run

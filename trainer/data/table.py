@@ -11,6 +11,7 @@ import pyarrow as pa
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.readers import JSON_FIELD
 from catalogue.urls import cell_texts
+from catalogue.writers import unguarded
 from models.errors import DataError, InputError
 from models.photo import NONE
 from models.taxonomy import PATH_MARK
@@ -148,11 +149,14 @@ def _chosen_rows(
     """The rows that have a label and meet all conditions; how many meet them; and how many there are."""
     kept: list[TableRow] = []
     chosen, number, names = 0, 0, {*columns.values(), *(column for column, _ in conditions)}
+    is_text = catalogue.source.lower().endswith((".csv", ".tsv"))
+    as_meant = unguarded if is_text else str  # Hangtag and others write an apostrophe before a formula
     for number, (image, row) in enumerate(_rows(catalogue, names), start=1):
         if all(row[column] == value for column, value in conditions):
             chosen += 1
             if row[columns[LABEL]]:
-                kept.append(TableRow(number, image, **{name: row[column] for name, column in columns.items()}))
+                cells = {name: as_meant(row[column]) for name, column in columns.items()}
+                kept.append(TableRow(number, image, **cells))
     if not chosen:
         wanted = " and ".join(f"{column}={value}" for column, value in conditions)
         msg = f"Expected rows with {wanted} in {catalogue.source}, none of {number:,} is one; check --where."
