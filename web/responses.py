@@ -22,7 +22,7 @@ REVIEWER_COOKIE: Final = "hangtag_reviewer"
 _STORED_CSP: Final = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'none'"
 )
-_SCRIPT: Final = re.compile(rb"<script>.*?</script>", re.DOTALL)
+_SCRIPT: Final = re.compile(rb"<script>(?:.*?</script>|.*)", re.DOTALL)
 _NAVIGATION: Final = {"try": "Try", "models": "Models", "jobs": "Jobs", "review": "Review", "api": "API"}
 _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPStatus]] = {
     NoSuchJobError: HTTPStatus.NOT_FOUND,

@@ -28,8 +28,8 @@ from worker.job.parts import CORRECT_LABEL, THUMBNAIL
 
 _FAST_CLOCK: Final = timedelta(days=1)
 _TOP_K: Final = "top_k"
-_BEST: Final = re.compile(r"(.+?) [0-9]\.[0-9]{2}(?:; |$)")
-"""A label that ``review.csv`` names, the likeliest one first."""
+_CONFIDENCE: Final = re.compile(r" [0-9]\.[0-9]{2}(?:; |$)")
+"""What follows each label that ``review.csv`` names."""
 _ALIKE: Final = 0.8
 """Of difflib's ratio: ``hatt`` and ``hat`` have 0.86, ``boots`` and ``boats`` 0.8, ``hats`` and ``cats`` 0.75."""
 
@@ -203,7 +203,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
     rows = (row for batch in reader.batches for row in batch.to_pylist())
     for number, row in enumerate(rows, start=1):
         cells = {column: unguarded(row[name]) for column, name in columns.items()}
-        named.update(_BEST.findall(cells.get(_TOP_K, "")))
+        named.update(_best(cells))
         answer = _answer(cells)
         if answer is None:
             continue
@@ -251,10 +251,15 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
     return columns
 
 
+def _best(cells: Mapping[str, str]) -> list[str]:
+    """The labels that a row of ``review.csv`` names, the likeliest first."""
+    return [label for label in _CONFIDENCE.split(cells.get(_TOP_K, ""))[:-1] if label]
+
+
 def _answer(cells: Mapping[str, str]) -> dict[str, str] | None:
     """A row's cells with the reviewer's label under ``label`` and the one before under ``was``; None without one."""
     if CORRECT_LABEL not in cells:
         return {**cells}
-    best, answer = _BEST.match(cells.get(_TOP_K, "")), cells[CORRECT_LABEL].strip()
-    before = cells.get("was") or (best[1] if best else cells.get("label", ""))
+    best, answer = _best(cells), cells[CORRECT_LABEL].strip()
+    before = cells.get("was") or (best[0] if best else cells.get("label", ""))
     return {**cells, "label": answer, "was": before} if answer else None
