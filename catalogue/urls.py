@@ -139,11 +139,11 @@ def shown(url: str) -> str:
 
 
 def readable(cell: str) -> str:
-    """A cell for people, its URL without user, password, query and fragment; ``?…`` tells that it had more."""
-    place = re.split(r"[?#]", cell, maxsplit=1)[0]  # a query may hold blanks
-    bare = without_secrets(place)
-    is_url = bare != place or "://" in place or place.lstrip().startswith("//")
-    return bare + ("?…" if len(place) < len(cell) else "") if is_url else cell
+    """A cell for people: a URL as it is sent, without user, password, query and fragment, which may hold secrets."""
+    text = cell.strip()
+    if "://" not in text and not text.startswith("//"):
+        return cell
+    return without_secrets(re.sub(r"\s", "%20", text))
 
 
 def folder_of(url: str) -> str:

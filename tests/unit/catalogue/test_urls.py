@@ -136,8 +136,9 @@ def test_whatever_a_cell_says_is_a_url_or_refused(text):
 
 
 CELLS = {
-    "https://h/a b.jpg?x=1 &sig=SECRET": "https://h/a b.jpg?…",
-    " //me:SECRET@h/a.jpg#SECRET": " //h/a.jpg?…",
+    "https://h/a b.jpg?x=1 &sig=SECRET": "https://h/a%20b.jpg?…",
+    "https://me:my SECRET@h/a.jpg": "https://h/a.jpg",
+    " //me:SECRET@h/a.jpg#SECRET": "//h/a.jpg?…",
     "https://a/1.jpg?sig=SECRET, https://b/2.jpg?sig=SECRET": "https://a/1.jpg?…",
     "what?.jpg": "what?.jpg",
     "photos//me@home.jpg": "photos//me@home.jpg",
