@@ -157,8 +157,8 @@ class Cells:
             return parse_url(cell if scheme else joined(self._base or "", cell))
         if scheme == "data":
             return partial(photo_in, cell)
-        came = f"{readable(cell)[:200]!r} of {scheme[:40]}"
-        msg = f"Expected a path, or a URL of http, https, s3 or data, got {came}; copy it."
+        got = f"{readable(cell)[:200]!r} of {scheme[:40]}"
+        msg = f"Expected a path, or a URL of http, https, s3 or data, got {got}; copy it."
         raise ImageError(msg, ImageFault.REFUSED)
 
     def url(self, cell: str | None) -> str | None:
