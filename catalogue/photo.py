@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from catalogue.urls import SHOWN, STRAY_PERCENT, Target, joined, other_names, parse_url, scheme_of
+from catalogue.urls import (
+    SHOWN,
+    STRAY_PERCENT,
+    Target,
+    joined,
+    other_names,
+    parse_url,
+    readable,
+    scheme_of,
+)
 from models.errors import HangtagError, ImageError, ImageFault, JobError
 from models.events import log_event
 from models.photo import read_photo
@@ -119,7 +128,7 @@ def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
 
         if isinstance(error, CancelledError):
             raise
-        text = one_line(f"{type(error).__name__}: {error}", 300)
+        text, place = one_line(f"{type(error).__name__}: {error}", 300), readable(place)
         lines = "".join(traceback.format_exception(error)).split("\n")[-_LINES:]
         trace = "\n".join(one_line(line, 300) for line in lines)
         log_event("photo_failed", logging.ERROR, photo=one_line(place, 300), error=text, traceback=trace)
@@ -163,7 +172,8 @@ class Cells:
             return parse_url(cell if scheme else joined(self._base or "", cell))
         if scheme == "data":
             return partial(photo_in, cell)
-        msg = f"Expected a path, or a URL of http, https, s3 or data, got {cell[:SHOWN]!r} of {scheme[:40]}; copy it."
+        got = f"{readable(cell)[:SHOWN]!r} of {scheme[:40]}"
+        msg = f"Expected a path, or a URL of http, https, s3 or data, got {got}; copy it."
         raise ImageError(msg, ImageFault.REFUSED)
 
     def _path(self, cell: str) -> Path:

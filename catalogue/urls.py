@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from models.errors import ImageError, ImageFault, InputError
 from models.preprocess import IMAGE_SUFFIXES
+from models.text import without_secrets
 
 SHOWN: Final = 100
 """Characters of a cell that a message shows."""
@@ -285,6 +286,14 @@ def shown(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
+def readable(cell: str) -> str:
+    """A cell for people: a URL as it is sent, without user, password, query and fragment, which may hold secrets."""
+    text = cell.strip()
+    if "://" not in text and not text.startswith("//"):
+        return cell
+    return without_secrets(re.sub(r"\s", "%20", text))
+
+
 def folder_of(url: str) -> str:
     """The URL of the folder that a file's URL is in, without a slash at its end."""
     return shown(url).rpartition("/")[0]
@@ -426,5 +435,5 @@ def checked_headers(headers: Sequence[str]) -> dict[str, str]:
 
 
 def _refused_url(text: str, expected: str) -> ImageError:
-    msg = f"Expected {expected}, got {text[:SHOWN]!r}; correct it, or give a path."
+    msg = f"Expected {expected}, got {readable(text)[:SHOWN]!r}; correct it, or give a path."
     return ImageError(msg, ImageFault.REFUSED)

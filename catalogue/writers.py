@@ -10,7 +10,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,7 @@ _LONGEST_NAME: Final = 200
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """Raised by cells that Arrow, Python's times or JSON cannot express."""
 Write = Callable[[pa.Table], None]
+_Try = Callable[[pa.Array], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
 _BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
@@ -82,17 +83,20 @@ def _check_writable(folder: Path) -> None:
         raise InputError(msg) from error
 
 
-def writable(catalogue: Catalogue, suffix: str) -> Catalogue:
+def writable(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
     """The same catalogue; each cell is checked as its rows are read, before any photo is labelled.
 
-    The cells of the image column are left: one that is no text fails its row and no other. Raises InputError.
+    The cells of an image column that does not name products are left: one that is no text fails its row and no other.
+    Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
             msg = f"The column {field.name} holds bytes, which {suffix} files cannot; name a .parquet --out."
             raise InputError(msg)
         _check_carried(catalogue.source, field)
-    return replace(catalogue, batches=_tried_batches(catalogue, suffix))
+    left = {catalogue.image_column} - {group_column}
+    tries = {field.name: _try_of(field, suffix) for field in catalogue.schema if field.name not in left}
+    return replace(catalogue, batches=_tried_batches(catalogue, suffix, tries))
 
 
 def _check_carried(source: str, field: pa.Field) -> None:
@@ -163,8 +167,7 @@ def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
         yield kind
 
 
-def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch]:
-    tries = {field.name: _try_of(field, suffix) for field in catalogue.schema if field.name != catalogue.image_column}
+def _tried_batches(catalogue: Catalogue, suffix: str, tries: Mapping[str, _Try]) -> Iterator[pa.RecordBatch]:
     rows = 0
     for batch in catalogue.batches:
         for name, attempt in tries.items():
@@ -182,7 +185,7 @@ def _tried_batches(catalogue: Catalogue, suffix: str) -> Iterator[pa.RecordBatch
         yield batch
 
 
-def _try_of(field: pa.Field, suffix: str) -> Callable[[pa.Array], None]:
+def _try_of(field: pa.Field, suffix: str) -> _Try:
     types = (
         pa.types.is_string,
         pa.types.is_large_string,
@@ -203,7 +206,7 @@ def _try_of(field: pa.Field, suffix: str) -> Callable[[pa.Array], None]:
     return attempt
 
 
-def _first_unwritable(cells: pa.Array, attempt: Callable[[pa.Array], None]) -> tuple[int, Exception] | None:
+def _first_unwritable(cells: pa.Array, attempt: _Try) -> tuple[int, Exception] | None:
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     for row in range(len(cells)):
@@ -309,3 +312,15 @@ def inert(cell: object) -> object:
     if isinstance(cell, str) and _BEGINS.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
     return cell
+
+
+def guarded(text: str) -> str:
+    """The text, behind an apostrophe where a spreadsheet would compute it, or where it would lose one when read."""
+    bare = text.lstrip("'")
+    return text if inert(bare) == bare else f"'{text}"
+
+
+def unguarded(cell: str) -> str:
+    """The inverse of :func:`guarded`; it also takes off the apostrophe that a ``review.csv`` has before a formula."""
+    bare = cell.lstrip("'")
+    return cell if bare == cell or inert(bare) == bare else cell[1:]

@@ -27,7 +27,7 @@ from models.bundle import LABELS_FILE, MANIFEST_FILE, labels_text
 from models.classifier import load_edge
 from models.decision import Probabilities, precision_text
 from models.drift import REFERENCE_FILE, ProofRows, Reference, VariantReference, answers_of_probabilities
-from models.errors import ImageError, InputError
+from models.errors import ImageError, InputError, system_words
 from models.golden import GOLDEN_FILE, GoldenAnswer, GoldenSample, GoldenSamples
 from models.manifest import Manifest
 from models.photo import evenly, read_photo
@@ -36,7 +36,7 @@ from models.statistics.calibration import calibrated
 from models.statistics.confidence import Thresholds
 from models.statistics.fixed_sequence import worth
 from models.statistics.thresholds import HeldOutRows, joined_groups
-from models.whole_file import write_synced
+from models.whole_file import naming_full_disk, write_synced
 
 
 def check_free(place: Path) -> None:
@@ -71,7 +71,10 @@ def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: 
     check_free(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".bundle.", dir=place.parent, ignore_cleanup_errors=True) as beside:
+        with (
+            naming_full_disk(place.parent),
+            tempfile.TemporaryDirectory(prefix=".bundle.", dir=place.parent, ignore_cleanup_errors=True) as beside,
+        ):
             whole = Path(beside) / "bundle"
             for name, data in {**files, MANIFEST_FILE: manifest.model_dump_json(indent=1).encode()}.items():
                 (whole / name).parent.mkdir(parents=True, exist_ok=True)
@@ -80,8 +83,7 @@ def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: 
             check_free(place)
             whole.rename(place)
     except OSError as error:
-        msg = f"Could not write the bundle {place}: {error}."
-        raise InputError(msg) from error
+        raise InputError(system_words(error)) from error
 
 
 PHOTOS: Final = 8

@@ -178,16 +178,15 @@ def _collect_late() -> None:
 
 def run(arguments: Sequence[str]) -> NoReturn:
     """Run a command; errors that Hangtag raises on purpose become one line and an exit status."""
-    from models.errors import HangtagError
-    from models.text import printable
+    from models.errors import HangtagError, system_words
+    from models.text import printable, without_secrets
 
     try:
         get_command(make_app(rooms_for(arguments)))(list(arguments))
     except HangtagError as error:
-        _fail(printable(str(error)), error.exit_code)
+        _fail(printable(without_secrets(str(error))), error.exit_code)
     except OSError as error:
-        text = f"The system refused: {error}. Check that the path is right, can be written to, and has room."
-        _fail(printable(text), 1)
+        _fail(printable(system_words(error)), 1)
     sys.exit(0)
 
 

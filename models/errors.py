@@ -4,7 +4,12 @@ A message says what was expected, what came, and what to do next. The command li
 traceback and leaves with the error's ``exit_code``.
 """
 
+import errno
+import os
 from enum import IntEnum, StrEnum, unique
+from typing import Final
+
+from models.text import without_secrets
 
 
 @unique
@@ -84,10 +89,26 @@ class JobError(HangtagError):
     """A labelling job that cannot start, go on, or be merged."""
 
 
+class StorageError(JobError):
+    """A storage that cannot be reached; another try may succeed."""
+
+
 class StoppedError(HangtagError):
     """Somebody pressed Ctrl-C; finished work is kept."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The system's reasons to write no more of a file."""
+
+
+def system_words(error: OSError) -> str:
+    """What the system refused, and what to do."""
+    if error.errno in DISK_FULL:
+        where = f" that holds {error.filename}" if error.filename else ""
+        return f"The disk{where} is full ({os.strerror(error.errno)}); make room there, and try again."
+    return f"The system refused: {error}. Check that the path is right, can be written to, and has room."
 
 
 class ImageFault(StrEnum):
@@ -103,8 +124,11 @@ class ImageFault(StrEnum):
 
 
 class ImageError(HangtagError):
-    """A photo that cannot be turned into pixels; ``fault`` is the kind, as in the ``error`` column."""
+    """A photo that cannot be turned into pixels; ``fault`` is the kind, as in the ``error`` column.
+
+    Its message shows no secret of a URL: it goes into results, pages and logs.
+    """
 
     def __init__(self, message: str, fault: ImageFault = ImageFault.UNREADABLE) -> None:
-        super().__init__(message)
+        super().__init__(without_secrets(message))
         self.fault = fault

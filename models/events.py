@@ -8,14 +8,15 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from models.text import printable
+from models.text import printable, without_secrets
 
 _LOGGER: Final = logging.getLogger("hangtag")
 _REPEAT_S: Final = 10.0
 
 
 def log_event(event: str, level: int = logging.INFO, /, **fields: str | float) -> None:
-    """Log an event, such as ``chunk_done`` with ``job`` and ``chunk``."""
+    """Log an event, such as ``chunk_done`` with ``job`` and ``chunk``; no secret of a URL is logged."""
+    fields = {name: without_secrets(value) if isinstance(value, str) else value for name, value in fields.items()}
     text = " ".join([event, *(f"{name}={value}" for name, value in fields.items())])
     _LOGGER.log(level, "%s", text, extra={"event": event, "fields": fields})
 

@@ -72,6 +72,8 @@ _LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.Avif
 """Formats that Pillow's ``preinit`` leaves out: loaded if a photo has none of the others."""
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
+_MOST_PROFILE_BYTES: Final = 4 * 1024 * 1024
+"""Printers' profiles have up to 3 MB."""
 
 
 class PreprocessSpec(BaseModel):
@@ -407,8 +409,22 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image if converted is None else converted
 
 
-@lru_cache(maxsize=16)
 def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
+    """:func:`_transform`; kept for the last profiles, but for those that are larger than any usual one."""
+    if len(profile) > _MOST_PROFILE_BYTES:
+        return _transform(profile, mode)
+    kept = _kept_transform(hashlib.sha256(profile).digest(), mode)
+    if not kept:
+        kept.append(_transform(profile, mode))
+    return kept[0]
+
+
+@lru_cache(maxsize=16)
+def _kept_transform(_digest: bytes, _mode: str) -> "list[ImageCmsTransform | None]":
+    return []  # to be filled: a cache by arguments would keep the profiles, too
+
+
+def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
     """The transform to sRGB; None for a damaged profile, or one of another colour space than the image has."""
     from PIL import ImageCms
 

@@ -13,12 +13,32 @@ _ESCAPED_BYTES: Final = range(0xDC80, 0xDD00)
 """The surrogates that stand for a path's bytes that are not UTF-8 (PEP 383)."""
 _MOST_DIGITS: Final = 18
 _FILE_LINK: Final = re.compile(rb'(<a class="file") href="[^"]*"')
+_URL: Final = re.compile(r"(?<![^\s:'\"(])//([^/?#\s]*)((?:(?!://)[^?#\s])*)([?#]\S*)?")
+_MARKS: Final = "'\",;:.?!)]…"
+"""Characters after a URL that belong to its sentence."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def printable(text: str) -> str:
     r"""The text with control characters spelled out, so that a terminal does not obey them: ``\x1b`` for escape."""
     return _UNPRINTABLE.sub(_escape, text)
+
+
+def without_secrets(text: str) -> str:
+    """A text for people, whose URLs have lost user, password, query and fragment: these may hold secrets.
+
+    ``?…`` tells that a URL had more. Where a password goes on after a ``/`` or ``?``, all of it goes.
+    """
+    return _URL.sub(_bare, text)
+
+
+def _bare(url: re.Match[str]) -> str:
+    authority, path, query = url.groups("")
+    host, secret = authority.rpartition("@")[2], query.rstrip(_MARKS)
+    port = host.partition(":")[2].rstrip(_MARKS)
+    if port and not port.isdecimal() and "@" in path + query:
+        host, path = "…", ""
+    return f"//{host}{path}{'?…' if secret else ''}{query[len(secret) :]}"
 
 
 def one_line(text: str, most: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 from zipfile import BadZipFile
 
-from models.errors import InputError
+from models.errors import DISK_FULL, InputError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,11 +28,23 @@ def write_beside(final: Path, data: bytes) -> Path:
     """Write a file under a temporary name in the folder of its final place, and return that name."""
     temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.tmp")
     try:
-        write_synced(temporary, data)
+        with naming_full_disk(final.parent):
+            write_synced(temporary, data)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
+
+
+@contextmanager
+def naming_full_disk(folder: Path) -> Iterator[None]:
+    """Have errors of a full disk name the folder that needs room: those of a file that is open already name none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL and not error.filename:
+            error.filename = str(folder)
+        raise
 
 
 @contextmanager
@@ -47,8 +59,9 @@ def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
             left.unlink()
     temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}{ending}")
     try:
-        yield temporary
-        sync_file(temporary)
+        with naming_full_disk(final.parent):
+            yield temporary
+            sync_file(temporary)
         temporary.replace(final)
         sync_folder(final.parent)
     finally:

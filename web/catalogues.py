@@ -17,7 +17,7 @@ import pyarrow as pa
 from catalogue.catalogue import NoImageColumnError, check_kind, open_catalogue
 from catalogue.photo import Limits, fault_words
 from catalogue.text_file import LIKELY_ENCODINGS, EncodingError
-from catalogue.urls import cell_texts, is_elsewhere, is_url
+from catalogue.urls import cell_texts, is_elsewhere, is_url, readable
 from models.errors import HangtagError, ImageError, ImageFault, InputError
 from models.text import one_line
 from pages.tiles import data_uri
@@ -199,7 +199,7 @@ def _texts(column: pa.Array) -> list[str]:
         cells = cell_texts(column)
     except (pa.ArrowException, UnicodeDecodeError):
         cells = [None if cell is None else str(cell) for cell in column.to_pylist()]
-    return [one_line(cell or "", _LONGEST_CELL) for cell in cells]
+    return [one_line(readable(cell or ""), _LONGEST_CELL) for cell in cells]
 
 
 def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> tuple[bytes | ImageError, ...]:

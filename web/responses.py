@@ -14,8 +14,8 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from models.errors import BundleError, BusyError, HangtagError, InputError, JobError, RegistryError
-from models.text import one_line, without_file_links
+from models.errors import DISK_FULL, BundleError, BusyError, HangtagError, InputError, JobError, RegistryError
+from models.text import one_line, without_file_links, without_secrets
 from pages.render import render
 from web.jobs import NoSuchJobError
 
@@ -23,7 +23,7 @@ REVIEWER_COOKIE: Final = "hangtag_reviewer"
 _STORED_CSP: Final = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'none'"
 )
-_SCRIPT: Final = re.compile(rb"<script>.*?</script>", re.DOTALL)
+_SCRIPT: Final = re.compile(rb"<script>(?:.*?</script>|.*)", re.DOTALL)
 _NAVIGATION: Final = {"try": "Try", "models": "Models", "jobs": "Jobs", "review": "Review", "api": "API"}
 _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPStatus]] = {
     NoSuchJobError: HTTPStatus.NOT_FOUND,
@@ -32,7 +32,6 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
     HangtagError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """Kinds of errors → status; the first that fits counts."""
-_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
 """What paths of the API begin with."""
@@ -126,7 +125,7 @@ def _problem_of(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
-        case OSError() if error.errno in _DISK_FULL:
+        case OSError() if error.errno in DISK_FULL:
             words = f"The disk of the server is full ({error.strerror}); make room for jobs, and try again."
             return Problem(HTTPStatus.INSUFFICIENT_STORAGE, words)
         case OSError() if error.errno in _NO_NAME:
@@ -140,7 +139,8 @@ def _problem_of(error: Exception) -> Problem:
             words = "; ".join(f"{'.'.join(map(str, item['where']))}: {item['what']}" for item in errors)
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, words, errors=jsonable_encoder(errors))
         case HangtagError():
-            return Problem(next(status for kind, status in _STATUSES.items() if isinstance(error, kind)), str(error))
+            status = next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
+            return Problem(status, without_secrets(str(error)))
     raise error
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from catalogue.urls import readable
 from models.errors import HangtagError
 from models.text import one_line
 from web.jobs import JobIndex, NoSuchJobError, WebJob
@@ -154,7 +155,8 @@ class _JobReader:
             self._count()
             if progress.state is JobState.WAITING and runner.local.is_running(self.found.whole.id):
                 progress = replace(progress, state=JobState.RUNNING)
-            return JobView(self.found, progress, deepcopy(self._counts), questions=questions)
+            why = (f"It cannot be merged: {progress.reason} Mend that, and resume it.",) if progress.reason else ()
+            return JobView(self.found, progress, deepcopy(self._counts), remarks=why, questions=questions)
 
     def _count(self) -> None:
         """Count the new parts, as many as a second allows; the others follow at the next call.
@@ -193,7 +195,7 @@ class _JobReader:
                 continue
             images = images or job.chunk_images(chunk)
             image, message = images[number], part.column("error_message")[number].as_py()
-            shown = None if image is None else one_line(image, _LONGEST_NAME)
+            shown = None if image is None else one_line(readable(image), _LONGEST_NAME)
             some.append(ErrorExample(row=chunk * job.spec.chunk_rows + number + 1, image=shown, message=message))
 
 

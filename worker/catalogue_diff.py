@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 from catalogue.catalogue import open_catalogue
 from catalogue.photo import Wanted, photo_in
 from catalogue.photos import Photos, open_photos
-from catalogue.urls import is_elsewhere, is_url, photo_cells
+from catalogue.urls import is_elsewhere, is_url, photo_cells, readable
 from models.errors import ImageError, JobError
 from models.text import label_text
 from models.whole_file import replace_file, write_beside
@@ -260,7 +260,7 @@ def _example(pair: Pair, root: Path) -> ChangedRow:
         thumbnail = photo_uri(photo_in(photo) if is_elsewhere(photo) else root / photo, _SIDE, _MOST_BYTES)
     return ChangedRow(
         row=pair.row,
-        image=None if not pair.cell or pair.cell.lower().startswith("data:") else pair.cell,
+        image=None if not pair.cell or pair.cell.lower().startswith("data:") else readable(pair.cell),
         before=pair.before.label,
         before_confidence=pair.before.confidence,
         after=pair.after.label,

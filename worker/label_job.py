@@ -7,7 +7,7 @@ the job of a result of ``hangtag label``.
 import sys
 from pathlib import Path
 
-from models.errors import HangtagError, JobError, StoppedError
+from models.errors import ExitCode, HangtagError, JobError, StoppedError, system_words
 from models.process import usable_cores
 from models.storage.storage import FolderStorage, open_storage
 from worker.job.job import open_job
@@ -58,9 +58,12 @@ def main(place: str, name: str | None = None) -> int:
             label_rest(Path(place))
         else:
             label_job(Jobs(open_storage(place)), name)
-    except (HangtagError, OSError) as error:
+    except OSError as error:
+        print(system_words(error), file=sys.stderr)
+        return ExitCode.FAILURE
+    except HangtagError as error:
         print(error, file=sys.stderr)
-        return int(getattr(error, "exit_code", 1))
+        return int(error.exit_code)
     except KeyboardInterrupt:
         return 130
     return 0

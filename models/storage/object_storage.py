@@ -17,7 +17,7 @@ from aiohttp import ClientPayloadError
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 from s3fs import S3FileSystem
 
-from models.errors import InputError, JobError
+from models.errors import InputError, JobError, StorageError
 from models.process import default_cache
 from models.storage.storage import Entry
 
@@ -35,7 +35,7 @@ _CUT_SHORT: Final = (ClientPayloadError, IncompleteReadError, ResponseStreamingE
 _Answer = TypeVar("_Answer")
 
 
-class _PassingError(JobError):
+class _PassingError(StorageError):
     """Faults that botocore does not retry and should: another writer of the same key, an answer that breaks off."""
 
 
@@ -89,7 +89,7 @@ def _expect_nothing(params: dict[str, Any], **_: object) -> None:
 class ObjectStorage:
     """A folder of an S3 bucket, or a whole one. The server must know conditional writes (``If-None-Match``).
 
-    A refusal by S3 becomes a ``JobError``. Passing faults (timeouts, 500, 503, answers that break off) are
+    A refusal by S3 becomes a ``StorageError``. Passing faults (timeouts, 500, 503, answers that break off) are
     tried again before that. InputError if the URL is not ``s3://bucket/folder``.
     """
 
@@ -311,7 +311,7 @@ def _told(error: Exception, place: str) -> Exception:
         return _refusal(answer.response["Error"], place)
     if isinstance(error, OSError) and not isinstance(error, BotoCoreError):
         return error
-    kind = _PassingError if isinstance(error, _CUT_SHORT) else JobError
+    kind = _PassingError if isinstance(error, _CUT_SHORT) else StorageError
     return kind(_advice(place, f"got {type(error).__name__}: {error}"))
 
 
@@ -321,7 +321,7 @@ def _refusal(said: dict[str, str], place: str) -> Exception:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place)
     if code in _KEY_TAKEN:
         return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place)
-    kind = _PassingError if code in _CONFLICT else JobError
+    kind = _PassingError if code in _CONFLICT else StorageError
     return kind(_advice(place, f"S3 answered {code}: {said.get('Message', '')}"))
 
 

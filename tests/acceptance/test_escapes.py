@@ -27,6 +27,27 @@ def test_the_cells_of_a_catalogue(tmp_path: Path, catalogue: Path, bundle: Path)
     assert SHOWN in said
 
 
+def test_secrets_of_urls_stay_in_the_cells(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
+    urls = (
+        "https://me:SECRET@h.invalid/a.jpg",
+        "http://127.0.0.1:9/a.jpg?X-Amz-Signature=SECRET&a=1",
+        "ftp://h/a?SECRET",
+    )
+    source, output = tmp_path / "shop.csv", tmp_path / "labels.csv"
+    source.write_text("\n".join(["image,label", f"{next(catalogue.rglob('*.webp'))},a", *(f"{url},b" for url in urls)]))
+    status, said = hangtag("label", source, "--model", bundle, "--out", output, "--prefix", "ht_")
+    assert (status, "h.invalid" in said) == (0, True)
+    pages = [file.read_text() for name in ("receipt.*", "logs/*") for file in tmp_path.glob(f"labels.csv.job/{name}")]
+    with output.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(pages) >= 3
+    assert "SECRET" not in "".join([said, *pages, *(row["ht_error_message"] for row in rows)])
+    assert tuple(row["image"] for row in rows[1:]) == urls
+    status, said = hangtag("check", source, "--out", tmp_path / "checked")
+    pages = [file.read_text() for file in (tmp_path / "checked").iterdir()]
+    assert (status, "SECRET" in "".join([said, *pages])) == (0, False)
+
+
 def test_the_names_of_photos_and_of_classes(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
     folder, other = tmp_path / "photos" / EVIL, tmp_path / "photos" / "shoe"
     for made, place in zip((folder, other), sorted(filter(Path.is_dir, catalogue.iterdir())), strict=False):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 from pathlib import Path
@@ -101,6 +102,24 @@ def test_photos_that_crash_or_hang_the_decoder_are_failed_rows(tmp_path: Path, c
     failed = [(row[0], row[4]) for row in labelled if row[4]]
     assert failed == [("boom.jpg", "crashed"), ("hang.jpg", "timeout")]
     assert [row for row in labelled if not row[4]] == results(tmp_path / "without.parquet")
+
+
+def test_a_disk_that_fills_while_parts_are_written_is_one_sentence_and_the_run_goes_on(
+    tmp_path: Path, catalogue: Path, bundle: Path
+) -> None:
+    photos = sorted(str(photo) for photo in catalogue.rglob("*.*"))[:40]
+    (tmp_path / "list.txt").write_text("".join(f"{photo}\n" for photo in photos))
+    output, most_bytes = tmp_path / "labels.parquet", 4000  # a part has more, and the rows have less
+    small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))}
+    process = started(tmp_path / "list.txt", bundle, output, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **small)
+    said = process.communicate()[1].splitlines()
+    assert process.returncode == 1
+    assert said[-1] == (
+        f"hangtag: The disk that holds {output}.job/parts is full (File too large); make room there, and try again."
+    )
+    assert not [line for line in said if "Traceback" in line or "Error" in line]
+    assert run(tmp_path / "list.txt", bundle, output).returncode == 0
+    assert len(results(output)) == len(photos)
 
 
 def test_the_same_command_again_has_nothing_left_to_do(tmp_path: Path, catalogue: Path, bundle: Path) -> None:

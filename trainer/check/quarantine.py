@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.urls import joined, scheme_of
-from catalogue.writers import csv_lines
+from catalogue.writers import csv_lines, unguarded
 from models.errors import InputError
 from models.text import number_of
 from trainer.check.checkup import Checkup, Issue
 from trainer.check.relations import label_count
-from trainer.data.csv_files import path_cell, write_rows
+from trainer.data.csv_files import guarded_cells, path_cell, write_rows
 from trainer.data.dataset import OPEN, LabeledPhoto
 from trainer.data.photo_files import FaultKind
 
@@ -113,7 +113,7 @@ def _log(folder: Path, moves: Iterable[tuple[Path, Path, Issue]]) -> None:
     with (folder / LOG).open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
         if file.tell() == 0:
             file.writelines(csv_lines([_COLUMNS]))
-        file.writelines(csv_lines(moves))
+        file.writelines(csv_lines(map(guarded_cells, moves)))
         file.flush()
         os.fsync(file.fileno())
 
@@ -181,4 +181,5 @@ def _read_log(folder: Path) -> dict[Path, Path]:
     if tuple(header) != _COLUMNS:
         msg = f"Expected the log of a quarantine in {folder / LOG}, found the columns {', '.join(header)}."
         raise InputError(msg)
-    return {folder / row[1]: Path(row[0]) for row in rows if len(row) == len(_COLUMNS)}
+    moves = [list(map(unguarded, row[:2])) for row in rows if len(row) == len(_COLUMNS)]
+    return {folder / there: Path(back) for back, there in moves}

@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from catalogue.photo import Cells
 from catalogue.urls import is_elsewhere, is_url, photo_cells
+from catalogue.writers import unguarded
 from models.errors import InputError
 from models.text import label_text
-from trainer.corrections.votes import PhotoVotes, unguarded
+from trainer.corrections.votes import PhotoVotes
 from worker.job.job import Job
 from worker.job.parts import WORST, Status, result_schema
 from worker.results.merge import worst_status

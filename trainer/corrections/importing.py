@@ -15,12 +15,13 @@ from catalogue.catalogue import IMAGE_COLUMNS
 from catalogue.photo import Cells
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url
+from catalogue.writers import unguarded
 from models.errors import ImageError, InputError
 from models.storage.storage import FolderStorage
 from models.taxonomy import PATH_MARK
 from models.text import label_text
 from trainer.corrections.store import Added, CorrectionStore, refuse_rows
-from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, parse_vote, resolve, unguarded
+from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, parse_vote, resolve
 from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256
 from trainer.run import Run
@@ -29,8 +30,8 @@ from worker.job.parts import CORRECT_LABEL, THUMBNAIL
 
 _FAST_CLOCK: Final = timedelta(days=1)
 _TOP_K: Final = "top_k"
-_BEST: Final = re.compile(r"(.+?) [0-9]\.[0-9]{2}(?:; |$)")
-"""A label that ``review.csv`` names, the likeliest one first."""
+_CONFIDENCE: Final = re.compile(r" [0-9]\.[0-9]{2}(?:; |$)")
+"""What follows each label that ``review.csv`` names."""
 _ALIKE: Final = 0.8
 """Of difflib's ratio: ``hatt`` and ``hat`` have 0.86, ``boots`` and ``boats`` 0.8, ``hats`` and ``cats`` 0.75."""
 
@@ -205,7 +206,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
     rows = (row for batch in reader.batches for row in batch.to_pylist())
     for number, row in enumerate(rows, start=1):
         cells = {column: unguarded(row[name]) for column, name in columns.items()}
-        named.update(map(label_text, _BEST.findall(cells.get(_TOP_K, ""))))
+        named.update(map(label_text, _best(cells)))
         answer = _answer(cells)
         if answer is None:
             continue
@@ -255,10 +256,15 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
     return columns
 
 
+def _best(cells: Mapping[str, str]) -> list[str]:
+    """The labels that a row of ``review.csv`` names, the likeliest first."""
+    return [label for label in _CONFIDENCE.split(cells.get(_TOP_K, ""))[:-1] if label]
+
+
 def _answer(cells: Mapping[str, str]) -> dict[str, str] | None:
     """A row's cells with the reviewer's label under ``label`` and the one before under ``was``; None without one."""
     if CORRECT_LABEL not in cells:
         return {**cells}
-    best, answer = _BEST.match(cells.get(_TOP_K, "")), cells[CORRECT_LABEL].strip()
-    before = cells.get("was") or (best[1] if best else cells.get("label", ""))
+    best, answer = _best(cells), cells[CORRECT_LABEL].strip()
+    before = cells.get("was") or (best[0] if best else cells.get("label", ""))
     return {**cells, "label": answer, "was": before} if answer else None

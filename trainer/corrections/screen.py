@@ -9,6 +9,7 @@ from typing import Any, Final
 from rich.markup import escape
 from rich.table import Table
 
+from catalogue.urls import readable
 from models.errors import InputError, NothingNewError
 from models.terminal import Console, print_table
 from models.text import number_of
@@ -187,7 +188,7 @@ def _print_json(record: object) -> None:
 
 
 def _photo(vote: Vote) -> str:
-    return vote_cells(vote)[0] or f"{vote.sha256[:_FEW_DIGITS]}…"
+    return readable(vote_cells(vote)[0]) or f"{vote.sha256[:_FEW_DIGITS]}…"
 
 
 def _decision(vote: Vote) -> str:

@@ -13,10 +13,10 @@ from typing import BinaryIO, Final, TextIO
 
 from catalogue.readers import Reader, read_delimited
 from catalogue.text_file import TextFile, text_file
-from catalogue.writers import csv_lines
-from models.errors import InputError
+from catalogue.writers import csv_lines, guarded, unguarded
+from models.errors import DISK_FULL, InputError
 from models.whole_file import open_lock
-from trainer.corrections.votes import COLUMNS, Vote, guarded, parse_vote, unguarded, vote_cells
+from trainer.corrections.votes import COLUMNS, Vote, parse_vote, vote_cells
 from trainer.data.csv_files import write_rows
 from trainer.data.photo_files import holds
 
@@ -131,6 +131,8 @@ class CorrectionStore:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
         except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
             why = error.strerror or error
             msg = f"{self.path} cannot be written: {why}. Let this user write there, or name another file."
             raise InputError(msg) from error
@@ -198,10 +200,9 @@ class CorrectionStore:
                 raise
 
     def _write(self, votes: Iterable[Vote]) -> None:
-        rows = [tuple(map(guarded, vote_cells(vote))) for vote in votes]
         for left in self.path.parent.glob(f".{self.path.name}.*.tmp"):
             left.unlink(missing_ok=True)
-        write_rows(self.path, COLUMNS, rows)
+        write_rows(self.path, COLUMNS, map(vote_cells, votes))
 
     def _is_torn(self, last: bytes) -> bool:
         """Whether a last line without its end is no row; one that a person's editor left may be whole."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.urls import scheme_of
-from catalogue.writers import inert
 from models.text import label_text
 from trainer.data.csv_files import cell_path, path_cell
 
@@ -166,15 +165,3 @@ def vote_cells(vote: Vote) -> tuple[str, ...]:
     at = vote.at.isoformat().replace("+00:00", "Z")
     decision = (vote.label, vote.remark.value, vote.note, vote.was)
     return (image, vote.sha256, *decision, vote.reviewer, vote.model, at)
-
-
-def guarded(text: str) -> str:
-    """The text, behind an apostrophe where a spreadsheet would compute it, or where it would lose one when read."""
-    bare = text.lstrip("'")
-    return text if inert(bare) == bare else f"'{text}"
-
-
-def unguarded(cell: str) -> str:
-    """The inverse of :func:`guarded`; it also takes off the apostrophe that a ``review.csv`` has before a formula."""
-    bare = cell.lstrip("'")
-    return cell if bare == cell or inert(bare) == bare else cell[1:]

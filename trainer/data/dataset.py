@@ -12,10 +12,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from catalogue.photo import Cells, Photo, Wanted
+from catalogue.photo import Cells, Wanted
 from catalogue.photos import Photos, open_photos
 from catalogue.readers import read_delimited
-from catalogue.urls import is_url, scheme_of, shown
+from catalogue.urls import is_url, readable, scheme_of
+from catalogue.writers import unguarded
 from models.errors import DataError, ImageError, ImageFault, InputError
 from models.file_kinds import FIRST_BYTES, is_text
 from models.photo import NONE, is_hidden, walk_files
@@ -384,7 +385,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
         raise InputError(msg)
     cells = (row for batch in reader.batches for row in batch.select(["label", "parent"]).to_pylist())
     for number, row in enumerate(cells, start=1):
-        label, parent = label_text(row["label"]), label_text(row["parent"])
+        label, parent = (label_text(unguarded(row[name].strip())) for name in ("label", "parent"))
         if not label or NONE in {label, parent}:
             msg = f"Expected labels of products in row {number} of {path}, got {label!r} under {parent!r}."
             raise DataError(msg)
@@ -417,7 +418,6 @@ def taxonomy_of(dataset: Dataset, asked: Mapping[str, str] | None) -> Taxonomy |
     return Taxonomy(dataset.classes, parents)
 
 
-_CUT: Final = 300
 """Characters of a URL that a message of its download shows."""
 _LONGEST: Final = 2000
 _NAME: Final = 100
@@ -460,14 +460,8 @@ def _fetch(photos: Photos, places: Mapping[str, Path], advance: Callable[[int, i
             places[cell].parent.mkdir(parents=True, exist_ok=True)
             write_beside(places[cell], photo.outcome).replace(places[cell])
         elif photo.outcome is not None:
-            failures[cell] = ImageError(failure(photos, photo), photo.outcome.fault)
+            failures[cell] = ImageError(one_line(str(photo.outcome), _LONGEST), photo.outcome.fault)
     return failures
-
-
-def failure(photos: Photos, photo: Photo) -> str:
-    """Why a photo could not be had, in a line that anybody may read: without what its URL is signed with."""
-    url, message = photos.url_of(photo.wanted.cell), str(photo.outcome)
-    return one_line(message.replace(url[:_CUT], shown(url[:_CUT])) if url else message, _LONGEST)
 
 
 def _place(folder: Path, url: str) -> Path:
@@ -475,7 +469,7 @@ def _place(folder: Path, url: str) -> Path:
     digest = hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
     if scheme_of(url) == "data":
         return folder / "data" / digest
-    host, _, path = shown(url).partition("://")[2].partition("/")
+    host, _, path = readable(url).removesuffix("?…").partition("://")[2].partition("/")
     return folder / _UNUSUAL.sub("_", host)[:_NAME] / f"{_UNUSUAL.sub('_', path)[-_NAME:]}-{digest}"
 
 

@@ -118,7 +118,8 @@ class _PhotoCache:
         except FileNotFoundError as error:
             raise self._gone() from error
         except OSError as error:
-            msg = f"Expected to write the photo cache in {self._folder}, {error.strerror}; set XDG_CACHE_HOME."
+            to_do = "make room, or set XDG_CACHE_HOME"
+            msg = f"Expected to write the photo cache in {self._folder}, {error.strerror}; {to_do}."
             raise InputError(msg) from error
 
     def _gone(self) -> InputError:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.readers import CLASS_NAMES, JSON_FIELD, tidy_name
 from catalogue.urls import cell_texts, is_bytes
+from catalogue.writers import unguarded
 from models.errors import DataError, InputError
 from models.photo import NONE
 from models.taxonomy import PATH_MARK
@@ -164,12 +165,15 @@ def _chosen_rows(
     """The rows that have a label and meet all conditions; how many meet them; and how many there are."""
     kept: list[TableRow] = []
     chosen, number, names = 0, 0, {*columns.values(), *(column for column, _ in conditions)}
+    is_text = catalogue.source.lower().endswith((".csv", ".tsv"))
+    as_meant = unguarded if is_text else str  # Hangtag and others write an apostrophe before a formula
     for number, (image, row) in enumerate(_rows(catalogue, names), start=1):
         if all(label_text(row[column]) == value for column, value in conditions):
             chosen += 1
             if row[columns[LABEL]].strip():
-                cells = {name: label_text(row[column]) for name, column in columns.items()}
-                kept.append(TableRow(number, image, **{**cells, LABEL: row[columns[LABEL]]}))
+                meant = {name: as_meant(row[column]) for name, column in columns.items()}
+                cells = {name: label_text(cell) for name, cell in meant.items()}
+                kept.append(TableRow(number, image, **{**cells, LABEL: meant[LABEL]}))
     if not chosen:
         wanted = " and ".join(f"{column}={value}" for column, value in conditions)
         msg = f"Expected rows with {wanted} in {catalogue.source}, none of {number:,} is one; check --where."

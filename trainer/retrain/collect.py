@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from catalogue.urls import readable
+from catalogue.writers import unguarded
 from models.errors import DataError, ImageError
 from models.photo import NONE
 from models.taxonomy import Taxonomy
@@ -235,7 +237,7 @@ def _photos_before(earlier: Path | None, known: Sequence[AssignedPhoto], classes
         rows = [(photo.sha256, photo.label, photo.present) for photo in known]
     else:
         with CycleFolder(earlier).dataset.open(encoding="utf-8", newline="") as file:
-            rows = [(row["sha256"], label_text(row["label"]), True) for row in csv.DictReader(file)]
+            rows = [(row["sha256"], label_text(unguarded(row["label"])), True) for row in csv.DictReader(file)]
     labels = _labels((sha256, classes.name_of(label)) for sha256, label, _ in rows)
     return labels, {sha256 for sha256, _, present in rows if sha256 and present}
 
@@ -277,8 +279,8 @@ def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
     if lost := list(dict.fromkeys(one.image for one in corrections if one.outcome == "not_found")):
         more = f" and {len(lost) - _MOST_NAMES:,} more" if len(lost) > _MOST_NAMES else ""
         lines.append(
-            f"Not found: {', '.join(lost[:_MOST_NAMES])}{more}. Put them among the data, or import the corrections "
-            "again with the right --image-root."
+            f"Not found: {', '.join(map(readable, lost[:_MOST_NAMES]))}{more}. Put them among the data, or import the "
+            "corrections again with the right --image-root."
         )
     if new := {label: count for label, count in collected.photos.items() if before and label not in before}:
         listed = ", ".join(f"{label} ({number_of(count, 'photo')})" for label, count in new.items())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Final
 
+from catalogue.urls import readable
 from models.decision import precision_text
 from models.errors import DataError
 from models.statistics.intervals import Interval, proportion_interval
@@ -209,11 +210,16 @@ def _corrections(collected: Collected, photos: Sequence[AssignedPhoto]) -> dict[
         "tested": len(tested),
         "changed": sum(correction.outcome == "applied" for correction in tested),
         "rows": [
-            (one, _short_name(one.image), one.image in names, _OUTCOMES.get(one.outcome, one.outcome))
+            (
+                one.model_copy(update={"image": readable(one.image)}),
+                _short_name(one.image),
+                one.image in names,
+                _OUTCOMES.get(one.outcome, one.outcome),
+            )
             for one in sorted(collected.corrections, key=rank)[:_MOST_CORRECTIONS]
         ],
     }
 
 
 def _short_name(image: str) -> str:
-    return f"{image[:12]}…" if _SHA256.fullmatch(image) else PurePath(image).name or image
+    return f"{image[:12]}…" if _SHA256.fullmatch(image) else PurePath(readable(image)).name or image

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from catalogue.writers import unguarded
 from models.errors import DataError
 from models.photo import NONE
 from models.process import usable_cores
@@ -204,7 +205,8 @@ def write_excluded(path: Path, excluded: Sequence[Exclusion]) -> None:
 def read_excluded(path: Path) -> list[Exclusion]:
     """Read ``excluded.csv``."""
     with path.open(errors="surrogateescape", newline="") as file:
-        return [Exclusion(Path(row["image"]), row["reason"], row["message"]) for row in csv.DictReader(file)]
+        rows = [{name: unguarded(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+    return [Exclusion(Path(row["image"]), row["reason"], row["message"]) for row in rows]
 
 
 def _notes(

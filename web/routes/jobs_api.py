@@ -43,7 +43,7 @@ class JobState(BaseModel):
 
     id: str
     title: str
-    state: str = Field(description="waiting, running, merging, finished or cancelled.")
+    state: str = Field(description="waiting, running, merging, finished, cancelled or failed.")
     source: str
     model: str = Field(description="name/version/variant@digest; of a job with several models the first one's.")
     questions: list[str] = Field(description="Ids of the questions of a job with named models; each is reviewed alone.")

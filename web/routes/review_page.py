@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from catalogue.urls import readable
 from models.decision import ReviewReason
 from models.errors import InputError
 from trainer.corrections.apply import CorrectedResult, Labels, apply_to_job
@@ -342,7 +343,7 @@ def _question(state: WebState, id: str, review: Review, place: int, reviewer: st
 def _cells(state: WebState, review: Review, row: int) -> list[tuple[str, str]]:
     cells = state.rows.row(review.job, row).to_pylist()[0]
     return [
-        (name, str(value)[:_LONGEST_CELL])
+        (name, readable(str(value))[:_LONGEST_CELL])
         for name, value in cells.items()
         if value not in (None, "") and not isinstance(value, bytes) and not str(value).startswith("data:")
     ]

@@ -29,6 +29,7 @@ from models.decision import rule_text
 from models.errors import ImageFault, InputError, JobError
 from models.storage.storage import Storage
 from models.text import numbered
+from models.whole_file import naming_full_disk
 from worker.job.parts import latest_parts, part_key, read_answers, read_part
 from worker.request import JobOptions, Priority
 
@@ -133,6 +134,7 @@ _WIDTH: Final = 5
 """Digits of a retry's number in its key."""
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
+"""The mark of a job that workers leave alone: empty if somebody cancelled it, else why it cannot be merged."""
 QUESTIONS: Final = "questions"
 """The folder of a job's questions; each has a folder of its name."""
 _SCRATCH: Final = ".scratch-"
@@ -315,8 +317,15 @@ class Job:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody has cancelled it; what is done is kept."""
+        """Whether workers leave it alone: somebody has cancelled it, or it has failed. What is done is kept."""
         return self.home.exists(CANCELLED)
+
+    @property
+    def failure(self) -> str:
+        """Why it cannot be merged, if its merging failed again and again; else empty."""
+        with suppress(FileNotFoundError):
+            return self.home.read(CANCELLED).decode()
+        return ""
 
     def rows_in_chunk(self, chunk: int) -> int:
         """How many rows a chunk has; the last one may have fewer."""
@@ -375,7 +384,10 @@ def scratch_folder(storage: Storage) -> Iterator[Path]:
         with suppress(FileNotFoundError):  # another process has just ended
             if remains.stat().st_mtime < time.time() - _OLD_S:
                 shutil.rmtree(remains, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=storage.scratch) as folder:
+    with (
+        naming_full_disk(storage.scratch),
+        tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=storage.scratch) as folder,
+    ):
         yield Path(folder)
 
 

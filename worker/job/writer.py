@@ -298,7 +298,7 @@ def requested_catalogue(
         _check_review_columns(catalogue.image_column, own)
     if "" not in request.models:
         _check_free(catalogue, options.prefix, [WORST])
-    return writable(catalogue, suffix)
+    return writable(catalogue, suffix, options.group_column)
 
 
 def _check_free(catalogue: Catalogue, prefix: str, added: Collection[str]) -> None:

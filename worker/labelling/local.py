@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from models.classifier import Classifier
-from models.errors import HangtagError, JobError
+from models.errors import DISK_FULL, ExitCode, HangtagError, JobError, system_words
 from models.process import reuse_memory
 from models.storage.storage import FolderStorage
 from worker.job.job import Job, open_job, photos_of
@@ -103,6 +103,11 @@ def main() -> int:
         return int(error.exit_code)
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise  # another process tries again
+        _say(replies, {"refused": system_words(error), "exit_code": int(ExitCode.FAILURE)})
+        return int(ExitCode.FAILURE)
     return 0
 
 

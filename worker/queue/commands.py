@@ -140,7 +140,7 @@ def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue
 @JOBS.command("resume")
 @takes(queue=QueueOptions)
 def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
-    """Continue a cancelled job, or queue missing chunks of a running job at once.
+    """Continue a job that was cancelled or has failed, or queue missing chunks of a running job at once.
 
     Workers and hangtag jobs watch queue missing chunks once a second anyway.
 

@@ -33,6 +33,7 @@ _COLOURS: Final = {
     JobState.MERGING: "cyan",
     JobState.FINISHED: "green",
     JobState.CANCELLED: "red",
+    JobState.FAILED: "red",
 }
 
 Row = tuple[str, Job, JobProgress]
@@ -72,8 +73,10 @@ def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted
 
 
 def _supply(control: Control, name: str) -> None:
-    if control.jobs.find(name).cancelled:
-        lines = [f"It is cancelled; {_command('resume', name, control.settings)} goes on with it."]
+    job = control.jobs.find(name)
+    if job.cancelled:
+        how = "has failed" if job.failure else "is cancelled"
+        lines = [f"It {how}; {_command('resume', name, control.settings)} goes on with it."]
     else:
         status = look_around(name, control.state, lambda: control.reconciler.supply(name))
         lines = remarks(status, control.jobs.identity())
@@ -112,6 +115,9 @@ def list_jobs(settings: QueueSettings, *, as_json: bool) -> None:
         print(json.dumps([job_record(*row) for row in rows], indent=1))
     elif rows:
         print_jobs(rows)
+        for name, _, progress in rows:
+            if progress.reason:
+                Console(stderr=True).say(_failed_words(name, progress, settings), "yellow")
     else:
         Console().say(f"No jobs in {jobs.place}; hangtag submit makes one.")
 
@@ -175,6 +181,7 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
         job = control.jobs.find(name)
         progress, status = ProgressReader(job).read(), look_around(name, control.state)
         hindrances = [] if progress.is_over else remarks(status, control.jobs.known_identity())
+        hindrances += [_failed_words(name, progress, settings)] if progress.reason else []
     receipt = job_receipt(job) if progress.state is JobState.FINISHED else None
     if as_json:
         queue = {"redis_error": status.redis_error, "trouble": status.trouble, "workers": status.workers}
@@ -191,6 +198,11 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
         _show_receipt(job, receipt)
         if words := _unlabelled(name, job, receipt, settings):
             Console(stderr=True).say(words, "yellow")
+
+
+def _failed_words(name: str, progress: JobProgress, settings: QueueSettings) -> str:
+    again = _command("resume", name, settings)
+    return f"{name} cannot be merged: {progress.reason} Mend that, and {again} tries again."
 
 
 def _facts(job: Job, progress: JobProgress) -> Iterator[tuple[str, str]]:
@@ -227,6 +239,8 @@ def watch_job(name: str, settings: QueueSettings, *, as_json: bool = False) -> N
     with open_control(settings) as control:
         job = control.jobs.find(name)
         progress = _watch_with_progress(name, job, control)
+    if progress.reason:
+        raise JobError(_failed_words(name, progress, settings))
     receipt = job_receipt(job)
     if progress.state is JobState.CANCELLED or receipt is None:
         rows, go_on = number_of(progress.done, "row"), _command("resume", name, settings)

@@ -26,6 +26,7 @@ from models.storage.storage import open_storage
 from worker.job.job import Job
 from worker.job.jobs import Jobs
 from worker.job.parts import PhotoWork, Status
+from worker.job.receipt import job_receipt
 from worker.queue.reconciler import JobPoller
 from worker.queue.redis_state import RedisError, RedisState, connect
 from worker.queue.settings import QueueSettings
@@ -56,7 +57,7 @@ _LOOK_S: Final = 1.0
 _REST_S: Final = 30.0
 
 JobFigures = tuple[Job, int]
-"""A running job, and its rows in chunks that are done."""
+"""A running or failed job, and its rows in chunks that are done."""
 
 
 @contextmanager
@@ -137,19 +138,25 @@ class StateCollector(Collector):
 
     def _figures(self, name: str) -> JobFigures | None:
         try:
-            job = self._jobs.unfinished(name)
-            return (job, job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))) if job else None
+            job = self._jobs.get(name)
+            if job is None or job_receipt(job) or (job.cancelled and not job.failure):
+                return None
+            return (job, job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks())))
         except (HangtagError, OSError, ValueError):  # the reconciler logs it
             return None
 
 
-def _of_jobs(running: Mapping[str, JobFigures]) -> Iterator[Metric]:
+def _of_jobs(found: Mapping[str, JobFigures]) -> Iterator[Metric]:
+    failed = {name for name, (job, _) in found.items() if job.cancelled}
+    running = {name: figures for name, figures in found.items() if name not in failed}
     rows = [((name,), job.spec.rows) for name, (job, _) in running.items()]
     done = [((name,), count) for name, (_, count) in running.items()]
     pins = [question.model for job, _ in running.values() for question in job.questions]
     models = [(names, 1) for names in sorted({(pin.reference, pin.variant, pin.digest) for pin in pins})]
     yield _gauge("hangtag_job_rows", "Rows of a running job's catalogue.", ["name"], rows)
     yield _gauge("hangtag_job_rows_done", "Rows of a running job in chunks that are done.", ["name"], done)
+    stuck = [((name,), 1) for name in failed]
+    yield _gauge("hangtag_job_failed", "1 for a job that cannot be merged.", ["name"], stuck)
     yield _gauge("hangtag_model_info", "The models of running jobs.", ["model", "variant", "digest"], models)
 
 

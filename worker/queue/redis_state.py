@@ -8,6 +8,7 @@ Each of these keys expires:
     hangtag:trouble:JOB:HOST          why chunks fail there
     hangtag:setbacks:JOB              how many chunks failed since one was done
     hangtag:trial:JOB                 a job with setbacks was tried a moment ago
+    hangtag:unmerged:JOB              how often its merging failed for a reason that stays
     hangtag:tick                      a reconciler is at work
 """
 
@@ -42,6 +43,7 @@ SENT_S: Final = 5
 TICK_S: Final = 0.9
 PRESENCE_S: Final = 10
 TROUBLE_S: Final = 60
+UNMERGED_S: Final = 86_400
 LONGEST_BACKOFF: Final = 4
 """As a power of two, in seconds."""
 
@@ -201,7 +203,14 @@ class RedisState:
 
     def reset_backoff(self, job: str) -> None:
         """Forget a job's failures: a chunk was done, or a person says that the trouble is over."""
-        self._redis.delete(_key("setbacks", job), _key("trial", job))
+        self._redis.delete(_key("setbacks", job), _key("trial", job), _key("unmerged", job))
+
+    def count_failed_merge(self, job: str) -> int:
+        """Count that a job could not be merged; returns how often that was."""
+        with self._redis.pipeline() as both:
+            both.incr(_key("unmerged", job))
+            both.expire(_key("unmerged", job), UNMERGED_S)
+            return int(both.execute()[0])
 
     def _win(self, key: str, seconds: float) -> bool:
         """Set a mark for ``seconds``; ``False`` if it is set already."""

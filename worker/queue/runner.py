@@ -16,12 +16,13 @@ from typing import Final
 
 from catalogue.photos import Photos
 from models.classifier import Classifier
-from models.errors import HangtagError, JobError
+from models.errors import HangtagError, JobError, system_words
 from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import python_command, python_environment
 from models.storage.storage import open_storage
-from worker.job.job import Job, ModelPin, photos_of
+from models.text import one_line
+from worker.job.job import CANCELLED, Job, ModelPin, photos_of
 from worker.job.jobs import BundleStore, Jobs
 from worker.job.model import load_job_model, load_pinned
 from worker.job.parts import Status
@@ -39,6 +40,11 @@ from worker.request import USUAL_OPTIONS, JobOptions
 _LOOK_S: Final = 1.0
 _MODELS_KEPT: Final = 3
 _TROUBLE_PAUSE_S: Final = 1.0
+MOST_MERGES: Final = 5
+"""Tries to merge a job, half a minute in all, before it has failed."""
+_PASSING: Final = frozenset({os.EX_TEMPFAIL, -signal.SIGINT, -signal.SIGTERM})
+"""Exit statuses of a merging that may succeed another time."""
+_LONGEST_REASON: Final = 2000
 _LAST: Final = 64
 """Only the last chunks of a job queue its merging when they end. Messages come in order, so one of these is usually the
 last to be done. After downloads or a retry it may be another one; then the reconciler queues the merging."""
@@ -200,9 +206,19 @@ class Runner:
             done = subprocess.run(command, env=python_environment(), capture_output=True, text=True, check=False)
             if done.returncode:
                 msg = done.stderr.strip() or f"Merging ended with status {done.returncode}."
+                if done.returncode not in _PASSING:
+                    self._count_failed_merge(job, msg)
                 raise JobError(msg)
             if job_receipt(self._jobs.find(job)):
                 log_event("job_finished", job=job)
+
+    def _count_failed_merge(self, name: str, error: str) -> None:
+        """Fail a job that has been tried often enough; a person mends the reason and resumes it."""
+        with suppress(RedisError):
+            if self._redis.count_failed_merge(name) >= MOST_MERGES:
+                reason = one_line(error.rpartition("\n")[2], _LONGEST_REASON)  # a traceback's last line
+                self._jobs.find(name).storage.commit(CANCELLED, reason.encode())
+                log_event("job_failed", logging.ERROR, job=name, error=reason)
 
     @contextmanager
     def _reported(self, job: str, chunk: int) -> Iterator[None]:
@@ -216,6 +232,7 @@ class Runner:
             if chunk != FINISH:
                 count_outcome("failed")
             text = str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"
+            text = system_words(error) if isinstance(error, OSError) else text
             log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=text)
             with suppress(RedisError):
                 self._redis.hold_back(job, chunk)

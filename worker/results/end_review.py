@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalogue.readers import read_delimited
+from catalogue.urls import readable
 from models.decision import ReviewReason
 from models.drift import LabelShift
 from worker.job.job import Job, images_at, scratch_folder, shown_cell
@@ -209,7 +210,10 @@ def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
     """The repeated pictures with most rows, as a receipt has them."""
     most = sorted(review.repeated.values(), key=lambda one: (-one.rows, one.first))[:_SHOWN]
     images = images_at(job, [one.first for one in most])
-    return tuple(RepeatedPicture(rows=one.rows, row=one.first + 1, image=shown_cell(images[one.first])) for one in most)
+    return tuple(
+        RepeatedPicture(rows=one.rows, row=one.first + 1, image=readable(shown_cell(images[one.first]) or ""))
+        for one in most
+    )
 
 
 @dataclass(frozen=True)

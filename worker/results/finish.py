@@ -3,10 +3,11 @@
 ``python -P -m worker.results.finish JOBS NAME`` ends a queued job in a process of its own.
 """
 
+import os
 import sys
 from typing import Final
 
-from models.errors import HangtagError, JobError
+from models.errors import HangtagError, JobError, StorageError, system_words
 from models.storage.storage import open_storage
 from worker.job.job import QUESTIONS, Job, Retry, scratch_folder
 from worker.job.jobs import Jobs
@@ -82,16 +83,22 @@ def _write_receipt(job: Job, page: str, receipt: JobReceipt) -> None:
 
 
 def main(jobs: str, name: str) -> int:
-    """Finish a job if all its chunks are done and it is not finished; errors go to stderr."""
+    """Finish a job if all its chunks are done and it is not finished; errors go to stderr.
+
+    Status ``EX_TEMPFAIL``: the storage is to blame, and another try may succeed.
+    """
     try:
         with ProcessPool(DRAWING, 1) as drawing:
             drawing.fork(draw, 1)  # before merging starts threads, which a fork must not copy
             job = Jobs(open_storage(jobs)).find(name)
             if not (job.cancelled or job.missing_chunks() or job_receipt(job)):
                 finish_job(job, drawing)
-    except (HangtagError, OSError) as error:
+    except OSError as error:
+        print(system_words(error), file=sys.stderr)
+        return os.EX_TEMPFAIL if error.errno else 1  # Arrow's errors of damaged files have no number
+    except HangtagError as error:
         print(error, file=sys.stderr)
-        return 1
+        return os.EX_TEMPFAIL if isinstance(error, StorageError) else 1
     return 0
 
 

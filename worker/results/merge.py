@@ -1,5 +1,6 @@
 """Merges a job's parts into what people get: the result in the catalogue's order, the doubtful rows, the products."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -255,17 +256,16 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
     """
     file = folder / "scratch.sqlite"
     address = f"{file.resolve().as_uri()}?nolock=1"  # nobody else knows of it, and shared disks may lock nothing
-    with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as database:
-        database.execute("PRAGMA journal_mode = OFF")
-        database.execute("PRAGMA synchronous = OFF")
-        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        database.execute("BEGIN")
-        file.unlink()
-        try:
+    try:
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as database:
+            database.execute("PRAGMA journal_mode = OFF")
+            database.execute("PRAGMA synchronous = OFF")
+            database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            database.execute("BEGIN")
+            file.unlink()
             yield database
-        except sqlite3.OperationalError as error:
-            msg = f"Expected to sort rows in {folder.parent}, {error}; make room there, and go on."
-            raise JobError(msg) from error
+    except sqlite3.OperationalError as error:
+        raise OSError(errno.ENOSPC, str(error), str(folder.parent)) from error
 
 
 def upload_lists(job: Job, folder: Path) -> None:

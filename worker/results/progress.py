@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+import pyarrow as pa
+
+from models.errors import JobError
 from models.terminal import FIRST_RATE_S
 from worker.job.job import Job
 from worker.job.parts import Status, latest_parts, part_key, read_work
@@ -25,11 +28,15 @@ class JobState(StrEnum):
     MERGING = "merging"
     FINISHED = "finished"
     CANCELLED = "cancelled"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job is: rows done, failed ones among them; rows a second since the start, and in the last minute."""
+    """How far a job is: rows done, failed ones among them; rows a second since the start, and in the last minute.
+
+    ``reason``: why a failed job cannot be merged.
+    """
 
     state: JobState
     rows: int
@@ -38,6 +45,7 @@ class JobProgress:
     deaths: int
     rate: float
     recent_rate: float
+    reason: str = ""
 
     @property
     def seconds_left(self) -> float | None:
@@ -47,7 +55,7 @@ class JobProgress:
     @property
     def is_over(self) -> bool:
         """Whether nothing more happens by itself."""
-        return self.state in {JobState.FINISHED, JobState.CANCELLED}
+        return self.state in {JobState.FINISHED, JobState.CANCELLED, JobState.FAILED}
 
     @property
     def all_failed(self) -> bool:
@@ -88,9 +96,10 @@ class ProgressReader:
         recent = self._recent(moments)
         first = min((chunk for chunk in keys if latest[chunk] == retry.number), key=moments.__getitem__, default=None)
         begun = None if first is None else started_at(job, retry, moments[first], self._parts[keys[first]].seconds)
-        state = JobState.RUNNING if recent else JobState.WAITING
+        state, reason = JobState.RUNNING if recent else JobState.WAITING, ""
         if job.cancelled:
-            state, recent = JobState.CANCELLED, 0.0
+            reason, recent = job.failure, 0.0
+            state = JobState.FAILED if reason else JobState.CANCELLED
         elif not missing:
             state = JobState.MERGING
         done = job.spec.rows - sum(map(job.rows_in_chunk, missing))
@@ -99,7 +108,7 @@ class ProgressReader:
             rated = retry.rows * len(retry.chunks.difference(missing)) / len(retry.chunks)
         failed, deaths = sum(part.failed for part in parts), sum(part.deaths for part in parts)
         rate = _rate(rated, begun) if begun and recent else 0.0
-        return JobProgress(state, job.spec.rows, done, failed, deaths, rate, recent)
+        return JobProgress(state, job.spec.rows, done, failed, deaths, rate, recent, reason)
 
     def _open(self, keys: Sequence[str]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -108,7 +117,12 @@ class ProgressReader:
                 self._parts |= zip(block, threads.map(self._part, block), strict=True)
 
     def _part(self, key: str) -> _Part:
-        work = read_work(self._job.home, key)
+        try:
+            work = read_work(self._job.home, key)
+        except (JobError, OSError, pa.ArrowException):
+            if not self._job.failure:  # which names the part
+                raise
+            return _Part(0, 0, 0.0)
         return _Part(work.failed, work.deaths, work.seconds)
 
     def _recent(self, written: dict[int, float]) -> float:

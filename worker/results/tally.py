@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.urls import SHOWN
+from catalogue.urls import SHOWN, readable
 from models.decision import ReviewReason
 from models.drift import BINS, ReferenceAnswers, answers_of, confidence_histogram
 from models.errors import ImageFault
+from models.text import without_secrets
 from worker.job.job import Job, images_at, shown_cell
 from worker.job.model import read_note
 from worker.job.parts import PhotoWork, Status, part_work, photo_work, with_leaves
@@ -170,8 +171,9 @@ class Tally:
                 self._consider(part, number, images[number])
             else:
                 image = shown_cell(images[number])
+                image = image and readable(image)
                 image = image and (image if len(image) <= _LONGEST_IMAGE else f"{image[:SHOWN]}…")
-                example = ErrorExample(row=self.rows + number + 1, image=image, message=message)
+                example = ErrorExample(row=self.rows + number + 1, image=image, message=without_secrets(message))
                 self._count_error(kind, example)
         self.rows += part.num_rows
 

@@ -19,6 +19,7 @@ from catalogue.urls import (
     other_names,
     parse_url,
     photo_cells,
+    readable,
     rows_with_several,
     scheme_of,
     shown,
@@ -248,3 +249,19 @@ def test_headers_are_checked_and_their_values_never_shown() -> None:
         with pytest.raises(InputError, match="--header") as refusal:
             checked_headers([header])
         assert "SECRET" not in str(refusal.value)
+
+
+CELLS = {
+    "https://h/a b.jpg?x=1 &sig=SECRET": "https://h/a%20b.jpg?…",
+    "https://me:my SECRET@h/a.jpg": "https://h/a.jpg",
+    " //me:SECRET@h/a.jpg#SECRET": "//h/a.jpg?…",
+    "https://a/1.jpg?sig=SECRET, https://b/2.jpg?sig=SECRET": "https://a/1.jpg?…",
+    "what?.jpg": "what?.jpg",
+    "photos//me@home.jpg": "photos//me@home.jpg",
+    "https://h/a.jpg": "https://h/a.jpg",
+}
+
+
+@pytest.mark.parametrize(("cell", "shown"), CELLS.items(), ids=CELLS)
+def test_a_cell_is_shown_without_the_secrets_of_its_url(cell: str, shown: str) -> None:
+    assert readable(cell) == shown

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from catalogue.catalogue import open_catalogue
 from catalogue.photo import Wanted
 from catalogue.urls import cell_texts
-from catalogue.writers import check_output, csv_lines, inert, writable
+from catalogue.writers import check_output, csv_lines, guarded, inert, unguarded, writable
 from models.errors import ImageFault, InputError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import only_question, take_all
@@ -91,6 +91,15 @@ def test_a_formula_is_text_after_a_round_trip_and_what_is_none_stays_as_it_is() 
         assert inert(cell) is cell
     assert inert(" " * 1_000_000 + "shoes") == " " * 1_000_000 + "shoes"
     assert str(inert("-" + "1" * 1_000_000 + "x")).startswith("'-1")
+
+
+TEXTS = st.text() | st.from_regex(r"'{0,3}[ \t]?[=+@-][0-9a-z]*", fullmatch=True)
+
+
+@given(TEXTS)
+def test_a_cell_comes_back_as_it_was_and_starts_no_formula(text: str) -> None:
+    assert unguarded(guarded(text)) == text
+    assert inert(guarded(text)) == guarded(text)
 
 
 def text_of(cells: Sequence[bytes | None]) -> pa.Array:

@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 import zlib
 from io import BytesIO
 
@@ -134,6 +135,19 @@ def test_half_the_light_is_188_in_srgb(mode, profile):
     grey = Image.new("L", (64, 64), 128).convert(mode)
     pixels = preprocess(encoded(grey, icc_profile=profile), PAD)
     assert distance(pixels, np.full(3, 188)) <= 1
+
+
+@pytest.mark.parametrize("size", [1_000_000, 5_000_000])
+def test_many_large_profiles_are_not_kept_and_convert_as_small_ones(size):
+    red = Image.new("RGB", (64, 64), (200, 30, 30))
+    expected = preprocess(encoded(red, "TIFF", icc_profile=RED_IS_BLUE), PAD)
+    tracemalloc.start()
+    for number in range(12):
+        profile = struct.pack(">I", len(RED_IS_BLUE) + size) + RED_IS_BLUE[4:] + number.to_bytes(size, "big")
+        assert np.array_equal(preprocess(encoded(red, "TIFF", icc_profile=profile), PAD), expected)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 3 * size
 
 
 def test_an_srgb_profile_changes_nothing(quarters):

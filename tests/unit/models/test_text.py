@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.text import number_of, numbered, printable
+from models.text import number_of, numbered, printable, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,23 @@ def test_each_number_found_has_its_file(names: list[str], suffix: str) -> None:
     found = numbered(names, suffix)
     assert found == sorted(found)
     assert {f"{number:06d}{suffix}" for number in found} <= set(names)
+
+
+SECRET = {
+    "a user": ("got 'https://me:SECRET@h/a.jpg'; go", "got 'https://h/a.jpg'; go"),
+    "a signature": ("at https://h/a.jpg?sig=SECRET, its host", "at https://h/a.jpg?…, its host"),
+    "a URL in a query": ("https://h/a?to=https://me:SECRET@b/c&sig=SECRET.", "https://h/a?…."),
+    "no scheme": ("//me:SECRET@h/a.jpg#SECRET", "//h/a.jpg?…"),
+    "a slash in a password": ("https://me:SEC/RET@h/a.jpg", "https://…"),
+    "a question mark in a password": ("https://me:SEC?RET@h/a.jpg", "https://…?…"),
+    "a URL after another": ("https://a/1.jpg,https://me:SECRET@b/2.jpg", "https://a/1.jpg,https://b/2.jpg"),
+    "a pattern": ("expected redis://HOST:PORT/DATABASE.", "expected redis://HOST:PORT/DATABASE."),
+    "several": ("s3://SECRET@b/k redis://:SECRET@h:6379/0? Yes", "s3://b/k redis://h:6379/0? Yes"),
+    "none": ("https://h:80/a@2x.jpg, at [::1] a//b@c, what?", "https://h:80/a@2x.jpg, at [::1] a//b@c, what?"),
+    "an address": ("http://[2001:db8::7]:80/a", "http://[2001:db8::7]:80/a"),
+}
+
+
+@pytest.mark.parametrize(("text", "shown"), SECRET.values(), ids=SECRET)
+def test_no_secret_of_a_url_is_in_a_text_for_people(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown

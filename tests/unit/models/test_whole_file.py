@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InputError
-from models.whole_file import Link, link_new, open_lock, replacing
+from models.errors import InputError, system_words
+from models.whole_file import Link, link_new, naming_full_disk, open_lock, replacing
 
 
 @pytest.fixture
@@ -88,3 +88,16 @@ def test_a_file_system_without_hard_links_is_named(file: Path, tmp_path: Path, n
         InputError, match=rf"hard links under {tmp_path}.*{os.strerror(number)}.*exFAT.*move that folder"
     ):
         link_new(file, tmp_path / "a", answering(number))
+
+
+def test_a_full_disk_is_named_by_the_folder_that_needs_room(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space") as raised, replacing(tmp_path / "shop" / "labels.csv"):
+        raise full
+    assert system_words(raised.value) == (
+        f"The disk that holds {tmp_path / 'shop'} is full (No space left on device); make room there, and try again."
+    )
+    other = OSError(errno.EIO, os.strerror(errno.EIO))
+    with pytest.raises(OSError, match="Input/output"), naming_full_disk(tmp_path):
+        raise other
+    assert (other.filename, system_words(other).startswith("The system refused")) == (None, True)

@@ -55,3 +55,13 @@ def test_counts_follow_a_retry(board_of: MakeBoard, tmp_path: Path) -> None:
     job.storage.commit(part_key(0, 1), job.storage.read(part_key(0)))
     job.storage.replace(part_key(0), before)
     assert counts() == (4, {"review": 3, "labeled": 1})
+
+
+def test_a_failed_job_says_why(board_of: MakeBoard, tmp_path: Path) -> None:
+    result = labelled_job(tmp_path / "shop", doubtful(3), chunk_rows=4)
+    job = open_job(FolderStorage(job_folder(result)))
+    job.storage.delete("receipt.json")
+    job.storage.commit(CANCELLED, b"A part is damaged.")
+    (view,), _ = board_of(result).look()
+    assert (view.state, view.is_over) == ("failed", True)
+    assert view.remarks == ("It cannot be merged: A part is damaged. Mend that, and resume it.",)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from catalogue.writers import inert
 from models.errors import ImageError, ImageFault, InputError
 from trainer.check.checkup import Issue, check_up
 from trainer.check.quarantine import LOG, BroughtBack, bring_back, make_outside, photos_to_move, quarantine
@@ -182,3 +183,13 @@ def test_undo_needs_the_log_of_a_quarantine(tmp_path, log):
         (tmp_path / LOG).write_text(log)
     with pytest.raises(InputError, match=LOG):
         bring_back(tmp_path)
+
+
+def test_a_log_starts_no_formula_and_files_with_such_names_come_back(photos, tmp_path):
+    (photos / "hat").rename(photos / "=1+1")
+    before = contents(photos)
+    quarantined(read_dataset(photos), tmp_path)
+    with (tmp_path / "aside" / LOG).open(newline="") as file:
+        assert [cell for row in csv.reader(file) for cell in row if inert(cell) != cell] == []
+    bring_back(tmp_path / "aside")
+    assert contents(photos) == before

@@ -201,6 +201,15 @@ def test_a_new_label_that_looks_like_a_known_one_is_refused_with_the_whole_file(
     assert len(imported(tmp_path, "image,label\n5.jpg,hatt\n6.jpg,gloves\n").added.votes) == 2
 
 
+def test_guesses_are_read_in_a_time_that_grows_with_their_length_alone(tmp_path: Path) -> None:
+    long = "x" * 1_000_000  # of which a search from each place on would not end
+    head, names = "image,top_k,label,correct_label\n", f"{long}; {long} 0.5; boots 0.60; hat 0.40"
+    (vote,) = imported(tmp_path, f"{head}1.jpg,{long},hat,boots\n").added.votes
+    assert vote.was == "hat"
+    with pytest.raises(InputError, match="hatt"):
+        imported(tmp_path, f"{head}1.jpg,{names},boots,hatt\n")
+
+
 def test_a_new_label_on_purpose_allows_no_other_typing_error(tmp_path: Path) -> None:
     imported(tmp_path, "image,label\n1.jpg,clock\n2.jpg,hat\n")
     with pytest.raises(InputError, match="clok"):

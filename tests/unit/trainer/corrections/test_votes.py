@@ -1,9 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalogue.writers import inert
 from tests.unit.trainer.corrections.some_votes import remark, vote, votes
-from trainer.corrections.votes import PhotoVotes, Remark, Vote, guarded, resolve, unguarded
+from trainer.corrections.votes import PhotoVotes, Remark, Vote, resolve
 
 
 def resolved(*said: Vote) -> PhotoVotes:
@@ -46,12 +45,3 @@ def test_neither_order_nor_repetition_makes_a_difference(said, random) -> None:
     random.shuffle(again)
     assert resolve(again) == resolve(said)
     assert set(resolve(said)) == {each.photo for each in said}
-
-
-texts = st.text() | st.from_regex(r"'{0,3}[ \t]?[=+@-][0-9a-z]*", fullmatch=True)
-
-
-@given(texts)
-def test_a_cell_comes_back_as_it_was_and_starts_no_formula(text: str) -> None:
-    assert unguarded(guarded(text)) == text
-    assert inert(guarded(text)) == guarded(text)

@@ -1,3 +1,4 @@
+import csv
 import os
 from pathlib import Path
 
@@ -5,8 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalogue.writers import inert
 from trainer.data.csv_files import path_cell, path_in, write_rows
-from trainer.data.dataset import read_dataset
+from trainer.data.dataset import Split, read_dataset
+from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
+from trainer.splits.prepare import Exclusion, read_excluded, write_excluded
 
 names = st.binary(min_size=1, max_size=20).filter(lambda name: b"\0" not in name and b"/" not in name)
 
@@ -42,3 +46,23 @@ def test_a_path_starts_at_its_data_whichever_way_that_was_named(tmp_path):
 
 def test_a_path_in_the_data_starts_no_formula(tmp_path):
     assert path_in(tmp_path, tmp_path / "=cmd" / "1.jpg") == "./=cmd/1.jpg"
+
+
+FORMULAS = ('=HYPERLINK("http://evil",A1)', "@SUM(1)", "+cmd|' /C calc'!A0", "-2+3", "'=1+1", "hat")
+
+
+def test_no_csv_of_a_training_starts_a_formula_and_each_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    splits, excluded, table = (tmp_path / name for name in ("splits.csv", "excluded.csv", "dataset.csv"))
+    photos = [
+        AssignedPhoto(Path(f"{text}/1.jpg"), text, Split.TRAIN, "0" * 64, text, text, present=True) for text in FORMULAS
+    ]
+    write_splits(splits, photos)
+    assert read_splits(splits) == photos
+    left = [Exclusion(Path(f"{text}.jpg"), "unreadable", text) for text in FORMULAS]
+    write_excluded(excluded, left)
+    assert read_excluded(excluded) == left
+    write_rows(table, ("image", "label", "group"), ((f"/photos/{place}.jpg", t, t) for place, t in enumerate(FORMULAS)))
+    assert [(photo.label, photo.product) for photo in read_dataset(table).photos] == [(text, text) for text in FORMULAS]
+    for file in (splits, excluded, table):
+        with file.open(newline="") as lines:
+            assert [cell for row in csv.reader(lines) for cell in row if inert(cell) != cell] == []

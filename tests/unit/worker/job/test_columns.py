@@ -76,3 +76,15 @@ def test_an_image_column_with_a_name_of_the_review_list_is_refused(tmp_path: Pat
 def test_the_name_of_a_question_leads_out_of_no_folder(names: list[str]) -> None:
     with pytest.raises(InputError, match="category=shop@champion"):
         _ = JobRequest("a.csv", dict.fromkeys(names, "shop")).models
+
+
+def test_photos_that_name_products_are_text(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": pa.array([b"a.jpg", b"caf\xe9.jpg"]).view(pa.string())}), tmp_path / "a.parquet")
+    for column in (None, "image"):
+        request = JobRequest(tmp_path / "a.parquet", "shop", JobOptions(group_column=column))
+        catalogue = requested_catalogue(request, ".parquet")
+        if column is None:
+            assert next(catalogue.batches).num_rows == 2
+        else:
+            with pytest.raises(InputError, match=r"'image' .* row 2"):
+                next(catalogue.batches)

@@ -4,10 +4,11 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from models.errors import ImageFault
+from models.errors import ImageFault, JobError
 from models.process import Owner
+from worker.job.job import CANCELLED
 from worker.job.jobs import Jobs
-from worker.queue.console import print_jobs, read_rows, show_job, watch_job
+from worker.queue.console import list_jobs, print_jobs, read_rows, show_job, watch_job
 from worker.queue.redis_state import Presence, RedisState
 from worker.queue.settings import QueueSettings
 from worker.results.finish import finish_job
@@ -24,6 +25,27 @@ def test_one_job_that_cannot_be_read_hides_no_other(jobs: Jobs, paper_job) -> No
     assert [name for name, _, _ in rows] == ["c"]
     assert "a: receipt.json" in said.getvalue()
     assert "b: " in said.getvalue()
+
+
+def test_a_failed_job_says_why_and_what_to_do_wherever_it_is_looked_at(
+    settings: QueueSettings, jobs: Jobs, paper_job, commit_part, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = paper_job(2)
+    commit_part(job, 0, 1)
+    job.storage.commit(CANCELLED, b"A part is damaged.")
+    list_jobs(settings, as_json=False)
+    show_job("job", settings, as_json=False)
+    with pytest.raises(JobError) as watched:
+        watch_job("job", settings)
+    words = f"job cannot be merged: A part is damaged. Mend that, and hangtag jobs resume job --jobs {jobs.place}"
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert words in printed.out
+    assert str(watched.value).startswith(words)
+    assert [line.split()[3] for line in printed.out.splitlines() if line.startswith("│ job")] == ["failed"] * 2
+    list_jobs(settings, as_json=True)
+    (record,) = json.loads(capsys.readouterr().out)
+    assert (record["state"], record["reason"]) == ("failed", "A part is damaged.")
 
 
 LONG = "spring-2026-catalogue-of-the-whole-shop-20261124"

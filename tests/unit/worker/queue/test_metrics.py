@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from worker.job.job import CANCELLED
 from worker.queue import metrics
 from worker.queue.app import HangtagCelery
 from worker.queue.metrics import StateCollector
@@ -114,3 +115,7 @@ def test_queues_and_running_jobs_are_followed(
     assert found["hangtag_model_info", job.spec.model.digest, job.spec.model.reference, job.spec.model.variant] == 1
     commit_part(job, 1)
     assert scrape(collector)["hangtag_job_rows_done", "job"] == 5
+    job.storage.commit(CANCELLED, b"A part is damaged.")
+    assert of_jobs(scrape(collector)) == {("hangtag_job_failed", "job"): 1}
+    job.storage.replace(CANCELLED, b"")
+    assert of_jobs(scrape(collector)) == {}

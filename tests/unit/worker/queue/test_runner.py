@@ -21,11 +21,13 @@ from worker.job.parts import part_key
 from worker.job.receipt import finished_receipt
 from worker.labelling.chunk import MAX_STRIKES
 from worker.queue.app import HangtagCelery
+from worker.queue.control import resume
 from worker.queue.metrics import CHUNKS, IMAGES
 from worker.queue.redis_state import FINISH, RedisState
-from worker.queue.runner import JobResources, LoadedModels, Runner
+from worker.queue.runner import MOST_MERGES, JobResources, LoadedModels, Runner
 from worker.request import USUAL_OPTIONS, JobOptions
 from worker.results.finish import RESULT_FILE
+from worker.results.progress import JobState, ProgressReader
 
 from .recorder import NewJob, waiting
 
@@ -232,6 +234,39 @@ def test_a_job_that_cannot_be_merged_is_told(
     assert finished_receipt(job) is None
     assert "parts/000000.r0.parquet" in "".join(state.trouble("job").values())
     assert client.exists(f"hangtag:sent:job:{FINISH}")
+
+
+def test_a_job_that_cannot_be_merged_has_failed_after_some_tries_until_a_person_resumes_it(
+    runner: Runner, client: redis.Redis, state: RedisState, jobs: Jobs, new_job: NewJob
+) -> None:
+    job = new_job()
+    job.storage.commit(part_key(0), b"no part")
+    for _ in range(MOST_MERGES):
+        assert jobs.unfinished("job") == job
+        runner.run_finish_process("job")
+    assert jobs.unfinished("job") is None, "workers leave it alone"
+    progress = ProgressReader(job).read()
+    assert (progress.state, progress.is_over, progress.done) == (JobState.FAILED, True, 8)
+    assert "parts/000000.r0.parquet" in progress.reason
+    assert resume(job) == 0
+    state.reset_backoff("job")
+    assert (jobs.unfinished("job"), client.exists("hangtag:unmerged:job")) == (job, 0)
+    job.storage.delete(part_key(0))
+    runner.label_chunk("job", 0)
+    runner.run_finish_process("job")
+    assert finished_receipt(job)
+
+
+def test_a_job_waits_for_a_disk_however_often_its_merging_fails(
+    runner: Runner, state: RedisState, jobs: Jobs, new_job: NewJob
+) -> None:
+    job = new_job()
+    runner.label_chunk("job", 0)
+    (job.storage.root / "review.csv").mkdir()  # the system refuses to write there
+    for _ in range(MOST_MERGES + 1):
+        runner.run_finish_process("job")
+    assert "The system refused" in "".join(state.trouble("job").values())
+    assert jobs.unfinished("job") == job
 
 
 def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(
