@@ -83,7 +83,8 @@ def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: 
             check_free(place)
             whole.rename(place)
     except OSError as error:
-        raise InputError(system_words(error)) from error
+        msg = f"Could not write the bundle {place}. {system_words(error)}"
+        raise InputError(msg) from error
 
 
 PHOTOS: Final = 8
