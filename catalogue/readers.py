@@ -504,14 +504,19 @@ def _batch_rows(columns: Sequence[_Column], rows: int) -> int:
 
 
 def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) -> Iterator[pa.RecordBatch]:
+    left = file.metadata.num_rows
     try:
         for batch in file.iter_batches(rows):
+            left -= batch.num_rows
             for piece in _pieces(batch, name):
                 columns = [column.cast(field.type) for column, field in zip(piece.columns, schema, strict=True)]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
     except (pa.ArrowException, OSError) as error:
         msg = f"Expected to read the Parquet file {name}, got {error}; write it again."
         raise InputError(msg) from error
+    if left:  # Arrow ends where a damaged column ends
+        msg = f"Expected {file.metadata.num_rows:,} rows in the Parquet file {name}, {left:,} are missing; write it again."
+        raise InputError(msg)
 
 
 def _pieces(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:

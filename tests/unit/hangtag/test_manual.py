@@ -97,13 +97,13 @@ def test_each_column_of_a_result_is_described() -> None:
     told = _in_code(_text("formats.md", "## A result"))
     assert set(RESULT_SCHEMA.names) <= told
     assert {fault.value for fault in ImageFault} <= told
+    assert {reason.value for reason in ReviewReason} <= told
 
 
 def test_each_column_of_the_lists_beside_it_is_described() -> None:
     from worker.job.parts import REVIEW_FIRST, REVIEW_LAST
 
     assert set(REVIEW_FIRST + REVIEW_LAST) <= _in_code(_text("formats.md", "### `review.csv`"))
-    assert {reason.value for reason in ReviewReason} <= _in_code(_text("formats.md", "### `review.csv`"))
 
 
 def _names_in_classes(source: Path) -> Iterator[str]:
