@@ -515,7 +515,8 @@ def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) 
         msg = f"Expected to read the Parquet file {name}, got {error}; write it again."
         raise InputError(msg) from error
     if left:  # Arrow ends where a damaged column ends
-        msg = f"Expected {file.metadata.num_rows:,} rows in the Parquet file {name}, {left:,} are missing; write it again."
+        rows_told = f"{file.metadata.num_rows:,} rows in the Parquet file {name}"
+        msg = f"Expected {rows_told}, {left:,} are missing; write it again."
         raise InputError(msg)
 
 

@@ -1,6 +1,5 @@
 import csv
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -355,12 +354,11 @@ def test_texts_that_repeat_in_any_encoding_come_a_few_rows_at_a_time(tmp_path: P
     assert first.num_rows + sum(batch.num_rows for batch in reader.batches) == 3000
 
 
-@given(damaged=st.binary(max_size=60), at=st.integers(0, 400))
-@settings(max_examples=200, deadline=None)
-def test_a_damaged_parquet_is_refused_or_read(tmp_path_factory, damaged: bytes, at: int) -> None:
-    file = tmp_path_factory.mktemp("damaged") / "a.parquet"
+def test_a_parquet_that_reads_as_fewer_rows_than_it_says_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
     pq.write_table(pa.table({"image": ["a.jpg", "b.jpg"], "n": [1, 2]}), file)
-    data = file.read_bytes()
-    file.write_bytes(data[:at] + damaged + data[at + len(damaged) :])
-    with suppress(InputError):
-        assert sum(batch.num_rows for batch in read_parquet(file).batches) == 2
+    data, counts = file.read_bytes(), b"\x18\x01n\x15\x02\x16\x04"
+    assert data.count(counts) == 1
+    file.write_bytes(data.replace(counts, counts[:-1] + b"\x00"))  # the second column has no value
+    with pytest.raises(InputError, match=r"Expected 2 rows in the Parquet file .*a\.parquet, 2 are missing"):
+        list(read_parquet(file).batches)
