@@ -172,7 +172,7 @@ def _load(path: Path, options: JobOptions) -> Classifier:
 class ModelNote(BaseModel, frozen=True):
     """What is known of a job's model: its name in a registry, its answers in the proof, and its thresholds.
 
-    ``fallback`` has the last two of the fallback. Thresholds are None if nothing is promised.
+    ``fallback`` has answers and thresholds of the fallback. Thresholds are None without a promise.
     """
 
     named: ModelName | None = None

@@ -18,6 +18,7 @@ from models.text import number_of
 from worker.job.receipt import RECEIPT_FILE, Drift, Receipt
 
 Note = Callable[[str], None]
+_Histograms = dict[str, tuple[list[int], list[int]]]
 
 
 def compared(
@@ -31,11 +32,7 @@ def compared(
     if not found.photos or not reference.photos:
         return None
     by_photo, by_row = _histograms(found, reference), _histograms(_scaled(rows or found, found.photos), reference)
-    tested = {**by_photo, **{f"by rows, {words}": pair for words, pair in by_row.items() if words not in by_photo}}
-    large, any_size = (
-        ", and ".join(f"{what} (PSI {psi(*pair):.2f})" for what, pair in tested.items() if test(*pair))
-        for test in (has_drifted, differs)
-    )
+    large, any_size = (", and ".join(_changes(by_photo, by_row, test)) for test in (has_drifted, differs))
     warning = (
         f"Drift: these photos are unlike those that the model was proved on: {large}. What it "
         "promises need not hold for them. Look at some of them; the model may need to learn from such photos."
@@ -63,7 +60,17 @@ def compared(
     )
 
 
-def _histograms(found: ReferenceAnswers, reference: ReferenceAnswers) -> dict[str, tuple[list[int], list[int]]]:
+def _changes(
+    by_photo: _Histograms, by_row: _Histograms, test: Callable[[Sequence[int], Sequence[int]], bool]
+) -> Iterator[str]:
+    for (words, pair), (row_words, row_pair) in zip(by_photo.items(), by_row.items(), strict=True):
+        if test(*pair):
+            yield f"{words} (PSI {psi(*pair):.2f})"
+        if test(*row_pair) and not (test(*pair) and words == row_words):
+            yield f"by rows, {row_words} (PSI {psi(*row_pair):.2f})"
+
+
+def _histograms(found: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
     """Words on the difference → both histograms: of confidences, then of labels."""
     names = sorted(found.by_label.keys() | reference.by_label.keys())
     labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (found, reference)))

@@ -31,9 +31,13 @@ _BUCKETS: Final = 2**22
 _FEWEST, _MANY = 5, 10
 _SHARE: Final = 100
 """A picture is under many rows from 10 on; in a job of less than 1,000 rows from 1% of them, but no fewer than 5."""
-_USUAL: Final = 0.99
+_USUAL: Final = 0.95
 _ABOVE_USUAL: Final = 3
-"""All sizes of a shoe share a picture. So many is also three times the rows that 99% of the other pictures have."""
+"""All sizes of a shoe share a picture. So many is also three times the rows that 95% of the other pictures have."""
+_MORE_THAN_SIZES: Final = 50
+_ABOVE_MEDIAN: Final = 10
+_QUARTER: Final = 4
+"""No product has 50 sizes. So many rows are many if they are ten times the median, or a quarter of all rows."""
 _KNOWN: Final = 2
 """A picture that is up to twice as common as in the training photos is known."""
 _HEX: Final = 16
@@ -108,8 +112,8 @@ def _chunks(job: Job, columns: Sequence[str]) -> Iterator[tuple[int, list[pa.Tab
 
 
 def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
-    """The rows that have a photo, and the first 16 digits of its SHA-256 as a number."""
-    column = part.column("sha256")
+    """The rows that have an answer, and the first 16 digits of their photo's SHA-256 as a number."""
+    column = pc.if_else(part.column("label").is_valid(), part.column("sha256"), None)
     digits = "".join(pc.utf8_slice_codeunits(column.drop_null(), 0, _HEX).to_pylist())
     return np.flatnonzero(column.is_valid().to_numpy()), np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
@@ -141,12 +145,12 @@ def _bucket(keys: Keys) -> Rows:
 
 
 def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys | None]]:
-    """Of each chunk: the numbers of rows with a photo, from 0, the pictures, and the products if a column names them.
+    """Of each chunk: the numbers of rows with an answer, from 0, the pictures, and the products if a column names them.
 
     All questions are about the same pictures. A row without a product is a product by itself.
     """
     column = job.spec.options.group_column
-    for chunk, (part, *_) in _chunks(job, ["sha256"]):
+    for chunk, (part, *_) in _chunks(job, ["sha256", "label"]):
         rows, keys = _pictures(part)
         numbers = rows + chunk * job.spec.chunk_rows
         products = None
@@ -163,7 +167,9 @@ def _many(counts: npt.NDArray[np.uint32], rows: int) -> int:
     """From how many rows on a picture is under many, given the rows of all pictures."""
     others = np.sort(counts)[:-1]
     usual = int(np.quantile(others, _USUAL, method="lower")) if len(others) else 0
-    return max(_ABOVE_USUAL * usual, min(_MANY, max(_FEWEST, rows // _SHARE)))
+    above_usual = max(_ABOVE_USUAL * usual, min(_MANY, max(_FEWEST, rows // _SHARE)))
+    above_median = _ABOVE_MEDIAN * int(np.median(counts)) if len(counts) else 0
+    return min(above_usual, max(_MORE_THAN_SIZES, min(above_median, rows // _QUARTER + 1)))
 
 
 def _unusual(pictures: Mapping[int, Repeated], note: ModelNote, rows: int) -> dict[int, Repeated]:
@@ -183,10 +189,12 @@ def _label_shift(question: Job, note: ModelNote) -> LabelShift | None:
 def _count_answers(shift: LabelShift, part: pa.Table, review: EndReview) -> None:
     """Count the answers within the unknown limit; those on repeated pictures are no labels."""
     unknown = pc.fill_null(pc.equal(part.column("reason"), ReviewReason.UNKNOWN.value), False)
-    counted = pc.and_not(pc.is_valid(part.column("confidence")), pc.or_(unknown, pa.array(review.shows_repeated(part))))
-    answers = with_leaves(part.filter(counted))
-    guesses = pc.index_in(answers.column("label"), value_set=pa.array(shift.labels, pa.string())).to_numpy()
-    shift.add(guesses.astype(np.intp), answers.column("confidence").to_numpy())
+    left_out = pc.or_(unknown, pa.array(review.shows_repeated(part)))
+    answers = with_leaves(part.filter(pc.and_not(pc.is_finite(part.column("confidence")), left_out)))
+    guesses = pc.index_in(answers.column("label"), value_set=pa.array(shift.labels, pa.string()))
+    is_known = guesses.is_valid()
+    guesses, confidences = guesses.filter(is_known), answers.column("confidence").filter(is_known)
+    shift.add(guesses.to_numpy().astype(np.intp), confidences.to_numpy())
 
 
 def _class_mix(shift: LabelShift, question: Job) -> ClassMix | None:

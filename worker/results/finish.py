@@ -3,6 +3,7 @@
 ``python -P -m worker.results.finish JOBS NAME`` ends a queued job in a process of its own.
 """
 
+import errno
 import os
 import sys
 from typing import Final
@@ -19,6 +20,10 @@ from worker.results.merge import Merged, merge_job, upload_lists
 from worker.results.receipt_page import DRAWING, draw, question_pages, questions_page
 from worker.results.tally import Tally
 
+_LASTING: Final = frozenset(
+    {None, errno.EACCES, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM}
+)
+"""Refusals of the system that no wait ends. Arrow's errors of damaged files have no number."""
 RESULT_FILE: Final = "labels.parquet"
 
 
@@ -95,7 +100,7 @@ def main(jobs: str, name: str) -> int:
                 finish_job(job, drawing)
     except OSError as error:
         print(system_words(error), file=sys.stderr)
-        return os.EX_TEMPFAIL if error.errno else 1  # Arrow's errors of damaged files have no number
+        return 1 if error.errno in _LASTING else os.EX_TEMPFAIL
     except HangtagError as error:
         print(error, file=sys.stderr)
         return os.EX_TEMPFAIL if isinstance(error, StorageError) else 1

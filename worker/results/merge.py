@@ -6,8 +6,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import starmap
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -180,7 +178,7 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
         folders = [_list_folder(question, folder) for question in job.questions]
         reviews = find_end_reviews(job)
         stores = _gather_votes(job, folders, reviews, files)
-        merging = list(starmap(partial(_Merging, files), zip(job.questions, folders, reviews, stores, strict=True)))
+        merging = [_Merging(*each, files) for each in zip(job.questions, folders, reviews, stores, strict=True)]
         whole = Tally()
         _write_result(job, output, merging, whole)
         done = [one.merged() for one in merging]
@@ -191,7 +189,7 @@ class _Merging:
     """What becomes of one question's results, while the parts are read."""
 
     def __init__(
-        self, files: ExitStack, question: Job, folder: Path, end: EndReview, store: ProductStore | None
+        self, question: Job, folder: Path, end: EndReview, store: ProductStore | None, files: ExitStack
     ) -> None:
         self._question, self._folder, self._end = question, folder, end
         self._tally = Tally(repeated=shown_pictures(question, end), mix=end.mix)
@@ -202,7 +200,7 @@ class _Merging:
             self._groups = write_by_group(question, self._column, store, folder / GROUPS_FILE)
 
     def take(self, part: pa.Table, rows: pa.Table) -> pa.Table:
-        """Count the results of a chunk, after those that all rows together send to review."""
+        """Count the results of a chunk, once the rows to review at the end are in it."""
         part = self._end.apply(part)
         if self._column and self._store and self._groups and self._groups.disagreeing:
             part = disagreement_to_review(self._store, self._column, part, rows)
@@ -265,6 +263,8 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
             file.unlink()
             yield database
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+            raise
         raise OSError(errno.ENOSPC, str(error), str(folder.parent)) from error
 
 

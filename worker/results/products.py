@@ -245,7 +245,7 @@ def disagreement_to_review(store: ProductStore, column: str, part: pa.Table, row
 
 
 def to_review(part: pa.Table, chosen: pa.Array, reason: ReviewReason) -> pa.Table:
-    """The results of a chunk, of which the ``chosen`` rows go to review."""
+    """Send the ``chosen`` rows of a chunk's results to review."""
     if not pc.any(chosen).as_py():
         return part
     for name, value in {"status": Status.REVIEW, "reason": reason}.items():

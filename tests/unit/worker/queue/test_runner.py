@@ -262,11 +262,24 @@ def test_a_job_waits_for_a_disk_however_often_its_merging_fails(
 ) -> None:
     job = new_job()
     runner.label_chunk("job", 0)
-    (job.storage.root / "review.csv").mkdir()  # the system refuses to write there
-    for _ in range(MOST_MERGES + 1):
-        runner.run_finish_process("job")
-    assert "The system refused" in "".join(state.trouble("job").values())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # a result is larger
+    try:
+        for _ in range(MOST_MERGES + 1):
+            runner.run_finish_process("job")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "is full (File too large)" in "".join(state.trouble("job").values())
     assert jobs.unfinished("job") == job
+
+
+def test_a_job_that_the_system_refuses_for_good_has_failed(runner: Runner, jobs: Jobs, new_job: NewJob) -> None:
+    job = new_job()
+    runner.label_chunk("job", 0)
+    (job.storage.root / "review.csv").mkdir()
+    for _ in range(MOST_MERGES):
+        runner.run_finish_process("job")
+    assert jobs.unfinished("job") is None
 
 
 def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(

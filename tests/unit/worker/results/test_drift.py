@@ -102,6 +102,18 @@ def test_rows_of_one_photo_are_warned_of() -> None:
     assert drift.rows == 200
 
 
+def test_rows_are_compared_though_their_mean_is_that_of_the_photos() -> None:
+    """All rows of a few photos lie in two bins, whose mean is the photos'."""
+    bins = [0] * 20
+    bins[10:20] = [20] * 10
+    photos = ReferenceAnswers(confidence_histogram=tuple(bins), by_label={"boots": 200})
+    known = ReferenceAnswers(confidence_histogram=tuple(2 * count for count in bins), by_label={"boots": 400})
+    bins[10:20] = [0, 0, 0, 0, 1000, 1000, 0, 0, 0, 0]
+    rows = ReferenceAnswers(confidence_histogram=tuple(bins), by_label={"boots": 2000})
+    assert compared(photos, known).warning is None
+    assert "by rows, its confidence" in compared(photos, known, rows).warning
+
+
 @pytest.mark.parametrize("photos", [1, 5, 29])
 def test_of_few_photos_nothing_is_said(photos: int) -> None:
     random = np.random.default_rng(6)

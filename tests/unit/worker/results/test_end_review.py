@@ -71,6 +71,12 @@ def test_a_picture_that_the_training_photos_hold_as_often_is_labeled(answered_jo
     assert (finished(job).review_reasons == {}) is known
 
 
+def test_photos_that_cannot_be_read_stay_failed_however_often_they_come(answered_job) -> None:
+    body = replace(failed(), sha256=PICTURE)
+    receipt = finished(answered_job([*[sure("shoe")] * 6, *[body] * 8], ["A"] * 14, PLAIN))
+    assert (receipt.by_status["failed"], receipt.review_reasons, receipt.repeated) == (8, {}, ())
+
+
 def test_a_products_own_picture_may_be_under_many_rows(answered_job) -> None:
     own = [*map(str, range(6)), *["shirt"] * 8, *map(str, range(7))]
     assert finished(placeholder_job(answered_job, JobOptions(group_column="sku"), own)).repeated == ()
@@ -87,7 +93,20 @@ def test_pictures_that_are_all_under_several_rows_are_sizes_of_products(answered
 
 
 @pytest.mark.parametrize(
-    ("counts", "rows", "many"), [([1] * 198 + [800], 998, 9), ([1, 5], 6, 5), ([12] * 99 + [40], 1228, 36), ([9], 9, 5)]
+    ("counts", "rows", "many"),
+    [
+        ([1] * 198 + [800], 998, 9),
+        ([1] * 198 + [200] * 4, 998, 9),
+        ([1] * 198 + [200] * 20, 4198, 50),
+        ([1] * 20 + [800] * 3, 2420, 10),
+        ([400, 400], 800, 201),
+        ([1, 5], 6, 5),
+        ([9], 9, 5),
+        ([12] * 99 + [40], 1228, 36),
+        ([1] * 70 + [12] * 30, 430, 36),
+        ([32] * 371, 11872, 96),
+        ([2000] * 5, 10000, 2501),
+    ],
 )
 def test_many_is_far_more_than_usual(counts: list[int], rows: int, many: int) -> None:
     assert _many(np.array(counts, np.uint32), rows) == many
@@ -104,7 +123,8 @@ def mixed_job(answered_job, hard: int, options: JobOptions = PLAIN) -> Job:
     spread = ["hard"] * 72 + ["easy"] * 8 + ["surely"] * 20
     answers = [sure("hard", 0.9) if kind == "surely" else sure(kind, 0.6) for kind in (spread * 5)[: hard * 5 : 5]]
     answers += [sure("easy", 0.9 if row % 5 else 0.6) for row in range(100 - hard)]
-    job = answered_job([*answers, unsure("hard", 0.6, reason=ReviewReason.UNKNOWN)], ["A"] * 101, options)
+    answers += [unsure("hard", 0.6, reason=ReviewReason.UNKNOWN), unsure("hard", float("nan")), unsure("new", 0.2)]
+    job = answered_job(answers, ["A"] * 103, options)
     note(job, proof=proof())
     return job
 
@@ -121,7 +141,7 @@ def test_a_mix_of_classes_that_breaks_the_promise_raises_the_threshold(answered_
     labeled = [row for row in table if row["status"] == "labeled"]
     assert labeled
     assert min(row["confidence"] for row in labeled) > 0.875
-    assert {row["reason"] for row in table[:-1] if row["status"] == "review"} == {"mix"}
+    assert {row["reason"] for row in table[:-3] if row["status"] == "review"} == {"mix"}
     assert "labels with a confidence under 0.875 went to review" in mix.words
 
 
@@ -129,7 +149,7 @@ def test_thresholds_may_be_kept_with_a_warning(answered_job) -> None:
     receipt = finished(mixed_job(answered_job, 90, JobOptions(fixed_thresholds=True)))
     assert receipt.mix is not None
     assert receipt.mix.raised is None
-    assert receipt.review_reasons == {ReviewReason.UNKNOWN: 1}
+    assert receipt.review_reasons == {ReviewReason.THRESHOLD: 2, ReviewReason.UNKNOWN: 1}
     assert "Check some labels before you use them" in receipt.mix.words
 
 
@@ -137,7 +157,7 @@ def test_the_usual_mix_changes_nothing(answered_job) -> None:
     receipt = finished(mixed_job(answered_job, 20))
     assert receipt.mix is not None
     assert receipt.mix.holds
-    assert receipt.review_reasons == {ReviewReason.UNKNOWN: 1}
+    assert receipt.review_reasons == {ReviewReason.THRESHOLD: 2, ReviewReason.UNKNOWN: 1}
 
 
 def test_a_few_rows_tell_nothing_of_a_mix(answered_job) -> None:
